@@ -1,0 +1,40 @@
+/** What `clearTimeout` takes back. */
+export type Timer = NodeJS.Timeout | number;
+
+/** Time as a dependency, so that tests decide how it passes. */
+export interface Clock {
+  /** Unix epoch milliseconds. */
+  now(): number;
+  /** Calls back once after `delayMs` milliseconds; never keeps the process alive. */
+  setTimeout(callback: () => void, delayMs: number): Timer;
+  /** A timer that has fired already is no error. */
+  clearTimeout(timer: Timer): void;
+}
+
+/** Node takes a longer delay for one millisecond. */
+const LONGEST_DELAY_MS = 2 ** 31 - 1;
+
+/** The clock of the machine. A delay over 24.8 days fires after 24.8 days: whoever waits longer looks again. */
+export const systemClock: Clock = {
+  now: () => Date.now(),
+  setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)).unref(),
+  clearTimeout: (timer) => clearTimeout(timer),
+};
+
+/**
+ * Waits for `work`, at most `delayMs` milliseconds. False when time was up first; the work itself goes on, and a later
+ * failure of it is not reported.
+ *
+ * @throws what `work` rejects with while it is waited for
+ */
+export async function settledWithin(clock: Clock, delayMs: number, work: Promise<unknown>): Promise<boolean> {
+  let timer: Timer | undefined;
+  const timeUp = new Promise<boolean>((resolve) => {
+    timer = clock.setTimeout(() => resolve(false), delayMs);
+  });
+  try {
+    return await Promise.race([work.then(() => true), timeUp]);
+  } finally {
+    if (timer !== undefined) clock.clearTimeout(timer);
+  }
+}

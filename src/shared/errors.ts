@@ -1,0 +1,69 @@
+/** The closed list of error codes a caller can meet. */
+export const ERROR_CODES = [
+  'invalid_argument',
+  'not_found',
+  'conflict',
+  'permission',
+  'auth',
+  'rate_limit',
+  'limit_exceeded',
+  'unsupported',
+  'timeout',
+  'cancelled',
+  'unavailable',
+  'server',
+  'internal',
+] as const;
+
+export type ErrorCode = (typeof ERROR_CODES)[number];
+
+/** What to do next when the thrower knows nothing better; a code without a hint does not compile. */
+const DEFAULT_HINTS: Record<ErrorCode, string> = {
+  invalid_argument: 'Correct the named argument and call again.',
+  not_found: 'Call sandbox_list for sandboxes, or session_info for the commands of this session.',
+  conflict: 'Call sandbox_get to see the present state, then choose the next step.',
+  permission: 'Choose another path, or ask the operator to allow this one.',
+  auth: 'Run `sandbox-mcp doctor` to see which credential is missing or expired.',
+  rate_limit: 'Wait a little, then call again.',
+  limit_exceeded: 'Call session_info to see the limits; stop what is no longer needed.',
+  unsupported: 'Call session_info to see what this engine can do.',
+  timeout: 'Call again with a longer wait, or look at the state with sandbox_get.',
+  cancelled: 'The call was cancelled; call again if it is still wanted.',
+  unavailable: 'Run `sandbox-mcp doctor` to see what is missing on this machine.',
+  server: 'Call again; if it keeps failing, run `sandbox-mcp doctor`.',
+  internal: 'This is a defect of the server; its log has the details.',
+};
+
+export interface SandboxErrorOptions {
+  /** The next step, naming the tool to call. */
+  hint?: string;
+  /** Plain facts for programs: the offending value, the limit, the ids involved. Never a secret. */
+  details?: Record<string, unknown>;
+  cause?: unknown;
+}
+
+/** The one error class that crosses a module border. Everything else is a defect and is answered as `internal`. */
+export class SandboxError extends Error {
+  readonly code: ErrorCode;
+  readonly hint: string;
+  readonly details: Record<string, unknown>;
+
+  constructor(code: ErrorCode, message: string, options: SandboxErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'SandboxError';
+    this.code = code;
+    this.hint = options.hint ?? DEFAULT_HINTS[code];
+    this.details = options.details ?? {};
+  }
+}
+
+/** Throws `cancelled` when the signal has fired. */
+export function throwIfCancelled(signal: AbortSignal): void {
+  if (signal.aborted)
+    throw new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason });
+}
+
+/** The `code` of a Node system error (`ENOENT`, …), or null for anything else. */
+export function systemErrorCode(error: unknown): string | null {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
+}

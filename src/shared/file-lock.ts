@@ -1,0 +1,90 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { temporaryName } from './atomic-file.ts';
+import { SandboxError, systemErrorCode } from './errors.ts';
+import { currentProcess, isProcessAlive, type ProcessIdentity } from './process-identity.ts';
+
+const WAIT_LIMIT_MS = 10_000;
+
+function parseHolder(text: string): ProcessIdentity | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null) return null;
+    if (!('pid' in value) || !('startTime' in value) || !('bootId' in value)) return null;
+    const { pid, startTime, bootId } = value;
+    if (typeof pid !== 'number' || typeof startTime !== 'string' || typeof bootId !== 'string') return null;
+    return { pid, startTime, bootId };
+  } catch {
+    return null;
+  }
+}
+
+/** Takes a dead holder's lock away. Another process may have done so meanwhile: then its new lock is put back. */
+async function breakLock(path: string, seen: string): Promise<void> {
+  const aside = temporaryName(path);
+  try {
+    await rename(path, aside);
+    const taken = await readFile(aside, 'utf8');
+    if (taken === seen) await rm(aside, { force: true });
+    else await rename(aside, path);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+async function acquire(path: string, content: string): Promise<void> {
+  const deadline = performance.now() + WAIT_LIMIT_MS;
+  let emptySince: number | null = null;
+  for (;;) {
+    try {
+      await writeFile(path, content, { flag: 'wx', mode: 0o600 });
+      return;
+    } catch (error) {
+      if (systemErrorCode(error) !== 'EEXIST') throw error;
+    }
+    const seen = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (systemErrorCode(error) === 'ENOENT') return null;
+      throw error;
+    });
+    const holder = seen === null ? null : parseHolder(seen);
+    // A holder that has just made the file has not filled it yet; one that was killed then never will.
+    emptySince = seen !== null && holder === null ? (emptySince ?? performance.now()) : null;
+    const abandoned = emptySince !== null && performance.now() - emptySince > 500;
+    if (seen !== null && (abandoned || (holder !== null && !isProcessAlive(holder))))
+      await breakLock(path, seen);
+    else if (performance.now() > deadline) {
+      throw new SandboxError('conflict', 'Another server is changing this sandbox.', {
+        hint: 'Call again in a moment.',
+      });
+    } else await delay(2);
+  }
+}
+
+const queues = new Map<string, Promise<unknown>>();
+
+/**
+ * Runs `work` while no other process, and no other call of this one, holds the lock file `path`. The lock of a process
+ * that died is taken over.
+ * @throws `conflict` when a living holder keeps it for more than 10 s
+ */
+export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+  const before = queues.get(path) ?? Promise.resolve();
+  const run = before.then(async () => {
+    await acquire(path, JSON.stringify(currentProcess()));
+    try {
+      return await work();
+    } finally {
+      await rm(path, { force: true });
+    }
+  });
+  const settled = run.then(
+    () => undefined,
+    () => undefined,
+  );
+  queues.set(path, settled);
+  try {
+    return await run;
+  } finally {
+    if (queues.get(path) === settled) queues.delete(path);
+  }
+}

@@ -1,0 +1,44 @@
+import { randomBytes } from 'node:crypto';
+
+/** Lower-case letters and digits that cannot be mistaken for one another. */
+const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz';
+
+function randomWord(length: number): string {
+  let word = '';
+  while (word.length < length) {
+    for (const byte of randomBytes(length)) {
+      // Bytes past the last whole multiple would favour the first letters.
+      if (byte < ALPHABET.length * 8 && word.length < length) word += ALPHABET[byte % ALPHABET.length];
+    }
+  }
+  return word;
+}
+
+const SANDBOX_ID = /^sbx_[2-9a-z]{12}$/;
+const COMMAND_ID = /^cmd_([2-9a-z]{12})_[2-9a-z]{8}$/;
+
+/** `sbx_` and 12 characters. */
+export function newSandboxId(): string {
+  return `sbx_${randomWord(12)}`;
+}
+
+/** `cmd_`, the sandbox's 12 characters and 8 of its own, so that the id alone leads to the sandbox. */
+export function newCommandId(sandboxId: string): string {
+  return `cmd_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
+}
+
+/** `ses_` and 12 characters. */
+export function newSessionId(): string {
+  return `ses_${randomWord(12)}`;
+}
+
+/** True for a well-formed sandbox id; only such a string may become part of a path. */
+export function isSandboxId(text: string): boolean {
+  return SANDBOX_ID.test(text);
+}
+
+/** The sandbox that a command id names, or null when the text is no command id. */
+export function sandboxIdOfCommand(commandId: string): string | null {
+  const match = COMMAND_ID.exec(commandId);
+  return match?.[1] === undefined ? null : `sbx_${match[1]}`;
+}

@@ -1,0 +1,51 @@
+import { type DestinationStream, destination, type Logger as Pino, pino } from 'pino';
+import { redactFields, redactText } from './redact.ts';
+
+export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
+
+interface Log {
+  (message: string): void;
+  (fields: Record<string, unknown>, message: string): void;
+}
+
+/** Structured log lines; fields are redacted by key, an `Error` goes under `err`. */
+export interface Logger {
+  readonly trace: Log;
+  readonly debug: Log;
+  readonly info: Log;
+  readonly warn: Log;
+  readonly error: Log;
+  /** A logger that adds these fields to every line. */
+  child(fields: Record<string, unknown>): Logger;
+}
+
+/** Lines that wait for a reader of stderr, in bytes; past it lines are dropped rather than memory filled. */
+const MAX_BACKLOG_BYTES = 1_048_576;
+
+/**
+ * Writes JSON lines to standard error, since standard output carries the protocol. A client that does not read them
+ * never blocks the server. `stream` takes the lines instead where it is given.
+ */
+export function createLogger(level: LogLevel, stream?: DestinationStream): Logger {
+  const output = stream ?? destination({ dest: 2, sync: false, maxLength: MAX_BACKLOG_BYTES });
+  return wrap(pino({ level, base: { pid: process.pid } }, output));
+}
+
+function wrap(target: Pino): Logger {
+  return {
+    trace: redacting(target, 'trace'),
+    debug: redacting(target, 'debug'),
+    info: redacting(target, 'info'),
+    warn: redacting(target, 'warn'),
+    error: redacting(target, 'error'),
+    child: (fields) => wrap(target.child(redactFields(fields))),
+  };
+}
+
+function redacting(target: Pino, level: Exclude<LogLevel, 'silent'>): Log {
+  return (first: Record<string, unknown> | string, message?: string): void => {
+    if (!target.isLevelEnabled(level)) return;
+    if (typeof first === 'string') target[level](redactText(first));
+    else target[level](redactFields(first), redactText(message ?? ''));
+  };
+}

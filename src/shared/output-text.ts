@@ -1,0 +1,45 @@
+import { isUtf8 } from 'node:buffer';
+import { formatCount, plural, terminalText } from './text.ts';
+import { decodeUtf8 } from './utf8.ts';
+
+/** Above this share of bytes that no text has, output is data. */
+const BINARY_SHARE = 0.1;
+
+/**
+ * A program's output as text: terminal escapes resolved. Binary data is replaced by a statement of its size and
+ * `exactBytes`, the call that answers it unchanged; stray invalid bytes are shown as U+FFFD and said so.
+ */
+export function outputText(bytes: Uint8Array, exactBytes: string): string {
+  if (bytes.length === 0) return '';
+  if (isBinary(bytes)) return `[${plural(bytes.length, 'byte')} of binary data; read with ${exactBytes}]`;
+  const text = terminalText(decodeUtf8(bytes));
+  if (isUtf8(bytes)) return text;
+  return `${text}${text.endsWith('\n') ? '' : '\n'}[some bytes are not UTF-8, shown as \uFFFD; exact with ${exactBytes}]`;
+}
+
+/** Whether bytes read as noise: many control characters, or many bytes that are not UTF-8. */
+export function isBinary(bytes: Uint8Array): boolean {
+  if (bytes.length === 0) return false;
+  let odd = 0;
+  for (const byte of bytes) if (isOddControl(byte)) odd++;
+  if (!isUtf8(bytes)) odd += countInvalid(bytes);
+  return odd > bytes.length * BINARY_SHARE;
+}
+
+/** A control character that neither text nor a terminal program writes. */
+function isOddControl(byte: number): boolean {
+  if (byte >= 0x20) return byte === 0x7f;
+  return byte < 0x07 || (byte > 0x0d && byte !== 0x0f && byte !== 0x0e && byte !== 0x1b);
+}
+
+function countInvalid(bytes: Uint8Array): number {
+  let count = 0;
+  for (const character of decodeUtf8(bytes)) if (character === '\uFFFD') count++;
+  return count;
+}
+
+/** What stands where the middle of a text is left out. `lines` is null where nobody counted them. */
+export function omission(missing: { bytes: number; lines: number | null }, readWith: string): string {
+  const lines = missing.lines === null ? '' : ` (${plural(missing.lines, 'line')})`;
+  return `[… ${formatCount(missing.bytes)} bytes${lines} left out; read with ${readWith} …]`;
+}

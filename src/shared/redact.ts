@@ -1,0 +1,68 @@
+const MASK = '***';
+const SECRET_KEY =
+  /password|passwd|secret|token|authorization|cookie|credential|(api|private|access)[-_]?key/i;
+/** Keys whose values are named secrets as often as not: the names stay, the values go. */
+const SECRET_BEARING_KEY = /^(env|headers)$/i;
+const URL_CREDENTIALS = /(\w:\/\/)[^\s/@]+@/g;
+const MAX_DEPTH = 8;
+const MAX_ITEMS = 100;
+
+/** Text with the credentials of every URL in it masked. */
+export function redactText(text: string): string {
+  return text.replace(URL_CREDENTIALS, `$1${MASK}@`);
+}
+
+/**
+ * A copy that is fit for a log: plain data, bounded in depth and width, with everything masked that its key tells to be
+ * a secret. Errors become their type, message, stack, own fields and cause.
+ */
+export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
+  return copyFields(fields, 0, new WeakSet());
+}
+
+function copy(value: unknown, depth: number, parents: WeakSet<object>): unknown {
+  if (typeof value === 'string') return redactText(value);
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`;
+  if (depth >= MAX_DEPTH || parents.has(value)) return '[…]';
+  parents.add(value);
+  try {
+    if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => copy(item, depth + 1, parents));
+    return copyFields(value, depth, parents);
+  } finally {
+    parents.delete(value);
+  }
+}
+
+function copyFields(value: object, depth: number, parents: WeakSet<object>): Record<string, unknown> {
+  const fields = value instanceof Error ? errorFields(value) : Object.entries(value);
+  const result: Record<string, unknown> = {};
+  for (const [key, field] of fields.slice(0, MAX_ITEMS)) {
+    if (field === null || field === undefined) result[key] = field;
+    else if (SECRET_KEY.test(key)) result[key] = MASK;
+    else if (SECRET_BEARING_KEY.test(key)) result[key] = maskValues(field);
+    else result[key] = copy(field, depth + 1, parents);
+  }
+  return result;
+}
+
+function maskValues(field: unknown): unknown {
+  if (typeof field !== 'object' || field === null || Array.isArray(field)) return MASK;
+  return Object.fromEntries(
+    Object.keys(field)
+      .slice(0, MAX_ITEMS)
+      .map((key) => [key, MASK]),
+  );
+}
+
+/** Message, stack and cause of an error are not enumerable. */
+function errorFields(error: Error): [string, unknown][] {
+  return [
+    ['type', error.name],
+    ['message', error.message],
+    ['stack', error.stack],
+    ...Object.entries(error).filter(([key]) => key !== 'name'),
+    ['cause', error.cause],
+  ];
+}

@@ -1,0 +1,52 @@
+import { isUtf8 } from 'node:buffer';
+
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The longest UTF-8 sequence, in bytes. */
+export const MAX_CHARACTER_BYTES = 4;
+
+/**
+ * The end, in bytes, of the last whole character that starts before `end`: what follows belongs to a character whose
+ * rest is not in `bytes[0, end)`. Bytes that are no UTF-8 are left where they are.
+ */
+export function characterEnd(bytes: Uint8Array, end = bytes.length): number {
+  for (let back = 1; back < MAX_CHARACTER_BYTES && back <= end; back++) {
+    const byte = bytes[end - back];
+    if (byte === undefined || byte < 0x80) return end;
+    if (byte >= 0xc0) return sequenceLength(byte) > back ? end - back : end;
+  }
+  return end;
+}
+
+/** The first character boundary: past at most three continuation bytes of a character that began earlier. */
+export function characterStart(bytes: Uint8Array): number {
+  let start = 0;
+  while (start < MAX_CHARACTER_BYTES - 1 && isContinuation(bytes[start])) start++;
+  return start;
+}
+
+/** Decodes UTF-8 as it is, a byte order mark included; invalid bytes become U+FFFD. */
+export function decodeUtf8(bytes: Uint8Array): string {
+  return decoder.decode(bytes);
+}
+
+/** Whether the bytes are text that survives a round trip: valid UTF-8 without NUL. */
+export function isPlainText(bytes: Uint8Array): boolean {
+  return isUtf8(bytes) && !bytes.includes(0);
+}
+
+/** Whether a string holds half of a surrogate pair, which no byte sequence can express. */
+export function hasLoneSurrogate(text: string): boolean {
+  return /\p{Surrogate}/u.test(text);
+}
+
+function isContinuation(byte: number | undefined): boolean {
+  return byte !== undefined && (byte & 0xc0) === 0x80;
+}
+
+/** Of a sequence with this first byte; 1 for a byte that starts none. */
+function sequenceLength(first: number): number {
+  if (first >= 0xf0 && first <= 0xf4) return 4;
+  if (first >= 0xe0 && first < 0xf0) return 3;
+  return first >= 0xc2 && first < 0xe0 ? 2 : 1;
+}
