@@ -1,0 +1,168 @@
+/** One connection to the agent, or to a command's supervisor. */
+import { open } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { constants as osConstants } from 'node:os';
+import { basename, dirname } from 'node:path';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { encodeFrame, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
+
+/** sun_path of unix(7) holds 108 bytes, its NUL included. */
+const MAX_SOCKET_PATH = 107;
+
+function connectPath(path: string): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const socket = connect({ path, allowHalfOpen: true });
+    socket.once('error', reject);
+    socket.once('connect', () => {
+      socket.off('error', reject);
+      resolve(socket);
+    });
+  });
+}
+
+/** Connects to a unix socket whose path may be longer than the system's limit. Rejects with the system's error. */
+export async function connectUnixSocket(path: string): Promise<Socket> {
+  if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
+  const directory = await open(dirname(path), 'r');
+  try {
+    return await connectPath(`/proc/self/fd/${directory.fd}/${basename(path)}`);
+  } finally {
+    await directory.close();
+  }
+}
+
+/** An `ERROR` frame, as thrown. */
+export class AgentError extends Error {
+  /** `ENOENT`, …, or `E<number>` where this host does not know the number. */
+  readonly errno: string;
+  /** The step that failed, e.g. `open`. */
+  readonly what: string;
+  readonly path: string;
+
+  constructor(fields: Fields) {
+    const number = fields.number(TAG.errno);
+    const errno =
+      Object.entries(osConstants.errno).find(([, value]) => value === number)?.[0] ?? `E${number}`;
+    const what = fields.text(TAG.what);
+    super(`${what}: ${errno}`);
+    this.errno = errno;
+    this.what = what;
+    this.path = fields.text(TAG.errorPath);
+  }
+}
+
+/** Gone while it was needed: the sandbox or the supervisor has ended. */
+export class AgentGone extends Error {
+  constructor(cause?: unknown) {
+    super('the agent closed the connection', { cause });
+  }
+}
+
+export class AgentConnection {
+  readonly #socket: Socket;
+  readonly #parser = new FrameParser();
+  readonly #chunks: AsyncIterator<Buffer>;
+  readonly #onAbort: () => void;
+  readonly #signal: AbortSignal | null;
+  #failure: unknown = null;
+
+  private constructor(socket: Socket, signal: AbortSignal | null) {
+    this.#socket = socket;
+    this.#signal = signal;
+    // Reads and writes meet the error themselves; this one keeps it from being thrown as unhandled.
+    socket.on('error', (error) => {
+      this.#failure ??= error;
+    });
+    this.#chunks = socket.iterator({ destroyOnReturn: false });
+    this.#onAbort = () => socket.destroy();
+    signal?.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** Connects; an abort closes the connection and ends every wait on it. Rejects with `AgentGone` where nobody listens. */
+  static async open(path: string, signal: AbortSignal | null): Promise<AgentConnection> {
+    if (signal?.aborted) throw new SandboxError('cancelled', 'The call was cancelled.');
+    let socket: Socket;
+    try {
+      socket = await connectUnixSocket(path);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new AgentGone(error);
+      throw error;
+    }
+    return new AgentConnection(socket, signal);
+  }
+
+  /** Sends a frame and waits until the socket takes more. */
+  async send(type: number, body?: Buffer): Promise<void> {
+    const socket = this.#socket;
+    await new Promise<void>((resolve, reject) => {
+      socket.write(encodeFrame(type, body), (error) => (error ? reject(this.#ending(error)) : resolve()));
+    });
+  }
+
+  /** The next frame; null at the end of the stream. An `ERROR` frame is thrown as `AgentError`. */
+  async next(): Promise<Frame | null> {
+    let frame = this.#parser.take();
+    while (frame === null) {
+      let chunk: IteratorResult<Buffer>;
+      try {
+        chunk = await this.#chunks.next();
+      } catch (error) {
+        throw this.#ending(error);
+      }
+      if (chunk.done) {
+        if (this.#signal?.aborted || this.#failure) throw this.#ending(this.#failure);
+        return null;
+      }
+      this.#parser.feed(chunk.value);
+      frame = this.#parser.take();
+    }
+    if (frame.type === FRAME.ERROR) throw new AgentError(new Fields(frame.body));
+    return frame;
+  }
+
+  /** The next frame, which has to be of one of these types. Throws `AgentGone` at the end of the stream. */
+  async expect(...types: number[]): Promise<Frame> {
+    const frame = await this.next();
+    if (frame === null) throw new AgentGone();
+    if (!types.includes(frame.type)) {
+      throw new SandboxError('server', `The sandbox's agent sent frame ${frame.type} out of turn.`);
+    }
+    return frame;
+  }
+
+  /** Sends a request and awaits its `OK`. */
+  async request(type: number, body?: Buffer): Promise<Fields> {
+    await this.send(type, body);
+    return new Fields((await this.expect(FRAME.OK)).body);
+  }
+
+  /** Ends the framed part: the bare socket, and the bytes that arrived after the last frame. */
+  async detach(): Promise<{ socket: Socket; rest: Buffer }> {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    // The iterator lets go of the socket without closing it.
+    await this.#chunks.return?.();
+    return { socket: this.#socket, rest: this.#parser.rest() };
+  }
+
+  close(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#socket.destroy();
+  }
+
+  /** Lets the connection hold the process alive, as it does at first. */
+  ref(): void {
+    this.#socket.ref();
+  }
+
+  /** Keeps the connection from holding the process alive. */
+  unref(): void {
+    this.#socket.unref();
+  }
+
+  #ending(error: unknown): Error {
+    if (this.#signal?.aborted)
+      return new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
+    return new AgentGone(error);
+  }
+}

@@ -1,0 +1,89 @@
+import { SandboxError } from '../../shared/errors.ts';
+import { AgentError, AgentGone } from './agent-connection.ts';
+
+/** What an errno of the agent's means to the caller; `path` is the sandbox's, as the agent named it. */
+function describe(error: AgentError, path: string): SandboxError {
+  const details = { path, errno: error.errno };
+  switch (error.errno) {
+    case 'ENOENT':
+      return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
+        hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
+        details,
+      });
+    case 'EISDIR':
+      return new SandboxError('invalid_argument', `"${path}" is a directory, where a file is meant.`, {
+        hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
+        details,
+      });
+    case 'ENOTDIR':
+      return new SandboxError(
+        'invalid_argument',
+        `A part of "${path}" is a file, where a directory is meant.`,
+        {
+          hint: 'Correct the path; relative paths start at cwd.',
+          details,
+        },
+      );
+    case 'EINVAL':
+      if (error.what === 'not_regular') {
+        return new SandboxError(
+          'invalid_argument',
+          `"${path}" is a device, fifo or socket, not a regular file.`,
+          {
+            hint: 'Read it with sandbox_run_command if that is meant.',
+            details,
+          },
+        );
+      }
+      break;
+    case 'EACCES':
+    case 'EPERM':
+    case 'EROFS':
+      return new SandboxError(
+        'permission',
+        `The sandbox's user may not ${error.what} "${path}" (${error.errno}).`,
+        {
+          hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
+          details,
+        },
+      );
+    case 'ENAMETOOLONG':
+    case 'ELOOP':
+      return new SandboxError('invalid_argument', `"${path}" cannot be resolved (${error.errno}).`, {
+        details,
+      });
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return new SandboxError('limit_exceeded', `No space is left for "${path}" (${error.errno}).`, {
+        hint: 'Remove files in the sandbox, or free disk space on its host.',
+        details,
+      });
+    case 'EAGAIN':
+    case 'ENOMEM':
+      return new SandboxError('limit_exceeded', 'The sandbox is at its process or memory limit.', {
+        hint: 'End what runs with command_kill, or create a sandbox with more vcpus.',
+        details,
+      });
+    default:
+  }
+  return new SandboxError(
+    'server',
+    `The sandbox's system refused to ${error.what} "${path}" (${error.errno}).`,
+    {
+      details,
+    },
+  );
+}
+
+/** Turns what a request to the agent threw into a `SandboxError`; `path` names what the request was about. */
+export function fromAgent(error: unknown, path: string): unknown {
+  if (error instanceof AgentError) return describe(error, error.path === '' ? path : error.path);
+  if (error instanceof AgentGone) {
+    return new SandboxError('conflict', 'The sandbox ended while the call was under way.', {
+      hint: 'Call sandbox_get to see why; sandbox_create makes a new one.',
+      cause: error,
+    });
+  }
+  return error;
+}

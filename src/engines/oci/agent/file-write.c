@@ -1,0 +1,113 @@
+/* WRITE: one file that appears whole or not at all. */
+#include "agent.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+
+#define KEEP_MODE UINT64_MAX
+
+struct upload {
+  char target[PATH_MAX], temporary[PATH_MAX];
+  int file;
+  mode_t mode;
+  const char *what;
+};
+
+/* After an ERROR the client may still be sending: its frames are read to their END, so that the next request is
+   found where it starts. */
+bool discard_upload(int fd, struct frame *frame) {
+  for (;;) {
+    enum got got = frame_read(fd, frame, -1);
+    if (got == GOT_CLOSED) return false;
+    if (got == GOT_GARBAGE) return garbage(fd);
+    if (frame->type == ANS_END) return true;
+    if (frame->type != ANS_DATA && frame->type != ANS_ENTRY) return garbage(fd);
+  }
+}
+
+/* Returns 0 or an errno. */
+static int open_upload(struct upload *u, const char *path, uint64_t mode) {
+  struct stat st;
+  u->what = "path";
+  if (!path_is_absolute(path)) return EINVAL;
+  if (path[strlen(path) - 1] == '/') return EISDIR;
+  u->what = "mkdir";
+  int error = make_parents(path);
+  if (error != 0) return error;
+  u->what = "stat";
+  error = follow_links(path, u->target, sizeof u->target, &st);
+  if (error != 0) return error;
+  if (S_ISDIR(st.st_mode)) return EISDIR;
+  u->what = "not_regular";
+  if (st.st_mode != 0 && !S_ISREG(st.st_mode)) return EINVAL;
+  u->mode = mode != KEEP_MODE ? (mode_t)(mode & 07777) : st.st_mode != 0 ? st.st_mode & 07777 : 0644;
+  u->what = "open";
+  temporary_beside(u->target, u->temporary, sizeof u->temporary);
+  if (u->temporary[0] == 0) return ENAMETOOLONG;
+  u->file = open(u->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  return u->file < 0 ? errno : 0;
+}
+
+static int close_upload(struct upload *u) {
+  u->what = "chmod";
+  int error = fchmod(u->file, u->mode) == 0 ? 0 : errno;
+  if (close(u->file) != 0 && error == 0) {
+    u->what = "write";
+    error = errno;
+  }
+  u->file = -1;
+  if (error != 0) return error;
+  u->what = "rename";
+  return rename(u->temporary, u->target) == 0 ? 0 : errno;
+}
+
+static void drop_upload(struct upload *u) {
+  if (u->file >= 0) close(u->file);
+  u->file = -1;
+  if (u->temporary[0] != 0) unlink(u->temporary);
+  u->temporary[0] = 0;
+}
+
+/* Receives to the END. `*error` tells of the file, the result of the connection. */
+static bool receive(int fd, struct frame *frame, struct upload *u, int *error) {
+  for (;;) {
+    enum got got = frame_read(fd, frame, -1);
+    if (got == GOT_FRAME && frame->type == ANS_END) return true;
+    if (got == GOT_GARBAGE || (got == GOT_FRAME && frame->type != ANS_DATA)) return garbage(fd);
+    if (got != GOT_FRAME) return false;
+    u->what = "write";
+    if (write_all(u->file, frame->body, frame->len)) continue;
+    *error = errno;
+    return true;
+  }
+}
+
+bool serve_write(int fd, struct frame *frame) {
+  static struct upload u;
+  memset(&u, 0, sizeof u);
+  u.file = -1;
+  char *text = NULL;
+  char path[PATH_MAX];
+  uint64_t mode = KEEP_MODE;
+  const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, &text}, {TAG_MODE_WANTED, FIELD_NUMBER, false, &mode}};
+  if (!fields_read(frame->body, frame->len, wanted, 2)) return garbage(fd);
+  /* The frame's memory is used again for what follows. */
+  bool fits = strlen(text) < sizeof path;
+  snprintf(path, sizeof path, "%s", text);
+  u.what = "path";
+  int error = fits ? open_upload(&u, path, mode) : ENAMETOOLONG;
+  bool ended = false;
+  if (error == 0) {
+    if (!receive(fd, frame, &u, &error)) {
+      drop_upload(&u);
+      return false;
+    }
+    ended = error == 0;
+    if (ended) error = close_upload(&u);
+  }
+  if (error == 0) return send_empty(fd, ANS_OK);
+  drop_upload(&u);
+  if (!send_error(fd, error, u.what, path)) return false;
+  return ended || discard_upload(fd, frame);
+}

@@ -1,0 +1,94 @@
+/* Reads frames from a connection, blocking, and sends whole buffers. */
+#include "agent.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+uint32_t load_u32(const uint8_t *p) {
+  return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
+}
+
+uint64_t load_u64(const uint8_t *p) { return load_u32(p) | (uint64_t)load_u32(p + 4) << 32; }
+
+void store_u32(uint8_t *p, uint32_t v) {
+  for (int i = 0; i < 4; i++) p[i] = (uint8_t)(v >> (8 * i));
+}
+
+void store_u64(uint8_t *p, uint64_t v) {
+  store_u32(p, (uint32_t)v);
+  store_u32(p + 4, (uint32_t)(v >> 32));
+}
+
+uint32_t frame_limit(uint8_t type) {
+  if (type == ANS_DATA) return DATA_MAX;
+  if (type == ANS_END) return 0;
+  if (type == ANS_ENTRY || (type >= REQ_PING && type <= REQ_CONNECT)) return BODY_MAX;
+  if (type == REQ_ATTACH || type == REQ_KILL) return BODY_MAX;
+  return UINT32_MAX;
+}
+
+static enum got read_exact(int fd, uint8_t *to, size_t len, int64_t until) {
+  while (len > 0) {
+    if (until >= 0) {
+      int64_t left = until - now_ms();
+      struct pollfd p = {.fd = fd, .events = POLLIN};
+      int ready = left <= 0 ? 0 : poll(&p, 1, (int)left);
+      if (ready == 0 || (ready < 0 && errno != EINTR)) return GOT_CLOSED;
+      if (ready < 0) continue;
+    }
+    ssize_t n = recv(fd, to, len, 0);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return GOT_CLOSED;
+    to += n;
+    len -= (size_t)n;
+  }
+  return GOT_FRAME;
+}
+
+enum got frame_read(int fd, struct frame *frame, int wait_ms) {
+  int64_t until = wait_ms < 0 ? -1 : now_ms() + wait_ms;
+  uint8_t header[FRAME_HEADER];
+  enum got got = read_exact(fd, header, sizeof header, until);
+  if (got != GOT_FRAME) return got;
+  frame->len = load_u32(header);
+  frame->type = header[4];
+  uint32_t limit = frame_limit(frame->type);
+  if (limit == UINT32_MAX || frame->len > limit) return GOT_GARBAGE;
+  if (frame->len > frame->room || frame->body == NULL) {
+    /* At least a DATA body, so that a transfer allocates once. */
+    uint32_t room = frame->len > DATA_MAX ? frame->len : DATA_MAX;
+    uint8_t *body = realloc(frame->body, room);
+    if (body == NULL) return GOT_CLOSED;
+    frame->body = body;
+    frame->room = room;
+  }
+  return read_exact(fd, frame->body, frame->len, until);
+}
+
+bool send_all(int fd, const void *data, size_t len) {
+  const uint8_t *p = data;
+  while (len > 0) {
+    ssize_t n = send(fd, p, len, MSG_NOSIGNAL);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    p += n;
+    len -= (size_t)n;
+  }
+  return true;
+}
+
+bool write_all(int fd, const void *data, size_t len) {
+  const uint8_t *p = data;
+  while (len > 0) {
+    ssize_t n = write(fd, p, len);
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      if (n == 0) errno = EIO;
+      return false;
+    }
+    p += n;
+    len -= (size_t)n;
+  }
+  return true;
+}

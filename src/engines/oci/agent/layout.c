@@ -1,0 +1,30 @@
+/* Makes the directories that every sandbox has, where an image lacks them. */
+#include "agent.h"
+
+static bool ensure(const char *path, mode_t mode, bool owned, uid_t uid, gid_t gid) {
+  if (mkdir(path, mode) != 0) {
+    struct stat st;
+    /* Whatever mkdir says (EEXIST, EROFS), a directory in place is what is wanted. */
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+  }
+  /* mkdir honours the umask and leaves out the sticky bit on some file systems. */
+  return chmod(path, mode) == 0 && (!owned || chown(path, uid, gid) == 0);
+}
+
+bool make_layout(uid_t uid, gid_t gid, const char **failed) {
+  static const struct {
+    const char *path;
+    mode_t mode;
+    bool owned;
+  } wanted[] = {
+      {"/vercel", 0755, false},      {"/vercel/sandbox", 0755, true}, {"/home", 0755, false},
+      {"/home/vercel-sandbox", 0755, true}, {"/var", 0755, false},    {"/var/tmp", 01777, false},
+      {"/var/log", 0755, false},     {"/var/cache", 0755, false},     {"/var/lib", 0755, false},
+  };
+  for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
+    if (ensure(wanted[i].path, wanted[i].mode, wanted[i].owned, uid, gid)) continue;
+    *failed = wanted[i].path;
+    return false;
+  }
+  return true;
+}

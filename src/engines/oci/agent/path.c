@@ -1,0 +1,84 @@
+/* Paths of the sandbox, touched as the sandbox's user. */
+#include "agent.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/random.h>
+
+bool path_is_absolute(const char *path) { return path != NULL && path[0] == '/'; }
+
+char kind_of(mode_t mode) {
+  if (S_ISREG(mode)) return 'f';
+  if (S_ISDIR(mode)) return 'd';
+  return S_ISLNK(mode) ? 'l' : 'o';
+}
+
+static bool is_directory(const char *path) {
+  struct stat st;
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int make_directories(const char *path) {
+  char copy[PATH_MAX];
+  size_t len = strlen(path);
+  if (len >= sizeof copy) return ENAMETOOLONG;
+  if (is_directory(path)) return 0;
+  memcpy(copy, path, len + 1);
+  for (char *p = copy + 1;; p++) {
+    if (*p != '/' && *p != 0) continue;
+    char end = *p;
+    *p = 0;
+    if (mkdir(copy, 0777) != 0) {
+      int error = errno;
+      /* Only what stands in the way counts, whatever mkdir says of a directory that is there. */
+      if (!is_directory(copy)) return error;
+    }
+    if (end == 0) return 0;
+    *p = end;
+  }
+}
+
+int make_parents(const char *path) {
+  char copy[PATH_MAX];
+  size_t len = strlen(path);
+  if (len >= sizeof copy) return ENAMETOOLONG;
+  memcpy(copy, path, len + 1);
+  char *slash = strrchr(copy, '/');
+  if (slash == NULL || slash == copy) return 0;
+  *slash = 0;
+  return make_directories(copy);
+}
+
+int follow_links(const char *path, char *out, size_t room, struct stat *st) {
+  size_t len = strlen(path);
+  if (len >= room) return ENAMETOOLONG;
+  memcpy(out, path, len + 1);
+  for (int hop = 0; hop < LINK_HOPS; hop++) {
+    char link[PATH_MAX];
+    if (lstat(out, st) != 0) {
+      st->st_mode = 0;
+      return errno == ENOENT ? 0 : errno;
+    }
+    if (!S_ISLNK(st->st_mode)) return 0;
+    ssize_t n = readlink(out, link, sizeof link - 1);
+    if (n < 0) return errno;
+    link[n] = 0;
+    char *slash = strrchr(out, '/');
+    size_t keep = link[0] == '/' || slash == NULL ? 0 : (size_t)(slash - out) + 1;
+    if (keep + (size_t)n >= room) return ENAMETOOLONG;
+    memcpy(out + keep, link, (size_t)n + 1);
+  }
+  return ELOOP;
+}
+
+/* A name in the same directory, which rename can replace the path with. Empty when there is no room for it. */
+void temporary_beside(const char *path, char *out, size_t room) {
+  uint64_t random = 0;
+  /* Without randomness names repeat, and O_EXCL then refuses: nothing worse. */
+  if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) random = (uint64_t)now_ms();
+  const char *slash = strrchr(path, '/');
+  int dir = slash == NULL ? 0 : (int)(slash - path) + 1;
+  int n = snprintf(out, room, "%.*s.sandbox-%016llx", dir, path, (unsigned long long)random);
+  if (n < 0 || (size_t)n >= room) out[0] = 0;
+}

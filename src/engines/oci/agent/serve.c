@@ -1,0 +1,113 @@
+/* A connection child: reads one request after the other and answers each, until the connection ends. */
+#include "agent.h"
+
+#include <sys/socket.h>
+#include <time.h>
+
+#define APPLY_TRIES 2000
+
+static bool dropped;
+
+/* File requests run as the sandbox's user, without any capability. There is no way back for this process: from here
+   on it serves file requests alone. What it held of the host is closed first. */
+bool become_user(void) {
+  if (dropped) return true;
+  const char *failed = NULL;
+  close(agent.dir_fd);
+  close(agent.proc_fd);
+  close(agent.deadline_fd);
+  agent.dir_fd = agent.proc_fd = agent.deadline_fd = -1;
+  if (!drop_privileges(agent.uid, agent.gid, false, &failed)) return false;
+  dropped = true;
+  return true;
+}
+
+bool garbage(int fd) {
+  send_error(fd, EPROTO, "frame", NULL);
+  return false;
+}
+
+static uint64_t remaining_ms(void) {
+  int64_t left = __atomic_load_n(&agent.deadline->at_ms, __ATOMIC_SEQ_CST) - clock_ms(CLOCK_BOOTTIME);
+  return left > 0 ? (uint64_t)left : 0;
+}
+
+static bool serve_ping(int fd, struct frame *frame) {
+  if (frame->len != 0) return garbage(fd);
+  struct reply r;
+  reply_begin(&r, ANS_OK);
+  reply_number(&r, TAG_PROTOCOL, PROTOCOL);
+  reply_number(&r, TAG_REMAINING_MS, remaining_ms());
+  return reply_send(fd, &r);
+}
+
+static bool serve_deadline(int fd, struct frame *frame) {
+  uint64_t ms = 0;
+  const struct field wanted[] = {{TAG_MS, FIELD_NUMBER, true, &ms}};
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
+  if (dropped) return send_error(fd, EPERM, "deadline", NULL);
+  uint64_t before = __atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST);
+  if (write(agent.deadline_fd, &ms, sizeof ms) != (ssize_t)sizeof ms) {
+    return send_error(fd, errno, "deadline", NULL);
+  }
+  /* The answer means that the new deadline is in force, so it waits until PID 1 has taken it. */
+  for (int i = 0; i < APPLY_TRIES; i++) {
+    if (__atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST) != before) break;
+    struct timespec pause = {.tv_nsec = 50000 + i * 1000};
+    nanosleep(&pause, NULL);
+  }
+  struct reply r;
+  reply_begin(&r, ANS_OK);
+  reply_number(&r, TAG_REMAINING_MS, remaining_ms());
+  return reply_send(fd, &r);
+}
+
+static bool serve_run(int fd, struct frame *frame) {
+  if (dropped) return send_error(fd, EPERM, "run", NULL);
+  run_command(fd, frame);
+}
+
+bool serve_frame(int fd, struct frame *frame) {
+  switch (frame->type) {
+    case REQ_PING: return serve_ping(fd, frame);
+    case REQ_DEADLINE: return serve_deadline(fd, frame);
+    case REQ_RUN: return serve_run(fd, frame);
+    case REQ_STAT:
+    case REQ_MKDIR:
+    case REQ_READ:
+    case REQ_WRITE:
+    case REQ_TREE_READ:
+    case REQ_TREE_WRITE:
+    case REQ_CONNECT: break;
+    default: return garbage(fd);
+  }
+  if (!become_user()) return send_error(fd, errno, "drop", NULL) && false;
+  switch (frame->type) {
+    case REQ_STAT: return serve_stat(fd, frame);
+    case REQ_MKDIR: return serve_mkdir(fd, frame);
+    case REQ_READ: return serve_read(fd, frame);
+    case REQ_WRITE: return serve_write(fd, frame);
+    case REQ_TREE_READ: return serve_tree_read(fd, frame);
+    case REQ_TREE_WRITE: return serve_tree_write(fd, frame);
+    default: return serve_connect(fd, frame);
+  }
+}
+
+_Noreturn void serve_connection(int fd) {
+  static struct frame frame;
+  int wait_ms = FIRST_FRAME_MS;
+  for (;;) {
+    enum got got = frame_read(fd, &frame, wait_ms);
+    if (got == GOT_GARBAGE) garbage(fd);
+    if (got != GOT_FRAME || !serve_frame(fd, &frame)) break;
+    wait_ms = -1;
+  }
+  /* Closing on unread bytes resets the connection, and the peer may lose an answer that it has not read yet. */
+  struct timeval patience = {.tv_sec = 1};
+  if (shutdown(fd, SHUT_WR) == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0) {
+    uint8_t rest[4096];
+    int64_t until = now_ms() + 1000;
+    while (now_ms() < until && recv(fd, rest, sizeof rest, 0) > 0) continue;
+  }
+  _exit(0);
+}

@@ -1,0 +1,131 @@
+/* TREE_READ: a file or a directory with all that is below it. */
+#include "agent.h"
+
+#include <dirent.h>
+#include <limits.h>
+#include <string.h>
+
+/* Files of /proc and the like say 0 and hold something. */
+#define UNSIZED_MAX 1048576u
+
+struct reader {
+  int fd;
+  int error; /* of the sandbox; the connection itself still works */
+  const char *what;
+  size_t len;
+  char path[PATH_MAX]; /* relative to the root */
+};
+
+static bool fail(struct reader *r, int error, const char *what) {
+  r->error = error;
+  r->what = what;
+  return false;
+}
+
+static bool send_entry(struct reader *r, const struct stat *st, const char *link) {
+  struct reply reply;
+  char kind = kind_of(st->st_mode);
+  reply_begin(&reply, ANS_ENTRY);
+  reply_bytes(&reply, TAG_ENTRY_PATH, r->path, r->len);
+  reply_bytes(&reply, TAG_KIND, &kind, 1);
+  reply_number(&reply, TAG_MODE, st->st_mode & 07777);
+  if (link != NULL) reply_text(&reply, TAG_LINK, link);
+  return reply_send(r->fd, &reply);
+}
+
+/* `what` stays NULL for a connection that has broken. */
+static bool read_file(struct reader *r, int dir_fd, const char *name, int flags) {
+  struct stat st;
+  const char *what = NULL;
+  int file = open_regular(dir_fd, name, flags, &st, &what);
+  if (file < 0) {
+    /* Gone or replaced since it was listed: as if it had never been there. */
+    bool swapped = errno == ENOENT || errno == ELOOP || strcmp(what, "not_regular") == 0;
+    return r->len > 0 && swapped ? true : fail(r, errno, what);
+  }
+  /* A file that grows while it is read ends where it ended when it was opened. */
+  uint64_t limit = st.st_size > 0 ? (uint64_t)st.st_size : UNSIZED_MAX;
+  int error = 0;
+  bool alive = send_entry(r, &st, NULL) && send_file(r->fd, file, limit, &error);
+  close(file);
+  return alive && error != 0 ? fail(r, error, "read") : alive;
+}
+
+static bool read_link(struct reader *r, int dir_fd, const char *name, const struct stat *st) {
+  char link[PATH_MAX];
+  ssize_t n = readlinkat(dir_fd, name, link, sizeof link - 1);
+  if (n < 0) return errno == ENOENT || errno == EINVAL ? true : fail(r, errno, "readlink");
+  link[n] = 0;
+  return send_entry(r, st, link);
+}
+
+static bool read_directory(struct reader *r, int dir_fd, const char *name, int flags, int depth);
+
+static bool read_below(struct reader *r, int dir_fd, const char *name, int depth) {
+  struct stat st;
+  if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+    return errno == ENOENT ? true : fail(r, errno, "stat");
+  }
+  if (S_ISREG(st.st_mode)) return read_file(r, dir_fd, name, O_NOFOLLOW);
+  if (S_ISDIR(st.st_mode)) return read_directory(r, dir_fd, name, O_NOFOLLOW, depth + 1);
+  return S_ISLNK(st.st_mode) ? read_link(r, dir_fd, name, &st) : true;
+}
+
+static bool read_entries(struct reader *r, DIR *dir, int depth) {
+  size_t len = r->len;
+  for (;;) {
+    errno = 0;
+    struct dirent *entry = readdir(dir);
+    if (entry == NULL) return errno == 0 ? true : fail(r, errno, "readdir");
+    const char *name = entry->d_name;
+    if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0) continue;
+    size_t size = strlen(name), at = len == 0 ? 0 : len + 1;
+    if (at + size >= sizeof r->path) return fail(r, ENAMETOOLONG, "path");
+    if (len > 0) r->path[len] = '/';
+    memcpy(r->path + at, name, size + 1);
+    r->len = at + size;
+    /* The path stays that of the entry that failed, for the answer. */
+    if (!read_below(r, dirfd(dir), name, depth)) return false;
+    r->len = len;
+    r->path[len] = 0;
+  }
+}
+
+static bool read_directory(struct reader *r, int dir_fd, const char *name, int flags, int depth) {
+  struct stat st;
+  if (depth > DEPTH_MAX) return fail(r, ENAMETOOLONG, "depth");
+  int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
+  if (fd < 0) return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true : fail(r, errno, "open");
+  DIR *dir = fdopendir(fd);
+  if (dir == NULL) {
+    int error = errno;
+    close(fd);
+    return fail(r, error, "open");
+  }
+  bool going = fstat(fd, &st) == 0 ? send_entry(r, &st, NULL) : fail(r, errno, "stat");
+  if (going) going = read_entries(r, dir, depth);
+  closedir(dir);
+  return going;
+}
+
+bool serve_tree_read(int fd, struct frame *frame) {
+  static struct reader r;
+  char *path = NULL;
+  struct stat st;
+  const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, &path}};
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
+  if (!path_is_absolute(path)) return send_error(fd, EINVAL, "path", path);
+  if (stat(path, &st) != 0) return send_error(fd, errno, "stat", path);
+  memset(&r, 0, sizeof r);
+  r.fd = fd;
+  bool whole = S_ISDIR(st.st_mode) ? read_directory(&r, AT_FDCWD, path, 0, 0) : read_file(&r, AT_FDCWD, path, 0);
+  if (whole) return send_empty(fd, ANS_END);
+  if (r.what == NULL) return false;
+  char full[REPLY_MAX];
+  size_t len = strlen(path);
+  if (r.len == 0 || len + 1 + r.len >= sizeof full) return send_error(fd, r.error, r.what, path);
+  memcpy(full, path, len);
+  full[len] = '/';
+  memcpy(full + len + 1, r.path, r.len + 1);
+  return send_error(fd, r.error, r.what, full);
+}

@@ -1,0 +1,136 @@
+/* The stage of a tree that is being received: a directory only its owner can enter, made as entries come. */
+#include "agent.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ROOT "root"
+#define STAGE_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+
+int stage_open(struct stage *s, const char *text) {
+  char path[sizeof s->place];
+  struct stat st;
+  if (!path_is_absolute(text)) return EINVAL;
+  snprintf(path, sizeof path, "%s", text);
+  for (size_t len = strlen(path); len > 1 && path[len - 1] == '/'; len--) path[len - 1] = 0;
+  s->what = "mkdir";
+  int error = make_parents(path);
+  if (error != 0) return error;
+  s->what = "stat";
+  error = follow_links(path, s->place, sizeof s->place, &st);
+  if (error != 0) return error;
+  s->place_mode = st.st_mode;
+  s->what = "not_regular";
+  if (st.st_mode != 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) return EINVAL;
+  /* Inside a directory that is there already: its parent may belong to somebody else, or to another file system. */
+  char inside[sizeof s->place + 2];
+  bool is_root = s->place[1] == 0;
+  snprintf(inside, sizeof inside, "%s%s", s->place, S_ISDIR(st.st_mode) && !is_root ? "/" : "");
+  s->what = "stage";
+  temporary_beside(inside, s->path, sizeof s->path);
+  if (s->path[0] == 0) return ENAMETOOLONG;
+  if (mkdir(s->path, 0700) != 0) {
+    error = errno;
+    s->path[0] = 0;
+    return error;
+  }
+  s->dir_fd = open(s->path, STAGE_FLAGS);
+  return s->dir_fd < 0 ? errno : 0;
+}
+
+/* A directory that its owner could not fill, or that could not be moved, gets its own mode at the very end. */
+static int make_directory(struct stage *s, int parent, const char *name, const struct entry *e) {
+  s->what = "mkdir";
+  if (mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return errno;
+  int fd = openat(parent, name, STAGE_FLAGS);
+  if (fd < 0) return errno;
+  int error = fchmod(fd, e->mode | 0700) == 0 ? 0 : errno;
+  close(fd);
+  if (error != 0 || (e->mode & 0700) == 0700) return error;
+  size_t len = strlen(e->path) + 1;
+  if (len + sizeof e->mode > sizeof s->closed - s->closed_len) return E2BIG;
+  memcpy(s->closed + s->closed_len, &e->mode, sizeof e->mode);
+  memcpy(s->closed + s->closed_len + sizeof e->mode, e->path, len);
+  s->closed_len += sizeof e->mode + len;
+  return 0;
+}
+
+static int make_file(struct stage *s, int parent, const char *name, const struct entry *e) {
+  s->what = "open";
+  s->file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+  if (s->file < 0) return errno;
+  s->file_mode = e->mode;
+  s->files++;
+  return 0;
+}
+
+static int make_entry(struct stage *s, int parent, const char *name, const struct entry *e) {
+  if (e->kind == 'd') return make_directory(s, parent, name, e);
+  if (e->kind == 'f') return make_file(s, parent, name, e);
+  s->what = "symlink";
+  return symlinkat(e->link, parent, name) == 0 ? 0 : errno;
+}
+
+/* Goes down name by name and follows no link: a link in the tree must not lead later entries out of the stage.
+   Directories that were left out are made. Returns a descriptor, or -1. */
+static int open_parent(struct stage *s, const char *path, size_t len) {
+  int fd = openat(s->dir_fd, ROOT, STAGE_FLAGS);
+  for (size_t at = 0; fd >= 0 && at < len;) {
+    char name[256];
+    size_t size = strcspn(path + at, "/");
+    snprintf(name, sizeof name, "%.*s", (int)size, path + at);
+    int next = openat(fd, name, STAGE_FLAGS);
+    if (next < 0 && errno == ENOENT && mkdirat(fd, name, 0755) == 0) next = openat(fd, name, STAGE_FLAGS);
+    int error = errno;
+    close(fd);
+    errno = error;
+    fd = next;
+    at += size + 1;
+  }
+  return fd;
+}
+
+int stage_entry(struct stage *s, const struct entry *e) {
+  s->what = "entry";
+  if (e->path[0] == 0) {
+    if (s->root_kind != 0) return EEXIST;
+    s->root_kind = e->kind;
+    return make_entry(s, s->dir_fd, ROOT, e);
+  }
+  if (s->root_kind != 'd') return EINVAL;
+  const char *slash = strrchr(e->path, '/');
+  size_t len = slash == NULL ? 0 : (size_t)(slash - e->path);
+  bool same = s->parent_fd >= 0 && strlen(s->parent_path) == len && memcmp(s->parent_path, e->path, len) == 0;
+  if (!same) {
+    if (s->parent_fd >= 0) close(s->parent_fd);
+    s->parent_fd = open_parent(s, e->path, len);
+    if (s->parent_fd < 0) return errno;
+    memcpy(s->parent_path, e->path, len);
+    s->parent_path[len] = 0;
+  }
+  return make_entry(s, s->parent_fd, slash == NULL ? e->path : slash + 1, e);
+}
+
+int stage_data(struct stage *s, const uint8_t *data, size_t len) {
+  s->what = "write";
+  s->bytes += len;
+  return write_all(s->file, data, len) ? 0 : errno;
+}
+
+int stage_end_file(struct stage *s) {
+  if (s->file < 0) return 0;
+  s->what = "write";
+  int error = fchmod(s->file, s->file_mode) == 0 ? 0 : errno;
+  if (close(s->file) != 0 && error == 0) error = errno;
+  s->file = -1;
+  return error;
+}
+
+void stage_drop(struct stage *s) {
+  if (s->file >= 0) close(s->file);
+  if (s->parent_fd >= 0) close(s->parent_fd);
+  if (s->dir_fd >= 0) close(s->dir_fd);
+  s->file = s->parent_fd = s->dir_fd = -1;
+  if (s->path[0] != 0) tree_remove(AT_FDCWD, s->path, 0);
+  s->path[0] = 0;
+}

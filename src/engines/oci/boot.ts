@@ -1,0 +1,127 @@
+/** From an empty directory to a sandbox whose agent answers; used by create and by the probe alike. */
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { SandboxError } from '../../shared/errors.ts';
+import { isProcessAlive, type ProcessIdentity } from '../../shared/process-identity.ts';
+import type { AgentConnection } from './agent-connection.ts';
+import { ociConfig } from './bundle.ts';
+import {
+  cgroupPath,
+  cgroupsAreEmpty,
+  enforcedLimits,
+  findCgroups,
+  killCgroup,
+  removeCgroups,
+} from './cgroups.ts';
+import { FRAME, PROTOCOL_VERSION, TAG } from './frames.ts';
+import type { Host } from './host.ts';
+import type { SandboxPaths } from './layout.ts';
+import { type OciRuntime, startContainer } from './oci-runtime.ts';
+import { makeSandboxDirectories } from './rootfs.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
+
+/** Tasks a vcpu may have; the whole sandbox shares them. */
+const PROCESSES_PER_VCPU = 512;
+
+/** What a boot needs of the record. */
+export type BootRequest = Pick<
+  SandboxRecord,
+  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate'
+>;
+
+export interface Booted {
+  init: ProcessIdentity;
+  /** Milliseconds that the agent says are left. */
+  remainingMs: number;
+  cgroups: string[];
+  enforced: { memory: boolean; cpu: boolean; pids: boolean };
+}
+
+/** Process limit of a sandbox, by cgroup where the host allows it, else as RLIMIT_NPROC of each command. */
+export function processLimit(vcpus: number): number {
+  return Math.max(1, Math.ceil(vcpus)) * PROCESSES_PER_VCPU;
+}
+
+function cgroupOf(host: Host, runtime: OciRuntime, sandboxId: string) {
+  if (runtime.cgroups === 'none') return null;
+  const path = runtime.cgroups === 'systemd' ? `user.slice:sandbox-mcp:${sandboxId}` : cgroupPath(sandboxId);
+  return { path, memory: true, swap: host.swapLimit, cpu: true, pids: true };
+}
+
+async function greet(connection: AgentConnection): Promise<number> {
+  const answer = await connection.request(FRAME.PING);
+  const protocol = answer.number(TAG.protocol);
+  if (protocol !== PROTOCOL_VERSION) throw new Error(`the agent speaks protocol ${protocol}`);
+  return answer.number(TAG.remainingMs);
+}
+
+/** The cgroups that a process is in (proc(5), `cgroup`), as directories. Used where systemd chose the path. */
+async function cgroupsOf(host: Host, runtime: OciRuntime, sandboxId: string): Promise<string[]> {
+  if (runtime.cgroups !== 'cgroupfs') return [];
+  return findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
+}
+
+/** Boots a sandbox in `paths.dir`, which must exist and hold nothing but a record. A failure leaves pieces for `dismantle`. */
+export async function boot(
+  host: Host,
+  runtime: OciRuntime,
+  paths: SandboxPaths,
+  request: BootRequest,
+  signal: AbortSignal,
+): Promise<Booted> {
+  await makeSandboxDirectories(paths, host.idMap, host.system);
+  const config = ociConfig({
+    paths,
+    idMap: host.idMap,
+    system: host.system,
+    agent: host.agent,
+    etcLower: join(host.layout.etcTemplates, request.etcTemplate),
+    deadlineMs: request.timeoutMs,
+    vcpus: request.vcpus,
+    memoryMb: request.memoryMb,
+    cgroup: cgroupOf(host, runtime, request.sandboxId),
+    maxProcesses: processLimit(request.vcpus),
+    maxOpenFiles: host.maxOpenFiles,
+    arch: host.arch,
+  });
+  await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 });
+  const { init, connection } = await startContainer(runtime, host.agent, paths, request.sandboxId, signal);
+  try {
+    const remainingMs = await greet(connection);
+    const cgroups = await cgroupsOf(host, runtime, request.sandboxId);
+    return { init, remainingMs, cgroups, enforced: enforcedLimits(cgroups) };
+  } finally {
+    connection.close();
+  }
+}
+
+const KILL_TIMEOUT_MS = 5_000;
+
+/**
+ * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
+ * namespace along; the cgroups catch what an interrupted start left without one.
+ */
+export async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+    const alive = init !== null && isProcessAlive(init);
+    if (alive) process.kill(init.pid, 'SIGKILL');
+    const empty = await cgroupsAreEmpty(cgroups);
+    if (!alive && empty) return;
+    if (!empty) for (const directory of cgroups) await killCgroup(directory);
+    if (performance.now() > deadline) {
+      throw new SandboxError('server', 'The sandbox did not end within 5 s of SIGKILL.', {
+        hint: 'A process is stuck in the kernel; call sandbox_stop again later.',
+      });
+    }
+    await delay(pause);
+  }
+}
+
+/** Ends and removes all that a sandbox has besides its directory: processes and cgroups. */
+export async function dismantle(host: Host, sandboxId: string, init: ProcessIdentity | null): Promise<void> {
+  const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
+  await endProcesses(init, cgroups);
+  await removeCgroups(cgroups);
+}

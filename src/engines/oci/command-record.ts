@@ -1,0 +1,92 @@
+/** What the engine itself knows of a command, and where the agent's part of it lies. */
+import { lstat, readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { sandboxIdOfCommand } from '../../shared/ids.ts';
+import type { SandboxPaths, StateLayout } from './layout.ts';
+
+const commandRecordSchema = z.strictObject({
+  commandId: z.string(),
+  cmd: z.string(),
+  args: z.array(z.string()),
+  cwd: z.string(),
+  startedAt: z.number(),
+  /** Processes that had been killed for lack of memory before it began. */
+  outOfMemoryKills: z.number(),
+});
+
+/** Never the environment: it may hold secrets. */
+export type CommandRecord = z.output<typeof commandRecordSchema>;
+
+export interface CommandPaths {
+  sandboxId: string;
+  sandbox: SandboxPaths;
+  record: string;
+  /** The agent's directory of the command: logs, socket, exit file. */
+  agentDir: string;
+  socket: string;
+  exitFile: string;
+}
+
+/** The `not_found` of a command id. */
+export function unknownCommand(commandId: string): SandboxError {
+  return new SandboxError('not_found', `There is no command "${commandId.slice(0, 64)}".`, {
+    details: { command_id: commandId.slice(0, 64) },
+  });
+}
+
+/** @throws `not_found` for what is no command id; such a text never becomes a path */
+export function commandPaths(layout: StateLayout, commandId: string): CommandPaths {
+  const sandboxId = sandboxIdOfCommand(commandId);
+  if (sandboxId === null) throw unknownCommand(commandId);
+  const sandbox = layout.sandbox(sandboxId);
+  const agentDir = join(sandbox.agent, 'c', commandId);
+  return {
+    sandboxId,
+    sandbox,
+    record: join(sandbox.commands, `${commandId}.json`),
+    agentDir,
+    socket: join(agentDir, 'socket'),
+    exitFile: join(agentDir, 'exit'),
+  };
+}
+
+/** Survives this process; a power cut takes the sandbox along anyway, so nothing waits for the disk. */
+export async function writeCommandRecord(paths: CommandPaths, record: CommandRecord): Promise<void> {
+  await writeFileAtomic(paths.record, JSON.stringify(record), 0o600, false);
+}
+
+/** @throws `not_found` where there is none, `server` where it is damaged */
+export async function readCommandRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
+  let text: string;
+  try {
+    text = await readFile(paths.record, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') throw unknownCommand(commandId);
+    throw error;
+  }
+  try {
+    return commandRecordSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new SandboxError('server', `The record of ${commandId} is damaged.`, { cause: error });
+  }
+}
+
+/** The ids of a sandbox's commands, in no order. */
+export async function listCommandIds(sandbox: SandboxPaths): Promise<string[]> {
+  const names = await readdir(sandbox.commands);
+  return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
+}
+
+/** Whether anything is at a path; links are not followed. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await lstat(path);
+    return true;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,14 @@
+import type { Logger } from '../../shared/log.ts';
+import type { Host } from './host.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+import type { PortForwards } from './ports.ts';
+
+/** What the parts of this engine share. */
+export interface OciContext {
+  readonly log: Logger;
+  /** Prepared at the first call. Rejects with `unavailable` where local sandboxes cannot be. */
+  host(): Promise<Host>;
+  /** Probed at the first call. */
+  runtime(signal: AbortSignal): Promise<OciRuntime>;
+  readonly forwards: PortForwards;
+}

@@ -1,0 +1,94 @@
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { CreateSandbox, Sandbox } from '../engine.ts';
+import { boot, dismantle } from './boot.ts';
+import type { OciContext } from './context.ts';
+import type { Host } from './host.ts';
+import { directoryMode, newRecord } from './new-record.ts';
+import { removeTrees } from './remove-tree.ts';
+import { resolveRuntime } from './runtimes.ts';
+import { claimDirectory, writeRecord } from './sandbox-record.ts';
+import { viewOf } from './sandbox-view.ts';
+
+export const MEMORY_MB_PER_VCPU = 2_048;
+
+function checkRequest(request: CreateSandbox): void {
+  if (request.networkPolicy.mode !== 'deny-all') {
+    throw new SandboxError(
+      'unsupported',
+      `Network policy "${request.networkPolicy.mode}" is not available here.`,
+      {
+        hint: 'Sandboxes of this engine have no network but loopback: leave network_policy out, or say mode: deny-all.',
+      },
+    );
+  }
+  if (request.source !== null) {
+    throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
+      hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
+    });
+  }
+  if (request.interactive) {
+    throw new SandboxError('unsupported', 'interactive: true is not available here.', {
+      hint: 'Leave interactive out.',
+    });
+  }
+}
+
+/** The engine's own words stay in the log: they may name paths of this host. */
+function bootFailure(error: unknown): unknown {
+  if (error instanceof SandboxError) return error;
+  return new SandboxError('unavailable', 'The sandbox could not be started on this machine.', {
+    hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s own words.',
+    cause: error,
+  });
+}
+
+async function undo(host: Host, sandboxId: string, dir: string): Promise<void> {
+  await dismantle(host, sandboxId, null);
+  await removeTrees(host.agent, host.idMap, [dir]);
+}
+
+/** Makes a sandbox. On failure and on abort nothing of it is left. */
+export async function createSandbox(
+  context: OciContext,
+  request: CreateSandbox,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  checkRequest(request);
+  const host = await context.host();
+  const [runtime, runtimeName] = await Promise.all([
+    context.runtime(signal),
+    resolveRuntime(request.runtime),
+  ]);
+  throwIfCancelled(signal);
+  const record = newRecord(host, {
+    sandboxId: request.sandboxId,
+    runtime: runtimeName,
+    vcpus: request.vcpus,
+    memoryMb: Math.round(request.vcpus * MEMORY_MB_PER_VCPU),
+    timeoutMs: request.timeoutMs,
+    ports: request.ports,
+    env: request.env,
+  });
+  const paths = await claimDirectory(host.layout, record, directoryMode(host));
+  try {
+    const booted = await boot(host, runtime, paths, record, signal);
+    throwIfCancelled(signal);
+    const running = {
+      ...record,
+      status: 'running' as const,
+      worker: null,
+      init: booted.init,
+      cgroups: booted.cgroups,
+      enforced: booted.enforced,
+      expiresAt: Date.now() + booted.remainingMs,
+    };
+    await writeRecord(paths, running);
+    await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
+    throwIfCancelled(signal);
+    return viewOf(running, context.forwards);
+  } catch (error) {
+    await context.forwards.close(record.sandboxId);
+    await undo(host, record.sandboxId, paths.dir);
+    throw bootFailure(error);
+  }
+}

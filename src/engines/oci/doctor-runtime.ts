@@ -1,0 +1,65 @@
+import type { Finding } from '../engine.ts';
+import type { HostFacts } from './doctor-facts.ts';
+import { advise, install, ok } from './doctor-finding.ts';
+
+/** One way to run a sandbox that was tried. */
+export interface RuntimeTrial {
+  readonly name: string;
+  readonly version: string;
+  readonly cgroups: 'cgroupfs' | 'systemd' | 'none';
+  /** Null where a sandbox really ran. */
+  readonly error: string | null;
+}
+
+/** What came of trying: the trials, or why there could be none. */
+export type TrialOutcome =
+  | { readonly kind: 'tried'; readonly trials: readonly RuntimeTrial[] }
+  | { readonly kind: 'not_tried'; readonly reason: string };
+
+const LIMITS = {
+  cgroupfs: 'limits by cgroup',
+  systemd: 'limits by a systemd scope',
+  none: 'no cgroup limits',
+} as const;
+
+/** Which OCI runtimes are here, and whether one of them ran a sandbox. */
+export function runtimeFindings(facts: HostFacts, wanted: string, outcome: TrialOutcome): Finding[] {
+  if (outcome.kind === 'not_tried') {
+    const none = !facts.programs.has('crun') && !facts.programs.has('runc');
+    return wanted === 'auto' && none ? [missing(facts, wanted)] : [];
+  }
+  if (outcome.trials.length === 0) return [missing(facts, wanted)];
+  const working = outcome.trials.find((trial) => trial.error === null);
+  if (working !== undefined) return [ok(`${describe(working)} ran a sandbox, ${LIMITS[working.cgroups]}`)];
+  return outcome.trials.map((trial) =>
+    advise(
+      'error',
+      `${describe(trial)} cannot run a sandbox (${LIMITS[trial.cgroups]})`,
+      firstLine(trial.error),
+    ),
+  );
+}
+
+function missing(facts: HostFacts, wanted: string): Finding {
+  if (wanted !== 'auto' && wanted !== 'crun' && wanted !== 'runc') {
+    return advise(
+      'error',
+      `The OCI runtime ${wanted} is not installed`,
+      'Install it, or leave --oci-runtime out.',
+    );
+  }
+  // crun is the faster one, but knows only unified cgroups.
+  const choice = wanted === 'auto' ? (facts.cgroups.layout === 'v2' ? 'crun' : 'runc') : wanted;
+  const text =
+    wanted === 'auto' ? 'No OCI runtime (crun or runc) is installed' : `${wanted} is not installed`;
+  return install('error', text, facts.distro, choice, choice);
+}
+
+function describe({ name, version }: RuntimeTrial): string {
+  return `${name} ${version}`;
+}
+
+function firstLine(text: string | null): string {
+  const lines = (text ?? '').split('\n').map((line) => line.trim());
+  return `It said: ${(lines.find((line) => line !== '') ?? 'nothing').slice(0, 300)}`;
+}

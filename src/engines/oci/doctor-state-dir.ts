@@ -1,0 +1,53 @@
+import type { Finding } from '../engine.ts';
+import type { HostFacts } from './doctor-facts.ts';
+import { advise, ok } from './doctor-finding.ts';
+
+const MIB = 1_048_576;
+const TOO_LITTLE = 100 * MIB;
+const LITTLE = 2_048 * MIB;
+/** Cannot hold the upper layer of an overlay: no whiteouts, no extended attributes, or an overlay themselves. */
+const UNFIT = new Set([
+  '9p',
+  'cifs',
+  'exfat',
+  'ecryptfs',
+  'fuseblk',
+  'nfs',
+  'nfs4',
+  'ntfs',
+  'ntfs3',
+  'overlay',
+  'smb3',
+  'vfat',
+  'virtiofs',
+]);
+const ELSEWHERE = 'Name another place with --state-dir';
+
+/** Whether sandboxes can be kept where they are to be. `works` says that one ran there. */
+export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
+  const { path, fileSystem, notPassable } = facts.stateDir;
+  const findings: Finding[] = [];
+  if (/[,:\\\s]/.test(path)) {
+    const text = `The state directory's path holds a comma, a colon, a backslash or a blank: ${path}`;
+    findings.push(advise('error', text, `${ELSEWHERE}: mount options cannot carry them.`));
+  }
+  if (!works && (UNFIT.has(fileSystem) || fileSystem.startsWith('fuse.'))) {
+    const text = `The state directory is on ${fileSystem}, which cannot hold the layers of a sandbox: ${path}`;
+    findings.push(advise('error', text, `${ELSEWHERE}, on a local disk such as ext4, xfs, btrfs or tmpfs.`));
+  }
+  if (!works && facts.isRoot && notPassable !== null) {
+    const text = `The root of a sandbox cannot pass ${notPassable} on its way to the state directory`;
+    findings.push(
+      advise('error', text, `${ELSEWHERE}, below directories that everybody may pass (mode 0711).`),
+    );
+  }
+  findings.push(...spaceFindings(facts));
+  return findings.length > 0 ? findings : [ok(`State in ${path} (${fileSystem})`)];
+}
+
+function spaceFindings({ stateDir: { path, freeBytes } }: HostFacts): Finding[] {
+  if (freeBytes >= LITTLE) return [];
+  const level = freeBytes < TOO_LITTLE ? 'error' : 'warning';
+  const text = `Only ${Math.floor(freeBytes / MIB)} MiB are free for ${path}`;
+  return [advise(level, text, `Make room, or ${ELSEWHERE.toLowerCase()}.`)];
+}

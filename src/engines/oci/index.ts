@@ -1,0 +1,139 @@
+/** The embedded engine: sandboxes of this machine, made by an installed OCI runtime, without a daemon. */
+
+import { SandboxError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import { currentProcess } from '../../shared/process-identity.ts';
+import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
+import { AgentConnection } from './agent-connection.ts';
+import { fromAgent } from './agent-errors.ts';
+import { OciCommands } from './commands.ts';
+import type { OciContext } from './context.ts';
+import { createSandbox } from './create.ts';
+import { OciFiles } from './files.ts';
+import { encodeFields, FRAME, TAG } from './frames.ts';
+import { type Host, prepareHost } from './host.ts';
+import { ociLimits } from './limits.ts';
+import { listSandboxes } from './list.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+import { PortForwards } from './ports.ts';
+import { recoverAll } from './recover.ts';
+import { removeTrees } from './remove-tree.ts';
+import { chooseRuntime } from './runtime-probe.ts';
+import { updateRecord } from './sandbox-record.ts';
+import { viewOf } from './sandbox-view.ts';
+import { endSandbox, settledRecord } from './settle.ts';
+
+export interface OciEngineOptions {
+  /** Absolute. Made where it is missing. */
+  stateDir: string;
+  /** `auto`, `crun`, `runc`, `runsc` or a path. */
+  ociRuntime: string;
+  /** The agent's executable for this machine, e.g. `dist/agent-x64`. */
+  agentPath: string;
+  log: Logger;
+}
+
+/** Remembers what `make` resolved to; a failure is not remembered, so that the next call tries again. */
+function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
+  let made: Promise<T> | null = null;
+  return (signal) => {
+    const attempt = made ?? make(signal);
+    made = attempt;
+    attempt.catch(() => {
+      if (made === attempt) made = null;
+    });
+    return attempt;
+  };
+}
+
+/** Makes the engine; nothing is touched or probed before its first call. */
+export function createOciEngine(options: OciEngineOptions): Engine {
+  const { log } = options;
+  const forwards = new PortForwards(log);
+  const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
+  // Shared by all callers, so one caller's cancellation does not end it for the others.
+  const runtime = once<OciRuntime>(async () =>
+    chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
+  );
+  const context: OciContext = { log, forwards, host: () => host(never), runtime };
+  const commands = new OciCommands(context);
+
+  return {
+    name: 'oci',
+    commands,
+    files: new OciFiles(context),
+    ports: {
+      async open(sandboxId) {
+        const record = await settledRecord(context, sandboxId);
+        if (record.status !== 'running') return;
+        const paths = (await context.host()).layout.sandbox(sandboxId);
+        await forwards.open(sandboxId, paths.agentSocket, record.ports);
+      },
+    },
+
+    create: (request: CreateSandbox, signal) => createSandbox(context, request, signal),
+    get: async (sandboxId) => viewOf(await settledRecord(context, sandboxId), forwards),
+    list: (query: ListQuery) => listSandboxes(context, query),
+    limits: (signal) => ociLimits(context, signal),
+    recover: (signal) => recoverAll(context, signal),
+
+    async extendTimeout(sandboxId, durationMs) {
+      const record = await settledRecord(context, sandboxId);
+      if (record.status !== 'running') {
+        throw new SandboxError(
+          'conflict',
+          `Sandbox ${sandboxId} is ${record.status}; its time cannot be extended.`,
+          {
+            hint: 'Call sandbox_create for a new one.',
+          },
+        );
+      }
+      return viewOf(await extend(context, sandboxId, durationMs), forwards);
+    },
+
+    async stop(sandboxId, cause) {
+      await settledRecord(context, sandboxId);
+      return viewOf(await endSandbox(context, sandboxId, cause, currentProcess()), forwards);
+    },
+
+    async forget(sandboxId) {
+      const { layout, agent, idMap } = await context.host();
+      try {
+        await endSandbox(context, sandboxId, 'requested', currentProcess());
+      } catch (error) {
+        if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+      }
+      await removeTrees(agent, idMap, [layout.sandbox(sandboxId).dir]);
+    },
+
+    async close() {
+      commands.close();
+      await forwards.closeAll();
+    },
+  };
+}
+
+/** For what no single call may cancel. */
+const never = new AbortController().signal;
+
+/** Moves the deadline in the agent first: only what it has taken over is promised. */
+async function extend(context: OciContext, sandboxId: string, durationMs: number) {
+  const { layout } = await context.host();
+  return updateRecord(layout, sandboxId, async (record) => {
+    const fromNow = record.expiresAt - Date.now() + durationMs;
+    let remaining: number;
+    try {
+      const connection = await AgentConnection.open(layout.sandbox(sandboxId).agentSocket, null);
+      try {
+        remaining = (
+          await connection.request(FRAME.DEADLINE, encodeFields([[TAG.ms, Math.max(1, fromNow)]]))
+        ).number(TAG.remainingMs);
+      } finally {
+        connection.close();
+      }
+    } catch (error) {
+      throw fromAgent(error, sandboxId);
+    }
+    return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
+  });
+}

@@ -1,0 +1,75 @@
+import { join } from 'node:path';
+import { SandboxError } from '../../shared/errors.ts';
+import { isSandboxId } from '../../shared/ids.ts';
+
+/** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
+export const STATE_FORMAT = 1;
+
+/** Where everything of one sandbox lies on the host. Nothing of a sandbox exists outside `dir` and its cgroup. */
+export interface SandboxPaths {
+  readonly dir: string;
+  readonly record: string;
+  /** Held while the record is changed. */
+  readonly lock: string;
+  /** Command records, written by the engine. */
+  readonly commands: string;
+  /** The directory that the agent holds as descriptor 3: sockets, logs and exit files, written by the agent. */
+  readonly agent: string;
+  readonly agentSocket: string;
+  readonly bundle: string;
+  readonly layers: string;
+  /** The OCI runtime's own state. */
+  readonly runtime: string;
+  readonly pidFile: string;
+  readonly startLog: string;
+}
+
+/** The host paths below the state directory. */
+export class StateLayout {
+  readonly stateDir: string;
+  readonly formatFile: string;
+  readonly sandboxes: string;
+  readonly binaries: string;
+  readonly etcTemplates: string;
+  readonly trash: string;
+  readonly uidRangeFile: string;
+  readonly probeCache: string;
+
+  constructor(stateDir: string) {
+    this.stateDir = stateDir;
+    this.formatFile = join(stateDir, 'format');
+    this.sandboxes = join(stateDir, 'sandboxes');
+    this.binaries = join(stateDir, 'bin');
+    this.etcTemplates = join(stateDir, 'etc');
+    this.trash = join(stateDir, 'trash');
+    this.uidRangeFile = join(stateDir, 'uid-range.json');
+    this.probeCache = join(stateDir, 'runtime.json');
+  }
+
+  /** The paths of one sandbox. An id that is not well-formed never becomes a path. */
+  sandbox(sandboxId: string): SandboxPaths {
+    if (!isSandboxId(sandboxId)) {
+      throw new SandboxError('not_found', `There is no sandbox "${sandboxId.slice(0, 64)}".`);
+    }
+    return sandboxPaths(join(this.sandboxes, sandboxId));
+  }
+}
+
+/** The paths inside one sandbox directory. */
+export function sandboxPaths(dir: string): SandboxPaths {
+  const bundle = join(dir, 'bundle');
+  const agent = join(dir, 'agent');
+  return {
+    dir,
+    record: join(dir, 'record.json'),
+    lock: join(dir, 'lock'),
+    commands: join(dir, 'commands'),
+    agent,
+    agentSocket: join(agent, 'socket'),
+    bundle,
+    layers: join(dir, 'layers'),
+    runtime: join(dir, 'runtime'),
+    pidFile: join(bundle, 'pid'),
+    startLog: join(bundle, 'start.log'),
+  };
+}

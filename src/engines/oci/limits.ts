@@ -1,0 +1,38 @@
+import type { EngineLimits } from '../engine.ts';
+import type { OciContext } from './context.ts';
+import { MEMORY_MB_PER_VCPU } from './create.ts';
+import type { Host } from './host.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+
+const DEFAULT_VCPUS = 2;
+
+const USERS: Record<Host['idMap']['kind'], string> = {
+  root: 'root with a uid range of its own',
+  subordinate: 'rootless with subordinate ids',
+  single: 'rootless with a single id (sudo changes nothing)',
+};
+
+/** What a sandbox gets here, and which of the contract's limits this host cannot enforce. */
+export async function ociLimits(context: OciContext, signal: AbortSignal): Promise<EngineLimits> {
+  const host = await context.host();
+  const runtime: OciRuntime = await context.runtime(signal);
+  const notEnforced: string[] = [];
+  if (runtime.cgroups === 'none') {
+    notEnforced.push(
+      'Memory and CPU are not limited: no cgroup is delegated to this user.',
+      'Processes are limited for each user of the sandbox by RLIMIT_NPROC, not for the sandbox as a whole.',
+    );
+  } else if (!host.swapLimit) {
+    notEnforced.push('Swap is not limited: this kernel does not account it.');
+  }
+  notEnforced.push('Disk use is limited by the free space of the state directory alone.');
+  return {
+    isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,
+    networkModes: ['deny-all'],
+    defaultNetworkPolicy: { mode: 'deny-all' },
+    defaultVcpus: Math.min(DEFAULT_VCPUS, host.cpus),
+    maxVcpus: host.cpus,
+    memoryMbPerVcpu: MEMORY_MB_PER_VCPU,
+    notEnforced,
+  };
+}

@@ -1,0 +1,158 @@
+/** Reads the bounded log of a command (docs/agent-protocol.md, "Logs"). Every byte of it is hostile. */
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../engine.ts';
+import { readHostile } from './hostile-file.ts';
+
+const MAGIC = 'SBXLOG1\n';
+const HEADER_BYTES = 32;
+const RECORD_HEADER_BYTES = 8;
+const MAX_RECORD = 65_536;
+/** A segment is closed past 1 MiB; the last record may reach over that. */
+const MAX_SEGMENT = 1_048_576 + RECORD_HEADER_BYTES + MAX_RECORD;
+const MAX_SEGMENTS = 64;
+const SEGMENT_NAME = /^\d{8}\.log$/;
+
+interface Segment {
+  /** Bytes of each stream that came before this segment. */
+  stdoutStart: number;
+  stderrStart: number;
+  bytes: Buffer;
+}
+
+interface Totals {
+  stdout: number;
+  stderr: number;
+}
+
+function damaged(): SandboxError {
+  return new SandboxError('server', 'The log of this command is damaged.', {
+    hint: 'Its exit code is still told by sandbox_get_command; run it again only if that is meant.',
+  });
+}
+
+async function segmentNames(directory: string): Promise<string[]> {
+  try {
+    const names = (await readdir(directory)).filter((name) => SEGMENT_NAME.test(name)).sort();
+    if (names.length > MAX_SEGMENTS) throw damaged();
+    return names;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Null where the segment was dropped meanwhile, or holds no whole header yet. */
+async function readSegment(directory: string, name: string, limit: number): Promise<Segment | null> {
+  const bytes = await readHostile(join(directory, name), limit);
+  if (bytes === null || bytes.length < HEADER_BYTES) return null;
+  if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) throw damaged();
+  const stdoutStart = Number(bytes.readBigUInt64LE(16));
+  const stderrStart = Number(bytes.readBigUInt64LE(24));
+  if (!Number.isSafeInteger(stdoutStart + stderrStart)) throw damaged();
+  return { stdoutStart, stderrStart, bytes };
+}
+
+/** The whole records of a segment; a last one that is cut short is still being written. */
+function* records(segment: Segment): Generator<{ stream: OutputStream; data: Buffer }> {
+  const { bytes } = segment;
+  let at = HEADER_BYTES;
+  while (at + RECORD_HEADER_BYTES <= bytes.length) {
+    const tag = bytes.readUInt8(at);
+    const length = bytes.readUInt32LE(at + 4);
+    if ((tag !== 1 && tag !== 2) || length === 0 || length > MAX_RECORD) throw damaged();
+    at += RECORD_HEADER_BYTES;
+    if (at + length > bytes.length) return;
+    yield { stream: tag === 1 ? 'stdout' : 'stderr', data: bytes.subarray(at, at + length) };
+    at += length;
+  }
+}
+
+function totalsOf(segment: Segment): Totals {
+  const totals = { stdout: segment.stdoutStart, stderr: segment.stderrStart };
+  for (const { stream, data } of records(segment)) totals[stream] += data.length;
+  return totals;
+}
+
+/** Bytes that a command had written when its log was last added to. */
+export async function readLogTotals(directory: string): Promise<Totals> {
+  const names = await segmentNames(directory);
+  for (const name of names.reverse()) {
+    const segment = await readSegment(directory, name, MAX_SEGMENT);
+    if (segment !== null) return totalsOf(segment);
+  }
+  return { stdout: 0, stderr: 0 };
+}
+
+function startOf(segment: Segment, stream: ReadOutput['stream']): number {
+  if (stream === 'both') return segment.stdoutStart + segment.stderrStart;
+  return stream === 'stdout' ? segment.stdoutStart : segment.stderrStart;
+}
+
+/** The part of a record's data that lies in [from, to), or null. */
+function cut(
+  data: Buffer,
+  offset: number,
+  from: number,
+  to: number,
+): { data: Buffer; offset: number } | null {
+  const start = Math.max(from, offset);
+  const end = Math.min(to, offset + data.length);
+  return start < end ? { data: data.subarray(start - offset, end - offset), offset: start } : null;
+}
+
+/** The segments that may hold bytes from `offset` on: the last one that starts at or before it, and all later. */
+async function segmentsFrom(
+  directory: string,
+  stream: ReadOutput['stream'],
+  offset: number,
+): Promise<string[]> {
+  const names = await segmentNames(directory);
+  let first = 0;
+  for (const [index, name] of names.entries()) {
+    const head = await readSegment(directory, name, HEADER_BYTES);
+    if (head !== null && startOf(head, stream) <= offset) first = index;
+    else if (head !== null) break;
+  }
+  return names.slice(first);
+}
+
+/**
+ * Reads captured output.
+ * @param totalBytes all bytes of the selected sequence so far, as the command's state tells
+ */
+export async function readLog(
+  directory: string,
+  request: ReadOutput,
+  totalBytes: number,
+): Promise<OutputSlice> {
+  const from = request.offset < 0 ? Math.max(0, totalBytes + request.offset) : request.offset;
+  const chunks: OutputChunk[] = [];
+  let next = from;
+  let dropped = 0;
+  let budget = request.limit;
+  for (const name of from < totalBytes ? await segmentsFrom(directory, request.stream, from) : []) {
+    const segment = await readSegment(directory, name, MAX_SEGMENT);
+    if (segment === null) continue;
+    let offset = startOf(segment, request.stream);
+    for (const { stream, data } of records(segment)) {
+      if (request.stream !== 'both' && request.stream !== stream) continue;
+      const part = cut(data, offset, next, Math.min(totalBytes, Math.max(next, offset) + budget));
+      offset += data.length;
+      if (part === null) continue;
+      dropped += part.offset - next;
+      chunks.push({ stream, ...part });
+      next = part.offset + part.data.length;
+      budget -= part.data.length;
+      if (budget <= 0) break;
+    }
+    if (budget <= 0 || next >= totalBytes) break;
+  }
+  // What is counted but not in the log any more lies behind everything that is: it was lost at the very end.
+  if (budget > 0 && next < totalBytes) {
+    dropped += totalBytes - next;
+    next = totalBytes;
+  }
+  return { chunks, nextOffset: Math.max(next, from), totalBytes, droppedBytes: dropped };
+}

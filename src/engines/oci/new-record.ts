@@ -1,0 +1,32 @@
+import { currentProcess } from '../../shared/process-identity.ts';
+import type { Host } from './host.ts';
+import { STATE_FORMAT } from './layout.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
+
+/** The record of a sandbox that this process is about to make. */
+export function newRecord(
+  host: Host,
+  given: Pick<SandboxRecord, 'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env'>,
+): SandboxRecord {
+  const createdAt = Date.now();
+  return {
+    format: STATE_FORMAT,
+    ...given,
+    status: 'pending',
+    statusReason: null,
+    stopCause: null,
+    createdAt,
+    expiresAt: createdAt + given.timeoutMs,
+    endedAt: null,
+    worker: currentProcess(),
+    init: null,
+    cgroups: [],
+    enforced: { memory: false, cpu: false, pids: false },
+    etcTemplate: host.etcTemplate,
+  };
+}
+
+/** As root the sandbox's root has to pass through the sandbox's directory; it can list nothing of it. */
+export function directoryMode(host: Host): number {
+  return host.idMap.kind === 'root' ? 0o711 : 0o700;
+}

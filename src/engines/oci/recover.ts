@@ -1,0 +1,65 @@
+/** Cleans up after processes that ended in the middle of something. Every step may be done twice. */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAbandonedTemporary } from '../../shared/atomic-file.ts';
+import { throwIfCancelled } from '../../shared/errors.ts';
+import { identify } from '../../shared/process-identity.ts';
+import type { OciContext } from './context.ts';
+import type { Host } from './host.ts';
+import { removeTrees } from './remove-tree.ts';
+import { listSandboxIds, listUnborn, readRecord } from './sandbox-record.ts';
+import { settledRecord } from './settle.ts';
+
+/** Directories whose makers died before they were a sandbox's. */
+async function removeUnborn(host: Host): Promise<void> {
+  const dead = (await listUnborn(host.layout)).filter(
+    ({ pid, startTime }) => identify(pid)?.startTime !== startTime,
+  );
+  await removeTrees(
+    host.agent,
+    host.idMap,
+    dead.map(({ path }) => path),
+  );
+}
+
+/** Half-written files whose writers were killed. */
+async function removeTemporaryFiles(dir: string): Promise<void> {
+  for (const name of await readdir(dir)) {
+    if (isAbandonedTemporary(name)) await rm(join(dir, name), { force: true });
+  }
+}
+
+/** Templates of `/etc` that no record names and that are not this host's present one; half-built ones of dead makers too. */
+async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> {
+  for (const name of await readdir(host.layout.etcTemplates)) {
+    if (name === host.etcTemplate || used.has(name) || name.startsWith('.')) continue;
+    await removeTrees(host.agent, host.idMap, [join(host.layout.etcTemplates, name)]);
+  }
+}
+
+/**
+ * Settles every sandbox of this state directory and answers those that had ended unnoticed. A damaged record is
+ * logged and left alone; the others go on.
+ */
+export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
+  const host = await context.host();
+  await removeUnborn(host);
+  const settled: string[] = [];
+  const templates = new Set<string>();
+  for (const sandboxId of await listSandboxIds(host.layout)) {
+    throwIfCancelled(signal);
+    try {
+      const before = await readRecord(host.layout, sandboxId);
+      const after = await settledRecord(context, sandboxId);
+      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
+      const paths = host.layout.sandbox(sandboxId);
+      await removeTemporaryFiles(paths.dir);
+      await removeTemporaryFiles(paths.commands);
+      if (after.endedAt === null) templates.add(after.etcTemplate);
+    } catch (error) {
+      context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
+    }
+  }
+  await removeOldTemplates(host, templates);
+  return settled;
+}

@@ -1,0 +1,82 @@
+/** The directories under a sandbox's `/` on the host's disk: where its files land. */
+import { chmod, chown, lstat, mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { IdMap } from './id-map.ts';
+import type { SandboxPaths } from './layout.ts';
+
+/** Starts empty in every sandbox, writable. */
+export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
+const MOUNT_POINTS = ['dev', 'etc', 'proc', 'run', 'sys', 'tmp'];
+/** Where programs and libraries are, or links to where they are on hosts with a merged /usr. */
+const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
+
+/** The agent's place inside. */
+export const AGENT_NAME = '.agent';
+
+export interface SystemDirectories {
+  /** Real directories of the host, which become read-only lower layers. */
+  directories: string[];
+  /** Links such as `bin` → `usr/bin`. */
+  links: { name: string; target: string }[];
+}
+
+/** What of the host's system directories a sandbox sees. */
+export async function findSystemDirectories(root = '/'): Promise<SystemDirectories> {
+  const found: SystemDirectories = { directories: [], links: [] };
+  for (const name of SYSTEM_NAMES) {
+    try {
+      const info = await lstat(join(root, name));
+      if (info.isSymbolicLink()) found.links.push({ name, target: await readlink(join(root, name)) });
+      else if (info.isDirectory()) found.directories.push(name);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+  return found;
+}
+
+/** The upper and work directory of one top-level directory. */
+export function layerPaths(paths: SandboxPaths, name: string): { upper: string; work: string } {
+  return { upper: join(paths.layers, name, 'upper'), work: join(paths.layers, name, 'work') };
+}
+
+/**
+ * Makes the directories of a new sandbox. What its root owns is closed to everybody else on the host; what the OCI
+ * runtime has to pass on the way there is passable, no more.
+ */
+export async function makeSandboxDirectories(
+  paths: SandboxPaths,
+  idMap: IdMap,
+  system: SystemDirectories,
+): Promise<void> {
+  const passable = idMap.kind === 'root' ? 0o711 : 0o700;
+  const own = (path: string) => (idMap.kind === 'root' ? chown(path, idMap.hostUid, idMap.hostGid) : null);
+  const rootfs = join(paths.bundle, 'rootfs');
+  await mkdir(paths.bundle, { mode: passable });
+  await chmod(paths.bundle, passable);
+  await Promise.all([mkdir(paths.commands, { mode: 0o700 }), mkdir(paths.runtime, { mode: 0o700 })]);
+  await mkdir(paths.agent, { mode: 0o700 });
+  await own(paths.agent);
+
+  await mkdir(rootfs);
+  await chmod(rootfs, 0o755);
+  const mountPoints = [...MOUNT_POINTS, ...FRESH_DIRECTORIES, ...system.directories];
+  await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
+  await Promise.all(system.links.map((link) => symlink(link.target, join(rootfs, link.name))));
+  await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
+
+  await mkdir(paths.layers, { mode: 0o700 });
+  const layered = [...FRESH_DIRECTORIES, 'etc', ...system.directories];
+  await Promise.all(
+    layered.map(async (name) => {
+      const { upper, work } = layerPaths(paths, name);
+      await mkdir(upper, { recursive: true });
+      await mkdir(work);
+      // An overlay shows the upper directory's own mode as that of the merged one.
+      await chmod(upper, name === 'root' ? 0o700 : 0o755);
+      await Promise.all([own(upper), own(work), own(join(paths.layers, name))]);
+    }),
+  );
+  await own(paths.layers);
+}

@@ -1,0 +1,158 @@
+/** Finds an OCI runtime that works here, by running a sandbox with it. */
+import { readFile, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { z } from 'zod';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { newSandboxId } from '../../shared/ids.ts';
+import { currentProcess } from '../../shared/process-identity.ts';
+import { boot, dismantle } from './boot.ts';
+import type { Host } from './host.ts';
+import { findProgram, runHostProgram } from './host-program.ts';
+import { directoryMode, newRecord } from './new-record.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+import { removeTrees } from './remove-tree.ts';
+import { claimDirectory } from './sandbox-record.ts';
+
+/** Faster ones first; `runsc` only by name. */
+const KNOWN = ['crun', 'runc'];
+
+export interface ProbeAttempt {
+  runtime: OciRuntime;
+  /** Null where it worked. */
+  error: string | null;
+}
+
+export interface ProbeResult {
+  chosen: OciRuntime | null;
+  attempts: ProbeAttempt[];
+}
+
+async function versionOf(path: string): Promise<string> {
+  const { output } = await runHostProgram(path, ['--version']);
+  return /version\s+(\S+)/.exec(output)?.[1] ?? 'unknown';
+}
+
+function baseName(wanted: string): string {
+  const name = wanted.split('/').at(-1) ?? wanted;
+  return ['crun', 'runc', 'runsc'].find((known) => name.startsWith(known)) ?? name;
+}
+
+/** The ways to call the installed runtimes here, best first: limits by cgroup before none, crun before runc. */
+export async function candidates(host: Host, wanted: string): Promise<OciRuntime[]> {
+  const root = host.idMap.kind === 'root';
+  const found: OciRuntime[] = [];
+  for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
+    const path = findProgram(name);
+    if (path === null) continue;
+    const base = { name: baseName(name), path, version: await versionOf(path) };
+    const hideUnified = root && base.name === 'crun' && host.cgroupLayout === 'hybrid';
+    if (root && host.cgroupLayout !== 'none') found.push({ ...base, cgroups: 'cgroupfs', hideUnified });
+    if (!root && host.cgroupLayout === 'v2') found.push({ ...base, cgroups: 'systemd', hideUnified: false });
+    found.push({ ...base, cgroups: 'none', hideUnified });
+  }
+  const order = { cgroupfs: 0, systemd: 0, none: 1 };
+  return found.sort((a, b) => order[a.cgroups] - order[b.cgroups]);
+}
+
+async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Promise<string | null> {
+  const sandboxId = newSandboxId();
+  const record = newRecord(host, {
+    sandboxId,
+    runtime: 'probe',
+    vcpus: 1,
+    memoryMb: 64,
+    timeoutMs: 30_000,
+    ports: [],
+    env: {},
+  });
+  const paths = await claimDirectory(host.layout, record, directoryMode(host));
+  let init = null;
+  try {
+    ({ init } = await boot(host, runtime, paths, record, signal));
+    return null;
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return error instanceof Error ? error.message : String(error);
+  } finally {
+    await dismantle(host, sandboxId, init);
+    await removeTrees(host.agent, host.idMap, [paths.dir]);
+  }
+}
+
+/** Tries every way to run a sandbox here until one works. What a trial made is gone when this resolves. */
+export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
+  const attempts: ProbeAttempt[] = [];
+  for (const runtime of await candidates(host, wanted)) {
+    const error = await attempt(host, runtime, signal);
+    attempts.push({ runtime, error });
+    if (error === null) return { chosen: runtime, attempts };
+  }
+  return { chosen: null, attempts };
+}
+
+const cacheSchema = z.strictObject({
+  key: z.string(),
+  runtime: z.strictObject({
+    name: z.string(),
+    path: z.string(),
+    version: z.string(),
+    cgroups: z.enum(['cgroupfs', 'systemd', 'none']),
+    hideUnified: z.boolean(),
+  }),
+});
+
+/** What a result stands for: this boot, kernel, user and agent, and these very executables. */
+async function cacheKey(host: Host, wanted: string): Promise<string> {
+  const stamps: string[] = [];
+  for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
+    const path = findProgram(name);
+    if (path === null) continue;
+    const info = await stat(path);
+    stamps.push(`${path}:${info.size}:${info.mtimeMs}`);
+  }
+  const parts = [
+    wanted,
+    currentProcess().bootId,
+    release(),
+    host.idMap.kind,
+    host.cgroupLayout,
+    host.agent,
+    ...stamps,
+  ];
+  return parts.join('|');
+}
+
+async function readCache(host: Host, key: string): Promise<OciRuntime | null> {
+  try {
+    const cache = cacheSchema.parse(JSON.parse(await readFile(host.layout.probeCache, 'utf8')));
+    return cache.key === key ? cache.runtime : null;
+  } catch {
+    // Missing, damaged or of another version: a new probe costs a tenth of a second and writes it anew.
+    return null;
+  }
+}
+
+/**
+ * The runtime to use here; probed once a boot.
+ * @throws `unavailable` where none works, saying to run `sandbox-mcp doctor`
+ */
+export async function chooseRuntime(host: Host, wanted: string, signal: AbortSignal): Promise<OciRuntime> {
+  const key = await cacheKey(host, wanted);
+  const cached = await readCache(host, key);
+  if (cached !== null) return cached;
+  const { chosen, attempts } = await probeRuntimes(host, wanted, signal);
+  if (chosen === null) {
+    const tried = attempts.map(({ runtime }) => `${runtime.name} (cgroups: ${runtime.cgroups})`).join(', ');
+    const message =
+      attempts.length === 0
+        ? `No OCI runtime is installed (${wanted === 'auto' ? KNOWN.join(' or ') : wanted}).`
+        : `No OCI runtime can run a sandbox here; tried ${tried}.`;
+    throw new SandboxError('unavailable', message, {
+      hint: 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
+      cause: attempts.map(({ error }) => error).join('\n'),
+    });
+  }
+  await writeFileAtomic(host.layout.probeCache, JSON.stringify({ key, runtime: chosen }));
+  return chosen;
+}

@@ -1,0 +1,138 @@
+import { chmod, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { withFileLock } from '../../shared/file-lock.ts';
+import { isSandboxId } from '../../shared/ids.ts';
+import { currentProcess } from '../../shared/process-identity.ts';
+import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './layout.ts';
+
+const identitySchema = z.strictObject({
+  pid: z.number().int().positive(),
+  startTime: z.string(),
+  bootId: z.string(),
+});
+
+const recordSchema = z.strictObject({
+  format: z.literal(STATE_FORMAT),
+  sandboxId: z.string().refine(isSandboxId),
+  status: z.enum(['pending', 'running', 'stopping', 'stopped', 'aborted', 'failed']),
+  statusReason: z.string().nullable(),
+  stopCause: z
+    .enum(['requested', 'session_end', 'deadline', 'snapshot', 'aborted', 'out_of_memory'])
+    .nullable(),
+  runtime: z.string(),
+  vcpus: z.number(),
+  memoryMb: z.number(),
+  createdAt: z.number(),
+  timeoutMs: z.number(),
+  expiresAt: z.number(),
+  endedAt: z.number().nullable(),
+  ports: z.array(z.number().int()),
+  env: z.record(z.string(), z.string()),
+  /** Who is making or ending it at present; a dead worker's work is taken over. */
+  worker: identitySchema.nullable(),
+  /** The agent, as the host sees it. */
+  init: identitySchema.nullable(),
+  /** Directories of the sandbox's cgroups, one a hierarchy; empty where there are none. */
+  cgroups: z.array(z.string()),
+  /** The limits that the host really set. */
+  enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
+  etcTemplate: z.string(),
+});
+
+/** What the engine keeps on disk about a sandbox. */
+export type SandboxRecord = z.output<typeof recordSchema>;
+
+/** Writes a record whole or not at all. */
+export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): Promise<void> {
+  await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
+}
+
+/**
+ * Reads a record.
+ * @throws `not_found` where there is none, `server` naming the file where it is damaged; neither changes anything
+ */
+export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
+  const paths = layout.sandbox(sandboxId);
+  let text: string;
+  try {
+    text = await readFile(paths.record, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw new SandboxError('not_found', `There is no sandbox "${sandboxId}".`, {
+      details: { sandbox_id: sandboxId },
+    });
+  }
+  try {
+    return recordSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new SandboxError('server', `The record of ${sandboxId} is damaged or of another version.`, {
+      hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',
+      cause: error,
+      details: { sandbox_id: sandboxId },
+    });
+  }
+}
+
+/**
+ * Reads, changes and writes a record while nobody else does. `change` answers the new record, or null to leave it.
+ * Answers the record as it is then.
+ */
+export async function updateRecord(
+  layout: StateLayout,
+  sandboxId: string,
+  change: (record: SandboxRecord) => SandboxRecord | null | Promise<SandboxRecord | null>,
+): Promise<SandboxRecord> {
+  const paths = layout.sandbox(sandboxId);
+  // Read first: a lock file must not be made where no sandbox is.
+  await readRecord(layout, sandboxId);
+  return withFileLock(paths.lock, async () => {
+    const record = await readRecord(layout, sandboxId);
+    const changed = await change(record);
+    if (changed !== null) await writeRecord(paths, changed);
+    return changed ?? record;
+  });
+}
+
+/** `.new.<sandbox id>.<pid>.<start time>`: a directory on its way to be a sandbox's; its maker is told from the name. */
+const UNBORN = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
+
+/** Makes the directory of a sandbox together with its record: there is never one without the other. */
+export async function claimDirectory(
+  layout: StateLayout,
+  record: SandboxRecord,
+  mode: number,
+): Promise<SandboxPaths> {
+  const { pid, startTime } = currentProcess();
+  const unborn = join(layout.sandboxes, `.new.${record.sandboxId}.${pid}.${startTime}`);
+  const paths = layout.sandbox(record.sandboxId);
+  await mkdir(unborn, { mode: 0o700 });
+  // Not left to mkdir, whose mode the umask cuts.
+  await chmod(unborn, mode);
+  await writeRecord(sandboxPaths(unborn), record);
+  await rename(unborn, paths.dir);
+  return paths;
+}
+
+/** Directories that a process began to claim and did not finish, with who it was. */
+export async function listUnborn(
+  layout: StateLayout,
+): Promise<{ path: string; pid: number; startTime: string }[]> {
+  return (await readdir(layout.sandboxes)).flatMap((name) => {
+    const match = UNBORN.exec(name);
+    if (match === null) return [];
+    return [{ path: join(layout.sandboxes, name), pid: Number(match[1]), startTime: match[2] ?? '' }];
+  });
+}
+
+/** The ids of all sandboxes that have a directory, in no order. */
+export async function listSandboxIds(layout: StateLayout): Promise<string[]> {
+  try {
+    return (await readdir(layout.sandboxes)).filter(isSandboxId);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

@@ -1,0 +1,29 @@
+import type { Sandbox } from '../engine.ts';
+import type { PortForwards } from './ports.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
+
+/** Where work starts, as in the SDK. */
+export const SANDBOX_CWD = '/vercel/sandbox';
+
+/** The record as the contract tells it. */
+export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
+  const ended = record.endedAt !== null;
+  return {
+    sandboxId: record.sandboxId,
+    status: record.status,
+    engine: 'oci',
+    runtime: record.runtime,
+    cwd: SANDBOX_CWD,
+    vcpus: record.vcpus,
+    memoryMb: record.memoryMb,
+    createdAt: record.createdAt,
+    timeoutMs: record.timeoutMs,
+    expiresAt: ended ? null : record.expiresAt,
+    ports: record.ports.map((port) => ({ port, url: forwards.url(record.sandboxId, port) })),
+    networkPolicy: { mode: 'deny-all' },
+    interactivePort: null,
+    sourceSnapshotId: null,
+    stopCause: record.stopCause,
+    statusReason: record.statusReason,
+  };
+}

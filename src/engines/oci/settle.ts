@@ -1,0 +1,124 @@
+/** Brings a record in line with what is really there: ended sandboxes are told as such and leave nothing behind. */
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../shared/errors.ts';
+import { identify, isProcessAlive } from '../../shared/process-identity.ts';
+import type { StopCause } from '../engine.ts';
+import { dismantle } from './boot.ts';
+import { outOfMemoryKills } from './cgroups.ts';
+import type { OciContext } from './context.ts';
+import type { Host } from './host.ts';
+import { removeTrees } from './remove-tree.ts';
+import { readRecord, type SandboxRecord, updateRecord, writeRecord } from './sandbox-record.ts';
+
+/** Names the reason that the agent left when it ended by itself. The file is the sandbox's word: only `deadline` counts. */
+async function agentSaysDeadline(agentDir: string): Promise<boolean> {
+  try {
+    return (await readFile(join(agentDir, 'ended'), 'utf8')).trim() === 'deadline';
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/** Removes everything of an ended sandbox but its record, its command records and their logs. */
+async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
+  const paths = host.layout.sandbox(record.sandboxId);
+  const init = record.init ?? (await startedUnrecorded(paths.pidFile));
+  await dismantle(host, record.sandboxId, init);
+  await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
+  await rm(paths.agentSocket, { force: true });
+}
+
+/** The process that an interrupted create started: the runtime had written its number, the record not yet. */
+async function startedUnrecorded(pidFile: string) {
+  try {
+    const pid = Number((await readFile(pidFile, 'utf8')).trim());
+    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8');
+    // The number may be somebody else's by now; the agent's first argument is its own.
+    return command.startsWith('/.agent\0init\0') ? identify(pid) : null;
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}
+
+function ended(
+  record: SandboxRecord,
+  status: 'stopped' | 'aborted' | 'failed',
+  cause: StopCause | null,
+  reason: string | null,
+): SandboxRecord {
+  return {
+    ...record,
+    status,
+    stopCause: cause,
+    statusReason: reason,
+    worker: null,
+    init: null,
+    endedAt: Date.now(),
+  };
+}
+
+/** Why a running sandbox's agent is gone. */
+async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
+  const paths = host.layout.sandbox(record.sandboxId);
+  if (await agentSaysDeadline(paths.agent)) return ended(record, 'stopped', 'deadline', null);
+  if (outOfMemoryKills(record.cgroups) > 0) {
+    return ended(record, 'aborted', 'out_of_memory', 'It ran out of memory.');
+  }
+  return ended(record, 'aborted', 'aborted', 'It was ended from outside, or the machine restarted.');
+}
+
+function isAbandoned(record: SandboxRecord): boolean {
+  return record.worker === null || !isProcessAlive(record.worker);
+}
+
+/** What the record says wrongly, or null where it is right. Called under its lock. */
+async function correction(host: Host, record: SandboxRecord): Promise<SandboxRecord | null> {
+  switch (record.status) {
+    case 'pending':
+      if (!isAbandoned(record)) return null;
+      return ended(record, 'failed', null, 'The server that was making it ended.');
+    case 'running':
+      return record.init !== null && isProcessAlive(record.init) ? null : causeOfEnd(host, record);
+    case 'stopping':
+      return isAbandoned(record) ? ended(record, 'stopped', record.stopCause ?? 'requested', null) : null;
+    default:
+      return null;
+  }
+}
+
+/** Reads a record and, where its sandbox has ended meanwhile, cleans up after it first. */
+export async function settledRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
+  const host = await context.host();
+  const record = await readRecord(host.layout, sandboxId);
+  if ((await correction(host, record)) === null) return record;
+  const settled = await updateRecord(host.layout, sandboxId, async (present) => {
+    const corrected = await correction(host, present);
+    if (corrected !== null) await removeRemains(host, present);
+    return corrected;
+  });
+  await context.forwards.close(sandboxId);
+  return settled;
+}
+
+/** Ends a sandbox under its record's lock. One that has ended already stays as it is. */
+export async function endSandbox(
+  context: OciContext,
+  sandboxId: string,
+  cause: 'requested' | 'session_end',
+  worker: SandboxRecord['worker'],
+): Promise<SandboxRecord> {
+  const host = await context.host();
+  const paths = host.layout.sandbox(sandboxId);
+  await context.forwards.close(sandboxId);
+  return updateRecord(host.layout, sandboxId, async (record) => {
+    if (record.endedAt !== null) return null;
+    const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: cause, worker };
+    await writeRecord(paths, stopping);
+    await removeRemains(host, stopping);
+    return ended(stopping, 'stopped', cause, null);
+  });
+}
