@@ -28,7 +28,9 @@ const MAX_BACKLOG_BYTES = 1_048_576;
  */
 export function createLogger(level: LogLevel, stream?: DestinationStream): Logger {
   const output = stream ?? destination({ dest: 2, sync: false, maxLength: MAX_BACKLOG_BYTES });
-  return wrap(pino({ level, base: { pid: process.pid } }, output));
+  // An error is plain data by the time it gets to pino, whose own way with `err` would lose fields of it.
+  const serializers = { err: (error: unknown) => error };
+  return wrap(pino({ level, serializers, base: { pid: process.pid } }, output));
 }
 
 function wrap(target: Pino): Logger {

@@ -15,10 +15,11 @@ function describe(error: AgentError, path: string): SandboxError {
         hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
         details,
       });
+    case 'EEXIST':
     case 'ENOTDIR':
       return new SandboxError(
         'invalid_argument',
-        `A part of "${path}" is a file, where a directory is meant.`,
+        `"${path}" or a part of it is a file, where a directory is meant.`,
         {
           hint: 'Correct the path; relative paths start at cwd.',
           details,

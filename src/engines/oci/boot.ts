@@ -121,7 +121,14 @@ export async function endProcesses(init: ProcessIdentity | null, cgroups: string
 
 /** Ends and removes all that a sandbox has besides its directory: processes and cgroups. */
 export async function dismantle(host: Host, sandboxId: string, init: ProcessIdentity | null): Promise<void> {
-  const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
-  await endProcesses(init, cgroups);
-  await removeCgroups(cgroups);
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (;;) {
+    // Looked for anew each time: a runtime that was killed may have been making them until just now.
+    const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
+    await endProcesses(init, cgroups);
+    const busy = await removeCgroups(cgroups);
+    if (busy.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`cgroups stay busy: ${busy.join(', ')}`);
+    await delay(2);
+  }
 }

@@ -127,13 +127,17 @@ export async function cgroupsAreEmpty(directories: string[]): Promise<boolean> {
   return true;
 }
 
-/** Removes empty cgroups; a directory that is gone already is fine. */
-export async function removeCgroups(directories: string[]): Promise<void> {
+/** Removes cgroups and answers those that the kernel still holds on to; a directory that is gone already is fine. */
+export async function removeCgroups(directories: string[]): Promise<string[]> {
+  const busy: string[] = [];
   for (const directory of directories) {
     try {
       await rmdir(directory);
     } catch (error) {
-      if (systemErrorCode(error) !== 'ENOENT') throw error;
+      const code = systemErrorCode(error);
+      if (code === 'EBUSY') busy.push(directory);
+      else if (code !== 'ENOENT') throw error;
     }
   }
+  return busy;
 }

@@ -1,10 +1,10 @@
 /** Starts a container by the OCI runtime; everything after that goes through the agent. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
-import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { throwIfCancelled } from '../../shared/errors.ts';
 import { identify, type ProcessIdentity } from '../../shared/process-identity.ts';
 import { AgentConnection, AgentGone } from './agent-connection.ts';
 import type { SandboxPaths } from './layout.ts';
@@ -68,6 +68,19 @@ async function waitForAgent(paths: SandboxPaths, signal: AbortSignal): Promise<A
   }
 }
 
+/** Resolves once the process is really gone, also after an abort, which kills it. Null after a signal. */
+async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<number | null> {
+  const kill = () => child.kill('SIGKILL');
+  signal.addEventListener('abort', kill, { once: true });
+  if (signal.aborted) kill();
+  try {
+    await once(child, 'exit');
+    return child.exitCode;
+  } finally {
+    signal.removeEventListener('abort', kill);
+  }
+}
+
 /**
  * Runs the bundle, which must be complete, and answers the agent's process and an open connection to it.
  * The runtime dies with this process; an abort kills it. What it may have made is the caller's to remove.
@@ -85,22 +98,17 @@ export async function startContainer(
   );
   const log = await open(paths.startLog, 'w', 0o600);
   try {
-    const child = spawn(agent, ['launch', ...runtimeArguments(runtime, paths, id)], {
-      // The agent directory is the only thing of the host that the container gets, as descriptor 3.
-      stdio: ['ignore', log.fd, log.fd, directory.fd],
-      cwd: paths.bundle,
-      env: runtimeEnvironment(),
-      signal: AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
-      killSignal: 'SIGKILL',
-    });
-    const [exitCode] = await once(child, 'exit').catch(async (error: unknown) => {
-      if (signal.aborted) throw new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
-      throw await startFailure(
-        paths,
-        `did not start (${error instanceof Error ? error.message : 'unknown'})`,
-      );
-    });
-    if (exitCode !== 0) throw await startFailure(paths, `ended with ${String(exitCode)}`);
+    const exitCode = await runToExit(
+      spawn(agent, ['launch', ...runtimeArguments(runtime, paths, id)], {
+        // The agent directory is the only thing of the host that the container gets, as descriptor 3.
+        stdio: ['ignore', log.fd, log.fd, directory.fd],
+        cwd: paths.bundle,
+        env: runtimeEnvironment(),
+      }),
+      AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
+    );
+    throwIfCancelled(signal);
+    if (exitCode !== 0) throw await startFailure(paths, `ended with ${exitCode ?? 'a signal'}`);
   } finally {
     await Promise.all([directory.close(), log.close()]);
   }

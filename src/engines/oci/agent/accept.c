@@ -11,6 +11,7 @@
 
 #define SERVING_MAX 4096
 #define STRAY_ROUND_MS 2
+#define REAPED_A_TURN 128
 
 static pid_t serving[SERVING_MAX];
 static size_t serving_count;
@@ -53,11 +54,12 @@ static _Noreturn void end_sandbox(void) {
   _exit(0);
 }
 
-static void reap(void) {
-  for (;;) {
+/* Bounded, so that a flood of orphans keeps nobody waiting. True: there may be more. */
+static bool reap(void) {
+  for (int i = 0; i < REAPED_A_TURN; i++) {
     int status = 0;
     pid_t pid = waitpid(-1, &status, WNOHANG | WUNTRACED);
-    if (pid <= 0) return;
+    if (pid <= 0) return false;
     size_t at = 0;
     while (at < serving_count && serving[at] != pid) at++;
     bool ours = at < serving_count;
@@ -70,6 +72,7 @@ static void reap(void) {
     /* A supervisor ends by itself only when nothing of its command is left. */
     if (!ours || WIFSIGNALED(status)) strays = true;
   }
+  return true;
 }
 
 static void serve(int listen_fd, int pipe_fd, int timer_fd, int signal_fd) {
@@ -114,12 +117,13 @@ _Noreturn void accept_loop(int listen_fd, int deadline_pipe, int64_t deadline_at
   int timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
   if (signal_fd < 0 || timer_fd < 0) _exit(70);
   set_deadline(timer_fd, deadline_at);
+  bool reap_again = false;
   for (;;) {
     struct pollfd p[4] = {{.fd = timer_fd, .events = POLLIN},
                           {.fd = deadline_pipe, .events = POLLIN},
                           {.fd = signal_fd, .events = POLLIN},
                           {.fd = listen_fd, .events = POLLIN}};
-    if (poll(p, 4, strays ? STRAY_ROUND_MS : -1) < 0) continue;
+    if (poll(p, 4, reap_again ? 0 : strays ? STRAY_ROUND_MS : -1) < 0) continue;
     /* New deadlines first: whoever was answered after one must find it in force. */
     if (p[1].revents != 0) take_deadline(deadline_pipe, timer_fd);
     uint64_t times = 0;
@@ -128,7 +132,7 @@ _Noreturn void accept_loop(int listen_fd, int deadline_pipe, int64_t deadline_at
     }
     struct signalfd_siginfo info;
     while (p[2].revents != 0 && read(signal_fd, &info, sizeof info) > 0) continue;
-    reap();
+    reap_again = reap();
     if (strays && tree_kill_round(getpid(), is_serving) == 0) strays = false;
     if (p[3].revents != 0) serve(listen_fd, deadline_pipe, timer_fd, signal_fd);
   }

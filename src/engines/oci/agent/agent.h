@@ -188,7 +188,7 @@ struct supervisor {
   struct pump pump;
   uint64_t announced;
   int64_t announced_at, save_again_at;
-  bool killing, closing;
+  bool killing, closing, reap_again;
   int64_t next_round, round_wait;
   unsigned signalled;
   int64_t linger_until;

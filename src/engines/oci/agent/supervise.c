@@ -9,16 +9,22 @@
 #define ROUND_WAIT_MAX_MS 20
 #define SAVE_AGAIN_MS 1000
 #define LINGER_MS 2000
+#define REAPED_A_TURN 128
 #define FIXED 5
 
 static void reap(struct supervisor *s) {
-  for (;;) {
+  /* Bounded: a fork bomb brings forth the dead as fast as they can be reaped. */
+  s->reap_again = true;
+  for (int i = 0; i < REAPED_A_TURN; i++) {
     int status = 0;
     pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid < 0 && errno == EINTR) continue;
     /* Orphans come to this process, so no child means no descendant. */
     if (pid < 0) s->children = false;
-    if (pid <= 0) return;
+    if (pid <= 0) {
+      s->reap_again = false;
+      return;
+    }
     if (pid == s->first && !s->ended) {
       s->ended = true;
       s->status = status;
@@ -154,14 +160,14 @@ _Noreturn void supervise(struct supervisor *s, int first_client) {
     polled[3] = (struct pollfd){.fd = s->pump.fd[0], .events = POLLIN};
     polled[4] = (struct pollfd){.fd = s->pump.fd[1], .events = POLLIN};
     size_t clients = clients_poll(polled + FIXED);
-    if (poll(polled, FIXED + clients, last_turn ? 0 : earliest(s, now)) < 0) continue;
+    if (poll(polled, FIXED + clients, last_turn || s->reap_again ? 0 : earliest(s, now)) < 0) continue;
     if (polled[2].revents != 0) read_report(s, first_client);
     for (int stream = 0; stream < 2; stream++) {
       if (polled[3 + stream].revents != 0) pump_ready(&s->pump, &s->capture, stream);
     }
     struct signalfd_siginfo info;
     while (polled[0].revents != 0 && read(s->signal_fd, &info, sizeof info) > 0) continue;
-    if (polled[0].revents != 0) reap(s);
+    if (polled[0].revents != 0 || s->reap_again) reap(s);
     now = now_ms();
     finish(s, first_client, now);
     keep_time_limit(s, now);

@@ -44,7 +44,34 @@ static bool read_process(pid_t pid, const char *name, struct process *out) {
   return true;
 }
 
-static void list_processes(void) {
+/* One call of tree_signal. */
+struct hunt {
+  pid_t root;
+  spare_fn spared;
+  int sig;
+  unsigned count;
+  bool found_new;
+};
+
+/* True when the process is known to be in the tree by what has been read so far. */
+static bool belongs(const struct hunt *h, const struct process *p) {
+  if (p->parent <= 0 || p->parent >= PID_LIMIT || !has(in_tree, p->parent) || p->pid == h->root) return false;
+  return p->parent != h->root || h->spared == NULL || !h->spared(p->pid);
+}
+
+static void hit(struct hunt *h, const struct process *p) {
+  add(in_tree, p->pid);
+  if (has(done, p->pid) || done_count == PIDS_MAX) return;
+  add(done, p->pid);
+  done_pids[done_count++] = p->pid;
+  h->found_new = true;
+  /* A zombie may be a thread group whose first thread alone has ended: the signal reaches the others. A process that
+     is gone by now, or one that may not be signalled, is seen again by the next round if it matters. */
+  if (kill(p->pid, h->sig) == 0 && !p->zombie) h->count++;
+}
+
+/* Signals as it reads: what is only listed has forked and gone before a whole list is complete. */
+static void hunt_listed(struct hunt *h) {
   static union {
     char bytes[32768];
     uint64_t align;
@@ -60,60 +87,40 @@ static void list_processes(void) {
       struct dirent64 *entry = (struct dirent64 *)(void *)(names.bytes + at);
       at += entry->d_reclen;
       long pid = strtol(entry->d_name, NULL, 10);
-      if (pid <= 0 || pid >= PID_LIMIT || strlen(entry->d_name) > 10) continue;
-      if (table_count < PIDS_MAX && read_process((pid_t)pid, entry->d_name, &table[table_count])) table_count++;
+      if (pid <= 0 || pid >= PID_LIMIT || strlen(entry->d_name) > 10 || table_count == PIDS_MAX) continue;
+      struct process *p = &table[table_count];
+      if (!read_process((pid_t)pid, entry->d_name, p)) continue;
+      table_count++;
+      if (belongs(h, p)) hit(h, p);
     }
   }
   close(proc);
 }
 
-/* Marks the tree below `root`. Parents mostly come first, so that few passes are needed. */
-static void mark_tree(pid_t root, spare_fn spared) {
-  bool grew = true;
-  add(in_tree, root);
-  while (grew) {
+/* One walk. Children whose number is lower than their parent's are found after the listing. */
+static void walk(struct hunt *h) {
+  h->found_new = false;
+  add(in_tree, h->root);
+  hunt_listed(h);
+  for (bool grew = true; grew;) {
     grew = false;
     for (size_t i = 0; i < table_count; i++) {
-      const struct process *p = &table[i];
-      if (p->parent <= 0 || p->parent >= PID_LIMIT || has(in_tree, p->pid) || !has(in_tree, p->parent)) continue;
-      if (p->parent == root && spared != NULL && spared(p->pid)) continue;
-      add(in_tree, p->pid);
+      if (has(in_tree, table[i].pid) || !belongs(h, &table[i])) continue;
+      hit(h, &table[i]);
       grew = true;
     }
   }
-}
-
-/* One walk: signals what no earlier walk of this call has. Returns how many that were, the dead ones not counted. */
-static unsigned walk(pid_t root, spare_fn spared, int sig, bool *found_new) {
-  unsigned count = 0;
-  list_processes();
-  mark_tree(root, spared);
-  for (size_t i = 0; i < table_count; i++) {
-    pid_t pid = table[i].pid;
-    if (pid == root || !has(in_tree, pid) || has(done, pid) || done_count == PIDS_MAX) continue;
-    add(done, pid);
-    done_pids[done_count++] = pid;
-    *found_new = true;
-    /* A zombie may be a thread group whose first thread alone has ended: the signal reaches the others. A process
-       that is gone by now, or one that may not be signalled, is seen again by the next walk if it matters. */
-    if (kill(pid, sig) == 0 && !table[i].zombie) count++;
-  }
   for (size_t i = 0; i < table_count; i++) take(in_tree, table[i].pid);
-  take(in_tree, root);
-  return count;
+  take(in_tree, h->root);
 }
 
 unsigned tree_signal(pid_t root, spare_fn spared, int sig) {
-  unsigned count = 0;
-  bool found_new = true;
+  struct hunt h = {.root = root, .spared = spared, .sig = sig, .found_new = true};
   /* A tree that outruns the walks is met again by the next round. */
-  for (int i = 0; i < WALKS_MAX && found_new; i++) {
-    found_new = false;
-    count += walk(root, spared, sig, &found_new);
-  }
+  for (int i = 0; i < WALKS_MAX && h.found_new; i++) walk(&h);
   for (size_t i = 0; i < done_count; i++) take(done, done_pids[i]);
   done_count = 0;
-  return count;
+  return h.count;
 }
 
 /* Stops the tree, so that nothing in it can fork away, then kills it. */

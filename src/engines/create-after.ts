@@ -1,0 +1,44 @@
+import { throwIfCancelled } from '../shared/errors.ts';
+import type { Engine } from './engine.ts';
+
+/**
+ * The same engine, whose first sandboxes wait until `ready` has settled, however it did: what dead servers left is
+ * then out of the way. Everything else goes straight through.
+ */
+export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engine {
+  return {
+    name: engine.name,
+    create: async (request, signal) => {
+      await settled(ready(), signal);
+      return engine.create(request, signal);
+    },
+    get: (sandboxId, signal) => engine.get(sandboxId, signal),
+    list: (query, signal) => engine.list(query, signal),
+    extendTimeout: (sandboxId, durationMs, signal) => engine.extendTimeout(sandboxId, durationMs, signal),
+    stop: (sandboxId, cause, signal) => engine.stop(sandboxId, cause, signal),
+    forget: (sandboxId, signal) => engine.forget(sandboxId, signal),
+    recover: (signal) => engine.recover(signal),
+    limits: (signal) => engine.limits(signal),
+    close: () => engine.close(),
+    commands: engine.commands,
+    files: engine.files,
+    ...(engine.ports && { ports: engine.ports }),
+    ...(engine.snapshots && { snapshots: engine.snapshots }),
+    ...(engine.shells && { shells: engine.shells }),
+    ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),
+    ...(engine.sources && { sources: engine.sources }),
+  };
+}
+
+/** Waits for `work` to settle, or for the caller to give up. */
+async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  throwIfCancelled(signal);
+  let onAbort = (): void => {};
+  const aborted = new Promise<void>((resolve) => {
+    onAbort = resolve;
+    signal.addEventListener('abort', onAbort);
+  });
+  await Promise.race([Promise.allSettled([work]), aborted]);
+  signal.removeEventListener('abort', onAbort);
+  throwIfCancelled(signal);
+}

@@ -1,0 +1,83 @@
+/** The suite that every engine passes: behaviour alone, through `Engine`. */
+import { afterAll, beforeAll, describe } from 'vitest';
+import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts';
+import { newSandboxId } from '../../src/shared/ids.ts';
+import { commandCases } from './contract-commands.ts';
+import { fileCases } from './contract-files.ts';
+import { lifecycleCases } from './contract-lifecycle.ts';
+import { outputCases } from './contract-output.ts';
+import { portCases } from './contract-ports.ts';
+
+/** An engine under test, and what its cases share. */
+export interface Subject {
+  engine: Engine;
+  /** A second engine over the same state, as another process of the same user would have it. */
+  other: Engine;
+  /** One running sandbox for cases that leave it as they found it; port 8080 is exposed. */
+  shared: Sandbox;
+  /** Makes a sandbox of its own for a case that ends or changes it. */
+  create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
+}
+
+export interface EngineUnderTest {
+  engine: Engine;
+  other: Engine;
+  close(): Promise<void>;
+}
+
+/** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
+export function patience(): AbortSignal {
+  return AbortSignal.timeout(20_000);
+}
+
+/** A complete request with the defaults of the tools. */
+export function createRequest(request: Partial<CreateSandbox> = {}): CreateSandbox {
+  return {
+    sandboxId: newSandboxId(),
+    runtime: null,
+    ports: [],
+    timeoutMs: 300_000,
+    vcpus: 1,
+    env: {},
+    networkPolicy: { mode: 'deny-all' },
+    source: null,
+    interactive: false,
+    ...request,
+  };
+}
+
+/** Registers the whole suite for an engine. `open` is called once. */
+export function describeEngineContract(name: string, open: () => Promise<EngineUnderTest>): void {
+  describe(`engine contract: ${name}`, () => {
+    let opened: EngineUnderTest | null = null;
+    let subject: Subject | null = null;
+    const made: string[] = [];
+
+    beforeAll(async () => {
+      const under = await open();
+      opened = under;
+      const create = async (request: Partial<CreateSandbox> = {}) => {
+        const full = createRequest(request);
+        made.push(full.sandboxId);
+        return under.engine.create(full, patience());
+      };
+      const shared = await create({ ports: [8080], env: { FROM_SANDBOX: 'yes', BOTH: 'sandbox' } });
+      subject = { engine: under.engine, other: under.other, shared, create };
+    });
+
+    afterAll(async () => {
+      for (const sandboxId of made) await opened?.engine.forget(sandboxId, patience());
+      await opened?.close();
+    });
+
+    const get = (): Subject => {
+      if (subject === null) throw new Error('the engine under test did not open');
+      return subject;
+    };
+    lifecycleCases(get);
+    commandCases(get);
+    outputCases(get);
+    fileCases(get);
+    portCases(get);
+  });
+}

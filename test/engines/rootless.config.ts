@@ -1,0 +1,13 @@
+/** The contract suite alone, for a process that may write nowhere in this tree. */
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  cacheDir: process.env['TMPDIR'] ?? '/tmp',
+  test: {
+    include: ['test/engines/oci.test.ts'],
+    pool: 'forks',
+    maxWorkers: 1,
+    testTimeout: 30_000,
+    hookTimeout: 30_000,
+  },
+});
