@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { patience, type Subject } from './contract.ts';
-import { run, start } from './contract-run.ts';
+import { outputOf, run, start } from './contract-run.ts';
 
 const MIB = 1_048_576;
 
@@ -79,6 +79,15 @@ export function outputCases(get: () => Subject): void {
       expect(kept + dropped).toBe(stdoutBytes);
       const tail = await read(-8, 100);
       expect(Buffer.concat(tail.chunks.map(({ data }) => data)).toString()).toBe('the end\n');
+    });
+
+    it('still captures what a finished command left running', async () => {
+      const { engine } = get();
+      const script = 'echo early; (while [ ! -e go ]; do sleep 0.02; done; echo late) &';
+      const { commandId } = await run(get(), 'sh', ['-c', script]);
+      await run(get(), 'touch', ['go']);
+      await expect.poll(() => outputOf({ engine }, commandId), { timeout: 10_000 }).toBe('early\nlate\n');
+      await run(get(), 'rm', ['go']);
     });
 
     it('wakes who waits for output as soon as there is some', async () => {

@@ -86,13 +86,11 @@ export function enforcedLimits(directories: string[]): Record<(typeof LIMITING)[
 
 /** Processes that the kernel killed in this sandbox for lack of memory, so far. */
 export function outOfMemoryKills(directories: string[]): number {
-  for (const directory of directories) {
-    const text =
-      readOrNull(join(directory, 'memory.events')) ?? readOrNull(join(directory, 'memory.oom_control'));
-    const match = text === null ? null : /^oom_kill (\d+)$/m.exec(text);
-    if (match) return Number(match[1]);
-  }
-  return 0;
+  const v1 = directories.find((directory) => directory.startsWith(`${ROOT}/memory/`));
+  const [v2] = directories;
+  if (v2 === undefined) return 0;
+  const text = readOrNull(v1 === undefined ? join(v2, 'memory.events') : join(v1, 'memory.oom_control'));
+  return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
 }
 
 /** Everything that still runs in these cgroups, below them included. */

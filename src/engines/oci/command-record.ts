@@ -1,8 +1,7 @@
 /** What the engine itself knows of a command, and where the agent's part of it lies. */
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
 import type { SandboxPaths, StateLayout } from './layout.ts';
@@ -53,9 +52,25 @@ export function commandPaths(layout: StateLayout, commandId: string): CommandPat
   };
 }
 
-/** Survives this process; a power cut takes the sandbox along anyway, so nothing waits for the disk. */
+/**
+ * Writes the intent to run a command, once: it survives this process, and a power cut takes the sandbox along anyway,
+ * so nothing waits for the disk.
+ * @throws `conflict` where the id was used before
+ */
 export async function writeCommandRecord(paths: CommandPaths, record: CommandRecord): Promise<void> {
-  await writeFileAtomic(paths.record, JSON.stringify(record), 0o600, false);
+  try {
+    await writeFile(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
+  } catch (error) {
+    if (systemErrorCode(error) === 'EEXIST') throw startedAlready();
+    throw error;
+  }
+}
+
+/** The `conflict` of an id that was used before. */
+export function startedAlready(): SandboxError {
+  return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
+    hint: 'Call sandbox_get_command to see how it stands.',
+  });
 }
 
 /** @throws `not_found` where there is none, `server` where it is damaged */
@@ -70,6 +85,8 @@ export async function readCommandRecord(paths: CommandPaths, commandId: string):
   try {
     return commandRecordSchema.parse(JSON.parse(text));
   } catch (error) {
+    // The writer was killed half-way; the agent was not asked yet, so the command never began.
+    if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
     throw new SandboxError('server', `The record of ${commandId} is damaged.`, { cause: error });
   }
 }

@@ -1,11 +1,13 @@
 /** One running command as this process follows it: the supervisor's events, and who waits for them. */
 import { type AgentConnection, AgentGone } from './agent-connection.ts';
+import type { CommandRecord } from './command-record.ts';
 import { type Exit, type OutputTotals, parseExit } from './command-state.ts';
 import { Fields, FRAME, TAG } from './frames.ts';
 
 type Listener = () => void;
 
 export class CommandWatch {
+  readonly record: CommandRecord;
   readonly #connection: AgentConnection;
   readonly #listeners = new Set<Listener>();
   totals: OutputTotals;
@@ -15,7 +17,8 @@ export class CommandWatch {
   closed = false;
 
   /** Takes over a connection on which events arrive, after `STARTED` or `ATTACH`. */
-  constructor(connection: AgentConnection, totals: OutputTotals = { stdout: 0, stderr: 0 }) {
+  constructor(record: CommandRecord, connection: AgentConnection, totals: OutputTotals) {
+    this.record = record;
     this.#connection = connection;
     this.totals = totals;
     // Following alone does not hold the process; waiting does.

@@ -13,6 +13,7 @@ import {
   exists,
   listCommandIds,
   readCommandRecord,
+  startedAlready,
   unknownCommand,
   writeCommandRecord,
 } from './command-record.ts';
@@ -27,9 +28,15 @@ import { settledRecord } from './settle.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
 
+/** For what no caller may cancel. */
+const never = new AbortController().signal;
+/** Finished commands kept in memory; older ones are read from disk again. */
+const MAX_FINISHED = 1_000;
+
 export class OciCommands implements Commands {
   readonly #context: OciContext;
   readonly #watches = new Map<string, CommandWatch>();
+  readonly #finished = new Map<string, Command>();
 
   constructor(context: OciContext) {
     this.#context = context;
@@ -49,21 +56,22 @@ export class OciCommands implements Commands {
       outOfMemoryKills: outOfMemoryKills(sandbox.cgroups),
     };
     throwIfCancelled(signal);
-    if (await exists(paths.record)) throw startedAlready();
     // No abort from here on: a command that was asked for is either started and known, or refused.
-    const [connection] = await Promise.all([
-      this.#connect(paths.sandbox.agentSocket),
-      writeCommandRecord(paths, record),
-    ]);
+    await writeCommandRecord(paths, record);
     try {
-      await connection.send(FRAME.RUN, body);
-      await connection.expect(FRAME.STARTED);
+      const connection = await AgentConnection.open(paths.sandbox.agentSocket, null);
+      try {
+        await connection.send(FRAME.RUN, body);
+        await connection.expect(FRAME.STARTED);
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+      this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
     } catch (error) {
-      connection.close();
       await rm(paths.record, { force: true });
       throw startFailure(error, cwd);
     }
-    this.#follow(request.commandId, new CommandWatch(connection));
     return runningCommand(record, request.sandboxId, { stdout: 0, stderr: 0 });
   }
 
@@ -102,11 +110,12 @@ export class OciCommands implements Commands {
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
     const command = await this.get(commandId, signal);
     const paths = await this.#paths(commandId);
-    const { stdoutBytes, stderrBytes } = command;
-    const total = { stdout: stdoutBytes, stderr: stderrBytes, both: stdoutBytes + stderrBytes }[
-      request.stream
-    ];
-    return readLog(paths.agentDir, request, total);
+    // What a finished command left running may still write; the log knows, the record of its end does not.
+    const { stdout, stderr } =
+      command.status === 'finished'
+        ? await readLogTotals(paths.agentDir)
+        : { stdout: command.stdoutBytes, stderr: command.stderrBytes };
+    return readLog(paths.agentDir, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
   }
 
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
@@ -155,20 +164,20 @@ export class OciCommands implements Commands {
     );
   }
 
-  async #connect(socket: string): Promise<AgentConnection> {
-    try {
-      return await AgentConnection.open(socket, null);
-    } catch (error) {
-      throw fromAgent(error, 'the sandbox');
-    }
-  }
-
   #follow(commandId: string, watch: CommandWatch): void {
     this.#watches.set(commandId, watch);
     watch
       .follow()
-      .catch((error: unknown) => this.#context.log.warn({ commandId, err: error }, 'lost sight of a command'))
-      .finally(() => this.#watches.delete(commandId));
+      .then(() => this.#settle(commandId, watch))
+      .catch((error: unknown) =>
+        this.#context.log.warn({ commandId, err: error }, 'lost sight of a command'),
+      );
+  }
+
+  /** Turns a watch that saw the end into what is known of the command; one that was cut off is taken up anew. */
+  async #settle(commandId: string, watch: CommandWatch): Promise<void> {
+    if (watch.exit !== null) await this.#look(commandId, never);
+    else if (this.#watches.get(commandId) === watch) this.#watches.delete(commandId);
   }
 
   /** The command as it stands, and the watch that tells its news; attaches to a running one that is not watched yet. */
@@ -176,36 +185,49 @@ export class OciCommands implements Commands {
     commandId: string,
     signal: AbortSignal,
   ): Promise<{ command: Command; watch: CommandWatch | null }> {
+    const finished = this.#finished.get(commandId);
+    if (finished !== undefined) return { command: finished, watch: null };
+    const watch = this.#watches.get(commandId);
     const paths = await this.#paths(commandId);
-    const record = await readCommandRecord(paths, commandId);
-    const watch = this.#watches.get(commandId) ?? null;
-    if (watch !== null && !watch.closed) {
-      return { command: runningCommand(record, paths.sandboxId, watch.totals), watch };
+    if (watch !== undefined && !watch.closed) {
+      return { command: runningCommand(watch.record, paths.sandboxId, watch.totals), watch };
     }
+    const record = watch?.record ?? (await readCommandRecord(paths, commandId));
     const sandbox = await settledRecord(this.#context, paths.sandboxId);
-    const exit = await readExit(paths);
-    if (exit !== null) return { command: finishedCommand(record, sandbox, exit), watch: null };
-    const attached = await this.#attach(commandId, paths, signal);
-    const totals = await readLogTotals(paths.agentDir);
+    const exit = watch?.exit ?? (await readExit(paths));
+    if (exit !== null) return this.#ended(finishedCommand(record, sandbox, exit));
+    const attached = await this.#attach(record, paths, signal);
     if (attached !== null) {
-      attached.totals = totals;
-      return { command: runningCommand(record, paths.sandboxId, totals), watch: attached };
+      return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
     }
     // It may have ended between the two looks.
     const late = await readExit(paths);
-    if (late !== null) return { command: finishedCommand(record, sandbox, late), watch: null };
+    if (late !== null) return this.#ended(finishedCommand(record, sandbox, late));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
+    const totals = await readLogTotals(paths.agentDir);
     return { command: cutOffCommand(record, sandbox, totals), watch: null };
   }
 
-  async #attach(commandId: string, paths: CommandPaths, signal: AbortSignal): Promise<CommandWatch | null> {
+  /** What has ended by itself does not change any more, except that its descendants may go on writing. */
+  #ended(command: Command): { command: Command; watch: null } {
+    if (this.#finished.size >= MAX_FINISHED) this.#finished.clear();
+    this.#finished.set(command.commandId, command);
+    this.#watches.delete(command.commandId);
+    return { command, watch: null };
+  }
+
+  async #attach(
+    record: CommandRecord,
+    paths: CommandPaths,
+    signal: AbortSignal,
+  ): Promise<CommandWatch | null> {
     throwIfCancelled(signal);
     try {
       const connection = await AgentConnection.open(paths.socket, null);
       await connection.send(FRAME.ATTACH);
-      const watch = new CommandWatch(connection);
-      this.#follow(commandId, watch);
+      const watch = new CommandWatch(record, connection, await readLogTotals(paths.agentDir));
+      this.#follow(record.commandId, watch);
       return watch;
     } catch (error) {
       if (error instanceof AgentGone) return null;
@@ -225,12 +247,6 @@ export class OciCommands implements Commands {
       await watch.news(signal);
     }
   }
-}
-
-function startedAlready(): SandboxError {
-  return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
-    hint: 'Call sandbox_get_command to see how it stands.',
-  });
 }
 
 function startFailure(error: unknown, cwd: string): unknown {

@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
@@ -50,23 +50,40 @@ export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): P
   await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
 }
 
+/** Records as last read. Writers replace the file, so another content is another inode or time. */
+const known = new Map<string, { stamp: string; record: SandboxRecord }>();
+const MAX_KNOWN = 256;
+
+function remember(path: string, stamp: string, record: SandboxRecord): void {
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(path, { stamp, record });
+}
+
 /**
- * Reads a record.
+ * Reads a record; one that has not changed since is not parsed again.
  * @throws `not_found` where there is none, `server` naming the file where it is damaged; neither changes anything
  */
 export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
-  const paths = layout.sandbox(sandboxId);
+  const path = layout.sandbox(sandboxId).record;
   let text: string;
+  let stamp: string;
   try {
-    text = await readFile(paths.record, 'utf8');
+    const { ino, mtimeNs, size } = await stat(path, { bigint: true });
+    stamp = `${ino}.${mtimeNs}.${size}`;
+    const cached = known.get(path);
+    if (cached?.stamp === stamp) return cached.record;
+    text = await readFile(path, 'utf8');
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
+    known.delete(path);
     throw new SandboxError('not_found', `There is no sandbox "${sandboxId}".`, {
       details: { sandbox_id: sandboxId },
     });
   }
   try {
-    return recordSchema.parse(JSON.parse(text));
+    const record = recordSchema.parse(JSON.parse(text));
+    remember(path, stamp, record);
+    return record;
   } catch (error) {
     throw new SandboxError('server', `The record of ${sandboxId} is damaged or of another version.`, {
       hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',

@@ -1,0 +1,39 @@
+// Compiles the agent of the `oci` engine: dist/agent-x64 and dist/agent-arm64, static Linux programs.
+import { spawnSync } from 'node:child_process';
+import { mkdir } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const TARGETS = {
+  x64: { cross: 'x86_64-linux-gnu-gcc', packages: 'gcc-x86-64-linux-gnu libc6-dev-amd64-cross' },
+  arm64: { cross: 'aarch64-linux-gnu-gcc', packages: 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' },
+};
+
+/**
+ * Compiles for this machine, or for every architecture when `release` is set.
+ * Throws when a compiler is missing, naming the package that brings it.
+ */
+export async function buildAgents({ release }) {
+  if (process.platform !== 'linux' && !release) {
+    console.error(`build: the agent is a Linux program and is left out on ${process.platform}`);
+    return;
+  }
+  const { buildAgent } = await import('../src/engines/oci/agent/build.mjs');
+  await mkdir(join(ROOT, 'dist'), { recursive: true });
+  for (const arch of release ? Object.keys(TARGETS) : [process.arch]) {
+    const cc = compilerFor(arch);
+    await buildAgent({ outFile: join(ROOT, `dist/agent-${arch}`), cc });
+  }
+}
+
+function compilerFor(arch) {
+  const native = process.platform === 'linux' && process.arch === arch;
+  const compiler = native ? 'cc' : TARGETS[arch].cross;
+  if (spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status === 0) return compiler;
+  const packages = native ? 'gcc libc6-dev' : TARGETS[arch].packages;
+  throw new Error(
+    `the agent for ${arch} needs the compiler ${compiler}; on Debian and Ubuntu: apt-get install --no-install-recommends ${packages}`,
+  );
+}

@@ -1,0 +1,96 @@
+// Bundles src/main.ts and all it needs into one executable file, dist/main.js.
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { dirname, join, relative } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+const OUT_FILE = join(ROOT, 'dist/main.js');
+const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
+
+// Bundled CommonJS modules still ask for Node's own modules by `require`, which an ES module does not have.
+const BANNER =
+  "import { createRequire as nodeCreateRequire } from 'node:module';\n" +
+  'const require = nodeCreateRequire(import.meta.url);';
+
+/** Bundles unless nothing has changed since the last time. Throws with the compiler's words on a failure. */
+export async function buildJavaScript() {
+  if (await isFresh()) return;
+  // Loaded late: most calls find nothing to do.
+  const { build } = await import('esbuild');
+  const result = await build({
+    absWorkingDir: ROOT,
+    entryPoints: ['src/main.ts'],
+    outfile: OUT_FILE,
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    minifySyntax: true,
+    minifyWhitespace: true,
+    legalComments: 'none',
+    banner: { js: BANNER },
+    plugins: [englishOnly],
+    logLevel: 'error',
+  });
+  const code = result.outputFiles[0].contents;
+  await writeWhole(OUT_FILE, code, 0o755);
+  const stamp = await stampOf([...Object.keys(result.metafile.inputs), ...ownFiles()], digest(code));
+  await writeWhole(STAMP_FILE, JSON.stringify(stamp), 0o644);
+}
+
+/** The schema library brings its messages in fifty languages; the server speaks one, and starts sooner. */
+const englishOnly = {
+  name: 'english-only',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
+      contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
+/** Files that shape the bundle without being part of it. */
+function ownFiles() {
+  return [relative(ROOT, fileURLToPath(import.meta.url)), 'package.json', 'package-lock.json'];
+}
+
+async function isFresh() {
+  try {
+    const stamp = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
+    if (stamp.output !== digest(await readFile(OUT_FILE))) return false;
+    const now = await stampOf(Object.keys(stamp.inputs), stamp.output);
+    return JSON.stringify(now) === JSON.stringify(stamp);
+  } catch {
+    // No stamp, no bundle, or an input that is gone: each means that there is something to do.
+    return false;
+  }
+}
+
+async function stampOf(inputs, output) {
+  const entries = await Promise.all(
+    inputs.map(async (path) => {
+      const { mtimeMs, size } = await stat(join(ROOT, path));
+      return [path, `${mtimeMs}:${size}`];
+    }),
+  );
+  return { output, inputs: Object.fromEntries(entries) };
+}
+
+function digest(bytes) {
+  return createHash('sha256').update(bytes).digest('hex');
+}
+
+/** A reader never meets half a file, not even while two builds run. */
+async function writeWhole(path, data, mode) {
+  await mkdir(dirname(path), { recursive: true });
+  const temporary = `${path}.${process.pid}.tmp`;
+  try {
+    await writeFile(temporary, data);
+    await chmod(temporary, mode);
+    await rename(temporary, path);
+  } finally {
+    await rm(temporary, { force: true });
+  }
+}

@@ -1,0 +1,38 @@
+// Makes this machine ready for tests, demo and bench: the build, and what the `oci` engine needs to run sandboxes.
+// As root it installs what lacks; anybody else is shown the line to run, and it ends with exit code 1.
+import { spawnSync } from 'node:child_process';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { buildAgents } from './build-agents.mjs';
+import { buildJavaScript } from './build-javascript.mjs';
+
+const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
+
+/** Runs `sandbox-mcp doctor`. A quiet one keeps its findings to itself. */
+function doctor(args, { quiet }) {
+  const stdio = quiet ? 'ignore' : ['ignore', 2, 2];
+  return spawnSync(process.execPath, [join(ROOT, 'dist/main.js'), 'doctor', ...args], { stdio }).status === 0;
+}
+
+async function agentsAreBuilt() {
+  try {
+    await buildAgents({ release: false });
+    return true;
+  } catch {
+    // Most likely there is no compiler yet, which the doctor sees to.
+    return false;
+  }
+}
+
+try {
+  await buildJavaScript();
+  if (!((await agentsAreBuilt()) && doctor([], { quiet: true }))) {
+    console.error('prepare: this machine is not ready for sandboxes yet; seeing to it');
+    const mended = doctor(['--fix'], { quiet: false });
+    await buildAgents({ release: false });
+    if (!mended && !doctor([], { quiet: false })) throw new Error('sandboxes do not work here; see above');
+  }
+} catch (error) {
+  console.error(`prepare: ${error instanceof Error ? error.message : error}`);
+  process.exit(1);
+}

@@ -1,0 +1,133 @@
+/** Every flag of the command line, told once: the parser, the configuration and its reference page read this table. */
+
+export interface FlagSpec {
+  readonly name: string;
+  /** What the value is called in help; null marks a switch. */
+  readonly value: string | null;
+  readonly repeatable: boolean;
+  /** As shown to people. */
+  readonly default: string;
+  readonly description: string;
+}
+
+export const FLAGS = [
+  {
+    name: 'transport',
+    value: 'NAME',
+    repeatable: false,
+    default: 'stdio',
+    description: 'How clients talk to the server: `stdio`.',
+  },
+  {
+    name: 'engine',
+    value: 'NAME',
+    repeatable: false,
+    default: 'auto',
+    description: 'What isolates the sandboxes: `auto` or `oci`.',
+  },
+  {
+    name: 'state-dir',
+    value: 'DIR',
+    repeatable: false,
+    default: '`$XDG_STATE_HOME/sandbox-mcp` or `~/.local/state/sandbox-mcp`; as root `/var/lib/sandbox-mcp`',
+    description: 'Where sandboxes, records and logs are kept.',
+  },
+  {
+    name: 'oci-runtime',
+    value: 'NAME',
+    repeatable: false,
+    default: 'auto',
+    description:
+      'The OCI runtime: `auto` takes the first that works, else `crun`, `runc`, `runsc` or a path.',
+  },
+  {
+    name: 'max-lifetime',
+    value: 'DURATION',
+    repeatable: false,
+    default: '24h',
+    description: 'The longest a sandbox may live, extensions included.',
+  },
+  {
+    name: 'retention',
+    value: 'DURATION',
+    repeatable: false,
+    default: '24h',
+    description: 'How long the record and the logs of an ended sandbox stay readable.',
+  },
+  {
+    name: 'on-disconnect',
+    value: 'ACTION',
+    repeatable: false,
+    default: 'stop',
+    description:
+      "What becomes of a session's own sandboxes when it ends: `stop`, or `keep` to their deadline.",
+  },
+  {
+    name: 'allow-dir',
+    value: 'DIR',
+    repeatable: true,
+    default: 'none',
+    description:
+      'A host folder that uploads and downloads may touch, beside the working directory (which does not ' +
+      'count where it is the root directory). Repeatable; separated by `:` in the environment.',
+  },
+  {
+    name: 'toolsets',
+    value: 'NAMES',
+    repeatable: false,
+    default: 'all',
+    description:
+      'The tools to offer, by group and separated by commas: `all`, or any of `core`, `lifecycle`, `commands`, ' +
+      '`files`, `shells`, `network`, `snapshots`, `session`.',
+  },
+  {
+    name: 'read-only',
+    value: null,
+    repeatable: false,
+    default: 'false',
+    description: 'Offer only tools that change nothing.',
+  },
+  {
+    name: 'max-sandboxes',
+    value: 'COUNT',
+    repeatable: false,
+    default: '10',
+    description: 'Live sandboxes a session may own.',
+  },
+  {
+    name: 'max-running-commands',
+    value: 'COUNT',
+    repeatable: false,
+    default: '100',
+    description: 'Commands a session may have running at once.',
+  },
+  {
+    name: 'max-vcpus',
+    value: 'COUNT',
+    repeatable: false,
+    default: '32',
+    description: 'Virtual CPUs that the live sandboxes of a session may add up to.',
+  },
+  {
+    name: 'log-level',
+    value: 'LEVEL',
+    repeatable: false,
+    default: 'info',
+    description: 'Log lines on stderr: `trace`, `debug`, `info`, `warn`, `error` or `silent`.',
+  },
+] as const satisfies readonly FlagSpec[];
+
+export type FlagName = (typeof FLAGS)[number]['name'];
+
+/** What was given on the command line: each value in order, `true` for a switch. */
+export type GivenFlags = ReadonlyMap<FlagName, readonly string[]>;
+
+/** The environment variable that stands for a flag: `--max-vcpus` is `SANDBOX_MCP_MAX_VCPUS`. */
+export function environmentName(name: FlagName): string {
+  return `SANDBOX_MCP_${name.toUpperCase().replaceAll('-', '_')}`;
+}
+
+/** The default of a flag as the table tells it. */
+export function defaultText(name: FlagName): string {
+  return FLAGS.find((flag) => flag.name === name)?.default ?? '';
+}

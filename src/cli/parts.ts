@@ -1,0 +1,32 @@
+import type { Config } from '../config.ts';
+import type { Diagnosis } from '../engines/engine.ts';
+import type { Registry } from '../registry/contract.ts';
+import type { GivenFlags } from './flags.ts';
+
+/** What people read of a tool. */
+export interface ToolLine {
+  readonly name: string;
+  readonly description: string;
+}
+
+/** What the verbs need of the rest of the program, made on demand so that a verb loads what it uses. */
+export interface Parts {
+  readonly version: string;
+  /** Throws `ConfigError`. */
+  loadConfig(given: GivenFlags): Config;
+  /** Serves one conversation to its end. Answers the exit code. */
+  serve(config: Config): Promise<number>;
+  openRegistry(config: Config): Promise<Registry>;
+  /** Every engine, the chosen one first. */
+  diagnose(config: Config): Promise<Diagnosis[]>;
+  /** Those that the configuration offers. */
+  tools(config: Config): Promise<readonly ToolLine[]>;
+}
+
+/** The terminal or pipe of the person who typed the verb. */
+export interface Terminal {
+  out(data: string | Uint8Array): void;
+  err(text: string): void;
+  /** True where `out` is a screen, whose control sequences are not for a sandbox to write. */
+  readonly isScreen: boolean;
+}

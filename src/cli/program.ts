@@ -1,0 +1,153 @@
+/** The command line: no verb serves, the others are for people. */
+import { Command, CommanderError, Option } from 'commander';
+import type { Config } from '../config.ts';
+import type { Session } from '../registry/contract.ts';
+import { SandboxError } from '../shared/errors.ts';
+import { clean } from './clean.ts';
+import { doctor } from './doctor.ts';
+import { environmentName, FLAGS, type FlagName } from './flags.ts';
+import { list } from './list.ts';
+import { logs } from './logs.ts';
+import type { Parts, Terminal } from './parts.ts';
+import { ConfigError } from './setting.ts';
+import { stop } from './stop.ts';
+import { showTools } from './tools.ts';
+
+const EXIT_FAILED = 1;
+const EXIT_USAGE = 2;
+
+/** Runs the command line (without the program's own name). Answers the exit code; rejects for defects alone. */
+export async function runProgram(argv: readonly string[], parts: Parts, terminal: Terminal): Promise<number> {
+  const given = new Map<FlagName, string[]>();
+  const outcome = { exitCode: 0 };
+  const program = buildProgram(parts, terminal, given, outcome);
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+    return outcome.exitCode;
+  } catch (error) {
+    return exitCodeOf(error, program, terminal);
+  }
+}
+
+function buildProgram(
+  parts: Parts,
+  terminal: Terminal,
+  given: Map<FlagName, string[]>,
+  outcome: { exitCode: number },
+): Command {
+  const program = new Command('sandbox-mcp')
+    .description('MCP server that gives an agent isolated Linux sandboxes. Without a verb it serves stdio.')
+    .version(parts.version, '--version', 'print the version')
+    .helpOption('--help', 'show this help')
+    .helpCommand(false)
+    .addHelpText('after', `\nEvery flag is also a variable: --max-vcpus is ${environmentName('max-vcpus')}.`)
+    .exitOverride()
+    .configureOutput({ writeOut: terminal.out, writeErr: terminal.err, outputError: () => {} });
+  addFlags(program, given);
+
+  const verb = (
+    name: string,
+    description: string,
+    run: (config: Config, command: Command) => Promise<number>,
+  ) =>
+    program
+      .command(name)
+      .description(description)
+      .action(async (...args) => {
+        const command: unknown = args.at(-1);
+        if (command instanceof Command) outcome.exitCode = await run(parts.loadConfig(given), command);
+      });
+  const withSession = async (
+    config: Config,
+    work: (session: Session) => Promise<number>,
+  ): Promise<number> => {
+    const registry = await parts.openRegistry(config);
+    try {
+      return await work(registry.openSession('local'));
+    } finally {
+      await registry.close('shutdown');
+    }
+  };
+
+  program.action(async () => {
+    outcome.exitCode = await parts.serve(parts.loadConfig(given));
+  });
+  verb('doctor', 'say what each engine lacks on this machine and what mends it', (config, command) =>
+    doctor(
+      { fix: isOn(command, 'fix'), json: isOn(command, 'json'), isRoot: process.geteuid?.() === 0 },
+      () => parts.diagnose(config),
+      terminal,
+    ),
+  )
+    .option('--fix', 'run what mends it, where this user may')
+    .option('--json', 'print the findings as JSON');
+  verb('list', 'list the sandboxes of this machine and user', (config, command) =>
+    withSession(config, (session) => list(session, { json: isOn(command, 'json') }, Date.now(), terminal)),
+  ).option('--json', 'print the sandboxes as JSON');
+  verb('logs', 'print the output of a command, or of every command of a sandbox', (config, command) =>
+    withSession(config, (session) => logs(session, command.args[0] ?? '', isOn(command, 'follow'), terminal)),
+  )
+    .argument('<id>', 'a command id or a sandbox id')
+    .option('-f, --follow', 'go on until the command has finished');
+  verb('stop', 'stop a sandbox', (config, command) =>
+    withSession(config, (session) => stop(session, command.args[0] ?? '', terminal)),
+  ).argument('<id>', 'a sandbox id');
+  verb('clean', 'remove what servers left that are gone', async (config) => {
+    const registry = await parts.openRegistry(config);
+    try {
+      return await clean(registry, terminal);
+    } finally {
+      await registry.close('shutdown');
+    }
+  });
+  verb('tools', 'print the tools that the server offers', async (config) =>
+    showTools(await parts.tools(config), terminal),
+  );
+  return program;
+}
+
+function addFlags(program: Command, given: Map<FlagName, string[]>): void {
+  for (const flag of FLAGS) {
+    const shape = flag.value === null ? `--${flag.name}` : `--${flag.name} <${flag.value}>`;
+    program.addOption(new Option(shape, `${flag.description} Default: ${flag.default}.`));
+    program.on(`option:${flag.name}`, (value: unknown) => {
+      const text = typeof value === 'string' ? value : 'true';
+      given.set(flag.name, [...(given.get(flag.name) ?? []), text]);
+    });
+  }
+}
+
+function isOn(command: Command, name: string): boolean {
+  const value: unknown = command.getOptionValue(name);
+  return value === true;
+}
+
+function exitCodeOf(error: unknown, program: Command, terminal: Terminal): number {
+  if (error instanceof CommanderError) {
+    if (error.exitCode === 0) return 0;
+    terminal.err(
+      `sandbox-mcp: ${usageProblem(error, program)}\nRun \`sandbox-mcp --help\` to see what there is.\n`,
+    );
+    return EXIT_USAGE;
+  }
+  if (error instanceof ConfigError) {
+    terminal.err(`sandbox-mcp: ${error.message}\n${error.hint}\n`);
+    return EXIT_USAGE;
+  }
+  if (error instanceof SandboxError) {
+    const hint = error.code === 'not_found' ? 'Run `sandbox-mcp list` to see what there is.' : error.hint;
+    terminal.err(`sandbox-mcp: ${error.message}\n${hint}\n`);
+    return EXIT_FAILED;
+  }
+  throw error;
+}
+
+function usageProblem(error: CommanderError, program: Command): string {
+  const verbs = program.commands.map((command) => command.name());
+  // Without a verb the program takes no argument, so that an unknown verb reaches us as one argument too many.
+  const unknown = program.args[0];
+  if (error.code === 'commander.excessArguments' && unknown !== undefined && !verbs.includes(unknown)) {
+    return `${JSON.stringify(unknown)} is no verb; valid ones are ${verbs.join(', ')}.`;
+  }
+  return error.message.replace(/^error: /, '');
+}

@@ -1,0 +1,159 @@
+/** Flags and environment, read once into one frozen object. The only reader of `process.env`. */
+import { realpathSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
+import { ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
+import type { EngineName } from './engines/engine.ts';
+
+export const TRANSPORTS = ['stdio'] as const;
+export const ON_DISCONNECT = ['stop', 'keep'] as const;
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+
+/** The groups that `--toolsets` narrows the list of tools to; `core` is the smallest useful set. */
+export const TOOLSETS = [
+  'core',
+  'lifecycle',
+  'commands',
+  'files',
+  'shells',
+  'network',
+  'snapshots',
+  'session',
+] as const;
+
+const ENGINES = ['auto', 'oci'] as const;
+/** Names that deserve more than "not valid". */
+const ENGINES_NOT_HERE = ['microvm', 'vercel'];
+
+export interface Config {
+  readonly transport: (typeof TRANSPORTS)[number];
+  readonly engine: EngineName | 'auto';
+  /** Absolute. */
+  readonly stateDir: string;
+  /** `crun`, `runc`, `runsc` or a path; `auto` probes. */
+  readonly ociRuntime: string;
+  readonly maxLifetimeMs: number;
+  readonly retentionMs: number;
+  readonly onDisconnect: (typeof ON_DISCONNECT)[number];
+  /** Host folders that `local_path` may name, absolute, symlinks resolved: the working directory and every `--allow-dir`. */
+  readonly allowDirs: readonly string[];
+  readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
+  readonly readOnly: boolean;
+  readonly maxSandboxes: number;
+  readonly maxRunningCommands: number;
+  readonly maxVcpus: number;
+  readonly logLevel: (typeof LOG_LEVELS)[number];
+}
+
+/** What a configuration depends on beside the flags. */
+export interface Surroundings {
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Null where the working directory is gone. */
+  readonly cwd: string | null;
+  readonly homeDir: string;
+  readonly isRoot: boolean;
+}
+
+/** The surroundings of this process. */
+export function processSurroundings(): Surroundings {
+  return { env: process.env, cwd: workingDirectory(), homeDir: homedir(), isRoot: process.geteuid?.() === 0 };
+}
+
+/**
+ * The configuration of this process. A flag wins over its variable, and an empty variable counts as unset.
+ * Throws `ConfigError` at the first value that cannot be used.
+ */
+export function loadConfig(flags: GivenFlags, surroundings: Surroundings = processSurroundings()): Config {
+  const { env, cwd } = surroundings;
+  const given = (name: FlagName): Setting | undefined => settings(name, flags, env).at(-1);
+  const value = (name: FlagName): Setting => given(name) ?? { origin: `--${name}`, value: defaultText(name) };
+  return Object.freeze<Config>({
+    transport: oneOf(value('transport'), TRANSPORTS),
+    engine: engineName(value('engine')),
+    stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
+    ociRuntime: runtime(value('oci-runtime').value, cwd),
+    maxLifetimeMs: duration(value('max-lifetime')),
+    retentionMs: duration(value('retention')),
+    onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
+    allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
+    toolsets: toolsets(value('toolsets')),
+    readOnly: truth(value('read-only')),
+    maxSandboxes: count(value('max-sandboxes')),
+    maxRunningCommands: count(value('max-running-commands')),
+    maxVcpus: count(value('max-vcpus')),
+    logLevel: oneOf(value('log-level'), LOG_LEVELS),
+  });
+}
+
+/** The values given for a flag, in order: those of the command line, else those of its variable. */
+function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): Setting[] {
+  const onCommandLine = flags.get(name);
+  if (onCommandLine !== undefined) return onCommandLine.map((value) => ({ origin: `--${name}`, value }));
+  const origin = environmentName(name);
+  const text = env[origin] ?? '';
+  const values = name === 'allow-dir' ? text.split(delimiter) : [text];
+  return values.filter((value) => value !== '').map((value) => ({ origin, value }));
+}
+
+function engineName(setting: Setting): Config['engine'] {
+  if (ENGINES_NOT_HERE.includes(setting.value)) {
+    throw new ConfigError(
+      setting,
+      `is an engine that this version does not have; choose ${listed(ENGINES)}.`,
+    );
+  }
+  return oneOf(setting, ENGINES);
+}
+
+/** A name stays a name; a path must not depend on where the server is started from. */
+function runtime(text: string, cwd: string | null): string {
+  return text.includes('/') ? resolve(cwd ?? '/', text) : text;
+}
+
+function toolsets(setting: Setting): Config['toolsets'] {
+  if (setting.value.trim() === 'all') return 'all';
+  const names = setting.value.split(',').map((name) => name.trim());
+  return names.map((name) => {
+    const found = TOOLSETS.find((valid) => valid === name);
+    if (found !== undefined) return found;
+    throw new ConfigError(
+      { ...setting, value: name },
+      `is no toolset; choose ${listed(['all', ...TOOLSETS])}.`,
+    );
+  });
+}
+
+function allowDirs(given: Setting[], cwd: string | null): string[] {
+  const named = given.map((setting) => existingDirectory(setting, resolve(cwd ?? '/', setting.value)));
+  // Desktop clients start servers in `/`: nobody who does means to hand over the whole file system.
+  const working = cwd === null || cwd === resolve('/') ? [] : [realpathSync(cwd)];
+  return [...new Set([...working, ...named])];
+}
+
+function existingDirectory(setting: Setting, path: string): string {
+  let real: string;
+  try {
+    real = realpathSync(path);
+  } catch {
+    throw new ConfigError(setting, 'does not exist or cannot be reached; name an existing directory.');
+  }
+  if (statSync(real).isDirectory()) return real;
+  throw new ConfigError(setting, 'is not a directory; name an existing directory.');
+}
+
+function defaultStateDir({ env, homeDir, isRoot }: Surroundings): string {
+  if (isRoot) return '/var/lib/sandbox-mcp';
+  const base = env['XDG_STATE_HOME'];
+  // The XDG specification has relative paths ignored.
+  const usable = base !== undefined && isAbsolute(base) ? base : join(homeDir, '.local/state');
+  return join(usable, 'sandbox-mcp');
+}
+
+function workingDirectory(): string | null {
+  try {
+    return process.cwd();
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,123 @@
+#!/usr/bin/env node
+/** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import packageJson from '../package.json' with { type: 'json' };
+import type { Parts, Terminal } from './cli/parts.ts';
+import { runProgram } from './cli/program.ts';
+import { type Config, loadConfig } from './config.ts';
+import type { Diagnosis, Engine } from './engines/engine.ts';
+import type { Registry } from './registry/contract.ts';
+import { createLogger, type Logger } from './shared/log.ts';
+
+const VERSION = packageJson.version;
+
+/** The agent as built, beside the bundle; from the sources it is in the same `dist`. */
+function agentPath(): string {
+  const here = dirname(fileURLToPath(import.meta.url));
+  return join(here, here.endsWith('dist') ? '.' : '../dist', `agent-${process.arch}`);
+}
+
+async function openEngine(config: Config, log: Logger): Promise<Engine> {
+  const { createOciEngine } = await import('./engines/oci/index.ts');
+  const { stateDir, ociRuntime } = config;
+  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), log });
+}
+
+async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {
+  const [{ createRegistry }, { systemClock }] = await Promise.all([
+    import('./registry/registry.ts'),
+    import('./shared/clock.ts'),
+  ]);
+  return createRegistry({ engine, config, log, clock: systemClock, stateDir: config.stateDir });
+}
+
+async function selectedTools(config: Config) {
+  const [{ TOOLS }, { selectTools }] = await Promise.all([
+    import('../tools/index.ts'),
+    import('./server/select-tools.ts'),
+  ]);
+  return selectTools(TOOLS, config);
+}
+
+async function serve(config: Config): Promise<number> {
+  const log = createLogger(config.logLevel);
+  const [{ serveStdio }, { createAfter }, { TOOLS }] = await Promise.all([
+    import('./server/stdio.ts'),
+    import('./engines/create-after.ts'),
+    import('../tools/index.ts'),
+  ]);
+  let recovery: Promise<unknown> = Promise.resolve();
+  const engine = createAfter(await openEngine(config, log), () => recovery);
+  const registry = await registryOver(engine, config, log);
+  const stopping = new AbortController();
+  const served = serveStdio({
+    session: registry.openSession('local'),
+    tools: TOOLS,
+    config,
+    log,
+    version: VERSION,
+  });
+  // The client is answered meanwhile.
+  recovery = recover(registry, log, stopping.signal);
+  const reason = await served;
+  stopping.abort();
+  await registry.close(reason);
+  return 0;
+}
+
+/** Removes what dead servers left; a failure is the log's, since the next start tries again. */
+async function recover(registry: Registry, log: Logger, signal: AbortSignal): Promise<void> {
+  try {
+    const { stopped, forgotten } = await registry.recover(signal);
+    if (stopped.length + forgotten.length > 0)
+      log.info({ stopped, forgotten }, 'recovered what dead servers left');
+  } catch (error) {
+    if (!signal.aborted) log.error({ err: error }, 'recovery failed');
+  }
+}
+
+async function diagnose(config: Config): Promise<Diagnosis[]> {
+  const [{ diagnoseOci }, { diagnoseAbsent }] = await Promise.all([
+    import('./engines/oci/diagnose.ts'),
+    import('./engines/diagnose-absent.ts'),
+  ]);
+  const { stateDir, ociRuntime } = config;
+  const oci = await diagnoseOci({ stateDir, ociRuntime, agentPath: agentPath() });
+  return [oci, diagnoseAbsent('microvm'), diagnoseAbsent('vercel')];
+}
+
+const parts: Parts = {
+  version: VERSION,
+  loadConfig: (given) => loadConfig(given),
+  serve,
+  openRegistry: async (config) => {
+    // People who typed a verb want its answer, and of the log what went wrong.
+    const log = createLogger(config.logLevel === 'info' ? 'warn' : config.logLevel);
+    return registryOver(await openEngine(config, log), config, log);
+  },
+  diagnose,
+  tools: selectedTools,
+};
+
+const terminal: Terminal = {
+  out: (data) => {
+    // A reader such as `head` that has seen enough; the server itself has its own way to end.
+    if (process.stdout.listenerCount('error') === 0) process.stdout.once('error', () => process.exit(0));
+    process.stdout.write(data);
+  },
+  err: (text) => {
+    process.stderr.write(text);
+  },
+  isScreen: process.stdout.isTTY === true,
+};
+
+/** Ends the process once what was printed is on its way; timers and sockets have no say. */
+function exit(code: number): void {
+  process.stdout.write('', () => process.exit(code));
+}
+
+runProgram(process.argv.slice(2), parts, terminal).then(exit, (error: unknown) => {
+  terminal.err(`sandbox-mcp: ${error instanceof Error ? error.stack : String(error)}\n`);
+  exit(1);
+});

@@ -1,0 +1,23 @@
+import type { Config } from '../config.ts';
+import type { Engine } from '../engines/engine.ts';
+import type { Clock } from '../shared/clock.ts';
+import type { KeyedLock } from '../shared/keyed-lock.ts';
+import type { Logger } from '../shared/log.ts';
+import type { RecordStore } from './store.ts';
+
+/** What the registry has to know of the operator's wishes. */
+export type RegistryConfig = Pick<
+  Config,
+  'maxLifetimeMs' | 'retentionMs' | 'onDisconnect' | 'maxSandboxes' | 'maxRunningCommands' | 'maxVcpus'
+>;
+
+/** What every part of the registry works with. */
+export interface RegistryContext {
+  readonly engine: Engine;
+  readonly config: RegistryConfig;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly store: RecordStore;
+  /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
+  readonly lock: KeyedLock;
+}

@@ -1,0 +1,70 @@
+import { z } from 'zod';
+import { isSandboxId } from '../shared/ids.ts';
+
+export const RECORD_VERSION = 1;
+
+/** Who owns a sandbox, as kept on disk from before it exists until its retention is over. */
+const recordSchema = z.strictObject({
+  version: z.literal(RECORD_VERSION),
+  sandboxId: z.string().refine(isSandboxId),
+  engine: z.enum(['oci', 'microvm', 'vercel']),
+  principal: z.string(),
+  /** Outlives its session, up to its own deadline. */
+  keep: z.boolean(),
+  vcpus: z.number().positive(),
+  /** Epoch ms; the engine's own time once the sandbox is live. */
+  createdAt: z.number().int(),
+  /** `creating` is the intent, written before anything exists; a crash in between leaves something to look for. */
+  state: z.enum(['creating', 'live', 'ended']),
+  /** Epoch ms; retention counts from here. Null until `ended`. */
+  endedAt: z.number().int().nullable(),
+  /** Null once the owning session has ended and given it up. */
+  owner: z
+    .strictObject({
+      sessionId: z.string(),
+      process: z.strictObject({
+        pid: z.number().int().positive(),
+        startTime: z.string(),
+        bootId: z.string(),
+      }),
+    })
+    .nullable(),
+});
+
+export type OwnershipRecord = z.infer<typeof recordSchema>;
+
+const versionSchema = z.object({ version: z.number() });
+
+/** Why a record cannot be used. Its file is left as it is, for a person or a newer version to deal with. */
+export class UnreadableRecord extends Error {
+  override readonly name = 'UnreadableRecord';
+}
+
+/** The file's text of a record. */
+export function formatRecord(record: OwnershipRecord): string {
+  return `${JSON.stringify(record, null, 2)}\n`;
+}
+
+/**
+ * Reads the record of one sandbox.
+ *
+ * @throws UnreadableRecord for a corrupt record, one of a newer version, or one of another sandbox
+ */
+export function parseRecord(text: string, sandboxId: string): OwnershipRecord {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    throw new UnreadableRecord('it is not JSON', { cause: error });
+  }
+  const version = versionSchema.safeParse(data);
+  if (version.success && version.data.version > RECORD_VERSION) {
+    throw new UnreadableRecord(
+      `it has format version ${version.data.version}; this program knows ${RECORD_VERSION}`,
+    );
+  }
+  const record = recordSchema.safeParse(data);
+  if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
+  if (record.data.sandboxId !== sandboxId) throw new UnreadableRecord('it names another sandbox');
+  return record.data;
+}

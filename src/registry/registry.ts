@@ -1,0 +1,83 @@
+import { join } from 'node:path';
+import type { Engine } from '../engines/engine.ts';
+import { type Clock, settledWithin } from '../shared/clock.ts';
+import { SandboxError } from '../shared/errors.ts';
+import { KeyedLock } from '../shared/keyed-lock.ts';
+import type { Logger } from '../shared/log.ts';
+import { CommandQuota } from './command-quota.ts';
+import type { RegistryConfig, RegistryContext } from './context.ts';
+import type { Registry, Session, SessionEndReason } from './contract.ts';
+import { type Recovered, recoverSandboxes } from './reaper.ts';
+import { RegistrySession } from './session.ts';
+import { RecordStore } from './store.ts';
+
+/** An engine that hangs in its own closing must not keep the process. */
+const CLOSE_ENGINE_MS = 300;
+
+export interface RegistryOptions {
+  engine: Engine;
+  config: RegistryConfig;
+  log: Logger;
+  clock: Clock;
+  /** Absolute; the ownership records are kept in its `records` folder. */
+  stateDir: string;
+}
+
+/** All sessions of this process over one engine. */
+export function createRegistry(options: RegistryOptions): Registry {
+  const { engine, config, log, clock, stateDir } = options;
+  const store = new RecordStore(join(stateDir, 'records'), log);
+  return new SessionRegistry({ engine, config, log, clock, store, lock: new KeyedLock() });
+}
+
+class SessionRegistry implements Registry {
+  readonly #context: RegistryContext;
+  readonly #sessions = new Set<RegistrySession>();
+  readonly #quotas = new Map<string, CommandQuota>();
+  #closing: Promise<void> | null = null;
+
+  constructor(context: RegistryContext) {
+    this.#context = context;
+  }
+
+  openSession(principal: string): Session {
+    if (this.#closing !== null) {
+      throw new SandboxError('unavailable', 'The server is shutting down.', { hint: 'Connect again later.' });
+    }
+    const session: RegistrySession = new RegistrySession(
+      this.#context,
+      principal,
+      this.#quotaOf(principal),
+      () => this.#sessions.delete(session),
+    );
+    this.#sessions.add(session);
+    return session;
+  }
+
+  recover(signal: AbortSignal): Promise<Recovered> {
+    return recoverSandboxes(this.#context, signal);
+  }
+
+  close(reason: SessionEndReason): Promise<void> {
+    this.#closing ??= this.#close(reason);
+    return this.#closing;
+  }
+
+  async #close(reason: SessionEndReason): Promise<void> {
+    const { engine, clock, log } = this.#context;
+    await Promise.all([...this.#sessions].map((session) => session.end(reason)));
+    try {
+      const inTime = await settledWithin(clock, CLOSE_ENGINE_MS, engine.close());
+      if (!inTime) log.warn('The engine did not close in time.');
+    } catch (error) {
+      log.error({ err: error }, 'The engine could not be closed.');
+    }
+  }
+
+  /** One a principal, over all its sessions; the principals are the operator's, so there are few. */
+  #quotaOf(principal: string): CommandQuota {
+    const quota = this.#quotas.get(principal) ?? new CommandQuota(this.#context.config.maxRunningCommands);
+    this.#quotas.set(principal, quota);
+    return quota;
+  }
+}

@@ -1,0 +1,79 @@
+import type { Command, Engine, Sandbox } from '../engines/engine.ts';
+import { newCommandId } from '../shared/ids.ts';
+import type { RegistryContext } from './context.ts';
+import type { RunRequest, SandboxHandle, SandboxView } from './contract.ts';
+import { extendWithinLimit } from './deadline.ts';
+import type { OwnershipRecord } from './record.ts';
+import { hasEnded, markEnded, notRunning } from './sandbox-end.ts';
+import type { SessionCommands } from './session-commands.ts';
+import type { WorkScope } from './work-scope.ts';
+
+/** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
+export async function viewOf(
+  context: RegistryContext,
+  record: OwnershipRecord,
+  sandbox: Sandbox,
+): Promise<SandboxView> {
+  if (hasEnded(sandbox) && record.state !== 'ended') {
+    try {
+      await markEnded(context, record.sandboxId, sandbox);
+    } catch (error) {
+      context.log.warn({ sandbox_id: record.sandboxId, err: error }, 'An end could not be noted.');
+    }
+  }
+  return { ...sandbox, keep: record.keep };
+}
+
+/** A sandbox whose record says that the session's principal may work in it. */
+export class RegistrySandboxHandle implements SandboxHandle {
+  readonly sandboxId: string;
+  readonly engine: Engine;
+  readonly #context: RegistryContext;
+  readonly #record: OwnershipRecord;
+  readonly #scope: WorkScope;
+  readonly #commands: SessionCommands;
+
+  constructor(
+    context: RegistryContext,
+    record: OwnershipRecord,
+    scope: WorkScope,
+    commands: SessionCommands,
+  ) {
+    this.sandboxId = record.sandboxId;
+    this.engine = context.engine;
+    this.#context = context;
+    this.#record = record;
+    this.#scope = scope;
+    this.#commands = commands;
+  }
+
+  async view(signal: AbortSignal): Promise<SandboxView> {
+    return viewOf(this.#context, this.#record, await this.engine.get(this.sandboxId, signal));
+  }
+
+  async requireRunning(signal: AbortSignal): Promise<SandboxView> {
+    const view = await this.view(signal);
+    if (view.status === 'running') return view;
+    const record = await this.#context.store.read(this.sandboxId);
+    throw notRunning(view, record?.endedAt ?? null);
+  }
+
+  async extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView> {
+    const look = (): Promise<Sandbox> => this.requireRunning(signal);
+    const sandbox = await extendWithinLimit(this.#context, this.sandboxId, durationMs, look, signal);
+    return viewOf(this.#context, this.#record, sandbox);
+  }
+
+  async stop(signal: AbortSignal): Promise<SandboxView> {
+    const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
+    return viewOf(this.#context, this.#record, sandbox);
+  }
+
+  run(request: RunRequest, signal: AbortSignal): Promise<Command> {
+    return this.#scope.run(signal, async (either) => {
+      const view = await this.requireRunning(either);
+      const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
+      return this.#commands.start(view, () => this.engine.commands.start(start, either));
+    });
+  }
+}

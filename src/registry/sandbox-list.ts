@@ -1,0 +1,82 @@
+import type { ListQuery, Page } from '../engines/engine.ts';
+import { mapBounded } from '../shared/bounded.ts';
+import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import type { RegistryContext } from './context.ts';
+import type { SandboxView } from './contract.ts';
+import type { OwnershipRecord } from './record.ts';
+import { viewOf } from './sandbox-handle.ts';
+import { isVisible } from './sandbox-lookup.ts';
+
+const CURSOR = /^([0-9]{1,15})\.(sbx_[2-9a-z]{12})$/;
+
+type Position = Pick<OwnershipRecord, 'createdAt' | 'sandboxId'>;
+
+/**
+ * The sandboxes of a principal, newest first; the order and the cursor are those of the records, the facts the
+ * engine's.
+ *
+ * @throws SandboxError `invalid_argument` for a cursor that no list answered
+ */
+export async function listSandboxes(
+  context: RegistryContext,
+  principal: string,
+  query: ListQuery,
+  signal: AbortSignal,
+): Promise<Page<SandboxView>> {
+  const after = query.cursor === null ? null : parseCursor(query.cursor);
+  const records = (await context.store.all())
+    .filter((record) => isVisible(context, principal, record))
+    .filter((record) => query.since === null || record.createdAt >= query.since)
+    .filter((record) => query.until === null || record.createdAt <= query.until)
+    .filter((record) => after === null || newestFirst(after, record) < 0)
+    .sort(newestFirst);
+  const items: SandboxView[] = [];
+  let used = 0;
+  while (items.length < query.limit && used < records.length) {
+    throwIfCancelled(signal);
+    const batch = records.slice(used, used + query.limit - items.length);
+    used += batch.length;
+    const views = await mapBounded(batch, 8, (record) => viewIfKnown(context, record, signal));
+    items.push(...views.filter((view) => view !== null));
+  }
+  const last = records[used - 1];
+  const nextCursor =
+    used < records.length && last !== undefined ? `${last.createdAt}.${last.sandboxId}` : null;
+  return { items, nextCursor };
+}
+
+/** Null where the engine does not know the sandbox (it is about to be made or was forgotten) or cannot read it. */
+export async function viewIfKnown(
+  context: RegistryContext,
+  record: OwnershipRecord,
+  signal: AbortSignal,
+): Promise<SandboxView | null> {
+  try {
+    return await viewOf(context, record, await context.engine.get(record.sandboxId, signal));
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    if (!(error instanceof SandboxError) || error.code !== 'internal') throw error;
+    context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
+    return null;
+  }
+}
+
+function newestFirst(a: Position, b: Position): number {
+  if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
+  return a.sandboxId < b.sandboxId ? 1 : a.sandboxId > b.sandboxId ? -1 : 0;
+}
+
+function parseCursor(cursor: string): Position {
+  const match = CURSOR.exec(cursor);
+  const [, createdAt, sandboxId] = match ?? [];
+  if (createdAt === undefined || sandboxId === undefined) {
+    throw new SandboxError(
+      'invalid_argument',
+      `cursor is ${JSON.stringify(cursor.slice(0, 80))}, which no list answered.`,
+      {
+        hint: 'Call sandbox_list with the next_cursor of its last answer, or without cursor to begin anew.',
+      },
+    );
+  }
+  return { createdAt: Number(createdAt), sandboxId };
+}

@@ -1,0 +1,72 @@
+import type { Command, Engine } from '../engines/engine.ts';
+import { mapBounded } from '../shared/bounded.ts';
+import { SandboxError } from '../shared/errors.ts';
+import type { RegistryContext } from './context.ts';
+import type { SessionInfo, SessionLimits } from './contract.ts';
+import type { OwnershipRecord } from './record.ts';
+import { hasEnded } from './sandbox-end.ts';
+import { viewIfKnown } from './sandbox-list.ts';
+
+/** What a session knows of itself. */
+export interface SessionState {
+  sessionId: string;
+  currentSandboxId: string | null;
+  owned: OwnershipRecord[];
+  attached: OwnershipRecord[];
+  commandIds: string[];
+  limits: SessionLimits;
+}
+
+/** The session's living sandboxes and running commands, fresh. The current sandbox is told even when it has ended. */
+export async function describeSession(
+  context: RegistryContext,
+  state: SessionState,
+  signal: AbortSignal,
+): Promise<SessionInfo> {
+  const { engine } = context;
+  const members = [
+    ...state.owned.map((record) => ({ record, ownership: 'owned' as const })),
+    ...state.attached.map((record) => ({ record, ownership: 'attached' as const })),
+  ];
+  const views = await mapBounded(members, 8, async ({ record, ownership }) => {
+    const view = await viewIfKnown(context, record, signal);
+    return view === null ? null : { ...view, ownership };
+  });
+  const commands = await mapBounded(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
+  return {
+    sessionId: state.sessionId,
+    engine: engine.name,
+    currentSandboxId: state.currentSandboxId,
+    sandboxes: views
+      .filter((view) => view !== null)
+      .filter((view) => !hasEnded(view) || view.sandboxId === state.currentSandboxId),
+    commands: commands.filter((command) => command !== null).filter(({ status }) => status === 'running'),
+    limits: state.limits,
+    engineLimits: await engine.limits(signal),
+    capabilities: capabilitiesOf(engine),
+  };
+}
+
+async function commandIfKnown(
+  engine: Engine,
+  commandId: string,
+  signal: AbortSignal,
+): Promise<Command | null> {
+  try {
+    return await engine.commands.get(commandId, signal);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+function capabilitiesOf(engine: Engine): string[] {
+  const groups: [string, unknown][] = [
+    ['ports', engine.ports],
+    ['snapshots', engine.snapshots],
+    ['shells', engine.shells],
+    ['network_policies', engine.networkPolicies],
+    ['sources', engine.sources],
+  ];
+  return groups.filter(([, group]) => group !== undefined).map(([name]) => name);
+}

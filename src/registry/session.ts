@@ -1,0 +1,153 @@
+import type { Engine, ListQuery, Page } from '../engines/engine.ts';
+import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { newSessionId } from '../shared/ids.ts';
+import { commandNotFound, RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
+import type { CommandQuota } from './command-quota.ts';
+import type { RegistryContext } from './context.ts';
+import type {
+  CommandHandle,
+  CreateRequest,
+  SandboxHandle,
+  SandboxView,
+  Session,
+  SessionEndReason,
+  SessionInfo,
+  SessionLimits,
+} from './contract.ts';
+import { createSandbox } from './create-sandbox.ts';
+import type { OwnershipRecord } from './record.ts';
+import { RegistrySandboxHandle } from './sandbox-handle.ts';
+import { listSandboxes } from './sandbox-list.ts';
+import { findRecord, noCurrentSandbox } from './sandbox-lookup.ts';
+import { SessionCommands } from './session-commands.ts';
+import { settleEstate } from './session-end.ts';
+import { describeSession } from './session-info.ts';
+import { WorkScope } from './work-scope.ts';
+
+/** One conversation: its current sandbox, the sandboxes it created or got, and the commands it started. */
+export class RegistrySession implements Session {
+  readonly sessionId = newSessionId();
+  readonly principal: string;
+  readonly engine: Engine;
+  readonly limits: SessionLimits;
+  readonly #context: RegistryContext;
+  readonly #scope = new WorkScope();
+  readonly #commands: SessionCommands;
+  readonly #owned = new Map<string, OwnershipRecord>();
+  readonly #attached = new Map<string, OwnershipRecord>();
+  readonly #onEnd: () => void;
+  #current: string | null = null;
+  #ending: Promise<void> | null = null;
+
+  /** `onEnd` is called once the session has ended. */
+  constructor(context: RegistryContext, principal: string, quota: CommandQuota, onEnd: () => void) {
+    const { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs } = context.config;
+    this.principal = principal;
+    this.engine = context.engine;
+    this.limits = { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs };
+    this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
+    this.#commands = new SessionCommands(this.#context, quota);
+    this.#onEnd = onEnd;
+  }
+
+  create(request: CreateRequest, signal: AbortSignal): Promise<SandboxView> {
+    return this.#scope.run(signal, (either) =>
+      createSandbox(this.#context, this, request, either, (record) => {
+        this.#owned.set(record.sandboxId, record);
+        this.#current = record.sandboxId;
+      }),
+    );
+  }
+
+  attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
+    return this.#scope.run(signal, async (either) => {
+      const record = await this.#find(sandboxId);
+      const handle = this.#handle(record);
+      const view = await handle.view(either);
+      if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
+      this.#current = record.sandboxId;
+      if (view.status !== 'running' || view.ports.length === 0) return view;
+      await this.#openPorts(record.sandboxId, either);
+      return handle.view(either);
+    });
+  }
+
+  async list(query: ListQuery, signal: AbortSignal): Promise<Page<SandboxView>> {
+    this.#scope.requireOpen();
+    return listSandboxes(this.#context, this.principal, query, signal);
+  }
+
+  async sandbox(sandboxId: string | undefined): Promise<SandboxHandle> {
+    this.#scope.requireOpen();
+    return this.#handle(await this.#find(sandboxId));
+  }
+
+  async command(commandId: string): Promise<CommandHandle> {
+    this.#scope.requireOpen();
+    const sandboxId = requireSandboxOf(commandId);
+    try {
+      await findRecord(this.#context, this.principal, sandboxId);
+    } catch (error) {
+      throw error instanceof SandboxError && error.code === 'not_found' ? commandNotFound(commandId) : error;
+    }
+    return new RegistryCommandHandle(commandId, sandboxId, this.engine);
+  }
+
+  async info(signal: AbortSignal): Promise<SessionInfo> {
+    this.#scope.requireOpen();
+    return describeSession(
+      this.#context,
+      {
+        sessionId: this.sessionId,
+        currentSandboxId: this.#current,
+        owned: [...this.#owned.values()],
+        attached: [...this.#attached.values()],
+        commandIds: this.#commands.ids(),
+        limits: this.limits,
+      },
+      signal,
+    );
+  }
+
+  attend(commandId: string): () => void {
+    return this.#commands.attend(commandId);
+  }
+
+  end(reason: SessionEndReason): Promise<void> {
+    this.#ending ??= this.#end(reason);
+    return this.#ending;
+  }
+
+  async #end(reason: SessionEndReason): Promise<void> {
+    this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
+    await settleEstate(this.#context, {
+      owned: [...this.#owned.values()],
+      scope: this.#scope,
+      commands: this.#commands,
+    });
+    this.#onEnd();
+  }
+
+  /** A port that cannot be opened is told by its missing address; it must not hide the sandbox's state. */
+  async #openPorts(sandboxId: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.engine.ports?.open(sandboxId, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      this.#context.log.warn(
+        { sandbox_id: sandboxId, err: error },
+        'The ports of a sandbox could not be opened.',
+      );
+    }
+  }
+
+  async #find(sandboxId: string | undefined): Promise<OwnershipRecord> {
+    const wanted = sandboxId ?? this.#current;
+    if (wanted === null) throw noCurrentSandbox();
+    return findRecord(this.#context, this.principal, wanted);
+  }
+
+  #handle(record: OwnershipRecord): RegistrySandboxHandle {
+    return new RegistrySandboxHandle(this.#context, record, this.#scope, this.#commands);
+  }
+}

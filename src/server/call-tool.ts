@@ -1,0 +1,60 @@
+import { randomBytes } from 'node:crypto';
+import { z } from 'zod';
+import type { Tool, ToolContext } from '../../tools/tool.ts';
+import { SandboxError } from '../shared/errors.ts';
+import type { Logger } from '../shared/log.ts';
+import { argumentError } from './argument-errors.ts';
+import { nearNames } from './near-names.ts';
+import { type CallResult, renderAnswer, renderError } from './render.ts';
+
+/**
+ * The one way from a request to a tool and back: finds the tool, checks the arguments, runs it and turns whatever
+ * comes of it into an answer. Never rejects.
+ */
+export async function callTool(
+  tools: ReadonlyMap<string, Tool>,
+  request: { name: string; arguments: unknown },
+  context: ToolContext,
+  log: Logger,
+): Promise<CallResult> {
+  const started = context.now();
+  try {
+    const tool = findTool(tools, request.name);
+    const args = request.arguments ?? {};
+    const checked = tool.input.safeParse(args);
+    if (!checked.success) throw argumentError(tool, args, checked.error);
+    const answer = await tool.call(args, context);
+    log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
+    return renderAnswer(answer);
+  } catch (error) {
+    const known = error instanceof SandboxError ? error : unexpected(error, request.name, log);
+    log.debug(
+      { tool: request.name, code: known.code, duration_ms: context.now() - started },
+      'tool call failed',
+    );
+    return renderError(known);
+  }
+}
+
+function findTool(tools: ReadonlyMap<string, Tool>, name: string): Tool {
+  const tool = tools.get(name);
+  if (tool !== undefined) return tool;
+  const all = [...tools.keys()];
+  const near = nearNames(name, all);
+  throw new SandboxError('not_found', `There is no tool ${JSON.stringify(name.slice(0, 100))}.`, {
+    hint: `Call ${near.length > 0 ? near.join(' or ') : `one of: ${all.join(', ')}`}.`,
+  });
+}
+
+/** A defect: the log gets everything, the caller a reference to it and nothing of this machine. */
+function unexpected(error: unknown, tool: string, log: Logger): SandboxError {
+  const reference = randomBytes(4).toString('hex');
+  log.error(
+    { err: error instanceof z.ZodError ? new Error(error.message) : error, tool, reference },
+    'unexpected error',
+  );
+  return new SandboxError('internal', `Unexpected error in ${tool.slice(0, 100)}, reference ${reference}.`, {
+    hint: "Look at the present state (sandbox_get, session_info) before trying again; the server's log has the details.",
+    details: { reference },
+  });
+}

@@ -1,0 +1,86 @@
+import { Server } from '@modelcontextprotocol/sdk/server/index.js';
+import { ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
+import type { Tool } from '../../tools/tool.ts';
+import type { Config } from '../config.ts';
+import type { Session } from '../registry/contract.ts';
+import type { Logger } from '../shared/log.ts';
+import { callTool } from './call-tool.ts';
+import { describeTool } from './describe-tool.ts';
+import { INSTRUCTIONS } from './instructions.ts';
+import { createProgress } from './progress.ts';
+import { selectTools } from './select-tools.ts';
+
+export interface ServerOptions {
+  session: Session;
+  tools: readonly Tool[];
+  config: Config;
+  log: Logger;
+  version: string;
+}
+
+/** One connection's server, and the calls that run in it. */
+export interface Connection {
+  readonly server: Server;
+  /** Cancels every call because the conversation is over, and resolves when all have let go. */
+  endCalls(reason: Error): Promise<void>;
+}
+
+/** The SDK's own schema is applied before the handler; this one only names the method and opens the parameters. */
+const CallRequest = z.object({
+  method: z.literal('tools/call'),
+  params: z.looseObject({
+    name: z.string(),
+    arguments: z.record(z.string(), z.unknown()).optional(),
+    _meta: z.looseObject({ progressToken: z.union([z.string(), z.number()]).optional() }).optional(),
+  }),
+});
+
+/** A protocol server for one connection: the same tools in the same order for everyone. */
+export function createServer(options: ServerOptions): Connection {
+  const { session, config, log } = options;
+  const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
+  const list = [...tools.values()].map(describeTool);
+  const running = new Map<AbortController, Promise<unknown>>();
+  const server = new Server(
+    { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
+    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+  );
+  server.onerror = (error) => log.debug({ err: error }, 'protocol error');
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: list }));
+  server.setRequestHandler(CallRequest, async ({ params }, extra) => {
+    const progress = createProgress(params._meta?.progressToken, (notification) =>
+      extra.sendNotification({ method: 'notifications/progress', params: { ...notification } }),
+    );
+    // A call ends with the client's cancellation or with the conversation, and the handler can tell the two apart.
+    const ending = new AbortController();
+    const cancel = (): void => ending.abort(extra.signal.reason);
+    extra.signal.addEventListener('abort', cancel, { once: true });
+    if (extra.signal.aborted) cancel();
+    const context = {
+      session,
+      config,
+      signal: ending.signal,
+      wantsProgress: progress.wanted,
+      progress: progress.report,
+      now: Date.now,
+    };
+    const call = callTool(tools, { name: params.name, arguments: params.arguments }, context, log);
+    running.set(ending, call);
+    try {
+      return await call;
+    } finally {
+      running.delete(ending);
+      extra.signal.removeEventListener('abort', cancel);
+      await progress.close();
+    }
+  });
+
+  return {
+    server,
+    async endCalls(reason) {
+      for (const ending of running.keys()) ending.abort(reason);
+      await Promise.allSettled(running.values());
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import { z } from 'zod';
+
+type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
+
+/** An object schema as `tools/list` shows it. */
+export interface ObjectSchema {
+  type: 'object';
+  [key: string]: unknown;
+}
+
+/**
+ * The JSON Schema that a client is shown for arguments: every generated word that tells a reader nothing is left out,
+ * since a model pays for each. What is refused stays the same.
+ */
+export function inputSchema(schema: z.ZodObject): ObjectSchema {
+  return {
+    ...compactObject(z.toJSONSchema(schema, { io: 'input' })),
+    type: 'object',
+    additionalProperties: false,
+  };
+}
+
+/** The same for answers, which may grow fields. */
+export function outputSchema(schema: z.ZodObject): ObjectSchema {
+  return { ...compactObject(z.toJSONSchema(schema, { io: 'output' })), type: 'object' };
+}
+
+function compactObject(generated: unknown): Record<string, Json> {
+  const compacted = compact(toJson(generated));
+  return isObject(compacted) ? compacted : {};
+}
+
+/** Strips what cannot travel and makes the type plain. */
+function toJson(value: unknown): Json {
+  const parsed: Json = JSON.parse(JSON.stringify(value));
+  return parsed;
+}
+
+function compact(node: Json): Json {
+  if (Array.isArray(node)) return node.map(compact);
+  if (!isObject(node)) return node;
+  const result: Record<string, Json> = {};
+  for (const [key, value] of Object.entries(node)) {
+    // The names below `properties` are arguments, not keywords.
+    if (key === 'properties' && isObject(value)) result[key] = mapValues(value, compact);
+    else if (!isNoise(key, value)) result[key] = compact(value);
+  }
+  return mergeNullable(result);
+}
+
+function isNoise(key: string, value: Json): boolean {
+  if (key === '$schema') return true;
+  // That a size or a duration is not negative goes without saying.
+  if (key === 'minimum')
+    return typeof value === 'number' && (value === 0 || value === 1 || value === Number.MIN_SAFE_INTEGER);
+  if (key === 'maximum') return value === Number.MAX_SAFE_INTEGER;
+  // Every property name is a string, and anything may stand where nothing is said.
+  if (key === 'propertyNames') return isObject(value) && Object.keys(value).join() === 'type';
+  // Said once, at the root.
+  return (
+    key === 'additionalProperties' &&
+    (value === false || (isObject(value) && Object.keys(value).length === 0))
+  );
+}
+
+/** `anyOf: [{type: integer}, {type: null}]` says the same as `type: [integer, null]`. */
+function mergeNullable(node: Record<string, Json>): Record<string, Json> {
+  const { anyOf, ...rest } = node;
+  if (!Array.isArray(anyOf) || rest['type'] !== undefined) return node;
+  const types: Json[] = [];
+  let facts: Record<string, Json> = {};
+  for (const option of anyOf) {
+    if (!isObject(option) || typeof option['type'] !== 'string') return node;
+    const { type, ...others } = option;
+    if (
+      Object.keys(others).length > 0 &&
+      (type === 'null' || Object.keys(facts).length > 0 || 'enum' in others)
+    ) {
+      return node;
+    }
+    if (Object.keys(others).length > 0) facts = others;
+    types.push(type ?? null);
+  }
+  return { type: types, ...facts, ...rest };
+}
+
+function mapValues(object: Record<string, Json>, map: (value: Json) => Json): Record<string, Json> {
+  return Object.fromEntries(Object.entries(object).map(([key, value]) => [key, map(value)]));
+}
+
+function isObject(value: Json): value is Record<string, Json> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,61 @@
+import { type Clock, systemClock } from '../shared/clock.ts';
+
+/** Enough for a reader, and no flood for a client that redraws on each. */
+const INTERVAL_MS = 300;
+const MAX_LINE_CHARACTERS = 300;
+
+export interface ProgressNotification {
+  progressToken: string | number;
+  progress: number;
+  message: string;
+}
+
+export interface Progress {
+  readonly wanted: boolean;
+  /** Shows a line; of many within a moment the last one stays. */
+  report(line: string): void;
+  /** Sends the line that still waits. Resolves when every notification is out; none follows. */
+  close(): Promise<void>;
+}
+
+/** Progress of one call. Without a token nobody asked, and nothing is ever sent. */
+export function createProgress(
+  token: string | number | undefined,
+  send: (notification: ProgressNotification) => Promise<void>,
+  clock: Clock = systemClock,
+): Progress {
+  if (token === undefined) return { wanted: false, report: () => {}, close: async () => {} };
+  let waiting: string | null = null;
+  let timer: ReturnType<Clock['setTimeout']> | null = null;
+  let count = 0;
+  let closed = false;
+  let sent: Promise<void> = Promise.resolve();
+
+  const flush = (): void => {
+    timer = null;
+    if (waiting === null) return;
+    const message = waiting;
+    waiting = null;
+    count += 1;
+    const notification = { progressToken: token, progress: count, message };
+    // A client that has gone needs no progress; the call itself finds out in its own way.
+    sent = sent.then(() => send(notification)).catch(() => {});
+    timer = clock.setTimeout(flush, INTERVAL_MS);
+  };
+
+  return {
+    wanted: true,
+    report(line) {
+      if (closed) return;
+      waiting = line.length > MAX_LINE_CHARACTERS ? `${line.slice(0, MAX_LINE_CHARACTERS)}…` : line;
+      if (timer === null) flush();
+    },
+    async close() {
+      closed = true;
+      if (timer !== null) clock.clearTimeout(timer);
+      flush();
+      if (timer !== null) clock.clearTimeout(timer);
+      await sent;
+    },
+  };
+}

@@ -1,0 +1,52 @@
+import type { ToolAnswer } from '../../tools/tool.ts';
+import type { SandboxError } from '../shared/errors.ts';
+
+/** What `tools/call` answers. A type, not an interface: the SDK's result type has an index signature. */
+export type CallResult = {
+  content: { type: 'text'; text: string }[];
+  structuredContent?: Record<string, unknown>;
+  isError?: boolean;
+};
+
+/** A complete answer twice: as data, and readable, since some clients show the model only one of the two. */
+export function renderAnswer(answer: ToolAnswer): CallResult {
+  return {
+    content: [{ type: 'text', text: answer.text ?? readable(answer.structured) }],
+    structuredContent: answer.structured,
+  };
+}
+
+/** Error answers are text alone: structured content would have to match the tool's output schema. */
+export function renderError(error: SandboxError): CallResult {
+  const lines = [`Error (${error.code}): ${error.message}`, `Next step: ${error.hint}`];
+  if (Object.keys(error.details).length > 0) lines.push(`Details: ${JSON.stringify(error.details)}`);
+  return { content: [{ type: 'text', text: lines.join('\n') }], isError: true };
+}
+
+/**
+ * One `name: value` a line; long text below its name, lists one entry a line. Fields without a value share one last
+ * line, so that they are told and cost little.
+ */
+export function readable(structured: Record<string, unknown>): string {
+  const lines: string[] = [];
+  const empty: string[] = [];
+  for (const [name, value] of Object.entries(structured)) {
+    if (value === null || value === undefined) empty.push(name);
+    else lines.push(field(name, value));
+  }
+  if (empty.length > 0) lines.push(`null: ${empty.join(', ')}`);
+  return lines.join('\n');
+}
+
+function field(name: string, value: unknown): string {
+  if (typeof value === 'string') return value.includes('\n') ? `${name}:\n${value}` : `${name}: ${value}`;
+  if (Array.isArray(value) && value.some((entry) => typeof entry === 'object')) {
+    return [`${name}:`, ...value.map((entry) => `- ${inline(entry)}`)].join('\n');
+  }
+  return `${name}: ${inline(value)}`;
+}
+
+/** JSON without the fields that have no value. */
+function inline(value: unknown): string {
+  return JSON.stringify(value, (_key, part: unknown) => (part === null ? undefined : part)) ?? '';
+}

@@ -1,0 +1,38 @@
+import type { Readable, Writable } from 'node:stream';
+import type { SessionEndReason } from '../registry/contract.ts';
+
+const PARENT_CHECK_MS = 1_000;
+const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
+
+/** What `watchSessionEnd` looks at; a test hands over its own. */
+export interface EndSources {
+  input: Readable;
+  output: Writable;
+  process: {
+    readonly ppid: number;
+    on(event: NodeJS.Signals, listener: () => void): unknown;
+  };
+}
+
+/**
+ * Resolves once, with the first of: input at its end or broken, output broken (the reader has gone), a signal that asks
+ * to end, the parent process gone. Later signals are swallowed, so that the clean-up is not cut short.
+ */
+export function watchSessionEnd({ input, output, process }: EndSources): Promise<SessionEndReason> {
+  return new Promise((resolve) => {
+    const parent = process.ppid;
+    const timer = setInterval(() => {
+      if (process.ppid !== parent) end('parent_gone');
+    }, PARENT_CHECK_MS);
+    // Looking for the parent is no reason to live.
+    timer.unref();
+    const end = (reason: SessionEndReason): void => {
+      clearInterval(timer);
+      resolve(reason);
+    };
+    const closed = (): void => end('stdin_closed');
+    input.once('end', closed).once('close', closed).on('error', closed);
+    output.once('close', closed).on('error', closed);
+    for (const signal of SIGNALS) process.on(signal, () => end('signal'));
+  });
+}

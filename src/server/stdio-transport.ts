@@ -1,0 +1,79 @@
+import type { Readable, Writable } from 'node:stream';
+import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
+import type { Logger } from '../shared/log.ts';
+import { messageLines } from './message-lines.ts';
+import { parseMessage, type Refusal, tooLongRefusal } from './parse-message.ts';
+
+const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
+
+/**
+ * Newline-delimited JSON-RPC over two streams. The SDK's own transport closes the connection at a long line and leaves
+ * a malformed one unanswered; this one refuses either and lives on.
+ */
+export class StdioTransport implements Transport {
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  onmessage?: (message: JSONRPCMessage) => void;
+  readonly #input: Readable;
+  readonly #output: Writable;
+  readonly #log: Logger;
+  readonly #onData: (chunk: Buffer) => void;
+  #closed = false;
+
+  constructor(input: Readable, output: Writable, log: Logger) {
+    this.#input = input;
+    this.#output = output;
+    this.#log = log;
+    this.#onData = messageLines(MAX_MESSAGE_BYTES, {
+      line: (text) => this.#receive(text),
+      tooLong: (limitBytes) => this.#refuse(tooLongRefusal(limitBytes)),
+    });
+  }
+
+  async start(): Promise<void> {
+    this.#input.on('data', this.#onData);
+  }
+
+  /** Resolves when the stream has taken the message; after the end of the connection messages go nowhere. */
+  async send(message: JSONRPCMessage): Promise<void> {
+    await this.#write(message);
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#input.off('data', this.#onData);
+    this.#input.pause();
+    this.onclose?.();
+  }
+
+  #receive(line: string): void {
+    const parsed = parseMessage(line);
+    if ('refusal' in parsed) this.#refuse(parsed.refusal);
+    else if ('ignored' in parsed) this.#log.warn(`ignored ${parsed.ignored}`);
+    else this.#deliver(parsed.message);
+  }
+
+  /** A message that the protocol layer chokes on costs that message, not the connection. */
+  #deliver(message: JSONRPCMessage): void {
+    try {
+      this.onmessage?.(message);
+    } catch (error) {
+      this.#log.error({ err: error }, 'message not handled');
+    }
+  }
+
+  #refuse(refusal: Refusal): void {
+    this.#log.warn({ code: refusal.error.code }, refusal.error.message);
+    this.#write(refusal).catch((error: unknown) => this.#log.warn({ err: error }, 'refusal not sent'));
+  }
+
+  #write(message: JSONRPCMessage | Refusal): Promise<void> {
+    if (this.#closed || !this.#output.writable) return Promise.resolve();
+    return new Promise((resolve) => {
+      // A failed write shows as the stream's error, which ends the session; the sender has nothing to add.
+      this.#output.write(`${JSON.stringify(message)}\n`, () => resolve());
+    });
+  }
+}

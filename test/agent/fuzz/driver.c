@@ -1,0 +1,306 @@
+/* Feeds mutated frames to the agent's request code through socketpairs. Built with sanitizers, it dies of the first
+   report. Deterministic: the same seed makes the same frames.
+   usage: driver EMPTY_DIRECTORY SEED ITERATIONS SECONDS */
+#include "../../../src/engines/oci/agent/agent.h"
+
+#include <poll.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+#define STREAM_MAX 65536
+
+/* What must not happen for real: these stand in for init.c, drop.c, run.c, launch.c, supervise.c and tree-kill.c. */
+struct agent agent = {.dir_fd = -1, .proc_fd = -1, .deadline_fd = -1};
+static struct deadline_page page;
+static unsigned commands, kills;
+
+static _Noreturn void die(const char *what) {
+  fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
+  abort();
+}
+
+bool drop_privileges(uid_t uid, gid_t gid, bool keep, const char **failed) {
+  return (void)uid, (void)gid, (void)keep, (void)failed, true;
+}
+
+static void parse_run(struct frame *frame) {
+  struct command c;
+  if (command_read(frame, &c)) {
+    if (command_problem(&c) == NULL) commands++;
+    size_t bytes = strlen(c.id) + strlen(c.cwd);
+    for (size_t i = 0; i < c.argv.count; i++) bytes += strlen(c.argv.items[i]);
+    for (size_t i = 0; i < c.env.count; i++) bytes += strlen(c.env.items[i]);
+    if (bytes > frame->len) die("a RUN that is longer than its frame");
+  }
+  free(c.argv.items);
+  free(c.env.items);
+}
+
+_Noreturn void run_command(int fd, struct frame *frame) {
+  (void)fd, (void)frame;
+  die("a RUN that was let through");
+}
+
+void start_killing(struct supervisor *s) { s->killing = true; }
+
+unsigned tree_signal(pid_t root, spare_fn spared, int sig) {
+  (void)root, (void)spared;
+  if (sig < 1 || sig > 64) die("a signal that does not exist");
+  return ++kills;
+}
+
+static uint64_t state;
+
+static uint32_t random_below(uint32_t limit) {
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return (uint32_t)(state >> 16) % limit;
+}
+
+struct stream {
+  size_t len;
+  uint8_t bytes[STREAM_MAX];
+};
+
+static void put(struct stream *s, const void *data, size_t len) {
+  if (len > STREAM_MAX - s->len) len = STREAM_MAX - s->len;
+  memcpy(s->bytes + s->len, data, len);
+  s->len += len;
+}
+
+static size_t frame_start(struct stream *s, uint8_t type) {
+  uint8_t header[FRAME_HEADER] = {0, 0, 0, 0, type};
+  size_t at = s->len;
+  put(s, header, sizeof header);
+  return at;
+}
+
+static void frame_finish(struct stream *s, size_t at) {
+  if (s->len >= at + FRAME_HEADER) store_u32(s->bytes + at, (uint32_t)(s->len - at - FRAME_HEADER));
+}
+
+static void field(struct stream *s, uint8_t tag, const void *data, size_t len) {
+  uint8_t header[5] = {tag};
+  store_u32(header + 1, (uint32_t)len);
+  put(s, header, sizeof header);
+  put(s, data, len);
+}
+
+static void text(struct stream *s, uint8_t tag, const char *value) { field(s, tag, value, strlen(value)); }
+
+static void number(struct stream *s, uint8_t tag, uint64_t value) {
+  uint8_t bytes[8];
+  store_u64(bytes, value);
+  field(s, tag, bytes, sizeof bytes);
+}
+
+static const char *some_path(void) {
+  static const char *const paths[] = {"/w/file", "/w/dir", "/w", "/", "/w/link", "/w/loop", "/w/fifo", "/w/dir/deep/er",
+                                      "/w/none", "/w/none/at/all", "relative", "/w/dir/../file", "/w/file/", "//w//dir"};
+  return paths[random_below(sizeof paths / sizeof paths[0])];
+}
+
+static void data_frames(struct stream *s) {
+  for (uint32_t n = random_below(4); n > 0; n--) {
+    size_t at = frame_start(s, ANS_DATA);
+    uint8_t bytes[600];
+    memset(bytes, (int)random_below(256), sizeof bytes);
+    put(s, bytes, random_below(sizeof bytes));
+    frame_finish(s, at);
+  }
+}
+
+static void entry_frame(struct stream *s, const char *path) {
+  static const char *const kinds[] = {"f", "d", "d", "d", "l", "o", ""};
+  const char *kind = path[0] == 0 ? "d" : kinds[random_below(7)];
+  size_t at = frame_start(s, ANS_ENTRY);
+  text(s, TAG_ENTRY_PATH, path);
+  text(s, TAG_KIND, kind);
+  number(s, TAG_MODE, random_below(4) == 0 ? random_below(01000) : 0755);
+  if (kind[0] == 'l') text(s, TAG_LINK, some_path());
+  frame_finish(s, at);
+  if (kind[0] == 'f') data_frames(s);
+}
+
+static void tree_frames(struct stream *s) {
+  static const char *const names[] = {"a", "b", "a/c", "a/c/d", "..", "a/../..", "b/c", "file", "dir", "dir/x", "link/x", "/x"};
+  entry_frame(s, "");
+  for (uint32_t n = random_below(8); n > 0; n--) entry_frame(s, names[random_below(12)]);
+}
+
+static void request_frames(struct stream *s) {
+  static const uint8_t types[] = {REQ_PING, REQ_DEADLINE, REQ_STAT, REQ_MKDIR, REQ_READ, REQ_WRITE, REQ_WRITE, REQ_TREE_READ,
+                                  REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_CONNECT};
+  uint8_t type = types[random_below(sizeof types)];
+  size_t at = frame_start(s, type);
+  if (type == REQ_DEADLINE) number(s, TAG_MS, random_below(100000));
+  if (type == REQ_CONNECT) number(s, TAG_PORT, random_below(70000));
+  if (type >= REQ_STAT && type != REQ_CONNECT) text(s, TAG_PATH, some_path());
+  if (type == REQ_READ && random_below(2)) number(s, TAG_OFFSET, random_below(5000));
+  if (type == REQ_READ && random_below(2)) number(s, TAG_LIMIT, random_below(5000));
+  if (type == REQ_WRITE && random_below(2)) number(s, TAG_MODE_WANTED, random_below(010000));
+  frame_finish(s, at);
+  if (type == REQ_WRITE) data_frames(s);
+  if (type == REQ_TREE_WRITE) tree_frames(s);
+  if ((type == REQ_WRITE || type == REQ_TREE_WRITE) && random_below(8) != 0) frame_finish(s, frame_start(s, ANS_END));
+}
+
+static void run_frame(struct stream *s) {
+  size_t at = frame_start(s, REQ_RUN);
+  text(s, TAG_ID, "cmd-1");
+  for (uint32_t n = random_below(4) + 1; n > 0; n--) text(s, TAG_ARGV, "word");
+  for (uint32_t n = random_below(4); n > 0; n--) text(s, TAG_ENV, "NAME=value");
+  text(s, TAG_CWD, "/w");
+  number(s, TAG_SUDO, random_below(2));
+  number(s, TAG_TIMEOUT_MS, random_below(1000));
+  frame_finish(s, at);
+}
+
+static void command_frames(struct stream *s) {
+  for (uint32_t n = random_below(4) + 1; n > 0; n--) {
+    size_t at = frame_start(s, random_below(2) ? REQ_KILL : REQ_ATTACH);
+    if (s->bytes[at + 4] == REQ_KILL) {
+      number(s, TAG_SIGNAL, random_below(66));
+      number(s, TAG_CAUSE, random_below(5));
+    }
+    frame_finish(s, at);
+  }
+}
+
+static void mutate(struct stream *s) {
+  static const uint32_t lengths[] = {0, 1, 4, 5, 7, 8, 9, 0x7fffffff, 0x80000000, 0xffffffff, BODY_MAX, BODY_MAX + 1};
+  for (uint32_t n = random_below(5); n > 0 && s->len > 0; n--) {
+    size_t at = random_below((uint32_t)s->len), len = random_below(24) + 1;
+    if (len > s->len - at) len = s->len - at;
+    switch (random_below(6)) {
+      case 0: s->bytes[at] ^= (uint8_t)(1u << random_below(8)); break;
+      case 1: s->bytes[at] = (uint8_t)random_below(256); break;
+      case 2:
+        if (s->len - at >= 4) store_u32(s->bytes + at, lengths[random_below(12)]);
+        break;
+      case 3: /* cut out */
+        memmove(s->bytes + at, s->bytes + at + len, s->len - at - len);
+        s->len -= len;
+        break;
+      case 4: /* repeat */
+        if (s->len + len > STREAM_MAX) break;
+        memmove(s->bytes + at + len, s->bytes + at, s->len - at);
+        s->len += len;
+        break;
+      default: s->len -= random_below(8) == 0 ? s->len - at : 0;
+    }
+  }
+  /* Mostly the first frame stays whole, so that what is in it is read. */
+  if (s->len >= FRAME_HEADER && random_below(3) == 0) store_u32(s->bytes, (uint32_t)(s->len - FRAME_HEADER));
+}
+
+static bool open_pair(const struct stream *s, int pair[2]) {
+  struct timeval soon = {.tv_usec = 20000};
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) return false;
+  if (setsockopt(pair[1], SOL_SOCKET, SO_SNDTIMEO, &soon, sizeof soon) != 0) return false;
+  if (send(pair[0], s->bytes, s->len, MSG_DONTWAIT | MSG_NOSIGNAL) < 0 && s->len > 0) return false;
+  return shutdown(pair[0], SHUT_WR) == 0;
+}
+
+static void feed_connection(const struct stream *s, bool is_run) {
+  static struct frame frame;
+  int pair[2];
+  if (!open_pair(s, pair)) die("socketpair");
+  for (int i = 0; i < 16; i++) {
+    enum got got = frame_read(pair[1], &frame, 1000);
+    if (got == GOT_GARBAGE) garbage(pair[1]);
+    if (got != GOT_FRAME) break;
+    if (is_run && frame.type == REQ_RUN) {
+      parse_run(&frame);
+    } else if (!serve_frame(pair[1], &frame)) {
+      break;
+    }
+  }
+  close(pair[0]);
+  close(pair[1]);
+}
+
+static void feed_command(const struct stream *s) {
+  static const struct command command = {.grace_ms = 10};
+  struct supervisor supervisor = {.command = &command, .started = true, .exit_saved = random_below(2) == 0};
+  struct pollfd polled[CLIENTS_MAX];
+  int pair[2];
+  if (!open_pair(s, pair) || !clients_start(pair[1])) die("socketpair");
+  for (int i = 0; i < 64; i++) {
+    size_t count = clients_poll(polled);
+    if (count == 0) break;
+    for (size_t k = 0; k < count; k++) polled[k].revents = POLLIN;
+    clients_serve(&supervisor, polled, count);
+    if (random_below(2)) clients_grew();
+    if (supervisor.killing) clients_killed(1);
+    clients_flush(&supervisor);
+  }
+  close(pair[0]);
+  if (clients_poll(polled) != 0) die("a client that stays");
+}
+
+static void fresh_files(void) {
+  tree_remove(AT_FDCWD, "/w", 0);
+  if (mkdir("/w", 0755) != 0 || mkdir("/w/dir", 0755) != 0 || mkfifo("/w/fifo", 0644) != 0) die("files");
+  if (symlink("dir/target", "/w/link") != 0 || symlink("loop", "/w/loop") != 0) die("links");
+  int fd = open("/w/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (fd < 0 || !write_all(fd, "some content\n", 13)) die("file");
+  close(fd);
+}
+
+static bool write_to(const char *path, const char *value) {
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool written = write_all(fd, value, strlen(value));
+  close(fd);
+  return written;
+}
+
+/* Paths are the frames' to choose: the whole file system that they can name is the directory that was given. */
+static void confine(const char *directory) {
+  char map[2][32];
+  /* Without a mapped id nothing can be made. */
+  snprintf(map[0], sizeof map[0], "0 %u 1", (unsigned)geteuid());
+  snprintf(map[1], sizeof map[1], "0 %u 1", (unsigned)getegid());
+  if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) die("unshare");
+  if (!write_to("/proc/self/setgroups", "deny") || !write_to("/proc/self/uid_map", map[0])) die("map");
+  if (!write_to("/proc/self/gid_map", map[1])) die("map");
+  if (chroot(directory) != 0 || chdir("/") != 0) die("chroot");
+}
+
+int main(int argc, char **argv) {
+  if (argc != 5) return 64;
+  state = strtoull(argv[2], NULL, 10) * 0x9e3779b97f4a7c15u + 1;
+  unsigned long iterations = strtoul(argv[3], NULL, 10), done = 0;
+  int64_t until = now_ms() + atoi(argv[4]) * 1000;
+  static struct stream stream;
+  agent.deadline = &page;
+  confine(argv[1]);
+  if (!become_user()) die("become_user");
+  for (; done < iterations && now_ms() < until; done++) {
+    if (done % 200 == 0) fresh_files();
+    stream.len = 0;
+    uint32_t kind = random_below(8);
+    if (kind == 0) {
+      run_frame(&stream);
+    } else if (kind == 1) {
+      command_frames(&stream);
+    } else {
+      request_frames(&stream);
+      if (random_below(3) == 0) request_frames(&stream);
+    }
+    if (random_below(5) != 0) mutate(&stream);
+    if (kind == 1) {
+      feed_command(&stream);
+    } else {
+      feed_connection(&stream, kind == 0);
+    }
+  }
+  printf("%lu %u %u\n", done, commands, kills);
+  return 0;
+}

@@ -1,0 +1,136 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import {
+  consoleViolations,
+  contractViolations,
+  environmentViolations,
+  importsOf,
+  importViolations,
+  lengthViolations,
+  medianViolations,
+  nameViolations,
+  protocolViolations,
+  type SourceFile,
+} from './support/architecture.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+function filesBelow(folders: readonly string[], extensions: readonly string[]): SourceFile[] {
+  return folders.flatMap((folder) =>
+    readdirSync(join(ROOT, folder), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile() && extensions.some((extension) => entry.name.endsWith(extension)))
+      .map((entry) => join(entry.parentPath, entry.name))
+      .map((path) => ({ path: path.slice(ROOT.length + 1), text: readFileSync(path, 'utf8') })),
+  );
+}
+
+const program = filesBelow(['src', 'tools'], ['.ts']);
+const contracts = program.filter(({ path }) => /^src\/(engines\/engine|registry\/contract)\.ts$/.test(path));
+const everything = filesBelow(['src', 'tools', 'test', 'scripts'], ['.ts', '.mjs', '.c', '.h']);
+
+function file(path: string, text: string): SourceFile {
+  return { path, text };
+}
+
+describe('the source tree', () => {
+  it('is found', () => {
+    expect(program.length).toBeGreaterThan(20);
+    expect(contracts).toHaveLength(2);
+  });
+
+  it.each<[string, (files: readonly SourceFile[]) => string[], SourceFile[], SourceFile, string]>([
+    [
+      'imports in the directions of the table',
+      importViolations,
+      program,
+      file('src/registry/x.ts', "import { boot } from '../engines/oci/boot.ts';"),
+      'src/registry/x.ts: imports src/engines/oci/boot.ts',
+    ],
+    [
+      'imports the protocol SDK in src/server alone',
+      protocolViolations,
+      program,
+      file('tools/x.ts', "import { Server } from '@modelcontextprotocol/sdk/server/index.js';"),
+      'tools/x.ts: imports @modelcontextprotocol/sdk',
+    ],
+    [
+      'reads the environment in src/config.ts alone',
+      environmentViolations,
+      program,
+      file('src/cli/x.ts', "const home = process.env['HOME'];"),
+      'src/cli/x.ts: reads process.env',
+    ],
+    [
+      'has no console',
+      consoleViolations,
+      program,
+      file('src/cli/x.ts', "console.log('hello');"),
+      'src/cli/x.ts: uses console',
+    ],
+    [
+      'keeps its contracts free of code',
+      contractViolations,
+      contracts,
+      file('src/engines/engine.ts', 'export const ENGINES = [];'),
+      'src/engines/engine.ts: holds code',
+    ],
+    [
+      'has short files',
+      lengthViolations,
+      everything,
+      file('src/cli/x.ts', 'line\n'.repeat(301)),
+      'src/cli/x.ts: 301 lines, at most 300',
+    ],
+    [
+      'has kebab-case names',
+      nameViolations,
+      everything,
+      file('src/cli/runProgram.ts', ''),
+      'src/cli/runProgram.ts: the name is not kebab-case',
+    ],
+  ])('%s', (_, rule, files, violating, sentence) => {
+    expect(rule(files)).toEqual([]);
+    expect(rule([violating])).toEqual([sentence]);
+  });
+
+  it('has short files on the whole', () => {
+    expect(medianViolations(program)).toEqual([]);
+    const long = file('src/cli/x.ts', 'line\n'.repeat(100));
+    expect(medianViolations([long, long, file('src/cli/y.ts', '')])).toHaveLength(1);
+  });
+});
+
+describe('the import rule', () => {
+  it.each([
+    ['src/cli/x.ts', "import type { Config } from '../config.ts';", []],
+    ['src/cli/x.ts', "import { loadConfig } from '../config.ts';", ['src/cli/x.ts: imports src/config.ts']],
+    ['tools/x.ts', "import type { Engine } from '../src/engines/engine.ts';", []],
+    ['tools/x.ts', "import { type Engine, type Command } from '../src/engines/engine.ts';", []],
+    [
+      'tools/x.ts',
+      "import { type Engine, other } from '../src/engines/engine.ts';",
+      ['tools/x.ts: imports more than types of src/engines/engine.ts'],
+    ],
+    ['src/shared/x.ts', "export * from '../registry/y.ts';", ['src/shared/x.ts: imports src/registry/y.ts']],
+    ['src/server/x.ts', "await import('../../tools/index.ts');", ['src/server/x.ts: imports tools/index.ts']],
+    [
+      'src/engines/oci/x.ts',
+      "import '../vercel/y.ts';",
+      ['src/engines/oci/x.ts: imports src/engines/vercel/y.ts'],
+    ],
+    ['src/server/x.ts', "// import { a } from '../engines/oci/a.ts';", []],
+    ['src/main.ts', "import { boot } from './engines/oci/boot.ts';", []],
+    ['src/elsewhere/x.ts', '', ['src/elsewhere/x.ts: in no known part of the tree']],
+  ])('judges %s: %s', (path, text, sentences) => {
+    expect(importViolations([file(path, text)])).toEqual(sentences);
+  });
+
+  it('reads imports over several lines', () => {
+    const text = "import {\n  type A,\n  b,\n} from './c.ts';\nexport type { D } from './d.ts';";
+    expect(importsOf(text)).toEqual([
+      { specifier: './c.ts', typeOnly: false },
+      { specifier: './d.ts', typeOnly: true },
+    ]);
+  });
+});

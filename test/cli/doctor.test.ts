@@ -1,0 +1,115 @@
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { doctor } from '../../src/cli/doctor.ts';
+import type { Diagnosis, Finding } from '../../src/engines/engine.ts';
+import { recordingTerminal } from '../support/recording-terminal.ts';
+
+const LOOK = { fix: false, json: false, isRoot: true };
+const MEND = { ...LOOK, fix: true };
+let folder = '';
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'doctor-'));
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function finding(facts: Partial<Finding>): Finding {
+  return { level: 'error', text: 'amiss', remedy: [], remedyNeedsRoot: false, advice: null, ...facts };
+}
+
+function diagnosis(works: boolean, ...findings: Finding[]): Diagnosis {
+  return { engine: 'oci', works, findings };
+}
+
+const absent: Diagnosis = {
+  engine: 'vercel',
+  works: false,
+  findings: [finding({ level: 'warning', text: 'not in this version' })],
+};
+
+describe('doctor', () => {
+  it('ends with 0 where the first engine works', async () => {
+    const terminal = recordingTerminal();
+    const works = diagnosis(true, finding({ level: 'ok', text: 'crun ran a sandbox' }));
+    const code = await doctor(LOOK, async () => [works, absent], terminal);
+    expect(code).toBe(0);
+    expect(terminal.output()).toBe(
+      'oci: works here\n  ok       crun ran a sandbox\nvercel: not in this version\n',
+    );
+  });
+
+  it('ends with 1 where it does not, and shows the line that mends it', async () => {
+    const terminal = recordingTerminal();
+    const remedy = [
+      ['apt-get', 'update'],
+      ['awk', 'BEGIN { print "it\'s" }'],
+    ];
+    const broken = diagnosis(false, finding({ remedy, remedyNeedsRoot: true, advice: 'Or ask.' }));
+    expect(await doctor(LOOK, async () => [broken], terminal)).toBe(1);
+    expect(terminal.output()).toContain(
+      `  error    amiss\n           apt-get update && awk 'BEGIN { print "it'\\''s" }'\n           Or ask.\n`,
+    );
+  });
+
+  it('prints the findings as JSON', async () => {
+    const terminal = recordingTerminal();
+    const found = [diagnosis(true), absent];
+    await doctor({ ...LOOK, json: true }, async () => found, terminal);
+    expect(JSON.parse(terminal.output())).toEqual(found);
+  });
+
+  it('mends, says what it runs, and looks again', async () => {
+    const terminal = recordingTerminal();
+    const mark = join(folder, 'mended');
+    const broken = diagnosis(false, finding({ remedy: [['touch', mark]] }));
+    const diagnose = async () => [existsSync(mark) ? diagnosis(true) : broken];
+    expect(await doctor(MEND, diagnose, terminal)).toBe(0);
+    expect(terminal.errors()).toBe(`doctor: running touch ${mark}\n`);
+  });
+
+  it('mends what comes to light only after the first thing is mended', async () => {
+    const [first, second] = [join(folder, 'first'), join(folder, 'second')];
+    const diagnose = async () => {
+      if (!existsSync(first)) return [diagnosis(false, finding({ remedy: [['touch', first]] }))];
+      if (!existsSync(second)) return [diagnosis(false, finding({ remedy: [['touch', second]] }))];
+      return [diagnosis(true)];
+    };
+    expect(await doctor(MEND, diagnose, recordingTerminal())).toBe(0);
+  });
+
+  it('runs a step once, goes on behind one that fails, and tells failures', async () => {
+    const terminal = recordingTerminal();
+    const mark = join(folder, 'mark');
+    const broken = diagnosis(
+      false,
+      finding({ remedy: [['false'], ['touch', mark]] }),
+      finding({ remedy: [['false'], ['no-such-program-here']] }),
+    );
+    expect(await doctor(MEND, async () => [broken], terminal)).toBe(1);
+    expect(existsSync(mark)).toBe(true);
+    expect(terminal.errors().match(/running false/g)).toHaveLength(1);
+    expect(terminal.errors()).toContain('doctor: false: ended with exit code 1\n');
+    expect(terminal.errors()).toMatch(/doctor: no-such-program-here: .*ENOENT/);
+  });
+
+  it('runs nothing that needs root for somebody else', async () => {
+    const terminal = recordingTerminal();
+    const mark = join(folder, 'mark');
+    const broken = diagnosis(false, finding({ remedy: [['touch', mark]], remedyNeedsRoot: true }));
+    expect(await doctor({ ...MEND, isRoot: false }, async () => [broken], terminal)).toBe(1);
+    expect(existsSync(mark)).toBe(false);
+    expect(terminal.output()).toContain(`sudo touch ${mark}`);
+  });
+
+  it('leaves alone what is in order, even where a remedy is told', async () => {
+    const terminal = recordingTerminal();
+    const fine = diagnosis(true, finding({ level: 'ok', remedy: [['false']] }));
+    await doctor(MEND, async () => [fine], terminal);
+    expect(terminal.errors()).toBe('');
+  });
+});

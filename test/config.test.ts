@@ -1,0 +1,148 @@
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { environmentName, FLAGS, type FlagName } from '../src/cli/flags.ts';
+import { ConfigError } from '../src/cli/setting.ts';
+import { type Config, loadConfig, type Surroundings } from '../src/config.ts';
+
+let folder = '';
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'config-'));
+  mkdirSync(join(folder, 'work'));
+  mkdirSync(join(folder, 'data'));
+  symlinkSync('data', join(folder, 'link'));
+  writeFileSync(join(folder, 'file'), '');
+});
+
+afterEach(() => {
+  rmSync(folder, { recursive: true });
+});
+
+function load(
+  flags: Partial<Record<FlagName, string | string[]>>,
+  surroundings: Partial<Surroundings> = {},
+): Config {
+  const given = new Map<FlagName, string[]>();
+  for (const { name } of FLAGS) {
+    const value = flags[name];
+    if (value !== undefined) given.set(name, [value].flat());
+  }
+  return loadConfig(given, {
+    env: {},
+    cwd: join(folder, 'work'),
+    homeDir: join(folder, 'home'),
+    isRoot: false,
+    ...surroundings,
+  });
+}
+
+describe('loadConfig', () => {
+  it('has a default for everything', () => {
+    expect(load({})).toEqual({
+      transport: 'stdio',
+      engine: 'auto',
+      stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
+      ociRuntime: 'auto',
+      maxLifetimeMs: 86_400_000,
+      retentionMs: 86_400_000,
+      onDisconnect: 'stop',
+      allowDirs: [join(folder, 'work')],
+      toolsets: 'all',
+      readOnly: false,
+      maxSandboxes: 10,
+      maxRunningCommands: 100,
+      maxVcpus: 32,
+      logLevel: 'info',
+    });
+  });
+
+  it('is frozen', () => {
+    expect(Object.isFrozen(load({}))).toBe(true);
+  });
+
+  it('takes every flag from its variable, and the flag before the variable', () => {
+    const env = { SANDBOX_MCP_MAX_VCPUS: '4', SANDBOX_MCP_READ_ONLY: '1', SANDBOX_MCP_MAX_LIFETIME: '' };
+    expect(load({}, { env })).toMatchObject({ maxVcpus: 4, readOnly: true, maxLifetimeMs: 86_400_000 });
+    expect(load({ 'max-vcpus': '8' }, { env }).maxVcpus).toBe(8);
+    expect(environmentName('max-running-commands')).toBe('SANDBOX_MCP_MAX_RUNNING_COMMANDS');
+  });
+
+  it.each([
+    ['90000', 90_000],
+    ['90s', 90_000],
+    ['30m', 1_800_000],
+    ['24h', 86_400_000],
+    ['1.5d', 129_600_000],
+  ])('reads the duration %s', (text, milliseconds) => {
+    expect(load({ retention: text }).retentionMs).toBe(milliseconds);
+  });
+
+  it.each<[string, Partial<Surroundings>, string]>([
+    ['root', { isRoot: true }, '/var/lib/sandbox-mcp'],
+    ['XDG_STATE_HOME', { env: { XDG_STATE_HOME: '/xdg' } }, '/xdg/sandbox-mcp'],
+  ])('puts the state of %s in its place', (_, surroundings, stateDir) => {
+    expect(load({}, surroundings).stateDir).toBe(stateDir);
+  });
+
+  it('ignores a relative XDG_STATE_HOME, as its specification has it', () => {
+    expect(load({}, { env: { XDG_STATE_HOME: 'xdg' } }).stateDir).toBe(
+      join(folder, 'home/.local/state/sandbox-mcp'),
+    );
+  });
+
+  it('makes paths absolute, and leaves the name of a runtime alone', () => {
+    const config = load({ 'state-dir': 'state', 'oci-runtime': './bin/crun' });
+    expect(config).toMatchObject({
+      stateDir: join(folder, 'work/state'),
+      ociRuntime: join(folder, 'work/bin/crun'),
+    });
+    expect(load({ 'oci-runtime': 'crun' }).ociRuntime).toBe('crun');
+  });
+
+  it('allows the working directory and the named ones, symbolic links resolved, each once', () => {
+    const data = join(folder, 'data');
+    expect(load({ 'allow-dir': ['../link', data] }).allowDirs).toEqual([join(folder, 'work'), data]);
+    const env = { SANDBOX_MCP_ALLOW_DIR: `${data}:${join(folder, 'link')}` };
+    expect(load({}, { env }).allowDirs).toEqual([join(folder, 'work'), data]);
+  });
+
+  it('does not take the root directory for a working directory', () => {
+    expect(load({}, { cwd: '/' }).allowDirs).toEqual([]);
+    expect(load({}, { cwd: null }).allowDirs).toEqual([]);
+    expect(load({ 'allow-dir': '/' }, { cwd: '/' }).allowDirs).toEqual(['/']);
+  });
+
+  it('reads toolsets', () => {
+    expect(load({ toolsets: 'core, files' }).toolsets).toEqual(['core', 'files']);
+  });
+
+  it.each<[FlagName, string, string]>([
+    ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; choose stdio.'],
+    ['engine', 'docker', '--engine: "docker" is not valid; choose auto or oci.'],
+    [
+      'engine',
+      'vercel',
+      '--engine: "vercel" is an engine that this version does not have; choose auto or oci.',
+    ],
+    ['on-disconnect', 'explode', '--on-disconnect: "explode" is not valid; choose stop or keep.'],
+    ['max-lifetime', '1w', '--max-lifetime: "1w" is not a duration; give milliseconds'],
+    ['max-lifetime', '-5', '--max-lifetime: "-5" is not a duration'],
+    ['max-lifetime', '0', '--max-lifetime: "0" is out of range; give 1s to 365d.'],
+    ['retention', '366d', '--retention: "366d" is out of range'],
+    ['max-sandboxes', '0', '--max-sandboxes: "0" is not a whole number from 1 to 10000.'],
+    ['max-sandboxes', '1e3', '--max-sandboxes: "1e3" is not a whole number'],
+    ['max-vcpus', '2.5', '--max-vcpus: "2.5" is not a whole number'],
+    ['toolsets', 'core,cora', '--toolsets: "cora" is no toolset; choose all, core, lifecycle'],
+    ['log-level', 'loud', '--log-level: "loud" is not valid; choose trace, debug'],
+    ['read-only', 'maybe', '--read-only: "maybe" is not valid; choose true, false, 1 or 0.'],
+    ['allow-dir', '../nowhere', '--allow-dir: "../nowhere" does not exist or cannot be reached'],
+    ['allow-dir', '../file', '--allow-dir: "../file" is not a directory'],
+  ])('refuses --%s %s', (name, value, message) => {
+    expect(() => load({ [name]: value })).toThrow(ConfigError);
+    expect(() => load({ [name]: value })).toThrow(message);
+    const origin = environmentName(name);
+    expect(() => load({}, { env: { [origin]: value } })).toThrow(message.replace(`--${name}`, origin));
+  });
+});

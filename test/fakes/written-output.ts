@@ -1,0 +1,133 @@
+import type {
+  Command,
+  Commands,
+  OutputChunk,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+} from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/contract.ts';
+import { throwIfCancelled } from '../../src/shared/errors.ts';
+import { MemoryEngine } from './memory-engine.ts';
+
+interface Written {
+  stream: OutputStream;
+  data: Buffer;
+  lost: boolean;
+}
+
+/** The captured output of one stand-in command, written by the test; runs until the test says otherwise. */
+export class WrittenOutput {
+  readonly commandId = 'cmd_222222222222_abcdefgh';
+  readonly #written: Written[] = [];
+  readonly #changed = new EventTarget();
+  #finished = false;
+
+  write(stream: OutputStream, data: string | Buffer): this {
+    this.#written.push({ stream, data: Buffer.from(data), lost: false });
+    this.#changed.dispatchEvent(new Event('change'));
+    return this;
+  }
+
+  /** Output that the bounded log no longer holds. */
+  lose(stream: OutputStream, bytes: number): this {
+    this.#written.push({ stream, data: Buffer.alloc(bytes), lost: true });
+    return this;
+  }
+
+  finish(): this {
+    this.#finished = true;
+    this.#changed.dispatchEvent(new Event('change'));
+    return this;
+  }
+
+  get command(): Command {
+    return {
+      commandId: this.commandId,
+      sandboxId: 'sbx_222222222222',
+      cmd: 'program',
+      args: [],
+      cwd: '/vercel/sandbox',
+      status: this.#finished ? 'finished' : 'running',
+      exitCode: this.#finished ? 0 : null,
+      signal: null,
+      endedBy: this.#finished ? 'exit' : null,
+      startedAt: 1_000,
+      durationMs: 5,
+      stdoutBytes: this.#total('stdout'),
+      stderrBytes: this.#total('stderr'),
+    };
+  }
+
+  get commands(): Commands {
+    const unused = async (): Promise<never> => {
+      throw new Error('the stand-in has one command, which only writes');
+    };
+    const until = (done: () => boolean) => (signal: AbortSignal) => this.#until(done, signal);
+    return {
+      start: unused,
+      list: unused,
+      kill: unused,
+      get: async () => this.command,
+      wait: (_id, signal) => until(() => this.#finished)(signal),
+      waitForOutput: (_id, totalBytes, signal) =>
+        until(() => this.#finished || this.#total('both') > totalBytes)(signal),
+      readOutput: async (_id, request) => this.#read(request),
+    };
+  }
+
+  get handle(): CommandHandle {
+    const engine = Object.assign(new MemoryEngine(() => 0), { commands: this.commands });
+    const { commandId, command } = this;
+    return {
+      commandId,
+      sandboxId: command.sandboxId,
+      engine,
+      get: async () => this.command,
+      kill: async () => this.command,
+    };
+  }
+
+  #total(stream: ReadOutput['stream']): number {
+    const chosen = this.#written.filter((each) => stream === 'both' || each.stream === stream);
+    return chosen.reduce((sum, each) => sum + each.data.length, 0);
+  }
+
+  #read({ stream, offset, limit }: ReadOutput): OutputSlice {
+    const totalBytes = this.#total(stream);
+    const from = offset < 0 ? Math.max(0, totalBytes + offset) : offset;
+    const chunks: OutputChunk[] = [];
+    let position = 0;
+    let room = limit;
+    let nextOffset = from;
+    let droppedBytes = 0;
+    for (const written of this.#written.filter((each) => stream === 'both' || each.stream === stream)) {
+      const start = Math.max(from, position);
+      const held = written.data.subarray(start - position);
+      position += written.data.length;
+      if (held.length === 0 || room === 0) continue;
+      if (written.lost) {
+        droppedBytes += held.length;
+        nextOffset = position;
+        continue;
+      }
+      const data = held.subarray(0, room);
+      chunks.push({ stream: written.stream, offset: start, data });
+      room -= data.length;
+      nextOffset = start + data.length;
+    }
+    return { chunks, nextOffset, totalBytes, droppedBytes };
+  }
+
+  async #until(done: () => boolean, signal: AbortSignal): Promise<Command> {
+    while (!done()) {
+      throwIfCancelled(signal);
+      await new Promise<void>((resolve) => {
+        this.#changed.addEventListener('change', () => resolve(), { once: true });
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      throwIfCancelled(signal);
+    }
+    return this.command;
+  }
+}

@@ -1,0 +1,57 @@
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { TOOLS } from '../tools/index.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+
+const entry = z.strictObject({ command: z.string(), args: z.array(z.string()) });
+const { mcpServers } = z
+  .strictObject({ mcpServers: z.record(z.string(), entry) })
+  .parse(JSON.parse(readFileSync(join(ROOT, 'mcp.json.example'), 'utf8')));
+const { name } = z
+  .object({ name: z.string() })
+  .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')));
+
+let state = '';
+
+beforeEach(() => {
+  state = mkdtempSync(join(tmpdir(), 'example-'));
+});
+
+afterEach(() => {
+  rmSync(state, { recursive: true });
+});
+
+describe('mcp.json.example', () => {
+  it('has an entry for the published package and one for the sources', () => {
+    expect(Object.values(mcpServers)).toEqual([
+      { command: 'npx', args: ['-y', name] },
+      { command: 'node', args: ['dist/main.js'] },
+    ]);
+  });
+
+  it.each(Object.keys(mcpServers))('starts a server by its entry "%s"', async (key) => {
+    const { command, args } = entry.parse(mcpServers[key]);
+    const transport = new StdioClientTransport({
+      command,
+      // Inside its own source tree npx takes the package at hand and asks no registry.
+      args: args.map((arg) => (arg === name ? ROOT : arg)),
+      cwd: ROOT,
+      env: { PATH: process.env['PATH'] ?? '', HOME: state, SANDBOX_MCP_STATE_DIR: join(state, 's') },
+      stderr: 'ignore',
+    });
+    const client = new Client({ name: 'example', version: '1' });
+    await client.connect(transport);
+    try {
+      const { tools } = await client.listTools();
+      expect(tools.map((tool) => tool.name)).toEqual(TOOLS.map((tool) => tool.name));
+    } finally {
+      await client.close();
+    }
+  });
+});

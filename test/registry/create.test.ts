@@ -1,0 +1,107 @@
+import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { neverAborted, openWorld, plainRequest, rejection } from './support.ts';
+
+const recordFiles = (stateDir: string): string[] => {
+  const folder = join(stateDir, 'records');
+  return existsSync(folder) ? readdirSync(folder) : [];
+};
+
+describe('create', () => {
+  it('answers the running sandbox with the defaults filled in, and makes it current', async () => {
+    const { registry, clock } = openWorld();
+    const session = registry.openSession('local');
+    const view = await session.create(plainRequest, neverAborted);
+    expect(view).toMatchObject({
+      status: 'running',
+      keep: false,
+      vcpus: 1,
+      timeoutMs: 300_000,
+      expiresAt: clock.now() + 300_000,
+      networkPolicy: { mode: 'deny-all' },
+    });
+    expect((await session.sandbox(undefined)).sandboxId).toBe(view.sandboxId);
+  });
+
+  it('has the intent on disk, closed to others, before the engine makes anything', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const held = engine.hold('create');
+    const created = registry.openSession('local').create(plainRequest, neverAborted);
+    await held.entered;
+    const [name = ''] = recordFiles(stateDir);
+    const path = join(stateDir, 'records', name);
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ version: 1, state: 'creating' });
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    expect(statSync(join(stateDir, 'records')).mode & 0o777).toBe(0o700);
+    held.release();
+    const { sandboxId } = await created;
+    expect(JSON.parse(readFileSync(path, 'utf8'))).toMatchObject({ sandboxId, state: 'live' });
+  });
+
+  it('leaves nothing when the caller cancels', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const held = engine.hold('create');
+    const caller = new AbortController();
+    const created = rejection(registry.openSession('local').create(plainRequest, caller.signal));
+    await held.entered;
+    caller.abort();
+    expect((await created).code).toBe('cancelled');
+    expect(recordFiles(stateDir)).toEqual([]);
+    expect((await engine.list()).items).toEqual([]);
+  });
+
+  it('removes the sandbox again when its ownership cannot be recorded', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const held = engine.hold('create');
+    const created = rejection(registry.openSession('local').create(plainRequest, neverAborted));
+    await held.entered;
+    rmSync(join(stateDir, 'records'), { recursive: true });
+    writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
+    held.release();
+    const error = await created;
+    expect(error.code).toBe('server');
+    expect(error.message).not.toContain(stateDir);
+    expect((await engine.list()).items).toEqual([]);
+  });
+
+  it('makes nothing when not even the intent can be recorded', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
+    const error = await rejection(registry.openSession('local').create(plainRequest, neverAborted));
+    expect(error.code).toBe('server');
+    expect(error.message).not.toContain(stateDir);
+    expect(engine.calls).toEqual([]);
+  });
+
+  it('opens the ports of a new sandbox', async () => {
+    const { registry } = openWorld();
+    const view = await registry.openSession('local').create({ ...plainRequest, ports: [3000] }, neverAborted);
+    expect(view.ports).toEqual([{ port: 3000, url: 'http://127.0.0.1:3000' }]);
+  });
+
+  it('never gives more life by default than the operator allows', async () => {
+    const { registry } = openWorld({ maxLifetimeMs: 60_000 });
+    const view = await registry.openSession('local').create(plainRequest, neverAborted);
+    expect(view.timeoutMs).toBe(60_000);
+  });
+
+  it.each([
+    [{ timeoutMs: 90_000_000 }, 'limit_exceeded', '86400000'],
+    [{ timeoutMs: 0 }, 'invalid_argument', 'timeout_ms is 0'],
+    [{ vcpus: 5 }, 'invalid_argument', '1 to 4'],
+    [{ vcpus: 1.5 }, 'invalid_argument', '1.5'],
+    [{ networkPolicy: { mode: 'allow-all' as const } }, 'unsupported', 'deny-all'],
+    [{ source: { type: 'tarball' as const, url: 'https://example.com/a.tgz' } }, 'unsupported', 'tarball'],
+    [{ interactive: true }, 'unsupported', 'terminals'],
+  ])('refuses %j with %s, before anything is recorded', async (part, code, words) => {
+    const { registry, engine, stateDir } = openWorld();
+    const session = registry.openSession('local');
+    const error = await rejection(session.create({ ...plainRequest, ...part }, neverAborted));
+    expect(error.code).toBe(code);
+    expect(error.message).toContain(words);
+    expect(error.hint).not.toBe('');
+    expect(recordFiles(stateDir)).toEqual([]);
+    expect(engine.calls).toEqual([]);
+  });
+});

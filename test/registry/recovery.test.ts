@@ -1,0 +1,182 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { formatRecord, type OwnershipRecord } from '../../src/registry/record.ts';
+import { currentProcess } from '../../src/shared/process-identity.ts';
+import { neverAborted, openWorld, plainRequest, rejection, type World } from './support.ts';
+
+const HOUR = 3_600_000;
+/** No process of this boot has started at this tick with the first pid. */
+const DEAD = { pid: 1, startTime: '999999999999', bootId: currentProcess().bootId };
+
+const pathOf = (stateDir: string, sandboxId: string): string =>
+  join(stateDir, 'records', `${sandboxId}.json`);
+
+/** What a server leaves that made a sandbox and died: the sandbox as it is, and its record. */
+async function leftBehind(
+  world: World,
+  sandboxId: string,
+  fields: Partial<OwnershipRecord> = {},
+): Promise<OwnershipRecord> {
+  const { engine, clock, stateDir } = world;
+  const { networkPolicy: _, ...request } = plainRequest;
+  const plan = {
+    ...request,
+    sandboxId,
+    timeoutMs: 300_000,
+    vcpus: 1,
+    networkPolicy: { mode: 'deny-all' as const },
+  };
+  await engine.create(plan, neverAborted);
+  const record: OwnershipRecord = {
+    version: 1,
+    sandboxId,
+    engine: 'oci',
+    principal: 'local',
+    keep: false,
+    vcpus: 1,
+    createdAt: clock.now(),
+    state: 'live',
+    endedAt: null,
+    owner: { sessionId: 'ses_dead', process: DEAD },
+    ...fields,
+  };
+  mkdirSync(join(stateDir, 'records'), { recursive: true });
+  writeFileSync(pathOf(stateDir, sandboxId), formatRecord(record));
+  return record;
+}
+
+describe('recovery', () => {
+  it('stops what a dead owner left, and keeps its record for the retention time', async () => {
+    const world = openWorld({ retentionMs: HOUR });
+    const { registry, engine, clock, stateDir } = world;
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: ['sbx_aaaaaaaaaaaa'], forgotten: [] });
+    const view = await registry.openSession('local').attach('sbx_aaaaaaaaaaaa', neverAborted);
+    expect(view).toMatchObject({ status: 'stopped', stopCause: 'session_end' });
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    clock.advance(HOUR);
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: ['sbx_aaaaaaaaaaaa'] });
+    expect((await engine.list()).items).toEqual([]);
+    expect(readdirSync(join(stateDir, 'records'))).toEqual([]);
+  });
+
+  it('removes every trace of a create that was cut short', async () => {
+    const world = openWorld();
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa', { state: 'creating' });
+    const recovered = await world.registry.recover(neverAborted);
+    expect(recovered).toEqual({ stopped: [], forgotten: ['sbx_aaaaaaaaaaaa'] });
+    expect((await world.engine.list()).items).toEqual([]);
+    expect(existsSync(pathOf(world.stateDir, 'sbx_aaaaaaaaaaaa'))).toBe(false);
+  });
+
+  it('leaves a kept sandbox until its deadline, then counts the retention from there', async () => {
+    const world = openWorld({ retentionMs: HOUR });
+    const { registry, engine, clock } = world;
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa', { keep: true });
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect((await engine.get('sbx_aaaaaaaaaaaa', neverAborted)).status).toBe('running');
+    clock.advance(300_000 + HOUR - 1);
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    clock.advance(1);
+    expect((await registry.recover(neverAborted)).forgotten).toEqual(['sbx_aaaaaaaaaaaa']);
+  });
+
+  it('touches nothing of a living owner, nor of another engine', async () => {
+    const world = openWorld();
+    const alive = { sessionId: 'ses_alive', process: currentProcess() };
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa', { owner: alive });
+    await leftBehind(world, 'sbx_bbbbbbbbbbbb', { owner: alive, state: 'creating' });
+    await leftBehind(world, 'sbx_cccccccccccc', { engine: 'vercel' });
+    const before = readdirSync(join(world.stateDir, 'records')).map((name) =>
+      readFileSync(join(world.stateDir, 'records', name), 'utf8'),
+    );
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect((await world.engine.list()).items.every(({ status }) => status === 'running')).toBe(true);
+    const after = readdirSync(join(world.stateDir, 'records')).map((name) =>
+      readFileSync(join(world.stateDir, 'records', name), 'utf8'),
+    );
+    expect(after).toEqual(before);
+  });
+
+  it('takes an owner of an earlier boot for dead', async () => {
+    const world = openWorld();
+    const process = { ...currentProcess(), bootId: 'another-boot' };
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa', { owner: { sessionId: 'ses_old', process } });
+    expect((await world.registry.recover(neverAborted)).stopped).toEqual(['sbx_aaaaaaaaaaaa']);
+  });
+
+  it.each([
+    ['corrupt', '{"version": 1, "sandboxId"'],
+    ['of a newer format', JSON.stringify({ version: 2, anything: true })],
+    ['of another sandbox', null],
+  ])('is loud about a record that is %s, leaves it, and goes on with the others', async (_, text) => {
+    const world = openWorld();
+    const { registry, stateDir, log } = world;
+    const other = await leftBehind(world, 'sbx_bbbbbbbbbbbb');
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    const path = pathOf(stateDir, 'sbx_aaaaaaaaaaaa');
+    const content = text ?? formatRecord(other);
+    writeFileSync(path, content);
+    expect((await registry.recover(neverAborted)).stopped).toEqual(['sbx_bbbbbbbbbbbb']);
+    expect(readFileSync(path, 'utf8')).toBe(content);
+    expect(log.lines.filter((line) => line.includes('"level":50') && line.includes(path))).toHaveLength(1);
+    const session = registry.openSession('local');
+    const error = await rejection(session.sandbox('sbx_aaaaaaaaaaaa'));
+    expect(error.code).toBe('internal');
+    expect(error.message + error.hint).not.toContain(stateDir);
+    await session.create(plainRequest, neverAborted);
+  });
+
+  it('goes on when one sandbox cannot be stopped, and comes back to it', async () => {
+    const world = openWorld();
+    const { registry, engine } = world;
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    await leftBehind(world, 'sbx_bbbbbbbbbbbb');
+    engine.fail('stop', 'sbx_aaaaaaaaaaaa', new Error('busy'));
+    expect((await registry.recover(neverAborted)).stopped).toEqual(['sbx_bbbbbbbbbbbb']);
+    engine.fail('stop', 'sbx_aaaaaaaaaaaa', null);
+    expect((await registry.recover(neverAborted)).stopped).toEqual(['sbx_aaaaaaaaaaaa']);
+  });
+
+  it('removes what interrupted writes left, but no write under way', async () => {
+    const world = openWorld();
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    const { pid, startTime } = currentProcess();
+    const dead = `${pathOf(world.stateDir, 'sbx_bbbbbbbbbbbb')}.${DEAD.pid}-${DEAD.startTime}-0123456789ab.tmp`;
+    const alive = `${pathOf(world.stateDir, 'sbx_cccccccccccc')}.${pid}-${startTime}-0123456789ab.tmp`;
+    for (const path of [dead, alive]) writeFileSync(path, '{');
+    await world.registry.recover(neverAborted);
+    expect(existsSync(dead)).toBe(false);
+    expect(existsSync(alive)).toBe(true);
+  });
+
+  it('may run twice at a time', async () => {
+    const world = openWorld({ retentionMs: 0 });
+    for (const letter of ['a', 'b', 'c', 'd', 'e', 'f']) await leftBehind(world, `sbx_${letter.repeat(12)}`);
+    await Promise.all([world.registry.recover(neverAborted), world.restart().recover(neverAborted)]);
+    expect((await world.engine.list()).items).toEqual([]);
+    expect(readdirSync(join(world.stateDir, 'records'))).toEqual([]);
+    expect(world.log.lines.join('')).not.toContain('"level":50');
+  });
+
+  it('marks a sandbox that the engine does not know as ended', async () => {
+    const world = openWorld({ retentionMs: HOUR });
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    await world.engine.forget('sbx_aaaaaaaaaaaa', neverAborted);
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    world.clock.advance(HOUR);
+    expect((await world.registry.recover(neverAborted)).forgotten).toEqual(['sbx_aaaaaaaaaaaa']);
+  });
+
+  it('stops when it is cancelled', async () => {
+    const world = openWorld();
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    const caller = new AbortController();
+    const held = world.engine.hold('stop');
+    const recovered = rejection(world.registry.recover(caller.signal));
+    await held.entered;
+    caller.abort();
+    expect((await recovered).code).toBe('cancelled');
+  });
+});

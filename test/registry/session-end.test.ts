@@ -1,0 +1,112 @@
+import { describe, expect, it } from 'vitest';
+import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
+
+describe('the end of a session', () => {
+  it('stops what it owns, kept sandboxes aside, and says why to their commands', async () => {
+    const { registry, engine } = openWorld();
+    const session = registry.openSession('local');
+    const kept = await session.create({ ...plainRequest, keep: true }, neverAborted);
+    const detached = await (await session.sandbox(undefined)).run(sleep, neverAborted);
+    const plain = await session.create(plainRequest, neverAborted);
+    const command = await (await session.sandbox(undefined)).run(sleep, neverAborted);
+    await session.end('stdin_closed');
+    const ended = await engine.get(plain.sandboxId, neverAborted);
+    expect(ended).toMatchObject({ status: 'stopped', stopCause: 'session_end' });
+    expect((await engine.commands.get(command.commandId)).endedBy).toBe('session_end');
+    expect((await engine.get(kept.sandboxId, neverAborted)).status).toBe('running');
+    expect((await engine.commands.get(detached.commandId)).status).toBe('running');
+  });
+
+  it('leaves everything to its deadline where the operator says keep', async () => {
+    const { registry, engine, restart } = openWorld({ onDisconnect: 'keep' });
+    const session = registry.openSession('local');
+    const { sandboxId, keep } = await session.create(plainRequest, neverAborted);
+    expect(keep).toBe(true);
+    await session.end('stdin_closed');
+    expect((await restart().recover(neverAborted)).stopped).toEqual([]);
+    expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
+  });
+
+  it('leaves an attached sandbox alone, but for the commands that it waits for', async () => {
+    const { registry, engine } = openWorld();
+    const owner = registry.openSession('local');
+    const { sandboxId } = await owner.create(plainRequest, neverAborted);
+    const theirs = await (await owner.sandbox(undefined)).run(sleep, neverAborted);
+    const guest = registry.openSession('local');
+    await guest.attach(sandboxId, neverAborted);
+    const sandbox = await guest.sandbox(undefined);
+    const detached = await sandbox.run(sleep, neverAborted);
+    const handedOff = await sandbox.run(sleep, neverAborted);
+    guest.attend(handedOff.commandId)();
+    const awaited = await sandbox.run(sleep, neverAborted);
+    guest.attend(awaited.commandId);
+    guest.attend(theirs.commandId);
+    await guest.end('client_request');
+    expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
+    expect((await engine.commands.get(awaited.commandId)).endedBy).toBe('session_end');
+    for (const { commandId } of [theirs, detached, handedOff]) {
+      expect((await engine.commands.get(commandId)).status).toBe('running');
+    }
+  });
+
+  it('aborts creates under way and leaves nothing of them', async () => {
+    const { registry, engine } = openWorld();
+    const held = engine.hold('create');
+    const session = registry.openSession('local');
+    const created = rejection(session.create(plainRequest, neverAborted));
+    await held.entered;
+    await session.end('signal');
+    expect((await created).code).toBe('cancelled');
+    expect((await engine.list()).items).toEqual([]);
+  });
+
+  it('does not wait for an engine that hangs, and leaves the rest to recovery', async () => {
+    const { registry, engine, clock, log } = openWorld();
+    const session = registry.openSession('local');
+    const { sandboxId } = await session.create(plainRequest, neverAborted);
+    const started = clock.now();
+    const held = engine.hold('stop');
+    const ended = session.end('signal');
+    await held.entered;
+    clock.advance(1_400);
+    await ended;
+    expect(clock.now() - started).toBeLessThanOrEqual(1_500);
+    expect(log.lines.join('')).toContain('left to recovery');
+    held.release();
+    expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
+  });
+
+  it('leaves a sandbox that cannot be stopped to recovery, while the process lives on', async () => {
+    const { registry, engine } = openWorld();
+    const session = registry.openSession('local');
+    const { sandboxId } = await session.create(plainRequest, neverAborted);
+    engine.fail('stop', sandboxId, new Error('busy'));
+    await session.end('idle');
+    engine.fail('stop', sandboxId, null);
+    expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
+  });
+
+  it('happens once, and nothing starts after it', async () => {
+    const { registry, engine } = openWorld();
+    const session = registry.openSession('local');
+    await session.create(plainRequest, neverAborted);
+    const sandbox = await session.sandbox(undefined);
+    await Promise.all([session.end('signal'), session.end('stdin_closed'), registry.close('shutdown')]);
+    expect(engine.calls.filter((call) => call.startsWith('stop'))).toHaveLength(1);
+    for (const late of [session.create(plainRequest, neverAborted), session.sandbox(undefined)]) {
+      expect((await rejection(late)).message).toContain('has ended');
+    }
+    expect((await rejection(sandbox.run(sleep, neverAborted))).message).toContain('has ended');
+  });
+
+  it('comes to all sessions when the registry closes, then to the engine', async () => {
+    const { registry, engine } = openWorld();
+    for (const principal of ['ann', 'bob']) {
+      await registry.openSession(principal).create(plainRequest, neverAborted);
+    }
+    await registry.close('shutdown');
+    expect((await engine.list()).items.map(({ status }) => status)).toEqual(['stopped', 'stopped']);
+    expect(engine.calls.at(-1)).toBe('close');
+    expect(() => registry.openSession('ann')).toThrow('shutting down');
+  });
+});

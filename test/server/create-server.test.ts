@@ -1,0 +1,160 @@
+import { describe, expect, it, vi } from 'vitest';
+import { INSTRUCTIONS } from '../../src/server/instructions.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { SessionEnded } from '../../src/shared/session-ended.ts';
+import { deferred, serve, textOf, toolOf } from './support.ts';
+
+const echo = toolOf('echo', async ({ text, count }) => text?.repeat(count));
+
+describe('a connection', () => {
+  it('tells who it is, what it can do and how to work here', async () => {
+    const { client } = await serve([echo]);
+    expect(client.getServerVersion()).toMatchObject({ name: 'sandbox-mcp', version: '1.2.3' });
+    expect(client.getServerCapabilities()).toEqual({ tools: {} });
+    expect(client.getInstructions()).toBe(INSTRUCTIONS);
+    expect(Buffer.byteLength(INSTRUCTIONS)).toBeLessThanOrEqual(2_048);
+  });
+
+  it('lists tools in their order, with everything that describes them', async () => {
+    const { client } = await serve([toolOf('second', async () => ''), echo]);
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toEqual(['second', 'echo']);
+    expect(tools[1]).toEqual({
+      name: 'echo',
+      title: 'echo',
+      description: 'The echo tool.',
+      inputSchema: {
+        type: 'object',
+        properties: { text: { type: 'string' }, count: { type: 'integer', default: 1 } },
+        additionalProperties: false,
+      },
+      outputSchema: {
+        type: 'object',
+        properties: { said: { type: ['string', 'null'] } },
+        required: ['said'],
+      },
+      annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+    });
+  });
+
+  it('answers as data and as text', async () => {
+    const { client } = await serve([echo]);
+    const result = await client.callTool({ name: 'echo', arguments: { text: 'ab', count: 2 } });
+    expect(result).toEqual({
+      content: [{ type: 'text', text: 'said: abab' }],
+      structuredContent: { said: 'abab' },
+    });
+  });
+
+  it('answers an unknown tool with the near ones', async () => {
+    const { client } = await serve([echo]);
+    const result = await client.callTool({ name: 'ecko', arguments: {} });
+    expect(result.isError).toBe(true);
+    expect(textOf(result)).toMatch(/^Error \(not_found\): There is no tool "ecko"\.\nNext step: Call echo\./);
+  });
+
+  it('refuses unknown arguments with the valid ones, and runs nothing', async () => {
+    const handle = vi.fn(async () => '');
+    const { client } = await serve([toolOf('act', handle)]);
+    const result = await client.callTool({ name: 'act', arguments: { txt: 'a' } });
+    expect(result.isError).toBe(true);
+    expect(result.structuredContent).toBeUndefined();
+    expect(textOf(result)).toContain('Unknown argument "txt"; valid ones: text, count. Did you mean text?');
+    expect(handle).not.toHaveBeenCalled();
+  });
+
+  it('answers a known error with its code, the next step and the details, as text alone', async () => {
+    const { client } = await serve([
+      toolOf('fail', async () => {
+        throw new SandboxError('conflict', 'Sandbox x is stopped.', {
+          hint: 'Call y.',
+          details: { id: 'x' },
+        });
+      }),
+    ]);
+    expect(await client.callTool({ name: 'fail' })).toEqual({
+      content: [
+        {
+          type: 'text',
+          text: 'Error (conflict): Sandbox x is stopped.\nNext step: Call y.\nDetails: {"id":"x"}',
+        },
+      ],
+      isError: true,
+    });
+  });
+
+  it('tells nothing of a defect but a reference to the log', async () => {
+    const { client, logged } = await serve([
+      toolOf('break', async () => {
+        throw new TypeError('cannot open /secret/place');
+      }),
+    ]);
+    const result = await client.callTool({ name: 'break' });
+    const reference = /reference ([0-9a-f]{8})/.exec(textOf(result))?.[1];
+    expect(textOf(result)).toContain('internal');
+    expect(textOf(result)).not.toContain('secret');
+    expect(reference).toBeDefined();
+    expect(logged()).toContain(`"reference":"${reference}"`);
+    expect(logged()).toContain('cannot open /secret/place');
+  });
+
+  it('cancels the handler when the client cancels, and sends no answer', async () => {
+    const entered = deferred<AbortSignal>();
+    const { client } = await serve([
+      toolOf('wait', async (_args, { signal }) => {
+        entered.resolve(signal);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+      }),
+    ]);
+    const controller = new AbortController();
+    const call = client.callTool({ name: 'wait' }, undefined, { signal: controller.signal });
+    const signal = await entered.promise;
+    controller.abort('no longer wanted');
+    await expect(call).rejects.toThrow();
+    await vi.waitFor(() => expect(signal.aborted).toBe(true));
+    expect(signal.reason).not.toBeInstanceOf(SessionEnded);
+  });
+
+  it('ends its calls with the session, and says so to the handlers', async () => {
+    const entered = deferred<null>();
+    let reason: unknown;
+    const { client, connection } = await serve([
+      toolOf('wait', async (_args, { signal }) => {
+        entered.resolve(null);
+        await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+        reason = signal.reason;
+      }),
+    ]);
+    const call = client.callTool({ name: 'wait' });
+    await entered.promise;
+    await connection.endCalls(new SessionEnded());
+    expect(reason).toBeInstanceOf(SessionEnded);
+    await call;
+  });
+});
+
+describe('progress', () => {
+  const chatty = toolOf('chatty', async ({ count }, { progress, wantsProgress }) => {
+    for (let index = 1; index <= count; index++) progress(`line ${index}`);
+    return wantsProgress;
+  });
+
+  it('shows the last line before the answer, throttled', async () => {
+    const { client } = await serve([chatty]);
+    const lines: string[] = [];
+    const result = await client.callTool({ name: 'chatty', arguments: { count: 500 } }, undefined, {
+      onprogress: ({ message }) => lines.push(message ?? ''),
+    });
+    expect(result.structuredContent).toEqual({ said: 'true' });
+    expect(lines).toEqual(['line 1', 'line 500']);
+  });
+
+  it('stays silent where nobody asked', async () => {
+    const { client } = await serve([chatty]);
+    const seen = vi.fn();
+    client.fallbackNotificationHandler = async (notification) => seen(notification);
+    const result = await client.callTool({ name: 'chatty', arguments: { count: 3 } });
+    expect(result.structuredContent).toEqual({ said: 'false' });
+    expect(seen).not.toHaveBeenCalled();
+  });
+});

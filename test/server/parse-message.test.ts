@@ -1,0 +1,28 @@
+import { describe, expect, it } from 'vitest';
+import { parseMessage } from '../../src/server/parse-message.ts';
+
+describe('parseMessage', () => {
+  it('takes a request and a notification', () => {
+    const request = { jsonrpc: '2.0', id: 1, method: 'ping' };
+    expect(parseMessage(JSON.stringify(request))).toEqual({ message: request });
+    expect(parseMessage('{"jsonrpc":"2.0","method":"notifications/x"}')).toHaveProperty('message');
+  });
+
+  it.each([
+    ['no JSON', '{"jsonrpc":', -32700, null],
+    ['a batch', '[{"jsonrpc":"2.0","id":1,"method":"ping"}]', -32600, null],
+    ['a bare value', '5', -32600, null],
+    ['null', 'null', -32600, null],
+    ['a missing version', '{"id":3,"method":"ping"}', -32600, 3],
+    ['a foreign key', '{"jsonrpc":"2.0","id":"x","method":"ping","more":1}', -32600, 'x'],
+    ['an id that is none', '{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600, null],
+    ['a method that is none', '{"jsonrpc":"2.0","id":4,"method":5}', -32600, 4],
+    ['very deep JSON', '['.repeat(200_000), -32700, null],
+  ])('refuses %s', (_name, line, code, id) => {
+    expect(parseMessage(line)).toMatchObject({ refusal: { jsonrpc: '2.0', id, error: { code } } });
+  });
+
+  it('does not answer a broken answer', () => {
+    expect(parseMessage('{"jsonrpc":"2.0","id":[],"result":{}}')).toHaveProperty('ignored');
+  });
+});

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { selectTools } from '../../src/server/select-tools.ts';
+import { TOOLS } from '../../tools/index.ts';
+
+function names(selection: Parameters<typeof selectTools>[1]): string[] {
+  return selectTools(TOOLS, selection).map(({ name }) => name);
+}
+
+describe('selectTools', () => {
+  it('offers everything by default', () => {
+    expect(names({ toolsets: 'all', readOnly: false })).toEqual(TOOLS.map(({ name }) => name));
+  });
+
+  it('narrows to the core set', () => {
+    expect(names({ toolsets: ['core'], readOnly: false }).sort()).toEqual(
+      [
+        'sandbox_create',
+        'sandbox_get',
+        'sandbox_stop',
+        'sandbox_extend_timeout',
+        'sandbox_domain',
+        'sandbox_run_command',
+        'sandbox_run_command_detached',
+        'sandbox_read_file',
+        'sandbox_write_files',
+        'sandbox_upload_file',
+        'command_logs',
+        'command_wait',
+        'command_kill',
+      ].sort(),
+    );
+  });
+
+  it('joins sets in the order of the list', () => {
+    const joined = names({ toolsets: ['session', 'files'], readOnly: false });
+    expect(joined).toEqual(TOOLS.map(({ name }) => name).filter((name) => joined.includes(name)));
+    expect(joined.at(-1)).toBe('session_info');
+  });
+
+  it('leaves out what changes anything', () => {
+    const readOnly = names({ toolsets: 'all', readOnly: true });
+    expect(readOnly).toContain('command_logs');
+    for (const name of ['sandbox_create', 'sandbox_run_command', 'sandbox_download_file', 'command_kill']) {
+      expect(readOnly).not.toContain(name);
+    }
+  });
+});

@@ -1,0 +1,168 @@
+/** The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks it. */
+import { posix } from 'node:path';
+
+export interface SourceFile {
+  /** From the root of the repository, with slashes. */
+  readonly path: string;
+  readonly text: string;
+}
+
+export interface Import {
+  readonly specifier: string;
+  /** True where nothing of it is left at run time. */
+  readonly typeOnly: boolean;
+}
+
+/** What may be imported: the whole, or its types alone. */
+type Reach = 'all' | 'types';
+
+/** Who may import from where; the longest matching prefix of a path is its zone. A zone may always import itself. */
+export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> = {
+  'src/main.ts': 'everything',
+  'src/config.ts': { 'src/cli/': 'all', 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
+  'src/cli/': {
+    'src/registry/': 'all',
+    'src/engines/engine.ts': 'all',
+    'src/images/': 'all',
+    'src/shared/': 'all',
+  },
+  'src/server/': { 'tools/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
+  'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
+  'src/engines/engine.ts': {},
+  'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
+  'src/engines/oci/': {
+    'src/engines/engine.ts': 'all',
+    'src/egress/': 'all',
+    'src/images/': 'all',
+    'src/shared/': 'all',
+  },
+  'src/engines/microvm/': { 'src/engines/engine.ts': 'all', 'src/images/': 'all', 'src/shared/': 'all' },
+  'src/engines/vercel/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
+  'src/egress/': { 'src/shared/': 'all' },
+  'src/images/': { 'src/shared/': 'all' },
+  'src/shared/': {},
+  'tools/tool.ts': { 'src/registry/': 'types', 'src/shared/': 'all' },
+  'tools/': {
+    'tools/tool.ts': 'all',
+    'src/registry/': 'all',
+    'src/engines/engine.ts': 'types',
+    'src/shared/': 'all',
+  },
+};
+
+const MAX_LINES = 300;
+const MAX_MEDIAN = 100;
+const PROTOCOL_SDK = '@modelcontextprotocol/sdk';
+
+/** Imports that the table does not allow. Everybody may import the type of the configuration. */
+export function importViolations(files: readonly SourceFile[]): string[] {
+  return files.flatMap(({ path, text }) => {
+    const from = zoneOf(path);
+    if (from === null) return [`${path}: in no known part of the tree`];
+    const allowed = IMPORT_TABLE[from];
+    if (allowed === undefined || allowed === 'everything') return [];
+    return importsOf(text)
+      .filter(({ specifier }) => specifier.startsWith('.'))
+      .flatMap(({ specifier, typeOnly }) => {
+        const target = posix.normalize(posix.join(posix.dirname(path), specifier));
+        const to = zoneOf(target);
+        if (to === from || (target === 'src/config.ts' && typeOnly)) return [];
+        const reach = to === null ? undefined : allowed[to];
+        if (reach === 'all' || (reach === 'types' && typeOnly)) return [];
+        return [`${path}: imports ${reach === 'types' ? 'more than types of ' : ''}${target}`];
+      });
+  });
+}
+
+/** Files other than those of `src/server` that import the protocol's SDK. */
+export function protocolViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => !path.startsWith('src/server/'))
+    .filter(({ text }) => importsOf(text).some(({ specifier }) => specifier.startsWith(PROTOCOL_SDK)))
+    .map(({ path }) => `${path}: imports ${PROTOCOL_SDK}`);
+}
+
+/** Readers of the environment other than `src/config.ts`. */
+export function environmentViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => path !== 'src/config.ts')
+    .filter(({ text }) =>
+      /\bprocess\s*(\?\.|\.|\[['"])\s*env\b|\benv\b[^;]*from 'node:process'/.test(code(text)),
+    )
+    .map(({ path }) => `${path}: reads process.env`);
+}
+
+/** Standard output carries the protocol; logging goes through the logger. */
+export function consoleViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ text }) => /\bconsole\s*(\?\.|\.|\[)/.test(code(text)))
+    .map(({ path }) => `${path}: uses console`);
+}
+
+/** Contracts are types: nothing of them is left at run time. */
+export function contractViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ text }) =>
+      /^\s*(export\s+)?(default|const|let|var|function|async|class|enum)\b/m.test(code(text)),
+    )
+    .map(({ path }) => `${path}: holds code`);
+}
+
+/** Files that are too long. */
+export function lengthViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .map(({ path, text }) => ({ path, lines: lineCount(text) }))
+    .filter(({ lines }) => lines > MAX_LINES)
+    .map(({ path, lines }) => `${path}: ${lines} lines, at most ${MAX_LINES}`);
+}
+
+/** Files that are too long on the whole. */
+export function medianViolations(files: readonly SourceFile[]): string[] {
+  const sorted = files.map(({ text }) => lineCount(text)).sort((a, b) => a - b);
+  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
+  return median < MAX_MEDIAN
+    ? []
+    : [`the median file has ${median} lines, fewer than ${MAX_MEDIAN} are wanted`];
+}
+
+/** Names that are not kebab-case. */
+export function nameViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|config|d))?\.[a-z]+$/.test(posix.basename(path)))
+    .map(({ path }) => `${path}: the name is not kebab-case`);
+}
+
+/** The imports, re-exports and dynamic imports of a TypeScript text. */
+export function importsOf(text: string): Import[] {
+  const found: Import[] = [];
+  const statement = /^\s*(?:import|export)\s+(?:(type)\s+)?([^;'"]*?\bfrom\s+)?['"]([^'"]+)['"]/gm;
+  for (const [, type, names, specifier] of code(text).matchAll(statement)) {
+    if (specifier !== undefined) found.push({ specifier, typeOnly: type === 'type' || hasTypesAlone(names) });
+  }
+  for (const [, specifier] of code(text).matchAll(/\bimport\s*\(\s*['"]([^'"]+)['"]/g)) {
+    if (specifier !== undefined) found.push({ specifier, typeOnly: false });
+  }
+  return found;
+}
+
+/** `{ type A, type B } from`. */
+function hasTypesAlone(names: string | undefined): boolean {
+  const inner = /^\{([^}]*)\}\s*from\s+$/.exec(names ?? '')?.[1]?.trim();
+  if (inner === undefined || inner === '') return false;
+  const each = inner.split(',').map((name) => name.trim());
+  return each.every((name) => name === '' || name.startsWith('type '));
+}
+
+function zoneOf(path: string): string | null {
+  const zones = Object.keys(IMPORT_TABLE).filter((zone) => path === zone || path.startsWith(zone));
+  return zones.sort((a, b) => b.length - a.length)[0] ?? null;
+}
+
+/** The text without comments. */
+function code(text: string): string {
+  return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`\\])\/\/.*$/gm, '$1');
+}
+
+function lineCount(text: string): number {
+  return text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
+}

@@ -1,0 +1,42 @@
+/** Builds before the first test, and fails the run when the last one has left anything behind. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { leftovers, sandboxCgroups } from './leftovers.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+/** What ends asynchronously, such as a server that was told to, is given this long. */
+const GRACE_MS = 5_000;
+
+export default function setup(): () => Promise<void> {
+  build();
+  const temporary = tmpdir();
+  // Short, since socket paths are; open, since sandboxes of root and tests of other users work in it.
+  const scratch = mkdtempSync(join(temporary, 'sbxt-'));
+  chmodSync(scratch, 0o1777);
+  // The workers inherit it, so that whatever a test makes in the temporary folder is known to be this run's.
+  process.env['TMPDIR'] = scratch;
+  const cgroupsBefore = new Set(sandboxCgroups());
+
+  return async () => {
+    process.env['TMPDIR'] = temporary;
+    const deadline = performance.now() + GRACE_MS;
+    let left = leftovers(scratch, cgroupsBefore);
+    while (left.length > 0 && performance.now() < deadline) {
+      await delay(100);
+      left = leftovers(scratch, cgroupsBefore);
+    }
+    if (left.length > 0) throw new Error(`the tests left behind:\n${left.join('\n')}`);
+    rmSync(scratch, { recursive: true });
+  };
+}
+
+function build(): void {
+  const { status, stderr } = spawnSync(process.execPath, ['scripts/build.mjs'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  if (status !== 0) throw new Error(`the build failed:\n${stderr}`);
+}

@@ -1,0 +1,93 @@
+/** What a run of the tests has left on this machine, told apart from everything else that runs here. */
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { join } from 'node:path';
+
+const CGROUP_ROOT = '/sys/fs/cgroup';
+const CGROUP_NAME = /^sandbox-mcp[.-]/;
+/** Other programs keep their caches in the temporary folder. */
+const NOT_OURS = [/^tsx-/, /^node-compile-cache$/, /^v8-compile-cache/];
+
+/** Sentences about each process, mount, folder and cgroup that is left; `scratch` is the run's own temporary folder. */
+export function leftovers(scratch: string, cgroupsBefore: ReadonlySet<string>): string[] {
+  if (process.platform !== 'linux') return foldersIn(scratch);
+  const cgroups = sandboxCgroups().filter((path) => !cgroupsBefore.has(path) && isEmpty(path));
+  return [
+    ...processesOf(scratch),
+    ...mountsBelow(scratch),
+    ...cgroups.map((path) => `cgroup ${path}`),
+    ...foldersIn(scratch),
+  ];
+}
+
+/** The cgroups of sandboxes that are on this machine. */
+export function sandboxCgroups(root = CGROUP_ROOT): string[] {
+  const found: string[] = [];
+  const walk = (directory: string, depth: number): void => {
+    for (const entry of entriesOf(directory)) {
+      const path = join(directory, entry);
+      if (CGROUP_NAME.test(entry)) found.push(path);
+      else if (depth > 0) walk(path, depth - 1);
+    }
+  };
+  walk(root, 5);
+  return found;
+}
+
+/** A populated one belongs to a sandbox that runs: ours shows as a process, another's is none of our business. */
+function isEmpty(cgroup: string): boolean {
+  return (textOf(join(cgroup, 'cgroup.procs')) ?? '').trim() === '';
+}
+
+/** Programs started by a test work below the folder, name it, or have it mounted; the runner's own workers do not. */
+function processesOf(scratch: string): string[] {
+  const inside = `${scratch}/`;
+  return entriesOf('/proc')
+    .filter((name) => /^\d+$/.test(name) && Number(name) !== process.pid)
+    .filter((pid) => {
+      const words = ['environ', 'cmdline', 'mountinfo'].map((name) => textOf(`/proc/${pid}/${name}`) ?? '');
+      return words.some((text) => text.includes(inside)) || workingDirectory(pid).startsWith(inside);
+    })
+    .map(
+      (pid) =>
+        `process ${pid}: ${(textOf(`/proc/${pid}/cmdline`) ?? '').replaceAll('\0', ' ').slice(0, 200)}`,
+    );
+}
+
+function workingDirectory(pid: string): string {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return '';
+  }
+}
+
+function mountsBelow(scratch: string): string[] {
+  return (textOf('/proc/self/mountinfo') ?? '')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    .filter((point) => point.startsWith(`${scratch}/`))
+    .map((point) => `mount ${point}`);
+}
+
+function foldersIn(scratch: string): string[] {
+  return entriesOf(realpathSync(scratch))
+    .filter((name) => !NOT_OURS.some((pattern) => pattern.test(name)))
+    .map((name) => `temporary file ${join(scratch, name)}`);
+}
+
+/** Empty where it cannot be read: a process or cgroup that went away meanwhile is no leftover. */
+function entriesOf(directory: string): string[] {
+  try {
+    return readdirSync(directory);
+  } catch {
+    return [];
+  }
+}
+
+function textOf(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return null;
+  }
+}

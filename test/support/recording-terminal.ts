@@ -1,0 +1,18 @@
+import type { Terminal } from '../../src/cli/parts.ts';
+
+/** A terminal that remembers what was written to it. */
+export function recordingTerminal(isScreen = false): Terminal & { output(): string; errors(): string } {
+  const out: Buffer[] = [];
+  const err: string[] = [];
+  return {
+    isScreen,
+    out: (data) => {
+      out.push(Buffer.from(data));
+    },
+    err: (text) => {
+      err.push(text);
+    },
+    output: () => Buffer.concat(out).toString('utf8'),
+    errors: () => err.join(''),
+  };
+}

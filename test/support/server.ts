@@ -1,0 +1,89 @@
+/** The real server as a child process, driven by the SDK's client over its standard streams. */
+import { once } from 'node:events';
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+
+export const SERVER = join(import.meta.dirname, '../../dist/main.js');
+
+export interface ServerOptions {
+  args?: string[];
+  env?: Record<string, string>;
+  /** Left out, the server gets a state directory of its own, removed by `close`. */
+  stateDir?: string;
+  /** Left out, an empty directory, removed by `close`. It is the folder that `local_path` may name. */
+  cwd?: string;
+}
+
+export interface Answer {
+  structured: Record<string, unknown>;
+  text: string;
+  isError: boolean;
+}
+
+export interface RunningServer {
+  client: Client;
+  pid: number;
+  stateDir: string;
+  cwd: string;
+  call(name: string, args?: Record<string, unknown>, options?: RequestOptions): Promise<Answer>;
+  /** Everything logged so far. */
+  stderr(): string;
+  /** Ends the session as a client does, by closing the server's input, and removes the folders made for it. */
+  close(): Promise<void>;
+}
+
+/** Starts the built server. Answers are checked against the output schema of their tool by the client. */
+export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
+  // Short, since socket paths below it have a limit; passable, since a sandbox's users work below it.
+  const home = await mkdtemp(join(tmpdir(), 's-'));
+  await chmod(home, 0o711);
+  const stateDir = options.stateDir ?? join(home, 's');
+  const cwd = options.cwd ?? join(home, 'w');
+  await mkdir(cwd, { recursive: true });
+
+  const transport = new StdioClientTransport({
+    command: process.execPath,
+    args: [SERVER, '--state-dir', stateDir, '--log-level', 'warn', ...(options.args ?? [])],
+    env: { PATH: process.env['PATH'] ?? '', TMPDIR: tmpdir(), ...options.env },
+    cwd,
+    stderr: 'pipe',
+  });
+  // From the start, so that a server that was killed meanwhile counts as closed.
+  const closed = transport.stderr === null ? Promise.resolve() : once(transport.stderr, 'close');
+  let logged = '';
+  transport.stderr?.on('data', (chunk: Buffer) => {
+    logged += chunk.toString('utf8');
+  });
+  const client = new Client({ name: 'test', version: '1' });
+  try {
+    await client.connect(transport);
+    await client.listTools();
+  } catch (error) {
+    await rm(home, { recursive: true, force: true });
+    throw new Error(`the server did not start:\n${logged}`, { cause: error });
+  }
+  return {
+    client,
+    pid: transport.pid ?? 0,
+    stateDir,
+    cwd,
+    async call(name, args = {}, requestOptions) {
+      const result = CallToolResultSchema.parse(
+        await client.callTool({ name, arguments: args }, undefined, requestOptions),
+      );
+      const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
+      return { structured: result.structuredContent ?? {}, text, isError: result.isError === true };
+    },
+    stderr: () => logged,
+    async close() {
+      await client.close();
+      await closed;
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,75 @@
+import { encode } from 'gpt-tokenizer/encoding/o200k_base';
+import { describe, expect, it } from 'vitest';
+import { describeTool } from '../../src/server/describe-tool.ts';
+import { TOOLS } from '../../tools/index.ts';
+import type { Tool } from '../../tools/tool.ts';
+
+/** What a model pays for the list: name, description and input schema. */
+function modelTokens(tools: readonly Tool[]): number {
+  const shown = tools
+    .map(describeTool)
+    .map(({ name, description, inputSchema }) => ({ name, description, inputSchema }));
+  return encode(JSON.stringify(shown)).length;
+}
+
+describe('the list of tools', () => {
+  it('has every tool once, in its fixed order', () => {
+    expect(TOOLS.map(({ name }) => name)).toEqual([
+      'sandbox_create',
+      'sandbox_get',
+      'sandbox_list',
+      'sandbox_wait_for_status',
+      'sandbox_domain',
+      'sandbox_extend_timeout',
+      'sandbox_stop',
+      'sandbox_run_command',
+      'sandbox_run_command_detached',
+      'sandbox_get_command',
+      'sandbox_mk_dir',
+      'sandbox_read_file',
+      'sandbox_iter_file',
+      'sandbox_write_files',
+      'sandbox_download_file',
+      'sandbox_upload_file',
+      'command_logs',
+      'command_wait',
+      'command_output',
+      'command_kill',
+      'session_info',
+    ]);
+  });
+
+  it('costs a model little', () => {
+    expect(modelTokens(TOOLS)).toBeLessThanOrEqual(2_600);
+    expect(modelTokens(TOOLS.filter(({ toolsets }) => toolsets.includes('core')))).toBeLessThanOrEqual(1_700);
+    expect(encode(JSON.stringify({ tools: TOOLS.map(describeTool) })).length).toBeLessThanOrEqual(6_200);
+  });
+
+  it.each(TOOLS.map((tool) => [tool.name, tool] as const))(
+    '%s is described as the others are',
+    (_name, tool) => {
+      const { description, title, inputSchema, outputSchema } = describeTool(tool);
+      expect(title).toMatch(/^[A-Z]/);
+      expect(description).toMatch(/\.$/);
+      expect(description.length).toBeLessThan(200);
+      expect(inputSchema).toMatchObject({ type: 'object', additionalProperties: false });
+      expect(inputSchema).not.toHaveProperty('anyOf');
+      expect(outputSchema['type']).toBe('object');
+      expect(tool.annotations.readOnlyHint && tool.annotations.destructiveHint).toBe(false);
+    },
+  );
+
+  it('lets every sandbox tool but create and list name its sandbox', () => {
+    for (const tool of TOOLS.filter(({ name }) => name.startsWith('sandbox_'))) {
+      const named = 'sandbox_id' in tool.input.shape;
+      expect(named).toBe(tool.name !== 'sandbox_create' && tool.name !== 'sandbox_list');
+    }
+  });
+
+  it('refuses unknown arguments everywhere', () => {
+    for (const tool of TOOLS) {
+      const checked = tool.input.safeParse({ no_such_argument: 1 });
+      expect(checked.error?.issues.some(({ code }) => code === 'unrecognized_keys')).toBe(true);
+    }
+  });
+});

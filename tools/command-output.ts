@@ -1,0 +1,128 @@
+import type { Command, Commands, OutputStream } from '../src/engines/engine.ts';
+import { isBinary, omission, outputText } from '../src/shared/output-text.ts';
+import { plural } from '../src/shared/text.ts';
+import { characterEnd, characterStart } from '../src/shared/utf8.ts';
+import { endOf, readRange, type Span } from './byte-range.ts';
+
+/** Bytes of both streams together that an answer shows. */
+export const OUTPUT_BUDGET_BYTES = 32_768;
+/** Of a stream that does not fit; the end usually says what went wrong. */
+const HEAD_SHARE = 0.4;
+/** A cut moves to a line's border when one is this near. */
+const LINE_REACH_BYTES = 2_048;
+/** A longer gap is told in bytes alone, since counting its lines means reading it. */
+const MAX_COUNTED_BYTES = 4_194_304;
+
+const NEWLINE = 0x0a;
+
+export interface CapturedOutput {
+  stdout: string;
+  stderr: string;
+  /** Whether anything is left out of either. */
+  truncated: boolean;
+}
+
+/** Both streams of a command as readable text: whole where they fit the budget, head and tail of each where not. */
+export async function captureOutput(
+  commands: Commands,
+  command: Command,
+  signal: AbortSignal,
+): Promise<CapturedOutput> {
+  const { stdoutBytes, stderrBytes } = command;
+  const forStderr = Math.min(
+    stderrBytes,
+    Math.max(OUTPUT_BUDGET_BYTES / 2, OUTPUT_BUDGET_BYTES - stdoutBytes),
+  );
+  const forStdout = Math.min(stdoutBytes, OUTPUT_BUDGET_BYTES - forStderr);
+  const source = { commands, commandId: command.commandId, signal };
+  const stdout = await captureStream(source, 'stdout', stdoutBytes, forStdout);
+  const stderr = await captureStream(source, 'stderr', stderrBytes, forStderr);
+  return { stdout: stdout.text, stderr: stderr.text, truncated: stdout.cut || stderr.cut };
+}
+
+interface Source {
+  commands: Commands;
+  commandId: string;
+  signal: AbortSignal;
+}
+
+async function captureStream(
+  source: Source,
+  stream: OutputStream,
+  total: number,
+  share: number,
+): Promise<{ text: string; cut: boolean }> {
+  const read = (start: number, end: number): Promise<Span[]> =>
+    readRange(source.commands, source.commandId, { stream, start, end }, source.signal);
+  const headEnd = share < total ? Math.floor(share * HEAD_SHARE) : total;
+  const spans = await read(0, headEnd);
+  if (share < total) spans.push(...(await read(total - (share - headEnd), total)));
+  const shown = spans.map((span, index) => trim(span, span.start > 0, index < spans.length - 1));
+  const readWith = `command_output command_id=${source.commandId} stream=${stream}`;
+  if (spans.some((span) => isBinary(span.bytes))) {
+    return { text: binaryText(total, readWith), cut: true };
+  }
+  const pieces: string[] = [];
+  let position = 0;
+  for (const span of shown) {
+    if (span.start > position) pieces.push(await gapText(source, stream, position, span.start, readWith));
+    pieces.push(outputText(span.bytes, `${readWith} offset=${span.start} encoding=base64`));
+    position = endOf(span);
+  }
+  if (position < total) pieces.push(await gapText(source, stream, position, total, readWith));
+  return { text: joinLines(pieces), cut: pieces.length > 1 };
+}
+
+function binaryText(total: number, readWith: string): string {
+  return `[${plural(total, 'byte')} of binary data; read with ${readWith} encoding=base64]`;
+}
+
+async function gapText(
+  source: Source,
+  stream: OutputStream,
+  start: number,
+  end: number,
+  readWith: string,
+): Promise<string> {
+  const bytes = end - start;
+  const lines = bytes > MAX_COUNTED_BYTES ? null : await countLines(source, stream, start, end);
+  return omission({ bytes, lines }, `${readWith} offset=${start}`);
+}
+
+/** Null where the log no longer holds all of it. */
+async function countLines(
+  source: Source,
+  stream: OutputStream,
+  start: number,
+  end: number,
+): Promise<number | null> {
+  const spans = await readRange(source.commands, source.commandId, { stream, start, end }, source.signal);
+  if (spans.reduce((sum, span) => sum + span.bytes.length, 0) < end - start) return null;
+  let lines = 0;
+  for (const { bytes } of spans) {
+    for (let at = bytes.indexOf(NEWLINE); at !== -1; at = bytes.indexOf(NEWLINE, at + 1)) lines += 1;
+  }
+  return lines;
+}
+
+/** Moves cuts to a line's border where one is near, else to a character's. */
+function trim(span: Span, cutBefore: boolean, cutAfter: boolean): Span {
+  const { bytes } = span;
+  let from = 0;
+  let to = bytes.length;
+  if (cutBefore) {
+    const newline = bytes.indexOf(NEWLINE);
+    from = newline !== -1 && newline < LINE_REACH_BYTES ? newline + 1 : characterStart(bytes);
+  }
+  if (cutAfter) {
+    const newline = bytes.lastIndexOf(NEWLINE);
+    to = newline >= from && to - newline < LINE_REACH_BYTES ? newline + 1 : characterEnd(bytes);
+  }
+  return { start: span.start + from, bytes: bytes.subarray(from, Math.max(from, to)) };
+}
+
+function joinLines(pieces: readonly string[]): string {
+  let text = '';
+  for (const piece of pieces) text += text === '' || text.endsWith('\n') ? piece : `\n${piece}`;
+  return text;
+}

@@ -1,0 +1,66 @@
+import type { Command } from '../src/engines/engine.ts';
+import type { CommandHandle } from '../src/registry/contract.ts';
+import { lastVisibleLine } from '../src/shared/text.ts';
+import { decodeUtf8 } from '../src/shared/utf8.ts';
+import { within } from './patience.ts';
+import type { ToolContext } from './tool.ts';
+
+/** What a line of progress is looked for in. */
+const TAIL_BYTES = 4_096;
+
+/** Waits for the command, at most `waitMs` milliseconds, and answers it as it is then. Shows its newest line meanwhile. */
+export async function waitForCommand(
+  handle: CommandHandle,
+  waitMs: number,
+  context: ToolContext,
+): Promise<Command> {
+  const finished = await within(waitMs, context.signal, (signal) => {
+    const wait = handle.engine.commands.wait(handle.commandId, signal);
+    return context.wantsProgress ? withProgress(handle, wait, signal, context) : wait;
+  });
+  return finished ?? (await handle.get(context.signal));
+}
+
+async function withProgress(
+  handle: CommandHandle,
+  wait: Promise<Command>,
+  signal: AbortSignal,
+  context: ToolContext,
+): Promise<Command> {
+  const showing = new AbortController();
+  const stop = (): void => showing.abort();
+  signal.addEventListener('abort', stop, { once: true });
+  // Progress is a courtesy: what fails in it never fails the call.
+  const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
+  try {
+    return await wait;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+    await shown;
+  }
+}
+
+async function showNewestLines(
+  { engine: { commands }, commandId }: CommandHandle,
+  signal: AbortSignal,
+  progress: (line: string) => void,
+): Promise<void> {
+  let seen = 0;
+  while (!signal.aborted) {
+    const command = await commands.waitForOutput(commandId, seen, signal);
+    const total = command.stdoutBytes + command.stderrBytes;
+    if (total > seen) {
+      const offset = Math.max(seen, total - TAIL_BYTES);
+      const slice = await commands.readOutput(
+        commandId,
+        { stream: 'both', offset, limit: TAIL_BYTES },
+        signal,
+      );
+      const line = lastVisibleLine(decodeUtf8(Buffer.concat(slice.chunks.map((chunk) => chunk.data))));
+      if (line !== null) progress(line);
+      seen = Math.max(total, slice.nextOffset);
+    }
+    if (command.status === 'finished') return;
+  }
+}

@@ -1,0 +1,157 @@
+import { createHash } from 'node:crypto';
+import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { z } from 'zod';
+import type { TreeEntry } from '../src/engines/engine.ts';
+import type { SandboxHandle } from '../src/registry/contract.ts';
+import { SandboxError, systemErrorCode } from '../src/shared/errors.ts';
+import { excluder } from './exclude.ts';
+import { readHostTree } from './host-tree-read.ts';
+import { writeHostTree } from './host-tree-write.ts';
+import { existingLocalPath, type LocalBounds, newLocalPath } from './local-path.ts';
+
+/** What an answer about a transfer holds. */
+export const transferOutput = z.object({
+  local_path: z.string(),
+  remote_path: z.string(),
+  files: z.number(),
+  bytes: z.number(),
+  sha256: z.string().nullable(),
+  skipped_links: z.number(),
+});
+
+export type TransferAnswer = z.output<typeof transferOutput>;
+
+export interface Download {
+  localPath: string;
+  remotePath: string;
+  cwd: string | null;
+  createParents: boolean;
+  chunkSize: number;
+}
+
+/** Brings a file or a whole directory of the sandbox to this machine. Either all of it is there afterwards, or nothing. */
+export async function download(
+  handle: SandboxHandle,
+  request: Download,
+  bounds: LocalBounds,
+  signal: AbortSignal,
+): Promise<TransferAnswer> {
+  const { files } = handle.engine;
+  const target = await newLocalPath(request.localPath, bounds);
+  await handle.requireRunning(signal);
+  const source = await files.stat(handle.sandboxId, request.remotePath, request.cwd, signal);
+  if (source === null) {
+    throw new SandboxError(
+      'not_found',
+      `There is nothing at remote_path ${JSON.stringify(request.remotePath)}.`,
+      {
+        hint: 'Look with sandbox_run_command cmd "ls", then call sandbox_download_file again.',
+        details: { remote_path: request.remotePath },
+      },
+    );
+  }
+  const made = await makeParent(target, request.createParents);
+  try {
+    const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
+    const written = await writeHostTree(target, entries, request.chunkSize, signal);
+    return {
+      local_path: target,
+      remote_path: source.path,
+      files: written.files,
+      bytes: written.bytes,
+      sha256: written.sha256,
+      skipped_links: written.skippedLinks,
+    };
+  } catch (error) {
+    await unmakeParents(dirname(target), made);
+    throw error;
+  }
+}
+
+export interface Upload {
+  localPath: string;
+  remotePath: string;
+  cwd: string | null;
+  mode: number | null;
+  exclude: string[];
+}
+
+/** Takes a file or a whole directory of this machine into the sandbox. */
+export async function upload(
+  handle: SandboxHandle,
+  request: Upload,
+  bounds: LocalBounds,
+  signal: AbortSignal,
+): Promise<TransferAnswer> {
+  const root = await existingLocalPath(request.localPath, bounds);
+  const excludes = excluder(request.exclude);
+  const isFile = (await lstat(root)).isFile();
+  if (request.mode !== null && !isFile) {
+    throw new SandboxError(
+      'invalid_argument',
+      '`mode` is for a single file; a directory keeps the modes of its files.',
+      {
+        hint: 'Call sandbox_upload_file without mode.',
+      },
+    );
+  }
+  await handle.requireRunning(signal);
+  const hash = createHash('sha256');
+  let sent = 0;
+  const onData = (bytes: Buffer): void => {
+    sent += bytes.length;
+    if (isFile) hash.update(bytes);
+  };
+  const entries: AsyncIterable<TreeEntry> = readHostTree(
+    { root, fileMode: request.mode, excludes, onData },
+    signal,
+  );
+  const { files } = handle.engine;
+  const written = await files.writeTree(handle.sandboxId, request.remotePath, request.cwd, entries, signal);
+  if (written.bytes !== sent) {
+    throw new SandboxError('server', `Of ${sent} bytes sent, ${written.bytes} arrived at ${written.path}.`, {
+      hint: 'Call sandbox_upload_file again.',
+    });
+  }
+  return {
+    local_path: root,
+    remote_path: written.path,
+    files: written.files,
+    bytes: written.bytes,
+    sha256: isFile ? hash.digest('hex') : null,
+    skipped_links: 0,
+  };
+}
+
+/** Answers the topmost directory that had to be made, or null. */
+async function makeParent(target: string, create: boolean): Promise<string | null> {
+  const parent = dirname(target);
+  if (create) return (await mkdir(parent, { recursive: true })) ?? null;
+  try {
+    await realpath(parent);
+    return null;
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    throw new SandboxError(
+      'not_found',
+      `The parent directory of local_path ${JSON.stringify(target)} does not exist.`,
+      {
+        hint: 'Call sandbox_download_file with create_parents: true.',
+        details: { local_path: target },
+      },
+    );
+  }
+}
+
+async function unmakeParents(parent: string, topmost: string | null): Promise<void> {
+  if (topmost === null) return;
+  for (let directory = parent; directory.length >= topmost.length; directory = dirname(directory)) {
+    // Somebody else may have put something there meanwhile, which stays.
+    const removed = await rmdir(directory).then(
+      () => true,
+      () => false,
+    );
+    if (!removed) return;
+  }
+}

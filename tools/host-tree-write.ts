@@ -1,0 +1,144 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Writable } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import type { TreeEntry } from '../src/engines/engine.ts';
+import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
+import { staysInside, TreeEntryChecker } from './tree-entry-check.ts';
+
+/** Neither follows a link nor takes over a file that is there. */
+const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** What a sandbox says of its files does not make them special or writable for others here. */
+const GRANTABLE_BITS = 0o755;
+
+export interface WrittenTree {
+  files: number;
+  bytes: number;
+  /** Of a single file; null for a directory. */
+  sha256: string | null;
+  /** Links that would have led out of the tree. */
+  skippedLinks: number;
+}
+
+interface Writing extends WrittenTree {
+  staging: string;
+  /** Set last: a directory that must not be written to could not be filled. */
+  directoryModes: [path: string, mode: number][];
+  chunkSize: number;
+}
+
+/**
+ * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
+ * the end: the target appears whole or not at all.
+ *
+ * @throws `conflict` where the target cannot be replaced
+ */
+export async function writeHostTree(
+  target: string,
+  entries: AsyncIterable<TreeEntry>,
+  chunkSize: number,
+  signal: AbortSignal,
+): Promise<WrittenTree> {
+  const staging = join(
+    dirname(target),
+    `.${basename(target).slice(0, 100)}.${randomBytes(6).toString('hex')}.partial`,
+  );
+  const writing: Writing = {
+    files: 0,
+    bytes: 0,
+    sha256: null,
+    skippedLinks: 0,
+    staging,
+    directoryModes: [],
+    chunkSize,
+  };
+  const checker = new TreeEntryChecker();
+  try {
+    for await (const entry of entries) {
+      throwIfCancelled(signal);
+      checker.check(entry);
+      if (entry.path === '') await requireReplaceable(target, entry.type);
+      await writeEntry(writing, entry, signal);
+    }
+    for (const [path, mode] of writing.directoryModes.reverse()) await chmod(path, mode);
+    await rename(staging, target).catch((error) => refuseReplacement(target, error));
+  } catch (error) {
+    await rm(staging, { recursive: true, force: true });
+    throw error;
+  }
+  const { files, bytes, sha256, skippedLinks } = writing;
+  return { files, bytes, sha256, skippedLinks };
+}
+
+async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSignal): Promise<void> {
+  const at = entry.path === '' ? writing.staging : join(writing.staging, entry.path);
+  const mode = entry.mode & GRANTABLE_BITS;
+  if (entry.type === 'directory') {
+    await mkdir(at, { mode: 0o700 });
+    writing.directoryModes.push([at, mode | 0o700]);
+  } else if (entry.type === 'file') {
+    const written = await writeFile(at, entry, mode | 0o600, writing.chunkSize, signal);
+    writing.files += 1;
+    writing.bytes += written.bytes;
+    if (entry.path === '') writing.sha256 = written.sha256;
+  } else if (entry.linkTarget !== null && staysInside(entry.path, entry.linkTarget)) {
+    await symlink(entry.linkTarget, at);
+  } else {
+    writing.skippedLinks += 1;
+  }
+}
+
+async function writeFile(
+  at: string,
+  entry: TreeEntry,
+  mode: number,
+  chunkSize: number,
+  signal: AbortSignal,
+): Promise<{ bytes: number; sha256: string }> {
+  const hash = createHash('sha256');
+  let bytes = 0;
+  const file = await open(at, CREATE_FLAGS, mode);
+  try {
+    const sink = new Writable({
+      highWaterMark: chunkSize,
+      write(chunk: Buffer, _encoding, done) {
+        hash.update(chunk);
+        bytes += chunk.length;
+        file.writeFile(chunk).then(() => done(), done);
+      },
+    });
+    if (entry.content !== null) await pipeline(entry.content, sink, { signal });
+  } catch (error) {
+    throwIfCancelled(signal);
+    throw error;
+  } finally {
+    await file.close();
+  }
+  return { bytes, sha256: hash.digest('hex') };
+}
+
+/** Asked at the first entry, before a long transfer comes to nothing. */
+async function requireReplaceable(target: string, type: TreeEntry['type']): Promise<void> {
+  const stat = await lstat(target).catch((error) => {
+    if (systemErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (stat === null || (type === 'directory') === stat.isDirectory()) return;
+  throw occupied(target, stat.isDirectory() ? 'a directory' : 'a file');
+}
+
+function refuseReplacement(target: string, error: unknown): never {
+  const code = systemErrorCode(error);
+  if (code === 'ENOTEMPTY' || code === 'EEXIST') throw occupied(target, 'a directory that is not empty');
+  if (code === 'EISDIR' || code === 'ENOTDIR') throw occupied(target, 'of another kind');
+  throw error;
+}
+
+function occupied(target: string, what: string): SandboxError {
+  return new SandboxError('conflict', `There is ${what} at local_path ${JSON.stringify(target)} already.`, {
+    hint: 'Call sandbox_download_file with another local_path, or have that one removed first.',
+    details: { local_path: target },
+  });
+}

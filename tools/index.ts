@@ -1,0 +1,14 @@
+import { commandTools, startTools } from './command.ts';
+import { fileTools } from './file.ts';
+import { sandboxTools } from './sandbox.ts';
+import { sessionTools } from './session.ts';
+import type { Tool } from './tool.ts';
+
+/** Everything that an agent can call, in the one order in which it is always listed. */
+export const TOOLS: readonly Tool[] = [
+  ...sandboxTools,
+  ...startTools,
+  ...fileTools,
+  ...commandTools,
+  ...sessionTools,
+];

@@ -1,0 +1,20 @@
+import type { SandboxHandle, SandboxView } from '../src/registry/contract.ts';
+import { abandonable, within } from './patience.ts';
+
+/** Most sandboxes are gone by then, and the answer can say so. */
+const MOMENT_MS = 1_500;
+
+/**
+ * Stops a sandbox and answers the state reached within `timeoutMs`, or within a moment where the caller does not block.
+ * Once begun, a stop goes on: neither a cancelled call nor one that has been answered leaves a sandbox half stopped.
+ */
+export async function stopSandbox(
+  handle: SandboxHandle,
+  request: { blocking: boolean; timeoutMs: number },
+  signal: AbortSignal,
+): Promise<SandboxView> {
+  const stopping = handle.stop(new AbortController().signal);
+  const limitMs = request.blocking ? request.timeoutMs : MOMENT_MS;
+  const stopped = await within(limitMs, signal, (patience) => abandonable(stopping, patience));
+  return stopped ?? (await handle.view(signal));
+}

@@ -1,0 +1,196 @@
+import { z } from 'zod';
+import { SandboxError } from '../src/shared/errors.ts';
+import { ADDS, LOOKS, REPLACES } from './annotations.ts';
+import { within } from './patience.ts';
+import { sandboxAnswer, sandboxOutput } from './sandbox-answer.ts';
+import { requestOf } from './sandbox-request.ts';
+import { source } from './sandbox-source.ts';
+import { STATUSES, waitForStatus } from './sandbox-status.ts';
+import { stopSandbox } from './sandbox-stop.ts';
+import {
+  env,
+  instantMs,
+  listShape,
+  MAX_WAIT_MS,
+  MIN_TIMEOUT_MS,
+  networkPolicy,
+  port,
+  sandboxId,
+  waitMs,
+} from './schemas.ts';
+import { defineTool, type Tool } from './tool.ts';
+
+const MAX_PORTS = 15;
+const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
+
+const create = defineTool({
+  name: 'sandbox_create',
+  title: 'Create sandbox',
+  description:
+    'Create an isolated Linux sandbox and make it current. Expose ports now; they cannot be added later.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: { ...ADDS, openWorldHint: true },
+  input: z.strictObject({
+    source: source.optional().describe('git: url, tarball: url, snapshot: snapshot_id'),
+    runtime: z.string().optional(),
+    ports: z
+      .array(port)
+      .max(MAX_PORTS)
+      .refine((ports) => new Set(ports).size === ports.length, 'a list of different ports')
+      .optional(),
+    timeout_ms: z.int().min(MIN_TIMEOUT_MS).optional().describe('lifetime, default 300000'),
+    resources: z.strictObject({ vcpus: z.int().min(1).optional() }).optional(),
+    env: env.optional().describe('for every command'),
+    network_policy: networkPolicy.optional(),
+    interactive: z.boolean().optional(),
+    keep: z.boolean().optional().describe('outlives the session'),
+  }),
+  output: sandboxOutput,
+  async handle(args, { session, signal, now }) {
+    const request = requestOf(args, session.engine);
+    const view = await within(MAX_WAIT_MS, signal, (patience) => session.create(request, patience));
+    if (view !== null) return { structured: sandboxAnswer(view, now()) };
+    throw new SandboxError(
+      'timeout',
+      `The sandbox was not ready within ${MAX_WAIT_MS} ms; nothing of it is left.`,
+      {
+        hint: 'Call sandbox_create again, with a smaller source or none.',
+      },
+    );
+  },
+});
+
+const get = defineTool({
+  name: 'sandbox_get',
+  title: 'Get sandbox',
+  description: 'Fresh state of a sandbox; makes it current. Use it to take up one from an earlier session.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject({ sandbox_id: sandboxId }),
+  output: sandboxOutput,
+  async handle(args, { session, signal, now }) {
+    return { structured: sandboxAnswer(await session.attach(args.sandbox_id, signal), now()) };
+  },
+});
+
+const list = defineTool({
+  name: 'sandbox_list',
+  title: 'List sandboxes',
+  description: 'Your sandboxes, newest first, stopped ones included.',
+  toolsets: ['lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject(listShape),
+  output: z.object({
+    sandboxes: z.array(z.record(z.string(), z.unknown())),
+    next_cursor: z.string().nullable(),
+  }),
+  async handle({ limit, since, until, cursor }, { session, signal, now }) {
+    const query = {
+      limit,
+      since: since === undefined ? null : instantMs(since),
+      until: until === undefined ? null : instantMs(until),
+      cursor: cursor ?? null,
+    };
+    const page = await session.list(query, signal);
+    const sandboxes = page.items.map((view) => ({ ...sandboxAnswer(view, now()) }));
+    return { structured: { sandboxes, next_cursor: page.nextCursor } };
+  },
+});
+
+const waitFor = defineTool({
+  name: 'sandbox_wait_for_status',
+  title: 'Wait for status',
+  description: 'Wait until a sandbox has a status.',
+  toolsets: ['lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    status: z.enum(STATUSES),
+    timeout_ms: waitMs,
+    poll_interval_ms: pollIntervalMs,
+    sandbox_id: sandboxId,
+  }),
+  output: sandboxOutput,
+  async handle(args, { session, signal, now }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    const wait = { status: args.status, timeoutMs: args.timeout_ms, pollIntervalMs: args.poll_interval_ms };
+    const view = await waitForStatus(handle, wait, signal);
+    if (view !== null) return { structured: sandboxAnswer(view, now()) };
+    throw new SandboxError(
+      'timeout',
+      `Sandbox ${handle.sandboxId} did not become ${args.status} within ${args.timeout_ms} ms.`,
+      { hint: 'Call sandbox_get to see its state, or sandbox_wait_for_status again.' },
+    );
+  },
+});
+
+const domain = defineTool({
+  name: 'sandbox_domain',
+  title: 'URL of a port',
+  description: 'URL under which an exposed port is reached.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject({ port, sandbox_id: sandboxId }),
+  output: z.object({ sandbox_id: z.string(), port: z.int(), url: z.string() }),
+  async handle(args, { session, signal }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    const { ports } = await handle.requireRunning(signal);
+    const exposed = ports.find((each) => each.port === args.port);
+    if (exposed === undefined) throw notExposed(args.port, ports);
+    if (exposed.url === null) {
+      throw new SandboxError('unavailable', `Nothing forwards port ${args.port} at present.`, {
+        hint: `Call sandbox_get with sandbox_id ${handle.sandboxId}, which opens its ports here.`,
+      });
+    }
+    return { structured: { sandbox_id: handle.sandboxId, port: args.port, url: exposed.url } };
+  },
+});
+
+function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
+  const exposed = ports.map((each) => each.port);
+  return new SandboxError('invalid_argument', `Port ${wanted} is not exposed.`, {
+    hint:
+      exposed.length > 0
+        ? `Exposed: ${exposed.join(', ')}. Serve on one of these, or list ${wanted} in ports of a new sandbox_create.`
+        : `This sandbox exposes no port; list ${wanted} in ports of a new sandbox_create.`,
+    details: { port: wanted, exposed },
+  });
+}
+
+const extendTimeout = defineTool({
+  name: 'sandbox_extend_timeout',
+  title: 'Extend timeout',
+  description: "Add time to a running sandbox's life.",
+  toolsets: ['core', 'lifecycle'],
+  annotations: ADDS,
+  input: z.strictObject({ duration_ms: z.int().min(1), sandbox_id: sandboxId }),
+  output: sandboxOutput,
+  async handle(args, { session, signal, now }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    return { structured: sandboxAnswer(await handle.extendTimeout(args.duration_ms, signal), now()) };
+  },
+});
+
+const stop = defineTool({
+  name: 'sandbox_stop',
+  title: 'Stop sandbox',
+  description: 'End a sandbox and its files. Its command logs stay readable.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: REPLACES,
+  input: z.strictObject({
+    blocking: z.boolean().default(false),
+    timeout_ms: waitMs,
+    poll_interval_ms: pollIntervalMs,
+    sandbox_id: sandboxId,
+  }),
+  output: sandboxOutput,
+  async handle(args, { session, signal, now }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    // The end is told, so that `poll_interval_ms` of the SDK's call has nothing to decide here.
+    const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
+    const view = await stopSandbox(handle, request, signal);
+    return { structured: sandboxAnswer(view, now()) };
+  },
+});
+
+/** A sandbox's life, in the order of the tool list. */
+export const sandboxTools: readonly Tool[] = [create, get, list, waitFor, domain, extendTimeout, stop];

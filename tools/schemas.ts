@@ -1,0 +1,116 @@
+import { z } from 'zod';
+import { hasLoneSurrogate } from '../src/shared/utf8.ts';
+
+/** Under the 60 s of common clients, with room for the answer. */
+export const MAX_WAIT_MS = 55_000;
+export const DEFAULT_WAIT_MS = 45_000;
+export const MIN_TIMEOUT_MS = 1_000;
+const MAX_PATH_BYTES = 4_096;
+
+/** The kernel takes no string of 128 KiB or more in arguments and environment. */
+const MAX_STRING_BYTES = 131_071;
+/** Arguments and environment together; the kernel's own limit depends on the stack size. */
+const MAX_EXEC_BYTES = 1_048_576;
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A string that can cross to the kernel: no NUL, no half of a character. */
+function kernelString(maxBytes: number): z.ZodString {
+  return z
+    .string()
+    .refine(
+      (value) => !value.includes('\0') && !hasLoneSurrogate(value),
+      'text without NUL or half characters',
+    )
+    .refine((value) => Buffer.byteLength(value) <= maxBytes, `at most ${maxBytes} bytes of text`);
+}
+
+/** Left out, the session's current sandbox is meant. */
+export const sandboxId = z.string().optional();
+export const commandId = z.string();
+
+export const path = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
+export const cwd = path.optional();
+
+export const port = z.int().min(1).max(65_535);
+
+const argument = kernelString(MAX_STRING_BYTES);
+
+export const env = z
+  .record(z.string(), argument)
+  .refine((value) => Object.keys(value).every((name) => ENV_NAME.test(name)), {
+    error: 'an object whose names are letters, digits and _, not starting with a digit',
+  });
+
+/** What every way of starting a command takes. */
+export const startShape = {
+  cmd: argument
+    .refine((value) => value.trim() !== '', 'the name or path of a program')
+    .describe('one program'),
+  args: z.array(argument).optional(),
+  cwd,
+  env: env.optional(),
+  sudo: z.boolean().optional(),
+  timeout_ms: z.int().min(1).optional().describe('kills the command'),
+  sandbox_id: sandboxId,
+};
+
+/** True while the kernel takes these arguments and variables for one program start. */
+export function fitsExec(start: {
+  cmd: string;
+  args?: string[] | undefined;
+  env?: Record<string, string> | undefined;
+}): boolean {
+  // Each string costs a NUL and a pointer beside its bytes.
+  const cost = (text: string): number => Buffer.byteLength(text) + 9;
+  let total = cost(start.cmd);
+  for (const text of start.args ?? []) total += cost(text);
+  for (const [name, value] of Object.entries(start.env ?? {})) total += cost(name) + cost(value);
+  return total <= MAX_EXEC_BYTES;
+}
+
+export const EXEC_TOO_BIG = 'at most 1 MiB of args and env together; send more with sandbox_write_files';
+
+/** How long a call waits before it answers with the state reached. */
+export const waitMs = z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS);
+
+export const encoding = z.enum(['utf8', 'base64']).default('utf8');
+
+/** `0755` and the like. */
+export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
+
+/** Epoch milliseconds or ISO 8601. */
+export const instant = z
+  .union([z.int(), z.string()])
+  .refine((value) => !Number.isNaN(instantMs(value)), 'epoch milliseconds or an ISO 8601 time');
+
+/** The epoch milliseconds of an `instant`; NaN where it is none. */
+export function instantMs(value: number | string): number {
+  return typeof value === 'number' ? value : Date.parse(value);
+}
+
+/** What every list takes. */
+export const listShape = {
+  limit: z.int().min(1).max(100).default(20),
+  since: instant.optional().describe('epoch ms or ISO 8601'),
+  until: instant.optional(),
+  cursor: z.string().optional(),
+};
+
+export const networkPolicy = z.strictObject({
+  mode: z.enum(['allow-all', 'deny-all', 'custom']),
+  allow: z.array(z.string()).optional().describe('domains; *.x.com: subdomains only'),
+  subnets: z
+    .strictObject({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
+    .optional(),
+  rules: z
+    .array(
+      z.strictObject({
+        domain: z.string(),
+        match: z
+          .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
+          .optional(),
+        headers: z.record(z.string(), z.string()).optional(),
+      }),
+    )
+    .optional(),
+});
