@@ -145,6 +145,11 @@ export class AgentConnection {
     return { socket: this.#socket, rest: this.#parser.rest() };
   }
 
+  /** Says that nothing more will be sent; what comes is still read. */
+  end(): void {
+    this.#socket.end();
+  }
+
   close(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#socket.destroy();

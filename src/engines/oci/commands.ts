@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { signalNumber } from '../../shared/signals.ts';
 import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
-import { AgentConnection, AgentError, AgentGone } from './agent-connection.ts';
+import { AgentConnection, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import { outOfMemoryKills } from './cgroups.ts';
 import {
@@ -13,7 +13,6 @@ import {
   exists,
   listCommandIds,
   readCommandRecord,
-  startedAlready,
   unknownCommand,
   writeCommandRecord,
 } from './command-record.ts';
@@ -25,6 +24,7 @@ import { readLog, readLogTotals } from './log-segments.ts';
 import { absolutePath, encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
+import { startFailure } from './start-failure.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
 
@@ -247,19 +247,4 @@ export class OciCommands implements Commands {
       await watch.news(signal);
     }
   }
-}
-
-function startFailure(error: unknown, cwd: string): unknown {
-  if (error instanceof AgentError && error.errno === 'EEXIST') return startedAlready();
-  if (error instanceof AgentError && error.what === 'cwd') {
-    return new SandboxError(
-      'invalid_argument',
-      `The working directory "${cwd}" cannot be entered (${error.errno}).`,
-      {
-        hint: 'Make it with sandbox_mk_dir, or leave cwd out to work in /vercel/sandbox.',
-        details: { cwd, errno: error.errno },
-      },
-    );
-  }
-  return fromAgent(error, cwd);
 }

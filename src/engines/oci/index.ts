@@ -22,6 +22,7 @@ import { chooseRuntime } from './runtime-probe.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
+import { OciShells } from './shells.ts';
 
 export interface OciEngineOptions {
   /** Absolute. Made where it is missing. */
@@ -57,11 +58,13 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   );
   const context: OciContext = { log, forwards, host: () => host(never), runtime };
   const commands = new OciCommands(context);
+  const shells = new OciShells(context);
 
   return {
     name: 'oci',
     commands,
     files: new OciFiles(context),
+    shells,
     ports: {
       async open(sandboxId) {
         const record = await settledRecord(context, sandboxId);
@@ -108,7 +111,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async close() {
       commands.close();
-      await forwards.closeAll();
+      await Promise.all([shells.close(), forwards.closeAll()]);
     },
   };
 }

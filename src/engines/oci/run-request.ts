@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
 import { SandboxError } from '../../shared/errors.ts';
-import type { StartCommand } from '../engine.ts';
+import type { OpenShell, StartCommand } from '../engine.ts';
 import { processLimit } from './boot.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from './frames.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
@@ -8,6 +8,8 @@ import { SANDBOX_CWD } from './sandbox-view.ts';
 
 /** Between SIGTERM and SIGKILL of a command that is out of time. */
 const TIMEOUT_GRACE_MS = 5_000;
+/** What the emulators on the other side of our terminals understand. */
+const TERM = 'xterm-256color';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** An absolute path from one that may be relative to `cwd`, itself relative to the sandbox's own. */
@@ -15,30 +17,65 @@ export function absolutePath(path: string, cwd: string | null): string {
   return posix.resolve(SANDBOX_CWD, cwd ?? '', path);
 }
 
-/** What a command finds in its environment: who it runs as, then the sandbox's own, then its own. */
-function environment(sandbox: SandboxRecord, request: StartCommand): Record<string, string> {
+/** What a program finds in its environment: who it runs as, then the sandbox's own, then its own. */
+function environment(
+  sandbox: SandboxRecord,
+  request: Pick<StartCommand, 'sudo' | 'env'>,
+): Record<string, string> {
   const user = request.sudo
     ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
     : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
   return { PATH, SHELL: '/bin/bash', LANG: 'C.UTF-8', ...user, ...sandbox.env, ...request.env };
 }
 
-/** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
-export function encodeRun(sandbox: SandboxRecord, request: StartCommand, cwd: string): Buffer {
-  const fields: [number, FieldValue][] = [
-    [TAG.id, request.commandId],
-    ...[request.cmd, ...request.args].map((argument): [number, FieldValue] => [TAG.argv, argument]),
-    ...Object.entries(environment(sandbox, request)).map(([name, value]): [number, FieldValue] => [
-      TAG.env,
-      `${name}=${value}`,
-    ]),
-    [TAG.cwd, cwd],
+type RequestField = [tag: number, value: FieldValue];
+
+/** What every program's start says. */
+function programFields(
+  sandbox: SandboxRecord,
+  words: string[],
+  env: Record<string, string>,
+  request: { cwd: string; sudo: boolean },
+): RequestField[] {
+  return [
+    ...words.map((word): RequestField => [TAG.argv, word]),
+    ...Object.entries(env).map(([name, value]): RequestField => [TAG.env, `${name}=${value}`]),
+    [TAG.cwd, request.cwd],
     [TAG.sudo, request.sudo ? 1 : 0],
-    [TAG.timeoutMs, request.timeoutMs ?? 0],
-    [TAG.graceMs, TIMEOUT_GRACE_MS],
     // Where a cgroup counts the sandbox's processes, a limit by user would only be in the way.
     [TAG.nproc, sandbox.enforced.pids ? 0 : processLimit(sandbox.vcpus)],
   ];
+}
+
+/** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
+export function encodeRun(sandbox: SandboxRecord, request: StartCommand, cwd: string): Buffer {
+  const env = environment(sandbox, request);
+  return encodeBounded([
+    [TAG.id, request.commandId],
+    ...programFields(sandbox, [request.cmd, ...request.args], env, { cwd, sudo: request.sudo }),
+    [TAG.timeoutMs, request.timeoutMs ?? 0],
+    [TAG.graceMs, TIMEOUT_GRACE_MS],
+  ]);
+}
+
+/** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
+export function encodeShell(sandbox: SandboxRecord, request: OpenShell, cwd: string): Buffer {
+  const env = { TERM, ...environment(sandbox, request) };
+  return encodeBounded([
+    ...programFields(sandbox, request.command, env, { cwd, sudo: request.sudo }),
+    ...encodedSize(request.cols, request.rows),
+  ]);
+}
+
+/** The fields of a window's size. */
+export function encodedSize(cols: number, rows: number): RequestField[] {
+  return [
+    [TAG.cols, cols],
+    [TAG.rows, rows],
+  ];
+}
+
+function encodeBounded(fields: RequestField[]): Buffer {
   const body = encodeFields(fields);
   if (body.length > MAX_BODY) {
     throw new SandboxError('invalid_argument', `Arguments and environment take ${body.length} bytes.`, {

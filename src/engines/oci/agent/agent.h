@@ -27,13 +27,15 @@
 enum {
   REQ_PING = 1, REQ_DEADLINE, REQ_RUN, REQ_STAT, REQ_MKDIR, REQ_READ, REQ_WRITE, REQ_TREE_READ, REQ_TREE_WRITE,
   REQ_CONNECT,
-  REQ_ATTACH = 20, REQ_KILL,
+  REQ_SHELL = 12,
+  REQ_ATTACH = 20, REQ_KILL, REQ_RESIZE,
   ANS_OK = 64, ANS_ERROR, ANS_STARTED, ANS_OUTPUT, ANS_EXIT, ANS_STAT, ANS_ENTRY, ANS_DATA, ANS_END
 };
 
 enum {
   TAG_MS = 1, TAG_ID, TAG_ARGV, TAG_ENV, TAG_CWD, TAG_SUDO, TAG_TIMEOUT_MS, TAG_GRACE_MS, TAG_NPROC, TAG_PATH,
   TAG_OFFSET, TAG_LIMIT, TAG_MODE_WANTED, TAG_PORT, TAG_SIGNAL, TAG_CAUSE,
+  TAG_COLS, TAG_ROWS,
   TAG_PROTOCOL = 40, TAG_REMAINING_MS, TAG_FILES, TAG_BYTES, TAG_SIGNALLED,
   TAG_ERRNO = 50, TAG_WHAT, TAG_ERROR_PATH, TAG_STARTED_AT, TAG_STDOUT_SO_FAR, TAG_STDERR_SO_FAR, TAG_KIND, TAG_SIZE,
   TAG_MODE, TAG_MTIME_MS, TAG_ENTRY_PATH, TAG_LINK,
@@ -133,16 +135,41 @@ struct command {
   uint64_t sudo, timeout_ms, grace_ms, nproc;
 };
 bool command_read(struct frame *frame, struct command *command);
+bool shell_read(struct frame *frame, struct command *command, uint64_t *cols, uint64_t *rows);
 const char *command_problem(const struct command *command); /* the field that is wrong, or NULL */
+const char *program_problem(const struct command *command); /* the same, the id left out */
 _Noreturn void run_command(int fd, struct frame *frame);
 void command_unclaim(int dir_fd, const char *id);
-enum launch_step { STEP_NONE, STEP_STDIN, STEP_OUTPUT, STEP_LIMITS, STEP_DROP, STEP_CWD, STEP_COUNT };
+enum launch_step { STEP_NONE, STEP_STDIN, STEP_OUTPUT, STEP_LIMITS, STEP_DROP, STEP_CWD, STEP_TERMINAL, STEP_COUNT };
 extern const char *const launch_steps[STEP_COUNT];
 struct launch_report {
   int32_t error;
   uint32_t step;
 };
-_Noreturn void launch(const struct command *command, int out_fd, int err_fd, int report_fd);
+/* `tty_fd`: the standard input that becomes the controlling terminal, or -1 for none. */
+_Noreturn void launch(const struct command *command, int tty_fd, int out_fd, int err_fd, int report_fd);
+
+/* shell.c, shell-frames.c, terminal.c */
+struct shell {
+  int client, master, slave, signal_fd, report_fd;
+  pid_t first;
+  bool started, ended, told_exit, children, reap_again;
+  bool over; /* the client is gone, or has sent garbage */
+  int status;
+  int64_t started_at;
+  size_t drained; /* read from the terminal after the program had ended */
+  size_t in_len;
+  size_t typed_at, typed_end; /* what of `in` is on its way to the terminal */
+  size_t out_len, out_sent;
+  uint8_t in[FRAME_HEADER + DATA_MAX];
+  uint8_t out[FRAME_HEADER + DATA_MAX];
+};
+_Noreturn void serve_shell(int fd, struct frame *frame);
+void shell_receive(struct shell *s);
+void shell_type(struct shell *s); /* as far as the terminal takes it */
+void shell_send(struct shell *s);
+bool terminal_open(struct shell *s, uint16_t cols, uint16_t rows, uid_t uid, gid_t gid);
+bool terminal_resize(int fd, uint16_t cols, uint16_t rows);
 
 /* capture.c */
 struct capture {

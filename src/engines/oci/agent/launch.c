@@ -3,10 +3,11 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-const char *const launch_steps[STEP_COUNT] = {"", "stdin", "output", "limits", "drop", "cwd"};
+const char *const launch_steps[STEP_COUNT] = {"", "stdin", "output", "limits", "drop", "cwd", "terminal"};
 
 #define REPORT_FD 3
 
@@ -64,19 +65,20 @@ static _Noreturn void execute(const struct command *c) {
   _exit(missing ? 127 : 126);
 }
 
-_Noreturn void launch(const struct command *c, int out_fd, int err_fd, int report_fd) {
+_Noreturn void launch(const struct command *c, int tty_fd, int out_fd, int err_fd, int report_fd) {
   static char *nothing[] = {NULL};
   if (c->env.items == NULL) ((struct command *)(uintptr_t)c)->env.items = nothing;
   offer_to_oom_killer();
   reset_signals();
-  int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  bool placed = null >= 0 && dup2(null, STDIN_FILENO) >= 0;
+  int in = tty_fd >= 0 ? tty_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  bool placed = in >= 0 && dup2(in, STDIN_FILENO) >= 0;
   int error = errno;
   if (!place_streams(out_fd, err_fd, report_fd)) _exit(126);
   errno = error;
   if (!placed) give_up(STEP_STDIN);
   /* The child is no group leader, so this cannot fail. */
   setsid();
+  if (tty_fd >= 0 && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) give_up(STEP_TERMINAL);
   if (!lower(RLIMIT_CORE, 0) || (c->nproc > 0 && !lower(RLIMIT_NPROC, c->nproc))) give_up(STEP_LIMITS);
   const char *failed = NULL;
   uid_t uid = c->sudo ? 0 : agent.uid;

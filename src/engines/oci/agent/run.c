@@ -70,7 +70,7 @@ static bool start(struct supervisor *s, const char **what) {
   s->started_mono = now_ms();
   *what = "fork";
   s->first = fork();
-  if (s->first == 0) launch(s->command, out[1], err[1], report[1]);
+  if (s->first == 0) launch(s->command, -1, out[1], err[1], report[1]);
   if (s->first < 0) return false;
   close(out[1]);
   close(err[1]);

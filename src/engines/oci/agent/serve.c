@@ -67,11 +67,17 @@ static bool serve_run(int fd, struct frame *frame) {
   run_command(fd, frame);
 }
 
+static bool serve_shell_request(int fd, struct frame *frame) {
+  if (dropped) return send_error(fd, EPERM, "shell", NULL);
+  serve_shell(fd, frame);
+}
+
 bool serve_frame(int fd, struct frame *frame) {
   switch (frame->type) {
     case REQ_PING: return serve_ping(fd, frame);
     case REQ_DEADLINE: return serve_deadline(fd, frame);
     case REQ_RUN: return serve_run(fd, frame);
+    case REQ_SHELL: return serve_shell_request(fd, frame);
     case REQ_STAT:
     case REQ_MKDIR:
     case REQ_READ:

@@ -1,0 +1,69 @@
+/** Terminals: opened by the agent, alive as long as this process holds their connection. */
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { OpenShell, Shell, Shells } from '../engine.ts';
+import { AgentConnection } from './agent-connection.ts';
+import type { OciContext } from './context.ts';
+import { FRAME } from './frames.ts';
+import { absolutePath, encodeShell } from './run-request.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
+import { settledRecord } from './settle.ts';
+import { ShellConnection } from './shell-connection.ts';
+import { startFailure } from './start-failure.ts';
+
+export class OciShells implements Shells {
+  readonly #context: OciContext;
+  readonly #open = new Set<ShellConnection>();
+
+  constructor(context: OciContext) {
+    this.#context = context;
+  }
+
+  async open(request: OpenShell, signal: AbortSignal): Promise<Shell> {
+    const sandbox = await this.#running(request.sandboxId);
+    const { layout } = await this.#context.host();
+    const cwd = absolutePath(request.cwd ?? '', null);
+    const body = encodeShell(sandbox, request, cwd);
+    throwIfCancelled(signal);
+    const shell = new ShellConnection(
+      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, cwd),
+    );
+    this.#open.add(shell);
+    void shell.exit.then(() => this.#open.delete(shell));
+    if (signal.aborted) await shell.close();
+    throwIfCancelled(signal);
+    return shell;
+  }
+
+  /** Ends every terminal of this process. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((shell) => shell.close()));
+  }
+
+  async #connect(agentSocket: string, body: Buffer, cwd: string): Promise<AgentConnection> {
+    try {
+      const connection = await AgentConnection.open(agentSocket, null);
+      try {
+        await connection.send(FRAME.SHELL, body);
+        await connection.expect(FRAME.STARTED);
+        return connection;
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+    } catch (error) {
+      throw startFailure(error, cwd);
+    }
+  }
+
+  async #running(sandboxId: string): Promise<SandboxRecord> {
+    const sandbox = await settledRecord(this.#context, sandboxId);
+    if (sandbox.status === 'running') return sandbox;
+    throw new SandboxError(
+      'conflict',
+      `Sandbox ${sandboxId} is ${sandbox.status}; no terminal can open in it.`,
+      {
+        hint: 'Call sandbox_create for a new one.',
+      },
+    );
+  }
+}
