@@ -42,6 +42,7 @@ export interface Config {
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
   readonly maxRunningCommands: number;
+  readonly maxShells: number;
   readonly maxVcpus: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
@@ -81,6 +82,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),
     maxRunningCommands: count(value('max-running-commands')),
+    maxShells: count(value('max-shells')),
     maxVcpus: count(value('max-vcpus')),
     logLevel: oneOf(value('log-level'), LOG_LEVELS),
   });

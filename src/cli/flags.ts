@@ -102,6 +102,13 @@ export const FLAGS = [
     description: 'Commands a session may have running at once.',
   },
   {
+    name: 'max-shells',
+    value: 'COUNT',
+    repeatable: false,
+    default: '10',
+    description: 'Terminals a session may have open at once.',
+  },
+  {
     name: 'max-vcpus',
     value: 'COUNT',
     repeatable: false,

@@ -8,7 +8,13 @@ import type { RecordStore } from './store.ts';
 /** What the registry has to know of the operator's wishes. */
 export type RegistryConfig = Pick<
   Config,
-  'maxLifetimeMs' | 'retentionMs' | 'onDisconnect' | 'maxSandboxes' | 'maxRunningCommands' | 'maxVcpus'
+  | 'maxLifetimeMs'
+  | 'retentionMs'
+  | 'onDisconnect'
+  | 'maxSandboxes'
+  | 'maxRunningCommands'
+  | 'maxShells'
+  | 'maxVcpus'
 >;
 
 /** What every part of the registry works with. */

@@ -15,7 +15,9 @@ import type {
   Page,
   Sandbox,
   SandboxSource,
+  ShellExit,
 } from '../engines/engine.ts';
+import type { ScreenView } from '../shared/terminal-screen.ts';
 
 /** How a session came to its end. */
 export type SessionEndReason =
@@ -52,9 +54,58 @@ export interface RunRequest {
   timeoutMs: number | null;
 }
 
+export interface ShellRequest {
+  /** Program and arguments. */
+  command: string[];
+  cwd: string | null;
+  env: Record<string, string>;
+  sudo: boolean;
+  cols: number;
+  rows: number;
+}
+
+/** What is on a shell's terminal, and the way to type on it. */
+export interface Terminal {
+  /** Null while the program runs. */
+  readonly exit: ShellExit | null;
+  /** Grows with whatever is written. */
+  readonly changes: number;
+  /** Where the output stands, for `outputSince`. */
+  readonly position: number;
+  /** True while the program wants arrow keys in their application form. */
+  readonly applicationCursor: boolean;
+  view(): ScreenView;
+  outputSince(position: number): string;
+  /** Readable output since the last call. */
+  takeOutput(): string;
+  /** @throws `conflict` where the program has left too much of its input unread */
+  type(text: string): void;
+  resize(cols: number, rows: number): Promise<void>;
+  /** Resolves once `changes` has moved on from this number, at the end, or when the signal fires. */
+  news(changes: number, signal: AbortSignal): Promise<void>;
+}
+
+export interface ShellInfo {
+  shellId: string;
+  sandboxId: string;
+  command: string[];
+  openedAt: number;
+}
+
+/** A shell that this session opened. */
+export interface ShellHandle {
+  readonly shellId: string;
+  readonly sandboxId: string;
+  readonly terminal: Terminal;
+  /** Ends it with everything it started; its last screen can be looked at until it is forgotten. */
+  end(): Promise<void>;
+  forget(): void;
+}
+
 export interface SessionLimits {
   maxSandboxes: number;
   maxRunningCommands: number;
+  maxShells: number;
   maxVcpus: number;
   maxLifetimeMs: number;
 }
@@ -66,6 +117,8 @@ export interface SessionInfo {
   sandboxes: (SandboxView & { ownership: 'owned' | 'attached' })[];
   /** Commands that this session started and that still run, newest first. */
   commands: Command[];
+  /** Shells that this session opened and that still run, newest first. */
+  shells: ShellInfo[];
   limits: SessionLimits;
   engineLimits: EngineLimits;
   /** Capability groups that this engine has. */
@@ -84,6 +137,8 @@ export interface SandboxHandle {
   stop(signal: AbortSignal): Promise<SandboxView>;
   /** Starts a command, counts it against the limits and leases the sandbox's time while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<Command>;
+  /** Opens a terminal, counts it against the limits and leases the sandbox's time while its program runs. */
+  openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle>;
 }
 
 /** A command of a sandbox that this session may see. */
@@ -110,6 +165,8 @@ export interface Session {
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
   /** The command, found by its id alone, also in a sandbox that has ended or that another session made. */
   command(commandId: string): Promise<CommandHandle>;
+  /** A shell of this session, running or ended; `not_found` for any other. */
+  shell(shellId: string): ShellHandle;
   info(signal: AbortSignal): Promise<SessionInfo>;
   /**
    * Says that a caller waits for this command, until the answered function is called (at its end or at the hand-off).

@@ -4,9 +4,9 @@ import { type Clock, settledWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
-import { CommandQuota } from './command-quota.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
 import type { Registry, Session, SessionEndReason } from './contract.ts';
+import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './quota.ts';
 import { type Recovered, recoverSandboxes } from './reaper.ts';
 import { RegistrySession } from './session.ts';
 import { RecordStore } from './store.ts';
@@ -33,7 +33,7 @@ export function createRegistry(options: RegistryOptions): Registry {
 class SessionRegistry implements Registry {
   readonly #context: RegistryContext;
   readonly #sessions = new Set<RegistrySession>();
-  readonly #quotas = new Map<string, CommandQuota>();
+  readonly #quotas = new Map<string, Quotas>();
   #closing: Promise<void> | null = null;
 
   constructor(context: RegistryContext) {
@@ -47,7 +47,7 @@ class SessionRegistry implements Registry {
     const session: RegistrySession = new RegistrySession(
       this.#context,
       principal,
-      this.#quotaOf(principal),
+      this.#quotasOf(principal),
       () => this.#sessions.delete(session),
     );
     this.#sessions.add(session);
@@ -75,9 +75,13 @@ class SessionRegistry implements Registry {
   }
 
   /** One a principal, over all its sessions; the principals are the operator's, so there are few. */
-  #quotaOf(principal: string): CommandQuota {
-    const quota = this.#quotas.get(principal) ?? new CommandQuota(this.#context.config.maxRunningCommands);
-    this.#quotas.set(principal, quota);
-    return quota;
+  #quotasOf(principal: string): Quotas {
+    const { maxRunningCommands, maxShells } = this.#context.config;
+    const quotas = this.#quotas.get(principal) ?? {
+      commands: new Quota(RUNNING_COMMANDS, maxRunningCommands),
+      shells: new Quota(OPEN_SHELLS, maxShells),
+    };
+    this.#quotas.set(principal, quotas);
+    return quotas;
   }
 }

@@ -1,11 +1,13 @@
 import type { Command, Engine, Sandbox } from '../engines/engine.ts';
+import { SandboxError } from '../shared/errors.ts';
 import { newCommandId } from '../shared/ids.ts';
 import type { RegistryContext } from './context.ts';
-import type { RunRequest, SandboxHandle, SandboxView } from './contract.ts';
+import type { RunRequest, SandboxHandle, SandboxView, ShellHandle, ShellRequest } from './contract.ts';
 import { extendWithinLimit } from './deadline.ts';
 import type { OwnershipRecord } from './record.ts';
 import { hasEnded, markEnded, notRunning } from './sandbox-end.ts';
 import type { SessionCommands } from './session-commands.ts';
+import type { SessionShells } from './session-shells.ts';
 import type { WorkScope } from './work-scope.ts';
 
 /** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
@@ -32,12 +34,14 @@ export class RegistrySandboxHandle implements SandboxHandle {
   readonly #record: OwnershipRecord;
   readonly #scope: WorkScope;
   readonly #commands: SessionCommands;
+  readonly #shells: SessionShells;
 
   constructor(
     context: RegistryContext,
     record: OwnershipRecord,
     scope: WorkScope,
     commands: SessionCommands,
+    shells: SessionShells,
   ) {
     this.sandboxId = record.sandboxId;
     this.engine = context.engine;
@@ -45,6 +49,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     this.#record = record;
     this.#scope = scope;
     this.#commands = commands;
+    this.#shells = shells;
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {
@@ -74,6 +79,20 @@ export class RegistrySandboxHandle implements SandboxHandle {
       const view = await this.requireRunning(either);
       const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
       return this.#commands.start(view, () => this.engine.commands.start(start, either));
+    });
+  }
+
+  openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle> {
+    const { shells } = this.engine;
+    if (shells === undefined) {
+      throw new SandboxError('unsupported', `Engine ${this.engine.name} has no terminals here.`, {
+        hint: 'Call sandbox_run_command for each command.',
+      });
+    }
+    return this.#scope.run(signal, async (either) => {
+      const view = await this.requireRunning(either);
+      const open = { sandboxId: this.sandboxId, ...request };
+      return this.#shells.open(view, request, () => shells.open(open, either));
     });
   }
 }

@@ -1,9 +1,9 @@
 import { setMaxListeners } from 'node:events';
 import type { Command, Sandbox } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { CommandQuota } from './command-quota.ts';
 import type { RegistryContext } from './context.ts';
-import { Leases } from './lease.ts';
+import type { Leases } from './lease.ts';
+import type { Quota } from './quota.ts';
 import { hasEnded } from './sandbox-end.ts';
 
 const RETRY_MS = 1_000;
@@ -18,15 +18,15 @@ interface RunningCommand {
 /** The commands that one session started and that still run. */
 export class SessionCommands {
   readonly #context: RegistryContext;
-  readonly #quota: CommandQuota;
+  readonly #quota: Quota;
   readonly #leases: Leases;
   readonly #running = new Map<string, RunningCommand>();
   readonly #watching = new AbortController();
 
-  constructor(context: RegistryContext, quota: CommandQuota) {
+  constructor(context: RegistryContext, quota: Quota, leases: Leases) {
     this.#context = context;
     this.#quota = quota;
-    this.#leases = new Leases(context);
+    this.#leases = leases;
     // One listener a running command is no leak.
     setMaxListeners(0, this.#watching.signal);
   }
@@ -74,7 +74,6 @@ export class SessionCommands {
   /** Stops watching; the commands themselves go on. */
   close(): void {
     this.#watching.abort();
-    this.#leases.close();
   }
 
   /** Never rejects. */

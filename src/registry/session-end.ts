@@ -4,6 +4,7 @@ import type { RegistryContext } from './context.ts';
 import type { OwnershipRecord } from './record.ts';
 import { markEnded } from './sandbox-end.ts';
 import type { SessionCommands } from './session-commands.ts';
+import type { SessionShells } from './session-shells.ts';
 import type { WorkScope } from './work-scope.ts';
 
 /** Together below the 2 s that a client or an init gives a server between SIGTERM and SIGKILL. */
@@ -16,10 +17,11 @@ export interface Estate {
   owned: OwnershipRecord[];
   scope: WorkScope;
   commands: SessionCommands;
+  shells: SessionShells;
 }
 
 /**
- * Ends creates under way and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
+ * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
  * most 1.5 s and never rejects: what is not done by then is left to the next recovery.
  */
 export async function settleEstate(context: RegistryContext, estate: Estate): Promise<void> {
@@ -28,7 +30,7 @@ export async function settleEstate(context: RegistryContext, estate: Estate): Pr
   const unfinished = new Set<string>();
   const toStop = estate.owned.filter((record) => !record.keep);
   const stopping = new Set(toStop.map((record) => record.sandboxId));
-  const work: Promise<unknown>[] = [estate.scope.close()];
+  const work: Promise<unknown>[] = [estate.scope.close(), estate.shells.close()];
   for (const { commandId, sandboxId } of estate.commands.attended()) {
     // A sandbox that is being stopped takes its commands with it.
     if (!stopping.has(sandboxId)) work.push(killAwaited(context, commandId, giveUp.signal));

@@ -2,7 +2,7 @@ import type { Command, Engine } from '../engines/engine.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { RegistryContext } from './context.ts';
-import type { SessionInfo, SessionLimits } from './contract.ts';
+import type { SessionInfo, SessionLimits, ShellInfo } from './contract.ts';
 import type { OwnershipRecord } from './record.ts';
 import { hasEnded } from './sandbox-end.ts';
 import { viewIfKnown } from './sandbox-list.ts';
@@ -14,6 +14,7 @@ export interface SessionState {
   owned: OwnershipRecord[];
   attached: OwnershipRecord[];
   commandIds: string[];
+  shells: ShellInfo[];
   limits: SessionLimits;
 }
 
@@ -41,6 +42,7 @@ export async function describeSession(
       .filter((view) => view !== null)
       .filter((view) => !hasEnded(view) || view.sandboxId === state.currentSandboxId),
     commands: commands.filter((command) => command !== null).filter(({ status }) => status === 'running'),
+    shells: state.shells,
     limits: state.limits,
     engineLimits: await engine.limits(signal),
     capabilities: capabilitiesOf(engine),

@@ -2,7 +2,6 @@ import type { Engine, ListQuery, Page } from '../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { newSessionId } from '../shared/ids.ts';
 import { commandNotFound, RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
-import type { CommandQuota } from './command-quota.ts';
 import type { RegistryContext } from './context.ts';
 import type {
   CommandHandle,
@@ -13,8 +12,11 @@ import type {
   SessionEndReason,
   SessionInfo,
   SessionLimits,
+  ShellHandle,
 } from './contract.ts';
 import { createSandbox } from './create-sandbox.ts';
+import { Leases } from './lease.ts';
+import type { Quotas } from './quota.ts';
 import type { OwnershipRecord } from './record.ts';
 import { RegistrySandboxHandle } from './sandbox-handle.ts';
 import { listSandboxes } from './sandbox-list.ts';
@@ -22,9 +24,10 @@ import { findRecord, noCurrentSandbox } from './sandbox-lookup.ts';
 import { SessionCommands } from './session-commands.ts';
 import { settleEstate } from './session-end.ts';
 import { describeSession } from './session-info.ts';
+import { SessionShells } from './session-shells.ts';
 import { WorkScope } from './work-scope.ts';
 
-/** One conversation: its current sandbox, the sandboxes it created or got, and the commands it started. */
+/** One conversation: its current sandbox, the sandboxes it created or got, and the commands and shells it started. */
 export class RegistrySession implements Session {
   readonly sessionId = newSessionId();
   readonly principal: string;
@@ -32,7 +35,9 @@ export class RegistrySession implements Session {
   readonly limits: SessionLimits;
   readonly #context: RegistryContext;
   readonly #scope = new WorkScope();
+  readonly #leases: Leases;
   readonly #commands: SessionCommands;
+  readonly #shells: SessionShells;
   readonly #owned = new Map<string, OwnershipRecord>();
   readonly #attached = new Map<string, OwnershipRecord>();
   readonly #onEnd: () => void;
@@ -40,13 +45,15 @@ export class RegistrySession implements Session {
   #ending: Promise<void> | null = null;
 
   /** `onEnd` is called once the session has ended. */
-  constructor(context: RegistryContext, principal: string, quota: CommandQuota, onEnd: () => void) {
-    const { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs } = context.config;
+  constructor(context: RegistryContext, principal: string, quotas: Quotas, onEnd: () => void) {
+    const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxLifetimeMs } = context.config;
     this.principal = principal;
     this.engine = context.engine;
-    this.limits = { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs };
+    this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
-    this.#commands = new SessionCommands(this.#context, quota);
+    this.#leases = new Leases(this.#context);
+    this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
+    this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
     this.#onEnd = onEnd;
   }
 
@@ -93,6 +100,11 @@ export class RegistrySession implements Session {
     return new RegistryCommandHandle(commandId, sandboxId, this.engine);
   }
 
+  shell(shellId: string): ShellHandle {
+    this.#scope.requireOpen();
+    return this.#shells.get(shellId);
+  }
+
   async info(signal: AbortSignal): Promise<SessionInfo> {
     this.#scope.requireOpen();
     return describeSession(
@@ -103,6 +115,7 @@ export class RegistrySession implements Session {
         owned: [...this.#owned.values()],
         attached: [...this.#attached.values()],
         commandIds: this.#commands.ids(),
+        shells: this.#shells.list(),
         limits: this.limits,
       },
       signal,
@@ -124,7 +137,9 @@ export class RegistrySession implements Session {
       owned: [...this.#owned.values()],
       scope: this.#scope,
       commands: this.#commands,
+      shells: this.#shells,
     });
+    this.#leases.close();
     this.#onEnd();
   }
 
@@ -148,6 +163,6 @@ export class RegistrySession implements Session {
   }
 
   #handle(record: OwnershipRecord): RegistrySandboxHandle {
-    return new RegistrySandboxHandle(this.#context, record, this.#scope, this.#commands);
+    return new RegistrySandboxHandle(this.#context, record, this.#scope, this.#commands, this.#shells);
   }
 }

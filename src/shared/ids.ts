@@ -27,6 +27,11 @@ export function newCommandId(sandboxId: string): string {
   return `cmd_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
 }
 
+/** `shl_`, the sandbox's 12 characters and 8 of its own. */
+export function newShellId(sandboxId: string): string {
+  return `shl_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
+}
+
 /** `ses_` and 12 characters. */
 export function newSessionId(): string {
   return `ses_${randomWord(12)}`;

@@ -1,0 +1,81 @@
+/** What a terminal would show of a program's output, by a terminal emulator without a window. */
+import * as headless from '@xterm/headless';
+
+/** The screen as it stands. */
+export interface ScreenView {
+  /** One row a line, without blanks at its end; blank rows at the end are left out. */
+  text: string;
+  /** From 1, as terminals count; the column may be one past the last when a line is full. */
+  cursor: { row: number; col: number };
+  cols: number;
+  rows: number;
+  /** True while a full-screen program has its own screen. */
+  alternateScreen: boolean;
+}
+
+/** Links keep an entry each for as long as their line lives: a program could fill this process's memory with them. */
+const OSC_LINK = 8;
+/** Whatever gets into a cell, an answer holds no control character. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is dropped
+const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
+
+const { Terminal } = exportsOf(headless);
+type Emulator = InstanceType<typeof Terminal>;
+
+export class TerminalScreen {
+  readonly #terminal: Emulator;
+
+  /** `answer` gets what the terminal sends back to a program that asks it for something (its cursor, its kind). */
+  constructor(cols: number, rows: number, answer: (text: string) => void) {
+    this.#terminal = new Terminal({ cols, rows, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
+    this.#terminal.onData(answer);
+    this.#terminal.parser.registerOscHandler(OSC_LINK, () => true);
+  }
+
+  /** True while arrow keys are to be sent in their other form (DECCKM of the VT100). */
+  get applicationCursor(): boolean {
+    return this.#terminal.modes.applicationCursorKeysMode;
+  }
+
+  /** Resolves once the screen shows it. */
+  write(text: string): Promise<void> {
+    return new Promise((resolve) => this.#terminal.write(text, resolve));
+  }
+
+  resize(cols: number, rows: number): void {
+    this.#terminal.resize(cols, rows);
+  }
+
+  view(): ScreenView {
+    const { buffer, cols, rows } = this.#terminal;
+    const { active } = buffer;
+    const lines: string[] = [];
+    for (let row = 0; row < rows; row++) {
+      lines.push(active.getLine(active.baseY + row)?.translateToString(true) ?? '');
+    }
+    return {
+      text: lines
+        .map((line) => line.replace(CONTROLS, '').trimEnd())
+        .join('\n')
+        .trimEnd(),
+      cursor: { row: active.cursorY + 1, col: active.cursorX + 1 },
+      cols,
+      rows,
+      alternateScreen: active.type === 'alternate',
+    };
+  }
+
+  dispose(): void {
+    this.#terminal.dispose();
+  }
+}
+
+/** A CommonJS module: its exports are under `default` in Node, and beside it in a bundle. */
+function exportsOf(module: typeof headless): typeof headless {
+  const inner: unknown = 'default' in module ? module.default : null;
+  return isHeadless(inner) ? inner : module;
+}
+
+function isHeadless(value: unknown): value is typeof headless {
+  return typeof value === 'object' && value !== null && 'Terminal' in value;
+}
