@@ -53,6 +53,7 @@ describe('loadConfig', () => {
       readOnly: false,
       maxSandboxes: 10,
       maxRunningCommands: 100,
+      maxShells: 10,
       maxVcpus: 32,
       logLevel: 'info',
     });

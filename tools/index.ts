@@ -2,6 +2,7 @@ import { commandTools, startTools } from './command.ts';
 import { fileTools } from './file.ts';
 import { sandboxTools } from './sandbox.ts';
 import { sessionTools } from './session.ts';
+import { shellTools } from './shell.ts';
 import type { Tool } from './tool.ts';
 
 /** Everything that an agent can call, in the one order in which it is always listed. */
@@ -9,6 +10,7 @@ export const TOOLS: readonly Tool[] = [
   ...sandboxTools,
   ...startTools,
   ...fileTools,
+  ...shellTools,
   ...commandTools,
   ...sessionTools,
 ];

@@ -26,14 +26,11 @@ export function requestOf(args: CreateArguments, engine: Engine): CreateRequest 
   if (!fitsExec({ cmd: '', env: args.env })) {
     throw new SandboxError('invalid_argument', `\`env\` is too big: ${EXEC_TOO_BIG}.`);
   }
-  if (args.interactive === true && engine.shells === undefined) {
-    throw new SandboxError(
-      'unsupported',
-      `Engine ${engine.name} has no terminals here; \`interactive\` must be false.`,
-      {
-        hint: 'Call sandbox_create without interactive, and sandbox_run_command for each command.',
-      },
-    );
+  if (args.interactive === true) {
+    const instead = engine.shells === undefined ? 'sandbox_run_command for each command' : 'sandbox_shell';
+    throw new SandboxError('unsupported', `Engine ${engine.name} opens no interactive port.`, {
+      hint: `Call sandbox_create without interactive, then ${instead}.`,
+    });
   }
   return {
     source: args.source === undefined ? null : toSource(args.source, engine),

@@ -33,7 +33,7 @@ export const cwd = path.optional();
 
 export const port = z.int().min(1).max(65_535);
 
-const argument = kernelString(MAX_STRING_BYTES);
+export const argument = kernelString(MAX_STRING_BYTES);
 
 export const env = z
   .record(z.string(), argument)

@@ -9,7 +9,7 @@ const info = defineTool({
   name: 'session_info',
   title: 'Session info',
   description:
-    'Live sandboxes, running commands, deadlines, limits, host folders, and what the engine can do.',
+    'Live sandboxes, running commands, shells, deadlines, limits, host folders, and what the engine can do.',
   toolsets: ['session'],
   annotations: LOOKS,
   input: z.strictObject({}),
@@ -52,11 +52,16 @@ const info = defineTool({
           started_at: command.startedAt,
           duration_ms: command.durationMs,
         })),
-        // Terminals come with the shells group of an engine.
-        shells: [],
+        shells: known.shells.map((shell) => ({
+          shell_id: shell.shellId,
+          sandbox_id: shell.sandboxId,
+          command: shell.command,
+          opened_at: shell.openedAt,
+        })),
         limits: {
           max_sandboxes: known.limits.maxSandboxes,
           max_running_commands: known.limits.maxRunningCommands,
+          max_shells: known.limits.maxShells,
           max_vcpus: known.limits.maxVcpus,
           max_lifetime_ms: known.limits.maxLifetimeMs,
         },

@@ -30,5 +30,6 @@ export const defaultConfig: RegistryConfig = {
   onDisconnect: 'stop',
   maxSandboxes: 10,
   maxRunningCommands: 20,
+  maxShells: 3,
   maxVcpus: 16,
 };
