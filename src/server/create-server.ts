@@ -35,6 +35,7 @@ export function createServer(options: ServerOptions): Connection {
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
   const list = [...tools.values()].map(describeTool);
   const running = new Map<AbortController, Promise<unknown>>();
+  let over: Error | null = null;
   const server = new Server(
     { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
@@ -51,6 +52,8 @@ export function createServer(options: ServerOptions): Connection {
     const cancel = (): void => ending.abort(extra.signal.reason);
     extra.signal.addEventListener('abort', cancel, { once: true });
     if (extra.signal.aborted) cancel();
+    // A request that crosses the end on its way starts nothing any more.
+    if (over !== null) ending.abort(over);
     const context = {
       session,
       config,
@@ -73,6 +76,7 @@ export function createServer(options: ServerOptions): Connection {
   return {
     server,
     async endCalls(reason) {
+      over = reason;
       for (const ending of running.keys()) ending.abort(reason);
       await Promise.allSettled(running.values());
     },

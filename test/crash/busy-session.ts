@@ -65,14 +65,14 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
 
     const start = (sandbox_id: string, cmd: string, args: string[]) =>
       server.call('sandbox_run_command_detached', { sandbox_id, cmd, args });
-    const listening = start(first, 'node', ['-e', LISTENER]);
-    await Promise.all([
+    const [listening] = await Promise.all([
+      start(first, 'node', ['-e', LISTENER]),
       start(first, 'sh', ['-c', 'while :; do echo flood; done']),
       start(second, 'bash', ['-c', TREE]),
       start(third, 'sh', ['-c', 'trap "" TERM HUP INT; while :; do sleep 1; done']),
     ]);
     also(server.call('sandbox_run_command', { sandbox_id: third, cmd: 'sleep', args: ['1000'] }));
-    const { command_id } = started.parse(await listening);
+    const { command_id } = started.parse(listening);
     reach('commands run');
 
     await untilUp(server, command_id);

@@ -14,7 +14,7 @@ const STAYS = new RegExp(
     'etc/[0-9a-f]{12}(/.*)?',
     `records/${ID}\\.json`,
     `sandboxes/${ID}(/record\\.json|/commands(/[^/]+\\.json)?)?`,
-    `sandboxes/${ID}/agent(/ended|/c(/[^/]+(/socket|/exit|/[0-9]{8}\\.log)?)?)?`,
+    `sandboxes/${ID}/agent(/ended|/c(/[^/]+(/exit|/[0-9]{8}\\.log)?)?)?`,
   ].join('|')})$`,
 );
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];

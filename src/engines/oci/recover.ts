@@ -72,7 +72,6 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
       await releaseLock(host, sandboxId);
       await removeTemporaryFiles(paths.dir);
-      await removeTemporaryFiles(paths.commands);
     } catch (error) {
       context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
     }
