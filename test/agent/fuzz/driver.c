@@ -1,10 +1,9 @@
 /* Feeds mutated frames to the agent's request code through socketpairs. Built with sanitizers, it dies of the first
    report. Deterministic: the same seed makes the same frames.
    usage: driver EMPTY_DIRECTORY SEED ITERATIONS SECONDS */
-#include "../../../src/engines/oci/agent/agent.h"
+#include "stand-ins.h"
 
 #include <poll.h>
-#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,19 +12,7 @@
 
 #define STREAM_MAX 65536
 
-/* What must not happen for real: these stand in for init.c, drop.c, run.c, launch.c, supervise.c and tree-kill.c. */
-struct agent agent = {.dir_fd = -1, .proc_fd = -1, .deadline_fd = -1};
 static struct deadline_page page;
-static unsigned commands, kills;
-
-static _Noreturn void die(const char *what) {
-  fprintf(stderr, "driver: %s: %s\n", what, strerror(errno));
-  abort();
-}
-
-bool drop_privileges(uid_t uid, gid_t gid, bool keep, const char **failed) {
-  return (void)uid, (void)gid, (void)keep, (void)failed, true;
-}
 
 static void parse_run(struct frame *frame) {
   struct command c;
@@ -34,23 +21,11 @@ static void parse_run(struct frame *frame) {
     size_t bytes = strlen(c.id) + strlen(c.cwd);
     for (size_t i = 0; i < c.argv.count; i++) bytes += strlen(c.argv.items[i]);
     for (size_t i = 0; i < c.env.count; i++) bytes += strlen(c.env.items[i]);
+    if (c.argv.items[c.argv.count] != NULL || c.env.items[c.env.count] != NULL) die("an array without an end");
     if (bytes > frame->len) die("a RUN that is longer than its frame");
   }
   free(c.argv.items);
   free(c.env.items);
-}
-
-_Noreturn void run_command(int fd, struct frame *frame) {
-  (void)fd, (void)frame;
-  die("a RUN that was let through");
-}
-
-void start_killing(struct supervisor *s) { s->killing = true; }
-
-unsigned tree_signal(pid_t root, spare_fn spared, int sig) {
-  (void)root, (void)spared;
-  if (sig < 1 || sig > 64) die("a signal that does not exist");
-  return ++kills;
 }
 
 static uint64_t state;
@@ -172,6 +147,16 @@ static void command_frames(struct stream *s) {
   }
 }
 
+static void shell_frames(struct stream *s) {
+  for (uint32_t n = random_below(4) + 1; n > 0; n--) {
+    data_frames(s);
+    size_t at = frame_start(s, REQ_RESIZE);
+    number(s, TAG_COLS, random_below(70000));
+    number(s, TAG_ROWS, random_below(70000));
+    frame_finish(s, at);
+  }
+}
+
 static void mutate(struct stream *s) {
   static const uint32_t lengths[] = {0, 1, 4, 5, 7, 8, 9, 0x7fffffff, 0x80000000, 0xffffffff, BODY_MAX, BODY_MAX + 1};
   for (uint32_t n = random_below(5); n > 0 && s->len > 0; n--) {
@@ -215,6 +200,10 @@ static void feed_connection(const struct stream *s, bool is_run) {
     enum got got = frame_read(pair[1], &frame, 1000);
     if (got == GOT_GARBAGE) garbage(pair[1]);
     if (got != GOT_FRAME) break;
+    /* Just as long as what it holds, so that one byte too far is seen. */
+    frame.body = realloc(frame.body, frame.len + (frame.len == 0));
+    frame.room = frame.len + (frame.len == 0);
+    if (frame.body == NULL) die("realloc");
     if (is_run && frame.type == REQ_RUN) {
       parse_run(&frame);
     } else if (!serve_frame(pair[1], &frame)) {
@@ -244,6 +233,14 @@ static void feed_command(const struct stream *s) {
   if (clients_poll(polled) != 0) die("a client that stays");
 }
 
+static void feed_terminal(const struct stream *s) {
+  int pair[2];
+  if (!open_pair(s, pair)) die("socketpair");
+  feed_shell(pair[1]);
+  close(pair[0]);
+  close(pair[1]);
+}
+
 static void fresh_files(void) {
   tree_remove(AT_FDCWD, "/w", 0);
   if (mkdir("/w", 0755) != 0 || mkdir("/w/dir", 0755) != 0 || mkfifo("/w/fifo", 0644) != 0) die("files");
@@ -251,26 +248,6 @@ static void fresh_files(void) {
   int fd = open("/w/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0 || !write_all(fd, "some content\n", 13)) die("file");
   close(fd);
-}
-
-static bool write_to(const char *path, const char *value) {
-  int fd = open(path, O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return false;
-  bool written = write_all(fd, value, strlen(value));
-  close(fd);
-  return written;
-}
-
-/* Paths are the frames' to choose: the whole file system that they can name is the directory that was given. */
-static void confine(const char *directory) {
-  char map[2][32];
-  /* Without a mapped id nothing can be made. */
-  snprintf(map[0], sizeof map[0], "0 %u 1", (unsigned)geteuid());
-  snprintf(map[1], sizeof map[1], "0 %u 1", (unsigned)getegid());
-  if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) die("unshare");
-  if (!write_to("/proc/self/setgroups", "deny") || !write_to("/proc/self/uid_map", map[0])) die("map");
-  if (!write_to("/proc/self/gid_map", map[1])) die("map");
-  if (chroot(directory) != 0 || chdir("/") != 0) die("chroot");
 }
 
 int main(int argc, char **argv) {
@@ -290,6 +267,8 @@ int main(int argc, char **argv) {
       run_frame(&stream);
     } else if (kind == 1) {
       command_frames(&stream);
+    } else if (kind == 2) {
+      shell_frames(&stream);
     } else {
       request_frames(&stream);
       if (random_below(3) == 0) request_frames(&stream);
@@ -297,10 +276,12 @@ int main(int argc, char **argv) {
     if (random_below(5) != 0) mutate(&stream);
     if (kind == 1) {
       feed_command(&stream);
+    } else if (kind == 2) {
+      feed_terminal(&stream);
     } else {
       feed_connection(&stream, kind == 0);
     }
   }
-  printf("%lu %u %u\n", done, commands, kills);
+  printf("%lu %u %u %u\n", done, commands, kills, sizes);
   return 0;
 }

@@ -23,8 +23,8 @@ void store_u64(uint8_t *p, uint64_t v) {
 uint32_t frame_limit(uint8_t type) {
   if (type == ANS_DATA) return DATA_MAX;
   if (type == ANS_END) return 0;
-  if (type == ANS_ENTRY || (type >= REQ_PING && type <= REQ_CONNECT)) return BODY_MAX;
-  if (type == REQ_SHELL || type == REQ_ATTACH || type == REQ_KILL || type == REQ_RESIZE) return BODY_MAX;
+  if (type == ANS_ENTRY || (type >= REQ_PING && type <= REQ_SHELL)) return BODY_MAX;
+  if (type == REQ_ATTACH || type == REQ_KILL) return BODY_MAX;
   return UINT32_MAX;
 }
 
