@@ -12,8 +12,10 @@ export const request = {
   treeRead: 8,
   treeWrite: 9,
   connect: 10,
+  shell: 12,
   attach: 20,
   kill: 21,
+  resize: 22,
 } as const;
 
 export const answer = {

@@ -8,6 +8,7 @@ import { lifecycleCases } from './contract-lifecycle.ts';
 import { limitCases } from './contract-limits.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
+import { shellCases } from './contract-shells.ts';
 
 /** An engine under test, and what its cases share. */
 export interface Subject {
@@ -80,6 +81,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     outputCases(get);
     fileCases(get);
     portCases(get);
+    shellCases(get);
     limitCases(get);
   });
 }
