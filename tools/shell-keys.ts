@@ -36,33 +36,42 @@ const PLAIN: Record<string, string> = {
 /** The last letter of the sequences of the keys that have two forms (DECCKM of the VT100). */
 const CURSOR: Record<string, string> = { up: 'A', down: 'B', right: 'C', left: 'D', home: 'H', end: 'F' };
 const MODIFIERS: Record<string, number> = { shift: 2, alt: 3, ctrl: 5 };
-const ALIASES: Record<string, string> = {
-  return: 'enter',
-  escape: 'esc',
-  del: 'delete',
-  ins: 'insert',
-  pageup: 'pgup',
-  pagedown: 'pgdn',
-};
+const ALIASES = new Map([
+  ['return', 'enter'],
+  ['escape', 'esc'],
+  ['del', 'delete'],
+  ['ins', 'insert'],
+  ['pageup', 'pgup'],
+  ['pagedown', 'pgdn'],
+]);
 
 const VALID =
   'enter, tab, shift-tab, esc, space, backspace, delete, insert, up, down, left, right, home, end, pgup, pgdn, ' +
   'f1 to f12, ctrl-a to ctrl-z, ctrl-space, ctrl-[ \\ ] ^ _, alt-x for any x; shift-, alt-, ctrl- before arrows, home, end';
 
-/** True where the name is a key's. */
+/** Null where the name is no key's. */
 function sequence(name: string, applicationCursor: boolean): string | null {
-  const plain = Object.hasOwn(PLAIN, name) ? PLAIN[name] : undefined;
-  if (plain !== undefined) return plain;
-  const [modifier, key] = name.includes('-')
-    ? [name.slice(0, name.indexOf('-')), name.slice(name.indexOf('-') + 1)]
-    : ['', name];
-  const letter = Object.hasOwn(CURSOR, key) ? CURSOR[key] : undefined;
-  if (letter !== undefined && modifier === '') return `${ESC}${applicationCursor ? 'O' : '['}${letter}`;
-  const code = Object.hasOwn(MODIFIERS, modifier) ? MODIFIERS[modifier] : undefined;
-  if (letter !== undefined && code !== undefined) return `${ESC}[1;${code}${letter}`;
+  const plain = own(PLAIN, name);
+  if (plain !== null) return plain;
+  const [, modifier = '', key = ''] = /^(?:(shift|alt|ctrl)-)?(.+)$/su.exec(name) ?? [];
+  const letter = own(CURSOR, key);
+  if (letter !== null && modifier === '') return `${ESC}${applicationCursor ? 'O' : '['}${letter}`;
+  if (letter !== null) return `${ESC}[1;${own(MODIFIERS, modifier)}${letter}`;
   if (modifier === 'ctrl' && /^[a-z]$/.test(key)) return String.fromCharCode(key.charCodeAt(0) - 96);
-  if (modifier === 'alt' && [...key].length === 1) return `${ESC}${key}`;
-  return null;
+  return modifier === 'alt' && [...key].length === 1 ? `${ESC}${key}` : null;
+}
+
+/** Names are the caller's: nothing that every object has may be found. */
+function own<Value>(table: Record<string, Value>, name: string): Value | null {
+  return Object.hasOwn(table, name) ? (table[name] ?? null) : null;
+}
+
+/** `Ctrl+C` for `ctrl-c`; the key of an alt- combination keeps its case, which is part of it. */
+function normalized(given: string): string {
+  const name = given.replace(/^(\w+)\+/, '$1-');
+  if (/^alt-.$/isu.test(name)) return `alt-${name.slice('alt-'.length)}`;
+  const lower = name.toLowerCase();
+  return ALIASES.get(lower) ?? lower;
 }
 
 /**
@@ -73,15 +82,12 @@ function sequence(name: string, applicationCursor: boolean): string | null {
  */
 export function keySequences(names: readonly string[], applicationCursor: boolean): string {
   return names
-    .map((given) => {
-      const exact = given.trim();
-      const name =
-        exact.length > 1 && !/^alt[-+].$/iu.test(exact) ? exact.toLowerCase().replace(/[+]/, '-') : exact;
-      const found = sequence(ALIASES[name] ?? name.replace(/^alt[-+]/i, 'alt-'), applicationCursor);
+    .map((name) => {
+      const found = sequence(normalized(name.trim()), applicationCursor);
       if (found !== null) return found;
-      throw new SandboxError('invalid_argument', `${JSON.stringify(given.slice(0, 40))} is no key.`, {
+      throw new SandboxError('invalid_argument', `${JSON.stringify(name.slice(0, 40))} is no key.`, {
         hint: `Call shell_send with keys of these: ${VALID}. Letters and words go into text.`,
-        details: { key: given.slice(0, 40) },
+        details: { key: name.slice(0, 40) },
       });
     })
     .join('');

@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { CombiningLimit } from '../../src/shared/combining-limit.ts';
+import { TerminalScreen } from '../../src/shared/terminal-screen.ts';
+import { TerminalTranscript } from '../../src/shared/terminal-transcript.ts';
+
+describe('CombiningLimit', () => {
+  const mark = '\u0301';
+
+  it('leaves text alone', () => {
+    const text = `cafe${mark} 👨\u200d👩\u200d👧 한국어 \u1112\u1161\u11ab e${mark.repeat(3)}`;
+    expect(new CombiningLimit().pass(text)).toBe(text);
+  });
+
+  it('cuts a run, within a chunk and over many', () => {
+    expect(new CombiningLimit().pass(`a${mark.repeat(100)}b`)).toBe(`a${mark.repeat(16)}b`);
+    const limit = new CombiningLimit();
+    const chunks = ['a', ...Array.from({ length: 50 }, () => mark.repeat(3)), `${mark}b`, mark];
+    expect(chunks.map((chunk) => limit.pass(chunk)).join('')).toBe(`a${mark.repeat(16)}b${mark}`);
+  });
+});
+
+describe('TerminalTranscript', () => {
+  it('answers what is new, readable', () => {
+    const transcript = new TerminalTranscript();
+    transcript.add('\u001b[31mred\u001b[0m\r\n10%\r20%\r\n');
+    expect(transcript.take()).toBe('red\n20%\n');
+    expect(transcript.take()).toBe('');
+    const { total } = transcript;
+    transcript.add('more');
+    expect(transcript.since(total)).toBe('more');
+  });
+
+  it('leaves out the alternate screen, wherever chunks are cut', () => {
+    const written = 'before \u001b[?1049h\u001b[2Jpainted\u001b[?25;1049lafter \u001b[?47hx\u001bcend';
+    for (let cut = 0; cut <= written.length; cut++) {
+      const transcript = new TerminalTranscript();
+      transcript.add(written.slice(0, cut));
+      transcript.add(written.slice(cut));
+      expect(transcript.take()).toBe('before after end');
+    }
+  });
+
+  it('keeps the newest part of a flood and says what is gone', () => {
+    const transcript = new TerminalTranscript();
+    for (let line = 0; line < 10_000; line++) transcript.add(`line ${line}\r\n`);
+    const text = transcript.take();
+    expect(text.length).toBeLessThan(25_000);
+    expect(text).toMatch(/^\[… [\d,]+ characters left out …\]/);
+    expect(text.endsWith('line 9999\n')).toBe(true);
+  });
+});
+
+describe('TerminalScreen', () => {
+  it('shows rows and cells, and no link keeps anything', async () => {
+    const answers: string[] = [];
+    const screen = new TerminalScreen(20, 5, (answer) => answers.push(answer));
+    await screen.write('one\r\n\u001b]8;;http://x/\u0007two\u001b]8;;\u0007\u001b[4;3Hcell 日本');
+    expect(screen.view()).toEqual({
+      text: 'one\ntwo\n\n  cell 日本',
+      cursor: { row: 4, col: 12 },
+      cols: 20,
+      rows: 5,
+      alternateScreen: false,
+    });
+    await screen.write('\u001b[6n\u001b[?1h');
+    expect(answers).toEqual(['\u001b[4;12R']);
+    expect(screen.applicationCursor).toBe(true);
+    screen.dispose();
+  });
+
+  it('answers nothing that a title, a clipboard or a colour request asks for', async () => {
+    const answers: string[] = [];
+    const screen = new TerminalScreen(20, 5, (answer) => answers.push(answer));
+    await screen.write(
+      '\u001b]0;echo evil\u0007\u001b[21t\u001b[20t\u001b]52;c;?\u0007\u001b]11;?\u0007\u0005\u001bP+q544e\u001b\\',
+    );
+    expect(answers).toEqual([]);
+    screen.dispose();
+  });
+});
