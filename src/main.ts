@@ -3,6 +3,7 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
+import { openKeyboard } from './cli/keyboard.ts';
 import type { Parts, Terminal } from './cli/parts.ts';
 import { runProgram } from './cli/program.ts';
 import { type Config, loadConfig } from './config.ts';
@@ -97,6 +98,7 @@ const parts: Parts = {
     return registryOver(await openEngine(config, log), config, log);
   },
   diagnose,
+  keyboard: () => openKeyboard(process.stdin, process.stdout),
   tools: selectedTools,
 };
 

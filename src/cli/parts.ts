@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import type { Diagnosis } from '../engines/engine.ts';
 import type { Registry } from '../registry/contract.ts';
 import type { GivenFlags } from './flags.ts';
+import type { Keyboard } from './keyboard.ts';
 
 /** What people read of a tool. */
 export interface ToolLine {
@@ -19,6 +20,8 @@ export interface Parts {
   openRegistry(config: Config): Promise<Registry>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
+  /** Null where the program was not started in a terminal. */
+  keyboard(): Keyboard | null;
   /** Those that the configuration offers. */
   tools(config: Config): Promise<readonly ToolLine[]>;
 }

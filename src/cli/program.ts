@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import type { Config } from '../config.ts';
 import type { Session } from '../registry/contract.ts';
 import { SandboxError } from '../shared/errors.ts';
+import { attach } from './attach.ts';
 import { clean } from './clean.ts';
 import { doctor } from './doctor.ts';
 import { environmentName, FLAGS, type FlagName } from './flags.ts';
@@ -91,6 +92,9 @@ function buildProgram(
     .option('-f, --follow', 'go on until the command has finished');
   verb('stop', 'stop a sandbox', (config, command) =>
     withSession(config, (session) => stop(session, command.args[0] ?? '', terminal)),
+  ).argument('<id>', 'a sandbox id');
+  verb('attach', 'open a shell in a sandbox, in this terminal', (config, command) =>
+    withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
   ).argument('<id>', 'a sandbox id');
   verb('clean', 'remove what servers left that are gone', async (config) => {
     const registry = await parts.openRegistry(config);

@@ -26,6 +26,8 @@ function ended(
 ): SandboxRecord {
   return {
     ...record,
+    // Nobody needs it any more, and it may hold secrets.
+    env: {},
     status,
     stopCause: cause,
     statusReason: reason,

@@ -1,0 +1,41 @@
+import type { ReadStream, WriteStream } from 'node:tty';
+
+/** What a person does at a terminal. */
+export interface KeyboardEvents {
+  typed(data: Buffer): void;
+  resized(cols: number, rows: number): void;
+  /** The terminal is gone. */
+  ended(): void;
+}
+
+/** The keys of the terminal that a verb was typed in, and the size of its window. */
+export interface Keyboard {
+  /** In character cells. */
+  size(): { cols: number; rows: number };
+  /** Hands over every key as it is, until the answered function is called: not even ctrl-c means anything here. */
+  listen(events: KeyboardEvents): () => void;
+}
+
+/** Null unless both streams are terminals. */
+export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard | null {
+  if (!input.isTTY || !output.isTTY) return null;
+  const size = () => ({ cols: output.columns, rows: output.rows });
+  return {
+    size,
+    listen(events) {
+      const resized = (): void => events.resized(size().cols, size().rows);
+      input.setRawMode(true);
+      input.on('data', events.typed);
+      input.once('end', events.ended);
+      output.on('resize', resized);
+      input.resume();
+      return () => {
+        input.pause();
+        input.off('data', events.typed);
+        input.off('end', events.ended);
+        output.off('resize', resized);
+        input.setRawMode(false);
+      };
+    },
+  };
+}
