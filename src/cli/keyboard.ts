@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process';
 import type { ReadStream, WriteStream } from 'node:tty';
 
 /** What a person does at a terminal. */
@@ -25,6 +26,7 @@ export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard |
     listen(events) {
       const resized = (): void => events.resized(size().cols, size().rows);
       input.setRawMode(true);
+      keepLineFeeds();
       input.on('data', events.typed);
       input.once('end', events.ended);
       output.on('resize', resized);
@@ -38,4 +40,12 @@ export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard |
       };
     },
   };
+}
+
+/**
+ * Node's raw mode still makes a carriage return of each line feed, which tears full-screen programs apart: to them a line
+ * feed goes down, not to the left. Leaving raw mode restores this, too. Without `stty` the screen is as Node has it.
+ */
+function keepLineFeeds(): void {
+  spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });
 }
