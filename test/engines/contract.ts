@@ -7,6 +7,7 @@ import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
+import { snapshotCases } from './contract-snapshots.ts';
 
 /** An engine under test, and what its cases share. */
 export interface Subject {
@@ -79,5 +80,6 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     outputCases(get);
     fileCases(get);
     portCases(get);
+    snapshotCases(get);
   });
 }

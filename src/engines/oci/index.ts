@@ -22,6 +22,7 @@ import { chooseRuntime } from './runtime-probe.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
+import { OciSnapshots } from './snapshots.ts';
 
 export interface OciEngineOptions {
   /** Absolute. Made where it is missing. */
@@ -57,11 +58,14 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   );
   const context: OciContext = { log, forwards, host: () => host(never), runtime };
   const commands = new OciCommands(context);
+  const snapshots = new OciSnapshots(context);
 
   return {
     name: 'oci',
     commands,
     files: new OciFiles(context),
+    snapshots,
+    sources: { types: ['snapshot'] },
     ports: {
       async open(sandboxId) {
         const record = await settledRecord(context, sandboxId);
@@ -108,6 +112,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async close() {
       commands.close();
+      await snapshots.close();
       await forwards.closeAll();
     },
   };
