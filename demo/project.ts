@@ -16,7 +16,6 @@ export interface Project {
   kind: string;
   /** The program that has to be in the sandbox, null where it does not matter. */
   needs: string | null;
-  /** Several are alternatives: the first whose `--version`-like check passes is taken. */
   test: Program | null;
   build: Program | null;
   start: Program | null;
@@ -35,7 +34,8 @@ const NO_TEST = /no test specified/;
 /** @throws DemoError for a package.json that is none */
 export async function recognise(directory: string): Promise<Project> {
   const names = await readdir(directory);
-  if (names.includes('package.json')) return nodeProject(await readFile(join(directory, 'package.json'), 'utf8'));
+  if (names.includes('package.json'))
+    return nodeProject(await readFile(join(directory, 'package.json'), 'utf8'));
   if (names.some((name) => PYTHON_MARKS.includes(name) || name.endsWith('.py'))) return pythonProject();
   return { kind: 'no project that the demo knows', needs: null, ...NOTHING };
 }
@@ -63,12 +63,17 @@ function nodeProject(text: string): Project {
 /** Runs a package script as npm would, but without npm, which a sandbox need not have. */
 function script(name: string, line: string | undefined): Program | null {
   if (line === undefined) return null;
-  return { title: line, cmd: 'sh', args: ['-c', `PATH="$PWD/node_modules/.bin:$PATH"; export PATH; ${line}`, name] };
+  return {
+    title: line,
+    cmd: 'sh',
+    args: ['-c', `PATH="$PWD/node_modules/.bin:$PATH"; export PATH; ${line}`, name],
+  };
 }
 
 /** pytest where the sandbox has it; unittest is always there. */
 function pythonProject(): Project {
-  const line = 'if python3 -c "import pytest" 2>/dev/null; then exec python3 -m pytest -q; fi; exec python3 -m unittest';
+  const line =
+    'if python3 -c "import pytest" 2>/dev/null; then exec python3 -m pytest -q; fi; exec python3 -m unittest';
   return {
     kind: 'a Python project',
     needs: 'python3',

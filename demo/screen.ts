@@ -36,8 +36,7 @@ export class Screen {
   /** A line that a program in the sandbox wrote: not to be trusted with the terminal. */
   output(line: string): void {
     const text = printable(line);
-    const short =
-      text.length > MAX_LINE_CHARACTERS ? `${text.slice(0, MAX_LINE_CHARACTERS - 1)}…` : text;
+    const short = text.length > MAX_LINE_CHARACTERS ? `${text.slice(0, MAX_LINE_CHARACTERS - 1)}…` : text;
     this.#write(`    ${this.#paint('dim', `│ ${short}`)}\n`);
   }
 

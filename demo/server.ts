@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
-import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { type CallToolResult, CallToolResultSchema, type Progress } from '@modelcontextprotocol/sdk/types.js';
 import type { z } from 'zod';
 import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/process-identity.ts';
 import { DemoError } from './demo-error.ts';
@@ -70,7 +70,7 @@ export class DemoServer {
     });
     const client = new Client({ name: 'sandbox-mcp-demo', version: '1' });
     try {
-      await client.connect(transport, { signal });
+      await client.connect(transport, { signal: AbortSignal.any([signal]) });
     } catch (error) {
       await client.close();
       signal.throwIfAborted();
@@ -87,13 +87,9 @@ export class DemoServer {
     return `${version?.name ?? 'unknown'} ${version?.version ?? ''}`.trim();
   }
 
-  async toolCount(): Promise<number> {
-    return (await this.#client.listTools({}, { signal: this.#signal })).tools.length;
-  }
-
   /**
    * Calls a tool and answers its structured content.
-   * @throws DemoError with the tool's own words where it answers an error
+   * @throws DemoError with the tool's own words where it answers an error, or where no answer comes
    */
   async call<Schema extends z.ZodType>(
     tool: string,
@@ -101,13 +97,23 @@ export class DemoServer {
     answer: Schema,
     { onProgress }: CallOptions = {},
   ): Promise<z.output<Schema>> {
-    const result = CallToolResultSchema.parse(
-      await this.#client.callTool({ name: tool, arguments: args }, undefined, {
-        signal: this.#signal,
-        timeout: CALL_TIMEOUT_MS,
-        ...(onProgress && { onprogress: ({ message }) => message !== undefined && onProgress(message) }),
+    const request = {
+      // One of its own for each call: the SDK never lets go of a signal that it has listened to.
+      signal: AbortSignal.any([this.#signal]),
+      timeout: CALL_TIMEOUT_MS,
+      ...(onProgress && {
+        onprogress: ({ message }: Progress) => message !== undefined && onProgress(message),
       }),
-    );
+    };
+    let result: CallToolResult;
+    try {
+      result = CallToolResultSchema.parse(
+        await this.#client.callTool({ name: tool, arguments: args }, undefined, request),
+      );
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw new DemoError(`${tool} was not answered: ${messageOf(error)}`);
+    }
     if (result.isError !== true) return answer.parse(result.structuredContent);
     const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join(' ');
     throw new DemoError(`${tool} failed. ${text}`);
@@ -121,7 +127,8 @@ export class DemoServer {
     await this.#client.close();
     const deadline = performance.now() + EXIT_TIMEOUT_MS;
     while (isProcessAlive(this.process)) {
-      if (performance.now() > deadline) throw new DemoError(`The server, process ${this.process.pid}, lives on.`);
+      if (performance.now() > deadline)
+        throw new DemoError(`The server, process ${this.process.pid}, lives on.`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }

@@ -1,5 +1,5 @@
 /** What a sandbox has on the host, found by looking for its id everywhere rather than by asking the server. */
-import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/process-identity.ts';
@@ -44,7 +44,7 @@ export async function tracesOf(subject: Subject, known: readonly ProcessIdentity
 export function keptFiles(subject: Subject): { files: number; bytes: number } {
   const kept = { files: 0, bytes: 0 };
   const walk = (path: string): void => {
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = lstatSync(path, { throwIfNoEntry: false });
     if (stat?.isDirectory()) for (const name of entriesOf(path)) walk(join(path, name));
     else if (stat?.isFile()) {
       kept.files += 1;
@@ -124,7 +124,7 @@ function numbersOf(directory: string): number[] {
 }
 
 function exists(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
 /** Processes and cgroups come and go, and some are not ours to look into: what cannot be read has nothing to tell. */

@@ -43,6 +43,7 @@ export interface Config {
   readonly maxSandboxes: number;
   readonly maxRunningCommands: number;
   readonly maxVcpus: number;
+  readonly maxSnapshots: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -82,6 +83,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     maxSandboxes: count(value('max-sandboxes')),
     maxRunningCommands: count(value('max-running-commands')),
     maxVcpus: count(value('max-vcpus')),
+    maxSnapshots: count(value('max-snapshots')),
     logLevel: oneOf(value('log-level'), LOG_LEVELS),
   });
 }

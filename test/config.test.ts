@@ -54,6 +54,7 @@ describe('loadConfig', () => {
       maxSandboxes: 10,
       maxRunningCommands: 100,
       maxVcpus: 32,
+      maxSnapshots: 100,
       logLevel: 'info',
     });
   });

@@ -58,6 +58,7 @@ const info = defineTool({
           max_sandboxes: known.limits.maxSandboxes,
           max_running_commands: known.limits.maxRunningCommands,
           max_vcpus: known.limits.maxVcpus,
+          max_snapshots: known.limits.maxSnapshots,
           max_lifetime_ms: known.limits.maxLifetimeMs,
         },
         local_folders: [...config.allowDirs],

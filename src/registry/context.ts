@@ -3,12 +3,20 @@ import type { Engine } from '../engines/engine.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
+import type { OwnershipRecord } from './record.ts';
+import type { SnapshotOwnership } from './snapshot-record.ts';
 import type { RecordStore } from './store.ts';
 
 /** What the registry has to know of the operator's wishes. */
 export type RegistryConfig = Pick<
   Config,
-  'maxLifetimeMs' | 'retentionMs' | 'onDisconnect' | 'maxSandboxes' | 'maxRunningCommands' | 'maxVcpus'
+  | 'maxLifetimeMs'
+  | 'retentionMs'
+  | 'onDisconnect'
+  | 'maxSandboxes'
+  | 'maxRunningCommands'
+  | 'maxVcpus'
+  | 'maxSnapshots'
 >;
 
 /** What every part of the registry works with. */
@@ -17,7 +25,8 @@ export interface RegistryContext {
   readonly config: RegistryConfig;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly store: RecordStore;
+  readonly store: RecordStore<OwnershipRecord>;
+  readonly snapshots: RecordStore<SnapshotOwnership>;
   /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
   readonly lock: KeyedLock;
 }

@@ -15,6 +15,7 @@ import type {
   Page,
   Sandbox,
   SandboxSource,
+  Snapshot,
 } from '../engines/engine.ts';
 
 /** How a session came to its end. */
@@ -56,6 +57,7 @@ export interface SessionLimits {
   maxSandboxes: number;
   maxRunningCommands: number;
   maxVcpus: number;
+  maxSnapshots: number;
   maxLifetimeMs: number;
 }
 
@@ -82,6 +84,8 @@ export interface SandboxHandle {
   requireRunning(signal: AbortSignal): Promise<SandboxView>;
   extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView>;
   stop(signal: AbortSignal): Promise<SandboxView>;
+  /** Stops the sandbox and keeps its files. What has begun goes on, and is recorded, when the signal fires. */
+  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /** Starts a command, counts it against the limits and leases the sandbox's time while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<Command>;
 }
@@ -95,12 +99,21 @@ export interface CommandHandle {
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
 }
 
+/** The snapshots that a principal took; they outlive every session. Another's is `not_found`. */
+export interface SessionSnapshots {
+  get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+  /** Newest first. */
+  list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>>;
+  delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+}
+
 export interface Session {
   readonly sessionId: string;
   /** Who the conversation belongs to; `local` on stdio. */
   readonly principal: string;
   readonly engine: Engine;
   readonly limits: SessionLimits;
+  readonly snapshots: SessionSnapshots;
   create(request: CreateRequest, signal: AbortSignal): Promise<SandboxView>;
   /** `sandbox_get`: makes it current, attaches it where it is not this session's own, takes up what needs a living process. */
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;

@@ -13,6 +13,7 @@ import type {
   SessionEndReason,
   SessionInfo,
   SessionLimits,
+  SessionSnapshots,
 } from './contract.ts';
 import { createSandbox } from './create-sandbox.ts';
 import type { OwnershipRecord } from './record.ts';
@@ -22,6 +23,7 @@ import { findRecord, noCurrentSandbox } from './sandbox-lookup.ts';
 import { SessionCommands } from './session-commands.ts';
 import { settleEstate } from './session-end.ts';
 import { describeSession } from './session-info.ts';
+import { PrincipalSnapshots } from './session-snapshots.ts';
 import { WorkScope } from './work-scope.ts';
 
 /** One conversation: its current sandbox, the sandboxes it created or got, and the commands it started. */
@@ -30,6 +32,7 @@ export class RegistrySession implements Session {
   readonly principal: string;
   readonly engine: Engine;
   readonly limits: SessionLimits;
+  readonly snapshots: SessionSnapshots;
   readonly #context: RegistryContext;
   readonly #scope = new WorkScope();
   readonly #commands: SessionCommands;
@@ -41,12 +44,13 @@ export class RegistrySession implements Session {
 
   /** `onEnd` is called once the session has ended. */
   constructor(context: RegistryContext, principal: string, quota: CommandQuota, onEnd: () => void) {
-    const { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs } = context.config;
+    const { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs, maxSnapshots } = context.config;
     this.principal = principal;
     this.engine = context.engine;
-    this.limits = { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs };
+    this.limits = { maxSandboxes, maxRunningCommands, maxVcpus, maxLifetimeMs, maxSnapshots };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
     this.#commands = new SessionCommands(this.#context, quota);
+    this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
     this.#onEnd = onEnd;
   }
 

@@ -4,6 +4,7 @@ import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
+import { limitCases } from './contract-limits.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 import { snapshotCases } from './contract-snapshots.ts';
@@ -62,5 +63,6 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     fileCases(get);
     portCases(get);
     snapshotCases(get);
+    limitCases(get);
   });
 }

@@ -31,4 +31,5 @@ export const defaultConfig: RegistryConfig = {
   maxSandboxes: 10,
   maxRunningCommands: 20,
   maxVcpus: 16,
+  maxSnapshots: 10,
 };

@@ -3,7 +3,9 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
+import { identify, isProcessAlive } from '../../src/shared/process-identity.ts';
 import { SERVER } from '../support/server.ts';
 import { temporaryFolder } from '../tools/temporary-folder.ts';
 
@@ -120,35 +122,28 @@ describe('the end of the session', () => {
 
   it('comes when the parent is gone, though input stays open', async () => {
     const home = await temporaryFolder();
-    // The shell starts the server, hands its own input on, and dies.
-    const script = `"$0" "$1" --state-dir "$2" <&3 & echo $!; exec 1>&-; read line`;
-    const started = spawn('bash', ['-c', script, process.execPath, SERVER, join(home, 's')], {
-      stdio: ['pipe', 'pipe', 'ignore', 'pipe'],
+    // The shell hands its own streams on, tells the server's number and waits to be killed.
+    const script = '"$0" "$1" --state-dir "$2" <&3 & echo $! >&2; wait';
+    const shell = spawn('bash', ['-c', script, process.execPath, SERVER, join(home, 's')], {
+      stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
       cwd: home,
     });
-    const { stdin, stdout } = started;
-    if (stdin === null || stdout === null) throw new Error('the shell has no streams');
-    const [first] = await once(createInterface({ input: stdout }), 'line');
-    const pid = Number(first);
-    const closed = once(started, 'close');
-    stdin.write('\n');
-    await once(started, 'exit');
-    await expect.poll(() => isAlive(pid), { timeout: 10_000 }).toBe(false);
-    for (const stream of started.stdio) stream?.destroy();
-    await closed;
+    const { stdout, stderr, stdio } = shell;
+    const input = stdio[3];
+    if (stdout === null || stderr === null || !(input instanceof Writable)) throw new Error('no streams');
+    const [number] = await once(createInterface({ input: stderr }), 'line');
+    const server = identify(Number(number));
+    const answered = once(createInterface({ input: stdout }), 'line');
+    input.write(`${JSON.stringify(request(1, 'ping'))}\n`);
+    await answered;
+    shell.kill('SIGKILL');
+    // Its end closes the streams that it shared with the shell.
+    await once(shell, 'close');
+    expect(server !== null && isProcessAlive(server)).toBe(false);
   });
 });
 
 async function residentBytes(pid: number | undefined): Promise<number> {
   const status = await readFile(`/proc/${pid}/status`, 'utf8');
   return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -81,6 +81,11 @@ describe('writing and reading', () => {
     expect(iterated).toBe(content);
   });
 
+  it('reads a file that has no size of its own', async () => {
+    const { structured } = await server.call('sandbox_read_file', { path: '/proc/version' });
+    expect(structured['content']).toMatch(/^Linux version /);
+  });
+
   it('answers a missing file as missing', async () => {
     const missing = { exists: false, size_bytes: null, content: null, next_offset: null };
     expect((await server.call('sandbox_read_file', { path: 'nothing' })).structured).toMatchObject(missing);

@@ -10,6 +10,9 @@ export type GivenRecord = Pick<
 > &
   Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground'>>;
 
+/** The runtime of a trial sandbox: no request can name it. */
+export const PROBE_RUNTIME = 'probe';
+
 /** The record of a sandbox that this process is about to make. */
 export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
   const createdAt = Date.now();

@@ -7,6 +7,7 @@ import { identify } from '../../shared/process-identity.ts';
 import { exists } from './command-record.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
+import { PROBE_RUNTIME } from './new-record.ts';
 import { removeTrees } from './remove-tree.ts';
 import { listSandboxIds, listUnborn, readRecord, updateRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
@@ -77,12 +78,16 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
     try {
       const before = await readRecord(host.layout, sandboxId);
       const after = await settledRecord(context, sandboxId);
-      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
+      if (after.endedAt === null) templates.add(after.etcTemplate);
       const paths = host.layout.sandbox(sandboxId);
+      if (after.runtime === PROBE_RUNTIME) {
+        // A trial that its maker did not survive; nobody asks for its record. A living maker removes it itself.
+        if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
+        continue;
+      }
+      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
       await releaseLock(host, sandboxId);
       await removeTemporaryFiles(paths.dir);
-      await removeTemporaryFiles(paths.commands);
-      if (after.endedAt === null) templates.add(after.etcTemplate);
     } catch (error) {
       context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
     }

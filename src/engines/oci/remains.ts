@@ -1,5 +1,5 @@
 /** What is left of a sandbox that has ended, or that was never finished; removed so that nothing stays behind. */
-import { rm } from 'node:fs/promises';
+import { removeAgentRemains } from './agent-remains.ts';
 import { dismantle } from './boot.ts';
 import { cgroupPath, findCgroups } from './cgroups.ts';
 import type { Host } from './host.ts';
@@ -23,7 +23,7 @@ export async function removeRemains(host: Host, record: SandboxRecord): Promise<
   const paths = host.layout.sandbox(record.sandboxId);
   await endRemains(host, record);
   await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
-  await rm(paths.agentSocket, { force: true });
+  await removeAgentRemains(paths);
 }
 
 /** Removes a sandbox that never came to be, record included. */

@@ -9,7 +9,7 @@ import { currentProcess } from '../../shared/process-identity.ts';
 import { boot } from './boot.ts';
 import type { Host } from './host.ts';
 import { findProgram, runHostProgram } from './host-program.ts';
-import { directoryMode, newRecord } from './new-record.ts';
+import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import { removeUnfinished } from './remains.ts';
 import { claimDirectory } from './sandbox-record.ts';
@@ -59,7 +59,7 @@ async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Pr
   const sandboxId = newSandboxId();
   const record = newRecord(host, {
     sandboxId,
-    runtime: 'probe',
+    runtime: PROBE_RUNTIME,
     vcpus: 1,
     memoryMb: 64,
     timeoutMs: 30_000,

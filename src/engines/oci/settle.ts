@@ -29,6 +29,8 @@ export function ended(
 ): SandboxRecord {
   return {
     ...record,
+    // Nobody needs it any more, and it may hold secrets.
+    env: {},
     status,
     stopCause: cause,
     statusReason: reason,

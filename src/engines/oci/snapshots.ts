@@ -4,9 +4,10 @@ import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
 import { pageOf } from './page.ts';
-import { collectSnapshots, readSnapshots } from './snapshot-collect.ts';
+import { collectSnapshots } from './snapshot-collect.ts';
 import {
   hasExpired,
+  listSnapshotIds,
   readLiveSnapshot,
   readSnapshot,
   type SnapshotRecord,
@@ -41,9 +42,9 @@ export class OciSnapshots implements Snapshots {
 
   async list(query: ListQuery): Promise<Page<Snapshot>> {
     const host = await this.#context.host();
-    const all = await readSnapshots(host);
+    const all = await this.#readable(host);
     if (all.some((record) => record.status === 'created' && hasExpired(record))) {
-      await collectSnapshots(this.#context);
+      await this.#collect();
     }
     const live = all.filter((record) => record.status === 'created' && !hasExpired(record));
     const page = pageOf(live, query, ({ snapshotId }) => snapshotId);
@@ -59,7 +60,7 @@ export class OciSnapshots implements Snapshots {
       status: 'deleted',
     }));
     const view = await this.#view(host, record);
-    await collectSnapshots(this.#context);
+    await this.#collect();
     return view;
   }
 
@@ -67,6 +68,29 @@ export class OciSnapshots implements Snapshots {
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all(this.#counting.values());
+  }
+
+  /** One that is damaged does not hide the others. */
+  async #readable(host: Host): Promise<SnapshotRecord[]> {
+    const records: SnapshotRecord[] = [];
+    for (const snapshotId of await listSnapshotIds(host.layout)) {
+      try {
+        records.push(await readSnapshot(host.layout, snapshotId));
+      } catch (error) {
+        if (!isGone(error))
+          this.#context.log.warn({ snapshotId, err: error }, 'a snapshot could not be read');
+      }
+    }
+    return records;
+  }
+
+  /** Never rejects: what cannot be removed now is left to the next time. */
+  async #collect(): Promise<void> {
+    try {
+      await collectSnapshots(this.#context);
+    } catch (error) {
+      this.#context.log.warn({ err: error }, 'unused snapshots could not be removed yet');
+    }
   }
 
   /** The snapshot, whose size is waited for a moment. */
