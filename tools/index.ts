@@ -2,6 +2,7 @@ import { commandTools, startTools } from './command.ts';
 import { fileTools } from './file.ts';
 import { sandboxTools } from './sandbox.ts';
 import { sessionTools } from './session.ts';
+import { snapshotTools } from './snapshot.ts';
 import type { Tool } from './tool.ts';
 
 /** Everything that an agent can call, in the one order in which it is always listed. */
@@ -10,5 +11,6 @@ export const TOOLS: readonly Tool[] = [
   ...startTools,
   ...fileTools,
   ...commandTools,
+  ...snapshotTools,
   ...sessionTools,
 ];

@@ -25,7 +25,12 @@ export async function recoverSnapshots(context: RegistryContext, signal: AbortSi
       );
       for (const snapshot of page.items) {
         present.add(snapshot.snapshotId);
-        await ownershipOf(context, snapshot);
+        await ownershipOf(context, snapshot).catch((error: unknown) => {
+          log.warn(
+            { snapshot_id: snapshot.snapshotId, err: error },
+            'The owner of a snapshot cannot be told.',
+          );
+        });
       }
       cursor = page.nextCursor;
     } while (cursor !== null);

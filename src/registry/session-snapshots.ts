@@ -1,4 +1,5 @@
 import type { ListQuery, Page, Snapshot } from '../engines/engine.ts';
+import { SandboxError } from '../shared/errors.ts';
 import type { RegistryContext } from './context.ts';
 import type { SessionSnapshots } from './contract.ts';
 import { findSnapshot, isOwn, orForgotten, ownershipOf, requireSnapshots } from './snapshot-lookup.ts';
@@ -48,7 +49,13 @@ export class PrincipalSnapshots implements SessionSnapshots {
   }
 
   async #isOwn(snapshot: Snapshot): Promise<boolean> {
-    const record = await ownershipOf(this.#context, snapshot);
-    return record !== null && isOwn(this.#context, this.#principal, record);
+    try {
+      const record = await ownershipOf(this.#context, snapshot);
+      return record !== null && isOwn(this.#context, this.#principal, record);
+    } catch (error) {
+      // The store has logged which record cannot be read; it does not hide the other snapshots.
+      if (error instanceof SandboxError && error.code === 'internal') return false;
+      throw error;
+    }
   }
 }

@@ -21,6 +21,7 @@ describe('the list of tools', () => {
       'sandbox_wait_for_status',
       'sandbox_domain',
       'sandbox_extend_timeout',
+      'sandbox_snapshot',
       'sandbox_stop',
       'sandbox_run_command',
       'sandbox_run_command_detached',
@@ -35,6 +36,9 @@ describe('the list of tools', () => {
       'command_wait',
       'command_output',
       'command_kill',
+      'snapshot_get',
+      'snapshot_list',
+      'snapshot_delete',
       'session_info',
     ]);
   });
@@ -42,7 +46,7 @@ describe('the list of tools', () => {
   it('costs a model little', () => {
     expect(modelTokens(TOOLS)).toBeLessThanOrEqual(2_600);
     expect(modelTokens(TOOLS.filter(({ toolsets }) => toolsets.includes('core')))).toBeLessThanOrEqual(1_700);
-    expect(encode(JSON.stringify({ tools: TOOLS.map(describeTool) })).length).toBeLessThanOrEqual(6_200);
+    expect(encode(JSON.stringify({ tools: TOOLS.map(describeTool) })).length).toBeLessThanOrEqual(6_600);
   });
 
   it.each(TOOLS.map((tool) => [tool.name, tool] as const))(
