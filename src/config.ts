@@ -44,6 +44,7 @@ export interface Config {
   readonly maxRunningCommands: number;
   readonly maxShells: number;
   readonly maxVcpus: number;
+  readonly maxSnapshots: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
@@ -84,6 +85,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     maxRunningCommands: count(value('max-running-commands')),
     maxShells: count(value('max-shells')),
     maxVcpus: count(value('max-vcpus')),
+    maxSnapshots: count(value('max-snapshots')),
     logLevel: oneOf(value('log-level'), LOG_LEVELS),
   });
 }

@@ -55,6 +55,7 @@ describe('loadConfig', () => {
       maxRunningCommands: 100,
       maxShells: 10,
       maxVcpus: 32,
+      maxSnapshots: 100,
       logLevel: 'info',
     });
   });

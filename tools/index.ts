@@ -3,6 +3,7 @@ import { fileTools } from './file.ts';
 import { sandboxTools } from './sandbox.ts';
 import { sessionTools } from './session.ts';
 import { shellTools } from './shell.ts';
+import { snapshotTools } from './snapshot.ts';
 import type { Tool } from './tool.ts';
 
 /** Everything that an agent can call, in the one order in which it is always listed. */
@@ -12,5 +13,6 @@ export const TOOLS: readonly Tool[] = [
   ...fileTools,
   ...shellTools,
   ...commandTools,
+  ...snapshotTools,
   ...sessionTools,
 ];

@@ -75,7 +75,8 @@ const STOP_TEXT: Record<NonNullable<SandboxView['stopCause']>, string> = {
 function nextStep(view: SandboxView, nowMs: number): string | null {
   const id = `sandbox_id=${view.sandboxId}`;
   if (view.status === 'pending') return `sandbox_wait_for_status ${id} status=running`;
-  if (view.status === 'stopping') return `sandbox_wait_for_status ${id} status=stopped`;
+  if (view.status === 'stopping' || view.status === 'snapshotting')
+    return `sandbox_wait_for_status ${id} status=stopped`;
   if (view.status !== 'running' || view.expiresAt === null) return null;
   const left = view.expiresAt - nowMs;
   if (left >= LAST_MINUTE_MS) return null;

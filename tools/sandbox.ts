@@ -18,6 +18,7 @@ import {
   sandboxId,
   waitMs,
 } from './schemas.ts';
+import { takeSnapshot } from './snapshot.ts';
 import { defineTool, type Tool } from './tool.ts';
 
 const MAX_PORTS = 15;
@@ -193,4 +194,13 @@ const stop = defineTool({
 });
 
 /** A sandbox's life, in the order of the tool list. */
-export const sandboxTools: readonly Tool[] = [create, get, list, waitFor, domain, extendTimeout, stop];
+export const sandboxTools: readonly Tool[] = [
+  create,
+  get,
+  list,
+  waitFor,
+  domain,
+  extendTimeout,
+  takeSnapshot,
+  stop,
+];

@@ -63,6 +63,7 @@ const info = defineTool({
           max_running_commands: known.limits.maxRunningCommands,
           max_shells: known.limits.maxShells,
           max_vcpus: known.limits.maxVcpus,
+          max_snapshots: known.limits.maxSnapshots,
           max_lifetime_ms: known.limits.maxLifetimeMs,
         },
         local_folders: [...config.allowDirs],

@@ -116,6 +116,13 @@ export const FLAGS = [
     description: 'Virtual CPUs that the live sandboxes of a session may add up to.',
   },
   {
+    name: 'max-snapshots',
+    value: 'COUNT',
+    repeatable: false,
+    default: '100',
+    description: 'Snapshots a principal may keep.',
+  },
+  {
     name: 'log-level',
     value: 'LEVEL',
     repeatable: false,

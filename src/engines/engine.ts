@@ -111,9 +111,18 @@ export interface Ports {
 
 /** Present where an engine keeps snapshots. */
 export interface Snapshots {
+  /**
+   * Stops a running sandbox (`snapshot` is its stop cause) and keeps its files. Answers once the snapshot is on disk; one
+   * that has begun goes on when the signal fires. A second one of the same sandbox is a `conflict`.
+   *
+   * @param expirationMs null means 30 days, 0 never; otherwise at least 86,400,000
+   */
   take(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
+  /** One that is unknown, deleted or expired is `not_found`. */
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+  /** Newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>>;
+  /** Sandboxes and snapshots that stand on it go on working. */
   delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
 }
 
@@ -121,7 +130,8 @@ export interface Snapshot {
   snapshotId: string;
   sourceSandboxId: string;
   status: 'created' | 'deleted' | 'failed';
-  sizeBytes: number;
+  /** What it holds beyond the runtime's own files, earlier snapshots below it included. Null while it is counted. */
+  sizeBytes: number | null;
   createdAt: number;
   expiresAt: number | null;
 }

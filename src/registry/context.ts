@@ -3,6 +3,8 @@ import type { Engine } from '../engines/engine.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
+import type { OwnershipRecord } from './record.ts';
+import type { SnapshotOwnership } from './snapshot-record.ts';
 import type { RecordStore } from './store.ts';
 
 /** What the registry has to know of the operator's wishes. */
@@ -15,6 +17,7 @@ export type RegistryConfig = Pick<
   | 'maxRunningCommands'
   | 'maxShells'
   | 'maxVcpus'
+  | 'maxSnapshots'
 >;
 
 /** What every part of the registry works with. */
@@ -23,7 +26,8 @@ export interface RegistryContext {
   readonly config: RegistryConfig;
   readonly log: Logger;
   readonly clock: Clock;
-  readonly store: RecordStore;
+  readonly store: RecordStore<OwnershipRecord>;
+  readonly snapshots: RecordStore<SnapshotOwnership>;
   /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
   readonly lock: KeyedLock;
 }

@@ -16,6 +16,7 @@ import type {
   Sandbox,
   SandboxSource,
   ShellExit,
+  Snapshot,
 } from '../engines/engine.ts';
 import type { ScreenView } from '../shared/terminal-screen.ts';
 
@@ -107,6 +108,7 @@ export interface SessionLimits {
   maxRunningCommands: number;
   maxShells: number;
   maxVcpus: number;
+  maxSnapshots: number;
   maxLifetimeMs: number;
 }
 
@@ -135,6 +137,8 @@ export interface SandboxHandle {
   requireRunning(signal: AbortSignal): Promise<SandboxView>;
   extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView>;
   stop(signal: AbortSignal): Promise<SandboxView>;
+  /** Stops the sandbox and keeps its files. What has begun goes on, and is recorded, when the signal fires. */
+  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /** Starts a command, counts it against the limits and leases the sandbox's time while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<Command>;
   /** Opens a terminal, counts it against the limits and leases the sandbox's time while its program runs. */
@@ -150,12 +154,21 @@ export interface CommandHandle {
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
 }
 
+/** The snapshots that a principal took; they outlive every session. Another's is `not_found`. */
+export interface SessionSnapshots {
+  get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+  /** Newest first. */
+  list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>>;
+  delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+}
+
 export interface Session {
   readonly sessionId: string;
   /** Who the conversation belongs to; `local` on stdio. */
   readonly principal: string;
   readonly engine: Engine;
   readonly limits: SessionLimits;
+  readonly snapshots: SessionSnapshots;
   create(request: CreateRequest, signal: AbortSignal): Promise<SandboxView>;
   /** `sandbox_get`: makes it current, attaches it where it is not this session's own, takes up what needs a living process. */
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;

@@ -6,7 +6,9 @@ import type { RegistryContext } from './context.ts';
 import type { CreateRequest, SandboxView } from './contract.ts';
 import { ownerOf } from './owner.ts';
 import { planSandbox } from './plan-sandbox.ts';
-import { type OwnershipRecord, RECORD_VERSION } from './record.ts';
+import type { OwnershipRecord } from './record.ts';
+import { RECORD_VERSION } from './record-format.ts';
+import { requireSource } from './snapshot-lookup.ts';
 
 const FORGET_MS = 30_000;
 
@@ -24,6 +26,7 @@ export async function createSandbox(
   adopt: (record: OwnershipRecord) => void,
 ): Promise<SandboxView> {
   const { engine, config, clock } = context;
+  await requireSource(context, session.principal, request.source, signal);
   const limits = await engine.limits(signal);
   const plan = planSandbox(newSandboxId(), request, engine, limits, config.maxLifetimeMs);
   const intent: OwnershipRecord = {

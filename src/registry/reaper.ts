@@ -4,6 +4,7 @@ import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { RegistryContext } from './context.ts';
 import { isAlive } from './owner.ts';
 import type { OwnershipRecord } from './record.ts';
+import { recoverSnapshots } from './recover-snapshots.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
 const AT_A_TIME = 4;
@@ -26,6 +27,7 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
   const { engine, store, log } = context;
   await store.removeAbandoned();
   const recovered: Recovered = { stopped: await reclaim(context, signal), forgotten: [] };
+  await recoverSnapshots(context, signal);
   const records = (await store.all()).filter((record) => record.engine === engine.name);
   await mapBounded(records, AT_A_TIME, async ({ sandboxId }) => {
     throwIfCancelled(signal);

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { isSandboxId } from '../shared/ids.ts';
-
-export const RECORD_VERSION = 1;
+import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
+import type { RecordKind } from './store.ts';
 
 /** Who owns a sandbox, as kept on disk from before it exists until its retention is over. */
 const recordSchema = z.strictObject({
@@ -33,13 +33,6 @@ const recordSchema = z.strictObject({
 
 export type OwnershipRecord = z.infer<typeof recordSchema>;
 
-const versionSchema = z.object({ version: z.number() });
-
-/** Why a record cannot be used. Its file is left as it is, for a person or a newer version to deal with. */
-export class UnreadableRecord extends Error {
-  override readonly name = 'UnreadableRecord';
-}
-
 /** The file's text of a record. */
 export function formatRecord(record: OwnershipRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
@@ -51,20 +44,18 @@ export function formatRecord(record: OwnershipRecord): string {
  * @throws UnreadableRecord for a corrupt record, one of a newer version, or one of another sandbox
  */
 export function parseRecord(text: string, sandboxId: string): OwnershipRecord {
-  let data: unknown;
-  try {
-    data = JSON.parse(text);
-  } catch (error) {
-    throw new UnreadableRecord('it is not JSON', { cause: error });
-  }
-  const version = versionSchema.safeParse(data);
-  if (version.success && version.data.version > RECORD_VERSION) {
-    throw new UnreadableRecord(
-      `it has format version ${version.data.version}; this program knows ${RECORD_VERSION}`,
-    );
-  }
-  const record = recordSchema.safeParse(data);
+  const record = recordSchema.safeParse(parseVersioned(text));
   if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
   if (record.data.sandboxId !== sandboxId) throw new UnreadableRecord('it names another sandbox');
   return record.data;
 }
+
+/** Ownership of sandboxes, for their store. */
+export const sandboxRecords: RecordKind<OwnershipRecord> = {
+  noun: 'sandbox',
+  prefix: 'sbx_',
+  isId: isSandboxId,
+  idOf: (record) => record.sandboxId,
+  format: formatRecord,
+  parse: parseRecord,
+};

@@ -8,7 +8,9 @@ import type { RegistryConfig, RegistryContext } from './context.ts';
 import type { Registry, Session, SessionEndReason } from './contract.ts';
 import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './quota.ts';
 import { type Recovered, recoverSandboxes } from './reaper.ts';
+import { sandboxRecords } from './record.ts';
 import { RegistrySession } from './session.ts';
+import { snapshotRecords } from './snapshot-record.ts';
 import { RecordStore } from './store.ts';
 
 /** An engine that hangs in its own closing must not keep the process. */
@@ -26,8 +28,16 @@ export interface RegistryOptions {
 /** All sessions of this process over one engine. */
 export function createRegistry(options: RegistryOptions): Registry {
   const { engine, config, log, clock, stateDir } = options;
-  const store = new RecordStore(join(stateDir, 'records'), log);
-  return new SessionRegistry({ engine, config, log, clock, store, lock: new KeyedLock() });
+  const records = join(stateDir, 'records');
+  return new SessionRegistry({
+    engine,
+    config,
+    log,
+    clock,
+    store: new RecordStore(sandboxRecords, records, log),
+    snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
+    lock: new KeyedLock(),
+  });
 }
 
 class SessionRegistry implements Registry {

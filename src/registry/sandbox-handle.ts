@@ -1,4 +1,4 @@
-import type { Command, Engine, Sandbox } from '../engines/engine.ts';
+import type { Command, Engine, Sandbox, Snapshot } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { newCommandId } from '../shared/ids.ts';
 import type { RegistryContext } from './context.ts';
@@ -8,6 +8,7 @@ import type { OwnershipRecord } from './record.ts';
 import { hasEnded, markEnded, notRunning } from './sandbox-end.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
+import { takeSnapshot } from './take-snapshot.ts';
 import type { WorkScope } from './work-scope.ts';
 
 /** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
@@ -72,6 +73,12 @@ export class RegistrySandboxHandle implements SandboxHandle {
   async stop(signal: AbortSignal): Promise<SandboxView> {
     const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
     return viewOf(this.#context, this.#record, sandbox);
+  }
+
+  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
+    return this.#scope.run(signal, (either) =>
+      takeSnapshot(this.#context, this.#record, () => this.requireRunning(either), expirationMs, either),
+    );
   }
 
   run(request: RunRequest, signal: AbortSignal): Promise<Command> {

@@ -12,6 +12,7 @@ import type {
   SessionEndReason,
   SessionInfo,
   SessionLimits,
+  SessionSnapshots,
   ShellHandle,
 } from './contract.ts';
 import { createSandbox } from './create-sandbox.ts';
@@ -25,6 +26,7 @@ import { SessionCommands } from './session-commands.ts';
 import { settleEstate } from './session-end.ts';
 import { describeSession } from './session-info.ts';
 import { SessionShells } from './session-shells.ts';
+import { PrincipalSnapshots } from './session-snapshots.ts';
 import { WorkScope } from './work-scope.ts';
 
 /** One conversation: its current sandbox, the sandboxes it created or got, and the commands and shells it started. */
@@ -33,6 +35,7 @@ export class RegistrySession implements Session {
   readonly principal: string;
   readonly engine: Engine;
   readonly limits: SessionLimits;
+  readonly snapshots: SessionSnapshots;
   readonly #context: RegistryContext;
   readonly #scope = new WorkScope();
   readonly #leases: Leases;
@@ -46,14 +49,16 @@ export class RegistrySession implements Session {
 
   /** `onEnd` is called once the session has ended. */
   constructor(context: RegistryContext, principal: string, quotas: Quotas, onEnd: () => void) {
-    const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxLifetimeMs } = context.config;
+    const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs } =
+      context.config;
     this.principal = principal;
     this.engine = context.engine;
-    this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxLifetimeMs };
+    this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
     this.#leases = new Leases(this.#context);
     this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
     this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
+    this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
     this.#onEnd = onEnd;
   }
 

@@ -3,25 +3,37 @@ import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
-import { isSandboxId } from '../shared/ids.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
-import { formatRecord, type OwnershipRecord, parseRecord, UnreadableRecord } from './record.ts';
+import { UnreadableRecord } from './record-format.ts';
 
-const RECORD_NAME = /^(sbx_.+)\.json$/;
+/** What is kept in a store: how to tell, write and read one. */
+export interface RecordKind<Item> {
+  /** As told in messages: `sandbox`, `snapshot`. */
+  readonly noun: string;
+  /** Begins every id, and so every file's name. */
+  readonly prefix: string;
+  isId(text: string): boolean;
+  idOf(record: Item): string;
+  format(record: Item): string;
+  /** @throws UnreadableRecord */
+  parse(text: string, id: string): Item;
+}
 
 /**
- * The ownership records of a state directory, one file a sandbox, shared by every process of the user. There is no lock
+ * The ownership records of a state directory, one file each, shared by every process of the user. There is no lock
  * between processes: each write is whole, and each change is one that may be made twice.
  */
-export class RecordStore {
+export class RecordStore<Item> {
+  readonly #kind: RecordKind<Item>;
   readonly #directory: string;
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
 
   /** `directory` is made, closed to other users, when it is first written to. */
-  constructor(directory: string, log: Logger) {
+  constructor(kind: RecordKind<Item>, directory: string, log: Logger) {
+    this.#kind = kind;
     this.#directory = directory;
     this.#log = log;
   }
@@ -31,8 +43,8 @@ export class RecordStore {
    *
    * @throws SandboxError `server` where the disk refuses
    */
-  async write(record: OwnershipRecord): Promise<void> {
-    await this.#lock.run(record.sandboxId, () => this.#put(record));
+  async write(record: Item): Promise<void> {
+    await this.#lock.run(this.#kind.idOf(record), () => this.#put(record));
   }
 
   /**
@@ -40,43 +52,40 @@ export class RecordStore {
    *
    * @throws SandboxError `internal` for a record that cannot be read; the log names the file
    */
-  async read(sandboxId: string): Promise<OwnershipRecord | null> {
-    if (!isSandboxId(sandboxId)) return null;
-    const path = this.#path(sandboxId);
+  async read(id: string): Promise<Item | null> {
+    if (!this.#kind.isId(id)) return null;
+    const path = this.#path(id);
     try {
-      return parseRecord(await readFile(path, 'utf8'), sandboxId);
+      return this.#kind.parse(await readFile(path, 'utf8'), id);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return null;
       this.#report(path, error);
-      throw new SandboxError('internal', `The ownership record of ${sandboxId} cannot be read.`, {
-        hint: 'Other sandboxes are not affected: call sandbox_create for a new one. The server log names the file.',
-        details: { sandbox_id: sandboxId },
+      throw new SandboxError('internal', `The ownership record of ${id} cannot be read.`, {
+        hint: `No other ${this.#kind.noun} is affected. The server log names the file.`,
+        details: this.#details(id),
         cause: error,
       });
     }
   }
 
   /** Every record that can be read, in no order. One that cannot be is reported in the log and left out. */
-  async all(): Promise<OwnershipRecord[]> {
-    const sandboxIds: string[] = [];
+  async all(): Promise<Item[]> {
+    const ids: string[] = [];
     for (const name of await this.#names()) {
-      const sandboxId = RECORD_NAME.exec(name)?.[1];
-      if (sandboxId === undefined) continue;
-      if (isSandboxId(sandboxId)) sandboxIds.push(sandboxId);
-      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is no sandbox id'));
+      const id = this.#idOfFile(name);
+      if (id === undefined) continue;
+      if (this.#kind.isId(id)) ids.push(id);
+      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is no id'));
     }
-    // `read` has reported an unreadable one; what one sandbox has lost must not stop the others.
-    const records = await mapBounded(sandboxIds, 16, (sandboxId) => this.read(sandboxId).catch(() => null));
+    // `read` has reported an unreadable one; what one has lost must not stop the others.
+    const records = await mapBounded(ids, 16, (id) => this.read(id).catch(() => null));
     return records.filter((record) => record !== null);
   }
 
   /** Changes a record and answers it as it is now; one that is gone stays gone, and is null. */
-  async update(
-    sandboxId: string,
-    change: (record: OwnershipRecord) => OwnershipRecord,
-  ): Promise<OwnershipRecord | null> {
-    return this.#lock.run(sandboxId, async () => {
-      const before = await this.read(sandboxId);
+  async update(id: string, change: (record: Item) => Item): Promise<Item | null> {
+    return this.#lock.run(id, async () => {
+      const before = await this.read(id);
       if (before === null) return null;
       const after = change(before);
       if (after !== before) await this.#put(after);
@@ -85,8 +94,8 @@ export class RecordStore {
   }
 
   /** No error where there is none. */
-  async remove(sandboxId: string): Promise<void> {
-    await this.#lock.run(sandboxId, () => rm(this.#path(sandboxId), { force: true }));
+  async remove(id: string): Promise<void> {
+    await this.#lock.run(id, () => rm(this.#path(id), { force: true }));
   }
 
   /** Removes what writes left that a crash interrupted. A write under way, here or elsewhere, is not touched. */
@@ -96,15 +105,15 @@ export class RecordStore {
     }
   }
 
-  async #put(record: OwnershipRecord): Promise<void> {
+  async #put(record: Item): Promise<void> {
     try {
       await mkdir(this.#directory, { recursive: true, mode: 0o700 });
       await chmod(this.#directory, 0o700);
-      await writeFileAtomic(this.#path(record.sandboxId), formatRecord(record));
+      await writeFileAtomic(this.#path(this.#kind.idOf(record)), this.#kind.format(record));
     } catch (error) {
-      throw new SandboxError('server', `The ownership of ${record.sandboxId} could not be recorded.`, {
+      throw new SandboxError('server', `The ownership of ${this.#kind.idOf(record)} could not be recorded.`, {
         hint: 'Ask the operator to look at the state directory (free space, permissions); the server log has more.',
-        details: { sandbox_id: record.sandboxId },
+        details: this.#details(this.#kind.idOf(record)),
         cause: error,
       });
     }
@@ -122,8 +131,18 @@ export class RecordStore {
     }
   }
 
-  #path(sandboxId: string): string {
-    return join(this.#directory, `${sandboxId}.json`);
+  #idOfFile(name: string): string | undefined {
+    return name.startsWith(this.#kind.prefix) && name.endsWith('.json')
+      ? name.slice(0, -'.json'.length)
+      : undefined;
+  }
+
+  #details(id: string): Record<string, string> {
+    return { [`${this.#kind.noun}_id`]: id };
+  }
+
+  #path(id: string): string {
+    return join(this.#directory, `${id}.json`);
   }
 
   /** Once a file: a list asked for every second must not fill the log. */

@@ -15,7 +15,8 @@ that outlasts wait_ms is answered as running and goes on: never start it again, 
 
 Good to know:
 - Times are epoch milliseconds, durations milliseconds, sizes bytes; null means "does not apply".
-- A sandbox ends at expires_at and its files with it; sandbox_extend_timeout moves that. While a command runs the time is \
+- A sandbox ends at expires_at and its files with it; sandbox_extend_timeout moves that, sandbox_snapshot \
+stops the sandbox and keeps the files. While a command runs the time is \
 extended by itself.
 - Long output is answered as head and tail; command_output pages through the rest, command_logs greps it.
 - Each command starts afresh: cwd and env of one do not carry over to the next. Ask for root with sudo: true.

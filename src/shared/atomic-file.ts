@@ -53,7 +53,7 @@ export function isAbandonedTemporary(name: string): boolean {
 }
 
 /** A rename survives a power cut once its directory is on disk; Windows cannot open one and needs no such step. */
-async function syncDirectory(path: string): Promise<void> {
+export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const directory = await open(path, 'r');
   try {

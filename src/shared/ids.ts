@@ -15,6 +15,7 @@ function randomWord(length: number): string {
 }
 
 const SANDBOX_ID = /^sbx_[2-9a-z]{12}$/;
+const SNAPSHOT_ID = /^snap_[2-9a-z]{12}$/;
 const COMMAND_ID = /^cmd_([2-9a-z]{12})_[2-9a-z]{8}$/;
 
 /** `sbx_` and 12 characters. */
@@ -30,6 +31,16 @@ export function newCommandId(sandboxId: string): string {
 /** `shl_`, the sandbox's 12 characters and 8 of its own. */
 export function newShellId(sandboxId: string): string {
   return `shl_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
+}
+
+/** `snap_` and 12 characters. */
+export function newSnapshotId(): string {
+  return `snap_${randomWord(12)}`;
+}
+
+/** True for a well-formed snapshot id; only such a string may become part of a path. */
+export function isSnapshotId(text: string): boolean {
+  return SNAPSHOT_ID.test(text);
 }
 
 /** `ses_` and 12 characters. */

@@ -1,7 +1,6 @@
 /** The suite that every engine passes: behaviour alone, through `Engine`. */
 import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts';
-import { newSandboxId } from '../../src/shared/ids.ts';
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
@@ -9,6 +8,8 @@ import { limitCases } from './contract-limits.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 import { shellCases } from './contract-shells.ts';
+import { snapshotCases } from './contract-snapshots.ts';
+import { createRequest, patience } from './requests.ts';
 
 /** An engine under test, and what its cases share. */
 export interface Subject {
@@ -27,26 +28,7 @@ export interface EngineUnderTest {
   close(): Promise<void>;
 }
 
-/** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
-export function patience(): AbortSignal {
-  return AbortSignal.timeout(20_000);
-}
-
-/** A complete request with the defaults of the tools. */
-export function createRequest(request: Partial<CreateSandbox> = {}): CreateSandbox {
-  return {
-    sandboxId: newSandboxId(),
-    runtime: null,
-    ports: [],
-    timeoutMs: 300_000,
-    vcpus: 1,
-    env: {},
-    networkPolicy: { mode: 'deny-all' },
-    source: null,
-    interactive: false,
-    ...request,
-  };
-}
+export { createRequest, patience } from './requests.ts';
 
 /** Registers the whole suite for an engine. `open` is called once. */
 export function describeEngineContract(name: string, open: () => Promise<EngineUnderTest>): void {
@@ -82,6 +64,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     fileCases(get);
     portCases(get);
     shellCases(get);
+    snapshotCases(get);
     limitCases(get);
   });
 }

@@ -10,6 +10,7 @@ import type {
   Page,
   Ports,
   Sandbox,
+  Snapshots,
   StopCause,
 } from '../../src/engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
@@ -24,6 +25,8 @@ export class MemoryEngine implements Engine {
   readonly commands: MemoryCommands;
   readonly files = noFiles;
   readonly ports: Ports;
+  /** None, until a test gives it some. */
+  snapshots?: Snapshots;
   /** Every call that reached the engine, as `operation id`, in order. */
   readonly calls: string[] = [];
   readonly engineLimits: EngineLimits = {

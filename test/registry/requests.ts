@@ -32,4 +32,5 @@ export const defaultConfig: RegistryConfig = {
   maxRunningCommands: 20,
   maxShells: 3,
   maxVcpus: 16,
+  maxSnapshots: 10,
 };

@@ -21,6 +21,7 @@ describe('the list of tools', () => {
       'sandbox_wait_for_status',
       'sandbox_domain',
       'sandbox_extend_timeout',
+      'sandbox_snapshot',
       'sandbox_stop',
       'sandbox_run_command',
       'sandbox_run_command_detached',
@@ -38,6 +39,9 @@ describe('the list of tools', () => {
       'command_wait',
       'command_output',
       'command_kill',
+      'snapshot_get',
+      'snapshot_list',
+      'snapshot_delete',
       'session_info',
     ]);
   });

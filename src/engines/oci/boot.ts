@@ -1,5 +1,5 @@
 /** From an empty directory to a sandbox whose agent answers; used by create and by the probe alike. */
-import { writeFile } from 'node:fs/promises';
+import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError } from '../../shared/errors.ts';
@@ -16,10 +16,19 @@ import {
 } from './cgroups.ts';
 import { FRAME, PROTOCOL_VERSION, TAG } from './frames.ts';
 import type { Host } from './host.ts';
+import {
+  bundleDirectories,
+  launchMounts,
+  layerLinks,
+  type TopDirectory,
+  topDirectories,
+  topMount,
+} from './layers.ts';
 import type { SandboxPaths } from './layout.ts';
+import { directoryMode } from './new-record.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 import { makeSandboxDirectories } from './rootfs.ts';
-import type { SandboxRecord } from './sandbox-record.ts';
+import type { Ground, SandboxRecord } from './sandbox-record.ts';
 
 /** Tasks a vcpu may have; the whole sandbox shares them. */
 const PROCESSES_PER_VCPU = 512;
@@ -27,7 +36,7 @@ const PROCESSES_PER_VCPU = 512;
 /** What a boot needs of the record. */
 export type BootRequest = Pick<
   SandboxRecord,
-  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate'
+  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'ground'
 >;
 
 export interface Booted {
@@ -62,6 +71,21 @@ async function cgroupsOf(host: Host, runtime: OciRuntime, sandboxId: string): Pr
   return findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
 }
 
+/** What the layers need in the bundle, for whoever mounts them. */
+async function fillBundle(
+  host: Host,
+  paths: SandboxPaths,
+  tops: TopDirectory[],
+  ground: Ground,
+): Promise<void> {
+  for (const name of bundleDirectories(host, tops)) {
+    await mkdir(join(paths.bundle, name));
+    // The sandbox's root passes on its way to a layer.
+    await chmod(join(paths.bundle, name), directoryMode(host));
+  }
+  for (const { place, target } of layerLinks(host, ground)) await symlink(target, join(paths.bundle, place));
+}
+
 /** Boots a sandbox in `paths.dir`, which must exist and hold nothing but a record. A failure leaves pieces for `dismantle`. */
 export async function boot(
   host: Host,
@@ -70,13 +94,14 @@ export async function boot(
   request: BootRequest,
   signal: AbortSignal,
 ): Promise<Booted> {
-  await makeSandboxDirectories(paths, host.idMap, host.system);
+  await makeSandboxDirectories(paths, host.idMap, host.system, request.ground.owners);
+  const tops = topDirectories(host, request.etcTemplate, request.ground);
+  await fillBundle(host, paths, tops, request.ground);
   const config = ociConfig({
     paths,
     idMap: host.idMap,
-    system: host.system,
     agent: host.agent,
-    etcLower: join(host.layout.etcTemplates, request.etcTemplate),
+    topMounts: tops.map((top) => topMount(host, paths, top)),
     deadlineMs: request.timeoutMs,
     vcpus: request.vcpus,
     memoryMb: request.memoryMb,
@@ -86,7 +111,13 @@ export async function boot(
     arch: host.arch,
   });
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 });
-  const { init, connection } = await startContainer(runtime, host.agent, paths, request.sandboxId, signal);
+  const { init, connection } = await startContainer(
+    runtime,
+    { agent: host.agent, mounts: launchMounts(host, paths, tops) },
+    paths,
+    request.sandboxId,
+    signal,
+  );
   try {
     const remainingMs = await greet(connection);
     const cgroups = await cgroupsOf(host, runtime, request.sandboxId);

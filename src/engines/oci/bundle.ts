@@ -2,18 +2,18 @@
 import { join } from 'node:path';
 import { PROTOCOL_VERSION } from './frames.ts';
 import type { IdMap } from './id-map.ts';
+import type { Mount } from './layers.ts';
 import type { SandboxPaths } from './layout.ts';
-import { AGENT_NAME, FRESH_DIRECTORIES, layerPaths, type SystemDirectories } from './rootfs.ts';
+import { AGENT_NAME } from './rootfs.ts';
 import { seccompProfile } from './seccomp.ts';
 
 export interface BundleRequest {
   paths: SandboxPaths;
   idMap: IdMap;
-  system: SystemDirectories;
   /** Host path of the agent's executable. */
   agent: string;
-  /** Host path of the lower layer of `/etc`. */
-  etcLower: string;
+  /** The top-level directories that keep what is written to them. */
+  topMounts: Mount[];
   deadlineMs: number;
   vcpus: number;
   memoryMb: number;
@@ -56,13 +56,6 @@ const MASKED = [
 const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 const CPU_PERIOD_US = 100_000;
 
-interface Mount {
-  destination: string;
-  type: string;
-  source: string;
-  options: string[];
-}
-
 function tmpfs(destination: string, mode: string, sizeMb: number, more: string[] = []): Mount {
   const options = ['nosuid', 'nodev', `mode=${mode}`, `size=${sizeMb}m`, ...more];
   return { destination, type: 'tmpfs', source: 'tmpfs', options };
@@ -92,35 +85,14 @@ function systemMounts(memoryMb: number): Mount[] {
   ];
 }
 
-/** `userxattr` makes whiteouts work inside a user namespace, as root of the host too (oci: `rm -rf` of a lower directory). */
-function overlay(request: BundleRequest, name: string, lower: string): Mount {
-  const { upper, work } = layerPaths(request.paths, name);
-  const options = [
-    `lowerdir=${lower}`,
-    `upperdir=${upper}`,
-    `workdir=${work}`,
-    'userxattr',
-    'nosuid',
-    'nodev',
-  ];
-  return { destination: `/${name}`, type: 'overlay', source: 'overlay', options };
-}
-
 function fileMounts(request: BundleRequest): Mount[] {
-  const fresh = FRESH_DIRECTORIES.map((name) => ({
-    destination: `/${name}`,
-    type: 'bind',
-    source: layerPaths(request.paths, name).upper,
-    options: ['bind', 'nosuid', 'nodev'],
-  }));
   const agent = {
     destination: `/${AGENT_NAME}`,
     type: 'bind',
     source: request.agent,
     options: ['bind', 'ro', 'nosuid', 'nodev'],
   };
-  const system = request.system.directories.map((name) => overlay(request, name, `/${name}`));
-  return [...system, overlay(request, 'etc', request.etcLower), ...fresh, agent];
+  return [...request.topMounts, agent];
 }
 
 function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cgroup']>): object {

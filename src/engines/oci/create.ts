@@ -7,6 +7,7 @@ import { removeUnfinished } from './remains.ts';
 import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
+import { claimOnSnapshot, sourceSnapshot } from './snapshot-source.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 
@@ -20,7 +21,7 @@ function checkRequest(request: CreateSandbox): void {
       },
     );
   }
-  if (request.source !== null) {
+  if (request.source !== null && request.source.type !== 'snapshot') {
     throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
       hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
     });
@@ -49,9 +50,13 @@ export async function createSandbox(
 ): Promise<Sandbox> {
   checkRequest(request);
   const host = await context.host();
+  const snapshot =
+    request.source?.type === 'snapshot'
+      ? await sourceSnapshot(host, request.source.snapshotId, request.runtime)
+      : null;
   const [runtime, runtimeName] = await Promise.all([
     context.runtime(signal),
-    resolveRuntime(request.runtime),
+    resolveRuntime(snapshot?.runtime ?? request.runtime),
   ]);
   throwIfCancelled(signal);
   const record = newRecord(host, {
@@ -62,8 +67,16 @@ export async function createSandbox(
     timeoutMs: request.timeoutMs,
     ports: request.ports,
     env: request.env,
+    ...(snapshot && {
+      sourceSnapshotId: snapshot.snapshotId,
+      etcTemplate: snapshot.etcTemplate,
+      ground: { layers: snapshot.layers, owners: snapshot.owners },
+    }),
   });
-  const paths = await claimDirectory(host.layout, record, directoryMode(host));
+  const paths =
+    snapshot === null
+      ? await claimDirectory(host.layout, record, directoryMode(host))
+      : await claimOnSnapshot(host, snapshot.snapshotId, record);
   try {
     const booted = await boot(host, runtime, paths, record, signal);
     throwIfCancelled(signal);

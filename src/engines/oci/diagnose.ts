@@ -6,6 +6,7 @@ import { cgroupFindings } from './doctor-cgroups.ts';
 import { type HostFacts, readHostFacts } from './doctor-facts.ts';
 import { advise, ok } from './doctor-finding.ts';
 import { idFindings } from './doctor-ids.ts';
+import { mountFindings } from './doctor-mounts.ts';
 import { namespaceFindings } from './doctor-namespaces.ts';
 import { runtimeFindings, type TrialOutcome } from './doctor-runtime.ts';
 import { stateDirFindings } from './doctor-state-dir.ts';
@@ -41,6 +42,7 @@ export function judge(facts: HostFacts, wanted: string, outcome: TrialOutcome): 
     ...agentFindings(facts),
     ...runtimeFindings(facts, wanted, outcome),
     ...namespaceFindings(facts, works),
+    ...(works && outcome.kind === 'tried' ? mountFindings(facts, outcome.mounts) : []),
     ...idFindings(facts),
     ...cgroupFindings(facts),
     ...stateDirFindings(facts, works),
@@ -77,7 +79,7 @@ async function tryRuntimes({ stateDir, agentPath, ociRuntime }: DiagnoseOptions)
       cgroups,
       error,
     }));
-    return { kind: 'tried', trials };
+    return { kind: 'tried', trials, mounts: host.mounts };
   } catch (error) {
     const hint = error instanceof SandboxError ? ` ${error.hint}` : '';
     return { kind: 'not_tried', reason: `${error instanceof Error ? error.message : String(error)}${hint}` };

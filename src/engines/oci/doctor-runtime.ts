@@ -1,6 +1,7 @@
 import type { Finding } from '../engine.ts';
 import type { HostFacts } from './doctor-facts.ts';
 import { advise, install, ok } from './doctor-finding.ts';
+import type { MountsBy } from './overlay-probe.ts';
 
 /** One way to run a sandbox that was tried. */
 export interface RuntimeTrial {
@@ -13,7 +14,7 @@ export interface RuntimeTrial {
 
 /** What came of trying: the trials, or why there could be none. */
 export type TrialOutcome =
-  | { readonly kind: 'tried'; readonly trials: readonly RuntimeTrial[] }
+  | { readonly kind: 'tried'; readonly trials: readonly RuntimeTrial[]; readonly mounts: MountsBy }
   | { readonly kind: 'not_tried'; readonly reason: string };
 
 const LIMITS = {

@@ -10,6 +10,7 @@ import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
 import { STATE_FORMAT, StateLayout } from './layout.ts';
+import { type MountsBy, probeMounts } from './overlay-probe.ts';
 import { findSystemDirectories, type SystemDirectories } from './rootfs.ts';
 
 export interface Host {
@@ -18,6 +19,7 @@ export interface Host {
   /** Executable of the agent, in the state directory, where the OCI runtime can reach it. */
   agent: string;
   system: SystemDirectories;
+  mounts: MountsBy;
   etcTemplate: string;
   cgroupLayout: CgroupLayout;
   swapLimit: boolean;
@@ -60,7 +62,7 @@ async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | n
   const mode = kind === 'root' ? 0o711 : 0o700;
   await mkdir(layout.stateDir, { recursive: true, mode: 0o700 });
   await chmod(layout.stateDir, mode);
-  for (const directory of [layout.sandboxes, layout.binaries, layout.etcTemplates]) {
+  for (const directory of [layout.sandboxes, layout.snapshots, layout.binaries, layout.etcTemplates]) {
     await mkdir(directory, { recursive: true });
     await chmod(directory, mode);
   }
@@ -126,6 +128,7 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
     idMap,
     agent,
     system,
+    mounts: await probeMounts(layout, agent, idMap, system.directories),
     etcTemplate,
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),

@@ -23,6 +23,7 @@ import { updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
 import { OciShells } from './shells.ts';
+import { OciSnapshots } from './snapshots.ts';
 
 export interface OciEngineOptions {
   /** Absolute. Made where it is missing. */
@@ -59,12 +60,15 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const context: OciContext = { log, forwards, host: () => host(never), runtime };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
+  const snapshots = new OciSnapshots(context);
 
   return {
     name: 'oci',
     commands,
     files: new OciFiles(context),
     shells,
+    snapshots,
+    sources: { types: ['snapshot'] },
     ports: {
       async open(sandboxId) {
         const record = await settledRecord(context, sandboxId);
@@ -111,7 +115,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async close() {
       commands.close();
-      await Promise.all([shells.close(), forwards.closeAll()]);
+      await Promise.all([shells.close(), snapshots.close(), forwards.closeAll()]);
     },
   };
 }

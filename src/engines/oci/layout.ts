@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { SandboxError } from '../../shared/errors.ts';
-import { isSandboxId } from '../../shared/ids.ts';
+import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 
 /** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
 export const STATE_FORMAT = 1;
@@ -18,6 +18,9 @@ export interface SandboxPaths {
   readonly agentSocket: string;
   readonly bundle: string;
   readonly layers: string;
+  /** What the sandbox has written, one directory below it for each of its top-level directories. */
+  readonly upper: string;
+  readonly work: string;
   /** The OCI runtime's own state. */
   readonly runtime: string;
   readonly pidFile: string;
@@ -29,6 +32,9 @@ export class StateLayout {
   readonly stateDir: string;
   readonly formatFile: string;
   readonly sandboxes: string;
+  readonly snapshots: string;
+  /** Held while it is decided which snapshots are in use. */
+  readonly snapshotsLock: string;
   readonly binaries: string;
   readonly etcTemplates: string;
   readonly trash: string;
@@ -39,6 +45,8 @@ export class StateLayout {
     this.stateDir = stateDir;
     this.formatFile = join(stateDir, 'format');
     this.sandboxes = join(stateDir, 'sandboxes');
+    this.snapshots = join(stateDir, 'snapshots');
+    this.snapshotsLock = join(this.snapshots, 'lock');
     this.binaries = join(stateDir, 'bin');
     this.etcTemplates = join(stateDir, 'etc');
     this.trash = join(stateDir, 'trash');
@@ -53,12 +61,38 @@ export class StateLayout {
     }
     return sandboxPaths(join(this.sandboxes, sandboxId));
   }
+
+  /** The paths of one snapshot. An id that is not well-formed never becomes a path. */
+  snapshot(snapshotId: string): SnapshotPaths {
+    if (!isSnapshotId(snapshotId)) {
+      throw new SandboxError('not_found', `There is no snapshot "${snapshotId.slice(0, 64)}".`, {
+        hint: 'Call snapshot_list to see the snapshots there are.',
+      });
+    }
+    return snapshotPaths(join(this.snapshots, snapshotId));
+  }
+}
+
+/** Where one snapshot lies on the host. */
+export interface SnapshotPaths {
+  readonly dir: string;
+  readonly record: string;
+  /** Held while the record is changed. */
+  readonly lock: string;
+  /** What was the `upper` of its sandbox. Nothing writes to it any more. */
+  readonly layer: string;
+}
+
+/** The paths inside one snapshot directory. */
+export function snapshotPaths(dir: string): SnapshotPaths {
+  return { dir, record: join(dir, 'record.json'), lock: join(dir, 'lock'), layer: join(dir, 'layer') };
 }
 
 /** The paths inside one sandbox directory. */
 export function sandboxPaths(dir: string): SandboxPaths {
   const bundle = join(dir, 'bundle');
   const agent = join(dir, 'agent');
+  const layers = join(dir, 'layers');
   return {
     dir,
     record: join(dir, 'record.json'),
@@ -67,7 +101,9 @@ export function sandboxPaths(dir: string): SandboxPaths {
     agent,
     agentSocket: join(agent, 'socket'),
     bundle,
-    layers: join(dir, 'layers'),
+    layers,
+    upper: join(layers, 'upper'),
+    work: join(layers, 'work'),
     runtime: join(dir, 'runtime'),
     pidFile: join(bundle, 'pid'),
     startLog: join(bundle, 'start.log'),

@@ -3,6 +3,7 @@ import type { OciContext } from './context.ts';
 import { MEMORY_MB_PER_VCPU } from './create.ts';
 import type { Host } from './host.ts';
 import type { OciRuntime } from './oci-runtime.ts';
+import { LACKS_OF_RUNTIME_MOUNTS } from './overlay-probe.ts';
 
 const DEFAULT_VCPUS = 2;
 
@@ -25,6 +26,7 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
   } else if (!host.swapLimit) {
     notEnforced.push('Swap is not limited: this kernel does not account it.');
   }
+  if (host.mounts === 'by-runtime') notEnforced.push(...LACKS_OF_RUNTIME_MOUNTS);
   notEnforced.push('Disk use is limited by the free space of the state directory alone.');
   return {
     isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,

@@ -1,19 +1,26 @@
 import { currentProcess } from '../../shared/process-identity.ts';
 import type { Host } from './host.ts';
 import { STATE_FORMAT } from './layout.ts';
-import type { SandboxRecord } from './sandbox-record.ts';
+import { EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
+
+/** What the caller knows of a sandbox to be. */
+export type GivenRecord = Pick<
+  SandboxRecord,
+  'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env'
+> &
+  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground'>>;
 
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
 
 /** The record of a sandbox that this process is about to make. */
-export function newRecord(
-  host: Host,
-  given: Pick<SandboxRecord, 'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env'>,
-): SandboxRecord {
+export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
   const createdAt = Date.now();
   return {
     format: STATE_FORMAT,
+    etcTemplate: host.etcTemplate,
+    sourceSnapshotId: null,
+    ground: EMPTY_GROUND,
     ...given,
     status: 'pending',
     statusReason: null,
@@ -25,7 +32,7 @@ export function newRecord(
     init: null,
     cgroups: [],
     enforced: { memory: false, cpu: false, pids: false },
-    etcTemplate: host.etcTemplate,
+    snapshot: null,
   };
 }
 

@@ -21,6 +21,12 @@ export interface OciRuntime {
   hideUnified: boolean;
 }
 
+/** The agent's `launch`, which starts the runtime, and what it mounts before. */
+export interface Launcher {
+  agent: string;
+  mounts: string[];
+}
+
 const START_TIMEOUT_MS = 20_000;
 const AGENT_TIMEOUT_MS = 5_000;
 
@@ -32,7 +38,6 @@ function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string):
         ? ['--cgroup-manager=disabled']
         : [];
   return [
-    ...(runtime.hideUnified ? ['--hide-unified'] : []),
     runtime.path,
     ...manager,
     '--root',
@@ -87,7 +92,7 @@ async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<numb
  */
 export async function startContainer(
   runtime: OciRuntime,
-  agent: string,
+  launcher: Launcher,
   paths: SandboxPaths,
   id: string,
   signal: AbortSignal,
@@ -97,14 +102,19 @@ export async function startContainer(
     constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
   );
   const log = await open(paths.startLog, 'w', 0o600);
+  const hide = runtime.hideUnified ? ['--hide-unified'] : [];
   try {
     const exitCode = await runToExit(
-      spawn(agent, ['launch', ...runtimeArguments(runtime, paths, id)], {
-        // The agent directory is the only thing of the host that the container gets, as descriptor 3.
-        stdio: ['ignore', log.fd, log.fd, directory.fd],
-        cwd: paths.bundle,
-        env: runtimeEnvironment(),
-      }),
+      spawn(
+        launcher.agent,
+        ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
+        {
+          // The agent directory is the only thing of the host that the container gets, as descriptor 3.
+          stdio: ['ignore', log.fd, log.fd, directory.fd],
+          cwd: paths.bundle,
+          env: runtimeEnvironment(),
+        },
+      ),
       AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
     );
     throwIfCancelled(signal);

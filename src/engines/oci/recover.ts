@@ -11,6 +11,8 @@ import { PROBE_RUNTIME } from './new-record.ts';
 import { removeTrees } from './remove-tree.ts';
 import { listSandboxIds, listUnborn, readRecord, updateRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
+import { collectSnapshots, removeSnapshotRemains, templatesOfSnapshots } from './snapshot-collect.ts';
+import { listSnapshotIds } from './snapshot-record.ts';
 
 /** Directories whose makers died before they were a sandbox's. */
 async function removeUnborn(host: Host): Promise<void> {
@@ -47,6 +49,20 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
   }
 }
 
+/** Expired and unused snapshots go, and then what only they needed. A damaged record keeps all that it might stand on. */
+async function recoverSnapshots(context: OciContext, host: Host, templates: Set<string>): Promise<void> {
+  try {
+    await removeSnapshotRemains(host);
+    await collectSnapshots(context);
+    for (const id of await listSnapshotIds(host.layout))
+      await removeTemporaryFiles(host.layout.snapshot(id).dir);
+    for (const template of await templatesOfSnapshots(host)) templates.add(template);
+    await removeOldTemplates(host, templates);
+  } catch (error) {
+    context.log.error({ err: error }, 'unused snapshots could not be looked for; all are left as they are');
+  }
+}
+
 /**
  * Settles every sandbox of this state directory and answers those that had ended unnoticed. A damaged record is
  * logged and left alone; the others go on.
@@ -76,6 +92,6 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
     }
   }
-  await removeOldTemplates(host, templates);
+  await recoverSnapshots(context, host, templates);
   return settled;
 }

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../shared/errors.ts';
 import type { IdMap } from './id-map.ts';
 import type { SandboxPaths } from './layout.ts';
+import type { Ground } from './sandbox-record.ts';
 
 /** Starts empty in every sandbox, writable. */
 export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
@@ -38,7 +39,7 @@ export async function findSystemDirectories(root = '/'): Promise<SystemDirectori
 
 /** The upper and work directory of one top-level directory. */
 export function layerPaths(paths: SandboxPaths, name: string): { upper: string; work: string } {
-  return { upper: join(paths.layers, name, 'upper'), work: join(paths.layers, name, 'work') };
+  return { upper: join(paths.upper, name), work: join(paths.work, name) };
 }
 
 /**
@@ -49,6 +50,7 @@ export async function makeSandboxDirectories(
   paths: SandboxPaths,
   idMap: IdMap,
   system: SystemDirectories,
+  owners: Ground['owners'],
 ): Promise<void> {
   const passable = idMap.kind === 'root' ? 0o711 : 0o700;
   const own = (path: string) => (idMap.kind === 'root' ? chown(path, idMap.hostUid, idMap.hostGid) : null);
@@ -66,17 +68,20 @@ export async function makeSandboxDirectories(
   await Promise.all(system.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
 
-  await mkdir(paths.layers, { mode: 0o700 });
+  for (const directory of [paths.layers, paths.upper, paths.work]) {
+    await mkdir(directory, { mode: 0o700 });
+    await own(directory);
+  }
   const layered = [...FRESH_DIRECTORIES, 'etc', ...system.directories];
   await Promise.all(
     layered.map(async (name) => {
       const { upper, work } = layerPaths(paths, name);
-      await mkdir(upper, { recursive: true });
-      await mkdir(work);
+      const inherited = owners[name];
+      await Promise.all([mkdir(upper), mkdir(work)]);
+      await Promise.all([own(upper), own(work)]);
+      if (inherited !== undefined && idMap.kind === 'root') await chown(upper, inherited.uid, inherited.gid);
       // An overlay shows the upper directory's own mode as that of the merged one.
-      await chmod(upper, name === 'root' ? 0o700 : 0o755);
-      await Promise.all([own(upper), own(work), own(join(paths.layers, name))]);
+      await chmod(upper, inherited?.mode ?? (name === 'root' ? 0o700 : 0o755));
     }),
   );
-  await own(paths.layers);
 }

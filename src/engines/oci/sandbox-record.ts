@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
-import { isSandboxId } from '../../shared/ids.ts';
+import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './layout.ts';
 
@@ -14,10 +14,32 @@ const identitySchema = z.strictObject({
   bootId: z.string(),
 });
 
+/** One snapshot's files under a sandbox or a later snapshot, and in which top-level directories there are any. */
+export const layerSchema = z.strictObject({
+  snapshotId: z.string().refine(isSnapshotId),
+  directories: z.array(z.string()),
+});
+
+/** Mode and host owner of each top-level directory itself, which no lower layer can show. */
+export const ownersSchema = z.record(
+  z.string(),
+  z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
+);
+
+/** What is under a sandbox's own files; nothing in a sandbox that was made empty. */
+const groundSchema = z.strictObject({
+  /** Newest first. */
+  layers: z.array(layerSchema),
+  owners: ownersSchema,
+});
+export type Ground = z.output<typeof groundSchema>;
+
+export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
+
 const recordSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
   sandboxId: z.string().refine(isSandboxId),
-  status: z.enum(['pending', 'running', 'stopping', 'stopped', 'aborted', 'failed']),
+  status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
   statusReason: z.string().nullable(),
   stopCause: z
     .enum(['requested', 'session_end', 'deadline', 'snapshot', 'aborted', 'out_of_memory'])
@@ -40,6 +62,13 @@ const recordSchema = z.strictObject({
   /** The limits that the host really set. */
   enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
   etcTemplate: z.string(),
+  sourceSnapshotId: z.string().nullable().default(null),
+  ground: groundSchema.default(EMPTY_GROUND),
+  /** The snapshot being taken of it, from the moment that this is decided. */
+  snapshot: z
+    .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })
+    .nullable()
+    .default(null),
 });
 
 /** What the engine keeps on disk about a sandbox. */

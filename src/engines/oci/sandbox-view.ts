@@ -22,7 +22,7 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     ports: record.ports.map((port) => ({ port, url: forwards.url(record.sandboxId, port) })),
     networkPolicy: { mode: 'deny-all' },
     interactivePort: null,
-    sourceSnapshotId: null,
+    sourceSnapshotId: record.sourceSnapshotId,
     stopCause: record.stopCause,
     statusReason: record.statusReason,
   };

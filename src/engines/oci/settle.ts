@@ -8,6 +8,8 @@ import type { Host } from './host.ts';
 import { readHostile } from './hostile-file.ts';
 import { removeRemains } from './remains.ts';
 import { readRecord, type SandboxRecord, updateRecord, writeRecord } from './sandbox-record.ts';
+import { collectSnapshots } from './snapshot-collect.ts';
+import { resumeSnapshot } from './snapshot-finish.ts';
 
 const MAX_ENDED_FILE = 64;
 
@@ -18,7 +20,8 @@ async function agentSaysDeadline(agentDir: string): Promise<boolean> {
   );
 }
 
-function ended(
+/** The record of a sandbox that has come to its end just now. */
+export function ended(
   record: SandboxRecord,
   status: 'stopped' | 'aborted' | 'failed',
   cause: StopCause | null,
@@ -59,6 +62,8 @@ async function correction(host: Host, record: SandboxRecord): Promise<SandboxRec
       return ended(record, 'failed', null, 'The server that was making it ended.');
     case 'running':
       return record.init !== null && isProcessAlive(record.init) ? null : causeOfEnd(host, record);
+    case 'snapshotting':
+      return isAbandoned(record) ? ended(record, 'stopped', 'snapshot', null) : null;
     case 'stopping':
       return isAbandoned(record) ? ended(record, 'stopped', record.stopCause ?? 'requested', null) : null;
     default:
@@ -73,11 +78,32 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
   if ((await correction(host, record)) === null) return record;
   const settled = await updateRecord(host.layout, sandboxId, async (present) => {
     const corrected = await correction(host, present);
+    if (corrected !== null && present.status === 'snapshotting') return takenUp(host, present);
     if (corrected !== null) await removeRemains(host, present);
     return corrected;
   });
+  if (settled.endedAt === null) return settled;
   await context.forwards.close(sandboxId);
+  await releaseLayers(context, settled);
   return settled;
+}
+
+/** A snapshot whose maker died comes to its end, or the sandbox goes on. */
+async function takenUp(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
+  const outcome = await resumeSnapshot(host, record);
+  if (outcome === 'finished') return ended(record, 'stopped', 'snapshot', null);
+  return { ...record, status: 'running', stopCause: null, snapshot: null, worker: null };
+}
+
+/** The last user of a deleted snapshot takes it along. */
+async function releaseLayers(context: OciContext, { sandboxId, ground }: SandboxRecord): Promise<void> {
+  if (ground.layers.length === 0) return;
+  try {
+    await collectSnapshots(context);
+  } catch (error) {
+    // The next recovery collects as well; the sandbox has ended all the same.
+    context.log.warn({ sandboxId, err: error }, 'layers that may be unused could not be looked at');
+  }
 }
 
 /** Ends a sandbox under its record's lock. One that has ended already stays as it is. */
@@ -90,11 +116,14 @@ export async function endSandbox(
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
   await context.forwards.close(sandboxId);
-  return updateRecord(host.layout, sandboxId, async (record) => {
-    if (record.endedAt !== null) return null;
+  const settled = await updateRecord(host.layout, sandboxId, async (present) => {
+    const record = present.status === 'snapshotting' ? await takenUp(host, present) : present;
+    if (record.endedAt !== null) return record;
     const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: cause, worker };
     await writeRecord(paths, stopping);
     await removeRemains(host, stopping);
     return ended(stopping, 'stopped', cause, null);
   });
+  await releaseLayers(context, settled);
+  return settled;
 }

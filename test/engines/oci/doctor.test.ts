@@ -34,16 +34,18 @@ const ALICE: HostFacts = {
 };
 
 const ran: TrialOutcome = {
+  mounts: 'by-root',
   kind: 'tried',
   trials: [{ name: 'crun', version: '1.8', cgroups: 'cgroupfs', error: null }],
 };
 const failed: TrialOutcome = {
+  mounts: 'by-root',
   kind: 'tried',
   trials: [
     { name: 'crun', version: '1.8', cgroups: 'none', error: '\nclone: Operation not permitted\nmore' },
   ],
 };
-const nothingInstalled: TrialOutcome = { kind: 'tried', trials: [] };
+const nothingInstalled: TrialOutcome = { kind: 'tried', trials: [], mounts: 'by-root' };
 const notTried: TrialOutcome = { kind: 'not_tried', reason: 'the agent is not built' };
 
 function without(facts: HostFacts, ...names: string[]): HostFacts {

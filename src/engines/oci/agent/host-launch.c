@@ -1,8 +1,15 @@
 /*
- * `agent launch [--hide-unified] PROGRAM ARGS…`, on the host: runs the OCI runtime, and sees to it that nothing of an
+ * `agent launch [OPTION…] PROGRAM ARGS…`, on the host: runs the OCI runtime, and sees to it that nothing of an
  * unfinished start goes on. Runtimes fork and leave their session on the way; this process is the subreaper of all of
  * that. Asked to end (SIGTERM), by the server or by the kernel when the server has died, it kills whatever the runtime
  * has started so far. Once the runtime has ended well, the container is left to itself.
+ *
+ *   --hide-unified           hides the unified cgroup hierarchy of a hybrid host
+ *   --ids BASE SIZE          the sandbox's ids on the host, for --map
+ *   --map SOURCE TARGET      a directory of the host at TARGET, read-only, its owners in the sandbox's ids
+ *   --overlay TARGET LAYERS  an overlay of these directories; relative paths start at the working directory
+ *
+ * Options are obeyed in their order, and what they mount is seen by the runtime and its container alone.
  */
 #include "agent.h"
 #include "host.h"
@@ -21,12 +28,36 @@ static int fail(const char *what) {
   return HOST_FAILED;
 }
 
-/* crun refuses hybrid cgroups; in a mount namespace of its own it sees version 1 alone. */
+/* crun refuses hybrid cgroups; without this mount it sees version 1 alone. */
 static int hide_unified(void) {
-  if (unshare(CLONE_NEWNS) != 0) return fail("unshare");
-  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return fail("make mounts private");
   if (umount2("/sys/fs/cgroup/unified", MNT_DETACH) != 0) return fail("hide the unified cgroup");
   return 0;
+}
+
+/* Obeys the options; answers where the program is, or 0 after a failure. */
+static int obey_options(int argc, char **argv) {
+  int at = 2, failed = 0, userns_fd = -1;
+  if (at < argc && strncmp(argv[at], "--", 2) == 0 && private_mounts() != 0) return 0;
+  for (; failed == 0 && at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
+    if (strcmp(argv[at], "--hide-unified") == 0) {
+      failed = hide_unified();
+    } else if (argc - at > 2 && strcmp(argv[at], "--ids") == 0) {
+      userns_fd = sandbox_userns(argv[at + 1], argv[at + 2]);
+      if (userns_fd < 0) failed = fail("user namespace");
+      at += 2;
+    } else if (argc - at > 2 && strcmp(argv[at], "--map") == 0) {
+      failed = map_directory(userns_fd, argv[at + 1], argv[at + 2]);
+      at += 2;
+    } else if (argc - at > 2 && strcmp(argv[at], "--overlay") == 0) {
+      failed = mount_overlay(argv[at + 1], argv[at + 2]);
+      at += 2;
+    } else {
+      fprintf(stderr, "launch: %s is not understood\n", argv[at]);
+      failed = HOST_USAGE;
+    }
+  }
+  if (userns_fd >= 0) close(userns_fd);
+  return failed == 0 ? at : 0;
 }
 
 static bool any_child_left(void) {
@@ -65,7 +96,6 @@ static int follow(pid_t runtime, const sigset_t *watched) {
 }
 
 int host_launch(int argc, char **argv) {
-  int at = 2;
   pid_t parent = getppid();
   sigset_t watched, before;
   sigemptyset(&watched);
@@ -77,11 +107,8 @@ int host_launch(int argc, char **argv) {
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail("prctl");
   /* The parent may have gone before the kernel was told to watch it. */
   if (getppid() != parent) return HOST_FAILED;
-  if (at < argc && strcmp(argv[at], "--hide-unified") == 0) {
-    int failed = hide_unified();
-    if (failed != 0) return failed;
-    at++;
-  }
+  int at = obey_options(argc, argv);
+  if (at == 0) return HOST_FAILED;
   if (at >= argc) {
     fprintf(stderr, "launch: no program\n");
     return HOST_USAGE;

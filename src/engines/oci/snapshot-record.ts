@@ -1,0 +1,105 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { withFileLock } from '../../shared/file-lock.ts';
+import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
+import { type SnapshotPaths, STATE_FORMAT, type StateLayout } from './layout.ts';
+import { layerSchema, ownersSchema } from './sandbox-record.ts';
+
+const snapshotSchema = z.strictObject({
+  format: z.literal(STATE_FORMAT),
+  snapshotId: z.string().refine(isSnapshotId),
+  sourceSandboxId: z.string().refine(isSandboxId),
+  /** `deleted` while something stands on it: its layer stays until nothing does. */
+  status: z.enum(['created', 'deleted']),
+  runtime: z.string(),
+  etcTemplate: z.string(),
+  /** All that a sandbox of it stands on, newest first: its own layer and those of the snapshots below. */
+  layers: z.array(layerSchema).min(1),
+  owners: ownersSchema,
+  /** What its own layer takes on disk; null until that is counted. */
+  ownBytes: z.number().nullable(),
+  createdAt: z.number(),
+  /** Null: never. */
+  expiresAt: z.number().nullable(),
+  /** How its layers were mounted, and whose ids are in them: others cannot read them right. */
+  mounts: z.enum(['by-root', 'by-runtime']),
+  ids: z.string(),
+});
+
+/** What the engine keeps on disk about a snapshot. */
+export type SnapshotRecord = z.output<typeof snapshotSchema>;
+
+/** Writes a record whole or not at all; on disk when this resolves. */
+export async function writeSnapshot(paths: SnapshotPaths, record: SnapshotRecord): Promise<void> {
+  await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`);
+}
+
+export function snapshotNotFound(snapshotId: string, why = ''): SandboxError {
+  return new SandboxError('not_found', `There is no snapshot "${snapshotId.slice(0, 64)}"${why}.`, {
+    hint: 'Call snapshot_list to see the snapshots there are, or sandbox_create without a source.',
+    details: { snapshot_id: snapshotId.slice(0, 64) },
+  });
+}
+
+/**
+ * The record of a snapshot, deleted and expired ones included.
+ * @throws `not_found` where there is none, `server` where it is damaged; neither changes anything
+ */
+export async function readSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
+  let text: string;
+  try {
+    text = await readFile(layout.snapshot(snapshotId).record, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') throw snapshotNotFound(snapshotId);
+    throw error;
+  }
+  try {
+    return snapshotSchema.parse(JSON.parse(text));
+  } catch (error) {
+    throw new SandboxError('server', `The record of ${snapshotId} is damaged or of another version.`, {
+      hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',
+      cause: error,
+      details: { snapshot_id: snapshotId },
+    });
+  }
+}
+
+/** @throws `not_found` for one that is unknown, deleted or past its expiry */
+export async function readLiveSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
+  const record = await readSnapshot(layout, snapshotId);
+  if (record.status !== 'created') throw snapshotNotFound(snapshotId, ' any more: it was deleted');
+  if (hasExpired(record)) {
+    const time = new Date(record.expiresAt ?? 0).toISOString();
+    throw snapshotNotFound(snapshotId, ` any more: it expired at ${time}`);
+  }
+  return record;
+}
+
+/** True for a snapshot whose time is over, whether or not it was removed yet. */
+export function hasExpired({ expiresAt }: SnapshotRecord): boolean {
+  return expiresAt !== null && expiresAt <= Date.now();
+}
+
+/** Reads, changes and writes a record while nobody else does. `change` answers null to leave it. */
+export async function updateSnapshot(
+  layout: StateLayout,
+  snapshotId: string,
+  change: (record: SnapshotRecord) => SnapshotRecord | null,
+): Promise<SnapshotRecord> {
+  const paths = layout.snapshot(snapshotId);
+  // Read first: a lock file must not be made where no snapshot is.
+  await readSnapshot(layout, snapshotId);
+  return withFileLock(paths.lock, async () => {
+    const record = await readSnapshot(layout, snapshotId);
+    const changed = change(record);
+    if (changed !== null) await writeSnapshot(paths, changed);
+    return changed ?? record;
+  });
+}
+
+/** The ids of all snapshots that have a directory, deleted ones included, in no order. */
+export async function listSnapshotIds(layout: StateLayout): Promise<string[]> {
+  return (await readdir(layout.snapshots)).filter(isSnapshotId);
+}

@@ -1,0 +1,50 @@
+import { SandboxError } from '../../shared/errors.ts';
+import { withFileLock } from '../../shared/file-lock.ts';
+import type { Host } from './host.ts';
+import type { SandboxPaths } from './layout.ts';
+import { directoryMode } from './new-record.ts';
+import { claimDirectory, type SandboxRecord } from './sandbox-record.ts';
+import { idsOf } from './snapshot-finish.ts';
+import { readLiveSnapshot, type SnapshotRecord } from './snapshot-record.ts';
+
+/**
+ * The snapshot that a sandbox is to be made of. Its runtime is the sandbox's: another one would have other files below.
+ *
+ * @throws `not_found`, `invalid_argument` for another runtime than the snapshot's, `conflict` for one of other mounts
+ */
+export async function sourceSnapshot(
+  host: Host,
+  snapshotId: string,
+  runtime: string | null,
+): Promise<SnapshotRecord> {
+  const snapshot = await readLiveSnapshot(host.layout, snapshotId);
+  if (runtime !== null && runtime !== snapshot.runtime) {
+    throw new SandboxError(
+      'invalid_argument',
+      `Snapshot ${snapshotId} has the runtime "${snapshot.runtime}"; it cannot be made into "${runtime}".`,
+      {
+        hint: 'Call sandbox_create with the snapshot and without runtime.',
+        details: { snapshot_id: snapshotId, runtime, snapshot_runtime: snapshot.runtime },
+      },
+    );
+  }
+  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host)) {
+    throw new SandboxError('conflict', `Snapshot ${snapshotId} was taken with other mounts or user ids.`, {
+      hint: 'The operator can restore the kernel, or the lines of /etc/subuid, that it was taken with.',
+      details: { snapshot_id: snapshotId },
+    });
+  }
+  return snapshot;
+}
+
+/** Makes the directory of a sandbox that stands on a snapshot, unless that has gone: from here on its layers stay. */
+export function claimOnSnapshot(
+  host: Host,
+  snapshotId: string,
+  record: SandboxRecord,
+): Promise<SandboxPaths> {
+  return withFileLock(host.layout.snapshotsLock, async () => {
+    await readLiveSnapshot(host.layout, snapshotId);
+    return claimDirectory(host.layout, record, directoryMode(host));
+  });
+}

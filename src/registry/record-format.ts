@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+/** Of every record that the registry keeps on disk. */
+export const RECORD_VERSION = 1;
+
+const versionSchema = z.object({ version: z.number() });
+
+/** Why a record cannot be used. Its file is left as it is, for a person or a newer version to deal with. */
+export class UnreadableRecord extends Error {
+  override readonly name = 'UnreadableRecord';
+}
+
+/**
+ * The data of a record's text.
+ *
+ * @throws UnreadableRecord for a corrupt record or one of a newer version
+ */
+export function parseVersioned(text: string): unknown {
+  let data: unknown;
+  try {
+    data = JSON.parse(text);
+  } catch (error) {
+    throw new UnreadableRecord('it is not JSON', { cause: error });
+  }
+  const version = versionSchema.safeParse(data);
+  if (version.success && version.data.version > RECORD_VERSION) {
+    throw new UnreadableRecord(
+      `it has format version ${version.data.version}; this program knows ${RECORD_VERSION}`,
+    );
+  }
+  return data;
+}

@@ -1,0 +1,61 @@
+import type { ListQuery, Page, Snapshot } from '../engines/engine.ts';
+import { SandboxError } from '../shared/errors.ts';
+import type { RegistryContext } from './context.ts';
+import type { SessionSnapshots } from './contract.ts';
+import { findSnapshot, isOwn, orForgotten, ownershipOf, requireSnapshots } from './snapshot-lookup.ts';
+import type { WorkScope } from './work-scope.ts';
+
+/** Snapshots are asked of the engine in pages of this many. */
+const BATCH = 100;
+
+/** The snapshots of one principal. */
+export class PrincipalSnapshots implements SessionSnapshots {
+  readonly #context: RegistryContext;
+  readonly #principal: string;
+  readonly #scope: WorkScope;
+
+  constructor(context: RegistryContext, principal: string, scope: WorkScope) {
+    this.#context = context;
+    this.#principal = principal;
+    this.#scope = scope;
+  }
+
+  async get(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
+    this.#scope.requireOpen();
+    return findSnapshot(this.#context, this.#principal, snapshotId, signal);
+  }
+
+  async list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>> {
+    this.#scope.requireOpen();
+    const snapshots = requireSnapshots(this.#context);
+    const items: Snapshot[] = [];
+    for (let { cursor } = query; ; ) {
+      // The engine's order and cursors are kept; others' snapshots are left out, however many there are.
+      const limit = Math.min(BATCH, query.limit - items.length);
+      const page = await snapshots.list({ ...query, cursor, limit }, signal);
+      for (const snapshot of page.items) if (await this.#isOwn(snapshot)) items.push(snapshot);
+      cursor = page.nextCursor;
+      if (cursor === null || items.length >= query.limit) return { items, nextCursor: cursor };
+    }
+  }
+
+  async delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
+    this.#scope.requireOpen();
+    await this.get(snapshotId, signal);
+    const deleted = requireSnapshots(this.#context).delete(snapshotId, signal);
+    const snapshot = await orForgotten(this.#context, snapshotId, deleted);
+    await this.#context.snapshots.remove(snapshotId);
+    return snapshot;
+  }
+
+  async #isOwn(snapshot: Snapshot): Promise<boolean> {
+    try {
+      const record = await ownershipOf(this.#context, snapshot);
+      return record !== null && isOwn(this.#context, this.#principal, record);
+    } catch (error) {
+      // The store has logged which record cannot be read; it does not hide the other snapshots.
+      if (error instanceof SandboxError && error.code === 'internal') return false;
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,132 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { Session } from '../../src/registry/contract.ts';
+import { newSnapshotId } from '../../src/shared/ids.ts';
+import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
+import { neverAborted, openWorld, plainRequest, rejection } from './support.ts';
+
+const everything = { limit: 100, since: null, until: null, cursor: null };
+const HOUR = 3_600_000;
+
+function open(config: Parameters<typeof openWorld>[0] = {}) {
+  const world = openWorld(config);
+  const snapshots = new MemorySnapshots(world.engine, () => world.clock.now());
+  world.engine.snapshots = snapshots;
+  return { ...world, snapshots };
+}
+
+async function take(session: Session) {
+  await session.create(plainRequest, neverAborted);
+  return (await session.sandbox(undefined)).snapshot(null, neverAborted);
+}
+
+describe('a snapshot', () => {
+  it('belongs to the principal of its sandbox, in every session, and ends that sandbox', async () => {
+    const { registry, restart } = open();
+    const session = registry.openSession('ann');
+    const snapshot = await take(session);
+    expect(await (await session.sandbox(undefined)).view(neverAborted)).toMatchObject({
+      stopCause: 'snapshot',
+    });
+    await session.end('client_request');
+    const later = restart().openSession('ann');
+    expect(await later.snapshots.get(snapshot.snapshotId, neverAborted)).toEqual(snapshot);
+    expect((await later.snapshots.list(everything, neverAborted)).items).toEqual([snapshot]);
+  });
+
+  it('is not found by another principal: not seen, not restored, not deleted', async () => {
+    const { registry, engine } = open();
+    const { snapshotId } = await take(registry.openSession('ann'));
+    const stranger = registry.openSession('bob');
+    expect((await stranger.snapshots.list(everything, neverAborted)).items).toEqual([]);
+    const source = { type: 'snapshot' as const, snapshotId };
+    for (const attempt of [
+      () => stranger.snapshots.get(snapshotId, neverAborted),
+      () => stranger.snapshots.delete(snapshotId, neverAborted),
+      () => stranger.create({ ...plainRequest, source }, neverAborted),
+    ]) {
+      const error = await rejection(attempt());
+      const unknown = await rejection(stranger.snapshots.get(newSnapshotId(), neverAborted));
+      expect(error.code).toBe('not_found');
+      expect(error.code).toBe(unknown.code);
+    }
+    expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(1);
+  });
+
+  it('still has its owner where the server died before it could write that down', async () => {
+    const { registry, snapshots, clock, restart } = open({ retentionMs: HOUR });
+    const session = registry.openSession('ann');
+    const { sandboxId } = await session.create(plainRequest, neverAborted);
+    const { snapshotId } = await snapshots.take(sandboxId, null);
+    const second = restart();
+    expect((await rejection(second.openSession('bob').snapshots.get(snapshotId, neverAborted))).code).toBe(
+      'not_found',
+    );
+    clock.advance(2 * HOUR);
+    await second.recover(neverAborted);
+    clock.advance(2 * HOUR);
+    await second.recover(neverAborted);
+    const ann = second.openSession('ann');
+    expect((await ann.snapshots.list(everything, neverAborted)).items).toMatchObject([{ snapshotId }]);
+  });
+
+  it('counts against a limit until it is deleted', async () => {
+    const { registry } = open({ maxSnapshots: 2 });
+    const session = registry.openSession('ann');
+    const first = await take(session);
+    await take(session);
+    const error = await rejection(take(session));
+    expect(error).toMatchObject({ code: 'limit_exceeded', details: { max: 2, used: 2 } });
+    expect(error.hint).toContain('snapshot_delete');
+    expect(await (await session.sandbox(undefined)).view(neverAborted)).toMatchObject({ status: 'running' });
+    await take(registry.openSession('bob'));
+    await session.snapshots.delete(first.snapshotId, neverAborted);
+    await take(session);
+  });
+
+  it('leaves no record once it is gone, whoever noticed', async () => {
+    const { registry, stateDir, snapshots, clock } = open();
+    const session = registry.openSession('ann');
+    const records = () => readdirSync(join(stateDir, 'records/snapshots'));
+    const { snapshotId } = await take(session);
+    await session.snapshots.delete(snapshotId, neverAborted);
+    expect(records()).toEqual([]);
+    await session.create(plainRequest, neverAborted);
+    const expiring = await (await session.sandbox(undefined)).snapshot(86_400_000, neverAborted);
+    clock.advance(86_400_000);
+    expect((await rejection(session.snapshots.get(expiring.snapshotId, neverAborted))).code).toBe(
+      'not_found',
+    );
+    expect(records()).toEqual([]);
+    const elsewhere = await take(session);
+    await snapshots.delete(elsewhere.snapshotId);
+    await registry.recover(neverAborted);
+    expect(records().filter((name) => name.includes(elsewhere.snapshotId))).toEqual([]);
+  });
+
+  it('is listed in pages among those of others', async () => {
+    const { registry } = open();
+    const [ann, bob] = [registry.openSession('ann'), registry.openSession('bob')];
+    const own: string[] = [];
+    for (let index = 0; index < 3; index += 1) {
+      own.unshift((await take(ann)).snapshotId);
+      await take(bob);
+    }
+    const first = await ann.snapshots.list({ ...everything, limit: 2 }, neverAborted);
+    expect(first.items.map(({ snapshotId }) => snapshotId)).toEqual(own.slice(0, 2));
+    const second = await ann.snapshots.list(
+      { ...everything, limit: 2, cursor: first.nextCursor },
+      neverAborted,
+    );
+    expect(second.items.map(({ snapshotId }) => snapshotId)).toEqual(own.slice(2));
+  });
+
+  it('is refused where the engine keeps none', async () => {
+    const session = openWorld().registry.openSession('ann');
+    await session.create(plainRequest, neverAborted);
+    const sandbox = await session.sandbox(undefined);
+    expect((await rejection(sandbox.snapshot(null, neverAborted))).code).toBe('unsupported');
+    expect((await rejection(session.snapshots.list(everything, neverAborted))).code).toBe('unsupported');
+  });
+});
