@@ -78,9 +78,9 @@ function rangeOf(written: string, text: string, port: number | null): Range | nu
   return { text: written, base, bits: given, port };
 }
 
-/** True where the range holds the address, and the port where it names one. */
-export function holds(range: Range, address: Address, port: number): boolean {
-  if (range.port !== null && range.port !== port) return false;
+/** True where the range holds the address, and the port where it names one; a null port means any that suits. */
+export function holds(range: Range, address: Address, port: number | null): boolean {
+  if (range.port !== null && port !== null && range.port !== port) return false;
   return range.base.kind() === address.kind() && address.match(range.base, range.bits);
 }
 

@@ -28,8 +28,8 @@ export interface Policy {
   readonly mode: PolicyData['mode'];
   /** Whether this name may be looked up and connected to, wherever it leads. */
   judgeName(name: string): Verdict;
-  /** Whether an address may be dialled at all, whatever name led to it. Null: nothing forbids it. */
-  forbids(address: Address, port: number): Verdict | null;
+  /** Whether an address may be dialled at all (on some port: null), whatever name led to it. Null: nothing forbids it. */
+  forbids(address: Address, port: number | null): Verdict | null;
   /** Whether an address may be dialled by those names (normalized) that are known to lead to it; none is fine. */
   judge(names: readonly string[], address: Address, port: number): Verdict;
 }
@@ -53,7 +53,7 @@ export function compilePolicy(data: PolicyData, ground: Ground): Policy {
     const pattern = patterns.find((each) => matchesPattern(each, name));
     return pattern === undefined ? denied(`${name} is not in the allow list`) : allowed(`domain ${pattern}`);
   };
-  const forbids = (address: Address, port: number): Verdict | null => {
+  const forbids = (address: Address, port: number | null): Verdict | null => {
     const closed = closedOnThisHost(address, ground);
     if (closed !== null && !ground.opened.some((range) => holds(range, address, port))) {
       return denied(`${address.toString()} is a ${closed} address, which only the operator can open`);
