@@ -28,9 +28,9 @@ try {
   await buildJavaScript();
   if (!((await agentsAreBuilt()) && doctor([], { quiet: true }))) {
     console.error('prepare: this machine is not ready for sandboxes yet; seeing to it');
-    const mended = doctor(['--fix'], { quiet: false });
+    // It looks again after mending, so that its word is about the machine as it is then.
+    if (!doctor(['--fix'], { quiet: false })) throw new Error('sandboxes do not work here; see above');
     await buildAgents({ release: false });
-    if (!mended && !doctor([], { quiet: false })) throw new Error('sandboxes do not work here; see above');
   }
 } catch (error) {
   console.error(`prepare: ${error instanceof Error ? error.message : error}`);

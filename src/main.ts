@@ -12,10 +12,10 @@ import { createLogger, type Logger } from './shared/log.ts';
 
 const VERSION = packageJson.version;
 
-/** The agent as built, beside the bundle; from the sources it is in the same `dist`. */
+/** The agent as built: beside the bundle, and in the same `dist` for who runs the sources. */
 function agentPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
-  return join(here, here.endsWith('dist') ? '.' : '../dist', `agent-${process.arch}`);
+  return join(dirname(here), 'dist', `agent-${process.arch}`);
 }
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {

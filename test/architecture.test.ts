@@ -26,7 +26,9 @@ function filesBelow(folders: readonly string[], extensions: readonly string[]): 
 }
 
 const program = filesBelow(['src', 'tools'], ['.ts']);
-const contracts = program.filter(({ path }) => /^src\/(engines\/engine|registry\/contract)\.ts$/.test(path));
+const contracts = program.filter(({ path }) =>
+  /^src\/(engines\/engine|engines\/contract\/.*|registry\/contract)\.ts$/.test(path),
+);
 const everything = filesBelow(['src', 'tools', 'test', 'scripts'], ['.ts', '.mjs', '.c', '.h']);
 
 function file(path: string, text: string): SourceFile {
@@ -36,7 +38,7 @@ function file(path: string, text: string): SourceFile {
 describe('the source tree', () => {
   it('is found', () => {
     expect(program.length).toBeGreaterThan(20);
-    expect(contracts).toHaveLength(2);
+    expect(contracts.length).toBeGreaterThanOrEqual(5);
   });
 
   it.each<[string, (files: readonly SourceFile[]) => string[], SourceFile[], SourceFile, string]>([

@@ -112,7 +112,8 @@ function trim(span: Span, cutBefore: boolean, cutAfter: boolean): Span {
   let to = bytes.length;
   if (cutBefore) {
     const newline = bytes.indexOf(NEWLINE);
-    from = newline !== -1 && newline < LINE_REACH_BYTES ? newline + 1 : characterStart(bytes);
+    const near = newline !== -1 && newline < LINE_REACH_BYTES && newline + 1 < bytes.length;
+    from = near ? newline + 1 : characterStart(bytes);
   }
   if (cutAfter) {
     const newline = bytes.lastIndexOf(NEWLINE);

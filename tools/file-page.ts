@@ -47,7 +47,8 @@ export async function readFilePage(
     return { path, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
   }
   const end = offset + read.data.length;
-  const last = read.data.length === 0 || end >= read.sizeBytes;
+  // The kernel's own files (/proc) have a size of 0 and content all the same.
+  const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
   const shown = encoding === 'base64' ? read.data : textPart(read.data, offset, last);
   if (encoding === 'utf8' && !isPlainText(shown)) throw binaryFile(read.path, read.sizeBytes);
   return {

@@ -6,6 +6,7 @@ import type { TreeEntry } from '../src/engines/engine.ts';
 import type { SandboxHandle } from '../src/registry/contract.ts';
 import { SandboxError, systemErrorCode } from '../src/shared/errors.ts';
 import { excluder } from './exclude.ts';
+import { hostFailure } from './host-failure.ts';
 import { readHostTree } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
 import { existingLocalPath, type LocalBounds, newLocalPath } from './local-path.ts';
@@ -51,7 +52,9 @@ export async function download(
       },
     );
   }
-  const made = await makeParent(target, request.createParents);
+  const made = await makeParent(target, request.createParents).catch((error) => {
+    throw hostFailure(request.localPath, error);
+  });
   try {
     const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
     const written = await writeHostTree(target, entries, request.chunkSize, signal);
@@ -65,7 +68,7 @@ export async function download(
     };
   } catch (error) {
     await unmakeParents(dirname(target), made);
-    throw error;
+    throw hostFailure(request.localPath, error);
   }
 }
 

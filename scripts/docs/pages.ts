@@ -1,7 +1,7 @@
 /** The generated pages as texts. */
+import { z } from 'zod';
 import { environmentName, FLAGS } from '../../src/cli/flags.ts';
 import { firstSentence } from '../../src/cli/tools.ts';
-import { describeTool } from '../../src/server/describe-tool.ts';
 import type { Tool, ToolAnnotations } from '../../tools/tool.ts';
 import { table } from './markdown.ts';
 import { parametersOf } from './parameters.ts';
@@ -41,8 +41,9 @@ ${table(['flag', 'variable', 'default', 'meaning'], rows)}`;
 }
 
 function toolSection(tool: Tool): string {
-  const { name, title, description, inputSchema, annotations } = describeTool(tool);
-  const parameters = parametersOf(inputSchema).map((parameter) => [
+  const { name, title, description, annotations } = tool;
+  // Whole, where the server's own list leaves out what a model need not pay for.
+  const parameters = parametersOf(z.toJSONSchema(tool.input, { io: 'input' })).map((parameter) => [
     `\`${parameter.name}\``,
     parameter.type,
     parameter.required ? 'yes' : '',

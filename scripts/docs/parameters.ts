@@ -49,11 +49,17 @@ function typeOf(schema: Schema): string {
 }
 
 function bounds(schema: Schema): string {
-  const { minimum, maximum, pattern } = schema;
-  if (typeof minimum === 'number' && typeof maximum === 'number') return `, ${minimum} to ${maximum}`;
-  if (typeof minimum === 'number') return `, from ${minimum}`;
-  if (typeof maximum === 'number') return `, to ${maximum}`;
-  return typeof pattern === 'string' ? `, \`${pattern}\`` : '';
+  const from = boundOf(schema['minimum']);
+  const to = boundOf(schema['maximum']);
+  if (from !== null && to !== null) return `, ${from} to ${to}`;
+  if (from !== null) return `, from ${from}`;
+  if (to !== null) return `, to ${to}`;
+  return typeof schema['pattern'] === 'string' ? `, \`${schema['pattern']}\`` : '';
+}
+
+/** Every integer is bounded by what a number can hold, which tells a reader nothing. */
+function boundOf(value: unknown): number | null {
+  return typeof value === 'number' && Math.abs(value) < Number.MAX_SAFE_INTEGER ? value : null;
 }
 
 function schemaOf(value: unknown): Schema {

@@ -6,6 +6,12 @@
  * `SandboxError` at their own edge. No method knows of sessions, ownership or tools.
  */
 import type { Readable } from 'node:stream';
+import type { Commands } from './contract/commands.ts';
+import type { Files } from './contract/files.ts';
+
+export type * from './contract/commands.ts';
+export type * from './contract/diagnosis.ts';
+export type * from './contract/files.ts';
 
 export type EngineName = 'oci' | 'microvm' | 'vercel';
 
@@ -96,158 +102,6 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
-export type EndedBy =
-  | 'exit'
-  | 'timeout'
-  | 'cancelled'
-  | 'killed'
-  | 'session_end'
-  | 'out_of_memory'
-  | 'sandbox_stopped';
-
-/** Who asks for a kill; recorded as `endedBy` when the command ends from it. */
-export type KillCause = 'killed' | 'cancelled' | 'session_end';
-
-export interface Command {
-  commandId: string;
-  sandboxId: string;
-  cmd: string;
-  args: string[];
-  cwd: string;
-  status: 'running' | 'finished';
-  /** Null while it runs; 128 + n after signal n. */
-  exitCode: number | null;
-  /** `SIGKILL`, `SIGTERM`, …; null when it was not ended by a signal. */
-  signal: string | null;
-  endedBy: EndedBy | null;
-  startedAt: number;
-  /** So far, while it runs. */
-  durationMs: number;
-  /** Bytes written by the command, dropped ones included. */
-  stdoutBytes: number;
-  stderrBytes: number;
-}
-
-export interface StartCommand {
-  /** Chosen by the caller (`newCommandId`); starting the same id twice is a `conflict`, never a second run. */
-  commandId: string;
-  sandboxId: string;
-  cmd: string;
-  args: string[];
-  /** Null means the sandbox's own working directory. Relative paths start there. */
-  cwd: string | null;
-  env: Record<string, string>;
-  sudo: boolean;
-  /** Kills the command (SIGTERM, then SIGKILL after a grace); null means no limit of its own. */
-  timeoutMs: number | null;
-}
-
-export type OutputStream = 'stdout' | 'stderr';
-
-/** A run of bytes of one stream, as captured. */
-export interface OutputChunk {
-  stream: OutputStream;
-  /** Offset of the first byte in the selected byte sequence (both streams interleaved, or one of them). */
-  offset: number;
-  data: Buffer;
-}
-
-export interface OutputSlice {
-  /** In order, without gaps except those that `dropped` tells. */
-  chunks: OutputChunk[];
-  /** Where to go on reading. */
-  nextOffset: number;
-  /** All bytes of the selected sequence that the command has written so far. */
-  totalBytes: number;
-  /** Bytes between `offset` and the end of `chunks` that the bounded log no longer holds. */
-  droppedBytes: number;
-}
-
-export interface ReadOutput {
-  stream: OutputStream | 'both';
-  /** Negative counts from the end. */
-  offset: number;
-  /** At most this many bytes are answered. */
-  limit: number;
-}
-
-export interface Commands {
-  /** Starts a command and answers as soon as it runs. A program that does not exist is exit code 127, not an error. */
-  start(request: StartCommand, signal: AbortSignal): Promise<Command>;
-  get(commandId: string, signal: AbortSignal): Promise<Command>;
-  /** The commands of a sandbox, oldest first. */
-  list(sandboxId: string, signal: AbortSignal): Promise<Command[]>;
-  /** Resolves when the command has finished; aborting ends the wait alone. */
-  wait(commandId: string, signal: AbortSignal): Promise<Command>;
-  /** Resolves when the output of both streams has grown past `totalBytes` or the command has finished. */
-  waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command>;
-  readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
-  /** Sends a signal to every descendant. Killing a finished command is no error. */
-  kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
-}
-
-export interface FileStat {
-  path: string;
-  type: 'file' | 'directory';
-  sizeBytes: number;
-  mode: number;
-}
-
-export interface WriteFile {
-  path: string;
-  content: Buffer;
-  /** Null keeps the mode of an existing file, and gives a new one 0644. */
-  mode: number | null;
-}
-
-/** One entry of a directory tree in transit; `path` is relative, `''` for the root itself. */
-export interface TreeEntry {
-  path: string;
-  type: 'file' | 'directory' | 'symlink';
-  mode: number;
-  /** The text of a symbolic link, never followed by the carrier. */
-  linkTarget: string | null;
-  /** The content of a file; read to its end before the next entry is asked for. */
-  content: Readable | null;
-}
-
-/** Paths are the sandbox's; relative ones start at `cwd`, itself relative to the sandbox's own working directory. */
-export interface Files {
-  mkDir(sandboxId: string, path: string, cwd: string | null, signal: AbortSignal): Promise<{ path: string }>;
-  /** Null when nothing is there. */
-  stat(sandboxId: string, path: string, cwd: string | null, signal: AbortSignal): Promise<FileStat | null>;
-  /** A regular file's bytes from `offset`, at most `limit`; null when nothing is there. A directory is `invalid_argument`. */
-  read(
-    sandboxId: string,
-    path: string,
-    cwd: string | null,
-    range: { offset: number; limit: number },
-    signal: AbortSignal,
-  ): Promise<{ path: string; sizeBytes: number; data: Buffer } | null>;
-  /** Parents are made; each file appears whole or not at all. Answers absolute paths. */
-  write(
-    sandboxId: string,
-    files: WriteFile[],
-    cwd: string | null,
-    signal: AbortSignal,
-  ): Promise<{ path: string; sizeBytes: number }[]>;
-  /** A file or a whole directory as a stream of entries, constant memory. Missing is `not_found`. */
-  readTree(
-    sandboxId: string,
-    path: string,
-    cwd: string | null,
-    signal: AbortSignal,
-  ): AsyncIterable<TreeEntry>;
-  /** The counterpart: nothing of a tree that was cut short stays behind. */
-  writeTree(
-    sandboxId: string,
-    path: string,
-    cwd: string | null,
-    entries: AsyncIterable<TreeEntry>,
-    signal: AbortSignal,
-  ): Promise<{ path: string; files: number; bytes: number }>;
-}
-
 /** Present where an engine can expose ports. */
 export interface Ports {
   /** Makes every exposed port of the sandbox reachable from here, until `close` of the engine or the sandbox's end. */
@@ -311,26 +165,6 @@ export interface EngineLimits {
   memoryMbPerVcpu: number;
   /** Limits of the contract that this host cannot enforce, each one sentence; empty is good. */
   notEnforced: string[];
-}
-
-/** One thing that `doctor` found, and what mends it. */
-export interface Finding {
-  level: 'ok' | 'warning' | 'error';
-  /** One sentence. */
-  text: string;
-  /** Program and arguments of each step that mends it here, in order; empty where only a person can. */
-  remedy: string[][];
-  /** True where the remedy needs root. */
-  remedyNeedsRoot: boolean;
-  /** What a person has to do where `remedy` is empty or not for this machine. */
-  advice: string | null;
-}
-
-/** Whether an engine works on this machine, by trying it. */
-export interface Diagnosis {
-  engine: EngineName;
-  works: boolean;
-  findings: Finding[];
 }
 
 export interface Engine {

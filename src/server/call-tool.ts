@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Tool, ToolContext } from '../../tools/tool.ts';
-import { SandboxError } from '../shared/errors.ts';
+import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';
 import { nearNames } from './near-names.ts';
@@ -23,6 +23,7 @@ export async function callTool(
     const args = request.arguments ?? {};
     const checked = tool.input.safeParse(args);
     if (!checked.success) throw argumentError(tool, args, checked.error);
+    throwIfCancelled(context.signal);
     const answer = await tool.call(args, context);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
     return renderAnswer(answer);

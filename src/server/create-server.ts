@@ -1,5 +1,5 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import { ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
+import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import type { Tool } from '../../tools/tool.ts';
 import type { Config } from '../config.ts';
@@ -26,15 +26,8 @@ export interface Connection {
   endCalls(reason: Error): Promise<void>;
 }
 
-/** The SDK's own schema is applied before the handler; this one only names the method and opens the parameters. */
-const CallRequest = z.object({
-  method: z.literal('tools/call'),
-  params: z.looseObject({
-    name: z.string(),
-    arguments: z.record(z.string(), z.unknown()).optional(),
-    _meta: z.looseObject({ progressToken: z.union([z.string(), z.number()]).optional() }).optional(),
-  }),
-});
+/** Names the method alone: what the SDK's own schema refuses is then an invalid request, not an internal error. */
+const CallRequest = z.object({ method: z.literal('tools/call'), params: z.looseObject({}) });
 
 /** A protocol server for one connection: the same tools in the same order for everyone. */
 export function createServer(options: ServerOptions): Connection {
@@ -42,13 +35,15 @@ export function createServer(options: ServerOptions): Connection {
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
   const list = [...tools.values()].map(describeTool);
   const running = new Map<AbortController, Promise<unknown>>();
+  let over: Error | null = null;
   const server = new Server(
     { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
     { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
   );
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: list }));
-  server.setRequestHandler(CallRequest, async ({ params }, extra) => {
+  server.setRequestHandler(CallRequest, async (request, extra) => {
+    const { params } = CallToolRequestSchema.parse(request);
     const progress = createProgress(params._meta?.progressToken, (notification) =>
       extra.sendNotification({ method: 'notifications/progress', params: { ...notification } }),
     );
@@ -57,6 +52,8 @@ export function createServer(options: ServerOptions): Connection {
     const cancel = (): void => ending.abort(extra.signal.reason);
     extra.signal.addEventListener('abort', cancel, { once: true });
     if (extra.signal.aborted) cancel();
+    // A request that crosses the end on its way starts nothing any more.
+    if (over !== null) ending.abort(over);
     const context = {
       session,
       config,
@@ -79,6 +76,7 @@ export function createServer(options: ServerOptions): Connection {
   return {
     server,
     async endCalls(reason) {
+      over = reason;
       for (const ending of running.keys()) ending.abort(reason);
       await Promise.allSettled(running.values());
     },

@@ -1,7 +1,7 @@
 /** Starts the real agent as PID 1 of namespaces of its own, for tests. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { closeSync, constants, openSync, rmSync, watch, writeFileSync } from 'node:fs';
-import { access, chmod, mkdir, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { closeSync, constants, openSync, watch, writeFileSync } from 'node:fs';
+import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +9,7 @@ import { promisify } from 'node:util';
 import { buildAgent } from '../../src/engines/oci/agent/build.mjs';
 import { answer, Connection, type Field, type Frame, fields, frame, request } from './protocol.ts';
 
+const cache = fileURLToPath(new URL('../../node_modules/.cache/agent-tests/', import.meta.url));
 const fixtures = fileURLToPath(new URL('./fixtures/', import.meta.url));
 
 /** Only root can map the range that gives the sandbox an ordinary user of its own. */
@@ -16,23 +17,33 @@ export const isRoot = process.getuid?.() === 0;
 
 let built: Promise<string> | null = null;
 
-/** The agent and the C fixtures, compiled once for a test file. */
+/** The agent and the C fixtures, compiled where a source is newer. */
 export function programs(): Promise<string> {
   built ??= compile();
   return built;
 }
 
 async function compile(): Promise<string> {
-  const folder = await mkdtemp(join(tmpdir(), 'agent-programs-'));
-  await chmod(folder, 0o755);
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  await buildAgent({ outFile: join(folder, 'agent') });
+  await mkdir(cache, { recursive: true });
+  await buildAgent({ outFile: join(cache, 'agent') });
   const sources = (await readdir(fixtures)).filter((name) => name.endsWith('.c'));
   const run = promisify(execFile);
   for (const name of sources) {
-    await run('cc', ['-O1', '-Wall', '-pthread', '-o', join(folder, name.slice(0, -2)), join(fixtures, name)]);
+    const outFile = join(cache, name.slice(0, -2));
+    if ((await modifiedAt(outFile)) >= (await modifiedAt(join(fixtures, name)))) continue;
+    // Test files run side by side: none may find half a program.
+    const partial = `${outFile}.${process.pid}.new`;
+    await run('cc', ['-O1', '-Wall', '-pthread', '-o', partial, join(fixtures, name)]);
+    await rename(partial, outFile);
   }
-  return folder;
+  return cache;
+}
+
+async function modifiedAt(path: string): Promise<number> {
+  return stat(path).then(
+    (found) => found.mtimeMs,
+    () => 0,
+  );
 }
 
 export interface RunOptions {
@@ -73,12 +84,15 @@ export class AgentSandbox {
     const uid = single ? 0 : 1000;
     const dirFd = openSync(dir, constants.O_RDONLY | constants.O_DIRECTORY);
     // The shell waits for the id mapping, which only its parent can write.
-    const enter = [fixtures + 'enter.sh', join(base, 'root'), join(folder, 'agent')];
+    const enter = [`${fixtures}enter.sh`, join(base, 'root'), join(folder, 'agent')];
     const inner = ['--mount', '--pid', '--net', '--fork', '--kill-child', 'sh', ...enter];
     const child = spawn(
       'unshare',
-      ['--user', 'sh', '-c', 'echo ready; read go; exec unshare "$@"', 'sh', ...inner]
-        .concat([String(options.deadlineMs ?? 600_000), String(uid), String(uid)]),
+      ['--user', 'sh', '-c', 'echo ready; read go; exec unshare "$@"', 'sh', ...inner].concat([
+        String(options.deadlineMs ?? 600_000),
+        String(uid),
+        String(uid),
+      ]),
       { stdio: ['pipe', 'pipe', 'pipe', dirFd] },
     );
     closeSync(dirFd);
@@ -160,14 +174,17 @@ export class AgentSandbox {
 
   async log(id: string): Promise<{ out: Buffer; err: Buffer }> {
     const records = (await this.segments(id)).flatMap((segment) => segment.records);
-    const of = (stream: number) => Buffer.concat(records.filter((r) => r.stream === stream).map((r) => r.data));
+    const of = (stream: number) =>
+      Buffer.concat(records.filter((r) => r.stream === stream).map((r) => r.data));
     return { out: of(1), err: of(2) };
   }
 
   /** How many processes there are inside, the agent's own and `ps` left out. */
   async processes(): Promise<number> {
     const id = `ps${Math.random().toString(36).slice(2)}`;
-    const { out } = await this.finish(['sh', '-c', 'for d in /proc/[0-9]*; do echo "$d"; done; echo $$'], { id });
+    const { out } = await this.finish(['sh', '-c', 'for d in /proc/[0-9]*; do echo "$d"; done; echo $$'], {
+      id,
+    });
     const lines = out.trim().split('\n');
     // The agent, the supervisor of this command, its shell.
     return lines.length - 1 - 3;
@@ -234,8 +251,4 @@ export async function exists(path: string): Promise<boolean> {
     () => true,
     () => false,
   );
-}
-
-export async function sizeOf(path: string): Promise<number> {
-  return (await stat(path)).size;
 }

@@ -17,7 +17,11 @@ async function shell(script: string): Promise<string> {
   return got.out;
 }
 
-async function write(path: string, content: Buffer | string, mode: bigint | number = keepMode): Promise<Frame> {
+async function write(
+  path: string,
+  content: Buffer | string,
+  mode: bigint | number = keepMode,
+): Promise<Frame> {
   const connection = await sandbox.connect();
   await connection.send(frame(request.write, fields([10, path], [13, mode])));
   const bytes = Buffer.from(content);
@@ -103,7 +107,10 @@ describe('READ', () => {
 
   it('reads as the user of the sandbox', async () => {
     if (sandbox.uid === 0) return;
-    await sandbox.finish(['sh', '-c', 'echo s > /tmp/secret; chmod 600 /tmp/secret'], { id: 'secret', sudo: true });
+    await sandbox.finish(['sh', '-c', 'echo s > /tmp/secret; chmod 600 /tmp/secret'], {
+      id: 'secret',
+      sudo: true,
+    });
     const got = await read('/tmp/secret');
     expect(!Buffer.isBuffer(got) && errno(got)).toBe(13);
   });
@@ -139,7 +146,9 @@ describe('WRITE', () => {
   });
 
   it('follows links to their target and refuses what is no file', async () => {
-    await shell('mkdir /tmp/v; cd /tmp/v; ln -s deep/target l; ln -s /tmp/v/l l2; mkdir deep; mkfifo p; ln -s loop loop');
+    await shell(
+      'mkdir /tmp/v; cd /tmp/v; ln -s deep/target l; ln -s /tmp/v/l l2; mkdir deep; mkfifo p; ln -s loop loop',
+    );
     expect((await write('/tmp/v/l2', 'there')).type).toBe(answer.ok);
     expect(await shell('cat /tmp/v/deep/target; ls -l /tmp/v/l | cut -c1')).toBe('therel\n');
     for (const [path, error] of [

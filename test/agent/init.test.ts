@@ -42,7 +42,8 @@ describe('init', () => {
     expect(pong.number(40)).toBe(1);
     expect(pong.number(41)).toBeGreaterThan(50_000);
     expect(pong.number(41)).toBeLessThanOrEqual(60_000);
-    const script = 'stat -c "%n %u %a" /vercel/sandbox /home/vercel-sandbox /var/tmp /var/log /var/cache /var/lib';
+    const script =
+      'stat -c "%n %u %a" /vercel/sandbox /home/vercel-sandbox /var/tmp /var/log /var/cache /var/lib';
     const { out } = await box.finish(['sh', '-c', script]);
     expect(out).toBe(
       `/vercel/sandbox ${box.uid} 755\n/home/vercel-sandbox ${box.uid} 755\n/var/tmp 0 1777\n` +
@@ -98,7 +99,8 @@ describe('a hostile sandbox', () => {
 
   it('cannot end or stop PID 1, nor hold a supervisor', async () => {
     const box = await start();
-    const script = 'for s in KILL TERM STOP INT SEGV; do kill -$s 1; done; kill -STOP $PPID; echo; sleep 0.2; exit 4';
+    const script =
+      'for s in KILL TERM STOP INT SEGV; do kill -$s 1; done; kill -STOP $PPID; echo; sleep 0.2; exit 4';
     const connection = await box.run(['sh', '-c', script], { sudo: true });
     expect(outcome(await connection.expect(answer.exit, [answer.output])).code).toBe(4);
     expect((await box.ask(request.ping)).type).toBe(answer.ok);
@@ -145,7 +147,12 @@ describe('hostile frames', () => {
       connection.close();
     }
     const command = await box.run(['sleep', '1000']);
-    for (const bytes of [frame(request.ping), frame(99), frame(request.kill), frame(request.attach, Buffer.alloc(65))]) {
+    for (const bytes of [
+      frame(request.ping),
+      frame(99),
+      frame(request.kill),
+      frame(request.attach, Buffer.alloc(65)),
+    ]) {
       const connection = await box.attach('one');
       await connection.send(bytes);
       expect(errno(await connection.expect(answer.error))).toBe(71);

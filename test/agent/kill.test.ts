@@ -61,7 +61,9 @@ describe('KILL', () => {
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));
     expect(exit).toMatchObject({ code: 137, signal: 9, cause: 2 });
     connection.close();
-    const cont = await sandbox.run(['sh', '-c', 'trap "exit 4" CONT; echo; while :; do sleep 0.01; done'], { id: 'cont' });
+    const cont = await sandbox.run(['sh', '-c', 'trap "exit 4" CONT; echo; while :; do sleep 0.01; done'], {
+      id: 'cont',
+    });
     await printed(cont, 1);
     await cont.send(frame(request.kill, fields([15, 18])));
     expect(outcome(await cont.expect(answer.exit, [answer.ok]))).toMatchObject({ code: 4, cause: 0 });
@@ -81,7 +83,9 @@ describe('KILL', () => {
   });
 
   it('ends what a finished command left running', async () => {
-    const connection = await sandbox.run(['sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & exit 0'], { id: 'left' });
+    const connection = await sandbox.run(['sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & exit 0'], {
+      id: 'left',
+    });
     await connection.expect(answer.exit, [answer.output]);
     const other = await sandbox.attach('left');
     await kill(other, 9);
@@ -129,7 +133,11 @@ describe('timeout_ms', () => {
   });
 
   it('does not touch what a finished command left', async () => {
-    const connection = await sandbox.run(['sh', '-c', 'sleep 1000 & exit 0'], { id: 'keeps', timeoutMs: 60, graceMs: 1 });
+    const connection = await sandbox.run(['sh', '-c', 'sleep 1000 & exit 0'], {
+      id: 'keeps',
+      timeoutMs: 60,
+      graceMs: 1,
+    });
     expect(outcome(await connection.expect(answer.exit)).cause).toBe(0);
     await sandbox.finish(['sleep', '0.15'], { id: 'keeps-wait' });
     expect(await kill(connection, 9)).toBe(1);

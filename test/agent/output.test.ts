@@ -42,9 +42,12 @@ describe('captured output', () => {
   });
 
   it('tells growth at most each 50 ms and only while it grows', async () => {
-    const connection = await sandbox.run(['sh', '-c', 'i=0; while [ $i -lt 3000 ]; do echo x; i=$((i+1)); done'], {
-      id: 'events',
-    });
+    const connection = await sandbox.run(
+      ['sh', '-c', 'i=0; while [ $i -lt 3000 ]; do echo x; i=$((i+1)); done'],
+      {
+        id: 'events',
+      },
+    );
     let events = 0;
     let before = 0;
     for (;;) {

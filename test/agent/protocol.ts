@@ -33,7 +33,8 @@ export type Field = readonly [tag: number, value: bigint | number | string | Buf
 export function fields(...list: Field[]): Buffer {
   return Buffer.concat(
     list.map(([tag, value]) => {
-      const bytes = typeof value === 'bigint' || typeof value === 'number' ? number(value) : Buffer.from(value);
+      const bytes =
+        typeof value === 'bigint' || typeof value === 'number' ? number(value) : Buffer.from(value);
       const header = Buffer.alloc(5);
       header.writeUInt8(tag, 0);
       header.writeUInt32LE(bytes.length, 1);
@@ -152,7 +153,9 @@ export class Connection {
       if (got === null) throw new Error(`the connection ended before frame ${type}`);
       if (got.type === type) return got;
       if (!skip.includes(got.type)) {
-        throw new Error(`frame ${got.type} (errno ${errno(got)} ${got.text(51)} ${got.text(52)}) instead of ${type}`);
+        throw new Error(
+          `frame ${got.type} (errno ${errno(got)} ${got.text(51)} ${got.text(52)}) instead of ${type}`,
+        );
       }
     }
   }

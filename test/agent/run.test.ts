@@ -20,14 +20,26 @@ describe('RUN', () => {
   it('answers the exit code and both streams byte for byte', async () => {
     const script = "printf 'a\\000b\\n'; printf err >&2; exit 7";
     const got = await sandbox.finish(['sh', '-c', script], { id: newId() });
-    expect(got).toMatchObject({ code: 7, signal: 0, cause: 0, out: 'a\0b\n', err: 'err', stdout: 4, stderr: 3 });
+    expect(got).toMatchObject({
+      code: 7,
+      signal: 0,
+      cause: 0,
+      out: 'a\0b\n',
+      err: 'err',
+      stdout: 4,
+      stderr: 3,
+    });
   });
 
   it('says who the command is and leaves it no privilege', async () => {
-    const script = 'id -u; id -g; umask; grep -E "^(CapEff|CapPrm|CapBnd|CapAmb|NoNewPrivs|SigBlk|SigIgn)" /proc/self/status';
+    const script =
+      'id -u; id -g; umask; grep -E "^(CapEff|CapPrm|CapBnd|CapAmb|NoNewPrivs|SigBlk|SigIgn)" /proc/self/status';
     const { out } = await sandbox.finish(['sh', '-c', script], { id: newId() });
     const none = '0000000000000000';
-    const lines = out.trim().split('\n').map((line) => line.replace(/\s+/g, ' '));
+    const lines = out
+      .trim()
+      .split('\n')
+      .map((line) => line.replace(/\s+/g, ' '));
     expect(lines).toEqual([
       String(sandbox.uid),
       String(sandbox.uid),
@@ -73,8 +85,13 @@ describe('RUN', () => {
   });
 
   it('hands a file without #! to /bin/sh', async () => {
-    await sandbox.finish(['sh', '-c', 'echo "echo hello \\$1" > /tmp/plain; chmod +x /tmp/plain'], { id: newId() });
-    expect(await sandbox.finish(['/tmp/plain', 'you'], { id: newId() })).toMatchObject({ code: 0, out: 'hello you\n' });
+    await sandbox.finish(['sh', '-c', 'echo "echo hello \\$1" > /tmp/plain; chmod +x /tmp/plain'], {
+      id: newId(),
+    });
+    expect(await sandbox.finish(['/tmp/plain', 'you'], { id: newId() })).toMatchObject({
+      code: 0,
+      out: 'hello you\n',
+    });
   });
 
   it('is an error, and no command, where the working directory cannot be entered', async () => {

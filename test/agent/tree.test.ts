@@ -49,7 +49,11 @@ async function readTree(path: string): Promise<Entry[] | Frame> {
 
 async function sendEntries(connection: Connection, entries: Entry[]): Promise<void> {
   for (const entry of entries) {
-    const list: Field[] = [[60, entry.path], [56, entry.kind], [58, entry.mode]];
+    const list: Field[] = [
+      [60, entry.path],
+      [56, entry.kind],
+      [58, entry.mode],
+    ];
     if (entry.link !== undefined) list.push([61, entry.link]);
     await connection.send(frame(answer.entry, fields(...list)));
     const content = Buffer.from(entry.content ?? '');
@@ -89,11 +93,13 @@ describe('trees', () => {
   });
 
   it('merge with a directory that is there', async () => {
-    await shell('mkdir -p /tmp/m/a /tmp/m/keep; chmod 711 /tmp/m/a; echo old > /tmp/m/empty; echo k > /tmp/m/keep/k');
+    await shell(
+      'mkdir -p /tmp/m/a /tmp/m/keep; chmod 711 /tmp/m/a; echo old > /tmp/m/empty; echo k > /tmp/m/keep/k',
+    );
     const got = await writeTree('/tmp/m/', sample);
     expect(got.type).toBe(answer.ok);
     expect(await shell('cd /tmp/m; find . | sort; stat -c %a a a/b; cat empty')).toBe(
-      './a\n./a/b\n./a/b/run\n./empty\n./keep\n./keep/k\n./link\n./ünï\n'.replace(/^/, '.\n') + '711\n500\n',
+      `${'./a\n./a/b\n./a/b/run\n./empty\n./keep\n./keep/k\n./link\n./ünï\n'.replace(/^/, '.\n')}711\n500\n`,
     );
   });
 
@@ -107,7 +113,9 @@ describe('trees', () => {
   });
 
   it('may be one file or one link', async () => {
-    expect((await writeTree('/tmp/single', [{ path: '', kind: 'f', mode: 0o600, content: 'one' }])).type).toBe(64);
+    expect(
+      (await writeTree('/tmp/single', [{ path: '', kind: 'f', mode: 0o600, content: 'one' }])).type,
+    ).toBe(64);
     expect(await readTree('/tmp/single')).toEqual([{ path: '', kind: 'f', mode: 0o600, content: 'one' }]);
     await shell('ln -s single /tmp/to-single; ln -s new/tree /tmp/to-tree');
     expect(await readTree('/tmp/to-single')).toEqual([{ path: '', kind: 'f', mode: 0o600, content: 'one' }]);
@@ -116,10 +124,17 @@ describe('trees', () => {
 
   it('never lead out of their stage', async () => {
     const root = { path: '', kind: 'd', mode: 0o755 };
-    for (const path of ['..', '../x', 'a/../../x', '/abs', 'a//b', './a', 'a/', 'x/'.repeat(201) + 'x']) {
-      expect([path, errno(await writeTree('/tmp/out', [root, { path, kind: 'f', mode: 0o644 }]))]).toEqual([path, 22]);
+    for (const path of ['..', '../x', 'a/../../x', '/abs', 'a//b', './a', 'a/', `${'x/'.repeat(201)}x`]) {
+      expect([path, errno(await writeTree('/tmp/out', [root, { path, kind: 'f', mode: 0o644 }]))]).toEqual([
+        path,
+        22,
+      ]);
     }
-    const through = [root, { path: 'l', kind: 'l', mode: 0o777, link: '/tmp' }, { path: 'l/x', kind: 'f', mode: 0o644 }];
+    const through = [
+      root,
+      { path: 'l', kind: 'l', mode: 0o777, link: '/tmp' },
+      { path: 'l/x', kind: 'f', mode: 0o644 },
+    ];
     expect([20, 40]).toContain(errno(await writeTree('/tmp/out', through)));
     expect(errno(await writeTree('/tmp/out', [{ path: 'x', kind: 'f', mode: 0o644 }]))).toBe(22);
     expect(errno(await writeTree('/tmp/out', []))).toBe(22);

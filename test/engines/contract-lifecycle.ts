@@ -125,7 +125,7 @@ export function lifecycleCases(get: () => Subject): void {
         const signal = AbortSignal.timeout(delay);
         const outcome = await engine.create(request, signal).then(
           () => 'made',
-          (error: { code?: string }) => error.code,
+          (error: { code?: string; message: string }) => error.code ?? error.message,
         );
         if (outcome === 'made') await engine.forget(request.sandboxId, patience());
         else expect(outcome).toBe('cancelled');

@@ -5,6 +5,7 @@ import { newSandboxId } from '../../src/shared/ids.ts';
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
+import { limitCases } from './contract-limits.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 
@@ -79,5 +80,6 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     outputCases(get);
     fileCases(get);
     portCases(get);
+    limitCases(get);
   });
 }

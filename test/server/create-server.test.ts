@@ -133,6 +133,14 @@ describe('a connection', () => {
   });
 });
 
+it('starts nothing after the end of the session', async () => {
+  const handle = vi.fn(async () => '');
+  const { client, connection } = await serve([toolOf('act', handle)]);
+  await connection.endCalls(new SessionEnded());
+  expect(textOf(await client.callTool({ name: 'act' }))).toContain('Error (cancelled)');
+  expect(handle).not.toHaveBeenCalled();
+});
+
 describe('progress', () => {
   const chatty = toolOf('chatty', async ({ count }, { progress, wantsProgress }) => {
     for (let index = 1; index <= count; index++) progress(`line ${index}`);

@@ -28,7 +28,11 @@ export default function setup(): () => Promise<void> {
       await delay(100);
       left = leftovers(scratch, cgroupsBefore);
     }
-    if (left.length > 0) throw new Error(`the tests left behind:\n${left.join('\n')}`);
+    if (left.length > 0) {
+      // The runner reports what is thrown here, but ends as if all were well.
+      process.exitCode = 1;
+      throw new Error(`the tests left behind:\n${left.join('\n')}`);
+    }
     rmSync(scratch, { recursive: true });
   };
 }

@@ -8,9 +8,13 @@ const CGROUP_NAME = /^sandbox-mcp[.-]/;
 const NOT_OURS = [/^tsx-/, /^node-compile-cache$/, /^v8-compile-cache/];
 
 /** Sentences about each process, mount, folder and cgroup that is left; `scratch` is the run's own temporary folder. */
-export function leftovers(scratch: string, cgroupsBefore: ReadonlySet<string>): string[] {
+export function leftovers(
+  scratch: string,
+  cgroupsBefore: ReadonlySet<string>,
+  cgroupRoot = CGROUP_ROOT,
+): string[] {
   if (process.platform !== 'linux') return foldersIn(scratch);
-  const cgroups = sandboxCgroups().filter((path) => !cgroupsBefore.has(path) && isEmpty(path));
+  const cgroups = sandboxCgroups(cgroupRoot).filter((path) => !cgroupsBefore.has(path) && isEmpty(path));
   return [
     ...processesOf(scratch),
     ...mountsBelow(scratch),

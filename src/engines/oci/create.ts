@@ -1,10 +1,9 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
-import { boot, dismantle } from './boot.ts';
+import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
-import type { Host } from './host.ts';
 import { directoryMode, newRecord } from './new-record.ts';
-import { removeTrees } from './remove-tree.ts';
+import { removeUnfinished } from './remains.ts';
 import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
@@ -40,11 +39,6 @@ function bootFailure(error: unknown): unknown {
     hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s own words.',
     cause: error,
   });
-}
-
-async function undo(host: Host, sandboxId: string, dir: string): Promise<void> {
-  await dismantle(host, sandboxId, null);
-  await removeTrees(host.agent, host.idMap, [dir]);
 }
 
 /** Makes a sandbox. On failure and on abort nothing of it is left. */
@@ -88,7 +82,7 @@ export async function createSandbox(
     return viewOf(running, context.forwards);
   } catch (error) {
     await context.forwards.close(record.sandboxId);
-    await undo(host, record.sandboxId, paths.dir);
+    await removeUnfinished(host, record);
     throw bootFailure(error);
   }
 }

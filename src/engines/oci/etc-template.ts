@@ -2,7 +2,7 @@
  * The `/etc` of a sandbox: what `/usr` points into, and a few generated files. Only files that every user of the host
  * may read are copied, so nothing of it is a secret of the host's.
  */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import {
   chmod,
   copyFile,
@@ -20,6 +20,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { join } from 'node:path';
+import { temporaryName } from '../../shared/atomic-file.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 
 /** What programs in `/usr` expect to find, on Debian, Fedora, Arch, Alpine and openSUSE. */
@@ -155,7 +156,7 @@ export async function ensureEtcTemplate(
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-  const building = join(templatesDir, `.${name}.${randomBytes(4).toString('hex')}`);
+  const building = temporaryName(join(templatesDir, `.${name}`));
   await mkdir(building, { mode: 0o755 });
   try {
     for (const entry of names) await copyEntry(join(etc, entry), join(building, entry));

@@ -86,8 +86,7 @@ export class OciFiles implements Files {
         );
         const { sizeBytes } = parseStat(absolute, (await connection.expect(FRAME.STAT)).body);
         const data = await receiveData(connection, range.limit);
-        // Files such as those of /proc say that they are empty.
-        return { path: absolute, sizeBytes: Math.max(sizeBytes, range.offset + data.length), data };
+        return { path: absolute, sizeBytes, data };
       } catch (error) {
         if (isMissing(error)) return null;
         throw error;

@@ -1,9 +1,10 @@
 /** What the engine has to know of this host before the first sandbox; found out once. */
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import { temporaryName, writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
@@ -50,7 +51,7 @@ async function checkFormat(layout: StateLayout): Promise<void> {
     );
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
-    await writeFile(layout.formatFile, `${STATE_FORMAT}\n`, { mode: 0o600 });
+    await writeFileAtomic(layout.formatFile, `${STATE_FORMAT}\n`);
   }
 }
 
@@ -86,7 +87,7 @@ async function installAgent(layout: StateLayout, source: string): Promise<string
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   }
-  const temporary = `${target}.${randomBytes(4).toString('hex')}`;
+  const temporary = temporaryName(target);
   await writeFile(temporary, content, { mode: 0o755 });
   await chmod(temporary, 0o755);
   await rename(temporary, target);

@@ -1,7 +1,8 @@
 import { accessSync, constants } from 'node:fs';
-import { readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { userInfo } from 'node:os';
 import { join } from 'node:path';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 
 export interface IdMapping {
@@ -71,7 +72,7 @@ async function rootMap(uidRangeFile: string): Promise<IdMap> {
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
     base = freeRangeBase([...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))]);
-    await writeFile(uidRangeFile, `${base}\n`, { mode: 0o600 });
+    await writeFileAtomic(uidRangeFile, `${base}\n`);
   }
   if (!Number.isSafeInteger(base) || base < RANGE) {
     throw new Error(`${uidRangeFile} holds no id range`);

@@ -3,6 +3,9 @@ import type { Host } from './host.ts';
 import { STATE_FORMAT } from './layout.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 
+/** The runtime of a trial sandbox: no request can name it. */
+export const PROBE_RUNTIME = 'probe';
+
 /** The record of a sandbox that this process is about to make. */
 export function newRecord(
   host: Host,

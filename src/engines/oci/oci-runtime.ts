@@ -68,9 +68,9 @@ async function waitForAgent(paths: SandboxPaths, signal: AbortSignal): Promise<A
   }
 }
 
-/** Resolves once the process is really gone, also after an abort, which kills it. Null after a signal. */
+/** Resolves once the launcher is gone; on an abort it first ends all that the runtime has started. Null after a signal. */
 async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<number | null> {
-  const kill = () => child.kill('SIGKILL');
+  const kill = () => child.kill('SIGTERM');
   signal.addEventListener('abort', kill, { once: true });
   if (signal.aborted) kill();
   try {

@@ -4,10 +4,12 @@ import { join } from 'node:path';
 import { isAbandonedTemporary } from '../../shared/atomic-file.ts';
 import { throwIfCancelled } from '../../shared/errors.ts';
 import { identify } from '../../shared/process-identity.ts';
+import { exists } from './command-record.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
+import { PROBE_RUNTIME } from './new-record.ts';
 import { removeTrees } from './remove-tree.ts';
-import { listSandboxIds, listUnborn, readRecord } from './sandbox-record.ts';
+import { listSandboxIds, listUnborn, readRecord, updateRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 
 /** Directories whose makers died before they were a sandbox's. */
@@ -29,11 +31,19 @@ async function removeTemporaryFiles(dir: string): Promise<void> {
   }
 }
 
+/** The lock of a process that was killed with it; a living holder's is waited for. */
+async function releaseLock(host: Host, sandboxId: string): Promise<void> {
+  if (await exists(host.layout.sandbox(sandboxId).lock))
+    await updateRecord(host.layout, sandboxId, () => null);
+}
+
 /** Templates of `/etc` that no record names and that are not this host's present one; half-built ones of dead makers too. */
 async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> {
   for (const name of await readdir(host.layout.etcTemplates)) {
-    if (name === host.etcTemplate || used.has(name) || name.startsWith('.')) continue;
-    await removeTrees(host.agent, host.idMap, [join(host.layout.etcTemplates, name)]);
+    const stays = name.startsWith('.')
+      ? !isAbandonedTemporary(name)
+      : name === host.etcTemplate || used.has(name);
+    if (!stays) await removeTrees(host.agent, host.idMap, [join(host.layout.etcTemplates, name)]);
   }
 }
 
@@ -44,6 +54,7 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
   await removeUnborn(host);
+  for (const dir of [host.layout.stateDir, host.layout.binaries]) await removeTemporaryFiles(dir);
   const settled: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {
@@ -51,11 +62,16 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
     try {
       const before = await readRecord(host.layout, sandboxId);
       const after = await settledRecord(context, sandboxId);
-      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
-      const paths = host.layout.sandbox(sandboxId);
-      await removeTemporaryFiles(paths.dir);
-      await removeTemporaryFiles(paths.commands);
       if (after.endedAt === null) templates.add(after.etcTemplate);
+      const paths = host.layout.sandbox(sandboxId);
+      if (after.runtime === PROBE_RUNTIME) {
+        // A trial that its maker did not survive; nobody asks for its record. A living maker removes it itself.
+        if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
+        continue;
+      }
+      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
+      await releaseLock(host, sandboxId);
+      await removeTemporaryFiles(paths.dir);
     } catch (error) {
       context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
     }

@@ -6,12 +6,12 @@ import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { newSandboxId } from '../../shared/ids.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
-import { boot, dismantle } from './boot.ts';
+import { boot } from './boot.ts';
 import type { Host } from './host.ts';
 import { findProgram, runHostProgram } from './host-program.ts';
-import { directoryMode, newRecord } from './new-record.ts';
+import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
-import { removeTrees } from './remove-tree.ts';
+import { removeUnfinished } from './remains.ts';
 import { claimDirectory } from './sandbox-record.ts';
 
 /** Faster ones first; `runsc` only by name. */
@@ -59,7 +59,7 @@ async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Pr
   const sandboxId = newSandboxId();
   const record = newRecord(host, {
     sandboxId,
-    runtime: 'probe',
+    runtime: PROBE_RUNTIME,
     vcpus: 1,
     memoryMb: 64,
     timeoutMs: 30_000,
@@ -67,16 +67,14 @@ async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Pr
     env: {},
   });
   const paths = await claimDirectory(host.layout, record, directoryMode(host));
-  let init = null;
   try {
-    ({ init } = await boot(host, runtime, paths, record, signal));
+    await boot(host, runtime, paths, record, signal);
     return null;
   } catch (error) {
     if (signal.aborted) throw error;
     return error instanceof Error ? error.message : String(error);
   } finally {
-    await dismantle(host, sandboxId, init);
-    await removeTrees(host.agent, host.idMap, [paths.dir]);
+    await removeUnfinished(host, record);
   }
 }
 

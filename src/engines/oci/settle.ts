@@ -1,47 +1,21 @@
 /** Brings a record in line with what is really there: ended sandboxes are told as such and leave nothing behind. */
-import { readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../shared/errors.ts';
-import { identify, isProcessAlive } from '../../shared/process-identity.ts';
+import { isProcessAlive } from '../../shared/process-identity.ts';
 import type { StopCause } from '../engine.ts';
-import { dismantle } from './boot.ts';
 import { outOfMemoryKills } from './cgroups.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
-import { removeTrees } from './remove-tree.ts';
+import { readHostile } from './hostile-file.ts';
+import { removeRemains } from './remains.ts';
 import { readRecord, type SandboxRecord, updateRecord, writeRecord } from './sandbox-record.ts';
+
+const MAX_ENDED_FILE = 64;
 
 /** Names the reason that the agent left when it ended by itself. The file is the sandbox's word: only `deadline` counts. */
 async function agentSaysDeadline(agentDir: string): Promise<boolean> {
-  try {
-    return (await readFile(join(agentDir, 'ended'), 'utf8')).trim() === 'deadline';
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
-
-/** Removes everything of an ended sandbox but its record, its command records and their logs. */
-async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
-  const paths = host.layout.sandbox(record.sandboxId);
-  const init = record.init ?? (await startedUnrecorded(paths.pidFile));
-  await dismantle(host, record.sandboxId, init);
-  await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
-  await rm(paths.agentSocket, { force: true });
-}
-
-/** The process that an interrupted create started: the runtime had written its number, the record not yet. */
-async function startedUnrecorded(pidFile: string) {
-  try {
-    const pid = Number((await readFile(pidFile, 'utf8')).trim());
-    const command = await readFile(`/proc/${pid}/cmdline`, 'utf8');
-    // The number may be somebody else's by now; the agent's first argument is its own.
-    return command.startsWith('/.agent\0init\0') ? identify(pid) : null;
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR') return null;
-    throw error;
-  }
+  return (
+    (await readHostile(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() === 'deadline'
+  );
 }
 
 function ended(

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 
 const run = promisify(execFile);
-const driver = fileURLToPath(new URL('./driver.c', import.meta.url));
+const own = ['./driver.c', './stand-ins.c'].map((name) => fileURLToPath(new URL(name, import.meta.url)));
 const agent = fileURLToPath(new URL('../../../src/engines/oci/agent/', import.meta.url));
 // The driver stands in for these: what they do must not happen for real.
 const replaced = /^(main|init|accept|drop|run|launch|supervise|tree-kill|host-.*)\.c$/;
@@ -18,7 +18,7 @@ beforeAll(async () => {
   const names = (await readdir(agent)).filter((name) => name.endsWith('.c') && !replaced.test(name));
   const flags = ['-std=gnu11', '-g', '-O1', '-Wall', '-Wextra', '-Werror', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
-  const sources = [driver, ...names.map((name) => join(agent, name))];
+  const sources = [...own, ...names.map((name) => join(agent, name))];
   await run('cc', [...flags, ...sanitizers, '-o', join(folder, 'driver'), ...sources]);
 }, 120_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
@@ -28,7 +28,9 @@ describe('mutated frames', () => {
     const root = join(folder, 'root');
     await mkdir(root);
     // Leaks are not looked for: a child of the agent that has failed ends.
-    const options = { env: { ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' } };
+    const options = {
+      env: { ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
+    };
     const { stdout, stderr } = await run(join(folder, 'driver'), [root, '1', '200000', '20'], options);
     expect(stderr).toBe('');
     const [iterations = 0, commands = 0, kills = 0] = stdout.trim().split(' ').map(Number);

@@ -40,7 +40,8 @@ static void take_deadline(int pipe_fd, int timer_fd) {
   uint64_t ms = 0;
   /* Children write 8 bytes at once, which a pipe never splits. */
   while (read(pipe_fd, &ms, sizeof ms) == (ssize_t)sizeof ms) {
-    if (ms > (uint64_t)1 << 40) ms = (uint64_t)1 << 40;
+    if (ms == DEADLINE_NOW) _exit(0);
+    if (ms > DURATION_MAX) ms = DURATION_MAX;
     set_deadline(timer_fd, clock_ms(CLOCK_BOOTTIME) + (int64_t)ms);
   }
 }

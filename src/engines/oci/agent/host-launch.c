@@ -1,18 +1,20 @@
 /*
- * `agent launch [--hide-unified] PROGRAM ARGS…`, on the host: runs the OCI runtime so that it dies with the server.
- * A server that is killed in the middle of a create then leaves no runtime that goes on to make a container.
+ * `agent launch [--hide-unified] PROGRAM ARGS…`, on the host: runs the OCI runtime, and sees to it that nothing of an
+ * unfinished start goes on. Runtimes fork and leave their session on the way; this process is the subreaper of all of
+ * that. Asked to end (SIGTERM), by the server or by the kernel when the server has died, it kills whatever the runtime
+ * has started so far. Once the runtime has ended well, the container is left to itself.
  */
-#define _GNU_SOURCE
-#include <errno.h>
+#include "agent.h"
+#include "host.h"
+
 #include <sched.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
-#include <unistd.h>
+#include <sys/wait.h>
 
-#include "host.h"
+#define ROUND_NS 1000000
 
 static int fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -27,10 +29,52 @@ static int hide_unified(void) {
   return 0;
 }
 
+static bool any_child_left(void) {
+  for (;;) {
+    pid_t pid = waitpid(-1, NULL, WNOHANG);
+    if (pid == 0) return true;
+    if (pid < 0 && errno != EINTR) return false;
+  }
+}
+
+/* What a kill misses (a process on its way through a fork, a setuid helper that may not be signalled) is met again. */
+static void end_descendants(void) {
+  const struct timespec pause = {.tv_nsec = ROUND_NS};
+  while (any_child_left()) {
+    tree_kill_round(getpid(), NULL);
+    nanosleep(&pause, NULL);
+  }
+}
+
+static int follow(pid_t runtime, const sigset_t *watched) {
+  for (;;) {
+    int sig = sigwaitinfo(watched, NULL);
+    if (sig == SIGTERM) {
+      end_descendants();
+      return 128 + SIGTERM;
+    }
+    int status = 0;
+    pid_t pid;
+    while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+      if (pid != runtime) continue;
+      if (WIFEXITED(status) && WEXITSTATUS(status) == 0) return 0;
+      end_descendants();
+      return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+  }
+}
+
 int host_launch(int argc, char **argv) {
   int at = 2;
   pid_t parent = getppid();
-  if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return fail("prctl");
+  sigset_t watched, before;
+  sigemptyset(&watched);
+  sigaddset(&watched, SIGTERM);
+  sigaddset(&watched, SIGCHLD);
+  /* Blocked before the kernel may send it: a signal that ends this process would leave the runtime alone. */
+  if (sigprocmask(SIG_BLOCK, &watched, &before) != 0) return fail("sigprocmask");
+  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return fail("subreaper");
+  if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail("prctl");
   /* The parent may have gone before the kernel was told to watch it. */
   if (getppid() != parent) return HOST_FAILED;
   if (at < argc && strcmp(argv[at], "--hide-unified") == 0) {
@@ -42,6 +86,14 @@ int host_launch(int argc, char **argv) {
     fprintf(stderr, "launch: no program\n");
     return HOST_USAGE;
   }
-  execv(argv[at], argv + at);
-  return fail(argv[at]);
+  agent.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (agent.proc_fd < 0) return fail("/proc");
+  pid_t runtime = fork();
+  if (runtime < 0) return fail("fork");
+  if (runtime == 0) {
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    execv(argv[at], argv + at);
+    _exit(fail(argv[at]));
+  }
+  return follow(runtime, &watched);
 }

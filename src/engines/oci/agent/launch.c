@@ -65,8 +65,6 @@ static _Noreturn void execute(const struct command *c) {
 }
 
 _Noreturn void launch(const struct command *c, int out_fd, int err_fd, int report_fd) {
-  static char *nothing[] = {NULL};
-  if (c->env.items == NULL) ((struct command *)(uintptr_t)c)->env.items = nothing;
   offer_to_oom_killer();
   reset_signals();
   int null = open("/dev/null", O_RDONLY | O_CLOEXEC);

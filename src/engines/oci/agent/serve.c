@@ -46,6 +46,7 @@ static bool serve_deadline(int fd, struct frame *frame) {
   const struct field wanted[] = {{TAG_MS, FIELD_NUMBER, true, &ms}};
   if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
   if (dropped) return send_error(fd, EPERM, "deadline", NULL);
+  if (ms > DURATION_MAX) ms = DURATION_MAX;
   uint64_t before = __atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST);
   if (write(agent.deadline_fd, &ms, sizeof ms) != (ssize_t)sizeof ms) {
     return send_error(fd, errno, "deadline", NULL);
@@ -62,6 +63,14 @@ static bool serve_deadline(int fd, struct frame *frame) {
   return reply_send(fd, &r);
 }
 
+static bool serve_shutdown(int fd, struct frame *frame) {
+  if (frame->len != 0) return garbage(fd);
+  if (dropped) return send_error(fd, EPERM, "shutdown", NULL);
+  /* Answered first: this process ends with PID 1, and its connection then tells the peer that the end has come. */
+  const uint64_t now = DEADLINE_NOW;
+  return send_empty(fd, ANS_OK) && write(agent.deadline_fd, &now, sizeof now) == (ssize_t)sizeof now;
+}
+
 static bool serve_run(int fd, struct frame *frame) {
   if (dropped) return send_error(fd, EPERM, "run", NULL);
   run_command(fd, frame);
@@ -72,6 +81,7 @@ bool serve_frame(int fd, struct frame *frame) {
     case REQ_PING: return serve_ping(fd, frame);
     case REQ_DEADLINE: return serve_deadline(fd, frame);
     case REQ_RUN: return serve_run(fd, frame);
+    case REQ_SHUTDOWN: return serve_shutdown(fd, frame);
     case REQ_STAT:
     case REQ_MKDIR:
     case REQ_READ:

@@ -1,0 +1,23 @@
+/** A way to serve a directory where the project has none of its own: whatever the sandbox has a server for. */
+import type { Program } from './project.ts';
+
+/** Lists the directory; small enough to be an argument. */
+const NODE_SERVER = `
+const { readdirSync } = require('node:fs');
+const list = readdirSync('.').join('\\n');
+require('node:http').createServer((_, response) => response.end(list + '\\n')).listen(PORT, '127.0.0.1');
+`;
+
+/** Null where the sandbox has neither Python nor Node. */
+export function fileServer(programs: readonly string[], port: number): Program | null {
+  if (programs.includes('python3')) {
+    const args = ['-m', 'http.server', '--bind', '127.0.0.1', String(port)];
+    return { title: 'python3 -m http.server', cmd: 'python3', args };
+  }
+  if (!programs.includes('node')) return null;
+  return {
+    title: 'a file list by node',
+    cmd: 'node',
+    args: ['-e', NODE_SERVER.replace('PORT', String(port))],
+  };
+}

@@ -1,0 +1,140 @@
+/** The real server as a child process, and the SDK's client connected to it. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
+import { type CallToolResult, CallToolResultSchema, type Progress } from '@modelcontextprotocol/sdk/types.js';
+import type { z } from 'zod';
+import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/process-identity.ts';
+import { DemoError } from './demo-error.ts';
+
+const SERVER = join(import.meta.dirname, '../dist/main.js');
+/** What a user's choice of state directory and runtime hangs on; nothing else of the environment is handed on. */
+const INHERITED = [
+  'XDG_STATE_HOME',
+  'XDG_RUNTIME_DIR',
+  'SANDBOX_MCP_STATE_DIR',
+  'SANDBOX_MCP_OCI_RUNTIME',
+] as const;
+/** Beyond the server's own patience: it answers by then whatever it is asked. */
+const CALL_TIMEOUT_MS = 120_000;
+const EXIT_TIMEOUT_MS = 10_000;
+const MAX_LOGGED = 4_000;
+
+export interface CallOptions {
+  /** Called with each line of progress. */
+  onProgress?: (line: string) => void;
+}
+
+/** The environment that the server is started with. */
+export function serverEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
+  const chosen = INHERITED.flatMap((name) => {
+    const value = env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return { ...getDefaultEnvironment(), ...Object.fromEntries(chosen) };
+}
+
+/** A running server with its one client. */
+export class DemoServer {
+  readonly process: ProcessIdentity;
+  readonly #client: Client;
+  readonly #signal: AbortSignal;
+
+  private constructor(client: Client, process: ProcessIdentity, signal: AbortSignal) {
+    this.#client = client;
+    this.process = process;
+    this.#signal = signal;
+  }
+
+  /**
+   * Starts the built server with `cwd` as its working directory and `allowDir` as a further folder that it may write to.
+   * @throws DemoError where it does not start
+   */
+  static async start(
+    options: { cwd: string; allowDir: string; env: Record<string, string> },
+    signal: AbortSignal,
+  ): Promise<DemoServer> {
+    if (!existsSync(SERVER)) throw new DemoError('The server is not built yet: run `npm run build`.');
+    const { cwd, env } = options;
+    const transport = new StdioClientTransport({
+      command: process.execPath,
+      args: [SERVER, '--log-level', 'warn', '--allow-dir', options.allowDir],
+      cwd,
+      env,
+      stderr: 'pipe',
+    });
+    let logged = '';
+    transport.stderr?.on('data', (chunk: Buffer) => {
+      logged = (logged + chunk.toString('utf8')).slice(-MAX_LOGGED);
+    });
+    const client = new Client({ name: 'sandbox-mcp-demo', version: '1' });
+    try {
+      await client.connect(transport, { signal: AbortSignal.any([signal]) });
+    } catch (error) {
+      await client.close();
+      signal.throwIfAborted();
+      throw new DemoError(`The server did not start: ${logged.trim() || messageOf(error)}`);
+    }
+    const identity = identify(transport.pid ?? 0);
+    if (identity === null) throw new DemoError('The server ended right after its start.');
+    return new DemoServer(client, identity, signal);
+  }
+
+  /** `sandbox-mcp 0.1.0`. */
+  get name(): string {
+    const version = this.#client.getServerVersion();
+    return `${version?.name ?? 'unknown'} ${version?.version ?? ''}`.trim();
+  }
+
+  /**
+   * Calls a tool and answers its structured content.
+   * @throws DemoError with the tool's own words where it answers an error, or where no answer comes
+   */
+  async call<Schema extends z.ZodType>(
+    tool: string,
+    args: Record<string, unknown>,
+    answer: Schema,
+    { onProgress }: CallOptions = {},
+  ): Promise<z.output<Schema>> {
+    const request = {
+      // One of its own for each call: the SDK never lets go of a signal that it has listened to.
+      signal: AbortSignal.any([this.#signal]),
+      timeout: CALL_TIMEOUT_MS,
+      ...(onProgress && {
+        onprogress: ({ message }: Progress) => message !== undefined && onProgress(message),
+      }),
+    };
+    let result: CallToolResult;
+    try {
+      result = CallToolResultSchema.parse(
+        await this.#client.callTool({ name: tool, arguments: args }, undefined, request),
+      );
+    } catch (error) {
+      this.#signal.throwIfAborted();
+      throw new DemoError(`${tool} was not answered: ${messageOf(error)}`);
+    }
+    if (result.isError !== true) return answer.parse(result.structuredContent);
+    const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join(' ');
+    throw new DemoError(`${tool} failed. ${text}`);
+  }
+
+  /**
+   * Ends the session as a client does, by closing the server's input, and waits until the process is gone.
+   * @throws DemoError where it outlives that
+   */
+  async close(): Promise<void> {
+    await this.#client.close();
+    const deadline = performance.now() + EXIT_TIMEOUT_MS;
+    while (isProcessAlive(this.process)) {
+      if (performance.now() > deadline)
+        throw new DemoError(`The server, process ${this.process.pid}, lives on.`);
+      await new Promise((resolve) => setTimeout(resolve, 10));
+    }
+  }
+}
+
+/** The words of whatever was thrown. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,35 @@
+/** What a killed agent leaves in its directory beside the logs and exit files that stay: sockets and half-made files. */
+import { lstat, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { mapBounded } from '../../shared/bounded.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import { listCommandIds } from './command-record.ts';
+import type { SandboxPaths } from './layout.ts';
+
+const OF_AGENT = ['socket', 'socket.new', 'ended.new'];
+const OF_SUPERVISOR = ['socket', 'socket.new', 'exit.new'];
+
+/** A link in its place would lead anywhere. Nothing of the sandbox runs any more that could put one there later. */
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
+async function removeFrom(directory: string, names: readonly string[]): Promise<void> {
+  if (!(await isDirectory(directory))) return;
+  for (const name of names) await rm(join(directory, name), { force: true });
+}
+
+/** Removes it. To be called when every process of the sandbox is gone. */
+export async function removeAgentRemains(paths: SandboxPaths): Promise<void> {
+  await removeFrom(paths.agent, OF_AGENT);
+  const commands = join(paths.agent, 'c');
+  // A create may have been cut short before any of this was made.
+  if (!(await isDirectory(commands)) || !(await isDirectory(paths.commands))) return;
+  await mapBounded(await listCommandIds(paths), 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
+}

@@ -1,0 +1,129 @@
+/** A session that is busy with everything at once; each step is announced, so that a test can end it there. */
+import { EventEmitter, once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { connect, type Socket } from 'node:net';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Place } from './place.ts';
+import type { ServerProcess } from './server-process.ts';
+
+/** In the order in which they come. */
+export const STEPS = [
+  'creating',
+  'created',
+  'commands run',
+  'client connected',
+  'uploading',
+  'stopping',
+  'creating again',
+  'writing',
+] as const;
+export type Step = (typeof STEPS)[number];
+
+/** Answers every connection with a line and keeps it open. */
+const LISTENER = `require('net').createServer((s) => s.write('hi\\n')).listen(8080, () => console.log('up'))`;
+/** Leaves its session and its parent, twice. */
+const TREE = 'for i in 1 2 3; do (setsid sh -c "setsid sleep 1000 & sleep 1000" &) ; done; sleep 1000';
+const UPLOAD_FILES = 24;
+
+const created = z.object({ sandbox_id: z.string() });
+const started = z.object({ command_id: z.string() });
+const withPorts = z.object({ ports: z.array(z.object({ url: z.string() })) });
+const logged = z.object({ lines: z.array(z.object({ data: z.string() })) });
+
+export interface BusySession {
+  /** Resolves when the step is reached. Rejects where the session failed before. */
+  reached(step: Step): Promise<void>;
+  /** The host's port that leads into a sandbox, once a client is connected to it. */
+  readonly port: number | null;
+  /** Lets go of what the session holds on this side; resolves when none of its calls is under way. */
+  release(): Promise<void>;
+}
+
+/** Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and a create. */
+export function startBusySession(server: ServerProcess, place: Place): BusySession {
+  const steps = new EventEmitter();
+  const passed = new Set<Step>();
+  let client: Socket | null = null;
+  const pending: Promise<unknown>[] = [];
+  const also = (call: Promise<unknown>): void => {
+    pending.push(call.catch(() => {}));
+  };
+  const play = async (): Promise<void> => {
+    const reach = (step: Step): void => {
+      passed.add(step);
+      steps.emit(step);
+    };
+    const make = async (args: Record<string, unknown> = {}): Promise<string> =>
+      created.parse(await server.call('sandbox_create', { resources: { vcpus: 1 }, ...args })).sandbox_id;
+
+    await writeUpload(place);
+    const creating = Promise.all([make({ ports: [8080] }), make(), make()]);
+    reach('creating');
+    const [first, second, third] = await creating;
+    reach('created');
+
+    const start = (sandbox_id: string, cmd: string, args: string[]) =>
+      server.call('sandbox_run_command_detached', { sandbox_id, cmd, args });
+    const [listening] = await Promise.all([
+      start(first, 'node', ['-e', LISTENER]),
+      start(first, 'sh', ['-c', 'while :; do echo flood; done']),
+      start(second, 'bash', ['-c', TREE]),
+      start(third, 'sh', ['-c', 'trap "" TERM HUP INT; while :; do sleep 1; done']),
+    ]);
+    also(server.call('sandbox_run_command', { sandbox_id: third, cmd: 'sleep', args: ['1000'] }));
+    const { command_id } = started.parse(listening);
+    reach('commands run');
+
+    await untilUp(server, command_id);
+    const [port] = withPorts.parse(await server.call('sandbox_get', { sandbox_id: first })).ports;
+    client = connect(Number(new URL(port?.url ?? '').port), '127.0.0.1');
+    client.on('error', () => {});
+    await once(client, 'data');
+    reach('client connected');
+
+    const upload = { sandbox_id: third, local_path: join(place.files, 'up'), remote_path: 'up' };
+    also(server.call('sandbox_upload_file', upload));
+    reach('uploading');
+    const stopping = server.call('sandbox_stop', { sandbox_id: second });
+    reach('stopping');
+    await stopping;
+    const again = make({ ports: [8081] });
+    reach('creating again');
+    const fourth = await again;
+    reach('writing');
+    for (let i = 0; ; i++) {
+      const files = [{ path: `d/${i}`, content: 'x'.repeat(10_000) }];
+      await server.call('sandbox_write_files', { sandbox_id: fourth, files });
+      await server.call('sandbox_extend_timeout', { sandbox_id: fourth, duration_ms: 1_000 });
+    }
+  };
+  const playing = play();
+  const played = playing.catch(() => {});
+  return {
+    async reached(step) {
+      if (!passed.has(step)) await Promise.race([once(steps, step), playing]);
+    },
+    get port() {
+      return client?.remotePort ?? null;
+    },
+    async release() {
+      client?.destroy();
+      await Promise.all([played, ...pending]);
+    },
+  };
+}
+
+async function writeUpload(place: Place): Promise<void> {
+  const folder = join(place.files, 'up');
+  await mkdir(folder, { recursive: true });
+  const megabyte = Buffer.alloc(1_048_576, 'upload');
+  for (let i = 0; i < UPLOAD_FILES; i++) await writeFile(join(folder, `${i}.bin`), megabyte);
+}
+
+async function untilUp(server: ServerProcess, command_id: string): Promise<void> {
+  for (;;) {
+    const { lines } = logged.parse(await server.call('command_logs', { command_id, wait_ms: 1_000 }));
+    if (lines.some(({ data }) => data === 'up')) return;
+  }
+}

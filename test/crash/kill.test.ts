@@ -1,0 +1,20 @@
+/** A server that is killed at any moment of a busy session leaves nothing that the next start, or `clean`, does not remove. */
+import { randomInt } from 'node:crypto';
+import { describe, it } from 'vitest';
+import { killAt } from './kill-at.ts';
+import { randomMoments, SOUGHT } from './moments.ts';
+
+const MOMENTS = 20;
+const SEED = Number(process.env['CRASH_TEST_SEED'] ?? randomInt(2 ** 31));
+
+process.stdout.write(`CRASH_TEST_SEED=${SEED} repeats the random moments\n`);
+
+describe(`killed by SIGKILL (CRASH_TEST_SEED=${SEED})`, () => {
+  const moments = [...SOUGHT, ...randomMoments(SEED, MOMENTS - SOUGHT.length)];
+  for (const [index, moment] of moments.entries()) {
+    const way = index % 3 === 2 ? 'clean' : 'next start';
+    it(`${index + 1}, then ${way}: ${moment.name}`, { timeout: 60_000 }, async () => {
+      await killAt(moment, way);
+    });
+  }
+});

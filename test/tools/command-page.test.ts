@@ -1,0 +1,72 @@
+import { describe, expect, it } from 'vitest';
+import { type OutputPage, readOutputPage } from '../../tools/command-page.ts';
+import { WrittenOutput } from '../fakes/written-output.ts';
+import { neverAborted } from '../registry/support.ts';
+
+type Wish = Partial<Parameters<typeof readOutputPage>[2]>;
+
+function page(output: WrittenOutput, wish: Wish = {}): Promise<OutputPage> {
+  const request = { stream: 'both' as const, offset: 0, limit: 1_000, encoding: 'utf8' as const, ...wish };
+  return readOutputPage(output.commands, output.command, request, neverAborted);
+}
+
+describe('readOutputPage', () => {
+  it('pages to the end without cutting a character', async () => {
+    const text = 'aé€😀'.repeat(50);
+    for (const limit of [4, 5, 6, 7, 64]) {
+      const output = new WrittenOutput().write('stdout', text).finish();
+      let read = '';
+      let offset: number | null = 0;
+      while (offset !== null) {
+        const next: OutputPage = await page(output, { offset, limit });
+        read += next.content;
+        offset = next.nextOffset;
+      }
+      expect(read).toBe(text);
+    }
+  });
+
+  it('answers exact bytes as base64', async () => {
+    const bytes = Buffer.from([0, 255, 1, 254]);
+    const output = new WrittenOutput().write('stdout', bytes).finish();
+    expect((await page(output, { encoding: 'base64' })).content).toBe(bytes.toString('base64'));
+    expect((await page(output)).content).toContain('4 bytes of binary data; read with command_output');
+  });
+
+  it('picks a stream, and counts from the end', async () => {
+    const output = new WrittenOutput()
+      .write('stdout', 'out1\n')
+      .write('stderr', 'err\n')
+      .write('stdout', 'out2\n')
+      .finish();
+    expect((await page(output, { stream: 'stderr' })).content).toBe('err\n');
+    expect((await page(output)).content).toBe('out1\nerr\nout2\n');
+    expect(await page(output, { stream: 'stdout', offset: -5 })).toMatchObject({
+      content: 'out2\n',
+      offset: 5,
+    });
+    expect(await page(output, { offset: -500 })).toMatchObject({ offset: 0 });
+  });
+
+  it('has a next offset while more may come', async () => {
+    const output = new WrittenOutput().write('stdout', 'abc');
+    expect(await page(output)).toMatchObject({ content: 'abc', nextOffset: 3 });
+    expect(await page(output, { offset: 3 })).toMatchObject({ content: '', nextOffset: 3 });
+    output.finish();
+    expect(await page(output, { offset: 3 })).toMatchObject({ content: '', nextOffset: null });
+    expect(await page(output, { offset: 900 })).toMatchObject({ content: '', nextOffset: null });
+  });
+
+  it('tells what is gone', async () => {
+    const output = new WrittenOutput().lose('stdout', 100).write('stdout', 'kept').finish();
+    expect(await page(output)).toMatchObject({ content: 'kept', offset: 100, droppedBytes: 100 });
+    const cut = new WrittenOutput().write('stdout', 'ab').lose('stdout', 10).write('stdout', 'cd').finish();
+    const first = await page(cut);
+    expect(first).toMatchObject({ content: 'ab', nextOffset: 2, droppedBytes: 0 });
+    expect(await page(cut, { offset: 2 })).toMatchObject({
+      content: 'cd',
+      droppedBytes: 10,
+      nextOffset: null,
+    });
+  });
+});
