@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SandboxError } from '../src/shared/errors.ts';
 import { ADDS, LOOKS, REPLACES } from './annotations.ts';
+import { updateNetworkPolicy } from './network.ts';
 import { within } from './patience.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-answer.ts';
 import { requestOf } from './sandbox-request.ts';
@@ -193,4 +194,13 @@ const stop = defineTool({
 });
 
 /** A sandbox's life, in the order of the tool list. */
-export const sandboxTools: readonly Tool[] = [create, get, list, waitFor, domain, extendTimeout, stop];
+export const sandboxTools: readonly Tool[] = [
+  create,
+  get,
+  list,
+  waitFor,
+  domain,
+  extendTimeout,
+  updateNetworkPolicy,
+  stop,
+];

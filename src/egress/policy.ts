@@ -8,7 +8,7 @@ export interface PolicyData {
   mode: 'allow-all' | 'deny-all' | 'custom';
   allow?: string[] | undefined;
   subnets?: { allow?: string[] | undefined; deny?: string[] | undefined } | undefined;
-  rules?: { domain: string }[] | undefined;
+  rules?: { domain: string; headers?: Record<string, string> | undefined }[] | undefined;
 }
 
 /** What the operator opens beyond every policy, and what addresses are this host's own. */
@@ -90,6 +90,11 @@ function closedOnThisHost(address: Address, ground: Ground): string | null {
 }
 
 function checkShape(data: PolicyData): void {
+  if (data.rules?.some(({ headers }) => headers !== undefined && Object.keys(headers).length > 0)) {
+    throw new SandboxError('unsupported', 'network_policy.rules with headers are not available here.', {
+      hint: 'Name the domain in allow, and let the program send the header itself.',
+    });
+  }
   if (data.mode === 'custom') return;
   const given = [data.allow, data.subnets?.allow, data.subnets?.deny, data.rules];
   if (given.every((list) => list === undefined || list.length === 0)) return;

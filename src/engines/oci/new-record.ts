@@ -9,7 +9,10 @@ export const PROBE_RUNTIME = 'probe';
 /** The record of a sandbox that this process is about to make. */
 export function newRecord(
   host: Host,
-  given: Pick<SandboxRecord, 'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env'>,
+  given: Pick<
+    SandboxRecord,
+    'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
+  >,
 ): SandboxRecord {
   const createdAt = Date.now();
   return {

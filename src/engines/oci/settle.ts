@@ -74,7 +74,7 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
     if (corrected !== null) await removeRemains(host, present);
     return corrected;
   });
-  await context.forwards.close(sandboxId);
+  await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   return settled;
 }
 
@@ -87,7 +87,7 @@ export async function endSandbox(
 ): Promise<SandboxRecord> {
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
-  await context.forwards.close(sandboxId);
+  await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   return updateRecord(host.layout, sandboxId, async (record) => {
     if (record.endedAt !== null) return null;
     const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: cause, worker };

@@ -76,7 +76,7 @@ static _Noreturn void run(void) {
 
 pid_t egress_start(void) {
   /* Whatever kills it over and over again would keep PID 1 busy: then the sandbox stays without network. */
-  if (egress.tcp_fd < 0 || egress.restarts++ > RESTARTS_MAX) return -1;
+  if (!agent.egress || egress.tcp_fd < 0 || egress.restarts++ > RESTARTS_MAX) return -1;
   egress.pid = fork();
   if (egress.pid == 0) run();
   return egress.pid;

@@ -1,6 +1,6 @@
 /*
  * The way out of the sandbox, made before any user code can run: listeners first, then the rules that lead to them, then the
- * address and the route that give a program somewhere to connect to. CAP_NET_ADMIN is given up for good right after.
+ * address and the route that give a program somewhere to connect to. PID 1 gives CAP_NET_ADMIN up for good right after.
  */
 #include "agent.h"
 #include "egress.h"
@@ -70,7 +70,9 @@ bool egress_give_up_admin(void) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   struct __user_cap_data_struct data[2] = {{0}, {0}};
   uint32_t bit = 1u << CAP_NET_ADMIN;
-  if (prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN, 0, 0, 0) != 0) return false;
+  if (prctl(PR_CAPBSET_DROP, CAP_NET_ADMIN, 0, 0, 0) != 0 && prctl(PR_CAPBSET_READ, CAP_NET_ADMIN, 0, 0, 0) != 0) {
+    return false;
+  }
   if (syscall(SYS_capget, &header, data) != 0) return false;
   data[0].effective &= ~bit;
   data[0].permitted &= ~bit;
@@ -91,7 +93,5 @@ bool egress_setup(struct egress *e, const char **failed) {
   *failed = "egress address";
   if (!own_address()) return false;
   *failed = "egress route";
-  if (!default_route()) return false;
-  *failed = "egress capability";
-  return egress_give_up_admin();
+  return default_route();
 }
