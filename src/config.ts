@@ -1,5 +1,6 @@
 /** Flags and environment, read once into one frozen object. The only reader of `process.env`. */
 import { realpathSync, statSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
@@ -38,6 +39,10 @@ export interface Config {
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
   /** Host folders that `local_path` may name, absolute, symlinks resolved: the working directory and every `--allow-dir`. */
   readonly allowDirs: readonly string[];
+  /** Ranges that sandboxes may reach although they are private or this host's own, each `CIDR` or `CIDR:port`. */
+  readonly egressAllow: readonly string[];
+  /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
+  readonly egressDns: readonly string[];
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -47,6 +52,13 @@ export interface Config {
   readonly maxSnapshots: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
+
+/** What separates the values of a repeatable flag in its variable. */
+const SEPARATORS: Partial<Record<FlagName, string>> = {
+  'allow-dir': delimiter,
+  'egress-allow': ',',
+  'egress-dns': ',',
+};
 
 /** What a configuration depends on beside the flags. */
 export interface Surroundings {
@@ -79,6 +91,8 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     retentionMs: duration(value('retention')),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
+    egressAllow: settings('egress-allow', flags, env).map(egressRange),
+    egressDns: settings('egress-dns', flags, env).map(nameServer),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),
@@ -96,7 +110,8 @@ function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): 
   if (onCommandLine !== undefined) return onCommandLine.map((value) => ({ origin: `--${name}`, value }));
   const origin = environmentName(name);
   const text = env[origin] ?? '';
-  const values = name === 'allow-dir' ? text.split(delimiter) : [text];
+  const separator = SEPARATORS[name];
+  const values = separator === undefined ? [text] : text.split(separator).map((value) => value.trim());
   return values.filter((value) => value !== '').map((value) => ({ origin, value }));
 }
 
@@ -126,6 +141,24 @@ function toolsets(setting: Setting): Config['toolsets'] {
       `is no toolset; choose ${listed(['all', ...TOOLSETS])}.`,
     );
   });
+}
+
+/** The range itself is read by the engine; here it has to look like one. */
+function egressRange(setting: Setting): string {
+  if (/^\[?[0-9a-fA-F:.]+\]?(\/\d{1,3})?(:\d{1,5})?$/.test(setting.value)) return setting.value;
+  throw new ConfigError(
+    setting,
+    'is no range; give one such as 10.1.0.0/16, or 10.1.2.3/32:5432 for one port.',
+  );
+}
+
+function nameServer(setting: Setting): string {
+  const address = setting.value.replace(/^\[([^\]]*)\](:\d{1,5})?$|^([0-9.]+):\d{1,5}$/, '$1$3');
+  if (isIP(address) !== 0) return setting.value;
+  throw new ConfigError(
+    setting,
+    'is no address of a name server; give one such as 192.0.2.53 or 192.0.2.53:5353.',
+  );
 }
 
 function allowDirs(given: Setting[], cwd: string | null): string[] {

@@ -22,7 +22,8 @@ function agentPath(): string {
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime } = config;
-  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), log });
+  const egress = { allow: config.egressAllow, dns: config.egressDns };
+  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, log });
 }
 
 async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {

@@ -42,6 +42,8 @@ describe('loadConfig', () => {
   it('has a default for everything', () => {
     expect(load({})).toEqual({
       transport: 'stdio',
+      egressAllow: [],
+      egressDns: [],
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { SandboxError } from '../src/shared/errors.ts';
 import { ADDS, LOOKS, REPLACES } from './annotations.ts';
+import { updateNetworkPolicy } from './network.ts';
 import { within } from './patience.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-answer.ts';
 import { requestOf } from './sandbox-request.ts';
@@ -201,6 +202,7 @@ export const sandboxTools: readonly Tool[] = [
   waitFor,
   domain,
   extendTimeout,
+  updateNetworkPolicy,
   takeSnapshot,
   stop,
 ];

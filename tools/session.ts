@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { NetworkActivity } from '../src/engines/engine.ts';
 import { LOOKS } from './annotations.ts';
 import { policyAnswer, sandboxAnswer } from './sandbox-answer.ts';
 import { defineTool, type Tool } from './tool.ts';
@@ -44,6 +45,7 @@ const info = defineTool({
         sandboxes: known.sandboxes.map((view) => ({
           ...sandboxAnswer(view, now()),
           ownership: view.ownership,
+          network: networkAnswer(session.engine.networkPolicies?.activity?.(view.sandboxId) ?? null),
         })),
         commands: known.commands.map((command) => ({
           command_id: command.commandId,
@@ -71,6 +73,19 @@ const info = defineTool({
     };
   },
 });
+
+/** Tells why an install failed: what was refused, by which rule. Null where this server carries nothing for the sandbox. */
+function networkAnswer(activity: NetworkActivity | null): Record<string, unknown> | null {
+  return (
+    activity && {
+      connections: activity.connections,
+      bytes_in: activity.bytesIn,
+      bytes_out: activity.bytesOut,
+      refused: activity.refused,
+      last_refused: activity.lastRefused,
+    }
+  );
+}
 
 /** The conversation itself. */
 export const sessionTools: readonly Tool[] = [info];

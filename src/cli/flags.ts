@@ -72,6 +72,23 @@ export const FLAGS = [
       'count where it is the root directory). Repeatable; separated by `:` in the environment.',
   },
   {
+    name: 'egress-allow',
+    value: 'RANGE',
+    repeatable: true,
+    default: 'none',
+    description:
+      "Addresses that sandboxes may reach although they are private or this host's own: `10.1.0.0/16`, or " +
+      '`10.1.2.3/32:5432` for one port. The network policy still decides. Repeatable; separated by `,` in the environment.',
+  },
+  {
+    name: 'egress-dns',
+    value: 'ADDRESS',
+    repeatable: true,
+    default: "the host's own",
+    description:
+      "A name server to look sandboxes' names up at, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.",
+  },
+  {
     name: 'toolsets',
     value: 'NAMES',
     repeatable: false,

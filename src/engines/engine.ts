@@ -139,6 +139,18 @@ export interface Snapshot {
 /** Present where an engine can change the policy of a living sandbox. */
 export interface NetworkPolicies {
   update(sandboxId: string, policy: NetworkPolicy, signal: AbortSignal): Promise<NetworkPolicy>;
+  /** What went out and what was refused, as far as this process carried it; null where it carries nothing. */
+  activity?(sandboxId: string): NetworkActivity | null;
+}
+
+export interface NetworkActivity {
+  connections: number;
+  refused: number;
+  /** Into and out of the sandbox. */
+  bytesIn: number;
+  bytesOut: number;
+  /** The latest first. */
+  lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }
 
 /** Present where an engine can fill a sandbox from elsewhere. */

@@ -78,7 +78,8 @@ export class RegistrySession implements Session {
       const view = await handle.view(either);
       if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
       this.#current = record.sandboxId;
-      if (view.status !== 'running' || view.ports.length === 0) return view;
+      const needsNobody = view.ports.length === 0 && this.engine.networkPolicies === undefined;
+      if (view.status !== 'running' || needsNobody) return view;
       await this.#openPorts(record.sandboxId, either);
       return handle.view(either);
     });

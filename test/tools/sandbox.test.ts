@@ -132,7 +132,8 @@ describe('sandbox_create', () => {
     [{ resources: { vcpus: 5_000 } }, 'invalid_argument', 'vcpus'],
     [{ resources: { cpus: 1 } }, 'invalid_argument', 'valid ones: vcpus'],
     [{ env: { '1A': 'x' } }, 'invalid_argument', '`env`'],
-    [{ network_policy: { mode: 'allow-all' } }, 'unsupported', 'deny-all'],
+    [{ network_policy: { mode: 'allow-all', allow: ['a.com'] } }, 'invalid_argument', 'mode: custom'],
+    [{ network_policy: { mode: 'custom', allow: ['http://a.com'] } }, 'invalid_argument', 'no domain'],
     [{ source: { type: 'git', url: 'https://example.com/a.git' } }, 'unsupported', 'sandbox_upload_file'],
     [
       { source: { type: 'tarball', snapshot_id: 'x' } },
@@ -255,7 +256,7 @@ describe('session_info', () => {
     const { structured } = await server.call('session_info');
     expect(structured).toMatchObject({
       current_sandbox_id: sandbox_id,
-      engine: { name: 'oci', default_network_policy: { mode: 'deny-all' } },
+      engine: { name: 'oci', default_network_policy: { mode: 'allow-all' } },
       shells: [],
       limits: { max_lifetime_ms: 86_400_000 },
       local_folders: [server.cwd],

@@ -43,6 +43,8 @@ export interface Booted {
   init: ProcessIdentity;
   /** Milliseconds that the agent says are left. */
   remainingMs: number;
+  /** Whether connections out are handed to a gateway; without, the sandbox has no network. */
+  egress: boolean;
   cgroups: string[];
   enforced: { memory: boolean; cpu: boolean; pids: boolean };
 }
@@ -58,11 +60,11 @@ function cgroupOf(host: Host, runtime: OciRuntime, sandboxId: string) {
   return { path, memory: true, swap: host.swapLimit, cpu: true, pids: true };
 }
 
-async function greet(connection: AgentConnection): Promise<number> {
+async function greet(connection: AgentConnection): Promise<{ remainingMs: number; egress: boolean }> {
   const answer = await connection.request(FRAME.PING);
   const protocol = answer.number(TAG.protocol);
   if (protocol !== PROTOCOL_VERSION) throw new Error(`the agent speaks protocol ${protocol}`);
-  return answer.number(TAG.remainingMs);
+  return { remainingMs: answer.number(TAG.remainingMs), egress: answer.number(TAG.egress) === 1 };
 }
 
 /** The cgroups that a process is in (proc(5), `cgroup`), as directories. Used where systemd chose the path. */
@@ -119,9 +121,9 @@ export async function boot(
     signal,
   );
   try {
-    const remainingMs = await greet(connection);
+    const greeting = await greet(connection);
     const cgroups = await cgroupsOf(host, runtime, request.sandboxId);
-    return { init, remainingMs, cgroups, enforced: enforcedLimits(cgroups) };
+    return { init, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
   } finally {
     connection.close();
   }

@@ -39,6 +39,8 @@ const BOUNDING = [
   'CAP_SETUID',
   'CAP_SYS_CHROOT',
 ];
+/** For the agent's start alone, which sets up the way out and gives it up before any command can run. */
+const STARTING = [...BOUNDING, 'CAP_NET_ADMIN'];
 const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
 const MASKED = [
   '/proc/acpi',
@@ -108,7 +110,9 @@ function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cg
 /** The whole `config.json`. */
 export function ociConfig(request: BundleRequest): object {
   const { idMap, cgroup } = request;
-  const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid].map(String);
+  const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
+    String,
+  );
   return {
     ociVersion: '1.0.2',
     process: {
@@ -117,7 +121,7 @@ export function ociConfig(request: BundleRequest): object {
       args: [`/${AGENT_NAME}`, ...agentArguments],
       env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
       cwd: '/',
-      capabilities: { bounding: BOUNDING, effective: BOUNDING, permitted: BOUNDING },
+      capabilities: { bounding: STARTING, effective: STARTING, permitted: STARTING },
       noNewPrivileges: true,
       rlimits: [{ type: 'RLIMIT_NOFILE', hard: request.maxOpenFiles, soft: request.maxOpenFiles }],
     },

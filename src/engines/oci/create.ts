@@ -1,8 +1,9 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
-import type { CreateSandbox, Sandbox } from '../engine.ts';
+import type { CreateSandbox, NetworkPolicy, Sandbox } from '../engine.ts';
 import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
 import { directoryMode, newRecord } from './new-record.ts';
+import type { OciRuntime } from './oci-runtime.ts';
 import { removeUnfinished } from './remains.ts';
 import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
@@ -11,16 +12,16 @@ import { claimOnSnapshot, sourceSnapshot } from './snapshot-source.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 
+/** @throws `unsupported` for more than this host can give, `invalid_argument` for what makes no sense */
+export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: NetworkPolicy): void {
+  context.gateways.compile(policy);
+  if (policy.mode === 'deny-all' || runtime.egress) return;
+  throw new SandboxError('unsupported', `Network policy "${policy.mode}" is not available here.`, {
+    hint: 'Sandboxes on this machine have no network but loopback (`sandbox-mcp doctor` says why); say mode: deny-all.',
+  });
+}
+
 function checkRequest(request: CreateSandbox): void {
-  if (request.networkPolicy.mode !== 'deny-all') {
-    throw new SandboxError(
-      'unsupported',
-      `Network policy "${request.networkPolicy.mode}" is not available here.`,
-      {
-        hint: 'Sandboxes of this engine have no network but loopback: leave network_policy out, or say mode: deny-all.',
-      },
-    );
-  }
   if (request.source !== null && request.source.type !== 'snapshot') {
     throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
       hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
@@ -58,6 +59,7 @@ export async function createSandbox(
     context.runtime(signal),
     resolveRuntime(snapshot?.runtime ?? request.runtime),
   ]);
+  checkPolicy(context, runtime, request.networkPolicy);
   throwIfCancelled(signal);
   const record = newRecord(host, {
     sandboxId: request.sandboxId,
@@ -72,6 +74,7 @@ export async function createSandbox(
       etcTemplate: snapshot.etcTemplate,
       ground: { layers: snapshot.layers, owners: snapshot.owners },
     }),
+    networkPolicy: request.networkPolicy,
   });
   const paths =
     snapshot === null
@@ -90,10 +93,12 @@ export async function createSandbox(
       expiresAt: Date.now() + booted.remainingMs,
     };
     await writeRecord(paths, running);
+    if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
     await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
     throwIfCancelled(signal);
     return viewOf(running, context.forwards);
   } catch (error) {
+    await context.gateways.close(record.sandboxId);
     await context.forwards.close(record.sandboxId);
     await removeUnfinished(host, record);
     throw bootFailure(error);

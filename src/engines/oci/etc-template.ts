@@ -81,7 +81,8 @@ const GENERATED: Record<string, string> = {
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
   'nsswitch.conf':
     'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n',
-  'resolv.conf': '',
+  // The agent's gateway answers at any address; this one is nobody's.
+  'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
   'host.conf': 'multi on\n',
 };
 

@@ -9,6 +9,7 @@ import { fromAgent } from './agent-errors.ts';
 import { OciCommands } from './commands.ts';
 import type { OciContext } from './context.ts';
 import { createSandbox } from './create.ts';
+import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { type Host, prepareHost } from './host.ts';
@@ -24,6 +25,7 @@ import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
 import { OciShells } from './shells.ts';
 import { OciSnapshots } from './snapshots.ts';
+import { updateNetworkPolicy } from './update-network-policy.ts';
 
 export interface OciEngineOptions {
   /** Absolute. Made where it is missing. */
@@ -32,6 +34,8 @@ export interface OciEngineOptions {
   ociRuntime: string;
   /** The agent's executable for this machine, e.g. `dist/agent-x64`. */
   agentPath: string;
+  /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
+  egress?: EgressOptions;
   log: Logger;
 }
 
@@ -52,12 +56,13 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log } = options;
   const forwards = new PortForwards(log);
+  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
-  const context: OciContext = { log, forwards, host: () => host(never), runtime };
+  const context: OciContext = { log, forwards, gateways, host: () => host(never), runtime };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const snapshots = new OciSnapshots(context);
@@ -70,12 +75,20 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     snapshots,
     sources: { types: ['snapshot'] },
     ports: {
-      async open(sandboxId) {
+      async open(sandboxId, signal) {
         const record = await settledRecord(context, sandboxId);
         if (record.status !== 'running') return;
-        const paths = (await context.host()).layout.sandbox(sandboxId);
+        const present = await context.host();
+        const paths = present.layout.sandbox(sandboxId);
+        // The gateway is taken up with the ports: both need a living process, and this is the one that is asked.
+        if ((await runtime(signal)).egress)
+          await gateways.open(present, sandboxId, paths, record.networkPolicy);
         await forwards.open(sandboxId, paths.agentSocket, record.ports);
       },
+    },
+    networkPolicies: {
+      update: (sandboxId, policy, signal) => updateNetworkPolicy(context, sandboxId, policy, signal),
+      activity: (sandboxId) => gateways.activity(sandboxId),
     },
 
     create: (request: CreateSandbox, signal) => createSandbox(context, request, signal),
@@ -115,7 +128,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async close() {
       commands.close();
-      await Promise.all([shells.close(), snapshots.close(), forwards.closeAll()]);
+      await Promise.all([shells.close(), snapshots.close(), forwards.closeAll(), gateways.closeAll()]);
     },
   };
 }

@@ -27,11 +27,12 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
     notEnforced.push('Swap is not limited: this kernel does not account it.');
   }
   if (host.mounts === 'by-runtime') notEnforced.push(...LACKS_OF_RUNTIME_MOUNTS);
+  if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
   notEnforced.push('Disk use is limited by the free space of the state directory alone.');
   return {
     isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,
-    networkModes: ['deny-all'],
-    defaultNetworkPolicy: { mode: 'deny-all' },
+    networkModes: runtime.egress ? ['allow-all', 'deny-all', 'custom'] : ['deny-all'],
+    defaultNetworkPolicy: { mode: runtime.egress ? 'allow-all' : 'deny-all' },
     defaultVcpus: Math.min(DEFAULT_VCPUS, host.cpus),
     maxVcpus: host.cpus,
     memoryMbPerVcpu: MEMORY_MB_PER_VCPU,

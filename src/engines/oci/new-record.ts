@@ -6,7 +6,7 @@ import { EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
 /** What the caller knows of a sandbox to be. */
 export type GivenRecord = Pick<
   SandboxRecord,
-  'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env'
+  'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
 > &
   Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground'>>;
 

@@ -19,6 +19,8 @@ export interface OciRuntime {
   cgroups: 'cgroupfs' | 'systemd' | 'none';
   /** True where the unified hierarchy of a hybrid host has to be out of crun's sight. */
   hideUnified: boolean;
+  /** Whether a sandbox's connections out can be handed to a gateway here. */
+  egress: boolean;
 }
 
 /** The agent's `launch`, which starts the runtime, and what it mounts before. */

@@ -2,6 +2,7 @@
 import { removeAgentRemains } from './agent-remains.ts';
 import { dismantle } from './boot.ts';
 import { cgroupPath, findCgroups } from './cgroups.ts';
+import { removeEgressSockets } from './egress-socket.ts';
 import type { Host } from './host.ts';
 import { removeTrees } from './remove-tree.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
@@ -23,7 +24,7 @@ export async function removeRemains(host: Host, record: SandboxRecord): Promise<
   const paths = host.layout.sandbox(record.sandboxId);
   await endRemains(host, record);
   await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
-  await removeAgentRemains(paths);
+  await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths.agent)]);
 }
 
 /** Removes a sandbox that never came to be, record included. */

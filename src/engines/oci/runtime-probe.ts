@@ -45,7 +45,8 @@ export async function candidates(host: Host, wanted: string): Promise<OciRuntime
   for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
     const path = findProgram(name);
     if (path === null) continue;
-    const base = { name: baseName(name), path, version: await versionOf(path) };
+    // Found out by the trial.
+    const base = { name: baseName(name), path, version: await versionOf(path), egress: false };
     const hideUnified = root && base.name === 'crun' && host.cgroupLayout === 'hybrid';
     if (root && host.cgroupLayout !== 'none') found.push({ ...base, cgroups: 'cgroupfs', hideUnified });
     if (!root && host.cgroupLayout === 'v2') found.push({ ...base, cgroups: 'systemd', hideUnified: false });
@@ -55,7 +56,11 @@ export async function candidates(host: Host, wanted: string): Promise<OciRuntime
   return found.sort((a, b) => order[a.cgroups] - order[b.cgroups]);
 }
 
-async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Promise<string | null> {
+async function attempt(
+  host: Host,
+  runtime: OciRuntime,
+  signal: AbortSignal,
+): Promise<{ error: string | null; egress: boolean }> {
   const sandboxId = newSandboxId();
   const record = newRecord(host, {
     sandboxId,
@@ -65,14 +70,15 @@ async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Pr
     timeoutMs: 30_000,
     ports: [],
     env: {},
+    networkPolicy: { mode: 'deny-all' },
   });
   const paths = await claimDirectory(host.layout, record, directoryMode(host));
   try {
-    await boot(host, runtime, paths, record, signal);
-    return null;
+    const { egress } = await boot(host, runtime, paths, record, signal);
+    return { error: null, egress };
   } catch (error) {
     if (signal.aborted) throw error;
-    return error instanceof Error ? error.message : String(error);
+    return { error: error instanceof Error ? error.message : String(error), egress: false };
   } finally {
     await removeUnfinished(host, record);
   }
@@ -81,8 +87,9 @@ async function attempt(host: Host, runtime: OciRuntime, signal: AbortSignal): Pr
 /** Tries every way to run a sandbox here until one works. What a trial made is gone when this resolves. */
 export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
   const attempts: ProbeAttempt[] = [];
-  for (const runtime of await candidates(host, wanted)) {
-    const error = await attempt(host, runtime, signal);
+  for (const candidate of await candidates(host, wanted)) {
+    const { error, egress } = await attempt(host, candidate, signal);
+    const runtime = { ...candidate, egress };
     attempts.push({ runtime, error });
     if (error === null) return { chosen: runtime, attempts };
   }
@@ -97,6 +104,7 @@ const cacheSchema = z.strictObject({
     version: z.string(),
     cgroups: z.enum(['cgroupfs', 'systemd', 'none']),
     hideUnified: z.boolean(),
+    egress: z.boolean(),
   }),
 });
 

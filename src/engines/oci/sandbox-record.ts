@@ -36,6 +36,24 @@ export type Ground = z.output<typeof groundSchema>;
 
 export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
 
+const texts = z.array(z.string()).optional();
+
+/** As in the engine contract; header values are kept as they were given, `${secret:NAME}` unfilled. */
+const policySchema = z.strictObject({
+  mode: z.enum(['allow-all', 'deny-all', 'custom']),
+  allow: texts,
+  subnets: z.strictObject({ allow: texts, deny: texts }).optional(),
+  rules: z
+    .array(
+      z.strictObject({
+        domain: z.string(),
+        match: z.strictObject({ methods: texts, path_prefix: z.string().optional() }).optional(),
+        headers: z.record(z.string(), z.string()).optional(),
+      }),
+    )
+    .optional(),
+});
+
 const recordSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
   sandboxId: z.string().refine(isSandboxId),
@@ -53,6 +71,7 @@ const recordSchema = z.strictObject({
   endedAt: z.number().nullable(),
   ports: z.array(z.number().int()),
   env: z.record(z.string(), z.string()),
+  networkPolicy: policySchema,
   /** Who is making or ending it at present; a dead worker's work is taken over. */
   worker: identitySchema.nullable(),
   /** The agent, as the host sees it. */

@@ -20,7 +20,7 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     timeoutMs: record.timeoutMs,
     expiresAt: ended ? null : record.expiresAt,
     ports: record.ports.map((port) => ({ port, url: forwards.url(record.sandboxId, port) })),
-    networkPolicy: { mode: 'deny-all' },
+    networkPolicy: record.networkPolicy,
     interactivePort: null,
     sourceSnapshotId: record.sourceSnapshotId,
     stopCause: record.stopCause,

@@ -83,7 +83,7 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
     return corrected;
   });
   if (settled.endedAt === null) return settled;
-  await context.forwards.close(sandboxId);
+  await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   await releaseLayers(context, settled);
   return settled;
 }
@@ -115,7 +115,7 @@ export async function endSandbox(
 ): Promise<SandboxRecord> {
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
-  await context.forwards.close(sandboxId);
+  await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   const settled = await updateRecord(host.layout, sandboxId, async (present) => {
     const record = present.status === 'snapshotting' ? await takenUp(host, present) : present;
     if (record.endedAt !== null) return record;

@@ -1,5 +1,6 @@
 /* PID 1's loop: accepts and forks, reaps, keeps the deadline, ends what a dead supervisor left. It parses nothing. */
 #include "agent.h"
+#include "egress.h"
 
 #include <poll.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ static size_t serving_count;
 static bool strays; /* something may have been orphaned to PID 1 that no supervisor keeps any more */
 
 static bool is_serving(pid_t pid) {
+  if (pid == egress.pid) return true;
   for (size_t i = 0; i < serving_count; i++) {
     if (serving[i] == pid) return true;
   }
@@ -63,10 +65,15 @@ static bool reap(void) {
     if (pid <= 0) return false;
     size_t at = 0;
     while (at < serving_count && serving[at] != pid) at++;
-    bool ours = at < serving_count;
+    bool ours = at < serving_count || pid == egress.pid;
     if (WIFSTOPPED(status)) {
       /* A stopped supervisor keeps no time limit: nobody inside may hold one. */
       if (ours) kill(pid, SIGCONT);
+      continue;
+    }
+    if (pid == egress.pid) {
+      /* Its listeners are kept here, so that the next one goes on where it stopped. */
+      egress_start();
       continue;
     }
     if (ours) serving[at] = serving[--serving_count];
@@ -97,6 +104,7 @@ static void serve(int listen_fd, int pipe_fd, int timer_fd, int signal_fd) {
     close(pipe_fd);
     close(timer_fd);
     close(signal_fd);
+    egress_close_listeners();
     serve_connection(fd);
   }
   if (pid < 0) {
@@ -118,6 +126,7 @@ _Noreturn void accept_loop(int listen_fd, int deadline_pipe, int64_t deadline_at
   int timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
   if (signal_fd < 0 || timer_fd < 0) _exit(70);
   set_deadline(timer_fd, deadline_at);
+  egress_start();
   bool reap_again = false;
   for (;;) {
     struct pollfd p[4] = {{.fd = timer_fd, .events = POLLIN},

@@ -37,7 +37,7 @@ enum {
   TAG_MS = 1, TAG_ID, TAG_ARGV, TAG_ENV, TAG_CWD, TAG_SUDO, TAG_TIMEOUT_MS, TAG_GRACE_MS, TAG_NPROC, TAG_PATH,
   TAG_OFFSET, TAG_LIMIT, TAG_MODE_WANTED, TAG_PORT, TAG_SIGNAL, TAG_CAUSE,
   TAG_COLS, TAG_ROWS,
-  TAG_PROTOCOL = 40, TAG_REMAINING_MS, TAG_FILES, TAG_BYTES, TAG_SIGNALLED,
+  TAG_PROTOCOL = 40, TAG_REMAINING_MS, TAG_FILES, TAG_BYTES, TAG_SIGNALLED, TAG_EGRESS,
   TAG_ERRNO = 50, TAG_WHAT, TAG_ERROR_PATH, TAG_STARTED_AT, TAG_STDOUT_SO_FAR, TAG_STDERR_SO_FAR, TAG_KIND, TAG_SIZE,
   TAG_MODE, TAG_MTIME_MS, TAG_ENTRY_PATH, TAG_LINK,
   TAG_EXIT_CODE = 70, TAG_EXIT_SIGNAL, TAG_EXIT_CAUSE, TAG_ENDED_AT, TAG_DURATION_MS, TAG_STDOUT_BYTES,
@@ -58,6 +58,7 @@ struct agent {
   int deadline_fd; /* write end of the pipe that PID 1 reads new deadlines from */
   uid_t uid;
   gid_t gid;
+  bool egress; /* connections out are handed to the gateway */
   struct deadline_page *deadline;
 };
 extern struct agent agent;

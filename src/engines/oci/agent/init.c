@@ -1,5 +1,6 @@
 /* PID 1's start: checks what it was given, hides itself, makes the layout, listens. */
 #include "agent.h"
+#include "egress.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -48,10 +49,11 @@ static bool silence_streams(void) {
 
 int init_main(int argc, char **argv) {
   uint64_t protocol = 0, deadline_ms = 0, uid = 0, gid = 0;
-  if (argc != 6 || strcmp(argv[1], "init") != 0 || !number(argv[2], UINT32_MAX, &protocol) ||
+  bool wants_egress = argc == 7 && strcmp(argv[6], "egress") == 0;
+  if ((argc != 6 && !wants_egress) || strcmp(argv[1], "init") != 0 || !number(argv[2], UINT32_MAX, &protocol) ||
       protocol != PROTOCOL || !number(argv[3], (uint64_t)1 << 40, &deadline_ms) ||
       !number(argv[4], UINT32_MAX - 1, &uid) || !number(argv[5], UINT32_MAX - 1, &gid)) {
-    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid>\n", PROTOCOL);
+    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress]\n", PROTOCOL);
     return EXIT_USAGE;
   }
   int64_t deadline_at = clock_ms(CLOCK_BOOTTIME) + (int64_t)deadline_ms;
@@ -85,6 +87,9 @@ int init_main(int argc, char **argv) {
   agent.deadline_fd = deadline_pipe[1];
   const char *failed = NULL;
   if (!make_layout(agent.uid, agent.gid, &failed)) return start_failed(failed);
+  /* Without a way out the sandbox runs all the same, closed; PING tells. */
+  if (wants_egress) agent.egress = egress_setup(&egress, &failed);
+  if (wants_egress && !egress_give_up_admin()) return start_failed("capabilities");
   if (mkdirat(agent.dir_fd, "c", 0755) != 0 && errno != EEXIST) return start_failed("c");
   int listen_fd = listen_at(agent.dir_fd);
   if (listen_fd < 0) return start_failed("socket");

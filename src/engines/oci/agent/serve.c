@@ -38,6 +38,7 @@ static bool serve_ping(int fd, struct frame *frame) {
   reply_begin(&r, ANS_OK);
   reply_number(&r, TAG_PROTOCOL, PROTOCOL);
   reply_number(&r, TAG_REMAINING_MS, remaining_ms());
+  reply_number(&r, TAG_EGRESS, agent.egress);
   return reply_send(fd, &r);
 }
 

@@ -1,0 +1,159 @@
+/** Decides about one connection, then carries it. */
+import { parseAddress } from './addresses.ts';
+import type { Carried } from './carried.ts';
+import type { GatewayContext } from './context.ts';
+import { addressFor, dialAddress, NotDialled } from './dial.ts';
+import { answerQuery } from './dns.ts';
+import { serveDnsOverTcp } from './dns-tcp.ts';
+import { normalizeName } from './domains.ts';
+import { serveHttp } from './http-proxy.ts';
+import { type Peeked, peek } from './peek.ts';
+import type { Verdict } from './policy.ts';
+import { refuse } from './refusal.ts';
+
+const DNS_PORT = 53;
+/** Their servers speak first, so that nobody waits here for the program to. */
+const SERVER_FIRST_PORTS = new Set([21, 22, 23, 25, 110, 119, 143, 587, 2222, 3306, 5900]);
+const SERVER_FIRST_WAIT_MS = 100;
+const CLIENT_FIRST_PORTS = new Set([80, 443, 8080, 8443]);
+const CLIENT_FIRST_WAIT_MS = 30_000;
+const FIRST_BYTE_MS = 1_000;
+const LONGEST_SILENCE_MS = 86_400_000;
+/** Long enough for a program that was refused to have said what it is. */
+const REFUSED_WAIT_MS = 1_000;
+
+function firstByteWait(port: number): number {
+  if (SERVER_FIRST_PORTS.has(port)) return SERVER_FIRST_WAIT_MS;
+  return CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
+}
+
+const denied = (rule: string): Verdict => ({ allowed: false, rule });
+
+/** Carries a connection to its end, or refuses it. Rejects only for defects. */
+export async function carry(carried: Carried, context: GatewayContext): Promise<void> {
+  const { address: text, port, stream } = carried.connection;
+  const address = parseAddress(text);
+  if (address === null || port < 1) {
+    stream.destroy();
+    return;
+  }
+  if (port === DNS_PORT) {
+    carried.judged('dns', [], { allowed: true, rule: 'answered by the gateway' });
+    carried.connection.open();
+    await serveDnsOverTcp(
+      stream,
+      (query) => answerQuery(query, context.policy(), context.names),
+      context.log,
+    );
+    return;
+  }
+  const policy = context.policy();
+  const direct = policy.judge([], address, port);
+  if (direct.allowed) {
+    await pass(carried, 'tcp', [], direct);
+    return;
+  }
+  const names = context.names.leadingTo(text);
+  const byName = policy.judge(names, address, port);
+  const hopeless = policy.mode !== 'custom';
+  const seen = await peek(stream, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
+  if (carried.ended) return;
+  if (hopeless) refused(carried, seen, names, direct);
+  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, names, byName);
+  else if (seen.protocol === 'http') serveHttp(carried, context);
+  else if (!byName.allowed) refused(carried, seen, names, byName);
+  else if (seen.sent && seen.protocol === null)
+    refused(carried, seen, names, denied('the protocol is not clear'));
+  else await pass(carried, 'tcp', names, byName, !seen.sent);
+}
+
+/** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
+async function carryTls(
+  carried: Carried,
+  context: GatewayContext,
+  seen: Peeked,
+  names: readonly string[],
+  byName: Verdict,
+): Promise<void> {
+  const hello = seen.hello;
+  if (hello?.kind !== 'hello')
+    return refused(carried, seen, names, denied('the TLS client hello is malformed'));
+  if (hello.encrypted) {
+    return refused(carried, seen, names, denied('an encrypted client hello hides the name that it asks for'));
+  }
+  if (hello.serverName === null) {
+    return byName.allowed
+      ? pass(carried, 'tls', names, byName)
+      : refused(carried, seen, names, denied(`${byName.rule}, and the TLS client names no server`));
+  }
+  const name = normalizeName(hello.serverName);
+  if (name === null) return refused(carried, seen, [], denied('the TLS server name is no host name'));
+  const verdict = context.policy().judgeName(name);
+  if (!verdict.allowed) return refused(carried, seen, [name], verdict);
+  carried.judged('tls', [name], verdict);
+  try {
+    const address = await addressFor(context, name, carried.connection);
+    await join(carried, address);
+  } catch (error) {
+    notDialled(carried, seen, error);
+  }
+}
+
+/** Passes a connection to the very address that it was made to. */
+async function pass(
+  carried: Carried,
+  protocol: 'tcp' | 'tls',
+  names: readonly string[],
+  verdict: Verdict,
+  silent = false,
+): Promise<void> {
+  carried.judged(protocol, names, verdict);
+  try {
+    await join(carried, carried.connection.address, silent);
+  } catch (error) {
+    notDialled(carried, null, error);
+  }
+}
+
+/** @param silent the program has sent nothing yet: what it sends is looked at before it goes on */
+async function join(carried: Carried, address: string, silent = false): Promise<void> {
+  const { stream, port } = carried.connection;
+  const upstream = await dialAddress(address, port);
+  carried.carries(upstream, address);
+  if (carried.ended) return;
+  upstream.on('error', () => stream.destroy());
+  upstream.once('close', () => {
+    if (!stream.writableEnded) stream.destroy();
+  });
+  carried.connection.open();
+  upstream.pipe(stream);
+  if (silent) {
+    const late = await peek(stream, LONGEST_SILENCE_MS);
+    if (late.protocol !== 'opaque' && late.sent) {
+      carried.cut('the server was named too late to be judged');
+      return;
+    }
+  }
+  if (!carried.ended) stream.pipe(upstream);
+}
+
+function refused(carried: Carried, seen: Peeked | null, names: readonly string[], verdict: Verdict): void {
+  const protocol = seen?.protocol ?? null;
+  carried.judged(protocol === 'tls' || protocol === 'http' ? protocol : 'tcp', names, verdict);
+  refuse(carried.connection, protocol, verdict.rule);
+}
+
+function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void {
+  if (!(error instanceof NotDialled)) throw error;
+  if (error.refusal !== null) {
+    carried.judged(
+      carried.entry.protocol,
+      carried.entry.domain === null ? [] : [carried.entry.domain],
+      error.refusal,
+    );
+    refuse(carried.connection, seen?.protocol ?? null, error.refusal.rule);
+    return;
+  }
+  carried.failed(error.message);
+  carried.connection.stream.destroy();
+}

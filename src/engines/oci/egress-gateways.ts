@@ -1,0 +1,113 @@
+/** The gateways of the sandboxes that this process has made or taken up. */
+import { type FSWatcher, watch } from 'node:fs';
+import { parseRangeWithPort, type Range } from '../../egress/addresses.ts';
+import type { NetworkActivity } from '../../egress/connection-log.ts';
+import { Gateway, hostAddresses } from '../../egress/gateway.ts';
+import { type Lookup, systemLookup } from '../../egress/names.ts';
+import { compilePolicy, type Ground, type Policy } from '../../egress/policy.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { Logger } from '../../shared/log.ts';
+import type { NetworkPolicy } from '../engine.ts';
+import { EgressSocket } from './egress-socket.ts';
+import type { Host } from './host.ts';
+import type { SandboxPaths } from './layout.ts';
+import { readRecord } from './sandbox-record.ts';
+
+export interface EgressOptions {
+  /** Ranges that the operator opens, each `CIDR` or `CIDR:port`. */
+  readonly allow: readonly string[];
+  /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
+  readonly dns: readonly string[];
+}
+
+interface Open {
+  readonly gateway: Gateway;
+  readonly socket: EgressSocket;
+  readonly watcher: FSWatcher;
+}
+
+export class EgressGateways {
+  readonly #open = new Map<string, Open>();
+  readonly #log: Logger;
+  readonly #ground: Ground;
+  readonly #lookup: Lookup;
+
+  constructor(options: EgressOptions, log: Logger) {
+    this.#log = log;
+    this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
+    this.#lookup = systemLookup(options.dns);
+  }
+
+  /** Reads a policy; throws `invalid_argument` where it makes no sense. */
+  compile(policy: NetworkPolicy): Policy {
+    return compilePolicy(policy, this.#ground);
+  }
+
+  /** Brings a sandbox's gateway up here, unless it is up already. */
+  async open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
+    const present = this.#open.get(sandboxId);
+    if (present !== undefined && (await present.socket.isCurrent())) return;
+    await this.close(sandboxId);
+    const log = this.#log.child({ sandbox_id: sandboxId });
+    const gateway = new Gateway({
+      policy: this.compile(policy),
+      lookup: this.#lookup,
+      onEntry: (entry) => log.debug({ connection: entry }, 'a connection of a sandbox is over'),
+      onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
+    });
+    const owner = { uid: host.idMap.hostUid, gid: host.idMap.hostGid };
+    const socket = await EgressSocket.open(paths.agent, owner, {
+      connection: (connection) => gateway.take(connection),
+      query: (bytes) => gateway.query(bytes),
+    });
+    const watcher = watch(paths.dir, { persistent: false }, (_event, name) => {
+      if (name === 'record.json') this.#refresh(host, sandboxId);
+    });
+    watcher.on('error', () => watcher.close());
+    this.#open.set(sandboxId, { gateway, socket, watcher });
+    // A change that came before the watcher did is not lost.
+    gateway.enforce(this.compile((await readRecord(host.layout, sandboxId)).networkPolicy));
+  }
+
+  /** Puts a policy in force at once where the gateway is here. */
+  enforce(sandboxId: string, policy: NetworkPolicy): void {
+    this.#open.get(sandboxId)?.gateway.enforce(this.compile(policy));
+  }
+
+  /** Null where the gateway is not here. */
+  activity(sandboxId: string): NetworkActivity | null {
+    return this.#open.get(sandboxId)?.gateway.activity() ?? null;
+  }
+
+  async close(sandboxId: string): Promise<void> {
+    const present = this.#open.get(sandboxId);
+    this.#open.delete(sandboxId);
+    if (present === undefined) return;
+    present.watcher.close();
+    present.gateway.close();
+    await present.socket.close();
+  }
+
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#open.keys()].map((sandboxId) => this.close(sandboxId)));
+  }
+
+  /** Another process may have changed the policy: what is on disk is in force. */
+  #refresh(host: Host, sandboxId: string): void {
+    readRecord(host.layout, sandboxId)
+      .then((record) => this.enforce(sandboxId, record.networkPolicy))
+      .catch((error: unknown) => {
+        // A record that cannot be read says nothing about what is allowed: closed, not open.
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
+        this.enforce(sandboxId, { mode: 'deny-all' });
+      });
+  }
+}
+
+function operatorRange(text: string): Range {
+  const range = parseRangeWithPort(text);
+  if (range !== null) return range;
+  throw new SandboxError('invalid_argument', `--egress-allow: ${JSON.stringify(text)} is no range.`, {
+    hint: 'Give a range such as 10.1.0.0/16, or 10.1.2.3/32:5432 for one port of it.',
+  });
+}

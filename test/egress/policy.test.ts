@@ -1,0 +1,54 @@
+import { describe, expect, it } from 'vitest';
+import { parseAddress, parseRangeWithPort, type Range } from '../../src/egress/addresses.ts';
+import { compilePolicy } from '../../src/egress/policy.ts';
+import { BAD_POLICIES } from './bad-policies.ts';
+import { POLICY_CASES } from './policy-cases.ts';
+
+function ranges(texts: readonly string[]): Range[] {
+  return texts.map((text) => {
+    const range = parseRangeWithPort(text);
+    if (range === null) throw new Error(`${text} is no range`);
+    return range;
+  });
+}
+
+describe('network policies', () => {
+  it.each(POLICY_CASES)('$title', ({ policy, opened, name, address, port, allowed }) => {
+    const compiled = compilePolicy(policy, { opened: ranges(opened ?? []), ownAddresses: () => [] });
+    const parsed = parseAddress(address);
+    if (parsed === null) throw new Error(`${address} is no address`);
+    const verdict = compiled.judge(name === null ? [] : [name], parsed, port ?? 443);
+    expect(verdict.allowed).toBe(allowed);
+    expect(verdict.rule).not.toBe('');
+  });
+
+  it.each(BAD_POLICIES)('refuses %s', (_title, policy) => {
+    expect(() => compilePolicy(policy, { opened: [], ownAddresses: () => [] })).toThrow(
+      expect.objectContaining({ code: 'invalid_argument' }),
+    );
+  });
+
+  it("closes the host's own addresses, whatever they are", () => {
+    const compiled = compilePolicy(
+      { mode: 'allow-all' },
+      { opened: [], ownAddresses: () => ['198.51.100.7'] },
+    );
+    const judge = (text: string) => compiled.judge([], parseAddress(text) ?? fail(text), 80).allowed;
+    expect([judge('198.51.100.7'), judge('::ffff:198.51.100.7'), judge('198.51.100.8')]).toEqual([
+      false,
+      false,
+      true,
+    ]);
+  });
+
+  it.each(['0x7f.0.0.1', '127.1', '2130706433', '0177.0.0.1', '127.0.0.1 ', 'fe80::1%lo', '[::1]', ''])(
+    'takes %j for no address',
+    (text) => {
+      expect(parseAddress(text)).toBeNull();
+    },
+  );
+});
+
+function fail(text: string): never {
+  throw new Error(`${text} is no address`);
+}
