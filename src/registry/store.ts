@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import { fileStamp } from '../shared/file-stamp.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import { UnreadableRecord } from './record-format.ts';
@@ -19,6 +20,7 @@ export interface RecordKind<Item> {
   /** @throws UnreadableRecord */
   parse(text: string, id: string): Item;
 }
+const MAX_KNOWN = 1_000;
 
 /**
  * The ownership records of a state directory, one file each, shared by every process of the user. There is no lock
@@ -30,6 +32,8 @@ export class RecordStore<Item> {
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
+  /** As last read, by path. Writers replace the file, so another content has another stamp. */
+  readonly #known = new Map<string, { stamp: string; record: Item }>();
 
   /** `directory` is made, closed to other users, when it is first written to. */
   constructor(kind: RecordKind<Item>, directory: string, log: Logger) {
@@ -56,9 +60,17 @@ export class RecordStore<Item> {
     if (!this.#kind.isId(id)) return null;
     const path = this.#path(id);
     try {
-      return this.#kind.parse(await readFile(path, 'utf8'), id);
+      const stamp = fileStamp(path);
+      const known = this.#known.get(path);
+      if (known !== undefined && known.stamp === stamp) return known.record;
+      const record = this.#kind.parse(await readFile(path, 'utf8'), id);
+      if (stamp !== null) this.#remember(path, stamp, record);
+      return record;
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return null;
+      if (systemErrorCode(error) === 'ENOENT') {
+        this.#known.delete(path);
+        return null;
+      }
       this.#report(path, error);
       throw new SandboxError('internal', `The ownership record of ${id} cannot be read.`, {
         hint: `No other ${this.#kind.noun} is affected. The server log names the file.`,
@@ -143,6 +155,11 @@ export class RecordStore<Item> {
 
   #path(id: string): string {
     return join(this.#directory, `${id}.json`);
+  }
+
+  #remember(path: string, stamp: string, record: Item): void {
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(path, { stamp, record });
   }
 
   /** Once a file: a list asked for every second must not fill the log. */
