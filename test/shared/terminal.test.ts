@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CombiningLimit } from '../../src/shared/combining-limit.ts';
+import { ControlLimit } from '../../src/shared/control-limit.ts';
 import { TerminalScreen } from '../../src/shared/terminal-screen.ts';
 import { TerminalTranscript } from '../../src/shared/terminal-transcript.ts';
 
@@ -16,6 +17,37 @@ describe('CombiningLimit', () => {
     const limit = new CombiningLimit();
     const chunks = ['a', ...Array.from({ length: 50 }, () => mark.repeat(3)), `${mark}b`, mark];
     expect(chunks.map((chunk) => limit.pass(chunk)).join('')).toBe(`a${mark.repeat(16)}b${mark}`);
+  });
+});
+
+describe('ControlLimit', () => {
+  it('bounds counts and leaves names, text and colours alone', () => {
+    const limit = new ControlLimit();
+    expect(limit.pass('4294967295 \u001b[4294967295L\u001b[9999;9999H\u009b77777M', 24)).toBe(
+      '4294967295 \u001b[24L\u001b[500;500H\u009b24M',
+    );
+    const kept =
+      '\u001b[?1049h\u001b[38;2;10;20;255mx\u001b[>4;2m\u001b[3S\u001b[H\u001b(0\u001b]0;t\u0007 99999';
+    expect(limit.pass(kept, 24)).toBe(kept);
+    expect(limit.pass(`\u001b[${'1;'.repeat(500)}H.`, 24)).toBe('H.');
+  });
+
+  it('does so wherever chunks are cut', () => {
+    const written = 'a\u001b[123456Lb\u001b[7mc';
+    for (let cut = 0; cut <= written.length; cut++) {
+      const limit = new ControlLimit();
+      const passed = limit.pass(written.slice(0, cut), 24) + limit.pass(written.slice(cut), 24);
+      expect(passed).toBe('a\u001b[24Lb\u001b[7mc');
+    }
+  });
+
+  it('keeps the emulator quick, whatever a program asks of it', { timeout: 20_000 }, async () => {
+    const screen = new TerminalScreen(80, 24, () => {});
+    const limit = new ControlLimit();
+    for (const final of 'ABCDEFGHIJKLMPSTXZ@`abdefgr') {
+      await screen.write(limit.pass(`x\u001b[4294967295${final}\u001b[4294967295 ${final}`.repeat(20), 24));
+    }
+    screen.dispose();
   });
 });
 
