@@ -2,13 +2,18 @@
 const MAX_COUNT = 500;
 /** A sequence that is longer than any terminal's is dropped. */
 const MAX_LENGTH = 256;
+const CSI = '\u001b[';
+/** Controls that act in the middle of a sequence without ending it, and so can hide in one. */
+const WITHIN = '[\\u0000-\\u0017\\u0019\\u001c-\\u001f\\u007f]';
 /** A control sequence begins (ECMA-48 5.4), in its 7-bit or its 8-bit form. */
-// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
-const BEGINNING = /\u001b\[|\u009b/;
+const BEGINNING = new RegExp(`\\u001b${WITHIN}*\\[|\\u009b`);
+/** What may still become one. */
+const UNFINISHED = new RegExp(`\\u001b${WITHIN}*$`);
+/** Parameters and intermediates, then what ends them. */
+const BODY = new RegExp(`^(?:[ -?]|${WITHIN})*`);
+const CONTROLS = new RegExp(WITHIN, 'g');
 /** Insert, delete, scroll up, scroll down. */
 const MOVES_LINES = ['L', 'M', 'S', 'T'];
-/** Parameters and intermediates, then what ends them. */
-const BODY = /^[ -?]*/;
 
 /**
  * Bounds the counts in control sequences. An emulator does as often as it is told: "insert 4,294,967,295 lines" would
@@ -34,13 +39,12 @@ export class ControlLimit {
         return passed;
       }
       const most = MOVES_LINES.includes(after.charAt(body.length)) ? rows : MAX_COUNT;
-      passed += body.length > MAX_LENGTH ? '' : match[0] + bounded(body, most);
+      passed += body.length > MAX_LENGTH ? '' : CSI + bounded(body.replace(CONTROLS, ''), most);
       rest = after.slice(body.length);
     }
-    // An escape at the very end may begin one.
-    if (!rest.endsWith('\u001b')) return passed + rest;
-    this.#pending = '\u001b';
-    return passed + rest.slice(0, -1);
+    const unfinished = UNFINISHED.exec(rest)?.[0] ?? '';
+    if (unfinished.length <= MAX_LENGTH) this.#pending = unfinished;
+    return passed + rest.slice(0, rest.length - unfinished.length);
   }
 }
 
