@@ -79,7 +79,14 @@ const open = defineTool({
     };
     const shell = await sandbox.openShell(request, signal);
     const wait = { waitFor: null, waitMs: QUIET_WAIT_MS, reactionMs: START_MS };
-    await settle(shell.terminal, wait, { position: 0, changes: 0, shown: 0, echoed: 0 }, signal);
+    try {
+      await settle(shell.terminal, wait, { position: 0, changes: 0, shown: 0, echoed: 0 }, signal);
+    } catch (error) {
+      // Nobody learns the id of a shell whose opening was cancelled.
+      await shell.end();
+      shell.forget();
+      throw error;
+    }
     return { structured: answer(shell) };
   },
 });

@@ -1,14 +1,19 @@
 import type { Shell, ShellExit } from '../engines/engine.ts';
 import { CombiningLimit } from '../shared/combining-limit.ts';
+import { ControlLimit } from '../shared/control-limit.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { type ScreenView, TerminalScreen } from '../shared/terminal-screen.ts';
 import { TerminalTranscript } from '../shared/terminal-transcript.ts';
 
 /** Bytes on their way to a program that does not read its input. */
 const MAX_UNREAD_INPUT = 1_048_576;
-/** Emulating costs this process's time: a flood is slowed down, as any terminal slows its program. */
+/** Emulating costs this process's time: what has taken a while is followed by a pause of several times as long. */
+const TURN_MS = 20;
+const PAUSES = 4;
 const WINDOW_MS = 100;
-const WINDOW_BYTES = 204_800;
+/** Characters at a time: fewer where they cost much, so that other work comes in between. */
+const MIN_PIECE = 64;
+const MAX_PIECE = 16_384;
 
 /** A shell of the engine with the screen that it writes on. The one reader of its output. */
 export class ShellTerminal {
@@ -16,8 +21,12 @@ export class ShellTerminal {
   readonly #screen: TerminalScreen;
   readonly #transcript = new TerminalTranscript();
   readonly #combining = new CombiningLimit();
+  readonly #controls = new ControlLimit();
   readonly #listeners = new Set<() => void>();
   #unreadInput = 0;
+  #piece = MIN_PIECE;
+  #busyMs = 0;
+  #busySince = 0;
   #chunks = 0;
   #exit: ShellExit | null = null;
   /** Resolves when the program has ended and its last output is on the screen. */
@@ -112,23 +121,35 @@ export class ShellTerminal {
 
   async #follow(): Promise<ShellExit> {
     const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
-    let windowEnds = 0;
-    let bytes = 0;
     for await (const chunk of this.#shell.output) {
       const text = this.#combining.pass(decoder.decode(chunk, { stream: true }));
+      await this.#show(this.#controls.pass(text, this.#screen.rows));
       this.#transcript.add(text);
-      await this.#screen.write(text);
       this.#tell();
-      if (Date.now() >= windowEnds) {
-        windowEnds = Date.now() + WINDOW_MS;
-        bytes = 0;
-      }
-      bytes += chunk.length;
-      if (bytes > WINDOW_BYTES) await pause(windowEnds - Date.now());
     }
     this.#exit = await this.#shell.exit;
     this.#tell();
     return this.#exit;
+  }
+
+  async #show(text: string): Promise<void> {
+    for (let at = 0; at < text.length; ) {
+      const piece = text.slice(at, at + this.#piece);
+      at += piece.length;
+      const started = performance.now();
+      if (started - this.#busySince > WINDOW_MS) {
+        this.#busySince = started;
+        this.#busyMs = 0;
+      }
+      await this.#screen.write(piece);
+      const took = performance.now() - started;
+      this.#piece =
+        took > TURN_MS ? Math.max(MIN_PIECE, this.#piece / 4) : Math.min(MAX_PIECE, this.#piece * 4);
+      this.#busyMs += took;
+      if (this.#busyMs < TURN_MS) continue;
+      await pause(this.#busyMs * PAUSES);
+      this.#busyMs = 0;
+    }
   }
 
   #tell(): void {

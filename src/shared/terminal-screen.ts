@@ -37,6 +37,10 @@ export class TerminalScreen {
     return this.#terminal.modes.applicationCursorKeysMode;
   }
 
+  get rows(): number {
+    return this.#terminal.rows;
+  }
+
   /** Resolves once the screen shows it. */
   write(text: string): Promise<void> {
     return new Promise((resolve) => this.#terminal.write(text, resolve));

@@ -21,6 +21,7 @@ afterAll(() => server.close());
 class Person {
   readonly #child: ChildProcess;
   #shown = '';
+  #seen = 0;
   #listeners: (() => void)[] = [];
   readonly ended: Promise<unknown>;
 
@@ -43,12 +44,14 @@ class Person {
     this.#child.stdin?.write(`${JSON.stringify(action)}\n`);
   }
 
+  /** Waits for a text behind the one that was seen last. */
   async sees(text: string): Promise<void> {
-    while (!this.#shown.includes(text)) {
+    while (this.#shown.indexOf(text, this.#seen) === -1) {
       const more = new Promise<string>((resolve) => this.#listeners.push(() => resolve('')));
       const over = await Promise.race([more, this.ended.then((code) => `ended with ${code}`)]);
       if (over !== '') throw new Error(`${over} without ${JSON.stringify(text)}: ${this.#shown}`);
     }
+    this.#seen = this.#shown.indexOf(text, this.#seen) + text.length;
   }
 }
 
@@ -60,15 +63,21 @@ describe('attach', () => {
     await person.sees('$ ');
     person.do({ type: 'cat note; echo; stty size\r' });
     await person.sees('from the agent\r\n24 80');
+    await person.sees('$ ');
     person.do({ size: [100, 30] });
     person.do({ type: 'until [ "$(stty size)" = "30 100" ]; do :; done; echo resized-$((1 + 1))\r' });
     await person.sees('resized-2');
+    await person.sees('$ ');
     // Keys mean something inside alone: this ends the program there, not the verb here.
     person.do({ type: 'echo wait-$((1 + 1)); sleep 1000\r' });
     await person.sees('wait-2');
     person.do({ type: '\u0003' });
+    await person.sees('^C');
+    // What is typed before the prompt is back goes with the line that was interrupted.
+    await person.sees('$ ');
     person.do({ type: 'echo code-$?\r' });
     await person.sees('code-130');
+    await person.sees('$ ');
     person.do({ type: 'exit 42\r' });
     expect(await person.ended).toBe(42);
     expect((await server.call('sandbox_get')).structured['status']).toBe('running');

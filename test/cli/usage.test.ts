@@ -34,7 +34,11 @@ describe('the command line', () => {
   });
 
   it.each<[string[], Record<string, string>, string]>([
-    [['frobnicate'], {}, '"frobnicate" is no verb; valid ones are doctor, list, logs, stop, clean, tools.'],
+    [
+      ['frobnicate'],
+      {},
+      '"frobnicate" is no verb; valid ones are doctor, list, logs, stop, attach, clean, tools.',
+    ],
     [['--frobnicate'], {}, "unknown option '--frobnicate'"],
     [['--engin', 'oci'], {}, 'Did you mean --engine?'],
     [['list', 'everything'], {}, 'too many arguments'],

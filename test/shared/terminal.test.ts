@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { CombiningLimit } from '../../src/shared/combining-limit.ts';
+import { ControlLimit } from '../../src/shared/control-limit.ts';
 import { TerminalScreen } from '../../src/shared/terminal-screen.ts';
 import { TerminalTranscript } from '../../src/shared/terminal-transcript.ts';
 
@@ -16,6 +17,65 @@ describe('CombiningLimit', () => {
     const limit = new CombiningLimit();
     const chunks = ['a', ...Array.from({ length: 50 }, () => mark.repeat(3)), `${mark}b`, mark];
     expect(chunks.map((chunk) => limit.pass(chunk)).join('')).toBe(`a${mark.repeat(16)}b${mark}`);
+  });
+});
+
+describe('ControlLimit', () => {
+  it('bounds counts and leaves names, text and colours alone', () => {
+    const limit = new ControlLimit();
+    expect(limit.pass('4294967295 \u001b[4294967295L\u001b[9999;9999H\u009b77777M', 24)).toBe(
+      '4294967295 \u001b[24L\u001b[500;500H\u001b[24M',
+    );
+    const kept =
+      '\u001b[?1049h\u001b[38;2;10;20;255mx\u001b[>4;2m\u001b[3S\u001b[H\u001b(0\u001b]0;t\u0007 99999';
+    expect(limit.pass(kept, 24)).toBe(kept);
+    expect(limit.pass(`\u001b[${'1;'.repeat(500)}H.`, 24)).toBe('H.');
+  });
+
+  it('does so wherever chunks are cut', () => {
+    const written = 'a\u001b[123456Lb\u001b[7mc';
+    for (let cut = 0; cut <= written.length; cut++) {
+      const limit = new ControlLimit();
+      const passed = limit.pass(written.slice(0, cut), 24) + limit.pass(written.slice(cut), 24);
+      expect(passed).toBe('a\u001b[24Lb\u001b[7mc');
+    }
+  });
+
+  it('finds a sequence that other controls hide in', () => {
+    const limit = new ControlLimit();
+    expect(limit.pass('\u001b\u000e[\u00079\r99\u000099L.', 24)).toBe('\u001b[24L.');
+    expect(limit.pass('\u009b\u000e99999M\u001b\u0000', 24) + limit.pass('[77S', 24)).toBe(
+      '\u001b[24M\u001b[24S',
+    );
+  });
+
+  it('keeps the emulator quick under random sequences', { timeout: 20_000 }, async () => {
+    const parts =
+      '\u001b[ \u001b] \u001bP \u001b \u009b \u0090 ? > ! $ 9 99999 4294967296 ; : m h l H J K L M P @ X S T r s u t n c q p b d g \u000e \u0000 \u0007 \u001b\\\\ abc 日 \u0301 \n \r 1049 47 3 4 7 (0 #8 D E 8'.split(
+        ' ',
+      );
+    const screen = new TerminalScreen(80, 24, () => {});
+    const limit = new ControlLimit();
+    // A seeded generator (Lehmer's), so that a failure repeats.
+    let seed = 20_261;
+    for (let round = 0; round < 4_000; round++) {
+      let text = '';
+      for (let count = 0; count < 10; count++) {
+        seed = (seed * 48_271) % 2_147_483_647;
+        text += parts[seed % parts.length];
+      }
+      await screen.write(limit.pass(text, 24));
+    }
+    screen.dispose();
+  });
+
+  it('keeps the emulator quick, whatever a program asks of it', { timeout: 20_000 }, async () => {
+    const screen = new TerminalScreen(80, 24, () => {});
+    const limit = new ControlLimit();
+    for (const final of 'ABCDEFGHIJKLMPSTXZ@`abdefgr') {
+      await screen.write(limit.pass(`x\u001b[4294967295${final}\u001b[4294967295 ${final}`.repeat(20), 24));
+    }
+    screen.dispose();
   });
 });
 

@@ -1,5 +1,5 @@
 /** How long a shell lives: as its session, its sandbox, its server and the limits have it. */
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { BASH, openShell, screen } from './shell-support.ts';
 
@@ -76,6 +76,21 @@ describe('a shell ends', () => {
     expect(answer.structured['exit_code']).toBe(137);
     const refused = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
     expect(refused.text).toContain('conflict');
+  });
+});
+
+describe('a cancelled call', () => {
+  it('leaves no shell that nobody knows of', async () => {
+    const server = await started();
+    await server.call('sandbox_create');
+    const cancel = new AbortController();
+    // It shows nothing, so that its opening waits for it.
+    const opening = server.call('sandbox_shell', { command: ['sleep', '1000'] }, { signal: cancel.signal });
+    const listed = async () => (await server.call('session_info')).structured['shells'];
+    await vi.waitFor(async () => expect(await listed()).toHaveLength(1), { interval: 10 });
+    cancel.abort();
+    await expect(opening).rejects.toThrow();
+    await vi.waitFor(async () => expect(await listed()).toEqual([]), { timeout: 5_000, interval: 10 });
   });
 });
 

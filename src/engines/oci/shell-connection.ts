@@ -64,7 +64,8 @@ export class ShellConnection implements Shell {
           exit = { exitCode: fields.number(TAG.exitCode), signal: signalName(fields.number(TAG.exitSignal)) };
           return;
         }
-        if (frame.type === FRAME.DATA) yield frame.body;
+        // Nobody waits for the rest of what is being closed.
+        if (frame.type === FRAME.DATA && !this.#closing) yield frame.body;
       }
     } catch {
       // Cut, or out of protocol: either way nothing more can come of it, and closing ends what runs.

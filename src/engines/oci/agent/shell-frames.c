@@ -84,7 +84,7 @@ void shell_send(struct shell *s) {
     if (n < 0 && errno == EAGAIN) return;
     if (n < 0) {
       s->over = true;
-      return;
+      break;
     }
     s->out_sent += (size_t)n;
   }

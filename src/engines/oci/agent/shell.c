@@ -10,6 +10,7 @@
 #define REAPED_A_TURN 128
 #define DRAINED_MAX (1u << 20)
 #define HANGUP_MS 200
+#define LINGER_MS 1000
 #define ROUND_WAIT_MAX_MS 20
 
 static void reap(struct shell *s) {
@@ -97,6 +98,22 @@ static void tell(struct shell *s, const struct command *command) {
   }
 }
 
+/* A client that has closed its sending half alone still learns how it ended, if it reads. */
+static void tell_end(struct shell *s) {
+  int64_t until = now_ms() + LINGER_MS;
+  for (;;) {
+    shell_send(s);
+    if (s->out_len == 0 && (s->told_exit || !s->ended)) return;
+    int64_t left = until - now_ms();
+    struct pollfd p = {.fd = s->client, .events = POLLOUT};
+    if (s->out_len == 0) {
+      put_exit(s);
+    } else if (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR)) {
+      return;
+    }
+  }
+}
+
 /* Closing the terminal lets its programs save what they have to; what does not end from it is killed. */
 static _Noreturn void end_all(struct shell *s) {
   close(s->slave);
@@ -116,9 +133,7 @@ static _Noreturn void end_all(struct shell *s) {
     (void)poll(&p, 1, now < until ? (int)(until - now) : wait_ms);
     while (read(s->signal_fd, &info, sizeof info) > 0) continue;
   }
-  shell_send(s);
-  if (s->out_len == 0 && !s->told_exit && s->ended) put_exit(s);
-  shell_send(s);
+  tell_end(s);
   _exit(0);
 }
 
