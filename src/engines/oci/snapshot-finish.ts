@@ -94,7 +94,8 @@ export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<voi
   try {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
-    await writeSnapshot(staged, draft);
+    // Not flushed: after a power cut the sandbox is gone as well, and its record is made anew.
+    await writeSnapshot(staged, draft, false);
   } catch (error) {
     await rm(staged.dir, { recursive: true, force: true });
     throw error;
