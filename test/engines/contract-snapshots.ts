@@ -2,7 +2,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../src/engines/engine.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
 import { createRequest, patience, type Subject } from './contract.ts';
-import { run } from './contract-run.ts';
+import { run, start } from './contract-run.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -56,6 +56,7 @@ export function snapshotCases(get: () => Subject): void {
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
          chmod 0750 /srv && (sleep 1000 & )`,
       );
+      const { commandId } = await start({ ...get(), shared: source }, 'sleep', ['1000']);
       const before = Date.now();
       const snapshot = await snapshots.take(source.sandboxId, null, patience());
       expect(snapshot).toMatchObject({ sourceSandboxId: source.sandboxId, status: 'created' });
@@ -65,6 +66,10 @@ export function snapshotCases(get: () => Subject): void {
         status: 'stopped',
         stopCause: 'snapshot',
         expiresAt: null,
+      });
+      expect(await engine.commands.get(commandId, patience())).toMatchObject({
+        status: 'finished',
+        endedBy: 'sandbox_stopped',
       });
 
       const restored = await other.create(createRequest(from(snapshot.snapshotId)), patience());
