@@ -48,7 +48,7 @@ export const SOUGHT: readonly Moment[] = [
     step: 'uploading',
     when: (stateDir) =>
       sandboxes(stateDir).some((dir) =>
-        namesIn(join(dir, 'layers/vercel/upper/sandbox')).some((name) => name.startsWith('.sandbox-')),
+        namesIn(join(dir, 'layers/upper/vercel/sandbox')).some((name) => name.startsWith('.sandbox-')),
       ),
   },
   {

@@ -2,7 +2,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../src/engines/engine.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
 import { createRequest, patience, type Subject } from './contract.ts';
-import { run } from './contract-run.ts';
+import { run, start } from './contract-run.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -29,6 +29,18 @@ export function snapshotCases(get: () => Subject): void {
     return snapshots.take(sandbox.sandboxId, null, patience());
   }
 
+  /** The snapshot with its size, which takes a moment to be counted. */
+  async function counted(
+    snapshots: Snapshots,
+    { snapshotId }: Snapshot,
+  ): Promise<Snapshot & { sizeBytes: number }> {
+    await expect
+      .poll(async () => (await snapshots.get(snapshotId, patience())).sizeBytes, { timeout: 10_000 })
+      .not.toBeNull();
+    const snapshot = await snapshots.get(snapshotId, patience());
+    return { ...snapshot, sizeBytes: snapshot.sizeBytes ?? 0 };
+  }
+
   async function deleteAll(snapshots: Snapshots, taken: Snapshot[]): Promise<void> {
     for (const { snapshotId } of taken) await snapshots.delete(snapshotId, patience());
   }
@@ -44,6 +56,7 @@ export function snapshotCases(get: () => Subject): void {
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
          chmod 0750 /srv && (sleep 1000 & )`,
       );
+      const { commandId } = await start({ ...get(), shared: source }, 'sleep', ['1000']);
       const before = Date.now();
       const snapshot = await snapshots.take(source.sandboxId, null, patience());
       expect(snapshot).toMatchObject({ sourceSandboxId: source.sandboxId, status: 'created' });
@@ -53,6 +66,10 @@ export function snapshotCases(get: () => Subject): void {
         status: 'stopped',
         stopCause: 'snapshot',
         expiresAt: null,
+      });
+      expect(await engine.commands.get(commandId, patience())).toMatchObject({
+        status: 'finished',
+        endedBy: 'sandbox_stopped',
       });
 
       const restored = await other.create(createRequest(from(snapshot.snapshotId)), patience());
@@ -167,12 +184,16 @@ export function snapshotCases(get: () => Subject): void {
     it('have a size, and are not there once deleted', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create, other } = get();
-      const snapshot = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > /vercel/sandbox/blob');
+      const taken = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > /vercel/sandbox/blob');
+      const snapshot = await counted(snapshots, taken);
       expect(snapshot.sizeBytes).toBeGreaterThanOrEqual(3_000_000);
       expect(snapshot.sizeBytes).toBeLessThan(4_000_000);
       expect(await other.snapshots?.get(snapshot.snapshotId, patience())).toEqual(snapshot);
-      const child = await snapshotAfter(snapshots, 'echo > /vercel/sandbox/more', snapshot);
-      expect(child.sizeBytes ?? 0).toBeGreaterThan(snapshot.sizeBytes ?? 0);
+      const child = await counted(
+        snapshots,
+        await snapshotAfter(snapshots, 'echo > /vercel/sandbox/more', snapshot),
+      );
+      expect(child.sizeBytes).toBeGreaterThan(snapshot.sizeBytes);
       expect(await snapshots.delete(snapshot.snapshotId, patience())).toMatchObject({ status: 'deleted' });
       const gone = { code: 'not_found', message: expect.stringContaining(snapshot.snapshotId) };
       await expect(snapshots.get(snapshot.snapshotId, patience())).rejects.toMatchObject(gone);
@@ -193,8 +214,8 @@ export function snapshotCases(get: () => Subject): void {
 
     it('are listed newest first, in pages', async (context) => {
       const snapshots = snapshotsOf(context);
-      const first = await snapshotAfter(snapshots, 'true');
-      const second = await snapshotAfter(snapshots, 'true');
+      const first = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
+      const second = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
       const query = { limit: 1, since: first.createdAt, until: null };
       const page = await snapshots.list({ ...query, cursor: null }, patience());
       expect(page.items).toEqual([second]);

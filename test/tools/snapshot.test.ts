@@ -29,6 +29,12 @@ describe('snapshots through the server', () => {
     return answer.structured;
   }
 
+  /** The size takes a moment to be counted. */
+  async function untilCounted(snapshot_id: unknown): Promise<void> {
+    const size = async () => (await server.call('snapshot_get', { snapshot_id })).structured['size_bytes'];
+    await expect.poll(size, { timeout: 10_000 }).toBeGreaterThan(0);
+  }
+
   it('keep the files, say that the sandbox was stopped, and how to go on', async () => {
     const created = await server.call('sandbox_create');
     const source = String(created.structured['sandbox_id']);
@@ -42,7 +48,7 @@ describe('snapshots through the server', () => {
       next: expect.stringMatching(/stopped.*sandbox_create/),
     });
     expect(Number(answer['expires_at']) - Number(answer['created_at'])).toBeLessThanOrEqual(DAY_MS);
-    expect(Number(answer['size_bytes'])).toBeGreaterThan(0);
+    await untilCounted(answer['snapshot_id']);
     const ended = await server.call('sandbox_get', { sandbox_id: source });
     expect(ended.structured).toMatchObject({ status: 'stopped', status_reason: 'stopped by a snapshot' });
     const after = await server.call('sandbox_run_command', { cmd: 'true', sandbox_id: source });
@@ -60,10 +66,11 @@ describe('snapshots through the server', () => {
     await server.call('sandbox_create');
     const { snapshot_id, sandbox_status, next, ...facts } = await snapshot();
     expect([sandbox_status, next]).not.toContain(undefined);
+    await untilCounted(snapshot_id);
     const got = await server.call('snapshot_get', { snapshot_id });
-    expect(got.structured).toEqual({ snapshot_id, ...facts });
+    expect(got.structured).toEqual({ snapshot_id, ...facts, size_bytes: expect.any(Number) });
     const listed = await server.call('snapshot_list', { limit: 1 });
-    expect(listed.structured['snapshots']).toEqual([{ snapshot_id, ...facts }]);
+    expect(listed.structured['snapshots']).toEqual([got.structured]);
     const deleted = await server.call('snapshot_delete', { snapshot_id });
     expect(deleted.structured).toMatchObject({ snapshot_id, status: 'deleted' });
     for (const [tool, args] of [

@@ -96,12 +96,14 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
   const lower = [...layers, ...(base === null ? [] : [base.path])].join(':');
-  // `userxattr` makes whiteouts work for a user namespace's own overlays (without it `rm -rf` of a lower directory fails).
+  // `userxattr` makes whiteouts work for a user namespace's own overlays (without it `rm -rf` of a lower directory fails);
+  // without `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
   const options = [
     `lowerdir=${lower}`,
     `upperdir=${upper}`,
     `workdir=${work}`,
     'userxattr',
+    'volatile',
     'nosuid',
     'nodev',
   ];

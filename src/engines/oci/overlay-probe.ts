@@ -1,6 +1,6 @@
-import { randomBytes } from 'node:crypto';
 import { chmod, mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { temporaryName } from '../../shared/atomic-file.ts';
 import { runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
 import type { StateLayout } from './layout.ts';
@@ -26,7 +26,7 @@ export async function probeMounts(
 ): Promise<MountsBy> {
   const [ids] = idMap.uidMappings;
   if (idMap.kind !== 'root' || ids === undefined) return 'by-runtime';
-  const scratch = join(layout.trash, `probe.${process.pid}.${randomBytes(4).toString('hex')}`);
+  const scratch = temporaryName(join(layout.trash, 'probe'));
   await mkdir(scratch);
   // Root of the sandbox has to pass.
   await chmod(scratch, 0o711);

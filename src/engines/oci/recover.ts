@@ -29,7 +29,7 @@ async function removeUnborn(host: Host): Promise<void> {
 /** Half-written files whose writers were killed. */
 async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
-    if (isAbandonedTemporary(name)) await rm(join(dir, name), { force: true });
+    if (isAbandonedTemporary(name)) await rm(join(dir, name), { recursive: true, force: true });
   }
 }
 
@@ -70,7 +70,8 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
   await removeUnborn(host);
-  for (const dir of [host.layout.stateDir, host.layout.binaries]) await removeTemporaryFiles(dir);
+  for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
+    await removeTemporaryFiles(dir);
   const settled: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {

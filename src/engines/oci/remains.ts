@@ -11,7 +11,11 @@ import type { SandboxRecord } from './sandbox-record.ts';
 import { findUnrecordedInit, shutDownUnrecorded } from './unrecorded-agent.ts';
 
 /** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
-async function endRemains(host: Host, sandboxId: string, known: ProcessIdentity | null): Promise<void> {
+export async function endRemains(
+  host: Host,
+  sandboxId: string,
+  known: ProcessIdentity | null,
+): Promise<void> {
   const paths = host.layout.sandbox(sandboxId);
   const init = known ?? (await findUnrecordedInit(paths, sandboxId));
   const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));

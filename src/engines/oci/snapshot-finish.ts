@@ -94,7 +94,8 @@ export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<voi
   try {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
-    await writeSnapshot(staged, draft);
+    // Not flushed: after a power cut the sandbox is gone as well, and its record is made anew.
+    await writeSnapshot(staged, draft, false);
   } catch (error) {
     await rm(staged.dir, { recursive: true, force: true });
     throw error;
@@ -138,7 +139,7 @@ export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<vo
   const staged = stagedPaths(host, record);
   const made = host.layout.snapshot(record.snapshot.snapshotId);
   // Nothing may write to the layer any more, or it would go on changing under those who stand on it.
-  await endRemains(host, record);
+  await endRemains(host, record.sandboxId, record.init);
   if (!(await exists(made.dir))) {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));

@@ -31,9 +31,13 @@ const snapshotSchema = z.strictObject({
 /** What the engine keeps on disk about a snapshot. */
 export type SnapshotRecord = z.output<typeof snapshotSchema>;
 
-/** Writes a record whole or not at all; on disk when this resolves. */
-export async function writeSnapshot(paths: SnapshotPaths, record: SnapshotRecord): Promise<void> {
-  await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`);
+/** Writes a record whole or not at all; on disk when this resolves, unless `durable` is false. */
+export async function writeSnapshot(
+  paths: SnapshotPaths,
+  record: SnapshotRecord,
+  durable = true,
+): Promise<void> {
+  await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, durable);
 }
 
 export function snapshotNotFound(snapshotId: string, why = ''): SandboxError {

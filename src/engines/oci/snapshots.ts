@@ -17,7 +17,7 @@ import { countBytes } from './snapshot-size.ts';
 import { takeSnapshot } from './snapshot-take.ts';
 
 /** Most snapshots are counted by then; for others the size is null until it is known. */
-const COUNT_MS = 250;
+const COUNT_MS = 500;
 
 /** The snapshots of this state directory. */
 export class OciSnapshots implements Snapshots {

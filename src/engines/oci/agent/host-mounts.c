@@ -107,9 +107,12 @@ int map_directory(int userns_fd, const char *source, const char *target) {
 }
 
 int mount_overlay(const char *target, const char *layers) {
-  /* Indexes and metadata copies would tie an upper layer to this very mount; a snapshot takes it elsewhere. */
+  /*
+   * Indexes and metadata copies would tie an upper layer to this very mount; a snapshot takes it elsewhere. Without
+   * `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
+   */
   char options[4096];
-  int length = snprintf(options, sizeof options, "redirect_dir=on,index=off,metacopy=off,%s", layers);
+  int length = snprintf(options, sizeof options, "redirect_dir=on,index=off,metacopy=off,volatile,%s", layers);
   /* The kernel takes one page, and would silently leave out what is behind it. */
   if (length < 0 || (size_t)length >= sizeof options) {
     errno = E2BIG;
