@@ -65,7 +65,11 @@ export async function openWorld(): Promise<World> {
       seen.push(`http ${place} ${request.headers.host ?? ''} ${request.url ?? ''}`);
       if (request.url === '/redirect') response.writeHead(302, { location: 'http://evil.test/' });
       if (request.url === '/stream') return stream(response);
-      response.end(`${place} ${request.headers['x-token'] ?? ''}\n`);
+      let size = 0;
+      request.on('data', (chunk: Buffer) => {
+        size += chunk.length;
+      });
+      request.on('end', () => response.end(`${place} ${size}\n`));
     };
     for (const port of [80, 8080]) await listen(withExtras(createHttp(answer), seen, place), port, address);
     for (const port of [443, 853]) {
