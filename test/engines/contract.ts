@@ -6,6 +6,7 @@ import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
 import { limitCases } from './contract-limits.ts';
+import { networkCases } from './contract-network.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 
@@ -80,6 +81,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     outputCases(get);
     fileCases(get);
     portCases(get);
+    networkCases(get);
     limitCases(get);
   });
 }
