@@ -50,7 +50,8 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   const policy = context.policy();
   const direct = policy.judge([], address, port);
   if (direct.allowed) {
-    await pass(carried, 'tcp', [], direct);
+    // By the name that led there last, a later policy may still allow it.
+    await pass(carried, 'tcp', context.names.leadingTo(text).slice(0, 1), direct);
     return;
   }
   const names = context.names.leadingTo(text);

@@ -16,6 +16,7 @@ const TRIES = 2;
 const MIN_TTL_S = 5;
 const MAX_TTL_S = 300;
 const MAX_KEPT = 4_096;
+const MAX_NAMES_AN_ADDRESS = 64;
 /** Programs go on using an address for a while after its time is up. */
 const LED_TO_MS = 3_600_000;
 
@@ -64,7 +65,7 @@ export class Names {
     if (this.#ledTo.size >= MAX_KEPT) this.#ledTo.clear();
     for (const address of addresses) {
       const names = this.#ledTo.get(address) ?? new Map<string, number>();
-      if (names.size >= MAX_KEPT) names.clear();
+      if (names.size >= MAX_NAMES_AN_ADDRESS) names.clear();
       names.set(name, performance.now() + LED_TO_MS);
       this.#ledTo.set(address, names);
     }

@@ -11,6 +11,8 @@ export interface Peeked {
 }
 
 const MAX_PEEK = 80_000;
+/** Each chunk costs a look at all before it: who sends single bytes for long is not waited for. */
+const MAX_CHUNKS = 2_000;
 /** A program that has begun to send is given this long for what names its destination. */
 const COMPLETE_MS = 10_000;
 
@@ -18,11 +20,12 @@ const COMPLETE_MS = 10_000;
 export async function peek(stream: Duplex, firstByteMs: number): Promise<Peeked> {
   let bytes = Buffer.alloc(0);
   let ended = false;
+  let chunks = 0;
   const until = performance.now() + COMPLETE_MS;
   for (;;) {
     const state = judge(bytes);
     const left = bytes.length === 0 ? firstByteMs : until - performance.now();
-    if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK) {
+    if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK || chunks > MAX_CHUNKS) {
       if (bytes.length > 0 && !stream.destroyed) stream.unshift(bytes);
       return state ?? { protocol: null, hello: null, sent: bytes.length > 0 };
     }
@@ -31,6 +34,7 @@ export async function peek(stream: Duplex, firstByteMs: number): Promise<Peeked>
     if (chunk === 'timeout') continue;
     if (chunk === 'end') ended = true;
     else bytes = Buffer.concat([bytes, chunk]);
+    chunks++;
   }
 }
 

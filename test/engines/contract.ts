@@ -5,6 +5,7 @@ import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
 import { limitCases } from './contract-limits.ts';
+import { networkCases } from './contract-network.ts';
 import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 import { shellCases } from './contract-shells.ts';
@@ -65,6 +66,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     portCases(get);
     shellCases(get);
     snapshotCases(get);
+    networkCases(get);
     limitCases(get);
   });
 }

@@ -73,10 +73,11 @@ async function tryRuntimes({ stateDir, agentPath, ociRuntime }: DiagnoseOptions)
   try {
     const host = await prepareHost(stateDir, agentPath);
     const { attempts } = await probeRuntimes(host, ociRuntime, AbortSignal.timeout(TRIAL_TIMEOUT_MS));
-    const trials = attempts.map(({ runtime: { name, version, cgroups }, error }) => ({
+    const trials = attempts.map(({ runtime: { name, version, cgroups, egress }, error }) => ({
       name,
       version,
       cgroups,
+      egress,
       error,
     }));
     return { kind: 'tried', trials, mounts: host.mounts };

@@ -10,6 +10,8 @@ export interface RuntimeTrial {
   readonly cgroups: 'cgroupfs' | 'systemd' | 'none';
   /** Null where a sandbox really ran. */
   readonly error: string | null;
+  /** Whether the sandbox that ran had a way out. */
+  readonly egress: boolean;
 }
 
 /** What came of trying: the trials, or why there could be none. */
@@ -31,13 +33,26 @@ export function runtimeFindings(facts: HostFacts, wanted: string, outcome: Trial
   }
   if (outcome.trials.length === 0) return [missing(facts, wanted)];
   const working = outcome.trials.find((trial) => trial.error === null);
-  if (working !== undefined) return [ok(`${describe(working)} ran a sandbox, ${LIMITS[working.cgroups]}`)];
+  if (working !== undefined) {
+    return [ok(`${describe(working)} ran a sandbox, ${LIMITS[working.cgroups]}`), networkFinding(working)];
+  }
   return outcome.trials.map((trial) =>
     advise(
       'error',
       `${describe(trial)} cannot run a sandbox (${LIMITS[trial.cgroups]})`,
       firstLine(trial.error),
     ),
+  );
+}
+
+/** Whether the sandbox that ran had a way out. */
+export function networkFinding({ egress }: Pick<RuntimeTrial, 'egress'>): Finding {
+  if (egress) return ok('Sandboxes have a way out, by nf_tables and a gateway of the server');
+  return advise(
+    'warning',
+    'Sandboxes have no network: nf_tables could not be set up in one',
+    'Use a kernel with nf_tables, NAT and redirection (modules nf_tables, nft_chain_nat, nft_redir); where the server ' +
+      'runs in a container, its host has to have them loaded.',
   );
 }
 

@@ -6,6 +6,7 @@ import { Gateway, hostAddresses } from '../../egress/gateway.ts';
 import { type Lookup, systemLookup } from '../../egress/names.ts';
 import { compilePolicy, type Ground, type Policy } from '../../egress/policy.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import { KeyedLock } from '../../shared/keyed-lock.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import { EgressSocket } from './egress-socket.ts';
@@ -28,6 +29,7 @@ interface Open {
 
 export class EgressGateways {
   readonly #open = new Map<string, Open>();
+  readonly #lock = new KeyedLock();
   readonly #log: Logger;
   readonly #ground: Ground;
   readonly #lookup: Lookup;
@@ -44,10 +46,16 @@ export class EgressGateways {
   }
 
   /** Brings a sandbox's gateway up here, unless it is up already. */
-  async open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
-    const present = this.#open.get(sandboxId);
-    if (present !== undefined && (await present.socket.isCurrent())) return;
-    await this.close(sandboxId);
+  open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
+    return this.#lock.run(sandboxId, async () => {
+      const present = this.#open.get(sandboxId);
+      if (present !== undefined && (await present.socket.isCurrent())) return;
+      await this.#shut(sandboxId);
+      await this.#bringUp(host, sandboxId, paths, policy);
+    });
+  }
+
+  async #bringUp(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
     const log = this.#log.child({ sandbox_id: sandboxId });
     const gateway = new Gateway({
       policy: this.compile(policy),
@@ -66,7 +74,10 @@ export class EgressGateways {
     watcher.on('error', () => watcher.close());
     this.#open.set(sandboxId, { gateway, socket, watcher });
     // A change that came before the watcher did is not lost.
-    gateway.enforce(this.compile((await readRecord(host.layout, sandboxId)).networkPolicy));
+    const record = await readRecord(host.layout, sandboxId);
+    gateway.enforce(this.compile(record.networkPolicy));
+    // It may have ended meanwhile, and nobody else would close what was opened too late.
+    if (record.endedAt !== null || record.status === 'stopping') await this.#shut(sandboxId);
   }
 
   /** Puts a policy in force at once where the gateway is here. */
@@ -79,7 +90,11 @@ export class EgressGateways {
     return this.#open.get(sandboxId)?.gateway.activity() ?? null;
   }
 
-  async close(sandboxId: string): Promise<void> {
+  close(sandboxId: string): Promise<void> {
+    return this.#lock.run(sandboxId, () => this.#shut(sandboxId));
+  }
+
+  async #shut(sandboxId: string): Promise<void> {
     const present = this.#open.get(sandboxId);
     this.#open.delete(sandboxId);
     if (present === undefined) return;

@@ -36,13 +36,19 @@ const ALICE: HostFacts = {
 const ran: TrialOutcome = {
   mounts: 'by-root',
   kind: 'tried',
-  trials: [{ name: 'crun', version: '1.8', cgroups: 'cgroupfs', error: null }],
+  trials: [{ name: 'crun', version: '1.8', cgroups: 'cgroupfs', egress: true, error: null }],
 };
 const failed: TrialOutcome = {
   mounts: 'by-root',
   kind: 'tried',
   trials: [
-    { name: 'crun', version: '1.8', cgroups: 'none', error: '\nclone: Operation not permitted\nmore' },
+    {
+      name: 'crun',
+      version: '1.8',
+      cgroups: 'none',
+      egress: false,
+      error: '\nclone: Operation not permitted\nmore',
+    },
   ],
 };
 const nothingInstalled: TrialOutcome = { kind: 'tried', trials: [], mounts: 'by-root' };

@@ -1,0 +1,133 @@
+/** Nothing gets around a policy; each attempt works where the policy allows it. */
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ALL, ATTEMPTS, NONE } from './attempts.ts';
+import { CLOSED_ATTEMPTS } from './closed-attempts.ts';
+import { openSandboxed, type Sandboxed } from './sandboxed.ts';
+import { openWorld, type World } from './world.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+describe.skipIf(!isRoot)('ways around a network policy (needs root, for routes to test addresses)', () => {
+  let world: World;
+  let strict: Sandboxed;
+  let opened: Sandboxed;
+  const host = createServer((request, response) => {
+    world.seen.push(`host ${request.url}`);
+    response.end('host\n');
+  });
+  let hostPort = 0;
+
+  beforeAll(async () => {
+    world = await openWorld();
+    host.listen(0, '127.0.0.1');
+    await once(host, 'listening');
+    const address = host.address();
+    hostPort = typeof address === 'object' && address !== null ? address.port : 0;
+    const allow = [world.innerRange, `127.0.0.1/32:${hostPort}`].flatMap((range) => [
+      '--egress-allow',
+      range,
+    ]);
+    [strict, opened] = await Promise.all([openSandboxed(world), openSandboxed(world, allow)]);
+  }, 60_000);
+
+  afterAll(async () => {
+    await Promise.all([strict?.close(), opened?.close()]);
+    host.closeAllConnections();
+    await new Promise((resolve) => host.close(resolve));
+    await world?.close();
+  }, 60_000);
+
+  const matching = (seen: string[], reached: RegExp) => seen.filter((line) => reached.test(line));
+
+  it.each(ATTEMPTS)('$title', async ({ script, reached, policy, control }) => {
+    const tried = await strict.attempt(policy, script);
+    expect(matching(tried.seen, reached), tried.printed).toEqual([]);
+    const allowed = await strict.attempt(control, script);
+    expect(matching(allowed.seen, reached), `${allowed.printed}\n${allowed.seen.join('\n')}`).not.toEqual([]);
+  });
+
+  it.each(CLOSED_ATTEMPTS)('$title', async ({ title, script, reached, policy }) => {
+    // The world counts questions by name: each side gets a fresh one.
+    const named = (side: string) => script.replaceAll('NAME', `${title.length}${side}`);
+    const names = { HOST_PORT: hostPort };
+    const policyOf = (side: string) =>
+      JSON.parse(JSON.stringify(policy).replaceAll('NAME', `${title.length}${side}`));
+    const tried = await strict.attempt(policyOf('a'), named('a'), names);
+    expect(matching(tried.seen, reached), tried.printed).toEqual([]);
+    const allowed = await opened.attempt(policyOf('b'), named('b'), names);
+    expect(matching(allowed.seen, reached), `${allowed.printed}\n${allowed.seen.join('\n')}`).not.toEqual([]);
+  });
+
+  it('UDP to a server that answers others', async () => {
+    const tried = await strict.attempt(
+      ALL,
+      `s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', (EVIL, 4443))`,
+    );
+    expect(tried.printed).toContain('Operation not permitted');
+    expect(tried.seen).toEqual([]);
+    const fromHere = createSocket('udp4');
+    fromHere.send('x', 4443, world.evil);
+    await expect.poll(() => world.seen).toContain('udp evil');
+    fromHere.close();
+  });
+
+  it.each([
+    ['IPv6 addresses', `tcp('2606:4700::1', 80, socket.AF_INET6)`, 'unreachable'],
+    ['SCTP', `socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)`, 'Error'],
+    ['UDP-Lite', `socket.socket(socket.AF_INET, socket.SOCK_DGRAM, 136).sendto(b'x', (EVIL, 4443))`, 'Error'],
+    ['raw packets', `socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, 'not permitted'],
+    ['raw packets as root', `socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, 'not permitted'],
+    [
+      'other rules as root',
+      `print(subprocess.run(['ip', 'route', 'add', '1.2.3.0/24', 'dev', 'lo'], capture_output=True))`,
+      'not permitted',
+    ],
+    [
+      'multicast',
+      `socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('224.0.0.1', 5353))`,
+      'not permitted',
+    ],
+    ['a socket of the hypervisor', `socket.socket(40, socket.SOCK_STREAM)`, 'not permitted'],
+  ])('%s lead nowhere', async (title, script, answer) => {
+    await strict.setPolicy(ALL);
+    expect(await strict.python(script, { sudo: title.endsWith('root') })).toContain(answer);
+  });
+
+  it("the gateway's own listener leads nowhere, by any of the sandbox's addresses", async () => {
+    await strict.setPolicy(ALL);
+    const printed = await strict.python(`
+ports = [int(l.split()[1].split(':')[1], 16) for l in open('/proc/net/tcp') if l.split()[3] == '0A']
+print('ports', ports)
+for host in ['127.0.0.1', '127.8.9.1', '10.0.2.15', '0.0.0.0', 'localhost', '::ffff:127.0.0.1']:
+  for port in ports + [0]:
+    try: tell(host, port, get(b'good.test'), family=socket.AF_INET6 if ':' in host else socket.AF_INET)
+    except OSError as e: print('failed', e)
+`);
+    expect(printed).toMatch(/ports \[\d+/);
+    expect(printed).not.toContain('HTTP/');
+  });
+
+  it('a neighbour is not reached by the address that both have', async () => {
+    await Promise.all([strict.setPolicy(ALL), opened.setPolicy(ALL)]);
+    const listen = `import http.server; http.server.HTTPServer(('0.0.0.0', 8999), http.server.SimpleHTTPRequestHandler).serve_forever()`;
+    await opened.server.call('sandbox_run_command_detached', { cmd: 'python3', args: ['-c', listen] });
+    const look = `curl('--retry', '20', '--retry-connrefused', '--retry-delay', '0', 'http://10.0.2.15:8999/')`;
+    expect(await opened.python(look)).toContain('returncode=0');
+    expect(await strict.python(look.replace(`'--retry', '20',`, ''))).toContain('returncode=7');
+  });
+
+  it('a program under deny-all is refused fast and readably', async () => {
+    await strict.setPolicy(NONE);
+    const printed = await strict.python(
+      `t = time.time(); tell(EVIL, 80, get(b'evil.test')); print('took', time.time() - t < 2)`,
+    );
+    expect(printed).toContain('403 Forbidden');
+    expect(printed).toContain('mode deny-all');
+    expect(printed).toContain('took True');
+    const { structured } = await strict.server.call('session_info');
+    expect(JSON.stringify(structured['sandboxes'])).toContain('mode deny-all');
+  });
+});

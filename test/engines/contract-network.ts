@@ -1,0 +1,48 @@
+import { describe, expect, it } from 'vitest';
+import { patience, type Subject } from './contract.ts';
+import { run } from './contract-run.ts';
+
+/** Asks for an address that no policy opens, and prints the answer's first line. */
+const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
+s.setTimeout(4000, () => s.destroy());
+s.on('data', (d) => console.log(String(d).split('\\n')[0])).on('error', (e) => console.log(e.code)).on('close', () => process.exit());`;
+
+/** Network policies, where the engine can change them. */
+export function networkCases(get: () => Subject): void {
+  describe('network policies', () => {
+    it('refuses addresses that no policy opens, readably, and tells', async (context) => {
+      const { engine, other, create } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies?.activity || !networkModes.includes('allow-all'))
+        return context.skip('this engine has no way out');
+      const { sandboxId } = await create({ networkPolicy: { mode: 'allow-all' } });
+      expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
+        'HTTP/1.1 403 Forbidden\r\n',
+      );
+      expect(networkPolicies.activity(sandboxId)).toMatchObject({
+        refused: 1,
+        lastRefused: [{ address: '169.254.169.254', port: 80 }],
+      });
+
+      expect(await networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience())).toEqual({
+        mode: 'deny-all',
+      });
+      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual({ mode: 'deny-all' });
+      expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
+        'HTTP/1.1 403 Forbidden\r\n',
+      );
+      expect(networkPolicies.activity(sandboxId)?.lastRefused[0]?.rule).not.toBe('');
+    });
+
+    it('changes nothing of a sandbox that has ended', async (context) => {
+      const { engine, create } = get();
+      if (!engine.networkPolicies) return context.skip('this engine cannot change a policy');
+      const { sandboxId } = await create();
+      await engine.stop(sandboxId, 'requested', patience());
+      await expect(
+        engine.networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience()),
+      ).rejects.toMatchObject({ code: 'conflict' });
+    });
+  });
+}
