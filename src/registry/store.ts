@@ -3,9 +3,12 @@ import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import { fileStamp } from '../shared/file-stamp.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import { UnreadableRecord } from './record-format.ts';
+
+const MAX_KNOWN = 1_000;
 
 /** What is kept in a store: how to tell, write and read one. */
 export interface RecordKind<Item> {
@@ -30,6 +33,8 @@ export class RecordStore<Item> {
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
+  /** As last read, by path. Writers replace the file, so another content has another stamp. */
+  readonly #known = new Map<string, { stamp: string; record: Item }>();
 
   /** `directory` is made, closed to other users, when it is first written to. */
   constructor(kind: RecordKind<Item>, directory: string, log: Logger) {
@@ -56,9 +61,17 @@ export class RecordStore<Item> {
     if (!this.#kind.isId(id)) return null;
     const path = this.#path(id);
     try {
-      return this.#kind.parse(await readFile(path, 'utf8'), id);
+      const stamp = fileStamp(path);
+      const known = this.#known.get(path);
+      if (known !== undefined && known.stamp === stamp) return known.record;
+      const record = this.#kind.parse(await readFile(path, 'utf8'), id);
+      if (stamp !== null) this.#remember(path, stamp, record);
+      return record;
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return null;
+      if (systemErrorCode(error) === 'ENOENT') {
+        this.#known.delete(path);
+        return null;
+      }
       this.#report(path, error);
       throw new SandboxError('internal', `The ownership record of ${id} cannot be read.`, {
         hint: `No other ${this.#kind.noun} is affected. The server log names the file.`,
@@ -129,6 +142,11 @@ export class RecordStore<Item> {
         cause: error,
       });
     }
+  }
+
+  #remember(path: string, stamp: string, record: Item): void {
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(path, { stamp, record });
   }
 
   #idOfFile(name: string): string | undefined {

@@ -1,4 +1,5 @@
 import type { Logger } from '../../shared/log.ts';
+import type { ExpiryWatch } from './expiry.ts';
 import type { Host } from './host.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import type { PortForwards } from './ports.ts';
@@ -11,4 +12,5 @@ export interface OciContext {
   /** Probed at the first call. */
   runtime(signal: AbortSignal): Promise<OciRuntime>;
   readonly forwards: PortForwards;
+  readonly expiry: ExpiryWatch;
 }

@@ -3,7 +3,7 @@ import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
 import { directoryMode, newRecord } from './new-record.ts';
-import { removeUnfinished } from './remains.ts';
+import { removeUnrecorded } from './remains.ts';
 import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
@@ -92,10 +92,11 @@ export async function createSandbox(
     await writeRecord(paths, running);
     await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
     throwIfCancelled(signal);
+    context.expiry.watch(record.sandboxId, running.expiresAt);
     return viewOf(running, context.forwards);
   } catch (error) {
     await context.forwards.close(record.sandboxId);
-    await removeUnfinished(host, record);
+    await removeUnrecorded(host, record.sandboxId);
     throw bootFailure(error);
   }
 }

@@ -19,7 +19,7 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     createdAt: record.createdAt,
     timeoutMs: record.timeoutMs,
     expiresAt: ended ? null : record.expiresAt,
-    ports: record.ports.map((port) => ({ port, url: forwards.url(record.sandboxId, port) })),
+    ports: record.ports.map((port) => ({ port, url: ended ? null : forwards.url(record.sandboxId, port) })),
     networkPolicy: { mode: 'deny-all' },
     interactivePort: null,
     sourceSnapshotId: record.sourceSnapshotId,

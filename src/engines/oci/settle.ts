@@ -75,7 +75,11 @@ async function correction(host: Host, record: SandboxRecord): Promise<SandboxRec
 export async function settledRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const host = await context.host();
   const record = await readRecord(host.layout, sandboxId);
-  if ((await correction(host, record)) === null) return record;
+  if ((await correction(host, record)) === null) {
+    // Another process may have ended it; what this one held open for it goes as well.
+    if (record.endedAt !== null) await context.forwards.close(sandboxId);
+    return record;
+  }
   const settled = await updateRecord(host.layout, sandboxId, async (present) => {
     const corrected = await correction(host, present);
     if (corrected !== null && present.status === 'snapshotting') return takenUp(host, present);

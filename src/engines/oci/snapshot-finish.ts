@@ -139,7 +139,7 @@ export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<vo
   const staged = stagedPaths(host, record);
   const made = host.layout.snapshot(record.snapshot.snapshotId);
   // Nothing may write to the layer any more, or it would go on changing under those who stand on it.
-  await endRemains(host, record);
+  await endRemains(host, record.sandboxId, record.init);
   if (!(await exists(made.dir))) {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
