@@ -8,6 +8,8 @@ import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import { UnreadableRecord } from './record-format.ts';
 
+const MAX_KNOWN = 1_000;
+
 /** What is kept in a store: how to tell, write and read one. */
 export interface RecordKind<Item> {
   /** As told in messages: `sandbox`, `snapshot`. */
@@ -20,7 +22,6 @@ export interface RecordKind<Item> {
   /** @throws UnreadableRecord */
   parse(text: string, id: string): Item;
 }
-const MAX_KNOWN = 1_000;
 
 /**
  * The ownership records of a state directory, one file each, shared by every process of the user. There is no lock
@@ -143,6 +144,11 @@ export class RecordStore<Item> {
     }
   }
 
+  #remember(path: string, stamp: string, record: Item): void {
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(path, { stamp, record });
+  }
+
   #idOfFile(name: string): string | undefined {
     return name.startsWith(this.#kind.prefix) && name.endsWith('.json')
       ? name.slice(0, -'.json'.length)
@@ -155,11 +161,6 @@ export class RecordStore<Item> {
 
   #path(id: string): string {
     return join(this.#directory, `${id}.json`);
-  }
-
-  #remember(path: string, stamp: string, record: Item): void {
-    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
-    this.#known.set(path, { stamp, record });
   }
 
   /** Once a file: a list asked for every second must not fill the log. */
