@@ -34,7 +34,8 @@ export async function captureOutput(
     Math.max(OUTPUT_BUDGET_BYTES / 2, OUTPUT_BUDGET_BYTES - stdoutBytes),
   );
   const forStdout = Math.min(stdoutBytes, OUTPUT_BUDGET_BYTES - forStderr);
-  const source = { commands, commandId: command.commandId, signal };
+  const running = command.status === 'running';
+  const source = { commands, commandId: command.commandId, running, signal };
   const stdout = await captureStream(source, 'stdout', stdoutBytes, forStdout);
   const stderr = await captureStream(source, 'stderr', stderrBytes, forStderr);
   return { stdout: stdout.text, stderr: stderr.text, truncated: stdout.cut || stderr.cut };
@@ -43,6 +44,8 @@ export async function captureOutput(
 interface Source {
   commands: Commands;
   commandId: string;
+  /** More may follow at any time. */
+  running: boolean;
   signal: AbortSignal;
 }
 
@@ -57,6 +60,7 @@ async function captureStream(
   const headEnd = share < total ? Math.floor(share * HEAD_SHARE) : total;
   const spans = await read(0, headEnd);
   if (share < total) spans.push(...(await read(total - (share - headEnd), total)));
+  const unfinished = source.running ? cutUnfinished(spans, total) : 0;
   const shown = spans.map((span, index) => trim(span, span.start > 0, index < spans.length - 1));
   const readWith = `command_output command_id=${source.commandId} stream=${stream}`;
   if (spans.some((span) => isBinary(span.bytes))) {
@@ -69,8 +73,21 @@ async function captureStream(
     pieces.push(outputText(span.bytes, `${readWith} offset=${span.start} encoding=base64`));
     position = endOf(span);
   }
-  if (position < total) pieces.push(await gapText(source, stream, position, total, readWith));
+  const end = total - unfinished;
+  if (position < end) pieces.push(await gapText(source, stream, position, end, readWith));
   return { text: joinLines(pieces), cut: pieces.length > 1 };
+}
+
+/**
+ * Takes the beginning of a character, whose rest is still to be written, from the end of the last span. Answers how many
+ * bytes that were.
+ */
+function cutUnfinished(spans: Span[], total: number): number {
+  const last = spans.at(-1);
+  if (last === undefined || endOf(last) < total) return 0;
+  const kept = characterEnd(last.bytes);
+  spans[spans.length - 1] = { start: last.start, bytes: last.bytes.subarray(0, kept) };
+  return last.bytes.length - kept;
 }
 
 function binaryText(total: number, readWith: string): string {

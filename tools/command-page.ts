@@ -5,7 +5,7 @@ import { readRange } from './byte-range.ts';
 
 export interface OutputPageRequest {
   stream: OutputStream | 'both';
-  /** Negative counts from the end. */
+  /** Negative counts from the end; past the end means the end. */
   offset: number;
   limit: number;
   encoding: 'utf8' | 'base64';
@@ -29,11 +29,11 @@ export async function readOutputPage(
   signal: AbortSignal,
 ): Promise<OutputPage> {
   const totalBytes = totalOf(command, request.stream);
-  const asked = request.offset < 0 ? Math.max(0, totalBytes + request.offset) : request.offset;
+  const asked = startOf(request.offset, totalBytes);
   const range = { stream: request.stream, start: asked, end: asked + request.limit };
   const [span] = await readRange(commands, command.commandId, range, signal);
   // Nothing is held up to the end of the range, or nothing is there yet.
-  const start = span?.start ?? Math.min(range.end, Math.max(asked, totalBytes));
+  const start = span?.start ?? Math.min(range.end, totalBytes);
   const bytes = span?.bytes ?? Buffer.alloc(0);
   const end = start + bytes.length;
   const last = command.status === 'finished' && end >= totalBytes;
@@ -43,9 +43,15 @@ export async function readOutputPage(
     offset: start,
     content: request.encoding === 'base64' ? shown.toString('base64') : outputText(shown, exact),
     nextOffset: last ? null : end - (bytes.length - shown.length),
+    // More may have been written since the totals were taken.
     totalBytes: Math.max(totalBytes, end),
     droppedBytes: start - Math.min(start, asked),
   };
+}
+
+/** An offset past the end means the end: nothing lies between, and what comes next starts there. */
+function startOf(offset: number, totalBytes: number): number {
+  return offset < 0 ? Math.max(0, totalBytes + offset) : Math.min(offset, totalBytes);
 }
 
 function totalOf(command: Command, stream: OutputStream | 'both'): number {

@@ -11,7 +11,7 @@ const MAX_GLOBSTARS = 3;
  * Tells which paths of a tree to leave out. A pattern with a slash is matched against the path from the root of the
  * tree, one without against the name at any depth, as in a .gitignore.
  *
- * @throws `invalid_argument` for patterns that are too many, too long or could take very long to match
+ * @throws `invalid_argument` for patterns that are too many, too long, negated or could take very long to match
  */
 export function excluder(patterns: readonly string[]): (path: string) => boolean {
   if (patterns.length > MAX_PATTERNS) {
@@ -20,7 +20,8 @@ export function excluder(patterns: readonly string[]): (path: string) => boolean
   const tests = patterns.map((pattern) => {
     requireCheap(pattern);
     const plain = pattern.replace(/^\.?\//, '').replace(/\/+$/, '');
-    const matches = picomatch(plain, { dot: true, noextglob: true });
+    requirePositive(plain, pattern);
+    const matches = picomatch(plain, { dot: true, noextglob: true, nonegate: true });
     return plain.includes('/') || pattern.startsWith('/')
       ? (path: string) => matches(path)
       : (path: string) => matches(path.slice(path.lastIndexOf('/') + 1));
@@ -41,8 +42,20 @@ function requireCheap(pattern: string): void {
   if (costly || globstars > MAX_GLOBSTARS) throw refused(`${shown} has too many wildcards`);
 }
 
-function refused(problem: string): SandboxError {
+/** A negated pattern matches everything else: what was meant to be kept would be all that is left out. */
+function requirePositive(plain: string, pattern: string): void {
+  if (!plain.startsWith('!')) return;
+  throw refused(
+    `${JSON.stringify(pattern)} begins with "!"; patterns name what to leave out, none brings anything back`,
+    'List only what to leave out, or call sandbox_upload_file for each part that is wanted.',
+  );
+}
+
+function refused(
+  problem: string,
+  hint = 'Use simple globs such as "node_modules", "*.log" or "dist/**".',
+): SandboxError {
   return new SandboxError('invalid_argument', `\`exclude\` ${problem}.`, {
-    hint: 'Use simple globs such as "node_modules", "*.log" or "dist/**".',
+    hint,
   });
 }

@@ -6,10 +6,12 @@ import { encoding, mode, path } from './schemas.ts';
 
 /** Of all files of a call together. */
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
+/** What only a directory can be named by, a slash at the end above all. */
+const NO_FILE_NAME = /(?:^|\/)\.{0,2}$/;
 const BASE64 = /^[A-Za-z0-9+/\s]*={0,2}\s*$/;
 
 export const fileContent = z.strictObject({
-  path,
+  path: path.refine((value) => !NO_FILE_NAME.test(value), "a file's path: it ends with the file's name"),
   content: z.string(),
   encoding,
   mode: mode.optional().describe('octal, e.g. 0755'),

@@ -1,3 +1,4 @@
+import { posix } from 'node:path';
 import { z } from 'zod';
 import type { SandboxHandle } from '../src/registry/contract.ts';
 import { SandboxError } from '../src/shared/errors.ts';
@@ -32,19 +33,22 @@ export type FileAnswer = z.output<typeof fileOutput>;
 /**
  * One page of a file: `limit` bytes from `offset`, as text cut at whole characters. A missing file is an answer, too.
  *
- * @throws `invalid_argument` for bytes that are no UTF-8 text where text is asked for
+ * @throws `not_found` for a `cwd` that is not there, `invalid_argument` for one that is no directory and for bytes that
+ * are no UTF-8 text where text is asked for
  */
 export async function readFilePage(
   handle: SandboxHandle,
   request: FilePageRequest,
   signal: AbortSignal,
 ): Promise<FileAnswer> {
-  await handle.requireRunning(signal);
+  const view = await handle.requireRunning(signal);
   const { path, cwd, offset, encoding } = request;
   const range = { offset, limit: Math.max(request.limit, MAX_CHARACTER_BYTES) };
   const read = await handle.engine.files.read(handle.sandboxId, path, cwd ?? null, range, signal);
   if (read === null) {
-    return { path, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
+    if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
+    const absolute = posix.resolve(view.cwd, cwd ?? '', path);
+    return { path: absolute, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
   }
   const end = offset + read.data.length;
   // The kernel's own files (/proc) have a size of 0 and content all the same.
@@ -59,6 +63,19 @@ export async function readFilePage(
     content: encoding === 'base64' ? shown.toString('base64') : decodeUtf8(shown),
     next_offset: last ? null : endOfPart(read.data, offset, encoding),
   };
+}
+
+/** A file is missing from a directory that exists; where that does not, the answer would mislead. */
+async function requireDirectory(handle: SandboxHandle, cwd: string, signal: AbortSignal): Promise<void> {
+  const stat = await handle.engine.files.stat(handle.sandboxId, cwd, null, signal);
+  if (stat?.type === 'directory') return;
+  const named = `\`cwd\` ${JSON.stringify(cwd)}`;
+  const options = {
+    hint: 'Correct cwd, or leave it out and call sandbox_read_file with an absolute path.',
+    details: { cwd },
+  };
+  if (stat === null) throw new SandboxError('not_found', `${named} does not exist in the sandbox.`, options);
+  throw new SandboxError('invalid_argument', `${named} is a file, not a directory.`, options);
 }
 
 /** Without the rest of a character that began before the page, and without the beginning of one that ends after it. */

@@ -9,7 +9,8 @@ import { excluder } from './exclude.ts';
 import { hostFailure } from './host-failure.ts';
 import { readHostTree } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
-import { existingLocalPath, type LocalBounds, newLocalPath } from './local-path.ts';
+import { existingLocalPath, type LocalBounds, newLocalPath, realStateDir } from './local-path.ts';
+import { SkippedEntries } from './skipped-entries.ts';
 
 /** What an answer about a transfer holds. */
 export const transferOutput = z.object({
@@ -18,7 +19,8 @@ export const transferOutput = z.object({
   files: z.number(),
   bytes: z.number(),
   sha256: z.string().nullable(),
-  skipped_links: z.number(),
+  skipped: z.number(),
+  skipped_paths: z.array(z.string()),
 });
 
 export type TransferAnswer = z.output<typeof transferOutput>;
@@ -64,7 +66,8 @@ export async function download(
       files: written.files,
       bytes: written.bytes,
       sha256: written.sha256,
-      skipped_links: written.skippedLinks,
+      skipped: written.skipped.count,
+      skipped_paths: written.skipped.first,
     };
   } catch (error) {
     await unmakeParents(dirname(target), made);
@@ -101,13 +104,14 @@ export async function upload(
   }
   await handle.requireRunning(signal);
   const hash = createHash('sha256');
+  const skipped = new SkippedEntries();
   let sent = 0;
   const onData = (bytes: Buffer): void => {
     sent += bytes.length;
     if (isFile) hash.update(bytes);
   };
   const entries: AsyncIterable<TreeEntry> = readHostTree(
-    { root, fileMode: request.mode, excludes, onData },
+    { root, fileMode: request.mode, excludes, stateDir: await realStateDir(bounds), skipped, onData },
     signal,
   );
   const { files } = handle.engine;
@@ -123,7 +127,8 @@ export async function upload(
     files: written.files,
     bytes: written.bytes,
     sha256: isFile ? hash.digest('hex') : null,
-    skipped_links: 0,
+    skipped: skipped.count,
+    skipped_paths: skipped.first,
   };
 }
 

@@ -12,9 +12,17 @@ const DEFAULT_PAGE_BYTES = 32_768;
 const DEFAULT_CHUNK_BYTES = 65_536;
 const MAX_CHUNK_BYTES = 1_048_576;
 const MAX_FILES = 1_000;
+/** 8 TiB: no file of a sandbox reaches it, and file systems refuse to look much further. */
+const MAX_OFFSET = 2 ** 43;
 
 const limit = z.int().min(1).max(MAX_CHUNK_BYTES);
 const chunkSize = limit.default(DEFAULT_CHUNK_BYTES);
+
+// Refined instead of bounded: the list of tools stays short.
+const fileOffset = z
+  .int()
+  .min(0)
+  .refine((value) => value <= MAX_OFFSET, `at most ${MAX_OFFSET}`);
 
 const files = z
   .array(fileContent)
@@ -46,7 +54,7 @@ const read = defineTool({
   input: z.strictObject({
     path,
     cwd,
-    offset: z.int().min(0).default(0),
+    offset: fileOffset.default(0),
     limit: limit.default(DEFAULT_PAGE_BYTES),
     encoding,
     sandbox_id: sandboxId,
@@ -194,7 +202,7 @@ function cursorOf(offset: number): string {
 
 function offsetOf(cursor: string): number {
   const offset = /^at\.[0-9a-z]{1,11}$/.test(cursor) ? Number.parseInt(cursor.slice(3), 36) : Number.NaN;
-  if (Number.isSafeInteger(offset)) return offset;
+  if (offset <= MAX_OFFSET) return offset;
   throw new SandboxError('invalid_argument', `\`cursor\` ${JSON.stringify(cursor.slice(0, 60))} is none.`, {
     hint: 'Pass the next_cursor of the last sandbox_iter_file, or none to start at the beginning.',
   });

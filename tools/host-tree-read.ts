@@ -1,9 +1,12 @@
-import { constants } from 'node:fs';
-import { lstat, open, opendir, readlink } from 'node:fs/promises';
+import { isUtf8 } from 'node:buffer';
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, readdir, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
+import { decodeUtf8 } from '../src/shared/utf8.ts';
+import type { SkippedEntries } from './skipped-entries.ts';
 
 const PERMISSION_BITS = 0o777;
 /** Opening a fifo must not wait for its writer, and a link that appears after the look is not followed. */
@@ -15,13 +18,20 @@ export interface TreeReading {
   /** Of a single file, instead of its own. */
   fileMode: number | null;
   excludes(path: string): boolean;
+  /** Real path of the server's own files, which never leave this machine. */
+  stateDir: string;
+  /** Told what is left out without having been asked for. */
+  skipped: SkippedEntries;
   /** Each run of bytes of a file that has been read. */
   onData(bytes: Buffer): void;
 }
 
 /**
- * A file or directory of this machine as a stream of entries, parents first, in constant memory. Symlinks are carried as
- * links and never followed; devices, fifos and sockets are left out.
+ * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one directory a
+ * level. Symlinks are carried as links and never followed. Devices, fifos and sockets, names that are not UTF-8 and the
+ * server's own files are left out, and told.
+ *
+ * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for what may not be read
  */
 export async function* readHostTree(reading: TreeReading, signal: AbortSignal): AsyncGenerator<TreeEntry> {
   const stat = await lstat(reading.root);
@@ -30,9 +40,14 @@ export async function* readHostTree(reading: TreeReading, signal: AbortSignal): 
     return;
   }
   if (!stat.isDirectory()) {
-    throw new SandboxError('invalid_argument', 'local_path is neither a file nor a directory.', {
-      hint: 'Name a regular file or a directory.',
-    });
+    throw new SandboxError(
+      'invalid_argument',
+      `local_path ${JSON.stringify(reading.root)} is a ${kindOf(stat)}, neither a file nor a directory.`,
+      {
+        hint: 'Call sandbox_upload_file with a regular file or a directory.',
+        details: { local_path: reading.root, kind: kindOf(stat) },
+      },
+    );
   }
   yield directory('', stat.mode);
   yield* children(reading, '', signal);
@@ -43,24 +58,57 @@ async function* children(
   parent: string,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
-  const entries = await opendir(join(reading.root, parent)).catch((error) => passVanished(error, parent));
-  if (entries === null) return;
-  for await (const { name } of entries) {
+  // As bytes: a name that is no text would otherwise come as the name of another file, or of none.
+  const names = await readdir(join(reading.root, parent), { encoding: 'buffer' }).catch((error) =>
+    passVanished(error, parent),
+  );
+  for (const bytes of names ?? []) {
     throwIfCancelled(signal);
+    const name = decodeUtf8(bytes);
     const path = parent === '' ? name : `${parent}/${name}`;
     if (reading.excludes(path)) continue;
-    const at = join(reading.root, path);
-    const stat = await lstat(at).catch((error) => passVanished(error, path));
-    if (stat === null) continue;
-    if (stat.isSymbolicLink()) {
-      yield { path, type: 'symlink', mode: PERMISSION_BITS, linkTarget: await readlink(at), content: null };
-    } else if (stat.isDirectory()) {
-      yield directory(path, stat.mode);
-      yield* children(reading, path, signal);
-    } else if (stat.isFile()) {
-      yield* file(reading, path, null);
-    }
+    if (isUtf8(bytes)) yield* entry(reading, path, signal);
+    else reading.skipped.add(path, 'its name is not UTF-8');
   }
+}
+
+async function* entry(reading: TreeReading, path: string, signal: AbortSignal): AsyncGenerator<TreeEntry> {
+  const at = join(reading.root, path);
+  if (at === reading.stateDir) {
+    reading.skipped.add(path, "the server's own state directory");
+    return;
+  }
+  const stat = await lstat(at).catch((error) => passVanished(error, path));
+  if (stat === null) return;
+  if (stat.isSymbolicLink()) {
+    yield* link(reading, path);
+  } else if (stat.isDirectory()) {
+    yield directory(path, stat.mode);
+    yield* children(reading, path, signal);
+  } else if (stat.isFile()) {
+    yield* file(reading, path, null);
+  } else {
+    reading.skipped.add(path, kindOf(stat));
+  }
+}
+
+async function* link(reading: TreeReading, path: string): AsyncGenerator<TreeEntry> {
+  const target = await readlink(join(reading.root, path), { encoding: 'buffer' }).catch((error) =>
+    passVanished(error, path),
+  );
+  if (target === null) return;
+  if (isUtf8(target)) {
+    yield { path, type: 'symlink', mode: PERMISSION_BITS, linkTarget: decodeUtf8(target), content: null };
+  } else {
+    reading.skipped.add(path, 'a link whose target is not UTF-8');
+  }
+}
+
+/** What an entry is that has no content to carry. */
+function kindOf(stat: Stats): string {
+  if (stat.isFIFO()) return 'fifo';
+  if (stat.isSocket()) return 'socket';
+  return stat.isSymbolicLink() ? 'symbolic link' : 'device';
 }
 
 function directory(path: string, mode: number): TreeEntry {

@@ -6,20 +6,23 @@ import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
+import { SkippedEntries } from './skipped-entries.ts';
 import { staysInside, TreeEntryChecker } from './tree-entry-check.ts';
 
 /** Neither follows a link nor takes over a file that is there. */
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 /** What a sandbox says of its files does not make them special or writable for others here. */
 const GRANTABLE_BITS = 0o755;
+/** Stands for every byte that is no UTF-8: different names of the sandbox can come as the same one. */
+const UNDECODABLE = '\uFFFD';
 
 export interface WrittenTree {
   files: number;
   bytes: number;
   /** Of a single file; null for a directory. */
   sha256: string | null;
-  /** Links that would have led out of the tree. */
-  skippedLinks: number;
+  /** Links that would have led out of the tree, and names that are no text. */
+  skipped: SkippedEntries;
 }
 
 interface Writing extends WrittenTree {
@@ -31,7 +34,7 @@ interface Writing extends WrittenTree {
 
 /**
  * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
- * the end: the target appears whole or not at all.
+ * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told.
  *
  * @throws `conflict` where the target cannot be replaced
  */
@@ -49,7 +52,7 @@ export async function writeHostTree(
     files: 0,
     bytes: 0,
     sha256: null,
-    skippedLinks: 0,
+    skipped: new SkippedEntries(),
     staging,
     directoryModes: [],
     chunkSize,
@@ -58,6 +61,11 @@ export async function writeHostTree(
   try {
     for await (const entry of entries) {
       throwIfCancelled(signal);
+      if (entry.path.includes(UNDECODABLE)) {
+        writing.skipped.add(entry.path, 'its name is not UTF-8');
+        await discard(entry, signal);
+        continue;
+      }
       checker.check(entry);
       if (entry.path === '') await requireReplaceable(target, entry.type);
       await writeEntry(writing, entry, signal);
@@ -68,8 +76,8 @@ export async function writeHostTree(
     await rm(staging, { recursive: true, force: true });
     throw error;
   }
-  const { files, bytes, sha256, skippedLinks } = writing;
-  return { files, bytes, sha256, skippedLinks };
+  const { files, bytes, sha256, skipped } = writing;
+  return { files, bytes, sha256, skipped };
 }
 
 async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSignal): Promise<void> {
@@ -83,10 +91,24 @@ async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSigna
     writing.files += 1;
     writing.bytes += written.bytes;
     if (entry.path === '') writing.sha256 = written.sha256;
-  } else if (entry.linkTarget !== null && staysInside(entry.path, entry.linkTarget)) {
-    await symlink(entry.linkTarget, at);
+  } else if (entry.linkTarget === null || !staysInside(entry.path, entry.linkTarget)) {
+    writing.skipped.add(entry.path, 'a link that leads out of the tree');
+  } else if (entry.linkTarget.includes(UNDECODABLE)) {
+    writing.skipped.add(entry.path, 'a link whose target is not UTF-8');
   } else {
-    writing.skippedLinks += 1;
+    await symlink(entry.linkTarget, at);
+  }
+}
+
+/** The next entry comes once this one's content has been read. */
+async function discard(entry: TreeEntry, signal: AbortSignal): Promise<void> {
+  if (entry.content === null) return;
+  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+  try {
+    await pipeline(entry.content, nowhere, { signal });
+  } catch (error) {
+    throwIfCancelled(signal);
+    throw error;
   }
 }
 

@@ -13,7 +13,7 @@ export interface LocalBounds {
 /**
  * The real place of an existing file or directory: every symlink on the way resolved.
  *
- * @throws `permission` outside the allowed folders, `not_found` where nothing is
+ * @throws `permission` outside the allowed folders and in the state directory, `not_found` where nothing is
  */
 export async function existingLocalPath(given: string, bounds: LocalBounds): Promise<string> {
   const wanted = absolute(given, bounds);
@@ -31,7 +31,7 @@ export async function existingLocalPath(given: string, bounds: LocalBounds): Pro
  * The real place of something to be made: the symlinks of every existing parent resolved, the last name kept, so that
  * a link in its place is replaced and never written through.
  *
- * @throws `permission` outside the allowed folders
+ * @throws `permission` outside the allowed folders and in the state directory
  */
 export async function newLocalPath(given: string, bounds: LocalBounds): Promise<string> {
   const real = await realDestination(absolute(given, bounds));
@@ -75,9 +75,17 @@ async function realDestination(path: string): Promise<string> {
 }
 
 async function requireWithin(given: string, real: string, bounds: LocalBounds): Promise<void> {
-  const stateDir = (await resolveExisting(bounds.stateDir)) ?? bounds.stateDir;
-  const allowed = bounds.allowDirs.some((folder) => isWithin(real, folder));
-  if (allowed && !isWithin(real, stateDir)) return;
+  if (bounds.allowDirs.some((folder) => isWithin(real, folder))) {
+    if (!isWithin(real, await realStateDir(bounds))) return;
+    throw new SandboxError(
+      'permission',
+      `local_path ${JSON.stringify(given)} lies in this server's own state directory, which no tool may touch.`,
+      {
+        hint: `Use another path below: ${bounds.allowDirs.join(', ')}.`,
+        details: { local_path: given },
+      },
+    );
+  }
   throw new SandboxError(
     'permission',
     `local_path ${JSON.stringify(given)} is outside the allowed folders.`,
@@ -86,6 +94,11 @@ async function requireWithin(given: string, real: string, bounds: LocalBounds): 
       details: { local_path: given, allowed: bounds.allowDirs },
     },
   );
+}
+
+/** Where the state directory is, or will be once it is made, with every symlink resolved. */
+export async function realStateDir(bounds: LocalBounds): Promise<string> {
+  return (await resolveExisting(bounds.stateDir)) ?? (await realDestination(bounds.stateDir));
 }
 
 /** Whether `path` is `folder` or lies below it. Both absolute and real. */

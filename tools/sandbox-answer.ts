@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { NetworkPolicy } from '../src/engines/engine.ts';
 import type { SandboxView } from '../src/registry/contract.ts';
+import type { ToolContext } from './tool.ts';
 
 /** An answer this close to the end says how to move it. */
 const LAST_MINUTE_MS = 60_000;
@@ -30,8 +31,11 @@ export const sandboxOutput = z.object({
 
 export type SandboxAnswer = z.output<typeof sandboxOutput>;
 
-/** A sandbox as a tool answers it. `nowMs` decides whether its last minute has come. */
-export function sandboxAnswer(view: SandboxView, nowMs: number): SandboxAnswer {
+/** The time tells whether a sandbox's last minute has come, the configuration whether its life can be extended. */
+export type AnswerContext = Pick<ToolContext, 'now' | 'config'>;
+
+/** A sandbox as a tool answers it. */
+export function sandboxAnswer(view: SandboxView, context: AnswerContext): SandboxAnswer {
   return {
     sandbox_id: view.sandboxId,
     status: view.status,
@@ -49,7 +53,7 @@ export function sandboxAnswer(view: SandboxView, nowMs: number): SandboxAnswer {
     interactive_port: view.interactivePort,
     source_snapshot_id: view.sourceSnapshotId,
     keep: view.keep,
-    next: nextStep(view, nowMs),
+    next: nextStep(view, context),
   };
 }
 
@@ -72,13 +76,15 @@ const STOP_TEXT: Record<NonNullable<SandboxView['stopCause']>, string> = {
   out_of_memory: 'out of memory',
 };
 
-function nextStep(view: SandboxView, nowMs: number): string | null {
+function nextStep(view: SandboxView, { now, config }: AnswerContext): string | null {
   const id = `sandbox_id=${view.sandboxId}`;
   if (view.status === 'pending') return `sandbox_wait_for_status ${id} status=running`;
   if (view.status === 'stopping' || view.status === 'snapshotting')
     return `sandbox_wait_for_status ${id} status=stopped`;
   if (view.status !== 'running' || view.expiresAt === null) return null;
-  const left = view.expiresAt - nowMs;
+  const left = view.expiresAt - now();
   if (left >= LAST_MINUTE_MS) return null;
-  return `It ends in ${Math.max(0, Math.ceil(left / 1_000))} s: sandbox_extend_timeout ${id} keeps it.`;
+  const ends = `It ends in ${Math.max(0, Math.ceil(left / 1_000))} s`;
+  if (view.timeoutMs < config.maxLifetimeMs) return `${ends}: sandbox_extend_timeout ${id} keeps it.`;
+  return `${ends} and has the longest life allowed: save work with sandbox_download_file ${id}.`;
 }

@@ -48,10 +48,11 @@ const create = defineTool({
     keep: z.boolean().optional().describe('outlives the session'),
   }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
+  async handle(args, context) {
+    const { session, signal } = context;
     const request = requestOf(args, session.engine);
     const view = await within(MAX_WAIT_MS, signal, (patience) => session.create(request, patience));
-    if (view !== null) return { structured: sandboxAnswer(view, now()) };
+    if (view !== null) return { structured: sandboxAnswer(view, context) };
     throw new SandboxError(
       'timeout',
       `The sandbox was not ready within ${MAX_WAIT_MS} ms; nothing of it is left.`,
@@ -70,8 +71,9 @@ const get = defineTool({
   annotations: LOOKS,
   input: z.strictObject({ sandbox_id: sandboxId }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
-    return { structured: sandboxAnswer(await session.attach(args.sandbox_id, signal), now()) };
+  async handle(args, context) {
+    const view = await context.session.attach(args.sandbox_id, context.signal);
+    return { structured: sandboxAnswer(view, context) };
   },
 });
 
@@ -86,15 +88,15 @@ const list = defineTool({
     sandboxes: z.array(z.record(z.string(), z.unknown())),
     next_cursor: z.string().nullable(),
   }),
-  async handle({ limit, since, until, cursor }, { session, signal, now }) {
+  async handle({ limit, since, until, cursor }, context) {
     const query = {
       limit,
       since: since === undefined ? null : instantMs(since),
       until: until === undefined ? null : instantMs(until),
       cursor: cursor ?? null,
     };
-    const page = await session.list(query, signal);
-    const sandboxes = page.items.map((view) => ({ ...sandboxAnswer(view, now()) }));
+    const page = await context.session.list(query, context.signal);
+    const sandboxes = page.items.map((view) => ({ ...sandboxAnswer(view, context) }));
     return { structured: { sandboxes, next_cursor: page.nextCursor } };
   },
 });
@@ -112,11 +114,12 @@ const waitFor = defineTool({
     sandbox_id: sandboxId,
   }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
+  async handle(args, context) {
+    const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
     const wait = { status: args.status, timeoutMs: args.timeout_ms, pollIntervalMs: args.poll_interval_ms };
     const view = await waitForStatus(handle, wait, signal);
-    if (view !== null) return { structured: sandboxAnswer(view, now()) };
+    if (view !== null) return { structured: sandboxAnswer(view, context) };
     throw new SandboxError(
       'timeout',
       `Sandbox ${handle.sandboxId} did not become ${args.status} within ${args.timeout_ms} ms.`,
@@ -166,9 +169,10 @@ const extendTimeout = defineTool({
   annotations: ADDS,
   input: z.strictObject({ duration_ms: z.int().min(1), sandbox_id: sandboxId }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
-    const handle = await session.sandbox(args.sandbox_id);
-    return { structured: sandboxAnswer(await handle.extendTimeout(args.duration_ms, signal), now()) };
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
+    const view = await handle.extendTimeout(args.duration_ms, context.signal);
+    return { structured: sandboxAnswer(view, context) };
   },
 });
 
@@ -185,12 +189,13 @@ const stop = defineTool({
     sandbox_id: sandboxId,
   }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
+  async handle(args, context) {
+    const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
     // The end is told, so that `poll_interval_ms` of the SDK's call has nothing to decide here.
     const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
     const view = await stopSandbox(handle, request, signal);
-    return { structured: sandboxAnswer(view, now()) };
+    return { structured: sandboxAnswer(view, context) };
   },
 });
 

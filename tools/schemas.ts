@@ -50,7 +50,7 @@ export const startShape = {
   cwd,
   env: env.optional(),
   sudo: z.boolean().optional(),
-  timeout_ms: z.int().min(1).optional().describe('kills the command'),
+  timeout_ms: z.int().min(1).optional().describe('kills the command; over when its main program ends'),
   sandbox_id: sandboxId,
 };
 

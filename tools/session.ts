@@ -24,7 +24,8 @@ const info = defineTool({
     limits: facts,
     local_folders: z.array(z.string()),
   }),
-  async handle(_args, { session, config, signal, now }) {
+  async handle(_args, context) {
+    const { session, config, signal } = context;
     const known = await session.info(signal);
     const engine = known.engineLimits;
     return {
@@ -43,7 +44,7 @@ const info = defineTool({
         },
         current_sandbox_id: known.currentSandboxId,
         sandboxes: known.sandboxes.map((view) => ({
-          ...sandboxAnswer(view, now()),
+          ...sandboxAnswer(view, context),
           ownership: view.ownership,
           network: networkAnswer(session.engine.networkPolicies?.activity?.(view.sandboxId) ?? null),
         })),

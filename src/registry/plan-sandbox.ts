@@ -69,6 +69,7 @@ function planVcpus(vcpus: number | null, limits: EngineLimits): number {
 
 function planNetworkPolicy(policy: NetworkPolicy | null, limits: EngineLimits): NetworkPolicy {
   if (policy === null) return limits.defaultNetworkPolicy;
+  requireConsistent(policy, limits);
   if (!limits.networkModes.includes(policy.mode)) {
     const modes = limits.networkModes.join(', ');
     throw new SandboxError(
@@ -81,6 +82,26 @@ function planNetworkPolicy(policy: NetworkPolicy | null, limits: EngineLimits): 
     );
   }
   return policy;
+}
+
+/** What would be ignored is refused: a caller who lists domains means them. */
+function requireConsistent(policy: NetworkPolicy, limits: EngineLimits): void {
+  if (policy.mode === 'custom') return;
+  const { allow, subnets, rules } = policy;
+  const lists = { allow, 'subnets.allow': subnets?.allow, 'subnets.deny': subnets?.deny, rules };
+  const given = Object.entries(lists).flatMap(([name, list]) =>
+    list === undefined || list.length === 0 ? [] : [`network_policy.${name}`],
+  );
+  if (given.length === 0) return;
+  const custom = limits.networkModes.includes('custom') ? 'with network_policy.mode "custom", or ' : '';
+  throw new SandboxError(
+    'invalid_argument',
+    `network_policy.mode ${policy.mode} contradicts ${given.join(', ')}, which it would leave without effect.`,
+    {
+      hint: `Call sandbox_create ${custom}without ${given.join(', ')}.`,
+      details: { mode: policy.mode, given },
+    },
+  );
 }
 
 function requireCapabilities(request: CreateRequest, engine: Engine): void {

@@ -40,7 +40,9 @@ function unknownKeys(keys: readonly string[], where: string, valid: readonly str
   const owner = where === 'arguments' ? '' : ` in \`${where}\``;
   const near = [...new Set(keys.slice(0, MAX_PROBLEMS).flatMap((key) => nearNames(key, valid).slice(0, 1)))];
   const suggestion = near.length === 0 ? '' : ` Did you mean ${near.join(', ')}?`;
-  return `Unknown argument ${named.join(', ')}${owner}; valid ones: ${valid.join(', ') || 'none'}.${suggestion}`;
+  // An object of free names, such as env, has no list of valid ones.
+  const list = owner !== '' && valid.length === 0 ? '' : `; valid ones: ${valid.join(', ') || 'none'}`;
+  return `Unknown argument ${named.join(', ')}${owner}${list}.${suggestion}`;
 }
 
 function expectation(issue: Issue): string {

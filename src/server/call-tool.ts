@@ -4,6 +4,7 @@ import type { Tool, ToolContext } from '../../tools/tool.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';
+import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { nearNames } from './near-names.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 
@@ -21,6 +22,7 @@ export async function callTool(
   try {
     const tool = findTool(tools, request.name);
     const args = request.arguments ?? {};
+    requirePlainKeys(tool, args);
     const checked = tool.input.safeParse(args);
     if (!checked.success) throw argumentError(tool, args, checked.error);
     throwIfCancelled(context.signal);
@@ -35,6 +37,12 @@ export async function callTool(
     );
     return renderError(known);
   }
+}
+
+/** The schemas pass over such a key as if it were not there. */
+function requirePlainKeys(tool: Tool, args: unknown): void {
+  const issue = forbiddenKeyIssue(args);
+  if (issue !== null) throw argumentError(tool, args, new z.ZodError([issue]));
 }
 
 function findTool(tools: ReadonlyMap<string, Tool>, name: string): Tool {

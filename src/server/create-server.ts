@@ -26,8 +26,17 @@ export interface Connection {
   endCalls(reason: Error): Promise<void>;
 }
 
-/** Names the method alone: what the SDK's own schema refuses is then an invalid request, not an internal error. */
-const CallRequest = z.object({ method: z.literal('tools/call'), params: z.looseObject({}) });
+/**
+ * Takes any parameters: what the SDK's own schema refuses of them is then told as invalid, and not as an internal error.
+ * Arguments of any kind go around that schema as `given`, so that the funnel refuses them with the next step.
+ */
+const CallRequest = z.object({
+  method: z.literal('tools/call'),
+  params: z
+    .looseObject({})
+    .default({})
+    .transform(({ arguments: given, ...params }) => ({ ...params, given })),
+});
 
 /** A protocol server for one connection: the same tools in the same order for everyone. */
 export function createServer(options: ServerOptions): Connection {
@@ -62,7 +71,7 @@ export function createServer(options: ServerOptions): Connection {
       progress: progress.report,
       now: Date.now,
     };
-    const call = callTool(tools, { name: params.name, arguments: params.arguments }, context, log);
+    const call = callTool(tools, { name: params.name, arguments: request.params.given }, context, log);
     running.set(ending, call);
     try {
       return await call;

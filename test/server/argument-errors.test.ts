@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { argumentError } from '../../src/server/argument-errors.ts';
+import { forbiddenKeyIssue } from '../../src/server/forbidden-key.ts';
 
 const input = z.strictObject({
   cmd: z.string(),
@@ -55,6 +56,26 @@ describe('argumentError', () => {
     expect(messageFor({ cmd: 'a', files: [{ path: 'x', name: 'y' }] })).toBe(
       'Unknown argument "name" in `files[0]`; valid ones: path, mode.',
     );
+  });
+
+  it.each([
+    ['{"__proto__":{"cmd":"b"},"cmd":"a"}', 'Unknown argument "__proto__"; valid ones: cmd, wait_ms,'],
+    [
+      '{"cmd":"a","files":[{"path":"x"},{"path":"y","__proto__":1}]}',
+      'Unknown argument "__proto__" in `files[1]`; valid ones: path, mode.',
+    ],
+    ['{"cmd":"a","env":{"__proto__":"b"}}', 'Unknown argument "__proto__" in `env`.'],
+  ])('refuses a key that would change what an object inherits: %s', (json, message) => {
+    const args: unknown = JSON.parse(json);
+    const issue = forbiddenKeyIssue(args);
+    if (issue === null) throw new Error('the key was passed over');
+    expect(argumentError({ name: 'run', input }, args, new z.ZodError([issue])).message).toContain(message);
+  });
+
+  it('looks no deeper than arguments go', () => {
+    const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+    expect(forbiddenKeyIssue(JSON.parse(deep))).toBeNull();
+    expect(forbiddenKeyIssue({ cmd: 'a', files: [{ path: 'x' }] })).toBeNull();
   });
 
   it('never repeats what may be a secret', () => {

@@ -1,4 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
+import { z } from 'zod';
 import { INSTRUCTIONS } from '../../src/server/instructions.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SessionEnded } from '../../src/shared/session-ended.ts';
@@ -61,6 +62,47 @@ describe('a connection', () => {
     expect(result.structuredContent).toBeUndefined();
     expect(textOf(result)).toContain('Unknown argument "txt"; valid ones: text, count. Did you mean text?');
     expect(handle).not.toHaveBeenCalled();
+  });
+
+  it('refuses a key that the schemas pass over', async () => {
+    const handle = vi.fn(async () => '');
+    const { client } = await serve([toolOf('act', handle)]);
+    const args = z.custom<Record<string, unknown>>().parse(JSON.parse('{"__proto__":1,"text":"a"}'));
+    const result = await client.callTool({ name: 'act', arguments: args });
+    expect(result.isError).toBe(true);
+    expect(textOf(result)).toContain('Unknown argument "__proto__"; valid ones: text, count.');
+    expect(handle).not.toHaveBeenCalled();
+  });
+
+  it('takes null for no arguments, and refuses those that are no object with the next step', async () => {
+    const { client } = await serve([echo]);
+    const call = (params?: Record<string, unknown>) =>
+      client.request({ method: 'tools/call', ...(params && { params }) }, z.looseObject({}));
+    expect(await call({ name: 'echo', arguments: null })).toMatchObject({
+      structuredContent: { said: 'undefined' },
+    });
+    for (const [given, shown] of [
+      [[], 'a list of 0'],
+      ['text', '"text"'],
+      [5, '5'],
+    ]) {
+      const result = await call({ name: 'echo', arguments: given });
+      expect(result).toMatchObject({ isError: true });
+      expect(textOf(result)).toMatch(/^Error \(invalid_argument\): /);
+      expect(textOf(result)).toContain(`\`arguments\` must be an object, not ${String(shown)}.`);
+      expect(textOf(result)).toContain('Next step: Correct the arguments of echo');
+    }
+  });
+
+  it('answers a call without parameters or without a name as a protocol error', async () => {
+    const { client } = await serve([echo]);
+    const refused = { code: -32_602 };
+    await expect(client.request({ method: 'tools/call' }, z.looseObject({}))).rejects.toMatchObject(refused);
+    for (const params of [{}, { name: 5 }, { arguments: [] }]) {
+      await expect(client.request({ method: 'tools/call', params }, z.looseObject({}))).rejects.toMatchObject(
+        refused,
+      );
+    }
   });
 
   it('answers a known error with its code, the next step and the details, as text alone', async () => {

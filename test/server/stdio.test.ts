@@ -75,6 +75,8 @@ describe('malformed input', () => {
     server.send(request(7, 'tools/call', { name: 5 }));
     expect(await server.next()).toMatchObject({ id: 7, error: { code: -32602 } });
     server.send(request(8, 'tools/call', { name: 'session_info', arguments: [] }));
+    expect(await server.next()).toMatchObject({ id: 8, result: { isError: true } });
+    server.send(request(8, 'tools/call'));
     expect(await server.next()).toMatchObject({ id: 8, error: { code: -32602 } });
     server.send(request(9, 'ping'));
     expect(await server.next()).toMatchObject({ id: 9, result: {} });

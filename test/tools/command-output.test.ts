@@ -62,6 +62,21 @@ describe('captureOutput', () => {
     }
   });
 
+  it('leaves the beginning of a character out until its rest is written', async () => {
+    const bytes = Buffer.from('né 😀, and so on 😀');
+    for (let written = 1; written < bytes.length; written++) {
+      const output = new WrittenOutput().write('stdout', bytes.subarray(0, written));
+      const { stdout, truncated } = await capture(output);
+      expect('né 😀, and so on 😀'.startsWith(stdout)).toBe(true);
+      expect(truncated).toBe(false);
+    }
+    const cut = new WrittenOutput().write('stdout', bytes.subarray(0, -1));
+    expect((await capture(cut)).stdout).toBe('né 😀, and so on ');
+    expect((await capture(cut.finish())).stdout).toContain('not UTF-8');
+    const long = new WrittenOutput().write('stdout', `${'x'.repeat(99)}\n`.repeat(1_000));
+    expect((await capture(long.write('stdout', Buffer.from([0xf0, 0x9f])))).stdout).toMatch(/x\n$/);
+  });
+
   it('states binary output once, with its size', async () => {
     const { stdout, truncated } = await capture(new WrittenOutput().write('stdout', randomBytes(200_000)));
     expect(stdout).toMatch(/^\[200,000 bytes of binary data; read with command_output .* encoding=base64\]$/);

@@ -57,6 +57,15 @@ describe('readOutputPage', () => {
     expect(await page(output, { offset: 900 })).toMatchObject({ content: '', nextOffset: null });
   });
 
+  it('takes an offset past the end for the end', async () => {
+    const output = new WrittenOutput().write('stdout', 'abc');
+    const end = { offset: 3, content: '', totalBytes: 3, droppedBytes: 0 };
+    expect(await page(output, { offset: 900 })).toMatchObject({ ...end, nextOffset: 3 });
+    expect(await page(output, { offset: Number.MAX_SAFE_INTEGER })).toMatchObject({ ...end, nextOffset: 3 });
+    output.finish();
+    expect(await page(output, { offset: 900 })).toMatchObject({ ...end, nextOffset: null });
+  });
+
   it('tells what is gone', async () => {
     const output = new WrittenOutput().lose('stdout', 100).write('stdout', 'kept').finish();
     expect(await page(output)).toMatchObject({ content: 'kept', offset: 100, droppedBytes: 100 });

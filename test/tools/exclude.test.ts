@@ -29,6 +29,8 @@ describe('excluder', () => {
     ['a long one', ['a'.repeat(300)]],
     ['one made to take for ever', ['*a*a*a*a*a*a*a*b']],
     ['too many globstars', ['**/a/**/a/**/a/**/a/**/b']],
+    ['a negated one', ['node_modules', '!*.ts']],
+    ['a negated one behind a dot', ['./!keep']],
     ['too many', Array.from({ length: 101 }, () => 'a')],
   ])('refuses %s', (_name, patterns) => {
     expect(() => excluder(patterns)).toThrow(/`exclude`/);

@@ -1,6 +1,3 @@
-import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type RunningServer, startServer } from '../support/server.ts';
 
@@ -95,6 +92,25 @@ describe('writing and reading', () => {
     });
   });
 
+  it('tells where a missing file would be, and which directory is missing itself', async () => {
+    await bash('mkdir -p there; touch there/file');
+    const { structured } = await server.call('sandbox_read_file', { path: '../x/./y', cwd: 'there' });
+    expect(structured).toMatchObject({ path: '/vercel/sandbox/x/y', exists: false });
+    const read = (cwd: string): Promise<Answer> => server.call('sandbox_read_file', { path: 'file', cwd });
+    failsWith(await read('nowhere'), 'not_found', '`cwd` "nowhere"');
+    failsWith(await read('there/file'), 'invalid_argument', '`cwd` "there/file"');
+  });
+
+  it('refuses an offset that no file can have', async () => {
+    await server.call('sandbox_write_files', { files: [{ path: 'short', content: 'abc' }] });
+    const at = (offset: number): Promise<Answer> =>
+      server.call('sandbox_read_file', { path: 'short', offset });
+    expect((await at(2 ** 43)).structured).toMatchObject({ content: '', size_bytes: 3, next_offset: null });
+    failsWith(await at(2 ** 43 + 1), 'invalid_argument', '`offset` must be at most 8796093022208');
+    const cursor = `at.${Number.MAX_SAFE_INTEGER.toString(36)}`;
+    failsWith(await server.call('sandbox_iter_file', { path: 'short', cursor }), 'invalid_argument', cursor);
+  });
+
   it('refuses what cannot be read as it was asked for', async () => {
     await bash("printf '\\377\\000' > binary");
     failsWith(
@@ -121,6 +137,8 @@ describe('writing and reading', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['no files', { files: [] }, '`files` must be a list of at least 1'],
     ['a bad mode', { files: [{ path: 'a', content: '', mode: '999' }] }, 'octal string such as "0755"'],
+    ['to a path that ends in a slash', { files: [{ path: 'a/', content: '' }] }, "ends with the file's name"],
+    ['to a directory', { files: [{ path: 'a/..', content: '' }] }, '`files[0].path`'],
     ['bad base64', { files: [{ path: 'a', content: '%%%', encoding: 'base64' }] }, 'not valid base64'],
     ['half a character', { files: [{ path: 'a', content: '\ud800' }] }, 'not valid utf8'],
     [
@@ -158,123 +176,5 @@ describe('sandbox_mk_dir', () => {
     const answer = await server.call('sandbox_mk_dir', { path: 'x/file' });
     expect(answer).toMatchObject({ isError: true });
     expect(answer.text).not.toContain('(internal)');
-  });
-});
-
-describe('upload and download', () => {
-  it('takes a file in and brings it out, with its hash', async () => {
-    const content = randomBytes(3_000_000);
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    await writeFile(join(server.cwd, 'in.bin'), content);
-    const up = await server.call('sandbox_upload_file', {
-      local_path: 'in.bin',
-      remote_path: 'box.bin',
-      mode: '0600',
-    });
-    expect(up.structured).toMatchObject({
-      remote_path: '/vercel/sandbox/box.bin',
-      files: 1,
-      bytes: 3_000_000,
-      sha256,
-    });
-    expect(await bash('sha256sum < box.bin; stat -c %a box.bin')).toBe(`${sha256}  -\n600\n`);
-    const request = { remote_path: 'box.bin', local_path: 'made/out.bin' };
-    failsWith(await server.call('sandbox_download_file', request), 'not_found', 'create_parents');
-    const down = await server.call('sandbox_download_file', { ...request, create_parents: true });
-    expect(down.structured).toMatchObject({
-      local_path: join(server.cwd, 'made/out.bin'),
-      remote_path: '/vercel/sandbox/box.bin',
-      files: 1,
-      bytes: 3_000_000,
-      sha256,
-      skipped_links: 0,
-    });
-    expect((await readFile(join(server.cwd, 'made/out.bin'))).equals(content)).toBe(true);
-  });
-
-  it('takes a directory in and brings it out whole', async () => {
-    const project = join(server.cwd, 'project');
-    await mkdir(join(project, 'src'), { recursive: true });
-    await mkdir(join(project, 'node_modules/dep'), { recursive: true });
-    await writeFile(join(project, 'src/main.sh'), 'echo', { mode: 0o755 });
-    await writeFile(join(project, 'node_modules/dep/index.js'), 'x');
-    await symlink('src/main.sh', join(project, 'run'));
-    const up = await server.call('sandbox_upload_file', {
-      local_path: 'project',
-      remote_path: 'app',
-      exclude: ['node_modules'],
-    });
-    expect(up.structured).toMatchObject({ files: 1, bytes: 4, sha256: null });
-    expect(await bash('cd app; find . | sort; readlink run')).toBe(
-      '.\n./run\n./src\n./src/main.sh\nsrc/main.sh\n',
-    );
-    await bash('ln -s /etc/passwd app/out; mkdir app/new; echo built > app/new/artefact');
-    const down = await server.call('sandbox_download_file', { remote_path: 'app', local_path: 'result' });
-    expect(down.structured).toMatchObject({ files: 2, sha256: null, skipped_links: 1 });
-    expect((await readdir(join(server.cwd, 'result'), { recursive: true })).sort()).toEqual(
-      ['new', 'new/artefact', 'run', 'src', 'src/main.sh'].sort(),
-    );
-    expect((await lstat(join(server.cwd, 'result/run'))).isSymbolicLink()).toBe(true);
-    const again = await server.call('sandbox_download_file', { remote_path: 'app', local_path: 'result' });
-    failsWith(again, 'conflict', 'result');
-  });
-
-  it.each(['/etc/hostname', '../outside', 'link-out/secret', '/proc/self/environ'])(
-    'does not touch %s, outside the allowed folders',
-    async (local_path) => {
-      await symlink('/etc', join(server.cwd, 'link-out')).catch(() => {});
-      const up = await server.call('sandbox_upload_file', { local_path, remote_path: 'stolen' });
-      failsWith(up, 'permission', server.cwd);
-      expect((await server.call('sandbox_read_file', { path: 'stolen' })).structured).toMatchObject({
-        exists: false,
-      });
-      const down = await server.call('sandbox_download_file', { remote_path: '/usr/bin/env', local_path });
-      failsWith(down, 'permission', server.cwd);
-    },
-  );
-
-  it('says what is missing, on either side', async () => {
-    const up = await server.call('sandbox_upload_file', { local_path: 'no-such', remote_path: 'x' });
-    failsWith(up, 'not_found', 'no-such');
-    const down = await server.call('sandbox_download_file', {
-      remote_path: 'no-such',
-      local_path: 'a/b/c',
-      create_parents: true,
-    });
-    failsWith(down, 'not_found', 'no-such');
-    expect(await readdir(server.cwd)).not.toContain('a');
-    await mkdir(join(server.cwd, 'folder'), { recursive: true });
-    const mode = await server.call('sandbox_upload_file', {
-      local_path: 'folder',
-      remote_path: 'x',
-      mode: '0755',
-    });
-    failsWith(mode, 'invalid_argument', '`mode`');
-    const exclude = await server.call('sandbox_upload_file', {
-      local_path: 'folder',
-      remote_path: 'x',
-      exclude: [''],
-    });
-    failsWith(exclude, 'invalid_argument', '`exclude`');
-  });
-
-  it('leaves nothing of a download that is cancelled', async () => {
-    await bash('mkfifo pipe 2>/dev/null; head -c 300000000 /dev/zero > big');
-    const before = await readdir(server.cwd);
-    const controller = new AbortController();
-    const call = server.call(
-      'sandbox_download_file',
-      { remote_path: 'big', local_path: 'big' },
-      { signal: controller.signal },
-    );
-    controller.abort();
-    await expect(call).rejects.toThrow();
-    // Whatever order the two calls come to, the session answers again and no part is left.
-    await server.call('session_info');
-    await expect.poll(() => readdir(server.cwd), { timeout: 20_000 }).toEqual(before);
-    failsWith(
-      await server.call('sandbox_download_file', { remote_path: 'pipe', local_path: 'pipe' }),
-      'invalid_argument',
-    );
   });
 });

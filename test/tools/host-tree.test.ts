@@ -1,17 +1,41 @@
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { readHostTree } from '../../tools/host-tree-read.ts';
 import { writeHostTree } from '../../tools/host-tree-write.ts';
+import { SkippedEntries } from '../../tools/skipped-entries.ts';
 import { neverAborted } from '../registry/support.ts';
 import { temporaryFolder } from './temporary-folder.ts';
 
-function reading(root: string, exclude: string[] = []): AsyncGenerator<TreeEntry> {
+interface Wish {
+  exclude?: string[];
+  stateDir?: string;
+  skipped?: SkippedEntries;
+}
+
+function reading(root: string, wish: Wish = {}): AsyncGenerator<TreeEntry> {
+  const { exclude = [], stateDir = '/nowhere', skipped = new SkippedEntries() } = wish;
   const excludes = (path: string): boolean => exclude.includes(path);
-  return readHostTree({ root, fileMode: null, excludes, onData: () => {} }, neverAborted);
+  return readHostTree({ root, fileMode: null, excludes, stateDir, skipped, onData: () => {} }, neverAborted);
+}
+
+async function namesOf(entries: AsyncIterable<TreeEntry>): Promise<string[]> {
+  const names: string[] = [];
+  for await (const { path, type, content } of entries) {
+    names.push(`${type} ${path}`);
+    content?.resume();
+  }
+  return names.sort();
+}
+
+/** A path whose last byte is no UTF-8, below a folder whose path is. */
+function undecodable(folder: string, name: string): Buffer {
+  return Buffer.concat([Buffer.from(`${folder}/${name}`), Buffer.from([0xff])]);
 }
 
 function file(path: string, content: string | Readable, mode = 0o644): TreeEntry {
@@ -42,11 +66,12 @@ describe('a tree of this machine', () => {
     await symlink('../run.sh', join(from, 'sub/link'));
     const written = await writeHostTree(
       join(home, 'to'),
-      reading(from, ['sub/skipped']),
+      reading(from, { exclude: ['sub/skipped'] }),
       65_536,
       neverAborted,
     );
-    expect(written).toEqual({ files: 2, bytes: 200_004, sha256: null, skippedLinks: 0 });
+    expect(written).toMatchObject({ files: 2, bytes: 200_004, sha256: null });
+    expect(written.skipped.count).toBe(0);
     expect((await readdir(join(home, 'to'), { recursive: true })).sort()).toEqual(
       ['run.sh', 'sub', 'sub/data', 'sub/empty', 'sub/link'].sort(),
     );
@@ -61,9 +86,53 @@ describe('a tree of this machine', () => {
     await mkdir(join(home, 'secret'));
     await writeFile(join(home, 'secret/key'), 'x');
     await symlink('../secret', join(home, 'tree/out'));
-    const entries: TreeEntry[] = [];
-    for await (const entry of reading(join(home, 'tree'))) entries.push(entry);
-    expect(entries.map(({ path, type }) => `${type} ${path}`)).toEqual(['directory ', 'symlink out']);
+    expect(await namesOf(reading(join(home, 'tree')))).toEqual(['directory ', 'symlink out']);
+  });
+
+  it("does not carry the server's own files", async () => {
+    const home = await temporaryFolder();
+    await mkdir(join(home, 'deep/state/sub'), { recursive: true });
+    await writeFile(join(home, 'deep/state/record'), 'secret');
+    await writeFile(join(home, 'deep/state-of-the-art'), 'x');
+    const skipped = new SkippedEntries();
+    const entries = reading(home, { stateDir: join(home, 'deep/state'), skipped });
+    expect(await namesOf(entries)).toEqual(['directory ', 'directory deep', 'file deep/state-of-the-art']);
+    expect(skipped.first).toEqual(["deep/state (the server's own state directory)"]);
+  });
+
+  it('tells what it cannot carry: names that are no text, fifos and sockets', async () => {
+    const home = await temporaryFolder();
+    await writeFile(undecodable(home, 'file'), 'x');
+    await mkdir(undecodable(home, 'folder'));
+    await symlink(Buffer.from([0xfe]), join(home, 'link'));
+    await writeFile(undecodable(home, 'excluded'), 'x');
+    await writeFile(join(home, 'honest \uFFFD'), 'x');
+    execFileSync('mkfifo', [join(home, 'pipe')]);
+    const socket = createServer();
+    await new Promise<void>((resolve) => socket.listen(join(home, 'sock'), resolve));
+    const skipped = new SkippedEntries();
+    try {
+      const entries = reading(home, { exclude: ['excluded\uFFFD'], skipped });
+      expect(await namesOf(entries)).toEqual(['directory ', 'file honest \uFFFD']);
+    } finally {
+      socket.close();
+    }
+    expect(skipped.first.sort()).toEqual([
+      'file\uFFFD (its name is not UTF-8)',
+      'folder\uFFFD (its name is not UTF-8)',
+      'link (a link whose target is not UTF-8)',
+      'pipe (fifo)',
+      'sock (socket)',
+    ]);
+  });
+
+  it('names a root that is neither a file nor a directory, and its kind', async () => {
+    const home = await temporaryFolder();
+    execFileSync('mkfifo', [join(home, 'pipe')]);
+    await expect(namesOf(reading(join(home, 'pipe')))).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: `local_path "${join(home, 'pipe')}" is a fifo, neither a file nor a directory.`,
+    });
   });
 
   it('can be a single file', async () => {
@@ -71,7 +140,7 @@ describe('a tree of this machine', () => {
     await writeFile(join(home, 'a'), 'content');
     const written = await writeHostTree(join(home, 'b'), reading(join(home, 'a')), 1, neverAborted);
     const sha256 = createHash('sha256').update('content').digest('hex');
-    expect(written).toEqual({ files: 1, bytes: 7, sha256, skippedLinks: 0 });
+    expect(written).toMatchObject({ files: 1, bytes: 7, sha256 });
     expect(await readFile(join(home, 'b'), 'utf8')).toBe('content');
   });
 
@@ -105,8 +174,29 @@ describe('writing what a sandbox sends', () => {
       link('good', 'file'),
       file('file', 'x'),
     ]);
-    expect(written).toMatchObject({ files: 1, skippedLinks: 2 });
+    expect(written.files).toBe(1);
+    expect(written.skipped.first).toEqual([
+      'etc (a link that leads out of the tree)',
+      'up (a link that leads out of the tree)',
+    ]);
     expect((await readdir(join(home, 'tree'))).sort()).toEqual(['file', 'good']);
+  });
+
+  it('leaves out names that are no text, however many come as the same one, and counts them', async () => {
+    const home = await temporaryFolder();
+    const written = await write(join(home, 'tree'), [
+      directory(''),
+      file('\uFFFD', 'x'.repeat(100_000)),
+      file('\uFFFD', 'y'),
+      directory('d\uFFFD'),
+      file('d\uFFFD/inside', 'x'),
+      link('link', 'a\uFFFD'),
+      file('kept', 'z'),
+    ]);
+    expect(written).toMatchObject({ files: 1, bytes: 1 });
+    expect(written.skipped.count).toBe(5);
+    expect(written.skipped.first[0]).toBe('\uFFFD (its name is not UTF-8)');
+    expect(await readdir(join(home, 'tree'))).toEqual(['kept']);
   });
 
   it('grants no special bits and no writing by others', async () => {

@@ -51,6 +51,18 @@ describe('existingLocalPath', () => {
     });
   });
 
+  it.each(['state', 'state/record', 'to-state/record', 'state/not-there'])(
+    'refuses %s with the reason: it is inside, and the server’s own',
+    async (path) => {
+      const { allowed, bounds } = await folders();
+      await symlink('state', join(allowed, 'to-state'));
+      const own = { code: 'permission', message: expect.stringContaining('own state directory') };
+      await expect(existingLocalPath(path, bounds)).rejects.toMatchObject(own);
+      const aliased = { ...bounds, stateDir: join(allowed, 'to-state') };
+      await expect(existingLocalPath(path, aliased)).rejects.toMatchObject(own);
+    },
+  );
+
   it('refuses a folder whose name begins like an allowed one', async () => {
     const { allowed, bounds } = await folders();
     await mkdir(`${allowed}-not`);
