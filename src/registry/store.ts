@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
@@ -7,6 +7,7 @@ import { fileStamp } from '../shared/file-stamp.ts';
 import { isSandboxId } from '../shared/ids.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
+import { makeDirectory, stateDirectoryError } from '../shared/state-directory.ts';
 import { formatRecord, type OwnershipRecord, parseRecord, UnreadableRecord } from './record.ts';
 
 const MAX_KNOWN = 1_000;
@@ -33,7 +34,7 @@ export class RecordStore {
   /**
    * On disk when this resolves.
    *
-   * @throws SandboxError `server` where the disk refuses
+   * @throws SandboxError `unavailable` where the state directory cannot be used, `server` where the disk fails
    */
   async write(record: OwnershipRecord): Promise<void> {
     await this.#lock.run(record.sandboxId, () => this.#put(record));
@@ -110,10 +111,12 @@ export class RecordStore {
 
   async #put(record: OwnershipRecord): Promise<void> {
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(this.#directory, 0o700);
       await chmod(this.#directory, 0o700);
       await writeFileAtomic(this.#path(record.sandboxId), formatRecord(record));
     } catch (error) {
+      const problem = stateDirectoryError(error, this.#directory);
+      if (problem !== error) throw problem;
       throw new SandboxError('server', `The ownership of ${record.sandboxId} could not be recorded.`, {
         hint: 'Ask the operator to look at the state directory (free space, permissions); the server log has more.',
         details: { sandbox_id: record.sandboxId },
@@ -127,6 +130,8 @@ export class RecordStore {
       return await readdir(this.#directory);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return [];
+      const problem = stateDirectoryError(error, this.#directory);
+      if (problem !== error) throw problem;
       throw new SandboxError('server', 'The ownership records cannot be listed.', {
         hint: 'Ask the operator to look at the state directory (permissions); the server log has more.',
         cause: error,
