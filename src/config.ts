@@ -65,13 +65,19 @@ export interface Surroundings {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Null where the working directory is gone. */
   readonly cwd: string | null;
-  readonly homeDir: string;
+  /** Null where this user has none. */
+  readonly homeDir: string | null;
   readonly isRoot: boolean;
 }
 
 /** The surroundings of this process. */
 export function processSurroundings(): Surroundings {
-  return { env: process.env, cwd: workingDirectory(), homeDir: homedir(), isRoot: process.geteuid?.() === 0 };
+  return {
+    env: process.env,
+    cwd: workingDirectory(),
+    homeDir: homeDirectory(),
+    isRoot: process.geteuid?.() === 0,
+  };
 }
 
 /**
@@ -183,8 +189,22 @@ function defaultStateDir({ env, homeDir, isRoot }: Surroundings): string {
   if (isRoot) return '/var/lib/sandbox-mcp';
   const base = env['XDG_STATE_HOME'];
   // The XDG specification has relative paths ignored.
-  const usable = base !== undefined && isAbsolute(base) ? base : join(homeDir, '.local/state');
-  return join(usable, 'sandbox-mcp');
+  if (base !== undefined && isAbsolute(base)) return join(base, 'sandbox-mcp');
+  if (homeDir !== null) return join(homeDir, '.local/state/sandbox-mcp');
+  throw new ConfigError(
+    { origin: '--state-dir', value: null },
+    'has no default for a user without a home directory; name a directory.',
+  );
+}
+
+/** Null without `HOME` (or with one that is no absolute path) and without a line in /etc/passwd. */
+function homeDirectory(): string | null {
+  try {
+    const found = homedir();
+    return isAbsolute(found) ? found : null;
+  } catch {
+    return null;
+  }
 }
 
 function workingDirectory(): string | null {

@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import { openKeyboard } from './cli/keyboard.ts';
 import type { Parts, Terminal } from './cli/parts.ts';
+import { peopleLog } from './cli/people-log.ts';
 import { runProgram } from './cli/program.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Diagnosis, Engine } from './engines/engine.ts';
@@ -93,9 +94,9 @@ const parts: Parts = {
   version: VERSION,
   loadConfig: (given) => loadConfig(given),
   serve,
-  openRegistry: async (config) => {
-    // People who typed a verb want its answer, and of the log what went wrong.
-    const log = createLogger(config.logLevel === 'info' ? 'warn' : config.logLevel);
+  openRegistry: async (config, tell) => {
+    // The log is the server's; people who typed a verb get it where they ask for another level than the usual.
+    const log = config.logLevel === 'info' ? peopleLog(tell) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },
   diagnose,

@@ -96,6 +96,16 @@ describe('loadConfig', () => {
     );
   });
 
+  it('asks for a state directory where there is no home, and only there', () => {
+    expect(() => load({}, { homeDir: null })).toThrow(ConfigError);
+    expect(() => load({}, { homeDir: null })).toThrow(
+      '--state-dir has no default for a user without a home directory; name a directory.',
+    );
+    expect(load({ 'state-dir': '/state' }, { homeDir: null }).stateDir).toBe('/state');
+    expect(load({}, { homeDir: null, isRoot: true }).stateDir).toBe('/var/lib/sandbox-mcp');
+    expect(load({}, { homeDir: null, env: { XDG_STATE_HOME: '/xdg' } }).stateDir).toBe('/xdg/sandbox-mcp');
+  });
+
   it('makes paths absolute, and leaves the name of a runtime alone', () => {
     const config = load({ 'state-dir': 'state', 'oci-runtime': './bin/crun' });
     expect(config).toMatchObject({

@@ -8,6 +8,8 @@ import { z } from 'zod';
 import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
+/** What people put the path of their own checkout in place of. */
+const CHECKOUT = '/path/to/sandbox-mcp';
 
 const entry = z.strictObject({ command: z.string(), args: z.array(z.string()) });
 const { mcpServers } = z
@@ -31,7 +33,7 @@ describe('mcp.json.example', () => {
   it('has an entry for the published package and one for the sources', () => {
     expect(Object.values(mcpServers)).toEqual([
       { command: 'npx', args: ['-y', name] },
-      { command: 'node', args: ['dist/main.js'] },
+      { command: 'node', args: [`${CHECKOUT}/dist/main.js`] },
     ]);
   });
 
@@ -40,7 +42,7 @@ describe('mcp.json.example', () => {
     const transport = new StdioClientTransport({
       command,
       // Inside its own source tree npx takes the package at hand and asks no registry.
-      args: args.map((arg) => (arg === name ? ROOT : arg)),
+      args: args.map((arg) => (arg === name ? ROOT : arg.replace(CHECKOUT, ROOT))),
       cwd: ROOT,
       env: { PATH: process.env['PATH'] ?? '', HOME: state, SANDBOX_MCP_STATE_DIR: join(state, 's') },
       stderr: 'ignore',

@@ -14,7 +14,8 @@ export const updateNetworkPolicy: Tool = defineTool({
   annotations: { ...REPLACES, openWorldHint: true },
   input: z.strictObject({ network_policy: networkPolicy, sandbox_id: sandboxId }),
   output: sandboxOutput,
-  async handle(args, { session, signal, now }) {
+  async handle(args, context) {
+    const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
     const { networkPolicies } = session.engine;
     if (networkPolicies === undefined) {
@@ -24,6 +25,6 @@ export const updateNetworkPolicy: Tool = defineTool({
     }
     await handle.requireRunning(signal);
     await networkPolicies.update(handle.sandboxId, args.network_policy, signal);
-    return { structured: sandboxAnswer(await handle.view(signal), now()) };
+    return { structured: sandboxAnswer(await handle.view(signal), context) };
   },
 });

@@ -3,6 +3,7 @@ import type { Diagnosis } from '../engines/engine.ts';
 import type { Registry } from '../registry/contract.ts';
 import type { GivenFlags } from './flags.ts';
 import type { Keyboard } from './keyboard.ts';
+import type { FileTrouble } from './people-log.ts';
 
 /** What people read of a tool. */
 export interface ToolLine {
@@ -17,7 +18,8 @@ export interface Parts {
   loadConfig(given: GivenFlags): Config;
   /** Serves one conversation to its end. Answers the exit code. */
   serve(config: Config): Promise<number>;
-  openRegistry(config: Config): Promise<Registry>;
+  /** `tell` gets what goes wrong with files meanwhile; with a log level of their own people get the log instead. */
+  openRegistry(config: Config, tell: (trouble: FileTrouble) => void): Promise<Registry>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
   /** Null where the program was not started in a terminal. */

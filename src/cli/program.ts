@@ -10,9 +10,11 @@ import { environmentName, FLAGS, type FlagName } from './flags.ts';
 import { list } from './list.ts';
 import { logs } from './logs.ts';
 import type { Parts, Terminal } from './parts.ts';
+import { peopleHint } from './people-hint.ts';
 import { ConfigError } from './setting.ts';
 import { stop } from './stop.ts';
 import { showTools } from './tools.ts';
+import { withRegistry } from './with-registry.ts';
 
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
@@ -58,17 +60,8 @@ function buildProgram(
         const command: unknown = args.at(-1);
         if (command instanceof Command) outcome.exitCode = await run(parts.loadConfig(given), command);
       });
-  const withSession = async (
-    config: Config,
-    work: (session: Session) => Promise<number>,
-  ): Promise<number> => {
-    const registry = await parts.openRegistry(config);
-    try {
-      return await work(registry.openSession('local'));
-    } finally {
-      await registry.close('shutdown');
-    }
-  };
+  const withSession = (config: Config, work: (session: Session) => Promise<number>): Promise<number> =>
+    withRegistry(parts, config, terminal, (registry) => work(registry.openSession('local')));
 
   program.action(async () => {
     outcome.exitCode = await parts.serve(parts.loadConfig(given));
@@ -96,14 +89,9 @@ function buildProgram(
   verb('attach', 'open a shell in a sandbox, in this terminal', (config, command) =>
     withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
   ).argument('<id>', 'a sandbox id');
-  verb('clean', 'remove what servers left that are gone', async (config) => {
-    const registry = await parts.openRegistry(config);
-    try {
-      return await clean(registry, terminal);
-    } finally {
-      await registry.close('shutdown');
-    }
-  });
+  verb('clean', 'remove what servers left that are gone', (config) =>
+    withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
+  );
   verb('tools', 'print the tools that the server offers', async (config) =>
     showTools(await parts.tools(config), terminal),
   );
@@ -139,8 +127,7 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
     return EXIT_USAGE;
   }
   if (error instanceof SandboxError) {
-    const hint = error.code === 'not_found' ? 'Run `sandbox-mcp list` to see what there is.' : error.hint;
-    terminal.err(`sandbox-mcp: ${error.message}\n${hint}\n`);
+    terminal.err(`sandbox-mcp: ${error.message}\n${peopleHint(error)}\n`);
     return EXIT_FAILED;
   }
   throw error;

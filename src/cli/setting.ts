@@ -14,8 +14,10 @@ export interface Setting {
 
 /** A flag or variable that cannot be used; the message names it, its value and the valid ones. Exit code 2. */
 export class ConfigError extends SandboxError {
-  constructor({ origin, value }: Setting, problem: string) {
-    super('invalid_argument', `${origin}: ${JSON.stringify(value)} ${problem}`, {
+  /** `value` is null for a flag that was not given and has to be. */
+  constructor({ origin, value }: Pick<Setting, 'origin'> & { value: string | null }, problem: string) {
+    const subject = value === null ? origin : `${origin}: ${JSON.stringify(value)}`;
+    super('invalid_argument', `${subject} ${problem}`, {
       hint: 'Run `sandbox-mcp --help` to see every flag.',
       details: { origin, value },
     });

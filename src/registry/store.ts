@@ -1,4 +1,4 @@
-import { chmod, mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { chmod, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
@@ -6,6 +6,7 @@ import { SandboxError, systemErrorCode } from '../shared/errors.ts';
 import { fileStamp } from '../shared/file-stamp.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
+import { makeDirectory, stateDirectoryError } from '../shared/state-directory.ts';
 import { UnreadableRecord } from './record-format.ts';
 
 const MAX_KNOWN = 1_000;
@@ -46,7 +47,7 @@ export class RecordStore<Item> {
   /**
    * On disk when this resolves.
    *
-   * @throws SandboxError `server` where the disk refuses
+   * @throws SandboxError `unavailable` where the state directory cannot be used, `server` where the disk fails
    */
   async write(record: Item): Promise<void> {
     await this.#lock.run(this.#kind.idOf(record), () => this.#put(record));
@@ -120,10 +121,12 @@ export class RecordStore<Item> {
 
   async #put(record: Item): Promise<void> {
     try {
-      await mkdir(this.#directory, { recursive: true, mode: 0o700 });
+      await makeDirectory(this.#directory, 0o700);
       await chmod(this.#directory, 0o700);
       await writeFileAtomic(this.#path(this.#kind.idOf(record)), this.#kind.format(record));
     } catch (error) {
+      const problem = stateDirectoryError(error, this.#directory);
+      if (problem !== error) throw problem;
       throw new SandboxError('server', `The ownership of ${this.#kind.idOf(record)} could not be recorded.`, {
         hint: 'Ask the operator to look at the state directory (free space, permissions); the server log has more.',
         details: this.#details(this.#kind.idOf(record)),
@@ -137,6 +140,8 @@ export class RecordStore<Item> {
       return await readdir(this.#directory);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return [];
+      const problem = stateDirectoryError(error, this.#directory);
+      if (problem !== error) throw problem;
       throw new SandboxError('server', 'The ownership records cannot be listed.', {
         hint: 'Ask the operator to look at the state directory (permissions); the server log has more.',
         cause: error,

@@ -60,7 +60,7 @@ describe('create', () => {
     writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
     held.release();
     const error = await created;
-    expect(error.code).toBe('server');
+    expect(error.code).toBe('unavailable');
     expect(error.message).not.toContain(stateDir);
     expect((await engine.list()).items).toEqual([]);
   });
@@ -69,7 +69,7 @@ describe('create', () => {
     const { registry, engine, stateDir } = openWorld();
     writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
     const error = await rejection(registry.openSession('local').create(plainRequest, neverAborted));
-    expect(error.code).toBe('server');
+    expect(error.code).toBe('unavailable');
     expect(error.message).not.toContain(stateDir);
     expect(engine.calls).toEqual([]);
   });
@@ -92,6 +92,17 @@ describe('create', () => {
     [{ vcpus: 5 }, 'invalid_argument', '1 to 4'],
     [{ vcpus: 1.5 }, 'invalid_argument', '1.5'],
     [{ networkPolicy: { mode: 'allow-all' as const } }, 'unsupported', 'deny-all'],
+    [{ networkPolicy: { mode: 'deny-all' as const, allow: ['a.example'] } }, 'invalid_argument', '.allow'],
+    [
+      { networkPolicy: { mode: 'allow-all' as const, subnets: { deny: ['10.0.0.0/8'] } } },
+      'invalid_argument',
+      '.subnets.deny',
+    ],
+    [
+      { networkPolicy: { mode: 'deny-all' as const, rules: [{ domain: 'a.example' }] } },
+      'invalid_argument',
+      '.rules',
+    ],
     [{ source: { type: 'tarball' as const, url: 'https://example.com/a.tgz' } }, 'unsupported', 'tarball'],
     [{ interactive: true }, 'unsupported', 'terminals'],
   ])('refuses %j with %s, before anything is recorded', async (part, code, words) => {

@@ -33,15 +33,22 @@ export interface OrdinaryUser {
 /** Only root can become somebody else. */
 export const canBecomeOrdinary = process.getuid?.() === 0;
 
-/** Makes the user. `subordinate`: with a range of ids beside their own, else with the one. */
-export async function makeOrdinaryUser(subordinate: boolean): Promise<OrdinaryUser> {
+/**
+ * Makes the user. `subordinate`: with a range of ids beside their own, else with the one. Without `named` no line of
+ * /etc/passwd or /etc/group tells of them, and the range is given by number.
+ */
+export async function makeOrdinaryUser(
+  subordinate: boolean,
+  { named = true }: { named?: boolean } = {},
+): Promise<OrdinaryUser> {
   const scratch = await mkdtemp(join(tmpdir(), 'user-'));
   for (const name of ['home', 'tmp', 'work']) await mkdir(join(scratch, name));
   for (const name of ['.', 'home', 'tmp']) chownSync(join(scratch, name), USER.uid, USER.uid);
-  const line = `${USER.name}:x:${USER.uid}:${USER.uid}::/nonexistent:/bin/sh\n`;
+  const line = named ? `${USER.name}:x:${USER.uid}:${USER.uid}::/nonexistent:/bin/sh\n` : '';
+  const groupLine = named ? `${USER.name}:x:${USER.uid}:\n` : '';
   await writeFile(join(scratch, 'passwd'), `root:x:0:0:root:/root:/bin/sh\n${line}`);
-  await writeFile(join(scratch, 'group'), `root:x:0:\n${USER.name}:x:${USER.uid}:\n`);
-  const ranges = subordinate ? `${USER.name}:${RANGE}\n` : '';
+  await writeFile(join(scratch, 'group'), `root:x:0:\n${groupLine}`);
+  const ranges = subordinate ? `${named ? USER.name : USER.uid}:${RANGE}\n` : '';
   for (const name of ['subuid', 'subgid']) await writeFile(join(scratch, name), ranges);
   return {
     home: join(scratch, 'home'),

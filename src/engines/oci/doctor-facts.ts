@@ -1,19 +1,20 @@
 /** What there is to know of this host about the usual walls; read, never judged. */
 import { constants } from 'node:fs';
-import { access, readFile, stat, statfs } from 'node:fs/promises';
-import { release, userInfo } from 'node:os';
+import { access, lstat, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { release } from 'node:os';
 import { dirname, join } from 'node:path';
 import { type CgroupLayout, cgroupLayout } from './cgroups.ts';
 import { type Distro, parseOsRelease } from './doctor-distro.ts';
 import { findProgram } from './host-program.ts';
-import { parseSubordinateRanges, type SubordinateRange } from './id-map.ts';
+import { parseSubordinateRanges, type SubordinateRange, userName } from './id-map.ts';
 
 export interface HostFacts {
   readonly distro: Distro;
   readonly kernel: string;
   readonly arch: string;
   readonly isRoot: boolean;
-  readonly user: string;
+  /** Null where no line of /etc/passwd names this user. */
+  readonly user: string | null;
   readonly uid: number;
   /** Names of the programs looked for that are installed. */
   readonly programs: ReadonlySet<string>;
@@ -50,6 +51,8 @@ export interface AgentFacts {
 
 export interface StateDirFacts {
   readonly path: string;
+  /** What is there of the way to it: itself, or the nearest thing above. */
+  readonly existing: { readonly path: string; readonly isDirectory: boolean; readonly writable: boolean };
   readonly fileSystem: string;
   /** The first directory on the way that others may not pass, or null. */
   readonly notPassable: string | null;
@@ -62,14 +65,14 @@ const PROGRAMS = ['crun', 'runc', 'newuidmap', 'newgidmap', 'cc', 'unshare', 'us
 /** Reads the facts of this (Linux) host. Rejects only for what every Linux has. */
 export async function readHostFacts(stateDir: string, agentFile: string): Promise<HostFacts> {
   const isRoot = process.geteuid?.() === 0;
-  const { username: user, uid } = userInfo();
+  const uid = process.geteuid?.() ?? 0;
   const osRelease = (await textOf('/etc/os-release')) ?? (await textOf('/usr/lib/os-release')) ?? '';
   return {
     distro: parseOsRelease(osRelease),
     kernel: release(),
     arch: process.arch,
     isRoot,
-    user,
+    user: userName(),
     uid,
     programs: new Set(PROGRAMS.filter((name) => findProgram(name) !== null)),
     inContainer: await isInContainer(),
@@ -121,10 +124,18 @@ async function agentFacts(agentFile: string): Promise<AgentFacts> {
 
 async function stateDirFacts(path: string): Promise<StateDirFacts> {
   const existing = await nearestExisting(path);
-  const { bavail, bsize } = await statfs(existing);
+  const isDirectory = await isDirectoryAt(existing);
+  // A link may lead to another file system; one that leads nowhere lies in its parent.
+  const directory = await realpath(isDirectory ? existing : dirname(existing));
+  const { bavail, bsize } = await statfs(directory);
   return {
     path,
-    fileSystem: fileSystemOf(existing, (await textOf('/proc/self/mountinfo')) ?? ''),
+    existing: {
+      path: existing,
+      isDirectory,
+      writable: await isAccessible(existing, constants.W_OK | constants.X_OK),
+    },
+    fileSystem: fileSystemOf(directory, (await textOf('/proc/self/mountinfo')) ?? ''),
     notPassable: await firstNotPassable(dirname(path)),
     freeBytes: bavail * bsize,
   };
@@ -152,9 +163,23 @@ async function present(directory: string, names: readonly string[]): Promise<str
   return names.filter((_, index) => found[index]);
 }
 
+/** A link counts as what it is, also where it leads nowhere: nothing else can be made in its place. */
 async function nearestExisting(path: string): Promise<string> {
   for (let current = path; ; current = dirname(current)) {
-    if (current === dirname(current) || (await isAccessible(current, constants.F_OK))) return current;
+    try {
+      await lstat(current);
+      return current;
+    } catch {
+      if (current === dirname(current)) return current;
+    }
+  }
+}
+
+async function isDirectoryAt(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
   }
 }
 

@@ -21,11 +21,18 @@ const UNFIT = new Set([
   'vfat',
   'virtiofs',
 ]);
+/** Views of the kernel: nothing can be kept there. */
+const PSEUDO = new Set(['cgroup', 'cgroup2', 'debugfs', 'devpts', 'proc', 'securityfs', 'sysfs', 'tracefs']);
 const ELSEWHERE = 'Name another place with --state-dir';
 
 /** Whether sandboxes can be kept where they are to be. `works` says that one ran there. */
 export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
   const { path, fileSystem, notPassable } = facts.stateDir;
+  const problem = works ? null : whyNotKept(facts);
+  if (problem !== null) {
+    const text = `No state can be kept in ${path}: ${problem}`;
+    return [advise('error', text, `${ELSEWHERE}: a directory that this user can write.`)];
+  }
   const findings: Finding[] = [];
   if (/[,:\\\s]/.test(path)) {
     const text = `The state directory's path holds a comma, a colon, a backslash or a blank: ${path}`;
@@ -43,6 +50,13 @@ export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
   }
   findings.push(...spaceFindings(facts));
   return findings.length > 0 ? findings : [ok(`State in ${path} (${fileSystem})`)];
+}
+
+/** What keeps everything from being made there, or null. */
+function whyNotKept({ stateDir: { existing, fileSystem } }: HostFacts): string | null {
+  if (!existing.isDirectory) return `${existing.path} is not a directory`;
+  if (PSEUDO.has(fileSystem)) return `${existing.path} is on ${fileSystem}, a view of the kernel`;
+  return existing.writable ? null : `this user cannot write in ${existing.path}`;
 }
 
 function spaceFindings({ stateDir: { path, freeBytes } }: HostFacts): Finding[] {

@@ -108,6 +108,25 @@ function maxOpenFiles(): number {
   return match ? Math.min(Number(match[1]), MAX_OPEN_FILES) : 1_024;
 }
 
+/** Puts into the state directory what every sandbox of it shares. */
+async function fillStateDir(
+  layout: StateLayout,
+  agentSource: string,
+): Promise<Pick<Host, 'idMap' | 'agent' | 'etcTemplate'>> {
+  try {
+    await makeStateDirectories(layout, process.getuid?.() === 0 ? 'root' : null);
+    await checkFormat(layout);
+    const idMap = await chooseIdMap(layout.uidRangeFile);
+    const [agent, etcTemplate] = await Promise.all([
+      installAgent(layout, agentSource),
+      ensureEtcTemplate(layout.etcTemplates, idMap.hostUid, idMap.hostGid),
+    ]);
+    return { idMap, agent, etcTemplate };
+  } catch (error) {
+    throw stateDirectoryError(error, layout.stateDir);
+  }
+}
+
 /**
  * Prepares the state directory and finds out what this host is.
  * @throws `unavailable`, with the way on, where local sandboxes cannot be
@@ -120,15 +139,8 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
   }
   checkStateDir(stateDir);
   const layout = new StateLayout(stateDir);
-  await makeStateDirectories(layout, process.getuid?.() === 0 ? 'root' : null);
-  await checkFormat(layout);
-  const idMap = await chooseIdMap(layout.uidRangeFile);
-  const [agent, system, etcTemplate, cgroups] = await Promise.all([
-    installAgent(layout, agentSource),
-    findSystemDirectories(),
-    ensureEtcTemplate(layout.etcTemplates, idMap.hostUid, idMap.hostGid),
-    cgroupLayout(),
-  ]);
+  const { idMap, agent, etcTemplate } = await fillStateDir(layout, agentSource);
+  const [system, cgroups] = await Promise.all([findSystemDirectories(), cgroupLayout()]);
   return {
     layout,
     idMap,

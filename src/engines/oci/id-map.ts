@@ -100,16 +100,28 @@ function isInPath(program: string): boolean {
   });
 }
 
-/** A user: the subordinate range where newuidmap and a line of at least 2,000 ids are there, else the one id. */
+/** The name of the user that this process runs as, or null where no line of /etc/passwd (passwd(5)) tells one. */
+export function userName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A user: the subordinate range where newuidmap and a line of at least 2,000 ids are there, else the one id. newuidmap
+ * does nothing for a user without a name.
+ */
 async function userMap(uid: number, gid: number): Promise<IdMap> {
-  const name = userInfo().username;
+  const name = userName();
   const find = (ranges: SubordinateRange[]) =>
     ranges.find((range) => (range.owner === name || range.owner === String(uid)) && range.count >= 2_000);
   const subuid = find(await readRanges('/etc/subuid'));
   const subgid = find(await readRanges('/etc/subgid'));
   const own = { uidMappings: [{ containerID: 0, hostID: uid, size: 1 }], hostUid: uid, hostGid: gid };
   const ownGroup = [{ containerID: 0, hostID: gid, size: 1 }];
-  if (!subuid || !subgid || !isInPath('newuidmap') || !isInPath('newgidmap')) {
+  if (name === null || !subuid || !subgid || !isInPath('newuidmap') || !isInPath('newgidmap')) {
     return { kind: 'single', ...own, gidMappings: ownGroup, uid: 0, gid: 0 };
   }
   const rest = (range: SubordinateRange) => ({

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { release, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -52,10 +52,34 @@ describe.runIf(process.platform === 'linux')('readHostFacts', () => {
         isRoot: process.geteuid?.() === 0,
         agent: { built: false, buildScript: null },
         // As mkdtemp makes it.
-        stateDir: { notPassable: folder },
+        stateDir: {
+          notPassable: folder,
+          existing: { path: folder, isDirectory: true, writable: true },
+        },
       });
       expect(facts.stateDir.freeBytes).toBeGreaterThan(0);
       expect(facts.stateDir.fileSystem).not.toBe('unknown');
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('tells what is in the way of the state directory', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'facts-'));
+    const [file, link] = [join(folder, 'file'), join(folder, 'link')];
+    writeFileSync(file, '');
+    symlinkSync(join(folder, 'nowhere'), link);
+    try {
+      for (const [path, blocker] of [
+        [file, file],
+        [join(file, 'state'), file],
+        [link, link],
+      ] as const) {
+        const { stateDir } = await readHostFacts(path, join(folder, 'dist/agent-x64'));
+        expect(stateDir.existing).toMatchObject({ path: blocker, isDirectory: false });
+      }
+      const { stateDir } = await readHostFacts('/proc/state', join(folder, 'dist/agent-x64'));
+      expect(stateDir).toMatchObject({ existing: { path: '/proc' }, fileSystem: 'proc' });
     } finally {
       rmSync(folder, { recursive: true });
     }

@@ -1,75 +1,18 @@
 import { describe, expect, it } from 'vitest';
-import type { Diagnosis } from '../../../src/engines/engine.ts';
 import { judge } from '../../../src/engines/oci/diagnose.ts';
 import type { DistroFamily } from '../../../src/engines/oci/doctor-distro.ts';
 import type { HostFacts } from '../../../src/engines/oci/doctor-facts.ts';
-import type { TrialOutcome } from '../../../src/engines/oci/doctor-runtime.ts';
-
-const ROOT: HostFacts = {
-  distro: { family: 'debian', name: 'Debian' },
-  kernel: '6.1.0',
-  arch: 'x64',
-  isRoot: true,
-  user: 'root',
-  uid: 0,
-  programs: new Set(['crun', 'runc', 'newuidmap', 'newgidmap', 'cc', 'unshare', 'usermod', 'systemctl']),
-  inContainer: false,
-  rootIsLimited: false,
-  unprivilegedUserns: null,
-  maxUserNamespaces: 15_000,
-  apparmorRestrictsUserns: null,
-  apparmorProfiles: new Set(),
-  subuid: [{ owner: 'alice', start: 100_000, count: 65_536 }],
-  subgid: [{ owner: 'alice', start: 100_000, count: 65_536 }],
-  cgroups: { layout: 'v2', writable: true, delegated: null },
-  agent: { built: true, buildScript: '/project/scripts/build.mjs' },
-  stateDir: { path: '/state', fileSystem: 'ext4', notPassable: null, freeBytes: 2 ** 40 },
-};
-const ALICE: HostFacts = {
-  ...ROOT,
-  isRoot: false,
-  user: 'alice',
-  uid: 1001,
-  cgroups: { layout: 'v2', writable: false, delegated: ['cpu', 'memory', 'pids'] },
-};
-
-const ran: TrialOutcome = {
-  mounts: 'by-root',
-  kind: 'tried',
-  trials: [{ name: 'crun', version: '1.8', cgroups: 'cgroupfs', egress: true, error: null }],
-};
-const failed: TrialOutcome = {
-  mounts: 'by-root',
-  kind: 'tried',
-  trials: [
-    {
-      name: 'crun',
-      version: '1.8',
-      cgroups: 'none',
-      egress: false,
-      error: '\nclone: Operation not permitted\nmore',
-    },
-  ],
-};
-const nothingInstalled: TrialOutcome = { kind: 'tried', trials: [], mounts: 'by-root' };
-const notTried: TrialOutcome = { kind: 'not_tried', reason: 'the agent is not built' };
-
-function without(facts: HostFacts, ...names: string[]): HostFacts {
-  return { ...facts, programs: new Set([...facts.programs].filter((name) => !names.includes(name))) };
-}
-
-/** What is amiss: level, text, the lines that mend it, advice. */
-function amiss({ findings }: Diagnosis): string[] {
-  return findings
-    .filter(({ level }) => level !== 'ok')
-    .map(({ level, text, remedy, remedyNeedsRoot, advice }) =>
-      [
-        `${level}: ${text}`,
-        ...remedy.map((step) => `${remedyNeedsRoot ? '#' : '$'} ${step.join(' ')}`),
-        ...(advice === null ? [] : [advice]),
-      ].join('\n'),
-    );
-}
+import {
+  ALICE,
+  amiss,
+  failed,
+  nothingInstalled,
+  notTried,
+  ROOT,
+  ran,
+  stateDir,
+  without,
+} from './doctor-hosts.ts';
 
 describe('the verdict', () => {
   it.each([
@@ -240,6 +183,15 @@ describe('the ids of a user', () => {
     expect(amiss(judge(without(facts, 'usermod'), 'auto', ran)).join()).toContain('bob:165536:65536');
   });
 
+  it('are one where the user has no name', () => {
+    const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
+    const facts = { ...ALICE, user: null, subuid: range, subgid: range };
+    expect(amiss(judge(facts, 'auto', ran))).toEqual([
+      `warning: User 1001 has no line in /etc/passwd: ${consequence}\n` +
+        'Run the server as a user that has one, or leave it as it is.',
+    ]);
+  });
+
   it('may be given by number', () => {
     const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
     expect(amiss(judge({ ...ALICE, subuid: range, subgid: range }, 'auto', ran))).toEqual([]);
@@ -274,27 +226,6 @@ describe('cgroups', () => {
     );
   });
 });
-
-describe('the state directory', () => {
-  it.each<[string, HostFacts, string]>([
-    ['a comma', stateDir({ path: '/a,b' }), 'error: The state directory’s path'.replace('’', "'")],
-    ['an overlay', stateDir({ fileSystem: 'overlay' }), 'error: The state directory is on overlay'],
-    ['a network disk', stateDir({ fileSystem: 'nfs4' }), 'error: The state directory is on nfs4'],
-    ['a fuse mount', stateDir({ fileSystem: 'fuse.sshfs' }), 'error: The state directory is on fuse.sshfs'],
-    ['a closed parent', stateDir({ notPassable: '/root' }), 'error: The root of a sandbox cannot pass /root'],
-    ['a full disk', stateDir({ freeBytes: 2 ** 20 }), 'error: Only 1 MiB are free for /state'],
-    ['a nearly full disk', stateDir({ freeBytes: 2 ** 30 }), 'warning: Only 1024 MiB are free for /state'],
-  ])('is told off for %s', (_, facts, text) => {
-    const diagnosis = judge(facts, 'auto', failed);
-    expect(diagnosis.works).toBe(false);
-    expect(amiss(diagnosis).join('\n')).toContain(text);
-    expect(amiss(diagnosis).join('\n')).toMatch(/name another place with --state-dir/i);
-  });
-});
-
-function stateDir(facts: Partial<HostFacts['stateDir']>): HostFacts {
-  return { ...ROOT, stateDir: { ...ROOT.stateDir, ...facts } };
-}
 
 function cgroups(who: HostFacts, facts: Partial<HostFacts['cgroups']>): HostFacts {
   return { ...who, cgroups: { ...who.cgroups, ...facts } };

@@ -1,0 +1,42 @@
+import type { Config } from '../config.ts';
+import type { Registry } from '../registry/contract.ts';
+import { SandboxError } from '../shared/errors.ts';
+import type { Parts, Terminal } from './parts.ts';
+import type { FileTrouble } from './people-log.ts';
+
+/**
+ * Opens the registry for a verb and closes it again. What went wrong with files that the verb did without is told behind
+ * its answer; the file that it failed over becomes the hint of the error.
+ */
+export async function withRegistry(
+  parts: Parts,
+  config: Config,
+  terminal: Terminal,
+  work: (registry: Registry) => Promise<number>,
+): Promise<number> {
+  const troubles: FileTrouble[] = [];
+  const registry = await parts.openRegistry(config, (trouble) => troubles.push(trouble));
+  try {
+    const exitCode = await work(registry);
+    for (const trouble of troubles)
+      terminal.err(`sandbox-mcp: ${trouble.sentence}\n${fileAndCause(trouble)}\n`);
+    return exitCode;
+  } catch (error) {
+    throw explained(error, troubles);
+  } finally {
+    await registry.close('shutdown');
+  }
+}
+
+function explained(error: unknown, troubles: readonly FileTrouble[]): unknown {
+  if (!(error instanceof SandboxError) || error.cause === undefined) return error;
+  const trouble = troubles.find(({ cause }) => cause === error.cause);
+  if (trouble === undefined) return error;
+  // A state that only a person can mend, told to one.
+  return new SandboxError('unavailable', error.message, { hint: fileAndCause(trouble), cause: error });
+}
+
+function fileAndCause({ file, cause }: FileTrouble): string {
+  const reason = cause instanceof Error ? cause.message.split('\n')[0] : '';
+  return reason ? `${file}: ${reason}` : file;
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from 'vitest';
+import { clean } from '../../src/cli/clean.ts';
+import type { Registry } from '../../src/registry/contract.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { recordingTerminal } from '../support/recording-terminal.ts';
+
+type Recovered = Awaited<ReturnType<Registry['recover']>>;
+
+function registryThat(recover: () => Promise<Recovered>): Registry {
+  return {
+    openSession: () => {
+      throw new Error('clean needs no session');
+    },
+    recover,
+    close: async () => {},
+  };
+}
+
+const nothing: Recovered = { stopped: [], forgotten: [], failed: [] };
+
+describe('clean', () => {
+  it('tells what it stopped and forgot', async () => {
+    const terminal = recordingTerminal();
+    const recover = async () => ({ ...nothing, stopped: ['sbx_a'], forgotten: ['sbx_b', 'sbx_c'] });
+    expect(await clean(registryThat(recover), terminal)).toBe(0);
+    expect(terminal.output()).toBe('stopped    sbx_a\nforgotten  sbx_b\nforgotten  sbx_c\n');
+    expect(terminal.errors()).toBe('');
+  });
+
+  it('says so where there is nothing', async () => {
+    const terminal = recordingTerminal();
+    expect(
+      await clean(
+        registryThat(async () => nothing),
+        terminal,
+      ),
+    ).toBe(0);
+    expect(terminal.output()).toBe('Nothing to clean.\n');
+  });
+
+  it('tells what failed, and ends with 1', async () => {
+    const terminal = recordingTerminal();
+    const failed = [{ id: 'sbx_b', reason: 'The disk is full.' }];
+    const recover = async () => ({ ...nothing, stopped: ['sbx_a'], failed });
+    expect(await clean(registryThat(recover), terminal)).toBe(1);
+    expect(terminal.output()).toBe('stopped    sbx_a\n');
+    expect(terminal.errors()).toContain('failed     sbx_b  The disk is full.\n');
+    expect(terminal.errors()).toContain('sandbox-mcp doctor');
+  });
+
+  it('does not call it clean where all failed', async () => {
+    const terminal = recordingTerminal();
+    const failed = [{ id: 'oci', reason: 'The state directory cannot be used.' }];
+    expect(
+      await clean(
+        registryThat(async () => ({ ...nothing, failed })),
+        terminal,
+      ),
+    ).toBe(1);
+    expect(terminal.output()).toBe('');
+  });
+
+  it('fails where the recovery does', async () => {
+    const recover = () => Promise.reject(new SandboxError('unavailable', 'No state directory.'));
+    await expect(clean(registryThat(recover), recordingTerminal())).rejects.toThrow('No state directory.');
+  });
+});
