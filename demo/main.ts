@@ -49,6 +49,8 @@ const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(name, () => interrupted.abort(new DemoError(`Ended by ${name}.`)));
 }
+// A reader such as `head` that has seen enough; what was begun is still cleaned up.
+process.stdout.on('error', () => interrupted.abort(new DemoError('Nobody reads the output.')));
 const screen = new Screen(
   (text) => void process.stdout.write(text),
   wantsColour(process.stdout, process.env['NO_COLOR']),

@@ -1,6 +1,7 @@
 // Makes this machine ready for tests, demo and bench: the build, and what the `oci` engine needs to run sandboxes.
 // As root it installs what lacks; anybody else is shown the line to run, and it ends with exit code 1.
 import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { buildAgents } from './build-agents.mjs';
@@ -24,6 +25,30 @@ async function agentsAreBuilt() {
   }
 }
 
+/** What the tests try beyond what one user needs: both runtimes, and ordinary users with a range of ids. */
+const TESTED_PROGRAMS = { crun: 'crun', runc: 'runc', newuidmap: 'uidmap' };
+
+function installTestedPrograms() {
+  const missing = Object.entries(TESTED_PROGRAMS).filter(([program]) => !isInstalled(program));
+  if (missing.length === 0) return;
+  const packages = missing.map(([, name]) => name);
+  if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
+    console.error(`prepare: some tests will be skipped; they need: ${packages.join(' ')}`);
+    return;
+  }
+  console.error(`prepare: installing what the tests try: ${packages.join(' ')}`);
+  for (const args of [['update'], ['install', '--yes', '--no-install-recommends', ...packages]]) {
+    const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+    if (spawnSync('apt-get', ['--quiet', ...args], { stdio: ['ignore', 2, 2], env }).status !== 0) {
+      throw new Error(`apt-get ${args.join(' ')} failed`);
+    }
+  }
+}
+
+function isInstalled(program) {
+  return ['/usr/bin', '/usr/sbin', '/bin', '/sbin'].some((dir) => existsSync(join(dir, program)));
+}
+
 try {
   await buildJavaScript();
   if (!((await agentsAreBuilt()) && doctor([], { quiet: true }))) {
@@ -32,6 +57,7 @@ try {
     if (!doctor(['--fix'], { quiet: false })) throw new Error('sandboxes do not work here; see above');
     await buildAgents({ release: false });
   }
+  if (process.argv.includes('--tests')) installTestedPrograms();
 } catch (error) {
   console.error(`prepare: ${error instanceof Error ? error.message : error}`);
   process.exit(1);

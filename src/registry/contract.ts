@@ -124,7 +124,12 @@ export interface Session {
 export interface Registry {
   openSession(principal: string): Session;
   /** Stops and removes what dead owners left, forgets what is past its retention. Answers what was done, for the log. */
-  recover(signal: AbortSignal): Promise<{ stopped: string[]; forgotten: string[] }>;
+  recover(signal: AbortSignal): Promise<{
+    stopped: string[];
+    forgotten: string[];
+    /** What could not be dealt with, in words for people; it is left to the next recovery. */
+    failed: { id: string; reason: string }[];
+  }>;
   /** Ends every session, then closes the engine. */
   close(reason: SessionEndReason): Promise<void>;
 }

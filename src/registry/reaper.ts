@@ -12,6 +12,8 @@ const AT_A_TIME = 4;
 export interface Recovered {
   stopped: string[];
   forgotten: string[];
+  /** What could not be dealt with, and why. */
+  failed: { id: string; reason: string }[];
 }
 
 /**
@@ -25,7 +27,8 @@ export interface Recovered {
 export async function recoverSandboxes(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
   const { engine, store, log } = context;
   await store.removeAbandoned();
-  const recovered: Recovered = { stopped: await reclaim(context, signal), forgotten: [] };
+  const recovered: Recovered = { stopped: [], forgotten: [], failed: [] };
+  await reclaim(context, recovered, signal);
   const records = (await store.all()).filter((record) => record.engine === engine.name);
   await mapBounded(records, AT_A_TIME, async ({ sandboxId }) => {
     throwIfCancelled(signal);
@@ -33,6 +36,7 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
       await recoverOne(context, sandboxId, recovered, signal);
     } catch (error) {
       throwIfCancelled(signal);
+      recovered.failed.push({ id: sandboxId, reason: reasonOf(error) });
       log.error(
         { sandbox_id: sandboxId, err: error },
         'A sandbox could not be recovered; it is left for later.',
@@ -42,13 +46,17 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
   return recovered;
 }
 
-async function reclaim(context: RegistryContext, signal: AbortSignal): Promise<string[]> {
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function reclaim(context: RegistryContext, recovered: Recovered, signal: AbortSignal): Promise<void> {
   try {
-    return await context.engine.recover(signal);
+    recovered.stopped.push(...(await context.engine.recover(signal)));
   } catch (error) {
     throwIfCancelled(signal);
+    recovered.failed.push({ id: context.engine.name, reason: reasonOf(error) });
     context.log.error({ err: error }, 'The engine could not reclaim what ended sandboxes left.');
-    return [];
   }
 }
 
@@ -81,7 +89,16 @@ async function endOrphan(
   signal: AbortSignal,
 ): Promise<OwnershipRecord | null> {
   const { sandboxId } = record;
-  let sandbox = await getIfKnown(context, sandboxId, signal);
+  let sandbox: Sandbox | null;
+  try {
+    sandbox = await getIfKnown(context, sandboxId, signal);
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== 'server') throw error;
+    // Nobody can use a sandbox whose record is damaged, and nothing else would ever end it.
+    context.log.error({ sandbox_id: sandboxId, err: error }, 'A sandbox with a damaged record is removed.');
+    await forget(context, sandboxId, recovered, signal);
+    return null;
+  }
   if (sandbox !== null && !hasEnded(sandbox)) {
     if (record.keep) return record;
     sandbox = await context.engine.stop(sandboxId, 'session_end', signal);

@@ -45,7 +45,10 @@ export async function listSandboxes(
   return { items, nextCursor };
 }
 
-/** Null where the engine does not know the sandbox (it is about to be made or was forgotten) or cannot read it. */
+/**
+ * Null where the engine does not know the sandbox (it is about to be made or was forgotten). One that cannot be read is
+ * told as `failed` with the reason: it hides no other.
+ */
 export async function viewIfKnown(
   context: RegistryContext,
   record: OwnershipRecord,
@@ -54,11 +57,34 @@ export async function viewIfKnown(
   try {
     return await viewOf(context, record, await context.engine.get(record.sandboxId, signal));
   } catch (error) {
+    throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;
-    if (!(error instanceof SandboxError) || error.code !== 'internal') throw error;
     context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
-    return null;
+    return unreadableView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
   }
+}
+
+/** What the ownership record alone tells. */
+function unreadableView(record: OwnershipRecord, reason: string): SandboxView {
+  return {
+    sandboxId: record.sandboxId,
+    status: 'failed',
+    engine: record.engine,
+    runtime: 'unknown',
+    cwd: '/vercel/sandbox',
+    vcpus: record.vcpus,
+    memoryMb: 0,
+    createdAt: record.createdAt,
+    timeoutMs: 0,
+    expiresAt: null,
+    ports: [],
+    networkPolicy: { mode: 'deny-all' },
+    interactivePort: null,
+    sourceSnapshotId: null,
+    stopCause: null,
+    statusReason: reason,
+    keep: record.keep,
+  };
 }
 
 function newestFirst(a: Position, b: Position): number {

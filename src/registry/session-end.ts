@@ -64,7 +64,26 @@ async function stopOwned(context: RegistryContext, sandboxId: string, signal: Ab
     return true;
   } catch (error) {
     if (error instanceof SandboxError && error.code === 'not_found') return true;
+    if (error instanceof SandboxError && error.code === 'server')
+      return removeDamaged(context, sandboxId, error);
     context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be stopped at session end.');
+    return false;
+  }
+}
+
+/** Never rejects. Without its record a sandbox cannot be stopped in order, and nothing of it could be used again. */
+async function removeDamaged(
+  context: RegistryContext,
+  sandboxId: string,
+  cause: SandboxError,
+): Promise<boolean> {
+  try {
+    context.log.error({ sandbox_id: sandboxId, err: cause }, 'A sandbox with a damaged record is removed.');
+    await context.engine.forget(sandboxId, new AbortController().signal);
+    await context.store.remove(sandboxId);
+    return true;
+  } catch (error) {
+    context.log.error({ sandbox_id: sandboxId, err: error }, 'A damaged sandbox could not be removed.');
     return false;
   }
 }

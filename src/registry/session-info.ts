@@ -39,7 +39,9 @@ export async function describeSession(
     currentSandboxId: state.currentSandboxId,
     sandboxes: views
       .filter((view) => view !== null)
-      .filter((view) => !hasEnded(view) || view.sandboxId === state.currentSandboxId),
+      .filter(
+        (view) => !hasEnded(view) || view.status === 'failed' || view.sandboxId === state.currentSandboxId,
+      ),
     commands: commands.filter((command) => command !== null).filter(({ status }) => status === 'running'),
     limits: state.limits,
     engineLimits: await engine.limits(signal),

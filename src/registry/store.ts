@@ -3,11 +3,13 @@ import { join } from 'node:path';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import { fileStamp } from '../shared/file-stamp.ts';
 import { isSandboxId } from '../shared/ids.ts';
 import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import { formatRecord, type OwnershipRecord, parseRecord, UnreadableRecord } from './record.ts';
 
+const MAX_KNOWN = 1_000;
 const RECORD_NAME = /^(sbx_.+)\.json$/;
 
 /**
@@ -19,6 +21,8 @@ export class RecordStore {
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
+  /** As last read, by path. Writers replace the file, so another content has another stamp. */
+  readonly #known = new Map<string, { stamp: string; record: OwnershipRecord }>();
 
   /** `directory` is made, closed to other users, when it is first written to. */
   constructor(directory: string, log: Logger) {
@@ -44,9 +48,17 @@ export class RecordStore {
     if (!isSandboxId(sandboxId)) return null;
     const path = this.#path(sandboxId);
     try {
-      return parseRecord(await readFile(path, 'utf8'), sandboxId);
+      const stamp = fileStamp(path);
+      const known = this.#known.get(path);
+      if (known !== undefined && known.stamp === stamp) return known.record;
+      const record = parseRecord(await readFile(path, 'utf8'), sandboxId);
+      if (stamp !== null) this.#remember(path, stamp, record);
+      return record;
     } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return null;
+      if (systemErrorCode(error) === 'ENOENT') {
+        this.#known.delete(path);
+        return null;
+      }
       this.#report(path, error);
       throw new SandboxError('internal', `The ownership record of ${sandboxId} cannot be read.`, {
         hint: 'Other sandboxes are not affected: call sandbox_create for a new one. The server log names the file.',
@@ -120,6 +132,11 @@ export class RecordStore {
         cause: error,
       });
     }
+  }
+
+  #remember(path: string, stamp: string, record: OwnershipRecord): void {
+    if (this.#known.size >= MAX_KNOWN) this.#known.clear();
+    this.#known.set(path, { stamp, record });
   }
 
   #path(sandboxId: string): string {

@@ -84,6 +84,30 @@ describe('the deadline', () => {
   });
 });
 
+describe('SHUTDOWN', () => {
+  it('ends everything at once, without a word about a deadline', async () => {
+    const box = await start();
+    const command = await box.run(['sleep', '1000']);
+    const connection = await box.connect();
+    await connection.send(frame(request.shutdown));
+    await connection.expect(answer.ok);
+    expect(await connection.next()).toBeNull();
+    expect(await command.next()).toBeNull();
+    await box.exited;
+    expect(await exists(join(box.dir, 'ended'))).toBe(false);
+  });
+
+  it('is not for a connection that has given up its privileges', async () => {
+    const box = await start();
+    const connection = await box.connect();
+    await connection.send(frame(request.stat, fields([10, '/tmp'])));
+    await connection.expect(answer.stat);
+    await connection.send(frame(request.shutdown));
+    expect(errno(await connection.expect(answer.error))).toBe(1);
+    expect((await box.ask(request.ping)).type).toBe(answer.ok);
+  });
+});
+
 describe('a hostile sandbox', () => {
   it('loses its command when it kills the supervisor, and everything the command left', async () => {
     const box = await start();

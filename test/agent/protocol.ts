@@ -12,6 +12,7 @@ export const request = {
   treeRead: 8,
   treeWrite: 9,
   connect: 10,
+  shutdown: 11,
   attach: 20,
   kill: 21,
 } as const;

@@ -16,6 +16,7 @@ export const STEPS = [
   'uploading',
   'stopping',
   'creating again',
+  'extending',
   'writing',
 ] as const;
 export type Step = (typeof STEPS)[number];
@@ -91,11 +92,16 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
     const again = make({ ports: [8081] });
     reach('creating again');
     const fourth = await again;
+    // Many at once: their records are written one after the other without another word from this side.
+    const extend = { sandbox_id: fourth, duration_ms: 100 };
+    const extensions = Array.from({ length: 60 }, () => server.call('sandbox_extend_timeout', extend));
+    also(Promise.all(extensions));
+    reach('extending');
+    await Promise.all(extensions);
     reach('writing');
     for (let i = 0; ; i++) {
       const files = [{ path: `d/${i}`, content: 'x'.repeat(10_000) }];
       await server.call('sandbox_write_files', { sandbox_id: fourth, files });
-      await server.call('sandbox_extend_timeout', { sandbox_id: fourth, duration_ms: 1_000 });
     }
   };
   const playing = play();

@@ -10,6 +10,8 @@ export interface Moment {
   readonly step: Step;
   /** How long after the step, milliseconds; or what has to be so in the state directory. */
   readonly when: number | ((stateDir: string) => boolean);
+  /** In the middle of a sandbox's start, where processes are that no record names. */
+  readonly inStart?: boolean;
 }
 
 const LATEST_MS = 80;
@@ -24,17 +26,20 @@ export const SOUGHT: readonly Moment[] = [
   {
     name: 'the first start tries the runtime',
     step: 'creating',
+    inStart: true,
     when: (stateDir) => records(stateDir).some((text) => text.includes('"runtime": "probe"')),
   },
   {
     name: 'a create has claimed its directory and not started its container',
     step: 'creating again',
+    inStart: true,
     when: (stateDir) =>
       sandboxes(stateDir).some((dir) => isPending(dir) && !existsSync(join(dir, 'bundle/pid'))),
   },
   {
     name: 'a create has started its container and not recorded it',
     step: 'creating again',
+    inStart: true,
     when: (stateDir) =>
       sandboxes(stateDir).some((dir) => isPending(dir) && existsSync(join(dir, 'bundle/pid'))),
   },
@@ -53,7 +58,7 @@ export const SOUGHT: readonly Moment[] = [
   },
   {
     name: "a sandbox's record is being written",
-    step: 'creating again',
+    step: 'extending',
     when: (stateDir) => sandboxes(stateDir).some((dir) => namesIn(dir).some((name) => name.endsWith('.tmp'))),
   },
   {
@@ -86,10 +91,10 @@ function generator(seed: number): () => number {
 
 /**
  * Lets a process go on in small steps until something is so, and leaves it stopped there: however busy the machine is,
- * a moment that is longer than a step is not missed. False where it did not come within 20 s.
+ * a moment that is longer than a step is hardly missed. False where it did not come within 8 s.
  */
 export function stopWhen(pid: number, isSo: () => boolean): boolean {
-  const deadline = performance.now() + 20_000;
+  const deadline = performance.now() + 8_000;
   while (performance.now() < deadline) {
     process.kill(pid, 'SIGSTOP');
     spinUntil(() => / [TXZ] /.test(textOf(`/proc/${pid}/stat`)));

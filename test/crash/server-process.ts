@@ -1,8 +1,8 @@
 /** The built server as a process that a test can end in any way, and a client of it. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
@@ -29,16 +29,12 @@ export interface ServerProcess {
 
 /** Starts a server in a place. `between`: as the child of another process, which holds nothing of it. */
 export async function startServer(place: Place, options: { between?: boolean } = {}): Promise<ServerProcess> {
-  const server = [place.wrap === null ? SERVER : 'dist/main.js', '--state-dir', place.stateDir];
-  const settings = ['--log-level', 'warn', '--allow-dir', place.files];
-  const node = place.wrap === null ? process.execPath : 'node';
-  const argv = [node, ...(options.between ? ['-e', INTERMEDIATE] : []), ...server, ...settings];
-  const [program = '', ...args] = place.wrap === null ? argv : place.wrap(argv);
-  const child = spawn(program, args, {
-    stdio: ['pipe', 'pipe', 'pipe'],
-    cwd: place.wrap === null ? place.files : join(import.meta.dirname, '../..'),
-    env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
-  });
+  const child = spawnServer(place, options.between ? ['-e', INTERMEDIATE] : [], [
+    '--log-level',
+    'warn',
+    '--allow-dir',
+    place.files,
+  ]);
   const gone = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
   let logged = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -60,12 +56,36 @@ export async function startServer(place: Place, options: { between?: boolean } =
     gone,
     async call(name, args = {}) {
       const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
-      const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
-      if (result.isError) throw new Error(`${name}: ${text}`);
+      if (result.isError) throw new Error(`${name}: ${JSON.stringify(result.content)}`);
       return result.structuredContent ?? {};
     },
     stderr: () => logged,
     close: () => leave(() => child.stdin.end()),
     kill: () => leave(() => child.kill('SIGKILL')),
   };
+}
+
+/** Runs `sandbox-mcp clean` in a place. */
+export async function clean(place: Place): Promise<{ code: unknown; out: string; err: string }> {
+  const child = spawnServer(place, [], ['clean']);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
+  return { code, out, err };
+}
+
+function spawnServer(place: Place, before: string[], after: string[]) {
+  const program = (server: string) => [...before, server, '--state-dir', place.stateDir, ...after];
+  // Another user may not be able to pass the folders that lead to this process's files.
+  const [command = '', ...args] =
+    place.wrap === null
+      ? [process.execPath, ...program(SERVER)]
+      : place.wrap(['node', ...program('dist/main.js')]);
+  return spawn(command, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: place.files,
+    env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
+  });
 }

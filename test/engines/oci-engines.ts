@@ -8,13 +8,23 @@ import type { EngineUnderTest } from './contract.ts';
 
 export const AGENT_PATH = fileURLToPath(new URL(`../../dist/agent-${process.arch}`, import.meta.url));
 
-/** Two engines over one state directory of their own, which goes when they are closed. */
-export async function openOciEngines(): Promise<EngineUnderTest & { stateDir: string }> {
+/**
+ * Two engines over one state directory of their own, which goes when they are closed.
+ * @param isolation what the engine has to say of itself; throws where it says something else
+ */
+export async function openOciEngines(
+  ociRuntime = 'auto',
+  isolation?: string,
+): Promise<EngineUnderTest & { stateDir: string }> {
   const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-test-'));
   await chmod(stateDir, 0o711);
-  const options = { stateDir, ociRuntime: 'auto', agentPath: AGENT_PATH, log: createLogger('silent') };
+  const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, log: createLogger('silent') };
   const engine = createOciEngine(options);
   const other = createOciEngine(options);
+  const limits = await engine.limits(AbortSignal.timeout(30_000));
+  if (isolation !== undefined && !limits.isolation.includes(isolation)) {
+    throw new Error(`this is to test "${isolation}", and the engine is "${limits.isolation}"`);
+  }
   return {
     engine,
     other,

@@ -36,7 +36,8 @@ async function runAsOrdinaryUser(subordinate: boolean) {
   const user = await makeOrdinaryUser(subordinate);
   try {
     const reportFile = join(user.home, 'report.json');
-    const [program = '', ...args] = user.command([...VITEST, reportFile]);
+    const isolation = `EXPECTED_ISOLATION=${subordinate ? 'subordinate ids' : 'a single id'}`;
+    const [program = '', ...args] = user.command(['env', isolation, ...VITEST, reportFile]);
     const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {

@@ -58,7 +58,7 @@ describe('after SIGKILL', () => {
     const server = await startServer(world.stateDir, 'live');
     expect(server.sandboxIds).toHaveLength(3);
     await adopt(world, server.sandboxIds);
-    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     await server.kill();
     const { stopped } = await world.registry.recover(neverAborted);
     expect(stopped.sort()).toEqual(server.sandboxIds.sort());
@@ -79,7 +79,7 @@ describe('after SIGKILL', () => {
     const server = await startServer(world.stateDir, 'keep');
     await adopt(world, server.sandboxIds);
     await server.kill();
-    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
   });
 
   it('removes the half of a record that the dead server was writing', async () => {

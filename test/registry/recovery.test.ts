@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { formatRecord, type OwnershipRecord } from '../../src/registry/record.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
 import { currentProcess } from '../../src/shared/process-identity.ts';
 import { neverAborted, openWorld, plainRequest, rejection, type World } from './support.ts';
 
@@ -46,17 +47,74 @@ async function leftBehind(
   return record;
 }
 
+describe('a sandbox whose record the engine cannot read', () => {
+  const damage = ({ engine }: World, damaged: string) => {
+    const get = engine.get.bind(engine);
+    engine.get = (sandboxId, signal) =>
+      sandboxId === damaged
+        ? Promise.reject(new SandboxError('server', `The record of ${sandboxId} is damaged.`))
+        : get(sandboxId, signal);
+  };
+
+  it('hides no other, and says of itself what is wrong', async () => {
+    const world = openWorld();
+    const session = world.registry.openSession('local');
+    const bad = await session.create(plainRequest, neverAborted);
+    const good = await session.create(plainRequest, neverAborted);
+    damage(world, bad.sandboxId);
+    const query = { limit: 10, since: null, until: null, cursor: null };
+    const { items } = await session.list(query, neverAborted);
+    expect(Object.fromEntries(items.map(({ sandboxId, status }) => [sandboxId, status]))).toEqual({
+      [bad.sandboxId]: 'failed',
+      [good.sandboxId]: 'running',
+    });
+    const { sandboxes } = await session.info(neverAborted);
+    expect(sandboxes.find(({ sandboxId }) => sandboxId === bad.sandboxId)?.statusReason).toContain('damaged');
+    await session.end('stdin_closed');
+  });
+
+  it('is removed once its owner is dead, and at the end of its session', async () => {
+    const world = openWorld();
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    damage(world, 'sbx_aaaaaaaaaaaa');
+    expect(await world.registry.recover(neverAborted)).toEqual({
+      stopped: [],
+      forgotten: ['sbx_aaaaaaaaaaaa'],
+      failed: [],
+    });
+    expect((await world.engine.list()).items).toEqual([]);
+  });
+
+  it('is told by its name and reason where it cannot be removed', async () => {
+    const world = openWorld();
+    await leftBehind(world, 'sbx_aaaaaaaaaaaa');
+    damage(world, 'sbx_aaaaaaaaaaaa');
+    world.engine.forget = () => Promise.reject(new Error('the disk is gone'));
+    expect(await world.registry.recover(neverAborted)).toMatchObject({
+      failed: [{ id: 'sbx_aaaaaaaaaaaa', reason: 'the disk is gone' }],
+    });
+  });
+});
+
 describe('recovery', () => {
   it('stops what a dead owner left, and keeps its record for the retention time', async () => {
     const world = openWorld({ retentionMs: HOUR });
     const { registry, engine, clock, stateDir } = world;
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
-    expect(await registry.recover(neverAborted)).toEqual({ stopped: ['sbx_aaaaaaaaaaaa'], forgotten: [] });
+    expect(await registry.recover(neverAborted)).toEqual({
+      stopped: ['sbx_aaaaaaaaaaaa'],
+      forgotten: [],
+      failed: [],
+    });
     const view = await registry.openSession('local').attach('sbx_aaaaaaaaaaaa', neverAborted);
     expect(view).toMatchObject({ status: 'stopped', stopCause: 'session_end' });
-    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     clock.advance(HOUR);
-    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: ['sbx_aaaaaaaaaaaa'] });
+    expect(await registry.recover(neverAborted)).toEqual({
+      stopped: [],
+      forgotten: ['sbx_aaaaaaaaaaaa'],
+      failed: [],
+    });
     expect((await engine.list()).items).toEqual([]);
     expect(readdirSync(join(stateDir, 'records'))).toEqual([]);
   });
@@ -65,7 +123,7 @@ describe('recovery', () => {
     const world = openWorld();
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { state: 'creating' });
     const recovered = await world.registry.recover(neverAborted);
-    expect(recovered).toEqual({ stopped: [], forgotten: ['sbx_aaaaaaaaaaaa'] });
+    expect(recovered).toEqual({ stopped: [], forgotten: ['sbx_aaaaaaaaaaaa'], failed: [] });
     expect((await world.engine.list()).items).toEqual([]);
     expect(existsSync(pathOf(world.stateDir, 'sbx_aaaaaaaaaaaa'))).toBe(false);
   });
@@ -74,10 +132,10 @@ describe('recovery', () => {
     const world = openWorld({ retentionMs: HOUR });
     const { registry, engine, clock } = world;
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { keep: true });
-    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     expect((await engine.get('sbx_aaaaaaaaaaaa', neverAborted)).status).toBe('running');
     clock.advance(300_000 + HOUR - 1);
-    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     clock.advance(1);
     expect((await registry.recover(neverAborted)).forgotten).toEqual(['sbx_aaaaaaaaaaaa']);
   });
@@ -91,7 +149,7 @@ describe('recovery', () => {
     const before = readdirSync(join(world.stateDir, 'records')).map((name) =>
       readFileSync(join(world.stateDir, 'records', name), 'utf8'),
     );
-    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     expect((await world.engine.list()).items.every(({ status }) => status === 'running')).toBe(true);
     const after = readdirSync(join(world.stateDir, 'records')).map((name) =>
       readFileSync(join(world.stateDir, 'records', name), 'utf8'),
@@ -164,7 +222,7 @@ describe('recovery', () => {
     const world = openWorld({ retentionMs: HOUR });
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
     await world.engine.forget('sbx_aaaaaaaaaaaa', neverAborted);
-    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [] });
+    expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
     world.clock.advance(HOUR);
     expect((await world.registry.recover(neverAborted)).forgotten).toEqual(['sbx_aaaaaaaaaaaa']);
   });

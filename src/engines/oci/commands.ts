@@ -20,6 +20,7 @@ import {
 import { cutOffCommand, finishedCommand, readExit, runningCommand } from './command-state.ts';
 import { CommandWatch } from './command-watch.ts';
 import type { OciContext } from './context.ts';
+import { recordAfterCutOff } from './cut-off.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { readLog, readLogTotals } from './log-segments.ts';
 import { absolutePath, encodeRun } from './run-request.ts';
@@ -205,8 +206,8 @@ export class OciCommands implements Commands {
     if (late !== null) return this.#ended(finishedCommand(record, sandbox, late));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
-    const totals = await readLogTotals(paths.agentDir);
-    return { command: cutOffCommand(record, sandbox, totals), watch: null };
+    const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
+    return { command: cutOffCommand(record, ended, await readLogTotals(paths.agentDir)), watch: null };
   }
 
   /** What has ended by itself does not change any more, except that its descendants may go on writing. */

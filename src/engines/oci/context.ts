@@ -1,5 +1,6 @@
 import type { Logger } from '../../shared/log.ts';
 import type { EgressGateways } from './egress-gateways.ts';
+import type { ExpiryWatch } from './expiry.ts';
 import type { Host } from './host.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import type { PortForwards } from './ports.ts';
@@ -13,4 +14,5 @@ export interface OciContext {
   runtime(signal: AbortSignal): Promise<OciRuntime>;
   readonly forwards: PortForwards;
   readonly gateways: EgressGateways;
+  readonly expiry: ExpiryWatch;
 }

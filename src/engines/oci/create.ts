@@ -4,7 +4,7 @@ import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
 import { directoryMode, newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
-import { removeUnfinished } from './remains.ts';
+import { removeUnrecorded } from './remains.ts';
 import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
@@ -83,11 +83,12 @@ export async function createSandbox(
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
     await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
     throwIfCancelled(signal);
+    context.expiry.watch(record.sandboxId, running.expiresAt);
     return viewOf(running, context.forwards);
   } catch (error) {
     await context.gateways.close(record.sandboxId);
     await context.forwards.close(record.sandboxId);
-    await removeUnfinished(host, record);
+    await removeUnrecorded(host, record.sandboxId);
     throw bootFailure(error);
   }
 }

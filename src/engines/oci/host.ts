@@ -1,11 +1,12 @@
 /** What the engine has to know of this host before the first sandbox; found out once. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { chmod, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { temporaryName, writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { makeDirectory, stateDirectoryError } from '../../shared/state-directory.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
@@ -58,13 +59,12 @@ async function checkFormat(layout: StateLayout): Promise<void> {
 async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | null): Promise<void> {
   // As root the sandbox's root has to pass on its way to the layers; it can list nothing.
   const mode = kind === 'root' ? 0o711 : 0o700;
-  await mkdir(layout.stateDir, { recursive: true, mode: 0o700 });
-  await chmod(layout.stateDir, mode);
-  for (const directory of [layout.sandboxes, layout.binaries, layout.etcTemplates]) {
-    await mkdir(directory, { recursive: true });
+  for (const directory of [layout.stateDir, layout.sandboxes, layout.binaries, layout.etcTemplates]) {
+    await makeDirectory(directory, mode);
+    // Not left to mkdir, whose mode the umask cuts.
     await chmod(directory, mode);
   }
-  await mkdir(layout.trash, { recursive: true, mode: 0o700 });
+  await makeDirectory(layout.trash, 0o700);
 }
 
 /** Copies the agent to where the mapped root can read it; the name tells its content, so versions live side by side. */

@@ -10,6 +10,7 @@ import { OciCommands } from './commands.ts';
 import type { OciContext } from './context.ts';
 import { createSandbox } from './create.ts';
 import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
+import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { type Host, prepareHost } from './host.ts';
@@ -18,9 +19,9 @@ import { listSandboxes } from './list.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import { PortForwards } from './ports.ts';
 import { recoverAll } from './recover.ts';
-import { removeTrees } from './remove-tree.ts';
+import { removeUnrecorded } from './remains.ts';
 import { chooseRuntime } from './runtime-probe.ts';
-import { updateRecord } from './sandbox-record.ts';
+import { isUnreadable, updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
 import { updateNetworkPolicy } from './update-network-policy.ts';
@@ -60,7 +61,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
-  const context: OciContext = { log, forwards, gateways, host: () => host(never), runtime };
+  const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
+  const context: OciContext = { log, forwards, gateways, expiry, host: () => host(never), runtime };
   const commands = new OciCommands(context);
 
   return {
@@ -77,6 +79,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         if ((await runtime(signal)).egress)
           await gateways.open(present, sandboxId, paths, record.networkPolicy);
         await forwards.open(sandboxId, paths.agentSocket, record.ports);
+        expiry.watch(sandboxId, record.expiresAt);
       },
     },
     networkPolicies: {
@@ -110,17 +113,19 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     },
 
     async forget(sandboxId) {
-      const { layout, agent, idMap } = await context.host();
       try {
         await endSandbox(context, sandboxId, 'requested', currentProcess());
       } catch (error) {
-        if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+        // Without a record, or with one that nobody can read, everything is found by the id.
+        const gone = error instanceof SandboxError && error.code === 'not_found';
+        if (!gone && !isUnreadable(error)) throw error;
       }
-      await removeTrees(agent, idMap, [layout.sandbox(sandboxId).dir]);
+      await removeUnrecorded(await context.host(), sandboxId);
     },
 
     async close() {
       commands.close();
+      expiry.close();
       await Promise.all([forwards.closeAll(), gateways.closeAll()]);
     },
   };

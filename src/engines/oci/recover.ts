@@ -62,7 +62,11 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
     try {
       const before = await readRecord(host.layout, sandboxId);
       const after = await settledRecord(context, sandboxId);
-      if (after.endedAt === null) templates.add(after.etcTemplate);
+      if (after.endedAt === null) {
+        templates.add(after.etcTemplate);
+        // One that a dead server left alive ends under the eyes of this one.
+        context.expiry.watch(sandboxId, after.expiresAt);
+      }
       const paths = host.layout.sandbox(sandboxId);
       if (after.runtime === PROBE_RUNTIME) {
         // A trial that its maker did not survive; nobody asks for its record. A living maker removes it itself.

@@ -1,4 +1,6 @@
 /** What is left of a sandbox that has ended, or that was never finished; removed so that nothing stays behind. */
+
+import type { ProcessIdentity } from '../../shared/process-identity.ts';
 import { removeAgentRemains } from './agent-remains.ts';
 import { dismantle } from './boot.ts';
 import { cgroupPath, findCgroups } from './cgroups.ts';
@@ -8,11 +10,10 @@ import { removeTrees } from './remove-tree.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { findUnrecordedInit, shutDownUnrecorded } from './unrecorded-agent.ts';
 
-/** Ends every process of a sandbox, whether or not its record names them, and removes its cgroups. */
-export async function endRemains(host: Host, record: SandboxRecord): Promise<void> {
-  const { sandboxId } = record;
+/** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
+async function endRemains(host: Host, sandboxId: string, known: ProcessIdentity | null): Promise<void> {
   const paths = host.layout.sandbox(sandboxId);
-  const init = record.init ?? (await findUnrecordedInit(paths, sandboxId));
+  const init = known ?? (await findUnrecordedInit(paths, sandboxId));
   const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
   await dismantle(host, sandboxId, init);
   // No file and no cgroup leads to what an interrupted start left: its agent is asked.
@@ -22,13 +23,13 @@ export async function endRemains(host: Host, record: SandboxRecord): Promise<voi
 /** Removes everything of an ended sandbox but its record, its command records and their logs. */
 export async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
   const paths = host.layout.sandbox(record.sandboxId);
-  await endRemains(host, record);
+  await endRemains(host, record.sandboxId, record.init);
   await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
   await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths.agent)]);
 }
 
-/** Removes a sandbox that never came to be, record included. */
-export async function removeUnfinished(host: Host, record: SandboxRecord): Promise<void> {
-  await endRemains(host, record);
-  await removeTrees(host.agent, host.idMap, [host.layout.sandbox(record.sandboxId).dir]);
+/** Removes a sandbox whole, record included: one that never came to be, or whose record nobody can read. */
+export async function removeUnrecorded(host: Host, sandboxId: string): Promise<void> {
+  await endRemains(host, sandboxId, null);
+  await removeTrees(host.agent, host.idMap, [host.layout.sandbox(sandboxId).dir]);
 }

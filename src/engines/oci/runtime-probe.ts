@@ -11,7 +11,7 @@ import type { Host } from './host.ts';
 import { findProgram, runHostProgram } from './host-program.ts';
 import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
-import { removeUnfinished } from './remains.ts';
+import { removeUnrecorded } from './remains.ts';
 import { claimDirectory } from './sandbox-record.ts';
 
 /** Faster ones first; `runsc` only by name. */
@@ -80,7 +80,7 @@ async function attempt(
     if (signal.aborted) throw error;
     return { error: error instanceof Error ? error.message : String(error), egress: false };
   } finally {
-    await removeUnfinished(host, record);
+    await removeUnrecorded(host, sandboxId);
   }
 }
 

@@ -1,9 +1,10 @@
-import { chmod, mkdir, readdir, readFile, rename, stat } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
+import { fileStamp } from '../../shared/file-stamp.ts';
 import { isSandboxId } from '../../shared/ids.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './layout.ts';
@@ -69,6 +70,23 @@ export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): P
   await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
 }
 
+function unreadable(sandboxId: string, cause: unknown): SandboxError {
+  return new SandboxError(
+    'server',
+    `The record of ${sandboxId} is damaged, unreadable or of another version.`,
+    {
+      hint: 'Other sandboxes are not affected: call sandbox_create for a new one. `sandbox-mcp clean` removes this one once its session has ended.',
+      cause,
+      details: { sandbox_id: sandboxId },
+    },
+  );
+}
+
+/** True for the error of a record that is there and cannot be used. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof SandboxError && error.code === 'server';
+}
+
 /** Records as last read. Writers replace the file, so another content is another inode or time. */
 const known = new Map<string, { stamp: string; record: SandboxRecord }>();
 const MAX_KNOWN = 256;
@@ -84,16 +102,14 @@ function remember(path: string, stamp: string, record: SandboxRecord): void {
  */
 export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
   const path = layout.sandbox(sandboxId).record;
+  const stamp = fileStamp(path);
+  const cached = known.get(path);
+  if (cached !== undefined && cached.stamp === stamp) return cached.record;
   let text: string;
-  let stamp: string;
   try {
-    const { ino, mtimeNs, size } = await stat(path, { bigint: true });
-    stamp = `${ino}.${mtimeNs}.${size}`;
-    const cached = known.get(path);
-    if (cached?.stamp === stamp) return cached.record;
     text = await readFile(path, 'utf8');
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    if (systemErrorCode(error) !== 'ENOENT') throw unreadable(sandboxId, error);
     known.delete(path);
     throw new SandboxError('not_found', `There is no sandbox "${sandboxId}".`, {
       details: { sandbox_id: sandboxId },
@@ -101,14 +117,10 @@ export async function readRecord(layout: StateLayout, sandboxId: string): Promis
   }
   try {
     const record = recordSchema.parse(JSON.parse(text));
-    remember(path, stamp, record);
+    if (stamp !== null) remember(path, stamp, record);
     return record;
   } catch (error) {
-    throw new SandboxError('server', `The record of ${sandboxId} is damaged or of another version.`, {
-      hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',
-      cause: error,
-      details: { sandbox_id: sandboxId },
-    });
+    throw unreadable(sandboxId, error);
   }
 }
 

@@ -26,6 +26,8 @@ function ended(
 ): SandboxRecord {
   return {
     ...record,
+    // Nobody needs it any more, and it may hold secrets.
+    env: {},
     status,
     stopCause: cause,
     statusReason: reason,
@@ -68,7 +70,13 @@ async function correction(host: Host, record: SandboxRecord): Promise<SandboxRec
 export async function settledRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const host = await context.host();
   const record = await readRecord(host.layout, sandboxId);
-  if ((await correction(host, record)) === null) return record;
+  if ((await correction(host, record)) === null) {
+    // Another process may have ended it; what this one held open for it goes as well.
+    if (record.endedAt !== null) {
+      await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
+    }
+    return record;
+  }
   const settled = await updateRecord(host.layout, sandboxId, async (present) => {
     const corrected = await correction(host, present);
     if (corrected !== null) await removeRemains(host, present);

@@ -1,0 +1,42 @@
+/** A bundle like that of a sandbox of the server, with another program in the place of the agent. */
+import { execFile } from 'node:child_process';
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { z } from 'zod';
+import type { BareRuntime } from './bare-runtime.ts';
+
+const config = z.looseObject({
+  process: z.looseObject({ args: z.array(z.string()) }),
+  linux: z.looseObject({ cgroupsPath: z.string().optional() }),
+});
+
+export interface BareBundle {
+  /** What the runtime is called with before its verb. */
+  readonly global: string[];
+  readonly bundle: string;
+  remove(): Promise<void>;
+}
+
+/** Copies the bundle and the layers of a running sandbox: directories are made beforehand, unlike in a create of ours. */
+export async function copyBundle(
+  runtime: BareRuntime,
+  sandboxId: string,
+  program: readonly string[],
+): Promise<BareBundle> {
+  const sandboxes = join(runtime.server.stateDir, 'sandboxes');
+  const from = join(sandboxes, sandboxId);
+  const to = join(runtime.server.stateDir, `bare-${sandboxId}`);
+  await mkdir(to, { mode: 0o711 });
+  await promisify(execFile)('cp', ['-a', join(from, 'bundle'), join(from, 'layers'), to]);
+  const file = join(to, 'bundle/config.json');
+  const parsed = config.parse(JSON.parse((await readFile(file, 'utf8')).replaceAll(`${from}/`, `${to}/`)));
+  parsed.process.args = [...program];
+  if (parsed.linux.cgroupsPath !== undefined) parsed.linux.cgroupsPath = `/sandbox-mcp.bare-${sandboxId}`;
+  await writeFile(file, JSON.stringify(parsed));
+  return {
+    global: [runtime.path, '--root', join(to, 'runtime')],
+    bundle: join(to, 'bundle'),
+    remove: () => rm(to, { recursive: true, force: true }),
+  };
+}

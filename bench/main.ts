@@ -1,0 +1,36 @@
+/**
+ * `npm run bench [-- --only NAME] [--json]`: what a user waits for, beside what they would have without this server, in
+ * one run on this machine.
+ */
+import { cpus, release } from 'node:os';
+import { parseArgs } from 'node:util';
+import { type Row, runRow } from './row.ts';
+import { call } from './rows/call.ts';
+import { firstOutput } from './rows/first-output.ts';
+import { flood } from './rows/flood.ts';
+import { kill } from './rows/kill.ts';
+import { start } from './rows/start.ts';
+import { tableOf } from './table.ts';
+
+const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill];
+
+const { values } = parseArgs({
+  options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } },
+});
+const names = ROWS.map(({ name }) => name);
+const unknown = values.only?.find((name) => !names.includes(name));
+if (unknown !== undefined) {
+  console.error(`bench: there is no row ${unknown}; choose ${names.join(', ')}`);
+  process.exit(2);
+}
+
+const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
+if (!values.json) console.log(`${machine}\n`);
+const results = [];
+for (const row of ROWS) {
+  if (values.only !== undefined && !values.only.includes(row.name)) continue;
+  const result = await runRow(row);
+  results.push(result);
+  if (!values.json) console.log(tableOf(result));
+}
+if (values.json) console.log(JSON.stringify({ machine, results }, null, 2));

@@ -1,0 +1,31 @@
+import { describe, expect, it } from 'vitest';
+import { runVerb } from '../support/run-verb.ts';
+import { startServer } from '../support/server.ts';
+
+/** Makes a program believe that it runs elsewhere. */
+function pretending(platform: string): Record<string, string> {
+  const script = `Object.defineProperty(process, 'platform', { value: '${platform}' })`;
+  return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` };
+}
+
+describe.each(['darwin', 'win32'])('on %s', (platform) => {
+  it('the server starts, and refuses to create with the way on', async () => {
+    const server = await startServer({ env: pretending(platform) });
+    try {
+      const { isError, text } = await server.call('sandbox_create');
+      expect(isError).toBe(true);
+      expect(text).toContain('unavailable');
+      expect(text).toContain(`needs Linux; this is ${platform}`);
+      expect(text).toContain('--engine');
+    } finally {
+      await server.close();
+    }
+  });
+
+  it('doctor points to the other engines', async () => {
+    const { code, out } = await runVerb(['doctor'], pretending(platform));
+    expect(code).toBe(1);
+    expect(out).toContain(`oci: does not work here\n  error    It needs Linux; this is ${platform}\n`);
+    expect(out).toContain(`The engines for ${platform} itself are microvm and vercel.`);
+  });
+});

@@ -1,0 +1,114 @@
+/** What a killed server was told to keep: the sandbox and its commands are found by whoever comes next. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { makePlace, type Place } from './place.ts';
+import { untilNothingRemains } from './remains.ts';
+import { clean, type ServerProcess, startServer } from './server-process.ts';
+
+const created = z.object({ sandbox_id: z.string() });
+const started = z.object({ command_id: z.string() });
+const page = z.object({ content: z.string(), next_offset: z.number().nullable(), dropped_bytes: z.number() });
+
+const LINES = 30_000;
+const NUMBERS = Array.from({ length: LINES }, (_, index) => `${index + 1}\n`).join('');
+const waitThenCount = (file: string, exit: number): string =>
+  `echo first; until [ -e ${file} ]; do sleep 0.02; done; seq ${LINES}; echo last >&2; exit ${exit}`;
+
+let place: Place;
+const servers: ServerProcess[] = [];
+
+beforeEach(async () => {
+  place = await makePlace();
+});
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill();
+  await clean(place);
+  await place.remove();
+});
+
+async function server(): Promise<ServerProcess> {
+  const started = await startServer(place);
+  servers.push(started);
+  return started;
+}
+
+/** Everything that a command wrote to its standard output, page by page. */
+async function wholeOutput(by: ServerProcess, command_id: string): Promise<string> {
+  let all = '';
+  for (let offset: number | null = 0; offset !== null; ) {
+    const request = { command_id, stream: 'stdout', offset, limit: 65_536 };
+    const { content, next_offset, dropped_bytes } = page.parse(await by.call('command_output', request));
+    expect(dropped_bytes).toBe(0);
+    all += content;
+    offset = next_offset;
+  }
+  return all;
+}
+
+describe('a kept sandbox of a killed server', { timeout: 60_000 }, () => {
+  it('is found, worked in and stopped by the next server', async () => {
+    const first = await server();
+    const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));
+    const lost = created.parse(await first.call('sandbox_create'));
+    await first.call('sandbox_write_files', { sandbox_id, files: [{ path: 'note', content: 'still here' }] });
+    await first.kill();
+
+    const next = await server();
+    const found = await next.call('sandbox_get', { sandbox_id });
+    expect(found).toMatchObject({ sandbox_id, status: 'running', keep: true });
+    expect(await next.call('sandbox_run_command', { cmd: 'cat', args: ['note'] })).toMatchObject({
+      exit_code: 0,
+      stdout: 'still here',
+    });
+    // A create waits until recovery is through.
+    await next.call('sandbox_create');
+    expect(await next.call('sandbox_get', { sandbox_id: lost.sandbox_id })).toMatchObject({
+      status: 'stopped',
+    });
+    expect(await next.call('sandbox_get', { sandbox_id })).toMatchObject({ status: 'running' });
+    await next.call('sandbox_stop', { sandbox_id });
+    await next.close();
+    await untilNothingRemains(place);
+  });
+
+  it('goes on with its commands, whose state, log and exit code another process can tell', async () => {
+    const first = await server();
+    const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));
+    const start = async (script: string): Promise<string> =>
+      started.parse(
+        await first.call('sandbox_run_command_detached', { sandbox_id, cmd: 'sh', args: ['-c', script] }),
+      ).command_id;
+    const waiting = await start(waitThenCount('go', 7));
+    const meanwhile = await start(`sleep 0.3; seq ${LINES}; exit 3`);
+    await first.kill();
+    // It ends while no server lives.
+    const exit = join(place.stateDir, 'sandboxes', sandbox_id, 'agent/c', meanwhile, 'exit');
+    for (const deadline = Date.now() + 20_000; !existsSync(exit) && Date.now() < deadline; ) await delay(10);
+
+    const next = await server();
+    const ended = { status: 'finished', exit_code: 3, ended_by: 'exit', stdout_bytes: NUMBERS.length };
+    expect(await next.call('sandbox_get_command', { command_id: meanwhile })).toMatchObject(ended);
+    expect(await wholeOutput(next, meanwhile)).toBe(NUMBERS);
+
+    expect(await next.call('sandbox_get_command', { command_id: waiting })).toMatchObject({
+      status: 'running',
+      exit_code: null,
+      stdout: 'first\n',
+    });
+    await next.call('sandbox_write_files', { sandbox_id, files: [{ path: 'go', content: '' }] });
+    expect(await next.call('command_wait', { command_id: waiting })).toMatchObject({
+      status: 'finished',
+      exit_code: 7,
+      ended_by: 'exit',
+      stderr: 'last\n',
+    });
+    expect(await wholeOutput(next, waiting)).toBe(`first\n${NUMBERS}`);
+    await next.call('sandbox_stop', { sandbox_id });
+    await next.close();
+    await untilNothingRemains(place);
+  });
+});

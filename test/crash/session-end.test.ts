@@ -1,0 +1,40 @@
+/** However a conversation ends, the server is gone within two seconds and has taken everything along. */
+import { describe, expect, it } from 'vitest';
+import { startBusySession } from './busy-session.ts';
+import { makePlace } from './place.ts';
+import { untilNothingRemains } from './remains.ts';
+import { clean, type ServerProcess, startServer } from './server-process.ts';
+
+const WITHIN_MS = 2_000;
+
+const ENDS: readonly [name: string, end: (server: ServerProcess) => void, between?: boolean][] = [
+  ['its input ends', ({ child }) => child.stdin.end()],
+  ['SIGTERM', ({ child }) => child.kill('SIGTERM')],
+  ['SIGINT', ({ child }) => child.kill('SIGINT')],
+  ['SIGHUP', ({ child }) => child.kill('SIGHUP')],
+  ['its parent is killed, which leaves the streams open', ({ child }) => child.kill('SIGKILL'), true],
+];
+
+describe('a busy session', () => {
+  it.each(ENDS)('ends within 2 s and leaves nothing: %s', { timeout: 60_000 }, async (_, end, between) => {
+    const place = await makePlace();
+    try {
+      const server = await startServer(place, { between: between === true });
+      const session = startBusySession(server, place);
+      try {
+        await session.reached('stopping');
+        const before = performance.now();
+        end(server);
+        await server.gone;
+        expect(performance.now() - before).toBeLessThan(WITHIN_MS);
+        await untilNothingRemains(place);
+      } finally {
+        await server.kill();
+        await session.release();
+      }
+    } finally {
+      await clean(place);
+      await place.remove();
+    }
+  });
+});
