@@ -77,7 +77,9 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
   const record = await readRecord(host.layout, sandboxId);
   if ((await correction(host, record)) === null) {
     // Another process may have ended it; what this one held open for it goes as well.
-    if (record.endedAt !== null) await context.forwards.close(sandboxId);
+    if (record.endedAt !== null) {
+      await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
+    }
     return record;
   }
   const settled = await updateRecord(host.layout, sandboxId, async (present) => {
