@@ -190,12 +190,27 @@ export class AgentSandbox {
     return lines.length - 1 - 3;
   }
 
+  /** How many programs run inside: living processes that are not the agent's, the one that looks left out. */
+  async programs(): Promise<number> {
+    const id = `ps${Math.random().toString(36).slice(2)}`;
+    return Number((await this.finish([process.execPath, '-e', COUNT_PROGRAMS], { id })).out);
+  }
+
   async stop(): Promise<void> {
     this.process.kill('SIGKILL');
     await this.exited;
     await rm(this.base, { recursive: true, force: true });
   }
 }
+
+/** A supervisor has the agent's command line; a process that has ended has none. */
+const COUNT_PROGRAMS = `
+const { readdirSync, readFileSync } = require('node:fs');
+const commandLine = (pid) => { try { return readFileSync('/proc/' + pid + '/cmdline', 'latin1'); } catch { return ''; } };
+const agent = commandLine(1);
+const pids = readdirSync('/proc').filter((name) => /^[0-9]+$/.test(name) && Number(name) !== process.pid);
+console.log(pids.filter((pid) => ![agent, ''].includes(commandLine(pid))).length);
+`;
 
 export interface Outcome {
   code: number;

@@ -21,7 +21,7 @@ describe('KILL', () => {
       await printed(connection, 121);
       expect(await kill(connection, 9)).toBeGreaterThanOrEqual(121);
       connection.close();
-      expect(await sandbox.processes()).toBe(0);
+      expect(await sandbox.programs()).toBe(0);
     }
   });
 
@@ -31,7 +31,7 @@ describe('KILL', () => {
       await printed(connection, 600);
       await kill(connection, 9);
       connection.close();
-      expect(await sandbox.processes()).toBe(0);
+      expect(await sandbox.programs()).toBe(0);
     }
   });
 
@@ -40,7 +40,7 @@ describe('KILL', () => {
     await printed(connection, 1);
     await kill(connection, 9);
     connection.close();
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
   });
 
   it('sends other signals to every descendant and records who asked', async () => {
@@ -90,7 +90,7 @@ describe('KILL', () => {
     const other = await sandbox.attach('left');
     await kill(other, 9);
     expect(await other.next()).toBeNull();
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
     other.close();
     connection.close();
   });
@@ -120,7 +120,7 @@ describe('timeout_ms', () => {
     expect(exit.durationMs).toBeGreaterThanOrEqual(250);
     expect(exit.durationMs).toBeLessThan(1500);
     connection.close();
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
   });
 
   it('lets a program go that obeys, and takes what does not', async () => {

@@ -103,7 +103,7 @@ describe('SHELL', () => {
     expect(exit.number(71)).toBe(1);
     // The end of the connection says that nothing is left.
     expect(await connection.next()).toBeNull();
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
   });
 
   it.runIf(isRoot)('beats a fork bomb', async () => {
@@ -113,7 +113,7 @@ describe('SHELL', () => {
     for (let seen = 0; seen < 600; ) seen += (await connection.expect(answer.data)).body.length;
     connection.halfClose();
     while ((await connection.next()) !== null);
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
   });
 
   it('ends what a program has left running, once the client closes', async () => {
@@ -121,7 +121,7 @@ describe('SHELL', () => {
     expect((await rest(connection)).out).toBe('left\r\n');
     connection.halfClose();
     expect(await connection.next()).toBeNull();
-    expect(await sandbox.processes()).toBe(0);
+    expect(await sandbox.programs()).toBe(0);
   });
 
   it('refuses what is no frame of a terminal', async () => {
@@ -135,7 +135,7 @@ describe('SHELL', () => {
       await connection.send(bad);
       expect(errno((await connection.next()) ?? frame0())).toBe(71);
       while ((await connection.next()) !== null);
-      expect(await sandbox.processes()).toBe(0);
+      expect(await sandbox.programs()).toBe(0);
     }
   });
 

@@ -132,7 +132,7 @@ describe('sandbox_create', () => {
     [{ resources: { vcpus: 5_000 } }, 'invalid_argument', 'vcpus'],
     [{ resources: { cpus: 1 } }, 'invalid_argument', 'valid ones: vcpus'],
     [{ env: { '1A': 'x' } }, 'invalid_argument', '`env`'],
-    [{ network_policy: { mode: 'allow-all', allow: ['a.com'] } }, 'invalid_argument', 'mode: custom'],
+    [{ network_policy: { mode: 'allow-all', allow: ['a.com'] } }, 'invalid_argument', 'mode "custom"'],
     [{ network_policy: { mode: 'custom', allow: ['http://a.com'] } }, 'invalid_argument', 'no domain'],
     [{ source: { type: 'git', url: 'https://example.com/a.git' } }, 'unsupported', 'sandbox_upload_file'],
     [

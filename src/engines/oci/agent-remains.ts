@@ -1,9 +1,9 @@
 /** What a killed agent leaves in its directory beside the logs and exit files that stay: sockets and half-made files. */
-import { lstat, rm } from 'node:fs/promises';
+import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapBounded } from '../../shared/bounded.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
-import { listCommandIds } from './command-record.ts';
+import { sandboxIdOfCommand } from '../../shared/ids.ts';
 import type { SandboxPaths } from './layout.ts';
 
 const OF_AGENT = ['socket', 'socket.new', 'ended.new'];
@@ -29,7 +29,9 @@ async function removeFrom(directory: string, names: readonly string[]): Promise<
 export async function removeAgentRemains(paths: SandboxPaths): Promise<void> {
   await removeFrom(paths.agent, OF_AGENT);
   const commands = join(paths.agent, 'c');
-  // A create may have been cut short before any of this was made.
-  if (!(await isDirectory(commands)) || !(await isDirectory(paths.commands))) return;
-  await mapBounded(await listCommandIds(paths), 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
+  // A create may have been cut short before it was made.
+  if (!(await isDirectory(commands))) return;
+  // Not by the records: a command that was being started when the sandbox ended has none any more.
+  const ids = (await readdir(commands)).filter((name) => sandboxIdOfCommand(name) !== null);
+  await mapBounded(ids, 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
 }

@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { AgentConnection, AgentGone } from './agent-connection.ts';
 import type { OciContext } from './context.ts';
-import { type SandboxRecord, updateRecord } from './sandbox-record.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 
-const ENDING_MS = 3_000;
+const ENDING_MS = 10_000;
 
 async function agentListens(socket: string): Promise<boolean> {
   try {
@@ -19,17 +19,17 @@ async function agentListens(socket: string): Promise<boolean> {
 
 /**
  * The sandbox's record once it is settled whether the sandbox ended, and why, or goes on. Supervisors die a moment
- * before the sandbox counts as ended, so an ending one is waited for, 3 s at most.
+ * before the sandbox counts as ended, so an ending one is waited for, 10 s at most.
  */
 export async function recordAfterCutOff(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const { layout } = await context.host();
   const until = performance.now() + ENDING_MS;
-  for (;;) {
+  for (let pause = 2; ; pause = Math.min(pause * 2, 100)) {
     const record = await settledRecord(context, sandboxId);
-    // Whoever stops it holds the record's lock until that is done.
-    if (record.status === 'stopping') return updateRecord(layout, sandboxId, () => null);
     if (record.endedAt !== null || performance.now() > until) return record;
-    if (await agentListens(layout.sandbox(sandboxId).agentSocket)) return record;
-    await delay(10);
+    const ending =
+      record.status !== 'running' || !(await agentListens(layout.sandbox(sandboxId).agentSocket));
+    if (!ending) return record;
+    await delay(pause);
   }
 }
