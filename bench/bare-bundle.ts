@@ -8,6 +8,9 @@ import type { BareRuntime } from './bare-runtime.ts';
 
 const config = z.looseObject({
   process: z.looseObject({ args: z.array(z.string()) }),
+  mounts: z.array(
+    z.looseObject({ destination: z.string(), source: z.string(), options: z.array(z.string()) }),
+  ),
   linux: z.looseObject({ cgroupsPath: z.string().optional() }),
 });
 
@@ -32,6 +35,12 @@ export async function copyBundle(
   const file = join(to, 'bundle/config.json');
   const parsed = config.parse(JSON.parse((await readFile(file, 'utf8')).replaceAll(`${from}/`, `${to}/`)));
   parsed.process.args = [...program];
+  for (const mount of parsed.mounts) {
+    // The server's launcher mounts these overlays; a bare runtime gets the host's directory as it is, which costs less.
+    if (!mount.source.startsWith(`${to}/bundle/`)) continue;
+    mount.source = mount.destination;
+    mount.options = ['bind', 'ro'];
+  }
   if (parsed.linux.cgroupsPath !== undefined) parsed.linux.cgroupsPath = `/sandbox-mcp.bare-${sandboxId}`;
   await writeFile(file, JSON.stringify(parsed));
   return {

@@ -6,6 +6,7 @@ export const sandboxAnswer = z.object({
   status: z.string(),
   vcpus: z.number(),
   memory_mb: z.number(),
+  network_policy: z.object({ mode: z.string() }),
   ports: z.array(z.object({ port: z.number(), url: z.string().nullable() })),
 });
 

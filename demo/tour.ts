@@ -56,7 +56,7 @@ async function inSandbox(server: DemoServer, project: Project, tour: Tour): Prom
     (made) => `${made.sandbox_id}, ${plural(made.vcpus, 'vcpu')}, ${formatCount(made.memory_mb)} MB`,
   );
   const { engine } = await server.call('session_info', {}, sessionAnswer);
-  screen.note(`${engine.name}: ${engine.isolation}; no network but loopback`);
+  screen.note(`${engine.name}: ${engine.isolation}; network policy ${sandbox.network_policy.mode}`);
   for (const limit of engine.not_enforced) screen.note(limit);
 
   const cwd = posix.join(HOME, 'project');
