@@ -58,7 +58,7 @@ export class OciCommands implements Commands {
     };
     throwIfCancelled(signal);
     // No abort from here on: a command that was asked for is either started and known, or refused.
-    await writeCommandRecord(paths, record);
+    writeCommandRecord(paths, record);
     try {
       const connection = await AgentConnection.open(paths.sandbox.agentSocket, null);
       try {
