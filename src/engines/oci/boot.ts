@@ -1,5 +1,5 @@
 /** From an empty directory to a sandbox whose agent answers; used by create and by the probe alike. */
-import { chmod, mkdir, symlink, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError } from '../../shared/errors.ts';
@@ -13,6 +13,7 @@ import {
   findCgroups,
   killCgroup,
   removeCgroups,
+  unifiedCgroup,
 } from './cgroups.ts';
 import { FRAME, PROTOCOL_VERSION, TAG } from './frames.ts';
 import type { Host } from './host.ts';
@@ -67,9 +68,10 @@ async function greet(connection: AgentConnection): Promise<{ remainingMs: number
   return { remainingMs: answer.number(TAG.remainingMs), egress: answer.number(TAG.egress) === 1 };
 }
 
-/** The cgroups that a process is in (proc(5), `cgroup`), as directories. Used where systemd chose the path. */
-async function cgroupsOf(host: Host, runtime: OciRuntime, sandboxId: string): Promise<string[]> {
-  if (runtime.cgroups !== 'cgroupfs') return [];
+/** A sandbox's cgroups: where the engine put them, or where systemd has put its first process. */
+async function cgroupsOf(host: Host, runtime: OciRuntime, sandboxId: string, pid: number): Promise<string[]> {
+  if (runtime.cgroups === 'none') return [];
+  if (runtime.cgroups === 'systemd') return unifiedCgroup(await readFile(`/proc/${pid}/cgroup`, 'utf8'));
   return findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
 }
 
@@ -122,7 +124,7 @@ export async function boot(
   );
   try {
     const greeting = await greet(connection);
-    const cgroups = await cgroupsOf(host, runtime, request.sandboxId);
+    const cgroups = await cgroupsOf(host, runtime, request.sandboxId, init.pid);
     return { init, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
   } finally {
     connection.close();

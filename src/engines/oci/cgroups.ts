@@ -66,6 +66,12 @@ function readOrNull(path: string): string | null {
   }
 }
 
+/** The directory of the version 2 cgroup that a process's `/proc/PID/cgroup` names (cgroups(7)); none outside it. */
+export function unifiedCgroup(procCgroup: string): string[] {
+  const path = /^0::(\/.+)$/m.exec(procCgroup)?.[1];
+  return path === undefined || path.includes('/../') ? [] : [join(ROOT, path)];
+}
+
 /** Which limits are really in force in these directories. */
 export function enforcedLimits(directories: string[]): Record<(typeof LIMITING)[number], boolean> {
   const bounded = (file: string) => {

@@ -74,7 +74,12 @@ async function attempt(
   });
   const paths = await claimDirectory(host.layout, record, directoryMode(host));
   try {
-    const { egress } = await boot(host, runtime, paths, record, signal);
+    const { egress, enforced } = await boot(host, runtime, paths, record, signal);
+    const missing = Object.entries(enforced).flatMap(([limit, inForce]) => (inForce ? [] : [limit]));
+    // What is not in force must not be promised: the way without cgroups says that there are no limits.
+    if (runtime.cgroups !== 'none' && missing.length > 0) {
+      return { error: `it ran without these limits in force: ${missing.join(', ')}`, egress };
+    }
     return { error: null, egress };
   } catch (error) {
     if (signal.aborted) throw error;
