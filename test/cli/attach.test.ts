@@ -68,8 +68,9 @@ describe('attach', () => {
     person.do({ type: 'until [ "$(stty size)" = "30 100" ]; do :; done; echo resized-$((1 + 1))\r' });
     await person.sees('resized-2');
     await person.sees('$ ');
-    // Keys mean something inside alone: this ends the program there, not the verb here.
-    person.do({ type: 'echo wait-$((1 + 1)); sleep 1000\r' });
+    // Keys mean something inside alone: this ends the program there, not the verb here. The program itself says that it
+    // has the terminal: an interrupt that comes while the shell is still starting it is lost.
+    person.do({ type: `sh -c 'echo wait-$((1 + 1)); exec sleep 1000'\r` });
     await person.sees('wait-2');
     person.do({ type: '\u0003' });
     await person.sees('^C');

@@ -62,7 +62,7 @@ describe('a shell', () => {
 
   it('interrupts with ctrl-c and goes on', async () => {
     const shell = await openShell(server);
-    await shell.send({ text: 'echo started; sleep 1000; echo over\n', wait_for: '\nstarted' });
+    await shell.send({ text: `sh -c 'echo started; exec sleep 1000'; echo over\n`, wait_for: '\nstarted' });
     const answer = await shell.send({ keys: ['ctrl-c'], wait_for: 'prompt>' });
     expect(screen(answer)).toContain('^C');
     expect(screen(await shell.send({ text: 'echo $?\n', wait_for: '130' }))).toContain('130');
