@@ -26,7 +26,7 @@ export function requestOf(args: CreateArguments, engine: Engine): CreateRequest 
   if (!fitsExec({ cmd: '', env: args.env })) {
     throw new SandboxError('invalid_argument', `\`env\` is too big: ${EXEC_TOO_BIG}.`);
   }
-  if (args.interactive === true) {
+  if (args.interactive === true && engine.shells?.interactiveUrl === undefined) {
     const instead = engine.shells === undefined ? 'sandbox_run_command for each command' : 'sandbox_shell';
     throw new SandboxError('unsupported', `Engine ${engine.name} opens no interactive port.`, {
       hint: `Call sandbox_create without interactive, then ${instead}.`,

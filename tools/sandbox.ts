@@ -131,14 +131,18 @@ const waitFor = defineTool({
 const domain = defineTool({
   name: 'sandbox_domain',
   title: 'URL of a port',
-  description: 'URL under which an exposed port is reached.',
+  description: 'URL of an exposed port. For interactive_port: a WebSocket terminal, opened once.',
   toolsets: ['core', 'lifecycle'],
   annotations: LOOKS,
   input: z.strictObject({ port, sandbox_id: sandboxId }),
   output: z.object({ sandbox_id: z.string(), port: z.int(), url: z.string() }),
   async handle(args, { session, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
-    const { ports } = await handle.requireRunning(signal);
+    const { ports, interactivePort } = await handle.requireRunning(signal);
+    if (args.port === interactivePort && handle.engine.shells?.interactiveUrl !== undefined) {
+      const url = await handle.engine.shells.interactiveUrl(handle.sandboxId, signal);
+      return { structured: { sandbox_id: handle.sandboxId, port: args.port, url } };
+    }
     const exposed = ports.find((each) => each.port === args.port);
     if (exposed === undefined) throw notExposed(args.port, ports);
     if (exposed.url === null) {

@@ -57,6 +57,7 @@ export interface Sandbox {
   /** `url` is null where no living process forwards the port at present. */
   ports: { port: number; url: string | null }[];
   networkPolicy: NetworkPolicy;
+  /** Where people open terminals; null unless created `interactive`, and where no process serves it at present. */
   interactivePort: number | null;
   sourceSnapshotId: string | null;
   /** Null while it lives. */

@@ -122,8 +122,8 @@ function requireCapabilities(request: CreateRequest, engine: Engine): void {
       'and reach the service from inside with sandbox_run_command',
     );
   }
-  if (request.interactive && engine.shells === undefined) {
-    throw unsupported(engine, 'terminals', 'interactive', 'and use sandbox_run_command');
+  if (request.interactive && engine.shells?.interactiveUrl === undefined) {
+    throw unsupported(engine, 'terminals for people', 'interactive', 'and use sandbox_run_command');
   }
 }
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts';
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
+import { interactiveCases } from './contract-interactive.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
 import { limitCases } from './contract-limits.ts';
 import { networkCases } from './contract-network.ts';
@@ -65,6 +66,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     fileCases(get);
     portCases(get);
     shellCases(get);
+    interactiveCases(get);
     snapshotCases(get);
     networkCases(get);
     limitCases(get);

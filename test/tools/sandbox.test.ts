@@ -140,7 +140,6 @@ describe('sandbox_create', () => {
       'invalid_argument',
       '`source.snapshot_id` does not belong',
     ],
-    [{ interactive: true }, 'unsupported', 'interactive'],
   ])('refuses %j', async (args, code, message) => {
     const before = await server.call('sandbox_list');
     failsWith(await server.call('sandbox_create', args), code, message);

@@ -36,4 +36,9 @@ export interface Shell {
 export interface Shells {
   /** Answers as soon as the program runs. A program that does not exist is exit code 127, not an error. */
   open(request: OpenShell, signal: AbortSignal): Promise<Shell>;
+  /**
+   * Present where sandboxes can be `interactive`: a `ws://` or `wss://` address that opens one terminal, once. Whoever has
+   * it is let in. `unavailable` where the sandbox has no such port here.
+   */
+  interactiveUrl?(sandboxId: string, signal: AbortSignal): Promise<string>;
 }

@@ -27,11 +27,6 @@ function checkRequest(request: CreateSandbox): void {
       hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
     });
   }
-  if (request.interactive) {
-    throw new SandboxError('unsupported', 'interactive: true is not available here.', {
-      hint: 'Leave interactive out.',
-    });
-  }
 }
 
 /** The engine's own words stay in the log: they may name paths of this host. */
@@ -69,6 +64,7 @@ export async function createSandbox(
     timeoutMs: request.timeoutMs,
     ports: request.ports,
     env: request.env,
+    interactive: request.interactive,
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
       etcTemplate: snapshot.etcTemplate,
@@ -94,7 +90,7 @@ export async function createSandbox(
     };
     await writeRecord(paths, running);
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
-    await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
+    await context.forwards.open(paths.agentSocket, record);
     throwIfCancelled(signal);
     context.expiry.watch(record.sandboxId, running.expiresAt);
     return viewOf(running, context.forwards);

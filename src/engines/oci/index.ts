@@ -14,6 +14,7 @@ import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { type Host, prepareHost } from './host.ts';
+import { InteractivePorts } from './interactive-ports.ts';
 import { ociLimits } from './limits.ts';
 import { listSandboxes } from './list.ts';
 import type { OciRuntime } from './oci-runtime.ts';
@@ -56,7 +57,7 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 /** Makes the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log } = options;
-  const forwards = new PortForwards(log);
+  const forwards = new PortForwards(new InteractivePorts(() => shells, log), log);
   const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
@@ -85,7 +86,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         // The gateway is taken up with the ports: both need a living process, and this is the one that is asked.
         if ((await runtime(signal)).egress)
           await gateways.open(present, sandboxId, paths, record.networkPolicy);
-        await forwards.open(sandboxId, paths.agentSocket, record.ports);
+        await forwards.open(paths.agentSocket, record);
         expiry.watch(sandboxId, record.expiresAt);
       },
     },

@@ -8,7 +8,7 @@ export type GivenRecord = Pick<
   SandboxRecord,
   'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
 > &
-  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground'>>;
+  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'interactive'>>;
 
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
@@ -21,6 +21,7 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
     etcTemplate: host.etcTemplate,
     sourceSnapshotId: null,
     ground: EMPTY_GROUND,
+    interactive: false,
     ...given,
     status: 'pending',
     statusReason: null,

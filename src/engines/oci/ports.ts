@@ -3,6 +3,8 @@ import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from '../../shared/log.ts';
 import { AgentConnection } from './agent-connection.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
+import type { InteractivePorts } from './interactive-ports.ts';
+import type { SandboxRecord } from './sandbox-record.ts';
 
 const HOST = '127.0.0.1';
 /** Open connections of one port; further ones wait in the kernel's queue or are refused. */
@@ -14,12 +16,14 @@ interface Forward {
   sockets: Set<Socket>;
 }
 
-/** All forwards of this process. */
+/** All forwards of this process, and beside them the listeners for terminals. */
 export class PortForwards {
+  readonly interactive: InteractivePorts;
   readonly #forwards = new Map<string, Map<number, Forward>>();
   readonly #log: Logger;
 
-  constructor(log: Logger) {
+  constructor(interactive: InteractivePorts, log: Logger) {
+    this.interactive = interactive;
     this.#log = log;
   }
 
@@ -28,20 +32,25 @@ export class PortForwards {
     return this.#forwards.get(sandboxId)?.get(port)?.url ?? null;
   }
 
-  /** Listens for every port that is not forwarded yet. */
-  async open(sandboxId: string, agentSocket: string, ports: number[]): Promise<void> {
+  /** Listens for every port that is not listened for yet. */
+  async open(
+    agentSocket: string,
+    { sandboxId, ports, interactive }: Pick<SandboxRecord, 'sandboxId' | 'ports' | 'interactive'>,
+  ): Promise<void> {
     const known = this.#forwards.get(sandboxId) ?? new Map<number, Forward>();
     this.#forwards.set(sandboxId, known);
     for (const port of ports) {
       if (!known.has(port)) known.set(port, await this.#listen(agentSocket, port));
     }
+    if (interactive) await this.interactive.open(sandboxId, ports);
   }
 
   /** Stops listening and cuts what is open. */
   async close(sandboxId: string): Promise<void> {
     const known = this.#forwards.get(sandboxId);
     this.#forwards.delete(sandboxId);
-    if (known) await Promise.all([...known.values()].map(closeForward));
+    const forwards = known === undefined ? [] : [...known.values()];
+    await Promise.all([...forwards.map(closeForward), this.interactive.close(sandboxId)]);
   }
 
   async closeAll(): Promise<void> {

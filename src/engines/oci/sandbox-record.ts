@@ -72,6 +72,7 @@ const recordSchema = z.strictObject({
   endedAt: z.number().nullable(),
   ports: z.array(z.number().int()),
   env: z.record(z.string(), z.string()),
+  interactive: z.boolean().default(false),
   networkPolicy: policySchema,
   /** Who is making or ending it at present; a dead worker's work is taken over. */
   worker: identitySchema.nullable(),

@@ -21,7 +21,7 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     expiresAt: ended ? null : record.expiresAt,
     ports: record.ports.map((port) => ({ port, url: ended ? null : forwards.url(record.sandboxId, port) })),
     networkPolicy: record.networkPolicy,
-    interactivePort: null,
+    interactivePort: ended ? null : forwards.interactive.port(record.sandboxId),
     sourceSnapshotId: record.sourceSnapshotId,
     stopCause: record.stopCause,
     statusReason: record.statusReason,

@@ -34,6 +34,11 @@ export class OciShells implements Shells {
     return shell;
   }
 
+  async interactiveUrl(sandboxId: string): Promise<string> {
+    await this.#running(sandboxId);
+    return this.#context.forwards.interactive.url(sandboxId);
+  }
+
   /** Ends every terminal of this process. */
   async close(): Promise<void> {
     await Promise.all([...this.#open].map((shell) => shell.close()));
