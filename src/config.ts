@@ -4,7 +4,16 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
-import { ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
+import {
+  ConfigError,
+  count,
+  duration,
+  listed,
+  megabytes,
+  oneOf,
+  type Setting,
+  truth,
+} from './cli/setting.ts';
 import type { EngineName } from './engines/engine.ts';
 
 export const TRANSPORTS = ['stdio'] as const;
@@ -34,6 +43,8 @@ export interface Config {
   readonly stateDir: string;
   /** `crun`, `runc`, `runsc` or a path; `auto` probes. */
   readonly ociRuntime: string;
+  /** What a sandbox may take on disk, in MiB; null for no limit. */
+  readonly diskMb: number | null;
   readonly maxLifetimeMs: number;
   readonly retentionMs: number;
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
@@ -93,6 +104,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     engine: engineName(value('engine')),
     stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
     ociRuntime: runtime(value('oci-runtime').value, cwd),
+    diskMb: megabytes(value('disk-mb')),
     maxLifetimeMs: duration(value('max-lifetime')),
     retentionMs: duration(value('retention')),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),

@@ -47,6 +47,7 @@ describe('loadConfig', () => {
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',
+      diskMb: 10_240,
       maxLifetimeMs: 86_400_000,
       retentionMs: 86_400_000,
       onDisconnect: 'stop',

@@ -40,6 +40,7 @@ const info = defineTool({
           default_vcpus: engine.defaultVcpus,
           max_vcpus: engine.maxVcpus,
           memory_mb_per_vcpu: engine.memoryMbPerVcpu,
+          disk_mb: engine.diskMb,
           not_enforced: engine.notEnforced,
         },
         current_sandbox_id: known.currentSandboxId,

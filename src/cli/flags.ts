@@ -41,6 +41,15 @@ export const FLAGS = [
       'The OCI runtime: `auto` takes the first that works, else `crun`, `runc`, `runsc` or a path.',
   },
   {
+    name: 'disk-mb',
+    value: 'MIB',
+    repeatable: false,
+    default: '10240',
+    description:
+      'What the files and command logs of a sandbox may take on disk, in MiB, or `off`. Looked at each second; a sandbox ' +
+      'that takes more is ended. At most 90 % of what is free when it is made.',
+  },
+  {
     name: 'max-lifetime',
     value: 'DURATION',
     repeatable: false,

@@ -53,6 +53,14 @@ export function count(setting: Setting): number {
   throw new ConfigError(setting, `is not a whole number from 1 to ${MAX_COUNT}.`);
 }
 
+/** MiB, from 64 to 10,000,000; null for `off`. */
+export function megabytes(setting: Setting): number | null {
+  if (setting.value === 'off') return null;
+  const number = /^\d{1,8}$/.test(setting.value) ? Number(setting.value) : 0;
+  if (number >= 64 && number <= 10_000_000) return number;
+  throw new ConfigError(setting, 'is neither `off` nor a whole number from 64 to 10000000.');
+}
+
 /** `a, b or c`. */
 export function listed(values: readonly string[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;

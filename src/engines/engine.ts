@@ -171,6 +171,8 @@ export interface EngineLimits {
   defaultVcpus: number;
   maxVcpus: number;
   memoryMbPerVcpu: number;
+  /** What the files of a sandbox may take on disk at most, in MiB; null where nothing bounds them but the disk. */
+  diskMb: number | null;
   /** Limits of the contract that this host cannot enforce, each one sentence; empty is good. */
   notEnforced: string[];
 }

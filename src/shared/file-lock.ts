@@ -1,6 +1,7 @@
 import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { temporaryName } from './atomic-file.ts';
+import { diskFullError, isDiskFull } from './disk-full.ts';
 import { SandboxError, systemErrorCode } from './errors.ts';
 import { currentProcess, isProcessAlive, type ProcessIdentity } from './process-identity.ts';
 
@@ -32,6 +33,11 @@ async function breakLock(path: string, seen: string): Promise<void> {
   }
 }
 
+/** A full disk lets a file be made and nothing be written to it. One that somebody filled is theirs. */
+async function removeUnfilled(path: string): Promise<void> {
+  if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
+}
+
 async function acquire(path: string, content: string): Promise<void> {
   const deadline = performance.now() + WAIT_LIMIT_MS;
   let emptySince: number | null = null;
@@ -40,7 +46,8 @@ async function acquire(path: string, content: string): Promise<void> {
       await writeFile(path, content, { flag: 'wx', mode: 0o600 });
       return;
     } catch (error) {
-      if (systemErrorCode(error) !== 'EEXIST') throw error;
+      if (isDiskFull(error)) await removeUnfilled(path);
+      if (systemErrorCode(error) !== 'EEXIST') throw diskFullError(error);
     }
     const seen = await readFile(path, 'utf8').catch((error: unknown) => {
       if (systemErrorCode(error) === 'ENOENT') return null;

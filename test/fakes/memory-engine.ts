@@ -36,6 +36,7 @@ export class MemoryEngine implements Engine {
     defaultVcpus: 1,
     maxVcpus: 4,
     memoryMbPerVcpu: 2048,
+    diskMb: null,
     notEnforced: [],
   };
   readonly #now: () => number;

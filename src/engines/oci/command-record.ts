@@ -1,8 +1,9 @@
 /** What the engine itself knows of a command, and where the agent's part of it lies. */
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { diskFullError, isDiskFull } from '../../shared/disk-full.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
 import type { SandboxPaths, StateLayout } from './layout.ts';
@@ -57,14 +58,16 @@ export function commandPaths(layout: StateLayout, commandId: string): CommandPat
  * Writes the intent to run a command, once: it survives this process, and a power cut takes the sandbox along anyway,
  * so nothing waits for the disk. Synchronous on purpose: some ten microseconds into the page cache, where three trips
  * through the thread pool would each wait for the scheduler, on every command.
- * @throws `conflict` where the id was used before
+ * @throws `conflict` where the id was used before, `limit_exceeded` where the disk is full
  */
 export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): void {
   try {
     writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') throw startedAlready();
-    throw error;
+    // Its content did not fit; the empty file would be taken for a command.
+    if (isDiskFull(error)) rmSync(paths.record, { force: true });
+    throw diskFullError(error);
   }
 }
 

@@ -1,4 +1,5 @@
 import type { Logger } from '../../shared/log.ts';
+import type { DiskWatch } from './disk-watch.ts';
 import type { EgressGateways } from './egress-gateways.ts';
 import type { ExpiryWatch } from './expiry.ts';
 import type { Host } from './host.ts';
@@ -15,4 +16,7 @@ export interface OciContext {
   readonly forwards: PortForwards;
   readonly gateways: EgressGateways;
   readonly expiry: ExpiryWatch;
+  readonly disk: DiskWatch;
+  /** What each sandbox may take on disk, in MiB; null for no limit. */
+  readonly diskMb: number | null;
 }

@@ -2,6 +2,7 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { CreateSandbox, NetworkPolicy, Sandbox } from '../engine.ts';
 import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
+import { diskLimitMb } from './disk-limit.ts';
 import { directoryMode, newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import { removeUnrecorded } from './remains.ts';
@@ -65,6 +66,7 @@ export async function createSandbox(
     ports: request.ports,
     env: request.env,
     interactive: request.interactive,
+    diskMb: await diskLimitMb(host, context.diskMb),
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
       etcTemplate: snapshot.etcTemplate,
@@ -93,6 +95,7 @@ export async function createSandbox(
     await context.forwards.open(paths.agentSocket, record);
     throwIfCancelled(signal);
     context.expiry.watch(record.sandboxId, running.expiresAt);
+    context.disk.watch(record.sandboxId, record.diskMb);
     return viewOf(running, context.forwards);
   } catch (error) {
     await context.gateways.close(record.sandboxId);

@@ -23,6 +23,7 @@ const UNFIT = new Set([
 ]);
 /** Views of the kernel: nothing can be kept there. */
 const PSEUDO = new Set(['cgroup', 'cgroup2', 'debugfs', 'devpts', 'proc', 'securityfs', 'sysfs', 'tracefs']);
+const DISK = 'Disk use of sandboxes is looked at each second (--disk-mb), not enforced by a quota';
 const ELSEWHERE = 'Name another place with --state-dir';
 
 /** Whether sandboxes can be kept where they are to be. `works` says that one ran there. */
@@ -49,7 +50,7 @@ export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
     );
   }
   findings.push(...spaceFindings(facts));
-  return findings.length > 0 ? findings : [ok(`State in ${path} (${fileSystem})`)];
+  return findings.length > 0 ? findings : [ok(`State in ${path} (${fileSystem})`), ok(DISK)];
 }
 
 /** What keeps everything from being made there, or null. */

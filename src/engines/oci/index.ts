@@ -9,6 +9,8 @@ import { fromAgent } from './agent-errors.ts';
 import { OciCommands } from './commands.ts';
 import type { OciContext } from './context.ts';
 import { createSandbox } from './create.ts';
+import { diskProbe } from './disk-limit.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
@@ -24,7 +26,7 @@ import { removeUnrecorded } from './remains.ts';
 import { chooseRuntime } from './runtime-probe.ts';
 import { isUnreadable, updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
-import { endSandbox, settledRecord } from './settle.ts';
+import { type End, endSandbox, settledRecord } from './settle.ts';
 import { OciShells } from './shells.ts';
 import { OciSnapshots } from './snapshots.ts';
 import { updateNetworkPolicy } from './update-network-policy.ts';
@@ -38,6 +40,8 @@ export interface OciEngineOptions {
   agentPath: string;
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
+  /** What each sandbox may take on disk, in MiB; null or left out for no limit. */
+  diskMb?: number | null;
   log: Logger;
 }
 
@@ -65,7 +69,19 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
-  const context: OciContext = { log, forwards, gateways, expiry, host: () => host(never), runtime };
+  const context: OciContext = {
+    log,
+    forwards,
+    gateways,
+    expiry,
+    disk: new DiskWatch(
+      diskProbe(() => context),
+      log,
+    ),
+    diskMb: options.diskMb ?? null,
+    host: () => host(never),
+    runtime,
+  };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const snapshots = new OciSnapshots(context);
@@ -88,6 +104,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
           await gateways.open(present, sandboxId, paths, record.networkPolicy);
         await forwards.open(paths.agentSocket, record);
         expiry.watch(sandboxId, record.expiresAt);
+        context.disk.watch(sandboxId, record.diskMb);
       },
     },
     networkPolicies: {
@@ -117,12 +134,15 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async stop(sandboxId, cause) {
       await settledRecord(context, sandboxId);
-      return viewOf(await endSandbox(context, sandboxId, cause, currentProcess()), forwards);
+      return viewOf(
+        await endSandbox(context, sandboxId, { status: 'stopped', cause, reason: null }, currentProcess()),
+        forwards,
+      );
     },
 
     async forget(sandboxId) {
       try {
-        await endSandbox(context, sandboxId, 'requested', currentProcess());
+        await endSandbox(context, sandboxId, REQUESTED, currentProcess());
       } catch (error) {
         // Without a record, or with one that nobody can read, everything is found by the id.
         const gone = error instanceof SandboxError && error.code === 'not_found';
@@ -134,10 +154,13 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     async close() {
       commands.close();
       expiry.close();
+      context.disk.close();
       await Promise.all([shells.close(), snapshots.close(), forwards.closeAll(), gateways.closeAll()]);
     },
   };
 }
+
+const REQUESTED: End = { status: 'stopped', cause: 'requested', reason: null };
 
 /** For what no single call may cancel. */
 const never = new AbortController().signal;

@@ -13,6 +13,13 @@ const USERS: Record<Host['idMap']['kind'], string> = {
   single: 'rootless with a single id (sudo changes nothing)',
 };
 
+/** A directory has no quota that an unprivileged process could set, so the limit is looked after, not enforced. */
+function diskSentence(diskMb: number | null): string {
+  return diskMb === null
+    ? 'Disk use is limited by the free space of the state directory alone.'
+    : `Disk use is looked at each second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended then.`;
+}
+
 /** What a sandbox gets here, and which of the contract's limits this host cannot enforce. */
 export async function ociLimits(context: OciContext, signal: AbortSignal): Promise<EngineLimits> {
   const host = await context.host();
@@ -28,7 +35,7 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
   }
   if (host.mounts === 'by-runtime') notEnforced.push(...LACKS_OF_RUNTIME_MOUNTS);
   if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
-  notEnforced.push('Disk use is limited by the free space of the state directory alone.');
+  notEnforced.push(diskSentence(context.diskMb));
   return {
     isolation: `${runtime.name} ${runtime.version}, ${USERS[host.idMap.kind]}, cgroups ${host.cgroupLayout}`,
     networkModes: runtime.egress ? ['allow-all', 'deny-all', 'custom'] : ['deny-all'],
@@ -36,6 +43,7 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
     defaultVcpus: Math.min(DEFAULT_VCPUS, host.cpus),
     maxVcpus: host.cpus,
     memoryMbPerVcpu: MEMORY_MB_PER_VCPU,
+    diskMb: context.diskMb,
     notEnforced,
   };
 }

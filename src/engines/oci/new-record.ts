@@ -8,7 +8,7 @@ export type GivenRecord = Pick<
   SandboxRecord,
   'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
 > &
-  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'interactive'>>;
+  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'interactive' | 'diskMb'>>;
 
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
@@ -22,6 +22,7 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
     sourceSnapshotId: null,
     ground: EMPTY_GROUND,
     interactive: false,
+    diskMb: null,
     ...given,
     status: 'pending',
     statusReason: null,

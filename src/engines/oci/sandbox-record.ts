@@ -2,6 +2,7 @@ import { chmod, mkdir, readdir, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
+import { diskFullError } from '../../shared/disk-full.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
 import { fileStamp } from '../../shared/file-stamp.ts';
@@ -66,6 +67,8 @@ const recordSchema = z.strictObject({
   runtime: z.string(),
   vcpus: z.number(),
   memoryMb: z.number(),
+  /** How much its files may take on disk; null for no limit. */
+  diskMb: z.number().nullable().default(null),
   createdAt: z.number(),
   timeoutMs: z.number(),
   expiresAt: z.number(),
@@ -95,9 +98,17 @@ const recordSchema = z.strictObject({
 /** What the engine keeps on disk about a sandbox. */
 export type SandboxRecord = z.output<typeof recordSchema>;
 
-/** Writes a record whole or not at all. */
+/**
+ * Writes a record whole or not at all.
+ *
+ * @throws SandboxError `limit_exceeded` where the disk is full
+ */
 export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): Promise<void> {
-  await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
+  try {
+    await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
+  } catch (error) {
+    throw diskFullError(error);
+  }
 }
 
 function unreadable(sandboxId: string, cause: unknown): SandboxError {

@@ -1,5 +1,6 @@
 /** Brings a record in line with what is really there: ended sandboxes are told as such and leave nothing behind. */
 import { join } from 'node:path';
+import { isDiskFull } from '../../shared/disk-full.ts';
 import { isProcessAlive } from '../../shared/process-identity.ts';
 import type { StopCause } from '../engine.ts';
 import { outOfMemoryKills } from './cgroups.ts';
@@ -82,7 +83,7 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
     }
     return record;
   }
-  const settled = await updateRecord(host.layout, sandboxId, async (present) => {
+  const settled = await changeToEnd(host, sandboxId, async (present) => {
     const corrected = await correction(host, present);
     if (corrected !== null && present.status === 'snapshotting') return takenUp(host, present);
     if (corrected !== null) await removeRemains(host, present);
@@ -112,23 +113,49 @@ async function releaseLayers(context: OciContext, { sandboxId, ground }: Sandbox
   }
 }
 
+/**
+ * `updateRecord` for a sandbox that is to end. A full disk must not keep it: then it ends first, which makes room for
+ * saying so. A snapshot that is being taken needs its files and is left alone.
+ */
+async function changeToEnd(
+  host: Host,
+  sandboxId: string,
+  change: (record: SandboxRecord) => Promise<SandboxRecord | null>,
+): Promise<SandboxRecord> {
+  try {
+    return await updateRecord(host.layout, sandboxId, change);
+  } catch (error) {
+    const record = await readRecord(host.layout, sandboxId);
+    if (!isDiskFull(error) || record.status === 'snapshotting') throw error;
+    await removeRemains(host, record);
+    return updateRecord(host.layout, sandboxId, change);
+  }
+}
+
+/** How a sandbox is to end. */
+export interface End {
+  status: 'stopped' | 'aborted';
+  cause: StopCause;
+  reason: string | null;
+}
+
 /** Ends a sandbox under its record's lock. One that has ended already stays as it is. */
 export async function endSandbox(
   context: OciContext,
   sandboxId: string,
-  cause: 'requested' | 'session_end',
+  end: End,
   worker: SandboxRecord['worker'],
 ): Promise<SandboxRecord> {
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
   await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
-  const settled = await updateRecord(host.layout, sandboxId, async (present) => {
+  const settled = await changeToEnd(host, sandboxId, async (present) => {
     const record = present.status === 'snapshotting' ? await takenUp(host, present) : present;
     if (record.endedAt !== null) return record;
-    const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: cause, worker };
+    const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: end.cause, worker };
     await writeRecord(paths, stopping);
     await removeRemains(host, stopping);
-    return ended(stopping, 'stopped', cause, null);
+    return ended(stopping, end.status, end.cause, end.reason);
   });
   await releaseLayers(context, settled);
   return settled;

@@ -1,0 +1,72 @@
+/** How much disk a sandbox may take, and what it takes. */
+import { statfs } from 'node:fs/promises';
+import { SandboxError } from '../../shared/errors.ts';
+import { currentProcess } from '../../shared/process-identity.ts';
+import type { OciContext } from './context.ts';
+import type { DiskProbe } from './disk-watch.ts';
+import type { Host } from './host.ts';
+import { readRecord } from './sandbox-record.ts';
+import { endSandbox } from './settle.ts';
+import { countBytes } from './snapshot-size.ts';
+
+const MIB = 1_048_576;
+/** A sandbox gets no more than this share of what is free, so that no single one fills the disk. */
+const SHARE_OF_FREE = 0.9;
+/** Less free space than this is a full disk: logs and records need room as well. */
+const LEAST_FREE_MB = 32;
+const WALK_LIMIT_MS = 60_000;
+
+async function freeBytes(host: Host): Promise<number> {
+  const { bavail, bsize } = await statfs(host.layout.stateDir);
+  return bavail * bsize;
+}
+
+/**
+ * The limit of a sandbox that is made now, in MiB; null where the operator sets none.
+ *
+ * @param diskMb the operator's limit for each sandbox, null for none
+ * @throws SandboxError `unavailable` where the disk is all but full
+ */
+export async function diskLimitMb(host: Host, diskMb: number | null): Promise<number | null> {
+  const freeMb = Math.floor((await freeBytes(host)) / MIB);
+  if (freeMb < LEAST_FREE_MB) {
+    throw new SandboxError('unavailable', `The disk that holds the sandboxes has only ${freeMb} MiB free.`, {
+      hint: 'Call sandbox_stop for a sandbox that is not needed; the operator can free space or name another --state-dir.',
+      details: { free_mb: freeMb },
+    });
+  }
+  return diskMb === null ? null : Math.min(diskMb, Math.floor(freeMb * SHARE_OF_FREE));
+}
+
+/** Looks at the sandboxes of an engine: their own files and the logs of their commands count. */
+export function diskProbe(context: () => OciContext): DiskProbe {
+  return {
+    freeBytes: async () => freeBytes(await context().host()),
+
+    async usedBytes(sandboxId) {
+      const host = await context().host();
+      const { status } = await readRecord(host.layout, sandboxId);
+      if (status !== 'running') return null;
+      const { upper, agent } = host.layout.sandbox(sandboxId);
+      const signal = AbortSignal.timeout(WALK_LIMIT_MS);
+      const [files, logs] = [
+        await countBytes(host, upper, signal, 'living'),
+        await countBytes(host, agent, signal, 'living'),
+      ];
+      return files + logs;
+    },
+
+    async end(sandboxId, used) {
+      const host = await context().host();
+      const { diskMb } = await readRecord(host.layout, sandboxId);
+      const reason = `Its files took ${Math.ceil(used / MIB)} MiB of disk; it was given ${diskMb}.`;
+      context().log.warn({ sandbox_id: sandboxId, used_bytes: used }, 'a sandbox is ended: too much disk');
+      await endSandbox(
+        context(),
+        sandboxId,
+        { status: 'aborted', cause: 'aborted', reason },
+        currentProcess(),
+      );
+    },
+  };
+}
