@@ -1,5 +1,6 @@
 /** The embedded engine: sandboxes of this machine, made by an installed OCI runtime, without a daemon. */
 
+import type { RegistrySource } from '../../images/npm-registry.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
@@ -14,6 +15,7 @@ import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { type Host, prepareHost } from './host.ts';
+import { OciImages } from './images.ts';
 import { ociLimits } from './limits.ts';
 import { listSandboxes } from './list.ts';
 import type { OciRuntime } from './oci-runtime.ts';
@@ -37,6 +39,8 @@ export interface OciEngineOptions {
   agentPath: string;
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
+  /** Where Node releases come from; left out, npm's own registry. */
+  npm?: RegistrySource;
   log: Logger;
 }
 
@@ -64,7 +68,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
-  const context: OciContext = { log, forwards, gateways, expiry, host: () => host(never), runtime };
+  const npm = options.npm ?? { registry: null, caFile: null, files: [] };
+  const context: OciContext = { log, npm, forwards, gateways, expiry, host: () => host(never), runtime };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const snapshots = new OciSnapshots(context);
@@ -76,6 +81,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     shells,
     snapshots,
     sources: { types: ['snapshot'] },
+    images: new OciImages(context),
     ports: {
       async open(sandboxId, signal) {
         const record = await settledRecord(context, sandboxId);
