@@ -9,6 +9,8 @@ const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
 const MAX_NOTED_BYTES = 1_048_576;
 const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
+/** Every sandbox has these from the kernel; nothing of an image's would show. */
+const KERNELS = /^(dev|proc|sys)\//;
 const MAX_SKIPPED_TOLD = 20;
 
 /** Whiteouts of layers (OCI image specification, layer.md). */
@@ -71,7 +73,7 @@ export class RootTree {
 
   async #addEntry(entry: TarEntry): Promise<void> {
     const { kind, path, mode, uid, gid, mtime, size } = entry;
-    if (path === '') return;
+    if (path === '' || KERNELS.test(path)) return;
     if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
     // What is no UTF-8 has become this mark; under another name nobody would find it.
     if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is no UTF-8');
