@@ -105,7 +105,9 @@ export class Unpacker {
   async #write(bytes: Uint8Array): Promise<void> {
     const { stdin, ended } = this.#process;
     if (!stdin.destroyed && stdin.write(bytes)) return;
-    const outcome = stdin.destroyed ? await ended : await Promise.race([once(stdin, 'drain'), ended]);
+    // A pipe that breaks is one whose reader has said why.
+    const drained = stdin.destroyed ? ended : once(stdin, 'drain').catch(() => ended);
+    const outcome = await Promise.race([drained, ended]);
     if (!Array.isArray(outcome)) throw failure(outcome.errors);
   }
 }
