@@ -168,7 +168,13 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
 function usageProblem(error: CommanderError, program: Command): string {
   const verbs = program.commands.map((command) => command.name());
   // Without a verb the program takes no argument, so that an unknown verb reaches us as one argument too many.
-  const unknown = program.args[0];
+  const [unknown, second] = program.args;
+  const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
+  if (error.code === 'commander.unknownCommand' && within.length > 0) {
+    const valid = within.map((command) => command.name()).join(', ');
+    return `${JSON.stringify(second)} is no verb of ${unknown}; valid ones are ${valid}.`;
+  }
+  if (error.code === 'commander.help') return `${unknown} needs a verb of its own.`;
   if (error.code === 'commander.excessArguments' && unknown !== undefined && !verbs.includes(unknown)) {
     return `${JSON.stringify(unknown)} is no verb; valid ones are ${verbs.join(', ')}.`;
   }
