@@ -25,8 +25,18 @@ async function agentsAreBuilt() {
   }
 }
 
-/** What the tests try beyond what one user needs: both runtimes, and ordinary users with a range of ids. */
-const TESTED_PROGRAMS = { crun: 'crun', runc: 'runc', newuidmap: 'uidmap' };
+/**
+ * What the tests try beyond what one user needs: both runtimes, ordinary users with a range of ids, and root file systems
+ * to import. busybox has to be the static one, which no name tells.
+ */
+const TESTED_PROGRAMS = {
+  crun: 'crun',
+  runc: 'runc',
+  newuidmap: 'uidmap',
+  busybox: 'busybox-static',
+  mmdebstrap: 'mmdebstrap',
+  zstd: 'zstd',
+};
 
 function installTestedPrograms() {
   const missing = Object.entries(TESTED_PROGRAMS).filter(([program]) => !isInstalled(program));

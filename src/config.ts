@@ -4,6 +4,7 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
+import { type NpmSetting, npmSetting } from './cli/npm-setting.ts';
 import {
   ConfigError,
   count,
@@ -54,6 +55,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** Where npm's registry is, from which Node releases come. */
+  readonly npm: NpmSetting;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -111,6 +114,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    npm: npmSetting(env, surroundings.homeDir, process.execPath),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),

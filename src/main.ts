@@ -8,8 +8,9 @@ import type { Parts, Terminal } from './cli/parts.ts';
 import { peopleLog } from './cli/people-log.ts';
 import { runProgram } from './cli/program.ts';
 import { type Config, loadConfig } from './config.ts';
-import type { Diagnosis, Engine } from './engines/engine.ts';
+import type { Diagnosis, Engine, Images } from './engines/engine.ts';
 import type { Registry } from './registry/contract.ts';
+import { SandboxError } from './shared/errors.ts';
 import { createLogger, type Logger } from './shared/log.ts';
 
 const VERSION = packageJson.version;
@@ -22,9 +23,9 @@ function agentPath(): string {
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, diskMb } = config;
+  const { stateDir, ociRuntime, npm, diskMb } = config;
   const egress = { allow: config.egressAllow, dns: config.egressDns };
-  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, diskMb, log });
+  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, npm, diskMb, log });
 }
 
 async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {
@@ -80,6 +81,20 @@ async function recover(registry: Registry, log: Logger, signal: AbortSignal): Pr
   }
 }
 
+async function withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number> {
+  const engine = await openEngine(
+    config,
+    createLogger(config.logLevel === 'info' ? 'silent' : config.logLevel),
+  );
+  try {
+    if (engine.images === undefined)
+      throw new SandboxError('unsupported', `The ${engine.name} engine has no images.`);
+    return await work(engine.images);
+  } finally {
+    await engine.close();
+  }
+}
+
 async function diagnose(config: Config): Promise<Diagnosis[]> {
   const [{ diagnoseOci }, { diagnoseAbsent }] = await Promise.all([
     import('./engines/oci/diagnose.ts'),
@@ -99,6 +114,7 @@ const parts: Parts = {
     const log = config.logLevel === 'info' ? peopleLog(tell) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },
+  withImages,
   diagnose,
   keyboard: () => openKeyboard(process.stdin, process.stdout),
   tools: selectedTools,

@@ -1,6 +1,6 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { environmentName, FLAGS, type FlagName } from '../src/cli/flags.ts';
 import { ConfigError } from '../src/cli/setting.ts';
@@ -52,6 +52,11 @@ describe('loadConfig', () => {
       retentionMs: 86_400_000,
       onDisconnect: 'stop',
       allowDirs: [join(folder, 'work')],
+      npm: {
+        registry: null,
+        caFile: null,
+        files: [join(folder, 'home/.npmrc'), join(dirname(dirname(process.execPath)), 'etc/npmrc')],
+      },
       toolsets: 'all',
       readOnly: false,
       maxSandboxes: 10,

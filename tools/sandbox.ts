@@ -34,7 +34,7 @@ const create = defineTool({
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
     source: source.optional().describe('git: url, tarball: url, snapshot: snapshot_id'),
-    runtime: z.string().optional(),
+    runtime: z.string().optional().describe('node22, node24, … or an image; default: what the host has'),
     ports: z
       .array(port)
       .max(MAX_PORTS)

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Diagnosis } from '../engines/engine.ts';
+import type { Diagnosis, Images } from '../engines/engine.ts';
 import type { Registry } from '../registry/contract.ts';
 import type { GivenFlags } from './flags.ts';
 import type { Keyboard } from './keyboard.ts';
@@ -20,6 +20,8 @@ export interface Parts {
   serve(config: Config): Promise<number>;
   /** `tell` gets what goes wrong with files meanwhile; with a log level of their own people get the log instead. */
   openRegistry(config: Config, tell: (trouble: FileTrouble) => void): Promise<Registry>;
+  /** Opens the images of the chosen engine for `work` alone. */
+  withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
   /** Null where the program was not started in a terminal. */

@@ -7,6 +7,7 @@ import { attach } from './attach.ts';
 import { clean } from './clean.ts';
 import { doctor } from './doctor.ts';
 import { environmentName, FLAGS, type FlagName } from './flags.ts';
+import { DEFAULT_MAX_SIZE, importImage, listImages, removeImage } from './image.ts';
 import { list } from './list.ts';
 import { logs } from './logs.ts';
 import type { Parts, Terminal } from './parts.ts';
@@ -52,8 +53,9 @@ function buildProgram(
     name: string,
     description: string,
     run: (config: Config, command: Command) => Promise<number>,
+    parent = program,
   ) =>
-    program
+    parent
       .command(name)
       .description(description)
       .action(async (...args) => {
@@ -89,13 +91,43 @@ function buildProgram(
   verb('attach', 'open a shell in a sandbox, in this terminal', (config, command) =>
     withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
   ).argument('<id>', 'a sandbox id');
+  const images = program
+    .command('image')
+    .description('import root file systems, which `runtime` then names; list and remove them')
+    .helpCommand(false);
   verb('clean', 'remove what servers left that are gone', (config) =>
     withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
   );
+  addImageVerbs(parts, terminal, (...image) => verb(...image, images));
   verb('tools', 'print the tools that the server offers', async (config) =>
     showTools(await parts.tools(config), terminal),
   );
   return program;
+}
+
+type AddVerb = (
+  name: string,
+  description: string,
+  run: (config: Config, command: Command) => Promise<number>,
+) => Command;
+
+function addImageVerbs(parts: Parts, terminal: Terminal, verb: AddVerb): void {
+  verb('import', 'take a root file system over as the runtime NAME', (config, command) => {
+    const [name = '', archive = ''] = command.args;
+    const maxSize = String(command.getOptionValue('maxSize'));
+    return parts.withImages(config, (images) => importImage(images, { name, archive, maxSize }, terminal));
+  })
+    .argument('<name>', 'what `runtime` will name it')
+    .argument('<archive>', 'a tar archive (plain, gzip or zstd), also of `docker save` or in the OCI layout')
+    .option('--max-size <size>', 'refuse what is larger when it is unpacked', DEFAULT_MAX_SIZE);
+  verb('list', 'list the images', (config, command) =>
+    parts.withImages(config, (images) =>
+      listImages(images, { json: isOn(command, 'json') }, Date.now(), terminal),
+    ),
+  ).option('--json', 'print the images as JSON');
+  verb('remove', 'remove an image that nothing stands on', (config, command) =>
+    parts.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
+  ).argument('<name>', 'an image');
 }
 
 function addFlags(program: Command, given: Map<FlagName, string[]>): void {
@@ -136,7 +168,13 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
 function usageProblem(error: CommanderError, program: Command): string {
   const verbs = program.commands.map((command) => command.name());
   // Without a verb the program takes no argument, so that an unknown verb reaches us as one argument too many.
-  const unknown = program.args[0];
+  const [unknown, second] = program.args;
+  const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
+  if (error.code === 'commander.unknownCommand' && within.length > 0) {
+    const valid = within.map((command) => command.name()).join(', ');
+    return `${JSON.stringify(second)} is no verb of ${unknown}; valid ones are ${valid}.`;
+  }
+  if (error.code === 'commander.help') return `${unknown} needs a verb of its own.`;
   if (error.code === 'commander.excessArguments' && unknown !== undefined && !verbs.includes(unknown)) {
     return `${JSON.stringify(unknown)} is no verb; valid ones are ${verbs.join(', ')}.`;
   }

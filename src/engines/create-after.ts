@@ -27,6 +27,7 @@ export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engi
     ...(engine.shells && { shells: engine.shells }),
     ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),
     ...(engine.sources && { sources: engine.sources }),
+    ...(engine.images && { images: engine.images }),
   };
 }
 

@@ -7,11 +7,13 @@
  */
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
+import type { Images } from './contract/images.ts';
 import type { Shells } from './contract/shells.ts';
 
 export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
+export type * from './contract/images.ts';
 export type * from './contract/shells.ts';
 
 export type EngineName = 'oci' | 'microvm' | 'vercel';
@@ -207,4 +209,5 @@ export interface Engine {
   readonly shells?: Shells;
   readonly networkPolicies?: NetworkPolicies;
   readonly sources?: Sources;
+  readonly images?: Images;
 }

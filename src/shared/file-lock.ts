@@ -2,10 +2,19 @@ import { readFile, rename, rm, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { temporaryName } from './atomic-file.ts';
 import { diskFullError, isDiskFull } from './disk-full.ts';
-import { SandboxError, systemErrorCode } from './errors.ts';
+import { SandboxError, systemErrorCode, throwIfCancelled } from './errors.ts';
 import { currentProcess, isProcessAlive, type ProcessIdentity } from './process-identity.ts';
 
 const WAIT_LIMIT_MS = 10_000;
+/** Between two looks at a lock that is waited for longer than usual. */
+const LONG_PAUSE_MS = 50;
+
+export interface LockPatience {
+  /** How long to wait for a living holder; 10 s where nobody says otherwise. */
+  waitMs?: number;
+  /** Ends the waiting, not the work. */
+  signal?: AbortSignal;
+}
 
 function parseHolder(text: string): ProcessIdentity | null {
   try {
@@ -38,10 +47,12 @@ async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
 }
 
-async function acquire(path: string, content: string): Promise<void> {
-  const deadline = performance.now() + WAIT_LIMIT_MS;
+async function acquire(path: string, content: string, patience: LockPatience): Promise<void> {
+  const began = performance.now();
+  const deadline = began + (patience.waitMs ?? WAIT_LIMIT_MS);
   let emptySince: number | null = null;
   for (;;) {
+    if (patience.signal !== undefined) throwIfCancelled(patience.signal);
     try {
       await writeFile(path, content, { flag: 'wx', mode: 0o600 });
       return;
@@ -60,11 +71,19 @@ async function acquire(path: string, content: string): Promise<void> {
     if (seen !== null && (abandoned || (holder !== null && !isProcessAlive(holder))))
       await breakLock(path, seen);
     else if (performance.now() > deadline) {
-      throw new SandboxError('conflict', 'Another server is changing this sandbox.', {
+      throw new SandboxError('conflict', 'Another server is changing this.', {
         hint: 'Call again in a moment.',
       });
-    } else await delay(2);
+    } else await delay(performance.now() - began > 1_000 ? LONG_PAUSE_MS : 2);
   }
+}
+
+/** Resolves when the signal fires; whoever waits looks then what has happened. */
+function aborted(signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (signal.aborted) resolve();
+    else signal.addEventListener('abort', () => resolve(), { once: true });
+  });
 }
 
 const queues = new Map<string, Promise<unknown>>();
@@ -72,12 +91,17 @@ const queues = new Map<string, Promise<unknown>>();
 /**
  * Runs `work` while no other process, and no other call of this one, holds the lock file `path`. The lock of a process
  * that died is taken over.
- * @throws `conflict` when a living holder keeps it for more than 10 s
+ * @throws `conflict` when a living holder keeps it for longer than the patience, `cancelled`
  */
-export async function withFileLock<T>(path: string, work: () => Promise<T>): Promise<T> {
+export async function withFileLock<T>(
+  path: string,
+  work: () => Promise<T>,
+  patience: LockPatience = {},
+): Promise<T> {
   const before = queues.get(path) ?? Promise.resolve();
-  const run = before.then(async () => {
-    await acquire(path, JSON.stringify(currentProcess()));
+  const turn = patience.signal === undefined ? before : Promise.race([before, aborted(patience.signal)]);
+  const run = turn.then(async () => {
+    await acquire(path, JSON.stringify(currentProcess()), patience);
     try {
       return await work();
     } finally {

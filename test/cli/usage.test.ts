@@ -37,7 +37,7 @@ describe('the command line', () => {
     [
       ['frobnicate'],
       {},
-      '"frobnicate" is no verb; valid ones are doctor, list, logs, stop, attach, clean, tools.',
+      '"frobnicate" is no verb; valid ones are doctor, list, logs, stop, attach, image, clean, tools.',
     ],
     [['--frobnicate'], {}, "unknown option '--frobnicate'"],
     [['--engin', 'oci'], {}, 'Did you mean --engine?'],

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts';
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
+import { imageCases } from './contract-images.ts';
 import { interactiveCases } from './contract-interactive.ts';
 import { lifecycleCases } from './contract-lifecycle.ts';
 import { limitCases } from './contract-limits.ts';
@@ -68,6 +69,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     shellCases(get);
     interactiveCases(get);
     snapshotCases(get);
+    imageCases(get);
     networkCases(get);
     limitCases(get);
   });

@@ -5,6 +5,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError } from '../../shared/errors.ts';
 import { isProcessAlive, type ProcessIdentity } from '../../shared/process-identity.ts';
 import type { AgentConnection } from './agent-connection.ts';
+import { baseOf } from './base.ts';
 import { ociConfig } from './bundle.ts';
 import {
   cgroupPath,
@@ -37,7 +38,7 @@ const PROCESSES_PER_VCPU = 512;
 /** What a boot needs of the record. */
 export type BootRequest = Pick<
   SandboxRecord,
-  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'ground'
+  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'ground'
 >;
 
 export interface Booted {
@@ -98,8 +99,9 @@ export async function boot(
   request: BootRequest,
   signal: AbortSignal,
 ): Promise<Booted> {
-  await makeSandboxDirectories(paths, host.idMap, host.system, request.ground.owners);
-  const tops = topDirectories(host, request.etcTemplate, request.ground);
+  const base = await baseOf(host, request);
+  await makeSandboxDirectories(paths, host.idMap, base, request.ground.owners);
+  const tops = topDirectories(base, request.ground);
   await fillBundle(host, paths, tops, request.ground);
   const config = ociConfig({
     paths,

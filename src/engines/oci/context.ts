@@ -1,3 +1,4 @@
+import type { RegistrySource } from '../../images/npm-registry.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { DiskWatch } from './disk-watch.ts';
 import type { EgressGateways } from './egress-gateways.ts';
@@ -9,6 +10,8 @@ import type { PortForwards } from './ports.ts';
 /** What the parts of this engine share. */
 export interface OciContext {
   readonly log: Logger;
+  /** Where Node releases come from. */
+  readonly npm: RegistrySource;
   /** Prepared at the first call. Rejects with `unavailable` where local sandboxes cannot be. */
   host(): Promise<Host>;
   /** Probed at the first call. */

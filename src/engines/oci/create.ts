@@ -3,13 +3,14 @@ import type { CreateSandbox, NetworkPolicy, Sandbox } from '../engine.ts';
 import { boot } from './boot.ts';
 import type { OciContext } from './context.ts';
 import { diskLimitMb } from './disk-limit.ts';
-import { directoryMode, newRecord } from './new-record.ts';
+import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import { removeUnrecorded } from './remains.ts';
-import { resolveRuntime } from './runtimes.ts';
-import { claimDirectory, writeRecord } from './sandbox-record.ts';
+import { type ResolvedRuntime, resolveRuntime } from './runtimes.ts';
+import { DEFAULT_SHELL, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
-import { claimOnSnapshot, sourceSnapshot } from './snapshot-source.ts';
+import type { SnapshotRecord } from './snapshot-record.ts';
+import { claimOnGround, sourceSnapshot } from './snapshot-source.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 
@@ -28,6 +29,22 @@ function checkRequest(request: CreateSandbox): void {
       hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
     });
   }
+}
+
+/** A snapshot keeps the image that it was taken on, whatever else has come to have the name of its runtime. */
+async function groundOf(
+  context: OciContext,
+  snapshot: SnapshotRecord | null,
+  wanted: string | null,
+  signal: AbortSignal,
+): Promise<ResolvedRuntime> {
+  if (snapshot === null || snapshot.image === null) {
+    return resolveRuntime(context, snapshot?.runtime ?? wanted, signal);
+  }
+  const { images } = await context.host();
+  const image = await images.find(snapshot.image);
+  if (image === null) throw await images.notFound(snapshot.image);
+  return { name: snapshot.runtime, image };
 }
 
 /** The engine's own words stay in the log: they may name paths of this host. */
@@ -51,22 +68,25 @@ export async function createSandbox(
     request.source?.type === 'snapshot'
       ? await sourceSnapshot(host, request.source.snapshotId, request.runtime)
       : null;
-  const [runtime, runtimeName] = await Promise.all([
-    context.runtime(signal),
-    resolveRuntime(snapshot?.runtime ?? request.runtime),
-  ]);
+  const runtime = await context.runtime(signal);
   checkPolicy(context, runtime, request.networkPolicy);
+  // After what costs nothing: it may have to be fetched.
+  const { name, image } = await groundOf(context, snapshot, request.runtime, signal);
   throwIfCancelled(signal);
   const record = newRecord(host, {
     sandboxId: request.sandboxId,
-    runtime: runtimeName,
+    runtime: name,
+    image: image?.name ?? null,
+    shell: image?.shell ?? DEFAULT_SHELL,
     vcpus: request.vcpus,
     memoryMb: Math.round(request.vcpus * MEMORY_MB_PER_VCPU),
     timeoutMs: request.timeoutMs,
     ports: request.ports,
-    env: request.env,
     interactive: request.interactive,
     diskMb: await diskLimitMb(host, context.diskMb),
+    env: { ...image?.env, ...request.env },
+    // What was written to the top-level directories themselves is a snapshot's; else they are as the image has them.
+    ...(image && { ground: { layers: [], owners: image.directories } }),
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
       etcTemplate: snapshot.etcTemplate,
@@ -74,10 +94,7 @@ export async function createSandbox(
     }),
     networkPolicy: request.networkPolicy,
   });
-  const paths =
-    snapshot === null
-      ? await claimDirectory(host.layout, record, directoryMode(host))
-      : await claimOnSnapshot(host, snapshot.snapshotId, record);
+  const paths = await claimOnGround(host, record);
   try {
     const booted = await boot(host, runtime, paths, record, signal);
     throwIfCancelled(signal);

@@ -4,12 +4,14 @@ import { readFileSync } from 'node:fs';
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
+import type { ImageStore } from '../../images/image-store.ts';
 import { temporaryName, writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { makeDirectory, stateDirectoryError } from '../../shared/state-directory.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
+import { openImageStore } from './image-ground.ts';
 import { STATE_FORMAT, StateLayout } from './layout.ts';
 import { type MountsBy, probeMounts } from './overlay-probe.ts';
 import { findSystemDirectories, type SystemDirectories } from './rootfs.ts';
@@ -22,6 +24,7 @@ export interface Host {
   system: SystemDirectories;
   mounts: MountsBy;
   etcTemplate: string;
+  images: ImageStore;
   cgroupLayout: CgroupLayout;
   swapLimit: boolean;
   cpus: number;
@@ -67,6 +70,7 @@ async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | n
     layout.snapshots,
     layout.binaries,
     layout.etcTemplates,
+    layout.images,
   ]) {
     await makeDirectory(directory, mode);
     // Not left to mkdir, whose mode the umask cuts.
@@ -148,6 +152,7 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
     system,
     mounts: await probeMounts(layout, agent, idMap, system.directories),
     etcTemplate,
+    images: openImageStore(layout, agent, idMap, process.arch),
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),
     cpus: availableParallelism(),

@@ -1,5 +1,6 @@
 /** The embedded engine: sandboxes of this machine, made by an installed OCI runtime, without a daemon. */
 
+import type { RegistrySource } from '../../images/npm-registry.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
@@ -16,6 +17,7 @@ import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { type Host, prepareHost } from './host.ts';
+import { OciImages } from './images.ts';
 import { InteractivePorts } from './interactive-ports.ts';
 import { ociLimits } from './limits.ts';
 import { listSandboxes } from './list.ts';
@@ -42,6 +44,8 @@ export interface OciEngineOptions {
   egress?: EgressOptions;
   /** What each sandbox may take on disk, in MiB; null or left out for no limit. */
   diskMb?: number | null;
+  /** Where Node releases come from; left out, npm's own registry. */
+  npm?: RegistrySource;
   log: Logger;
 }
 
@@ -69,8 +73,10 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
+  const npm = options.npm ?? { registry: null, caFile: null, files: [] };
   const context: OciContext = {
     log,
+    npm,
     forwards,
     gateways,
     expiry,
@@ -93,6 +99,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     shells,
     snapshots,
     sources: { types: ['snapshot'] },
+    images: new OciImages(context),
     ports: {
       async open(sandboxId, signal) {
         const record = await settledRecord(context, sandboxId);

@@ -1,33 +1,25 @@
 /** How the top-level directories of a sandbox come out of layers: the host's, those of snapshots, its own. */
 import { join } from 'node:path';
+import type { Base, BaseDirectory } from './base.ts';
 import type { Host } from './host.ts';
 import type { SandboxPaths } from './layout.ts';
-import { FRESH_DIRECTORIES, layerPaths } from './rootfs.ts';
+import { layerPaths } from './rootfs.ts';
 import type { Ground } from './sandbox-record.ts';
 
 /** A top-level directory of a sandbox. */
 export interface TopDirectory {
   name: string;
-  /** At the very bottom: a directory of the host, or the template of `/etc`; null where a sandbox starts empty. */
-  base: { path: string; ofHost: boolean } | null;
+  /** At the very bottom: a directory of the host or of an image, or the template of `/etc`. */
+  base: BaseDirectory;
   /** Where the links are, in the bundle's `l`, to the layers of snapshots that have something here; newest first. */
   links: string[];
 }
 
 /** Every top-level directory that keeps what is written to it. */
-export function topDirectories(host: Host, etcTemplate: string, ground: Ground): TopDirectory[] {
+export function topDirectories(base: Base, ground: Ground): TopDirectory[] {
   const links = (name: string) =>
     ground.layers.flatMap(({ directories }, index) => (directories.includes(name) ? [String(index)] : []));
-  const etc = { path: join(host.layout.etcTemplates, etcTemplate), ofHost: false };
-  return [
-    ...host.system.directories.map((name) => ({
-      name,
-      base: { path: `/${name}`, ofHost: true },
-      links: links(name),
-    })),
-    { name: 'etc', base: etc, links: links('etc') },
-    ...FRESH_DIRECTORIES.map((name) => ({ name, base: null, links: links(name) })),
-  ];
+  return base.directories.map((directory) => ({ ...directory, links: links(directory.name) }));
 }
 
 /** True for a directory that is more than the sandbox's own files. */
@@ -117,7 +109,8 @@ const MAX_LAYERS = 100;
 /** How many layers of snapshots a sandbox of this host can stand on. */
 export function maxLayers(host: Host): number {
   const { bundle, upper } = host.layout.sandbox('sbx_222222222222');
-  const fixed = 400 + 2 * upper.length;
+  // A name of an image and one of a directory of its, each of up to 63 bytes.
+  const fixed = 400 + 2 * upper.length + host.layout.images.length + 2 * 63;
   const one = (host.mounts === 'by-root' ? '' : `${bundle}/`).length + 'l/99/vercel:'.length;
   return Math.max(1, Math.min(MAX_LAYERS, Math.floor((OPTION_BYTES - fixed) / one)));
 }

@@ -37,6 +37,7 @@ export class StateLayout {
   readonly snapshotsLock: string;
   readonly binaries: string;
   readonly etcTemplates: string;
+  readonly images: string;
   readonly trash: string;
   readonly uidRangeFile: string;
   readonly probeCache: string;
@@ -49,6 +50,7 @@ export class StateLayout {
     this.snapshotsLock = join(this.snapshots, 'lock');
     this.binaries = join(stateDir, 'bin');
     this.etcTemplates = join(stateDir, 'etc');
+    this.images = join(stateDir, 'images');
     this.trash = join(stateDir, 'trash');
     this.uidRangeFile = join(stateDir, 'uid-range.json');
     this.probeCache = join(stateDir, 'runtime.json');

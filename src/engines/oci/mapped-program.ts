@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
+import type { Writable } from 'node:stream';
 import { findProgram, type HostProgramResult, runHostProgram } from './host-program.ts';
 import type { IdMap, IdMapping } from './id-map.ts';
 
@@ -11,10 +12,11 @@ function mapArguments(mappings: IdMapping[]): string[] {
   return mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
 }
 
-/** Maps ids of a process's new user namespace: one's own by hand (user_namespaces(7)), a range by the setuid helpers. */
+/** Maps ids of a process's new user namespace: by hand what this process may (user_namespaces(7)), else by the setuid helpers. */
 async function mapIds(pid: string, idMap: IdMap): Promise<void> {
-  if (idMap.kind === 'single') {
-    await writeFile(`/proc/${pid}/setgroups`, 'deny');
+  if (idMap.kind !== 'subordinate') {
+    // A user without privileges may map a group only where no process of the namespace can drop one.
+    if (idMap.kind === 'single') await writeFile(`/proc/${pid}/setgroups`, 'deny');
     await writeFile(`/proc/${pid}/uid_map`, mapArguments(idMap.uidMappings).join(' '));
     await writeFile(`/proc/${pid}/gid_map`, mapArguments(idMap.gidMappings).join(' '));
     return;
@@ -28,6 +30,51 @@ async function mapIds(pid: string, idMap: IdMap): Promise<void> {
   }
 }
 
+/** A program that runs as root of a user namespace with the sandbox's ids. */
+export interface MappedProcess {
+  readonly stdin: Writable;
+  /** With the first 4,096 characters of each stream. */
+  readonly ended: Promise<{ exitCode: number | null; output: string; errors: string }>;
+  kill(): void;
+}
+
+/** Starts such a program. An abort kills it, whenever it comes. */
+export async function startMapped(
+  agent: string,
+  idMap: IdMap,
+  program: string,
+  args: string[],
+  signal?: AbortSignal,
+): Promise<MappedProcess> {
+  const child = spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+  const kept = { output: '', errors: '' };
+  child.stderr.on('data', (chunk: Buffer) => {
+    kept.errors = (kept.errors + chunk.toString('utf8')).slice(0, MAX_KEPT);
+  });
+  const kill = () => child.kill('SIGKILL');
+  child.stdin.on('error', kill);
+  signal?.addEventListener('abort', kill, { once: true });
+  const ended = once(child, 'close').then(() => {
+    signal?.removeEventListener('abort', kill);
+    return { exitCode: child.exitCode, ...kept };
+  });
+  // The first thing on standard output is the agent's `ready`; the rest is the program's.
+  await Promise.race([once(child.stdout, 'data'), ended]);
+  child.stdout.on('data', (chunk: Buffer) => {
+    kept.output = (kept.output + chunk.toString('utf8')).slice(0, MAX_KEPT);
+  });
+  try {
+    if (signal?.aborted) kill();
+    await mapIds(String(child.pid), idMap);
+    child.stdin.write('x');
+  } catch (error) {
+    kill();
+    await ended;
+    throw error;
+  }
+  return { stdin: child.stdin, ended, kill };
+}
+
 /** Runs a program to its end as root of a user namespace with the sandbox's ids. An abort kills it. */
 export async function runMapped(
   agent: string,
@@ -36,29 +83,8 @@ export async function runMapped(
   args: string[],
   signal?: AbortSignal,
 ): Promise<HostProgramResult> {
-  const child = spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
-  let output = '';
-  const keep = (chunk: Buffer) => {
-    output = (output + chunk.toString('utf8')).slice(0, MAX_KEPT);
-  };
-  child.stderr.on('data', keep);
-  child.stdin.on('error', () => child.kill('SIGKILL'));
-  const kill = () => child.kill('SIGKILL');
-  signal?.addEventListener('abort', kill, { once: true });
-  const closed = once(child, 'close');
-  // The first thing on standard output is the agent's `ready`; the rest is the program's.
-  await Promise.race([once(child.stdout, 'data'), closed]);
-  child.stdout.on('data', keep);
-  try {
-    if (signal?.aborted) kill();
-    await mapIds(String(child.pid), idMap);
-    child.stdin.end('x');
-  } catch (error) {
-    kill();
-    throw error;
-  } finally {
-    await closed;
-    signal?.removeEventListener('abort', kill);
-  }
-  return { exitCode: child.exitCode, output };
+  const child = await startMapped(agent, idMap, program, args, signal);
+  child.stdin.end();
+  const { exitCode, output, errors } = await child.ended;
+  return { exitCode, output: errors + output };
 }

@@ -1,14 +1,19 @@
 import { currentProcess } from '../../shared/process-identity.ts';
 import type { Host } from './host.ts';
 import { STATE_FORMAT } from './layout.ts';
-import { EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
+import { DEFAULT_SHELL, EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
 
 /** What the caller knows of a sandbox to be. */
 export type GivenRecord = Pick<
   SandboxRecord,
   'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
 > &
-  Partial<Pick<SandboxRecord, 'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'interactive' | 'diskMb'>>;
+  Partial<
+    Pick<
+      SandboxRecord,
+      'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'image' | 'shell' | 'interactive' | 'diskMb'
+    >
+  >;
 
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
@@ -19,6 +24,8 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
   return {
     format: STATE_FORMAT,
     etcTemplate: host.etcTemplate,
+    image: null,
+    shell: DEFAULT_SHELL,
     sourceSnapshotId: null,
     ground: EMPTY_GROUND,
     interactive: false,

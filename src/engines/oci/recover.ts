@@ -70,6 +70,7 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
   await removeUnborn(host);
+  await host.images.sweep();
   for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
     await removeTemporaryFiles(dir);
   const settled: string[] = [];

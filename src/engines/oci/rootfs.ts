@@ -2,18 +2,24 @@
 import { chmod, chown, lstat, mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../shared/errors.ts';
+import type { Base } from './base.ts';
 import type { IdMap } from './id-map.ts';
 import type { SandboxPaths } from './layout.ts';
 import type { Ground } from './sandbox-record.ts';
 
 /** Starts empty in every sandbox, writable. */
 export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
-const MOUNT_POINTS = ['dev', 'etc', 'proc', 'run', 'sys', 'tmp'];
+const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
 /** Where programs and libraries are, or links to where they are on hosts with a merged /usr. */
 const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 
 /** The agent's place inside. */
 export const AGENT_NAME = '.agent';
+
+/** True for a top-level directory that every sandbox has in memory or from the kernel. */
+export function isMountPoint(name: string): boolean {
+  return MOUNT_POINTS.includes(name);
+}
 
 export interface SystemDirectories {
   /** Real directories of the host, which become read-only lower layers. */
@@ -49,7 +55,7 @@ export function layerPaths(paths: SandboxPaths, name: string): { upper: string; 
 export async function makeSandboxDirectories(
   paths: SandboxPaths,
   idMap: IdMap,
-  system: SystemDirectories,
+  base: Base,
   owners: Ground['owners'],
 ): Promise<void> {
   const passable = idMap.kind === 'root' ? 0o711 : 0o700;
@@ -63,16 +69,16 @@ export async function makeSandboxDirectories(
 
   await mkdir(rootfs);
   await chmod(rootfs, 0o755);
-  const mountPoints = [...MOUNT_POINTS, ...FRESH_DIRECTORIES, ...system.directories];
+  const layered = base.directories.map(({ name }) => name);
+  const mountPoints = [...MOUNT_POINTS, ...layered];
   await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
-  await Promise.all(system.links.map((link) => symlink(link.target, join(rootfs, link.name))));
+  await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
 
   for (const directory of [paths.layers, paths.upper, paths.work]) {
     await mkdir(directory, { mode: 0o700 });
     await own(directory);
   }
-  const layered = [...FRESH_DIRECTORIES, 'etc', ...system.directories];
   await Promise.all(
     layered.map(async (name) => {
       const { upper, work } = layerPaths(paths, name);

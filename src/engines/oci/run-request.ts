@@ -3,7 +3,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { OpenShell, StartCommand } from '../engine.ts';
 import { processLimit } from './boot.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from './frames.ts';
-import type { SandboxRecord } from './sandbox-record.ts';
+import { DEFAULT_SHELL, type SandboxRecord } from './sandbox-record.ts';
 import { SANDBOX_CWD } from './sandbox-view.ts';
 
 /** Between SIGTERM and SIGKILL of a command that is out of time. */
@@ -25,7 +25,7 @@ function environment(
   const user = request.sudo
     ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
     : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
-  return { PATH, SHELL: '/bin/bash', LANG: 'C.UTF-8', ...user, ...sandbox.env, ...request.env };
+  return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...sandbox.env, ...request.env };
 }
 
 type RequestField = [tag: number, value: FieldValue];
@@ -61,8 +61,11 @@ export function encodeRun(sandbox: SandboxRecord, request: StartCommand, cwd: st
 /** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
 export function encodeShell(sandbox: SandboxRecord, request: OpenShell, cwd: string): Buffer {
   const env = { TERM, ...environment(sandbox, request) };
+  // The usual shell stands for that of the sandbox: not every image has it.
+  const usual = request.command.length === 1 && request.command[0] === DEFAULT_SHELL;
+  const command = usual ? [sandbox.shell] : request.command;
   return encodeBounded([
-    ...programFields(sandbox, request.command, env, { cwd, sudo: request.sudo }),
+    ...programFields(sandbox, command, env, { cwd, sudo: request.sudo }),
     ...encodedSize(request.cols, request.rows),
   ]);
 }

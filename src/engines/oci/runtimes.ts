@@ -1,5 +1,9 @@
-/** What a sandbox of the default root file system can be asked to have: the programs of the host's /usr. */
+/** What a sandbox can be asked to have: the host's programs, an image, or a Node release that is fetched. */
+import type { ImageRecord } from '../../images/image-record.ts';
+import { ensureNodeRuntime, isNodeRuntime } from '../../images/node-runtime.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import type { OciContext } from './context.ts';
+import type { Host } from './host.ts';
 import { runHostProgram } from './host-program.ts';
 
 /** The root file system of the host, whatever it has. */
@@ -10,6 +14,12 @@ const PROBES: { path: string; pattern: RegExp; name: string }[] = [
   { path: '/usr/local/bin/node', pattern: /^v(\d+)\./, name: 'node' },
   { path: '/usr/bin/python3', pattern: /^Python (3\.\d+)/, name: 'python' },
 ];
+
+/** What a sandbox is called after, and the image that it stands on where it is not the host's files alone. */
+export interface ResolvedRuntime {
+  name: string;
+  image: ImageRecord | null;
+}
 
 let found: Promise<string[]> | null = null;
 
@@ -26,19 +36,66 @@ async function probe(): Promise<string[]> {
   return [...names];
 }
 
-/** The runtimes that are really there: `host`, and `node20`, `python3.11`, … by the host's versions. */
-export function availableRuntimes(): Promise<string[]> {
+/** What the host itself has: `host`, and `node20`, `python3.11`, … by its versions. */
+function hostRuntimes(): Promise<string[]> {
   found ??= probe();
   return found;
 }
 
-/** @throws `invalid_argument` naming those available */
-export async function resolveRuntime(wanted: string | null): Promise<string> {
-  if (wanted === null || wanted === DEFAULT_RUNTIME) return DEFAULT_RUNTIME;
-  const available = await availableRuntimes();
-  if (available.includes(wanted)) return wanted;
-  throw new SandboxError('invalid_argument', `Runtime "${wanted}" is not available here.`, {
-    hint: `Available: ${available.join(', ')}. Leave runtime out to take what the host has.`,
-    details: { available },
+/** The runtimes that are here, images included. */
+export async function availableRuntimes(host: Host): Promise<string[]> {
+  return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
+}
+
+async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {
+  const available = (await availableRuntimes(host)).join(', ');
+  return new SandboxError(error.code, error.message, {
+    hint: `Here already: ${available}. ${error.hint}`,
+    details: { ...error.details, available },
+    cause: error.cause,
   });
+}
+
+/**
+ * An image of that name, else what the host has, else the Node release of that name, which is fetched.
+ *
+ * @throws `invalid_argument`, or `unavailable` for what cannot be fetched; both name those that are here
+ */
+export async function resolveRuntime(
+  context: OciContext,
+  wanted: string | null,
+  signal: AbortSignal,
+): Promise<ResolvedRuntime> {
+  if (wanted === null || wanted === DEFAULT_RUNTIME) return { name: DEFAULT_RUNTIME, image: null };
+  const host = await context.host();
+  const image = await host.images.find(wanted);
+  if (image !== null) return { name: wanted, image };
+  if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
+  if (isNodeRuntime(wanted) && isGlibc()) {
+    try {
+      return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
+    } catch (error) {
+      const told =
+        error instanceof SandboxError && ['invalid_argument', 'unavailable', 'timeout'].includes(error.code);
+      throw told ? await withAvailable(host, error) : error;
+    }
+  }
+  throw await withAvailable(
+    host,
+    new SandboxError(
+      'invalid_argument',
+      `Runtime ${JSON.stringify(wanted.slice(0, 64))} is not available here.`,
+      {
+        hint: 'Node releases are fetched by name (node22, node24); the operator adds others with `sandbox-mcp image import`.',
+      },
+    ),
+  );
+}
+
+/** Node's releases are made for this C library, which the host's programs then have. */
+function isGlibc(): boolean {
+  const report: unknown = process.report.getReport();
+  if (typeof report !== 'object' || report === null || !('header' in report)) return false;
+  const { header } = report;
+  return typeof header === 'object' && header !== null && 'glibcVersionRuntime' in header;
 }

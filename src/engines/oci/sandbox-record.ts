@@ -36,6 +36,9 @@ const groundSchema = z.strictObject({
 });
 export type Ground = z.output<typeof groundSchema>;
 
+/** Of the host, and of every image that has it. */
+export const DEFAULT_SHELL = '/bin/bash';
+
 export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
 
 const texts = z.array(z.string()).optional();
@@ -86,6 +89,10 @@ const recordSchema = z.strictObject({
   /** The limits that the host really set. */
   enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
   etcTemplate: z.string(),
+  /** The image at the bottom; null: the host's files. */
+  image: z.string().nullable().default(null),
+  /** What a terminal opens where nobody says otherwise. */
+  shell: z.string().default(DEFAULT_SHELL),
   sourceSnapshotId: z.string().nullable().default(null),
   ground: groundSchema.default(EMPTY_GROUND),
   /** The snapshot being taken of it, from the moment that this is decided. */

@@ -35,7 +35,8 @@ async function readAll<Record>(ids: string[], read: (id: string) => Promise<Reco
   return records;
 }
 
-function readSandboxes({ layout }: Host) {
+/** The records of all sandboxes, ended ones included. Rejects where one is damaged. */
+export function readSandboxes({ layout }: Host) {
   return listSandboxIds(layout).then((ids) => readAll(ids, (id) => readRecord(layout, id)));
 }
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { syncDirectory } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isProcessAlive } from '../../shared/process-identity.ts';
+import { baseOf } from './base.ts';
 import { exists } from './command-record.ts';
 import type { Host } from './host.ts';
 import { topDirectories } from './layers.ts';
@@ -55,7 +56,7 @@ async function isEmpty(path: string): Promise<boolean> {
 async function survey(host: Host, record: SandboxRecord, layer: string) {
   const directories: string[] = [];
   const owners: Ground['owners'] = {};
-  for (const { name } of topDirectories(host, record.etcTemplate, record.ground)) {
+  for (const { name } of topDirectories(await baseOf(host, record), record.ground)) {
     const path = join(layer, name);
     const { mode, uid, gid } = await lstat(path);
     owners[name] = { mode: mode & 0o7777, uid, gid };
@@ -74,6 +75,8 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
     status: 'created',
     runtime: record.runtime,
     etcTemplate: record.etcTemplate,
+    image: record.image,
+    shell: record.shell,
     layers: [{ snapshotId, directories }, ...record.ground.layers],
     owners,
     ownBytes: null,

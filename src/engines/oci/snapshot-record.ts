@@ -5,7 +5,7 @@ import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
 import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 import { type SnapshotPaths, STATE_FORMAT, type StateLayout } from './layout.ts';
-import { layerSchema, ownersSchema } from './sandbox-record.ts';
+import { DEFAULT_SHELL, layerSchema, ownersSchema } from './sandbox-record.ts';
 
 const snapshotSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
@@ -15,6 +15,9 @@ const snapshotSchema = z.strictObject({
   status: z.enum(['created', 'deleted']),
   runtime: z.string(),
   etcTemplate: z.string(),
+  /** The image that it stands on; null: the host's files. */
+  image: z.string().nullable().default(null),
+  shell: z.string().default(DEFAULT_SHELL),
   /** All that a sandbox of it stands on, newest first: its own layer and those of the snapshots below. */
   layers: z.array(layerSchema).min(1),
   owners: ownersSchema,

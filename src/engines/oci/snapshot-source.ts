@@ -37,12 +37,24 @@ export async function sourceSnapshot(
   return snapshot;
 }
 
-/** Makes the directory of a sandbox that stands on a snapshot, unless that has gone: from here on its layers stay. */
-export function claimOnSnapshot(
-  host: Host,
-  snapshotId: string,
-  record: SandboxRecord,
-): Promise<SandboxPaths> {
+/**
+ * Makes the directory of a new sandbox, unless the image or the snapshot that it is to stand on has gone: from here on
+ * they stay.
+ */
+export async function claimOnGround(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
+  const { image, sourceSnapshotId } = record;
+  const claim = () =>
+    sourceSnapshotId === null
+      ? claimDirectory(host.layout, record, directoryMode(host))
+      : claimOnSnapshot(host, sourceSnapshotId, record);
+  if (image === null) return claim();
+  return host.images.locked(async () => {
+    if ((await host.images.find(image)) === null) throw await host.images.notFound(image);
+    return claim();
+  });
+}
+
+function claimOnSnapshot(host: Host, snapshotId: string, record: SandboxRecord): Promise<SandboxPaths> {
   return withFileLock(host.layout.snapshotsLock, async () => {
     await readLiveSnapshot(host.layout, snapshotId);
     return claimDirectory(host.layout, record, directoryMode(host));

@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <grp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
@@ -31,6 +32,8 @@ int host_userns(int argc, char **argv) {
   } while (got < 0 && errno == EINTR);
   /* Without the byte the caller is gone or could not map: nothing may run half-mapped. */
   if (got != 1) return HOST_FAILED;
+  /* Not allowed where one id alone is mapped; an ordinary user's groups then give what they gave before. */
+  if (setgroups(0, NULL) != 0 && errno != EPERM) return fail("setgroups");
   if (setresgid(0, 0, 0) != 0) return fail("setresgid");
   if (setresuid(0, 0, 0) != 0) return fail("setresuid");
   execv(argv[2], argv + 2);

@@ -1,0 +1,26 @@
+/** The images of a state directory: filled by the agent, with the ids of its sandboxes. */
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { ImageStore } from '../../images/image-store.ts';
+import { Unpacker } from '../../images/unpacker.ts';
+import type { IdMap } from './id-map.ts';
+import type { StateLayout } from './layout.ts';
+import { startMapped } from './mapped-program.ts';
+import { removeTrees } from './remove-tree.ts';
+
+/** Opens the store; the directory is there already. */
+export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap, arch: string): ImageStore {
+  return new ImageStore({
+    directory: layout.images,
+    mode: idMap.kind === 'root' ? 0o711 : 0o700,
+    arch,
+    async makeTree(path) {
+      await mkdir(path, { mode: 0o700 });
+      await chmod(path, 0o700);
+      if (idMap.kind === 'root') await chown(path, idMap.hostUid, idMap.hostGid);
+    },
+    async startUnpacker(tree, signal) {
+      return new Unpacker(await startMapped(agent, idMap, agent, ['unpack', tree], signal));
+    },
+    removeTrees: (paths) => removeTrees(agent, idMap, paths),
+  });
+}

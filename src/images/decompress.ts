@@ -1,0 +1,102 @@
+/** Archives as they come: plain, gzip or Zstandard, told by their first bytes and not by their name. */
+
+import { pipeline } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import { Decompress } from 'fzstd';
+import { SandboxError } from '../shared/errors.ts';
+import type { ByteLimit } from './byte-limit.ts';
+
+type Bytes = AsyncIterable<Uint8Array>;
+
+/** First bytes of what is known, and refused by name where it cannot be read. */
+const MAGIC: [kind: 'gzip' | 'zstd' | 'xz' | 'bzip2', bytes: number[]][] = [
+  ['gzip', [0x1f, 0x8b]],
+  ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
+  ['xz', [0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]],
+  ['bzip2', [0x42, 0x5a, 0x68]],
+];
+const LONGEST_MAGIC = 6;
+/** A tar archive is rows of blocks; what reads it gets whole ones, so that no header is cut in two. */
+const BLOCK = 512;
+/** Input a turn: what repeats can become 32,768 times as much of it at once. */
+const ZSTD_TURN = 4_096;
+
+function kindOf(head: Uint8Array) {
+  return MAGIC.find(([, bytes]) => bytes.every((byte, at) => head[at] === byte))?.[0] ?? null;
+}
+
+/** Reads on until the first bytes are there, and answers them together with all. */
+async function peek(source: Bytes): Promise<{ head: Buffer; all: Bytes }> {
+  const iterator = source[Symbol.asyncIterator]();
+  let head = Buffer.alloc(0);
+  while (head.length < LONGEST_MAGIC) {
+    const next = await iterator.next();
+    if (next.done === true) break;
+    head = Buffer.concat([head, next.value]);
+  }
+  async function* all(): AsyncGenerator<Uint8Array> {
+    try {
+      yield head;
+      for (let next = await iterator.next(); next.done !== true; next = await iterator.next())
+        yield next.value;
+    } finally {
+      await iterator.return?.();
+    }
+  }
+  return { head, all: all() };
+}
+
+async function* gunzip(source: Bytes): AsyncGenerator<Uint8Array> {
+  // The failure of either end reaches the reader of the last stream.
+  yield* pipeline(source, createGunzip(), () => {});
+}
+
+async function* unzstd(source: Bytes): AsyncGenerator<Uint8Array> {
+  let out: Uint8Array[] = [];
+  const decompressor = new Decompress((data) => {
+    if (data.length > 0) out.push(data);
+  });
+  for await (const chunk of source) {
+    for (let at = 0; at < chunk.length; at += ZSTD_TURN) {
+      decompressor.push(chunk.subarray(at, at + ZSTD_TURN));
+      const ready = out;
+      out = [];
+      yield* ready;
+    }
+  }
+  decompressor.push(new Uint8Array(0), true);
+  yield* out;
+}
+
+/** Whole blocks, counted; the rest of a broken archive in the end. */
+async function* blocks(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of source) {
+    limit.add(chunk.length);
+    const bytes = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
+    const whole = bytes.length - (bytes.length % BLOCK);
+    rest = bytes.subarray(whole);
+    if (whole > 0) yield bytes.subarray(0, whole);
+  }
+  if (rest.length > 0) yield rest;
+}
+
+/** The archive without its compression. Fails with the decompressor's words, or `limit_exceeded`. */
+export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
+  const outer = await peek(source);
+  const kind = kindOf(outer.head);
+  if (kind === 'xz' || kind === 'bzip2') {
+    throw new SandboxError('unsupported', `The archive is compressed with ${kind}.`, {
+      hint: 'Give it plain, or compressed with gzip or zstd.',
+    });
+  }
+  const inner = await peek(
+    kind === 'gzip' ? gunzip(outer.all) : kind === 'zstd' ? unzstd(outer.all) : outer.all,
+  );
+  if (kind !== null && kindOf(inner.head) !== null) {
+    throw new SandboxError('invalid_argument', 'The archive is compressed twice.', {
+      hint: 'Decompress it once and import the result.',
+    });
+  }
+  yield* blocks(inner.all, limit);
+}

@@ -1,0 +1,49 @@
+/** The files of an image's `/etc` that every sandbox needs: its users, and where names are looked up. */
+import type { RootTree } from './root-tree.ts';
+import type { Unpacker } from './unpacker.ts';
+
+const USER = 'vercel-sandbox';
+const ID = '1000';
+
+function lines(text: string | null): string[] {
+  return (text ?? '').split('\n').filter((line) => line.trim() !== '');
+}
+
+/** The sandbox's user before whoever else has the number, since the first one is whom programs name. */
+function withUser(text: string | null, root: string, user: string): string {
+  const others = lines(text).filter((line) => line.split(':')[0] !== USER);
+  const withRoot = others.some((line) => line.split(':')[0] === 'root') ? others : [root, ...others];
+  const at = withRoot.findIndex((line) => line.split(':')[2] === ID);
+  const place = at < 0 ? withRoot.length : at;
+  return [...withRoot.slice(0, place), user, ...withRoot.slice(place), ''].join('\n');
+}
+
+/** The best shell of an image: the path that programs expect, whether or not there is one. */
+export function shellOf(tree: RootTree): string {
+  const has = (name: string) => tree.shells.has(`bin/${name}`) || tree.shells.has(`usr/bin/${name}`);
+  return has('bash') ? '/bin/bash' : '/bin/sh';
+}
+
+/**
+ * Writes them. Links in their place (to `/run`, most often) go: nothing serves there.
+ */
+export async function writeEtc(unpacker: Unpacker, tree: RootTree): Promise<void> {
+  const shell = shellOf(tree);
+  const files: Record<string, string> = {
+    passwd: withUser(
+      tree.text('etc/passwd'),
+      `root:x:0:0:root:/root:${shell}`,
+      `${USER}:x:${ID}:${ID}:Vercel Sandbox:/home/${USER}:${shell}`,
+    ),
+    group: withUser(tree.text('etc/group'), 'root:x:0:', `${USER}:x:${ID}:`),
+    hostname: 'sandbox\n',
+    hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
+    // The agent's gateway answers at any address; this one is nobody's.
+    'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
+    ...(tree.text('etc/nsswitch.conf') === null && {
+      'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
+    }),
+  };
+  await unpacker.step({ kind: 'directory', path: 'etc', mode: 0o755 });
+  for (const [name, text] of Object.entries(files)) await unpacker.file(`etc/${name}`, text);
+}

@@ -1,0 +1,177 @@
+/**
+ * Archives of container images: what `docker save` writes, and the OCI image layout in a tar archive. Their parts come
+ * in any order, so they are kept aside first; what is named by its digest is checked against it.
+ */
+import { createHash } from 'node:crypto';
+import { createWriteStream } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join, posix } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { z } from 'zod';
+import { SandboxError } from '../shared/errors.ts';
+import { configuredArchitecture } from './architecture.ts';
+import { readTar, type TarEntry } from './tar-entries.ts';
+
+/** Whatever else an archive begins with makes it a root file system. */
+const PART =
+  /^(oci-layout|index\.json|manifest\.json|repositories|(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?|[0-9a-f]{64}\/(json|VERSION|layer\.tar)|blobs(\/sha256(\/[0-9a-f]{64})?)?)$/;
+const DIGEST = /^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json)?$/;
+const MAX_JSON_BYTES = 4_194_304;
+const MAX_PARTS = 4_096;
+
+const descriptorSchema = z.object({
+  mediaType: z.string().optional(),
+  digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+  platform: z.object({ os: z.string().optional(), architecture: z.string().optional() }).optional(),
+});
+const indexSchema = z.object({ manifests: z.array(descriptorSchema) });
+const manifestSchema = z.object({ config: descriptorSchema, layers: z.array(descriptorSchema) });
+const dockerSchema = z.array(z.object({ Config: z.string(), Layers: z.array(z.string()) }));
+const configSchema = z.object({
+  architecture: z.string().optional(),
+  os: z.string().optional(),
+  config: z.object({ Env: z.array(z.string()).nullish() }).nullish(),
+  rootfs: z.object({ diff_ids: z.array(z.string()) }).optional(),
+});
+
+/** An image's layers, lowest first, and what its configuration says. */
+export interface ImageParts {
+  layers: { path: string; diffId: string | null }[];
+  /** As Node names it; null where it is not told. */
+  arch: string | null;
+  env: string[];
+}
+
+/** Thrown to stop reading; the archive is read again as a root file system then. */
+class NoImage extends Error {}
+
+function bad(why: string): SandboxError {
+  return new SandboxError('invalid_argument', `The image archive cannot be used: ${why}.`, {
+    hint: 'Write it anew with `docker save IMAGE`, or give the root file system itself (`docker export CONTAINER`).',
+  });
+}
+
+/** The parts of one archive, kept in a directory of its own. */
+class Parts {
+  readonly #directory: string;
+  readonly #files = new Map<string, string>();
+  readonly #links = new Map<string, string>();
+
+  constructor(directory: string) {
+    this.#directory = directory;
+  }
+
+  async keep(entry: TarEntry): Promise<void> {
+    if (entry.kind === 'directory' && (entry.path === '' || /^[0-9a-f]{64}$|^blobs/.test(entry.path))) return;
+    if (!PART.test(entry.path)) throw new NoImage();
+    if (this.#files.size + this.#links.size >= MAX_PARTS) throw bad(`it has more than ${MAX_PARTS} parts`);
+    if (entry.kind === 'symlink') {
+      this.#links.set(entry.path, posix.join(posix.dirname(entry.path), entry.link));
+      return;
+    }
+    if (entry.kind !== 'file') throw new NoImage();
+    const place = join(this.#directory, String(this.#files.size));
+    const hash = createHash('sha256');
+    await pipeline(
+      entry.content,
+      async function* (source) {
+        for await (const chunk of source) {
+          hash.update(chunk);
+          yield chunk;
+        }
+      },
+      createWriteStream(place, { flags: 'wx', mode: 0o600 }),
+    );
+    const named = DIGEST.exec(entry.path)?.[1];
+    if (named !== undefined && hash.digest('hex') !== named)
+      throw bad(`${entry.path} does not have the digest of its name`);
+    this.#files.set(entry.path, place);
+  }
+
+  has(name: string): boolean {
+    return this.#files.has(name);
+  }
+
+  place(name: string): string {
+    const place = this.#files.get(name) ?? this.#files.get(this.#links.get(name) ?? '');
+    if (place === undefined) throw bad(`it lacks ${JSON.stringify(name.slice(0, 100))}`);
+    return place;
+  }
+
+  async json<T>(name: string, schema: z.ZodType<T>): Promise<T> {
+    const bytes = await readFile(this.place(name));
+    if (bytes.length > MAX_JSON_BYTES) throw bad(`${name} is too large`);
+    try {
+      return schema.parse(JSON.parse(bytes.toString('utf8')));
+    } catch (error) {
+      if (error instanceof SyntaxError || error instanceof z.ZodError) throw bad(`${name} is not understood`);
+      throw error;
+    }
+  }
+}
+
+const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`;
+
+/** By the OCI image layout: the one manifest for this machine, through indexes within indexes. */
+async function ociManifest(parts: Parts, arch: string, index: string, depth = 0) {
+  const { manifests } = await parts.json(index, indexSchema);
+  const fitting = manifests.filter(({ platform }) => {
+    if (platform?.architecture === undefined) return true;
+    return (platform.os ?? 'linux') === 'linux' && configuredArchitecture(platform.architecture) === arch;
+  });
+  const [only] = fitting;
+  if (only === undefined) {
+    const there = manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(', ');
+    throw wrongArchitecture(there || 'nothing', arch);
+  }
+  if (fitting.length > 1) throw bad(`it holds ${fitting.length} images, not one`);
+  if (/index|manifest\.list/.test(only.mediaType ?? '') && depth < 4) {
+    return ociManifest(parts, arch, blob(only.digest), depth + 1);
+  }
+  const manifest = await parts.json(blob(only.digest), manifestSchema);
+  return { config: blob(manifest.config.digest), layers: manifest.layers.map(({ digest }) => blob(digest)) };
+}
+
+async function dockerManifest(parts: Parts) {
+  const images = await parts.json('manifest.json', dockerSchema);
+  const [only] = images;
+  if (only === undefined || images.length > 1) throw bad(`it holds ${images.length} images, not one`);
+  return { config: only.Config, layers: only.Layers };
+}
+
+/** What to say of an archive for another machine. */
+export function wrongArchitecture(found: string, arch: string): SandboxError {
+  return new SandboxError('unsupported', `The archive is for ${found}; this machine is linux/${arch}.`, {
+    hint: 'Take the image for this machine, e.g. with `docker pull --platform`.',
+  });
+}
+
+/**
+ * Reads an archive of an image, keeping its parts in `directory`. Null where it is none.
+ * @param arch this machine, as Node names it
+ */
+export async function readImageArchive(
+  source: AsyncIterable<Buffer>,
+  directory: string,
+  arch: string,
+): Promise<ImageParts | null> {
+  const parts = new Parts(directory);
+  try {
+    await readTar(source, (entry) => parts.keep(entry));
+  } catch (error) {
+    if (error instanceof NoImage) return null;
+    throw error;
+  }
+  const { config: configName, layers } = parts.has('manifest.json')
+    ? await dockerManifest(parts)
+    : await ociManifest(parts, arch, 'index.json');
+  const config = await parts.json(configName, configSchema);
+  const diffIds = config.rootfs?.diff_ids ?? [];
+  if (diffIds.length !== layers.length) throw bad(`${layers.length} layers have ${diffIds.length} digests`);
+  if ((config.os ?? 'linux') !== 'linux') throw wrongArchitecture(config.os ?? '', arch);
+  return {
+    layers: layers.map((name, at) => ({ path: parts.place(name), diffId: diffIds[at] ?? null })),
+    arch: config.architecture === undefined ? null : configuredArchitecture(config.architecture),
+    env: config.config?.Env ?? [],
+  };
+}

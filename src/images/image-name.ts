@@ -1,0 +1,20 @@
+/** Names of images: they become directory names and values of `runtime`. */
+import { SandboxError } from '../shared/errors.ts';
+
+const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
+/** `host` is what the host has; the engine tries itself out under `probe`; `lock` is a file beside the images. */
+const RESERVED = ['host', 'probe', 'lock'];
+
+/** True for a name that can be an image's, whether or not there is one. */
+export function isImageName(name: string): boolean {
+  return NAME.test(name) && !RESERVED.includes(name);
+}
+
+/** @throws `invalid_argument` saying what a name may be */
+export function requireImageName(name: string): void {
+  if (isImageName(name)) return;
+  const why = RESERVED.includes(name) ? 'is reserved' : 'is no name for an image';
+  throw new SandboxError('invalid_argument', `${JSON.stringify(name.slice(0, 80))} ${why}.`, {
+    hint: `Names have 1 to 63 characters of a-z, 0-9, ".", "_" and "-", start with a letter or digit, and are not ${RESERVED.join(' or ')}.`,
+  });
+}

@@ -1,0 +1,196 @@
+/**
+ * Images on disk: a directory each, made beside its place and renamed into it, so that an image is there whole or not at
+ * all. One lock covers what must not come between: a sandbox that begins to stand on an image, and its removal.
+ */
+import { randomBytes } from 'node:crypto';
+import { chmod, lstat, mkdir, readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import { type LockPatience, withFileLock } from '../shared/file-lock.ts';
+import { currentProcess, identify } from '../shared/process-identity.ts';
+import { isImageName, requireImageName } from './image-name.ts';
+import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } from './image-record.ts';
+import type { Unpacker } from './unpacker.ts';
+
+/** What the store needs of the engine that its images are for. */
+export interface ImageGround {
+  /** Where images lie; the engine makes it. */
+  readonly directory: string;
+  /** Permission bits of an image's own directory. */
+  readonly mode: number;
+  readonly arch: string;
+  /** Makes an empty directory of the sandboxes' root, closed to everybody else. */
+  makeTree(path: string): Promise<void>;
+  /** Starts filling such a directory with the owners that sandboxes see. */
+  startUnpacker(tree: string, signal: AbortSignal): Promise<Unpacker>;
+  /** Removes directories whole, whoever owns what is in them. */
+  removeTrees(paths: string[]): Promise<void>;
+}
+
+/** Where an image is being made. */
+export interface Staging {
+  /** To be filled; becomes the image. */
+  readonly tree: string;
+  /** For files that are needed meanwhile. */
+  readonly scratch: string;
+}
+
+const TREE = 'tree';
+const RECORD = 'record.json';
+/** `.new.<name>.<pid>.<start time>.<random>`: its maker is told from the name. */
+const UNBORN = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
+const GONE_PREFIX = '.gone.';
+const LOCK_PREFIX = '.lock.';
+
+/** The lock of a process that was killed with it; a living holder's stays. */
+async function releaseDeadLock(path: string): Promise<void> {
+  try {
+    await withFileLock(path, async () => {}, { waitMs: 0 });
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== 'conflict') throw error;
+  }
+}
+
+export class ImageStore {
+  readonly ground: ImageGround;
+
+  constructor(ground: ImageGround) {
+    this.ground = ground;
+  }
+
+  /** The image's files. */
+  treeOf(name: string): string {
+    return join(this.#place(name), TREE);
+  }
+
+  /** Null where there is none. @throws `server` for a damaged record */
+  async find(name: string): Promise<ImageRecord | null> {
+    if (!isImageName(name)) return null;
+    return readImageRecord(join(this.#place(name), RECORD), name);
+  }
+
+  /** The names of all images, sorted; those of damaged records included. */
+  async names(): Promise<string[]> {
+    return (await readdir(this.ground.directory)).filter((name) => isImageName(name)).sort();
+  }
+
+  /** Runs `work` while nobody else makes this image by `makingOnce`, in whatever process. */
+  makingOnce<T>(name: string, work: () => Promise<T>, patience: LockPatience): Promise<T> {
+    requireImageName(name);
+    return withFileLock(join(this.ground.directory, `${LOCK_PREFIX}${name}`), work, patience);
+  }
+
+  /** Runs `work` while no image appears or goes. */
+  locked<T>(work: () => Promise<T>): Promise<T> {
+    return withFileLock(join(this.ground.directory, 'lock'), work);
+  }
+
+  /**
+   * Makes an image by `build`, which fills the staging's tree. On failure and on abort nothing of it is left.
+   * @throws `conflict` where the name is taken; the work is not begun then
+   */
+  async make(
+    name: string,
+    build: (staging: Staging) => Promise<MadeImage>,
+    signal: AbortSignal,
+  ): Promise<ImageRecord> {
+    requireImageName(name);
+    await this.#requireFree(name);
+    const { pid, startTime } = currentProcess();
+    const suffix = `${pid}.${startTime}.${randomBytes(6).toString('hex')}`;
+    const unborn = join(this.ground.directory, `.new.${name}.${suffix}`);
+    try {
+      await mkdir(unborn, { mode: 0o700 });
+      // Not left to mkdir, whose mode the umask cuts: root of the sandbox has to pass to its tree.
+      await chmod(unborn, this.ground.mode);
+      const staging = { tree: join(unborn, TREE), scratch: join(unborn, 'scratch') };
+      await mkdir(staging.scratch, { mode: 0o700 });
+      await this.ground.makeTree(staging.tree);
+      const made = await build(staging);
+      if (signal.aborted) throw signal.reason;
+      await this.ground.removeTrees([staging.scratch]);
+      await writeImageRecord(join(unborn, RECORD), {
+        ...made,
+        name,
+        arch: this.ground.arch,
+        createdAt: Date.now(),
+      });
+      await this.locked(async () => {
+        await this.#requireFree(name);
+        await rename(unborn, this.#place(name));
+      });
+    } catch (error) {
+      await this.ground.removeTrees([unborn]);
+      throw error;
+    }
+    const record = await this.find(name);
+    if (record === null) throw new Error(`image ${name} has gone as soon as it was made`);
+    return record;
+  }
+
+  /**
+   * Removes an image that nothing stands on.
+   * @param usersOf ids of what stands on it, looked for while nothing new can
+   * @throws `not_found`, or `conflict` naming the users
+   */
+  async remove(name: string, usersOf: () => Promise<string[]>): Promise<void> {
+    requireImageName(name);
+    const gone = join(this.ground.directory, `${GONE_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
+    await this.locked(async () => {
+      if (!(await this.#isThere(name))) throw await this.notFound(name);
+      const users = await usersOf();
+      if (users.length > 0) {
+        throw new SandboxError('conflict', `Image "${name}" is in use by ${users.join(', ')}.`, {
+          hint: 'Stop the sandboxes and delete the snapshots that stand on it, then remove it.',
+          details: { name, used_by: users },
+        });
+      }
+      await rename(this.#place(name), gone);
+    });
+    await this.ground.removeTrees([gone]);
+  }
+
+  /** Removes what makers and removers left that died in the middle. */
+  async sweep(): Promise<void> {
+    const left = (await readdir(this.ground.directory)).filter((name) => {
+      const unborn = UNBORN.exec(name);
+      if (unborn === null) return name.startsWith(GONE_PREFIX);
+      return identify(Number(unborn[1]))?.startTime !== unborn[2];
+    });
+    await this.ground.removeTrees(left.map((name) => join(this.ground.directory, name)));
+    for (const name of await readdir(this.ground.directory)) {
+      if (name === 'lock' || name.startsWith(LOCK_PREFIX))
+        await releaseDeadLock(join(this.ground.directory, name));
+    }
+  }
+
+  async notFound(name: string): Promise<SandboxError> {
+    const names = await this.names();
+    return new SandboxError('not_found', `There is no image "${name.slice(0, 64)}".`, {
+      hint: names.length === 0 ? 'No image has been imported.' : `There are: ${names.join(', ')}.`,
+    });
+  }
+
+  #place(name: string): string {
+    requireImageName(name);
+    return join(this.ground.directory, name);
+  }
+
+  async #isThere(name: string): Promise<boolean> {
+    try {
+      await lstat(this.#place(name));
+      return true;
+    } catch (error) {
+      if (systemErrorCode(error) === 'ENOENT') return false;
+      throw error;
+    }
+  }
+
+  async #requireFree(name: string): Promise<void> {
+    if (!(await this.#isThere(name))) return;
+    throw new SandboxError('conflict', `There is already an image "${name}".`, {
+      hint: `Choose another name, or remove that one first: \`sandbox-mcp image remove ${name}\`.`,
+      details: { name },
+    });
+  }
+}

@@ -1,0 +1,206 @@
+/** Packages of the npm registry: what there is of one, and its archive, checked against its digest. */
+import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import type { Dispatcher } from 'undici';
+import { z } from 'zod';
+import { SandboxError, systemErrorCode, throwIfCancelled } from '../shared/errors.ts';
+
+/** Where npm says that the registry is. */
+export interface RegistrySource {
+  /** Wins over the files. */
+  readonly registry: string | null;
+  readonly caFile: string | null;
+  /** npm's configuration files, the strongest first; those that are missing count for nothing. */
+  readonly files: readonly string[];
+}
+
+/** npm's own. */
+const PUBLIC_REGISTRY = 'https://registry.npmjs.org/';
+const CONNECT_MS = 10_000;
+/** Without a byte. */
+const SILENCE_MS = 30_000;
+const RETRIES = 2;
+const MAX_PACKUMENT_BYTES = 64 * 1_048_576;
+
+const packumentSchema = z.object({
+  versions: z.record(
+    z.string(),
+    z.object({
+      engines: z.object({ node: z.string().optional() }).optional().catch(undefined),
+      dist: z.object({ tarball: z.url(), integrity: z.string().optional() }),
+    }),
+  ),
+});
+
+/** A version of a package, as the registry tells of it. */
+export interface Release {
+  version: string;
+  /** A range of versions of Node; null where any will do. */
+  engines: string | null;
+  tarball: string;
+  /** Subresource integrity, of which `sha512` is used. */
+  integrity: string | null;
+}
+
+/** `key = value` lines of npm's configuration; `${NAME}` in a value is left as it is, since no such value is used here. */
+function parseSettings(text: string): Map<string, string> {
+  const found = new Map<string, string>();
+  for (const line of text.split('\n')) {
+    const match = /^\s*([^#;\s=][^=]*?)\s*=\s*(.*?)\s*$/.exec(line);
+    if (match?.[1] !== undefined && match[2] !== undefined)
+      found.set(match[1], match[2].replace(/^"(.*)"$/, '$1'));
+  }
+  return found;
+}
+
+async function readSettings(files: readonly string[]): Promise<Map<string, string>> {
+  const merged = new Map<string, string>();
+  for (const file of files) {
+    try {
+      for (const [name, value] of parseSettings(await readFile(file, 'utf8')))
+        if (!merged.has(name)) merged.set(name, value);
+    } catch (error) {
+      // Missing, or not for this user to read: npm goes on without it as well.
+      if (systemErrorCode(error) === null) throw error;
+    }
+  }
+  return merged;
+}
+
+function unreachable(what: string, error: unknown): SandboxError {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  const reason = systemErrorCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
+  return new SandboxError('unavailable', `${what} cannot be fetched from the npm registry (${reason}).`, {
+    hint: 'Choose a runtime that is here already, or have the operator see to the way to the registry.',
+    cause: error,
+  });
+}
+
+/** A connection to the registry for a few requests. To be closed. */
+export class NpmRegistry {
+  readonly #base: URL;
+  readonly #token: string | null;
+  readonly #dispatcher: Dispatcher;
+  readonly #fetch: typeof import('undici').fetch;
+
+  private constructor(
+    base: URL,
+    token: string | null,
+    dispatcher: Dispatcher,
+    fetch: typeof import('undici').fetch,
+  ) {
+    this.#base = base;
+    this.#token = token;
+    this.#dispatcher = dispatcher;
+    this.#fetch = fetch;
+  }
+
+  /** Reads npm's configuration. @throws `unavailable` where it cannot be used */
+  static async open(source: RegistrySource): Promise<NpmRegistry> {
+    const settings = await readSettings(source.files);
+    const text = source.registry ?? settings.get('registry') ?? PUBLIC_REGISTRY;
+    const base = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : null;
+    if (base === null || !/^https?:$/.test(base.protocol)) {
+      throw new SandboxError('unavailable', 'npm’s setting "registry" is no http or https address.', {
+        hint: 'Correct it with `npm config set registry ADDRESS`, or by npm_config_registry.',
+      });
+    }
+    const caFile = source.caFile ?? settings.get('cafile') ?? null;
+    let ca: string | null = null;
+    try {
+      ca = caFile === null ? null : await readFile(caFile, 'utf8');
+    } catch (error) {
+      throw new SandboxError('unavailable', `npm’s setting "cafile" names a file that cannot be read.`, {
+        hint: 'Correct it with `npm config set cafile FILE`.',
+        cause: error,
+      });
+    }
+    const token = settings.get(`//${base.host}${base.pathname}:_authToken`) ?? null;
+    // Loaded here, since most sandboxes need nothing fetched.
+    const { EnvHttpProxyAgent, fetch, interceptors } = await import('undici');
+    const tls = ca === null ? {} : { ca };
+    const agent = new EnvHttpProxyAgent({
+      connect: { timeout: CONNECT_MS, ...tls },
+      requestTls: tls,
+      headersTimeout: SILENCE_MS,
+      bodyTimeout: SILENCE_MS,
+    });
+    const dispatcher = agent.compose(interceptors.retry({ maxRetries: RETRIES, methods: ['GET'] }));
+    return new NpmRegistry(base, token?.includes('${') ? null : token, dispatcher, fetch);
+  }
+
+  async close(): Promise<void> {
+    await this.#dispatcher.destroy();
+  }
+
+  /** Every version that is no trial. @throws `unavailable` */
+  async releases(name: string, signal: AbortSignal): Promise<Release[]> {
+    const body = await this.#get(new URL(name, this.#base), `The list of versions of ${name}`, signal);
+    try {
+      const chunks: Buffer[] = [];
+      let bytes = 0;
+      for await (const chunk of body) {
+        bytes += chunk.length;
+        if (bytes > MAX_PACKUMENT_BYTES) throw new Error('the answer is too long');
+        chunks.push(chunk);
+      }
+      const { versions } = packumentSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
+      return Object.entries(versions)
+        .filter(([version]) => /^\d+\.\d+\.\d+$/.test(version))
+        .map(([version, { engines, dist }]) => ({
+          version,
+          engines: engines?.node ?? null,
+          tarball: dist.tarball,
+          integrity: dist.integrity ?? null,
+        }));
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw unreachable(`The list of versions of ${name}`, error);
+    }
+  }
+
+  /**
+   * The bytes of a release's archive. Ends in an error, after the last of them, unless they have the release's digest:
+   * nothing may count as made of them before the end.
+   */
+  async *archive(name: string, release: Release, signal: AbortSignal): AsyncGenerator<Buffer> {
+    const what = `${name} ${release.version}`;
+    const expected = /(?:^|\s)sha512-([A-Za-z0-9+/]{86}==)/.exec(release.integrity ?? '')?.[1];
+    if (expected === undefined)
+      throw unreachable(what, new Error('the registry tells no sha512 digest of it'));
+    const hash = createHash('sha512');
+    const body = await this.#get(new URL(release.tarball), what, signal);
+    try {
+      for await (const chunk of body) {
+        hash.update(chunk);
+        yield chunk;
+      }
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw unreachable(what, error);
+    }
+    if (hash.digest('base64') !== expected)
+      throw unreachable(what, new Error('its digest is not the registry’s'));
+  }
+
+  async #get(url: URL, what: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
+    // To nobody else: an archive may lie elsewhere than the registry's list.
+    const own = url.origin === this.#base.origin && this.#token !== null;
+    try {
+      const response = await this.#fetch(url, {
+        headers: {
+          accept: 'application/vnd.npm.install-v1+json, application/json;q=0.8, */*;q=0.5',
+          ...(own && { authorization: `Bearer ${this.#token}` }),
+        },
+        dispatcher: this.#dispatcher,
+        signal,
+      });
+      if (!response.ok || response.body === null) throw new Error(`it answers ${response.status}`);
+      return Readable.fromWeb(response.body);
+    } catch (error) {
+      throwIfCancelled(signal);
+      throw unreachable(what, error);
+    }
+  }
+}

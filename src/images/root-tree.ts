@@ -1,0 +1,121 @@
+/** Puts the entries of root file systems into a tree, layer upon layer, and notes what has to be known of them. */
+import { posix } from 'node:path';
+import { machineOf } from './architecture.ts';
+import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
+import { isUsablePath, type Unpacker } from './unpacker.ts';
+
+/** What `/etc` says of users, as far as it is read. */
+const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
+const MAX_NOTED_BYTES = 1_048_576;
+const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
+const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
+/** Every sandbox has these from the kernel; nothing of an image's would show. */
+const KERNELS = /^(dev|proc|sys)\//;
+const MAX_SKIPPED_TOLD = 20;
+
+/** Whiteouts of layers (OCI image specification, layer.md). */
+const WHITEOUT = '.wh.';
+const OPAQUE = '.wh..wh..opq';
+
+/** A layer's removals, which concern the layers below it alone and so come first. */
+export interface Removals {
+  removed: string[];
+  cleared: string[];
+}
+
+export class RootTree {
+  readonly #unpacker: Unpacker;
+  /** Texts of `NOTED` files. */
+  readonly texts = new Map<string, string>();
+  /** Architectures of programs. */
+  readonly machines = new Set<string>();
+  readonly shells = new Set<string>();
+  readonly skipped: string[] = [];
+  skippedCount = 0;
+
+  constructor(unpacker: Unpacker) {
+    this.#unpacker = unpacker;
+  }
+
+  /** The content of a file that was noted, or null where there is none. */
+  text(path: string): string | null {
+    return this.texts.get(path) ?? null;
+  }
+
+  /** Adds every entry. With `whiteouts` those of a layer are left out, having been obeyed by `remove`. */
+  async add(source: AsyncIterable<Buffer>, { whiteouts }: { whiteouts: boolean }): Promise<void> {
+    await readTar(source, async (entry) => {
+      if (whiteouts && posix.basename(entry.path).startsWith(WHITEOUT)) return;
+      await this.#addEntry(entry);
+    });
+  }
+
+  async remove({ removed, cleared }: Removals): Promise<void> {
+    for (const path of cleared) {
+      await this.#unpacker.step({ kind: 'clear', path });
+      this.#forget((noted) => noted.startsWith(`${path}/`));
+    }
+    for (const path of removed) {
+      await this.#unpacker.step({ kind: 'remove', path });
+      this.#forget((noted) => noted === path || noted.startsWith(`${path}/`));
+    }
+  }
+
+  #forget(isGone: (path: string) => boolean): void {
+    for (const set of [this.texts, this.shells])
+      for (const path of set.keys()) if (isGone(path)) set.delete(path);
+  }
+
+  #skip(path: string, why: string): void {
+    this.skippedCount += 1;
+    if (this.skipped.length < MAX_SKIPPED_TOLD) this.skipped.push(`${path.slice(0, 200)}: ${why}`);
+  }
+
+  async #addEntry(entry: TarEntry): Promise<void> {
+    const { kind, path, mode, uid, gid, mtime, size } = entry;
+    if (path === '' || KERNELS.test(path)) return;
+    if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
+    // What is no UTF-8 has become this mark; under another name nobody would find it.
+    if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is no UTF-8');
+    if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not taken over');
+    this.#forget((noted) => noted === path && kind !== 'directory');
+    if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
+    const step = { kind, path, mode, uid, gid, mtime, size };
+    if (kind === 'file') await this.#unpacker.step(step, this.#noting(entry));
+    else if (kind === 'directory') await this.#unpacker.step(step);
+    else
+      await this.#unpacker.step({ ...step, link: kind === 'hardlink' ? pathInside(entry.link) : entry.link });
+  }
+
+  async *#noting({ path, size, content }: TarEntry): AsyncGenerator<Uint8Array> {
+    const kept: Uint8Array[] = [];
+    let first = PROGRAM.test(path);
+    for await (const chunk of content) {
+      const machine = first ? machineOf(chunk) : null;
+      if (machine !== null) this.machines.add(machine);
+      first = false;
+      if (NOTED.includes(path) && size <= MAX_NOTED_BYTES) kept.push(chunk.slice());
+      yield chunk;
+    }
+    if (NOTED.includes(path) && size <= MAX_NOTED_BYTES)
+      this.texts.set(path, Buffer.concat(kept).toString('utf8'));
+  }
+}
+
+/** What a layer removes from those below it. */
+export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removals> {
+  const removals: Removals = { removed: [], cleared: [] };
+  await readTar(source, async ({ path }) => {
+    const name = posix.basename(path);
+    const parent = posix.dirname(path) === '.' ? '' : `${posix.dirname(path)}/`;
+    if (!name.startsWith(WHITEOUT)) return;
+    if (name === OPAQUE) {
+      // The root's own would leave nothing of the layers below, which is no image that anybody makes.
+      if (parent !== '') removals.cleared.push(parent.slice(0, -1));
+    } else if (!name.startsWith(`${WHITEOUT}${WHITEOUT}`)) {
+      const target = name.slice(WHITEOUT.length);
+      if (target !== '' && target !== '.' && target !== '..') removals.removed.push(`${parent}${target}`);
+    }
+  });
+  return removals;
+}

@@ -1,0 +1,132 @@
+/** Reads a tar archive entry by entry, in order, with bounded memory. */
+import { once } from 'node:events';
+import { Parser, type ReadEntry } from 'tar';
+import { SandboxError } from '../shared/errors.ts';
+
+/** An entry as the archive tells it. */
+export interface TarEntry {
+  kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'device';
+  /** Relative to the archive's root, without `.` and empty parts; empty for the root itself. */
+  path: string;
+  /** As written in the archive; empty for all but links. */
+  link: string;
+  mode: number;
+  uid: number;
+  gid: number;
+  mtime: number;
+  size: number;
+  /** To be read to its end, or not at all. */
+  content: AsyncIterable<Uint8Array>;
+}
+
+const KINDS: Partial<Record<ReadEntry['type'], TarEntry['kind']>> = {
+  File: 'file',
+  OldFile: 'file',
+  ContiguousFile: 'file',
+  Directory: 'directory',
+  SymbolicLink: 'symlink',
+  Link: 'hardlink',
+  CharacterDevice: 'device',
+  BlockDevice: 'device',
+  FIFO: 'device',
+};
+/** Linux has 32 bits for an id, of which all ones means none. */
+const MAX_ID = 4_294_967_294;
+
+function bad(why: string, cause?: unknown): SandboxError {
+  return new SandboxError('invalid_argument', `The archive cannot be used: ${why}.`, {
+    hint: 'Make it anew, e.g. with `tar -c --numeric-owner -C ROOT .` or `docker save`.',
+    ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/**
+ * A path of the archive as one below its root: a leading slash counts for nothing, as with every tar.
+ * @throws `invalid_argument` for one that leads out
+ */
+export function pathInside(path: string): string {
+  const parts = path.split('/').filter((part) => part !== '' && part !== '.');
+  if (parts.includes('..')) throw bad(`${JSON.stringify(path.slice(0, 200))} leads out of it`);
+  return parts.join('/');
+}
+
+function idOf(id: number | undefined): number {
+  if (id === undefined) return 0;
+  if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID) throw bad(`an entry belongs to the id ${id}`);
+  return id;
+}
+
+function entryOf(entry: ReadEntry): TarEntry {
+  const kind = KINDS[entry.type];
+  if (kind === undefined || /(^|\/)GNUSparseFile\.\d+\//.test(entry.path)) {
+    throw bad(
+      `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
+    );
+  }
+  return {
+    kind,
+    path: pathInside(entry.path),
+    link: entry.linkpath ?? '',
+    mode: (entry.mode ?? 0) & 0o7777,
+    uid: idOf(entry.uid),
+    gid: idOf(entry.gid),
+    mtime: Math.floor((entry.mtime?.getTime() ?? 0) / 1_000),
+    size: kind === 'file' ? entry.size : 0,
+    content: entry,
+  };
+}
+
+/**
+ * Calls `visit` for each entry, one after the other; what it does not read of an entry's content is passed over.
+ * @throws `invalid_argument` for what is no tar archive, ends too soon or holds what is not understood
+ */
+export async function readTar(
+  source: AsyncIterable<Buffer>,
+  visit: (entry: TarEntry) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  let fail: () => void = () => {};
+  const failing = new Promise<void>((resolve) => {
+    fail = resolve;
+  });
+  const failWith = (error: unknown) => {
+    failures.push(error);
+    fail();
+  };
+  let visits: Promise<void> = Promise.resolve();
+  const parser = new Parser({
+    strict: true,
+    onReadEntry: (entry) => {
+      visits = visits.then(async () => {
+        if (failures.length > 0) return;
+        try {
+          await visit(entryOf(entry));
+          entry.resume();
+        } catch (error) {
+          failWith(error);
+        }
+      });
+    },
+  });
+  parser.on('error', (error: unknown) =>
+    failWith(bad(error instanceof Error ? error.message : 'no tar archive', error)),
+  );
+  parser.on('ignoredEntry', (entry: ReadEntry) =>
+    failWith(
+      bad(`${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`),
+    ),
+  );
+  const finished = once(parser, 'end');
+  // Heard of by `failing`.
+  finished.catch(() => {});
+  for await (const chunk of source) {
+    if (!parser.write(chunk)) await Promise.race([once(parser, 'drain').catch(failWith), failing]);
+    if (failures.length > 0) break;
+  }
+  if (failures.length === 0) {
+    parser.end();
+    await Promise.race([finished.catch(failWith), failing]);
+    await visits;
+  }
+  if (failures.length > 0) throw failures[0];
+}

@@ -1,0 +1,125 @@
+/** The writing end of the agent's `unpack` (see host-unpack.c), which makes a tree with the owners that sandboxes see. */
+import { once } from 'node:events';
+import type { Writable } from 'node:stream';
+import { SandboxError } from '../shared/errors.ts';
+
+/** One step of making a tree. Paths are relative to its root, without `..`. */
+export interface TreeStep {
+  kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'remove' | 'clear';
+  path: string;
+  mode?: number;
+  uid?: number;
+  gid?: number;
+  /** Seconds since the epoch. */
+  mtime?: number;
+  /** Bytes of a file's content, exactly. */
+  size?: number;
+  /** Target of a link. */
+  link?: string;
+}
+
+/** A running `unpack`. */
+export interface UnpackProcess {
+  readonly stdin: Writable;
+  /** What it has said, once it has ended. */
+  readonly ended: Promise<{ exitCode: number | null; output: string; errors: string }>;
+  kill(): void;
+}
+
+const KINDS = { file: 'f', directory: 'd', symlink: 'l', hardlink: 'h', remove: 'r', clear: 'c', end: 'e' };
+const HEADER_BYTES = 40;
+const MAX_PATH_BYTES = 4_095;
+
+function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer {
+  const path = Buffer.from(step.path);
+  const link = Buffer.from(step.link ?? '');
+  const bytes = Buffer.alloc(HEADER_BYTES + path.length + link.length);
+  bytes.write(KINDS[kind], 0, 'latin1');
+  bytes.writeUInt32LE(step.mode ?? 0o644, 4);
+  bytes.writeUInt32LE(step.uid ?? 0, 8);
+  bytes.writeUInt32LE(step.gid ?? 0, 12);
+  bytes.writeBigInt64LE(BigInt(Math.trunc(step.mtime ?? 0)), 16);
+  bytes.writeBigUInt64LE(BigInt(step.size ?? 0), 24);
+  bytes.writeUInt32LE(path.length, 32);
+  bytes.writeUInt32LE(link.length, 36);
+  path.copy(bytes, HEADER_BYTES);
+  link.copy(bytes, HEADER_BYTES + path.length);
+  return bytes;
+}
+
+/** True where a path or a link's target can be told to the kernel. */
+export function isUsablePath(path: string): boolean {
+  return Buffer.byteLength(path) <= MAX_PATH_BYTES && !path.includes('\0');
+}
+
+/** Fills one tree. To be closed in the end, however that is. */
+export class Unpacker {
+  readonly #process: UnpackProcess;
+  #sizeBytes = 0;
+
+  constructor(process: UnpackProcess) {
+    this.#process = process;
+    // A child that has ended says why itself; the broken pipe is only how it shows.
+    process.stdin.on('error', () => {});
+  }
+
+  /** Bytes of all files so far. */
+  get sizeBytes(): number {
+    return this.#sizeBytes;
+  }
+
+  async step(step: TreeStep, content: AsyncIterable<Uint8Array> | null = null): Promise<void> {
+    await this.#write(encode(step.kind, step));
+    let left = step.kind === 'file' ? (step.size ?? 0) : 0;
+    this.#sizeBytes += left;
+    if (content !== null) {
+      for await (const chunk of content) {
+        left -= chunk.length;
+        if (left < 0) throw new Error(`${step.path} has more content than was said`);
+        await this.#write(chunk);
+      }
+    }
+    if (left > 0) throw new Error(`${step.path} has less content than was said`);
+  }
+
+  /** A small file. */
+  async file(path: string, text: string): Promise<void> {
+    const bytes = Buffer.from(text);
+    await this.step({ kind: 'file', path, mode: 0o644, size: bytes.length }, single(bytes));
+  }
+
+  /** Ends the tree. Answers how many entries could not be given the owner they were to have. */
+  async finish(): Promise<number> {
+    await this.#write(encode('end', { path: '' }));
+    const { exitCode, output, errors } = await this.#process.ended;
+    if (exitCode !== 0) throw failure(errors);
+    return Number(output.trim());
+  }
+
+  /** Ends the process where it still runs. */
+  async close(): Promise<void> {
+    this.#process.kill();
+    await this.#process.ended;
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    const { stdin, ended } = this.#process;
+    if (!stdin.destroyed && stdin.write(bytes)) return;
+    // A pipe that breaks is one whose reader has said why.
+    const drained = stdin.destroyed ? ended : once(stdin, 'drain').catch(() => ended);
+    const outcome = await Promise.race([drained, ended]);
+    if (!Array.isArray(outcome)) throw failure(outcome.errors);
+  }
+}
+
+async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
+/** What the agent says: `path: reason`, of which the path is the archive's and the reason the kernel's. */
+function failure(errors: string): SandboxError {
+  const reason = errors.trim().slice(0, 500) || 'the process that unpacks was killed';
+  return new SandboxError('unavailable', `The files could not be written: ${reason}`, {
+    hint: 'Look at the free space of the state directory; `sandbox-mcp doctor` says whether this machine is in order.',
+  });
+}

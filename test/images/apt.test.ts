@@ -1,0 +1,103 @@
+/** Package installs from inside an imported image, over each network policy. */
+import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
+import { z } from 'zod';
+import { runVerb } from '../support/run-verb.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
+import { type DebianArchive, makeDebian } from './debian.ts';
+
+const infoSchema = z.object({
+  sandboxes: z.array(
+    z.object({
+      sandbox_id: z.string(),
+      network: z.object({
+        refused: z.number(),
+        last_refused: z.array(z.object({ domain: z.string().nullable(), rule: z.string() })),
+      }),
+    }),
+  ),
+});
+
+describe('apt in an imported Debian', () => {
+  let debian: DebianArchive | string = 'not made';
+  let server: RunningServer;
+
+  beforeAll(async () => {
+    server = await startServer();
+    debian = await makeDebian();
+    if (typeof debian === 'string') return;
+    const imported = await runVerb([
+      'image',
+      'import',
+      'debian',
+      debian.path,
+      '--state-dir',
+      server.stateDir,
+    ]);
+    if (imported.code !== 0) throw new Error(imported.err);
+  }, 120_000);
+
+  afterAll(async () => {
+    await server.close();
+    if (typeof debian !== 'string') await debian.remove();
+  });
+
+  function made(context: TestContext): DebianArchive {
+    return typeof debian === 'string' ? context.skip(debian) : debian;
+  }
+
+  async function create(network_policy: Record<string, unknown>): Promise<string> {
+    const { structured, text, isError } = await server.call('sandbox_create', {
+      runtime: 'debian',
+      network_policy,
+    });
+    if (isError) throw new Error(text);
+    return String(structured['sandbox_id']);
+  }
+
+  async function sudo(script: string): Promise<{ exitCode: unknown; output: string }> {
+    const { structured } = await server.call('sandbox_run_command', {
+      cmd: 'sh',
+      args: ['-c', `${script} 2>&1`],
+      sudo: true,
+    });
+    return { exitCode: structured['exit_code'], output: String(structured['stdout']) };
+  }
+
+  it.for<[string, (hosts: string[]) => Record<string, unknown>]>([
+    ['allow-all', () => ({ mode: 'allow-all' })],
+    ['custom, naming just its hosts', (allow) => ({ mode: 'custom', allow })],
+  ])('installs a package under %s', { timeout: 120_000 }, async ([, policy], context) => {
+    const sandboxId = await create(policy(made(context).hosts));
+    expect(await sudo('apt-get update')).toMatchObject({
+      exitCode: 0,
+      output: expect.stringContaining('Fetched'),
+    });
+    expect(await sudo('apt-get install -y --no-install-recommends hello cron')).toMatchObject({
+      exitCode: 0,
+      output: expect.stringContaining('Setting up hello'),
+    });
+    const hello = await server.call('sandbox_run_command', { cmd: 'hello' });
+    expect(hello.structured['stdout']).toBe('Hello, world!\n');
+    // Owners and groups of a package are as it wants them.
+    expect((await sudo('stat -c "%G %a" /var/spool/cron/crontabs')).output.trim()).toBe('crontab 1730');
+    expect(await sudo('apt-get remove -y hello && ! command -v hello')).toMatchObject({ exitCode: 0 });
+    await server.call('sandbox_stop', { sandbox_id: sandboxId });
+  });
+
+  it('says why it cannot under deny-all', { timeout: 60_000 }, async (context) => {
+    const { hosts } = made(context);
+    const sandboxId = await create({ mode: 'deny-all' });
+    const { output } = await sudo('apt-get update');
+    expect(output).toContain(`resolving '${hosts[0]}'`);
+    const info = infoSchema.parse((await server.call('session_info')).structured);
+    const { network } = info.sandboxes.find(({ sandbox_id }) => sandbox_id === sandboxId) ?? {
+      network: null,
+    };
+    expect(network?.last_refused[0]).toMatchObject({
+      domain: hosts[0],
+      rule: expect.stringContaining('deny-all'),
+    });
+    expect(await sudo('apt-get install -y hello')).toMatchObject({ exitCode: 100 });
+    await server.call('sandbox_stop', { sandbox_id: sandboxId });
+  });
+});

@@ -1,0 +1,52 @@
+/** A small Debian made from this machine's own package sources, once a run of a test file. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+
+export interface DebianArchive {
+  path: string;
+  /** The hosts that apt has to reach. */
+  hosts: string[];
+  remove(): Promise<void>;
+}
+
+/** Where apt gets packages from, by sources.list(5) of either format, and the suite of the first. */
+async function aptSource(): Promise<{ uri: string; suite: string } | null> {
+  const folder = '/etc/apt/sources.list.d';
+  const names = (await readdir(folder).catch(() => [])).filter((name) => /\.(sources|list)$/.test(name));
+  const files = ['/etc/apt/sources.list', ...names.sort().map((name) => join(folder, name))];
+  for (const file of files) {
+    const content = await readFile(file, 'utf8').catch(() => '');
+    const line = /^deb\s+(?:\[[^\]]*\]\s+)?(\S+)\s+(\S+)\s/m.exec(content);
+    if (line?.[1] && line[2]) return { uri: line[1], suite: line[2] };
+    const uri = /^URIs:\s*(\S+)/m.exec(content)?.[1];
+    const suite = /^Suites:\s*(\S+)/m.exec(content)?.[1];
+    if (uri && suite) return { uri, suite };
+  }
+  return null;
+}
+
+/** Makes it, or answers in words why it cannot be made here. */
+export async function makeDebian(): Promise<DebianArchive | string> {
+  if (process.getuid?.() !== 0) return 'only root makes a Debian here';
+  const source = await aptSource();
+  if (source === null) return 'this machine has no package sources of Debian';
+  const path = join(tmpdir(), `debian-${process.pid}.tar`);
+  // The smallest that has apt; the mirror's own caches are of no use in it.
+  const args = ['--variant=apt', '--quiet', source.suite, path, `deb ${source.uri} ${source.suite} main`];
+  const child = spawn('mmdebstrap', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+  const words = text(child.stderr);
+  try {
+    const [code] = await once(child, 'close');
+    if (code === 0) {
+      return { path, hosts: [new URL(source.uri).hostname], remove: () => rm(path, { force: true }) };
+    }
+  } catch {
+    return 'mmdebstrap is missing; `npm test` as root installs it';
+  }
+  await rm(path, { force: true });
+  return `the mirror of this machine could not be used: ${(await words).trim().split('\n').at(-1)}`;
+}

@@ -1,0 +1,226 @@
+/** What becomes of archives: ordinary ones, and ones made to do harm. */
+import { spawnSync } from 'node:child_process';
+import { createReadStream } from 'node:fs';
+import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { ByteLimit } from '../../src/images/byte-limit.ts';
+import { decompressed } from '../../src/images/decompress.ts';
+import { patience } from '../engines/requests.ts';
+import { directory, type Entry, hardlink, symlink, tarOf } from './archives.ts';
+import { type ImagePlace, openImagePlace } from './image-place.ts';
+
+const isRoot = process.getuid?.() === 0;
+const ROOT: Entry[] = [directory('etc'), directory('usr'), { path: 'usr/file', content: 'content' }];
+
+describe('an archive of a root file system', () => {
+  let place: ImagePlace;
+
+  beforeAll(async () => {
+    place = await openImagePlace();
+    await place.images.list(patience());
+  });
+
+  afterEach(async () => {
+    for (const { name } of await place.images.list(patience())) await place.images.remove(name, patience());
+  });
+
+  afterAll(async () => {
+    await place.close();
+  });
+
+  const inTree = (...path: string[]) => join(place.tree('image'), ...path);
+
+  it.each<[string, (tar: Buffer) => Buffer | null]>([
+    ['plain', (tar) => tar],
+    ['with gzip', gzipSync],
+    ['with zstd', zstd],
+  ])('is taken over %s', async (_, compress) => {
+    const bytes = compress(tarOf(ROOT));
+    if (bytes === null) throw new Error('zstd is missing; `npm test` installs it');
+    expect(await place.import(bytes)).toMatchObject({ name: 'image', kind: 'rootfs', usedBy: [], notes: [] });
+    expect(await readFile(inTree('usr/file'), 'utf8')).toBe('content');
+    expect(await place.left()).toEqual(['image']);
+  });
+
+  it('keeps owners and modes, in the ids of the sandboxes', async (context) => {
+    if (!isRoot) return context.skip('only root has ids of its own to give');
+    await place.import(tarOf([...ROOT, { path: 'usr/theirs', mode: 0o4750, uid: 7, gid: 8, content: 'x' }]));
+    const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
+    expect(await lstat(inTree('usr/theirs'))).toMatchObject({ uid: base + 7, gid: base + 8, mode: 0o104750 });
+    expect(await lstat(inTree('usr/file'))).toMatchObject({ uid: base, gid: base });
+    // Nobody else on the host may run what is set-user-id.
+    expect((await lstat(inTree())).mode & 0o777).toBe(0o700);
+  });
+
+  it('leads nowhere else, whatever its links say', async () => {
+    const outside = join(place.stateDir, 'outside');
+    await mkdir(outside);
+    await writeFile(join(outside, 'secret'), 'untouched');
+    await place.import(
+      tarOf([
+        ...ROOT,
+        symlink('usr/up', `../../../../../../../../../../../..${outside}`),
+        { path: 'usr/up/secret', content: 'changed' },
+        symlink('usr/absolute', '/etc'),
+        { path: 'usr/absolute/motd', content: 'of the image' },
+        { path: '/usr/rooted', content: 'inside' },
+        directory('usr/up2'),
+        symlink('etc/passwd', join(outside, 'secret')),
+      ]),
+    );
+    expect(await readdir(outside)).toEqual(['secret']);
+    expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('untouched');
+    expect(await readFile(inTree('usr/rooted'), 'utf8')).toBe('inside');
+    // Links lead as they do in a sandbox; one that leads nowhere gives way to what is to be below it.
+    expect(await readFile(inTree('etc/motd'), 'utf8')).toBe('of the image');
+    expect(await readFile(inTree('usr/up/secret'), 'utf8')).toBe('changed');
+    expect(await readFile(inTree('etc/passwd'), 'utf8')).toContain('vercel-sandbox:x:1000:');
+  });
+
+  it('has its hard links, within itself', async () => {
+    await place.import(tarOf([...ROOT, hardlink('usr/again', '/usr/file')]));
+    expect((await lstat(inTree('usr/again'))).ino).toBe((await lstat(inTree('usr/file'))).ino);
+    await expect(
+      place.import(tarOf([...ROOT, hardlink('usr/passwd', '/etc/shadow')]), { name: 'other' }),
+    ).rejects.toMatchObject({ message: expect.stringContaining('usr/passwd') });
+    expect(await place.left()).toEqual(['image']);
+  });
+
+  it('is told what was left out of it', async () => {
+    const device: Entry = { path: 'usr/disk', type: '4', mode: 0o666 };
+    const { notes } = await place.import(
+      tarOf([...ROOT, directory('dev'), { ...device, path: 'dev/sda' }, device]),
+    );
+    expect(notes).toEqual(['Left out: usr/disk: devices, fifos and sockets are not taken over.']);
+    expect(await readdir(inTree('usr'))).toEqual(['file']);
+  });
+
+  it.each<[string, Entry[] | Buffer, string, string]>([
+    ['a path that leads out', [...ROOT, { path: 'usr/../../x' }], 'invalid_argument', 'usr/../../x'],
+    [
+      'a hard link that leads out',
+      [...ROOT, hardlink('usr/x', '../../etc/passwd')],
+      'invalid_argument',
+      '../../etc',
+    ],
+    ['an entry of an unknown kind', [...ROOT, { path: 'usr/x', type: 'S' }], 'invalid_argument', 'usr/x'],
+    ['no root file system', [{ path: 'readme', content: 'x' }], 'invalid_argument', 'at its top'],
+    ['no archive', Buffer.from('#!/bin/sh\n'.repeat(200)), 'invalid_argument', 'archive'],
+    ['nothing', Buffer.alloc(0), 'invalid_argument', 'archive'],
+    [
+      'half an archive',
+      tarOf([...ROOT, { path: 'usr/y', content: 'y'.repeat(9_000) }]).subarray(0, 6_000),
+      'invalid_argument',
+      'archive',
+    ],
+    [
+      'a damaged compression',
+      Buffer.concat([gzipSync(tarOf(ROOT)).subarray(0, 60), Buffer.alloc(100, 7)]),
+      'invalid_argument',
+      '',
+    ],
+    ['two compressions', gzipSync(gzipSync(tarOf(ROOT))), 'invalid_argument', 'twice'],
+    ['xz', Buffer.from('\xfd7zXZ\0aaaaaaaaaaaaaaaaaaaa', 'latin1'), 'unsupported', 'xz'],
+    [
+      'programs of another machine',
+      [...ROOT, { path: 'usr/bin/sh', mode: 0o755, content: otherElf() }],
+      'unsupported',
+      'riscv64',
+    ],
+  ])('is refused with %s, and nothing stays', async (_, archive, code, words) => {
+    const bytes = Buffer.isBuffer(archive) ? archive : tarOf(archive);
+    await expect(place.import(bytes)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(words),
+    });
+    expect(await place.left()).toEqual([]);
+  });
+
+  it('is refused where it becomes larger than it may', async () => {
+    const bomb = gzipSync(tarOf([...ROOT, { path: 'usr/zeros', content: Buffer.alloc(8_000_000) }]));
+    await expect(place.import(bomb, { maxBytes: 1_000_000 })).rejects.toMatchObject({
+      code: 'limit_exceeded',
+      message: expect.stringContaining('1000000'),
+      hint: expect.stringContaining('--max-size'),
+    });
+    expect(await place.left()).toEqual([]);
+  });
+
+  it('leaves nothing when the import is cancelled', async () => {
+    const large = tarOf([
+      ...ROOT,
+      ...[1, 2, 3, 4, 5].map((n) => ({ path: `usr/${n}`, content: Buffer.alloc(4_000_000) })),
+    ]);
+    const archive = join(place.stateDir, '..', 'large.tar');
+    await writeFile(archive, large);
+    const cancel = new AbortController();
+    const importing = place.images.import({ name: 'image', archive, maxBytes: 1e9 }, cancel.signal);
+    await expect.poll(place.left, { interval: 1 }).not.toEqual([]);
+    cancel.abort();
+    await expect(importing).rejects.toMatchObject({ code: 'cancelled' });
+    expect(await place.left()).toEqual([]);
+  });
+
+  it('leaves nothing for long when its maker was killed', async () => {
+    const dead = `.new.image.4194303.1.${'0'.repeat(12)}`;
+    for (const name of [dead, '.gone.image.000000000000']) {
+      await mkdir(join(place.stateDir, 'images', name, 'tree/usr'), { recursive: true });
+    }
+    await writeFile(
+      join(place.stateDir, 'images/.lock.node22'),
+      '{"pid":4194303,"startTime":"1","bootId":"x"}',
+    );
+    await place.engine.recover(patience());
+    expect(await place.left()).toEqual([]);
+  });
+
+  it('is not taken over under a name that could be anything else', async () => {
+    for (const name of ['', '.', '..', 'a/b', 'A', 'host', 'probe', 'x'.repeat(64), '-x', '.x', 'a b']) {
+      await expect(place.import(tarOf(ROOT), { name })).rejects.toMatchObject({ code: 'invalid_argument' });
+      await expect(place.images.remove(name, patience())).rejects.toMatchObject({ code: 'invalid_argument' });
+    }
+  });
+
+  it('does not replace another', async () => {
+    await place.import(tarOf(ROOT));
+    await expect(place.import(tarOf(ROOT))).rejects.toMatchObject({
+      code: 'conflict',
+      hint: expect.stringContaining('image remove image'),
+    });
+    await place.images.remove('image', patience());
+    await place.import(tarOf(ROOT));
+    expect((await place.images.list(patience())).map(({ name }) => name)).toEqual(['image']);
+    expect(await readlink(inTree('usr')).catch(() => 'no link')).toBe('no link');
+  });
+
+  it('gives Zstandard the same limit', async () => {
+    const bytes = zstd(Buffer.alloc(200_000_000));
+    if (bytes === null) throw new Error('zstd is missing; `npm test` installs it');
+    const path = join(place.stateDir, '..', 'zeros.zst');
+    await writeFile(path, bytes);
+    const before = process.memoryUsage().rss;
+    await expect(
+      (async () => {
+        for await (const chunk of decompressed(createReadStream(path), new ByteLimit(1_000_000)))
+          chunk.fill(0);
+      })(),
+    ).rejects.toMatchObject({ code: 'limit_exceeded' });
+    expect(process.memoryUsage().rss - before).toBeLessThan(400_000_000);
+  });
+});
+
+/** Null where the program is missing. */
+function zstd(bytes: Buffer): Buffer | null {
+  const { status, stdout } = spawnSync('zstd', ['-c', '-q'], { input: bytes, maxBuffer: 1e9 });
+  return status === 0 ? stdout : null;
+}
+
+/** The head of a program for riscv64. */
+function otherElf(): Buffer {
+  const bytes = Buffer.alloc(64);
+  bytes.write('\x7fELF\x02\x01\x01', 'latin1');
+  bytes.writeUInt16LE(243, 18);
+  return bytes;
+}

@@ -1,0 +1,199 @@
+/** Node releases as runtimes, from a registry on this machine, and from the real one where it can be reached. */
+import { mkdir, readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createRequest, patience } from '../engines/requests.ts';
+import { runVerb } from '../support/run-verb.ts';
+import { startServer } from '../support/server.ts';
+import { type FakeRegistry, startFakeRegistry } from './fake-registry.ts';
+import { type ImagePlace, openImagePlace } from './image-place.ts';
+
+describe('a Node release as a runtime', () => {
+  let registry: FakeRegistry;
+  let place: ImagePlace;
+
+  beforeEach(async () => {
+    registry = await startFakeRegistry();
+    place = await openImagePlace({ npm: { registry: registry.address, caFile: null, files: [] } });
+    await place.images.list(patience());
+  });
+
+  afterEach(async () => {
+    await place.close();
+    await registry.close();
+  });
+
+  const create = (runtime: string, signal = patience()) =>
+    place.engine.create(createRequest({ runtime }), signal);
+
+  it('is the newest of its kind, before everything else in the path, with the npm that fits it', async () => {
+    const said = await place.script(
+      'node22',
+      'command -v node; node -v; npm; npx; cat /vercel/runtimes/node22/lib/node_modules/npm/package.json; echo; ls /vercel/runtimes/node22',
+      false,
+    );
+    expect(said.split('\n')).toEqual([
+      '/vercel/runtimes/node22/bin/node',
+      'v22.11.0',
+      'node ran /vercel/runtimes/node22/bin/npm',
+      'node ran /vercel/runtimes/node22/bin/npx',
+      expect.stringContaining('10.9.0'),
+      'bin',
+      'lib',
+    ]);
+    expect(await place.images.list(patience())).toMatchObject([
+      { name: 'node22', kind: 'node', version: '22.11.0', usedBy: [] },
+    ]);
+    expect(await place.script('node24', 'node -v')).toBe('v24.0.0');
+  });
+
+  it('is fetched once, by two servers at the same time, and not written to by sandboxes', async () => {
+    const other = place.another();
+    const made = await Promise.all([
+      create('node22'),
+      create('node22'),
+      other.create(createRequest({ runtime: 'node22' }), patience()),
+    ]);
+    expect(registry.asked.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
+    expect(await place.left()).toEqual(['node22']);
+    for (const { sandboxId, runtime } of made) {
+      expect(runtime).toBe('node22');
+      await place.engine.forget(sandboxId, patience());
+    }
+    await place.script(
+      'node22',
+      'rm -rf /vercel/runtimes/node22 && ! command -v npx || test -e /usr/bin/npx',
+    );
+    expect(await place.script('node22', 'node -v')).toBe('v22.11.0');
+    expect(registry.asked.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
+  });
+
+  it('is asked for again where the registry has a bad moment', async () => {
+    let refused = 0;
+    registry.intercept = (path, response) => {
+      if (!path.endsWith('/npm') || refused > 0) return false;
+      refused += 1;
+      response.statusCode = 503;
+      response.end();
+      return true;
+    };
+    expect(await place.script('node22', 'node -v')).toBe('v22.11.0');
+    expect(refused).toBe(1);
+  });
+
+  it('is refused with what there is instead, and nothing stays', async () => {
+    const available = { hint: expect.stringMatching(/Here already: host, /) };
+    await expect(create('node99')).rejects.toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('Node 99'),
+      ...available,
+    });
+    registry.lies = true;
+    await expect(create('node22')).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('digest'),
+      ...available,
+    });
+    registry.lies = false;
+    registry.intercept = (path, response) => {
+      if (path.endsWith('.tgz')) response.destroy();
+      return path.endsWith('.tgz');
+    };
+    await expect(create('node22')).rejects.toMatchObject({ code: 'unavailable', ...available });
+    await expect(create('cobol1959')).rejects.toMatchObject({ code: 'invalid_argument', ...available });
+    expect(await place.left()).toEqual([]);
+  });
+
+  it('leaves nothing when its fetching is cancelled, and whoever waits for it goes on', async () => {
+    let held = () => {};
+    const asked = new Promise<void>((resolve) => {
+      held = resolve;
+    });
+    registry.intercept = (path) => {
+      if (!path.endsWith('.tgz') || registry.asked.filter((one) => one.endsWith('.tgz')).length > 1)
+        return false;
+      // Never answered: whoever asked has to give up.
+      held();
+      return true;
+    };
+    const cancel = new AbortController();
+    const first = create('node22', cancel.signal);
+    await asked;
+    const impatient = new AbortController();
+    const second = create('node22', impatient.signal);
+    const third = create('node22');
+    impatient.abort();
+    await expect(second).rejects.toMatchObject({ code: 'cancelled' });
+    cancel.abort();
+    await expect(first).rejects.toMatchObject({ code: 'cancelled' });
+    const { sandboxId } = await third;
+    await place.engine.forget(sandboxId, patience());
+    expect(await place.left()).toEqual(['node22']);
+  });
+
+  it('stays while something stands on it', async () => {
+    const { sandboxId } = await create('node22');
+    await expect(place.images.remove('node22', patience())).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining(sandboxId),
+    });
+    await place.engine.forget(sandboxId, patience());
+    await place.images.remove('node22', patience());
+    expect(await place.left()).toEqual([]);
+  });
+});
+
+describe('through the server', () => {
+  it('finds the registry by npm’s own files, and names what is here where it cannot be reached', async () => {
+    const registry = await startFakeRegistry();
+    const home = await openImagePlace();
+    try {
+      const folder = join(home.stateDir, '..', 'home');
+      await mkdir(folder);
+      await writeFile(join(folder, '.npmrc'), `; mine\nregistry = ${registry.address}\n`);
+      const reached = await startServer({ env: { HOME: folder } });
+      const made = await reached.call('sandbox_create', { runtime: 'node24' });
+      expect(made.structured).toMatchObject({ runtime: 'node24', status: 'running' });
+      const version = await reached.call('sandbox_run_command', { cmd: 'node', args: ['-v'] });
+      expect(version.structured['stdout']).toBe('v24.0.0\n');
+      await reached.close();
+
+      await registry.close();
+      // A variable wins over the file; nothing listens there any more.
+      const offline = await startServer({
+        env: { HOME: '/nonexistent', npm_config_registry: registry.address },
+      });
+      const refused = await offline.call('sandbox_create', { runtime: 'node22' });
+      expect(refused.isError).toBe(true);
+      expect(refused.text).toMatch(/Error \(unavailable\): .*npm registry \(ECONNREFUSED\)/);
+      expect(refused.text).toContain('Here already: host');
+      expect(await readdir(join(offline.stateDir, 'images'))).toEqual([]);
+      await offline.close();
+    } finally {
+      await home.close();
+    }
+  });
+
+  it('runs a real release with its npm', { timeout: 120_000 }, async (context) => {
+    const home = process.env['HOME'] ?? '/root';
+    const server = await startServer({ env: { HOME: home } });
+    try {
+      const made = await server.call('sandbox_create', { runtime: 'node22' }, { timeout: 100_000 });
+      if (made.isError && made.text.includes('npm registry')) {
+        return context.skip(`the npm registry cannot be reached: ${made.text.split('\n')[0]}`);
+      }
+      expect(made.text).toContain('running');
+      const said = await server.call('sandbox_run_command', {
+        cmd: 'sh',
+        args: ['-c', 'node -v && npm -v && node -p "process.arch"'],
+      });
+      expect(said.structured['stdout']).toMatch(
+        new RegExp(`^v22\\.\\d+\\.\\d+\\n\\d+\\.\\d+\\.\\d+\\n${process.arch}\\n`),
+      );
+      const listed = await runVerb(['image', 'list', '--state-dir', server.stateDir]);
+      expect(listed.out).toMatch(/^node22 +node 22\.\d+\.\d+ .* sbx_/m);
+    } finally {
+      await server.close();
+    }
+  });
+});
