@@ -11,6 +11,7 @@ import {
   lutimes,
   mkdir,
   readdir,
+  readFile,
   readlink,
   realpath,
   rename,
@@ -22,16 +23,22 @@ import {
 import { join } from 'node:path';
 import { temporaryName } from '../../shared/atomic-file.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { accountFiles } from './accounts.ts';
 
 /** What programs in `/usr` expect to find, on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
+  'adduser.conf',
   'alternatives',
+  'apt',
   'bash.bashrc',
   'bashrc',
   'ca-certificates',
   'ca-certificates.conf',
   'crypto-policies',
+  'debconf.conf',
   'debian_version',
+  'deluser.conf',
+  'dpkg',
   'ethertypes',
   'fonts',
   'inputrc',
@@ -70,13 +77,6 @@ const COPIED_PATTERN = /^(java|java-\d+(-openjdk)?|python3\.\d+)$/;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 const GENERATED: Record<string, string> = {
-  passwd: [
-    'root:x:0:0:root:/root:/bin/bash',
-    'vercel-sandbox:x:1000:1000:Vercel Sandbox:/home/vercel-sandbox:/bin/bash',
-    'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
-    '',
-  ].join('\n'),
-  group: ['root:x:0:', 'tty:x:5:', 'vercel-sandbox:x:1000:', 'nogroup:x:65534:', ''].join('\n'),
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
   'nsswitch.conf':
@@ -85,6 +85,13 @@ const GENERATED: Record<string, string> = {
   'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
   'host.conf': 'multi on\n',
 };
+
+/** A URL with a password in it, as package sources and proxies may have them: readable by all, meant for this host. */
+const CREDENTIALS = /:\/\/[^/\s"']*@/;
+/** Longer ones are collections of certificates, fonts and the like. */
+const MAX_SETTINGS_BYTES = 65_536;
+/** Nothing but credentials (apt_auth.conf(5)). */
+const LEFT_OUT = ['auth.conf', 'auth.conf.d'];
 
 async function entriesToCopy(etc: string): Promise<string[]> {
   const names = await readdir(etc);
@@ -112,8 +119,11 @@ async function copyEntry(from: string, to: string): Promise<void> {
   if (info.isDirectory()) {
     if ((info.mode & 0o005) !== 0o005) return;
     await mkdir(to, { mode: 0o755 });
-    for (const name of await readdir(source)) await copyEntry(join(source, name), join(to, name));
+    for (const name of await readdir(source)) {
+      if (!LEFT_OUT.includes(name)) await copyEntry(join(source, name), join(to, name));
+    }
   } else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
+    if (info.size <= MAX_SETTINGS_BYTES && CREDENTIALS.test(await readFile(source, 'latin1'))) return;
     await copyFile(source, to);
     await chmod(to, info.mode & 0o755);
   }
@@ -129,11 +139,22 @@ async function chownTree(path: string, uid: number, gid: number): Promise<void> 
 }
 
 /** A name that changes when the host's files change, or the ids they are to belong to. */
-async function templateName(etc: string, names: string[], uid: number): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([1, uid, GENERATED]));
-  for (const name of names) {
+async function templateName(
+  etc: string,
+  names: string[],
+  generated: Record<string, string>,
+  uid: number,
+): Promise<string> {
+  const hash = createHash('sha256').update(JSON.stringify([2, uid, generated]));
+  const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
+    return info;
+  };
+  for (const name of names) {
+    // Some lead to folders of files, as the sources of packages do: a change there changes the folder.
+    if (!(await stamp(name)).isDirectory()) continue;
+    for (const inner of (await readdir(join(etc, name))).sort()) await stamp(join(name, inner));
   }
   return hash.digest('hex').slice(0, 12);
 }
@@ -149,7 +170,8 @@ export async function ensureEtcTemplate(
   etc = '/etc',
 ): Promise<string> {
   const names = await entriesToCopy(etc);
-  const name = await templateName(etc, names, uid);
+  const generated = { ...GENERATED, ...(await accountFiles(etc)) };
+  const name = await templateName(etc, names, generated, uid);
   const finished = join(templatesDir, name);
   try {
     await lstat(finished);
@@ -161,7 +183,7 @@ export async function ensureEtcTemplate(
   await mkdir(building, { mode: 0o755 });
   try {
     for (const entry of names) await copyEntry(join(etc, entry), join(building, entry));
-    for (const [file, text] of Object.entries(GENERATED))
+    for (const [file, text] of Object.entries(generated))
       await writeFile(join(building, file), text, { mode: 0o644 });
     await symlink('/proc/self/mounts', join(building, 'mtab'));
     await chmod(building, 0o755);
