@@ -6,6 +6,8 @@ import { systemErrorCode } from '../../shared/errors.ts';
 /** Below it are the accounts of the system and of packages (login.defs(5), `UID_MIN`); from here on people. */
 const FIRST_PERSON = 1_000;
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
+/** The group of accounts that have none of their own. */
+const NOGROUP = '65534';
 const NUMBER = /^\d{1,3}$/;
 
 const USERS = [
@@ -27,7 +29,7 @@ export async function accountFiles(etc: string): Promise<{ passwd: string; group
   return {
     passwd: withOthers(
       USERS,
-      users.filter(([, , , gid]) => NUMBER.test(gid ?? '')),
+      users.filter(([, , , gid = '']) => NUMBER.test(gid) || gid === NOGROUP),
       user,
     ),
     group: withOthers(GROUPS, groups, ([name, , gid]) => `${name}:x:${gid}:`),

@@ -3,15 +3,15 @@ import { join } from 'node:path';
 import type { ImageRecord } from '../../images/image-record.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { Host } from './host.ts';
-import { FRESH_DIRECTORIES, isMountPoint } from './rootfs.ts';
+import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from './rootfs.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 
 /** Null where a top-level directory starts empty. */
 export type BaseDirectory = { path: string; ofHost: boolean } | null;
 
 export interface Base {
-  /** Every top-level directory that keeps what is written to it. */
-  directories: { name: string; base: BaseDirectory }[];
+  /** Every directory that keeps what is written to it: those at the top, and `place` where it is not at the top. */
+  directories: { name: string; place?: string; base: BaseDirectory }[];
   /** Links at the top such as `bin` → `usr/bin`. */
   links: { name: string; target: string }[];
 }
@@ -20,11 +20,15 @@ function hostBase(host: Host, etcTemplate: string, node: ImageRecord | null): Ba
   const fresh = (name: string): BaseDirectory =>
     // A Node release lies in an image as `runtimes/node22`.
     name === 'vercel' && node !== null ? { path: host.images.treeOf(node.name), ofHost: false } : null;
+  // Where `/usr` belongs to the sandbox's root, its package manager works, and has to know what is there.
+  const packages = host.system.dpkg && host.mounts === 'by-root';
+  const dpkg = { name: 'dpkg', place: DPKG_DATABASE, base: { path: `/${DPKG_DATABASE}`, ofHost: true } };
   return {
     directories: [
       ...host.system.directories.map((name) => ({ name, base: { path: `/${name}`, ofHost: true } })),
       { name: 'etc', base: { path: join(host.layout.etcTemplates, etcTemplate), ofHost: false } },
       ...FRESH_DIRECTORIES.map((name) => ({ name, base: fresh(name) })),
+      ...(packages ? [dpkg] : []),
     ],
     links: host.system.links,
   };

@@ -8,7 +8,10 @@ import type { Ground } from './sandbox-record.ts';
 
 /** A top-level directory of a sandbox. */
 export interface TopDirectory {
+  /** Names its layers. */
   name: string;
+  /** Where it is inside, without the first slash. */
+  place: string;
   /** At the very bottom: a directory of the host or of an image, or the template of `/etc`. */
   base: BaseDirectory;
   /** Where the links are, in the bundle's `l`, to the layers of snapshots that have something here; newest first. */
@@ -19,7 +22,12 @@ export interface TopDirectory {
 export function topDirectories(base: Base, ground: Ground): TopDirectory[] {
   const links = (name: string) =>
     ground.layers.flatMap(({ directories }, index) => (directories.includes(name) ? [String(index)] : []));
-  return base.directories.map((directory) => ({ ...directory, links: links(directory.name) }));
+  return base.directories.map(({ name, place = name, base: bottom }) => ({
+    name,
+    place,
+    base: bottom,
+    links: links(name),
+  }));
 }
 
 /** True for a directory that is more than the sandbox's own files. */
@@ -80,11 +88,11 @@ export interface Mount {
 
 /** What the runtime has to mount for one top-level directory. */
 export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mount {
-  const { name, base, links } = top;
+  const { name, place, base, links } = top;
   const { upper, work } = layerPaths(paths, name);
   if (host.mounts === 'by-root' || !isLayered(top)) {
     const source = isLayered(top) ? join(paths.bundle, MERGED, name) : upper;
-    return { destination: `/${name}`, type: 'bind', source, options: ['bind', 'nosuid', 'nodev'] };
+    return { destination: `/${place}`, type: 'bind', source, options: ['bind', 'nosuid', 'nodev'] };
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
   const lower = [...layers, ...(base === null ? [] : [base.path])].join(':');
@@ -99,7 +107,7 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
     'nosuid',
     'nodev',
   ];
-  return { destination: `/${name}`, type: 'overlay', source: 'overlay', options };
+  return { destination: `/${place}`, type: 'overlay', source: 'overlay', options };
 }
 
 const OPTION_BYTES = 4_095;

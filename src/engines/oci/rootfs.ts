@@ -13,6 +13,17 @@ const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
 /** Where programs and libraries are, or links to where they are on hosts with a merged /usr. */
 const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 
+/** Where dpkg keeps what is installed (dpkg(1), `--admindir`). */
+export const DPKG_DATABASE = 'var/lib/dpkg';
+/** What dpkg's database is mounted on, and what apt wants to find (apt.conf(5), `Dir`). */
+const PACKAGE_DIRECTORIES = [
+  DPKG_DATABASE,
+  'var/lib/apt/lists/partial',
+  'var/cache/apt/archives/partial',
+  'var/cache/debconf',
+  'var/log/apt',
+];
+
 /** The agent's place inside. */
 export const AGENT_NAME = '.agent';
 
@@ -26,11 +37,26 @@ export interface SystemDirectories {
   directories: string[];
   /** Links such as `bin` → `usr/bin`. */
   links: { name: string; target: string }[];
+  /** Whether there is a database of dpkg, which tells what of `/usr` came from which package. */
+  dpkg: boolean;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+    throw error;
+  }
 }
 
 /** What of the host's system directories a sandbox sees. */
 export async function findSystemDirectories(root = '/'): Promise<SystemDirectories> {
-  const found: SystemDirectories = { directories: [], links: [] };
+  const found: SystemDirectories = {
+    directories: [],
+    links: [],
+    dpkg: await isDirectory(join(root, DPKG_DATABASE)),
+  };
   for (const name of SYSTEM_NAMES) {
     try {
       const info = await lstat(join(root, name));
@@ -70,7 +96,8 @@ export async function makeSandboxDirectories(
   await mkdir(rootfs);
   await chmod(rootfs, 0o755);
   const layered = base.directories.map(({ name }) => name);
-  const mountPoints = [...MOUNT_POINTS, ...layered];
+  const atTop = base.directories.flatMap(({ name, place = name }) => (place === name ? [name] : []));
+  const mountPoints = [...MOUNT_POINTS, ...atTop];
   await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
   await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
@@ -90,4 +117,27 @@ export async function makeSandboxDirectories(
       await chmod(upper, inherited?.mode ?? (name === 'root' ? 0o700 : 0o755));
     }),
   );
+  if (base.directories.some(({ place }) => place === DPKG_DATABASE)) {
+    for (const directory of PACKAGE_DIRECTORIES) await makeBelow(paths.upper, directory, own);
+  }
+}
+
+/** Makes a directory and those above it in a layer, each the sandbox's root's. */
+async function makeBelow(
+  layer: string,
+  directory: string,
+  own: (path: string) => Promise<void> | null,
+): Promise<void> {
+  let path = layer;
+  for (const part of directory.split('/')) {
+    path = join(path, part);
+    try {
+      await mkdir(path, { mode: 0o755 });
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') continue;
+      throw error;
+    }
+    await chmod(path, 0o755);
+    await own(path);
+  }
 }

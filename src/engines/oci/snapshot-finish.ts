@@ -2,7 +2,7 @@
  * Makes a snapshot of a sandbox whose record says `snapshotting`. Until its directory is staged the sandbox is whole and
  * can go on; from then on every step may be done twice, and whoever finds it unfinished brings it to its end.
  */
-import { chmod, lstat, mkdir, opendir, rename, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdir, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { syncDirectory } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
@@ -56,7 +56,10 @@ async function isEmpty(path: string): Promise<boolean> {
 async function survey(host: Host, record: SandboxRecord, layer: string) {
   const directories: string[] = [];
   const owners: Ground['owners'] = {};
+  const known = new Set(await readdir(layer));
   for (const { name } of topDirectories(await baseOf(host, record), record.ground)) {
+    // The host may have come to have more since the sandbox was made.
+    if (!known.has(name)) continue;
     const path = join(layer, name);
     const { mode, uid, gid } = await lstat(path);
     owners[name] = { mode: mode & 0o7777, uid, gid };

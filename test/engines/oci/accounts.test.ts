@@ -17,6 +17,7 @@ describe('accounts of a sandbox', () => {
       passwd: [
         'root:hash:0:0:The Boss:/root:/bin/zsh',
         'www-data:x:33:33:secret note:/var/www:/bin/sh',
+        '_apt:x:42:65534::/nonexistent:/usr/sbin/nologin',
         'alice:x:1001:1001:Alice:/home/alice:/bin/bash',
         'systemd-oom:x:998:998::/:/usr/sbin/nologin',
         '',
@@ -29,6 +30,7 @@ describe('accounts of a sandbox', () => {
       'vercel-sandbox:x:1000:1000:Vercel Sandbox:/home/vercel-sandbox:/bin/bash',
       'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
       'www-data:x:33:33::/nonexistent:/usr/sbin/nologin',
+      '_apt:x:42:65534::/nonexistent:/usr/sbin/nologin',
       'systemd-oom:x:998:998::/nonexistent:/usr/sbin/nologin',
       '',
     ]);
