@@ -19,6 +19,8 @@ export interface ImageGround {
   /** Permission bits of an image's own directory. */
   readonly mode: number;
   readonly arch: string;
+  /** Whether there are ids for more than root; without, every file is root's. */
+  readonly hasIds: boolean;
   /** Makes an empty directory of the sandboxes' root, closed to everybody else. */
   makeTree(path: string): Promise<void>;
   /** Starts filling such a directory with the owners that sandboxes see. */

@@ -65,6 +65,7 @@ export function imageCases(get: () => Subject): void {
       expect(
         await shell(sandbox, 'cat /etc/motd; ls /var/data 2>&1 || whoami; echo mine > file; cat file'),
       ).toMatch(/^changed\nls: .*\n(vercel-sandbox|root)\nmine$/);
+      expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
       const second = await create({ runtime: 'tiny' });
       expect(await shell(second, 'cat /etc/motd /var/data/file')).toBe('imported\ndata');
       const [image] = await images.list(patience());

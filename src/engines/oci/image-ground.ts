@@ -13,6 +13,7 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
     directory: layout.images,
     mode: idMap.kind === 'root' ? 0o711 : 0o700,
     arch,
+    hasIds: idMap.kind !== 'single',
     async makeTree(path) {
       await mkdir(path, { mode: 0o700 });
       await chmod(path, 0o700);
