@@ -85,6 +85,9 @@ export function imageCases(get: () => Subject): void {
       const owners = await shell(sandbox, 'stat -c "%u:%g %a" /srv/owned', true);
       expect(owners).toBe(notes.length === 0 ? '7:8 4640' : '0:0 4640');
       if (notes.length > 0) expect(notes.join()).toContain('2 entries belong to root');
+      // Where there is no other user to fetch as, apt is told so.
+      const apt = await shell(sandbox, 'cat /etc/apt/apt.conf.d/00sandbox 2>&1 || true');
+      expect(apt.includes('Sandbox::User "root"')).toBe(notes.length > 0);
       await engine.forget(sandbox.sandboxId, patience());
       await images.remove('owned', patience());
     });
