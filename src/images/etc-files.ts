@@ -24,10 +24,13 @@ export function shellOf(tree: RootTree): string {
   return has('bash') ? '/bin/bash' : '/bin/sh';
 }
 
+/** Where root alone has an id, apt cannot become the user that it fetches as (apt.conf(5), APT::Sandbox). */
+const APT_AS_ROOT = 'APT::Sandbox::User "root";\n';
+
 /**
  * Writes them. Links in their place (to `/run`, most often) go: nothing serves there.
  */
-export async function writeEtc(unpacker: Unpacker, tree: RootTree): Promise<void> {
+export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boolean): Promise<void> {
   const shell = shellOf(tree);
   const files: Record<string, string> = {
     passwd: withUser(
@@ -40,6 +43,7 @@ export async function writeEtc(unpacker: Unpacker, tree: RootTree): Promise<void
     hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
     // The agent's gateway answers at any address; this one is nobody's.
     'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
+    ...(tree.hasApt && !hasIds && { 'apt/apt.conf.d/00sandbox': APT_AS_ROOT }),
     ...(tree.text('etc/nsswitch.conf') === null && {
       'nsswitch.conf': 'passwd: files\ngroup: files\nhosts: files dns\n',
     }),

@@ -17,6 +17,8 @@ const recordSchema = z.strictObject({
   /** As Node names it: `x64`, `arm64`. */
   arch: z.string(),
   createdAt: z.number(),
+  /** Whose ids are in its files. */
+  ids: z.string(),
   sizeBytes: z.number(),
   /** What its programs find in their environment where nobody says otherwise. */
   env: z.record(z.string(), z.string()),
@@ -39,7 +41,7 @@ const recordSchema = z.strictObject({
 export type ImageRecord = z.output<typeof recordSchema>;
 
 /** What a maker knows of an image; the rest is the store's. */
-export type MadeImage = Omit<ImageRecord, 'format' | 'name' | 'arch' | 'createdAt'>;
+export type MadeImage = Omit<ImageRecord, 'format' | 'name' | 'arch' | 'createdAt' | 'ids'>;
 
 /** On disk when this resolves. */
 export async function writeImageRecord(path: string, record: Omit<ImageRecord, 'format'>): Promise<void> {

@@ -19,6 +19,10 @@ export interface ImageGround {
   /** Permission bits of an image's own directory. */
   readonly mode: number;
   readonly arch: string;
+  /** Whose ids are in the files; other ones could not read them right. */
+  readonly ids: string;
+  /** Whether there are ids for more than root; without, every file is root's. */
+  readonly hasIds: boolean;
   /** Makes an empty directory of the sandboxes' root, closed to everybody else. */
   makeTree(path: string): Promise<void>;
   /** Starts filling such a directory with the owners that sandboxes see. */
@@ -113,6 +117,7 @@ export class ImageStore {
         ...made,
         name,
         arch: this.ground.arch,
+        ids: this.ground.ids,
         createdAt: Date.now(),
       });
       await this.locked(async () => {

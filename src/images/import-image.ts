@@ -97,7 +97,7 @@ async function build(
     if (tree.machines.size > 0 && !tree.machines.has(arch)) {
       throw wrongArchitecture(`linux/${[...tree.machines].join(', linux/')}`, arch);
     }
-    await writeEtc(unpacker, tree);
+    await writeEtc(unpacker, tree, store.ground.hasIds);
     const flattenedOwners = await unpacker.finish();
     return {
       kind: 'rootfs',

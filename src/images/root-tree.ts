@@ -30,6 +30,7 @@ export class RootTree {
   /** Architectures of programs. */
   readonly machines = new Set<string>();
   readonly shells = new Set<string>();
+  hasApt = false;
   readonly skipped: string[] = [];
   skippedCount = 0;
 
@@ -79,6 +80,7 @@ export class RootTree {
     if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is no UTF-8');
     if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not taken over');
     this.#forget((noted) => noted === path && kind !== 'directory');
+    if (path.startsWith('etc/apt/')) this.hasApt = true;
     if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
     const step = { kind, path, mode, uid, gid, mtime, size };
     if (kind === 'file') await this.#unpacker.step(step, this.#noting(entry));

@@ -65,6 +65,7 @@ export function imageCases(get: () => Subject): void {
       expect(
         await shell(sandbox, 'cat /etc/motd; ls /var/data 2>&1 || whoami; echo mine > file; cat file'),
       ).toMatch(/^changed\nls: .*\n(vercel-sandbox|root)\nmine$/);
+      expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
       const second = await create({ runtime: 'tiny' });
       expect(await shell(second, 'cat /etc/motd /var/data/file')).toBe('imported\ndata');
       const [image] = await images.list(patience());
@@ -84,6 +85,9 @@ export function imageCases(get: () => Subject): void {
       const owners = await shell(sandbox, 'stat -c "%u:%g %a" /srv/owned', true);
       expect(owners).toBe(notes.length === 0 ? '7:8 4640' : '0:0 4640');
       if (notes.length > 0) expect(notes.join()).toContain('2 entries belong to root');
+      // Where there is no other user to fetch as, apt is told so.
+      const apt = await shell(sandbox, 'cat /etc/apt/apt.conf.d/00sandbox 2>&1 || true');
+      expect(apt.includes('Sandbox::User "root"')).toBe(notes.length > 0);
       await engine.forget(sandbox.sandboxId, patience());
       await images.remove('owned', patience());
     });

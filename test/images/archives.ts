@@ -88,6 +88,8 @@ export function busyboxEntries(): Entry[] | null {
     ...programs.map((name) => symlink(`bin/${name}`, 'busybox')),
     directory('etc'),
     { path: 'etc/motd', content: 'imported\n' },
+    directory('etc/apt'),
+    directory('etc/apt/apt.conf.d'),
     directory('home'),
     directory('srv', { mode: 0o750, uid: 7, gid: 8 }),
     { path: 'srv/owned', mode: 0o4640, uid: 7, gid: 8, content: 'owned' },

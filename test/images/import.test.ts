@@ -5,6 +5,7 @@ import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/pr
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
 import { patience } from '../engines/requests.ts';
@@ -181,6 +182,20 @@ describe('an archive of a root file system', () => {
       await expect(place.import(tarOf(ROOT), { name })).rejects.toMatchObject({ code: 'invalid_argument' });
       await expect(place.images.remove(name, patience())).rejects.toMatchObject({ code: 'invalid_argument' });
     }
+  });
+
+  it('is refused to sandboxes of other user ids than those in its files', async () => {
+    await place.import(tarOf(ROOT));
+    const path = join(place.stateDir, 'images/image/record.json');
+    const record = z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(path, 'utf8')));
+    await writeFile(path, JSON.stringify({ ...record, ids: 'root:1:1' }));
+    await expect(place.script('image', 'true')).rejects.toMatchObject({ code: 'conflict' });
+    await writeFile(path, '{');
+    await expect(place.script('image', 'true')).rejects.toMatchObject({
+      code: 'server',
+      hint: expect.stringContaining('image remove image'),
+    });
+    await place.images.remove('image', patience());
   });
 
   it('does not replace another', async () => {

@@ -61,5 +61,15 @@ export async function baseOf(
       details: { image },
     });
   }
+  if (record.ids !== host.images.ground.ids) {
+    throw new SandboxError(
+      'conflict',
+      `Image "${image}" was made with other user ids than this server has now.`,
+      {
+        hint: 'The operator can restore the lines of /etc/subuid, or remove the image and import it again.',
+        details: { image },
+      },
+    );
+  }
   return record.kind === 'node' ? hostBase(host, etcTemplate, record) : imageBase(host, record);
 }

@@ -25,6 +25,11 @@ export interface IdMap {
   gid: number;
 }
 
+/** Whose ids are in the files of sandboxes: under another map they would be somebody else's. */
+export function idsOf({ kind, hostUid, hostGid }: IdMap): string {
+  return `${kind}:${hostUid}:${hostGid}`;
+}
+
 const RANGE = 65_536;
 /** Far above what distributions hand out in /etc/subuid (100,000 upwards) and systemd's container ranges (to 1,879,048,191). */
 const FIRST_BASE = 1_879_048_192;

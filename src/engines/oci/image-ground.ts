@@ -2,7 +2,7 @@
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { ImageStore } from '../../images/image-store.ts';
 import { Unpacker } from '../../images/unpacker.ts';
-import type { IdMap } from './id-map.ts';
+import { type IdMap, idsOf } from './id-map.ts';
 import type { StateLayout } from './layout.ts';
 import { startMapped } from './mapped-program.ts';
 import { removeTrees } from './remove-tree.ts';
@@ -13,6 +13,8 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
     directory: layout.images,
     mode: idMap.kind === 'root' ? 0o711 : 0o700,
     arch,
+    ids: idsOf(idMap),
+    hasIds: idMap.kind !== 'single',
     async makeTree(path) {
       await mkdir(path, { mode: 0o700 });
       await chmod(path, 0o700);

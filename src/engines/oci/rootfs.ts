@@ -99,6 +99,8 @@ export async function makeSandboxDirectories(
   const atTop = base.directories.flatMap(({ name, place = name }) => (place === name ? [name] : []));
   const mountPoints = [...MOUNT_POINTS, ...atTop];
   await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
+  // crun gives a tmpfs the mode of what is below it where it has no privileges, whatever the mount's options say.
+  await chmod(join(rootfs, 'tmp'), 0o1777);
   await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
 

@@ -1,4 +1,5 @@
 /** What a sandbox can be asked to have: the host's programs, an image, or a Node release that is fetched. */
+import { existsSync } from 'node:fs';
 import type { ImageRecord } from '../../images/image-record.ts';
 import { ensureNodeRuntime, isNodeRuntime } from '../../images/node-runtime.ts';
 import { SandboxError } from '../../shared/errors.ts';
@@ -92,10 +93,13 @@ export async function resolveRuntime(
   );
 }
 
-/** Node's releases are made for this C library, which the host's programs then have. */
+/** What Node's releases are linked against has this in the host's files, which a sandbox then has. */
+const LOADERS: Partial<Record<string, string>> = {
+  x64: '/lib64/ld-linux-x86-64.so.2',
+  arm64: '/lib/ld-linux-aarch64.so.1',
+};
+
 function isGlibc(): boolean {
-  const report: unknown = process.report.getReport();
-  if (typeof report !== 'object' || report === null || !('header' in report)) return false;
-  const { header } = report;
-  return typeof header === 'object' && header !== null && 'glibcVersionRuntime' in header;
+  const loader = LOADERS[process.arch];
+  return loader !== undefined && existsSync(loader);
 }

@@ -10,6 +10,7 @@ import { isProcessAlive } from '../../shared/process-identity.ts';
 import { baseOf } from './base.ts';
 import { exists } from './command-record.ts';
 import type { Host } from './host.ts';
+import { idsOf } from './id-map.ts';
 import { topDirectories } from './layers.ts';
 import { type SnapshotPaths, STATE_FORMAT, snapshotPaths } from './layout.ts';
 import { directoryMode } from './new-record.ts';
@@ -19,11 +20,6 @@ import { type SnapshotRecord, writeSnapshot } from './snapshot-record.ts';
 
 /** Beside its place, under a name that is no snapshot's. */
 export const STAGED_PREFIX = '.new.';
-
-/** Whose ids are in the files of this host's sandboxes. */
-export function idsOf({ idMap }: Host): string {
-  return `${idMap.kind}:${idMap.hostUid}:${idMap.hostGid}`;
-}
 
 type SnapshotOf = SandboxRecord & { snapshot: NonNullable<SandboxRecord['snapshot']> };
 
@@ -86,7 +82,7 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
     createdAt: Date.now(),
     expiresAt,
     mounts: host.mounts,
-    ids: idsOf(host),
+    ids: idsOf(host.idMap),
   };
 }
 

@@ -1,10 +1,10 @@
 import { SandboxError } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
 import type { Host } from './host.ts';
+import { idsOf } from './id-map.ts';
 import type { SandboxPaths } from './layout.ts';
 import { directoryMode } from './new-record.ts';
 import { claimDirectory, type SandboxRecord } from './sandbox-record.ts';
-import { idsOf } from './snapshot-finish.ts';
 import { readLiveSnapshot, type SnapshotRecord } from './snapshot-record.ts';
 
 /**
@@ -28,7 +28,7 @@ export async function sourceSnapshot(
       },
     );
   }
-  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host)) {
+  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host.idMap)) {
     throw new SandboxError('conflict', `Snapshot ${snapshotId} was taken with other mounts or user ids.`, {
       hint: 'The operator can restore the kernel, or the lines of /etc/subuid, that it was taken with.',
       details: { snapshot_id: snapshotId },
