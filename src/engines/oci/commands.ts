@@ -26,6 +26,7 @@ import { absolutePath, encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 import { startFailure } from './start-failure.ts';
+import { requireWorkable, type WorkableStatus } from './workable.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
 
@@ -36,11 +37,14 @@ const MAX_FINISHED = 1_000;
 
 export class OciCommands implements Commands {
   readonly #context: OciContext;
+  readonly #works: WorkableStatus;
   readonly #watches = new Map<string, CommandWatch>();
   readonly #finished = new Map<string, Command>();
 
-  constructor(context: OciContext) {
+  /** `works` is the status of the sandboxes that commands can be started in. */
+  constructor(context: OciContext, works: WorkableStatus = 'running') {
     this.#context = context;
+    this.#works = works;
   }
 
   async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
@@ -155,14 +159,14 @@ export class OciCommands implements Commands {
 
   async #running(sandboxId: string): Promise<SandboxRecord> {
     const sandbox = await settledRecord(this.#context, sandboxId);
-    if (sandbox.status === 'running') return sandbox;
-    throw new SandboxError(
-      'conflict',
-      `Sandbox ${sandboxId} is ${sandbox.status}; no command can run in it.`,
-      {
-        hint: 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.',
-      },
-    );
+    requireWorkable(sandbox, this.#works, 'no command can run in it');
+    return sandbox;
+  }
+
+  /** Takes a command off the list. Its logs go with the sandbox. */
+  async discard(commandId: string): Promise<void> {
+    this.#finished.delete(commandId);
+    await rm((await this.#paths(commandId)).record, { force: true });
   }
 
   #follow(commandId: string, watch: CommandWatch): void {

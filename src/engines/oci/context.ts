@@ -4,6 +4,7 @@ import type { ExpiryWatch } from './expiry.ts';
 import type { Host } from './host.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 import type { PortForwards } from './ports.ts';
+import type { SourceLimits } from './source/limits.ts';
 
 /** What the parts of this engine share. */
 export interface OciContext {
@@ -15,4 +16,5 @@ export interface OciContext {
   readonly forwards: PortForwards;
   readonly gateways: EgressGateways;
   readonly expiry: ExpiryWatch;
+  readonly sourceLimits: SourceLimits;
 }

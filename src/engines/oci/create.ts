@@ -9,6 +9,8 @@ import { resolveRuntime } from './runtimes.ts';
 import { claimDirectory, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { claimOnSnapshot, sourceSnapshot } from './snapshot-source.ts';
+import { checkSource, fetchedSource } from './source/fill.ts';
+import { endedMeanwhile, endMeanwhile, filledRecord, runningRecord } from './source/pending.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 
@@ -22,11 +24,6 @@ export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: Ne
 }
 
 function checkRequest(request: CreateSandbox): void {
-  if (request.source !== null && request.source.type !== 'snapshot') {
-    throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
-      hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
-    });
-  }
   if (request.interactive) {
     throw new SandboxError('unsupported', 'interactive: true is not available here.', {
       hint: 'Leave interactive out.',
@@ -48,8 +45,10 @@ export async function createSandbox(
   context: OciContext,
   request: CreateSandbox,
   signal: AbortSignal,
+  report?: (line: string) => void,
 ): Promise<Sandbox> {
   checkRequest(request);
+  const source = fetchedSource(request);
   const host = await context.host();
   const snapshot =
     request.source?.type === 'snapshot'
@@ -60,6 +59,7 @@ export async function createSandbox(
     resolveRuntime(snapshot?.runtime ?? request.runtime),
   ]);
   checkPolicy(context, runtime, request.networkPolicy);
+  if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
   throwIfCancelled(signal);
   const record = newRecord(host, {
     sandboxId: request.sandboxId,
@@ -83,25 +83,25 @@ export async function createSandbox(
   try {
     const booted = await boot(host, runtime, paths, record, signal);
     throwIfCancelled(signal);
-    const running = {
-      ...record,
-      status: 'running' as const,
-      worker: null,
-      init: booted.init,
-      cgroups: booted.cgroups,
-      enforced: booted.enforced,
-      expiresAt: Date.now() + booted.remainingMs,
-    };
+    const expiresAt = Date.now() + booted.remainingMs;
+    const { init, cgroups, enforced } = booted;
+    const alive = { ...record, init, cgroups, enforced, expiresAt };
+    const running = source === null ? runningRecord(alive) : alive;
     await writeRecord(paths, running);
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
+    context.expiry.watch(record.sandboxId, expiresAt);
+    const filled =
+      source === null ? running : await filledRecord(context, running, source, signal, report ?? null);
     await context.forwards.open(record.sandboxId, paths.agentSocket, record.ports);
     throwIfCancelled(signal);
-    context.expiry.watch(record.sandboxId, running.expiresAt);
-    return viewOf(running, context.forwards);
+    return viewOf(filled, context.forwards);
   } catch (error) {
-    await context.gateways.close(record.sandboxId);
-    await context.forwards.close(record.sandboxId);
-    await removeUnrecorded(host, record.sandboxId);
-    throw bootFailure(error);
+    await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
+    const end = await endMeanwhile(host, record.sandboxId);
+    // Whoever stopped it looks at its record.
+    if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
+      await removeUnrecorded(host, record.sandboxId);
+    }
+    throw end === null || signal.aborted ? bootFailure(error) : endedMeanwhile(end);
   }
 }

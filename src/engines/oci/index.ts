@@ -26,6 +26,7 @@ import { viewOf } from './sandbox-view.ts';
 import { endSandbox, settledRecord } from './settle.ts';
 import { OciShells } from './shells.ts';
 import { OciSnapshots } from './snapshots.ts';
+import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from './source/limits.ts';
 import { updateNetworkPolicy } from './update-network-policy.ts';
 
 export interface OciEngineOptions {
@@ -37,6 +38,8 @@ export interface OciEngineOptions {
   agentPath: string;
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
+  /** What a source may take, where it is other than usual. */
+  sourceLimits?: Partial<SourceLimits>;
   log: Logger;
 }
 
@@ -64,7 +67,16 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
-  const context: OciContext = { log, forwards, gateways, expiry, host: () => host(never), runtime };
+  const sourceLimits = { ...DEFAULT_SOURCE_LIMITS, ...options.sourceLimits };
+  const context: OciContext = {
+    log,
+    forwards,
+    gateways,
+    expiry,
+    sourceLimits,
+    host: () => host(never),
+    runtime,
+  };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const snapshots = new OciSnapshots(context);
@@ -75,7 +87,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     files: new OciFiles(context),
     shells,
     snapshots,
-    sources: { types: ['snapshot'] },
+    sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: {
       async open(sandboxId, signal) {
         const record = await settledRecord(context, sandboxId);
@@ -94,7 +106,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       activity: (sandboxId) => gateways.activity(sandboxId),
     },
 
-    create: (request: CreateSandbox, signal) => createSandbox(context, request, signal),
+    create: (request: CreateSandbox, signal, report) => createSandbox(context, request, signal, report),
     get: async (sandboxId) => viewOf(await settledRecord(context, sandboxId), forwards),
     list: (query: ListQuery) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
