@@ -23,6 +23,7 @@ const ENVIRONMENT: Record<string, string> = {
 
 /** Fetches a repository into the working directory, with its whole history unless `depth` says less. */
 export async function fetchGit(inside: Inside, source: GitSource, signal: AbortSignal): Promise<void> {
+  inside.report?.(`Fetching ${source.url}`);
   const git = new Git(inside, source, signal);
   await git.must('init', '--quiet', '--template=');
   await git.must('remote', 'add', 'origin', source.url);
