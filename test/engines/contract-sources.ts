@@ -106,9 +106,9 @@ export function sourceCases(get: () => Subject): void {
       serve(`/${name}`, pack(tarOf(PACKAGE)));
       const source = { type: 'tarball' as const, url: `${url}/${name}` };
       const { sandboxId } = await get().create({ source, networkPolicy: ALL });
-      const look = 'ls -A . ~; cat read.me; ./link; stat -c %U:%a bin/tool';
+      const look = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
       expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(
-        '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\nvercel-sandbox:755\n',
+        '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755\n',
       );
     });
 
