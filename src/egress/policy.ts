@@ -1,7 +1,8 @@
 /** A network policy as data, and the judge of it: pure, without sockets or clocks. */
+
+import { matchesPattern, normalizePattern } from '../shared/domains.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { type Address, closedBecause, holds, parseAddress, parseRange, type Range } from './addresses.ts';
-import { matchesPattern, normalizePattern } from './domains.ts';
 
 /** The shape that tools and engines use (`NetworkPolicy` of the engine contract). */
 export interface PolicyData {
