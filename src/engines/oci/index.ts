@@ -3,6 +3,7 @@
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
+import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
 import { AgentConnection } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
@@ -37,6 +38,8 @@ export interface OciEngineOptions {
   agentPath: string;
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
+  /** What `${secret:NAME}` is filled with; left out, there are none. */
+  secrets?: SecretStore;
   log: Logger;
 }
 
@@ -55,16 +58,24 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 
 /** Makes the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
-  const { log } = options;
+  const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(log);
-  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
+  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, secrets, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
-  const context: OciContext = { log, forwards, gateways, expiry, host: () => host(never), runtime };
+  const context: OciContext = {
+    log,
+    secrets,
+    forwards,
+    gateways,
+    expiry,
+    host: () => host(never),
+    runtime,
+  };
   const commands = new OciCommands(context);
   const shells = new OciShells(context);
   const snapshots = new OciSnapshots(context);
