@@ -4,8 +4,10 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
+import { secretSettings } from './cli/secret-settings.ts';
 import { ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
 import type { EngineName } from './engines/engine.ts';
+import { SecretStore } from './shared/secrets.ts';
 
 export const TRANSPORTS = ['stdio'] as const;
 export const ON_DISCONNECT = ['stop', 'keep'] as const;
@@ -43,6 +45,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
+  readonly secrets: SecretStore;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -99,6 +103,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    secrets: new SecretStore(secretSettings(env)),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),

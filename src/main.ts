@@ -24,7 +24,14 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime } = config;
   const egress = { allow: config.egressAllow, dns: config.egressDns };
-  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, log });
+  return createOciEngine({
+    stateDir,
+    ociRuntime,
+    agentPath: agentPath(),
+    egress,
+    secrets: config.secrets,
+    log,
+  });
 }
 
 async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {

@@ -1,11 +1,12 @@
 /** Decides about one connection, then carries it. */
+
+import { normalizeName } from '../shared/domains.ts';
 import { parseAddress } from './addresses.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { addressFor, dialAddress, NotDialled } from './dial.ts';
 import { answerQuery } from './dns.ts';
 import { serveDnsOverTcp } from './dns-tcp.ts';
-import { normalizeName } from './domains.ts';
 import { serveHttp } from './http-proxy.ts';
 import { type Peeked, peek } from './peek.ts';
 import type { Verdict } from './policy.ts';

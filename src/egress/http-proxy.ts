@@ -2,10 +2,10 @@
 import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { normalizeName } from '../shared/domains.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { addressFor, NotDialled } from './dial.ts';
-import { normalizeName } from './domains.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
 
 /** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */

@@ -30,6 +30,7 @@ import { directoryMode } from './new-record.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 import { makeSandboxDirectories } from './rootfs.ts';
 import type { Ground, SandboxRecord } from './sandbox-record.ts';
+import { makeTrust } from './trust.ts';
 
 /** Tasks a vcpu may have; the whole sandbox shares them. */
 const PROCESSES_PER_VCPU = 512;
@@ -98,7 +99,10 @@ export async function boot(
   request: BootRequest,
   signal: AbortSignal,
 ): Promise<Booted> {
-  await makeSandboxDirectories(paths, host.idMap, host.system, request.ground.owners);
+  await Promise.all([
+    makeSandboxDirectories(paths, host.idMap, host.system, request.ground.owners),
+    makeTrust(paths, request.sandboxId, host.trust),
+  ]);
   const tops = topDirectories(host, request.etcTemplate, request.ground);
   await fillBundle(host, paths, tops, request.ground);
   const config = ociConfig({

@@ -1,4 +1,5 @@
 import type { Logger } from '../../shared/log.ts';
+import type { SecretStore } from '../../shared/secrets.ts';
 import type { EgressGateways } from './egress-gateways.ts';
 import type { ExpiryWatch } from './expiry.ts';
 import type { Host } from './host.ts';
@@ -9,6 +10,7 @@ import type { SourceLimits } from './source/limits.ts';
 /** What the parts of this engine share. */
 export interface OciContext {
   readonly log: Logger;
+  readonly secrets: SecretStore;
   /** Prepared at the first call. Rejects with `unavailable` where local sandboxes cannot be. */
   host(): Promise<Host>;
   /** Probed at the first call. */

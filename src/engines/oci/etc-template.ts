@@ -22,6 +22,7 @@ import {
 import { join } from 'node:path';
 import { temporaryName } from '../../shared/atomic-file.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { linkTrust, TRUST_LINKS } from './trust-links.ts';
 
 /** What programs in `/usr` expect to find, on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
@@ -130,7 +131,7 @@ async function chownTree(path: string, uid: number, gid: number): Promise<void> 
 
 /** A name that changes when the host's files change, or the ids they are to belong to. */
 async function templateName(etc: string, names: string[], uid: number): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([1, uid, GENERATED]));
+  const hash = createHash('sha256').update(JSON.stringify([2, uid, GENERATED, TRUST_LINKS]));
   for (const name of names) {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
@@ -164,6 +165,7 @@ export async function ensureEtcTemplate(
     for (const [file, text] of Object.entries(GENERATED))
       await writeFile(join(building, file), text, { mode: 0o644 });
     await symlink('/proc/self/mounts', join(building, 'mtab'));
+    await linkTrust(building);
     await chmod(building, 0o755);
     if (process.getuid?.() === 0) await chownTree(building, uid, gid);
     await rename(building, finished);

@@ -13,6 +13,7 @@ import { chooseIdMap, type IdMap } from './id-map.ts';
 import { STATE_FORMAT, StateLayout } from './layout.ts';
 import { type MountsBy, probeMounts } from './overlay-probe.ts';
 import { findSystemDirectories, type SystemDirectories } from './rootfs.ts';
+import { type SystemTrust, systemTrust } from './trust.ts';
 
 export interface Host {
   layout: StateLayout;
@@ -22,6 +23,7 @@ export interface Host {
   system: SystemDirectories;
   mounts: MountsBy;
   etcTemplate: string;
+  trust: SystemTrust;
   cgroupLayout: CgroupLayout;
   swapLimit: boolean;
   cpus: number;
@@ -140,7 +142,11 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
   checkStateDir(stateDir);
   const layout = new StateLayout(stateDir);
   const { idMap, agent, etcTemplate } = await fillStateDir(layout, agentSource);
-  const [system, cgroups] = await Promise.all([findSystemDirectories(), cgroupLayout()]);
+  const [system, trust, cgroups] = await Promise.all([
+    findSystemDirectories(),
+    systemTrust(),
+    cgroupLayout(),
+  ]);
   return {
     layout,
     idMap,
@@ -148,6 +154,7 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
     system,
     mounts: await probeMounts(layout, agent, idMap, system.directories),
     etcTemplate,
+    trust,
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),
     cpus: availableParallelism(),

@@ -3,6 +3,7 @@
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
+import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
 import { AgentConnection } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
@@ -38,6 +39,8 @@ export interface OciEngineOptions {
   agentPath: string;
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
+  /** What `${secret:NAME}` is filled with; left out, there are none. */
+  secrets?: SecretStore;
   /** What a source may take, where it is other than usual. */
   sourceLimits?: Partial<SourceLimits>;
   log: Logger;
@@ -58,9 +61,9 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 
 /** Makes the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
-  const { log } = options;
+  const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(log);
-  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
+  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, secrets, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
@@ -70,6 +73,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const sourceLimits = { ...DEFAULT_SOURCE_LIMITS, ...options.sourceLimits };
   const context: OciContext = {
     log,
+    secrets,
     forwards,
     gateways,
     expiry,

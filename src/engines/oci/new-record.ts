@@ -2,6 +2,7 @@ import { currentProcess } from '../../shared/process-identity.ts';
 import type { Host } from './host.ts';
 import { STATE_FORMAT } from './layout.ts';
 import { EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
+import { TRUST_DIR, TRUST_FILES } from './trust.ts';
 
 /** What the caller knows of a sandbox to be. */
 export type GivenRecord = Pick<
@@ -19,6 +20,7 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
   return {
     format: STATE_FORMAT,
     etcTemplate: host.etcTemplate,
+    caBundle: host.trust.path ?? `${TRUST_DIR}/${TRUST_FILES.bundle}`,
     sourceSnapshotId: null,
     ground: EMPTY_GROUND,
     ...given,

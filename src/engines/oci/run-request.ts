@@ -5,6 +5,7 @@ import { processLimit } from './boot.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from './frames.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { SANDBOX_CWD } from './sandbox-view.ts';
+import { trustEnvironment } from './trust.ts';
 
 /** Between SIGTERM and SIGKILL of a command that is out of time. */
 const TIMEOUT_GRACE_MS = 5_000;
@@ -25,7 +26,8 @@ function environment(
   const user = request.sudo
     ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
     : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
-  return { PATH, SHELL: '/bin/bash', LANG: 'C.UTF-8', ...user, ...sandbox.env, ...request.env };
+  const trust = sandbox.caBundle === null ? {} : trustEnvironment(sandbox.caBundle);
+  return { PATH, SHELL: '/bin/bash', LANG: 'C.UTF-8', ...user, ...trust, ...sandbox.env, ...request.env };
 }
 
 type RequestField = [tag: number, value: FieldValue];

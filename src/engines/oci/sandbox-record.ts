@@ -82,6 +82,8 @@ const recordSchema = z.strictObject({
   /** The limits that the host really set. */
   enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
   etcTemplate: z.string(),
+  /** The file in which its programs find all authorities; null in a sandbox that trusts no gateway. */
+  caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
   ground: groundSchema.default(EMPTY_GROUND),
   /** The snapshot being taken of it, from the moment that this is decided. */
