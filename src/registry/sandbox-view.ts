@@ -17,7 +17,9 @@ export async function lookAt(
   signal: AbortSignal,
 ): Promise<SandboxView> {
   try {
-    return await viewOf(context, record, await context.engine.get(record.sandboxId, signal));
+    const sandbox = await context.engine.get(record.sandboxId, signal);
+    const early = sandbox.status === 'running' && (await isBeingMade(context, record));
+    return await viewOf(context, record, early ? { ...sandbox, status: 'pending' } : sandbox);
   } catch (error) {
     if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
     const present = await context.store.read(record.sandboxId);
@@ -25,6 +27,13 @@ export async function lookAt(
     if (present?.state === 'creating' && isAlive(present.owner)) return bareView(present, 'pending', null);
     throw error;
   }
+}
+
+/** True until its maker has made sure that it stays: an end of the session undoes it until then. */
+async function isBeingMade(context: RegistryContext, record: OwnershipRecord): Promise<boolean> {
+  if (record.state !== 'creating') return false;
+  const present = await context.store.read(record.sandboxId);
+  return present?.state === 'creating' && isAlive(present.owner);
 }
 
 /** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */

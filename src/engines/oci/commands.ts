@@ -160,7 +160,8 @@ export class OciCommands implements Commands {
   async #running(sandboxId: string): Promise<SandboxRecord> {
     const sandbox = await settledRecord(this.#context, sandboxId);
     requireWorkable(sandbox, this.#works, 'no command can run in it');
-    return sandbox;
+    // What programs are to find in their environment is not meant for those that only fill the sandbox.
+    return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
   }
 
   /** Takes a command off the list. Its logs go with the sandbox. */

@@ -5,6 +5,7 @@ import { OciCommands } from '../commands.ts';
 import type { OciContext } from '../context.ts';
 import { OciFiles } from '../files.ts';
 import type { OciRuntime } from '../oci-runtime.ts';
+import { sourceCredentials } from './credentials.ts';
 import { fetchGit } from './git.ts';
 import type { Inside } from './inside.ts';
 import { refused } from './refused.ts';
@@ -21,7 +22,8 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
 /**
  * Refuses before anything is made what could not be fetched anyway.
  *
- * @throws `unsupported` where no sandbox of this host has a way out, `permission` where the policy names nothing of the source
+ * @throws `unsupported` where no sandbox of this host has a way out, `permission` where the policy names nothing of the
+ * source or a secret may not be sent there
  */
 export function checkSource(
   context: OciContext,
@@ -34,6 +36,7 @@ export function checkSource(
       hint: 'Sandboxes on this machine have no network (`sandbox-mcp doctor` says why): create one without source and bring the files in with sandbox_upload_file.',
     });
   }
+  sourceCredentials(source, context.secrets);
   const { hostname } = new URL(source.url);
   if (/^[\d.]+$|^\[/.test(hostname)) {
     if (networkPolicy.mode === 'deny-all') throw refused(source.url, `${hostname} (mode deny-all)`);
@@ -54,6 +57,7 @@ export async function fillSandbox(
   report: ((line: string) => void) | null,
 ): Promise<void> {
   const commands = new OciCommands(context, 'pending');
+  const credentials = sourceCredentials(source, context.secrets);
   const inside: Inside = {
     sandboxId,
     commands,
@@ -61,12 +65,16 @@ export async function fillSandbox(
     limits: context.sourceLimits,
     report,
     discard: (commandId) => commands.discard(commandId),
+    mask: (text) => credentials?.mask(text) ?? text,
     refusal: () => lastRefusal(context, sandboxId),
   };
+  const takeAway =
+    credentials === null ? null : context.gateways.addCredentials(sandboxId, [credentials.rule]);
   try {
     if (source.type === 'git') await fetchGit(inside, source, signal);
     else await fetchTarball(inside, source, signal);
   } finally {
+    takeAway?.();
     commands.close();
   }
 }

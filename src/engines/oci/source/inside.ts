@@ -24,6 +24,8 @@ export interface Inside {
   discard(commandId: string): Promise<void>;
   /** What the way out refused last, in words; null where it refused nothing. */
   refusal(): string | null;
+  /** A text without the source's credentials: a server may send back what it got. */
+  mask(text: string): string;
   /** Shows a line of progress; null where nobody looks. */
   readonly report: ((line: string) => void) | null;
 }
@@ -60,14 +62,14 @@ export async function runInside(inside: Inside, program: Program, signal: AbortS
     return decodeUtf8(Buffer.concat(chunks.map(({ data }) => data)));
   };
   const stdout = await read('stdout', 0, MAX_STDOUT_BYTES);
-  const said = lastWords(await read('stderr', -TAIL_BYTES, TAIL_BYTES));
+  const said = inside.mask(lastWords(await read('stderr', -TAIL_BYTES, TAIL_BYTES)));
   await inside.discard(commandId);
   return { exitCode: command.exitCode ?? 1, endedBy: command.endedBy, signal: command.signal, stdout, said };
 }
 
 /** Shows what the program writes until it ends, where somebody looks. */
 async function follow(
-  { commands, report }: Inside,
+  { commands, report, mask }: Inside,
   commandId: string,
   { progress }: Program,
   signal: AbortSignal,
@@ -84,7 +86,7 @@ async function follow(
     );
     const line = lastVisibleLine(decodeUtf8(Buffer.concat(chunks.map(({ data }) => data))));
     const shown = line === null ? null : progress(line);
-    if (shown !== null) report(redactText(shown));
+    if (shown !== null) report(redactText(mask(shown)));
   }
 }
 
