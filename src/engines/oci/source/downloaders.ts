@@ -72,7 +72,8 @@ export function downloaderArguments(
       return [
         'wget',
         '--no-config',
-        '--no-verbose',
+        // Any quieter, it does not say what went wrong.
+        '--progress=dot:giga',
         `--max-redirect=${REDIRECTS}`,
         `--timeout=${seconds}`,
         '--tries=1',

@@ -63,10 +63,9 @@ export function packingOf(block: Buffer): Packing {
   return isTarHeader(block) ? 'tar' : null;
 }
 
-/** A header is told by its sum, which counts its own place as blanks; an archive of nothing begins with zeros. */
+/** A header is told by its sum, which counts its own place as blanks. */
 function isTarHeader(block: Buffer): boolean {
   if (block.length < BLOCK) return false;
-  if (block.every((byte) => byte === 0)) return true;
   const told = Number.parseInt(block.toString('latin1', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_BYTES), 8);
   let sum = CHECKSUM_BYTES * ' '.charCodeAt(0);
   for (const [at, byte] of block.entries()) {
