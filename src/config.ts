@@ -45,6 +45,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** `NODE_EXTRA_CA_CERTS`: authorities that servers outside may be certified by, beside the host's. */
+  readonly extraCaCerts: string | null;
   /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
   readonly secrets: SecretStore;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
@@ -103,6 +105,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     secrets: new SecretStore(secretSettings(env)),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),

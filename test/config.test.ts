@@ -45,6 +45,7 @@ describe('loadConfig', () => {
       transport: 'stdio',
       egressAllow: [],
       egressDns: [],
+      extraCaCerts: null,
       secrets: new SecretStore(),
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),

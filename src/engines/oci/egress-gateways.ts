@@ -12,6 +12,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import { EgressSocket } from './egress-socket.ts';
+import { GatewayKeys } from './gateway-keys.ts';
 import type { Host } from './host.ts';
 import type { SandboxPaths } from './layout.ts';
 import { readRecord } from './sandbox-record.ts';
@@ -21,6 +22,8 @@ export interface EgressOptions {
   readonly allow: readonly string[];
   /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
   readonly dns: readonly string[];
+  /** A file of authorities, PEM, that servers may be certified by beside the host's; null or left out: none. */
+  readonly authorities?: string | null;
 }
 
 interface Open {
@@ -39,12 +42,14 @@ export class EgressGateways {
   readonly #ground: Ground;
   readonly #lookup: Lookup;
   readonly #secrets: SecretStore;
+  readonly #keys: GatewayKeys;
 
   constructor(options: EgressOptions, secrets: SecretStore, log: Logger) {
     this.#log = log;
     this.#secrets = secrets;
     this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
     this.#lookup = systemLookup(options.dns);
+    this.#keys = new GatewayKeys(options.authorities ?? null, log);
   }
 
   /** Reads a policy; throws `invalid_argument` where it makes no sense, `permission` for a secret out of its place. */
@@ -97,6 +102,7 @@ export class EgressGateways {
     const gateway = new Gateway({
       policy: this.#compileFor(sandboxId, policy),
       lookup: this.#lookup,
+      tls: await this.#keys.of(host, paths),
       onEntry: (entry) => log.debug({ connection: entry }, 'a connection of a sandbox is over'),
       onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
     });
