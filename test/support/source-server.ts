@@ -3,6 +3,7 @@ import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createServer as createSecureServer } from 'node:https';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -17,6 +18,7 @@ export type Responder = (request: IncomingMessage, response: ServerResponse) => 
 export interface SourceServer {
   /** `http://address:port`. */
   readonly url: string;
+  readonly port: number;
   /** What an operator opens so that sandboxes reach it. */
   readonly range: string;
   /** The commits of `/repo.git`, oldest first. `main` has all, `old` the first, which is `v1`, an annotated tag. */
@@ -35,14 +37,18 @@ export interface SourceServer {
 /** What `/private.git` wants. */
 export const AUTHORIZATION = `Basic ${Buffer.from('robot:swordfish').toString('base64')}`;
 
-/** Starts the server on a free port. */
-export async function openSourceServer(address: string): Promise<SourceServer> {
+/** Starts the server on a free port; `tls` is a key and its certificate. */
+export async function openSourceServer(
+  address: string,
+  tls: { key: string; cert: string } | null = null,
+): Promise<SourceServer> {
   const home = mkdtempSync(join(tmpdir(), 'sources-'));
   const commits = makeRepository(home);
   const responders = new Map<string, Responder>();
   const waiting: { path: string; seen: () => void }[] = [];
   const seen: string[] = [];
-  const server = createServer((request, response) => {
+  const server = (tls === null ? createServer() : createSecureServer(tls)).on('request', answer);
+  function answer(request: IncomingMessage, response: ServerResponse): void {
     const { pathname } = new URL(request.url ?? '/', 'http://host');
     const { authorization: given } = request.headers;
     seen.push(`${request.method} ${pathname}${given === undefined ? '' : ` ${given}`}`);
@@ -53,13 +59,14 @@ export async function openSourceServer(address: string): Promise<SourceServer> {
       response.writeHead(401, { 'www-authenticate': 'Basic realm="test"' }).end();
     } else if (/^\/(repo|private)\.git\//.test(pathname)) gitBackend(home, request, response);
     else response.writeHead(404).end('nothing here');
-  });
+  }
   server.listen(0, address);
   await once(server, 'listening');
   const bound = server.address();
   if (bound === null || typeof bound === 'string') throw new Error('the server has no port');
   return {
-    url: `http://${address}:${bound.port}`,
+    url: `http${tls === null ? '' : 's'}://${address}:${bound.port}`,
+    port: bound.port,
     range: `${address}/32:${bound.port}`,
     commits,
     seen,
