@@ -25,8 +25,21 @@ async function agentsAreBuilt() {
   }
 }
 
-/** What the tests try beyond what one user needs: both runtimes, and ordinary users with a range of ids. */
-const TESTED_PROGRAMS = { crun: 'crun', runc: 'runc', newuidmap: 'uidmap' };
+/**
+ * What the tests try beyond what one user needs: both runtimes, ordinary users with a range of ids, and sources of every
+ * kind, fetched and served here.
+ */
+const TESTED_PROGRAMS = {
+  crun: 'crun',
+  runc: 'runc',
+  newuidmap: 'uidmap',
+  git: 'git',
+  curl: 'curl',
+  wget: 'wget',
+  xz: 'xz-utils',
+  zstd: 'zstd',
+  openssl: 'openssl',
+};
 
 function installTestedPrograms() {
   const missing = Object.entries(TESTED_PROGRAMS).filter(([program]) => !isInstalled(program));

@@ -6,7 +6,9 @@ import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command, Commands } from '../../../src/engines/engine.ts';
+import { EgressGateways } from '../../../src/engines/oci/egress-gateways.ts';
 import { DOWNLOADERS, downloaderArguments } from '../../../src/engines/oci/source/downloaders.ts';
+import { checkSource } from '../../../src/engines/oci/source/fill.ts';
 import { fetchGit } from '../../../src/engines/oci/source/git.ts';
 import { gitFailure } from '../../../src/engines/oci/source/git-failure.ts';
 import { headOf, refsOf } from '../../../src/engines/oci/source/git-refs.ts';
@@ -15,6 +17,8 @@ import { DEFAULT_SOURCE_LIMITS } from '../../../src/engines/oci/source/limits.ts
 import { fetchTarball } from '../../../src/engines/oci/source/tarball.ts';
 import { packingOf } from '../../../src/engines/oci/source/unpack.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { SecretStore } from '../../../src/shared/secrets.ts';
 import { noFiles } from '../../fakes/memory-commands.ts';
 import { tarOf } from '../../support/tarball.ts';
 import { patience } from '../requests.ts';
@@ -74,7 +78,7 @@ function portOf(address: string | AddressInfo | null): number {
 }
 
 /** A sandbox in which every program ends with this code and these words. */
-function insideOf(exitCode: number, stdout = ''): Inside {
+function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Inside {
   const finished: Command = {
     commandId: '',
     sandboxId: '',
@@ -84,10 +88,10 @@ function insideOf(exitCode: number, stdout = ''): Inside {
     status: 'finished',
     exitCode,
     signal: null,
-    endedBy: 'exit',
+    endedBy,
     startedAt: 0,
     durationMs: 0,
-    stdoutBytes: stdout.length,
+    stdoutBytes: 0,
     stderrBytes: 0,
   };
   const commands: Commands = {
@@ -96,12 +100,7 @@ function insideOf(exitCode: number, stdout = ''): Inside {
     list: async () => [],
     wait: async () => finished,
     waitForOutput: async () => finished,
-    readOutput: async (_id, { stream }) => ({
-      chunks: stream === 'stdout' ? [{ stream, offset: 0, data: Buffer.from(stdout) }] : [],
-      nextOffset: 0,
-      totalBytes: 0,
-      droppedBytes: 0,
-    }),
+    readOutput: async () => ({ chunks: [], nextOffset: 0, totalBytes: 0, droppedBytes: 0 }),
     kill: async () => finished,
   };
   return {
@@ -131,6 +130,21 @@ describe('a machine without', () => {
       code: 'unsupported',
       message: expect.stringContaining('no curl in the sandbox'),
     });
+  });
+});
+
+describe('a fetch', () => {
+  const source = { type: 'git' as const, url: 'https://git.test/x' };
+  it('that runs out of memory says so', async () => {
+    const fetching = fetchGit(insideOf(137, 'out_of_memory'), source, patience());
+    await expect(fetching).rejects.toMatchObject({ code: 'limit_exceeded' });
+  });
+
+  it('is unsupported where sandboxes have no way out', () => {
+    const secrets = new SecretStore();
+    const gateways = new EgressGateways({ allow: [], dns: [] }, secrets, createLogger('silent'));
+    const check = () => checkSource({ secrets, gateways }, { egress: false }, source, { mode: 'deny-all' });
+    expect(check).toThrow(expect.objectContaining({ code: 'unsupported' }));
   });
 });
 

@@ -21,7 +21,7 @@ const heard = () => { clearTimeout(timer); timer = setTimeout(() => quiet.abort(
   body.on('data', heard);
   await pipeline(body, process.stdout);
   clearTimeout(timer);
-})().catch((error) => { console.error(String(error.cause ?? error)); process.exit(1); });`;
+})().catch((error) => { process.stderr.write(String(error.cause ?? error), () => process.exit(1)); });`;
 
 const PYTHON = `import sys, shutil, urllib.request, urllib.error
 url, stall = sys.argv[1:]

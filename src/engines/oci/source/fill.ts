@@ -26,8 +26,8 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
  * source or a secret may not be sent there
  */
 export function checkSource(
-  context: OciContext,
-  runtime: OciRuntime,
+  context: Pick<OciContext, 'secrets' | 'gateways'>,
+  runtime: Pick<OciRuntime, 'egress'>,
   source: FetchedSource,
   networkPolicy: NetworkPolicy,
 ): void {

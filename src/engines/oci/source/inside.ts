@@ -64,6 +64,7 @@ export async function runInside(inside: Inside, program: Program, signal: AbortS
   const stdout = await read('stdout', 0, MAX_STDOUT_BYTES);
   const said = inside.mask(lastWords(await read('stderr', -TAIL_BYTES, TAIL_BYTES)));
   await inside.discard(commandId);
+  if (command.endedBy === 'out_of_memory') throw outOfMemory();
   return { exitCode: command.exitCode ?? 1, endedBy: command.endedBy, signal: command.signal, stdout, said };
 }
 
@@ -109,6 +110,13 @@ export function missingProgram(names: string, instead: string): SandboxError {
       details: { missing: names },
     },
   );
+}
+
+/** The limit of the sandbox that was met while it was filled. */
+export function outOfMemory(): SandboxError {
+  return new SandboxError('limit_exceeded', 'The sandbox ran out of memory while its source was fetched.', {
+    hint: 'Call sandbox_create with more resources.vcpus, which bring more memory, or a smaller source.',
+  });
 }
 
 /** True where the shell or the agent found no such program. */

@@ -5,6 +5,7 @@ import type { Host } from '../host.ts';
 import { type SandboxRecord, updateRecord } from '../sandbox-record.ts';
 import { settledRecord } from '../settle.ts';
 import { type FetchedSource, fillSandbox } from './fill.ts';
+import { outOfMemory } from './inside.ts';
 
 /** The record of a sandbox that is handed out. */
 export function runningRecord(record: SandboxRecord): SandboxRecord {
@@ -63,14 +64,7 @@ export function endedMeanwhile({ sandboxId, stopCause, timeoutMs }: SandboxRecor
         },
       );
     case 'out_of_memory':
-      return new SandboxError(
-        'limit_exceeded',
-        'The sandbox ran out of memory while its source was fetched.',
-        {
-          hint: 'Call sandbox_create with more resources.vcpus, which bring more memory, or a smaller source.',
-          details,
-        },
-      );
+      return outOfMemory();
     default:
       return new SandboxError('conflict', 'The sandbox was stopped while its source was fetched.', {
         hint: 'Call sandbox_create for a new one.',
