@@ -9,7 +9,6 @@ import { sourceCredentials } from './credentials.ts';
 import { fetchGit } from './git.ts';
 import type { Inside } from './inside.ts';
 import { refused } from './refused.ts';
-import { fetchTarball } from './tarball.ts';
 
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
@@ -71,8 +70,10 @@ export async function fillSandbox(
   const takeAway =
     credentials === null ? null : context.gateways.addCredentials(sandboxId, [credentials.rule]);
   try {
-    if (source.type === 'git') await fetchGit(inside, source, signal);
-    else await fetchTarball(inside, source, signal);
+    if (source.type === 'git') return await fetchGit(inside, source, signal);
+    // With its parser, which few sandboxes need.
+    const { fetchTarball } = await import('./tarball.ts');
+    await fetchTarball(inside, source, signal);
   } finally {
     takeAway?.();
     commands.close();
