@@ -21,7 +21,9 @@ export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: Ne
   });
 }
 
-function checkRequest(request: CreateSandbox): void {
+function checkRequest(context: OciContext, request: CreateSandbox): void {
+  // Filled in when a program starts; what cannot be is told now.
+  context.secrets.fillEnvironment(request.env);
   if (request.source !== null && request.source.type !== 'snapshot') {
     throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
       hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
@@ -49,7 +51,7 @@ export async function createSandbox(
   request: CreateSandbox,
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  checkRequest(request);
+  checkRequest(context, request);
   const host = await context.host();
   const snapshot =
     request.source?.type === 'snapshot'
