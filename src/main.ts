@@ -51,7 +51,7 @@ async function selectedTools(config: Config) {
 }
 
 async function serve(config: Config): Promise<number> {
-  const log = createLogger(config.logLevel);
+  const log = createLogger(config.logLevel, undefined, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { createAfter }, { TOOLS }] = await Promise.all([
     import('./server/stdio.ts'),
     import('./engines/create-after.ts'),

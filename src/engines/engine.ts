@@ -72,6 +72,7 @@ export interface CreateSandbox {
   ports: number[];
   timeoutMs: number;
   vcpus: number;
+  /** For every program, as each one's own (`StartCommand.env`); kept with `${secret:NAME}` unfilled. */
   env: Record<string, string>;
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;

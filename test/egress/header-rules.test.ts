@@ -3,6 +3,7 @@ import type { CredentialRule, HeaderRuleData } from '../../src/egress/header-rul
 import { compilePolicy, type Policy } from '../../src/egress/policy.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
+import { HEADER_CASES } from '../engines/header-cases.ts';
 
 const SECRETS = new SecretStore([
   { name: 'KEY', value: 'k3y-value', domains: ['api.test', '*.deep.test'], env: false },
@@ -20,6 +21,12 @@ function set(policy: Policy, name: string, path = '/', method = 'GET'): Record<s
 }
 
 describe('header rules', () => {
+  it.each(HEADER_CASES)('$title', ({ policy, request, allowed, set: expected }) => {
+    const compiled = compilePolicy(policy, GROUND);
+    expect(compiled.judgeName(request.name).allowed).toBe(allowed);
+    expect(Object.fromEntries(compiled.headers.headersFor(request))).toEqual(expected);
+  });
+
   it('set headers on what they match, and allow their domain whatever they match', () => {
     const policy = compile([
       { domain: 'api.test', headers: { 'X-All': '1' } },

@@ -51,7 +51,7 @@ export class OciCommands implements Commands {
     const sandbox = await this.#running(request.sandboxId);
     const paths = await this.#paths(request.commandId);
     const cwd = absolutePath(request.cwd ?? '', null);
-    const body = encodeRun(sandbox, request, cwd);
+    const body = encodeRun(sandbox, request, cwd, this.#context.secrets);
     const record: CommandRecord = {
       commandId: request.commandId,
       cmd: request.cmd,

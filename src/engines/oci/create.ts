@@ -23,7 +23,9 @@ export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: Ne
   });
 }
 
-function checkRequest(request: CreateSandbox): void {
+function checkRequest(context: OciContext, request: CreateSandbox): void {
+  // Filled in when a program starts; what cannot be is told now.
+  context.secrets.fillEnvironment(request.env);
   if (request.interactive) {
     throw new SandboxError('unsupported', 'interactive: true is not available here.', {
       hint: 'Leave interactive out.',
@@ -47,7 +49,7 @@ export async function createSandbox(
   signal: AbortSignal,
   report?: (line: string) => void,
 ): Promise<Sandbox> {
-  checkRequest(request);
+  checkRequest(context, request);
   const source = fetchedSource(request);
   const host = await context.host();
   const snapshot =
