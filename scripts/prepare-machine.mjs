@@ -26,8 +26,8 @@ async function agentsAreBuilt() {
 }
 
 /**
- * What the tests try beyond what one user needs: both runtimes, ordinary users with a range of ids, and root file systems
- * to import. busybox has to be the static one, which no name tells.
+ * What the tests try beyond what one user needs: both runtimes, ordinary users with a range of ids, root file systems to
+ * import, and sources of every kind, fetched and served here. busybox has to be the static one, which no name tells.
  */
 const TESTED_PROGRAMS = {
   crun: 'crun',
@@ -35,7 +35,12 @@ const TESTED_PROGRAMS = {
   newuidmap: 'uidmap',
   busybox: 'busybox-static',
   mmdebstrap: 'mmdebstrap',
+  git: 'git',
+  curl: 'curl',
+  wget: 'wget',
+  xz: 'xz-utils',
   zstd: 'zstd',
+  openssl: 'openssl',
 };
 
 function installTestedPrograms() {

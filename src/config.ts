@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
 import { type NpmSetting, npmSetting } from './cli/npm-setting.ts';
+import { secretSettings } from './cli/secret-settings.ts';
 import {
   ConfigError,
   count,
@@ -16,6 +17,7 @@ import {
   truth,
 } from './cli/setting.ts';
 import type { EngineName } from './engines/engine.ts';
+import { SecretStore } from './shared/secrets.ts';
 
 export const TRANSPORTS = ['stdio'] as const;
 export const ON_DISCONNECT = ['stop', 'keep'] as const;
@@ -57,6 +59,10 @@ export interface Config {
   readonly egressDns: readonly string[];
   /** Where npm's registry is, from which Node releases come. */
   readonly npm: NpmSetting;
+  /** `NODE_EXTRA_CA_CERTS`: authorities that servers outside may be certified by, beside the host's. */
+  readonly extraCaCerts: string | null;
+  /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
+  readonly secrets: SecretStore;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -115,6 +121,8 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
+    extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
+    secrets: new SecretStore(secretSettings(env)),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),

@@ -23,9 +23,9 @@ function agentPath(): string {
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, npm, diskMb } = config;
-  const egress = { allow: config.egressAllow, dns: config.egressDns };
-  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, npm, diskMb, log });
+  const { stateDir, ociRuntime, npm, diskMb, secrets } = config;
+  const egress = { allow: config.egressAllow, dns: config.egressDns, authorities: config.extraCaCerts };
+  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, secrets, npm, diskMb, log });
 }
 
 async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {
@@ -45,7 +45,7 @@ async function selectedTools(config: Config) {
 }
 
 async function serve(config: Config): Promise<number> {
-  const log = createLogger(config.logLevel);
+  const log = createLogger(config.logLevel, undefined, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { createAfter }, { TOOLS }] = await Promise.all([
     import('./server/stdio.ts'),
     import('./engines/create-after.ts'),

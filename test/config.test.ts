@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { environmentName, FLAGS, type FlagName } from '../src/cli/flags.ts';
 import { ConfigError } from '../src/cli/setting.ts';
 import { type Config, loadConfig, type Surroundings } from '../src/config.ts';
+import { SecretStore } from '../src/shared/secrets.ts';
 
 let folder = '';
 
@@ -44,6 +45,8 @@ describe('loadConfig', () => {
       transport: 'stdio',
       egressAllow: [],
       egressDns: [],
+      extraCaCerts: null,
+      secrets: new SecretStore(),
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',

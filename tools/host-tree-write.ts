@@ -6,8 +6,9 @@ import { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
+import { staysInside } from '../src/shared/link-target.ts';
 import { SkippedEntries } from './skipped-entries.ts';
-import { staysInside, TreeEntryChecker } from './tree-entry-check.ts';
+import { TreeEntryChecker } from './tree-entry-check.ts';
 
 /** Neither follows a link nor takes over a file that is there. */
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;

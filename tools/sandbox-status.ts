@@ -55,7 +55,7 @@ function requirePossible(view: SandboxView, wanted: SandboxStatus): void {
   const over = LATER[view.status].length === 0;
   throw new SandboxError(
     'conflict',
-    `Sandbox ${view.sandboxId} is ${view.status}; it cannot become ${wanted} any more.`,
+    `Sandbox ${view.sandboxId} is ${view.status}; it cannot become ${wanted} any more.${reasonOf(view)}`,
     {
       hint: over
         ? 'Call sandbox_create for a new sandbox; sandbox_get tells why this one ended.'
@@ -63,4 +63,8 @@ function requirePossible(view: SandboxView, wanted: SandboxStatus): void {
       details: { sandbox_id: view.sandboxId, status: view.status },
     },
   );
+}
+
+function reasonOf({ statusReason }: SandboxView): string {
+  return statusReason === null ? '' : ` Reason: ${statusReason}`;
 }

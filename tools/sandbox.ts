@@ -2,7 +2,6 @@ import { z } from 'zod';
 import { SandboxError } from '../src/shared/errors.ts';
 import { ADDS, LOOKS, REPLACES } from './annotations.ts';
 import { updateNetworkPolicy } from './network.ts';
-import { within } from './patience.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-answer.ts';
 import { requestOf } from './sandbox-request.ts';
 import { source } from './sandbox-source.ts';
@@ -23,6 +22,8 @@ import { takeSnapshot } from './snapshot.ts';
 import { defineTool, type Tool } from './tool.ts';
 
 const MAX_PORTS = 15;
+/** A sandbox that is not there by then is answered as `pending`; undoing, or a last look, has to fit under the 55 s. */
+const CREATE_PATIENCE_MS = 52_000;
 const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 
 const create = defineTool({
@@ -49,17 +50,10 @@ const create = defineTool({
   }),
   output: sandboxOutput,
   async handle(args, context) {
-    const { session, signal } = context;
+    const { session, signal, progress } = context;
     const request = requestOf(args, session.engine);
-    const view = await within(MAX_WAIT_MS, signal, (patience) => session.create(request, patience));
-    if (view !== null) return { structured: sandboxAnswer(view, context) };
-    throw new SandboxError(
-      'timeout',
-      `The sandbox was not ready within ${MAX_WAIT_MS} ms; nothing of it is left.`,
-      {
-        hint: 'Call sandbox_create again, with a smaller source or none.',
-      },
-    );
+    const wait = { patienceMs: CREATE_PATIENCE_MS, ...(context.wantsProgress && { report: progress }) };
+    return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
   },
 });
 

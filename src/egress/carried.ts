@@ -16,6 +16,8 @@ export class Carried {
   #dialled: string;
   #upstream: Duplex | null = null;
   #ended = false;
+  /** Set where requests pass in it that nobody here sees: rules that come later cannot act on them. */
+  unseen = false;
 
   constructor(connection: Redirected, context: GatewayContext, onEnd: (carried: Carried) => void) {
     this.connection = connection;
@@ -71,9 +73,13 @@ export class Carried {
   /** Cuts it where the policy no longer allows it. */
   rejudge(policy: Policy): void {
     const address = parseAddress(this.#dialled);
-    if (this.#ended || address === null || this.entry.verdict !== 'allowed') return;
+    const over = this.entry.verdict !== 'allowed' && this.#upstream === null;
+    if (this.#ended || address === null || over) return;
     const verdict = policy.judge(this.#names, address, this.connection.port);
     if (!verdict.allowed) this.cut(verdict.rule);
+    // The program connects anew, and then they do.
+    else if (this.unseen && this.#names.some((name) => policy.headers.concern(name)))
+      this.cut('header rules have come for its domain');
   }
 
   cut(rule: string): void {

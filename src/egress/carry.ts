@@ -1,15 +1,18 @@
 /** Decides about one connection, then carries it. */
+
+import { normalizeName } from '../shared/domains.ts';
 import { parseAddress } from './addresses.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { addressFor, dialAddress, NotDialled } from './dial.ts';
 import { answerQuery } from './dns.ts';
 import { serveDnsOverTcp } from './dns-tcp.ts';
-import { normalizeName } from './domains.ts';
 import { serveHttp } from './http-proxy.ts';
+import { plainRoute } from './http-route.ts';
 import { type Peeked, peek } from './peek.ts';
 import type { Verdict } from './policy.ts';
 import { refuse } from './refusal.ts';
+import { offersHttp, terminateTls } from './tls-terminate.ts';
 
 const DNS_PORT = 53;
 /** Their servers speak first, so that nobody waits here for the program to. */
@@ -49,23 +52,34 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   }
   const policy = context.policy();
   const direct = policy.judge([], address, port);
-  if (direct.allowed) {
+  const names = context.names.leadingTo(text);
+  if (direct.allowed && !names.some((name) => policy.headers.concern(name))) {
     // By the name that led there last, a later policy may still allow it.
-    await pass(carried, 'tcp', context.names.leadingTo(text).slice(0, 1), direct);
+    await pass(carried, 'tcp', names.slice(0, 1), direct);
     return;
   }
-  const names = context.names.leadingTo(text);
-  const byName = policy.judge(names, address, port);
-  const hopeless = policy.mode !== 'custom';
+  const byName = direct.allowed ? direct : policy.judge(names, address, port);
+  const hopeless = policy.mode !== 'custom' && !direct.allowed;
   const seen = await peek(stream, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
   if (carried.ended) return;
   if (hopeless) refused(carried, seen, names, direct);
-  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, names, byName);
-  else if (seen.protocol === 'http') serveHttp(carried, context);
+  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, { names, byName, direct });
+  else if (seen.protocol === 'http') {
+    carried.connection.open();
+    serveHttp(carried, context, plainRoute(carried, context, direct), stream);
+  } else if (direct.allowed) await pass(carried, 'tcp', names.slice(0, 1), direct);
   else if (!byName.allowed) refused(carried, seen, names, byName);
   else if (seen.sent && seen.protocol === null)
     refused(carried, seen, names, denied('the protocol is not clear'));
   else await pass(carried, 'tcp', names, byName, !seen.sent);
+}
+
+/** The verdicts on a connection before it says anything. */
+interface Judged {
+  readonly names: readonly string[];
+  readonly byName: Verdict;
+  /** On the address by itself. */
+  readonly direct: Verdict;
 }
 
 /** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
@@ -73,10 +87,15 @@ async function carryTls(
   carried: Carried,
   context: GatewayContext,
   seen: Peeked,
-  names: readonly string[],
-  byName: Verdict,
+  { names, byName, direct }: Judged,
 ): Promise<void> {
   const hello = seen.hello;
+  const shown = hello?.kind === 'hello' && !hello.encrypted ? normalizeName(hello.serverName ?? '') : null;
+  const concerned = shown !== null && context.policy().headers.concern(shown);
+  if (direct.allowed && !concerned) {
+    carried.unseen = true;
+    return pass(carried, 'tls', shown === null ? [] : [shown], direct);
+  }
   if (hello?.kind !== 'hello')
     return refused(carried, seen, names, denied('the TLS client hello is malformed'));
   if (hello.encrypted) {
@@ -89,9 +108,16 @@ async function carryTls(
   }
   const name = normalizeName(hello.serverName);
   if (name === null) return refused(carried, seen, [], denied('the TLS server name is no host name'));
-  const verdict = context.policy().judgeName(name);
-  if (!verdict.allowed) return refused(carried, seen, [name], verdict);
+  const judged = context.policy().judgeName(name);
+  const verdict = judged.allowed ? judged : direct;
+  if (!verdict.allowed) return refused(carried, seen, [name], judged);
   carried.judged('tls', [name], verdict);
+  if (concerned && offersHttp(hello.protocols)) {
+    if (context.tls === null)
+      return refused(carried, seen, [name], denied('the sandbox was made before header rules were possible'));
+    return terminateTls(carried, context, context.tls, { name, protocols: hello.protocols, direct });
+  }
+  carried.unseen = true;
   try {
     const address = await addressFor(context, name, carried.connection);
     await join(carried, address);

@@ -4,11 +4,18 @@ export type ClientHello =
   | { readonly kind: 'incomplete' }
   /** No TLS, or TLS that breaks its own rules. */
   | { readonly kind: 'malformed' }
-  | { readonly kind: 'hello'; readonly serverName: string | null; readonly encrypted: boolean };
+  | {
+      readonly kind: 'hello';
+      readonly serverName: string | null;
+      readonly encrypted: boolean;
+      /** What it offers to speak inside (RFC 7301), e.g. `h2`; empty where it does not say. */
+      readonly protocols: readonly string[];
+    };
 
 const HANDSHAKE = 22;
 const CLIENT_HELLO = 1;
 const EXTENSION_SERVER_NAME = 0;
+const EXTENSION_PROTOCOLS = 16;
 /** Encrypted client hello (RFC 9849) and its predecessor: the name that is shown may not be the one that is meant. */
 const EXTENSIONS_ENCRYPTED = [0xfe0d, 0xffce];
 const RECORD_HEADER = 5;
@@ -82,13 +89,15 @@ function readHello(hello: Reader): ClientHello {
   hello.vector(1); // compression methods
   let serverName: string | null = null;
   let encrypted = false;
-  if (hello.empty) return { kind: 'hello', serverName, encrypted };
+  let protocols: string[] = [];
+  if (hello.empty) return { kind: 'hello', serverName, encrypted, protocols };
   const extensions = new Reader(hello.vector(2));
   let names = 0;
   while (!extensions.empty) {
     const type = extensions.number(2);
     const body = extensions.vector(2);
     if (EXTENSIONS_ENCRYPTED.includes(type)) encrypted = true;
+    if (type === EXTENSION_PROTOCOLS) protocols = readProtocols(body);
     if (type !== EXTENSION_SERVER_NAME) continue;
     // Two of them would let this reader and the server see different names.
     if (++names > 1) return { kind: 'malformed' };
@@ -100,7 +109,14 @@ function readHello(hello: Reader): ClientHello {
       serverName = name.toString('latin1');
     }
   }
-  return { kind: 'hello', serverName, encrypted };
+  return { kind: 'hello', serverName, encrypted, protocols };
+}
+
+function readProtocols(body: Buffer): string[] {
+  const list = new Reader(new Reader(body).vector(2));
+  const protocols: string[] = [];
+  while (!list.empty) protocols.push(list.vector(1).toString('latin1'));
+  return protocols;
 }
 
 /** A fatal alert in the clear (RFC 8446, 6): `access_denied` tells a client that it was refused, not that it failed. */

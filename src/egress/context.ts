@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import type { ConnectionLog } from './connection-log.ts';
 import type { Names } from './names.ts';
 import type { Policy } from './policy.ts';
+import type { TlsKeys } from './tls-keys.ts';
 
 /** A connection that a program of the sandbox made, with where it wanted to go. */
 export interface Redirected {
@@ -20,4 +21,6 @@ export interface GatewayContext {
   policy(): Policy;
   readonly names: Names;
   readonly log: ConnectionLog;
+  /** Null where the sandbox's programs trust no gateway. */
+  readonly tls: TlsKeys | null;
 }

@@ -1,7 +1,7 @@
 /** Answers the DNS queries of a sandbox: names that its policy allows, and addresses that may be dialled. */
 import { type Answer, decode, encode, type Question } from 'dns-packet';
+import { normalizeName } from '../shared/domains.ts';
 import { parseAddress } from './addresses.ts';
-import { normalizeName } from './domains.ts';
 import type { Names } from './names.ts';
 import type { Policy, Verdict } from './policy.ts';
 

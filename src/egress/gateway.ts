@@ -8,10 +8,13 @@ import { answerQuery } from './dns.ts';
 import { dnsRefusal } from './gateway-dns.ts';
 import { type Lookup, Names } from './names.ts';
 import type { Policy } from './policy.ts';
+import type { TlsKeys } from './tls-keys.ts';
 
 export interface GatewayOptions {
   readonly policy: Policy;
   readonly lookup: Lookup;
+  /** What terminating TLS takes; left out, what would need it is refused. */
+  readonly tls?: TlsKeys | null;
   /** Handed every connection once it is over, and every refused query. */
   readonly onEntry: (entry: Entry) => void;
   /** A defect, met while carrying a connection, which is cut. */
@@ -29,7 +32,12 @@ export class Gateway {
     this.#policy = options.policy;
     this.#log = new ConnectionLog(options.onEntry);
     this.#onDefect = options.onDefect;
-    this.#context = { policy: () => this.#policy, names: new Names(options.lookup), log: this.#log };
+    this.#context = {
+      policy: () => this.#policy,
+      names: new Names(options.lookup),
+      log: this.#log,
+      tls: options.tls ?? null,
+    };
   }
 
   /** Takes a connection that a program of the sandbox made. */

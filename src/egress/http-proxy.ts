@@ -1,170 +1,124 @@
-/** Plain HTTP under a policy: every request is judged by the host that it names, and goes to where that host is found. */
-import { createServer, type IncomingMessage, request, type ServerResponse } from 'node:http';
+/** HTTP/1 under a policy: every request is judged by itself, gets what header rules set, and goes where its route says. */
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  type OutgoingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
-import { addressFor, NotDialled } from './dial.ts';
-import { normalizeName } from './domains.ts';
+import { NotDialled } from './dial.ts';
+import { endToEnd, failureOf, onward, refuseBy } from './http-request.ts';
+import type { Route, Target } from './http-route.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
 
-/** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authorization',
-  'te',
-  'upgrade',
-]);
+const NOTHING_SET: ReadonlyMap<string, string> = new Map();
 
-class Refused extends Error {}
-
-interface Target {
-  readonly address: string;
-  readonly path: string;
+/** What serving the requests of one connection takes. */
+interface Serving {
+  readonly carried: Carried;
+  readonly context: GatewayContext;
+  readonly route: Route;
 }
 
-/** Serves the requests of a connection. Its stream must not have been read from. */
-export function serveHttp(carried: Carried, context: GatewayContext): void {
+/** Serves the requests that come on a stream, which must not have been read from. */
+export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
+  const serving = { carried, context, route };
   const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
   server.on('request', (incoming, answer) => {
-    forward(carried, context, incoming, answer).catch((error: unknown) => fail(carried, answer, error));
+    forward(serving, incoming, answer).catch((error: unknown) => fail(serving, answer, error));
   });
   server.on('upgrade', (incoming, socket, head) => {
-    upgrade(carried, context, incoming, socket, head).catch((error: unknown) => {
-      endReadably(socket, failureText(carried, error));
+    upgrade(serving, incoming, socket, head).catch((error: unknown) => {
+      endReadably(socket, failureText(serving, error));
     });
   });
   server.on('connect', (_incoming, socket) => {
-    carried.judged('http', [], { allowed: false, rule: 'CONNECT would lead past the policy' });
-    endReadably(socket, httpAnswer('403 Forbidden', refusalBody(carried.entry.rule)));
+    const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
+    endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
   });
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
-  carried.connection.open();
-  server.emit('connection', carried.connection.stream);
+  server.emit('connection', stream);
 }
 
-/** Where a request goes. Throws `Refused`, or `NotDialled`. */
-async function targetOf(
-  carried: Carried,
-  context: GatewayContext,
+function outgoing(
+  { carried, context, route }: Serving,
   incoming: IncomingMessage,
-): Promise<Target> {
-  const hosts = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host');
-  const url = incoming.url ?? '/';
-  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
-  const host = hostName(incoming.headers.host ?? '');
-  if (hosts.length !== 1 || host === null)
-    throw refuseBy(carried, [], 'the request names no host, or several');
-  if (absolute !== null && hostName(absolute[1] ?? '') !== host) {
-    throw refuseBy(carried, [host], 'the request names two different hosts');
-  }
-  const verdict = context.policy().judgeName(host);
-  carried.judged('http', [host], verdict);
-  if (!verdict.allowed) throw new Refused(verdict.rule);
-  const address = await addressFor(context, host, carried.connection);
-  return { address, path: absolute === null ? url : absolute[2] || '/' };
-}
-
-function refuseBy(carried: Carried, names: string[], rule: string): Refused {
-  carried.judged('http', names, { allowed: false, rule });
-  return new Refused(rule);
-}
-
-/** The name in a `Host` header or an authority, without its port; null for an address or anything odd. */
-function hostName(authority: string): string | null {
-  const match = /^([^:@[\]]+)(:\d{1,5})?$/.exec(authority);
-  return match === null ? null : normalizeName(match[1] ?? '');
-}
-
-function onward(incoming: IncomingMessage, extra: readonly string[]): string[] {
-  const named = (incoming.headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase());
-  const kept: string[] = [];
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    const name = incoming.rawHeaders[index] ?? '';
-    const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || lower === 'expect' || (named.includes(lower) && lower !== 'host')) continue;
-    kept.push(name, incoming.rawHeaders[index + 1] ?? '');
-  }
-  return [...kept, ...extra];
-}
-
-function outgoing(carried: Carried, incoming: IncomingMessage, target: Target, extra: readonly string[]) {
-  return request({
-    host: target.address,
-    port: carried.connection.port,
-    method: incoming.method,
-    path: target.path,
-    headers: onward(incoming, extra),
+  target: Target,
+  extra: readonly string[],
+): ClientRequest {
+  const { host: name, path } = target;
+  const method = incoming.method ?? 'GET';
+  const set = name === null ? NOTHING_SET : context.policy().headers.headersFor({ name, method, path });
+  const upstream = request({
+    ...target.via,
+    method,
+    path,
+    headers: onward(incoming, set, extra),
     setHost: false,
-    agent: false,
   });
+  if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(socket, target.server));
+  return upstream;
 }
 
-async function forward(
-  carried: Carried,
-  context: GatewayContext,
-  incoming: IncomingMessage,
-  answer: ServerResponse,
-): Promise<void> {
-  const target = await targetOf(carried, context, incoming);
-  const upstream = outgoing(carried, incoming, target, ['Connection', 'close']);
-  upstream.once('socket', (socket) => carried.carries(socket, target.address));
+async function forward(serving: Serving, incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
+  const target = await serving.route.target(incoming);
+  const upstream = outgoing(serving, incoming, target, serving.route.extra);
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     upstream.once('response', resolve);
-    upstream.once('error', (error) =>
-      reject(new NotDialled(`${target.address} did not answer`, null, error)),
-    );
+    upstream.once('error', (error) => {
+      // A server may close a connection that was idle: the program is shown the same, and asks again.
+      if (upstream.reusedSocket) serving.carried.connection.stream.destroy();
+      reject(notAnswered(target, error));
+    });
   });
   // A server may answer before it has read the whole request, and close: its answer still counts.
-  pipeline(incoming, upstream).catch(() => undefined);
+  passBody(incoming, upstream).catch(() => undefined);
   const response = await answered;
   answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEnd(response));
   answer.flushHeaders();
-  await pipeline(response, answer);
+  await passBody(response, answer);
 }
 
-function endToEnd(response: IncomingMessage): string[] {
-  const kept: string[] = [];
-  for (let index = 0; index < response.rawHeaders.length; index += 2) {
-    const name = response.rawHeaders[index] ?? '';
-    if (!HOP_BY_HOP.has(name.toLowerCase())) kept.push(name, response.rawHeaders[index + 1] ?? '');
-  }
-  return kept;
+/** The body as it comes, then what comes after it (RFC 9110, 6.5). */
+async function passBody(from: IncomingMessage, to: OutgoingMessage): Promise<void> {
+  await pipeline(from, to, { end: false });
+  if (from.rawTrailers.length > 0) to.addTrailers(from.trailers);
+  to.end();
+}
+
+function notAnswered(target: Target, error: unknown): NotDialled {
+  if (error instanceof NotDialled) return error;
+  return new NotDialled(`${target.server} did not answer`, null, error);
 }
 
 async function upgrade(
-  carried: Carried,
-  context: GatewayContext,
+  serving: Serving,
   incoming: IncomingMessage,
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
-  const target = await targetOf(carried, context, incoming);
+  const target = await serving.route.target(incoming);
   const wanted = ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? ''];
-  const upstream = outgoing(carried, incoming, target, wanted);
+  const upstream = outgoing(serving, incoming, target, wanted);
   upstream.end();
   await new Promise<void>((resolve, reject) => {
-    upstream.once('error', (error) =>
-      reject(new NotDialled(`${target.address} did not answer`, null, error)),
-    );
+    upstream.once('error', (error) => reject(notAnswered(target, error)));
     upstream.once('response', (response) => {
-      response.resume();
-      endReadably(socket, httpAnswer(`${response.statusCode} ${response.statusMessage}`, ''));
-      resolve();
+      // Not upgraded: an answer like any other, which ends with the connection.
+      socket.write(head11(response, [...endToEnd(response, 'transfer-encoding'), 'Connection', 'close']));
+      pipeline(response, socket).then(resolve, reject);
     });
     upstream.once('upgrade', (response, up, upHead) => {
-      const lines = [`HTTP/1.1 101 ${response.statusMessage}`];
-      for (let index = 0; index < response.rawHeaders.length; index += 2) {
-        lines.push(`${response.rawHeaders[index]}: ${response.rawHeaders[index + 1]}`);
-      }
-      socket.write(`${lines.join('\r\n')}\r\n\r\n`);
+      socket.write(head11(response, response.rawHeaders));
       if (upHead.length > 0) socket.write(upHead);
       if (head.length > 0) up.write(head);
-      carried.carries(up, target.address);
       up.on('error', () => socket.destroy());
       socket.on('error', () => up.destroy());
       up.once('close', () => socket.destroy());
@@ -175,20 +129,20 @@ async function upgrade(
   });
 }
 
-function failureText(carried: Carried, error: unknown): string {
-  if (error instanceof Refused) return httpAnswer('403 Forbidden', refusalBody(error.message));
-  if (error instanceof NotDialled && error.refusal !== null) {
-    carried.judged('http', carried.entry.domain === null ? [] : [carried.entry.domain], error.refusal);
-    return httpAnswer('403 Forbidden', refusalBody(error.refusal.rule));
-  }
-  return httpAnswer(
-    '502 Bad Gateway',
-    `${error instanceof Error ? error.message : 'The server did not answer'}.\n`,
-  );
+function head11(response: IncomingMessage, headers: readonly string[]): string {
+  const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage}`];
+  for (let index = 0; index < headers.length; index += 2)
+    lines.push(`${headers[index]}: ${headers[index + 1]}`);
+  return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
-function fail(carried: Carried, answer: ServerResponse, error: unknown): void {
-  const text = failureText(carried, error);
+function failureText({ carried, route }: Serving, error: unknown): string {
+  const { status, reason, body, refused } = failureOf(carried, route.protocol, error);
+  return httpAnswer(`${status} ${reason}`, body, refused);
+}
+
+function fail(serving: Serving, answer: ServerResponse, error: unknown): void {
+  const text = failureText(serving, error);
   if (answer.headersSent || answer.socket === null) {
     answer.destroy();
     return;

@@ -1,14 +1,22 @@
 /** A network policy as data, and the judge of it: pure, without sockets or clocks. */
+import { matchesPattern } from '../shared/domains.ts';
 import { SandboxError } from '../shared/errors.ts';
-import { type Address, closedBecause, holds, parseAddress, parseRange, type Range } from './addresses.ts';
-import { matchesPattern, normalizePattern } from './domains.ts';
+import { SecretStore } from '../shared/secrets.ts';
+import { type Address, closedBecause, holds, parseAddress, type Range } from './addresses.ts';
+import {
+  type CredentialRule,
+  compileHeaderRules,
+  type HeaderRuleData,
+  type HeaderRules,
+} from './header-rules.ts';
+import { patternOf, rangeOf } from './policy-words.ts';
 
 /** The shape that tools and engines use (`NetworkPolicy` of the engine contract). */
 export interface PolicyData {
   mode: 'allow-all' | 'deny-all' | 'custom';
   allow?: string[] | undefined;
   subnets?: { allow?: string[] | undefined; deny?: string[] | undefined } | undefined;
-  rules?: { domain: string; headers?: Record<string, string> | undefined }[] | undefined;
+  rules?: HeaderRuleData[] | undefined;
 }
 
 /** What the operator opens beyond every policy, and what addresses are this host's own. */
@@ -16,6 +24,13 @@ export interface Ground {
   readonly opened: readonly Range[];
   /** In the spelling of the system; looked up anew for each judgement, since they change. */
   readonly ownAddresses: () => readonly string[];
+}
+
+/** What header rules are filled with. */
+export interface HeaderSources {
+  readonly secrets?: SecretStore;
+  /** The engine's own, beside the policy's: they set headers and allow nothing. */
+  readonly credentials?: readonly CredentialRule[];
 }
 
 export interface Verdict {
@@ -32,6 +47,8 @@ export interface Policy {
   forbids(address: Address, port: number | null): Verdict | null;
   /** Whether an address may be dialled by those names (normalized) that are known to lead to it; none is fine. */
   judge(names: readonly string[], address: Address, port: number): Verdict;
+  /** What is set on requests that pass. */
+  readonly headers: HeaderRules;
 }
 
 const allowed = (rule: string): Verdict => ({ allowed: true, rule });
@@ -39,10 +56,13 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
 
 /**
  * Reads a policy.
- * @throws `invalid_argument` naming the value that is no domain, no range or out of place
+ * @throws `invalid_argument` naming the value that is no domain, no range or out of place; `permission` for a secret
+ * that may not be sent to where a rule would send it
  */
-export function compilePolicy(data: PolicyData, ground: Ground): Policy {
+export function compilePolicy(data: PolicyData, ground: Ground, sources: HeaderSources = {}): Policy {
   checkShape(data);
+  const { secrets = new SecretStore(), credentials = [] } = sources;
+  const headers = compileHeaderRules(data.rules ?? [], secrets, credentials);
   const patterns = [...(data.allow ?? []), ...(data.rules ?? []).map(({ domain }) => domain)].map(patternOf);
   const allowRanges = (data.subnets?.allow ?? []).map(rangeOf);
   const denyRanges = (data.subnets?.deny ?? []).map(rangeOf);
@@ -64,6 +84,7 @@ export function compilePolicy(data: PolicyData, ground: Ground): Policy {
   };
   return {
     mode: data.mode,
+    headers,
     judgeName,
     forbids,
     judge(names, address, port) {
@@ -90,11 +111,6 @@ function closedOnThisHost(address: Address, ground: Ground): string | null {
 }
 
 function checkShape(data: PolicyData): void {
-  if (data.rules?.some(({ headers }) => headers !== undefined && Object.keys(headers).length > 0)) {
-    throw new SandboxError('unsupported', 'network_policy.rules with headers are not available here.', {
-      hint: 'Name the domain in allow, and let the program send the header itself.',
-    });
-  }
   if (data.mode === 'custom') return;
   const given = [data.allow, data.subnets?.allow, data.subnets?.deny, data.rules];
   if (given.every((list) => list === undefined || list.length === 0)) return;
@@ -103,33 +119,6 @@ function checkShape(data: PolicyData): void {
     `network_policy.mode ${data.mode} takes no allow, subnets or rules.`,
     {
       hint: 'Say mode: custom to name domains, subnets or rules.',
-    },
-  );
-}
-
-function patternOf(text: string): string {
-  const pattern = normalizePattern(text);
-  if (pattern !== null) return pattern;
-  const address = parseRange(text) !== null;
-  throw new SandboxError(
-    'invalid_argument',
-    `network_policy: ${JSON.stringify(text.slice(0, 100))} is no domain.`,
-    {
-      hint: address
-        ? 'Addresses and ranges go to subnets.allow.'
-        : 'Name a domain such as example.com, or *.example.com for its subdomains; no scheme, port or path.',
-    },
-  );
-}
-
-function rangeOf(text: string): Range {
-  const range = parseRange(text);
-  if (range !== null) return range;
-  throw new SandboxError(
-    'invalid_argument',
-    `network_policy.subnets: ${JSON.stringify(text.slice(0, 100))} is no range.`,
-    {
-      hint: 'Give ranges such as 192.0.2.0/24 or 2001:db8::/32, or single addresses.',
     },
   );
 }

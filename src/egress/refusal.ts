@@ -9,12 +9,16 @@ export function refusalBody(rule: string): string {
   return `Refused by the sandbox's network policy: ${rule}.\nsandbox_update_network_policy changes the policy.\n`;
 }
 
-/** A complete HTTP/1.1 answer. */
-export function httpAnswer(status: string, body: string): string {
+/** Tells programs which answers are the policy's and not the server's. */
+export const REFUSED_HEADER: readonly [name: string, value: string] = ['X-Sandbox-Network-Policy', 'refused'];
+
+/** A complete HTTP/1.1 answer; one that is `refused` says so in a header too. */
+export function httpAnswer(status: string, body: string, refused = true): string {
   const length = Buffer.byteLength(body);
+  const mark = refused ? `${REFUSED_HEADER.join(': ')}\r\n` : '';
   return (
     `HTTP/1.1 ${status}\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: ${length}\r\n` +
-    `X-Sandbox-Network-Policy: refused\r\nConnection: close\r\n\r\n${body}`
+    `${mark}Connection: close\r\n\r\n${body}`
   );
 }
 

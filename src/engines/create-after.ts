@@ -8,9 +8,9 @@ import type { Engine } from './engine.ts';
 export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engine {
   return {
     name: engine.name,
-    create: async (request, signal) => {
+    create: async (request, signal, report) => {
       await settled(ready(), signal);
-      return engine.create(request, signal);
+      return engine.create(request, signal, report);
     },
     get: (sandboxId, signal) => engine.get(sandboxId, signal),
     list: (query, signal) => engine.list(query, signal),

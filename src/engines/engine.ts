@@ -75,6 +75,7 @@ export interface CreateSandbox {
   ports: number[];
   timeoutMs: number;
   vcpus: number;
+  /** For every program, as each one's own (`StartCommand.env`); kept with `${secret:NAME}` unfilled. */
   env: Record<string, string>;
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;
@@ -84,9 +85,13 @@ export interface CreateSandbox {
 export type SandboxSource =
   | {
       type: 'git';
+      /** http or https, without credentials. */
       url: string;
+      /** A branch, tag, commit (also its first digits) or full ref name; left out, the default branch. */
       revision?: string | undefined;
+      /** How many commits of the history; left out, all. */
       depth?: number | undefined;
+      /** Never reach the sandbox: whoever carries its traffic adds them. */
       username?: string | undefined;
       password?: string | undefined;
     }
@@ -181,8 +186,13 @@ export interface EngineLimits {
 
 export interface Engine {
   readonly name: EngineName;
-  /** Makes a sandbox and answers once it is `running`. On failure or abort nothing of it is left. */
-  create(request: CreateSandbox, signal: AbortSignal): Promise<Sandbox>;
+  /**
+   * Makes a sandbox, filled from its source, and answers once it is `running`. Until then it may be got, as `pending`, and
+   * stopped, which makes this reject. On failure or abort nothing of it is left.
+   *
+   * @param report shows a line of progress; left out where nobody looks
+   */
+  create(request: CreateSandbox, signal: AbortSignal, report?: (line: string) => void): Promise<Sandbox>;
   /** Always fresh. Unknown is `not_found`; a stopped one is still answered until it is forgotten. */
   get(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
   /** Newest first. */

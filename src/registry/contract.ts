@@ -41,6 +41,14 @@ export interface CreateRequest {
   keep: boolean;
 }
 
+/** How a caller waits for a sandbox that is being made. */
+export interface CreateWait {
+  /** After so many milliseconds the sandbox is answered as it is then, `pending`, and made on; left out, never. */
+  patienceMs?: number;
+  /** Shows a line of progress. */
+  report?: (line: string) => void;
+}
+
 /** A sandbox as answered: the engine's facts and the registry's. */
 export interface SandboxView extends Sandbox {
   keep: boolean;
@@ -169,7 +177,8 @@ export interface Session {
   readonly engine: Engine;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
-  create(request: CreateRequest, signal: AbortSignal): Promise<SandboxView>;
+  /** Cancelling undoes it, until it is answered. */
+  create(request: CreateRequest, signal: AbortSignal, wait?: CreateWait): Promise<SandboxView>;
   /** `sandbox_get`: makes it current, attaches it where it is not this session's own, takes up what needs a living process. */
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;
   /** The sandboxes that this principal may see, newest first. */

@@ -1,5 +1,5 @@
 import type { CreateSandbox } from '../engines/engine.ts';
-import { throwIfCancelled } from '../shared/errors.ts';
+import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { newSandboxId } from '../shared/ids.ts';
 import { admit } from './admission.ts';
 import type { RegistryContext } from './context.ts';
@@ -8,13 +8,25 @@ import { ownerOf } from './owner.ts';
 import { planSandbox } from './plan-sandbox.ts';
 import type { OwnershipRecord } from './record.ts';
 import { RECORD_VERSION } from './record-format.ts';
+import { markEnded } from './sandbox-end.ts';
 import { requireSource } from './snapshot-lookup.ts';
 
 const FORGET_MS = 30_000;
 
+/** What the maker of a sandbox tells whoever waits for it. */
+export interface Birth {
+  /** The intent is on disk: from now on the sandbox can be looked for. */
+  begun(record: OwnershipRecord): void;
+  /** Called once it is certain to stay. */
+  adopt(record: OwnershipRecord): void;
+  /** It could not be made. True where nobody will be answered so, and the reason has to be kept. */
+  failing(): boolean;
+  report?: ((line: string) => void) | undefined;
+}
+
 /**
  * Makes a sandbox for a session: first the record of the intent, then the sandbox, then the record that it lives. On
- * failure, or when `signal` fires, nothing of it stays. `adopt` is called once it is certain to stay.
+ * failure, or when `signal` fires, nothing of it stays but, where it matters, the record of the reason.
  *
  * @throws SandboxError of the plan, the limits or the engine
  */
@@ -23,7 +35,7 @@ export async function createSandbox(
   session: { sessionId: string; principal: string },
   request: CreateRequest,
   signal: AbortSignal,
-  adopt: (record: OwnershipRecord) => void,
+  birth: Birth,
 ): Promise<SandboxView> {
   const { engine, config, clock } = context;
   await requireSource(context, session.principal, request.source, signal);
@@ -43,10 +55,13 @@ export async function createSandbox(
     owner: ownerOf(session.sessionId),
   };
   await admit(context, intent, signal);
+  birth.begun(intent);
   try {
-    return await makeLive(context, plan, intent, signal, adopt);
+    return await makeLive(context, plan, intent, signal, birth);
   } catch (error) {
-    await undo(context, intent);
+    const kept = birth.failing() && !signal.aborted;
+    if (kept && (await wasStopped(context, intent))) throw error;
+    await undo(context, intent, kept ? reasonOf(error) : null);
     throw error;
   }
 }
@@ -56,9 +71,9 @@ async function makeLive(
   plan: CreateSandbox,
   intent: OwnershipRecord,
   signal: AbortSignal,
-  adopt: (record: OwnershipRecord) => void,
+  birth: Birth,
 ): Promise<SandboxView> {
-  let sandbox = await context.engine.create(plan, signal);
+  let sandbox = await context.engine.create(plan, signal, birth.report);
   if (sandbox.ports.some((port) => port.url === null) && context.engine.ports !== undefined) {
     await context.engine.ports.open(plan.sandboxId, signal);
     sandbox = await context.engine.get(plan.sandboxId, signal);
@@ -67,23 +82,52 @@ async function makeLive(
   await context.store.write(record);
   // Nothing may come between these two: a session that ends either aborts this create or finds the sandbox adopted.
   throwIfCancelled(signal);
-  adopt(record);
+  birth.adopt(record);
   return { ...sandbox, keep: record.keep };
 }
 
-/** Never rejects. What cannot be removed now is left without an owner: the next recovery's work. */
-async function undo(context: RegistryContext, intent: OwnershipRecord): Promise<void> {
-  const { engine, store, log } = context;
+/** True, and noted, where somebody stopped the sandbox on purpose while it was made: it did not fail. */
+async function wasStopped(context: RegistryContext, { sandboxId }: OwnershipRecord): Promise<boolean> {
+  try {
+    const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(FORGET_MS));
+    if (sandbox.stopCause !== 'requested' && sandbox.stopCause !== 'session_end') return false;
+    return (await markEnded(context, sandboxId, sandbox)) !== null;
+  } catch {
+    // Nothing of it is there, or nothing that can be told: it counts as failed, and `undo` sees to the rest.
+    return false;
+  }
+}
+
+/**
+ * Never rejects. What cannot be removed now is left without an owner: the next recovery's work.
+ *
+ * @param failure why it could not be made, where that is to be told later; null removes the record as well
+ */
+async function undo(
+  context: RegistryContext,
+  intent: OwnershipRecord,
+  failure: string | null,
+): Promise<void> {
+  const { engine, store, log, clock } = context;
+  const { sandboxId } = intent;
   try {
     // Not the caller's signal: it may be what ended the create.
-    await engine.forget(intent.sandboxId, AbortSignal.timeout(FORGET_MS));
-    await store.remove(intent.sandboxId);
+    await engine.forget(sandboxId, AbortSignal.timeout(FORGET_MS));
+    if (failure === null) await store.remove(sandboxId);
+    else await store.write({ ...intent, state: 'ended', endedAt: clock.now(), owner: null, failure });
   } catch (error) {
-    log.error({ sandbox_id: intent.sandboxId, err: error }, 'A failed create could not be undone yet.');
+    log.error({ sandbox_id: sandboxId, err: error }, 'A failed create could not be undone yet.');
     try {
-      await store.update(intent.sandboxId, (record) => ({ ...record, state: 'creating', owner: null }));
+      await store.update(sandboxId, (record) => ({ ...record, state: 'creating', owner: null }));
     } catch (second) {
-      log.error({ sandbox_id: intent.sandboxId, err: second }, 'Its record could not be changed.');
+      log.error({ sandbox_id: sandboxId, err: second }, 'Its record could not be changed.');
     }
   }
+}
+
+/** An error that nobody foresaw may name paths of this host: it is the log's alone. */
+function reasonOf(error: unknown): string {
+  return error instanceof SandboxError
+    ? `${error.message} ${error.hint}`
+    : 'An unexpected error; the server log has it.';
 }

@@ -1,6 +1,7 @@
 import type { CreateSandbox, Engine, EngineLimits, NetworkPolicy } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { CreateRequest } from './contract.ts';
+import { planSource } from './plan-source.ts';
 
 const DEFAULT_TIMEOUT_MS = 300_000;
 
@@ -26,7 +27,7 @@ export function planSandbox(
     vcpus: planVcpus(request.vcpus, limits),
     env: request.env,
     networkPolicy: planNetworkPolicy(request.networkPolicy, limits),
-    source: request.source,
+    source: planSource(request.source),
     interactive: request.interactive,
   };
 }

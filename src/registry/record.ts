@@ -29,6 +29,8 @@ const recordSchema = z.strictObject({
       }),
     })
     .nullable(),
+  /** Why it could not be made, in words; left out of the record of one that could. */
+  failure: z.string().optional(),
 });
 
 export type OwnershipRecord = z.infer<typeof recordSchema>;

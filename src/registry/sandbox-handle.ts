@@ -5,27 +5,12 @@ import type { RegistryContext } from './context.ts';
 import type { RunRequest, SandboxHandle, SandboxView, ShellHandle, ShellRequest } from './contract.ts';
 import { extendWithinLimit } from './deadline.ts';
 import type { OwnershipRecord } from './record.ts';
-import { hasEnded, markEnded, notRunning } from './sandbox-end.ts';
+import { notRunning } from './sandbox-end.ts';
+import { lookAt, viewOf } from './sandbox-view.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import { takeSnapshot } from './take-snapshot.ts';
 import type { WorkScope } from './work-scope.ts';
-
-/** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
-export async function viewOf(
-  context: RegistryContext,
-  record: OwnershipRecord,
-  sandbox: Sandbox,
-): Promise<SandboxView> {
-  if (hasEnded(sandbox) && record.state !== 'ended') {
-    try {
-      await markEnded(context, record.sandboxId, sandbox);
-    } catch (error) {
-      context.log.warn({ sandbox_id: record.sandboxId, err: error }, 'An end could not be noted.');
-    }
-  }
-  return { ...sandbox, keep: record.keep };
-}
 
 /** A sandbox whose record says that the session's principal may work in it. */
 export class RegistrySandboxHandle implements SandboxHandle {
@@ -54,7 +39,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {
-    return viewOf(this.#context, this.#record, await this.engine.get(this.sandboxId, signal));
+    return lookAt(this.#context, this.#record, signal);
   }
 
   async requireRunning(signal: AbortSignal): Promise<SandboxView> {
@@ -71,8 +56,16 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async stop(signal: AbortSignal): Promise<SandboxView> {
-    const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
-    return viewOf(this.#context, this.#record, sandbox);
+    try {
+      const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
+      return await viewOf(this.#context, this.#record, sandbox);
+    } catch (error) {
+      if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+      // It may have failed, or not be there yet.
+      const view = await this.view(signal);
+      if (view.status === 'pending') throw notRunning(view, null);
+      return view;
+    }
   }
 
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {

@@ -4,8 +4,8 @@ import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { RegistryContext } from './context.ts';
 import type { SandboxView } from './contract.ts';
 import type { OwnershipRecord } from './record.ts';
-import { viewOf } from './sandbox-handle.ts';
 import { isVisible } from './sandbox-lookup.ts';
+import { failedView, lookAt } from './sandbox-view.ts';
 
 const CURSOR = /^([0-9]{1,15})\.(sbx_[2-9a-z]{12})$/;
 
@@ -46,7 +46,7 @@ export async function listSandboxes(
 }
 
 /**
- * Null where the engine does not know the sandbox (it is about to be made or was forgotten). One that cannot be read is
+ * Null where nothing tells of the sandbox any more. One that cannot be read is
  * told as `failed` with the reason: it hides no other.
  */
 export async function viewIfKnown(
@@ -55,36 +55,13 @@ export async function viewIfKnown(
   signal: AbortSignal,
 ): Promise<SandboxView | null> {
   try {
-    return await viewOf(context, record, await context.engine.get(record.sandboxId, signal));
+    return await lookAt(context, record, signal);
   } catch (error) {
     throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;
     context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
-    return unreadableView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
+    return failedView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
   }
-}
-
-/** What the ownership record alone tells. */
-function unreadableView(record: OwnershipRecord, reason: string): SandboxView {
-  return {
-    sandboxId: record.sandboxId,
-    status: 'failed',
-    engine: record.engine,
-    runtime: 'unknown',
-    cwd: '/vercel/sandbox',
-    vcpus: record.vcpus,
-    memoryMb: 0,
-    createdAt: record.createdAt,
-    timeoutMs: 0,
-    expiresAt: null,
-    ports: [],
-    networkPolicy: { mode: 'deny-all' },
-    interactivePort: null,
-    sourceSnapshotId: null,
-    stopCause: null,
-    statusReason: reason,
-    keep: record.keep,
-  };
 }
 
 function newestFirst(a: Position, b: Position): number {

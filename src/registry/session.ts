@@ -1,11 +1,13 @@
 import type { Engine, ListQuery, Page } from '../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { newSessionId } from '../shared/ids.ts';
+import { Births } from './births.ts';
 import { commandNotFound, RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
 import type { RegistryContext } from './context.ts';
 import type {
   CommandHandle,
   CreateRequest,
+  CreateWait,
   SandboxHandle,
   SandboxView,
   Session,
@@ -15,7 +17,6 @@ import type {
   SessionSnapshots,
   ShellHandle,
 } from './contract.ts';
-import { createSandbox } from './create-sandbox.ts';
 import { Leases } from './lease.ts';
 import type { Quotas } from './quota.ts';
 import type { OwnershipRecord } from './record.ts';
@@ -39,6 +40,7 @@ export class RegistrySession implements Session {
   readonly #context: RegistryContext;
   readonly #scope = new WorkScope();
   readonly #leases: Leases;
+  readonly #births: Births;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
   readonly #owned = new Map<string, OwnershipRecord>();
@@ -56,19 +58,22 @@ export class RegistrySession implements Session {
     this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
     this.#leases = new Leases(this.#context);
+    this.#births = new Births(this.#context, this.#scope, {
+      sessionId: this.sessionId,
+      principal,
+      own: (record, current) => {
+        this.#owned.set(record.sandboxId, record);
+        if (current) this.#current = record.sandboxId;
+      },
+    });
     this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
     this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
     this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
     this.#onEnd = onEnd;
   }
 
-  create(request: CreateRequest, signal: AbortSignal): Promise<SandboxView> {
-    return this.#scope.run(signal, (either) =>
-      createSandbox(this.#context, this, request, either, (record) => {
-        this.#owned.set(record.sandboxId, record);
-        this.#current = record.sandboxId;
-      }),
-    );
+  create(request: CreateRequest, signal: AbortSignal, wait: CreateWait = {}): Promise<SandboxView> {
+    return this.#births.create(request, signal, wait);
   }
 
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
@@ -140,7 +145,8 @@ export class RegistrySession implements Session {
   async #end(reason: SessionEndReason): Promise<void> {
     this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
     await settleEstate(this.#context, {
-      owned: [...this.#owned.values()],
+      // What is still being made ends with the scope.
+      owned: [...this.#owned.values()].filter(({ state }) => state === 'live'),
       scope: this.#scope,
       commands: this.#commands,
       shells: this.#shells,

@@ -5,6 +5,7 @@ import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
+import { maskAnswer, maskError } from './mask-answer.ts';
 import { nearNames } from './near-names.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 
@@ -28,14 +29,14 @@ export async function callTool(
     throwIfCancelled(context.signal);
     const answer = await tool.call(args, context);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
-    return renderAnswer(answer);
+    return renderAnswer(maskAnswer(answer, context.config.secrets));
   } catch (error) {
     const known = error instanceof SandboxError ? error : unexpected(error, request.name, log);
     log.debug(
       { tool: request.name, code: known.code, duration_ms: context.now() - started },
       'tool call failed',
     );
-    return renderError(known);
+    return renderError(maskError(known, context.config.secrets));
   }
 }
 

@@ -68,7 +68,7 @@ export function createServer(options: ServerOptions): Connection {
       config,
       signal: ending.signal,
       wantsProgress: progress.wanted,
-      progress: progress.report,
+      progress: (line: string) => progress.report(config.secrets.mask(line)),
       now: Date.now,
     };
     const call = callTool(tools, { name: params.name, arguments: request.params.given }, context, log);

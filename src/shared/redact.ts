@@ -7,42 +7,55 @@ const URL_CREDENTIALS = /(\w:\/\/)[^\s/@]+@/g;
 const MAX_DEPTH = 8;
 const MAX_ITEMS = 100;
 
-/** Text with the credentials of every URL in it masked. */
-export function redactText(text: string): string {
-  return text.replace(URL_CREDENTIALS, `$1${MASK}@`);
+/** What knows more secrets than their keys and places tell; by default nobody does. */
+export type Mask = (text: string) => string;
+const asIs: Mask = (text) => text;
+
+/** Text with the credentials of every URL in it masked, and what `mask` knows. */
+export function redactText(text: string, mask: Mask = asIs): string {
+  return mask(text).replace(URL_CREDENTIALS, `$1${MASK}@`);
 }
 
 /**
  * A copy that is fit for a log: plain data, bounded in depth and width, with everything masked that its key tells to be
  * a secret. Errors become their type, message, stack, own fields and cause.
  */
-export function redactFields(fields: Record<string, unknown>): Record<string, unknown> {
-  return copyFields(fields, 0, new WeakSet());
+export function redactFields(fields: Record<string, unknown>, mask: Mask = asIs): Record<string, unknown> {
+  return copyFields(fields, { depth: 0, parents: new WeakSet(), mask });
 }
 
-function copy(value: unknown, depth: number, parents: WeakSet<object>): unknown {
-  if (typeof value === 'string') return redactText(value);
+/** Where a copy has got to. */
+interface Place {
+  readonly depth: number;
+  readonly parents: WeakSet<object>;
+  readonly mask: Mask;
+}
+
+function copy(value: unknown, place: Place): unknown {
+  const { depth, parents, mask } = place;
+  if (typeof value === 'string') return redactText(value, mask);
   if (typeof value === 'bigint') return value.toString();
   if (typeof value !== 'object' || value === null) return value;
   if (value instanceof Uint8Array) return `[${value.byteLength} bytes]`;
   if (depth >= MAX_DEPTH || parents.has(value)) return '[…]';
   parents.add(value);
   try {
-    if (Array.isArray(value)) return value.slice(0, MAX_ITEMS).map((item) => copy(item, depth + 1, parents));
-    return copyFields(value, depth, parents);
+    if (Array.isArray(value))
+      return value.slice(0, MAX_ITEMS).map((item) => copy(item, { ...place, depth: depth + 1 }));
+    return copyFields(value, place);
   } finally {
     parents.delete(value);
   }
 }
 
-function copyFields(value: object, depth: number, parents: WeakSet<object>): Record<string, unknown> {
+function copyFields(value: object, place: Place): Record<string, unknown> {
   const fields = value instanceof Error ? errorFields(value) : Object.entries(value);
   const result: Record<string, unknown> = {};
   for (const [key, field] of fields.slice(0, MAX_ITEMS)) {
     if (field === null || field === undefined) result[key] = field;
     else if (SECRET_KEY.test(key)) result[key] = MASK;
     else if (SECRET_BEARING_KEY.test(key)) result[key] = maskValues(field);
-    else result[key] = copy(field, depth + 1, parents);
+    else result[key] = copy(field, { ...place, depth: place.depth + 1 });
   }
   return result;
 }

@@ -10,13 +10,14 @@ import { Names } from '../../src/egress/names.ts';
 import { compilePolicy } from '../../src/egress/policy.ts';
 
 /** What Node's TLS client sends first. */
-async function clientHello(servername: string): Promise<Buffer> {
+async function clientHello(servername: string, protocols?: string[]): Promise<Buffer> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
   const address = server.address();
   const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const client = connect({ host: '127.0.0.1', port, servername, rejectUnauthorized: false });
+  const ALPNProtocols = protocols ?? [];
+  const client = connect({ host: '127.0.0.1', port, servername, ALPNProtocols, rejectUnauthorized: false });
   client.on('error', () => client.destroy());
   const [socket] = await once(server, 'connection');
   const [chunk] = await once(socket, 'data');
@@ -56,10 +57,12 @@ describe('the first bytes of a connection', () => {
   });
 
   it('name the server, however the hello is cut', async () => {
-    const hello = await clientHello('www.example.com');
-    const expected = { kind: 'hello', serverName: 'www.example.com', encrypted: false };
+    const hello = await clientHello('www.example.com', ['h2', 'http/1.1']);
+    const protocols = ['h2', 'http/1.1'];
+    const expected = { kind: 'hello', serverName: 'www.example.com', encrypted: false, protocols };
     expect(parseClientHello(hello)).toEqual(expected);
     expect(parseClientHello(inSmallRecords(hello, 7))).toEqual(expected);
+    expect(parseClientHello(await clientHello('a.test'))).toMatchObject({ protocols: [] });
     for (let length = 1; length < hello.length; length++) {
       expect(parseClientHello(hello.subarray(0, length)).kind).toBe('incomplete');
     }

@@ -1,6 +1,9 @@
 import { describe, expect, it } from 'vitest';
+import { BAD_POLICIES } from './bad-policies.ts';
 import { patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
+import { HEADER_CASES } from './header-cases.ts';
+import { POLICY_CASES } from './policy-cases.ts';
 
 /** Asks for an address that no policy opens, and prints the answer's first line. */
 const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
@@ -33,6 +36,28 @@ export function networkCases(get: () => Subject): void {
         'HTTP/1.1 403 Forbidden\r\n',
       );
       expect(networkPolicies.activity(sandboxId)?.lastRefused[0]?.rule).not.toBe('');
+    });
+
+    it('takes every policy of the tables as it is given, and none that makes no sense', async (context) => {
+      const { engine, other, shared } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies || !networkModes.includes('custom'))
+        return context.skip('this engine has no custom policies');
+      const { sandboxId } = shared;
+      const given = new Map(
+        [...POLICY_CASES, ...HEADER_CASES].map(({ policy }) => [JSON.stringify(policy), policy]),
+      );
+      for (const policy of given.values())
+        expect(await networkPolicies.update(sandboxId, policy, patience())).toEqual(policy);
+      const last = [...given.values()].at(-1);
+      for (const [title, policy] of BAD_POLICIES) {
+        await expect(networkPolicies.update(sandboxId, policy, patience()), title).rejects.toMatchObject({
+          code: 'invalid_argument',
+        });
+      }
+      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual(last);
+      await networkPolicies.update(sandboxId, shared.networkPolicy, patience());
     });
 
     it('changes nothing of a sandbox that has ended', async (context) => {

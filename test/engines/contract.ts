@@ -12,6 +12,7 @@ import { outputCases } from './contract-output.ts';
 import { portCases } from './contract-ports.ts';
 import { shellCases } from './contract-shells.ts';
 import { snapshotCases } from './contract-snapshots.ts';
+import { sourceCases } from './contract-sources.ts';
 import { createRequest, patience } from './requests.ts';
 
 /** An engine under test, and what its cases share. */
@@ -70,6 +71,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     interactiveCases(get);
     snapshotCases(get);
     imageCases(get);
+    sourceCases(get);
     networkCases(get);
     limitCases(get);
   });

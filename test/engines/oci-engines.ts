@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createOciEngine } from '../../src/engines/oci/index.ts';
 import { createLogger } from '../../src/shared/log.ts';
+import { HOST_ADDRESS } from '../support/source-server.ts';
 import type { EngineUnderTest } from './contract.ts';
 
 export const AGENT_PATH = fileURLToPath(new URL(`../../dist/agent-${process.arch}`, import.meta.url));
@@ -18,7 +19,9 @@ export async function openOciEngines(
 ): Promise<EngineUnderTest & { stateDir: string }> {
   const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-test-'));
   await chmod(stateDir, 0o711);
-  const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, log: createLogger('silent') };
+  // Servers of the cases are on this host, which an operator has to open.
+  const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [] };
+  const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, egress, log: createLogger('silent') };
   const engine = createOciEngine(options);
   const other = createOciEngine(options);
   const limits = await engine.limits(AbortSignal.timeout(30_000));

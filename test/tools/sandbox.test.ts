@@ -134,7 +134,7 @@ describe('sandbox_create', () => {
     [{ env: { '1A': 'x' } }, 'invalid_argument', '`env`'],
     [{ network_policy: { mode: 'allow-all', allow: ['a.com'] } }, 'invalid_argument', 'mode "custom"'],
     [{ network_policy: { mode: 'custom', allow: ['http://a.com'] } }, 'invalid_argument', 'no domain'],
-    [{ source: { type: 'git', url: 'https://example.com/a.git' } }, 'unsupported', 'sandbox_upload_file'],
+    [{ source: { type: 'git', url: 'git@example.com:a.git' } }, 'invalid_argument', 'source.url'],
     [
       { source: { type: 'tarball', snapshot_id: 'x' } },
       'invalid_argument',

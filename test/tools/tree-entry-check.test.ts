@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../src/engines/engine.ts';
-import { staysInside, TreeEntryChecker } from '../../tools/tree-entry-check.ts';
+import { staysInside } from '../../src/shared/link-target.ts';
+import { TreeEntryChecker } from '../../tools/tree-entry-check.ts';
 
 function entry(path: string, type: TreeEntry['type'] = 'file'): TreeEntry {
   return { path, type, mode: 0o644, linkTarget: null, content: null };

@@ -40,6 +40,7 @@ export interface StartCommand {
   args: string[];
   /** Null means the sandbox's own working directory. Relative paths start there. */
   cwd: string | null;
+  /** `${secret:NAME}` in a value is filled in by the engine when the program starts (`SecretStore.fillEnv`). */
   env: Record<string, string>;
   sudo: boolean;
   /** Kills the command (SIGTERM, then SIGKILL after a grace); null means no limit of its own. */

@@ -31,6 +31,7 @@ import { directoryMode } from './new-record.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 import { makeSandboxDirectories } from './rootfs.ts';
 import type { Ground, SandboxRecord } from './sandbox-record.ts';
+import { makeTrust } from './trust.ts';
 
 /** Tasks a vcpu may have; the whole sandbox shares them. */
 const PROCESSES_PER_VCPU = 512;
@@ -100,7 +101,10 @@ export async function boot(
   signal: AbortSignal,
 ): Promise<Booted> {
   const base = await baseOf(host, request);
-  await makeSandboxDirectories(paths, host.idMap, base, request.ground.owners);
+  await Promise.all([
+    makeSandboxDirectories(paths, host.idMap, base, request.ground.owners),
+    makeTrust(paths, request.sandboxId, host.trust),
+  ]);
   const tops = topDirectories(base, request.ground);
   await fillBundle(host, paths, tops, request.ground);
   const config = ociConfig({

@@ -6,6 +6,7 @@ import type { Mount } from './layers.ts';
 import type { SandboxPaths } from './layout.ts';
 import { AGENT_NAME } from './rootfs.ts';
 import { seccompProfile } from './seccomp.ts';
+import { TRUST_DIR } from './trust.ts';
 
 export interface BundleRequest {
   paths: SandboxPaths;
@@ -94,7 +95,13 @@ function fileMounts(request: BundleRequest): Mount[] {
     source: request.agent,
     options: ['bind', 'ro', 'nosuid', 'nodev'],
   };
-  return [...request.topMounts, agent];
+  const trust = {
+    destination: TRUST_DIR,
+    type: 'bind',
+    source: request.paths.trust,
+    options: ['bind', 'ro', 'nosuid', 'nodev', 'noexec'],
+  };
+  return [...request.topMounts, agent, trust];
 }
 
 function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cgroup']>): object {

@@ -26,6 +26,7 @@ import { absolutePath, encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 import { startFailure } from './start-failure.ts';
+import { requireWorkable, type WorkableStatus } from './workable.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
 
@@ -36,18 +37,21 @@ const MAX_FINISHED = 1_000;
 
 export class OciCommands implements Commands {
   readonly #context: OciContext;
+  readonly #works: WorkableStatus;
   readonly #watches = new Map<string, CommandWatch>();
   readonly #finished = new Map<string, Command>();
 
-  constructor(context: OciContext) {
+  /** `works` is the status of the sandboxes that commands can be started in. */
+  constructor(context: OciContext, works: WorkableStatus = 'running') {
     this.#context = context;
+    this.#works = works;
   }
 
   async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
     const sandbox = await this.#running(request.sandboxId);
     const paths = await this.#paths(request.commandId);
     const cwd = absolutePath(request.cwd ?? '', null);
-    const body = encodeRun(sandbox, request, cwd);
+    const body = encodeRun(sandbox, request, cwd, this.#context.secrets);
     const record: CommandRecord = {
       commandId: request.commandId,
       cmd: request.cmd,
@@ -155,14 +159,15 @@ export class OciCommands implements Commands {
 
   async #running(sandboxId: string): Promise<SandboxRecord> {
     const sandbox = await settledRecord(this.#context, sandboxId);
-    if (sandbox.status === 'running') return sandbox;
-    throw new SandboxError(
-      'conflict',
-      `Sandbox ${sandboxId} is ${sandbox.status}; no command can run in it.`,
-      {
-        hint: 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.',
-      },
-    );
+    requireWorkable(sandbox, this.#works, 'no command can run in it');
+    // What programs are to find in their environment is not meant for those that only fill the sandbox.
+    return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
+  }
+
+  /** Takes a command off the list. Its logs go with the sandbox. */
+  async discard(commandId: string): Promise<void> {
+    this.#finished.delete(commandId);
+    await rm((await this.#paths(commandId)).record, { force: true });
   }
 
   #follow(commandId: string, watch: CommandWatch): void {

@@ -11,6 +11,9 @@ import { DEFAULT_SHELL, writeRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import type { SnapshotRecord } from './snapshot-record.ts';
 import { claimOnGround, sourceSnapshot } from './snapshot-source.ts';
+import { checkSource, fetchedSource } from './source/fill.ts';
+import { endedMeanwhile, endMeanwhile, filledRecord, runningRecord } from './source/pending.ts';
+import { IMAGE_BUNDLE } from './trust.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 
@@ -23,12 +26,9 @@ export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: Ne
   });
 }
 
-function checkRequest(request: CreateSandbox): void {
-  if (request.source !== null && request.source.type !== 'snapshot') {
-    throw new SandboxError('unsupported', `Source type "${request.source.type}" is not available here.`, {
-      hint: 'Create an empty sandbox and bring files in with sandbox_upload_file or sandbox_write_files.',
-    });
-  }
+function checkRequest(context: OciContext, request: CreateSandbox): void {
+  // Filled in when a program starts; what cannot be is told now.
+  context.secrets.fillEnvironment(request.env);
 }
 
 /** A snapshot keeps the image that it was taken on, whatever else has come to have the name of its runtime. */
@@ -61,8 +61,10 @@ export async function createSandbox(
   context: OciContext,
   request: CreateSandbox,
   signal: AbortSignal,
+  report?: (line: string) => void,
 ): Promise<Sandbox> {
-  checkRequest(request);
+  checkRequest(context, request);
+  const source = fetchedSource(request);
   const host = await context.host();
   const snapshot =
     request.source?.type === 'snapshot'
@@ -70,6 +72,7 @@ export async function createSandbox(
       : null;
   const runtime = await context.runtime(signal);
   checkPolicy(context, runtime, request.networkPolicy);
+  if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
   // After what costs nothing: it may have to be fetched.
   const { name, image } = await groundOf(context, snapshot, request.runtime, signal);
   throwIfCancelled(signal);
@@ -85,6 +88,7 @@ export async function createSandbox(
     interactive: request.interactive,
     diskMb: await diskLimitMb(host, context.diskMb),
     env: { ...image?.env, ...request.env },
+    ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
     // What was written to the top-level directories themselves is a snapshot's; else they are as the image has them.
     ...(image && { ground: { layers: [], owners: image.directories } }),
     ...(snapshot && {
@@ -98,26 +102,26 @@ export async function createSandbox(
   try {
     const booted = await boot(host, runtime, paths, record, signal);
     throwIfCancelled(signal);
-    const running = {
-      ...record,
-      status: 'running' as const,
-      worker: null,
-      init: booted.init,
-      cgroups: booted.cgroups,
-      enforced: booted.enforced,
-      expiresAt: Date.now() + booted.remainingMs,
-    };
+    const expiresAt = Date.now() + booted.remainingMs;
+    const { init, cgroups, enforced } = booted;
+    const alive = { ...record, init, cgroups, enforced, expiresAt };
+    const running = source === null ? runningRecord(alive) : alive;
     await writeRecord(paths, running);
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
+    context.disk.watch(record.sandboxId, record.diskMb);
+    context.expiry.watch(record.sandboxId, expiresAt);
+    const filled =
+      source === null ? running : await filledRecord(context, running, source, signal, report ?? null);
     await context.forwards.open(paths.agentSocket, record);
     throwIfCancelled(signal);
-    context.expiry.watch(record.sandboxId, running.expiresAt);
-    context.disk.watch(record.sandboxId, record.diskMb);
-    return viewOf(running, context.forwards);
+    return viewOf(filled, context.forwards);
   } catch (error) {
-    await context.gateways.close(record.sandboxId);
-    await context.forwards.close(record.sandboxId);
-    await removeUnrecorded(host, record.sandboxId);
-    throw bootFailure(error);
+    await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
+    const end = await endMeanwhile(host, record.sandboxId);
+    // Whoever stopped it looks at its record.
+    if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
+      await removeUnrecorded(host, record.sandboxId);
+    }
+    throw end === null || signal.aborted ? bootFailure(error) : endedMeanwhile(end);
   }
 }

@@ -6,6 +6,7 @@ import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 
 const ENDING_MS = 10_000;
+const LIVES: readonly SandboxRecord['status'][] = ['pending', 'running'];
 
 async function agentListens(socket: string): Promise<boolean> {
   try {
@@ -28,7 +29,7 @@ export async function recordAfterCutOff(context: OciContext, sandboxId: string):
     const record = await settledRecord(context, sandboxId);
     if (record.endedAt !== null || performance.now() > until) return record;
     const ending =
-      record.status !== 'running' || !(await agentListens(layout.sandbox(sandboxId).agentSocket));
+      !LIVES.includes(record.status) || !(await agentListens(layout.sandbox(sandboxId).agentSocket));
     if (!ending) return record;
     await delay(pause);
   }

@@ -46,7 +46,7 @@ export function diskProbe(context: () => OciContext): DiskProbe {
     async usedBytes(sandboxId) {
       const host = await context().host();
       const { status } = await readRecord(host.layout, sandboxId);
-      if (status !== 'running') return null;
+      if (status !== 'running' && status !== 'pending') return null;
       const { upper, agent } = host.layout.sandbox(sandboxId);
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
       const [files, logs] = [

@@ -8,6 +8,7 @@ import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from './frames.
 import { absolutePath } from './run-request.ts';
 import { settledRecord } from './settle.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
+import { requireWorkable, type WorkableStatus } from './workable.ts';
 
 const PERMISSION_BITS = 0o7777;
 
@@ -29,9 +30,12 @@ function isMissing(error: unknown): boolean {
 
 export class OciFiles implements Files {
   readonly #context: OciContext;
+  readonly #works: WorkableStatus;
 
-  constructor(context: OciContext) {
+  /** `works` is the status of the sandboxes whose files can be reached. */
+  constructor(context: OciContext, works: WorkableStatus = 'running') {
     this.#context = context;
+    this.#works = works;
   }
 
   async mkDir(
@@ -148,11 +152,7 @@ export class OciFiles implements Files {
 
   async #open(sandboxId: string, signal: AbortSignal): Promise<AgentConnection> {
     const sandbox = await settledRecord(this.#context, sandboxId);
-    if (sandbox.status !== 'running') {
-      throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${sandbox.status}; its files are gone.`, {
-        hint: 'Call sandbox_create for a new one.',
-      });
-    }
+    requireWorkable(sandbox, this.#works, 'its files cannot be reached');
     throwIfCancelled(signal);
     const host = await this.#context.host();
     try {

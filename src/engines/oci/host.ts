@@ -15,6 +15,7 @@ import { openImageStore } from './image-ground.ts';
 import { STATE_FORMAT, StateLayout } from './layout.ts';
 import { type MountsBy, probeMounts } from './overlay-probe.ts';
 import { findSystemDirectories, type SystemDirectories } from './rootfs.ts';
+import { type SystemTrust, systemTrust } from './trust.ts';
 
 export interface Host {
   layout: StateLayout;
@@ -25,6 +26,7 @@ export interface Host {
   mounts: MountsBy;
   etcTemplate: string;
   images: ImageStore;
+  trust: SystemTrust;
   cgroupLayout: CgroupLayout;
   swapLimit: boolean;
   cpus: number;
@@ -144,7 +146,11 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
   checkStateDir(stateDir);
   const layout = new StateLayout(stateDir);
   const { idMap, agent, etcTemplate } = await fillStateDir(layout, agentSource);
-  const [system, cgroups] = await Promise.all([findSystemDirectories(), cgroupLayout()]);
+  const [system, trust, cgroups] = await Promise.all([
+    findSystemDirectories(),
+    systemTrust(),
+    cgroupLayout(),
+  ]);
   return {
     layout,
     idMap,
@@ -153,6 +159,7 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
     mounts: await probeMounts(layout, agent, idMap, system.directories),
     etcTemplate,
     images: openImageStore(layout, agent, idMap, process.arch),
+    trust,
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),
     cpus: availableParallelism(),

@@ -4,6 +4,7 @@ import type { RegistrySource } from '../../images/npm-registry.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
+import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
 import { AgentConnection } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
@@ -31,6 +32,7 @@ import { viewOf } from './sandbox-view.ts';
 import { type End, endSandbox, settledRecord } from './settle.ts';
 import { OciShells } from './shells.ts';
 import { OciSnapshots } from './snapshots.ts';
+import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from './source/limits.ts';
 import { updateNetworkPolicy } from './update-network-policy.ts';
 
 export interface OciEngineOptions {
@@ -46,6 +48,10 @@ export interface OciEngineOptions {
   diskMb?: number | null;
   /** Where Node releases come from; left out, npm's own registry. */
   npm?: RegistrySource;
+  /** What `${secret:NAME}` is filled with; left out, there are none. */
+  secrets?: SecretStore;
+  /** What a source may take, where it is other than usual. */
+  sourceLimits?: Partial<SourceLimits>;
   log: Logger;
 }
 
@@ -64,9 +70,9 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 
 /** Makes the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
-  const { log } = options;
+  const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(new InteractivePorts(() => shells, log), log);
-  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
+  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, secrets, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
@@ -76,6 +82,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const npm = options.npm ?? { registry: null, caFile: null, files: [] };
   const context: OciContext = {
     log,
+    secrets,
     npm,
     forwards,
     gateways,
@@ -85,6 +92,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       log,
     ),
     diskMb: options.diskMb ?? null,
+    sourceLimits: { ...DEFAULT_SOURCE_LIMITS, ...options.sourceLimits },
     host: () => host(never),
     runtime,
   };
@@ -98,8 +106,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     files: new OciFiles(context),
     shells,
     snapshots,
-    sources: { types: ['snapshot'] },
     images: new OciImages(context),
+    sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: {
       async open(sandboxId, signal) {
         const record = await settledRecord(context, sandboxId);
@@ -119,7 +127,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       activity: (sandboxId) => gateways.activity(sandboxId),
     },
 
-    create: (request: CreateSandbox, signal) => createSandbox(context, request, signal),
+    create: (request: CreateSandbox, signal, report) => createSandbox(context, request, signal, report),
     get: async (sandboxId) => viewOf(await settledRecord(context, sandboxId), forwards),
     list: (query: ListQuery) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),

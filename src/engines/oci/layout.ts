@@ -17,6 +17,10 @@ export interface SandboxPaths {
   readonly agent: string;
   readonly agentSocket: string;
   readonly bundle: string;
+  /** The authority of its gateway with the key, for this user's eyes alone. */
+  readonly authority: string;
+  /** What the sandbox sees of it. */
+  readonly trust: string;
   readonly layers: string;
   /** What the sandbox has written, one directory below it for each of its top-level directories. */
   readonly upper: string;
@@ -103,6 +107,8 @@ export function sandboxPaths(dir: string): SandboxPaths {
     agent,
     agentSocket: join(agent, 'socket'),
     bundle,
+    authority: join(dir, 'authority.json'),
+    trust: join(dir, 'trust'),
     layers,
     upper: join(layers, 'upper'),
     work: join(layers, 'work'),

@@ -2,6 +2,7 @@ import { currentProcess } from '../../shared/process-identity.ts';
 import type { Host } from './host.ts';
 import { STATE_FORMAT } from './layout.ts';
 import { DEFAULT_SHELL, EMPTY_GROUND, type SandboxRecord } from './sandbox-record.ts';
+import { IMAGE_BUNDLE } from './trust.ts';
 
 /** What the caller knows of a sandbox to be. */
 export type GivenRecord = Pick<
@@ -11,7 +12,14 @@ export type GivenRecord = Pick<
   Partial<
     Pick<
       SandboxRecord,
-      'etcTemplate' | 'sourceSnapshotId' | 'ground' | 'image' | 'shell' | 'interactive' | 'diskMb'
+      | 'etcTemplate'
+      | 'sourceSnapshotId'
+      | 'ground'
+      | 'image'
+      | 'shell'
+      | 'caBundle'
+      | 'interactive'
+      | 'diskMb'
     >
   >;
 
@@ -26,6 +34,7 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
     etcTemplate: host.etcTemplate,
     image: null,
     shell: DEFAULT_SHELL,
+    caBundle: host.trust.path ?? IMAGE_BUNDLE,
     sourceSnapshotId: null,
     ground: EMPTY_GROUND,
     interactive: false,

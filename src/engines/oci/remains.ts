@@ -28,7 +28,8 @@ export async function endRemains(
 export async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
   const paths = host.layout.sandbox(record.sandboxId);
   await endRemains(host, record.sandboxId, record.init);
-  await removeTrees(host.agent, host.idMap, [paths.layers, paths.bundle, paths.runtime]);
+  const left = [paths.layers, paths.bundle, paths.runtime, paths.trust, paths.authority];
+  await removeTrees(host.agent, host.idMap, left);
   await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths.agent)]);
 }
 

@@ -1,10 +1,12 @@
 import { posix } from 'node:path';
 import { SandboxError } from '../../shared/errors.ts';
+import type { SecretStore } from '../../shared/secrets.ts';
 import type { OpenShell, StartCommand } from '../engine.ts';
 import { processLimit } from './boot.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from './frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from './sandbox-record.ts';
 import { SANDBOX_CWD } from './sandbox-view.ts';
+import { trustEnvironment } from './trust.ts';
 
 /** Between SIGTERM and SIGKILL of a command that is out of time. */
 const TIMEOUT_GRACE_MS = 5_000;
@@ -17,15 +19,21 @@ export function absolutePath(path: string, cwd: string | null): string {
   return posix.resolve(SANDBOX_CWD, cwd ?? '', path);
 }
 
-/** What a program finds in its environment: who it runs as, then the sandbox's own, then its own. */
+/**
+ * What a program finds in its environment: who it runs as, then the sandbox's own, then its own. Secrets are filled in
+ * here and kept nowhere.
+ */
 function environment(
   sandbox: SandboxRecord,
   request: Pick<StartCommand, 'sudo' | 'env'>,
+  secrets: SecretStore,
 ): Record<string, string> {
+  const given = secrets.fillEnvironment({ ...sandbox.env, ...request.env });
   const user = request.sudo
     ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
     : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
-  return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...sandbox.env, ...request.env };
+  const trust = sandbox.caBundle === null ? {} : trustEnvironment(sandbox.caBundle);
+  return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...trust, ...given };
 }
 
 type RequestField = [tag: number, value: FieldValue];
@@ -47,9 +55,17 @@ function programFields(
   ];
 }
 
-/** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
-export function encodeRun(sandbox: SandboxRecord, request: StartCommand, cwd: string): Buffer {
-  const env = environment(sandbox, request);
+/**
+ * @throws `invalid_argument` where program, arguments and environment together are more than a frame holds; for a secret in
+ * the environment what `SecretStore.fillEnv` throws
+ */
+export function encodeRun(
+  sandbox: SandboxRecord,
+  request: StartCommand,
+  cwd: string,
+  secrets: SecretStore,
+): Buffer {
+  const env = environment(sandbox, request, secrets);
   return encodeBounded([
     [TAG.id, request.commandId],
     ...programFields(sandbox, [request.cmd, ...request.args], env, { cwd, sudo: request.sudo }),
@@ -58,9 +74,14 @@ export function encodeRun(sandbox: SandboxRecord, request: StartCommand, cwd: st
   ]);
 }
 
-/** @throws `invalid_argument` where program, arguments and environment together are more than a frame holds */
-export function encodeShell(sandbox: SandboxRecord, request: OpenShell, cwd: string): Buffer {
-  const env = { TERM, ...environment(sandbox, request) };
+/** @throws as `encodeRun` */
+export function encodeShell(
+  sandbox: SandboxRecord,
+  request: OpenShell,
+  cwd: string,
+  secrets: SecretStore,
+): Buffer {
+  const env = { TERM, ...environment(sandbox, request, secrets) };
   // The usual shell stands for that of the sandbox: not every image has it.
   const usual = request.command.length === 1 && request.command[0] === DEFAULT_SHELL;
   const command = usual ? [sandbox.shell] : request.command;

@@ -93,6 +93,8 @@ const recordSchema = z.strictObject({
   image: z.string().nullable().default(null),
   /** What a terminal opens where nobody says otherwise. */
   shell: z.string().default(DEFAULT_SHELL),
+  /** The file in which its programs find all authorities; null in a sandbox that trusts no gateway. */
+  caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
   ground: groundSchema.default(EMPTY_GROUND),
   /** The snapshot being taken of it, from the moment that this is decided. */

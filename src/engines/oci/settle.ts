@@ -59,8 +59,9 @@ function isAbandoned(record: SandboxRecord): boolean {
 async function correction(host: Host, record: SandboxRecord): Promise<SandboxRecord | null> {
   switch (record.status) {
     case 'pending':
-      if (!isAbandoned(record)) return null;
-      return ended(record, 'failed', null, 'The server that was making it ended.');
+      if (isAbandoned(record)) return ended(record, 'failed', null, 'The server that was making it ended.');
+      // Without an agent yet, it is up to its maker.
+      return record.init === null || isProcessAlive(record.init) ? null : causeOfEnd(host, record);
     case 'running':
       return record.init !== null && isProcessAlive(record.init) ? null : causeOfEnd(host, record);
     case 'snapshotting':

@@ -1,4 +1,4 @@
-/** Domain names as policies write them and as programs send them. */
+/** Domain names as policies, operators and programs write them. */
 import { domainToASCII } from 'node:url';
 
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;

@@ -2,6 +2,9 @@ import type { NetworkPolicy } from '../../src/engines/engine.ts';
 
 const custom = (policy: Omit<NetworkPolicy, 'mode'>): NetworkPolicy => ({ mode: 'custom', ...policy });
 
+const header = (name: string, value: string): NetworkPolicy =>
+  custom({ rules: [{ domain: 'example.com', headers: { [name]: value } }] });
+
 /** Policies that are refused as a whole. */
 export const BAD_POLICIES: readonly (readonly [title: string, policy: NetworkPolicy])[] = [
   ['a URL for a domain', custom({ allow: ['https://example.com'] })],
@@ -16,6 +19,15 @@ export const BAD_POLICIES: readonly (readonly [title: string, policy: NetworkPol
   ['too many bits', custom({ subnets: { deny: ['10.0.0.0/33'] } })],
   ['an octal spelling', custom({ subnets: { allow: ['010.0.0.1'] } })],
   ['a short spelling', custom({ subnets: { allow: ['10.1'] } })],
+  ['a rule for a URL', custom({ rules: [{ domain: 'https://example.com' }] })],
+  ['a header with a line break', header('X-A', 'a\r\nX-B: c')],
+  ['a header name with a colon', header('X-A:', 'a')],
+  ['a header that frames', header('Content-Length', '0')],
+  ['a header that routes', header('Host', 'other.example')],
+  ['a header of the connection', header('Connection', 'close')],
+  ['a secret that nobody gave', header('X-A', '\u0024{secret:NOBODY}')],
+  ['a rule for no method', custom({ rules: [{ domain: 'example.com', match: { methods: [] } }] })],
+  ['a prefix that is none', custom({ rules: [{ domain: 'example.com', match: { path_prefix: 'v1' } }] })],
   ['lists beside allow-all', { mode: 'allow-all', allow: ['example.com'] }],
   ['subnets beside deny-all', { mode: 'deny-all', subnets: { allow: ['198.51.100.0/24'] } }],
 ];

@@ -1,0 +1,119 @@
+/** One HTTP request under a policy: what it is judged by, what goes on with it, what it is answered when nothing does. */
+import type { IncomingMessage } from 'node:http';
+import { normalizeName } from '../shared/domains.ts';
+import type { Carried } from './carried.ts';
+import { NotDialled } from './dial.ts';
+import { refusalBody } from './refusal.ts';
+
+/** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
+const HOP_BY_HOP = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'te',
+  'upgrade',
+]);
+
+/** A request that may not pass, by the rule that its message is. */
+export class Refused extends Error {
+  readonly status: 403 | 421;
+  constructor(rule: string, status: 403 | 421 = 403) {
+    super(rule);
+    this.status = status;
+  }
+}
+
+/** A complete answer in place of the server's. */
+export interface Failure {
+  readonly status: number;
+  readonly reason: string;
+  readonly body: string;
+  /** Whether the policy refused it; else it failed on the way. */
+  readonly refused: boolean;
+}
+
+/** The name that a request is for, and its target in origin form. */
+export interface Named {
+  readonly host: string;
+  readonly path: string;
+}
+
+/** Notes a refusal in the log. */
+export function refuseBy(
+  carried: Carried,
+  protocol: 'http' | 'tls',
+  names: readonly string[],
+  rule: string,
+  status: 403 | 421 = 403,
+): Refused {
+  carried.judged(protocol, names, { allowed: false, rule });
+  return new Refused(rule, status);
+}
+
+/** The one host that a request names. Throws `Refused` where there are several or none. */
+export function nameOf(carried: Carried, protocol: 'http' | 'tls', incoming: IncomingMessage): Named {
+  const hosts = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host');
+  const url = incoming.url ?? '/';
+  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
+  const host = hostName(incoming.headers.host ?? '');
+  if (hosts.length !== 1 || host === null)
+    throw refuseBy(carried, protocol, [], 'the request names no host, or several');
+  if (absolute !== null && hostName(absolute[1] ?? '') !== host)
+    throw refuseBy(carried, protocol, [host], 'the request names two different hosts');
+  return { host, path: absolute === null ? url : originForm(absolute[2] ?? '') };
+}
+
+function originForm(rest: string): string {
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** The name in a `Host` header or an authority, without its port; null for an address or anything odd. */
+export function hostName(authority: string): string | null {
+  const match = /^([^:@[\]]+)(:\d{1,5})?$/.exec(authority);
+  return match === null ? null : normalizeName(match[1] ?? '');
+}
+
+/** The headers that go on with a request: its own without those that `set` replaces, then these, then `extra`. */
+export function onward(
+  incoming: IncomingMessage,
+  set: ReadonlyMap<string, string>,
+  extra: readonly string[],
+): string[] {
+  const named = (incoming.headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase());
+  const kept: string[] = [];
+  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
+    const name = incoming.rawHeaders[index] ?? '';
+    const lower = name.toLowerCase();
+    if (HOP_BY_HOP.has(lower) || lower === 'expect' || set.has(lower)) continue;
+    if (named.includes(lower) && lower !== 'host') continue;
+    kept.push(name, incoming.rawHeaders[index + 1] ?? '');
+  }
+  return [...kept, ...[...set].flat(), ...extra];
+}
+
+/** The headers of an answer that go on with it, but for one that is left out. */
+export function endToEnd(response: IncomingMessage, left = ''): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < response.rawHeaders.length; index += 2) {
+    const name = response.rawHeaders[index] ?? '';
+    const lower = name.toLowerCase();
+    if (!HOP_BY_HOP.has(lower) && lower !== left) kept.push(name, response.rawHeaders[index + 1] ?? '');
+  }
+  return kept;
+}
+
+/** What a program is told in place of an answer. */
+export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unknown): Failure {
+  if (error instanceof Refused) {
+    const reason = error.status === 403 ? 'Forbidden' : 'Misdirected Request';
+    return { status: error.status, reason, body: refusalBody(error.message), refused: true };
+  }
+  if (error instanceof NotDialled && error.refusal !== null) {
+    const { domain } = carried.entry;
+    carried.judged(protocol, domain === null ? [] : [domain], error.refusal);
+    return { status: 403, reason: 'Forbidden', body: refusalBody(error.refusal.rule), refused: true };
+  }
+  const body = `${error instanceof Error ? error.message : 'The server did not answer'}.\n`;
+  return { status: 502, reason: 'Bad Gateway', body, refused: false };
+}

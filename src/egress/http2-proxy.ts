@@ -1,0 +1,152 @@
+/** HTTP/2 inside a terminated connection: a stream outside for each inside, as they come, with what header rules set. */
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  sensitiveHeaders,
+} from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import { NotDialled } from './dial.ts';
+import { failureOf, hostName } from './http-request.ts';
+import { REFUSED_HEADER } from './refusal.ts';
+import { judgeInside, type Terminated } from './terminated.ts';
+
+/** Each may hold a window of data on both sides. */
+const MAX_STREAMS = 100;
+const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = constants;
+
+/** Serves the streams of a connection; where there is no connection to the server, with the reason. */
+export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocket | NotDialled): void {
+  const inside = performServerHandshake(secure, {
+    settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
+  });
+  inside.on('error', () => inside.destroy());
+  if (upstream instanceof NotDialled) {
+    inside.on('stream', (stream) => {
+      of.carried.failed(upstream.message);
+      fail(of, stream, upstream);
+      inside.close();
+    });
+    return;
+  }
+  const outside = connect(`https://${of.name}`, {
+    createConnection: () => upstream,
+    settings: { enablePush: false },
+  });
+  tieSessions(inside, outside);
+  inside.on('stream', (stream, headers) => {
+    try {
+      exchange(of, stream, headers, outside);
+    } catch (error) {
+      fail(of, stream, error);
+    }
+  });
+}
+
+/** Both go together: one that takes no more streams leaves the other only those that it has. */
+function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
+  outside.on('error', () => outside.destroy());
+  outside.on('goaway', () => inside.close());
+  outside.once('close', () => inside.close());
+  inside.on('goaway', () => outside.close());
+  inside.once('close', () => outside.destroy());
+}
+
+function exchange(
+  of: Terminated,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  outside: ClientHttp2Session,
+): void {
+  const authority = headers[':authority'] ?? headers.host ?? '';
+  const several = headers.host !== undefined && headers.host !== authority;
+  judgeInside(of, several ? null : hostName(authority));
+  // Like a tunnel by HTTP/1, it would lead past the policy; the extended form is not offered.
+  if (headers[':method'] === 'CONNECT') {
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    return;
+  }
+  const ended = stream.endAfterHeaders;
+  const request = outside.request(onward(of, headers, authority), {
+    endStream: ended,
+    waitForTrailers: !ended,
+  });
+  tieStreams(stream, request);
+  passAnswer(stream, request);
+  if (!ended) passRequestBody(stream, request);
+}
+
+/** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
+function onward(of: Terminated, headers: IncomingHttpHeaders, authority: string): OutgoingHttpHeaders {
+  const { host: _host, ...rest } = headers;
+  const set = of.context.policy().headers.headersFor({
+    name: of.name,
+    method: headers[':method'] ?? 'GET',
+    path: headers[':path'] ?? '/',
+  });
+  return {
+    ...rest,
+    ':authority': authority,
+    ':scheme': 'https',
+    ...Object.fromEntries(set),
+    [sensitiveHeaders]: [...set.keys()],
+  };
+}
+
+function passRequestBody(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+  let trailers: OutgoingHttpHeaders = {};
+  stream.on('trailers', (given) => {
+    trailers = given;
+  });
+  request.on('wantTrailers', () => request.sendTrailers(trailers));
+  stream.pipe(request);
+}
+
+function passAnswer(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+  let trailers: OutgoingHttpHeaders = {};
+  // Interim answers (100, 103).
+  request.on('headers', (headers) => {
+    if (!stream.destroyed && !stream.headersSent) stream.additionalHeaders(headers);
+  });
+  request.on('response', (headers, flags) => {
+    if (stream.destroyed) return;
+    const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+    stream.respond(headers, { endStream, waitForTrailers: !endStream });
+    if (!endStream) request.pipe(stream);
+  });
+  request.on('trailers', (given) => {
+    trailers = given;
+  });
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+}
+
+/** A stream that is reset on one side is reset on the other, for the same reason. */
+function tieStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+  stream.on('error', () => request.close(NGHTTP2_CANCEL));
+  request.on('error', () => stream.close(request.rstCode || NGHTTP2_CANCEL));
+  stream.once('close', () => {
+    if (!request.closed) request.close(stream.rstCode);
+  });
+  request.once('close', () => {
+    if (!stream.closed && request.rstCode !== NGHTTP2_NO_ERROR) stream.close(request.rstCode);
+    else if (!stream.closed && !stream.headersSent) stream.close(NGHTTP2_CANCEL);
+  });
+}
+
+function fail({ carried }: Terminated, stream: ServerHttp2Stream, error: unknown): void {
+  const { status, body, refused } = failureOf(carried, 'tls', error);
+  stream.on('error', () => stream.destroy());
+  stream.resume();
+  stream.respond({
+    ':status': status,
+    'content-type': 'text/plain; charset=utf-8',
+    ...(refused && { [REFUSED_HEADER[0].toLowerCase()]: REFUSED_HEADER[1] }),
+  });
+  stream.end(body);
+}

@@ -1,0 +1,116 @@
+/** The bytes of a URL into a file inside the sandbox, by whatever program is there. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
+import { formatCount } from '../../../shared/text.ts';
+import { boundedWriter, noSpace } from './bounded-writer.ts';
+import { DOWNLOADERS, type Downloader, downloaderArguments } from './downloaders.ts';
+import { type Inside, missingProgram, type Outcome, runInside } from './inside.ts';
+import { refused } from './refused.ts';
+
+const LOOK_EVERY_MS = 500;
+
+/** Prints the first of its arguments that is a program. */
+const FIND = 'for name in "$@"; do command -v "$name" >/dev/null && echo "$name" && exit; done; exit 0';
+
+/** @throws what the answer means, `limit_exceeded` for too much of it, `unsupported` where no program can */
+export async function download(
+  inside: Inside,
+  url: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const downloader = await findDownloader(inside, signal);
+  inside.report?.(`Fetching ${url}`);
+  const { limits } = inside;
+  const [cmd, ...args] = downloaderArguments(downloader, url, limits.stallMs);
+  const program = boundedWriter(limits.maxDownloadBytes, path, cmd, ...args);
+  const outcome = await watched(inside, path, signal, () => runInside(inside, program, signal));
+  if (outcome.exitCode === 0) return;
+  const size = (await inside.files.stat(inside.sandboxId, path, null, signal))?.sizeBytes ?? 0;
+  if (size >= limits.maxDownloadBytes) {
+    throw new SandboxError('limit_exceeded', `${url} is larger than ${limits.maxDownloadBytes} bytes.`, {
+      hint: 'Give a smaller tarball, or bring the files in with sandbox_upload_file.',
+      details: { url, max_bytes: limits.maxDownloadBytes },
+    });
+  }
+  const refusal = inside.refusal();
+  if (refusal !== null) throw refused(url, refusal);
+  throw noSpace(url, outcome) ?? failure(url, outcome, limits.limitMs);
+}
+
+async function findDownloader(inside: Inside, signal: AbortSignal): Promise<Downloader> {
+  const find = { cmd: '/bin/sh', args: ['-c', FIND, 'sh', ...DOWNLOADERS] };
+  const { stdout } = await runInside(inside, find, signal);
+  const found = DOWNLOADERS.find((name) => name === stdout.trim());
+  if (found === undefined) throw missingProgram('curl', 'bring the files in with sandbox_upload_file');
+  return found;
+}
+
+/** Shows how much is there already, while `work` goes on and somebody looks. */
+async function watched<T>(
+  inside: Inside,
+  path: string,
+  signal: AbortSignal,
+  work: () => Promise<T>,
+): Promise<T> {
+  const { report } = inside;
+  if (report === null) return work();
+  const over = new AbortController();
+  const look = async (): Promise<void> => {
+    for (;;) {
+      await delay(LOOK_EVERY_MS, undefined, { signal: over.signal });
+      const stat = await inside.files.stat(inside.sandboxId, path, null, signal);
+      if (stat !== null && !over.signal.aborted) report(`Fetched ${formatCount(stat.sizeBytes)} bytes`);
+    }
+  };
+  // What goes wrong in looking is the work's to tell.
+  const looking = look().catch(() => undefined);
+  try {
+    return await work();
+  } finally {
+    over.abort();
+    await looking;
+  }
+}
+
+/** What a status of HTTP means to the one who gave the URL. */
+const STATUSES: Record<string, [code: ErrorCode, hint: string]> = {
+  '401': [
+    'auth',
+    'A tarball source takes no credentials: give an address that needs none, or a source of type git.',
+  ],
+  '403': ['permission', 'Give an address that may be read without credentials.'],
+  '404': ['not_found', 'Correct source.url.'],
+  '410': ['not_found', 'Correct source.url.'],
+  '429': ['rate_limit', 'Wait a little, then call sandbox_create again.'],
+};
+
+function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
+  const details = { url, exit_code: outcome.exitCode };
+  if (outcome.endedBy === 'timeout') {
+    return new SandboxError('timeout', `${url} was not fetched within ${limitMs} ms.`, {
+      hint: 'Give a smaller tarball, or one that is served faster.',
+      details,
+    });
+  }
+  const status = /(?:error:? |HTTP )(\d{3})\b/i.exec(outcome.said)?.[1];
+  if (status !== undefined) {
+    const [code, hint] = STATUSES[status] ?? [
+      'unavailable',
+      'Look at source.url, and call sandbox_create again later.',
+    ];
+    const answered = `${url} could not be fetched: the server answered ${status}.`;
+    return new SandboxError(code, answered, { hint, details: { ...details, status: Number(status) } });
+  }
+  if (/too slow|timed? ?out/i.test(outcome.said)) {
+    return new SandboxError('timeout', `${url} has stopped sending.`, {
+      hint: 'Call sandbox_create again later.',
+      details,
+    });
+  }
+  const said = outcome.said === '' ? `exit code ${outcome.exitCode}` : outcome.said;
+  return new SandboxError('unavailable', `${url} could not be fetched: ${said}`, {
+    hint: 'Correct source.url (http or https), or look closer from an empty sandbox.',
+    details,
+  });
+}

@@ -1,0 +1,87 @@
+/** Fills a sandbox that has booted and that nobody works in yet. */
+import { SandboxError } from '../../../shared/errors.ts';
+import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';
+import { OciCommands } from '../commands.ts';
+import type { OciContext } from '../context.ts';
+import { OciFiles } from '../files.ts';
+import type { OciRuntime } from '../oci-runtime.ts';
+import { sourceCredentials } from './credentials.ts';
+import { fetchGit } from './git.ts';
+import type { Inside } from './inside.ts';
+import { refused } from './refused.ts';
+
+/** What is fetched over the network; a snapshot is not. */
+export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
+
+/** The source of a request that has to be fetched, or null. */
+export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
+  return source === null || source.type === 'snapshot' ? null : source;
+}
+
+/**
+ * Refuses before anything is made what could not be fetched anyway.
+ *
+ * @throws `unsupported` where no sandbox of this host has a way out, `permission` where the policy names nothing of the
+ * source or a secret may not be sent there
+ */
+export function checkSource(
+  context: Pick<OciContext, 'secrets' | 'gateways'>,
+  runtime: Pick<OciRuntime, 'egress'>,
+  source: FetchedSource,
+  networkPolicy: NetworkPolicy,
+): void {
+  if (!runtime.egress) {
+    throw new SandboxError('unsupported', `A source of type ${source.type} cannot be fetched here.`, {
+      hint: 'Sandboxes on this machine have no network (`sandbox-mcp doctor` says why): create one without source and bring the files in with sandbox_upload_file.',
+    });
+  }
+  sourceCredentials(source, context.secrets);
+  const { hostname } = new URL(source.url);
+  if (/^[\d.]+$|^\[/.test(hostname)) {
+    if (networkPolicy.mode === 'deny-all') throw refused(source.url, `${hostname} (mode deny-all)`);
+    return;
+  }
+  // A name may also be reached by the range of its address.
+  if (networkPolicy.mode === 'custom' && (networkPolicy.subnets?.allow?.length ?? 0) > 0) return;
+  const verdict = context.gateways.compile(networkPolicy).judgeName(hostname);
+  if (!verdict.allowed) throw refused(source.url, `${hostname} (${verdict.rule})`);
+}
+
+/** @throws SandboxError that says why, in the words of the program that failed */
+export async function fillSandbox(
+  context: OciContext,
+  sandboxId: string,
+  source: FetchedSource,
+  signal: AbortSignal,
+  report: ((line: string) => void) | null,
+): Promise<void> {
+  const commands = new OciCommands(context, 'pending');
+  const credentials = sourceCredentials(source, context.secrets);
+  const inside: Inside = {
+    sandboxId,
+    commands,
+    files: new OciFiles(context, 'pending'),
+    limits: context.sourceLimits,
+    report,
+    discard: (commandId) => commands.discard(commandId),
+    mask: (text) => credentials?.mask(text) ?? text,
+    refusal: () => lastRefusal(context, sandboxId),
+  };
+  const takeAway =
+    credentials === null ? null : context.gateways.addCredentials(sandboxId, [credentials.rule]);
+  try {
+    if (source.type === 'git') return await fetchGit(inside, source, signal);
+    // With its parser, which few sandboxes need.
+    const { fetchTarball } = await import('./tarball.ts');
+    await fetchTarball(inside, source, signal);
+  } finally {
+    takeAway?.();
+    commands.close();
+  }
+}
+
+function lastRefusal({ gateways }: OciContext, sandboxId: string): string | null {
+  const last = gateways.activity(sandboxId)?.lastRefused[0];
+  if (last === undefined) return null;
+  return `${last.domain ?? last.address}:${last.port} (${last.rule})`;
+}

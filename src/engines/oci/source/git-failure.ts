@@ -1,0 +1,92 @@
+/** What git's own words mean to the one who asked for the source. */
+import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
+import type { GitSource } from './git.ts';
+import type { Outcome } from './inside.ts';
+import type { SourceLimits } from './limits.ts';
+import { refused } from './refused.ts';
+
+interface Meaning {
+  words: RegExp;
+  code: ErrorCode;
+  says: string;
+  hint: string;
+}
+
+/** The first that fits. In the words of git and libcurl under the C locale. */
+const MEANINGS: Meaning[] = [
+  {
+    words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
+    code: 'auth',
+    says: 'wants a username and a password, or refuses the ones that were given',
+    hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
+  },
+  {
+    words: /No space left on device|Disk quota exceeded|File too large/,
+    code: 'limit_exceeded',
+    says: 'does not fit on the disk that is left',
+    hint: 'Ask for less with source.depth: 1, or free space on the disk of the state directory.',
+  },
+  {
+    words:
+      /transport '[^']*' not allowed|rotocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)|protocol error: only/,
+    code: 'permission',
+    says: 'leads to something that is neither http nor https',
+    hint: 'Give the address that it really has, with http or https.',
+  },
+  {
+    words: /remote ref|not our ref|unadvertised object|did not send all necessary objects/,
+    code: 'not_found',
+    says: 'does not hand out that revision',
+    hint: 'Correct source.revision: a branch, a tag, or a commit that a branch or tag leads to.',
+  },
+  {
+    words: /repository '[^']*' not found|error: 404|not valid: is this a git repository|Repository not found/,
+    code: 'not_found',
+    says: 'is no repository that can be seen without other credentials',
+    hint: 'Correct source.url; a private repository needs source.username and source.password.',
+  },
+  {
+    words: /error: 403/,
+    code: 'permission',
+    says: 'refuses',
+    hint: 'Correct source.url or the credentials.',
+  },
+  {
+    words: /Operation too slow|timed? ?out/i,
+    code: 'timeout',
+    says: 'has stopped sending',
+    hint: 'Call sandbox_create again later, or with source.depth: 1.',
+  },
+  {
+    words: /Could not resolve host/,
+    code: 'unavailable',
+    says: 'names a host that cannot be found',
+    hint: 'Correct source.url.',
+  },
+];
+
+const OTHER: Omit<Meaning, 'words'> = {
+  code: 'unavailable',
+  says: 'could not be fetched',
+  hint: 'Correct source.url, or create an empty sandbox and run git in it to look closer.',
+};
+
+/** `refusal` is what the network policy refused last, in words, or null. */
+export function gitFailure(
+  { url }: GitSource,
+  outcome: Outcome,
+  refusal: string | null,
+  limits: SourceLimits,
+): SandboxError {
+  const details = { url, exit_code: outcome.exitCode };
+  const said = outcome.said === '' ? '' : ` git said:\n${outcome.said}`;
+  if (outcome.endedBy === 'timeout') {
+    return new SandboxError('timeout', `${url} was not fetched within ${limits.limitMs} ms.${said}`, {
+      hint: 'Call sandbox_create again with source.depth: 1.',
+      details,
+    });
+  }
+  if (refusal !== null) return refused(url, refusal, details);
+  const { code, says, hint } = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? OTHER;
+  return new SandboxError(code, `${url} ${says}.${said}`, { hint, details });
+}

@@ -1,0 +1,63 @@
+import { once } from 'node:events';
+import type { Readable } from 'node:stream';
+import { Parser, type ReadEntry } from 'tar';
+import { SandboxError } from '../../../shared/errors.ts';
+
+/**
+ * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before
+ * the next is asked for.
+ *
+ * @throws `invalid_argument` for bytes that are no whole tar archive
+ */
+export async function* tarEntries(content: Readable, url: string): AsyncGenerator<ReadEntry> {
+  const parser = new Parser({ strict: true });
+  const waiting: ReadEntry[] = [];
+  let failure: unknown = null;
+  let over = false;
+  let wake = (): void => {};
+  const tell = (change: () => void): void => {
+    change();
+    wake();
+  };
+  parser.on('entry', (entry: ReadEntry) => tell(() => waiting.push(entry)));
+  parser.on('ignoredEntry', (entry: ReadEntry) =>
+    tell(() => {
+      failure ??= new Error(`it holds something of the kind ${entry.type}`);
+    }),
+  );
+  parser.on('error', (error: Error) => tell(() => (failure ??= error)));
+  parser.on('end', () => tell(() => (over = true)));
+  const feeding = feed(content, parser).catch((error: unknown) => tell(() => (failure ??= error)));
+  try {
+    for (;;) {
+      const entry = waiting.shift();
+      if (entry !== undefined) yield entry;
+      else if (failure !== null) throw failure instanceof SandboxError ? failure : noTar(url, failure);
+      else if (over) break;
+      else await new Promise<void>((resolve) => (wake = resolve));
+    }
+    await feeding;
+  } finally {
+    content.destroy();
+  }
+}
+
+async function feed(content: Readable, parser: Parser): Promise<void> {
+  for await (const chunk of content) {
+    if (!Buffer.isBuffer(chunk)) throw new Error('the archive did not come as bytes');
+    if (!parser.write(chunk)) await once(parser, 'drain');
+  }
+  parser.end();
+}
+
+function noTar(url: string, cause: unknown): SandboxError {
+  const reason = cause instanceof Error ? cause.message : String(cause);
+  return new SandboxError(
+    'invalid_argument',
+    `${url} is no tarball that can be used: ${reason.slice(0, 200)}.`,
+    {
+      hint: 'Give the address of a whole tar archive, plain or packed with gzip, xz or zstd.',
+      details: { url },
+    },
+  );
+}

@@ -1,0 +1,76 @@
+/** A tarball as the source of a sandbox: fetched and unpacked inside, looked through before anything of it is placed. */
+import { randomBytes } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { SandboxError } from '../../../shared/errors.ts';
+import { formatCount } from '../../../shared/text.ts';
+import type { SandboxSource, TreeEntry } from '../../engine.ts';
+import { download } from './download.ts';
+import { type Inside, runInside } from './inside.ts';
+import { TarballContents } from './tarball-contents.ts';
+import { tarEntries } from './tarball-entries.ts';
+import { unpack } from './unpack.ts';
+
+export type TarballSource = Extract<SandboxSource, { type: 'tarball' }>;
+
+/** On the sandbox's own disk, out of the way of what the source brings. */
+const SCRATCH = '/home/vercel-sandbox';
+const TARGET = '/vercel/sandbox';
+const SHOWN_EVERY = 500;
+
+/** Fetches a tarball and puts what it holds into the working directory, whole or not at all. */
+export async function fetchTarball(
+  inside: Inside,
+  { url }: TarballSource,
+  signal: AbortSignal,
+): Promise<void> {
+  const scratch = `${SCRATCH}/.source-${randomBytes(6).toString('hex')}`;
+  await inside.files.mkDir(inside.sandboxId, scratch, null, signal);
+  const packed = `${scratch}/packed`;
+  await download(inside, url, packed, signal);
+  const tar = await unpack(inside, url, packed, `${scratch}/tar`, signal);
+  inside.report?.('Looking through the tarball');
+  const contents = new TarballContents(url, inside.limits);
+  for await (const entry of tarEntries(await open(inside, tar, signal), url)) {
+    contents.add(entry);
+    entry.resume();
+  }
+  await place(inside, tar, contents, signal);
+  await runInside(inside, { cmd: 'rm', args: ['-rf', '--', scratch] }, signal);
+}
+
+async function place(
+  inside: Inside,
+  tar: string,
+  contents: TarballContents,
+  signal: AbortSignal,
+): Promise<void> {
+  const layout = contents.layout();
+  const content = await open(inside, tar, signal);
+  async function* entries(): AsyncGenerator<TreeEntry> {
+    yield { path: '', type: 'directory', mode: 0o755, linkTarget: null, content: null };
+    let placed = 0;
+    for await (const entry of tarEntries(content, contents.url)) {
+      const placing = layout.treeEntry(entry);
+      if (placing === null) {
+        entry.resume();
+        continue;
+      }
+      if (placing.content === null) entry.resume();
+      placed += 1;
+      if (placed % SHOWN_EVERY === 0) inside.report?.(`Placing files: ${formatCount(placed)}`);
+      yield placing;
+    }
+  }
+  await inside.files.writeTree(inside.sandboxId, TARGET, null, entries(), signal);
+}
+
+/** The bytes of a file inside, as they are asked for. */
+async function open(inside: Inside, path: string, signal: AbortSignal): Promise<Readable> {
+  const tree = inside.files.readTree(inside.sandboxId, path, null, signal)[Symbol.asyncIterator]();
+  const first = await tree.next();
+  const content = first.done === true ? null : first.value.content;
+  if (content === null) throw new SandboxError('server', 'The fetched tarball cannot be read back.');
+  // Only then the connection is let go.
+  content.once('close', () => void tree.return?.(undefined).catch(() => undefined));
+  return content;
+}

@@ -1,0 +1,97 @@
+/** From what a server sent to a plain tar archive, inside the sandbox. */
+import { SandboxError } from '../../../shared/errors.ts';
+import { boundedWriter, noSpace } from './bounded-writer.ts';
+import { type Inside, isMissing, missingProgram, runInside } from './inside.ts';
+
+const BLOCK = 512;
+const CHECKSUM_AT = 148;
+const CHECKSUM_BYTES = 8;
+
+/** By the first bytes of what they pack. */
+const PACKERS = [
+  { program: 'gzip', magic: Buffer.from([0x1f, 0x8b]) },
+  { program: 'xz', magic: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) },
+  { program: 'zstd', magic: Buffer.from([0x28, 0xb5, 0x2f, 0xfd]) },
+] as const;
+
+type Packing = (typeof PACKERS)[number]['program'] | 'tar' | null;
+
+/** Answers where the plain archive lies: `packed` itself, or `target`. */
+export async function unpack(
+  inside: Inside,
+  url: string,
+  packed: string,
+  target: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const packing = packingOf(await firstBlock(inside, packed, signal));
+  if (packing === 'tar') return packed;
+  if (packing === null) throw noTarball(url, await firstBlock(inside, packed, signal));
+  inside.report?.(`Unpacking (${packing})`);
+  const { maxUnpackedBytes } = inside.limits;
+  const outcome = await runInside(
+    inside,
+    boundedWriter(maxUnpackedBytes, target, packing, '-dc', packed),
+    signal,
+  );
+  if (isMissing(outcome)) throw missingProgram(packing, 'serve the tarball packed with gzip');
+  const written = (await inside.files.stat(inside.sandboxId, target, null, signal))?.sizeBytes ?? 0;
+  if (outcome.exitCode !== 0 && written >= maxUnpackedBytes) {
+    throw new SandboxError('limit_exceeded', `${url} holds more than ${maxUnpackedBytes} bytes.`, {
+      hint: 'Give a smaller tarball, or bring the files in with sandbox_upload_file.',
+      details: { url, max_bytes: maxUnpackedBytes },
+    });
+  }
+  if (outcome.exitCode !== 0) {
+    if (outcome.endedBy === 'timeout') throw slow(url, inside.limits.limitMs);
+    throw noSpace(url, outcome) ?? damaged(url, packing, outcome.said);
+  }
+  const block = await firstBlock(inside, target, signal);
+  if (packingOf(block) !== 'tar') throw noTarball(url, block);
+  return target;
+}
+
+async function firstBlock(inside: Inside, path: string, signal: AbortSignal): Promise<Buffer> {
+  const read = await inside.files.read(inside.sandboxId, path, null, { offset: 0, limit: BLOCK }, signal);
+  return read?.data ?? Buffer.alloc(0);
+}
+
+/** Told from the content: names and media types lie. */
+export function packingOf(block: Buffer): Packing {
+  const packer = PACKERS.find(({ magic }) => block.subarray(0, magic.length).equals(magic));
+  if (packer !== undefined) return packer.program;
+  return isTarHeader(block) ? 'tar' : null;
+}
+
+/** A header is told by its sum, which counts its own place as blanks. */
+function isTarHeader(block: Buffer): boolean {
+  if (block.length < BLOCK) return false;
+  const told = Number.parseInt(block.toString('latin1', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_BYTES), 8);
+  let sum = CHECKSUM_BYTES * ' '.charCodeAt(0);
+  for (const [at, byte] of block.entries()) {
+    if (at < CHECKSUM_AT || at >= CHECKSUM_AT + CHECKSUM_BYTES) sum += byte;
+  }
+  return sum === told;
+}
+
+function noTarball(url: string, block: Buffer): SandboxError {
+  const page = /^\s*<(!doctype|html)/i.test(block.toString('latin1')) ? ' (it is a web page)' : '';
+  return new SandboxError('invalid_argument', `${url} is no tarball${page}.`, {
+    hint: 'Give the address of a tar archive itself, plain or packed with gzip, xz or zstd.',
+    details: { url },
+  });
+}
+
+function damaged(url: string, packing: string, said: string): SandboxError {
+  return new SandboxError('invalid_argument', `${url} is damaged. ${packing} said:\n${said}`, {
+    hint: 'Give the address of a whole tarball.',
+    details: { url },
+  });
+}
+
+function slow(url: string, limitMs: number): SandboxError {
+  return new SandboxError('timeout', `${url} was not unpacked within ${limitMs} ms.`, {
+    hint: 'Give a smaller tarball.',
+    details: { url },
+  });
+}

@@ -1,0 +1,143 @@
+import { describe, expect, it } from 'vitest';
+import type { CredentialRule, HeaderRuleData } from '../../src/egress/header-rules.ts';
+import { compilePolicy, type Policy } from '../../src/egress/policy.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { SecretStore } from '../../src/shared/secrets.ts';
+import { HEADER_CASES } from '../engines/header-cases.ts';
+
+const SECRETS = new SecretStore([
+  { name: 'KEY', value: 'k3y-value', domains: ['api.test', '*.deep.test'], env: false },
+  { name: 'LINES', value: 'one\r\ntwo: three', domains: ['*'], env: false },
+]);
+const KEY = `\${secret:KEY}`;
+const GROUND = { opened: [], ownAddresses: () => [] };
+
+function compile(rules: HeaderRuleData[], credentials: CredentialRule[] = []): Policy {
+  return compilePolicy({ mode: 'custom', rules }, GROUND, { secrets: SECRETS, credentials });
+}
+
+function set(policy: Policy, name: string, path = '/', method = 'GET'): Record<string, string> {
+  return Object.fromEntries(policy.headers.headersFor({ name, method, path }));
+}
+
+describe('header rules', () => {
+  it.each(HEADER_CASES)('$title', ({ policy, request, allowed, set: expected }) => {
+    const compiled = compilePolicy(policy, GROUND);
+    expect(compiled.judgeName(request.name).allowed).toBe(allowed);
+    expect(Object.fromEntries(compiled.headers.headersFor(request))).toEqual(expected);
+  });
+
+  it('set headers on what they match, and allow their domain whatever they match', () => {
+    const policy = compile([
+      { domain: 'api.test', headers: { 'X-All': '1' } },
+      { domain: 'api.test', match: { methods: ['post'], path_prefix: '/v1/' }, headers: { 'X-Some': '2' } },
+      { domain: '*.api.test', headers: { 'X-Below': '3' } },
+      { domain: 'plain.test' },
+    ]);
+    expect(set(policy, 'api.test')).toEqual({ 'x-all': '1' });
+    expect(set(policy, 'api.test', '/v1/a?b=/../', 'POST')).toEqual({ 'x-all': '1', 'x-some': '2' });
+    expect(set(policy, 'api.test', '/v1', 'POST')).toEqual({ 'x-all': '1' });
+    expect(set(policy, 'a.b.api.test')).toEqual({ 'x-below': '3' });
+    expect(set(policy, 'plain.test')).toEqual({});
+    for (const name of ['api.test', 'a.api.test', 'plain.test'])
+      expect(policy.judgeName(name).allowed).toBe(true);
+    expect(['api.test', 'a.api.test', 'plain.test', 'x.test'].map(policy.headers.concern)).toEqual([
+      true,
+      true,
+      false,
+      false,
+    ]);
+  });
+
+  it.each([
+    '/v1/../admin',
+    '/v1/%2e%2e/admin',
+    '/v1/..%2fadmin',
+    '/v1/a//b',
+    '/v1/..\\admin',
+    '/v1/..;/admin',
+    '/v1/.',
+    '/V1/a',
+    '/v1/%252e',
+  ])('of a path do not fit %s, which servers may take for another', (path) => {
+    const policy = compile([{ domain: 'api.test', match: { path_prefix: '/v1/' }, headers: { 'X-A': '1' } }]);
+    expect(set(policy, 'api.test', '/v1/admin')).toEqual({ 'x-a': '1' });
+    expect(set(policy, 'api.test', path)).toEqual({});
+  });
+
+  it('set nothing on TRACE, which is sent back', () => {
+    const policy = compile([{ domain: 'api.test', headers: { 'X-A': '1' } }]);
+    expect(set(policy, 'api.test', '/', 'TRACE')).toEqual({});
+  });
+
+  it('of the engine add to those of the policy, win over them, and allow nothing', () => {
+    const credentials = [{ domain: 'git.test', headers: { Authorization: `Basic ${KEY}` } }];
+    const policy = compile([{ domain: 'api.test', headers: { 'X-A': '1' } }], credentials);
+    expect(set(policy, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
+    expect(policy.judgeName('git.test').allowed).toBe(false);
+    const both = compile(
+      [{ domain: 'git.test', headers: { authorization: 'agent', 'X-B': '2' } }],
+      credentials,
+    );
+    expect(set(both, 'git.test')).toEqual({ authorization: `Basic ${KEY}`, 'x-b': '2' });
+    const open = compilePolicy({ mode: 'allow-all' }, GROUND, { credentials });
+    expect(set(open, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
+  });
+
+  it('are filled with secrets where all of their domain may have them', () => {
+    const policy = compile([
+      { domain: 'api.test', headers: { 'X-Key': `key ${KEY}` } },
+      { domain: '*.deep.test', headers: { 'X-Key': KEY } },
+    ]);
+    expect(set(policy, 'api.test')).toEqual({ 'x-key': 'key k3y-value' });
+    expect(set(policy, 'a.deep.test')).toEqual({ 'x-key': 'k3y-value' });
+    for (const domain of ['evil.test', '*.test', '*', 'deep.test']) {
+      expect(() => compile([{ domain, headers: { 'X-Key': KEY } }])).toThrow(
+        expect.objectContaining({ code: 'permission', message: expect.stringContaining('KEY') }),
+      );
+    }
+  });
+
+  it.each<[string, HeaderRuleData]>([
+    ['a line break in a value', { domain: 'a.test', headers: { 'X-A': 'a\r\nX-B: c' } }],
+    ['a lone line feed in a value', { domain: 'a.test', headers: { 'X-A': 'a\nb' } }],
+    ['a NUL in a value', { domain: 'a.test', headers: { 'X-A': 'a\0' } }],
+    ['a value outside of ISO 8859-1', { domain: 'a.test', headers: { 'X-A': '€' } }],
+    ['a value that is too long', { domain: 'a.test', headers: { 'X-A': 'a'.repeat(9_000) } }],
+    ['a secret of several lines', { domain: 'a.test', headers: { 'X-A': `\${secret:LINES}` } }],
+    ['a name with a colon', { domain: 'a.test', headers: { 'X-A:': 'a' } }],
+    ['a pseudo-header', { domain: 'a.test', headers: { ':authority': 'b.test' } }],
+    ['a name with a line break', { domain: 'a.test', headers: { 'X-A\r\n': 'a' } }],
+    ['an empty name', { domain: 'a.test', headers: { '': 'a' } }],
+    ['a header twice', { domain: 'a.test', headers: { 'X-A': 'a', 'x-a': 'b' } }],
+    ...[
+      'Host',
+      'content-length',
+      'Transfer-Encoding',
+      'Connection',
+      'TE',
+      'Upgrade',
+      'Trailer',
+      'Expect',
+      'Proxy-Authorization',
+      'Keep-Alive',
+    ].map((name): [string, HeaderRuleData] => [name, { domain: 'a.test', headers: { [name]: 'a' } }]),
+    ['no methods', { domain: 'a.test', match: { methods: [] } }],
+    ['a method with a blank', { domain: 'a.test', match: { methods: ['GET /'] } }],
+    ['a prefix without a slash', { domain: 'a.test', match: { path_prefix: 'v1' } }],
+    ['a prefix with a query', { domain: 'a.test', match: { path_prefix: '/v1?a' } }],
+    ['a prefix that leads up', { domain: 'a.test', match: { path_prefix: '/v1/../' } }],
+    ['an unknown secret', { domain: 'a.test', headers: { 'X-A': `\${secret:NO}` } }],
+    ['a URL for a domain', { domain: 'https://a.test', headers: {} }],
+  ])('are refused for %s', (_title, rule) => {
+    let refused: unknown = null;
+    try {
+      compile([rule]);
+    } catch (error) {
+      refused = error;
+    }
+    expect(refused).toBeInstanceOf(SandboxError);
+    expect(refused).toMatchObject({ code: 'invalid_argument' });
+    expect(JSON.stringify(refused)).not.toContain('three');
+  });
+});

@@ -1,0 +1,143 @@
+/** What the servers of a `RuledWorld` answer, by HTTP/1 and HTTP/2 alike. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Duplex } from 'node:stream';
+
+export interface SeenRequest {
+  readonly protocol: 'http/1.1' | 'h2' | 'upgrade';
+  readonly method: string;
+  readonly host: string;
+  readonly path: string;
+  /** Lower-case names; two of the same name are joined by a comma. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** All names as they came, to see those that came twice. */
+  readonly names: readonly string[];
+}
+
+/** The last request for a path, which has to have come. */
+export function noted(seen: readonly SeenRequest[], path: string): SeenRequest {
+  const found = seen.findLast((request) => request.path === path);
+  if (found === undefined) throw new Error(`nobody asked for ${path}`);
+  return found;
+}
+
+function textHeaders(headers: IncomingHttpHeaders): Record<string, string> {
+  return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name, String(value)]));
+}
+
+function noteMessage(seen: SeenRequest[], protocol: SeenRequest['protocol'], request: IncomingMessage): void {
+  seen.push({
+    protocol,
+    method: request.method ?? '',
+    host: request.headers.host ?? '',
+    path: request.url ?? '',
+    headers: textHeaders(request.headers),
+    names: request.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()),
+  });
+}
+
+/** What `git ls-remote` wants of a repository with one commit. */
+function refs(): string {
+  const line = `${'a'.repeat(40)} HEAD\0 \n`;
+  const packet = (text: string) => (text.length + 4).toString(16).padStart(4, '0') + text;
+  return `${packet('# service=git-upload-pack\n')}0000${packet(line)}0000`;
+}
+
+/** HTTP/1. */
+export function serveRequest(
+  seen: SeenRequest[],
+  aborted: string[],
+  request: IncomingMessage,
+  response: ServerResponse,
+): void {
+  noteMessage(seen, 'http/1.1', request);
+  const path = request.url ?? '';
+  response.on('close', () => {
+    if (!response.writableFinished) aborted.push(path);
+  });
+  if (path.startsWith('/repo.git/info/refs')) {
+    response.setHeader('content-type', 'application/x-git-upload-pack-advertisement');
+    response.end(refs());
+    return;
+  }
+  if (path === '/events') {
+    response.writeHead(200, { 'content-type': 'text/event-stream' });
+    response.write('data: one\n\n');
+    // The second event comes once the program has told that it got the first.
+    const told = setInterval(() => {
+      if (!seen.some((each) => each.path === '/got-one')) return;
+      clearInterval(told);
+      response.end('data: two\n\n');
+    }, 10);
+    response.on('close', () => clearInterval(told));
+    return;
+  }
+  if (path.startsWith('/hang')) return;
+  let size = 0;
+  request.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+  });
+  request.on('end', () => {
+    if (path === '/trailers') response.setHeader('trailer', 'x-end');
+    response.write(`size ${size}\n`);
+    if (path === '/trailers') response.addTrailers({ 'x-end': `got ${request.trailers['x-sum'] ?? 'none'}` });
+    response.end();
+  });
+}
+
+/** HTTP/2. `/chat` answers each piece as it comes, as gRPC streams do, and ends with trailers. */
+export function answerStream(
+  seen: SeenRequest[],
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+): void {
+  const path = headers[':path'] ?? '';
+  seen.push({
+    protocol: 'h2',
+    method: headers[':method'] ?? '',
+    host: headers[':authority'] ?? '',
+    path,
+    headers: textHeaders(headers),
+    names: Object.keys(headers),
+  });
+  stream.on('error', () => stream.destroy());
+  if (path.startsWith('/repo.git/info/refs')) {
+    stream.respond({ ':status': 200, 'content-type': 'application/x-git-upload-pack-advertisement' });
+    stream.end(refs());
+    return;
+  }
+  if (path === '/reset') {
+    stream.close(0xb);
+    return;
+  }
+  if (path === '/only-headers') {
+    stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
+    return;
+  }
+  stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
+  let sum = 'none';
+  let size = 0;
+  stream.on('trailers', (trailers) => {
+    sum = String(trailers['x-sum']);
+  });
+  stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-sum': sum }));
+  stream.on('data', (chunk: Buffer) => {
+    size += chunk.length;
+    if (path === '/chat') stream.write(`heard ${chunk.toString()}`);
+  });
+  stream.on('end', () => stream.end(`size ${size}\n`));
+}
+
+/** A WebSocket that greets, and says back what it hears. `/refused` is no WebSocket. */
+export function serveUpgrade(seen: SeenRequest[], request: IncomingMessage, socket: Duplex): void {
+  noteMessage(seen, 'upgrade', request);
+  socket.on('error', () => socket.destroy());
+  if (request.url === '/refused') {
+    socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 8\r\nX-Why: token\r\n\r\nno token');
+    return;
+  }
+  socket.write(
+    'HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nwelcome\n',
+  );
+  socket.on('data', (data: Buffer) => socket.write(`back ${data.toString()}`));
+}
