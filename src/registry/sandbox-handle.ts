@@ -2,13 +2,23 @@ import type { Command, Engine, Sandbox, Snapshot } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { newCommandId } from '../shared/ids.ts';
 import type { RegistryContext } from './context.ts';
-import type { RunRequest, SandboxHandle, SandboxView, ShellHandle, ShellRequest } from './contract.ts';
+import type {
+  RunRequest,
+  SandboxHandle,
+  SandboxView,
+  ShellHandle,
+  ShellRequest,
+  Transfer,
+  TransferRequest,
+  TransferWork,
+} from './contract.ts';
 import { extendWithinLimit } from './deadline.ts';
 import type { OwnershipRecord } from './record.ts';
 import { hasEnded, markEnded, notRunning } from './sandbox-end.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import { takeSnapshot } from './take-snapshot.ts';
+import type { SessionTransfers } from './transfers.ts';
 import type { WorkScope } from './work-scope.ts';
 
 /** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
@@ -36,6 +46,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   readonly #scope: WorkScope;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
+  readonly #transfers: SessionTransfers;
 
   constructor(
     context: RegistryContext,
@@ -43,6 +54,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     scope: WorkScope,
     commands: SessionCommands,
     shells: SessionShells,
+    transfers: SessionTransfers,
   ) {
     this.sandboxId = record.sandboxId;
     this.engine = context.engine;
@@ -51,6 +63,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     this.#scope = scope;
     this.#commands = commands;
     this.#shells = shells;
+    this.#transfers = transfers;
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {
@@ -71,13 +84,26 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async stop(signal: AbortSignal): Promise<SandboxView> {
-    const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
+    const [sandbox] = await Promise.all([
+      this.engine.stop(this.sandboxId, 'requested', signal),
+      this.#transfers.end(this.sandboxId),
+    ]);
     return viewOf(this.#context, this.#record, sandbox);
   }
 
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
     return this.#scope.run(signal, (either) =>
-      takeSnapshot(this.#context, this.#record, () => this.requireRunning(either), expirationMs, either),
+      takeSnapshot(
+        this.#context,
+        this.#record,
+        {
+          look: () => this.requireRunning(either),
+          // Half of an upload must not get into it.
+          quieten: () => this.#transfers.end(this.sandboxId),
+        },
+        expirationMs,
+        either,
+      ),
     );
   }
 
@@ -87,6 +113,10 @@ export class RegistrySandboxHandle implements SandboxHandle {
       const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
       return this.#commands.start(view, () => this.engine.commands.start(start, either));
     });
+  }
+
+  async transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer> {
+    return this.#transfers.open(await this.view(signal), request, work);
   }
 
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle> {
