@@ -12,7 +12,7 @@ import type { Engine, TreeEntry } from '../../src/engines/engine.ts';
 import type { Registry, Session } from '../../src/registry/contract.ts';
 import { createRegistry } from '../../src/registry/registry.ts';
 import { createServer } from '../../src/server/create-server.ts';
-import { type Clock, systemClock } from '../../src/shared/clock.ts';
+import { systemClock } from '../../src/shared/clock.ts';
 import { createLogger } from '../../src/shared/log.ts';
 import { TOOLS } from '../../tools/index.ts';
 import { openOciEngines } from '../engines/oci-engines.ts';
@@ -33,7 +33,7 @@ export interface LocalServer {
 }
 
 /** `patienceMs` as `createServer` takes it. */
-export async function openLocalServer(patienceMs: number, clock: Clock = systemClock): Promise<LocalServer> {
+export async function openLocalServer(patienceMs: number): Promise<LocalServer> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
   const cwd = join(home, 'w');
@@ -43,7 +43,13 @@ export async function openLocalServer(patienceMs: number, clock: Clock = systemC
   const log = createLogger('silent');
   const env = {};
   const config = loadConfig(new Map(), { env, cwd, homeDir: home, isRoot: process.getuid?.() === 0 });
-  const registry = createRegistry({ engine: heldEngine(engine, gates), config, log, clock, stateDir });
+  const registry = createRegistry({
+    engine: heldEngine(engine, gates),
+    config,
+    log,
+    clock: systemClock,
+    stateDir,
+  });
   const session = registry.openSession('local');
   const { server } = createServer({ session, tools: TOOLS, config, log, version: '1', patienceMs });
   const client = new Client({ name: 'test', version: '1' });
