@@ -12,6 +12,7 @@ import {
   commandPaths,
   exists,
   listCommandIds,
+  noteOutOfMemory,
   readCommandRecord,
   unknownCommand,
   writeCommandRecord,
@@ -196,14 +197,14 @@ export class OciCommands implements Commands {
     const record = watch?.record ?? (await readCommandRecord(paths, commandId));
     const sandbox = await settledRecord(this.#context, paths.sandboxId);
     const exit = watch?.exit ?? (await readExit(paths));
-    if (exit !== null) return this.#ended(finishedCommand(record, sandbox, exit));
+    if (exit !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, exit));
     const attached = await this.#attach(record, paths, signal);
     if (attached !== null) {
       return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
     }
     // It may have ended between the two looks.
     const late = await readExit(paths);
-    if (late !== null) return this.#ended(finishedCommand(record, sandbox, late));
+    if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
     const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
@@ -211,7 +212,16 @@ export class OciCommands implements Commands {
   }
 
   /** What has ended by itself does not change any more, except that its descendants may go on writing. */
-  #ended(command: Command): { command: Command; watch: null } {
+  async #ended(
+    record: CommandRecord,
+    paths: CommandPaths,
+    command: Command,
+  ): Promise<{ command: Command; watch: null }> {
+    if (command.endedBy === 'out_of_memory' && record.ranOutOfMemory !== true) {
+      await noteOutOfMemory(paths, record).catch((err: unknown) =>
+        this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
+      );
+    }
     if (this.#finished.size >= MAX_FINISHED) this.#finished.clear();
     this.#finished.set(command.commandId, command);
     this.#watches.delete(command.commandId);
