@@ -35,7 +35,7 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
+    'Run a program and wait for it; its stdin is empty, typing is for sandbox_shell. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, EXEC_TOO_BIG),
