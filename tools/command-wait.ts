@@ -59,7 +59,10 @@ async function showNewestLines(
         { stream: 'both', offset, limit: TAIL_BYTES },
         signal,
       );
-      const bytes = Buffer.concat(slice.chunks.map((chunk) => chunk.data));
+      // Of one stream: pieces of lines of both make no line.
+      const newest = slice.chunks.at(-1)?.stream;
+      const parts = slice.chunks.filter(({ stream }) => stream === newest).map(({ data }) => data);
+      const bytes = Buffer.concat(parts);
       const line = lastVisibleLine(decodeUtf8(bytes.subarray(characterStart(bytes), characterEnd(bytes))));
       if (line !== null && line !== shown) progress(line);
       shown = line;
