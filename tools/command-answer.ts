@@ -84,6 +84,8 @@ function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string
 function endOf(command: Command, sandboxEnd: string | null): string | null {
   if (command.endedBy === 'out_of_memory')
     return 'It was killed for lack of memory: use less, or sandbox_create with more resources.vcpus';
+  if (command.leftRunning === true)
+    return `What it started still runs: command_kill command_id=${command.commandId} ends that`;
   if (sandboxEnd === null) return null;
   return `It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`;
 }

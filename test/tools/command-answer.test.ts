@@ -84,6 +84,25 @@ describe('what a command wrote', () => {
   });
 });
 
+describe('a command that outlasts wait_ms', () => {
+  it('is answered with its output so far and the call that goes on, and its end comes there', async () => {
+    const script = 'echo begun; until [ -e go ]; do sleep 0.05; done; rm go; echo over; exit 3';
+    const request = { cmd: 'bash', args: ['-c', script], wait_ms: 1_500 };
+    const handed = await server.call('sandbox_run_command', request);
+    const { command_id } = handed.structured;
+    expect(handed.structured).toMatchObject({ status: 'running', stdout: 'begun\n', exit_code: null });
+    expect(handed.structured['next']).toContain(`command_wait command_id=${command_id}`);
+    const waited = server.call('command_wait', { command_id });
+    await run('touch', 'go');
+    expect((await waited).structured).toMatchObject({
+      command_id,
+      status: 'finished',
+      exit_code: 3,
+      stdout: 'begun\nover\n',
+    });
+  });
+});
+
 describe('a program that asks', () => {
   it('sees the end of its input, and the descriptions name the tool for typing', async () => {
     const { structured } = await run('./ask.sh');

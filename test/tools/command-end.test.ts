@@ -121,6 +121,25 @@ describe('how a command ended is told', () => {
     });
   });
 
+  it('with what it has left running, until that is gone', async () => {
+    const left = { cmd: 'bash', args: ['-c', 'setsid sleep 4321 > /dev/null 2>&1 & echo done'] };
+    const { structured } = await server.call('sandbox_run_command', left);
+    const { command_id } = structured;
+    const rest = `What it started still runs: command_kill command_id=${command_id} ends that`;
+    expect(structured).toMatchObject({ status: 'finished', exit_code: 0, stdout: 'done\n', next: rest });
+    expect((await server.call('sandbox_get_command', { command_id })).structured).toMatchObject({
+      next: rest,
+    });
+    await server.call('command_kill', { command_id, signal: 'SIGKILL' });
+    const after = await server.call('sandbox_get_command', { command_id });
+    expect(after.structured).toMatchObject({ ended_by: 'exit', exit_code: 0, next: null });
+    // Programs that leave nothing never seem to.
+    for (let round = 0; round < 100; round++) {
+      const quick = await server.call('sandbox_run_command', { cmd: 'true' });
+      expect(quick.structured['next']).toBeNull();
+    }
+  });
+
   it('by the stop of its sandbox', async () => {
     const sandbox_id = await createWithFixtures(server);
     const id = await start('./deaf.sh');

@@ -30,6 +30,8 @@ export interface Command {
   /** Bytes written by the command, dropped ones included. */
   stdoutBytes: number;
   stderrBytes: number;
+  /** True where it has finished and something that it started runs on; left out by an engine that cannot tell. */
+  leftRunning?: boolean;
 }
 
 export interface StartCommand {

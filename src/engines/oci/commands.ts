@@ -1,4 +1,5 @@
 /** Commands: started by the agent, followed through their supervisors, looked up from what is on disk. */
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { signalNumber } from '../../shared/signals.ts';
@@ -78,7 +79,7 @@ export class OciCommands implements Commands {
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return (await this.#look(commandId, signal)).command;
+    return this.#withRest((await this.#look(commandId, signal)).command);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
@@ -98,7 +99,7 @@ export class OciCommands implements Commands {
   }
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#until(commandId, () => false, signal);
+    return this.#withRest(await this.#until(commandId, () => false, signal));
   }
 
   async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
@@ -148,6 +149,21 @@ export class OciCommands implements Commands {
   /** Lets go of every connection; the commands go on. */
   close(): void {
     for (const watch of this.#watches.values()) watch.close();
+  }
+
+  /** A supervisor lives as long as anything of its command does. */
+  async #withRest(command: Command): Promise<Command> {
+    if (command.status === 'running') return command;
+    const paths = await this.#paths(command.commandId);
+    // The file alone may be what a killed supervisor has left, and costs nothing to look for.
+    if (!existsSync(paths.socket)) return { ...command, leftRunning: false };
+    try {
+      (await AgentConnection.open(paths.socket, null)).close();
+      return { ...command, leftRunning: true };
+    } catch (error) {
+      if (!(error instanceof AgentGone)) throw error;
+      return { ...command, leftRunning: false };
+    }
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {
