@@ -33,7 +33,10 @@ async function withProgress(
   // Progress is a courtesy: what fails in it never fails the call.
   const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
   try {
-    return await wait;
+    const command = await wait;
+    // The last line comes before the answer.
+    await shown;
+    return command;
   } finally {
     signal.removeEventListener('abort', stop);
     stop();

@@ -55,7 +55,7 @@ export async function handOver(
       sha256: null,
       skipped: 0,
       skipped_paths: [],
-      next: `It goes on: call ${tool} with the same arguments to wait for its end; nothing is carried twice`,
+      next: `It goes on: call ${tool} with the same arguments and sandbox_id=${handle.sandboxId} to wait for its end; nothing is carried twice`,
     },
   };
 }

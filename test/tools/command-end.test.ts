@@ -76,6 +76,25 @@ describe('a tree five deep that left its sessions and its parents', () => {
   }, 120_000);
 });
 
+describe('a call that is cancelled at any moment', () => {
+  it('leaves no command and no process', async () => {
+    const before = await sleepers();
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const controller = new AbortController();
+        const request = { cmd: './deep-tree.sh', args: [String(GENERATIONS - 1)] };
+        const call = server.call('sandbox_run_command', request, { signal: controller.signal });
+        // Not to wait for anything: each call is met at another point of its way.
+        setTimeout(() => controller.abort(), index * 4);
+        await expect(call).rejects.toThrow();
+      }),
+    );
+    const running = async (): Promise<unknown> => (await server.call('session_info')).structured['commands'];
+    await expect.poll(running, { timeout: 20_000 }).toEqual([]);
+    await expect.poll(sleepers, { timeout: 20_000 }).toBe(before);
+  });
+});
+
 describe('fifty commands at once', () => {
   it('let one among them be killed at once, and everything else be done', async () => {
     const talk = 'while :; do echo still here; sleep 0.1; done';

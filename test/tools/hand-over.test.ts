@@ -54,7 +54,7 @@ describe('a transfer that outlasts the patience', () => {
       files: 0,
       bytes: 1_000,
       sha256: null,
-      next: expect.stringContaining('call sandbox_upload_file with the same arguments'),
+      next: expect.stringMatching(/call sandbox_upload_file with the same arguments and sandbox_id=sbx_/),
     });
     expect(await bash('ls')).toBe('out\n');
     release();
