@@ -1,9 +1,16 @@
 /** Commands: started by the agent, followed through their supervisors, looked up from what is on disk. */
-import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { signalNumber } from '../../shared/signals.ts';
-import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
+import type {
+  Command,
+  Commands,
+  KillCause,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+  StartCommand,
+} from '../engine.ts';
 import { AgentConnection, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import { outOfMemoryKills } from './cgroups.ts';
@@ -18,12 +25,13 @@ import {
   unknownCommand,
   writeCommandRecord,
 } from './command-record.ts';
+import { hasRest } from './command-rest.ts';
 import { cutOffCommand, finishedCommand, readExit, runningCommand } from './command-state.ts';
 import { CommandWatch } from './command-watch.ts';
 import type { OciContext } from './context.ts';
 import { recordAfterCutOff } from './cut-off.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
-import { readLog, readLogTotals } from './log-segments.ts';
+import { countLines, readLog, readLogTotals } from './log-segments.ts';
 import { absolutePath, encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
@@ -121,6 +129,13 @@ export class OciCommands implements Commands {
     return readLog(paths.agentDir, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
   }
 
+  async countLines(
+    commandId: string,
+    range: { stream: OutputStream; start: number; end: number },
+  ): Promise<number | null> {
+    return countLines((await this.#paths(commandId)).agentDir, range);
+  }
+
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
     const paths = await this.#paths(commandId);
     const number = signalNumber(signalName);
@@ -151,19 +166,9 @@ export class OciCommands implements Commands {
     for (const watch of this.#watches.values()) watch.close();
   }
 
-  /** A supervisor lives as long as anything of its command does. */
   async #withRest(command: Command): Promise<Command> {
     if (command.status === 'running') return command;
-    const paths = await this.#paths(command.commandId);
-    // The file alone may be what a killed supervisor has left, and costs nothing to look for.
-    if (!existsSync(paths.socket)) return { ...command, leftRunning: false };
-    try {
-      (await AgentConnection.open(paths.socket, null)).close();
-      return { ...command, leftRunning: true };
-    } catch (error) {
-      if (!(error instanceof AgentGone)) throw error;
-      return { ...command, leftRunning: false };
-    }
+    return { ...command, leftRunning: await hasRest(await this.#paths(command.commandId)) };
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {
