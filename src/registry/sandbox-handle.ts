@@ -84,11 +84,17 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async stop(signal: AbortSignal): Promise<SandboxView> {
-    const [sandbox] = await Promise.all([
-      this.engine.stop(this.sandboxId, 'requested', signal),
-      this.#transfers.end(this.sandboxId),
-    ]);
-    return viewOf(this.#context, this.#record, sandbox);
+    try {
+      const [sandbox] = await Promise.all([
+        this.engine.stop(this.sandboxId, 'requested', signal),
+        this.#transfers.end(this.sandboxId),
+      ]);
+      return await viewOf(this.#context, this.#record, sandbox);
+    } catch (error) {
+      // The caller may have been answered before it failed.
+      this.#context.log.warn({ sandbox_id: this.sandboxId, err: error }, 'A stop failed.');
+      throw error;
+    }
   }
 
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {

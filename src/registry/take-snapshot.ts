@@ -28,6 +28,10 @@ export async function takeSnapshot(
       const snapshot = await snapshots.take(sandboxId, expirationMs, signal);
       await ownSnapshot(context, snapshot, principal);
       return snapshot;
+    } catch (error) {
+      // The caller may have been answered before it failed.
+      context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');
+      throw error;
     } finally {
       await noteEnd(context, sandboxId);
     }

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { type LocalServer, openLocalServer } from '../support/local-server.ts';
 import type { Answer } from '../support/server.ts';
@@ -25,9 +26,13 @@ function sha256(text: string): string {
 }
 
 /** The same call until it is done, as its `next` says. */
-async function untilDone(name: string, args: Record<string, unknown>): Promise<Answer> {
+async function untilDone(
+  name: string,
+  args: Record<string, unknown>,
+  options: RequestOptions = {},
+): Promise<Answer> {
   for (;;) {
-    const answer = await server.call(name, args);
+    const answer = await server.call(name, args, options);
     if (answer.structured['status'] !== 'running') return answer;
   }
 }
@@ -63,7 +68,7 @@ describe('a transfer that outlasts the patience', () => {
     const done = await untilDone('sandbox_upload_file', same);
     expect(done.structured).toMatchObject({ status: 'done', files: 3, bytes: 3_000, next: null });
     await writeFile(join(server.cwd, 'tree', 'd'), 'd');
-    const anew = await server.call('sandbox_upload_file', up);
+    const anew = await untilDone('sandbox_upload_file', up);
     expect(anew.structured).toMatchObject({ status: 'done', files: 4 });
   });
 
@@ -77,7 +82,7 @@ describe('a transfer that outlasts the patience', () => {
     await writeFile(join(server.cwd, 'one'), 'second');
     const fetched = await untilDone('sandbox_upload_file', one);
     expect(fetched.structured).toMatchObject({ status: 'done', sha256: sha256('first') });
-    const anew = await server.call('sandbox_upload_file', one);
+    const anew = await untilDone('sandbox_upload_file', one);
     expect(anew.structured).toMatchObject({ status: 'done', sha256: sha256('second') });
   });
 
@@ -106,31 +111,10 @@ describe('a transfer that outlasts the patience', () => {
     await reached;
     await first;
     expect(seen).toEqual(['0 files, 1,000 bytes']);
-    const second = server.call('sandbox_upload_file', wish, { onprogress });
+    const second = untilDone('sandbox_upload_file', wish, { onprogress });
     release();
     await second;
     expect(seen.at(-1)).toBe('4 files, 3,001 bytes');
-  });
-
-  it('is undone when the call that began it is cancelled', async () => {
-    for (const [tool, wish] of [
-      ['sandbox_upload_file', { ...up, remote_path: 'cancelled' }],
-      ['sandbox_download_file', { ...down, local_path: 'cancelled' }],
-    ] as const) {
-      const { reached, release } = server.hold('tree');
-      const controller = new AbortController();
-      const call = server.call(tool, wish, { signal: controller.signal });
-      await reached;
-      controller.abort();
-      await expect(call).rejects.toThrow();
-      release();
-      // The next one begins anew, once the cancelled one is out of the way.
-      await expect.poll(() => bash('ls -A | grep sandbox- || true')).toBe('');
-      await expect
-        .poll(async () => (await readdir(server.cwd)).filter((name) => name.includes('cancelled')))
-        .toEqual([]);
-      expect(await bash('ls')).not.toContain('cancelled');
-    }
   });
 
   it('goes on when a call that has joined it is cancelled', async () => {
@@ -145,6 +129,44 @@ describe('a transfer that outlasts the patience', () => {
     expect((await untilDone('sandbox_download_file', wish)).structured).toMatchObject({ files: 3 });
     expect((await readdir(join(server.cwd, 'joined'))).sort()).toEqual(['a', 'b', 'c']);
     expect(await readFile(join(server.cwd, 'joined/c'), 'utf8')).toBe('c\n');
+  });
+});
+
+describe('a transfer whose call still waits', () => {
+  it('is undone when that call is cancelled', async () => {
+    const patient = await openLocalServer(55_000);
+    try {
+      await patient.call('sandbox_create');
+      await mkdir(join(patient.cwd, 'in'));
+      for (const name of ['in/a', 'in/b']) await writeFile(join(patient.cwd, name), name);
+      const list = async (): Promise<unknown> => {
+        const ls = { cmd: 'ls', args: ['-A', '.', 'out'] };
+        return (await patient.call('sandbox_run_command', ls)).structured['stdout'];
+      };
+      const fill = { cmd: 'bash', args: ['-c', 'mkdir out; echo a > out/a; echo b > out/b'] };
+      await patient.call('sandbox_run_command', fill);
+      const before = await list();
+      for (const [tool, wish] of [
+        ['sandbox_upload_file', { local_path: 'in', remote_path: 'cancelled' }],
+        ['sandbox_download_file', { remote_path: 'out', local_path: 'cancelled' }],
+      ] as const) {
+        const { reached, release } = patient.hold('tree');
+        const controller = new AbortController();
+        const call = patient.call(tool, wish, { signal: controller.signal });
+        await reached;
+        controller.abort();
+        await expect(call).rejects.toThrow();
+        release();
+        await expect.poll(() => readdir(patient.cwd), { timeout: 20_000 }).toEqual(['in']);
+        await expect.poll(list, { timeout: 20_000 }).toBe(before);
+        // The same call begins anew.
+        expect((await patient.call(tool, wish)).structured).toMatchObject({ status: 'done', files: 2 });
+        await rm(join(patient.cwd, 'cancelled'), { recursive: true, force: true });
+        await patient.call('sandbox_run_command', { cmd: 'rm', args: ['-rf', 'cancelled'] });
+      }
+    } finally {
+      await patient.close();
+    }
   });
 });
 
@@ -184,8 +206,10 @@ describe('what ends a transfer under way', () => {
 
   it('a snapshot holds nothing of an upload that it ends', async () => {
     await begun('snapped');
-    const taken = await server.call('sandbox_snapshot');
-    const snapshot_id = String(taken.structured['snapshot_id']);
+    await server.call('sandbox_snapshot');
+    await server.call('sandbox_wait_for_status', { status: 'stopped' });
+    const listed = await server.call('snapshot_list', { limit: 1 });
+    const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
     await server.call('sandbox_create', { source: { type: 'snapshot', snapshot_id } });
     expect(await bash('ls -A')).toBe('out\n');
     await server.call('sandbox_stop', { blocking: true });
