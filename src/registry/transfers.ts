@@ -21,6 +21,8 @@ interface Entry {
   /** Runs once the transfer has ended. */
   expiry: Timer | null;
   ended: boolean;
+  /** Being undone, since the call that began it was cancelled. */
+  cancelled: boolean;
 }
 
 /** The transfers that one session has under way, and the results of those that ended between two calls. */
@@ -43,9 +45,14 @@ export class SessionTransfers {
    *
    * @throws SandboxError `limit_exceeded` for too many at once, `conflict` once the session has ended
    */
-  open(sandbox: Sandbox, request: TransferRequest, work: TransferWork): Transfer {
-    this.#scope.requireOpen();
+  async open(sandbox: Sandbox, request: TransferRequest, work: TransferWork): Promise<Transfer> {
     const key = JSON.stringify([sandbox.sandboxId, request.direction, request.arguments]);
+    // What is being undone is out of the way before the same is begun anew.
+    for (let known = this.#entries.get(key); known?.cancelled; known = this.#entries.get(key)) {
+      await Promise.allSettled([known.result]);
+      this.#forget(known);
+    }
+    this.#scope.requireOpen();
     const known = this.#entries.get(key);
     if (known !== undefined) return this.#handle(known, false);
     this.#requireRoom();
@@ -101,6 +108,7 @@ export class SessionTransfers {
       result,
       expiry: null,
       ended: false,
+      cancelled: false,
     };
     // Whoever asks next is told; until then a failure is nobody's.
     result.catch((error: unknown) =>
@@ -120,6 +128,7 @@ export class SessionTransfers {
       },
       fetched: () => this.#forget(entry),
       cancel: async () => {
+        entry.cancelled = true;
         entry.ending.abort(
           new SandboxError('cancelled', 'The transfer was cancelled by the call that began it.', {
             hint: 'Nothing of it was kept; make the same call again if it is still wanted.',

@@ -128,9 +128,12 @@ describe('a transfer', () => {
     const { session } = await openSession();
     const begin = (name: string) => open(session, name, work(name).work);
     const cancelled = await begin('cancelled');
-    await cancelled.cancel();
-    expect(await rejection(cancelled.result)).toMatchObject({ code: 'cancelled' });
+    const undone = cancelled.cancel();
+    // Asked while it is being undone: begun anew after that.
     expect((await begin('cancelled')).begun).toBe(true);
+    await undone;
+    expect(await rejection(cancelled.result)).toMatchObject({ code: 'cancelled' });
+    expect((await begin('cancelled')).begun).toBe(false);
     const stopped = await begin('stopped');
     await (await session.sandbox(undefined)).stop(neverAborted);
     const told = await rejection((await begin('stopped')).result);
