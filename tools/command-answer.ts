@@ -32,10 +32,14 @@ export const commandOutput = z.object({
 
 export type CommandAnswer = z.output<typeof commandOutput>;
 
-/** A command as a tool answers it, as data and as a terminal's reader would want it. */
+/**
+ * A command as a tool answers it, as data and as a terminal's reader would want it. `sandboxEnd` says why its sandbox
+ * ended, where the command ended with it.
+ */
 export function commandAnswer(
   command: Command,
   output: CapturedOutput,
+  sandboxEnd: string | null,
 ): { structured: CommandAnswer; text: string } {
   const structured = {
     command_id: command.commandId,
@@ -54,7 +58,9 @@ export function commandAnswer(
     stdout_bytes: command.stdoutBytes,
     stderr_bytes: command.stderrBytes,
     truncated: output.truncated,
-    next: nextStep(command, output),
+    next:
+      [endOf(command, sandboxEnd), nextStep(command, output)].filter((part) => part !== null).join('. ') ||
+      null,
   };
   return { structured, text: commandText(structured) };
 }
@@ -73,6 +79,15 @@ function commandText(answer: CommandAnswer): string {
 function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string {
   if (status === 'running') return 'running';
   return `exit_code ${exit_code} (${[ended_by, signal].filter((part) => part !== null).join(', ')})`;
+}
+
+function endOf(command: Command, sandboxEnd: string | null): string | null {
+  if (command.endedBy === 'out_of_memory')
+    return 'It was killed for lack of memory: use less, or sandbox_create with more resources.vcpus';
+  if (command.leftRunning === true)
+    return `What it started still runs: command_kill command_id=${command.commandId} ends that`;
+  if (sandboxEnd === null) return null;
+  return `It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`;
 }
 
 function nextStep(command: Command, output: CapturedOutput): string | null {

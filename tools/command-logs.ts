@@ -5,12 +5,17 @@ import { SandboxError } from '../src/shared/errors.ts';
 import type { LogCursor } from './log-cursor.ts';
 import { type Line, LineSplitter } from './log-lines.ts';
 import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
+import { Pace } from './pace.ts';
 import { within } from './patience.ts';
 
 const SLICE_BYTES = 65_536;
 /** A page without a match ends after this much, so that a call stays quick; the cursor goes on from there. */
 const MAX_SCANNED_BYTES = 2_097_152;
+/** A page that takes longer ends, too. */
+const MAX_SEARCH_MS = 5_000;
 const MAX_PATTERN_CHARACTERS = 1_000;
+/** Of a compiled pattern. With so many a line of 16 KiB, which nothing interrupts, takes a tenth of a second or two. */
+const MAX_PATTERN_STEPS = 300;
 
 export interface Logs {
   lines: LogLine[];
@@ -69,19 +74,29 @@ async function readPage(
   let atEnd = false;
   let last: Line | null = null;
 
-  const take = (lines: Iterable<Line>): boolean => {
+  const pace = new Pace(MAX_SEARCH_MS, signal);
+  let taken = 0;
+  const take = async (lines: Iterable<Line>): Promise<boolean> => {
     for (const line of lines) {
-      if (page.offer(line)) continue;
+      const room = page.offer(line);
+      taken += 1;
+      if (pace.isDue) await pace.rest();
+      // The next page reads some lines again, for their context: this one has to come further than that.
+      if (room && !(pace.isOver && taken > request.context)) continue;
       last = line;
       return false;
     }
     return true;
   };
-  const takeChunk = (chunk: OutputChunk): boolean => {
+  const takeChunk = async (chunk: OutputChunk): Promise<boolean> => {
     const missing = chunk.offset - splitter.offset;
-    if (!take(splitter.skipTo(chunk.offset))) return false;
+    if (!(await take(splitter.skipTo(chunk.offset)))) return false;
     droppedBytes += Math.max(0, missing);
     return take(splitter.lines(chunk));
+  };
+  const takeChunks = async (chunks: readonly OutputChunk[]): Promise<boolean> => {
+    for (const chunk of chunks) if (!(await takeChunk(chunk))) return false;
+    return true;
   };
 
   while (last === null && !atEnd && splitter.offset - first < MAX_SCANNED_BYTES) {
@@ -92,14 +107,14 @@ async function readPage(
       signal,
     );
     totalBytes = slice.totalBytes;
-    if (!slice.chunks.every(takeChunk)) break;
+    if (!(await takeChunks(slice.chunks))) break;
     const missing = slice.nextOffset - splitter.offset;
-    if (!take(splitter.skipTo(slice.nextOffset))) break;
+    if (!(await take(splitter.skipTo(slice.nextOffset)))) break;
     droppedBytes += Math.max(0, missing);
     atEnd = slice.nextOffset >= slice.totalBytes || slice.nextOffset <= offset;
   }
   const finished = command.status === 'finished';
-  const done = atEnd && finished && take(splitter.rest());
+  const done = atEnd && finished && (await take(splitter.rest()));
   return {
     lines: page.lines,
     cursor: { ...page.rewind(splitter.positions(last)), after: page.after },
@@ -124,6 +139,8 @@ export function lineMatcher(pattern: string): (text: string) => boolean {
   }
   try {
     const expression = RE2JS.compile(pattern);
+    const steps = expression.programSize();
+    if (steps > MAX_PATTERN_STEPS) throw tooLarge(steps);
     return (text) => expression.matcher(text).find();
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
@@ -135,6 +152,14 @@ export function lineMatcher(pattern: string): (text: string) => boolean {
       },
     );
   }
+}
+
+function tooLarge(steps: number): SandboxError {
+  return new SandboxError(
+    'invalid_argument',
+    `\`grep\` is a pattern of ${steps} steps; ${MAX_PATTERN_STEPS} are the most.`,
+    { hint: 'Write fewer alternatives, and .* or + in place of large counts such as {0,500}.' },
+  );
 }
 
 /** The stream names that a caller may ask for. */

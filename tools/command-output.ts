@@ -10,7 +10,7 @@ export const OUTPUT_BUDGET_BYTES = 32_768;
 const HEAD_SHARE = 0.4;
 /** A cut moves to a line's border when one is this near. */
 const LINE_REACH_BYTES = 2_048;
-/** A longer gap is told in bytes alone, since counting its lines means reading it. */
+/** Where the engine does not count lines, a longer gap is told in bytes alone: counting means reading it. */
 const MAX_COUNTED_BYTES = 4_194_304;
 
 const NEWLINE = 0x0a;
@@ -101,8 +101,11 @@ async function gapText(
   end: number,
   readWith: string,
 ): Promise<string> {
+  const { commands, commandId, signal } = source;
   const bytes = end - start;
-  const lines = bytes > MAX_COUNTED_BYTES ? null : await countLines(source, stream, start, end);
+  const told = await commands.countLines?.(commandId, { stream, start, end }, signal);
+  const readable = bytes <= MAX_COUNTED_BYTES;
+  const lines = told ?? (readable ? await countLines(source, stream, start, end) : null);
   return omission({ bytes, lines }, `${readWith} offset=${start}`);
 }
 

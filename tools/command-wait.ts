@@ -1,7 +1,7 @@
 import type { Command } from '../src/engines/engine.ts';
 import type { CommandHandle } from '../src/registry/contract.ts';
 import { lastVisibleLine } from '../src/shared/text.ts';
-import { decodeUtf8 } from '../src/shared/utf8.ts';
+import { characterEnd, characterStart, decodeUtf8 } from '../src/shared/utf8.ts';
 import { within } from './patience.ts';
 import type { ToolContext } from './tool.ts';
 
@@ -33,7 +33,10 @@ async function withProgress(
   // Progress is a courtesy: what fails in it never fails the call.
   const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
   try {
-    return await wait;
+    const command = await wait;
+    // The last line comes before the answer.
+    await shown;
+    return command;
   } finally {
     signal.removeEventListener('abort', stop);
     stop();
@@ -47,18 +50,25 @@ async function showNewestLines(
   progress: (line: string) => void,
 ): Promise<void> {
   let seen = 0;
+  let shown: string | null = null;
   while (!signal.aborted) {
     const command = await commands.waitForOutput(commandId, seen, signal);
     const total = command.stdoutBytes + command.stderrBytes;
     if (total > seen) {
-      const offset = Math.max(seen, total - TAIL_BYTES);
+      // From before what is new: that may be the end of a line only.
+      const offset = Math.max(0, total - TAIL_BYTES);
       const slice = await commands.readOutput(
         commandId,
         { stream: 'both', offset, limit: TAIL_BYTES },
         signal,
       );
-      const line = lastVisibleLine(decodeUtf8(Buffer.concat(slice.chunks.map((chunk) => chunk.data))));
-      if (line !== null) progress(line);
+      // Of one stream: pieces of lines of both make no line.
+      const newest = slice.chunks.at(-1)?.stream;
+      const parts = slice.chunks.filter(({ stream }) => stream === newest).map(({ data }) => data);
+      const bytes = Buffer.concat(parts);
+      const line = lastVisibleLine(decodeUtf8(bytes.subarray(characterStart(bytes), characterEnd(bytes))));
+      if (line !== null && line !== shown) progress(line);
+      shown = line;
       seen = Math.max(total, slice.nextOffset);
     }
     if (command.status === 'finished') return;

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Command, Commands } from '../src/engines/engine.ts';
-import type { RunRequest } from '../src/registry/contract.ts';
+import type { Command } from '../src/engines/engine.ts';
+import type { RunRequest, Session } from '../src/registry/contract.ts';
 import { SandboxError } from '../src/shared/errors.ts';
 import { LOOKS, REPLACES, RUNS } from './annotations.ts';
 import { commandAnswer, commandOutput } from './command-answer.ts';
@@ -11,6 +11,7 @@ import { readOutputPage } from './command-page.ts';
 import { waitForCommand } from './command-wait.ts';
 import { decodeCursor, encodeCursor, LOG_START } from './log-cursor.ts';
 import { within } from './patience.ts';
+import { statusReason } from './sandbox-answer.ts';
 import {
   commandId,
   EXEC_TOO_BIG,
@@ -34,7 +35,7 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
+    'Run a program and wait for it; its stdin is empty, typing is for sandbox_shell. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, EXEC_TOO_BIG),
@@ -48,7 +49,7 @@ const run = defineTool({
       const handle = await session.command(id);
       return await killOnCancel(handle, signal, async () => {
         const command = await waitForCommand(handle, args.wait_ms, context);
-        return answer(handle.engine.commands, command, signal);
+        return answer(session, command, signal);
       });
     } finally {
       release();
@@ -67,7 +68,7 @@ const runDetached = defineTool({
   async handle(args, { session, signal }) {
     const sandbox = await session.sandbox(args.sandbox_id);
     const command = await sandbox.run(runRequest(args), signal);
-    return answer(sandbox.engine.commands, command, signal);
+    return answer(session, command, signal);
   },
 });
 
@@ -90,7 +91,7 @@ const get = defineTool({
         },
       );
     }
-    return answer(handle.engine.commands, await handle.get(signal), signal);
+    return answer(session, await handle.get(signal), signal);
   },
 });
 
@@ -154,7 +155,7 @@ const wait = defineTool({
   async handle(args, context) {
     const handle = await context.session.command(args.command_id);
     const command = await waitForCommand(handle, args.wait_ms, context);
-    return answer(handle.engine.commands, command, context.signal);
+    return answer(context.session, command, context.signal);
   },
 });
 
@@ -252,11 +253,14 @@ function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest 
 }
 
 async function answer(
-  commands: Commands,
+  session: Session,
   command: Command,
   signal: AbortSignal,
 ): Promise<ReturnType<typeof commandAnswer>> {
-  return commandAnswer(command, await captureOutput(commands, command, signal));
+  const output = await captureOutput(session.engine.commands, command, signal);
+  if (command.endedBy !== 'sandbox_stopped') return commandAnswer(command, output, null);
+  const sandbox = await session.sandbox(command.sandboxId);
+  return commandAnswer(command, output, statusReason(await sandbox.view(signal)));
 }
 
 /** Starting commands, in the order of the tool list. */

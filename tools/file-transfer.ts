@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto';
 import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { z } from 'zod';
 import type { TreeEntry } from '../src/engines/engine.ts';
-import type { SandboxHandle } from '../src/registry/contract.ts';
+import type { SandboxHandle, TransferResult } from '../src/registry/contract.ts';
 import { SandboxError, systemErrorCode } from '../src/shared/errors.ts';
 import { excluder } from './exclude.ts';
 import { hostFailure } from './host-failure.ts';
@@ -12,18 +11,8 @@ import { writeHostTree } from './host-tree-write.ts';
 import { existingLocalPath, type LocalBounds, newLocalPath, realStateDir } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 
-/** What an answer about a transfer holds. */
-export const transferOutput = z.object({
-  local_path: z.string(),
-  remote_path: z.string(),
-  files: z.number(),
-  bytes: z.number(),
-  sha256: z.string().nullable(),
-  skipped: z.number(),
-  skipped_paths: z.array(z.string()),
-});
-
-export type TransferAnswer = z.output<typeof transferOutput>;
+/** Tells of each file and run of bytes that has gone over. */
+type Report = (files: number, bytes: number) => void;
 
 export interface Download {
   localPath: string;
@@ -39,7 +28,8 @@ export async function download(
   request: Download,
   bounds: LocalBounds,
   signal: AbortSignal,
-): Promise<TransferAnswer> {
+  report: Report,
+): Promise<TransferResult> {
   const { files } = handle.engine;
   const target = await newLocalPath(request.localPath, bounds);
   await handle.requireRunning(signal);
@@ -59,15 +49,15 @@ export async function download(
   });
   try {
     const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
-    const written = await writeHostTree(target, entries, request.chunkSize, signal);
+    const written = await writeHostTree(target, entries, request.chunkSize, signal, report);
     return {
-      local_path: target,
-      remote_path: source.path,
+      localPath: target,
+      remotePath: source.path,
       files: written.files,
       bytes: written.bytes,
       sha256: written.sha256,
       skipped: written.skipped.count,
-      skipped_paths: written.skipped.first,
+      skippedPaths: written.skipped.first,
     };
   } catch (error) {
     await unmakeParents(dirname(target), made);
@@ -89,7 +79,8 @@ export async function upload(
   request: Upload,
   bounds: LocalBounds,
   signal: AbortSignal,
-): Promise<TransferAnswer> {
+  report: Report,
+): Promise<TransferResult> {
   const root = await existingLocalPath(request.localPath, bounds);
   const excludes = excluder(request.exclude);
   const isFile = (await lstat(root)).isFile();
@@ -109,27 +100,42 @@ export async function upload(
   const onData = (bytes: Buffer): void => {
     sent += bytes.length;
     if (isFile) hash.update(bytes);
+    report(0, bytes.length);
   };
   const entries: AsyncIterable<TreeEntry> = readHostTree(
     { root, fileMode: request.mode, excludes, stateDir: await realStateDir(bounds), skipped, onData },
     signal,
   );
   const { files } = handle.engine;
-  const written = await files.writeTree(handle.sandboxId, request.remotePath, request.cwd, entries, signal);
+  const written = await files.writeTree(
+    handle.sandboxId,
+    request.remotePath,
+    request.cwd,
+    counted(entries, report),
+    signal,
+  );
   if (written.bytes !== sent) {
     throw new SandboxError('server', `Of ${sent} bytes sent, ${written.bytes} arrived at ${written.path}.`, {
       hint: 'Call sandbox_upload_file again.',
     });
   }
   return {
-    local_path: root,
-    remote_path: written.path,
+    localPath: root,
+    remotePath: written.path,
     files: written.files,
     bytes: written.bytes,
     sha256: isFile ? hash.digest('hex') : null,
     skipped: skipped.count,
-    skipped_paths: skipped.first,
+    skippedPaths: skipped.first,
   };
+}
+
+/** Reports each file once it has been taken whole. */
+async function* counted(entries: AsyncIterable<TreeEntry>, report: Report): AsyncGenerator<TreeEntry> {
+  for await (const entry of entries) {
+    yield entry;
+    if (entry.type === 'file') report(1, 0);
+  }
 }
 
 /** Answers the topmost directory that had to be made, or null. */

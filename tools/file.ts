@@ -3,10 +3,10 @@ import { SandboxError } from '../src/shared/errors.ts';
 import { ADDS, LOOKS, REPLACES } from './annotations.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
 import { fileOutput, readFilePage } from './file-page.ts';
-import { download, transferOutput, upload } from './file-transfer.ts';
-import { within } from './patience.ts';
-import { cwd, encoding, MAX_WAIT_MS, mode, path, sandboxId } from './schemas.ts';
+import { download, upload } from './file-transfer.ts';
+import { cwd, encoding, mode, path, sandboxId } from './schemas.ts';
 import { defineTool, type Tool } from './tool.ts';
+import { handOver, transferOutput } from './transfer-call.ts';
 
 const DEFAULT_PAGE_BYTES = 32_768;
 const DEFAULT_CHUNK_BYTES = 65_536;
@@ -130,8 +130,8 @@ const downloadFile = defineTool({
     sandbox_id: sandboxId,
   }),
   output: transferOutput,
-  async handle(args, { session, signal, config }) {
-    const handle = await session.sandbox(args.sandbox_id);
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
     const request = {
       localPath: args.local_path,
       remotePath: args.remote_path,
@@ -139,11 +139,15 @@ const downloadFile = defineTool({
       createParents: args.create_parents,
       chunkSize: args.chunk_size,
     };
-    return {
-      structured: await inTime('sandbox_download_file', signal, (patience) =>
-        download(handle, request, config, patience),
-      ),
-    };
+    const call = {
+      tool: 'sandbox_download_file',
+      direction: 'download',
+      request,
+      more: [args.create_parents],
+    } as const;
+    return handOver(handle, call, context, (signal, report) =>
+      download(handle, request, context.config, signal, report),
+    );
   },
 });
 
@@ -162,8 +166,8 @@ const uploadFile = defineTool({
     sandbox_id: sandboxId,
   }),
   output: transferOutput,
-  async handle(args, { session, signal, config }) {
-    const handle = await session.sandbox(args.sandbox_id);
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
     const request = {
       localPath: args.local_path,
       remotePath: args.remote_path,
@@ -171,30 +175,13 @@ const uploadFile = defineTool({
       mode: args.mode === undefined ? null : Number.parseInt(args.mode, 8),
       exclude: args.exclude,
     };
-    return {
-      structured: await inTime('sandbox_upload_file', signal, (patience) =>
-        upload(handle, request, config, patience),
-      ),
-    };
+    const more = [request.mode, ...new Set(request.exclude.toSorted())];
+    const call = { tool: 'sandbox_upload_file', direction: 'upload', request, more } as const;
+    return handOver(handle, call, context, (signal, report) =>
+      upload(handle, request, context.config, signal, report),
+    );
   },
 });
-
-/** A transfer that outlasts a client's patience is given up cleanly rather than left to run unseen. */
-async function inTime<Result>(
-  tool: string,
-  signal: AbortSignal,
-  transfer: (signal: AbortSignal) => Promise<Result>,
-): Promise<Result> {
-  const result = await within(MAX_WAIT_MS, signal, transfer);
-  if (result !== null) return result;
-  throw new SandboxError(
-    'timeout',
-    `The transfer was not done within ${MAX_WAIT_MS} ms; nothing of it was kept.`,
-    {
-      hint: `Call ${tool} for parts of it, or leave out what is not needed.`,
-    },
-  );
-}
 
 function cursorOf(offset: number): string {
   return `at.${offset.toString(36)}`;

@@ -31,6 +31,8 @@ interface Writing extends WrittenTree {
   /** Set last: a directory that must not be written to could not be filled. */
   directoryModes: [path: string, mode: number][];
   chunkSize: number;
+  /** Told of each file and run of bytes. */
+  report(files: number, bytes: number): void;
 }
 
 /**
@@ -44,6 +46,7 @@ export async function writeHostTree(
   entries: AsyncIterable<TreeEntry>,
   chunkSize: number,
   signal: AbortSignal,
+  report: (files: number, bytes: number) => void = () => {},
 ): Promise<WrittenTree> {
   const staging = join(
     dirname(target),
@@ -57,6 +60,7 @@ export async function writeHostTree(
     staging,
     directoryModes: [],
     chunkSize,
+    report,
   };
   const checker = new TreeEntryChecker();
   try {
@@ -88,7 +92,8 @@ async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSigna
     await mkdir(at, { mode: 0o700 });
     writing.directoryModes.push([at, mode | 0o700]);
   } else if (entry.type === 'file') {
-    const written = await writeFile(at, entry, mode | 0o600, writing.chunkSize, signal);
+    const written = await writeFile(writing, at, entry, mode | 0o600, signal);
+    writing.report(1, 0);
     writing.files += 1;
     writing.bytes += written.bytes;
     if (entry.path === '') writing.sha256 = written.sha256;
@@ -114,10 +119,10 @@ async function discard(entry: TreeEntry, signal: AbortSignal): Promise<void> {
 }
 
 async function writeFile(
+  { chunkSize, report }: Writing,
   at: string,
   entry: TreeEntry,
   mode: number,
-  chunkSize: number,
   signal: AbortSignal,
 ): Promise<{ bytes: number; sha256: string }> {
   const hash = createHash('sha256');
@@ -129,6 +134,7 @@ async function writeFile(
       write(chunk: Buffer, _encoding, done) {
         hash.update(chunk);
         bytes += chunk.length;
+        report(0, chunk.length);
         file.writeFile(chunk).then(() => done(), done);
       },
     });

@@ -39,7 +39,7 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
   return {
     sandbox_id: view.sandboxId,
     status: view.status,
-    status_reason: view.statusReason ?? (view.stopCause === null ? null : STOP_TEXT[view.stopCause]),
+    status_reason: statusReason(view),
     engine: view.engine,
     runtime: view.runtime,
     cwd: view.cwd,
@@ -55,6 +55,11 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
     keep: view.keep,
     next: nextStep(view, context),
   };
+}
+
+/** Why a sandbox ended, in words; null while it lives. */
+export function statusReason(view: SandboxView): string | null {
+  return view.statusReason ?? (view.stopCause === null ? null : STOP_TEXT[view.stopCause]);
 }
 
 /** A policy as it may be shown: what headers are filled in, never their values. */

@@ -16,5 +16,8 @@ export async function stopSandbox(
   const stopping = handle.stop(new AbortController().signal);
   const limitMs = request.blocking ? request.timeoutMs : MOMENT_MS;
   const stopped = await within(limitMs, signal, (patience) => abandonable(stopping, patience));
-  return stopped ?? (await handle.view(signal));
+  if (stopped !== null) return stopped;
+  const view = await handle.view(signal);
+  // What has begun is told, also where the engine has not written it down yet.
+  return view.status === 'running' ? { ...view, status: 'stopping' } : view;
 }

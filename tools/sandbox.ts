@@ -22,8 +22,6 @@ import { takeSnapshot } from './snapshot.ts';
 import { defineTool, type Tool } from './tool.ts';
 
 const MAX_PORTS = 15;
-/** A sandbox that is not there by then is answered as `pending`; undoing, or a last look, has to fit under the 55 s. */
-const CREATE_PATIENCE_MS = 52_000;
 const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 
 const create = defineTool({
@@ -50,9 +48,9 @@ const create = defineTool({
   }),
   output: sandboxOutput,
   async handle(args, context) {
-    const { session, signal, progress } = context;
+    const { session, signal, progress, patienceMs } = context;
     const request = requestOf(args, session.engine);
-    const wait = { patienceMs: CREATE_PATIENCE_MS, ...(context.wantsProgress && { report: progress }) };
+    const wait = { patienceMs, ...(context.wantsProgress && { report: progress }) };
     return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
   },
 });

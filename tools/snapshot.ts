@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { Snapshot } from '../src/engines/engine.ts';
 import { LOOKS, REPLACES } from './annotations.ts';
 import { abandonable, within } from './patience.ts';
-import { instantMs, listShape, MAX_WAIT_MS, sandboxId } from './schemas.ts';
+import { instantMs, listShape, sandboxId } from './schemas.ts';
 import { defineTool, type Tool } from './tool.ts';
 
 const snapshotShape = {
@@ -45,12 +45,12 @@ const take = defineTool({
     sandbox_status: z.string(),
     next: z.string(),
   }),
-  async handle(args, { session, signal }) {
+  async handle(args, { session, signal, patienceMs }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
     // Once begun it goes on: neither a cancelled call nor one that has been answered leaves half a snapshot.
     const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
-    const taken = await within(MAX_WAIT_MS, signal, (patience) => abandonable(take(), patience));
+    const taken = await within(patienceMs, signal, (patience) => abandonable(take(), patience));
     if (taken !== null) {
       const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} goes on from here.`;
       return { structured: { ...snapshotAnswer(taken), sandbox_status: 'stopped', next } };
@@ -64,7 +64,7 @@ const take = defineTool({
         size_bytes: null,
         created_at: null,
         expires_at: null,
-        sandbox_status: status,
+        sandbox_status: status === 'running' ? 'snapshotting' : status,
         next: `sandbox_wait_for_status sandbox_id=${id} status=stopped, then snapshot_list`,
       },
     };

@@ -15,6 +15,8 @@ export interface ToolContext {
   progress(line: string): void;
   /** Whether the client asked for progress, so that nothing is read that nobody sees. */
   readonly wantsProgress: boolean;
+  /** Milliseconds after which work that cannot be asked to be quicker is answered with the state reached. */
+  readonly patienceMs: number;
   /** Unix epoch milliseconds. */
   now(): number;
 }

@@ -1,10 +1,10 @@
-/** A program that writes 100 MB: how fast it may, and what it costs the server. */
+/** A program that writes 1 GB: how fast it may, and what it costs the server. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { execLine, openRuntimes } from '../bare-runtime.ts';
 import type { Row } from '../row.ts';
 
-const BYTES = 104_857_600;
+const BYTES = 1_073_741_824;
 const FLOOD = ['sh', '-c', `head -c ${BYTES} /dev/zero | tr '\\0' x`];
 const flooded = z.object({
   exit_code: z.literal(0),
@@ -14,15 +14,15 @@ const flooded = z.object({
 
 export const flood: Row = {
   name: 'flood',
-  title: 'a program that writes 100 MB, from the call to the answer',
+  title: 'a program that writes 1 GB, from the call to the answer',
   bytes: BYTES,
   warmUps: 1,
-  runs: 10,
+  runs: 5,
   async open() {
     const runtimes = await openRuntimes();
     const [first] = runtimes;
     const sandbox_id = await first.server.create();
-    const before = memoryMb(first.server.pid);
+    const before = memoryMb(first.server.pid, 'VmRSS');
     const contenders = [
       {
         label: 'sandbox-mcp, one tool call',
@@ -45,15 +45,19 @@ export const flood: Row = {
     return {
       contenders,
       async after() {
-        const after = memoryMb(first.server.pid);
+        const after = memoryMb(first.server.pid, 'VmRSS');
+        const peak = memoryMb(first.server.pid, 'VmHWM');
         for (const runtime of runtimes) await runtime.close();
-        return [`memory of the server (resident): ${before} MB before, ${after} MB after`];
+        return [
+          `memory of the server (resident): ${before} MB before, ${after} MB at the end, ${peak} MB at most`,
+        ];
       },
     };
   },
 };
 
-function memoryMb(pid: number): string {
-  const match = /^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
+/** A figure of proc(5): `VmRSS` is what it holds now, `VmHWM` the most so far. */
+function memoryMb(pid: number, name: 'VmRSS' | 'VmHWM'): string {
+  const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return match ? String(Math.round(Number(match[1]) / 1_024)) : 'unknown';
 }

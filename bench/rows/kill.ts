@@ -1,13 +1,11 @@
 /** The end of a tree of 60 processes that left their parents and sessions, up to the last process gone. */
-import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { copyBundle } from '../bare-bundle.ts';
 import { openRuntimes } from '../bare-runtime.ts';
-import { processesNamed } from '../processes.ts';
 import type { Row } from '../row.ts';
+import { untilSleepers } from '../until-processes.ts';
 
 const TREE_SIZE = 60;
-const PATIENCE_MS = 10_000;
 const started = z.object({ command_id: z.string() });
 
 /** Each member leaves its session and forks twice; the number of seconds tells one tree from every other process. */
@@ -18,14 +16,6 @@ function tree(seconds: number): string[] {
     '-c',
     `i=0; while [ $i -lt ${TREE_SIZE} ]; do ${member}; i=$((i+1)); done; wait; sleep 5000`,
   ];
-}
-
-async function untilCount(seconds: number, isEnough: (count: number) => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
-  while (!isEnough(processesNamed('sleep', String(seconds)))) {
-    if (performance.now() > deadline) throw new Error('the tree did not come or go within 10 s');
-    await delay(1);
-  }
 }
 
 export const kill: Row = {
@@ -39,10 +29,10 @@ export const kill: Row = {
     const sandbox_id = await first.server.create();
     let seconds = 100_000 + (process.pid % 10_000) * 1_000;
     const timed = async (mark: number, end: () => Promise<unknown>): Promise<number> => {
-      await untilCount(mark, (count) => count === TREE_SIZE);
+      await untilSleepers(mark, (count) => count === TREE_SIZE);
       const before = performance.now();
       await end();
-      await untilCount(mark, (count) => count === 0);
+      await untilSleepers(mark, (count) => count === 0);
       return performance.now() - before;
     };
     const contenders = [

@@ -135,6 +135,48 @@ export interface SessionInfo {
   capabilities: string[];
 }
 
+/** How much of a transfer has gone over so far. */
+export interface TransferProgress {
+  files: number;
+  bytes: number;
+}
+
+export interface TransferResult extends TransferProgress {
+  localPath: string;
+  remotePath: string;
+  /** Of a single file; null for a directory. */
+  sha256: string | null;
+  /** Entries that were left out, and the first of them with the reason. */
+  skipped: number;
+  skippedPaths: string[];
+}
+
+export interface TransferRequest {
+  direction: 'upload' | 'download';
+  /** All that decides what is carried where, in one form: the same values mean the same transfer. */
+  arguments: readonly unknown[];
+}
+
+/** Carries it over and reports each file and run of bytes; when the signal fires, undoes what it has done and rejects. */
+export type TransferWork = (
+  signal: AbortSignal,
+  report: (files: number, bytes: number) => void,
+) => Promise<TransferResult>;
+
+/** A transfer under way or ended, as one call sees it. */
+export interface Transfer {
+  /** True for the call that began it, false for one that has joined. */
+  readonly begun: boolean;
+  readonly result: Promise<TransferResult>;
+  soFar(): TransferProgress;
+  /** Calls back whenever it has come further, until the answered function is called. */
+  watch(listener: () => void): () => void;
+  /** Says that a caller has the result, so that it need not be kept. */
+  fetched(): void;
+  /** Ends it and resolves when it is undone. Never rejects. */
+  cancel(): Promise<void>;
+}
+
 /** A sandbox that this session may work in. Each call checks that it is alive where the work needs that. */
 export interface SandboxHandle {
   readonly sandboxId: string;
@@ -149,6 +191,11 @@ export interface SandboxHandle {
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /** Starts a command, counts it against the limits and leases the sandbox's time while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<Command>;
+  /**
+   * Begins a transfer that goes on without its caller, or joins the one that the same request has begun. The end of the
+   * session or of the sandbox undoes it.
+   */
+  transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer>;
   /** Opens a terminal, counts it against the limits and leases the sandbox's time while its program runs. */
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle>;
 }

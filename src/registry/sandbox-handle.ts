@@ -2,7 +2,16 @@ import type { Command, Engine, Sandbox, Snapshot } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
 import { newCommandId } from '../shared/ids.ts';
 import type { RegistryContext } from './context.ts';
-import type { RunRequest, SandboxHandle, SandboxView, ShellHandle, ShellRequest } from './contract.ts';
+import type {
+  RunRequest,
+  SandboxHandle,
+  SandboxView,
+  ShellHandle,
+  ShellRequest,
+  Transfer,
+  TransferRequest,
+  TransferWork,
+} from './contract.ts';
 import { extendWithinLimit } from './deadline.ts';
 import type { OwnershipRecord } from './record.ts';
 import { notRunning } from './sandbox-end.ts';
@@ -10,6 +19,7 @@ import { lookAt, viewOf } from './sandbox-view.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import { takeSnapshot } from './take-snapshot.ts';
+import type { SessionTransfers } from './transfers.ts';
 import type { WorkScope } from './work-scope.ts';
 
 /** A sandbox whose record says that the session's principal may work in it. */
@@ -21,6 +31,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   readonly #scope: WorkScope;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
+  readonly #transfers: SessionTransfers;
 
   constructor(
     context: RegistryContext,
@@ -28,6 +39,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     scope: WorkScope,
     commands: SessionCommands,
     shells: SessionShells,
+    transfers: SessionTransfers,
   ) {
     this.sandboxId = record.sandboxId;
     this.engine = context.engine;
@@ -36,6 +48,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     this.#scope = scope;
     this.#commands = commands;
     this.#shells = shells;
+    this.#transfers = transfers;
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {
@@ -57,10 +70,17 @@ export class RegistrySandboxHandle implements SandboxHandle {
 
   async stop(signal: AbortSignal): Promise<SandboxView> {
     try {
-      const sandbox = await this.engine.stop(this.sandboxId, 'requested', signal);
+      const [sandbox] = await Promise.all([
+        this.engine.stop(this.sandboxId, 'requested', signal),
+        this.#transfers.end(this.sandboxId),
+      ]);
       return await viewOf(this.#context, this.#record, sandbox);
     } catch (error) {
-      if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+      if (!(error instanceof SandboxError) || error.code !== 'not_found') {
+        // The caller may have been answered before it failed.
+        this.#context.log.warn({ sandbox_id: this.sandboxId, err: error }, 'A stop failed.');
+        throw error;
+      }
       // It may have failed, or not be there yet.
       const view = await this.view(signal);
       if (view.status === 'pending') throw notRunning(view, null);
@@ -70,7 +90,17 @@ export class RegistrySandboxHandle implements SandboxHandle {
 
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
     return this.#scope.run(signal, (either) =>
-      takeSnapshot(this.#context, this.#record, () => this.requireRunning(either), expirationMs, either),
+      takeSnapshot(
+        this.#context,
+        this.#record,
+        {
+          look: () => this.requireRunning(either),
+          // Half of an upload must not get into it.
+          quieten: () => this.#transfers.end(this.sandboxId),
+        },
+        expirationMs,
+        either,
+      ),
     );
   }
 
@@ -80,6 +110,10 @@ export class RegistrySandboxHandle implements SandboxHandle {
       const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
       return this.#commands.start(view, () => this.engine.commands.start(start, either));
     });
+  }
+
+  async transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer> {
+    return this.#transfers.open(await this.view(signal), request, work);
   }
 
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle> {

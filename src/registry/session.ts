@@ -28,6 +28,7 @@ import { settleEstate } from './session-end.ts';
 import { describeSession } from './session-info.ts';
 import { SessionShells } from './session-shells.ts';
 import { PrincipalSnapshots } from './session-snapshots.ts';
+import { SessionTransfers } from './transfers.ts';
 import { WorkScope } from './work-scope.ts';
 
 /** One conversation: its current sandbox, the sandboxes it created or got, and the commands and shells it started. */
@@ -43,6 +44,7 @@ export class RegistrySession implements Session {
   readonly #births: Births;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
+  readonly #transfers: SessionTransfers;
   readonly #owned = new Map<string, OwnershipRecord>();
   readonly #attached = new Map<string, OwnershipRecord>();
   readonly #onEnd: () => void;
@@ -68,6 +70,7 @@ export class RegistrySession implements Session {
     });
     this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
     this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
+    this.#transfers = new SessionTransfers(this.#context, this.#scope, this.#leases);
     this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
     this.#onEnd = onEnd;
   }
@@ -151,6 +154,7 @@ export class RegistrySession implements Session {
       commands: this.#commands,
       shells: this.#shells,
     });
+    this.#transfers.close();
     this.#leases.close();
     this.#onEnd();
   }
@@ -175,6 +179,13 @@ export class RegistrySession implements Session {
   }
 
   #handle(record: OwnershipRecord): RegistrySandboxHandle {
-    return new RegistrySandboxHandle(this.#context, record, this.#scope, this.#commands, this.#shells);
+    return new RegistrySandboxHandle(
+      this.#context,
+      record,
+      this.#scope,
+      this.#commands,
+      this.#shells,
+      this.#transfers,
+    );
   }
 }

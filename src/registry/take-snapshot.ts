@@ -7,14 +7,14 @@ import { ownSnapshot, requireSnapshots } from './snapshot-lookup.ts';
 
 /**
  * Takes a snapshot of a sandbox for the principal that owns both then. `look` answers the sandbox, or throws where it
- * cannot be worked in.
+ * cannot be worked in; `quieten` ends what this session still writes there.
  *
  * @throws SandboxError `unsupported`, `limit_exceeded`, or what the engine throws
  */
 export async function takeSnapshot(
   context: RegistryContext,
   { sandboxId, principal }: OwnershipRecord,
-  look: () => Promise<Sandbox>,
+  { look, quieten }: { look: () => Promise<Sandbox>; quieten: () => Promise<void> },
   expirationMs: number | null,
   signal: AbortSignal,
 ): Promise<Snapshot> {
@@ -23,10 +23,15 @@ export async function takeSnapshot(
   return context.lock.run(`snapshots of ${principal}`, async () => {
     await look();
     await requireRoom(context, principal);
+    await quieten();
     try {
       const snapshot = await snapshots.take(sandboxId, expirationMs, signal);
       await ownSnapshot(context, snapshot, principal);
       return snapshot;
+    } catch (error) {
+      // The caller may have been answered before it failed.
+      context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');
+      throw error;
     } finally {
       await noteEnd(context, sandboxId);
     }

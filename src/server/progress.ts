@@ -1,8 +1,14 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '../shared/clock.ts';
 
 /** Enough for a reader, and no flood for a client that redraws on each. */
 const INTERVAL_MS = 300;
 const MAX_LINE_CHARACTERS = 300;
+/**
+ * Between the last notification and the answer. Clients built on the SDK forget the token when they read the answer, and
+ * only then look at a notification that came in the same read: they would report it as one that nobody asked for.
+ */
+const APART_MS = 10;
 
 export interface ProgressNotification {
   progressToken: string | number;
@@ -29,6 +35,7 @@ export function createProgress(
   let timer: ReturnType<Clock['setTimeout']> | null = null;
   let count = 0;
   let closed = false;
+  let sentAt = Number.NEGATIVE_INFINITY;
   let sent: Promise<void> = Promise.resolve();
 
   const flush = (): void => {
@@ -37,6 +44,7 @@ export function createProgress(
     const message = waiting;
     waiting = null;
     count += 1;
+    sentAt = performance.now();
     const notification = { progressToken: token, progress: count, message };
     // A client that has gone needs no progress; the call itself finds out in its own way.
     sent = sent.then(() => send(notification)).catch(() => {});
@@ -56,6 +64,8 @@ export function createProgress(
       flush();
       if (timer !== null) clock.clearTimeout(timer);
       await sent;
+      const apart = sentAt + APART_MS - performance.now();
+      if (apart > 0) await delay(apart);
     },
   };
 }

@@ -236,19 +236,25 @@ export function outcome(exit: Frame): Outcome {
 
 export interface Segment {
   index: number;
-  before: { stdout: number; stderr: number };
+  before: { stdout: number; stderr: number; stdoutLines: number; stderrLines: number };
   records: { stream: number; data: Buffer }[];
 }
 
 function parseSegment(bytes: Buffer): Segment {
-  if (bytes.subarray(0, 8).toString() !== 'SBXLOG1\n') throw new Error('no segment');
+  if (bytes.subarray(0, 8).toString() !== 'SBXLOG2\n') throw new Error('no segment');
   const records: Segment['records'] = [];
-  for (let at = 32; at + 8 <= bytes.length; ) {
+  for (let at = 48; at + 8 <= bytes.length; ) {
     const size = bytes.readUInt32LE(at + 4);
     records.push({ stream: bytes.readUInt8(at), data: bytes.subarray(at + 8, at + 8 + size) });
     at += 8 + size;
   }
-  const before = { stdout: Number(bytes.readBigUInt64LE(16)), stderr: Number(bytes.readBigUInt64LE(24)) };
+  const number = (at: number): number => Number(bytes.readBigUInt64LE(at));
+  const before = {
+    stdout: number(16),
+    stderr: number(24),
+    stdoutLines: number(32),
+    stderrLines: number(40),
+  };
   return { index: bytes.readUInt32LE(8), before, records };
 }
 

@@ -38,6 +38,8 @@ describe('captured output', () => {
       const start = Math.ceil(segment.before.stdout / 8) * 8;
       const line = data.subarray(start - segment.before.stdout, start - segment.before.stdout + 8).toString();
       expect(line).toBe(`${String(start / 8 + 1).padStart(7, '0')}\n`);
+      expect(segment.before.stdoutLines).toBe(Math.floor(segment.before.stdout / 8));
+      expect(segment.before.stderrLines).toBe(0);
     }
   });
 

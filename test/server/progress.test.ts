@@ -48,6 +48,15 @@ describe('progress', () => {
     await expect(progress.close()).resolves.toBeUndefined();
   });
 
+  it('keeps the answer apart from the last line', async () => {
+    const { send } = recorded();
+    const progress = createProgress(1, send, new FakeClock());
+    progress.report('one');
+    const reported = performance.now();
+    await progress.close();
+    expect(performance.now() - reported).toBeGreaterThan(9);
+  });
+
   it('keeps a notification small', async () => {
     const { sent, send } = recorded();
     const progress = createProgress(1, send, new FakeClock());

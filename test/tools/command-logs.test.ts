@@ -150,6 +150,18 @@ describe('grep', () => {
     expect(await readAll(output, { grep: '(a+)+$b' })).toEqual([]);
   });
 
+  it('lets others have their turn, and ends with its call, in a search that takes long', async () => {
+    const output = new WrittenOutput().write('stdout', `${'a'.repeat(400_000)}\n`).finish();
+    const controller = new AbortController();
+    const logs = read(output, { grep: '[a-z]{0,140}[YZ]' }, controller.signal);
+    setImmediate(() => controller.abort());
+    await expect(logs).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it.each(['[a-z]{0,200}[^a]', '([a-c]?){999}$'])('refuses %s, which would take too long', (pattern) => {
+    expect(() => lineMatcher(pattern)).toThrow(/`grep` is a pattern of \d+ steps; 300 are the most/);
+  });
+
   it.each(['(', 'a{2,1}', '(?=x)', '\\1'])('refuses %s and says why', (pattern) => {
     expect(() => lineMatcher(pattern)).toThrow(/`grep` ".*" is no pattern/);
   });

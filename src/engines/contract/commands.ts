@@ -30,6 +30,8 @@ export interface Command {
   /** Bytes written by the command, dropped ones included. */
   stdoutBytes: number;
   stderrBytes: number;
+  /** True where it has finished and something that it started runs on; left out by an engine that cannot tell. */
+  leftRunning?: boolean;
 }
 
 export interface StartCommand {
@@ -87,6 +89,15 @@ export interface Commands {
   /** Resolves when the output of both streams has grown past `totalBytes` or the command has finished. */
   waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command>;
   readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
+  /**
+   * Line ends among the bytes `[start, end)` of a stream, those included that the log no longer holds; null where that is
+   * not known. Left out by an engine that cannot tell without reading.
+   */
+  countLines?(
+    commandId: string,
+    range: { stream: OutputStream; start: number; end: number },
+    signal: AbortSignal,
+  ): Promise<number | null>;
   /** Sends a signal to every descendant. Killing a finished command is no error. */
   kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
 }

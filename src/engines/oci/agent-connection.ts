@@ -150,6 +150,15 @@ export class AgentConnection {
     this.#socket.end();
   }
 
+  /** Reads on to the end of the stream, however it comes: what the other side had to do is done then. Never rejects. */
+  async drained(): Promise<void> {
+    try {
+      while ((await this.next()) !== null);
+    } catch {
+      // A refusal or a broken connection is an end as well.
+    }
+  }
+
   close(): void {
     this.#signal?.removeEventListener('abort', this.#onAbort);
     this.#socket.destroy();

@@ -3,6 +3,7 @@ import { rmSync, writeFileSync } from 'node:fs';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
+import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { diskFullError, isDiskFull } from '../../shared/disk-full.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
@@ -16,6 +17,8 @@ const commandRecordSchema = z.strictObject({
   startedAt: z.number(),
   /** Processes that had been killed for lack of memory before it began. */
   outOfMemoryKills: z.number(),
+  /** Written at its end where the kernel killed it for lack of memory: the cgroup that counts such kills goes. */
+  ranOutOfMemory: z.boolean().optional(),
 });
 
 /** Never the environment: it may hold secrets. */
@@ -69,6 +72,12 @@ export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): 
     if (isDiskFull(error)) rmSync(paths.record, { force: true });
     throw diskFullError(error);
   }
+}
+
+/** Keeps that a command ran out of memory, for as long as its record stays. */
+export async function noteOutOfMemory(paths: CommandPaths, record: CommandRecord): Promise<void> {
+  const noted: CommandRecord = { ...record, ranOutOfMemory: true };
+  await writeFileAtomic(paths.record, JSON.stringify(noted), 0o600, false);
 }
 
 /** The `conflict` of an id that was used before. */

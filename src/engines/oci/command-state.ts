@@ -57,7 +57,8 @@ export function signalName(number: number): string | null {
 /** A kill that nobody asked for, while the kernel was killing for lack of memory. */
 function ranOutOfMemory(exit: Exit, command: CommandRecord, sandbox: SandboxRecord): boolean {
   const killed = exit.signal === SIGKILL || exit.exitCode === 128 + SIGKILL;
-  return exit.endedBy === 'exit' && killed && outOfMemoryKills(sandbox.cgroups) > command.outOfMemoryKills;
+  if (exit.endedBy !== 'exit' || !killed) return false;
+  return command.ranOutOfMemory === true || outOfMemoryKills(sandbox.cgroups) > command.outOfMemoryKills;
 }
 
 function base(command: CommandRecord, sandboxId: string) {

@@ -2,7 +2,15 @@
 import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { signalNumber } from '../../shared/signals.ts';
-import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
+import type {
+  Command,
+  Commands,
+  KillCause,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+  StartCommand,
+} from '../engine.ts';
 import { AgentConnection, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import { outOfMemoryKills } from './cgroups.ts';
@@ -12,16 +20,18 @@ import {
   commandPaths,
   exists,
   listCommandIds,
+  noteOutOfMemory,
   readCommandRecord,
   unknownCommand,
   writeCommandRecord,
 } from './command-record.ts';
+import { hasRest } from './command-rest.ts';
 import { cutOffCommand, finishedCommand, readExit, runningCommand } from './command-state.ts';
 import { CommandWatch } from './command-watch.ts';
 import type { OciContext } from './context.ts';
 import { recordAfterCutOff } from './cut-off.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
-import { readLog, readLogTotals } from './log-segments.ts';
+import { countLines, readLog, readLogTotals } from './log-segments.ts';
 import { absolutePath, encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
@@ -81,7 +91,7 @@ export class OciCommands implements Commands {
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return (await this.#look(commandId, signal)).command;
+    return this.#withRest((await this.#look(commandId, signal)).command);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
@@ -101,7 +111,7 @@ export class OciCommands implements Commands {
   }
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#until(commandId, () => false, signal);
+    return this.#withRest(await this.#until(commandId, () => false, signal));
   }
 
   async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
@@ -121,6 +131,13 @@ export class OciCommands implements Commands {
         ? await readLogTotals(paths.agentDir)
         : { stdout: command.stdoutBytes, stderr: command.stderrBytes };
     return readLog(paths.agentDir, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
+  }
+
+  async countLines(
+    commandId: string,
+    range: { stream: OutputStream; start: number; end: number },
+  ): Promise<number | null> {
+    return countLines((await this.#paths(commandId)).agentDir, range);
   }
 
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
@@ -151,6 +168,11 @@ export class OciCommands implements Commands {
   /** Lets go of every connection; the commands go on. */
   close(): void {
     for (const watch of this.#watches.values()) watch.close();
+  }
+
+  async #withRest(command: Command): Promise<Command> {
+    if (command.status === 'running') return command;
+    return { ...command, leftRunning: await hasRest(await this.#paths(command.commandId)) };
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {
@@ -201,14 +223,14 @@ export class OciCommands implements Commands {
     const record = watch?.record ?? (await readCommandRecord(paths, commandId));
     const sandbox = await settledRecord(this.#context, paths.sandboxId);
     const exit = watch?.exit ?? (await readExit(paths));
-    if (exit !== null) return this.#ended(finishedCommand(record, sandbox, exit));
+    if (exit !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, exit));
     const attached = await this.#attach(record, paths, signal);
     if (attached !== null) {
       return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
     }
     // It may have ended between the two looks.
     const late = await readExit(paths);
-    if (late !== null) return this.#ended(finishedCommand(record, sandbox, late));
+    if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
     const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
@@ -216,7 +238,16 @@ export class OciCommands implements Commands {
   }
 
   /** What has ended by itself does not change any more, except that its descendants may go on writing. */
-  #ended(command: Command): { command: Command; watch: null } {
+  async #ended(
+    record: CommandRecord,
+    paths: CommandPaths,
+    command: Command,
+  ): Promise<{ command: Command; watch: null }> {
+    if (command.endedBy === 'out_of_memory' && record.ranOutOfMemory !== true) {
+      await noteOutOfMemory(paths, record).catch((err: unknown) =>
+        this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
+      );
+    }
     if (this.#finished.size >= MAX_FINISHED) this.#finished.clear();
     this.#finished.set(command.commandId, command);
     this.#watches.delete(command.commandId);

@@ -143,9 +143,11 @@ export class OciFiles implements Files {
     signal: AbortSignal,
   ): Promise<{ path: string; files: number; bytes: number }> {
     const absolute = absolutePath(path, cwd);
-    return this.#with(sandboxId, absolute, signal, async (connection) => {
+    throwIfCancelled(signal);
+    // The signal ends the stream and not the connection, whose end then tells that the agent has cleaned up.
+    return this.#with(sandboxId, absolute, new AbortController().signal, async (connection) => {
       await connection.send(FRAME.TREE_WRITE, encodeFields([[TAG.path, absolute]]));
-      const answer = await sendTree(connection, entries);
+      const answer = await sendTree(connection, entries, signal);
       return { path: absolute, files: answer.number(TAG.files), bytes: answer.number(TAG.bytes) };
     });
   }

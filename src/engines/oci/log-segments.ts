@@ -5,19 +5,22 @@ import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../engine.ts';
 import { readHostile } from './hostile-file.ts';
 
-const MAGIC = 'SBXLOG1\n';
-const HEADER_BYTES = 32;
+const MAGIC = 'SBXLOG2\n';
+const HEADER_BYTES = 48;
 const RECORD_HEADER_BYTES = 8;
 const MAX_RECORD = 65_536;
 /** A segment is closed past 1 MiB; the last record may reach over that. */
 const MAX_SEGMENT = 1_048_576 + RECORD_HEADER_BYTES + MAX_RECORD;
 const MAX_SEGMENTS = 64;
+const NEWLINE = 0x0a;
 const SEGMENT_NAME = /^\d{8}\.log$/;
 
 interface Segment {
   /** Bytes of each stream that came before this segment. */
   stdoutStart: number;
   stderrStart: number;
+  /** Line ends of each stream among those bytes. */
+  linesBefore: Totals;
   bytes: Buffer;
 }
 
@@ -51,7 +54,11 @@ async function readSegment(directory: string, name: string, limit: number): Prom
   const stdoutStart = Number(bytes.readBigUInt64LE(16));
   const stderrStart = Number(bytes.readBigUInt64LE(24));
   if (!Number.isSafeInteger(stdoutStart + stderrStart)) throw damaged();
-  return { stdoutStart, stderrStart, bytes };
+  const linesBefore = {
+    stdout: Number(bytes.readBigUInt64LE(32)),
+    stderr: Number(bytes.readBigUInt64LE(40)),
+  };
+  return { stdoutStart, stderrStart, linesBefore, bytes };
 }
 
 /** The whole records of a segment; a last one that is cut short is still being written. */
@@ -116,6 +123,36 @@ async function segmentsFrom(
     else if (head !== null) break;
   }
   return names.slice(first);
+}
+
+/**
+ * Line ends before an offset of a stream; null where the log no longer holds the bytes right before it. What lies further
+ * back need not be held: each segment tells what came before it.
+ */
+async function linesBefore(directory: string, stream: OutputStream, offset: number): Promise<number | null> {
+  const [name] = await segmentsFrom(directory, stream, offset);
+  const segment = name === undefined ? null : await readSegment(directory, name, MAX_SEGMENT);
+  if (segment === null) return null;
+  let at = startOf(segment, stream);
+  let lines = segment.linesBefore[stream];
+  for (const record of records(segment)) {
+    if (record.stream !== stream || at >= offset) continue;
+    const data = record.data.subarray(0, offset - at);
+    for (let end = data.indexOf(NEWLINE); end !== -1; end = data.indexOf(NEWLINE, end + 1)) lines += 1;
+    at += data.length;
+  }
+  return at === offset ? lines : null;
+}
+
+/** Line ends among the bytes `[start, end)` of a stream, dropped ones included; null where an end of it is not held. */
+export async function countLines(
+  directory: string,
+  { stream, start, end }: { stream: OutputStream; start: number; end: number },
+): Promise<number | null> {
+  const before = await linesBefore(directory, stream, start);
+  const upTo = await linesBefore(directory, stream, end);
+  const lines = before === null || upTo === null ? null : upTo - before;
+  return lines !== null && Number.isSafeInteger(lines) && lines >= 0 && lines <= end - start ? lines : null;
 }
 
 /**

@@ -1,6 +1,6 @@
 /** Trees of files in transit between the agent and a stream of entries; memory stays constant. */
 import { Readable } from 'node:stream';
-import { SandboxError } from '../../shared/errors.ts';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { TreeEntry } from '../engine.ts';
 import { type AgentConnection, AgentGone } from './agent-connection.ts';
 import { encodeFields, Fields, type FieldValue, FRAME, type Frame, MAX_DATA, TAG } from './frames.ts';
@@ -8,6 +8,8 @@ import { encodeFields, Fields, type FieldValue, FRAME, type Frame, MAX_DATA, TAG
 const KINDS: Record<string, TreeEntry['type']> = { f: 'file', d: 'directory', l: 'symlink' };
 const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', symlink: 'l' };
 const PERMISSION_BITS = 0o7777;
+/** The agent has this long to remove what it has staged of an upload that is cut off. */
+const UNDO_MS = 5_000;
 
 function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
   const fields = new Fields(body);
@@ -75,24 +77,30 @@ function encodeEntry(entry: TreeEntry): Buffer {
   return encodeFields(fields);
 }
 
-async function sendContent(connection: AgentConnection, content: Readable): Promise<void> {
+async function sendContent(
+  connection: AgentConnection,
+  content: Readable,
+  signal: AbortSignal,
+): Promise<void> {
   for await (const chunk of content) {
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
     for (let at = 0; at < bytes.length; at += MAX_DATA) {
+      throwIfCancelled(signal);
       await connection.send(FRAME.DATA, bytes.subarray(at, at + MAX_DATA));
     }
   }
 }
 
-/** Sends entries and awaits the agent's `OK`. */
-export async function sendTree(
+async function sendEntries(
   connection: AgentConnection,
   entries: AsyncIterable<TreeEntry>,
-): Promise<Fields> {
+  signal: AbortSignal,
+): Promise<void> {
   for await (const entry of entries) {
     try {
+      throwIfCancelled(signal);
       await connection.send(FRAME.ENTRY, encodeEntry(entry));
-      if (entry.content !== null) await sendContent(connection, entry.content);
+      if (entry.content !== null) await sendContent(connection, entry.content, signal);
     } catch (error) {
       entry.content?.destroy();
       // The agent refuses as soon as it knows; its reason says more than the broken pipe.
@@ -100,6 +108,35 @@ export async function sendTree(
       throw error;
     }
   }
+  throwIfCancelled(signal);
   await connection.send(FRAME.END);
-  return new Fields((await connection.expect(FRAME.OK)).body);
+}
+
+/**
+ * Sends entries and awaits the agent's `OK`. When the signal fires, the stream ends early and this rejects once the agent
+ * has removed what it had staged. The connection must not close by that signal itself.
+ */
+export async function sendTree(
+  connection: AgentConnection,
+  entries: AsyncIterable<TreeEntry>,
+  signal: AbortSignal,
+): Promise<Fields> {
+  let giveUp: NodeJS.Timeout | undefined;
+  const cut = (): void => {
+    connection.end();
+    giveUp = setTimeout(() => connection.close(), UNDO_MS);
+  };
+  signal.addEventListener('abort', cut, { once: true });
+  try {
+    throwIfCancelled(signal);
+    await sendEntries(connection, entries, signal);
+    return new Fields((await connection.expect(FRAME.OK)).body);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    await connection.drained();
+    throw new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
+  } finally {
+    clearTimeout(giveUp);
+    signal.removeEventListener('abort', cut);
+  }
 }

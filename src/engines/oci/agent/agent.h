@@ -177,7 +177,7 @@ bool terminal_resize(int fd, uint16_t cols, uint16_t rows);
 struct capture {
   int dir_fd, fd;
   uint32_t next_index, size;
-  uint64_t total[2];
+  uint64_t total[2], lines[2]; /* bytes and line ends of each stream, those that are not kept included */
   int64_t retry_at;
 };
 bool capture_open(struct capture *c, int dir_fd);

@@ -129,12 +129,16 @@ static int earliest(const struct supervisor *s, int64_t now) {
   return at - now > 3600000 ? 3600000 : (int)(at - now);
 }
 
-/* Nothing is left to do but to tell those who listen. Returns true when they have been told, or do not read. */
+/* True when nothing is left to do but to tell those who listen. */
+static bool is_over(const struct supervisor *s) {
+  return s->finished && s->exit_saved && !s->children && !s->killing;
+}
+
+/* Returns true when they have been told, or do not read. */
 static bool close_down(struct supervisor *s, int64_t now, bool told) {
-  if (!s->finished || !s->exit_saved || s->children || s->killing) return false;
+  if (!is_over(s)) return false;
   if (!s->closing) {
     pump_rest(&s->pump, &s->capture);
-    unlinkat(s->dir_fd, "socket", 0);
     s->closing = true;
     s->linger_until = now + LINGER_MS;
     /* One more turn: a request that has come meanwhile is answered. */
@@ -176,6 +180,8 @@ _Noreturn void supervise(struct supervisor *s, int first_client) {
     if (polled[1].revents != 0) clients_accept(s);
     kill_on(s, now_ms());
     finish(s, first_client, now);
+    /* Before anybody is told: a socket that is there then says that something of the command still runs. */
+    if (is_over(s) && !s->closing) unlinkat(s->dir_fd, "socket", 0);
     bool told = clients_flush(s);
     bool was_closing = s->closing;
     if (close_down(s, now, told)) break;
