@@ -15,6 +15,13 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+/** A create may outlast the patience as well. */
+async function create(on: LocalServer, args: Record<string, unknown> = {}): Promise<Answer> {
+  const made = await on.call('sandbox_create', args);
+  if (made.structured['status'] !== 'pending') return made;
+  return on.call('sandbox_wait_for_status', { status: 'running', timeout_ms: 50_000 });
+}
+
 async function bash(script: string): Promise<string> {
   const answer = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
   if (answer.structured['exit_code'] !== 0) throw new Error(answer.text);
@@ -39,7 +46,7 @@ async function untilDone(
 
 describe('a transfer that outlasts the patience', () => {
   beforeAll(async () => {
-    await server.call('sandbox_create');
+    await create(server);
     await mkdir(join(server.cwd, 'tree'));
     for (const name of ['a', 'b', 'c']) await writeFile(join(server.cwd, 'tree', name), name.repeat(1_000));
     await bash('mkdir -p out; for name in a b c; do echo $name > out/$name; done');
@@ -136,7 +143,7 @@ describe('a transfer whose call still waits', () => {
   it('is undone when that call is cancelled', async () => {
     const patient = await openLocalServer(55_000);
     try {
-      await patient.call('sandbox_create');
+      await create(patient);
       await mkdir(join(patient.cwd, 'in'));
       for (const name of ['in/a', 'in/b']) await writeFile(join(patient.cwd, name), name);
       const list = async (): Promise<unknown> => {
@@ -172,7 +179,7 @@ describe('a transfer whose call still waits', () => {
 
 describe('what ends a transfer under way', () => {
   beforeEach(async () => {
-    await server.call('sandbox_create');
+    await create(server);
     await bash('mkdir out; echo a > out/a; echo b > out/b');
   });
 
@@ -210,7 +217,7 @@ describe('what ends a transfer under way', () => {
     await server.call('sandbox_wait_for_status', { status: 'stopped' });
     const listed = await server.call('snapshot_list', { limit: 1 });
     const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
-    await server.call('sandbox_create', { source: { type: 'snapshot', snapshot_id } });
+    await create(server, { source: { type: 'snapshot', snapshot_id } });
     expect(await bash('ls -A')).toBe('out\n');
     await server.call('sandbox_stop', { blocking: true });
     await server.call('snapshot_delete', { snapshot_id });
@@ -219,7 +226,7 @@ describe('what ends a transfer under way', () => {
   it('the end of the session undoes it', async () => {
     const other = await openLocalServer(PATIENCE_MS);
     try {
-      await other.call('sandbox_create');
+      await create(other);
       await other.call('sandbox_run_command', { cmd: 'bash', args: ['-c', 'mkdir out; touch out/a out/b'] });
       const { reached } = other.hold('tree');
       const wish = { remote_path: 'out', local_path: 'result' };
@@ -236,7 +243,7 @@ describe('what ends a transfer under way', () => {
 
 describe('stop and snapshot that outlast the patience', () => {
   it('a blocking stop answers stopping, and what waits on', async () => {
-    await server.call('sandbox_create');
+    await create(server);
     const { release } = server.hold('stop');
     const handed = await server.call('sandbox_stop', { blocking: true, timeout_ms: 1 });
     expect(handed.structured['status']).toMatch(/^(stopping|stopped)$/);
@@ -250,7 +257,7 @@ describe('stop and snapshot that outlast the patience', () => {
   });
 
   it('a snapshot answers where it is, goes on, and is found', async () => {
-    const created = await server.call('sandbox_create');
+    const created = await create(server);
     const sandbox_id = created.structured['sandbox_id'];
     await bash('echo kept > file');
     const { reached, release } = server.hold('snapshot');
@@ -266,7 +273,7 @@ describe('stop and snapshot that outlast the patience', () => {
     expect(waited.structured).toMatchObject({ status_reason: 'stopped by a snapshot' });
     const listed = await server.call('snapshot_list', { limit: 1 });
     const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
-    const restored = await server.call('sandbox_create', { source: { type: 'snapshot', snapshot_id } });
+    const restored = await create(server, { source: { type: 'snapshot', snapshot_id } });
     expect(restored.isError).toBe(false);
     expect(await bash('cat file')).toBe('kept\n');
     await server.call('sandbox_stop', { blocking: true });
