@@ -18,3 +18,8 @@ export function requireImageName(name: string): void {
     hint: `Names have 1 to 63 characters of a-z, 0-9, ".", "_" and "-", start with a letter or digit, and are not ${RESERVED.join(' or ')}.`,
   });
 }
+
+/** The major version of what names a Node release (`node22`), or null. */
+export function nodeMajor(name: string): string | null {
+  return /^node([1-9]\d{0,2})$/.exec(name)?.[1] ?? null;
+}

@@ -3,22 +3,17 @@ import { maxSatisfying, rcompare, satisfies } from 'semver';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
 import { decompressed } from './decompress.ts';
+import { nodeMajor } from './image-name.ts';
 import type { ImageRecord, MadeImage } from './image-record.ts';
 import type { ImageStore } from './image-store.ts';
 import { NpmRegistry, type RegistrySource, type Release } from './npm-registry.ts';
 import { readTar } from './tar-entries.ts';
 import type { Unpacker } from './unpacker.ts';
 
-const NAME = /^node([1-9]\d{0,2})$/;
 /** Of all that is unpacked; a release takes about 120 MB. */
 const MAX_BYTES = 1_073_741_824;
 const FETCH_MS = 15 * 60_000;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-/** True for what can name a Node release: `node22`. */
-export function isNodeRuntime(name: string): boolean {
-  return NAME.test(name);
-}
 
 /** Where a sandbox has it, below the tree that is laid under `/vercel`. */
 function placeOf(name: string): string {
@@ -63,7 +58,7 @@ async function build(
   signal: AbortSignal,
 ): Promise<MadeImage> {
   const { arch } = store.ground;
-  const major = NAME.exec(name)?.[1] ?? '';
+  const major = nodeMajor(name) ?? '';
   const nodePackage = `node-linux-${arch}`;
   const [nodes, npms] = await Promise.all([
     registry.releases(nodePackage, signal),

@@ -1,6 +1,5 @@
 /** Images of this engine: what is imported, what stands on it, and that it goes only when nothing does. */
 import type { ImageRecord } from '../../images/image-record.ts';
-import { importImage } from '../../images/import-image.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { Image, Images, ImportImage } from '../engine.ts';
 import type { OciContext } from './context.ts';
@@ -63,6 +62,8 @@ export class OciImages implements Images {
     const host = await this.#context.host();
     throwIfCancelled(signal);
     await host.images.sweep();
+    // Loaded here, since a server that only runs sandboxes unpacks nothing.
+    const { importImage } = await import('../../images/import-image.ts');
     try {
       return viewOf(await importImage(host.images, request, signal), new Map());
     } catch (error) {

@@ -1,7 +1,7 @@
 /** What a sandbox can be asked to have: the host's programs, an image, or a Node release that is fetched. */
 import { existsSync } from 'node:fs';
+import { nodeMajor } from '../../images/image-name.ts';
 import type { ImageRecord } from '../../images/image-record.ts';
-import { ensureNodeRuntime, isNodeRuntime } from '../../images/node-runtime.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
@@ -72,8 +72,10 @@ export async function resolveRuntime(
   const image = await host.images.find(wanted);
   if (image !== null) return { name: wanted, image };
   if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
-  if (isNodeRuntime(wanted) && isGlibc()) {
+  if (nodeMajor(wanted) !== null && isGlibc()) {
     try {
+      // Loaded here, since most sandboxes need nothing fetched.
+      const { ensureNodeRuntime } = await import('../../images/node-runtime.ts');
       return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
     } catch (error) {
       const told =
