@@ -96,6 +96,9 @@ export const listShape = {
   cursor: z.string().optional(),
 };
 
+// How a secret is mentioned; each piece apart, since together they would be taken for a template.
+const SECRET_HINT = ['values may hold $', '{secret:NAME}'].join('');
+
 export const networkPolicy = z.strictObject({
   mode: z.enum(['allow-all', 'deny-all', 'custom']),
   allow: z.array(z.string()).optional().describe('domains; *.x.com: subdomains only'),
@@ -109,7 +112,7 @@ export const networkPolicy = z.strictObject({
         match: z
           .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
           .optional(),
-        headers: z.record(z.string(), z.string()).optional(),
+        headers: z.record(z.string(), z.string()).optional().describe(SECRET_HINT),
       }),
     )
     .optional(),

@@ -37,8 +37,32 @@ Every flag is also an environment variable. A flag wins over its variable, an em
 that cannot be used ends the program with exit code 2 and a sentence that names it. Durations are milliseconds, or a number
 with \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`. A switch takes \`true\`, \`false\`, \`1\` or \`0\` in the environment.
 
-${table(['flag', 'variable', 'default', 'meaning'], rows)}`;
+${table(['flag', 'variable', 'default', 'meaning'], rows)}
+## Secrets
+
+By environment alone, and never shown. A policy's header value may say \`\${secret:NAME}\`, a command's or sandbox's
+environment too where that is allowed.
+
+${table(['variable', 'meaning'], SECRET_ROWS)}
+\`NODE_EXTRA_CA_CERTS\` names a file of authorities that servers outside may be certified by, beside those that this machine
+trusts, where the server ends TLS to set headers.
+`;
 }
+
+const SECRET_ROWS = [
+  [
+    '`SANDBOX_MCP_SECRET_NAME`',
+    'The value of secret `NAME`: capital letters, digits and `_`, not ending in `_DOMAINS` or `_ENV`.',
+  ],
+  [
+    '`SANDBOX_MCP_SECRET_NAME_DOMAINS`',
+    'Where it may be sent, separated by commas: `api.example.com,*.example.org`. None: nowhere.',
+  ],
+  [
+    '`SANDBOX_MCP_SECRET_NAME_ENV`',
+    '`true`: programs of a sandbox may have it in their environment, and so read it.',
+  ],
+];
 
 function toolSection(tool: Tool): string {
   const { name, title, description, annotations } = tool;

@@ -49,6 +49,31 @@ export async function createAuthority(): Promise<StoredAuthority> {
   return { certificate, key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
 }
 
+/** How long after one was taken the next is made: whoever took it is busy until then. */
+const AHEAD_MS = 500;
+
+/** Makes authorities ahead, so that hardly anybody waits for one. Each is given out once. */
+export class AuthorityStock {
+  #next: Promise<StoredAuthority> | null = null;
+
+  take(): Promise<StoredAuthority> {
+    const taken = this.#next ?? createAuthority();
+    this.#next = null;
+    setTimeout(() => this.#prepare(), AHEAD_MS).unref();
+    return taken;
+  }
+
+  #prepare(): void {
+    if (this.#next !== null) return;
+    const next = createAuthority();
+    this.#next = next;
+    // Whoever comes then makes another, and is told what is wrong.
+    next.catch(() => {
+      if (this.#next === next) this.#next = null;
+    });
+  }
+}
+
 /** Issues certificates to the gateway, one a name, kept as long as they are good. */
 export class CertificateAuthority {
   readonly #issuerKey: { privateKey: KeyObject; publicKey: KeyObject };

@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { createAuthority, type StoredAuthority } from '../../egress/certificate-authority.ts';
+import { AuthorityStock, type StoredAuthority } from '../../egress/certificate-authority.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
 import { type JavaEntries, javaEntries, javaTrustStore } from './java-trust-store.ts';
 import type { SandboxPaths } from './layout.ts';
@@ -30,32 +30,34 @@ const SYSTEM_BUNDLES = [
   '/etc/ssl/cert.pem',
 ];
 
-/** What the host trusts, read once. */
+/** What the host trusts, read once, and the authorities of sandboxes to come. */
 export interface SystemTrust {
   /** PEM; empty where the host has no such file. */
   readonly bundle: string;
   /** The file that it was read from, which sandboxes have under the same name; null where there is none. */
   readonly path: string | null;
   readonly java: JavaEntries;
+  readonly authorities: AuthorityStock;
 }
 
 /** Reads what the host trusts; what only some users may read counts as not there. */
 export async function systemTrust(candidates: readonly string[] = SYSTEM_BUNDLES): Promise<SystemTrust> {
+  const authorities = new AuthorityStock();
   for (const path of candidates) {
     try {
       const bundle = await readFile(path, 'utf8');
-      return { bundle, path, java: javaEntries(bundle, 'host') };
+      return { bundle, path, java: javaEntries(bundle, 'host'), authorities };
     } catch (error) {
       const code = systemErrorCode(error);
       if (code !== 'ENOENT' && code !== 'EACCES' && code !== 'ENOTDIR') throw error;
     }
   }
-  return { bundle: '', path: null, java: javaEntries('', 'host') };
+  return { bundle: '', path: null, java: javaEntries('', 'host'), authorities };
 }
 
 /** Makes a sandbox's authority and the files that show it to programs. The key stays outside. */
 export async function makeTrust(paths: SandboxPaths, sandboxId: string, system: SystemTrust): Promise<void> {
-  const authority = await createAuthority();
+  const authority = await system.authorities.take();
   await mkdir(paths.trust, { mode: 0o755 });
   const { certificate } = authority;
   const bundle = `${system.bundle}\n# The gateway of ${sandboxId}\n${certificate}`;
