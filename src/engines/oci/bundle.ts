@@ -45,7 +45,9 @@ const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
 const MASKED = [
   '/proc/acpi',
   '/proc/asound',
+  '/proc/interrupts',
   '/proc/kcore',
+  '/proc/key-users',
   '/proc/keys',
   '/proc/latency_stats',
   '/proc/sched_debug',
@@ -107,8 +109,10 @@ function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cg
   };
 }
 
+export type OciConfig = ReturnType<typeof ociConfig>;
+
 /** The whole `config.json`. */
-export function ociConfig(request: BundleRequest): object {
+export function ociConfig(request: BundleRequest) {
   const { idMap, cgroup } = request;
   const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
     String,

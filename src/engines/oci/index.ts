@@ -13,7 +13,7 @@ import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
-import { type Host, prepareHost } from './host.ts';
+import { type AlterBundle, type Host, prepareHost } from './host.ts';
 import { ociLimits } from './limits.ts';
 import { listSandboxes } from './list.ts';
 import type { OciRuntime } from './oci-runtime.ts';
@@ -38,6 +38,8 @@ export interface OciEngineOptions {
   /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
   egress?: EgressOptions;
   log: Logger;
+  /** For tests alone: no flag and no tool leads here. */
+  alterBundle?: AlterBundle;
 }
 
 /** Remembers what `make` resolved to; a failure is not remembered, so that the next call tries again. */
@@ -58,7 +60,9 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const { log } = options;
   const forwards = new PortForwards(log);
   const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
-  const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
+  const host = once<Host>(() =>
+    prepareHost(options.stateDir, options.agentPath, options.alterBundle ?? null),
+  );
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
