@@ -99,7 +99,10 @@ function fileMounts(request: BundleRequest): Mount[] {
   return [...request.topMounts, agent];
 }
 
-function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cgroup']>): object {
+function resources(
+  request: BundleRequest,
+  cgroup: NonNullable<BundleRequest['cgroup']>,
+): Record<string, object> {
   const memory = request.memoryMb * 1024 * 1024;
   return {
     // `swap` is memory and swap together: equal to the limit means no swap.
