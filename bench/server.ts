@@ -12,6 +12,8 @@ const created = z.object({ sandbox_id: z.string() });
 
 export interface BenchServer {
   readonly stateDir: string;
+  /** The working directory: what `local_path` may name. */
+  readonly cwd: string;
   readonly pid: number;
   /** Rejects where the tool answers an error. */
   call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
@@ -20,7 +22,7 @@ export interface BenchServer {
 }
 
 /** Starts a server. `ociRuntime` as the flag has it; the output of the tools is checked against their schemas. */
-export async function openServer(ociRuntime = 'auto'): Promise<BenchServer> {
+export async function openServer(ociRuntime = 'auto', flags: readonly string[] = []): Promise<BenchServer> {
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
   await chmod(home, 0o711);
   const stateDir = join(home, 's');
@@ -34,6 +36,7 @@ export async function openServer(ociRuntime = 'auto'): Promise<BenchServer> {
       ociRuntime,
       '--log-level',
       'warn',
+      ...flags,
     ],
     cwd: home,
   });
@@ -47,6 +50,7 @@ export async function openServer(ociRuntime = 'auto'): Promise<BenchServer> {
   };
   return {
     stateDir,
+    cwd: home,
     pid: transport.pid ?? 0,
     call,
     create: async () => created.parse(await call('sandbox_create', { resources: { vcpus: 1 } })).sandbox_id,
