@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- --only NAME] [--json]`: what a user waits for, beside what they would have without this server, in
+ * `npm run bench [-- --only NAME] [--json] [--large]`: what a user waits for, beside what they would have without this server, in
  * one run on this machine.
  */
 import { cpus, release } from 'node:os';
@@ -10,14 +10,34 @@ import { call } from './rows/call.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
+import { liveRow } from './rows/live.ts';
+import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
+import { transferRow } from './rows/transfer.ts';
 import { tableOf } from './table.ts';
 
-const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill, busyKill];
-
 const { values } = parseArgs({
-  options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } },
+  options: {
+    only: { type: 'string', multiple: true },
+    json: { type: 'boolean', default: false },
+    large: { type: 'boolean', default: false },
+  },
 });
+const ROWS: readonly Row[] = [
+  start,
+  call,
+  firstOutput,
+  flood,
+  kill,
+  busyKill,
+  snapshotRow('snapshot-10mb', 10, 10),
+  snapshotRow('snapshot-1gb', 1_000, 5),
+  // Writes 10 GB for each run: only where it is asked for.
+  ...(values.large ? [snapshotRow('snapshot-10gb', 10_000, 2)] : []),
+  transferRow('up'),
+  transferRow('down'),
+  ...[1, 10, 50, 100].map(liveRow),
+];
 const names = ROWS.map(({ name }) => name);
 const unknown = values.only?.find((name) => !names.includes(name));
 if (unknown !== undefined) {

@@ -12,6 +12,8 @@ const created = z.object({ sandbox_id: z.string() });
 
 export interface BenchServer {
   readonly stateDir: string;
+  /** The working directory: what `local_path` may name. */
+  readonly cwd: string;
   readonly pid: number;
   /** Rejects where the tool answers an error. */
   call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
@@ -48,6 +50,7 @@ export async function openServer(ociRuntime = 'auto', more: readonly string[] = 
   };
   return {
     stateDir,
+    cwd: home,
     pid: transport.pid ?? 0,
     call,
     create: async () => created.parse(await call('sandbox_create', { resources: { vcpus: 1 } })).sandbox_id,

@@ -24,17 +24,18 @@ export async function openOciEngines(
   const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, egress, log: createLogger('silent') };
   const engine = createOciEngine(options);
   const other = createOciEngine(options);
-  const limits = await engine.limits(AbortSignal.timeout(30_000));
-  if (isolation !== undefined && !limits.isolation.includes(isolation)) {
-    throw new Error(`this is to test "${isolation}", and the engine is "${limits.isolation}"`);
-  }
-  return {
-    engine,
-    other,
-    stateDir,
-    async close() {
-      await Promise.all([engine.close(), other.close()]);
-      await rm(stateDir, { recursive: true, force: true });
-    },
+  const close = async () => {
+    await Promise.all([engine.close(), other.close()]);
+    await rm(stateDir, { recursive: true, force: true });
   };
+  try {
+    const limits = await engine.limits(AbortSignal.timeout(30_000));
+    if (isolation !== undefined && !limits.isolation.includes(isolation)) {
+      throw new Error(`this is to test "${isolation}", and the engine is "${limits.isolation}"`);
+    }
+  } catch (error) {
+    await close();
+    throw error;
+  }
+  return { engine, other, stateDir, close };
 }

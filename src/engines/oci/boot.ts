@@ -120,7 +120,8 @@ export async function boot(
     maxOpenFiles: host.maxOpenFiles,
     arch: host.arch,
   });
-  await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(config), { mode: 0o600 });
+  const bundle = host.alterBundle === null ? config : host.alterBundle(config);
+  await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
   const { init, connection } = await startContainer(
     runtime,
     { agent: host.agent, mounts: launchMounts(host, paths, tops) },

@@ -46,7 +46,9 @@ const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
 const MASKED = [
   '/proc/acpi',
   '/proc/asound',
+  '/proc/interrupts',
   '/proc/kcore',
+  '/proc/key-users',
   '/proc/keys',
   '/proc/latency_stats',
   '/proc/sched_debug',
@@ -104,7 +106,10 @@ function fileMounts(request: BundleRequest): Mount[] {
   return [...request.topMounts, agent, trust];
 }
 
-function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cgroup']>): object {
+function resources(
+  request: BundleRequest,
+  cgroup: NonNullable<BundleRequest['cgroup']>,
+): Record<string, object> {
   const memory = request.memoryMb * 1024 * 1024;
   return {
     // `swap` is memory and swap together: equal to the limit means no swap.
@@ -114,8 +119,10 @@ function resources(request: BundleRequest, cgroup: NonNullable<BundleRequest['cg
   };
 }
 
+export type OciConfig = ReturnType<typeof ociConfig>;
+
 /** The whole `config.json`. */
-export function ociConfig(request: BundleRequest): object {
+export function ociConfig(request: BundleRequest) {
   const { idMap, cgroup } = request;
   const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
     String,

@@ -8,6 +8,7 @@ import type { ImageStore } from '../../images/image-store.ts';
 import { temporaryName, writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { makeDirectory, stateDirectoryError } from '../../shared/state-directory.ts';
+import type { OciConfig } from './bundle.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
@@ -32,7 +33,12 @@ export interface Host {
   cpus: number;
   maxOpenFiles: number;
   arch: string;
+  /** For tests, which take single walls away to show what each is good for; null otherwise. */
+  alterBundle: AlterBundle | null;
 }
+
+/** Answers the `config.json` to use in place of this one. */
+export type AlterBundle = (config: OciConfig) => object;
 
 const MAX_OPEN_FILES = 65_536;
 
@@ -137,7 +143,11 @@ async function fillStateDir(
  * Prepares the state directory and finds out what this host is.
  * @throws `unavailable`, with the way on, where local sandboxes cannot be
  */
-export async function prepareHost(stateDir: string, agentSource: string): Promise<Host> {
+export async function prepareHost(
+  stateDir: string,
+  agentSource: string,
+  alterBundle: AlterBundle | null = null,
+): Promise<Host> {
   if (process.platform !== 'linux') {
     throw new SandboxError('unavailable', `The oci engine needs Linux; this is ${process.platform}.`, {
       hint: 'Choose another engine with --engine; `sandbox-mcp doctor` shows which ones work here.',
@@ -165,5 +175,6 @@ export async function prepareHost(stateDir: string, agentSource: string): Promis
     cpus: availableParallelism(),
     maxOpenFiles: maxOpenFiles(),
     arch: process.arch,
+    alterBundle,
   };
 }

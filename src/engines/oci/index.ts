@@ -17,7 +17,7 @@ import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
-import { type Host, prepareHost } from './host.ts';
+import { type AlterBundle, type Host, prepareHost } from './host.ts';
 import { OciImages } from './images.ts';
 import { InteractivePorts } from './interactive-ports.ts';
 import { ociLimits } from './limits.ts';
@@ -53,6 +53,8 @@ export interface OciEngineOptions {
   /** What a source may take, where it is other than usual. */
   sourceLimits?: Partial<SourceLimits>;
   log: Logger;
+  /** For tests alone: no flag and no tool leads here. */
+  alterBundle?: AlterBundle;
 }
 
 /** Remembers what `make` resolved to; a failure is not remembered, so that the next call tries again. */
@@ -73,7 +75,9 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(new InteractivePorts(() => shells, log), log);
   const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, secrets, log);
-  const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
+  const host = once<Host>(() =>
+    prepareHost(options.stateDir, options.agentPath, options.alterBundle ?? null),
+  );
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),

@@ -1,4 +1,5 @@
 /** The system calls of a sandbox: everything that is not named here is refused. */
+import { ioctlRules, personalityRules, type SeccompRule, socketRules } from './seccomp-arguments.ts';
 
 /** Ordinary work: files, memory, processes, signals, time, sockets. No module, mount, namespace, ptrace, bpf, keyring or io_uring call. */
 const ALLOWED =
@@ -12,12 +13,12 @@ const ALLOWED =
   get_thread_area getcpu getcwd getdents getdents64 getegid getegid32 geteuid geteuid32 getgid getgid32 getgroups
   getgroups32 getitimer getpeername getpgid getpgrp getpid getppid getpriority getrandom getresgid getresgid32
   getresuid getresuid32 getrlimit getrusage getsid getsockname getsockopt gettid gettimeofday getuid getuid32
-  getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioctl ioprio_get ioprio_set kill
+  getxattr inotify_add_watch inotify_init inotify_init1 inotify_rm_watch ioprio_get ioprio_set kill
   landlock_add_rule landlock_create_ruleset landlock_restrict_self lchown lchown32 lgetxattr link linkat listen
   listxattr llistxattr lremovexattr lseek _llseek lsetxattr lstat lstat64 madvise map_shadow_stack membarrier
   memfd_create mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2 mprotect mq_getsetattr mq_notify
   mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync munlock munlockall
-  munmap name_to_handle_at nanosleep newfstatat _newselect open openat openat2 pause pidfd_open pidfd_send_signal
+  munmap nanosleep newfstatat _newselect open openat openat2 pause pidfd_open pidfd_send_signal
   pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv preadv2 prlimit64
   process_mrelease pselect6 pselect6_time64 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recv
   recvfrom recvmmsg recvmsg remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq
@@ -28,7 +29,7 @@ const ALLOWED =
   set_robust_list set_thread_area set_tid_address setfsgid setfsgid32 setfsuid setfsuid32 setgid setgid32 setgroups
   setgroups32 setitimer setpgid setpriority setregid setregid32 setresgid setresgid32 setresuid setresuid32
   setreuid setreuid32 setrlimit setsid setsockopt setuid setuid32 setxattr shmat shmctl shmdt shmget shutdown
-  sigaltstack signalfd signalfd4 sigprocmask sigreturn socketpair splice stat stat64 statfs statfs64 statx symlink
+  sigaltstack signalfd signalfd4 sigprocmask sigreturn splice stat stat64 statfs statfs64 statx symlink
   symlinkat sync sync_file_range sync_file_range2 syncfs sysinfo tee tgkill time timer_create timer_delete
   timer_getoverrun timer_gettime timer_gettime64 timer_settime timer_settime64 timerfd_create timerfd_gettime
   timerfd_gettime64 timerfd_settime timerfd_settime64 times tkill truncate truncate64 ugetrlimit umask uname unlink
@@ -40,22 +41,10 @@ const ALLOWED =
 const CLONE_NAMESPACE_FLAGS = 0x7e02_0000;
 const ENOSYS = 38;
 const EPERM = 1;
-/** UNIX, INET, INET6, NETLINK. AF_VSOCK is not namespaced: through it the hypervisor of the host would answer. */
-const SOCKET_FAMILIES = [1, 2, 10, 16];
-/** PER_LINUX, ADDR_NO_RANDOMIZE's query, PER_LINUX32 and the query value, as container runtimes allow. */
-const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
-
 const ARCHITECTURES: Record<string, string> = {
   x64: 'SCMP_ARCH_X86_64',
   arm64: 'SCMP_ARCH_AARCH64',
 };
-
-interface SeccompRule {
-  names: string[];
-  action: string;
-  errnoRet?: number;
-  args?: { index: number; value: number; valueTwo?: number; op: string }[];
-}
 
 export interface SeccompProfile {
   defaultAction: string;
@@ -68,11 +57,6 @@ export interface SeccompProfile {
 export function seccompProfile(arch: string): SeccompProfile {
   const architecture = ARCHITECTURES[arch];
   if (architecture === undefined) throw new Error(`no seccomp architecture for ${arch}`);
-  const allow = (name: string, index: number, value: number): SeccompRule => ({
-    names: [name],
-    action: 'SCMP_ACT_ALLOW',
-    args: [{ index, value, op: 'SCMP_CMP_EQ' }],
-  });
   return {
     defaultAction: 'SCMP_ACT_ERRNO',
     defaultErrnoRet: EPERM,
@@ -86,8 +70,9 @@ export function seccompProfile(arch: string): SeccompProfile {
       },
       // glibc falls back to clone, whose flags can be looked at; those of clone3 are behind a pointer.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
-      ...SOCKET_FAMILIES.map((family) => allow('socket', 0, family)),
-      ...PERSONALITIES.map((personality) => allow('personality', 0, personality)),
+      ...socketRules(),
+      ...ioctlRules(),
+      ...personalityRules(),
     ],
   };
 }

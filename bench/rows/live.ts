@@ -1,0 +1,56 @@
+/** One sandbox more where this many live already: how long its creation takes, and what they all cost outside. */
+import { readFileSync } from 'node:fs';
+import type { Row } from '../row.ts';
+import { openServer } from '../server.ts';
+
+const UNLIMITED = ['--max-sandboxes', '1000', '--max-vcpus', '1000'];
+
+export function liveRow(count: number): Row {
+  return {
+    name: `live-${count}`,
+    title: `${count} live sandbox${count === 1 ? '' : 'es'}: one more by sandbox_create`,
+    warmUps: 1,
+    runs: 10,
+    async open() {
+      const server = await openServer('auto', UNLIMITED);
+      // What the first one makes the server load counts for none of them.
+      await server.call('sandbox_stop', { sandbox_id: await server.create() });
+      const before = memoryKb(server.pid);
+      for (let made = 0; made < count; made++) await server.create();
+      return {
+        contenders: [
+          {
+            label: 'sandbox-mcp, sandbox_create',
+            run: async () => {
+              const started = performance.now();
+              const sandbox_id = await server.create();
+              const taken = performance.now() - started;
+              await server.call('sandbox_stop', { sandbox_id });
+              return taken;
+            },
+          },
+        ],
+        async after() {
+          const after = memoryKb(server.pid);
+          await server.close();
+          const each = ((after - before) / count / 1_024).toFixed(2);
+          return [
+            `memory outside the sandboxes: the server alone, ${megabytes(before)} MB with none and ` +
+              `${megabytes(after)} MB with ${count} (proportional set size), ${each} MB for each`,
+          ];
+        },
+      };
+    },
+  };
+}
+
+/** The server's proportional set size: shared pages count by their share (proc(5), `smaps_rollup`). */
+function memoryKb(pid: number): number {
+  const match = /^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8'));
+  if (match === null) throw new Error(`the memory of process ${pid} cannot be read`);
+  return Number(match[1]);
+}
+
+function megabytes(kilobytes: number): string {
+  return (kilobytes / 1_024).toFixed(0);
+}
