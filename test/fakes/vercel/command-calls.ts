@@ -1,0 +1,156 @@
+/** The calls about commands. */
+import { constants } from 'node:os';
+import { StringDecoder } from 'node:string_decoder';
+import { z } from 'zod';
+import type { Command, Engine, OutputStream } from '../../../src/engines/engine.ts';
+import { newCommandId } from '../../../src/shared/ids.ts';
+import { asApi, type Cloud, never } from './cloud.ts';
+import { commandPayload, type SessionRecord } from './records.ts';
+import { ApiFailure, type ApiRequest, answer, type Line, type Reply } from './reply.ts';
+import { bodyOf } from './sandbox-calls.ts';
+
+/** Bytes of output in a line of a stream. */
+const CHUNK_BYTES = 65_536;
+
+const runRequest = z.strictObject({
+  command: z.string().min(1),
+  args: z.array(z.string()).optional(),
+  cwd: z.string().optional(),
+  env: z.record(z.string(), z.string()).optional(),
+  sudo: z.boolean().optional(),
+  wait: z.boolean().optional(),
+  logs: z.boolean().optional(),
+  timeout: z.number().int().min(1).optional(),
+});
+
+const killRequest = z.strictObject({ signal: z.number().int().min(1).max(64).optional() });
+
+export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const session = await cloud.running(request.names[0] ?? '');
+  const body = await bodyOf(request, runRequest);
+  const command = await asApi(() =>
+    cloud.engine.commands.start(
+      {
+        commandId: newCommandId(session.below),
+        sandboxId: session.below,
+        cmd: body.command,
+        args: body.args ?? [],
+        cwd: body.cwd ?? null,
+        env: body.env ?? {},
+        sudo: body.sudo ?? false,
+        timeoutMs: body.timeout ?? null,
+      },
+      never(),
+    ),
+  );
+  cloud.deeds.commands.push({ sandbox: session.sandbox.name, cmd: body.command, args: body.args ?? [] });
+  if (body.wait !== true) return told(session, command);
+  const lines = followed(cloud.engine, session, command, body.logs === true, request.signal);
+  return { kind: 'lines', lines };
+}
+
+function told(session: SessionRecord, command: Command): Reply {
+  return answer('CommandResponse', { command: commandPayload(session.id, command) });
+}
+
+async function commandOf(cloud: Cloud, { names: [id = '', commandId = ''] }: ApiRequest) {
+  const session = await cloud.running(id);
+  const command = await asApi(() => cloud.engine.commands.get(commandId, never()));
+  if (command.sandboxId !== session.below)
+    throw new ApiFailure(404, 'not_found', `Command not found: ${commandId}`);
+  return { session, command };
+}
+
+export async function getCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const { session, command } = await commandOf(cloud, request);
+  return told(session, command);
+}
+
+export async function waitForCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const { session, command } = await commandOf(cloud, request);
+  const finished = await cloud.engine.commands.wait(command.commandId, request.signal);
+  if (isTakenAlong(finished)) throw new ApiFailure(410, 'sandbox_stopped', 'Sandbox was stopped');
+  return answer('CommandFinishedResponse', { command: commandPayload(session.id, finished) });
+}
+
+export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const { session, command } = await commandOf(cloud, request);
+  const { signal = constants.signals.SIGTERM } = await bodyOf(request, killRequest);
+  const [name] = Object.entries(constants.signals).find(([, number]) => number === signal) ?? [];
+  if (name === undefined) throw new ApiFailure(400, 'bad_request', `Invalid signal: ${signal}`);
+  const killed = await asApi(() => cloud.engine.commands.kill(command.commandId, name, 'killed', never()));
+  return told(session, killed);
+}
+
+export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const { command } = await commandOf(cloud, request);
+  return { kind: 'lines', lines: logLines(cloud.engine, command, request.signal) };
+}
+
+/** The stream of `wait: true`: the command, its output, the command with its exit code. */
+async function* followed(
+  engine: Engine,
+  session: SessionRecord,
+  command: Command,
+  logs: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Line> {
+  yield {
+    value: { command: commandPayload(session.id, { ...command, exitCode: null }) },
+    validator: 'CommandResponse',
+  };
+  for await (const line of logLines(engine, command, signal)) {
+    const failed = typeof line.value === 'object' && line.value !== null && Reflect.get(line.value, 'stream');
+    if (logs || failed === 'error') yield line;
+    if (failed === 'error') return;
+  }
+  const finished = await engine.commands.wait(command.commandId, signal);
+  yield {
+    value: { command: commandPayload(session.id, finished) },
+    validator: 'CommandFinishedResponse',
+  };
+}
+
+/** Everything from the start, then what comes, until the command has finished. */
+async function* logLines(engine: Engine, { commandId }: Command, signal: AbortSignal): AsyncGenerator<Line> {
+  const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
+  const line = (stream: OutputStream, data: string): Line => ({
+    value: { stream, data },
+    validator: 'LogLine',
+  });
+  let offset = 0;
+  for (;;) {
+    const command = await engine.commands.waitForOutput(commandId, offset, signal);
+    for (;;) {
+      const slice = await engine.commands.readOutput(
+        commandId,
+        { stream: 'both', offset, limit: CHUNK_BYTES },
+        signal,
+      );
+      if (slice.nextOffset === offset) break;
+      // The engine below bounds what it keeps; what it dropped is made up for, so that counts remain the command's.
+      for (let left = slice.droppedBytes; left > 0; left -= CHUNK_BYTES)
+        yield line('stdout', '.'.repeat(Math.min(left, CHUNK_BYTES)));
+      for (const { stream, data } of slice.chunks) {
+        const text = decoders[stream].write(data);
+        if (text !== '') yield line(stream, text);
+      }
+      offset = slice.nextOffset;
+    }
+    if (command.status !== 'finished' || offset < command.stdoutBytes + command.stderrBytes) continue;
+    for (const stream of ['stdout', 'stderr'] as const) {
+      const rest = decoders[stream].end();
+      if (rest !== '') yield line(stream, rest);
+    }
+    if (isTakenAlong(command)) {
+      const data = { code: 'sandbox_stopped', message: 'Sandbox was stopped while streaming' };
+      yield { value: { stream: 'error', data }, validator: 'LogLine' };
+    }
+    return;
+  }
+}
+
+/** Ended with its session, so that the service has no exit code of it. */
+function isTakenAlong({ endedBy }: Command): boolean {
+  return endedBy === 'sandbox_stopped' || endedBy === 'session_end';
+}
