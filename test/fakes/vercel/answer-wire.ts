@@ -53,7 +53,7 @@ const CODES: Record<number, string> = {
 
 /** What becomes of the answer of a call that was carried out. */
 export async function misbehaveAfter(
-  { kind }: Fault,
+  { kind, lines = 0 }: Fault,
   reply: Reply,
   response: ServerResponse,
   writing: Writing,
@@ -80,29 +80,42 @@ export async function misbehaveAfter(
       response.end('<html>Sign in to the proxy</html>');
       return;
     default:
-      return writeHalf(reply, response, kind === 'hang-mid-body');
+      return writeHalf(reply, response, { hang: kind === 'hang-mid-body', lines });
   }
 }
 
 /** Half of the body, cut in the middle of a line; then either the end of the connection or nothing any more. */
-async function writeHalf(reply: Reply, response: ServerResponse, hang: boolean): Promise<void> {
-  const whole = reply.kind === 'json' ? Buffer.from(JSON.stringify(reply.body)) : await firstPart(reply);
-  const half = whole.subarray(0, Math.max(1, Math.floor(whole.length / 2)));
+async function writeHalf(
+  reply: Reply,
+  response: ServerResponse,
+  { hang, lines }: { hang: boolean; lines: number },
+): Promise<void> {
+  const whole = reply.kind === 'json' ? Buffer.from(JSON.stringify(reply.body)) : null;
   response.writeHead(200, {
     'content-type': contentTypeOf(reply),
-    ...(reply.kind === 'json' && { 'content-length': whole.length }),
+    ...(whole !== null && { 'content-length': whole.length }),
   });
-  await new Promise<void>((resolve) => response.write(half, () => resolve()));
+  const half = whole === null ? await firstParts(reply, lines) : whole.subarray(0, whole.length / 2);
+  await send(response, half);
   if (!hang) response.socket?.destroy();
 }
 
-async function firstPart(reply: Exclude<Reply, { kind: 'json' }>): Promise<Buffer> {
+/** Some whole lines of a stream and half of the next one; of bytes, half of the first piece. */
+async function firstParts(reply: Reply, lines: number): Promise<Buffer> {
   if (reply.kind === 'bytes') {
-    for await (const chunk of reply.content) return chunk;
-  } else {
-    for await (const { value } of reply.lines) return Buffer.from(`${JSON.stringify(value)}\n`);
+    for await (const chunk of reply.content) return chunk.subarray(0, chunk.length / 2);
   }
-  return Buffer.from(' ');
+  let text = '';
+  if (reply.kind === 'lines') {
+    let left = lines;
+    for await (const { value } of reply.lines) {
+      const line = JSON.stringify(value);
+      if (left === 0) return Buffer.from(text + line.slice(0, line.length / 2));
+      text += `${line}\n`;
+      left -= 1;
+    }
+  }
+  return Buffer.from(`${text}{"str`);
 }
 
 function contentTypeOf({ kind }: Reply): string {

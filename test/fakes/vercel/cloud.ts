@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import type { Engine, Sandbox } from '../../../src/engines/engine.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
+import { IdMap } from './id-map.ts';
 import type { PolicyRequest } from './network-policy.ts';
 import { policyBelow } from './network-policy.ts';
 import { currentSession, type SandboxRecord, type SessionRecord } from './records.ts';
@@ -29,6 +30,8 @@ export interface Deeds {
 export class Cloud {
   readonly engine: Engine;
   readonly deeds: Deeds = { commands: [], resumed: [], created: [], snapshotsGone: [] };
+  readonly snapshotIds = new IdMap('snap');
+  readonly commandIds = new IdMap('cmd');
   readonly #sandboxes = new Map<string, SandboxRecord>();
   /** Those of deleted sandboxes included, since snapshots name them. */
   readonly #sessions = new Map<string, SessionRecord>();
@@ -106,7 +109,10 @@ export class Cloud {
       interactive: false,
     };
     const { snapshotId } = start;
-    const source = snapshotId === null ? null : { type: 'snapshot' as const, snapshotId };
+    const source =
+      snapshotId === null
+        ? null
+        : { type: 'snapshot' as const, snapshotId: this.snapshotIds.below(snapshotId) };
     const session: SessionRecord = {
       id: `ses_${randomBytes(8).toString('hex')}`,
       sandbox: record,

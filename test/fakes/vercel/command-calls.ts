@@ -44,33 +44,38 @@ export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Rep
     ),
   );
   cloud.deeds.commands.push({ sandbox: session.sandbox.name, cmd: body.command, args: body.args ?? [] });
-  if (body.wait !== true) return told(session, command);
-  const lines = followed(cloud.engine, session, command, body.logs === true, request.signal);
+  if (body.wait !== true) return told(cloud, session, command);
+  const lines = followed(cloud, session, command, body.logs === true, request.signal);
   return { kind: 'lines', lines };
 }
 
-function told(session: SessionRecord, command: Command): Reply {
-  return answer('CommandResponse', { command: commandPayload(session.id, command) });
+function told(cloud: Cloud, session: SessionRecord, command: Command): Reply {
+  return answer('CommandResponse', {
+    command: commandPayload(session.id, cloud.commandIds.above(command.commandId), command),
+  });
 }
 
 async function commandOf(cloud: Cloud, { names: [id = '', commandId = ''] }: ApiRequest) {
   const session = await cloud.running(id);
-  const command = await asApi(() => cloud.engine.commands.get(commandId, never()));
-  if (command.sandboxId !== session.below)
+  const below = cloud.commandIds.below(commandId);
+  const command = below === '' ? null : await asApi(() => cloud.engine.commands.get(below, never()));
+  if (command?.sandboxId !== session.below)
     throw new ApiFailure(404, 'not_found', `Command not found: ${commandId}`);
   return { session, command };
 }
 
 export async function getCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const { session, command } = await commandOf(cloud, request);
-  return told(session, command);
+  return told(cloud, session, command);
 }
 
 export async function waitForCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const { session, command } = await commandOf(cloud, request);
   const finished = await cloud.engine.commands.wait(command.commandId, request.signal);
   if (isTakenAlong(finished)) throw new ApiFailure(410, 'sandbox_stopped', 'Sandbox was stopped');
-  return answer('CommandFinishedResponse', { command: commandPayload(session.id, finished) });
+  return answer('CommandFinishedResponse', {
+    command: commandPayload(session.id, cloud.commandIds.above(command.commandId), finished),
+  });
 }
 
 export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
@@ -79,7 +84,7 @@ export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Re
   const [name] = Object.entries(constants.signals).find(([, number]) => number === signal) ?? [];
   if (name === undefined) throw new ApiFailure(400, 'bad_request', `Invalid signal: ${signal}`);
   const killed = await asApi(() => cloud.engine.commands.kill(command.commandId, name, 'killed', never()));
-  return told(session, killed);
+  return told(cloud, session, killed);
 }
 
 export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Reply> {
@@ -89,24 +94,29 @@ export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Rep
 
 /** The stream of `wait: true`: the command, its output, the command with its exit code. */
 async function* followed(
-  engine: Engine,
+  cloud: Cloud,
   session: SessionRecord,
   command: Command,
   logs: boolean,
   signal: AbortSignal,
 ): AsyncGenerator<Line> {
   yield {
-    value: { command: commandPayload(session.id, { ...command, exitCode: null }) },
+    value: {
+      command: commandPayload(session.id, cloud.commandIds.above(command.commandId), {
+        ...command,
+        exitCode: null,
+      }),
+    },
     validator: 'CommandResponse',
   };
-  for await (const line of logLines(engine, command, signal)) {
+  for await (const line of logLines(cloud.engine, command, signal)) {
     const failed = typeof line.value === 'object' && line.value !== null && Reflect.get(line.value, 'stream');
     if (logs || failed === 'error') yield line;
     if (failed === 'error') return;
   }
-  const finished = await engine.commands.wait(command.commandId, signal);
+  const finished = await cloud.engine.commands.wait(command.commandId, signal);
   yield {
-    value: { command: commandPayload(session.id, finished) },
+    value: { command: commandPayload(session.id, cloud.commandIds.above(command.commandId), finished) },
     validator: 'CommandFinishedResponse',
   };
 }

@@ -37,6 +37,8 @@ export interface Fault {
   times?: number;
   /** The `Retry-After` of 429 and 503, in seconds. */
   retryAfter?: number;
+  /** How many whole lines of a stream come before it is cut; left out, none. */
+  lines?: number;
   /** The `error.code` of a status, where the client may look at it. */
   code?: string;
 }

@@ -3,14 +3,17 @@ import type { Command, Sandbox, Snapshot } from '../../../src/engines/engine.ts'
 import { type PolicyRequest, policyAnswer } from './network-policy.ts';
 
 const REGION = 'iad1';
-const IMAGE = 'vercel/sandbox/universal@sha256:5e6b1cf2';
+const DEFAULT_IMAGE = 'vercel/sandbox/universal:latest';
+const DIGEST = 'sha256:5e6b1cf2';
 
 /** A named sandbox: configuration that outlives its sessions. */
 export interface SandboxRecord {
   name: string;
   persistent: boolean;
-  /** Null for one made from the default image. */
+  /** Null for one made from an image. */
   runtime: string | null;
+  /** Null for the default one. */
+  image: string | null;
   vcpus: number;
   timeoutMs: number;
   ports: number[];
@@ -85,7 +88,7 @@ export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
     vcpus: below.vcpus,
     memory: below.memoryMb,
     runtime: record.runtime ?? undefined,
-    image: record.runtime === null ? IMAGE : undefined,
+    image: record.runtime === null ? imageOf(record) : undefined,
     timeout: record.timeoutMs,
     networkPolicy: policyAnswer(record.policy),
     createdAt: record.createdAt,
@@ -97,6 +100,11 @@ export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
   };
 }
 
+/** The repository without its tag, at the digest it stood for. */
+function imageOf({ image }: SandboxRecord): string {
+  return `${(image ?? DEFAULT_IMAGE).replace(/:[^/:]*$/, '')}@${DIGEST}`;
+}
+
 /** The service names a public host; here it is the port on this machine that the engine below forwards. */
 export function routesPayload(record: SandboxRecord, below: Sandbox): object[] {
   return below.ports.map(({ port, url }) => {
@@ -105,9 +113,9 @@ export function routesPayload(record: SandboxRecord, below: Sandbox): object[] {
   });
 }
 
-export function commandPayload(sessionId: string, command: Command): object {
+export function commandPayload(sessionId: string, id: string, command: Command): object {
   return {
-    id: command.commandId,
+    id,
     name: command.cmd,
     args: command.args,
     cwd: command.cwd,
@@ -118,9 +126,9 @@ export function commandPayload(sessionId: string, command: Command): object {
   };
 }
 
-export function snapshotPayload(sourceSessionId: string, snapshot: Snapshot): object {
+export function snapshotPayload(sourceSessionId: string, id: string, snapshot: Snapshot): object {
   return {
-    id: snapshot.snapshotId,
+    id,
     sourceSessionId,
     region: REGION,
     regions: [REGION],

@@ -67,6 +67,7 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
     name: body.name ?? `sandbox-${randomBytes(6).toString('hex')}`,
     persistent: body.persistent ?? true,
     runtime: runtime ?? null,
+    image: body.image ?? null,
     // The service has more of them than this machine.
     vcpus: Math.min(body.resources?.vcpus ?? 2, availableParallelism()),
     timeoutMs: body.timeout ?? 300_000,
@@ -95,7 +96,7 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
 /** A snapshot to start from that is gone is told apart from a sandbox that is. */
 async function present(cloud: Cloud, snapshotId: string): Promise<void> {
   try {
-    await asApi(async () => cloud.engine.snapshots?.get(snapshotId, never()));
+    await asApi(async () => cloud.engine.snapshots?.get(cloud.snapshotIds.below(snapshotId), never()));
   } catch (error) {
     if (error instanceof ApiFailure && error.status === 404)
       throw new ApiFailure(410, 'snapshot_not_found', `Snapshot not found: ${snapshotId}`);

@@ -45,11 +45,15 @@ async function asTaken(work: () => Promise<Snapshot>): Promise<Snapshot> {
 /** Those that were there and are not are told apart from those that never were. */
 async function find(cloud: Cloud, id: string): Promise<Snapshot> {
   try {
-    return await asApi(() => snapshotsOf(cloud).get(id, never()));
+    return await asApi(() => snapshotsOf(cloud).get(cloud.snapshotIds.below(id), never()));
   } catch (error) {
-    if (error instanceof ApiFailure && error.status === 404 && cloud.deeds.snapshotsGone.includes(id))
-      throw new ApiFailure(410, 'snapshot_not_found', `Snapshot not found: ${id}`);
-    throw error;
+    if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
+    const gone = cloud.deeds.snapshotsGone.includes(id);
+    throw new ApiFailure(
+      gone ? 410 : 404,
+      gone ? 'snapshot_not_found' : 'not_found',
+      `Snapshot not found: ${id}`,
+    );
   }
 }
 
@@ -73,7 +77,7 @@ export async function listSnapshots(cloud: Cloud, { url }: ApiRequest): Promise<
 export async function deleteSnapshot(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
   const found = await find(cloud, id);
   const counted = await told(cloud, found);
-  await asApi(() => snapshotsOf(cloud).delete(id, never()));
+  await asApi(() => snapshotsOf(cloud).delete(found.snapshotId, never()));
   cloud.deeds.snapshotsGone.push(id);
   return answer('SnapshotResponse', { snapshot: { ...counted, status: 'deleted' } });
 }
@@ -86,5 +90,5 @@ async function told(cloud: Cloud, snapshot: Snapshot): Promise<object> {
     counted = await snapshotsOf(cloud).get(snapshot.snapshotId, never());
   }
   const source = cloud.sessionBelow(snapshot.sourceSandboxId);
-  return snapshotPayload(source?.id ?? 'unknown', counted);
+  return snapshotPayload(source?.id ?? 'unknown', cloud.snapshotIds.above(counted.snapshotId), counted);
 }
