@@ -95,6 +95,7 @@ describe('the stand-in of the API', () => {
       break;
     }
     expect((await shared.getCommand(command.cmdId)).exitCode).toBeNull();
+    await command.kill('SIGCONT');
     const waiting = command.wait();
     await command.kill('SIGTERM');
     expect((await waiting).exitCode).toBe(143);

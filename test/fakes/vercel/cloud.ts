@@ -32,6 +32,8 @@ export class Cloud {
   readonly deeds: Deeds = { commands: [], resumed: [], created: [], snapshotsGone: [] };
   readonly snapshotIds = new IdMap('snap');
   readonly commandIds = new IdMap('cmd');
+  /** Commands of root, in the words of the engine below. */
+  readonly asRoot = new Set<string>();
   readonly #sandboxes = new Map<string, SandboxRecord>();
   /** Those of deleted sandboxes included, since snapshots name them. */
   readonly #sessions = new Map<string, SessionRecord>();

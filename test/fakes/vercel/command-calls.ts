@@ -7,10 +7,22 @@ import { newCommandId } from '../../../src/shared/ids.ts';
 import { asApi, type Cloud, never } from './cloud.ts';
 import { commandPayload, type SessionRecord } from './records.ts';
 import { ApiFailure, type ApiRequest, answer, type Line, type Reply } from './reply.ts';
+import { runBelow } from './run-below.ts';
 import { bodyOf } from './sandbox-calls.ts';
 
 /** Bytes of output in a line of a stream. */
 const CHUNK_BYTES = 65_536;
+
+/** In the environment of each command: its id, by which its process is found. */
+const MARK = 'STAND_IN_COMMAND';
+/** The first process that carries the mark is the command's own. */
+const SIGNAL_SCRIPT = `first=
+for dir in /proc/[0-9]*; do
+  pid=\${dir#/proc/}
+  [[ -n $first && $pid -gt $first ]] && continue
+  while IFS= read -r -d '' line; do [[ $line == "$1" ]] && first=$pid; done 2> /dev/null < "$dir/environ"
+done 2> /dev/null
+[[ -z $first ]] || kill -"$0" "$first"`;
 
 const runRequest = z.strictObject({
   command: z.string().min(1),
@@ -28,15 +40,17 @@ const killRequest = z.strictObject({ signal: z.number().int().min(1).max(64).opt
 export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const session = await cloud.running(request.names[0] ?? '');
   const body = await bodyOf(request, runRequest);
+  const commandId = newCommandId(session.below);
+  if (body.sudo === true) cloud.asRoot.add(commandId);
   const command = await asApi(() =>
     cloud.engine.commands.start(
       {
-        commandId: newCommandId(session.below),
+        commandId,
         sandboxId: session.below,
         cmd: body.command,
         args: body.args ?? [],
         cwd: body.cwd ?? null,
-        env: body.env ?? {},
+        env: { ...body.env, [MARK]: cloud.commandIds.above(commandId) },
         sudo: body.sudo ?? false,
         timeoutMs: body.timeout ?? null,
       },
@@ -78,13 +92,18 @@ export async function waitForCommand(cloud: Cloud, request: ApiRequest): Promise
   });
 }
 
+/** Signals the command's own process and nothing that it has started: nobody has promised more. */
 export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const { session, command } = await commandOf(cloud, request);
   const { signal = constants.signals.SIGTERM } = await bodyOf(request, killRequest);
-  const [name] = Object.entries(constants.signals).find(([, number]) => number === signal) ?? [];
-  if (name === undefined) throw new ApiFailure(400, 'bad_request', `Invalid signal: ${signal}`);
-  const killed = await asApi(() => cloud.engine.commands.kill(command.commandId, name, 'killed', never()));
-  return told(cloud, session, killed);
+  if (command.status === 'running') {
+    const args = ['-c', SIGNAL_SCRIPT, String(signal), `${MARK}=${request.names[1]}`];
+    const { exitCode, stderr } = await runBelow(cloud.engine, session.below, 'bash', args, {
+      sudo: cloud.asRoot.has(command.commandId),
+    });
+    if (exitCode !== 0) throw new ApiFailure(400, 'bad_request', `Could not signal the command: ${stderr}`);
+  }
+  return told(cloud, session, await asApi(() => cloud.engine.commands.get(command.commandId, never())));
 }
 
 export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Reply> {

@@ -8,9 +8,10 @@ export async function runBelow(
   sandboxId: string,
   cmd: string,
   args: string[],
+  { sudo = false } = {},
 ): Promise<{ exitCode: number | null; stderr: string }> {
   const commandId = newCommandId(sandboxId);
-  const plain = { cwd: null, env: {}, sudo: false, timeoutMs: null };
+  const plain = { cwd: null, env: {}, sudo, timeoutMs: null };
   await engine.commands.start({ ...plain, commandId, sandboxId, cmd, args }, never());
   const { exitCode } = await engine.commands.wait(commandId, never());
   const { chunks } = await engine.commands.readOutput(
