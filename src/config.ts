@@ -5,6 +5,7 @@ import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
 import { ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
+import { type VercelSettings, vercelSettings } from './cli/vercel-setting.ts';
 import type { EngineName } from './engines/engine.ts';
 
 export const TRANSPORTS = ['stdio'] as const;
@@ -23,9 +24,9 @@ export const TOOLSETS = [
   'session',
 ] as const;
 
-const ENGINES = ['auto', 'oci'] as const;
+const ENGINES = ['auto', 'oci', 'vercel'] as const;
 /** Names that deserve more than "not valid". */
-const ENGINES_NOT_HERE = ['microvm', 'vercel'];
+const ENGINES_NOT_HERE = ['microvm'];
 
 export interface Config {
   readonly transport: (typeof TRANSPORTS)[number];
@@ -43,6 +44,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** Of the engine in the cloud; holds secrets. */
+  readonly vercel: VercelSettings;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -99,6 +102,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    vercel: vercelSettings(given('vercel-api-url') ?? null, env),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),

@@ -7,6 +7,8 @@ import { newDigests, Replay } from './replay.ts';
 
 /** After the end of a command its last output is waited for; what it left running may go on writing. */
 const LAST_OUTPUT_MS = 2_000;
+/** The same in a sandbox that has ended: what is on its way still comes. */
+const CUT_OUTPUT_MS = 100;
 /** A new reading is caught up when nothing comes for this long, or nothing at all for so long. */
 const QUIET_MS = 120;
 const SILENT_MS = 600;
@@ -36,6 +38,8 @@ export class CommandFollow {
   readonly #reading: Promise<void>;
   #exited = false;
   #telling = false;
+  #isCut = false;
+  #cut: () => void = () => {};
   #caughtUp: () => void = () => {};
   #refreshed = Date.now();
   #refreshing: Promise<void> | null = null;
@@ -48,7 +52,13 @@ export class CommandFollow {
     this.#command = command;
     this.#pauseMs = pauseMs;
     this.log = new CaptureLog(directory);
-    this.exit = this.#wait().finally(() => {
+    const cut = new Promise<null>((resolve) => {
+      this.#cut = () => {
+        this.#isCut = true;
+        resolve(null);
+      };
+    });
+    this.exit = Promise.race([this.#wait(), cut]).finally(() => {
       this.#exited = true;
       this.#tell();
     });
@@ -91,7 +101,7 @@ export class CommandFollow {
         seen = now;
         const over = await Promise.race([
           this.#reading.then(() => true),
-          delay(LAST_OUTPUT_MS, false, { signal: patience.signal }),
+          delay(this.#isCut ? CUT_OUTPUT_MS : LAST_OUTPUT_MS, false, { signal: patience.signal }),
         ]);
         if (over) return;
       }
@@ -134,6 +144,11 @@ export class CommandFollow {
       this.#listeners.add(done);
       signal.addEventListener('abort', done, { once: true });
     });
+  }
+
+  /** Takes the end of the sandbox for that of the command: the platform may go on to say nothing. */
+  cutOff(): void {
+    this.#cut();
   }
 
   /** Stops following; the command itself goes on. */

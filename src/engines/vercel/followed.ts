@@ -13,6 +13,7 @@ import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
 import { type CommandPaths, unknownCommand } from './layout.ts';
 import { explain, look, lookUntil, runningSession } from './look.ts';
+import { readRecord as readSandboxRecord } from './sandbox-record.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 /** Between SIGTERM and SIGKILL of a command that is out of time. */
@@ -58,7 +59,10 @@ export class Followed {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
     const known = this.#entries.get(commandId);
-    if (known !== undefined) return this.#told(known);
+    if (known !== undefined) {
+      await this.#noticeEnd(known, signal);
+      return this.#told(known);
+    }
     const record = await readRecord(paths, commandId);
     if (record.end !== null)
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
@@ -106,6 +110,15 @@ export class Followed {
       follow.close();
     }
     this.#entries.clear();
+  }
+
+  /** Whoever asks after the end of the sandbox is told that of the command with it. */
+  async #noticeEnd({ record, paths, follow, ended }: Entry, signal: AbortSignal): Promise<void> {
+    if (record.end !== null) return;
+    const sandbox = await readSandboxRecord(this.#context.layout, paths.sandboxId);
+    if (sandbox?.lastSeen == null || !hasEnded(sandbox.lastSeen)) return;
+    follow.cutOff();
+    await Promise.race([ended, whenAborted(signal)]);
   }
 
   #told({ record, paths, follow }: Entry): Looked {

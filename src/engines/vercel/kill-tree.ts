@@ -12,7 +12,7 @@ export const MARK = 'SANDBOX_MCP_COMMAND';
  * In bash alone, without a fork: a tree that forks without end takes every process number that is free. What is found is
  * stopped first, until nothing new shows; then all of it gets the signal and may go on.
  */
-const SCRIPT = `mark=$1 all=0
+const SCRIPT = `mark=$1 all=0 blind=
 shift
 declare -A found
 scan() {
@@ -21,16 +21,16 @@ scan() {
     pid=\${dir#/proc/}
     [[ -n \${found[$pid]} || $pid == $$ || $pid == $PPID ]] && continue
     entry=
-    while IFS= read -r -d '' line || [[ -n $line ]]; do
+    { while IFS= read -r -d '' line || [[ -n $line ]]; do
       if [[ $line == "$mark" ]]; then entry=1; break; fi
-    done 2> /dev/null < "$dir/environ"
+    done < "$dir/environ"; } 2> /dev/null || { [[ -d $dir ]] && blind=blind; }
     if [[ -z $entry ]]; then
       while IFS= read -r line; do
         if [[ $line == PPid:* ]]; then
           [[ -n \${found[\${line##*[!0-9]}]} ]] && entry=1
           break
         fi
-      done 2> /dev/null < "$dir/status"
+      done < "$dir/status"
     fi
     if [[ -n $entry ]]; then found[$pid]=1 fresh=0; kill -STOP "$pid" 2> /dev/null; fi
   done
@@ -45,11 +45,12 @@ while (( $# > 0 )); do
   (( all += \${#found[@]} ))
   (( $# > 0 && \${#found[@]} > 0 )) && sleep 0.2
 done
-echo "$all"`;
+echo "$all $blind"`;
 
 /**
  * Sends signals by their numbers, a moment apart, to everything that carries the mark. As root, since what `sudo` started
- * belongs to it. Answers to how many; 0 where nothing is left.
+ * belongs to it; where root may not look into others' processes, once more as the sandbox's user. Answers to how many;
+ * 0 where nothing is left.
  *
  * @throws SandboxError `unsupported` where the image has no bash; what the SDK throws
  */
@@ -60,6 +61,13 @@ export async function killTree(
   signal: AbortSignal,
 ): Promise<number> {
   const args = [`${MARK}=${commandId}`, ...signalNumbers.map(String)];
-  const { stdout } = await runHelper(session, SCRIPT, args, { signal, sudo: true });
-  return Number(stdout.trim().split('\n').at(-1) ?? 0);
+  const asRoot = await sweep(session, args, true, signal);
+  if (!asRoot.blind) return asRoot.reached;
+  return asRoot.reached + (await sweep(session, args, false, signal)).reached;
+}
+
+async function sweep(session: Session, args: string[], sudo: boolean, signal: AbortSignal) {
+  const { stdout } = await runHelper(session, SCRIPT, args, { signal, sudo });
+  const [reached, blind] = stdout.trim().split('\n').at(-1)?.split(' ') ?? [];
+  return { reached: Number(reached ?? 0), blind: blind === 'blind' };
 }
