@@ -1,8 +1,10 @@
 /** The reference's words hold on every engine, field by field: the same calls, the same fixed answers. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { startVercelApi } from '../fakes/vercel/index.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import type { Seen } from './reference-case.ts';
 import { referenceCases } from './reference-cases.ts';
+import { serverEnvironment, vercelArguments } from './vercel-engines.ts';
 
 interface Served {
   server: RunningServer;
@@ -15,6 +17,19 @@ const ENGINES: readonly [name: string, start: () => Promise<Served>][] = [
     async () => {
       const server = await startServer({ args: ['--engine', 'oci'] });
       return { server, close: () => server.close() };
+    },
+  ],
+  [
+    'vercel',
+    async () => {
+      const api = await startVercelApi();
+      const server = await startServer({ args: vercelArguments(api), env: serverEnvironment(api) });
+      const close = async (): Promise<void> => {
+        await server.close();
+        await api.close();
+        expect(api.violations).toEqual([]);
+      };
+      return { server, close };
     },
   ],
 ];

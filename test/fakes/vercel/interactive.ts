@@ -117,9 +117,16 @@ async function relay(
   connection.close();
 }
 
+/** What the image's `sudo` would run: its own options come first; the environment stays in any case. */
+function behindSudo(args: string[]): string[] {
+  if (args[0] === '--login' || args[0] === '-i') return ['/bin/bash', '--login'];
+  const first = args.findIndex((arg) => !arg.startsWith('-'));
+  return first === -1 ? ['/bin/bash'] : args.slice(first);
+}
+
 function requestOf(session: SessionRecord, start: z.infer<typeof startMessage>): OpenShell {
   const sudo = start.command === 'sudo';
-  const command = sudo ? start.args : [start.command || '/bin/bash', ...start.args];
+  const command = sudo ? behindSudo(start.args) : [start.command || '/bin/bash', ...start.args];
   const env = Object.fromEntries(
     start.env.map((pair) => [pair.slice(0, pair.indexOf('=')), pair.slice(pair.indexOf('=') + 1)]),
   );
