@@ -23,7 +23,7 @@ export const DAY_MS = 86_400_000;
 
 export const anyTime = (): unknown => expect.toSatisfy(isRecent, 'a time of this run, in epoch ms');
 export const anyDuration = (): unknown => expect.toSatisfy(isDuration, 'a duration in ms');
-export const id = (prefix: string): unknown => expect.stringMatching(new RegExp(`^${prefix}_[a-z0-9_]+$`));
+export const id = (prefix: string): unknown => expect.stringMatching(new RegExp(`^${prefix}_[A-Za-z0-9_]+$`));
 
 function isRecent(value: unknown): boolean {
   return typeof value === 'number' && Math.abs(value - Date.now()) < 600_000;
