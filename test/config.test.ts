@@ -43,6 +43,11 @@ describe('loadConfig', () => {
     expect(load({})).toEqual({
       transport: 'stdio',
       egressAllow: [],
+      vercel: {
+        apiUrl: null,
+        environment: { oidcToken: null, token: null, teamId: null, projectId: null },
+        proxy: { http: null, https: null, no: null },
+      },
       egressDns: [],
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),

@@ -1,8 +1,10 @@
 /** One command as this process follows it: its output as it comes, its end, and who waits for either. */
+import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
-import { isNotFound, isPassing, isStopped } from './api-errors.ts';
+import { isPassing } from './api-errors.ts';
 import { CaptureLog, type Totals } from './capture-log.ts';
+import type { HttpTuning } from './http-dispatchers.ts';
 import { newDigests, Replay } from './replay.ts';
 
 /** After the end of a command its last output is waited for; what it left running may go on writing. */
@@ -26,16 +28,19 @@ export interface PlatformExit {
 
 export class CommandFollow {
   readonly log: CaptureLog;
-  /** Resolves with the platform's word, or with null when its sandbox has no session any more. */
+  /** Resolves with the platform's word, or with null when its sandbox cut it off; rejects when the platform does not tell. */
   readonly exit: Promise<PlatformExit | null>;
   /** False once something of the output is known to be missing. */
   complete = true;
+  /** What reading the output ended in, where it ended without all of it. */
+  readFailure: { error: unknown } | null = null;
   readonly #command: SdkCommand;
   readonly #pauseMs: number;
+  readonly #attempts: number;
   readonly #digests = newDigests();
   readonly #closing = new AbortController();
   readonly #listeners = new Set<() => void>();
-  readonly #reading: Promise<void>;
+  #reading: Promise<void>;
   #exited = false;
   #telling = false;
   #isCut = false;
@@ -46,11 +51,14 @@ export class CommandFollow {
 
   /**
    * @param directory of its own; what is captured is kept there
-   * @param pauseMs before the first new try after a failure
+   * @param tuning how long to wait before the first new try after a failure, and how many failures in a row are the end
    */
-  constructor(command: SdkCommand, directory: string, pauseMs: number) {
+  constructor(command: SdkCommand, directory: string, tuning: Pick<HttpTuning, 'retryBaseMs' | 'attempts'>) {
     this.#command = command;
-    this.#pauseMs = pauseMs;
+    this.#pauseMs = tuning.retryBaseMs;
+    this.#attempts = tuning.attempts;
+    // Each try adds some listeners, and they go when it ends.
+    setMaxListeners(0, this.#closing.signal);
     this.log = new CaptureLog(directory);
     const cut = new Promise<null>((resolve) => {
       this.#cut = () => {
@@ -65,12 +73,16 @@ export class CommandFollow {
     // Whoever asks is told; without anybody a failure is no news.
     this.exit.catch(() => {});
     this.#reading = this.#readAll();
-    this.#reading.catch(() => {});
   }
 
   /** True once `exit` has settled. */
   get exited(): boolean {
     return this.#exited;
+  }
+
+  /** True where the end of the sandbox was that of the command: what was on its way then is lost with it. */
+  get isCut(): boolean {
+    return this.#isCut;
   }
 
   get totals(): Totals {
@@ -109,6 +121,16 @@ export class CommandFollow {
       patience.abort();
       this.log.flush();
     }
+  }
+
+  /** Takes up reading where it was given up. Resolves when it has caught up, or has failed again. */
+  async readOn(signal: AbortSignal): Promise<void> {
+    if (this.readFailure === null || this.#closing.signal.aborted) return;
+    this.readFailure = null;
+    this.#reading = this.#readAll();
+    if (this.#exited) await Promise.race([this.#reading, aborted(signal)]);
+    else await this.caughtUp(signal);
+    this.log.flush();
   }
 
   /** Reads what a command that has ended left behind and that went on writing; seldom, and small logs alone. */
@@ -161,6 +183,7 @@ export class CommandFollow {
   /** The platform lets go of a wait after some minutes; waiting goes on. */
   async #wait(): Promise<PlatformExit | null> {
     const { signal } = this.#closing;
+    let failures = 0;
     for (let pause = this.#pauseMs; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       const began = Date.now();
       try {
@@ -168,20 +191,36 @@ export class CommandFollow {
         return { exitCode, durationMs: durationMs ?? Math.max(0, Date.now() - this.#command.startedAt) };
       } catch (error) {
         signal.throwIfAborted();
-        if (isStopped(error) || isNotFound(error)) return null;
         if (!isPassing(error)) throw error;
+        failures += 1;
         // One that was held for long was cut by a limit, not refused.
-        if (Date.now() - began > LONGEST_PAUSE_MS) pause = this.#pauseMs;
+        if (Date.now() - began > LONGEST_PAUSE_MS) {
+          pause = this.#pauseMs;
+          failures = 0;
+        }
+        if (failures >= this.#attempts) throw error;
         await delay(pause, undefined, { signal });
       }
     }
   }
 
-  /** Reads output until the platform says that there is no more of it after the command's end. */
+  /** Never rejects: what reading ended in is kept for who asks for the output. */
   async #readAll(): Promise<void> {
+    try {
+      await this.#readToEnd();
+    } catch (error) {
+      if (!this.#closing.signal.aborted) this.readFailure = { error };
+      this.#tell();
+    }
+  }
+
+  /** Reads output until the platform says that there is no more of it after the command's end. */
+  async #readToEnd(): Promise<void> {
     const { signal } = this.#closing;
+    let failures = 0;
     for (let pause = this.#pauseMs; ; pause = Math.min(pause * 2, LONGEST_PAUSE_MS)) {
       const exitedBefore = this.#exited;
+      const before = this.log.totals.stdout + this.log.totals.stderr;
       let ended = false;
       try {
         ended = await this.#readOnce();
@@ -189,10 +228,8 @@ export class CommandFollow {
         if (ended && !exitedBefore) ended = await this.#exitsSoon();
       } catch (error) {
         signal.throwIfAborted();
-        if (isStopped(error) || isNotFound(error) || !isPassing(error)) {
-          this.complete = false;
-          return;
-        }
+        failures = this.log.totals.stdout + this.log.totals.stderr > before ? 0 : failures + 1;
+        if (!isPassing(error) || failures >= this.#attempts) throw error;
       }
       if (ended) return;
       await delay(pause, undefined, { signal });

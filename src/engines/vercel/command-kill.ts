@@ -40,7 +40,7 @@ export async function sendSignal(
       killedFor: known.killedFor ?? cause,
     }));
   }
-  const doing = 'be sent a signal';
+  const doing = 'send a signal';
   let session: Session;
   try {
     session = await runningSession(context, paths.sandboxId, doing, signal);
@@ -53,7 +53,12 @@ export async function sendSignal(
     if (reached === 0 && record.end === null) await platformKill(session, record, number, signal);
   } catch (error) {
     const failure = await explain(context, paths.sandboxId, doing, signal, error);
-    if (failure.code !== 'conflict') throw failure;
+    if (failure.code === 'conflict') return;
+    throw new SandboxError(failure.code, failure.message, {
+      hint: 'Call again; where the sandbox has no process left to send it from, sandbox_stop ends it with all in it.',
+      details: { ...failure.details, command_id: commandId },
+      cause: error,
+    });
   }
 }
 

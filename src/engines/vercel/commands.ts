@@ -5,6 +5,7 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
 import { mayHaveHappened } from './api-errors.ts';
 import { readCaptured } from './capture-log.ts';
+import type { CommandFollow } from './command-follow.ts';
 import { endsIt, sendSignal } from './command-kill.ts';
 import {
   type CommandRecord,
@@ -77,7 +78,7 @@ export class VercelCommands implements Commands {
   }
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#until(commandId, () => false, signal);
+    return this.#until(commandId, null, signal);
   }
 
   async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
@@ -91,6 +92,7 @@ export class VercelCommands implements Commands {
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
     const { command, follow } = await this.#followed.look(commandId, signal);
     if (follow !== null) {
+      await this.#requireReading(commandId, follow, signal);
       if (command.status === 'finished') await this.#followed.refresh(commandId, follow, signal);
       follow.log.flush();
       return readCaptured(follow.log.directory, request, follow.totals);
@@ -111,6 +113,15 @@ export class VercelCommands implements Commands {
   /** Lets go of every stream; the commands go on. */
   close(): void {
     this.#followed.close();
+  }
+
+  /** @throws SandboxError where the output cannot be read at present: what is missing is never left out in silence */
+  async #requireReading(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
+    await follow.readOn(signal);
+    if (follow.readFailure === null || follow.isCut) return;
+    const { sandboxId } = this.#context.layout.command(commandId);
+    const doing = 'read the output of a command';
+    throw await explain(this.#context, sandboxId, doing, signal, follow.readFailure.error);
   }
 
   async #start(session: Session, request: StartCommand, cwd: string, paths: CommandPaths) {
@@ -154,15 +165,17 @@ export class VercelCommands implements Commands {
     }
   }
 
+  /** @param enough output; null for the end alone */
   async #until(
     commandId: string,
-    enough: (command: Command) => boolean,
+    enough: ((command: Command) => boolean) | null,
     signal: AbortSignal,
   ): Promise<Command> {
     for (;;) {
       throwIfCancelled(signal);
       const { command, follow } = await this.#followed.look(commandId, signal);
-      if (follow === null || command.status === 'finished' || enough(command)) return command;
+      if (follow === null || command.status === 'finished' || enough?.(command)) return command;
+      if (enough !== null) await this.#requireReading(commandId, follow, signal);
       await this.#followed.news(commandId, follow, signal);
     }
   }

@@ -37,13 +37,15 @@ export class Creations {
   async create(request: CreateSandbox, signal: AbortSignal): Promise<Sandbox> {
     const { sandboxId } = request;
     throwIfCancelled(signal);
-    this.#context.cloud.credentials();
+    const { teamId, projectId } = this.#context.cloud.credentials();
     const plan = await planOf(this.#context, request);
     throwIfCancelled(signal);
     const record: SandboxRecord = {
       version: 1,
       sandboxId,
       state: 'creating',
+      teamId,
+      projectId,
       askedAt: Date.now(),
       runtime: plan.runtime,
       stopAsked: null,

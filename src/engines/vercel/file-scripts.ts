@@ -41,6 +41,13 @@ kind=o
 said=$(stat -L -c '%s %a' -- "$1" 2>&1) || refuse "$said"
 echo "$kind $said"`;
 
+/** The same, and for a file the digest of what it holds at this moment. */
+export const DESCRIBE = `${STAT}
+[[ $kind == f ]] || exit 0
+[[ -r $1 ]] || refuse 'Permission denied'
+set -o pipefail
+head -c "\${said% *}" -- "$1" | sha256sum || exit 47`;
+
 /** Prints the size of \`$1\`, then at most \`$3\` bytes from offset \`$2\` in base64. */
 export const READ = `${PRELUDE}
 [[ -e $1 ]] || exit ${MISSING}
@@ -53,16 +60,18 @@ tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
 
 /**
  * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with, then
- * come path and mode (or nothing) of each. Prints a line for each that is in place, and takes the stages away.
+ * come path, mode (or nothing) and size of each. Prints a line for each that is in place, and takes the stages away.
  */
 export const PLACE_FILES = `${PRELUDE}
-stage=$1 count=$(( ($# - 1) / 2 ))
+stage=$1 count=$(( ($# - 1) / 3 ))
 shift
 trap 'for (( n = 0; n < count; n++ )); do rm -f -- "$stage-$n"; done; [[ -n $fresh ]] && rm -f -- "$fresh"' EXIT
 for (( n = 0; n < count; n++ )); do
   target=$(readlink -m -- "$1" 2> /dev/null) || target=$1
-  mode=$2
-  shift 2
+  mode=$2 size=$3
+  shift 3
+  here=$(stat -c %s -- "$stage-$n" 2>&1)
+  [[ $here == "$size" ]] || { printf 'of %s bytes there came %s' "$size" "$here" >&2; exit 47; }
   [[ -d $target ]] && exit ${IS_DIRECTORY}
   [[ -e $target && ! -f $target ]] && exit ${NOT_REGULAR}
   [[ -e $target && ! -w $target ]] && refuse 'Permission denied'

@@ -5,7 +5,16 @@ import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../shared/errors.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../engine.ts';
 import type { VercelContext } from './context.ts';
-import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal, STAT } from './file-scripts.ts';
+import {
+  DESCRIBE,
+  MAKE_DIRECTORY,
+  MISSING,
+  PLACE_FILES,
+  READ,
+  REMOVE,
+  refusal,
+  STAT,
+} from './file-scripts.ts';
 import { runHelper } from './helper-command.ts';
 import { inSession } from './look.ts';
 import { SANDBOX_CWD } from './sandbox-view.ts';
@@ -15,6 +24,8 @@ import { readTree } from './tree-out.ts';
 /** What one call to the platform carries; it is packed in memory. */
 const MAX_CARRIED = 16 * 1_048_576;
 const CLEAN_MS = 10_000;
+/** Below the 5 minutes after which the platform cuts. */
+const DESCRIBE_MS = 290_000;
 
 /** An absolute path from one that may be relative to `cwd`, itself relative to the sandbox's own. */
 export function absolutePath(path: string, cwd: string | null): string {
@@ -141,9 +152,10 @@ export class VercelFiles implements Files {
     let result: Awaited<ReturnType<typeof runHelper>>;
     try {
       await session.writeFiles(staged, { signal });
-      const places = files.flatMap(({ mode }, index) => [
+      const places = files.flatMap(({ mode, content }, index) => [
         paths[index] ?? '',
         mode === null ? '' : mode.toString(8),
+        String(content.length),
       ]);
       result = await runHelper(session, PLACE_FILES, [stage, ...places], { signal });
     } catch (error) {
@@ -171,11 +183,38 @@ export class VercelFiles implements Files {
 
 /** Null where nothing is there. */
 export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
-  const result = await runHelper(session, STAT, [path], { signal });
+  const words = await described(session, STAT, path, signal);
+  return words === null ? null : statOf(words, path);
+}
+
+/** The same with the digest of a file's content, which is null for a directory; null where nothing is there. */
+export async function describeIn(
+  session: Session,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ stat: FileStat; sha256: string | null } | null> {
+  const words = await described(session, DESCRIBE, path, signal);
+  if (words === null) return null;
+  const stat = statOf(words, path);
+  const sha256 = words[3] ?? null;
+  if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
+  return { stat, sha256 };
+}
+
+async function described(
+  session: Session,
+  script: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<string[] | null> {
+  const result = await runHelper(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
   if (result.exitCode === MISSING) return null;
-  const refused = refusal(result, path, 'look at');
+  const refused = refusal(result, path, 'read');
   if (refused !== null) throw refused;
-  const [kind, size, mode] = result.stdout.trim().split(' ');
+  return result.stdout.trim().split(/\s+/);
+}
+
+function statOf([kind, size, mode]: string[], path: string): FileStat {
   const stat: FileStat = {
     path,
     type: kind === 'd' ? 'directory' : 'file',

@@ -5,10 +5,12 @@ import { join } from 'node:path';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { Command, Sandbox } from '../engine.ts';
+import { isNotFound, isStopped } from './api-errors.ts';
 import { capturedTotals } from './capture-log.ts';
+import { cutOffEnd, endedBy } from './command-end.ts';
 import { CommandFollow, type PlatformExit } from './command-follow.ts';
 import { sendSignal } from './command-kill.ts';
-import { type CommandEnd, type CommandRecord, readRecord, updateRecord } from './command-record.ts';
+import { type CommandRecord, readRecord, updateRecord } from './command-record.ts';
 import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
 import { type CommandPaths, unknownCommand } from './layout.ts';
@@ -22,7 +24,8 @@ const GRACE_MS = 5_000;
 const DEATH_MS = 5_000;
 /** Finished ones are followed for what they left running; older ones are read from disk. */
 const MAX_FOLLOWED = 200;
-const CUT_OFF = 137;
+/** How long the end of a command is not told for the sake of output that could not be read before. */
+const LAST_READING_MS = 5_000;
 
 const never = new AbortController().signal;
 
@@ -129,14 +132,22 @@ export class Followed {
 
   #add(record: CommandRecord, paths: CommandPaths, command: SdkCommand): Entry {
     const capture = `capture-${randomBytes(6).toString('hex')}`;
-    const follow = new CommandFollow(command, join(paths.dir, capture), this.#context.tuning.retryBaseMs);
-    const ended = follow.exit.then((exit) => this.#end(record.commandId, capture, exit));
+    const { commandId } = record;
+    const follow = new CommandFollow(command, join(paths.dir, capture), this.#context.tuning);
+    const ended = follow.exit.then(
+      (exit) => this.#end(commandId, capture, exit),
+      (error: unknown) => this.#endOrThrow(commandId, capture, error),
+    );
     const entry: Entry = { record, paths, follow, ended, timer: null };
     entry.timer = this.#limitTime(record);
     this.#entries.set(record.commandId, entry);
     ended.catch((error: unknown) => {
-      if (this.#entries.delete(record.commandId))
-        this.#context.log.warn({ command_id: record.commandId, err: error }, 'lost sight of a command');
+      // Whoever asks next takes it up anew.
+      if (this.#entries.get(commandId) !== entry) return;
+      this.#entries.delete(commandId);
+      if (entry.timer !== null) clearTimeout(entry.timer);
+      follow.close();
+      this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
     });
     this.#dropOldest();
     return entry;
@@ -167,13 +178,26 @@ export class Followed {
     return made;
   }
 
+  /** After a refusal to tell the end: the sandbox's own end explains it, or else it is an error. */
+  async #endOrThrow(commandId: string, capture: string, error: unknown): Promise<void> {
+    const { sandboxId } = this.#context.layout.command(commandId);
+    if (isStopped(error) || isNotFound(error)) {
+      const sandbox = await look(this.#context, sandboxId, never);
+      if (sandbox.status !== 'running') return this.#end(commandId, capture, null);
+    }
+    throw await explain(this.#context, sandboxId, 'show a command', never, error);
+  }
+
   /** Writes down how a command ended. */
   async #end(commandId: string, capture: string, exit: PlatformExit | null): Promise<void> {
     const entry = this.#entries.get(commandId);
     if (entry === undefined) return;
     await entry.follow.drained();
+    // The end was told: the output may well be had again by now.
+    if (exit !== null) await entry.follow.readOn(AbortSignal.timeout(LAST_READING_MS));
     const { stdout, stderr } = entry.follow.totals;
-    const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete: entry.follow.complete };
+    const complete = entry.follow.complete && entry.follow.readFailure === null;
+    const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete };
     const cut = await this.#sandboxOf(entry, exit);
     entry.record = await updateRecord(entry.paths, commandId, (record) => {
       if (record.end !== null) return record;
@@ -251,25 +275,6 @@ export class Followed {
       return;
     }
   }
-}
-
-function endedBy(record: CommandRecord, exit: PlatformExit): CommandEnd['endedBy'] {
-  const { killedFor, timeoutMs } = record;
-  if (killedFor === 'timeout') return 'timeout';
-  if (killedFor !== null && exit.exitCode > 128) return killedFor;
-  const byPlatform = exit.exitCode === CUT_OFF && timeoutMs !== null && exit.durationMs >= timeoutMs;
-  return byPlatform ? 'timeout' : 'exit';
-}
-
-function cutOffEnd(record: CommandRecord, sandbox: Sandbox | null) {
-  const byCause = { session_end: 'session_end', out_of_memory: 'out_of_memory' } as const;
-  const cause = sandbox?.stopCause;
-  return {
-    exitCode: CUT_OFF,
-    durationMs: Math.max(0, Date.now() - record.startedAt),
-    endedBy:
-      cause === 'session_end' || cause === 'out_of_memory' ? byCause[cause] : ('sandbox_stopped' as const),
-  };
 }
 
 function whenAborted(signal: AbortSignal): Promise<void> {

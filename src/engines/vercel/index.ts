@@ -63,7 +63,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     },
     networkPolicies: {
       async update(sandboxId, policy, signal) {
-        const doing = 'get another network policy';
+        const doing = 'change its network policy';
         const view = await look(context, sandboxId, signal);
         if (view.status !== 'running') throw notRunning(view, doing);
         return inSession(context, sandboxId, doing, signal, async (session) => {

@@ -60,7 +60,10 @@ export async function stopSandbox(
     const session = await context.cloud.session(sandboxId, signal);
     await session.stop({ signal });
   } catch (error) {
-    if (!isStopped(error) && !isNotFound(error))
+    const gone = isStopped(error) || isNotFound(error);
+    context.cloud.forget(sandboxId);
+    // A refusal counts as the end where the sandbox itself says so.
+    if (!gone || (await look(context, sandboxId, signal)).status === 'running')
       throw await explain(context, sandboxId, doing, signal, error);
   }
   return untilEnded(context, sandboxId, signal);
@@ -102,7 +105,7 @@ async function removed(context: VercelContext, sandboxId: string, signal: AbortS
   try {
     return await removeFromCloud(context, sandboxId, signal);
   } catch (error) {
-    throw await explain(context, sandboxId, 'be removed', signal, error);
+    throw await explain(context, sandboxId, 'remove a sandbox', signal, error);
   }
 }
 

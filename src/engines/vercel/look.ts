@@ -16,6 +16,7 @@ export async function look(context: VercelContext, sandboxId: string, signal: Ab
   if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
   // Its making failed without a word from the cloud: whatever comes of it is removed.
   if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
+  requireSameProject(context, record);
   try {
     const view = viewOf(await context.cloud.get(sandboxId, signal), record);
     await note(context, view, record);
@@ -24,9 +25,23 @@ export async function look(context: VercelContext, sandboxId: string, signal: Ab
     if (!isNotFound(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
     const gone = goneView(record.lastSeen, record, Date.now());
-    await note(context, gone, record);
+    // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
+    if (gone.stopCause !== 'aborted') await note(context, gone, record);
     return gone;
   }
+}
+
+/** Another project would not know the sandbox, and it would pass for gone while it runs on. */
+function requireSameProject(context: VercelContext, record: SandboxRecord | null): void {
+  const { teamId, projectId } = context.cloud.credentials();
+  if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
+  throw new SandboxError(
+    'auth',
+    `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server works in ${projectId} of ${teamId}.`,
+    {
+      hint: 'Start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project to reach the sandbox.',
+    },
+  );
 }
 
 /** Remembers a sandbox as it was seen, so that it can still be told when the cloud has forgotten it. */
@@ -53,7 +68,7 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
     : bySnapshot
       ? 'Its snapshot stopped it: call snapshot_list for that, and sandbox_create with it as source to go on.'
       : 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.';
-  return new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; it was to ${doing}.`, {
+  return new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; it cannot ${doing}.`, {
     hint,
     details: { sandbox_id: sandboxId, status, stop_cause: stopCause },
   });
@@ -63,7 +78,7 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
  * Works in a running sandbox. One that has ended is a `conflict` with the way back, whether that is known before or is
  * told by the refusal.
  *
- * @param doing completes "it was to …"
+ * @param doing completes "it cannot …"
  */
 export async function inSession<T>(
   context: VercelContext,

@@ -1,6 +1,6 @@
 /** Reads what went wrong with a request out of what the network or the platform said. */
 import { z } from 'zod';
-import { systemErrorCode } from '../../shared/errors.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { type FailureFacts, HttpFailure } from './http-failure.ts';
 
 /** Longer words of the platform's are cut: they end up in an answer. */
@@ -40,7 +40,8 @@ const NOTHING: Omit<FailureFacts, 'kind' | 'outcome' | 'text'> = {
 
 /** The failure that a connection ended in; whatever was thrown on purpose (an abort, a failure) stays as it is. */
 export function brokenConnection(error: unknown): unknown {
-  if (error instanceof HttpFailure || (error instanceof Error && error.name === 'AbortError')) return error;
+  if (error instanceof HttpFailure || error instanceof SandboxError) return error;
+  if (error instanceof Error && error.name === 'AbortError') return error;
   const root = rootOf(error);
   const code = systemErrorCode(root) ?? '';
   const facts: FailureFacts = {

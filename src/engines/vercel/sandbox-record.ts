@@ -53,6 +53,8 @@ const recordSchema = z.strictObject({
   sandboxId: z.string().refine(isSandboxId),
   /** `creating`: the cloud was asked or is about to be. `doubtful`: it did not say whether it has made the sandbox. */
   state: z.enum(['creating', 'made', 'doubtful']),
+  teamId: z.string(),
+  projectId: z.string(),
   /** Epoch ms of the intent. */
   askedAt: z.number(),
   /** As told to people: a snapshot's own where the sandbox was made of one. */

@@ -34,7 +34,7 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
     createdAt: sandbox.createdAt.getTime(),
     timeoutMs: session.timeout,
     expiresAt: ended ? null : startedAt + session.timeout,
-    ports: portsOf(sandbox),
+    ports: portsOf(sandbox, ended),
     networkPolicy: fromSdkPolicy(session.networkPolicy),
     interactivePort: session.interactivePort ?? null,
     sourceSnapshotId: session.sourceSnapshotId ?? null,
@@ -43,11 +43,15 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
   };
 }
 
-function portsOf(sandbox: SdkSandbox): Sandbox['ports'] {
+/** The platform goes on naming the address of a port whose sandbox has ended; nobody answers there. */
+function portsOf(sandbox: SdkSandbox, ended: boolean): Sandbox['ports'] {
   const interactive = sandbox.currentSession().interactivePort;
   return sandbox.routes
     .filter(({ port }) => port !== interactive)
-    .map(({ port, url }) => ({ port, url: /^https?:\/\//.test(url) ? url : sandbox.domain(port) }));
+    .map(({ port, url }) => ({
+      port,
+      url: ended ? null : /^https?:\/\//.test(url) ? url : sandbox.domain(port),
+    }));
 }
 
 function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCause {

@@ -44,7 +44,7 @@ export class VercelSnapshots implements Snapshots {
     throwIfCancelled(signal);
     return this.#lock.run(sandboxId, async () => {
       const view = await look(this.#context, sandboxId, signal);
-      if (view.status !== 'running') throw notRunning(view, 'be kept as a snapshot');
+      if (view.status !== 'running') throw notRunning(view, 'take a snapshot');
       const session = await this.#context.cloud.session(sandboxId, signal);
       throwIfCancelled(signal);
       const taken = await this.#take(sandboxId, session, expiration);
@@ -125,7 +125,7 @@ export class VercelSnapshots implements Snapshots {
       await updateRecord(layout, sandboxId, (record) =>
         record.stopAsked === 'snapshot' ? { ...record, stopAsked: null } : record,
       );
-      throw await explain(this.#context, sandboxId, 'be kept as a snapshot', never, error);
+      throw await explain(this.#context, sandboxId, 'take a snapshot', never, error);
     }
   }
 

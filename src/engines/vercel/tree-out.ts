@@ -1,4 +1,5 @@
 /** A file or a tree on its way out of the sandbox: read by the platform's call, a directory as one archive. */
+import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { Session } from '@vercel/sandbox';
@@ -7,7 +8,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { TreeEntry } from '../engine.ts';
 import type { VercelContext } from './context.ts';
 import { MISSING, PACK, REMOVE, refusal } from './file-scripts.ts';
-import { stageName, statIn } from './files.ts';
+import { describeIn, stageName } from './files.ts';
 import { runHelper } from './helper-command.ts';
 import { explain, inSession, runningSession } from './look.ts';
 import { brokenConnection } from './read-failure.ts';
@@ -31,12 +32,14 @@ export async function* readTree(
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
   const doing = 'read a tree of files';
-  const stat = await inSession(context, sandboxId, doing, signal, (session) => statIn(session, path, signal));
-  if (stat === null) throw missing(path);
+  const found = await inSession(context, sandboxId, doing, signal, (session) =>
+    describeIn(session, path, signal),
+  );
+  if (found === null) throw missing(path);
   const session = await runningSession(context, sandboxId, doing, signal);
   const translated = (error: unknown) => explain(context, sandboxId, doing, signal, brokenConnection(error));
   try {
-    if (stat.type === 'file') yield await fileEntry(session, path, stat.mode, translated, signal);
+    if (found.stat.type === 'file') yield await fileEntry(session, found, translated, signal);
     else yield* directoryEntries(context, session, path, translated, signal);
   } catch (error) {
     throw await translated(error);
@@ -48,6 +51,7 @@ function missing(path: string): SandboxError {
   return refusal(result, path, 'read') ?? new SandboxError('not_found', `There is no "${path}".`);
 }
 
+type Described = NonNullable<Awaited<ReturnType<typeof describeIn>>>;
 type Translate = (error: unknown) => Promise<SandboxError>;
 
 /** The same bytes; what the stream fails with is told in our words. */
@@ -72,13 +76,35 @@ async function open(session: Session, path: string, signal: AbortSignal): Promis
 
 async function fileEntry(
   session: Session,
-  path: string,
-  mode: number,
+  { stat: { path, mode, sizeBytes }, sha256 }: Described,
   translate: Translate,
   signal: AbortSignal,
 ): Promise<TreeEntry> {
-  const content = inOurWords(await open(session, path, signal), translate);
-  return { path: '', type: 'file', mode, linkTarget: null, content };
+  const whole = checked(sizeBytes, sha256 ?? '', path, await open(session, path, signal));
+  return { path: '', type: 'file', mode, linkTarget: null, content: inOurWords(whole, translate) };
+}
+
+/**
+ * The same bytes, held against what the file was just before. What was appended meanwhile comes along; anything else is
+ * not the file, whatever the answer said.
+ */
+function checked(sizeBytes: number, sha256: string, path: string, stream: Readable): Readable {
+  const pieces = async function* () {
+    const hash = createHash('sha256');
+    let length = 0;
+    for await (const chunk of stream) {
+      const bytes = Buffer.from(chunk);
+      hash.update(bytes.subarray(0, Math.max(0, sizeBytes - length)));
+      length += bytes.length;
+      yield bytes;
+    }
+    if (length >= sizeBytes && hash.digest('hex') === sha256) return;
+    throw new SandboxError('server', `What Vercel sent of "${path}" is not what the file holds.`, {
+      hint: 'Call again; a file that is rewritten meanwhile is read whole once nothing writes to it.',
+      details: { path, size_bytes: sizeBytes, received_bytes: length },
+    });
+  };
+  return Readable.from(pieces(), { objectMode: false });
 }
 
 async function* directoryEntries(
