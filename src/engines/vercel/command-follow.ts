@@ -1,5 +1,4 @@
 /** One command as this process follows it: its output as it comes, its end, and who waits for either. */
-import { setMaxListeners } from 'node:events';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { isPassing } from './api-errors.ts';
@@ -57,8 +56,6 @@ export class CommandFollow {
     this.#command = command;
     this.#pauseMs = tuning.retryBaseMs;
     this.#attempts = tuning.attempts;
-    // Each try adds some listeners, and they go when it ends.
-    setMaxListeners(0, this.#closing.signal);
     this.log = new CaptureLog(directory);
     const cut = new Promise<null>((resolve) => {
       this.#cut = () => {
@@ -247,7 +244,9 @@ export class CommandFollow {
   /** True when the platform ended the stream in order. */
   async #readOnce(): Promise<boolean> {
     const replay = new Replay(this.log, this.#digests);
-    for await (const line of this.#command.logs({ signal: this.#closing.signal })) {
+    // One of its own: the SDK leaves its listeners on the signal behind.
+    const signal = AbortSignal.any([this.#closing.signal]);
+    for await (const line of this.#command.logs({ signal })) {
       this.#caughtUp();
       if (replay.take(line.stream, line.data)) this.#tell();
       if (!replay.consistent) this.complete = false;

@@ -102,7 +102,8 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
       method,
       headers: [...headers],
       body,
-      signal,
+      // One of its own: a caller's may be set up in a way that the library does not take, and lives longer.
+      signal: signal === null ? null : AbortSignal.any([signal]),
       redirect: 'error',
       dispatcher: dispatchers.for({ long, silent: mayBeSilent(url.pathname) }),
     });
