@@ -13,6 +13,9 @@ const BANNER =
   "import { createRequire as nodeCreateRequire } from 'node:module';\n" +
   'const require = nodeCreateRequire(import.meta.url);';
 
+// What only the engine in the cloud needs stays beside the bundle: who works on this machine does not load it.
+const IN_THE_CLOUD = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
+
 /** Bundles unless nothing has changed since the last time. Throws with the compiler's words on a failure. */
 export async function buildJavaScript() {
   if (await isFresh()) return;
@@ -33,6 +36,7 @@ export async function buildJavaScript() {
     legalComments: 'none',
     banner: { js: BANNER },
     plugins: [englishOnly],
+    external: IN_THE_CLOUD,
     logLevel: 'error',
   });
   const code = result.outputFiles[0].contents;

@@ -16,6 +16,7 @@ import {
   type Setting,
   truth,
 } from './cli/setting.ts';
+import { type VercelSettings, vercelSettings } from './cli/vercel-setting.ts';
 import type { EngineName } from './engines/engine.ts';
 import { SecretStore } from './shared/secrets.ts';
 
@@ -35,9 +36,9 @@ export const TOOLSETS = [
   'session',
 ] as const;
 
-const ENGINES = ['auto', 'oci'] as const;
+const ENGINES = ['auto', 'oci', 'vercel'] as const;
 /** Names that deserve more than "not valid". */
-const ENGINES_NOT_HERE = ['microvm', 'vercel'];
+const ENGINES_NOT_HERE = ['microvm'];
 
 export interface Config {
   readonly transport: (typeof TRANSPORTS)[number];
@@ -63,6 +64,8 @@ export interface Config {
   readonly extraCaCerts: string | null;
   /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
   readonly secrets: SecretStore;
+  /** Of the engine in the cloud; holds secrets. */
+  readonly vercel: VercelSettings;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -123,6 +126,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     secrets: new SecretStore(secretSettings(env)),
+    vercel: vercelSettings(given('vercel-api-url') ?? null, env),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),

@@ -22,6 +22,10 @@ function agentPath(): string {
 }
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
+  if (config.engine === 'vercel') {
+    const { createVercelEngine } = await import('./engines/vercel/index.ts');
+    return createVercelEngine({ stateDir: config.stateDir, ...config.vercel, log });
+  }
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime, npm, diskMb, secrets } = config;
   const egress = { allow: config.egressAllow, dns: config.egressDns, authorities: config.extraCaCerts };
@@ -96,13 +100,18 @@ async function withImages(config: Config, work: (images: Images) => Promise<numb
 }
 
 async function diagnose(config: Config): Promise<Diagnosis[]> {
-  const [{ diagnoseOci }, { diagnoseAbsent }] = await Promise.all([
+  const [{ diagnoseOci }, { diagnoseAbsent }, { diagnoseVercel }] = await Promise.all([
     import('./engines/oci/diagnose.ts'),
     import('./engines/diagnose-absent.ts'),
+    import('./engines/vercel/diagnose.ts'),
   ]);
   const { stateDir, ociRuntime } = config;
-  const oci = await diagnoseOci({ stateDir, ociRuntime, agentPath: agentPath() });
-  return [oci, diagnoseAbsent('microvm'), diagnoseAbsent('vercel')];
+  const chosen = config.engine === 'vercel';
+  const [oci, vercel] = await Promise.all([
+    diagnoseOci({ stateDir, ociRuntime, agentPath: agentPath() }),
+    diagnoseVercel({ ...config.vercel, chosen }),
+  ]);
+  return chosen ? [vercel, oci, diagnoseAbsent('microvm')] : [oci, diagnoseAbsent('microvm'), vercel];
 }
 
 const parts: Parts = {

@@ -44,6 +44,11 @@ describe('loadConfig', () => {
     expect(load({})).toEqual({
       transport: 'stdio',
       egressAllow: [],
+      vercel: {
+        apiUrl: null,
+        environment: { oidcToken: null, token: null, teamId: null, projectId: null },
+        proxy: { http: null, https: null, no: null },
+      },
       egressDns: [],
       extraCaCerts: null,
       secrets: new SecretStore(),
@@ -137,18 +142,44 @@ describe('loadConfig', () => {
     expect(load({ 'allow-dir': '/' }, { cwd: '/' }).allowDirs).toEqual(['/']);
   });
 
+  it('reads what the environment says of Vercel, and where its requests go', () => {
+    const nothing = { oidcToken: null, token: null, teamId: null, projectId: null };
+    const noProxy = { http: null, https: null, no: null };
+    expect(load({}).vercel).toEqual({ apiUrl: null, environment: nothing, proxy: noProxy });
+    const env = {
+      VERCEL_OIDC_TOKEN: '',
+      VERCEL_TOKEN: 'secret',
+      VERCEL_TEAM_ID: 'team_1',
+      VERCEL_PROJECT_ID: 'prj_1',
+      HTTPS_PROXY: 'http://proxy:3128',
+      no_proxy: 'localhost',
+    };
+    expect(load({ engine: 'vercel', 'vercel-api-url': 'http://127.0.0.1:9/base/' }, { env })).toMatchObject({
+      engine: 'vercel',
+      vercel: {
+        apiUrl: 'http://127.0.0.1:9/base',
+        environment: { oidcToken: null, token: 'secret', teamId: 'team_1', projectId: 'prj_1' },
+        proxy: { http: null, https: 'http://proxy:3128', no: 'localhost' },
+      },
+    });
+  });
+
   it('reads toolsets', () => {
     expect(load({ toolsets: 'core, files' }).toolsets).toEqual(['core', 'files']);
   });
 
   it.each<[FlagName, string, string]>([
     ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; choose stdio.'],
-    ['engine', 'docker', '--engine: "docker" is not valid; choose auto or oci.'],
+    ['engine', 'docker', '--engine: "docker" is not valid; choose auto, oci or vercel.'],
     [
       'engine',
-      'vercel',
-      '--engine: "vercel" is an engine that this version does not have; choose auto or oci.',
+      'microvm',
+      '--engine: "microvm" is an engine that this version does not have; choose auto, oci or vercel.',
     ],
+    ['vercel-api-url', 'nowhere', '--vercel-api-url: "nowhere" is no base URL; give one such as https://'],
+    ['vercel-api-url', 'ftp://host/api', '--vercel-api-url is no base URL'],
+    ['vercel-api-url', 'https://me:hidden@host/api', '--vercel-api-url is no base URL'],
+    ['vercel-api-url', 'https://host/api?x=1', '--vercel-api-url is no base URL'],
     ['on-disconnect', 'explode', '--on-disconnect: "explode" is not valid; choose stop or keep.'],
     ['max-lifetime', '1w', '--max-lifetime: "1w" is not a duration; give milliseconds'],
     ['max-lifetime', '-5', '--max-lifetime: "-5" is not a duration'],

@@ -23,7 +23,8 @@ export const FLAGS = [
     value: 'NAME',
     repeatable: false,
     default: 'auto',
-    description: 'What isolates the sandboxes: `auto` or `oci`.',
+    description:
+      'What isolates the sandboxes: `oci` on this machine, which `auto` takes, or `vercel` in its cloud, which costs money.',
   },
   {
     name: 'state-dir',
@@ -96,6 +97,14 @@ export const FLAGS = [
     default: "the host's own",
     description:
       "A name server to look sandboxes' names up at, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.",
+  },
+  {
+    name: 'vercel-api-url',
+    value: 'URL',
+    repeatable: false,
+    default: "the SDK's own, `https://vercel.com/api`",
+    description:
+      'Where every request of the engine `vercel` goes instead, with the same paths: a company proxy, or a test server.',
   },
   {
     name: 'toolsets',

@@ -15,7 +15,8 @@ function randomWord(length: number): string {
 }
 
 const SANDBOX_ID = /^sbx_[2-9a-z]{12}$/;
-const SNAPSHOT_ID = /^snap_[2-9a-z]{12}$/;
+/** Ours have twelve characters; the platforms that choose their own choose longer ones. */
+const SNAPSHOT_ID = /^snap_[0-9A-Za-z_-]{6,80}$/;
 const COMMAND_ID = /^cmd_([2-9a-z]{12})_[2-9a-z]{8}$/;
 
 /** `sbx_` and 12 characters. */

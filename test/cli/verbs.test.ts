@@ -118,7 +118,7 @@ describe('doctor', () => {
     const { code, out } = await verb('doctor');
     expect(out).toMatch(/^oci: works here\n/);
     expect(out).toMatch(/ok {7}\w+ \S+ ran a sandbox/);
-    expect(out).toContain('microvm: not in this version\nvercel: not in this version\n');
+    expect(out).toContain('microvm: not in this version\nvercel: not set up (--engine vercel)\n');
     expect(code).toBe(0);
   });
 

@@ -32,7 +32,9 @@ export function limitCases(get: () => Subject): void {
       expect(await run(get(), 'echo', ['alive'], sandbox)).toMatchObject({ stdout: 'alive\n' });
     });
 
-    it('survives a fork bomb, which a kill ends for sure', async () => {
+    it('survives a fork bomb, which a kill ends for sure', async (context) => {
+      if (!(await enforces('fork bomb')))
+        return context.skip('this engine has nothing outside of the sandbox that could kill it');
       const sandbox = await get().create();
       const bomb = await start(get(), 'bash', ['-c', 'echo lit; b() { b | b & }; b; sleep 300'], sandbox);
       await untilOutput(get(), bomb.commandId, 'lit');

@@ -1,0 +1,53 @@
+/** What the environment says about Vercel's cloud, and the way to it. */
+import { ConfigError, type Setting } from './setting.ts';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** Vercel's own variables, and those of a company's proxy; null where one is not set. */
+export interface VercelSettings {
+  /** Instead of the SDK's own base URL; without a slash at its end. */
+  readonly apiUrl: string | null;
+  readonly environment: {
+    readonly oidcToken: string | null;
+    readonly token: string | null;
+    readonly teamId: string | null;
+    readonly projectId: string | null;
+  };
+  readonly proxy: { readonly http: string | null; readonly https: string | null; readonly no: string | null };
+}
+
+/** Secrets come by the environment alone; `apiUrl` is the flag's, null where it was not given. */
+export function vercelSettings(apiUrl: Setting | null, env: Environment): VercelSettings {
+  const variable = (...names: string[]): string | null => {
+    for (const name of names) if (env[name] !== undefined && env[name] !== '') return env[name];
+    return null;
+  };
+  return {
+    apiUrl: apiUrl === null ? null : baseUrl(apiUrl),
+    environment: {
+      oidcToken: variable('VERCEL_OIDC_TOKEN'),
+      token: variable('VERCEL_TOKEN'),
+      teamId: variable('VERCEL_TEAM_ID'),
+      projectId: variable('VERCEL_PROJECT_ID'),
+    },
+    proxy: {
+      http: variable('http_proxy', 'HTTP_PROXY'),
+      https: variable('https_proxy', 'HTTPS_PROXY'),
+      no: variable('no_proxy', 'NO_PROXY'),
+    },
+  };
+}
+
+/** @throws ConfigError for what paths cannot be put behind */
+function baseUrl(setting: Setting): string {
+  const problem =
+    'is no base URL; give one such as https://proxy.example.com/vercel, without query or credentials.';
+  if (!URL.canParse(setting.value)) throw new ConfigError(setting, problem);
+  const url = new URL(setting.value);
+  const plain = url.search === '' && url.hash === '' && url.username === '' && url.password === '';
+  if (!plain || !['http:', 'https:'].includes(url.protocol)) {
+    // Not the value: it may hold a password.
+    throw new ConfigError({ origin: setting.origin, value: null }, problem);
+  }
+  return url.href.replace(/\/+$/, '');
+}

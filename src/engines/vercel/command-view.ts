@@ -1,0 +1,45 @@
+/** How a command is told. */
+import { constants } from 'node:os';
+import type { Command } from '../engine.ts';
+import type { Totals } from './capture-log.ts';
+import type { CommandEnd, CommandRecord } from './command-record.ts';
+
+const SIGNALS = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
+/** Signals that end a program; an exit code above 128 that stands for another is the program's own. */
+const LAST_ENDING_SIGNAL = 31;
+
+/** The signal that an exit code of 128 + n tells, as shells do; the platform has no other word for it. */
+export function signalOf(exitCode: number): string | null {
+  const number = exitCode - 128;
+  return number >= 1 && number <= LAST_ENDING_SIGNAL ? (SIGNALS.get(number) ?? null) : null;
+}
+
+export function runningView(record: CommandRecord, sandboxId: string, totals: Totals): Command {
+  const { commandId, cmd, args, cwd, startedAt } = record;
+  return {
+    commandId,
+    sandboxId,
+    cmd,
+    args,
+    cwd,
+    status: 'running',
+    exitCode: null,
+    signal: null,
+    endedBy: null,
+    startedAt,
+    durationMs: Math.max(0, Date.now() - startedAt),
+    stdoutBytes: totals.stdout,
+    stderrBytes: totals.stderr,
+  };
+}
+
+export function finishedView(record: CommandRecord, sandboxId: string, end: CommandEnd): Command {
+  return {
+    ...runningView(record, sandboxId, { stdout: end.stdoutBytes, stderr: end.stderrBytes }),
+    status: 'finished',
+    exitCode: end.exitCode,
+    signal: signalOf(end.exitCode),
+    endedBy: end.endedBy,
+    durationMs: end.durationMs,
+  };
+}

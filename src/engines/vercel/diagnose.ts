@@ -1,0 +1,99 @@
+/** Whether the cloud lets us in: the credentials as they stand, then one harmless request. */
+import { SandboxError } from '../../shared/errors.ts';
+import { createLogger } from '../../shared/log.ts';
+import type { Diagnosis, Finding } from '../engine.ts';
+import { fromPlatform } from './api-errors.ts';
+import { Cloud } from './cloud.ts';
+import { type Credentials, credentialsOf, type VercelEnvironment } from './credentials.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http-dispatchers.ts';
+import { createFetch, SDK_BASE_URL } from './http-fetch.ts';
+
+export interface DiagnoseVercelOptions {
+  readonly apiUrl: string | null;
+  readonly environment: VercelEnvironment;
+  readonly proxy: ProxySettings;
+  /** True where the operator named this engine: otherwise nothing is asked of the cloud. */
+  readonly chosen: boolean;
+  readonly tuning?: Partial<HttpTuning>;
+}
+
+const TRIAL_MS = 30_000;
+/** An OIDC token lives for hours; one that ends sooner than this ends in the middle of the work. */
+const SOON_MS = 60 * 60_000;
+
+/** Never rejects. */
+export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Diagnosis> {
+  const { environment, chosen } = options;
+  const isSet = environment.oidcToken !== null || environment.token !== null;
+  if (!chosen && !isSet) {
+    return {
+      engine: 'vercel',
+      works: false,
+      findings: [finding('warning', 'not set up (--engine vercel)', null)],
+    };
+  }
+  let credentials: Credentials;
+  try {
+    credentials = credentialsOf(environment);
+  } catch (error) {
+    return { engine: 'vercel', works: false, findings: [amiss(error)] };
+  }
+  const { variable, teamId, projectId } = credentials;
+  const findings = [
+    finding('ok', `${variable} is set, for team ${teamId} and project ${projectId}`, null),
+    ...expiryFindings(credentials),
+  ];
+  if (!chosen) {
+    findings.push(
+      finding('warning', 'Not tried', 'Run `sandbox-mcp doctor --engine vercel` to ask the cloud.'),
+    );
+    return { engine: 'vercel', works: false, findings };
+  }
+  const failure = await tryCloud(options, credentials);
+  const where = options.apiUrl ?? SDK_BASE_URL;
+  findings.push(failure === null ? finding('ok', `${where} accepts them`, null) : amiss(failure));
+  return { engine: 'vercel', works: failure === null, findings };
+}
+
+function expiryFindings({ variable, expiresAt }: Credentials): Finding[] {
+  if (expiresAt === null) return [];
+  const minutes = Math.round((expiresAt - Date.now()) / 60_000);
+  if (expiresAt - Date.now() > SOON_MS) {
+    return [finding('ok', `${variable} is valid until ${new Date(expiresAt).toISOString()}`, null)];
+  }
+  const advice = 'Run `vercel env pull`, set VERCEL_OIDC_TOKEN from .env.local, and start the server again.';
+  return [finding('warning', `${variable} ends in ${minutes} minutes`, advice)];
+}
+
+/** What the cloud answers to the list of one sandbox; null where it answers. */
+async function tryCloud(
+  options: DiagnoseVercelOptions,
+  credentials: Credentials,
+): Promise<SandboxError | null> {
+  const tuning = { ...DEFAULT_TUNING, ...options.tuning };
+  const dispatchers = openDispatchers(options.proxy, tuning);
+  const of = () => credentials;
+  const log = createLogger('silent');
+  const fetch = createFetch({ baseUrl: options.apiUrl, credentials: of, dispatchers, tuning, log });
+  try {
+    await new Cloud(fetch, of).list(1, null, AbortSignal.timeout(TRIAL_MS));
+    return null;
+  } catch (error) {
+    return fromPlatform(error, { doing: 'list sandboxes', variable: credentials.variable });
+  } finally {
+    await dispatchers.close();
+  }
+}
+
+function amiss(error: unknown): Finding {
+  if (error instanceof SandboxError) return finding('error', withoutStop(error.message), error.hint);
+  return finding('error', error instanceof Error ? error.message : String(error), null);
+}
+
+function withoutStop(sentence: string): string {
+  return sentence.replace(/\.$/, '');
+}
+
+function finding(level: Finding['level'], text: string, advice: string | null): Finding {
+  return { level, text, remedy: [], remedyNeedsRoot: false, advice };
+}

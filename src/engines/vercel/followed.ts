@@ -1,0 +1,283 @@
+/** The commands that this process follows, and how those stand that it does not. */
+import { randomBytes } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Command as SdkCommand } from '@vercel/sandbox';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { Command, Sandbox } from '../engine.ts';
+import { isNotFound, isStopped } from './api-errors.ts';
+import { capturedTotals } from './capture-log.ts';
+import { cutOffEnd, endedBy } from './command-end.ts';
+import { CommandFollow, type PlatformExit } from './command-follow.ts';
+import { sendSignal } from './command-kill.ts';
+import { type CommandRecord, readRecord, updateRecord } from './command-record.ts';
+import { finishedView, runningView } from './command-view.ts';
+import type { VercelContext } from './context.ts';
+import { type CommandPaths, unknownCommand } from './layout.ts';
+import { explain, look, lookUntil, runningSession } from './look.ts';
+import { readRecord as readSandboxRecord } from './sandbox-record.ts';
+import { hasEnded } from './sandbox-view.ts';
+
+/** Between SIGTERM and SIGKILL of a command that is out of time. */
+const GRACE_MS = 5_000;
+/** How long the end is waited for of what was sent SIGKILL. */
+const DEATH_MS = 5_000;
+/** Finished ones are followed for what they left running; older ones are read from disk. */
+const MAX_FOLLOWED = 200;
+/** How long the end of a command is not told for the sake of output that could not be read before. */
+const LAST_READING_MS = 5_000;
+
+const never = new AbortController().signal;
+
+export interface Looked {
+  command: Command;
+  follow: CommandFollow | null;
+}
+
+interface Entry {
+  record: CommandRecord;
+  readonly paths: CommandPaths;
+  readonly follow: CommandFollow;
+  /** Settles when the end is on disk. */
+  readonly ended: Promise<void>;
+  timer: NodeJS.Timeout | null;
+}
+
+export class Followed {
+  readonly #context: VercelContext;
+  readonly #entries = new Map<string, Entry>();
+  readonly #taking = new Map<string, Promise<Entry>>();
+
+  constructor(context: VercelContext) {
+    this.#context = context;
+  }
+
+  /** Follows a command from now on. */
+  follow(record: CommandRecord, paths: CommandPaths, command: SdkCommand): CommandFollow {
+    return this.#add(record, paths, command).follow;
+  }
+
+  /** @throws SandboxError `not_found`, or what the platform answers */
+  async look(commandId: string, signal: AbortSignal): Promise<Looked> {
+    throwIfCancelled(signal);
+    const paths = this.#context.layout.command(commandId);
+    const known = this.#entries.get(commandId);
+    if (known !== undefined) {
+      await this.#noticeEnd(known, signal);
+      return this.#told(known);
+    }
+    const record = await readRecord(paths, commandId);
+    if (record.end !== null)
+      return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
+    if (record.platformId === null) throw unknownCommand(commandId);
+    const sandbox = await look(this.#context, paths.sandboxId, signal);
+    if (hasEnded(sandbox)) return this.#cutOff(record, paths, sandbox);
+    const entry = await this.#takeUp(record, record.platformId, paths, signal);
+    return this.#told(entry);
+  }
+
+  /** Resolves at the next news of a command; its end counts once it is on disk. */
+  async news(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
+    const entry = this.#entries.get(commandId);
+    await follow.news(signal);
+    if (entry === undefined || signal.aborted) return;
+    if (follow.exited) await Promise.race([entry.ended, whenAborted(signal)]);
+  }
+
+  /** Waits a little for the end of what was sent SIGKILL. */
+  async endsSoon(commandId: string, signal: AbortSignal): Promise<void> {
+    const entry = this.#entries.get(commandId);
+    if (entry === undefined) return;
+    await Promise.race([entry.ended, whenAborted(AbortSignal.any([signal, AbortSignal.timeout(DEATH_MS)]))]);
+  }
+
+  async refresh(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
+    const before = follow.totals;
+    await follow.refresh(signal);
+    const { stdout, stderr } = follow.totals;
+    if (stdout === before.stdout && stderr === before.stderr) return;
+    await updateRecord(this.#context.layout.command(commandId), commandId, (record) =>
+      record.end === null
+        ? record
+        : { ...record, end: { ...record.end, stdoutBytes: stdout, stderrBytes: stderr } },
+    );
+  }
+
+  captureDirectory(commandId: string, capture: string | null): string {
+    return join(this.#context.layout.command(commandId).dir, capture ?? 'none');
+  }
+
+  close(): void {
+    for (const { follow, timer } of this.#entries.values()) {
+      if (timer !== null) clearTimeout(timer);
+      follow.close();
+    }
+    this.#entries.clear();
+  }
+
+  /** Whoever asks after the end of the sandbox is told that of the command with it. */
+  async #noticeEnd({ record, paths, follow, ended }: Entry, signal: AbortSignal): Promise<void> {
+    if (record.end !== null) return;
+    const sandbox = await readSandboxRecord(this.#context.layout, paths.sandboxId);
+    if (sandbox?.lastSeen == null || !hasEnded(sandbox.lastSeen)) return;
+    follow.cutOff();
+    await Promise.race([ended, whenAborted(signal)]);
+  }
+
+  #told({ record, paths, follow }: Entry): Looked {
+    const { sandboxId } = paths;
+    if (record.end !== null) return { command: finishedView(record, sandboxId, record.end), follow };
+    return { command: runningView(record, sandboxId, follow.totals), follow };
+  }
+
+  #add(record: CommandRecord, paths: CommandPaths, command: SdkCommand): Entry {
+    const capture = `capture-${randomBytes(6).toString('hex')}`;
+    const { commandId } = record;
+    const follow = new CommandFollow(command, join(paths.dir, capture), this.#context.tuning);
+    const ended = follow.exit.then(
+      (exit) => this.#end(commandId, capture, exit),
+      (error: unknown) => this.#endOrThrow(commandId, capture, error),
+    );
+    const entry: Entry = { record, paths, follow, ended, timer: null };
+    entry.timer = this.#limitTime(record);
+    this.#entries.set(record.commandId, entry);
+    ended.catch((error: unknown) => {
+      // Whoever asks next takes it up anew.
+      if (this.#entries.get(commandId) !== entry) return;
+      this.#entries.delete(commandId);
+      if (entry.timer !== null) clearTimeout(entry.timer);
+      follow.close();
+      this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
+    });
+    this.#dropOldest();
+    return entry;
+  }
+
+  /** Follows a command that another process, or this one before a failure, has started. */
+  #takeUp(
+    record: CommandRecord,
+    platformId: string,
+    paths: CommandPaths,
+    signal: AbortSignal,
+  ): Promise<Entry> {
+    const { commandId } = record;
+    const taking = this.#taking.get(commandId);
+    if (taking !== undefined) return taking;
+    const doing = 'show a command';
+    const made = (async () => {
+      const session = await runningSession(this.#context, paths.sandboxId, doing, signal);
+      try {
+        const entry = this.#add(record, paths, await session.getCommand(platformId, { signal }));
+        await entry.follow.caughtUp(signal);
+        return entry;
+      } catch (error) {
+        throw await explain(this.#context, paths.sandboxId, doing, signal, error);
+      }
+    })().finally(() => this.#taking.delete(commandId));
+    this.#taking.set(commandId, made);
+    return made;
+  }
+
+  /** After a refusal to tell the end: the sandbox's own end explains it, or else it is an error. */
+  async #endOrThrow(commandId: string, capture: string, error: unknown): Promise<void> {
+    const { sandboxId } = this.#context.layout.command(commandId);
+    if (isStopped(error) || isNotFound(error)) {
+      const sandbox = await look(this.#context, sandboxId, never);
+      if (sandbox.status !== 'running') return this.#end(commandId, capture, null);
+    }
+    throw await explain(this.#context, sandboxId, 'show a command', never, error);
+  }
+
+  /** Writes down how a command ended. */
+  async #end(commandId: string, capture: string, exit: PlatformExit | null): Promise<void> {
+    const entry = this.#entries.get(commandId);
+    if (entry === undefined) return;
+    await entry.follow.drained();
+    // The end was told: the output may well be had again by now.
+    if (exit !== null) await entry.follow.readOn(AbortSignal.timeout(LAST_READING_MS));
+    const { stdout, stderr } = entry.follow.totals;
+    const complete = entry.follow.complete && entry.follow.readFailure === null;
+    const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete };
+    const cut = await this.#sandboxOf(entry, exit);
+    entry.record = await updateRecord(entry.paths, commandId, (record) => {
+      if (record.end !== null) return record;
+      const end =
+        cut === null && exit !== null ? { ...exit, endedBy: endedBy(record, exit) } : cutOffEnd(record, cut);
+      return { ...record, end: { ...about, ...end } };
+    });
+    if (entry.timer !== null) clearTimeout(entry.timer);
+  }
+
+  /** The sandbox, where its end is what ended the command; null where the command ended by itself. */
+  async #sandboxOf(entry: Entry, exit: PlatformExit | null): Promise<Sandbox | null> {
+    if (exit !== null && exit.exitCode <= 128) return null;
+    const { sandboxId } = entry.paths;
+    if (exit !== null) {
+      const { killedFor } = await readRecord(entry.paths, entry.record.commandId);
+      if (killedFor !== null) return null;
+    }
+    const sandbox = await look(this.#context, sandboxId, never);
+    if (exit !== null && sandbox.status === 'running') return null;
+    return hasEnded(sandbox)
+      ? sandbox
+      : lookUntil(this.#context, sandboxId, hasEnded, AbortSignal.timeout(60_000));
+  }
+
+  /** A command that nobody followed when its sandbox ended: what was captured before is all there is. */
+  async #cutOff(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<Looked> {
+    let best: { capture: string | null; stdout: number; stderr: number } = {
+      capture: null,
+      stdout: 0,
+      stderr: 0,
+    };
+    for (const name of await readdir(paths.dir)) {
+      if (!name.startsWith('capture-')) continue;
+      const totals = capturedTotals(join(paths.dir, name));
+      if (totals.stdout + totals.stderr > best.stdout + best.stderr) best = { capture: name, ...totals };
+    }
+    const about = {
+      capture: best.capture,
+      stdoutBytes: best.stdout,
+      stderrBytes: best.stderr,
+      complete: false,
+    };
+    const written = await updateRecord(paths, record.commandId, (known) =>
+      known.end === null ? { ...known, end: { ...about, ...cutOffEnd(known, sandbox) } } : known,
+    );
+    if (written.end === null) throw new SandboxError('internal', 'The end of a command was not written.');
+    return { command: finishedView(written, paths.sandboxId, written.end), follow: null };
+  }
+
+  /** SIGTERM when the time is up, SIGKILL after a grace; the platform's own limit comes behind both. */
+  #limitTime({ commandId, timeoutMs, startedAt }: CommandRecord): NodeJS.Timeout | null {
+    if (timeoutMs === null) return null;
+    const end = (signalName: string) => {
+      sendSignal(this.#context, commandId, signalName, 'timeout', never).catch((error: unknown) =>
+        this.#context.log.warn({ command_id: commandId, err: error }, 'a time limit could not be enforced'),
+      );
+    };
+    return setTimeout(
+      () => {
+        end('SIGTERM');
+        const entry = this.#entries.get(commandId);
+        if (entry !== undefined) entry.timer = setTimeout(() => end('SIGKILL'), GRACE_MS).unref();
+      },
+      Math.max(0, startedAt + timeoutMs - Date.now()),
+    ).unref();
+  }
+
+  #dropOldest(): void {
+    if (this.#entries.size <= MAX_FOLLOWED) return;
+    for (const [id, { record, follow }] of this.#entries) {
+      if (record.end === null) continue;
+      follow.close();
+      this.#entries.delete(id);
+      return;
+    }
+  }
+}
+
+function whenAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,91 @@
+/** Sandboxes in Vercel's cloud, by its official SDK. */
+import type { Logger } from '../../shared/log.ts';
+import type { Engine } from '../engine.ts';
+import { Cloud } from './cloud.ts';
+import { VercelCommands } from './commands.ts';
+import type { VercelContext } from './context.ts';
+import { Creations } from './create.ts';
+import { credentialsOf, type VercelEnvironment } from './credentials.ts';
+import { VercelFiles } from './files.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http-dispatchers.ts';
+import { createFetch } from './http-fetch.ts';
+import { VercelLayout } from './layout.ts';
+import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './life.ts';
+import { VERCEL_LIMITS } from './limits.ts';
+import { listSandboxes } from './list.ts';
+import { inSession, look, notRunning } from './look.ts';
+import { fromSdkPolicy, toSdkPolicy } from './network-policy.ts';
+import { VercelShells } from './shells.ts';
+import { VercelSnapshots } from './snapshots.ts';
+
+export interface VercelEngineOptions {
+  /** Absolute. What this machine remembers is kept in its `vercel` folder. */
+  readonly stateDir: string;
+  /** Takes every request of the SDK instead of `https://vercel.com/api`; null for that. */
+  readonly apiUrl: string | null;
+  /** One engine asks in one name: principals with credentials of their own each get an engine of their own. */
+  readonly environment: VercelEnvironment;
+  readonly proxy: ProxySettings;
+  readonly log: Logger;
+  /** For tests, which cannot wait as long as a network may. */
+  readonly tuning?: Partial<HttpTuning>;
+}
+
+/** Makes the engine; nothing is asked of anybody before its first call. */
+export function createVercelEngine(options: VercelEngineOptions): Engine {
+  const { apiUrl, proxy, log } = options;
+  const tuning = { ...DEFAULT_TUNING, ...options.tuning };
+  const dispatchers = openDispatchers(proxy, tuning);
+  const credentials = () => credentialsOf(options.environment);
+  const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, tuning, log });
+  const cloud = new Cloud(fetch, credentials);
+  const context: VercelContext = { cloud, layout: new VercelLayout(options.stateDir), tuning, log };
+  const creations = new Creations(context);
+  const commands = new VercelCommands(context);
+  const shells = new VercelShells(context, {
+    proxy,
+    tuning,
+    plainAllowed: apiUrl?.startsWith('http:') ?? false,
+  });
+
+  return {
+    name: 'vercel',
+    commands,
+    files: new VercelFiles(context),
+    shells,
+    snapshots: new VercelSnapshots(context),
+    sources: { types: ['git', 'tarball', 'snapshot'] },
+    ports: {
+      // The cloud forwards them whether or not anybody here lives.
+      async open(sandboxId, signal) {
+        await look(context, sandboxId, signal);
+      },
+    },
+    networkPolicies: {
+      async update(sandboxId, policy, signal) {
+        const doing = 'change its network policy';
+        const view = await look(context, sandboxId, signal);
+        if (view.status !== 'running') throw notRunning(view, doing);
+        return inSession(context, sandboxId, doing, signal, async (session) => {
+          await session.update({ networkPolicy: toSdkPolicy(policy) }, { signal });
+          return fromSdkPolicy(session.networkPolicy);
+        });
+      },
+    },
+
+    create: (request, signal) => creations.create(request, signal),
+    get: (sandboxId, signal) => look(context, sandboxId, signal),
+    list: (query, signal) => listSandboxes(context, query, signal),
+    extendTimeout: (sandboxId, durationMs, signal) => extendTimeout(context, sandboxId, durationMs, signal),
+    stop: (sandboxId, cause, signal) => stopSandbox(context, sandboxId, cause, signal),
+    forget: (sandboxId, signal) => forgetSandbox(context, creations, sandboxId, signal),
+    recover: (signal) => recoverAll(context, signal),
+    limits: () => Promise.resolve(VERCEL_LIMITS),
+
+    async close() {
+      commands.close();
+      await shells.close();
+      await dispatchers.close();
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/** Takes a sandbox out of the cloud. */
+import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
+import { isNotFound, isStopped } from './api-errors.ts';
+import type { VercelContext } from './context.ts';
+import { hasEnded } from './sandbox-view.ts';
+
+/**
+ * Stops a sandbox where it still runs and deletes it with all the cloud has of it; its snapshots stay. One that is not
+ * there is no error. Answers whether there was one.
+ *
+ * @throws what the platform answers; the sandbox may live on then
+ */
+export async function removeFromCloud(
+  context: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { cloud } = context;
+  try {
+    const sandbox = await cloud.get(sandboxId, signal);
+    cloud.forget(sandboxId);
+    await stopFirst(sandbox, signal);
+    await sandbox.delete({ signal });
+    return true;
+  } catch (error) {
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+async function stopFirst(sandbox: SdkSandbox, signal: AbortSignal): Promise<void> {
+  const session = sandbox.currentSession();
+  if (hasEnded(session)) return;
+  try {
+    await session.stop({ signal });
+  } catch (error) {
+    if (!isStopped(error) && !isNotFound(error)) throw error;
+  }
+}

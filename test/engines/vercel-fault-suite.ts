@@ -1,0 +1,105 @@
+/** Every fault at every call that the engine makes of the API. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { FAULT_KINDS, type Fault } from '../fakes/vercel/faults.ts';
+import type { Operation } from '../fakes/vercel/operations.ts';
+import { type Attempt, type Failure, type FaultCall, newMarker } from './vercel-fault-call.ts';
+import { FaultWorld } from './vercel-fault-world.ts';
+import { CODE_OF, hangs, PASSING_FAULTS } from './vercel-faults.ts';
+
+type Combination = [name: string, call: FaultCall, fault: Fault];
+
+/** Faults that stay at each call, and those that pass at each call that may be repeated. */
+export function combinations(calls: readonly FaultCall[]): Combination[] {
+  return calls.flatMap((call) =>
+    operationsOf(call).flatMap((operation): Combination[] => [
+      ...FAULT_KINDS.map(
+        (kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }],
+      ),
+      ...(call.repeatable ? PASSING_FAULTS : []).map(
+        (kind): Combination => [
+          `${call.name}: ${operation} once ${kind}`,
+          call,
+          { kind, operation, times: 1 },
+        ],
+      ),
+    ]),
+  );
+}
+
+function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
+  return [...operations, ...behind];
+}
+
+export function describeFaults(name: string, calls: readonly FaultCall[]): void {
+  describe(`faults of the API: ${name}`, () => {
+    let world: FaultWorld;
+
+    beforeAll(async () => {
+      world = await FaultWorld.open();
+    });
+
+    afterAll(async () => {
+      const alive = await world.close();
+      expect(world.api.violations).toEqual([]);
+      expect(world.api.deeds.resumed).toEqual([]);
+      expect(alive).toEqual([]);
+    });
+
+    it.each(calls.map((call) => [call.name, call] as const))(
+      '%s asks what the table says',
+      async (_, call) => {
+        const attempt = await prepare(world, call);
+        const before = world.api.calls.length;
+        call.right(await call.run(world.patient, attempt), attempt);
+        const asked = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
+        expect([...asked]).toEqual(expect.arrayContaining([...call.operations]));
+        expect(operationsOf(call)).toEqual(expect.arrayContaining([...asked]));
+        await call.after?.(attempt, null);
+        await finish(attempt, call);
+      },
+    );
+
+    it.each(combinations(calls))('%s', async (_, call, fault) => {
+      const attempt = await prepare(world, call);
+      world.api.faults.add(fault);
+      const engine = await world.cold({ hasty: hangs(fault.kind) });
+      let failure: Failure | null = null;
+      try {
+        call.right(await call.run(engine, attempt), attempt);
+      } catch (error) {
+        if (!(error instanceof SandboxError)) throw error;
+        failure = failureOf(error);
+        expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
+        expect(fault.times, `a fault that passes was told: ${failure.text}`).toBeUndefined();
+      } finally {
+        world.api.faults.clear();
+        await engine.close();
+      }
+      await call.after?.(attempt, failure);
+      await finish(attempt, call);
+    });
+  });
+}
+
+async function prepare(world: FaultWorld, call: FaultCall): Promise<Attempt> {
+  const sandboxId = { shared: () => world.shared(), own: () => world.fresh(), none: async () => '' }[
+    call.sandbox
+  ];
+  const attempt: Attempt = { world, sandboxId: await sandboxId(), made: '', marker: newMarker() };
+  attempt.made = (await call.prepare?.(attempt)) ?? '';
+  return attempt;
+}
+
+/** One sandbox serves many calls, so that one that was broken by a fault shows at once; its own one goes. */
+async function finish({ world, sandboxId }: Attempt, call: FaultCall): Promise<void> {
+  if (call.sandbox === 'own') await world.end(sandboxId);
+  if (call.sandbox === 'shared') await world.expectRunning(sandboxId);
+}
+
+function failureOf(error: SandboxError): Failure {
+  expect(error.message).not.toBe('');
+  expect(error.hint).not.toBe('');
+  const text = `${error.message} ${error.hint} ${JSON.stringify(error.details)}`;
+  return { code: error.code, text };
+}

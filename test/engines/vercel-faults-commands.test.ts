@@ -1,0 +1,4 @@
+import { COMMAND_CALLS } from './vercel-fault-commands.ts';
+import { describeFaults } from './vercel-fault-suite.ts';
+
+describeFaults('commands', COMMAND_CALLS);

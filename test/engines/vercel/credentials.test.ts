@@ -1,0 +1,88 @@
+import { describe, expect, it } from 'vitest';
+import { credentialsOf, type VercelEnvironment } from '../../../src/engines/vercel/credentials.ts';
+
+const NOW = Date.UTC(2026, 0, 1);
+const NOTHING: VercelEnvironment = { oidcToken: null, token: null, teamId: null, projectId: null };
+
+/** A token as Vercel's, with these claims. */
+function oidc(claims: Record<string, unknown>): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'none' })}.${part(claims)}.signature`;
+}
+
+const CLAIMS = { owner_id: 'team_claimed', project_id: 'prj_claimed', exp: NOW / 1_000 + 3_600 };
+
+describe('credentials', () => {
+  it('are the OIDC token first, with team and project of its payload', () => {
+    const token = oidc(CLAIMS);
+    expect(credentialsOf({ ...NOTHING, oidcToken: token, token: 'other' }, NOW)).toEqual({
+      token,
+      teamId: 'team_claimed',
+      projectId: 'prj_claimed',
+      variable: 'VERCEL_OIDC_TOKEN',
+      expiresAt: NOW + 3_600_000,
+    });
+  });
+
+  it('take team and project from the environment before the payload', () => {
+    const environment = { ...NOTHING, oidcToken: oidc(CLAIMS), teamId: 'team_set', projectId: 'prj_set' };
+    expect(credentialsOf(environment, NOW)).toMatchObject({ teamId: 'team_set', projectId: 'prj_set' });
+  });
+
+  it('are otherwise the access token with both beside it', () => {
+    const environment = { ...NOTHING, token: 'secret', teamId: 'team_1', projectId: 'prj_1' };
+    expect(credentialsOf(environment, NOW)).toEqual({
+      token: 'secret',
+      teamId: 'team_1',
+      projectId: 'prj_1',
+      variable: 'VERCEL_TOKEN',
+      expiresAt: null,
+    });
+  });
+
+  it.each<[string, Partial<VercelEnvironment>, string, string]>([
+    ['nothing is set', {}, 'neither VERCEL_OIDC_TOKEN nor VERCEL_TOKEN is set', 'vercel env pull'],
+    [
+      'the token has expired',
+      { oidcToken: oidc({ ...CLAIMS, exp: NOW / 1_000 }) },
+      'VERCEL_OIDC_TOKEN expired at 2026-01-01T00:00:00.000Z.',
+      'vercel env pull',
+    ],
+    ['it is no token', { oidcToken: 'garbage' }, 'VERCEL_OIDC_TOKEN is not a token', 'vercel env pull'],
+    ['its payload is none', { oidcToken: 'a.b.c' }, 'VERCEL_OIDC_TOKEN is not a token', 'vercel env pull'],
+    [
+      'the project is nowhere told',
+      { oidcToken: oidc({ owner_id: 'team_1' }) },
+      'does not tell what VERCEL_PROJECT_ID would',
+      'Set VERCEL_PROJECT_ID',
+    ],
+    [
+      'the access token stands alone',
+      { token: 'secret' },
+      'VERCEL_TOKEN needs VERCEL_TEAM_ID and VERCEL_PROJECT_ID',
+      'Set VERCEL_TEAM_ID and VERCEL_PROJECT_ID',
+    ],
+    [
+      'one of the two is missing',
+      { token: 'secret', teamId: 'team_1' },
+      'VERCEL_TOKEN needs VERCEL_PROJECT_ID beside it.',
+      'Set VERCEL_PROJECT_ID',
+    ],
+  ])(
+    'are refused where %s, by variable and remedy, without the value',
+    (_case, environment, message, hint) => {
+      expect(() => credentialsOf({ ...NOTHING, ...environment }, NOW)).toThrow(
+        expect.objectContaining({
+          code: 'auth',
+          message: expect.stringContaining(message),
+          hint: expect.stringContaining(hint),
+        }),
+      );
+      try {
+        credentialsOf({ ...NOTHING, ...environment }, NOW);
+      } catch (error) {
+        expect(JSON.stringify(error) + String(error)).not.toContain('secret');
+      }
+    },
+  );
+});

@@ -1,0 +1,63 @@
+import { describe, expect, it } from 'vitest';
+import { fromSdkPolicy, masked, toSdkPolicy } from '../../../src/engines/vercel/network-policy.ts';
+
+const RULE = {
+  domain: 'api.example.com',
+  match: { methods: ['GET'], path_prefix: '/v1' },
+  headers: { authorization: 'Bearer hidden' },
+};
+
+describe('network policies of the cloud', () => {
+  it('are words where they need no lists', () => {
+    for (const mode of ['allow-all', 'deny-all'] as const) {
+      expect(toSdkPolicy({ mode })).toBe(mode);
+      expect(fromSdkPolicy(mode)).toEqual({ mode });
+    }
+    expect(fromSdkPolicy(undefined)).toEqual({ mode: 'allow-all' });
+  });
+
+  it('count the domain of a rule as allowed, and carry match and headers', () => {
+    const policy = toSdkPolicy({
+      mode: 'custom',
+      allow: ['*.example.org'],
+      subnets: { allow: ['203.0.113.0/24'], deny: ['203.0.113.9/32'] },
+      rules: [RULE, { domain: 'plain.example.com' }],
+    });
+    expect(policy).toEqual({
+      allow: {
+        '*.example.org': [],
+        'api.example.com': [
+          {
+            match: { method: ['GET'], path: { startsWith: '/v1' } },
+            transform: [{ headers: { authorization: 'Bearer hidden' } }],
+          },
+        ],
+        'plain.example.com': [],
+      },
+      subnets: { allow: ['203.0.113.0/24'], deny: ['203.0.113.9/32'] },
+    });
+  });
+
+  it('keep the rules of one domain in their order', () => {
+    const second = { domain: RULE.domain, headers: { 'x-second': '2' } };
+    expect(toSdkPolicy({ mode: 'custom', rules: [RULE, second] })).toMatchObject({
+      allow: { 'api.example.com': [{ match: {} }, { transform: [{ headers: { 'x-second': '2' } }] }] },
+    });
+  });
+
+  it('come back without a header value', () => {
+    const told = fromSdkPolicy(toSdkPolicy({ mode: 'custom', rules: [RULE] }));
+    expect(told).toEqual({
+      mode: 'custom',
+      allow: ['api.example.com'],
+      rules: [{ ...RULE, headers: { authorization: '***' } }],
+    });
+    expect(masked({ mode: 'custom', rules: [RULE] }).rules?.[0]?.headers).toEqual({ authorization: '***' });
+  });
+
+  it('deny everything where nothing is allowed', () => {
+    expect(toSdkPolicy({ mode: 'custom' })).toEqual({ allow: {} });
+    expect(fromSdkPolicy({ allow: {} })).toEqual({ mode: 'custom', allow: [] });
+    expect(fromSdkPolicy({ allow: ['example.com'] })).toEqual({ mode: 'custom', allow: ['example.com'] });
+  });
+});

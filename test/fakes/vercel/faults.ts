@@ -1,0 +1,72 @@
+/** How the stand-in misbehaves, and when. */
+import type { Operation } from './operations.ts';
+
+export const STATUS_FAULTS = [400, 401, 403, 404, 409, 410, 422, 429, 500, 502, 503] as const;
+
+/** Before the request has any effect. */
+export const FAULTS_BEFORE = ['reset', 'hang', ...STATUS_FAULTS] as const;
+/** After the request was carried out: the answer is what suffers. */
+export const FAULTS_AFTER = [
+  'lost',
+  'lost-502',
+  'hang-after',
+  'garbage',
+  'half',
+  'hang-mid-body',
+  'wrong-type',
+  'invalid',
+] as const;
+
+export type FaultKind = (typeof FAULTS_BEFORE)[number] | (typeof FAULTS_AFTER)[number];
+
+export const FAULT_KINDS: readonly FaultKind[] = [...FAULTS_BEFORE, ...FAULTS_AFTER];
+
+/** True where the request of a faulty call is never carried out. */
+export function actsBefore(kind: FaultKind): boolean {
+  const before: readonly FaultKind[] = FAULTS_BEFORE;
+  return before.includes(kind);
+}
+
+export interface Fault {
+  kind: FaultKind;
+  /** The calls that suffer; null means each. */
+  operation: Operation | null;
+  /** How many calls of that kind go well before. */
+  after?: number;
+  /** How many calls suffer; left out, all. */
+  times?: number;
+  /** The `Retry-After` of 429 and 503, in seconds. */
+  retryAfter?: number;
+  /** How many whole lines of a stream come before it is cut; left out, none. */
+  lines?: number;
+  /** The `error.code` of a status, where the client may look at it. */
+  code?: string;
+}
+
+/** Faults that are to come. */
+export class FaultPlan {
+  #planned: { fault: Fault; skip: number; left: number }[] = [];
+
+  add(fault: Fault): void {
+    this.#planned.push({ fault, skip: fault.after ?? 0, left: fault.times ?? Number.POSITIVE_INFINITY });
+  }
+
+  /** From here on everything goes well. */
+  clear(): void {
+    this.#planned = [];
+  }
+
+  /** The fault that this call meets, used up by it. */
+  take(operation: Operation): Fault | null {
+    for (const planned of this.#planned) {
+      if (planned.fault.operation !== null && planned.fault.operation !== operation) continue;
+      if (planned.skip > 0) {
+        planned.skip -= 1;
+      } else if (planned.left > 0) {
+        planned.left -= 1;
+        return planned.fault;
+      }
+    }
+    return null;
+  }
+}

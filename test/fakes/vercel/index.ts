@@ -1,0 +1,195 @@
+/**
+ * A stand-in for the API of Vercel's sandboxes: its wire format over real HTTP, its sandboxes in the `oci` engine.
+ *
+ * Every answer passes the SDK's own validators before it is sent. It misbehaves on command (`faults`), and counts what
+ * was really done, so that a test can tell a call that was answered from one that had an effect.
+ */
+import { randomBytes } from 'node:crypto';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { json } from 'node:stream/consumers';
+import { openOciEngines } from '../../engines/oci-engines.ts';
+import { misbehaveAfter, misbehaveBefore, type Writing, write } from './answer-wire.ts';
+import { Cloud, type Deeds } from './cloud.ts';
+import { actsBefore, FaultPlan } from './faults.ts';
+import { handlersOf } from './handlers.ts';
+import { Terminals } from './interactive.ts';
+import { type Operation, route } from './operations.ts';
+import { ApiFailure, type ApiRequest, failureReply, type Reply } from './reply.ts';
+import { loadWireCheck } from './validators.ts';
+
+/** What the platform lets a stream last. */
+const STREAM_LIMIT_MS = 300_000;
+
+export interface Credentials {
+  token: string;
+  teamId: string;
+  projectId: string;
+}
+
+/** One request, in the order they came. */
+export interface ApiCall {
+  operation: Operation;
+  /** The fault it met, or null. */
+  fault: string | null;
+  /** Null while it is worked on, and where no status was ever sent. */
+  status: number | null;
+}
+
+export interface VercelApi {
+  /** For `--vercel-api-url`. */
+  readonly url: string;
+  readonly credentials: Credentials;
+  readonly faults: FaultPlan;
+  readonly calls: readonly ApiCall[];
+  readonly deeds: Deeds;
+  /** Names of the sandboxes that run and cost. */
+  alive(): Promise<string[]>;
+  /** Answers that the SDK's validators do not accept; a test fails on any. */
+  readonly violations: readonly string[];
+  /** How long the platform lets a stream or a wait last; a stream is cut in the middle of a line. */
+  streamLimitMs: number;
+  /** Ends every connection, and every sandbox. */
+  close(): Promise<void>;
+}
+
+export async function startVercelApi(): Promise<VercelApi> {
+  const below = await openOciEngines();
+  const cloud = new Cloud(below.engine);
+  const credentials = {
+    token: `tok_${randomBytes(8).toString('hex')}`,
+    teamId: 'team_stand_in',
+    projectId: 'prj_stand_in',
+  };
+  const faults = new FaultPlan();
+  const calls: ApiCall[] = [];
+  const violations: string[] = [];
+  const limits = { streamMs: STREAM_LIMIT_MS };
+  const server = createServer();
+  const origin = (): string => `http://127.0.0.1:${portOf(server.address())}`;
+  const terminals = new Terminals(cloud, origin);
+  const handlers = handlersOf(cloud, terminals, credentials.projectId);
+  const check = await loadWireCheck();
+
+  const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const url = new URL(request.url ?? '/', origin());
+    const limit = AbortSignal.timeout(limits.streamMs);
+    const writing: Writing = { check, violated: (sentence) => violations.push(sentence), limit };
+    if (url.pathname === '/health') return write(plain(200, {}), response, writing);
+    const routed = route(request.method ?? 'GET', url);
+    if (routed === null)
+      return write(failureReply(404, 'not_found', `No route for ${request.url}`), response, writing);
+    const fault = faults.take(routed.operation);
+    const call: ApiCall = {
+      operation: routed.operation,
+      fault: fault ? String(fault.kind) : null,
+      status: null,
+    };
+    calls.push(call);
+    response.once('close', () => {
+      call.status = response.headersSent ? response.statusCode : null;
+    });
+    if (fault !== null && actsBefore(fault.kind)) return misbehaveBefore(fault, request, response, writing);
+    const gone = new AbortController();
+    response.once('close', () => gone.abort());
+    const refused = refusalOf(request, url, credentials);
+    const reply =
+      refused ??
+      (await work(limit, () => handlers[routed.operation](apiRequest(routed, request, url, gone, limit))));
+    if (fault !== null) return misbehaveAfter(fault, reply, response, writing);
+    return write(reply, response, writing);
+  };
+  server.on('request', (request, response) => {
+    // A client that goes in the middle is the client's business; everything else is a defect of the stand-in.
+    serve(request, response).catch((error: unknown) => {
+      if (!response.destroyed) violations.push(`the stand-in failed: ${String(error)}`);
+      response.destroy();
+    });
+  });
+  server.on('upgrade', (request, socket, head) => terminals.upgrade(request, socket, head));
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+
+  return {
+    url: `${origin()}/api`,
+    credentials,
+    faults,
+    calls,
+    deeds: cloud.deeds,
+    violations,
+    alive: () => cloud.alive(),
+    get streamLimitMs() {
+      return limits.streamMs;
+    },
+    set streamLimitMs(value: number) {
+      limits.streamMs = value;
+    },
+    async close() {
+      terminals.close();
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+      await cloud.end();
+      await below.close();
+    },
+  };
+}
+
+function portOf(address: AddressInfo | string | null): number {
+  return typeof address === 'object' && address !== null ? address.port : 0;
+}
+
+function plain(status: number, body: unknown): Reply {
+  return { kind: 'json', status, body, validator: null };
+}
+
+/** What the service says to credentials that are none, of another team, or of another project. */
+function refusalOf(request: IncomingMessage, url: URL, credentials: Credentials): Reply | null {
+  if (request.headers.authorization !== `Bearer ${credentials.token}`)
+    return failureReply(403, 'forbidden', 'Not authorized', { invalidToken: true });
+  if (url.searchParams.get('teamId') !== credentials.teamId)
+    return failureReply(403, 'forbidden', 'You do not have access to this team');
+  const project = url.searchParams.get('projectId') ?? url.searchParams.get('project');
+  if (project !== null && project !== credentials.projectId)
+    return failureReply(404, 'not_found', 'Project not found');
+  return null;
+}
+
+function apiRequest(
+  routed: { operation: Operation; names: string[] },
+  request: IncomingMessage,
+  url: URL,
+  gone: AbortController,
+  limit: AbortSignal,
+): ApiRequest {
+  const header = (name: string): string | null => {
+    const value = request.headers[name];
+    return typeof value === 'string' ? value : null;
+  };
+  return {
+    ...routed,
+    url,
+    header,
+    async json() {
+      if (request.headers['content-length'] === '0' || !hasBody(request)) return {};
+      return json(request);
+    },
+    bytes: request,
+    signal: AbortSignal.any([gone.signal, limit]),
+  };
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  return (
+    request.headers['content-length'] !== undefined || request.headers['transfer-encoding'] !== undefined
+  );
+}
+
+async function work(limit: AbortSignal, handler: () => Promise<Reply>): Promise<Reply> {
+  try {
+    return await handler();
+  } catch (error) {
+    if (limit.aborted)
+      return plain(504, 'An error occurred with your deployment: FUNCTION_INVOCATION_TIMEOUT');
+    if (!(error instanceof ApiFailure)) throw error;
+    return failureReply(error.status, error.code, error.message);
+  }
+}
