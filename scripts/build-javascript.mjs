@@ -1,11 +1,13 @@
-// Bundles src/main.ts and all it needs into one executable file, dist/main.js.
+// Bundles src/main.ts and all it needs into dist/main.js, an executable, and dist/parts, which it loads when they are needed.
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
-const OUT_FILE = join(ROOT, 'dist/main.js');
+const OUT_DIR = join(ROOT, 'dist');
+const PARTS = 'parts';
+const DAY_MS = 86_400_000;
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
 
 // Bundled CommonJS modules still ask for Node's own modules by `require`, which an ES module does not have.
@@ -13,7 +15,7 @@ const BANNER =
   "import { createRequire as nodeCreateRequire } from 'node:module';\n" +
   'const require = nodeCreateRequire(import.meta.url);';
 
-// What only the engine in the cloud needs stays beside the bundle: who works on this machine does not load it.
+// What only the engine in the cloud needs stays beside the bundle, as its packages bring it.
 const IN_THE_CLOUD = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
 
 /** Bundles unless nothing has changed since the last time. Throws with the compiler's words on a failure. */
@@ -24,8 +26,11 @@ export async function buildJavaScript() {
   const result = await build({
     absWorkingDir: ROOT,
     entryPoints: ['src/main.ts'],
-    outfile: OUT_FILE,
+    outdir: OUT_DIR,
+    chunkNames: `${PARTS}/[name]-[hash]`,
     bundle: true,
+    // A part's own imports are loaded with it; in one file all of them would be loaded at every start.
+    splitting: true,
     write: false,
     metafile: true,
     platform: 'node',
@@ -39,10 +44,26 @@ export async function buildJavaScript() {
     external: IN_THE_CLOUD,
     logLevel: 'error',
   });
-  const code = result.outputFiles[0].contents;
-  await writeWhole(OUT_FILE, code, 0o755);
-  const stamp = await stampOf([...Object.keys(result.metafile.inputs), ...ownFiles()], digest(code));
+  // The entry last: until then the former one finds its parts.
+  const [entry, ...parts] = [...result.outputFiles].sort((one, other) => one.path.length - other.path.length);
+  for (const { path, contents } of [...parts, entry]) {
+    await writeWhole(path, contents, path === entry.path ? 0o755 : 0o644);
+  }
+  await removeOthers(parts.map(({ path }) => path));
+  const outputs = Object.fromEntries(
+    result.outputFiles.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
+  );
+  const stamp = await stampOf([...Object.keys(result.metafile.inputs), ...ownFiles()], outputs);
   await writeWhole(STAMP_FILE, JSON.stringify(stamp), 0o644);
+}
+
+/** Parts of former builds, but for those of today: a server that runs may still load them. */
+async function removeOthers(present) {
+  const directory = join(OUT_DIR, PARTS);
+  for (const name of await readdir(directory)) {
+    const path = join(directory, name);
+    if (!present.includes(path) && Date.now() - (await stat(path)).mtimeMs > DAY_MS) await rm(path);
+  }
 }
 
 /** The schema library brings its messages in fifty languages; the server speaks one, and starts sooner. */
@@ -63,8 +84,10 @@ function ownFiles() {
 async function isFresh() {
   try {
     const stamp = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
-    if (stamp.output !== digest(await readFile(OUT_FILE))) return false;
-    const now = await stampOf(Object.keys(stamp.inputs), stamp.output);
+    for (const [path, output] of Object.entries(stamp.outputs)) {
+      if (output !== digest(await readFile(join(ROOT, path)))) return false;
+    }
+    const now = await stampOf(Object.keys(stamp.inputs), stamp.outputs);
     return JSON.stringify(now) === JSON.stringify(stamp);
   } catch {
     // No stamp, no bundle, or an input that is gone: each means that there is something to do.
@@ -72,14 +95,14 @@ async function isFresh() {
   }
 }
 
-async function stampOf(inputs, output) {
+async function stampOf(inputs, outputs) {
   const entries = await Promise.all(
     inputs.map(async (path) => {
       const { mtimeMs, size } = await stat(join(ROOT, path));
       return [path, `${mtimeMs}:${size}`];
     }),
   );
-  return { output, inputs: Object.fromEntries(entries) };
+  return { outputs, inputs: Object.fromEntries(entries) };
 }
 
 function digest(bytes) {

@@ -1,4 +1,4 @@
-// Builds what the package ships: dist/main.js, one file, and the agent of the `oci` engine.
+// Builds what the package ships: dist/main.js with its parts, and the agent of the `oci` engine.
 //
 //   node scripts/build.mjs              JavaScript, and the agent for this machine
 //   node scripts/build.mjs --js-only    JavaScript alone

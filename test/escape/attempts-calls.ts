@@ -101,6 +101,8 @@ const MACHINE: readonly Attempt[] = [
 /** Kinds of sockets. Their modules may be missing here: then the kernel says so in place of opening one. */
 const NOT_BUILT = ['EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ESOCKTNOSUPPORT'];
 const socket = (name: string) => call(name, 'OK', { orAbsent: NOT_BUILT });
+/** Refused as by a kernel without them, which programs expect; that the control opens them tells the two apart. */
+const netlink = (name: string): Attempt => ({ ...socket(name), refused: 'EPROTONOSUPPORT' });
 const SOCKETS: readonly Attempt[] = [
   socket('vsock'),
   capable('packet_socket', 'OK', { orAbsent: NOT_BUILT }),
@@ -117,11 +119,11 @@ const SOCKETS: readonly Attempt[] = [
   socket('dccp_socket'),
   socket('l2tp_socket'),
   socket('udplite_socket'),
-  socket('netlink_audit'),
-  socket('netlink_xfrm'),
-  socket('netlink_uevent'),
-  socket('netlink_generic'),
-  socket('netlink_diag'),
+  netlink('netlink_audit'),
+  netlink('netlink_xfrm'),
+  netlink('netlink_uevent'),
+  netlink('netlink_generic'),
+  netlink('netlink_diag'),
 ];
 
 export const CALL_ATTEMPTS: readonly Attempt[] = [...NAMESPACES, ...SURFACE, ...MACHINE, ...SOCKETS];

@@ -43,6 +43,17 @@ const INTERNET_PROTOCOLS: [type: number, protocols: number[]][] = [
 ];
 /** Routes and interfaces for everybody; the packet filter, in which only the agent at its start may do anything. */
 const NETLINK_PROTOCOLS = [0, 12];
+/** One more than the last one (netlink(7), `linux/netlink.h`). */
+const NETLINK_END = 23;
+/** What a kernel answers that lacks a protocol: programs such as useradd go on without auditing then, and give up otherwise. */
+const EPROTONOSUPPORT = 93;
+
+function netlinkRule(protocol: number): SeccompRule {
+  const args = [is(0, AF_NETLINK), is(2, protocol)];
+  return NETLINK_PROTOCOLS.includes(protocol)
+    ? { names: ['socket'], action: 'SCMP_ACT_ALLOW', args }
+    : { names: ['socket'], action: 'SCMP_ACT_ERRNO', errnoRet: EPROTONOSUPPORT, args };
+}
 
 /** Which sockets there can be. */
 export function socketRules(): SeccompRule[] {
@@ -57,7 +68,7 @@ export function socketRules(): SeccompRule[] {
     allow('socket', is(0, AF_UNIX)),
     allow('socketpair', is(0, AF_UNIX)),
     ...internet,
-    ...NETLINK_PROTOCOLS.map((protocol) => allow('socket', is(0, AF_NETLINK), is(2, protocol))),
+    ...Array.from({ length: NETLINK_END }, (_, protocol) => netlinkRule(protocol)),
   ];
 }
 
