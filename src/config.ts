@@ -4,7 +4,7 @@ import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
-import { ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
+import { bytes, ConfigError, count, duration, listed, oneOf, type Setting, truth } from './cli/setting.ts';
 import type { EngineName } from './engines/engine.ts';
 
 export const TRANSPORTS = ['stdio'] as const;
@@ -43,6 +43,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** Bytes, in and out together, that a sandbox may move over its network; null: no limit. */
+  readonly egressMaxBytes: number | null;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -99,6 +101,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),
@@ -119,6 +122,10 @@ function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): 
   const separator = SEPARATORS[name];
   const values = separator === undefined ? [text] : text.split(separator).map((value) => value.trim());
   return values.filter((value) => value !== '').map((value) => ({ origin, value }));
+}
+
+function optional<Value>(setting: Setting | undefined, read: (setting: Setting) => Value): Value | null {
+  return setting === undefined ? null : read(setting);
 }
 
 function engineName(setting: Setting): Config['engine'] {

@@ -23,7 +23,7 @@ function agentPath(): string {
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime } = config;
-  const egress = { allow: config.egressAllow, dns: config.egressDns };
+  const egress = { allow: config.egressAllow, dns: config.egressDns, maxBytes: config.egressMaxBytes };
   return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, log });
 }
 

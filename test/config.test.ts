@@ -44,6 +44,7 @@ describe('loadConfig', () => {
       transport: 'stdio',
       egressAllow: [],
       egressDns: [],
+      egressMaxBytes: null,
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',

@@ -2,7 +2,7 @@
 import { parseAddress } from './addresses.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
-import { addressFor, dialAddress, NotDialled } from './dial.ts';
+import { addressFor, dialThrough, NotDialled } from './dial.ts';
 import { answerQuery } from './dns.ts';
 import { serveDnsOverTcp } from './dns-tcp.ts';
 import { normalizeName } from './domains.ts';
@@ -31,15 +31,16 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
 
 /** Carries a connection to its end, or refuses it. Rejects only for defects. */
 export async function carry(carried: Carried, context: GatewayContext): Promise<void> {
-  const { address: text, port, stream } = carried.connection;
+  const { address: text, port } = carried.connection;
   const address = parseAddress(text);
   if (address === null || port < 1) {
-    stream.destroy();
+    carried.connection.cut();
     return;
   }
   if (port === DNS_PORT) {
     carried.judged('dns', [], { allowed: true, rule: 'answered by the gateway' });
-    carried.connection.open();
+    const stream = await carried.connection.take();
+    if (stream === null) return;
     await serveDnsOverTcp(
       stream,
       (query) => answerQuery(query, context.policy(), context.names),
@@ -57,11 +58,11 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   const names = context.names.leadingTo(text);
   const byName = policy.judge(names, address, port);
   const hopeless = policy.mode !== 'custom';
-  const seen = await peek(stream, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
+  const seen = await peek(carried.connection, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
   if (carried.ended) return;
   if (hopeless) refused(carried, seen, names, direct);
   else if (seen.protocol === 'tls') await carryTls(carried, context, seen, names, byName);
-  else if (seen.protocol === 'http') serveHttp(carried, context);
+  else if (seen.protocol === 'http') await serveHttp(carried, context);
   else if (!byName.allowed) refused(carried, seen, names, byName);
   else if (seen.sent && seen.protocol === null)
     refused(carried, seen, names, denied('the protocol is not clear'));
@@ -118,24 +119,14 @@ async function pass(
 
 /** @param silent the program has sent nothing yet: what it sends is looked at before it goes on */
 async function join(carried: Carried, address: string, silent = false): Promise<void> {
-  const { stream, port } = carried.connection;
-  const upstream = await dialAddress(address, port);
-  carried.carries(upstream, address);
+  const { connection } = carried;
+  carried.carries(address);
+  await dialThrough(connection, address, silent);
+  if (!silent || carried.ended) return;
+  const late = await peek(connection, LONGEST_SILENCE_MS);
   if (carried.ended) return;
-  upstream.on('error', () => stream.destroy());
-  upstream.once('close', () => {
-    if (!stream.writableEnded) stream.destroy();
-  });
-  carried.connection.open();
-  upstream.pipe(stream);
-  if (silent) {
-    const late = await peek(stream, LONGEST_SILENCE_MS);
-    if (late.protocol !== 'opaque' && late.sent) {
-      carried.cut('the server was named too late to be judged');
-      return;
-    }
-  }
-  if (!carried.ended) stream.pipe(upstream);
+  if (late.protocol !== 'opaque' && late.sent) carried.cut('the server was named too late to be judged');
+  else connection.release();
 }
 
 function refused(carried: Carried, seen: Peeked | null, names: readonly string[], verdict: Verdict): void {
@@ -146,6 +137,7 @@ function refused(carried: Carried, seen: Peeked | null, names: readonly string[]
 
 function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void {
   if (!(error instanceof NotDialled)) throw error;
+  if (carried.ended) return;
   if (error.refusal !== null) {
     carried.judged(
       carried.entry.protocol,
@@ -156,5 +148,5 @@ function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void
     return;
   }
   carried.failed(error.message);
-  carried.connection.stream.destroy();
+  carried.connection.cut();
 }

@@ -1,8 +1,7 @@
 /** Connects to the outside: to addresses that this process resolved and the policy was asked about, never to a name. */
-import { connect, type Socket } from 'node:net';
-import { systemErrorCode } from '../shared/errors.ts';
+import { setTimeout } from 'node:timers/promises';
 import { parseAddress } from './addresses.ts';
-import type { GatewayContext } from './context.ts';
+import type { GatewayContext, Redirected } from './context.ts';
 import type { Verdict } from './policy.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -16,24 +15,13 @@ export class NotDialled extends Error {
   }
 }
 
-/** Connects to an address that was judged already. Rejects with `NotDialled`. */
-export function dialAddress(address: string, port: number): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true });
-    const fail = (error: unknown) => {
-      socket.destroy();
-      const code = systemErrorCode(error) ?? 'ETIMEDOUT';
-      reject(new NotDialled(`${address}:${port} cannot be reached: ${code}`, null, error));
-    };
-    const timer = setTimeout(fail, CONNECT_TIMEOUT_MS, null);
-    socket.once('error', fail);
-    socket.once('connect', () => {
-      clearTimeout(timer);
-      socket.off('error', fail);
-      resolve(socket);
-    });
-    socket.once('close', () => clearTimeout(timer));
-  });
+/** Connects a program's connection to an address that was judged already. Rejects with `NotDialled`. */
+export async function dialThrough(connection: Redirected, address: string, hold: boolean): Promise<void> {
+  const gaveUp = new AbortController();
+  const late = setTimeout(CONNECT_TIMEOUT_MS, 'ETIMEDOUT', { signal: gaveUp.signal }).catch(() => null);
+  const code = await Promise.race([connection.dial(address, connection.port, hold), late]);
+  gaveUp.abort();
+  if (code !== null) throw new NotDialled(`${address}:${connection.port} cannot be reached: ${code}`, null);
 }
 
 /**

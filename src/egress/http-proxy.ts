@@ -25,8 +25,10 @@ interface Target {
   readonly path: string;
 }
 
-/** Serves the requests of a connection. Its stream must not have been read from. */
-export function serveHttp(carried: Carried, context: GatewayContext): void {
+/** Serves the requests of a connection. */
+export async function serveHttp(carried: Carried, context: GatewayContext): Promise<void> {
+  const stream = await carried.connection.take();
+  if (stream === null) return;
   const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
   server.on('request', (incoming, answer) => {
     forward(carried, context, incoming, answer).catch((error: unknown) => fail(carried, answer, error));
@@ -43,8 +45,7 @@ export function serveHttp(carried: Carried, context: GatewayContext): void {
   server.on('clientError', (_error, socket) => {
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
-  carried.connection.open();
-  server.emit('connection', carried.connection.stream);
+  server.emit('connection', stream);
 }
 
 /** Where a request goes. Throws `Refused`, or `NotDialled`. */
@@ -112,7 +113,7 @@ async function forward(
 ): Promise<void> {
   const target = await targetOf(carried, context, incoming);
   const upstream = outgoing(carried, incoming, target, ['Connection', 'close']);
-  upstream.once('socket', (socket) => carried.carries(socket, target.address));
+  upstream.once('socket', (socket) => carried.carries(target.address, socket));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     upstream.once('response', resolve);
     upstream.once('error', (error) =>
@@ -164,7 +165,7 @@ async function upgrade(
       socket.write(`${lines.join('\r\n')}\r\n\r\n`);
       if (upHead.length > 0) socket.write(upHead);
       if (head.length > 0) up.write(head);
-      carried.carries(up, target.address);
+      carried.carries(target.address, up);
       up.on('error', () => socket.destroy());
       socket.on('error', () => up.destroy());
       up.once('close', () => socket.destroy());

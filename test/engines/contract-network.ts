@@ -20,7 +20,7 @@ export function networkCases(get: () => Subject): void {
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',
       );
-      expect(networkPolicies.activity(sandboxId)).toMatchObject({
+      expect(await networkPolicies.activity(sandboxId)).toMatchObject({
         refused: 1,
         lastRefused: [{ address: '169.254.169.254', port: 80 }],
       });
@@ -32,7 +32,7 @@ export function networkCases(get: () => Subject): void {
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',
       );
-      expect(networkPolicies.activity(sandboxId)?.lastRefused[0]?.rule).not.toBe('');
+      expect((await networkPolicies.activity(sandboxId)).lastRefused[0]?.rule).not.toBe('');
     });
 
     it('changes nothing of a sandbox that has ended', async (context) => {

@@ -1,15 +1,15 @@
 /** The gateways of the sandboxes that this process has made or taken up. */
-import { type FSWatcher, watch } from 'node:fs';
 import { parseRangeWithPort, type Range } from '../../egress/addresses.ts';
-import type { NetworkActivity } from '../../egress/connection-log.ts';
-import { Gateway, hostAddresses } from '../../egress/gateway.ts';
+import { activityOf, type NetworkActivity } from '../../egress/connection-log.ts';
+import { hostAddresses } from '../../egress/gateway.ts';
 import { type Lookup, systemLookup } from '../../egress/names.ts';
 import { compilePolicy, type Ground, type Policy } from '../../egress/policy.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { NetworkPolicy } from '../engine.ts';
-import { EgressSocket } from './egress-socket.ts';
+import { EgressGateway } from './egress-gateway.ts';
+import { readEgressRecord } from './egress-record.ts';
 import type { Host } from './host.ts';
 import type { SandboxPaths } from './layout.ts';
 import { readRecord } from './sandbox-record.ts';
@@ -19,25 +19,23 @@ export interface EgressOptions {
   readonly allow: readonly string[];
   /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
   readonly dns: readonly string[];
-}
-
-interface Open {
-  readonly gateway: Gateway;
-  readonly socket: EgressSocket;
-  readonly watcher: FSWatcher;
+  /** The most bytes that a sandbox may move, in and out together; null: no limit. */
+  readonly maxBytes: number | null;
 }
 
 export class EgressGateways {
-  readonly #open = new Map<string, Open>();
+  readonly #open = new Map<string, EgressGateway>();
   readonly #lock = new KeyedLock();
   readonly #log: Logger;
   readonly #ground: Ground;
   readonly #lookup: Lookup;
+  readonly #maxBytes: number | null;
 
   constructor(options: EgressOptions, log: Logger) {
     this.#log = log;
     this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
     this.#lookup = systemLookup(options.dns);
+    this.#maxBytes = options.maxBytes;
   }
 
   /** Reads a policy; throws `invalid_argument` where it makes no sense. */
@@ -45,49 +43,43 @@ export class EgressGateways {
     return compilePolicy(policy, this.#ground);
   }
 
-  /** Brings a sandbox's gateway up here, unless it is up already. */
+  /** Brings a sandbox's gateway up here, unless it is up already; takes it back from another process. */
   open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
     return this.#lock.run(sandboxId, async () => {
       const present = this.#open.get(sandboxId);
-      if (present !== undefined && (await present.socket.isCurrent())) return;
-      await this.#shut(sandboxId);
-      await this.#bringUp(host, sandboxId, paths, policy);
+      if (present !== undefined) {
+        await present.takePlace();
+        return;
+      }
+      const opened = await EgressGateway.open({
+        place: {
+          program: host.agent,
+          dir: paths.dir,
+          agentDir: paths.agent,
+          owner: { uid: host.idMap.hostUid, gid: host.idMap.hostGid },
+        },
+        policy: this.compile(policy),
+        lookup: this.#lookup,
+        maxBytes: this.#maxBytes,
+        log: this.#log.child({ sandbox_id: sandboxId }),
+        freed: () => this.#later(sandboxId, (gateway) => gateway.takePlace(), host),
+        changed: () => this.#later(sandboxId, () => Promise.resolve(), host),
+      });
+      this.#open.set(sandboxId, opened);
+      // A change that came before anybody watched is not lost.
+      await this.#refresh(host, sandboxId);
     });
-  }
-
-  async #bringUp(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
-    const log = this.#log.child({ sandbox_id: sandboxId });
-    const gateway = new Gateway({
-      policy: this.compile(policy),
-      lookup: this.#lookup,
-      onEntry: (entry) => log.debug({ connection: entry }, 'a connection of a sandbox is over'),
-      onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
-    });
-    const owner = { uid: host.idMap.hostUid, gid: host.idMap.hostGid };
-    const socket = await EgressSocket.open(paths.agent, owner, {
-      connection: (connection) => gateway.take(connection),
-      query: (bytes) => gateway.query(bytes),
-    });
-    const watcher = watch(paths.dir, { persistent: false }, (_event, name) => {
-      if (name === 'record.json') this.#refresh(host, sandboxId);
-    });
-    watcher.on('error', () => watcher.close());
-    this.#open.set(sandboxId, { gateway, socket, watcher });
-    // A change that came before the watcher did is not lost.
-    const record = await readRecord(host.layout, sandboxId);
-    gateway.enforce(this.compile(record.networkPolicy));
-    // It may have ended meanwhile, and nobody else would close what was opened too late.
-    if (record.endedAt !== null || record.status === 'stopping') await this.#shut(sandboxId);
   }
 
   /** Puts a policy in force at once where the gateway is here. */
   enforce(sandboxId: string, policy: NetworkPolicy): void {
-    this.#open.get(sandboxId)?.gateway.enforce(this.compile(policy));
+    this.#open.get(sandboxId)?.enforce(this.compile(policy));
   }
 
-  /** Null where the gateway is not here. */
-  activity(sandboxId: string): NetworkActivity | null {
-    return this.#open.get(sandboxId)?.gateway.activity() ?? null;
+  /** What is known of a sandbox's network, by this process or by those before it. */
+  async activity(paths: SandboxPaths, sandboxId: string): Promise<NetworkActivity> {
+    const here = this.#open.get(sandboxId)?.activity();
+    return here ?? activityOf(await readEgressRecord(paths.dir), this.#maxBytes);
   }
 
   close(sandboxId: string): Promise<void> {
@@ -97,25 +89,39 @@ export class EgressGateways {
   async #shut(sandboxId: string): Promise<void> {
     const present = this.#open.get(sandboxId);
     this.#open.delete(sandboxId);
-    if (present === undefined) return;
-    present.watcher.close();
-    present.gateway.close();
-    await present.socket.close();
+    await present?.close();
   }
 
   async closeAll(): Promise<void> {
     await Promise.all([...this.#open.keys()].map((sandboxId) => this.close(sandboxId)));
   }
 
-  /** Another process may have changed the policy: what is on disk is in force. */
-  #refresh(host: Host, sandboxId: string): void {
-    readRecord(host.layout, sandboxId)
-      .then((record) => this.enforce(sandboxId, record.networkPolicy))
+  /** Reads the record anew, then does something with a gateway that is still there. */
+  #later(sandboxId: string, work: (gateway: EgressGateway) => Promise<void>, host: Host): void {
+    this.#lock
+      .run(sandboxId, async () => {
+        if (!this.#open.has(sandboxId)) return;
+        await this.#refresh(host, sandboxId);
+        const present = this.#open.get(sandboxId);
+        if (present !== undefined) await work(present);
+      })
       .catch((error: unknown) => {
-        // A record that cannot be read says nothing about what is allowed: closed, not open.
-        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
-        this.enforce(sandboxId, { mode: 'deny-all' });
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a gateway could not be brought back');
       });
+  }
+
+  /** Another process may have changed the policy, or ended the sandbox: what is on disk is in force. */
+  async #refresh(host: Host, sandboxId: string): Promise<void> {
+    try {
+      const record = await readRecord(host.layout, sandboxId);
+      // Nobody else would close what was opened too late.
+      if (record.endedAt !== null || record.status === 'stopping') await this.#shut(sandboxId);
+      else this.enforce(sandboxId, record.networkPolicy);
+    } catch (error) {
+      // A record that cannot be read says nothing about what is allowed: closed, not open.
+      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
+      this.enforce(sandboxId, { mode: 'deny-all' });
+    }
   }
 }
 

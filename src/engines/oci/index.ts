@@ -57,7 +57,7 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log } = options;
   const forwards = new PortForwards(log);
-  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, log);
+  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [], maxBytes: null }, log);
   const host = once<Host>(() => prepareHost(options.stateDir, options.agentPath));
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
@@ -91,7 +91,9 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     },
     networkPolicies: {
       update: (sandboxId, policy, signal) => updateNetworkPolicy(context, sandboxId, policy, signal),
-      activity: (sandboxId) => gateways.activity(sandboxId),
+      async activity(sandboxId) {
+        return gateways.activity((await host(never)).layout.sandbox(sandboxId), sandboxId);
+      },
     },
 
     create: (request: CreateSandbox, signal) => createSandbox(context, request, signal),
