@@ -6,13 +6,14 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Row, runRow } from './row.ts';
 import { call } from './rows/call.ts';
+import { download } from './rows/download.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { start } from './rows/start.ts';
 import { tableOf } from './table.ts';
 
-const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill];
+const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill, download];
 
 const { values } = parseArgs({
   options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } },

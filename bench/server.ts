@@ -19,8 +19,8 @@ export interface BenchServer {
   close(): Promise<void>;
 }
 
-/** Starts a server. `ociRuntime` as the flag has it; the output of the tools is checked against their schemas. */
-export async function openServer(ociRuntime = 'auto'): Promise<BenchServer> {
+/** Starts a server. `ociRuntime` as the flag has it, `more` flags behind it; the output of the tools is checked against their schemas. */
+export async function openServer(ociRuntime = 'auto', more: string[] = []): Promise<BenchServer> {
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
   await chmod(home, 0o711);
   const stateDir = join(home, 's');
@@ -34,6 +34,7 @@ export async function openServer(ociRuntime = 'auto'): Promise<BenchServer> {
       ociRuntime,
       '--log-level',
       'warn',
+      ...more,
     ],
     cwd: home,
   });

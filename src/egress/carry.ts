@@ -7,6 +7,7 @@ import { answerQuery } from './dns.ts';
 import { serveDnsOverTcp } from './dns-tcp.ts';
 import { normalizeName } from './domains.ts';
 import { serveHttp } from './http-proxy.ts';
+import { failureText, loneRequest, readLoneRequest, targetOf } from './http-request.ts';
 import { type Peeked, peek } from './peek.ts';
 import type { Verdict } from './policy.ts';
 import { refuse } from './refusal.ts';
@@ -62,11 +63,27 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   if (carried.ended) return;
   if (hopeless) refused(carried, seen, names, direct);
   else if (seen.protocol === 'tls') await carryTls(carried, context, seen, names, byName);
-  else if (seen.protocol === 'http') await serveHttp(carried, context);
+  else if (seen.protocol === 'http') await carryHttp(carried, context, seen);
   else if (!byName.allowed) refused(carried, seen, names, byName);
   else if (seen.sent && seen.protocol === null)
     refused(carried, seen, names, denied('the protocol is not clear'));
   else await pass(carried, 'tcp', names, byName, !seen.sent);
+}
+
+/** A request that stands alone goes out at once, and its answer comes back by itself; others are served one by one. */
+async function carryHttp(carried: Carried, context: GatewayContext, seen: Peeked): Promise<void> {
+  const head = readLoneRequest(seen.bytes);
+  if (head === null) return serveHttp(carried, context);
+  try {
+    const target = await targetOf(carried, context, head);
+    carried.carries(target.address);
+    await dialThrough(carried.connection, target.address, { request: loneRequest(head, target.path) });
+  } catch (error) {
+    if (carried.ended) return;
+    const words = failureText(carried, error);
+    if (error instanceof NotDialled && error.refusal === null) carried.failed(error.message);
+    carried.connection.end(Buffer.from(words));
+  }
 }
 
 /** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
@@ -121,7 +138,7 @@ async function pass(
 async function join(carried: Carried, address: string, silent = false): Promise<void> {
   const { connection } = carried;
   carried.carries(address);
-  await dialThrough(connection, address, silent);
+  await dialThrough(connection, address, silent ? 'hold' : 'pass');
   if (!silent || carried.ended) return;
   const late = await peek(connection, LONGEST_SILENCE_MS);
   if (carried.ended) return;

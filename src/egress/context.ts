@@ -10,6 +10,12 @@ export interface Moved {
 }
 
 /**
+ * What goes out: all that the program sends (`pass`); the same, but not before `release`, and it can be looked at until then
+ * (`hold`); or this request in the place of what was seen so far, and nothing after it.
+ */
+export type Dial = 'pass' | 'hold' | { readonly request: Buffer };
+
+/**
  * A connection that a program of the sandbox made, with where it wanted to go. Its bytes are in other hands: nothing of
  * them passes through this process unless it asks for them.
  */
@@ -22,12 +28,11 @@ export interface Redirected {
   /** The next of what the program sends. It stays in front of what whoever gets the connection reads. */
   look(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'>;
   /**
-   * Connects it to an address outside: from then on bytes go to and fro by themselves. With `hold`, what the program sends
-   * waits until `release`, and can be looked at.
+   * Connects it to an address outside: from then on bytes go to and fro by themselves.
    *
    * @returns null, or the system's error code; `ECANCELED` where the connection is over
    */
-  dial(address: string, port: number, hold: boolean): Promise<string | null>;
+  dial(address: string, port: number, how: Dial): Promise<string | null>;
   release(): void;
   /** Takes its bytes into this process, from the program's first on; null where it is over. */
   take(): Promise<Duplex | null>;

@@ -1,7 +1,7 @@
 /** Connects to the outside: to addresses that this process resolved and the policy was asked about, never to a name. */
 import { setTimeout } from 'node:timers/promises';
 import { parseAddress } from './addresses.ts';
-import type { GatewayContext, Redirected } from './context.ts';
+import type { Dial, GatewayContext, Redirected } from './context.ts';
 import type { Verdict } from './policy.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -16,10 +16,10 @@ export class NotDialled extends Error {
 }
 
 /** Connects a program's connection to an address that was judged already. Rejects with `NotDialled`. */
-export async function dialThrough(connection: Redirected, address: string, hold: boolean): Promise<void> {
+export async function dialThrough(connection: Redirected, address: string, how: Dial): Promise<void> {
   const gaveUp = new AbortController();
   const late = setTimeout(CONNECT_TIMEOUT_MS, 'ETIMEDOUT', { signal: gaveUp.signal }).catch(() => null);
-  const code = await Promise.race([connection.dial(address, connection.port, hold), late]);
+  const code = await Promise.race([connection.dial(address, connection.port, how), late]);
   gaveUp.abort();
   if (code !== null) throw new NotDialled(`${address}:${connection.port} cannot be reached: ${code}`, null);
 }

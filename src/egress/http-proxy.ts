@@ -4,26 +4,9 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
-import { addressFor, NotDialled } from './dial.ts';
-import { normalizeName } from './domains.ts';
+import { NotDialled } from './dial.ts';
+import { failureText, HOP_BY_HOP, onward, type RequestHead, type Target, targetOf } from './http-request.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
-
-/** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
-  'connection',
-  'keep-alive',
-  'proxy-connection',
-  'proxy-authorization',
-  'te',
-  'upgrade',
-]);
-
-class Refused extends Error {}
-
-interface Target {
-  readonly address: string;
-  readonly path: string;
-}
 
 /** Serves the requests of a connection. */
 export async function serveHttp(carried: Carried, context: GatewayContext): Promise<void> {
@@ -48,49 +31,8 @@ export async function serveHttp(carried: Carried, context: GatewayContext): Prom
   server.emit('connection', stream);
 }
 
-/** Where a request goes. Throws `Refused`, or `NotDialled`. */
-async function targetOf(
-  carried: Carried,
-  context: GatewayContext,
-  incoming: IncomingMessage,
-): Promise<Target> {
-  const hosts = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host');
-  const url = incoming.url ?? '/';
-  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
-  const host = hostName(incoming.headers.host ?? '');
-  if (hosts.length !== 1 || host === null)
-    throw refuseBy(carried, [], 'the request names no host, or several');
-  if (absolute !== null && hostName(absolute[1] ?? '') !== host) {
-    throw refuseBy(carried, [host], 'the request names two different hosts');
-  }
-  const verdict = context.policy().judgeName(host);
-  carried.judged('http', [host], verdict);
-  if (!verdict.allowed) throw new Refused(verdict.rule);
-  const address = await addressFor(context, host, carried.connection);
-  return { address, path: absolute === null ? url : absolute[2] || '/' };
-}
-
-function refuseBy(carried: Carried, names: string[], rule: string): Refused {
-  carried.judged('http', names, { allowed: false, rule });
-  return new Refused(rule);
-}
-
-/** The name in a `Host` header or an authority, without its port; null for an address or anything odd. */
-function hostName(authority: string): string | null {
-  const match = /^([^:@[\]]+)(:\d{1,5})?$/.exec(authority);
-  return match === null ? null : normalizeName(match[1] ?? '');
-}
-
-function onward(incoming: IncomingMessage, extra: readonly string[]): string[] {
-  const named = (incoming.headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase());
-  const kept: string[] = [];
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    const name = incoming.rawHeaders[index] ?? '';
-    const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || lower === 'expect' || (named.includes(lower) && lower !== 'host')) continue;
-    kept.push(name, incoming.rawHeaders[index + 1] ?? '');
-  }
-  return [...kept, ...extra];
+function headOf(incoming: IncomingMessage): RequestHead {
+  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', rawHeaders: incoming.rawHeaders };
 }
 
 function outgoing(carried: Carried, incoming: IncomingMessage, target: Target, extra: readonly string[]) {
@@ -99,7 +41,7 @@ function outgoing(carried: Carried, incoming: IncomingMessage, target: Target, e
     port: carried.connection.port,
     method: incoming.method,
     path: target.path,
-    headers: onward(incoming, extra),
+    headers: onward(headOf(incoming), extra),
     setHost: false,
     agent: false,
   });
@@ -111,7 +53,7 @@ async function forward(
   incoming: IncomingMessage,
   answer: ServerResponse,
 ): Promise<void> {
-  const target = await targetOf(carried, context, incoming);
+  const target = await targetOf(carried, context, headOf(incoming));
   const upstream = outgoing(carried, incoming, target, ['Connection', 'close']);
   upstream.once('socket', (socket) => carried.carries(target.address, socket));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
@@ -144,7 +86,7 @@ async function upgrade(
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
-  const target = await targetOf(carried, context, incoming);
+  const target = await targetOf(carried, context, headOf(incoming));
   const wanted = ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? ''];
   const upstream = outgoing(carried, incoming, target, wanted);
   upstream.end();
@@ -174,18 +116,6 @@ async function upgrade(
       resolve();
     });
   });
-}
-
-function failureText(carried: Carried, error: unknown): string {
-  if (error instanceof Refused) return httpAnswer('403 Forbidden', refusalBody(error.message));
-  if (error instanceof NotDialled && error.refusal !== null) {
-    carried.judged('http', carried.entry.domain === null ? [] : [carried.entry.domain], error.refusal);
-    return httpAnswer('403 Forbidden', refusalBody(error.refusal.rule));
-  }
-  return httpAnswer(
-    '502 Bad Gateway',
-    `${error instanceof Error ? error.message : 'The server did not answer'}.\n`,
-  );
 }
 
 function fail(carried: Carried, answer: ServerResponse, error: unknown): void {

@@ -8,6 +8,8 @@ export interface Peeked {
   readonly protocol: Protocol | null;
   readonly hello: ClientHello | null;
   readonly sent: boolean;
+  /** What was seen. */
+  readonly bytes: Buffer;
 }
 
 const MAX_PEEK = 80_000;
@@ -26,10 +28,10 @@ export async function peek(connection: Redirected, firstByteMs: number): Promise
     const state = judge(bytes);
     const left = bytes.length === 0 ? firstByteMs : until - performance.now();
     if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK || chunks > MAX_CHUNKS) {
-      return state ?? { protocol: null, hello: null, sent: bytes.length > 0 };
+      return state ?? { protocol: null, hello: null, sent: bytes.length > 0, bytes };
     }
     const chunk = await connection.look(left);
-    if (chunk === 'timeout' && bytes.length === 0) return { protocol: null, hello: null, sent: false };
+    if (chunk === 'timeout' && bytes.length === 0) return { protocol: null, hello: null, sent: false, bytes };
     if (chunk === 'timeout') continue;
     if (chunk === 'end') ended = true;
     else bytes = Buffer.concat([bytes, chunk]);
@@ -39,7 +41,7 @@ export async function peek(connection: Redirected, firstByteMs: number): Promise
 
 function judge(bytes: Buffer): Peeked | null {
   const protocol = protocolOf(bytes);
-  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, sent: true };
+  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, sent: true, bytes };
   const hello = parseClientHello(bytes);
-  return hello.kind === 'incomplete' ? null : { protocol, hello, sent: true };
+  return hello.kind === 'incomplete' ? null : { protocol, hello, sent: true, bytes };
 }

@@ -53,7 +53,9 @@ print('upgraded', got[:12])
     const script = `
 a = tcp('good.test', 7777); b = tcp('evil.test', 7777)
 print(a.recv(6), b.recv(6), flush=True)
-b.settimeout(15); print('evil', b.recv(6))
+b.settimeout(15)
+try: print('evil', b.recv(6))
+except ConnectionResetError: print('evil is cut')
 a.sendall(b'still'); a.settimeout(0.3)
 try: print('good', a.recv(6))
 except TimeoutError: print('good is open')
@@ -70,7 +72,7 @@ except TimeoutError: print('good is open')
     await box.setPolicy(GOOD_ONLY);
     await box.server.call('command_wait', { command_id });
     const { text } = await box.server.call('command_output', { command_id });
-    expect(text).toContain("evil b''");
+    expect(text).toContain('evil is cut');
     expect(text).toContain('good is open');
     expect(world.seen).toContain('raw good still');
   });

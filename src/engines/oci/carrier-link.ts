@@ -1,6 +1,6 @@
 /** One connection in the hands of the carrier. */
 import type { Duplex } from 'node:stream';
-import type { Moved, Redirected } from '../../egress/context.ts';
+import type { Dial, Moved, Redirected } from '../../egress/context.ts';
 import { CARRY, destination, numbered } from './carrier-frames.ts';
 
 const LINGER_MS = 2_000;
@@ -52,10 +52,12 @@ export class CarrierLink implements Redirected {
     });
   }
 
-  dial(address: string, port: number, hold: boolean): Promise<string | null> {
+  dial(address: string, port: number, how: Dial): Promise<string | null> {
     if (this.#over) return Promise.resolve('ECANCELED');
-    this.#say(CARRY.DIAL, destination(address, port), Buffer.from([hold ? 1 : 0]));
-    this.#looking ||= hold;
+    const request = typeof how === 'string' ? Buffer.alloc(0) : how.request;
+    const mode = Buffer.from([how === 'pass' ? 0 : how === 'hold' ? 1 : 2]);
+    this.#say(CARRY.DIAL, destination(address, port), mode, request);
+    this.#looking ||= how === 'hold';
     return new Promise((resolve) => {
       this.#dialled = resolve;
     });

@@ -74,7 +74,7 @@ static void obey_link(uint8_t type, const uint8_t *body, size_t len) {
   body += 4;
   len -= 4;
   if (type == CARRY_LOOK) carry_look(l);
-  if (type == CARRY_DIAL && len == 7) carry_dial(l, body, body[6] != 0);
+  if (type == CARRY_DIAL && len >= 7) carry_dial(l, body, body[6], body + 7, len - 7);
   if (type == CARRY_RELEASE) carry_release(l);
   if (type == CARRY_TAKE) carry_take(l);
   if (type == CARRY_END) carry_end(l, body, len);

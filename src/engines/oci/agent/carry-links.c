@@ -167,15 +167,27 @@ static void connecting(struct link *l, int fd, bool hold) {
   if (!carry_watch(&l->end[INSIDE], 0) || !carry_add(&l->end[OUTSIDE], EPOLLOUT)) carry_bury(l, true);
 }
 
-void carry_dial(struct link *l, const uint8_t to[6], bool hold) {
+/* The request takes the place of what was seen of the program, and nothing of it follows. */
+static bool give_request(struct link *l, const uint8_t *request, size_t len) {
+  struct half *out = &l->from[INSIDE];
+  carry_forget(out);
+  l->one_way = out->ended = out->told = true;
+  return carry_keep(out, request, len);
+}
+
+void carry_dial(struct link *l, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len) {
   if (!undecided(l)) return;
+  if (mode == DIAL_REQUEST && !give_request(l, request, len)) {
+    carry_bury(l, true);
+    return;
+  }
   struct sockaddr_in address = {.sin_family = AF_INET};
   memcpy(&address.sin_addr.s_addr, to, 4);
   memcpy(&address.sin_port, to + 4, 2);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd >= 0) no_delay(fd);
   if (fd >= 0 && (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EINPROGRESS)) {
-    connecting(l, fd, hold);
+    connecting(l, fd, mode == DIAL_HOLD);
     return;
   }
   uint8_t body[8];

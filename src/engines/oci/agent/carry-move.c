@@ -143,7 +143,15 @@ void carry_move(struct link *l) {
   if (!l->held) half_close(l, INSIDE);
   half_close(l, OUTSIDE);
   if (l->from[INSIDE].told && l->from[OUTSIDE].told) {
-    carry_bury(l, false);
+    if (l->one_way && !l->end[INSIDE].gone) {
+      /* Closing on what was not read would take back what the program has not got yet. */
+      carry_close(&l->end[OUTSIDE]);
+      l->from[INSIDE].ended = false;
+      l->state = LINK_ENDING;
+      carry_finish(l);
+    } else {
+      carry_bury(l, false);
+    }
     return;
   }
   for (int side = 0; side < 2; side++) {

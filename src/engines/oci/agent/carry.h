@@ -53,6 +53,8 @@ void carry_answer(const uint8_t *body, size_t len);
 
 /* carry-links.c */
 enum { INSIDE, OUTSIDE };
+/* How a program's bytes go out: on and on; not before the server has seen them; or not at all, but for a request given. */
+enum { DIAL_PASS, DIAL_HOLD, DIAL_REQUEST };
 enum link_state { LINK_WAITING, LINK_LOOKING, LINK_DIALLING, LINK_MOVING, LINK_ENDING };
 
 struct half {
@@ -68,6 +70,7 @@ struct link {
   uint32_t id;
   uint64_t bytes[2]; /* carried from each end */
   bool held;         /* what the program sends is shown to the server, and waits */
+  bool one_way;      /* all that goes out was given by the server: what the program sends on is dropped at the end */
   bool dead;
   struct link *next;
 };
@@ -75,7 +78,7 @@ struct link {
 void carry_open(int inside, const uint8_t to[6]);
 struct link *carry_link(uint32_t id);
 void carry_look(struct link *l);
-void carry_dial(struct link *l, const uint8_t to[6], bool hold);
+void carry_dial(struct link *l, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len);
 void carry_release(struct link *l);
 void carry_take(struct link *l);
 void carry_end(struct link *l, const uint8_t *words, size_t len);
