@@ -33,6 +33,8 @@ export interface World {
 type Place = 'good' | 'evil' | 'inner';
 
 const RAW_PORT = 7777;
+/** Sends back what it gets, to the end of it. */
+const ECHO_PORT = 7778;
 
 /** Needs root: it adds two routes to this machine's loopback and takes them away again. */
 export async function openWorld(): Promise<World> {
@@ -83,6 +85,11 @@ export async function openWorld(): Promise<World> {
       socket.on('data', (data) => seen.push(`raw ${place} ${data.toString('latin1').slice(0, 200)}`));
     });
     await listen(raw, RAW_PORT, address);
+    await listen(
+      createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)),
+      ECHO_PORT,
+      address,
+    );
   }
   const dns = createSocket('udp4');
   dns.on('message', (message, from) => {
