@@ -6,14 +6,16 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Row, runRow } from './row.ts';
 import { call } from './rows/call.ts';
+import { connect } from './rows/connect.ts';
 import { download } from './rows/download.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
+import { manyConnections } from './rows/many-connections.ts';
 import { start } from './rows/start.ts';
 import { tableOf } from './table.ts';
 
-const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill, download];
+const ROWS: readonly Row[] = [start, call, firstOutput, flood, kill, download, connect, manyConnections];
 
 const { values } = parseArgs({
   options: { only: { type: 'string', multiple: true }, json: { type: 'boolean', default: false } },

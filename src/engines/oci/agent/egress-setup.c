@@ -18,7 +18,7 @@
 #include "netlink.h"
 
 #define LOOPBACK_INDEX 1
-#define BACKLOG 512
+#define BACKLOG 1024
 #define LARGE_PACKET 524280u /* GSO_MAX_SIZE of the kernel: 8 times 65,535 */
 /* IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE: newer than the headers of some build machines. */
 #define GSO_IPV4_MAX_SIZE 63
