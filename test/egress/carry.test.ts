@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { startServer } from '../support/server.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
 import { ALL, NONE } from './attempts.ts';
 import { openSandboxed, type Sandboxed } from './sandboxed.ts';
 import { openWorld, type World } from './world.ts';
@@ -181,11 +181,17 @@ for pid in sorted(int(p) for p in os.listdir('/proc') if p.isdigit()):
   });
 });
 
+/** Where nothing is installed yet. */
+async function freshFolder(server: RunningServer): Promise<string> {
+  const { structured } = await server.call('sandbox_run_command', { cmd: 'mktemp', args: ['-d'] });
+  return String(structured['stdout']).trim();
+}
+
 describe('a real install', () => {
   const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
   const { hostname } = new URL(registry);
 
-  it('works by the host of the registry alone, and fails readably without', {
+  it('works, also by the host of the registry alone, and fails readably without', {
     timeout: 90_000,
   }, async (context) => {
     const reachable = await fetch(registry, { signal: AbortSignal.timeout(5_000) }).then(
@@ -195,14 +201,20 @@ describe('a real install', () => {
     if (!reachable) return context.skip('the package registry cannot be reached from here');
     const server = await startServer();
     try {
-      await server.call('sandbox_create', { network_policy: { mode: 'custom', allow: [hostname] } });
+      await server.call('sandbox_create', { network_policy: ALL });
       const install = {
         cmd: 'npm',
         args: ['install', '--no-audit', '--no-fund', '--fetch-retries=0', 'is-number'],
         env: { npm_config_registry: registry, npm_config_strict_ssl: 'false' },
       };
-      const worked = await server.call('sandbox_run_command', install);
-      expect(worked.structured, worked.text).toMatchObject({ exit_code: 0 });
+      for (const policy of [ALL, { mode: 'custom', allow: [hostname] }]) {
+        await server.call('sandbox_update_network_policy', { network_policy: policy });
+        const worked = await server.call('sandbox_run_command', {
+          ...install,
+          cwd: await freshFolder(server),
+        });
+        expect(worked.structured, worked.text).toMatchObject({ exit_code: 0 });
+      }
       await server.call('sandbox_update_network_policy', { network_policy: NONE });
       const failed = await server.call('sandbox_run_command', {
         ...install,
