@@ -7,6 +7,7 @@ import { compilePolicy, type Ground, type Policy } from '../../egress/policy.ts'
 import { SandboxError } from '../../shared/errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
 import type { Logger } from '../../shared/log.ts';
+import { isProcessAlive } from '../../shared/process-identity.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import { EgressGateway } from './egress-gateway.ts';
 import { readEgressRecord } from './egress-record.ts';
@@ -114,8 +115,9 @@ export class EgressGateways {
   async #refresh(host: Host, sandboxId: string): Promise<void> {
     try {
       const record = await readRecord(host.layout, sandboxId);
-      // Nobody else would close what was opened too late.
-      if (record.endedAt !== null || record.status === 'stopping') await this.#shut(sandboxId);
+      const ends = record.endedAt !== null || record.status === 'stopping';
+      // Nobody else would close what was opened too late, or bring down what came back while its sandbox was cleared away.
+      if (ends || (record.init !== null && !isProcessAlive(record.init))) await this.#shut(sandboxId);
       else this.enforce(sandboxId, record.networkPolicy);
     } catch (error) {
       // A record that cannot be read says nothing about what is allowed: closed, not open.

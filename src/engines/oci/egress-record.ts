@@ -38,7 +38,7 @@ export class EgressRecord {
   readonly #onError: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
   #entries: { sums: Sums; connection: Entry }[] = [];
-  #written = '';
+  #written: string;
   #work: Promise<void> = Promise.resolve();
 
   /**
@@ -49,6 +49,8 @@ export class EgressRecord {
     this.#dir = dir;
     this.#sums = now;
     this.#onError = onError;
+    // What is there already, or nothing at all, needs no line.
+    this.#written = JSON.stringify(now());
     this.#timer = setInterval(() => this.#flush(), SUMS_EVERY_MS).unref();
   }
 
