@@ -44,8 +44,11 @@ void carry_close(struct source *source) {
   *source = (struct source){.ready = source->ready, .fd = -1};
 }
 
-/* Two descriptors for each connection, and a few: as many as the hard limit has, which is never raised. */
-static void widen_limit(void) {
+/* No process, no file, no core; two descriptors for each connection and a few, as far as the hard limit goes. */
+static void set_limits(void) {
+  const struct rlimit none = {0, 0};
+  const int closed[] = {RLIMIT_NPROC, RLIMIT_FSIZE, RLIMIT_CORE};
+  for (size_t i = 0; i < sizeof closed / sizeof closed[0]; i++) setrlimit(closed[i], &none);
   struct rlimit files;
   if (getrlimit(RLIMIT_NOFILE, &files) != 0 || files.rlim_cur >= DESCRIPTORS) return;
   files.rlim_cur = files.rlim_max < DESCRIPTORS ? files.rlim_max : DESCRIPTORS;
@@ -76,7 +79,7 @@ int host_carry(int argc, char **argv) {
     if (fcntl(fd, F_SETFD, FD_CLOEXEC) != 0) return fail("descriptors");
   }
   syscall(SYS_close_range, CARRY_STREAM_DIR_FD + 1u, ~0u, 0u);
-  widen_limit();
+  set_limits();
   epoll = epoll_create1(EPOLL_CLOEXEC);
   if (epoll < 0) return fail("epoll");
   if (!carry_control_begin()) return fail("control");
