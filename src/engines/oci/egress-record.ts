@@ -4,6 +4,7 @@ import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { Entry, LogBefore, Sums } from '../../egress/connection-log.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
 
 const NAME = 'network.jsonl';
 const OLDER = 'network.old.jsonl';
@@ -39,6 +40,7 @@ export class EgressRecord {
   readonly #timer: NodeJS.Timeout;
   #entries: { sums: Sums; connection: Entry }[] = [];
   #written: string;
+  #closed = false;
   #work: Promise<void> = Promise.resolve();
 
   /**
@@ -65,10 +67,14 @@ export class EgressRecord {
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#flush();
+    // Bytes that were moved after the last connection that had ended.
+    this.#flush();
+    this.#closed = true;
     await this.#work;
   }
 
   #flush(): void {
+    if (this.#closed) return;
     const entries = this.#entries.splice(0);
     const now = this.#sums();
     const last = JSON.stringify(entries.at(-1)?.sums ?? now);
@@ -90,8 +96,13 @@ export class EgressRecord {
     } finally {
       await file.close();
     }
-    if (full) await rename(path, join(this.#dir, OLDER));
+    if (full) await rename(path, join(this.#dir, OLDER)).catch(unlessGone);
   }
+}
+
+/** Two servers may write to the same file; one of them makes room. */
+function unlessGone(error: unknown): void {
+  if (systemErrorCode(error) !== 'ENOENT') throw error;
 }
 
 /** What earlier servers, or this one, have written of a sandbox. Lines that are cut short or not understood are left out. */
