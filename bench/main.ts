@@ -7,10 +7,13 @@ import { parseArgs } from 'node:util';
 import { type Row, runRow } from './row.ts';
 import { busyKill } from './rows/busy-kill.ts';
 import { call } from './rows/call.ts';
+import { connect } from './rows/connect.ts';
+import { download } from './rows/download.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { liveRow } from './rows/live.ts';
+import { manyConnections } from './rows/many-connections.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
@@ -37,6 +40,9 @@ const ROWS: readonly Row[] = [
   transferRow('up'),
   transferRow('down'),
   ...[1, 10, 50, 100].map(liveRow),
+  download,
+  connect,
+  manyConnections,
 ];
 const names = ROWS.map(({ name }) => name);
 const unknown = values.only?.find((name) => !names.includes(name));

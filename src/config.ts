@@ -7,6 +7,7 @@ import { defaultText, environmentName, type FlagName, type GivenFlags } from './
 import { type NpmSetting, npmSetting } from './cli/npm-setting.ts';
 import { secretSettings } from './cli/secret-settings.ts';
 import {
+  bytes,
   ConfigError,
   count,
   duration,
@@ -66,6 +67,8 @@ export interface Config {
   readonly secrets: SecretStore;
   /** Of the engine in the cloud; holds secrets. */
   readonly vercel: VercelSettings;
+  /** Bytes, in and out together, that a sandbox may move over its network; null: no limit. */
+  readonly egressMaxBytes: number | null;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
   readonly maxSandboxes: number;
@@ -127,6 +130,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     secrets: new SecretStore(secretSettings(env)),
     vercel: vercelSettings(given('vercel-api-url') ?? null, env),
+    egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),
     readOnly: truth(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),
@@ -147,6 +151,10 @@ function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): 
   const separator = SEPARATORS[name];
   const values = separator === undefined ? [text] : text.split(separator).map((value) => value.trim());
   return values.filter((value) => value !== '').map((value) => ({ origin, value }));
+}
+
+function optional<Value>(setting: Setting | undefined, read: (setting: Setting) => Value): Value | null {
+  return setting === undefined ? null : read(setting);
 }
 
 function engineName(setting: Setting): Config['engine'] {

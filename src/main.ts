@@ -28,7 +28,12 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime, npm, diskMb, secrets } = config;
-  const egress = { allow: config.egressAllow, dns: config.egressDns, authorities: config.extraCaCerts };
+  const egress = {
+    allow: config.egressAllow,
+    dns: config.egressDns,
+    maxBytes: config.egressMaxBytes,
+    authorities: config.extraCaCerts,
+  };
   return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, secrets, npm, diskMb, log });
 }
 

@@ -52,6 +52,7 @@ describe('loadConfig', () => {
       egressDns: [],
       extraCaCerts: null,
       secrets: new SecretStore(),
+      egressMaxBytes: null,
       engine: 'auto',
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',
@@ -95,6 +96,14 @@ describe('loadConfig', () => {
     ['1.5d', 129_600_000],
   ])('reads the duration %s', (text, milliseconds) => {
     expect(load({ retention: text }).retentionMs).toBe(milliseconds);
+  });
+
+  it.each([
+    ['500000', 500_000],
+    ['64KB', 64_000],
+    ['2GB', 2_000_000_000],
+  ])('reads the bytes %s', (text, bytes) => {
+    expect(load({ 'egress-max-bytes': text }).egressMaxBytes).toBe(bytes);
   });
 
   it.each<[string, Partial<Surroundings>, string]>([
@@ -185,6 +194,13 @@ describe('loadConfig', () => {
     ['max-lifetime', '-5', '--max-lifetime: "-5" is not a duration'],
     ['max-lifetime', '0', '--max-lifetime: "0" is out of range; give 1s to 365d.'],
     ['retention', '366d', '--retention: "366d" is out of range'],
+    [
+      'egress-max-bytes',
+      '0',
+      '--egress-max-bytes: "0" is no number of bytes; give one such as 500000, 500MB or 2GB.',
+    ],
+    ['egress-max-bytes', '1.5GB', '--egress-max-bytes: "1.5GB" is no number of bytes'],
+    ['egress-max-bytes', '99999999TB', '--egress-max-bytes: "99999999TB" is no number of bytes'],
     ['max-sandboxes', '0', '--max-sandboxes: "0" is not a whole number from 1 to 10000.'],
     ['max-sandboxes', '1e3', '--max-sandboxes: "1e3" is not a whole number'],
     ['max-vcpus', '2.5', '--max-vcpus: "2.5" is not a whole number'],

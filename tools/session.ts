@@ -28,6 +28,10 @@ const info = defineTool({
     const { session, config, signal } = context;
     const known = await session.info(signal);
     const engine = known.engineLimits;
+    const { networkPolicies } = session.engine;
+    const networks = await Promise.all(
+      known.sandboxes.map(async ({ sandboxId }) => (await networkPolicies?.activity?.(sandboxId)) ?? null),
+    );
     return {
       structured: {
         session_id: known.sessionId,
@@ -44,10 +48,10 @@ const info = defineTool({
           not_enforced: engine.notEnforced,
         },
         current_sandbox_id: known.currentSandboxId,
-        sandboxes: known.sandboxes.map((view) => ({
+        sandboxes: known.sandboxes.map((view, index) => ({
           ...sandboxAnswer(view, context),
           ownership: view.ownership,
-          network: networkAnswer(session.engine.networkPolicies?.activity?.(view.sandboxId) ?? null),
+          network: networkAnswer(networks[index] ?? null),
         })),
         commands: known.commands.map((command) => ({
           command_id: command.commandId,
@@ -76,13 +80,14 @@ const info = defineTool({
   },
 });
 
-/** Tells why an install failed: what was refused, by which rule. Null where this server carries nothing for the sandbox. */
+/** Tells why an install failed: what was refused, by which rule. Null where the engine does not know. */
 function networkAnswer(activity: NetworkActivity | null): Record<string, unknown> | null {
   return (
     activity && {
       connections: activity.connections,
       bytes_in: activity.bytesIn,
       bytes_out: activity.bytesOut,
+      max_bytes: activity.maxBytes,
       refused: activity.refused,
       last_refused: activity.lastRefused,
     }

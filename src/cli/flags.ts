@@ -99,6 +99,14 @@ export const FLAGS = [
       "A name server to look sandboxes' names up at, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.",
   },
   {
+    name: 'egress-max-bytes',
+    value: 'BYTES',
+    repeatable: false,
+    default: 'none',
+    description:
+      'What a sandbox may move over its network in its whole life, in and out together: `500MB`, `2GB`. Then all is refused.',
+  },
+  {
     name: 'vercel-api-url',
     value: 'URL',
     repeatable: false,

@@ -61,6 +61,16 @@ export function megabytes(setting: Setting): number | null {
   throw new ConfigError(setting, 'is neither `off` nor a whole number from 64 to 10000000.');
 }
 
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+/** Bytes, as a plain number or with KB, MB, GB or TB behind it (powers of ten). */
+export function bytes(setting: Setting): number {
+  const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]B)?$/.exec(setting.value) ?? [];
+  const number = digits === '' ? 0 : Number(digits) * (BYTE_UNITS[unit] ?? 0);
+  if (number >= 1 && Number.isSafeInteger(number)) return number;
+  throw new ConfigError(setting, 'is no number of bytes; give one such as 500000, 500MB or 2GB.');
+}
+
 /** `a, b or c`. */
 export function listed(values: readonly string[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;

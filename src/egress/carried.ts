@@ -2,14 +2,12 @@
 import type { Duplex } from 'node:stream';
 import { parseAddress } from './addresses.ts';
 import type { Entry } from './connection-log.ts';
-import type { GatewayContext, Redirected } from './context.ts';
+import type { GatewayContext, Moved, Redirected } from './context.ts';
 import type { Policy, Verdict } from './policy.ts';
 
 export class Carried {
   readonly connection: Redirected;
   readonly entry: Entry;
-  readonly #context: GatewayContext;
-  readonly #onEnd: (carried: Carried) => void;
   /** The names that speak for it; a change of policy judges it by them anew. */
   #names: readonly string[] = [];
   /** The address that was dialled, which is not always the one that the program named. */
@@ -19,10 +17,8 @@ export class Carried {
   /** Set where requests pass in it that nobody here sees: rules that come later cannot act on them. */
   unseen = false;
 
-  constructor(connection: Redirected, context: GatewayContext, onEnd: (carried: Carried) => void) {
+  constructor(connection: Redirected, context: GatewayContext) {
     this.connection = connection;
-    this.#context = context;
-    this.#onEnd = onEnd;
     this.#dialled = connection.address;
     this.entry = {
       time: Date.now(),
@@ -35,8 +31,6 @@ export class Carried {
       bytesIn: 0,
       bytesOut: 0,
     };
-    connection.stream.on('error', () => connection.stream.destroy());
-    connection.stream.once('close', () => this.#end());
   }
 
   get ended(): boolean {
@@ -57,17 +51,15 @@ export class Carried {
     this.entry.rule = reason;
   }
 
-  /** The connection to the outside, which ends with this one. */
-  carries(upstream: Duplex, address: string): void {
+  /**
+   * Where it goes.
+   * @param upstream the connection to the outside where this process holds it; it ends with this one
+   */
+  carries(address: string, upstream: Duplex | null = null): void {
     this.#upstream = upstream;
     this.#dialled = address;
     this.entry.address = address;
-    if (this.#ended) upstream.destroy();
-  }
-
-  bytes(): { in: number; out: number } {
-    const { stream } = this.connection;
-    return { in: stream.bytesWritten, out: stream.bytesRead };
+    if (this.#ended) upstream?.destroy();
   }
 
   /** Cuts it where the policy no longer allows it. */
@@ -86,19 +78,16 @@ export class Carried {
     if (this.#ended) return;
     this.entry.verdict = 'cut';
     this.entry.rule = rule;
-    // At once: not one byte more may pass.
     this.#upstream?.destroy();
-    this.connection.stream.destroy();
+    this.connection.cut();
   }
 
-  #end(): void {
-    if (this.#ended) return;
+  /** Completes the entry once the connection is over. */
+  end(moved: Moved): Entry {
     this.#ended = true;
     this.#upstream?.destroy();
-    const bytes = this.bytes();
-    this.entry.bytesIn = bytes.in;
-    this.entry.bytesOut = bytes.out;
-    this.#context.log.add(this.entry);
-    this.#onEnd(this);
+    this.entry.bytesIn = moved.in;
+    this.entry.bytesOut = moved.out;
+    return this.entry;
   }
 }

@@ -4,11 +4,13 @@ import { normalizeName } from '../shared/domains.ts';
 import { parseAddress } from './addresses.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
-import { addressFor, dialAddress, NotDialled } from './dial.ts';
+import { addressFor, dialThrough, NotDialled } from './dial.ts';
 import { answerQuery } from './dns.ts';
 import { serveDnsOverTcp } from './dns-tcp.ts';
 import { serveHttp } from './http-proxy.ts';
+import { failureText } from './http-request.ts';
 import { plainRoute } from './http-route.ts';
+import { concerned, loneRequest, readLoneRequest } from './lone-request.ts';
 import { type Peeked, peek } from './peek.ts';
 import type { Verdict } from './policy.ts';
 import { refuse } from './refusal.ts';
@@ -34,15 +36,16 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
 
 /** Carries a connection to its end, or refuses it. Rejects only for defects. */
 export async function carry(carried: Carried, context: GatewayContext): Promise<void> {
-  const { address: text, port, stream } = carried.connection;
+  const { address: text, port } = carried.connection;
   const address = parseAddress(text);
   if (address === null || port < 1) {
-    stream.destroy();
+    carried.connection.cut();
     return;
   }
   if (port === DNS_PORT) {
     carried.judged('dns', [], { allowed: true, rule: 'answered by the gateway' });
-    carried.connection.open();
+    const stream = await carried.connection.take();
+    if (stream === null) return;
     await serveDnsOverTcp(
       stream,
       (query) => answerQuery(query, context.policy(), context.names),
@@ -54,24 +57,49 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   const direct = policy.judge([], address, port);
   const names = context.names.leadingTo(text);
   if (direct.allowed && !names.some((name) => policy.headers.concern(name))) {
+    carried.unseen = true;
     // By the name that led there last, a later policy may still allow it.
     await pass(carried, 'tcp', names.slice(0, 1), direct);
     return;
   }
   const byName = direct.allowed ? direct : policy.judge(names, address, port);
   const hopeless = policy.mode !== 'custom' && !direct.allowed;
-  const seen = await peek(stream, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
+  const seen = await peek(carried.connection, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
   if (carried.ended) return;
   if (hopeless) refused(carried, seen, names, direct);
   else if (seen.protocol === 'tls') await carryTls(carried, context, seen, { names, byName, direct });
-  else if (seen.protocol === 'http') {
-    carried.connection.open();
-    serveHttp(carried, context, plainRoute(carried, context, direct), stream);
-  } else if (direct.allowed) await pass(carried, 'tcp', names.slice(0, 1), direct);
+  else if (seen.protocol === 'http') await carryHttp(carried, context, seen, direct);
+  else if (direct.allowed) await pass(carried, 'tcp', names.slice(0, 1), direct);
   else if (!byName.allowed) refused(carried, seen, names, byName);
   else if (seen.sent && seen.protocol === null)
     refused(carried, seen, names, denied('the protocol is not clear'));
   else await pass(carried, 'tcp', names, byName, !seen.sent);
+}
+
+/** A request that stands alone goes out at once, and its answer comes back by itself; others are served one by one. */
+async function carryHttp(
+  carried: Carried,
+  context: GatewayContext,
+  seen: Peeked,
+  direct: Verdict,
+): Promise<void> {
+  const route = plainRoute(carried, context, direct);
+  const head = readLoneRequest(seen.bytes);
+  if (head === null || concerned(head, context.policy().headers)) {
+    const stream = await carried.connection.take();
+    if (stream !== null) serveHttp(carried, context, route, stream);
+    return;
+  }
+  try {
+    const { server, path } = await route.target(head);
+    carried.carries(server);
+    await dialThrough(carried.connection, server, { request: loneRequest(head, path, route.extra) });
+  } catch (error) {
+    if (carried.ended) return;
+    const words = failureText(carried, 'http', error);
+    if (error instanceof NotDialled && error.refusal === null) carried.failed(error.message);
+    carried.connection.end(Buffer.from(words));
+  }
 }
 
 /** The verdicts on a connection before it says anything. */
@@ -144,24 +172,14 @@ async function pass(
 
 /** @param silent the program has sent nothing yet: what it sends is looked at before it goes on */
 async function join(carried: Carried, address: string, silent = false): Promise<void> {
-  const { stream, port } = carried.connection;
-  const upstream = await dialAddress(address, port);
-  carried.carries(upstream, address);
+  const { connection } = carried;
+  carried.carries(address);
+  await dialThrough(connection, address, silent ? 'hold' : 'pass');
+  if (!silent || carried.ended) return;
+  const late = await peek(connection, LONGEST_SILENCE_MS);
   if (carried.ended) return;
-  upstream.on('error', () => stream.destroy());
-  upstream.once('close', () => {
-    if (!stream.writableEnded) stream.destroy();
-  });
-  carried.connection.open();
-  upstream.pipe(stream);
-  if (silent) {
-    const late = await peek(stream, LONGEST_SILENCE_MS);
-    if (late.protocol !== 'opaque' && late.sent) {
-      carried.cut('the server was named too late to be judged');
-      return;
-    }
-  }
-  if (!carried.ended) stream.pipe(upstream);
+  if (late.protocol !== 'opaque' && late.sent) carried.cut('the server was named too late to be judged');
+  else connection.release();
 }
 
 function refused(carried: Carried, seen: Peeked | null, names: readonly string[], verdict: Verdict): void {
@@ -172,6 +190,7 @@ function refused(carried: Carried, seen: Peeked | null, names: readonly string[]
 
 function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void {
   if (!(error instanceof NotDialled)) throw error;
+  if (carried.ended) return;
   if (error.refusal !== null) {
     carried.judged(
       carried.entry.protocol,
@@ -182,5 +201,5 @@ function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void
     return;
   }
   carried.failed(error.message);
-  carried.connection.stream.destroy();
+  carried.connection.cut();
 }

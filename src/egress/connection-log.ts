@@ -17,12 +17,23 @@ export interface Entry {
   bytesOut: number;
 }
 
-/** What a sandbox's network did so far, as far as this process carried it. */
-export interface NetworkActivity {
+export interface Sums {
   connections: number;
   refused: number;
   bytesIn: number;
   bytesOut: number;
+}
+
+/** What is known of a sandbox's network from before: of another server, or of none. */
+export interface LogBefore {
+  readonly entries: readonly Entry[];
+  readonly sums: Sums;
+}
+
+/** What a sandbox's network did so far. */
+export interface NetworkActivity extends Sums {
+  /** The most bytes, in and out together; null: no limit. */
+  maxBytes: number | null;
   /** The latest first. */
   lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }
@@ -31,41 +42,55 @@ const KEPT = 200;
 const SHOWN = 5;
 
 export class ConnectionLog {
-  readonly #entries: Entry[] = [];
+  readonly #entries: Entry[];
   readonly #onEnd: (entry: Entry) => void;
-  #connections = 0;
-  #refused = 0;
-  #bytesIn = 0;
-  #bytesOut = 0;
+  #connections: number;
+  #refused: number;
 
   /** @param onEnd is handed every entry once it is complete */
-  constructor(onEnd: (entry: Entry) => void) {
+  constructor(before: LogBefore, onEnd: (entry: Entry) => void) {
+    this.#entries = before.entries.slice(-KEPT);
+    this.#connections = before.sums.connections;
+    this.#refused = before.sums.refused;
     this.#onEnd = onEnd;
   }
 
   /** Takes an entry whose connection is over. */
   add(entry: Entry): void {
     this.#connections += entry.protocol === 'dns' ? 0 : 1;
-    this.#refused += entry.verdict === 'refused' || entry.verdict === 'cut' ? 1 : 0;
-    this.#bytesIn += entry.bytesIn;
-    this.#bytesOut += entry.bytesOut;
+    this.#refused += isRefusal(entry) ? 1 : 0;
     this.#entries.push(entry);
     if (this.#entries.length > KEPT) this.#entries.shift();
     this.#onEnd(entry);
   }
 
-  activity(): NetworkActivity {
-    const lastRefused = this.#entries
-      .filter(({ verdict }) => verdict === 'refused' || verdict === 'cut')
-      .slice(-SHOWN)
-      .reverse()
-      .map(({ time, domain, address, port, rule }) => ({ time, domain, address, port, rule }));
+  get counts(): { connections: number; refused: number } {
+    return { connections: this.#connections, refused: this.#refused };
+  }
+
+  /** The sums of connections, with those that are still open, and what was refused last. */
+  activity(open: readonly Entry[]): Pick<NetworkActivity, 'connections' | 'refused' | 'lastRefused'> {
     return {
-      connections: this.#connections,
-      refused: this.#refused,
-      bytesIn: this.#bytesIn,
-      bytesOut: this.#bytesOut,
-      lastRefused,
+      connections: this.#connections + open.length,
+      refused: this.#refused + open.filter(isRefusal).length,
+      lastRefused: lastRefusedOf([...this.#entries, ...open]),
     };
   }
+}
+
+/** What is known of a sandbox that this process carries nothing for. */
+export function activityOf({ sums, entries }: LogBefore, maxBytes: number | null): NetworkActivity {
+  return { ...sums, maxBytes, lastRefused: lastRefusedOf(entries) };
+}
+
+function lastRefusedOf(entries: readonly Entry[]): NetworkActivity['lastRefused'] {
+  return entries
+    .filter(isRefusal)
+    .slice(-SHOWN)
+    .reverse()
+    .map(({ time, domain, address, port, rule }) => ({ time, domain, address, port, rule }));
+}
+
+function isRefusal({ verdict }: Entry): boolean {
+  return verdict === 'refused' || verdict === 'cut';
 }

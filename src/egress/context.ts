@@ -4,15 +4,43 @@ import type { Names } from './names.ts';
 import type { Policy } from './policy.ts';
 import type { TlsKeys } from './tls-keys.ts';
 
-/** A connection that a program of the sandbox made, with where it wanted to go. */
+/** Bytes into and out of the sandbox. */
+export interface Moved {
+  readonly in: number;
+  readonly out: number;
+}
+
+/**
+ * What goes out: all that the program sends (`pass`); the same, but not before `release`, and it can be looked at until then
+ * (`hold`); or this request in the place of what was seen so far, and nothing after it.
+ */
+export type Dial = 'pass' | 'hold' | { readonly request: Buffer };
+
+/**
+ * A connection that a program of the sandbox made, with where it wanted to go. Its bytes are in other hands: nothing of
+ * them passes through this process unless it asks for them.
+ */
 export interface Redirected {
   /** IPv4, in its usual spelling. */
   readonly address: string;
   readonly port: number;
-  /** What the program sends and gets; nothing may be written before `open`. Destroyed before `open`, it is a reset. */
-  readonly stream: Duplex & { readonly bytesRead: number; readonly bytesWritten: number };
-  /** Lets the program's connection stand. */
-  open(): void;
+  /** Resolves once it is over, for whatever reason. */
+  readonly closed: Promise<Moved>;
+  /** The next of what the program sends. It stays in front of what whoever gets the connection reads. */
+  look(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'>;
+  /**
+   * Connects it to an address outside: from then on bytes go to and fro by themselves.
+   *
+   * @returns null, or the system's error code; `ECANCELED` where the connection is over
+   */
+  dial(address: string, port: number, how: Dial): Promise<string | null>;
+  release(): void;
+  /** Takes its bytes into this process, from the program's first on; null where it is over. */
+  take(): Promise<Duplex | null>;
+  /** Says the last words, and ends it. */
+  end(words: Buffer): void;
+  /** Ends it by a reset, at once: not one byte more passes. */
+  cut(): void;
 }
 
 /** What judging and carrying a connection takes. */

@@ -1,8 +1,9 @@
 /** Connects to the outside: to addresses that this process resolved and the policy was asked about, never to a name. */
 import { connect, type Socket } from 'node:net';
+import { setTimeout as wait } from 'node:timers/promises';
 import { systemErrorCode } from '../shared/errors.ts';
 import { parseAddress } from './addresses.ts';
-import type { GatewayContext } from './context.ts';
+import type { Dial, GatewayContext, Redirected } from './context.ts';
 import type { Verdict } from './policy.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
@@ -16,7 +17,16 @@ export class NotDialled extends Error {
   }
 }
 
-/** Connects to an address that was judged already. Rejects with `NotDialled`. */
+/** Connects a program's connection to an address that was judged already. Rejects with `NotDialled`. */
+export async function dialThrough(connection: Redirected, address: string, how: Dial): Promise<void> {
+  const gaveUp = new AbortController();
+  const late = wait(CONNECT_TIMEOUT_MS, 'ETIMEDOUT', { signal: gaveUp.signal }).catch(() => null);
+  const code = await Promise.race([connection.dial(address, connection.port, how), late]);
+  gaveUp.abort();
+  if (code !== null) throw new NotDialled(`${address}:${connection.port} cannot be reached: ${code}`, null);
+}
+
+/** Connects this process to an address that was judged already. Rejects with `NotDialled`. */
 export function dialAddress(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true });

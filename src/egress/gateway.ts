@@ -1,20 +1,30 @@
-/** The way out of one sandbox: judges what it is handed, carries what is allowed, remembers what was not. */
+/** The way out of one sandbox: judges what it is handed, remembers what went and what was refused. */
 import { networkInterfaces } from 'node:os';
 import { Carried } from './carried.ts';
 import { carry } from './carry.ts';
-import { ConnectionLog, type Entry, type NetworkActivity } from './connection-log.ts';
-import type { GatewayContext, Redirected } from './context.ts';
+import {
+  ConnectionLog,
+  type Entry,
+  type LogBefore,
+  type NetworkActivity,
+  type Sums,
+} from './connection-log.ts';
+import type { GatewayContext, Moved, Redirected } from './context.ts';
 import { answerQuery } from './dns.ts';
 import { dnsRefusal } from './gateway-dns.ts';
 import { type Lookup, Names } from './names.ts';
 import type { Policy } from './policy.ts';
+import { spentPolicy } from './spent.ts';
 import type { TlsKeys } from './tls-keys.ts';
 
 export interface GatewayOptions {
   readonly policy: Policy;
   readonly lookup: Lookup;
-  /** What terminating TLS takes; left out, what would need it is refused. */
-  readonly tls?: TlsKeys | null;
+  /** The most bytes, in and out together, over the sandbox's whole life; null: no limit. */
+  readonly maxBytes: number | null;
+  readonly before: LogBefore;
+  /** What terminating TLS takes; null: what would need it is refused. */
+  readonly tls: TlsKeys | null;
   /** Handed every connection once it is over, and every refused query. */
   readonly onEntry: (entry: Entry) => void;
   /** A defect, met while carrying a connection, which is cut. */
@@ -25,35 +35,47 @@ export class Gateway {
   readonly #context: GatewayContext;
   readonly #log: ConnectionLog;
   readonly #open = new Set<Carried>();
-  readonly #onDefect: (error: unknown) => void;
+  readonly #options: GatewayOptions;
   #policy: Policy;
+  #bytesIn: number;
+  #bytesOut: number;
+  #spent: Policy | null = null;
 
   constructor(options: GatewayOptions) {
+    this.#options = options;
     this.#policy = options.policy;
-    this.#log = new ConnectionLog(options.onEntry);
-    this.#onDefect = options.onDefect;
+    this.#bytesIn = options.before.sums.bytesIn;
+    this.#bytesOut = options.before.sums.bytesOut;
+    this.#log = new ConnectionLog(options.before, options.onEntry);
     this.#context = {
-      policy: () => this.#policy,
+      policy: () => this.#spent ?? this.#policy,
       names: new Names(options.lookup),
       log: this.#log,
-      tls: options.tls ?? null,
+      tls: options.tls,
     };
+    this.count({ in: 0, out: 0 });
   }
 
   /** Takes a connection that a program of the sandbox made. */
   take(connection: Redirected): void {
-    const carried = new Carried(connection, this.#context, (ended) => this.#open.delete(ended));
+    const carried = new Carried(connection, this.#context);
     this.#open.add(carried);
-    carry(carried, this.#context).catch((error: unknown) => {
-      connection.stream.destroy();
-      this.#onDefect(error);
+    const ended = async () => {
+      const moved = await connection.closed;
+      this.#open.delete(carried);
+      this.#log.add(carried.end(moved));
+    };
+    Promise.all([ended(), carry(carried, this.#context)]).catch((error: unknown) => {
+      connection.cut();
+      this.#options.onDefect(error);
     });
   }
 
   /** Answers a DNS query; null for bytes that are none. */
   async query(bytes: Buffer): Promise<Buffer | null> {
-    const answer = await answerQuery(bytes, this.#policy, this.#context.names);
+    const answer = await answerQuery(bytes, this.#context.policy(), this.#context.names);
     if (answer?.refused) this.#log.add(dnsRefusal(answer.refused));
+    this.count({ in: answer?.bytes.length ?? 0, out: bytes.length });
     return answer?.bytes ?? null;
   }
 
@@ -63,15 +85,36 @@ export class Gateway {
     for (const carried of this.#open) carried.rejudge(policy);
   }
 
+  /** Counts bytes that were moved since the last time. Where they are the last ones allowed, nothing passes any more. */
+  count(moved: Moved): void {
+    this.#bytesIn += moved.in;
+    this.#bytesOut += moved.out;
+    if (this.left() === 0) this.spend();
+  }
+
+  /** Bytes that may still be moved; null: no limit. */
+  left(): number | null {
+    const { maxBytes } = this.#options;
+    return maxBytes === null ? null : Math.max(0, maxBytes - this.#bytesIn - this.#bytesOut);
+  }
+
+  /** Ends all traffic for good: what was allowed is used up. */
+  spend(): void {
+    if (this.#spent !== null) return;
+    this.#spent = spentPolicy(this.#options.maxBytes ?? 0);
+    for (const carried of this.#open) carried.rejudge(this.#spent);
+  }
+
+  /** Counts over all of the sandbox's life, as far as it is known; connections that are open do not count yet. */
+  sums(): Sums {
+    return { ...this.#log.counts, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };
+  }
+
   activity(): NetworkActivity {
-    const sums = this.#log.activity();
-    for (const carried of this.#open) {
-      const bytes = carried.bytes();
-      sums.connections += 1;
-      sums.bytesIn += bytes.in;
-      sums.bytesOut += bytes.out;
-    }
-    return sums;
+    // A program that was refused may be gone before its connection is known to be over.
+    const open = [...this.#open].map(({ entry }) => entry);
+    const { bytesIn, bytesOut } = this.sums();
+    return { ...this.#log.activity(open), bytesIn, bytesOut, maxBytes: this.#options.maxBytes };
   }
 
   /** Cuts everything. */

@@ -12,7 +12,7 @@ import { pipeline } from 'node:stream/promises';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { NotDialled } from './dial.ts';
-import { endToEnd, failureOf, onward, refuseBy } from './http-request.ts';
+import { endToEnd, failureText, headOf, onward, refuseBy } from './http-request.ts';
 import type { Route, Target } from './http-route.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
 
@@ -23,18 +23,19 @@ interface Serving {
   readonly carried: Carried;
   readonly context: GatewayContext;
   readonly route: Route;
+  readonly stream: Duplex;
 }
 
 /** Serves the requests that come on a stream, which must not have been read from. */
 export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
-  const serving = { carried, context, route };
+  const serving = { carried, context, route, stream };
   const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
   server.on('request', (incoming, answer) => {
     forward(serving, incoming, answer).catch((error: unknown) => fail(serving, answer, error));
   });
   server.on('upgrade', (incoming, socket, head) => {
     upgrade(serving, incoming, socket, head).catch((error: unknown) => {
-      endReadably(socket, failureText(serving, error));
+      endReadably(socket, failureText(carried, route.protocol, error));
     });
   });
   server.on('connect', (_incoming, socket) => {
@@ -60,21 +61,21 @@ function outgoing(
     ...target.via,
     method,
     path,
-    headers: onward(incoming, set, extra),
+    headers: onward(headOf(incoming), set, extra),
     setHost: false,
   });
-  if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(socket, target.server));
+  if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
   return upstream;
 }
 
 async function forward(serving: Serving, incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
-  const target = await serving.route.target(incoming);
+  const target = await serving.route.target(headOf(incoming));
   const upstream = outgoing(serving, incoming, target, serving.route.extra);
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     upstream.once('response', resolve);
     upstream.once('error', (error) => {
       // A server may close a connection that was idle: the program is shown the same, and asks again.
-      if (upstream.reusedSocket) serving.carried.connection.stream.destroy();
+      if (upstream.reusedSocket) serving.stream.destroy();
       reject(notAnswered(target, error));
     });
   });
@@ -104,7 +105,7 @@ async function upgrade(
   socket: Duplex,
   head: Buffer,
 ): Promise<void> {
-  const target = await serving.route.target(incoming);
+  const target = await serving.route.target(headOf(incoming));
   const wanted = ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? ''];
   const upstream = outgoing(serving, incoming, target, wanted);
   upstream.end();
@@ -136,13 +137,8 @@ function head11(response: IncomingMessage, headers: readonly string[]): string {
   return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
-function failureText({ carried, route }: Serving, error: unknown): string {
-  const { status, reason, body, refused } = failureOf(carried, route.protocol, error);
-  return httpAnswer(`${status} ${reason}`, body, refused);
-}
-
 function fail(serving: Serving, answer: ServerResponse, error: unknown): void {
-  const text = failureText(serving, error);
+  const text = failureText(serving.carried, serving.route.protocol, error);
   if (answer.headersSent || answer.socket === null) {
     answer.destroy();
     return;

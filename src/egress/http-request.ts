@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { normalizeName } from '../shared/domains.ts';
 import type { Carried } from './carried.ts';
 import { NotDialled } from './dial.ts';
-import { refusalBody } from './refusal.ts';
+import { httpAnswer, refusalBody } from './refusal.ts';
 
 /** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
 const HOP_BY_HOP = new Set([
@@ -33,6 +33,23 @@ export interface Failure {
   readonly refused: boolean;
 }
 
+/** What comes before the body. Names and values take turns in `rawHeaders`, as they were sent. */
+export interface RequestHead {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+}
+
+/** Of a request that Node has read. */
+export function headOf(incoming: IncomingMessage): RequestHead {
+  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', rawHeaders: incoming.rawHeaders };
+}
+
+/** The values of a header, whose name is given in lower case. */
+export function headerValues({ rawHeaders }: RequestHead, name: string): string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
+}
+
 /** The name that a request is for, and its target in origin form. */
 export interface Named {
   readonly host: string;
@@ -52,11 +69,11 @@ export function refuseBy(
 }
 
 /** The one host that a request names. Throws `Refused` where there are several or none. */
-export function nameOf(carried: Carried, protocol: 'http' | 'tls', incoming: IncomingMessage): Named {
-  const hosts = incoming.rawHeaders.filter((text, index) => index % 2 === 0 && text.toLowerCase() === 'host');
-  const url = incoming.url ?? '/';
+export function nameOf(carried: Carried, protocol: 'http' | 'tls', head: RequestHead): Named {
+  const hosts = headerValues(head, 'host');
+  const { url } = head;
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
-  const host = hostName(incoming.headers.host ?? '');
+  const host = hostName(hosts[0]?.trim() ?? '');
   if (hosts.length !== 1 || host === null)
     throw refuseBy(carried, protocol, [], 'the request names no host, or several');
   if (absolute !== null && hostName(absolute[1] ?? '') !== host)
@@ -76,18 +93,21 @@ export function hostName(authority: string): string | null {
 
 /** The headers that go on with a request: its own without those that `set` replaces, then these, then `extra`. */
 export function onward(
-  incoming: IncomingMessage,
+  head: RequestHead,
   set: ReadonlyMap<string, string>,
   extra: readonly string[],
 ): string[] {
-  const named = (incoming.headers.connection ?? '').split(',').map((token) => token.trim().toLowerCase());
+  const named = headerValues(head, 'connection')
+    .join(',')
+    .split(',')
+    .map((token) => token.trim().toLowerCase());
   const kept: string[] = [];
-  for (let index = 0; index < incoming.rawHeaders.length; index += 2) {
-    const name = incoming.rawHeaders[index] ?? '';
+  for (let index = 0; index < head.rawHeaders.length; index += 2) {
+    const name = head.rawHeaders[index] ?? '';
     const lower = name.toLowerCase();
     if (HOP_BY_HOP.has(lower) || lower === 'expect' || set.has(lower)) continue;
     if (named.includes(lower) && lower !== 'host') continue;
-    kept.push(name, incoming.rawHeaders[index + 1] ?? '');
+    kept.push(name, head.rawHeaders[index + 1] ?? '');
   }
   return [...kept, ...[...set].flat(), ...extra];
 }
@@ -116,4 +136,10 @@ export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unk
   }
   const body = `${error instanceof Error ? error.message : 'The server did not answer'}.\n`;
   return { status: 502, reason: 'Bad Gateway', body, refused: false };
+}
+
+/** The same as a complete HTTP/1.1 answer. */
+export function failureText(carried: Carried, protocol: 'http' | 'tls', error: unknown): string {
+  const { status, reason, body, refused } = failureOf(carried, protocol, error);
+  return httpAnswer(`${status} ${reason}`, body, refused);
 }

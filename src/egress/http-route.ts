@@ -1,9 +1,9 @@
 /** Where the plain requests of a connection go. */
-import type { IncomingMessage, RequestOptions } from 'node:http';
+import type { RequestOptions } from 'node:http';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { addressFor } from './dial.ts';
-import { hostName, nameOf, Refused } from './http-request.ts';
+import { headerValues, hostName, nameOf, Refused, type RequestHead } from './http-request.ts';
 import type { Verdict } from './policy.ts';
 
 /** Where a request goes, and on what. */
@@ -11,7 +11,7 @@ export interface Target {
   /** Normalized; null where the request goes to an address by itself. */
   readonly host: string | null;
   readonly path: string;
-  /** For words: who did not answer. */
+  /** For words: who did not answer. Where `protocol` is `http`, the address. */
   readonly server: string;
   /** Where the connection to it comes from. */
   readonly via: Pick<RequestOptions, 'agent' | 'host' | 'port'>;
@@ -21,7 +21,7 @@ export interface Target {
 export interface Route {
   readonly protocol: 'http' | 'tls';
   /** Judges a request. Throws `Refused`, or `NotDialled`. */
-  target(incoming: IncomingMessage): Promise<Target>;
+  target(head: RequestHead): Promise<Target>;
   /** Headers about the connection to the server. */
   readonly extra: readonly string[];
 }
@@ -35,15 +35,15 @@ export function plainRoute(carried: Carried, context: GatewayContext, direct: Ve
   return {
     protocol: 'http',
     extra: ['Connection', 'close'],
-    async target(incoming) {
+    async target(head) {
       const policy = context.policy();
-      const shown = hostName(incoming.headers.host ?? '');
+      const shown = hostName(headerValues(head, 'host')[0]?.trim() ?? '');
       if (direct.allowed && (shown === null || !policy.headers.concern(shown))) {
         carried.judged('http', shown === null ? [] : [shown], direct);
         const via = { agent: false, host: dialled, port } as const;
-        return { host: null, path: incoming.url ?? '/', server: dialled, via };
+        return { host: null, path: head.url, server: dialled, via };
       }
-      const { host, path } = nameOf(carried, 'http', incoming);
+      const { host, path } = nameOf(carried, 'http', head);
       const byName = policy.judgeName(host);
       const verdict = byName.allowed ? byName : direct;
       carried.judged('http', [host], verdict.allowed ? verdict : byName);

@@ -1,6 +1,6 @@
-/** Reads the beginning of what a program sends, and puts it back. */
-import type { Duplex } from 'node:stream';
+/** Looks at the beginning of what a program sends. */
 import { type ClientHello, parseClientHello } from './client-hello.ts';
+import type { Redirected } from './context.ts';
 import { type Protocol, protocolOf } from './first-bytes.ts';
 
 export interface Peeked {
@@ -8,6 +8,8 @@ export interface Peeked {
   readonly protocol: Protocol | null;
   readonly hello: ClientHello | null;
   readonly sent: boolean;
+  /** What was seen. */
+  readonly bytes: Buffer;
 }
 
 const MAX_PEEK = 80_000;
@@ -16,8 +18,8 @@ const MAX_CHUNKS = 2_000;
 /** A program that has begun to send is given this long for what names its destination. */
 const COMPLETE_MS = 10_000;
 
-/** Waits for the first bytes; what was read is there to be read again. Never rejects. */
-export async function peek(stream: Duplex, firstByteMs: number): Promise<Peeked> {
+/** Waits for the first bytes. Never rejects. */
+export async function peek(connection: Redirected, firstByteMs: number): Promise<Peeked> {
   let bytes = Buffer.alloc(0);
   let ended = false;
   let chunks = 0;
@@ -26,11 +28,10 @@ export async function peek(stream: Duplex, firstByteMs: number): Promise<Peeked>
     const state = judge(bytes);
     const left = bytes.length === 0 ? firstByteMs : until - performance.now();
     if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK || chunks > MAX_CHUNKS) {
-      if (bytes.length > 0 && !stream.destroyed) stream.unshift(bytes);
-      return state ?? { protocol: null, hello: null, sent: bytes.length > 0 };
+      return state ?? { protocol: null, hello: null, sent: bytes.length > 0, bytes };
     }
-    const chunk = await nextChunk(stream, left);
-    if (chunk === 'timeout' && bytes.length === 0) return { protocol: null, hello: null, sent: false };
+    const chunk = await connection.look(left);
+    if (chunk === 'timeout' && bytes.length === 0) return { protocol: null, hello: null, sent: false, bytes };
     if (chunk === 'timeout') continue;
     if (chunk === 'end') ended = true;
     else bytes = Buffer.concat([bytes, chunk]);
@@ -40,29 +41,7 @@ export async function peek(stream: Duplex, firstByteMs: number): Promise<Peeked>
 
 function judge(bytes: Buffer): Peeked | null {
   const protocol = protocolOf(bytes);
-  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, sent: true };
+  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, sent: true, bytes };
   const hello = parseClientHello(bytes);
-  return hello.kind === 'incomplete' ? null : { protocol, hello, sent: true };
-}
-
-function nextChunk(stream: Duplex, timeoutMs: number): Promise<Buffer | 'end' | 'timeout'> {
-  return new Promise((resolve) => {
-    const done = (result: Buffer | 'end' | 'timeout') => {
-      clearTimeout(timer);
-      stream.off('readable', onReadable);
-      stream.off('end', onEnd);
-      stream.off('close', onEnd);
-      resolve(result);
-    };
-    const onReadable = () => {
-      const chunk: unknown = stream.read();
-      if (Buffer.isBuffer(chunk)) done(chunk);
-    };
-    const onEnd = () => done('end');
-    const timer = setTimeout(() => done('timeout'), timeoutMs);
-    stream.on('readable', onReadable);
-    stream.once('end', onEnd);
-    stream.once('close', onEnd);
-    if (stream.destroyed || stream.readableEnded) onEnd();
-  });
+  return hello.kind === 'incomplete' ? null : { protocol, hello, sent: true, bytes };
 }

@@ -24,13 +24,9 @@ export function httpAnswer(status: string, body: string, refused = true): string
 
 /** Ends a connection with the reason that its protocol can carry: a 403, a TLS alert, else a reset. */
 export function refuse(connection: Redirected, protocol: Protocol | null, rule: string): void {
-  const words = protocol === 'http' ? httpAnswer('403 Forbidden', refusalBody(rule)) : ALERT_ACCESS_DENIED;
-  if (protocol !== 'http' && protocol !== 'tls') {
-    connection.stream.destroy();
-    return;
-  }
-  connection.open();
-  endReadably(connection.stream, words);
+  if (protocol === 'http') connection.end(Buffer.from(httpAnswer('403 Forbidden', refusalBody(rule))));
+  else if (protocol === 'tls') connection.end(ALERT_ACCESS_DENIED);
+  else connection.cut();
 }
 
 const LINGER_MS = 2_000;

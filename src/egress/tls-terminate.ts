@@ -49,8 +49,12 @@ export async function terminateTls(
   const upstream = await dialled(dialTls(carried, context, keys, name, offered));
   if (carried.ended) return;
   const chosen = upstream instanceof NotDialled ? (offered[0] ?? null) : upstream.alpnProtocol || null;
-  carried.connection.open();
-  const secure = await accept(carried, certificate, chosen);
+  const stream = await carried.connection.take();
+  if (stream === null) {
+    if (!(upstream instanceof NotDialled)) upstream.destroy();
+    return;
+  }
+  const secure = await accept(carried, stream, certificate, chosen);
   if (secure === null) return;
   if (chosen === HTTP2) {
     serveHttp2({ carried, context, name, direct: named.direct }, secure, upstream);
@@ -79,6 +83,7 @@ function dialled(connecting: Promise<TLSSocket>): Promise<TLSSocket | NotDialled
 /** Resolves with null where the client does not go through with it. */
 function accept(
   carried: Carried,
+  stream: Duplex,
   certificate: SecureContext,
   protocol: string | null,
 ): Promise<TLSSocket | null> {
@@ -94,11 +99,11 @@ function accept(
     });
     server.once('tlsClientError', (error) => {
       carried.failed(`the program ended the handshake with the gateway: ${error.message}`);
-      carried.connection.stream.destroy();
+      stream.destroy();
       resolve(null);
     });
-    carried.connection.stream.once('close', () => resolve(null));
-    server.emit('connection', carried.connection.stream);
+    stream.once('close', () => resolve(null));
+    server.emit('connection', stream);
   });
 }
 
@@ -108,12 +113,12 @@ function terminatedRoute(of: Terminated, upstream: TLSSocket | NotDialled, agent
   return {
     protocol: 'tls',
     extra: [],
-    async target(incoming) {
+    async target(head) {
       if (upstream instanceof NotDialled) {
         carried.failed(upstream.message);
         throw upstream;
       }
-      const { host, path } = nameOf(carried, 'tls', incoming);
+      const { host, path } = nameOf(carried, 'tls', head);
       judgeInside(of, host);
       return { host, path, server: name, via: { agent, host: name, port: carried.connection.port } };
     },

@@ -26,7 +26,7 @@ export async function dialTls(
   const { port } = carried.connection;
   const address = await addressFor(context, name, carried.connection);
   const socket = await dialAddress(address, port);
-  carried.carries(socket, address);
+  carried.carries(address, socket);
   return new Promise((resolve, reject) => {
     const secure = connect({
       socket,

@@ -147,8 +147,8 @@ export interface Snapshot {
 /** Present where an engine can change the policy of a living sandbox. */
 export interface NetworkPolicies {
   update(sandboxId: string, policy: NetworkPolicy, signal: AbortSignal): Promise<NetworkPolicy>;
-  /** What went out and what was refused, as far as this process carried it; null where it carries nothing. */
-  activity?(sandboxId: string): NetworkActivity | null;
+  /** What went out and what was refused over the sandbox's life, as far as it is known. */
+  activity?(sandboxId: string): Promise<NetworkActivity>;
 }
 
 export interface NetworkActivity {
@@ -157,6 +157,8 @@ export interface NetworkActivity {
   /** Into and out of the sandbox. */
   bytesIn: number;
   bytesOut: number;
+  /** The most bytes, in and out together; null: no limit. Beyond it everything is refused. */
+  maxBytes: number | null;
   /** The latest first. */
   lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }

@@ -13,7 +13,7 @@ const STAYS = new RegExp(
     'bin/agent-[0-9a-f]{12}',
     'etc/[0-9a-f]{12}(/.*)?',
     `records/${ID}\\.json`,
-    `sandboxes/${ID}(/record\\.json|/commands(/[^/]+\\.json)?)?`,
+    `sandboxes/${ID}(/record\\.json|/network(\\.old)?\\.jsonl|/commands(/[^/]+\\.json)?)?`,
     `sandboxes/${ID}/agent(/ended|/c(/[^/]+(/exit|/[0-9]{8}\\.log)?)?)?`,
   ].join('|')})$`,
 );

@@ -3,7 +3,7 @@ import type { NetworkPolicy } from '../../src/engines/engine.ts';
 
 export interface Attempt {
   readonly title: string;
-  /** Python, with `GOOD`, `EVIL`, `INNER` for the addresses and the helpers of the prelude. */
+  /** Python, with `GOOD`, `EVIL`, `INNER`, `META` for the addresses and the helpers of the prelude. */
   readonly script: string;
   /** A line of the world's log that says that it came through. */
   readonly reached: RegExp;
@@ -103,6 +103,12 @@ export const ATTEMPTS: readonly Attempt[] = [
     'a second request for another Host',
     `tell(GOOD, 80, b'GET / HTTP/1.1\\r\\nHost: good.test\\r\\n\\r\\n' + get(b'evil.test'))`,
     EVIL_HOST,
+  ),
+  attempt(
+    'a second request for another Host, once the first is answered',
+    `s = tcp(GOOD, 80); s.sendall(b'GET / HTTP/1.1\\r\\nHost: good.test\\r\\n\\r\\n'); print(s.recv(4096)); s.sendall(get(b'evil.test')); print(rest(s))`,
+    EVIL_HOST,
+    ALL,
   ),
   attempt(
     'a request target with another host',

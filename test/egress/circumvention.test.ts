@@ -1,4 +1,5 @@
 /** Nothing gets around a policy; each attempt works where the policy allows it. */
+import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
@@ -26,10 +27,8 @@ describe.skipIf(!isRoot)('ways around a network policy (needs root, for routes t
     await once(host, 'listening');
     const address = host.address();
     hostPort = typeof address === 'object' && address !== null ? address.port : 0;
-    const allow = [world.innerRange, `127.0.0.1/32:${hostPort}`].flatMap((range) => [
-      '--egress-allow',
-      range,
-    ]);
+    const loops = [`127.0.0.1/32:${hostPort}`, `0.0.0.0/32:${hostPort}`];
+    const allow = [world.innerRange, world.metaRange, ...loops].flatMap((range) => ['--egress-allow', range]);
     [strict, opened] = await Promise.all([openSandboxed(world), openSandboxed(world, allow)]);
   }, 60_000);
 
@@ -61,17 +60,77 @@ describe.skipIf(!isRoot)('ways around a network policy (needs root, for routes t
     expect(matching(allowed.seen, reached), `${allowed.printed}\n${allowed.seen.join('\n')}`).not.toEqual([]);
   });
 
-  it('UDP to a server that answers others', async () => {
+  it.each([
+    '127.0.0.1',
+    '127.1',
+    '127.8.9.1',
+    '0177.0.0.1',
+    '0x7f.0.0.1',
+    '0x7f000001',
+    '2130706433',
+    '0.0.0.0',
+    '0',
+    'localhost',
+    '[::1]',
+    '[::ffff:127.0.0.1]',
+  ])("this host's loopback by the Host %s", async (spelling) => {
+    const policy = { mode: 'custom' as const, allow: ['*'] };
+    const script = (host: string) => `tell(GOOD, HOST_PORT, get(b'${host}'))`;
+    const names = { HOST_PORT: hostPort };
+    const tried = await strict.attempt(policy, script(spelling), names);
+    expect(tried.seen.filter((line) => line.startsWith('host'))).toEqual([]);
+    // The way is real: by a name that leads there, where the operator has opened it.
+    expect((await opened.attempt(policy, script('loop.test'), names)).seen).toContain('host /');
+  });
+
+  it('UDP, and with it QUIC, to a server that answers others', async () => {
     const tried = await strict.attempt(
       ALL,
-      `s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b'x', (EVIL, 4443))`,
+      `
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); t = time.time()
+for port in [4443, 443]:
+  try: s.sendto(b'x', (EVIL, port))
+  except OSError as e: print(port, e, time.time() - t < 0.5)
+`,
     );
-    expect(tried.printed).toContain('Operation not permitted');
+    expect(tried.printed).toContain('4443 [Errno 1] Operation not permitted True');
+    expect(tried.printed).toContain('443 [Errno 1] Operation not permitted True');
     expect(tried.seen).toEqual([]);
     const fromHere = createSocket('udp4');
     fromHere.send('x', 4443, world.evil);
     await expect.poll(() => world.seen).toContain('udp evil');
     fromHere.close();
+  });
+
+  it('IPv6 to a server that answers others is refused at once, and no name leads there', async (context) => {
+    const six = `2001:db8:${hostPort.toString(16)}::1`;
+    try {
+      execFileSync('ip', ['-6', 'addr', 'add', `${six}/128`, 'dev', 'lo', 'nodad'], { stdio: 'pipe' });
+    } catch {
+      return context.skip('this host has no IPv6');
+    }
+    const server = createServer((_request, response) => response.end('six\n'));
+    try {
+      server.listen(0, six);
+      await once(server, 'listening');
+      const address = server.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      const url = `http://[${six}]:${port}/`;
+      expect(await (await fetch(url)).text()).toBe('six\n');
+      await strict.setPolicy(ALL);
+      const printed = await strict.python(
+        `t = time.time(); curl('${url}'); print('took', time.time() - t < 1); print(len(ask('good.test', kind=28)))`,
+      );
+      expect(printed).toContain('returncode=7');
+      expect(printed).not.toContain('six');
+      expect(printed).toContain('took True');
+      // The question alone: 12 bytes of header, 11 of the name, 4 of type and class.
+      expect(printed.trim()).toMatch(/\n27$/);
+    } finally {
+      server.closeAllConnections();
+      server.close();
+      execFileSync('ip', ['-6', 'addr', 'del', `${six}/128`, 'dev', 'lo']);
+    }
   });
 
   it.each([

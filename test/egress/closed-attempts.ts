@@ -81,6 +81,24 @@ export const CLOSED_ATTEMPTS: readonly ClosedAttempt[] = [
     policy: custom({ allow: ['*.test', 'rebindNAME.test'] }),
   },
   {
+    title: 'the address of metadata services',
+    script: `tell(META, 80, get(b'x'))`,
+    reached: /^http meta/,
+    policy: ALL,
+  },
+  {
+    title: 'a name that leads to metadata services',
+    script: `tell(GOOD, 80, get(b'meta.test'))`,
+    reached: /^http meta/,
+    policy: custom({ allow: ['meta.test'] }),
+  },
+  {
+    title: "this host's loopback by the address of nobody",
+    script: `tell(GOOD, HOST_PORT, get(b'zero.test'))`,
+    reached: /^host/,
+    policy: custom({ allow: ['zero.test'] }),
+  },
+  {
     title: "this host's loopback by a Host",
     script: `tell(GOOD, HOST_PORT, get(b'loop.test'))`,
     reached: /^host/,

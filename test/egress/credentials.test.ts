@@ -16,6 +16,7 @@ import { trustOf } from '../../src/egress/tls-keys.ts';
 import { EgressGateways } from '../../src/engines/oci/egress-gateways.ts';
 import { createLogger } from '../../src/shared/log.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
+import { redirectedBy } from './redirected-stream.ts';
 import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -37,7 +38,7 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
   /** Takes the place of the agent: what connects here wanted to go to the world's HTTPS port. */
   const agent = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (stream) => {
     sockets.add(stream);
-    gateway.take({ address: world.address, port: 443, stream, open: () => undefined });
+    gateway.take(redirectedBy(stream, { address: world.address, port: 443 }));
   });
 
   beforeAll(async () => {
@@ -52,6 +53,8 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
         contextFor: (name) => authority.contextFor(name),
         upstream: trustOf('', readFileSync(world.authorities, 'utf8')),
       },
+      maxBytes: null,
+      before: { entries: [], sums: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 } },
       onEntry: (entry) => entries.push(entry),
       onDefect: (error) => {
         throw error;
@@ -174,7 +177,11 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
 
 describe('the gateways of an engine', () => {
   it('refuse credentials that make no sense, and tell no value', () => {
-    const gateways = new EgressGateways({ allow: [], dns: [] }, new SecretStore(), createLogger('silent'));
+    const gateways = new EgressGateways(
+      { allow: [], dns: [], maxBytes: null },
+      new SecretStore(),
+      createLogger('silent'),
+    );
     const add = (rule: CredentialRule) => () => gateways.addCredentials('sbx_234567abcdef', [rule]);
     expect(add({ domain: 'https://a.test', headers: {} })).toThrow(/is no domain/);
     expect(add({ domain: 'a.test', headers: { Authorization: 'a\nhidden' } })).toThrow(

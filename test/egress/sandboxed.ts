@@ -28,7 +28,7 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
     if (answer.isError) throw new Error(answer.text);
   };
   const python: Sandboxed['python'] = async (script, { sudo = false, names = {} } = {}) => {
-    const constants = { GOOD: world.good, EVIL: world.evil, INNER: world.inner, ...names };
+    const constants = { GOOD: world.good, EVIL: world.evil, INNER: world.inner, META: world.meta, ...names };
     const lines = Object.entries(constants).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
     const text = [PRELUDE, ...lines, script].join('\n');
     const answer = await server.call('sandbox_run_command', {

@@ -23,6 +23,9 @@ export interface World {
   /** In 10.0.0.0/8. */
   readonly inner: string;
   readonly innerRange: string;
+  /** In 169.254.0.0/16, where clouds have their metadata. */
+  readonly meta: string;
+  readonly metaRange: string;
   /** `address:port` of the name server. */
   readonly dns: string;
   /** What was seen so far, e.g. `http good good.test /`, `tls evil`, `tcp evil:7777`, `dns x.evil.test`, `udp evil`. */
@@ -30,18 +33,24 @@ export interface World {
   close(): Promise<void>;
 }
 
-type Place = 'good' | 'evil' | 'inner';
+type Place = 'good' | 'evil' | 'inner' | 'meta';
+const PLACES: readonly Place[] = ['good', 'evil', 'inner', 'meta'];
 
 const RAW_PORT = 7777;
+/** Sends back what it gets, to the end of it. */
+const ECHO_PORT = 7778;
 
 /** Needs root: it adds two routes to this machine's loopback and takes them away again. */
 export async function openWorld(): Promise<World> {
   const n = randomInt(1, 255);
-  const ranges = [`198.18.${n}.0/24`, `10.99.${n}.0/24`];
+  // The address that clouds really use stays theirs.
+  const link = n === 169 ? 170 : n;
+  const ranges = [`198.18.${n}.0/24`, `10.99.${n}.0/24`, `169.254.${link}.0/24`];
   const addresses: Record<Place, string> = {
     good: `198.18.${n}.1`,
     evil: `198.18.${n}.2`,
     inner: `10.99.${n}.1`,
+    meta: `169.254.${link}.254`,
   };
   const seen: string[] = [];
   const servers: Server[] = [];
@@ -59,7 +68,7 @@ export async function openWorld(): Promise<World> {
     await once(server, 'listening');
     servers.push(server);
   };
-  for (const place of ['good', 'evil', 'inner'] as const) {
+  for (const place of PLACES) {
     const address = addresses[place];
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       seen.push(`http ${place} ${request.headers.host ?? ''} ${request.url ?? ''}`);
@@ -83,6 +92,11 @@ export async function openWorld(): Promise<World> {
       socket.on('data', (data) => seen.push(`raw ${place} ${data.toString('latin1').slice(0, 200)}`));
     });
     await listen(raw, RAW_PORT, address);
+    await listen(
+      createServer({ allowHalfOpen: true }, (socket) => socket.pipe(socket)),
+      ECHO_PORT,
+      address,
+    );
   }
   const dns = createSocket('udp4');
   dns.on('message', (message, from) => {
@@ -107,6 +121,7 @@ export async function openWorld(): Promise<World> {
   return {
     ...addresses,
     innerRange: ranges[1] ?? '',
+    metaRange: ranges[2] ?? '',
     dns: `${addresses.good}:5353`,
     seen,
     async close() {
@@ -122,8 +137,9 @@ export async function openWorld(): Promise<World> {
 function addressOf(name: string, addresses: Record<Place, string>, seen: readonly string[]): string | null {
   const asked = seen.filter((line) => line === `dns ${name}`).length;
   if (name.startsWith('rebind')) return asked > 1 ? addresses.inner : addresses.good;
-  const [, place] = /(?:^|\.)(good|evil|inner)\.test$/.exec(name) ?? [];
-  if (place === 'good' || place === 'evil' || place === 'inner') return addresses[place];
+  const place = PLACES.find((each) => name === `${each}.test` || name.endsWith(`.${each}.test`));
+  if (place !== undefined) return addresses[place];
+  if (name === 'zero.test') return '0.0.0.0';
   return name === 'loop.test' ? '127.0.0.1' : null;
 }
 

@@ -23,7 +23,7 @@ export function networkCases(get: () => Subject): void {
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',
       );
-      expect(networkPolicies.activity(sandboxId)).toMatchObject({
+      expect(await networkPolicies.activity(sandboxId)).toMatchObject({
         refused: 1,
         lastRefused: [{ address: '169.254.169.254', port: 80 }],
       });
@@ -35,7 +35,7 @@ export function networkCases(get: () => Subject): void {
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',
       );
-      expect(networkPolicies.activity(sandboxId)?.lastRefused[0]?.rule).not.toBe('');
+      expect((await networkPolicies.activity(sandboxId)).lastRefused[0]?.rule).not.toBe('');
     });
 
     it('takes every policy of the tables as it is given, and none that makes no sense', async (context) => {

@@ -20,7 +20,7 @@ export async function openOciEngines(
   const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-test-'));
   await chmod(stateDir, 0o711);
   // Servers of the cases are on this host, which an operator has to open.
-  const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [] };
+  const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [], maxBytes: null };
   const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, egress, log: createLogger('silent') };
   const engine = createOciEngine(options);
   const other = createOciEngine(options);

@@ -1,17 +1,18 @@
 /** The gateways of the sandboxes that this process has made or taken up. */
-import { type FSWatcher, watch } from 'node:fs';
 import { parseRangeWithPort, type Range } from '../../egress/addresses.ts';
-import type { NetworkActivity } from '../../egress/connection-log.ts';
-import { Gateway, hostAddresses } from '../../egress/gateway.ts';
+import { activityOf, type NetworkActivity } from '../../egress/connection-log.ts';
+import { hostAddresses } from '../../egress/gateway.ts';
 import type { CredentialRule } from '../../egress/header-rules.ts';
 import { type Lookup, systemLookup } from '../../egress/names.ts';
 import { compilePolicy, type Ground, type Policy } from '../../egress/policy.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
 import type { Logger } from '../../shared/log.ts';
+import { isProcessAlive } from '../../shared/process-identity.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
-import { EgressSocket } from './egress-socket.ts';
+import { EgressGateway } from './egress-gateway.ts';
+import { readEgressRecord } from './egress-record.ts';
 import { GatewayKeys } from './gateway-keys.ts';
 import type { Host } from './host.ts';
 import type { SandboxPaths } from './layout.ts';
@@ -22,6 +23,8 @@ export interface EgressOptions {
   readonly allow: readonly string[];
   /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
   readonly dns: readonly string[];
+  /** The most bytes that a sandbox may move, in and out together; null: no limit. */
+  readonly maxBytes: number | null;
   /** A file of authorities, PEM, that servers may be certified by beside the host's; null or left out: none. */
   readonly authorities?: string | null;
 }
@@ -29,9 +32,7 @@ export interface EgressOptions {
 interface Open {
   /** As the agent sees it, without the engine's own rules. */
   policy: NetworkPolicy;
-  readonly gateway: Gateway;
-  readonly socket: EgressSocket;
-  readonly watcher: FSWatcher;
+  readonly gateway: EgressGateway;
 }
 
 export class EgressGateways {
@@ -41,6 +42,7 @@ export class EgressGateways {
   readonly #log: Logger;
   readonly #ground: Ground;
   readonly #lookup: Lookup;
+  readonly #maxBytes: number | null;
   readonly #secrets: SecretStore;
   readonly #keys: GatewayKeys;
 
@@ -49,6 +51,7 @@ export class EgressGateways {
     this.#secrets = secrets;
     this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
     this.#lookup = systemLookup(options.dns);
+    this.#maxBytes = options.maxBytes;
     this.#keys = new GatewayKeys(options.authorities ?? null, log);
   }
 
@@ -84,43 +87,36 @@ export class EgressGateways {
 
   #enforceAnew(sandboxId: string): void {
     const open = this.#open.get(sandboxId);
-    open?.gateway.enforce(this.#compileFor(sandboxId, open.policy));
+    if (open !== undefined) this.enforce(sandboxId, open.policy);
   }
 
-  /** Brings a sandbox's gateway up here, unless it is up already. */
+  /** Brings a sandbox's gateway up here, unless it is up already; takes it back from another process. */
   open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
     return this.#lock.run(sandboxId, async () => {
       const present = this.#open.get(sandboxId);
-      if (present !== undefined && (await present.socket.isCurrent())) return;
-      await this.#shut(sandboxId);
-      await this.#bringUp(host, sandboxId, paths, policy);
+      if (present !== undefined) {
+        await present.gateway.takePlace();
+        return;
+      }
+      const gateway = await EgressGateway.open({
+        place: {
+          program: host.agent,
+          dir: paths.dir,
+          agentDir: paths.agent,
+          owner: { uid: host.idMap.hostUid, gid: host.idMap.hostGid },
+        },
+        policy: this.#compileFor(sandboxId, policy),
+        lookup: this.#lookup,
+        maxBytes: this.#maxBytes,
+        tls: await this.#keys.of(host, paths),
+        log: this.#log.child({ sandbox_id: sandboxId }),
+        freed: () => this.#later(sandboxId, (gateway) => gateway.takePlace(), host),
+        changed: () => this.#later(sandboxId, () => Promise.resolve(), host),
+      });
+      this.#open.set(sandboxId, { policy, gateway });
+      // A change that came before anybody watched is not lost.
+      await this.#refresh(host, sandboxId);
     });
-  }
-
-  async #bringUp(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
-    const log = this.#log.child({ sandbox_id: sandboxId });
-    const gateway = new Gateway({
-      policy: this.#compileFor(sandboxId, policy),
-      lookup: this.#lookup,
-      tls: await this.#keys.of(host, paths),
-      onEntry: (entry) => log.debug({ connection: entry }, 'a connection of a sandbox is over'),
-      onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
-    });
-    const owner = { uid: host.idMap.hostUid, gid: host.idMap.hostGid };
-    const socket = await EgressSocket.open(paths.agent, owner, {
-      connection: (connection) => gateway.take(connection),
-      query: (bytes) => gateway.query(bytes),
-    });
-    const watcher = watch(paths.dir, { persistent: false }, (_event, name) => {
-      if (name === 'record.json') this.#refresh(host, sandboxId);
-    });
-    watcher.on('error', () => watcher.close());
-    this.#open.set(sandboxId, { policy, gateway, socket, watcher });
-    // A change that came before the watcher did is not lost.
-    const record = await readRecord(host.layout, sandboxId);
-    this.enforce(sandboxId, record.networkPolicy);
-    // It may have ended meanwhile, and nobody else would close what was opened too late.
-    if (record.endedAt !== null || record.status === 'stopping') await this.#shut(sandboxId);
   }
 
   /** Puts a policy in force at once where the gateway is here. */
@@ -132,9 +128,10 @@ export class EgressGateways {
     open.gateway.enforce(compiled);
   }
 
-  /** Null where the gateway is not here. */
-  activity(sandboxId: string): NetworkActivity | null {
-    return this.#open.get(sandboxId)?.gateway.activity() ?? null;
+  /** What is known of a sandbox's network, by this process or by those before it. */
+  async activity(paths: SandboxPaths, sandboxId: string): Promise<NetworkActivity> {
+    const here = this.#open.get(sandboxId)?.gateway.activity();
+    return here ?? activityOf(await readEgressRecord(paths.dir), this.#maxBytes);
   }
 
   close(sandboxId: string): Promise<void> {
@@ -144,25 +141,40 @@ export class EgressGateways {
   async #shut(sandboxId: string): Promise<void> {
     const present = this.#open.get(sandboxId);
     this.#open.delete(sandboxId);
-    if (present === undefined) return;
-    present.watcher.close();
-    present.gateway.close();
-    await present.socket.close();
+    await present?.gateway.close();
   }
 
   async closeAll(): Promise<void> {
     await Promise.all([...this.#open.keys()].map((sandboxId) => this.close(sandboxId)));
   }
 
-  /** Another process may have changed the policy: what is on disk is in force. */
-  #refresh(host: Host, sandboxId: string): void {
-    readRecord(host.layout, sandboxId)
-      .then((record) => this.enforce(sandboxId, record.networkPolicy))
+  /** Reads the record anew, then does something with a gateway that is still there. */
+  #later(sandboxId: string, work: (gateway: EgressGateway) => Promise<void>, host: Host): void {
+    this.#lock
+      .run(sandboxId, async () => {
+        if (!this.#open.has(sandboxId)) return;
+        await this.#refresh(host, sandboxId);
+        const present = this.#open.get(sandboxId);
+        if (present !== undefined) await work(present.gateway);
+      })
       .catch((error: unknown) => {
-        // A record that cannot be read says nothing about what is allowed: closed, not open.
-        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
-        this.enforce(sandboxId, { mode: 'deny-all' });
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a gateway could not be brought back');
       });
+  }
+
+  /** Another process may have changed the policy, or ended the sandbox: what is on disk is in force. */
+  async #refresh(host: Host, sandboxId: string): Promise<void> {
+    try {
+      const record = await readRecord(host.layout, sandboxId);
+      const ends = record.endedAt !== null || record.status === 'stopping';
+      // Nobody else would close what was opened too late, or bring down what came back while its sandbox was cleared away.
+      if (ends || (record.init !== null && !isProcessAlive(record.init))) await this.#shut(sandboxId);
+      else this.enforce(sandboxId, record.networkPolicy);
+    } catch (error) {
+      // A record that cannot be read says nothing about what is allowed: closed, not open.
+      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
+      this.enforce(sandboxId, { mode: 'deny-all' });
+    }
   }
 }
 

@@ -74,7 +74,8 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(new InteractivePorts(() => shells, log), log);
-  const gateways = new EgressGateways(options.egress ?? { allow: [], dns: [] }, secrets, log);
+  const egress = options.egress ?? { allow: [], dns: [], maxBytes: null };
+  const gateways = new EgressGateways(egress, secrets, log);
   const host = once<Host>(() =>
     prepareHost(options.stateDir, options.agentPath, options.alterBundle ?? null),
   );
@@ -128,7 +129,9 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     },
     networkPolicies: {
       update: (sandboxId, policy, signal) => updateNetworkPolicy(context, sandboxId, policy, signal),
-      activity: (sandboxId) => gateways.activity(sandboxId),
+      async activity(sandboxId) {
+        return gateways.activity((await host(never)).layout.sandbox(sandboxId), sandboxId);
+      },
     },
 
     create: (request: CreateSandbox, signal, report) => createSandbox(context, request, signal, report),

@@ -4,7 +4,7 @@ import type { ProcessIdentity } from '../../shared/process-identity.ts';
 import { removeAgentRemains } from './agent-remains.ts';
 import { dismantle } from './boot.ts';
 import { cgroupPath, findCgroups } from './cgroups.ts';
-import { removeEgressSockets } from './egress-socket.ts';
+import { removeEgressSockets } from './egress-remains.ts';
 import type { Host } from './host.ts';
 import { removeTrees } from './remove-tree.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
@@ -30,7 +30,7 @@ export async function removeRemains(host: Host, record: SandboxRecord): Promise<
   await endRemains(host, record.sandboxId, record.init);
   const left = [paths.layers, paths.bundle, paths.runtime, paths.trust, paths.authority];
   await removeTrees(host.agent, host.idMap, left);
-  await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths.agent)]);
+  await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths)]);
 }
 
 /** Removes a sandbox whole, record included: one that never came to be, or whose record nobody can read. */

@@ -111,7 +111,7 @@ function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Insid
     report: null,
     discard: async () => {},
     mask: (text) => text,
-    refusal: () => null,
+    refusal: () => Promise.resolve(null),
   };
 }
 
@@ -142,7 +142,11 @@ describe('a fetch', () => {
 
   it('is unsupported where sandboxes have no way out', () => {
     const secrets = new SecretStore();
-    const gateways = new EgressGateways({ allow: [], dns: [] }, secrets, createLogger('silent'));
+    const gateways = new EgressGateways(
+      { allow: [], dns: [], maxBytes: null },
+      secrets,
+      createLogger('silent'),
+    );
     const check = () => checkSource({ secrets, gateways }, { egress: false }, source, { mode: 'deny-all' });
     expect(check).toThrow(expect.objectContaining({ code: 'unsupported' }));
   });

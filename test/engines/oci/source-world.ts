@@ -38,7 +38,7 @@ export async function openSourceWorld(
     stateDir,
     ociRuntime: 'auto',
     agentPath: AGENT_PATH,
-    egress: { allow: [server.range], dns: [] },
+    egress: { allow: [server.range], dns: [], maxBytes: null },
     sourceLimits: limits,
     log: createLogger('silent'),
   });

@@ -4,7 +4,6 @@
 
 #include <netinet/in.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define WAITING 512
@@ -20,38 +19,11 @@ static struct {
   struct sockaddr_in from;
 } waiting[WAITING];
 
-static int epoll, gateway = -1;
-static void *gateway_mark;
 static uint32_t last_token;
 static int64_t tokens_at;
 static int64_t tokens = BURST;
-static uint8_t pending[FRAME_HEADER + 4 + EGRESS_DATAGRAM_MAX];
-static size_t pending_len;
 
-void egress_dns_begin(int epoll_fd, void *mark) {
-  epoll = epoll_fd;
-  gateway_mark = mark;
-  tokens_at = now_ms();
-}
-
-static void hang_up(void) {
-  if (gateway >= 0) close(gateway);
-  gateway = -1;
-  pending_len = 0;
-}
-
-static bool ready(void) {
-  if (gateway >= 0) return true;
-  gateway = egress_connect();
-  if (gateway < 0) return false;
-  struct epoll_event event = {.events = EPOLLIN, .data = {.ptr = gateway_mark}};
-  if (epoll_ctl(epoll, EPOLL_CTL_ADD, gateway, &event) == 0 &&
-      egress_send_frame(gateway, EGRESS_DNS, NULL, 0, NULL, 0)) {
-    return true;
-  }
-  hang_up();
-  return false;
-}
+void egress_dns_begin(void) { tokens_at = now_ms(); }
 
 static bool within_rate(void) {
   int64_t now = now_ms();
@@ -85,38 +57,17 @@ void egress_dns_query(void) {
     store_u32(head, token);
     waiting[token % WAITING].token = token;
     waiting[token % WAITING].from = from;
-    if (ready() && egress_send_frame(gateway, EGRESS_DATAGRAM, head, sizeof head, query, (size_t)len)) continue;
-    hang_up();
+    if (egress_send(EGRESS_DATAGRAM, head, sizeof head, query, (size_t)len, -1)) continue;
     fail_query(query, (size_t)len, &from);
   }
 }
 
-static void deliver(const uint8_t *body, size_t len) {
+/* `u32` token, a DNS message. */
+void egress_dns_answer(const uint8_t *body, size_t len) {
   if (len < 4) return;
   uint32_t token = load_u32(body);
   if (token == 0 || waiting[token % WAITING].token != token) return;
   waiting[token % WAITING].token = 0;
   const struct sockaddr_in *to = &waiting[token % WAITING].from;
   (void)sendto(egress.dns_fd, body + 4, len - 4, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof *to);
-}
-
-void egress_dns_answer(void) {
-  ssize_t got = recv(gateway, pending + pending_len, sizeof pending - pending_len, MSG_DONTWAIT);
-  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-  if (got <= 0) {
-    hang_up();
-    return;
-  }
-  pending_len += (size_t)got;
-  while (pending_len >= FRAME_HEADER) {
-    size_t body = load_u32(pending);
-    if (body > sizeof pending - FRAME_HEADER || pending[4] != EGRESS_DATAGRAM) {
-      hang_up();
-      return;
-    }
-    if (pending_len < FRAME_HEADER + body) return;
-    deliver(pending + FRAME_HEADER, body);
-    pending_len -= FRAME_HEADER + body;
-    memmove(pending, pending + FRAME_HEADER + body, pending_len);
-  }
 }

@@ -1,4 +1,4 @@
-/* The way out: redirected connections and DNS queries, handed to the server's gateway. See docs/agent-protocol.md. */
+/* The way out: redirected connections and DNS queries, handed to the carrier of the server. See docs/agent-protocol.md. */
 #ifndef EGRESS_H
 #define EGRESS_H
 
@@ -29,20 +29,15 @@ bool egress_give_up_admin(void);
 extern struct egress egress;
 pid_t egress_start(void);
 void egress_close_listeners(void);
+/* One message to the gateway, with a descriptor or -1. False: nobody takes it. */
+bool egress_send(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len, int fd);
 
 /* egress-tcp.c */
-void egress_tcp_begin(int epoll_fd);
 void egress_tcp_accept(void);
-void egress_tcp_event(void *end, uint32_t events);
-void egress_tcp_turn_end(void);
 
 /* egress-dns.c */
-void egress_dns_begin(int epoll_fd, void *gateway_mark);
+void egress_dns_begin(void);
 void egress_dns_query(void);
-void egress_dns_answer(void);
-
-/* egress-process.c: a connection to `egress` in the agent directory, or -1 */
-int egress_connect(void);
-bool egress_send_frame(int fd, uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len);
+void egress_dns_answer(const uint8_t *body, size_t len);
 
 #endif

@@ -11,6 +11,7 @@ int host_launch(int argc, char **argv);
 int host_probe_mounts(int argc, char **argv);
 int host_unpack(int argc, char **argv);
 int host_userns(int argc, char **argv);
+int host_carry(int argc, char **argv); /* carry-main.c */
 
 /* The helpers below answer 0, or the exit code after they have said on standard error what failed. */
 

@@ -33,7 +33,7 @@ export async function download(
       details: { url, max_bytes: limits.maxDownloadBytes },
     });
   }
-  const refusal = inside.refusal();
+  const refusal = await inside.refusal();
   if (refusal !== null) throw refused(url, refusal);
   throw noSpace(url, outcome) ?? failure(url, outcome, limits.limitMs);
 }

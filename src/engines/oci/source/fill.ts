@@ -80,8 +80,9 @@ export async function fillSandbox(
   }
 }
 
-function lastRefusal({ gateways }: OciContext, sandboxId: string): string | null {
-  const last = gateways.activity(sandboxId)?.lastRefused[0];
+async function lastRefusal({ gateways, host }: OciContext, sandboxId: string): Promise<string | null> {
+  const { layout } = await host();
+  const [last] = (await gateways.activity(layout.sandbox(sandboxId), sandboxId)).lastRefused;
   if (last === undefined) return null;
   return `${last.domain ?? last.address}:${last.port} (${last.rule})`;
 }

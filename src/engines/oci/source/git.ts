@@ -148,6 +148,6 @@ class Git {
   async must(...args: string[]): Promise<Outcome> {
     const outcome = await this.run(...args);
     if (outcome.exitCode === 0) return outcome;
-    throw gitFailure(this.#source, outcome, this.#inside.refusal(), this.#inside.limits);
+    throw gitFailure(this.#source, outcome, await this.#inside.refusal(), this.#inside.limits);
   }
 }

@@ -23,7 +23,7 @@ export interface Inside {
   /** Takes a finished command off the sandbox's list: nobody who gets the sandbox asked for it. */
   discard(commandId: string): Promise<void>;
   /** What the way out refused last, in words; null where it refused nothing. */
-  refusal(): string | null;
+  refusal(): Promise<string | null>;
   /** A text without the source's credentials: a server may send back what it got. */
   mask(text: string): string;
   /** Shows a line of progress; null where nobody looks. */

@@ -1,0 +1,88 @@
+/** The streams of connections that this process asked its carrier for: they come by a unix socket, each with its id in front. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { chmod, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
+import { createServer, type Server, type Socket } from 'node:net';
+import { join } from 'node:path';
+
+/** Of the directories in a sandbox's own directory, one for each carrier. */
+export const STREAMS_PREFIX = 'streams-';
+const ID_BYTES = 4;
+
+export class CarrierStreams {
+  /** Handed to the carrier, whose user may not reach it by its path. */
+  readonly directory: FileHandle;
+  readonly #path: string;
+  readonly #waiting = new Map<number, (stream: Socket) => void>();
+  readonly #open = new Set<Socket>();
+  #server: Promise<Server> | null = null;
+
+  private constructor(path: string, directory: FileHandle) {
+    this.#path = path;
+    this.directory = directory;
+  }
+
+  /** @param sandboxDir the sandbox's directory, which nobody inside can reach */
+  static async open(sandboxDir: string): Promise<CarrierStreams> {
+    const path = join(sandboxDir, `${STREAMS_PREFIX}${randomBytes(6).toString('hex')}`);
+    await mkdir(path);
+    await chmod(path, 0o711);
+    return new CarrierStreams(path, await open(path, constants.O_RDONLY | constants.O_DIRECTORY));
+  }
+
+  /**
+   * The stream of a connection; null where the connection is over before it comes.
+   * @param ask tells the carrier, once somebody listens
+   */
+  async take(id: number, closed: Promise<unknown>, ask: () => void): Promise<Socket | null> {
+    this.#server ??= this.#listen();
+    await this.#server;
+    return new Promise((resolve) => {
+      this.#waiting.set(id, resolve);
+      const ended = () => {
+        this.#waiting.delete(id);
+        resolve(null);
+      };
+      closed.then(ended, ended);
+      ask();
+    });
+  }
+
+  async close(): Promise<void> {
+    for (const socket of this.#open) socket.destroy();
+    const server = await this.#server;
+    if (server) await new Promise<void>((resolve) => server.close(() => resolve()));
+    await this.directory.close();
+    await rm(this.#path, { recursive: true, force: true });
+  }
+
+  async #listen(): Promise<Server> {
+    const server = createServer({ allowHalfOpen: true }, (socket) => this.#receive(socket));
+    // Through the descriptor: short enough for a socket address.
+    const path = `/proc/self/fd/${this.directory.fd}/streams`;
+    await new Promise<void>((resolve, reject) => {
+      server.once('error', reject);
+      server.listen(path, resolve);
+    });
+    server.unref();
+    await chmod(path, 0o666);
+    return server;
+  }
+
+  #receive(socket: Socket): void {
+    this.#open.add(socket);
+    socket.once('close', () => this.#open.delete(socket));
+    socket.on('error', () => socket.destroy());
+    const onReadable = () => {
+      const head: unknown = socket.read(ID_BYTES);
+      if (!Buffer.isBuffer(head)) return;
+      socket.off('readable', onReadable);
+      const id = head.length === ID_BYTES ? head.readUInt32LE(0) : 0;
+      const waiting = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (waiting === undefined) socket.destroy();
+      else waiting(socket);
+    };
+    socket.on('readable', onReadable);
+  }
+}
