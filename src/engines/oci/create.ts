@@ -116,6 +116,7 @@ export async function createSandbox(
     throwIfCancelled(signal);
     return viewOf(filled, context.forwards);
   } catch (error) {
+    context.disk.unwatch(record.sandboxId);
     await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
     const end = await endMeanwhile(host, record.sandboxId);
     // Whoever stopped it looks at its record.

@@ -3,11 +3,11 @@ import { statfs } from 'node:fs/promises';
 import { SandboxError } from '../../shared/errors.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import type { OciContext } from './context.ts';
-import type { DiskProbe } from './disk-watch.ts';
+import type { DiskProbe, DiskUse } from './disk-watch.ts';
 import type { Host } from './host.ts';
 import { readRecord } from './sandbox-record.ts';
 import { endSandbox } from './settle.ts';
-import { countBytes } from './snapshot-size.ts';
+import { countLiving } from './snapshot-size.ts';
 
 const MIB = 1_048_576;
 /** A sandbox gets no more than this share of what is free, so that no single one fills the disk. */
@@ -16,9 +16,9 @@ const SHARE_OF_FREE = 0.9;
 const LEAST_FREE_MB = 32;
 const WALK_LIMIT_MS = 60_000;
 
-async function freeBytes(host: Host): Promise<number> {
-  const { bavail, bsize } = await statfs(host.layout.stateDir);
-  return bavail * bsize;
+async function freeNow(host: Host): Promise<DiskUse> {
+  const { bavail, bsize, ffree } = await statfs(host.layout.stateDir);
+  return { bytes: bavail * bsize, files: ffree };
 }
 
 /**
@@ -28,7 +28,7 @@ async function freeBytes(host: Host): Promise<number> {
  * @throws SandboxError `unavailable` where the disk is all but full
  */
 export async function diskLimitMb(host: Host, diskMb: number | null): Promise<number | null> {
-  const freeMb = Math.floor((await freeBytes(host)) / MIB);
+  const freeMb = Math.floor((await freeNow(host)).bytes / MIB);
   if (freeMb < LEAST_FREE_MB) {
     throw new SandboxError('unavailable', `The disk that holds the sandboxes has only ${freeMb} MiB free.`, {
       hint: 'Call sandbox_stop for a sandbox that is not needed; the operator can free space or name another --state-dir.',
@@ -38,28 +38,47 @@ export async function diskLimitMb(host: Host, diskMb: number | null): Promise<nu
   return diskMb === null ? null : Math.min(diskMb, Math.floor(freeMb * SHARE_OF_FREE));
 }
 
+/** Null for a sandbox that has no record any more. */
+async function statusOf(host: Host, sandboxId: string): Promise<string | null> {
+  try {
+    return (await readRecord(host.layout, sandboxId)).status;
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
 /** Looks at the sandboxes of an engine: their own files and the logs of their commands count. */
 export function diskProbe(context: () => OciContext): DiskProbe {
   return {
-    freeBytes: async () => freeBytes(await context().host()),
+    free: async () => freeNow(await context().host()),
 
-    async usedBytes(sandboxId) {
+    async used(sandboxId) {
       const host = await context().host();
-      const { status } = await readRecord(host.layout, sandboxId);
+      const status = await statusOf(host, sandboxId);
       if (status !== 'running' && status !== 'pending') return null;
       const { upper, agent } = host.layout.sandbox(sandboxId);
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
-      const [files, logs] = [
-        await countBytes(host, upper, signal, 'living'),
-        await countBytes(host, agent, signal, 'living'),
-      ];
-      return files + logs;
+      try {
+        const [files, logs] = [
+          await countLiving(host, upper, signal),
+          await countLiving(host, agent, signal),
+        ];
+        return { bytes: files.bytes + logs.bytes, files: files.files + logs.files };
+      } catch (error) {
+        // More than can be counted is more than is allowed.
+        if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
+        throw error;
+      }
     },
 
     async end(sandboxId, used) {
       const host = await context().host();
       const { diskMb } = await readRecord(host.layout, sandboxId);
-      const reason = `Its files took ${Math.ceil(used / MIB)} MiB of disk; it was given ${diskMb}.`;
+      const took = Number.isFinite(used)
+        ? `took ${Math.ceil(used / MIB)} MiB of disk`
+        : 'were too many to count';
+      const reason = `Its files ${took}; it was given ${diskMb} MiB, in which a file counts for at least 4 KiB.`;
       context().log.warn({ sandbox_id: sandboxId, used_bytes: used }, 'a sandbox is ended: too much disk');
       await endSandbox(
         context(),

@@ -26,6 +26,8 @@ export interface HostProgramResult {
   exitCode: number | null;
   /** Both streams, as far as `MAX_KEPT` goes. */
   output: string;
+  /** Standard output alone, as far as that goes: what is complained of leaves its room to it. */
+  stdout: string;
 }
 
 const MAX_KEPT = 16_384;
@@ -47,12 +49,17 @@ export function runHostProgram(
       ...(options.signal ? { signal: options.signal, killSignal: 'SIGKILL' } : {}),
     });
     let output = '';
-    const keep = (chunk: Buffer) => {
-      if (output.length < MAX_KEPT) output += chunk.toString('utf8').slice(0, MAX_KEPT - output.length);
-    };
-    child.stdout.on('data', keep);
-    child.stderr.on('data', keep);
+    let stdout = '';
+    const kept = (text: string, chunk: Buffer) =>
+      text.length < MAX_KEPT ? (text + chunk.toString('utf8')).slice(0, MAX_KEPT) : text;
+    child.stdout.on('data', (chunk: Buffer) => {
+      output = kept(output, chunk);
+      stdout = kept(stdout, chunk);
+    });
+    child.stderr.on('data', (chunk: Buffer) => {
+      output = kept(output, chunk);
+    });
     child.once('error', reject);
-    child.once('close', (exitCode) => resolve({ exitCode, output }));
+    child.once('close', (exitCode) => resolve({ exitCode, output, stdout }));
   });
 }

@@ -86,5 +86,5 @@ export async function runMapped(
   const child = await startMapped(agent, idMap, program, args, signal);
   child.stdin.end();
   const { exitCode, output, errors } = await child.ended;
-  return { exitCode, output: errors + output };
+  return { exitCode, output: errors + output, stdout: output };
 }
