@@ -1,6 +1,7 @@
 import type { Finding } from '../engine.ts';
 import type { HostFacts } from './doctor-facts.ts';
 import { advise, install, ok } from './doctor-finding.ts';
+import { lackOfDescriptors } from './gvisor.ts';
 import type { MountsBy } from './overlay-probe.ts';
 
 /** One way to run a sandbox that was tried. */
@@ -40,7 +41,7 @@ export function runtimeFindings(facts: HostFacts, wanted: string, outcome: Trial
     advise(
       'error',
       `${describe(trial)} cannot run a sandbox (${LIMITS[trial.cgroups]})`,
-      firstLine(trial.error),
+      lackOfDescriptors(trial.name, trial.error) ?? firstLine(trial.error),
     ),
   );
 }

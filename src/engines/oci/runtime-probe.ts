@@ -7,6 +7,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import { newSandboxId } from '../../shared/ids.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { boot } from './boot.ts';
+import { lackOfDescriptors } from './gvisor.ts';
 import type { Host } from './host.ts';
 import { findProgram, runHostProgram } from './host-program.ts';
 import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
@@ -159,8 +160,9 @@ export async function chooseRuntime(host: Host, wanted: string, signal: AbortSig
       attempts.length === 0
         ? `No OCI runtime is installed (${wanted === 'auto' ? KNOWN.join(' or ') : wanted}).`
         : `No OCI runtime can run a sandbox here; tried ${tried}.`;
+    const lack = attempts.map(({ runtime, error }) => lackOfDescriptors(runtime.name, error)).find(Boolean);
     throw new SandboxError('unavailable', message, {
-      hint: 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
+      hint: lack ?? 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
       cause: attempts.map(({ error }) => error).join('\n'),
     });
   }

@@ -1,4 +1,4 @@
-/** gVisor's runtime by name. A stand-in shows that a named runtime is tried, used and told; gVisor itself is not here. */
+/** gVisor's runtime by name. Stand-ins show that it is tried, used and told; its own words are met where it is installed. */
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -55,6 +55,33 @@ describe('--oci-runtime runsc', () => {
       expect(works).toBe(false);
       expect(JSON.stringify(findings)).toContain('no such flag');
     });
+  });
+
+  const toldOfTheLack = async (runsc: string) => {
+    await expect(openOciEngines(runsc)).rejects.toMatchObject({
+      code: 'unavailable',
+      message: expect.stringContaining('tried runsc'),
+      hint: expect.stringContaining('no `run --preserve-fds`'),
+    });
+    const stateDir = await mkdtemp(join(tmpdir(), 'runsc-state-'));
+    await chmod(stateDir, 0o711);
+    const { works, findings } = await diagnoseOci({ stateDir, ociRuntime: runsc, agentPath: AGENT_PATH });
+    await rm(stateDir, { recursive: true, force: true });
+    expect(works).toBe(false);
+    const errors = findings.filter(({ level }) => level === 'error');
+    expect(errors.length).toBeGreaterThan(0);
+    for (const { advice } of errors) expect(advice).toContain('`run --pass-fd`');
+  };
+
+  it('that hands no descriptor over is told in one sentence, by the error and by doctor', async () => {
+    const words = 'flag provided but not defined: -preserve-fds';
+    const script = `#!/bin/sh\n[ "$1" = --version ] && echo "runsc version 1" && exit\necho "${words}" >&2\nexit 128\n`;
+    await withStandIn(script, toldOfTheLack);
+  });
+
+  it('itself is told just so', async (context) => {
+    if (findProgram('runsc') === null) return context.skip('needs gVisor (`apt-get install runsc`)');
+    await toldOfTheLack('runsc');
   });
 
   it.skipIf(findProgram('runsc') !== null)('that is not installed says so', async () => {
