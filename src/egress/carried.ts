@@ -14,8 +14,8 @@ export class Carried {
   #dialled: string;
   #upstream: Duplex | null = null;
   #ended = false;
-  /** Set where requests pass in it that nobody here sees: rules that come later cannot act on them. */
-  unseen = false;
+  /** The names that requests may be for which pass in it and nobody here sees: rules that come later cannot act on them. */
+  unseen: readonly string[] = [];
 
   constructor(connection: Redirected, context: GatewayContext) {
     this.connection = connection;
@@ -70,7 +70,7 @@ export class Carried {
     const verdict = policy.judge(this.#names, address, this.connection.port);
     if (!verdict.allowed) this.cut(verdict.rule);
     // The program connects anew, and then they do.
-    else if (this.unseen && this.#names.some((name) => policy.headers.concern(name)))
+    else if (this.unseen.some((name) => policy.headers.concern(name)))
       this.cut('header rules have come for its domain');
   }
 

@@ -57,7 +57,7 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   const direct = policy.judge([], address, port);
   const names = context.names.leadingTo(text);
   if (direct.allowed && !names.some((name) => policy.headers.concern(name))) {
-    carried.unseen = true;
+    carried.unseen = names;
     // By the name that led there last, a later policy may still allow it.
     await pass(carried, 'tcp', names.slice(0, 1), direct);
     return;
@@ -121,8 +121,8 @@ async function carryTls(
   const shown = hello?.kind === 'hello' && !hello.encrypted ? normalizeName(hello.serverName ?? '') : null;
   const concerned = shown !== null && context.policy().headers.concern(shown);
   if (direct.allowed && !concerned) {
-    carried.unseen = true;
-    return pass(carried, 'tls', shown === null ? [] : [shown], direct);
+    carried.unseen = shown === null ? [] : [shown];
+    return pass(carried, 'tls', carried.unseen, direct);
   }
   if (hello?.kind !== 'hello')
     return refused(carried, seen, names, denied('the TLS client hello is malformed'));
@@ -145,7 +145,7 @@ async function carryTls(
       return refused(carried, seen, [name], denied('the sandbox was made before header rules were possible'));
     return terminateTls(carried, context, context.tls, { name, protocols: hello.protocols, direct });
   }
-  carried.unseen = true;
+  carried.unseen = [name];
   try {
     const address = await addressFor(context, name, carried.connection);
     await join(carried, address);

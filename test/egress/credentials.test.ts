@@ -159,6 +159,24 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
     gateway.enforce(compile(ALL));
   });
 
+  it('cut what passes by an allowed address, where any of the names that lead there is theirs', async () => {
+    const data: PolicyData = { mode: 'custom', subnets: { allow: ['198.18.0.0/15'] } };
+    gateway.enforce(compile(data));
+    for (const domain of ['api.test', 'other.test']) {
+      const socket = await opened(outside());
+      const over = once(socket, 'close');
+      gateway.enforce(compile(data, [{ domain, headers: { 'X-A': '1' } }]));
+      await over;
+      expect(entries.at(-1)).toMatchObject({ protocol: 'tcp', verdict: 'cut' });
+      gateway.enforce(compile(data));
+    }
+    const kept = await opened(outside());
+    gateway.enforce(compile(data, [{ domain: 'self.test', headers: { 'X-A': '1' } }]));
+    expect(kept.destroyed || kept.readableEnded).toBe(false);
+    kept.destroy();
+    gateway.enforce(compile(ALL));
+  });
+
   it('go to the address of the name alone, and to servers that are certified for it', async () => {
     const elsewhere: CredentialRule[] = [{ domain: '*.test', headers: { Authorization: 'Basic abc' } }];
     gateway.enforce(compile(ALL, elsewhere));

@@ -1,10 +1,13 @@
+import { once } from 'node:events';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { Images, Sandbox } from '../../src/engines/engine.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../images/archives.ts';
+import { HOST_ADDRESS } from '../support/source-server.ts';
 import { createRequest, patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
 
@@ -75,6 +78,35 @@ export function imageCases(get: () => Subject): void {
       for (const { sandboxId } of [sandbox, second]) await engine.forget(sandboxId, patience());
       await images.remove('tiny', patience());
       expect(await images.list(patience())).toEqual([]);
+    });
+
+    it('have the way out that their sandbox’s policy leaves', async (context) => {
+      const { engine, create } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies || !networkModes.includes('custom') || HOST_ADDRESS === null)
+        return context.skip('no way out of a sandbox to this host');
+      const images = await imported(context, 'tiny');
+      const server = createServer((_request, response) => response.end('from outside\n'));
+      server.listen(0, HOST_ADDRESS);
+      try {
+        await once(server, 'listening');
+        const address = server.address();
+        const port = typeof address === 'object' ? address?.port : null;
+        const networkPolicy = { mode: 'custom' as const, subnets: { allow: [`${HOST_ADDRESS}/32`] } };
+        const sandbox = await create({ runtime: 'tiny', networkPolicy });
+        // A static wget would ask libraries for names that this image does not have.
+        const request = `GET / HTTP/1.1\\r\\nHost: ${HOST_ADDRESS}\\r\\nConnection: close\\r\\n\\r\\n`;
+        const ask = `printf '${request}' | /bin/busybox nc -w 5 ${HOST_ADDRESS} ${port}`;
+        expect(await shell(sandbox, ask)).toContain('from outside');
+        await networkPolicies.update(sandbox.sandboxId, { mode: 'deny-all' }, patience());
+        expect(await shell(sandbox, ask)).toContain('403 Forbidden');
+        await engine.forget(sandbox.sandboxId, patience());
+      } finally {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      }
+      await images.remove('tiny', patience());
     });
 
     it('keep their owners, or say that they could not', async (context) => {

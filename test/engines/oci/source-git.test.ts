@@ -101,13 +101,13 @@ describe.skipIf(UNABLE !== null || !isRoot)(
   () => {
     it('fails readably and leaves nothing', async () => {
       const disk = await mkdtemp(join(tmpdir(), 'small-'));
-      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=711', 'tmpfs', disk]);
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=80m,mode=711', 'tmpfs', disk]);
       try {
         const world = await openSourceWorld({}, join(disk, 's'));
         try {
-          world.server.serve('/big', tarOf([{ path: 'p/big', content: randomBytes(40_000_000) }]));
+          world.server.serve('/big', tarOf([{ path: 'p/big', content: randomBytes(100_000_000) }]));
           // Fits once, but not twice: what was fetched, and what is placed of it.
-          world.server.serve('/twice', tarOf([{ path: 'p/big', content: randomBytes(12_000_000) }]));
+          world.server.serve('/twice', tarOf([{ path: 'p/big', content: randomBytes(44_000_000) }]));
           for (const path of ['/big', '/twice']) {
             expect(await world.failure({ type: 'tarball', url: `${world.server.url}${path}` })).toMatchObject(
               { code: 'limit_exceeded' },
