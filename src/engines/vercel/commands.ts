@@ -177,7 +177,7 @@ export class VercelCommands implements Commands {
       const { command, follow } = await this.#followed.look(commandId, signal);
       if (follow === null || command.status === 'finished' || enough?.(command)) return command;
       if (enough !== null) await this.#requireReading(commandId, follow, signal);
-      await this.#followed.news(commandId, follow, signal);
+      await this.#followed.news(follow, signal);
     }
   }
 }

@@ -46,6 +46,7 @@ interface Entry {
 export class Followed {
   readonly #context: VercelContext;
   readonly #entries = new Map<string, Entry>();
+  readonly #ends = new WeakMap<CommandFollow, Promise<void>>();
   readonly #taking = new Map<string, Promise<Entry>>();
 
   constructor(context: VercelContext) {
@@ -77,11 +78,12 @@ export class Followed {
   }
 
   /** Resolves at the next news of a command; its end counts once it is on disk. */
-  async news(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
-    const entry = this.#entries.get(commandId);
+  async news(follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.news(signal);
-    if (entry === undefined || signal.aborted) return;
-    if (follow.exited) await Promise.race([entry.ended, whenAborted(signal)]);
+    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the news.
+    const ended = this.#ends.get(follow);
+    if (ended !== undefined && follow.exited && !signal.aborted)
+      await Promise.race([ended, whenAborted(signal)]);
   }
 
   /** Waits a little for the end of what was sent SIGKILL. */
@@ -141,6 +143,7 @@ export class Followed {
     const entry: Entry = { record, paths, follow, ended, timer: null };
     entry.timer = this.#limitTime(record);
     this.#entries.set(record.commandId, entry);
+    this.#ends.set(follow, ended);
     ended.catch((error: unknown) => {
       // Whoever asks next takes it up anew.
       if (this.#entries.get(commandId) !== entry) return;
