@@ -10,7 +10,7 @@ import { capturedTotals } from './capture-log.ts';
 import { cutOffEnd, endedBy } from './command-end.ts';
 import { CommandFollow, type PlatformExit } from './command-follow.ts';
 import { sendSignal } from './command-kill.ts';
-import { type CommandRecord, readRecord, updateRecord } from './command-record.ts';
+import { type CommandRecord, isPartial, readRecord, updateRecord, withOutput } from './command-record.ts';
 import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
 import { type CommandPaths, unknownCommand } from './layout.ts';
@@ -63,17 +63,23 @@ export class Followed {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
     const known = this.#entries.get(commandId);
-    if (known !== undefined) {
+    if (known !== undefined && !isPartial(known.record)) {
       await this.#noticeEnd(known, signal);
       return this.#told(known);
     }
     const record = await readRecord(paths, commandId);
-    if (record.end !== null)
+    if (record.end !== null && !isPartial(record))
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     if (record.platformId === null) throw unknownCommand(commandId);
     const sandbox = await look(this.#context, paths.sandboxId, signal);
-    if (hasEnded(sandbox)) return this.#cutOff(record, paths, sandbox);
+    if (hasEnded(sandbox)) {
+      if (record.end === null) return this.#cutOff(record, paths, sandbox);
+      return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
+    }
+    // What was not read whole when the command ended is read anew, as long as the platform has it.
+    if (known !== undefined) this.#drop(known);
     const entry = await this.#takeUp(record, record.platformId, paths, signal);
+    if (record.end !== null) await Promise.race([Promise.allSettled([entry.ended]), whenAborted(signal)]);
     return this.#told(entry);
   }
 
@@ -147,9 +153,7 @@ export class Followed {
     ended.catch((error: unknown) => {
       // Whoever asks next takes it up anew.
       if (this.#entries.get(commandId) !== entry) return;
-      this.#entries.delete(commandId);
-      if (entry.timer !== null) clearTimeout(entry.timer);
-      follow.close();
+      this.#drop(entry);
       this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
     });
     this.#dropOldest();
@@ -203,7 +207,7 @@ export class Followed {
     const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete };
     const cut = await this.#sandboxOf(entry, exit);
     entry.record = await updateRecord(entry.paths, commandId, (record) => {
-      if (record.end !== null) return record;
+      if (record.end !== null) return withOutput(record, record.end, about);
       const end =
         cut === null && exit !== null ? { ...exit, endedBy: endedBy(record, exit) } : cutOffEnd(record, cut);
       return { ...record, end: { ...about, ...end } };
@@ -267,6 +271,12 @@ export class Followed {
       },
       Math.max(0, startedAt + timeoutMs - Date.now()),
     ).unref();
+  }
+
+  #drop({ record, follow, timer }: Entry): void {
+    if (this.#entries.get(record.commandId)?.follow === follow) this.#entries.delete(record.commandId);
+    if (timer !== null) clearTimeout(timer);
+    follow.close();
   }
 
   #dropOldest(): void {
