@@ -18,7 +18,11 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
  *
  * @throws `permission`
  */
-export function checkSource(context: VercelContext, { url }: FetchedSource, request: CreateSandbox): void {
+export function checkSource(
+  context: Pick<VercelContext, 'readPolicy'>,
+  { url }: FetchedSource,
+  request: CreateSandbox,
+): void {
   const { networkPolicy } = request;
   const { hostname } = new URL(url);
   const name = normalizeName(hostname);
@@ -108,7 +112,7 @@ const OTHER: Omit<Meaning, 'words'> = {
 };
 
 /** Words that are about a source, and not about another part of the request. */
-const ABOUT_SOURCE = /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack/i;
+const ABOUT_SOURCE = /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
 
 /** What a refused creation means to the one who named a source; the failure itself where it is about something else. */
 export function sourceFailure(
