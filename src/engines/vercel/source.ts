@@ -112,7 +112,8 @@ const OTHER: Omit<Meaning, 'words'> = {
 };
 
 /** Words that are about a source, and not about another part of the request. */
-const ABOUT_SOURCE = /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
+const ABOUT_SOURCE =
+  /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
 
 /** What a refused creation means to the one who named a source; the failure itself where it is about something else. */
 export function sourceFailure(
