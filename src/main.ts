@@ -8,7 +8,7 @@ import type { Parts, Terminal } from './cli/parts.ts';
 import { peopleLog } from './cli/people-log.ts';
 import { runProgram } from './cli/program.ts';
 import { type Config, loadConfig } from './config.ts';
-import type { Diagnosis, Engine, Images } from './engines/engine.ts';
+import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/contract.ts';
 import { SandboxError } from './shared/errors.ts';
 import { createLogger, type Logger } from './shared/log.ts';
@@ -21,10 +21,18 @@ function agentPath(): string {
   return join(dirname(here), 'dist', `agent-${process.arch}`);
 }
 
+/** Which addresses are reached in the cloud is the platform's to judge. */
+const CLOUD_GROUND = { opened: [], ownAddresses: () => [] };
+
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   if (config.engine === 'vercel') {
-    const { createVercelEngine } = await import('./engines/vercel/index.ts');
-    return createVercelEngine({ stateDir: config.stateDir, ...config.vercel, log });
+    const [{ createVercelEngine }, { compilePolicy }] = await Promise.all([
+      import('./engines/vercel/index.ts'),
+      import('./egress/policy.ts'),
+    ]);
+    const { stateDir, secrets, vercel } = config;
+    const readPolicy = (policy: NetworkPolicy) => compilePolicy(policy, CLOUD_GROUND, { secrets });
+    return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
   const { stateDir, ociRuntime, npm, diskMb, secrets } = config;

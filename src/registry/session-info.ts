@@ -69,6 +69,7 @@ function capabilitiesOf(engine: Engine): string[] {
     ['ports', engine.ports],
     ['snapshots', engine.snapshots],
     ['shells', engine.shells],
+    ['interactive', engine.shells?.interactiveUrl],
     ['network_policies', engine.networkPolicies],
     ['sources', engine.sources],
   ];

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { BAD_POLICIES } from './bad-policies.ts';
 import { patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
@@ -9,6 +10,20 @@ import { POLICY_CASES } from './policy-cases.ts';
 const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
 s.setTimeout(4000, () => s.destroy());
 s.on('data', (d) => console.log(String(d).split('\\n')[0])).on('error', (e) => console.log(e.code)).on('close', () => process.exit());`;
+
+/** As an engine may tell a policy: the values of headers, or that it keeps them to itself. */
+function told(policy: NetworkPolicy): unknown {
+  if (policy.rules === undefined) return policy;
+  const rules = policy.rules.map(({ headers, ...rule }) => ({
+    ...rule,
+    ...(headers && {
+      headers: Object.fromEntries(
+        Object.entries(headers).map(([name, value]) => [name, expect.toBeOneOf([value, '***'])]),
+      ),
+    }),
+  }));
+  return { ...policy, rules };
+}
 
 /** Network policies, where the engine can change them. */
 export function networkCases(get: () => Subject): void {
@@ -49,8 +64,8 @@ export function networkCases(get: () => Subject): void {
         [...POLICY_CASES, ...HEADER_CASES].map(({ policy }) => [JSON.stringify(policy), policy]),
       );
       for (const policy of given.values())
-        expect(await networkPolicies.update(sandboxId, policy, patience())).toEqual(policy);
-      const last = [...given.values()].at(-1);
+        expect(await networkPolicies.update(sandboxId, policy, patience())).toEqual(told(policy));
+      const last = told([...given.values()].at(-1) ?? { mode: 'deny-all' });
       for (const [title, policy] of BAD_POLICIES) {
         await expect(networkPolicies.update(sandboxId, policy, patience()), title).rejects.toMatchObject({
           code: 'invalid_argument',

@@ -2,7 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Engine } from '../../src/engines/engine.ts';
+import { compilePolicy } from '../../src/egress/policy.ts';
+import type { Engine, NetworkPolicy } from '../../src/engines/engine.ts';
 import {
   DEFAULT_TUNING,
   type HttpTuning,
@@ -10,11 +11,18 @@ import {
 } from '../../src/engines/vercel/http-dispatchers.ts';
 import { createVercelEngine } from '../../src/engines/vercel/index.ts';
 import { createLogger } from '../../src/shared/log.ts';
+import { SecretStore } from '../../src/shared/secrets.ts';
 import type { VercelApi } from '../fakes/vercel/index.ts';
 import type { EngineUnderTest } from './contract.ts';
 
 /** No proxy, whatever this machine's environment says. */
 const NO_PROXY = { http: null, https: null, no: null };
+
+/** No secrets, and policies read as the server does. */
+const WITHOUT_SECRETS = {
+  secrets: new SecretStore(),
+  readPolicy: (policy: NetworkPolicy) => compilePolicy(policy, { opened: [], ownAddresses: () => [] }),
+};
 
 export interface OpenedVercel {
   engine: Engine;
@@ -34,6 +42,7 @@ export async function openVercelEngine(
     apiUrl: url,
     environment: { oidcToken: null, ...credentials },
     proxy,
+    ...WITHOUT_SECRETS,
     tuning: { ...DEFAULT_TUNING, ...tuning },
     log: createLogger('silent'),
   });
@@ -69,6 +78,7 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
         https: env['HTTPS_PROXY'] ?? null,
         no: env['NO_PROXY'] ?? null,
       },
+      ...WITHOUT_SECRETS,
       tuning: DEFAULT_TUNING,
       log: createLogger('silent'),
     });

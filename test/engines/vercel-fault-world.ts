@@ -58,14 +58,14 @@ export class FaultWorld {
       throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
   }
 
-  /** Starts a shell script; answers the command's id. */
-  async start(engine: Engine, sandboxId: string, script: string): Promise<string> {
+  /** Starts a shell script and lets go of it, so that nobody follows it when the fault comes; answers its id. */
+  async start(sandboxId: string, script: string): Promise<string> {
+    const engine = await this.cold({ hasty: false });
     const commandId = newCommandId(sandboxId);
     const plain = { cwd: null, env: {}, sudo: false, timeoutMs: null };
-    await engine.commands.start(
-      { ...plain, commandId, sandboxId, cmd: 'sh', args: ['-c', script] },
-      patience(),
-    );
+    const request = { ...plain, commandId, sandboxId, cmd: 'sh', args: ['-c', script] };
+    await engine.commands.start(request, patience());
+    await engine.close();
     return commandId;
   }
 

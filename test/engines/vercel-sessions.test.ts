@@ -6,6 +6,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { startVercelApi, type VercelApi } from '../fakes/vercel/index.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
+import { openSourceServer } from '../support/source-server.ts';
 import { serverEnvironment, vercelArguments } from './vercel-engines.ts';
 
 const PATIENCE = { timeout: 20_000, interval: 50 };
@@ -142,5 +143,44 @@ describe('sandboxes in the cloud', () => {
     api.faults.clear();
     await serve();
     await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+  });
+
+  it('are filled from a source that the cloud fetches, and say so; a fetch ends with the session', async () => {
+    const sources = await openSourceServer('127.0.0.1');
+    try {
+      const server = await serve();
+      const lines: string[] = [];
+      const source = { type: 'git', url: `${sources.url}/repo.git`, revision: 'old', depth: 1 };
+      const onprogress = ({ message }: { message?: string | undefined }) => lines.push(message ?? '');
+      const made = await server.call('sandbox_create', { source }, { onprogress });
+      expect(made.structured, made.text).toMatchObject({ status: 'running' });
+      expect(lines).toContain(`Fetching ${source.url}`);
+      const read = await server.call('sandbox_read_file', { path: 'file.txt' });
+      expect(read.structured).toMatchObject({ content: 'one\n' });
+
+      sources.on('/hang', () => undefined);
+      const reached = sources.next('/hang');
+      const tarball = { type: 'tarball', url: `${sources.url}/hang` };
+      const making = server.call('sandbox_create', { source: tarball }).catch(() => 'the session ended');
+      await reached;
+      expect(await api.alive()).toHaveLength(2);
+      await server.close();
+      await making;
+      await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    } finally {
+      await sources.close();
+    }
+  });
+
+  it('have no terminals for people, which is refused and not ignored', async () => {
+    const server = await serve();
+    const { text } = await server.call('sandbox_create', { interactive: true });
+    expect(text).toMatch(/^Error \(unsupported\): .*interactive port.*\nNext step: .*sandbox_shell/);
+    const { structured } = await server.call('session_info');
+    expect(structured['engine']).toMatchObject({
+      capabilities: ['ports', 'snapshots', 'shells', 'network_policies', 'sources'],
+      not_enforced: expect.arrayContaining([expect.stringContaining('terminals for people')]),
+    });
+    expect(await api.alive()).toEqual([]);
   });
 });

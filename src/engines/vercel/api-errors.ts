@@ -60,6 +60,11 @@ export function mayHaveHappened(error: unknown): boolean {
   return facts === null || facts.outcome === 'unknown';
 }
 
+/** What the platform said, or the system; empty where nobody said anything. */
+export function platformWords(error: unknown): string {
+  return factsOf(error)?.text ?? '';
+}
+
 /** True where asking again later may well succeed: nothing was said about the request itself. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof StreamError) return true;

@@ -7,7 +7,7 @@ const NO_TOKEN = 'set-by-fetch';
 /** Sandboxes whose sessions are remembered; more than one server works in at a time. */
 const MAX_SESSIONS = 500;
 
-type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
+export type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
 
 export class Cloud {
   readonly #fetch: typeof globalThis.fetch;

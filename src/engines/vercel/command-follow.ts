@@ -41,6 +41,8 @@ export class CommandFollow {
   readonly #listeners = new Set<() => void>();
   #reading: Promise<void>;
   #exited = false;
+  /** Until the platform has said the first line of the output, or its end. */
+  #silent = true;
   #telling = false;
   #isCut = false;
   #cut: () => void = () => {};
@@ -113,6 +115,8 @@ export class CommandFollow {
           delay(this.#isCut ? CUT_OUTPUT_MS : LAST_OUTPUT_MS, false, { signal: patience.signal }),
         ]);
         if (over) return;
+        // Not a word of it, not even its end: whatever there is, is missing.
+        if (this.#silent && !this.#isCut) this.complete = false;
       }
     } finally {
       patience.abort();
@@ -247,6 +251,7 @@ export class CommandFollow {
     // One of its own: the SDK leaves its listeners on the signal behind.
     const signal = AbortSignal.any([this.#closing.signal]);
     for await (const line of this.#command.logs({ signal })) {
+      this.#silent = false;
       this.#caughtUp();
       if (replay.take(line.stream, line.data)) this.#tell();
       if (!replay.consistent) this.complete = false;

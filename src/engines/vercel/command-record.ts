@@ -111,3 +111,18 @@ export async function listCommandIds(layout: VercelLayout, sandboxId: string): P
     throw error;
   }
 }
+
+/** The same end, with the output of a later reading where that is more. */
+export function withOutput(
+  record: CommandRecord,
+  end: CommandEnd,
+  about: Pick<CommandEnd, 'stdoutBytes' | 'stderrBytes' | 'capture' | 'complete'>,
+): CommandRecord {
+  const more = about.stdoutBytes + about.stderrBytes >= end.stdoutBytes + end.stderrBytes;
+  return end.complete || !more ? record : { ...record, end: { ...end, ...about } };
+}
+
+/** True where it has ended and its output is not known to be whole. */
+export function isPartial({ end }: CommandRecord): boolean {
+  return end !== null && !end.complete;
+}

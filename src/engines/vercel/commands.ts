@@ -42,6 +42,7 @@ export class VercelCommands implements Commands {
   async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
     const { sandboxId, commandId } = request;
     const paths = this.#context.layout.command(commandId);
+    const env = this.#context.secrets.fillEnvironment(request.env);
     const doing = 'run a command';
     const session = await runningSession(this.#context, sandboxId, doing, signal);
     const cwd = request.cwd === null ? session.cwd : posix.resolve(session.cwd, request.cwd);
@@ -49,7 +50,7 @@ export class VercelCommands implements Commands {
     throwIfCancelled(signal);
     // No abort from here on: a command that was asked for is either started and known, or refused.
     writeIntent(paths, intentOf(request, cwd));
-    const started = await this.#start(session, request, cwd, paths);
+    const started = await this.#start(session, { ...request, env }, cwd, paths);
     const record = await updateRecord(paths, commandId, (known) => ({
       ...known,
       state: 'started',
@@ -176,7 +177,7 @@ export class VercelCommands implements Commands {
       const { command, follow } = await this.#followed.look(commandId, signal);
       if (follow === null || command.status === 'finished' || enough?.(command)) return command;
       if (enough !== null) await this.#requireReading(commandId, follow, signal);
-      await this.#followed.news(commandId, follow, signal);
+      await this.#followed.news(follow, signal);
     }
   }
 }

@@ -1,12 +1,24 @@
 import type { Logger } from '../../shared/log.ts';
+import type { SecretStore } from '../../shared/secrets.ts';
+import type { NetworkPolicy } from '../engine.ts';
 import type { Cloud } from './cloud.ts';
 import type { HttpTuning } from './http-dispatchers.ts';
 import type { VercelLayout } from './layout.ts';
+
+/**
+ * Reads a policy as every engine does: refuses what makes no sense, a secret that may not be sent there included, and
+ * judges normalized names by the rest.
+ */
+export type ReadPolicy = (policy: NetworkPolicy) => {
+  judgeName(name: string): { readonly allowed: boolean; readonly rule: string };
+};
 
 /** What the parts of this engine share. */
 export interface VercelContext {
   readonly cloud: Cloud;
   readonly layout: VercelLayout;
   readonly tuning: HttpTuning;
+  readonly secrets: SecretStore;
+  readonly readPolicy: ReadPolicy;
   readonly log: Logger;
 }

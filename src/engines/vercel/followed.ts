@@ -10,7 +10,7 @@ import { capturedTotals } from './capture-log.ts';
 import { cutOffEnd, endedBy } from './command-end.ts';
 import { CommandFollow, type PlatformExit } from './command-follow.ts';
 import { sendSignal } from './command-kill.ts';
-import { type CommandRecord, readRecord, updateRecord } from './command-record.ts';
+import { type CommandRecord, isPartial, readRecord, updateRecord, withOutput } from './command-record.ts';
 import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
 import { type CommandPaths, unknownCommand } from './layout.ts';
@@ -46,6 +46,7 @@ interface Entry {
 export class Followed {
   readonly #context: VercelContext;
   readonly #entries = new Map<string, Entry>();
+  readonly #ends = new WeakMap<CommandFollow, Promise<void>>();
   readonly #taking = new Map<string, Promise<Entry>>();
 
   constructor(context: VercelContext) {
@@ -62,26 +63,33 @@ export class Followed {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
     const known = this.#entries.get(commandId);
-    if (known !== undefined) {
+    if (known !== undefined && !isPartial(known.record)) {
       await this.#noticeEnd(known, signal);
       return this.#told(known);
     }
     const record = await readRecord(paths, commandId);
-    if (record.end !== null)
+    if (record.end !== null && !isPartial(record))
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     if (record.platformId === null) throw unknownCommand(commandId);
     const sandbox = await look(this.#context, paths.sandboxId, signal);
-    if (hasEnded(sandbox)) return this.#cutOff(record, paths, sandbox);
+    if (hasEnded(sandbox)) {
+      if (record.end === null) return this.#cutOff(record, paths, sandbox);
+      return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
+    }
+    // What was not read whole when the command ended is read anew, as long as the platform has it.
+    if (known !== undefined) this.#drop(known);
     const entry = await this.#takeUp(record, record.platformId, paths, signal);
+    if (record.end !== null) await Promise.race([Promise.allSettled([entry.ended]), whenAborted(signal)]);
     return this.#told(entry);
   }
 
   /** Resolves at the next news of a command; its end counts once it is on disk. */
-  async news(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
-    const entry = this.#entries.get(commandId);
+  async news(follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.news(signal);
-    if (entry === undefined || signal.aborted) return;
-    if (follow.exited) await Promise.race([entry.ended, whenAborted(signal)]);
+    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the news.
+    const ended = this.#ends.get(follow);
+    if (ended !== undefined && follow.exited && !signal.aborted)
+      await Promise.race([ended, whenAborted(signal)]);
   }
 
   /** Waits a little for the end of what was sent SIGKILL. */
@@ -141,12 +149,11 @@ export class Followed {
     const entry: Entry = { record, paths, follow, ended, timer: null };
     entry.timer = this.#limitTime(record);
     this.#entries.set(record.commandId, entry);
+    this.#ends.set(follow, ended);
     ended.catch((error: unknown) => {
       // Whoever asks next takes it up anew.
       if (this.#entries.get(commandId) !== entry) return;
-      this.#entries.delete(commandId);
-      if (entry.timer !== null) clearTimeout(entry.timer);
-      follow.close();
+      this.#drop(entry);
       this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
     });
     this.#dropOldest();
@@ -200,7 +207,7 @@ export class Followed {
     const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete };
     const cut = await this.#sandboxOf(entry, exit);
     entry.record = await updateRecord(entry.paths, commandId, (record) => {
-      if (record.end !== null) return record;
+      if (record.end !== null) return withOutput(record, record.end, about);
       const end =
         cut === null && exit !== null ? { ...exit, endedBy: endedBy(record, exit) } : cutOffEnd(record, cut);
       return { ...record, end: { ...about, ...end } };
@@ -264,6 +271,12 @@ export class Followed {
       },
       Math.max(0, startedAt + timeoutMs - Date.now()),
     ).unref();
+  }
+
+  #drop({ record, follow, timer }: Entry): void {
+    if (this.#entries.get(record.commandId)?.follow === follow) this.#entries.delete(record.commandId);
+    if (timer !== null) clearTimeout(timer);
+    follow.close();
   }
 
   #dropOldest(): void {

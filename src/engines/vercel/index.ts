@@ -1,9 +1,10 @@
 /** Sandboxes in Vercel's cloud, by its official SDK. */
 import type { Logger } from '../../shared/log.ts';
+import type { SecretStore } from '../../shared/secrets.ts';
 import type { Engine } from '../engine.ts';
 import { Cloud } from './cloud.ts';
 import { VercelCommands } from './commands.ts';
-import type { VercelContext } from './context.ts';
+import type { ReadPolicy, VercelContext } from './context.ts';
 import { Creations } from './create.ts';
 import { credentialsOf, type VercelEnvironment } from './credentials.ts';
 import { VercelFiles } from './files.ts';
@@ -13,10 +14,10 @@ import { VercelLayout } from './layout.ts';
 import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './life.ts';
 import { VERCEL_LIMITS } from './limits.ts';
 import { listSandboxes } from './list.ts';
-import { inSession, look, notRunning } from './look.ts';
-import { fromSdkPolicy, toSdkPolicy } from './network-policy.ts';
+import { look } from './look.ts';
 import { VercelShells } from './shells.ts';
 import { VercelSnapshots } from './snapshots.ts';
+import { updatePolicy } from './update-policy.ts';
 
 export interface VercelEngineOptions {
   /** Absolute. What this machine remembers is kept in its `vercel` folder. */
@@ -26,6 +27,9 @@ export interface VercelEngineOptions {
   /** One engine asks in one name: principals with credentials of their own each get an engine of their own. */
   readonly environment: VercelEnvironment;
   readonly proxy: ProxySettings;
+  /** Filled in where they leave for the platform. */
+  readonly secrets: SecretStore;
+  readonly readPolicy: ReadPolicy;
   readonly log: Logger;
   /** For tests, which cannot wait as long as a network may. */
   readonly tuning?: Partial<HttpTuning>;
@@ -33,13 +37,14 @@ export interface VercelEngineOptions {
 
 /** Makes the engine; nothing is asked of anybody before its first call. */
 export function createVercelEngine(options: VercelEngineOptions): Engine {
-  const { apiUrl, proxy, log } = options;
+  const { apiUrl, proxy, secrets, readPolicy, log } = options;
   const tuning = { ...DEFAULT_TUNING, ...options.tuning };
   const dispatchers = openDispatchers(proxy, tuning);
   const credentials = () => credentialsOf(options.environment);
   const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, tuning, log });
   const cloud = new Cloud(fetch, credentials);
-  const context: VercelContext = { cloud, layout: new VercelLayout(options.stateDir), tuning, log };
+  const layout = new VercelLayout(options.stateDir);
+  const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, log };
   const creations = new Creations(context);
   const commands = new VercelCommands(context);
   const shells = new VercelShells(context, {
@@ -62,18 +67,10 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       },
     },
     networkPolicies: {
-      async update(sandboxId, policy, signal) {
-        const doing = 'change its network policy';
-        const view = await look(context, sandboxId, signal);
-        if (view.status !== 'running') throw notRunning(view, doing);
-        return inSession(context, sandboxId, doing, signal, async (session) => {
-          await session.update({ networkPolicy: toSdkPolicy(policy) }, { signal });
-          return fromSdkPolicy(session.networkPolicy);
-        });
-      },
+      update: (sandboxId, policy, signal) => updatePolicy(context, sandboxId, policy, signal),
     },
 
-    create: (request, signal) => creations.create(request, signal),
+    create: (request, signal, report) => creations.create(request, signal, report),
     get: (sandboxId, signal) => look(context, sandboxId, signal),
     list: (query, signal) => listSandboxes(context, query, signal),
     extendTimeout: (sandboxId, durationMs, signal) => extendTimeout(context, sandboxId, durationMs, signal),

@@ -19,6 +19,9 @@ export const VERCEL_LIMITS: EngineLimits = {
     'Output that is no UTF-8 arrives with replacement characters; use sandbox_read_file or sandbox_download_file for bytes.',
     'A fork bomb may leave no process to kill it from; sandbox_stop ends it for sure.',
     'A process that has emptied its environment and left its parent outlives the kill of its command.',
+    'There are no terminals for people (interactive) and no images to import; sandbox_shell works in every sandbox.',
+    "Sources are fetched by Vercel's service: how it unpacks a tarball and what it says of a failure is its own.",
+    'Which private addresses are closed is decided by Vercel; --egress-allow opens nothing there.',
     'What went out and what was refused by the network policy is not told.',
   ],
 };

@@ -17,6 +17,7 @@ export async function look(context: VercelContext, sandboxId: string, signal: Ab
   // Its making failed without a word from the cloud: whatever comes of it is removed.
   if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
   requireSameProject(context, record);
+  if (record?.state === 'creating') return lookAtUnborn(context, record, signal);
   try {
     const view = viewOf(await context.cloud.get(sandboxId, signal), record);
     await note(context, view, record);
@@ -28,6 +29,32 @@ export async function look(context: VercelContext, sandboxId: string, signal: Ab
     // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
     if (gone.stopCause !== 'aborted') await note(context, gone, record);
     return gone;
+  }
+}
+
+/** A sandbox is pending until it is handed out, whether or not the cloud shows it, and shows it as running. */
+async function lookAtUnborn(
+  context: VercelContext,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const { sandboxId, lastSeen, stopAsked, askedAt } = record;
+  try {
+    const view = viewOf(await context.cloud.get(sandboxId, signal), record);
+    if (!hasEnded(view)) return { ...view, status: view.status === 'running' ? 'pending' : view.status };
+    if (stopAsked !== null) await note(context, view, record);
+    return view;
+  } catch (error) {
+    if (!isNotFound(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (lastSeen === null) throw unknownSandbox(sandboxId);
+    if (stopAsked !== null) {
+      const gone = goneView(lastSeen, record, Date.now());
+      await note(context, gone, record);
+      return gone;
+    }
+    // Who makes it has died if it still does not show.
+    if (Date.now() - askedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
+    return lastSeen;
   }
 }
 
@@ -104,7 +131,8 @@ export async function runningSession(
 ): Promise<Session> {
   throwIfCancelled(signal);
   const record = await readRecord(context.layout, sandboxId);
-  if (record?.lastSeen && hasEnded(record.lastSeen)) throw notRunning(record.lastSeen, doing);
+  if (record?.lastSeen && (record.state === 'creating' || hasEnded(record.lastSeen)))
+    throw notRunning(record.lastSeen, doing);
   const known = context.cloud.known(sandboxId);
   if (known !== null) return known;
   const view = await look(context, sandboxId, signal);

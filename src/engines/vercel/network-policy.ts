@@ -1,24 +1,36 @@
 /** Network policies between the one flat shape of the tools and the SDK's. */
 import type { NetworkPolicy as SdkPolicy, NetworkPolicyRule as SdkRule } from '@vercel/sandbox';
+import { normalizePattern } from '../../shared/domains.ts';
+import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
 
 const MASK = '***';
 
 type Rule = NonNullable<NetworkPolicy['rules']>[number];
+/** What to send in place of a header's value, given where it is sent. */
+type Fill = (value: string, domain: string) => string;
 
 /**
  * As the SDK takes it. A rule's domain counts as allowed; rules of one domain keep their order, and requests that no
- * rule fits pass without headers, on the platform as in the tools.
+ * rule fits pass without headers, on the platform as in the tools. Secrets are filled in: the platform sets the headers.
+ *
+ * @throws what `SecretStore.fill` throws
  */
-export function toSdkPolicy(policy: NetworkPolicy): SdkPolicy {
+export function toSdkPolicy(policy: NetworkPolicy, secrets: SecretStore): SdkPolicy {
+  return sdkPolicy(policy, (value, domain) => secrets.fill(value, domain));
+}
+
+function sdkPolicy(policy: NetworkPolicy, fill: Fill): SdkPolicy {
   if (policy.mode !== 'custom') return policy.mode;
   const { allow = [], rules = [], subnets } = policy;
-  const domains = new Map<string, SdkRule[]>(allow.map((domain) => [domain, []]));
+  const domains = new Map<string, SdkRule[]>(allow.map((domain) => [spelled(domain), []]));
   for (const rule of rules) {
-    const known = domains.get(rule.domain) ?? [];
+    const domain = spelled(rule.domain);
+    const known = domains.get(domain) ?? [];
     // A rule without headers would change nothing of a request.
-    const added = Object.keys(rule.headers ?? {}).length === 0 ? known : [...known, toSdkRule(rule)];
-    domains.set(rule.domain, added);
+    const added =
+      Object.keys(rule.headers ?? {}).length === 0 ? known : [...known, toSdkRule(rule, domain, fill)];
+    domains.set(domain, added);
   }
   return {
     allow: Object.fromEntries(domains),
@@ -31,8 +43,13 @@ export function toSdkPolicy(policy: NetworkPolicy): SdkPolicy {
   };
 }
 
-function toSdkRule({ match, headers }: Rule): SdkRule {
-  const transform = [{ headers: headers ?? {} }];
+function spelled(domain: string): string {
+  return normalizePattern(domain) ?? domain;
+}
+
+function toSdkRule({ match, headers }: Rule, domain: string, fill: Fill): SdkRule {
+  const filled = Object.entries(headers ?? {}).map(([name, value]) => [name, fill(value, domain)]);
+  const transform = [{ headers: Object.fromEntries(filled) }];
   if (match === undefined) return { transform };
   return {
     transform,
@@ -57,7 +74,12 @@ export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
   return {
     mode: 'custom',
     allow: domains,
-    ...(subnets !== undefined && { subnets: { allow: subnets.allow, deny: subnets.deny } }),
+    ...(subnets !== undefined && {
+      subnets: {
+        ...(subnets.allow !== undefined && { allow: subnets.allow }),
+        ...(subnets.deny !== undefined && { deny: subnets.deny }),
+      },
+    }),
     ...(rules.length > 0 && { rules }),
   };
 }
@@ -69,19 +91,42 @@ function fromSdkRule(domain: string, rule: SdkRule): Rule {
   const methods = rule.match?.method;
   return {
     domain,
-    ...((prefix !== undefined || methods !== undefined) && { match: { methods, path_prefix: prefix } }),
+    ...((prefix !== undefined || methods !== undefined) && {
+      match: {
+        ...(methods !== undefined && { methods }),
+        ...(prefix !== undefined && { path_prefix: prefix }),
+      },
+    }),
     headers: Object.fromEntries(names.map((name) => [name, MASK])),
   };
 }
 
-/** The same policy as it may be told: header values are secrets. */
+/** The same policy as it may be kept: header values are secrets, unless they only mention one. */
 export function masked(policy: NetworkPolicy): NetworkPolicy {
   if (policy.rules === undefined) return policy;
   const rules = policy.rules.map((rule) => ({
     ...rule,
     ...(rule.headers !== undefined && {
-      headers: Object.fromEntries(Object.keys(rule.headers).map((name) => [name, MASK])),
+      headers: Object.fromEntries(
+        Object.entries(rule.headers).map(([name, value]) => [name, mentionsSecret(value) ? value : MASK]),
+      ),
     }),
   }));
   return { ...policy, rules };
+}
+
+/**
+ * The policy in force as it is told: in the words it was asked for with, as long as the platform has that one.
+ *
+ * @param asked as `masked` keeps it; null where this machine did not ask
+ */
+export function policyInForce(present: SdkPolicy | undefined, asked: NetworkPolicy | null): NetworkPolicy {
+  const told = fromSdkPolicy(present);
+  if (asked === null) return told;
+  const expected = fromSdkPolicy(sdkPolicy(asked, (value) => value));
+  return JSON.stringify(sorted(told)) === JSON.stringify(sorted(expected)) ? asked : told;
+}
+
+function sorted(policy: NetworkPolicy): NetworkPolicy {
+  return policy.allow === undefined ? policy : { ...policy, allow: policy.allow.toSorted() };
 }

@@ -28,6 +28,20 @@ export async function removeFromCloud(
   }
 }
 
+/** Stops a sandbox where there is one that runs. */
+export async function stopInCloud(
+  { cloud }: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await stopFirst(await cloud.get(sandboxId, signal), signal);
+  } catch (error) {
+    if (!isNotFound(error)) throw error;
+  }
+  cloud.forget(sandboxId);
+}
+
 async function stopFirst(sandbox: SdkSandbox, signal: AbortSignal): Promise<void> {
   const session = sandbox.currentSession();
   if (hasEnded(session)) return;

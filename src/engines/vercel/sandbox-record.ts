@@ -26,7 +26,7 @@ const policySchema = z.object({
     .optional(),
 });
 
-/** A sandbox as it was last seen; header values of its policy are masked before they get here. */
+/** A sandbox as it was last seen, with its policy as `policy` keeps it. */
 const seenSchema = z.strictObject({
   sandboxId: z.string(),
   status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
@@ -61,6 +61,8 @@ const recordSchema = z.strictObject({
   runtime: z.string().nullable(),
   /** The first one who asked for the end. */
   stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
+  /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
+  policy: policySchema,
   lastSeen: seenSchema.nullable(),
 });
 

@@ -1,7 +1,7 @@
 /** How a sandbox in the cloud is told, from what the SDK says and what this machine remembers. */
 import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
 import type { Sandbox, SandboxStatus, StopCause } from '../engine.ts';
-import { fromSdkPolicy } from './network-policy.ts';
+import { policyInForce } from './network-policy.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 
@@ -35,8 +35,9 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
     timeoutMs: session.timeout,
     expiresAt: ended ? null : startedAt + session.timeout,
     ports: portsOf(sandbox, ended),
-    networkPolicy: fromSdkPolicy(session.networkPolicy),
-    interactivePort: session.interactivePort ?? null,
+    networkPolicy: policyInForce(session.networkPolicy, record?.policy ?? null),
+    // Terminals for people need a server between them and the platform.
+    interactivePort: null,
     sourceSnapshotId: session.sourceSnapshotId ?? null,
     stopCause: ended ? stopCauseOf(sandbox, record) : null,
     statusReason: reasonOf(status),

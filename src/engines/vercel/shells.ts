@@ -29,6 +29,7 @@ export class VercelShells implements Shells {
 
   async open(request: OpenShell, signal: AbortSignal): Promise<Shell> {
     const { sandboxId } = request;
+    const env = this.#context.secrets.fillEnvironment(request.env);
     const doing = 'open a terminal';
     // The platform would open one in a sandbox that is about to end.
     const view = await look(this.#context, sandboxId, signal);
@@ -36,7 +37,7 @@ export class VercelShells implements Shells {
     const cwd = posix.resolve(view.cwd, request.cwd ?? '');
     if (request.cwd !== null) await requireDirectory(this.#context, sandboxId, cwd, signal);
     const shell = await inSession(this.#context, sandboxId, doing, signal, (session) =>
-      this.#connect(session, request, cwd, signal),
+      this.#connect(session, { ...request, env }, cwd, signal),
     );
     this.#open.add(shell);
     void shell.exit.then(() => this.#open.delete(shell));

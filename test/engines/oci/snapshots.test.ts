@@ -159,7 +159,7 @@ describe('snapshots on disk', () => {
   it.skipIf(!isRoot)('fail on a full disk without a loss: the sandbox goes on', async () => {
     const disk = join(stateDir, 'disk');
     await mkdir(disk);
-    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=24m,mode=711', 'tmpfs', disk]);
+    const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=80m,mode=711', 'tmpfs', disk]);
     expect(mounted.status).toBe(0);
     const outer = { engine, stateDir };
     stateDir = disk;

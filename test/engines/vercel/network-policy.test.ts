@@ -1,5 +1,17 @@
 import { describe, expect, it } from 'vitest';
-import { fromSdkPolicy, masked, toSdkPolicy } from '../../../src/engines/vercel/network-policy.ts';
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import {
+  fromSdkPolicy,
+  masked,
+  policyInForce,
+  toSdkPolicy as toFilled,
+} from '../../../src/engines/vercel/network-policy.ts';
+import { SecretStore } from '../../../src/shared/secrets.ts';
+
+const SECRETS = new SecretStore([
+  { name: 'KEY', value: 'swordfish', domains: ['api.example.com'], env: false },
+]);
+const toSdkPolicy = (policy: NetworkPolicy) => toFilled(policy, SECRETS);
 
 const RULE = {
   domain: 'api.example.com',
@@ -59,5 +71,30 @@ describe('network policies of the cloud', () => {
     expect(toSdkPolicy({ mode: 'custom' })).toEqual({ allow: {} });
     expect(fromSdkPolicy({ allow: {} })).toEqual({ mode: 'custom', allow: [] });
     expect(fromSdkPolicy({ allow: ['example.com'] })).toEqual({ mode: 'custom', allow: ['example.com'] });
+  });
+
+  it('carry secrets to where they may go, and are kept without them', () => {
+    const asked: NetworkPolicy = {
+      mode: 'custom',
+      rules: [{ domain: 'API.example.com', headers: { authorization: 'Bearer \u0024{secret:KEY}' } }],
+    };
+    const sent = toSdkPolicy(asked);
+    expect(sent).toEqual({
+      allow: { 'api.example.com': [{ transform: [{ headers: { authorization: 'Bearer swordfish' } }] }] },
+    });
+    expect(masked(asked)).toEqual(asked);
+    expect(policyInForce(sent, masked(asked))).toEqual(asked);
+    const elsewhere: NetworkPolicy = {
+      mode: 'custom',
+      rules: [{ domain: 'other.example.com', headers: { authorization: '\u0024{secret:KEY}' } }],
+    };
+    expect(() => toSdkPolicy(elsewhere)).toThrow('Secret KEY may not be sent to other.example.com');
+  });
+
+  it('are told as the platform has them where somebody else has changed them', () => {
+    const asked: NetworkPolicy = { mode: 'custom', allow: ['Example.com'] };
+    expect(policyInForce(toSdkPolicy(asked), asked)).toBe(asked);
+    expect(policyInForce('deny-all', asked)).toEqual({ mode: 'deny-all' });
+    expect(policyInForce('deny-all', null)).toEqual({ mode: 'deny-all' });
   });
 });

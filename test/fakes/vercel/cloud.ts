@@ -37,6 +37,7 @@ export class Cloud {
   readonly #sandboxes = new Map<string, SandboxRecord>();
   /** Those of deleted sandboxes included, since snapshots name them. */
   readonly #sessions = new Map<string, SessionRecord>();
+  readonly #ends = new Map<string, AbortController>();
   readonly #byBelow = new Map<string, SessionRecord>();
 
   constructor(engine: Engine) {
@@ -134,7 +135,15 @@ export class Cloud {
     return session;
   }
 
+  /** Fires when the session ends: by request, or by its time. */
+  life({ id, sandbox: { timeoutMs } }: SessionRecord): AbortSignal {
+    const end = this.#ends.get(id) ?? new AbortController();
+    this.#ends.set(id, end);
+    return AbortSignal.any([end.signal, AbortSignal.timeout(timeoutMs)]);
+  }
+
   async stop(session: SessionRecord): Promise<Sandbox> {
+    this.#ends.get(session.id)?.abort();
     session.requestedStopAt ??= Date.now();
     return asApi(() => this.engine.stop(session.below, 'requested', never()));
   }

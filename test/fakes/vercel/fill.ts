@@ -12,7 +12,7 @@ import { ApiFailure } from './reply.ts';
 import { runBelow } from './run-below.ts';
 
 const run = promisify(execFile);
-const ARCHIVE = '/tmp/source.tar.gz';
+const ARCHIVE = '/tmp/source.tar';
 
 export const sourceRequest = z.discriminatedUnion('type', [
   z.strictObject({
@@ -29,45 +29,94 @@ export const sourceRequest = z.discriminatedUnion('type', [
 
 type Fetched = Exclude<z.infer<typeof sourceRequest>, { type: 'snapshot' }>;
 
-/** Fetches on this machine, as the service does on its own, and unpacks inside. */
-export async function fill(engine: Engine, sandboxId: string, source: Fetched): Promise<void> {
+/**
+ * Fetches on this machine, as the service does on its own, and unpacks inside.
+ *
+ * @param signal fires when the sandbox ends
+ */
+export async function fill(
+  engine: Engine,
+  sandboxId: string,
+  source: Fetched,
+  signal: AbortSignal,
+): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'source-'));
   try {
-    const archive = join(folder, 'source.tar.gz');
-    await (source.type === 'git' ? packRepository(source, folder, archive) : download(source.url, archive));
+    const archive = join(folder, 'source.tar');
+    if (source.type === 'git') await packRepository(source, folder, archive, signal);
+    else await download(source.url, archive, signal);
     await engine.files.writeTree(sandboxId, ARCHIVE, null, only(archive), never());
-    const script = `tar -xzf ${ARCHIVE} -C /vercel/sandbox --no-same-owner && rm ${ARCHIVE}`;
+    const script = `tar -xf ${ARCHIVE} -C /vercel/sandbox --no-same-owner && rm ${ARCHIVE}`;
     const { exitCode, stderr } = await runBelow(engine, sandboxId, 'sh', ['-c', script]);
     if (exitCode !== 0) throw new ApiFailure(400, 'bad_request', `Could not unpack the source: ${stderr}`);
+  } catch (error) {
+    if (signal.aborted) throw new ApiFailure(410, 'sandbox_stopped', 'Sandbox is stopped and cannot be used');
+    throw error;
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
 }
 
+/** git's own settings against prompts, helpers and other protocols. */
+const GIT_ENVIRONMENT = {
+  PATH: process.env['PATH'],
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: '/dev/null',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_ALLOW_PROTOCOL: 'http:https',
+  LC_ALL: 'C',
+};
+
 async function packRepository(
-  source: Fetched & { type: 'git' },
+  { url: address, revision, depth, username, password }: Fetched & { type: 'git' },
   folder: string,
   archive: string,
+  signal: AbortSignal,
 ): Promise<void> {
-  const url = new URL(source.url);
-  url.username = source.username ?? '';
-  url.password = source.password ?? '';
+  const url = new URL(address);
+  url.username = encodeURIComponent(username ?? '');
+  url.password = encodeURIComponent(password ?? '');
   const tree = join(folder, 'tree');
-  const git = (...args: string[]) => run('git', ['-C', tree, ...args]);
+  const start = (program: string, args: string[]) => run(program, args, { env: GIT_ENVIRONMENT, signal });
+  const git = (...args: string[]) => start('git', ['-C', tree, ...args]);
+  const shallow = depth === undefined ? [] : [`--depth=${depth}`];
   try {
-    await run('git', ['init', '-q', tree]);
-    const depth = source.depth === undefined ? [] : [`--depth=${source.depth}`];
-    await git('fetch', '-q', ...depth, '--', url.href, source.revision ?? 'HEAD');
-    await git('checkout', '-q', 'FETCH_HEAD');
-    await run('tar', ['-czf', archive, '-C', tree, '.']);
-  } catch {
-    throw new ApiFailure(400, 'bad_request', `Could not clone ${source.url}`);
+    await start('git', ['clone', '-q', ...shallow, '--', url.href, tree]);
+    if (revision !== undefined) await checkOut(git, revision.replace(/^refs\/heads\//, ''), shallow);
+    await start('tar', ['-cf', archive, '-C', tree, '.']);
+  } catch (error) {
+    const said = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : String(error);
+    throw new ApiFailure(400, 'bad_request', `Could not clone ${address}: ${said}`);
   }
 }
 
-async function download(url: string, archive: string): Promise<void> {
-  const response = await fetch(url).catch(() => null);
-  if (!response?.ok) throw new ApiFailure(400, 'bad_request', `Could not download ${url}`);
+/** A branch, else a tag, else a commit. */
+async function checkOut(
+  git: (...args: string[]) => Promise<unknown>,
+  revision: string,
+  shallow: string[],
+): Promise<void> {
+  try {
+    const branch = `refs/remotes/origin/${revision}`;
+    await git('fetch', '-q', ...shallow, 'origin', `+refs/heads/${revision}:${branch}`);
+    await git('checkout', '-q', '-B', revision, branch);
+  } catch {
+    const known = await git('rev-parse', '--verify', `${revision}^{commit}`).catch(() => null);
+    if (known === null || shallow.length > 0) await git('fetch', '-q', ...shallow, 'origin', revision);
+    await git('checkout', '-q', '--detach', known !== null ? revision : 'FETCH_HEAD');
+  }
+}
+
+async function download(url: string, archive: string, signal: AbortSignal): Promise<void> {
+  let response: Response;
+  try {
+    response = await fetch(url, { signal });
+  } catch (error) {
+    const cause = error instanceof Error ? String(error.cause) : String(error);
+    throw new ApiFailure(400, 'bad_request', `Could not download ${url}: ${cause}`);
+  }
+  if (!response.ok)
+    throw new ApiFailure(400, 'bad_request', `Could not download ${url}: status ${response.status}`);
   await writeFile(archive, Buffer.from(await response.arrayBuffer()));
 }
 

@@ -43,6 +43,8 @@ export interface VercelApi {
   readonly faults: FaultPlan;
   readonly calls: readonly ApiCall[];
   readonly deeds: Deeds;
+  /** What each request said, where it said it in JSON. */
+  readonly bodies: readonly { operation: Operation; body: unknown }[];
   /** Names of the sandboxes that run and cost. */
   alive(): Promise<string[]>;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
@@ -63,6 +65,7 @@ export async function startVercelApi(): Promise<VercelApi> {
   };
   const faults = new FaultPlan();
   const calls: ApiCall[] = [];
+  const bodies: { operation: Operation; body: unknown }[] = [];
   const violations: string[] = [];
   const limits = { streamMs: STREAM_LIMIT_MS };
   const server = createServer();
@@ -95,7 +98,9 @@ export async function startVercelApi(): Promise<VercelApi> {
     const refused = refusalOf(request, url, credentials);
     const reply =
       refused ??
-      (await work(limit, () => handlers[routed.operation](apiRequest(routed, request, url, gone, limit))));
+      (await work(limit, () =>
+        handlers[routed.operation](noting(bodies, apiRequest(routed, request, url, gone, limit))),
+      ));
     if (fault !== null) return misbehaveAfter(fault, reply, response, writing);
     return write(reply, response, writing);
   };
@@ -115,6 +120,7 @@ export async function startVercelApi(): Promise<VercelApi> {
     faults,
     calls,
     deeds: cloud.deeds,
+    bodies,
     violations,
     alive: () => cloud.alive(),
     get streamLimitMs() {
@@ -174,6 +180,18 @@ function apiRequest(
     },
     bytes: request,
     signal: AbortSignal.any([gone.signal, limit]),
+  };
+}
+
+function noting(bodies: { operation: Operation; body: unknown }[], request: ApiRequest): ApiRequest {
+  const { operation } = request;
+  return {
+    ...request,
+    async json() {
+      const body = await request.json();
+      bodies.push({ operation, body });
+      return body;
+    },
   };
 }
 

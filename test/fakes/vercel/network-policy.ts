@@ -44,12 +44,25 @@ export function policyAnswer(policy: PolicyRequest): object {
   };
 }
 
-/** For the engine below, which sets no headers: their domains are open all the same. */
+/** For the engine below, which sets the headers. */
 export function policyBelow(policy: PolicyRequest): NetworkPolicy {
   if ('mode' in policy) return policy;
   const domains = domainsOf(policy);
-  if (domains.includes('*') && policy.subnets === undefined) return { mode: 'allow-all' };
-  return { mode: 'custom', allow: domains, ...(policy.subnets && { subnets: policy.subnets }) };
+  const rules = rulesOf(policy);
+  if (domains.includes('*') && policy.subnets === undefined && rules.length === 0)
+    return { mode: 'allow-all' };
+  return { mode: 'custom', allow: domains, ...(policy.subnets && { subnets: policy.subnets }), rules };
+}
+
+function rulesOf({ allow }: Exclude<PolicyRequest, { mode: unknown }>): NonNullable<NetworkPolicy['rules']> {
+  if (allow === undefined || Array.isArray(allow)) return [];
+  return Object.entries(allow).flatMap(([domain, rules]) =>
+    rules.map(({ match: matching, transform = [] }) => ({
+      domain,
+      ...(matching && { match: { methods: matching.method, path_prefix: matching.path?.startsWith } }),
+      headers: Object.assign({}, ...transform.map(({ headers: set }) => set)),
+    })),
+  );
 }
 
 function domainsOf({ allow }: Exclude<PolicyRequest, { mode: unknown }>): string[] {

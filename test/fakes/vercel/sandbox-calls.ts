@@ -84,7 +84,8 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
   await cloud.add(record, { snapshotId, interactive: body.__interactive === true });
   if (source !== undefined && source.type !== 'snapshot') {
     try {
-      await fill(cloud.engine, currentSession(record).below, source);
+      const session = currentSession(record);
+      await fill(cloud.engine, session.below, source, cloud.life(session));
     } catch (error) {
       await cloud.delete(record);
       throw error;
