@@ -165,9 +165,7 @@ async function* file(reading: TreeReading, path: string, mode: number | null): A
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) return;
-    // One byte more than the file, so that a small one is read at once, its end included.
-    const highWaterMark = Math.min(stat.size + 1, READ_BYTES);
-    bytes = handle.createReadStream({ autoClose: false, highWaterMark });
+    bytes = handle.createReadStream({ autoClose: false, highWaterMark: READ_BYTES });
     const content = Readable.from(observed(bytes, reading.onData));
     yield { path, type: 'file', mode: mode ?? stat.mode & PERMISSION_BITS, linkTarget: null, content };
   } finally {

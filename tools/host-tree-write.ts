@@ -67,7 +67,8 @@ export async function writeHostTree(
     report,
   };
   const onAbort = (): void => {
-    writing.content?.destroy(new Error('aborted'));
+    // Without an error, which nobody may be listening for yet: its reader meets the early end.
+    writing.content?.destroy();
   };
   signal.addEventListener('abort', onAbort, { once: true });
   const checker = new TreeEntryChecker();

@@ -1,6 +1,4 @@
 /** Work on files of this machine that goes on while the next bytes arrive, in bounds. */
-import type { FileHandle } from 'node:fs/promises';
-
 /** So much of one file is written at once. */
 const BATCH_BYTES = 1_048_576;
 
@@ -42,15 +40,21 @@ export class Background {
   }
 }
 
+/** What is needed of an open file. */
+export interface Sink {
+  writev(buffers: readonly Buffer[]): Promise<{ bytesWritten: number }>;
+  close(): Promise<void>;
+}
+
 /** Bytes on their way into one file: the next batch is gathered while the one before is written. */
 export class FileWriter {
-  readonly #open: () => Promise<FileHandle>;
+  readonly #open: () => Promise<Sink>;
   readonly #writing = new Background(1);
-  #file: FileHandle | null = null;
+  #file: Sink | null = null;
   #batch: Buffer[] = [];
   #size = 0;
 
-  constructor(open: () => Promise<FileHandle>) {
+  constructor(open: () => Promise<Sink>) {
     this.#open = open;
   }
 
@@ -94,7 +98,7 @@ export class FileWriter {
 }
 
 /** A write may take less than it was given. */
-async function writeAll(file: FileHandle, batch: readonly Buffer[]): Promise<void> {
+async function writeAll(file: Sink, batch: readonly Buffer[]): Promise<void> {
   let left = [...batch];
   while (left.length > 0) {
     let { bytesWritten } = await file.writev(left);
