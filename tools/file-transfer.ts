@@ -19,7 +19,6 @@ export interface Download {
   remotePath: string;
   cwd: string | null;
   createParents: boolean;
-  chunkSize: number;
 }
 
 /** Brings a file or a whole directory of the sandbox to this machine. Either all of it is there afterwards, or nothing. */
@@ -49,7 +48,7 @@ export async function download(
   });
   try {
     const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
-    const written = await writeHostTree(target, entries, request.chunkSize, signal, report);
+    const written = await writeHostTree(target, entries, signal, report);
     return {
       localPath: target,
       remotePath: source.path,

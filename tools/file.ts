@@ -137,7 +137,6 @@ const downloadFile = defineTool({
       remotePath: args.remote_path,
       cwd: args.cwd ?? null,
       createParents: args.create_parents,
-      chunkSize: args.chunk_size,
     };
     const call = {
       tool: 'sandbox_download_file',

@@ -6,9 +6,15 @@ import { Readable } from 'node:stream';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
 import { decodeUtf8 } from '../src/shared/utf8.ts';
+import { ahead } from './ahead.ts';
 import type { SkippedEntries } from './skipped-entries.ts';
 
 const PERMISSION_BITS = 0o777;
+/** What is read of a file at once. */
+const READ_BYTES = 524_288;
+/** So many names of a directory are looked at before their turn, files up to this size read. */
+const LOOKS_AHEAD = 8;
+const SMALL_BYTES = 65_536;
 /** Opening a fifo must not wait for its writer, and a link that appears after the look is not followed. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
@@ -62,33 +68,70 @@ async function* children(
   const names = await readdir(join(reading.root, parent), { encoding: 'buffer' }).catch((error) =>
     passVanished(error, parent),
   );
-  for (const bytes of names ?? []) {
+  const paths = wanted(reading, parent, names ?? []);
+  for await (const [path, seen] of ahead(paths, (path) => lookAt(reading.root, path), LOOKS_AHEAD)) {
     throwIfCancelled(signal);
-    const name = decodeUtf8(bytes);
-    const path = parent === '' ? name : `${parent}/${name}`;
-    if (reading.excludes(path)) continue;
-    if (isUtf8(bytes)) yield* entry(reading, path, signal);
-    else reading.skipped.add(path, 'its name is not UTF-8');
+    if (seen !== null) yield* entry(reading, path, seen, signal);
   }
 }
 
-async function* entry(reading: TreeReading, path: string, signal: AbortSignal): AsyncGenerator<TreeEntry> {
-  const at = join(reading.root, path);
-  if (at === reading.stateDir) {
-    reading.skipped.add(path, "the server's own state directory");
-    return;
+/** The paths of these names; what cannot be carried is told in its turn. */
+function* wanted(reading: TreeReading, parent: string, names: readonly Buffer[]): Generator<string> {
+  for (const bytes of names) {
+    const name = decodeUtf8(bytes);
+    const path = parent === '' ? name : `${parent}/${name}`;
+    if (reading.excludes(path)) continue;
+    if (!isUtf8(bytes)) reading.skipped.add(path, 'its name is not UTF-8');
+    else if (join(reading.root, path) === reading.stateDir)
+      reading.skipped.add(path, "the server's own state directory");
+    else yield path;
   }
-  const stat = await lstat(at).catch((error) => passVanished(error, path));
-  if (stat === null) return;
+}
+
+async function* entry(
+  reading: TreeReading,
+  path: string,
+  { stat, small }: Seen,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
   if (stat.isSymbolicLink()) {
     yield* link(reading, path);
   } else if (stat.isDirectory()) {
     yield directory(path, stat.mode);
     yield* children(reading, path, signal);
+  } else if (small !== null) {
+    reading.onData(small);
+    const content = Readable.from([small]);
+    yield { path, type: 'file', mode: stat.mode & PERMISSION_BITS, linkTarget: null, content };
   } else if (stat.isFile()) {
     yield* file(reading, path, null);
   } else {
     reading.skipped.add(path, kindOf(stat));
+  }
+}
+
+interface Seen {
+  stat: Stats;
+  /** The content of a file that is small enough to be read before its turn. */
+  small: Buffer | null;
+}
+
+/** Null for what has vanished, or has become something else meanwhile. */
+async function lookAt(root: string, path: string): Promise<Seen | null> {
+  const at = join(root, path);
+  const stat = await lstat(at).catch((error) => passVanished(error, path));
+  if (stat === null || !stat.isFile() || stat.size > SMALL_BYTES) return stat && { stat, small: null };
+  const handle = await open(at, OPEN_FLAGS).catch((error) => passVanished(error, path));
+  if (handle === null) return null;
+  try {
+    const opened = await handle.stat();
+    if (!opened.isFile()) return null;
+    // One byte more than it has: a file that grows is left to be read as a large one.
+    const bytes = Buffer.allocUnsafe(Math.min(opened.size, SMALL_BYTES) + 1);
+    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+    return { stat: opened, small: bytesRead < bytes.length ? bytes.subarray(0, bytesRead) : null };
+  } finally {
+    await handle.close();
   }
 }
 
@@ -118,15 +161,16 @@ function directory(path: string, mode: number): TreeEntry {
 async function* file(reading: TreeReading, path: string, mode: number | null): AsyncGenerator<TreeEntry> {
   const handle = await open(join(reading.root, path), OPEN_FLAGS).catch((error) => passVanished(error, path));
   if (handle === null) return;
-  const bytes = handle.createReadStream({ autoClose: false });
+  let bytes: Readable | null = null;
   try {
     const stat = await handle.stat();
     if (!stat.isFile()) return;
-    const content = Readable.from(observed(bytes, reading.onData), { objectMode: false });
+    bytes = handle.createReadStream({ autoClose: false, highWaterMark: READ_BYTES });
+    const content = Readable.from(observed(bytes, reading.onData));
     yield { path, type: 'file', mode: mode ?? stat.mode & PERMISSION_BITS, linkTarget: null, content };
   } finally {
     // A consumer that stops early leaves the rest unread.
-    bytes.destroy();
+    bytes?.destroy();
     await handle.close();
   }
 }

@@ -2,13 +2,13 @@ import { createHash, randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { Writable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
 import { staysInside } from '../src/shared/link-target.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
+import { Background, FileWriter } from './write-behind.ts';
 
 /** Neither follows a link nor takes over a file that is there. */
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
@@ -16,6 +16,8 @@ const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL |
 const GRANTABLE_BITS = 0o755;
 /** Stands for every byte that is no UTF-8: different names of the sandbox can come as the same one. */
 const UNDECODABLE = '\uFFFD';
+/** Small files that are written beside each other; a batch of each is in memory. */
+const FILES_AT_ONCE = 8;
 
 export interface WrittenTree {
   files: number;
@@ -30,7 +32,9 @@ interface Writing extends WrittenTree {
   staging: string;
   /** Set last: a directory that must not be written to could not be filled. */
   directoryModes: [path: string, mode: number][];
-  chunkSize: number;
+  background: Background;
+  /** What is being read, for an abort to end. */
+  content: Readable | null;
   /** Told of each file and run of bytes. */
   report(files: number, bytes: number): void;
 }
@@ -44,7 +48,6 @@ interface Writing extends WrittenTree {
 export async function writeHostTree(
   target: string,
   entries: AsyncIterable<TreeEntry>,
-  chunkSize: number,
   signal: AbortSignal,
   report: (files: number, bytes: number) => void = () => {},
 ): Promise<WrittenTree> {
@@ -59,44 +62,55 @@ export async function writeHostTree(
     skipped: new SkippedEntries(),
     staging,
     directoryModes: [],
-    chunkSize,
+    background: new Background(FILES_AT_ONCE),
+    content: null,
     report,
   };
+  const onAbort = (): void => {
+    // Without an error, which nobody may be listening for yet: its reader meets the early end.
+    writing.content?.destroy();
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
   const checker = new TreeEntryChecker();
   try {
     for await (const entry of entries) {
       throwIfCancelled(signal);
+      writing.content = entry.content;
       if (entry.path.includes(UNDECODABLE)) {
         writing.skipped.add(entry.path, 'its name is not UTF-8');
-        await discard(entry, signal);
+        // The next entry comes once this one's content has been read.
+        for await (const _ of entry.content ?? []);
         continue;
       }
       checker.check(entry);
       if (entry.path === '') await requireReplaceable(target, entry.type);
-      await writeEntry(writing, entry, signal);
+      await writeEntry(writing, entry);
     }
+    await writing.background.done();
+    throwIfCancelled(signal);
     for (const [path, mode] of writing.directoryModes.reverse()) await chmod(path, mode);
     await rename(staging, target).catch((error) => refuseReplacement(target, error));
   } catch (error) {
+    // What is still written would come after its removal.
+    await writing.background.settled();
     await rm(staging, { recursive: true, force: true });
+    throwIfCancelled(signal);
     throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
   }
   const { files, bytes, sha256, skipped } = writing;
   return { files, bytes, sha256, skipped };
 }
 
-async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSignal): Promise<void> {
+async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
   const at = entry.path === '' ? writing.staging : join(writing.staging, entry.path);
   const mode = entry.mode & GRANTABLE_BITS;
   if (entry.type === 'directory') {
     await mkdir(at, { mode: 0o700 });
     writing.directoryModes.push([at, mode | 0o700]);
   } else if (entry.type === 'file') {
-    const written = await writeFile(writing, at, entry, mode | 0o600, signal);
-    writing.report(1, 0);
-    writing.files += 1;
-    writing.bytes += written.bytes;
-    if (entry.path === '') writing.sha256 = written.sha256;
+    await writeFile(writing, at, entry, mode | 0o600);
   } else if (entry.linkTarget === null || !staysInside(entry.path, entry.linkTarget)) {
     writing.skipped.add(entry.path, 'a link that leads out of the tree');
   } else if (entry.linkTarget.includes(UNDECODABLE)) {
@@ -106,46 +120,27 @@ async function writeEntry(writing: Writing, entry: TreeEntry, signal: AbortSigna
   }
 }
 
-/** The next entry comes once this one's content has been read. */
-async function discard(entry: TreeEntry, signal: AbortSignal): Promise<void> {
-  if (entry.content === null) return;
-  const nowhere = new Writable({ write: (_chunk, _encoding, done) => done() });
+/** A file that fits one batch is written while the next ones arrive. */
+async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: number): Promise<void> {
+  const hash = entry.path === '' ? createHash('sha256') : null;
+  const writer = new FileWriter(() => open(at, CREATE_FLAGS, mode));
   try {
-    await pipeline(entry.content, nowhere, { signal });
+    for await (const chunk of entry.content ?? []) {
+      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+      hash?.update(bytes);
+      writing.bytes += bytes.length;
+      writing.report(0, bytes.length);
+      await writer.add(bytes);
+    }
   } catch (error) {
-    throwIfCancelled(signal);
+    await writer.close();
     throw error;
   }
-}
-
-async function writeFile(
-  { chunkSize, report }: Writing,
-  at: string,
-  entry: TreeEntry,
-  mode: number,
-  signal: AbortSignal,
-): Promise<{ bytes: number; sha256: string }> {
-  const hash = createHash('sha256');
-  let bytes = 0;
-  const file = await open(at, CREATE_FLAGS, mode);
-  try {
-    const sink = new Writable({
-      highWaterMark: chunkSize,
-      write(chunk: Buffer, _encoding, done) {
-        hash.update(chunk);
-        bytes += chunk.length;
-        report(0, chunk.length);
-        file.writeFile(chunk).then(() => done(), done);
-      },
-    });
-    if (entry.content !== null) await pipeline(entry.content, sink, { signal });
-  } catch (error) {
-    throwIfCancelled(signal);
-    throw error;
-  } finally {
-    await file.close();
-  }
-  return { bytes, sha256: hash.digest('hex') };
+  if (writer.idle) await writing.background.add(() => writer.finish());
+  else await writer.finish();
+  writing.files += 1;
+  writing.report(1, 0);
+  writing.sha256 = hash?.digest('hex') ?? null;
 }
 
 /** Asked at the first entry, before a long transfer comes to nothing. */

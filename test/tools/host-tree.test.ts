@@ -52,7 +52,7 @@ function link(path: string, linkTarget: string): TreeEntry {
 }
 
 async function write(target: string, entries: Iterable<TreeEntry>): ReturnType<typeof writeHostTree> {
-  return writeHostTree(target, Readable.from(entries), 65_536, neverAborted);
+  return writeHostTree(target, Readable.from(entries), neverAborted);
 }
 
 describe('a tree of this machine', () => {
@@ -67,7 +67,6 @@ describe('a tree of this machine', () => {
     const written = await writeHostTree(
       join(home, 'to'),
       reading(from, { exclude: ['sub/skipped'] }),
-      65_536,
       neverAborted,
     );
     expect(written).toMatchObject({ files: 2, bytes: 200_004, sha256: null });
@@ -138,7 +137,7 @@ describe('a tree of this machine', () => {
   it('can be a single file', async () => {
     const home = await temporaryFolder();
     await writeFile(join(home, 'a'), 'content');
-    const written = await writeHostTree(join(home, 'b'), reading(join(home, 'a')), 1, neverAborted);
+    const written = await writeHostTree(join(home, 'b'), reading(join(home, 'a')), neverAborted);
     const sha256 = createHash('sha256').update('content').digest('hex');
     expect(written).toMatchObject({ files: 1, bytes: 7, sha256 });
     expect(await readFile(join(home, 'b'), 'utf8')).toBe('content');
@@ -231,12 +230,7 @@ describe('writing what a sandbox sends', () => {
         }
       })(),
     );
-    const writing = writeHostTree(
-      join(home, 'f'),
-      Readable.from([file('', endless)]),
-      65_536,
-      controller.signal,
-    );
+    const writing = writeHostTree(join(home, 'f'), Readable.from([file('', endless)]), controller.signal);
     await expect(writing).rejects.toMatchObject({ code: 'cancelled' });
     expect(await readdir(home)).toEqual([]);
   });

@@ -4,10 +4,13 @@ import { connect, type Socket } from 'node:net';
 import { constants as osConstants } from 'node:os';
 import { basename, dirname } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
-import { encodeFrame, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
+import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
 
 /** sun_path of unix(7) holds 108 bytes, its NUL included. */
 const MAX_SOCKET_PATH = 107;
+/** As much may have been read and not taken, and as much given to send and not sent, before one side waits for the other. */
+const WINDOW_BYTES = 524_288;
+const NOTHING = Buffer.alloc(0);
 
 function connectPath(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -61,10 +64,13 @@ export class AgentGone extends Error {
 export class AgentConnection {
   readonly #socket: Socket;
   readonly #parser = new FrameParser();
-  readonly #chunks: AsyncIterator<Buffer>;
   readonly #onAbort: () => void;
+  readonly #onData: (chunk: Buffer) => void;
   readonly #signal: AbortSignal | null;
   #failure: unknown = null;
+  /** Nothing more can come: `end` by the other side's will, `cut` otherwise. */
+  #over: 'end' | 'cut' | null = null;
+  #wake: () => void = () => {};
 
   private constructor(socket: Socket, signal: AbortSignal | null) {
     this.#socket = socket;
@@ -73,7 +79,19 @@ export class AgentConnection {
     socket.on('error', (error) => {
       this.#failure ??= error;
     });
-    this.#chunks = socket.iterator({ destroyOnReturn: false });
+    const over = (how: 'end' | 'cut') => () => {
+      this.#over ??= how;
+      this.#wake();
+    };
+    socket.once('end', over('end'));
+    socket.once('close', over('cut'));
+    this.#onData = (chunk) => {
+      this.#parser.feed(chunk);
+      if (this.#parser.length >= WINDOW_BYTES) socket.pause();
+      this.#wake();
+    };
+    socket.pause();
+    socket.on('data', this.#onData);
     this.#onAbort = () => socket.destroy();
     signal?.addEventListener('abort', this.#onAbort, { once: true });
   }
@@ -92,33 +110,41 @@ export class AgentConnection {
     return new AgentConnection(socket, signal);
   }
 
-  /** Sends a frame and waits until the socket takes more. */
-  async send(type: number, body?: Buffer): Promise<void> {
-    const socket = this.#socket;
-    await new Promise<void>((resolve, reject) => {
-      socket.write(encodeFrame(type, body), (error) => (error ? reject(this.#ending(error)) : resolve()));
+  /** Sends a frame and waits until the socket has taken it. */
+  send(type: number, body: Buffer = NOTHING): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#write(type, body, (error) => (error ? reject(this.#ending(error)) : resolve()));
     });
   }
 
-  /** The next frame; null at the end of the stream. An `ERROR` frame is thrown as `AgentError`. */
+  /**
+   * Sends a frame of many, and waits only where too much is on its way already. Each body has to stay as it is; a failure may
+   * show at a later call alone.
+   */
+  push(type: number, body: Buffer = NOTHING): Promise<void> {
+    const socket = this.#socket;
+    if (!socket.writable || socket.writableLength >= WINDOW_BYTES) return this.send(type, body);
+    this.#write(type, body, () => {});
+    return Promise.resolve();
+  }
+
+  /** The next frame, `DATA` in the pieces in which it comes; null at the end of the stream. An `ERROR` frame is thrown as `AgentError`. */
   async next(): Promise<Frame | null> {
-    let frame = this.#parser.take();
-    while (frame === null) {
-      let chunk: IteratorResult<Buffer>;
-      try {
-        chunk = await this.#chunks.next();
-      } catch (error) {
-        throw this.#ending(error);
+    for (;;) {
+      const frame = this.#parser.take();
+      if (frame !== null) {
+        if (frame.type === FRAME.ERROR) throw new AgentError(new Fields(frame.body));
+        return frame;
       }
-      if (chunk.done) {
-        if (this.#signal?.aborted || this.#failure) throw this.#ending(this.#failure);
+      if (this.#over !== null) {
+        if (this.#over === 'cut' || this.#signal?.aborted || this.#failure) throw this.#ending(this.#failure);
         return null;
       }
-      this.#parser.feed(chunk.value);
-      frame = this.#parser.take();
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve;
+        this.#socket.resume();
+      });
     }
-    if (frame.type === FRAME.ERROR) throw new AgentError(new Fields(frame.body));
-    return frame;
   }
 
   /** The next frame, which has to be of one of these types. Throws `AgentGone` at the end of the stream. */
@@ -138,10 +164,10 @@ export class AgentConnection {
   }
 
   /** Ends the framed part: the bare socket, and the bytes that arrived after the last frame. */
-  async detach(): Promise<{ socket: Socket; rest: Buffer }> {
+  detach(): { socket: Socket; rest: Buffer } {
     this.#signal?.removeEventListener('abort', this.#onAbort);
-    // The iterator lets go of the socket without closing it.
-    await this.#chunks.return?.();
+    this.#socket.pause();
+    this.#socket.off('data', this.#onData);
     return { socket: this.#socket, rest: this.#parser.rest() };
   }
 
@@ -172,6 +198,20 @@ export class AgentConnection {
   /** Keeps the connection from holding the process alive. */
   unref(): void {
     this.#socket.unref();
+  }
+
+  #write(type: number, body: Buffer, done: (error?: Error | null) => void): void {
+    const socket = this.#socket;
+    // What is sent in one turn of the event loop leaves in one system call, and no body is copied for its header.
+    socket.cork();
+    const header = encodeHeader(type, body.length);
+    if (body.length === 0) {
+      socket.write(header, done);
+    } else {
+      socket.write(header);
+      socket.write(body, done);
+    }
+    process.nextTick(() => socket.uncork());
   }
 
   #ending(error: unknown): Error {

@@ -204,7 +204,7 @@ async function writeOne(connection: AgentConnection, path: string, file: WriteFi
   );
   try {
     for (let at = 0; at < file.content.length; at += MAX_DATA) {
-      await connection.send(FRAME.DATA, file.content.subarray(at, at + MAX_DATA));
+      await connection.push(FRAME.DATA, file.content.subarray(at, at + MAX_DATA));
     }
     await connection.send(FRAME.END);
   } catch (error) {

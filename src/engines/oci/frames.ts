@@ -99,13 +99,17 @@ function outOfProtocol(what: string): SandboxError {
   });
 }
 
+/** What comes before a body of so many bytes. */
+export function encodeHeader(type: number, length: number): Buffer {
+  const header = Buffer.allocUnsafe(HEADER);
+  header.writeUInt32LE(length, 0);
+  header.writeUInt8(type, 4);
+  return header;
+}
+
 /** One frame as bytes. */
 export function encodeFrame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
-  const frame = Buffer.allocUnsafe(HEADER + body.length);
-  frame.writeUInt32LE(body.length, 0);
-  frame.writeUInt8(type, 4);
-  body.copy(frame, HEADER);
-  return frame;
+  return Buffer.concat([encodeHeader(type, body.length), body]);
 }
 
 /** A body of fields; numbers take 8 bytes. */
@@ -160,29 +164,81 @@ export class Fields {
   }
 }
 
-/** Cuts a byte stream into frames, one at a time: what follows a frame may be no frame at all. */
+/**
+ * Cuts a byte stream into frames, one at a time: what follows a frame may be no frame at all. A `DATA` body is handed out as
+ * it comes, as several frames where it comes in pieces: bytes of files are never put together here.
+ */
 export class FrameParser {
-  #pending: Buffer = Buffer.alloc(0);
+  #chunks: Buffer[] = [];
+  #length = 0;
+  /** What is still to come of the `DATA` body that was begun. */
+  #dataLeft = 0;
 
-  feed(chunk: Buffer): void {
-    this.#pending = this.#pending.length === 0 ? chunk : Buffer.concat([this.#pending, chunk]);
+  /** Bytes fed and not taken. */
+  get length(): number {
+    return this.#length;
   }
 
-  /** The next whole frame, or null until more is fed. Throws `server` on a body that is too large. */
+  feed(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+  }
+
+  /** The next frame, or null until more is fed. Throws `server` on a body that is too large. */
   take(): Frame | null {
-    const bytes = this.#pending;
-    if (bytes.length < HEADER) return null;
-    const length = bytes.readUInt32LE(0);
+    if (this.#dataLeft > 0) return this.#takeData();
+    const header = this.#peek(HEADER);
+    if (header === null) return null;
+    const length = header.readUInt32LE(0);
+    const type = header.readUInt8(4);
     if (length > MAX_BODY) throw outOfProtocol(`a frame of ${length} bytes`);
-    if (bytes.length < HEADER + length) return null;
-    this.#pending = bytes.subarray(HEADER + length);
-    return { type: bytes.readUInt8(4), body: bytes.subarray(HEADER, HEADER + length) };
+    if (type === FRAME.DATA && length > 0) {
+      this.#drop(HEADER);
+      this.#dataLeft = length;
+      return this.#takeData();
+    }
+    const whole = this.#peek(HEADER + length);
+    if (whole === null) return null;
+    this.#drop(HEADER + length);
+    return { type, body: whole.subarray(HEADER) };
   }
 
   /** Hands over what was fed and not taken. */
   rest(): Buffer {
-    const rest = this.#pending;
-    this.#pending = Buffer.alloc(0);
+    const rest = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    this.#length = 0;
     return rest;
+  }
+
+  #takeData(): Frame | null {
+    const first = this.#chunks[0];
+    if (first === undefined) return null;
+    const body = first.subarray(0, this.#dataLeft);
+    this.#dataLeft -= body.length;
+    this.#drop(body.length);
+    return { type: FRAME.DATA, body };
+  }
+
+  /** The first bytes in one piece, or null where fewer are there. */
+  #peek(length: number): Buffer | null {
+    if (this.#length < length) return null;
+    let [first = Buffer.alloc(0)] = this.#chunks;
+    if (first.length < length) {
+      let count = 0;
+      for (let size = 0; size < length; count++) size += this.#chunks[count]?.length ?? 0;
+      first = Buffer.concat(this.#chunks.slice(0, count));
+      this.#chunks.splice(0, count, first);
+    }
+    return first.subarray(0, length);
+  }
+
+  /** Forgets the first bytes, which lie in one piece. */
+  #drop(length: number): void {
+    const [first] = this.#chunks;
+    this.#length -= length;
+    if (first === undefined || first.length === length) this.#chunks.shift();
+    else this.#chunks[0] = first.subarray(length);
   }
 }

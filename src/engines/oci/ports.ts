@@ -89,7 +89,7 @@ export class PortForwards {
       connection.close();
       throw error;
     }
-    const { socket: inside, rest } = await connection.detach();
+    const { socket: inside, rest } = connection.detach();
     if (client.destroyed) {
       inside.destroy();
       return;

@@ -8,6 +8,8 @@ import { encodeFields, Fields, type FieldValue, FRAME, type Frame, MAX_DATA, TAG
 const KINDS: Record<string, TreeEntry['type']> = { f: 'file', d: 'directory', l: 'symlink' };
 const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', symlink: 'l' };
 const PERMISSION_BITS = 0o7777;
+/** Pieces of a file, each at most what is read at once, that are handed on before they are asked for. */
+const PIECES_AHEAD = 8;
 /** The agent has this long to remove what it has staged of an upload that is cut off. */
 const UNDO_MS = 5_000;
 
@@ -59,7 +61,7 @@ export async function* receiveTree(
         throw translate(error);
       }
     }
-    yield parseEntry(head, Readable.from(data(), { objectMode: false, highWaterMark: MAX_DATA }));
+    yield parseEntry(head, Readable.from(data(), { highWaterMark: PIECES_AHEAD }));
     if (following === null) {
       throw new SandboxError('internal', 'A file of a tree was not read to its end.');
     }
@@ -86,7 +88,7 @@ async function sendContent(
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
     for (let at = 0; at < bytes.length; at += MAX_DATA) {
       throwIfCancelled(signal);
-      await connection.send(FRAME.DATA, bytes.subarray(at, at + MAX_DATA));
+      await connection.push(FRAME.DATA, bytes.subarray(at, at + MAX_DATA));
     }
   }
 }
@@ -99,7 +101,7 @@ async function sendEntries(
   for await (const entry of entries) {
     try {
       throwIfCancelled(signal);
-      await connection.send(FRAME.ENTRY, encodeEntry(entry));
+      await connection.push(FRAME.ENTRY, encodeEntry(entry));
       if (entry.content !== null) await sendContent(connection, entry.content, signal);
     } catch (error) {
       entry.content?.destroy();
