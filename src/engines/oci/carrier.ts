@@ -102,11 +102,17 @@ export class Carrier {
   }
 
   /** Listens for the agent, in the place of whoever did before. */
-  listen(): Promise<void> {
-    return new Promise((resolve, reject) => {
-      this.#listening = { resolve, reject };
-      this.#send(CARRY.LISTEN);
-    });
+  async listen(): Promise<void> {
+    // Its answer is waited for, also by a process that has nothing else to do.
+    this.#control.ref();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#listening = { resolve, reject };
+        this.#send(CARRY.LISTEN);
+      });
+    } finally {
+      this.#control.unref();
+    }
   }
 
   /** False once another process listens in its place, or the place is gone. */

@@ -170,7 +170,7 @@ describe('snapshots on disk', () => {
         sandbox,
         'echo kept > /vercel/sandbox/kept; head -c 100000000 /dev/zero > /vercel/sandbox/fill',
       );
-      await expect(take(sandbox)).rejects.toMatchObject({ code: 'server' });
+      await expect(take(sandbox)).rejects.toMatchObject({ code: 'limit_exceeded' });
       await engine.files
         .write(sandbox.sandboxId, [{ path: 'fill', content: Buffer.alloc(0), mode: null }], null, patience())
         .catch(() => null);
