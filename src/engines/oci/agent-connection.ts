@@ -63,7 +63,7 @@ export class AgentConnection {
   readonly #parser = new FrameParser();
   readonly #chunks: AsyncIterator<Buffer>;
   readonly #onAbort: () => void;
-  readonly #signal: AbortSignal | null;
+  #signal: AbortSignal | null;
   #failure: unknown = null;
 
   private constructor(socket: Socket, signal: AbortSignal | null) {
@@ -89,7 +89,17 @@ export class AgentConnection {
       if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new AgentGone(error);
       throw error;
     }
+    if (signal?.aborted) {
+      socket.destroy();
+      throw new SandboxError('cancelled', 'The call was cancelled.');
+    }
     return new AgentConnection(socket, signal);
+  }
+
+  /** From now on the connection outlives its signal. */
+  unbind(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal = null;
   }
 
   /** Sends a frame and waits until the socket takes more. */
