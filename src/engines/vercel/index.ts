@@ -15,6 +15,7 @@ import { VERCEL_LIMITS } from './limits.ts';
 import { listSandboxes } from './list.ts';
 import { inSession, look, notRunning } from './look.ts';
 import { fromSdkPolicy, toSdkPolicy } from './network-policy.ts';
+import { VERCEL_RUNTIMES } from './runtime-choice.ts';
 import { VercelShells } from './shells.ts';
 import { VercelSnapshots } from './snapshots.ts';
 
@@ -81,6 +82,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     forget: (sandboxId, signal) => forgetSandbox(context, creations, sandboxId, signal),
     recover: (signal) => recoverAll(context, signal),
     limits: () => Promise.resolve(VERCEL_LIMITS),
+    runtimes: () => Promise.resolve(VERCEL_RUNTIMES),
 
     async close() {
       commands.close();
