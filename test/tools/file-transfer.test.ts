@@ -123,7 +123,7 @@ describe('upload and download', () => {
   });
 
   it('does not say that a second download of a directory is like the first', async () => {
-    await server.call('sandbox_mk_dir', { path: 'twice' });
+    await server.call('sandbox_write_files', { files: [{ path: 'twice/file', content: '' }] });
     const args = { remote_path: 'twice', local_path: 'twice' };
     expect((await server.call('sandbox_download_file', args)).isError).toBe(false);
     failsWith(await server.call('sandbox_download_file', args), 'conflict', 'twice');
