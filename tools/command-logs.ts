@@ -22,6 +22,8 @@ export interface Logs {
   cursor: LogCursor;
   /** The command has finished and every line was given. */
   done: boolean;
+  /** Everything written so far was looked at. */
+  atEnd: boolean;
   /** Bytes in front of or between these lines that the bounded log no longer holds. */
   droppedBytes: number;
 }
@@ -56,7 +58,6 @@ export async function readLogs(
 }
 
 interface ScannedPage extends Logs {
-  atEnd: boolean;
   totalBytes: number;
 }
 

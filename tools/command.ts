@@ -14,8 +14,8 @@ import { within } from './patience.ts';
 import { statusReason } from './sandbox-answer.ts';
 import {
   commandId,
-  EXEC_TOO_BIG,
   encoding,
+  execTooBig,
   fitsExec,
   MAX_WAIT_MS,
   sandboxId,
@@ -31,6 +31,8 @@ const KILL_MOMENT_MS = 1_000;
 const MIN_PAGE_BYTES = 4;
 const MAX_PAGE_BYTES = 65_536;
 
+const TOO_BIG = execTooBig('`cmd`, `args` and `env` take');
+
 const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
@@ -38,7 +40,7 @@ const run = defineTool({
     'Run a program and wait for it; its stdin is empty, typing is for sandbox_shell. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
-  input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, EXEC_TOO_BIG),
+  input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
   output: commandOutput,
   async handle(args, context) {
     const { session, signal } = context;
@@ -63,7 +65,7 @@ const runDetached = defineTool({
   description: 'Start a program and return at once: servers, watchers, long jobs. Follow with command_logs.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
-  input: z.strictObject(startShape).refine(fitsExec, EXEC_TOO_BIG),
+  input: z.strictObject(startShape).refine(fitsExec, TOO_BIG),
   output: commandOutput,
   async handle(args, { session, signal }) {
     const sandbox = await session.sandbox(args.sandbox_id);
@@ -117,6 +119,7 @@ const logs = defineTool({
     next_cursor: z.string(),
     done: z.boolean(),
     dropped_bytes: z.number(),
+    next: z.string().nullable(),
   }),
   async handle(args, { session, signal }) {
     const handle = await session.command(args.command_id);
@@ -137,10 +140,12 @@ const logs = defineTool({
       next_cursor: encodeCursor(id, page.cursor),
       done: page.done,
       dropped_bytes: page.droppedBytes,
+      next: nextOfLogs(page, args.grep !== undefined),
     };
     const state = `done: ${page.done}, next_cursor: ${structured.next_cursor}, dropped_bytes: ${page.droppedBytes}`;
     const text = page.lines.map(({ stream, data }) => `${stream} | ${data}`);
-    return { structured, text: [state, ...text].join('\n') };
+    const next = structured.next === null ? [] : [`next: ${structured.next}`];
+    return { structured, text: [state, ...next, ...text].join('\n') };
   },
 });
 
@@ -240,6 +245,14 @@ const kill = defineTool({
     };
   },
 });
+
+/** What a page of logs leaves to do; null where all that there is was looked at and given. */
+function nextOfLogs({ done, atEnd }: { done: boolean; atEnd: boolean }, isSearch: boolean): string | null {
+  if (done) return null;
+  const again = 'command_logs with the same arguments and cursor=next_cursor';
+  if (atEnd) return `It still runs: ${again} and wait_ms gives what it writes next`;
+  return isSearch ? `The rest was not searched yet: ${again} searches on` : `There is more: ${again}`;
+}
 
 function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest {
   return {

@@ -120,7 +120,8 @@ const downloadFile = defineTool({
   title: 'Download file',
   description: 'Copy a file or a whole directory from the sandbox to the host.',
   toolsets: ['files'],
-  annotations: REPLACES,
+  // A directory does not take the place of what is there.
+  annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
     remote_path: path,
     local_path: path,

@@ -3,7 +3,7 @@ import type { Engine } from '../src/engines/engine.ts';
 import type { CreateRequest } from '../src/registry/contract.ts';
 import { SandboxError } from '../src/shared/errors.ts';
 import { type source, toSource } from './sandbox-source.ts';
-import { EXEC_TOO_BIG, fitsExec, type networkPolicy } from './schemas.ts';
+import { execTooBig, fitsExec, type networkPolicy } from './schemas.ts';
 
 interface CreateArguments {
   source?: z.output<typeof source> | undefined;
@@ -24,7 +24,7 @@ interface CreateArguments {
  */
 export function requestOf(args: CreateArguments, engine: Engine): CreateRequest {
   if (!fitsExec({ cmd: '', env: args.env })) {
-    throw new SandboxError('invalid_argument', `\`env\` is too big: ${EXEC_TOO_BIG}.`);
+    throw new SandboxError('invalid_argument', execTooBig('`env` takes'));
   }
   if (args.interactive === true && engine.shells?.interactiveUrl === undefined) {
     const instead = engine.shells === undefined ? 'sandbox_run_command for each command' : 'sandbox_shell';

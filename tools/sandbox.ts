@@ -125,12 +125,15 @@ const domain = defineTool({
   title: 'URL of a port',
   description: 'URL of an exposed port. For interactive_port: a WebSocket terminal, opened once.',
   toolsets: ['core', 'lifecycle'],
-  annotations: LOOKS,
+  // A terminal's URL has a new token, which lets its holder in once.
+  annotations: ADDS,
+  readOnlyAnnotations: LOOKS,
   input: z.strictObject({ port, sandbox_id: sandboxId }),
   output: z.object({ sandbox_id: z.string(), port: z.int(), url: z.string() }),
-  async handle(args, { session, signal }) {
+  async handle(args, { session, config, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
     const { ports, interactivePort } = await handle.requireRunning(signal);
+    if (args.port === interactivePort && config.readOnly) throw noTerminals(args.port);
     if (args.port === interactivePort && handle.engine.shells?.interactiveUrl !== undefined) {
       const url = await handle.engine.shells.interactiveUrl(handle.sandboxId, signal);
       return { structured: { sandbox_id: handle.sandboxId, port: args.port, url } };
@@ -145,6 +148,17 @@ const domain = defineTool({
     return { structured: { sandbox_id: handle.sandboxId, port: args.port, url: exposed.url } };
   },
 });
+
+function noTerminals(wanted: number): SandboxError {
+  return new SandboxError(
+    'permission',
+    `Port ${wanted} is the interactive port: its URL opens a terminal, and this server only reads.`,
+    {
+      hint: 'Ask the operator for a server without --read-only, or name another port.',
+      details: { port: wanted },
+    },
+  );
+}
 
 function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
   const exposed = ports.map((each) => each.port);

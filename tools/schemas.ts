@@ -68,7 +68,10 @@ export function fitsExec(start: {
   return total <= MAX_EXEC_BYTES;
 }
 
-export const EXEC_TOO_BIG = 'at most 1 MiB of args and env together; send more with sandbox_write_files';
+/** @param names begins the sentence: what is bounded, with its verb */
+export function execTooBig(names: string): string {
+  return `${names} at most 1 MiB in all; put more into a file with sandbox_write_files and name that file.`;
+}
 
 /** How long a call waits before it answers with the state reached. */
 export const waitMs = z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS);

@@ -39,6 +39,8 @@ const info = defineTool({
           name: known.engine,
           isolation: engine.isolation,
           capabilities: known.capabilities,
+          runtimes: known.runtimes.here,
+          other_runtimes: known.runtimes.others,
           network_modes: engine.networkModes,
           default_network_policy: policyAnswer(engine.defaultNetworkPolicy),
           default_vcpus: engine.defaultVcpus,

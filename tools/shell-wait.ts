@@ -4,6 +4,8 @@ import { within } from './patience.ts';
 
 /** Programs that are still busy pause for less while they write. */
 const QUIET_MS = 250;
+/** On a screen that programs paint, a text that was there before cannot be told from one painted anew: quiet for so long, it will do. */
+const PAINTED_MS = 1_500;
 
 export interface ShellWait {
   /** A text to wait for; null waits until nothing more is written for a moment. */
@@ -22,6 +24,8 @@ export interface Before {
   shown: number;
   /** How often it is in what is typed, and so in the echo of a line. Full-screen programs show it as theirs. */
   echoed: number;
+  /** Whether a full-screen program had a screen of its own. */
+  alternateScreen: boolean;
 }
 
 /** The state just before `text` is typed. */
@@ -32,6 +36,7 @@ export function before(terminal: Terminal, text: string, waitFor: string | null)
     changes: terminal.changes,
     shown: waitFor === null ? 0 : occurrences(screen.text, waitFor),
     echoed: waitFor === null || screen.alternateScreen ? 0 : occurrences(text, waitFor),
+    alternateScreen: screen.alternateScreen,
   };
 }
 
@@ -56,14 +61,26 @@ async function untilShown(
   since: Before | null,
   signal: AbortSignal,
 ): Promise<void> {
-  const { shown, echoed } = since ?? { shown: 0, echoed: 0 };
+  const start = since ?? { shown: 0, echoed: 0, alternateScreen: false };
+  let { shown } = start;
   for (;;) {
     const { changes } = terminal;
     if (terminal.exit !== null) return;
-    if (since !== null && occurrences(terminal.outputSince(since.position), waitFor) > echoed) return;
-    if (occurrences(terminal.view().text, waitFor) > shown + echoed) return;
-    await terminal.news(changes, signal);
+    if (since !== null && occurrences(terminal.outputSince(since.position), waitFor) > start.echoed) return;
+    const { text, alternateScreen } = terminal.view();
+    const count = occurrences(text, waitFor);
+    const isSame = alternateScreen === start.alternateScreen;
+    // What has been cleared comes anew.
+    if (isSame) shown = Math.min(shown, count);
+    if (isSame && count > shown + start.echoed) return;
+    // A program's own screen that has just come shows neither what was there before nor the echo.
+    if (!isSame && alternateScreen && count > 0) return;
+    const isPainted = alternateScreen || start.alternateScreen;
+    const maySuffice = since !== null && isPainted && count > 0 && changes !== since.changes;
+    if (maySuffice) await within(PAINTED_MS, signal, (patience) => terminal.news(changes, patience));
+    else await terminal.news(changes, signal);
     throwIfCancelled(signal);
+    if (maySuffice && terminal.changes === changes) return;
   }
 }
 

@@ -7,8 +7,8 @@ import {
   argument,
   cwd,
   DEFAULT_WAIT_MS,
-  EXEC_TOO_BIG,
   env,
+  execTooBig,
   fitsExec,
   MAX_WAIT_MS,
   sandboxId,
@@ -27,6 +27,8 @@ const REACTION_MS = 1_000;
 /** Waiting for quiet ends sooner than waiting for a text: some programs never stop writing. */
 const QUIET_WAIT_MS = 5_000;
 const MAX_TEXT_BYTES = 65_536;
+/** The terminal before its program has written anything. */
+const BEFORE_ALL = { position: 0, changes: 0, shown: 0, echoed: 0, alternateScreen: false };
 
 const cols = z.int().min(2).max(500);
 const rows = z.int().min(1).max(200);
@@ -66,7 +68,7 @@ const open = defineTool({
   async handle(args, { session, signal }) {
     const command = args.command ?? DEFAULT_COMMAND;
     if (!fitsExec({ cmd: '', args: command, env: args.env })) {
-      throw new SandboxError('invalid_argument', `\`command\` and \`env\` are too big: ${EXEC_TOO_BIG}.`);
+      throw new SandboxError('invalid_argument', execTooBig('`command` and `env` take'));
     }
     const sandbox = await session.sandbox(args.sandbox_id);
     const request = {
@@ -80,7 +82,7 @@ const open = defineTool({
     const shell = await sandbox.openShell(request, signal);
     const wait = { waitFor: null, waitMs: QUIET_WAIT_MS, reactionMs: START_MS };
     try {
-      await settle(shell.terminal, wait, { position: 0, changes: 0, shown: 0, echoed: 0 }, signal);
+      await settle(shell.terminal, wait, BEFORE_ALL, signal);
     } catch (error) {
       // Nobody learns the id of a shell whose opening was cancelled.
       await shell.end();
@@ -143,9 +145,8 @@ const close = defineTool({
   async handle(args, { session }) {
     const shell = session.shell(args.shell_id);
     await shell.end();
-    const last = answer(shell);
-    shell.forget();
-    return { structured: last };
+    // Its last screen stays for a while, so that closing it again is no error.
+    return { structured: answer(shell) };
   },
 });
 

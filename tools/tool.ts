@@ -41,6 +41,8 @@ export interface Tool {
   readonly description: string;
   readonly toolsets: readonly Toolset[];
   readonly annotations: ToolAnnotations;
+  /** Those under `--read-only`, of a tool that then refuses whatever does more than look; left out, `annotations` decide. */
+  readonly readOnlyAnnotations?: ToolAnnotations;
   readonly input: z.ZodObject;
   readonly output: z.ZodObject;
   /** Parses nothing: the funnel hands over what `input` accepted. */
@@ -53,6 +55,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   description: string;
   toolsets: readonly Toolset[];
   annotations: ToolAnnotations;
+  readOnlyAnnotations?: ToolAnnotations;
   input: Input;
   output: Output;
   handle(

@@ -19,6 +19,7 @@ export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engi
     forget: (sandboxId, signal) => engine.forget(sandboxId, signal),
     recover: (signal) => engine.recover(signal),
     limits: (signal) => engine.limits(signal),
+    runtimes: (signal) => engine.runtimes(signal),
     close: () => engine.close(),
     commands: engine.commands,
     files: engine.files,

@@ -186,6 +186,14 @@ export interface EngineLimits {
   notEnforced: string[];
 }
 
+/** What `sandbox_create` takes as `runtime`. */
+export interface Runtimes {
+  /** Those that are here: a sandbox on one of them needs nothing fetched. */
+  here: string[];
+  /** In words, what else can be named; null where nothing else can. */
+  others: string | null;
+}
+
 export interface Engine {
   readonly name: EngineName;
   /**
@@ -211,6 +219,7 @@ export interface Engine {
   /** Reclaims what sandboxes left that ended without a server (deadline, crash, reboot). Answers their ids. */
   recover(signal: AbortSignal): Promise<string[]>;
   limits(signal: AbortSignal): Promise<EngineLimits>;
+  runtimes(signal: AbortSignal): Promise<Runtimes>;
   /** Lets go of what this process holds (forwards, connections); sandboxes stay as they are. */
   close(): Promise<void>;
 

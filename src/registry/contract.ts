@@ -13,6 +13,7 @@ import type {
   ListQuery,
   NetworkPolicy,
   Page,
+  Runtimes,
   Sandbox,
   SandboxSource,
   ShellExit,
@@ -131,6 +132,7 @@ export interface SessionInfo {
   shells: ShellInfo[];
   limits: SessionLimits;
   engineLimits: EngineLimits;
+  runtimes: Runtimes;
   /** Capability groups that this engine has. */
   capabilities: string[];
 }

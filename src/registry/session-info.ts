@@ -47,6 +47,7 @@ export async function describeSession(
     shells: state.shells,
     limits: state.limits,
     engineLimits: await engine.limits(signal),
+    runtimes: await engine.runtimes(signal),
     capabilities: capabilitiesOf(engine),
   };
 }
@@ -72,6 +73,7 @@ function capabilitiesOf(engine: Engine): string[] {
     ['interactive', engine.shells?.interactiveUrl],
     ['network_policies', engine.networkPolicies],
     ['sources', engine.sources],
+    ['images', engine.images],
   ];
   return groups.filter(([, group]) => group !== undefined).map(([name]) => name);
 }

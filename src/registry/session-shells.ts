@@ -20,7 +20,7 @@ export class SessionShells {
   readonly #context: RegistryContext;
   readonly #quota: Quota;
   readonly #leases: Leases;
-  /** In the order of their opening. */
+  /** Those that run in the order of their opening, those that have ended in the order of their ends. */
   readonly #shells = new Map<string, OpenShell>();
   #closed = false;
 
@@ -56,6 +56,8 @@ export class SessionShells {
     const ended = (): void => {
       endLease();
       giveBack();
+      // Behind those that ended before it; they are forgotten in that order.
+      if (this.#shells.delete(shellId)) this.#shells.set(shellId, handle);
       this.#forgetOldest();
     };
     void terminal.done.then(ended, ended);

@@ -7,12 +7,16 @@ import type { WorkScope } from './work-scope.ts';
 
 /** Snapshots are asked of the engine in pages of this many. */
 const BATCH = 100;
+/** Deleted ones whose last state is still told. */
+const MAX_DELETED = 100;
 
-/** The snapshots of one principal. */
+/** The snapshots of one principal, as one session sees them. */
 export class PrincipalSnapshots implements SessionSnapshots {
   readonly #context: RegistryContext;
   readonly #principal: string;
   readonly #scope: WorkScope;
+  /** What this session has deleted, as it was answered: deleting it again is no error. */
+  readonly #deleted = new Map<string, Snapshot>();
 
   constructor(context: RegistryContext, principal: string, scope: WorkScope) {
     this.#context = context;
@@ -41,11 +45,20 @@ export class PrincipalSnapshots implements SessionSnapshots {
 
   async delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
     this.#scope.requireOpen();
+    const before = this.#deleted.get(snapshotId);
+    if (before !== undefined) return before;
     await this.get(snapshotId, signal);
     const deleted = requireSnapshots(this.#context).delete(snapshotId, signal);
     const snapshot = await orForgotten(this.#context, snapshotId, deleted);
     await this.#context.snapshots.remove(snapshotId);
+    this.#remember(snapshot);
     return snapshot;
+  }
+
+  #remember(snapshot: Snapshot): void {
+    this.#deleted.set(snapshot.snapshotId, snapshot);
+    const [oldest] = this.#deleted.keys();
+    if (this.#deleted.size > MAX_DELETED && oldest !== undefined) this.#deleted.delete(oldest);
   }
 
   async #isOwn(snapshot: Snapshot): Promise<boolean> {

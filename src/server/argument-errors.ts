@@ -25,6 +25,8 @@ export function argumentError(
 }
 
 function sentence(issue: Issue, schema: z.ZodObject, args: unknown): string {
+  // What is wrong with the arguments as a whole says so in a sentence of its own.
+  if (issue.code === 'custom' && issue.path.length === 0) return issue.message;
   const where = pathText(issue.path);
   const value = valueAt(args, issue.path);
   if (issue.code === 'unrecognized_keys')

@@ -6,8 +6,14 @@ export function selectTools(
   tools: readonly Tool[],
   { toolsets, readOnly }: Pick<Config, 'toolsets' | 'readOnly'>,
 ): Tool[] {
-  return tools.filter((tool) => {
-    if (readOnly && !tool.annotations.readOnlyHint) return false;
-    return toolsets === 'all' || tool.toolsets.some((name) => toolsets.includes(name));
-  });
+  const offered = readOnly
+    ? tools.map(readOnlyForm).filter(({ annotations }) => annotations.readOnlyHint)
+    : tools;
+  return offered.filter(
+    (tool) => toolsets === 'all' || tool.toolsets.some((name) => toolsets.includes(name)),
+  );
+}
+
+function readOnlyForm(tool: Tool): Tool {
+  return { ...tool, annotations: tool.readOnlyAnnotations ?? tool.annotations };
 }

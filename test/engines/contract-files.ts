@@ -96,6 +96,10 @@ export function fileCases(get: () => Subject): void {
       await expect(write('/etc/passwd', 'x'.repeat(5_000_000))).rejects.toMatchObject({ code: 'permission' });
     });
 
+    it('says of a directory that takes nothing new what it is, not that something is missing', async () => {
+      await expect(write('/proc/no-such', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
+    });
+
     it('follows a link inside the sandbox alone', async () => {
       const { engine, shared } = get();
       await sh('ln -s /etc/hostname to-hostname; ln -s target to-target');

@@ -9,6 +9,7 @@ import type {
   KillCause,
   Page,
   Ports,
+  Runtimes,
   Sandbox,
   Snapshots,
   StopCause,
@@ -143,6 +144,10 @@ export class MemoryEngine implements Engine {
 
   async limits(): Promise<EngineLimits> {
     return this.engineLimits;
+  }
+
+  async runtimes(): Promise<Runtimes> {
+    return { here: ['host'], others: null };
   }
 
   async close(): Promise<void> {

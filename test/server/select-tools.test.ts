@@ -37,9 +37,18 @@ describe('selectTools', () => {
     expect(joined.at(-1)).toBe('session_info');
   });
 
+  it('says of every tool it offers then that it only looks, and of none that hands out a terminal otherwise', () => {
+    const offered = selectTools(TOOLS, { toolsets: 'all', readOnly: true });
+    for (const { annotations } of offered) expect(annotations.readOnlyHint).toBe(true);
+    const usual = selectTools(TOOLS, { toolsets: 'all', readOnly: false });
+    const domain = usual.find(({ name }) => name === 'sandbox_domain');
+    expect(domain?.annotations.readOnlyHint).toBe(false);
+  });
+
   it('leaves out what changes anything', () => {
     const readOnly = names({ toolsets: 'all', readOnly: true });
     expect(readOnly).toContain('command_logs');
+    expect(readOnly).toContain('sandbox_domain');
     for (const name of ['sandbox_create', 'sandbox_run_command', 'sandbox_download_file', 'command_kill']) {
       expect(readOnly).not.toContain(name);
     }

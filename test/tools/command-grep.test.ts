@@ -27,6 +27,8 @@ it('a search made to take for ever keeps nobody waiting, and comes to its end pa
     if (Array.isArray(structured['lines'])) found.push(...structured['lines']);
     cursor = { cursor: structured['next_cursor'] };
     done = structured['done'];
+    if (done === true) expect(structured['next']).toBeNull();
+    else expect(structured['next']).toContain('not searched yet');
   }
   expect(answered.slice(0, 2)).toEqual(['other', 'search']);
   expect(found).toEqual([{ stream: 'stdout', data: 'needZle' }]);

@@ -63,6 +63,15 @@ describe('sandbox_run_command', () => {
     });
   });
 
+  it('says what is too big, and the way round', async () => {
+    const args = Array.from({ length: 9 }, () => 'x'.repeat(120_000));
+    const answer = await server.call('sandbox_run_command', { cmd: 'true', args });
+    expect(answer.text).toContain('`cmd`, `args` and `env` take at most 1 MiB in all; put more into a file');
+    expect(answer.text).not.toContain('`arguments`');
+    const env = Object.fromEntries(args.map((value, index) => [`N${index}`, value]));
+    expect((await server.call('sandbox_create', { env })).text).toContain('`env` takes at most 1 MiB in all');
+  });
+
   it('hands a long command over, which is then waited for and never run twice', async () => {
     const handed = await bash('echo begun >> runs; cat runs; read line < <(sleep 0.4); echo over', {
       wait_ms: 0,

@@ -122,6 +122,16 @@ describe('upload and download', () => {
     failsWith(exclude, 'invalid_argument', '`exclude`');
   });
 
+  it('does not say that a second download of a directory is like the first', async () => {
+    await server.call('sandbox_write_files', { files: [{ path: 'twice/file', content: '' }] });
+    const args = { remote_path: 'twice', local_path: 'twice' };
+    expect((await server.call('sandbox_download_file', args)).isError).toBe(false);
+    failsWith(await server.call('sandbox_download_file', args), 'conflict', 'twice');
+    const { tools } = await server.client.listTools();
+    const tool = tools.find(({ name }) => name === 'sandbox_download_file');
+    expect(tool?.annotations?.idempotentHint).toBe(false);
+  });
+
   it('skips what has no name in text on the way out, and says so', async () => {
     await bash("mkdir odd; touch odd/plain $'odd/\\xff' $'odd/\\xfe'");
     const down = await server.call('sandbox_download_file', { remote_path: 'odd', local_path: 'odd' });

@@ -1,3 +1,5 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Answer, type RunningServer, startServer } from '../support/server.ts';
 
@@ -162,6 +164,29 @@ describe('writing and reading', () => {
     expect(answer.isError).toBe(true);
     expect(answer.text).toContain('a-directory');
     expect(answer.text).not.toContain('(internal)');
+  });
+});
+
+describe('what cannot be made', () => {
+  it('names what was asked for, not how it is done', async () => {
+    const file = { files: [{ path: '/usr/up', content: '' }] };
+    failsWith(await server.call('sandbox_write_files', file), 'permission', 'may not write "/usr/up"');
+    const directory = await server.call('sandbox_mk_dir', { path: '/usr/up' });
+    failsWith(directory, 'permission', 'may not make "/usr/up"');
+    await writeFile(join(server.cwd, 'up'), '');
+    await mkdir(join(server.cwd, 'tree'));
+    for (const local_path of ['up', 'tree']) {
+      const sent = await server.call('sandbox_upload_file', { local_path, remote_path: '/usr/up' });
+      failsWith(sent, 'permission', 'may not write "/usr/up"');
+    }
+  });
+
+  it('says of a directory that takes nothing new that it does not', async () => {
+    const path = '/proc/no-such';
+    const file = await server.call('sandbox_write_files', { files: [{ path, content: '' }] });
+    failsWith(file, 'invalid_argument', `"${path}"`, 'takes no new files');
+    const directory = await server.call('sandbox_mk_dir', { path });
+    failsWith(directory, 'invalid_argument', `"${path}"`, 'takes no new files');
   });
 });
 

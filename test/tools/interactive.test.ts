@@ -121,6 +121,26 @@ describe('who is let in', () => {
   });
 });
 
+describe('a server that only reads', () => {
+  it('gives out the URLs of ports, and no terminal', async () => {
+    const { structured } = await server.call('sandbox_get');
+    await server.call('sandbox_create', { interactive: true, ports: [8081], keep: true });
+    onTestFinished(async () => {
+      await server.call('sandbox_stop', { blocking: true });
+      await server.call('sandbox_get', { sandbox_id: structured['sandbox_id'] });
+    });
+    const kept = await server.call('sandbox_get');
+    const reader = await startServer({ stateDir: server.stateDir, args: ['--read-only'] });
+    onTestFinished(() => reader.close());
+    const seen = await reader.call('sandbox_get', { sandbox_id: kept.structured['sandbox_id'] });
+    const terminal = await reader.call('sandbox_domain', { port: seen.structured['interactive_port'] });
+    expect(terminal.text).toContain('Error (permission)');
+    expect(terminal.text).toContain('--read-only');
+    expect(terminal.text).not.toContain('token');
+    expect((await reader.call('sandbox_domain', { port: 8081 })).text).not.toContain('permission');
+  });
+});
+
 describe('the port', () => {
   it('closes with its sandbox, and terminals with it', async () => {
     const other = await startServer();

@@ -1,5 +1,6 @@
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { type Answer, type RunningServer, startServer } from '../support/server.ts';
 
 let server: RunningServer;
@@ -260,6 +261,19 @@ describe('session_info', () => {
       limits: { max_lifetime_ms: 86_400_000 },
       local_folders: [server.cwd],
     });
+    const { engine } = z
+      .object({
+        engine: z.object({
+          capabilities: z.array(z.string()),
+          runtimes: z.array(z.string()),
+          other_runtimes: z.string(),
+        }),
+      })
+      .parse(structured);
+    expect(engine.capabilities).toContain('images');
+    expect(engine.runtimes).toContain('host');
+    expect(engine.runtimes.join()).toContain('node');
+    expect(engine.other_runtimes).toContain('node24');
     expect(structured['sandboxes']).toEqual(
       expect.arrayContaining([expect.objectContaining({ sandbox_id, ownership: 'owned' })]),
     );

@@ -1,5 +1,8 @@
 /** How long a shell lives: as its session, its sandbox, its server and the limits have it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { z } from 'zod';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { BASH, openShell, screen } from './shell-support.ts';
 
@@ -30,7 +33,12 @@ describe('a shell ends', () => {
     expect(closed.structured['exit_code']).toBeGreaterThan(128);
     expect(await count(server, 'sleep 432[1]')).toBe(0);
     const again = await server.call('shell_close', { shell_id: shell.shellId });
-    expect(again.text).toContain('not_found');
+    expect(again).toMatchObject({
+      isError: false,
+      structured: { exit_code: closed.structured['exit_code'] },
+    });
+    const typed = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
+    expect(typed.text).toContain('has ended');
   });
 
   it('with its session, also in a sandbox that is kept', async () => {
@@ -91,6 +99,32 @@ describe('a cancelled call', () => {
     cancel.abort();
     await expect(opening).rejects.toThrow();
     await vi.waitFor(async () => expect(await listed()).toEqual([]), { timeout: 5_000, interval: 10 });
+  });
+});
+
+describe('an opening that the sandbox does not answer', () => {
+  it('ends with its call and gives the place back', async () => {
+    const server = await started(['--max-shells', '1']);
+    const silent = String((await server.call('sandbox_create')).structured['sandbox_id']);
+    await server.call('sandbox_create');
+    const record: unknown = JSON.parse(
+      await readFile(join(server.stateDir, 'sandboxes', silent, 'record.json'), 'utf8'),
+    );
+    const { pid } = z.object({ init: z.object({ pid: z.int() }) }).parse(record).init;
+    process.kill(pid, 'SIGSTOP');
+    onTestFinished(() => {
+      process.kill(pid, 'SIGCONT');
+    });
+    const cancel = new AbortController();
+    const opening = server.call('sandbox_shell', { sandbox_id: silent }, { signal: cancel.signal });
+    await vi.waitFor(async () =>
+      expect((await server.call('sandbox_shell')).text).toContain('limit_exceeded'),
+    );
+    cancel.abort();
+    await expect(opening).rejects.toThrow();
+    await vi.waitFor(async () => expect((await server.call('sandbox_shell')).isError).toBe(false), {
+      timeout: 10_000,
+    });
   });
 });
 

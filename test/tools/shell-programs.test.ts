@@ -11,6 +11,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
+/** Less than `shell.send` waits for a text that never comes. */
+const GIVEN_UP_MS = 15_000;
+
 const has = (name: string): boolean => existsSync(`/usr/bin/${name}`);
 
 describe('interactive programs', () => {
@@ -70,6 +73,25 @@ describe('interactive programs', () => {
     expect(off.structured['alternate_screen']).toBe(false);
     expect(screen(off)).not.toContain('middle');
     expect(row(off, 1)).toMatch(/^prompt> printf/);
+  });
+
+  it('a text of the typed line that a full-screen program shows is seen at once', async () => {
+    const shell = await openShell(server);
+    const script = `printf '\\033[?1049h\\033[2J\\033[Hnotes.txt'; read -r # notes.txt`;
+    const started = performance.now();
+    const on = await shell.send({ text: `${script}\n`, wait_for: 'notes.txt' });
+    expect(on.structured).toMatchObject({ alternate_screen: true, screen: 'notes.txt' });
+    expect(performance.now() - started).toBeLessThan(GIVEN_UP_MS);
+  });
+
+  it('a text that was there and is painted anew ends the wait once the screen is quiet', async () => {
+    const script = `printf '\\033[?1049h\\033[2J\\033[Hname'; stty -echo; read -r; printf '\\033[2J\\033[3;3Hname'; read -r`;
+    const shell = await openShell(server, { command: ['bash', '-c', script] });
+    await shell.send({ wait_for: 'name' });
+    const started = performance.now();
+    const again = await shell.send({ keys: ['enter'], wait_for: 'name' });
+    expect(row(again, 3)).toBe('  name');
+    expect(performance.now() - started).toBeLessThan(GIVEN_UP_MS);
   });
 
   it('arrow keys in the form that the program asks for', async () => {

@@ -73,9 +73,10 @@ describe('snapshots through the server', () => {
     expect(listed.structured['snapshots']).toEqual([got.structured]);
     const deleted = await server.call('snapshot_delete', { snapshot_id });
     expect(deleted.structured).toMatchObject({ snapshot_id, status: 'deleted' });
+    expect(await server.call('snapshot_delete', { snapshot_id })).toEqual(deleted);
     for (const [tool, args] of [
       ['snapshot_get', { snapshot_id }],
-      ['snapshot_delete', { snapshot_id }],
+      ['snapshot_delete', { snapshot_id: 'snap_never' }],
       ['sandbox_create', { source: { type: 'snapshot', snapshot_id } }],
       ['snapshot_get', { snapshot_id: '../../etc' }],
     ] as const) {

@@ -66,7 +66,7 @@ export class AgentConnection {
   readonly #parser = new FrameParser();
   readonly #onAbort: () => void;
   readonly #onData: (chunk: Buffer) => void;
-  readonly #signal: AbortSignal | null;
+  #signal: AbortSignal | null;
   #failure: unknown = null;
   /** Nothing more can come: `end` by the other side's will, `cut` otherwise. */
   #over: 'end' | 'cut' | null = null;
@@ -107,7 +107,17 @@ export class AgentConnection {
       if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new AgentGone(error);
       throw error;
     }
+    if (signal?.aborted) {
+      socket.destroy();
+      throw new SandboxError('cancelled', 'The call was cancelled.');
+    }
     return new AgentConnection(socket, signal);
+  }
+
+  /** From now on the connection outlives its signal. */
+  unbind(): void {
+    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#signal = null;
   }
 
   /** Sends a frame and waits until the socket has taken it. */

@@ -1,11 +1,32 @@
 import { SandboxError } from '../../shared/errors.ts';
+import { takesNothingNew } from '../../shared/takes-nothing-new.ts';
 import { AgentError, AgentGone } from './agent-connection.ts';
+
+/** What the caller would call the steps that the agent names; a step that is left out is called as it is. */
+const WORDS: Partial<Record<string, string>> = {
+  create: 'write',
+  stage: 'write',
+  entry: 'write',
+  rename: 'write',
+  symlink: 'write',
+  chmod: 'write',
+  mkdir: 'make',
+  stat: 'look at',
+  readdir: 'list',
+  readlink: 'read',
+  open: 'read',
+  fork: 'start a program for',
+};
+/** Steps that make what is missing: there, something missing is a directory that takes nothing new, as those of `/proc`. */
+const MAKING = ['create', 'stage', 'mkdir'];
 
 /** What an errno of the agent's means to the caller; `path` is the sandbox's, as the agent named it. */
 function describe(error: AgentError, path: string): SandboxError {
   const details = { path, errno: error.errno };
+  const doing = WORDS[error.what] ?? error.what;
   switch (error.errno) {
     case 'ENOENT':
+      if (MAKING.includes(error.what)) return takesNothingNew(path, details);
       return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
         details,
@@ -42,7 +63,7 @@ function describe(error: AgentError, path: string): SandboxError {
     case 'EROFS':
       return new SandboxError(
         'permission',
-        `The sandbox's user may not ${error.what} "${path}" (${error.errno}).`,
+        `The sandbox's user may not ${doing} "${path}" (${error.errno}).`,
         {
           hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
           details,
@@ -68,13 +89,9 @@ function describe(error: AgentError, path: string): SandboxError {
       });
     default:
   }
-  return new SandboxError(
-    'server',
-    `The sandbox's system refused to ${error.what} "${path}" (${error.errno}).`,
-    {
-      details,
-    },
-  );
+  return new SandboxError('server', `The sandbox's system refused to ${doing} "${path}" (${error.errno}).`, {
+    details,
+  });
 }
 
 /** Turns what a request to the agent threw into a `SandboxError`; `path` names what the request was about. */

@@ -27,6 +27,7 @@ import { PortForwards } from './ports.ts';
 import { recoverAll } from './recover.ts';
 import { removeUnrecorded } from './remains.ts';
 import { chooseRuntime } from './runtime-probe.ts';
+import { ociRuntimes } from './runtimes.ts';
 import { isUnreadable, updateRecord } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { type End, endSandbox, settledRecord } from './settle.ts';
@@ -138,6 +139,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     get: async (sandboxId) => viewOf(await settledRecord(context, sandboxId), forwards),
     list: (query: ListQuery) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
+    runtimes: async () => ociRuntimes(await context.host()),
     recover: (signal) => recoverAll(context, signal),
 
     async extendTimeout(sandboxId, durationMs) {

@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { nodeMajor } from '../../images/image-name.ts';
 import type { ImageRecord } from '../../images/image-record.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import type { Runtimes } from '../engine.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
 import { runHostProgram } from './host-program.ts';
@@ -46,6 +47,14 @@ function hostRuntimes(): Promise<string[]> {
 /** The runtimes that are here, images included. */
 export async function availableRuntimes(host: Host): Promise<string[]> {
   return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
+}
+
+/** What can be named as a runtime. */
+export async function ociRuntimes(host: Host): Promise<Runtimes> {
+  const others = isGlibc()
+    ? 'node and a major version (node22, node24): fetched from the npm registry when it is first named'
+    : null;
+  return { here: await availableRuntimes(host), others };
 }
 
 async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {

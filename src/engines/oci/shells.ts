@@ -25,7 +25,7 @@ export class OciShells implements Shells {
     const body = encodeShell(sandbox, request, cwd, this.#context.secrets);
     throwIfCancelled(signal);
     const shell = new ShellConnection(
-      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, cwd),
+      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, cwd, signal),
     );
     this.#open.add(shell);
     void shell.exit.then(() => this.#open.delete(shell));
@@ -44,12 +44,19 @@ export class OciShells implements Shells {
     await Promise.all([...this.#open].map((shell) => shell.close()));
   }
 
-  async #connect(agentSocket: string, body: Buffer, cwd: string): Promise<AgentConnection> {
+  /** The signal ends a wait for the agent; a program that has started no longer depends on it. */
+  async #connect(
+    agentSocket: string,
+    body: Buffer,
+    cwd: string,
+    signal: AbortSignal,
+  ): Promise<AgentConnection> {
     try {
-      const connection = await AgentConnection.open(agentSocket, null);
+      const connection = await AgentConnection.open(agentSocket, signal);
       try {
         await connection.send(FRAME.SHELL, body);
         await connection.expect(FRAME.STARTED);
+        connection.unbind();
         return connection;
       } catch (error) {
         connection.close();

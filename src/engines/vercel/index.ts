@@ -15,6 +15,7 @@ import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './life.ts
 import { VERCEL_LIMITS } from './limits.ts';
 import { listSandboxes } from './list.ts';
 import { look } from './look.ts';
+import { VERCEL_RUNTIMES } from './runtime-choice.ts';
 import { VercelShells } from './shells.ts';
 import { VercelSnapshots } from './snapshots.ts';
 import { updatePolicy } from './update-policy.ts';
@@ -78,6 +79,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     forget: (sandboxId, signal) => forgetSandbox(context, creations, sandboxId, signal),
     recover: (signal) => recoverAll(context, signal),
     limits: () => Promise.resolve(VERCEL_LIMITS),
+    runtimes: () => Promise.resolve(VERCEL_RUNTIMES),
 
     async close() {
       commands.close();

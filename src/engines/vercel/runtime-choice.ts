@@ -1,5 +1,6 @@
 /** What a sandbox starts from: a runtime that the platform manages, or an image. */
 import { SandboxError } from '../../shared/errors.ts';
+import type { Runtimes } from '../engine.ts';
 
 /** The `runtime` values of the SDK's reference. */
 export const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'] as const;
@@ -7,6 +8,12 @@ export const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'] as const;
 const MANAGED = ['universal', 'ubuntu', 'arch'];
 /** What the platform takes where nothing is named. */
 export const DEFAULT_RUNTIME = 'vercel/sandbox/universal:latest';
+
+/** What can be named as a runtime. */
+export const VERCEL_RUNTIMES: Runtimes = {
+  here: [...RUNTIMES, ...MANAGED],
+  others: 'an image of a registry, such as vercel/sandbox/node:24 or my-repository:tag',
+};
 
 export type RuntimeChoice = { runtime: string } | { image: string } | null;
 

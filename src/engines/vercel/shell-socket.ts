@@ -40,8 +40,17 @@ export async function connectShell(
     } catch (error) {
       const refused = error instanceof HttpFailure && error.facts.status !== null && error.facts.status < 500;
       if (refused || attempt >= options.tuning.attempts) throw error;
-      await delay(options.tuning.retryBaseMs * 4 ** (attempt - 1));
+      await pause(options.tuning.retryBaseMs * 4 ** (attempt - 1), signal);
     }
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    throwIfCancelled(signal);
+    throw error;
   }
 }
 

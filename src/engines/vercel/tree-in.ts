@@ -2,6 +2,7 @@
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
+import { addAbortSignal } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import type { Session } from '@vercel/sandbox';
 import { type Headers, type Pack, pack } from 'tar-stream';
@@ -133,7 +134,7 @@ async function fill(
     else if (entry.type === 'symlink') {
       await put(archive, { ...header, type: 'symlink', linkname: entry.linkTarget ?? '' });
     } else {
-      counted.bytes += await putFile(context, archive, header, entry);
+      counted.bytes += await putFile(context, archive, header, entry, signal);
       counted.files += 1;
     }
   }
@@ -150,10 +151,13 @@ async function putFile(
   archive: Pack,
   header: Headers,
   entry: TreeEntry,
+  signal: AbortSignal,
 ): Promise<number> {
   const { content } = entry;
   if (content === null)
     throw new SandboxError('internal', `The file "${entry.path}" of a tree has no content.`);
+  // A source that has come to a standstill is left then.
+  addAbortSignal(signal, content);
   const start: Buffer[] = [];
   let length = 0;
   const source = content[Symbol.asyncIterator]();
@@ -168,7 +172,7 @@ async function putFile(
     length += bytes.length;
     if (length > IN_MEMORY_BYTES) break;
   }
-  return putSpooled(context, archive, header, start, source);
+  return putSpooled(context, archive, header, start, source, signal);
 }
 
 /** A large file: its size is known once it lies on disk. */
@@ -178,6 +182,7 @@ async function putSpooled(
   header: Headers,
   start: Buffer[],
   rest: AsyncIterator<unknown>,
+  signal: AbortSignal,
 ): Promise<number> {
   await mkdir(context.layout.uploads, { recursive: true, mode: 0o700 });
   const path = temporaryName(join(context.layout.uploads, 'file'));
@@ -194,8 +199,8 @@ async function putSpooled(
         yield bytes;
       }
     };
-    await pipeline(all(), createWriteStream(path, { flags: 'wx', mode: 0o600 }));
-    await pipeline(createReadStream(path), archive.entry({ ...header, type: 'file', size }));
+    await pipeline(all(), createWriteStream(path, { flags: 'wx', mode: 0o600 }), { signal });
+    await pipeline(createReadStream(path), archive.entry({ ...header, type: 'file', size }), { signal });
     return size;
   } finally {
     await rm(path, { force: true });

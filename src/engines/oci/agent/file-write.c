@@ -42,7 +42,7 @@ static int open_upload(struct upload *u, const char *path, uint64_t mode) {
   u->what = "not_regular";
   if (st.st_mode != 0 && !S_ISREG(st.st_mode)) return EINVAL;
   u->mode = mode != KEEP_MODE ? (mode_t)(mode & 07777) : st.st_mode != 0 ? st.st_mode & 07777 : 0644;
-  u->what = "open";
+  u->what = "create";
   temporary_beside(u->target, u->temporary, sizeof u->temporary);
   if (u->temporary[0] == 0) return ENAMETOOLONG;
   u->file = open(u->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);

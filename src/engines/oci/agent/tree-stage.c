@@ -56,7 +56,7 @@ static int make_directory(struct stage *s, int parent, const char *name, const s
 }
 
 static int make_file(struct stage *s, int parent, const char *name, const struct entry *e) {
-  s->what = "open";
+  s->what = "create";
   s->file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (s->file < 0) return errno;
   s->file_mode = e->mode;
