@@ -12,11 +12,16 @@ import { pipeline } from 'node:stream/promises';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { NotDialled } from './dial.ts';
-import { endToEnd, failureText, headOf, onward, refuseBy } from './http-request.ts';
+import { endToEnd, failureText, headOf, Malformed, type RequestHead, refuseBy } from './http-request.ts';
 import type { Route, Target } from './http-route.ts';
+import { passUpgrade, upgradeHeaders } from './http-upgrade.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
+import { framingOf, mayTrail, onward } from './request-framing.ts';
 
-const NOTHING_SET: ReadonlyMap<string, string> = new Map();
+type HeadersSet = ReadonlyMap<string, string>;
+
+const NOTHING_SET: HeadersSet = new Map();
+const CLOSING = ['Connection', 'close'] as const;
 
 /** What serving the requests of one connection takes. */
 interface Serving {
@@ -29,12 +34,27 @@ interface Serving {
 /** Serves the requests that come on a stream, which must not have been read from. */
 export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
   const serving = { carried, context, route, stream };
-  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
+  // Strict whatever the options of this process say.
+  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, insecureHTTPParser: false });
+  // The last words have been said: what still comes on the stream is nobody's.
+  let over = false;
   server.on('request', (incoming, answer) => {
-    forward(serving, incoming, answer).catch((error: unknown) => fail(serving, answer, error));
+    if (over) {
+      incoming.resume();
+      return;
+    }
+    forward(serving, incoming, answer).catch((error: unknown) => {
+      over = true;
+      fail(serving, answer, error);
+    });
   });
   server.on('upgrade', (incoming, socket, head) => {
+    if (over) {
+      socket.destroy();
+      return;
+    }
     upgrade(serving, incoming, socket, head).catch((error: unknown) => {
+      over = true;
       endReadably(socket, failureText(carried, route.protocol, error));
     });
   });
@@ -43,54 +63,78 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
     endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
   });
   server.on('clientError', (_error, socket) => {
+    over = true;
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
   server.emit('connection', stream);
 }
 
+/** What rules set on a request. */
+function setOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
+  return name === null
+    ? NOTHING_SET
+    : context.policy().headers.headersFor({ name, method: head.method, path });
+}
+
 function outgoing(
-  { carried, context, route }: Serving,
-  incoming: IncomingMessage,
+  { carried, route }: Serving,
+  { method }: RequestHead,
   target: Target,
-  extra: readonly string[],
+  headers: string[],
 ): ClientRequest {
-  const { host: name, path } = target;
-  const method = incoming.method ?? 'GET';
-  const set = name === null ? NOTHING_SET : context.policy().headers.headersFor({ name, method, path });
   const upstream = request({
     ...target.via,
     method,
-    path,
-    headers: onward(headOf(incoming), set, extra),
+    path: target.path,
+    headers,
     setHost: false,
+    insecureHTTPParser: false,
   });
   if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
   return upstream;
 }
 
 async function forward(serving: Serving, incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
-  const target = await serving.route.target(headOf(incoming));
-  const upstream = outgoing(serving, incoming, target, serving.route.extra);
+  const head = headOf(incoming);
+  const framing = framingOf(head);
+  const target = await serving.route.target(head);
+  const set = setOn(serving, head, target);
+  const extra = framing.doubtful ? CLOSING : serving.route.extra;
+  const upstream = outgoing(serving, head, target, onward(head, framing, set, extra));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
-    upstream.once('response', resolve);
+    upstream.once('response', (response) => {
+      // A body that the server has not waited for may still come: no other request may follow it.
+      if (!upstream.writableFinished) upstream.shouldKeepAlive = false;
+      resolve(response);
+    });
     upstream.once('error', (error) => {
       // A server may close a connection that was idle: the program is shown the same, and asks again.
       if (upstream.reusedSocket) serving.stream.destroy();
       reject(notAnswered(target, error));
     });
+    // An upgrade that nobody asked for ends without an error.
+    upstream.once('close', () => reject(notAnswered(target, null)));
   });
   // A server may answer before it has read the whole request, and close: its answer still counts.
-  passBody(incoming, upstream).catch(() => undefined);
+  passBody(incoming, upstream, (name) => mayTrail(name, set)).catch(() => {
+    // Half a body: whatever came next would be taken for the rest of it.
+    if (!incoming.complete) upstream.destroy();
+  });
   const response = await answered;
   answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEnd(response));
   answer.flushHeaders();
-  await passBody(response, answer);
+  await passBody(response, answer, () => true);
 }
 
 /** The body as it comes, then what comes after it (RFC 9110, 6.5). */
-async function passBody(from: IncomingMessage, to: OutgoingMessage): Promise<void> {
+async function passBody(
+  from: IncomingMessage,
+  to: OutgoingMessage,
+  trails: (name: string) => boolean,
+): Promise<void> {
   await pipeline(from, to, { end: false });
-  if (from.rawTrailers.length > 0) to.addTrailers(from.trailers);
+  const trailers = Object.entries(from.trailers).filter(([name]) => trails(name));
+  if (trailers.length > 0) to.addTrailers(Object.fromEntries(trailers));
   to.end();
 }
 
@@ -103,38 +147,20 @@ async function upgrade(
   serving: Serving,
   incoming: IncomingMessage,
   socket: Duplex,
-  head: Buffer,
+  after: Buffer,
 ): Promise<void> {
-  const target = await serving.route.target(headOf(incoming));
-  const wanted = ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? ''];
-  const upstream = outgoing(serving, incoming, target, wanted);
+  const head = headOf(incoming);
+  const framing = framingOf(head);
+  // What comes after it belongs to the upgraded connection: a body would be taken for that.
+  if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
+  const target = await serving.route.target(head);
+  const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');
+  const headers = onward(head, framing, setOn(serving, head, target), wanted);
+  const upstream = outgoing(serving, head, target, headers);
   upstream.end();
-  await new Promise<void>((resolve, reject) => {
-    upstream.once('error', (error) => reject(notAnswered(target, error)));
-    upstream.once('response', (response) => {
-      // Not upgraded: an answer like any other, which ends with the connection.
-      socket.write(head11(response, [...endToEnd(response, 'transfer-encoding'), 'Connection', 'close']));
-      pipeline(response, socket).then(resolve, reject);
-    });
-    upstream.once('upgrade', (response, up, upHead) => {
-      socket.write(head11(response, response.rawHeaders));
-      if (upHead.length > 0) socket.write(upHead);
-      if (head.length > 0) up.write(head);
-      up.on('error', () => socket.destroy());
-      socket.on('error', () => up.destroy());
-      up.once('close', () => socket.destroy());
-      up.pipe(socket);
-      socket.pipe(up);
-      resolve();
-    });
+  await passUpgrade(upstream, wanted, socket, after).catch((error: unknown) => {
+    throw notAnswered(target, error);
   });
-}
-
-function head11(response: IncomingMessage, headers: readonly string[]): string {
-  const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage}`];
-  for (let index = 0; index < headers.length; index += 2)
-    lines.push(`${headers[index]}: ${headers[index + 1]}`);
-  return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
 function fail(serving: Serving, answer: ServerResponse, error: unknown): void {
