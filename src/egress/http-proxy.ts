@@ -16,7 +16,7 @@ import { endToEnd, failureText, headOf, Malformed, type RequestHead, refuseBy } 
 import type { Route, Target } from './http-route.ts';
 import { passUpgrade, upgradeHeaders } from './http-upgrade.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
-import { framingOf, mayTrail, onward } from './request-framing.ts';
+import { type Framing, framingOf, mayTrail, onward } from './request-framing.ts';
 
 type HeadersSet = ReadonlyMap<string, string>;
 
@@ -39,24 +39,21 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
   // The last words have been said: what still comes on the stream is nobody's.
   let over = false;
   server.on('request', (incoming, answer) => {
-    if (over) {
-      incoming.resume();
-      return;
-    }
-    forward(serving, incoming, answer).catch((error: unknown) => {
+    const refused = (error: unknown) => {
       over = true;
       fail(serving, answer, error);
-    });
+    };
+    // At once: the next request may be in the same piece.
+    if (over) incoming.resume();
+    else attempt(incoming, refused, (framed) => forward(serving, framed, incoming, answer));
   });
   server.on('upgrade', (incoming, socket, head) => {
-    if (over) {
-      socket.destroy();
-      return;
-    }
-    upgrade(serving, incoming, socket, head).catch((error: unknown) => {
+    const refused = (error: unknown) => {
       over = true;
       endReadably(socket, failureText(carried, route.protocol, error));
-    });
+    };
+    if (over) socket.destroy();
+    else attempt(incoming, refused, (framed) => upgrade(serving, framed, incoming, socket, head));
   });
   server.on('connect', (_incoming, socket) => {
     const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
@@ -67,6 +64,29 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
   server.emit('connection', stream);
+}
+
+interface Framed {
+  readonly head: RequestHead;
+  readonly framing: Framing;
+}
+
+function framedOf(incoming: IncomingMessage): Framed {
+  const head = headOf(incoming);
+  return { head, framing: framingOf(head) };
+}
+
+/** Reads a request at once and goes on with it; either may fail. */
+function attempt(
+  incoming: IncomingMessage,
+  failed: (error: unknown) => void,
+  goOn: (framed: Framed) => Promise<void>,
+): void {
+  try {
+    goOn(framedOf(incoming)).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
 }
 
 /** What rules set on a request. */
@@ -94,9 +114,12 @@ function outgoing(
   return upstream;
 }
 
-async function forward(serving: Serving, incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
-  const head = headOf(incoming);
-  const framing = framingOf(head);
+async function forward(
+  serving: Serving,
+  { head, framing }: Framed,
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+): Promise<void> {
   const target = await serving.route.target(head);
   const set = setOn(serving, head, target);
   const extra = framing.doubtful ? CLOSING : serving.route.extra;
@@ -145,12 +168,11 @@ function notAnswered(target: Target, error: unknown): NotDialled {
 
 async function upgrade(
   serving: Serving,
+  { head, framing }: Framed,
   incoming: IncomingMessage,
   socket: Duplex,
   after: Buffer,
 ): Promise<void> {
-  const head = headOf(incoming);
-  const framing = framingOf(head);
   // What comes after it belongs to the upgraded connection: a body would be taken for that.
   if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
   const target = await serving.route.target(head);

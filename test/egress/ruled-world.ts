@@ -26,6 +26,8 @@ export interface RuledWorld {
   /** The authority's certificate, a file. */
   readonly authorities: string;
   readonly seen: SeenRequest[];
+  /** What each HTTP/1 connection brought, byte by byte. */
+  readonly heard: { text: string }[];
   /** Requests that began and whose connection was gone before they were answered. */
   readonly aborted: string[];
   close(): Promise<void>;
@@ -41,6 +43,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
   const authorities = join(folder, 'ca.pem');
   writeFileSync(authorities, authority.certificate);
   const seen: SeenRequest[] = [];
+  const heard: { text: string }[] = [];
   const aborted: string[] = [];
   const closers: (() => Promise<unknown>)[] = [];
 
@@ -80,6 +83,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
         socket.on('error', () => socket.destroy());
         if (socket.alpnProtocol !== 'h2') {
           plain.emit('connection', socket);
+          hear(heard, socket);
           return;
         }
         const session = performServerHandshake(socket);
@@ -89,6 +93,9 @@ export async function openRuledWorld(): Promise<RuledWorld> {
       await listen(server, at, port);
     }
   }
+  plain.on('connection', (socket) => {
+    if (socket.localPort === 80) hear(heard, socket);
+  });
   await listen(plain, address, 80);
 
   const dns = createSocket('udp4');
@@ -116,6 +123,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
     dns: `${address}:5353`,
     authorities,
     seen,
+    heard,
     aborted,
     async close() {
       await Promise.all(closers.map((close) => close()));
@@ -123,6 +131,15 @@ export async function openRuledWorld(): Promise<RuledWorld> {
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** Beside the server that the connection was given to, which then reads it by events too. */
+function hear(heard: { text: string }[], socket: Socket): void {
+  const connection = { text: '' };
+  heard.push(connection);
+  socket.on('data', (bytes: Buffer) => {
+    connection.text += bytes.toString('latin1');
+  });
 }
 
 /** Takes a network that no other test has. */
