@@ -15,6 +15,11 @@ import { createAuthority, type StoredAuthority } from '../../src/egress/certific
 import { issueCertificate } from '../../src/egress/x509.ts';
 import { answerStream, noted, type SeenRequest, serveRequest, serveUpgrade } from './ruled-servers.ts';
 
+export interface Heard {
+  text: string;
+  readonly socket: Socket;
+}
+
 export interface RuledWorld {
   /** Where `api.test`, `*.api.test` and `other.test` are, on ports 80 and 443. */
   readonly address: string;
@@ -27,7 +32,7 @@ export interface RuledWorld {
   readonly authorities: string;
   readonly seen: SeenRequest[];
   /** What each HTTP/1 connection brought, byte by byte. */
-  readonly heard: { text: string }[];
+  readonly heard: Heard[];
   /** Requests that began and whose connection was gone before they were answered. */
   readonly aborted: string[];
   close(): Promise<void>;
@@ -43,7 +48,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
   const authorities = join(folder, 'ca.pem');
   writeFileSync(authorities, authority.certificate);
   const seen: SeenRequest[] = [];
-  const heard: { text: string }[] = [];
+  const heard: Heard[] = [];
   const aborted: string[] = [];
   const closers: (() => Promise<unknown>)[] = [];
 
@@ -134,8 +139,8 @@ export async function openRuledWorld(): Promise<RuledWorld> {
 }
 
 /** Beside the server that the connection was given to, which then reads it by events too. */
-function hear(heard: { text: string }[], socket: Socket): void {
-  const connection = { text: '' };
+function hear(heard: Heard[], socket: Socket): void {
+  const connection = { text: '', socket };
   heard.push(connection);
   socket.on('data', (bytes: Buffer) => {
     connection.text += bytes.toString('latin1');

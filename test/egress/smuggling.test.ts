@@ -1,5 +1,6 @@
 /** Requests that are written so that somebody could take a part of one for another: no server sees one that was not judged. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { type ReadRequest, requestsIn } from './request-reader.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './ruled-sandbox.ts';
 import { openRuledWorld, type RuledWorld } from './ruled-world.ts';
@@ -59,6 +60,18 @@ const REFUSED_HEADS: [string, string][] = [
     `Connection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNK}`,
   ],
 ];
+const LATER = { timeout: 10_000 };
+const POLICY: NetworkPolicy = {
+  mode: 'custom',
+  rules: [
+    {
+      domain: 'api.test',
+      match: { methods: ['GET'], path_prefix: '/allowed' },
+      headers: { Authorization: say('TOKEN') },
+    },
+    { domain: 'other.test' },
+  ],
+};
 
 describe.skipIf(!isRoot)('requests in requests (needs root, for a route to test addresses)', () => {
   let world: RuledWorld;
@@ -66,17 +79,7 @@ describe.skipIf(!isRoot)('requests in requests (needs root, for a route to test 
 
   beforeAll(async () => {
     world = await openRuledWorld();
-    box = await openRuledSandbox(world, {
-      mode: 'custom',
-      rules: [
-        {
-          domain: 'api.test',
-          match: { methods: ['GET'], path_prefix: '/allowed' },
-          headers: { Authorization: say('TOKEN') },
-        },
-        { domain: 'other.test' },
-      ],
-    });
+    box = await openRuledSandbox(world, POLICY);
   }, 60_000);
 
   afterAll(async () => {
@@ -234,6 +237,32 @@ s.close()`,
       expect(answer).toMatch(/^HTTP\/1\.1 403 /);
       expect(arrived()).toEqual([]);
     });
+  });
+
+  it('what a server says unasked ends its connection, so that it answers no later request', async () => {
+    const printed = box.script(
+      'python3',
+      `
+import socket, ssl
+c = ssl.create_default_context(); c.set_alpn_protocols(['http/1.1'])
+def ask(s, path):
+  s.sendall(f'GET {path} HTTP/1.1\\r\\nHost: api.test\\r\\n\\r\\n'.encode())
+  got = b''
+  while not got.endswith(b'0\\r\\n\\r\\n'): got += s.recv(65536)
+def opened(): return c.wrap_socket(socket.create_connection(('api.test', 443), 10), server_hostname='api.test')
+s = opened(); ask(s, '/allowed/1')
+t = opened(); ask(t, '/allowed/read')
+s.settimeout(None)
+try: print(s.recv(65536))
+except OSError as e: print(e)`,
+    );
+    await expect.poll(() => world.seen.some(({ path }) => path === '/allowed/read'), LATER).toBe(true);
+    const idle = world.heard.find(({ text }) => text.includes('/allowed/1'))?.socket;
+    idle?.write('HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nEVIL');
+    await expect.poll(() => idle?.closed, LATER).toBe(true);
+    await box.setPolicy({ mode: 'deny-all' });
+    expect(await printed).not.toContain('EVIL');
+    await box.setPolicy(POLICY);
   });
 
   it.each(['host', 'content-length', 'close, transfer-encoding'])(
