@@ -52,7 +52,7 @@ const MAX_NAME = 256;
 const MAX_VALUE = 8_192;
 const MAX_HEADERS = 64;
 /** They frame the message, route it or belong to one connection: set by a rule they would split requests or move them. */
-const NOT_SETTABLE = new Set([
+export const NOT_SETTABLE: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
   'expect',

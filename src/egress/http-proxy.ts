@@ -12,11 +12,16 @@ import { pipeline } from 'node:stream/promises';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { NotDialled } from './dial.ts';
-import { endToEnd, failureText, headOf, onward, refuseBy } from './http-request.ts';
+import { endToEnd, failureText, headOf, Malformed, type RequestHead, refuseBy } from './http-request.ts';
 import type { Route, Target } from './http-route.ts';
+import { passUpgrade, upgradeHeaders } from './http-upgrade.ts';
 import { endReadably, httpAnswer, refusalBody } from './refusal.ts';
+import { type Framing, framingOf, mayTrail, onward } from './request-framing.ts';
 
-const NOTHING_SET: ReadonlyMap<string, string> = new Map();
+type HeadersSet = ReadonlyMap<string, string>;
+
+const NOTHING_SET: HeadersSet = new Map();
+const CLOSING = ['Connection', 'close'] as const;
 
 /** What serving the requests of one connection takes. */
 interface Serving {
@@ -29,68 +34,130 @@ interface Serving {
 /** Serves the requests that come on a stream, which must not have been read from. */
 export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
   const serving = { carried, context, route, stream };
-  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0 });
+  // Strict whatever the options of this process say.
+  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, insecureHTTPParser: false });
+  // The last words have been said: what still comes on the stream is nobody's.
+  let over = false;
   server.on('request', (incoming, answer) => {
-    forward(serving, incoming, answer).catch((error: unknown) => fail(serving, answer, error));
+    const refused = (error: unknown) => {
+      over = true;
+      fail(serving, answer, error);
+    };
+    // At once: the next request may be in the same piece.
+    if (over) incoming.resume();
+    else attempt(incoming, refused, (framed) => forward(serving, framed, incoming, answer));
   });
   server.on('upgrade', (incoming, socket, head) => {
-    upgrade(serving, incoming, socket, head).catch((error: unknown) => {
+    const refused = (error: unknown) => {
+      over = true;
       endReadably(socket, failureText(carried, route.protocol, error));
-    });
+    };
+    if (over) socket.destroy();
+    else attempt(incoming, refused, (framed) => upgrade(serving, framed, incoming, socket, head));
   });
   server.on('connect', (_incoming, socket) => {
     const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
     endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
   });
   server.on('clientError', (_error, socket) => {
+    over = true;
     if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
   });
   server.emit('connection', stream);
 }
 
-function outgoing(
-  { carried, context, route }: Serving,
+interface Framed {
+  readonly head: RequestHead;
+  readonly framing: Framing;
+}
+
+function framedOf(incoming: IncomingMessage): Framed {
+  const head = headOf(incoming);
+  return { head, framing: framingOf(head) };
+}
+
+/** Reads a request at once and goes on with it; either may fail. */
+function attempt(
   incoming: IncomingMessage,
+  failed: (error: unknown) => void,
+  goOn: (framed: Framed) => Promise<void>,
+): void {
+  try {
+    goOn(framedOf(incoming)).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** What rules set on a request. */
+function setOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
+  return name === null
+    ? NOTHING_SET
+    : context.policy().headers.headersFor({ name, method: head.method, path });
+}
+
+function outgoing(
+  { carried, route }: Serving,
+  { method }: RequestHead,
   target: Target,
-  extra: readonly string[],
+  headers: string[],
 ): ClientRequest {
-  const { host: name, path } = target;
-  const method = incoming.method ?? 'GET';
-  const set = name === null ? NOTHING_SET : context.policy().headers.headersFor({ name, method, path });
   const upstream = request({
     ...target.via,
     method,
-    path,
-    headers: onward(headOf(incoming), set, extra),
+    path: target.path,
+    headers,
     setHost: false,
+    insecureHTTPParser: false,
   });
   if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
   return upstream;
 }
 
-async function forward(serving: Serving, incoming: IncomingMessage, answer: ServerResponse): Promise<void> {
-  const target = await serving.route.target(headOf(incoming));
-  const upstream = outgoing(serving, incoming, target, serving.route.extra);
+async function forward(
+  serving: Serving,
+  { head, framing }: Framed,
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+): Promise<void> {
+  const target = await serving.route.target(head);
+  const set = setOn(serving, head, target);
+  const extra = framing.doubtful ? CLOSING : serving.route.extra;
+  const upstream = outgoing(serving, head, target, onward(head, framing, set, extra));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
-    upstream.once('response', resolve);
+    upstream.once('response', (response) => {
+      // A body that the server has not waited for may still come: no other request may follow it.
+      if (!upstream.writableFinished) upstream.shouldKeepAlive = false;
+      resolve(response);
+    });
     upstream.once('error', (error) => {
       // A server may close a connection that was idle: the program is shown the same, and asks again.
       if (upstream.reusedSocket) serving.stream.destroy();
       reject(notAnswered(target, error));
     });
+    // An upgrade that nobody asked for ends without an error.
+    upstream.once('close', () => reject(notAnswered(target, null)));
   });
   // A server may answer before it has read the whole request, and close: its answer still counts.
-  passBody(incoming, upstream).catch(() => undefined);
+  passBody(incoming, upstream, (name) => mayTrail(name, set)).catch(() => {
+    // Half a body: whatever came next would be taken for the rest of it.
+    if (!incoming.complete) upstream.destroy();
+  });
   const response = await answered;
   answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEnd(response));
   answer.flushHeaders();
-  await passBody(response, answer);
+  await passBody(response, answer, () => true);
 }
 
 /** The body as it comes, then what comes after it (RFC 9110, 6.5). */
-async function passBody(from: IncomingMessage, to: OutgoingMessage): Promise<void> {
+async function passBody(
+  from: IncomingMessage,
+  to: OutgoingMessage,
+  trails: (name: string) => boolean,
+): Promise<void> {
   await pipeline(from, to, { end: false });
-  if (from.rawTrailers.length > 0) to.addTrailers(from.trailers);
+  const trailers = Object.entries(from.trailers).filter(([name]) => trails(name));
+  if (trailers.length > 0) to.addTrailers(Object.fromEntries(trailers));
   to.end();
 }
 
@@ -101,40 +168,21 @@ function notAnswered(target: Target, error: unknown): NotDialled {
 
 async function upgrade(
   serving: Serving,
+  { head, framing }: Framed,
   incoming: IncomingMessage,
   socket: Duplex,
-  head: Buffer,
+  after: Buffer,
 ): Promise<void> {
-  const target = await serving.route.target(headOf(incoming));
-  const wanted = ['Connection', 'Upgrade', 'Upgrade', incoming.headers.upgrade ?? ''];
-  const upstream = outgoing(serving, incoming, target, wanted);
+  // What comes after it belongs to the upgraded connection: a body would be taken for that.
+  if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
+  const target = await serving.route.target(head);
+  const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');
+  const headers = onward(head, framing, setOn(serving, head, target), wanted);
+  const upstream = outgoing(serving, head, target, headers);
   upstream.end();
-  await new Promise<void>((resolve, reject) => {
-    upstream.once('error', (error) => reject(notAnswered(target, error)));
-    upstream.once('response', (response) => {
-      // Not upgraded: an answer like any other, which ends with the connection.
-      socket.write(head11(response, [...endToEnd(response, 'transfer-encoding'), 'Connection', 'close']));
-      pipeline(response, socket).then(resolve, reject);
-    });
-    upstream.once('upgrade', (response, up, upHead) => {
-      socket.write(head11(response, response.rawHeaders));
-      if (upHead.length > 0) socket.write(upHead);
-      if (head.length > 0) up.write(head);
-      up.on('error', () => socket.destroy());
-      socket.on('error', () => up.destroy());
-      up.once('close', () => socket.destroy());
-      up.pipe(socket);
-      socket.pipe(up);
-      resolve();
-    });
+  await passUpgrade(upstream, wanted, socket, after).catch((error: unknown) => {
+    throw notAnswered(target, error);
   });
-}
-
-function head11(response: IncomingMessage, headers: readonly string[]): string {
-  const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage}`];
-  for (let index = 0; index < headers.length; index += 2)
-    lines.push(`${headers[index]}: ${headers[index + 1]}`);
-  return `${lines.join('\r\n')}\r\n\r\n`;
 }
 
 function fail(serving: Serving, answer: ServerResponse, error: unknown): void {

@@ -6,8 +6,9 @@ import { NotDialled } from './dial.ts';
 import { httpAnswer, refusalBody } from './refusal.ts';
 
 /** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
-const HOP_BY_HOP = new Set([
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
+  'http2-settings',
   'keep-alive',
   'proxy-connection',
   'proxy-authorization',
@@ -24,6 +25,9 @@ export class Refused extends Error {
   }
 }
 
+/** A request that others could read differently: nobody may guess what it means. */
+export class Malformed extends Error {}
+
 /** A complete answer in place of the server's. */
 export interface Failure {
   readonly status: number;
@@ -35,6 +39,8 @@ export interface Failure {
 
 /** What comes before the body. Names and values take turns in `rawHeaders`, as they were sent. */
 export interface RequestHead {
+  /** Of HTTP: `1.1`. */
+  readonly version: string;
   readonly method: string;
   readonly url: string;
   readonly rawHeaders: readonly string[];
@@ -42,7 +48,8 @@ export interface RequestHead {
 
 /** Of a request that Node has read. */
 export function headOf(incoming: IncomingMessage): RequestHead {
-  return { method: incoming.method ?? 'GET', url: incoming.url ?? '/', rawHeaders: incoming.rawHeaders };
+  const { method = 'GET', url = '/', rawHeaders, httpVersion: version } = incoming;
+  return { version, method, url, rawHeaders };
 }
 
 /** The values of a header, whose name is given in lower case. */
@@ -91,27 +98,6 @@ export function hostName(authority: string): string | null {
   return match === null ? null : normalizeName(match[1] ?? '');
 }
 
-/** The headers that go on with a request: its own without those that `set` replaces, then these, then `extra`. */
-export function onward(
-  head: RequestHead,
-  set: ReadonlyMap<string, string>,
-  extra: readonly string[],
-): string[] {
-  const named = headerValues(head, 'connection')
-    .join(',')
-    .split(',')
-    .map((token) => token.trim().toLowerCase());
-  const kept: string[] = [];
-  for (let index = 0; index < head.rawHeaders.length; index += 2) {
-    const name = head.rawHeaders[index] ?? '';
-    const lower = name.toLowerCase();
-    if (HOP_BY_HOP.has(lower) || lower === 'expect' || set.has(lower)) continue;
-    if (named.includes(lower) && lower !== 'host') continue;
-    kept.push(name, head.rawHeaders[index + 1] ?? '');
-  }
-  return [...kept, ...[...set].flat(), ...extra];
-}
-
 /** The headers of an answer that go on with it, but for one that is left out. */
 export function endToEnd(response: IncomingMessage, left = ''): string[] {
   const kept: string[] = [];
@@ -128,6 +114,11 @@ export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unk
   if (error instanceof Refused) {
     const reason = error.status === 403 ? 'Forbidden' : 'Misdirected Request';
     return { status: error.status, reason, body: refusalBody(error.message), refused: true };
+  }
+  if (error instanceof Malformed) {
+    carried.failed(error.message);
+    const body = `The gateway passes no such request on: ${error.message}.\n`;
+    return { status: 400, reason: 'Bad Request', body, refused: false };
   }
   if (error instanceof NotDialled && error.refusal !== null) {
     const { domain } = carried.entry;

@@ -13,12 +13,21 @@ import {
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
 import { NotDialled } from './dial.ts';
-import { failureOf, hostName } from './http-request.ts';
+import { failureOf, hostName, Malformed } from './http-request.ts';
 import { REFUSED_HEADER } from './refusal.ts';
+import { mayTrail } from './request-framing.ts';
 import { judgeInside, type Terminated } from './terminated.ts';
 
 /** Each may hold a window of data on both sides. */
 const MAX_STREAMS = 100;
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = constants;
 
 /** Serves the streams of a connection; where there is no connection to the server, with the reason. */
@@ -72,24 +81,49 @@ function exchange(
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
     return;
   }
+  checkHead(headers);
   const ended = stream.endAfterHeaders;
-  const request = outside.request(onward(of, headers, authority), {
-    endStream: ended,
-    waitForTrailers: !ended,
-  });
-  tieStreams(stream, request);
-  passAnswer(stream, request);
-  if (!ended) passRequestBody(stream, request);
-}
-
-/** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
-function onward(of: Terminated, headers: IncomingHttpHeaders, authority: string): OutgoingHttpHeaders {
-  const { host: _host, ...rest } = headers;
   const set = of.context.policy().headers.headersFor({
     name: of.name,
     method: headers[':method'] ?? 'GET',
     path: headers[':path'] ?? '/',
   });
+  const request = outside.request(onward(headers, authority, set), {
+    endStream: ended,
+    waitForTrailers: !ended,
+  });
+  tieStreams(stream, request);
+  passAnswer(stream, request);
+  if (!ended) passRequestBody(stream, request, set);
+}
+
+/**
+ * A server may hand the request on by HTTP/1, where these would split it or say its end another time (RFC 9113, 8.2.2 and
+ * 8.3.1). Lengths that lie and headers of a connection end the stream before they come here.
+ */
+function checkHead(headers: IncomingHttpHeaders): void {
+  const path = headers[':path'] ?? '';
+  const asterisk = path === '*' && headers[':method'] === 'OPTIONS';
+  if (headers[':scheme'] !== 'https') throw new Malformed('its scheme is not https');
+  if (!asterisk && !/^\/[\x21-\x7e\x80-\xff]*$/.test(path))
+    throw new Malformed('its path does not begin with a slash, or has a character that no path may have');
+  for (const [name, value] of Object.entries(headers)) {
+    if (CONNECTION_HEADERS.has(name)) throw new Malformed(`it has the header ${name}, which HTTP/2 has not`);
+    if ([value].flat().some((each) => /[\0\r\n]/.test(each ?? '')))
+      throw new Malformed('one of its headers has a character that no header may have');
+  }
+  const length = headers['content-length'];
+  if (length !== undefined && !/^\d{1,15}$/.test(length))
+    throw new Malformed('its Content-Length is no plain number');
+}
+
+/** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
+function onward(
+  headers: IncomingHttpHeaders,
+  authority: string,
+  set: ReadonlyMap<string, string>,
+): OutgoingHttpHeaders {
+  const { host: _host, ...rest } = headers;
   return {
     ...rest,
     ':authority': authority,
@@ -99,10 +133,14 @@ function onward(of: Terminated, headers: IncomingHttpHeaders, authority: string)
   };
 }
 
-function passRequestBody(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+function passRequestBody(
+  stream: ServerHttp2Stream,
+  request: ClientHttp2Stream,
+  set: ReadonlyMap<string, string>,
+): void {
   let trailers: OutgoingHttpHeaders = {};
   stream.on('trailers', (given) => {
-    trailers = given;
+    trailers = Object.fromEntries(Object.entries(given).filter(([name]) => mayTrail(name, set)));
   });
   request.on('wantTrailers', () => request.sendTrailers(trailers));
   stream.pipe(request);

@@ -1,6 +1,7 @@
 /** HTTP requests that can be read and sent on whole, so that their answers pass without anybody here looking at them. */
 import type { HeaderRules } from './header-rules.ts';
-import { headerValues, hostName, onward, type RequestHead } from './http-request.ts';
+import { headerValues, hostName, Malformed, type RequestHead } from './http-request.ts';
+import { framingOf, onward } from './request-framing.ts';
 
 /** More than a request needs: what is larger is read piece by piece. */
 const MAX_HEAD = 16_384;
@@ -24,7 +25,18 @@ export function readLoneRequest(bytes: Buffer): RequestHead | null {
     if (header === null || NOT_ALONE.has(header[1]?.toLowerCase() ?? '')) return null;
     rawHeaders.push(header[1] ?? '', header[2] ?? '');
   }
-  return { method, url, rawHeaders };
+  const head = { version: '1.1', method, url, rawHeaders };
+  return headerValues(head, 'host').length === 1 && isPlain(head) ? head : null;
+}
+
+function isPlain(head: RequestHead): boolean {
+  try {
+    framingOf(head);
+    return true;
+  } catch (error) {
+    if (error instanceof Malformed) return false;
+    throw error;
+  }
 }
 
 /** Whether a request may get headers. */
@@ -40,7 +52,7 @@ export function concerned(head: RequestHead, rules: HeaderRules): boolean {
  * @param extra has to ask the server to close after its answer: its end is the answer's end
  */
 export function loneRequest(head: RequestHead, path: string, extra: readonly string[]): Buffer {
-  const headers = onward(head, new Map(), extra);
+  const headers = onward(head, framingOf(head), new Map(), extra);
   const lines = [`${head.method} ${path} HTTP/1.1`];
   for (let index = 0; index < headers.length; index += 2)
     lines.push(`${headers[index]}: ${headers[index + 1]}`);

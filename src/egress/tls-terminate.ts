@@ -1,5 +1,5 @@
 /** Ends TLS at the gateway, for names whose requests get headers: a certificate inside, a verified connection outside. */
-import { Agent } from 'node:http';
+import { Agent, type ClientRequest } from 'node:http';
 import { type Duplex, PassThrough } from 'node:stream';
 import { createServer, type SecureContext, type TLSSocket } from 'node:tls';
 import type { Carried } from './carried.ts';
@@ -154,8 +154,24 @@ class UpstreamAgent extends Agent {
     return undefined;
   }
 
+  /** A server that speaks unasked has lost count of the requests, or counts others than the gateway. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    socket.once('data', endUnasked);
+    const kept: unknown = super.keepSocketAlive(socket);
+    return kept !== false;
+  }
+
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    socket.off('data', endUnasked);
+    super.reuseSocket(socket, request);
+  }
+
   override destroy(): void {
     this.#ready?.destroy();
     super.destroy();
   }
+}
+
+function endUnasked(this: Duplex): void {
+  this.destroy();
 }

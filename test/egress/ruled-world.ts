@@ -15,6 +15,11 @@ import { createAuthority, type StoredAuthority } from '../../src/egress/certific
 import { issueCertificate } from '../../src/egress/x509.ts';
 import { answerStream, noted, type SeenRequest, serveRequest, serveUpgrade } from './ruled-servers.ts';
 
+export interface Heard {
+  text: string;
+  readonly socket: Socket;
+}
+
 export interface RuledWorld {
   /** Where `api.test`, `*.api.test` and `other.test` are, on ports 80 and 443. */
   readonly address: string;
@@ -26,6 +31,8 @@ export interface RuledWorld {
   /** The authority's certificate, a file. */
   readonly authorities: string;
   readonly seen: SeenRequest[];
+  /** What each HTTP/1 connection brought, byte by byte. */
+  readonly heard: Heard[];
   /** Requests that began and whose connection was gone before they were answered. */
   readonly aborted: string[];
   close(): Promise<void>;
@@ -41,6 +48,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
   const authorities = join(folder, 'ca.pem');
   writeFileSync(authorities, authority.certificate);
   const seen: SeenRequest[] = [];
+  const heard: Heard[] = [];
   const aborted: string[] = [];
   const closers: (() => Promise<unknown>)[] = [];
 
@@ -80,6 +88,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
         socket.on('error', () => socket.destroy());
         if (socket.alpnProtocol !== 'h2') {
           plain.emit('connection', socket);
+          hear(heard, socket);
           return;
         }
         const session = performServerHandshake(socket);
@@ -89,6 +98,9 @@ export async function openRuledWorld(): Promise<RuledWorld> {
       await listen(server, at, port);
     }
   }
+  plain.on('connection', (socket) => {
+    if (socket.localPort === 80) hear(heard, socket);
+  });
   await listen(plain, address, 80);
 
   const dns = createSocket('udp4');
@@ -116,6 +128,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
     dns: `${address}:5353`,
     authorities,
     seen,
+    heard,
     aborted,
     async close() {
       await Promise.all(closers.map((close) => close()));
@@ -123,6 +136,15 @@ export async function openRuledWorld(): Promise<RuledWorld> {
       rmSync(folder, { recursive: true });
     },
   };
+}
+
+/** Beside the server that the connection was given to, which then reads it by events too. */
+function hear(heard: Heard[], socket: Socket): void {
+  const connection = { text: '', socket };
+  heard.push(connection);
+  socket.on('data', (bytes: Buffer) => {
+    connection.text += bytes.toString('latin1');
+  });
 }
 
 /** Takes a network that no other test has. */
