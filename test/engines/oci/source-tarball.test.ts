@@ -152,6 +152,9 @@ describe.skipIf(UNABLE !== null)(`a tarball (${UNABLE ?? 'served from this host'
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a'.repeat(70_000) }],
       /a header of 7\d{4} bytes/,
     ],
+    ['too long names', [{ path: `pkg/${'n'.repeat(256)}` }], /\/x cannot be used.* more than 255 bytes/],
+    ['too long paths', [{ path: `pkg/${`${'n'.repeat(200)}/`.repeat(20)}` }], /more than 4000 bytes/],
+    ['too deep folders', [{ path: `pkg/${'d/'.repeat(200)}f` }], /more than 200 levels/],
     ['devices', [FILE, { path: 'pkg/d', type: 'CharacterDevice' }], /CharacterDevice/],
     ['fifos', [FILE, { path: 'pkg/d', type: 'FIFO' }], /FIFO/],
   ])('is refused with %s', async (_title, members, words) => {

@@ -24,7 +24,12 @@ const KINDS: Record<string, Kind> = {
 const PERMISSION_BITS = 0o777;
 /** All names and targets together: what has to be remembered of a hostile archive stays bounded. */
 const MAX_NAMES_BYTES = 67_108_864;
+/** NAME_MAX of Linux. */
+const MAX_NAME_BYTES = 255;
+/** PATH_MAX of Linux, with room for where the tree is placed. */
 const MAX_PATH_BYTES = 4_000;
+/** What the agent places (DEPTH_MAX). */
+const MAX_DEPTH = 200;
 /** Links that are looked at before others get their turn. */
 const LINKS_AT_ONCE = 1_000;
 
@@ -149,10 +154,15 @@ export class TarballContents {
     if (posix.isAbsolute(given)) throw this.#unusable(given, 'has an absolute name');
     const names = given.split('/').filter((name) => name !== '' && name !== '.');
     if (names.includes('..')) throw this.#unusable(given, 'has a name that leads out of the tarball');
-    const path = names.join('/');
-    if (path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
-      throw this.#unusable(given, 'has a name that no file can have');
+    if (names.some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) {
+      throw this.#unusable(given, `has a name of more than ${MAX_NAME_BYTES} bytes, which no file can have`);
     }
+    const path = names.join('/');
+    if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+      throw this.#unusable(given, `has a path of more than ${MAX_PATH_BYTES} bytes`);
+    }
+    if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
+    if (path.includes('\0')) throw this.#unusable(given, 'has a name that no file can have');
     return path;
   }
 
