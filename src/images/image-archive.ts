@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
 import { configuredArchitecture } from './architecture.ts';
 import { readTar, type TarEntry } from './tar-entries.ts';
+import { isUsablePath } from './unpacker.ts';
 
 /** Whatever else an archive begins with makes it a root file system. */
 const PART =
@@ -56,6 +57,7 @@ class Parts {
   readonly #directory: string;
   readonly #files = new Map<string, string>();
   readonly #links = new Map<string, string>();
+  #written = 0;
 
   constructor(directory: string) {
     this.#directory = directory;
@@ -66,11 +68,13 @@ class Parts {
     if (!PART.test(entry.path)) throw new NoImage();
     if (this.#files.size + this.#links.size >= MAX_PARTS) throw bad(`it has more than ${MAX_PARTS} parts`);
     if (entry.kind === 'symlink') {
+      if (!isUsablePath(entry.link)) throw bad(`${entry.path} is a link to a name that is too long`);
       this.#links.set(entry.path, posix.join(posix.dirname(entry.path), entry.link));
       return;
     }
     if (entry.kind !== 'file') throw new NoImage();
-    const place = join(this.#directory, String(this.#files.size));
+    const place = join(this.#directory, String(this.#written));
+    this.#written += 1;
     const hash = createHash('sha256');
     await pipeline(
       entry.content,
@@ -86,6 +90,11 @@ class Parts {
     if (named !== undefined && hash.digest('hex') !== named)
       throw bad(`${entry.path} does not have the digest of its name`);
     this.#files.set(entry.path, place);
+  }
+
+  /** True where nothing of an image has come, whatever directories have. */
+  get isEmpty(): boolean {
+    return this.#files.size + this.#links.size === 0;
   }
 
   has(name: string): boolean {
@@ -162,6 +171,7 @@ export async function readImageArchive(
     if (error instanceof NoImage) return null;
     throw error;
   }
+  if (parts.isEmpty) return null;
   const { config: configName, layers } = parts.has('manifest.json')
     ? await dockerManifest(parts)
     : await ociManifest(parts, arch, 'index.json');

@@ -1,5 +1,7 @@
 /** Puts the entries of root file systems into a tree, layer upon layer, and notes what has to be known of them. */
 import { posix } from 'node:path';
+import { SandboxError } from '../shared/errors.ts';
+import { formatCount } from '../shared/text.ts';
 import { machineOf } from './architecture.ts';
 import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
 import { isUsablePath, type Unpacker } from './unpacker.ts';
@@ -16,6 +18,8 @@ const MAX_SKIPPED_TOLD = 20;
 /** Whiteouts of layers (OCI image specification, layer.md). */
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
+/** They are held in memory until the layer has been read: all their names together. */
+const MAX_REMOVALS_BYTES = 67_108_864;
 
 /** A layer's removals, which concern the layers below it alone and so come first. */
 export interface Removals {
@@ -107,10 +111,15 @@ export class RootTree {
 /** What a layer removes from those below it. */
 export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removals> {
   const removals: Removals = { removed: [], cleared: [] };
+  let bytes = 0;
   await readTar(source, async ({ path }) => {
     const name = posix.basename(path);
     const parent = posix.dirname(path) === '.' ? '' : `${posix.dirname(path)}/`;
     if (!name.startsWith(WHITEOUT)) return;
+    // What cannot be there needs no removing.
+    if (!isUsablePath(path)) return;
+    bytes += Buffer.byteLength(path);
+    if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
     if (name === OPAQUE) {
       // The root's own would leave nothing of the layers below, which is no image that anybody makes.
       if (parent !== '') removals.cleared.push(parent.slice(0, -1));
@@ -120,4 +129,12 @@ export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removal
     }
   });
   return removals;
+}
+
+function tooManyRemovals(): SandboxError {
+  return new SandboxError(
+    'limit_exceeded',
+    `A layer removes files whose names take more than ${formatCount(MAX_REMOVALS_BYTES)} bytes.`,
+    { hint: 'Give the root file system itself, as `docker export CONTAINER` writes it.' },
+  );
 }

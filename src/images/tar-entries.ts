@@ -1,7 +1,7 @@
 /** Reads a tar archive entry by entry, in order, with bounded memory. */
-import { once } from 'node:events';
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../shared/errors.ts';
+import { MAX_TAR_META_BYTES, passedOver } from '../shared/tar-limits.ts';
 
 /** An entry as the archive tells it. */
 export interface TarEntry {
@@ -85,17 +85,17 @@ export async function readTar(
   visit: (entry: TarEntry) => Promise<void>,
 ): Promise<void> {
   const failures: unknown[] = [];
-  let fail: () => void = () => {};
-  const failing = new Promise<void>((resolve) => {
-    fail = resolve;
-  });
+  // Whoever waits for the parser is woken by one function; a promise raced for each chunk would remember every race.
+  let wake = (): void => {};
   const failWith = (error: unknown) => {
     failures.push(error);
-    fail();
+    wake();
   };
   let visits: Promise<void> = Promise.resolve();
+  let over = false;
   const parser = new Parser({
     strict: true,
+    maxMetaEntrySize: MAX_TAR_META_BYTES,
     onReadEntry: (entry) => {
       visits = visits.then(async () => {
         if (failures.length > 0) return;
@@ -113,19 +113,25 @@ export async function readTar(
   );
   parser.on('ignoredEntry', (entry: ReadEntry) =>
     failWith(
-      bad(`${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`),
+      bad(
+        entry.meta
+          ? `it holds ${passedOver(entry)}`
+          : `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
+      ),
     ),
   );
-  const finished = once(parser, 'end');
-  // Heard of by `failing`.
-  finished.catch(() => {});
+  parser.on('drain', () => wake());
+  parser.on('end', () => {
+    over = true;
+    wake();
+  });
   for await (const chunk of source) {
-    if (!parser.write(chunk)) await Promise.race([once(parser, 'drain').catch(failWith), failing]);
+    if (!parser.write(chunk) && failures.length === 0) await new Promise<void>((resolve) => (wake = resolve));
     if (failures.length > 0) break;
   }
   if (failures.length === 0) {
     parser.end();
-    await Promise.race([finished.catch(failWith), failing]);
+    if (!over && failures.length === 0) await new Promise<void>((resolve) => (wake = resolve));
     await visits;
   }
   if (failures.length > 0) throw failures[0];

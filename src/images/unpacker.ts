@@ -1,5 +1,4 @@
 /** The writing end of the agent's `unpack` (see host-unpack.c), which makes a tree with the owners that sandboxes see. */
-import { once } from 'node:events';
 import type { Writable } from 'node:stream';
 import { SandboxError } from '../shared/errors.ts';
 
@@ -56,11 +55,21 @@ export function isUsablePath(path: string): boolean {
 export class Unpacker {
   readonly #process: UnpackProcess;
   #sizeBytes = 0;
+  /** Set while a write waits. One listener for all of them: what is raced for each would add up with an image's size. */
+  #wake = (): void => {};
+  #hasEnded = false;
 
   constructor(process: UnpackProcess) {
     this.#process = process;
+    const { stdin, ended } = process;
     // A child that has ended says why itself; the broken pipe is only how it shows.
-    process.stdin.on('error', () => {});
+    stdin.on('error', () => {});
+    for (const event of ['drain', 'close']) stdin.on(event, () => this.#wake());
+    const end = (): void => {
+      this.#hasEnded = true;
+      this.#wake();
+    };
+    ended.then(end, end);
   }
 
   /** Bytes of all files so far. */
@@ -105,10 +114,9 @@ export class Unpacker {
   async #write(bytes: Uint8Array): Promise<void> {
     const { stdin, ended } = this.#process;
     if (!stdin.destroyed && stdin.write(bytes)) return;
-    // A pipe that breaks is one whose reader has said why.
-    const drained = stdin.destroyed ? ended : once(stdin, 'drain').catch(() => ended);
-    const outcome = await Promise.race([drained, ended]);
-    if (!Array.isArray(outcome)) throw failure(outcome.errors);
+    if (!stdin.destroyed && !this.#hasEnded) await new Promise<void>((resolve) => (this.#wake = resolve));
+    // A pipe that breaks, or stays full, is one whose reader has said why.
+    if (stdin.destroyed || stdin.writableNeedDrain) throw failure((await ended).errors);
   }
 }
 

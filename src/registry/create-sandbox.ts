@@ -2,6 +2,7 @@ import type { CreateSandbox } from '../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { newSandboxId } from '../shared/ids.ts';
 import { admit } from './admission.ts';
+import { askedOf } from './asked.ts';
 import type { RegistryContext } from './context.ts';
 import type { CreateRequest, SandboxView } from './contract.ts';
 import { ownerOf } from './owner.ts';
@@ -53,6 +54,7 @@ export async function createSandbox(
     state: 'creating',
     endedAt: null,
     owner: ownerOf(session.sessionId),
+    asked: askedOf(plan, limits),
   };
   await admit(context, intent, signal);
   birth.begun(intent);
@@ -60,9 +62,9 @@ export async function createSandbox(
     return await makeLive(context, plan, intent, signal, birth);
   } catch (error) {
     const kept = birth.failing() && !signal.aborted;
-    if (kept && (await wasStopped(context, intent))) throw error;
-    await undo(context, intent, kept ? reasonOf(error) : null);
-    throw error;
+    if (!kept) await undo(context, intent, null);
+    else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
+    throw kept ? withId(error, plan.sandboxId) : error;
   }
 }
 
@@ -123,6 +125,17 @@ async function undo(
       log.error({ sandbox_id: sandboxId, err: second }, 'Its record could not be changed.');
     }
   }
+}
+
+/** The same error with the id under which it can be looked up later. */
+function withId(error: unknown, sandboxId: string): unknown {
+  if (!(error instanceof SandboxError)) return error;
+  const { code, message, hint, details } = error;
+  return new SandboxError(code, message, {
+    hint,
+    details: { ...details, sandbox_id: sandboxId },
+    cause: error,
+  });
 }
 
 /** An error that nobody foresaw may name paths of this host: it is the log's alone. */

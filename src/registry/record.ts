@@ -3,6 +3,25 @@ import { isSandboxId } from '../shared/ids.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './store.ts';
 
+const policySchema = z.strictObject({
+  mode: z.enum(['allow-all', 'deny-all', 'custom']),
+  allow: z.array(z.string()).optional(),
+  subnets: z
+    .strictObject({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
+    .optional(),
+  rules: z
+    .array(
+      z.strictObject({
+        domain: z.string(),
+        match: z
+          .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
+          .optional(),
+        headers: z.record(z.string(), z.string()).optional(),
+      }),
+    )
+    .optional(),
+});
+
 /** Who owns a sandbox, as kept on disk from before it exists until its retention is over. */
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
@@ -29,6 +48,19 @@ const recordSchema = z.strictObject({
       }),
     })
     .nullable(),
+  /** What was asked for, to be told while, and where, the engine has nothing to tell; earlier versions left it out. */
+  asked: z
+    .strictObject({
+      /** Null for the engine's own choice. */
+      runtime: z.string().nullable(),
+      memoryMb: z.number(),
+      timeoutMs: z.number(),
+      ports: z.array(z.number().int()),
+      /** Without the values of headers, but for references to secrets. */
+      networkPolicy: policySchema,
+      sourceSnapshotId: z.string().nullable(),
+    })
+    .optional(),
   /** Why it could not be made, in words; left out of the record of one that could. */
   failure: z.string().optional(),
 });

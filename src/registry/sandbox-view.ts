@@ -58,21 +58,22 @@ export function failedView(record: OwnershipRecord, reason: string): SandboxView
 }
 
 function bareView(record: OwnershipRecord, status: 'pending' | 'failed', reason: string | null): SandboxView {
+  const { asked } = record;
   return {
     sandboxId: record.sandboxId,
     status,
     engine: record.engine,
-    runtime: 'unknown',
+    runtime: asked === undefined ? 'unknown' : (asked.runtime ?? 'default'),
     cwd: '/vercel/sandbox',
     vcpus: record.vcpus,
-    memoryMb: 0,
+    memoryMb: asked?.memoryMb ?? 0,
     createdAt: record.createdAt,
-    timeoutMs: 0,
+    timeoutMs: asked?.timeoutMs ?? 0,
     expiresAt: null,
-    ports: [],
-    networkPolicy: { mode: 'deny-all' },
+    ports: (asked?.ports ?? []).map((port) => ({ port, url: null })),
+    networkPolicy: asked?.networkPolicy ?? { mode: 'deny-all' },
     interactivePort: null,
-    sourceSnapshotId: null,
+    sourceSnapshotId: asked?.sourceSnapshotId ?? null,
     stopCause: null,
     statusReason: reason,
     keep: record.keep,

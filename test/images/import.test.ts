@@ -108,6 +108,18 @@ describe('an archive of a root file system', () => {
     ],
     ['an entry of an unknown kind', [...ROOT, { path: 'usr/x', type: 'S' }], 'invalid_argument', 'usr/x'],
     ['no root file system', [{ path: 'readme', content: 'x' }], 'invalid_argument', 'at its top'],
+    [
+      'no more than the start of an archive',
+      tarOf([directory('./')]).subarray(0, 512),
+      'invalid_argument',
+      'at its top',
+    ],
+    [
+      'headers that take much memory',
+      [...ROOT, { path: 'PaxHeaders/x', type: 'x', content: `70016 linkpath=${'a'.repeat(70_000)}\n` }],
+      'invalid_argument',
+      'a header of 70016 bytes',
+    ],
     ['no archive', Buffer.from('#!/bin/sh\n'.repeat(200)), 'invalid_argument', 'archive'],
     ['nothing', Buffer.alloc(0), 'invalid_argument', 'archive'],
     [

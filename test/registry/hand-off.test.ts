@@ -1,7 +1,7 @@
 /** A sandbox that takes longer to make than its caller waits. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { Session } from '../../src/registry/contract.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { neverAborted, openWorld, plainRequest, rejection, sleep, type World } from './support.ts';
@@ -85,6 +85,37 @@ describe('a create that outlasts its caller’s patience', () => {
     world.clock.advance(1_001);
     await world.restart({ retentionMs: 1_000 }).recover(neverAborted);
     expect((await rejection(session.attach(sandboxId, neverAborted))).code).toBe('not_found');
+  });
+
+  it('tells of what failed what was asked for, and keeps no value of a header', async () => {
+    const world = openWorld();
+    const limits = await world.engine.limits();
+    vi.spyOn(world.engine, 'limits').mockResolvedValue({ ...limits, networkModes: ['custom'] });
+    const headers = { Authorization: `Bearer \${secret:TOKEN}`, 'X-Key': 'swordfish' };
+    const { session, held, view } = await handedOff(world, {
+      ...plainRequest,
+      runtime: 'node22',
+      vcpus: 2,
+      timeoutMs: 77_000,
+      networkPolicy: { mode: 'custom', rules: [{ domain: 'a.example', headers }] },
+    });
+    const asked = {
+      runtime: 'node22',
+      vcpus: 2,
+      memoryMb: 2 * limits.memoryMbPerVcpu,
+      timeoutMs: 77_000,
+      networkPolicy: {
+        mode: 'custom',
+        rules: [{ domain: 'a.example', headers: { ...headers, 'X-Key': '***' } }],
+      },
+    };
+    expect(view).toMatchObject({ ...asked, status: 'pending' });
+    world.engine.fail('create', view.sandboxId, new SandboxError('unavailable', 'no'));
+    held.release();
+    await (await settled(session, view.sandboxId)).toBe('failed');
+    expect(await session.attach(view.sandboxId, neverAborted)).toMatchObject(asked);
+    const record = readFileSync(join(world.stateDir, 'records', `${view.sandboxId}.json`), 'utf8');
+    expect(record).not.toContain('swordfish');
   });
 
   it('tells nothing of a defect but that the log has it', async () => {

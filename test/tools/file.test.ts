@@ -56,6 +56,13 @@ describe('writing and reading', () => {
     expect(await bash('cat kept; stat -c %a kept')).toBe('b700\n');
   });
 
+  it('says how long a name may be', async () => {
+    for (const path of ['n'.repeat(256), 'd/'.repeat(2_048)]) {
+      const answer = await server.call('sandbox_read_file', { path });
+      failsWith(answer, 'invalid_argument', 'too long', 'at most 255 bytes, a whole path 4,095');
+    }
+  });
+
   it('pages through a file without cutting a character', async () => {
     const content = 'aé€😀\n'.repeat(3_000);
     await server.call('sandbox_write_files', { files: [{ path: 'long', content }] });

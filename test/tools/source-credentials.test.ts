@@ -163,6 +163,7 @@ describe.skipIf(UNABLE !== null)(`credentials of a git source (${UNABLE ?? 'serv
     };
     const refused = await server.call('sandbox_create', { source });
     expect(refused.text).toContain('Error (auth)');
+    expect(refused.text).toContain('refuses the credentials that were given');
     expect(refused.text).not.toContain('wrong-one');
   });
 });

@@ -58,12 +58,24 @@ describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served fro
 
   it('that could not be fetched is gone, and its record says why', async () => {
     const url = `${sources.url}/none.git`;
-    const failed = await server.call('sandbox_create', { source: { type: 'git', url } });
+    const network_policy = { mode: 'allow-all' };
+    const failed = await server.call('sandbox_create', {
+      source: { type: 'git', url },
+      timeout_ms: 61_000,
+      network_policy,
+    });
     failsWith(failed, 'not_found', url, 'git said:', 'fatal: repository');
     const { structured } = await server.call('sandbox_list', { limit: 1 });
     const [told] = Array.isArray(structured['sandboxes']) ? structured['sandboxes'] : [];
-    expect(told).toMatchObject({ status: 'failed', status_reason: expect.stringContaining(url), next: null });
+    expect(told).toMatchObject({
+      status: 'failed',
+      status_reason: expect.stringContaining(url),
+      next: null,
+      network_policy,
+      timeout_ms: 61_000,
+    });
     const { sandbox_id } = told;
+    expect(failed.text).toContain(`"sandbox_id":"${sandbox_id}"`);
     expect((await server.call('sandbox_get', { sandbox_id })).structured).toMatchObject(told);
     failsWith(await server.call('sandbox_run_command', { sandbox_id, cmd: 'true' }), 'conflict', url);
     failsWith(

@@ -70,10 +70,19 @@ function describe(error: AgentError, path: string): SandboxError {
         },
       );
     case 'ENAMETOOLONG':
-    case 'ELOOP':
-      return new SandboxError('invalid_argument', `"${path}" cannot be resolved (${error.errno}).`, {
+      return new SandboxError('invalid_argument', `"${path.slice(0, 300)}" is too long (${error.errno}).`, {
+        hint: 'A name has at most 255 bytes, a whole path 4,095, and a tree that is moved 200 levels: give a shorter one.',
         details,
       });
+    case 'ELOOP':
+      return new SandboxError(
+        'invalid_argument',
+        `"${path}" cannot be resolved: there are too many links on the way (${error.errno}).`,
+        {
+          hint: 'Look at the links with sandbox_run_command (cmd: "ls", args: ["-l"]), or correct the path.',
+          details,
+        },
+      );
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':

@@ -45,6 +45,19 @@ describe.skipIf(UNABLE !== null)(`a tarball (${UNABLE ?? 'served from this host'
       'cat x/b; readlink x/b',
       'a\n../a\n',
     ],
+    [
+      'with names that come twice, the last of each',
+      [
+        FILE,
+        { path: 'pkg/b', type: 'SymbolicLink', linkpath: 'none' },
+        { path: 'pkg/a', content: 'later\n' },
+        { path: 'pkg/b', content: 'no link\n' },
+        { path: 'pkg/c', content: 'no file' },
+        { path: 'pkg/c', type: 'SymbolicLink', linkpath: 'a' },
+      ],
+      'cat a b c; readlink c',
+      'later\nno link\nlater\na\n',
+    ],
     ['with setuid bits', [{ ...FILE, mode: 0o6755 }], 'stat -c %a a', '755\n'],
     [
       'with long names',
@@ -115,7 +128,33 @@ describe.skipIf(UNABLE !== null)(`a tarball (${UNABLE ?? 'served from this host'
       ],
       /no directory/,
     ],
-    ['files that come twice', [FILE, FILE], /comes twice/],
+    ['a folder where a file was', [FILE, { path: 'pkg/a', type: 'Directory' }], /comes twice/],
+    [
+      'a link where a folder was',
+      [
+        { path: 'pkg/d', type: 'Directory' },
+        { path: 'pkg/d', type: 'SymbolicLink', linkpath: 'a' },
+      ],
+      /comes twice/,
+    ],
+    [
+      'a link out that replaces a file',
+      [FILE, { path: 'pkg/a', type: 'SymbolicLink', linkpath: '../../x' }],
+      /out of the tarball/,
+    ],
+    [
+      'targets that no link can hold',
+      [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a/'.repeat(2_048) }],
+      /more than 4095 bytes/,
+    ],
+    [
+      'headers that take much memory',
+      [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a'.repeat(70_000) }],
+      /a header of 7\d{4} bytes/,
+    ],
+    ['too long names', [{ path: `pkg/${'n'.repeat(256)}` }], /\/x cannot be used.* more than 255 bytes/],
+    ['too long paths', [{ path: `pkg/${`${'n'.repeat(200)}/`.repeat(20)}` }], /more than 4000 bytes/],
+    ['too deep folders', [{ path: `pkg/${'d/'.repeat(200)}f` }], /more than 200 levels/],
     ['devices', [FILE, { path: 'pkg/d', type: 'CharacterDevice' }], /CharacterDevice/],
     ['fifos', [FILE, { path: 'pkg/d', type: 'FIFO' }], /FIFO/],
   ])('is refused with %s', async (_title, members, words) => {

@@ -10,6 +10,8 @@ interface Meaning {
   code: ErrorCode;
   says: string;
   hint: string;
+  /** Where credentials were sent. */
+  withCredentials?: { says: string; hint: string };
 }
 
 /** The first that fits. In the words of git and libcurl under the C locale. */
@@ -17,8 +19,12 @@ const MEANINGS: Meaning[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
     code: 'auth',
-    says: 'wants a username and a password, or refuses the ones that were given',
+    says: 'wants a username and a password',
     hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
+    withCredentials: {
+      says: 'refuses the credentials that were given',
+      hint: 'Correct source.username and source.password: they must be valid and may read this repository. They are sent to the host of source.url alone, so give the address that the repository really has.',
+    },
   },
   {
     words: /No space left on device|Disk quota exceeded|File too large/,
@@ -44,12 +50,20 @@ const MEANINGS: Meaning[] = [
     code: 'not_found',
     says: 'is no repository that can be seen without other credentials',
     hint: 'Correct source.url; a private repository needs source.username and source.password.',
+    withCredentials: {
+      says: 'is no repository that the given credentials can see',
+      hint: 'Correct source.url, or give a source.username and source.password that may read it.',
+    },
   },
   {
     words: /error: 403/,
     code: 'permission',
     says: 'refuses',
-    hint: 'Correct source.url or the credentials.',
+    hint: 'Correct source.url; where the repository is private, give source.username and source.password.',
+    withCredentials: {
+      says: 'refuses what the given credentials ask for',
+      hint: 'Correct source.url, or give a source.username and source.password that may read it.',
+    },
   },
   {
     words: /Operation too slow|timed? ?out/i,
@@ -73,7 +87,7 @@ const OTHER: Omit<Meaning, 'words'> = {
 
 /** `refusal` is what the network policy refused last, in words, or null. */
 export function gitFailure(
-  { url }: GitSource,
+  { url, username, password }: GitSource,
   outcome: Outcome,
   refusal: string | null,
   limits: SourceLimits,
@@ -87,6 +101,8 @@ export function gitFailure(
     });
   }
   if (refusal !== null) return refused(url, refusal, details);
-  const { code, says, hint } = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? OTHER;
-  return new SandboxError(code, `${url} ${says}.${said}`, { hint, details });
+  const meaning = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? OTHER;
+  const hasCredentials = username !== undefined || password !== undefined;
+  const { says, hint } = (hasCredentials ? meaning.withCredentials : undefined) ?? meaning;
+  return new SandboxError(meaning.code, `${url} ${says}.${said}`, { hint, details });
 }

@@ -1,9 +1,12 @@
 /** What a tarball holds, looked through as a whole before anything of it is placed. */
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
+import { setImmediate } from 'node:timers/promises';
 import type { ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
 import { staysInside } from '../../../shared/link-target.ts';
+import { MAX_LINK_TARGET_BYTES } from '../../../shared/tar-limits.ts';
+import { formatCount } from '../../../shared/text.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { SourceLimits } from './limits.ts';
 
@@ -19,18 +22,33 @@ const KINDS: Record<string, Kind> = {
   Link: 'symlink',
 };
 const PERMISSION_BITS = 0o777;
-/** All names together: what has to be remembered of a hostile archive stays bounded. */
+/** All names and targets together: what has to be remembered of a hostile archive stays bounded. */
 const MAX_NAMES_BYTES = 67_108_864;
+/** NAME_MAX of Linux. */
+const MAX_NAME_BYTES = 255;
+/** PATH_MAX of Linux, with room for where the tree is placed. */
 const MAX_PATH_BYTES = 4_000;
+/** What the agent places (DEPTH_MAX). */
+const MAX_DEPTH = 200;
+/** Links that are looked at before others get their turn. */
+const LINKS_AT_ONCE = 1_000;
 
 type Member = Pick<ReadEntry, 'path' | 'type' | 'linkpath' | 'size' | 'mode'>;
+
+/** What comes to lie at a path: the last member that names it, as with every tar. */
+interface Placed {
+  kind: Kind;
+  /** Which member of the archive, counted from 0; null for a folder that it leaves out. */
+  at: number | null;
+  link: { target: string; hard: boolean } | null;
+}
 
 export class TarballContents {
   readonly url: string;
   readonly #limits: SourceLimits;
-  readonly #kinds = new Map<string, Kind>();
-  readonly #links: { path: string; target: string; hard: boolean }[] = [];
-  #names = 0;
+  readonly #placed = new Map<string, Placed>();
+  #members = 0;
+  #namesBytes = 0;
 
   constructor(url: string, limits: SourceLimits) {
     this.url = url;
@@ -39,6 +57,8 @@ export class TarballContents {
 
   /** @throws `invalid_argument` for a member that has no place in a sandbox, `limit_exceeded` for too many */
   add(member: Member): void {
+    const at = this.#members;
+    this.#members += 1;
     const kind = KINDS[member.type];
     if (kind === undefined) throw this.#unusable(member.path, `is of the kind ${member.type}`);
     const path = this.#path(member.path);
@@ -47,61 +67,86 @@ export class TarballContents {
         throw this.#unusable(member.path, 'stands for the whole tree and is no directory');
       return;
     }
-    this.#names += Buffer.byteLength(path);
-    if (this.#kinds.size >= this.#limits.maxEntries || this.#names > MAX_NAMES_BYTES) {
-      throw new SandboxError(
-        'limit_exceeded',
-        `${this.url} holds more than ${this.#limits.maxEntries} files.`,
-        {
-          hint: 'Give a tarball of fewer files.',
-          details: { url: this.url, max_entries: this.#limits.maxEntries },
-        },
+    const target = kind === 'symlink' ? (member.linkpath ?? '') : null;
+    if (target !== null && Buffer.byteLength(target) > MAX_LINK_TARGET_BYTES) {
+      throw this.#unusable(
+        member.path,
+        `is a link to a name of more than ${MAX_LINK_TARGET_BYTES} bytes, which no link can hold`,
       );
     }
+    const before = this.#placed.get(path);
+    if (before !== undefined && before.kind !== kind && [before.kind, kind].includes('directory')) {
+      throw this.#unusable(member.path, 'comes twice, once as a directory');
+    }
     this.#addParents(path, member.path);
-    const before = this.#kinds.get(path);
-    if (before !== undefined && !(before === 'directory' && kind === 'directory')) {
-      throw this.#unusable(member.path, 'comes twice');
-    }
-    this.#kinds.set(path, kind);
-    if (kind === 'symlink') {
-      this.#links.push({ path, target: member.linkpath ?? '', hard: member.type === 'Link' });
-    }
+    this.#place(path, { kind, at, link: target === null ? null : { target, hard: member.type === 'Link' } });
   }
 
   /** What is placed where, once all members have been added. */
-  layout(): TarballLayout {
+  async layout(): Promise<TarballLayout> {
     const top = this.#singleTop();
-    for (const { path, target, hard } of this.#links) {
-      const place = placeOf(path, top);
-      if (hard ? this.#kinds.get(this.#path(target)) !== 'file' : !staysInside(place, target)) {
-        throw this.#unusable(
-          path,
-          `is a link to ${JSON.stringify(target.slice(0, 200))}, out of the tarball`,
-        );
+    let links = 0;
+    for (const [path, { link }] of this.#placed) {
+      if (link === null) continue;
+      if (!this.#isUsableLink(placeOf(path, top), link)) {
+        const target = JSON.stringify(link.target.slice(0, 200));
+        throw this.#unusable(path, `is a link to ${target}, out of the tarball`);
       }
+      links += 1;
+      if (links % LINKS_AT_ONCE === 0) await setImmediate();
     }
-    return new TarballLayout(top);
+    return new TarballLayout(top, (path, at) => this.#placed.get(path)?.at === at);
+  }
+
+  #isUsableLink(place: string, { target, hard }: NonNullable<Placed['link']>): boolean {
+    if (hard) return this.#placed.get(this.#path(target))?.kind === 'file';
+    return staysInside(place, target);
   }
 
   /** The one folder that everything lies in; null where there is none. */
   #singleTop(): string | null {
-    const [first = ''] = this.#kinds.keys();
+    const [first = ''] = this.#placed.keys();
     const top = first.split('/')[0] ?? '';
-    if (this.#kinds.get(top) !== 'directory') return null;
-    for (const path of this.#kinds.keys()) if (path !== top && !path.startsWith(`${top}/`)) return null;
+    if (this.#placed.get(top)?.kind !== 'directory') return null;
+    for (const path of this.#placed.keys()) if (path !== top && !path.startsWith(`${top}/`)) return null;
     return top;
   }
 
-  /** Folders that a tarball leaves out are there all the same. */
+  /** Folders that a tarball leaves out are there all the same. One that is known has all of its own. */
   #addParents(path: string, told: string): void {
-    for (let at = path.indexOf('/'); at !== -1; at = path.indexOf('/', at + 1)) {
+    for (let at = path.lastIndexOf('/'); at !== -1; at = path.lastIndexOf('/', at - 1)) {
       const parent = path.slice(0, at);
-      const kind = this.#kinds.get(parent);
-      if (kind === undefined) this.#kinds.set(parent, 'directory');
-      else if (kind !== 'directory')
-        throw this.#unusable(told, `lies below ${JSON.stringify(parent)}, which is no directory`);
+      const kind = this.#placed.get(parent)?.kind;
+      if (kind === 'directory') return;
+      if (kind !== undefined)
+        throw this.#unusable(
+          told,
+          `lies below ${JSON.stringify(parent.slice(0, 200))}, which is no directory`,
+        );
+      this.#place(parent, { kind: 'directory', at: null, link: null });
     }
+  }
+
+  #place(path: string, placed: Placed): void {
+    const { maxEntries } = this.#limits;
+    this.#namesBytes += Buffer.byteLength(path) + Buffer.byteLength(placed.link?.target ?? '');
+    if (this.#placed.size >= maxEntries && !this.#placed.has(path)) {
+      throw new SandboxError('limit_exceeded', `${this.url} holds more than ${maxEntries} files.`, {
+        hint: 'Give a tarball of fewer files.',
+        details: { url: this.url, max_entries: maxEntries },
+      });
+    }
+    if (this.#namesBytes > MAX_NAMES_BYTES) {
+      throw new SandboxError(
+        'limit_exceeded',
+        `The names and link targets in ${this.url} take more than ${formatCount(MAX_NAMES_BYTES)} bytes.`,
+        {
+          hint: 'Give a tarball of fewer files, or of shorter names.',
+          details: { url: this.url, max_names_bytes: MAX_NAMES_BYTES },
+        },
+      );
+    }
+    this.#placed.set(path, placed);
   }
 
   /** Without leading `./` and closing slash; `''` for the tree itself. */
@@ -109,10 +154,15 @@ export class TarballContents {
     if (posix.isAbsolute(given)) throw this.#unusable(given, 'has an absolute name');
     const names = given.split('/').filter((name) => name !== '' && name !== '.');
     if (names.includes('..')) throw this.#unusable(given, 'has a name that leads out of the tarball');
-    const path = names.join('/');
-    if (path.includes('\0') || Buffer.byteLength(path) > MAX_PATH_BYTES) {
-      throw this.#unusable(given, 'has a name that no file can have');
+    if (names.some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) {
+      throw this.#unusable(given, `has a name of more than ${MAX_NAME_BYTES} bytes, which no file can have`);
     }
+    const path = names.join('/');
+    if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
+      throw this.#unusable(given, `has a path of more than ${MAX_PATH_BYTES} bytes`);
+    }
+    if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
+    if (path.includes('\0')) throw this.#unusable(given, 'has a name that no file can have');
     return path;
   }
 
@@ -128,16 +178,24 @@ export class TarballContents {
 /** Where each member of a tarball goes that was found usable. */
 export class TarballLayout {
   readonly #top: string | null;
+  readonly #isLast: (path: string, at: number) => boolean;
+  #members = 0;
 
-  constructor(top: string | null) {
+  /** @param isLast whether the member of this number is the last of its name */
+  constructor(top: string | null, isLast: (path: string, at: number) => boolean) {
     this.#top = top;
+    this.#isLast = isLast;
   }
 
-  /** Null for what is there anyway. */
+  /** Where the next member goes; null for what is there anyway, and for what a later one replaces. */
   treeEntry(entry: ReadEntry): TreeEntry | null {
-    const path = placeOf(cleanPath(entry.path), this.#top);
+    const at = this.#members;
+    this.#members += 1;
+    const named = cleanPath(entry.path);
+    const path = placeOf(named, this.#top);
     const type = KINDS[entry.type];
     if (path === '' || type === undefined) return null;
+    if (type !== 'directory' && !this.#isLast(named, at)) return null;
     const mode = (entry.mode ?? (type === 'directory' ? 0o755 : 0o644)) & PERMISSION_BITS;
     if (type === 'file') {
       const content = Readable.from(entry, { objectMode: false });

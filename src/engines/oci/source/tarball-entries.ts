@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
+import { MAX_TAR_META_BYTES, passedOver } from '../../../shared/tar-limits.ts';
 
 /**
  * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before
@@ -10,7 +11,7 @@ import { SandboxError } from '../../../shared/errors.ts';
  * @throws `invalid_argument` for bytes that are no whole tar archive
  */
 export async function* tarEntries(content: Readable, url: string): AsyncGenerator<ReadEntry> {
-  const parser = new Parser({ strict: true });
+  const parser = new Parser({ strict: true, maxMetaEntrySize: MAX_TAR_META_BYTES });
   const waiting: ReadEntry[] = [];
   let failure: unknown = null;
   let over = false;
@@ -22,7 +23,7 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
   parser.on('entry', (entry: ReadEntry) => tell(() => waiting.push(entry)));
   parser.on('ignoredEntry', (entry: ReadEntry) =>
     tell(() => {
-      failure ??= new Error(`it holds something of the kind ${entry.type}`);
+      failure ??= new Error(`it holds ${passedOver(entry)}`);
     }),
   );
   parser.on('error', (error: Error) => tell(() => (failure ??= error)));

@@ -44,7 +44,7 @@ async function place(
   contents: TarballContents,
   signal: AbortSignal,
 ): Promise<void> {
-  const layout = contents.layout();
+  const layout = await contents.layout();
   const content = await open(inside, tar, signal);
   async function* entries(): AsyncGenerator<TreeEntry> {
     yield { path: '', type: 'directory', mode: 0o755, linkTarget: null, content: null };

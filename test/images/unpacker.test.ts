@@ -1,0 +1,57 @@
+/** The writing end towards a process that reads slowly, or not at all. */
+import { Writable } from 'node:stream';
+import { describe, expect, it, vi } from 'vitest';
+import { readTar } from '../../src/images/tar-entries.ts';
+import { Unpacker } from '../../src/images/unpacker.ts';
+import { tarOf } from './archives.ts';
+
+const slowly = () =>
+  new Writable({ highWaterMark: 1, write: (_chunk, _encoding, done) => void setImmediate(done) });
+const OUTCOME = { exitCode: 0, output: '0\n', errors: '' };
+
+function ending() {
+  let resolve = (_: typeof OUTCOME): void => {};
+  const ended = new Promise<typeof OUTCOME>((settle) => {
+    resolve = settle;
+  });
+  return { ended, end: resolve };
+}
+
+describe('writing to the process that unpacks', () => {
+  it('holds nothing for each write that had to wait', async () => {
+    const { ended, end } = ending();
+    const asked = vi.spyOn(ended, 'then');
+    const unpacker = new Unpacker({ stdin: slowly(), ended, kill: () => end(OUTCOME) });
+    for (let n = 0; n < 100; n += 1) await unpacker.step({ kind: 'directory', path: `d${n}` });
+    expect(asked.mock.calls.length).toBeLessThanOrEqual(1);
+    await unpacker.close();
+  });
+
+  it.each(['ends', 'closes its input'])('fails when the process %s while a write waits', async (how) => {
+    const { ended, end } = ending();
+    const stdin = new Writable({ highWaterMark: 1, write: () => undefined });
+    const unpacker = new Unpacker({ stdin, ended, kill: () => undefined });
+    const step = unpacker.step({ kind: 'directory', path: 'd' });
+    if (how !== 'ends') stdin.destroy(new Error('EPIPE'));
+    end({ ...OUTCOME, exitCode: 1, errors: 'd: No space left on device' });
+    await expect(step).rejects.toMatchObject({ message: expect.stringContaining('No space left') });
+    await unpacker.close();
+  });
+});
+
+describe('reading a tar archive', () => {
+  it('races no promise for each chunk', async () => {
+    const race = vi.spyOn(Promise, 'race');
+    const bytes = tarOf([{ path: 'a', content: 'a'.repeat(100_000) }]);
+    async function* source(): AsyncGenerator<Buffer> {
+      for (let at = 0; at < bytes.length; at += 4_096) yield bytes.subarray(at, at + 4_096);
+    }
+    let read = 0;
+    await readTar(source(), async ({ content }) => {
+      for await (const chunk of content) read += chunk.length;
+    });
+    expect(read).toBe(100_000);
+    expect(race).not.toHaveBeenCalled();
+    race.mockRestore();
+  });
+});
