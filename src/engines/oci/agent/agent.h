@@ -250,6 +250,7 @@ int follow_links(const char *path, char *out, size_t room, struct stat *st); /* 
 void temporary_beside(const char *path, char *out, size_t room);
 char kind_of(mode_t mode);
 int open_regular(int dir_fd, const char *name, int extra_flags, struct stat *st, const char **what);
+void widen_sending(int fd);
 bool send_file(int fd, int file, uint64_t limit, int *error);
 bool serve_stat(int fd, struct frame *frame);
 bool serve_mkdir(int fd, struct frame *frame);

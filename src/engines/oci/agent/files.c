@@ -2,6 +2,7 @@
 #include "agent.h"
 
 #include <string.h>
+#include <sys/socket.h>
 
 static bool read_path(struct frame *frame, char **path) {
   const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, path}};
@@ -52,6 +53,13 @@ int open_regular(int dir_fd, const char *name, int extra_flags, struct stat *st,
   *what = "not_regular";
   errno = S_ISDIR(st->st_mode) ? EISDIR : EINVAL;
   return -1;
+}
+
+/* The fewer times both sides have to wait for each other, the better on a machine that is busy. The kernel grants what its
+   own limit (net.core.wmem_max) allows; where it grants nothing more, a transfer is as right and only slower. */
+void widen_sending(int fd) {
+  const int bytes = 2 * 1048576;
+  (void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
 bool send_file(int fd, int file, uint64_t limit, int *error) {

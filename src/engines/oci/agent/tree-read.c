@@ -118,6 +118,7 @@ bool serve_tree_read(int fd, struct frame *frame) {
   if (stat(path, &st) != 0) return send_error(fd, errno, "stat", path);
   memset(&r, 0, sizeof r);
   r.fd = fd;
+  widen_sending(fd);
   bool whole = S_ISDIR(st.st_mode) ? read_directory(&r, AT_FDCWD, path, 0, 0) : read_file(&r, AT_FDCWD, path, 0);
   if (whole) return send_empty(fd, ANS_END);
   if (r.what == NULL) return false;
