@@ -27,9 +27,10 @@ describe('the command line', () => {
     expect(names(all.out)).toEqual(TOOLS.map((tool) => tool.name));
     const few = await runVerb(['tools', '--toolsets', 'core', '--read-only']);
     expect(names(few.out)).toEqual(
-      TOOLS.filter((tool) => tool.toolsets.includes('core') && tool.annotations.readOnlyHint).map(
-        (tool) => tool.name,
-      ),
+      TOOLS.filter(
+        (tool) =>
+          tool.toolsets.includes('core') && (tool.readOnlyAnnotations ?? tool.annotations).readOnlyHint,
+      ).map((tool) => tool.name),
     );
   });
 

@@ -10,7 +10,7 @@ const OPENED = /--egress-allow/;
 describe('a source that the network policy refuses', () => {
   it.each<[string, string, string, boolean]>([
     ['http://a.example/x', 'a.example (mode deny-all)', 'allows that domain', false],
-    ['http://192.0.2.2/x', '192.0.2.2 (mode deny-all)', '192.0.2.2/32 in network_policy.subnets.allow', true],
+    ['http://198.51.100.7/x', '198.51.100.7 (mode deny-all)', '198.51.100.7/32 in network_policy', false],
     ['http://8.8.8.8/x', '8.8.8.8 (mode deny-all)', '8.8.8.8/32 in network_policy.subnets.allow', false],
     ['http://10.1.2.3:80/x', '10.1.2.3 (mode deny-all)', '10.1.2.3/32 in network_policy.subnets.allow', true],
     ['http://[2600::1]/x', '[2600::1] (mode deny-all)', '2600::1/128 in', false],
