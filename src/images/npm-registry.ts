@@ -1,7 +1,10 @@
 /** Packages of the npm registry: what there is of one, and its archive, checked against its digest. */
+import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../shared/errors.ts';
@@ -15,8 +18,7 @@ export interface RegistrySource {
   readonly files: readonly string[];
 }
 
-/** npm's own. */
-const PUBLIC_REGISTRY = 'https://registry.npmjs.org/';
+const ASK_NPM_MS = 20_000;
 const CONNECT_MS = 10_000;
 /** Without a byte. */
 const SILENCE_MS = 30_000;
@@ -68,6 +70,21 @@ async function readSettings(files: readonly string[]): Promise<Map<string, strin
   return merged;
 }
 
+/** npm's own default, as the npm beside this Node has it, told outside of any project. */
+async function registryOfNpm(): Promise<string> {
+  const npm = join(dirname(process.execPath), 'npm');
+  try {
+    const args = [npm, 'config', 'get', 'registry'];
+    const options = { cwd: '/', env: { HOME: '/nonexistent' }, timeout: ASK_NPM_MS };
+    return (await promisify(execFile)(process.execPath, args, options)).stdout.trim();
+  } catch (error) {
+    throw new SandboxError('unavailable', 'No npm registry is configured, and there is no npm to ask.', {
+      hint: 'The operator can name it: npm_config_registry, or `registry = ADDRESS` in ~/.npmrc.',
+      cause: error,
+    });
+  }
+}
+
 function unreachable(what: string, error: unknown): SandboxError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const reason = systemErrorCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
@@ -99,7 +116,7 @@ export class NpmRegistry {
   /** Reads npm's configuration. @throws `unavailable` where it cannot be used */
   static async open(source: RegistrySource): Promise<NpmRegistry> {
     const settings = await readSettings(source.files);
-    const text = source.registry ?? settings.get('registry') ?? PUBLIC_REGISTRY;
+    const text = source.registry ?? settings.get('registry') ?? (await registryOfNpm());
     const base = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : null;
     if (base === null || !/^https?:$/.test(base.protocol)) {
       throw new SandboxError('unavailable', 'npm’s setting "registry" is no http or https address.', {

@@ -47,7 +47,7 @@ export interface OciEngineOptions {
   egress?: EgressOptions;
   /** What each sandbox may take on disk, in MiB; null or left out for no limit. */
   diskMb?: number | null;
-  /** Where Node releases come from; left out, npm's own registry. */
+  /** Where Node releases come from; left out, where npm by itself says. */
   npm?: RegistrySource;
   /** What `${secret:NAME}` is filled with; left out, there are none. */
   secrets?: SecretStore;
