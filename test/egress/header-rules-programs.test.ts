@@ -171,6 +171,25 @@ except OSError as e: print('ended', e)`,
     expect(printed).not.toContain('timed out');
   });
 
+  it('are applied after the sandbox has made its list of authorities anew', async (context) => {
+    if ((await box.run('command -v update-ca-certificates', { sudo: true })) === '')
+      return context.skip('this host has no update-ca-certificates');
+    expect(await box.run('update-ca-certificates', { sudo: true })).toContain('done.');
+    expect(await box.run('test -L /etc/ssl/certs/ca-certificates.crt || echo made')).toBe('made\n');
+    expect(await box.run('env -i /usr/bin/curl -sS https://api.test/anew')).toBe('size 0\n');
+  });
+
+  it('are there for Java, where the host has it', async (context) => {
+    const store = '/etc/ssl/certs/java/cacerts';
+    if ((await box.run(`test -e ${store} || echo none`)) !== '')
+      return context.skip('this host has no Java store');
+    const printed = await box.script(
+      'python3',
+      `import ssl; der = ssl.PEM_cert_to_DER_cert(open('/run/sandbox-mcp/ca.crt').read()); print(der in open('${store}', 'rb').read())`,
+    );
+    expect(printed).toBe('True\n');
+  });
+
   it('are shown without their values', async () => {
     const { structured, text } = await box.server.call('sandbox_get');
     expect(JSON.stringify(structured)).toContain('"Authorization":"***"');

@@ -1,0 +1,46 @@
+/** What makes programs trust the gateway, apart from the programs. */
+import { execFileSync } from 'node:child_process';
+import { createHash, X509Certificate } from 'node:crypto';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { AUTHORITY_HASH, AuthorityStock, createAuthority } from '../../src/egress/certificate-authority.ts';
+import { javaEntries, javaTrustStore } from '../../src/engines/oci/java-trust-store.ts';
+
+describe('the trust of a sandbox', () => {
+  it('is an authority by the strict rules, found by the hash that the template is laid out for', async () => {
+    const { certificate } = await createAuthority();
+    const folder = mkdtempSync(join(tmpdir(), 'trust-'));
+    try {
+      const file = join(folder, 'ca.pem');
+      writeFileSync(file, certificate);
+      const openssl = (...args: string[]) => execFileSync('openssl', args, { encoding: 'utf8' }).trim();
+      expect(openssl('verify', '-x509_strict', '-CAfile', file, file)).toBe(`${file}: OK`);
+      expect(openssl('x509', '-in', file, '-noout', '-subject_hash')).toBe(AUTHORITY_HASH);
+      expect(new X509Certificate(certificate).ca).toBe(true);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('is no other sandbox’s', async () => {
+    const stock = new AuthorityStock();
+    const taken = await Promise.all([stock.take(), stock.take(), stock.take()]);
+    expect(new Set(taken.map(({ key }) => key)).size).toBe(3);
+  });
+
+  it('is there for Java, as a store of its own format', async () => {
+    const authorities = [await createAuthority(), await createAuthority()];
+    const parts = authorities.map(({ certificate }, index) => javaEntries(certificate, `a${index}`));
+    const store = javaTrustStore(parts);
+    expect([store.readUInt32BE(0), store.readUInt32BE(4), store.readUInt32BE(8)]).toEqual([0xfeedfeed, 2, 2]);
+    for (const { certificate } of authorities)
+      expect(store.includes(new X509Certificate(certificate).raw)).toBe(true);
+    const digest = createHash('sha1')
+      .update(Buffer.from('changeit', 'utf16le').swap16())
+      .update('Mighty Aphrodite')
+      .update(store.subarray(0, -20));
+    expect(store.subarray(-20)).toEqual(digest.digest());
+  });
+});
