@@ -1,11 +1,11 @@
 /** What the platform is asked for to make a sandbox. */
 import { SandboxError } from '../../shared/errors.ts';
+import { type SourceCredentials, sourceCredentials } from '../../shared/source-credentials.ts';
 import type { CreateSandbox } from '../engine.ts';
 import type { VercelContext } from './context.ts';
 import { toSdkPolicy } from './network-policy.ts';
 import { chooseRuntime, type RuntimeChoice } from './runtime-choice.ts';
 import { snapshotRuntime } from './snapshot-record.ts';
-import { type SourceCredentials, sourceCredentials } from './source-credentials.ts';
 
 /** What it starts from, and how that is told. A snapshot brings its runtime along; naming another one is refused. */
 export async function planOf(

@@ -2,9 +2,9 @@
 import { BlockList, isIPv6 } from 'node:net';
 import { normalizeName } from '../../shared/domains.ts';
 import { type ErrorCode, SandboxError } from '../../shared/errors.ts';
+import { sourceCredentials, withoutCredentials } from '../../shared/source-credentials.ts';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../engine.ts';
 import type { VercelContext } from './context.ts';
-import { sourceCredentials, withoutCredentials } from './source-credentials.ts';
 
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;

@@ -1,11 +1,11 @@
 /** Fills a sandbox that has booted and that nobody works in yet. */
 import { SandboxError } from '../../../shared/errors.ts';
+import { sourceCredentials, withoutCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';
 import { OciCommands } from '../commands.ts';
 import type { OciContext } from '../context.ts';
 import { OciFiles } from '../files.ts';
 import type { OciRuntime } from '../oci-runtime.ts';
-import { sourceCredentials } from './credentials.ts';
 import { fetchGit } from './git.ts';
 import type { Inside } from './inside.ts';
 import { refused } from './refused.ts';
@@ -64,11 +64,15 @@ export async function fillSandbox(
     limits: context.sourceLimits,
     report,
     discard: (commandId) => commands.discard(commandId),
-    mask: (text) => credentials?.mask(text) ?? text,
+    mask: (text) => withoutCredentials(text, credentials),
     refusal: () => lastRefusal(context, sandboxId),
   };
   const takeAway =
-    credentials === null ? null : context.gateways.addCredentials(sandboxId, [credentials.rule]);
+    credentials === null
+      ? null
+      : context.gateways.addCredentials(sandboxId, [
+          { domain: credentials.host, headers: { authorization: `Basic ${credentials.encoded}` } },
+        ]);
   try {
     if (source.type === 'git') return await fetchGit(inside, source, signal);
     // With its parser, which few sandboxes need.

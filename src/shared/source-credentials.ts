@@ -1,8 +1,7 @@
-/** What a source's server is to be told: by Vercel's service, never by the sandbox. */
-import { normalizeName } from '../../shared/domains.ts';
-import { SandboxError } from '../../shared/errors.ts';
-import type { SecretStore } from '../../shared/secrets.ts';
-import type { SandboxSource } from '../engine.ts';
+/** What the server of a git source is to be told, and its sandbox is not. */
+import { normalizeName } from './domains.ts';
+import { SandboxError } from './errors.ts';
+import type { SecretStore } from './secrets.ts';
 
 const MASK = '***';
 /** What most services take any token with, where no name is given. */
@@ -11,8 +10,19 @@ const ANY_USER = 'x-access-token';
 const MIN_MASKED = 4;
 
 export interface SourceCredentials {
+  /** The one that they are for. */
+  readonly host: string;
   readonly username: string;
   readonly password: string;
+  /** Both, as Basic authentication sends them (RFC 7617). */
+  readonly encoded: string;
+}
+
+/** The parts of a source that this reads; a source of another kind has neither a name nor a password. */
+interface Asked {
+  readonly url: string;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
 }
 
 /**
@@ -20,8 +30,8 @@ export interface SourceCredentials {
  *
  * @throws `invalid_argument` for a server without a name; what `SecretStore.fill` throws
  */
-export function sourceCredentials(source: SandboxSource, secrets: SecretStore): SourceCredentials | null {
-  if (source.type !== 'git' || (source.username === undefined && source.password === undefined)) return null;
+export function sourceCredentials(source: Asked, secrets: SecretStore): SourceCredentials | null {
+  if (source.username === undefined && source.password === undefined) return null;
   const { hostname } = new URL(source.url);
   const host = normalizeName(hostname);
   if (host === null) {
@@ -34,17 +44,15 @@ export function sourceCredentials(source: SandboxSource, secrets: SecretStore): 
       },
     );
   }
-  return {
-    username: secrets.fill(source.username ?? ANY_USER, host),
-    password: secrets.fill(source.password ?? '', host),
-  };
+  const username = secrets.fill(source.username ?? ANY_USER, host);
+  const password = secrets.fill(source.password ?? '', host);
+  return { host, username, password, encoded: Buffer.from(`${username}:${password}`).toString('base64') };
 }
 
 /** A text without the credentials, should a server have sent them back. */
 export function withoutCredentials(text: string, credentials: SourceCredentials | null): string {
   if (credentials === null) return text;
-  const { username, password } = credentials;
-  const encoded = Buffer.from(`${username}:${password}`).toString('base64');
+  const { username, password, encoded } = credentials;
   return [encoded, encodeURIComponent(password), password, username]
     .filter((value) => value.length >= MIN_MASKED && value !== ANY_USER)
     .reduce((shown, value) => shown.replaceAll(value, MASK), text);
