@@ -1,5 +1,7 @@
 /** Starts a server in the sandbox and fetches a page of it from the host. */
+import { fetch } from 'undici';
 import { z } from 'zod';
+import { anySignal } from '../src/shared/any-signal.ts';
 import { commandAnswer } from './answers.ts';
 import type { Program } from './project.ts';
 import type { DemoServer } from './server.ts';
@@ -45,7 +47,7 @@ export async function serveAndFetch(
 /** Null while nothing listens inside: the forward resets the connection then. */
 async function fetchPage(url: string, signal: AbortSignal): Promise<Page | null> {
   try {
-    const patience = AbortSignal.any([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
+    const patience = anySignal([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
     const response = await fetch(url, { signal: patience, redirect: 'manual' });
     const body = await response.text();
     return { url, status: response.status, bytes: Buffer.byteLength(body), heading: headingOf(body) };

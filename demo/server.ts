@@ -5,6 +5,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { type CallToolResult, CallToolResultSchema, type Progress } from '@modelcontextprotocol/sdk/types.js';
 import type { z } from 'zod';
+import { anySignal } from '../src/shared/any-signal.ts';
 import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/process-identity.ts';
 import { DemoError } from './demo-error.ts';
 
@@ -70,7 +71,7 @@ export class DemoServer {
     });
     const client = new Client({ name: 'sandbox-mcp-demo', version: '1' });
     try {
-      await client.connect(transport, { signal: AbortSignal.any([signal]) });
+      await client.connect(transport, { signal: anySignal([signal]) });
     } catch (error) {
       await client.close();
       signal.throwIfAborted();
@@ -99,7 +100,7 @@ export class DemoServer {
   ): Promise<z.output<Schema>> {
     const request = {
       // One of its own for each call: the SDK never lets go of a signal that it has listened to.
-      signal: AbortSignal.any([this.#signal]),
+      signal: anySignal([this.#signal]),
       timeout: CALL_TIMEOUT_MS,
       ...(onProgress && {
         onprogress: ({ message }: Progress) => message !== undefined && onProgress(message),

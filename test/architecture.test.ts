@@ -12,6 +12,7 @@ import {
   nameViolations,
   protocolViolations,
   type SourceFile,
+  signalViolations,
 } from './support/architecture.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -69,6 +70,13 @@ describe('the source tree', () => {
       program,
       file('src/cli/x.ts', "console.log('hello');"),
       'src/cli/x.ts: uses console',
+    ],
+    [
+      'makes signals of several in one way',
+      signalViolations,
+      program,
+      file('src/cli/x.ts', 'const signal = AbortSignal.any([closing, given]);'),
+      'src/cli/x.ts: uses AbortSignal.any',
     ],
     [
       'keeps its contracts free of code',

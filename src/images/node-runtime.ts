@@ -1,5 +1,6 @@
 /** Node releases as runtimes: the program and npm, from the packages of the npm registry into an image. */
 import { maxSatisfying, rcompare, satisfies } from 'semver';
+import { anySignal } from '../shared/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
 import { decompressed } from './decompress.ts';
@@ -120,7 +121,7 @@ export async function ensureNodeRuntime(
 ): Promise<ImageRecord> {
   const present = await store.find(name);
   if (present !== null) return present;
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(FETCH_MS)]);
+  const limited = anySignal([signal, AbortSignal.timeout(FETCH_MS)]);
   const fetched = store.makingOnce(
     name,
     async () => {

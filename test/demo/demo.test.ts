@@ -1,5 +1,5 @@
 /** The demo as a user starts it: a process whose lines and exit code are all that counts. */
-import { spawn } from 'node:child_process';
+import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,6 +10,7 @@ const ROOT = join(import.meta.dirname, '../..');
 const NOTHING_LEFT = ['processes', 'mounts', 'cgroups', 'open ports', 'file system layers'];
 
 let scratch = '';
+let running: ChildProcess | null = null;
 
 beforeEach(() => {
   scratch = mkdtempSync(join(tmpdir(), 'd-'));
@@ -18,7 +19,10 @@ beforeEach(() => {
   mkdirSync(join(scratch, 'tmp'));
 });
 
-afterEach(() => {
+afterEach(async () => {
+  // Of a test that has run out of time: the demo takes its server and its sandbox along.
+  if (running?.kill('SIGTERM')) await once(running, 'close');
+  running = null;
   rmSync(scratch, { recursive: true });
 });
 
@@ -43,6 +47,7 @@ async function demo(
       SANDBOX_MCP_STATE_DIR: join(scratch, 's'),
     },
   });
+  running = child;
   const ended = { out: '', err: '' };
   child.stdout.on('data', (chunk: Buffer) => {
     ended.out += chunk.toString('utf8');
@@ -52,6 +57,7 @@ async function demo(
     ended.err += chunk.toString('utf8');
   });
   const [code] = await once(child, 'close');
+  running = null;
   return { code, ...ended };
 }
 

@@ -184,7 +184,7 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> 
     },
     async attemptOnHost(attempts) {
       const words = attempts.map((one) => wordOf(one, targets));
-      const child = spawn(program, words, { cwd: base, stdio: ['ignore', 'pipe', 'ignore', 'ignore'] });
+      const child = spawn(program, words, { cwd: base, stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
       let printed = '';
       child.stdout?.on('data', (chunk: Buffer) => {
         printed += chunk.toString();

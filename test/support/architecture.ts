@@ -100,6 +100,15 @@ export function consoleViolations(files: readonly SourceFile[]): string[] {
     .map(({ path }) => `${path}: uses console`);
 }
 
+/** Signals of several are made in one file, which keeps alive what they wait for. */
+export function signalViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(
+      ({ path, text }) => path !== 'src/shared/any-signal.ts' && /\bAbortSignal\.any\b/.test(code(text)),
+    )
+    .map(({ path }) => `${path}: uses AbortSignal.any`);
+}
+
 /** Contracts are types: nothing of them is left at run time. */
 export function contractViolations(files: readonly SourceFile[]): string[] {
   return files

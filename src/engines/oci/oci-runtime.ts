@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
+import { anySignal } from '../../shared/any-signal.ts';
 import { throwIfCancelled } from '../../shared/errors.ts';
 import { identify, type ProcessIdentity } from '../../shared/process-identity.ts';
 import { AgentConnection, AgentGone } from './agent-connection.ts';
@@ -117,7 +118,7 @@ export async function startContainer(
           env: runtimeEnvironment(),
         },
       ),
-      AbortSignal.any([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
+      anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
     );
     throwIfCancelled(signal);
     if (exitCode !== 0) throw await startFailure(paths, `ended with ${exitCode ?? 'a signal'}`);

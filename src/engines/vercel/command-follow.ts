@@ -1,6 +1,7 @@
 /** One command as this process follows it: its output as it comes, its end, and who waits for either. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
+import { anySignal } from '../../shared/any-signal.ts';
 import { isPassing } from './api-errors.ts';
 import { CaptureLog, type Totals } from './capture-log.ts';
 import type { HttpTuning } from './http-dispatchers.ts';
@@ -249,7 +250,7 @@ export class CommandFollow {
   async #readOnce(): Promise<boolean> {
     const replay = new Replay(this.log, this.#digests);
     // One of its own: the SDK leaves its listeners on the signal behind.
-    const signal = AbortSignal.any([this.#closing.signal]);
+    const signal = anySignal([this.#closing.signal]);
     for await (const line of this.#command.logs({ signal })) {
       this.#silent = false;
       this.#caughtUp();

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command as SdkCommand } from '@vercel/sandbox';
+import { anySignal } from '../../shared/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { Command, Sandbox } from '../engine.ts';
 import { isNotFound, isStopped } from './api-errors.ts';
@@ -96,7 +97,7 @@ export class Followed {
   async endsSoon(commandId: string, signal: AbortSignal): Promise<void> {
     const entry = this.#entries.get(commandId);
     if (entry === undefined) return;
-    await Promise.race([entry.ended, whenAborted(AbortSignal.any([signal, AbortSignal.timeout(DEATH_MS)]))]);
+    await Promise.race([entry.ended, whenAborted(anySignal([signal, AbortSignal.timeout(DEATH_MS)]))]);
   }
 
   async refresh(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { fetch as undiciFetch } from 'undici';
+import { anySignal } from '../../shared/any-signal.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { Credentials } from './credentials.ts';
 import type { Dispatchers, HttpTuning } from './http-dispatchers.ts';
@@ -103,7 +104,7 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
       headers: [...headers],
       body,
       // One of its own: a caller's may be set up in a way that the library does not take, and lives longer.
-      signal: signal === null ? null : AbortSignal.any([signal]),
+      signal: signal === null ? null : anySignal([signal]),
       redirect: 'error',
       dispatcher: dispatchers.for({ long, silent: mayBeSilent(url.pathname) }),
     });

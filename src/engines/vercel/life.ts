@@ -1,4 +1,5 @@
 /** The life of a sandbox after its making: extended, stopped, forgotten, and looked after when a server has died. */
+import { anySignal } from '../../shared/any-signal.ts';
 import { mapBounded } from '../../shared/bounded.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { isSandboxId } from '../../shared/ids.ts';
@@ -77,7 +78,7 @@ export async function untilEnded(
 ): Promise<Sandbox> {
   const patience = AbortSignal.timeout(END_MS);
   try {
-    return await lookUntil(context, sandboxId, hasEnded, AbortSignal.any([signal, patience]));
+    return await lookUntil(context, sandboxId, hasEnded, anySignal([signal, patience]));
   } catch (error) {
     throwIfCancelled(signal);
     if (!patience.aborted) throw error;

@@ -1,6 +1,7 @@
 /** The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below. */
 import { randomBytes } from 'node:crypto';
 import type { Engine, Sandbox } from '../../../src/engines/engine.ts';
+import { anySignal } from '../../../src/shared/any-signal.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
 import { IdMap } from './id-map.ts';
@@ -139,7 +140,7 @@ export class Cloud {
   life({ id, sandbox: { timeoutMs } }: SessionRecord): AbortSignal {
     const end = this.#ends.get(id) ?? new AbortController();
     this.#ends.set(id, end);
-    return AbortSignal.any([end.signal, AbortSignal.timeout(timeoutMs)]);
+    return anySignal([end.signal, AbortSignal.timeout(timeoutMs)]);
   }
 
   async stop(session: SessionRecord): Promise<Sandbox> {

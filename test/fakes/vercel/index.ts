@@ -8,6 +8,7 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import { anySignal } from '../../../src/shared/any-signal.ts';
 import { openOciEngines } from '../../engines/oci-engines.ts';
 import { misbehaveAfter, misbehaveBefore, type Writing, write } from './answer-wire.ts';
 import { Cloud, type Deeds } from './cloud.ts';
@@ -179,7 +180,7 @@ function apiRequest(
       return json(request);
     },
     bytes: request,
-    signal: AbortSignal.any([gone.signal, limit]),
+    signal: anySignal([gone.signal, limit]),
   };
 }
 
