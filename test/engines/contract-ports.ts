@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { createConnection } from 'node:net';
+import { fetch } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import { patience, type Subject } from './contract.ts';

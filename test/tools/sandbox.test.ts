@@ -1,4 +1,5 @@
 import { createServer } from 'node:http';
+import { fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type Answer, type RunningServer, startServer } from '../support/server.ts';
