@@ -22,6 +22,8 @@ export default defineConfig({
     sequence: { sequencer: LongestFirst },
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // What is polled for comes when it comes; a busy machine takes its time.
+    expect: { poll: { timeout: 20_000 } },
     teardownTimeout: 30_000,
   },
 });

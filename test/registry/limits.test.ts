@@ -1,4 +1,5 @@
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it } from 'vitest';
+import { eventually } from '../support/eventually.ts';
 import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
 
 describe('limits', () => {
@@ -68,7 +69,7 @@ describe('limits', () => {
     const error = await rejection(sandbox.run(sleep, neverAborted));
     expect(error).toMatchObject({ code: 'limit_exceeded', details: { limit: 'max_running_commands' } });
     engine.commands.finish(first.commandId);
-    await vi.waitFor(() => sandbox.run(sleep, neverAborted));
+    await eventually(() => sandbox.run(sleep, neverAborted));
   });
 
   it('extends up to the maximum lifetime and says what is left beyond', async () => {

@@ -1,8 +1,9 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { currentProcess, identify, isProcessAlive } from '../../src/shared/process-identity.ts';
+import { eventually } from '../support/eventually.ts';
 
 describe('process identity', () => {
   it('knows this process', () => {
@@ -31,7 +32,7 @@ describe('process identity', () => {
     });
     for await (const line of createInterface(parent.stdout)) {
       const pid = Number(line);
-      await vi.waitFor(() => expect(identify(pid)).toBeNull(), 5_000);
+      await eventually(() => expect(identify(pid)).toBeNull());
       break;
     }
   });

@@ -196,6 +196,8 @@ void pump_rest(struct pump *p, struct capture *c);
 typedef bool (*spare_fn)(pid_t pid);
 unsigned tree_signal(pid_t root, spare_fn spared, int sig);
 unsigned tree_kill_round(pid_t root, spare_fn spared);
+void tree_kill_begin(void);
+size_t tree_killed(void); /* how many processes the rounds since then have killed */
 
 /* supervise.c, outcome.c, clients.c */
 struct outcome {
@@ -219,7 +221,6 @@ struct supervisor {
   int64_t announced_at, save_again_at;
   bool killing, closing, reap_again;
   int64_t next_round, round_wait;
-  unsigned signalled;
   int64_t linger_until;
 };
 _Noreturn void supervise(struct supervisor *s, int first_client);

@@ -58,7 +58,7 @@ static void read_report(struct supervisor *s, int client) {
 void start_killing(struct supervisor *s) {
   if (s->killing) return;
   s->killing = true;
-  s->signalled = 0;
+  tree_kill_begin();
   s->round_wait = 1;
   s->next_round = now_ms();
 }
@@ -66,14 +66,14 @@ void start_killing(struct supervisor *s) {
 static void kill_on(struct supervisor *s, int64_t now) {
   if (!s->killing) return;
   if (s->children && now >= s->next_round) {
-    s->signalled += tree_kill_round(getpid(), NULL);
+    tree_kill_round(getpid(), NULL);
     reap(s);
     s->next_round = now_ms() + s->round_wait;
     if (s->round_wait < ROUND_WAIT_MAX_MS) s->round_wait *= 2;
   }
   if (s->children) return;
   s->killing = false;
-  clients_killed(s->signalled);
+  clients_killed((unsigned)tree_killed());
 }
 
 static void keep_time_limit(struct supervisor *s, int64_t now) {

@@ -19,6 +19,10 @@ static size_t table_count;
 static uint8_t in_tree[PID_LIMIT / 8], done[PID_LIMIT / 8];
 static pid_t done_pids[PIDS_MAX];
 static size_t done_count;
+/* Since `tree_kill_begin`. The killed take a while to die: a round may well meet those of the one before. */
+static uint8_t killed[PID_LIMIT / 8];
+static pid_t killed_pids[PIDS_MAX];
+static size_t killed_count;
 
 static bool has(const uint8_t *set, pid_t pid) { return set[pid / 8] >> (pid % 8) & 1; }
 static void add(uint8_t *set, pid_t pid) { set[pid / 8] |= (uint8_t)(1u << pid % 8); }
@@ -67,7 +71,11 @@ static void hit(struct hunt *h, const struct process *p) {
   h->found_new = true;
   /* A zombie may be a thread group whose first thread alone has ended: the signal reaches the others. A process that
      is gone by now, or one that may not be signalled, is seen again by the next round if it matters. */
-  if (kill(p->pid, h->sig) == 0 && !p->zombie) h->count++;
+  if (kill(p->pid, h->sig) != 0 || p->zombie) return;
+  h->count++;
+  if (h->sig != SIGKILL || has(killed, p->pid) || killed_count == PIDS_MAX) return;
+  add(killed, p->pid);
+  killed_pids[killed_count++] = p->pid;
 }
 
 /* Signals as it reads: what is only listed has forked and gone before a whole list is complete. */
@@ -122,6 +130,13 @@ unsigned tree_signal(pid_t root, spare_fn spared, int sig) {
   done_count = 0;
   return h.count;
 }
+
+void tree_kill_begin(void) {
+  for (size_t i = 0; i < killed_count; i++) take(killed, killed_pids[i]);
+  killed_count = 0;
+}
+
+size_t tree_killed(void) { return killed_count; }
 
 /* Stops the tree, so that nothing in it can fork away, then kills it. */
 unsigned tree_kill_round(pid_t root, spare_fn spared) {
