@@ -20,8 +20,8 @@ export default defineConfig({
     // Sandboxes are processes of their own: more workers would only make them wait for each other.
     maxWorkers: 2,
     sequence: { sequencer: LongestFirst },
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 60_000,
+    hookTimeout: 60_000,
     // What is polled for comes when it comes; a busy machine takes its time.
     expect: { poll: { timeout: 20_000 } },
     teardownTimeout: 30_000,

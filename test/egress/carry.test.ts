@@ -67,7 +67,7 @@ except TimeoutError: print('good is open')
     });
     const command_id = started.structured['command_id'];
     await expect
-      .poll(async () => (await box.server.call('command_output', { command_id })).text, { timeout: 15_000 })
+      .poll(async () => (await box.server.call('command_output', { command_id })).text)
       .toContain('hello');
     await box.setPolicy(GOOD_ONLY);
     await box.server.call('command_wait', { command_id });

@@ -52,7 +52,7 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
       const { structured } = await second.call('session_info');
       expect(JSON.stringify(structured['sandboxes'])).toMatch(/"connections":1,/);
       process.kill(second.pid, 'SIGKILL');
-      await expect.poll(() => look(first, sandbox_id), { timeout: 15_000 }).toBe('good 0\n');
+      await expect.poll(() => look(first, sandbox_id)).toBe('good 0\n');
     } finally {
       await end(first, sandbox_id);
     }
@@ -74,12 +74,12 @@ except OSError as e: print('end', e)`;
       });
       const command_id = structured['command_id'];
       const output = async () => (await server.call('command_output', { command_id })).text;
-      await expect.poll(output, { timeout: 15_000 }).toContain('hello');
+      await expect.poll(output).toContain('hello');
       const [carrier = 0, ...others] = carriersOf(server.pid);
       expect(others).toEqual([]);
       process.kill(carrier, 'SIGKILL');
-      await expect.poll(output, { timeout: 15_000 }).toContain('end');
-      await expect.poll(() => look(server, sandbox_id), { timeout: 15_000 }).toBe('good 0\n');
+      await expect.poll(output).toContain('end');
+      await expect.poll(() => look(server, sandbox_id)).toBe('good 0\n');
       expect(server.stderr()).toContain('the carrier of a sandbox has ended');
     } finally {
       await end(server, sandbox_id);
@@ -94,7 +94,7 @@ except OSError as e: print('end', e)`;
     const left = carriersOf(server.pid);
     expect(left).toHaveLength(1);
     process.kill(server.pid, 'SIGKILL');
-    await expect.poll(() => left.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => left.filter(isRunning)).toEqual([]);
     await end(await start(server.stateDir), kept);
   });
 });

@@ -11,7 +11,7 @@ const PERMISSION_BITS = 0o7777;
 /** Pieces of a file, each at most what is read at once, that are handed on before they are asked for. */
 const PIECES_AHEAD = 8;
 /** The agent has this long to remove what it has staged of an upload that is cut off. */
-const UNDO_MS = 5_000;
+const UNDO_MS = 15_000;
 
 function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
   const fields = new Fields(body);

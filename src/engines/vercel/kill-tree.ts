@@ -10,7 +10,8 @@ export const MARK = 'SANDBOX_MCP_COMMAND';
 
 /**
  * In bash alone, without a fork: a tree that forks without end takes every process number that is free. What is found is
- * stopped first, until nothing new shows; then all of it gets the signal and may go on.
+ * stopped first, until nothing new shows; then all of it gets the signal and may go on. What SIGKILL was sent to takes a
+ * moment to die: it is waited for, a few seconds at most.
  */
 const SCRIPT = `mark=$1 all=0 blind=
 shift
@@ -36,6 +37,18 @@ scan() {
   done
   return $fresh
 } 2> /dev/null
+dead() {
+  local pid line
+  for pid in "\${!found[@]}"; do
+    while IFS= read -r line; do
+      if [[ $line == State:* ]]; then
+        [[ $line != *Z* && $line != *X* ]] && return 1
+        break
+      fi
+    done < "/proc/$pid/status"
+    unset "found[$pid]"
+  done
+} 2> /dev/null
 while (( $# > 0 )); do
   signal=$1 rounds=0 found=()
   shift
@@ -44,6 +57,7 @@ while (( $# > 0 )); do
   if [[ $signal != 19 ]]; then for pid in "\${!found[@]}"; do kill -CONT "$pid" 2> /dev/null; done; fi
   (( all += \${#found[@]} ))
   (( $# > 0 && \${#found[@]} > 0 )) && sleep 0.2
+  if [[ $signal == 9 ]]; then for (( turn = 0; turn < 150; turn++ )); do dead && break; sleep 0.02; done; fi
 done
 echo "$all $blind"`;
 

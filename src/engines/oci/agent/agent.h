@@ -220,7 +220,7 @@ struct supervisor {
   uint64_t announced;
   int64_t announced_at, save_again_at;
   bool killing, closing, reap_again;
-  int64_t next_round, round_wait;
+  int64_t next_round, round_wait, killing_since;
   int64_t linger_until;
 };
 _Noreturn void supervise(struct supervisor *s, int first_client);

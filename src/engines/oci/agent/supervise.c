@@ -9,6 +9,7 @@
 #define ROUND_WAIT_MAX_MS 20
 #define SAVE_AGAIN_MS 1000
 #define LINGER_MS 2000
+#define DYING_MAX_MS 2000
 #define REAPED_A_TURN 128
 #define FIXED 5
 
@@ -58,6 +59,7 @@ static void read_report(struct supervisor *s, int client) {
 void start_killing(struct supervisor *s) {
   if (s->killing) return;
   s->killing = true;
+  s->killing_since = now_ms();
   tree_kill_begin();
   s->round_wait = 1;
   s->next_round = now_ms();
@@ -91,7 +93,9 @@ static void keep_time_limit(struct supervisor *s, int64_t now) {
 }
 
 static void finish(struct supervisor *s, int client, int64_t now) {
-  if (s->ended && !s->finished) {
+  /* Who is told that a killed command has ended finds nothing of it alive. What cannot die keeps nobody waiting. */
+  bool dying = s->killing && s->children && now < s->killing_since + DYING_MAX_MS;
+  if (s->ended && !s->finished && !dying) {
     /* What it reported was written before it ended; otherwise its end has closed the pipe. */
     read_report(s, client);
     pump_rest(&s->pump, &s->capture);
