@@ -143,21 +143,34 @@ const char *program_problem(const struct command *command); /* the same, the id 
 _Noreturn void run_command(int fd, struct frame *frame);
 void command_unclaim(int dir_fd, const char *id);
 enum launch_step { STEP_NONE, STEP_STDIN, STEP_OUTPUT, STEP_LIMITS, STEP_DROP, STEP_CWD, STEP_TERMINAL, STEP_COUNT };
-extern const char *const launch_steps[STEP_COUNT];
 struct launch_report {
   int32_t error;
   uint32_t step;
 };
+void launch_send_error(int client, const struct launch_report *report, const struct command *command);
 /* `tty_fd`: the standard input that becomes the controlling terminal, or -1 for none. */
 _Noreturn void launch(const struct command *command, int tty_fd, int out_fd, int err_fd, int report_fd);
 
+/* reap.c */
+struct reaper {
+  int signal_fd; /* readable when a child has ended */
+  pid_t first;   /* the program's own process */
+  bool ended;    /* the first one; `status` then says how */
+  int status;
+  bool children; /* false once no descendant is left */
+  bool again;    /* there may be more to reap at once */
+};
+bool reaper_open(struct reaper *r, const char **what);
+void reaper_heard(const struct reaper *r); /* empties `signal_fd` */
+void reap_children(struct reaper *r);
+void reap_first(const struct reaper *r); /* waits */
+
 /* shell.c, shell-frames.c, terminal.c */
 struct shell {
-  int client, master, slave, signal_fd, report_fd;
-  pid_t first;
-  bool started, ended, told_exit, children, reap_again;
+  struct reaper reaper;
+  int client, master, slave, report_fd;
+  bool started, told_exit;
   bool over; /* the client is gone, or has sent garbage */
-  int status;
   int64_t started_at;
   size_t drained; /* read from the terminal after the program had ended */
   size_t in_len;
@@ -207,17 +220,16 @@ struct outcome {
 };
 struct supervisor {
   const struct command *command;
-  int dir_fd, listen_fd, signal_fd, report_fd, exit_fd;
-  pid_t first;
-  bool started, ended, finished, exit_saved, children;
-  int status;
+  struct reaper reaper;
+  int dir_fd, listen_fd, report_fd, exit_fd;
+  bool started, finished, exit_saved;
   int64_t started_at, started_mono, timeout_at, escalate_at;
   struct outcome outcome;
   struct capture capture;
   struct pump pump;
   uint64_t announced;
   int64_t announced_at, save_again_at;
-  bool killing, closing, reap_again;
+  bool killing, closing;
   int64_t next_round, round_wait;
   unsigned signalled;
   int64_t linger_until;
