@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "reap.h"
+
 #define PROTOCOL 1
 #define BODY_MAX 2097152u
 #define DATA_MAX 65536u
@@ -150,20 +152,6 @@ struct launch_report {
 void launch_send_error(int client, const struct launch_report *report, const struct command *command);
 /* `tty_fd`: the standard input that becomes the controlling terminal, or -1 for none. */
 _Noreturn void launch(const struct command *command, int tty_fd, int out_fd, int err_fd, int report_fd);
-
-/* reap.c */
-struct reaper {
-  int signal_fd; /* readable when a child has ended */
-  pid_t first;   /* the program's own process */
-  bool ended;    /* the first one; `status` then says how */
-  int status;
-  bool children; /* false once no descendant is left */
-  bool again;    /* there may be more to reap at once */
-};
-bool reaper_open(struct reaper *r, const char **what);
-void reaper_heard(const struct reaper *r); /* empties `signal_fd` */
-void reap_children(struct reaper *r);
-void reap_first(const struct reaper *r); /* waits */
 
 /* shell.c, shell-frames.c, terminal.c */
 struct shell {

@@ -1,4 +1,4 @@
-/* The descendants of a command's supervisor or of a terminal's relay: all orphans among them come to that process. */
+/* The descendants of a command or of a terminal's program: all orphans among them come to this process. */
 #include "agent.h"
 
 #include <sys/prctl.h>
