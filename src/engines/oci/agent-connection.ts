@@ -230,3 +230,14 @@ export class AgentConnection {
     return new AgentGone(error);
   }
 }
+
+/** Whether anybody listens at a socket of the agent's; the file alone may be what a killed process has left. */
+export async function isListening(socket: string): Promise<boolean> {
+  try {
+    (await AgentConnection.open(socket, null)).close();
+    return true;
+  } catch (error) {
+    if (error instanceof AgentGone) return false;
+    throw error;
+  }
+}

@@ -2,6 +2,7 @@
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { TIMEOUT_GRACE_MS } from '../../shared/signals.ts';
 import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
 import { mayHaveHappened } from './api-errors.ts';
 import { readCaptured } from './capture-log.ts';
@@ -23,8 +24,6 @@ import { killTree, MARK } from './kill-tree.ts';
 import type { CommandPaths } from './layout.ts';
 import { explain, look, runningSession } from './look.ts';
 
-/** Between the time limit's SIGTERM and the platform's own SIGKILL. */
-const TIMEOUT_GRACE_MS = 5_000;
 const UNDO_MS = 10_000;
 const SIGKILL = 9;
 

@@ -5,6 +5,9 @@ import { join } from 'node:path';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { anySignal } from '../../shared/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownCommand } from '../../shared/id-errors.ts';
+import { TIMEOUT_GRACE_MS } from '../../shared/signals.ts';
+import { whenAborted } from '../../shared/when-aborted.ts';
 import type { Command, Sandbox } from '../engine.ts';
 import { isNotFound, isStopped } from './api-errors.ts';
 import { capturedTotals } from './capture-log.ts';
@@ -14,13 +17,11 @@ import { sendSignal } from './command-kill.ts';
 import { type CommandRecord, isPartial, readRecord, updateRecord, withOutput } from './command-record.ts';
 import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
-import { type CommandPaths, unknownCommand } from './layout.ts';
+import type { CommandPaths } from './layout.ts';
 import { explain, look, lookUntil, runningSession } from './look.ts';
 import { readRecord as readSandboxRecord } from './sandbox-record.ts';
 import { hasEnded } from './sandbox-view.ts';
 
-/** Between SIGTERM and SIGKILL of a command that is out of time. */
-const GRACE_MS = 5_000;
 /** How long the end is waited for of what was sent SIGKILL. */
 const DEATH_MS = 5_000;
 /** Finished ones are followed for what they left running; older ones are read from disk. */
@@ -268,7 +269,7 @@ export class Followed {
       () => {
         end('SIGTERM');
         const entry = this.#entries.get(commandId);
-        if (entry !== undefined) entry.timer = setTimeout(() => end('SIGKILL'), GRACE_MS).unref();
+        if (entry !== undefined) entry.timer = setTimeout(() => end('SIGKILL'), TIMEOUT_GRACE_MS).unref();
       },
       Math.max(0, startedAt + timeoutMs - Date.now()),
     ).unref();
@@ -289,9 +290,4 @@ export class Followed {
       return;
     }
   }
-}
-
-function whenAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }
