@@ -59,7 +59,7 @@ export function formatRecord(record: OwnershipRecord): string {
  *
  * @throws UnreadableRecord for a corrupt record, one of a newer version, or one of another sandbox
  */
-export function parseRecord(text: string, sandboxId: string): OwnershipRecord {
+function parseRecord(text: string, sandboxId: string): OwnershipRecord {
   const record = recordSchema.safeParse(parseVersioned(text));
   if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
   if (record.data.sandboxId !== sandboxId) throw new UnreadableRecord('it names another sandbox');

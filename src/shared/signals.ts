@@ -42,7 +42,7 @@ const LAST_SIGNAL = 64;
 export const TIMEOUT_GRACE_MS = 5_000;
 
 /** `SIGTERM` for 15; null for a number without a name, as real-time signals are. */
-export function signalName(number: number): string | null {
+export function nameOfSignal(number: number): string | null {
   return NAMES.get(number) ?? null;
 }
 

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
-import { SIGNALS, signalName, signalNumber } from '../../src/shared/signals.ts';
+import { nameOfSignal, SIGNALS, signalNumber } from '../../src/shared/signals.ts';
 
 describe('signals', () => {
   it.skipIf(process.platform !== 'linux')('have the numbers of Linux', () => {
@@ -15,7 +15,7 @@ describe('signals', () => {
     [0, null],
     [40, null],
   ])('are told by their usual names: %i', (number, name) => {
-    expect(signalName(number)).toBe(name);
+    expect(nameOfSignal(number)).toBe(name);
   });
 
   it.each([

@@ -24,7 +24,7 @@ function connectPath(path: string): Promise<Socket> {
 }
 
 /** Connects to a unix socket whose path may be longer than the system's limit. Rejects with the system's error. */
-export async function connectUnixSocket(path: string): Promise<Socket> {
+async function connectUnixSocket(path: string): Promise<Socket> {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
   const directory = await open(dirname(path), 'r');
   try {

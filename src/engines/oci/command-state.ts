@@ -1,5 +1,5 @@
 /** How a command stands, from the exit file, its supervisor and the sandbox's own end. */
-import { signalName } from '../../shared/signals.ts';
+import { nameOfSignal } from '../../shared/signals.ts';
 import type { Command, EndedBy, StopCause } from '../engine.ts';
 import { outOfMemoryKills } from './cgroups.ts';
 import type { CommandPaths, CommandRecord } from './command-record.ts';
@@ -49,7 +49,7 @@ export async function readExit(paths: CommandPaths): Promise<Exit | null> {
 
 /** The signal of the agent's word for an end, where 0 is none; real-time signals by number. */
 export function endingSignal(number: number): string | null {
-  return number === 0 ? null : (signalName(number) ?? `SIG${number}`);
+  return number === 0 ? null : (nameOfSignal(number) ?? `SIG${number}`);
 }
 
 /** A kill that nobody asked for, while the kernel was killing for lack of memory. */

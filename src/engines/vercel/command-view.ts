@@ -1,5 +1,5 @@
 /** How a command is told. */
-import { signalName } from '../../shared/signals.ts';
+import { nameOfSignal } from '../../shared/signals.ts';
 import type { Command } from '../engine.ts';
 import type { Totals } from './capture-log.ts';
 import type { CommandEnd, CommandRecord } from './command-record.ts';
@@ -10,9 +10,10 @@ const LAST_ENDING_SIGNAL = 31;
 /** The signal that an exit code of 128 + n tells, as shells do; the platform has no other word for it. */
 export function signalOf(exitCode: number): string | null {
   const number = exitCode - 128;
-  return number >= 1 && number <= LAST_ENDING_SIGNAL ? signalName(number) : null;
+  return number >= 1 && number <= LAST_ENDING_SIGNAL ? nameOfSignal(number) : null;
 }
 
+/** A command that goes on; `totals` is what is captured of its output so far. */
 export function runningView(record: CommandRecord, sandboxId: string, totals: Totals): Command {
   const { commandId, cmd, args, cwd, startedAt } = record;
   return {
@@ -32,6 +33,7 @@ export function runningView(record: CommandRecord, sandboxId: string, totals: To
   };
 }
 
+/** A command whose end is on record. */
 export function finishedView(record: CommandRecord, sandboxId: string, end: CommandEnd): Command {
   return {
     ...runningView(record, sandboxId, { stdout: end.stdoutBytes, stderr: end.stderrBytes }),

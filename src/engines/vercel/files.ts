@@ -177,7 +177,7 @@ export class VercelFiles implements Files {
 }
 
 /** Null where nothing is there. */
-export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
+async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
   const words = await described(session, STAT, path, signal);
   return words === null ? null : statOf(words, path);
 }
