@@ -2,7 +2,7 @@ import type { ListQuery, Page } from '../engines/engine.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { isSandboxId } from '../shared/ids.ts';
-import { allAsked, cursorOf, readQuery } from '../shared/page.ts';
+import { allAsked, cursorOf, placeOf } from '../shared/page.ts';
 import type { RegistryContext } from './context.ts';
 import type { SandboxView } from './contract.ts';
 import type { OwnershipRecord } from './record.ts';
@@ -21,9 +21,9 @@ export async function listSandboxes(
   query: ListQuery,
   signal: AbortSignal,
 ): Promise<Page<SandboxView>> {
-  const asked = readQuery(query, isSandboxId);
+  placeOf(query.cursor, isSandboxId);
   const own = (await context.store.all()).filter((record) => isVisible(context, principal, record));
-  const records = allAsked(own, asked, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
+  const records = allAsked(own, query, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
   const items: SandboxView[] = [];
   let used = 0;
   while (items.length < query.limit && used < records.length) {

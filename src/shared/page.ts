@@ -16,13 +16,7 @@ interface Query {
   readonly cursor: string | null;
 }
 
-/** A query whose cursor is read. */
-export interface Asked extends Omit<Query, 'cursor'> {
-  /** What is told begins after this place. */
-  readonly after: Place | null;
-}
-
-const CURSOR = /^(\d{1,16})\.(.+)$/;
+const CURSOR = /^(\d{1,16})\.([a-z]+_[0-9A-Za-z_-]{6,80})$/;
 
 /** Newest first; the id decides between equals, so that a page never repeats or skips one. */
 function newestFirst(a: Place, b: Place): number {
@@ -30,18 +24,20 @@ function newestFirst(a: Place, b: Place): number {
 }
 
 /**
- * @param isId whether a text is an id of what is listed
+ * The place after which a page begins; null for the first page.
+ *
+ * @param isId false for an id of something else than what is listed
  * @throws SandboxError `invalid_argument` for a cursor that no page answered
  */
-export function readQuery({ cursor, ...rest }: Query, isId: (text: string) => boolean): Asked {
-  if (cursor === null) return { ...rest, after: null };
+export function placeOf(cursor: string | null, isId: (text: string) => boolean = () => true): Place | null {
+  if (cursor === null) return null;
   const [, createdAt, id] = CURSOR.exec(cursor) ?? [];
-  if (createdAt !== undefined && id !== undefined && isId(id)) {
-    return { ...rest, after: { createdAt: Number(createdAt), id } };
+  if (createdAt === undefined || id === undefined || !isId(id)) {
+    throw new SandboxError('invalid_argument', `${JSON.stringify(cursor.slice(0, 80))} is not a cursor.`, {
+      hint: 'Pass next_cursor of the page before, unchanged, or leave cursor out.',
+    });
   }
-  throw new SandboxError('invalid_argument', `${JSON.stringify(cursor.slice(0, 80))} is not a cursor.`, {
-    hint: 'Pass next_cursor of the page before, unchanged, or leave cursor out.',
-  });
+  return { createdAt: Number(createdAt), id };
 }
 
 /** The cursor that goes on after this place. */
@@ -49,33 +45,38 @@ export function cursorOf({ createdAt, id }: Place): string {
   return `${createdAt}.${id}`;
 }
 
-/** Whether what has this place is asked for, on this page or a later one. */
-export function isAsked(place: Place, { since, until, after }: Asked): boolean {
-  if (place.createdAt < (since ?? 0) || place.createdAt > (until ?? Number.POSITIVE_INFINITY)) return false;
-  return after === null || newestFirst(after, place) < 0;
+/** Whether what has this place is asked for, on this page or a later one. @param after the place of the query's cursor */
+export function isAsked(
+  { createdAt, id }: Place,
+  { since, until }: Pick<Query, 'since' | 'until'>,
+  after: Place | null,
+): boolean {
+  if (createdAt < (since ?? 0) || createdAt > (until ?? Number.POSITIVE_INFINITY)) return false;
+  return after === null || newestFirst(after, { createdAt, id }) < 0;
 }
 
-/** All that is asked for, on this page and on later ones, in order. */
+/** All that is asked for, on this page and on later ones, in order. @throws as `placeOf` */
 export function allAsked<Item>(
   all: readonly Item[],
-  asked: Asked,
-  placeOf: (item: Item) => Place,
+  query: Query,
+  placeOfItem: (item: Item) => Place,
 ): { item: Item; place: Place }[] {
+  const after = placeOf(query.cursor);
   return all
-    .map((item) => ({ item, place: placeOf(item) }))
-    .filter(({ place }) => isAsked(place, asked))
+    .map((item) => ({ item, place: placeOfItem(item) }))
+    .filter(({ place }) => isAsked(place, query, after))
     .sort((a, b) => newestFirst(a.place, b.place));
 }
 
-/** One page of all that there is. */
+/** One page of all that there is. @throws as `placeOf` */
 export function pageOf<Item>(
   all: readonly Item[],
-  asked: Asked,
-  placeOf: (item: Item) => Place,
+  query: Query,
+  placeOfItem: (item: Item) => Place,
 ): { items: Item[]; nextCursor: string | null } {
-  const wanted = allAsked(all, asked, placeOf);
-  const shown = wanted.slice(0, asked.limit);
+  const asked = allAsked(all, query, placeOfItem);
+  const shown = asked.slice(0, query.limit);
   const last = shown.at(-1);
-  const more = wanted.length > shown.length && last !== undefined;
+  const more = asked.length > shown.length && last !== undefined;
   return { items: shown.map(({ item }) => item), nextCursor: more ? cursorOf(last.place) : null };
 }

@@ -1,5 +1,4 @@
-import { isSandboxId } from '../../shared/ids.ts';
-import { pageOf, readQuery } from '../../shared/page.ts';
+import { pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Sandbox } from '../engine.ts';
 import type { OciContext } from './context.ts';
 import { listSandboxIds } from './sandbox-record.ts';
@@ -9,7 +8,7 @@ import { settledRecord } from './settle.ts';
 /** One page of the sandboxes of this state directory. */
 export async function listSandboxes(context: OciContext, query: ListQuery): Promise<Page<Sandbox>> {
   // A cursor that is none is refused before anything is looked at.
-  const asked = readQuery(query, isSandboxId);
+  placeOf(query.cursor);
   const host = await context.host();
   const all: Sandbox[] = [];
   for (const sandboxId of await listSandboxIds(host.layout)) {
@@ -20,5 +19,5 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
       context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');
     }
   }
-  return pageOf(all, asked, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
+  return pageOf(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
 }

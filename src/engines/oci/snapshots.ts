@@ -1,7 +1,6 @@
 import { settledWithin, systemClock } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
-import { isSnapshotId } from '../../shared/ids.ts';
-import { pageOf, readQuery } from '../../shared/page.ts';
+import { pageOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
@@ -42,14 +41,13 @@ export class OciSnapshots implements Snapshots {
   }
 
   async list(query: ListQuery): Promise<Page<Snapshot>> {
-    const asked = readQuery(query, isSnapshotId);
     const host = await this.#context.host();
     const all = await this.#readable(host);
     if (all.some((record) => record.status === 'created' && hasExpired(record))) {
       await this.#collect();
     }
     const live = all.filter((record) => record.status === 'created' && !hasExpired(record));
-    const page = pageOf(live, asked, ({ snapshotId, createdAt }) => ({ id: snapshotId, createdAt }));
+    const page = pageOf(live, query, ({ snapshotId, createdAt }) => ({ id: snapshotId, createdAt }));
     const items = await Promise.all(page.items.map((record) => this.#view(host, record)));
     return { items, nextCursor: page.nextCursor };
   }

@@ -1,12 +1,12 @@
 import { mapBounded } from '../../shared/bounded.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { isSandboxId } from '../../shared/ids.ts';
-import { type Place, pageOf, readQuery } from '../../shared/page.ts';
+import { type Place, pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Sandbox } from '../engine.ts';
 import { fromPlatform } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
-import { BATCH, gather } from './gather.ts';
 import { look } from './look.ts';
+import { BATCH, gather } from './page.ts';
 import { listRecordIds, readRecord } from './sandbox-record.ts';
 
 const LOOKS_AT_A_TIME = 8;
@@ -17,13 +17,13 @@ export async function listSandboxes(
   query: ListQuery,
   signal: AbortSignal,
 ): Promise<Page<Sandbox>> {
-  const asked = readQuery(query, isSandboxId);
+  placeOf(query.cursor);
   const places = new Map<string, Place>();
   const own = (place: Place) => place;
   for (const place of await remembered(context)) places.set(place.id, place);
-  const present = await gather(asked, own, (cursor) => readPage(context, cursor, signal));
+  const present = await gather(query, own, (cursor) => readPage(context, cursor, signal));
   for (const place of present) places.set(place.id, place);
-  const page = pageOf([...places.values()], asked, own);
+  const page = pageOf([...places.values()], query, own);
   const views = await mapBounded(page.items, LOOKS_AT_A_TIME, ({ id }) => lookIfThere(context, id, signal));
   return { items: views.filter((view) => view !== null), nextCursor: page.nextCursor };
 }

@@ -2,15 +2,14 @@
 import type { Snapshot as SdkSnapshot, Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownSnapshot } from '../../shared/id-errors.ts';
-import { isSnapshotId } from '../../shared/ids.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
-import { pageOf, readQuery } from '../../shared/page.ts';
+import { pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import { fromPlatform, isNotFound, mayHaveHappened } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
-import { BATCH, gather } from './gather.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
+import { BATCH, gather } from './page.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
 
@@ -67,9 +66,9 @@ export class VercelSnapshots implements Snapshots {
   }
 
   async list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>> {
-    const asked = readQuery(query, isSnapshotId);
+    placeOf(query.cursor);
     const placeOfSnapshot = ({ snapshotId, createdAt }: Snapshot) => ({ id: snapshotId, createdAt });
-    const all = await gather(asked, placeOfSnapshot, async (cursor) => {
+    const all = await gather(query, placeOfSnapshot, async (cursor) => {
       try {
         const { snapshots, pagination } = await this.#context.cloud.snapshots(BATCH, cursor, signal);
         const living = snapshots.filter(({ status, expiresAt }) => isThere(status, expiresAt ?? null));
@@ -83,7 +82,7 @@ export class VercelSnapshots implements Snapshots {
         throw fromPlatform(error, { doing: 'list snapshots' }, signal);
       }
     });
-    return pageOf(all, asked, placeOfSnapshot);
+    return pageOf(all, query, placeOfSnapshot);
   }
 
   async delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {

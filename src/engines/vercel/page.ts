@@ -1,4 +1,5 @@
-import { type Asked, isAsked, type Place } from '../../shared/page.ts';
+import { isAsked, type Place, placeOf } from '../../shared/page.ts';
+import type { ListQuery } from '../engine.ts';
 
 /** Items that the platform is asked for at a time. */
 export const BATCH = 50;
@@ -8,19 +9,20 @@ export const BATCH = 50;
  * is surely among them. `read` answers a page and where the next one begins.
  */
 export async function gather<Item>(
-  asked: Asked,
+  query: ListQuery,
   placeOfItem: (item: Item) => Place,
   read: (cursor: string | null) => Promise<{ items: Item[]; next: string | null }>,
 ): Promise<Item[]> {
+  const after = placeOf(query.cursor);
   const found: Item[] = [];
   let cursor: string | null = null;
   do {
     const page = await read(cursor);
-    found.push(...page.items.filter((item) => isAsked(placeOfItem(item), asked)));
+    found.push(...page.items.filter((item) => isAsked(placeOfItem(item), query, after)));
     const oldest = page.items.at(-1);
     // One of the same millisecond may be on the next page.
-    if (oldest !== undefined && asked.since !== null && placeOfItem(oldest).createdAt < asked.since) break;
-    const last = found[asked.limit];
+    if (oldest !== undefined && query.since !== null && placeOfItem(oldest).createdAt < query.since) break;
+    const last = found[query.limit];
     if (last !== undefined && oldest !== undefined) {
       if (placeOfItem(oldest).createdAt < placeOfItem(last).createdAt) break;
     }
