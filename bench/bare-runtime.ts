@@ -22,7 +22,7 @@ export interface BareRuntime {
 export const RUNTIMES = ['crun', 'runc'] as const;
 
 /** A server over this runtime, and a way to call the runtime as that server does. Null where it is not installed. */
-export async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime | null> {
+async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime | null> {
   const places = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'];
   if (!places.some((place) => existsSync(join(place, name)))) return null;
   const server = await openServer(name);

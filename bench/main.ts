@@ -1,9 +1,9 @@
 /**
- * `npm run bench [-- --only NAME] [--json] [--large]`: what a user waits for, beside what they would have without this server, in
+ * `npm run bench [-- OPTION…]` (`--help` tells them): what a user waits for, beside what they would have without this server, in
  * one run on this machine.
  */
 import { cpus, release } from 'node:os';
-import { parseArgs } from 'node:util';
+import { type BenchArguments, readArguments, UsageError, usage } from './arguments.ts';
 import { type Row, runRow } from './row.ts';
 import { busyKill } from './rows/busy-kill.ts';
 import { call } from './rows/call.ts';
@@ -19,13 +19,8 @@ import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
 import { tableOf } from './table.ts';
 
-const { values } = parseArgs({
-  options: {
-    only: { type: 'string', multiple: true },
-    json: { type: 'boolean', default: false },
-    large: { type: 'boolean', default: false },
-  },
-});
+/** Writes 10 GB for each run: only where it is asked for. */
+const LARGE = snapshotRow('snapshot-10gb', 10_000, 2);
 const ROWS: readonly Row[] = [
   start,
   call,
@@ -35,8 +30,7 @@ const ROWS: readonly Row[] = [
   busyKill,
   snapshotRow('snapshot-10mb', 10, 10),
   snapshotRow('snapshot-1gb', 1_000, 5),
-  // Writes 10 GB for each run: only where it is asked for.
-  ...(values.large ? [snapshotRow('snapshot-10gb', 10_000, 2)] : []),
+  LARGE,
   transferRow('up'),
   transferRow('down'),
   ...[1, 10, 50, 100].map(liveRow),
@@ -44,20 +38,34 @@ const ROWS: readonly Row[] = [
   connect,
   manyConnections,
 ];
-const names = ROWS.map(({ name }) => name);
-const unknown = values.only?.find((name) => !names.includes(name));
-if (unknown !== undefined) {
-  console.error(`bench: there is no row ${unknown}; choose ${names.join(', ')}`);
-  process.exit(2);
+const NAMES = ROWS.map(({ name }) => name);
+
+/** @throws UsageError */
+function rowsOf({ only, large }: BenchArguments): Row[] {
+  const unknown = only?.find((name) => !NAMES.includes(name));
+  if (unknown !== undefined) throw new UsageError(`There is no row ${JSON.stringify(unknown)}.`);
+  return ROWS.filter((row) => only?.includes(row.name) ?? (large || row !== LARGE));
 }
 
-const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
-if (!values.json) console.log(`${machine}\n`);
-const results = [];
-for (const row of ROWS) {
-  if (values.only !== undefined && !values.only.includes(row.name)) continue;
-  const result = await runRow(row);
-  results.push(result);
-  if (!values.json) console.log(tableOf(result));
+async function bench(asked: BenchArguments): Promise<void> {
+  const rows = rowsOf(asked);
+  const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
+  if (!asked.json) console.log(`${machine}\n`);
+  const results = [];
+  for (const row of rows) {
+    const result = await runRow(row);
+    results.push(result);
+    if (!asked.json) console.log(tableOf(result));
+  }
+  if (asked.json) console.log(JSON.stringify({ machine, results }, null, 2));
 }
-if (values.json) console.log(JSON.stringify({ machine, results }, null, 2));
+
+try {
+  const asked = readArguments(process.argv.slice(2));
+  if (asked.help) process.stdout.write(usage(NAMES));
+  else await bench(asked);
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  console.error(`bench: ${error.message}\n\n${usage(NAMES)}`);
+  process.exitCode = 2;
+}

@@ -21,9 +21,9 @@ import { type VercelSettings, vercelSettings } from './cli/vercel-setting.ts';
 import type { EngineName } from './engines/engine.ts';
 import { SecretStore } from './shared/secrets.ts';
 
-export const TRANSPORTS = ['stdio'] as const;
-export const ON_DISCONNECT = ['stop', 'keep'] as const;
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
+const TRANSPORTS = ['stdio'] as const;
+const ON_DISCONNECT = ['stop', 'keep'] as const;
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** The groups that `--toolsets` narrows the list of tools to; `core` is the smallest useful set. */
 export const TOOLSETS = [

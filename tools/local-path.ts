@@ -102,7 +102,7 @@ export async function realStateDir(bounds: LocalBounds): Promise<string> {
 }
 
 /** Whether `path` is `folder` or lies below it. Both absolute and real. */
-export function isWithin(path: string, folder: string): boolean {
+function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }
 

@@ -82,7 +82,7 @@ export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
 
 /** Epoch milliseconds or ISO 8601. */
-export const instant = z
+const instant = z
   .union([z.int(), z.string()])
   .refine((value) => !Number.isNaN(instantMs(value)), 'epoch milliseconds or an ISO 8601 time');
 

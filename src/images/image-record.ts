@@ -1,8 +1,8 @@
 /** What is kept on disk about an image. */
-import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeFileAtomic } from '../shared/atomic-file.ts';
-import { SandboxError, systemErrorCode } from '../shared/errors.ts';
+import { SandboxError } from '../shared/errors.ts';
+import { readRecordFile } from '../shared/record-file.ts';
 import { isImageName } from './image-name.ts';
 
 const FORMAT = 1;
@@ -53,19 +53,10 @@ export async function writeImageRecord(path: string, record: Omit<ImageRecord, '
  * @throws `server` where it is damaged or of another version
  */
 export async function readImageRecord(path: string, name: string): Promise<ImageRecord | null> {
-  let text: string;
-  try {
-    text = await readFile(path, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    return recordSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new SandboxError('server', `The record of image "${name}" is damaged or of another version.`, {
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of image "${name}" is damaged or of another version.`, {
       hint: `Remove it with \`sandbox-mcp image remove ${name}\` and import it again.`,
-      cause: error,
+      cause,
     });
-  }
+  return readRecordFile(path, recordSchema, damaged);
 }

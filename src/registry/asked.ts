@@ -6,6 +6,7 @@ import type { OwnershipRecord } from './record.ts';
 const REFERENCE = /^((Bearer|Basic|Token) )?\$\{secret:[A-Za-z0-9_]+\}$/i;
 const MASK = '***';
 
+/** The part of the record that tells a sandbox while, and where, the engine cannot. */
 export function askedOf(plan: CreateSandbox, limits: EngineLimits): OwnershipRecord['asked'] {
   const { runtime, timeoutMs, vcpus, ports, networkPolicy, source } = plan;
   return {

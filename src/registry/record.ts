@@ -1,26 +1,8 @@
 import { z } from 'zod';
 import { isSandboxId } from '../shared/ids.ts';
+import { policyRecordSchema } from '../shared/policy-record.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './store.ts';
-
-const policySchema = z.strictObject({
-  mode: z.enum(['allow-all', 'deny-all', 'custom']),
-  allow: z.array(z.string()).optional(),
-  subnets: z
-    .strictObject({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
-    .optional(),
-  rules: z
-    .array(
-      z.strictObject({
-        domain: z.string(),
-        match: z
-          .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
-          .optional(),
-        headers: z.record(z.string(), z.string()).optional(),
-      }),
-    )
-    .optional(),
-});
 
 /** Who owns a sandbox, as kept on disk from before it exists until its retention is over. */
 const recordSchema = z.strictObject({
@@ -57,7 +39,7 @@ const recordSchema = z.strictObject({
       timeoutMs: z.number(),
       ports: z.array(z.number().int()),
       /** Without the values of headers, but for references to secrets. */
-      networkPolicy: policySchema,
+      networkPolicy: policyRecordSchema,
       sourceSnapshotId: z.string().nullable(),
     })
     .optional(),
@@ -77,7 +59,7 @@ export function formatRecord(record: OwnershipRecord): string {
  *
  * @throws UnreadableRecord for a corrupt record, one of a newer version, or one of another sandbox
  */
-export function parseRecord(text: string, sandboxId: string): OwnershipRecord {
+function parseRecord(text: string, sandboxId: string): OwnershipRecord {
   const record = recordSchema.safeParse(parseVersioned(text));
   if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
   if (record.data.sandboxId !== sandboxId) throw new UnreadableRecord('it names another sandbox');

@@ -1,15 +1,13 @@
 import type { ListQuery, Page } from '../engines/engine.ts';
 import { mapBounded } from '../shared/bounded.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { isSandboxId } from '../shared/ids.ts';
+import { allAsked, cursorOf, placeOf } from '../shared/page.ts';
 import type { RegistryContext } from './context.ts';
 import type { SandboxView } from './contract.ts';
 import type { OwnershipRecord } from './record.ts';
 import { isVisible } from './sandbox-lookup.ts';
 import { failedView, lookAt } from './sandbox-view.ts';
-
-const CURSOR = /^([0-9]{1,15})\.(sbx_[2-9a-z]{12})$/;
-
-type Position = Pick<OwnershipRecord, 'createdAt' | 'sandboxId'>;
 
 /**
  * The sandboxes of a principal, newest first; the order and the cursor are those of the records, the facts the
@@ -23,26 +21,21 @@ export async function listSandboxes(
   query: ListQuery,
   signal: AbortSignal,
 ): Promise<Page<SandboxView>> {
-  const after = query.cursor === null ? null : parseCursor(query.cursor);
-  const records = (await context.store.all())
-    .filter((record) => isVisible(context, principal, record))
-    .filter((record) => query.since === null || record.createdAt >= query.since)
-    .filter((record) => query.until === null || record.createdAt <= query.until)
-    .filter((record) => after === null || newestFirst(after, record) < 0)
-    .sort(newestFirst);
+  placeOf(query.cursor, isSandboxId);
+  const own = (await context.store.all()).filter((record) => isVisible(context, principal, record));
+  const records = allAsked(own, query, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
   const items: SandboxView[] = [];
   let used = 0;
   while (items.length < query.limit && used < records.length) {
     throwIfCancelled(signal);
     const batch = records.slice(used, used + query.limit - items.length);
     used += batch.length;
-    const views = await mapBounded(batch, 8, (record) => viewIfKnown(context, record, signal));
+    const views = await mapBounded(batch, 8, ({ item }) => viewIfKnown(context, item, signal));
     items.push(...views.filter((view) => view !== null));
   }
   const last = records[used - 1];
-  const nextCursor =
-    used < records.length && last !== undefined ? `${last.createdAt}.${last.sandboxId}` : null;
-  return { items, nextCursor };
+  const more = used < records.length && last !== undefined;
+  return { items, nextCursor: more ? cursorOf(last.place) : null };
 }
 
 /**
@@ -62,24 +55,4 @@ export async function viewIfKnown(
     context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
     return failedView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
   }
-}
-
-function newestFirst(a: Position, b: Position): number {
-  if (a.createdAt !== b.createdAt) return b.createdAt - a.createdAt;
-  return a.sandboxId < b.sandboxId ? 1 : a.sandboxId > b.sandboxId ? -1 : 0;
-}
-
-function parseCursor(cursor: string): Position {
-  const match = CURSOR.exec(cursor);
-  const [, createdAt, sandboxId] = match ?? [];
-  if (createdAt === undefined || sandboxId === undefined) {
-    throw new SandboxError(
-      'invalid_argument',
-      `cursor is ${JSON.stringify(cursor.slice(0, 80))}, which no list answered.`,
-      {
-        hint: 'Call sandbox_list with the next_cursor of its last answer, or without cursor to begin anew.',
-      },
-    );
-  }
-  return { createdAt: Number(createdAt), sandboxId };
 }

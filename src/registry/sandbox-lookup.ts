@@ -1,4 +1,5 @@
 import { SandboxError } from '../shared/errors.ts';
+import { unknownSandbox } from '../shared/id-errors.ts';
 import type { RegistryContext } from './context.ts';
 import type { OwnershipRecord } from './record.ts';
 
@@ -14,20 +15,13 @@ export async function findRecord(
   sandboxId: string,
 ): Promise<OwnershipRecord> {
   const record = await context.store.read(sandboxId);
-  if (record === null || !isVisible(context, principal, record)) throw sandboxNotFound(sandboxId);
+  if (record === null || !isVisible(context, principal, record)) throw unknownSandbox(sandboxId);
   return record;
 }
 
 /** True for a record of this principal, made by this engine: another engine knows nothing of the sandbox. */
 export function isVisible(context: RegistryContext, principal: string, record: OwnershipRecord): boolean {
   return record.principal === principal && record.engine === context.engine.name;
-}
-
-function sandboxNotFound(sandboxId: string): SandboxError {
-  return new SandboxError('not_found', `There is no sandbox ${JSON.stringify(sandboxId.slice(0, 80))}.`, {
-    hint: 'Call sandbox_list to see the sandboxes there are, or sandbox_create for a new one.',
-    details: { sandbox_id: sandboxId.slice(0, 80) },
-  });
 }
 
 /** What a call without `sandbox_id` meets in a session that has created and got none. */

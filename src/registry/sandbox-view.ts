@@ -1,5 +1,6 @@
 import type { Sandbox } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
+import { SANDBOX_CWD } from '../shared/sandbox-path.ts';
 import type { RegistryContext } from './context.ts';
 import type { SandboxView } from './contract.ts';
 import { isAlive } from './owner.ts';
@@ -64,7 +65,7 @@ function bareView(record: OwnershipRecord, status: 'pending' | 'failed', reason:
     status,
     engine: record.engine,
     runtime: asked === undefined ? 'unknown' : (asked.runtime ?? 'default'),
-    cwd: '/vercel/sandbox',
+    cwd: SANDBOX_CWD,
     vcpus: record.vcpus,
     memoryMb: asked?.memoryMb ?? 0,
     createdAt: record.createdAt,

@@ -1,8 +1,9 @@
 import type { Engine, ListQuery, Page } from '../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { unknownCommand } from '../shared/id-errors.ts';
 import { newSessionId } from '../shared/ids.ts';
 import { Births } from './births.ts';
-import { commandNotFound, RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
+import { RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
 import type { RegistryContext } from './context.ts';
 import type {
   CommandHandle,
@@ -109,7 +110,7 @@ export class RegistrySession implements Session {
     try {
       await findRecord(this.#context, this.principal, sandboxId);
     } catch (error) {
-      throw error instanceof SandboxError && error.code === 'not_found' ? commandNotFound(commandId) : error;
+      throw error instanceof SandboxError && error.code === 'not_found' ? unknownCommand(commandId) : error;
     }
     return new RegistryCommandHandle(commandId, sandboxId, this.engine);
   }

@@ -1,5 +1,6 @@
 import type { SandboxSource, Snapshot, Snapshots } from '../engines/engine.ts';
 import { SandboxError } from '../shared/errors.ts';
+import { unknownSnapshot } from '../shared/id-errors.ts';
 import type { RegistryContext } from './context.ts';
 import { RECORD_VERSION } from './record-format.ts';
 import type { SnapshotOwnership } from './snapshot-record.ts';
@@ -59,10 +60,10 @@ export async function findSnapshot(
 ): Promise<Snapshot> {
   const snapshots = requireSnapshots(context);
   const record = await context.snapshots.read(snapshotId);
-  if (record !== null && !isOwn(context, principal, record)) throw snapshotNotFound(snapshotId);
+  if (record !== null && !isOwn(context, principal, record)) throw unknownSnapshot(snapshotId);
   const snapshot = await orForgotten(context, snapshotId, snapshots.get(snapshotId, signal));
   const owner = record ?? (await ownershipOf(context, snapshot));
-  if (owner === null || !isOwn(context, principal, owner)) throw snapshotNotFound(snapshotId);
+  if (owner === null || !isOwn(context, principal, owner)) throw unknownSnapshot(snapshotId);
   return snapshot;
 }
 
@@ -95,11 +96,4 @@ export async function requireSource(
 ): Promise<void> {
   if (source?.type !== 'snapshot' || context.engine.snapshots === undefined) return;
   await findSnapshot(context, principal, source.snapshotId, signal);
-}
-
-function snapshotNotFound(snapshotId: string): SandboxError {
-  return new SandboxError('not_found', `There is no snapshot ${JSON.stringify(snapshotId.slice(0, 80))}.`, {
-    hint: 'Call snapshot_list to see the snapshots there are, or sandbox_snapshot to take one.',
-    details: { snapshot_id: snapshotId.slice(0, 80) },
-  });
 }

@@ -4,6 +4,7 @@ import { temporaryName } from './atomic-file.ts';
 import { diskFullError, isDiskFull } from './disk-full.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from './errors.ts';
 import { currentProcess, isProcessAlive, type ProcessIdentity } from './process-identity.ts';
+import { whenAborted } from './when-aborted.ts';
 
 const WAIT_LIMIT_MS = 10_000;
 /** Between two looks at a lock that is waited for longer than usual. */
@@ -78,14 +79,6 @@ async function acquire(path: string, content: string, patience: LockPatience): P
   }
 }
 
-/** Resolves when the signal fires; whoever waits looks then what has happened. */
-function aborted(signal: AbortSignal): Promise<void> {
-  return new Promise((resolve) => {
-    if (signal.aborted) resolve();
-    else signal.addEventListener('abort', () => resolve(), { once: true });
-  });
-}
-
 const queues = new Map<string, Promise<unknown>>();
 
 /**
@@ -99,7 +92,7 @@ export async function withFileLock<T>(
   patience: LockPatience = {},
 ): Promise<T> {
   const before = queues.get(path) ?? Promise.resolve();
-  const turn = patience.signal === undefined ? before : Promise.race([before, aborted(patience.signal)]);
+  const turn = patience.signal === undefined ? before : Promise.race([before, whenAborted(patience.signal)]);
   const run = turn.then(async () => {
     await acquire(path, JSON.stringify(currentProcess()), patience);
     try {

@@ -26,6 +26,6 @@ describe.each(['darwin', 'win32'])('on %s', (platform) => {
     const { code, out } = await runVerb(['doctor'], pretending(platform));
     expect(code).toBe(1);
     expect(out).toContain(`oci: does not work here\n  error    It needs Linux; this is ${platform}\n`);
-    expect(out).toContain(`The engines for ${platform} itself are microvm and vercel.`);
+    expect(out).toContain(`On ${platform} itself --engine vercel works.`);
   });
 });

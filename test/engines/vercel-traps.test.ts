@@ -35,11 +35,11 @@ describe('the vercel engine', () => {
     expect(alive).toEqual([]);
   });
 
-  const start = (script: string) =>
-    engine.commands.start(
+  const start = (script: string, by = engine, where = sandboxId) =>
+    by.commands.start(
       {
-        commandId: newCommandId(sandboxId),
-        sandboxId,
+        commandId: newCommandId(where),
+        sandboxId: where,
         cmd: 'sh',
         args: ['-c', script],
         cwd: null,
@@ -50,9 +50,9 @@ describe('the vercel engine', () => {
       patience(),
     );
 
-  const output = async (commandId: string) => {
+  const output = async (commandId: string, by = engine) => {
     const request = { stream: 'both' as const, offset: 0, limit: 10_000_000 };
-    const { chunks, droppedBytes } = await engine.commands.readOutput(commandId, request, patience());
+    const { chunks, droppedBytes } = await by.commands.readOutput(commandId, request, patience());
     return { text: Buffer.concat(chunks.map(({ data }) => data)).toString(), droppedBytes };
   };
 
@@ -100,6 +100,44 @@ describe('the vercel engine', () => {
     expect(droppedBytes).toBe(0);
     expect(text === Array.from({ length: 60_000 }, (_, n) => `${n + 1}\n`).join('')).toBe(true);
   });
+
+  it('tells what an earlier process has read where a later one cannot read it again', async () => {
+    const made = await engine.create(createRequest(), patience());
+    const tuning = { stateDir: opened.stateDir, retryBaseMs: 1, pollMs: 20 };
+    const earlier = (await openVercelEngine(api, tuning)).engine;
+    const whole = Array.from({ length: 2_000 }, (_, n) => `${n + 1}\n`).join('');
+    const { commandId } = await start('seq 1 2000; sleep 300', earlier, made.sandboxId);
+    await earlier.commands.waitForOutput(commandId, whole.length - 1, patience());
+    await earlier.close();
+    api.faults.add({ kind: 'half', operation: 'command.logs', lines: 0 });
+    const later = (await openVercelEngine(api, tuning)).engine;
+    expect(await later.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
+    await later.stop(made.sandboxId, 'requested', patience());
+    expect(await later.commands.get(commandId, patience())).toMatchObject({
+      endedBy: 'sandbox_stopped',
+      stdoutBytes: whole.length,
+    });
+    expect(await output(commandId, later)).toEqual({ text: whole, droppedBytes: 0 });
+    api.faults.clear();
+    await later.forget(made.sandboxId, patience());
+    await later.close();
+  });
+
+  it.each([409, 410] as const)(
+    'takes no %i for the end of a sandbox that runs, and kills later',
+    async (kind) => {
+      const { commandId } = await start('sleep 300');
+      const kill = () => engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+      api.faults.add({ kind, operation: 'command.run', times: 1 });
+      await expect(kill()).rejects.toMatchObject({
+        code: 'conflict',
+        hint: expect.stringContaining('Call again'),
+        details: { command_id: commandId },
+      });
+      expect(await engine.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
+      expect(await kill()).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'killed' });
+    },
+  );
 
   it('makes ephemeral sandboxes', async () => {
     const access = { ...api.credentials, fetch: fetchFrom(api.url) };

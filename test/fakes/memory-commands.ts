@@ -9,6 +9,7 @@ import type {
   StartCommand,
 } from '../../src/engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
+import { unknownCommand } from '../../src/shared/id-errors.ts';
 
 /** The commands of the stand-in engine: they run until the test, a kill or the sandbox's end finishes them. */
 export class MemoryCommands implements Commands {
@@ -99,7 +100,7 @@ export class MemoryCommands implements Commands {
 
   #find(commandId: string): Command {
     const command = this.#commands.get(commandId);
-    if (command === undefined) throw new SandboxError('not_found', `There is no command ${commandId}.`);
+    if (command === undefined) throw unknownCommand(commandId);
     return command;
   }
 

@@ -15,6 +15,7 @@ import type {
   StopCause,
 } from '../../src/engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
+import { unknownSandbox } from '../../src/shared/id-errors.ts';
 import { MemoryCommands, noFiles } from './memory-commands.ts';
 
 export type Operation = 'create' | 'get' | 'extendTimeout' | 'stop' | 'forget' | 'recover' | 'open' | 'close';
@@ -157,7 +158,7 @@ export class MemoryEngine implements Engine {
   /** The sandbox as it is by now: its deadline needs nobody to come true. */
   #fresh(sandboxId: string): Sandbox {
     const sandbox = this.#sandboxes.get(sandboxId);
-    if (sandbox === undefined) throw new SandboxError('not_found', `There is no sandbox ${sandboxId}.`);
+    if (sandbox === undefined) throw unknownSandbox(sandboxId);
     if (sandbox.expiresAt !== null && sandbox.expiresAt <= this.#now()) this.#end(sandbox, 'deadline');
     return sandbox;
   }

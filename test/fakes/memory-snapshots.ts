@@ -1,6 +1,6 @@
 /** Snapshots of the stand-in engine: entries of a map, and the end of the sandbox they were taken of. */
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../src/engines/engine.ts';
-import { SandboxError } from '../../src/shared/errors.ts';
+import { unknownSnapshot } from '../../src/shared/id-errors.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
 import type { MemoryEngine } from './memory-engine.ts';
 
@@ -32,7 +32,7 @@ export class MemorySnapshots implements Snapshots {
   async get(snapshotId: string): Promise<Snapshot> {
     const snapshot = this.#snapshots.get(snapshotId);
     const over = snapshot?.expiresAt !== null && (snapshot?.expiresAt ?? 0) <= this.#now();
-    if (snapshot === undefined || over) throw new SandboxError('not_found', `There is no ${snapshotId}.`);
+    if (snapshot === undefined || over) throw unknownSnapshot(snapshotId);
     return snapshot;
   }
 

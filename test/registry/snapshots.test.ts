@@ -47,9 +47,11 @@ describe('a snapshot', () => {
       () => stranger.create({ ...plainRequest, source }, neverAborted),
     ]) {
       const error = await rejection(attempt());
-      const unknown = await rejection(stranger.snapshots.get(newSnapshotId(), neverAborted));
+      const never = newSnapshotId();
+      const unknown = await rejection(stranger.snapshots.get(never, neverAborted));
       expect(error.code).toBe('not_found');
-      expect(error.code).toBe(unknown.code);
+      const { code, hint, message } = unknown;
+      expect(error).toMatchObject({ code, hint, message: message.replace(never, snapshotId) });
     }
     expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(1);
   });

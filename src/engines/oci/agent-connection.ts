@@ -24,7 +24,7 @@ function connectPath(path: string): Promise<Socket> {
 }
 
 /** Connects to a unix socket whose path may be longer than the system's limit. Rejects with the system's error. */
-export async function connectUnixSocket(path: string): Promise<Socket> {
+async function connectUnixSocket(path: string): Promise<Socket> {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
   const directory = await open(dirname(path), 'r');
   try {
@@ -228,5 +228,16 @@ export class AgentConnection {
     if (this.#signal?.aborted)
       return new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
     return new AgentGone(error);
+  }
+}
+
+/** Whether anybody listens at a socket of the agent's; the file alone may be what a killed process has left. */
+export async function isListening(socket: string): Promise<boolean> {
+  try {
+    (await AgentConnection.open(socket, null)).close();
+    return true;
+  } catch (error) {
+    if (error instanceof AgentGone) return false;
+    throw error;
   }
 }

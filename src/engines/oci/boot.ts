@@ -144,7 +144,7 @@ const KILL_TIMEOUT_MS = 5_000;
  * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
  * namespace along; the cgroups catch what an interrupted start left without one.
  */
-export async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
+async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
     const alive = init !== null && isProcessAlive(init);

@@ -1,12 +1,15 @@
 /** What the engine itself knows of a command, and where the agent's part of it lies. */
 import { rmSync, writeFileSync } from 'node:fs';
-import { lstat, readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { diskFullError, isDiskFull } from '../../shared/disk-full.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { startedAlready, unknownCommand } from '../../shared/id-errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
+import { pathExists } from '../../shared/path-exists.ts';
+import { readRecordFile } from '../../shared/record-file.ts';
 import type { SandboxPaths, StateLayout } from './layout.ts';
 
 const commandRecordSchema = z.strictObject({
@@ -32,13 +35,6 @@ export interface CommandPaths {
   agentDir: string;
   socket: string;
   exitFile: string;
-}
-
-/** The `not_found` of a command id. */
-export function unknownCommand(commandId: string): SandboxError {
-  return new SandboxError('not_found', `There is no command "${commandId.slice(0, 64)}".`, {
-    details: { command_id: commandId.slice(0, 64) },
-  });
 }
 
 /** @throws `not_found` for what is no command id; such a text never becomes a path */
@@ -80,44 +76,20 @@ export async function noteOutOfMemory(paths: CommandPaths, record: CommandRecord
   await writeFileAtomic(paths.record, JSON.stringify(noted), 0o600, false);
 }
 
-/** The `conflict` of an id that was used before. */
-export function startedAlready(): SandboxError {
-  return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
-    hint: 'Call sandbox_get_command to see how it stands.',
-  });
-}
-
 /** @throws `not_found` where there is none, `server` where it is damaged */
 export async function readCommandRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
-  let text: string;
-  try {
-    text = await readFile(paths.record, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') throw unknownCommand(commandId);
-    throw error;
-  }
-  try {
-    return commandRecordSchema.parse(JSON.parse(text));
-  } catch (error) {
-    // The writer was killed half-way; the agent was not asked yet, so the command never began.
-    if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
-    throw new SandboxError('server', `The record of ${commandId} is damaged.`, { cause: error });
-  }
+  const record = await readRecordFile(paths.record, commandRecordSchema, async (cause) =>
+    // The writer may have been killed half-way; the agent was not asked yet then, so the command never began.
+    (await pathExists(paths.agentDir))
+      ? new SandboxError('server', `The record of ${commandId} is damaged.`, { cause })
+      : unknownCommand(commandId),
+  );
+  if (record === null) throw unknownCommand(commandId);
+  return record;
 }
 
 /** The ids of a sandbox's commands, in no order. */
 export async function listCommandIds(sandbox: SandboxPaths): Promise<string[]> {
   const names = await readdir(sandbox.commands);
   return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));
-}
-
-/** Whether anything is at a path; links are not followed. */
-export async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
-  }
 }

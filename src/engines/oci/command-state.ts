@@ -1,5 +1,5 @@
 /** How a command stands, from the exit file, its supervisor and the sandbox's own end. */
-import { constants } from 'node:os';
+import { nameOfSignal } from '../../shared/signals.ts';
 import type { Command, EndedBy, StopCause } from '../engine.ts';
 import { outOfMemoryKills } from './cgroups.ts';
 import type { CommandPaths, CommandRecord } from './command-record.ts';
@@ -47,11 +47,9 @@ export async function readExit(paths: CommandPaths): Promise<Exit | null> {
   return body === null ? null : parseExit(body);
 }
 
-const SIGNAL_NAMES = new Map(Object.entries(constants.signals).map(([name, number]) => [number, name]));
-
-/** `SIGTERM` for 15; real-time signals by number. */
-export function signalName(number: number): string | null {
-  return number === 0 ? null : (SIGNAL_NAMES.get(number) ?? `SIG${number}`);
+/** The signal of the agent's word for an end, where 0 is none; real-time signals by number. */
+export function endingSignal(number: number): string | null {
+  return number === 0 ? null : (nameOfSignal(number) ?? `SIG${number}`);
 }
 
 /** A kill that nobody asked for, while the kernel was killing for lack of memory. */
@@ -72,7 +70,7 @@ export function finishedCommand(command: CommandRecord, sandbox: SandboxRecord, 
     ...base(command, sandbox.sandboxId),
     status: 'finished',
     exitCode: exit.exitCode,
-    signal: signalName(exit.signal),
+    signal: endingSignal(exit.signal),
     endedBy: ranOutOfMemory(exit, command, sandbox) ? 'out_of_memory' : exit.endedBy,
     durationMs: exit.durationMs,
     stdoutBytes: exit.stdoutBytes,

@@ -1,6 +1,9 @@
 /** Commands: started by the agent, followed through their supervisors, looked up from what is on disk. */
 import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownCommand } from '../../shared/id-errors.ts';
+import { pathExists } from '../../shared/path-exists.ts';
+import { absolutePath } from '../../shared/sandbox-path.ts';
 import { signalNumber } from '../../shared/signals.ts';
 import type {
   Command,
@@ -18,11 +21,9 @@ import {
   type CommandPaths,
   type CommandRecord,
   commandPaths,
-  exists,
   listCommandIds,
   noteOutOfMemory,
   readCommandRecord,
-  unknownCommand,
   writeCommandRecord,
 } from './command-record.ts';
 import { hasRest } from './command-rest.ts';
@@ -32,7 +33,7 @@ import type { OciContext } from './context.ts';
 import { recordAfterCutOff } from './cut-off.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
 import { countLines, readLog, readLogTotals } from './log-segments.ts';
-import { absolutePath, encodeRun } from './run-request.ts';
+import { encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 import { startFailure } from './start-failure.ts';
@@ -232,7 +233,7 @@ export class OciCommands implements Commands {
     const late = await readExit(paths);
     if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late));
     // The server died between writing its intent and asking the agent: the command never began.
-    if (!(await exists(paths.agentDir))) throw unknownCommand(commandId);
+    if (!(await pathExists(paths.agentDir))) throw unknownCommand(commandId);
     const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
     return { command: cutOffCommand(record, ended, await readLogTotals(paths.agentDir)), watch: null };
   }

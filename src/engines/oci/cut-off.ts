@@ -1,22 +1,12 @@
 /** What became of the sandbox of a command whose supervisor has gone without a word. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { AgentConnection, AgentGone } from './agent-connection.ts';
+import { isListening } from './agent-connection.ts';
 import type { OciContext } from './context.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 
 const ENDING_MS = 10_000;
 const LIVES: readonly SandboxRecord['status'][] = ['pending', 'running'];
-
-async function agentListens(socket: string): Promise<boolean> {
-  try {
-    (await AgentConnection.open(socket, null)).close();
-    return true;
-  } catch (error) {
-    if (error instanceof AgentGone) return false;
-    throw error;
-  }
-}
 
 /**
  * The sandbox's record once it is settled whether the sandbox ended, and why, or goes on. Supervisors die a moment
@@ -29,7 +19,7 @@ export async function recordAfterCutOff(context: OciContext, sandboxId: string):
     const record = await settledRecord(context, sandboxId);
     if (record.endedAt !== null || performance.now() > until) return record;
     const ending =
-      !LIVES.includes(record.status) || !(await agentListens(layout.sandbox(sandboxId).agentSocket));
+      !LIVES.includes(record.status) || !(await isListening(layout.sandbox(sandboxId).agentSocket));
     if (!ending) return record;
     await delay(pause);
   }

@@ -61,7 +61,7 @@ function wrongSystem(platform: string): Diagnosis {
     platform === 'win32'
       ? 'Run the server in WSL 2, which is a Linux.'
       : 'Run the server on a Linux machine or in a Linux VM.';
-  const advice = `${elsewhere} The engines for ${platform} itself are microvm and vercel.`;
+  const advice = `${elsewhere} On ${platform} itself --engine vercel works.`;
   return {
     engine: 'oci',
     works: false,

@@ -11,7 +11,7 @@ const LOOK_MS = 1_000;
 const LOOKS_A_WALK = 30;
 const WALKS_AT_ONCE = 4;
 /** What a file counts for at least: the disk has room for a number of them, empty ones too. */
-export const FILE_BYTES = 4_096;
+const FILE_BYTES = 4_096;
 
 /** An amount of disk, or of what is left of it. */
 export interface DiskUse {

@@ -1,11 +1,12 @@
 /** Files of a sandbox. The agent opens them as the sandbox's user; no path of theirs is ever resolved on the host. */
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { absolutePath } from '../../shared/sandbox-path.ts';
+import { withWrittenBefore } from '../../shared/written-before.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../engine.ts';
 import { AgentConnection, AgentError, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import type { OciContext } from './context.ts';
 import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from './frames.ts';
-import { absolutePath } from './run-request.ts';
 import { settledRecord } from './settle.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
 import { requireWorkable, type WorkableStatus } from './workable.ts';
@@ -110,7 +111,7 @@ export class OciFiles implements Files {
       try {
         await this.#with(sandboxId, absolute, signal, (connection) => writeOne(connection, absolute, file));
       } catch (error) {
-        throw withProgress(error, written);
+        throw withWrittenBefore(error, written);
       }
       written.push({ path: absolute, sizeBytes: file.content.length });
     }
@@ -213,11 +214,4 @@ async function writeOne(connection: AgentConnection, path: string, file: WriteFi
     throw error;
   }
   await connection.expect(FRAME.OK);
-}
-
-/** Says which files stand already when a later one fails: each of them is whole. */
-function withProgress(error: unknown, written: { path: string }[]): unknown {
-  if (!(error instanceof SandboxError) || written.length === 0) return error;
-  const message = `${error.message} Written before that: ${written.map(({ path }) => path).join(', ')}.`;
-  return new SandboxError(error.code, message, { hint: error.hint, details: error.details, cause: error });
 }

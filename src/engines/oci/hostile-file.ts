@@ -7,7 +7,7 @@ import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
  * Opens a regular file for reading; null where there is none.
  * @throws `server` for a link, a fifo, a device or anything else that is no regular file
  */
-export async function openHostile(path: string): Promise<FileHandle | null> {
+async function openHostile(path: string): Promise<FileHandle | null> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);

@@ -35,7 +35,7 @@ const RANGE = 65_536;
 const FIRST_BASE = 1_879_048_192;
 const LAST_BASE = 2_147_418_112;
 
-export const SANDBOX_UID = 1000;
+const SANDBOX_UID = 1000;
 
 export interface SubordinateRange {
   owner: string;
@@ -53,7 +53,7 @@ export function parseSubordinateRanges(text: string): SubordinateRange[] {
 }
 
 /** The first range of 65,536 ids from `FIRST_BASE` up that no line of /etc/subuid or /etc/subgid touches. */
-export function freeRangeBase(taken: SubordinateRange[]): number {
+function freeRangeBase(taken: SubordinateRange[]): number {
   for (let base = FIRST_BASE; base <= LAST_BASE; base += RANGE) {
     if (!taken.some((range) => range.start < base + RANGE && base < range.start + range.count)) return base;
   }

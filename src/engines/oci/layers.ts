@@ -31,7 +31,7 @@ export function topDirectories(base: Base, ground: Ground): TopDirectory[] {
 }
 
 /** True for a directory that is more than the sandbox's own files. */
-export function isLayered({ base, links }: TopDirectory): boolean {
+function isLayered({ base, links }: TopDirectory): boolean {
   return base !== null || links.length > 0;
 }
 

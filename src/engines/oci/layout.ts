@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { SandboxError } from '../../shared/errors.ts';
+import { unknownSandbox, unknownSnapshot } from '../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 
 /** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
@@ -62,19 +62,13 @@ export class StateLayout {
 
   /** The paths of one sandbox. An id that is not well-formed never becomes a path. */
   sandbox(sandboxId: string): SandboxPaths {
-    if (!isSandboxId(sandboxId)) {
-      throw new SandboxError('not_found', `There is no sandbox "${sandboxId.slice(0, 64)}".`);
-    }
+    if (!isSandboxId(sandboxId)) throw unknownSandbox(sandboxId);
     return sandboxPaths(join(this.sandboxes, sandboxId));
   }
 
   /** The paths of one snapshot. An id that is not well-formed never becomes a path. */
   snapshot(snapshotId: string): SnapshotPaths {
-    if (!isSnapshotId(snapshotId)) {
-      throw new SandboxError('not_found', `There is no snapshot "${snapshotId.slice(0, 64)}".`, {
-        hint: 'Call snapshot_list to see the snapshots there are.',
-      });
-    }
+    if (!isSnapshotId(snapshotId)) throw unknownSnapshot(snapshotId);
     return snapshotPaths(join(this.snapshots, snapshotId));
   }
 }

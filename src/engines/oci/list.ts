@@ -1,6 +1,6 @@
+import { pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Sandbox } from '../engine.ts';
 import type { OciContext } from './context.ts';
-import { pageOf } from './page.ts';
 import { listSandboxIds } from './sandbox-record.ts';
 import { viewOf } from './sandbox-view.ts';
 import { settledRecord } from './settle.ts';
@@ -8,7 +8,7 @@ import { settledRecord } from './settle.ts';
 /** One page of the sandboxes of this state directory. */
 export async function listSandboxes(context: OciContext, query: ListQuery): Promise<Page<Sandbox>> {
   // A cursor that is none is refused before anything is looked at.
-  pageOf([], query, String);
+  placeOf(query.cursor);
   const host = await context.host();
   const all: Sandbox[] = [];
   for (const sandboxId of await listSandboxIds(host.layout)) {
@@ -19,5 +19,5 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
       context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');
     }
   }
-  return pageOf(all, query, (sandbox) => sandbox.sandboxId);
+  return pageOf(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
 }

@@ -3,8 +3,8 @@ import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAbandonedTemporary } from '../../shared/atomic-file.ts';
 import { throwIfCancelled } from '../../shared/errors.ts';
+import { pathExists } from '../../shared/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
-import { exists } from './command-record.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
 import { PROBE_RUNTIME } from './new-record.ts';
@@ -35,7 +35,7 @@ async function removeTemporaryFiles(dir: string): Promise<void> {
 
 /** The lock of a process that was killed with it; a living holder's is waited for. */
 async function releaseLock(host: Host, sandboxId: string): Promise<void> {
-  if (await exists(host.layout.sandbox(sandboxId).lock))
+  if (await pathExists(host.layout.sandbox(sandboxId).lock))
     await updateRecord(host.layout, sandboxId, () => null);
 }
 

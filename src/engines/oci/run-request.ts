@@ -1,23 +1,15 @@
-import { posix } from 'node:path';
 import { SandboxError } from '../../shared/errors.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
+import { TIMEOUT_GRACE_MS } from '../../shared/signals.ts';
 import type { OpenShell, StartCommand } from '../engine.ts';
 import { processLimit } from './boot.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from './frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from './sandbox-record.ts';
-import { SANDBOX_CWD } from './sandbox-view.ts';
 import { trustEnvironment } from './trust.ts';
 
-/** Between SIGTERM and SIGKILL of a command that is out of time. */
-const TIMEOUT_GRACE_MS = 5_000;
 /** What the emulators on the other side of our terminals understand. */
 const TERM = 'xterm-256color';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-/** An absolute path from one that may be relative to `cwd`, itself relative to the sandbox's own. */
-export function absolutePath(path: string, cwd: string | null): string {
-  return posix.resolve(SANDBOX_CWD, cwd ?? '', path);
-}
 
 /**
  * What a program finds in its environment: who it runs as, then the sandbox's own, then its own. Secrets are filled in

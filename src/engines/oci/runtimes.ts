@@ -45,7 +45,7 @@ function hostRuntimes(): Promise<string[]> {
 }
 
 /** The runtimes that are here, images included. */
-export async function availableRuntimes(host: Host): Promise<string[]> {
+async function availableRuntimes(host: Host): Promise<string[]> {
   return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
 }
 

@@ -6,7 +6,9 @@ import { diskFullError } from '../../shared/disk-full.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
 import { fileStamp } from '../../shared/file-stamp.ts';
+import { unknownSandbox } from '../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
+import { policyRecordSchema } from '../../shared/policy-record.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './layout.ts';
 
@@ -41,24 +43,6 @@ export const DEFAULT_SHELL = '/bin/bash';
 
 export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
 
-const texts = z.array(z.string()).optional();
-
-/** As in the engine contract; header values are kept as they were given, `${secret:NAME}` unfilled. */
-const policySchema = z.strictObject({
-  mode: z.enum(['allow-all', 'deny-all', 'custom']),
-  allow: texts,
-  subnets: z.strictObject({ allow: texts, deny: texts }).optional(),
-  rules: z
-    .array(
-      z.strictObject({
-        domain: z.string(),
-        match: z.strictObject({ methods: texts, path_prefix: z.string().optional() }).optional(),
-        headers: z.record(z.string(), z.string()).optional(),
-      }),
-    )
-    .optional(),
-});
-
 const recordSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
   sandboxId: z.string().refine(isSandboxId),
@@ -79,7 +63,8 @@ const recordSchema = z.strictObject({
   ports: z.array(z.number().int()),
   env: z.record(z.string(), z.string()),
   interactive: z.boolean().default(false),
-  networkPolicy: policySchema,
+  /** Header values as they were given, `${secret:NAME}` unfilled. */
+  networkPolicy: policyRecordSchema,
   /** Who is making or ending it at present; a dead worker's work is taken over. */
   worker: identitySchema.nullable(),
   /** The agent, as the host sees it. */
@@ -161,9 +146,7 @@ export async function readRecord(layout: StateLayout, sandboxId: string): Promis
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw unreadable(sandboxId, error);
     known.delete(path);
-    throw new SandboxError('not_found', `There is no sandbox "${sandboxId}".`, {
-      details: { sandbox_id: sandboxId },
-    });
+    throw unknownSandbox(sandboxId);
   }
   try {
     const record = recordSchema.parse(JSON.parse(text));

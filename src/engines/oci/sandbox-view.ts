@@ -1,9 +1,7 @@
+import { SANDBOX_CWD } from '../../shared/sandbox-path.ts';
 import type { Sandbox } from '../engine.ts';
 import type { PortForwards } from './ports.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
-
-/** Where work starts, as in the SDK. */
-export const SANDBOX_CWD = '/vercel/sandbox';
 
 /** The record as the contract tells it. */
 export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {

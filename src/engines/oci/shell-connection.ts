@@ -1,7 +1,7 @@
 /** One terminal's connection: output and its end come in, keys and sizes go out (docs/agent-protocol.md, `SHELL`). */
 import type { Shell, ShellExit } from '../engine.ts';
 import type { AgentConnection } from './agent-connection.ts';
-import { signalName } from './command-state.ts';
+import { endingSignal } from './command-state.ts';
 import { encodeFields, Fields, FRAME, MAX_DATA, TAG } from './frames.ts';
 import { encodedSize } from './run-request.ts';
 
@@ -61,7 +61,10 @@ export class ShellConnection implements Shell {
         if (frame === null) return;
         if (frame.type === FRAME.EXIT) {
           const fields = new Fields(frame.body);
-          exit = { exitCode: fields.number(TAG.exitCode), signal: signalName(fields.number(TAG.exitSignal)) };
+          exit = {
+            exitCode: fields.number(TAG.exitCode),
+            signal: endingSignal(fields.number(TAG.exitSignal)),
+          };
           return;
         }
         // Nobody waits for the rest of what is being closed.

@@ -1,10 +1,11 @@
 /** Terminals: opened by the agent, alive as long as this process holds their connection. */
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { absolutePath } from '../../shared/sandbox-path.ts';
 import type { OpenShell, Shell, Shells } from '../engine.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { OciContext } from './context.ts';
 import { FRAME } from './frames.ts';
-import { absolutePath, encodeShell } from './run-request.ts';
+import { encodeShell } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 import { ShellConnection } from './shell-connection.ts';

@@ -6,9 +6,9 @@ import { chmod, lstat, mkdir, opendir, readdir, rename, rm } from 'node:fs/promi
 import { join } from 'node:path';
 import { syncDirectory } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { pathExists } from '../../shared/path-exists.ts';
 import { isProcessAlive } from '../../shared/process-identity.ts';
 import { baseOf } from './base.ts';
-import { exists } from './command-record.ts';
 import type { Host } from './host.ts';
 import { idsOf } from './id-map.ts';
 import { topDirectories } from './layers.ts';
@@ -30,7 +30,7 @@ function stagedPaths(host: Host, record: SnapshotOf): SnapshotPaths {
 /** True once the snapshot will be made, whatever happens to this process. */
 export async function isStaged(host: Host, record: SnapshotOf): Promise<boolean> {
   const made = host.layout.snapshot(record.snapshot.snapshotId).dir;
-  return (await exists(stagedPaths(host, record).dir)) || (await exists(made));
+  return (await pathExists(stagedPaths(host, record).dir)) || (await pathExists(made));
 }
 
 /** Whether anything is in a directory; one that this user may not look into has something. */
@@ -142,10 +142,10 @@ export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<vo
   const made = host.layout.snapshot(record.snapshot.snapshotId);
   // Nothing may write to the layer any more, or it would go on changing under those who stand on it.
   await endRemains(host, record.sandboxId, record.init);
-  if (!(await exists(made.dir))) {
+  if (!(await pathExists(made.dir))) {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
-    const moved = await exists(staged.layer);
+    const moved = await pathExists(staged.layer);
     await writeSnapshot(staged, await recordOf(host, record, moved ? staged.layer : upper));
     if (!moved) await rename(upper, staged.layer);
     await syncDirectory(staged.dir);

@@ -1,9 +1,11 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { readdir } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
-import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
+import { SandboxError } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
+import { unknownSnapshot } from '../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
+import { readRecordFile } from '../../shared/record-file.ts';
 import { type SnapshotPaths, STATE_FORMAT, type StateLayout } from './layout.ts';
 import { DEFAULT_SHELL, layerSchema, ownersSchema } from './sandbox-record.ts';
 
@@ -43,43 +45,29 @@ export async function writeSnapshot(
   await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, durable);
 }
 
-export function snapshotNotFound(snapshotId: string, why = ''): SandboxError {
-  return new SandboxError('not_found', `There is no snapshot "${snapshotId.slice(0, 64)}"${why}.`, {
-    hint: 'Call snapshot_list to see the snapshots there are, or sandbox_create without a source.',
-    details: { snapshot_id: snapshotId.slice(0, 64) },
-  });
-}
-
 /**
  * The record of a snapshot, deleted and expired ones included.
  * @throws `not_found` where there is none, `server` where it is damaged; neither changes anything
  */
 export async function readSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
-  let text: string;
-  try {
-    text = await readFile(layout.snapshot(snapshotId).record, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') throw snapshotNotFound(snapshotId);
-    throw error;
-  }
-  try {
-    return snapshotSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new SandboxError('server', `The record of ${snapshotId} is damaged or of another version.`, {
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of ${snapshotId} is damaged or of another version.`, {
       hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',
-      cause: error,
+      cause,
       details: { snapshot_id: snapshotId },
     });
-  }
+  const record = await readRecordFile(layout.snapshot(snapshotId).record, snapshotSchema, damaged);
+  if (record === null) throw unknownSnapshot(snapshotId);
+  return record;
 }
 
 /** @throws `not_found` for one that is unknown, deleted or past its expiry */
 export async function readLiveSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
   const record = await readSnapshot(layout, snapshotId);
-  if (record.status !== 'created') throw snapshotNotFound(snapshotId, ' any more: it was deleted');
+  if (record.status !== 'created') throw unknownSnapshot(snapshotId, ' any more: it was deleted');
   if (hasExpired(record)) {
     const time = new Date(record.expiresAt ?? 0).toISOString();
-    throw snapshotNotFound(snapshotId, ` any more: it expired at ${time}`);
+    throw unknownSnapshot(snapshotId, ` any more: it expired at ${time}`);
   }
   return record;
 }

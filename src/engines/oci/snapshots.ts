@@ -1,9 +1,9 @@
 import { settledWithin, systemClock } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import { pageOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host.ts';
-import { pageOf } from './page.ts';
 import { collectSnapshots } from './snapshot-collect.ts';
 import {
   hasExpired,
@@ -47,7 +47,7 @@ export class OciSnapshots implements Snapshots {
       await this.#collect();
     }
     const live = all.filter((record) => record.status === 'created' && !hasExpired(record));
-    const page = pageOf(live, query, ({ snapshotId }) => snapshotId);
+    const page = pageOf(live, query, ({ snapshotId, createdAt }) => ({ id: snapshotId, createdAt }));
     const items = await Promise.all(page.items.map((record) => this.#view(host, record)));
     return { items, nextCursor: page.nextCursor };
   }

@@ -1,7 +1,7 @@
 import { SandboxError } from '../../shared/errors.ts';
+import { startedAlready } from '../../shared/id-errors.ts';
 import { AgentError } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
-import { startedAlready } from './command-record.ts';
 
 /** Turns what a request to start a program threw into a `SandboxError`; `cwd` is where it was to start. */
 export function startFailure(error: unknown, cwd: string): unknown {

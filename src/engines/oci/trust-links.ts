@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/p
 import { dirname, join } from 'node:path';
 import { AUTHORITY_HASH } from '../../egress/certificate-authority.ts';
 import { systemErrorCode } from '../../shared/errors.ts';
+import { pathExists } from '../../shared/path-exists.ts';
 import { TRUST_DIR, TRUST_FILES } from './trust.ts';
 
 /** Files below `/etc`, on Debian, Alpine, Fedora and openSUSE, that hold all authorities; those that are there are replaced. */
@@ -33,13 +34,13 @@ export const TRUST_LINKS: unknown = [REPLACED, HASHED, HOOK, TRUST_DIR, AUTHORIT
 export async function linkTrust(etc: string): Promise<void> {
   for (const [file, target] of Object.entries(REPLACED)) {
     const path = join(etc, file);
-    if (!(await isInside(etc, dirname(path))) || !(await exists(path))) continue;
+    if (!(await isInside(etc, dirname(path))) || !(await pathExists(path))) continue;
     await rm(path);
     await symlink(join(TRUST_DIR, target), path);
   }
   if (await isInside(etc, join(etc, HASHED))) {
     const path = join(etc, HASHED, `${AUTHORITY_HASH}.0`);
-    if (!(await exists(path))) await symlink(join(TRUST_DIR, TRUST_FILES.authority), path);
+    if (!(await pathExists(path))) await symlink(join(TRUST_DIR, TRUST_FILES.authority), path);
   }
   if (await isInside(etc, dirname(join(etc, HOOKS)))) {
     await mkdir(join(etc, HOOKS), { recursive: true });
@@ -48,16 +49,6 @@ export async function linkTrust(etc: string): Promise<void> {
     await rm(path, { force: true });
     await writeFile(path, HOOK);
     await chmod(path, 0o755);
-  }
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    await lstat(path);
-    return true;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return false;
-    throw error;
   }
 }
 

@@ -2,6 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { anySignal } from '../../shared/any-signal.ts';
+import { whenAborted } from '../../shared/when-aborted.ts';
 import { isPassing } from './api-errors.ts';
 import { CaptureLog, type Totals } from './capture-log.ts';
 import type { HttpTuning } from './http-dispatchers.ts';
@@ -98,7 +99,7 @@ export class CommandFollow {
         timer = setTimeout(resolve, QUIET_MS);
       };
     });
-    await Promise.race([quiet, this.#reading, aborted(signal)]);
+    await Promise.race([quiet, this.#reading, whenAborted(signal)]);
     this.#caughtUp = () => {};
   }
 
@@ -130,7 +131,7 @@ export class CommandFollow {
     if (this.readFailure === null || this.#closing.signal.aborted) return;
     this.readFailure = null;
     this.#reading = this.#readAll();
-    if (this.#exited) await Promise.race([this.#reading, aborted(signal)]);
+    if (this.#exited) await Promise.race([this.#reading, whenAborted(signal)]);
     else await this.caughtUp(signal);
     this.log.flush();
   }
@@ -152,7 +153,7 @@ export class CommandFollow {
           this.#refreshing = null;
         });
     }
-    await Promise.race([this.#refreshing, aborted(signal), delay(LAST_OUTPUT_MS)]);
+    await Promise.race([this.#refreshing, whenAborted(signal), delay(LAST_OUTPUT_MS)]);
     this.log.flush();
   }
 
@@ -270,9 +271,4 @@ export class CommandFollow {
       for (const listener of [...this.#listeners]) listener();
     });
   }
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -6,7 +6,7 @@ import type { KillCause } from '../engine.ts';
 import { type CommandRecord, readRecord, updateRecord } from './command-record.ts';
 import type { VercelContext } from './context.ts';
 import { killTree } from './kill-tree.ts';
-import { explain, runningSession } from './look.ts';
+import { explain, look, runningSession } from './look.ts';
 
 /** HUP, INT, QUIT, KILL, TERM: what is sent to end a program. */
 const ENDING = [1, 2, 3, 9, 15];
@@ -18,8 +18,8 @@ export function endsIt(signalName: string): boolean {
 }
 
 /**
- * Sends a signal to a command and all that descends from it, also after its own end. In a sandbox that has ended there
- * is nothing to send it to, and that is no error.
+ * Sends a signal to a command and all that descends from it, also after its own end. In a sandbox that has ended, or is
+ * about to, there is nothing to send it to, and that is no error.
  *
  * @throws SandboxError `not_found`, `invalid_argument` for the signal, or what the platform answers
  */
@@ -45,7 +45,7 @@ export async function sendSignal(
   try {
     session = await runningSession(context, paths.sandboxId, doing, signal);
   } catch (error) {
-    if (error instanceof SandboxError && error.code === 'conflict') return;
+    if (await tookItAlong(context, commandId, error, signal)) return;
     throw error;
   }
   try {
@@ -53,13 +53,28 @@ export async function sendSignal(
     if (reached === 0 && record.end === null) await platformKill(session, record, number, signal);
   } catch (error) {
     const failure = await explain(context, paths.sandboxId, doing, signal, error);
-    if (failure.code === 'conflict') return;
+    if (await tookItAlong(context, commandId, failure, signal)) return;
     throw new SandboxError(failure.code, failure.message, {
       hint: 'Call again; where the sandbox has no process left to send it from, sandbox_stop ends it with all in it.',
       details: { ...failure.details, command_id: commandId },
       cause: error,
     });
   }
+}
+
+/** True for a refusal because the sandbox ends, and its commands with it; any other one leaves the command running. */
+async function tookItAlong(
+  context: VercelContext,
+  commandId: string,
+  refusal: unknown,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!(refusal instanceof SandboxError) || refusal.code !== 'conflict') return false;
+  const { sandboxId } = context.layout.command(commandId);
+  const { status } = await look(context, sandboxId, signal);
+  if (status === 'running' || status === 'pending') return false;
+  context.log.debug({ command_id: commandId, status, err: refusal }, 'a signal came after its sandbox');
+  return true;
 }
 
 /** How many processes got it; 0 where the image has nothing to reach them with. */

@@ -1,12 +1,13 @@
 /** What this machine knows of a command: the intent, which is on disk before the platform is asked, and the end. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { readdir, readFile, rm } from 'node:fs/promises';
+import { readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
+import { startedAlready, unknownCommand } from '../../shared/id-errors.ts';
+import { readRecordFile } from '../../shared/record-file.ts';
 import type { CommandPaths, VercelLayout } from './layout.ts';
-import { unknownCommand } from './layout.ts';
 
 const endSchema = z.strictObject({
   exitCode: z.number(),
@@ -60,27 +61,18 @@ export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
     mkdirSync(paths.dir, { mode: 0o700 });
   } catch (error) {
     if (systemErrorCode(error) !== 'EEXIST') throw error;
-    throw new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
-      hint: 'Call sandbox_get_command to see how it stands.',
-    });
+    throw startedAlready();
   }
   writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
 }
 
 /** @throws SandboxError `not_found` where there is none, `server` where it is damaged */
 export async function readRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
-  let text: string;
-  try {
-    text = await readFile(paths.record, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') throw unknownCommand(commandId);
-    throw error;
-  }
-  try {
-    return recordSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new SandboxError('server', `The record of ${commandId} is damaged.`, { cause: error });
-  }
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of ${commandId} is damaged.`, { cause });
+  const record = await readRecordFile(paths.record, recordSchema, damaged);
+  if (record === null) throw unknownCommand(commandId);
+  return record;
 }
 
 /** Changes the record and answers it; `change` may answer the same object for no change. */

@@ -2,9 +2,11 @@
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { TIMEOUT_GRACE_MS } from '../../shared/signals.ts';
 import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../engine.ts';
 import { mayHaveHappened } from './api-errors.ts';
 import { readCaptured } from './capture-log.ts';
+import { isOf } from './captures.ts';
 import type { CommandFollow } from './command-follow.ts';
 import { endsIt, sendSignal } from './command-kill.ts';
 import {
@@ -23,8 +25,6 @@ import { killTree, MARK } from './kill-tree.ts';
 import type { CommandPaths } from './layout.ts';
 import { explain, look, runningSession } from './look.ts';
 
-/** Between the time limit's SIGTERM and the platform's own SIGKILL. */
-const TIMEOUT_GRACE_MS = 5_000;
 const UNDO_MS = 10_000;
 const SIGKILL = 9;
 
@@ -92,13 +92,13 @@ export class VercelCommands implements Commands {
 
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
     const { command, follow } = await this.#followed.look(commandId, signal);
-    if (follow !== null) {
-      await this.#requireReading(commandId, follow, signal);
+    if (follow !== null) await this.#requireReading(commandId, follow, signal);
+    const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
+    if (follow !== null && (end === null || isOf(end, follow.log))) {
       if (command.status === 'finished') await this.#followed.refresh(commandId, follow, signal);
       follow.log.flush();
       return readCaptured(follow.log.directory, request, follow.totals);
     }
-    const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
     const totals = { stdout: end?.stdoutBytes ?? 0, stderr: end?.stderrBytes ?? 0 };
     return readCaptured(this.#followed.captureDirectory(commandId, end?.capture ?? null), request, totals);
   }

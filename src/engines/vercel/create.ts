@@ -1,12 +1,12 @@
 /** The making of a sandbox, which either succeeds or leaves nothing that this machine does not know of. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownSnapshot } from '../../shared/id-errors.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { fromPlatform, isNotFound, mayHaveHappened, platformWords } from './api-errors.ts';
 import type { CreateParams } from './cloud.ts';
 import type { VercelContext } from './context.ts';
 import { paramsOf, planOf } from './create-params.ts';
-import { unknownSnapshot } from './layout.ts';
 import { masked } from './network-policy.ts';
 import { pendingView } from './pending.ts';
 import { removeFromCloud, stopInCloud } from './remove.ts';

@@ -1,8 +1,9 @@
 /** Files of a sandbox: moved by the platform's calls, placed and looked at by scripts that run as its user. */
 import { randomBytes } from 'node:crypto';
-import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../shared/errors.ts';
+import { absolutePath } from '../../shared/sandbox-path.ts';
+import { withWrittenBefore } from '../../shared/written-before.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../engine.ts';
 import type { VercelContext } from './context.ts';
 import {
@@ -17,7 +18,6 @@ import {
 } from './file-scripts.ts';
 import { runHelper } from './helper-command.ts';
 import { inSession } from './look.ts';
-import { SANDBOX_CWD } from './sandbox-view.ts';
 import { writeTree } from './tree-in.ts';
 import { readTree } from './tree-out.ts';
 
@@ -26,11 +26,6 @@ const MAX_CARRIED = 16 * 1_048_576;
 const CLEAN_MS = 10_000;
 /** Below the 5 minutes after which the platform cuts. */
 const DESCRIBE_MS = 290_000;
-
-/** An absolute path from one that may be relative to `cwd`, itself relative to the sandbox's own. */
-export function absolutePath(path: string, cwd: string | null): string {
-  return posix.resolve(SANDBOX_CWD, cwd ?? '', path);
-}
 
 /** What the name of everything begins with that waits in the sandbox to be put into its place. */
 export function stageName(): string {
@@ -104,7 +99,7 @@ export class VercelFiles implements Files {
           this.#writeBatch(session, batch, cwd, written, signal),
         );
       } catch (error) {
-        throw withProgress(error, written);
+        throw withWrittenBefore(error, written);
       }
     }
     return written;
@@ -182,7 +177,7 @@ export class VercelFiles implements Files {
 }
 
 /** Null where nothing is there. */
-export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
+async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
   const words = await described(session, STAT, path, signal);
   return words === null ? null : statOf(words, path);
 }
@@ -245,11 +240,4 @@ function* batches(files: WriteFile[]): Generator<WriteFile[]> {
     bytes += file.content.length;
   }
   if (batch.length > 0) yield batch;
-}
-
-/** Says which files stand already when a later one fails: each of them is whole. */
-function withProgress(error: unknown, written: { path: string }[]): unknown {
-  if (!(error instanceof SandboxError) || written.length === 0) return error;
-  const message = `${error.message} Written before that: ${written.map(({ path }) => path).join(', ')}.`;
-  return new SandboxError(error.code, message, { hint: error.hint, details: error.details, cause: error });
 }

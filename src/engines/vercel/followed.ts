@@ -1,26 +1,26 @@
 /** The commands that this process follows, and how those stand that it does not. */
 import { randomBytes } from 'node:crypto';
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { anySignal } from '../../shared/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownCommand } from '../../shared/id-errors.ts';
+import { TIMEOUT_GRACE_MS } from '../../shared/signals.ts';
+import { whenAborted } from '../../shared/when-aborted.ts';
 import type { Command, Sandbox } from '../engine.ts';
 import { isNotFound, isStopped } from './api-errors.ts';
-import { capturedTotals } from './capture-log.ts';
+import { captureName, fullestCapture, isOf } from './captures.ts';
 import { cutOffEnd, endedBy } from './command-end.ts';
 import { CommandFollow, type PlatformExit } from './command-follow.ts';
 import { sendSignal } from './command-kill.ts';
 import { type CommandRecord, isPartial, readRecord, updateRecord, withOutput } from './command-record.ts';
 import { finishedView, runningView } from './command-view.ts';
 import type { VercelContext } from './context.ts';
-import { type CommandPaths, unknownCommand } from './layout.ts';
+import type { CommandPaths } from './layout.ts';
 import { explain, look, lookUntil, runningSession } from './look.ts';
 import { readRecord as readSandboxRecord } from './sandbox-record.ts';
 import { hasEnded } from './sandbox-view.ts';
 
-/** Between SIGTERM and SIGKILL of a command that is out of time. */
-const GRACE_MS = 5_000;
 /** How long the end is waited for of what was sent SIGKILL. */
 const DEATH_MS = 5_000;
 /** Finished ones are followed for what they left running; older ones are read from disk. */
@@ -106,7 +106,7 @@ export class Followed {
     const { stdout, stderr } = follow.totals;
     if (stdout === before.stdout && stderr === before.stderr) return;
     await updateRecord(this.#context.layout.command(commandId), commandId, (record) =>
-      record.end === null
+      record.end === null || !isOf(record.end, follow.log)
         ? record
         : { ...record, end: { ...record.end, stdoutBytes: stdout, stderrBytes: stderr } },
     );
@@ -140,12 +140,12 @@ export class Followed {
   }
 
   #add(record: CommandRecord, paths: CommandPaths, command: SdkCommand): Entry {
-    const capture = `capture-${randomBytes(6).toString('hex')}`;
     const { commandId } = record;
-    const follow = new CommandFollow(command, join(paths.dir, capture), this.#context.tuning);
+    const directory = join(paths.dir, captureName(randomBytes(6).toString('hex')));
+    const follow = new CommandFollow(command, directory, this.#context.tuning);
     const ended = follow.exit.then(
-      (exit) => this.#end(commandId, capture, exit),
-      (error: unknown) => this.#endOrThrow(commandId, capture, error),
+      (exit) => this.#end(commandId, exit),
+      (error: unknown) => this.#endOrThrow(commandId, error),
     );
     const entry: Entry = { record, paths, follow, ended, timer: null };
     entry.timer = this.#limitTime(record);
@@ -187,25 +187,27 @@ export class Followed {
   }
 
   /** After a refusal to tell the end: the sandbox's own end explains it, or else it is an error. */
-  async #endOrThrow(commandId: string, capture: string, error: unknown): Promise<void> {
+  async #endOrThrow(commandId: string, error: unknown): Promise<void> {
     const { sandboxId } = this.#context.layout.command(commandId);
     if (isStopped(error) || isNotFound(error)) {
       const sandbox = await look(this.#context, sandboxId, never);
-      if (sandbox.status !== 'running') return this.#end(commandId, capture, null);
+      if (sandbox.status !== 'running') return this.#end(commandId, null);
     }
     throw await explain(this.#context, sandboxId, 'show a command', never, error);
   }
 
   /** Writes down how a command ended. */
-  async #end(commandId: string, capture: string, exit: PlatformExit | null): Promise<void> {
+  async #end(commandId: string, exit: PlatformExit | null): Promise<void> {
     const entry = this.#entries.get(commandId);
     if (entry === undefined) return;
     await entry.follow.drained();
     // The end was told: the output may well be had again by now.
     if (exit !== null) await entry.follow.readOn(AbortSignal.timeout(LAST_READING_MS));
-    const { stdout, stderr } = entry.follow.totals;
-    const complete = entry.follow.complete && entry.follow.readFailure === null;
-    const about = { stdoutBytes: stdout, stderrBytes: stderr, capture, complete };
+    const { log, complete, readFailure, totals } = entry.follow;
+    const kept = await fullestCapture(entry.paths.dir, log);
+    // Another process has read more before this one: the platform did not hand all of it on again.
+    const more = kept.stdoutBytes > totals.stdout || kept.stderrBytes > totals.stderr;
+    const about = { ...kept, complete: complete && readFailure === null && !more };
     const cut = await this.#sandboxOf(entry, exit);
     entry.record = await updateRecord(entry.paths, commandId, (record) => {
       if (record.end !== null) return withOutput(record, record.end, about);
@@ -233,22 +235,7 @@ export class Followed {
 
   /** A command that nobody followed when its sandbox ended: what was captured before is all there is. */
   async #cutOff(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<Looked> {
-    let best: { capture: string | null; stdout: number; stderr: number } = {
-      capture: null,
-      stdout: 0,
-      stderr: 0,
-    };
-    for (const name of await readdir(paths.dir)) {
-      if (!name.startsWith('capture-')) continue;
-      const totals = capturedTotals(join(paths.dir, name));
-      if (totals.stdout + totals.stderr > best.stdout + best.stderr) best = { capture: name, ...totals };
-    }
-    const about = {
-      capture: best.capture,
-      stdoutBytes: best.stdout,
-      stderrBytes: best.stderr,
-      complete: false,
-    };
+    const about = { ...(await fullestCapture(paths.dir, null)), complete: false };
     const written = await updateRecord(paths, record.commandId, (known) =>
       known.end === null ? { ...known, end: { ...about, ...cutOffEnd(known, sandbox) } } : known,
     );
@@ -268,7 +255,7 @@ export class Followed {
       () => {
         end('SIGTERM');
         const entry = this.#entries.get(commandId);
-        if (entry !== undefined) entry.timer = setTimeout(() => end('SIGKILL'), GRACE_MS).unref();
+        if (entry !== undefined) entry.timer = setTimeout(() => end('SIGKILL'), TIMEOUT_GRACE_MS).unref();
       },
       Math.max(0, startedAt + timeoutMs - Date.now()),
     ).unref();
@@ -289,9 +276,4 @@ export class Followed {
       return;
     }
   }
-}
-
-function whenAborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

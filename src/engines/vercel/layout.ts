@@ -1,6 +1,6 @@
 /** What this machine keeps of sandboxes in the cloud: what the cloud does not keep, or not in this form. */
 import { join } from 'node:path';
-import { SandboxError } from '../../shared/errors.ts';
+import { unknownCommand, unknownSandbox, unknownSnapshot } from '../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId, sandboxIdOfCommand } from '../../shared/ids.ts';
 
 export interface SandboxPaths {
@@ -56,25 +56,4 @@ export class VercelLayout {
     if (!isSnapshotId(snapshotId)) throw unknownSnapshot(snapshotId);
     return join(this.snapshots, `${snapshotId}.json`);
   }
-}
-
-/** The `not_found` of a sandbox id. */
-export function unknownSandbox(sandboxId: string): SandboxError {
-  const shown = sandboxId.slice(0, 64);
-  return new SandboxError('not_found', `There is no sandbox "${shown}".`, { details: { sandbox_id: shown } });
-}
-
-/** The `not_found` of a command id. */
-export function unknownCommand(commandId: string): SandboxError {
-  const shown = commandId.slice(0, 64);
-  return new SandboxError('not_found', `There is no command "${shown}".`, { details: { command_id: shown } });
-}
-
-/** The `not_found` of a snapshot id. */
-export function unknownSnapshot(snapshotId: string): SandboxError {
-  const shown = snapshotId.slice(0, 80);
-  return new SandboxError('not_found', `There is no snapshot "${shown}".`, {
-    hint: 'Call snapshot_list to see the snapshots there are.',
-    details: { snapshot_id: shown },
-  });
 }

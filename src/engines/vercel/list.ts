@@ -1,11 +1,12 @@
 import { mapBounded } from '../../shared/bounded.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { isSandboxId } from '../../shared/ids.ts';
+import { type Place, pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Sandbox } from '../engine.ts';
 import { fromPlatform } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { look } from './look.ts';
-import { BATCH, gather, type Place, pageOf, placeOf } from './page.ts';
+import { BATCH, gather } from './page.ts';
 import { listRecordIds, readRecord } from './sandbox-record.ts';
 
 const LOOKS_AT_A_TIME = 8;

@@ -2,10 +2,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownSandbox } from '../../shared/id-errors.ts';
 import type { Sandbox } from '../engine.ts';
 import { fromPlatform, isNotFound, isStopped } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
-import { unknownSandbox } from './layout.ts';
 import { readRecord, type SandboxRecord, updateRecord } from './sandbox-record.ts';
 import { goneView, hasEnded, viewOf } from './sandbox-view.ts';
 

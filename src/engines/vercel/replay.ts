@@ -13,6 +13,7 @@ export interface Digests {
   stderr: Hash;
 }
 
+/** Those of an empty log. */
 export function newDigests(): Digests {
   return { stdout: createHash('sha256'), stderr: createHash('sha256') };
 }

@@ -1,30 +1,13 @@
 /** What this machine knows of a sandbox beside what the cloud tells: written before the cloud is asked. */
-import { mkdir, readdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { writeFileAtomic } from '../../shared/atomic-file.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { withFileLock } from '../../shared/file-lock.ts';
 import { isSandboxId } from '../../shared/ids.ts';
+import { policyRecordSchema } from '../../shared/policy-record.ts';
+import { readRecordFile } from '../../shared/record-file.ts';
 import type { VercelLayout } from './layout.ts';
-
-const policySchema = z.object({
-  mode: z.enum(['allow-all', 'deny-all', 'custom']),
-  allow: z.array(z.string()).optional(),
-  subnets: z
-    .object({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
-    .optional(),
-  rules: z
-    .array(
-      z.object({
-        domain: z.string(),
-        match: z
-          .object({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
-          .optional(),
-        headers: z.record(z.string(), z.string()).optional(),
-      }),
-    )
-    .optional(),
-});
 
 /** A sandbox as it was last seen, with its policy as `policy` keeps it. */
 const seenSchema = z.strictObject({
@@ -39,7 +22,7 @@ const seenSchema = z.strictObject({
   timeoutMs: z.number(),
   expiresAt: z.number().nullable(),
   ports: z.array(z.strictObject({ port: z.number(), url: z.string().nullable() })),
-  networkPolicy: policySchema,
+  networkPolicy: policyRecordSchema,
   interactivePort: z.number().nullable(),
   sourceSnapshotId: z.string().nullable(),
   stopCause: z
@@ -62,7 +45,7 @@ const recordSchema = z.strictObject({
   /** The first one who asked for the end. */
   stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
   /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
-  policy: policySchema,
+  policy: policyRecordSchema,
   lastSeen: seenSchema.nullable(),
 });
 
@@ -87,21 +70,12 @@ export async function writeIntent(layout: VercelLayout, record: SandboxRecord): 
 
 /** Null where this machine has none: the sandbox may be another machine's. */
 export async function readRecord(layout: VercelLayout, sandboxId: string): Promise<SandboxRecord | null> {
-  let text: string;
-  try {
-    text = await readFile(layout.sandbox(sandboxId).record, 'utf8');
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  }
-  try {
-    return recordSchema.parse(JSON.parse(text));
-  } catch (error) {
-    throw new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
       hint: 'The sandbox itself is in the cloud: see it, and stop it, in the dashboard of the project.',
-      cause: error,
+      cause,
     });
-  }
+  return readRecordFile(layout.sandbox(sandboxId).record, recordSchema, damaged);
 }
 
 /** Changes the record where there is one; `change` may answer the same object for no change. */

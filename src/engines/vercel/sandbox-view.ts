@@ -5,8 +5,6 @@ import { policyInForce } from './network-policy.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 
-/** Where the platform starts commands unless it says otherwise. */
-export const SANDBOX_CWD = '/vercel/sandbox';
 /** The platform ends a sandbox a little before or after its time. */
 const DEADLINE_SLACK_MS = 5_000;
 

@@ -15,6 +15,7 @@ const schema = z.strictObject({
 
 export type SnapshotRecord = z.output<typeof schema>;
 
+/** On disk when this resolves. */
 export async function writeSnapshotRecord(layout: VercelLayout, record: SnapshotRecord): Promise<void> {
   const path = layout.snapshot(record.snapshotId);
   await mkdir(layout.snapshots, { recursive: true, mode: 0o700 });
@@ -40,6 +41,7 @@ export async function snapshotRuntime(layout: VercelLayout, snapshotId: string):
   return (await readSnapshotRecord(layout, snapshotId))?.runtime ?? null;
 }
 
+/** One that is not there is no error. */
 export async function removeSnapshotRecord(layout: VercelLayout, snapshotId: string): Promise<void> {
   await rm(layout.snapshot(snapshotId), { force: true });
 }

@@ -1,14 +1,15 @@
 /** Snapshots of the platform, told by the ids of our sandboxes. */
 import type { Snapshot as SdkSnapshot, Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownSnapshot } from '../../shared/id-errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
+import { pageOf, placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import { fromPlatform, isNotFound, mayHaveHappened } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
-import { unknownSnapshot } from './layout.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
-import { BATCH, gather, pageOf, placeOf } from './page.ts';
+import { BATCH, gather } from './page.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
 

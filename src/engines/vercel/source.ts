@@ -9,6 +9,7 @@ import type { VercelContext } from './context.ts';
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
 
+/** Null where the sandbox starts empty or from a snapshot. */
 export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
   return source === null || source.type === 'snapshot' ? null : source;
 }

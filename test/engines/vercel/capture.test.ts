@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { CaptureLog, capturedTotals, readCaptured } from '../../../src/engines/vercel/capture-log.ts';
+import { captureName, fullestCapture } from '../../../src/engines/vercel/captures.ts';
 import { newDigests, Replay } from '../../../src/engines/vercel/replay.ts';
 
 let folder = '';
@@ -122,5 +123,44 @@ describe('a new reading', () => {
     const own = newDigests();
     read([['stdout', 'the beginning']], own);
     expect(read([['stdout', 'beginning and more']], own).consistent).toBe(false);
+  });
+});
+
+describe('the captures of a command', () => {
+  function capture(name: string, stdout: number, stderr: number): CaptureLog {
+    const made = new CaptureLog(join(folder, captureName(name)));
+    made.append('stdout', Buffer.alloc(stdout, 'o'));
+    made.append('stderr', Buffer.alloc(stderr, 'e'));
+    made.close();
+    return made;
+  }
+
+  it('are told by the one of this process where no other holds more', async () => {
+    capture('a', 10, 0);
+    const own = capture('b', 4, 6);
+    expect(await fullestCapture(folder, own)).toEqual({
+      capture: captureName('b'),
+      stdoutBytes: 10,
+      stderrBytes: 6,
+    });
+    expect(await fullestCapture(join(folder, 'log'), null)).toEqual({
+      capture: null,
+      stdoutBytes: 0,
+      stderrBytes: 0,
+    });
+  });
+
+  it('are told by the fullest, and what only others held is counted as missing', async () => {
+    capture('a', 500, 0);
+    capture('b', 100, 600);
+    const told = await fullestCapture(folder, capture('c', 3, 3));
+    expect(told).toEqual({ capture: captureName('b'), stdoutBytes: 500, stderrBytes: 600 });
+    const request = { stream: 'stdout' as const, offset: 0, limit: 1_000 };
+    const totals = { stdout: told.stdoutBytes, stderr: told.stderrBytes };
+    expect(readCaptured(join(folder, captureName('b')), request, totals)).toMatchObject({
+      chunks: [{ offset: 0, data: Buffer.alloc(100, 'o') }],
+      totalBytes: 500,
+      droppedBytes: 400,
+    });
   });
 });

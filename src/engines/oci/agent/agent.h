@@ -16,6 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "reap.h"
+
 #define PROTOCOL 1
 #define BODY_MAX 2097152u
 #define DATA_MAX 65536u
@@ -143,21 +145,20 @@ const char *program_problem(const struct command *command); /* the same, the id 
 _Noreturn void run_command(int fd, struct frame *frame);
 void command_unclaim(int dir_fd, const char *id);
 enum launch_step { STEP_NONE, STEP_STDIN, STEP_OUTPUT, STEP_LIMITS, STEP_DROP, STEP_CWD, STEP_TERMINAL, STEP_COUNT };
-extern const char *const launch_steps[STEP_COUNT];
 struct launch_report {
   int32_t error;
   uint32_t step;
 };
+void launch_send_error(int client, const struct launch_report *report, const struct command *command);
 /* `tty_fd`: the standard input that becomes the controlling terminal, or -1 for none. */
 _Noreturn void launch(const struct command *command, int tty_fd, int out_fd, int err_fd, int report_fd);
 
 /* shell.c, shell-frames.c, terminal.c */
 struct shell {
-  int client, master, slave, signal_fd, report_fd;
-  pid_t first;
-  bool started, ended, told_exit, children, reap_again;
+  struct reaper reaper;
+  int client, master, slave, report_fd;
+  bool started, told_exit;
   bool over; /* the client is gone, or has sent garbage */
-  int status;
   int64_t started_at;
   size_t drained; /* read from the terminal after the program had ended */
   size_t in_len;
@@ -209,17 +210,16 @@ struct outcome {
 };
 struct supervisor {
   const struct command *command;
-  int dir_fd, listen_fd, signal_fd, report_fd, exit_fd;
-  pid_t first;
-  bool started, ended, finished, exit_saved, children;
-  int status;
+  struct reaper reaper;
+  int dir_fd, listen_fd, report_fd, exit_fd;
+  bool started, finished, exit_saved;
   int64_t started_at, started_mono, timeout_at, escalate_at;
   struct outcome outcome;
   struct capture capture;
   struct pump pump;
   uint64_t announced;
   int64_t announced_at, save_again_at;
-  bool killing, closing, reap_again;
+  bool killing, closing;
   int64_t next_round, round_wait, killing_since;
   int64_t linger_until;
 };

@@ -7,7 +7,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
-const char *const launch_steps[STEP_COUNT] = {"", "stdin", "output", "limits", "drop", "cwd", "terminal"};
+static const char *const launch_steps[STEP_COUNT] = {"", "stdin", "output", "limits", "drop", "cwd", "terminal"};
 
 #define REPORT_FD 3
 
@@ -63,6 +63,13 @@ static _Noreturn void execute(const struct command *c) {
   bool missing = errno == ENOENT || errno == ENOTDIR;
   dprintf(STDERR_FILENO, "%s: %s\n", name, missing ? "command not found" : strerror(errno));
   _exit(missing ? 127 : 126);
+}
+
+void launch_send_error(int client, const struct launch_report *report, const struct command *command) {
+  /* It comes from a process that has become the sandbox's user: what it says is bounded. */
+  int error = report->error > 0 && report->error < 4096 ? report->error : EIO;
+  uint32_t step = report->step < STEP_COUNT ? report->step : STEP_NONE;
+  send_error(client, error, launch_steps[step], step == STEP_CWD ? command->cwd : NULL);
 }
 
 _Noreturn void launch(const struct command *c, int tty_fd, int out_fd, int err_fd, int report_fd) {

@@ -22,7 +22,7 @@ static bool asks_to_end(int sig) {
 void outcome_ask(struct supervisor *s, int cause, int sig) {
   struct outcome *o = &s->outcome;
   int64_t now = now_ms();
-  if (s->ended || !asks_to_end(sig)) return;
+  if (s->reaper.ended || !asks_to_end(sig)) return;
   bool pending = o->cause != CAUSE_EXIT && now <= o->cause_until;
   if (!pending) {
     o->cause = cause;
@@ -59,8 +59,8 @@ void outcome_reply(const struct supervisor *s, struct reply *r) {
 void outcome_finish(struct supervisor *s) {
   struct outcome *o = &s->outcome;
   int64_t now = now_ms();
-  o->signal = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
-  o->exit_code = o->signal != 0 ? 128 + o->signal : WEXITSTATUS(s->status);
+  o->signal = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
+  o->exit_code = o->signal != 0 ? 128 + o->signal : WEXITSTATUS(s->reaper.status);
   bool by_request = o->cause != CAUSE_EXIT && (now <= o->cause_until || o->signal == o->cause_signal);
   o->recorded_cause = by_request ? o->cause : CAUSE_EXIT;
   o->ended_at = clock_ms(CLOCK_REALTIME);

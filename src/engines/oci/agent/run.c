@@ -3,8 +3,6 @@
 
 #include <stdio.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 
 static int claim(const char *id, const char **what) {
   *what = "mkdir";
@@ -45,14 +43,7 @@ static bool open_pipes(struct supervisor *s, int out[2], int err[2], int report[
 }
 
 static bool prepare(struct supervisor *s, const char **what) {
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  *what = "subreaper";
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return false;
-  *what = "signalfd";
-  s->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (s->signal_fd < 0) return false;
+  if (!reaper_open(&s->reaper, what)) return false;
   *what = "socket";
   s->listen_fd = listen_at(s->dir_fd);
   if (s->listen_fd < 0) return false;
@@ -69,9 +60,9 @@ static bool start(struct supervisor *s, const char **what) {
   s->started_at = clock_ms(CLOCK_REALTIME);
   s->started_mono = now_ms();
   *what = "fork";
-  s->first = fork();
-  if (s->first == 0) launch(s->command, -1, out[1], err[1], report[1]);
-  if (s->first < 0) return false;
+  s->reaper.first = fork();
+  if (s->reaper.first == 0) launch(s->command, -1, out[1], err[1], report[1]);
+  if (s->reaper.first < 0) return false;
   close(out[1]);
   close(err[1]);
   close(report[1]);
@@ -89,7 +80,7 @@ _Noreturn void run_command(int fd, struct frame *frame) {
   const char *what = command_problem(&command);
   if (what == NULL) {
     s.command = &command;
-    s.listen_fd = s.signal_fd = s.report_fd = s.exit_fd = s.pump.fd[0] = s.pump.fd[1] = s.capture.fd = -1;
+    s.listen_fd = s.reaper.signal_fd = s.report_fd = s.exit_fd = s.pump.fd[0] = s.pump.fd[1] = s.capture.fd = -1;
     s.dir_fd = claim(command.id, &what);
     if (s.dir_fd >= 0) {
       if (prepare(&s, &what) && start(&s, &what)) {

@@ -29,7 +29,7 @@ static void drop_front(struct shell *s, size_t len) {
 
 /* False when the terminal takes no more at present. */
 static bool type_on(struct shell *s) {
-  while (s->typed_at < s->typed_end && !s->ended) {
+  while (s->typed_at < s->typed_end && !s->reaper.ended) {
     ssize_t n = write(s->master, s->in + s->typed_at, s->typed_end - s->typed_at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return false;

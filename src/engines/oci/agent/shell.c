@@ -3,34 +3,12 @@
 
 #include <poll.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/signalfd.h>
 #include <sys/wait.h>
 
-#define REAPED_A_TURN 128
 #define DRAINED_MAX (1u << 20)
 #define HANGUP_MS 200
 #define LINGER_MS 1000
 #define ROUND_WAIT_MAX_MS 20
-
-static void reap(struct shell *s) {
-  /* Bounded, as for commands: a fork bomb brings forth the dead as fast as they can be reaped. */
-  s->reap_again = true;
-  for (int i = 0; i < REAPED_A_TURN; i++) {
-    int status = 0;
-    pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid < 0 && errno == EINTR) continue;
-    if (pid < 0) s->children = false;
-    if (pid <= 0) {
-      s->reap_again = false;
-      return;
-    }
-    if (pid == s->first && !s->ended) {
-      s->ended = true;
-      s->status = status;
-    }
-  }
-}
 
 static void put(struct shell *s, struct reply *r) {
   reply_end(r);
@@ -40,10 +18,10 @@ static void put(struct shell *s, struct reply *r) {
 }
 
 static void put_exit(struct shell *s) {
-  int sig = WIFSIGNALED(s->status) ? WTERMSIG(s->status) : 0;
+  int sig = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
   struct reply r;
   reply_begin(&r, ANS_EXIT);
-  reply_number(&r, TAG_EXIT_CODE, (uint64_t)(sig != 0 ? 128 + sig : WEXITSTATUS(s->status)));
+  reply_number(&r, TAG_EXIT_CODE, (uint64_t)(sig != 0 ? 128 + sig : WEXITSTATUS(s->reaper.status)));
   reply_number(&r, TAG_EXIT_SIGNAL, (uint64_t)sig);
   put(s, &r);
   s->told_exit = true;
@@ -57,7 +35,7 @@ static bool put_output(struct shell *s) {
   s->out[4] = ANS_DATA;
   s->out_len = FRAME_HEADER + (size_t)n;
   s->out_sent = 0;
-  if (s->ended) s->drained += (size_t)n;
+  if (s->reaper.ended) s->drained += (size_t)n;
   return true;
 }
 
@@ -66,10 +44,8 @@ static void read_report(struct shell *s, const struct command *command) {
   ssize_t n = s->report_fd < 0 ? -1 : read(s->report_fd, &report, sizeof report);
   if (s->report_fd < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;
   if (n == (ssize_t)sizeof report) {
-    int error = report.error > 0 && report.error < 4096 ? report.error : EIO;
-    uint32_t step = report.step < STEP_COUNT ? report.step : STEP_NONE;
-    while (waitpid(s->first, NULL, 0) < 0 && errno == EINTR) continue;
-    send_error(s->client, error, launch_steps[step], step == STEP_CWD ? command->cwd : NULL);
+    reap_first(&s->reaper);
+    launch_send_error(s->client, &report, command);
     _exit(0);
   }
   close(s->report_fd);
@@ -89,12 +65,12 @@ static void tell(struct shell *s, const struct command *command) {
       read_report(s, command);
       if (!s->started) return;
     } else if (s->drained > DRAINED_MAX || !put_output(s)) {
-      if (!s->ended) return;
+      if (!s->reaper.ended) return;
       put_exit(s);
     }
     shell_send(s);
     /* One frame a turn while it runs, so that a flood keeps neither keys nor signals waiting. */
-    if (!s->ended) return;
+    if (!s->reaper.ended) return;
   }
 }
 
@@ -103,7 +79,7 @@ static void tell_end(struct shell *s) {
   int64_t until = now_ms() + LINGER_MS;
   for (;;) {
     shell_send(s);
-    if (s->out_len == 0 && (s->told_exit || !s->ended)) return;
+    if (s->out_len == 0 && (s->told_exit || !s->reaper.ended)) return;
     int64_t left = until - now_ms();
     struct pollfd p = {.fd = s->client, .events = POLLOUT};
     if (s->out_len == 0) {
@@ -121,36 +97,33 @@ static _Noreturn void end_all(struct shell *s) {
   int64_t now = now_ms(), until = now + HANGUP_MS;
   int wait_ms = 1;
   for (;; now = now_ms()) {
-    do reap(s);
-    while (s->reap_again);
-    if (!s->children) break;
+    do reap_children(&s->reaper);
+    while (s->reaper.again);
+    if (!s->reaper.children) break;
     if (now >= until) {
       tree_kill_round(getpid(), NULL);
       if (wait_ms < ROUND_WAIT_MAX_MS) wait_ms *= 2;
     }
-    struct signalfd_siginfo info;
-    struct pollfd p = {.fd = s->signal_fd, .events = POLLIN};
+    struct pollfd p = {.fd = s->reaper.signal_fd, .events = POLLIN};
     (void)poll(&p, 1, now < until ? (int)(until - now) : wait_ms);
-    while (read(s->signal_fd, &info, sizeof info) > 0) continue;
+    reaper_heard(&s->reaper);
   }
   tell_end(s);
   _exit(0);
 }
 
 static _Noreturn void relay(struct shell *s, const struct command *command) {
-  s->children = true;
   for (;;) {
     bool sending = s->out_len > 0, typing = s->typed_end > 0;
-    bool reading = s->started && !s->ended && !sending;
+    bool reading = s->started && !s->reaper.ended && !sending;
     struct pollfd p[4] = {
-        {.fd = s->signal_fd, .events = POLLIN},
+        {.fd = s->reaper.signal_fd, .events = POLLIN},
         {.fd = s->client, .events = (short)(POLLRDHUP | (typing ? 0 : POLLIN) | (sending ? POLLOUT : 0))},
         {.fd = s->master, .events = (short)((reading ? POLLIN : 0) | (typing ? POLLOUT : 0))},
         {.fd = s->report_fd, .events = POLLIN}};
-    if (poll(p, 4, s->reap_again ? 0 : -1) < 0) continue;
-    struct signalfd_siginfo info;
-    while (p[0].revents != 0 && read(s->signal_fd, &info, sizeof info) > 0) continue;
-    if (p[0].revents != 0 || s->reap_again) reap(s);
+    if (poll(p, 4, s->reaper.again ? 0 : -1) < 0) continue;
+    if (p[0].revents != 0) reaper_heard(&s->reaper);
+    if (p[0].revents != 0 || s->reaper.again) reap_children(&s->reaper);
     if ((p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) s->over = true;
     if (!s->over && (p[1].revents & POLLIN) != 0) shell_receive(s);
     if (typing) shell_type(s);
@@ -161,22 +134,15 @@ static _Noreturn void relay(struct shell *s, const struct command *command) {
 
 static bool start(struct shell *s, const struct command *command, const char **what) {
   int report[2] = {-1, -1};
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  *what = "subreaper";
-  if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return false;
-  *what = "signalfd";
-  s->signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
-  if (s->signal_fd < 0) return false;
+  if (!reaper_open(&s->reaper, what)) return false;
   *what = "pipe";
   if (pipe2(report, O_CLOEXEC) != 0 || fcntl(report[0], F_SETFL, O_NONBLOCK) != 0) return false;
   s->report_fd = report[0];
   s->started_at = clock_ms(CLOCK_REALTIME);
   *what = "fork";
-  s->first = fork();
-  if (s->first == 0) launch(command, s->slave, s->slave, s->slave, report[1]);
-  if (s->first < 0) return false;
+  s->reaper.first = fork();
+  if (s->reaper.first == 0) launch(command, s->slave, s->slave, s->slave, report[1]);
+  if (s->reaper.first < 0) return false;
   close(report[1]);
   return true;
 }
@@ -194,7 +160,7 @@ _Noreturn void serve_shell(int fd, struct frame *frame) {
   errno = EINVAL;
   if (what == NULL) {
     s.client = fd;
-    s.master = s.slave = s.signal_fd = s.report_fd = -1;
+    s.master = s.slave = s.reaper.signal_fd = s.report_fd = -1;
     what = "terminal";
     uid_t uid = command.sudo ? 0 : agent.uid;
     gid_t gid = command.sudo ? 0 : agent.gid;

@@ -2,44 +2,19 @@
 #include "agent.h"
 
 #include <poll.h>
-#include <sys/signalfd.h>
-#include <sys/wait.h>
 
 #define ANNOUNCE_MS 50
 #define ROUND_WAIT_MAX_MS 20
 #define SAVE_AGAIN_MS 1000
 #define LINGER_MS 2000
 #define DYING_MAX_MS 2000
-#define REAPED_A_TURN 128
 #define FIXED 5
-
-static void reap(struct supervisor *s) {
-  /* Bounded: a fork bomb brings forth the dead as fast as they can be reaped. */
-  s->reap_again = true;
-  for (int i = 0; i < REAPED_A_TURN; i++) {
-    int status = 0;
-    pid_t pid = waitpid(-1, &status, WNOHANG);
-    if (pid < 0 && errno == EINTR) continue;
-    /* Orphans come to this process, so no child means no descendant. */
-    if (pid < 0) s->children = false;
-    if (pid <= 0) {
-      s->reap_again = false;
-      return;
-    }
-    if (pid == s->first && !s->ended) {
-      s->ended = true;
-      s->status = status;
-    }
-  }
-}
 
 /* The command's own process told why it could not become the program: no command comes to be. */
 static _Noreturn void abandon(struct supervisor *s, int client, const struct launch_report *report) {
-  int error = report->error > 0 && report->error < 4096 ? report->error : EIO;
-  uint32_t step = report->step < STEP_COUNT ? report->step : STEP_NONE;
-  while (waitpid(s->first, NULL, 0) < 0 && errno == EINTR) continue;
+  reap_first(&s->reaper);
   command_unclaim(s->dir_fd, s->command->id);
-  send_error(client, error, launch_steps[step], step == STEP_CWD ? s->command->cwd : NULL);
+  launch_send_error(client, report, s->command);
   _exit(0);
 }
 
@@ -67,13 +42,13 @@ void start_killing(struct supervisor *s) {
 
 static void kill_on(struct supervisor *s, int64_t now) {
   if (!s->killing) return;
-  if (s->children && now >= s->next_round) {
+  if (s->reaper.children && now >= s->next_round) {
     tree_kill_round(getpid(), NULL);
-    reap(s);
+    reap_children(&s->reaper);
     s->next_round = now_ms() + s->round_wait;
     if (s->round_wait < ROUND_WAIT_MAX_MS) s->round_wait *= 2;
   }
-  if (s->children) return;
+  if (s->reaper.children) return;
   s->killing = false;
   clients_killed((unsigned)tree_killed());
 }
@@ -81,7 +56,7 @@ static void kill_on(struct supervisor *s, int64_t now) {
 static void keep_time_limit(struct supervisor *s, int64_t now) {
   if (s->timeout_at >= 0 && now >= s->timeout_at) {
     s->timeout_at = -1;
-    if (s->ended) return; /* what a finished command left running has no limit */
+    if (s->reaper.ended) return; /* what a finished command left running has no limit */
     outcome_ask(s, CAUSE_TIMEOUT, SIGTERM);
     tree_signal(getpid(), NULL, SIGTERM);
     s->escalate_at = now + (int64_t)s->command->grace_ms;
@@ -94,8 +69,8 @@ static void keep_time_limit(struct supervisor *s, int64_t now) {
 
 static void finish(struct supervisor *s, int client, int64_t now) {
   /* Who is told that a killed command has ended finds nothing of it alive. What cannot die keeps nobody waiting. */
-  bool dying = s->killing && s->children && now < s->killing_since + DYING_MAX_MS;
-  if (s->ended && !s->finished && !dying) {
+  bool dying = s->killing && s->reaper.children && now < s->killing_since + DYING_MAX_MS;
+  if (s->reaper.ended && !s->finished && !dying) {
     /* What it reported was written before it ended; otherwise its end has closed the pipe. */
     read_report(s, client);
     pump_rest(&s->pump, &s->capture);
@@ -135,7 +110,7 @@ static int earliest(const struct supervisor *s, int64_t now) {
 
 /* True when nothing is left to do but to tell those who listen. */
 static bool is_over(const struct supervisor *s) {
-  return s->finished && s->exit_saved && !s->children && !s->killing;
+  return s->finished && s->exit_saved && !s->reaper.children && !s->killing;
 }
 
 /* Returns true when they have been told, or do not read. */
@@ -153,7 +128,6 @@ static bool close_down(struct supervisor *s, int64_t now, bool told) {
 
 _Noreturn void supervise(struct supervisor *s, int first_client) {
   static struct pollfd polled[FIXED + CLIENTS_MAX];
-  s->children = true;
   s->escalate_at = -1;
   s->timeout_at = s->command->timeout_ms > 0 ? s->started_mono + (int64_t)s->command->timeout_ms : -1;
   s->announced_at = s->started_mono - ANNOUNCE_MS;
@@ -162,20 +136,19 @@ _Noreturn void supervise(struct supervisor *s, int first_client) {
   bool last_turn = false;
   for (;;) {
     int64_t now = now_ms();
-    polled[0] = (struct pollfd){.fd = s->signal_fd, .events = POLLIN};
+    polled[0] = (struct pollfd){.fd = s->reaper.signal_fd, .events = POLLIN};
     polled[1] = (struct pollfd){.fd = s->listen_fd, .events = POLLIN};
     polled[2] = (struct pollfd){.fd = s->report_fd, .events = POLLIN};
     polled[3] = (struct pollfd){.fd = s->pump.fd[0], .events = POLLIN};
     polled[4] = (struct pollfd){.fd = s->pump.fd[1], .events = POLLIN};
     size_t clients = clients_poll(polled + FIXED);
-    if (poll(polled, FIXED + clients, last_turn || s->reap_again ? 0 : earliest(s, now)) < 0) continue;
+    if (poll(polled, FIXED + clients, last_turn || s->reaper.again ? 0 : earliest(s, now)) < 0) continue;
     if (polled[2].revents != 0) read_report(s, first_client);
     for (int stream = 0; stream < 2; stream++) {
       if (polled[3 + stream].revents != 0) pump_ready(&s->pump, &s->capture, stream);
     }
-    struct signalfd_siginfo info;
-    while (polled[0].revents != 0 && read(s->signal_fd, &info, sizeof info) > 0) continue;
-    if (polled[0].revents != 0 || s->reap_again) reap(s);
+    if (polled[0].revents != 0) reaper_heard(&s->reaper);
+    if (polled[0].revents != 0 || s->reaper.again) reap_children(&s->reaper);
     now = now_ms();
     finish(s, first_client, now);
     keep_time_limit(s, now);

@@ -17,6 +17,7 @@ export interface Head {
 const WHOLE = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i;
 const PREFIX = /^[0-9a-f]{4,63}$/i;
 
+/** What `git ls-remote --symref` tells. */
 export function refsOf(text: string): Remote {
   const refs = new Set<string>();
   let defaultBranch: string | null = null;

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';
+import { SANDBOX_CWD } from '../../../shared/sandbox-path.ts';
 import { formatCount } from '../../../shared/text.ts';
 import type { SandboxSource, TreeEntry } from '../../engine.ts';
 import { download } from './download.ts';
@@ -14,7 +15,6 @@ export type TarballSource = Extract<SandboxSource, { type: 'tarball' }>;
 
 /** On the sandbox's own disk, out of the way of what the source brings. */
 const SCRATCH = '/home/vercel-sandbox';
-const TARGET = '/vercel/sandbox';
 const SHOWN_EVERY = 500;
 
 /** Fetches a tarball and puts what it holds into the working directory, whole or not at all. */
@@ -61,7 +61,7 @@ async function place(
       yield placing;
     }
   }
-  await inside.files.writeTree(inside.sandboxId, TARGET, null, entries(), signal);
+  await inside.files.writeTree(inside.sandboxId, SANDBOX_CWD, null, entries(), signal);
 }
 
 /** The bytes of a file inside, as they are asked for. */

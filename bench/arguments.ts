@@ -1,0 +1,47 @@
+/** What is asked for on the command line of the bench. */
+import { parseArgs } from 'node:util';
+
+export interface BenchArguments {
+  /** Names of rows; null for all. */
+  only: string[] | null;
+  json: boolean;
+  /** Also the rows that write many gigabytes. */
+  large: boolean;
+  help: boolean;
+}
+
+/** Arguments that make no sense, in words. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
+/** @throws UsageError for an option that there is not, one without its value, or a word that belongs to no option */
+export function readArguments(args: string[]): BenchArguments {
+  try {
+    const { only = null, ...flags } = parseArgs({
+      args,
+      options: {
+        only: { type: 'string', multiple: true },
+        json: { type: 'boolean', default: false },
+        large: { type: 'boolean', default: false },
+        help: { type: 'boolean', short: 'h', default: false },
+      },
+    }).values;
+    return { only, ...flags };
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error), { cause: error });
+  }
+}
+
+/** How the bench is called; `rows` are the names there are. */
+export function usage(rows: readonly string[]): string {
+  return `Usage: npm run bench [-- OPTION…]
+
+  --only NAME   this row alone; may be given more than once
+  --json        the results as JSON
+  --large       also the row that writes 10 GB a run
+  -h, --help    this text
+
+Rows: ${rows.join(', ')}
+`;
+}
