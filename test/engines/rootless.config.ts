@@ -7,7 +7,8 @@ export default defineConfig({
     include: ['test/engines/oci.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    testTimeout: 90_000,
+    hookTimeout: 90_000,
+    expect: { poll: { timeout: 20_000 } },
   },
 });

@@ -36,7 +36,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     name: 'get',
     operations: ['sandbox.get'],
     repeatable: true,
-    sandbox: 'own',
+    sandbox: 'shared',
     run: (engine, { sandboxId }) => engine.get(sandboxId, patience()),
     right: isSandbox,
   },
@@ -44,7 +44,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     name: 'list',
     operations: ['sandbox.list', 'sandbox.get'],
     repeatable: true,
-    sandbox: 'own',
+    sandbox: 'shared',
     run: (engine) => engine.list({ limit: 100, since: null, until: null, cursor: null }, patience()),
     right: (value, { sandboxId }) =>
       expect(value).toMatchObject({

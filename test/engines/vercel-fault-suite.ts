@@ -1,10 +1,11 @@
 /** Every fault at every call that the engine makes of the API. */
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { FAULT_KINDS, type Fault, type FaultKind } from '../fakes/vercel/faults.ts';
 import type { Operation } from '../fakes/vercel/operations.ts';
 import { type Attempt, type Failure, type FaultCall, newMarker } from './vercel-fault-call.ts';
-import { FaultWorld } from './vercel-fault-world.ts';
+import type { FaultWorld } from './vercel-fault-world.ts';
+import { FaultWorlds } from './vercel-fault-worlds.ts';
 import { CODE_OF, hangs, PASSING_FAULTS } from './vercel-faults.ts';
 
 type Combination = [name: string, call: FaultCall, fault: Fault];
@@ -38,55 +39,61 @@ function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
   return [...operations, ...behind];
 }
 
+/** Several at once, each in a world of its own: nearly all of their time is waiting for a sandbox or for a client's patience. */
 export function describeFaults(name: string, calls: readonly FaultCall[]): void {
   describe(`faults of the API: ${name}`, () => {
-    let world: FaultWorld;
-
-    beforeAll(async () => {
-      world = await FaultWorld.open();
-    });
+    const worlds = new FaultWorlds();
 
     afterAll(async () => {
-      const alive = await world.close();
-      expect(world.api.violations).toEqual([]);
-      expect(world.api.deeds.resumed).toEqual([]);
-      expect(alive).toEqual([]);
+      for (const { alive, violations, resumed } of await worlds.close()) {
+        expect(violations).toEqual([]);
+        expect(resumed).toEqual([]);
+        expect(alive).toEqual([]);
+      }
     });
 
-    it.each(calls.map((call) => [call.name, call] as const))(
+    it.concurrent.each(calls.map((call) => [call.name, call] as const))(
       '%s asks what the table says',
-      async (_, call) => {
-        const attempt = await prepare(world, call);
-        const before = world.api.calls.length;
-        call.right(await call.run(world.patient, attempt), attempt);
-        const asked = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
-        expect([...asked]).toEqual(expect.arrayContaining([...call.operations]));
-        expect(operationsOf(call)).toEqual(expect.arrayContaining([...asked]));
-        await call.after?.(attempt, null);
-        await finish(attempt, call);
-      },
+      (_, call) => worlds.use((world) => tryWithout(world, call)),
     );
 
-    it.each(combinations(calls))('%s', async (_, call, fault) => {
-      const attempt = await prepare(world, call);
-      world.api.faults.add(fault);
-      const engine = await world.cold({ hasty: hangs(fault.kind) });
-      let failure: Failure | null = null;
-      try {
-        call.right(await call.run(engine, attempt), attempt);
-      } catch (error) {
-        if (!(error instanceof SandboxError)) throw error;
-        failure = failureOf(error);
-        expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
-        expect(fault.times, `a fault that passes was told: ${failure.text}`).toBeUndefined();
-      } finally {
-        world.api.faults.clear();
-        await engine.close();
-      }
-      await call.after?.(attempt, failure);
-      await finish(attempt, call);
-    });
+    it.concurrent.each(combinations(calls))('%s', (_, call, fault) =>
+      worlds.use((world) => tryUnder(world, call, fault)),
+    );
   });
+}
+
+async function tryWithout(world: FaultWorld, call: FaultCall): Promise<void> {
+  const attempt = await prepare(world, call);
+  const before = world.api.calls.length;
+  call.right(await call.run(world.patient, attempt), attempt);
+  const asked = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
+  expect([...asked]).toEqual(expect.arrayContaining([...call.operations]));
+  expect(operationsOf(call)).toEqual(expect.arrayContaining([...asked]));
+  await call.after?.(attempt, null);
+  await finish(attempt, call);
+}
+
+async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promise<void> {
+  const attempt = await prepare(world, call);
+  world.api.faults.add(fault);
+  const engine = await world.cold({ hasty: hangs(fault.kind) });
+  let failure: Failure | null = null;
+  try {
+    call.right(await call.run(engine, attempt), attempt);
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    failure = failureOf(error);
+    expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
+    expect(fault.times, `a fault that passes was told: ${failure.text}`).toBeUndefined();
+  } finally {
+    world.api.faults.clear();
+    await engine.close();
+    // Who has given up on an answer may be ahead of what it asked for.
+    await world.api.settled();
+  }
+  await call.after?.(attempt, failure);
+  await finish(attempt, call);
 }
 
 async function prepare(world: FaultWorld, call: FaultCall): Promise<Attempt> {

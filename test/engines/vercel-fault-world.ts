@@ -15,6 +15,7 @@ export class FaultWorld {
   readonly patient: Engine;
   readonly #opened: OpenedVercel;
   #shared: Sandbox | null = null;
+  #sharedSnapshot: string | null = null;
 
   private constructor(api: VercelApi, opened: OpenedVercel) {
     this.api = api;
@@ -44,7 +45,20 @@ export class FaultWorld {
     return (await this.patient.create(createRequest(request), patience())).sandboxId;
   }
 
-  /** Ends one of those, by which nothing of it is left. */
+  /** A snapshot that no call is meant to delete. */
+  async sharedSnapshot(): Promise<string> {
+    this.#sharedSnapshot ??= await this.snapshot();
+    return this.#sharedSnapshot;
+  }
+
+  /** A snapshot of its own for a call that deletes it. */
+  async snapshot(): Promise<string> {
+    const taken = await this.patient.snapshots?.take(await this.fresh(), null, patience());
+    if (taken === undefined) throw new Error('the engine keeps no snapshots');
+    return taken.snapshotId;
+  }
+
+  /** Ends a sandbox of its own, by which nothing of it is left. */
   async end(sandboxId: string): Promise<void> {
     await this.patient.forget(sandboxId, patience());
     const alive = await this.api.alive();
@@ -85,6 +99,7 @@ export class FaultWorld {
   async close(): Promise<string[]> {
     this.api.faults.clear();
     if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, patience());
+    if (this.#sharedSnapshot !== null) await this.patient.snapshots?.delete(this.#sharedSnapshot, patience());
     await this.patient.close();
     const alive = await this.api.alive();
     await this.api.close();

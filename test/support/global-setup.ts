@@ -16,6 +16,7 @@ export default function setup(): () => Promise<void> {
   // Short, since socket paths are; open, since sandboxes of root and tests of other users work in it.
   const scratch = mkdtempSync(join(temporary, 'sbxt-'));
   chmodSync(scratch, 0o1777);
+  spreadFolders(scratch);
   // The workers inherit it, so that whatever a test makes in the temporary folder is known to be this run's.
   process.env['TMPDIR'] = scratch;
   const cgroupsBefore = new Set(sandboxCgroups());
@@ -35,6 +36,15 @@ export default function setup(): () => Promise<void> {
     }
     rmSync(scratch, { recursive: true });
   };
+}
+
+/**
+ * Lets ext4 lay the folders made in this one far apart. Without a journal it passes over each inode that was lately
+ * deleted nearby, one by one: after some hundred sandboxes a new file costs twenty times as much.
+ */
+function spreadFolders(folder: string): void {
+  // Only speed depends on it, so that a system without the program or the flag goes without.
+  spawnSync('chattr', ['+T', folder], { stdio: 'ignore' });
 }
 
 function build(): void {

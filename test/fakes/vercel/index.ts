@@ -46,6 +46,8 @@ export interface VercelApi {
   readonly deeds: Deeds;
   /** What each request said, where it said it in JSON. */
   readonly bodies: readonly { operation: Operation; body: unknown }[];
+  /** Resolves when everything that was asked for is done, also what nobody waits for any longer; waits of commands aside. */
+  settled(): Promise<void>;
   /** Names of the sandboxes that run and cost. */
   alive(): Promise<string[]>;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
@@ -73,6 +75,7 @@ export async function startVercelApi(): Promise<VercelApi> {
   const origin = (): string => `http://127.0.0.1:${portOf(server.address())}`;
   const terminals = new Terminals(cloud, origin);
   const handlers = handlersOf(cloud, terminals, credentials.projectId);
+  const underWay = new Set<Promise<unknown>>();
   const check = await loadWireCheck();
 
   const serve = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
@@ -97,11 +100,16 @@ export async function startVercelApi(): Promise<VercelApi> {
     const gone = new AbortController();
     response.once('close', () => gone.abort());
     const refused = refusalOf(request, url, credentials);
-    const reply =
-      refused ??
-      (await work(limit, () =>
-        handlers[routed.operation](noting(bodies, apiRequest(routed, request, url, gone, limit))),
-      ));
+    const working = work(
+      limit,
+      async () =>
+        refused ?? handlers[routed.operation](noting(bodies, apiRequest(routed, request, url, gone, limit))),
+    );
+    if (routed.operation !== 'command.wait') {
+      underWay.add(working);
+      void working.catch(() => {}).finally(() => underWay.delete(working));
+    }
+    const reply = await working;
     if (fault !== null) return misbehaveAfter(fault, reply, response, writing);
     return write(reply, response, writing);
   };
@@ -123,6 +131,9 @@ export async function startVercelApi(): Promise<VercelApi> {
     deeds: cloud.deeds,
     bodies,
     violations,
+    async settled() {
+      await Promise.allSettled(underWay);
+    },
     alive: () => cloud.alive(),
     get streamLimitMs() {
       return limits.streamMs;
