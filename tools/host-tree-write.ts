@@ -19,6 +19,9 @@ const UNDECODABLE = '\uFFFD';
 /** Small files that are written beside each other; a batch of each is in memory. */
 const FILES_AT_ONCE = 8;
 
+/** Characters of the target's name in that of its stage: three bytes each at most, and a name has 255. */
+const SHOWN_OF_NAME = 60;
+
 export interface WrittenTree {
   files: number;
   bytes: number;
@@ -53,7 +56,7 @@ export async function writeHostTree(
 ): Promise<WrittenTree> {
   const staging = join(
     dirname(target),
-    `.${basename(target).slice(0, 100)}.${randomBytes(6).toString('hex')}.partial`,
+    `.${basename(target).slice(0, SHOWN_OF_NAME)}.${randomBytes(6).toString('hex')}.partial`,
   );
   const writing: Writing = {
     files: 0,
