@@ -125,6 +125,8 @@ describe('TerminalScreen', () => {
     await screen.write('\u001b[6n\u001b[?1h');
     expect(answers).toEqual(['\u001b[4;12R']);
     expect(screen.applicationCursor).toBe(true);
+    await screen.write(`\u001b[2;1H${'x'.repeat(20)}`);
+    expect(screen.view().cursor).toEqual({ row: 2, col: 20 });
     screen.dispose();
   });
 
