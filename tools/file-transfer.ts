@@ -21,13 +21,17 @@ export interface Download {
   createParents: boolean;
 }
 
-/** Brings a file or a whole directory of the sandbox to this machine. Either all of it is there afterwards, or nothing. */
+/**
+ * Brings a file or a whole directory of the sandbox to this machine. Either all of it is there afterwards, or nothing.
+ * `note` is told of what has to be removed where this process dies before.
+ */
 export async function download(
   handle: SandboxHandle,
   request: Download,
   bounds: LocalBounds,
   signal: AbortSignal,
   report: Report,
+  note: (staging: string) => Promise<void>,
 ): Promise<TransferResult> {
   const { files } = handle.engine;
   const target = await newLocalPath(request.localPath, bounds);
@@ -48,7 +52,7 @@ export async function download(
   });
   try {
     const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
-    const written = await writeHostTree(target, entries, signal, report);
+    const written = await writeHostTree(target, entries, signal, report, note);
     return {
       localPath: target,
       remotePath: source.path,

@@ -145,8 +145,8 @@ const downloadFile = defineTool({
       request,
       more: [args.create_parents],
     } as const;
-    return handOver(handle, call, context, (signal, report) =>
-      download(handle, request, context.config, signal, report),
+    return handOver(handle, call, context, (signal, report, note) =>
+      download(handle, request, context.config, signal, report, note),
     );
   },
 });

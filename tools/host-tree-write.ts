@@ -1,4 +1,4 @@
-import { createHash, randomBytes } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -6,6 +6,7 @@ import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
 import { staysInside } from '../src/shared/link-target.ts';
+import { stageName } from '../src/shared/stage-name.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
 import { Background, FileWriter } from './write-behind.ts';
@@ -41,7 +42,8 @@ interface Writing extends WrittenTree {
 
 /**
  * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
- * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told.
+ * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told. `note` is told
+ * where it is staged before anything is there.
  *
  * @throws `conflict` where the target cannot be replaced
  */
@@ -50,11 +52,9 @@ export async function writeHostTree(
   entries: AsyncIterable<TreeEntry>,
   signal: AbortSignal,
   report: (files: number, bytes: number) => void = () => {},
+  note: (staging: string) => Promise<void> = () => Promise.resolve(),
 ): Promise<WrittenTree> {
-  const staging = join(
-    dirname(target),
-    `.${basename(target).slice(0, 100)}.${randomBytes(6).toString('hex')}.partial`,
-  );
+  const staging = join(dirname(target), stageName(basename(target)));
   const writing: Writing = {
     files: 0,
     bytes: 0,
@@ -73,6 +73,7 @@ export async function writeHostTree(
   signal.addEventListener('abort', onAbort, { once: true });
   const checker = new TreeEntryChecker();
   try {
+    await note(staging);
     for await (const entry of entries) {
       throwIfCancelled(signal);
       writing.content = entry.content;

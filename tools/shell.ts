@@ -122,7 +122,11 @@ const send = defineTool({
     const resized = args.cols !== undefined || args.rows !== undefined;
     const waitFor = args.wait_for ?? null;
     const waitMs = args.wait_ms ?? (waitFor === null ? QUIET_WAIT_MS : DEFAULT_WAIT_MS);
-    if (typed !== '' && terminal.exit !== null) throw hasEnded(shell, terminal.exit.exitCode);
+    if (typed !== '' && terminal.exit !== null) {
+      // Where its sandbox has ended with it, that is the reason, and another shell would not open either.
+      await (await session.sandbox(shell.sandboxId)).requireRunning(signal);
+      throw hasEnded(shell, terminal.exit.exitCode);
+    }
     const since = typed !== '' || resized ? before(terminal, args.text ?? '', waitFor) : null;
     if (resized) {
       const size = terminal.view();

@@ -1,6 +1,8 @@
 /** Work on files of this machine that goes on while the next bytes arrive, in bounds. */
 /** So much of one file is written at once. */
 const BATCH_BYTES = 1_048_576;
+/** What pieces are compared with; a longer piece counts as data. */
+const ZEROS = Buffer.alloc(BATCH_BYTES);
 
 /** Tasks that run beside each other, at most so many. The first failure is told by whatever is called next. */
 export class Background {
@@ -42,17 +44,24 @@ export class Background {
 
 /** What is needed of an open file. */
 export interface Sink {
-  writev(buffers: readonly Buffer[]): Promise<{ bytesWritten: number }>;
+  writev(buffers: readonly Buffer[], position: number): Promise<{ bytesWritten: number }>;
+  truncate(length: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** Bytes on their way into one file: the next batch is gathered while the one before is written. */
+/**
+ * Bytes on their way into one file: the next batch is gathered while the one before is written. A batch of zeros becomes a
+ * hole, as it was one where it comes from: what takes no room in a sandbox must not fill the disk here.
+ */
 export class FileWriter {
   readonly #open: () => Promise<Sink>;
   readonly #writing = new Background(1);
   #file: Sink | null = null;
   #batch: Buffer[] = [];
   #size = 0;
+  /** Where the next batch goes. */
+  #position = 0;
+  #endsInHole = false;
 
   constructor(open: () => Promise<Sink>) {
     this.#open = open;
@@ -75,6 +84,7 @@ export class FileWriter {
     try {
       await this.#flush();
       await this.#writing.done();
+      if (this.#endsInHole) await this.#file?.truncate(this.#position);
     } finally {
       await this.close();
     }
@@ -91,17 +101,27 @@ export class FileWriter {
     this.#file ??= await this.#open();
     const file = this.#file;
     const batch = this.#batch;
+    const position = this.#position;
+    this.#position += this.#size;
     this.#batch = [];
     this.#size = 0;
-    if (batch.length > 0) await this.#writing.add(() => writeAll(file, batch));
+    if (batch.length === 0) return;
+    this.#endsInHole = batch.every(isZero);
+    if (!this.#endsInHole) await this.#writing.add(() => writeAll(file, batch, position));
   }
 }
 
+function isZero(piece: Buffer): boolean {
+  return piece.length <= ZEROS.length && ZEROS.compare(piece, 0, piece.length, 0, piece.length) === 0;
+}
+
 /** A write may take less than it was given. */
-async function writeAll(file: Sink, batch: readonly Buffer[]): Promise<void> {
+async function writeAll(file: Sink, batch: readonly Buffer[], position: number): Promise<void> {
   let left = [...batch];
+  let at = position;
   while (left.length > 0) {
-    let { bytesWritten } = await file.writev(left);
+    let { bytesWritten } = await file.writev(left, at);
+    at += bytesWritten;
     while (left[0] !== undefined && bytesWritten >= left[0].length) {
       bytesWritten -= left[0].length;
       left.shift();

@@ -9,6 +9,9 @@ export interface KeyboardEvents {
   ended(): void;
 }
 
+/** For a terminal that does not know its size and says 0, as on serial lines and where a program opened it. */
+const UNKNOWN = { cols: 80, rows: 24 };
+
 /** The keys of the terminal that a verb was typed in, and the size of its window. */
 export interface Keyboard {
   /** In character cells. */
@@ -20,7 +23,7 @@ export interface Keyboard {
 /** Null unless both streams are terminals. */
 export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard | null {
   if (!input.isTTY || !output.isTTY) return null;
-  const size = () => ({ cols: output.columns, rows: output.rows });
+  const size = () => ({ cols: output.columns || UNKNOWN.cols, rows: output.rows || UNKNOWN.rows });
   return {
     size,
     listen(events) {

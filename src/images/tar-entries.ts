@@ -1,7 +1,7 @@
 /** Reads a tar archive entry by entry, in order, with bounded memory. */
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../shared/errors.ts';
-import { MAX_TAR_META_BYTES, passedOver } from '../shared/tar-limits.ts';
+import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../shared/tar-limits.ts';
 
 /** An entry as the archive tells it. */
 export interface TarEntry {
@@ -58,7 +58,7 @@ function idOf(id: number | undefined): number {
 
 function entryOf(entry: ReadEntry): TarEntry {
   const kind = KINDS[entry.type];
-  if (kind === undefined || /(^|\/)GNUSparseFile\.\d+\//.test(entry.path)) {
+  if (kind === undefined) {
     throw bad(
       `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
     );
@@ -120,6 +120,10 @@ export async function readTar(
       ),
     ),
   );
+  parser.on('meta', (meta: string) => {
+    const misread = misreadHeader(meta);
+    if (misread === 'a sparse file') failWith(bad(`it holds ${misread}`));
+  });
   parser.on('drain', () => wake());
   parser.on('end', () => {
     over = true;

@@ -5,6 +5,7 @@ import type { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import type { OwnershipRecord } from './record.ts';
 import type { SnapshotOwnership } from './snapshot-record.ts';
+import type { Stages } from './stages.ts';
 import type { RecordStore } from './store.ts';
 
 /** What the registry has to know of the operator's wishes. */
@@ -28,6 +29,7 @@ export interface RegistryContext {
   readonly clock: Clock;
   readonly store: RecordStore<OwnershipRecord>;
   readonly snapshots: RecordStore<SnapshotOwnership>;
+  readonly stages: Stages;
   /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
   readonly lock: KeyedLock;
 }

@@ -159,10 +159,14 @@ export interface TransferRequest {
   arguments: readonly unknown[];
 }
 
-/** Carries it over and reports each file and run of bytes; when the signal fires, undoes what it has done and rejects. */
+/**
+ * Carries it over and reports each file and run of bytes; when the signal fires, undoes what it has done and rejects.
+ * `note` is told of each unfinished path on this machine before it is made, for whoever comes where this process dies.
+ */
 export type TransferWork = (
   signal: AbortSignal,
   report: (files: number, bytes: number) => void,
+  note: (path: string) => Promise<void>,
 ) => Promise<TransferResult>;
 
 /** A transfer under way or ended, as one call sees it. */

@@ -18,7 +18,7 @@ export interface Recovered {
 }
 
 /**
- * Undoes what dead owners left, and forgets what is past its retention. What a living owner has is not touched. Two
+ * Undoes what dead owners left, unfinished downloads included, and forgets what is past its retention. What a living owner has is not touched. Two
  * recoveries at a time are harmless: each step looks first and may be done twice.
  *
  * One sandbox that cannot be dealt with is logged and left to the next recovery.
@@ -26,7 +26,7 @@ export interface Recovered {
  * @throws SandboxError `cancelled`
  */
 export async function recoverSandboxes(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
-  const { engine, store, log } = context;
+  const { engine, store, stages, log } = context;
   await store.removeAbandoned();
   const recovered: Recovered = { stopped: [], forgotten: [], failed: [] };
   await reclaim(context, recovered, signal);
@@ -45,6 +45,8 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
       );
     }
   });
+  // Last: they may be large, and no sandbox waits for them.
+  await stages.removeAbandoned();
   return recovered;
 }
 

@@ -11,6 +11,7 @@ import { type Recovered, recoverSandboxes } from './reaper.ts';
 import { sandboxRecords } from './record.ts';
 import { RegistrySession } from './session.ts';
 import { snapshotRecords } from './snapshot-record.ts';
+import { Stages } from './stages.ts';
 import { RecordStore } from './store.ts';
 
 /** An engine that hangs in its own closing must not keep the process. */
@@ -36,6 +37,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     clock,
     store: new RecordStore(sandboxRecords, records, log),
     snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
+    stages: new Stages(join(records, 'downloads'), log),
     lock: new KeyedLock(),
   });
 }

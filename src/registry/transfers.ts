@@ -90,7 +90,7 @@ export class SessionTransfers {
     };
     const release = this.#leases.hold(sandbox);
     const result = this.#scope
-      .run(ending.signal, (signal) => work(signal, report))
+      .run(ending.signal, (signal) => this.#noted((note) => work(signal, report, note)))
       .catch((error: unknown) => {
         const { reason } = ending.signal;
         throw ending.signal.aborted && reason instanceof SandboxError ? reason : error;
@@ -115,6 +115,18 @@ export class SessionTransfers {
       this.#context.log.debug({ sandbox_id: sandbox.sandboxId, err: error }, 'A transfer failed.'),
     );
     return entry;
+  }
+
+  /** What the work notes is taken back once it has ended, and has been undone where it failed. */
+  async #noted<Result>(work: (note: (path: string) => Promise<void>) => Promise<Result>): Promise<Result> {
+    const taken: (() => Promise<void>)[] = [];
+    try {
+      return await work(async (path) => {
+        taken.push(await this.#context.stages.note(path));
+      });
+    } finally {
+      await Promise.all(taken.map((takeBack) => takeBack()));
+    }
   }
 
   #handle(entry: Entry, begun: boolean): Transfer {

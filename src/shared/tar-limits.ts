@@ -13,3 +13,19 @@ export function passedOver({ type, size, meta }: { type: string; size: number; m
     ? `a header of ${size} bytes, of which at most ${MAX_TAR_META_BYTES} are taken`
     : `something of the kind ${type}`;
 }
+
+/**
+ * What a PAX header says that the parser passes over in silence, so that a file would come out as another one: completes
+ * "the archive holds …". Null where there is nothing of the kind. `meta` is the header as text, with U+FFFD for what is no
+ * UTF-8. Each record is its length in bytes, a blank, `key=value` and a line feed; the parser takes lines for records.
+ */
+export function misreadHeader(meta: string): 'a sparse file' | 'a name that cannot be read' | null {
+  for (const line of meta.split('\n')) {
+    if (/^\d+ GNU\.sparse\./.test(line)) return 'a sparse file';
+    const length = /^(\d+) (?:path|linkpath)=/.exec(line)?.[1];
+    if (length !== undefined && Number(length) !== Buffer.byteLength(line) + 1) {
+      return 'a name that cannot be read';
+    }
+  }
+  return null;
+}

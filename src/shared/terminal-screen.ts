@@ -62,7 +62,8 @@ export class TerminalScreen {
         .map((line) => line.replace(CONTROLS, '').trimEnd())
         .join('\n')
         .trimEnd(),
-      cursor: { row: active.cursorY + 1, col: active.cursorX + 1 },
+      // Behind the last cell of a full line the emulator is past it; a terminal shows its cursor on it until the next one.
+      cursor: { row: active.cursorY + 1, col: Math.min(active.cursorX + 1, cols) },
       cols,
       rows,
       alternateScreen: active.type === 'alternate',

@@ -25,9 +25,10 @@ class Person {
   #listeners: (() => void)[] = [];
   readonly ended: Promise<unknown>;
 
-  constructor(...words: string[]) {
+  /** `window` is its size in columns and rows. */
+  constructor(words: string[], window = '80x24') {
     const args = [IN_TERMINAL, process.execPath, SERVER, ...words, '--state-dir', server.stateDir];
-    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], TERM: 'xterm' };
+    const env = { PATH: process.env['PATH'], HOME: process.env['HOME'], TERM: 'xterm', WINDOW: window };
     this.#child = spawn(PYTHON, args, { stdio: ['pipe', 'pipe', 'inherit'], env });
     this.ended = once(this.#child, 'close').then(([code]) => code);
     this.#child.stdout?.on('data', (data: Buffer) => {
@@ -59,7 +60,7 @@ describe('attach', () => {
   it('joins the sandbox of a server, raw, in the size of the window, and leaves with the exit code', async (context) => {
     if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
     await server.call('sandbox_write_files', { files: [{ path: 'note', content: 'from the agent' }] });
-    const person = new Person('attach', sandboxId);
+    const person = new Person(['attach', sandboxId]);
     await person.sees('$ ');
     person.do({ type: 'cat note; echo; stty size\r' });
     await person.sees('from the agent\r\n24 80');
@@ -84,10 +85,19 @@ describe('attach', () => {
     expect((await server.call('sandbox_get')).structured['status']).toBe('running');
   });
 
+  it('works in a terminal that does not know its size', async (context) => {
+    if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
+    const person = new Person(['attach', sandboxId], '0x0');
+    await person.sees('$ ');
+    person.do({ type: 'stty size; exit\r' });
+    await person.sees('24 80');
+    expect(await person.ended).toBe(0);
+  });
+
   it('ends with the sandbox, and leaves the terminal as it was', async (context) => {
     if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
     const { structured } = await server.call('sandbox_create');
-    const person = new Person('attach', String(structured['sandbox_id']));
+    const person = new Person(['attach', String(structured['sandbox_id'])]);
     await person.sees('$ ');
     await server.call('sandbox_stop', { blocking: true });
     expect(await person.ended).toBe(137);
@@ -99,7 +109,7 @@ describe('attach', () => {
     const piped = await verb(sandboxId);
     expect([piped.code, piped.err]).toEqual([1, expect.stringContaining('needs a terminal')]);
     if (!existsSync(PYTHON)) return;
-    const unknown = new Person('attach', 'sbx_none');
+    const unknown = new Person(['attach', 'sbx_none']);
     expect(await unknown.ended).toBe(1);
     expect(unknown.shown).toContain('There is no sandbox "sbx_none"');
   });

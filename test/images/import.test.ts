@@ -120,6 +120,12 @@ describe('an archive of a root file system', () => {
       'invalid_argument',
       'a header of 70016 bytes',
     ],
+    [
+      'a sparse file',
+      [...ROOT, { path: 'PaxHeaders/x', type: 'x', content: '22 GNU.sparse.major=1\n' }, { path: 'usr/x' }],
+      'invalid_argument',
+      'a sparse file',
+    ],
     ['no archive', Buffer.from('#!/bin/sh\n'.repeat(200)), 'invalid_argument', 'archive'],
     ['nothing', Buffer.alloc(0), 'invalid_argument', 'archive'],
     [

@@ -35,7 +35,35 @@ export function tarOf(members: readonly Member[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
-/** The same, packed with gzip. */
+/** An archive of one empty file whose name is these bytes, fewer than a hundred. */
+export function tarNamed(name: Buffer): Buffer {
+  const archive = tarOf([{ path: 'x' }]);
+  archive.fill(0, 0, 100);
+  name.copy(archive);
+  archive.fill(' ', 148, 156);
+  const sum = archive.subarray(0, BLOCK).reduce((total, byte) => total + byte, 0);
+  archive.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148);
+  return archive;
+}
+
+/** An archive with a PAX header of these records, each `key=value`, before its one member. */
+export function tarWithPax(records: readonly (string | Buffer)[], member: Member): Buffer {
+  const body = Buffer.concat(records.map(paxRecord));
+  const block = Buffer.alloc(BLOCK);
+  new Header({ path: 'PaxHeader', type: 'ExtendedHeader', mode: 0o644, size: body.length }).encode(block, 0);
+  const pad = Buffer.alloc((BLOCK - (body.length % BLOCK)) % BLOCK);
+  return Buffer.concat([block, body, pad, tarOf([member])]);
+}
+
+/** The length counts its own digits. */
+function paxRecord(record: string | Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(' '), Buffer.from(record), Buffer.from('\n')]);
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length += 1;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+/** A plain archive of these members, packed with gzip. */
 export function tgzOf(members: readonly Member[]): Buffer {
   return gzipSync(tarOf(members));
 }

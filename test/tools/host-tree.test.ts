@@ -155,6 +155,14 @@ describe('a tree of this machine', () => {
 });
 
 describe('writing what a sandbox sends', () => {
+  it('goes under the longest names', async () => {
+    const home = await temporaryFolder();
+    for (const name of ['n'.repeat(255), '日'.repeat(85), '\u{1F600}'.repeat(63)]) {
+      await write(join(home, name), [file('', name)]);
+      expect(await readFile(join(home, name), 'utf8')).toBe(name);
+    }
+  });
+
   it('replaces a file, and a link in its place without following it', async () => {
     const home = await temporaryFolder();
     await writeFile(join(home, 'precious'), 'old');

@@ -90,6 +90,16 @@ describe('a shell ends', () => {
 });
 
 describe('a cancelled call', () => {
+  it('with a snapshot of its sandbox, and typing then leads to it', async () => {
+    const server = await started();
+    await server.call('sandbox_create');
+    const shell = await openShell(server);
+    await server.call('sandbox_snapshot');
+    const typed = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
+    expect(typed.text).toMatch(/^Error \(conflict\): Sandbox \S+ is stopped: taking a snapshot stopped it/);
+    expect(typed.text).toContain('snapshot_list');
+  });
+
   it('leaves no shell that nobody knows of', async () => {
     const server = await started();
     await server.call('sandbox_create');

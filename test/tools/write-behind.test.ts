@@ -1,4 +1,4 @@
-import { open, readFile } from 'node:fs/promises';
+import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { ahead } from '../../tools/ahead.ts';
@@ -52,17 +52,36 @@ describe('a file that is written behind', () => {
     expect((await readFile(path)).equals(Buffer.concat(pieces))).toBe(true);
   });
 
+  it.each([
+    ['before its data', [0, 0, 1]],
+    ['between', [1, 0, 1]],
+    ['behind', [1, 0, 0]],
+    ['and nothing else', [0, 0, 0]],
+  ])('has holes %s where there are zeros, and every byte', async (_where, batches) => {
+    const path = join(await temporaryFolder(), 'f');
+    const writer = new FileWriter(() => open(path, 'wx'));
+    const pieces = [
+      ...batches.map((fill) => Buffer.alloc(1_048_576, fill)),
+      Buffer.alloc(10, batches.at(-1)),
+    ];
+    for (const piece of pieces) await writer.add(piece);
+    await writer.finish();
+    expect((await readFile(path)).equals(Buffer.concat(pieces))).toBe(true);
+    expect((await stat(path)).blocks * 512).toBeLessThan(1_500_000 * (batches.filter(Boolean).length + 0.1));
+  });
+
   it('goes on where a write has taken less than it was given', async () => {
     const path = join(await temporaryFolder(), 'f');
     const file = await open(path, 'wx');
     let calls = 0;
     const sink: Sink = {
-      writev: (buffers) => {
+      writev: (buffers, position) => {
         calls += 1;
-        if (calls > 1) return file.writev(buffers);
+        if (calls > 1) return file.writev(buffers, position);
         const [first = Buffer.alloc(0), second = Buffer.alloc(0)] = buffers;
-        return file.writev([first, second.subarray(0, 2)]);
+        return file.writev([first, second.subarray(0, 2)], position);
       },
+      truncate: (length) => file.truncate(length),
       close: () => file.close(),
     };
     const writer = new FileWriter(async () => sink);

@@ -32,6 +32,7 @@ import { CommandWatch } from './command-watch.ts';
 import type { OciContext } from './context.ts';
 import { recordAfterCutOff } from './cut-off.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
+import { whyGone } from './gone.ts';
 import { countLines, readLog, readLogTotals } from './log-segments.ts';
 import { encodeRun } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
@@ -86,7 +87,7 @@ export class OciCommands implements Commands {
       this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
     } catch (error) {
       await rm(paths.record, { force: true });
-      throw startFailure(error, cwd);
+      throw startFailure(await whyGone(this.#context, request.sandboxId, error), cwd);
     }
     return runningCommand(record, request.sandboxId, { stdout: 0, stderr: 0 });
   }

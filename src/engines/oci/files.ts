@@ -7,6 +7,7 @@ import { AgentConnection, AgentError, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import type { OciContext } from './context.ts';
 import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from './frames.ts';
+import { whyGone } from './gone.ts';
 import { settledRecord } from './settle.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
 import { requireWorkable, type WorkableStatus } from './workable.ts';
@@ -130,7 +131,7 @@ export class OciFiles implements Files {
       await connection.send(FRAME.TREE_READ, encodeFields([[TAG.path, absolute]]));
       yield* receiveTree(connection, (error) => fromAgent(error, absolute));
     } catch (error) {
-      throw fromAgent(error, absolute);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error), absolute);
     } finally {
       connection.close();
     }
@@ -161,7 +162,7 @@ export class OciFiles implements Files {
     try {
       return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, signal);
     } catch (error) {
-      throw fromAgent(error, sandboxId);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error), sandboxId);
     }
   }
 
@@ -175,7 +176,7 @@ export class OciFiles implements Files {
     try {
       return await work(connection);
     } catch (error) {
-      throw fromAgent(error, path);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error), path);
     } finally {
       connection.close();
     }

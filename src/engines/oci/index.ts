@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
-import { AgentConnection } from './agent-connection.ts';
+import { AgentConnection, AgentGone } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import { OciCommands } from './commands.ts';
 import type { OciContext } from './context.ts';
@@ -17,6 +17,7 @@ import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
+import { refusalOf } from './gone.ts';
 import { type AlterBundle, type Host, prepareHost } from './host.ts';
 import { OciImages } from './images.ts';
 import { InteractivePorts } from './interactive-ports.ts';
@@ -205,7 +206,9 @@ async function extend(context: OciContext, sandboxId: string, durationMs: number
         connection.close();
       }
     } catch (error) {
-      throw fromAgent(error, sandboxId);
+      const refusal =
+        error instanceof AgentGone ? await refusalOf(layout.sandbox(sandboxId).agentSocket) : null;
+      throw fromAgent(refusal ?? error, sandboxId);
     }
     return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
   });

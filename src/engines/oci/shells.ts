@@ -5,6 +5,7 @@ import type { OpenShell, Shell, Shells } from '../engine.ts';
 import { AgentConnection } from './agent-connection.ts';
 import type { OciContext } from './context.ts';
 import { FRAME } from './frames.ts';
+import { whyGone } from './gone.ts';
 import { encodeShell } from './run-request.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
@@ -26,7 +27,11 @@ export class OciShells implements Shells {
     const body = encodeShell(sandbox, request, cwd, this.#context.secrets);
     throwIfCancelled(signal);
     const shell = new ShellConnection(
-      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, cwd, signal),
+      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, signal).catch(
+        async (error: unknown) => {
+          throw startFailure(await whyGone(this.#context, request.sandboxId, error), cwd);
+        },
+      ),
     );
     this.#open.add(shell);
     void shell.exit.then(() => this.#open.delete(shell));
@@ -46,25 +51,16 @@ export class OciShells implements Shells {
   }
 
   /** The signal ends a wait for the agent; a program that has started no longer depends on it. */
-  async #connect(
-    agentSocket: string,
-    body: Buffer,
-    cwd: string,
-    signal: AbortSignal,
-  ): Promise<AgentConnection> {
+  async #connect(agentSocket: string, body: Buffer, signal: AbortSignal): Promise<AgentConnection> {
+    const connection = await AgentConnection.open(agentSocket, signal);
     try {
-      const connection = await AgentConnection.open(agentSocket, signal);
-      try {
-        await connection.send(FRAME.SHELL, body);
-        await connection.expect(FRAME.STARTED);
-        connection.unbind();
-        return connection;
-      } catch (error) {
-        connection.close();
-        throw error;
-      }
+      await connection.send(FRAME.SHELL, body);
+      await connection.expect(FRAME.STARTED);
+      connection.unbind();
+      return connection;
     } catch (error) {
-      throw startFailure(error, cwd);
+      connection.close();
+      throw error;
     }
   }
 

@@ -57,6 +57,23 @@ describe.skipIf(UNABLE !== null)(`a git source (${UNABLE ?? 'served from this ho
     });
   });
 
+  it('says whose loopback it is that a server leads to, or that was given', async () => {
+    world.server.on(
+      '/inward/info/refs',
+      (_request, response) =>
+        void response.writeHead(302, { location: 'http://127.0.0.1:1/x/info/refs' }).end(),
+    );
+    const hint = expect.stringContaining('the sandbox itself');
+    for (const source of [
+      { type: 'git' as const, url: `${world.server.url}/inward` },
+      { type: 'git' as const, url: 'http://localhost:1/x.git' },
+      { type: 'tarball' as const, url: 'http://127.0.0.1:1/x.tgz' },
+    ]) {
+      expect(await world.failure(source)).toMatchObject({ code: 'unavailable', hint });
+    }
+    expect(await world.failure({ type: 'git', url: `${world.server.url}/500` })).not.toMatchObject({ hint });
+  });
+
   it('shows what a server says without escapes and credentials', async () => {
     world.server.on(
       '/rude/info/refs',

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Member, tarOf, tgzOf } from '../../support/tarball.ts';
+import { type Member, tarNamed, tarOf, tarWithPax, tgzOf } from '../../support/tarball.ts';
 import { openSourceWorld, type SourceWorld, UNABLE } from './source-world.ts';
 
 const LIMITS = { maxDownloadBytes: 2_000_000, maxUnpackedBytes: 5_000_000, maxEntries: 50, stallMs: 1_000 };
@@ -162,6 +162,30 @@ describe.skipIf(UNABLE !== null)(`a tarball (${UNABLE ?? 'served from this host'
       code: 'invalid_argument',
       message: expect.stringMatching(words),
     });
+  });
+
+  it.each<[string, Buffer, RegExp]>([
+    ['names that are no UTF-8', tarNamed(Buffer.from('pkg/\xff', 'latin1')), /not UTF-8/],
+    [
+      'such names in a header before them',
+      tarWithPax([Buffer.from('path=pkg/\xff', 'latin1')], FILE),
+      /a name that cannot be read/,
+    ],
+    ['a line break in such a header', tarWithPax(['path=pkg/a\nb'], FILE), /a name that cannot be read/],
+    ['a sparse file, version 0', tarWithPax(['GNU.sparse.size=9'], FILE), /a sparse file/],
+    ['a sparse file, version 1', tarWithPax(['GNU.sparse.major=1'], FILE), /a sparse file/],
+  ])('is refused with %s', async (_title, bytes, words) => {
+    expect(await world.failure(source(bytes))).toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringMatching(words),
+    });
+  });
+
+  it('is unpacked with carriage returns in names of such a header', async () => {
+    const bytes = tarWithPax(['path=pkg/Icon\r'], FILE);
+    expect(await world.look(source(bytes), 'cat Icon*; ls | od -An -c')).toBe(
+      'a\n   I   c   o   n  \\r  \\n\n',
+    );
   });
 
   it.each<[string, () => Buffer]>([

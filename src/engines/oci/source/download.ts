@@ -5,6 +5,7 @@ import { formatCount } from '../../../shared/text.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
 import { DOWNLOADERS, type Downloader, downloaderArguments } from './downloaders.ts';
 import { type Inside, missingProgram, type Outcome, runInside } from './inside.ts';
+import { loopbackHint } from './loopback.ts';
 import { refused } from './refused.ts';
 
 const LOOK_EVERY_MS = 500;
@@ -110,7 +111,7 @@ function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
   }
   const said = outcome.said === '' ? `exit code ${outcome.exitCode}` : outcome.said;
   return new SandboxError('unavailable', `${url} could not be fetched: ${said}`, {
-    hint: 'Correct source.url (http or https), or look closer from an empty sandbox.',
+    hint: loopbackHint(said) ?? 'Correct source.url (http or https), or look closer from an empty sandbox.',
     details,
   });
 }

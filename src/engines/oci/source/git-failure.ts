@@ -3,6 +3,7 @@ import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import type { GitSource } from './git.ts';
 import type { Outcome } from './inside.ts';
 import type { SourceLimits } from './limits.ts';
+import { loopbackHint } from './loopback.ts';
 import { refused } from './refused.ts';
 
 interface Meaning {
@@ -79,11 +80,15 @@ const MEANINGS: Meaning[] = [
   },
 ];
 
-const OTHER: Omit<Meaning, 'words'> = {
-  code: 'unavailable',
-  says: 'could not be fetched',
-  hint: 'Correct source.url, or create an empty sandbox and run git in it to look closer.',
-};
+function otherMeaning(said: string): Omit<Meaning, 'words'> {
+  return {
+    code: 'unavailable',
+    says: 'could not be fetched',
+    hint:
+      loopbackHint(said) ??
+      'Correct source.url, or create an empty sandbox and run git in it to look closer.',
+  };
+}
 
 /** `refusal` is what the network policy refused last, in words, or null. */
 export function gitFailure(
@@ -101,7 +106,7 @@ export function gitFailure(
     });
   }
   if (refusal !== null) return refused(url, refusal, details);
-  const meaning = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? OTHER;
+  const meaning = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? otherMeaning(outcome.said);
   const hasCredentials = username !== undefined || password !== undefined;
   const { says, hint } = (hasCredentials ? meaning.withCredentials : undefined) ?? meaning;
   return new SandboxError(meaning.code, `${url} ${says}.${said}`, { hint, details });

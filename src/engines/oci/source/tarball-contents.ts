@@ -74,6 +74,8 @@ export class TarballContents {
         `is a link to a name of more than ${MAX_LINK_TARGET_BYTES} bytes, which no link can hold`,
       );
     }
+    if (target?.includes('\ufffd') === true)
+      throw this.#unusable(member.path, 'is a link to a name that is not UTF-8');
     const before = this.#placed.get(path);
     if (before !== undefined && before.kind !== kind && [before.kind, kind].includes('directory')) {
       throw this.#unusable(member.path, 'comes twice, once as a directory');
@@ -162,6 +164,8 @@ export class TarballContents {
       throw this.#unusable(given, `has a path of more than ${MAX_PATH_BYTES} bytes`);
     }
     if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
+    // The parser's mark for bytes that are no UTF-8: different names can have become this one.
+    if (path.includes('\ufffd')) throw this.#unusable(given, 'has a name that is not UTF-8');
     if (path.includes('\0')) throw this.#unusable(given, 'has a name that no file can have');
     return path;
   }

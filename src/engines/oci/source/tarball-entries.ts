@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
-import { MAX_TAR_META_BYTES, passedOver } from '../../../shared/tar-limits.ts';
+import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../../../shared/tar-limits.ts';
 
 /**
  * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before
@@ -26,6 +26,10 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
       failure ??= new Error(`it holds ${passedOver(entry)}`);
     }),
   );
+  parser.on('meta', (meta: string) => {
+    const misread = misreadHeader(meta);
+    if (misread !== null) tell(() => (failure ??= new Error(`it holds ${misread}`)));
+  });
   parser.on('error', (error: Error) => tell(() => (failure ??= error)));
   parser.on('end', () => tell(() => (over = true)));
   const feeding = feed(content, parser).catch((error: unknown) => tell(() => (failure ??= error)));

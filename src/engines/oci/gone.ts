@@ -1,0 +1,57 @@
+/** Why the agent has closed a connection under a call. */
+import { settledWithin, systemClock } from '../../shared/clock.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { AgentConnection, AgentError, AgentGone } from './agent-connection.ts';
+import type { OciContext } from './context.ts';
+import { recordAfterCutOff } from './cut-off.ts';
+import { encodeFields, FRAME, TAG } from './frames.ts';
+
+const TRIES = 10;
+const UNASKED_MS = 20;
+
+/**
+ * What the agent says to a request that it can hardly refuse. PID 1 refuses what it has no process for and closes at
+ * once: whoever writes at that moment meets a broken pipe and never reads the reason, which the next one may. Null where it
+ * does what it is asked.
+ */
+export async function refusalOf(agentSocket: string): Promise<AgentError | AgentGone | null> {
+  let gone: AgentGone | null = null;
+  for (let tried = 0; tried < TRIES; tried += 1) {
+    try {
+      const connection = await AgentConnection.open(agentSocket, null);
+      try {
+        const answer = connection.expect(FRAME.STAT);
+        // A refusal comes unasked, and is lost to whoever writes just then.
+        if (!(await settledWithin(systemClock, UNASKED_MS, answer)))
+          await connection.send(FRAME.STAT_REQUEST, encodeFields([[TAG.path, '/']]));
+        await answer;
+        return null;
+      } finally {
+        connection.close();
+      }
+    } catch (error) {
+      if (error instanceof AgentError) return error;
+      if (!(error instanceof AgentGone)) throw error;
+      gone = error;
+    }
+  }
+  return gone;
+}
+
+/**
+ * What `error` means, where it is that the agent has gone: itself where the sandbox has ended, else why it goes on and this
+ * call does not. Anything else is answered as it is.
+ */
+export async function whyGone(context: OciContext, sandboxId: string, error: unknown): Promise<unknown> {
+  if (!(error instanceof AgentGone)) return error;
+  const { status } = await recordAfterCutOff(context, sandboxId);
+  if (status !== 'running' && status !== 'pending') return error;
+  const { layout } = await context.host();
+  const refusal = await refusalOf(layout.sandbox(sandboxId).agentSocket);
+  if (refusal instanceof AgentError) return refusal;
+  return new SandboxError('unavailable', `Sandbox ${sandboxId} runs, but has cut this call off.`, {
+    hint: 'Something inside may have killed what served it, or have taken every process: look with session_info and sandbox_run_command before it is called again.',
+    details: { sandbox_id: sandboxId },
+    cause: error,
+  });
+}

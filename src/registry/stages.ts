@@ -1,0 +1,82 @@
+import { randomBytes } from 'node:crypto';
+import { readdir, readFile, rm } from 'node:fs/promises';
+import { basename, isAbsolute, join } from 'node:path';
+import { z } from 'zod';
+import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
+import { systemErrorCode } from '../shared/errors.ts';
+import type { Logger } from '../shared/log.ts';
+import { currentProcess, isProcessAlive } from '../shared/process-identity.ts';
+import { isStageName } from '../shared/stage-name.ts';
+import { makeDirectory } from '../shared/state-directory.ts';
+
+const noteSchema = z.strictObject({
+  /** Of what is being made, absolute. */
+  path: z.string(),
+  process: z.strictObject({ pid: z.number().int().positive(), startTime: z.string(), bootId: z.string() }),
+});
+
+/**
+ * Notes of the unfinished downloads that lie in folders of this machine, so that those of a killed process are found and
+ * removed: nothing but the notes leads there.
+ */
+export class Stages {
+  readonly #directory: string;
+  readonly #log: Logger;
+
+  /** `directory` is made, closed to other users, when something is first noted. */
+  constructor(directory: string, log: Logger) {
+    this.#directory = directory;
+    this.#log = log;
+  }
+
+  /**
+   * Notes a path that will be made, and answers what takes the note back. Neither rejects: a full disk of the state
+   * directory keeps no download from being made.
+   */
+  async note(path: string): Promise<() => Promise<void>> {
+    const file = join(this.#directory, `${randomBytes(12).toString('hex')}.json`);
+    try {
+      await makeDirectory(this.#directory, 0o700);
+      // Not flushed: after a power cut it may be missing, which a download need not wait for.
+      await writeFileAtomic(file, JSON.stringify({ path, process: currentProcess() }), 0o600, false);
+    } catch (error) {
+      this.#log.warn({ path, err: error }, 'An unfinished download could not be noted.');
+    }
+    return () =>
+      rm(file, { force: true }).catch((error: unknown) =>
+        this.#log.warn({ file, err: error }, 'The note of a download could not be removed.'),
+      );
+  }
+
+  /** Removes what dead processes left unfinished. Never rejects: what cannot be removed now is left to the next time. */
+  async removeAbandoned(): Promise<void> {
+    for (const name of await this.#names()) {
+      const file = join(this.#directory, name);
+      try {
+        if (isAbandonedTemporary(name)) await rm(file, { force: true });
+        else if (name.endsWith('.json')) await removeAbandonedStage(file);
+      } catch (error) {
+        if (systemErrorCode(error) === 'ENOENT') continue;
+        this.#log.warn({ file, err: error }, 'An unfinished download could not be removed.');
+      }
+    }
+  }
+
+  async #names(): Promise<string[]> {
+    try {
+      return await readdir(this.#directory);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT')
+        this.#log.warn({ err: error }, 'The notes of downloads cannot be listed.');
+      return [];
+    }
+  }
+}
+
+async function removeAbandonedStage(file: string): Promise<void> {
+  const { path, process } = noteSchema.parse(JSON.parse(await readFile(file, 'utf8')));
+  if (isProcessAlive(process)) return;
+  // Whatever a note says, nothing goes that is not called as a stage is.
+  if (isAbsolute(path) && isStageName(basename(path))) await rm(path, { recursive: true, force: true });
+  await rm(file, { force: true });
+}
