@@ -28,6 +28,11 @@ export function terminalText(raw: string): string {
   return page.text();
 }
 
+/** How many bytes at the end are the beginning of an escape sequence, whose rest is missing. */
+export function unfinishedEscapeBytes(bytes: Buffer): number {
+  return UNFINISHED_ESCAPE.exec(bytes.toString('latin1'))?.[0].length ?? 0;
+}
+
 /** The last line of a text that shows anything, or null. */
 export function lastVisibleLine(raw: string): string | null {
   const lines = terminalText(raw).split('\n');
