@@ -59,7 +59,7 @@ export function commandAnswer(
     stderr_bytes: command.stderrBytes,
     truncated: output.truncated,
     next:
-      [endOf(command, sandboxEnd), nextStep(command, output)].filter((part) => part !== null).join('. ') ||
+      [...endOf(command, sandboxEnd), nextStep(command, output)].filter((part) => part !== null).join('. ') ||
       null,
   };
   return { structured, text: commandText(structured) };
@@ -81,14 +81,22 @@ function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string
   return `exit_code ${exit_code} (${[ended_by, signal].filter((part) => part !== null).join(', ')})`;
 }
 
-function endOf(command: Command, sandboxEnd: string | null): string | null {
-  if (command.endedBy === 'out_of_memory')
-    return 'It was killed for lack of memory: use less, or sandbox_create with more resources.vcpus';
-  if (command.leftRunning === true)
-    return `What it started still runs: command_kill command_id=${command.commandId} ends that`;
-  if (sandboxEnd === null) return null;
-  return `It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`;
+/** What is to be known of its end, a sentence each. */
+function endOf(command: Command, sandboxEnd: string | null): string[] {
+  const told: string[] = [];
+  if (command.endedBy === 'out_of_memory') told.push(`It was killed for lack of memory: ${MORE_MEMORY}`);
+  else if (command.lackedMemory === true)
+    told.push(`Something in its sandbox was killed for lack of memory while it ran: ${MORE_MEMORY}`);
+  if (command.endedBy === 'timeout')
+    told.push('It was ended at its timeout_ms: allow more, or leave that out');
+  else if (command.leftRunning === true)
+    told.push(`What it started still runs: command_kill command_id=${command.commandId} ends that`);
+  if (sandboxEnd !== null)
+    told.push(`It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`);
+  return told;
 }
+
+const MORE_MEMORY = 'use less, or sandbox_create with more resources.vcpus';
 
 function nextStep(command: Command, output: CapturedOutput): string | null {
   const id = `command_id=${command.commandId}`;
@@ -98,8 +106,24 @@ function nextStep(command: Command, output: CapturedOutput): string | null {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
     return `cmd is one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
   }
+  if (SUDO_FAILED.test(output.stderr))
+    return 'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
+  if (isEmptyInput(command)) {
+    const line = JSON.stringify(command.cmd);
+    return `Its stdin was empty, so that it ended: give it a program in args, or type in sandbox_shell command=${line}`;
+  }
   return output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
 }
+
+/** What shells say where there is none, and sudo itself where it cannot gain anything. */
+const SUDO_FAILED = /^(?:.*: )?sudo: (?:command not found|not found|.*no new privileges)/m;
+
+/** An interpreter without a program reads one from its stdin, and ends in silence where that is empty. */
+function isEmptyInput({ cmd, args, exitCode, stdoutBytes, stderrBytes }: Command): boolean {
+  return INTERPRETERS.test(cmd) && args.length === 0 && exitCode === 0 && stdoutBytes + stderrBytes === 0;
+}
+
+const INTERPRETERS = /^(?:\/.*\/)?(?:ba|da|z)?sh$|^(?:\/.*\/)?(?:python[0-9.]*|node|ruby|perl|php|lua)$/;
 
 /** Blanks, operators and words of the shell's own make no program's name. */
 function isShellLine(cmd: string): boolean {

@@ -120,7 +120,7 @@ async function readPage(
     lines: page.lines,
     cursor: { ...page.rewind(splitter.positions(last)), after: page.after },
     done,
-    droppedBytes,
+    droppedBytes: droppedBytes + splitter.cutBytes,
     atEnd: atEnd && last === null,
     totalBytes,
   };

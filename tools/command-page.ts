@@ -1,7 +1,8 @@
 import type { Command, Commands, OutputStream } from '../src/engines/engine.ts';
 import { outputText } from '../src/shared/output-text.ts';
-import { characterEnd } from '../src/shared/utf8.ts';
-import { readRange } from './byte-range.ts';
+import { unfinishedEscapeBytes } from '../src/shared/terminal-text.ts';
+import { characterAt, characterEnd, characterStart, MAX_CHARACTER_BYTES } from '../src/shared/utf8.ts';
+import { endOf, readRange, type Span } from './byte-range.ts';
 
 export interface OutputPageRequest {
   stream: OutputStream | 'both';
@@ -12,16 +13,17 @@ export interface OutputPageRequest {
 }
 
 export interface OutputPage {
+  /** Of the first byte of the content: as text, of the character that the asked offset lies in; after a gap, behind it. */
   offset: number;
   content: string;
   /** Null when the command has finished and nothing follows. */
   nextOffset: number | null;
   totalBytes: number;
-  /** Bytes before `offset` that were asked for and are no longer held. */
+  /** Bytes between the asked offset and `offset`: no longer held, or (as text) what a gap has left of a character. */
   droppedBytes: number;
 }
 
-/** One page of a command's bytes; as text it begins and ends with whole characters. */
+/** One page of a command's bytes; as text it begins and ends with whole characters. A gap is passed over in one step. */
 export async function readOutputPage(
   commands: Commands,
   command: Command,
@@ -29,24 +31,77 @@ export async function readOutputPage(
   signal: AbortSignal,
 ): Promise<OutputPage> {
   const totalBytes = totalOf(command, request.stream);
+  const isOver = command.status === 'finished';
   const asked = startOf(request.offset, totalBytes);
-  const range = { stream: request.stream, start: asked, end: asked + request.limit };
-  const [span] = await readRange(commands, command.commandId, range, signal);
-  // Nothing is held up to the end of the range, or nothing is there yet.
-  const start = span?.start ?? Math.min(range.end, totalBytes);
-  const bytes = span?.bytes ?? Buffer.alloc(0);
+  const source = { commands, commandId: command.commandId, signal };
+  const { start, bytes } = await readSpan(source, request, asked, isOver ? totalBytes : null);
   const end = start + bytes.length;
-  const last = command.status === 'finished' && end >= totalBytes;
-  const shown = request.encoding === 'base64' ? bytes : wholeCharacters(bytes, last);
   const exact = `command_output command_id=${command.commandId} stream=${request.stream} offset=${start} encoding=base64`;
   return {
     offset: start,
-    content: request.encoding === 'base64' ? shown.toString('base64') : outputText(shown, exact),
-    nextOffset: last ? null : end - (bytes.length - shown.length),
+    content: request.encoding === 'base64' ? bytes.toString('base64') : outputText(bytes, exact),
+    nextOffset: isOver && end >= totalBytes ? null : end,
     // More may have been written since the totals were taken.
     totalBytes: Math.max(totalBytes, end),
-    droppedBytes: start - Math.min(start, asked),
+    droppedBytes: Math.max(0, start - asked),
   };
+}
+
+interface Source {
+  commands: Commands;
+  commandId: string;
+  signal: AbortSignal;
+}
+
+/**
+ * The first bytes that are held from `asked` on, at most `limit`; none where nothing is there yet. `final` is where all ends,
+ * null while more may come.
+ */
+async function readSpan(
+  { commands, commandId, signal }: Source,
+  { stream, limit, encoding }: OutputPageRequest,
+  asked: number,
+  final: number | null,
+): Promise<Span> {
+  const isText = encoding === 'utf8';
+  for (let from = asked; ; ) {
+    // As text from a little before: a character may have begun there.
+    const start = isText ? Math.max(0, from - (MAX_CHARACTER_BYTES - 1)) : from;
+    const range = { stream, start, end: from + limit };
+    const held = await readRange(commands, commandId, range, signal);
+    for (const span of held) {
+      if (endOf(span) <= from) continue;
+      const page = isText ? textOf(span, { from, limit, final, isAfterGap: span.start > start }) : span;
+      if (page.bytes.length > 0) return page;
+    }
+    const last = held.at(-1);
+    const offset = Math.max(from, last === undefined ? 0 : endOf(last));
+    const slice = await commands.readOutput(commandId, { stream, offset, limit: 1 }, signal);
+    const next = slice.chunks[0]?.offset ?? slice.nextOffset;
+    if (next <= offset) return { start: from, bytes: Buffer.alloc(0) };
+    from = next;
+  }
+}
+
+interface TextWish {
+  /** Where the text is to begin. */
+  from: number;
+  limit: number;
+  final: number | null;
+  isAfterGap: boolean;
+}
+
+/** The whole characters of a span from an offset on. One whose rest is missing is left to the next page. */
+function textOf({ start, bytes }: Span, { from, limit, final, isAfterGap }: TextWish): Span {
+  const at = Math.max(0, from - start);
+  // What began in front of the gap is no character any more.
+  const rest = isAfterGap ? characterStart(bytes) : 0;
+  const begin = at <= rest ? rest : characterAt(bytes, at);
+  const page = { start: start + begin, bytes: bytes.subarray(begin, begin + limit) };
+  if (endOf(page) === final) return page;
+  const characters = page.bytes.subarray(0, characterEnd(page.bytes));
+  const whole = characters.subarray(0, characters.length - unfinishedEscapeBytes(characters));
+  return { start: page.start, bytes: whole.length > 0 ? whole : characters };
 }
 
 /** An offset past the end means the end: nothing lies between, and what comes next starts there. */
@@ -58,10 +113,4 @@ function totalOf(command: Command, stream: OutputStream | 'both'): number {
   if (stream === 'stdout') return command.stdoutBytes;
   if (stream === 'stderr') return command.stderrBytes;
   return command.stdoutBytes + command.stderrBytes;
-}
-
-/** A character whose end has not been read yet is left to the next page. */
-function wholeCharacters(bytes: Buffer, last: boolean): Buffer {
-  const end = last ? bytes.length : characterEnd(bytes);
-  return bytes.subarray(0, end);
 }

@@ -1,6 +1,6 @@
 import type { Command } from '../src/engines/engine.ts';
 import type { CommandHandle } from '../src/registry/contract.ts';
-import { lastVisibleLine } from '../src/shared/text.ts';
+import { lastVisibleLine } from '../src/shared/terminal-text.ts';
 import { characterEnd, characterStart, decodeUtf8 } from '../src/shared/utf8.ts';
 import { within } from './patience.ts';
 import type { ToolContext } from './tool.ts';

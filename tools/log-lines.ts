@@ -1,7 +1,8 @@
 import type { OutputChunk, OutputStream } from '../src/engines/engine.ts';
-import { characterEnd } from '../src/shared/utf8.ts';
+import { characterEnd, characterStart } from '../src/shared/utf8.ts';
 
 const NEWLINE = 0x0a;
+const STREAMS: readonly OutputStream[] = ['stdout', 'stderr'];
 /** A longer line is answered in pieces. */
 const MAX_LINE_BYTES = 16_384;
 /** An unfinished line this far behind (a prompt while the other stream is busy) is answered as it stands. */
@@ -36,6 +37,9 @@ export class LineSplitter {
   /** The end of the last line taken of each stream. */
   readonly #taken: Positions;
   #offset: number;
+  /** The streams of which nothing has come since bytes went missing. */
+  readonly #afterGap = new Set<OutputStream>();
+  #cutBytes = 0;
 
   constructor(from: Positions) {
     this.#from = from;
@@ -48,11 +52,21 @@ export class LineSplitter {
     return this.#offset;
   }
 
-  /** Goes on at `offset`; unfinished lines end where bytes are missing before it. */
+  /** Bytes that are left out as well: what missing ones have left of characters. */
+  get cutBytes(): number {
+    return this.#cutBytes;
+  }
+
+  /** Goes on at `offset`; unfinished lines end where bytes are missing before it, with a whole character. */
   *skipTo(offset: number): Generator<Line> {
     if (offset <= this.#offset) return;
-    yield* this.rest();
+    for (const line of this.rest()) {
+      const bytes = line.bytes.subarray(0, characterEnd(line.bytes));
+      this.#cutBytes += line.bytes.length - bytes.length;
+      yield { ...line, bytes };
+    }
     this.#offset = offset;
+    for (const stream of STREAMS) this.#afterGap.add(stream);
   }
 
   /** The lines that a chunk completes. Stopping between two of them loses nothing: `positions` has the place. */
@@ -60,6 +74,10 @@ export class LineSplitter {
     const { stream } = chunk;
     const known = Math.max(0, this.#from[stream] - chunk.offset);
     let at = Math.min(known, chunk.data.length);
+    if (this.#afterGap.delete(stream) && at === 0) {
+      at = characterStart(chunk.data);
+      this.#cutBytes += at;
+    }
     while (at < chunk.data.length) {
       const newline = chunk.data.indexOf(NEWLINE, at);
       const end = newline === -1 ? chunk.data.length : newline;
@@ -121,12 +139,9 @@ export class LineSplitter {
 
   /** In the order in which they began. */
   #unfinished(): { stream: OutputStream; start: number; end: number }[] {
-    const streams: OutputStream[] = ['stdout', 'stderr'];
-    return streams
-      .flatMap((stream) => {
-        const pending = this.#pending[stream];
-        return pending === null ? [] : [{ stream, start: pending.start, end: pending.end }];
-      })
-      .sort((a, b) => a.start - b.start);
+    return STREAMS.flatMap((stream) => {
+      const pending = this.#pending[stream];
+      return pending === null ? [] : [{ stream, start: pending.start, end: pending.end }];
+    }).sort((a, b) => a.start - b.start);
   }
 }

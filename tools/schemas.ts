@@ -38,8 +38,15 @@ export const argument = kernelString(MAX_STRING_BYTES);
 export const env = z
   .record(z.string(), argument)
   .refine((value) => Object.keys(value).every((name) => ENV_NAME.test(name)), {
-    error: 'an object whose names are letters, digits and _, not starting with a digit',
+    error: ({ input }) =>
+      `an object whose names are letters, digits and _, not starting with a digit${wrongName(input)}`,
   });
+
+/** The first wrong name, without what may be a value. */
+function wrongName(names: unknown): string {
+  const wrong = Object.keys(Object(names)).find((name) => !ENV_NAME.test(name)) ?? '';
+  return `; not ${JSON.stringify(wrong.slice(0, 80).replace(/=.*/s, '=…'))}`;
+}
 
 /** What every way of starting a command takes. */
 export const startShape = {

@@ -1,5 +1,6 @@
 import { isUtf8 } from 'node:buffer';
-import { formatCount, plural, terminalText } from './text.ts';
+import { terminalText } from './terminal-text.ts';
+import { formatCount, plural } from './text.ts';
 import { decodeUtf8 } from './utf8.ts';
 
 /** Above this share of bytes that no text has, output is data. */

@@ -1,4 +1,5 @@
-import { formatCount, terminalText } from './text.ts';
+import { terminalText } from './terminal-text.ts';
+import { formatCount } from './text.ts';
 
 /** Characters of output that are kept for the next look. */
 const KEPT = 24_576;

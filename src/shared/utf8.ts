@@ -25,6 +25,14 @@ export function characterStart(bytes: Uint8Array): number {
   return start;
 }
 
+/** Where the character begins that the byte at `at` lies in; `at` itself where a character begins there, or none is. */
+export function characterAt(bytes: Uint8Array, at: number): number {
+  const begin = characterEnd(bytes, at);
+  if (begin === at) return at;
+  const end = Math.min(bytes.length, begin + sequenceLength(bytes[begin] ?? 0));
+  return bytes.subarray(begin + 1, end).every(isContinuation) ? begin : at;
+}
+
 /** Decodes UTF-8 as it is, a byte order mark included; invalid bytes become U+FFFD. */
 export function decodeUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes);

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  characterAt,
   characterEnd,
   characterStart,
   decodeUtf8,
@@ -26,6 +27,17 @@ describe('character boundaries', () => {
       const part = text.subarray(cut);
       expect(decodeUtf8(part.subarray(characterStart(part)))).not.toContain('\uFFFD');
     }
+  });
+
+  it('finds the character that a byte lies in', () => {
+    for (let at = 0; at <= text.length; at++) {
+      const begin = characterAt(text, at);
+      expect(decodeUtf8(text.subarray(begin))).not.toContain('\uFFFD');
+      expect(at - begin).toBeLessThan(4);
+      expect(characterAt(text, begin)).toBe(begin);
+    }
+    const latin1 = Buffer.from([0xe9, 0x61, 0xf0, 0x80, 0x61, 0x80, 0x80]);
+    for (let at = 0; at < latin1.length; at++) expect(characterAt(latin1, at)).toBe(at);
   });
 
   it('leaves bytes alone that are no UTF-8', () => {

@@ -104,6 +104,35 @@ describe('a command that outlasts wait_ms', () => {
   });
 });
 
+describe('what the next step says of an end', () => {
+  const next = async (cmd: string, args: string[] = [], more = {}): Promise<unknown> =>
+    (await server.call('sandbox_run_command', { cmd, args, ...more })).structured['next'];
+
+  it('names the argument in place of a sudo that is not there or gains nothing', async () => {
+    const told =
+      'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
+    expect(await next('sudo', ['true'])).toBe(told);
+    expect(await next('bash', ['-c', 'sudo apt-get update; exit 1'])).toBe(told);
+    const refused = 'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.';
+    expect(await next('bash', ['-c', `echo '${refused}' >&2; exit 1`])).toBe(told);
+    expect(await next('bash', ['-c', 'echo "read about sudo: it asks" >&2; exit 1'])).toBeNull();
+  });
+
+  it('says why an interpreter ended at once, and where it can be typed in', async () => {
+    for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
+      expect(await next(cmd)).toContain(`type in sandbox_shell command=${JSON.stringify(cmd)}`);
+    }
+    expect(await next('true')).toBeNull();
+    expect(await next('bash', ['-c', 'true'])).toBeNull();
+  });
+
+  it('names the time limit that ended it', async () => {
+    expect(await next('sleep', ['60'], { timeout_ms: 100 })).toBe(
+      'It was ended at its timeout_ms: allow more, or leave that out',
+    );
+  });
+});
+
 describe('a program that asks', () => {
   it('sees the end of its input, and the descriptions name the tool for typing', async () => {
     const { structured } = await run('./ask.sh');

@@ -110,6 +110,21 @@ describe(`random output, SEED=${SEED}`, () => {
       }
     }
   }, 120_000);
+
+  it('shows whole characters around what a long one has lost, and comes past that in one page', async () => {
+    const write = 'import sys\nfor _ in range(12 * 1024): sys.stdout.write("€" * 1024)';
+    const { structured } = await server.call('sandbox_run_command', { cmd: 'python3', args: ['-c', write] });
+    const { command_id, stdout_bytes } = structured;
+    const { pages, dropped, total } = await readAll(command_id, 'stdout', 'utf8', () => 65_536);
+    expect(total).toBe(stdout_bytes);
+    for (const { offset, bytes } of pages) {
+      expect(bytes.toString().replaceAll('€', '')).toBe('');
+      expect(offset % 3).toBe(0);
+    }
+    expect(pages.reduce((sum, { bytes }) => sum + bytes.length, dropped)).toBe(total);
+    expect(dropped).toBeGreaterThan(1_048_576);
+    expect(pages.filter(({ bytes }) => bytes.length === 0)).toEqual([]);
+  }, 120_000);
 });
 
 describe('a gigabyte of output', () => {

@@ -208,11 +208,23 @@ describe('how a command ended is told', () => {
         next: expect.stringContaining('lack of memory'),
       };
       expect(run.structured).toMatchObject(told);
+      const within = { cmd: 'bash', args: ['-c', `node -e '${hog}'; exit 2`] };
+      const survived = await first.call('sandbox_run_command', within);
+      const toldOfPart = {
+        ended_by: 'exit',
+        exit_code: 2,
+        next: expect.stringMatching(/^Something in its sandbox was killed for lack of memory/),
+      };
+      expect(survived.structured).toMatchObject(toldOfPart);
+      const after = await first.call('sandbox_run_command', { cmd: 'true' });
+      expect(after.structured['next']).toBeNull();
       await first.call('sandbox_stop', { blocking: true });
       const second = await startServer({ stateDir: join(home, 's') });
       try {
         const { command_id } = run.structured;
         expect((await second.call('sandbox_get_command', { command_id })).structured).toMatchObject(told);
+        const part = { command_id: survived.structured['command_id'] };
+        expect((await second.call('sandbox_get_command', part)).structured).toMatchObject(toldOfPart);
       } finally {
         await second.close();
       }

@@ -106,6 +106,21 @@ describe('readLogs', () => {
     expect((await read(output, { cursor: logs.cursor })).droppedBytes).toBe(0);
   });
 
+  it('shows whole characters around what is gone, and counts the rest of the cut ones as gone', async () => {
+    const euro = Buffer.from('€');
+    const output = new WrittenOutput()
+      .write('stdout', Buffer.concat([Buffer.from('head '), euro.subarray(0, 2)]))
+      .lose('stdout', 500)
+      .write('stdout', Buffer.concat([euro.subarray(1), Buffer.from(' tail\nend\n')]))
+      .finish();
+    const logs = await read(output);
+    expect(logs.lines.map(({ data }) => data)).toEqual(['head ', ' tail', 'end']);
+    expect(logs.droppedBytes).toBe(2 + 500 + 2);
+    for (const limit of [1, 2]) {
+      expect(await readAll(output, { limit })).toEqual(['stdout head ', 'stdout  tail', 'stdout end']);
+    }
+  });
+
   it('reads every page of a long log within its size', async () => {
     const text = Array.from({ length: 30_000 }, (_, index) => `line ${index}\n`).join('');
     const lines = await readAll(new WrittenOutput().write('stdout', text).finish(), { limit: 1_000 });

@@ -66,6 +66,71 @@ describe('readOutputPage', () => {
     expect(await page(output, { offset: 900 })).toMatchObject({ ...end, nextOffset: null });
   });
 
+  it('begins with the whole character that an offset lies in, and never goes back further', async () => {
+    const text = 'aé€😀'.repeat(20);
+    const bytes = Buffer.from(text);
+    const output = new WrittenOutput().write('stdout', text).finish();
+    for (let offset = 0; offset < bytes.length; offset++) {
+      for (const limit of [4, 7, 500]) {
+        const read = await page(output, { offset, limit });
+        expect(bytes.subarray(read.offset, read.nextOffset ?? bytes.length).toString()).toBe(read.content);
+        expect(text).toContain(read.content);
+        expect(read.offset).toBeLessThanOrEqual(offset);
+        expect(read.nextOffset ?? bytes.length).toBeGreaterThan(offset);
+        expect(Buffer.byteLength(read.content)).toBeLessThanOrEqual(limit);
+        expect(read.droppedBytes).toBe(0);
+      }
+    }
+    expect((await page(output, { offset: -2 })).content).toBe('😀');
+  });
+
+  it('repeats no byte that is no UTF-8', async () => {
+    const latin1 = Buffer.from('a line of Latin-1 \u00e9\u00ab that is long \u0092 enough', 'latin1');
+    const output = new WrittenOutput().write('stdout', latin1).finish();
+    for (const limit of [4, 5, 9]) {
+      let length = 0;
+      for (let offset: number | null = 0; offset !== null; ) {
+        const next: OutputPage = await page(output, { offset, limit });
+        expect(next.offset).toBe(offset);
+        length += (next.nextOffset ?? latin1.length) - offset;
+        offset = next.nextOffset;
+      }
+      expect(length).toBe(latin1.length);
+    }
+  });
+
+  it('leaves an escape sequence whole to the next page', async () => {
+    const output = new WrittenOutput().write('stdout', 'one \u001b[1;31mred\u001b[0m two').finish();
+    for (let limit = 8; limit < 30; limit++) {
+      let read = '';
+      for (let offset: number | null = 0; offset !== null; ) {
+        const next: OutputPage = await page(output, { offset, limit });
+        read += next.content;
+        offset = next.nextOffset;
+      }
+      expect(read).toBe('one red two');
+    }
+  });
+
+  it('passes over a gap in one page, however long, also one that has cut characters', async () => {
+    const head = Buffer.from('head €').subarray(0, -1);
+    const tail = Buffer.from('€ tail').subarray(1);
+    const output = new WrittenOutput()
+      .write('stdout', head)
+      .lose('stdout', 10_000_000)
+      .write('stdout', tail)
+      .finish();
+    const first = await page(output);
+    expect(first).toMatchObject({ content: 'head ', nextOffset: 5, droppedBytes: 0 });
+    const second = await page(output, { offset: 5 });
+    expect(second).toMatchObject({ content: ' tail', droppedBytes: 2 + 10_000_000 + 2, nextOffset: null });
+    const exact = await page(output, { offset: head.length, encoding: 'base64' });
+    expect(exact).toMatchObject({ content: tail.toString('base64'), droppedBytes: 10_000_000 });
+    const within = await page(output, { offset: 5_000 });
+    expect(within).toMatchObject({ content: ' tail', offset: second.offset });
+    expect(within.droppedBytes).toBe(within.offset - 5_000);
+  });
+
   it('tells what is gone', async () => {
     const output = new WrittenOutput().lose('stdout', 100).write('stdout', 'kept').finish();
     expect(await page(output)).toMatchObject({ content: 'kept', offset: 100, droppedBytes: 100 });

@@ -32,6 +32,8 @@ export interface Command {
   stderrBytes: number;
   /** True where it has finished and something that it started runs on; left out by an engine that cannot tell. */
   leftRunning?: boolean;
+  /** True where the kernel was seen to kill something in its sandbox for lack of memory while it ran. */
+  lackedMemory?: boolean;
 }
 
 export interface StartCommand {

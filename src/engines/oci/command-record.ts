@@ -20,7 +20,7 @@ const commandRecordSchema = z.strictObject({
   startedAt: z.number(),
   /** Processes that had been killed for lack of memory before it began. */
   outOfMemoryKills: z.number(),
-  /** Written at its end where the kernel killed it for lack of memory: the cgroup that counts such kills goes. */
+  /** Written at its end where the kernel killed for lack of memory while it ran: the cgroup that counts such kills goes. */
   ranOutOfMemory: z.boolean().optional(),
 });
 
@@ -70,7 +70,7 @@ export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): 
   }
 }
 
-/** Keeps that a command ran out of memory, for as long as its record stays. */
+/** Keeps that memory was lacking while a command ran, for as long as its record stays. */
 export async function noteOutOfMemory(paths: CommandPaths, record: CommandRecord): Promise<void> {
   const noted: CommandRecord = { ...record, ranOutOfMemory: true };
   await writeFileAtomic(paths.record, JSON.stringify(noted), 0o600, false);

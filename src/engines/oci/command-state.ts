@@ -52,11 +52,10 @@ export function endingSignal(number: number): string | null {
   return number === 0 ? null : (nameOfSignal(number) ?? `SIG${number}`);
 }
 
-/** A kill that nobody asked for, while the kernel was killing for lack of memory. */
-function ranOutOfMemory(exit: Exit, command: CommandRecord, sandbox: SandboxRecord): boolean {
+/** A kill that nobody asked for. */
+function wasKilled(exit: Exit): boolean {
   const killed = exit.signal === SIGKILL || exit.exitCode === 128 + SIGKILL;
-  if (exit.endedBy !== 'exit' || !killed) return false;
-  return command.ranOutOfMemory === true || outOfMemoryKills(sandbox.cgroups) > command.outOfMemoryKills;
+  return exit.endedBy === 'exit' && killed;
 }
 
 function base(command: CommandRecord, sandboxId: string) {
@@ -64,17 +63,28 @@ function base(command: CommandRecord, sandboxId: string) {
   return { commandId, sandboxId, cmd, args, cwd, startedAt };
 }
 
-/** A command whose end the agent has recorded. */
-export function finishedCommand(command: CommandRecord, sandbox: SandboxRecord, exit: Exit): Command {
+/**
+ * A command whose end the agent has recorded. `isNow` says that it ended just now: later, a kill for lack of memory may be of
+ * what ran after it.
+ */
+export function finishedCommand(
+  command: CommandRecord,
+  sandbox: SandboxRecord,
+  exit: Exit,
+  isNow: boolean,
+): Command {
+  const noted = command.ranOutOfMemory === true;
+  const kernelKilled = noted || outOfMemoryKills(sandbox.cgroups) > command.outOfMemoryKills;
   return {
     ...base(command, sandbox.sandboxId),
     status: 'finished',
     exitCode: exit.exitCode,
     signal: endingSignal(exit.signal),
-    endedBy: ranOutOfMemory(exit, command, sandbox) ? 'out_of_memory' : exit.endedBy,
+    endedBy: kernelKilled && wasKilled(exit) ? 'out_of_memory' : exit.endedBy,
     durationMs: exit.durationMs,
     stdoutBytes: exit.stdoutBytes,
     stderrBytes: exit.stderrBytes,
+    lackedMemory: noted || (kernelKilled && (isNow || wasKilled(exit))),
   };
 }
 

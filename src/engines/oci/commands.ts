@@ -224,15 +224,17 @@ export class OciCommands implements Commands {
     }
     const record = watch?.record ?? (await readCommandRecord(paths, commandId));
     const sandbox = await settledRecord(this.#context, paths.sandboxId);
-    const exit = watch?.exit ?? (await readExit(paths));
-    if (exit !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, exit));
+    const seen = watch?.exit ?? null;
+    const exit = seen ?? (await readExit(paths));
+    if (exit !== null)
+      return this.#ended(record, paths, finishedCommand(record, sandbox, exit, seen !== null));
     const attached = await this.#attach(record, paths, signal);
     if (attached !== null) {
       return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
     }
     // It may have ended between the two looks.
     const late = await readExit(paths);
-    if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late));
+    if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late, true));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await pathExists(paths.agentDir))) throw unknownCommand(commandId);
     const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
@@ -245,7 +247,7 @@ export class OciCommands implements Commands {
     paths: CommandPaths,
     command: Command,
   ): Promise<{ command: Command; watch: null }> {
-    if (command.endedBy === 'out_of_memory' && record.ranOutOfMemory !== true) {
+    if (command.lackedMemory === true && record.ranOutOfMemory !== true) {
       await noteOutOfMemory(paths, record).catch((err: unknown) =>
         this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
       );

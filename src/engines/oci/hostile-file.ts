@@ -27,13 +27,17 @@ async function openHostile(path: string): Promise<FileHandle | null> {
 
 /** The first `limit` bytes of a regular file, or null where there is none. */
 export async function readHostile(path: string, limit: number): Promise<Buffer | null> {
+  return readHostileInto(path, Buffer.allocUnsafe(limit));
+}
+
+/** As many bytes of a regular file as the buffer has room for, at its beginning; null where there is no file. */
+export async function readHostileInto(path: string, buffer: Buffer): Promise<Buffer | null> {
   const file = await openHostile(path);
   if (file === null) return null;
   try {
-    const buffer = Buffer.allocUnsafe(limit);
     let length = 0;
-    while (length < limit) {
-      const { bytesRead } = await file.read(buffer, length, limit - length, length);
+    while (length < buffer.length) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
       if (bytesRead === 0) break;
       length += bytesRead;
     }

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../engine.ts';
-import { readHostile } from './hostile-file.ts';
+import { readHostile, readHostileInto } from './hostile-file.ts';
 
 const MAGIC = 'SBXLOG2\n';
 const HEADER_BYTES = 48;
@@ -46,10 +46,9 @@ async function segmentNames(directory: string): Promise<string[]> {
   }
 }
 
-/** Null where the segment was dropped meanwhile, or holds no whole header yet. */
-async function readSegment(directory: string, name: string, limit: number): Promise<Segment | null> {
-  const bytes = await readHostile(join(directory, name), limit);
-  if (bytes === null || bytes.length < HEADER_BYTES) return null;
+/** Null where it holds no whole header yet. */
+function parseSegment(bytes: Buffer): Segment | null {
+  if (bytes.length < HEADER_BYTES) return null;
   if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) throw damaged();
   const stdoutStart = Number(bytes.readBigUInt64LE(16));
   const stderrStart = Number(bytes.readBigUInt64LE(24));
@@ -59,6 +58,35 @@ async function readSegment(directory: string, name: string, limit: number): Prom
     stderr: Number(bytes.readBigUInt64LE(40)),
   };
   return { stdoutStart, stderrStart, linesBefore, bytes };
+}
+
+/** The beginning of a segment, without its records. Null where it was dropped meanwhile, or has no whole header yet. */
+async function readHeader(directory: string, name: string): Promise<Segment | null> {
+  const bytes = await readHostile(join(directory, name), HEADER_BYTES);
+  return bytes === null ? null : parseSegment(bytes);
+}
+
+/** Buffers of a segment's size that nobody uses now: one a read would be garbage faster than it is collected. */
+const spare: Buffer[] = [];
+const MAX_SPARE = 2;
+
+/**
+ * What `use` makes of a segment; null where that was dropped meanwhile, or has no whole header yet. The segment's bytes are
+ * overwritten afterwards: what is to stay is copied.
+ */
+async function withSegment<Result>(
+  directory: string,
+  name: string,
+  use: (segment: Segment) => Result,
+): Promise<Result | null> {
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_SEGMENT);
+  try {
+    const bytes = await readHostileInto(join(directory, name), buffer);
+    const segment = bytes === null ? null : parseSegment(bytes);
+    return segment === null ? null : use(segment);
+  } finally {
+    if (spare.length < MAX_SPARE) spare.push(buffer);
+  }
 }
 
 /** The whole records of a segment; a last one that is cut short is still being written. */
@@ -86,8 +114,8 @@ function totalsOf(segment: Segment): Totals {
 export async function readLogTotals(directory: string): Promise<Totals> {
   const names = await segmentNames(directory);
   for (const name of names.reverse()) {
-    const segment = await readSegment(directory, name, MAX_SEGMENT);
-    if (segment !== null) return totalsOf(segment);
+    const totals = await withSegment(directory, name, totalsOf);
+    if (totals !== null) return totals;
   }
   return { stdout: 0, stderr: 0 };
 }
@@ -118,7 +146,7 @@ async function segmentsFrom(
   const names = await segmentNames(directory);
   let first = 0;
   for (const [index, name] of names.entries()) {
-    const head = await readSegment(directory, name, HEADER_BYTES);
+    const head = await readHeader(directory, name);
     if (head !== null && startOf(head, stream) <= offset) first = index;
     else if (head !== null) break;
   }
@@ -131,8 +159,11 @@ async function segmentsFrom(
  */
 async function linesBefore(directory: string, stream: OutputStream, offset: number): Promise<number | null> {
   const [name] = await segmentsFrom(directory, stream, offset);
-  const segment = name === undefined ? null : await readSegment(directory, name, MAX_SEGMENT);
-  if (segment === null) return null;
+  if (name === undefined) return null;
+  return withSegment(directory, name, (segment) => linesWithin(segment, stream, offset));
+}
+
+function linesWithin(segment: Segment, stream: OutputStream, offset: number): number | null {
   let at = startOf(segment, stream);
   let lines = segment.linesBefore[stream];
   for (const record of records(segment)) {
@@ -169,9 +200,7 @@ export async function readLog(
   let next = from;
   let dropped = 0;
   let budget = request.limit;
-  for (const name of from < totalBytes ? await segmentsFrom(directory, request.stream, from) : []) {
-    const segment = await readSegment(directory, name, MAX_SEGMENT);
-    if (segment === null) continue;
+  const take = (segment: Segment): void => {
     let offset = startOf(segment, request.stream);
     for (const { stream, data } of records(segment)) {
       if (request.stream !== 'both' && request.stream !== stream) continue;
@@ -179,11 +208,14 @@ export async function readLog(
       offset += data.length;
       if (part === null) continue;
       dropped += part.offset - next;
-      chunks.push({ stream, ...part });
+      chunks.push({ stream, offset: part.offset, data: Buffer.from(part.data) });
       next = part.offset + part.data.length;
       budget -= part.data.length;
-      if (budget <= 0) break;
+      if (budget <= 0) return;
     }
+  };
+  for (const name of from < totalBytes ? await segmentsFrom(directory, request.stream, from) : []) {
+    await withSegment(directory, name, take);
     if (budget <= 0 || next >= totalBytes) break;
   }
   // What is counted but not in the log any more lies behind everything that is: it was lost at the very end.

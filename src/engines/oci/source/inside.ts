@@ -2,7 +2,7 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { newCommandId } from '../../../shared/ids.ts';
 import { redactText } from '../../../shared/redact.ts';
-import { lastVisibleLine, terminalText } from '../../../shared/text.ts';
+import { lastVisibleLine, terminalText } from '../../../shared/terminal-text.ts';
 import { decodeUtf8 } from '../../../shared/utf8.ts';
 import type { Command, Commands, Files } from '../../engine.ts';
 import type { SourceLimits } from './limits.ts';
