@@ -43,6 +43,12 @@ function refs(): string {
   return `${packet('# service=git-upload-pack\n')}0000${packet(line)}0000`;
 }
 
+/** What `/bytes/N` answers. */
+function bytesFor(path: string): Buffer | null {
+  const count = /^\/bytes\/(\d+)$/.exec(path)?.[1];
+  return count === undefined ? null : Buffer.alloc(Number(count), 'x');
+}
+
 /** HTTP/1. */
 export function serveRequest(
   seen: SeenRequest[],
@@ -73,6 +79,11 @@ export function serveRequest(
     return;
   }
   if (path.startsWith('/hang')) return;
+  const bytes = bytesFor(path);
+  if (bytes !== null) {
+    response.end(bytes);
+    return;
+  }
   let size = 0;
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
@@ -112,6 +123,12 @@ export function answerStream(
   }
   if (path === '/only-headers') {
     stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
+    return;
+  }
+  const bytes = bytesFor(path);
+  if (bytes !== null) {
+    stream.respond({ ':status': 200 });
+    stream.end(bytes);
     return;
   }
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });
