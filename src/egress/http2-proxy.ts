@@ -36,6 +36,8 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
   });
   inside.on('error', () => inside.destroy());
+  // Both connections can be half-open, which HTTP/2 has no use for: who ends one has gone.
+  secure.once('end', () => inside.destroy());
   if (upstream instanceof NotDialled) {
     inside.on('stream', (stream) => {
       of.carried.failed(upstream.message);
@@ -48,6 +50,7 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     createConnection: () => upstream,
     settings: { enablePush: false },
   });
+  upstream.once('end', () => outside.destroy());
   tieSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
     try {

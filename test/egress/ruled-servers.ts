@@ -99,6 +99,7 @@ export function serveRequest(
 /** HTTP/2. `/chat` answers each piece as it comes, as gRPC streams do, and ends with trailers. */
 export function answerStream(
   seen: SeenRequest[],
+  aborted: string[],
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
 ): void {
@@ -112,6 +113,10 @@ export function answerStream(
     names: Object.keys(headers),
   });
   stream.on('error', () => stream.destroy());
+  if (path.startsWith('/hang')) {
+    stream.once('close', () => aborted.push(path));
+    return;
+  }
   if (path.startsWith('/repo.git/info/refs')) {
     stream.respond({ ':status': 200, 'content-type': 'application/x-git-upload-pack-advertisement' });
     stream.end(refs());
