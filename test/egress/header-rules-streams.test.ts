@@ -192,6 +192,21 @@ s.request({ ':path': '/gone' }).resume().end();`,
     expect(printed).toBe('over\n');
   });
 
+  it('tell what was refused in them, whatever else passes', async () => {
+    const printed = await box.script(
+      'node',
+      `const s = require('http2').connect('https://api.test');
+const ask = (authority) => new Promise((done) => s.request({ ':authority': authority }).on('response', (h) => done(h[':status'])).resume());
+ask('strange.test').then(async (first) => { console.log(first, await ask('api.test')); s.close(); });`,
+    );
+    expect(printed).toBe('421 200\n');
+    await expect
+      .poll(async () => JSON.stringify((await box.server.call('session_info')).structured), {
+        timeout: 20_000,
+      })
+      .toContain('"rule":"a request for strange.test on a TLS connection to api.test"');
+  });
+
   it('are cut when the policy no longer allows their domain', async () => {
     const printed = box.script(
       'python3',

@@ -1,7 +1,7 @@
 /** A policy that changes while connections are open or beginning: each is judged by the one in force when it matters. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { NONE, PRELUDE } from './attempts.ts';
+import { ALL, NONE, PRELUDE } from './attempts.ts';
 import { openSandboxed, type Sandboxed } from './sandboxed.ts';
 import { openWorld, type World } from './world.ts';
 
@@ -104,6 +104,21 @@ except OSError as e: print('web', e)`,
       () => box.setPolicy(NONE),
     );
     expect(printed).toContain('web [Errno 104]');
+  });
+
+  it('keeps what goes to an address by the name that led there last', async () => {
+    await box.setPolicy(ALL);
+    const printed = await during(
+      `
+for name in ['good.test', 'x.good.test', 'good.test']: socket.gethostbyname(name)
+s = tcp(GOOD, 7777); s.recv(6)
+step(0)
+s.settimeout(0.5)
+try: print('got', s.recv(1))
+except OSError as e: print('open', e)`,
+      () => box.setPolicy(GOOD_ONLY),
+    );
+    expect(printed).toContain('open timed out');
   });
 
   it.each([
