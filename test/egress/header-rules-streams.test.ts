@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './ruled-sandbox.ts';
 import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
@@ -190,6 +191,26 @@ s.on('close', () => console.log('over')); s.on('error', (e) => console.log(e.cod
 s.request({ ':path': '/gone' }).resume().end();`,
     );
     expect(printed).toBe('over\n');
+  });
+
+  it('let a far server send ahead by HTTP/2, unless many streams are open', async () => {
+    const printed = await box.script(
+      'node',
+      `const s = require('http2').connect('https://api.test');
+const ask = () => new Promise((done) => { let text = ''; s.request({ ':path': '/window' }).on('data', (d) => { text += d; }).on('end', () => done(text)); });
+(async () => {
+  await ask(); console.log(await ask());
+  for (let i = 0; i < 12; i++) s.request({ ':path': '/hang-ahead' }).on('error', () => {});
+  console.log(await ask()); s.destroy();
+})();`,
+    );
+    const [few, many] = printed
+      .trim()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    expect(few).toEqual([1_048_576, expect.any(Number)]);
+    expect(z.tuple([z.number(), z.number()]).parse(few)[1]).toBeGreaterThan(8_000_000);
+    expect(many).toEqual([65_535, expect.any(Number)]);
   });
 
   it('tell what was refused in them, whatever else passes', async () => {

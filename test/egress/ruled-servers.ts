@@ -122,6 +122,13 @@ export function answerStream(
     stream.end(refs());
     return;
   }
+  if (path === '/window') {
+    // How much may be sent before anybody has read any of it.
+    const { remoteSettings, state } = stream.session ?? {};
+    stream.respond({ ':status': 200 });
+    stream.end(JSON.stringify([remoteSettings?.initialWindowSize, state?.remoteWindowSize]));
+    return;
+  }
   if (path === '/reset') {
     stream.close(0xb);
     return;
