@@ -10,6 +10,8 @@ export class Carried {
   readonly entry: Entry;
   /** The names that speak for it; a change of policy judges it by them anew. */
   #names: readonly string[] = [];
+  /** Until then nothing of it goes anywhere. */
+  #judged = false;
   /** The address that was dialled, which is not always the one that the program named. */
   #dialled: string;
   #upstream: Duplex | null = null;
@@ -39,9 +41,12 @@ export class Carried {
 
   /** Notes what the connection was judged by. */
   judged(protocol: Entry['protocol'], names: readonly string[], verdict: Verdict): void {
-    this.entry.protocol = protocol;
-    this.entry.rule = verdict.rule;
+    this.#judged = true;
     this.#names = names;
+    this.entry.protocol = protocol;
+    // What was refused in it, or failed, is told of it, whatever else passes.
+    if (verdict.allowed && this.entry.verdict !== 'allowed') return;
+    this.entry.rule = verdict.rule;
     if (names[0] !== undefined) this.entry.domain = names[0];
     if (!verdict.allowed) this.entry.verdict = 'refused';
   }
@@ -62,11 +67,23 @@ export class Carried {
     if (this.#ended) upstream?.destroy();
   }
 
-  /** Cuts it where the policy no longer allows it. */
+  /** The verdict on the address that the program named, by itself. */
+  direct(policy: Policy): Verdict {
+    const address = parseAddress(this.connection.address);
+    if (address === null) return { allowed: false, rule: `${this.connection.address} is no address` };
+    return policy.judge([], address, this.connection.port);
+  }
+
+  /** Cuts it where the policy no longer allows it. What has not said yet whom it means is judged when it does. */
   rejudge(policy: Policy): void {
     const address = parseAddress(this.#dialled);
     const over = this.entry.verdict !== 'allowed' && this.#upstream === null;
     if (this.#ended || address === null || over) return;
+    if (!this.#judged) {
+      const forbidden = policy.forbids(address, this.connection.port);
+      if (forbidden !== null) this.cut(forbidden.rule);
+      return;
+    }
     const verdict = policy.judge(this.#names, address, this.connection.port);
     if (!verdict.allowed) this.cut(verdict.rule);
     // The program connects anew, and then they do.

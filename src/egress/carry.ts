@@ -53,22 +53,22 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
     );
     return;
   }
-  const policy = context.policy();
-  const direct = policy.judge([], address, port);
-  const names = context.names.leadingTo(text);
-  if (direct.allowed && !names.some((name) => policy.headers.concern(name))) {
-    carried.unseen = names;
+  const first = judge(carried, context);
+  if (first.direct.allowed && !first.concerned) {
+    carried.unseen = first.names;
     // By the name that led there last, a later policy may still allow it.
-    await pass(carried, 'tcp', names.slice(0, 1), direct);
+    await pass(carried, 'tcp', first.names.slice(0, 1), first.direct);
     return;
   }
-  const byName = direct.allowed ? direct : policy.judge(names, address, port);
-  const hopeless = policy.mode !== 'custom' && !direct.allowed;
-  const seen = await peek(carried.connection, byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
+  const seen = await peek(carried.connection, first.byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
   if (carried.ended) return;
+  // The policy may be another by now.
+  const judged = judge(carried, context);
+  const { names, direct, byName } = judged;
+  const hopeless = context.policy().mode !== 'custom' && !direct.allowed;
   if (hopeless) refused(carried, seen, names, direct);
-  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, { names, byName, direct });
-  else if (seen.protocol === 'http') await carryHttp(carried, context, seen, direct);
+  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, judged);
+  else if (seen.protocol === 'http') await carryHttp(carried, context, seen);
   else if (direct.allowed) await pass(carried, 'tcp', names.slice(0, 1), direct);
   else if (!byName.allowed) refused(carried, seen, names, byName);
   else if (seen.sent && seen.protocol === null)
@@ -76,14 +76,33 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
   else await pass(carried, 'tcp', names, byName, !seen.sent);
 }
 
+/** The verdicts on a connection by where it goes, before what it says counts. */
+interface Judged {
+  readonly names: readonly string[];
+  readonly byName: Verdict;
+  /** On the address by itself. */
+  readonly direct: Verdict;
+  /** Whether requests in it may get headers. */
+  readonly concerned: boolean;
+}
+
+function judge(carried: Carried, context: GatewayContext): Judged {
+  const { address: text, port } = carried.connection;
+  const policy = context.policy();
+  const names = context.names.leadingTo(text);
+  const address = parseAddress(text);
+  const direct = carried.direct(policy);
+  return {
+    names,
+    byName: direct.allowed || address === null ? direct : policy.judge(names, address, port),
+    direct,
+    concerned: names.some((name) => policy.headers.concern(name)),
+  };
+}
+
 /** A request that stands alone goes out at once, and its answer comes back by itself; others are served one by one. */
-async function carryHttp(
-  carried: Carried,
-  context: GatewayContext,
-  seen: Peeked,
-  direct: Verdict,
-): Promise<void> {
-  const route = plainRoute(carried, context, direct);
+async function carryHttp(carried: Carried, context: GatewayContext, seen: Peeked): Promise<void> {
+  const route = plainRoute(carried, context);
   const head = readLoneRequest(seen.bytes);
   if (head === null || concerned(head, context.policy().headers)) {
     const stream = await carried.connection.take();
@@ -100,14 +119,6 @@ async function carryHttp(
     if (error instanceof NotDialled && error.refusal === null) carried.failed(error.message);
     carried.connection.end(Buffer.from(words));
   }
-}
-
-/** The verdicts on a connection before it says anything. */
-interface Judged {
-  readonly names: readonly string[];
-  readonly byName: Verdict;
-  /** On the address by itself. */
-  readonly direct: Verdict;
 }
 
 /** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
@@ -143,7 +154,7 @@ async function carryTls(
   if (concerned && offersHttp(hello.protocols)) {
     if (context.tls === null)
       return refused(carried, seen, [name], denied('the sandbox was made before header rules were possible'));
-    return terminateTls(carried, context, context.tls, { name, protocols: hello.protocols, direct });
+    return terminateTls(carried, context, context.tls, { name, protocols: hello.protocols });
   }
   carried.unseen = [name];
   try {

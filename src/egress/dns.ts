@@ -10,6 +10,8 @@ const RCODE = { ok: 0, format: 1, serverFailure: 2, noSuchName: 3, refused: 5 } 
 const RECURSION_DESIRED = 0x0100;
 const RECURSION_AVAILABLE = 0x0080;
 const MAX_ADDRESSES = 16;
+/** Bytes that every program takes by UDP (RFC 1035, 4.2.1). */
+const MAX_ANSWER = 512;
 
 export interface DnsAnswer {
   readonly bytes: Buffer;
@@ -51,14 +53,15 @@ export async function answerQuery(query: Buffer, policy: Policy, names: Names): 
   if (usable.length === 0 && refusal)
     return { bytes: reply(RCODE.refused), refused: { name, verdict: refusal } };
   if (usable.length === 0) return plain(RCODE.noSuchName);
-  names.tell(name, usable);
-  return {
-    bytes: reply(
+  const answer = (addresses: readonly string[]): Buffer =>
+    reply(
       RCODE.ok,
-      usable.map((data) => ({ type: 'A', class: 'IN', name: question.name, ttl, data })),
-    ),
-    refused: null,
-  };
+      addresses.map((data) => ({ type: 'A', class: 'IN', name: question.name, ttl, data })),
+    );
+  // One is there in any case: a program needs no more of them.
+  while (usable.length > 1 && answer(usable).length > MAX_ANSWER) usable.pop();
+  names.tell(name, usable);
+  return { bytes: answer(usable), refused: null };
 }
 
 /** Why no port of an address may be dialled; null where one may, to be judged when it is. */

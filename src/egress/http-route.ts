@@ -4,7 +4,6 @@ import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { addressFor } from './dial.ts';
 import { headerValues, hostName, nameOf, Refused, type RequestHead } from './http-request.ts';
-import type { Verdict } from './policy.ts';
 
 /** Where a request goes, and on what. */
 export interface Target {
@@ -27,16 +26,17 @@ export interface Route {
 }
 
 /**
- * Each request goes to where its host is found, on a connection of its own.
- * @param direct the verdict on the address by itself: where that is allowed, only hosts that rules concern are looked up
+ * Each request goes to where its host is found, on a connection of its own; where the address is allowed by itself, only
+ * hosts that rules concern are looked up.
  */
-export function plainRoute(carried: Carried, context: GatewayContext, direct: Verdict): Route {
+export function plainRoute(carried: Carried, context: GatewayContext): Route {
   const { address: dialled, port } = carried.connection;
   return {
     protocol: 'http',
     extra: ['Connection', 'close'],
     async target(head) {
       const policy = context.policy();
+      const direct = carried.direct(policy);
       const shown = hostName(headerValues(head, 'host')[0]?.trim() ?? '');
       if (direct.allowed && (shown === null || !policy.headers.concern(shown))) {
         carried.judged('http', shown === null ? [] : [shown], direct);

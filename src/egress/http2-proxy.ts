@@ -14,6 +14,7 @@ import {
 import type { TLSSocket } from 'node:tls';
 import { NotDialled } from './dial.ts';
 import { failureOf, hostName, Malformed } from './http-request.ts';
+import { WIDE_WINDOW, widenWindows } from './http2-window.ts';
 import { REFUSED_HEADER } from './refusal.ts';
 import { mayTrail } from './request-framing.ts';
 import { judgeInside, type Terminated } from './terminated.ts';
@@ -36,6 +37,8 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
   });
   inside.on('error', () => inside.destroy());
+  // Both connections can be half-open, which HTTP/2 has no use for: who ends one has gone.
+  secure.once('end', () => inside.destroy());
   if (upstream instanceof NotDialled) {
     inside.on('stream', (stream) => {
       of.carried.failed(upstream.message);
@@ -46,12 +49,15 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
   }
   const outside = connect(`https://${of.name}`, {
     createConnection: () => upstream,
-    settings: { enablePush: false },
+    settings: { enablePush: false, initialWindowSize: WIDE_WINDOW },
   });
+  upstream.once('end', () => outside.destroy());
+  const opened = widenWindows(outside);
   tieSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
     try {
-      exchange(of, stream, headers, outside);
+      const request = exchange(of, stream, headers, outside);
+      if (request !== null) opened(request);
     } catch (error) {
       fail(of, stream, error);
     }
@@ -67,19 +73,20 @@ function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): v
   inside.once('close', () => outside.destroy());
 }
 
+/** Passes a request on; null where there is none to pass. */
 function exchange(
   of: Terminated,
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
   outside: ClientHttp2Session,
-): void {
+): ClientHttp2Stream | null {
   const authority = headers[':authority'] ?? headers.host ?? '';
   const several = headers.host !== undefined && headers.host !== authority;
   judgeInside(of, several ? null : hostName(authority));
   // Like a tunnel by HTTP/1, it would lead past the policy; the extended form is not offered.
   if (headers[':method'] === 'CONNECT') {
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
-    return;
+    return null;
   }
   checkHead(headers);
   const ended = stream.endAfterHeaders;
@@ -95,6 +102,7 @@ function exchange(
   tieStreams(stream, request);
   passAnswer(stream, request);
   if (!ended) passRequestBody(stream, request, set);
+  return request;
 }
 
 /**

@@ -66,6 +66,8 @@ export class Names {
     for (const address of addresses) {
       const names = this.#ledTo.get(address) ?? new Map<string, number>();
       if (names.size >= MAX_NAMES_AN_ADDRESS) names.clear();
+      // Told again, it is the latest.
+      names.delete(name);
       names.set(name, performance.now() + LED_TO_MS);
       this.#ledTo.set(address, names);
     }

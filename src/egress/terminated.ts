@@ -2,7 +2,6 @@
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { Refused, refuseBy } from './http-request.ts';
-import type { Verdict } from './policy.ts';
 
 /** A connection whose TLS ends at the gateway. */
 export interface Terminated {
@@ -10,18 +9,17 @@ export interface Terminated {
   readonly context: GatewayContext;
   /** The server name of the handshake, normalized. */
   readonly name: string;
-  /** The verdict on the connection's address by itself. */
-  readonly direct: Verdict;
 }
 
 /** @param host what the request names, normalized; null for anything odd. Throws `Refused`. */
-export function judgeInside({ carried, context, name, direct }: Terminated, host: string | null): void {
+export function judgeInside({ carried, context, name }: Terminated, host: string | null): void {
   if (host !== name) {
     const shown = host ?? 'no host, or several,';
     throw refuseBy(carried, 'tls', [name], `a request for ${shown} on a TLS connection to ${name}`, 421);
   }
-  const byName = context.policy().judgeName(name);
-  const verdict = byName.allowed ? byName : direct;
+  const policy = context.policy();
+  const byName = policy.judgeName(name);
+  const verdict = byName.allowed ? byName : carried.direct(policy);
   carried.judged('tls', [name], verdict.allowed ? verdict : byName);
   if (!verdict.allowed) throw new Refused(byName.rule);
 }

@@ -9,7 +9,6 @@ import { serveHttp } from './http-proxy.ts';
 import { nameOf } from './http-request.ts';
 import type { Route } from './http-route.ts';
 import { serveHttp2 } from './http2-proxy.ts';
-import type { Verdict } from './policy.ts';
 import { judgeInside, type Terminated } from './terminated.ts';
 import type { TlsKeys } from './tls-keys.ts';
 import { dialTls } from './tls-upstream.ts';
@@ -29,8 +28,6 @@ export interface NamedConnection {
   readonly name: string;
   /** What the client offers to speak inside. */
   readonly protocols: readonly string[];
-  /** The verdict on the connection's address by itself, which may allow what the name does not. */
-  readonly direct: Verdict;
 }
 
 /**
@@ -57,19 +54,14 @@ export async function terminateTls(
   const secure = await accept(carried, stream, certificate, chosen);
   if (secure === null) return;
   if (chosen === HTTP2) {
-    serveHttp2({ carried, context, name, direct: named.direct }, secure, upstream);
+    serveHttp2({ carried, context, name }, secure, upstream);
     return;
   }
   const agent = new UpstreamAgent(upstream, () =>
     dialTls(carried, context, keys, name, chosen === null ? [] : [HTTP1]),
   );
   secure.once('close', () => agent.destroy());
-  serveHttp(
-    carried,
-    context,
-    terminatedRoute({ carried, context, name, direct: named.direct }, upstream, agent),
-    secure,
-  );
+  serveHttp(carried, context, terminatedRoute({ carried, context, name }, upstream, agent), secure);
 }
 
 /** What a failure was is said where the program can read it: in answer to its request. */

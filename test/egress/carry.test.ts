@@ -32,10 +32,11 @@ describe.skipIf(!isRoot)('the way out of a sandbox (needs root, for routes to te
     await box.setPolicy(policy);
     const printed = await box.python(`
 curl('http://good.test/a'); curl('https://good.test/b')
-t = time.time(); s = tcp('good.test', 80); s.sendall(get(b'good.test', path=b'/stream'))
+s = tcp('good.test', 80); s.sendall(get(b'good.test', path=b'/stream'))
 first = b''
 while b'one' not in first: first += s.recv(65536)
-print('streams', time.time() - t < 0.25, b'two' in rest(s))
+tell('good.test', 80, get(b'good.test', path=b'/got-one'))
+print('streams', b'two' not in first, b'two' in rest(s))
 body = b'x' * 300000
 print('upload', b'good 300000' in tell('good.test', 80, b'POST /up HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: close\\r\\nContent-Length: 300000\\r\\n\\r\\n' + body))
 s = tcp('good.test', 80); s.sendall(b'GET /ws HTTP/1.1\\r\\nHost: good.test\\r\\nConnection: Upgrade\\r\\nUpgrade: websocket\\r\\n\\r\\n')

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { connect } from 'node:tls';
+import { decode, encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
 import { parseClientHello } from '../../src/egress/client-hello.ts';
 import { answerQuery } from '../../src/egress/dns.ts';
@@ -94,6 +95,27 @@ describe('the first bytes of a connection', () => {
       for (let flip = 0; flip < 3; flip++)
         bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
       await answerQuery(round % 2 === 0 ? bytes : randomBytes(round % 100), policy, names);
+    }
+  });
+
+  it('are answered with as many addresses as every program takes by UDP', async () => {
+    const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
+    const addresses = Array.from({ length: 20 }, (_, index) => `198.51.100.${index + 1}`);
+    const names = new Names(async () => ({ addresses, ttl: 60 }));
+    const label = 'x'.repeat(60);
+    for (const [name, least] of [
+      ['short.test', 16],
+      [`${label}.test`, 5],
+      [`${label}.${label}.${label}.${label}.test`, 1],
+    ] as const) {
+      const query = encode({ type: 'query', id: 7, questions: [{ type: 'A', name }] });
+      const { bytes = Buffer.alloc(0) } = (await answerQuery(query, policy, names)) ?? {};
+      const told = decode(bytes).answers?.length ?? 0;
+      expect(told).toBeGreaterThanOrEqual(least);
+      expect(bytes.length <= 512 || told === 1).toBe(true);
+      expect(addresses.map((address) => names.leadingTo(address).includes(name))).toEqual(
+        addresses.map((_, index) => index < told),
+      );
     }
   });
 });

@@ -1,5 +1,8 @@
 /** What passes a terminated connection passes whole, as it comes, and both ways. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './ruled-sandbox.ts';
 import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
@@ -157,12 +160,72 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
     expect(noted(world.seen, '/older').headers['authorization']).toBe(SECRETS.TOKEN);
   });
 
-  it('end outside when the program ends inside', async () => {
-    for (const version of ['--http1.1', '--http2']) {
-      world.aborted.splice(0);
-      await box.run(`curl -sS ${version} -m 1 https://api.test:8443/hang`);
-      await expect.poll(() => world.aborted).toContain('/hang');
-    }
+  it.each(['--http1.1', '--http2'])('end outside when the program ends inside: %s', async (version) => {
+    const path = `/hang${version}`;
+    const { structured } = await box.server.call('sandbox_run_command_detached', {
+      cmd: 'curl',
+      args: ['-sS', version, `https://api.test${path}`],
+    });
+    await expect.poll(() => world.seen.map((each) => each.path), { timeout: 20_000 }).toContain(path);
+    expect(world.aborted).not.toContain(path);
+    await box.server.call('command_kill', { command_id: structured['command_id'], signal: 'SIGKILL' });
+    await expect.poll(() => world.aborted, { timeout: 20_000 }).toContain(path);
+  });
+
+  it.each(['--http1.1', '--http2'])('are over once the program has ended: %s', async (version) => {
+    const file = join(box.server.stateDir, 'sandboxes', box.sandboxId, 'network.jsonl');
+    const over = () =>
+      readFileSync(file, 'utf8')
+        .split('\n')
+        .filter((line) => line.includes('"protocol":"tls"'));
+    const before = over().length;
+    await box.run(`for i in 1 2 3; do curl -sS ${version} https://api.test/over; done`);
+    await expect.poll(() => over().length - before, { timeout: 20_000 }).toBe(3);
+  });
+
+  it('are over by HTTP/2 once the server has ended, also without a word', { timeout: 40_000 }, async () => {
+    const printed = await box.script(
+      'node',
+      `const s = require('http2').connect('https://api.test');
+s.on('close', () => console.log('over')); s.on('error', (e) => console.log(e.code));
+s.request({ ':path': '/gone' }).resume().end();`,
+    );
+    expect(printed).toBe('over\n');
+  });
+
+  it('let a far server send ahead by HTTP/2, unless many streams are open', async () => {
+    const printed = await box.script(
+      'node',
+      `const s = require('http2').connect('https://api.test');
+const ask = () => new Promise((done) => { let text = ''; s.request({ ':path': '/window' }).on('data', (d) => { text += d; }).on('end', () => done(text)); });
+(async () => {
+  await ask(); console.log(await ask());
+  for (let i = 0; i < 12; i++) s.request({ ':path': '/hang-ahead' }).on('error', () => {});
+  console.log(await ask()); s.destroy();
+})();`,
+    );
+    const [few, many] = printed
+      .trim()
+      .split('\n')
+      .map((line): unknown => JSON.parse(line));
+    expect(few).toEqual([1_048_576, expect.any(Number)]);
+    expect(z.tuple([z.number(), z.number()]).parse(few)[1]).toBeGreaterThan(8_000_000);
+    expect(many).toEqual([65_535, expect.any(Number)]);
+  });
+
+  it('tell what was refused in them, whatever else passes', async () => {
+    const printed = await box.script(
+      'node',
+      `const s = require('http2').connect('https://api.test');
+const ask = (authority) => new Promise((done) => s.request({ ':authority': authority }).on('response', (h) => done(h[':status'])).resume());
+ask('strange.test').then(async (first) => { console.log(first, await ask('api.test')); s.close(); });`,
+    );
+    expect(printed).toBe('421 200\n');
+    await expect
+      .poll(async () => JSON.stringify((await box.server.call('session_info')).structured), {
+        timeout: 20_000,
+      })
+      .toContain('"rule":"a request for strange.test on a TLS connection to api.test"');
   });
 
   it('are cut when the policy no longer allows their domain', async () => {

@@ -43,6 +43,12 @@ function refs(): string {
   return `${packet('# service=git-upload-pack\n')}0000${packet(line)}0000`;
 }
 
+/** What `/bytes/N` answers. */
+function bytesFor(path: string): Buffer | null {
+  const count = /^\/bytes\/(\d+)$/.exec(path)?.[1];
+  return count === undefined ? null : Buffer.alloc(Number(count), 'x');
+}
+
 /** HTTP/1. */
 export function serveRequest(
   seen: SeenRequest[],
@@ -73,6 +79,11 @@ export function serveRequest(
     return;
   }
   if (path.startsWith('/hang')) return;
+  const bytes = bytesFor(path);
+  if (bytes !== null) {
+    response.end(bytes);
+    return;
+  }
   let size = 0;
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;
@@ -88,6 +99,7 @@ export function serveRequest(
 /** HTTP/2. `/chat` answers each piece as it comes, as gRPC streams do, and ends with trailers. */
 export function answerStream(
   seen: SeenRequest[],
+  aborted: string[],
   stream: ServerHttp2Stream,
   headers: IncomingHttpHeaders,
 ): void {
@@ -101,9 +113,20 @@ export function answerStream(
     names: Object.keys(headers),
   });
   stream.on('error', () => stream.destroy());
+  if (path.startsWith('/hang')) {
+    stream.once('close', () => aborted.push(path));
+    return;
+  }
   if (path.startsWith('/repo.git/info/refs')) {
     stream.respond({ ':status': 200, 'content-type': 'application/x-git-upload-pack-advertisement' });
     stream.end(refs());
+    return;
+  }
+  if (path === '/window') {
+    // How much may be sent before anybody has read any of it.
+    const { remoteSettings, state } = stream.session ?? {};
+    stream.respond({ ':status': 200 });
+    stream.end(JSON.stringify([remoteSettings?.initialWindowSize, state?.remoteWindowSize]));
     return;
   }
   if (path === '/reset') {
@@ -112,6 +135,12 @@ export function answerStream(
   }
   if (path === '/only-headers') {
     stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
+    return;
+  }
+  const bytes = bytesFor(path);
+  if (bytes !== null) {
+    stream.respond({ ':status': 200 });
+    stream.end(bytes);
     return;
   }
   stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true });

@@ -93,7 +93,11 @@ export async function openRuledWorld(): Promise<RuledWorld> {
         }
         const session = performServerHandshake(socket);
         session.on('error', () => session.destroy());
-        session.on('stream', (stream, headers) => answerStream(seen, stream, headers));
+        session.on('stream', (stream, headers) => {
+          answerStream(seen, aborted, stream, headers);
+          // Without a word to the session that it is over.
+          if (headers[':path'] === '/gone') stream.once('close', () => socket.end());
+        });
       });
       await listen(server, at, port);
     }

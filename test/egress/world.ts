@@ -73,7 +73,7 @@ export async function openWorld(): Promise<World> {
     const answer = (request: IncomingMessage, response: ServerResponse) => {
       seen.push(`http ${place} ${request.headers.host ?? ''} ${request.url ?? ''}`);
       if (request.url === '/redirect') response.writeHead(302, { location: 'http://evil.test/' });
-      if (request.url === '/stream') return stream(response);
+      if (request.url === '/stream') return stream(response, seen);
       let size = 0;
       request.on('data', (chunk: Buffer) => {
         size += chunk.length;
@@ -163,11 +163,18 @@ function withExtras(server: HttpServer, seen: string[], place: Place): HttpServe
   return server;
 }
 
-/** Two events; the second comes only once the first has had to pass. */
-function stream(response: ServerResponse): void {
+/** Two events; the second comes once the program has told that it got the first. */
+function stream(response: ServerResponse, seen: readonly string[]): void {
+  const told = () => seen.filter((line) => line.endsWith(' /got-one')).length;
+  const before = told();
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: one\n\n');
-  setTimeout(() => response.end('data: two\n\n'), 300);
+  const look = setInterval(() => {
+    if (told() === before) return;
+    clearInterval(look);
+    response.end('data: two\n\n');
+  }, 10);
+  response.on('close', () => clearInterval(look));
 }
 
 function selfSigned(): { key: string; cert: string } {
