@@ -70,7 +70,10 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof StreamError) return true;
   const facts = factsOf(error);
   if (facts === null) return !(error instanceof SandboxError);
-  return facts.status === null || facts.status === 200 || facts.status === 429 || facts.status >= 500;
+  const { status } = facts;
+  return (
+    status === null || (status >= 200 && status < 300) || status === 408 || status === 429 || status >= 500
+  );
 }
 
 function factsOf(error: unknown): FailureFacts | null {

@@ -1,0 +1,82 @@
+/** Answers that the SDK takes and that the stand-in never gives: the engine relies on nothing but the wire format. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Engine } from '../../../src/engines/engine.ts';
+import { newCommandId } from '../../../src/shared/ids.ts';
+import {
+  SCRIPTED_CREDENTIALS,
+  type ScriptedApi,
+  scriptedCommand,
+  scriptedSession,
+  scriptedSnapshot,
+  startScriptedApi,
+} from '../../fakes/vercel/scripted-api.ts';
+import { createRequest, patience } from '../requests.ts';
+import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+
+describe('the vercel engine', () => {
+  let api: ScriptedApi;
+  let opened: OpenedVercel;
+  let engine: Engine;
+  let sandboxId: string;
+
+  beforeEach(async () => {
+    api = await startScriptedApi();
+    const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
+    opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5 });
+    engine = opened.engine;
+    ({ sandboxId } = await engine.create(createRequest(), patience()));
+  });
+
+  afterEach(async () => {
+    await engine.close();
+    await opened.remove();
+    await api.close();
+  });
+
+  const run = (timeoutMs: number | null = null) => {
+    const commandId = newCommandId(sandboxId);
+    const request = { commandId, sandboxId, cmd: 'true', args: [], cwd: null, env: {}, sudo: false };
+    return engine.commands.start({ ...request, timeoutMs }, patience());
+  };
+
+  it.each([204, 205])('asks once for a command whose answer is %i', async (status) => {
+    api.answers.push(({ method, path, body }) =>
+      method === 'POST' && path.endsWith('/cmd') && !body.includes('"wait"') ? { status, body: null } : null,
+    );
+    await expect(run()).rejects.toMatchObject({ code: 'server' });
+    const started = api.asked('POST', '/cmd').filter(({ body }) => !body.includes('"wait"'));
+    expect(started).toHaveLength(1);
+  });
+
+  it('goes on waiting for a command where a proxy has lost patience', async () => {
+    const refused = [408, 429, 504];
+    api.answers.push(({ path, query }) => {
+      if (query.get('wait') !== 'true' || !path.includes('/cmd/')) return null;
+      const status = refused.shift();
+      return status === undefined
+        ? { body: { command: scriptedCommand({ exitCode: 3 }) } }
+        : { status, body: '' };
+    });
+    const { commandId } = await run();
+    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 3 });
+  });
+
+  it('reads a stream whose type names its encoding', async () => {
+    api.answers.push(({ path }) =>
+      path.endsWith('/logs')
+        ? {
+            headers: { 'content-type': 'application/x-ndjson; charset=utf-8' },
+            body: '{"stream":"stdout","data":"here\\n"}\n',
+          }
+        : null,
+    );
+    const { commandId } = await run();
+    await engine.commands.wait(commandId, patience());
+    const all = { stream: 'both' as const, offset: 0, limit: 100 };
+    const { chunks } = await engine.commands.readOutput(commandId, all, patience());
+    expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
+  });
+});
+void scriptedCommand;
+void scriptedSession;
+void scriptedSnapshot;
