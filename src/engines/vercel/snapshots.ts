@@ -9,6 +9,7 @@ import { unknownSnapshot } from './layout.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
 import { BATCH, gather, pageOf, placeOf } from './page.ts';
+import { stopInCloud } from './remove.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
 
@@ -118,7 +119,10 @@ export class VercelSnapshots implements Snapshots {
       stopAsked: record.stopAsked ?? 'snapshot',
     }));
     try {
-      return await session.snapshot({ expiration });
+      const taken = await session.snapshot({ expiration });
+      if (taken.status !== 'created') throw notTaken(sandboxId, taken.status);
+      if (session.status === 'running') await this.#stopSource(sandboxId);
+      return taken;
     } catch (error) {
       const found = mayHaveHappened(error) ? await this.#takenOf(session.sessionId) : null;
       if (found !== null) return found;
@@ -129,12 +133,23 @@ export class VercelSnapshots implements Snapshots {
     }
   }
 
+  /** Taking a snapshot ends its source; one that the platform lets go on is stopped, as is told of it. Never rejects. */
+  async #stopSource(sandboxId: string): Promise<void> {
+    try {
+      await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
+    } catch (error) {
+      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'a snapshot did not stop its sandbox');
+    }
+  }
+
   /** The snapshot that was taken of a session, where the answer to its taking was lost; null where none shows. */
   async #takenOf(sessionId: string): Promise<SdkSnapshot | null> {
     const signal = AbortSignal.timeout(FIND_MS);
     try {
       const { snapshots } = await this.#context.cloud.snapshots(BATCH, null, signal);
-      const found = snapshots.find((snapshot) => snapshot.sourceSessionId === sessionId);
+      const found = snapshots.find(
+        ({ sourceSessionId, status }) => sourceSessionId === sessionId && status === 'created',
+      );
       return found === undefined ? null : await this.#context.cloud.snapshot(found.id, signal);
     } catch (error) {
       this.#context.log.warn({ err: error }, 'a snapshot in doubt could not be looked for');
@@ -164,6 +179,13 @@ export class VercelSnapshots implements Snapshots {
     const sourceSandboxId = record?.sourceSandboxId ?? sourceSessionId;
     return { snapshotId, sourceSandboxId, status: 'created', sizeBytes, createdAt, expiresAt };
   }
+}
+
+function notTaken(sandboxId: string, status: string): SandboxError {
+  return new SandboxError('server', `Vercel could not take the snapshot: it is ${status}.`, {
+    hint: 'Call sandbox_get to see whether the sandbox still runs, then sandbox_snapshot again.',
+    details: { sandbox_id: sandboxId },
+  });
 }
 
 function isThere(status: string, expiresAt: number | null): boolean {

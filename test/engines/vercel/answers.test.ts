@@ -76,7 +76,52 @@ describe('the vercel engine', () => {
     const { chunks } = await engine.commands.readOutput(commandId, all, patience());
     expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
   });
+
+  describe('after a snapshot', () => {
+    const snapshots: string[] = ['created'];
+
+    beforeEach(() => {
+      api.answers.push(({ method, path }) => {
+        if (method !== 'POST' || !path.endsWith('/snapshot')) return null;
+        const [status] = snapshots;
+        return { body: { snapshot: scriptedSnapshot({ status }), session: scriptedSession(api.session) } };
+      });
+      api.answers.push(({ method, path }) => {
+        if (method === 'POST' && path.endsWith('/stop')) api.session = { ...api.session, status: 'stopped' };
+        return null;
+      });
+    });
+
+    it('tells the sandbox as stopped by it, whatever its session says', async () => {
+      api.answers.unshift(({ path }) => {
+        if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
+        return null;
+      });
+      await engine.snapshots?.take(sandboxId, null, patience());
+      expect(await engine.get(sandboxId, patience())).toMatchObject({
+        status: 'stopped',
+        stopCause: 'snapshot',
+        expiresAt: null,
+      });
+    });
+
+    it('stops a sandbox that goes on all the same', async () => {
+      await engine.snapshots?.take(sandboxId, null, patience());
+      expect(api.asked('POST', '/stop')).toHaveLength(1);
+      expect(await engine.get(sandboxId, patience())).toMatchObject({
+        status: 'stopped',
+        stopCause: 'snapshot',
+      });
+    });
+
+    it('says that it failed, and leaves the sandbox as it is', async () => {
+      snapshots.unshift('failed');
+      await expect(engine.snapshots?.take(sandboxId, null, patience())).rejects.toMatchObject({
+        code: 'server',
+        message: expect.stringContaining('snapshot'),
+      });
+      snapshots.shift();
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
+    });
+  });
 });
-void scriptedCommand;
-void scriptedSession;
-void scriptedSnapshot;
