@@ -8,7 +8,7 @@ import type { VercelContext } from './context.ts';
 import { unknownSnapshot } from './layout.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
-import { BATCH, gather, pageOf, placeOf } from './page.ts';
+import { BATCH, PageMarks, pageFrom, placeOf, spanOf } from './page.ts';
 import { stopInCloud } from './remove.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
@@ -35,6 +35,7 @@ function expirationOf(expirationMs: number | null): number {
 export class VercelSnapshots implements Snapshots {
   readonly #context: VercelContext;
   readonly #lock = new KeyedLock();
+  readonly #marks = new PageMarks();
 
   constructor(context: VercelContext) {
     this.#context = context;
@@ -68,7 +69,7 @@ export class VercelSnapshots implements Snapshots {
   async list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>> {
     placeOf(query.cursor);
     const placeOfSnapshot = ({ snapshotId, createdAt }: Snapshot) => ({ id: snapshotId, createdAt });
-    const all = await gather(query, placeOfSnapshot, async (cursor) => {
+    const read = async (cursor: string | null) => {
       try {
         const { snapshots, pagination } = await this.#context.cloud.snapshots(BATCH, cursor, signal);
         const living = snapshots.filter(({ status, expiresAt }) => isThere(status, expiresAt ?? null));
@@ -77,12 +78,12 @@ export class VercelSnapshots implements Snapshots {
             this.#told(id, rest.sourceSessionId, rest.sizeBytes, rest.createdAt, rest.expiresAt ?? null),
           ),
         );
-        return { items, next: pagination.next };
+        return { items, span: spanOf(snapshots), next: pagination.next };
       } catch (error) {
         throw fromPlatform(error, { doing: 'list snapshots' }, signal);
       }
-    });
-    return pageOf(all, query, placeOfSnapshot);
+    };
+    return pageFrom(query, placeOfSnapshot, read, this.#marks);
   }
 
   async delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
