@@ -156,12 +156,23 @@ export async function explain(
     context.cloud.forget(sandboxId);
     try {
       const view = await look(context, sandboxId, signal);
-      if (view.status !== 'running' || isStopped(error)) return notRunning(view, doing);
+      if (view.status !== 'running') return notRunning(view, doing);
+      if (isStopped(error)) return sessionEnded(view, doing, error);
     } catch (second) {
       context.log.debug({ sandbox_id: sandboxId, err: second }, 'a refusal could not be explained');
     }
   }
   return fromPlatform(error, { doing, sandboxId, variable: variableOf(context) }, signal);
+}
+
+/** The sandbox itself says that it runs: in another session, or not for long. */
+function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): SandboxError {
+  const message = `The session of sandbox ${sandboxId} has ended, so that it did not ${doing}; the sandbox was started anew from elsewhere, or is about to end.`;
+  return new SandboxError('conflict', message, {
+    hint: 'Call sandbox_get to see how it stands; in one that was started anew, look what is there before going on.',
+    details: { sandbox_id: sandboxId },
+    cause,
+  });
 }
 
 function variableOf(context: VercelContext) {

@@ -39,6 +39,13 @@ describe('the vercel engine', () => {
     return engine.commands.start({ ...request, timeoutMs }, patience());
   };
 
+  /** A command that was waited for and that has written nothing. */
+  const finishedStream = (exitCode: number) => {
+    const lines = [null, exitCode].map((code) => ({ command: scriptedCommand({ exitCode: code }) }));
+    const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    return { headers: { 'content-type': 'application/x-ndjson' }, body };
+  };
+
   it.each([204, 205])('asks once for a command whose answer is %i', async (status) => {
     api.answers.push(({ method, path, body }) =>
       method === 'POST' && path.endsWith('/cmd') && !body.includes('"wait"') ? { status, body: null } : null,
@@ -75,6 +82,52 @@ describe('the vercel engine', () => {
     const all = { stream: 'both' as const, offset: 0, limit: 100 };
     const { chunks } = await engine.commands.readOutput(commandId, all, patience());
     expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
+  });
+
+  it('tells who killed a command whose exit code the platform has no number for', async () => {
+    let isKilled = false;
+    let tell = (): void => {};
+    const waited = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    api.answers.push(({ method, path, query }) => {
+      if (path.endsWith('/kill')) isKilled = true;
+      const exitCode = isKilled ? -1 : null;
+      if (query.get('wait') === 'true' && !isKilled) {
+        tell();
+        return { status: 504, body: '' };
+      }
+      if (method === 'POST' && path.endsWith('/cmd')) return null;
+      return /\/cmd\//.test(path) && !path.endsWith('/logs')
+        ? { body: { command: scriptedCommand({ exitCode }) } }
+        : null;
+    });
+    // An image without bash: the platform's own way is all there is.
+    api.answers.push(({ path, body }) =>
+      path.endsWith('/cmd') && body.includes('"wait"') ? finishedStream(127) : null,
+    );
+    const { commandId } = await run();
+    await waited;
+    await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'killed' });
+  });
+
+  it('says that a sandbox was begun anew elsewhere, and works in it from then on', async () => {
+    await run();
+    const before = api.asked('POST', '/cmd').length;
+    api.session = { id: 'ses_other' };
+    api.answers.push(({ path }) =>
+      path.includes('/ses_scripted/')
+        ? { status: 410, body: { error: { code: 'sandbox_stopped', message: 'Sandbox is stopped' } } }
+        : null,
+    );
+    await expect(run()).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.not.stringContaining('is running'),
+    });
+    await run();
+    expect(api.asked('POST', '/ses_other/cmd')).toHaveLength(1);
+    expect(api.asked('POST', '/cmd').length - before).toBe(2);
   });
 
   describe('after a snapshot', () => {
