@@ -38,6 +38,7 @@ interface Request {
   readonly headers: Headers;
   readonly body: string | Uint8Array | null;
   readonly signal: AbortSignal | null;
+  readonly variable: Credentials['variable'];
 }
 
 /** @throws HttpFailure, or what the signal was aborted with; from the function that is answered */
@@ -66,7 +67,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
 /** What broke on this side, with the request on its way or carried out. */
 function unforeseen(error: unknown): HttpFailure {
   const text = `an answer that cannot be handed on (${error instanceof Error ? error.message : String(error)})`;
-  const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false };
+  const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false, variable: null };
   return new HttpFailure({ ...said, kind: 'garbage', outcome: 'unknown', text }, error);
 }
 
@@ -91,13 +92,15 @@ async function readRequest(
   if (!asked.startsWith(`${SDK_BASE_URL}/`)) throw new TypeError('The SDK asked for an address of no API.');
   const headers = new Headers(init?.headers);
   // The SDK never gets the token: it would trade one of its kind for another one of the environment.
-  headers.set('authorization', `Bearer ${credentials().token}`);
+  const { token, variable } = credentials();
+  headers.set('authorization', `Bearer ${token}`);
   return {
     method: (init?.method ?? 'GET').toUpperCase(),
     url: new URL(`${baseUrl ?? SDK_BASE_URL}${asked.slice(SDK_BASE_URL.length)}`),
     headers,
     body: bodyOf(init?.body),
     signal: init?.signal ?? null,
+    variable,
   };
 }
 
@@ -108,7 +111,7 @@ function bodyOf(body: RequestInit['body']): string | Uint8Array | null {
 }
 
 async function once(request: Request, { dispatchers }: FetchOptions): Promise<Response> {
-  const { method, url, headers, body, signal } = request;
+  const { method, url, headers, body, signal, variable } = request;
   const long = mayTakeLong(method, url);
   let answer: Awaited<ReturnType<typeof undiciFetch>>;
   try {
@@ -137,7 +140,7 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
   } catch (error) {
     throw brokenConnection(error);
   }
-  if (!answer.ok) throw failedStatus(answer.status, answer.headers.get('retry-after'), text);
+  if (!answer.ok) throw failedStatus(answer.status, answer.headers.get('retry-after'), text, variable);
   if (!isJsonObject(text)) throw invalidBody(answer.status, text);
   return new Response(NO_BODY.includes(answer.status) ? null : text, head);
 }

@@ -162,7 +162,7 @@ export async function explain(
       context.log.debug({ sandbox_id: sandboxId, err: second }, 'a refusal could not be explained');
     }
   }
-  return fromPlatform(error, { doing, sandboxId, variable: variableOf(context) }, signal);
+  return fromPlatform(error, { doing, sandboxId }, signal);
 }
 
 /** The sandbox itself says that it runs: in another session, or not for long. */
@@ -173,15 +173,6 @@ function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): Sa
     details: { sandbox_id: sandboxId },
     cause,
   });
-}
-
-function variableOf(context: VercelContext) {
-  try {
-    return context.cloud.credentials().variable;
-  } catch {
-    // Expired meanwhile; what it is then called with says so itself.
-    return 'VERCEL_OIDC_TOKEN' as const;
-  }
 }
 
 /** Looks until `enough` says so; each look is an event of the platform's that has no other way to be heard. */

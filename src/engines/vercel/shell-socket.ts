@@ -81,7 +81,7 @@ function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSi
     socket.once('unexpected-response', (request, response) => {
       request.destroy();
       settle(() =>
-        reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '')),
+        reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '', null)),
       );
     });
     // Also heard after the connection stands: without a listener a broken one would end the process.

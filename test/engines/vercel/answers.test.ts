@@ -55,6 +55,22 @@ describe('the vercel engine', () => {
     expect(started).toHaveLength(1);
   });
 
+  it('names the variable that a refused token came from', async () => {
+    const payload = { owner_id: 'team_scripted', project_id: 'prj_scripted' };
+    const oidcToken = `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.x`;
+    const environment = { oidcToken, token: null, teamId: null, projectId: null };
+    const other = await openVercelEngine({ url: api.url, credentials: environment });
+    api.answers.push(() => ({ status: 403, body: { error: { code: 'forbidden', invalidToken: true } } }));
+    const hint = expect.stringMatching(/vercel env pull.*VERCEL_OIDC_TOKEN/);
+    const refused = { code: 'auth', hint };
+    await expect(other.engine.create(createRequest(), patience())).rejects.toMatchObject(refused);
+    await expect(
+      other.engine.snapshots?.list({ limit: 1, since: null, until: null, cursor: null }, patience()),
+    ).rejects.toMatchObject(refused);
+    await other.engine.close();
+    await other.remove();
+  });
+
   it('goes on waiting for a command where a proxy has lost patience', async () => {
     const refused = [408, 429, 504];
     api.answers.push(({ path, query }) => {
