@@ -1,6 +1,6 @@
 import type { ListQuery, Page } from '../engines/engine.ts';
 import { mapBounded } from '../shared/bounded.ts';
-import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { type ErrorCode, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { RegistryContext } from './context.ts';
 import type { SandboxView } from './contract.ts';
 import type { OwnershipRecord } from './record.ts';
@@ -9,13 +9,17 @@ import { failedView, lookAt } from './sandbox-view.ts';
 
 const CURSOR = /^([0-9]{1,15})\.(sbx_[2-9a-z]{12})$/;
 
+/** Failures of the engine as a whole, which say nothing of a sandbox. */
+const OF_THE_ENGINE: readonly ErrorCode[] = ['auth', 'rate_limit', 'timeout', 'unavailable'];
+
 type Position = Pick<OwnershipRecord, 'createdAt' | 'sandboxId'>;
 
 /**
  * The sandboxes of a principal, newest first; the order and the cursor are those of the records, the facts the
  * engine's.
  *
- * @throws SandboxError `invalid_argument` for a cursor that no list answered
+ * @throws SandboxError `invalid_argument` for a cursor that no list answered; what the engine says where it can tell of
+ *   no sandbox at present: one that it cannot be asked about has not failed
  */
 export async function listSandboxes(
   context: RegistryContext,
@@ -36,7 +40,7 @@ export async function listSandboxes(
     throwIfCancelled(signal);
     const batch = records.slice(used, used + query.limit - items.length);
     used += batch.length;
-    const views = await mapBounded(batch, 8, (record) => viewIfKnown(context, record, signal));
+    const views = await mapBounded(batch, 8, (record) => viewIfKnown(context, record, signal, OF_THE_ENGINE));
     items.push(...views.filter((view) => view !== null));
   }
   const last = records[used - 1];
@@ -48,17 +52,21 @@ export async function listSandboxes(
 /**
  * Null where nothing tells of the sandbox any more. One that cannot be read is
  * told as `failed` with the reason: it hides no other.
+ *
+ * @param fatal failures that are thrown all the same
  */
 export async function viewIfKnown(
   context: RegistryContext,
   record: OwnershipRecord,
   signal: AbortSignal,
+  fatal: readonly ErrorCode[] = [],
 ): Promise<SandboxView | null> {
   try {
     return await lookAt(context, record, signal);
   } catch (error) {
     throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;
+    if (error instanceof SandboxError && fatal.includes(error.code)) throw error;
     context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
     return failedView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
   }

@@ -63,7 +63,7 @@ function requireSameProject(context: VercelContext, record: SandboxRecord | null
   const { teamId, projectId } = context.cloud.credentials();
   if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
   throw new SandboxError(
-    'auth',
+    'permission',
     `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server works in ${projectId} of ${teamId}.`,
     {
       hint: 'Start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project to reach the sandbox.',

@@ -71,6 +71,16 @@ describe('the vercel engine', () => {
     await other.remove();
   });
 
+  it('says of a sandbox of another project where it is', async () => {
+    const credentials = { ...SCRIPTED_CREDENTIALS, projectId: 'prj_other' };
+    const other = await openVercelEngine({ url: api.url, credentials }, { stateDir: opened.stateDir });
+    await expect(other.engine.get(sandboxId, patience())).rejects.toMatchObject({
+      code: 'permission',
+      message: expect.stringMatching(/in project prj_scripted of team team_scripted; .* prj_other/),
+    });
+    await other.engine.close();
+  });
+
   it('goes on waiting for a command where a proxy has lost patience', async () => {
     const refused = [408, 429, 504];
     api.answers.push(({ path, query }) => {
