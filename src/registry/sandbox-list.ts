@@ -1,6 +1,6 @@
 import type { ListQuery, Page } from '../engines/engine.ts';
 import { mapBounded } from '../shared/bounded.ts';
-import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { type ErrorCode, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { isSandboxId } from '../shared/ids.ts';
 import { allAsked, cursorOf, placeOf } from '../shared/page.ts';
 import type { RegistryContext } from './context.ts';
@@ -9,11 +9,15 @@ import type { OwnershipRecord } from './record.ts';
 import { isVisible } from './sandbox-lookup.ts';
 import { failedView, lookAt } from './sandbox-view.ts';
 
+/** Failures of the engine as a whole, which say nothing of a sandbox. */
+const OF_THE_ENGINE: readonly ErrorCode[] = ['auth', 'rate_limit', 'timeout', 'unavailable'];
+
 /**
  * The sandboxes of a principal, newest first; the order and the cursor are those of the records, the facts the
  * engine's.
  *
- * @throws SandboxError `invalid_argument` for a cursor that no list answered
+ * @throws SandboxError `invalid_argument` for a cursor that no list answered; what the engine says where it can tell of
+ *   no sandbox at present: one that it cannot be asked about has not failed
  */
 export async function listSandboxes(
   context: RegistryContext,
@@ -30,7 +34,7 @@ export async function listSandboxes(
     throwIfCancelled(signal);
     const batch = records.slice(used, used + query.limit - items.length);
     used += batch.length;
-    const views = await mapBounded(batch, 8, ({ item }) => viewIfKnown(context, item, signal));
+    const views = await mapBounded(batch, 8, ({ item }) => viewIfKnown(context, item, signal, OF_THE_ENGINE));
     items.push(...views.filter((view) => view !== null));
   }
   const last = records[used - 1];
@@ -41,17 +45,21 @@ export async function listSandboxes(
 /**
  * Null where nothing tells of the sandbox any more. One that cannot be read is
  * told as `failed` with the reason: it hides no other.
+ *
+ * @param fatal failures that are thrown all the same
  */
 export async function viewIfKnown(
   context: RegistryContext,
   record: OwnershipRecord,
   signal: AbortSignal,
+  fatal: readonly ErrorCode[] = [],
 ): Promise<SandboxView | null> {
   try {
     return await lookAt(context, record, signal);
   } catch (error) {
     throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;
+    if (error instanceof SandboxError && fatal.includes(error.code)) throw error;
     context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
     return failedView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
   }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { compilePolicy } from '../../src/egress/policy.ts';
 import type { Engine, NetworkPolicy } from '../../src/engines/engine.ts';
+import type { VercelEnvironment } from '../../src/engines/vercel/credentials.ts';
 import {
   DEFAULT_TUNING,
   type HttpTuning,
@@ -33,14 +34,14 @@ export interface OpenedVercel {
 
 /** An engine whose every request goes to the stand-in. */
 export async function openVercelEngine(
-  { url, credentials }: Pick<VercelApi, 'url' | 'credentials'>,
+  { url, credentials }: { url: string; credentials: Partial<VercelEnvironment> },
   options: Partial<HttpTuning> & { stateDir?: string; proxy?: ProxySettings } = {},
 ): Promise<OpenedVercel> {
   const { stateDir = await mkdtemp(join(tmpdir(), 'v-')), proxy = NO_PROXY, ...tuning } = options;
   const engine = createVercelEngine({
     stateDir,
     apiUrl: url,
-    environment: { oidcToken: null, ...credentials },
+    environment: { oidcToken: null, token: null, teamId: null, projectId: null, ...credentials },
     proxy,
     ...WITHOUT_SECRETS,
     tuning: { ...DEFAULT_TUNING, ...tuning },

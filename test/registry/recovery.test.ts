@@ -73,6 +73,21 @@ describe('a sandbox whose record the engine cannot read', () => {
     await session.end('stdin_closed');
   });
 
+  it.each(['auth', 'rate_limit', 'timeout', 'unavailable'] as const)(
+    'is not told as failed where it is the engine that fails: %s',
+    async (code) => {
+      const world = openWorld();
+      const session = world.registry.openSession('local');
+      await session.create(plainRequest, neverAborted);
+      const { get } = world.engine;
+      world.engine.get = () => Promise.reject(new SandboxError(code, 'Nothing can be asked at present.'));
+      const query = { limit: 10, since: null, until: null, cursor: null };
+      await expect(session.list(query, neverAborted)).rejects.toMatchObject({ code });
+      world.engine.get = get;
+      await session.end('stdin_closed');
+    },
+  );
+
   it('is removed once its owner is dead, and at the end of its session', async () => {
     const world = openWorld();
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');

@@ -1,7 +1,7 @@
 /** Every failure of the SDK, the network and the platform as the one error class, with its code and the next step. */
 import { APIError, StreamError } from '@vercel/sandbox';
 import { type ErrorCode, SandboxError } from '../../shared/errors.ts';
-import { type Credentials, RENEWAL } from './credentials.ts';
+import { RENEWAL } from './credentials.ts';
 import { type FailureFacts, HttpFailure } from './http-failure.ts';
 
 /** What a call was about. */
@@ -10,8 +10,6 @@ export interface About {
   readonly doing: string;
   readonly sandboxId?: string;
   readonly snapshotId?: string;
-  /** Where the token came from. */
-  readonly variable?: Credentials['variable'];
 }
 
 const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
@@ -70,7 +68,10 @@ export function isPassing(error: unknown): boolean {
   if (error instanceof StreamError) return true;
   const facts = factsOf(error);
   if (facts === null) return !(error instanceof SandboxError);
-  return facts.status === null || facts.status === 200 || facts.status === 429 || facts.status >= 500;
+  const { status } = facts;
+  return (
+    status === null || (status >= 200 && status < 300) || status === 408 || status === 429 || status >= 500
+  );
 }
 
 function factsOf(error: unknown): FailureFacts | null {
@@ -86,6 +87,7 @@ function factsOf(error: unknown): FailureFacts | null {
       text: 'an answer that its own SDK does not accept',
       retryAfterMs: null,
       invalidToken: false,
+      variable: null,
     };
   }
   return null;
@@ -158,12 +160,12 @@ function codeOf({ status, platformCode, invalidToken }: FailureFacts): ErrorCode
 
 function hintOf(
   code: ErrorCode,
-  { retryAfterMs, platformCode }: FailureFacts,
+  { retryAfterMs, platformCode, variable }: FailureFacts,
   about: About,
 ): { hint?: string } {
   switch (code) {
     case 'auth':
-      return { hint: RENEWAL[about.variable ?? 'VERCEL_TOKEN'] };
+      return { hint: variable === null ? CONNECTION_HINT : RENEWAL[variable] };
     case 'permission':
       return {
         hint: 'Check that the token may use sandboxes of this team and project; `sandbox-mcp doctor` tries it.',

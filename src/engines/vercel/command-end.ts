@@ -10,8 +10,10 @@ const CUT_OFF = 137;
 export function endedBy(record: CommandRecord, exit: PlatformExit): CommandEnd['endedBy'] {
   const { killedFor, timeoutMs } = record;
   if (killedFor === 'timeout') return 'timeout';
-  if (killedFor !== null && exit.exitCode > 128) return killedFor;
-  const byPlatform = exit.exitCode === CUT_OFF && timeoutMs !== null && exit.durationMs >= timeoutMs;
+  // Below zero is what no program ends with by itself: a signal that is told without its number.
+  if (killedFor !== null && (exit.exitCode > 128 || exit.exitCode < 0)) return killedFor;
+  const isKilled = exit.exitCode === CUT_OFF || exit.exitCode < 0;
+  const byPlatform = isKilled && timeoutMs !== null && exit.durationMs >= timeoutMs;
   return byPlatform ? 'timeout' : 'exit';
 }
 

@@ -79,7 +79,7 @@ async function tryCloud(
     await new Cloud(fetch, of).list(1, null, AbortSignal.timeout(TRIAL_MS));
     return null;
   } catch (error) {
-    return fromPlatform(error, { doing: 'list sandboxes', variable: credentials.variable });
+    return fromPlatform(error, { doing: 'list sandboxes' });
   } finally {
     await dispatchers.close();
   }

@@ -220,7 +220,7 @@ export class Followed {
 
   /** The sandbox, where its end is what ended the command; null where the command ended by itself. */
   async #sandboxOf(entry: Entry, exit: PlatformExit | null): Promise<Sandbox | null> {
-    if (exit !== null && exit.exitCode <= 128) return null;
+    if (exit !== null && exit.exitCode >= 0 && exit.exitCode <= 128) return null;
     const { sandboxId } = entry.paths;
     if (exit !== null) {
       const { killedFor } = await readRecord(entry.paths, entry.record.commandId);

@@ -1,4 +1,5 @@
 /** What became of a request that did not succeed. */
+import type { Credentials } from './credentials.ts';
 
 /** Whether the platform may have done what it was asked: `refused` is certain that it has not. */
 export type Outcome = 'refused' | 'unknown';
@@ -26,6 +27,8 @@ export interface FailureFacts {
   readonly retryAfterMs: number | null;
   /** True where the answer says that the token itself is wrong. */
   readonly invalidToken: boolean;
+  /** Where the token came from that an answer refuses; null where none of ours was asked with. */
+  readonly variable: Credentials['variable'] | null;
 }
 
 /**

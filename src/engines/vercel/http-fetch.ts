@@ -17,6 +17,8 @@ export const SDK_BASE_URL = 'https://vercel.com/api';
 
 /** Bodies that are handed on as they come. */
 const STREAMED = /^application\/(x-ndjson|octet-stream)/;
+/** Success without a body; a `Response` of this status that is given one cannot be made. */
+const NO_BODY = [204, 205];
 /** An answer of this API is a page of a list at most. */
 const MAX_JSON_BYTES = 16 * 1_048_576;
 
@@ -36,6 +38,7 @@ interface Request {
   readonly headers: Headers;
   readonly body: string | Uint8Array | null;
   readonly signal: AbortSignal | null;
+  readonly variable: Credentials['variable'];
 }
 
 /** @throws HttpFailure, or what the signal was aborted with; from the function that is answered */
@@ -49,7 +52,8 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
         return await once(request, options);
       } catch (error) {
         request.signal?.throwIfAborted();
-        if (!(error instanceof HttpFailure)) throw error;
+        // The SDK repeats after every other error, whatever the platform has done.
+        if (!(error instanceof HttpFailure)) throw unforeseen(error);
         const wait = repeatable && attempt < attempts ? pause(error, attempt, options.tuning) : null;
         if (wait === null) throw error;
         const { status, kind } = error.facts;
@@ -60,10 +64,20 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
   };
 }
 
+/** What broke on this side, with the request on its way or carried out. */
+function unforeseen(error: unknown): HttpFailure {
+  const text = `an answer that cannot be handed on (${error instanceof Error ? error.message : String(error)})`;
+  const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false, variable: null };
+  return new HttpFailure({ ...said, kind: 'garbage', outcome: 'unknown', text }, error);
+}
+
+/** Refusals that ask for the same request again: sent too slowly, or too often. */
+const LATER = [408, 429];
+
 /** How long to wait before the next try; null where another try would be the same. */
 function pause(failure: HttpFailure, attempt: number, tuning: HttpTuning): number | null {
   const { kind, status, retryAfterMs } = failure.facts;
-  if (kind === 'status' && status !== null && status < 500 && status !== 429) return null;
+  if (kind === 'status' && status !== null && status < 500 && !LATER.includes(status)) return null;
   if (retryAfterMs !== null) return retryAfterMs <= tuning.maxRetryAfterMs ? retryAfterMs : null;
   const base = tuning.retryBaseMs * 4 ** (attempt - 1);
   return base * (0.75 + Math.random() / 2);
@@ -78,13 +92,15 @@ async function readRequest(
   if (!asked.startsWith(`${SDK_BASE_URL}/`)) throw new TypeError('The SDK asked for an address of no API.');
   const headers = new Headers(init?.headers);
   // The SDK never gets the token: it would trade one of its kind for another one of the environment.
-  headers.set('authorization', `Bearer ${credentials().token}`);
+  const { token, variable } = credentials();
+  headers.set('authorization', `Bearer ${token}`);
   return {
     method: (init?.method ?? 'GET').toUpperCase(),
     url: new URL(`${baseUrl ?? SDK_BASE_URL}${asked.slice(SDK_BASE_URL.length)}`),
     headers,
     body: bodyOf(init?.body),
     signal: init?.signal ?? null,
+    variable,
   };
 }
 
@@ -95,7 +111,7 @@ function bodyOf(body: RequestInit['body']): string | Uint8Array | null {
 }
 
 async function once(request: Request, { dispatchers }: FetchOptions): Promise<Response> {
-  const { method, url, headers, body, signal } = request;
+  const { method, url, headers, body, signal, variable } = request;
   const long = mayTakeLong(method, url);
   let answer: Awaited<ReturnType<typeof undiciFetch>>;
   try {
@@ -111,10 +127,12 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
   } catch (error) {
     throw brokenConnection(error);
   }
-  const head = { status: answer.status, statusText: answer.statusText, headers: [...answer.headers] };
-  const type = answer.headers.get('content-type') ?? '';
+  const [type = ''] = (answer.headers.get('content-type') ?? '').toLowerCase().split(';');
+  const head = { status: answer.status, headers: new Headers([...answer.headers]) };
   if (answer.ok && STREAMED.test(type)) {
-    return answer.body === null ? new Response(null, head) : new Response(streamOf(answer.body), head);
+    // The SDK takes the bare type alone; a server or proxy on the way may name the encoding behind it.
+    head.headers.set('content-type', type.trim());
+    return new Response(answer.body === null ? null : streamOf(answer.body), head);
   }
   let text: string;
   try {
@@ -122,9 +140,9 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
   } catch (error) {
     throw brokenConnection(error);
   }
-  if (!answer.ok) throw failedStatus(answer.status, answer.headers.get('retry-after'), text);
+  if (!answer.ok) throw failedStatus(answer.status, answer.headers.get('retry-after'), text, variable);
   if (!isJsonObject(text)) throw invalidBody(answer.status, text);
-  return new Response(text, head);
+  return new Response(NO_BODY.includes(answer.status) ? null : text, head);
 }
 
 function isJsonObject(text: string): boolean {

@@ -6,7 +6,7 @@ import type { ListQuery, Page, Sandbox } from '../engine.ts';
 import { fromPlatform } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { look } from './look.ts';
-import { BATCH, gather } from './page.ts';
+import { BATCH, gather, spanOf } from './page.ts';
 import { listRecordIds, readRecord } from './sandbox-record.ts';
 
 const LOOKS_AT_A_TIME = 8;
@@ -21,7 +21,7 @@ export async function listSandboxes(
   const places = new Map<string, Place>();
   const own = (place: Place) => place;
   for (const place of await remembered(context)) places.set(place.id, place);
-  const present = await gather(query, own, (cursor) => readPage(context, cursor, signal));
+  const { items: present } = await gather(query, own, (cursor) => readPage(context, cursor, signal));
   for (const place of present) places.set(place.id, place);
   const page = pageOf([...places.values()], query, own);
   const views = await mapBounded(page.items, LOOKS_AT_A_TIME, ({ id }) => lookIfThere(context, id, signal));
@@ -34,7 +34,7 @@ async function readPage(context: VercelContext, cursor: string | null, signal: A
     const items = sandboxes
       .filter(({ name }) => isSandboxId(name))
       .map(({ name, createdAt }) => ({ id: name, createdAt }));
-    return { items, next: pagination.next };
+    return { items, span: spanOf(sandboxes), next: pagination.next };
   } catch (error) {
     throw fromPlatform(error, { doing: 'list sandboxes' }, signal);
   }

@@ -63,7 +63,7 @@ function requireSameProject(context: VercelContext, record: SandboxRecord | null
   const { teamId, projectId } = context.cloud.credentials();
   if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
   throw new SandboxError(
-    'auth',
+    'permission',
     `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server works in ${projectId} of ${teamId}.`,
     {
       hint: 'Start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project to reach the sandbox.',
@@ -156,21 +156,23 @@ export async function explain(
     context.cloud.forget(sandboxId);
     try {
       const view = await look(context, sandboxId, signal);
-      if (view.status !== 'running' || isStopped(error)) return notRunning(view, doing);
+      if (view.status !== 'running') return notRunning(view, doing);
+      if (isStopped(error)) return sessionEnded(view, doing, error);
     } catch (second) {
       context.log.debug({ sandbox_id: sandboxId, err: second }, 'a refusal could not be explained');
     }
   }
-  return fromPlatform(error, { doing, sandboxId, variable: variableOf(context) }, signal);
+  return fromPlatform(error, { doing, sandboxId }, signal);
 }
 
-function variableOf(context: VercelContext) {
-  try {
-    return context.cloud.credentials().variable;
-  } catch {
-    // Expired meanwhile; what it is then called with says so itself.
-    return 'VERCEL_OIDC_TOKEN' as const;
-  }
+/** The sandbox itself says that it runs: in another session, or not for long. */
+function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): SandboxError {
+  const message = `The session of sandbox ${sandboxId} has ended, so that it did not ${doing}; the sandbox was started anew from elsewhere, or is about to end.`;
+  return new SandboxError('conflict', message, {
+    hint: 'Call sandbox_get to see how it stands; in one that was started anew, look what is there before going on.',
+    details: { sandbox_id: sandboxId },
+    cause,
+  });
 }
 
 /** Looks until `enough` says so; each look is an event of the platform's that has no other way to be heard. */

@@ -116,17 +116,43 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
 }
 
 /**
- * The policy in force as it is told: in the words it was asked for with, as long as the platform has that one.
+ * The policy in force as it is told: in the words it was asked for with, as long as the platform has that one, or has
+ * one of lists and does not tell them.
  *
  * @param asked as `masked` keeps it; null where this machine did not ask
  */
 export function policyInForce(present: SdkPolicy | undefined, asked: NetworkPolicy | null): NetworkPolicy {
   const told = fromSdkPolicy(present);
   if (asked === null) return told;
+  if (asked.mode === 'custom' && isUntold(present)) return asked;
   const expected = fromSdkPolicy(sdkPolicy(asked, (value) => value));
-  return JSON.stringify(sorted(told)) === JSON.stringify(sorted(expected)) ? asked : told;
+  return JSON.stringify(canonical(told)) === JSON.stringify(canonical(expected)) ? asked : told;
 }
 
-function sorted(policy: NetworkPolicy): NetworkPolicy {
-  return policy.allow === undefined ? policy : { ...policy, allow: policy.allow.toSorted() };
+/** A policy of lists without the lists: its answers may leave out what they hold. */
+function isUntold(policy: SdkPolicy | undefined): boolean {
+  return typeof policy === 'object' && policy.allow === undefined && policy.subnets === undefined;
+}
+
+/** The same for all spellings of a policy: only the order of rules of one domain means something. */
+function canonical({ mode, allow, subnets, rules }: NetworkPolicy) {
+  return {
+    mode,
+    allow: allow?.toSorted() ?? [],
+    subnets: [subnets?.allow?.toSorted() ?? [], subnets?.deny?.toSorted() ?? []],
+    rules:
+      rules
+        ?.toSorted((a, b) => (a.domain < b.domain ? -1 : a.domain > b.domain ? 1 : 0))
+        .map(canonicalRule) ?? [],
+  };
+}
+
+function canonicalRule({ domain, match, headers }: Rule) {
+  const names = Object.keys(headers ?? {}).map((name) => name.toLowerCase());
+  return {
+    domain,
+    methods: match?.methods?.toSorted() ?? [],
+    prefix: match?.path_prefix ?? '',
+    names: names.sort(),
+  };
 }

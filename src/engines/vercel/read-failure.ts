@@ -36,6 +36,7 @@ const NOTHING: Omit<FailureFacts, 'kind' | 'outcome' | 'text'> = {
   platformCode: null,
   retryAfterMs: null,
   invalidToken: false,
+  variable: null,
 };
 
 /** The failure that a connection ended in; whatever was thrown on purpose (an abort, a failure) stays as it is. */
@@ -67,8 +68,17 @@ function wordsOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
 }
 
-/** The failure that an error status tells. */
-export function failedStatus(status: number, retryAfter: string | null, text: string): HttpFailure {
+/**
+ * The failure that an error status tells.
+ *
+ * @param variable where the token came from that was sent along
+ */
+export function failedStatus(
+  status: number,
+  retryAfter: string | null,
+  text: string,
+  variable: FailureFacts['variable'],
+): HttpFailure {
   const parsed = errorBody.safeParse(jsonOf(text));
   const error = parsed.success ? parsed.data.error : {};
   return new HttpFailure({
@@ -80,6 +90,7 @@ export function failedStatus(status: number, retryAfter: string | null, text: st
     text: (error.message ?? '').slice(0, MAX_TEXT),
     retryAfterMs: retryAfterMs(retryAfter),
     invalidToken: error.invalidToken === true,
+    variable,
   });
 }
 

@@ -1,5 +1,5 @@
 /** How a sandbox in the cloud is told, from what the SDK says and what this machine remembers. */
-import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
+import type { Sandbox as SdkSandbox, Session as SdkSession } from '@vercel/sandbox';
 import type { Sandbox, SandboxStatus, StopCause } from '../engine.ts';
 import { policyInForce } from './network-policy.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
@@ -18,7 +18,7 @@ export function hasEnded({ status }: Pick<Sandbox, 'status'>): boolean {
 /** The sandbox as it stands; `record` is null where it was made by another machine. */
 export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandbox {
   const session = sandbox.currentSession();
-  const { status } = session;
+  const status = statusOf(session);
   const startedAt = (session.startedAt ?? session.createdAt).getTime();
   const ended = hasEnded({ status });
   return {
@@ -40,6 +40,11 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
     stopCause: ended ? stopCauseOf(sandbox, record) : null,
     statusReason: reasonOf(status),
   };
+}
+
+/** A session of which a snapshot was asked for goes on to say that it runs, until it ends with that. */
+function statusOf({ status, snapshottedAt }: SdkSession): SandboxStatus {
+  return status === 'running' && snapshottedAt !== undefined ? 'snapshotting' : status;
 }
 
 /** The platform goes on naming the address of a port whose sandbox has ended; nobody answers there. */

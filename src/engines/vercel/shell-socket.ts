@@ -7,6 +7,14 @@ import type { HttpTuning, ProxySettings } from './http-dispatchers.ts';
 import { HttpFailure } from './http-failure.ts';
 import { brokenConnection, failedStatus } from './read-failure.ts';
 
+/**
+ * Tries of a connection whose other side was just told to listen: across regions it takes seconds, and what stands
+ * before it answers for it meanwhile, with whatever status. Each waits twice as long as the one before.
+ */
+const ATTEMPTS = 6;
+/** Statuses that say something about the token, and that no other try would change. */
+const REFUSALS: readonly (number | null)[] = [400, 401, 403, 410];
+
 /** The platform's frames are some kilobytes. */
 const MAX_FRAME = 16 * 1_048_576;
 
@@ -38,9 +46,9 @@ export async function connectShell(
     try {
       return await connectOnce(url, options, signal);
     } catch (error) {
-      const refused = error instanceof HttpFailure && error.facts.status !== null && error.facts.status < 500;
-      if (refused || attempt >= options.tuning.attempts) throw error;
-      await pause(options.tuning.retryBaseMs * 4 ** (attempt - 1), signal);
+      const refused = error instanceof HttpFailure && REFUSALS.includes(error.facts.status);
+      if (refused || attempt >= ATTEMPTS) throw error;
+      await pause(options.tuning.retryBaseMs * 2 ** (attempt - 1), signal);
     }
   }
 }
@@ -73,7 +81,7 @@ function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSi
     socket.once('unexpected-response', (request, response) => {
       request.destroy();
       settle(() =>
-        reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '')),
+        reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '', null)),
       );
     });
     // Also heard after the connection stands: without a listener a broken one would end the process.
@@ -85,16 +93,16 @@ function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSi
 export function proxyFor(url: URL, { http, https, no }: ProxySettings): string | null {
   const proxy = url.protocol === 'wss:' ? (https ?? http) : http;
   if (proxy === null) return null;
-  const excepted = (no ?? '')
-    .split(/[\s,]+/)
-    .map((name) =>
-      name
-        .trim()
-        .toLowerCase()
-        .replace(/^\*?\./, ''),
-    )
-    .filter((name) => name !== '');
   const host = url.hostname.toLowerCase();
-  const isExcepted = excepted.some((name) => name === '*' || host === name || host.endsWith(`.${name}`));
+  const port = url.port === '' ? (url.protocol === 'wss:' ? '443' : '80') : url.port;
+  const isExcepted = (no ?? '')
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .some((entry) => {
+      // A name, or a name and a port, as for every other request.
+      const [, name = '', only] = /^(.+?)(?::(\d+))?$/.exec(entry.replace(/^\*?\./, '')) ?? [];
+      if (name === '' || (only !== undefined && only !== port)) return false;
+      return name === '*' || host === name || host.endsWith(`.${name}`);
+    });
   return isExcepted ? null : proxy;
 }

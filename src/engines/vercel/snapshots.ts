@@ -3,13 +3,14 @@ import type { Snapshot as SdkSnapshot, Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownSnapshot } from '../../shared/id-errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
-import { pageOf, placeOf } from '../../shared/page.ts';
+import { placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
 import { fromPlatform, isNotFound, mayHaveHappened } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
-import { BATCH, gather } from './page.ts';
+import { BATCH, PageMarks, pageFrom, spanOf } from './page.ts';
+import { stopInCloud } from './remove.ts';
 import { updateRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
 
@@ -35,6 +36,7 @@ function expirationOf(expirationMs: number | null): number {
 export class VercelSnapshots implements Snapshots {
   readonly #context: VercelContext;
   readonly #lock = new KeyedLock();
+  readonly #marks = new PageMarks();
 
   constructor(context: VercelContext) {
     this.#context = context;
@@ -68,7 +70,7 @@ export class VercelSnapshots implements Snapshots {
   async list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>> {
     placeOf(query.cursor);
     const placeOfSnapshot = ({ snapshotId, createdAt }: Snapshot) => ({ id: snapshotId, createdAt });
-    const all = await gather(query, placeOfSnapshot, async (cursor) => {
+    const read = async (cursor: string | null) => {
       try {
         const { snapshots, pagination } = await this.#context.cloud.snapshots(BATCH, cursor, signal);
         const living = snapshots.filter(({ status, expiresAt }) => isThere(status, expiresAt ?? null));
@@ -77,12 +79,12 @@ export class VercelSnapshots implements Snapshots {
             this.#told(id, rest.sourceSessionId, rest.sizeBytes, rest.createdAt, rest.expiresAt ?? null),
           ),
         );
-        return { items, next: pagination.next };
+        return { items, span: spanOf(snapshots), next: pagination.next };
       } catch (error) {
         throw fromPlatform(error, { doing: 'list snapshots' }, signal);
       }
-    });
-    return pageOf(all, query, placeOfSnapshot);
+    };
+    return pageFrom(query, placeOfSnapshot, read, this.#marks);
   }
 
   async delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
@@ -119,7 +121,10 @@ export class VercelSnapshots implements Snapshots {
       stopAsked: record.stopAsked ?? 'snapshot',
     }));
     try {
-      return await session.snapshot({ expiration });
+      const taken = await session.snapshot({ expiration });
+      if (taken.status !== 'created') throw notTaken(sandboxId, taken.status);
+      if (session.status === 'running') await this.#stopSource(sandboxId);
+      return taken;
     } catch (error) {
       const found = mayHaveHappened(error) ? await this.#takenOf(session.sessionId) : null;
       if (found !== null) return found;
@@ -130,12 +135,23 @@ export class VercelSnapshots implements Snapshots {
     }
   }
 
+  /** Taking a snapshot ends its source; one that the platform lets go on is stopped, as is told of it. Never rejects. */
+  async #stopSource(sandboxId: string): Promise<void> {
+    try {
+      await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
+    } catch (error) {
+      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'a snapshot did not stop its sandbox');
+    }
+  }
+
   /** The snapshot that was taken of a session, where the answer to its taking was lost; null where none shows. */
   async #takenOf(sessionId: string): Promise<SdkSnapshot | null> {
     const signal = AbortSignal.timeout(FIND_MS);
     try {
       const { snapshots } = await this.#context.cloud.snapshots(BATCH, null, signal);
-      const found = snapshots.find((snapshot) => snapshot.sourceSessionId === sessionId);
+      const found = snapshots.find(
+        ({ sourceSessionId, status }) => sourceSessionId === sessionId && status === 'created',
+      );
       return found === undefined ? null : await this.#context.cloud.snapshot(found.id, signal);
     } catch (error) {
       this.#context.log.warn({ err: error }, 'a snapshot in doubt could not be looked for');
@@ -165,6 +181,13 @@ export class VercelSnapshots implements Snapshots {
     const sourceSandboxId = record?.sourceSandboxId ?? sourceSessionId;
     return { snapshotId, sourceSandboxId, status: 'created', sizeBytes, createdAt, expiresAt };
   }
+}
+
+function notTaken(sandboxId: string, status: string): SandboxError {
+  return new SandboxError('server', `Vercel could not take the snapshot: it is ${status}.`, {
+    hint: 'Call sandbox_get to see whether the sandbox still runs, then sandbox_snapshot again.',
+    details: { sandbox_id: sandboxId },
+  });
 }
 
 function isThere(status: string, expiresAt: number | null): boolean {

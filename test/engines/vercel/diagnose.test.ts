@@ -118,7 +118,11 @@ describe('doctor of the vercel engine', () => {
 });
 
 describe('the way of a terminal through a proxy', () => {
-  const proxy = { http: 'http://plain:1', https: 'http://secure:2', no: 'internal.example, .corp' };
+  const proxy = {
+    http: 'http://plain:1',
+    https: 'http://secure:2',
+    no: 'internal.example, .corp,by-port.example:8443',
+  };
 
   it.each<[string, string | null]>([
     ['wss://sandbox.example.com/x', 'http://secure:2'],
@@ -127,6 +131,8 @@ describe('the way of a terminal through a proxy', () => {
     ['wss://a.internal.example/x', null],
     ['wss://a.corp/x', null],
     ['wss://notinternal.example/x', 'http://secure:2'],
+    ['wss://by-port.example:8443/x', null],
+    ['wss://by-port.example/x', 'http://secure:2'],
   ])('%s goes by %s', (url, expected) => {
     expect(proxyFor(new URL(url), proxy)).toBe(expected);
     expect(proxyFor(new URL(url), { http: null, https: null, no: null })).toBeNull();

@@ -91,6 +91,39 @@ describe('network policies of the cloud', () => {
     expect(() => toSdkPolicy(elsewhere)).toThrow('Secret KEY may not be sent to other.example.com');
   });
 
+  it('are told as they were asked for where the platform spells or orders them otherwise', () => {
+    const asked: NetworkPolicy = {
+      mode: 'custom',
+      allow: ['b.example', 'a.example'],
+      subnets: { deny: ['10.0.0.0/8', '192.168.0.0/16'], allow: [] },
+      rules: [
+        {
+          domain: 'b.example',
+          match: { methods: ['PUT', 'GET'] },
+          headers: { 'X-Two': '***', 'x-one': '***' },
+        },
+        { domain: 'a.example', headers: { Authorization: '***' } },
+      ],
+    };
+    const spelled = {
+      allow: {
+        'a.example': [{ transform: [{ headers: { authorization: '<redacted>' } }] }],
+        'b.example': [
+          {
+            match: { method: ['GET', 'PUT'] },
+            transform: [{ headers: { 'x-one': '<redacted>', 'x-two': '<redacted>' } }],
+          },
+        ],
+      },
+      subnets: { deny: ['192.168.0.0/16', '10.0.0.0/8'] },
+    };
+    expect(policyInForce(spelled, asked)).toBe(asked);
+    expect(policyInForce({}, asked)).toBe(asked);
+    expect(policyInForce({ ...spelled, allow: ['a.example'] }, asked)).toMatchObject({
+      allow: ['a.example'],
+    });
+  });
+
   it('are told as the platform has them where somebody else has changed them', () => {
     const asked: NetworkPolicy = { mode: 'custom', allow: ['Example.com'] };
     expect(policyInForce(toSdkPolicy(asked), asked)).toBe(asked);

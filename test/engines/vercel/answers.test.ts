@@ -1,0 +1,206 @@
+/** Answers that the SDK takes and that the stand-in never gives: the engine relies on nothing but the wire format. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Engine } from '../../../src/engines/engine.ts';
+import { newCommandId } from '../../../src/shared/ids.ts';
+import {
+  SCRIPTED_CREDENTIALS,
+  type ScriptedApi,
+  scriptedCommand,
+  scriptedSession,
+  scriptedSnapshot,
+  startScriptedApi,
+} from '../../fakes/vercel/scripted-api.ts';
+import { createRequest, patience } from '../requests.ts';
+import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+
+describe('the vercel engine', () => {
+  let api: ScriptedApi;
+  let opened: OpenedVercel;
+  let engine: Engine;
+  let sandboxId: string;
+
+  beforeEach(async () => {
+    api = await startScriptedApi();
+    const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
+    opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5 });
+    engine = opened.engine;
+    ({ sandboxId } = await engine.create(createRequest(), patience()));
+  });
+
+  afterEach(async () => {
+    await engine.close();
+    await opened.remove();
+    await api.close();
+  });
+
+  const run = (timeoutMs: number | null = null) => {
+    const commandId = newCommandId(sandboxId);
+    const request = { commandId, sandboxId, cmd: 'true', args: [], cwd: null, env: {}, sudo: false };
+    return engine.commands.start({ ...request, timeoutMs }, patience());
+  };
+
+  /** A command that was waited for and that has written nothing. */
+  const finishedStream = (exitCode: number) => {
+    const lines = [null, exitCode].map((code) => ({ command: scriptedCommand({ exitCode: code }) }));
+    const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
+    return { headers: { 'content-type': 'application/x-ndjson' }, body };
+  };
+
+  it.each([204, 205])('asks once for a command whose answer is %i', async (status) => {
+    api.answers.push(({ method, path, body }) =>
+      method === 'POST' && path.endsWith('/cmd') && !body.includes('"wait"') ? { status, body: null } : null,
+    );
+    await expect(run()).rejects.toMatchObject({ code: 'server' });
+    const started = api.asked('POST', '/cmd').filter(({ body }) => !body.includes('"wait"'));
+    expect(started).toHaveLength(1);
+  });
+
+  it('names the variable that a refused token came from', async () => {
+    const payload = { owner_id: 'team_scripted', project_id: 'prj_scripted' };
+    const oidcToken = `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.x`;
+    const environment = { oidcToken, token: null, teamId: null, projectId: null };
+    const other = await openVercelEngine({ url: api.url, credentials: environment });
+    api.answers.push(() => ({ status: 403, body: { error: { code: 'forbidden', invalidToken: true } } }));
+    const hint = expect.stringMatching(/vercel env pull.*VERCEL_OIDC_TOKEN/);
+    const refused = { code: 'auth', hint };
+    await expect(other.engine.create(createRequest(), patience())).rejects.toMatchObject(refused);
+    await expect(
+      other.engine.snapshots?.list({ limit: 1, since: null, until: null, cursor: null }, patience()),
+    ).rejects.toMatchObject(refused);
+    await other.engine.close();
+    await other.remove();
+  });
+
+  it('says of a sandbox of another project where it is', async () => {
+    const credentials = { ...SCRIPTED_CREDENTIALS, projectId: 'prj_other' };
+    const other = await openVercelEngine({ url: api.url, credentials }, { stateDir: opened.stateDir });
+    await expect(other.engine.get(sandboxId, patience())).rejects.toMatchObject({
+      code: 'permission',
+      message: expect.stringMatching(/in project prj_scripted of team team_scripted; .* prj_other/),
+    });
+    await other.engine.close();
+  });
+
+  it('goes on waiting for a command where a proxy has lost patience', async () => {
+    const refused = [408, 429, 504];
+    api.answers.push(({ path, query }) => {
+      if (query.get('wait') !== 'true' || !path.includes('/cmd/')) return null;
+      const status = refused.shift();
+      return status === undefined
+        ? { body: { command: scriptedCommand({ exitCode: 3 }) } }
+        : { status, body: '' };
+    });
+    const { commandId } = await run();
+    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 3 });
+  });
+
+  it('reads a stream whose type names its encoding', async () => {
+    api.answers.push(({ path }) =>
+      path.endsWith('/logs')
+        ? {
+            headers: { 'content-type': 'application/x-ndjson; charset=utf-8' },
+            body: '{"stream":"stdout","data":"here\\n"}\n',
+          }
+        : null,
+    );
+    const { commandId } = await run();
+    await engine.commands.wait(commandId, patience());
+    const all = { stream: 'both' as const, offset: 0, limit: 100 };
+    const { chunks } = await engine.commands.readOutput(commandId, all, patience());
+    expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
+  });
+
+  it('tells who killed a command whose exit code the platform has no number for', async () => {
+    let isKilled = false;
+    let tell = (): void => {};
+    const waited = new Promise<void>((resolve) => {
+      tell = resolve;
+    });
+    api.answers.push(({ method, path, query }) => {
+      if (path.endsWith('/kill')) isKilled = true;
+      const exitCode = isKilled ? -1 : null;
+      if (query.get('wait') === 'true' && !isKilled) {
+        tell();
+        return { status: 504, body: '' };
+      }
+      if (method === 'POST' && path.endsWith('/cmd')) return null;
+      return /\/cmd\//.test(path) && !path.endsWith('/logs')
+        ? { body: { command: scriptedCommand({ exitCode }) } }
+        : null;
+    });
+    // An image without bash: the platform's own way is all there is.
+    api.answers.push(({ path, body }) =>
+      path.endsWith('/cmd') && body.includes('"wait"') ? finishedStream(127) : null,
+    );
+    const { commandId } = await run();
+    await waited;
+    await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'killed' });
+  });
+
+  it('says that a sandbox was begun anew elsewhere, and works in it from then on', async () => {
+    await run();
+    const before = api.asked('POST', '/cmd').length;
+    api.session = { id: 'ses_other' };
+    api.answers.push(({ path }) =>
+      path.includes('/ses_scripted/')
+        ? { status: 410, body: { error: { code: 'sandbox_stopped', message: 'Sandbox is stopped' } } }
+        : null,
+    );
+    await expect(run()).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.not.stringContaining('is running'),
+    });
+    await run();
+    expect(api.asked('POST', '/ses_other/cmd')).toHaveLength(1);
+    expect(api.asked('POST', '/cmd').length - before).toBe(2);
+  });
+
+  describe('after a snapshot', () => {
+    const snapshots: string[] = ['created'];
+
+    beforeEach(() => {
+      api.answers.push(({ method, path }) => {
+        if (method !== 'POST' || !path.endsWith('/snapshot')) return null;
+        const [status] = snapshots;
+        return { body: { snapshot: scriptedSnapshot({ status }), session: scriptedSession(api.session) } };
+      });
+      api.answers.push(({ method, path }) => {
+        if (method === 'POST' && path.endsWith('/stop')) api.session = { ...api.session, status: 'stopped' };
+        return null;
+      });
+    });
+
+    it('tells the sandbox as stopped by it, whatever its session says', async () => {
+      api.answers.unshift(({ path }) => {
+        if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
+        return null;
+      });
+      await engine.snapshots?.take(sandboxId, null, patience());
+      expect(await engine.get(sandboxId, patience())).toMatchObject({
+        status: 'stopped',
+        stopCause: 'snapshot',
+        expiresAt: null,
+      });
+    });
+
+    it('stops a sandbox that goes on all the same', async () => {
+      await engine.snapshots?.take(sandboxId, null, patience());
+      expect(api.asked('POST', '/stop')).toHaveLength(1);
+      expect(await engine.get(sandboxId, patience())).toMatchObject({
+        status: 'stopped',
+        stopCause: 'snapshot',
+      });
+    });
+
+    it('says that it failed, and leaves the sandbox as it is', async () => {
+      snapshots.unshift('failed');
+      await expect(engine.snapshots?.take(sandboxId, null, patience())).rejects.toMatchObject({
+        code: 'server',
+        message: expect.stringContaining('snapshot'),
+      });
+      snapshots.shift();
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
+    });
+  });
+});

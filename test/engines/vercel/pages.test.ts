@@ -1,0 +1,122 @@
+/** Lists of a project that others use as well: read no further than needed, and to their end. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Engine, ListQuery } from '../../../src/engines/engine.ts';
+import {
+  SCRIPTED_CREDENTIALS,
+  type ScriptedApi,
+  type ScriptedRequest,
+  scriptedSnapshot,
+  startScriptedApi,
+} from '../../fakes/vercel/scripted-api.ts';
+import { patience } from '../requests.ts';
+import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+
+const EVERYTHING: ListQuery = { limit: 20, since: null, until: null, cursor: null };
+/** Epoch ms of the newest entry; each next one is a second older. */
+const NEWEST = 1_790_000_000_000;
+const ENTRIES = 400;
+
+describe('a list of the vercel engine', () => {
+  let api: ScriptedApi;
+  let opened: OpenedVercel;
+  let engine: Engine;
+  /** Newest first. */
+  let snapshots: { id: string; createdAt: number }[];
+
+  beforeEach(async () => {
+    api = await startScriptedApi();
+    opened = await openVercelEngine({ url: api.url, credentials: SCRIPTED_CREDENTIALS }, { retryBaseMs: 1 });
+    engine = opened.engine;
+    snapshots = Array.from({ length: ENTRIES }, (_, n) =>
+      scriptedSnapshot({ id: `snap_${String(n).padStart(6, '0')}`, createdAt: NEWEST - n * 1_000 }),
+    );
+    api.answers.push((request) =>
+      request.path.endsWith('/snapshots') ? { body: pageOf('snapshots', snapshots, request) } : null,
+    );
+  });
+
+  afterEach(async () => {
+    await engine.close();
+    await opened.remove();
+    await api.close();
+  });
+
+  /** Its cursors count from the newest entry, so that they shift with every entry that comes or goes. */
+  function pageOf(name: string, all: object[], { query }: ScriptedRequest): object {
+    const start = Number(query.get('cursor') ?? 0);
+    const end = start + Number(query.get('limit'));
+    const pagination = { count: all.length, next: end < all.length ? String(end) : null };
+    return { [name]: all.slice(start, end), pagination };
+  }
+
+  async function walk(between: () => void = () => {}): Promise<string[]> {
+    const found: string[] = [];
+    let { cursor } = EVERYTHING;
+    do {
+      const page = await engine.snapshots?.list({ ...EVERYTHING, cursor }, patience());
+      found.push(...(page?.items ?? []).map(({ snapshotId }) => snapshotId));
+      cursor = page?.nextCursor ?? null;
+      between();
+    } while (cursor !== null);
+    return found;
+  }
+
+  it('goes on where it was, instead of reading all that is newer anew', async () => {
+    const ids = snapshots.map(({ id }) => id);
+    expect(await walk()).toEqual(ids);
+    // Twenty pages of ours, each out of one or two of the platform's.
+    expect(api.asked('GET', '/snapshots').length).toBeLessThanOrEqual(40);
+  });
+
+  it('misses none where newer ones are deleted meanwhile', async () => {
+    const ids = snapshots.map(({ id }) => id);
+    expect(await walk(() => void snapshots.splice(0, 15))).toEqual(ids);
+  });
+
+  it('begins anew where the platform does not take a place of before any more', async () => {
+    let isFirst = true;
+    let refused = 0;
+    api.answers.unshift(({ path, query }) => {
+      const isMarked = isFirst && query.has('cursor');
+      if (!path.endsWith('/snapshots')) return null;
+      isFirst = false;
+      if (!isMarked) return null;
+      refused += 1;
+      return { status: 400, body: { error: { code: 'bad_request', message: 'Invalid cursor' } } };
+    });
+    const ids = snapshots.map(({ id }) => id);
+    const found = await walk(() => {
+      isFirst = true;
+    });
+    expect(found).toEqual(ids);
+    expect(refused).toBeGreaterThan(5);
+  });
+
+  it('ends with an error where the pages have no end', async () => {
+    api.answers.unshift(({ path, query }) =>
+      path.endsWith('/snapshots')
+        ? { body: { snapshots: [], pagination: { count: 0, next: query.get('cursor') ?? 'again' } } }
+        : null,
+    );
+    await expect(engine.snapshots?.list(EVERYTHING, patience())).rejects.toMatchObject({ code: 'server' });
+  });
+
+  it("reads no further back than since, also where all entries are others'", async () => {
+    const others = Array.from({ length: ENTRIES }, (_, n) => ({
+      name: `theirs-${n}`,
+      persistent: true,
+      createdAt: NEWEST - n * 1_000,
+      updatedAt: NEWEST,
+      currentSessionId: `ses_${n}`,
+      status: 'running',
+    }));
+    api.answers.push((request) =>
+      request.method === 'GET' && request.path.endsWith('/v2/sandboxes')
+        ? { body: pageOf('sandboxes', others, request) }
+        : null,
+    );
+    const since = NEWEST - 60_000;
+    expect(await engine.list({ ...EVERYTHING, since }, patience())).toEqual({ items: [], nextCursor: null });
+    expect(api.asked('GET', '/v2/sandboxes')).toHaveLength(2);
+  });
+});
