@@ -10,8 +10,11 @@ const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', 
 const PERMISSION_BITS = 0o7777;
 /** Pieces of a file, each at most what is read at once, that are handed on before they are asked for. */
 const PIECES_AHEAD = 8;
-/** The agent has this long to remove what it has staged of an upload that is cut off. */
-const UNDO_MS = 15_000;
+/**
+ * The agent has this long to remove what it has staged of an upload that is cut off. Thousands of files can take seconds of a
+ * busy machine; only an agent that has stopped working takes longer.
+ */
+const UNDO_MS = 30_000;
 
 function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
   const fields = new Fields(body);

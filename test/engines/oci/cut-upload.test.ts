@@ -7,7 +7,7 @@ import { openOciEngines } from '../oci-engines.ts';
 import { createRequest, patience } from '../requests.ts';
 
 /** So many that removing them takes the agent longer than starting a program. */
-const FILES = 8_000;
+const FILES = 4_000;
 
 let under: EngineUnderTest;
 beforeAll(async () => {
