@@ -1,6 +1,17 @@
 /** What an attempt is: a program's way out, the wall it meets, and the proof that it would work without. */
 import type { Wall } from './walls.ts';
 
+/** Devices of the host that no sandbox has; not every machine has each. */
+export const HOST_DEVICES = [
+  '/dev/mem',
+  '/dev/kmsg',
+  '/dev/kvm',
+  '/dev/fuse',
+  '/dev/loop-control',
+  '/dev/net/tun',
+  '/dev/loop0',
+];
+
 /** What the attempts aim at on this host; made for the run, so that nobody else's things are touched. */
 export interface Targets {
   /** Below `folder` on the host; `hostFile` holds a line. */

@@ -1,5 +1,5 @@
 /** Attempts on files, devices, processes and limits. */
-import type { Attempt, Targets } from './attempt.ts';
+import { type Attempt, HOST_DEVICES, type Targets } from './attempt.ts';
 import type { Wall } from './walls.ts';
 
 const readable = (
@@ -64,15 +64,7 @@ const making = (name: string, refused: string, without: readonly Wall[]): Attemp
 
 const DEVICES: readonly Attempt[] = [
   // Not every machine has each: what is missing on the host is missing in the control, too.
-  ...[
-    '/dev/mem',
-    '/dev/kmsg',
-    '/dev/kvm',
-    '/dev/fuse',
-    '/dev/loop-control',
-    '/dev/net/tun',
-    '/dev/loop0',
-  ].map((path) => device(path, 'OK', ['ENOENT', 'ENXIO', 'ENODEV'])),
+  ...HOST_DEVICES.map((path) => device(path, 'OK', ['ENOENT', 'ENXIO', 'ENODEV'])),
   making('mknod_device', 'EPERM', ['capabilities', 'user namespace', 'devices']),
   making('open_device', 'EPERM', ['capabilities', 'user namespace', 'devices', 'mount options']),
   // ENXIO: a kernel without this device.

@@ -14,22 +14,13 @@ import { createLogger } from '../../src/shared/log.ts';
 import { run, start } from '../engines/contract-run.ts';
 import { AGENT_PATH } from '../engines/oci-engines.ts';
 import { createRequest, patience } from '../engines/requests.ts';
-import { type Attempt, type Targets, wordOf } from './attempt.ts';
+import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
 import { type Wall, without } from './walls.ts';
 
 const PROGRAM = '/vercel/sandbox/attempt';
 const PROGRAMS = join(import.meta.dirname, 'programs');
 /** Half a vcpu: 1,024 MB and 512 tasks. */
 const VCPUS = 0.5;
-const DEVICES = [
-  '/dev/mem',
-  '/dev/kmsg',
-  '/dev/kvm',
-  '/dev/fuse',
-  '/dev/loop-control',
-  '/dev/net/tun',
-  '/dev/loop0',
-];
 
 export interface Ground {
   readonly targets: Targets;
@@ -125,7 +116,10 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> 
   await promisify(execFile)(program, [`make_shared_memory=${host.sharedMemoryKey}`]);
   undo.push(() => promisify(execFile)(program, [`remove_shared_memory=${host.sharedMemoryKey}`]));
 
-  const shown = { folders: [base, host.hostShared], devices: DEVICES.filter((path) => existsSync(path)) };
+  const shown = {
+    folders: [base, host.hostShared],
+    devices: HOST_DEVICES.filter((path) => existsSync(path)),
+  };
   const open = (walls: readonly Wall[]) =>
     createOciEngine({
       stateDir,

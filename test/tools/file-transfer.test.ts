@@ -2,7 +2,8 @@ import { createHash, randomBytes } from 'node:crypto';
 import { lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Answer, type RunningServer, startServer } from '../support/server.ts';
+import { failsWith, outputOf } from '../support/answers.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
 
 let server: RunningServer;
 
@@ -12,16 +13,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function bash(script: string): Promise<string> {
-  const { structured } = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
-  if (structured['exit_code'] !== 0) throw new Error(String(structured['stderr']));
-  return String(structured['stdout']);
-}
-
-function failsWith(answer: Answer, code: string, ...parts: string[]): void {
-  expect(answer.isError).toBe(true);
-  for (const part of [`Error (${code})`, 'Next step: ', ...parts]) expect(answer.text).toContain(part);
-}
+const bash = (script: string) => outputOf(server, script);
 
 describe('upload and download', () => {
   it('takes a file in and brings it out, with its hash', async () => {

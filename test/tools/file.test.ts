@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { failsWith, outputOf } from '../support/answers.ts';
 import { type Answer, type RunningServer, startServer } from '../support/server.ts';
 
 let server: RunningServer;
@@ -11,16 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-async function bash(script: string): Promise<string> {
-  const { structured } = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
-  if (structured['exit_code'] !== 0) throw new Error(String(structured['stderr']));
-  return String(structured['stdout']);
-}
-
-function failsWith(answer: Answer, code: string, ...parts: string[]): void {
-  expect(answer.isError).toBe(true);
-  for (const part of [`Error (${code})`, 'Next step: ', ...parts]) expect(answer.text).toContain(part);
-}
+const bash = (script: string) => outputOf(server, script);
 
 describe('writing and reading', () => {
   it('writes files whole, with their parents and modes, and reads them back', async () => {

@@ -3,6 +3,7 @@ import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { outputOf } from '../support/answers.ts';
 import { type LocalServer, openLocalServer } from '../support/local-server.ts';
 import type { Answer } from '../support/server.ts';
 
@@ -22,11 +23,7 @@ async function create(on: LocalServer, args: Record<string, unknown> = {}): Prom
   return on.call('sandbox_wait_for_status', { status: 'running', timeout_ms: 50_000 });
 }
 
-async function bash(script: string): Promise<string> {
-  const answer = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
-  if (answer.structured['exit_code'] !== 0) throw new Error(answer.text);
-  return String(answer.structured['stdout']);
-}
+const bash = (script: string) => outputOf(server, script);
 
 function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');

@@ -2,7 +2,8 @@ import { createServer } from 'node:http';
 import { fetch } from 'undici';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { type Answer, type RunningServer, startServer } from '../support/server.ts';
+import { failsWith } from '../support/answers.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
 
 let server: RunningServer;
 
@@ -15,12 +16,6 @@ async function create(args: Record<string, unknown> = {}): Promise<string> {
   const { structured, isError, text } = await server.call('sandbox_create', args);
   if (isError) throw new Error(text);
   return String(structured['sandbox_id']);
-}
-
-function failsWith(answer: Answer, code: string, ...parts: string[]): void {
-  expect(answer.isError).toBe(true);
-  expect(answer.structured).toEqual({});
-  for (const part of [`Error (${code})`, 'Next step: ', ...parts]) expect(answer.text).toContain(part);
 }
 
 describe('a life', () => {

@@ -1,18 +1,14 @@
 /** Sources as an agent asks for them: a client, the built server, sandboxes that fetch. */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { failsWith } from '../support/answers.ts';
 import { type NameServer, openNameServer } from '../support/name-server.ts';
-import { type Answer, type RunningServer, startServer } from '../support/server.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../support/source-server.ts';
 import { tgzOf } from '../support/tarball.ts';
 
 const ADDRESS = HOST_ADDRESS ?? '';
 const UNABLE = HOST_ADDRESS === null ? 'this host has no address but loopback' : null;
-
-function failsWith(answer: Answer, code: string, ...parts: string[]): void {
-  expect(answer.isError).toBe(true);
-  for (const part of [`Error (${code})`, 'Next step: ', ...parts]) expect(answer.text).toContain(part);
-}
 
 describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served from this host'})`, () => {
   let sources: SourceServer;
