@@ -55,7 +55,8 @@ export function createProgress(
     wanted: true,
     report(line) {
       if (closed) return;
-      waiting = line.length > MAX_LINE_CHARACTERS ? `${line.slice(0, MAX_LINE_CHARACTERS)}…` : line;
+      const cut = line.slice(0, MAX_LINE_CHARACTERS).replace(/\p{Surrogate}$/u, '');
+      waiting = line.length > MAX_LINE_CHARACTERS ? `${cut}…` : line;
       if (timer === null) flush();
     },
     async close() {

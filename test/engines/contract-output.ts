@@ -1,4 +1,6 @@
 import { createHash } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { patience, type Subject } from './contract.ts';
 import { outputOf, run, start } from './contract-run.ts';
@@ -41,19 +43,18 @@ export function outputCases(get: () => Subject): void {
 
     it('tags each run of bytes with its stream', async () => {
       const { engine } = get();
-      const { commandId } = await run(get(), 'sh', [
-        '-c',
-        'echo a; sleep 0.1; echo b >&2; sleep 0.1; echo c',
-      ]);
+      const program = await readFile(join(import.meta.dirname, '../fixtures/take-turns.py'), 'utf8');
+      const { commandId } = await run(get(), 'python3', ['-c', program, '2']);
       const slice = await engine.commands.readOutput(
         commandId,
         { stream: 'both', offset: 0, limit: 100 },
         patience(),
       );
       expect(slice.chunks.map(({ stream, data }) => [stream, data.toString()])).toEqual([
-        ['stdout', 'a\n'],
-        ['stderr', 'b\n'],
-        ['stdout', 'c\n'],
+        ['stdout', 'out 1\n'],
+        ['stderr', 'err 1\n'],
+        ['stdout', 'out 2\n'],
+        ['stderr', 'err 2\n'],
       ]);
     });
 

@@ -64,4 +64,12 @@ describe('progress', () => {
     await progress.close();
     expect(sent[0]?.message.length).toBeLessThan(400);
   });
+
+  it('cuts no character', async () => {
+    const { sent, send } = recorded();
+    const progress = createProgress(1, send, new FakeClock());
+    progress.report(`${'x'.repeat(299)}😀😀`);
+    await progress.close();
+    expect(sent[0]?.message).toBe(`${'x'.repeat(299)}…`);
+  });
 });

@@ -73,13 +73,14 @@ describe('sandbox_run_command', () => {
   });
 
   it('hands a long command over, which is then waited for and never run twice', async () => {
-    const handed = await bash('echo begun >> runs; cat runs; read line < <(sleep 0.4); echo over', {
-      wait_ms: 0,
-    });
+    const script = 'echo begun >> runs; cat runs; until [ -e go ]; do sleep 0.02; done; echo over';
+    const handed = await bash(script, { wait_ms: 0 });
     expect(handed.structured).toMatchObject({ status: 'running', exit_code: null, ended_by: null });
     const id = handed.structured['command_id'];
     expect(handed.structured['next']).toContain(`command_wait command_id=${id}`);
+    await bash('touch go');
     const done = await server.call('command_wait', { command_id: id });
+    await bash('rm go runs');
     expect(done.structured).toMatchObject({ status: 'finished', exit_code: 0, stdout: 'begun\nover\n' });
   });
 

@@ -1,12 +1,32 @@
 /** What became of the sandbox of a command whose supervisor has gone without a word. */
 import { setTimeout as delay } from 'node:timers/promises';
-import { isListening } from './agent-connection.ts';
+import { AgentConnection, AgentError, AgentGone } from './agent-connection.ts';
 import type { OciContext } from './context.ts';
+import { FRAME } from './frames.ts';
 import type { SandboxRecord } from './sandbox-record.ts';
 import { settledRecord } from './settle.ts';
 
 const ENDING_MS = 10_000;
 const LIVES: readonly SandboxRecord['status'][] = ['pending', 'running'];
+
+/** A socket that can be connected to is not enough: the kernel takes connections for a process that is about to end. */
+async function agentAnswers(socket: string): Promise<boolean> {
+  const patience = AbortSignal.timeout(ENDING_MS);
+  try {
+    const connection = await AgentConnection.open(socket, patience);
+    try {
+      await connection.request(FRAME.PING);
+    } finally {
+      connection.close();
+    }
+    return true;
+  } catch (error) {
+    if (error instanceof AgentGone) return false;
+    // Not gone, only slow: whoever asks is told how the record stands.
+    if (error instanceof AgentError || patience.aborted) return true;
+    throw error;
+  }
+}
 
 /**
  * The sandbox's record once it is settled whether the sandbox ended, and why, or goes on. Supervisors die a moment
@@ -19,7 +39,7 @@ export async function recordAfterCutOff(context: OciContext, sandboxId: string):
     const record = await settledRecord(context, sandboxId);
     if (record.endedAt !== null || performance.now() > until) return record;
     const ending =
-      !LIVES.includes(record.status) || !(await isListening(layout.sandbox(sandboxId).agentSocket));
+      !LIVES.includes(record.status) || !(await agentAnswers(layout.sandbox(sandboxId).agentSocket));
     if (!ending) return record;
     await delay(pause);
   }

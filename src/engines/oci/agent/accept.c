@@ -16,6 +16,7 @@
 
 static pid_t serving[SERVING_MAX];
 static size_t serving_count;
+static int own_fds[4]; /* of PID 1 alone: listener, deadlines, timer, signals */
 static bool strays; /* something may have been orphaned to PID 1 that no supervisor keeps any more */
 
 static bool is_serving(pid_t pid) {
@@ -25,6 +26,8 @@ static bool is_serving(pid_t pid) {
   }
   return false;
 }
+
+static void start_egress(void) { egress_start(own_fds, sizeof own_fds / sizeof *own_fds); }
 
 static void set_deadline(int timer_fd, int64_t at_ms) {
   /* Zero would disarm the timer. */
@@ -73,7 +76,7 @@ static bool reap(void) {
     }
     if (pid == egress.pid) {
       /* Its listeners are kept here, so that the next one goes on where it stopped. */
-      egress_start();
+      start_egress();
       continue;
     }
     if (ours) serving[at] = serving[--serving_count];
@@ -126,7 +129,8 @@ _Noreturn void accept_loop(int listen_fd, int deadline_pipe, int64_t deadline_at
   int timer_fd = timerfd_create(CLOCK_BOOTTIME, TFD_CLOEXEC | TFD_NONBLOCK);
   if (signal_fd < 0 || timer_fd < 0) _exit(70);
   set_deadline(timer_fd, deadline_at);
-  egress_start();
+  memcpy(own_fds, (int[4]){listen_fd, deadline_pipe, timer_fd, signal_fd}, sizeof own_fds);
+  start_egress();
   bool reap_again = false;
   for (;;) {
     struct pollfd p[4] = {{.fd = timer_fd, .events = POLLIN},

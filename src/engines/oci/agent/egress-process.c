@@ -119,11 +119,15 @@ static _Noreturn void run(void) {
   }
 }
 
-pid_t egress_start(void) {
+/* `others` are descriptors of PID 1 alone: a listener that this process kept would seem alive when PID 1 has ended. */
+pid_t egress_start(const int *others, size_t count) {
   /* Whatever kills it over and over again would keep PID 1 busy: then the sandbox stays without network. */
   if (!agent.egress || egress.tcp_fd < 0 || egress.restarts++ > RESTARTS_MAX) return -1;
   egress.pid = fork();
-  if (egress.pid == 0) run();
+  if (egress.pid == 0) {
+    for (size_t i = 0; i < count; i++) close(others[i]);
+    run();
+  }
   return egress.pid;
 }
 

@@ -27,7 +27,7 @@ bool egress_give_up_admin(void);
 
 /* egress-process.c: PID 1 keeps the listeners, so that nobody inside can take their ports over */
 extern struct egress egress;
-pid_t egress_start(void);
+pid_t egress_start(const int *others, size_t count);
 void egress_close_listeners(void);
 /* One message to the gateway, with a descriptor or -1. False: nobody takes it. */
 bool egress_send(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len, int fd);
