@@ -101,6 +101,19 @@ print(until(s, b'never').count(b'size 0'))`,
       world.seen.splice(0);
     });
 
+    it('passes long headers, and says of longer ones what is wrong', async () => {
+      const printed = await box.script(
+        'python3',
+        `${PYTHON}
+for size in (40000, 70000):
+  s = open_to(${secure}); s.sendall(b'GET /long-head HTTP/1.1\\r\\nHost: api.test\\r\\nConnection: close\\r\\nX-Long: ' + b'x' * size + b'\\r\\n\\r\\n')
+  got = until(s, b'never'); print(got[:12], got.count(b'y') >= 40000, got[-70:])`,
+      );
+      expect(printed).toMatch(/HTTP\/1.1 200' True/);
+      expect(printed).toMatch(/HTTP\/1.1 400' False.*its headers are longer than 65536 bytes/);
+      world.seen.splice(0);
+    });
+
     it.each([
       ['both lengths', 'Content-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
       ['two lengths', 'Content-Length: 4\\r\\nContent-Length: 40\\r\\n\\r\\nabcd'],
