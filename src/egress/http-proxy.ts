@@ -9,6 +9,7 @@ import {
 } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
+import { systemErrorCode } from '../shared/errors.ts';
 import type { Carried } from './carried.ts';
 import type { GatewayContext } from './context.ts';
 import { NotDialled } from './dial.ts';
@@ -22,6 +23,8 @@ type HeadersSet = ReadonlyMap<string, string>;
 
 const NOTHING_SET: HeadersSet = new Map();
 const CLOSING = ['Connection', 'close'] as const;
+/** Bytes of a request line and headers, and of those of an answer: more than servers take. */
+const MAX_HEAD = 65_536;
 
 /** What serving the requests of one connection takes. */
 interface Serving {
@@ -35,7 +38,12 @@ interface Serving {
 export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
   const serving = { carried, context, route, stream };
   // Strict whatever the options of this process say.
-  const server = createServer({ keepAliveTimeout: 60_000, requestTimeout: 0, insecureHTTPParser: false });
+  const server = createServer({
+    keepAliveTimeout: 60_000,
+    requestTimeout: 0,
+    insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEAD,
+  });
   // The last words have been said: what still comes on the stream is nobody's.
   let over = false;
   server.on('request', (incoming, answer) => {
@@ -59,11 +67,20 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
     const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
     endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
   });
-  server.on('clientError', (_error, socket) => {
+  server.on('clientError', (error, socket) => {
     over = true;
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
+    const fault = faultOf(error);
+    if (fault === null || !socket.writable) socket.destroy();
+    else endReadably(socket, failureText(carried, route.protocol, new Malformed(fault)));
   });
   server.emit('connection', stream);
+}
+
+/** What is wrong with a request that cannot be read; null where it is the connection that has failed. */
+function faultOf(error: Error): string | null {
+  const code = systemErrorCode(error) ?? '';
+  if (code === 'HPE_HEADER_OVERFLOW') return `its headers are longer than ${MAX_HEAD} bytes`;
+  return code.startsWith('HPE_') ? `it is no HTTP/1.1 (${code})` : null;
 }
 
 interface Framed {
@@ -109,6 +126,7 @@ function outgoing(
     headers,
     setHost: false,
     insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEAD,
   });
   if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
   return upstream;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
+import { carriersOf } from './carriers.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './ruled-sandbox.ts';
 import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
 
@@ -101,6 +102,19 @@ print(until(s, b'never').count(b'size 0'))`,
       world.seen.splice(0);
     });
 
+    it('passes long headers, and says of longer ones what is wrong', async () => {
+      const printed = await box.script(
+        'python3',
+        `${PYTHON}
+for size in (40000, 70000):
+  s = open_to(${secure}); s.sendall(b'GET /long-head HTTP/1.1\\r\\nHost: api.test\\r\\nConnection: close\\r\\nX-Long: ' + b'x' * size + b'\\r\\n\\r\\n')
+  got = until(s, b'never'); print(got[:12], got.count(b'y') >= 40000, got[-70:])`,
+      );
+      expect(printed).toMatch(/HTTP\/1.1 200' True/);
+      expect(printed).toMatch(/HTTP\/1.1 400' False.*its headers are longer than 65536 bytes/);
+      world.seen.splice(0);
+    });
+
     it.each([
       ['both lengths', 'Content-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
       ['two lengths', 'Content-Length: 4\\r\\nContent-Length: 40\\r\\n\\r\\nabcd'],
@@ -120,9 +134,9 @@ s = open_to(${secure}); s.sendall(b'POST /smuggled HTTP/1.1\\r\\nHost: api.test\
 
   it('carry large bodies both ways, whole, by HTTP/2 and HTTP/1.1', async () => {
     const printed = await box.run(`
-      head -c 20000000 /dev/zero > /tmp/big
+      head -c 5000000 /dev/zero > /tmp/big
       for v in --http2 --http1.1; do curl -sS $v --data-binary @/tmp/big https://api.test/big; done`);
-    expect(printed).toBe('size 20000000\nsize 20000000\n');
+    expect(printed).toBe('size 5000000\nsize 5000000\n');
   });
 
   it('carry HTTP/2 streams both ways at once, with trailers, resets and ends without a body', async () => {
@@ -180,7 +194,8 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
         .filter((line) => line.includes('"protocol":"tls"'));
     const before = over().length;
     await box.run(`for i in 1 2 3; do curl -sS ${version} https://api.test/over; done`);
-    await expect.poll(() => over().length - before, { timeout: 20_000 }).toBe(3);
+    // One of before may be over only now.
+    await expect.poll(() => over().length - before, { timeout: 20_000 }).toBeGreaterThanOrEqual(3);
   });
 
   it('are over by HTTP/2 once the server has ended, also without a word', { timeout: 40_000 }, async () => {
@@ -192,6 +207,25 @@ s.request({ ':path': '/gone' }).resume().end();`,
     );
     expect(printed).toBe('over\n');
   });
+
+  it.each(['--http1.1', '--http2'])(
+    'are cut with their carrier, and pass by the next: %s',
+    async (version) => {
+      const path = `/hang-carried${version}`;
+      const { structured } = await box.server.call('sandbox_run_command_detached', {
+        cmd: 'curl',
+        args: ['-sS', version, `https://api.test${path}`],
+      });
+      const command = { command_id: structured['command_id'] };
+      await expect.poll(() => world.seen.map((each) => each.path), { timeout: 20_000 }).toContain(path);
+      for (const pid of carriersOf(box.server.pid)) process.kill(pid, 'SIGKILL');
+      await expect.poll(() => world.aborted, { timeout: 20_000 }).toContain(path);
+      expect((await box.server.call('command_wait', command)).structured['exit_code']).not.toBe(0);
+      const again = () => box.run(`curl -sS ${version} https://api.test/again`);
+      await expect.poll(again, { timeout: 20_000 }).toBe('size 0\n');
+      expect(noted(world.seen, '/again').headers['authorization']).toBe(SECRETS.TOKEN);
+    },
+  );
 
   it('let a far server send ahead by HTTP/2, unless many streams are open', async () => {
     const printed = await box.script(

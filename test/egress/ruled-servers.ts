@@ -84,6 +84,7 @@ export function serveRequest(
     response.end(bytes);
     return;
   }
+  if (path === '/long-head') response.setHeader('x-long', 'y'.repeat(40_000));
   let size = 0;
   request.on('data', (chunk: Buffer) => {
     size += chunk.length;

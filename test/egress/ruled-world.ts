@@ -71,7 +71,9 @@ export async function openRuledWorld(): Promise<RuledWorld> {
     [selfSigned, stranger, ['self.test']],
     [wrongName, authority, ['another.test']],
   ];
-  const plain = createHttp((request, response) => serveRequest(seen, aborted, request, response));
+  const plain = createHttp({ maxHeaderSize: 100_000 }, (request, response) =>
+    serveRequest(seen, aborted, request, response),
+  );
   plain.on('upgrade', (request, socket) => serveUpgrade(seen, request, socket));
   for (const [at, issuer, names] of places) {
     const contexts = new Map(names.map((name) => [name, createSecureContext(certify(issuer, name))]));
