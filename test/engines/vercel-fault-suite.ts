@@ -30,9 +30,9 @@ export function combinations(calls: readonly FaultCall[]): Combination[] {
   );
 }
 
-/** That a sandbox is not found where it is looked up is no fault, but the platform's word that there is none. */
+/** That a sandbox is not found, or gone, where it is looked up is no fault, but the platform's word that there is none. */
 function isTheWord(operation: Operation, kind: FaultKind): boolean {
-  return operation === 'sandbox.get' && kind === 404;
+  return operation === 'sandbox.get' && (kind === 404 || kind === 410);
 }
 
 function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {

@@ -172,6 +172,15 @@ describe('the stand-in of the API', () => {
     expect(shared.domain(8080)).toBe('https://sb-shared-8080.vercel.run');
   });
 
+  it('answers for a sandbox that is being made when it is there', async () => {
+    const name = 'asked-early';
+    const making = Sandbox.create({ ...access, name, persistent: false });
+    await expect.poll(() => api.deeds.created, { interval: 1 }).toContain(name);
+    expect(await Sandbox.get({ ...access, name, resume: false })).toMatchObject({ name, status: 'running' });
+    await (await making).delete();
+    await expect(Sandbox.get({ ...access, name, resume: false })).rejects.toThrow('404');
+  });
+
   it('refuses a wrong token, another team and another project', async () => {
     for (const wrong of [{ token: 'x' }, { teamId: 'x' }])
       await expect(Sandbox.get({ ...access, ...wrong, name: 'shared' })).rejects.toMatchObject({

@@ -43,6 +43,16 @@ export function isNotFound(error: unknown): boolean {
   return facts?.status === 404 || facts?.platformCode === 'snapshot_not_found';
 }
 
+/** True where a sandbox that was asked about by its own address is not there, or not any more. */
+export function isSandboxGone(error: unknown): boolean {
+  return isNotFound(error) || factsOf(error)?.status === 410;
+}
+
+/** The same of a snapshot: what is said of a sandbox is not about it. */
+export function isSnapshotGone(error: unknown): boolean {
+  return isSandboxGone(error) && factsOf(error)?.platformCode !== 'sandbox_stopped';
+}
+
 /** True where the sandbox has no session any more that could do what was asked. */
 export function isStopped(error: unknown): boolean {
   const facts = factsOf(error);

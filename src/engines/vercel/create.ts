@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownSnapshot } from '../../shared/id-errors.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
-import { fromPlatform, isNotFound, mayHaveHappened, platformWords } from './api-errors.ts';
+import { fromPlatform, isSandboxGone, isSnapshotGone, mayHaveHappened, platformWords } from './api-errors.ts';
 import type { CreateParams } from './cloud.ts';
 import type { VercelContext } from './context.ts';
 import { paramsOf, planOf } from './create-params.ts';
@@ -156,8 +156,7 @@ export class Creations {
     const failure = fromPlatform(error, { doing: 'create a sandbox', sandboxId });
     if (!mayHaveHappened(error)) {
       await removeRecord(layout, sandboxId);
-      if (source?.type === 'snapshot' && failure.code === 'not_found')
-        throw unknownSnapshot(source.snapshotId);
+      if (source?.type === 'snapshot' && isSnapshotGone(error)) throw unknownSnapshot(source.snapshotId);
       const fetched = fetchedSource(request);
       const words = platformWords(error);
       throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
@@ -166,7 +165,7 @@ export class Creations {
       await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));
       return;
     } catch (second) {
-      if (!isNotFound(second))
+      if (!isSandboxGone(second))
         this.#context.log.warn({ sandbox_id: sandboxId, err: second }, 'a creation in doubt');
       await this.#doubt(sandboxId);
     }

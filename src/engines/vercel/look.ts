@@ -4,7 +4,7 @@ import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownSandbox } from '../../shared/id-errors.ts';
 import type { Sandbox } from '../engine.ts';
-import { fromPlatform, isNotFound, isStopped } from './api-errors.ts';
+import { fromPlatform, isNotFound, isSandboxGone, isStopped } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { readRecord, type SandboxRecord, updateRecord } from './sandbox-record.ts';
 import { goneView, hasEnded, viewOf } from './sandbox-view.ts';
@@ -23,7 +23,7 @@ export async function look(context: VercelContext, sandboxId: string, signal: Ab
     await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isNotFound(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
     const gone = goneView(record.lastSeen, record, Date.now());
     // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
@@ -45,7 +45,7 @@ async function lookAtUnborn(
     if (stopAsked !== null) await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isNotFound(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (lastSeen === null) throw unknownSandbox(sandboxId);
     if (stopAsked !== null) {
       const gone = goneView(lastSeen, record, Date.now());

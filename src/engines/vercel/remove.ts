@@ -1,6 +1,6 @@
 /** Takes a sandbox out of the cloud. */
 import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
-import { isNotFound, isStopped } from './api-errors.ts';
+import { isNotFound, isSandboxGone, isStopped } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { hasEnded } from './sandbox-view.ts';
 
@@ -23,7 +23,7 @@ export async function removeFromCloud(
     await sandbox.delete({ signal });
     return true;
   } catch (error) {
-    if (isNotFound(error)) return false;
+    if (isSandboxGone(error)) return false;
     throw error;
   }
 }
@@ -37,7 +37,7 @@ export async function stopInCloud(
   try {
     await stopFirst(await cloud.get(sandboxId, signal), signal);
   } catch (error) {
-    if (!isNotFound(error)) throw error;
+    if (!isSandboxGone(error)) throw error;
   }
   cloud.forget(sandboxId);
 }

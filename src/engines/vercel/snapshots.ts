@@ -5,7 +5,7 @@ import { unknownSnapshot } from '../../shared/id-errors.ts';
 import { KeyedLock } from '../../shared/keyed-lock.ts';
 import { placeOf } from '../../shared/page.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../engine.ts';
-import { fromPlatform, isNotFound, mayHaveHappened } from './api-errors.ts';
+import { fromPlatform, isSnapshotGone, mayHaveHappened } from './api-errors.ts';
 import type { VercelContext } from './context.ts';
 import { untilEnded } from './life.ts';
 import { explain, look, notRunning } from './look.ts';
@@ -94,7 +94,8 @@ export class VercelSnapshots implements Snapshots {
       await snapshot.delete({ signal });
     } catch (error) {
       // A repeat after a lost answer finds nothing: it is gone, as was asked.
-      if (!isNotFound(error)) throw fromPlatform(error, { doing: 'delete a snapshot', snapshotId }, signal);
+      if (!isSnapshotGone(error))
+        throw fromPlatform(error, { doing: 'delete a snapshot', snapshotId }, signal);
     }
     await removeSnapshotRecord(this.#context.layout, snapshotId);
     return { ...view, status: 'deleted' };
@@ -106,7 +107,7 @@ export class VercelSnapshots implements Snapshots {
     try {
       snapshot = await this.#context.cloud.snapshot(snapshotId, signal);
     } catch (error) {
-      if (isNotFound(error)) throw unknownSnapshot(snapshotId);
+      if (isSnapshotGone(error)) throw unknownSnapshot(snapshotId);
       throw fromPlatform(error, { doing: 'show a snapshot', snapshotId }, signal);
     }
     if (isThere(snapshot.status, snapshot.expiresAt?.getTime() ?? null)) return snapshot;

@@ -81,6 +81,21 @@ describe('the vercel engine', () => {
     await other.engine.close();
   });
 
+  it('takes what the platform calls gone for what is not there, whatever its words', async () => {
+    const gone = { status: 410, body: { error: { code: 'gone', message: 'Gone' } } };
+    api.answers.push(({ method, path, body }) => {
+      const isOwn = method !== 'POST' && path.endsWith(`/${sandboxId}`);
+      return isOwn || path.endsWith('/snap_scripted') || body.includes('snap_scripted') ? gone : null;
+    });
+    const missing = { code: 'not_found', message: expect.stringContaining('snap_scripted') };
+    await expect(engine.snapshots?.get('snap_scripted', patience())).rejects.toMatchObject(missing);
+    const source = { type: 'snapshot' as const, snapshotId: 'snap_scripted' };
+    await expect(engine.create(createRequest({ source }), patience())).rejects.toMatchObject(missing);
+    expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'aborted' });
+    await engine.forget(sandboxId, patience());
+    await expect(engine.get(sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+  });
+
   it('goes on waiting for a command where a proxy has lost patience', async () => {
     const refused = [408, 429, 504];
     api.answers.push(({ path, query }) => {

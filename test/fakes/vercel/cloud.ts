@@ -38,6 +38,7 @@ export class Cloud {
   readonly #sandboxes = new Map<string, SandboxRecord>();
   /** Those of deleted sandboxes included, since snapshots name them. */
   readonly #sessions = new Map<string, SessionRecord>();
+  readonly #starting = new Map<string, Promise<unknown>>();
   readonly #ends = new Map<string, AbortController>();
   readonly #byBelow = new Map<string, SessionRecord>();
 
@@ -45,7 +46,9 @@ export class Cloud {
     this.engine = engine;
   }
 
-  sandbox(name: string): SandboxRecord {
+  /** One that is asked about while it is made answers when it is there. */
+  async sandbox(name: string): Promise<SandboxRecord> {
+    await Promise.allSettled([this.#starting.get(name)]);
     const record = this.#sandboxes.get(name);
     if (record === undefined) throw new ApiFailure(404, 'not_found', `Sandbox not found: ${name}`);
     return record;
@@ -64,7 +67,7 @@ export class Cloud {
 
   /** Newest first. */
   all(): SandboxRecord[] {
-    return [...this.#sandboxes.values()].reverse();
+    return [...this.#sandboxes.values()].filter(({ sessions }) => sessions.length > 0).reverse();
   }
 
   has(name: string): boolean {
@@ -92,11 +95,15 @@ export class Cloud {
     // Known before it runs, as two requests of one name would be there.
     this.#sandboxes.set(record.name, record);
     this.deeds.created.push(record.name);
+    const starting = this.startSession(record, start);
+    this.#starting.set(record.name, starting);
     try {
-      await this.startSession(record, start);
+      await starting;
     } catch (error) {
       this.#sandboxes.delete(record.name);
       throw error;
+    } finally {
+      this.#starting.delete(record.name);
     }
   }
 

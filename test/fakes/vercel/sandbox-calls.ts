@@ -117,7 +117,7 @@ async function whole(cloud: Cloud, record: SandboxRecord, resumed = false): Prom
 }
 
 export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiRequest): Promise<Reply> {
-  const record = cloud.sandbox(name);
+  const record = await cloud.sandbox(name);
   const asked = url.searchParams.get('resume') === 'true';
   if (!asked || (await cloud.look(currentSession(record))).expiresAt !== null) return whole(cloud, record);
   // Without the files of the session before, as for one that does not persist.
@@ -143,7 +143,7 @@ export async function listSandboxes(cloud: Cloud, { url }: ApiRequest): Promise<
 }
 
 export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<Reply> {
-  const record = cloud.sandbox(request.names[0] ?? '');
+  const record = await cloud.sandbox(request.names[0] ?? '');
   const body = await bodyOf(request, updateRequest);
   // The configuration alone: the SDK changes the running session by calls of its own.
   record.policy = body.networkPolicy ?? record.policy;
@@ -156,7 +156,7 @@ export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<
 }
 
 export async function deleteSandbox(cloud: Cloud, { names: [name = ''] }: ApiRequest): Promise<Reply> {
-  const record = cloud.sandbox(name);
+  const record = await cloud.sandbox(name);
   const below = await cloud.delete(record);
   return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
 }
