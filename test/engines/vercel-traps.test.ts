@@ -1,8 +1,10 @@
 /** What the platform does to those who do not expect it, through the engine. */
 import { createServer } from 'node:net';
+import { join } from 'node:path';
 import { Sandbox } from '@vercel/sandbox';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../src/engines/engine.ts';
+import { CommandFollow } from '../../src/engines/vercel/command-follow.ts';
 import { newCommandId } from '../../src/shared/ids.ts';
 import { startVercelApi, type VercelApi } from '../fakes/vercel/index.ts';
 import { fetchFrom } from '../fakes/vercel/sdk-fetch.ts';
@@ -121,6 +123,21 @@ describe('the vercel engine', () => {
     api.faults.clear();
     await later.forget(made.sandboxId, patience());
     await later.close();
+  });
+
+  it('takes output that it has stopped reading for incomplete', async () => {
+    api.faults.add({ kind: 'hang', operation: 'command.logs' });
+    const access = { ...api.credentials, fetch: fetchFrom(api.url) };
+    const session = (await Sandbox.get({ ...access, name: sandboxId })).currentSession();
+    const command = await session.runCommand({ cmd: 'echo', args: ['word'], detached: true });
+    const directory = join(opened.stateDir, 'unread');
+    const follow = new CommandFollow(command, directory, { retryBaseMs: 1, attempts: 3 });
+    expect(await follow.exit).toMatchObject({ exitCode: 0 });
+    const drained = follow.drained();
+    follow.close();
+    await drained;
+    api.faults.clear();
+    expect(follow.complete).toBe(false);
   });
 
   it.each([409, 410] as const)(

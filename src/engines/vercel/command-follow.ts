@@ -212,7 +212,9 @@ export class CommandFollow {
     try {
       await this.#readToEnd();
     } catch (error) {
-      if (!this.#closing.signal.aborted) this.readFailure = { error };
+      // Who stops reading does not know what would have come.
+      if (this.#closing.signal.aborted) this.complete = false;
+      else this.readFailure = { error };
       this.#tell();
     }
   }
