@@ -23,5 +23,7 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 30_000,
+    // What is waited for comes when it comes: one second, the default, is too little for a busy machine.
+    expect: { poll: { timeout: 20_000 } },
   },
 });
