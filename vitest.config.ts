@@ -24,6 +24,7 @@ export default defineConfig({
     testTimeout: 90_000,
     hookTimeout: 90_000,
     teardownTimeout: 30_000,
+    // What is waited for comes when it comes: one second, the default, is too little for a busy machine.
     expect: { poll: { timeout: 20_000 } },
   },
 });
