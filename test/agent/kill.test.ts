@@ -118,9 +118,10 @@ describe('timeout_ms', () => {
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));
     expect(exit).toMatchObject({ code: 137, signal: 9, cause: 4 });
     expect(exit.durationMs).toBeGreaterThanOrEqual(250);
-    expect(exit.durationMs).toBeLessThan(1500);
+    expect(exit.durationMs).toBeLessThan(5_000);
     connection.close();
-    expect(await sandbox.programs()).toBe(0);
+    // The end of the first one is told before the last of its children is gone.
+    await expect.poll(() => sandbox.programs()).toBe(0);
   });
 
   it('lets a program go that obeys, and takes what does not', async () => {

@@ -15,10 +15,10 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
 
   beforeAll(async () => {
     world = await openWorld();
-  }, 30_000);
+  });
   afterAll(async () => {
     await world?.close();
-  }, 30_000);
+  });
 
   const start = async (stateDir?: string) => {
     const args = ['--egress-dns', world.dns, '--on-disconnect', 'keep'];
@@ -40,9 +40,7 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
     for (const server of servers.splice(0)) await server.close();
   };
 
-  it('comes back to the first server once the second that took it over is dead', {
-    timeout: 60_000,
-  }, async () => {
+  it('comes back to the first server once the second that took it over is dead', async () => {
     const first = await start();
     const sandbox_id = await create(first);
     try {
@@ -52,15 +50,13 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
       const { structured } = await second.call('session_info');
       expect(JSON.stringify(structured['sandboxes'])).toMatch(/"connections":1,/);
       process.kill(second.pid, 'SIGKILL');
-      await expect.poll(() => look(first, sandbox_id), { timeout: 15_000 }).toBe('good 0\n');
+      await expect.poll(() => look(first, sandbox_id)).toBe('good 0\n');
     } finally {
       await end(first, sandbox_id);
     }
   });
 
-  it('cuts what a carrier held that has died, brings up the next, and says so', {
-    timeout: 60_000,
-  }, async () => {
+  it('cuts what a carrier held that has died, brings up the next, and says so', async () => {
     const server = await start();
     const sandbox_id = await create(server);
     try {
@@ -74,19 +70,19 @@ except OSError as e: print('end', e)`;
       });
       const command_id = structured['command_id'];
       const output = async () => (await server.call('command_output', { command_id })).text;
-      await expect.poll(output, { timeout: 15_000 }).toContain('hello');
+      await expect.poll(output).toContain('hello');
       const [carrier = 0, ...others] = carriersOf(server.pid);
       expect(others).toEqual([]);
       process.kill(carrier, 'SIGKILL');
-      await expect.poll(output, { timeout: 15_000 }).toContain('end');
-      await expect.poll(() => look(server, sandbox_id), { timeout: 15_000 }).toBe('good 0\n');
+      await expect.poll(output).toContain('end');
+      await expect.poll(() => look(server, sandbox_id)).toBe('good 0\n');
       expect(server.stderr()).toContain('the carrier of a sandbox has ended');
     } finally {
       await end(server, sandbox_id);
     }
   });
 
-  it('leaves no carrier, however its server ends', { timeout: 60_000 }, async () => {
+  it('leaves no carrier, however its server ends', async () => {
     const server = await start();
     const [stopped, kept] = [await create(server), await create(server)];
     expect(carriersOf(server.pid)).toHaveLength(2);
@@ -94,7 +90,7 @@ except OSError as e: print('end', e)`;
     const left = carriersOf(server.pid);
     expect(left).toHaveLength(1);
     process.kill(server.pid, 'SIGKILL');
-    await expect.poll(() => left.filter(isRunning), { timeout: 10_000 }).toEqual([]);
+    await expect.poll(() => left.filter(isRunning)).toEqual([]);
     await end(await start(server.stateDir), kept);
   });
 });

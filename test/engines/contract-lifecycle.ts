@@ -102,7 +102,7 @@ export function lifecycleCases(get: () => Subject): void {
       const { engine, create } = get();
       const { sandboxId } = await create({ timeoutMs: 1_000 });
       await expect
-        .poll(async () => (await engine.get(sandboxId, patience())).status, { timeout: 10_000, interval: 50 })
+        .poll(async () => (await engine.get(sandboxId, patience())).status, { interval: 50 })
         .toBe('stopped');
       expect(await engine.get(sandboxId, patience())).toMatchObject({
         stopCause: 'deadline',

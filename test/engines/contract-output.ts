@@ -90,7 +90,7 @@ export function outputCases(get: () => Subject): void {
       const script = 'echo early; (while [ ! -e go ]; do sleep 0.02; done; echo late) &';
       const { commandId } = await run(get(), 'sh', ['-c', script]);
       await run(get(), 'touch', ['go']);
-      await expect.poll(() => outputOf({ engine }, commandId), { timeout: 10_000 }).toBe('early\nlate\n');
+      await expect.poll(() => outputOf({ engine }, commandId)).toBe('early\nlate\n');
       await run(get(), 'rm', ['go']);
     });
 

@@ -34,9 +34,7 @@ export function snapshotCases(get: () => Subject): void {
     snapshots: Snapshots,
     { snapshotId }: Snapshot,
   ): Promise<Snapshot & { sizeBytes: number }> {
-    await expect
-      .poll(async () => (await snapshots.get(snapshotId, patience())).sizeBytes, { timeout: 10_000 })
-      .not.toBeNull();
+    await expect.poll(async () => (await snapshots.get(snapshotId, patience())).sizeBytes).not.toBeNull();
     const snapshot = await snapshots.get(snapshotId, patience());
     return { ...snapshot, sizeBytes: snapshot.sizeBytes ?? 0 };
   }

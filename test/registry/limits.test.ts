@@ -68,7 +68,7 @@ describe('limits', () => {
     const error = await rejection(sandbox.run(sleep, neverAborted));
     expect(error).toMatchObject({ code: 'limit_exceeded', details: { limit: 'max_running_commands' } });
     engine.commands.finish(first.commandId);
-    await vi.waitFor(() => sandbox.run(sleep, neverAborted));
+    await vi.waitFor(() => sandbox.run(sleep, neverAborted), { timeout: 20_000 });
   });
 
   it('extends up to the maximum lifetime and says what is left beyond', async () => {

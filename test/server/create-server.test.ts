@@ -153,7 +153,7 @@ describe('a connection', () => {
     const signal = await entered.promise;
     controller.abort('no longer wanted');
     await expect(call).rejects.toThrow();
-    await vi.waitFor(() => expect(signal.aborted).toBe(true));
+    await expect.poll(() => signal.aborted).toBe(true);
     expect(signal.reason).not.toBeInstanceOf(SessionEnded);
   });
 

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { currentProcess, identify, isProcessAlive } from '../../src/shared/process-identity.ts';
 
 describe('process identity', () => {
@@ -31,7 +31,7 @@ describe('process identity', () => {
     });
     for await (const line of createInterface(parent.stdout)) {
       const pid = Number(line);
-      await vi.waitFor(() => expect(identify(pid)).toBeNull(), 5_000);
+      await expect.poll(() => identify(pid)).toBeNull();
       break;
     }
   });

@@ -1,7 +1,7 @@
 /** How long a shell lives: as its session, its sandbox, its server and the limits have it. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { BASH, openShell, screen } from './shell-support.ts';
@@ -95,10 +95,10 @@ describe('a cancelled call', () => {
     // It shows nothing, so that its opening waits for it.
     const opening = server.call('sandbox_shell', { command: ['sleep', '1000'] }, { signal: cancel.signal });
     const listed = async () => (await server.call('session_info')).structured['shells'];
-    await vi.waitFor(async () => expect(await listed()).toHaveLength(1), { interval: 10 });
+    await expect.poll(listed, { interval: 10 }).toHaveLength(1);
     cancel.abort();
     await expect(opening).rejects.toThrow();
-    await vi.waitFor(async () => expect(await listed()).toEqual([]), { timeout: 5_000, interval: 10 });
+    await expect.poll(listed, { interval: 10 }).toEqual([]);
   });
 });
 
@@ -117,14 +117,10 @@ describe('an opening that the sandbox does not answer', () => {
     });
     const cancel = new AbortController();
     const opening = server.call('sandbox_shell', { sandbox_id: silent }, { signal: cancel.signal });
-    await vi.waitFor(async () =>
-      expect((await server.call('sandbox_shell')).text).toContain('limit_exceeded'),
-    );
+    await expect.poll(async () => (await server.call('sandbox_shell')).text).toContain('limit_exceeded');
     cancel.abort();
     await expect(opening).rejects.toThrow();
-    await vi.waitFor(async () => expect((await server.call('sandbox_shell')).isError).toBe(false), {
-      timeout: 10_000,
-    });
+    await expect.poll(async () => (await server.call('sandbox_shell')).isError).toBe(false);
   });
 });
 

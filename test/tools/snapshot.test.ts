@@ -32,7 +32,7 @@ describe('snapshots through the server', () => {
   /** The size takes a moment to be counted. */
   async function untilCounted(snapshot_id: unknown): Promise<void> {
     const size = async () => (await server.call('snapshot_get', { snapshot_id })).structured['size_bytes'];
-    await expect.poll(size, { timeout: 10_000 }).toBeGreaterThan(0);
+    await expect.poll(size).toBeGreaterThan(0);
   }
 
   it('keep the files, say that the sandbox was stopped, and how to go on', async () => {

@@ -122,7 +122,7 @@ describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served fro
     await reached;
     caller.abort();
     await expect(call).rejects.toThrow();
-    await expect.poll(() => agentsBelow(server.stateDir), { timeout: 10_000 }).toBe(0);
+    await expect.poll(() => agentsBelow(server.stateDir)).toBe(0);
     const { text } = await server.call('sandbox_list', { limit: 20 });
     expect(text).not.toContain('pending');
     expect(text).not.toContain('cancel.git');
@@ -144,9 +144,7 @@ describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served fro
       ]);
       await first.client.close();
       await over;
-      await expect
-        .poll(async () => (await second.call('sandbox_list')).structured['sandboxes'], { timeout: 10_000 })
-        .toEqual([]);
+      await expect.poll(async () => (await second.call('sandbox_list')).structured['sandboxes']).toEqual([]);
       expect(agentsBelow(first.stateDir)).toBe(0);
     } finally {
       await second.close();
@@ -166,7 +164,7 @@ describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served fro
     await over;
     const second = await startServer({ args, stateDir: first.stateDir });
     try {
-      await expect.poll(() => agentsBelow(first.stateDir), { timeout: 20_000 }).toBe(0);
+      await expect.poll(() => agentsBelow(first.stateDir)).toBe(0);
       // Forgotten, or told as failed by whoever looked first.
       expect((await second.call('sandbox_list')).text).not.toMatch(/pending|running/);
     } finally {

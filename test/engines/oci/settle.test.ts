@@ -51,9 +51,9 @@ describe('a sandbox that ends by itself', () => {
     );
     const port = portOf(sandbox);
     await expect
-      .poll(async () => (await readdir(dirOf(sandbox))).sort(), { timeout: 10_000, interval: 50 })
+      .poll(async () => (await readdir(dirOf(sandbox))).sort(), { interval: 50 })
       .toEqual(['agent', 'commands', 'record.json']);
-    await expect.poll(() => refused(port), { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => refused(port)).toBe(true);
     await opened.engine.forget(sandbox.sandboxId, patience());
   });
 

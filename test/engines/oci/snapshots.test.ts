@@ -112,12 +112,12 @@ describe('snapshots on disk', () => {
   it('are counted anew by the next look where their counting was cut short', async () => {
     const snapshotId = await take(await create());
     const size = async () => (await snapshots.get(snapshotId, patience())).sizeBytes;
-    await expect.poll(size, { timeout: 10_000 }).toBeGreaterThan(0);
+    await expect.poll(size).toBeGreaterThan(0);
     const counted = await snapshots.get(snapshotId, patience());
     await rewrite(snapshotId, { ownBytes: null });
     const query = { limit: 10, since: null, until: null, cursor: null };
     expect((await snapshots.list(query, patience())).items).toMatchObject([{ sizeBytes: null }]);
-    await expect.poll(size, { timeout: 10_000 }).toBe(counted.sizeBytes);
+    await expect.poll(size).toBe(counted.sizeBytes);
   });
 
   it('leave nothing of those who died while they made or removed one', async () => {
