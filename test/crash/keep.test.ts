@@ -49,7 +49,7 @@ async function wholeOutput(by: ServerProcess, command_id: string): Promise<strin
   return all;
 }
 
-describe('a kept sandbox of a killed server', { timeout: 60_000 }, () => {
+describe('a kept sandbox of a killed server', () => {
   it('is found, worked in and stopped by the next server', async () => {
     const first = await server();
     const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));

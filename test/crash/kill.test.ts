@@ -13,7 +13,7 @@ describe(`killed by SIGKILL (CRASH_TEST_SEED=${SEED})`, () => {
   const moments = [...SOUGHT, ...randomMoments(SEED, MOMENTS - SOUGHT.length)];
   for (const [index, moment] of moments.entries()) {
     const way = index % 3 === 2 ? 'clean' : 'next start';
-    it(`${index + 1}, then ${way}: ${moment.name}`, { timeout: 120_000 }, async () => {
+    it(`${index + 1}, then ${way}: ${moment.name}`, async () => {
       await killAt(moment, way);
     });
   }

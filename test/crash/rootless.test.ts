@@ -15,17 +15,13 @@ describe(`killed by SIGKILL as an ordinary user (CRASH_TEST_SEED=${SEED})`, () =
   for (const [index, moment] of moments.entries()) {
     const way = index % 3 === 2 ? 'clean' : 'next start';
     // Root sees all processes, so root looks for what is left; a server of an ordinary user could not.
-    it.runIf(canBecomeOrdinary)(
-      `${index + 1}, then ${way}: ${moment.name}`,
-      { timeout: 120_000 },
-      async () => {
-        const user = await makeOrdinaryUser(index % 2 === 0);
-        try {
-          await killAt(moment, way, user);
-        } finally {
-          await user.remove();
-        }
-      },
-    );
+    it.runIf(canBecomeOrdinary)(`${index + 1}, then ${way}: ${moment.name}`, async () => {
+      const user = await makeOrdinaryUser(index % 2 === 0);
+      try {
+        await killAt(moment, way, user);
+      } finally {
+        await user.remove();
+      }
+    });
   }
 });

@@ -5,6 +5,7 @@ import { makePlace } from './place.ts';
 import { untilNothingRemains } from './remains.ts';
 import { clean, type ServerProcess, startServer } from './server-process.ts';
 
+/** The product's promise, and so the one limit here that a machine without time to spare can break: it is tried again. */
 const WITHIN_MS = 2_000;
 
 const ENDS: readonly [name: string, end: (server: ServerProcess) => void, between?: boolean][] = [
@@ -16,7 +17,7 @@ const ENDS: readonly [name: string, end: (server: ServerProcess) => void, betwee
 ];
 
 describe('a busy session', () => {
-  it.each(ENDS)('ends within 2 s and leaves nothing: %s', { timeout: 60_000 }, async (_, end, between) => {
+  it.each(ENDS)('ends within 2 s and leaves nothing: %s', { retry: 2 }, async (_, end, between) => {
     const place = await makePlace();
     try {
       const server = await startServer(place, { between: between === true });

@@ -82,7 +82,7 @@ function expectNothingLeft({ out }: Ended): void {
   expect(readdirSync(join(scratch, 'tmp')).filter((name) => name.startsWith('sandbox-mcp'))).toEqual([]);
 }
 
-describe.runIf(process.platform === 'linux')('the demo', { timeout: 120_000 }, () => {
+describe.runIf(process.platform === 'linux')('the demo', () => {
   it('takes the example through a sandbox and leaves nothing', async () => {
     const ended = await demo([]);
     expect(ended).toMatchObject({ code: 0, err: '' });

@@ -23,10 +23,10 @@ describe.skipIf(!isRoot)('the accounts of a network (needs root, for routes to t
   let world: World;
   beforeAll(async () => {
     world = await openWorld();
-  }, 30_000);
+  });
   afterAll(async () => {
     await world?.close();
-  }, 30_000);
+  });
 
   const start = (more: string[] = [], stateDir?: string) =>
     startServer({
@@ -46,9 +46,7 @@ describe.skipIf(!isRoot)('the accounts of a network (needs root, for routes to t
     return `${structured['stdout']}${structured['stderr']}`;
   };
 
-  it('counts exactly what was moved, and every connection has its line on disk', {
-    timeout: 60_000,
-  }, async () => {
+  it('counts exactly what was moved, and every connection has its line on disk', async () => {
     const server = await start();
     const { structured } = await server.call('sandbox_create', { network_policy: ALL });
     try {
@@ -95,9 +93,7 @@ describe.skipIf(!isRoot)('the accounts of a network (needs root, for routes to t
     }
   });
 
-  it('cuts and refuses, readably, what goes beyond the limit, and the next server keeps to it', {
-    timeout: 60_000,
-  }, async () => {
+  it('cuts and refuses, readably, what goes beyond the limit, and the next server keeps to it', async () => {
     const limit = ['--egress-max-bytes', '200KB'];
     const first = await start(limit);
     const created = await first.call('sandbox_create', { network_policy: ALL });

@@ -18,12 +18,12 @@ describe.skipIf(!isRoot)('the way out of a sandbox (needs root, for routes to te
   beforeAll(async () => {
     world = await openWorld();
     box = await openSandboxed(world);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await box?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   it.each([
     ['allow-all', ALL],
@@ -116,7 +116,7 @@ print([echoed(n) for n in (0, 1, 70000, 30000000)])
     expect(printed.trim()).toBe('[True, True, True, True]');
   });
 
-  it('carries 500 connections at once', { timeout: 60_000 }, async () => {
+  it('carries 500 connections at once', async () => {
     await box.setPolicy(ALL);
     const printed = await box.python(`
 import threading
@@ -126,20 +126,18 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
     expect(printed.trim()).toBe('500');
   });
 
-  it('is closed without its server, and open again with the next that takes it up', {
-    timeout: 60_000,
-  }, async () => {
+  it('is closed without its server, and open again with the next that takes it up', async () => {
     const first = await startServer({ args: ['--egress-dns', world.dns, '--on-disconnect', 'keep'] });
     const created = await first.call('sandbox_create', { network_policy: GOOD_ONLY, timeout_ms: 120_000 });
     const sandbox_id = String(created.structured['sandbox_id']);
-    const look = { cmd: 'curl', args: ['-sS', '-m', '4', 'http://good.test/'], sandbox_id };
+    const look = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'], sandbox_id };
     expect((await first.call('sandbox_run_command', look)).structured).toMatchObject({ stdout: 'good 0\n' });
     process.kill(first.pid, 'SIGKILL');
     const second = await startServer({ stateDir: first.stateDir, args: ['--egress-dns', world.dns] });
     try {
       const closed = await second.call('sandbox_run_command', look);
       expect(closed.structured).toMatchObject({ exit_code: 6, stdout: '' });
-      expect(Number(closed.structured['duration_ms'])).toBeLessThan(2_000);
+      expect(Number(closed.structured['duration_ms'])).toBeLessThan(10_000);
       await second.call('sandbox_get', { sandbox_id });
       expect((await second.call('sandbox_run_command', look)).structured).toMatchObject({
         stdout: 'good 0\n',

@@ -30,14 +30,14 @@ describe.skipIf(!isRoot)('ways around a network policy (needs root, for routes t
     const loops = [`127.0.0.1/32:${hostPort}`, `0.0.0.0/32:${hostPort}`];
     const allow = [world.innerRange, world.metaRange, ...loops].flatMap((range) => ['--egress-allow', range]);
     [strict, opened] = await Promise.all([openSandboxed(world), openSandboxed(world, allow)]);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await Promise.all([strict?.close(), opened?.close()]);
     host.closeAllConnections();
     await new Promise((resolve) => host.close(resolve));
     await world?.close();
-  }, 60_000);
+  });
 
   const matching = (seen: string[], reached: RegExp) => seen.filter((line) => reached.test(line));
 

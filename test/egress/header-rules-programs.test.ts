@@ -40,12 +40,12 @@ describe.skipIf(!isRoot)('header rules (needs root, for a route to test addresse
   beforeAll(async () => {
     world = await openRuledWorld();
     box = await openRuledSandbox(world, RULES);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await box?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   it.each<[program: string, path: string, line: string, protocol: string]>([
     ['curl', '/curl', `curl -sS https://api.test/curl`, 'h2'],

@@ -37,12 +37,12 @@ describe.skipIf(!isRoot)('terminated connections (needs root, for a route to tes
   beforeAll(async () => {
     world = await openRuledWorld();
     box = await openRuledSandbox(world, RULES);
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await box?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   describe.each([
     ['HTTPS', 'True', 'https'],

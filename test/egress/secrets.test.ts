@@ -44,12 +44,12 @@ describe.skipIf(!isRoot)('secrets (needs root, for a route to test addresses)', 
   beforeAll(async () => {
     world = await openRuledWorld();
     box = await openRuledSandbox(world, rule('api.test'));
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await box?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   const search = (text: string) =>
     box.script('python3', SEARCH.replace('NEEDLE', [...text].reverse().join('')), { sudo: true });
@@ -152,9 +152,7 @@ describe.skipIf(!isRoot)('secrets (needs root, for a route to test addresses)', 
     await box.server.call('sandbox_get', { sandbox_id: box.sandboxId });
   });
 
-  it('are filled in by the next server that takes the sandbox up, and by none that lacks them', {
-    timeout: 60_000,
-  }, async () => {
+  it('are filled in by the next server that takes the sandbox up, and by none that lacks them', async () => {
     const options = ruledServer(world);
     const keep = ['--on-disconnect', 'keep'];
     const first = await startServer({ ...options, args: [...(options.args ?? []), ...keep] });

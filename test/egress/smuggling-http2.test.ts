@@ -61,12 +61,12 @@ describe.skipIf(!isRoot)('HTTP/2 requests in requests (needs root, for a route t
         { domain: 'api.test', match: { path_prefix: '/allowed' }, headers: { Authorization: say('TOKEN') } },
       ],
     });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await box?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   beforeEach(() => {
     world.seen.splice(0);

@@ -15,10 +15,10 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
 
   beforeAll(async () => {
     world = await openWorld();
-  }, 30_000);
+  });
   afterAll(async () => {
     await world?.close();
-  }, 30_000);
+  });
 
   const start = async (stateDir?: string) => {
     const args = ['--egress-dns', world.dns, '--on-disconnect', 'keep'];
@@ -40,9 +40,7 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
     for (const server of servers.splice(0)) await server.close();
   };
 
-  it('comes back to the first server once the second that took it over is dead', {
-    timeout: 60_000,
-  }, async () => {
+  it('comes back to the first server once the second that took it over is dead', async () => {
     const first = await start();
     const sandbox_id = await create(first);
     try {
@@ -58,9 +56,7 @@ describe.skipIf(!isRoot)('a gateway that goes (needs root, for routes to test ad
     }
   });
 
-  it('cuts what a carrier held that has died, brings up the next, and says so', {
-    timeout: 60_000,
-  }, async () => {
+  it('cuts what a carrier held that has died, brings up the next, and says so', async () => {
     const server = await start();
     const sandbox_id = await create(server);
     try {
@@ -86,7 +82,7 @@ except OSError as e: print('end', e)`;
     }
   });
 
-  it('leaves no carrier, however its server ends', { timeout: 60_000 }, async () => {
+  it('leaves no carrier, however its server ends', async () => {
     const server = await start();
     const [stopped, kept] = [await create(server), await create(server)];
     expect(carriersOf(server.pid)).toHaveLength(2);

@@ -46,7 +46,7 @@ export function limitCases(get: () => Subject): void {
       expect(Number(processes.stdout)).toBeLessThan(10);
     });
 
-    it('kills trees five deep, a hundred times out of a hundred', { timeout: 120_000 }, async () => {
+    it('kills trees five deep, a hundred times out of a hundred', { timeout: 240_000 }, async () => {
       const { engine, create } = get();
       const sandbox = await create();
       for (let round = 0; round < 100; round += 10) {

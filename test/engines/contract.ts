@@ -49,7 +49,12 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
         made.push(full.sandboxId);
         return under.engine.create(full, patience());
       };
-      const shared = await create({ ports: [8080], env: { FROM_SANDBOX: 'yes', BOTH: 'sandbox' } });
+      const shared = await create({
+        ports: [8080],
+        // No run of the suite lasts longer.
+        timeoutMs: 1_800_000,
+        env: { FROM_SANDBOX: 'yes', BOTH: 'sandbox' },
+      });
       subject = { engine: under.engine, other: under.other, shared, create };
     });
 

@@ -60,7 +60,7 @@ describe('engine contract: oci in a process of an ordinary user', () => {
     ['with subordinate ids', true],
     ['with a single id', false],
   ] as const) {
-    it(name, { timeout: 120_000 }, async (context) => {
+    it(name, { timeout: 400_000 }, async (context) => {
       if (!canBecomeOrdinary)
         return context.skip('needs root, to become another user; the suite itself runs as this one');
       const report = await runAsOrdinaryUser(subordinate);

@@ -7,8 +7,8 @@ export default defineConfig({
     include: ['test/engines/oci.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
-    testTimeout: 90_000,
-    hookTimeout: 90_000,
-    expect: { poll: { timeout: 20_000 } },
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 30_000 } },
   },
 });

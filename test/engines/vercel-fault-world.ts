@@ -8,6 +8,8 @@ import { type OpenedVercel, openVercelEngine } from './vercel-engines.ts';
 /** So short that an API that hangs costs next to no time. */
 const HASTE = { headersMs: 150, longHeadersMs: 150, bodyMs: 150, silentMs: 150, attempts: 1 };
 const QUICK = { retryBaseMs: 1, pollMs: 10 };
+/** No run lasts longer. */
+const LONGEST_MS = 3_600_000;
 
 export class FaultWorld {
   readonly api: VercelApi;
@@ -36,8 +38,7 @@ export class FaultWorld {
 
   /** A running sandbox that no call is meant to end. */
   async shared(): Promise<string> {
-    // However long the calls of a file take: none of them meets its deadline.
-    this.#shared ??= await this.patient.create(createRequest({ timeoutMs: 3_600_000 }), patience());
+    this.#shared ??= await this.patient.create(createRequest({ timeoutMs: LONGEST_MS }), patience());
     return this.#shared.sandboxId;
   }
 

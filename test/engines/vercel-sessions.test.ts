@@ -9,8 +9,6 @@ import { type RunningServer, startServer } from '../support/server.ts';
 import { openSourceServer } from '../support/source-server.ts';
 import { serverEnvironment, vercelArguments } from './vercel-engines.ts';
 
-const PATIENCE = { timeout: 20_000, interval: 50 };
-
 describe('sandboxes in the cloud', () => {
   let api: VercelApi;
   let stateDir: string;
@@ -64,14 +62,14 @@ describe('sandboxes in the cloud', () => {
     const made = [await busy(server), await busy(server)];
     expect(await api.alive()).toEqual(made);
     await server.close();
-    await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    await expect.poll(() => api.alive()).toEqual([]);
   });
 
   it('stop at SIGTERM', async () => {
     const server = await serve();
     await busy(server);
     process.kill(server.pid, 'SIGTERM');
-    await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    await expect.poll(() => api.alive()).toEqual([]);
   });
 
   it('stay where they are to be kept, until their deadline', async () => {
@@ -79,8 +77,8 @@ describe('sandboxes in the cloud', () => {
     const kept = await busy(server, { keep: true, timeout_ms: 15_000 });
     await server.close();
     expect(await api.alive()).toEqual([kept]);
-    await expect.poll(() => api.alive(), { timeout: 25_000, interval: 200 }).toEqual([]);
-  }, 60_000);
+    await expect.poll(() => api.alive(), { timeout: 60_000, interval: 200 }).toEqual([]);
+  });
 
   it('are stopped by the next server after a crash', async () => {
     const server = await serve();
@@ -88,7 +86,7 @@ describe('sandboxes in the cloud', () => {
     process.kill(server.pid, 'SIGKILL');
     expect(await api.alive()).toEqual([made]);
     await serve();
-    await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    await expect.poll(() => api.alive()).toEqual([]);
   });
 
   it('are stopped by `clean` after a crash, kept ones excepted', async () => {
@@ -112,12 +110,12 @@ describe('sandboxes in the cloud', () => {
     const server = await serve();
     api.faults.add({ kind: 'hang-after', operation: 'sandbox.create' });
     const making = server.call('sandbox_create').catch(() => 'the server is gone');
-    await expect.poll(() => api.alive(), PATIENCE).toHaveLength(1);
+    await expect.poll(() => api.alive()).toHaveLength(1);
     process.kill(server.pid, 'SIGKILL');
     await making;
     api.faults.clear();
     await serve();
-    await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    await expect.poll(() => api.alive()).toEqual([]);
   });
 
   it('are none where the answer of their creation was lost, or are taken up', async () => {
@@ -130,7 +128,7 @@ describe('sandboxes in the cloud', () => {
         expect(await api.alive()).toEqual([id]);
         await server.call('sandbox_stop', { sandbox_id: id, blocking: true });
       }
-      await expect.poll(() => api.alive(), { ...PATIENCE, message: `${kind}: ${text}` }).toEqual([]);
+      await expect.poll(() => api.alive(), { message: `${kind}: ${text}` }).toEqual([]);
     }
   });
 
@@ -142,7 +140,7 @@ describe('sandboxes in the cloud', () => {
     expect(await api.alive()).toEqual([made]);
     api.faults.clear();
     await serve();
-    await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+    await expect.poll(() => api.alive()).toEqual([]);
   });
 
   it('are filled from a source that the cloud fetches, and say so; a fetch ends with the session', async () => {
@@ -166,7 +164,7 @@ describe('sandboxes in the cloud', () => {
       expect(await api.alive()).toHaveLength(2);
       await server.close();
       await making;
-      await expect.poll(() => api.alive(), PATIENCE).toEqual([]);
+      await expect.poll(() => api.alive()).toEqual([]);
     } finally {
       await sources.close();
     }

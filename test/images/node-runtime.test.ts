@@ -174,7 +174,7 @@ describe('through the server', () => {
     }
   });
 
-  it('runs a real release with its npm', { timeout: 120_000 }, async (context) => {
+  it('runs a real release with its npm', async (context) => {
     const home = process.env['HOME'] ?? '/root';
     const server = await startServer({ env: { HOME: home } });
     try {

@@ -5,13 +5,20 @@ import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
 import { identify, type ProcessIdentity } from '../../src/shared/process-identity.ts';
+import { type Bundle, bundle } from '../support/bundle.ts';
 import { neverAborted, openWorld, plainRequest, type World } from './support.ts';
 
 const SERVER = fileURLToPath(new URL('fixtures/server.ts', import.meta.url));
 const answerSchema = z.object({ sandboxIds: z.array(z.string()) });
+
+let program: Bundle;
+beforeAll(async () => {
+  program = await bundle(SERVER);
+});
+afterAll(() => program.remove());
 
 interface Server {
   sandboxIds: string[];
@@ -21,7 +28,7 @@ interface Server {
 
 /** A process that owns sandboxes of this state directory, up to the moment that `mode` names. */
 async function startServer(stateDir: string, mode: 'live' | 'creating' | 'keep'): Promise<Server> {
-  const child = spawn(process.execPath, ['--import', 'tsx', SERVER, stateDir, mode], {
+  const child = spawn(process.execPath, [program.path, stateDir, mode], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');

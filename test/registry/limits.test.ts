@@ -1,5 +1,4 @@
-import { describe, expect, it } from 'vitest';
-import { eventually } from '../support/eventually.ts';
+import { describe, expect, it, vi } from 'vitest';
 import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
 
 describe('limits', () => {
@@ -69,7 +68,7 @@ describe('limits', () => {
     const error = await rejection(sandbox.run(sleep, neverAborted));
     expect(error).toMatchObject({ code: 'limit_exceeded', details: { limit: 'max_running_commands' } });
     engine.commands.finish(first.commandId);
-    await eventually(() => sandbox.run(sleep, neverAborted));
+    await vi.waitFor(() => sandbox.run(sleep, neverAborted), { timeout: 20_000 });
   });
 
   it('extends up to the maximum lifetime and says what is left beyond', async () => {

@@ -3,7 +3,6 @@ import { z } from 'zod';
 import { INSTRUCTIONS } from '../../src/server/instructions.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SessionEnded } from '../../src/shared/session-ended.ts';
-import { eventually } from '../support/eventually.ts';
 import { deferred, serve, textOf, toolOf } from './support.ts';
 
 const echo = toolOf('echo', async ({ text, count }) => text?.repeat(count));
@@ -154,7 +153,7 @@ describe('a connection', () => {
     const signal = await entered.promise;
     controller.abort('no longer wanted');
     await expect(call).rejects.toThrow();
-    await eventually(() => expect(signal.aborted).toBe(true));
+    await expect.poll(() => signal.aborted).toBe(true);
     expect(signal.reason).not.toBeInstanceOf(SessionEnded);
   });
 

@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { currentProcess, identify, isProcessAlive } from '../../src/shared/process-identity.ts';
-import { eventually } from '../support/eventually.ts';
 
 describe('process identity', () => {
   it('knows this process', () => {
@@ -32,7 +31,7 @@ describe('process identity', () => {
     });
     for await (const line of createInterface(parent.stdout)) {
       const pid = Number(line);
-      await eventually(() => expect(identify(pid)).toBeNull());
+      await expect.poll(() => identify(pid)).toBeNull();
       break;
     }
   });

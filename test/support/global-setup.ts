@@ -8,7 +8,7 @@ import { leftovers, sandboxCgroups } from './leftovers.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 /** What ends asynchronously, such as a server that was told to, is given this long. */
-const GRACE_MS = 5_000;
+const GRACE_MS = 20_000;
 
 export default function setup(): () => Promise<void> {
   build();

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { content, numbers } from '../fixtures/seeded-output.mjs';
 import { ALLOW_FIXTURES, createWithFixtures } from '../support/fixtures.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
@@ -109,7 +109,7 @@ describe(`random output, SEED=${SEED}`, () => {
         expect(page.equals(expected.subarray(offset, offset + page.length))).toBe(true);
       }
     }
-  }, 120_000);
+  });
 
   it('shows whole characters around what a long one has lost, and comes past that in one page', async () => {
     const write = 'import sys\nfor _ in range(12 * 1024): sys.stdout.write("€" * 1024)';
@@ -124,19 +124,15 @@ describe(`random output, SEED=${SEED}`, () => {
     expect(pages.reduce((sum, { bytes }) => sum + bytes.length, dropped)).toBe(total);
     expect(dropped).toBeGreaterThan(1_048_576);
     expect(pages.filter(({ bytes }) => bytes.length === 0)).toEqual([]);
-  }, 120_000);
+  });
 });
 
 describe('a gigabyte of output', () => {
-  // One of its own: what the pages above have cost is no part of it.
-  let server: RunningServer;
-  beforeAll(async () => {
-    server = await startServer();
-    await server.call('sandbox_create');
-  });
-  afterAll(() => server.close());
-
   it('leaves the server small, and its end can be read', async () => {
+    // One of its own: what the pages above have cost is no part of it.
+    const server = await startServer();
+    onTestFinished(() => server.close());
+    await server.call('sandbox_create');
     const script = `yes lines | head -c ${GB}; echo; echo the end`;
     const run = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
     expect(run.structured).toMatchObject({ exit_code: 0, stdout_bytes: GB + 9, truncated: true });
@@ -155,5 +151,5 @@ describe('a gigabyte of output', () => {
     expect(tail.structured).toMatchObject({ content: 'the end\n', next_offset: null });
     const peak = /^VmHWM:\s+(\d+) kB/m.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1];
     expect(Number(peak) / 1_024).toBeLessThan(150);
-  }, 120_000);
+  });
 });

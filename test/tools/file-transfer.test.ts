@@ -145,7 +145,7 @@ describe('upload and download', () => {
     await expect(call).rejects.toThrow();
     // Whatever order the two calls come to, the session answers again and no part is left.
     await server.call('session_info');
-    await expect.poll(() => readdir(server.cwd), { timeout: 20_000 }).toEqual(before);
+    await expect.poll(() => readdir(server.cwd)).toEqual(before);
     failsWith(
       await server.call('sandbox_download_file', { remote_path: 'pipe', local_path: 'pipe' }),
       'invalid_argument',

@@ -82,7 +82,7 @@ describe('a transfer that outlasts the patience', () => {
     const { release } = server.hold('tree');
     expect((await server.call('sandbox_upload_file', one)).structured['status']).toBe('running');
     release();
-    await expect.poll(() => bash('cat one || true'), { timeout: 20_000 }).toBe('first');
+    await expect.poll(() => bash('cat one || true')).toBe('first');
     await writeFile(join(server.cwd, 'one'), 'second');
     const fetched = await untilDone('sandbox_upload_file', one);
     expect(fetched.structured).toMatchObject({ status: 'done', sha256: sha256('first') });
@@ -161,8 +161,8 @@ describe('a transfer whose call still waits', () => {
         controller.abort();
         await expect(call).rejects.toThrow();
         release();
-        await expect.poll(() => readdir(patient.cwd), { timeout: 20_000 }).toEqual(['in']);
-        await expect.poll(list, { timeout: 20_000 }).toBe(before);
+        await expect.poll(() => readdir(patient.cwd)).toEqual(['in']);
+        await expect.poll(list).toBe(before);
         // The same call begins anew.
         expect((await patient.call(tool, wish)).structured).toMatchObject({ status: 'done', files: 2 });
         await rm(join(patient.cwd, 'cancelled'), { recursive: true, force: true });

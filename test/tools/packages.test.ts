@@ -32,7 +32,7 @@ describe.skipIf(!usable)('packages (needs root, and a host with apt)', () => {
     return (await server.call('sandbox_run_command', call)).structured;
   }
 
-  it('install with sudo, survive a snapshot, and can be removed', { timeout: 60_000 }, async () => {
+  it('install with sudo, survive a snapshot, and can be removed', async () => {
     const installed = await shell(BUILD, true);
     expect(installed['stdout']).toContain('Setting up greet-them');
     expect(installed['exit_code']).toBe(0);

@@ -4,7 +4,6 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { z } from 'zod';
-import { eventually } from '../support/eventually.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { BASH, openShell, screen } from './shell-support.ts';
 
@@ -107,10 +106,10 @@ describe('a cancelled call', () => {
     // It shows nothing, so that its opening waits for it.
     const opening = server.call('sandbox_shell', { command: ['sleep', '1000'] }, { signal: cancel.signal });
     const listed = async () => (await server.call('session_info')).structured['shells'];
-    await eventually(async () => expect(await listed()).toHaveLength(1));
+    await expect.poll(listed, { interval: 10 }).toHaveLength(1);
     cancel.abort();
     await expect(opening).rejects.toThrow();
-    await eventually(async () => expect(await listed()).toEqual([]));
+    await expect.poll(listed, { interval: 10 }).toEqual([]);
   });
 });
 
@@ -129,12 +128,10 @@ describe('an opening that the sandbox does not answer', () => {
     });
     const cancel = new AbortController();
     const opening = server.call('sandbox_shell', { sandbox_id: silent }, { signal: cancel.signal });
-    await eventually(async () =>
-      expect((await server.call('sandbox_shell')).text).toContain('limit_exceeded'),
-    );
+    await expect.poll(async () => (await server.call('sandbox_shell')).text).toContain('limit_exceeded');
     cancel.abort();
     await expect(opening).rejects.toThrow();
-    await eventually(async () => expect((await server.call('sandbox_shell')).isError).toBe(false));
+    await expect.poll(async () => (await server.call('sandbox_shell')).isError).toBe(false);
   });
 });
 

@@ -12,7 +12,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 /** Less than `shell.send` waits for a text that never comes. */
-const GIVEN_UP_MS = 15_000;
+const GIVEN_UP_MS = 40_000;
 
 const has = (name: string): boolean => existsSync(`/usr/bin/${name}`);
 
@@ -134,7 +134,7 @@ describe('escape sequences of a hostile program', () => {
     expect(screen(shell.opened)).toContain('y\ny\n');
     const started = performance.now();
     expect((await server.call('session_info')).isError).toBe(false);
-    expect(performance.now() - started).toBeLessThan(2_000);
+    expect(performance.now() - started).toBeLessThan(10_000);
     const closed = await server.call('shell_close', { shell_id: shell.shellId });
     expect(closed.structured['exit_code']).toBe(129);
   });

@@ -19,7 +19,7 @@ export async function openShell(server: RunningServer, args: Record<string, unkn
     opened,
     screen,
     async send(more = {}) {
-      const answer = await server.call('shell_send', { shell_id: shellId, wait_ms: 20_000, ...more });
+      const answer = await server.call('shell_send', { shell_id: shellId, wait_ms: 50_000, ...more });
       if (answer.isError) throw new Error(answer.text);
       return answer;
     },

@@ -160,7 +160,7 @@ describe.skipIf(UNABLE !== null)(`a sandbox of a source (${UNABLE ?? 'served fro
     await over;
     const second = await startServer({ args, stateDir: first.stateDir });
     try {
-      await expect.poll(() => agentsBelow(first.stateDir), { timeout: 20_000 }).toBe(0);
+      await expect.poll(() => agentsBelow(first.stateDir)).toBe(0);
       // Forgotten, or told as failed by whoever looked first.
       expect((await second.call('sandbox_list')).text).not.toMatch(/pending|running/);
     } finally {

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createOciEngine } from '../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../src/shared/log.ts';
+import { type Bundle, bundle } from '../../support/bundle.ts';
 import { createRequest, patience } from '../contract.ts';
 import { AGENT_PATH } from '../oci-engines.ts';
 
@@ -17,9 +18,15 @@ const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
 /** From before the first step to after the last, which is reached in about 60 ms on an idle machine. */
 const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120];
 
+let taker: Bundle;
+beforeAll(async () => {
+  taker = await bundle(TAKER);
+});
+afterAll(() => taker.remove());
+
 /** Makes a sandbox in another process, and kills that process this long after it has begun a snapshot. Answers its id. */
 async function killWhileTaking(stateDir: string, afterMs: number): Promise<string> {
-  const child = spawn(process.execPath, ['--import', 'tsx', TAKER, stateDir, AGENT_PATH], {
+  const child = spawn(process.execPath, [taker.path, stateDir, AGENT_PATH], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
@@ -35,7 +42,7 @@ async function killWhileTaking(stateDir: string, afterMs: number): Promise<strin
   return sandboxId;
 }
 
-it('leaves one of both, whenever it is killed', { timeout: 120_000 }, async () => {
+it('leaves one of both, whenever it is killed', { timeout: 300_000 }, async () => {
   const stateDir = await mkdtemp(join(tmpdir(), 'crash-'));
   await chmod(stateDir, 0o711);
   const engine = createOciEngine({
