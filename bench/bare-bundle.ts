@@ -21,7 +21,7 @@ export interface BareBundle {
   remove(): Promise<void>;
 }
 
-/** Copies the bundle and the layers of a running sandbox: directories are made beforehand, unlike in a create of ours. */
+/** Copies what a running sandbox is started from: directories are made beforehand, unlike in a create of ours. */
 export async function copyBundle(
   runtime: BareRuntime,
   sandboxId: string,
@@ -31,7 +31,13 @@ export async function copyBundle(
   const from = join(sandboxes, sandboxId);
   const to = join(runtime.server.stateDir, `bare-${sandboxId}`);
   await mkdir(to, { mode: 0o711 });
-  await promisify(execFile)('cp', ['-a', join(from, 'bundle'), join(from, 'layers'), to]);
+  await promisify(execFile)('cp', [
+    '-a',
+    join(from, 'bundle'),
+    join(from, 'layers'),
+    join(from, 'trust'),
+    to,
+  ]);
   const file = join(to, 'bundle/config.json');
   const parsed = config.parse(JSON.parse((await readFile(file, 'utf8')).replaceAll(`${from}/`, `${to}/`)));
   parsed.process.args = [...program];

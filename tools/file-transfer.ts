@@ -1,9 +1,9 @@
-import { createHash } from 'node:crypto';
 import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import type { SandboxHandle, TransferResult } from '../src/registry/contract.ts';
 import { SandboxError, systemErrorCode } from '../src/shared/errors.ts';
+import { sha256 } from '../src/shared/sha256.ts';
 import { excluder } from './exclude.ts';
 import { hostFailure } from './host-failure.ts';
 import { readHostTree } from './host-tree-read.ts';
@@ -52,7 +52,11 @@ export async function download(
   });
   try {
     const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
-    const written = await writeHostTree(target, entries, signal, report, note);
+    const written = await writeHostTree(target, entries, signal, {
+      report,
+      note,
+      expectedBytes: source.sizeBytes,
+    });
     return {
       localPath: target,
       remotePath: source.path,
@@ -86,7 +90,8 @@ export async function upload(
 ): Promise<TransferResult> {
   const root = await existingLocalPath(request.localPath, bounds);
   const excludes = excluder(request.exclude);
-  const isFile = (await lstat(root)).isFile();
+  const stat = await lstat(root);
+  const isFile = stat.isFile();
   if (request.mode !== null && !isFile) {
     throw new SandboxError(
       'invalid_argument',
@@ -97,40 +102,49 @@ export async function upload(
     );
   }
   await handle.requireRunning(signal);
-  const hash = createHash('sha256');
+  const stateDir = await realStateDir(bounds);
+  const hash = isFile ? sha256(stat.size) : null;
   const skipped = new SkippedEntries();
   let sent = 0;
-  const onData = (bytes: Buffer): void => {
+  const onData = (bytes: Buffer) => {
     sent += bytes.length;
-    if (isFile) hash.update(bytes);
     report(0, bytes.length);
+    return hash?.update(bytes);
   };
   const entries: AsyncIterable<TreeEntry> = readHostTree(
-    { root, fileMode: request.mode, excludes, stateDir: await realStateDir(bounds), skipped, onData },
+    { root, fileMode: request.mode, excludes, stateDir, skipped, onData },
     signal,
   );
   const { files } = handle.engine;
-  const written = await files.writeTree(
-    handle.sandboxId,
-    request.remotePath,
-    request.cwd,
-    counted(entries, report),
-    signal,
-  );
-  if (written.bytes !== sent) {
-    throw new SandboxError('server', `Of ${sent} bytes sent, ${written.bytes} arrived at ${written.path}.`, {
-      hint: 'Call sandbox_upload_file again.',
-    });
+  try {
+    const written = await files.writeTree(
+      handle.sandboxId,
+      request.remotePath,
+      request.cwd,
+      counted(entries, report),
+      signal,
+    );
+    if (written.bytes !== sent) {
+      throw new SandboxError(
+        'server',
+        `Of ${sent} bytes sent, ${written.bytes} arrived at ${written.path}.`,
+        {
+          hint: 'Call sandbox_upload_file again.',
+        },
+      );
+    }
+    return {
+      localPath: root,
+      remotePath: written.path,
+      files: written.files,
+      bytes: written.bytes,
+      sha256: (await hash?.digest()) ?? null,
+      skipped: skipped.count,
+      skippedPaths: skipped.first,
+    };
+  } finally {
+    await hash?.close();
   }
-  return {
-    localPath: root,
-    remotePath: written.path,
-    files: written.files,
-    bytes: written.bytes,
-    sha256: isFile ? hash.digest('hex') : null,
-    skipped: skipped.count,
-    skippedPaths: skipped.first,
-  };
 }
 
 /** Reports each file once it has been taken whole. */

@@ -28,8 +28,8 @@ export interface TreeReading {
   stateDir: string;
   /** Told what is left out without having been asked for. */
   skipped: SkippedEntries;
-  /** Each run of bytes of a file that has been read. */
-  onData(bytes: Buffer): void;
+  /** Each run of bytes of a file that has been read, which goes on once this has resolved. */
+  onData(bytes: Buffer): Promise<void> | void;
 }
 
 /**
@@ -100,7 +100,7 @@ async function* entry(
     yield directory(path, stat.mode);
     yield* children(reading, path, signal);
   } else if (small !== null) {
-    reading.onData(small);
+    await reading.onData(small);
     const content = Readable.from([small]);
     yield { path, type: 'file', mode: stat.mode & PERMISSION_BITS, linkTarget: null, content };
   } else if (stat.isFile()) {
@@ -177,10 +177,10 @@ async function* file(reading: TreeReading, path: string, mode: number | null): A
 
 async function* observed(
   bytes: AsyncIterable<Buffer>,
-  onData: (bytes: Buffer) => void,
+  onData: (bytes: Buffer) => Promise<void> | void,
 ): AsyncGenerator<Buffer> {
   for await (const chunk of bytes) {
-    onData(chunk);
+    await onData(chunk);
     yield chunk;
   }
 }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
@@ -6,6 +5,7 @@ import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../src/shared/errors.ts';
 import { staysInside } from '../src/shared/link-target.ts';
+import { sha256 } from '../src/shared/sha256.ts';
 import { stageName } from '../src/shared/stage-name.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
@@ -36,14 +36,24 @@ interface Writing extends WrittenTree {
   background: Background;
   /** What is being read, for an abort to end. */
   content: Readable | null;
+  /** What a single file is expected to have, in bytes. */
+  expectedBytes: number;
   /** Told of each file and run of bytes. */
   report(files: number, bytes: number): void;
 }
 
+interface WriteOptions {
+  /** Told of each file and run of bytes. */
+  report?: (files: number, bytes: number) => void;
+  /** Told where it is staged, before anything is there. */
+  note?: (staging: string) => Promise<void>;
+  /** What a single file is expected to have, in bytes. */
+  expectedBytes?: number;
+}
+
 /**
  * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
- * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told. `note` is told
- * where it is staged before anything is there.
+ * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told.
  *
  * @throws `conflict` where the target cannot be replaced
  */
@@ -51,8 +61,7 @@ export async function writeHostTree(
   target: string,
   entries: AsyncIterable<TreeEntry>,
   signal: AbortSignal,
-  report: (files: number, bytes: number) => void = () => {},
-  note: (staging: string) => Promise<void> = () => Promise.resolve(),
+  { report = () => {}, note = () => Promise.resolve(), expectedBytes = 0 }: WriteOptions = {},
 ): Promise<WrittenTree> {
   const staging = join(dirname(target), stageName(basename(target)));
   const writing: Writing = {
@@ -64,6 +73,7 @@ export async function writeHostTree(
     directoryModes: [],
     background: new Background(FILES_AT_ONCE),
     content: null,
+    expectedBytes,
     report,
   };
   const onAbort = (): void => {
@@ -123,25 +133,27 @@ async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
 
 /** A file that fits one batch is written while the next ones arrive. */
 async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: number): Promise<void> {
-  const hash = entry.path === '' ? createHash('sha256') : null;
+  const hash = entry.path === '' ? sha256(writing.expectedBytes) : null;
   const writer = new FileWriter(() => open(at, CREATE_FLAGS, mode));
   try {
     for await (const chunk of entry.content ?? []) {
       const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
-      hash?.update(bytes);
+      await hash?.update(bytes);
       writing.bytes += bytes.length;
       writing.report(0, bytes.length);
       await writer.add(bytes);
     }
+    writing.sha256 = (await hash?.digest()) ?? null;
   } catch (error) {
     await writer.close();
     throw error;
+  } finally {
+    await hash?.close();
   }
   if (writer.idle) await writing.background.add(() => writer.finish());
   else await writer.finish();
   writing.files += 1;
   writing.report(1, 0);
-  writing.sha256 = hash?.digest('hex') ?? null;
 }
 
 /** Asked at the first entry, before a long transfer comes to nothing. */

@@ -16,36 +16,40 @@ afterAll(() => server.close());
 const bash = (script: string) => outputOf(server, script);
 
 describe('upload and download', () => {
-  it('takes a file in and brings it out, with its hash', async () => {
-    const content = randomBytes(3_000_000);
-    const sha256 = createHash('sha256').update(content).digest('hex');
-    await writeFile(join(server.cwd, 'in.bin'), content);
-    const up = await server.call('sandbox_upload_file', {
-      local_path: 'in.bin',
-      remote_path: 'box.bin',
-      mode: '0600',
-    });
-    expect(up.structured).toMatchObject({
-      remote_path: '/vercel/sandbox/box.bin',
-      files: 1,
-      bytes: 3_000_000,
-      sha256,
-    });
-    expect(await bash('sha256sum < box.bin; stat -c %a box.bin')).toBe(`${sha256}  -\n600\n`);
-    const request = { remote_path: 'box.bin', local_path: 'made/out.bin' };
-    failsWith(await server.call('sandbox_download_file', request), 'not_found', 'create_parents');
-    const down = await server.call('sandbox_download_file', { ...request, create_parents: true });
-    expect(down.structured).toMatchObject({
-      local_path: join(server.cwd, 'made/out.bin'),
-      remote_path: '/vercel/sandbox/box.bin',
-      files: 1,
-      bytes: 3_000_000,
-      sha256,
-      skipped: 0,
-      skipped_paths: [],
-    });
-    expect((await readFile(join(server.cwd, 'made/out.bin'))).equals(content)).toBe(true);
-  });
+  // The second is hashed on another thread.
+  it.each([3_000_000, 40_000_001])(
+    'takes a file of %i bytes in and brings it out, with its hash',
+    async (bytes) => {
+      const content = randomBytes(bytes);
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      await writeFile(join(server.cwd, 'in.bin'), content);
+      const up = await server.call('sandbox_upload_file', {
+        local_path: 'in.bin',
+        remote_path: 'box.bin',
+        mode: '0600',
+      });
+      expect(up.structured).toMatchObject({
+        remote_path: '/vercel/sandbox/box.bin',
+        files: 1,
+        bytes,
+        sha256,
+      });
+      expect(await bash('sha256sum < box.bin; stat -c %a box.bin')).toBe(`${sha256}  -\n600\n`);
+      const request = { remote_path: 'box.bin', local_path: `made-${bytes}/out.bin` };
+      failsWith(await server.call('sandbox_download_file', request), 'not_found', 'create_parents');
+      const down = await server.call('sandbox_download_file', { ...request, create_parents: true });
+      expect(down.structured).toMatchObject({
+        local_path: join(server.cwd, `made-${bytes}/out.bin`),
+        remote_path: '/vercel/sandbox/box.bin',
+        files: 1,
+        bytes,
+        sha256,
+        skipped: 0,
+        skipped_paths: [],
+      });
+      expect((await readFile(join(server.cwd, `made-${bytes}/out.bin`))).equals(content)).toBe(true);
+    },
+  );
 
   it('takes a directory in and brings it out whole', async () => {
     const project = join(server.cwd, 'project');

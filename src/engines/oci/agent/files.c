@@ -62,11 +62,13 @@ void widen_sending(int fd) {
   (void)!setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes);
 }
 
+/* A frame with its header is what the other side reads at once, so that it comes in one piece and not in two. */
 bool send_file(int fd, int file, uint64_t limit, int *error) {
-  static uint8_t buffer[FRAME_HEADER + DATA_MAX];
+  static uint8_t buffer[DATA_MAX];
+  const size_t room = sizeof buffer - FRAME_HEADER;
   *error = 0;
   while (limit > 0) {
-    size_t most = limit < DATA_MAX ? (size_t)limit : DATA_MAX;
+    size_t most = limit < room ? (size_t)limit : room;
     ssize_t n = read(file, buffer + FRAME_HEADER, most);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) *error = errno;
