@@ -14,7 +14,7 @@ export function lifecycleCases(get: () => Subject): void {
         cwd: '/vercel/sandbox',
         vcpus: 1,
         memoryMb: 2_048,
-        timeoutMs: 300_000,
+        timeoutMs: 1_800_000,
         stopCause: null,
         sourceSnapshotId: null,
       });
