@@ -223,9 +223,9 @@ export function sourceCases(get: () => Subject): void {
       const { url, on } = serverFor(context);
       on('/hang', () => undefined);
       const source = { type: 'tarball' as const, url: `${url}/hang` };
-      expect(await fails(source, { timeoutMs: 1_500 })).toMatchObject({
+      expect(await fails(source, { timeoutMs: 4_000 })).toMatchObject({
         code: 'timeout',
-        message: expect.stringContaining('1500 ms'),
+        message: expect.stringContaining('4000 ms'),
       });
     });
   });

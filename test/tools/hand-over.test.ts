@@ -54,9 +54,12 @@ describe('a transfer that outlasts the patience', () => {
 
   it('is handed over with the state reached, goes on, and gives its result to the same call once', async () => {
     const { reached, release } = server.hold('tree');
-    const handed = await server.call('sandbox_upload_file', up);
+    expect((await server.call('sandbox_upload_file', up)).structured['status']).toBe('running');
     await reached;
-    expect(handed.structured).toMatchObject({
+    const handed = () => server.call('sandbox_upload_file', up).then(({ structured }) => structured);
+    // What was read ahead counts as soon as it is sent.
+    await expect.poll(async () => (await handed())['bytes']).toBe(1_000);
+    expect(await handed()).toMatchObject({
       local_path: join(server.cwd, 'tree'),
       remote_path: '/vercel/sandbox/tree',
       status: 'running',
