@@ -155,10 +155,16 @@ function report(writing: Writing, sentence: string | null): void {
   if (sentence !== null) writing.violated(sentence);
 }
 
-/** Waits for a slow reader, so that nothing piles up here. */
+/** A client that went before it had the whole answer. */
+export class ClientGone extends Error {}
+
+/**
+ * Waits for a slow reader, so that nothing piles up here.
+ * @throws ClientGone where nobody reads any more, which a write may tell before the response counts as destroyed
+ */
 async function send(response: ServerResponse, data: string | Buffer): Promise<void> {
-  if (response.destroyed) throw new Error('the client has gone');
+  if (response.destroyed) throw new ClientGone();
   await new Promise<void>((resolve, reject) => {
-    response.write(data, (error) => (error ? reject(error) : resolve()));
+    response.write(data, (error) => (error ? reject(new ClientGone('', { cause: error })) : resolve()));
   });
 }

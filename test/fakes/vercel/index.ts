@@ -10,7 +10,7 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { anySignal } from '../../../src/shared/any-signal.ts';
 import { openOciEngines } from '../../engines/oci-engines.ts';
-import { misbehaveAfter, misbehaveBefore, type Writing, write } from './answer-wire.ts';
+import { ClientGone, misbehaveAfter, misbehaveBefore, type Writing, write } from './answer-wire.ts';
 import { Cloud, type Deeds } from './cloud.ts';
 import { actsBefore, FaultPlan } from './faults.ts';
 import { handlersOf } from './handlers.ts';
@@ -116,7 +116,8 @@ export async function startVercelApi(): Promise<VercelApi> {
   server.on('request', (request, response) => {
     // A client that goes in the middle is the client's business; everything else is a defect of the stand-in.
     serve(request, response).catch((error: unknown) => {
-      if (!response.destroyed) violations.push(`the stand-in failed: ${String(error)}`);
+      if (!response.destroyed && !(error instanceof ClientGone))
+        violations.push(`the stand-in failed: ${String(error)}`);
       response.destroy();
     });
   });
