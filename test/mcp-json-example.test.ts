@@ -8,16 +8,18 @@ import { z } from 'zod';
 import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-/** What people put the path of their own checkout in place of. */
+/** What people put paths of their own in place of. */
 const CHECKOUT = '/path/to/sandbox-mcp';
+const PROJECTS = '/home/me/projects';
 
-const entry = z.strictObject({ command: z.string(), args: z.array(z.string()) });
+const entry = z.strictObject({
+  command: z.string(),
+  args: z.array(z.string()),
+  env: z.record(z.string(), z.string()).default({}),
+});
 const { mcpServers } = z
   .strictObject({ mcpServers: z.record(z.string(), entry) })
   .parse(JSON.parse(readFileSync(join(ROOT, 'mcp.json.example'), 'utf8')));
-const { name } = z
-  .object({ name: z.string() })
-  .parse(JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')));
 
 let state = '';
 
@@ -30,21 +32,19 @@ afterEach(() => {
 });
 
 describe('mcp.json.example', () => {
-  it('has an entry for the published package and one for the sources', () => {
-    expect(Object.values(mcpServers)).toEqual([
-      { command: 'npx', args: ['-y', name] },
-      { command: 'node', args: [`${CHECKOUT}/dist/main.js`] },
-    ]);
+  it('starts nothing but this project, from its sources', () => {
+    for (const { command, args } of Object.values(mcpServers)) {
+      expect([command, args[0]]).toEqual(['node', `${CHECKOUT}/dist/main.js`]);
+    }
   });
 
   it.each(Object.keys(mcpServers))('starts a server by its entry "%s"', async (key) => {
-    const { command, args } = entry.parse(mcpServers[key]);
+    const { command, args, env } = entry.parse(mcpServers[key]);
     const transport = new StdioClientTransport({
       command,
-      // Inside its own source tree npx takes the package at hand and asks no registry.
-      args: args.map((arg) => (arg === name ? ROOT : arg.replace(CHECKOUT, ROOT))),
+      args: args.map((arg) => arg.replace(CHECKOUT, ROOT).replace(PROJECTS, state)),
       cwd: ROOT,
-      env: { PATH: process.env['PATH'] ?? '', HOME: state, SANDBOX_MCP_STATE_DIR: join(state, 's') },
+      env: { ...env, PATH: process.env['PATH'] ?? '', HOME: state, SANDBOX_MCP_STATE_DIR: join(state, 's') },
       stderr: 'ignore',
     });
     const client = new Client({ name: 'example', version: '1' });

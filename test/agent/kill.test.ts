@@ -119,6 +119,8 @@ describe('timeout_ms', () => {
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));
     expect(exit).toMatchObject({ code: 137, signal: 9, cause: 4 });
     expect(exit.durationMs).toBeGreaterThanOrEqual(1650);
+    // By the grace of the request, not by the agent's own.
+    expect(exit.durationMs).toBeLessThan(1500 + 5000);
     connection.close();
     expect(await sandbox.programs()).toBe(0);
   });

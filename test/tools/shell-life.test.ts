@@ -1,5 +1,4 @@
 /** How long a shell lives: as its session, its sandbox, its server and the limits have it. */
-
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -86,9 +85,7 @@ describe('a shell ends', () => {
     const refused = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
     expect(refused.text).toContain('conflict');
   });
-});
 
-describe('a cancelled call', () => {
   it('with a snapshot of its sandbox, and typing then leads to it', async () => {
     const server = await started();
     await server.call('sandbox_create');
@@ -98,7 +95,9 @@ describe('a cancelled call', () => {
     expect(typed.text).toMatch(/^Error \(conflict\): Sandbox \S+ is stopped: taking a snapshot stopped it/);
     expect(typed.text).toContain('snapshot_list');
   });
+});
 
+describe('a cancelled call', () => {
   it('leaves no shell that nobody knows of', async () => {
     const server = await started();
     await server.call('sandbox_create');
