@@ -198,4 +198,19 @@ describe('the vercel engine', () => {
     expect(api.asked('POST', '/ses_other/cmd')).toHaveLength(1);
     expect(api.asked('POST', '/cmd').length - before).toBe(2);
   });
+
+  it('forgets no sandbox whose removal is refused because it stops', async () => {
+    api.answers.push(({ method }) =>
+      method === 'DELETE' && api.asked('DELETE', sandboxId).length === 1
+        ? { status: 410, body: { error: { code: 'sandbox_stopping', message: 'Sandbox is stopping' } } }
+        : null,
+    );
+    await expect(engine.forget(sandboxId, patience())).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('remove'),
+    });
+    expect(await engine.get(sandboxId, patience())).toMatchObject({ sandboxId });
+    await engine.forget(sandboxId, patience());
+    expect(api.asked('DELETE', sandboxId)).toHaveLength(2);
+  });
 });
