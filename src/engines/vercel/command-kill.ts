@@ -7,6 +7,7 @@ import { type CommandRecord, readRecord, updateRecord } from './command-record.t
 import type { VercelContext } from './context.ts';
 import { killTree } from './kill-tree.ts';
 import { explain, look, runningSession } from './look.ts';
+import { hasEnded } from './sandbox-view.ts';
 
 /** HUP, INT, QUIT, KILL, TERM: what is sent to end a program. */
 const ENDING = [1, 2, 3, 9, 15];
@@ -62,7 +63,10 @@ export async function sendSignal(
   }
 }
 
-/** True for a refusal because the sandbox ends, and its commands with it; any other one leaves the command running. */
+/**
+ * True for a refusal because the sandbox ends, and its commands with it; any other one leaves the command running. So
+ * does a snapshot: one that fails lets the sandbox go on.
+ */
 async function tookItAlong(
   context: VercelContext,
   commandId: string,
@@ -72,7 +76,7 @@ async function tookItAlong(
   if (!(refusal instanceof SandboxError) || refusal.code !== 'conflict') return false;
   const { sandboxId } = context.layout.command(commandId);
   const { status } = await look(context, sandboxId, signal);
-  if (status === 'running' || status === 'pending') return false;
+  if (status !== 'stopping' && !hasEnded({ status })) return false;
   context.log.debug({ command_id: commandId, status, err: refusal }, 'a signal came after its sandbox');
   return true;
 }

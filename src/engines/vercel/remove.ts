@@ -16,14 +16,21 @@ export async function removeFromCloud(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { cloud } = context;
+  let sandbox: SdkSandbox;
   try {
-    const sandbox = await cloud.get(sandboxId, signal);
-    cloud.forget(sandboxId);
-    await stopFirst(sandbox, signal);
+    sandbox = await cloud.get(sandboxId, signal);
+  } catch (error) {
+    if (isSandboxGone(error)) return false;
+    throw error;
+  }
+  cloud.forget(sandboxId);
+  await stopFirst(sandbox, signal);
+  try {
     await sandbox.delete({ signal });
     return true;
   } catch (error) {
-    if (isSandboxGone(error)) return false;
+    // 410 may be said of one that stops or has stopped, and that the platform keeps.
+    if (isNotFound(error)) return false;
     throw error;
   }
 }

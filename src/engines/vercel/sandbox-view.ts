@@ -18,7 +18,7 @@ export function hasEnded({ status }: Pick<Sandbox, 'status'>): boolean {
 /** The sandbox as it stands; `record` is null where it was made by another machine. */
 export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandbox {
   const session = sandbox.currentSession();
-  const status = statusOf(session);
+  const status = statusOf(session, record);
   const startedAt = (session.startedAt ?? session.createdAt).getTime();
   const ended = hasEnded({ status });
   return {
@@ -43,8 +43,16 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
 }
 
 /** A session of which a snapshot was asked for goes on to say that it runs, until it ends with that. */
-function statusOf({ status, snapshottedAt }: SdkSession): SandboxStatus {
-  return status === 'running' && snapshottedAt !== undefined ? 'snapshotting' : status;
+function statusOf(session: SdkSession, record: SandboxRecord | null): SandboxStatus {
+  return session.status === 'running' && endsBySnapshot(session, record) ? 'snapshotting' : session.status;
+}
+
+/**
+ * `snapshottedAt` is when a snapshot was asked for, and may stay after that has failed and the session goes on. The
+ * record says then that nobody asks for one any more; without a record there is only the platform's word.
+ */
+function endsBySnapshot({ snapshottedAt }: SdkSession, record: SandboxRecord | null): boolean {
+  return snapshottedAt !== undefined && (record === null || record.stopAsked === 'snapshot');
 }
 
 /** The platform goes on naming the address of a port whose sandbox has ended; nobody answers there. */
@@ -60,13 +68,15 @@ function portsOf(sandbox: SdkSandbox, ended: boolean): Sandbox['ports'] {
 
 function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCause {
   const session = sandbox.currentSession();
-  if (session.snapshottedAt !== undefined) return 'snapshot';
+  if (endsBySnapshot(session, record)) return 'snapshot';
   if (session.status === 'aborted') return 'aborted';
   const asked = record?.stopAsked ?? null;
   if (asked !== null) return asked;
   const deadline = (session.startedAt ?? session.createdAt).getTime() + session.timeout;
   const end = session.stoppedAt?.getTime() ?? Date.now();
-  return end >= deadline - DEADLINE_SLACK_MS ? 'deadline' : 'requested';
+  if (end >= deadline - DEADLINE_SLACK_MS) return 'deadline';
+  // Before its time, and nobody here asked for it: a snapshot was taken from elsewhere, or its answer was lost.
+  return session.snapshottedAt === undefined ? 'requested' : 'snapshot';
 }
 
 function reasonOf(status: SandboxStatus): string | null {

@@ -6,8 +6,6 @@ import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
   scriptedCommand,
-  scriptedSession,
-  scriptedSnapshot,
   startScriptedApi,
 } from '../../fakes/vercel/scripted-api.ts';
 import { createRequest, patience } from '../requests.ts';
@@ -153,6 +151,36 @@ describe('the vercel engine', () => {
     expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'killed' });
   });
 
+  it('takes no snapshot that is being taken for the end of a command', async () => {
+    // A shell of its own is not there, so that the platform is asked to send the signal.
+    const refusal = (status: string) => ({
+      status: 422,
+      body: { error: { code: `sandbox_${status}`, message: 'Refused' } },
+    });
+    let status = 'running';
+    const become = (next: string) => {
+      status = next;
+      api.session = { status };
+    };
+    api.answers.push(({ method, path, body }) => {
+      if (method === 'POST' && path.endsWith('/cmd') && body.includes('"wait"'))
+        return status === 'running' ? finishedStream(127) : refusal(status);
+      return /\/cmd\//.test(path) && !path.endsWith('/logs')
+        ? { body: { command: scriptedCommand({ exitCode: null }) } }
+        : null;
+    });
+    const { commandId } = await run();
+    const kill = () => engine.commands.kill(commandId, 'SIGTERM', 'killed', patience());
+    become('snapshotting');
+    await expect(kill()).rejects.toMatchObject({ code: 'conflict' });
+    expect(api.asked('POST', '/kill')).toHaveLength(0);
+    become('running');
+    await kill();
+    expect(api.asked('POST', '/kill')).toHaveLength(1);
+    become('stopping');
+    await kill();
+  });
+
   it('says that a sandbox was begun anew elsewhere, and works in it from then on', async () => {
     await run();
     const before = api.asked('POST', '/cmd').length;
@@ -171,51 +199,18 @@ describe('the vercel engine', () => {
     expect(api.asked('POST', '/cmd').length - before).toBe(2);
   });
 
-  describe('after a snapshot', () => {
-    const snapshots: string[] = ['created'];
-
-    beforeEach(() => {
-      api.answers.push(({ method, path }) => {
-        if (method !== 'POST' || !path.endsWith('/snapshot')) return null;
-        const [status] = snapshots;
-        return { body: { snapshot: scriptedSnapshot({ status }), session: scriptedSession(api.session) } };
-      });
-      api.answers.push(({ method, path }) => {
-        if (method === 'POST' && path.endsWith('/stop')) api.session = { ...api.session, status: 'stopped' };
-        return null;
-      });
+  it('forgets no sandbox whose removal is refused because it stops', async () => {
+    api.answers.push(({ method }) =>
+      method === 'DELETE' && api.asked('DELETE', sandboxId).length === 1
+        ? { status: 410, body: { error: { code: 'sandbox_stopping', message: 'Sandbox is stopping' } } }
+        : null,
+    );
+    await expect(engine.forget(sandboxId, patience())).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('remove'),
     });
-
-    it('tells the sandbox as stopped by it, whatever its session says', async () => {
-      api.answers.unshift(({ path }) => {
-        if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
-        return null;
-      });
-      await engine.snapshots?.take(sandboxId, null, patience());
-      expect(await engine.get(sandboxId, patience())).toMatchObject({
-        status: 'stopped',
-        stopCause: 'snapshot',
-        expiresAt: null,
-      });
-    });
-
-    it('stops a sandbox that goes on all the same', async () => {
-      await engine.snapshots?.take(sandboxId, null, patience());
-      expect(api.asked('POST', '/stop')).toHaveLength(1);
-      expect(await engine.get(sandboxId, patience())).toMatchObject({
-        status: 'stopped',
-        stopCause: 'snapshot',
-      });
-    });
-
-    it('says that it failed, and leaves the sandbox as it is', async () => {
-      snapshots.unshift('failed');
-      await expect(engine.snapshots?.take(sandboxId, null, patience())).rejects.toMatchObject({
-        code: 'server',
-        message: expect.stringContaining('snapshot'),
-      });
-      snapshots.shift();
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
-    });
+    expect(await engine.get(sandboxId, patience())).toMatchObject({ sandboxId });
+    await engine.forget(sandboxId, patience());
+    expect(api.asked('DELETE', sandboxId)).toHaveLength(2);
   });
 });

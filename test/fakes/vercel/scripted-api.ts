@@ -21,7 +21,7 @@ export interface ScriptedRequest {
   body: string;
 }
 
-type Answering = (request: ScriptedRequest) => ScriptedAnswer | null;
+type Answering = (request: ScriptedRequest) => ScriptedAnswer | null | Promise<ScriptedAnswer | null>;
 
 export interface ScriptedApi {
   readonly url: string;
@@ -46,7 +46,8 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     void (async () => {
       const request = await read(incoming);
       requests.push(request);
-      const found = answers.map((answer) => answer(request)).find((answer) => answer !== null);
+      const said = await Promise.all(answers.map((answer) => answer(request)));
+      const found = said.find((answer) => answer !== null);
       const { status = 200, headers = {}, body } = found ?? byDefault(state, request);
       const isJson = typeof body === 'object' && body !== null;
       response.writeHead(status, { ...(isJson && { 'content-type': 'application/json' }), ...headers });

@@ -1,0 +1,132 @@
+/** Snapshots whose answers the SDK takes and the stand-in never gives, and what becomes of their source. */
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { Engine } from '../../../src/engines/engine.ts';
+import { newCommandId } from '../../../src/shared/ids.ts';
+import {
+  SCRIPTED_CREDENTIALS,
+  type ScriptedApi,
+  scriptedSession,
+  scriptedSnapshot,
+  startScriptedApi,
+} from '../../fakes/vercel/scripted-api.ts';
+import { createRequest, patience } from '../requests.ts';
+import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+
+describe('the vercel engine after a snapshot', () => {
+  let api: ScriptedApi;
+  let opened: OpenedVercel;
+  let engine: Engine;
+  let sandboxId: string;
+  const snapshots: string[] = ['created'];
+
+  beforeEach(async () => {
+    api = await startScriptedApi();
+    const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
+    opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5 });
+    engine = opened.engine;
+    ({ sandboxId } = await engine.create(createRequest(), patience()));
+    api.answers.push(({ method, path }) => {
+      if (method !== 'POST' || !path.endsWith('/snapshot')) return null;
+      const [status] = snapshots;
+      return { body: { snapshot: scriptedSnapshot({ status }), session: scriptedSession(api.session) } };
+    });
+    api.answers.push(({ method, path }) => {
+      if (method === 'POST' && path.endsWith('/stop')) api.session = { ...api.session, status: 'stopped' };
+      return null;
+    });
+  });
+
+  afterEach(async () => {
+    await engine.close();
+    await opened.remove();
+    await api.close();
+  });
+
+  it('tells the sandbox as stopped by it, whatever its session says', async () => {
+    api.answers.unshift(({ path }) => {
+      if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
+      return null;
+    });
+    await engine.snapshots?.take(sandboxId, null, patience());
+    expect(await engine.get(sandboxId, patience())).toMatchObject({
+      status: 'stopped',
+      stopCause: 'snapshot',
+      expiresAt: null,
+    });
+  });
+
+  it('stops a sandbox that goes on all the same', async () => {
+    await engine.snapshots?.take(sandboxId, null, patience());
+    expect(api.asked('POST', '/stop')).toHaveLength(1);
+    expect(await engine.get(sandboxId, patience())).toMatchObject({
+      status: 'stopped',
+      stopCause: 'snapshot',
+    });
+  });
+
+  it('says that it failed, and leaves the sandbox as it is', async () => {
+    snapshots.unshift('failed');
+    await expect(engine.snapshots?.take(sandboxId, null, patience())).rejects.toMatchObject({
+      code: 'server',
+      message: expect.stringContaining('snapshot'),
+    });
+    snapshots.shift();
+    expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
+  });
+
+  describe('that failed, but whose time stays with the session', () => {
+    const snapshottedAt = Date.now();
+
+    beforeEach(async () => {
+      let fail = (): void => {};
+      const failed = new Promise<void>((resolve) => {
+        fail = resolve;
+      });
+      const asked = new Promise<void>((resolve) => {
+        api.answers.unshift(async ({ path }) => {
+          if (!path.endsWith('/snapshot')) return null;
+          api.session = { snapshottedAt };
+          resolve();
+          await failed;
+          const snapshot = scriptedSnapshot({ status: 'failed' });
+          return { body: { snapshot, session: scriptedSession(api.session) } };
+        });
+      });
+      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      const refused = expect(taking).rejects.toMatchObject({ code: 'server' });
+      await asked;
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'snapshotting' });
+      fail();
+      await refused;
+    });
+
+    it('leaves the sandbox usable', async () => {
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running' });
+      const commandId = newCommandId(sandboxId);
+      const request = { commandId, sandboxId, cmd: 'true', args: [], cwd: null, env: {}, sudo: false };
+      await engine.commands.start({ ...request, timeoutMs: null }, patience());
+      expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'exit' });
+    });
+
+    it('is not the cause of an end that was asked for', async () => {
+      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested' });
+    });
+
+    it('is not the cause of the end at the deadline', async () => {
+      const stoppedAt = snapshottedAt + 300_000;
+      api.session = { snapshottedAt, startedAt: snapshottedAt, stoppedAt, status: 'stopped' };
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'deadline' });
+    });
+  });
+
+  it('is told of a sandbox of which another machine takes one', async () => {
+    api.session = { snapshottedAt: Date.now() };
+    const other = await openVercelEngine({ url: api.url, credentials: SCRIPTED_CREDENTIALS });
+    expect(await other.engine.get(sandboxId, patience())).toMatchObject({ status: 'snapshotting' });
+    await other.engine.close();
+    await other.remove();
+    api.session = { ...api.session, status: 'stopped' };
+    expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+  });
+});
