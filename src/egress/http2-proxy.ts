@@ -29,7 +29,7 @@ const CONNECTION_HEADERS = new Set([
   'transfer-encoding',
   'upgrade',
 ]);
-const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL } = constants;
+const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR } = constants;
 
 /** Serves the streams of a connection; where there is no connection to the server, with the reason. */
 export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocket | NotDialled): void {
@@ -51,13 +51,12 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     createConnection: () => upstream,
     settings: { enablePush: false, initialWindowSize: WIDE_WINDOW },
   });
-  upstream.once('end', () => outside.destroy());
-  const opened = widenWindows(outside);
+  const opened = [widenWindows(outside), cutWithServer(upstream, outside)];
   tieSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
     try {
       const request = exchange(of, stream, headers, outside);
-      if (request !== null) opened(request);
+      if (request !== null) for (const tell of opened) tell(request);
     } catch (error) {
       fail(of, stream, error);
     }
@@ -71,6 +70,32 @@ function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): v
   outside.once('close', () => inside.close());
   inside.on('goaway', () => outside.close());
   inside.once('close', () => outside.destroy());
+}
+
+/**
+ * Once the server has ended its connection, what it has answered whole may still be read, and what it was in the middle
+ * of is cut. Destroying the session would lose the one, and end the other as if it were whole.
+ * @returns to be told of each stream
+ */
+function cutWithServer(
+  upstream: TLSSocket,
+  outside: ClientHttp2Session,
+): (request: ClientHttp2Stream) => void {
+  const open = new Set<ClientHttp2Stream>();
+  const cut = () => {
+    for (const request of open) if (!request.closed) request.close(NGHTTP2_INTERNAL_ERROR);
+  };
+  // What came before the end may not have been taken in yet: Node takes in nothing while it writes, which the next turn ends.
+  upstream.once('end', () =>
+    setImmediate(() => {
+      cut();
+      outside.close();
+    }),
+  );
+  return (request) => {
+    open.add(request);
+    request.once('close', () => open.delete(request));
+  };
 }
 
 /** Passes a request on; null where there is none to pass. */
@@ -180,8 +205,9 @@ function tieStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void
     if (!request.closed) request.close(stream.rstCode);
   });
   request.once('close', () => {
-    if (!stream.closed && request.rstCode !== NGHTTP2_NO_ERROR) stream.close(request.rstCode);
-    else if (!stream.closed && !stream.headersSent) stream.close(NGHTTP2_CANCEL);
+    if (stream.closed) return;
+    if (request.rstCode !== NGHTTP2_NO_ERROR) stream.close(request.rstCode);
+    else if (!stream.headersSent || !request.readableEnded) stream.close(NGHTTP2_INTERNAL_ERROR);
   });
 }
 

@@ -1,6 +1,7 @@
 /** What the servers of a `RuledWorld` answer, by HTTP/1 and HTTP/2 alike. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
 export interface SeenRequest {
@@ -43,9 +44,9 @@ function refs(): string {
   return `${packet('# service=git-upload-pack\n')}0000${packet(line)}0000`;
 }
 
-/** What `/bytes/N` answers. */
+/** What `/bytes/N` answers, and `/last/N`. */
 function bytesFor(path: string): Buffer | null {
-  const count = /^\/bytes\/(\d+)$/.exec(path)?.[1];
+  const count = /^\/(?:bytes|last)\/(\d+)$/.exec(path)?.[1];
   return count === undefined ? null : Buffer.alloc(Number(count), 'x');
 }
 
@@ -138,6 +139,11 @@ export function answerStream(
     stream.respond({ ':status': 200, 'grpc-status': '5' }, { endStream: true });
     return;
   }
+  if (path.startsWith('/half')) {
+    stream.respond({ ':status': 200 });
+    stream.write('half');
+    return;
+  }
   const bytes = bytesFor(path);
   if (bytes !== null) {
     stream.respond({ ':status': 200 });
@@ -156,6 +162,16 @@ export function answerStream(
     if (path === '/chat') stream.write(`heard ${chunk.toString()}`);
   });
   stream.on('end', () => stream.end(`size ${size}\n`));
+}
+
+/** Ends the connection of an HTTP/2 stream that was answered, or half, as servers do. */
+export function endConnection(stream: ServerHttp2Stream, path: string, socket: Socket): void {
+  const { session } = stream;
+  // Without a word to the session that it is over.
+  if (path === '/gone') stream.once('close', () => socket.end());
+  // In good order.
+  if (path.startsWith('/last')) stream.once('close', () => session?.close());
+  if (path === '/half') stream.write('', () => socket.end());
 }
 
 /** A WebSocket that greets, and says back what it hears. `/refused` is no WebSocket. */

@@ -13,7 +13,15 @@ import { createSecureContext, createServer } from 'node:tls';
 import { decode, encode } from 'dns-packet';
 import { createAuthority, type StoredAuthority } from '../../src/egress/certificate-authority.ts';
 import { issueCertificate } from '../../src/egress/x509.ts';
-import { answerStream, noted, type SeenRequest, serveRequest, serveUpgrade } from './ruled-servers.ts';
+import { serveFrames } from './frame-server.ts';
+import {
+  answerStream,
+  endConnection,
+  noted,
+  type SeenRequest,
+  serveRequest,
+  serveUpgrade,
+} from './ruled-servers.ts';
 
 export interface Heard {
   text: string;
@@ -93,12 +101,12 @@ export async function openRuledWorld(): Promise<RuledWorld> {
           hear(heard, socket);
           return;
         }
+        if (serveFrames(seen, socket)) return;
         const session = performServerHandshake(socket);
         session.on('error', () => session.destroy());
         session.on('stream', (stream, headers) => {
           answerStream(seen, aborted, stream, headers);
-          // Without a word to the session that it is over.
-          if (headers[':path'] === '/gone') stream.once('close', () => socket.end());
+          endConnection(stream, headers[':path'] ?? '', socket);
         });
       });
       await listen(server, at, port);
