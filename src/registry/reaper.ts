@@ -26,7 +26,16 @@ export interface Recovered {
  * @throws SandboxError `cancelled`
  */
 export async function recoverSandboxes(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
-  const { engine, store, stages, log } = context;
+  try {
+    return await recoverAll(context, signal);
+  } finally {
+    // Last, since they may be large and no sandbox waits for them, and whatever keeps the engine from recovering.
+    await context.stages.removeAbandoned();
+  }
+}
+
+async function recoverAll(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
+  const { engine, store, log } = context;
   await store.removeAbandoned();
   const recovered: Recovered = { stopped: [], forgotten: [], failed: [] };
   await reclaim(context, recovered, signal);
@@ -45,8 +54,6 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
       );
     }
   });
-  // Last: they may be large, and no sandbox waits for them.
-  await stages.removeAbandoned();
   return recovered;
 }
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { isAbandonedTemporary, writeFileAtomic } from '../shared/atomic-file.ts';
 import { systemErrorCode } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
+import { pathExists } from '../shared/path-exists.ts';
 import { currentProcess, isProcessAlive } from '../shared/process-identity.ts';
 import { isStageName } from '../shared/stage-name.ts';
 import { makeDirectory } from '../shared/state-directory.ts';
@@ -30,8 +31,8 @@ export class Stages {
   }
 
   /**
-   * Notes a path that will be made, and answers what takes the note back. Neither rejects: a full disk of the state
-   * directory keeps no download from being made.
+   * Notes a path that will be made, and answers what takes the note back, unless something still lies there then. Neither
+   * rejects: a full disk of the state directory keeps no download from being made.
    */
   async note(path: string): Promise<() => Promise<void>> {
     const file = join(this.#directory, `${randomBytes(12).toString('hex')}.json`);
@@ -42,10 +43,7 @@ export class Stages {
     } catch (error) {
       this.#log.warn({ path, err: error }, 'An unfinished download could not be noted.');
     }
-    return () =>
-      rm(file, { force: true }).catch((error: unknown) =>
-        this.#log.warn({ file, err: error }, 'The note of a download could not be removed.'),
-      );
+    return () => this.#takeBack(file, path);
   }
 
   /** Removes what dead processes left unfinished. Never rejects: what cannot be removed now is left to the next time. */
@@ -54,12 +52,36 @@ export class Stages {
       const file = join(this.#directory, name);
       try {
         if (isAbandonedTemporary(name)) await rm(file, { force: true });
-        else if (name.endsWith('.json')) await removeAbandonedStage(file);
+        else if (name.endsWith('.json')) await this.#removeAbandonedStage(file);
       } catch (error) {
         if (systemErrorCode(error) === 'ENOENT') continue;
         this.#log.warn({ file, err: error }, 'An unfinished download could not be removed.');
       }
     }
+  }
+
+  async #takeBack(file: string, path: string): Promise<void> {
+    try {
+      if (await pathExists(path))
+        this.#log.warn({ path }, 'An unfinished download could not be removed; it is left for later.');
+      else await rm(file, { force: true });
+    } catch (error) {
+      this.#log.warn({ file, err: error }, 'The note of a download could not be removed.');
+    }
+  }
+
+  async #removeAbandonedStage(file: string): Promise<void> {
+    const note = parseNote(await readFile(file, 'utf8'));
+    if (note === null) {
+      // A power cut leaves it empty: whatever it named cannot be found by it.
+      this.#log.warn({ file }, 'The damaged note of a download is removed; what it named may be left.');
+    } else {
+      const { path, process } = note;
+      if (isProcessAlive(process)) return;
+      // Whatever a note says, nothing goes that is not called as a stage is.
+      if (isAbsolute(path) && isStageName(basename(path))) await rm(path, { recursive: true, force: true });
+    }
+    await rm(file, { force: true });
   }
 
   async #names(): Promise<string[]> {
@@ -73,10 +95,11 @@ export class Stages {
   }
 }
 
-async function removeAbandonedStage(file: string): Promise<void> {
-  const { path, process } = noteSchema.parse(JSON.parse(await readFile(file, 'utf8')));
-  if (isProcessAlive(process)) return;
-  // Whatever a note says, nothing goes that is not called as a stage is.
-  if (isAbsolute(path) && isStageName(basename(path))) await rm(path, { recursive: true, force: true });
-  await rm(file, { force: true });
+/** Null for what is no note. */
+function parseNote(text: string): z.output<typeof noteSchema> | null {
+  try {
+    return noteSchema.safeParse(JSON.parse(text)).data ?? null;
+  } catch {
+    return null;
+  }
 }

@@ -117,7 +117,7 @@ export class SessionTransfers {
     return entry;
   }
 
-  /** What the work notes is taken back once it has ended, and has been undone where it failed. */
+  /** What the work notes is taken back once it has ended, except where it failed and could not be undone. */
   async #noted<Result>(work: (note: (path: string) => Promise<void>) => Promise<Result>): Promise<Result> {
     const taken: (() => Promise<void>)[] = [];
     try {

@@ -95,6 +95,22 @@ describe('KILL', () => {
     connection.close();
   });
 
+  it('tells when the command itself ended, whatever of it is still waited for', async () => {
+    const connection = await sandbox.run(['held'], { id: 'held' });
+    await printed(connection, 8);
+    const pid = (await sandbox.log('held')).out.toString().trim();
+    const holder = await sandbox.run(['held', pid], { id: 'holder' });
+    await printed(holder, 1);
+    await connection.send(frame(request.kill, fields([15, 9], [16, 1])));
+    const exit = outcome(await connection.expect(answer.exit, [answer.output]));
+    // It is told two seconds after the kill, since its child is held.
+    expect(exit.endedAt).toBeLessThan(Date.now() - 1_000);
+    await kill(holder, 9);
+    expect((await connection.expect(answer.ok)).number(44)).toBe(2);
+    for (const done of [connection, holder]) done.close();
+    expect(await sandbox.programs()).toBe(0);
+  });
+
   it('refuses signals and causes that do not exist', async () => {
     const connection = await sandbox.run(['sleep', '1000'], { id: 'refuse' });
     for (const [signal, cause] of [

@@ -55,16 +55,19 @@ void outcome_reply(const struct supervisor *s, struct reply *r) {
   reply_end(r);
 }
 
-/* The first process has been reaped and its pipes were drained. */
+/*
+ * The first process has been reaped and its pipes were drained. The times are those of its own end: what it left may have
+ * been waited for since.
+ */
 void outcome_finish(struct supervisor *s) {
   struct outcome *o = &s->outcome;
-  int64_t now = now_ms();
+  int64_t ended = s->reaper.ended_mono;
   o->signal = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
   o->exit_code = o->signal != 0 ? 128 + o->signal : WEXITSTATUS(s->reaper.status);
-  bool by_request = o->cause != CAUSE_EXIT && (now <= o->cause_until || o->signal == o->cause_signal);
+  bool by_request = o->cause != CAUSE_EXIT && (ended <= o->cause_until || o->signal == o->cause_signal);
   o->recorded_cause = by_request ? o->cause : CAUSE_EXIT;
-  o->ended_at = clock_ms(CLOCK_REALTIME);
-  o->duration_ms = now - s->started_mono;
+  o->ended_at = s->reaper.ended_at;
+  o->duration_ms = ended - s->started_mono;
   o->stdout_bytes = s->capture.total[0];
   o->stderr_bytes = s->capture.total[1];
 }

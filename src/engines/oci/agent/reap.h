@@ -3,6 +3,7 @@
 #define REAP_H
 
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/types.h>
 
 struct reaper {
@@ -10,6 +11,7 @@ struct reaper {
   pid_t first;   /* the program's own process */
   bool ended;    /* the first one; `status` then says how */
   int status;
+  int64_t ended_at, ended_mono; /* when it was reaped: ms since the epoch, and of `now_ms` */
   bool children; /* false once no descendant is left */
   bool again;    /* there may be more to reap at once */
 };
