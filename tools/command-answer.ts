@@ -58,9 +58,7 @@ export function commandAnswer(
     stdout_bytes: command.stdoutBytes,
     stderr_bytes: command.stderrBytes,
     truncated: output.truncated,
-    next:
-      [...endOf(command, sandboxEnd), nextStep(command, output)].filter((part) => part !== null).join('. ') ||
-      null,
+    next: [...endOf(command, sandboxEnd), ...nextSteps(command, output)].join('. ') || null,
   };
   return { structured, text: commandText(structured) };
 }
@@ -98,21 +96,28 @@ function endOf(command: Command, sandboxEnd: string | null): string[] {
 
 const MORE_MEMORY = 'use less, or sandbox_create with more resources.vcpus';
 
-function nextStep(command: Command, output: CapturedOutput): string | null {
+/** What to call next, the cause of a failure before the rest of the output. */
+function nextSteps(command: Command, output: CapturedOutput): string[] {
   const id = `command_id=${command.commandId}`;
   if (command.status === 'running')
-    return `It goes on; do not start it again. command_wait ${id}, or command_logs ${id}`;
+    return [`It goes on; do not start it again. command_wait ${id}, or command_logs ${id}`];
+  const rest = output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
+  return [insteadOf(command, output), rest].filter((step) => step !== null);
+}
+
+/** What should have been called in place of a command that could not do what was meant. */
+function insteadOf(command: Command, output: CapturedOutput): string | null {
   if (command.exitCode === 127 && isShellLine(command.cmd)) {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
     return `cmd is one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
   }
-  if (SUDO_FAILED.test(output.stderr))
+  if (command.exitCode !== 0 && SUDO_FAILED.test(output.stderr))
     return 'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
   if (isEmptyInput(command)) {
-    const line = JSON.stringify(command.cmd);
+    const line = JSON.stringify([command.cmd]);
     return `Its stdin was empty, so that it ended: give it a program in args, or type in sandbox_shell command=${line}`;
   }
-  return output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
+  return null;
 }
 
 /** What shells say where there is none, and sudo itself where it cannot gain anything. */

@@ -4,7 +4,7 @@ import { ADDS, LOOKS, REPLACES } from './annotations.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
 import { fileOutput, readFilePage } from './file-page.ts';
 import { download, upload } from './file-transfer.ts';
-import { cwd, encoding, mode, path, sandboxId } from './schemas.ts';
+import { cwd, encoding, localPath, mode, path, sandboxId } from './schemas.ts';
 import { defineTool, type Tool } from './tool.ts';
 import { handOver, transferOutput } from './transfer-call.ts';
 
@@ -124,7 +124,7 @@ const downloadFile = defineTool({
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
     remote_path: path,
-    local_path: path,
+    local_path: localPath,
     cwd,
     create_parents: z.boolean().default(false),
     chunk_size: chunkSize,
@@ -158,7 +158,7 @@ const uploadFile = defineTool({
   toolsets: ['core', 'files'],
   annotations: REPLACES,
   input: z.strictObject({
-    local_path: path,
+    local_path: localPath,
     remote_path: path,
     cwd,
     mode: mode.optional(),

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { SANDBOX_CWD } from '../src/shared/sandbox-path.ts';
 import { hasLoneSurrogate } from '../src/shared/utf8.ts';
 
 /** Under the 60 s of common clients, with room for the answer. */
@@ -28,7 +29,16 @@ function kernelString(maxBytes: number): z.ZodString {
 export const sandboxId = z.string().optional();
 export const commandId = z.string();
 
-export const path = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
+/** A path on the host. */
+export const localPath = kernelString(MAX_PATH_BYTES).refine(
+  (value) => value !== '',
+  'a path that is not empty',
+);
+/** A path in the sandbox. A shell's home is refused, since a directory named `~` would come of it unnoticed. */
+export const path = localPath.refine(
+  (value) => value !== '~' && !value.startsWith('~/'),
+  `a path without ~, which is not expanded (relative paths start at ${SANDBOX_CWD}; ./~ is a name)`,
+);
 export const cwd = path.optional();
 
 export const port = z.int().min(1).max(65_535);

@@ -44,7 +44,7 @@ const info = defineTool({
           network_modes: engine.networkModes,
           default_network_policy: policyAnswer(engine.defaultNetworkPolicy),
           default_vcpus: engine.defaultVcpus,
-          max_vcpus: engine.maxVcpus,
+          max_vcpus_per_sandbox: engine.maxVcpus,
           memory_mb_per_vcpu: engine.memoryMbPerVcpu,
           disk_mb: engine.diskMb,
           not_enforced: engine.notEnforced,

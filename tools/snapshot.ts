@@ -26,6 +26,17 @@ function snapshotAnswer(snapshot: Snapshot): z.output<typeof snapshotOutput> {
   };
 }
 
+const DAY_MS = 86_400_000;
+
+/** As the engines would refuse it, but before a transfer is ended for the snapshot. */
+const expirationMs = z
+  .int()
+  .min(0)
+  .refine(
+    (ms) => ms === 0 || (ms >= DAY_MS && Number.isSafeInteger(Date.now() + ms)),
+    `0 (never) or at least ${DAY_MS}`,
+  );
+
 const take = defineTool({
   name: 'sandbox_snapshot',
   title: 'Snapshot sandbox',
@@ -34,7 +45,7 @@ const take = defineTool({
   toolsets: ['snapshots'],
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
-    expiration_ms: z.int().min(0).optional().describe('0: never, else 86400000 or more; default 30 days'),
+    expiration_ms: expirationMs.optional().describe('0: never, else 86400000 or more; default 30 days'),
     sandbox_id: sandboxId,
   }),
   output: z.object({

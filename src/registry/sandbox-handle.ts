@@ -72,7 +72,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     try {
       const [sandbox] = await Promise.all([
         this.engine.stop(this.sandboxId, 'requested', signal),
-        this.#transfers.end(this.sandboxId),
+        this.#transfers.end(this.sandboxId, 'stop'),
       ]);
       return await viewOf(this.#context, this.#record, sandbox);
     } catch (error) {
@@ -96,7 +96,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
         {
           look: () => this.requireRunning(either),
           // Half of an upload must not get into it.
-          quieten: () => this.#transfers.end(this.sandboxId),
+          quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
         },
         expirationMs,
         either,

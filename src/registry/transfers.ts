@@ -11,6 +11,18 @@ const KEPT_MS = 600_000;
 const MAX_KEPT = 32;
 const MAX_UNDER_WAY = 16;
 
+/** What ends the transfers of a sandbox, as their callers are told. */
+const ENDS = {
+  stop: {
+    told: 'The transfer ended with sandbox',
+    hint: 'Call sandbox_create for a new one; nothing of the transfer was kept.',
+  },
+  snapshot: {
+    told: 'The transfer was ended by a snapshot of sandbox',
+    hint: 'Call sandbox_get: once it is stopped, sandbox_create goes on from the snapshot (snapshot_list names it). Nothing of the transfer was kept.',
+  },
+} as const;
+
 interface Entry {
   readonly key: string;
   readonly sandboxId: string;
@@ -61,13 +73,17 @@ export class SessionTransfers {
     return this.#handle(entry, true);
   }
 
-  /** Cancels the transfers of a sandbox that is about to end; resolves when they are undone. Never rejects. */
-  async end(sandboxId: string): Promise<void> {
+  /**
+   * Cancels the transfers of a sandbox that is about to end, by a stop or a snapshot; resolves when they are undone.
+   * Never rejects.
+   */
+  async end(sandboxId: string, by: keyof typeof ENDS): Promise<void> {
+    const { told, hint } = ENDS[by];
     const underWay = [...this.#entries.values()].filter(
       (entry) => entry.sandboxId === sandboxId && !entry.ended,
     );
-    const reason = new SandboxError('conflict', `The transfer ended with sandbox ${sandboxId}.`, {
-      hint: 'Call sandbox_create for a new one; nothing of the transfer was kept.',
+    const reason = new SandboxError('conflict', `${told} ${sandboxId}.`, {
+      hint,
       details: { sandbox_id: sandboxId },
     });
     for (const { ending } of underWay) ending.abort(reason);

@@ -6,7 +6,7 @@ import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
-import { nearNames } from './near-names.ts';
+import { meantTools } from './meant-tools.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 
 /**
@@ -50,7 +50,7 @@ function findTool(tools: ReadonlyMap<string, Tool>, name: string): Tool {
   const tool = tools.get(name);
   if (tool !== undefined) return tool;
   const all = [...tools.keys()];
-  const near = nearNames(name, all);
+  const near = meantTools(name, all);
   throw new SandboxError('not_found', `There is no tool ${JSON.stringify(name.slice(0, 100))}.`, {
     hint: `Call ${near.length > 0 ? near.join(' or ') : `one of: ${all.join(', ')}`}.`,
   });

@@ -7,7 +7,7 @@ import type { Session } from '../registry/contract.ts';
 import type { Logger } from '../shared/log.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
-import { INSTRUCTIONS } from './instructions.ts';
+import { instructions } from './instructions.ts';
 import { createProgress } from './progress.ts';
 import { selectTools } from './select-tools.ts';
 
@@ -52,7 +52,13 @@ export function createServer(options: ServerOptions): Connection {
   let over: Error | null = null;
   const server = new Server(
     { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
-    { capabilities: { tools: {} }, instructions: INSTRUCTIONS },
+    {
+      capabilities: { tools: {} },
+      instructions: instructions(
+        [...tools.keys()],
+        options.tools.map(({ name }) => name),
+      ),
+    },
   );
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
   server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: list }));

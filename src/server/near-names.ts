@@ -1,12 +1,16 @@
 const MAX_SUGGESTIONS = 3;
 
-/** The names closest to what was meant, best first; empty where none is near. */
-export function nearNames(meant: string, names: readonly string[]): string[] {
+/** The names closest to what was meant, at most so many `edits` away, best first; empty where none is near. */
+export function nearNames(
+  meant: string,
+  names: readonly string[],
+  edits = Number.POSITIVE_INFINITY,
+): string[] {
   // A name of any length may come in; the distance to a longer one is of no interest.
   const wanted = meant.slice(0, 64).toLowerCase();
   return names
     .map((name) => ({ name, score: score(wanted, name) }))
-    .filter(({ name, score }) => score <= Math.max(2, Math.floor(name.length / 3)))
+    .filter(({ name, score }) => score <= Math.min(edits, Math.max(2, Math.floor(name.length / 3))))
     .sort((a, b) => a.score - b.score)
     .slice(0, MAX_SUGGESTIONS)
     .map(({ name }) => name);

@@ -55,7 +55,7 @@ export function signalNumber(text: string): number {
   const byName = SIGNALS.get(upper) ?? SIGNALS.get(`SIG${upper}`);
   const number = byName ?? (/^\d{1,2}$/.test(upper) ? Number(upper) : 0);
   if (number >= 1 && number <= LAST_SIGNAL) return number;
-  throw new SandboxError('invalid_argument', `"${text.slice(0, 40)}" is not a signal.`, {
+  throw new SandboxError('invalid_argument', `${JSON.stringify(text.slice(0, 40))} is not a signal.`, {
     hint: 'Use SIGTERM, SIGKILL, SIGINT, SIGHUP, SIGQUIT, SIGUSR1, SIGUSR2, SIGSTOP, SIGCONT, or a number from 1 to 64.',
     details: { signal: text.slice(0, 40) },
   });

@@ -1,6 +1,6 @@
 import { describe, expect, it, vi } from 'vitest';
 import { z } from 'zod';
-import { INSTRUCTIONS } from '../../src/server/instructions.ts';
+import { instructions } from '../../src/server/instructions.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SessionEnded } from '../../src/shared/session-ended.ts';
 import { deferred, serve, textOf, toolOf } from './support.ts';
@@ -12,8 +12,7 @@ describe('a connection', () => {
     const { client } = await serve([echo]);
     expect(client.getServerVersion()).toMatchObject({ name: 'sandbox-mcp', version: '1.2.3' });
     expect(client.getServerCapabilities()).toEqual({ tools: {} });
-    expect(client.getInstructions()).toBe(INSTRUCTIONS);
-    expect(Buffer.byteLength(INSTRUCTIONS)).toBeLessThanOrEqual(2_048);
+    expect(client.getInstructions()).toBe(instructions(['echo'], ['echo']));
   });
 
   it('lists tools in their order, with everything that describes them', async () => {

@@ -120,11 +120,20 @@ describe('what the next step says of an end', () => {
     const refused = 'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.';
     expect(await next('bash', ['-c', `echo '${refused}' >&2; exit 1`])).toBe(told);
     expect(await next('bash', ['-c', 'echo "read about sudo: it asks" >&2; exit 1'])).toBeNull();
+    expect(await next('bash', ['-c', 'sudo true || echo went on'])).toBeNull();
+    const long = 'sudo true; seq 30000; exit 1';
+    expect(await next('bash', ['-c', long])).toMatch(/sudo: true\. command_output command_id=cmd_\w+, or /);
   });
 
   it('says why an interpreter ended at once, and where it can be typed in', async () => {
     for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
-      expect(await next(cmd)).toContain(`type in sandbox_shell command=${JSON.stringify(cmd)}`);
+      const told = String(await next(cmd));
+      expect(told).toContain(`type in sandbox_shell command=["${cmd}"]`);
+      // As it is told, so it can be called.
+      const command: unknown = JSON.parse(told.slice(told.indexOf('command=') + 'command='.length));
+      const shell = await server.call('sandbox_shell', { command });
+      expect(shell.isError, shell.text).toBe(false);
+      await server.call('shell_close', { shell_id: shell.structured['shell_id'] });
     }
     expect(await next('true')).toBeNull();
     expect(await next('bash', ['-c', 'true'])).toBeNull();

@@ -274,6 +274,7 @@ describe('command_kill', () => {
       ['term', 'SIGTERM'],
       ['9', 'SIGKILL'],
       ['SIGINT', 'SIGINT'],
+      ['40', 'SIG40'],
     ]) {
       const id = await start('exec sleep 1000');
       const { structured } = await server.call('command_kill', { command_id: id, signal });

@@ -48,6 +48,30 @@ describe('writing and reading', () => {
     expect(await bash('cat kept; stat -c %a kept')).toBe('b700\n');
   });
 
+  it("refuses a shell's home, wherever a path is given, and takes a name that looks like one", async () => {
+    const before = await bash('ls -A');
+    const file = { path: '~/a', content: '' };
+    for (const [tool, args] of [
+      ['sandbox_write_files', { files: [file] }],
+      ['sandbox_write_files', { files: [{ ...file, path: 'a' }], cwd: '~' }],
+      ['sandbox_read_file', { path: '~/a' }],
+      ['sandbox_iter_file', { path: '~/a' }],
+      ['sandbox_mk_dir', { path: '~' }],
+      ['sandbox_download_file', { remote_path: '~/a', local_path: 'a' }],
+      ['sandbox_upload_file', { remote_path: '~/a', local_path: 'a' }],
+      ['sandbox_run_command', { cmd: 'true', cwd: '~' }],
+      ['sandbox_run_command_detached', { cmd: 'true', cwd: '~/a' }],
+      ['sandbox_shell', { cwd: '~' }],
+    ] as const) {
+      const answer = await server.call(tool, args);
+      failsWith(answer, 'invalid_argument', 'without ~, which is not expanded', 'start at /vercel/sandbox');
+    }
+    expect(await bash('ls -A')).toBe(before);
+    await server.call('sandbox_write_files', { files: [{ path: './~/a', content: 'so named' }] });
+    await server.call('sandbox_write_files', { files: [{ path: '~b', content: 'too' }] });
+    expect(await bash("cat './~/a' '~b'; rm -r './~' '~b'")).toBe('so namedtoo');
+  });
+
   it('says how long a name may be', async () => {
     for (const path of ['n'.repeat(256), 'd/'.repeat(2_048)]) {
       const answer = await server.call('sandbox_read_file', { path });

@@ -211,10 +211,25 @@ describe('what ends a transfer under way', () => {
     }
   });
 
-  it('a snapshot holds nothing of an upload that it ends', async () => {
-    await begun('snapped');
+  it('a snapshot that is refused for its expiry is nothing', async () => {
+    const { down } = await begun('refused');
+    for (const expiration_ms of [1, 3_600_000, 86_399_999, Number.MAX_SAFE_INTEGER]) {
+      const refused = await server.call('sandbox_snapshot', { expiration_ms });
+      expect(refused.text).toContain(
+        `\`expiration_ms\` must be 0 (never) or at least 86400000, not ${expiration_ms}.`,
+      );
+    }
+    expect((await server.call('sandbox_download_file', down)).structured['status']).toBe('running');
+    await server.call('sandbox_stop', { blocking: true });
+  });
+
+  it('a snapshot says so, and holds nothing of an upload that it ends', async () => {
+    const { up } = await begun('snapped');
     await server.call('sandbox_snapshot');
     await server.call('sandbox_wait_for_status', { status: 'stopped' });
+    const told = await server.call('sandbox_upload_file', up);
+    expect(told.text).toMatch(/Error \(conflict\): The transfer was ended by a snapshot of sandbox/);
+    expect(told.text).toContain('snapshot_list');
     const listed = await server.call('snapshot_list', { limit: 1 });
     const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
     await create(server, { source: { type: 'snapshot', snapshot_id } });

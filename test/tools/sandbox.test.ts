@@ -252,9 +252,13 @@ describe('session_info', () => {
     const { structured } = await server.call('session_info');
     expect(structured).toMatchObject({
       current_sandbox_id: sandbox_id,
-      engine: { name: 'oci', default_network_policy: { mode: 'allow-all' } },
+      engine: {
+        name: 'oci',
+        default_network_policy: { mode: 'allow-all' },
+        max_vcpus_per_sandbox: expect.any(Number),
+      },
       shells: [],
-      limits: { max_lifetime_ms: 86_400_000 },
+      limits: { max_lifetime_ms: 86_400_000, max_vcpus: 32 },
       local_folders: [server.cwd],
     });
     const { engine } = z

@@ -1,0 +1,40 @@
+import { describe, expect, it } from 'vitest';
+import { meantTools } from '../../src/server/meant-tools.ts';
+import { TOOLS } from '../../tools/index.ts';
+import { serve, textOf, toolOf } from './support.ts';
+
+const ALL = TOOLS.map(({ name }) => name);
+const RUN = ['sandbox_run_command', 'sandbox_shell'];
+
+describe('meantTools', () => {
+  it.each([
+    ['sandbox_exec', RUN],
+    ['exec', RUN],
+    ['execute_command', RUN],
+    ['sandbox_bash', RUN],
+    ['runCode', RUN],
+    ['SANDBOX_EXEC', RUN],
+    ['terminal', RUN.toReversed()],
+    ['open-terminal', RUN.toReversed()],
+    ['sandbox_stopp', ['sandbox_stop']],
+    ['shell_sent', ['shell_send']],
+    ['sandbox_run_comand_detached', ['sandbox_run_command_detached']],
+    ['run', ['sandbox_run_command', 'sandbox_run_command_detached']],
+    ['weather', []],
+    ['', []],
+  ])('%s is %j', (unknown, meant) => {
+    expect(meantTools(unknown, ALL)).toEqual(meant);
+  });
+
+  it('names none that is not offered', () => {
+    expect(meantTools('terminal', ['command_logs'])).toEqual([]);
+    expect(meantTools('bash', ['sandbox_shell'])).toEqual(['sandbox_shell']);
+  });
+});
+
+it('an unknown tool is answered with the one that does what its name says', async () => {
+  const { client } = await serve(ALL.map((name) => toolOf(name, async () => '')));
+  const result = await client.callTool({ name: 'sandbox_exec', arguments: {} });
+  expect(result.isError).toBe(true);
+  expect(textOf(result)).toContain('Next step: Call sandbox_run_command or sandbox_shell.');
+});
