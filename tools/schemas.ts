@@ -29,14 +29,21 @@ function kernelString(maxBytes: number): z.ZodString {
 export const sandboxId = z.string().optional();
 export const commandId = z.string();
 
+const notEmpty = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
+
+/** `~` is a shell's word for its home: what came of it unnoticed would be a file or a directory of that name. */
+function isHome(value: string): boolean {
+  return value === '~' || value.startsWith('~/');
+}
+
 /** A path on the host. */
-export const localPath = kernelString(MAX_PATH_BYTES).refine(
-  (value) => value !== '',
-  'a path that is not empty',
+export const localPath = notEmpty.refine(
+  (value) => !isHome(value),
+  'a path without ~, which is not expanded (session_info names the allowed folders; ./~ is a name)',
 );
-/** A path in the sandbox. A shell's home is refused, since a directory named `~` would come of it unnoticed. */
-export const path = localPath.refine(
-  (value) => value !== '~' && !value.startsWith('~/'),
+/** A path in the sandbox. */
+export const path = notEmpty.refine(
+  (value) => !isHome(value),
   `a path without ~, which is not expanded (relative paths start at ${SANDBOX_CWD}; ./~ is a name)`,
 );
 export const cwd = path.optional();

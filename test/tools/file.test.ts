@@ -66,6 +66,10 @@ describe('writing and reading', () => {
       const answer = await server.call(tool, args);
       failsWith(answer, 'invalid_argument', 'without ~, which is not expanded', 'start at /vercel/sandbox');
     }
+    for (const tool of ['sandbox_download_file', 'sandbox_upload_file']) {
+      const answer = await server.call(tool, { remote_path: 'a', local_path: '~/a' });
+      failsWith(answer, 'invalid_argument', 'without ~, which is not expanded', 'session_info names');
+    }
     expect(await bash('ls -A')).toBe(before);
     await server.call('sandbox_write_files', { files: [{ path: './~/a', content: 'so named' }] });
     await server.call('sandbox_write_files', { files: [{ path: '~b', content: 'too' }] });
