@@ -31,6 +31,14 @@ const CONNECTION_HEADERS = new Set([
 ]);
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR } = constants;
 
+/** What a program asks. */
+interface Asked {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  /** What came after the body. */
+  readonly trailers: (set: ReadonlyMap<string, string>) => OutgoingHttpHeaders;
+}
+
 /** Serves the streams of a connection; where there is no connection to the server, with the reason. */
 export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocket | NotDialled): void {
   const inside = performServerHandshake(secure, {
@@ -51,15 +59,24 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     createConnection: () => upstream,
     settings: { enablePush: false, initialWindowSize: WIDE_WINDOW },
   });
-  const opened = [widenWindows(outside), cutWithServer(upstream, outside)];
+  const begun = cutWithServer(upstream, outside);
+  const whenWindowsAllow = widenWindows(outside);
   tieSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
-    try {
-      const request = exchange(of, stream, headers, outside);
-      if (request !== null) for (const tell of opened) tell(request);
-    } catch (error) {
-      fail(of, stream, error);
-    }
+    // It may have to wait, and these come when they come.
+    stream.on('error', () => stream.destroy());
+    const trailers = trailersOf(stream);
+    whenWindowsAllow(stream, (late) => {
+      try {
+        if (late !== null) throw late;
+        const request = exchange(of, { stream, headers, trailers }, outside);
+        if (request !== null) begun(request);
+        return request;
+      } catch (error) {
+        fail(of, stream, error);
+        return null;
+      }
+    });
   });
 }
 
@@ -101,8 +118,7 @@ function cutWithServer(
 /** Passes a request on; null where there is none to pass. */
 function exchange(
   of: Terminated,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
+  { stream, headers, trailers }: Asked,
   outside: ClientHttp2Session,
 ): ClientHttp2Stream | null {
   const authority = headers[':authority'] ?? headers.host ?? '';
@@ -126,7 +142,7 @@ function exchange(
   });
   tieStreams(stream, request);
   passAnswer(stream, request);
-  if (!ended) passRequestBody(stream, request, set);
+  if (!ended) passRequestBody(stream, request, () => trailers(set));
   return request;
 }
 
@@ -166,16 +182,21 @@ function onward(
   };
 }
 
+/** Hears what comes after a body. Returns what of it may go with what the rules set. */
+function trailersOf(stream: ServerHttp2Stream): Asked['trailers'] {
+  let trailers: IncomingHttpHeaders = {};
+  stream.on('trailers', (given) => {
+    trailers = given;
+  });
+  return (set) => Object.fromEntries(Object.entries(trailers).filter(([name]) => mayTrail(name, set)));
+}
+
 function passRequestBody(
   stream: ServerHttp2Stream,
   request: ClientHttp2Stream,
-  set: ReadonlyMap<string, string>,
+  trailers: () => OutgoingHttpHeaders,
 ): void {
-  let trailers: OutgoingHttpHeaders = {};
-  stream.on('trailers', (given) => {
-    trailers = Object.fromEntries(Object.entries(given).filter(([name]) => mayTrail(name, set)));
-  });
-  request.on('wantTrailers', () => request.sendTrailers(trailers));
+  request.on('wantTrailers', () => request.sendTrailers(trailers()));
   stream.pipe(request);
 }
 
