@@ -87,7 +87,7 @@ export class OciCommands implements Commands {
       this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
     } catch (error) {
       await rm(paths.record, { force: true });
-      throw startFailure(await whyGone(this.#context, request.sandboxId, error), cwd);
+      throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
     }
     return runningCommand(record, request.sandboxId, { stdout: 0, stderr: 0 });
   }
@@ -237,7 +237,7 @@ export class OciCommands implements Commands {
     if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late, true));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await pathExists(paths.agentDir))) throw unknownCommand(commandId);
-    const ended = await recordAfterCutOff(this.#context, paths.sandboxId);
+    const ended = await recordAfterCutOff(this.#context, paths.sandboxId, signal);
     return { command: cutOffCommand(record, ended, await readLogTotals(paths.agentDir)), watch: null };
   }
 

@@ -131,7 +131,7 @@ export class OciFiles implements Files {
       await connection.send(FRAME.TREE_READ, encodeFields([[TAG.path, absolute]]));
       yield* receiveTree(connection, (error) => fromAgent(error, absolute));
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error), absolute);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), absolute);
     } finally {
       connection.close();
     }
@@ -147,22 +147,28 @@ export class OciFiles implements Files {
     const absolute = absolutePath(path, cwd);
     throwIfCancelled(signal);
     // The signal ends the stream and not the connection, whose end then tells that the agent has cleaned up.
-    return this.#with(sandboxId, absolute, new AbortController().signal, async (connection) => {
+    const write = async (connection: AgentConnection) => {
       await connection.send(FRAME.TREE_WRITE, encodeFields([[TAG.path, absolute]]));
       const answer = await sendTree(connection, entries, signal);
       return { path: absolute, files: answer.number(TAG.files), bytes: answer.number(TAG.bytes) };
-    });
+    };
+    return this.#with(sandboxId, absolute, signal, write, null);
   }
 
-  async #open(sandboxId: string, signal: AbortSignal): Promise<AgentConnection> {
+  /** `bound` ends the connection, `signal` the call. */
+  async #open(
+    sandboxId: string,
+    signal: AbortSignal,
+    bound: AbortSignal | null = signal,
+  ): Promise<AgentConnection> {
     const sandbox = await settledRecord(this.#context, sandboxId);
     requireWorkable(sandbox, this.#works, 'its files cannot be reached');
     throwIfCancelled(signal);
     const host = await this.#context.host();
     try {
-      return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, signal);
+      return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, bound);
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error), sandboxId);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), sandboxId);
     }
   }
 
@@ -171,12 +177,13 @@ export class OciFiles implements Files {
     path: string,
     signal: AbortSignal,
     work: (connection: AgentConnection) => Promise<T>,
+    bound: AbortSignal | null = signal,
   ): Promise<T> {
-    const connection = await this.#open(sandboxId, signal);
+    const connection = await this.#open(sandboxId, signal, bound);
     try {
       return await work(connection);
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error), path);
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), path);
     } finally {
       connection.close();
     }

@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
-import { AgentConnection, AgentGone } from './agent-connection.ts';
+import { AgentConnection } from './agent-connection.ts';
 import { fromAgent } from './agent-errors.ts';
 import { OciCommands } from './commands.ts';
 import type { OciContext } from './context.ts';
@@ -17,7 +17,7 @@ import { EgressGateways, type EgressOptions } from './egress-gateways.ts';
 import { ExpiryWatch } from './expiry.ts';
 import { OciFiles } from './files.ts';
 import { encodeFields, FRAME, TAG } from './frames.ts';
-import { refusalOf } from './gone.ts';
+import { whyGone } from './gone.ts';
 import { type AlterBundle, type Host, prepareHost } from './host.ts';
 import { OciImages } from './images.ts';
 import { InteractivePorts } from './interactive-ports.ts';
@@ -143,7 +143,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     runtimes: async () => ociRuntimes(await context.host()),
     recover: (signal) => recoverAll(context, signal),
 
-    async extendTimeout(sandboxId, durationMs) {
+    async extendTimeout(sandboxId, durationMs, signal) {
       const record = await settledRecord(context, sandboxId);
       if (record.status !== 'running') {
         throw new SandboxError(
@@ -154,7 +154,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
           },
         );
       }
-      return viewOf(await extend(context, sandboxId, durationMs), forwards);
+      return viewOf(await extend(context, sandboxId, durationMs, signal), forwards);
     },
 
     async stop(sandboxId, cause) {
@@ -191,25 +191,22 @@ const REQUESTED: End = { status: 'stopped', cause: 'requested', reason: null };
 const never = new AbortController().signal;
 
 /** Moves the deadline in the agent first: only what it has taken over is promised. */
-async function extend(context: OciContext, sandboxId: string, durationMs: number) {
+async function extend(context: OciContext, sandboxId: string, durationMs: number, signal: AbortSignal) {
   const { layout } = await context.host();
-  return updateRecord(layout, sandboxId, async (record) => {
-    const fromNow = record.expiresAt - Date.now() + durationMs;
-    let remaining: number;
-    try {
+  try {
+    return await updateRecord(layout, sandboxId, async (record) => {
+      const fromNow = record.expiresAt - Date.now() + durationMs;
       const connection = await AgentConnection.open(layout.sandbox(sandboxId).agentSocket, null);
       try {
-        remaining = (
-          await connection.request(FRAME.DEADLINE, encodeFields([[TAG.ms, Math.max(1, fromNow)]]))
-        ).number(TAG.remainingMs);
+        const body = encodeFields([[TAG.ms, Math.max(1, fromNow)]]);
+        const remaining = (await connection.request(FRAME.DEADLINE, body)).number(TAG.remainingMs);
+        return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
       } finally {
         connection.close();
       }
-    } catch (error) {
-      const refusal =
-        error instanceof AgentGone ? await refusalOf(layout.sandbox(sandboxId).agentSocket) : null;
-      throw fromAgent(refusal ?? error, sandboxId);
-    }
-    return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
-  });
+    });
+  } catch (error) {
+    // Asked without the record's lock, for which others do not wait long.
+    throw fromAgent(await whyGone(context, sandboxId, error, signal), sandboxId);
+  }
 }

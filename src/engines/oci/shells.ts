@@ -29,7 +29,7 @@ export class OciShells implements Shells {
     const shell = new ShellConnection(
       await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, signal).catch(
         async (error: unknown) => {
-          throw startFailure(await whyGone(this.#context, request.sandboxId, error), cwd);
+          throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
         },
       ),
     );

@@ -1,15 +1,18 @@
 /** Calls that the agent cuts off while its sandbox goes on. */
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { createServer, type Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { AgentError, AgentGone } from '../../../src/engines/oci/agent-connection.ts';
-import { encodeFields, encodeHeader, FRAME, TAG } from '../../../src/engines/oci/frames.ts';
+import { encodeFields, encodeFrame, encodeHeader, FRAME, TAG } from '../../../src/engines/oci/frames.ts';
 import { refusalOf } from '../../../src/engines/oci/gone.ts';
+import { neverAborted, rejection } from '../../registry/support.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
+import { createRequest, patience } from '../contract.ts';
+import { openOciEngines } from '../oci-engines.ts';
 
 /** An agent that closes so many connections without a word, then says that it cannot fork. */
 async function agentThatSays(silent: number, path: string) {
@@ -37,15 +40,110 @@ describe('the reason of a closed connection', () => {
     const path = join(home, 'agent');
     try {
       const talks = await agentThatSays(3, path);
-      expect(await refusalOf(path)).toMatchObject({ errno: 'EAGAIN', what: 'fork' });
-      expect(await refusalOf(path)).toBeInstanceOf(AgentError);
+      expect(await refusalOf(path, neverAborted)).toMatchObject({ errno: 'EAGAIN', what: 'fork' });
+      expect(await refusalOf(path, neverAborted)).toBeInstanceOf(AgentError);
       talks.close();
       await once(talks, 'close');
       const silent = await agentThatSays(Number.POSITIVE_INFINITY, path);
-      expect(await refusalOf(path)).toBeInstanceOf(AgentGone);
+      expect(await refusalOf(path, neverAborted)).toBeInstanceOf(AgentGone);
       silent.close();
     } finally {
       await rm(home, { recursive: true });
+    }
+  });
+});
+
+describe('an agent that says nothing', () => {
+  it('keeps who asks it no longer than the call, and 5 s at most', async () => {
+    const home = await mkdtemp(join(tmpdir(), 'gone-'));
+    const path = join(home, 'agent');
+    const agent = createServer((socket) => socket.on('error', () => {}).resume()).listen(path);
+    try {
+      await once(agent, 'listening');
+      const cancelling = new AbortController();
+      const connected = once(agent, 'connection');
+      const asked = rejection(refusalOf(path, cancelling.signal));
+      await connected;
+      cancelling.abort();
+      expect(await asked).toMatchObject({ code: 'cancelled' });
+      expect(await refusalOf(path, neverAborted)).toBeNull();
+    } finally {
+      agent.close();
+      await rm(home, { recursive: true });
+    }
+  });
+});
+
+/** Takes the place of a sandbox's agent until `close`: `answer` is what it does with a connection's first frame. */
+async function inPlaceOfAgent(path: string, answer: (type: number, socket: Socket) => void) {
+  await rename(path, `${path}.real`);
+  const agent = createServer((socket) => {
+    socket.on('error', () => {}).once('data', (bytes: Buffer) => answer(bytes.readUInt8(4), socket));
+  }).listen(path);
+  await once(agent, 'listening');
+  return async () => {
+    const closed = once(agent, 'close');
+    agent.close();
+    await closed;
+    await rename(`${path}.real`, path);
+  };
+}
+
+describe('a call that is cut off', () => {
+  let opened: Awaited<ReturnType<typeof openOciEngines>>;
+  let sandboxId: string;
+  let path: string;
+  beforeAll(async () => {
+    opened = await openOciEngines();
+    ({ sandboxId } = await opened.engine.create(createRequest(), patience()));
+    path = join(opened.stateDir, 'sandboxes', sandboxId, 'agent/socket');
+  });
+  afterAll(async () => {
+    await opened.engine.forget(sandboxId, patience());
+    await opened.close();
+  });
+
+  it('can be cancelled while the agent is asked whether it still lives', async () => {
+    const cancelling = new AbortController();
+    const putBack = await inPlaceOfAgent(path, (type, socket) => {
+      if (type === FRAME.PING) cancelling.abort();
+      else socket.destroy();
+    });
+    try {
+      const call = opened.engine.files.stat(sandboxId, '/tmp', null, cancelling.signal);
+      expect(await rejection(call)).toMatchObject({ code: 'cancelled' });
+    } finally {
+      await putBack();
+    }
+  });
+
+  it('to extend a sandbox that goes on says so, and keeps nobody from its record', async () => {
+    const ok = encodeFrame(FRAME.OK, encodeFields([[TAG.remainingMs, 100_000]]));
+    let cuts = 1;
+    let release = (): void => {};
+    let asked = (): void => {};
+    const asking = new Promise<void>((resolve) => {
+      asked = resolve;
+    });
+    const putBack = await inPlaceOfAgent(path, (type, socket) => {
+      if (type === FRAME.STAT_REQUEST) {
+        release = () => socket.end(encodeFrame(FRAME.STAT));
+        asked();
+      } else if (type === FRAME.DEADLINE && cuts-- > 0) socket.destroy();
+      else socket.end(ok);
+    });
+    try {
+      const { engine } = opened;
+      const cutOff = rejection(engine.extendTimeout(sandboxId, 1_000, patience()));
+      await asking;
+      expect(await engine.extendTimeout(sandboxId, 1_000, patience())).toMatchObject({ status: 'running' });
+      release();
+      expect(await cutOff).toMatchObject({
+        code: 'unavailable',
+        message: expect.stringContaining('runs, but'),
+      });
+    } finally {
+      await putBack();
     }
   });
 });
