@@ -10,7 +10,7 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
-#define SCRATCH 262144u
+#define SCRATCH 524288u
 #define LOOK_CHUNK 16384u
 #define ROUNDS_A_TURN 4
 /* Above this, little is read at once from whoever's other end does not take it: the rest of memory is not theirs. */
