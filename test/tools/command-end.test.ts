@@ -44,7 +44,8 @@ describe('a tree five deep that left its sessions and its parents', () => {
     for (let round = 0; round < 5; round++) {
       const ids = await Promise.all(Array.from({ length: 10 }, () => start(tree[0], [...tree[1]])));
       await Promise.all(ids.map((id) => lines(id, GENERATIONS)));
-      expect(await sleepers()).toBe('50');
+      // Each tells of itself before it becomes the program that sleeps.
+      await expect.poll(sleepers).toBe('50');
       const kill = (command_id: string) => server.call('command_kill', { command_id, signal: 'SIGKILL' });
       for (const { structured } of await Promise.all(ids.map(kill))) {
         expect(structured).toMatchObject({ status: 'finished', ended_by: 'killed', signal: 'SIGKILL' });
