@@ -80,7 +80,10 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
     const [port] = withPorts.parse(await server.call('sandbox_get', { sandbox_id: first })).ports;
     client = connect(Number(new URL(port?.url ?? '').port), '127.0.0.1');
     client.on('error', () => {});
-    await once(client, 'data');
+    // A server that is killed right here closes the connection without an error.
+    const lost = new AbortController();
+    client.once('close', () => lost.abort());
+    await once(client, 'data', { signal: lost.signal });
     reach('client connected');
 
     const upload = { sandbox_id: third, local_path: join(place.files, 'up'), remote_path: 'up' };
