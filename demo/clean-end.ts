@@ -1,7 +1,7 @@
 /** Ends the session and shows, by looking at the host, that nothing of the sandbox is left. */
 import { formatDuration } from '../src/shared/duration.ts';
 import { isProcessAlive } from '../src/shared/process-identity.ts';
-import { plural } from '../src/shared/text.ts';
+import { plural } from '../src/shared/text/text.ts';
 import { DemoError } from './demo-error.ts';
 import type { Screen } from './screen.ts';
 import type { DemoServer } from './server.ts';

@@ -1,7 +1,7 @@
 /** Starts a server in the sandbox and fetches a page of it from the host. */
 import { fetch } from 'undici';
 import { z } from 'zod';
-import { anySignal } from '../src/shared/any-signal.ts';
+import { anySignal } from '../src/shared/async/any-signal.ts';
 import { commandAnswer } from './answers.ts';
 import type { Program } from './project.ts';
 import type { DemoServer } from './server.ts';

@@ -5,7 +5,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { getDefaultEnvironment, StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import { type CallToolResult, CallToolResultSchema, type Progress } from '@modelcontextprotocol/sdk/types.js';
 import type { z } from 'zod';
-import { anySignal } from '../src/shared/any-signal.ts';
+import { anySignal } from '../src/shared/async/any-signal.ts';
 import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/process-identity.ts';
 import { DemoError } from './demo-error.ts';
 

@@ -20,7 +20,7 @@ export async function buildAgents({ release }) {
     console.error(`build: the agent is a Linux program and is left out on ${process.platform}`);
     return;
   }
-  const { buildAgent } = await import('../src/engines/oci/agent/build.mjs');
+  const { buildAgent } = await import('../agent/build.mjs');
   await mkdir(join(ROOT, 'dist'), { recursive: true });
   for (const arch of release ? Object.keys(TARGETS) : [process.arch]) {
     const cc = compilerFor(arch);

@@ -3,9 +3,9 @@ import { realpathSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
-import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/flags.ts';
-import { type NpmSetting, npmSetting } from './cli/npm-setting.ts';
-import { secretSettings } from './cli/secret-settings.ts';
+import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/settings/flags.ts';
+import { type NpmSetting, npmSetting } from './cli/settings/npm-setting.ts';
+import { secretSettings } from './cli/settings/secret-settings.ts';
 import {
   bytes,
   ConfigError,
@@ -16,8 +16,8 @@ import {
   oneOf,
   type Setting,
   truth,
-} from './cli/setting.ts';
-import { type VercelSettings, vercelSettings } from './cli/vercel-setting.ts';
+} from './cli/settings/setting.ts';
+import { type VercelSettings, vercelSettings } from './cli/settings/vercel-setting.ts';
 import type { EngineName } from './engines/engine.ts';
 import { SecretStore } from './shared/secrets.ts';
 

@@ -3,13 +3,13 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
-import { openKeyboard } from './cli/keyboard.ts';
-import type { Parts, Terminal } from './cli/parts.ts';
-import { peopleLog } from './cli/people-log.ts';
+import type { Parts, Terminal } from './cli/dependencies.ts';
+import { peopleLog } from './cli/output/people-log.ts';
 import { runProgram } from './cli/program.ts';
+import { openKeyboard } from './cli/verbs/keyboard.ts';
 import { type Config, loadConfig } from './config.ts';
 import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
-import type { Registry } from './registry/contract.ts';
+import type { Registry } from './registry/types.ts';
 import { SandboxError } from './shared/errors.ts';
 import { createLogger, type Logger } from './shared/log.ts';
 
@@ -28,7 +28,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
   if (config.engine === 'vercel') {
     const [{ createVercelEngine }, { compilePolicy }] = await Promise.all([
       import('./engines/vercel/index.ts'),
-      import('./egress/policy.ts'),
+      import('./egress/policy/policy.ts'),
     ]);
     const { stateDir, secrets, vercel } = config;
     const readPolicy = (policy: NetworkPolicy) => compilePolicy(policy, CLOUD_GROUND, { secrets });
@@ -114,7 +114,7 @@ async function withImages(config: Config, work: (images: Images) => Promise<numb
 
 async function diagnose(config: Config): Promise<Diagnosis[]> {
   const [{ diagnoseOci }, { diagnoseAbsent }, { diagnoseVercel }] = await Promise.all([
-    import('./engines/oci/diagnose.ts'),
+    import('./engines/oci/doctor/diagnose.ts'),
     import('./engines/diagnose-absent.ts'),
     import('./engines/vercel/diagnose.ts'),
   ]);

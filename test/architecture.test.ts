@@ -28,7 +28,7 @@ function filesBelow(folders: readonly string[], extensions: readonly string[]): 
 
 const program = filesBelow(['src', 'tools'], ['.ts']);
 const contracts = program.filter(({ path }) =>
-  /^src\/(engines\/engine|engines\/contract\/.*|registry\/contract)\.ts$/.test(path),
+  /^src\/(engines\/engine|engines\/contract\/.*|registry\/types)\.ts$/.test(path),
 );
 const everything = filesBelow(['src', 'tools', 'test', 'scripts'], ['.ts', '.mjs', '.c', '.h']);
 

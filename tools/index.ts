@@ -1,10 +1,10 @@
-import { commandTools, startTools } from './command.ts';
-import { fileTools } from './file.ts';
-import { sandboxTools } from './sandbox.ts';
-import { sessionTools } from './session.ts';
-import { shellTools } from './shell.ts';
-import { snapshotTools } from './snapshot.ts';
-import type { Tool } from './tool.ts';
+import { commandTools, startTools } from './commands/command.ts';
+import type { Tool } from './common/tool.ts';
+import { fileTools } from './files/file.ts';
+import { sandboxTools } from './sandboxes/sandbox.ts';
+import { snapshotTools } from './sandboxes/snapshot.ts';
+import { sessionTools } from './session/session.ts';
+import { shellTools } from './shells/shell.ts';
 
 /** Everything that an agent can call, in the one order in which it is always listed. */
 export const TOOLS: readonly Tool[] = [

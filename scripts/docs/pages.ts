@@ -1,8 +1,8 @@
 /** The generated pages as texts. */
 import { z } from 'zod';
-import { environmentName, FLAGS } from '../../src/cli/flags.ts';
-import { firstSentence } from '../../src/cli/tools.ts';
-import type { Tool, ToolAnnotations } from '../../tools/tool.ts';
+import { environmentName, FLAGS } from '../../src/cli/settings/flags.ts';
+import { firstSentence } from '../../src/cli/verbs/tools.ts';
+import type { Tool, ToolAnnotations } from '../../tools/common/tool.ts';
 import { table } from './markdown.ts';
 import { parametersOf } from './parameters.ts';
 

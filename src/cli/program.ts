@@ -1,20 +1,20 @@
 /** The command line: no verb serves, the others are for people. */
 import { Command, CommanderError, Option } from 'commander';
 import type { Config } from '../config.ts';
-import type { Session } from '../registry/contract.ts';
+import type { Session } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import { attach } from './attach.ts';
-import { clean } from './clean.ts';
-import { doctor } from './doctor.ts';
-import { environmentName, FLAGS, type FlagName } from './flags.ts';
-import { DEFAULT_MAX_SIZE, importImage, listImages, removeImage } from './image.ts';
-import { list } from './list.ts';
-import { logs } from './logs.ts';
-import type { Parts, Terminal } from './parts.ts';
-import { peopleHint } from './people-hint.ts';
-import { ConfigError } from './setting.ts';
-import { stop } from './stop.ts';
-import { showTools } from './tools.ts';
+import type { Parts, Terminal } from './dependencies.ts';
+import { peopleHint } from './output/people-hint.ts';
+import { environmentName, FLAGS, type FlagName } from './settings/flags.ts';
+import { ConfigError } from './settings/setting.ts';
+import { attach } from './verbs/attach.ts';
+import { clean } from './verbs/clean.ts';
+import { doctor } from './verbs/doctor.ts';
+import { DEFAULT_MAX_SIZE, importImage, listImages, removeImage } from './verbs/image.ts';
+import { list } from './verbs/list.ts';
+import { logs } from './verbs/logs.ts';
+import { stop } from './verbs/stop.ts';
+import { showTools } from './verbs/tools.ts';
 import { withRegistry } from './with-registry.ts';
 
 const EXIT_FAILED = 1;

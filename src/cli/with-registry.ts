@@ -1,8 +1,8 @@
 import type { Config } from '../config.ts';
-import type { Registry } from '../registry/contract.ts';
+import type { Registry } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { Parts, Terminal } from './parts.ts';
-import type { FileTrouble } from './people-log.ts';
+import type { Parts, Terminal } from './dependencies.ts';
+import type { FileTrouble } from './output/people-log.ts';
 
 /**
  * Opens the registry for a verb and closes it again. What went wrong with files that the verb did without is told behind

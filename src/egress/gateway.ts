@@ -1,21 +1,21 @@
 /** The way out of one sandbox: judges what it is handed, remembers what went and what was refused. */
 import { networkInterfaces } from 'node:os';
-import { Carried } from './carried.ts';
-import { carry } from './carry.ts';
 import {
   ConnectionLog,
   type Entry,
   type LogBefore,
   type NetworkActivity,
   type Sums,
-} from './connection-log.ts';
-import type { GatewayContext, Moved, Redirected } from './context.ts';
-import { answerQuery } from './dns.ts';
-import { dnsRefusal } from './gateway-dns.ts';
-import { type Lookup, Names } from './names.ts';
-import type { Policy } from './policy.ts';
-import { spentPolicy } from './spent.ts';
-import type { TlsKeys } from './tls-keys.ts';
+} from './connection/connection-log.ts';
+import type { GatewayContext, Moved, Redirected } from './connection/context.ts';
+import type { TlsKeys } from './connection/tls-trust.ts';
+import { Carried } from './connection/tracked-connection.ts';
+import { answerQuery } from './dns/answer-query.ts';
+import { dnsRefusal } from './dns/dns-log-entry.ts';
+import { type Lookup, Names } from './policy/name-cache.ts';
+import type { Policy } from './policy/policy.ts';
+import { spentPolicy } from './policy/quota-exceeded.ts';
+import { carry } from './route-connection.ts';
 
 export interface GatewayOptions {
   readonly policy: Policy;

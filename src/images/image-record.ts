@@ -1,8 +1,8 @@
 /** What is kept on disk about an image. */
 import { z } from 'zod';
-import { writeFileAtomic } from '../shared/atomic-file.ts';
 import { SandboxError } from '../shared/errors.ts';
-import { readRecordFile } from '../shared/record-file.ts';
+import { writeFileAtomic } from '../shared/fs/atomic-file.ts';
+import { readRecordFile } from '../shared/fs/record-file.ts';
 import { isImageName } from './image-name.ts';
 
 const FORMAT = 1;

@@ -1,6 +1,6 @@
 /** Node releases as runtimes: the program and npm, from the packages of the npm registry into an image. */
 import { maxSatisfying, rcompare, satisfies } from 'semver';
-import { anySignal } from '../shared/any-signal.ts';
+import { anySignal } from '../shared/async/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
 import { decompressed } from './decompress.ts';

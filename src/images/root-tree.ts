@@ -1,7 +1,7 @@
 /** Puts the entries of root file systems into a tree, layer upon layer, and notes what has to be known of them. */
 import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
-import { formatCount } from '../shared/text.ts';
+import { formatCount } from '../shared/text/text.ts';
 import { machineOf } from './architecture.ts';
 import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
 import { isUsablePath, type Unpacker } from './unpacker.ts';

@@ -1,7 +1,7 @@
 /** Reads a tar archive entry by entry, in order, with bounded memory. */
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../shared/errors.ts';
-import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../shared/tar-limits.ts';
+import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../shared/fs/tar-limits.ts';
 
 /** An entry as the archive tells it. */
 export interface TarEntry {

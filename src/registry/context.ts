@@ -1,12 +1,12 @@
 import type { Config } from '../config.ts';
 import type { Engine } from '../engines/engine.ts';
+import type { KeyedLock } from '../shared/async/keyed-lock.ts';
 import type { Clock } from '../shared/clock.ts';
-import type { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
-import type { OwnershipRecord } from './record.ts';
-import type { SnapshotOwnership } from './snapshot-record.ts';
-import type { Stages } from './stages.ts';
-import type { RecordStore } from './store.ts';
+import type { Stages } from './records/download-staging.ts';
+import type { RecordStore } from './records/record-store.ts';
+import type { OwnershipRecord } from './records/sandbox-record.ts';
+import type { SnapshotOwnership } from './records/snapshot-record.ts';
 
 /** What the registry has to know of the operator's wishes. */
 export type RegistryConfig = Pick<

@@ -1,18 +1,18 @@
 import { join } from 'node:path';
 import type { Engine } from '../engines/engine.ts';
+import { KeyedLock } from '../shared/async/keyed-lock.ts';
 import { type Clock, settledWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
-import { KeyedLock } from '../shared/keyed-lock.ts';
 import type { Logger } from '../shared/log.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
-import type { Registry, Session, SessionEndReason } from './contract.ts';
-import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './quota.ts';
-import { type Recovered, recoverSandboxes } from './reaper.ts';
-import { sandboxRecords } from './record.ts';
-import { RegistrySession } from './session.ts';
-import { snapshotRecords } from './snapshot-record.ts';
-import { Stages } from './stages.ts';
-import { RecordStore } from './store.ts';
+import { Stages } from './records/download-staging.ts';
+import { RecordStore } from './records/record-store.ts';
+import { sandboxRecords } from './records/sandbox-record.ts';
+import { snapshotRecords } from './records/snapshot-record.ts';
+import { type Recovered, recoverSandboxes } from './recovery/recover-sandboxes.ts';
+import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './sandboxes/quota.ts';
+import { RegistrySession } from './session/session.ts';
+import type { Registry, Session, SessionEndReason } from './types.ts';
 
 /** An engine that hangs in its own closing must not keep the process. */
 const CLOSE_ENGINE_MS = 300;

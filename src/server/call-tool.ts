@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
-import type { Tool, ToolContext } from '../../tools/tool.ts';
+import type { Tool, ToolContext } from '../../tools/common/tool.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';

@@ -1,9 +1,9 @@
 import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
-import type { Tool } from '../../tools/tool.ts';
+import type { Tool } from '../../tools/common/tool.ts';
 import type { Config } from '../config.ts';
-import type { Session } from '../registry/contract.ts';
+import type { Session } from '../registry/types.ts';
 import type { Logger } from '../shared/log.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';

@@ -1,4 +1,4 @@
-import type { Tool, ToolAnnotations } from '../../tools/tool.ts';
+import type { Tool, ToolAnnotations } from '../../tools/common/tool.ts';
 import { inputSchema, type ObjectSchema, outputSchema } from './input-schema.ts';
 
 /** A tool as `tools/list` shows it. */

@@ -1,4 +1,4 @@
-import type { ToolAnswer } from '../../tools/tool.ts';
+import type { ToolAnswer } from '../../tools/common/tool.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { SecretStore } from '../shared/secrets.ts';
 

@@ -1,4 +1,4 @@
-import type { ToolAnswer } from '../../tools/tool.ts';
+import type { ToolAnswer } from '../../tools/common/tool.ts';
 import type { SandboxError } from '../shared/errors.ts';
 
 /** What `tools/call` answers. A type, not an interface: the SDK's result type has an index signature. */

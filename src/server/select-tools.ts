@@ -1,4 +1,4 @@
-import type { Tool } from '../../tools/tool.ts';
+import type { Tool } from '../../tools/common/tool.ts';
 import type { Config } from '../config.ts';
 
 /** The part of the list that this server offers, in its fixed order, the same for every connection. */

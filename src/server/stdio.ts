@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { SessionEndReason } from '../registry/contract.ts';
+import type { SessionEndReason } from '../registry/types.ts';
 import { SessionEnded } from '../shared/session-ended.ts';
 import { createServer, type ServerOptions } from './create-server.ts';
 import { type EndSources, watchSessionEnd } from './session-end.ts';

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox } from './agent-sandbox.ts';
-import { answer, type Connection, errno, type Frame, fields, frame, request } from './protocol.ts';
+import { AgentSandbox } from './support/agent-sandbox.ts';
+import { answer, type Connection, errno, type Frame, fields, frame, request } from './support/protocol.ts';
 
 const keepMode = 2n ** 64n - 1n;
 let sandbox: AgentSandbox;

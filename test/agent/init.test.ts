@@ -3,8 +3,8 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterEach, describe, expect, it } from 'vitest';
-import { AgentSandbox, exists, isRoot, outcome, programs, runFrame } from './agent-sandbox.ts';
-import { answer, type Connection, errno, fields, frame, request } from './protocol.ts';
+import { AgentSandbox, exists, isRoot, outcome, programs, runFrame } from './support/agent-sandbox.ts';
+import { answer, type Connection, errno, fields, frame, request } from './support/protocol.ts';
 
 let sandbox: AgentSandbox | null = null;
 afterEach(async () => {

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox, isRoot, outcome } from './agent-sandbox.ts';
-import { kill } from './kill.ts';
-import { answer, type Connection, fields, frame, request } from './protocol.ts';
+import { AgentSandbox, isRoot, outcome } from './support/agent-sandbox.ts';
+import { kill } from './support/kill.ts';
+import { answer, type Connection, fields, frame, request } from './support/protocol.ts';
 
 let sandbox: AgentSandbox;
 beforeAll(async () => {

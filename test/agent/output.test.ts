@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox, outcome } from './agent-sandbox.ts';
-import { kill } from './kill.ts';
-import { answer, type Connection, frame, request } from './protocol.ts';
+import { AgentSandbox, outcome } from './support/agent-sandbox.ts';
+import { kill } from './support/kill.ts';
+import { answer, type Connection, frame, request } from './support/protocol.ts';
 
 let sandbox: AgentSandbox;
 beforeAll(async () => {

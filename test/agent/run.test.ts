@@ -1,8 +1,8 @@
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox, exists, isRoot, outcome, runFrame } from './agent-sandbox.ts';
-import { answer, errno, Frame, frame, request } from './protocol.ts';
+import { AgentSandbox, exists, isRoot, outcome, runFrame } from './support/agent-sandbox.ts';
+import { answer, errno, Frame, frame, request } from './support/protocol.ts';
 
 let sandbox: AgentSandbox;
 beforeAll(async () => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox, isRoot } from './agent-sandbox.ts';
+import { AgentSandbox, isRoot } from './support/agent-sandbox.ts';
 import {
   answer,
   type Connection,
@@ -9,7 +9,7 @@ import {
   fields,
   frame,
   request,
-} from './protocol.ts';
+} from './support/protocol.ts';
 
 let sandbox: AgentSandbox;
 beforeAll(async () => {

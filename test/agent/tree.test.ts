@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentSandbox } from './agent-sandbox.ts';
-import { answer, type Connection, errno, type Field, Frame, fields, frame, request } from './protocol.ts';
+import { AgentSandbox } from './support/agent-sandbox.ts';
+import {
+  answer,
+  type Connection,
+  errno,
+  type Field,
+  Frame,
+  fields,
+  frame,
+  request,
+} from './support/protocol.ts';
 
 let sandbox: AgentSandbox;
 beforeAll(async () => {

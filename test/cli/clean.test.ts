@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { clean } from '../../src/cli/clean.ts';
-import type { Registry } from '../../src/registry/contract.ts';
+import { clean } from '../../src/cli/verbs/clean.ts';
+import type { Registry } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { doctor } from '../../src/cli/doctor.ts';
+import { doctor } from '../../src/cli/verbs/doctor.ts';
 import type { Diagnosis, Finding } from '../../src/engines/engine.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { printOutput } from '../../src/cli/print-output.ts';
+import { printOutput } from '../../src/cli/output/print-output.ts';
 import type { Command, OutputSlice } from '../../src/engines/engine.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { makePlace, type Place } from './place.ts';
-import { untilNothingRemains } from './remains.ts';
-import { clean, type ServerProcess, startServer } from './server-process.ts';
+import { untilNothingRemains } from './support/leftovers.ts';
+import { makePlace, type Place } from './support/place.ts';
+import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
 const created = z.object({ sandbox_id: z.string() });
 const started = z.object({ command_id: z.string() });

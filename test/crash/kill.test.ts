@@ -1,8 +1,8 @@
 /** A server that is killed at any moment of a busy session leaves nothing that the next start, or `clean`, does not remove. */
 import { randomInt } from 'node:crypto';
 import { describe, it } from 'vitest';
-import { killAt } from './kill-at.ts';
-import { randomMoments, SOUGHT } from './moments.ts';
+import { killAt } from './support/kill-at.ts';
+import { randomMoments, SOUGHT } from './support/moments.ts';
 
 const MOMENTS = 20;
 const SEED = Number(process.env['CRASH_TEST_SEED'] ?? randomInt(2 ** 31));

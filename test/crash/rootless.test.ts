@@ -2,8 +2,8 @@
 import { randomInt } from 'node:crypto';
 import { describe, it } from 'vitest';
 import { canBecomeOrdinary, makeOrdinaryUser } from '../support/ordinary-user.ts';
-import { killAt } from './kill-at.ts';
-import { randomMoments, SOUGHT } from './moments.ts';
+import { killAt } from './support/kill-at.ts';
+import { randomMoments, SOUGHT } from './support/moments.ts';
 
 const AT_RANDOM = 3;
 const SEED = Number(process.env['CRASH_TEST_SEED'] ?? randomInt(2 ** 31));

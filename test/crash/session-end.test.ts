@@ -1,9 +1,9 @@
 /** However a conversation ends, the server is gone within two seconds and has taken everything along. */
 import { describe, expect, it } from 'vitest';
-import { startBusySession } from './busy-session.ts';
-import { makePlace } from './place.ts';
-import { untilNothingRemains } from './remains.ts';
-import { clean, type ServerProcess, startServer } from './server-process.ts';
+import { startBusySession } from './support/busy-session.ts';
+import { untilNothingRemains } from './support/leftovers.ts';
+import { makePlace } from './support/place.ts';
+import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
 /** The product's promise, and so the one limit here that a machine without time to spare can break: it is tried again. */
 const WITHIN_MS = 2_000;

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { type RunningServer, startServer } from '../support/server.ts';
-import { ALL, PRELUDE } from './attempts.ts';
-import { openWorld, type World } from './world.ts';
+import { ALL, PRELUDE } from './support/attempts.ts';
+import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };

@@ -4,10 +4,10 @@ import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ALL, ATTEMPTS, NONE } from './attempts.ts';
-import { CLOSED_ATTEMPTS } from './closed-attempts.ts';
-import { openSandboxed, type Sandboxed } from './sandboxed.ts';
-import { openWorld, type World } from './world.ts';
+import { ALL, ATTEMPTS, NONE } from './support/attempts.ts';
+import { CLOSED_ATTEMPTS } from './support/closed-attempts.ts';
+import { openSandboxed, type Sandboxed } from './support/sandboxed.ts';
+import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 

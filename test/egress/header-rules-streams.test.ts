@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { carriersOf } from './carriers.ts';
-import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './ruled-sandbox.ts';
-import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
+import { carriersOf } from './support/relays.ts';
+import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
+import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const RULES: NetworkPolicy = {

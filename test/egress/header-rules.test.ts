@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import type { CredentialRule, HeaderRuleData } from '../../src/egress/header-rules.ts';
-import { compilePolicy, type Policy } from '../../src/egress/policy.ts';
+import type { CredentialRule, HeaderRuleData } from '../../src/egress/policy/header-rules.ts';
+import { compilePolicy, type Policy } from '../../src/egress/policy/policy.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
-import { HEADER_CASES } from '../engines/header-cases.ts';
+import { HEADER_CASES } from '../conformance/header-cases.ts';
 
 const SECRETS = new SecretStore([
   { name: 'KEY', value: 'k3y-value', domains: ['api.test', '*.deep.test'], env: false },

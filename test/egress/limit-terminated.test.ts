@@ -3,8 +3,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
-import { ruledServer, say } from './ruled-sandbox.ts';
-import { openRuledWorld, type RuledWorld } from './ruled-world.ts';
+import { ruledServer, say } from './support/ruled-sandbox.ts';
+import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const LIMIT = 2_000_000;

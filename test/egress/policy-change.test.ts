@@ -1,9 +1,9 @@
 /** A policy that changes while connections are open or beginning: each is judged by the one in force when it matters. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { ALL, NONE, PRELUDE } from './attempts.ts';
-import { openSandboxed, type Sandboxed } from './sandboxed.ts';
-import { openWorld, type World } from './world.ts';
+import { ALL, NONE, PRELUDE } from './support/attempts.ts';
+import { openSandboxed, type Sandboxed } from './support/sandboxed.ts';
+import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 /** The first byte of what a TLS server says. */

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { parseAddress, parseRangeWithPort, type Range } from '../../src/egress/addresses.ts';
-import { compilePolicy } from '../../src/egress/policy.ts';
-import { BAD_POLICIES } from '../engines/bad-policies.ts';
-import { POLICY_CASES } from '../engines/policy-cases.ts';
+import { parseAddress, parseRangeWithPort, type Range } from '../../src/egress/policy/ip-ranges.ts';
+import { compilePolicy } from '../../src/egress/policy/policy.ts';
+import { BAD_POLICIES } from '../conformance/bad-policies.ts';
+import { POLICY_CASES } from '../conformance/policy-cases.ts';
 
 function ranges(texts: readonly string[]): Range[] {
   return texts.map((text) => {

@@ -5,8 +5,8 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { startServer } from '../support/server.ts';
-import { openRuledSandbox, type RuledSandbox, ruledServer, SECRETS, say } from './ruled-sandbox.ts';
-import { noted, openRuledWorld, type RuledWorld } from './ruled-world.ts';
+import { openRuledSandbox, type RuledSandbox, ruledServer, SECRETS, say } from './support/ruled-sandbox.ts';
+import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const rule = (domain: string, name = 'TOKEN'): NetworkPolicy => ({

@@ -1,9 +1,9 @@
 /** Who holds a sandbox's connections may die, or be replaced: closed meanwhile, and open again with whoever is there. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../support/server.ts';
-import { PRELUDE } from './attempts.ts';
-import { carriersOf, isRunning } from './carriers.ts';
-import { openWorld, type World } from './world.ts';
+import { PRELUDE } from './support/attempts.ts';
+import { carriersOf, isRunning } from './support/relays.ts';
+import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };

@@ -5,8 +5,12 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { AUTHORITY_HASH, AuthorityStock, createAuthority } from '../../src/egress/certificate-authority.ts';
-import { javaEntries, javaTrustStore } from '../../src/engines/oci/java-trust-store.ts';
+import {
+  AUTHORITY_HASH,
+  AuthorityStock,
+  createAuthority,
+} from '../../src/egress/tls/certificate-authority.ts';
+import { javaEntries, javaTrustStore } from '../../src/engines/oci/host/java-keystore.ts';
 
 describe('the trust of a sandbox', () => {
   it('is an authority by the strict rules, found by the hash that the template is laid out for', async () => {

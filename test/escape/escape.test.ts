@@ -1,11 +1,11 @@
 /** Every attempt in a sandbox as it is, and again where the wall that it meets has been taken away. */
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { type Attempt, titleOf } from './attempt.ts';
-import { CALL_ATTEMPTS } from './attempts-calls.ts';
-import { PLACE_ATTEMPTS } from './attempts-places.ts';
-import { type Ground, openGround } from './ground.ts';
-import type { Wall } from './walls.ts';
+import { type Attempt, titleOf } from './support/attempt.ts';
+import { CALL_ATTEMPTS } from './support/attempts-calls.ts';
+import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
+import { type Ground, openGround } from './support/escape-sandbox.ts';
+import type { Wall } from './support/isolation-layers.ts';
 
 const isRoot = process.getuid?.() === 0;
 const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(

@@ -6,7 +6,7 @@ import type {
   OutputStream,
   ReadOutput,
 } from '../../src/engines/engine.ts';
-import type { CommandHandle } from '../../src/registry/contract.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
 import { MemoryEngine } from './memory-engine.ts';
 

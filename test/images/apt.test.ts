@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vit
 import { z } from 'zod';
 import { runVerb } from '../support/run-verb.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
-import { type DebianArchive, makeDebian } from './debian.ts';
+import { type DebianArchive, makeDebian } from './support/debian.ts';
 
 const infoSchema = z.object({
   sandboxes: z.array(

@@ -8,9 +8,9 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
-import { patience } from '../engines/requests.ts';
-import { directory, type Entry, hardlink, symlink, tarOf } from './archives.ts';
-import { type ImagePlace, openImagePlace } from './image-place.ts';
+import { patience } from '../conformance/requests.ts';
+import { directory, type Entry, hardlink, symlink, tarOf } from './support/archives.ts';
+import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 const isRoot = process.getuid?.() === 0;
 const ROOT: Entry[] = [directory('etc'), directory('usr'), { path: 'usr/file', content: 'content' }];

@@ -4,9 +4,17 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { patience } from '../engines/requests.ts';
-import { ARCHITECTURE, directory, dockerArchive, type Entry, ociLayout, symlink, tarOf } from './archives.ts';
-import { type ImagePlace, openImagePlace } from './image-place.ts';
+import { patience } from '../conformance/requests.ts';
+import {
+  ARCHITECTURE,
+  directory,
+  dockerArchive,
+  type Entry,
+  ociLayout,
+  symlink,
+  tarOf,
+} from './support/archives.ts';
+import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 const LOWER = tarOf([
   directory('usr'),

@@ -2,11 +2,11 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRequest, patience } from '../engines/requests.ts';
+import { createRequest, patience } from '../conformance/requests.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { startServer } from '../support/server.ts';
-import { type FakeRegistry, startFakeRegistry } from './fake-registry.ts';
-import { type ImagePlace, openImagePlace } from './image-place.ts';
+import { type FakeRegistry, startFakeRegistry } from './support/fake-registry.ts';
+import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 describe('a Node release as a runtime', () => {
   let registry: FakeRegistry;

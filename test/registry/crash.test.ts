@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { z } from 'zod';
 import { identify, type ProcessIdentity } from '../../src/shared/process-identity.ts';
 import { type Bundle, bundle } from '../support/bundle.ts';
-import { neverAborted, openWorld, plainRequest, type World } from './support.ts';
+import { neverAborted, openWorld, plainRequest, type World } from './support/registry.ts';
 
 const SERVER = fileURLToPath(new URL('fixtures/server.ts', import.meta.url));
 const answerSchema = z.object({ sandboxIds: z.array(z.string()) });

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { neverAborted, openWorld, plainRequest, rejection } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection } from './support/registry.ts';
 
 const recordFiles = (stateDir: string): string[] => {
   const folder = join(stateDir, 'records');

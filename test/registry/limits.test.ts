@@ -1,5 +1,5 @@
 import { describe, expect, it, vi } from 'vitest';
-import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
 describe('limits', () => {
   it('lets no concurrent create slip over the number of sandboxes', async () => {

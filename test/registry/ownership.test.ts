@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
 const everything = { limit: 20, since: null, until: null, cursor: null };
 

@@ -1,10 +1,10 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatRecord, type OwnershipRecord } from '../../src/registry/record.ts';
+import { formatRecord, type OwnershipRecord } from '../../src/registry/records/sandbox-record.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { currentProcess } from '../../src/shared/process-identity.ts';
-import { neverAborted, openWorld, plainRequest, rejection, type World } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection, type World } from './support/registry.ts';
 
 const HOUR = 3_600_000;
 /** No process of this boot has started at this tick with the first pid. */

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
 describe('the end of a session', () => {
   it('stops what it owns, kept sandboxes aside, and says why to their commands', async () => {

@@ -1,10 +1,10 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import type { Session } from '../../src/registry/contract.ts';
+import type { Session } from '../../src/registry/types.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
 import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
-import { neverAborted, openWorld, plainRequest, rejection } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection } from './support/registry.ts';
 
 const everything = { limit: 100, since: null, until: null, cursor: null };
 const HOUR = 3_600_000;

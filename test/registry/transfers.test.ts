@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import type { Session, Transfer, TransferResult, TransferWork } from '../../src/registry/contract.ts';
+import type { Session, Transfer, TransferResult, TransferWork } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { neverAborted, openWorld, plainRequest, rejection } from './support.ts';
+import { neverAborted, openWorld, plainRequest, rejection } from './support/registry.ts';
 
 const KEPT_MS = 600_000;
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { instructions } from '../../src/server/instructions.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { SessionEnded } from '../../src/shared/session-ended.ts';
-import { deferred, serve, textOf, toolOf } from './support.ts';
+import { deferred, serve, textOf, toolOf } from './support/connected-server.ts';
 
 const echo = toolOf('echo', async ({ text, count }) => text?.repeat(count));
 

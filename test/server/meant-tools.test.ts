@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { meantTools } from '../../src/server/meant-tools.ts';
 import { TOOLS } from '../../tools/index.ts';
-import { serve, textOf, toolOf } from './support.ts';
+import { serve, textOf, toolOf } from './support/connected-server.ts';
 
 const ALL = TOOLS.map(({ name }) => name);
 const RUN = ['sandbox_run_command', 'sandbox_shell'];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createProgress, type ProgressNotification } from '../../src/server/progress.ts';
-import { FakeClock } from '../registry/support.ts';
+import { FakeClock } from '../registry/support/registry.ts';
 
 function recorded(): { sent: ProgressNotification[]; send: (each: ProgressNotification) => Promise<void> } {
   const sent: ProgressNotification[] = [];

@@ -7,7 +7,7 @@ import { Writable } from 'node:stream';
 import { afterEach, describe, expect, it } from 'vitest';
 import { identify, isProcessAlive } from '../../src/shared/process-identity.ts';
 import { SERVER } from '../support/server.ts';
-import { temporaryFolder } from '../tools/temporary-folder.ts';
+import { temporaryFolder } from '../tools/support/temporary-folder.ts';
 
 const MEGABYTE = 1_048_576;
 

@@ -26,7 +26,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/images/': 'all',
     'src/shared/': 'all',
   },
-  'src/server/': { 'tools/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
+  'src/server/': { 'tools/common/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
   'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/engine.ts': { 'src/engines/contract/': 'types' },
   'src/engines/contract/': { 'src/engines/engine.ts': 'types' },
@@ -42,9 +42,9 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/egress/': { 'src/shared/': 'all' },
   'src/images/': { 'src/shared/': 'all' },
   'src/shared/': {},
-  'tools/tool.ts': { 'src/registry/': 'types', 'src/shared/': 'all' },
+  'tools/common/tool.ts': { 'src/registry/': 'types', 'src/shared/': 'all' },
   'tools/': {
-    'tools/tool.ts': 'all',
+    'tools/common/tool.ts': 'all',
     'src/registry/': 'all',
     'src/engines/engine.ts': 'types',
     'src/shared/': 'all',
@@ -104,7 +104,8 @@ export function consoleViolations(files: readonly SourceFile[]): string[] {
 export function signalViolations(files: readonly SourceFile[]): string[] {
   return files
     .filter(
-      ({ path, text }) => path !== 'src/shared/any-signal.ts' && /\bAbortSignal\.any\b/.test(code(text)),
+      ({ path, text }) =>
+        path !== 'src/shared/async/any-signal.ts' && /\bAbortSignal\.any\b/.test(code(text)),
     )
     .map(({ path }) => `${path}: uses AbortSignal.any`);
 }

@@ -1,8 +1,8 @@
 import { encode } from 'gpt-tokenizer/encoding/o200k_base';
 import { describe, expect, it } from 'vitest';
 import { describeTool } from '../../src/server/describe-tool.ts';
+import type { Tool } from '../../tools/common/tool.ts';
 import { TOOLS } from '../../tools/index.ts';
-import type { Tool } from '../../tools/tool.ts';
 
 /** What a model pays for the list: name, description and input schema. */
 function modelTokens(tools: readonly Tool[]): number {

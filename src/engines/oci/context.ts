@@ -1,13 +1,13 @@
 import type { RegistrySource } from '../../images/npm-registry.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
-import type { DiskWatch } from './disk-watch.ts';
-import type { EgressGateways } from './egress-gateways.ts';
-import type { ExpiryWatch } from './expiry.ts';
-import type { Host } from './host.ts';
-import type { OciRuntime } from './oci-runtime.ts';
-import type { PortForwards } from './ports.ts';
-import type { SourceLimits } from './source/limits.ts';
+import type { OciRuntime } from './container/oci-runtime.ts';
+import type { Host } from './host/host.ts';
+import type { EgressGateways } from './network/egress-gateway-pool.ts';
+import type { PortForwards } from './ports/port-forwards.ts';
+import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
+import type { SourceLimits } from './source/source-limits.ts';
+import type { DiskWatch } from './storage/disk-watch.ts';
 
 /** What the parts of this engine share. */
 export interface OciContext {

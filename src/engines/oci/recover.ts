@@ -1,18 +1,18 @@
 /** Cleans up after processes that ended in the middle of something. Every step may be done twice. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isAbandonedTemporary } from '../../shared/atomic-file.ts';
 import { throwIfCancelled } from '../../shared/errors.ts';
-import { pathExists } from '../../shared/path-exists.ts';
+import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
+import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
+import { PROBE_RUNTIME } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
-import type { Host } from './host.ts';
-import { PROBE_RUNTIME } from './new-record.ts';
-import { removeTrees } from './remove-tree.ts';
-import { listSandboxIds, listUnborn, readRecord, updateRecord } from './sandbox-record.ts';
-import { settledRecord } from './settle.ts';
-import { collectSnapshots, removeSnapshotRemains, templatesOfSnapshots } from './snapshot-collect.ts';
-import { listSnapshotIds } from './snapshot-record.ts';
+import type { Host } from './host/host.ts';
+import { removeTrees } from './host/remove-tree.ts';
+import { settledRecord } from './sandbox/reconcile.ts';
+import { listSandboxIds, listUnborn, readRecord, updateRecord } from './state/sandbox-record.ts';
+import { listSnapshotIds } from './state/snapshot-record.ts';
+import { collectSnapshots, removeSnapshotRemains, templatesOfSnapshots } from './storage/snapshot-gc.ts';
 
 /** Directories whose makers died before they were a sandbox's. */
 async function removeUnborn(host: Host): Promise<void> {

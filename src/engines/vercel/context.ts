@@ -1,9 +1,9 @@
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
-import type { Cloud } from './cloud.ts';
-import type { HttpTuning } from './http-dispatchers.ts';
-import type { VercelLayout } from './layout.ts';
+import type { HttpTuning } from './http/dispatchers.ts';
+import type { Cloud } from './sdk-client.ts';
+import type { VercelLayout } from './state/state-layout.ts';
 
 /**
  * Reads a policy as every engine does: refuses what makes no sense, a secret that may not be sent there included, and

@@ -2,11 +2,11 @@
 import { SandboxError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/log.ts';
 import type { Diagnosis, Finding } from '../engine.ts';
-import { fromPlatform } from './api-errors.ts';
-import { Cloud } from './cloud.ts';
-import { type Credentials, credentialsOf, type VercelEnvironment } from './credentials.ts';
-import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http-dispatchers.ts';
-import { createFetch, SDK_BASE_URL } from './http-fetch.ts';
+import { fromPlatform } from './http/api-errors.ts';
+import { type Credentials, credentialsOf, type VercelEnvironment } from './http/credentials.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
+import { createFetch, SDK_BASE_URL } from './http/fetch.ts';
+import { Cloud } from './sdk-client.ts';
 
 export interface DiagnoseVercelOptions {
   readonly apiUrl: string | null;

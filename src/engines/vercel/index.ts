@@ -2,23 +2,23 @@
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { Engine } from '../engine.ts';
-import { Cloud } from './cloud.ts';
-import { VercelCommands } from './commands.ts';
+import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
-import { Creations } from './create.ts';
-import { credentialsOf, type VercelEnvironment } from './credentials.ts';
-import { VercelFiles } from './files.ts';
-import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http-dispatchers.ts';
-import { createFetch } from './http-fetch.ts';
-import { VercelLayout } from './layout.ts';
-import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './life.ts';
-import { VERCEL_LIMITS } from './limits.ts';
-import { listSandboxes } from './list.ts';
-import { look } from './look.ts';
+import { VERCEL_LIMITS } from './engine-limits.ts';
+import { VercelFiles } from './files/files.ts';
+import { credentialsOf, type VercelEnvironment } from './http/credentials.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
+import { createFetch } from './http/fetch.ts';
 import { VERCEL_RUNTIMES } from './runtime-choice.ts';
-import { VercelShells } from './shells.ts';
-import { VercelSnapshots } from './snapshots.ts';
-import { updatePolicy } from './update-policy.ts';
+import { Creations } from './sandbox/create.ts';
+import { look } from './sandbox/get-sandbox.ts';
+import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './sandbox/lifecycle.ts';
+import { listSandboxes } from './sandbox/list.ts';
+import { VercelSnapshots } from './sandbox/snapshots.ts';
+import { updatePolicy } from './sandbox/update-policy.ts';
+import { Cloud } from './sdk-client.ts';
+import { VercelShells } from './shells/shells.ts';
+import { VercelLayout } from './state/state-layout.ts';
 
 export interface VercelEngineOptions {
   /** Absolute. What this machine remembers is kept in its `vercel` folder. */

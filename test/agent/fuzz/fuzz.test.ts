@@ -1,24 +1,37 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { agentFiles } from '../../../agent/build.mjs';
 
 const run = promisify(execFile);
 const own = ['./driver.c', './stand-ins.c', './confine.c', './shell.c'].map((name) =>
   fileURLToPath(new URL(name, import.meta.url)),
 );
-const agent = fileURLToPath(new URL('../../../src/engines/oci/agent/', import.meta.url));
+const agent = fileURLToPath(new URL('../../../agent/', import.meta.url));
 // The driver stands in for these: what they do must not happen for real.
-const replaced = /^(main|init|accept|drop|run|launch|supervise|tree-kill|shell|terminal|host-.*)\.c$/;
+const replaced =
+  /^(main\.c|host\/.*|(init\/(init|event-loop)|process\/(drop-privileges|exec-child|kill-tree)|command\/(run|supervisor)|shell\/(shell|pty))\.c)$/;
 
 let folder: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'agent-fuzz-'));
-  const names = (await readdir(agent)).filter((name) => name.endsWith('.c') && !replaced.test(name));
-  const flags = ['-std=gnu11', '-g', '-O1', '-Wall', '-Wextra', '-Werror', '-fno-omit-frame-pointer'];
+  const names = (await agentFiles())
+    .map((path) => relative(agent, path))
+    .filter((name) => name.endsWith('.c') && !replaced.test(name));
+  const flags = [
+    '-std=gnu11',
+    '-g',
+    '-O1',
+    '-Wall',
+    '-Wextra',
+    '-Werror',
+    '-fno-omit-frame-pointer',
+    `-I${agent}`,
+  ];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   const sources = [...own, ...names.map((name) => join(agent, name))];
   await run('cc', [...flags, ...sanitizers, '-o', join(folder, 'driver'), ...sources]);

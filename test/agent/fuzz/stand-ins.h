@@ -1,5 +1,5 @@
 /* What the driver puts in place of the parts of the agent that must not run for real. */
-#include "../../../src/engines/oci/agent/agent.h"
+#include "../../../agent/agent.h"
 
 extern unsigned commands, kills, sizes;
 void feed_shell(int client);

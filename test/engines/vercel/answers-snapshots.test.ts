@@ -2,6 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
+import { createRequest, patience } from '../../conformance/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
@@ -9,8 +10,7 @@ import {
   scriptedSnapshot,
   startScriptedApi,
 } from '../../fakes/vercel/scripted-api.ts';
-import { createRequest, patience } from '../requests.ts';
-import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts';
 
 describe('the vercel engine after a snapshot', () => {
   let api: ScriptedApi;

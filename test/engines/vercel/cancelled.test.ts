@@ -4,11 +4,11 @@ import { createServer } from 'node:net';
 import { Readable } from 'node:stream';
 import { expect, it, onTestFinished } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
-import { DEFAULT_TUNING } from '../../../src/engines/vercel/http-dispatchers.ts';
-import { connectShell } from '../../../src/engines/vercel/shell-socket.ts';
+import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
+import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
+import { createRequest, patience } from '../../conformance/requests.ts';
 import { startVercelApi } from '../../fakes/vercel/index.ts';
-import { createRequest, patience } from '../requests.ts';
-import { openVercelEngine } from '../vercel-engines.ts';
+import { openVercelEngine } from './support/vercel-engines.ts';
 
 const FILE = { path: '', type: 'file', mode: 0o644, linkTarget: null } as const;
 

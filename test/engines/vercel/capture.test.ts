@@ -2,9 +2,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { CaptureLog, capturedTotals, readCaptured } from '../../../src/engines/vercel/capture-log.ts';
-import { captureName, fullestCapture } from '../../../src/engines/vercel/captures.ts';
-import { newDigests, Replay } from '../../../src/engines/vercel/replay.ts';
+import { captureName, fullestCapture } from '../../../src/engines/vercel/commands/output-captures.ts';
+import { CaptureLog, capturedTotals, readCaptured } from '../../../src/engines/vercel/commands/output-log.ts';
+import { newDigests, Replay } from '../../../src/engines/vercel/commands/stream-resume.ts';
 
 let folder = '';
 let log: CaptureLog;

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { credentialsOf, type VercelEnvironment } from '../../../src/engines/vercel/credentials.ts';
+import { credentialsOf, type VercelEnvironment } from '../../../src/engines/vercel/http/credentials.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
 const NOTHING: VercelEnvironment = { oidcToken: null, token: null, teamId: null, projectId: null };

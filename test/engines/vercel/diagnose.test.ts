@@ -1,9 +1,9 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { VercelEnvironment } from '../../../src/engines/vercel/credentials.ts';
 import { diagnoseVercel } from '../../../src/engines/vercel/diagnose.ts';
-import { proxyFor } from '../../../src/engines/vercel/shell-socket.ts';
+import type { VercelEnvironment } from '../../../src/engines/vercel/http/credentials.ts';
+import { proxyFor } from '../../../src/engines/vercel/shells/shell-socket.ts';
 
 const NOTHING = { oidcToken: null, token: null, teamId: null, projectId: null };
 const SET: VercelEnvironment = {

@@ -5,7 +5,7 @@ import {
   masked,
   policyInForce,
   toSdkPolicy as toFilled,
-} from '../../../src/engines/vercel/network-policy.ts';
+} from '../../../src/engines/vercel/sandbox/network-policy.ts';
 import { SecretStore } from '../../../src/shared/secrets.ts';
 
 const SECRETS = new SecretStore([

@@ -1,6 +1,7 @@
 /** Lists of a project that others use as well: read no further than needed, and to their end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, ListQuery } from '../../../src/engines/engine.ts';
+import { patience } from '../../conformance/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
@@ -8,8 +9,7 @@ import {
   scriptedSnapshot,
   startScriptedApi,
 } from '../../fakes/vercel/scripted-api.ts';
-import { patience } from '../requests.ts';
-import { type OpenedVercel, openVercelEngine } from '../vercel-engines.ts';
+import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts';
 
 const EVERYTHING: ListQuery = { limit: 20, since: null, until: null, cursor: null };
 /** Epoch ms of the newest entry; each next one is a second older. */

@@ -3,9 +3,9 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
-import { DEFAULT_TUNING } from '../../../src/engines/vercel/http-dispatchers.ts';
-import { connectShell } from '../../../src/engines/vercel/shell-socket.ts';
-import { patience } from '../requests.ts';
+import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
+import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
+import { patience } from '../../conformance/requests.ts';
 
 const OPTIONS = {
   proxy: { http: null, https: null, no: null },

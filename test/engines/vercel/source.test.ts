@@ -1,11 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { compilePolicy } from '../../../src/egress/policy.ts';
+import { compilePolicy } from '../../../src/egress/policy/policy.ts';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import type { VercelContext } from '../../../src/engines/vercel/context.ts';
-import { checkSource, sourceFailure } from '../../../src/engines/vercel/source.ts';
+import { checkSource, sourceFailure } from '../../../src/engines/vercel/sandbox/source.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { SecretStore } from '../../../src/shared/secrets.ts';
-import { createRequest } from '../requests.ts';
+import { createRequest } from '../../conformance/requests.ts';
 
 const secrets = new SecretStore([{ name: 'TOKEN', value: 'swordfish', domains: ['git.test'], env: false }]);
 const readPolicy: VercelContext['readPolicy'] = (policy) =>

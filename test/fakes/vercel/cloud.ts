@@ -1,7 +1,7 @@
 /** The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below. */
 import { randomBytes } from 'node:crypto';
 import type { Engine, Sandbox } from '../../../src/engines/engine.ts';
-import { anySignal } from '../../../src/shared/any-signal.ts';
+import { anySignal } from '../../../src/shared/async/any-signal.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
 import { IdMap } from './id-map.ts';

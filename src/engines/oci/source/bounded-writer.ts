@@ -1,5 +1,5 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import type { Outcome, Program } from './inside.ts';
+import type { Outcome, Program } from './guest-program.ts';
 
 /** What POSIX counts the limit of `ulimit -f` in. */
 const UNIT = 512;

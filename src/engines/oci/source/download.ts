@@ -1,12 +1,12 @@
 /** The bytes of a URL into a file inside the sandbox, by whatever program is there. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
-import { formatCount } from '../../../shared/text.ts';
+import { formatCount } from '../../../shared/text/text.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
 import { DOWNLOADERS, type Downloader, downloaderArguments } from './downloaders.ts';
-import { type Inside, missingProgram, type Outcome, runInside } from './inside.ts';
-import { loopbackHint } from './loopback.ts';
-import { refused } from './refused.ts';
+import { type Inside, missingProgram, type Outcome, runInside } from './guest-program.ts';
+import { loopbackHint } from './loopback-hint.ts';
+import { refused } from './policy-refusal.ts';
 
 const LOOK_EVERY_MS = 500;
 

@@ -2,13 +2,13 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { sourceCredentials, withoutCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';
-import { OciCommands } from '../commands.ts';
+import type { OciRuntime } from '../container/oci-runtime.ts';
 import type { OciContext } from '../context.ts';
-import { OciFiles } from '../files.ts';
-import type { OciRuntime } from '../oci-runtime.ts';
+import { OciCommands } from '../exec/commands.ts';
+import { OciFiles } from '../files/files.ts';
 import { fetchGit } from './git.ts';
-import type { Inside } from './inside.ts';
-import { refused } from './refused.ts';
+import type { Inside } from './guest-program.ts';
+import { refused } from './policy-refusal.ts';
 
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;

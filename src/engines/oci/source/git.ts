@@ -3,7 +3,7 @@ import { SandboxError } from '../../../shared/errors.ts';
 import type { SandboxSource } from '../../engine.ts';
 import { gitFailure } from './git-failure.ts';
 import { type Head, headOf, refsOf } from './git-refs.ts';
-import { type Inside, isMissing, missingProgram, type Outcome, runInside } from './inside.ts';
+import { type Inside, isMissing, missingProgram, type Outcome, runInside } from './guest-program.ts';
 
 export type GitSource = Extract<SandboxSource, { type: 'git' }>;
 

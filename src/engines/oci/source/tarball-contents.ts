@@ -4,11 +4,11 @@ import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
 import type { ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
-import { staysInside } from '../../../shared/link-target.ts';
-import { MAX_LINK_TARGET_BYTES } from '../../../shared/tar-limits.ts';
-import { formatCount } from '../../../shared/text.ts';
+import { staysInside } from '../../../shared/fs/link-target.ts';
+import { MAX_LINK_TARGET_BYTES } from '../../../shared/fs/tar-limits.ts';
+import { formatCount } from '../../../shared/text/text.ts';
 import type { TreeEntry } from '../../engine.ts';
-import type { SourceLimits } from './limits.ts';
+import type { SourceLimits } from './source-limits.ts';
 
 type Kind = TreeEntry['type'];
 

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
-import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../../../shared/tar-limits.ts';
+import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../../../shared/fs/tar-limits.ts';
 
 /**
  * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before

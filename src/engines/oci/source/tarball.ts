@@ -2,11 +2,11 @@
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';
-import { SANDBOX_CWD } from '../../../shared/sandbox-path.ts';
-import { formatCount } from '../../../shared/text.ts';
+import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import { formatCount } from '../../../shared/text/text.ts';
 import type { SandboxSource, TreeEntry } from '../../engine.ts';
 import { download } from './download.ts';
-import { type Inside, runInside } from './inside.ts';
+import { type Inside, runInside } from './guest-program.ts';
 import { TarballContents } from './tarball-contents.ts';
 import { tarEntries } from './tarball-entries.ts';
 import { unpack } from './unpack.ts';

@@ -1,7 +1,7 @@
 /** From what a server sent to a plain tar archive, inside the sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
-import { type Inside, isMissing, missingProgram, runInside } from './inside.ts';
+import { type Inside, isMissing, missingProgram, runInside } from './guest-program.ts';
 
 const BLOCK = 512;
 const CHECKSUM_AT = 148;

@@ -1,0 +1,51 @@
+/** Compiles the agent: one static C program, rebuilt only when a source is newer than the result. */
+import { execFile } from 'node:child_process';
+import { readdir, rename, rm, stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const folder = fileURLToPath(new URL('.', import.meta.url));
+const flags = ['-std=gnu11', '-O2', '-static', '-Wall', '-Wextra', '-Werror', `-I${folder}`];
+
+/**
+ * @param {string} path
+ * @returns {Promise<number>} modification time in milliseconds, 0 where nothing is
+ */
+async function modifiedAt(path) {
+  try {
+    return (await stat(path)).mtimeMs;
+  } catch {
+    return 0;
+  }
+}
+
+/** @returns {Promise<string[]>} absolute paths of all sources and headers, sorted */
+export async function agentFiles() {
+  const names = await readdir(folder, { recursive: true });
+  return names
+    .filter((name) => /\.[ch]$/.test(name))
+    .sort()
+    .map((name) => join(folder, name));
+}
+
+/**
+ * @param {{ outFile: string, cc?: string, extraFlags?: string[] }} options `cc` may hold arguments (`zig cc`)
+ * @returns {Promise<boolean>} whether it was compiled
+ */
+export async function buildAgent({ outFile, cc = 'cc', extraFlags = [] }) {
+  const inputs = await agentFiles();
+  const newest = Math.max(...(await Promise.all(inputs.map(modifiedAt))));
+  if ((await modifiedAt(outFile)) >= newest) return false;
+  const [command = 'cc', ...args] = cc.split(' ');
+  const sources = inputs.filter((path) => path.endsWith('.c'));
+  // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half of one.
+  const partial = `${outFile}.${process.pid}.new`;
+  try {
+    await promisify(execFile)(command, [...args, ...flags, ...extraFlags, '-o', partial, ...sources]);
+    await rename(partial, outFile);
+  } finally {
+    await rm(partial, { force: true });
+  }
+  return true;
+}

@@ -1,0 +1,123 @@
+/*
+ * The mounts that root makes for a sandbox before the OCI runtime starts, in a mount namespace of their own that goes
+ * with the sandbox: directories of the host with the sandbox's ids (mount_setattr(2), MOUNT_ATTR_IDMAP), and overlays
+ * whose attributes are `trusted`, so that directories of a lower layer can be renamed (redirect_dir).
+ */
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "host/host.h"
+
+/* Not in the headers of every C library; values of the kernel's linux/mount.h and asm-generic/unistd.h. */
+#ifndef SYS_open_tree
+#define SYS_open_tree 428
+#endif
+#ifndef SYS_move_mount
+#define SYS_move_mount 429
+#endif
+#ifndef SYS_mount_setattr
+#define SYS_mount_setattr 442
+#endif
+#define TREE_CLONE 1u
+#define ATTR_RDONLY 0x1u
+#define ATTR_NOSUID 0x2u
+#define ATTR_NODEV 0x4u
+#define ATTR_IDMAP 0x00100000u
+#define MOVE_F_EMPTY_PATH 0x4u
+
+struct attributes {
+  uint64_t set, clear, propagation, userns_fd;
+};
+
+static int fail(const char *what) {
+  fprintf(stderr, "%s: %s\n", what, strerror(errno));
+  return HOST_FAILED;
+}
+
+int private_mounts(void) {
+  if (unshare(CLONE_NEWNS) != 0) return fail("unshare");
+  if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return fail("make mounts private");
+  return 0;
+}
+
+static bool write_map(pid_t pid, const char *name, const char *base, const char *size) {
+  char path[64], line[64];
+  snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
+  int length = snprintf(line, sizeof line, "0 %s %s\n", base, size);
+  if (length < 0 || (size_t)length >= sizeof line) {
+    errno = EINVAL;
+    return false;
+  }
+  int fd = open(path, O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return false;
+  bool written = write(fd, line, (size_t)length) == length;
+  close(fd);
+  return written;
+}
+
+/* A namespace needs a process to be born in; this one ends when it has been taken hold of, or with its parent. */
+int sandbox_userns(const char *base, const char *size) {
+  int born[2], held[2], fd = -1;
+  char byte = 0;
+  if (pipe2(born, O_CLOEXEC) != 0 || pipe2(held, O_CLOEXEC) != 0) return -1;
+  pid_t pid = fork();
+  if (pid == 0) {
+    close(held[1]);
+    close(born[0]);
+    if (unshare(CLONE_NEWUSER) == 0 && write(born[1], &byte, 1) == 1) (void)!read(held[0], &byte, 1);
+    _exit(0);
+  }
+  close(born[1]);
+  close(held[0]);
+  if (pid > 0 && read(born[0], &byte, 1) == 1 && write_map(pid, "uid_map", base, size) &&
+      write_map(pid, "gid_map", base, size)) {
+    char path[64];
+    snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+  }
+  int why = errno;
+  close(born[0]);
+  close(held[1]);
+  if (pid > 0) waitpid(pid, NULL, 0);
+  errno = why;
+  return fd;
+}
+
+int map_directory(int userns_fd, const char *source, const char *target) {
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, source, TREE_CLONE | O_CLOEXEC);
+  if (tree < 0) return fail("open_tree");
+  struct attributes attributes = {.set = ATTR_IDMAP | ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV,
+                                  .userns_fd = (uint64_t)userns_fd};
+  int failed = 0;
+  if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
+    failed = fail("mount_setattr");
+  else if (target != NULL && syscall(SYS_move_mount, tree, "", AT_FDCWD, target, MOVE_F_EMPTY_PATH) != 0)
+    failed = fail("move_mount");
+  close(tree);
+  return failed;
+}
+
+int mount_overlay(const char *target, const char *layers) {
+  /*
+   * Indexes and metadata copies would tie an upper layer to this very mount; a snapshot takes it elsewhere. Without
+   * `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
+   */
+  char options[4096];
+  int length = snprintf(options, sizeof options, "redirect_dir=on,index=off,metacopy=off,volatile,%s", layers);
+  /* The kernel takes one page, and would silently leave out what is behind it. */
+  if (length < 0 || (size_t)length >= sizeof options) {
+    errno = E2BIG;
+    return fail(target);
+  }
+  if (mount("overlay", target, "overlay", MS_NOSUID | MS_NODEV, options) != 0) return fail(target);
+  return 0;
+}

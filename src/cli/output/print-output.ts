@@ -1,0 +1,42 @@
+import { StringDecoder } from 'node:string_decoder';
+import stripAnsi from 'strip-ansi';
+import type { Command, Commands, OutputChunk } from '../../engines/engine.ts';
+import type { Terminal } from '../dependencies.ts';
+
+const SLICE_BYTES = 65_536;
+
+/**
+ * Prints what a command has written so far, both streams in their order, and with `follow` what it goes on to write.
+ * A file or pipe gets the bytes as they are; a screen gets text alone.
+ */
+export async function printOutput(
+  commands: Pick<Commands, 'readOutput' | 'waitForOutput'>,
+  command: Command,
+  follow: boolean,
+  terminal: Terminal,
+  signal: AbortSignal,
+): Promise<void> {
+  // One decoder a stream: a character may be cut where the other stream comes between.
+  const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
+  const show = ({ stream, data }: OutputChunk): void =>
+    terminal.out(terminal.isScreen ? printable(decoders[stream].write(data)) : data);
+  let current = command;
+  let offset = 0;
+  for (;;) {
+    const request = { stream: 'both', offset, limit: SLICE_BYTES } as const;
+    const slice = await commands.readOutput(command.commandId, request, signal);
+    if (slice.droppedBytes > 0) terminal.err(`[${slice.droppedBytes} bytes were not kept]\n`);
+    for (const chunk of slice.chunks) show(chunk);
+    const moved = slice.nextOffset > offset;
+    offset = slice.nextOffset;
+    if (offset < slice.totalBytes && moved) continue;
+    if (!follow || current.status === 'finished') return;
+    current = await commands.waitForOutput(command.commandId, slice.totalBytes, signal);
+  }
+}
+
+/** Control characters of a sandbox must not drive the screen of the person who looks. */
+export function printable(text: string): string {
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
+  return stripAnsi(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');
+}

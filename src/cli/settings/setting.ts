@@ -1,0 +1,77 @@
+/** Reads one value of the configuration; what cannot be used is told with its origin and the valid ones. */
+import { DURATION_FORMS, parseDuration } from '../../shared/duration.ts';
+import { SandboxError } from '../../shared/errors.ts';
+
+/** One year: timers and deadlines stay far from where numbers lose precision. */
+const MAX_DURATION_MS = 365 * 86_400_000;
+const MAX_COUNT = 10_000;
+
+/** A value, and the flag or variable that it came from. */
+export interface Setting {
+  readonly origin: string;
+  readonly value: string;
+}
+
+/** A flag or variable that cannot be used; the message names it, its value and the valid ones. Exit code 2. */
+export class ConfigError extends SandboxError {
+  /** `value` is null for a flag that was not given and has to be. */
+  constructor({ origin, value }: Pick<Setting, 'origin'> & { value: string | null }, problem: string) {
+    const subject = value === null ? origin : `${origin}: ${JSON.stringify(value)}`;
+    super('invalid_argument', `${subject} ${problem}`, {
+      hint: 'Run `sandbox-mcp --help` to see every flag.',
+      details: { origin, value },
+    });
+    this.name = 'ConfigError';
+  }
+}
+
+/** One of a closed list of words. */
+export function oneOf<const T extends string>(setting: Setting, valid: readonly T[]): T {
+  const found = valid.find((value) => value === setting.value);
+  if (found !== undefined) return found;
+  throw new ConfigError(setting, `is not valid; choose ${listed(valid)}.`);
+}
+
+/** `true`, `1`, `false` or `0`. */
+export function truth(setting: Setting): boolean {
+  const word = oneOf(setting, ['true', 'false', '1', '0']);
+  return word === 'true' || word === '1';
+}
+
+/** Milliseconds, from one second to a year. */
+export function duration(setting: Setting): number {
+  const milliseconds = parseDuration(setting.value);
+  if (milliseconds === null) throw new ConfigError(setting, `is not a duration; give ${DURATION_FORMS}.`);
+  if (milliseconds >= 1_000 && milliseconds <= MAX_DURATION_MS) return milliseconds;
+  throw new ConfigError(setting, 'is out of range; give 1s to 365d.');
+}
+
+/** A whole number of at least one. */
+export function count(setting: Setting): number {
+  const number = /^\d{1,6}$/.test(setting.value) ? Number(setting.value) : 0;
+  if (number >= 1 && number <= MAX_COUNT) return number;
+  throw new ConfigError(setting, `is not a whole number from 1 to ${MAX_COUNT}.`);
+}
+
+/** MiB, from 64 to 10,000,000; null for `off`. */
+export function megabytes(setting: Setting): number | null {
+  if (setting.value === 'off') return null;
+  const number = /^\d{1,8}$/.test(setting.value) ? Number(setting.value) : 0;
+  if (number >= 64 && number <= 10_000_000) return number;
+  throw new ConfigError(setting, 'is neither `off` nor a whole number from 64 to 10000000.');
+}
+
+const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
+
+/** Bytes, as a plain number or with KB, MB, GB or TB behind it (powers of ten). */
+export function bytes(setting: Setting): number {
+  const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]B)?$/.exec(setting.value) ?? [];
+  const number = digits === '' ? 0 : Number(digits) * (BYTE_UNITS[unit] ?? 0);
+  if (number >= 1 && Number.isSafeInteger(number)) return number;
+  throw new ConfigError(setting, 'is no number of bytes; give one such as 500000, 500MB or 2GB.');
+}
+
+/** `a, b or c`. */
+export function listed(values: readonly string[]): string {
+  return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
+}

@@ -1,0 +1,56 @@
+import type { Shell, ShellExit } from '../../engines/engine.ts';
+import type { Session } from '../../registry/types.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { Terminal } from '../dependencies.ts';
+import type { Keyboard } from './keyboard.ts';
+
+const COMMAND = ['/bin/bash'];
+const ESC = '\u001b';
+/**
+ * What a program may have left on when it was cut off: the other screen, no cursor, application keys, the mouse,
+ * bracketed paste, colours (xterm's control sequences).
+ */
+const RESTORE = `${ESC}[?47l${ESC}[?25h${ESC}[?1l${ESC}>${ESC}[?1000l${ESC}[?1002l${ESC}[?1003l${ESC}[?1006l${ESC}[?2004l${ESC}[0m`;
+
+/**
+ * Joins a sandbox from a person's own terminal, with a shell of their own in it, until that ends. Answers its exit code.
+ * Rejects with `invalid_argument` where there is no terminal, with `conflict` where the sandbox does not run.
+ */
+export async function attach(
+  session: Session,
+  sandboxId: string,
+  keyboard: Keyboard | null,
+  terminal: Terminal,
+): Promise<number> {
+  if (keyboard === null) {
+    throw new SandboxError('invalid_argument', '`attach` needs a terminal as its input and output.', {
+      hint: 'Run it in a terminal, without pipes.',
+    });
+  }
+  const { signal } = new AbortController();
+  const handle = await session.sandbox(sandboxId);
+  const { shells } = handle.engine;
+  if (shells === undefined) {
+    throw new SandboxError('unsupported', `Engine ${handle.engine.name} has no terminals here.`);
+  }
+  await handle.requireRunning(signal);
+  const request = { sandboxId: handle.sandboxId, command: COMMAND, env: {}, cwd: null, sudo: false };
+  const shell = await shells.open({ ...request, ...keyboard.size() }, signal);
+  const { exitCode } = await join(shell, keyboard, terminal);
+  return exitCode;
+}
+
+async function join(shell: Shell, keyboard: Keyboard, terminal: Terminal): Promise<ShellExit> {
+  const leave = keyboard.listen({
+    typed: (data) => void shell.write(data),
+    resized: (cols, rows) => void shell.resize(cols, rows),
+    ended: () => void shell.close(),
+  });
+  try {
+    for await (const chunk of shell.output) terminal.out(chunk);
+    return await shell.exit;
+  } finally {
+    leave();
+    terminal.out(RESTORE);
+  }
+}

@@ -1,0 +1,21 @@
+import type { Registry } from '../../registry/types.ts';
+import type { Terminal } from '../dependencies.ts';
+
+/**
+ * Stops and removes what dead servers left, and forgets what is past its retention. Answers exit code 1 where some of
+ * it could not be dealt with; that is told on the terminal's `err`.
+ */
+export async function clean(registry: Registry, terminal: Terminal): Promise<number> {
+  const { stopped, forgotten, failed } = await registry.recover(new AbortController().signal);
+  for (const sandboxId of stopped) terminal.out(`stopped    ${sandboxId}\n`);
+  for (const sandboxId of forgotten) terminal.out(`forgotten  ${sandboxId}\n`);
+  for (const { id, reason } of failed) terminal.err(`failed     ${id}  ${reason}\n`);
+  if (failed.length > 0) {
+    terminal.err(
+      'What failed is left as it is. `sandbox-mcp doctor` says whether this machine is in order.\n',
+    );
+    return 1;
+  }
+  if (stopped.length + forgotten.length === 0) terminal.out('Nothing to clean.\n');
+  return 0;
+}

@@ -1,0 +1,29 @@
+import type { Diagnosis } from '../../engines/engine.ts';
+import type { Terminal } from '../dependencies.ts';
+import { diagnosisText } from '../output/diagnosis-text.ts';
+import { applyRemedies } from './apply-remedies.ts';
+
+/** Mending one thing can bring the next to light, and a remedy that does not help is not tried for ever. */
+const MAX_ROUNDS = 3;
+
+/**
+ * Says for each engine whether it works here and what mends it; with `fix`, mends it first. `diagnose` answers the
+ * chosen engine first. Answers exit code 0 when that one works, 1 otherwise.
+ */
+export async function doctor(
+  options: { fix: boolean; json: boolean; isRoot: boolean },
+  diagnose: () => Promise<Diagnosis[]>,
+  terminal: Terminal,
+): Promise<number> {
+  let diagnoses = await diagnose();
+  const tried = new Set<string>();
+  for (let round = 0; options.fix && round < MAX_ROUNDS; round += 1) {
+    const findings = diagnoses.flatMap((diagnosis) => diagnosis.findings);
+    if (!(await applyRemedies(findings, options.isRoot, tried, terminal))) break;
+    diagnoses = await diagnose();
+  }
+  terminal.out(
+    options.json ? `${JSON.stringify(diagnoses, null, 2)}\n` : diagnosisText(diagnoses, options.isRoot),
+  );
+  return diagnoses[0]?.works === true ? 0 : 1;
+}

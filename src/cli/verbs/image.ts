@@ -1,0 +1,108 @@
+/** The verbs about images: root file systems that the operator brings, which sandboxes ask for by `runtime`. */
+import { resolve } from 'node:path';
+import type { Image, Images } from '../../engines/engine.ts';
+import { formatDuration } from '../../shared/duration.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { Terminal } from '../dependencies.ts';
+import { alignColumns } from '../output/table.ts';
+import { ConfigError } from '../settings/setting.ts';
+
+const MEGABYTE = 1_024 ** 2;
+const UNITS: Record<string, number> = { '': 1, k: 1_024, m: MEGABYTE, g: 1_024 ** 3, t: 1_024 ** 4 };
+const MIN_BYTES = 1_024;
+/** Far above what root file systems have, far below what fills a disk by surprise. */
+export const DEFAULT_MAX_SIZE = '16g';
+
+/** Bytes of a text such as `800m` or `16g`. @throws ConfigError */
+export function bytesOf(value: string): number {
+  const match = /^(\d{1,15})([kmgt]?)$/.exec(value.trim().toLowerCase());
+  const bytes = Number(match?.[1] ?? 0) * (UNITS[match?.[2] ?? ''] ?? 1);
+  if (match !== null && bytes >= MIN_BYTES && Number.isSafeInteger(bytes)) return bytes;
+  throw new ConfigError(
+    { origin: '--max-size', value },
+    `is no size; give bytes, or a number with k, m, g or t, of at least ${MIN_BYTES} bytes.`,
+  );
+}
+
+/** Imports an archive; the path starts at the working directory. */
+export function importImage(
+  images: Images,
+  request: { name: string; archive: string; maxSize: string },
+  terminal: Terminal,
+): Promise<number> {
+  const { name, archive, maxSize } = request;
+  const maxBytes = bytesOf(maxSize);
+  return told(async () => {
+    const image = await untilInterrupted((signal) =>
+      images.import({ name, archive: resolve(archive), maxBytes }, signal),
+    );
+    terminal.out(`${image.name}  ${formatBytes(image.sizeBytes)}  linux/${image.arch}\n`);
+    for (const note of image.notes) terminal.err(`sandbox-mcp: ${note}\n`);
+    return 0;
+  });
+}
+
+/** Prints every image by name. Times are relative to `now` (epoch milliseconds). */
+export function listImages(
+  images: Images,
+  options: { json: boolean },
+  now: number,
+  terminal: Terminal,
+): Promise<number> {
+  return told(async () => {
+    const found = await images.list(new AbortController().signal);
+    if (options.json) terminal.out(`${JSON.stringify(found, null, 2)}\n`);
+    else if (found.length === 0) terminal.out('No images.\n');
+    else {
+      const head = ['IMAGE', 'KIND', 'SIZE', 'AGE', 'ARCH', 'IN USE BY'];
+      terminal.out(alignColumns([head, ...found.map((image) => row(image, now))]));
+    }
+    return 0;
+  });
+}
+
+/** Removes an image that no living sandbox and no snapshot stands on. */
+export function removeImage(images: Images, name: string, terminal: Terminal): Promise<number> {
+  return told(async () => {
+    await images.remove(name, new AbortController().signal);
+    terminal.out(`removed  ${name}\n`);
+    return 0;
+  });
+}
+
+function row(image: Image, now: number): string[] {
+  return [
+    image.name,
+    image.version === null ? image.kind : `${image.kind} ${image.version}`,
+    formatBytes(image.sizeBytes),
+    formatDuration(now - image.createdAt),
+    image.arch,
+    image.usedBy.join(',') || '-',
+  ];
+}
+
+function formatBytes(bytes: number): string {
+  return `${(bytes / MEGABYTE).toFixed(1)} MB`;
+}
+
+/** Ctrl-C undoes what has been done so far; a second one ends the program at once. */
+async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const interrupted = new AbortController();
+  const interrupt = () => interrupted.abort();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, interrupt);
+  try {
+    return await work(interrupted.signal);
+  } finally {
+    for (const name of ['SIGINT', 'SIGTERM'] as const) process.off(name, interrupt);
+  }
+}
+
+/** What these verbs fail over is the person's to mend, by the error's own hint. */
+async function told(work: () => Promise<number>): Promise<number> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error instanceof ConfigError) throw error;
+    throw new SandboxError('unavailable', error.message, { hint: error.hint, cause: error });
+  }
+}

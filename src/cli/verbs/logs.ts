@@ -1,0 +1,30 @@
+import type { Command } from '../../engines/engine.ts';
+import type { Session } from '../../registry/types.ts';
+import type { Terminal } from '../dependencies.ts';
+import { printable, printOutput } from '../output/print-output.ts';
+
+/** Prints what a command wrote, or each command of a sandbox below a head line. Rejects with `not_found` for an unknown id. */
+export async function logs(
+  session: Session,
+  id: string,
+  follow: boolean,
+  terminal: Terminal,
+): Promise<number> {
+  const { signal } = new AbortController();
+  if (id.startsWith('cmd_')) {
+    const handle = await session.command(id);
+    await printOutput(handle.engine.commands, await handle.get(signal), follow, terminal, signal);
+    return 0;
+  }
+  const handle = await session.sandbox(id);
+  for (const command of await handle.engine.commands.list(handle.sandboxId, signal)) {
+    terminal.out(`== ${command.commandId}  ${headline(command)}\n`);
+    await printOutput(handle.engine.commands, command, follow, terminal, signal);
+  }
+  return 0;
+}
+
+function headline(command: Command): string {
+  const outcome = command.exitCode === null ? 'running' : `exit code ${command.exitCode}`;
+  return `${printable([command.cmd, ...command.args].join(' '))}  (${outcome})`;
+}

@@ -1,0 +1,13 @@
+import type { Terminal, ToolLine } from '../dependencies.ts';
+import { alignColumns } from '../output/table.ts';
+
+/** Prints each tool's name and the first sentence about it. */
+export function showTools(tools: readonly ToolLine[], terminal: Terminal): number {
+  terminal.out(alignColumns(tools.map(({ name, description }) => [name, firstSentence(description)])));
+  return 0;
+}
+
+/** Up to the first full stop that ends a sentence. */
+export function firstSentence(text: string): string {
+  return /^.*?[.](?=\s|$)/s.exec(text)?.[0].replaceAll('\n', ' ') ?? text;
+}

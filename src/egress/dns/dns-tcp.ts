@@ -1,0 +1,42 @@
+/** DNS over TCP (RFC 7766): messages with a length of two bytes in front. */
+import type { Duplex } from 'node:stream';
+import type { ConnectionLog } from '../connection/connection-log.ts';
+import type { DnsAnswer } from './answer-query.ts';
+import { dnsRefusal } from './dns-log-entry.ts';
+
+const MAX_QUERY = 4_096;
+const MAX_QUERIES = 1_000;
+const IDLE_MS = 30_000;
+
+/** Answers queries one after the other until the program ends the connection, idles, or sends what is no query. */
+export async function serveDnsOverTcp(
+  stream: Duplex,
+  answer: (query: Buffer) => Promise<DnsAnswer | null>,
+  log: ConnectionLog,
+): Promise<void> {
+  let pending = Buffer.alloc(0);
+  let served = 0;
+  const idle = setTimeout(() => stream.destroy(), IDLE_MS);
+  try {
+    for await (const chunk of stream) {
+      idle.refresh();
+      pending = Buffer.concat([pending, Buffer.from(chunk)]);
+      while (pending.length >= 2 && pending.length >= 2 + pending.readUInt16BE(0)) {
+        const length = pending.readUInt16BE(0);
+        const reply = length > MAX_QUERY ? null : await answer(pending.subarray(2, 2 + length));
+        if (reply === null || ++served > MAX_QUERIES) return;
+        if (reply.refused !== null) log.add(dnsRefusal(reply.refused));
+        pending = pending.subarray(2 + length);
+        const head = Buffer.alloc(2);
+        head.writeUInt16BE(reply.bytes.length);
+        stream.write(Buffer.concat([head, reply.bytes]));
+      }
+    }
+    stream.end();
+  } catch {
+    // The program has gone; there is nobody to tell.
+  } finally {
+    clearTimeout(idle);
+    if (!stream.writableEnded) stream.destroy();
+  }
+}

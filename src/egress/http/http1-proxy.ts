@@ -1,0 +1,213 @@
+/** HTTP/1 under a policy: every request is judged by itself, gets what header rules set, and goes where its route says. */
+import {
+  type ClientRequest,
+  createServer,
+  type IncomingMessage,
+  type OutgoingMessage,
+  request,
+  type ServerResponse,
+} from 'node:http';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { GatewayContext } from '../connection/context.ts';
+import { NotDialled } from '../connection/dial.ts';
+import { endReadably, httpAnswer, refusalBody } from '../connection/refusal.ts';
+import type { Carried } from '../connection/tracked-connection.ts';
+import { endToEnd, failureText, headOf, Malformed, type RequestHead, refuseBy } from './request.ts';
+import { type Framing, framingOf, mayTrail, onward } from './request-framing.ts';
+import { passUpgrade, upgradeHeaders } from './upgrade.ts';
+import type { Route, Target } from './upstream-route.ts';
+
+type HeadersSet = ReadonlyMap<string, string>;
+
+const NOTHING_SET: HeadersSet = new Map();
+const CLOSING = ['Connection', 'close'] as const;
+/** Bytes of a request line and headers, and of those of an answer: more than servers take. */
+const MAX_HEAD = 65_536;
+
+/** What serving the requests of one connection takes. */
+interface Serving {
+  readonly carried: Carried;
+  readonly context: GatewayContext;
+  readonly route: Route;
+  readonly stream: Duplex;
+}
+
+/** Serves the requests that come on a stream, which must not have been read from. */
+export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
+  const serving = { carried, context, route, stream };
+  // Strict whatever the options of this process say.
+  const server = createServer({
+    keepAliveTimeout: 60_000,
+    requestTimeout: 0,
+    insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEAD,
+  });
+  // The last words have been said: what still comes on the stream is nobody's.
+  let over = false;
+  server.on('request', (incoming, answer) => {
+    const refused = (error: unknown) => {
+      over = true;
+      fail(serving, answer, error);
+    };
+    // At once: the next request may be in the same piece.
+    if (over) incoming.resume();
+    else attempt(incoming, refused, (framed) => forward(serving, framed, incoming, answer));
+  });
+  server.on('upgrade', (incoming, socket, head) => {
+    const refused = (error: unknown) => {
+      over = true;
+      endReadably(socket, failureText(carried, route.protocol, error));
+    };
+    if (over) socket.destroy();
+    else attempt(incoming, refused, (framed) => upgrade(serving, framed, incoming, socket, head));
+  });
+  server.on('connect', (_incoming, socket) => {
+    const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
+    endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
+  });
+  server.on('clientError', (error, socket) => {
+    over = true;
+    const fault = faultOf(error);
+    if (fault === null || !socket.writable) socket.destroy();
+    else endReadably(socket, failureText(carried, route.protocol, new Malformed(fault)));
+  });
+  server.emit('connection', stream);
+}
+
+/** What is wrong with a request that cannot be read; null where it is the connection that has failed. */
+function faultOf(error: Error): string | null {
+  const code = systemErrorCode(error) ?? '';
+  if (code === 'HPE_HEADER_OVERFLOW') return `its headers are longer than ${MAX_HEAD} bytes`;
+  return code.startsWith('HPE_') ? `it is no HTTP/1.1 (${code})` : null;
+}
+
+interface Framed {
+  readonly head: RequestHead;
+  readonly framing: Framing;
+}
+
+function framedOf(incoming: IncomingMessage): Framed {
+  const head = headOf(incoming);
+  return { head, framing: framingOf(head) };
+}
+
+/** Reads a request at once and goes on with it; either may fail. */
+function attempt(
+  incoming: IncomingMessage,
+  failed: (error: unknown) => void,
+  goOn: (framed: Framed) => Promise<void>,
+): void {
+  try {
+    goOn(framedOf(incoming)).catch(failed);
+  } catch (error) {
+    failed(error);
+  }
+}
+
+/** What rules set on a request. */
+function setOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
+  return name === null
+    ? NOTHING_SET
+    : context.policy().headers.headersFor({ name, method: head.method, path });
+}
+
+function outgoing(
+  { carried, route }: Serving,
+  { method }: RequestHead,
+  target: Target,
+  headers: string[],
+): ClientRequest {
+  const upstream = request({
+    ...target.via,
+    method,
+    path: target.path,
+    headers,
+    setHost: false,
+    insecureHTTPParser: false,
+    maxHeaderSize: MAX_HEAD,
+  });
+  if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
+  return upstream;
+}
+
+async function forward(
+  serving: Serving,
+  { head, framing }: Framed,
+  incoming: IncomingMessage,
+  answer: ServerResponse,
+): Promise<void> {
+  const target = await serving.route.target(head);
+  const set = setOn(serving, head, target);
+  const extra = framing.doubtful ? CLOSING : serving.route.extra;
+  const upstream = outgoing(serving, head, target, onward(head, framing, set, extra));
+  const answered = new Promise<IncomingMessage>((resolve, reject) => {
+    upstream.once('response', (response) => {
+      // A body that the server has not waited for may still come: no other request may follow it.
+      if (!upstream.writableFinished) upstream.shouldKeepAlive = false;
+      resolve(response);
+    });
+    upstream.once('error', (error) => {
+      // A server may close a connection that was idle: the program is shown the same, and asks again.
+      if (upstream.reusedSocket) serving.stream.destroy();
+      reject(notAnswered(target, error));
+    });
+    // An upgrade that nobody asked for ends without an error.
+    upstream.once('close', () => reject(notAnswered(target, null)));
+  });
+  // A server may answer before it has read the whole request, and close: its answer still counts.
+  passBody(incoming, upstream, (name) => mayTrail(name, set)).catch(() => {
+    // Half a body: whatever came next would be taken for the rest of it.
+    if (!incoming.complete) upstream.destroy();
+  });
+  const response = await answered;
+  answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEnd(response));
+  answer.flushHeaders();
+  await passBody(response, answer, () => true);
+}
+
+/** The body as it comes, then what comes after it (RFC 9110, 6.5). */
+async function passBody(
+  from: IncomingMessage,
+  to: OutgoingMessage,
+  trails: (name: string) => boolean,
+): Promise<void> {
+  await pipeline(from, to, { end: false });
+  const trailers = Object.entries(from.trailers).filter(([name]) => trails(name));
+  if (trailers.length > 0) to.addTrailers(Object.fromEntries(trailers));
+  to.end();
+}
+
+function notAnswered(target: Target, error: unknown): NotDialled {
+  if (error instanceof NotDialled) return error;
+  return new NotDialled(`${target.server} did not answer`, null, error);
+}
+
+async function upgrade(
+  serving: Serving,
+  { head, framing }: Framed,
+  incoming: IncomingMessage,
+  socket: Duplex,
+  after: Buffer,
+): Promise<void> {
+  // What comes after it belongs to the upgraded connection: a body would be taken for that.
+  if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
+  const target = await serving.route.target(head);
+  const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');
+  const headers = onward(head, framing, setOn(serving, head, target), wanted);
+  const upstream = outgoing(serving, head, target, headers);
+  upstream.end();
+  await passUpgrade(upstream, wanted, socket, after).catch((error: unknown) => {
+    throw notAnswered(target, error);
+  });
+}
+
+function fail(serving: Serving, answer: ServerResponse, error: unknown): void {
+  const text = failureText(serving.carried, serving.route.protocol, error);
+  if (answer.headersSent || answer.socket === null) {
+    answer.destroy();
+    return;
+  }
+  endReadably(answer.socket, text);
+}

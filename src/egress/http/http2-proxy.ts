@@ -1,0 +1,245 @@
+/** HTTP/2 inside a terminated connection: a stream outside for each inside, as they come, with what header rules set. */
+import {
+  type ClientHttp2Session,
+  type ClientHttp2Stream,
+  connect,
+  constants,
+  type IncomingHttpHeaders,
+  type OutgoingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  sensitiveHeaders,
+} from 'node:http2';
+import type { TLSSocket } from 'node:tls';
+import { NotDialled } from '../connection/dial.ts';
+import { REFUSED_HEADER } from '../connection/refusal.ts';
+import { judgeInside, type Terminated } from './check-inner-request.ts';
+import { WIDE_WINDOW, widenWindows } from './http2-window.ts';
+import { failureOf, hostName, Malformed } from './request.ts';
+import { mayTrail } from './request-framing.ts';
+
+/** Each may hold a window of data on both sides. */
+const MAX_STREAMS = 100;
+const CONNECTION_HEADERS = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'transfer-encoding',
+  'upgrade',
+]);
+const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR } = constants;
+
+/** What a program asks. */
+interface Asked {
+  readonly stream: ServerHttp2Stream;
+  readonly headers: IncomingHttpHeaders;
+  /** What came after the body. */
+  readonly trailers: (set: ReadonlyMap<string, string>) => OutgoingHttpHeaders;
+}
+
+/** Serves the streams of a connection; where there is no connection to the server, with the reason. */
+export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocket | NotDialled): void {
+  const inside = performServerHandshake(secure, {
+    settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
+  });
+  inside.on('error', () => inside.destroy());
+  // Both connections can be half-open, which HTTP/2 has no use for: who ends one has gone.
+  secure.once('end', () => inside.destroy());
+  if (upstream instanceof NotDialled) {
+    inside.on('stream', (stream) => {
+      of.carried.failed(upstream.message);
+      fail(of, stream, upstream);
+      inside.close();
+    });
+    return;
+  }
+  const outside = connect(`https://${of.name}`, {
+    createConnection: () => upstream,
+    settings: { enablePush: false, initialWindowSize: WIDE_WINDOW },
+  });
+  const begun = cutWithServer(upstream, outside);
+  const whenWindowsAllow = widenWindows(outside);
+  tieSessions(inside, outside);
+  inside.on('stream', (stream, headers) => {
+    // It may have to wait, and these come when they come.
+    stream.on('error', () => stream.destroy());
+    const trailers = trailersOf(stream);
+    whenWindowsAllow(stream, (late) => {
+      try {
+        if (late !== null) throw late;
+        const request = exchange(of, { stream, headers, trailers }, outside);
+        if (request !== null) begun(request);
+        return request;
+      } catch (error) {
+        fail(of, stream, error);
+        return null;
+      }
+    });
+  });
+}
+
+/** Both go together: one that takes no more streams leaves the other only those that it has. */
+function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
+  outside.on('error', () => outside.destroy());
+  outside.on('goaway', () => inside.close());
+  outside.once('close', () => inside.close());
+  inside.on('goaway', () => outside.close());
+  inside.once('close', () => outside.destroy());
+}
+
+/**
+ * Once the server has ended its connection, what it has answered whole may still be read, and what it was in the middle
+ * of is cut. Destroying the session would lose the one, and end the other as if it were whole.
+ * @returns to be told of each stream
+ */
+function cutWithServer(
+  upstream: TLSSocket,
+  outside: ClientHttp2Session,
+): (request: ClientHttp2Stream) => void {
+  const open = new Set<ClientHttp2Stream>();
+  const cut = () => {
+    for (const request of open) if (!request.closed) request.close(NGHTTP2_INTERNAL_ERROR);
+  };
+  // What came before the end may not have been taken in yet: Node takes in nothing while it writes, which the next turn ends.
+  upstream.once('end', () =>
+    setImmediate(() => {
+      cut();
+      outside.close();
+    }),
+  );
+  return (request) => {
+    open.add(request);
+    request.once('close', () => open.delete(request));
+  };
+}
+
+/** Passes a request on; null where there is none to pass. */
+function exchange(
+  of: Terminated,
+  { stream, headers, trailers }: Asked,
+  outside: ClientHttp2Session,
+): ClientHttp2Stream | null {
+  const authority = headers[':authority'] ?? headers.host ?? '';
+  const several = headers.host !== undefined && headers.host !== authority;
+  judgeInside(of, several ? null : hostName(authority));
+  // Like a tunnel by HTTP/1, it would lead past the policy; the extended form is not offered.
+  if (headers[':method'] === 'CONNECT') {
+    stream.close(constants.NGHTTP2_REFUSED_STREAM);
+    return null;
+  }
+  checkHead(headers);
+  const ended = stream.endAfterHeaders;
+  const set = of.context.policy().headers.headersFor({
+    name: of.name,
+    method: headers[':method'] ?? 'GET',
+    path: headers[':path'] ?? '/',
+  });
+  const request = outside.request(onward(headers, authority, set), {
+    endStream: ended,
+    waitForTrailers: !ended,
+  });
+  tieStreams(stream, request);
+  passAnswer(stream, request);
+  if (!ended) passRequestBody(stream, request, () => trailers(set));
+  return request;
+}
+
+/**
+ * A server may hand the request on by HTTP/1, where these would split it or say its end another time (RFC 9113, 8.2.2 and
+ * 8.3.1). Lengths that lie and headers of a connection end the stream before they come here.
+ */
+function checkHead(headers: IncomingHttpHeaders): void {
+  const path = headers[':path'] ?? '';
+  const asterisk = path === '*' && headers[':method'] === 'OPTIONS';
+  if (headers[':scheme'] !== 'https') throw new Malformed('its scheme is not https');
+  if (!asterisk && !/^\/[\x21-\x7e\x80-\xff]*$/.test(path))
+    throw new Malformed('its path does not begin with a slash, or has a character that no path may have');
+  for (const [name, value] of Object.entries(headers)) {
+    if (CONNECTION_HEADERS.has(name)) throw new Malformed(`it has the header ${name}, which HTTP/2 has not`);
+    if ([value].flat().some((each) => /[\0\r\n]/.test(each ?? '')))
+      throw new Malformed('one of its headers has a character that no header may have');
+  }
+  const length = headers['content-length'];
+  if (length !== undefined && !/^\d{1,15}$/.test(length))
+    throw new Malformed('its Content-Length is no plain number');
+}
+
+/** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
+function onward(
+  headers: IncomingHttpHeaders,
+  authority: string,
+  set: ReadonlyMap<string, string>,
+): OutgoingHttpHeaders {
+  const { host: _host, ...rest } = headers;
+  return {
+    ...rest,
+    ':authority': authority,
+    ':scheme': 'https',
+    ...Object.fromEntries(set),
+    [sensitiveHeaders]: [...set.keys()],
+  };
+}
+
+/** Hears what comes after a body. Returns what of it may go with what the rules set. */
+function trailersOf(stream: ServerHttp2Stream): Asked['trailers'] {
+  let trailers: IncomingHttpHeaders = {};
+  stream.on('trailers', (given) => {
+    trailers = given;
+  });
+  return (set) => Object.fromEntries(Object.entries(trailers).filter(([name]) => mayTrail(name, set)));
+}
+
+function passRequestBody(
+  stream: ServerHttp2Stream,
+  request: ClientHttp2Stream,
+  trailers: () => OutgoingHttpHeaders,
+): void {
+  request.on('wantTrailers', () => request.sendTrailers(trailers()));
+  stream.pipe(request);
+}
+
+function passAnswer(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+  let trailers: OutgoingHttpHeaders = {};
+  // Interim answers (100, 103).
+  request.on('headers', (headers) => {
+    if (!stream.destroyed && !stream.headersSent) stream.additionalHeaders(headers);
+  });
+  request.on('response', (headers, flags) => {
+    if (stream.destroyed) return;
+    const endStream = (flags & NGHTTP2_FLAG_END_STREAM) !== 0;
+    stream.respond(headers, { endStream, waitForTrailers: !endStream });
+    if (!endStream) request.pipe(stream);
+  });
+  request.on('trailers', (given) => {
+    trailers = given;
+  });
+  stream.on('wantTrailers', () => stream.sendTrailers(trailers));
+}
+
+/** A stream that is reset on one side is reset on the other, for the same reason. */
+function tieStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+  stream.on('error', () => request.close(NGHTTP2_CANCEL));
+  request.on('error', () => stream.close(request.rstCode || NGHTTP2_CANCEL));
+  stream.once('close', () => {
+    if (!request.closed) request.close(stream.rstCode);
+  });
+  request.once('close', () => {
+    if (stream.closed) return;
+    if (request.rstCode !== NGHTTP2_NO_ERROR) stream.close(request.rstCode);
+    else if (!stream.headersSent || !request.readableEnded) stream.close(NGHTTP2_INTERNAL_ERROR);
+  });
+}
+
+function fail({ carried }: Terminated, stream: ServerHttp2Stream, error: unknown): void {
+  const { status, body, refused } = failureOf(carried, 'tls', error);
+  stream.on('error', () => stream.destroy());
+  stream.resume();
+  stream.respond({
+    ':status': status,
+    'content-type': 'text/plain; charset=utf-8',
+    ...(refused && { [REFUSED_HEADER[0].toLowerCase()]: REFUSED_HEADER[1] }),
+  });
+  stream.end(body);
+}

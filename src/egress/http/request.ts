@@ -1,0 +1,136 @@
+/** One HTTP request under a policy: what it is judged by, what goes on with it, what it is answered when nothing does. */
+import type { IncomingMessage } from 'node:http';
+import { normalizeName } from '../../shared/domains.ts';
+import { NotDialled } from '../connection/dial.ts';
+import { httpAnswer, refusalBody } from '../connection/refusal.ts';
+import type { Carried } from '../connection/tracked-connection.ts';
+
+/** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'http2-settings',
+  'keep-alive',
+  'proxy-connection',
+  'proxy-authorization',
+  'te',
+  'upgrade',
+]);
+
+/** A request that may not pass, by the rule that its message is. */
+export class Refused extends Error {
+  readonly status: 403 | 421;
+  constructor(rule: string, status: 403 | 421 = 403) {
+    super(rule);
+    this.status = status;
+  }
+}
+
+/** A request that others could read differently: nobody may guess what it means. */
+export class Malformed extends Error {}
+
+/** A complete answer in place of the server's. */
+export interface Failure {
+  readonly status: number;
+  readonly reason: string;
+  readonly body: string;
+  /** Whether the policy refused it; else it failed on the way. */
+  readonly refused: boolean;
+}
+
+/** What comes before the body. Names and values take turns in `rawHeaders`, as they were sent. */
+export interface RequestHead {
+  /** Of HTTP: `1.1`. */
+  readonly version: string;
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+}
+
+/** Of a request that Node has read. */
+export function headOf(incoming: IncomingMessage): RequestHead {
+  const { method = 'GET', url = '/', rawHeaders, httpVersion: version } = incoming;
+  return { version, method, url, rawHeaders };
+}
+
+/** The values of a header, whose name is given in lower case. */
+export function headerValues({ rawHeaders }: RequestHead, name: string): string[] {
+  return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
+}
+
+/** The name that a request is for, and its target in origin form. */
+export interface Named {
+  readonly host: string;
+  readonly path: string;
+}
+
+/** Notes a refusal in the log. */
+export function refuseBy(
+  carried: Carried,
+  protocol: 'http' | 'tls',
+  names: readonly string[],
+  rule: string,
+  status: 403 | 421 = 403,
+): Refused {
+  carried.judged(protocol, names, { allowed: false, rule });
+  return new Refused(rule, status);
+}
+
+/** The one host that a request names. Throws `Refused` where there are several or none. */
+export function nameOf(carried: Carried, protocol: 'http' | 'tls', head: RequestHead): Named {
+  const hosts = headerValues(head, 'host');
+  const { url } = head;
+  const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
+  const host = hostName(hosts[0]?.trim() ?? '');
+  if (hosts.length !== 1 || host === null)
+    throw refuseBy(carried, protocol, [], 'the request names no host, or several');
+  if (absolute !== null && hostName(absolute[1] ?? '') !== host)
+    throw refuseBy(carried, protocol, [host], 'the request names two different hosts');
+  return { host, path: absolute === null ? url : originForm(absolute[2] ?? '') };
+}
+
+function originForm(rest: string): string {
+  return rest.startsWith('/') ? rest : `/${rest}`;
+}
+
+/** The name in a `Host` header or an authority, without its port; null for an address or anything odd. */
+export function hostName(authority: string): string | null {
+  const match = /^([^:@[\]]+)(:\d{1,5})?$/.exec(authority);
+  return match === null ? null : normalizeName(match[1] ?? '');
+}
+
+/** The headers of an answer that go on with it, but for one that is left out. */
+export function endToEnd(response: IncomingMessage, left = ''): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < response.rawHeaders.length; index += 2) {
+    const name = response.rawHeaders[index] ?? '';
+    const lower = name.toLowerCase();
+    if (!HOP_BY_HOP.has(lower) && lower !== left) kept.push(name, response.rawHeaders[index + 1] ?? '');
+  }
+  return kept;
+}
+
+/** What a program is told in place of an answer. */
+export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unknown): Failure {
+  if (error instanceof Refused) {
+    const reason = error.status === 403 ? 'Forbidden' : 'Misdirected Request';
+    return { status: error.status, reason, body: refusalBody(error.message), refused: true };
+  }
+  if (error instanceof Malformed) {
+    carried.failed(error.message);
+    const body = `The gateway passes no such request on: ${error.message}.\n`;
+    return { status: 400, reason: 'Bad Request', body, refused: false };
+  }
+  if (error instanceof NotDialled && error.refusal !== null) {
+    const { domain } = carried.entry;
+    carried.judged(protocol, domain === null ? [] : [domain], error.refusal);
+    return { status: 403, reason: 'Forbidden', body: refusalBody(error.refusal.rule), refused: true };
+  }
+  const body = `${error instanceof Error ? error.message : 'The server did not answer'}.\n`;
+  return { status: 502, reason: 'Bad Gateway', body, refused: false };
+}
+
+/** The same as a complete HTTP/1.1 answer. */
+export function failureText(carried: Carried, protocol: 'http' | 'tls', error: unknown): string {
+  const { status, reason, body, refused } = failureOf(carried, protocol, error);
+  return httpAnswer(`${status} ${reason}`, body, refused);
+}

@@ -1,0 +1,62 @@
+/** Requests that turn their connection into another: a WebSocket, for one. */
+import type { ClientRequest, IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { pipeline } from 'node:stream/promises';
+import { endToEnd } from './request.ts';
+
+/** What carries requests: inside, nobody would judge them. */
+const CARRIES_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
+const NO_UPGRADE = ['Connection', 'close'] as const;
+
+/** The headers that ask for an upgrade, without what may not pass; where nothing is left, the request is like any other. */
+export function upgradeHeaders(wanted: string): readonly string[] {
+  const protocols = wanted
+    .split(',')
+    .map((token) => token.trim())
+    .filter((token) => token !== '' && !CARRIES_REQUESTS.test(token));
+  return protocols.length === 0 ? NO_UPGRADE : ['Connection', 'Upgrade', 'Upgrade', protocols.join(', ')];
+}
+
+/**
+ * Passes what a server answers to a request for an upgrade: the upgraded connection, or an answer like any other.
+ * @param wanted from `upgradeHeaders`
+ * @param head what the program has sent after its request already
+ */
+export function passUpgrade(
+  upstream: ClientRequest,
+  wanted: readonly string[],
+  socket: Duplex,
+  head: Buffer,
+): Promise<void> {
+  return new Promise<void>((resolve, reject) => {
+    upstream.once('error', reject);
+    upstream.once('response', (response) => {
+      // Not upgraded: an answer like any other, which ends with the connection.
+      socket.write(head11(response, [...endToEnd(response, 'transfer-encoding'), 'Connection', 'close']));
+      pipeline(response, socket).then(resolve, reject);
+    });
+    upstream.once('upgrade', (response, up, upHead) => {
+      if (!wanted.includes('Upgrade')) {
+        up.destroy();
+        reject(new Error('the server answers with an upgrade that nobody asked for'));
+        return;
+      }
+      socket.write(head11(response, response.rawHeaders));
+      if (upHead.length > 0) socket.write(upHead);
+      if (head.length > 0) up.write(head);
+      up.on('error', () => socket.destroy());
+      socket.on('error', () => up.destroy());
+      up.once('close', () => socket.destroy());
+      up.pipe(socket);
+      socket.pipe(up);
+      resolve();
+    });
+  });
+}
+
+function head11(response: IncomingMessage, headers: readonly string[]): string {
+  const lines = [`HTTP/1.1 ${response.statusCode} ${response.statusMessage}`];
+  for (let index = 0; index < headers.length; index += 2)
+    lines.push(`${headers[index]}: ${headers[index + 1]}`);
+  return `${lines.join('\r\n')}\r\n\r\n`;
+}

@@ -1,0 +1,147 @@
+/** Header rules: what the gateway sets on requests on their way out. Pure data and its judge, without sockets. */
+import { matchesPattern } from '../../shared/domains.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
+import { patternOf } from './parse-policy.ts';
+import { fitsPrefix, type RequestMatch, requestMatch } from './request-match.ts';
+
+/** The shape that tools and engines use. */
+export interface HeaderRuleData {
+  domain: string;
+  match?: { methods?: string[] | undefined; path_prefix?: string | undefined } | undefined;
+  headers?: Record<string, string> | undefined;
+}
+
+/**
+ * Headers that the engine adds on its own account, e.g. while it fetches a source. They allow nothing: a request has to
+ * pass the policy first. Values are literal, `${secret:NAME}` has no meaning in them, and they win over the policy's.
+ */
+export interface CredentialRule {
+  /** As in a policy: `example.com` or `*.example.com`. */
+  readonly domain: string;
+  readonly match?: HeaderRuleData['match'];
+  readonly headers: Readonly<Record<string, string>>;
+}
+
+/** A request as rules look at it. */
+export interface RuledRequest {
+  /** Normalized host name. */
+  readonly name: string;
+  readonly method: string;
+  /** The target in origin form, query included. */
+  readonly path: string;
+}
+
+export interface HeaderRules {
+  /** True where requests to this name may get headers, so that the gateway has to see them. */
+  concern(name: string): boolean;
+  /** What to set on a request, in place of headers of the same name: lower-case names and their values. */
+  headersFor(request: RuledRequest): ReadonlyMap<string, string>;
+}
+
+interface Compiled {
+  readonly pattern: string;
+  readonly match: RequestMatch;
+  readonly headers: readonly (readonly [name: string, value: string])[];
+}
+
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110, 5.5, as bytes of one octet each. */
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+const MAX_NAME = 256;
+const MAX_VALUE = 8_192;
+const MAX_HEADERS = 64;
+/** They frame the message, route it or belong to one connection: set by a rule they would split requests or move them. */
+export const NOT_SETTABLE: ReadonlySet<string> = new Set([
+  'connection',
+  'content-length',
+  'expect',
+  'host',
+  'http2-settings',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+]);
+const NONE: ReadonlyMap<string, string> = new Map();
+
+/**
+ * Reads the rules of a policy, and those of the engine.
+ *
+ * @throws `invalid_argument` naming the domain, header or match that makes no sense; what `SecretStore.fill` throws
+ */
+export function compileHeaderRules(
+  rules: readonly HeaderRuleData[],
+  secrets: SecretStore,
+  credentials: readonly CredentialRule[],
+): HeaderRules {
+  const compiled = [
+    ...rules.map((rule) => compile(rule, (value, pattern) => secrets.fill(value, pattern))),
+    ...credentials.map((rule) => compile(rule, (value) => value)),
+  ].filter(({ headers }) => headers.length > 0);
+  const concerning = (name: string) => compiled.filter(({ pattern }) => matchesPattern(pattern, name));
+  return {
+    concern: (name) => concerning(name).length > 0,
+    headersFor({ name, method, path }) {
+      // Whoever answers TRACE sends the request back, and with it what was set.
+      if (method === 'TRACE') return NONE;
+      const fitting = concerning(name).filter(({ match }) => fits(match, method, path));
+      return fitting.length === 0 ? NONE : new Map(fitting.flatMap(({ headers }) => headers));
+    },
+  };
+}
+
+function fits(match: RequestMatch, method: string, path: string): boolean {
+  return (match.methods === null || match.methods.includes(method)) && fitsPrefix(match.pathPrefix, path);
+}
+
+/** Filled in at once: every name that the pattern stands for is one that the secret may be sent to. */
+function compile(
+  rule: HeaderRuleData | CredentialRule,
+  fill: (value: string, pattern: string) => string,
+): Compiled {
+  const pattern = patternOf(rule.domain);
+  const given = Object.entries(rule.headers ?? {});
+  if (given.length > MAX_HEADERS)
+    throw bad(`a rule for ${pattern} has ${given.length} headers`, `Set at most ${MAX_HEADERS} a rule.`);
+  const headers = given.map(
+    ([name, value]) => [headerName(name), headerValue(name, value, pattern, fill)] as const,
+  );
+  if (new Set(headers.map(([name]) => name)).size < headers.length)
+    throw bad(`a rule for ${pattern} sets a header twice`, 'Header names do not differ by capitals.');
+  return { pattern, match: requestMatch(rule.match, pattern), headers };
+}
+
+function headerName(name: string): string {
+  const lower = name.toLowerCase();
+  const shown = JSON.stringify(name.slice(0, 100));
+  if (!TOKEN.test(name) || name.length > MAX_NAME)
+    throw bad(`${shown} is no header name`, 'Give a name such as Authorization or X-Api-Key.');
+  if (NOT_SETTABLE.has(lower))
+    throw bad(`header ${shown} cannot be set`, 'It frames or routes the request; leave it to the program.');
+  return lower;
+}
+
+/** No message tells the value. */
+function headerValue(
+  name: string,
+  template: string,
+  pattern: string,
+  fill: (value: string, pattern: string) => string,
+): string {
+  const value = fill(template, pattern);
+  if (VALUE.test(value) && value.length <= MAX_VALUE) return value;
+  const filled = mentionsSecret(template) ? ' once its secret is filled in' : '';
+  throw bad(
+    `the value of header ${JSON.stringify(name.slice(0, 100))} cannot be sent${filled}`,
+    `A value is one line of printable characters (ISO 8859-1), at most ${MAX_VALUE}.`,
+  );
+}
+
+function bad(problem: string, hint: string): SandboxError {
+  return new SandboxError('invalid_argument', `network_policy.rules: ${problem}.`, { hint });
+}

@@ -1,0 +1,33 @@
+/** Reads the words of a policy; what cannot be used is told with what would be. */
+import { normalizePattern } from '../../shared/domains.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { parseRange, type Range } from './ip-ranges.ts';
+
+/** A domain or wildcard, normalized; throws `invalid_argument` for anything else. */
+export function patternOf(text: string): string {
+  const pattern = normalizePattern(text);
+  if (pattern !== null) return pattern;
+  const address = parseRange(text) !== null;
+  throw new SandboxError(
+    'invalid_argument',
+    `network_policy: ${JSON.stringify(text.slice(0, 100))} is no domain.`,
+    {
+      hint: address
+        ? 'Addresses and ranges go to subnets.allow.'
+        : 'Name a domain such as example.com, or *.example.com for its subdomains; no scheme, port or path.',
+    },
+  );
+}
+
+/** A range of addresses; throws `invalid_argument` for anything else. */
+export function rangeOf(text: string): Range {
+  const range = parseRange(text);
+  if (range !== null) return range;
+  throw new SandboxError(
+    'invalid_argument',
+    `network_policy.subnets: ${JSON.stringify(text.slice(0, 100))} is no range.`,
+    {
+      hint: 'Give ranges such as 192.0.2.0/24 or 2001:db8::/32, or single addresses.',
+    },
+  );
+}

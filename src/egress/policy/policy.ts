@@ -1,0 +1,124 @@
+/** A network policy as data, and the judge of it: pure, without sockets or clocks. */
+import { matchesPattern } from '../../shared/domains.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { SecretStore } from '../../shared/secrets.ts';
+import {
+  type CredentialRule,
+  compileHeaderRules,
+  type HeaderRuleData,
+  type HeaderRules,
+} from './header-rules.ts';
+import { type Address, closedBecause, holds, parseAddress, type Range } from './ip-ranges.ts';
+import { patternOf, rangeOf } from './parse-policy.ts';
+
+/** The shape that tools and engines use (`NetworkPolicy` of the engine contract). */
+export interface PolicyData {
+  mode: 'allow-all' | 'deny-all' | 'custom';
+  allow?: string[] | undefined;
+  subnets?: { allow?: string[] | undefined; deny?: string[] | undefined } | undefined;
+  rules?: HeaderRuleData[] | undefined;
+}
+
+/** What the operator opens beyond every policy, and what addresses are this host's own. */
+export interface Ground {
+  readonly opened: readonly Range[];
+  /** In the spelling of the system; looked up anew for each judgement, since they change. */
+  readonly ownAddresses: () => readonly string[];
+}
+
+/** What header rules are filled with. */
+export interface HeaderSources {
+  readonly secrets?: SecretStore;
+  /** The engine's own, beside the policy's: they set headers and allow nothing. */
+  readonly credentials?: readonly CredentialRule[];
+}
+
+export interface Verdict {
+  readonly allowed: boolean;
+  /** The rule that decided, in words for people and models. */
+  readonly rule: string;
+}
+
+export interface Policy {
+  readonly mode: PolicyData['mode'];
+  /** Whether this name may be looked up and connected to, wherever it leads. */
+  judgeName(name: string): Verdict;
+  /** Whether an address may be dialled at all (on some port: null), whatever name led to it. Null: nothing forbids it. */
+  forbids(address: Address, port: number | null): Verdict | null;
+  /** Whether an address may be dialled by those names (normalized) that are known to lead to it; none is fine. */
+  judge(names: readonly string[], address: Address, port: number): Verdict;
+  /** What is set on requests that pass. */
+  readonly headers: HeaderRules;
+}
+
+const allowed = (rule: string): Verdict => ({ allowed: true, rule });
+const denied = (rule: string): Verdict => ({ allowed: false, rule });
+
+/**
+ * Reads a policy.
+ * @throws `invalid_argument` naming the value that is no domain, no range or out of place; `permission` for a secret
+ * that may not be sent to where a rule would send it
+ */
+export function compilePolicy(data: PolicyData, ground: Ground, sources: HeaderSources = {}): Policy {
+  checkShape(data);
+  const { secrets = new SecretStore(), credentials = [] } = sources;
+  const headers = compileHeaderRules(data.rules ?? [], secrets, credentials);
+  const patterns = [...(data.allow ?? []), ...(data.rules ?? []).map(({ domain }) => domain)].map(patternOf);
+  const allowRanges = (data.subnets?.allow ?? []).map(rangeOf);
+  const denyRanges = (data.subnets?.deny ?? []).map(rangeOf);
+
+  const judgeName = (name: string): Verdict => {
+    if (data.mode === 'allow-all') return allowed('mode allow-all');
+    if (data.mode === 'deny-all') return denied('mode deny-all');
+    const pattern = patterns.find((each) => matchesPattern(each, name));
+    return pattern === undefined ? denied(`${name} is not in the allow list`) : allowed(`domain ${pattern}`);
+  };
+  const forbids = (address: Address, port: number | null): Verdict | null => {
+    const closed = closedOnThisHost(address, ground);
+    if (closed !== null && !ground.opened.some((range) => holds(range, address, port))) {
+      return denied(`${address.toString()} is a ${closed} address, which only the operator can open`);
+    }
+    if (data.mode === 'deny-all') return denied('mode deny-all');
+    const range = denyRanges.find((each) => holds(each, address, port));
+    return range === undefined ? null : denied(`subnets.deny ${range.text}`);
+  };
+  return {
+    mode: data.mode,
+    headers,
+    judgeName,
+    forbids,
+    judge(names, address, port) {
+      const forbidden = forbids(address, port);
+      if (forbidden !== null) return forbidden;
+      if (data.mode === 'allow-all') return allowed('mode allow-all');
+      const range = allowRanges.find((each) => holds(each, address, port));
+      if (range !== undefined) return allowed(`subnets.allow ${range.text}`);
+      const verdict = names.map(judgeName).find((each) => each.allowed);
+      if (verdict !== undefined) return verdict;
+      const [name] = names;
+      return name === undefined
+        ? denied(`${address.toString()} was reached by no allowed domain or subnet`)
+        : judgeName(name);
+    },
+  };
+}
+
+function closedOnThisHost(address: Address, ground: Ground): string | null {
+  const closed = closedBecause(address);
+  if (closed !== null) return closed;
+  const own = ground.ownAddresses().some((text) => parseAddress(text)?.toString() === address.toString());
+  return own ? 'host' : null;
+}
+
+function checkShape(data: PolicyData): void {
+  if (data.mode === 'custom') return;
+  const given = [data.allow, data.subnets?.allow, data.subnets?.deny, data.rules];
+  if (given.every((list) => list === undefined || list.length === 0)) return;
+  throw new SandboxError(
+    'invalid_argument',
+    `network_policy.mode ${data.mode} takes no allow, subnets or rules.`,
+    {
+      hint: 'Say mode: custom to name domains, subnets or rules.',
+    },
+  );
+}

@@ -1,0 +1,56 @@
+/** Which requests a header rule is for. */
+import { SandboxError } from '../../shared/errors.ts';
+
+export interface RequestMatch {
+  /** Null: every method. */
+  readonly methods: readonly string[] | null;
+  /** Null: every path. */
+  readonly pathPrefix: string | null;
+}
+
+const METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/;
+const MAX_PREFIX = 2_048;
+/** Servers resolve these, and not all alike: the path that is compared could be another than the one that is served. */
+const AMBIGUOUS = /\/\.{1,2}(\/|;|$)|\/\/|\\|;|%(2e|2f|5c|25|00)/i;
+
+/** Reads a rule's `match`. @throws `invalid_argument` naming what makes no sense */
+export function requestMatch(
+  match: { methods?: string[] | undefined; path_prefix?: string | undefined } | undefined,
+  domain: string,
+): RequestMatch {
+  const methods = match?.methods?.map((method) => method.toUpperCase()) ?? null;
+  const pathPrefix = match?.path_prefix ?? null;
+  if (methods !== null && (methods.length === 0 || !methods.every((method) => METHOD.test(method)))) {
+    throw new SandboxError(
+      'invalid_argument',
+      `network_policy.rules: match.methods for ${domain} has no use.`,
+      {
+        hint: 'Name methods such as ["GET", "POST"], or leave methods out for all.',
+      },
+    );
+  }
+  if (pathPrefix !== null && !isPrefix(pathPrefix)) {
+    const shown = JSON.stringify(pathPrefix.slice(0, 100));
+    throw new SandboxError(
+      'invalid_argument',
+      `network_policy.rules: match.path_prefix ${shown} for ${domain} matches no request.`,
+      {
+        hint: 'Give the beginning of a path as it is sent, such as /v1/; without a query, `..`, `//` or `;`.',
+      },
+    );
+  }
+  return { methods, pathPrefix };
+}
+
+function isPrefix(text: string): boolean {
+  return (
+    /^\/[\x21-\x7e]*$/.test(text) && !/[?#]/.test(text) && text.length <= MAX_PREFIX && !AMBIGUOUS.test(text)
+  );
+}
+
+/** True where a path surely begins with the prefix, whoever resolves it. */
+export function fitsPrefix(prefix: string | null, path: string): boolean {
+  if (prefix === null || prefix === '/') return true;
+  const bare = path.split(/[?#]/, 1)[0] ?? '';
+  return bare.startsWith(prefix) && !AMBIGUOUS.test(bare);
+}

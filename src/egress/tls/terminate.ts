@@ -1,0 +1,169 @@
+/** Ends TLS at the gateway, for names whose requests get headers: a certificate inside, a verified connection outside. */
+import { Agent, type ClientRequest } from 'node:http';
+import { type Duplex, PassThrough } from 'node:stream';
+import { createServer, type SecureContext, type TLSSocket } from 'node:tls';
+import type { GatewayContext } from '../connection/context.ts';
+import { NotDialled } from '../connection/dial.ts';
+import type { TlsKeys } from '../connection/tls-trust.ts';
+import type { Carried } from '../connection/tracked-connection.ts';
+import { judgeInside, type Terminated } from '../http/check-inner-request.ts';
+import { serveHttp } from '../http/http1-proxy.ts';
+import { serveHttp2 } from '../http/http2-proxy.ts';
+import { nameOf } from '../http/request.ts';
+import type { Route } from '../http/upstream-route.ts';
+import { dialTls } from './upstream.ts';
+
+const HANDSHAKE_MS = 10_000;
+const HTTP1 = 'http/1.1';
+const HTTP2 = 'h2';
+
+/** True for a client that speaks HTTP inside, or does not say what. */
+export function offersHttp(protocols: readonly string[]): boolean {
+  return protocols.length === 0 || protocols.includes(HTTP1) || protocols.includes(HTTP2);
+}
+
+/** A connection by the name that its client asks for. */
+export interface NamedConnection {
+  /** Normalized. */
+  readonly name: string;
+  /** What the client offers to speak inside. */
+  readonly protocols: readonly string[];
+}
+
+/**
+ * Serves a connection to a name that the policy allows. Both sides speak what the server has chosen of what the client
+ * offers, as if nobody were between them. A server that cannot be reached or trusted is told by an answer.
+ */
+export async function terminateTls(
+  carried: Carried,
+  context: GatewayContext,
+  keys: TlsKeys,
+  named: NamedConnection,
+): Promise<void> {
+  const { name, protocols } = named;
+  const offered = protocols.filter((protocol) => protocol === HTTP1 || protocol === HTTP2);
+  const certificate = await keys.contextFor(name);
+  const upstream = await dialled(dialTls(carried, context, keys, name, offered));
+  if (carried.ended) return;
+  const chosen = upstream instanceof NotDialled ? (offered[0] ?? null) : upstream.alpnProtocol || null;
+  const stream = await carried.connection.take();
+  if (stream === null) {
+    if (!(upstream instanceof NotDialled)) upstream.destroy();
+    return;
+  }
+  const secure = await accept(carried, stream, certificate, chosen);
+  if (secure === null) return;
+  if (chosen === HTTP2) {
+    serveHttp2({ carried, context, name }, secure, upstream);
+    return;
+  }
+  const agent = new UpstreamAgent(upstream, () =>
+    dialTls(carried, context, keys, name, chosen === null ? [] : [HTTP1]),
+  );
+  secure.once('close', () => agent.destroy());
+  serveHttp(carried, context, terminatedRoute({ carried, context, name }, upstream, agent), secure);
+}
+
+/** What a failure was is said where the program can read it: in answer to its request. */
+function dialled(connecting: Promise<TLSSocket>): Promise<TLSSocket | NotDialled> {
+  return connecting.catch((error: unknown) => {
+    if (error instanceof NotDialled) return error;
+    throw error;
+  });
+}
+
+/** Resolves with null where the client does not go through with it. */
+function accept(
+  carried: Carried,
+  stream: Duplex,
+  certificate: SecureContext,
+  protocol: string | null,
+): Promise<TLSSocket | null> {
+  return new Promise((resolve) => {
+    const server = createServer({
+      SNICallback: (_name, answer) => answer(null, certificate),
+      handshakeTimeout: HANDSHAKE_MS,
+      ...(protocol !== null && { ALPNProtocols: [protocol] }),
+    });
+    server.once('secureConnection', (secure) => {
+      secure.on('error', () => secure.destroy());
+      resolve(secure);
+    });
+    server.once('tlsClientError', (error) => {
+      carried.failed(`the program ended the handshake with the gateway: ${error.message}`);
+      stream.destroy();
+      resolve(null);
+    });
+    stream.once('close', () => resolve(null));
+    server.emit('connection', stream);
+  });
+}
+
+/** Only the name that the certificate is for is served: a request for another would be judged by the wrong one. */
+function terminatedRoute(of: Terminated, upstream: TLSSocket | NotDialled, agent: Agent): Route {
+  const { carried, name } = of;
+  return {
+    protocol: 'tls',
+    extra: [],
+    async target(head) {
+      if (upstream instanceof NotDialled) {
+        carried.failed(upstream.message);
+        throw upstream;
+      }
+      const { host, path } = nameOf(carried, 'tls', head);
+      judgeInside(of, host);
+      return { host, path, server: name, via: { agent, host: name, port: carried.connection.port } };
+    },
+  };
+}
+
+/** One connection to the server at a time; the first is there already. */
+class UpstreamAgent extends Agent {
+  #ready: TLSSocket | null;
+  readonly #dial: () => Promise<TLSSocket>;
+
+  constructor(ready: TLSSocket | NotDialled, dial: () => Promise<TLSSocket>) {
+    super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
+    this.#ready = ready instanceof NotDialled ? null : ready;
+    this.#dial = dial;
+  }
+
+  override createConnection(
+    _options: unknown,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | undefined {
+    const ready = this.#ready;
+    this.#ready = null;
+    if (ready !== null && !ready.destroyed) return ready;
+    this.#dial().then(
+      (socket) => callback?.(null, socket),
+      (error: unknown) => {
+        const failure = error instanceof Error ? error : new Error(String(error));
+        // What it is called with beside an error is not looked at.
+        callback?.(failure, new PassThrough().destroy());
+      },
+    );
+    return undefined;
+  }
+
+  /** A server that speaks unasked has lost count of the requests, or counts others than the gateway. */
+  override keepSocketAlive(socket: Duplex): boolean {
+    socket.once('data', endUnasked);
+    const kept: unknown = super.keepSocketAlive(socket);
+    return kept !== false;
+  }
+
+  override reuseSocket(socket: Duplex, request: ClientRequest): void {
+    socket.off('data', endUnasked);
+    super.reuseSocket(socket, request);
+  }
+
+  override destroy(): void {
+    this.#ready?.destroy();
+    super.destroy();
+  }
+}
+
+function endUnasked(this: Duplex): void {
+  this.destroy();
+}

@@ -1,0 +1,60 @@
+/** TLS to the outside: by name, to where the gateway finds it, and verified. */
+import { connect, type TLSSocket } from 'node:tls';
+import { systemErrorCode } from '../../shared/errors.ts';
+import type { GatewayContext } from '../connection/context.ts';
+import { addressFor, dialAddress, NotDialled } from '../connection/dial.ts';
+import type { TlsKeys } from '../connection/tls-trust.ts';
+import type { Carried } from '../connection/tracked-connection.ts';
+
+const HANDSHAKE_MS = 10_000;
+/** What OpenSSL and Node call a certificate that is not to be trusted. */
+const CERTIFICATE_FAULT =
+  /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECRYPT)|ISSUER|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH/;
+
+/**
+ * Connects to a name that the policy allows.
+ * @param protocols what to offer to speak inside; none: nothing is said about it
+ * @throws NotDialled for a refused address, a server that does not answer, a certificate that is not to be trusted
+ */
+export async function dialTls(
+  carried: Carried,
+  context: GatewayContext,
+  keys: TlsKeys,
+  name: string,
+  protocols: readonly string[],
+): Promise<TLSSocket> {
+  const { port } = carried.connection;
+  const address = await addressFor(context, name, carried.connection);
+  const socket = await dialAddress(address, port);
+  carried.carries(address, socket);
+  return new Promise((resolve, reject) => {
+    const secure = connect({
+      socket,
+      servername: name,
+      secureContext: keys.upstream(),
+      ...(protocols.length > 0 && { ALPNProtocols: [...protocols] }),
+    });
+    const fail = (error: unknown) => {
+      clearTimeout(timer);
+      secure.destroy();
+      reject(new NotDialled(faultOf(error, `${name}:${port}`), null, error));
+    };
+    const timer = setTimeout(fail, HANDSHAKE_MS, null);
+    secure.once('error', fail);
+    secure.once('close', () => fail(null));
+    secure.once('secureConnect', () => {
+      clearTimeout(timer);
+      secure.off('error', fail);
+      secure.removeAllListeners('close');
+      secure.on('error', () => secure.destroy());
+      resolve(secure);
+    });
+  });
+}
+
+function faultOf(error: unknown, server: string): string {
+  const code = systemErrorCode(error);
+  if (code !== null && CERTIFICATE_FAULT.test(code))
+    return `the certificate of ${server} is not to be trusted (${code})`;
+  return `no TLS with ${server}: ${code ?? 'it ended the handshake'}`;
+}

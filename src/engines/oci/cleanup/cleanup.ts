@@ -1,0 +1,40 @@
+/** What is left of a sandbox that has ended, or that was never finished; removed so that nothing stays behind. */
+
+import type { ProcessIdentity } from '../../../shared/process-identity.ts';
+import { dismantle } from '../container/boot.ts';
+import { cgroupPath, findCgroups } from '../host/cgroups.ts';
+import type { Host } from '../host/host.ts';
+import { removeTrees } from '../host/remove-tree.ts';
+import { removeEgressSockets } from '../network/egress-cleanup.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
+import { removeAgentRemains } from './agent-files.ts';
+import { findUnrecordedInit, shutDownUnrecorded } from './orphaned-agent.ts';
+
+/** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
+export async function endRemains(
+  host: Host,
+  sandboxId: string,
+  known: ProcessIdentity | null,
+): Promise<void> {
+  const paths = host.layout.sandbox(sandboxId);
+  const init = known ?? (await findUnrecordedInit(paths, sandboxId));
+  const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
+  await dismantle(host, sandboxId, init);
+  // No file and no cgroup leads to what an interrupted start left: its agent is asked.
+  if (init === null && cgroups.length === 0) await shutDownUnrecorded(paths);
+}
+
+/** Removes everything of an ended sandbox but its record, its command records and their logs. */
+export async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
+  const paths = host.layout.sandbox(record.sandboxId);
+  await endRemains(host, record.sandboxId, record.init);
+  const left = [paths.layers, paths.bundle, paths.runtime, paths.trust, paths.authority];
+  await removeTrees(host.agent, host.idMap, left);
+  await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths)]);
+}
+
+/** Removes a sandbox whole, record included: one that never came to be, or whose record nobody can read. */
+export async function removeUnrecorded(host: Host, sandboxId: string): Promise<void> {
+  await endRemains(host, sandboxId, null);
+  await removeTrees(host.agent, host.idMap, [host.layout.sandbox(sandboxId).dir]);
+}

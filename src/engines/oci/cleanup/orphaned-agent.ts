@@ -1,0 +1,98 @@
+/** Finds the agent that an interrupted create left running, from what the runtime had written by then. */
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { z } from 'zod';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { identify, type ProcessIdentity } from '../../../shared/process-identity.ts';
+import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { FRAME } from '../protocol/frames.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+
+/** A container that was started when its runtime died answers within this time, or is dying with it. */
+const APPEARS_MS = 1_000;
+const ANSWERS_MS = 5_000;
+
+/** The state files of crun (`status`) and runc (`state.json`), as far as they name the container's first process. */
+const stateSchema = z.union([
+  z.object({ pid: z.number(), 'process-start-time': z.number() }).transform((state) => ({
+    pid: state.pid,
+    startTime: String(state['process-start-time']),
+  })),
+  z.object({ init_process_pid: z.number(), init_process_start: z.number() }).transform((state) => ({
+    pid: state.init_process_pid,
+    startTime: String(state.init_process_start),
+  })),
+]);
+
+async function textOf(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ESRCH' || code === 'ENOTDIR') return null;
+    throw error;
+  }
+}
+
+/** By the pid file, which the runtime writes last; the number may be somebody else's by now. */
+async function fromPidFile(pidFile: string): Promise<ProcessIdentity | null> {
+  const pid = Number((await textOf(pidFile))?.trim());
+  const command = await textOf(`/proc/${pid}/cmdline`);
+  // The agent's first argument is its own.
+  return command?.startsWith('/.agent\0init\0') ? identify(pid) : null;
+}
+
+/** By the runtime's own state, which comes earlier and tells the process from a later one of its number. */
+async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
+  for (const name of ['status', 'state.json']) {
+    const text = await textOf(join(paths.runtime, id, name));
+    if (text === null) continue;
+    try {
+      const state = stateSchema.parse(JSON.parse(text));
+      const found = identify(state.pid);
+      if (found?.startTime === state.startTime) return found;
+    } catch {
+      // Cut short by the runtime's death: what it started is found by the other ways.
+    }
+  }
+  return null;
+}
+
+/** The first process of a container whose start was interrupted; null where no file names a living one. */
+export async function findUnrecordedInit(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
+  return (await fromPidFile(paths.pidFile)) ?? (await fromRuntimeState(paths, id));
+}
+
+async function wasStarted(paths: SandboxPaths): Promise<boolean> {
+  try {
+    return (await readdir(paths.runtime)).length > 0;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}
+
+/**
+ * Asks an agent that no file names to end its sandbox, and resolves once its connection has closed. The runtime may have
+ * died just before its container listens, so a start that was begun is given a second to show.
+ */
+export async function shutDownUnrecorded(paths: SandboxPaths): Promise<void> {
+  const deadline = performance.now() + APPEARS_MS;
+  for (;;) {
+    try {
+      const connection = await AgentConnection.open(paths.agentSocket, AbortSignal.timeout(ANSWERS_MS));
+      try {
+        await connection.request(FRAME.SHUTDOWN);
+        while ((await connection.next()) !== null);
+      } finally {
+        connection.close();
+      }
+      return;
+    } catch (error) {
+      if (!(error instanceof AgentGone)) throw error;
+    }
+    if (performance.now() > deadline || !(await wasStarted(paths))) return;
+    await delay(10);
+  }
+}

@@ -1,0 +1,60 @@
+import { currentProcess } from '../../../shared/process-identity.ts';
+import { IMAGE_BUNDLE } from '../host/ca-trust.ts';
+import type { Host } from '../host/host.ts';
+import { DEFAULT_SHELL, EMPTY_GROUND, type SandboxRecord } from '../state/sandbox-record.ts';
+import { STATE_FORMAT } from '../state/state-layout.ts';
+
+/** What the caller knows of a sandbox to be. */
+export type GivenRecord = Pick<
+  SandboxRecord,
+  'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
+> &
+  Partial<
+    Pick<
+      SandboxRecord,
+      | 'etcTemplate'
+      | 'sourceSnapshotId'
+      | 'ground'
+      | 'image'
+      | 'shell'
+      | 'caBundle'
+      | 'interactive'
+      | 'diskMb'
+    >
+  >;
+
+/** The runtime of a trial sandbox: no request can name it. */
+export const PROBE_RUNTIME = 'probe';
+
+/** The record of a sandbox that this process is about to make. */
+export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
+  const createdAt = Date.now();
+  return {
+    format: STATE_FORMAT,
+    etcTemplate: host.etcTemplate,
+    image: null,
+    shell: DEFAULT_SHELL,
+    caBundle: host.trust.path ?? IMAGE_BUNDLE,
+    sourceSnapshotId: null,
+    ground: EMPTY_GROUND,
+    interactive: false,
+    diskMb: null,
+    ...given,
+    status: 'pending',
+    statusReason: null,
+    stopCause: null,
+    createdAt,
+    expiresAt: createdAt + given.timeoutMs,
+    endedAt: null,
+    worker: currentProcess(),
+    init: null,
+    cgroups: [],
+    enforced: { memory: false, cpu: false, pids: false },
+    snapshot: null,
+  };
+}
+
+/** As root the sandbox's root has to pass through the sandbox's directory; it can list nothing of it. */
+export function directoryMode(host: Host): number {
+  return host.idMap.kind === 'root' ? 0o711 : 0o700;
+}

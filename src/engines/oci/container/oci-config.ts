@@ -1,0 +1,155 @@
+/** `config.json` of the OCI runtime specification: the walls of a sandbox. */
+import { join } from 'node:path';
+import { TRUST_DIR } from '../host/ca-trust.ts';
+import type { IdMap } from '../host/id-map.ts';
+import { PROTOCOL_VERSION } from '../protocol/frames.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+import type { Mount } from '../storage/overlay-layers.ts';
+import { AGENT_NAME } from '../storage/rootfs.ts';
+import { seccompProfile } from './seccomp-profile.ts';
+
+export interface BundleRequest {
+  paths: SandboxPaths;
+  idMap: IdMap;
+  /** Host path of the agent's executable. */
+  agent: string;
+  /** The top-level directories that keep what is written to them. */
+  topMounts: Mount[];
+  deadlineMs: number;
+  vcpus: number;
+  memoryMb: number;
+  /** Null: no cgroup at all. */
+  cgroup: { path: string; memory: boolean; swap: boolean; cpu: boolean; pids: boolean } | null;
+  maxProcesses: number;
+  /** The host's hard limit of open files; a sandbox may lower it but not raise it. */
+  maxOpenFiles: number;
+  arch: string;
+}
+
+/** What the agent needs to serve users and sudo; it drops all of it for ordinary commands. */
+const BOUNDING = [
+  'CAP_CHOWN',
+  'CAP_DAC_OVERRIDE',
+  'CAP_FOWNER',
+  'CAP_FSETID',
+  'CAP_KILL',
+  'CAP_NET_BIND_SERVICE',
+  'CAP_SETFCAP',
+  'CAP_SETGID',
+  'CAP_SETPCAP',
+  'CAP_SETUID',
+  'CAP_SYS_CHROOT',
+];
+/** For the agent's start alone, which sets up the way out and gives it up before any command can run. */
+const STARTING = [...BOUNDING, 'CAP_NET_ADMIN'];
+const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
+const MASKED = [
+  '/proc/acpi',
+  '/proc/asound',
+  '/proc/interrupts',
+  '/proc/kcore',
+  '/proc/key-users',
+  '/proc/keys',
+  '/proc/latency_stats',
+  '/proc/sched_debug',
+  '/proc/scsi',
+  '/proc/timer_list',
+  '/proc/timer_stats',
+  '/sys/devices/virtual/powercap',
+  '/sys/firmware',
+];
+const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
+const CPU_PERIOD_US = 100_000;
+
+function tmpfs(destination: string, mode: string, sizeMb: number, more: string[] = []): Mount {
+  const options = ['nosuid', 'nodev', `mode=${mode}`, `size=${sizeMb}m`, ...more];
+  return { destination, type: 'tmpfs', source: 'tmpfs', options };
+}
+
+function systemMounts(memoryMb: number): Mount[] {
+  const plain = ['nosuid', 'noexec', 'nodev'];
+  return [
+    { destination: '/proc', type: 'proc', source: 'proc', options: plain },
+    {
+      destination: '/dev',
+      type: 'tmpfs',
+      source: 'tmpfs',
+      options: ['nosuid', 'noexec', 'strictatime', 'mode=755', 'size=64m'],
+    },
+    {
+      destination: '/dev/pts',
+      type: 'devpts',
+      source: 'devpts',
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+    },
+    tmpfs('/dev/shm', '1777', 64, ['noexec']),
+    { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
+    tmpfs('/run', '755', 64),
+    // Counts against the sandbox's memory, so it can be as large as half of it.
+    tmpfs('/tmp', '1777', Math.floor(memoryMb / 2)),
+  ];
+}
+
+function fileMounts(request: BundleRequest): Mount[] {
+  const agent = {
+    destination: `/${AGENT_NAME}`,
+    type: 'bind',
+    source: request.agent,
+    options: ['bind', 'ro', 'nosuid', 'nodev'],
+  };
+  const trust = {
+    destination: TRUST_DIR,
+    type: 'bind',
+    source: request.paths.trust,
+    options: ['bind', 'ro', 'nosuid', 'nodev', 'noexec'],
+  };
+  return [...request.topMounts, agent, trust];
+}
+
+function resources(
+  request: BundleRequest,
+  cgroup: NonNullable<BundleRequest['cgroup']>,
+): Record<string, object> {
+  const memory = request.memoryMb * 1024 * 1024;
+  return {
+    // `swap` is memory and swap together: equal to the limit means no swap.
+    ...(cgroup.memory ? { memory: cgroup.swap ? { limit: memory, swap: memory } : { limit: memory } } : {}),
+    ...(cgroup.cpu ? { cpu: { quota: request.vcpus * CPU_PERIOD_US, period: CPU_PERIOD_US } } : {}),
+    ...(cgroup.pids ? { pids: { limit: request.maxProcesses } } : {}),
+  };
+}
+
+export type OciConfig = ReturnType<typeof ociConfig>;
+
+/** The whole `config.json`. */
+export function ociConfig(request: BundleRequest) {
+  const { idMap, cgroup } = request;
+  const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
+    String,
+  );
+  return {
+    ociVersion: '1.0.2',
+    process: {
+      terminal: false,
+      user: { uid: 0, gid: 0 },
+      args: [`/${AGENT_NAME}`, ...agentArguments],
+      env: ['PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'],
+      cwd: '/',
+      capabilities: { bounding: STARTING, effective: STARTING, permitted: STARTING },
+      noNewPrivileges: true,
+      rlimits: [{ type: 'RLIMIT_NOFILE', hard: request.maxOpenFiles, soft: request.maxOpenFiles }],
+    },
+    root: { path: join(request.paths.bundle, 'rootfs'), readonly: true },
+    hostname: 'sandbox',
+    mounts: [...systemMounts(request.memoryMb), ...fileMounts(request)],
+    linux: {
+      namespaces: [...NAMESPACES, ...(cgroup ? ['cgroup'] : [])].map((type) => ({ type })),
+      uidMappings: idMap.uidMappings,
+      gidMappings: idMap.gidMappings,
+      ...(cgroup ? { cgroupsPath: cgroup.path, resources: resources(request, cgroup) } : {}),
+      maskedPaths: MASKED,
+      readonlyPaths: READ_ONLY,
+      seccomp: seccompProfile(request.arch),
+    },
+  };
+}

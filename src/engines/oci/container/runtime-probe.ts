@@ -1,0 +1,171 @@
+/** Finds an OCI runtime that works here, by running a sandbox with it. */
+import { readFile, stat } from 'node:fs/promises';
+import { release } from 'node:os';
+import { z } from 'zod';
+import { SandboxError } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { newSandboxId } from '../../../shared/ids.ts';
+import { currentProcess } from '../../../shared/process-identity.ts';
+import { removeUnrecorded } from '../cleanup/cleanup.ts';
+import type { Host } from '../host/host.ts';
+import { findProgram, runHostProgram } from '../host/host-program.ts';
+import { claimDirectory } from '../state/sandbox-record.ts';
+import { boot } from './boot.ts';
+import { lackOfDescriptors } from './gvisor.ts';
+import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
+import type { OciRuntime } from './oci-runtime.ts';
+
+/** Faster ones first; `runsc` only by name. */
+const KNOWN = ['crun', 'runc'];
+
+export interface ProbeAttempt {
+  runtime: OciRuntime;
+  /** Null where it worked. */
+  error: string | null;
+}
+
+export interface ProbeResult {
+  chosen: OciRuntime | null;
+  attempts: ProbeAttempt[];
+}
+
+async function versionOf(path: string): Promise<string> {
+  const { output } = await runHostProgram(path, ['--version']);
+  return /version\s+(\S+)/.exec(output)?.[1] ?? 'unknown';
+}
+
+function baseName(wanted: string): string {
+  const name = wanted.split('/').at(-1) ?? wanted;
+  return ['crun', 'runc', 'runsc'].find((known) => name.startsWith(known)) ?? name;
+}
+
+/** The ways to call the installed runtimes here, best first: limits by cgroup before none, crun before runc. */
+export async function candidates(host: Host, wanted: string): Promise<OciRuntime[]> {
+  const root = host.idMap.kind === 'root';
+  const found: OciRuntime[] = [];
+  for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
+    const path = findProgram(name);
+    if (path === null) continue;
+    // Found out by the trial.
+    const base = { name: baseName(name), path, version: await versionOf(path), egress: false };
+    const hideUnified = root && base.name === 'crun' && host.cgroupLayout === 'hybrid';
+    if (root && host.cgroupLayout !== 'none') found.push({ ...base, cgroups: 'cgroupfs', hideUnified });
+    if (!root && host.cgroupLayout === 'v2') found.push({ ...base, cgroups: 'systemd', hideUnified: false });
+    found.push({ ...base, cgroups: 'none', hideUnified });
+  }
+  const order = { cgroupfs: 0, systemd: 0, none: 1 };
+  return found.sort((a, b) => order[a.cgroups] - order[b.cgroups]);
+}
+
+async function attempt(
+  host: Host,
+  runtime: OciRuntime,
+  signal: AbortSignal,
+): Promise<{ error: string | null; egress: boolean }> {
+  const sandboxId = newSandboxId();
+  const record = newRecord(host, {
+    sandboxId,
+    runtime: PROBE_RUNTIME,
+    vcpus: 1,
+    memoryMb: 64,
+    timeoutMs: 30_000,
+    ports: [],
+    env: {},
+    networkPolicy: { mode: 'deny-all' },
+  });
+  const paths = await claimDirectory(host.layout, record, directoryMode(host));
+  try {
+    const { egress, enforced } = await boot(host, runtime, paths, record, signal);
+    const missing = Object.entries(enforced).flatMap(([limit, inForce]) => (inForce ? [] : [limit]));
+    // What is not in force must not be promised: the way without cgroups says that there are no limits.
+    if (runtime.cgroups !== 'none' && missing.length > 0) {
+      return { error: `it ran without these limits in force: ${missing.join(', ')}`, egress };
+    }
+    return { error: null, egress };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    return { error: error instanceof Error ? error.message : String(error), egress: false };
+  } finally {
+    await removeUnrecorded(host, sandboxId);
+  }
+}
+
+/** Tries every way to run a sandbox here until one works. What a trial made is gone when this resolves. */
+export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
+  const attempts: ProbeAttempt[] = [];
+  for (const candidate of await candidates(host, wanted)) {
+    const { error, egress } = await attempt(host, candidate, signal);
+    const runtime = { ...candidate, egress };
+    attempts.push({ runtime, error });
+    if (error === null) return { chosen: runtime, attempts };
+  }
+  return { chosen: null, attempts };
+}
+
+const cacheSchema = z.strictObject({
+  key: z.string(),
+  runtime: z.strictObject({
+    name: z.string(),
+    path: z.string(),
+    version: z.string(),
+    cgroups: z.enum(['cgroupfs', 'systemd', 'none']),
+    hideUnified: z.boolean(),
+    egress: z.boolean(),
+  }),
+});
+
+/** What a result stands for: this boot, kernel, user and agent, and these very executables. */
+async function cacheKey(host: Host, wanted: string): Promise<string> {
+  const stamps: string[] = [];
+  for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
+    const path = findProgram(name);
+    if (path === null) continue;
+    const info = await stat(path);
+    stamps.push(`${path}:${info.size}:${info.mtimeMs}`);
+  }
+  const parts = [
+    wanted,
+    currentProcess().bootId,
+    release(),
+    host.idMap.kind,
+    host.cgroupLayout,
+    host.agent,
+    ...stamps,
+  ];
+  return parts.join('|');
+}
+
+async function readCache(host: Host, key: string): Promise<OciRuntime | null> {
+  try {
+    const cache = cacheSchema.parse(JSON.parse(await readFile(host.layout.probeCache, 'utf8')));
+    return cache.key === key ? cache.runtime : null;
+  } catch {
+    // Missing, damaged or of another version: a new probe costs a tenth of a second and writes it anew.
+    return null;
+  }
+}
+
+/**
+ * The runtime to use here; probed once a boot.
+ * @throws `unavailable` where none works, saying to run `sandbox-mcp doctor`
+ */
+export async function chooseRuntime(host: Host, wanted: string, signal: AbortSignal): Promise<OciRuntime> {
+  const key = await cacheKey(host, wanted);
+  const cached = await readCache(host, key);
+  if (cached !== null) return cached;
+  const { chosen, attempts } = await probeRuntimes(host, wanted, signal);
+  if (chosen === null) {
+    const tried = attempts.map(({ runtime }) => `${runtime.name} (cgroups: ${runtime.cgroups})`).join(', ');
+    const message =
+      attempts.length === 0
+        ? `No OCI runtime is installed (${wanted === 'auto' ? KNOWN.join(' or ') : wanted}).`
+        : `No OCI runtime can run a sandbox here; tried ${tried}.`;
+    const lack = attempts.map(({ runtime, error }) => lackOfDescriptors(runtime.name, error)).find(Boolean);
+    throw new SandboxError('unavailable', message, {
+      hint: lack ?? 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
+      cause: attempts.map(({ error }) => error).join('\n'),
+    });
+  }
+  await writeFileAtomic(host.layout.probeCache, JSON.stringify({ key, runtime: chosen }));
+  return chosen;
+}

@@ -1,0 +1,128 @@
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { CreateSandbox, NetworkPolicy, Sandbox } from '../engine.ts';
+import { removeUnrecorded } from './cleanup/cleanup.ts';
+import { boot } from './container/boot.ts';
+import { newRecord } from './container/new-record.ts';
+import type { OciRuntime } from './container/oci-runtime.ts';
+import type { OciContext } from './context.ts';
+import { IMAGE_BUNDLE } from './host/ca-trust.ts';
+import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
+import { diskLimitMb } from './sandbox/disk-limit.ts';
+import { viewOf } from './sandbox/sandbox-view.ts';
+import { checkSource, fetchedSource } from './source/fill.ts';
+import { endedMeanwhile, endMeanwhile, filledRecord, runningRecord } from './source/pending-record.ts';
+import { DEFAULT_SHELL, writeRecord } from './state/sandbox-record.ts';
+import type { SnapshotRecord } from './state/snapshot-record.ts';
+import { claimOnGround, sourceSnapshot } from './storage/snapshot-restore.ts';
+
+export const MEMORY_MB_PER_VCPU = 2_048;
+
+/** @throws `unsupported` for more than this host can give, `invalid_argument` for what makes no sense */
+export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: NetworkPolicy): void {
+  context.gateways.compile(policy);
+  if (policy.mode === 'deny-all' || runtime.egress) return;
+  throw new SandboxError('unsupported', `Network policy "${policy.mode}" is not available here.`, {
+    hint: 'Sandboxes on this machine have no network but loopback (`sandbox-mcp doctor` says why); say mode: deny-all.',
+  });
+}
+
+function checkRequest(context: OciContext, request: CreateSandbox): void {
+  // Filled in when a program starts; what cannot be is told now.
+  context.secrets.fillEnvironment(request.env);
+}
+
+/** A snapshot keeps the image that it was taken on, whatever else has come to have the name of its runtime. */
+async function groundOf(
+  context: OciContext,
+  snapshot: SnapshotRecord | null,
+  wanted: string | null,
+  signal: AbortSignal,
+): Promise<ResolvedRuntime> {
+  if (snapshot === null || snapshot.image === null) {
+    return resolveRuntime(context, snapshot?.runtime ?? wanted, signal);
+  }
+  const { images } = await context.host();
+  const image = await images.find(snapshot.image);
+  if (image === null) throw await images.notFound(snapshot.image);
+  return { name: snapshot.runtime, image };
+}
+
+/** The engine's own words stay in the log: they may name paths of this host. */
+function bootFailure(error: unknown): unknown {
+  if (error instanceof SandboxError) return error;
+  return new SandboxError('unavailable', 'The sandbox could not be started on this machine.', {
+    hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s own words.',
+    cause: error,
+  });
+}
+
+/** Makes a sandbox. On failure and on abort nothing of it is left. */
+export async function createSandbox(
+  context: OciContext,
+  request: CreateSandbox,
+  signal: AbortSignal,
+  report?: (line: string) => void,
+): Promise<Sandbox> {
+  checkRequest(context, request);
+  const source = fetchedSource(request);
+  const host = await context.host();
+  const snapshot =
+    request.source?.type === 'snapshot'
+      ? await sourceSnapshot(host, request.source.snapshotId, request.runtime)
+      : null;
+  const runtime = await context.runtime(signal);
+  checkPolicy(context, runtime, request.networkPolicy);
+  if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
+  // After what costs nothing: it may have to be fetched.
+  const { name, image } = await groundOf(context, snapshot, request.runtime, signal);
+  throwIfCancelled(signal);
+  const record = newRecord(host, {
+    sandboxId: request.sandboxId,
+    runtime: name,
+    image: image?.name ?? null,
+    shell: image?.shell ?? DEFAULT_SHELL,
+    vcpus: request.vcpus,
+    memoryMb: Math.round(request.vcpus * MEMORY_MB_PER_VCPU),
+    timeoutMs: request.timeoutMs,
+    ports: request.ports,
+    interactive: request.interactive,
+    diskMb: await diskLimitMb(host, context.diskMb),
+    env: { ...image?.env, ...request.env },
+    ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
+    // What was written to the top-level directories themselves is a snapshot's; else they are as the image has them.
+    ...(image && { ground: { layers: [], owners: image.directories } }),
+    ...(snapshot && {
+      sourceSnapshotId: snapshot.snapshotId,
+      etcTemplate: snapshot.etcTemplate,
+      ground: { layers: snapshot.layers, owners: snapshot.owners },
+    }),
+    networkPolicy: request.networkPolicy,
+  });
+  const paths = await claimOnGround(host, record);
+  try {
+    const booted = await boot(host, runtime, paths, record, signal);
+    throwIfCancelled(signal);
+    const expiresAt = Date.now() + booted.remainingMs;
+    const { init, cgroups, enforced } = booted;
+    const alive = { ...record, init, cgroups, enforced, expiresAt };
+    const running = source === null ? runningRecord(alive) : alive;
+    await writeRecord(paths, running);
+    if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);
+    context.disk.watch(record.sandboxId, record.diskMb);
+    context.expiry.watch(record.sandboxId, expiresAt);
+    const filled =
+      source === null ? running : await filledRecord(context, running, source, signal, report ?? null);
+    await context.forwards.open(paths.agentSocket, record);
+    throwIfCancelled(signal);
+    return viewOf(filled, context.forwards);
+  } catch (error) {
+    context.disk.unwatch(record.sandboxId);
+    await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
+    const end = await endMeanwhile(host, record.sandboxId);
+    // Whoever stopped it looks at its record.
+    if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
+      await removeUnrecorded(host, record.sandboxId);
+    }
+    throw end === null || signal.aborted ? bootFailure(error) : endedMeanwhile(end);
+  }
+}

@@ -1,0 +1,219 @@
+/** What there is to know of this host about the usual walls; read, never judged. */
+import { constants } from 'node:fs';
+import { access, lstat, readFile, realpath, stat, statfs } from 'node:fs/promises';
+import { release } from 'node:os';
+import { dirname, join } from 'node:path';
+import { type CgroupLayout, cgroupLayout } from '../host/cgroups.ts';
+import { findProgram } from '../host/host-program.ts';
+import { parseSubordinateRanges, type SubordinateRange, userName } from '../host/id-map.ts';
+import { type Distro, parseOsRelease } from './distro.ts';
+
+export interface HostFacts {
+  readonly distro: Distro;
+  readonly kernel: string;
+  readonly arch: string;
+  readonly isRoot: boolean;
+  /** Null where no line of /etc/passwd names this user. */
+  readonly user: string | null;
+  readonly uid: number;
+  /** Names of the programs looked for that are installed. */
+  readonly programs: ReadonlySet<string>;
+  /** True in a container of any kind. */
+  readonly inContainer: boolean;
+  /** Root, but without CAP_SYS_ADMIN or in somebody's user namespace. */
+  readonly rootIsLimited: boolean;
+  /** Null where the kernel does not know the setting. */
+  readonly unprivilegedUserns: number | null;
+  readonly maxUserNamespaces: number | null;
+  readonly apparmorRestrictsUserns: number | null;
+  /** Runtimes that the distribution ships an AppArmor profile for. */
+  readonly apparmorProfiles: ReadonlySet<string>;
+  readonly subuid: readonly SubordinateRange[];
+  readonly subgid: readonly SubordinateRange[];
+  readonly cgroups: CgroupFacts;
+  readonly agent: AgentFacts;
+  readonly stateDir: StateDirFacts;
+}
+
+export interface CgroupFacts {
+  readonly layout: CgroupLayout;
+  /** Root: whether cgroups can be made here at all. */
+  readonly writable: boolean;
+  /** A user on version 2: what systemd has delegated to their manager; null where there is none. */
+  readonly delegated: readonly string[] | null;
+}
+
+export interface AgentFacts {
+  readonly built: boolean;
+  /** The script that builds it, in a source tree; null in an installed package. */
+  readonly buildScript: string | null;
+}
+
+export interface StateDirFacts {
+  readonly path: string;
+  /** What is there of the way to it: itself, or the nearest thing above. */
+  readonly existing: { readonly path: string; readonly isDirectory: boolean; readonly writable: boolean };
+  readonly fileSystem: string;
+  /** The first directory on the way that others may not pass, or null. */
+  readonly notPassable: string | null;
+  readonly freeBytes: number;
+}
+
+const CAP_SYS_ADMIN = 21n;
+const PROGRAMS = ['crun', 'runc', 'newuidmap', 'newgidmap', 'cc', 'unshare', 'usermod', 'systemctl'];
+
+/** Reads the facts of this (Linux) host. Rejects only for what every Linux has. */
+export async function readHostFacts(stateDir: string, agentFile: string): Promise<HostFacts> {
+  const isRoot = process.geteuid?.() === 0;
+  const uid = process.geteuid?.() ?? 0;
+  const osRelease = (await textOf('/etc/os-release')) ?? (await textOf('/usr/lib/os-release')) ?? '';
+  return {
+    distro: parseOsRelease(osRelease),
+    kernel: release(),
+    arch: process.arch,
+    isRoot,
+    user: userName(),
+    uid,
+    programs: new Set(PROGRAMS.filter((name) => findProgram(name) !== null)),
+    inContainer: await isInContainer(),
+    rootIsLimited: isRoot && (await lacksPower()),
+    unprivilegedUserns: await numberOf('/proc/sys/kernel/unprivileged_userns_clone'),
+    maxUserNamespaces: await numberOf('/proc/sys/user/max_user_namespaces'),
+    apparmorRestrictsUserns: await numberOf('/proc/sys/kernel/apparmor_restrict_unprivileged_userns'),
+    apparmorProfiles: new Set(await present('/etc/apparmor.d', ['crun', 'runc'])),
+    subuid: parseSubordinateRanges((await textOf('/etc/subuid')) ?? ''),
+    subgid: parseSubordinateRanges((await textOf('/etc/subgid')) ?? ''),
+    cgroups: await cgroupFacts(uid),
+    agent: await agentFacts(agentFile),
+    stateDir: await stateDirFacts(stateDir),
+  };
+}
+
+async function isInContainer(): Promise<boolean> {
+  const marks = ['/.dockerenv', '/run/.containerenv', '/run/systemd/container'];
+  const found = await Promise.all(marks.map((path) => textOf(path)));
+  return found.some((text) => text !== null);
+}
+
+async function lacksPower(): Promise<boolean> {
+  const status = (await textOf('/proc/self/status')) ?? '';
+  const effective = BigInt(`0x${/^CapEff:\s*([0-9a-f]+)$/m.exec(status)?.[1] ?? '0'}`);
+  const wholeMap = /^\s*0\s+0\s+4294967295\s*$/.test((await textOf('/proc/self/uid_map')) ?? '');
+  return ((effective >> CAP_SYS_ADMIN) & 1n) === 0n || !wholeMap;
+}
+
+async function cgroupFacts(uid: number): Promise<CgroupFacts> {
+  const layout = await cgroupLayout();
+  const probed = layout === 'v2' ? '/sys/fs/cgroup' : '/sys/fs/cgroup/memory';
+  const manager = `/sys/fs/cgroup/user.slice/user-${uid}.slice/user@${uid}.service/cgroup.controllers`;
+  const controllers = layout === 'v2' ? await textOf(manager) : null;
+  return {
+    layout,
+    writable: await isAccessible(probed, constants.W_OK),
+    delegated: controllers === null ? null : controllers.trim().split(/\s+/),
+  };
+}
+
+async function agentFacts(agentFile: string): Promise<AgentFacts> {
+  const buildScript = join(dirname(dirname(agentFile)), 'scripts/build.mjs');
+  return {
+    built: await isAccessible(agentFile, constants.X_OK),
+    buildScript: (await isAccessible(buildScript, constants.R_OK)) ? buildScript : null,
+  };
+}
+
+async function stateDirFacts(path: string): Promise<StateDirFacts> {
+  const existing = await nearestExisting(path);
+  const isDirectory = await isDirectoryAt(existing);
+  // A link may lead to another file system; one that leads nowhere lies in its parent.
+  const directory = await realpath(isDirectory ? existing : dirname(existing));
+  const { bavail, bsize } = await statfs(directory);
+  return {
+    path,
+    existing: {
+      path: existing,
+      isDirectory,
+      writable: await isAccessible(existing, constants.W_OK | constants.X_OK),
+    },
+    fileSystem: fileSystemOf(directory, (await textOf('/proc/self/mountinfo')) ?? ''),
+    notPassable: await firstNotPassable(dirname(path)),
+    freeBytes: bavail * bsize,
+  };
+}
+
+/** The type of the file system that holds a path, from the text of /proc/self/mountinfo (proc(5)). */
+export function fileSystemOf(path: string, mountInfo: string): string {
+  let best = { point: '', type: 'unknown' };
+  for (const line of mountInfo.split('\n')) {
+    const [before = '', after = ''] = line.split(' - ');
+    const point = (before.split(' ')[4] ?? '').replace(/\\(\d{3})/g, (_, octal: string) =>
+      String.fromCharCode(Number.parseInt(octal, 8)),
+    );
+    const holds = point === '/' || path === point || path.startsWith(`${point}/`);
+    // A later mount on the same point hides the earlier one.
+    if (point !== '' && holds && point.length >= best.point.length) {
+      best = { point, type: after.split(' ')[0] ?? 'unknown' };
+    }
+  }
+  return best.type;
+}
+
+async function present(directory: string, names: readonly string[]): Promise<string[]> {
+  const found = await Promise.all(names.map((name) => isAccessible(join(directory, name), constants.F_OK)));
+  return names.filter((_, index) => found[index]);
+}
+
+/** A link counts as what it is, also where it leads nowhere: nothing else can be made in its place. */
+async function nearestExisting(path: string): Promise<string> {
+  for (let current = path; ; current = dirname(current)) {
+    try {
+      await lstat(current);
+      return current;
+    } catch {
+      if (current === dirname(current)) return current;
+    }
+  }
+}
+
+async function isDirectoryAt(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch {
+    return false;
+  }
+}
+
+async function firstNotPassable(path: string): Promise<string | null> {
+  const parent = dirname(path);
+  const above = parent === path ? null : await firstNotPassable(parent);
+  if (above !== null) return above;
+  try {
+    return ((await stat(path)).mode & 0o001) === 0 ? path : null;
+  } catch {
+    // Not there yet: the engine makes it passable.
+    return null;
+  }
+}
+
+/** The file's text, or null where it cannot be read: absent on this kernel or distribution, or closed to this user. */
+async function textOf(path: string): Promise<string | null> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch {
+    return null;
+  }
+}
+
+async function numberOf(path: string): Promise<number | null> {
+  const text = await textOf(path);
+  return text === null ? null : Number(text.trim());
+}
+
+async function isAccessible(path: string, mode: number): Promise<boolean> {
+  try {
+    await access(path, mode);
+    return true;
+  } catch {
+    return false;
+  }
+}

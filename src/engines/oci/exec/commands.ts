@@ -1,0 +1,291 @@
+/** Commands: started by the agent, followed through their supervisors, looked up from what is on disk. */
+import { rm } from 'node:fs/promises';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import { unknownCommand } from '../../../shared/id-errors.ts';
+import { signalNumber } from '../../../shared/signals.ts';
+import type {
+  Command,
+  Commands,
+  KillCause,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+  StartCommand,
+} from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import { outOfMemoryKills } from '../host/cgroups.ts';
+import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { fromAgent } from '../protocol/agent-errors.ts';
+import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
+import { startFailure } from '../protocol/start-failure.ts';
+import { whyGone } from '../sandbox/agent-disconnect.ts';
+import { settledRecord } from '../sandbox/reconcile.ts';
+import { requireWorkable, type WorkableStatus } from '../sandbox/require-status.ts';
+import { recordAfterCutOff } from '../sandbox/wait-for-end.ts';
+import {
+  type CommandPaths,
+  type CommandRecord,
+  commandPaths,
+  listCommandIds,
+  noteOutOfMemory,
+  readCommandRecord,
+  writeCommandRecord,
+} from '../state/command-record.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
+import { cutOffCommand, finishedCommand, readExit, runningCommand } from './command-state.ts';
+import { CommandWatch } from './command-watch.ts';
+import { encodeRun } from './exec-request.ts';
+import { hasRest } from './has-live-processes.ts';
+import { countLines, readLog, readLogTotals } from './log-reader.ts';
+
+const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
+
+/** For what no caller may cancel. */
+const never = new AbortController().signal;
+/** Finished commands kept in memory; older ones are read from disk again. */
+const MAX_FINISHED = 1_000;
+
+export class OciCommands implements Commands {
+  readonly #context: OciContext;
+  readonly #works: WorkableStatus;
+  readonly #watches = new Map<string, CommandWatch>();
+  readonly #finished = new Map<string, Command>();
+
+  /** `works` is the status of the sandboxes that commands can be started in. */
+  constructor(context: OciContext, works: WorkableStatus = 'running') {
+    this.#context = context;
+    this.#works = works;
+  }
+
+  async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
+    const sandbox = await this.#running(request.sandboxId);
+    const paths = await this.#paths(request.commandId);
+    const cwd = absolutePath(request.cwd ?? '', null);
+    const body = encodeRun(sandbox, request, cwd, this.#context.secrets);
+    const record: CommandRecord = {
+      commandId: request.commandId,
+      cmd: request.cmd,
+      args: request.args,
+      cwd,
+      startedAt: Date.now(),
+      outOfMemoryKills: outOfMemoryKills(sandbox.cgroups),
+    };
+    throwIfCancelled(signal);
+    // No abort from here on: a command that was asked for is either started and known, or refused.
+    writeCommandRecord(paths, record);
+    try {
+      const connection = await AgentConnection.open(paths.sandbox.agentSocket, null);
+      try {
+        await connection.send(FRAME.RUN, body);
+        await connection.expect(FRAME.STARTED);
+      } catch (error) {
+        connection.close();
+        throw error;
+      }
+      this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
+    } catch (error) {
+      await rm(paths.record, { force: true });
+      throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
+    }
+    return runningCommand(record, request.sandboxId, { stdout: 0, stderr: 0 });
+  }
+
+  async get(commandId: string, signal: AbortSignal): Promise<Command> {
+    return this.#withRest((await this.#look(commandId, signal)).command);
+  }
+
+  async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
+    const host = await this.#context.host();
+    await settledRecord(this.#context, sandboxId);
+    const ids = await listCommandIds(host.layout.sandbox(sandboxId));
+    const commands: Command[] = [];
+    for (const id of ids) {
+      try {
+        commands.push(await this.get(id, signal));
+      } catch (error) {
+        // Refused before it began, e.g. for its cwd: only the intent was written.
+        if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+      }
+    }
+    return commands.sort((a, b) => a.startedAt - b.startedAt);
+  }
+
+  async wait(commandId: string, signal: AbortSignal): Promise<Command> {
+    return this.#withRest(await this.#until(commandId, () => false, signal));
+  }
+
+  async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
+    return this.#until(
+      commandId,
+      (command) => command.stdoutBytes + command.stderrBytes > totalBytes,
+      signal,
+    );
+  }
+
+  async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
+    const command = await this.get(commandId, signal);
+    const paths = await this.#paths(commandId);
+    // What a finished command left running may still write; the log knows, the record of its end does not.
+    const { stdout, stderr } =
+      command.status === 'finished'
+        ? await readLogTotals(paths.agentDir)
+        : { stdout: command.stdoutBytes, stderr: command.stderrBytes };
+    return readLog(paths.agentDir, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
+  }
+
+  async countLines(
+    commandId: string,
+    range: { stream: OutputStream; start: number; end: number },
+  ): Promise<number | null> {
+    return countLines((await this.#paths(commandId)).agentDir, range);
+  }
+
+  async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
+    const paths = await this.#paths(commandId);
+    const number = signalNumber(signalName);
+    // Unknown ids are told as such, whether or not a supervisor is there.
+    await readCommandRecord(paths, commandId);
+    try {
+      const connection = await AgentConnection.open(paths.socket, signal);
+      try {
+        await connection.request(
+          FRAME.KILL,
+          encodeFields([
+            [TAG.signal, number],
+            [TAG.cause, CAUSES[cause]],
+          ]),
+        );
+      } finally {
+        connection.close();
+      }
+    } catch (error) {
+      // Without a supervisor nothing of the command is left: there is nothing to kill, and that is no error.
+      if (!(error instanceof AgentGone)) throw fromAgent(error, commandId);
+    }
+    return this.get(commandId, signal);
+  }
+
+  /** Lets go of every connection; the commands go on. */
+  close(): void {
+    for (const watch of this.#watches.values()) watch.close();
+  }
+
+  async #withRest(command: Command): Promise<Command> {
+    if (command.status === 'running') return command;
+    return { ...command, leftRunning: await hasRest(await this.#paths(command.commandId)) };
+  }
+
+  async #paths(commandId: string): Promise<CommandPaths> {
+    return commandPaths((await this.#context.host()).layout, commandId);
+  }
+
+  async #running(sandboxId: string): Promise<SandboxRecord> {
+    const sandbox = await settledRecord(this.#context, sandboxId);
+    requireWorkable(sandbox, this.#works, 'no command can run in it');
+    // What programs are to find in their environment is not meant for those that only fill the sandbox.
+    return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
+  }
+
+  /** Takes a command off the list. Its logs go with the sandbox. */
+  async discard(commandId: string): Promise<void> {
+    this.#finished.delete(commandId);
+    await rm((await this.#paths(commandId)).record, { force: true });
+  }
+
+  #follow(commandId: string, watch: CommandWatch): void {
+    this.#watches.set(commandId, watch);
+    watch
+      .follow()
+      .then(() => this.#settle(commandId, watch))
+      .catch((error: unknown) =>
+        this.#context.log.warn({ commandId, err: error }, 'lost sight of a command'),
+      );
+  }
+
+  /** Turns a watch that saw the end into what is known of the command; one that was cut off is taken up anew. */
+  async #settle(commandId: string, watch: CommandWatch): Promise<void> {
+    if (watch.exit !== null) await this.#look(commandId, never);
+    else if (this.#watches.get(commandId) === watch) this.#watches.delete(commandId);
+  }
+
+  /** The command as it stands, and the watch that tells its news; attaches to a running one that is not watched yet. */
+  async #look(
+    commandId: string,
+    signal: AbortSignal,
+  ): Promise<{ command: Command; watch: CommandWatch | null }> {
+    const finished = this.#finished.get(commandId);
+    if (finished !== undefined) return { command: finished, watch: null };
+    const watch = this.#watches.get(commandId);
+    const paths = await this.#paths(commandId);
+    if (watch !== undefined && !watch.closed) {
+      return { command: runningCommand(watch.record, paths.sandboxId, watch.totals), watch };
+    }
+    const record = watch?.record ?? (await readCommandRecord(paths, commandId));
+    const sandbox = await settledRecord(this.#context, paths.sandboxId);
+    const seen = watch?.exit ?? null;
+    const exit = seen ?? (await readExit(paths));
+    if (exit !== null)
+      return this.#ended(record, paths, finishedCommand(record, sandbox, exit, seen !== null));
+    const attached = await this.#attach(record, paths, signal);
+    if (attached !== null) {
+      return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
+    }
+    // It may have ended between the two looks.
+    const late = await readExit(paths);
+    if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late, true));
+    // The server died between writing its intent and asking the agent: the command never began.
+    if (!(await pathExists(paths.agentDir))) throw unknownCommand(commandId);
+    const ended = await recordAfterCutOff(this.#context, paths.sandboxId, signal);
+    return { command: cutOffCommand(record, ended, await readLogTotals(paths.agentDir)), watch: null };
+  }
+
+  /** What has ended by itself does not change any more, except that its descendants may go on writing. */
+  async #ended(
+    record: CommandRecord,
+    paths: CommandPaths,
+    command: Command,
+  ): Promise<{ command: Command; watch: null }> {
+    if (command.lackedMemory === true && record.ranOutOfMemory !== true) {
+      await noteOutOfMemory(paths, record).catch((err: unknown) =>
+        this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
+      );
+    }
+    if (this.#finished.size >= MAX_FINISHED) this.#finished.clear();
+    this.#finished.set(command.commandId, command);
+    this.#watches.delete(command.commandId);
+    return { command, watch: null };
+  }
+
+  async #attach(
+    record: CommandRecord,
+    paths: CommandPaths,
+    signal: AbortSignal,
+  ): Promise<CommandWatch | null> {
+    throwIfCancelled(signal);
+    try {
+      const connection = await AgentConnection.open(paths.socket, null);
+      await connection.send(FRAME.ATTACH);
+      const watch = new CommandWatch(record, connection, await readLogTotals(paths.agentDir));
+      this.#follow(record.commandId, watch);
+      return watch;
+    } catch (error) {
+      if (error instanceof AgentGone) return null;
+      throw error;
+    }
+  }
+
+  async #until(
+    commandId: string,
+    enough: (command: Command) => boolean,
+    signal: AbortSignal,
+  ): Promise<Command> {
+    for (;;) {
+      throwIfCancelled(signal);
+      const { command, watch } = await this.#look(commandId, signal);
+      if (watch === null || command.status === 'finished' || enough(command)) return command;
+      await watch.news(signal);
+    }
+  }
+}

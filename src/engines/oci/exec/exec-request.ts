@@ -1,0 +1,102 @@
+import { SandboxError } from '../../../shared/errors.ts';
+import type { SecretStore } from '../../../shared/secrets.ts';
+import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
+import type { OpenShell, StartCommand } from '../../engine.ts';
+import { processLimit } from '../container/boot.ts';
+import { trustEnvironment } from '../host/ca-trust.ts';
+import { encodeFields, type FieldValue, MAX_BODY, TAG } from '../protocol/frames.ts';
+import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
+
+/** What the emulators on the other side of our terminals understand. */
+const TERM = 'xterm-256color';
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * What a program finds in its environment: who it runs as, then the sandbox's own, then its own. Secrets are filled in
+ * here and kept nowhere.
+ */
+function environment(
+  sandbox: SandboxRecord,
+  request: Pick<StartCommand, 'sudo' | 'env'>,
+  secrets: SecretStore,
+): Record<string, string> {
+  const given = secrets.fillEnvironment({ ...sandbox.env, ...request.env });
+  const user = request.sudo
+    ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
+    : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
+  const trust = sandbox.caBundle === null ? {} : trustEnvironment(sandbox.caBundle);
+  return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...trust, ...given };
+}
+
+type RequestField = [tag: number, value: FieldValue];
+
+/** What every program's start says. */
+function programFields(
+  sandbox: SandboxRecord,
+  words: string[],
+  env: Record<string, string>,
+  request: { cwd: string; sudo: boolean },
+): RequestField[] {
+  return [
+    ...words.map((word): RequestField => [TAG.argv, word]),
+    ...Object.entries(env).map(([name, value]): RequestField => [TAG.env, `${name}=${value}`]),
+    [TAG.cwd, request.cwd],
+    [TAG.sudo, request.sudo ? 1 : 0],
+    // Where a cgroup counts the sandbox's processes, a limit by user would only be in the way.
+    [TAG.nproc, sandbox.enforced.pids ? 0 : processLimit(sandbox.vcpus)],
+  ];
+}
+
+/**
+ * @throws `invalid_argument` where program, arguments and environment together are more than a frame holds; for a secret in
+ * the environment what `SecretStore.fillEnv` throws
+ */
+export function encodeRun(
+  sandbox: SandboxRecord,
+  request: StartCommand,
+  cwd: string,
+  secrets: SecretStore,
+): Buffer {
+  const env = environment(sandbox, request, secrets);
+  return encodeBounded([
+    [TAG.id, request.commandId],
+    ...programFields(sandbox, [request.cmd, ...request.args], env, { cwd, sudo: request.sudo }),
+    [TAG.timeoutMs, request.timeoutMs ?? 0],
+    [TAG.graceMs, TIMEOUT_GRACE_MS],
+  ]);
+}
+
+/** @throws as `encodeRun` */
+export function encodeShell(
+  sandbox: SandboxRecord,
+  request: OpenShell,
+  cwd: string,
+  secrets: SecretStore,
+): Buffer {
+  const env = { TERM, ...environment(sandbox, request, secrets) };
+  // The usual shell stands for that of the sandbox: not every image has it.
+  const usual = request.command.length === 1 && request.command[0] === DEFAULT_SHELL;
+  const command = usual ? [sandbox.shell] : request.command;
+  return encodeBounded([
+    ...programFields(sandbox, command, env, { cwd, sudo: request.sudo }),
+    ...encodedSize(request.cols, request.rows),
+  ]);
+}
+
+/** The fields of a window's size. */
+export function encodedSize(cols: number, rows: number): RequestField[] {
+  return [
+    [TAG.cols, cols],
+    [TAG.rows, rows],
+  ];
+}
+
+function encodeBounded(fields: RequestField[]): Buffer {
+  const body = encodeFields(fields);
+  if (body.length > MAX_BODY) {
+    throw new SandboxError('invalid_argument', `Arguments and environment take ${body.length} bytes.`, {
+      hint: `At most ${MAX_BODY} fit; write large input to a file with sandbox_write_files and pass its path.`,
+    });
+  }
+  return body;
+}

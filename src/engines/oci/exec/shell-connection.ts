@@ -1,0 +1,95 @@
+/** One terminal's connection: output and its end come in, keys and sizes go out (docs/agent-protocol.md, `SHELL`). */
+import type { Shell, ShellExit } from '../../engine.ts';
+import type { AgentConnection } from '../protocol/agent-connection.ts';
+import { encodeFields, Fields, FRAME, MAX_DATA, TAG } from '../protocol/frames.ts';
+import { endingSignal } from './command-state.ts';
+import { encodedSize } from './exec-request.ts';
+
+/** More than the agent's hang-up and kill take, on a machine that is busy. */
+const CLOSE_MS = 5_000;
+/** The kernel ends what is left when the sandbox's first process goes. */
+const CUT_OFF: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
+
+export class ShellConnection implements Shell {
+  readonly exit: Promise<ShellExit>;
+  readonly output: AsyncIterable<Buffer>;
+  readonly #connection: AgentConnection;
+  #settle: (exit: ShellExit) => void = () => {};
+  #reading = false;
+  #ended = false;
+  #closing = false;
+
+  /** Takes over a connection on which `STARTED` has come. Without a reader of `output` the end shows only at `close`. */
+  constructor(connection: AgentConnection) {
+    this.#connection = connection;
+    this.exit = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.output = this.#read();
+  }
+
+  async write(data: Buffer): Promise<void> {
+    for (let at = 0; at < data.length; at += MAX_DATA) {
+      await this.#send(FRAME.DATA, data.subarray(at, at + MAX_DATA));
+    }
+  }
+
+  resize(cols: number, rows: number): Promise<void> {
+    return this.#send(FRAME.RESIZE, encodeFields(encodedSize(cols, rows)));
+  }
+
+  async close(): Promise<ShellExit> {
+    if (!this.#ended && !this.#closing) {
+      this.#closing = true;
+      this.#connection.end();
+      if (!this.#reading) void this.#read().next();
+    }
+    const timer = setTimeout(() => this.#end(CUT_OFF), CLOSE_MS);
+    try {
+      return await this.exit;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async *#read(): AsyncGenerator<Buffer> {
+    let exit = CUT_OFF;
+    this.#reading = true;
+    try {
+      for (;;) {
+        const frame = await this.#connection.next();
+        if (frame === null) return;
+        if (frame.type === FRAME.EXIT) {
+          const fields = new Fields(frame.body);
+          exit = {
+            exitCode: fields.number(TAG.exitCode),
+            signal: endingSignal(fields.number(TAG.exitSignal)),
+          };
+          return;
+        }
+        // Nobody waits for the rest of what is being closed.
+        if (frame.type === FRAME.DATA && !this.#closing) yield frame.body;
+      }
+    } catch {
+      // Cut, or out of protocol: either way nothing more can come of it, and closing ends what runs.
+    } finally {
+      this.#end(exit);
+    }
+  }
+
+  #end(exit: ShellExit): void {
+    this.#ended = true;
+    // What the program has left running ends with the connection.
+    this.#connection.close();
+    this.#settle(exit);
+  }
+
+  async #send(type: number, body: Buffer): Promise<void> {
+    if (this.#ended || this.#closing) return;
+    try {
+      await this.#connection.send(type, body);
+    } catch {
+      // The shell has ended meanwhile; `exit` tells.
+    }
+  }
+}

@@ -1,0 +1,78 @@
+/** Terminals: opened by the agent, alive as long as this process holds their connection. */
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import type { OpenShell, Shell, Shells } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import { AgentConnection } from '../protocol/agent-connection.ts';
+import { FRAME } from '../protocol/frames.ts';
+import { startFailure } from '../protocol/start-failure.ts';
+import { whyGone } from '../sandbox/agent-disconnect.ts';
+import { settledRecord } from '../sandbox/reconcile.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
+import { encodeShell } from './exec-request.ts';
+import { ShellConnection } from './shell-connection.ts';
+
+export class OciShells implements Shells {
+  readonly #context: OciContext;
+  readonly #open = new Set<ShellConnection>();
+
+  constructor(context: OciContext) {
+    this.#context = context;
+  }
+
+  async open(request: OpenShell, signal: AbortSignal): Promise<Shell> {
+    const sandbox = await this.#running(request.sandboxId);
+    const { layout } = await this.#context.host();
+    const cwd = absolutePath(request.cwd ?? '', null);
+    const body = encodeShell(sandbox, request, cwd, this.#context.secrets);
+    throwIfCancelled(signal);
+    const shell = new ShellConnection(
+      await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, signal).catch(
+        async (error: unknown) => {
+          throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
+        },
+      ),
+    );
+    this.#open.add(shell);
+    void shell.exit.then(() => this.#open.delete(shell));
+    if (signal.aborted) await shell.close();
+    throwIfCancelled(signal);
+    return shell;
+  }
+
+  async interactiveUrl(sandboxId: string): Promise<string> {
+    await this.#running(sandboxId);
+    return this.#context.forwards.interactive.url(sandboxId);
+  }
+
+  /** Ends every terminal of this process. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#open].map((shell) => shell.close()));
+  }
+
+  /** The signal ends a wait for the agent; a program that has started no longer depends on it. */
+  async #connect(agentSocket: string, body: Buffer, signal: AbortSignal): Promise<AgentConnection> {
+    const connection = await AgentConnection.open(agentSocket, signal);
+    try {
+      await connection.send(FRAME.SHELL, body);
+      await connection.expect(FRAME.STARTED);
+      connection.unbind();
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw error;
+    }
+  }
+
+  async #running(sandboxId: string): Promise<SandboxRecord> {
+    const sandbox = await settledRecord(this.#context, sandboxId);
+    if (sandbox.status === 'running') return sandbox;
+    throw new SandboxError(
+      'conflict',
+      `Sandbox ${sandboxId} is ${sandbox.status}; no terminal can open in it.`,
+      {
+        hint: 'Call sandbox_create for a new one.',
+      },
+    );
+  }
+}

@@ -1,0 +1,225 @@
+/** Files of a sandbox. The agent opens them as the sandbox's user; no path of theirs is ever resolved on the host. */
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
+import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import { AgentConnection, AgentError, AgentGone } from '../protocol/agent-connection.ts';
+import { fromAgent } from '../protocol/agent-errors.ts';
+import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from '../protocol/frames.ts';
+import { whyGone } from '../sandbox/agent-disconnect.ts';
+import { settledRecord } from '../sandbox/reconcile.ts';
+import { requireWorkable, type WorkableStatus } from '../sandbox/require-status.ts';
+import { receiveTree, sendTree } from './tree-transfer.ts';
+
+const PERMISSION_BITS = 0o7777;
+
+function parseStat(path: string, body: Buffer): FileStat & { kind: string } {
+  const fields = new Fields(body);
+  const kind = fields.text(TAG.kind);
+  return {
+    path,
+    kind,
+    type: kind === 'd' ? 'directory' : 'file',
+    sizeBytes: fields.number(TAG.size),
+    mode: fields.number(TAG.statMode) & PERMISSION_BITS,
+  };
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof AgentError && (error.errno === 'ENOENT' || error.errno === 'ENOTDIR');
+}
+
+export class OciFiles implements Files {
+  readonly #context: OciContext;
+  readonly #works: WorkableStatus;
+
+  /** `works` is the status of the sandboxes whose files can be reached. */
+  constructor(context: OciContext, works: WorkableStatus = 'running') {
+    this.#context = context;
+    this.#works = works;
+  }
+
+  async mkDir(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<{ path: string }> {
+    const absolute = absolutePath(path, cwd);
+    return this.#with(sandboxId, absolute, signal, async (connection) => {
+      await connection.request(FRAME.MKDIR, encodeFields([[TAG.path, absolute]]));
+      return { path: absolute };
+    });
+  }
+
+  async stat(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<FileStat | null> {
+    const absolute = absolutePath(path, cwd);
+    return this.#with(sandboxId, absolute, signal, async (connection) => {
+      try {
+        await connection.send(FRAME.STAT_REQUEST, encodeFields([[TAG.path, absolute]]));
+        const { kind: _kind, ...stat } = parseStat(absolute, (await connection.expect(FRAME.STAT)).body);
+        return stat;
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    });
+  }
+
+  async read(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    range: { offset: number; limit: number },
+    signal: AbortSignal,
+  ): Promise<{ path: string; sizeBytes: number; data: Buffer } | null> {
+    const absolute = absolutePath(path, cwd);
+    return this.#with(sandboxId, absolute, signal, async (connection) => {
+      try {
+        await connection.send(
+          FRAME.READ,
+          encodeFields([
+            [TAG.path, absolute],
+            [TAG.offset, range.offset],
+            [TAG.limit, range.limit],
+          ]),
+        );
+        const { sizeBytes } = parseStat(absolute, (await connection.expect(FRAME.STAT)).body);
+        const data = await receiveData(connection, range.limit);
+        return { path: absolute, sizeBytes, data };
+      } catch (error) {
+        if (isMissing(error)) return null;
+        throw error;
+      }
+    });
+  }
+
+  async write(
+    sandboxId: string,
+    files: WriteFile[],
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<{ path: string; sizeBytes: number }[]> {
+    const written: { path: string; sizeBytes: number }[] = [];
+    for (const file of files) {
+      const absolute = absolutePath(file.path, cwd);
+      try {
+        await this.#with(sandboxId, absolute, signal, (connection) => writeOne(connection, absolute, file));
+      } catch (error) {
+        throw withWrittenBefore(error, written);
+      }
+      written.push({ path: absolute, sizeBytes: file.content.length });
+    }
+    return written;
+  }
+
+  async *readTree(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): AsyncIterable<TreeEntry> {
+    const absolute = absolutePath(path, cwd);
+    const connection = await this.#open(sandboxId, signal);
+    try {
+      await connection.send(FRAME.TREE_READ, encodeFields([[TAG.path, absolute]]));
+      yield* receiveTree(connection, (error) => fromAgent(error, absolute));
+    } catch (error) {
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), absolute);
+    } finally {
+      connection.close();
+    }
+  }
+
+  async writeTree(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    entries: AsyncIterable<TreeEntry>,
+    signal: AbortSignal,
+  ): Promise<{ path: string; files: number; bytes: number }> {
+    const absolute = absolutePath(path, cwd);
+    throwIfCancelled(signal);
+    // The signal ends the stream and not the connection, whose end then tells that the agent has cleaned up.
+    const write = async (connection: AgentConnection) => {
+      await connection.send(FRAME.TREE_WRITE, encodeFields([[TAG.path, absolute]]));
+      const answer = await sendTree(connection, entries, signal);
+      return { path: absolute, files: answer.number(TAG.files), bytes: answer.number(TAG.bytes) };
+    };
+    return this.#with(sandboxId, absolute, signal, write, null);
+  }
+
+  /** `bound` ends the connection, `signal` the call. */
+  async #open(
+    sandboxId: string,
+    signal: AbortSignal,
+    bound: AbortSignal | null = signal,
+  ): Promise<AgentConnection> {
+    const sandbox = await settledRecord(this.#context, sandboxId);
+    requireWorkable(sandbox, this.#works, 'its files cannot be reached');
+    throwIfCancelled(signal);
+    const host = await this.#context.host();
+    try {
+      return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, bound);
+    } catch (error) {
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), sandboxId);
+    }
+  }
+
+  async #with<T>(
+    sandboxId: string,
+    path: string,
+    signal: AbortSignal,
+    work: (connection: AgentConnection) => Promise<T>,
+    bound: AbortSignal | null = signal,
+  ): Promise<T> {
+    const connection = await this.#open(sandboxId, signal, bound);
+    try {
+      return await work(connection);
+    } catch (error) {
+      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), path);
+    } finally {
+      connection.close();
+    }
+  }
+}
+
+/** Collects `DATA` until `END`; an agent that sends more than was asked for is out of protocol. */
+async function receiveData(connection: AgentConnection, limit: number): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for (;;) {
+    const frame = await connection.expect(FRAME.DATA, FRAME.END);
+    if (frame.type === FRAME.END) return Buffer.concat(parts);
+    length += frame.body.length;
+    if (length > limit) throw new SandboxError('server', 'The sandbox’s agent sent more than was asked for.');
+    parts.push(frame.body);
+  }
+}
+
+async function writeOne(connection: AgentConnection, path: string, file: WriteFile): Promise<void> {
+  await connection.send(
+    FRAME.WRITE,
+    encodeFields([
+      [TAG.path, path],
+      [TAG.mode, file.mode ?? KEEP_MODE],
+    ]),
+  );
+  try {
+    for (let at = 0; at < file.content.length; at += MAX_DATA) {
+      await connection.push(FRAME.DATA, file.content.subarray(at, at + MAX_DATA));
+    }
+    await connection.send(FRAME.END);
+  } catch (error) {
+    // The agent refuses as soon as it knows; its reason says more than the broken pipe.
+    if (error instanceof AgentGone) await connection.expect(FRAME.OK);
+    throw error;
+  }
+  await connection.expect(FRAME.OK);
+}

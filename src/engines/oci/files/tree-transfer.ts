@@ -1,0 +1,155 @@
+/** Trees of files in transit between the agent and a stream of entries; memory stays constant. */
+import { Readable } from 'node:stream';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import type { TreeEntry } from '../../engine.ts';
+import { type AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import {
+  encodeFields,
+  Fields,
+  type FieldValue,
+  FRAME,
+  type Frame,
+  MAX_DATA,
+  TAG,
+} from '../protocol/frames.ts';
+
+const KINDS: Record<string, TreeEntry['type']> = { f: 'file', d: 'directory', l: 'symlink' };
+const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', symlink: 'l' };
+const PERMISSION_BITS = 0o7777;
+/** Pieces of a file, each at most what is read at once, that are handed on before they are asked for. */
+const PIECES_AHEAD = 8;
+/**
+ * The agent has this long to remove what it has staged of an upload that is cut off. Thousands of files can take seconds of a
+ * busy machine; only an agent that has stopped working takes longer.
+ */
+const UNDO_MS = 30_000;
+
+function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
+  const fields = new Fields(body);
+  const type = KINDS[fields.text(TAG.kind)];
+  if (type === undefined)
+    throw new SandboxError('server', 'The sandbox’s agent sent an entry of no known kind.');
+  return {
+    path: fields.text(TAG.entryPath),
+    type,
+    mode: fields.number(TAG.statMode) & PERMISSION_BITS,
+    linkTarget: type === 'symlink' ? fields.text(TAG.link) : null,
+    content,
+  };
+}
+
+/**
+ * Entries as they arrive. The content of a file has to be read to its end, or destroyed, before the next entry.
+ * @param translate turns what the connection throws into what the reader of a file's content gets
+ */
+export async function* receiveTree(
+  connection: AgentConnection,
+  translate: (error: unknown) => unknown,
+): AsyncGenerator<TreeEntry> {
+  const expect = () => connection.expect(FRAME.ENTRY, FRAME.DATA, FRAME.END);
+  let frame: Frame = await expect();
+  while (frame.type !== FRAME.END) {
+    if (frame.type !== FRAME.ENTRY)
+      throw new SandboxError('server', 'The sandbox’s agent sent data of no file.');
+    const head = frame.body;
+    if (KINDS[new Fields(head).text(TAG.kind)] !== 'file') {
+      yield parseEntry(head, null);
+      frame = await expect();
+      continue;
+    }
+    let following: Frame | null = null;
+    async function* data(): AsyncGenerator<Buffer> {
+      try {
+        for (;;) {
+          const next = await expect();
+          if (next.type !== FRAME.DATA) {
+            following = next;
+            return;
+          }
+          yield next.body;
+        }
+      } catch (error) {
+        throw translate(error);
+      }
+    }
+    yield parseEntry(head, Readable.from(data(), { highWaterMark: PIECES_AHEAD }));
+    if (following === null) {
+      throw new SandboxError('internal', 'A file of a tree was not read to its end.');
+    }
+    frame = following;
+  }
+}
+
+function encodeEntry(entry: TreeEntry): Buffer {
+  const fields: [number, FieldValue][] = [
+    [TAG.entryPath, entry.path],
+    [TAG.kind, LETTERS[entry.type]],
+    [TAG.statMode, entry.mode],
+  ];
+  if (entry.linkTarget !== null) fields.push([TAG.link, entry.linkTarget]);
+  return encodeFields(fields);
+}
+
+async function sendContent(
+  connection: AgentConnection,
+  content: Readable,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const chunk of content) {
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+    for (let at = 0; at < bytes.length; at += MAX_DATA) {
+      throwIfCancelled(signal);
+      await connection.push(FRAME.DATA, bytes.subarray(at, at + MAX_DATA));
+    }
+  }
+}
+
+async function sendEntries(
+  connection: AgentConnection,
+  entries: AsyncIterable<TreeEntry>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const entry of entries) {
+    try {
+      throwIfCancelled(signal);
+      await connection.push(FRAME.ENTRY, encodeEntry(entry));
+      if (entry.content !== null) await sendContent(connection, entry.content, signal);
+    } catch (error) {
+      entry.content?.destroy();
+      // The agent refuses as soon as it knows; its reason says more than the broken pipe.
+      if (error instanceof AgentGone) await connection.expect(FRAME.OK);
+      throw error;
+    }
+  }
+  throwIfCancelled(signal);
+  await connection.send(FRAME.END);
+}
+
+/**
+ * Sends entries and awaits the agent's `OK`. When the signal fires, the stream ends early and this rejects once the agent
+ * has removed what it had staged. The connection must not close by that signal itself.
+ */
+export async function sendTree(
+  connection: AgentConnection,
+  entries: AsyncIterable<TreeEntry>,
+  signal: AbortSignal,
+): Promise<Fields> {
+  let giveUp: NodeJS.Timeout | undefined;
+  const cut = (): void => {
+    connection.end();
+    giveUp = setTimeout(() => connection.close(), UNDO_MS);
+  };
+  signal.addEventListener('abort', cut, { once: true });
+  try {
+    throwIfCancelled(signal);
+    await sendEntries(connection, entries, signal);
+    return new Fields((await connection.expect(FRAME.OK)).body);
+  } catch (error) {
+    if (!signal.aborted) throw error;
+    await connection.drained();
+    throw new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
+  } finally {
+    clearTimeout(giveUp);
+    signal.removeEventListener('abort', cut);
+  }
+}

@@ -1,0 +1,64 @@
+/** Leads the places where programs look for authorities to a sandbox's own trust. */
+import { chmod, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { AUTHORITY_HASH } from '../../../egress/tls/certificate-authority.ts';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { TRUST_DIR, TRUST_FILES } from './ca-trust.ts';
+
+/** Files below `/etc`, on Debian, Alpine, Fedora and openSUSE, that hold all authorities; those that are there are replaced. */
+const REPLACED: Readonly<Record<string, string>> = {
+  'ssl/certs/ca-certificates.crt': TRUST_FILES.bundle,
+  'ssl/cert.pem': TRUST_FILES.bundle,
+  'ssl/ca-bundle.pem': TRUST_FILES.bundle,
+  'pki/tls/cert.pem': TRUST_FILES.bundle,
+  'pki/tls/certs/ca-bundle.crt': TRUST_FILES.bundle,
+  'pki/ca-trust/extracted/pem/tls-ca-bundle.pem': TRUST_FILES.bundle,
+  'ssl/certs/java/cacerts': TRUST_FILES.java,
+  'pki/ca-trust/extracted/java/cacerts': TRUST_FILES.java,
+};
+/** OpenSSL's directory of single files, found by a hash of the name. */
+const HASHED = 'ssl/certs';
+/** What `update-ca-certificates` runs when it has made the bundle anew. */
+const HOOKS = 'ca-certificates/update.d';
+const HOOK = `#!/bin/sh
+# Keeps the authority of this sandbox's gateway among the trusted ones.
+[ -L /etc/ssl/certs/ca-certificates.crt ] ||
+  cat ${TRUST_DIR}/${TRUST_FILES.authority} >> /etc/ssl/certs/ca-certificates.crt
+`;
+
+/** Part of a template's name: another way of linking is another template. */
+export const TRUST_LINKS: unknown = [REPLACED, HASHED, HOOK, TRUST_DIR, AUTHORITY_HASH];
+
+/** @param etc a copy of `/etc` that is being made; nothing outside of it is touched, wherever its links lead */
+export async function linkTrust(etc: string): Promise<void> {
+  for (const [file, target] of Object.entries(REPLACED)) {
+    const path = join(etc, file);
+    if (!(await isInside(etc, dirname(path))) || !(await pathExists(path))) continue;
+    await rm(path);
+    await symlink(join(TRUST_DIR, target), path);
+  }
+  if (await isInside(etc, join(etc, HASHED))) {
+    const path = join(etc, HASHED, `${AUTHORITY_HASH}.0`);
+    if (!(await pathExists(path))) await symlink(join(TRUST_DIR, TRUST_FILES.authority), path);
+  }
+  if (await isInside(etc, dirname(join(etc, HOOKS)))) {
+    await mkdir(join(etc, HOOKS), { recursive: true });
+    if (!(await isInside(etc, join(etc, HOOKS)))) return;
+    const path = join(etc, HOOKS, 'sandbox-mcp');
+    await rm(path, { force: true });
+    await writeFile(path, HOOK);
+    await chmod(path, 0o755);
+  }
+}
+
+async function isInside(etc: string, directory: string): Promise<boolean> {
+  try {
+    const [root, real] = await Promise.all([realpath(etc), realpath(directory)]);
+    return real.startsWith(`${root}/`) && (await lstat(real)).isDirectory();
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return false;
+    throw error;
+  }
+}

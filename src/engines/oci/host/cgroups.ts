@@ -1,0 +1,147 @@
+/** The cgroups of a sandbox as the host sees them: where they are, what they bound, whether memory ran out. */
+import { readFileSync } from 'node:fs';
+import { access, constants, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../../shared/errors.ts';
+
+const ROOT = '/sys/fs/cgroup';
+/** Version 1 controllers, one hierarchy each; `systemd` and `unified` carry no limits but hold directories. */
+const LIMITING = ['memory', 'cpu', 'pids'] as const;
+
+export type CgroupLayout = 'none' | 'v1' | 'hybrid' | 'v2';
+
+/** How this host mounts cgroups (cgroups(7)). */
+export async function cgroupLayout(root = ROOT): Promise<CgroupLayout> {
+  const has = async (path: string) =>
+    access(join(root, path), constants.R_OK).then(
+      () => true,
+      () => false,
+    );
+  if (await has('cgroup.controllers')) return 'v2';
+  if (!(await has('memory')) && !(await has('pids'))) return 'none';
+  return (await has('unified/cgroup.controllers')) ? 'hybrid' : 'v1';
+}
+
+/** The path of a sandbox's cgroup; flat, so that nothing has to be swept but the sandbox's own directories. */
+export function cgroupPath(sandboxId: string): string {
+  return `/sandbox-mcp.${sandboxId}`;
+}
+
+/** Whether swap can be bounded: always on version 2, by `memsw` on version 1 kernels that account it. */
+export async function canLimitSwap(layout: CgroupLayout, root = ROOT): Promise<boolean> {
+  if (layout === 'v2') return true;
+  return access(join(root, 'memory/memory.memsw.limit_in_bytes')).then(
+    () => true,
+    () => false,
+  );
+}
+
+function hierarchies(layout: CgroupLayout, names: string[]): string[] {
+  return layout === 'v2' ? [ROOT] : names.map((name) => join(ROOT, name));
+}
+
+/** The cgroup directories that exist for a path, in every hierarchy. */
+export async function findCgroups(layout: CgroupLayout, path: string): Promise<string[]> {
+  if (layout === 'none') return [];
+  const names = layout === 'v2' ? [] : await readdir(ROOT);
+  const found: string[] = [];
+  for (const hierarchy of hierarchies(layout, names)) {
+    const directory = join(hierarchy, path);
+    try {
+      await access(directory);
+      found.push(directory);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT' && systemErrorCode(error) !== 'ENOTDIR') throw error;
+    }
+  }
+  return found;
+}
+
+function readOrNull(path: string): string | null {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // Gone with the sandbox, or of the other cgroup version: both mean that there is nothing to read.
+    return null;
+  }
+}
+
+/** The directory of the version 2 cgroup that a process's `/proc/PID/cgroup` names (cgroups(7)); none outside it. */
+export function unifiedCgroup(procCgroup: string): string[] {
+  const path = /^0::(\/.+)$/m.exec(procCgroup)?.[1];
+  return path === undefined || path.includes('/../') ? [] : [join(ROOT, path)];
+}
+
+/** Which limits are really in force in these directories. */
+export function enforcedLimits(directories: string[]): Record<(typeof LIMITING)[number], boolean> {
+  const bounded = (file: string) => {
+    for (const directory of directories) {
+      const text = readOrNull(join(directory, file))?.trim();
+      // Version 1 says "no limit" as a number of 19 digits or -1, version 2 as `max`.
+      if (text && text !== 'max' && !text.startsWith('max ') && text !== '-1' && text.length < 19)
+        return true;
+    }
+    return false;
+  };
+  return {
+    memory: bounded('memory.max') || bounded('memory.limit_in_bytes'),
+    cpu: bounded('cpu.max') || bounded('cpu.cfs_quota_us'),
+    pids: bounded('pids.max'),
+  };
+}
+
+/** Processes that the kernel killed in this sandbox for lack of memory, so far. */
+export function outOfMemoryKills(directories: string[]): number {
+  const v1 = directories.find((directory) => directory.startsWith(`${ROOT}/memory/`));
+  const [v2] = directories;
+  if (v2 === undefined) return 0;
+  const text = readOrNull(v1 === undefined ? join(v2, 'memory.events') : join(v1, 'memory.oom_control'));
+  return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
+}
+
+/** Everything that still runs in these cgroups, below them included. */
+async function processesIn(directory: string): Promise<number[]> {
+  try {
+    return (await readFile(join(directory, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean).map(Number);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENODEV') return [];
+    throw error;
+  }
+}
+
+/** Ends what runs in a cgroup: by `cgroup.kill` where the kernel has it, else by signal. */
+export async function killCgroup(directory: string): Promise<void> {
+  try {
+    await writeFile(join(directory, 'cgroup.kill'), '1');
+  } catch {
+    // Version 1, or a kernel before 5.14: one signal each. The caller looks again until none is left.
+    for (const pid of await processesIn(directory)) {
+      try {
+        process.kill(pid, 'SIGKILL');
+      } catch (error) {
+        if (systemErrorCode(error) !== 'ESRCH') throw error;
+      }
+    }
+  }
+}
+
+/** True when no process is left in any of these cgroups. */
+export async function cgroupsAreEmpty(directories: string[]): Promise<boolean> {
+  for (const directory of directories) if ((await processesIn(directory)).length > 0) return false;
+  return true;
+}
+
+/** Removes cgroups and answers those that the kernel still holds on to; a directory that is gone already is fine. */
+export async function removeCgroups(directories: string[]): Promise<string[]> {
+  const busy: string[] = [];
+  for (const directory of directories) {
+    try {
+      await rmdir(directory);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'EBUSY') busy.push(directory);
+      else if (code !== 'ENOENT') throw error;
+    }
+  }
+  return busy;
+}

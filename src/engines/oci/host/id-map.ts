@@ -1,0 +1,152 @@
+import { accessSync, constants } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { userInfo } from 'node:os';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+
+export interface IdMapping {
+  containerID: number;
+  hostID: number;
+  size: number;
+}
+
+/** How ids of a sandbox relate to ids of the host. */
+export interface IdMap {
+  /** `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user alone. */
+  kind: 'root' | 'subordinate' | 'single';
+  uidMappings: IdMapping[];
+  gidMappings: IdMapping[];
+  /** The host ids of the sandbox's root. */
+  hostUid: number;
+  hostGid: number;
+  /** Who runs commands inside. */
+  uid: number;
+  gid: number;
+}
+
+/** Whose ids are in the files of sandboxes: under another map they would be somebody else's. */
+export function idsOf({ kind, hostUid, hostGid }: IdMap): string {
+  return `${kind}:${hostUid}:${hostGid}`;
+}
+
+const RANGE = 65_536;
+/** Far above what distributions hand out in /etc/subuid (100,000 upwards) and systemd's container ranges (to 1,879,048,191). */
+const FIRST_BASE = 1_879_048_192;
+const LAST_BASE = 2_147_418_112;
+
+const SANDBOX_UID = 1000;
+
+export interface SubordinateRange {
+  owner: string;
+  start: number;
+  count: number;
+}
+
+/** Parses /etc/subuid or /etc/subgid (subuid(5)): `owner:start:count` a line. Malformed lines are skipped. */
+export function parseSubordinateRanges(text: string): SubordinateRange[] {
+  return text.split('\n').flatMap((line) => {
+    const [owner, start, count] = line.trim().split(':');
+    if (!owner || !/^\d+$/.test(start ?? '') || !/^\d+$/.test(count ?? '')) return [];
+    return [{ owner, start: Number(start), count: Number(count) }];
+  });
+}
+
+/** The first range of 65,536 ids from `FIRST_BASE` up that no line of /etc/subuid or /etc/subgid touches. */
+function freeRangeBase(taken: SubordinateRange[]): number {
+  for (let base = FIRST_BASE; base <= LAST_BASE; base += RANGE) {
+    if (!taken.some((range) => range.start < base + RANGE && base < range.start + range.count)) return base;
+  }
+  throw new Error('every id range above 1,879,048,192 is taken by /etc/subuid or /etc/subgid');
+}
+
+async function readRanges(file: string): Promise<SubordinateRange[]> {
+  try {
+    return parseSubordinateRanges(await readFile(file, 'utf8'));
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Root: one range for this state directory, chosen once, since files on disk carry its ids. */
+async function rootMap(uidRangeFile: string): Promise<IdMap> {
+  let base: number;
+  try {
+    base = Number(JSON.parse(await readFile(uidRangeFile, 'utf8')));
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    base = freeRangeBase([...(await readRanges('/etc/subuid')), ...(await readRanges('/etc/subgid'))]);
+    await writeFileAtomic(uidRangeFile, `${base}\n`);
+  }
+  if (!Number.isSafeInteger(base) || base < RANGE) {
+    throw new Error(`${uidRangeFile} holds no id range`);
+  }
+  const mapping = [{ containerID: 0, hostID: base, size: RANGE }];
+  return {
+    kind: 'root',
+    uidMappings: mapping,
+    gidMappings: mapping,
+    hostUid: base,
+    hostGid: base,
+    uid: SANDBOX_UID,
+    gid: SANDBOX_UID,
+  };
+}
+
+function isInPath(program: string): boolean {
+  return ['/usr/bin', '/bin', '/usr/local/bin', '/usr/sbin'].some((dir) => {
+    try {
+      accessSync(join(dir, program), constants.X_OK);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+}
+
+/** The name of the user that this process runs as, or null where no line of /etc/passwd (passwd(5)) tells one. */
+export function userName(): string | null {
+  try {
+    return userInfo().username;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * A user: the subordinate range where newuidmap and a line of at least 2,000 ids are there, else the one id. newuidmap
+ * does nothing for a user without a name.
+ */
+async function userMap(uid: number, gid: number): Promise<IdMap> {
+  const name = userName();
+  const find = (ranges: SubordinateRange[]) =>
+    ranges.find((range) => (range.owner === name || range.owner === String(uid)) && range.count >= 2_000);
+  const subuid = find(await readRanges('/etc/subuid'));
+  const subgid = find(await readRanges('/etc/subgid'));
+  const own = { uidMappings: [{ containerID: 0, hostID: uid, size: 1 }], hostUid: uid, hostGid: gid };
+  const ownGroup = [{ containerID: 0, hostID: gid, size: 1 }];
+  if (name === null || !subuid || !subgid || !isInPath('newuidmap') || !isInPath('newgidmap')) {
+    return { kind: 'single', ...own, gidMappings: ownGroup, uid: 0, gid: 0 };
+  }
+  const rest = (range: SubordinateRange) => ({
+    containerID: 1,
+    hostID: range.start,
+    size: Math.min(range.count, RANGE - 1),
+  });
+  return {
+    kind: 'subordinate',
+    ...own,
+    uidMappings: [...own.uidMappings, rest(subuid)],
+    gidMappings: [...ownGroup, rest(subgid)],
+    uid: SANDBOX_UID,
+    gid: SANDBOX_UID,
+  };
+}
+
+/** Decides how ids are mapped for the user that this process runs as. */
+export async function chooseIdMap(uidRangeFile: string): Promise<IdMap> {
+  const uid = process.getuid?.() ?? 0;
+  const gid = process.getgid?.() ?? 0;
+  return uid === 0 ? rootMap(uidRangeFile) : userMap(uid, gid);
+}

@@ -1,0 +1,28 @@
+/** The images of a state directory: filled by the agent, with the ids of its sandboxes. */
+import { chmod, chown, mkdir } from 'node:fs/promises';
+import { ImageStore } from '../../../images/image-store.ts';
+import { Unpacker } from '../../../images/unpacker.ts';
+import type { StateLayout } from '../state/state-layout.ts';
+import { type IdMap, idsOf } from './id-map.ts';
+import { removeTrees } from './remove-tree.ts';
+import { startMapped } from './userns-program.ts';
+
+/** Opens the store; the directory is there already. */
+export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap, arch: string): ImageStore {
+  return new ImageStore({
+    directory: layout.images,
+    mode: idMap.kind === 'root' ? 0o711 : 0o700,
+    arch,
+    ids: idsOf(idMap),
+    hasIds: idMap.kind !== 'single',
+    async makeTree(path) {
+      await mkdir(path, { mode: 0o700 });
+      await chmod(path, 0o700);
+      if (idMap.kind === 'root') await chown(path, idMap.hostUid, idMap.hostGid);
+    },
+    async startUnpacker(tree, signal) {
+      return new Unpacker(await startMapped(agent, idMap, agent, ['unpack', tree], signal));
+    },
+    removeTrees: (paths) => removeTrees(agent, idMap, paths),
+  });
+}

@@ -1,0 +1,41 @@
+import { chmod, mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { temporaryName } from '../../../shared/fs/atomic-file.ts';
+import type { StateLayout } from '../state/state-layout.ts';
+import { runHostProgram } from './host-program.ts';
+import type { IdMap } from './id-map.ts';
+
+/**
+ * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with the sandbox's ids on the host's directories and
+ * renames of directories. `by-runtime`: the OCI runtime, inside the sandbox's user namespace, which can do neither.
+ */
+export type MountsBy = 'by-root' | 'by-runtime';
+
+/** What a sandbox lacks where the runtime mounts, for people and models. */
+export const LACKS_OF_RUNTIME_MOUNTS = [
+  'System directories such as /usr/bin belong to nobody inside, so that sudo cannot change them.',
+  'rename(2) of a directory that came with the system or a snapshot fails with EXDEV; mv copies it instead.',
+];
+
+/** Tries root's mounts on the state directory's own file system, by what they have to do. */
+export async function probeMounts(
+  layout: StateLayout,
+  agent: string,
+  idMap: IdMap,
+  systemDirectories: string[],
+): Promise<MountsBy> {
+  const [ids] = idMap.uidMappings;
+  if (idMap.kind !== 'root' || ids === undefined) return 'by-runtime';
+  const scratch = temporaryName(join(layout.trash, 'probe'));
+  await mkdir(scratch);
+  // Root of the sandbox has to pass.
+  await chmod(scratch, 0o711);
+  try {
+    const directories = systemDirectories.map((name) => `/${name}`);
+    const args = ['probe-mounts', scratch, String(ids.hostID), String(ids.size), ...directories];
+    const { exitCode } = await runHostProgram(agent, args);
+    return exitCode === 0 ? 'by-root' : 'by-runtime';
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}

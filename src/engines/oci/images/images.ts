@@ -1,0 +1,98 @@
+/** Images of this engine: what is imported, what stands on it, and that it goes only when nothing does. */
+import type { ImageRecord } from '../../../images/image-record.ts';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import type { Image, Images, ImportImage } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { hasExpired } from '../state/snapshot-record.ts';
+import { readSandboxes, readSnapshots } from '../storage/snapshot-gc.ts';
+
+/** The living sandboxes and the snapshots on each image. Rejects where a record is damaged: it might stand on any. */
+async function usersOfImages(host: Host): Promise<Map<string, string[]>> {
+  const users = new Map<string, string[]>();
+  const add = (image: string | null, id: string) => {
+    if (image !== null) users.set(image, [...(users.get(image) ?? []), id]);
+  };
+  // Sandboxes first: one that becomes a snapshot meanwhile has written that down before its own record ends.
+  for (const { endedAt, image, sandboxId } of await readSandboxes(host))
+    if (endedAt === null) add(image, sandboxId);
+  for (const snapshot of await readSnapshots(host)) {
+    if (snapshot.status === 'created' && !hasExpired(snapshot)) add(snapshot.image, snapshot.snapshotId);
+  }
+  return users;
+}
+
+function notesOf(image: ImageRecord): string[] {
+  const { flattenedOwners, skipped, skippedCount } = image;
+  const notes: string[] = [];
+  if (flattenedOwners > 0) {
+    notes.push(
+      `${flattenedOwners} entries belong to root instead of their owner, whose id this user cannot map; package managers may fail on it.`,
+    );
+  }
+  if (skippedCount > 0) {
+    const more = skippedCount > skipped.length ? ` and ${skippedCount - skipped.length} more` : '';
+    notes.push(`Left out: ${skipped.join('; ')}${more}.`);
+  }
+  return notes;
+}
+
+function viewOf(image: ImageRecord, users: Map<string, string[]>): Image {
+  const { name, kind, version, arch, sizeBytes, createdAt } = image;
+  return {
+    name,
+    kind,
+    version,
+    arch,
+    sizeBytes,
+    createdAt,
+    usedBy: users.get(name) ?? [],
+    notes: notesOf(image),
+  };
+}
+
+export class OciImages implements Images {
+  readonly #context: OciContext;
+
+  constructor(context: OciContext) {
+    this.#context = context;
+  }
+
+  async import(request: ImportImage, signal: AbortSignal): Promise<Image> {
+    const host = await this.#context.host();
+    throwIfCancelled(signal);
+    await host.images.sweep();
+    // Loaded here, since a server that only runs sandboxes unpacks nothing.
+    const { importImage } = await import('../../../images/import-image.ts');
+    try {
+      return viewOf(await importImage(host.images, request, signal), new Map());
+    } catch (error) {
+      throwIfCancelled(signal);
+      if (error instanceof SandboxError) throw error;
+      throw new SandboxError('invalid_argument', `The archive could not be imported: ${reasonOf(error)}.`, {
+        hint: 'Look whether it is whole, e.g. with `tar -tf`, and whether there is room on the disk of the state directory.',
+        cause: error,
+      });
+    }
+  }
+
+  async list(): Promise<Image[]> {
+    const host = await this.#context.host();
+    const users = await usersOfImages(host);
+    const images: Image[] = [];
+    for (const name of await host.images.names()) {
+      const record = await host.images.find(name);
+      if (record !== null) images.push(viewOf(record, users));
+    }
+    return images;
+  }
+
+  async remove(name: string): Promise<void> {
+    const host = await this.#context.host();
+    await host.images.remove(name, async () => (await usersOfImages(host)).get(name) ?? []);
+  }
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? (error.message.split('\n')[0] ?? '') : String(error);
+}

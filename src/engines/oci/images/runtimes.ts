@@ -1,0 +1,116 @@
+/** What a sandbox can be asked to have: the host's programs, an image, or a Node release that is fetched. */
+import { existsSync } from 'node:fs';
+import { nodeMajor } from '../../../images/image-name.ts';
+import type { ImageRecord } from '../../../images/image-record.ts';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { Runtimes } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { runHostProgram } from '../host/host-program.ts';
+
+/** The root file system of the host, whatever it has. */
+const DEFAULT_RUNTIME = 'host';
+
+const PROBES: { path: string; pattern: RegExp; name: string }[] = [
+  { path: '/usr/bin/node', pattern: /^v(\d+)\./, name: 'node' },
+  { path: '/usr/local/bin/node', pattern: /^v(\d+)\./, name: 'node' },
+  { path: '/usr/bin/python3', pattern: /^Python (3\.\d+)/, name: 'python' },
+];
+
+/** What a sandbox is called after, and the image that it stands on where it is not the host's files alone. */
+export interface ResolvedRuntime {
+  name: string;
+  image: ImageRecord | null;
+}
+
+let found: Promise<string[]> | null = null;
+
+async function probe(): Promise<string[]> {
+  const names = new Set<string>([DEFAULT_RUNTIME]);
+  for (const { path, pattern, name } of PROBES) {
+    try {
+      const match = pattern.exec((await runHostProgram(path, ['--version'])).output);
+      if (match) names.add(`${name}${match[1]}`);
+    } catch {
+      // Not installed: it is simply not among those available.
+    }
+  }
+  return [...names];
+}
+
+/** What the host itself has: `host`, and `node20`, `python3.11`, … by its versions. */
+function hostRuntimes(): Promise<string[]> {
+  found ??= probe();
+  return found;
+}
+
+/** The runtimes that are here, images included. */
+async function availableRuntimes(host: Host): Promise<string[]> {
+  return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
+}
+
+/** What can be named as a runtime. */
+export async function ociRuntimes(host: Host): Promise<Runtimes> {
+  const others = isGlibc()
+    ? 'node and a major version (node22, node24): fetched from the npm registry when it is first named'
+    : null;
+  return { here: await availableRuntimes(host), others };
+}
+
+async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {
+  const available = (await availableRuntimes(host)).join(', ');
+  return new SandboxError(error.code, error.message, {
+    hint: `Here already: ${available}. ${error.hint}`,
+    details: { ...error.details, available },
+    cause: error.cause,
+  });
+}
+
+/**
+ * An image of that name, else what the host has, else the Node release of that name, which is fetched.
+ *
+ * @throws `invalid_argument`, or `unavailable` for what cannot be fetched; both name those that are here
+ */
+export async function resolveRuntime(
+  context: OciContext,
+  wanted: string | null,
+  signal: AbortSignal,
+): Promise<ResolvedRuntime> {
+  if (wanted === null || wanted === DEFAULT_RUNTIME) return { name: DEFAULT_RUNTIME, image: null };
+  const host = await context.host();
+  const image = await host.images.find(wanted);
+  if (image !== null) return { name: wanted, image };
+  if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
+  if (nodeMajor(wanted) !== null && isGlibc()) {
+    try {
+      // Loaded here, since most sandboxes need nothing fetched.
+      const { ensureNodeRuntime } = await import('../../../images/node-runtime.ts');
+      return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
+    } catch (error) {
+      const told =
+        error instanceof SandboxError && ['invalid_argument', 'unavailable', 'timeout'].includes(error.code);
+      throw told ? await withAvailable(host, error) : error;
+    }
+  }
+  throw await withAvailable(
+    host,
+    new SandboxError(
+      'invalid_argument',
+      `Runtime ${JSON.stringify(wanted.slice(0, 64))} is not available here.`,
+      {
+        hint: 'Node releases are fetched by name (node22, node24); the operator adds others with `sandbox-mcp image import`.',
+      },
+    ),
+  );
+}
+
+/** What Node's releases are linked against has this in the host's files, which a sandbox then has. */
+const LOADERS: Partial<Record<string, string>> = {
+  x64: '/lib64/ld-linux-x86-64.so.2',
+  arm64: '/lib/ld-linux-aarch64.so.1',
+};
+
+function isGlibc(): boolean {
+  const loader = LOADERS[process.arch];
+  return loader !== undefined && existsSync(loader);
+}

@@ -1,0 +1,22 @@
+/** What carriers leave behind, once a sandbox has ended. */
+import { readdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { SandboxPaths } from '../state/state-layout.ts';
+import { STREAMS_PREFIX } from './relay-streams.ts';
+
+/** The agent directory is the sandbox's to write: nothing in it is followed. */
+const SOCKET = /^(egress|\.egress\..*)$/;
+
+/** In the sandbox's directory: touched by each server that takes the gateway over, so that the others look. */
+export const GATEWAY_MARK = 'gateway';
+
+/** Removes the sockets that carriers have bound for a sandbox that has ended. */
+export async function removeEgressSockets(paths: Pick<SandboxPaths, 'dir' | 'agent'>): Promise<void> {
+  const remove = async (dir: string, leftOver: (name: string) => boolean) => {
+    const names = await readdir(dir).catch(() => []);
+    const found = names.filter(leftOver).map((name) => join(dir, name));
+    await Promise.all(found.map((path) => rm(path, { recursive: true, force: true })));
+  };
+  await remove(paths.agent, (name) => SOCKET.test(name));
+  await remove(paths.dir, (name) => name.startsWith(STREAMS_PREFIX) || name === GATEWAY_MARK);
+}

@@ -1,0 +1,188 @@
+/** The gateways of the sandboxes that this process has made or taken up. */
+
+import { activityOf, type NetworkActivity } from '../../../egress/connection/connection-log.ts';
+import { hostAddresses } from '../../../egress/gateway.ts';
+import type { CredentialRule } from '../../../egress/policy/header-rules.ts';
+import { parseRangeWithPort, type Range } from '../../../egress/policy/ip-ranges.ts';
+import { type Lookup, systemLookup } from '../../../egress/policy/name-cache.ts';
+import { compilePolicy, type Ground, type Policy } from '../../../egress/policy/policy.ts';
+import { KeyedLock } from '../../../shared/async/keyed-lock.ts';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { Logger } from '../../../shared/log.ts';
+import { isProcessAlive } from '../../../shared/process-identity.ts';
+import type { SecretStore } from '../../../shared/secrets.ts';
+import type { NetworkPolicy } from '../../engine.ts';
+import type { Host } from '../host/host.ts';
+import { readRecord } from '../state/sandbox-record.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+import { EgressGateway } from './egress-gateway.ts';
+import { readEgressRecord } from './egress-log.ts';
+import { GatewayKeys } from './tls-key-provider.ts';
+
+export interface EgressOptions {
+  /** Ranges that the operator opens, each `CIDR` or `CIDR:port`. */
+  readonly allow: readonly string[];
+  /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
+  readonly dns: readonly string[];
+  /** The most bytes that a sandbox may move, in and out together; null: no limit. */
+  readonly maxBytes: number | null;
+  /** A file of authorities, PEM, that servers may be certified by beside the host's; null or left out: none. */
+  readonly authorities?: string | null;
+}
+
+interface Open {
+  /** As the agent sees it, without the engine's own rules. */
+  policy: NetworkPolicy;
+  readonly gateway: EgressGateway;
+}
+
+export class EgressGateways {
+  readonly #open = new Map<string, Open>();
+  readonly #credentials = new Map<string, Set<readonly CredentialRule[]>>();
+  readonly #lock = new KeyedLock();
+  readonly #log: Logger;
+  readonly #ground: Ground;
+  readonly #lookup: Lookup;
+  readonly #maxBytes: number | null;
+  readonly #secrets: SecretStore;
+  readonly #keys: GatewayKeys;
+
+  constructor(options: EgressOptions, secrets: SecretStore, log: Logger) {
+    this.#log = log;
+    this.#secrets = secrets;
+    this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
+    this.#lookup = systemLookup(options.dns);
+    this.#maxBytes = options.maxBytes;
+    this.#keys = new GatewayKeys(options.authorities ?? null, log);
+  }
+
+  /** Reads a policy; throws `invalid_argument` where it makes no sense, `permission` for a secret out of its place. */
+  compile(policy: NetworkPolicy): Policy {
+    return compilePolicy(policy, this.#ground, { secrets: this.#secrets });
+  }
+
+  /**
+   * Sets headers on requests of a sandbox beside its policy's, which still decides what passes. They act from the next
+   * request on, in a gateway that is brought up later too, and nobody is shown them; a server that takes the sandbox up
+   * does not have them.
+   *
+   * @returns what takes them away again, to be called at the latest when the sandbox ends
+   * @throws `invalid_argument` for a domain, match or header that makes no sense
+   */
+  addCredentials(sandboxId: string, rules: readonly CredentialRule[]): () => void {
+    compilePolicy({ mode: 'deny-all' }, this.#ground, { credentials: rules });
+    const present = this.#credentials.get(sandboxId) ?? new Set();
+    this.#credentials.set(sandboxId, present.add(rules));
+    this.#enforceAnew(sandboxId);
+    return () => {
+      present.delete(rules);
+      if (present.size === 0) this.#credentials.delete(sandboxId);
+      this.#enforceAnew(sandboxId);
+    };
+  }
+
+  #compileFor(sandboxId: string, policy: NetworkPolicy): Policy {
+    const credentials = [...(this.#credentials.get(sandboxId) ?? [])].flat();
+    return compilePolicy(policy, this.#ground, { secrets: this.#secrets, credentials });
+  }
+
+  #enforceAnew(sandboxId: string): void {
+    const open = this.#open.get(sandboxId);
+    if (open !== undefined) this.enforce(sandboxId, open.policy);
+  }
+
+  /** Brings a sandbox's gateway up here, unless it is up already; takes it back from another process. */
+  open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
+    return this.#lock.run(sandboxId, async () => {
+      const present = this.#open.get(sandboxId);
+      if (present !== undefined) {
+        await present.gateway.takePlace();
+        return;
+      }
+      const gateway = await EgressGateway.open({
+        place: {
+          program: host.agent,
+          dir: paths.dir,
+          agentDir: paths.agent,
+          owner: { uid: host.idMap.hostUid, gid: host.idMap.hostGid },
+        },
+        policy: this.#compileFor(sandboxId, policy),
+        lookup: this.#lookup,
+        maxBytes: this.#maxBytes,
+        tls: await this.#keys.of(host, paths),
+        log: this.#log.child({ sandbox_id: sandboxId }),
+        freed: () => this.#later(sandboxId, (gateway) => gateway.takePlace(), host),
+        changed: () => this.#later(sandboxId, () => Promise.resolve(), host),
+      });
+      this.#open.set(sandboxId, { policy, gateway });
+      // A change that came before anybody watched is not lost.
+      await this.#refresh(host, sandboxId);
+    });
+  }
+
+  /** Puts a policy in force at once where the gateway is here. */
+  enforce(sandboxId: string, policy: NetworkPolicy): void {
+    const open = this.#open.get(sandboxId);
+    if (open === undefined) return;
+    const compiled = this.#compileFor(sandboxId, policy);
+    open.policy = policy;
+    open.gateway.enforce(compiled);
+  }
+
+  /** What is known of a sandbox's network, by this process or by those before it. */
+  async activity(paths: SandboxPaths, sandboxId: string): Promise<NetworkActivity> {
+    const here = this.#open.get(sandboxId)?.gateway.activity();
+    return here ?? activityOf(await readEgressRecord(paths.dir), this.#maxBytes);
+  }
+
+  close(sandboxId: string): Promise<void> {
+    return this.#lock.run(sandboxId, () => this.#shut(sandboxId));
+  }
+
+  async #shut(sandboxId: string): Promise<void> {
+    const present = this.#open.get(sandboxId);
+    this.#open.delete(sandboxId);
+    await present?.gateway.close();
+  }
+
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#open.keys()].map((sandboxId) => this.close(sandboxId)));
+  }
+
+  /** Reads the record anew, then does something with a gateway that is still there. */
+  #later(sandboxId: string, work: (gateway: EgressGateway) => Promise<void>, host: Host): void {
+    this.#lock
+      .run(sandboxId, async () => {
+        if (!this.#open.has(sandboxId)) return;
+        await this.#refresh(host, sandboxId);
+        const present = this.#open.get(sandboxId);
+        if (present !== undefined) await work(present.gateway);
+      })
+      .catch((error: unknown) => {
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a gateway could not be brought back');
+      });
+  }
+
+  /** Another process may have changed the policy, or ended the sandbox: what is on disk is in force. */
+  async #refresh(host: Host, sandboxId: string): Promise<void> {
+    try {
+      const record = await readRecord(host.layout, sandboxId);
+      const ends = record.endedAt !== null || record.status === 'stopping';
+      // Nobody else would close what was opened too late, or bring down what came back while its sandbox was cleared away.
+      if (ends || (record.init !== null && !isProcessAlive(record.init))) await this.#shut(sandboxId);
+      else this.enforce(sandboxId, record.networkPolicy);
+    } catch (error) {
+      // A record that cannot be read says nothing about what is allowed: closed, not open.
+      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
+      this.enforce(sandboxId, { mode: 'deny-all' });
+    }
+  }
+}
+
+function operatorRange(text: string): Range {
+  const range = parseRangeWithPort(text);
+  if (range !== null) return range;
+  throw new SandboxError('invalid_argument', `--egress-allow: ${JSON.stringify(text)} is no range.`, {
+    hint: 'Give a range such as 10.1.0.0/16, or 10.1.2.3/32:5432 for one port of it.',
+  });
+}

@@ -1,0 +1,150 @@
+/** The gateway of one sandbox in this process: the judge, the carrier that holds the connections, the record on disk. */
+import { type FSWatcher, watch } from 'node:fs';
+import { join } from 'node:path';
+import type { NetworkActivity } from '../../../egress/connection/connection-log.ts';
+import type { TlsKeys } from '../../../egress/connection/tls-trust.ts';
+import { Gateway } from '../../../egress/gateway.ts';
+import type { Lookup } from '../../../egress/policy/name-cache.ts';
+import type { Policy } from '../../../egress/policy/policy.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import type { Logger } from '../../../shared/log.ts';
+import { GATEWAY_MARK } from './egress-cleanup.ts';
+import { EgressRecord, readEgressRecord } from './egress-log.ts';
+import { Carrier, type CarrierPlace } from './relay-process.ts';
+
+/** Whatever ends it over and over again is not to keep the server busy: then the sandbox stays without network. */
+const MAX_RESTARTS = 100;
+
+export interface EgressGatewayOptions {
+  readonly place: CarrierPlace;
+  readonly policy: Policy;
+  readonly lookup: Lookup;
+  readonly maxBytes: number | null;
+  /** Null for a sandbox whose programs trust no gateway. */
+  readonly tls: TlsKeys | null;
+  readonly log: Logger;
+  /** Nobody listens any more where this one did: another process had taken its place, and is gone; or the carrier has died. */
+  readonly freed: () => void;
+  /** The sandbox's record may have changed. */
+  readonly changed: () => void;
+}
+
+export class EgressGateway {
+  readonly #options: EgressGatewayOptions;
+  readonly #gateway: Gateway;
+  readonly #record: EgressRecord;
+  readonly #watcher: FSWatcher;
+  #carrier: Carrier | null = null;
+  #restarts = 0;
+  #closed = false;
+
+  private constructor(options: EgressGatewayOptions, gateway: Gateway, record: EgressRecord) {
+    this.#options = options;
+    this.#gateway = gateway;
+    this.#record = record;
+    this.#watcher = watch(options.place.dir, { persistent: false }, (_event, name) => {
+      if (name === 'record.json') options.changed();
+      if (name === GATEWAY_MARK) this.#look();
+    });
+    this.#watcher.on('error', () => this.#watcher.close());
+  }
+
+  /** Brings it up: from now on what leaves the sandbox comes here. */
+  static async open(options: EgressGatewayOptions): Promise<EgressGateway> {
+    const { place, policy, lookup, maxBytes, tls, log } = options;
+    const gateway: Gateway = new Gateway({
+      policy,
+      lookup,
+      maxBytes,
+      tls,
+      before: await readEgressRecord(place.dir),
+      onEntry: (entry) => {
+        record.add(entry);
+        log.debug({ connection: entry }, 'a connection of a sandbox is over');
+      },
+      onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
+    });
+    const record: EgressRecord = new EgressRecord(
+      place.dir,
+      () => gateway.sums(),
+      (error) => log.warn({ err: error }, 'a connection of a sandbox could not be recorded'),
+    );
+    const opened = new EgressGateway(options, gateway, record);
+    try {
+      await opened.takePlace();
+      return opened;
+    } catch (error) {
+      await opened.close();
+      throw error;
+    }
+  }
+
+  /** Sees to it that what leaves the sandbox comes here, whoever had it. */
+  async takePlace(): Promise<void> {
+    if (this.#closed || (await this.#carrier?.isCurrent())) return;
+    this.#carrier ??= await this.#start();
+    await this.#carrier.listen();
+    // Whoever listened until now sees it, and waits for this one to go.
+    await writeFileAtomic(join(this.#options.place.dir, GATEWAY_MARK), `${process.pid}\n`, 0o600, false);
+  }
+
+  enforce(policy: Policy): void {
+    this.#gateway.enforce(policy);
+  }
+
+  activity(): NetworkActivity {
+    return this.#gateway.activity();
+  }
+
+  /** Cuts everything: from now on the sandbox is closed, unless another process has it. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watcher.close();
+    this.#gateway.close();
+    await this.#carrier?.close();
+    await this.#record.close();
+  }
+
+  async #start(): Promise<Carrier> {
+    const gateway = this.#gateway;
+    const carrier = await Carrier.start(this.#options.place, {
+      connection: (connection) => gateway.take(connection),
+      query: (bytes) => gateway.query(bytes),
+      moved: (bytes) => gateway.count(bytes),
+      spent: () => gateway.spend(),
+      freed: this.#options.freed,
+      died: (words) => this.#died(words),
+    });
+    const left = gateway.left();
+    if (left !== null) carrier.limit(left);
+    return carrier;
+  }
+
+  #died(words: string): void {
+    const dead = this.#carrier;
+    this.#carrier = null;
+    this.#restarts++;
+    const { log, freed } = this.#options;
+    log.warn(
+      { words, restarts: this.#restarts },
+      'the carrier of a sandbox has ended; its connections are cut',
+    );
+    const cleared = dead === null ? Promise.resolve() : dead.close();
+    cleared
+      .catch((error: unknown) => log.warn({ err: error }, 'what a carrier has left could not be removed'))
+      .finally(() => {
+        if (!this.#closed && this.#restarts <= MAX_RESTARTS) freed();
+      });
+  }
+
+  /** Somebody has taken a place: where it is this one's, the other's end is waited for. */
+  #look(): void {
+    const carrier = this.#carrier;
+    carrier
+      ?.isCurrent()
+      .then((current) => {
+        if (!current && !this.#closed) carrier.watchSuccessor();
+      })
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'a gateway could not be looked at'));
+  }
+}

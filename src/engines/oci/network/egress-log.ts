@@ -1,0 +1,128 @@
+/** The connections of a sandbox on disk, a line of JSON each: bounded, and there for the next server and for people. */
+import { constants } from 'node:fs';
+import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import type { Entry, LogBefore, Sums } from '../../../egress/connection/connection-log.ts';
+import { systemErrorCode } from '../../../shared/errors.ts';
+
+const NAME = 'network.jsonl';
+const OLDER = 'network.old.jsonl';
+/** Of one file; there are two at most. */
+const MAX_BYTES = 262_144;
+const SUMS_EVERY_MS = 1_000;
+const LONGEST_TEXT = 300;
+
+const sums = z.object({
+  connections: z.number(),
+  refused: z.number(),
+  bytesIn: z.number(),
+  bytesOut: z.number(),
+});
+const entry = z.object({
+  time: z.number(),
+  protocol: z.enum(['tcp', 'tls', 'http', 'dns']),
+  domain: z.string().nullable(),
+  address: z.string(),
+  port: z.number(),
+  verdict: z.enum(['allowed', 'refused', 'failed', 'cut']),
+  rule: z.string(),
+  bytesIn: z.number(),
+  bytesOut: z.number(),
+});
+/** A connection with the sums after it, or the sums alone. */
+const line = z.object({ sums, connection: entry.nullable() });
+
+export class EgressRecord {
+  readonly #dir: string;
+  readonly #sums: () => Sums;
+  readonly #onError: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+  #entries: { sums: Sums; connection: Entry }[] = [];
+  #written: string;
+  #closed = false;
+  #work: Promise<void> = Promise.resolve();
+
+  /**
+   * @param dir the sandbox's directory
+   * @param now the sums of this moment
+   */
+  constructor(dir: string, now: () => Sums, onError: (error: unknown) => void) {
+    this.#dir = dir;
+    this.#sums = now;
+    this.#onError = onError;
+    // What is there already, or nothing at all, needs no line.
+    this.#written = JSON.stringify(now());
+    this.#timer = setInterval(() => this.#flush(), SUMS_EVERY_MS).unref();
+  }
+
+  add(connection: Entry): void {
+    const short = { ...connection, rule: connection.rule.slice(0, LONGEST_TEXT) };
+    this.#entries.push({ sums: this.#sums(), connection: short });
+    // One write for all that end in the same turn.
+    if (this.#entries.length === 1) setImmediate(() => this.#flush());
+  }
+
+  /** Writes what is left. Resolves in any case. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    this.#flush();
+    // Bytes that were moved after the last connection that had ended.
+    this.#flush();
+    this.#closed = true;
+    await this.#work;
+  }
+
+  #flush(): void {
+    if (this.#closed) return;
+    const entries = this.#entries.splice(0);
+    const now = this.#sums();
+    const last = JSON.stringify(entries.at(-1)?.sums ?? now);
+    if (entries.length === 0 && last === this.#written) return;
+    this.#written = last;
+    const lines = entries.length > 0 ? entries : [{ sums: now, connection: null }];
+    const text = lines.map((each) => `${JSON.stringify(each)}\n`).join('');
+    this.#work = this.#work.then(() => this.#append(text)).catch(this.#onError);
+  }
+
+  async #append(text: string): Promise<void> {
+    const path = join(this.#dir, NAME);
+    const flags = constants.O_WRONLY | constants.O_APPEND | constants.O_CREAT | constants.O_NOFOLLOW;
+    const file: FileHandle = await open(path, flags, 0o600);
+    let full: boolean;
+    try {
+      await file.appendFile(text);
+      full = (await file.stat()).size >= MAX_BYTES;
+    } finally {
+      await file.close();
+    }
+    if (full) await rename(path, join(this.#dir, OLDER)).catch(unlessGone);
+  }
+}
+
+/** Two servers may write to the same file; one of them makes room. */
+function unlessGone(error: unknown): void {
+  if (systemErrorCode(error) !== 'ENOENT') throw error;
+}
+
+/** What earlier servers, or this one, have written of a sandbox. Lines that are cut short or not understood are left out. */
+export async function readEgressRecord(dir: string): Promise<LogBefore> {
+  const texts = await Promise.all(
+    [OLDER, NAME].map((name) => readFile(join(dir, name), 'utf8').catch(() => '')),
+  );
+  const lines = texts.join('').split('\n').flatMap(parsed);
+  return {
+    entries: lines.flatMap(({ connection }) => (connection === null ? [] : [connection])),
+    sums: lines.at(-1)?.sums ?? { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+  };
+}
+
+function parsed(text: string): z.output<typeof line>[] {
+  if (text === '') return [];
+  try {
+    const result = line.safeParse(JSON.parse(text));
+    return result.success ? [result.data] : [];
+  } catch {
+    return [];
+  }
+}

@@ -1,0 +1,109 @@
+/** One connection in the hands of the carrier. */
+import type { Duplex } from 'node:stream';
+import type { Dial, Moved, Redirected } from '../../../egress/connection/context.ts';
+import { CARRY, destination, numbered } from './relay-frames.ts';
+
+const LINGER_MS = 2_000;
+
+/** What a link does through its carrier. */
+export interface LinkHands {
+  send(type: number, body: Buffer): void;
+  /** Asks for the stream of this connection; null where the connection ends before it comes. */
+  take(id: number, closed: Promise<unknown>): Promise<Duplex | null>;
+}
+
+export class CarrierLink implements Redirected {
+  readonly address: string;
+  readonly port: number;
+  readonly closed: Promise<Moved>;
+  readonly #id: number;
+  readonly #hands: LinkHands;
+  readonly #seen: (Buffer | 'end')[] = [];
+  #looking = false;
+  #look: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
+  #dialled: ((code: string | null) => void) | null = null;
+  #onClosed: (moved: Moved) => void = () => undefined;
+  #over = false;
+  #linger: NodeJS.Timeout | undefined;
+
+  constructor(id: number, to: Buffer, hands: LinkHands) {
+    this.#id = id;
+    this.#hands = hands;
+    this.address = [...to.subarray(0, 4)].join('.');
+    this.port = to.readUInt16BE(4);
+    this.closed = new Promise((resolve) => {
+      this.#onClosed = resolve;
+    });
+  }
+
+  look(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'> {
+    const next = this.#seen.shift();
+    if (next !== undefined) return Promise.resolve(next);
+    if (this.#over) return Promise.resolve('end');
+    if (!this.#looking) this.#say(CARRY.LOOK);
+    this.#looking = true;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#look?.('timeout'), timeoutMs);
+      this.#look = (what) => {
+        clearTimeout(timer);
+        this.#look = null;
+        resolve(what);
+      };
+    });
+  }
+
+  dial(address: string, port: number, how: Dial): Promise<string | null> {
+    if (this.#over) return Promise.resolve('ECANCELED');
+    const request = typeof how === 'string' ? Buffer.alloc(0) : how.request;
+    const mode = Buffer.from([how === 'pass' ? 0 : how === 'hold' ? 1 : 2]);
+    this.#say(CARRY.DIAL, destination(address, port), mode, request);
+    this.#looking ||= how === 'hold';
+    return new Promise((resolve) => {
+      this.#dialled = resolve;
+    });
+  }
+
+  release(): void {
+    this.#say(CARRY.RELEASE);
+  }
+
+  async take(): Promise<Duplex | null> {
+    return this.#over ? null : this.#hands.take(this.#id, this.closed);
+  }
+
+  end(words: Buffer): void {
+    if (this.#over) return;
+    this.#say(CARRY.END, words);
+    // Who does not read the last words does not keep their connection for it.
+    this.#linger = setTimeout(() => this.cut(), LINGER_MS);
+    this.#linger.unref();
+  }
+
+  cut(): void {
+    if (!this.#over) this.#say(CARRY.CUT);
+  }
+
+  /** The program has sent this; nothing: its end. */
+  sent(bytes: Buffer): void {
+    const what = bytes.length === 0 ? 'end' : bytes;
+    if (this.#look !== null) this.#look(what);
+    else this.#seen.push(what);
+  }
+
+  dialled(code: string | null): void {
+    this.#dialled?.(code);
+    this.#dialled = null;
+  }
+
+  over(moved: Moved): void {
+    this.#over = true;
+    clearTimeout(this.#linger);
+    this.#look?.('end');
+    this.dialled('ECANCELED');
+    this.#onClosed(moved);
+  }
+
+  #say(type: number, ...more: Buffer[]): void {
+    this.#hands.send(type, numbered(this.#id, ...more));
+  }
+}

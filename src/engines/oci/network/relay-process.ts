@@ -1,0 +1,232 @@
+/** `agent carry`: the process that holds a sandbox's connections, as this one says (docs/agent-protocol.md). */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { constants } from 'node:fs';
+import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
+import { Socket } from 'node:net';
+import type { Moved, Redirected } from '../../../egress/connection/context.ts';
+import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
+import { CarrierLink } from './relay-connection.ts';
+import { CARRY, errorCode, numbered } from './relay-frames.ts';
+import { CarrierStreams } from './relay-streams.ts';
+
+/** Queries being answered at once; more are dropped, as a busy resolver would. */
+const MAX_QUERIES = 256;
+const MAX_WORDS = 1_000;
+const QUERY_HEAD = 8;
+
+export interface CarrierHandlers {
+  connection(connection: Redirected): void;
+  /** Null: no answer. */
+  query(bytes: Buffer): Promise<Buffer | null>;
+  /** Bytes that were moved since the last time. */
+  moved(bytes: Moved): void;
+  /** The limit is reached: everything was cut. */
+  spent(): void;
+  /** Whoever took this one's place is gone. */
+  freed(): void;
+  /** It has ended, unasked; what it held is cut. */
+  died(words: string): void;
+}
+
+export interface CarrierPlace {
+  /** The agent's executable. */
+  readonly program: string;
+  /** The sandbox's directory, and the agent directory in it. */
+  readonly dir: string;
+  readonly agentDir: string;
+  /** Host ids of the sandbox's root, which the agent is. */
+  readonly owner: { uid: number; gid: number };
+}
+
+export class Carrier {
+  readonly #child: ChildProcess;
+  readonly #control: Socket;
+  readonly #directory: FileHandle;
+  readonly #streams: CarrierStreams;
+  readonly #handlers: CarrierHandlers;
+  readonly #links = new Map<number, CarrierLink>();
+  readonly #parser = new FrameParser();
+  readonly #gone: Promise<void>;
+  #listening: { resolve(): void; reject(error: Error): void } | null = null;
+  #inode: bigint | null = null;
+  #closing = false;
+  #answering = 0;
+  #moved: Moved = { in: 0, out: 0 };
+
+  private constructor(
+    child: ChildProcess,
+    directory: FileHandle,
+    streams: CarrierStreams,
+    handlers: CarrierHandlers,
+  ) {
+    const control = child.stdio[3];
+    if (!(control instanceof Socket)) throw new Error('the carrier has no control connection');
+    this.#child = child;
+    this.#control = control;
+    this.#directory = directory;
+    this.#streams = streams;
+    this.#handlers = handlers;
+    let words = '';
+    child.stderr?.on('data', (chunk: Buffer) => {
+      words = (words + chunk.toString()).slice(0, MAX_WORDS);
+    });
+    control.on('data', (chunk: Buffer) => this.#receive(chunk));
+    control.on('error', () => control.destroy());
+    this.#gone = new Promise((resolve) => {
+      child.once('error', (error) => this.#end(error.message, resolve));
+      child.once('close', (code, signal) => this.#end(words.trim() || `${signal ?? code}`, resolve));
+    });
+    // It serves as long as there is other work, and ends with this process.
+    child.unref();
+    control.unref();
+    if (child.stderr instanceof Socket) child.stderr.unref();
+  }
+
+  /** Starts it. It carries nothing until it is told to listen. */
+  static async start(place: CarrierPlace, handlers: CarrierHandlers): Promise<Carrier> {
+    const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+    const directory = await open(place.agentDir, flags);
+    try {
+      const streams = await CarrierStreams.open(place.dir);
+      const child = spawn(place.program, ['carry'], {
+        stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
+        env: {},
+        cwd: '/',
+        ...(process.getuid?.() === 0 ? place.owner : {}),
+      });
+      return new Carrier(child, directory, streams, handlers);
+    } catch (error) {
+      await directory.close();
+      throw error;
+    }
+  }
+
+  /** Listens for the agent, in the place of whoever did before. */
+  async listen(): Promise<void> {
+    // Its answer is waited for, also by a process that has nothing else to do.
+    this.#control.ref();
+    try {
+      await new Promise<void>((resolve, reject) => {
+        this.#listening = { resolve, reject };
+        this.#send(CARRY.LISTEN);
+      });
+    } finally {
+      this.#control.unref();
+    }
+  }
+
+  /** False once another process listens in its place, or the place is gone. */
+  async isCurrent(): Promise<boolean> {
+    try {
+      return (await lstat(this.#socketPath, { bigint: true })).ino === this.#inode;
+    } catch {
+      return false;
+    }
+  }
+
+  /** Asks to be told (`freed`) once whoever listens in its place is gone. */
+  watchSuccessor(): void {
+    this.#send(CARRY.WATCH);
+  }
+
+  /** The most bytes, in and out together, that it moves from its start on. */
+  limit(bytes: number): void {
+    const body = Buffer.allocUnsafe(8);
+    body.writeBigUInt64LE(BigInt(bytes));
+    this.#send(CARRY.LIMIT, body);
+  }
+
+  /** Cuts everything and waits until the process is gone. */
+  async close(): Promise<void> {
+    const current = await this.isCurrent();
+    this.#closing = true;
+    // Waited for, whatever else this process still does.
+    this.#child.ref();
+    this.#child.kill('SIGKILL');
+    await this.#gone;
+    if (current) await rm(this.#socketPath, { force: true }).catch(() => undefined);
+    await Promise.all([this.#directory.close(), this.#streams.close()]);
+  }
+
+  /** Through the descriptor: the same directory whatever its path becomes. */
+  get #socketPath(): string {
+    return `/proc/self/fd/${this.#directory.fd}/egress`;
+  }
+
+  #send(type: number, body?: Buffer): void {
+    if (!this.#control.destroyed) this.#control.write(encodeFrame(type, body));
+  }
+
+  #end(words: string, resolve: () => void): void {
+    this.#control.destroy();
+    this.#listening?.reject(new Error(`the carrier has ended: ${words}`));
+    for (const link of this.#links.values()) link.over({ in: 0, out: 0 });
+    this.#links.clear();
+    if (!this.#closing) this.#handlers.died(words);
+    this.#closing = true;
+    resolve();
+  }
+
+  #receive(chunk: Buffer): void {
+    this.#parser.feed(chunk);
+    for (let frame = this.#parser.take(); frame !== null; frame = this.#parser.take()) this.#take(frame);
+  }
+
+  #take({ type, body }: Frame): void {
+    if (type === CARRY.READY) {
+      this.#inode = body.readBigUInt64LE();
+      this.#listening?.resolve();
+    } else if (type === CARRY.FAILED) {
+      this.#listening?.reject(new Error(`the carrier cannot listen: ${errorCode(body.readUInt32LE())}`));
+    } else if (type === CARRY.FREED) this.#handlers.freed();
+    else if (type === CARRY.SPENT) this.#handlers.spent();
+    else if (type === CARRY.TOTALS) this.#count(movedAt(body, 0));
+    else if (type === CARRY.QUERY) this.#query(body);
+    else if (type === CARRY.OPENED) this.#opened(body);
+    else this.#tell(type, body);
+  }
+
+  #count(total: Moved): void {
+    const since = { in: total.in - this.#moved.in, out: total.out - this.#moved.out };
+    this.#moved = total;
+    this.#handlers.moved(since);
+  }
+
+  #opened(body: Buffer): void {
+    const link = new CarrierLink(body.readUInt32LE(), body.subarray(4), {
+      send: (type, bytes) => this.#send(type, bytes),
+      take: (id, closed) => this.#streams.take(id, closed, () => this.#send(CARRY.TAKE, numbered(id))),
+    });
+    this.#links.set(body.readUInt32LE(), link);
+    this.#handlers.connection(link);
+  }
+
+  #tell(type: number, body: Buffer): void {
+    const id = body.readUInt32LE();
+    const link = this.#links.get(id);
+    if (type === CARRY.SENT) link?.sent(body.subarray(4));
+    else if (type === CARRY.DIALLED) link?.dialled(errorCode(body.readUInt32LE(4)));
+    else if (type === CARRY.CLOSED) {
+      this.#links.delete(id);
+      link?.over(movedAt(body, 4));
+    }
+  }
+
+  #query(body: Buffer): void {
+    if (this.#answering >= MAX_QUERIES) return;
+    this.#answering++;
+    const head = body.subarray(0, QUERY_HEAD);
+    this.#handlers
+      .query(body.subarray(QUERY_HEAD))
+      .then((answer) => answer !== null && this.#send(CARRY.ANSWER, Buffer.concat([head, answer])))
+      // Nobody answers: to the program that asks it is a resolver that is gone.
+      .catch(() => undefined)
+      .finally(() => {
+        this.#answering--;
+      });
+  }
+}
+
+function movedAt(body: Buffer, at: number): Moved {
+  return { in: Number(body.readBigUInt64LE(at)), out: Number(body.readBigUInt64LE(at + 8)) };
+}

@@ -1,0 +1,47 @@
+/** What a sandbox's gateway needs to end TLS: the sandbox's authority, and whom this server trusts outside. */
+import { readFile } from 'node:fs/promises';
+import { type TlsKeys, trustOf } from '../../../egress/connection/tls-trust.ts';
+import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';
+import type { Logger } from '../../../shared/log.ts';
+import { readAuthority } from '../host/ca-trust.ts';
+import type { Host } from '../host/host.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+
+export class GatewayKeys {
+  readonly #extraFile: string | null;
+  readonly #log: Logger;
+  #upstream: Promise<TlsKeys['upstream']> | null = null;
+
+  /** @param extraFile authorities in PEM that the operator trusts beside the host's; null for none */
+  constructor(extraFile: string | null, log: Logger) {
+    this.#extraFile = extraFile;
+    this.#log = log;
+  }
+
+  /** Null for a sandbox that has no authority. */
+  async of(host: Host, paths: SandboxPaths): Promise<TlsKeys | null> {
+    this.#upstream ??= this.#extra().then((extra) => trustOf(host.trust.bundle, extra));
+    const [stored, upstream] = await Promise.all([readAuthority(paths), this.#upstream]);
+    if (stored === null) return null;
+    let authority: CertificateAuthority | null = null;
+    return {
+      contextFor: (name) => {
+        // Made when it is needed: most sandboxes never get a rule with headers.
+        authority ??= new CertificateAuthority(stored);
+        return authority.contextFor(name);
+      },
+      upstream,
+    };
+  }
+
+  /** As Node does with the same variable: a file that cannot be read is told, and adds nothing. */
+  async #extra(): Promise<string> {
+    if (this.#extraFile === null) return '';
+    try {
+      return await readFile(this.#extraFile, 'utf8');
+    } catch (error) {
+      this.#log.warn({ err: error }, 'NODE_EXTRA_CA_CERTS could not be read');
+      return '';
+    }
+  }
+}

@@ -1,0 +1,244 @@
+/** The agent's wire format (docs/agent-protocol.md): frames, and the fields of their bodies. */
+import { SandboxError } from '../../../shared/errors.ts';
+
+export const PROTOCOL_VERSION = 1;
+
+export const FRAME = {
+  PING: 1,
+  DEADLINE: 2,
+  RUN: 3,
+  STAT_REQUEST: 4,
+  MKDIR: 5,
+  READ: 6,
+  WRITE: 7,
+  TREE_READ: 8,
+  TREE_WRITE: 9,
+  CONNECT: 10,
+  SHUTDOWN: 11,
+  SHELL: 12,
+  ATTACH: 20,
+  KILL: 21,
+  RESIZE: 22,
+  EGRESS_TCP: 32,
+  EGRESS_DNS: 33,
+  EGRESS_DATAGRAM: 34,
+  OK: 64,
+  ERROR: 65,
+  STARTED: 66,
+  OUTPUT: 67,
+  EXIT: 68,
+  STAT: 69,
+  ENTRY: 70,
+  DATA: 71,
+  END: 72,
+} as const;
+
+export const TAG = {
+  ms: 1,
+  id: 2,
+  argv: 3,
+  env: 4,
+  cwd: 5,
+  sudo: 6,
+  timeoutMs: 7,
+  graceMs: 8,
+  nproc: 9,
+  path: 10,
+  offset: 11,
+  limit: 12,
+  mode: 13,
+  port: 14,
+  signal: 15,
+  cause: 16,
+  cols: 17,
+  rows: 18,
+  protocol: 40,
+  remainingMs: 41,
+  files: 42,
+  bytes: 43,
+  egress: 45,
+  errno: 50,
+  what: 51,
+  errorPath: 52,
+  startedAt: 53,
+  stdoutBytes: 54,
+  stderrBytes: 55,
+  kind: 56,
+  size: 57,
+  statMode: 58,
+  mtimeMs: 59,
+  entryPath: 60,
+  link: 61,
+  exitCode: 70,
+  exitSignal: 71,
+  exitCause: 72,
+  endedAt: 73,
+  durationMs: 74,
+  exitStdoutBytes: 75,
+  exitStderrBytes: 76,
+} as const;
+
+/** The largest body either side accepts. */
+export const MAX_BODY = 2_097_152;
+export const MAX_DATA = 65_536;
+/** `mode` of a WRITE that keeps the file's own, or 0644. */
+export const KEEP_MODE = 0xffff_ffff_ffff_ffffn;
+
+const HEADER = 5;
+
+export interface Frame {
+  type: number;
+  body: Buffer;
+}
+
+export type FieldValue = string | Buffer | number | bigint;
+
+function outOfProtocol(what: string): SandboxError {
+  return new SandboxError('server', `The sandbox's agent answered out of protocol: ${what}.`, {
+    hint: 'The sandbox may be damaged; stop it with sandbox_stop and create a new one.',
+  });
+}
+
+/** What comes before a body of so many bytes. */
+export function encodeHeader(type: number, length: number): Buffer {
+  const header = Buffer.allocUnsafe(HEADER);
+  header.writeUInt32LE(length, 0);
+  header.writeUInt8(type, 4);
+  return header;
+}
+
+/** One frame as bytes. */
+export function encodeFrame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
+  return Buffer.concat([encodeHeader(type, body.length), body]);
+}
+
+/** A body of fields; numbers take 8 bytes. */
+export function encodeFields(fields: readonly (readonly [tag: number, value: FieldValue])[]): Buffer {
+  const parts: Buffer[] = [];
+  for (const [tag, value] of fields) {
+    let bytes: Buffer;
+    if (typeof value === 'number' || typeof value === 'bigint') {
+      bytes = Buffer.allocUnsafe(8);
+      bytes.writeBigUInt64LE(BigInt(value));
+    } else {
+      bytes = typeof value === 'string' ? Buffer.from(value) : value;
+    }
+    const head = Buffer.allocUnsafe(HEADER);
+    head.writeUInt8(tag, 0);
+    head.writeUInt32LE(bytes.length, 1);
+    parts.push(head, bytes);
+  }
+  return Buffer.concat(parts);
+}
+
+/** The fields of a body, by tag; a tag sent twice keeps its last value, since answers have no lists. */
+export class Fields {
+  readonly #values = new Map<number, Buffer>();
+
+  /** Throws `server` when the body is not a list of fields. */
+  constructor(body: Buffer) {
+    let at = 0;
+    while (at < body.length) {
+      if (body.length - at < HEADER) throw outOfProtocol('a field is cut short');
+      const tag = body.readUInt8(at);
+      const length = body.readUInt32LE(at + 1);
+      at += HEADER;
+      if (length > body.length - at) throw outOfProtocol(`field ${tag} is cut short`);
+      this.#values.set(tag, body.subarray(at, at + length));
+      at += length;
+    }
+  }
+
+  /** A number field; throws `server` when it is missing, not 8 bytes or past 2^53. */
+  number(tag: number): number {
+    const bytes = this.#values.get(tag);
+    if (bytes?.length !== 8) throw outOfProtocol(`number ${tag} is missing`);
+    const value = Number(bytes.readBigUInt64LE());
+    if (!Number.isSafeInteger(value)) throw outOfProtocol(`number ${tag} is too large`);
+    return value;
+  }
+
+  /** A text field, empty when it is missing. */
+  text(tag: number): string {
+    return this.#values.get(tag)?.toString('utf8') ?? '';
+  }
+}
+
+/**
+ * Cuts a byte stream into frames, one at a time: what follows a frame may be no frame at all. A `DATA` body is handed out as
+ * it comes, as several frames where it comes in pieces: bytes of files are never put together here.
+ */
+export class FrameParser {
+  #chunks: Buffer[] = [];
+  #length = 0;
+  /** What is still to come of the `DATA` body that was begun. */
+  #dataLeft = 0;
+
+  /** Bytes fed and not taken. */
+  get length(): number {
+    return this.#length;
+  }
+
+  feed(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#chunks.push(chunk);
+    this.#length += chunk.length;
+  }
+
+  /** The next frame, or null until more is fed. Throws `server` on a body that is too large. */
+  take(): Frame | null {
+    if (this.#dataLeft > 0) return this.#takeData();
+    const header = this.#peek(HEADER);
+    if (header === null) return null;
+    const length = header.readUInt32LE(0);
+    const type = header.readUInt8(4);
+    if (length > MAX_BODY) throw outOfProtocol(`a frame of ${length} bytes`);
+    if (type === FRAME.DATA && length > 0) {
+      this.#drop(HEADER);
+      this.#dataLeft = length;
+      return this.#takeData();
+    }
+    const whole = this.#peek(HEADER + length);
+    if (whole === null) return null;
+    this.#drop(HEADER + length);
+    return { type, body: whole.subarray(HEADER) };
+  }
+
+  /** Hands over what was fed and not taken. */
+  rest(): Buffer {
+    const rest = Buffer.concat(this.#chunks);
+    this.#chunks = [];
+    this.#length = 0;
+    return rest;
+  }
+
+  #takeData(): Frame | null {
+    const first = this.#chunks[0];
+    if (first === undefined) return null;
+    const body = first.subarray(0, this.#dataLeft);
+    this.#dataLeft -= body.length;
+    this.#drop(body.length);
+    return { type: FRAME.DATA, body };
+  }
+
+  /** The first bytes in one piece, or null where fewer are there. */
+  #peek(length: number): Buffer | null {
+    if (this.#length < length) return null;
+    let [first = Buffer.alloc(0)] = this.#chunks;
+    if (first.length < length) {
+      let count = 0;
+      for (let size = 0; size < length; count++) size += this.#chunks[count]?.length ?? 0;
+      first = Buffer.concat(this.#chunks.slice(0, count));
+      this.#chunks.splice(0, count, first);
+    }
+    return first.subarray(0, length);
+  }
+
+  /** Forgets the first bytes, which lie in one piece. */
+  #drop(length: number): void {
+    const [first] = this.#chunks;
+    this.#length -= length;
+    if (first === undefined || first.length === length) this.#chunks.shift();
+    else this.#chunks[0] = first.subarray(length);
+  }
+}

@@ -1,0 +1,48 @@
+/** Files that the agent writes are hostile data: opened without following links, and only when they are regular. */
+import { constants } from 'node:fs';
+import { type FileHandle, open } from 'node:fs/promises';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+
+/**
+ * Opens a regular file for reading; null where there is none.
+ * @throws `server` for a link, a fifo, a device or anything else that is no regular file
+ */
+async function openHostile(path: string): Promise<FileHandle | null> {
+  let file: FileHandle;
+  try {
+    file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR') return null;
+    if (code === 'ELOOP')
+      throw new SandboxError('server', 'A file of the sandbox’s agent is a symbolic link.');
+    throw error;
+  }
+  if (!(await file.stat()).isFile()) {
+    await file.close();
+    throw new SandboxError('server', 'A file of the sandbox’s agent is no regular file.');
+  }
+  return file;
+}
+
+/** The first `limit` bytes of a regular file, or null where there is none. */
+export async function readHostile(path: string, limit: number): Promise<Buffer | null> {
+  return readHostileInto(path, Buffer.allocUnsafe(limit));
+}
+
+/** As many bytes of a regular file as the buffer has room for, at its beginning; null where there is no file. */
+export async function readHostileInto(path: string, buffer: Buffer): Promise<Buffer | null> {
+  const file = await openHostile(path);
+  if (file === null) return null;
+  try {
+    let length = 0;
+    while (length < buffer.length) {
+      const { bytesRead } = await file.read(buffer, length, buffer.length - length, length);
+      if (bytesRead === 0) break;
+      length += bytesRead;
+    }
+    return buffer.subarray(0, length);
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,91 @@
+/** How much disk a sandbox may take, and what it takes. */
+import { statfs } from 'node:fs/promises';
+import { SandboxError } from '../../../shared/errors.ts';
+import { currentProcess } from '../../../shared/process-identity.ts';
+import type { OciContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { readRecord } from '../state/sandbox-record.ts';
+import { countLiving } from '../storage/disk-usage.ts';
+import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
+import { endSandbox } from './reconcile.ts';
+
+const MIB = 1_048_576;
+/** A sandbox gets no more than this share of what is free, so that no single one fills the disk. */
+const SHARE_OF_FREE = 0.9;
+/** Less free space than this is a full disk: logs and records need room as well. */
+const LEAST_FREE_MB = 32;
+const WALK_LIMIT_MS = 60_000;
+
+async function freeNow(host: Host): Promise<DiskUse> {
+  const { bavail, bsize, ffree } = await statfs(host.layout.stateDir);
+  return { bytes: bavail * bsize, files: ffree };
+}
+
+/**
+ * The limit of a sandbox that is made now, in MiB; null where the operator sets none.
+ *
+ * @param diskMb the operator's limit for each sandbox, null for none
+ * @throws SandboxError `unavailable` where the disk is all but full
+ */
+export async function diskLimitMb(host: Host, diskMb: number | null): Promise<number | null> {
+  const freeMb = Math.floor((await freeNow(host)).bytes / MIB);
+  if (freeMb < LEAST_FREE_MB) {
+    throw new SandboxError('unavailable', `The disk that holds the sandboxes has only ${freeMb} MiB free.`, {
+      hint: 'Call sandbox_stop for a sandbox that is not needed; the operator can free space or name another --state-dir.',
+      details: { free_mb: freeMb },
+    });
+  }
+  return diskMb === null ? null : Math.min(diskMb, Math.floor(freeMb * SHARE_OF_FREE));
+}
+
+/** Null for a sandbox that has no record any more. */
+async function statusOf(host: Host, sandboxId: string): Promise<string | null> {
+  try {
+    return (await readRecord(host.layout, sandboxId)).status;
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+/** Looks at the sandboxes of an engine: their own files and the logs of their commands count. */
+export function diskProbe(context: () => OciContext): DiskProbe {
+  return {
+    free: async () => freeNow(await context().host()),
+
+    async used(sandboxId) {
+      const host = await context().host();
+      const status = await statusOf(host, sandboxId);
+      if (status !== 'running' && status !== 'pending') return null;
+      const { upper, agent } = host.layout.sandbox(sandboxId);
+      const signal = AbortSignal.timeout(WALK_LIMIT_MS);
+      try {
+        const [files, logs] = [
+          await countLiving(host, upper, signal),
+          await countLiving(host, agent, signal),
+        ];
+        return { bytes: files.bytes + logs.bytes, files: files.files + logs.files };
+      } catch (error) {
+        // More than can be counted is more than is allowed.
+        if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
+        throw error;
+      }
+    },
+
+    async end(sandboxId, used) {
+      const host = await context().host();
+      const { diskMb } = await readRecord(host.layout, sandboxId);
+      const took = Number.isFinite(used)
+        ? `took ${Math.ceil(used / MIB)} MiB of disk`
+        : 'were too many to count';
+      const reason = `Its files ${took}; it was given ${diskMb} MiB, in which a file counts for at least 4 KiB.`;
+      context().log.warn({ sandbox_id: sandboxId, used_bytes: used }, 'a sandbox is ended: too much disk');
+      await endSandbox(
+        context(),
+        sandboxId,
+        { status: 'aborted', cause: 'aborted', reason },
+        currentProcess(),
+      );
+    },
+  };
+}

@@ -1,0 +1,23 @@
+import { pageOf, placeOf } from '../../../shared/pagination.ts';
+import type { ListQuery, Page, Sandbox } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import { listSandboxIds } from '../state/sandbox-record.ts';
+import { settledRecord } from './reconcile.ts';
+import { viewOf } from './sandbox-view.ts';
+
+/** One page of the sandboxes of this state directory. */
+export async function listSandboxes(context: OciContext, query: ListQuery): Promise<Page<Sandbox>> {
+  // A cursor that is none is refused before anything is looked at.
+  placeOf(query.cursor);
+  const host = await context.host();
+  const all: Sandbox[] = [];
+  for (const sandboxId of await listSandboxIds(host.layout)) {
+    try {
+      all.push(viewOf(await settledRecord(context, sandboxId), context.forwards));
+    } catch (error) {
+      // One that is damaged or was just forgotten does not hide the others.
+      context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');
+    }
+  }
+  return pageOf(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
+}

@@ -1,0 +1,27 @@
+import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import type { Sandbox } from '../../engine.ts';
+import type { PortForwards } from '../ports/port-forwards.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
+
+/** The record as the contract tells it. */
+export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
+  const ended = record.endedAt !== null;
+  return {
+    sandboxId: record.sandboxId,
+    status: record.status,
+    engine: 'oci',
+    runtime: record.runtime,
+    cwd: SANDBOX_CWD,
+    vcpus: record.vcpus,
+    memoryMb: record.memoryMb,
+    createdAt: record.createdAt,
+    timeoutMs: record.timeoutMs,
+    expiresAt: ended ? null : record.expiresAt,
+    ports: record.ports.map((port) => ({ port, url: ended ? null : forwards.url(record.sandboxId, port) })),
+    networkPolicy: record.networkPolicy,
+    interactivePort: ended ? null : forwards.interactive.port(record.sandboxId),
+    sourceSnapshotId: record.sourceSnapshotId,
+    stopCause: record.stopCause,
+    statusReason: record.statusReason,
+  };
+}

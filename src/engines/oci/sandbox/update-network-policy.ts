@@ -1,0 +1,40 @@
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import type { NetworkPolicy } from '../../engine.ts';
+import type { OciContext } from '../context.ts';
+import { checkPolicy } from '../create-sandbox.ts';
+import { updateRecord } from '../state/sandbox-record.ts';
+import { settledRecord } from './reconcile.ts';
+
+/**
+ * Gives a running sandbox another policy. It is in force, and what it does not allow is cut, when this resolves; the gateway
+ * is brought up here where no other process has it.
+ *
+ * @throws `conflict` where the sandbox has ended, `invalid_argument` or `unsupported` for the policy
+ */
+export async function updateNetworkPolicy(
+  context: OciContext,
+  sandboxId: string,
+  policy: NetworkPolicy,
+  signal: AbortSignal,
+): Promise<NetworkPolicy> {
+  const runtime = await context.runtime(signal);
+  checkPolicy(context, runtime, policy);
+  const host = await context.host();
+  const { status } = await settledRecord(context, sandboxId);
+  if (status !== 'running') {
+    throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; its network cannot be changed.`, {
+      hint: 'Call sandbox_create with the network_policy for a new one.',
+    });
+  }
+  throwIfCancelled(signal);
+  const record = await updateRecord(host.layout, sandboxId, (present) => ({
+    ...present,
+    networkPolicy: policy,
+  }));
+  // Gateways of other processes see the record change; this one need not wait for that.
+  context.gateways.enforce(sandboxId, record.networkPolicy);
+  if (runtime.egress) {
+    await context.gateways.open(host, sandboxId, host.layout.sandbox(sandboxId), record.networkPolicy);
+  }
+  return record.networkPolicy;
+}

@@ -1,0 +1,56 @@
+/** What became of the sandbox of a command whose supervisor has gone without a word. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { anySignal } from '../../../shared/async/any-signal.ts';
+import { throwIfCancelled } from '../../../shared/errors.ts';
+import type { OciContext } from '../context.ts';
+import { AgentConnection, AgentError, AgentGone } from '../protocol/agent-connection.ts';
+import { FRAME } from '../protocol/frames.ts';
+import type { SandboxRecord } from '../state/sandbox-record.ts';
+import { settledRecord } from './reconcile.ts';
+
+const ENDING_MS = 10_000;
+const LIVES: readonly SandboxRecord['status'][] = ['pending', 'running'];
+
+/** A socket that can be connected to is not enough: the kernel takes connections for a process that is about to end. */
+async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolean> {
+  const patience = anySignal([signal, AbortSignal.timeout(ENDING_MS)]);
+  try {
+    const connection = await AgentConnection.open(socket, patience);
+    try {
+      await connection.request(FRAME.PING);
+    } finally {
+      connection.close();
+    }
+    return true;
+  } catch (error) {
+    throwIfCancelled(signal);
+    if (error instanceof AgentGone) return false;
+    // Not gone, only slow: whoever asks is told how the record stands.
+    if (error instanceof AgentError || patience.aborted) return true;
+    throw error;
+  }
+}
+
+/**
+ * The sandbox's record once it is settled whether the sandbox ended, and why, or goes on. Supervisors die a moment
+ * before the sandbox counts as ended, so an ending one is waited for, 10 s at most and until `signal` fires.
+ *
+ * @throws SandboxError `cancelled`
+ */
+export async function recordAfterCutOff(
+  context: OciContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<SandboxRecord> {
+  const { layout } = await context.host();
+  const until = performance.now() + ENDING_MS;
+  for (let pause = 2; ; pause = Math.min(pause * 2, 100)) {
+    throwIfCancelled(signal);
+    const record = await settledRecord(context, sandboxId);
+    if (record.endedAt !== null || performance.now() > until) return record;
+    const ending =
+      !LIVES.includes(record.status) || !(await agentAnswers(layout.sandbox(sandboxId).agentSocket, signal));
+    if (!ending) return record;
+    await delay(pause);
+  }
+}

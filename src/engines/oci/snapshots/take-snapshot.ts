@@ -1,0 +1,101 @@
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { newSnapshotId } from '../../../shared/ids.ts';
+import { currentProcess } from '../../../shared/process-identity.ts';
+import type { OciContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { ended, settledRecord } from '../sandbox/reconcile.ts';
+import { type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
+import { maxLayers } from '../storage/overlay-layers.ts';
+import { finishSnapshot, isStaged, snapshotFailure, stageSnapshot } from '../storage/snapshot-commit.ts';
+
+const DAY_MS = 86_400_000;
+const DEFAULT_EXPIRATION_MS = 30 * DAY_MS;
+
+/** Epoch ms, or null for never. */
+function expiryOf(expirationMs: number | null): number | null {
+  const duration = expirationMs ?? DEFAULT_EXPIRATION_MS;
+  if (duration === 0) return null;
+  const expiresAt = Date.now() + duration;
+  if (Number.isSafeInteger(duration) && duration >= DAY_MS && Number.isSafeInteger(expiresAt))
+    return expiresAt;
+  throw new SandboxError(
+    'invalid_argument',
+    `expiration_ms is ${duration}; it has to be 0 (never) or at least ${DAY_MS}.`,
+    { hint: `Call sandbox_snapshot with expiration_ms 0 or ${DAY_MS} and more; left out, it is 30 days.` },
+  );
+}
+
+function requireRunning(record: SandboxRecord): void {
+  if (record.status === 'running') return;
+  const { sandboxId, status } = record;
+  const under = status === 'snapshotting' || record.stopCause === 'snapshot';
+  const message = under
+    ? `A snapshot of sandbox ${sandboxId} is being taken or was taken already.`
+    : `Sandbox ${sandboxId} is ${status}; a snapshot is taken of a running one.`;
+  throw new SandboxError('conflict', message, {
+    hint: under
+      ? 'Call snapshot_list to find that snapshot, and sandbox_create with it as source to go on.'
+      : 'Call sandbox_create for a new sandbox; the files of this one are gone.',
+    details: { sandbox_id: sandboxId, status },
+  });
+}
+
+function requireRoom(host: Host, record: SandboxRecord): void {
+  const max = maxLayers(host);
+  if (record.ground.layers.length < max) return;
+  throw new SandboxError(
+    'limit_exceeded',
+    `Sandbox ${record.sandboxId} stands on ${record.ground.layers.length} snapshots, each on the one before; ${max} is the most.`,
+    {
+      hint: 'Take the files out with sandbox_download_file and into a new sandbox, which starts a new chain.',
+      details: { limit: 'snapshot_chain', max },
+    },
+  );
+}
+
+/**
+ * Stops a sandbox and keeps its files as a snapshot, whose id is answered. Once begun it goes on, whatever the signal
+ * says: half of it would be neither a sandbox nor a snapshot.
+ *
+ * @throws `invalid_argument` for the expiry, `conflict` unless the sandbox is running, `limit_exceeded` for the chain
+ */
+export async function takeSnapshot(
+  context: OciContext,
+  sandboxId: string,
+  expirationMs: number | null,
+  signal: AbortSignal,
+): Promise<string> {
+  const host = await context.host();
+  const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
+  const before = await settledRecord(context, sandboxId);
+  requireRunning(before);
+  requireRoom(host, before);
+  throwIfCancelled(signal);
+  let failure: unknown = null;
+  const taken = updateRecord(host.layout, sandboxId, async (record) => {
+    requireRunning(record);
+    const taking = {
+      ...record,
+      status: 'snapshotting' as const,
+      stopCause: 'snapshot' as const,
+      snapshot,
+      worker: currentProcess(),
+    };
+    await writeRecord(host.layout.sandbox(sandboxId), taking);
+    try {
+      await stageSnapshot(host, taking);
+      await context.forwards.close(sandboxId);
+      await finishSnapshot(host, taking);
+      return ended(taking, 'stopped', 'snapshot', null);
+    } catch (error) {
+      failure = snapshotFailure(sandboxId, error);
+      // Without a worker it is finished by whoever looks next.
+      return (await isStaged(host, taking)) ? { ...taking, worker: null } : record;
+    }
+  });
+  await taken.catch((error: unknown) => {
+    throw snapshotFailure(sandboxId, error);
+  });
+  if (failure !== null) throw failure;
+  return snapshot.snapshotId;
+}

@@ -1,0 +1,219 @@
+import { chmod, mkdir, readdir, readFile, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { diskFullError } from '../../../shared/fs/disk-full.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { fileStamp } from '../../../shared/fs/file-stamp.ts';
+import { unknownSandbox } from '../../../shared/id-errors.ts';
+import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
+import { policyRecordSchema } from '../../../shared/policy-schema.ts';
+import { currentProcess } from '../../../shared/process-identity.ts';
+import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './state-layout.ts';
+
+const identitySchema = z.strictObject({
+  pid: z.number().int().positive(),
+  startTime: z.string(),
+  bootId: z.string(),
+});
+
+/** One snapshot's files under a sandbox or a later snapshot, and in which top-level directories there are any. */
+export const layerSchema = z.strictObject({
+  snapshotId: z.string().refine(isSnapshotId),
+  directories: z.array(z.string()),
+});
+
+/** Mode and host owner of each top-level directory itself, which no lower layer can show. */
+export const ownersSchema = z.record(
+  z.string(),
+  z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
+);
+
+/** What is under a sandbox's own files; nothing in a sandbox that was made empty. */
+const groundSchema = z.strictObject({
+  /** Newest first. */
+  layers: z.array(layerSchema),
+  owners: ownersSchema,
+});
+export type Ground = z.output<typeof groundSchema>;
+
+/** Of the host, and of every image that has it. */
+export const DEFAULT_SHELL = '/bin/bash';
+
+export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
+
+const recordSchema = z.strictObject({
+  format: z.literal(STATE_FORMAT),
+  sandboxId: z.string().refine(isSandboxId),
+  status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
+  statusReason: z.string().nullable(),
+  stopCause: z
+    .enum(['requested', 'session_end', 'deadline', 'snapshot', 'aborted', 'out_of_memory'])
+    .nullable(),
+  runtime: z.string(),
+  vcpus: z.number(),
+  memoryMb: z.number(),
+  /** How much its files may take on disk; null for no limit. */
+  diskMb: z.number().nullable().default(null),
+  createdAt: z.number(),
+  timeoutMs: z.number(),
+  expiresAt: z.number(),
+  endedAt: z.number().nullable(),
+  ports: z.array(z.number().int()),
+  env: z.record(z.string(), z.string()),
+  interactive: z.boolean().default(false),
+  /** Header values as they were given, `${secret:NAME}` unfilled. */
+  networkPolicy: policyRecordSchema,
+  /** Who is making or ending it at present; a dead worker's work is taken over. */
+  worker: identitySchema.nullable(),
+  /** The agent, as the host sees it. */
+  init: identitySchema.nullable(),
+  /** Directories of the sandbox's cgroups, one a hierarchy; empty where there are none. */
+  cgroups: z.array(z.string()),
+  /** The limits that the host really set. */
+  enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
+  etcTemplate: z.string(),
+  /** The image at the bottom; null: the host's files. */
+  image: z.string().nullable().default(null),
+  /** What a terminal opens where nobody says otherwise. */
+  shell: z.string().default(DEFAULT_SHELL),
+  /** The file in which its programs find all authorities; null in a sandbox that trusts no gateway. */
+  caBundle: z.string().nullable().default(null),
+  sourceSnapshotId: z.string().nullable().default(null),
+  ground: groundSchema.default(EMPTY_GROUND),
+  /** The snapshot being taken of it, from the moment that this is decided. */
+  snapshot: z
+    .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })
+    .nullable()
+    .default(null),
+});
+
+/** What the engine keeps on disk about a sandbox. */
+export type SandboxRecord = z.output<typeof recordSchema>;
+
+/**
+ * Writes a record whole or not at all.
+ *
+ * @throws SandboxError `limit_exceeded` where the disk is full
+ */
+export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): Promise<void> {
+  try {
+    await writeFileAtomic(paths.record, `${JSON.stringify(record, null, 1)}\n`, 0o600, false);
+  } catch (error) {
+    throw diskFullError(error);
+  }
+}
+
+function unreadable(sandboxId: string, cause: unknown): SandboxError {
+  return new SandboxError(
+    'server',
+    `The record of ${sandboxId} is damaged, unreadable or of another version.`,
+    {
+      hint: 'Other sandboxes are not affected: call sandbox_create for a new one. `sandbox-mcp clean` removes this one once its session has ended.',
+      cause,
+      details: { sandbox_id: sandboxId },
+    },
+  );
+}
+
+/** True for the error of a record that is there and cannot be used. */
+export function isUnreadable(error: unknown): boolean {
+  return error instanceof SandboxError && error.code === 'server';
+}
+
+/** Records as last read. Writers replace the file, so another content is another inode or time. */
+const known = new Map<string, { stamp: string; record: SandboxRecord }>();
+const MAX_KNOWN = 256;
+
+function remember(path: string, stamp: string, record: SandboxRecord): void {
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(path, { stamp, record });
+}
+
+/**
+ * Reads a record; one that has not changed since is not parsed again.
+ * @throws `not_found` where there is none, `server` naming the file where it is damaged; neither changes anything
+ */
+export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
+  const path = layout.sandbox(sandboxId).record;
+  const stamp = fileStamp(path);
+  const cached = known.get(path);
+  if (cached !== undefined && cached.stamp === stamp) return cached.record;
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw unreadable(sandboxId, error);
+    known.delete(path);
+    throw unknownSandbox(sandboxId);
+  }
+  try {
+    const record = recordSchema.parse(JSON.parse(text));
+    if (stamp !== null) remember(path, stamp, record);
+    return record;
+  } catch (error) {
+    throw unreadable(sandboxId, error);
+  }
+}
+
+/**
+ * Reads, changes and writes a record while nobody else does. `change` answers the new record, or null to leave it.
+ * Answers the record as it is then.
+ */
+export async function updateRecord(
+  layout: StateLayout,
+  sandboxId: string,
+  change: (record: SandboxRecord) => SandboxRecord | null | Promise<SandboxRecord | null>,
+): Promise<SandboxRecord> {
+  const paths = layout.sandbox(sandboxId);
+  // Read first: a lock file must not be made where no sandbox is.
+  await readRecord(layout, sandboxId);
+  return withFileLock(paths.lock, async () => {
+    const record = await readRecord(layout, sandboxId);
+    const changed = await change(record);
+    if (changed !== null) await writeRecord(paths, changed);
+    return changed ?? record;
+  });
+}
+
+/** `.new.<sandbox id>.<pid>.<start time>`: a directory on its way to be a sandbox's; its maker is told from the name. */
+const UNBORN = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
+
+/** Makes the directory of a sandbox together with its record: there is never one without the other. */
+export async function claimDirectory(
+  layout: StateLayout,
+  record: SandboxRecord,
+  mode: number,
+): Promise<SandboxPaths> {
+  const { pid, startTime } = currentProcess();
+  const unborn = join(layout.sandboxes, `.new.${record.sandboxId}.${pid}.${startTime}`);
+  const paths = layout.sandbox(record.sandboxId);
+  await mkdir(unborn, { mode: 0o700 });
+  // Not left to mkdir, whose mode the umask cuts.
+  await chmod(unborn, mode);
+  await writeRecord(sandboxPaths(unborn), record);
+  await rename(unborn, paths.dir);
+  return paths;
+}
+
+/** Directories that a process began to claim and did not finish, with who it was. */
+export async function listUnborn(
+  layout: StateLayout,
+): Promise<{ path: string; pid: number; startTime: string }[]> {
+  return (await readdir(layout.sandboxes)).flatMap((name) => {
+    const match = UNBORN.exec(name);
+    if (match === null) return [];
+    return [{ path: join(layout.sandboxes, name), pid: Number(match[1]), startTime: match[2] ?? '' }];
+  });
+}
+
+/** The ids of all sandboxes that have a directory, in no order. */
+export async function listSandboxIds(layout: StateLayout): Promise<string[]> {
+  try {
+    return (await readdir(layout.sandboxes)).filter(isSandboxId);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}

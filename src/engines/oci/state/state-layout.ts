@@ -1,0 +1,113 @@
+import { join } from 'node:path';
+import { unknownSandbox, unknownSnapshot } from '../../../shared/id-errors.ts';
+import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
+
+/** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
+export const STATE_FORMAT = 1;
+
+/** Where everything of one sandbox lies on the host. Nothing of a sandbox exists outside `dir` and its cgroup. */
+export interface SandboxPaths {
+  readonly dir: string;
+  readonly record: string;
+  /** Held while the record is changed. */
+  readonly lock: string;
+  /** Command records, written by the engine. */
+  readonly commands: string;
+  /** The directory that the agent holds as descriptor 3: sockets, logs and exit files, written by the agent. */
+  readonly agent: string;
+  readonly agentSocket: string;
+  readonly bundle: string;
+  /** The authority of its gateway with the key, for this user's eyes alone. */
+  readonly authority: string;
+  /** What the sandbox sees of it. */
+  readonly trust: string;
+  readonly layers: string;
+  /** What the sandbox has written, one directory below it for each of its top-level directories. */
+  readonly upper: string;
+  readonly work: string;
+  /** The OCI runtime's own state. */
+  readonly runtime: string;
+  readonly pidFile: string;
+  readonly startLog: string;
+}
+
+/** The host paths below the state directory. */
+export class StateLayout {
+  readonly stateDir: string;
+  readonly formatFile: string;
+  readonly sandboxes: string;
+  readonly snapshots: string;
+  /** Held while it is decided which snapshots are in use. */
+  readonly snapshotsLock: string;
+  readonly binaries: string;
+  readonly etcTemplates: string;
+  readonly images: string;
+  readonly trash: string;
+  readonly uidRangeFile: string;
+  readonly probeCache: string;
+
+  constructor(stateDir: string) {
+    this.stateDir = stateDir;
+    this.formatFile = join(stateDir, 'format');
+    this.sandboxes = join(stateDir, 'sandboxes');
+    this.snapshots = join(stateDir, 'snapshots');
+    this.snapshotsLock = join(this.snapshots, 'lock');
+    this.binaries = join(stateDir, 'bin');
+    this.etcTemplates = join(stateDir, 'etc');
+    this.images = join(stateDir, 'images');
+    this.trash = join(stateDir, 'trash');
+    this.uidRangeFile = join(stateDir, 'uid-range.json');
+    this.probeCache = join(stateDir, 'runtime.json');
+  }
+
+  /** The paths of one sandbox. An id that is not well-formed never becomes a path. */
+  sandbox(sandboxId: string): SandboxPaths {
+    if (!isSandboxId(sandboxId)) throw unknownSandbox(sandboxId);
+    return sandboxPaths(join(this.sandboxes, sandboxId));
+  }
+
+  /** The paths of one snapshot. An id that is not well-formed never becomes a path. */
+  snapshot(snapshotId: string): SnapshotPaths {
+    if (!isSnapshotId(snapshotId)) throw unknownSnapshot(snapshotId);
+    return snapshotPaths(join(this.snapshots, snapshotId));
+  }
+}
+
+/** Where one snapshot lies on the host. */
+export interface SnapshotPaths {
+  readonly dir: string;
+  readonly record: string;
+  /** Held while the record is changed. */
+  readonly lock: string;
+  /** What was the `upper` of its sandbox. Nothing writes to it any more. */
+  readonly layer: string;
+}
+
+/** The paths inside one snapshot directory. */
+export function snapshotPaths(dir: string): SnapshotPaths {
+  return { dir, record: join(dir, 'record.json'), lock: join(dir, 'lock'), layer: join(dir, 'layer') };
+}
+
+/** The paths inside one sandbox directory. */
+export function sandboxPaths(dir: string): SandboxPaths {
+  const bundle = join(dir, 'bundle');
+  const agent = join(dir, 'agent');
+  const layers = join(dir, 'layers');
+  return {
+    dir,
+    record: join(dir, 'record.json'),
+    lock: join(dir, 'lock'),
+    commands: join(dir, 'commands'),
+    agent,
+    agentSocket: join(agent, 'socket'),
+    bundle,
+    authority: join(dir, 'authority.json'),
+    trust: join(dir, 'trust'),
+    layers,
+    upper: join(layers, 'upper'),
+    work: join(layers, 'work'),
+    runtime: join(dir, 'runtime'),
+    pidFile: join(bundle, 'pid'),
+    startLog: join(bundle, 'start.log'),
+  };
+}

@@ -1,0 +1,43 @@
+import type { Host } from '../host/host.ts';
+import { findProgram, runHostProgram } from '../host/host-program.ts';
+import { runMapped } from '../host/userns-program.ts';
+import type { DiskUse } from './disk-watch.ts';
+
+/**
+ * What a tree of a sandbox's files takes on disk, in bytes (whole KiB, as `du -k` counts). It walks the tree and takes
+ * as long as there are files, not bytes; `du` follows no link. An abort kills it.
+ */
+export async function countBytes(host: Host, path: string, signal: AbortSignal): Promise<number> {
+  const { exitCode, output, stdout } = await runDu(host, ['-sk'], path, signal);
+  const kib = totalOf(stdout);
+  if (exitCode !== 0 || kib === null) throw new Error(`du failed: ${output.slice(0, 200)}`);
+  return kib * 1_024;
+}
+
+/**
+ * The same of a tree that is being written to, and how many files it has: those that are gone before they are counted do
+ * not count. A `du` that knows no `--inodes` counts no files.
+ */
+export async function countLiving(host: Host, path: string, signal: AbortSignal): Promise<DiskUse> {
+  const [size, files] = await Promise.all([
+    runDu(host, ['-sk'], path, signal),
+    runDu(host, ['-s', '--inodes'], path, signal),
+  ]);
+  const kib = totalOf(size.stdout);
+  if (kib === null) throw new Error(`du failed: ${size.output.slice(0, 200)}`);
+  return { bytes: kib * 1_024, files: totalOf(files.stdout) ?? 0 };
+}
+
+function runDu(host: Host, options: string[], path: string, signal: AbortSignal) {
+  const du = findProgram('du');
+  if (du === null) throw new Error('du is missing on this host');
+  const args = [...options, '--', path];
+  return host.idMap.kind === 'root'
+    ? runHostProgram(du, args, { signal })
+    : runMapped(host.agent, host.idMap, du, args, signal);
+}
+
+function totalOf(stdout: string): number | null {
+  const total = /^(\d+)\s/m.exec(stdout)?.[1];
+  return total === undefined ? null : Number(total);
+}

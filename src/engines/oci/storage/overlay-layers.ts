@@ -1,0 +1,124 @@
+/** How the top-level directories of a sandbox come out of layers: the host's, those of snapshots, its own. */
+import { join } from 'node:path';
+import type { Host } from '../host/host.ts';
+import type { Ground } from '../state/sandbox-record.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+import type { Base, BaseDirectory } from './base-layers.ts';
+import { layerPaths } from './rootfs.ts';
+
+/** A top-level directory of a sandbox. */
+export interface TopDirectory {
+  /** Names its layers. */
+  name: string;
+  /** Where it is inside, without the first slash. */
+  place: string;
+  /** At the very bottom: a directory of the host or of an image, or the template of `/etc`. */
+  base: BaseDirectory;
+  /** Where the links are, in the bundle's `l`, to the layers of snapshots that have something here; newest first. */
+  links: string[];
+}
+
+/** Every top-level directory that keeps what is written to it. */
+export function topDirectories(base: Base, ground: Ground): TopDirectory[] {
+  const links = (name: string) =>
+    ground.layers.flatMap(({ directories }, index) => (directories.includes(name) ? [String(index)] : []));
+  return base.directories.map(({ name, place = name, base: bottom }) => ({
+    name,
+    place,
+    base: bottom,
+    links: links(name),
+  }));
+}
+
+/** True for a directory that is more than the sandbox's own files. */
+function isLayered({ base, links }: TopDirectory): boolean {
+  return base !== null || links.length > 0;
+}
+
+/** Where root's mounts are, before the runtime takes them over. Relative: mount options hold 4,096 bytes in all. */
+const MERGED = 'm';
+const MAPPED = 'b';
+const LINKS = 'l';
+
+/** Directories to make in the bundle: points for root's mounts, and the place of the links. */
+export function bundleDirectories(host: Host, tops: TopDirectory[]): string[] {
+  if (host.mounts === 'by-runtime') return [LINKS];
+  const layered = tops.filter(isLayered);
+  return [
+    LINKS,
+    MERGED,
+    MAPPED,
+    ...layered.map(({ name }) => join(MERGED, name)),
+    ...layered.flatMap(({ name, base }) => (base?.ofHost ? [join(MAPPED, name)] : [])),
+  ];
+}
+
+/** The links in the bundle: place and target. */
+export function layerLinks(host: Host, ground: Ground): { place: string; target: string }[] {
+  return ground.layers.map(({ snapshotId }, index) => ({
+    place: join(LINKS, String(index)),
+    target: host.layout.snapshot(snapshotId).layer,
+  }));
+}
+
+/** Options of the agent's `launch` that make the mounts, where root makes them (see host-launch.c). */
+export function launchMounts(host: Host, paths: SandboxPaths, tops: TopDirectory[]): string[] {
+  const [ids] = host.idMap.uidMappings;
+  if (host.mounts === 'by-runtime' || ids === undefined) return [];
+  const options = ['--ids', String(ids.hostID), String(ids.size)];
+  for (const top of tops.filter(isLayered)) {
+    const { name, base, links } = top;
+    const mapped = join(MAPPED, name);
+    if (base?.ofHost) options.push('--map', base.path, mapped);
+    const bottom = base === null ? [] : [base.ofHost ? mapped : base.path];
+    const lower = [...links.map((link) => `${LINKS}/${link}/${name}`), ...bottom].join(':');
+    const { upper, work } = layerPaths(paths, name);
+    options.push('--overlay', join(MERGED, name), `lowerdir=${lower},upperdir=${upper},workdir=${work}`);
+  }
+  return options;
+}
+
+/** A mount of config.json (OCI runtime specification, `mounts`). */
+export interface Mount {
+  destination: string;
+  type: string;
+  source: string;
+  options: string[];
+}
+
+/** What the runtime has to mount for one top-level directory. */
+export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mount {
+  const { name, place, base, links } = top;
+  const { upper, work } = layerPaths(paths, name);
+  if (host.mounts === 'by-root' || !isLayered(top)) {
+    const source = isLayered(top) ? join(paths.bundle, MERGED, name) : upper;
+    return { destination: `/${place}`, type: 'bind', source, options: ['bind', 'nosuid', 'nodev'] };
+  }
+  const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
+  const lower = [...layers, ...(base === null ? [] : [base.path])].join(':');
+  // `userxattr` makes whiteouts work for a user namespace's own overlays (without it `rm -rf` of a lower directory fails);
+  // without `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
+  const options = [
+    `lowerdir=${lower}`,
+    `upperdir=${upper}`,
+    `workdir=${work}`,
+    'userxattr',
+    'volatile',
+    'nosuid',
+    'nodev',
+  ];
+  return { destination: `/${place}`, type: 'overlay', source: 'overlay', options };
+}
+
+const OPTION_BYTES = 4_095;
+/** Far below the kernel's 500; nobody is known to need more, and each costs a look-up. */
+const MAX_LAYERS = 100;
+
+/** How many layers of snapshots a sandbox of this host can stand on. */
+export function maxLayers(host: Host): number {
+  const { bundle, upper } = host.layout.sandbox('sbx_222222222222');
+  // A name of an image and one of a directory of its, each of up to 63 bytes.
+  const fixed = 400 + 2 * upper.length + host.layout.images.length + 2 * 63;
+  const one = (host.mounts === 'by-root' ? '' : `${bundle}/`).length + 'l/99/vercel:'.length;
+  return Math.max(1, Math.min(MAX_LAYERS, Math.floor((OPTION_BYTES - fixed) / one)));
+}

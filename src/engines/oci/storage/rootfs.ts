@@ -1,0 +1,145 @@
+/** The directories under a sandbox's `/` on the host's disk: where its files land. */
+import { chmod, chown, lstat, mkdir, readlink, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import type { IdMap } from '../host/id-map.ts';
+import type { Ground } from '../state/sandbox-record.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+import type { Base } from './base-layers.ts';
+
+/** Starts empty in every sandbox, writable. */
+export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
+const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
+/** Where programs and libraries are, or links to where they are on hosts with a merged /usr. */
+const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
+
+/** Where dpkg keeps what is installed (dpkg(1), `--admindir`). */
+export const DPKG_DATABASE = 'var/lib/dpkg';
+/** What dpkg's database is mounted on, and what apt wants to find (apt.conf(5), `Dir`). */
+const PACKAGE_DIRECTORIES = [
+  DPKG_DATABASE,
+  'var/lib/apt/lists/partial',
+  'var/cache/apt/archives/partial',
+  'var/cache/debconf',
+  'var/log/apt',
+];
+
+/** The agent's place inside. */
+export const AGENT_NAME = '.agent';
+
+/** True for a top-level directory that every sandbox has in memory or from the kernel. */
+export function isMountPoint(name: string): boolean {
+  return MOUNT_POINTS.includes(name);
+}
+
+export interface SystemDirectories {
+  /** Real directories of the host, which become read-only lower layers. */
+  directories: string[];
+  /** Links such as `bin` → `usr/bin`. */
+  links: { name: string; target: string }[];
+  /** Whether there is a database of dpkg, which tells what of `/usr` came from which package. */
+  dpkg: boolean;
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await lstat(path)).isDirectory();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || systemErrorCode(error) === 'ENOTDIR') return false;
+    throw error;
+  }
+}
+
+/** What of the host's system directories a sandbox sees. */
+export async function findSystemDirectories(root = '/'): Promise<SystemDirectories> {
+  const found: SystemDirectories = {
+    directories: [],
+    links: [],
+    dpkg: await isDirectory(join(root, DPKG_DATABASE)),
+  };
+  for (const name of SYSTEM_NAMES) {
+    try {
+      const info = await lstat(join(root, name));
+      if (info.isSymbolicLink()) found.links.push({ name, target: await readlink(join(root, name)) });
+      else if (info.isDirectory()) found.directories.push(name);
+    } catch (error) {
+      if (systemErrorCode(error) !== 'ENOENT') throw error;
+    }
+  }
+  return found;
+}
+
+/** The upper and work directory of one top-level directory. */
+export function layerPaths(paths: SandboxPaths, name: string): { upper: string; work: string } {
+  return { upper: join(paths.upper, name), work: join(paths.work, name) };
+}
+
+/**
+ * Makes the directories of a new sandbox. What its root owns is closed to everybody else on the host; what the OCI
+ * runtime has to pass on the way there is passable, no more.
+ */
+export async function makeSandboxDirectories(
+  paths: SandboxPaths,
+  idMap: IdMap,
+  base: Base,
+  owners: Ground['owners'],
+): Promise<void> {
+  const passable = idMap.kind === 'root' ? 0o711 : 0o700;
+  const own = (path: string) => (idMap.kind === 'root' ? chown(path, idMap.hostUid, idMap.hostGid) : null);
+  const rootfs = join(paths.bundle, 'rootfs');
+  await mkdir(paths.bundle, { mode: passable });
+  await chmod(paths.bundle, passable);
+  await Promise.all([mkdir(paths.commands, { mode: 0o700 }), mkdir(paths.runtime, { mode: 0o700 })]);
+  await mkdir(paths.agent, { mode: 0o700 });
+  await own(paths.agent);
+
+  await mkdir(rootfs);
+  await chmod(rootfs, 0o755);
+  const layered = base.directories.map(({ name }) => name);
+  const atTop = base.directories.flatMap(({ name, place = name }) => (place === name ? [name] : []));
+  const mountPoints = [...MOUNT_POINTS, ...atTop];
+  await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
+  // crun gives a tmpfs the mode of what is below it where it has no privileges, whatever the mount's options say.
+  await chmod(join(rootfs, 'tmp'), 0o1777);
+  await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
+  await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
+
+  for (const directory of [paths.layers, paths.upper, paths.work]) {
+    await mkdir(directory, { mode: 0o700 });
+    await own(directory);
+  }
+  await Promise.all(
+    layered.map(async (name) => {
+      const { upper, work } = layerPaths(paths, name);
+      const inherited = owners[name];
+      await Promise.all([mkdir(upper), mkdir(work)]);
+      await Promise.all([own(upper), own(work)]);
+      if (inherited !== undefined && idMap.kind === 'root') await chown(upper, inherited.uid, inherited.gid);
+      // An overlay shows the upper directory's own mode as that of the merged one.
+      await chmod(upper, inherited?.mode ?? (name === 'root' ? 0o700 : 0o755));
+    }),
+  );
+  if (base.directories.some(({ place }) => place === DPKG_DATABASE)) {
+    for (const directory of PACKAGE_DIRECTORIES) await makeBelow(paths.upper, directory, own);
+  }
+}
+
+/** Makes a directory and those above it in a layer, each the sandbox's root's. */
+async function makeBelow(
+  layer: string,
+  directory: string,
+  own: (path: string) => Promise<void> | null,
+): Promise<void> {
+  let path = layer;
+  for (const part of directory.split('/')) {
+    path = join(path, part);
+    try {
+      await mkdir(path, { mode: 0o755 });
+    } catch (error) {
+      if (systemErrorCode(error) === 'EEXIST') continue;
+      throw error;
+    }
+    await chmod(path, 0o755);
+    await own(path);
+  }
+}

@@ -1,0 +1,111 @@
+/**
+ * Which snapshots are still stood on. A deleted or expired one keeps its layer while a living sandbox or another snapshot
+ * has it below; records alone say so, there is no counter that a crash could leave wrong.
+ */
+import { readdir, rename } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SandboxError } from '../../../shared/errors.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import type { OciContext } from '../context.ts';
+import type { Host } from '../host/host.ts';
+import { removeTrees } from '../host/remove-tree.ts';
+import { listSandboxIds, readRecord } from '../state/sandbox-record.ts';
+import {
+  hasExpired,
+  listSnapshotIds,
+  readSnapshot,
+  type SnapshotRecord,
+  updateSnapshot,
+} from '../state/snapshot-record.ts';
+import { STAGED_PREFIX } from './snapshot-commit.ts';
+
+/** A snapshot on its way out, under a name that is no snapshot's. */
+const GONE_PREFIX = '.gone.';
+
+/** Every record that is there. One that cannot be read rejects: what it stands on is not known. */
+async function readAll<Record>(ids: string[], read: (id: string) => Promise<Record>): Promise<Record[]> {
+  const records: Record[] = [];
+  for (const id of ids) {
+    try {
+      records.push(await read(id));
+    } catch (error) {
+      if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+    }
+  }
+  return records;
+}
+
+/** The records of all sandboxes, ended ones included. Rejects where one is damaged. */
+export function readSandboxes({ layout }: Host) {
+  return listSandboxIds(layout).then((ids) => readAll(ids, (id) => readRecord(layout, id)));
+}
+
+/** The records of all snapshots, deleted ones included. Rejects where one is damaged. */
+export async function readSnapshots({ layout }: Host): Promise<SnapshotRecord[]> {
+  return readAll(await listSnapshotIds(layout), (id) => readSnapshot(layout, id));
+}
+
+async function expire(host: Host, records: SnapshotRecord[]): Promise<SnapshotRecord[]> {
+  return Promise.all(
+    records.map((record) =>
+      record.status === 'created' && hasExpired(record)
+        ? updateSnapshot(host.layout, record.snapshotId, (present) => ({ ...present, status: 'deleted' }))
+        : record,
+    ),
+  );
+}
+
+/** Moves the unused out of the way. Called under the lock of all snapshots. */
+async function moveUnused(host: Host): Promise<string[]> {
+  // Sandboxes first: one that becomes a snapshot meanwhile has written that down before its own record ends.
+  const sandboxes = await readSandboxes(host);
+  const snapshots = await expire(host, await readSnapshots(host));
+  const users = [
+    ...sandboxes.filter(({ endedAt }) => endedAt === null).map(({ ground }) => ground.layers),
+    ...snapshots.filter(({ status }) => status === 'created').map(({ layers }) => layers),
+  ];
+  const used = new Set(users.flat().map(({ snapshotId }) => snapshotId));
+  const moved: string[] = [];
+  for (const { snapshotId } of snapshots) {
+    if (used.has(snapshotId)) continue;
+    const gone = join(host.layout.snapshots, `${GONE_PREFIX}${snapshotId}`);
+    await rename(host.layout.snapshot(snapshotId).dir, gone);
+    moved.push(gone);
+  }
+  return moved;
+}
+
+/**
+ * Removes expired snapshots, and every deleted one that nothing stands on any more.
+ * @throws `server` for a record that cannot be read; nothing is removed then
+ */
+export async function collectSnapshots(context: OciContext): Promise<void> {
+  const host = await context.host();
+  const moved = await withFileLock(host.layout.snapshotsLock, () => moveUnused(host));
+  await removeTrees(host.agent, host.idMap, moved);
+}
+
+/** Templates of `/etc` below snapshots. */
+export async function templatesOfSnapshots(host: Host): Promise<string[]> {
+  return (await readSnapshots(host)).map(({ etcTemplate }) => etcTemplate);
+}
+
+/** What processes left that died while they made or removed a snapshot; sandboxes have to be settled before. */
+export async function removeSnapshotRemains(host: Host): Promise<void> {
+  // Listed before the sandboxes are looked at: what is staged after that is not in the list.
+  const names = (await readdir(host.layout.snapshots)).filter((name) => name.startsWith('.'));
+  const sandboxes = await readSandboxes(host);
+  const making = new Set(
+    sandboxes.filter(({ status }) => status === 'snapshotting').map(({ snapshot }) => snapshot?.snapshotId),
+  );
+  const left = names.filter(
+    (name) =>
+      name.startsWith(GONE_PREFIX) ||
+      (name.startsWith(STAGED_PREFIX) && !making.has(name.slice(STAGED_PREFIX.length))),
+  );
+  await removeTrees(
+    host.agent,
+    host.idMap,
+    left.map((name) => join(host.layout.snapshots, name)),
+  );
+}

@@ -1,0 +1,62 @@
+import { SandboxError } from '../../../shared/errors.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { directoryMode } from '../container/new-record.ts';
+import type { Host } from '../host/host.ts';
+import { idsOf } from '../host/id-map.ts';
+import { claimDirectory, type SandboxRecord } from '../state/sandbox-record.ts';
+import { readLiveSnapshot, type SnapshotRecord } from '../state/snapshot-record.ts';
+import type { SandboxPaths } from '../state/state-layout.ts';
+
+/**
+ * The snapshot that a sandbox is to be made of. Its runtime is the sandbox's: another one would have other files below.
+ *
+ * @throws `not_found`, `invalid_argument` for another runtime than the snapshot's, `conflict` for one of other mounts
+ */
+export async function sourceSnapshot(
+  host: Host,
+  snapshotId: string,
+  runtime: string | null,
+): Promise<SnapshotRecord> {
+  const snapshot = await readLiveSnapshot(host.layout, snapshotId);
+  if (runtime !== null && runtime !== snapshot.runtime) {
+    throw new SandboxError(
+      'invalid_argument',
+      `Snapshot ${snapshotId} has the runtime "${snapshot.runtime}"; it cannot be made into "${runtime}".`,
+      {
+        hint: 'Call sandbox_create with the snapshot and without runtime.',
+        details: { snapshot_id: snapshotId, runtime, snapshot_runtime: snapshot.runtime },
+      },
+    );
+  }
+  if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host.idMap)) {
+    throw new SandboxError('conflict', `Snapshot ${snapshotId} was taken with other mounts or user ids.`, {
+      hint: 'The operator can restore the kernel, or the lines of /etc/subuid, that it was taken with.',
+      details: { snapshot_id: snapshotId },
+    });
+  }
+  return snapshot;
+}
+
+/**
+ * Makes the directory of a new sandbox, unless the image or the snapshot that it is to stand on has gone: from here on
+ * they stay.
+ */
+export async function claimOnGround(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
+  const { image, sourceSnapshotId } = record;
+  const claim = () =>
+    sourceSnapshotId === null
+      ? claimDirectory(host.layout, record, directoryMode(host))
+      : claimOnSnapshot(host, sourceSnapshotId, record);
+  if (image === null) return claim();
+  return host.images.locked(async () => {
+    if ((await host.images.find(image)) === null) throw await host.images.notFound(image);
+    return claim();
+  });
+}
+
+function claimOnSnapshot(host: Host, snapshotId: string, record: SandboxRecord): Promise<SandboxPaths> {
+  return withFileLock(host.layout.snapshotsLock, async () => {
+    await readLiveSnapshot(host.layout, snapshotId);
+    return claimDirectory(host.layout, record, directoryMode(host));
+  });
+}

@@ -1,0 +1,111 @@
+/** Signals to commands. */
+import type { Session } from '@vercel/sandbox';
+import { SandboxError } from '../../../shared/errors.ts';
+import { signalNumber } from '../../../shared/signals.ts';
+import type { KillCause } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { killTree } from '../guest/kill-tree.ts';
+import { explain, look, runningSession } from '../sandbox/get-sandbox.ts';
+import { hasEnded } from '../sandbox/sandbox-view.ts';
+import { type CommandRecord, readRecord, updateRecord } from '../state/command-record.ts';
+
+/** HUP, INT, QUIT, KILL, TERM: what is sent to end a program. */
+const ENDING = [1, 2, 3, 9, 15];
+const SIGKILL = 9;
+
+/** True for the one signal that no program outlives. */
+export function endsIt(signalName: string): boolean {
+  return signalNumber(signalName) === SIGKILL;
+}
+
+/**
+ * Sends a signal to a command and all that descends from it, also after its own end. In a sandbox that has ended, or is
+ * about to, there is nothing to send it to, and that is no error.
+ *
+ * @throws SandboxError `not_found`, `invalid_argument` for the signal, or what the platform answers
+ */
+export async function sendSignal(
+  context: VercelContext,
+  commandId: string,
+  signalName: string,
+  cause: KillCause | 'timeout',
+  signal: AbortSignal,
+): Promise<void> {
+  const paths = context.layout.command(commandId);
+  const number = signalNumber(signalName);
+  let record = await readRecord(paths, commandId);
+  if (ENDING.includes(number) && record.end === null && record.killedFor === null) {
+    // Before it is sent: the end may be told before the answer.
+    record = await updateRecord(paths, commandId, (known) => ({
+      ...known,
+      killedFor: known.killedFor ?? cause,
+    }));
+  }
+  const doing = 'send a signal';
+  let session: Session;
+  try {
+    session = await runningSession(context, paths.sandboxId, doing, signal);
+  } catch (error) {
+    if (await tookItAlong(context, commandId, error, signal)) return;
+    throw error;
+  }
+  try {
+    const reached = await reach(session, record, number, signal);
+    if (reached === 0 && record.end === null) await platformKill(session, record, number, signal);
+  } catch (error) {
+    const failure = await explain(context, paths.sandboxId, doing, signal, error);
+    if (await tookItAlong(context, commandId, failure, signal)) return;
+    throw new SandboxError(failure.code, failure.message, {
+      hint: 'Call again; where the sandbox has no process left to send it from, sandbox_stop ends it with all in it.',
+      details: { ...failure.details, command_id: commandId },
+      cause: error,
+    });
+  }
+}
+
+/**
+ * True for a refusal because the sandbox ends, and its commands with it; any other one leaves the command running. So
+ * does a snapshot: one that fails lets the sandbox go on.
+ */
+async function tookItAlong(
+  context: VercelContext,
+  commandId: string,
+  refusal: unknown,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!(refusal instanceof SandboxError) || refusal.code !== 'conflict') return false;
+  const { sandboxId } = context.layout.command(commandId);
+  const { status } = await look(context, sandboxId, signal);
+  if (status !== 'stopping' && !hasEnded({ status })) return false;
+  context.log.debug({ command_id: commandId, status, err: refusal }, 'a signal came after its sandbox');
+  return true;
+}
+
+/** How many processes got it; 0 where the image has nothing to reach them with. */
+async function reach(
+  session: Session,
+  record: CommandRecord,
+  number: number,
+  signal: AbortSignal,
+): Promise<number> {
+  try {
+    return await killTree(session, record.commandId, [number], signal);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'unsupported') return 0;
+    throw error;
+  }
+}
+
+/** The platform's own way, which reaches the command itself. */
+async function platformKill(
+  session: Session,
+  record: CommandRecord,
+  number: number,
+  signal: AbortSignal,
+): Promise<void> {
+  if (record.platformId === null) return;
+  const command = await session.getCommand(record.platformId, { signal });
+  if (command.exitCode !== null) return;
+  // The SDK's type names seven signals by number only through their names; it sends on whatever number it is given.
+  await command.kill(number, { abortSignal: signal });
+}

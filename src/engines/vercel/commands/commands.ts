@@ -1,0 +1,199 @@
+/** Commands: started once by the platform, followed by this process, looked up from what both remember. */
+import { posix } from 'node:path';
+import type { Session } from '@vercel/sandbox';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
+import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { requireDirectory } from '../guest/directory-check.ts';
+import { killTree, MARK } from '../guest/kill-tree.ts';
+import { mayHaveHappened } from '../http/api-errors.ts';
+import { explain, look, runningSession } from '../sandbox/get-sandbox.ts';
+import {
+  type CommandRecord,
+  listCommandIds,
+  readRecord,
+  removeIntent,
+  updateRecord,
+  writeIntent,
+} from '../state/command-record.ts';
+import type { CommandPaths } from '../state/state-layout.ts';
+import { endsIt, sendSignal } from './command-kill.ts';
+import type { CommandFollow } from './command-stream.ts';
+import { Followed } from './command-tracker.ts';
+import { runningView } from './command-view.ts';
+import { isOf } from './output-captures.ts';
+import { readCaptured } from './output-log.ts';
+
+const UNDO_MS = 10_000;
+const SIGKILL = 9;
+
+const never = new AbortController().signal;
+
+export class VercelCommands implements Commands {
+  readonly #context: VercelContext;
+  readonly #followed: Followed;
+
+  constructor(context: VercelContext) {
+    this.#context = context;
+    this.#followed = new Followed(context);
+  }
+
+  async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
+    const { sandboxId, commandId } = request;
+    const paths = this.#context.layout.command(commandId);
+    const env = this.#context.secrets.fillEnvironment(request.env);
+    const doing = 'run a command';
+    const session = await runningSession(this.#context, sandboxId, doing, signal);
+    const cwd = request.cwd === null ? session.cwd : posix.resolve(session.cwd, request.cwd);
+    if (request.cwd !== null) await requireDirectory(this.#context, sandboxId, cwd, signal);
+    throwIfCancelled(signal);
+    // No abort from here on: a command that was asked for is either started and known, or refused.
+    writeIntent(paths, intentOf(request, cwd));
+    const started = await this.#start(session, { ...request, env }, cwd, paths);
+    const record = await updateRecord(paths, commandId, (known) => ({
+      ...known,
+      state: 'started',
+      platformId: started.cmdId,
+    }));
+    const follow = this.#followed.follow(record, paths, started);
+    return runningView(record, sandboxId, follow.totals);
+  }
+
+  async get(commandId: string, signal: AbortSignal): Promise<Command> {
+    return (await this.#followed.look(commandId, signal)).command;
+  }
+
+  async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
+    await look(this.#context, sandboxId, signal);
+    const commands: Command[] = [];
+    for (const id of await listCommandIds(this.#context.layout, sandboxId)) {
+      try {
+        commands.push(await this.get(id, signal));
+      } catch (error) {
+        // Whether it ever ran is not known; there is nothing to tell of it.
+        if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+      }
+    }
+    return commands.sort((a, b) => a.startedAt - b.startedAt);
+  }
+
+  async wait(commandId: string, signal: AbortSignal): Promise<Command> {
+    return this.#until(commandId, null, signal);
+  }
+
+  async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
+    return this.#until(
+      commandId,
+      (command) => command.stdoutBytes + command.stderrBytes > totalBytes,
+      signal,
+    );
+  }
+
+  async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
+    const { command, follow } = await this.#followed.look(commandId, signal);
+    if (follow !== null) await this.#requireReading(commandId, follow, signal);
+    const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
+    if (follow !== null && (end === null || isOf(end, follow.log))) {
+      if (command.status === 'finished') await this.#followed.refresh(commandId, follow, signal);
+      follow.log.flush();
+      return readCaptured(follow.log.directory, request, follow.totals);
+    }
+    const totals = { stdout: end?.stdoutBytes ?? 0, stderr: end?.stderrBytes ?? 0 };
+    return readCaptured(this.#followed.captureDirectory(commandId, end?.capture ?? null), request, totals);
+  }
+
+  async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
+    await sendSignal(this.#context, commandId, signalName, cause, signal);
+    const command = await this.get(commandId, signal);
+    // Nothing survives SIGKILL: who sends it is told the end.
+    if (command.status === 'running' && endsIt(signalName)) await this.#followed.endsSoon(commandId, signal);
+    return this.get(commandId, signal);
+  }
+
+  /** Lets go of every stream; the commands go on. */
+  close(): void {
+    this.#followed.close();
+  }
+
+  /** @throws SandboxError where the output cannot be read at present: what is missing is never left out in silence */
+  async #requireReading(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
+    await follow.readOn(signal);
+    if (follow.readFailure === null || follow.isCut) return;
+    const { sandboxId } = this.#context.layout.command(commandId);
+    const doing = 'read the output of a command';
+    throw await explain(this.#context, sandboxId, doing, signal, follow.readFailure.error);
+  }
+
+  async #start(session: Session, request: StartCommand, cwd: string, paths: CommandPaths) {
+    const { sandboxId, commandId, cmd, args, env, sudo, timeoutMs } = request;
+    try {
+      return await session.runCommand({
+        cmd,
+        args,
+        ...(request.cwd !== null && { cwd }),
+        env: { ...env, [MARK]: commandId },
+        sudo,
+        detached: true,
+        // The platform's own limit holds when this process is gone; it knows SIGKILL alone.
+        ...(timeoutMs !== null && { timeoutMs: timeoutMs + TIMEOUT_GRACE_MS }),
+      });
+    } catch (error) {
+      const failure = await explain(this.#context, sandboxId, 'run a command', never, error);
+      if (!mayHaveHappened(error)) {
+        await removeIntent(paths);
+        throw failure;
+      }
+      await this.#endUnknown(session, commandId);
+      throw new SandboxError(
+        failure.code,
+        `${failure.message} Whether ${commandId} ran is not known; it is not run again, and what showed of it was killed.`,
+        {
+          hint: 'See in the sandbox what it has done before running it anew; that gets another id.',
+          details: { ...failure.details, command_id: commandId },
+          cause: error,
+        },
+      );
+    }
+  }
+
+  /** Nobody could ever see or stop a command whose start was never confirmed. Never rejects. */
+  async #endUnknown(session: Session, commandId: string): Promise<void> {
+    try {
+      await killTree(session, commandId, [SIGKILL], AbortSignal.timeout(UNDO_MS));
+    } catch (error) {
+      this.#context.log.warn({ command_id: commandId, err: error }, 'a command in doubt could not be killed');
+    }
+  }
+
+  /** @param enough output; null for the end alone */
+  async #until(
+    commandId: string,
+    enough: ((command: Command) => boolean) | null,
+    signal: AbortSignal,
+  ): Promise<Command> {
+    for (;;) {
+      throwIfCancelled(signal);
+      const { command, follow } = await this.#followed.look(commandId, signal);
+      if (follow === null || command.status === 'finished' || enough?.(command)) return command;
+      if (enough !== null) await this.#requireReading(commandId, follow, signal);
+      await this.#followed.news(follow, signal);
+    }
+  }
+}
+
+function intentOf(request: StartCommand, cwd: string): CommandRecord {
+  return {
+    version: 1,
+    commandId: request.commandId,
+    cmd: request.cmd,
+    args: request.args,
+    cwd,
+    startedAt: Date.now(),
+    timeoutMs: request.timeoutMs,
+    state: 'asked',
+    platformId: null,
+    killedFor: null,
+    end: null,
+  };
+}

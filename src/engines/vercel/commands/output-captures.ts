@@ -1,0 +1,43 @@
+/** The captures of one command: each process that followed it has written one. */
+import { readdir } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import type { CommandEnd } from '../state/command-record.ts';
+import { type CaptureLog, capturedTotals } from './output-log.ts';
+
+const CAPTURE = 'capture-';
+
+/** The name of a capture's directory in that of its command. */
+export function captureName(unique: string): string {
+  return `${CAPTURE}${unique}`;
+}
+
+/** True where the end tells of this capture, false where it tells of one that holds more. */
+export function isOf(end: Pick<CommandEnd, 'capture'>, log: CaptureLog): boolean {
+  return end.capture === basename(log.directory);
+}
+
+/**
+ * What of a command's output is on this machine: the capture that holds most, and how many bytes of each stream any of
+ * them has counted, so that what the one lacks is told as missing.
+ *
+ * @param own the capture of this process, which is told where no other holds more; null where it has none
+ */
+export async function fullestCapture(
+  commandDir: string,
+  own: CaptureLog | null,
+): Promise<Pick<CommandEnd, 'capture' | 'stdoutBytes' | 'stderrBytes'>> {
+  const name = own === null ? null : basename(own.directory);
+  const told = { capture: name, stdoutBytes: own?.totals.stdout ?? 0, stderrBytes: own?.totals.stderr ?? 0 };
+  let most = told.stdoutBytes + told.stderrBytes;
+  for (const other of await readdir(commandDir)) {
+    if (!other.startsWith(CAPTURE) || other === name) continue;
+    const { stdout, stderr } = capturedTotals(join(commandDir, other));
+    if (stdout + stderr > most) {
+      most = stdout + stderr;
+      told.capture = other;
+    }
+    told.stdoutBytes = Math.max(told.stdoutBytes, stdout);
+    told.stderrBytes = Math.max(told.stderrBytes, stderr);
+  }
+  return told;
+}

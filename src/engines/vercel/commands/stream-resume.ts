@@ -1,0 +1,63 @@
+/**
+ * One reading of a command's output from its beginning. The platform knows no place to go on at, so a stream that was cut
+ * is read anew, and what is there already is skipped: by bytes of each stream, since a new reading may be cut into other
+ * pieces. What is skipped has to be what was captured; a digest tells.
+ */
+import { createHash, type Hash } from 'node:crypto';
+import type { OutputStream } from '../../engine.ts';
+import type { CaptureLog } from './output-log.ts';
+
+/** Digests of all that a log has captured, kept beside it. */
+export interface Digests {
+  stdout: Hash;
+  stderr: Hash;
+}
+
+/** Those of an empty log. */
+export function newDigests(): Digests {
+  return { stdout: createHash('sha256'), stderr: createHash('sha256') };
+}
+
+const HIGH_SURROGATE = /[\uD800-\uDBFF]$/;
+
+export class Replay {
+  readonly #log: CaptureLog;
+  readonly #digests: Digests;
+  readonly #seen = newDigests();
+  readonly #position = { stdout: 0, stderr: 0 };
+  /** What each stream had when this reading began: read up to there it is skipped. */
+  readonly #known: { stdout: number; stderr: number };
+  /** Half a character at the end of a piece, which the next one completes. */
+  readonly #half = { stdout: '', stderr: '' };
+  /** False where the platform told another beginning than before: what lies between may be lost. */
+  consistent = true;
+
+  constructor(log: CaptureLog, digests: Digests) {
+    this.#log = log;
+    this.#digests = digests;
+    this.#known = { ...log.totals };
+  }
+
+  /** Takes a piece; answers whether any of it was new. */
+  take(stream: OutputStream, text: string): boolean {
+    const whole = this.#half[stream] + text;
+    const ends = HIGH_SURROGATE.test(whole) ? whole.length - 1 : whole.length;
+    this.#half[stream] = whole.slice(ends);
+    const bytes = Buffer.from(whole.slice(0, ends), 'utf8');
+    const skip = Math.min(bytes.length, Math.max(0, this.#known[stream] - this.#position[stream]));
+    if (skip > 0) this.#skip(stream, bytes.subarray(0, skip));
+    const fresh = bytes.subarray(skip);
+    if (fresh.length === 0) return false;
+    this.#digests[stream].update(fresh);
+    this.#log.append(stream, fresh);
+    return true;
+  }
+
+  #skip(stream: OutputStream, bytes: Buffer): void {
+    this.#seen[stream].update(bytes);
+    this.#position[stream] += bytes.length;
+    if (this.#position[stream] < this.#known[stream]) return;
+    const before = this.#digests[stream].copy().digest('hex');
+    if (this.#seen[stream].copy().digest('hex') !== before) this.consistent = false;
+  }
+}

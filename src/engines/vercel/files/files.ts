@@ -1,0 +1,243 @@
+/** Files of a sandbox: moved by the platform's calls, placed and looked at by scripts that run as its user. */
+import { randomBytes } from 'node:crypto';
+import type { Session } from '@vercel/sandbox';
+import { SandboxError } from '../../../shared/errors.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
+import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
+import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import {
+  DESCRIBE,
+  MAKE_DIRECTORY,
+  MISSING,
+  PLACE_FILES,
+  READ,
+  REMOVE,
+  refusal,
+  STAT,
+} from '../guest/file-scripts.ts';
+import { runHelper } from '../guest/run-script.ts';
+import { inSession } from '../sandbox/get-sandbox.ts';
+import { readTree } from './read-tree.ts';
+import { writeTree } from './write-tree.ts';
+
+/** What one call to the platform carries; it is packed in memory. */
+const MAX_CARRIED = 16 * 1_048_576;
+const CLEAN_MS = 10_000;
+/** Below the 5 minutes after which the platform cuts. */
+const DESCRIBE_MS = 290_000;
+
+/** What the name of everything begins with that waits in the sandbox to be put into its place. */
+export function stageName(): string {
+  return `/tmp/.sandbox-mcp-${randomBytes(8).toString('hex')}`;
+}
+
+export class VercelFiles implements Files {
+  readonly #context: VercelContext;
+
+  constructor(context: VercelContext) {
+    this.#context = context;
+  }
+
+  async mkDir(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<{ path: string }> {
+    const absolute = absolutePath(path, cwd);
+    await this.#in(sandboxId, 'make a directory', signal, async (session) => {
+      const result = await runHelper(session, MAKE_DIRECTORY, [absolute], { signal });
+      const refused = refusal(result, absolute, 'make');
+      if (refused !== null) throw refused;
+    });
+    return { path: absolute };
+  }
+
+  async stat(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<FileStat | null> {
+    const absolute = absolutePath(path, cwd);
+    return this.#in(sandboxId, 'look at a file', signal, (session) => statIn(session, absolute, signal));
+  }
+
+  async read(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    range: { offset: number; limit: number },
+    signal: AbortSignal,
+  ): Promise<{ path: string; sizeBytes: number; data: Buffer } | null> {
+    const absolute = absolutePath(path, cwd);
+    return this.#in(sandboxId, 'read a file', signal, async (session) => {
+      const args = [absolute, String(range.offset), String(range.limit)];
+      const result = await runHelper(session, READ, args, { signal });
+      if (result.exitCode === MISSING) return null;
+      const refused = refusal(result, absolute, 'read');
+      if (refused !== null) throw refused;
+      const [size = '', ...rest] = result.stdout.split('\n');
+      const data = Buffer.from(rest.join(''), 'base64');
+      const sizeBytes = Number(size);
+      if (!Number.isSafeInteger(sizeBytes) || data.length > range.limit) throw unreadable(absolute);
+      return { path: absolute, sizeBytes, data };
+    });
+  }
+
+  async write(
+    sandboxId: string,
+    files: WriteFile[],
+    cwd: string | null,
+    signal: AbortSignal,
+  ): Promise<{ path: string; sizeBytes: number }[]> {
+    const written: { path: string; sizeBytes: number }[] = [];
+    for (const batch of batches(files)) {
+      try {
+        await this.#in(sandboxId, 'write files', signal, (session) =>
+          this.#writeBatch(session, batch, cwd, written, signal),
+        );
+      } catch (error) {
+        throw withWrittenBefore(error, written);
+      }
+    }
+    return written;
+  }
+
+  readTree(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    signal: AbortSignal,
+  ): AsyncIterable<TreeEntry> {
+    return readTree(this.#context, sandboxId, absolutePath(path, cwd), signal);
+  }
+
+  async writeTree(
+    sandboxId: string,
+    path: string,
+    cwd: string | null,
+    entries: AsyncIterable<TreeEntry>,
+    signal: AbortSignal,
+  ): Promise<{ path: string; files: number; bytes: number }> {
+    return writeTree(this.#context, sandboxId, absolutePath(path, cwd), entries, signal);
+  }
+
+  #in<T>(
+    sandboxId: string,
+    doing: string,
+    signal: AbortSignal,
+    work: (session: Session) => Promise<T>,
+  ): Promise<T> {
+    return inSession(this.#context, sandboxId, doing, signal, work);
+  }
+
+  /** Adds to `written` as far as it gets. */
+  async #writeBatch(
+    session: Session,
+    files: WriteFile[],
+    cwd: string | null,
+    written: { path: string; sizeBytes: number }[],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const stage = stageName();
+    const paths = files.map(({ path }) => absolutePath(path, cwd));
+    const staged = files.map(({ content }, index) => ({ path: `${stage}-${index}`, content }));
+    let result: Awaited<ReturnType<typeof runHelper>>;
+    try {
+      await session.writeFiles(staged, { signal });
+      const places = files.flatMap(({ mode, content }, index) => [
+        paths[index] ?? '',
+        mode === null ? '' : mode.toString(8),
+        String(content.length),
+      ]);
+      result = await runHelper(session, PLACE_FILES, [stage, ...places], { signal });
+    } catch (error) {
+      await this.#removeStaged(session, staged);
+      throw error;
+    }
+    const placed = result.stdout.split('\n').filter((line) => line === 'placed').length;
+    for (const [index, path] of paths.slice(0, placed).entries()) {
+      written.push({ path, sizeBytes: files[index]?.content.length ?? 0 });
+    }
+    const refused = refusal(result, paths[placed] ?? '', 'write');
+    if (refused !== null) throw refused;
+  }
+
+  /** Never rejects. */
+  async #removeStaged(session: Session, staged: { path: string }[]): Promise<void> {
+    try {
+      const paths = staged.map(({ path }) => path);
+      await runHelper(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
+    } catch (error) {
+      this.#context.log.debug({ err: error }, 'staged files could not be removed');
+    }
+  }
+}
+
+/** Null where nothing is there. */
+async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
+  const words = await described(session, STAT, path, signal);
+  return words === null ? null : statOf(words, path);
+}
+
+/** The same with the digest of a file's content, which is null for a directory; null where nothing is there. */
+export async function describeIn(
+  session: Session,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ stat: FileStat; sha256: string | null } | null> {
+  const words = await described(session, DESCRIBE, path, signal);
+  if (words === null) return null;
+  const stat = statOf(words, path);
+  const sha256 = words[3] ?? null;
+  if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
+  return { stat, sha256 };
+}
+
+async function described(
+  session: Session,
+  script: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<string[] | null> {
+  const result = await runHelper(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
+  if (result.exitCode === MISSING) return null;
+  const refused = refusal(result, path, 'read');
+  if (refused !== null) throw refused;
+  return result.stdout.trim().split(/\s+/);
+}
+
+function statOf([kind, size, mode]: string[], path: string): FileStat {
+  const stat: FileStat = {
+    path,
+    type: kind === 'd' ? 'directory' : 'file',
+    sizeBytes: Number(size),
+    mode: Number.parseInt(mode ?? '', 8),
+  };
+  if (!Number.isSafeInteger(stat.sizeBytes) || !Number.isSafeInteger(stat.mode)) throw unreadable(path);
+  return stat;
+}
+
+function unreadable(path: string): SandboxError {
+  return new SandboxError('server', `What the sandbox says of "${path}" cannot be read.`, {
+    details: { path },
+  });
+}
+
+/** Files that one call carries together; a larger one goes alone. */
+function* batches(files: WriteFile[]): Generator<WriteFile[]> {
+  let batch: WriteFile[] = [];
+  let bytes = 0;
+  for (const file of files) {
+    if (batch.length > 0 && bytes + file.content.length > MAX_CARRIED) {
+      yield batch;
+      batch = [];
+      bytes = 0;
+    }
+    batch.push(file);
+    bytes += file.content.length;
+  }
+  if (batch.length > 0) yield batch;
+}

@@ -1,0 +1,168 @@
+/** A file or a tree on its way out of the sandbox: read by the platform's call, a directory as one archive. */
+import { createHash } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { createGunzip } from 'node:zlib';
+import type { Session } from '@vercel/sandbox';
+import { type Entry, extract } from 'tar-stream';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { TreeEntry } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
+import { runHelper } from '../guest/run-script.ts';
+import { brokenConnection } from '../http/parse-failure.ts';
+import { explain, inSession, runningSession } from '../sandbox/get-sandbox.ts';
+import { describeIn, stageName } from './files.ts';
+
+const PERMISSION_BITS = 0o7777;
+const PACK_MS = 290_000;
+const CLEAN_MS = 10_000;
+
+const TYPES: Readonly<Record<string, TreeEntry['type']>> = {
+  file: 'file',
+  'contiguous-file': 'file',
+  directory: 'directory',
+  symlink: 'symlink',
+};
+
+/** @throws SandboxError `not_found` where nothing is there, or what went wrong on the way */
+export async function* readTree(
+  context: VercelContext,
+  sandboxId: string,
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  const doing = 'read a tree of files';
+  const found = await inSession(context, sandboxId, doing, signal, (session) =>
+    describeIn(session, path, signal),
+  );
+  if (found === null) throw missing(path);
+  const session = await runningSession(context, sandboxId, doing, signal);
+  const translated = (error: unknown) => explain(context, sandboxId, doing, signal, brokenConnection(error));
+  try {
+    if (found.stat.type === 'file') yield await fileEntry(session, found, translated, signal);
+    else yield* directoryEntries(context, session, path, translated, signal);
+  } catch (error) {
+    throw await translated(error);
+  }
+}
+
+function missing(path: string): SandboxError {
+  const result = { exitCode: MISSING, stdout: '', stderr: '' };
+  return refusal(result, path, 'read') ?? new SandboxError('not_found', `There is no "${path}".`);
+}
+
+type Described = NonNullable<Awaited<ReturnType<typeof describeIn>>>;
+type Translate = (error: unknown) => Promise<SandboxError>;
+
+/** The same bytes; what the stream fails with is told in our words. */
+function inOurWords(stream: Readable, translate: Translate): Readable {
+  const pieces = async function* () {
+    try {
+      for await (const chunk of stream) yield chunk;
+    } catch (error) {
+      throw await translate(error);
+    } finally {
+      stream.destroy();
+    }
+  };
+  return Readable.from(pieces(), { objectMode: false });
+}
+
+async function open(session: Session, path: string, signal: AbortSignal): Promise<Readable> {
+  const stream = await session.readFile({ path }, { signal });
+  if (stream === null) throw missing(path);
+  return Readable.from(stream);
+}
+
+async function fileEntry(
+  session: Session,
+  { stat: { path, mode, sizeBytes }, sha256 }: Described,
+  translate: Translate,
+  signal: AbortSignal,
+): Promise<TreeEntry> {
+  const whole = checked(sizeBytes, sha256 ?? '', path, await open(session, path, signal));
+  return { path: '', type: 'file', mode, linkTarget: null, content: inOurWords(whole, translate) };
+}
+
+/**
+ * The same bytes, held against what the file was just before. What was appended meanwhile comes along; anything else is
+ * not the file, whatever the answer said.
+ */
+function checked(sizeBytes: number, sha256: string, path: string, stream: Readable): Readable {
+  const pieces = async function* () {
+    const hash = createHash('sha256');
+    let length = 0;
+    for await (const chunk of stream) {
+      const bytes = Buffer.from(chunk);
+      hash.update(bytes.subarray(0, Math.max(0, sizeBytes - length)));
+      length += bytes.length;
+      yield bytes;
+    }
+    if (length >= sizeBytes && hash.digest('hex') === sha256) return;
+    throw new SandboxError('server', `What Vercel sent of "${path}" is not what the file holds.`, {
+      hint: 'Call again; a file that is rewritten meanwhile is read whole once nothing writes to it.',
+      details: { path, size_bytes: sizeBytes, received_bytes: length },
+    });
+  };
+  return Readable.from(pieces(), { objectMode: false });
+}
+
+async function* directoryEntries(
+  context: VercelContext,
+  session: Session,
+  path: string,
+  translate: Translate,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  const archive = `${stageName()}.tar.gz`;
+  try {
+    const result = await runHelper(session, PACK, [path, archive], { signal, timeoutMs: PACK_MS });
+    const refused = refusal(result, path, 'read');
+    if (refused !== null) throw refused;
+    const packed = inOurWords(await open(session, archive, signal), translate);
+    const entries = extract();
+    const unpacked = packed.pipe(createGunzip());
+    // `pipe` tells nobody of a failure behind it.
+    packed.on('error', (error) => entries.destroy(error));
+    unpacked.on('error', (error) => entries.destroy(error));
+    unpacked.pipe(entries);
+    try {
+      for await (const entry of entries) {
+        const told = toldEntry(entry);
+        if (told === null) entry.resume();
+        else yield told;
+      }
+    } finally {
+      packed.destroy();
+      unpacked.destroy();
+    }
+  } finally {
+    await remove(context, session, archive);
+  }
+}
+
+/** Null for what does not travel: fifos, devices, and names that lead out of the tree. */
+function toldEntry(entry: Entry): TreeEntry | null {
+  const { name, type, mode, linkname } = entry.header;
+  const path = name.replace(/^\.\/?/, '').replace(/\/+$/, '');
+  const known = TYPES[type ?? ''];
+  if (known === undefined || path.startsWith('/') || path.split('/').includes('..')) return null;
+  const isFile = known === 'file';
+  if (!isFile) entry.resume();
+  return {
+    path,
+    type: known,
+    mode: (mode ?? 0) & PERMISSION_BITS,
+    linkTarget: known === 'symlink' ? (linkname ?? '') : null,
+    content: isFile ? Readable.from(entry, { objectMode: false }) : null,
+  };
+}
+
+/** Never rejects. */
+async function remove(context: VercelContext, session: Session, path: string): Promise<void> {
+  try {
+    await runHelper(session, REMOVE, [path], { signal: AbortSignal.timeout(CLEAN_MS) });
+  } catch (error) {
+    context.log.debug({ err: error }, 'an archive could not be removed');
+  }
+}

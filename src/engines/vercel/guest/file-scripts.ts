@@ -1,0 +1,192 @@
+/** The scripts that work on files inside the sandbox, as its own user, and what their exit codes mean. */
+import { SandboxError } from '../../../shared/errors.ts';
+import { takesNothingNew } from '../../../shared/read-only-directory-error.ts';
+import type { HelperResult } from './run-script.ts';
+
+/** Why a script refused, told by how it ended. */
+export const MISSING = 40;
+const IS_DIRECTORY = 41;
+const NOT_REGULAR = 42;
+const NOT_DIRECTORY = 43;
+const FORBIDDEN = 44;
+const NO_SPACE = 45;
+const UNRESOLVABLE = 46;
+
+/** Turns what a program of the coreutils complained about into an exit code. */
+const PRELUDE = `refuse() {
+  printf '%s' "$1" >&2
+  case $1 in
+    *'Permission denied'* | *'Operation not permitted'* | *'Read-only file system'*) exit ${FORBIDDEN} ;;
+    *'No space left'* | *'quota exceeded'*) exit ${NO_SPACE} ;;
+    *'Not a directory'* | *'File exists'* | *'non-directory'*) exit ${NOT_DIRECTORY} ;;
+    *'Is a directory'*) exit ${IS_DIRECTORY} ;;
+    *'Too many levels'* | *'name too long'*) exit ${UNRESOLVABLE} ;;
+    *'No such file'*) exit ${MISSING} ;;
+  esac
+  exit 47
+}
+attempt() { local said; said=$("$@" 2>&1) || refuse "$said"; }
+`;
+
+/** `$1` and its parents become directories. */
+export const MAKE_DIRECTORY = `${PRELUDE}
+[[ -e $1 && ! -d $1 ]] && exit ${NOT_DIRECTORY}
+attempt mkdir -p -- "$1"`;
+
+/** Prints kind, size and mode of \`$1\`, links followed. */
+export const STAT = `${PRELUDE}
+[[ -e $1 ]] || exit ${MISSING}
+kind=o
+[[ -f $1 ]] && kind=f
+[[ -d $1 ]] && kind=d
+said=$(stat -L -c '%s %a' -- "$1" 2>&1) || refuse "$said"
+echo "$kind $said"`;
+
+/** The same, and for a file the digest of what it holds at this moment. */
+export const DESCRIBE = `${STAT}
+[[ $kind == f ]] || exit 0
+[[ -r $1 ]] || refuse 'Permission denied'
+set -o pipefail
+head -c "\${said% *}" -- "$1" | sha256sum || exit 47`;
+
+/** Prints the size of \`$1\`, then at most \`$3\` bytes from offset \`$2\` in base64. */
+export const READ = `${PRELUDE}
+[[ -e $1 ]] || exit ${MISSING}
+[[ -d $1 ]] && exit ${IS_DIRECTORY}
+[[ -f $1 ]] || exit ${NOT_REGULAR}
+[[ -r $1 ]] || refuse 'Permission denied'
+stat -L -c '%s' -- "$1" || exit 47
+(( $3 == 0 )) && exit 0
+tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
+
+/**
+ * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with, then
+ * come path, mode (or nothing) and size of each. Prints a line for each that is in place, and takes the stages away.
+ */
+export const PLACE_FILES = `${PRELUDE}
+stage=$1 count=$(( ($# - 1) / 3 ))
+shift
+trap 'for (( n = 0; n < count; n++ )); do rm -f -- "$stage-$n"; done; [[ -n $fresh ]] && rm -f -- "$fresh"' EXIT
+for (( n = 0; n < count; n++ )); do
+  target=$(readlink -m -- "$1" 2> /dev/null) || target=$1
+  mode=$2 size=$3
+  shift 3
+  here=$(stat -c %s -- "$stage-$n" 2>&1)
+  [[ $here == "$size" ]] || { printf 'of %s bytes there came %s' "$size" "$here" >&2; exit 47; }
+  [[ -d $target ]] && exit ${IS_DIRECTORY}
+  [[ -e $target && ! -f $target ]] && exit ${NOT_REGULAR}
+  [[ -e $target && ! -w $target ]] && refuse 'Permission denied'
+  directory=$(dirname -- "$target")
+  attempt mkdir -p -- "$directory"
+  fresh=$(mktemp -- "$directory/.sandbox-mcp-XXXXXXXX" 2>&1) || { said=$fresh fresh=; refuse "$said"; }
+  attempt cp -- "$stage-$n" "$fresh"
+  if [[ -n $mode ]]; then attempt chmod -- "$mode" "$fresh"
+  elif [[ -e $target ]]; then attempt chmod --reference="$target" -- "$fresh"
+  else attempt chmod 0644 -- "$fresh"; fi
+  attempt mv -fT -- "$fresh" "$target"
+  fresh=
+  echo placed
+done`;
+
+/** Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. */
+export const PACK = `${PRELUDE}
+said=$(tar --hard-dereference -C "$1" -czf "$2" . 2>&1)
+code=$?
+(( code <= 1 )) && exit 0
+rm -f -- "$2"
+refuse "$said"`;
+
+/**
+ * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the place \`$1\`, where it is
+ * merged with a directory that is there. What cannot be merged is found before anything is moved.
+ */
+export const PLACE_TREE = `${PRELUDE}
+place=$1 parts=$2 count=$3 stage=
+clean() { for (( n = 0; n < count; n++ )); do rm -f -- "$parts-$n"; done; [[ -n $stage ]] && rm -rf -- "$stage"; }
+trap clean EXIT
+parent=$(dirname -- "$place")
+attempt mkdir -p -- "$parent"
+stage=$(mktemp -d -- "$parent/.sandbox-mcp-XXXXXXXX" 2>&1) || { said=$stage stage=; refuse "$said"; }
+said=$(for (( n = 0; n < count; n++ )); do cat -- "$parts-$n" || exit 1; done | tar -xpf - -C "$stage" 2>&1) || refuse "$said"
+if [[ ! -d $stage/root || -L $stage/root ]]; then
+  [[ -d $place && ! -L $place ]] && exit ${IS_DIRECTORY}
+  attempt mv -fT -- "$stage/root" "$place"
+elif [[ ! -e $place && ! -L $place ]]; then
+  attempt mv -T -- "$stage/root" "$place"
+else
+  [[ -d $place ]] || exit ${NOT_DIRECTORY}
+  while IFS= read -r -d '' entry; do
+    there=$place/$entry
+    if [[ -d $stage/root/$entry && ! -L $stage/root/$entry ]]; then
+      [[ ( -e $there || -L $there ) && ( -L $there || ! -d $there ) ]] && exit ${NOT_DIRECTORY}
+    else
+      [[ -d $there && ! -L $there ]] && exit ${IS_DIRECTORY}
+    fi
+  done < <(find "$stage/root" -mindepth 1 -printf '%P\\0')
+  attempt cp -aT --remove-destination -- "$stage/root" "$place"
+fi`;
+
+/** Takes files away that may be there. */
+export const REMOVE = `rm -f -- "$@"`;
+
+/** What a script's refusal means; null where it did what it should. */
+export function refusal(
+  { exitCode, stderr }: HelperResult,
+  path: string,
+  doing: string,
+): SandboxError | null {
+  if (exitCode === 0) return null;
+  const details = { path };
+  switch (exitCode) {
+    case MISSING:
+      // What is to be written has its parents made: none of them is missing.
+      if (doing !== 'read') return takesNothingNew(path, details);
+      return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
+        hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
+        details,
+      });
+    case IS_DIRECTORY:
+      return new SandboxError('invalid_argument', `"${path}" is a directory, where a file is meant.`, {
+        hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
+        details,
+      });
+    case NOT_REGULAR:
+      return new SandboxError(
+        'invalid_argument',
+        `"${path}" is a device, fifo or socket, not a regular file.`,
+        {
+          hint: 'Read it with sandbox_run_command if that is meant.',
+          details,
+        },
+      );
+    case NOT_DIRECTORY:
+      return new SandboxError(
+        'invalid_argument',
+        `"${path}" or a part of it is a file, where a directory is meant.`,
+        {
+          hint: 'Correct the path; relative paths start at cwd.',
+          details,
+        },
+      );
+    case FORBIDDEN:
+      return new SandboxError('permission', `The sandbox's user may not ${doing} "${path}".`, {
+        hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
+        details,
+      });
+    case NO_SPACE:
+      return new SandboxError('limit_exceeded', `No space is left for "${path}" in the sandbox.`, {
+        hint: 'Remove files in the sandbox.',
+        details,
+      });
+    case UNRESOLVABLE:
+      return new SandboxError('invalid_argument', `"${path}" cannot be resolved.`, { details });
+    default:
+      return new SandboxError(
+        'server',
+        `The sandbox could not ${doing} "${path}": ${stderr.trim().slice(0, 200)}`,
+        {
+          details,
+        },
+      );
+  }
+}

@@ -1,0 +1,46 @@
+/** Small scripts of ours that run in the sandbox, where the platform has no call for what is to be done. */
+import type { Session } from '@vercel/sandbox';
+import { SandboxError } from '../../../shared/errors.ts';
+
+export interface HelperResult {
+  exitCode: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Words that no script says with these exit codes, but the shell does about itself. */
+const SHELL_IS_MISSING = 127;
+
+/**
+ * Runs a bash script with arguments, which it finds as `$1` and on; nothing of them is ever part of the script.
+ * Started once; a lost answer is a failure.
+ *
+ * @param timeoutMs after which the platform kills it
+ * @throws SandboxError `unsupported` where the image has no bash or coreutils; what the SDK throws
+ */
+export async function runHelper(
+  session: Session,
+  script: string,
+  args: string[],
+  { signal, sudo = false, timeoutMs = 60_000 }: { signal: AbortSignal; sudo?: boolean; timeoutMs?: number },
+): Promise<HelperResult> {
+  const finished = await session.runCommand({
+    cmd: 'bash',
+    args: ['-c', script, 'sandbox-mcp', ...args],
+    env: { LC_ALL: 'C' },
+    sudo,
+    timeoutMs,
+    signal,
+  });
+  const [stdout, stderr] = [await finished.stdout(), await finished.stderr()];
+  if (finished.exitCode === SHELL_IS_MISSING) {
+    throw new SandboxError(
+      'unsupported',
+      `The sandbox's image lacks what this needs: ${stderr.trim().slice(0, 200)}`,
+      {
+        hint: 'Files and kills need bash and the coreutils in the image; create a sandbox with another runtime.',
+      },
+    );
+  }
+  return { exitCode: finished.exitCode, stdout, stderr };
+}

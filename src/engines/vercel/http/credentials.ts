@@ -1,0 +1,125 @@
+/** Who asks Vercel's API: one of two kinds of credentials, as the SDK's reference names them. */
+import { SandboxError } from '../../../shared/errors.ts';
+
+/** What the environment says; null where a variable is not set. */
+export interface VercelEnvironment {
+  /** `VERCEL_OIDC_TOKEN` */
+  readonly oidcToken: string | null;
+  /** `VERCEL_TOKEN` */
+  readonly token: string | null;
+  /** `VERCEL_TEAM_ID` */
+  readonly teamId: string | null;
+  /** `VERCEL_PROJECT_ID` */
+  readonly projectId: string | null;
+}
+
+export interface Credentials {
+  readonly token: string;
+  readonly teamId: string;
+  readonly projectId: string;
+  /** The variable that the token comes from, for people. */
+  readonly variable: 'VERCEL_OIDC_TOKEN' | 'VERCEL_TOKEN';
+  /** Epoch ms; null where the token does not tell. */
+  readonly expiresAt: number | null;
+}
+
+/** How each kind is had anew. */
+export const RENEWAL: Readonly<Record<Credentials['variable'], string>> = {
+  VERCEL_OIDC_TOKEN:
+    'Run `vercel env pull` in the linked project, set VERCEL_OIDC_TOKEN from its .env.local, and start the server again.',
+  VERCEL_TOKEN:
+    'Make an access token in the account settings of vercel.com (Tokens), scoped to the team; set VERCEL_TOKEN with VERCEL_TEAM_ID and VERCEL_PROJECT_ID, and start the server again.',
+};
+
+interface Claims {
+  owner: string | null;
+  project: string | null;
+  expiresAt: number | null;
+}
+
+/**
+ * The credentials to use now: an OIDC token first, with team and project from their variables, else from its payload;
+ * otherwise an access token, which needs both.
+ *
+ * @throws SandboxError `auth` naming the variable that is missing, unreadable or expired, and what renews it
+ */
+export function credentialsOf(environment: VercelEnvironment, now = Date.now()): Credentials {
+  return environment.oidcToken === null
+    ? accessToken(environment)
+    : identityToken(environment.oidcToken, environment, now);
+}
+
+function identityToken(token: string, environment: VercelEnvironment, now: number): Credentials {
+  const variable = 'VERCEL_OIDC_TOKEN';
+  const claims = claimsOf(token);
+  if (claims === null) {
+    throw refused('VERCEL_OIDC_TOKEN is not a token that can be read.', RENEWAL[variable], [variable]);
+  }
+  if (claims.expiresAt !== null && claims.expiresAt <= now) {
+    const when = new Date(claims.expiresAt).toISOString();
+    throw refused(`VERCEL_OIDC_TOKEN expired at ${when}.`, RENEWAL[variable], [variable]);
+  }
+  const teamId = environment.teamId ?? claims.owner;
+  const projectId = environment.projectId ?? claims.project;
+  if (teamId === null || projectId === null) {
+    const missing = [
+      ...(teamId === null ? ['VERCEL_TEAM_ID'] : []),
+      ...(projectId === null ? ['VERCEL_PROJECT_ID'] : []),
+    ];
+    throw refused(
+      `VERCEL_OIDC_TOKEN does not tell what ${missing.join(' and ')} would.`,
+      `Set ${missing.join(' and ')}, then start the server again.`,
+      missing,
+    );
+  }
+  return { token, teamId, projectId, variable, expiresAt: claims.expiresAt };
+}
+
+function accessToken({ token, teamId, projectId }: VercelEnvironment): Credentials {
+  if (token === null) {
+    throw refused(
+      'The vercel engine has no credentials: neither VERCEL_OIDC_TOKEN nor VERCEL_TOKEN is set.',
+      `Run \`vercel link\` and \`vercel env pull\`, and set VERCEL_OIDC_TOKEN from .env.local. Or: ${RENEWAL.VERCEL_TOKEN}`,
+      ['VERCEL_OIDC_TOKEN'],
+    );
+  }
+  if (teamId !== null && projectId !== null) {
+    return { token, teamId, projectId, variable: 'VERCEL_TOKEN', expiresAt: null };
+  }
+  const missing = [
+    ...(teamId === null ? ['VERCEL_TEAM_ID'] : []),
+    ...(projectId === null ? ['VERCEL_PROJECT_ID'] : []),
+  ];
+  throw refused(
+    `VERCEL_TOKEN needs ${missing.join(' and ')} beside it.`,
+    `Set ${missing.join(' and ')} from the settings of the team and the project, then start the server again.`,
+    missing,
+  );
+}
+
+function refused(message: string, hint: string, variables: string[]): SandboxError {
+  return new SandboxError('auth', message, { hint, details: { variables } });
+}
+
+/** What the payload of a JSON Web Token claims (unverified: the API verifies it); null for anything else. */
+function claimsOf(token: string): Claims | null {
+  const parts = token.split('.');
+  if (parts.length !== 3 || parts[1] === undefined) return null;
+  let payload: unknown;
+  try {
+    payload = JSON.parse(Buffer.from(parts[1], 'base64url').toString('utf8'));
+  } catch {
+    return null;
+  }
+  if (typeof payload !== 'object' || payload === null) return null;
+  const text = (name: string): string | null => {
+    const value: unknown = Reflect.get(payload, name);
+    return typeof value === 'string' && value !== '' ? value : null;
+  };
+  const expiry: unknown = Reflect.get(payload, 'exp');
+  return {
+    owner: text('owner_id'),
+    project: text('project_id'),
+    expiresAt: typeof expiry === 'number' && Number.isFinite(expiry) ? expiry * 1_000 : null,
+  };
+}

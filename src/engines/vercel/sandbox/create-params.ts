@@ -1,0 +1,68 @@
+/** What the platform is asked for to make a sandbox. */
+import { SandboxError } from '../../../shared/errors.ts';
+import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
+import type { CreateSandbox } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { chooseRuntime, type RuntimeChoice } from '../runtime-choice.ts';
+import { snapshotRuntime } from '../state/snapshot-record.ts';
+import { toSdkPolicy } from './network-policy.ts';
+
+/** What it starts from, and how that is told. A snapshot brings its runtime along; naming another one is refused. */
+export async function planOf(
+  context: VercelContext,
+  { runtime, source }: CreateSandbox,
+): Promise<{ choice: RuntimeChoice; runtime: string | null }> {
+  if (source?.type !== 'snapshot') return { choice: chooseRuntime(runtime), runtime };
+  const own = await snapshotRuntime(context.layout, source.snapshotId);
+  if (runtime === null || runtime === own) return { choice: null, runtime: own };
+  const message = own === null ? '' : ` (it is ${own})`;
+  throw new SandboxError(
+    'invalid_argument',
+    `A snapshot brings its own runtime${message}; runtime is "${runtime}".`,
+    {
+      hint: 'Call sandbox_create with this source and without runtime.',
+      details: { runtime, snapshot_id: source.snapshotId },
+    },
+  );
+}
+
+/** With its secrets filled in: never to be kept or told. */
+export function paramsOf(
+  { secrets }: Pick<VercelContext, 'secrets'>,
+  request: CreateSandbox,
+  choice: RuntimeChoice,
+) {
+  const { sandboxId, ports, timeoutMs, vcpus, env, networkPolicy, source } = request;
+  const common = {
+    name: sandboxId,
+    persistent: false,
+    ports,
+    timeout: timeoutMs,
+    resources: { vcpus },
+    env: secrets.fillEnvironment(env),
+    networkPolicy: toSdkPolicy(networkPolicy, secrets),
+  };
+  if (source === null) return { ...common, ...choice };
+  if (source.type === 'snapshot') {
+    return { ...common, source: { type: 'snapshot' as const, snapshotId: source.snapshotId } };
+  }
+  if (source.type === 'tarball') {
+    return { ...common, ...choice, source: { type: 'tarball' as const, url: source.url } };
+  }
+  return { ...common, ...choice, source: gitSource(source, sourceCredentials(source, secrets)) };
+}
+
+function gitSource(
+  { url, revision, depth }: Extract<CreateSandbox['source'], { type: 'git' }>,
+  credentials: SourceCredentials | null,
+) {
+  const repository = {
+    type: 'git' as const,
+    url,
+    ...(revision !== undefined && { revision }),
+    ...(depth !== undefined && { depth }),
+  };
+  if (credentials === null) return repository;
+  const { username, password } = credentials;
+  return { ...repository, username, password };
+}

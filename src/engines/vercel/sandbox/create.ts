@@ -1,0 +1,255 @@
+/** The making of a sandbox, which either succeeds or leaves nothing that this machine does not know of. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { unknownSnapshot } from '../../../shared/id-errors.ts';
+import type { CreateSandbox, Sandbox } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import {
+  fromPlatform,
+  isSandboxGone,
+  isSnapshotGone,
+  mayHaveHappened,
+  platformWords,
+} from '../http/api-errors.ts';
+import type { CreateParams } from '../sdk-client.ts';
+import {
+  readRecord,
+  removeRecord,
+  type SandboxRecord,
+  updateRecord,
+  writeIntent,
+} from '../state/sandbox-record.ts';
+import { paramsOf, planOf } from './create-params.ts';
+import { masked } from './network-policy.ts';
+import { pendingView } from './pending-view.ts';
+import { removeFromCloud, stopInCloud } from './remove.ts';
+import { viewOf } from './sandbox-view.ts';
+import { checkSource, fetchedSource, sourceFailure, tooSlow } from './source.ts';
+
+/** How long who has cancelled waits for what was begun to be undone; the rest goes on behind. */
+const UNDO_MS = 10_000;
+const FIND_MS = 15_000;
+/** How much longer than the sandbox's own time the answer to its creation is waited for. */
+const START_MS = 10_000;
+
+const never = new AbortController().signal;
+
+/** Creations under way, and the undoing of those that were given up. */
+export class Creations {
+  readonly #context: VercelContext;
+  readonly #pending = new Map<string, Promise<unknown>>();
+
+  constructor(context: VercelContext) {
+    this.#context = context;
+  }
+
+  /** Resolves when nothing of this process is making or undoing the sandbox any more. */
+  async settled(sandboxId: string): Promise<void> {
+    await Promise.allSettled([this.#pending.get(sandboxId)]);
+  }
+
+  /** @throws SandboxError of the request, of the platform, or `cancelled` */
+  async create(
+    request: CreateSandbox,
+    signal: AbortSignal,
+    report?: (line: string) => void,
+  ): Promise<Sandbox> {
+    const { sandboxId } = request;
+    throwIfCancelled(signal);
+    const { record, params } = await this.#plan(request);
+    throwIfCancelled(signal);
+    await writeIntent(this.#context.layout, record);
+    const source = fetchedSource(request);
+    if (source !== null) report?.(`Fetching ${source.url}`);
+    // Not the caller's signal: a request that is cut may still be carried out, one that is waited for tells.
+    const making = this.#make(request, params, signal);
+    this.#pending.set(sandboxId, making);
+    try {
+      // The fetch of a source may take minutes more.
+      const onAbort = () => (source === null ? undefined : this.#takeBack(sandboxId));
+      return await orUndone(making, signal, onAbort);
+    } finally {
+      void Promise.allSettled([making]).then(() => this.#pending.delete(sandboxId));
+    }
+  }
+
+  /** Refuses all that can be refused before anything is kept or asked. */
+  async #plan(request: CreateSandbox): Promise<{ record: SandboxRecord; params: CreateParams }> {
+    const { sandboxId, networkPolicy } = request;
+    const { teamId, projectId } = this.#context.cloud.credentials();
+    if (request.interactive) throw noTerminalsForPeople();
+    this.#context.readPolicy(networkPolicy);
+    const source = fetchedSource(request);
+    if (source !== null) checkSource(this.#context, source, request);
+    const { choice, runtime } = await planOf(this.#context, request);
+    const params = paramsOf(this.#context, request, choice);
+    const askedAt = Date.now();
+    const policy = masked(networkPolicy);
+    const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, askedAt);
+    const stopAsked = null;
+    const record = { sandboxId, teamId, projectId, askedAt, runtime, stopAsked, policy, lastSeen };
+    return { record: { version: 1, state: 'creating', ...record }, params };
+  }
+
+  async #make(request: CreateSandbox, params: CreateParams, signal: AbortSignal): Promise<Sandbox> {
+    const { sandboxId, timeoutMs } = request;
+    const { cloud } = this.#context;
+    const begun = performance.now();
+    const fetches = fetchedSource(request) !== null;
+    const isLate = () => fetches && performance.now() - begun >= timeoutMs;
+    try {
+      await cloud.create(params, fetches ? AbortSignal.timeout(timeoutMs + START_MS) : never);
+    } catch (error) {
+      await this.#requireFound(request, error, isLate());
+    }
+    try {
+      throwIfCancelled(signal);
+      const view = await this.#started(sandboxId, signal);
+      if (view.status === 'running') return await this.#handOut(view, signal);
+      if (await this.#wasStopped(sandboxId)) throw endedMeanwhile(sandboxId);
+      if (isLate()) throw tooSlow(request);
+      throw new SandboxError('server', `Vercel could not make the sandbox: it is ${view.status}.`, {
+        hint: 'Call sandbox_create again; a source that cannot be fetched is the usual reason.',
+      });
+    } catch (error) {
+      if (await this.#wasStopped(sandboxId)) throw await this.#stopped(sandboxId);
+      await this.#undo(sandboxId);
+      throw fromPlatform(error, { doing: 'create a sandbox', sandboxId }, signal);
+    }
+  }
+
+  /** The sandbox once it is no longer being made. */
+  async #started(sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
+    const { cloud, layout, tuning } = this.#context;
+    for (;;) {
+      const view = viewOf(await cloud.get(sandboxId, signal), await readRecord(layout, sandboxId));
+      if (view.status !== 'pending') return view;
+      await delay(tuning.pollMs, undefined, { signal });
+    }
+  }
+
+  /** From here on it is told as it stands. Who has asked for its end meanwhile has been answered that it ended. */
+  async #handOut(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
+    let isOut = false;
+    await updateRecord(this.#context.layout, view.sandboxId, (record) => {
+      isOut = record.state === 'creating' && record.stopAsked === null;
+      return isOut ? { ...record, state: 'made', lastSeen: view } : record;
+    });
+    if (isOut) return view;
+    throwIfCancelled(signal);
+    throw endedMeanwhile(view.sandboxId);
+  }
+
+  async #wasStopped(sandboxId: string): Promise<boolean> {
+    const record = await readRecord(this.#context.layout, sandboxId);
+    return record !== null && record.stopAsked !== null && record.state !== 'doubtful';
+  }
+
+  /** Makes sure of the end that was asked for while it was made. Answers what to tell the one who makes it. */
+  async #stopped(sandboxId: string): Promise<SandboxError> {
+    try {
+      await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
+    } catch (error) {
+      await this.#doubt(sandboxId);
+      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be stopped yet');
+    }
+    return endedMeanwhile(sandboxId);
+  }
+
+  /** After a creation without a clear answer: resolves where the sandbox came to be; otherwise throws what to tell. */
+  async #requireFound(request: CreateSandbox, error: unknown, isLate: boolean): Promise<void> {
+    const { sandboxId, source } = request;
+    const { cloud, layout } = this.#context;
+    if (await this.#wasStopped(sandboxId)) throw await this.#stopped(sandboxId);
+    if (isLate) {
+      await this.#undo(sandboxId);
+      throw tooSlow(request);
+    }
+    const failure = fromPlatform(error, { doing: 'create a sandbox', sandboxId });
+    if (!mayHaveHappened(error)) {
+      await removeRecord(layout, sandboxId);
+      if (source?.type === 'snapshot' && isSnapshotGone(error)) throw unknownSnapshot(source.snapshotId);
+      const fetched = fetchedSource(request);
+      const words = platformWords(error);
+      throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
+    }
+    try {
+      await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));
+      return;
+    } catch (second) {
+      if (!isSandboxGone(second))
+        this.#context.log.warn({ sandbox_id: sandboxId, err: second }, 'a creation in doubt');
+      await this.#doubt(sandboxId);
+    }
+    throw new SandboxError(
+      failure.code,
+      `${failure.message} Whether sandbox ${sandboxId} came to be is not known; it is removed as soon as it shows.`,
+      { hint: failure.hint, details: { ...failure.details, sandbox_id: sandboxId }, cause: error },
+    );
+  }
+
+  async #undo(sandboxId: string): Promise<void> {
+    if (await this.#takeBack(sandboxId)) await removeRecord(this.#context.layout, sandboxId);
+  }
+
+  /** Takes out of the cloud what is there of it. It stays on record, since more may come. Never rejects. */
+  async #takeBack(sandboxId: string): Promise<boolean> {
+    try {
+      await this.#doubt(sandboxId);
+      await removeFromCloud(this.#context, sandboxId, AbortSignal.timeout(UNDO_MS));
+      return true;
+    } catch (error) {
+      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be undone yet');
+      return false;
+    }
+  }
+
+  async #doubt(sandboxId: string): Promise<void> {
+    const { layout } = this.#context;
+    await updateRecord(layout, sandboxId, (record) => ({ ...record, state: 'doubtful', lastSeen: null }));
+  }
+}
+
+/** What `making` comes to; once the signal has fired it is waited for no longer than `UNDO_MS`. */
+async function orUndone(
+  making: Promise<Sandbox>,
+  signal: AbortSignal,
+  undo: () => Promise<unknown> | undefined,
+): Promise<Sandbox> {
+  let timer: NodeJS.Timeout | undefined;
+  let onAbort = (): void => {};
+  const givenUp = new Promise<never>((_resolve, reject) => {
+    onAbort = () => {
+      void undo();
+      timer = setTimeout(() => reject(cancelled(signal)), UNDO_MS);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    return await Promise.race([making, givenUp]);
+  } catch (error) {
+    if (signal.aborted) throw cancelled(signal);
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+function cancelled(signal: AbortSignal): SandboxError {
+  return new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason });
+}
+
+function endedMeanwhile(sandboxId: string): SandboxError {
+  return new SandboxError('conflict', 'The sandbox ended while it was made: it was stopped.', {
+    hint: 'Call sandbox_create for a new one.',
+    details: { sandbox_id: sandboxId },
+  });
+}
+
+function noTerminalsForPeople(): SandboxError {
+  return new SandboxError('unsupported', 'The vercel engine has no terminals for people.', {
+    hint: 'Call sandbox_create without interactive; sandbox_shell opens terminals all the same.',
+    details: { argument: 'interactive' },
+  });
+}

@@ -1,0 +1,194 @@
+/** How a sandbox stands: asked of the cloud, unless it is known to have ended, which it does once. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Session } from '@vercel/sandbox';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { unknownSandbox } from '../../../shared/id-errors.ts';
+import type { Sandbox } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { fromPlatform, isNotFound, isSandboxGone, isStopped } from '../http/api-errors.ts';
+import { readRecord, type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
+import { goneView, hasEnded, viewOf } from './sandbox-view.ts';
+
+/** @throws SandboxError `not_found`, or what the platform's answer means */
+export async function look(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
+  throwIfCancelled(signal);
+  const record = await readRecord(context.layout, sandboxId);
+  if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
+  // Its making failed without a word from the cloud: whatever comes of it is removed.
+  if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
+  requireSameProject(context, record);
+  if (record?.state === 'creating') return lookAtUnborn(context, record, signal);
+  try {
+    const view = viewOf(await context.cloud.get(sandboxId, signal), record);
+    await note(context, view, record);
+    return view;
+  } catch (error) {
+    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
+    const gone = goneView(record.lastSeen, record, Date.now());
+    // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
+    if (gone.stopCause !== 'aborted') await note(context, gone, record);
+    return gone;
+  }
+}
+
+/** A sandbox is pending until it is handed out, whether or not the cloud shows it, and shows it as running. */
+async function lookAtUnborn(
+  context: VercelContext,
+  record: SandboxRecord,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const { sandboxId, lastSeen, stopAsked, askedAt } = record;
+  try {
+    const view = viewOf(await context.cloud.get(sandboxId, signal), record);
+    if (!hasEnded(view)) return { ...view, status: view.status === 'running' ? 'pending' : view.status };
+    if (stopAsked !== null) await note(context, view, record);
+    return view;
+  } catch (error) {
+    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (lastSeen === null) throw unknownSandbox(sandboxId);
+    if (stopAsked !== null) {
+      const gone = goneView(lastSeen, record, Date.now());
+      await note(context, gone, record);
+      return gone;
+    }
+    // Who makes it has died if it still does not show.
+    if (Date.now() - askedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
+    return lastSeen;
+  }
+}
+
+/** Another project would not know the sandbox, and it would pass for gone while it runs on. */
+function requireSameProject(context: VercelContext, record: SandboxRecord | null): void {
+  const { teamId, projectId } = context.cloud.credentials();
+  if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
+  throw new SandboxError(
+    'permission',
+    `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server works in ${projectId} of ${teamId}.`,
+    {
+      hint: 'Start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project to reach the sandbox.',
+    },
+  );
+}
+
+/** Remembers a sandbox as it was seen, so that it can still be told when the cloud has forgotten it. */
+export async function note(
+  context: VercelContext,
+  view: Sandbox,
+  record: SandboxRecord | null,
+): Promise<void> {
+  if (record === null) return;
+  if (hasEnded(view)) context.cloud.forget(view.sandboxId);
+  if (record.state === 'made' && JSON.stringify(record.lastSeen) === JSON.stringify(view)) return;
+  await updateRecord(context.layout, view.sandboxId, (present) =>
+    present.state === 'doubtful' || (present.lastSeen !== null && hasEnded(present.lastSeen))
+      ? present
+      : { ...present, state: 'made', lastSeen: view },
+  );
+}
+
+/** Why nothing can be done in this sandbox, and the way back. */
+export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: string): SandboxError {
+  const bySnapshot = stopCause === 'snapshot';
+  const hint = !hasEnded({ status })
+    ? `Call sandbox_wait_for_status with status ${status === 'pending' ? 'running' : 'stopped'}.`
+    : bySnapshot
+      ? 'Its snapshot stopped it: call snapshot_list for that, and sandbox_create with it as source to go on.'
+      : 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.';
+  return new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; it cannot ${doing}.`, {
+    hint,
+    details: { sandbox_id: sandboxId, status, stop_cause: stopCause },
+  });
+}
+
+/**
+ * Works in a running sandbox. One that has ended is a `conflict` with the way back, whether that is known before or is
+ * told by the refusal.
+ *
+ * @param doing completes "it cannot …"
+ */
+export async function inSession<T>(
+  context: VercelContext,
+  sandboxId: string,
+  doing: string,
+  signal: AbortSignal,
+  work: (session: Session) => Promise<T>,
+): Promise<T> {
+  const session = await runningSession(context, sandboxId, doing, signal);
+  try {
+    return await work(session);
+  } catch (error) {
+    throw await explain(context, sandboxId, doing, signal, error);
+  }
+}
+
+/** @throws SandboxError `not_found`, `conflict` unless it runs */
+export async function runningSession(
+  context: VercelContext,
+  sandboxId: string,
+  doing: string,
+  signal: AbortSignal,
+): Promise<Session> {
+  throwIfCancelled(signal);
+  const record = await readRecord(context.layout, sandboxId);
+  if (record?.lastSeen && (record.state === 'creating' || hasEnded(record.lastSeen)))
+    throw notRunning(record.lastSeen, doing);
+  const known = context.cloud.known(sandboxId);
+  if (known !== null) return known;
+  const view = await look(context, sandboxId, signal);
+  if (view.status !== 'running') throw notRunning(view, doing);
+  try {
+    return await context.cloud.session(sandboxId, signal);
+  } catch (error) {
+    throw fromPlatform(error, { doing, sandboxId }, signal);
+  }
+}
+
+/** What to throw for a failure in a session: where the sandbox has ended, that says more than the platform's words. */
+export async function explain(
+  context: VercelContext,
+  sandboxId: string,
+  doing: string,
+  signal: AbortSignal,
+  error: unknown,
+): Promise<SandboxError> {
+  if (isStopped(error) || isNotFound(error)) {
+    context.cloud.forget(sandboxId);
+    try {
+      const view = await look(context, sandboxId, signal);
+      if (view.status !== 'running') return notRunning(view, doing);
+      if (isStopped(error)) return sessionEnded(view, doing, error);
+    } catch (second) {
+      context.log.debug({ sandbox_id: sandboxId, err: second }, 'a refusal could not be explained');
+    }
+  }
+  return fromPlatform(error, { doing, sandboxId }, signal);
+}
+
+/** The sandbox itself says that it runs: in another session, or not for long. */
+function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): SandboxError {
+  const message = `The session of sandbox ${sandboxId} has ended, so that it did not ${doing}; the sandbox was started anew from elsewhere, or is about to end.`;
+  return new SandboxError('conflict', message, {
+    hint: 'Call sandbox_get to see how it stands; in one that was started anew, look what is there before going on.',
+    details: { sandbox_id: sandboxId },
+    cause,
+  });
+}
+
+/** Looks until `enough` says so; each look is an event of the platform's that has no other way to be heard. */
+export async function lookUntil(
+  context: VercelContext,
+  sandboxId: string,
+  enough: (view: Sandbox) => boolean,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  for (;;) {
+    const view = await look(context, sandboxId, signal);
+    if (enough(view)) return view;
+    try {
+      await delay(context.tuning.pollMs, undefined, { signal });
+    } catch {
+      throwIfCancelled(signal);
+    }
+  }
+}

@@ -1,0 +1,152 @@
+/** The life of a sandbox after its making: extended, stopped, forgotten, and looked after when a server has died. */
+import { anySignal } from '../../../shared/async/any-signal.ts';
+import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { isSandboxId } from '../../../shared/ids.ts';
+import type { Sandbox } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { fromPlatform, isNotFound, isStopped, mayHaveHappened } from '../http/api-errors.ts';
+import { listRecordIds, readRecord, removeRecord, updateRecord } from '../state/sandbox-record.ts';
+import type { Creations } from './create.ts';
+import { explain, inSession, look, lookUntil } from './get-sandbox.ts';
+import { removeFromCloud } from './remove.ts';
+import { hasEnded } from './sandbox-view.ts';
+
+/** How long a creation in doubt is looked for; the platform makes a sandbox in seconds. */
+const DOUBT_MS = 15 * 60_000;
+/** How long the end of a stopped sandbox is waited for. */
+const END_MS = 60_000;
+const AT_A_TIME = 4;
+
+/** Adds to the deadline. Asked once: where the answer is lost, the deadline itself tells whether it was moved. */
+export async function extendTimeout(
+  context: VercelContext,
+  sandboxId: string,
+  durationMs: number,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const doing = 'extend its time';
+  return inSession(context, sandboxId, doing, signal, async (session) => {
+    const before = (await look(context, sandboxId, signal)).timeoutMs;
+    try {
+      await session.extendTimeout(durationMs, { signal });
+    } catch (error) {
+      if (!mayHaveHappened(error) || signal.aborted) throw error;
+      const after = await look(context, sandboxId, signal);
+      if (after.timeoutMs - before < durationMs) throw error;
+      return after;
+    }
+    return look(context, sandboxId, signal);
+  });
+}
+
+/** Ends a sandbox and waits until it has ended. */
+export async function stopSandbox(
+  context: VercelContext,
+  sandboxId: string,
+  cause: 'requested' | 'session_end',
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const doing = 'stop';
+  const record = await readRecord(context.layout, sandboxId);
+  if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
+  if (context.cloud.known(sandboxId) === null) {
+    const view = await look(context, sandboxId, signal);
+    if (hasEnded(view)) return view;
+  }
+  await updateRecord(context.layout, sandboxId, (known) =>
+    known.stopAsked === null ? { ...known, stopAsked: cause } : known,
+  );
+  try {
+    const session = await context.cloud.session(sandboxId, signal);
+    await session.stop({ signal });
+  } catch (error) {
+    const gone = isStopped(error) || isNotFound(error);
+    context.cloud.forget(sandboxId);
+    // A refusal counts as the end where the sandbox itself says so.
+    if (!gone || (await look(context, sandboxId, signal)).status === 'running')
+      throw await explain(context, sandboxId, doing, signal, error);
+  }
+  return untilEnded(context, sandboxId, signal);
+}
+
+/** Resolves when the platform says that it has ended, or after a minute with how it stands then. */
+export async function untilEnded(
+  context: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const patience = AbortSignal.timeout(END_MS);
+  try {
+    return await lookUntil(context, sandboxId, hasEnded, anySignal([signal, patience]));
+  } catch (error) {
+    throwIfCancelled(signal);
+    if (!patience.aborted) throw error;
+    return look(context, sandboxId, signal);
+  }
+}
+
+/** Takes every trace away, in the cloud and here. A creation in doubt stays remembered until it cannot come any more. */
+export async function forgetSandbox(
+  context: VercelContext,
+  creations: Creations,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  if (!isSandboxId(sandboxId)) return;
+  await creations.settled(sandboxId);
+  const { layout } = context;
+  const found = await removed(context, sandboxId, signal);
+  const record = await readableRecord(context, sandboxId);
+  const doubtful = record?.state === 'doubtful' && !found && Date.now() - record.askedAt < DOUBT_MS;
+  if (!doubtful) await removeRecord(layout, sandboxId);
+}
+
+async function removed(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    return await removeFromCloud(context, sandboxId, signal);
+  } catch (error) {
+    // Not by how it stands: one that has ended is to be removed all the same.
+    throw fromPlatform(error, { doing: 'remove a sandbox', sandboxId }, signal);
+  }
+}
+
+/** Null for a record that is damaged: it is to go with the rest. */
+async function readableRecord(context: VercelContext, sandboxId: string) {
+  try {
+    return await readRecord(context.layout, sandboxId);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'server') return null;
+    throw error;
+  }
+}
+
+/** Notes what ended without a server, and removes what came of creations in doubt. Answers the ids. */
+export async function recoverAll(context: VercelContext, signal: AbortSignal): Promise<string[]> {
+  const ended: string[] = [];
+  await mapBounded(await listRecordIds(context.layout), AT_A_TIME, async (sandboxId) => {
+    throwIfCancelled(signal);
+    try {
+      if (await recoverOne(context, sandboxId, signal)) ended.push(sandboxId);
+    } catch (error) {
+      throwIfCancelled(signal);
+      // Without credentials nothing can be asked; that is told once, to who works.
+      if (error instanceof SandboxError && error.code === 'auth') throw error;
+      context.log.warn({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be looked after');
+    }
+  });
+  return ended;
+}
+
+async function recoverOne(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
+  const record = await readRecord(context.layout, sandboxId);
+  // One that is being made is its owner's, or the registry's where the owner is dead.
+  if (record === null || record.state === 'creating') return false;
+  if (record.state === 'doubtful') {
+    const found = await removed(context, sandboxId, signal);
+    if (found || Date.now() - record.askedAt >= DOUBT_MS) await removeRecord(context.layout, sandboxId);
+    return found;
+  }
+  if (record.lastSeen !== null && hasEnded(record.lastSeen)) return false;
+  return hasEnded(await look(context, sandboxId, signal));
+}

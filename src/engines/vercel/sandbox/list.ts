@@ -1,0 +1,64 @@
+import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { SandboxError } from '../../../shared/errors.ts';
+import { isSandboxId } from '../../../shared/ids.ts';
+import { type Place, pageOf, placeOf } from '../../../shared/pagination.ts';
+import type { ListQuery, Page, Sandbox } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { fromPlatform } from '../http/api-errors.ts';
+import { listRecordIds, readRecord } from '../state/sandbox-record.ts';
+import { look } from './get-sandbox.ts';
+import { BATCH, gather, spanOf } from './pagination.ts';
+
+const LOOKS_AT_A_TIME = 8;
+
+/** One page of the sandboxes of this project that this kind of server made, and of those it still remembers. */
+export async function listSandboxes(
+  context: VercelContext,
+  query: ListQuery,
+  signal: AbortSignal,
+): Promise<Page<Sandbox>> {
+  placeOf(query.cursor);
+  const places = new Map<string, Place>();
+  const own = (place: Place) => place;
+  for (const place of await remembered(context)) places.set(place.id, place);
+  const { items: present } = await gather(query, own, (cursor) => readPage(context, cursor, signal));
+  for (const place of present) places.set(place.id, place);
+  const page = pageOf([...places.values()], query, own);
+  const views = await mapBounded(page.items, LOOKS_AT_A_TIME, ({ id }) => lookIfThere(context, id, signal));
+  return { items: views.filter((view) => view !== null), nextCursor: page.nextCursor };
+}
+
+async function readPage(context: VercelContext, cursor: string | null, signal: AbortSignal) {
+  try {
+    const { sandboxes, pagination } = await context.cloud.list(BATCH, cursor, signal);
+    const items = sandboxes
+      .filter(({ name }) => isSandboxId(name))
+      .map(({ name, createdAt }) => ({ id: name, createdAt }));
+    return { items, span: spanOf(sandboxes), next: pagination.next };
+  } catch (error) {
+    throw fromPlatform(error, { doing: 'list sandboxes' }, signal);
+  }
+}
+
+async function remembered(context: VercelContext): Promise<Place[]> {
+  const places: Place[] = [];
+  for (const id of await listRecordIds(context.layout)) {
+    try {
+      const record = await readRecord(context.layout, id);
+      if (record?.lastSeen != null) places.push({ id, createdAt: record.lastSeen.createdAt });
+    } catch (error) {
+      context.log.warn({ sandbox_id: id, err: error }, 'a record cannot be read');
+    }
+  }
+  return places;
+}
+
+/** Null for one that went meanwhile. */
+async function lookIfThere(context: VercelContext, id: string, signal: AbortSignal): Promise<Sandbox | null> {
+  try {
+    return await look(context, id, signal);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}

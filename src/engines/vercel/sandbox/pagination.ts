@@ -1,0 +1,126 @@
+import { SandboxError } from '../../../shared/errors.ts';
+import { isAsked, type Place, pageOf, placeOf } from '../../../shared/pagination.ts';
+import type { ListQuery, Page } from '../../engine.ts';
+
+/** Lists that are gone through at a time, by all who ask; older marks only cost requests. */
+const MAX_MARKS = 200;
+/** Items that the platform is asked for at a time. */
+export const BATCH = 50;
+
+/** A page as the platform has it. */
+export interface PlatformPage<Item> {
+  /** Those of its entries that are ours to tell. */
+  readonly items: Item[];
+  /** When its first and its last entry were made, whosesoever they are: epoch ms; null for a page without entries. */
+  readonly span: { readonly newest: number; readonly oldest: number } | null;
+  /** Where the next one begins; null behind the last one. */
+  readonly next: string | null;
+}
+
+/** @param entries of a page, newest first */
+export function spanOf(entries: readonly { createdAt: number }[]): PlatformPage<never>['span'] {
+  const [first, last] = [entries[0], entries.at(-1)];
+  return first === undefined || last === undefined
+    ? null
+    : { newest: first.createdAt, oldest: last.createdAt };
+}
+
+type Read<Item> = (cursor: string | null) => Promise<PlatformPage<Item>>;
+
+/** Where pages of the platform begin that hold the ends of our own: going on there spares all that is newer. */
+export class PageMarks {
+  readonly #byCursor = new Map<string, string>();
+
+  of(cursor: string | null): string | null {
+    return cursor === null ? null : (this.#byCursor.get(cursor) ?? null);
+  }
+
+  set(cursor: string, platformCursor: string): void {
+    const [oldest] = this.#byCursor.keys();
+    if (this.#byCursor.size >= MAX_MARKS && oldest !== undefined) this.#byCursor.delete(oldest);
+    this.#byCursor.set(cursor, platformCursor);
+  }
+}
+
+/** One page of what the platform has, whose own pages come newest first and know no times to begin or end at. */
+export async function pageFrom<Item>(
+  query: ListQuery,
+  placeOfItem: (item: Item) => Place,
+  read: Read<Item>,
+  marks: PageMarks,
+): Promise<Page<Item>> {
+  const { items, begins } = await gather(query, placeOfItem, read, marks.of(query.cursor));
+  const page = pageOf(items, query, placeOfItem);
+  const last = page.items.at(-1);
+  const mark = last === undefined ? undefined : begins.get(placeOfItem(last).id);
+  if (page.nextCursor !== null && mark !== undefined) marks.set(page.nextCursor, mark);
+  return page;
+}
+
+/**
+ * Reads pages of the platform until what is asked for is surely among them.
+ *
+ * @param mark the page to begin with, where that is known; it counts only as long as nothing before it is missed
+ * @throws SandboxError `server` where the pages have no end; what `read` throws
+ */
+export async function gather<Item>(
+  query: ListQuery,
+  placeOfItem: (item: Item) => Place,
+  read: Read<Item>,
+  mark: string | null = null,
+): Promise<{ items: Item[]; begins: Map<string, string> }> {
+  const after = placeOf(query.cursor);
+  const items: Item[] = [];
+  /** Of each item, where its page begins; those of the first page are not in it. */
+  const begins = new Map<string, string>();
+  const seen = new Set<string>();
+  let { cursor, page } = await begin(read, mark, after);
+  for (;;) {
+    for (const item of page.items) {
+      const place = placeOfItem(item);
+      if (!isAsked(place, query, after)) continue;
+      items.push(item);
+      if (cursor !== null) begins.set(place.id, cursor);
+    }
+    if (page.next === null || isEnough(page, items[query.limit], query, placeOfItem)) break;
+    cursor = page.next;
+    if (seen.has(cursor)) throw endless();
+    seen.add(cursor);
+    page = await read(cursor);
+  }
+  return { items, begins };
+}
+
+/** The first page to look at: the marked one, unless it is refused or entries have moved past its beginning. */
+async function begin<Item>(read: Read<Item>, mark: string | null, after: Place | null) {
+  if (mark !== null && after !== null) {
+    try {
+      const page = await read(mark);
+      // One of the same millisecond may be on the page before.
+      if (page.span !== null && page.span.newest > after.createdAt) return { cursor: mark, page };
+    } catch (error) {
+      if (!(error instanceof SandboxError) || error.code !== 'invalid_argument') throw error;
+    }
+  }
+  const cursor: string | null = null;
+  return { cursor, page: await read(cursor) };
+}
+
+/** @param beyond the first item that does not fit into the page that is asked for */
+function isEnough<Item>(
+  { span }: PlatformPage<Item>,
+  beyond: Item | undefined,
+  { since }: ListQuery,
+  placeOfItem: (item: Item) => Place,
+): boolean {
+  if (span === null) return false;
+  if (since !== null && span.oldest < since) return true;
+  // One of the same millisecond may be on the next page.
+  return beyond !== undefined && span.oldest < placeOfItem(beyond).createdAt;
+}
+
+function endless(): SandboxError {
+  return new SandboxError('server', "Vercel's list begins anew where it should go on.", {
+    hint: 'Call again; with since and until fewer pages are read.',
+  });
+}

@@ -1,0 +1,28 @@
+/** A sandbox that was asked for and that the cloud does not show yet. */
+import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import type { CreateSandbox, Sandbox } from '../../engine.ts';
+import { VERCEL_LIMITS } from '../engine-limits.ts';
+import { DEFAULT_RUNTIME } from '../runtime-choice.ts';
+
+/** @param askedAt epoch ms */
+export function pendingView(request: CreateSandbox, askedAt: number): Sandbox {
+  const { sandboxId, runtime, vcpus, timeoutMs, ports, networkPolicy, source } = request;
+  return {
+    sandboxId,
+    status: 'pending',
+    engine: 'vercel',
+    runtime: runtime ?? DEFAULT_RUNTIME,
+    cwd: SANDBOX_CWD,
+    vcpus,
+    memoryMb: vcpus * VERCEL_LIMITS.memoryMbPerVcpu,
+    createdAt: askedAt,
+    timeoutMs,
+    expiresAt: askedAt + timeoutMs,
+    ports: ports.map((port) => ({ port, url: null })),
+    networkPolicy,
+    interactivePort: null,
+    sourceSnapshotId: source?.type === 'snapshot' ? source.snapshotId : null,
+    stopCause: null,
+    statusReason: null,
+  };
+}

@@ -1,0 +1,60 @@
+/** Takes a sandbox out of the cloud. */
+import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
+import type { VercelContext } from '../context.ts';
+import { isNotFound, isSandboxGone, isStopped } from '../http/api-errors.ts';
+import { hasEnded } from './sandbox-view.ts';
+
+/**
+ * Stops a sandbox where it still runs and deletes it with all the cloud has of it; its snapshots stay. One that is not
+ * there is no error. Answers whether there was one.
+ *
+ * @throws what the platform answers; the sandbox may live on then
+ */
+export async function removeFromCloud(
+  context: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { cloud } = context;
+  let sandbox: SdkSandbox;
+  try {
+    sandbox = await cloud.get(sandboxId, signal);
+  } catch (error) {
+    if (isSandboxGone(error)) return false;
+    throw error;
+  }
+  cloud.forget(sandboxId);
+  await stopFirst(sandbox, signal);
+  try {
+    await sandbox.delete({ signal });
+    return true;
+  } catch (error) {
+    // 410 may be said of one that stops or has stopped, and that the platform keeps.
+    if (isNotFound(error)) return false;
+    throw error;
+  }
+}
+
+/** Stops a sandbox where there is one that runs. */
+export async function stopInCloud(
+  { cloud }: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<void> {
+  try {
+    await stopFirst(await cloud.get(sandboxId, signal), signal);
+  } catch (error) {
+    if (!isSandboxGone(error)) throw error;
+  }
+  cloud.forget(sandboxId);
+}
+
+async function stopFirst(sandbox: SdkSandbox, signal: AbortSignal): Promise<void> {
+  const session = sandbox.currentSession();
+  if (hasEnded(session)) return;
+  try {
+    await session.stop({ signal });
+  } catch (error) {
+    if (!isStopped(error) && !isNotFound(error)) throw error;
+  }
+}

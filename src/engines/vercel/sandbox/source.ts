@@ -1,0 +1,146 @@
+/** Sources that Vercel's service fetches before it hands a sandbox out: what is refused before, and what went wrong. */
+import { BlockList, isIPv6 } from 'node:net';
+import { normalizeName } from '../../../shared/domains.ts';
+import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
+import { sourceCredentials, withoutCredentials } from '../../../shared/source-credentials.ts';
+import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+
+/** What is fetched over the network; a snapshot is not. */
+export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
+
+/** Null where the sandbox starts empty or from a snapshot. */
+export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
+  return source === null || source.type === 'snapshot' ? null : source;
+}
+
+/**
+ * Refuses what the sandbox's own policy would not let it fetch, as on every engine; the service would fetch it.
+ *
+ * @throws `permission`
+ */
+export function checkSource(
+  context: Pick<VercelContext, 'readPolicy'>,
+  { url }: FetchedSource,
+  request: CreateSandbox,
+): void {
+  const { networkPolicy } = request;
+  const { hostname } = new URL(url);
+  const name = normalizeName(hostname);
+  const address = hostname.replace(/^\[|\]$/g, '');
+  const verdict =
+    name === null ? judgeAddress(networkPolicy, address) : context.readPolicy(networkPolicy).judgeName(name);
+  if (verdict.allowed) return;
+  throw new SandboxError(
+    'permission',
+    `${url} cannot be fetched: the network policy refuses ${hostname} (${verdict.rule}).`,
+    {
+      hint: 'Call sandbox_create with a network_policy that allows that domain; it can be narrowed with sandbox_update_network_policy afterwards.',
+      details: { url },
+    },
+  );
+}
+
+/** Of a URL without a name: by the subnets alone. Where a name leads to is not known here. */
+function judgeAddress({ mode, subnets }: NetworkPolicy, address: string): { allowed: boolean; rule: string } {
+  if (mode !== 'custom') return { allowed: mode === 'allow-all', rule: `mode ${mode}` };
+  if (holds(subnets?.deny, address)) return { allowed: false, rule: 'subnets.deny' };
+  return { allowed: holds(subnets?.allow, address), rule: `${address} is in no allowed subnet` };
+}
+
+function holds(ranges: readonly string[] = [], address: string): boolean {
+  const list = new BlockList();
+  for (const range of ranges) {
+    const [base = '', bits] = range.split('/');
+    const family = isIPv6(base) ? 'ipv6' : 'ipv4';
+    if (bits === undefined) list.addAddress(base, family);
+    else list.addSubnet(base, Number(bits), family);
+  }
+  return list.check(address, isIPv6(address) ? 'ipv6' : 'ipv4');
+}
+
+interface Meaning {
+  words: RegExp;
+  code: ErrorCode;
+  says: string;
+  hint: string;
+}
+
+/** The first that fits. The service's words are not documented; these are git's, curl's and HTTP's own. */
+const MEANINGS: readonly Meaning[] = [
+  {
+    words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,
+    code: 'auth',
+    says: 'wants a username and a password, or refuses the ones that were given',
+    hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
+  },
+  {
+    words: /remote ref|not our ref|pathspec|unknown revision|did not match any/i,
+    code: 'not_found',
+    says: 'does not hand out that revision',
+    hint: 'Correct source.revision: a branch, a tag, or a commit that a branch or tag leads to.',
+  },
+  {
+    words: /transport '[^']*' not allowed|protocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)/i,
+    code: 'permission',
+    says: 'leads to something that is neither http nor https',
+    hint: 'Give the address that it really has, with http or https.',
+  },
+  {
+    words: /\b403\b/,
+    code: 'permission',
+    says: 'refuses',
+    hint: 'Correct source.url or the credentials.',
+  },
+  {
+    words: /not found|\b404\b|does not exist/i,
+    code: 'not_found',
+    says: 'is not there, or cannot be seen without other credentials',
+    hint: 'Correct source.url; a private repository needs source.username and source.password.',
+  },
+  {
+    words: /\bunpack|\btar\b|gzip|archive format/i,
+    code: 'invalid_argument',
+    says: 'is no tarball that Vercel can unpack',
+    hint: 'Give the address of a .tar.gz file, and not of a page about it.',
+  },
+];
+
+const OTHER: Omit<Meaning, 'words'> = {
+  code: 'unavailable',
+  says: 'could not be fetched',
+  hint: 'Correct source.url, or create an empty sandbox and fetch it there to look closer.',
+};
+
+/** Words that are about a source, and not about another part of the request. */
+const ABOUT_SOURCE =
+  /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
+
+/** What a refused creation means to the one who named a source; the failure itself where it is about something else. */
+export function sourceFailure(
+  { secrets }: Pick<VercelContext, 'secrets'>,
+  source: FetchedSource,
+  failure: SandboxError,
+  words: string,
+): SandboxError {
+  const aboutSource = ABOUT_SOURCE.test(words) || words.includes(source.url);
+  if (failure.code !== 'invalid_argument' || !aboutSource) return failure;
+  const said = withoutCredentials(words, sourceCredentials(source, secrets));
+  const { code, says, hint } = MEANINGS.find((meaning) => meaning.words.test(said)) ?? OTHER;
+  return new SandboxError(code, `${source.url} ${says}. Vercel said:\n${said}`, {
+    hint,
+    details: { url: source.url },
+  });
+}
+
+/** The time of a sandbox includes the fetch of its source. */
+export function tooSlow({ timeoutMs }: CreateSandbox): SandboxError {
+  return new SandboxError(
+    'timeout',
+    `The sandbox's time of ${timeoutMs} ms was up before its source was there.`,
+    {
+      hint: 'Call sandbox_create with a longer timeout_ms, or a smaller source (git: depth 1).',
+      details: { timeout_ms: timeoutMs },
+    },
+  );
+}

@@ -1,0 +1,29 @@
+import type { NetworkPolicy } from '../../engine.ts';
+import type { VercelContext } from '../context.ts';
+import { updateRecord } from '../state/sandbox-record.ts';
+import { inSession, look, notRunning } from './get-sandbox.ts';
+import { masked, policyInForce, toSdkPolicy } from './network-policy.ts';
+
+/**
+ * Gives a running sandbox another policy, whose headers Vercel's own firewall sets.
+ *
+ * @throws SandboxError before anything is asked for a policy that makes no sense; of the platform
+ */
+export async function updatePolicy(
+  context: VercelContext,
+  sandboxId: string,
+  policy: NetworkPolicy,
+  signal: AbortSignal,
+): Promise<NetworkPolicy> {
+  const doing = 'change its network policy';
+  context.readPolicy(policy);
+  const networkPolicy = toSdkPolicy(policy, context.secrets);
+  const view = await look(context, sandboxId, signal);
+  if (view.status !== 'running') throw notRunning(view, doing);
+  const asked = masked(policy);
+  return inSession(context, sandboxId, doing, signal, async (session) => {
+    await session.update({ networkPolicy }, { signal });
+    await updateRecord(context.layout, sandboxId, (record) => ({ ...record, policy: asked }));
+    return policyInForce(session.networkPolicy, asked);
+  });
+}

@@ -1,0 +1,108 @@
+/** The connection to a terminal of the platform's: bytes both ways, sizes in, the exit out. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { HttpsProxyAgent } from 'https-proxy-agent';
+import { WebSocket } from 'ws';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import type { HttpTuning, ProxySettings } from '../http/dispatchers.ts';
+import { HttpFailure } from '../http/http-failure.ts';
+import { brokenConnection, failedStatus } from '../http/parse-failure.ts';
+
+/**
+ * Tries of a connection whose other side was just told to listen: across regions it takes seconds, and what stands
+ * before it answers for it meanwhile, with whatever status. Each waits twice as long as the one before.
+ */
+const ATTEMPTS = 6;
+/** Statuses that say something about the token, and that no other try would change. */
+const REFUSALS: readonly (number | null)[] = [400, 401, 403, 410];
+
+/** The platform's frames are some kilobytes. */
+const MAX_FRAME = 16 * 1_048_576;
+
+export interface SocketOptions {
+  readonly proxy: ProxySettings;
+  readonly tuning: HttpTuning;
+  /** True where the API itself is reached without encryption: a stand-in on this machine. */
+  readonly plainAllowed: boolean;
+}
+
+/**
+ * Connects to where the platform said, with its token. Nothing runs before the first message, so a failed attempt is
+ * repeated: the other side may not listen yet.
+ *
+ * @throws SandboxError `server` for an address of another kind; HttpFailure where no attempt succeeds
+ */
+export async function connectShell(
+  address: { url: string; token: string },
+  options: SocketOptions,
+  signal: AbortSignal,
+): Promise<WebSocket> {
+  const url = new URL(address.url);
+  if (url.protocol !== 'wss:' && !(options.plainAllowed && url.protocol === 'ws:')) {
+    throw new SandboxError('server', `Vercel named no safe address for the terminal (${url.protocol}//).`);
+  }
+  url.searchParams.set('token', address.token);
+  for (let attempt = 1; ; attempt += 1) {
+    throwIfCancelled(signal);
+    try {
+      return await connectOnce(url, options, signal);
+    } catch (error) {
+      const refused = error instanceof HttpFailure && REFUSALS.includes(error.facts.status);
+      if (refused || attempt >= ATTEMPTS) throw error;
+      await pause(options.tuning.retryBaseMs * 2 ** (attempt - 1), signal);
+    }
+  }
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  try {
+    await delay(ms, undefined, { signal });
+  } catch (error) {
+    throwIfCancelled(signal);
+    throw error;
+  }
+}
+
+function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSignal): Promise<WebSocket> {
+  const through = proxyFor(url, proxy);
+  const socket = new WebSocket(url, {
+    perMessageDeflate: false,
+    maxPayload: MAX_FRAME,
+    handshakeTimeout: tuning.headersMs,
+    ...(through !== null && { agent: new HttpsProxyAgent(through) }),
+  });
+  return new Promise((resolve, reject) => {
+    const onAbort = () => socket.terminate();
+    signal.addEventListener('abort', onAbort, { once: true });
+    const settle = (act: () => void) => {
+      signal.removeEventListener('abort', onAbort);
+      act();
+    };
+    socket.once('open', () => settle(() => resolve(socket)));
+    socket.once('unexpected-response', (request, response) => {
+      request.destroy();
+      settle(() =>
+        reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '', null)),
+      );
+    });
+    // Also heard after the connection stands: without a listener a broken one would end the process.
+    socket.on('error', (error) => settle(() => reject(brokenConnection(error))));
+  });
+}
+
+/** The proxy on the way to this address; null where there is none, or where it is not for this host. */
+export function proxyFor(url: URL, { http, https, no }: ProxySettings): string | null {
+  const proxy = url.protocol === 'wss:' ? (https ?? http) : http;
+  if (proxy === null) return null;
+  const host = url.hostname.toLowerCase();
+  const port = url.port === '' ? (url.protocol === 'wss:' ? '443' : '80') : url.port;
+  const isExcepted = (no ?? '')
+    .toLowerCase()
+    .split(/[\s,]+/)
+    .some((entry) => {
+      // A name, or a name and a port, as for every other request.
+      const [, name = '', only] = /^(.+?)(?::(\d+))?$/.exec(entry.replace(/^\*?\./, '')) ?? [];
+      if (name === '' || (only !== undefined && only !== port)) return false;
+      return name === '*' || host === name || host.endsWith(`.${name}`);
+    });
+  return isExcepted ? null : proxy;
+}

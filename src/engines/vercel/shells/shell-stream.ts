@@ -1,0 +1,146 @@
+/** A program on a terminal of the platform's, as the contract has it. */
+import type { RawData, WebSocket } from 'ws';
+import type { Shell, ShellExit } from '../../engine.ts';
+import { signalOf } from '../commands/command-view.ts';
+
+/** Output that waits for its reader; past the first the platform is made to wait, below the second it goes on. */
+const PAUSE_AT = 1_048_576;
+const RESUME_AT = 262_144;
+/** For the platform's word on the end of what was killed. */
+const LAST_WORD_MS = 2_000;
+/** The program ends with its terminal. */
+const CUT_OFF: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
+
+export class ShellStream implements Shell {
+  readonly exit: Promise<ShellExit>;
+  readonly output: AsyncIterable<Buffer>;
+  readonly #socket: WebSocket;
+  readonly #end: () => Promise<unknown>;
+  readonly #waiting: Buffer[] = [];
+  readonly #closed: Promise<void>;
+  #waitingBytes = 0;
+  #told: ShellExit | null = null;
+  #ended = false;
+  #closing: Promise<ShellExit> | null = null;
+  #wake: () => void = () => {};
+  #settle: (exit: ShellExit) => void = () => {};
+
+  /**
+   * Takes over a connection on which the program was started. Without a reader of `output` the end shows only at `close`.
+   *
+   * @param end kills what the terminal's program has started; never rejects
+   */
+  constructor(socket: WebSocket, end: () => Promise<unknown>) {
+    this.#socket = socket;
+    this.#end = end;
+    this.exit = new Promise((resolve) => {
+      this.#settle = resolve;
+    });
+    this.output = this.#read();
+    socket.on('message', (data, isBinary) => this.#take(data, isBinary));
+    this.#closed = new Promise((resolve) => {
+      socket.once('close', () => {
+        this.#ended = true;
+        // Cut without a word: what runs on is nobody's any more.
+        if (this.#told === null && this.#closing === null) void this.#end();
+        this.#wake();
+        resolve();
+      });
+    });
+  }
+
+  write(data: Buffer): Promise<void> {
+    return this.#send(data);
+  }
+
+  resize(cols: number, rows: number): Promise<void> {
+    return this.#send(JSON.stringify({ type: 'resize', cols, rows }));
+  }
+
+  close(): Promise<ShellExit> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<ShellExit> {
+    // Nobody waits for the rest of what is being closed.
+    this.#drop();
+    if (!this.#ended || this.#told === null) await this.#end();
+    let timer: NodeJS.Timeout | undefined;
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, LAST_WORD_MS);
+    });
+    await Promise.race([this.#closed, patience]);
+    clearTimeout(timer);
+    this.#socket.terminate();
+    this.#ended = true;
+    this.#wake();
+    const exit = this.#told ?? CUT_OFF;
+    this.#settle(exit);
+    return exit;
+  }
+
+  async *#read(): AsyncGenerator<Buffer> {
+    for (;;) {
+      const next = this.#waiting.shift();
+      if (next !== undefined) {
+        this.#waitingBytes -= next.length;
+        if (this.#waitingBytes < RESUME_AT && this.#socket.isPaused) this.#socket.resume();
+        yield next;
+      } else if (this.#ended) {
+        this.#settle(this.#told ?? CUT_OFF);
+        return;
+      } else {
+        await new Promise<void>((resolve) => {
+          this.#wake = resolve;
+        });
+      }
+    }
+  }
+
+  #take(data: RawData, isBinary: boolean): void {
+    const bytes = Array.isArray(data)
+      ? Buffer.concat(data)
+      : Buffer.isBuffer(data)
+        ? data
+        : Buffer.from(new Uint8Array(data));
+    if (!isBinary && this.#takeWord(bytes)) return;
+    if (this.#closing !== null) return;
+    this.#waiting.push(bytes);
+    this.#waitingBytes += bytes.length;
+    if (this.#waitingBytes > PAUSE_AT) this.#socket.pause();
+    this.#wake();
+  }
+
+  /** True for a message of the platform's own. */
+  #takeWord(bytes: Buffer): boolean {
+    let word: unknown;
+    try {
+      word = JSON.parse(bytes.toString('utf8'));
+    } catch {
+      return false;
+    }
+    if (typeof word !== 'object' || word === null || !('type' in word)) return false;
+    if (word.type !== 'exit') return true;
+    const code = 'code' in word && typeof word.code === 'number' ? word.code : CUT_OFF.exitCode;
+    this.#told = { exitCode: code, signal: signalOf(code) };
+    // The platform closes next; what it does not close holds nobody up.
+    this.#socket.close();
+    return true;
+  }
+
+  #drop(): void {
+    this.#waiting.length = 0;
+    this.#waitingBytes = 0;
+    if (this.#socket.isPaused) this.#socket.resume();
+  }
+
+  #send(data: Buffer | string): Promise<void> {
+    if (this.#ended || this.#closing !== null || this.#socket.readyState !== this.#socket.OPEN)
+      return Promise.resolve();
+    // A shell that has ended meanwhile hears nothing; `exit` tells.
+    return new Promise((resolve) =>
+      this.#socket.send(data, { binary: typeof data !== 'string' }, () => resolve()),
+    );
+  }
+}

@@ -1,0 +1,120 @@
+/** What this machine knows of a command: the intent, which is on disk before the platform is asked, and the end. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { readdir, rm } from 'node:fs/promises';
+import { z } from 'zod';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { readRecordFile } from '../../../shared/fs/record-file.ts';
+import { startedAlready, unknownCommand } from '../../../shared/id-errors.ts';
+import type { CommandPaths, VercelLayout } from './state-layout.ts';
+
+const endSchema = z.strictObject({
+  exitCode: z.number(),
+  /** Null where the sandbox's end, not the platform, told that it has ended. */
+  durationMs: z.number(),
+  endedBy: z.enum([
+    'exit',
+    'timeout',
+    'cancelled',
+    'killed',
+    'session_end',
+    'out_of_memory',
+    'sandbox_stopped',
+  ]),
+  stdoutBytes: z.number(),
+  stderrBytes: z.number(),
+  /** The capture that holds the output, by the name of its directory; null where there is none. */
+  capture: z.string().nullable(),
+  /** False where the platform did not hand all of the output on. */
+  complete: z.boolean(),
+});
+
+const recordSchema = z.strictObject({
+  version: z.literal(1),
+  commandId: z.string(),
+  cmd: z.string(),
+  args: z.array(z.string()),
+  cwd: z.string(),
+  startedAt: z.number(),
+  timeoutMs: z.number().nullable(),
+  /** `asked`: the platform did not answer (yet) whether it runs. */
+  state: z.enum(['asked', 'started']),
+  /** The platform's own id; null until it has answered. */
+  platformId: z.string().nullable(),
+  /** The first one who had it killed. */
+  killedFor: z.enum(['killed', 'cancelled', 'session_end', 'timeout']).nullable(),
+  end: endSchema.nullable(),
+});
+
+/** Never the environment: it may hold secrets. */
+export type CommandRecord = z.output<typeof recordSchema>;
+export type CommandEnd = z.output<typeof endSchema>;
+
+/**
+ * Writes the intent to run a command, once.
+ *
+ * @throws SandboxError `conflict` where the id was used before
+ */
+export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
+  try {
+    mkdirSync(paths.dir, { mode: 0o700 });
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    throw startedAlready();
+  }
+  writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
+}
+
+/** @throws SandboxError `not_found` where there is none, `server` where it is damaged */
+export async function readRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of ${commandId} is damaged.`, { cause });
+  const record = await readRecordFile(paths.record, recordSchema, damaged);
+  if (record === null) throw unknownCommand(commandId);
+  return record;
+}
+
+/** Changes the record and answers it; `change` may answer the same object for no change. */
+export async function updateRecord(
+  paths: CommandPaths,
+  commandId: string,
+  change: (record: CommandRecord) => CommandRecord,
+): Promise<CommandRecord> {
+  return withFileLock(paths.lock, async () => {
+    const record = await readRecord(paths, commandId);
+    const changed = change(record);
+    if (changed !== record) await writeFileAtomic(paths.record, JSON.stringify(changed), 0o600, false);
+    return changed;
+  });
+}
+
+/** Undoes an intent that was refused for sure. */
+export async function removeIntent(paths: CommandPaths): Promise<void> {
+  await rm(paths.dir, { recursive: true, force: true });
+}
+
+/** The ids of a sandbox's commands that this machine started, in no order. */
+export async function listCommandIds(layout: VercelLayout, sandboxId: string): Promise<string[]> {
+  try {
+    return await readdir(layout.sandbox(sandboxId).commands);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** The same end, with the output of a later reading where that is more. */
+export function withOutput(
+  record: CommandRecord,
+  end: CommandEnd,
+  about: Pick<CommandEnd, 'stdoutBytes' | 'stderrBytes' | 'capture' | 'complete'>,
+): CommandRecord {
+  const more = about.stdoutBytes + about.stderrBytes >= end.stdoutBytes + end.stderrBytes;
+  return end.complete || !more ? record : { ...record, end: { ...end, ...about } };
+}
+
+/** True where it has ended and its output is not known to be whole. */
+export function isPartial({ end }: CommandRecord): boolean {
+  return end !== null && !end.complete;
+}

@@ -1,0 +1,110 @@
+/** What this machine knows of a sandbox beside what the cloud tells: written before the cloud is asked. */
+import { mkdir, readdir, rm } from 'node:fs/promises';
+import { z } from 'zod';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { readRecordFile } from '../../../shared/fs/record-file.ts';
+import { isSandboxId } from '../../../shared/ids.ts';
+import { policyRecordSchema } from '../../../shared/policy-schema.ts';
+import type { VercelLayout } from './state-layout.ts';
+
+/** A sandbox as it was last seen, with its policy as `policy` keeps it. */
+const seenSchema = z.strictObject({
+  sandboxId: z.string(),
+  status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
+  engine: z.enum(['oci', 'microvm', 'vercel']),
+  runtime: z.string(),
+  cwd: z.string(),
+  vcpus: z.number(),
+  memoryMb: z.number(),
+  createdAt: z.number(),
+  timeoutMs: z.number(),
+  expiresAt: z.number().nullable(),
+  ports: z.array(z.strictObject({ port: z.number(), url: z.string().nullable() })),
+  networkPolicy: policyRecordSchema,
+  interactivePort: z.number().nullable(),
+  sourceSnapshotId: z.string().nullable(),
+  stopCause: z
+    .enum(['requested', 'session_end', 'deadline', 'snapshot', 'aborted', 'out_of_memory'])
+    .nullable(),
+  statusReason: z.string().nullable(),
+});
+
+const recordSchema = z.strictObject({
+  version: z.literal(1),
+  sandboxId: z.string().refine(isSandboxId),
+  /** `creating`: the cloud was asked or is about to be. `doubtful`: it did not say whether it has made the sandbox. */
+  state: z.enum(['creating', 'made', 'doubtful']),
+  teamId: z.string(),
+  projectId: z.string(),
+  /** Epoch ms of the intent. */
+  askedAt: z.number(),
+  /** As told to people: a snapshot's own where the sandbox was made of one. */
+  runtime: z.string().nullable(),
+  /** The first one who asked for the end. */
+  stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
+  /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
+  policy: policyRecordSchema,
+  lastSeen: seenSchema.nullable(),
+});
+
+export type SandboxRecord = z.output<typeof recordSchema>;
+
+/** @throws SandboxError `conflict` where the id was used before */
+export async function writeIntent(layout: VercelLayout, record: SandboxRecord): Promise<void> {
+  const paths = layout.sandbox(record.sandboxId);
+  await mkdir(layout.sandboxes, { recursive: true, mode: 0o700 });
+  try {
+    await mkdir(paths.dir, { mode: 0o700 });
+  } catch (error) {
+    if (systemErrorCode(error) !== 'EEXIST') throw error;
+    throw new SandboxError(
+      'conflict',
+      `A sandbox ${record.sandboxId} was made before; it is not made twice.`,
+    );
+  }
+  await mkdir(paths.commands, { mode: 0o700 });
+  await writeFileAtomic(paths.record, JSON.stringify(record));
+}
+
+/** Null where this machine has none: the sandbox may be another machine's. */
+export async function readRecord(layout: VercelLayout, sandboxId: string): Promise<SandboxRecord | null> {
+  const damaged = (cause: unknown) =>
+    new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
+      hint: 'The sandbox itself is in the cloud: see it, and stop it, in the dashboard of the project.',
+      cause,
+    });
+  return readRecordFile(layout.sandbox(sandboxId).record, recordSchema, damaged);
+}
+
+/** Changes the record where there is one; `change` may answer the same object for no change. */
+export async function updateRecord(
+  layout: VercelLayout,
+  sandboxId: string,
+  change: (record: SandboxRecord) => SandboxRecord,
+): Promise<void> {
+  const paths = layout.sandbox(sandboxId);
+  if ((await readRecord(layout, sandboxId)) === null) return;
+  await withFileLock(paths.lock, async () => {
+    const record = await readRecord(layout, sandboxId);
+    if (record === null) return;
+    const changed = change(record);
+    if (changed !== record) await writeFileAtomic(paths.record, JSON.stringify(changed), 0o600, false);
+  });
+}
+
+/** Ids of the sandboxes that this machine has records of, in no order. */
+export async function listRecordIds(layout: VercelLayout): Promise<string[]> {
+  try {
+    return (await readdir(layout.sandboxes)).filter(isSandboxId);
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** Removes all that this machine has of a sandbox: record, commands, logs. */
+export async function removeRecord(layout: VercelLayout, sandboxId: string): Promise<void> {
+  await rm(layout.sandbox(sandboxId).dir, { recursive: true, force: true });
+}

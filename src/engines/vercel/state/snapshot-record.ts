@@ -1,0 +1,47 @@
+/** What this machine remembers of a snapshot that it took: the cloud knows neither our sandbox's id nor its runtime. */
+import { mkdir, readFile, rm } from 'node:fs/promises';
+import { z } from 'zod';
+import { systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
+import type { VercelLayout } from './state-layout.ts';
+
+const schema = z.strictObject({
+  version: z.literal(1),
+  snapshotId: z.string().refine(isSnapshotId),
+  sourceSandboxId: z.string().refine(isSandboxId),
+  runtime: z.string(),
+});
+
+export type SnapshotRecord = z.output<typeof schema>;
+
+/** On disk when this resolves. */
+export async function writeSnapshotRecord(layout: VercelLayout, record: SnapshotRecord): Promise<void> {
+  const path = layout.snapshot(record.snapshotId);
+  await mkdir(layout.snapshots, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(path, JSON.stringify(record));
+}
+
+/** Null where this machine has none, or none that it can read: nothing of the snapshot itself depends on it. */
+export async function readSnapshotRecord(
+  layout: VercelLayout,
+  snapshotId: string,
+): Promise<SnapshotRecord | null> {
+  try {
+    const read = schema.safeParse(JSON.parse(await readFile(layout.snapshot(snapshotId), 'utf8')));
+    return read.success ? read.data : null;
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT' || error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+/** @throws SandboxError `not_found` for what is no id */
+export async function snapshotRuntime(layout: VercelLayout, snapshotId: string): Promise<string | null> {
+  return (await readSnapshotRecord(layout, snapshotId))?.runtime ?? null;
+}
+
+/** One that is not there is no error. */
+export async function removeSnapshotRecord(layout: VercelLayout, snapshotId: string): Promise<void> {
+  await rm(layout.snapshot(snapshotId), { force: true });
+}

@@ -1,0 +1,99 @@
+import type { SandboxSource, Snapshot, Snapshots } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { unknownSnapshot } from '../../shared/id-errors.ts';
+import type { RegistryContext } from '../context.ts';
+import { RECORD_VERSION } from './record-format.ts';
+import type { SnapshotOwnership } from './snapshot-record.ts';
+
+/** @throws SandboxError `unsupported` where the engine keeps none */
+export function requireSnapshots({ engine }: RegistryContext): Snapshots {
+  if (engine.snapshots !== undefined) return engine.snapshots;
+  throw new SandboxError('unsupported', `The ${engine.name} engine keeps no snapshots.`, {
+    hint: 'Bring out what matters with sandbox_download_file, and into a new sandbox with sandbox_upload_file.',
+    details: { engine: engine.name },
+  });
+}
+
+/** Writes down whose a snapshot is. */
+export async function ownSnapshot(
+  context: RegistryContext,
+  { snapshotId, sourceSandboxId, createdAt }: Snapshot,
+  principal: string,
+): Promise<SnapshotOwnership> {
+  const record: SnapshotOwnership = {
+    version: RECORD_VERSION,
+    snapshotId,
+    engine: context.engine.name,
+    principal,
+    sourceSandboxId,
+    createdAt,
+  };
+  await context.snapshots.write(record);
+  return record;
+}
+
+/**
+ * The owner of a snapshot as recorded, or where its maker died before it could record one, that of the sandbox it was
+ * taken of. Null where nobody is known.
+ */
+export async function ownershipOf(
+  context: RegistryContext,
+  snapshot: Snapshot,
+): Promise<SnapshotOwnership | null> {
+  const record = await context.snapshots.read(snapshot.snapshotId);
+  if (record !== null) return record;
+  const source = await context.store.read(snapshot.sourceSandboxId);
+  if (source === null || source.engine !== context.engine.name) return null;
+  return ownSnapshot(context, snapshot, source.principal);
+}
+
+/**
+ * A snapshot that the principal may see. Another's is answered like one that never was.
+ *
+ * @throws SandboxError `not_found`
+ */
+export async function findSnapshot(
+  context: RegistryContext,
+  principal: string,
+  snapshotId: string,
+  signal: AbortSignal,
+): Promise<Snapshot> {
+  const snapshots = requireSnapshots(context);
+  const record = await context.snapshots.read(snapshotId);
+  if (record !== null && !isOwn(context, principal, record)) throw unknownSnapshot(snapshotId);
+  const snapshot = await orForgotten(context, snapshotId, snapshots.get(snapshotId, signal));
+  const owner = record ?? (await ownershipOf(context, snapshot));
+  if (owner === null || !isOwn(context, principal, owner)) throw unknownSnapshot(snapshotId);
+  return snapshot;
+}
+
+/** True for a record of this principal, made by this engine. */
+export function isOwn(context: RegistryContext, principal: string, record: SnapshotOwnership): boolean {
+  return record.principal === principal && record.engine === context.engine.name;
+}
+
+/** What the engine answers; a snapshot that it has no more loses its record as well. */
+export async function orForgotten<Answer>(
+  context: RegistryContext,
+  snapshotId: string,
+  answer: Promise<Answer>,
+): Promise<Answer> {
+  try {
+    return await answer;
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
+    await context.snapshots.remove(snapshotId);
+    throw error;
+  }
+}
+
+/** Refuses a source that is another principal's snapshot, before anything is made. */
+export async function requireSource(
+  context: RegistryContext,
+  principal: string,
+  source: SandboxSource | null,
+  signal: AbortSignal,
+): Promise<void> {
+  if (source?.type !== 'snapshot' || context.engine.snapshots === undefined) return;
+  await findSnapshot(context, principal, source.snapshotId, signal);
+}

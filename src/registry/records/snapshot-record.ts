@@ -1,0 +1,34 @@
+import { z } from 'zod';
+import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
+import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
+import type { RecordKind } from './record-store.ts';
+
+/** Who owns a snapshot, from when it is there until it is deleted or has expired; sessions do not matter to it. */
+const schema = z.strictObject({
+  version: z.literal(RECORD_VERSION),
+  snapshotId: z.string(),
+  engine: z.enum(['oci', 'microvm', 'vercel']),
+  principal: z.string(),
+  sourceSandboxId: z.string().refine(isSandboxId),
+  /** Epoch ms, the engine's own. */
+  createdAt: z.number().int(),
+});
+
+export type SnapshotOwnership = z.infer<typeof schema>;
+
+function parse(text: string, snapshotId: string): SnapshotOwnership {
+  const record = schema.safeParse(parseVersioned(text));
+  if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
+  if (record.data.snapshotId !== snapshotId) throw new UnreadableRecord('it names another snapshot');
+  return record.data;
+}
+
+/** Ownership of snapshots, for their store. */
+export const snapshotRecords: RecordKind<SnapshotOwnership> = {
+  noun: 'snapshot',
+  prefix: 'snap_',
+  isId: isSnapshotId,
+  idOf: (record) => record.snapshotId,
+  format: (record) => `${JSON.stringify(record, null, 2)}\n`,
+  parse,
+};

@@ -1,0 +1,144 @@
+import type { Sandbox } from '../../engines/engine.ts';
+import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import { isAlive } from '../records/owner.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
+import { recoverSnapshots } from './recover-snapshots.ts';
+
+const AT_A_TIME = 4;
+
+/** Ids of the sandboxes that a recovery ended, and of those it removed every trace of. */
+export interface Recovered {
+  stopped: string[];
+  forgotten: string[];
+  /** What could not be dealt with, and why. */
+  failed: { id: string; reason: string }[];
+}
+
+/**
+ * Undoes what dead owners left, unfinished downloads included, and forgets what is past its retention. What a living owner has is not touched. Two
+ * recoveries at a time are harmless: each step looks first and may be done twice.
+ *
+ * One sandbox that cannot be dealt with is logged and left to the next recovery.
+ *
+ * @throws SandboxError `cancelled`
+ */
+export async function recoverSandboxes(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
+  try {
+    return await recoverAll(context, signal);
+  } finally {
+    // Last, since they may be large and no sandbox waits for them, and whatever keeps the engine from recovering.
+    await context.stages.removeAbandoned();
+  }
+}
+
+async function recoverAll(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
+  const { engine, store, log } = context;
+  await store.removeAbandoned();
+  const recovered: Recovered = { stopped: [], forgotten: [], failed: [] };
+  await reclaim(context, recovered, signal);
+  await recoverSnapshots(context, signal);
+  const records = (await store.all()).filter((record) => record.engine === engine.name);
+  await mapBounded(records, AT_A_TIME, async ({ sandboxId }) => {
+    throwIfCancelled(signal);
+    try {
+      await recoverOne(context, sandboxId, recovered, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      recovered.failed.push({ id: sandboxId, reason: reasonOf(error) });
+      log.error(
+        { sandbox_id: sandboxId, err: error },
+        'A sandbox could not be recovered; it is left for later.',
+      );
+    }
+  });
+  return recovered;
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function reclaim(context: RegistryContext, recovered: Recovered, signal: AbortSignal): Promise<void> {
+  try {
+    recovered.stopped.push(...(await context.engine.recover(signal)));
+  } catch (error) {
+    throwIfCancelled(signal);
+    recovered.failed.push({ id: context.engine.name, reason: reasonOf(error) });
+    context.log.error({ err: error }, 'The engine could not reclaim what ended sandboxes left.');
+  }
+}
+
+async function recoverOne(
+  context: RegistryContext,
+  sandboxId: string,
+  recovered: Recovered,
+  signal: AbortSignal,
+): Promise<void> {
+  // Another process may have dealt with it since the records were listed.
+  let record = await context.store.read(sandboxId);
+  if (record === null) return;
+  if (record.state === 'creating') {
+    if (!isAlive(record.owner)) await forget(context, sandboxId, recovered, signal);
+    return;
+  }
+  if (record.state === 'live' && !isAlive(record.owner)) {
+    record = await endOrphan(context, record, recovered, signal);
+  }
+  if (record === null || record.endedAt === null) return;
+  if (record.endedAt + context.config.retentionMs > context.clock.now()) return;
+  await forget(context, sandboxId, recovered, signal);
+}
+
+/** Answers the record as it is then: ended, but for a kept sandbox that still has time. */
+async function endOrphan(
+  context: RegistryContext,
+  record: OwnershipRecord,
+  recovered: Recovered,
+  signal: AbortSignal,
+): Promise<OwnershipRecord | null> {
+  const { sandboxId } = record;
+  let sandbox: Sandbox | null;
+  try {
+    sandbox = await getIfKnown(context, sandboxId, signal);
+  } catch (error) {
+    if (!(error instanceof SandboxError) || error.code !== 'server') throw error;
+    // Nobody can use a sandbox whose record is damaged, and nothing else would ever end it.
+    context.log.error({ sandbox_id: sandboxId, err: error }, 'A sandbox with a damaged record is removed.');
+    await forget(context, sandboxId, recovered, signal);
+    return null;
+  }
+  if (sandbox !== null && !hasEnded(sandbox)) {
+    if (record.keep) return record;
+    sandbox = await context.engine.stop(sandboxId, 'session_end', signal);
+    if (!recovered.stopped.includes(sandboxId)) recovered.stopped.push(sandboxId);
+  }
+  return markEnded(context, sandboxId, sandbox);
+}
+
+async function getIfKnown(
+  context: RegistryContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<Sandbox | null> {
+  try {
+    return await context.engine.get(sandboxId, signal);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+async function forget(
+  context: RegistryContext,
+  sandboxId: string,
+  recovered: Recovered,
+  signal: AbortSignal,
+): Promise<void> {
+  await context.engine.forget(sandboxId, signal);
+  // Last: while the record stands, an interrupted recovery is taken up by the next.
+  await context.store.remove(sandboxId);
+  recovered.forgotten.push(sandboxId);
+}

@@ -1,0 +1,90 @@
+import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import { livesElsewhere } from '../records/owner.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { hasEnded, markEnded } from './sandbox-end.ts';
+
+/**
+ * Writes the record of a sandbox about to be made, if the limits of its principal leave room. The record is the
+ * reservation: creates of one principal pass here one by one, so none slips past another.
+ *
+ * @throws SandboxError `limit_exceeded`
+ */
+export async function admit(
+  context: RegistryContext,
+  record: OwnershipRecord,
+  signal: AbortSignal,
+): Promise<void> {
+  await context.lock.run(`admission of ${record.principal}`, async () => {
+    if (findExcess(context, record, await countedRecords(context, record.principal)) !== null) {
+      // A record may not know yet that its sandbox came to its deadline; only a full house is worth asking the engine.
+      await markThoseThatEnded(context, record.principal, signal);
+      const excess = findExcess(context, record, await countedRecords(context, record.principal));
+      if (excess !== null) throw excess;
+    }
+    throwIfCancelled(signal);
+    await context.store.write(record);
+  });
+}
+
+/** What lives of a principal, save what another living process answers for: two editors share no limits. */
+async function countedRecords(context: RegistryContext, principal: string): Promise<OwnershipRecord[]> {
+  const records = await context.store.all();
+  return records.filter(
+    (record) =>
+      record.state !== 'ended' &&
+      record.principal === principal &&
+      record.engine === context.engine.name &&
+      !livesElsewhere(record.owner),
+  );
+}
+
+async function markThoseThatEnded(
+  context: RegistryContext,
+  principal: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const records = await countedRecords(context, principal);
+  const live = records.filter((record) => record.state === 'live');
+  await mapBounded(live, 8, async ({ sandboxId }) => {
+    try {
+      const sandbox = await context.engine.get(sandboxId, signal);
+      if (hasEnded(sandbox)) await markEnded(context, sandboxId, sandbox);
+    } catch (error) {
+      if (!(error instanceof SandboxError)) throw error;
+      if (error.code === 'not_found') await markEnded(context, sandboxId, null);
+      // Any other failure leaves the sandbox counted: a limit that gives way when asking fails is none.
+    }
+  });
+}
+
+function findExcess(
+  context: RegistryContext,
+  wanted: OwnershipRecord,
+  present: OwnershipRecord[],
+): SandboxError | null {
+  const { maxSandboxes, maxVcpus } = context.config;
+  if (present.length + 1 > maxSandboxes) {
+    return new SandboxError(
+      'limit_exceeded',
+      `There are ${present.length} sandboxes already; at most ${maxSandboxes} may live at a time.`,
+      {
+        hint: 'Call session_info or sandbox_list to see them, and sandbox_stop for one that is no longer needed.',
+        details: { limit: 'max_sandboxes', max: maxSandboxes, used: present.length },
+      },
+    );
+  }
+  const used = present.reduce((sum, record) => sum + record.vcpus, 0);
+  if (used + wanted.vcpus > maxVcpus) {
+    return new SandboxError(
+      'limit_exceeded',
+      `The sandbox wants ${wanted.vcpus} vcpus and ${used} are in use; at most ${maxVcpus} may be at a time.`,
+      {
+        hint: 'Call sandbox_create with fewer resources.vcpus, or sandbox_stop for a sandbox that is no longer needed.',
+        details: { limit: 'max_vcpus', max: maxVcpus, used, wanted: wanted.vcpus },
+      },
+    );
+  }
+  return null;
+}

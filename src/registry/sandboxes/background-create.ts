@@ -1,0 +1,99 @@
+import type { Timer } from '../../shared/clock.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import type { CreateRequest, CreateWait, SandboxView } from '../types.ts';
+import { createSandbox } from './create-sandbox.ts';
+import { lookAt } from './sandbox-view.ts';
+import type { WorkScope } from './task-scope.ts';
+
+/** The session that sandboxes are made for. */
+export interface Parent {
+  readonly sessionId: string;
+  readonly principal: string;
+  /** A record of a sandbox to be (`creating`) or that lives; `current` where the caller is answered with it just now. */
+  own(record: OwnershipRecord, current: boolean): void;
+}
+
+/** Makes the sandboxes of one session. A caller whose patience ends is answered with one that is still being made. */
+export class Births {
+  readonly #context: RegistryContext;
+  readonly #scope: WorkScope;
+  readonly #parent: Parent;
+
+  constructor(context: RegistryContext, scope: WorkScope, parent: Parent) {
+    this.#context = context;
+    this.#scope = scope;
+    this.#parent = parent;
+  }
+
+  /** @throws SandboxError; once it has answered `pending`, a failure is kept in the sandbox's record instead */
+  async create(request: CreateRequest, signal: AbortSignal, wait: CreateWait): Promise<SandboxView> {
+    let intent: OwnershipRecord | null = null;
+    let over = false;
+    let handedOff = false;
+    // The caller's signal counts until the answer; the session's end counts always.
+    const cancelled = new AbortController();
+    const cancel = (): void => cancelled.abort(signal.reason);
+    signal.addEventListener('abort', cancel, { once: true });
+    if (signal.aborted) cancel();
+    const { report } = wait;
+    const work = this.#scope.run(cancelled.signal, (either) =>
+      createSandbox(this.#context, this.#parent, request, either, {
+        begun: (record) => {
+          intent = record;
+        },
+        adopt: (record) => {
+          over = true;
+          this.#parent.own(record, !handedOff);
+        },
+        failing: () => {
+          over = true;
+          return handedOff || isFetched(request);
+        },
+        report: report && ((line) => handedOff || report(line)),
+      }),
+    );
+    const timer = this.#timer(wait);
+    try {
+      const first = await Promise.race([work, timer.timeUp]);
+      if (first !== null) return first;
+      // Nearly done, or undone: the answer is a moment away. Without an intent there is nothing to be told yet.
+      const begun = givenBy(() => intent);
+      if (over || begun === null || signal.aborted) return await work;
+      handedOff = true;
+      this.#parent.own(begun, true);
+      this.#goOn(begun, work);
+      return await lookAt(this.#context, begun, cancelled.signal);
+    } finally {
+      timer.clear();
+      signal.removeEventListener('abort', cancel);
+    }
+  }
+
+  /** Nobody waits for it any more: how it ended is in its record. */
+  #goOn({ sandboxId }: OwnershipRecord, work: Promise<SandboxView>): void {
+    work.catch((error: unknown) => {
+      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be made.');
+    });
+  }
+
+  /** `timeUp` resolves with null after the caller's patience, if there is an end of it. */
+  #timer({ patienceMs }: CreateWait): { timeUp: Promise<null>; clear: () => void } {
+    const { clock } = this.#context;
+    let timer: Timer | null = null;
+    const timeUp = new Promise<null>((resolve) => {
+      if (patienceMs !== undefined) timer = clock.setTimeout(() => resolve(null), patienceMs);
+    });
+    return { timeUp, clear: () => timer !== null && clock.clearTimeout(timer) };
+  }
+}
+
+/** A source that comes from elsewhere can fail in ways that are worth looking up later. */
+function isFetched({ source }: CreateRequest): boolean {
+  return source?.type === 'git' || source?.type === 'tarball';
+}
+
+/** What a callback has set meanwhile; the compiler does not see that it may have. */
+function givenBy<Value>(read: () => Value): Value {
+  return read();
+}

@@ -1,0 +1,69 @@
+import type { Sandbox } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+
+/**
+ * Adds to the life of a running sandbox, within the operator's maximum. `look` answers the sandbox as it is now, or
+ * throws; changes of one sandbox's deadline wait for each other, so that two of them cannot pass the maximum together.
+ *
+ * @throws SandboxError `invalid_argument`, or `limit_exceeded` with the maximum
+ */
+export async function extendWithinLimit(
+  context: RegistryContext,
+  sandboxId: string,
+  durationMs: number,
+  look: () => Promise<Sandbox>,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  if (!Number.isSafeInteger(durationMs) || durationMs <= 0) {
+    throw new SandboxError(
+      'invalid_argument',
+      `duration_ms is ${durationMs}; it has to be a whole number above 0.`,
+    );
+  }
+  return context.lock.run(`deadline of ${sandboxId}`, async () => {
+    const sandbox = await look();
+    const max = context.config.maxLifetimeMs;
+    const room = Math.max(0, max - sandbox.timeoutMs);
+    if (durationMs > room) {
+      throw new SandboxError(
+        'limit_exceeded',
+        `${durationMs} ms more would give ${sandboxId} a life of ${sandbox.timeoutMs + durationMs} ms; the maximum is ${max} ms.`,
+        {
+          hint:
+            room > 0
+              ? `Call sandbox_extend_timeout with duration_ms of at most ${room}.`
+              : 'It has all the time it can have: save what matters with sandbox_download_file, then call sandbox_create.',
+          details: { sandbox_id: sandboxId, duration_ms: durationMs, max_lifetime_ms: max, room_ms: room },
+        },
+      );
+    }
+    return context.engine.extendTimeout(sandboxId, durationMs, signal);
+  });
+}
+
+/**
+ * The lease's share: when less than a margin of its time is left, a sandbox gets enough for `ahead` milliseconds from
+ * now, or what the maximum leaves. Answers the sandbox as it is then.
+ */
+export async function extendForWork(
+  context: RegistryContext,
+  sandboxId: string,
+  aheadMs: number,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  return context.lock.run(`deadline of ${sandboxId}`, async () => {
+    const sandbox = await context.engine.get(sandboxId, signal);
+    if (sandbox.expiresAt === null) return sandbox;
+    const now = context.clock.now();
+    if (sandbox.expiresAt - now > marginMs(sandbox)) return sandbox;
+    const room = context.config.maxLifetimeMs - sandbox.timeoutMs;
+    const wanted = Math.min(now + aheadMs - sandbox.expiresAt, room);
+    return wanted > 0 ? context.engine.extendTimeout(sandboxId, Math.ceil(wanted), signal) : sandbox;
+  });
+}
+
+/** How long before its deadline a sandbox at work gets more time: a fifth of its life, 1 s at least, 60 s at most. */
+export function marginMs(sandbox: Sandbox): number {
+  return Math.min(60_000, Math.max(1_000, sandbox.timeoutMs / 5));
+}

@@ -1,0 +1,67 @@
+import { SandboxError } from '../../shared/errors.ts';
+
+/** What is counted, as the error tells it. */
+export interface QuotaSubject {
+  /** The limit's name in answers, e.g. `max_shells`. */
+  limit: string;
+  /** What there is too much of, e.g. `shells are open`. */
+  state: string;
+  /** The way on, naming the tool to call. */
+  hint: string;
+}
+
+export const RUNNING_COMMANDS: QuotaSubject = {
+  limit: 'max_running_commands',
+  state: 'commands are running',
+  hint: 'Call command_wait for one to finish, or command_kill to end one; session_info lists them.',
+};
+
+export const OPEN_SHELLS: QuotaSubject = {
+  limit: 'max_shells',
+  state: 'shells are open',
+  hint: 'Call shell_close for one that is no longer needed; session_info lists them.',
+};
+
+/** How much of one kind a principal has at a time, over all its sessions in this process. */
+export class Quota {
+  readonly #subject: QuotaSubject;
+  readonly #max: number;
+  #used = 0;
+
+  constructor(subject: QuotaSubject, max: number) {
+    this.#subject = subject;
+    this.#max = max;
+  }
+
+  /**
+   * Takes a place; the answered function gives it back, once.
+   *
+   * @throws SandboxError `limit_exceeded`
+   */
+  take(): () => void {
+    const { limit, state, hint } = this.#subject;
+    if (this.#used >= this.#max) {
+      throw new SandboxError(
+        'limit_exceeded',
+        `${this.#used} ${state}; at most ${this.#max} may at a time.`,
+        {
+          hint,
+          details: { limit, max: this.#max, used: this.#used },
+        },
+      );
+    }
+    this.#used += 1;
+    let given = false;
+    return () => {
+      if (given) return;
+      given = true;
+      this.#used -= 1;
+    };
+  }
+}
+
+/** The quotas of one principal. */
+export interface Quotas {
+  readonly commands: Quota;
+  readonly shells: Quota;
+}

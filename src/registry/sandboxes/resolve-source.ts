@@ -1,0 +1,69 @@
+import type { SandboxSource } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { redactText } from '../../shared/redact.ts';
+
+const MAX_URL = 4_096;
+const MAX_REVISION = 250;
+const MAX_CREDENTIAL = 4_096;
+const PROTOCOLS = ['https:', 'http:'];
+/** What no ref name may hold (git-check-ref-format(1)), so that a revision is never a pattern or an option. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const NO_REVISION = /^[-/.]|[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$|^@$/;
+// biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
+const CONTROLS = /[\u0000-\u001f\u007f]/;
+
+/**
+ * A source as an engine may take it: its URL is one of http or https, in its normal spelling and without credentials.
+ *
+ * @throws `invalid_argument` naming the value
+ */
+export function planSource(source: SandboxSource | null): SandboxSource | null {
+  if (source === null || source.type === 'snapshot') return source;
+  const url = planUrl(source.url);
+  if (source.type === 'tarball') return { type: source.type, url };
+  const { revision, username, password } = source;
+  if (
+    revision !== undefined &&
+    (revision.length > MAX_REVISION || revision === '' || NO_REVISION.test(revision))
+  ) {
+    throw invalid(
+      `source.revision is ${JSON.stringify(revision.slice(0, 100))}, which no branch, tag or commit can be called`,
+      'Give a branch, a tag or a commit, such as main, v1.2.0 or 3f2a9c1.',
+    );
+  }
+  for (const [name, value] of Object.entries({ username, password })) {
+    if (value === undefined || (value !== '' && value.length <= MAX_CREDENTIAL && !CONTROLS.test(value)))
+      continue;
+    throw invalid(
+      `source.${name} is empty, too long or has control characters`,
+      `Correct or leave out source.${name}.`,
+    );
+  }
+  if (username?.includes(':') === true) {
+    throw invalid('source.username has a colon', 'Give what follows the colon as source.password.');
+  }
+  return { ...source, url };
+}
+
+function planUrl(text: string): string {
+  // Before anything quotes it: what cannot be parsed may hold a password all the same.
+  const shown = JSON.stringify(redactText(text).slice(0, 200));
+  const url = URL.canParse(text) && text.length <= MAX_URL && !CONTROLS.test(text) ? new URL(text) : null;
+  if (url === null || !PROTOCOLS.includes(url.protocol) || url.hostname === '') {
+    throw invalid(
+      `source.url is ${shown}, which is no address of http or https`,
+      'Give an address such as https://example.com/repository.git; for ssh addresses, give the https one of the same repository.',
+    );
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw invalid(
+      `source.url has credentials in it (${shown})`,
+      'Give them as source.username and source.password, with a source of type git; they never reach the sandbox then.',
+    );
+  }
+  return url.href;
+}
+
+function invalid(problem: string, hint: string): SandboxError {
+  return new SandboxError('invalid_argument', `${problem}.`, { hint });
+}

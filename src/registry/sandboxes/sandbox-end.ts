@@ -1,0 +1,61 @@
+import type { Sandbox, SandboxStatus, StopCause } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+
+const ENDED: readonly SandboxStatus[] = ['stopped', 'aborted', 'failed'];
+
+const CAUSES: Record<StopCause, string> = {
+  requested: 'it was stopped on request',
+  session_end: 'the session that owned it ended',
+  deadline: 'its time was up',
+  snapshot: 'taking a snapshot stopped it',
+  aborted: 'it was ended from outside',
+  out_of_memory: 'it ran out of memory',
+};
+
+const GO_ON = 'Call snapshot_list for its snapshot, and sandbox_create with that as source to go on.';
+
+/** True for a sandbox that will never run again. */
+export function hasEnded(sandbox: Sandbox): boolean {
+  return ENDED.includes(sandbox.status);
+}
+
+/**
+ * Records that a sandbox has ended, unless that is known. `sandbox` is null where the engine knows it no more.
+ * Answers the record as it is now; null where there is none.
+ */
+export async function markEnded(
+  context: RegistryContext,
+  sandboxId: string,
+  sandbox: Sandbox | null,
+): Promise<OwnershipRecord | null> {
+  const now = context.clock.now();
+  // Whoever looks late must not lengthen the retention: past its deadline a sandbox cannot have lived.
+  const endedAt = sandbox === null ? now : Math.min(now, sandbox.createdAt + sandbox.timeoutMs);
+  return context.store.update(sandboxId, (record) =>
+    record.state === 'ended' ? record : { ...record, state: 'ended', endedAt },
+  );
+}
+
+/** Why one cannot work in this sandbox at present, and the way on. `endedAt` is epoch ms, null where not known. */
+export function notRunning(sandbox: Sandbox, endedAt: number | null): SandboxError {
+  const details = { sandbox_id: sandbox.sandboxId, status: sandbox.status };
+  if (!hasEnded(sandbox)) {
+    return new SandboxError('conflict', `Sandbox ${sandbox.sandboxId} is ${sandbox.status}, not running.`, {
+      hint: `Call sandbox_wait_for_status to wait until it is ${sandbox.status === 'pending' ? 'running' : 'stopped'}.`,
+      details,
+    });
+  }
+  const cause = sandbox.stopCause === null ? '' : `: ${CAUSES[sandbox.stopCause]}`;
+  const time = endedAt === null ? '' : ` at ${new Date(endedAt).toISOString()}`;
+  const reason = sandbox.statusReason === null ? '' : ` (${sandbox.statusReason})`;
+  return new SandboxError(
+    'conflict',
+    `Sandbox ${sandbox.sandboxId} is ${sandbox.status}${cause}${time}${reason}.`,
+    {
+      hint: `${sandbox.stopCause === 'snapshot' ? GO_ON : 'Call sandbox_create for a new one.'} What its commands wrote can still be read with command_logs.`,
+      details: { ...details, stop_cause: sandbox.stopCause, ended_at: endedAt },
+    },
+  );
+}

@@ -1,0 +1,132 @@
+import type { Command, Engine, Sandbox, Snapshot } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { newCommandId } from '../../shared/ids.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { extendWithinLimit } from '../sandboxes/deadline.ts';
+import { notRunning } from '../sandboxes/sandbox-end.ts';
+import { lookAt, viewOf } from '../sandboxes/sandbox-view.ts';
+import type { WorkScope } from '../sandboxes/task-scope.ts';
+import { takeSnapshot } from '../snapshots/take-snapshot.ts';
+import type {
+  RunRequest,
+  SandboxHandle,
+  SandboxView,
+  ShellHandle,
+  ShellRequest,
+  Transfer,
+  TransferRequest,
+  TransferWork,
+} from '../types.ts';
+import type { SessionCommands } from './session-commands.ts';
+import type { SessionShells } from './session-shells.ts';
+import type { SessionTransfers } from './transfers.ts';
+
+/** A sandbox whose record says that the session's principal may work in it. */
+export class RegistrySandboxHandle implements SandboxHandle {
+  readonly sandboxId: string;
+  readonly engine: Engine;
+  readonly #context: RegistryContext;
+  readonly #record: OwnershipRecord;
+  readonly #scope: WorkScope;
+  readonly #commands: SessionCommands;
+  readonly #shells: SessionShells;
+  readonly #transfers: SessionTransfers;
+
+  constructor(
+    context: RegistryContext,
+    record: OwnershipRecord,
+    scope: WorkScope,
+    commands: SessionCommands,
+    shells: SessionShells,
+    transfers: SessionTransfers,
+  ) {
+    this.sandboxId = record.sandboxId;
+    this.engine = context.engine;
+    this.#context = context;
+    this.#record = record;
+    this.#scope = scope;
+    this.#commands = commands;
+    this.#shells = shells;
+    this.#transfers = transfers;
+  }
+
+  async view(signal: AbortSignal): Promise<SandboxView> {
+    return lookAt(this.#context, this.#record, signal);
+  }
+
+  async requireRunning(signal: AbortSignal): Promise<SandboxView> {
+    const view = await this.view(signal);
+    if (view.status === 'running') return view;
+    const record = await this.#context.store.read(this.sandboxId);
+    throw notRunning(view, record?.endedAt ?? null);
+  }
+
+  async extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView> {
+    const look = (): Promise<Sandbox> => this.requireRunning(signal);
+    const sandbox = await extendWithinLimit(this.#context, this.sandboxId, durationMs, look, signal);
+    return viewOf(this.#context, this.#record, sandbox);
+  }
+
+  async stop(signal: AbortSignal): Promise<SandboxView> {
+    try {
+      const [sandbox] = await Promise.all([
+        this.engine.stop(this.sandboxId, 'requested', signal),
+        this.#transfers.end(this.sandboxId, 'stop'),
+      ]);
+      return await viewOf(this.#context, this.#record, sandbox);
+    } catch (error) {
+      if (!(error instanceof SandboxError) || error.code !== 'not_found') {
+        // The caller may have been answered before it failed.
+        this.#context.log.warn({ sandbox_id: this.sandboxId, err: error }, 'A stop failed.');
+        throw error;
+      }
+      // It may have failed, or not be there yet.
+      const view = await this.view(signal);
+      if (view.status === 'pending') throw notRunning(view, null);
+      return view;
+    }
+  }
+
+  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
+    return this.#scope.run(signal, (either) =>
+      takeSnapshot(
+        this.#context,
+        this.#record,
+        {
+          look: () => this.requireRunning(either),
+          // Half of an upload must not get into it.
+          quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
+        },
+        expirationMs,
+        either,
+      ),
+    );
+  }
+
+  run(request: RunRequest, signal: AbortSignal): Promise<Command> {
+    return this.#scope.run(signal, async (either) => {
+      const view = await this.requireRunning(either);
+      const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
+      return this.#commands.start(view, () => this.engine.commands.start(start, either));
+    });
+  }
+
+  async transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer> {
+    return this.#transfers.open(await this.view(signal), request, work);
+  }
+
+  openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle> {
+    const { shells } = this.engine;
+    if (shells === undefined) {
+      throw new SandboxError('unsupported', `Engine ${this.engine.name} has no terminals here.`, {
+        hint: 'Call sandbox_run_command for each command.',
+      });
+    }
+    return this.#scope.run(signal, async (either) => {
+      const view = await this.requireRunning(either);
+      const open = { sandboxId: this.sandboxId, ...request };
+      return this.#shells.open(view, request, () => shells.open(open, either));
+    });
+  }
+}

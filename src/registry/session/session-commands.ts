@@ -1,0 +1,127 @@
+import { setMaxListeners } from 'node:events';
+import type { Command, Sandbox } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { Leases } from '../sandboxes/keep-alive.ts';
+import type { Quota } from '../sandboxes/quota.ts';
+import { hasEnded } from '../sandboxes/sandbox-end.ts';
+
+const RETRY_MS = 1_000;
+
+interface RunningCommand {
+  readonly commandId: string;
+  readonly sandboxId: string;
+  /** How many callers wait for its end. */
+  attended: number;
+}
+
+/** The commands that one session started and that still run. */
+export class SessionCommands {
+  readonly #context: RegistryContext;
+  readonly #quota: Quota;
+  readonly #leases: Leases;
+  readonly #running = new Map<string, RunningCommand>();
+  readonly #watching = new AbortController();
+
+  constructor(context: RegistryContext, quota: Quota, leases: Leases) {
+    this.#context = context;
+    this.#quota = quota;
+    this.#leases = leases;
+    // One listener a running command is no leak.
+    setMaxListeners(0, this.#watching.signal);
+  }
+
+  /**
+   * Starts a command in its place of the quota, and holds the sandbox's lease until it has finished.
+   *
+   * @throws SandboxError `limit_exceeded`, or what `start` throws
+   */
+  async start(sandbox: Sandbox, start: () => Promise<Command>): Promise<Command> {
+    const giveBack = this.#quota.take();
+    try {
+      const command = await start();
+      void this.#watch(command, this.#leases.hold(sandbox), giveBack);
+      return command;
+    } catch (error) {
+      giveBack();
+      throw error;
+    }
+  }
+
+  /** Ids of the running commands, newest first. */
+  ids(): string[] {
+    return [...this.#running.keys()].reverse();
+  }
+
+  /** Marks a command as waited for until the answered function is called. Others' commands are none of ours. */
+  attend(commandId: string): () => void {
+    const command = this.#running.get(commandId);
+    if (command === undefined) return () => {};
+    command.attended += 1;
+    let left = false;
+    return () => {
+      if (left) return;
+      left = true;
+      command.attended -= 1;
+    };
+  }
+
+  /** The commands that somebody waits for, and their sandboxes. */
+  attended(): { commandId: string; sandboxId: string }[] {
+    return [...this.#running.values()].filter((command) => command.attended > 0);
+  }
+
+  /** Stops watching; the commands themselves go on. */
+  close(): void {
+    this.#watching.abort();
+  }
+
+  /** Never rejects. */
+  async #watch(command: Command, endLease: () => void, giveBack: () => void): Promise<void> {
+    const { commandId, sandboxId } = command;
+    this.#running.set(commandId, { commandId, sandboxId, attended: 0 });
+    try {
+      while (!(await this.#isOver(command))) await this.#pause();
+    } finally {
+      this.#running.delete(commandId);
+      endLease();
+      giveBack();
+    }
+  }
+
+  /** Waits for the end; false when waiting failed and the command may still run. */
+  async #isOver(command: Command): Promise<boolean> {
+    const signal = this.#watching.signal;
+    try {
+      await this.#context.engine.commands.wait(command.commandId, signal);
+      return true;
+    } catch (error) {
+      if (signal.aborted || isGone(error)) return true;
+      this.#context.log.warn({ command_id: command.commandId, err: error }, 'Waiting for a command failed.');
+    }
+    try {
+      return hasEnded(await this.#context.engine.get(command.sandboxId, signal));
+    } catch (error) {
+      return signal.aborted || isGone(error);
+    }
+  }
+
+  async #pause(): Promise<void> {
+    const signal = this.#watching.signal;
+    await new Promise<void>((resolve) => {
+      const timer = this.#context.clock.setTimeout(done, RETRY_MS);
+      signal.addEventListener('abort', done, { once: true });
+      const clock = this.#context.clock;
+      function done(): void {
+        clock.clearTimeout(timer);
+        signal.removeEventListener('abort', done);
+        resolve();
+      }
+    });
+  }
+}
+
+/** A sandbox or command that ended and was forgotten has nothing left to wait for. */
+function isGone(error: unknown): boolean {
+  return error instanceof SandboxError && (error.code === 'not_found' || error.code === 'conflict');
+}

@@ -1,0 +1,112 @@
+import { settledWithin } from '../../shared/clock.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { markEnded } from '../sandboxes/sandbox-end.ts';
+import type { WorkScope } from '../sandboxes/task-scope.ts';
+import type { SessionCommands } from './session-commands.ts';
+import type { SessionShells } from './session-shells.ts';
+
+/** Together below the 2 s that a client or an init gives a server between SIGTERM and SIGKILL. */
+const STOP_MS = 1_400;
+const GIVE_UP_MS = 100;
+
+/** What a session leaves behind when it ends. */
+export interface Estate {
+  /** Records of the sandboxes it created. */
+  owned: OwnershipRecord[];
+  scope: WorkScope;
+  commands: SessionCommands;
+  shells: SessionShells;
+}
+
+/**
+ * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
+ * most 1.5 s and never rejects: what is not done by then is left to the next recovery.
+ */
+export async function settleEstate(context: RegistryContext, estate: Estate): Promise<void> {
+  const { clock, log } = context;
+  const giveUp = new AbortController();
+  const unfinished = new Set<string>();
+  const toStop = estate.owned.filter((record) => !record.keep);
+  const stopping = new Set(toStop.map((record) => record.sandboxId));
+  const work: Promise<unknown>[] = [estate.scope.close(), estate.shells.close()];
+  for (const { commandId, sandboxId } of estate.commands.attended()) {
+    // A sandbox that is being stopped takes its commands with it.
+    if (!stopping.has(sandboxId)) work.push(killAwaited(context, commandId, giveUp.signal));
+  }
+  for (const { sandboxId } of toStop) {
+    unfinished.add(sandboxId);
+    work.push(
+      stopOwned(context, sandboxId, giveUp.signal).then((stopped) => {
+        if (stopped) unfinished.delete(sandboxId);
+      }),
+    );
+  }
+  for (const { sandboxId, keep } of estate.owned) if (keep) work.push(disown(context, sandboxId));
+
+  const inTime = await settledWithin(clock, STOP_MS, Promise.all(work));
+  giveUp.abort();
+  estate.commands.close();
+  if (!inTime || unfinished.size > 0) {
+    log.warn(
+      { sandbox_ids: [...unfinished] },
+      'The session ended before its work was undone: left to recovery.',
+    );
+  }
+  const disowned = Promise.all([...unfinished].map((sandboxId) => disown(context, sandboxId)));
+  await settledWithin(clock, GIVE_UP_MS, disowned);
+}
+
+/** Never rejects; false where the sandbox may live on. */
+async function stopOwned(context: RegistryContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
+  try {
+    const sandbox = await context.engine.stop(sandboxId, 'session_end', signal);
+    await markEnded(context, sandboxId, sandbox);
+    return true;
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return true;
+    if (error instanceof SandboxError && error.code === 'server')
+      return removeDamaged(context, sandboxId, error);
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be stopped at session end.');
+    return false;
+  }
+}
+
+/** Never rejects. Without its record a sandbox cannot be stopped in order, and nothing of it could be used again. */
+async function removeDamaged(
+  context: RegistryContext,
+  sandboxId: string,
+  cause: SandboxError,
+): Promise<boolean> {
+  try {
+    context.log.error({ sandbox_id: sandboxId, err: cause }, 'A sandbox with a damaged record is removed.');
+    await context.engine.forget(sandboxId, new AbortController().signal);
+    await context.store.remove(sandboxId);
+    return true;
+  } catch (error) {
+    context.log.error({ sandbox_id: sandboxId, err: error }, 'A damaged sandbox could not be removed.');
+    return false;
+  }
+}
+
+/** Never rejects. */
+async function killAwaited(context: RegistryContext, commandId: string, signal: AbortSignal): Promise<void> {
+  try {
+    await context.engine.commands.kill(commandId, 'SIGKILL', 'session_end', signal);
+  } catch (error) {
+    context.log.warn({ command_id: commandId, err: error }, 'A command could not be killed at session end.');
+  }
+}
+
+/**
+ * Never rejects. Without an owner a kept sandbox lives to its deadline, and any other is the next recovery's, also while
+ * this process serves other sessions.
+ */
+async function disown(context: RegistryContext, sandboxId: string): Promise<void> {
+  try {
+    await context.store.update(sandboxId, (record) => ({ ...record, owner: null }));
+  } catch (error) {
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be given up.');
+  }
+}

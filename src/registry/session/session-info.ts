@@ -1,0 +1,79 @@
+import type { Command, Engine } from '../../engines/engine.ts';
+import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { hasEnded } from '../sandboxes/sandbox-end.ts';
+import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
+import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
+
+/** What a session knows of itself. */
+export interface SessionState {
+  sessionId: string;
+  currentSandboxId: string | null;
+  owned: OwnershipRecord[];
+  attached: OwnershipRecord[];
+  commandIds: string[];
+  shells: ShellInfo[];
+  limits: SessionLimits;
+}
+
+/** The session's living sandboxes and running commands, fresh. The current sandbox is told even when it has ended. */
+export async function describeSession(
+  context: RegistryContext,
+  state: SessionState,
+  signal: AbortSignal,
+): Promise<SessionInfo> {
+  const { engine } = context;
+  const members = [
+    ...state.owned.map((record) => ({ record, ownership: 'owned' as const })),
+    ...state.attached.map((record) => ({ record, ownership: 'attached' as const })),
+  ];
+  const views = await mapBounded(members, 8, async ({ record, ownership }) => {
+    const view = await viewIfKnown(context, record, signal);
+    return view === null ? null : { ...view, ownership };
+  });
+  const commands = await mapBounded(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
+  return {
+    sessionId: state.sessionId,
+    engine: engine.name,
+    currentSandboxId: state.currentSandboxId,
+    sandboxes: views
+      .filter((view) => view !== null)
+      .filter(
+        (view) => !hasEnded(view) || view.status === 'failed' || view.sandboxId === state.currentSandboxId,
+      ),
+    commands: commands.filter((command) => command !== null).filter(({ status }) => status === 'running'),
+    shells: state.shells,
+    limits: state.limits,
+    engineLimits: await engine.limits(signal),
+    runtimes: await engine.runtimes(signal),
+    capabilities: capabilitiesOf(engine),
+  };
+}
+
+async function commandIfKnown(
+  engine: Engine,
+  commandId: string,
+  signal: AbortSignal,
+): Promise<Command | null> {
+  try {
+    return await engine.commands.get(commandId, signal);
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return null;
+    throw error;
+  }
+}
+
+function capabilitiesOf(engine: Engine): string[] {
+  const groups: [string, unknown][] = [
+    ['ports', engine.ports],
+    ['snapshots', engine.snapshots],
+    ['shells', engine.shells],
+    ['interactive', engine.shells?.interactiveUrl],
+    ['network_policies', engine.networkPolicies],
+    ['sources', engine.sources],
+    ['images', engine.images],
+  ];
+  return groups.filter(([, group]) => group !== undefined).map(([name]) => name);
+}

@@ -1,0 +1,192 @@
+import type { Engine, ListQuery, Page } from '../../engines/engine.ts';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { unknownCommand } from '../../shared/id-errors.ts';
+import { newSessionId } from '../../shared/ids.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { Births } from '../sandboxes/background-create.ts';
+import { Leases } from '../sandboxes/keep-alive.ts';
+import type { Quotas } from '../sandboxes/quota.ts';
+import { listSandboxes } from '../sandboxes/sandbox-list.ts';
+import { findRecord, noCurrentSandbox } from '../sandboxes/sandbox-lookup.ts';
+import { WorkScope } from '../sandboxes/task-scope.ts';
+import { PrincipalSnapshots } from '../snapshots/principal-snapshots.ts';
+import type {
+  CommandHandle,
+  CreateRequest,
+  CreateWait,
+  SandboxHandle,
+  SandboxView,
+  Session,
+  SessionEndReason,
+  SessionInfo,
+  SessionLimits,
+  SessionSnapshots,
+  ShellHandle,
+} from '../types.ts';
+import { RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
+import { RegistrySandboxHandle } from './sandbox-handle.ts';
+import { SessionCommands } from './session-commands.ts';
+import { settleEstate } from './session-end.ts';
+import { describeSession } from './session-info.ts';
+import { SessionShells } from './session-shells.ts';
+import { SessionTransfers } from './transfers.ts';
+
+/** One conversation: its current sandbox, the sandboxes it created or got, and the commands and shells it started. */
+export class RegistrySession implements Session {
+  readonly sessionId = newSessionId();
+  readonly principal: string;
+  readonly engine: Engine;
+  readonly limits: SessionLimits;
+  readonly snapshots: SessionSnapshots;
+  readonly #context: RegistryContext;
+  readonly #scope = new WorkScope();
+  readonly #leases: Leases;
+  readonly #births: Births;
+  readonly #commands: SessionCommands;
+  readonly #shells: SessionShells;
+  readonly #transfers: SessionTransfers;
+  readonly #owned = new Map<string, OwnershipRecord>();
+  readonly #attached = new Map<string, OwnershipRecord>();
+  readonly #onEnd: () => void;
+  #current: string | null = null;
+  #ending: Promise<void> | null = null;
+
+  /** `onEnd` is called once the session has ended. */
+  constructor(context: RegistryContext, principal: string, quotas: Quotas, onEnd: () => void) {
+    const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs } =
+      context.config;
+    this.principal = principal;
+    this.engine = context.engine;
+    this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
+    this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
+    this.#leases = new Leases(this.#context);
+    this.#births = new Births(this.#context, this.#scope, {
+      sessionId: this.sessionId,
+      principal,
+      own: (record, current) => {
+        this.#owned.set(record.sandboxId, record);
+        if (current) this.#current = record.sandboxId;
+      },
+    });
+    this.#commands = new SessionCommands(this.#context, quotas.commands, this.#leases);
+    this.#shells = new SessionShells(this.#context, quotas.shells, this.#leases);
+    this.#transfers = new SessionTransfers(this.#context, this.#scope, this.#leases);
+    this.snapshots = new PrincipalSnapshots(this.#context, principal, this.#scope);
+    this.#onEnd = onEnd;
+  }
+
+  create(request: CreateRequest, signal: AbortSignal, wait: CreateWait = {}): Promise<SandboxView> {
+    return this.#births.create(request, signal, wait);
+  }
+
+  attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
+    return this.#scope.run(signal, async (either) => {
+      const record = await this.#find(sandboxId);
+      const handle = this.#handle(record);
+      const view = await handle.view(either);
+      if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
+      this.#current = record.sandboxId;
+      const needsNobody = view.ports.length === 0 && this.engine.networkPolicies === undefined;
+      if (view.status !== 'running' || needsNobody) return view;
+      await this.#openPorts(record.sandboxId, either);
+      return handle.view(either);
+    });
+  }
+
+  async list(query: ListQuery, signal: AbortSignal): Promise<Page<SandboxView>> {
+    this.#scope.requireOpen();
+    return listSandboxes(this.#context, this.principal, query, signal);
+  }
+
+  async sandbox(sandboxId: string | undefined): Promise<SandboxHandle> {
+    this.#scope.requireOpen();
+    return this.#handle(await this.#find(sandboxId));
+  }
+
+  async command(commandId: string): Promise<CommandHandle> {
+    this.#scope.requireOpen();
+    const sandboxId = requireSandboxOf(commandId);
+    try {
+      await findRecord(this.#context, this.principal, sandboxId);
+    } catch (error) {
+      throw error instanceof SandboxError && error.code === 'not_found' ? unknownCommand(commandId) : error;
+    }
+    return new RegistryCommandHandle(commandId, sandboxId, this.engine);
+  }
+
+  shell(shellId: string): ShellHandle {
+    this.#scope.requireOpen();
+    return this.#shells.get(shellId);
+  }
+
+  async info(signal: AbortSignal): Promise<SessionInfo> {
+    this.#scope.requireOpen();
+    return describeSession(
+      this.#context,
+      {
+        sessionId: this.sessionId,
+        currentSandboxId: this.#current,
+        owned: [...this.#owned.values()],
+        attached: [...this.#attached.values()],
+        commandIds: this.#commands.ids(),
+        shells: this.#shells.list(),
+        limits: this.limits,
+      },
+      signal,
+    );
+  }
+
+  attend(commandId: string): () => void {
+    return this.#commands.attend(commandId);
+  }
+
+  end(reason: SessionEndReason): Promise<void> {
+    this.#ending ??= this.#end(reason);
+    return this.#ending;
+  }
+
+  async #end(reason: SessionEndReason): Promise<void> {
+    this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
+    await settleEstate(this.#context, {
+      // What is still being made ends with the scope.
+      owned: [...this.#owned.values()].filter(({ state }) => state === 'live'),
+      scope: this.#scope,
+      commands: this.#commands,
+      shells: this.#shells,
+    });
+    this.#transfers.close();
+    this.#leases.close();
+    this.#onEnd();
+  }
+
+  /** A port that cannot be opened is told by its missing address; it must not hide the sandbox's state. */
+  async #openPorts(sandboxId: string, signal: AbortSignal): Promise<void> {
+    try {
+      await this.engine.ports?.open(sandboxId, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      this.#context.log.warn(
+        { sandbox_id: sandboxId, err: error },
+        'The ports of a sandbox could not be opened.',
+      );
+    }
+  }
+
+  async #find(sandboxId: string | undefined): Promise<OwnershipRecord> {
+    const wanted = sandboxId ?? this.#current;
+    if (wanted === null) throw noCurrentSandbox();
+    return findRecord(this.#context, this.principal, wanted);
+  }
+
+  #handle(record: OwnershipRecord): RegistrySandboxHandle {
+    return new RegistrySandboxHandle(
+      this.#context,
+      record,
+      this.#scope,
+      this.#commands,
+      this.#shells,
+      this.#transfers,
+    );
+  }
+}

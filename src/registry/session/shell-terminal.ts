@@ -1,0 +1,163 @@
+import type { Shell, ShellExit } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import { CombiningLimit } from '../../shared/text/combining-limit.ts';
+import { ControlLimit } from '../../shared/text/control-limit.ts';
+import { type ScreenView, TerminalScreen } from '../../shared/text/terminal-screen.ts';
+import { TerminalTranscript } from '../../shared/text/terminal-transcript.ts';
+
+/** Bytes on their way to a program that does not read its input. */
+const MAX_UNREAD_INPUT = 1_048_576;
+/** Emulating costs this process's time: what has taken a while is followed by a pause of several times as long. */
+const TURN_MS = 20;
+const PAUSES = 4;
+const WINDOW_MS = 100;
+/** Characters at a time: fewer where they cost much, so that other work comes in between. */
+const MIN_PIECE = 64;
+const MAX_PIECE = 16_384;
+
+/** A shell of the engine with the screen that it writes on. The one reader of its output. */
+export class ShellTerminal {
+  readonly #shell: Shell;
+  readonly #screen: TerminalScreen;
+  readonly #transcript = new TerminalTranscript();
+  readonly #combining = new CombiningLimit();
+  readonly #controls = new ControlLimit();
+  readonly #listeners = new Set<() => void>();
+  #unreadInput = 0;
+  #piece = MIN_PIECE;
+  #busyMs = 0;
+  #busySince = 0;
+  #chunks = 0;
+  #exit: ShellExit | null = null;
+  /** Resolves when the program has ended and its last output is on the screen. */
+  readonly done: Promise<ShellExit>;
+
+  constructor(shell: Shell, cols: number, rows: number) {
+    this.#shell = shell;
+    this.#screen = new TerminalScreen(cols, rows, (answer) => this.#write(Buffer.from(answer, 'latin1')));
+    this.done = this.#follow();
+  }
+
+  /** Null while it runs. */
+  get exit(): ShellExit | null {
+    return this.#exit;
+  }
+
+  /** Grows with whatever is written, on either screen. */
+  get changes(): number {
+    return this.#chunks;
+  }
+
+  /** The transcript's length, for `outputSince`. */
+  get position(): number {
+    return this.#transcript.total;
+  }
+
+  get applicationCursor(): boolean {
+    return this.#screen.applicationCursor;
+  }
+
+  view(): ScreenView {
+    return this.#screen.view();
+  }
+
+  /** Readable output since a position. */
+  outputSince(position: number): string {
+    return this.#transcript.since(position);
+  }
+
+  /** Readable output since the last call. */
+  takeOutput(): string {
+    return this.#transcript.take();
+  }
+
+  /** @throws `conflict` where the program has left too much of its input unread */
+  type(text: string): void {
+    if (this.#write(Buffer.from(text))) return;
+    throw new SandboxError('conflict', 'The program in the terminal does not read what is typed.', {
+      hint: 'Call shell_send with keys ["ctrl-c"], or shell_close and sandbox_shell for a new terminal.',
+    });
+  }
+
+  async resize(cols: number, rows: number): Promise<void> {
+    // Emulator first: the program paints anew as soon as it hears of it.
+    this.#screen.resize(cols, rows);
+    await this.#shell.resize(cols, rows);
+  }
+
+  /** Resolves once `changes` is past this number, at the end, or when the signal fires. */
+  news(changes: number, signal: AbortSignal): Promise<void> {
+    if (this.#chunks !== changes || this.#exit !== null || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      const done = (): void => {
+        this.#listeners.delete(done);
+        signal.removeEventListener('abort', done);
+        resolve();
+      };
+      this.#listeners.add(done);
+      signal.addEventListener('abort', done, { once: true });
+    });
+  }
+
+  /** Ends the program and everything it started. */
+  async close(): Promise<ShellExit> {
+    await this.#shell.close();
+    return this.done;
+  }
+
+  dispose(): void {
+    this.#screen.dispose();
+  }
+
+  /** False where it was dropped: what a program asks for and does not read must not pile up here. */
+  #write(data: Buffer): boolean {
+    if (this.#unreadInput + data.length > MAX_UNREAD_INPUT) return false;
+    this.#unreadInput += data.length;
+    void this.#shell.write(data).finally(() => {
+      this.#unreadInput -= data.length;
+    });
+    return true;
+  }
+
+  async #follow(): Promise<ShellExit> {
+    const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+    for await (const chunk of this.#shell.output) {
+      const text = this.#combining.pass(decoder.decode(chunk, { stream: true }));
+      await this.#show(this.#controls.pass(text, this.#screen.rows));
+      this.#transcript.add(text);
+      this.#tell();
+    }
+    this.#exit = await this.#shell.exit;
+    this.#tell();
+    return this.#exit;
+  }
+
+  async #show(text: string): Promise<void> {
+    for (let at = 0; at < text.length; ) {
+      const piece = text.slice(at, at + this.#piece);
+      at += piece.length;
+      const started = performance.now();
+      if (started - this.#busySince > WINDOW_MS) {
+        this.#busySince = started;
+        this.#busyMs = 0;
+      }
+      await this.#screen.write(piece);
+      const took = performance.now() - started;
+      this.#piece =
+        took > TURN_MS ? Math.max(MIN_PIECE, this.#piece / 4) : Math.min(MAX_PIECE, this.#piece * 4);
+      this.#busyMs += took;
+      if (this.#busyMs < TURN_MS) continue;
+      await pause(this.#busyMs * PAUSES);
+      this.#busyMs = 0;
+    }
+  }
+
+  #tell(): void {
+    this.#chunks += 1;
+    for (const listener of [...this.#listeners]) listener();
+  }
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}

@@ -1,0 +1,200 @@
+import type { Sandbox } from '../../engines/engine.ts';
+import type { Timer } from '../../shared/clock.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { Leases } from '../sandboxes/keep-alive.ts';
+import type { WorkScope } from '../sandboxes/task-scope.ts';
+import type { Transfer, TransferRequest, TransferResult, TransferWork } from '../types.ts';
+
+/** A result that nobody has fetched is kept this long, and at most so many of them. */
+const KEPT_MS = 600_000;
+const MAX_KEPT = 32;
+const MAX_UNDER_WAY = 16;
+
+/** What ends the transfers of a sandbox, as their callers are told. */
+const ENDS = {
+  stop: {
+    told: 'The transfer ended with sandbox',
+    hint: 'Call sandbox_create for a new one; nothing of the transfer was kept.',
+  },
+  snapshot: {
+    told: 'The transfer was ended by a snapshot of sandbox',
+    hint: 'Call sandbox_get: once it is stopped, sandbox_create goes on from the snapshot (snapshot_list names it). Nothing of the transfer was kept.',
+  },
+} as const;
+
+interface Entry {
+  readonly key: string;
+  readonly sandboxId: string;
+  readonly ending: AbortController;
+  readonly soFar: { files: number; bytes: number };
+  readonly listeners: Set<() => void>;
+  readonly result: Promise<TransferResult>;
+  /** Runs once the transfer has ended. */
+  expiry: Timer | null;
+  ended: boolean;
+  /** Being undone, since the call that began it was cancelled. */
+  cancelled: boolean;
+}
+
+/** The transfers that one session has under way, and the results of those that ended between two calls. */
+export class SessionTransfers {
+  readonly #context: RegistryContext;
+  readonly #scope: WorkScope;
+  readonly #leases: Leases;
+  readonly #entries = new Map<string, Entry>();
+
+  constructor(context: RegistryContext, scope: WorkScope, leases: Leases) {
+    this.#context = context;
+    this.#scope = scope;
+    this.#leases = leases;
+  }
+
+  /**
+   * Begins a transfer, or finds the one that the same request has begun and whose result nobody has fetched. One that is
+   * begun goes on without its caller; the end of the session, `end` and `cancel` undo it. `sandbox` tells the deadline,
+   * which is moved while the transfer runs.
+   *
+   * @throws SandboxError `limit_exceeded` for too many at once, `conflict` once the session has ended
+   */
+  async open(sandbox: Sandbox, request: TransferRequest, work: TransferWork): Promise<Transfer> {
+    const key = JSON.stringify([sandbox.sandboxId, request.direction, request.arguments]);
+    // What is being undone is out of the way before the same is begun anew.
+    for (let known = this.#entries.get(key); known?.cancelled; known = this.#entries.get(key)) {
+      await Promise.allSettled([known.result]);
+      this.#forget(known);
+    }
+    this.#scope.requireOpen();
+    const known = this.#entries.get(key);
+    if (known !== undefined) return this.#handle(known, false);
+    this.#requireRoom();
+    const entry = this.#begin(key, sandbox, work);
+    this.#entries.set(key, entry);
+    return this.#handle(entry, true);
+  }
+
+  /**
+   * Cancels the transfers of a sandbox that is about to end, by a stop or a snapshot; resolves when they are undone.
+   * Never rejects.
+   */
+  async end(sandboxId: string, by: keyof typeof ENDS): Promise<void> {
+    const { told, hint } = ENDS[by];
+    const underWay = [...this.#entries.values()].filter(
+      (entry) => entry.sandboxId === sandboxId && !entry.ended,
+    );
+    const reason = new SandboxError('conflict', `${told} ${sandboxId}.`, {
+      hint,
+      details: { sandbox_id: sandboxId },
+    });
+    for (const { ending } of underWay) ending.abort(reason);
+    await Promise.allSettled(underWay.map(({ result }) => result));
+  }
+
+  /** Forgets results that are kept. Those under way are the scope's to end. */
+  close(): void {
+    for (const entry of [...this.#entries.values()]) this.#forget(entry);
+  }
+
+  #begin(key: string, sandbox: Sandbox, work: TransferWork): Entry {
+    const ending = new AbortController();
+    const soFar = { files: 0, bytes: 0 };
+    const listeners = new Set<() => void>();
+    const report = (files: number, bytes: number): void => {
+      soFar.files += files;
+      soFar.bytes += bytes;
+      for (const listener of listeners) listener();
+    };
+    const release = this.#leases.hold(sandbox);
+    const result = this.#scope
+      .run(ending.signal, (signal) => this.#noted((note) => work(signal, report, note)))
+      .catch((error: unknown) => {
+        const { reason } = ending.signal;
+        throw ending.signal.aborted && reason instanceof SandboxError ? reason : error;
+      })
+      .finally(() => {
+        release();
+        this.#keep(entry);
+      });
+    const entry: Entry = {
+      key,
+      sandboxId: sandbox.sandboxId,
+      ending,
+      soFar,
+      listeners,
+      result,
+      expiry: null,
+      ended: false,
+      cancelled: false,
+    };
+    // Whoever asks next is told; until then a failure is nobody's.
+    result.catch((error: unknown) =>
+      this.#context.log.debug({ sandbox_id: sandbox.sandboxId, err: error }, 'A transfer failed.'),
+    );
+    return entry;
+  }
+
+  /** What the work notes is taken back once it has ended, except where it failed and could not be undone. */
+  async #noted<Result>(work: (note: (path: string) => Promise<void>) => Promise<Result>): Promise<Result> {
+    const taken: (() => Promise<void>)[] = [];
+    try {
+      return await work(async (path) => {
+        taken.push(await this.#context.stages.note(path));
+      });
+    } finally {
+      await Promise.all(taken.map((takeBack) => takeBack()));
+    }
+  }
+
+  #handle(entry: Entry, begun: boolean): Transfer {
+    return {
+      begun,
+      result: entry.result,
+      soFar: () => ({ ...entry.soFar }),
+      watch: (listener) => {
+        entry.listeners.add(listener);
+        return () => entry.listeners.delete(listener);
+      },
+      fetched: () => this.#forget(entry),
+      cancel: async () => {
+        entry.cancelled = true;
+        entry.ending.abort(
+          new SandboxError('cancelled', 'The transfer was cancelled by the call that began it.', {
+            hint: 'Nothing of it was kept; make the same call again if it is still wanted.',
+          }),
+        );
+        await Promise.allSettled([entry.result]);
+        this.#forget(entry);
+      },
+    };
+  }
+
+  #requireRoom(): void {
+    const underWay = [...this.#entries.values()].filter(({ ended }) => !ended).length;
+    if (underWay < MAX_UNDER_WAY) return;
+    throw new SandboxError('limit_exceeded', `${underWay} transfers are under way; no more run at once.`, {
+      hint: 'Make one of the earlier calls again to wait for its end, then this one.',
+      details: { limit: 'transfers', max: MAX_UNDER_WAY, used: underWay },
+    });
+  }
+
+  /** The oldest unfetched result makes room for a new one. */
+  #keep(entry: Entry): void {
+    entry.ended = true;
+    if (this.#entries.get(entry.key) !== entry) return;
+    if (this.#scope.closed) {
+      this.#entries.delete(entry.key);
+      return;
+    }
+    entry.expiry = this.#context.clock.setTimeout(() => this.#forget(entry), KEPT_MS);
+    const kept = [...this.#entries.values()].filter(({ ended }) => ended);
+    for (const oldest of kept.slice(0, Math.max(0, kept.length - MAX_KEPT))) this.#forget(oldest);
+  }
+
+  /** One under way stays known, so that it is never begun a second time. */
+  #forget(entry: Entry): void {
+    if (!entry.ended) return;
+    if (entry.expiry !== null) this.#context.clock.clearTimeout(entry.expiry);
+    entry.expiry = null;
+    if (this.#entries.get(entry.key) === entry) this.#entries.delete(entry.key);
+  }
+}

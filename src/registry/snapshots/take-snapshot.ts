@@ -1,0 +1,61 @@
+import type { Sandbox, Snapshot } from '../../engines/engine.ts';
+import { SandboxError } from '../../shared/errors.ts';
+import type { RegistryContext } from '../context.ts';
+import type { OwnershipRecord } from '../records/sandbox-record.ts';
+import { ownSnapshot, requireSnapshots } from '../records/snapshot-lookup.ts';
+import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
+
+/**
+ * Takes a snapshot of a sandbox for the principal that owns both then. `look` answers the sandbox, or throws where it
+ * cannot be worked in; `quieten` ends what this session still writes there.
+ *
+ * @throws SandboxError `unsupported`, `limit_exceeded`, or what the engine throws
+ */
+export async function takeSnapshot(
+  context: RegistryContext,
+  { sandboxId, principal }: OwnershipRecord,
+  { look, quieten }: { look: () => Promise<Sandbox>; quieten: () => Promise<void> },
+  expirationMs: number | null,
+  signal: AbortSignal,
+): Promise<Snapshot> {
+  const snapshots = requireSnapshots(context);
+  // One at a time, so that two of them cannot pass the limit together.
+  return context.lock.run(`snapshots of ${principal}`, async () => {
+    await look();
+    await requireRoom(context, principal);
+    await quieten();
+    try {
+      const snapshot = await snapshots.take(sandboxId, expirationMs, signal);
+      await ownSnapshot(context, snapshot, principal);
+      return snapshot;
+    } catch (error) {
+      // The caller may have been answered before it failed.
+      context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');
+      throw error;
+    } finally {
+      await noteEnd(context, sandboxId);
+    }
+  });
+}
+
+async function requireRoom(context: RegistryContext, principal: string): Promise<void> {
+  const max = context.config.maxSnapshots;
+  const used = (await context.snapshots.all()).filter(
+    (record) => record.principal === principal && record.engine === context.engine.name,
+  ).length;
+  if (used < max) return;
+  throw new SandboxError('limit_exceeded', `There are ${used} snapshots already; at most ${max} are kept.`, {
+    hint: 'Call snapshot_list to see them, and snapshot_delete for one that is no longer needed.',
+    details: { limit: 'max_snapshots', max, used },
+  });
+}
+
+/** Never rejects: the next look at the sandbox notes its end as well. */
+async function noteEnd(context: RegistryContext, sandboxId: string): Promise<void> {
+  try {
+    const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(5_000));
+    if (hasEnded(sandbox)) await markEnded(context, sandboxId, sandbox);
+  } catch (error) {
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'The end of a sandbox could not be noted.');
+  }
+}

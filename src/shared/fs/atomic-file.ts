@@ -1,0 +1,64 @@
+import { randomBytes } from 'node:crypto';
+import { open, rename, rm } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { currentProcess, identify } from '../process-identity.ts';
+
+/** The random part says who writes, so that a file left by a crash can be told from one being written. */
+const TEMPORARY_NAME = /\.([1-9][0-9]{0,9})-([0-9]*)-[0-9a-f]{12}\.tmp$/;
+
+const WRITER = currentProcess();
+
+/**
+ * Writes a whole file or nothing: a reader, a crash or a power cut meets the old content or the new, never a part.
+ * The new content is on disk when this resolves, unless `durable` is false: then it survives this process but not a
+ * power cut, and costs no disk flush.
+ *
+ * @param mode permission bits of the new file, independent of the umask; 0600 by default
+ * @throws the Node system error of the step that failed; no temporary file stays behind then
+ */
+export async function writeFileAtomic(
+  path: string,
+  data: string,
+  mode = 0o600,
+  durable = true,
+): Promise<void> {
+  const temporary = temporaryName(path);
+  try {
+    // `wx` neither follows a link nor takes over a file that somebody else put there.
+    const file = await open(temporary, 'wx', mode);
+    try {
+      await file.chmod(mode);
+      await file.writeFile(data, 'utf8');
+      if (durable) await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+  if (durable) await syncDirectory(dirname(path));
+}
+
+/** A name beside `path` that nobody else takes, and that tells later who made it. */
+export function temporaryName(path: string): string {
+  return `${path}.${WRITER.pid}-${WRITER.startTime}-${randomBytes(6).toString('hex')}.tmp`;
+}
+
+/** True for the name of a temporary file of `writeFileAtomic` whose writer is dead: nobody will finish it. */
+export function isAbandonedTemporary(name: string): boolean {
+  const match = TEMPORARY_NAME.exec(name);
+  return match !== null && identify(Number(match[1]))?.startTime !== match[2];
+}
+
+/** A rename survives a power cut once its directory is on disk; Windows cannot open one and needs no such step. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return;
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}

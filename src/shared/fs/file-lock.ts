@@ -1,0 +1,114 @@
+import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
+import { whenAborted } from '../async/when-aborted.ts';
+import { SandboxError, systemErrorCode, throwIfCancelled } from '../errors.ts';
+import { currentProcess, isProcessAlive, type ProcessIdentity } from '../process-identity.ts';
+import { temporaryName } from './atomic-file.ts';
+import { diskFullError, isDiskFull } from './disk-full.ts';
+
+const WAIT_LIMIT_MS = 10_000;
+/** Between two looks at a lock that is waited for longer than usual. */
+const LONG_PAUSE_MS = 50;
+
+export interface LockPatience {
+  /** How long to wait for a living holder; 10 s where nobody says otherwise. */
+  waitMs?: number;
+  /** Ends the waiting, not the work. */
+  signal?: AbortSignal;
+}
+
+function parseHolder(text: string): ProcessIdentity | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    if (typeof value !== 'object' || value === null) return null;
+    if (!('pid' in value) || !('startTime' in value) || !('bootId' in value)) return null;
+    const { pid, startTime, bootId } = value;
+    if (typeof pid !== 'number' || typeof startTime !== 'string' || typeof bootId !== 'string') return null;
+    return { pid, startTime, bootId };
+  } catch {
+    return null;
+  }
+}
+
+/** Takes a dead holder's lock away. Another process may have done so meanwhile: then its new lock is put back. */
+async function breakLock(path: string, seen: string): Promise<void> {
+  const aside = temporaryName(path);
+  try {
+    await rename(path, aside);
+    const taken = await readFile(aside, 'utf8');
+    if (taken === seen) await rm(aside, { force: true });
+    else await rename(aside, path);
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+}
+
+/** A full disk lets a file be made and nothing be written to it. One that somebody filled is theirs. */
+async function removeUnfilled(path: string): Promise<void> {
+  if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
+}
+
+async function acquire(path: string, content: string, patience: LockPatience): Promise<void> {
+  const began = performance.now();
+  const deadline = began + (patience.waitMs ?? WAIT_LIMIT_MS);
+  let emptySince: number | null = null;
+  for (;;) {
+    if (patience.signal !== undefined) throwIfCancelled(patience.signal);
+    try {
+      await writeFile(path, content, { flag: 'wx', mode: 0o600 });
+      return;
+    } catch (error) {
+      if (isDiskFull(error)) await removeUnfilled(path);
+      if (systemErrorCode(error) !== 'EEXIST') throw diskFullError(error);
+    }
+    const seen = await readFile(path, 'utf8').catch((error: unknown) => {
+      if (systemErrorCode(error) === 'ENOENT') return null;
+      throw error;
+    });
+    const holder = seen === null ? null : parseHolder(seen);
+    // A holder that has just made the file has not filled it yet; one that was killed then never will.
+    emptySince = seen !== null && holder === null ? (emptySince ?? performance.now()) : null;
+    const abandoned = emptySince !== null && performance.now() - emptySince > 500;
+    if (seen !== null && (abandoned || (holder !== null && !isProcessAlive(holder))))
+      await breakLock(path, seen);
+    else if (performance.now() > deadline) {
+      throw new SandboxError('conflict', 'Another server is changing this.', {
+        hint: 'Call again in a moment.',
+      });
+    } else await delay(performance.now() - began > 1_000 ? LONG_PAUSE_MS : 2);
+  }
+}
+
+const queues = new Map<string, Promise<unknown>>();
+
+/**
+ * Runs `work` while no other process, and no other call of this one, holds the lock file `path`. The lock of a process
+ * that died is taken over.
+ * @throws `conflict` when a living holder keeps it for longer than the patience, `cancelled`
+ */
+export async function withFileLock<T>(
+  path: string,
+  work: () => Promise<T>,
+  patience: LockPatience = {},
+): Promise<T> {
+  const before = queues.get(path) ?? Promise.resolve();
+  const turn = patience.signal === undefined ? before : Promise.race([before, whenAborted(patience.signal)]);
+  const run = turn.then(async () => {
+    await acquire(path, JSON.stringify(currentProcess()), patience);
+    try {
+      return await work();
+    } finally {
+      await rm(path, { force: true });
+    }
+  });
+  const settled = run.then(
+    () => undefined,
+    () => undefined,
+  );
+  queues.set(path, settled);
+  try {
+    return await run;
+  } finally {
+    if (queues.get(path) === settled) queues.delete(path);
+  }
+}

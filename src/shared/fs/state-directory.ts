@@ -1,0 +1,76 @@
+/** The state directory as the operator's: making it, and saying what is wrong with it in words that they can act on. */
+import { chmod, mkdir, stat } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { SandboxError, systemErrorCode } from '../errors.ts';
+
+/** What the file system means by its answer. */
+const PROBLEMS: Readonly<Record<string, string>> = {
+  EACCES: 'this user may not write there',
+  EPERM: 'this user may not write there',
+  EROFS: 'its file system is read-only',
+  EEXIST: 'a file is where a directory has to be',
+  ENOTDIR: 'a file is where a directory has to be',
+  ENOENT: 'it cannot be made there',
+  ELOOP: 'a link leads to itself',
+  ENAMETOOLONG: 'its path is too long',
+  ENOSPC: 'its disk is full',
+  EDQUOT: 'the disk quota of this user is used up',
+};
+
+/**
+ * Makes a directory and those above it that are missing; one that is there stays as it is.
+ *
+ * Level by level, since Node's recursive `mkdir` never ends on a file system that refuses a new directory with ENOENT,
+ * as /proc does.
+ *
+ * @param mode permission bits of what is made, independent of the umask
+ * @throws the Node system error of the step that failed
+ */
+export async function makeDirectory(path: string, mode: number): Promise<void> {
+  if (await isDirectory(path)) return;
+  if (dirname(path) !== path) await makeDirectory(dirname(path), mode);
+  try {
+    await mkdir(path, { mode });
+    await chmod(path, mode);
+  } catch (error) {
+    // Another process may have made it meanwhile.
+    if (systemErrorCode(error) !== 'EEXIST' || !(await isDirectory(path))) throw error;
+  }
+}
+
+/**
+ * What to throw for an error met while something of the state directory is made, read or written: `unavailable` for
+ * what only the operator can mend, the error itself for anything else.
+ *
+ * @param directory the state directory or a folder of it; an error about a path elsewhere is not its own
+ */
+export function stateDirectoryError(error: unknown, directory: string): unknown {
+  const problem = PROBLEMS[systemErrorCode(error) ?? ''];
+  if (problem === undefined || !concerns(error, directory)) return error;
+  return new SandboxError('unavailable', `The state directory cannot be used: ${problem}.`, {
+    hint: 'The operator can name another with --state-dir; `sandbox-mcp doctor` shows whether it will do.',
+    cause: error,
+  });
+}
+
+/** True unless the error names paths and none of them is in, at or above the directory. A full disk names none. */
+function concerns(error: unknown, directory: string): boolean {
+  if (typeof error !== 'object' || error === null) return false;
+  const paths = ['path' in error ? error.path : undefined, 'dest' in error ? error.dest : undefined].filter(
+    (path) => typeof path === 'string',
+  );
+  return paths.length === 0 || paths.some((path) => contains(directory, path) || contains(path, directory));
+}
+
+function contains(folder: string, path: string): boolean {
+  return path === folder || path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
+}
+
+async function isDirectory(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).isDirectory();
+  } catch (error) {
+    if (systemErrorCode(error) === 'ENOENT') return false;
+    throw error;
+  }
+}

@@ -1,0 +1,82 @@
+/** One round of the crash test: a busy session, its server killed at a moment, and what is there afterwards. */
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
+import { expect } from 'vitest';
+import { z } from 'zod';
+import type { OrdinaryUser } from '../../support/ordinary-user.ts';
+import { startBusySession } from './busy-session.ts';
+import { remains, untilNothingRemains } from './leftovers.ts';
+import { type Moment, stopWhen } from './moments.ts';
+import { makePlace, type Place } from './place.ts';
+import { clean, startServer } from './server-process.ts';
+
+const listed = z.object({ sandboxes: z.array(z.object({ status: z.string() })) });
+
+/** A moment that is sought may pass unseen on a busy machine; then the session is played again. */
+const ATTEMPTS = 5;
+
+/** @throws what is left, where something is */
+export async function killAt(
+  moment: Moment,
+  way: 'next start' | 'clean',
+  user: OrdinaryUser | null = null,
+): Promise<void> {
+  for (let attempt = 1; ; attempt++) {
+    const place = await makePlace(user);
+    try {
+      const port = await killBusyServer(moment, place);
+      if (port === 'missed' && attempt < ATTEMPTS) continue;
+      expect(port, 'the moment did not come').not.toBe('missed');
+      // Else the round would prove nothing; at random a server can be met before it has made anything.
+      if (typeof moment.when !== 'number') expect(remains(place)).not.toEqual([]);
+      if (way === 'next start') await startAnew(place);
+      else await cleanUp(place);
+      if (typeof port === 'number')
+        await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
+      return;
+    } finally {
+      // Nothing to do after a round that went well.
+      await clean(place);
+      await place.remove();
+    }
+  }
+}
+
+/** Answers the port that led into a sandbox, if it came to that. */
+async function killBusyServer(moment: Moment, place: Place): Promise<number | null | 'missed'> {
+  const server = await startServer(place);
+  const session = startBusySession(server, place);
+  try {
+    await session.reached(moment.step);
+    const { when } = moment;
+    if (typeof when === 'number') await delay(when);
+    else if (!stopWhen(server.pid, () => when(place.stateDir))) return 'missed';
+    return session.port;
+  } finally {
+    await server.kill();
+    await session.release();
+  }
+}
+
+async function startAnew(place: Place): Promise<void> {
+  const server = await startServer(place);
+  try {
+    await untilNothingRemains(place, [server.pid]);
+    const { sandboxes } = listed.parse(await server.call('sandbox_list'));
+    for (const { status } of sandboxes) expect(['stopped', 'aborted', 'failed']).toContain(status);
+    // What is new works beside what was left.
+    await server.call('sandbox_create');
+    await server.call('sandbox_run_command', { cmd: 'true' });
+  } finally {
+    await server.close();
+  }
+  await untilNothingRemains(place);
+}
+
+async function cleanUp(place: Place): Promise<void> {
+  const { code, out, err } = await clean(place);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toMatch(/^(stopped|forgotten|Nothing to clean)/);
+  await untilNothingRemains(place);
+}

@@ -1,0 +1,80 @@
+/** What is left of the sandboxes of a place, told by everything that a sandbox is made of. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { leftovers, sandboxCgroups } from '../../support/leftovers.ts';
+import type { Place } from './place.ts';
+
+const ID = 'sbx_[2-9a-z]{12}';
+/** The host's part, ownership, and of each sandbox its record, those of its commands and their logs. */
+const STAYS = new RegExp(
+  `^(${[
+    'format|uid-range\\.json|runtime\\.json|trash|bin|etc|images|records(/downloads)?|sandboxes|snapshots',
+    'bin/agent-[0-9a-f]{12}',
+    'etc/[0-9a-f]{12}(/.*)?',
+    `records/${ID}\\.json`,
+    `sandboxes/${ID}(/record\\.json|/network(\\.old)?\\.jsonl|/commands(/[^/]+\\.json)?)?`,
+    `sandboxes/${ID}/agent(/ended|/c(/[^/]+(/exit|/[0-9]{8}\\.log)?)?)?`,
+  ].join('|')})$`,
+);
+const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
+const PATIENCE_MS = 30_000;
+
+/** One sentence about each thing that is there and should not be; the processes of `alive` may. */
+export function remains(place: Place, alive: readonly number[] = []): string[] {
+  const inState = filesBelow(place.stateDir);
+  const ids = new Set(inState.flatMap((path) => path.match(new RegExp(ID)) ?? []));
+  const around = leftovers(place.home, new Set(sandboxCgroups())).filter(
+    (line) => !line.startsWith('temporary file ') && !alive.some((pid) => line.startsWith(`process ${pid}:`)),
+  );
+  const cgroups = sandboxCgroups().filter((path) => [...ids].some((id) => basename(path).includes(id)));
+  return [
+    ...around,
+    ...cgroups.map((path) => `cgroup ${path}`),
+    ...inState.filter((path) => !STAYS.test(path)).map((path) => `in the state directory: ${path}`),
+    ...inState.flatMap((path) => notEnded(place.stateDir, path)),
+  ];
+}
+
+/** Waits until nothing is left, at most 30 s: what ends is on its way for a moment. @throws naming what is left */
+export async function untilNothingRemains(place: Place, alive: readonly number[] = []): Promise<void> {
+  const deadline = performance.now() + PATIENCE_MS;
+  for (;;) {
+    const left = remains(place, alive);
+    if (left.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`left behind:\n${left.join('\n')}`);
+    await delay(20);
+  }
+}
+
+function notEnded(stateDir: string, path: string): string[] {
+  const key = /^records\/[^/]+\.json$/.test(path) ? 'state' : /\/record\.json$/.test(path) ? 'status' : null;
+  if (key === null) return [];
+  const value = new RegExp(`"${key}": "([a-z]+)"`).exec(textOf(join(stateDir, path)))?.[1] ?? 'nothing';
+  return ENDED.includes(value) ? [] : [`${path} says ${value}`];
+}
+
+/** Paths relative to the folder; what goes while one looks is not there. */
+function filesBelow(folder: string, prefix = ''): string[] {
+  return entriesOf(join(folder, prefix)).flatMap((entry) => {
+    const path = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
+    return entry.isDirectory() ? [path, ...filesBelow(folder, path)] : [path];
+  });
+}
+
+function entriesOf(path: string) {
+  try {
+    return readdirSync(path, { withFileTypes: true });
+  } catch {
+    return [];
+  }
+}
+
+/** Empty where nothing can be read. */
+export function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,91 @@
+/** The built server as a process that a test can end in any way, and a client of it. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import type { Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { SERVER } from '../../support/server.ts';
+import type { Place } from './place.ts';
+
+/** Runs its arguments as a child with its own standard streams, and does nothing else. */
+const INTERMEDIATE = `require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })`;
+
+export interface ServerProcess {
+  /** The server's, or that of the process between where there is one. */
+  readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
+  readonly pid: number;
+  /** Resolves when nobody holds the server's output any more. */
+  readonly gone: Promise<unknown>;
+  /** Rejects with the text of an error answer. */
+  call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
+  stderr(): string;
+  /** Ends the input, as a client does that goes. */
+  close(): Promise<void>;
+  /** SIGKILL; calls under way reject. */
+  kill(): Promise<void>;
+}
+
+/** Starts a server in a place. `between`: as the child of another process, which holds nothing of it. */
+export async function startServer(place: Place, options: { between?: boolean } = {}): Promise<ServerProcess> {
+  const child = spawnServer(place, options.between ? ['-e', INTERMEDIATE] : [], [
+    '--log-level',
+    'warn',
+    '--allow-dir',
+    place.files,
+  ]);
+  const gone = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
+  let logged = '';
+  child.stderr.on('data', (chunk: Buffer) => {
+    logged += chunk.toString('utf8');
+  });
+  // A server that has been killed reads no more; the calls under way say so themselves.
+  child.stdin.on('error', () => {});
+  const client = new Client({ name: 'crash-test', version: '1' });
+  // Both ends of standard streams frame alike.
+  await client.connect(new StdioServerTransport(child.stdout, child.stdin));
+  const leave = async (end: () => void): Promise<void> => {
+    end();
+    await gone;
+    await client.close();
+  };
+  return {
+    child,
+    pid: child.pid ?? 0,
+    gone,
+    async call(name, args = {}) {
+      const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
+      if (result.isError) throw new Error(`${name}: ${JSON.stringify(result.content)}`);
+      return result.structuredContent ?? {};
+    },
+    stderr: () => logged,
+    close: () => leave(() => child.stdin.end()),
+    kill: () => leave(() => child.kill('SIGKILL')),
+  };
+}
+
+/** Runs `sandbox-mcp clean` in a place. */
+export async function clean(place: Place): Promise<{ code: unknown; out: string; err: string }> {
+  const child = spawnServer(place, [], ['clean']);
+  const [out, err, [code]] = await Promise.all([
+    text(child.stdout),
+    text(child.stderr),
+    once(child, 'close'),
+  ]);
+  return { code, out, err };
+}
+
+function spawnServer(place: Place, before: string[], after: string[]) {
+  const program = (server: string) => [...before, server, '--state-dir', place.stateDir, ...after];
+  // Another user may not be able to pass the folders that lead to this process's files.
+  const [command = '', ...args] =
+    place.wrap === null
+      ? [process.execPath, ...program(SERVER)]
+      : place.wrap(['node', ...program('dist/main.js')]);
+  return spawn(command, args, {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    cwd: place.files,
+    env: { PATH: process.env['PATH'], TMPDIR: process.env['TMPDIR'] },
+  });
+}

@@ -1,0 +1,121 @@
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
+import { connect } from 'node:tls';
+import { decode, encode } from 'dns-packet';
+import { describe, expect, it } from 'vitest';
+import { parseClientHello } from '../../src/egress/connection/client-hello.ts';
+import { protocolOf } from '../../src/egress/connection/detect-protocol.ts';
+import { answerQuery } from '../../src/egress/dns/answer-query.ts';
+import { Names } from '../../src/egress/policy/name-cache.ts';
+import { compilePolicy } from '../../src/egress/policy/policy.ts';
+
+/** What Node's TLS client sends first. */
+async function clientHello(servername: string, protocols?: string[]): Promise<Buffer> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const ALPNProtocols = protocols ?? [];
+  const client = connect({ host: '127.0.0.1', port, servername, ALPNProtocols, rejectUnauthorized: false });
+  client.on('error', () => client.destroy());
+  const [socket] = await once(server, 'connection');
+  const [chunk] = await once(socket, 'data');
+  client.destroy();
+  socket.destroy();
+  server.close();
+  return Buffer.from(chunk);
+}
+
+/** The same handshake in records of a few bytes each, as RFC 8446, 5.1 allows. */
+function inSmallRecords(hello: Buffer, size: number): Buffer {
+  const parts: Buffer[] = [];
+  for (let at = 5; at < hello.length; at += size) {
+    const piece = hello.subarray(at, at + size);
+    parts.push(Buffer.from([22, 3, 1, piece.length >> 8, piece.length & 255]), piece);
+  }
+  return Buffer.concat(parts);
+}
+
+describe('the first bytes of a connection', () => {
+  it.each<[string, string | null]>([
+    ['GET / HTTP/1.1\r\n', 'http'],
+    ['\r\n\r\nget / HTTP/1.0\r\n', 'http'],
+    ['PRI * HTTP/2.0\r\n', 'http'],
+    ['GE', null],
+    ['GET /aaaaaaaa', null],
+    ['\r\n', null],
+    ['\x16', null],
+    ['\x16\x03\x01', 'tls'],
+    ['\x16\x02', 'opaque'],
+    ['SSH-2.0-OpenSSH_9.2p1 Debian\r\n', 'opaque'],
+    ['EHLO me\r\n', 'opaque'],
+    ['\x00\x00\x00\x08', 'opaque'],
+    [`GET /${'a'.repeat(20_000)}`, 'opaque'],
+  ])('%j say what it is', (text, protocol) => {
+    expect(protocolOf(Buffer.from(text, 'latin1'))).toBe(protocol);
+  });
+
+  it('name the server, however the hello is cut', async () => {
+    const hello = await clientHello('www.example.com', ['h2', 'http/1.1']);
+    const protocols = ['h2', 'http/1.1'];
+    const expected = { kind: 'hello', serverName: 'www.example.com', encrypted: false, protocols };
+    expect(parseClientHello(hello)).toEqual(expected);
+    expect(parseClientHello(inSmallRecords(hello, 7))).toEqual(expected);
+    expect(parseClientHello(await clientHello('a.test'))).toMatchObject({ protocols: [] });
+    for (let length = 1; length < hello.length; length++) {
+      expect(parseClientHello(hello.subarray(0, length)).kind).toBe('incomplete');
+    }
+  });
+
+  it('never make the reader fail, whatever they are', async () => {
+    const hello = await clientHello('www.example.com');
+    for (let round = 0; round < 3_000; round++) {
+      const bytes =
+        round % 3 === 0
+          ? Buffer.concat([Buffer.from([22, 3, 1]), randomBytes(round % 400)])
+          : Buffer.from(hello);
+      for (let flip = 0; flip < 4; flip++)
+        bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+      expect(['incomplete', 'malformed', 'hello']).toContain(parseClientHello(bytes).kind);
+      protocolOf(bytes);
+    }
+  });
+
+  it('are no query when they are none, and never make the answer fail', async () => {
+    const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
+    const names = new Names(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
+    const query = Buffer.from('0007010000010000000000000474657374036e65740000010001', 'hex');
+    const answer = await answerQuery(query, policy, names);
+    expect(answer?.bytes.includes(Buffer.from([198, 51, 100, 7]))).toBe(true);
+    expect(answer?.bytes.includes(Buffer.from([127, 0, 0, 1]))).toBe(false);
+    for (let round = 0; round < 2_000; round++) {
+      const bytes = Buffer.from(query);
+      for (let flip = 0; flip < 3; flip++)
+        bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+      await answerQuery(round % 2 === 0 ? bytes : randomBytes(round % 100), policy, names);
+    }
+  });
+
+  it('are answered with as many addresses as every program takes by UDP', async () => {
+    const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
+    const addresses = Array.from({ length: 20 }, (_, index) => `198.51.100.${index + 1}`);
+    const names = new Names(async () => ({ addresses, ttl: 60 }));
+    const label = 'x'.repeat(60);
+    for (const [name, least] of [
+      ['short.test', 16],
+      [`${label}.test`, 5],
+      [`${label}.${label}.${label}.${label}.test`, 1],
+    ] as const) {
+      const query = encode({ type: 'query', id: 7, questions: [{ type: 'A', name }] });
+      const { bytes = Buffer.alloc(0) } = (await answerQuery(query, policy, names)) ?? {};
+      const told = decode(bytes).answers?.length ?? 0;
+      expect(told).toBeGreaterThanOrEqual(least);
+      expect(bytes.length <= 512 || told === 1).toBe(true);
+      expect(addresses.map((address) => names.leadingTo(address).includes(name))).toEqual(
+        addresses.map((_, index) => index < told),
+      );
+    }
+  });
+});

@@ -1,0 +1,68 @@
+/** A server that has secrets and trusts the authority of a `RuledWorld`, with one sandbox. */
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { type RunningServer, type ServerOptions, startServer } from '../../support/server.ts';
+import type { RuledWorld } from './ruled-world.ts';
+
+/** Values that no other text has. */
+export const SECRETS = {
+  TOKEN: 'tok-5f1c0e8a77d94b21',
+  READABLE: 'open-3b9a6612fd',
+} as const;
+
+/** How a secret is mentioned. */
+export const say = (name: string): string => `\${secret:${name}}`;
+
+export interface RuledSandbox {
+  readonly server: RunningServer;
+  readonly sandboxId: string;
+  setPolicy(policy: NetworkPolicy): Promise<void>;
+  /** Runs a shell line to its end and answers what it printed, errors included. */
+  run(line: string, more?: { sudo?: boolean; env?: Record<string, string> }): Promise<string>;
+  /** Runs a Python or Node script the same way. */
+  script(program: 'python3' | 'node', text: string, more?: { sudo?: boolean }): Promise<string>;
+  close(): Promise<void>;
+}
+
+/** What starts a server in that world. */
+export function ruledServer(world: RuledWorld): ServerOptions {
+  return {
+    args: ['--egress-dns', world.dns],
+    env: {
+      NODE_EXTRA_CA_CERTS: world.authorities,
+      SANDBOX_MCP_SECRET_TOKEN: SECRETS.TOKEN,
+      SANDBOX_MCP_SECRET_TOKEN_DOMAINS: 'api.test, *.api.test, self.test, wrong.test',
+      SANDBOX_MCP_SECRET_READABLE: SECRETS.READABLE,
+      SANDBOX_MCP_SECRET_READABLE_ENV: 'true',
+    },
+  };
+}
+
+export async function openRuledSandbox(world: RuledWorld, policy: NetworkPolicy): Promise<RuledSandbox> {
+  const server = await startServer(ruledServer(world));
+  const created = await server.call('sandbox_create', {
+    timeout_ms: 600_000,
+    resources: { vcpus: 1 },
+    network_policy: policy,
+  });
+  if (created.isError) throw new Error(created.text);
+  const execute = async (
+    cmd: string,
+    args: string[],
+    more: { sudo?: boolean; env?: Record<string, string> },
+  ) => {
+    const answer = await server.call('sandbox_run_command', { cmd, args, timeout_ms: 30_000, ...more });
+    if (answer.isError) throw new Error(answer.text);
+    return `${answer.structured['stdout']}${answer.structured['stderr']}`;
+  };
+  return {
+    server,
+    sandboxId: String(created.structured['sandbox_id']),
+    async setPolicy(next) {
+      const answer = await server.call('sandbox_update_network_policy', { network_policy: { ...next } });
+      if (answer.isError) throw new Error(answer.text);
+    },
+    run: (line, more = {}) => execute('bash', ['-c', line], more),
+    script: (program, text, more = {}) => execute(program, [program === 'node' ? '-e' : '-c', text], more),
+    close: () => server.close(),
+  };
+}

@@ -1,0 +1,193 @@
+/** Servers that header rules are for: they note each request with its headers, and are certified by an authority of the test. */
+import { execFileSync } from 'node:child_process';
+import { createPrivateKey, createPublicKey, generateKeyPairSync, randomInt } from 'node:crypto';
+import { createSocket } from 'node:dgram';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer as createHttp } from 'node:http';
+import { performServerHandshake } from 'node:http2';
+import type { Server, Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createSecureContext, createServer } from 'node:tls';
+import { decode, encode } from 'dns-packet';
+import { createAuthority, type StoredAuthority } from '../../../src/egress/tls/certificate-authority.ts';
+import { issueCertificate } from '../../../src/egress/tls/x509.ts';
+import { serveFrames } from './frame-server.ts';
+import {
+  answerStream,
+  endConnection,
+  noted,
+  type SeenRequest,
+  serveRequest,
+  serveUpgrade,
+} from './ruled-servers.ts';
+
+export interface Heard {
+  text: string;
+  readonly socket: Socket;
+}
+
+export interface RuledWorld {
+  /** Where `api.test`, `*.api.test` and `other.test` are, on ports 80 and 443. */
+  readonly address: string;
+  /** Where `self.test` is: its certificate is its own. */
+  readonly selfSigned: string;
+  /** Where `wrong.test` is: its certificate is for another name. */
+  readonly wrongName: string;
+  readonly dns: string;
+  /** The authority's certificate, a file. */
+  readonly authorities: string;
+  readonly seen: SeenRequest[];
+  /** What each HTTP/1 connection brought, byte by byte. */
+  readonly heard: Heard[];
+  /** Requests that began and whose connection was gone before they were answered. */
+  readonly aborted: string[];
+  close(): Promise<void>;
+}
+
+/** Needs root: it adds a route to this machine's loopback and takes it away again. */
+export async function openRuledWorld(): Promise<RuledWorld> {
+  const range = freeRange();
+  const [address, selfSigned, wrongName] = [1, 2, 3].map((host) => range.replace('0/24', String(host)));
+  if (address === undefined || selfSigned === undefined || wrongName === undefined) throw new Error(range);
+  const folder = mkdtempSync(join(tmpdir(), 'ruled-'));
+  const [authority, stranger] = [await createAuthority(), await createAuthority()];
+  const authorities = join(folder, 'ca.pem');
+  writeFileSync(authorities, authority.certificate);
+  const seen: SeenRequest[] = [];
+  const heard: Heard[] = [];
+  const aborted: string[] = [];
+  const closers: (() => Promise<unknown>)[] = [];
+
+  const listen = async (server: Server, at: string, port: number) => {
+    const sockets = new Set<Socket>();
+    server.on('connection', (socket) => {
+      sockets.add(socket);
+      socket.on('error', () => socket.destroy());
+      socket.once('close', () => sockets.delete(socket));
+    });
+    server.listen(port, at);
+    await once(server, 'listening');
+    closers.push(() => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(resolve));
+    });
+  };
+  const places: [string, StoredAuthority, string[]][] = [
+    [address, authority, ['api.test', '*.api.test', 'other.test']],
+    [selfSigned, stranger, ['self.test']],
+    [wrongName, authority, ['another.test']],
+  ];
+  const plain = createHttp({ maxHeaderSize: 100_000 }, (request, response) =>
+    serveRequest(seen, aborted, request, response),
+  );
+  plain.on('upgrade', (request, socket) => serveUpgrade(seen, request, socket));
+  for (const [at, issuer, names] of places) {
+    const contexts = new Map(names.map((name) => [name, createSecureContext(certify(issuer, name))]));
+    for (const [port, protocols] of [
+      [443, ['h2', 'http/1.1']],
+      [8443, ['http/1.1']],
+    ] as const) {
+      const server = createServer({
+        ALPNProtocols: [...protocols],
+        SNICallback: (name, answer) =>
+          answer(null, contexts.get(name) ?? contexts.get(`*.${names[0]}`) ?? contexts.get(names[0] ?? '')),
+      });
+      server.on('secureConnection', (socket) => {
+        socket.on('error', () => socket.destroy());
+        if (socket.alpnProtocol !== 'h2') {
+          plain.emit('connection', socket);
+          hear(heard, socket);
+          return;
+        }
+        if (serveFrames(seen, socket)) return;
+        const session = performServerHandshake(socket);
+        session.on('error', () => session.destroy());
+        session.on('stream', (stream, headers) => {
+          answerStream(seen, aborted, stream, headers);
+          endConnection(stream, headers[':path'] ?? '', socket);
+        });
+      });
+      await listen(server, at, port);
+    }
+  }
+  plain.on('connection', (socket) => {
+    if (socket.localPort === 80) hear(heard, socket);
+  });
+  await listen(plain, address, 80);
+
+  const dns = createSocket('udp4');
+  dns.on('message', (message, from) => {
+    const packet = decode(message);
+    const name = packet.questions?.[0]?.name ?? '';
+    const data = name === 'self.test' ? selfSigned : name === 'wrong.test' ? wrongName : address;
+    const known = /(^|\.)(api|other|self|wrong)\.test$/.test(name);
+    const answer = encode({
+      type: 'response',
+      id: packet.id ?? 0,
+      flags: 0x0180 | (known ? 0 : 3),
+      questions: packet.questions ?? [],
+      answers: known ? [{ type: 'A', name, ttl: 60, data }] : [],
+    });
+    dns.send(answer, from.port, from.address);
+  });
+  dns.bind(5353, address);
+  await once(dns, 'listening');
+  closers.push(() => new Promise<void>((resolve) => dns.close(() => resolve())));
+  return {
+    address,
+    selfSigned,
+    wrongName,
+    dns: `${address}:5353`,
+    authorities,
+    seen,
+    heard,
+    aborted,
+    async close() {
+      await Promise.all(closers.map((close) => close()));
+      execFileSync('ip', ['route', 'del', 'local', range, 'dev', 'lo']);
+      rmSync(folder, { recursive: true });
+    },
+  };
+}
+
+/** Beside the server that the connection was given to, which then reads it by events too. */
+function hear(heard: Heard[], socket: Socket): void {
+  const connection = { text: '', socket };
+  heard.push(connection);
+  socket.on('data', (bytes: Buffer) => {
+    connection.text += bytes.toString('latin1');
+  });
+}
+
+/** Takes a network that no other test has. */
+function freeRange(): string {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const range = `198.19.${randomInt(1, 255)}.0/24`;
+    try {
+      execFileSync('ip', ['route', 'add', 'local', range, 'dev', 'lo'], { stdio: 'ignore' });
+      return range;
+    } catch {
+      // Taken: another.
+    }
+  }
+  throw new Error('no network of 198.19.0.0/16 is free');
+}
+
+function certify(issuer: StoredAuthority, host: string): { key: string; cert: string } {
+  const privateKey = createPrivateKey(issuer.key);
+  const keys = generateKeyPairSync('ec', { namedCurve: 'P-256' });
+  const cert = issueCertificate({
+    subject: host,
+    publicKey: keys.publicKey,
+    issuer: 'sandbox-mcp gateway authority',
+    issuerKey: { privateKey, publicKey: createPublicKey(privateKey) },
+    notBefore: new Date(Date.now() - 86_400_000),
+    notAfter: new Date(Date.now() + 86_400_000),
+    host,
+  });
+  return { key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), cert };
+}
+
+export { noted };

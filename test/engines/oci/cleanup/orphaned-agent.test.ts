@@ -1,0 +1,58 @@
+import { mkdir, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import {
+  findUnrecordedInit,
+  shutDownUnrecorded,
+} from '../../../../src/engines/oci/cleanup/orphaned-agent.ts';
+import { readRecord } from '../../../../src/engines/oci/state/sandbox-record.ts';
+import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
+import { newSandboxId } from '../../../../src/shared/ids.ts';
+import { isProcessAlive } from '../../../../src/shared/process-identity.ts';
+import { createRequest, patience } from '../../../conformance/contract.ts';
+import { openOciEngines } from '../support/oci-engines.ts';
+
+let engines: Awaited<ReturnType<typeof openOciEngines>>;
+let layout: StateLayout;
+
+beforeEach(async () => {
+  engines = await openOciEngines();
+  layout = new StateLayout(engines.stateDir);
+});
+
+afterEach(async () => {
+  await engines.close();
+});
+
+async function running() {
+  const { sandboxId } = await engines.engine.create(createRequest(), patience());
+  const { init } = await readRecord(layout, sandboxId);
+  return { sandboxId, paths: layout.sandbox(sandboxId), init };
+}
+
+describe('an agent that no record names', () => {
+  it('is found by the pid file, and without one by the state of the runtime', async () => {
+    const { sandboxId, paths, init } = await running();
+    expect(await findUnrecordedInit(paths, sandboxId)).toEqual(init);
+    await rm(paths.pidFile);
+    expect(await findUnrecordedInit(paths, sandboxId)).toEqual(init);
+    await rm(join(paths.runtime, sandboxId), { recursive: true });
+    expect(await findUnrecordedInit(paths, sandboxId)).toBeNull();
+    await engines.engine.forget(sandboxId, patience());
+  });
+
+  it('ends its sandbox when it is asked to', async () => {
+    const { sandboxId, paths, init } = await running();
+    await shutDownUnrecorded(paths);
+    while (init !== null && isProcessAlive(init)) await new Promise((resolve) => setImmediate(resolve));
+    expect(await engines.other.get(sandboxId, patience())).toMatchObject({ status: 'aborted' });
+    await engines.engine.forget(sandboxId, patience());
+  });
+
+  it('is not waited for where nothing was started', async () => {
+    const paths = layout.sandbox(newSandboxId());
+    await shutDownUnrecorded(paths);
+    await mkdir(paths.runtime, { recursive: true });
+    await shutDownUnrecorded(paths);
+  });
+});

@@ -1,0 +1,75 @@
+/** The contract suite once more, in a process of an ordinary user: with subordinate ids, and with a single id. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { canBecomeOrdinary, makeOrdinaryUser } from '../../support/ordinary-user.ts';
+
+const VITEST = [
+  'node',
+  'node_modules/vitest/vitest.mjs',
+  'run',
+  '--config',
+  'test/engines/oci/support/rootless.config.ts',
+  '--configLoader',
+  'runner',
+  '--reporter',
+  'json',
+  '--outputFile',
+];
+
+const reportSchema = z.object({
+  numPassedTests: z.number(),
+  numFailedTests: z.number(),
+  testResults: z.array(
+    z.object({
+      assertionResults: z.array(
+        z.object({ fullName: z.string(), status: z.string(), failureMessages: z.array(z.string()) }),
+      ),
+    }),
+  ),
+});
+
+async function runAsOrdinaryUser(subordinate: boolean) {
+  const user = await makeOrdinaryUser(subordinate);
+  try {
+    const reportFile = join(user.home, 'report.json');
+    const isolation = `EXPECTED_ISOLATION=${subordinate ? 'subordinate ids' : 'a single id'}`;
+    const [program = '', ...args] = user.command(['env', isolation, ...VITEST, reportFile]);
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        output += chunk.toString();
+      });
+    }
+    await once(child, 'close');
+    const report = await readFile(reportFile, 'utf8').catch(() => {
+      throw new Error(`the tests of the ordinary user did not run:\n${output}`);
+    });
+    return reportSchema.parse(JSON.parse(report));
+  } finally {
+    await user.remove();
+  }
+}
+
+describe('engine contract: oci in a process of an ordinary user', () => {
+  for (const [name, subordinate] of [
+    ['with subordinate ids', true],
+    ['with a single id', false],
+  ] as const) {
+    it(name, { timeout: 400_000 }, async (context) => {
+      if (!canBecomeOrdinary)
+        return context.skip('needs root, to become another user; the suite itself runs as this one');
+      const report = await runAsOrdinaryUser(subordinate);
+      const failed = report.testResults
+        .flatMap(({ assertionResults }) => assertionResults)
+        .filter(({ status }) => status === 'failed')
+        .map(({ fullName, failureMessages }) => `${fullName}: ${failureMessages.join('\n')}`);
+      expect(failed).toEqual([]);
+      expect(report.numPassedTests).toBeGreaterThan(40);
+    });
+  }
+});

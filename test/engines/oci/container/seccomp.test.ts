@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { seccompProfile } from '../../../../src/engines/oci/container/seccomp-profile.ts';
+import { ioctlRules, prefixesOfOthers } from '../../../../src/engines/oci/container/seccomp-rules.ts';
+
+/** Whether some prefix holds the number, as 32 bits. */
+function holds(prefixes: { mask: number; value: number }[], number: number): boolean {
+  return prefixes.some(({ mask, value }) => (number & mask) >>> 0 === value);
+}
+
+describe('the filter of system calls', () => {
+  it('says of all numbers but some what they are', () => {
+    const refused = [0x5412, 0x541c, 0x5423];
+    const prefixes = prefixesOfOthers(refused);
+    for (const number of refused) {
+      expect(holds(prefixes, number)).toBe(false);
+      for (let bit = 0; bit < 32; bit++) {
+        const other = (number ^ (1 << bit)) >>> 0;
+        expect([other, holds(prefixes, other)]).toEqual([other, !refused.includes(other)]);
+      }
+    }
+    for (const number of [0, 0xffff_ffff, 0x5401, 0x5413]) expect(holds(prefixes, number)).toBe(true);
+  });
+
+  it('looks at the lower half of an argument alone, as the kernel does', () => {
+    for (const { args = [] } of ioctlRules()) {
+      for (const { op, value, valueTwo } of args) {
+        expect(op).toBe('SCMP_CMP_MASKED_EQ');
+        expect(Math.max(value, valueTwo ?? 0)).toBeLessThan(2 ** 32);
+      }
+    }
+  });
+
+  it('names no call that makes namespaces, mounts, traces or loads code into the kernel', () => {
+    const { defaultAction, syscalls } = seccompProfile('x64');
+    expect(defaultAction).toBe('SCMP_ACT_ERRNO');
+    const always = syscalls.flatMap(({ names, action, args }) =>
+      action === 'SCMP_ACT_ALLOW' && args === undefined ? names : [],
+    );
+    const never = [
+      'unshare',
+      'setns',
+      'mount',
+      'ptrace',
+      'bpf',
+      'keyctl',
+      'io_uring_setup',
+      'init_module',
+      'ioctl',
+      'socket',
+      'clone',
+      'clone3',
+    ];
+    expect(never.filter((name) => always.includes(name))).toEqual([]);
+  });
+});

@@ -1,0 +1,41 @@
+import { Readable } from 'node:stream';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import type { TreeEntry } from '../../../../src/engines/engine.ts';
+import type { EngineUnderTest } from '../../../conformance/contract.ts';
+import { run } from '../../../conformance/contract-run.ts';
+import { createRequest, patience } from '../../../conformance/requests.ts';
+import { openOciEngines } from '../support/oci-engines.ts';
+
+/** So many that removing them takes the agent longer than starting a program. */
+const FILES = 4_000;
+
+let under: EngineUnderTest;
+beforeAll(async () => {
+  under = await openOciEngines();
+});
+afterAll(() => under.close());
+
+async function* tree(end: () => void): AsyncGenerator<TreeEntry> {
+  yield { path: '', type: 'directory', mode: 0o755, linkTarget: null, content: null };
+  for (let index = 0; index < FILES; index++) {
+    const content = Readable.from([Buffer.from('x')], { objectMode: false });
+    yield { path: `file-${index}`, type: 'file', mode: 0o644, linkTarget: null, content };
+  }
+  end();
+  yield { path: 'one-more', type: 'directory', mode: 0o755, linkTarget: null, content: null };
+}
+
+it('an upload that is cut off has left nothing by the time it is told', async () => {
+  const { engine, other } = under;
+  const sandbox = await engine.create(createRequest({}), patience());
+  try {
+    const controller = new AbortController();
+    const entries = tree(() => controller.abort());
+    const upload = engine.files.writeTree(sandbox.sandboxId, 'up', null, entries, controller.signal);
+    await expect(upload).rejects.toMatchObject({ code: 'cancelled' });
+    const subject = { engine, other, shared: sandbox, create: async () => sandbox };
+    expect(await run(subject, 'ls', ['-A'])).toMatchObject({ exitCode: 0, stdout: '' });
+  } finally {
+    await engine.forget(sandbox.sandboxId, patience());
+  }
+});

@@ -1,0 +1,65 @@
+import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Entry, Sums } from '../../../../src/egress/connection/connection-log.ts';
+import { EgressRecord, readEgressRecord } from '../../../../src/engines/oci/network/egress-log.ts';
+
+const entry = (port: number): Entry => ({
+  time: 1,
+  protocol: 'tls',
+  domain: 'example.com',
+  address: '198.51.100.7',
+  port,
+  verdict: 'refused',
+  rule: 'r'.repeat(1_000),
+  bytesIn: 1,
+  bytesOut: 2,
+});
+
+describe('the record of a network', () => {
+  let dir: string;
+  beforeAll(async () => {
+    dir = await mkdtemp(join(tmpdir(), 'egress-record-'));
+  });
+  afterAll(() => rm(dir, { recursive: true, force: true }));
+
+  it('is bounded, and the next reader has its sums and its latest connections', async () => {
+    const sums: Sums = { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 };
+    const fail = (error: unknown) => {
+      throw error;
+    };
+    for (let round = 0; round < 10; round++) {
+      const record = new EgressRecord(dir, () => ({ ...sums }), fail);
+      for (let port = 1; port <= 500; port++) {
+        sums.connections++;
+        sums.refused++;
+        record.add(entry(port));
+      }
+      sums.bytesIn = (round + 1) * 1_000;
+      await record.close();
+    }
+    for (const name of ['network.jsonl', 'network.old.jsonl']) {
+      const size = await stat(join(dir, name)).then(
+        (found) => found.size,
+        () => 0,
+      );
+      expect(size).toBeLessThan(700_000);
+    }
+    const before = await readEgressRecord(dir);
+    expect(before.sums).toEqual({ connections: 5_000, refused: 5_000, bytesIn: 10_000, bytesOut: 0 });
+    expect(before.entries.at(-1)).toMatchObject({ port: 500, domain: 'example.com' });
+  });
+
+  it('is read past lines that are cut short or say something else', async () => {
+    await appendFile(join(dir, 'network.jsonl'), '{"sums":{"connections":7}}\nnull\n{"sums":{"conn');
+    expect((await readEgressRecord(dir)).sums.connections).toBe(5_000);
+  });
+
+  it('is empty where nothing was written', async () => {
+    expect(await readEgressRecord(join(dir, 'nowhere'))).toEqual({
+      entries: [],
+      sums: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+    });
+  });
+});

@@ -1,0 +1,113 @@
+import { once } from 'node:events';
+import { mkdir, readdir, rm, writeFile } from 'node:fs/promises';
+import { createConnection } from 'node:net';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Sandbox } from '../../../../src/engines/engine.ts';
+import { newCommandId } from '../../../../src/shared/ids.ts';
+import { createRequest, patience } from '../../../conformance/contract.ts';
+import { openOciEngines } from '../support/oci-engines.ts';
+
+type Opened = Awaited<ReturnType<typeof openOciEngines>>;
+
+/** What becomes of a sandbox that ends while nobody asks for it, or whose record is lost. */
+describe('a sandbox that ends by itself', () => {
+  let opened: Opened;
+  beforeAll(async () => {
+    opened = await openOciEngines();
+  });
+  afterAll(async () => {
+    await opened.close();
+  });
+
+  const dirOf = ({ sandboxId }: Sandbox) => join(opened.stateDir, 'sandboxes', sandboxId);
+  const portOf = ({ ports }: Sandbox) => Number(new URL(ports[0]?.url ?? '').port);
+  const refused = async (port: number) => {
+    const socket = createConnection({ host: '127.0.0.1', port });
+    const [error] = await once(socket, 'error').catch(() => [{ code: 'connected' }]);
+    socket.destroy();
+    return error.code === 'ECONNREFUSED';
+  };
+  const start = (sandbox: Sandbox) => {
+    const { sandboxId } = sandbox;
+    const commandId = newCommandId(sandboxId);
+    const request = {
+      commandId,
+      sandboxId,
+      cmd: 'sleep',
+      args: ['300'],
+      cwd: null,
+      env: {},
+      sudo: false,
+      timeoutMs: null,
+    };
+    return opened.engine.commands.start(request, patience());
+  };
+
+  it('is cleaned up at its deadline without being asked for: port, layers, everything', async () => {
+    const sandbox = await opened.engine.create(
+      createRequest({ ports: [8080], timeoutMs: 1_000 }),
+      patience(),
+    );
+    const port = portOf(sandbox);
+    await expect
+      .poll(async () => (await readdir(dirOf(sandbox))).sort(), { interval: 50 })
+      .toEqual(['agent', 'commands', 'record.json']);
+    await expect.poll(() => refused(port)).toBe(true);
+    await opened.engine.forget(sandbox.sandboxId, patience());
+  });
+
+  it('closes its ports where it was made when another process has ended it', async () => {
+    const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), patience());
+    await opened.other.stop(sandbox.sandboxId, 'requested', patience());
+    const seen = await opened.engine.get(sandbox.sandboxId, patience());
+    expect(seen).toMatchObject({ status: 'stopped', ports: [{ port: 8080, url: null }] });
+    expect(await refused(portOf(sandbox))).toBe(true);
+    await opened.engine.forget(sandbox.sandboxId, patience());
+  });
+
+  it('tells whoever waits for a command why it ended: stopped here, stopped elsewhere, out of time', async () => {
+    const ends: [string, number, (sandbox: Sandbox) => Promise<unknown>][] = [
+      ['stopped here', 60_000, ({ sandboxId }) => opened.engine.stop(sandboxId, 'requested', patience())],
+      ['stopped elsewhere', 60_000, ({ sandboxId }) => opened.other.stop(sandboxId, 'requested', patience())],
+      ['out of time', 1_000, () => Promise.resolve()],
+    ];
+    for (const [how, timeoutMs, end] of ends) {
+      const sandbox = await opened.engine.create(createRequest({ timeoutMs }), patience());
+      const { commandId } = await start(sandbox);
+      const waiting = opened.engine.commands.wait(commandId, patience());
+      await end(sandbox);
+      const told = await waiting;
+      expect(told, how).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'sandbox_stopped' });
+      expect(await opened.engine.commands.get(commandId, patience()), how).toMatchObject({
+        endedBy: 'sandbox_stopped',
+        durationMs: told.durationMs,
+      });
+      await opened.engine.forget(sandbox.sandboxId, patience());
+    }
+  });
+
+  it('is an error of its own when its record is damaged or unreadable, and can still be removed whole', async () => {
+    for (const damage of ['{"format":1,', null]) {
+      const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), patience());
+      const neighbour = await opened.engine.create(createRequest(), patience());
+      const record = join(dirOf(sandbox), 'record.json');
+      await rm(record);
+      // A directory in its place cannot be read at all.
+      if (damage === null) await mkdir(record);
+      else await writeFile(record, damage);
+      await expect(opened.engine.get(sandbox.sandboxId, patience())).rejects.toMatchObject({
+        code: 'server',
+      });
+      expect(await opened.engine.get(neighbour.sandboxId, patience())).toMatchObject({ status: 'running' });
+      const page = await opened.engine.list(
+        { limit: 100, since: null, until: null, cursor: null },
+        patience(),
+      );
+      expect(page.items.map(({ sandboxId }) => sandboxId)).toContain(neighbour.sandboxId);
+      await opened.engine.forget(sandbox.sandboxId, patience());
+      await expect(readdir(dirOf(sandbox))).rejects.toMatchObject({ code: 'ENOENT' });
+      await opened.engine.forget(neighbour.sandboxId, patience());
+    }
+  });
+});

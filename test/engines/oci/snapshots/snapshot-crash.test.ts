@@ -1,0 +1,83 @@
+/** A server that is killed while it takes a snapshot leaves the sandbox or the snapshot, whole. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { createOciEngine } from '../../../../src/engines/oci/index.ts';
+import { createLogger } from '../../../../src/shared/log.ts';
+import { createRequest, patience } from '../../../conformance/contract.ts';
+import { type Bundle, bundle } from '../../../support/bundle.ts';
+import { AGENT_PATH } from '../support/oci-engines.ts';
+
+const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
+/** From before the first step to after the last, which is reached in about 60 ms on an idle machine. */
+const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120];
+
+let taker: Bundle;
+beforeAll(async () => {
+  taker = await bundle(TAKER);
+});
+afterAll(() => taker.remove());
+
+/** Makes a sandbox in another process, and kills that process this long after it has begun a snapshot. Answers its id. */
+async function killWhileTaking(stateDir: string, afterMs: number): Promise<string> {
+  const child = spawn(process.execPath, [taker.path, stateDir, AGENT_PATH], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
+  const exited = once(child, 'exit');
+  let sandboxId = '';
+  for await (const line of createInterface(child.stdout)) {
+    if (line === 'taking') break;
+    sandboxId = line;
+    child.stdin.write('go\n');
+  }
+  await delay(afterMs);
+  child.kill('SIGKILL');
+  await exited;
+  return sandboxId;
+}
+
+it('leaves one of both, whenever it is killed', { timeout: 300_000 }, async () => {
+  const stateDir = await mkdtemp(join(tmpdir(), 'crash-'));
+  await chmod(stateDir, 0o711);
+  const engine = createOciEngine({
+    stateDir,
+    ociRuntime: 'auto',
+    agentPath: AGENT_PATH,
+    log: createLogger('silent'),
+  });
+  const outcomes = new Set<string>();
+  try {
+    for (const moment of MOMENTS_MS) {
+      const sandboxId = await killWhileTaking(stateDir, moment);
+      await engine.recover(patience());
+      const sandbox = await engine.get(sandboxId, patience());
+      const query = { limit: 10, since: null, until: null, cursor: null };
+      const taken = (await engine.snapshots?.list(query, patience()))?.items ?? [];
+      outcomes.add(sandbox.status);
+      let holder = sandboxId;
+      if (sandbox.status === 'running') expect(taken).toEqual([]);
+      else {
+        expect(sandbox).toMatchObject({ status: 'stopped', stopCause: 'snapshot' });
+        expect(taken.map(({ sourceSandboxId }) => sourceSandboxId)).toEqual([sandboxId]);
+        const source = { type: 'snapshot' as const, snapshotId: taken[0]?.snapshotId ?? '' };
+        holder = (await engine.create(createRequest({ source }), patience())).sandboxId;
+      }
+      const range = { offset: 0, limit: 10 };
+      const file = await engine.files.read(holder, 'kept', null, range, patience());
+      expect(file?.data.toString()).toBe('kept');
+      for (const { snapshotId } of taken) await engine.snapshots?.delete(snapshotId, patience());
+      for (const id of new Set([holder, sandboxId])) await engine.forget(id, patience());
+      expect((await readdir(join(stateDir, 'snapshots'))).filter((name) => name !== 'lock')).toEqual([]);
+    }
+    expect([...outcomes]).toContain('stopped');
+  } finally {
+    await engine.close();
+    await rm(stateDir, { recursive: true, force: true });
+  }
+});

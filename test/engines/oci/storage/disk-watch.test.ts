@@ -1,0 +1,126 @@
+import { pino } from 'pino';
+import { afterEach, describe, expect, it } from 'vitest';
+import { DiskWatch } from '../../../../src/engines/oci/storage/disk-watch.ts';
+
+const MIB = 1_048_576;
+const log = pino({ level: 'silent' });
+
+/** A file system of numbers, and what was asked of it. */
+class World {
+  freeMb = 1_000;
+  freeFiles = 1_000_000;
+  used = new Map<string, number | null>();
+  files = new Map<string, number>();
+  walks: string[] = [];
+  ended: string[] = [];
+  failing = false;
+  readonly watch = new DiskWatch(
+    {
+      free: async () => ({ bytes: this.freeMb * MIB, files: this.freeFiles }),
+      used: async (id) => {
+        this.walks.push(id);
+        if (this.failing) throw new Error('du failed');
+        const used = this.used.get(id);
+        return used === undefined || used === null
+          ? null
+          : { bytes: used * MIB, files: this.files.get(id) ?? 0 };
+      },
+      end: async (id, used) => {
+        this.ended.push(`${id} ${used / MIB}`);
+      },
+    },
+    log,
+  );
+}
+
+let world: World;
+afterEach(() => world.watch.close());
+
+describe('the watch over disk use', () => {
+  it('walks only where the free space says that a limit can have been passed', async () => {
+    world = new World();
+    world.used.set('a', 10);
+    world.watch.watch('a', 100);
+    await world.watch.look();
+    expect(world.walks).toEqual(['a']);
+    world.freeMb = 910;
+    await world.watch.look();
+    expect(world.walks).toEqual(['a']);
+    world.freeMb = 909;
+    await world.watch.look();
+    expect(world.walks).toEqual(['a', 'a']);
+    expect(world.ended).toEqual([]);
+  });
+
+  it('walks each thirtieth time all the same: somebody else may have made room', async () => {
+    world = new World();
+    world.used.set('a', 10);
+    world.watch.watch('a', 100);
+    for (let look = 0; look < 31; look += 1) await world.watch.look();
+    expect(world.walks).toEqual(['a', 'a']);
+  });
+
+  it('ends what takes more than its limit, once, and nothing else', async () => {
+    world = new World();
+    for (const [id, used] of [['a', 100] as const, ['b', 101] as const]) {
+      world.used.set(id, used);
+      world.watch.watch(id, 100);
+    }
+    world.watch.watch('unlimited', null);
+    for (let look = 0; look < 40; look += 1) await world.watch.look();
+    expect(world.ended).toEqual(['b 101']);
+    expect(world.walks).not.toContain('unlimited');
+  });
+
+  it('counts a file for 4 KiB at least: a disk holds a number of them', async () => {
+    world = new World();
+    world.used.set('a', 1);
+    world.watch.watch('a', 100);
+    await world.watch.look();
+    world.freeFiles -= 25_000;
+    await world.watch.look();
+    expect(world.walks).toEqual(['a']);
+    world.freeFiles -= 1_000;
+    world.files.set('a', 26_000);
+    await world.watch.look();
+    expect(world.walks).toEqual(['a', 'a']);
+    expect(world.ended).toEqual(['a 101.5625']);
+  });
+
+  it('takes what cannot be counted for too much', async () => {
+    world = new World();
+    world.used.set('a', Number.POSITIVE_INFINITY);
+    world.watch.watch('a', 100);
+    await world.watch.look();
+    expect(world.ended).toEqual(['a Infinity']);
+  });
+
+  it('lets go of what it is told of', async () => {
+    world = new World();
+    world.used.set('a', 101);
+    world.watch.watch('a', 100);
+    world.watch.unwatch('a');
+    await world.watch.look();
+    expect(world.walks).toEqual([]);
+  });
+
+  it('lets go of what has ended', async () => {
+    world = new World();
+    world.used.set('a', null);
+    world.watch.watch('a', 100);
+    for (let look = 0; look < 40; look += 1) await world.watch.look();
+    expect(world.walks).toEqual(['a']);
+  });
+
+  it('tries again after a walk that failed', async () => {
+    world = new World();
+    world.used.set('a', 101);
+    world.watch.watch('a', 100);
+    world.failing = true;
+    await world.watch.look();
+    expect(world.ended).toEqual([]);
+    world.failing = false;
+    await world.watch.look();
+    expect(world.ended).toEqual(['a 101']);
+  });
+});

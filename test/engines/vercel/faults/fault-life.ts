@@ -1,0 +1,130 @@
+/** The fault suite's calls about sandboxes and terminals. */
+import { expect } from 'vitest';
+import { newSandboxId } from '../../../../src/shared/ids.ts';
+import { createRequest, patience } from '../../../conformance/requests.ts';
+import type { Attempt, FaultCall } from './fault-call.ts';
+
+const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {
+  expect(value).toMatchObject({ sandboxId, status: 'running', engine: 'vercel', cwd: '/vercel/sandbox' });
+};
+
+/** Nothing of this name costs any longer, whatever had to be done for it. */
+async function gone({ world, sandboxId }: Attempt): Promise<void> {
+  await world.patient.forget(sandboxId, patience());
+  expect(await world.api.alive()).not.toContain(sandboxId);
+}
+
+export const LIFE_CALLS: readonly FaultCall[] = [
+  {
+    name: 'create',
+    operations: ['sandbox.create', 'sandbox.get'],
+    repeatable: false,
+    sandbox: 'none',
+    prepare: async () => newSandboxId(),
+    run: (engine, { made }) => engine.create(createRequest({ sandboxId: made }), patience()),
+    right: (value, { made }) => expect(value).toMatchObject({ sandboxId: made, status: 'running' }),
+    async after({ world, made, ...rest }, failure) {
+      const { created } = world.api.deeds;
+      expect(created.filter((name) => name === made).length).toBeLessThanOrEqual(1);
+      const lives = (await world.api.alive()).includes(made);
+      // What lives on after an error is named in it, so that somebody can end it.
+      if (lives && failure !== null) expect(failure.text).toContain(made);
+      await gone({ ...rest, world, made, sandboxId: made });
+    },
+  },
+  {
+    name: 'get',
+    operations: ['sandbox.get'],
+    repeatable: true,
+    sandbox: 'shared',
+    run: (engine, { sandboxId }) => engine.get(sandboxId, patience()),
+    right: isSandbox,
+  },
+  {
+    name: 'list',
+    operations: ['sandbox.list', 'sandbox.get'],
+    repeatable: true,
+    sandbox: 'shared',
+    run: (engine) => engine.list({ limit: 100, since: null, until: null, cursor: null }, patience()),
+    right: (value, { sandboxId }) =>
+      expect(value).toMatchObject({
+        items: expect.arrayContaining([expect.objectContaining({ sandboxId })]),
+      }),
+  },
+  {
+    name: 'extend',
+    operations: ['session.extend-timeout', 'sandbox.get'],
+    repeatable: false,
+    sandbox: 'own',
+    run: (engine, { sandboxId }) => engine.extendTimeout(sandboxId, 60_000, patience()),
+    right: (value) => expect(value).toMatchObject({ timeoutMs: 360_000 }),
+    async after(attempt, failure) {
+      const { timeoutMs } = await attempt.world.patient.get(attempt.sandboxId, patience());
+      expect(failure === null ? [360_000] : [300_000, 360_000]).toContain(timeoutMs);
+    },
+  },
+  {
+    name: 'stop',
+    operations: ['session.stop', 'sandbox.get'],
+    repeatable: true,
+    sandbox: 'own',
+    run: (engine, { sandboxId }) => engine.stop(sandboxId, 'requested', patience()),
+    right: (value) =>
+      expect(value).toMatchObject({ status: 'stopped', stopCause: 'requested', expiresAt: null }),
+    async after({ world, sandboxId }, failure) {
+      if (failure === null) expect(await world.api.alive()).not.toContain(sandboxId);
+      const stopped = await world.patient.stop(sandboxId, 'requested', patience());
+      expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested' });
+      expect(await world.api.alive()).not.toContain(sandboxId);
+    },
+  },
+  {
+    name: 'forget',
+    operations: ['sandbox.get', 'session.stop', 'sandbox.delete'],
+    repeatable: true,
+    sandbox: 'own',
+    run: async (engine, { sandboxId }) => {
+      await engine.forget(sandboxId, patience());
+      return 'forgotten';
+    },
+    right: (value) => expect(value).toBe('forgotten'),
+    async after(attempt, failure) {
+      // It must not be forgotten here while it lives there.
+      if (failure === null) expect(await attempt.world.api.alive()).not.toContain(attempt.sandboxId);
+    },
+  },
+  {
+    name: 'update the network policy',
+    operations: ['session.network-policy', 'sandbox.get'],
+    repeatable: true,
+    sandbox: 'own',
+    run: async (engine, { sandboxId }) =>
+      engine.networkPolicies?.update(
+        sandboxId,
+        { mode: 'custom', allow: ['example.com'], subnets: { deny: ['10.0.0.0/8'] } },
+        patience(),
+      ),
+    right: (value) => expect(value).toMatchObject({ mode: 'custom', allow: ['example.com'] }),
+    async after({ world, sandboxId }, failure) {
+      const { networkPolicy } = await world.patient.get(sandboxId, patience());
+      if (failure === null) expect(networkPolicy).toMatchObject({ mode: 'custom', allow: ['example.com'] });
+      else expect(['custom', 'deny-all']).toContain(networkPolicy.mode);
+    },
+  },
+  {
+    name: 'open a shell',
+    operations: ['sandbox.get', 'session.interactive'],
+    repeatable: true,
+    sandbox: 'shared',
+    run: async (engine, { sandboxId, marker }) => {
+      const command = ['sh', '-c', `echo ${marker}; exit 7`];
+      const plain = { env: {}, cwd: null, sudo: false, cols: 80, rows: 24 };
+      const shell = await engine.shells?.open({ ...plain, sandboxId, command }, patience());
+      let text = '';
+      for await (const chunk of shell?.output ?? []) text += chunk.toString();
+      return { text, exit: await shell?.exit };
+    },
+    right: (value, { marker }) =>
+      expect(value).toEqual({ text: `${marker}\r\n`, exit: { exitCode: 7, signal: null } }),
+  },
+];

@@ -1,0 +1,75 @@
+/** The fault suite's calls about snapshots. */
+import { expect } from 'vitest';
+import { patience } from '../../../conformance/requests.ts';
+import type { Attempt, FaultCall } from './fault-call.ts';
+
+const everySnapshot = { limit: 100, since: null, until: null, cursor: null };
+
+/** A fault of a look at a snapshot is no reason to take it for gone. */
+const isThere = async ({ world, made }: Attempt): Promise<void> => {
+  expect(await world.patient.snapshots?.get(made, patience())).toMatchObject({ status: 'created' });
+};
+
+export const SNAPSHOT_CALLS: readonly FaultCall[] = [
+  {
+    name: 'take a snapshot',
+    operations: ['session.snapshot', 'sandbox.get'],
+    repeatable: false,
+    sandbox: 'own',
+    run: async (engine, { sandboxId }) => engine.snapshots?.take(sandboxId, null, patience()),
+    right: (value, { sandboxId }) =>
+      expect(value).toMatchObject({
+        sourceSandboxId: sandboxId,
+        status: 'created',
+        sizeBytes: expect.any(Number),
+      }),
+    async after({ world, sandboxId }, failure) {
+      const listed = await world.patient.snapshots?.list(everySnapshot, patience());
+      const own = (listed?.items ?? []).filter(({ sourceSandboxId }) => sourceSandboxId === sandboxId);
+      expect(own.length).toBeLessThanOrEqual(1);
+      if (failure === null) expect(own).toHaveLength(1);
+      const { status } = await world.patient.get(sandboxId, patience());
+      // Taken means stopped, and the status says so; not taken means that the sandbox still works.
+      expect(status).toBe(own.length === 1 ? 'stopped' : 'running');
+      for (const { snapshotId } of own) await world.patient.snapshots?.delete(snapshotId, patience());
+    },
+  },
+  {
+    name: 'get a snapshot',
+    operations: ['snapshot.get'],
+    repeatable: true,
+    sandbox: 'none',
+    prepare: ({ world }) => world.sharedSnapshot(),
+    run: async (engine, { made }) => engine.snapshots?.get(made, patience()),
+    right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'created' }),
+    after: isThere,
+  },
+  {
+    name: 'list snapshots',
+    operations: ['snapshot.list'],
+    repeatable: true,
+    sandbox: 'none',
+    prepare: ({ world }) => world.sharedSnapshot(),
+    run: async (engine) => engine.snapshots?.list(everySnapshot, patience()),
+    right: (value, { made }) =>
+      expect(value).toMatchObject({
+        items: expect.arrayContaining([expect.objectContaining({ snapshotId: made })]),
+      }),
+    after: isThere,
+  },
+  {
+    name: 'delete a snapshot',
+    operations: ['snapshot.get', 'snapshot.delete'],
+    repeatable: true,
+    sandbox: 'none',
+    prepare: ({ world }) => world.snapshot(),
+    run: async (engine, { made }) => engine.snapshots?.delete(made, patience()),
+    right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'deleted' }),
+    async after({ world, made }) {
+      await world.patient.snapshots?.delete(made, patience()).catch(() => undefined);
+      await expect(world.patient.snapshots?.get(made, patience())).rejects.toMatchObject({
+        code: 'not_found',
+      });
+    },
+  },
+];

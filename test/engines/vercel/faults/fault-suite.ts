@@ -1,0 +1,119 @@
+/** Every fault at every call that the engine makes of the API. */
+import { afterAll, describe, expect, it } from 'vitest';
+import { SandboxError } from '../../../../src/shared/errors.ts';
+import { FAULT_KINDS, type Fault, type FaultKind } from '../../../fakes/vercel/faults.ts';
+import type { Operation } from '../../../fakes/vercel/operations.ts';
+import { type Attempt, type Failure, type FaultCall, newMarker } from './fault-call.ts';
+import type { FaultWorld } from './fault-world.ts';
+import { FaultWorlds } from './fault-worlds.ts';
+import { CODE_OF, hangs, PASSING_FAULTS } from './faults.ts';
+
+type Combination = [name: string, call: FaultCall, fault: Fault];
+
+/** Each fault that stays at each call, and by turns half of those that pass at each call that may be repeated. */
+export function combinations(calls: readonly FaultCall[]): Combination[] {
+  return calls.flatMap((call, place) =>
+    operationsOf(call).flatMap((operation, turn): Combination[] => [
+      ...FAULT_KINDS.filter((kind) => !isTheWord(operation, kind)).map(
+        (kind): Combination => [`${call.name}: ${operation} always ${kind}`, call, { kind, operation }],
+      ),
+      ...(call.repeatable ? PASSING_FAULTS : [])
+        .filter((_, index) => (index + place + turn) % 2 === 0)
+        .map(
+          (kind): Combination => [
+            `${call.name}: ${operation} once ${kind}`,
+            call,
+            { kind, operation, times: 1 },
+          ],
+        ),
+    ]),
+  );
+}
+
+/** That a sandbox is not found, or gone, where it is looked up is no fault, but the platform's word that there is none. */
+function isTheWord(operation: Operation, kind: FaultKind): boolean {
+  return operation === 'sandbox.get' && (kind === 404 || kind === 410);
+}
+
+function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
+  return [...operations, ...behind];
+}
+
+/** Several at once, each in a world of its own: nearly all of their time is waiting for a sandbox or for a client's patience. */
+export function describeFaults(name: string, calls: readonly FaultCall[]): void {
+  describe(`faults of the API: ${name}`, () => {
+    const worlds = new FaultWorlds();
+
+    afterAll(async () => {
+      for (const { alive, violations, resumed } of await worlds.close()) {
+        expect(violations).toEqual([]);
+        expect(resumed).toEqual([]);
+        expect(alive).toEqual([]);
+      }
+    });
+
+    it.concurrent.each(calls.map((call) => [call.name, call] as const))(
+      '%s asks what the table says',
+      (_, call) => worlds.use((world) => tryWithout(world, call)),
+    );
+
+    it.concurrent.each(combinations(calls))('%s', (_, call, fault) =>
+      worlds.use((world) => tryUnder(world, call, fault)),
+    );
+  });
+}
+
+async function tryWithout(world: FaultWorld, call: FaultCall): Promise<void> {
+  const attempt = await prepare(world, call);
+  const before = world.api.calls.length;
+  call.right(await call.run(world.patient, attempt), attempt);
+  const asked = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
+  expect([...asked]).toEqual(expect.arrayContaining([...call.operations]));
+  expect(operationsOf(call)).toEqual(expect.arrayContaining([...asked]));
+  await call.after?.(attempt, null);
+  await finish(attempt, call);
+}
+
+async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promise<void> {
+  const attempt = await prepare(world, call);
+  world.api.faults.add(fault);
+  const engine = await world.cold({ hasty: hangs(fault.kind) });
+  let failure: Failure | null = null;
+  try {
+    call.right(await call.run(engine, attempt), attempt);
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    failure = failureOf(error);
+    expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
+    expect(fault.times, `a fault that passes was told: ${failure.text}`).toBeUndefined();
+  } finally {
+    world.api.faults.clear();
+    await engine.close();
+    // Who has given up on an answer may be ahead of what it asked for.
+    await world.api.settled();
+  }
+  await call.after?.(attempt, failure);
+  await finish(attempt, call);
+}
+
+async function prepare(world: FaultWorld, call: FaultCall): Promise<Attempt> {
+  const sandboxId = { shared: () => world.shared(), own: () => world.fresh(), none: async () => '' }[
+    call.sandbox
+  ];
+  const attempt: Attempt = { world, sandboxId: await sandboxId(), made: '', marker: newMarker() };
+  attempt.made = (await call.prepare?.(attempt)) ?? '';
+  return attempt;
+}
+
+/** One sandbox serves many calls, so that one that was broken by a fault shows at once; its own one goes. */
+async function finish({ world, sandboxId }: Attempt, call: FaultCall): Promise<void> {
+  if (call.sandbox === 'own') await world.end(sandboxId);
+  if (call.sandbox === 'shared') await world.expectRunning(sandboxId);
+}
+
+function failureOf(error: SandboxError): Failure {
+  expect(error.message).not.toBe('');
+  expect(error.hint).not.toBe('');
+  const text = `${error.message} ${error.hint} ${JSON.stringify(error.details)}`;
+  return { code: error.code, text };
+}

@@ -1,0 +1,111 @@
+/** What each faulty call of the vercel engine is tried in: a stand-in, two engines over one state, a sandbox. */
+import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
+import { newCommandId } from '../../../../src/shared/ids.ts';
+import { createRequest, patience } from '../../../conformance/requests.ts';
+import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
+import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.ts';
+
+/** So short that an API that hangs costs next to no time. */
+const HASTE = { headersMs: 150, longHeadersMs: 150, bodyMs: 150, silentMs: 150, attempts: 1 };
+const QUICK = { retryBaseMs: 1, pollMs: 10 };
+/** No run lasts longer. */
+const LONGEST_MS = 3_600_000;
+
+export class FaultWorld {
+  readonly api: VercelApi;
+  /** Makes what calls need, and looks what came of them. */
+  readonly patient: Engine;
+  readonly #opened: OpenedVercel;
+  #shared: Sandbox | null = null;
+  #sharedSnapshot: string | null = null;
+
+  private constructor(api: VercelApi, opened: OpenedVercel) {
+    this.api = api;
+    this.#opened = opened;
+    this.patient = opened.engine;
+  }
+
+  static async open(): Promise<FaultWorld> {
+    const api = await startVercelApi();
+    return new FaultWorld(api, await openVercelEngine(api, QUICK));
+  }
+
+  /** An engine that knows nothing but what is on disk, so that a call has to ask for everything. */
+  async cold({ hasty }: { hasty: boolean }): Promise<Engine> {
+    const { stateDir } = this.#opened;
+    return (await openVercelEngine(this.api, { stateDir, ...QUICK, ...(hasty ? HASTE : {}) })).engine;
+  }
+
+  /** A running sandbox that no call is meant to end. */
+  async shared(): Promise<string> {
+    this.#shared ??= await this.patient.create(createRequest({ timeoutMs: LONGEST_MS }), patience());
+    return this.#shared.sandboxId;
+  }
+
+  /** A sandbox of its own for a call that ends or changes it. */
+  async fresh(request: Partial<CreateSandbox> = {}): Promise<string> {
+    return (await this.patient.create(createRequest(request), patience())).sandboxId;
+  }
+
+  /** A snapshot that no call is meant to delete. */
+  async sharedSnapshot(): Promise<string> {
+    this.#sharedSnapshot ??= await this.snapshot();
+    return this.#sharedSnapshot;
+  }
+
+  /** A snapshot of its own for a call that deletes it. */
+  async snapshot(): Promise<string> {
+    const taken = await this.patient.snapshots?.take(await this.fresh(), null, patience());
+    if (taken === undefined) throw new Error('the engine keeps no snapshots');
+    return taken.snapshotId;
+  }
+
+  /** Ends a sandbox of its own, by which nothing of it is left. */
+  async end(sandboxId: string): Promise<void> {
+    await this.patient.forget(sandboxId, patience());
+    const alive = await this.api.alive();
+    if (alive.includes(sandboxId)) throw new Error(`${sandboxId} was forgotten and goes on`);
+  }
+
+  /** A fault of one call is no reason to take a sandbox for ended. */
+  async expectRunning(sandboxId: string): Promise<void> {
+    const { status } = await this.patient.get(sandboxId, patience());
+    if (status !== 'running')
+      throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
+  }
+
+  /** Starts a shell script and lets go of it, so that nobody follows it when the fault comes; answers its id. */
+  async start(sandboxId: string, script: string): Promise<string> {
+    const engine = await this.cold({ hasty: false });
+    const commandId = newCommandId(sandboxId);
+    const plain = { cwd: null, env: {}, sudo: false, timeoutMs: null };
+    const request = { ...plain, commandId, sandboxId, cmd: 'sh', args: ['-c', script] };
+    await engine.commands.start(request, patience());
+    await engine.close();
+    return commandId;
+  }
+
+  /** How often a command whose arguments hold this text was really started. */
+  started(marker: string): number {
+    return this.api.deeds.commands.filter(({ args }) => args.some((arg) => arg.includes(marker))).length;
+  }
+
+  async output(commandId: string): Promise<{ text: string; droppedBytes: number }> {
+    const request = { stream: 'both' as const, offset: 0, limit: 1_000_000 };
+    const slice = await this.patient.commands.readOutput(commandId, request, patience());
+    const text = Buffer.concat(slice.chunks.map(({ data }) => data)).toString();
+    return { text, droppedBytes: slice.droppedBytes };
+  }
+
+  /** Answers what went on in the cloud until then. */
+  async close(): Promise<string[]> {
+    this.api.faults.clear();
+    if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, patience());
+    if (this.#sharedSnapshot !== null) await this.patient.snapshots?.delete(this.#sharedSnapshot, patience());
+    await this.patient.close();
+    const alive = await this.api.alive();
+    await this.api.close();
+    await this.#opened.remove();
+    return alive;
+  }
+}

@@ -1,0 +1,47 @@
+/** What each fault of the API has to become, whatever call meets it. */
+import type { ErrorCode } from '../../../../src/shared/errors.ts';
+import type { FaultKind } from '../../../fakes/vercel/faults.ts';
+
+/** The code of a call that cannot be answered because of a fault that stays. */
+export const CODE_OF: Record<FaultKind, ErrorCode> = {
+  reset: 'unavailable',
+  hang: 'timeout',
+  400: 'invalid_argument',
+  401: 'auth',
+  403: 'permission',
+  404: 'not_found',
+  409: 'conflict',
+  410: 'conflict',
+  422: 'invalid_argument',
+  429: 'rate_limit',
+  500: 'server',
+  502: 'server',
+  503: 'server',
+  lost: 'unavailable',
+  'lost-502': 'server',
+  'hang-after': 'timeout',
+  garbage: 'server',
+  half: 'unavailable',
+  'hang-mid-body': 'timeout',
+  'wrong-type': 'server',
+  invalid: 'server',
+};
+
+/** Faults that pass: a call that may be repeated does not notice one of them. */
+export const PASSING_FAULTS: readonly FaultKind[] = [
+  'reset',
+  429,
+  500,
+  502,
+  503,
+  'lost',
+  'lost-502',
+  'garbage',
+  'half',
+  'wrong-type',
+];
+
+/** Those that cost as long as a client waits. */
+export function hangs(kind: FaultKind): boolean {
+  return kind === 'hang' || kind === 'hang-after' || kind === 'hang-mid-body';
+}

@@ -1,0 +1,60 @@
+/** The way through a company's proxy, and past it. */
+import { once } from 'node:events';
+import { createServer, type IncomingMessage } from 'node:http';
+import { connect } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { expect, it } from 'vitest';
+import { createRequest, patience } from '../../conformance/requests.ts';
+import { startVercelApi } from '../../fakes/vercel/index.ts';
+import { openVercelEngine } from './support/vercel-engines.ts';
+
+/** A proxy that tunnels, and counts what it was asked for. */
+async function startProxy(): Promise<{ url: string; asked: string[]; close(): Promise<void> }> {
+  const asked: string[] = [];
+  const server = createServer();
+  server.on('connect', (request: IncomingMessage, client: Duplex, head: Buffer) => {
+    asked.push(request.url ?? '');
+    const { hostname, port } = new URL(`http://${request.url}`);
+    const upstream = connect(Number(port), hostname, () => {
+      client.write('HTTP/1.1 200 Connection established\r\n\r\n');
+      upstream.write(head);
+      upstream.pipe(client).pipe(upstream);
+    });
+    upstream.on('error', () => client.destroy());
+    client.on('error', () => upstream.destroy());
+    client.on('close', () => upstream.destroy());
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  return {
+    url: `http://127.0.0.1:${port}`,
+    asked,
+    async close() {
+      server.closeAllConnections();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+it('goes through the proxy that the environment names, except to hosts that it excepts', async () => {
+  const [api, proxy] = [await startVercelApi(), await startProxy()];
+  const through = await openVercelEngine(api, { proxy: { http: proxy.url, https: proxy.url, no: null } });
+  const past = await openVercelEngine(api, { proxy: { http: proxy.url, https: null, no: '127.0.0.1' } });
+  try {
+    const { sandboxId } = await through.engine.create(createRequest(), patience());
+    await through.engine.forget(sandboxId, patience());
+    expect(proxy.asked.length).toBeGreaterThan(0);
+    expect(new Set(proxy.asked)).toEqual(new Set([new URL(api.url).host]));
+    const before = proxy.asked.length;
+    await past.engine.list({ limit: 1, since: null, until: null, cursor: null }, patience());
+    expect(proxy.asked.length).toBe(before);
+    expect(api.calls.at(-1)?.operation).toBe('sandbox.list');
+  } finally {
+    await Promise.all([through.engine.close(), past.engine.close()]);
+    await Promise.all([through.remove(), past.remove()]);
+    await proxy.close();
+    await api.close();
+  }
+});

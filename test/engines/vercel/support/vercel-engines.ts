@@ -1,0 +1,105 @@
+/** The vercel engine against the stand-in: in this process, and as the server's own. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { compilePolicy } from '../../../../src/egress/policy/policy.ts';
+import type { Engine, NetworkPolicy } from '../../../../src/engines/engine.ts';
+import type { VercelEnvironment } from '../../../../src/engines/vercel/http/credentials.ts';
+import {
+  DEFAULT_TUNING,
+  type HttpTuning,
+  type ProxySettings,
+} from '../../../../src/engines/vercel/http/dispatchers.ts';
+import { createVercelEngine } from '../../../../src/engines/vercel/index.ts';
+import { createLogger } from '../../../../src/shared/log.ts';
+import { SecretStore } from '../../../../src/shared/secrets.ts';
+import type { EngineUnderTest } from '../../../conformance/contract.ts';
+import type { VercelApi } from '../../../fakes/vercel/index.ts';
+
+/** No proxy, whatever this machine's environment says. */
+const NO_PROXY = { http: null, https: null, no: null };
+
+/** No secrets, and policies read as the server does. */
+const WITHOUT_SECRETS = {
+  secrets: new SecretStore(),
+  readPolicy: (policy: NetworkPolicy) => compilePolicy(policy, { opened: [], ownAddresses: () => [] }),
+};
+
+export interface OpenedVercel {
+  engine: Engine;
+  stateDir: string;
+  /** Removes the state directory, where it was made for this engine. */
+  remove(): Promise<void>;
+}
+
+/** An engine whose every request goes to the stand-in. */
+export async function openVercelEngine(
+  { url, credentials }: { url: string; credentials: Partial<VercelEnvironment> },
+  options: Partial<HttpTuning> & { stateDir?: string; proxy?: ProxySettings } = {},
+): Promise<OpenedVercel> {
+  const { stateDir = await mkdtemp(join(tmpdir(), 'v-')), proxy = NO_PROXY, ...tuning } = options;
+  const engine = createVercelEngine({
+    stateDir,
+    apiUrl: url,
+    environment: { oidcToken: null, token: null, teamId: null, projectId: null, ...credentials },
+    proxy,
+    ...WITHOUT_SECRETS,
+    tuning: { ...DEFAULT_TUNING, ...tuning },
+    log: createLogger('silent'),
+  });
+  const remove = options.stateDir === undefined ? () => rm(stateDir, { recursive: true }) : async () => {};
+  return { engine, stateDir, remove };
+}
+
+/** What is missing to run against the real cloud, in words; null where nothing is. It costs money, so it is asked for. */
+export function missingForLive(env: NodeJS.ProcessEnv = process.env): string | null {
+  if (env['RUN_LIVE'] !== '1') return 'RUN_LIVE=1 and the credentials of VERCEL_*';
+  if (env['VERCEL_OIDC_TOKEN'] !== undefined) return null;
+  const needed = ['VERCEL_TOKEN', 'VERCEL_TEAM_ID', 'VERCEL_PROJECT_ID'].filter(
+    (name) => env[name] === undefined,
+  );
+  return needed.length === 0 ? null : `${needed.join(', ')} (or VERCEL_OIDC_TOKEN)`;
+}
+
+/** Two engines over one state directory, in the cloud of the environment's credentials. */
+export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Promise<EngineUnderTest> {
+  const stateDir = await mkdtemp(join(tmpdir(), 'v-'));
+  const open = (): Engine =>
+    createVercelEngine({
+      stateDir,
+      apiUrl: null,
+      environment: {
+        oidcToken: env['VERCEL_OIDC_TOKEN'] ?? null,
+        token: env['VERCEL_TOKEN'] ?? null,
+        teamId: env['VERCEL_TEAM_ID'] ?? null,
+        projectId: env['VERCEL_PROJECT_ID'] ?? null,
+      },
+      proxy: {
+        http: env['HTTP_PROXY'] ?? null,
+        https: env['HTTPS_PROXY'] ?? null,
+        no: env['NO_PROXY'] ?? null,
+      },
+      ...WITHOUT_SECRETS,
+      tuning: DEFAULT_TUNING,
+      log: createLogger('silent'),
+    });
+  const [engine, other] = [open(), open()];
+  return {
+    engine,
+    other,
+    async close() {
+      await Promise.all([engine.close(), other.close()]);
+      await rm(stateDir, { recursive: true });
+    },
+  };
+}
+
+/** Flags of a server that works in the stand-in's cloud. */
+export function vercelArguments({ url }: Pick<VercelApi, 'url'>): string[] {
+  return ['--engine', 'vercel', '--vercel-api-url', url];
+}
+
+export function serverEnvironment({ credentials }: Pick<VercelApi, 'credentials'>): Record<string, string> {
+  const { token, teamId, projectId } = credentials;
+  return { VERCEL_TOKEN: token, VERCEL_TEAM_ID: teamId, VERCEL_PROJECT_ID: projectId };
+}

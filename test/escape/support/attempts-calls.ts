@@ -1,0 +1,129 @@
+/** Attempts that a single system call makes. */
+import type { Attempt } from './attempt.ts';
+import type { Wall } from './isolation-layers.ts';
+
+const CALLS: readonly Wall[] = ['system calls'];
+/** A capability in the sandbox's own namespaces is needed as well. */
+const CAPABLE: readonly Wall[] = ['system calls', 'capabilities'];
+/** The kernel asks for a capability of the host itself. */
+const HOST: readonly Wall[] = ['system calls', 'capabilities', 'user namespace'];
+
+function call(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
+  return { name, refused: 'EPERM', control: { without: CALLS, says }, ...more };
+}
+function capable(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
+  return { name, sudo: true, refused: 'EPERM', control: { without: CAPABLE, says }, ...more };
+}
+function host(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
+  return { name, sudo: true, refused: 'EPERM', control: { without: HOST, says }, ...more };
+}
+
+/** Namespaces, mounts and roots. */
+const NAMESPACES: readonly Attempt[] = [
+  call('unshare_user'),
+  call('clone_user'),
+  // Unknown instead of refused, so that C libraries fall back to clone, whose flags can be looked at.
+  call('clone3_user', 'OK', { refused: 'ENOSYS' }),
+  capable('unshare_mount'),
+  capable('unshare_net'),
+  capable('unshare_pid'),
+  capable('unshare_time'),
+  capable('setns'),
+  capable('mount_tmpfs'),
+  capable('mount_bind'),
+  capable('remount_proc_sys'),
+  capable('umount_mask'),
+  // A root cannot go where it is: the call got as far as to find that out.
+  capable('pivot_root', 'EINVAL'),
+  capable('fsopen'),
+  capable('open_tree'),
+  capable('move_mount', 'ENOENT'),
+  capable('mount_setattr'),
+  {
+    name: 'chroot',
+    refused: 'EPERM',
+    control: { onHost: 'a user has no capability to be left', says: 'OK' },
+  },
+];
+
+/** Other processes' memory and files, keys, and parts of the kernel that are known for their holes. */
+const SURFACE: readonly Attempt[] = [
+  call('ptrace_child'),
+  call('process_vm_readv'),
+  call('process_vm_writev'),
+  call('kcmp'),
+  call('pidfd_getfd'),
+  host('bpf'),
+  host('perf_event_open'),
+  call('userfaultfd'),
+  call('io_uring'),
+  call('keyctl'),
+  call('add_key'),
+  call('request_key', 'ENOKEY'),
+  call('name_to_handle_at'),
+  host('open_by_handle_at'),
+  call('fanotify'),
+  call('quotactl', 'OK', { orAbsent: ['ENOSYS'] }),
+  call('personality'),
+  call('mbind'),
+  call('move_pages'),
+  call('memfd_secret', 'OK', { orAbsent: ['ENOSYS'] }),
+];
+
+/** The machine itself. Arguments are wrong on purpose where the call would do harm. */
+const MACHINE: readonly Attempt[] = [
+  host('swapon', 'ENOENT'),
+  host('swapoff', 'ENOENT'),
+  host('reboot', 'EINVAL'),
+  host('kexec_load', 'EINVAL', { orAbsent: ['ENOSYS', 'EPERM'] }),
+  host('init_module', 'ENOEXEC', { orAbsent: ['EFAULT', 'ENOSYS'] }),
+  host('finit_module', 'EBADF', { orAbsent: ['ENOSYS'] }),
+  host('delete_module', 'ENOENT', { orAbsent: ['ENOSYS'] }),
+  host('syslog'),
+  host('acct', 'ENOENT'),
+  call('settimeofday', 'EINVAL'),
+  call('clock_settime', 'EFAULT'),
+  call('adjtimex'),
+  capable('sethostname'),
+  capable('setdomainname'),
+  host('iopl', 'OK', { only: 'x64', orAbsent: ['ENOSYS'] }),
+  host('ioperm', 'OK', { only: 'x64', orAbsent: ['ENOSYS'] }),
+  call('modify_ldt', 'OK', { only: 'x64', orAbsent: ['ENOSYS'] }),
+  call('old_call', 'OK', { only: 'x64', refused: 'SIGSYS', orAbsent: ['ENOSYS', 'SIGSEGV'] }),
+  call('x32_call', 'OK', { only: 'x64', refused: 'SIGSYS', orAbsent: ['ENOSYS'] }),
+  // With capabilities of the host: newer kernels refuse everybody else by themselves.
+  host('type_for_others'),
+  host('type_high_bits'),
+  call('paste_for_others', 'ENOTTY'),
+  call('line_discipline'),
+];
+
+/** Kinds of sockets. Their modules may be missing here: then the kernel says so in place of opening one. */
+const NOT_BUILT = ['EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ESOCKTNOSUPPORT'];
+const socket = (name: string) => call(name, 'OK', { orAbsent: NOT_BUILT });
+/** Refused as by a kernel without them, which programs expect; that the control opens them tells the two apart. */
+const netlink = (name: string): Attempt => ({ ...socket(name), refused: 'EPROTONOSUPPORT' });
+const SOCKETS: readonly Attempt[] = [
+  socket('vsock'),
+  capable('packet_socket', 'OK', { orAbsent: NOT_BUILT }),
+  capable('family_high_bits', 'OK', { orAbsent: NOT_BUILT }),
+  capable('raw_socket'),
+  capable('raw6_socket', 'OK', { orAbsent: NOT_BUILT }),
+  capable('key_socket', 'OK', { orAbsent: NOT_BUILT }),
+  capable('xdp_socket', 'OK', { orAbsent: NOT_BUILT }),
+  capable('bluetooth_socket', 'OK', { orAbsent: NOT_BUILT }),
+  socket('alg_socket'),
+  socket('can_socket'),
+  socket('tipc_socket'),
+  socket('sctp_socket'),
+  socket('dccp_socket'),
+  socket('l2tp_socket'),
+  socket('udplite_socket'),
+  netlink('netlink_audit'),
+  netlink('netlink_xfrm'),
+  netlink('netlink_uevent'),
+  netlink('netlink_generic'),
+  netlink('netlink_diag'),
+];
+
+export const CALL_ATTEMPTS: readonly Attempt[] = [...NAMESPACES, ...SURFACE, ...MACHINE, ...SOCKETS];

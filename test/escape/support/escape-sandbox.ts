@@ -1,0 +1,190 @@
+/** Where the battery runs: one engine with every wall, others over the same state without some, and things to aim at. */
+import { execFile, spawn } from 'node:child_process';
+import { randomBytes, randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { createServer, type Server } from 'node:net';
+import { hostname, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { buildAgent } from '../../../agent/build.mjs';
+import { createOciEngine } from '../../../src/engines/oci/index.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { run, start } from '../../conformance/contract-run.ts';
+import { createRequest, patience } from '../../conformance/requests.ts';
+import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
+import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
+import { type Wall, without } from './isolation-layers.ts';
+
+const PROGRAM = '/vercel/sandbox/attempt';
+const PROGRAMS = join(import.meta.dirname, '../programs');
+/** Half a vcpu: 1,024 MB and 512 tasks. */
+const VCPUS = 0.5;
+
+export interface Ground {
+  readonly targets: Targets;
+  /** What the engine says that it does not bound here. */
+  readonly notEnforced: string[];
+  /** Runs attempts in a new sandbox without these walls; answers what each has said, in order. */
+  attempt(walls: readonly Wall[], attempts: readonly Attempt[]): Promise<string[]>;
+  attemptOnHost(attempts: readonly Attempt[]): Promise<string[]>;
+  close(): Promise<void>;
+}
+
+async function compile(folder: string): Promise<string> {
+  const out = join(folder, 'attempt');
+  const sources = (await readdir(PROGRAMS)).filter((name) => name.endsWith('.c'));
+  const flags = ['-std=gnu11', '-O1', '-static', '-Wall', '-Wextra', '-Werror', '-Wno-unused-parameter'];
+  await promisify(execFile)('cc', [...flags, '-o', out, ...sources.map((name) => join(PROGRAMS, name))]);
+  return out;
+}
+
+async function listening(address: string | { port: number; host: string }): Promise<Server> {
+  const server = createServer((socket) => socket.destroy());
+  server.listen(address);
+  await once(server, 'listening');
+  return server;
+}
+
+/** The words after the names, in the order asked for. */
+function outcomes(attempts: readonly Attempt[], printed: string): string[] {
+  const lines = printed.trimEnd().split('\n');
+  return attempts.map(({ name }, index) => {
+    const [first, word = ''] = (lines[index] ?? '').split(' ');
+    if (first !== name) throw new Error(`${name}: the program printed ${lines[index] ?? 'nothing'}`);
+    return word;
+  });
+}
+
+/** Prepares everything; what was made of it is gone when this rejects. */
+export async function openGround(): Promise<Ground> {
+  const undo: (() => unknown)[] = [];
+  const close = async () => {
+    for (const step of undo.splice(0).reverse()) await step();
+  };
+  try {
+    return { ...(await prepare(undo)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> {
+  const base = await mkdtemp(join(tmpdir(), 'e-'));
+  undo.push(() => rm(base, { recursive: true, force: true }));
+  await chmod(base, 0o755);
+  const folder = join(base, 'host');
+  const stateDir = join(base, 's');
+  await mkdir(folder);
+  const [program] = await Promise.all([
+    compile(base),
+    buildAgent({
+      outFile: join(base, 'agent'),
+      extraFlags: ['-include', join(import.meta.dirname, '../no-hiding.h')],
+    }),
+  ]);
+  const word = randomBytes(8).toString('hex');
+  const host = {
+    folder,
+    hostFile: join(folder, 'file'),
+    hostSocket: join(folder, 'socket'),
+    hostShared: `/dev/shm/escape-${word}`,
+    abstractName: `escape-${word}`,
+    sharedMemoryKey: randomInt(1, 2 ** 31 - 1),
+  };
+  await writeFile(host.hostFile, 'of the host\n');
+  await writeFile(host.hostShared, 'of the host\n');
+  undo.push(() => rm(host.hostShared, { force: true }));
+  const servers = [
+    await listening(host.hostSocket),
+    await listening(`\0${host.abstractName}`),
+    await listening({ port: 0, host: '127.0.0.1' }),
+  ];
+  undo.push(() => {
+    for (const one of servers) one.close();
+  });
+  const address = servers[2]?.address();
+  // Stands in for the server: a process of the same user with a secret in its environment.
+  const server = spawn('sleep', ['3600'], {
+    env: { PATH: '/usr/bin:/bin', SECRET: `secret-${word}` },
+    stdio: 'ignore',
+  });
+  undo.push(() => server.kill('SIGKILL'));
+  await once(server, 'spawn');
+  await promisify(execFile)(program, [`make_shared_memory=${host.sharedMemoryKey}`]);
+  undo.push(() => promisify(execFile)(program, [`remove_shared_memory=${host.sharedMemoryKey}`]));
+
+  const shown = {
+    folders: [base, host.hostShared],
+    devices: HOST_DEVICES.filter((path) => existsSync(path)),
+  };
+  const open = (walls: readonly Wall[]) =>
+    createOciEngine({
+      stateDir,
+      ociRuntime: 'auto',
+      agentPath: walls.includes('hidden agent') ? join(base, 'agent') : AGENT_PATH,
+      log: createLogger('silent'),
+      ...(walls.length > 0 && { alterBundle: (config) => without(walls, config, shown) }),
+    });
+  const strict = open([]);
+  undo.push(() => strict.close());
+  const { notEnforced } = await strict.limits(AbortSignal.timeout(30_000));
+  const neighbour = await strict.create(createRequest({ vcpus: VCPUS }), patience());
+  undo.push(() => strict.forget(neighbour.sandboxId, patience()));
+  const subject = { engine: strict, other: strict, shared: neighbour, create: async () => neighbour };
+  const secretFile = { path: 'secret', content: Buffer.from('of another sandbox\n'), mode: 0o644 };
+  await strict.files.write(neighbour.sandboxId, [secretFile], null, patience());
+  await start(subject, 'sh', ['-c', 'sleep 3600; true', `neighbour-${word}`]);
+
+  const targets: Targets = {
+    ...host,
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    hostName: hostname(),
+    serverPid: server.pid ?? 0,
+    secret: `secret-${word}`,
+    stateDir,
+    neighbourFile: join(stateDir, 'sandboxes', neighbour.sandboxId, 'layers/upper/vercel/sandbox/secret'),
+    neighbourWord: `neighbour-${word}`,
+    program: PROGRAM,
+  };
+
+  return {
+    targets,
+    notEnforced,
+    async attempt(walls, attempts) {
+      const engine = walls.length === 0 ? strict : open(walls);
+      const sandbox = await engine.create(createRequest({ vcpus: VCPUS }), patience());
+      try {
+        const file = { path: PROGRAM, content: await readFile(program), mode: 0o755 };
+        await engine.files.write(sandbox.sandboxId, [file], null, patience());
+        const found = new Map<Attempt, string>();
+        for (const sudo of [false, true]) {
+          const batch = attempts.filter((one) => (one.sudo === true) === sudo);
+          if (batch.length === 0) continue;
+          const words = batch.map((one) => wordOf(one, targets));
+          const { stdout } = await run({ ...subject, engine, shared: sandbox }, PROGRAM, words, { sudo });
+          for (const [index, outcome] of outcomes(batch, stdout).entries()) {
+            const one = batch[index];
+            if (one !== undefined) found.set(one, outcome);
+          }
+        }
+        return attempts.map((one) => found.get(one) ?? 'NOTHING');
+      } finally {
+        await engine.forget(sandbox.sandboxId, patience());
+        if (engine !== strict) await engine.close();
+      }
+    },
+    async attemptOnHost(attempts) {
+      const words = attempts.map((one) => wordOf(one, targets));
+      const child = spawn(program, words, { cwd: base, stdio: ['ignore', 'pipe', 'ignore', 'pipe'] });
+      let printed = '';
+      child.stdout?.on('data', (chunk: Buffer) => {
+        printed += chunk.toString();
+      });
+      await once(child, 'close');
+      return outcomes(attempts, printed);
+    },
+  };
+}

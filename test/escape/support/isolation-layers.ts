@@ -1,0 +1,150 @@
+/** The walls of a sandbox, and how a test takes one of them away. */
+import { readFileSync } from 'node:fs';
+import type { OciConfig } from '../../../src/engines/oci/container/oci-config.ts';
+import type { Mount } from '../../../src/engines/oci/storage/overlay-layers.ts';
+
+export const WALLS = [
+  'system calls',
+  'capabilities',
+  'user namespace',
+  'network namespace',
+  'ipc namespace',
+  'uts namespace',
+  'masked paths',
+  'read-only paths',
+  'mount options',
+  'mount namespace',
+  'devices',
+  'process limit',
+  'memory limit',
+  'hidden agent',
+] as const;
+export type Wall = (typeof WALLS)[number];
+
+/** What the alterations change of `config.json`; the rest of it passes through. */
+interface Draft {
+  process: {
+    args: string[];
+    capabilities: { bounding: string[]; effective: string[]; permitted: string[] };
+    noNewPrivileges: boolean;
+  };
+  root: { readonly: boolean };
+  hostname?: string;
+  mounts: Mount[];
+  linux: {
+    namespaces: { type: string }[];
+    uidMappings?: unknown;
+    gidMappings?: unknown;
+    resources?: Record<string, unknown>;
+    maskedPaths: string[];
+    readonlyPaths: string[];
+    seccomp?: unknown;
+  };
+}
+
+/** What of the host the control without a `mount namespace` or without `devices` shows inside. */
+export interface Shown {
+  folders: readonly string[];
+  devices: readonly string[];
+}
+
+const NAMES = `CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE
+  NET_BIND_SERVICE NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE
+  SYS_PACCT SYS_ADMIN SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL
+  SETFCAP MAC_OVERRIDE MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE`.split(
+  /\s+/,
+);
+
+/** Every capability that this process could hand on. */
+export function heldCapabilities(): string[] {
+  const bits = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]}`);
+  return NAMES.filter((_, bit) => ((bits >> BigInt(bit)) & 1n) === 1n).map((name) => `CAP_${name}`);
+}
+
+function withoutNamespace(draft: Draft, type: string): void {
+  draft.linux.namespaces = draft.linux.namespaces.filter((namespace) => namespace.type !== type);
+}
+
+function setCapabilities(draft: Draft, names: string[]): void {
+  draft.process.capabilities = { bounding: names, effective: names, permitted: names };
+}
+
+function bound(path: string, options: string[]): Mount {
+  return { destination: path, type: 'bind', source: path, options };
+}
+
+const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
+  'system calls': (draft) => {
+    delete draft.linux.seccomp;
+  },
+  capabilities: (draft) => {
+    // The way out is left as it is: the agent gives up what it needs for that.
+    draft.process.args = draft.process.args.filter((word) => word !== 'egress');
+    setCapabilities(draft, heldCapabilities());
+  },
+  'user namespace': (draft) => {
+    withoutNamespace(draft, 'user');
+    delete draft.linux.uidMappings;
+    delete draft.linux.gidMappings;
+  },
+  'network namespace': (draft) => {
+    // In the host's own network nothing may be set up: neither rules nor addresses.
+    draft.process.args = draft.process.args.filter((word) => word !== 'egress');
+    const names = draft.process.capabilities.bounding.filter((name) => !name.startsWith('CAP_NET_'));
+    setCapabilities(draft, names);
+    withoutNamespace(draft, 'network');
+    // A user namespace may mount the sysfs of its own network alone.
+    draft.mounts = draft.mounts.filter(({ type }) => type !== 'sysfs');
+  },
+  'ipc namespace': (draft) => withoutNamespace(draft, 'ipc'),
+  'uts namespace': (draft) => {
+    withoutNamespace(draft, 'uts');
+    delete draft.hostname;
+  },
+  'masked paths': (draft) => {
+    draft.linux.maskedPaths = [];
+  },
+  'read-only paths': (draft) => {
+    draft.linux.readonlyPaths = [];
+  },
+  'mount options': (draft) => {
+    const walls = ['ro', 'nosuid', 'nodev', 'noexec'];
+    for (const mount of draft.mounts) {
+      if (mount.destination === '/.agent') continue;
+      mount.options = mount.options.filter(
+        (option) => !walls.includes(option) && !option.startsWith('size='),
+      );
+    }
+    draft.root.readonly = false;
+  },
+  'mount namespace': (draft, { folders }) => {
+    draft.mounts.push(...folders.map((path) => bound(path, ['bind'])));
+  },
+  devices: (draft, { devices }) => {
+    draft.mounts.push(...devices.map((path) => bound(path, ['bind', 'dev'])));
+    draft.linux.resources = { ...draft.linux.resources, devices: [{ allow: true, access: 'rwm' }] };
+  },
+  'process limit': (draft) => {
+    draft.linux.resources = { ...draft.linux.resources, pids: { limit: 8_192 } };
+  },
+  'memory limit': (draft) => {
+    const { memory: _, ...others } = draft.linux.resources ?? {};
+    draft.linux.resources = others;
+  },
+  // The rest of it is another agent: see no-hiding.h.
+  'hidden agent': (draft) => {
+    draft.process.noNewPrivileges = false;
+    // What PID 1 may and a sudo command may not would keep the one from the other.
+    const more = ['CAP_SETPCAP', 'CAP_NET_ADMIN'];
+    const names = draft.process.capabilities.bounding.filter((name) => !more.includes(name));
+    draft.process.args = draft.process.args.filter((word) => word !== 'egress');
+    setCapabilities(draft, names);
+  },
+};
+
+/** The bundle of a sandbox that lacks these walls. */
+export function without(walls: readonly Wall[], config: OciConfig, shown: Shown): object {
+  const draft: OciConfig & Draft = structuredClone(config);
+  for (const wall of walls) REMOVED[wall](draft, shown);
+  return draft;
+}

@@ -1,0 +1,79 @@
+/** An engine of its own for tests of images, with a folder for archives. */
+import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Engine, Image, Images, ImportImage } from '../../../src/engines/engine.ts';
+import { createOciEngine, type OciEngineOptions } from '../../../src/engines/oci/index.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { run } from '../../conformance/contract-run.ts';
+import { createRequest, patience } from '../../conformance/requests.ts';
+import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
+
+export interface ImagePlace {
+  engine: Engine;
+  images: Images;
+  stateDir: string;
+  /** Where a finished image's files are. */
+  tree(name: string): string;
+  /** Writes bytes as an archive and imports it. */
+  import(bytes: Buffer, request?: Partial<ImportImage>): Promise<Image>;
+  /** What is in the directory of images, half-made ones and locks included. */
+  left(): Promise<string[]>;
+  /** Runs a script as root of a new sandbox of this runtime, which goes again; fails unless it ends with 0. */
+  script(runtime: string, script: string, sudo?: boolean): Promise<string>;
+  /** Another engine over the same state, as another server would have it. */
+  another(): Engine;
+  close(): Promise<void>;
+}
+
+export async function openImagePlace(options: Partial<OciEngineOptions> = {}): Promise<ImagePlace> {
+  const home = await mkdtemp(join(tmpdir(), 'image-'));
+  await chmod(home, 0o711);
+  const stateDir = join(home, 's');
+  const opened: Engine[] = [];
+  const another = () => {
+    const engine = createOciEngine({
+      stateDir,
+      ociRuntime: 'auto',
+      agentPath: AGENT_PATH,
+      log: createLogger('silent'),
+      ...options,
+    });
+    opened.push(engine);
+    return engine;
+  };
+  const engine = another();
+  if (engine.images === undefined) throw new Error('the engine has no images');
+  const { images } = engine;
+  let archives = 0;
+  return {
+    engine,
+    images,
+    stateDir,
+    another,
+    tree: (name) => join(stateDir, 'images', name, 'tree'),
+    async import(bytes, request = {}) {
+      archives += 1;
+      const archive = join(home, `${archives}.tar`);
+      await writeFile(archive, bytes);
+      return images.import({ name: 'image', archive, maxBytes: 64 * 1_048_576, ...request }, patience());
+    },
+    left: async () => (await readdir(join(stateDir, 'images'))).sort(),
+    async script(runtime, script, sudo = true) {
+      const shared = await engine.create(createRequest({ runtime }), patience());
+      try {
+        const create = () => Promise.reject(new Error('one is enough'));
+        const done = await run({ engine, other: engine, shared, create }, 'sh', ['-c', script], { sudo });
+        if (done.exitCode !== 0)
+          throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);
+        return done.stdout.trim();
+      } finally {
+        await engine.forget(shared.sandboxId, patience());
+      }
+    },
+    async close() {
+      await Promise.all(opened.map((one) => one.close()));
+      await rm(home, { recursive: true, force: true });
+    },
+  };
+}

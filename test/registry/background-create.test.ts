@@ -1,0 +1,191 @@
+/** A sandbox that takes longer to make than its caller waits. */
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it, vi } from 'vitest';
+import type { Session } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { neverAborted, openWorld, plainRequest, rejection, sleep, type World } from './support/registry.ts';
+
+const WAIT = { patienceMs: 50_000 };
+
+/** A session that was answered with a pending sandbox, which `held` keeps so. */
+async function handedOff(world: World, request = plainRequest) {
+  const session = world.registry.openSession('local');
+  const held = world.engine.hold('create');
+  const created = session.create(request, neverAborted, WAIT);
+  await held.entered;
+  world.clock.advance(WAIT.patienceMs);
+  const view = await created;
+  return { session, held, view };
+}
+
+/** The sandbox as it is once it is no longer pending. */
+async function settled(session: Session, sandboxId: string) {
+  return expect.poll(async () => (await (await session.sandbox(sandboxId)).view(neverAborted)).status);
+}
+
+describe('a create that outlasts its caller’s patience', () => {
+  it('is answered as pending, is current, and comes to run', async () => {
+    const world = openWorld();
+    const { session, held, view } = await handedOff(world);
+    expect(view).toMatchObject({ status: 'pending', expiresAt: null, statusReason: null });
+    const info = await session.info(neverAborted);
+    expect(info.currentSandboxId).toBe(view.sandboxId);
+    expect(info.sandboxes).toMatchObject([
+      { sandboxId: view.sandboxId, status: 'pending', ownership: 'owned' },
+    ]);
+    const handle = await session.sandbox(undefined);
+    const refused = await rejection(handle.run(sleep, neverAborted));
+    expect(refused).toMatchObject({
+      code: 'conflict',
+      hint: expect.stringContaining('sandbox_wait_for_status'),
+    });
+    held.release();
+    await (await settled(session, view.sandboxId)).toBe('running');
+    await handle.run(sleep, neverAborted);
+    await session.end('shutdown');
+    expect(world.engine.calls).toContain(`stop ${view.sandboxId}`);
+  });
+
+  it('does not take the place of one that was made current meanwhile', async () => {
+    const world = openWorld();
+    const { session, held, view } = await handedOff(world);
+    held.release();
+    await (await settled(session, view.sandboxId)).toBe('running');
+    const second = await session.create(plainRequest, neverAborted);
+    expect((await session.info(neverAborted)).currentSandboxId).toBe(second.sandboxId);
+  });
+
+  it('keeps why it failed, until its retention is over', async () => {
+    const world = openWorld({ retentionMs: 1_000 });
+    const session = world.registry.openSession('local');
+    const held = world.engine.hold('create');
+    const created = session.create(plainRequest, neverAborted, WAIT);
+    await held.entered;
+    world.clock.advance(WAIT.patienceMs);
+    const { sandboxId } = await created;
+    world.engine.fail(
+      'create',
+      sandboxId,
+      new SandboxError('not_found', 'No such repository.', { hint: 'Look.' }),
+    );
+    held.release();
+    await (await settled(session, sandboxId)).toBe('failed');
+    const told = { status: 'failed', statusReason: 'No such repository. Look.' };
+    expect(await session.attach(sandboxId, neverAborted)).toMatchObject(told);
+    expect(
+      (await session.list({ limit: 5, since: null, until: null, cursor: null }, neverAborted)).items,
+    ).toMatchObject([told]);
+    const handle = await session.sandbox(sandboxId);
+    expect(await handle.stop(neverAborted)).toMatchObject(told);
+    expect((await rejection(handle.run(sleep, neverAborted))).message).toContain('No such repository.');
+    expect((await world.engine.list()).items).toEqual([]);
+    // It counts no more, and nobody has to clean it up by hand.
+    await session.create(plainRequest, neverAborted);
+    world.clock.advance(1_001);
+    await world.restart({ retentionMs: 1_000 }).recover(neverAborted);
+    expect((await rejection(session.attach(sandboxId, neverAborted))).code).toBe('not_found');
+  });
+
+  it('tells of what failed what was asked for, and keeps no value of a header', async () => {
+    const world = openWorld();
+    const limits = await world.engine.limits();
+    vi.spyOn(world.engine, 'limits').mockResolvedValue({ ...limits, networkModes: ['custom'] });
+    const headers = { Authorization: `Bearer \${secret:TOKEN}`, 'X-Key': 'swordfish' };
+    const { session, held, view } = await handedOff(world, {
+      ...plainRequest,
+      runtime: 'node22',
+      vcpus: 2,
+      timeoutMs: 77_000,
+      networkPolicy: { mode: 'custom', rules: [{ domain: 'a.example', headers }] },
+    });
+    const asked = {
+      runtime: 'node22',
+      vcpus: 2,
+      memoryMb: 2 * limits.memoryMbPerVcpu,
+      timeoutMs: 77_000,
+      networkPolicy: {
+        mode: 'custom',
+        rules: [{ domain: 'a.example', headers: { ...headers, 'X-Key': '***' } }],
+      },
+    };
+    expect(view).toMatchObject({ ...asked, status: 'pending' });
+    world.engine.fail('create', view.sandboxId, new SandboxError('unavailable', 'no'));
+    held.release();
+    await (await settled(session, view.sandboxId)).toBe('failed');
+    expect(await session.attach(view.sandboxId, neverAborted)).toMatchObject(asked);
+    const record = readFileSync(join(world.stateDir, 'records', `${view.sandboxId}.json`), 'utf8');
+    expect(record).not.toContain('swordfish');
+  });
+
+  it('tells nothing of a defect but that the log has it', async () => {
+    const world = openWorld();
+    const { session, held, view } = await handedOff(world);
+    world.engine.fail('create', view.sandboxId, new Error('ENOENT /var/lib/x'));
+    held.release();
+    await (await settled(session, view.sandboxId)).toBe('failed');
+    const { statusReason } = await session.attach(view.sandboxId, neverAborted);
+    expect(statusReason).toBe('An unexpected error; the server log has it.');
+    expect(world.log.lines.some((line) => line.includes('/var/lib/x'))).toBe(true);
+  });
+
+  it('ends with its session, kept or not', async () => {
+    for (const keep of [false, true]) {
+      const world = openWorld();
+      const { session, view } = await handedOff(world, { ...plainRequest, keep });
+      await session.end('shutdown');
+      expect(world.engine.calls).toContain(`forget ${view.sandboxId}`);
+      expect(readdirSync(join(world.stateDir, 'records')).filter((name) => name.startsWith('sbx_'))).toEqual(
+        [],
+      );
+    }
+  });
+
+  it('is not undone by a cancellation that comes after the answer', async () => {
+    const world = openWorld();
+    const session = world.registry.openSession('local');
+    const held = world.engine.hold('create');
+    const caller = new AbortController();
+    const created = session.create(plainRequest, caller.signal, WAIT);
+    await held.entered;
+    world.clock.advance(WAIT.patienceMs);
+    const { sandboxId } = await created;
+    caller.abort();
+    held.release();
+    await (await settled(session, sandboxId)).toBe('running');
+  });
+
+  it('counts against the limits', async () => {
+    const world = openWorld({ maxSandboxes: 1 });
+    const { session } = await handedOff(world);
+    expect((await rejection(session.create(plainRequest, neverAborted))).code).toBe('limit_exceeded');
+  });
+
+  it('is removed by the next server when this one dies', async () => {
+    const world = openWorld();
+    const { view } = await handedOff(world);
+    const path = join(world.stateDir, 'records', `${view.sandboxId}.json`);
+    const { readFileSync, writeFileSync } = await import('node:fs');
+    const record = JSON.parse(readFileSync(path, 'utf8'));
+    record.owner.process.startTime = '1';
+    writeFileSync(path, JSON.stringify(record));
+    expect(await world.restart().recover(neverAborted)).toMatchObject({ forgotten: [view.sandboxId] });
+    expect(existsSync(path)).toBe(false);
+  });
+});
+
+describe('a create within its caller’s patience', () => {
+  it('fails as ever, and leaves no timer', async () => {
+    const world = openWorld();
+    const session = world.registry.openSession('local');
+    const held = world.engine.hold('create');
+    const created = rejection(session.create(plainRequest, neverAborted, WAIT));
+    await held.entered;
+    const [id = ''] = readdirSync(join(world.stateDir, 'records')).map((name) => name.replace('.json', ''));
+    world.engine.fail('create', id, new SandboxError('unavailable', 'no'));
+    held.release();
+    expect((await created).code).toBe('unavailable');
+    expect(world.clock.timers).toBe(0);
+    expect((await rejection(session.attach(id, neverAborted))).code).toBe('not_found');
+  });
+});

@@ -1,0 +1,34 @@
+import { once } from 'node:events';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { describe, expect, it } from 'vitest';
+import { anySignal } from '../../../src/shared/async/any-signal.ts';
+
+/** The collector, which Node hands out only by a flag. */
+function collectGarbage(): void {
+  setFlagsFromString('--expose-gc');
+  const gc: unknown = runInNewContext('gc');
+  if (typeof gc !== 'function') throw new Error('this Node has no way to collect garbage');
+  gc();
+}
+
+describe('a signal of several', () => {
+  it('aborts by a time limit that nobody else keeps', async () => {
+    const never = new AbortController().signal;
+    const any = anySignal([never, AbortSignal.timeout(100)]);
+    const aborted = once(any, 'abort');
+    // A turn of the event loop later, nothing on the stack names the limit any more.
+    await new Promise(setImmediate);
+    collectGarbage();
+    await aborted;
+    expect(any.reason).toMatchObject({ name: 'TimeoutError' });
+  });
+
+  it('aborts with the reason of the first', () => {
+    const [first, second] = [new AbortController(), new AbortController()];
+    const any = anySignal([first.signal, second.signal]);
+    second.abort('enough');
+    first.abort('too late');
+    expect([any.aborted, any.reason]).toEqual([true, 'enough']);
+  });
+});

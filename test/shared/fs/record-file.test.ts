@@ -1,0 +1,42 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { readRecordFile } from '../../../src/shared/fs/record-file.ts';
+
+const schema = z.strictObject({ count: z.number() });
+let folder = '';
+
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'record-'));
+});
+
+afterEach(() => rm(folder, { recursive: true }));
+
+function read() {
+  return readRecordFile(join(folder, 'record.json'), schema, (cause) => new Error('damaged', { cause }));
+}
+
+describe('readRecordFile', () => {
+  it('answers the record, and null where there is none', async () => {
+    expect(await read()).toBeNull();
+    await writeFile(join(folder, 'record.json'), '{"count": 2}');
+    expect(await read()).toEqual({ count: 2 });
+  });
+
+  it.each(['', '{"count": ', '{"count": "2"}', '{"count": 2, "more": 1}', 'null'])(
+    'throws what it was given for %j',
+    async (text) => {
+      await writeFile(join(folder, 'record.json'), text);
+      await expect(read()).rejects.toMatchObject({ message: 'damaged', cause: expect.any(Error) });
+    },
+  );
+
+  it('takes what cannot be read for no damage', async () => {
+    const path = join(folder, 'record.json', 'below');
+    await writeFile(join(folder, 'record.json'), '{}');
+    const reading = readRecordFile(path, schema, () => new Error('damaged'));
+    await expect(reading).rejects.toMatchObject({ code: 'ENOTDIR' });
+  });
+});

@@ -1,0 +1,43 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from 'vitest';
+import { isBinary, omission, outputText } from '../../../src/shared/text/output-text.ts';
+
+describe('outputText', () => {
+  it('shows text, colours stripped', () => {
+    expect(outputText(Buffer.from('\u001b[32mok\u001b[0m\n'), 'X')).toBe('ok\n');
+    expect(outputText(Buffer.alloc(0), 'X')).toBe('');
+  });
+
+  it('states binary data instead of showing it', () => {
+    const bytes = Buffer.concat([Buffer.from('\u007fELF'), randomBytes(1_230)]);
+    expect(outputText(bytes, 'the call')).toBe('[1,234 bytes of binary data; read with the call]');
+  });
+
+  it('shows stray invalid bytes and says so', () => {
+    const latin1 = Buffer.from('a caf\u00e9 in Latin-1, a whole line of it\n', 'latin1');
+    const shown = outputText(latin1, 'the call');
+    expect(shown).toMatch(/^a caf\uFFFD in Latin-1/);
+    expect(shown).toContain('not UTF-8');
+    expect(shown).toContain('the call');
+  });
+});
+
+describe('isBinary', () => {
+  it.each([
+    ['words', Buffer.from('words in a row'), false],
+    ['names separated by NUL', Buffer.from('./a/long/name.txt\0./another/name.txt\0'), false],
+    ['a padded archive', Buffer.concat([Buffer.from('name'), Buffer.alloc(500)]), true],
+    ['random bytes', randomBytes(4_096), true],
+    ['nothing', Buffer.alloc(0), false],
+    ['Japanese', Buffer.from('日本語のテキスト'), false],
+  ])('%s', (_name, bytes, expected) => {
+    expect(isBinary(bytes)).toBe(expected);
+  });
+});
+
+it('tells what is left out, and how to get it', () => {
+  expect(omission({ bytes: 1_234_567, lines: 1 }, 'command_output')).toBe(
+    '[… 1,234,567 bytes (1 line) left out; read with command_output …]',
+  );
+  expect(omission({ bytes: 5, lines: null }, 'command_output')).not.toContain('line)');
+});

@@ -1,0 +1,243 @@
+import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { ALLOW_FIXTURES, createWithFixtures } from '../../support/fixtures.ts';
+import { type RunningServer, startServer } from '../../support/server.ts';
+
+const GENERATIONS = 5;
+const FIFTY = 50;
+
+let server: RunningServer;
+beforeAll(async () => {
+  server = await startServer({ args: [...ALLOW_FIXTURES, '--max-running-commands', '60'] });
+  await createWithFixtures(server);
+});
+afterAll(() => server.close());
+
+async function start(cmd: string, args: string[] = [], on = server): Promise<string> {
+  const started = await on.call('sandbox_run_command_detached', { cmd, args });
+  if (started.isError) throw new Error(started.text);
+  return String(started.structured['command_id']);
+}
+
+/** Reads a command's lines until there are so many. */
+async function lines(command_id: string, count: number, on = server): Promise<void> {
+  for (let cursor: Record<string, unknown> = {}, seen = 0; seen < count; ) {
+    const { structured } = await on.call('command_logs', { command_id, wait_ms: 20_000, ...cursor });
+    if (Array.isArray(structured['lines'])) seen += structured['lines'].length;
+    cursor = { cursor: structured['next_cursor'] };
+    if (structured['done'] === true && seen < count) throw new Error(`${command_id} wrote ${seen} lines`);
+  }
+}
+
+async function sleepers(): Promise<string> {
+  const script = 'pgrep -c "^sleep$" || true';
+  const { structured } = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
+  return String(structured['stdout']).trim();
+}
+
+describe('a tree five deep that left its sessions and its parents', () => {
+  const tree = ['./deep-tree.sh', [String(GENERATIONS - 1)]] as const;
+
+  it('is gone after command_kill, 50 of 50', async () => {
+    for (let round = 0; round < 5; round++) {
+      const ids = await Promise.all(Array.from({ length: 10 }, () => start(tree[0], [...tree[1]])));
+      await Promise.all(ids.map((id) => lines(id, GENERATIONS)));
+      // Each tells of itself before it becomes the program that sleeps.
+      await expect.poll(sleepers).toBe('50');
+      const kill = (command_id: string) => server.call('command_kill', { command_id, signal: 'SIGKILL' });
+      for (const { structured } of await Promise.all(ids.map(kill))) {
+        expect(structured).toMatchObject({ status: 'finished', ended_by: 'killed', signal: 'SIGKILL' });
+      }
+      expect(await sleepers()).toBe('0');
+    }
+  });
+
+  it('is gone after the call is cancelled, 50 of 50', async () => {
+    for (let round = 0; round < 5; round++) {
+      const controller = new AbortController();
+      const grown = Array.from({ length: 10 }, async () => {
+        const request = { cmd: tree[0], args: [...tree[1]] };
+        const call = server.call('sandbox_run_command', request, { signal: controller.signal });
+        await expect(call).rejects.toThrow();
+      });
+      await expect.poll(sleepers).toBe('50');
+      const { structured } = await server.call('session_info');
+      const ids = [...JSON.stringify(structured['commands']).matchAll(/"command_id":"([^"]+)"/g)];
+      expect(ids).toHaveLength(10);
+      controller.abort();
+      await Promise.all(grown);
+      for (const [, command_id] of ids) {
+        const ended = await server.call('command_wait', { command_id });
+        expect(ended.structured).toMatchObject({ ended_by: 'cancelled', signal: 'SIGKILL', exit_code: 137 });
+      }
+      await expect.poll(sleepers).toBe('0');
+    }
+  });
+});
+
+describe('a call that is cancelled at any moment', () => {
+  it('leaves no command and no process', async () => {
+    const before = await sleepers();
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const controller = new AbortController();
+        const request = { cmd: './deep-tree.sh', args: [String(GENERATIONS - 1)] };
+        const call = server.call('sandbox_run_command', request, { signal: controller.signal });
+        // Not to wait for anything: each call is met at another point of its way.
+        setTimeout(() => controller.abort(), index * 4);
+        await expect(call).rejects.toThrow();
+      }),
+    );
+    const running = async (): Promise<unknown> => (await server.call('session_info')).structured['commands'];
+    await expect.poll(running).toEqual([]);
+    await expect.poll(sleepers).toBe(before);
+  });
+});
+
+describe('fifty commands at once', () => {
+  it('let one among them be killed at once, and everything else be done', async () => {
+    const talk = 'while :; do echo still here; sleep 0.1; done';
+    const ids = await Promise.all(Array.from({ length: FIFTY }, () => start('bash', ['-c', talk])));
+    await Promise.all(ids.map((id) => lines(id, 1)));
+    const [first, ...others] = ids;
+    const killed = await server.call('command_kill', { command_id: first });
+    expect(killed.structured).toMatchObject({ status: 'finished', ended_by: 'killed', signal: 'SIGTERM' });
+    const file = { path: 'beside', content: 'x' };
+    expect((await server.call('sandbox_write_files', { files: [file] })).isError).toBe(false);
+    const extended = await server.call('sandbox_extend_timeout', { duration_ms: 1_000 });
+    expect(extended.structured).toMatchObject({ status: 'running' });
+    const { structured } = await server.call('session_info');
+    expect(structured['commands']).toHaveLength(FIFTY - 1);
+    for (const command_id of others) {
+      const ended = await server.call('command_kill', { command_id, signal: 'SIGKILL' });
+      expect(ended.structured).toMatchObject({ status: 'finished', signal: 'SIGKILL' });
+    }
+  });
+});
+
+describe('how a command ended is told', () => {
+  it('by its time limit: SIGTERM first, SIGKILL for one that does not hear it', async () => {
+    // Time enough to become deaf, on any machine.
+    const request = { cmd: './deaf.sh', timeout_ms: 3_000 };
+    const { structured } = await server.call('sandbox_run_command', request);
+    expect(structured).toMatchObject({
+      ended_by: 'timeout',
+      signal: 'SIGKILL',
+      exit_code: 137,
+      stdout: 'ready\n',
+    });
+    // The grace lies between the two.
+    expect(structured['duration_ms']).toBeGreaterThanOrEqual(8_000);
+  });
+
+  it('by its own doing, also where that is a signal', async () => {
+    const own = { cmd: 'bash', args: ['-c', 'kill -SEGV $$'] };
+    expect((await server.call('sandbox_run_command', own)).structured).toMatchObject({
+      ended_by: 'exit',
+      signal: 'SIGSEGV',
+      exit_code: 139,
+      next: null,
+    });
+  });
+
+  it('with what it has left running, until that is gone', async () => {
+    const left = { cmd: 'bash', args: ['-c', 'setsid sleep 4321 > /dev/null 2>&1 & echo done'] };
+    const { structured } = await server.call('sandbox_run_command', left);
+    const { command_id } = structured;
+    const rest = `What it started still runs: command_kill command_id=${command_id} ends that`;
+    expect(structured).toMatchObject({ status: 'finished', exit_code: 0, stdout: 'done\n', next: rest });
+    expect((await server.call('sandbox_get_command', { command_id })).structured).toMatchObject({
+      next: rest,
+    });
+    await server.call('command_kill', { command_id, signal: 'SIGKILL' });
+    const after = await server.call('sandbox_get_command', { command_id });
+    expect(after.structured).toMatchObject({ ended_by: 'exit', exit_code: 0, next: null });
+    // Programs that leave nothing never seem to.
+    for (let round = 0; round < 100; round++) {
+      const quick = await server.call('sandbox_run_command', { cmd: 'true' });
+      expect(quick.structured['next']).toBeNull();
+    }
+  });
+
+  it('by the stop of its sandbox', async () => {
+    const sandbox_id = await createWithFixtures(server);
+    const id = await start('./deaf.sh');
+    await lines(id, 1);
+    await server.call('sandbox_stop', { sandbox_id, blocking: true });
+    const { structured } = await server.call('command_wait', { command_id: id });
+    expect(structured).toMatchObject({
+      ended_by: 'sandbox_stopped',
+      signal: 'SIGKILL',
+      stdout: 'ready\n',
+      next: expect.stringContaining('ended with its sandbox (stopped by request)'),
+    });
+  });
+
+  it('by the deadline of its sandbox, to each call that waits for it', async () => {
+    const short = await startServer({ args: ['--max-lifetime', '8s'] });
+    // Several: a supervisor dies in a moment in which the rest of its sandbox is still ending.
+    const waitFor = async (): Promise<void> => {
+      const made = await short.call('sandbox_create', { timeout_ms: 6_000, resources: { vcpus: 1 } });
+      const { sandbox_id } = made.structured;
+      const request = { sandbox_id, cmd: 'bash', args: ['-c', 'echo ready; sleep 1000'] };
+      const { structured } = await short.call('sandbox_run_command', request);
+      expect(structured).toMatchObject({
+        status: 'finished',
+        ended_by: 'sandbox_stopped',
+        stdout: 'ready\n',
+        next: expect.stringContaining('ended with its sandbox (its time was up): sandbox_create'),
+      });
+    };
+    try {
+      await Promise.all(Array.from({ length: 8 }, waitFor));
+    } finally {
+      await short.close();
+    }
+  }, 60_000);
+
+  it('by lack of memory, also to a later server and after the sandbox has ended', async (context) => {
+    const home = await mkdtemp(join(tmpdir(), 's-'));
+    await chmod(home, 0o711);
+    onTestFinished(() => rm(home, { recursive: true, force: true }));
+    const first = await startServer({ stateDir: join(home, 's') });
+    try {
+      const info = await first.call('session_info');
+      if (/memory/i.test(JSON.stringify(Object(info.structured['engine']).not_enforced)))
+        return context.skip('needs a memory limit, which this host does not give');
+      await first.call('sandbox_create', { resources: { vcpus: 1 } });
+      const hog = 'const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));';
+      const run = await first.call('sandbox_run_command', { cmd: 'node', args: ['-e', hog] });
+      const told = {
+        ended_by: 'out_of_memory',
+        signal: 'SIGKILL',
+        exit_code: 137,
+        next: expect.stringContaining('lack of memory'),
+      };
+      expect(run.structured).toMatchObject(told);
+      const within = { cmd: 'bash', args: ['-c', `node -e '${hog}'; exit 2`] };
+      const survived = await first.call('sandbox_run_command', within);
+      const toldOfPart = {
+        ended_by: 'exit',
+        exit_code: 2,
+        next: expect.stringMatching(/^Something in its sandbox was killed for lack of memory/),
+      };
+      expect(survived.structured).toMatchObject(toldOfPart);
+      const after = await first.call('sandbox_run_command', { cmd: 'true' });
+      expect(after.structured['next']).toBeNull();
+      await first.call('sandbox_stop', { blocking: true });
+      const second = await startServer({ stateDir: join(home, 's') });
+      try {
+        const { command_id } = run.structured;
+        expect((await second.call('sandbox_get_command', { command_id })).structured).toMatchObject(told);
+        const part = { command_id: survived.structured['command_id'] };
+        expect((await second.call('sandbox_get_command', part)).structured).toMatchObject(toldOfPart);
+      } finally {
+        await second.close();
+      }
+    } finally {
+      await first.close();
+    }
+  });
+});

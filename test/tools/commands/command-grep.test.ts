@@ -1,0 +1,35 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { type RunningServer, startServer } from '../../support/server.ts';
+
+/** As slow as a pattern may be: every position of a line is tried with hundreds of steps. */
+const SLOW = '[a-z]{0,140}[YZ]';
+const PIECES = 40;
+
+let server: RunningServer;
+beforeAll(async () => {
+  server = await startServer();
+  await server.call('sandbox_create');
+});
+afterAll(() => server.close());
+
+it('a search made to take for ever keeps nobody waiting, and comes to its end page by page', async () => {
+  const script = `head -c ${PIECES * 16_384} /dev/zero | tr '\\0' a; echo; echo needZle`;
+  const run = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
+  const command_id = run.structured['command_id'];
+  const answered: string[] = [];
+  let cursor: Record<string, unknown> = {};
+  const found: unknown[] = [];
+  for (let done: unknown = false; done !== true; ) {
+    const search = server.call('command_logs', { command_id, grep: SLOW, ...cursor });
+    const other = server.call('sandbox_get_command', { command_id });
+    await Promise.all([search.then(() => answered.push('search')), other.then(() => answered.push('other'))]);
+    const { structured } = await search;
+    if (Array.isArray(structured['lines'])) found.push(...structured['lines']);
+    cursor = { cursor: structured['next_cursor'] };
+    done = structured['done'];
+    if (done === true) expect(structured['next']).toBeNull();
+    else expect(structured['next']).toContain('not searched yet');
+  }
+  expect(answered.slice(0, 2)).toEqual(['other', 'search']);
+  expect(found).toEqual([{ stream: 'stdout', data: 'needZle' }]);
+});

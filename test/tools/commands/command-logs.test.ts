@@ -1,0 +1,210 @@
+import { describe, expect, it } from 'vitest';
+import { type Logs, lineMatcher, readLogs } from '../../../tools/commands/command-logs.ts';
+import { LOG_START } from '../../../tools/commands/log-cursor.ts';
+import { WrittenOutput } from '../../fakes/written-output.ts';
+import { neverAborted } from '../../registry/support/registry.ts';
+
+type Wish = Partial<Parameters<typeof readLogs>[1]> & { grep?: string };
+
+function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Promise<Logs> {
+  const { grep, ...rest } = wish;
+  const request = {
+    cursor: LOG_START,
+    limit: 100,
+    stream: 'both' as const,
+    context: 0,
+    matches: grep === undefined ? null : lineMatcher(grep),
+    waitMs: 0,
+    exactBytes: 'command_output',
+    ...rest,
+  };
+  return readLogs(output.handle, request, signal);
+}
+
+/** `stream data` of every line, page by page until nothing more comes. */
+async function readAll(output: WrittenOutput, wish: Wish = {}): Promise<string[]> {
+  const lines: string[] = [];
+  let cursor = LOG_START;
+  for (let page = 0; page < 1_000; page++) {
+    const logs = await read(output, { ...wish, cursor });
+    lines.push(...logs.lines.map(({ stream, data }) => `${stream} ${data}`));
+    const moved = JSON.stringify(logs.cursor) !== JSON.stringify(cursor);
+    cursor = logs.cursor;
+    if (logs.done || (logs.lines.length === 0 && !moved)) return lines;
+  }
+  throw new Error('the cursor never came to the end');
+}
+
+function interleaved(): WrittenOutput {
+  return new WrittenOutput()
+    .write('stdout', 'one\ntw')
+    .write('stderr', 'warn')
+    .write('stdout', 'o\nthree\n')
+    .write('stderr', 'ing\n')
+    .write('stdout', 'four');
+}
+
+describe('readLogs', () => {
+  it('answers lines by stream, in the order in which they were completed', async () => {
+    const logs = await read(interleaved().finish());
+    expect(logs.lines.map(({ stream, data }) => `${stream} ${data}`)).toEqual([
+      'stdout one',
+      'stdout two',
+      'stdout three',
+      'stderr warning',
+      'stdout four',
+    ]);
+    expect(logs.done).toBe(true);
+  });
+
+  it.each([1, 2, 3, 4, 5])('loses and repeats nothing over pages of %i', async (limit) => {
+    const whole = await readAll(interleaved().finish());
+    expect(await readAll(interleaved().finish(), { limit })).toEqual(whole);
+  });
+
+  it('holds back the unfinished line of a running command', async () => {
+    const output = interleaved();
+    const first = await read(output);
+    expect(first.lines.map(({ data }) => data)).toEqual(['one', 'two', 'three', 'warning']);
+    expect(first.done).toBe(false);
+    output.write('stdout', ' and a half\n').finish();
+    const second = await read(output, { cursor: first.cursor });
+    expect(second).toMatchObject({ lines: [{ stream: 'stdout', data: 'four and a half' }], done: true });
+  });
+
+  it('answers one stream alone', async () => {
+    expect(await readAll(interleaved().finish(), { stream: 'stderr' })).toEqual(['stderr warning']);
+  });
+
+  it('keeps both streams in step while one holds an unfinished line for long', async () => {
+    const output = new WrittenOutput().write('stdout', 'prompt> ');
+    for (let index = 0; index < 40_000; index++) output.write('stderr', `noise ${index}\n`);
+    const lines = await readAll(output.finish(), { limit: 1_000 });
+    expect(lines.filter((line) => line.startsWith('stderr'))).toHaveLength(40_000);
+    expect(new Set(lines).size).toBe(lines.length);
+    expect(lines).toContain('stdout prompt> ');
+  });
+
+  it('cuts a very long line into pieces without harm to its characters', async () => {
+    const lines = await readAll(
+      new WrittenOutput().write('stdout', `${'é'.repeat(100_000)}\nend\n`).finish(),
+    );
+    expect(lines.at(-1)).toBe('stdout end');
+    expect(lines.join('')).not.toContain('\uFFFD');
+    expect(lines[0]).toMatch(/more characters$/);
+  });
+
+  it('tells bytes that are gone, and ends the line before them', async () => {
+    const output = new WrittenOutput()
+      .write('stdout', 'a\ncut he')
+      .lose('stdout', 500)
+      .write('stdout', 're\nb\n')
+      .finish();
+    const logs = await read(output);
+    expect(logs.lines.map(({ data }) => data)).toEqual(['a', 'cut he', 're', 'b']);
+    expect(logs.droppedBytes).toBe(500);
+    expect((await read(output, { cursor: logs.cursor })).droppedBytes).toBe(0);
+  });
+
+  it('shows whole characters around what is gone, and counts the rest of the cut ones as gone', async () => {
+    const euro = Buffer.from('€');
+    const output = new WrittenOutput()
+      .write('stdout', Buffer.concat([Buffer.from('head '), euro.subarray(0, 2)]))
+      .lose('stdout', 500)
+      .write('stdout', Buffer.concat([euro.subarray(1), Buffer.from(' tail\nend\n')]))
+      .finish();
+    const logs = await read(output);
+    expect(logs.lines.map(({ data }) => data)).toEqual(['head ', ' tail', 'end']);
+    expect(logs.droppedBytes).toBe(2 + 500 + 2);
+    for (const limit of [1, 2]) {
+      expect(await readAll(output, { limit })).toEqual(['stdout head ', 'stdout  tail', 'stdout end']);
+    }
+  });
+
+  it('reads every page of a long log within its size', async () => {
+    const text = Array.from({ length: 30_000 }, (_, index) => `line ${index}\n`).join('');
+    const lines = await readAll(new WrittenOutput().write('stdout', text).finish(), { limit: 1_000 });
+    expect(lines).toHaveLength(30_000);
+  });
+
+  it('cleans lines of escapes and of carriage returns', async () => {
+    const output = new WrittenOutput().write('stdout', '\u001b[1mbold\u001b[0m\r\n10%\r20%\r\n').finish();
+    expect(await readAll(output)).toEqual(['stdout bold', 'stdout 20%']);
+  });
+});
+
+describe('grep', () => {
+  const numbers = (): WrittenOutput =>
+    new WrittenOutput()
+      .write('stdout', Array.from({ length: 50 }, (_, index) => `${index}\n`).join(''))
+      .finish();
+
+  it('picks matching lines', async () => {
+    expect(await readAll(numbers(), { grep: '^.?7$' })).toEqual(
+      [7, 17, 27, 37, 47].map((each) => `stdout ${each}`),
+    );
+  });
+
+  it.each([1, 3, 100])('gives lines around a match, none twice, over pages of %i', async (limit) => {
+    const lines = await readAll(numbers(), { grep: '^(9|11|30)$', context: 2, limit });
+    const expected = [7, 8, 9, 10, 11, 12, 13, 28, 29, 30, 31, 32];
+    expect(lines).toEqual(expected.map((each) => `stdout ${each}`));
+  });
+
+  it('keeps the lines before a match that comes later', async () => {
+    const output = new WrittenOutput().write('stdout', 'a\nb\n');
+    const first = await read(output, { grep: 'match', context: 2 });
+    expect(first.lines).toEqual([]);
+    output.write('stdout', 'match\n').finish();
+    const second = await read(output, { grep: 'match', context: 2, cursor: first.cursor });
+    expect(second.lines.map(({ data }) => data)).toEqual(['a', 'b', 'match']);
+  });
+
+  it('takes linear time for a pattern made to take for ever', async () => {
+    const output = new WrittenOutput().write('stdout', `${'a'.repeat(10_000)}\n`).finish();
+    expect(await readAll(output, { grep: '(a+)+$b' })).toEqual([]);
+  });
+
+  it('lets others have their turn, and ends with its call, in a search that takes long', async () => {
+    const output = new WrittenOutput().write('stdout', `${'a'.repeat(400_000)}\n`).finish();
+    const controller = new AbortController();
+    const logs = read(output, { grep: '[a-z]{0,140}[YZ]' }, controller.signal);
+    setImmediate(() => controller.abort());
+    await expect(logs).rejects.toMatchObject({ code: 'cancelled' });
+  });
+
+  it.each(['[a-z]{0,200}[^a]', '([a-c]?){999}$'])('refuses %s, which would take too long', (pattern) => {
+    expect(() => lineMatcher(pattern)).toThrow(/`grep` is a pattern of \d+ steps; 300 are the most/);
+  });
+
+  it.each(['(', 'a{2,1}', '(?=x)', '\\1'])('refuses %s and says why', (pattern) => {
+    expect(() => lineMatcher(pattern)).toThrow(/`grep` ".*" is no pattern/);
+  });
+});
+
+describe('waiting', () => {
+  it('answers with the first new line', async () => {
+    const output = new WrittenOutput();
+    const logs = read(output, { waitMs: 20_000 });
+    output.write('stdout', 'part').write('stdout', ' and rest\n');
+    expect((await logs).lines).toEqual([{ stream: 'stdout', data: 'part and rest' }]);
+  });
+
+  it('answers when the command finishes silently', async () => {
+    const output = new WrittenOutput();
+    const logs = read(output, { waitMs: 20_000 });
+    output.finish();
+    expect(await logs).toMatchObject({ lines: [], done: true });
+  });
+
+  it('answers nothing when its time is up', async () => {
+    expect(await read(new WrittenOutput(), { waitMs: 20 })).toMatchObject({ lines: [], done: false });
+  });
+
+  it('ends with the call', async () => {
+    const controller = new AbortController();
+    const logs = read(new WrittenOutput(), { waitMs: 20_000 }, controller.signal);
+    controller.abort();
+    await expect(logs).rejects.toMatchObject({ code: 'cancelled' });
+  });
+});

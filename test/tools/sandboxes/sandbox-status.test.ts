@@ -1,0 +1,44 @@
+import { describe, expect, it } from 'vitest';
+import { STATUSES, waitForStatus } from '../../../tools/sandboxes/sandbox-status.ts';
+import { neverAborted, openWorld, plainRequest } from '../../registry/support/registry.ts';
+
+async function stoppedSandbox() {
+  const { registry } = openWorld();
+  const session = registry.openSession('local');
+  const { sandboxId } = await session.create(plainRequest, neverAborted);
+  const handle = await session.sandbox(sandboxId);
+  return { handle, stop: () => handle.stop(neverAborted) };
+}
+
+describe('waitForStatus', () => {
+  const wait = { timeoutMs: 20_000, pollIntervalMs: 1 };
+
+  it('answers at once what is there, and later what comes', async () => {
+    const { handle, stop } = await stoppedSandbox();
+    expect(await waitForStatus(handle, { ...wait, status: 'running' }, neverAborted)).toMatchObject({
+      status: 'running',
+    });
+    const waiting = waitForStatus(handle, { ...wait, status: 'stopped' }, neverAborted);
+    await stop();
+    expect(await waiting).toMatchObject({ status: 'stopped' });
+  });
+
+  it('answers null for what did not come', async () => {
+    const { handle } = await stoppedSandbox();
+    expect(
+      await waitForStatus(handle, { ...wait, timeoutMs: 5, status: 'stopped' }, neverAborted),
+    ).toBeNull();
+  });
+
+  it.each(STATUSES.filter((status) => status !== 'stopped'))(
+    'does not wait for a stopped one to be %s',
+    async (status) => {
+      const { handle, stop } = await stoppedSandbox();
+      await stop();
+      await expect(waitForStatus(handle, { ...wait, status }, neverAborted)).rejects.toMatchObject({
+        code: 'conflict',
+        hint: expect.stringContaining('sandbox_create'),
+      });
+    },
+  );
+});

@@ -1,0 +1,43 @@
+import type { Answer, RunningServer } from '../../support/server.ts';
+
+export interface Shell {
+  shellId: string;
+  /** The answer to its opening. */
+  opened: Answer;
+  /** Types, waits and answers; an error answer fails the test. */
+  send(args?: Record<string, unknown>): Promise<Answer>;
+  screen(answer: Answer): string;
+}
+
+/** Opens a shell in the session's current sandbox, with a prompt that is easy to wait for. */
+export async function openShell(server: RunningServer, args: Record<string, unknown> = {}): Promise<Shell> {
+  const opened = await server.call('sandbox_shell', { env: { PS1: 'prompt> ' }, command: BASH, ...args });
+  if (opened.isError) throw new Error(opened.text);
+  const shellId = String(opened.structured['shell_id']);
+  return {
+    shellId,
+    opened,
+    screen,
+    async send(more = {}) {
+      const answer = await server.call('shell_send', { shell_id: shellId, wait_ms: 50_000, ...more });
+      if (answer.isError) throw new Error(answer.text);
+      return answer;
+    },
+  };
+}
+
+/** Without start-up files, which would set another prompt. */
+export const BASH = ['/bin/bash', '--norc', '--noprofile'];
+
+export function screen(answer: Answer): string {
+  return String(answer.structured['screen']);
+}
+
+/** One row of the screen, from 1. */
+export function row(answer: Answer, number: number): string {
+  return screen(answer).split('\n')[number - 1] ?? '';
+}
+
+export function output(answer: Answer): string {
+  return String(answer.structured['output']);
+}

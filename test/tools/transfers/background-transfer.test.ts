@@ -1,0 +1,297 @@
+import { createHash } from 'node:crypto';
+import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { outputOf } from '../../support/answers.ts';
+import { type LocalServer, openLocalServer } from '../../support/local-server.ts';
+import type { Answer } from '../../support/server.ts';
+
+/** Longer than any wait that is to be answered in time, shorter than a test. */
+const PATIENCE_MS = 250;
+
+let server: LocalServer;
+beforeAll(async () => {
+  server = await openLocalServer(PATIENCE_MS);
+});
+afterAll(() => server.close());
+
+/** A create may outlast the patience as well. */
+async function create(on: LocalServer, args: Record<string, unknown> = {}): Promise<Answer> {
+  const made = await on.call('sandbox_create', args);
+  if (made.structured['status'] !== 'pending') return made;
+  return on.call('sandbox_wait_for_status', { status: 'running', timeout_ms: 50_000 });
+}
+
+const bash = (script: string) => outputOf(server, script);
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The same call until it is done, as its `next` says. */
+async function untilDone(
+  name: string,
+  args: Record<string, unknown>,
+  options: RequestOptions = {},
+): Promise<Answer> {
+  for (;;) {
+    const answer = await server.call(name, args, options);
+    if (answer.structured['status'] !== 'running') return answer;
+  }
+}
+
+describe('a transfer that outlasts the patience', () => {
+  beforeAll(async () => {
+    await create(server);
+    await mkdir(join(server.cwd, 'tree'));
+    for (const name of ['a', 'b', 'c']) await writeFile(join(server.cwd, 'tree', name), name.repeat(1_000));
+    await bash('mkdir -p out; for name in a b c; do echo $name > out/$name; done');
+  });
+
+  const up = { local_path: 'tree', remote_path: 'tree' };
+  const down = { remote_path: 'out', local_path: 'out' };
+
+  it('is handed over with the state reached, goes on, and gives its result to the same call once', async () => {
+    const { reached, release } = server.hold('tree');
+    expect((await server.call('sandbox_upload_file', up)).structured['status']).toBe('running');
+    await reached;
+    const handed = () => server.call('sandbox_upload_file', up).then(({ structured }) => structured);
+    // What was read ahead counts as soon as it is sent.
+    await expect.poll(async () => (await handed())['bytes']).toBe(1_000);
+    expect(await handed()).toMatchObject({
+      local_path: join(server.cwd, 'tree'),
+      remote_path: '/vercel/sandbox/tree',
+      status: 'running',
+      files: 0,
+      bytes: 1_000,
+      sha256: null,
+      next: expect.stringMatching(/call sandbox_upload_file with the same arguments and sandbox_id=sbx_/),
+    });
+    expect(await bash('ls')).toBe('out\n');
+    release();
+    // In other words the same request: neither starts a second transfer.
+    const same = { local_path: './tree/', remote_path: '/vercel/sandbox/tree', exclude: [] };
+    const done = await untilDone('sandbox_upload_file', same);
+    expect(done.structured).toMatchObject({ status: 'done', files: 3, bytes: 3_000, next: null });
+    await writeFile(join(server.cwd, 'tree', 'd'), 'd');
+    const anew = await untilDone('sandbox_upload_file', up);
+    expect(anew.structured).toMatchObject({ status: 'done', files: 4 });
+  });
+
+  it('keeps a result that came between two calls', async () => {
+    await writeFile(join(server.cwd, 'one'), 'first');
+    const one = { local_path: 'one', remote_path: 'one' };
+    const { release } = server.hold('tree');
+    expect((await server.call('sandbox_upload_file', one)).structured['status']).toBe('running');
+    release();
+    await expect.poll(() => bash('cat one || true')).toBe('first');
+    await writeFile(join(server.cwd, 'one'), 'second');
+    const fetched = await untilDone('sandbox_upload_file', one);
+    expect(fetched.structured).toMatchObject({ status: 'done', sha256: sha256('first') });
+    const anew = await untilDone('sandbox_upload_file', one);
+    expect(anew.structured).toMatchObject({ status: 'done', sha256: sha256('second') });
+  });
+
+  it('tells the same call how it failed', async () => {
+    const { reached, release } = server.hold('tree');
+    const wish = { ...down, local_path: 'failing' };
+    const handed = await server.call('sandbox_download_file', wish);
+    expect(handed.structured).toMatchObject({ status: 'running', sha256: null });
+    await reached;
+    await mkdir(join(server.cwd, 'failing'));
+    await writeFile(join(server.cwd, 'failing', 'mine'), 'stays');
+    release();
+    let failed: Answer;
+    do failed = await server.call('sandbox_download_file', wish);
+    while (failed.structured['status'] === 'running');
+    expect(failed).toMatchObject({ isError: true, text: expect.stringContaining('Error (conflict)') });
+    expect(await readdir(join(server.cwd, 'failing'))).toEqual(['mine']);
+  });
+
+  it('shows its progress to each call that waits for it', async () => {
+    const { reached, release } = server.hold('tree');
+    const seen: string[] = [];
+    const onprogress = ({ message }: { message?: string | undefined }): number => seen.push(message ?? '');
+    const wish = { ...up, remote_path: 'shown' };
+    const first = server.call('sandbox_upload_file', wish, { onprogress });
+    await reached;
+    await first;
+    expect(seen).toEqual(['0 files, 1,000 bytes']);
+    const second = untilDone('sandbox_upload_file', wish, { onprogress });
+    release();
+    await second;
+    expect(seen.at(-1)).toBe('4 files, 3,001 bytes');
+  });
+
+  it('goes on when a call that has joined it is cancelled', async () => {
+    const { release } = server.hold('tree');
+    const wish = { ...down, local_path: 'joined' };
+    expect((await server.call('sandbox_download_file', wish)).structured['status']).toBe('running');
+    const controller = new AbortController();
+    const joined = server.call('sandbox_download_file', wish, { signal: controller.signal });
+    controller.abort();
+    await expect(joined).rejects.toThrow();
+    release();
+    expect((await untilDone('sandbox_download_file', wish)).structured).toMatchObject({ files: 3 });
+    expect((await readdir(join(server.cwd, 'joined'))).sort()).toEqual(['a', 'b', 'c']);
+    expect(await readFile(join(server.cwd, 'joined/c'), 'utf8')).toBe('c\n');
+  });
+});
+
+describe('a transfer whose call still waits', () => {
+  it('is undone when that call is cancelled', async () => {
+    const patient = await openLocalServer(55_000);
+    try {
+      await create(patient);
+      await mkdir(join(patient.cwd, 'in'));
+      for (const name of ['in/a', 'in/b']) await writeFile(join(patient.cwd, name), name);
+      const list = async (): Promise<unknown> => {
+        const ls = { cmd: 'ls', args: ['-A', '.', 'out'] };
+        return (await patient.call('sandbox_run_command', ls)).structured['stdout'];
+      };
+      const fill = { cmd: 'bash', args: ['-c', 'mkdir out; echo a > out/a; echo b > out/b'] };
+      await patient.call('sandbox_run_command', fill);
+      const before = await list();
+      for (const [tool, wish] of [
+        ['sandbox_upload_file', { local_path: 'in', remote_path: 'cancelled' }],
+        ['sandbox_download_file', { remote_path: 'out', local_path: 'cancelled' }],
+      ] as const) {
+        const { reached, release } = patient.hold('tree');
+        const controller = new AbortController();
+        const call = patient.call(tool, wish, { signal: controller.signal });
+        await reached;
+        controller.abort();
+        await expect(call).rejects.toThrow();
+        release();
+        await expect.poll(() => readdir(patient.cwd)).toEqual(['in']);
+        await expect.poll(list).toBe(before);
+        // The same call begins anew.
+        expect((await patient.call(tool, wish)).structured).toMatchObject({ status: 'done', files: 2 });
+        await rm(join(patient.cwd, 'cancelled'), { recursive: true, force: true });
+        await patient.call('sandbox_run_command', { cmd: 'rm', args: ['-rf', 'cancelled'] });
+      }
+    } finally {
+      await patient.close();
+    }
+  });
+});
+
+describe('what ends a transfer under way', () => {
+  beforeEach(async () => {
+    await create(server);
+    await bash('mkdir out; echo a > out/a; echo b > out/b');
+  });
+
+  async function begun(
+    name: string,
+  ): Promise<{ up: Record<string, unknown>; down: Record<string, unknown> }> {
+    await mkdir(join(server.cwd, name));
+    for (const file of ['a', 'b']) await writeFile(join(server.cwd, name, file), file);
+    const up = { local_path: name, remote_path: 'in' };
+    const down = { remote_path: 'out', local_path: `${name}-out` };
+    server.hold('tree');
+    expect((await server.call('sandbox_upload_file', up)).structured['status']).toBe('running');
+    expect((await server.call('sandbox_download_file', down)).structured['status']).toBe('running');
+    return { up, down };
+  }
+
+  it('a stop of the sandbox undoes it and says so', async () => {
+    const { up, down } = await begun('stopped');
+    const stopped = await server.call('sandbox_stop', { blocking: true });
+    expect(stopped.structured).toMatchObject({ status: 'stopped', next: null });
+    expect((await readdir(server.cwd)).filter((name) => name.includes('stopped-out'))).toEqual([]);
+    for (const [tool, args] of [
+      ['sandbox_upload_file', up],
+      ['sandbox_download_file', down],
+    ] as const) {
+      const told = await server.call(tool, args);
+      expect(told.text).toMatch(/Error \(conflict\): The transfer ended with sandbox/);
+      expect((await server.call(tool, args)).text).toMatch(/Error \(conflict\): Sandbox .* is stopped/);
+    }
+  });
+
+  it('a snapshot that is refused for its expiry is nothing', async () => {
+    const { down } = await begun('refused');
+    for (const expiration_ms of [1, 3_600_000, 86_399_999, Number.MAX_SAFE_INTEGER]) {
+      const refused = await server.call('sandbox_snapshot', { expiration_ms });
+      expect(refused.text).toContain(
+        `\`expiration_ms\` must be 0 (never) or at least 86400000, not ${expiration_ms}.`,
+      );
+    }
+    expect((await server.call('sandbox_download_file', down)).structured['status']).toBe('running');
+    await server.call('sandbox_stop', { blocking: true });
+  });
+
+  it('a snapshot says so, and holds nothing of an upload that it ends', async () => {
+    const { up } = await begun('snapped');
+    await server.call('sandbox_snapshot');
+    await server.call('sandbox_wait_for_status', { status: 'stopped' });
+    const told = await server.call('sandbox_upload_file', up);
+    expect(told.text).toMatch(/Error \(conflict\): The transfer was ended by a snapshot of sandbox/);
+    expect(told.text).toContain('snapshot_list');
+    const listed = await server.call('snapshot_list', { limit: 1 });
+    const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
+    await create(server, { source: { type: 'snapshot', snapshot_id } });
+    expect(await bash('ls -A')).toBe('out\n');
+    await server.call('sandbox_stop', { blocking: true });
+    await server.call('snapshot_delete', { snapshot_id });
+  });
+
+  it('the end of the session undoes it', async () => {
+    const other = await openLocalServer(PATIENCE_MS);
+    try {
+      await create(other);
+      await other.call('sandbox_run_command', { cmd: 'bash', args: ['-c', 'mkdir out; touch out/a out/b'] });
+      const { reached } = other.hold('tree');
+      const wish = { remote_path: 'out', local_path: 'result' };
+      expect((await other.call('sandbox_download_file', wish)).structured['status']).toBe('running');
+      await reached;
+      expect(await readdir(other.cwd)).toHaveLength(1);
+      await other.session.end('client_request');
+      expect(await readdir(other.cwd)).toEqual([]);
+    } finally {
+      await other.close();
+    }
+  });
+});
+
+describe('stop and snapshot that outlast the patience', () => {
+  it('a blocking stop answers stopping, and what waits on', async () => {
+    await create(server);
+    const { release } = server.hold('stop');
+    const handed = await server.call('sandbox_stop', { blocking: true, timeout_ms: 1 });
+    expect(handed.structured['status']).toMatch(/^(stopping|stopped)$/);
+    if (handed.structured['status'] === 'stopping')
+      expect(handed.structured['next']).toMatch(
+        /^sandbox_wait_for_status sandbox_id=sbx_\w+ status=stopped$/,
+      );
+    release();
+    const waited = await server.call('sandbox_wait_for_status', { status: 'stopped' });
+    expect(waited.structured).toMatchObject({ status: 'stopped' });
+  });
+
+  it('a snapshot answers where it is, goes on, and is found', async () => {
+    const created = await create(server);
+    const sandbox_id = created.structured['sandbox_id'];
+    await bash('echo kept > file');
+    const { reached, release } = server.hold('snapshot');
+    const handed = await server.call('sandbox_snapshot');
+    expect(handed.structured).toMatchObject({
+      status: 'creating',
+      source_sandbox_id: sandbox_id,
+      next: `sandbox_wait_for_status sandbox_id=${sandbox_id} status=stopped, then snapshot_list`,
+    });
+    await reached;
+    release();
+    const waited = await server.call('sandbox_wait_for_status', { status: 'stopped' });
+    expect(waited.structured).toMatchObject({ status_reason: 'stopped by a snapshot' });
+    const listed = await server.call('snapshot_list', { limit: 1 });
+    const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
+    const restored = await create(server, { source: { type: 'snapshot', snapshot_id } });
+    expect(restored.isError).toBe(false);
+    expect(await bash('cat file')).toBe('kept\n');
+    await server.call('sandbox_stop', { blocking: true });
+    await server.call('snapshot_delete', { snapshot_id });
+  });
+});

@@ -1,0 +1,181 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { failsWith, outputOf } from '../../support/answers.ts';
+import { type RunningServer, startServer } from '../../support/server.ts';
+
+let server: RunningServer;
+
+beforeAll(async () => {
+  server = await startServer();
+  await server.call('sandbox_create');
+});
+afterAll(() => server.close());
+
+const bash = (script: string) => outputOf(server, script);
+
+describe('upload and download', () => {
+  // The second is hashed on another thread.
+  it.each([3_000_000, 40_000_001])(
+    'takes a file of %i bytes in and brings it out, with its hash',
+    async (bytes) => {
+      const content = randomBytes(bytes);
+      const sha256 = createHash('sha256').update(content).digest('hex');
+      await writeFile(join(server.cwd, 'in.bin'), content);
+      const up = await server.call('sandbox_upload_file', {
+        local_path: 'in.bin',
+        remote_path: 'box.bin',
+        mode: '0600',
+      });
+      expect(up.structured).toMatchObject({
+        remote_path: '/vercel/sandbox/box.bin',
+        files: 1,
+        bytes,
+        sha256,
+      });
+      expect(await bash('sha256sum < box.bin; stat -c %a box.bin')).toBe(`${sha256}  -\n600\n`);
+      const request = { remote_path: 'box.bin', local_path: `made-${bytes}/out.bin` };
+      failsWith(await server.call('sandbox_download_file', request), 'not_found', 'create_parents');
+      const down = await server.call('sandbox_download_file', { ...request, create_parents: true });
+      expect(down.structured).toMatchObject({
+        local_path: join(server.cwd, `made-${bytes}/out.bin`),
+        remote_path: '/vercel/sandbox/box.bin',
+        files: 1,
+        bytes,
+        sha256,
+        skipped: 0,
+        skipped_paths: [],
+      });
+      expect((await readFile(join(server.cwd, `made-${bytes}/out.bin`))).equals(content)).toBe(true);
+    },
+  );
+
+  it('takes a directory in and brings it out whole', async () => {
+    const project = join(server.cwd, 'project');
+    await mkdir(join(project, 'src'), { recursive: true });
+    await mkdir(join(project, 'node_modules/dep'), { recursive: true });
+    await writeFile(join(project, 'src/main.sh'), 'echo', { mode: 0o755 });
+    await writeFile(join(project, 'node_modules/dep/index.js'), 'x');
+    await symlink('src/main.sh', join(project, 'run'));
+    const up = await server.call('sandbox_upload_file', {
+      local_path: 'project',
+      remote_path: 'app',
+      exclude: ['node_modules'],
+    });
+    expect(up.structured).toMatchObject({ files: 1, bytes: 4, sha256: null });
+    expect(await bash('cd app; find . | sort; readlink run')).toBe(
+      '.\n./run\n./src\n./src/main.sh\nsrc/main.sh\n',
+    );
+    await bash('ln -s /etc/passwd app/out; mkdir app/new; echo built > app/new/artefact');
+    const down = await server.call('sandbox_download_file', { remote_path: 'app', local_path: 'result' });
+    expect(down.structured).toMatchObject({ files: 2, sha256: null, skipped: 1 });
+    expect(down.text).toContain('skipped: 1\nskipped_paths: ["out (a link that leads out of the tree)"]');
+    expect((await readdir(join(server.cwd, 'result'), { recursive: true })).sort()).toEqual(
+      ['new', 'new/artefact', 'run', 'src', 'src/main.sh'].sort(),
+    );
+    expect((await lstat(join(server.cwd, 'result/run'))).isSymbolicLink()).toBe(true);
+    const again = await server.call('sandbox_download_file', { remote_path: 'app', local_path: 'result' });
+    failsWith(again, 'conflict', 'result');
+  });
+
+  it.each(['/etc/hostname', '../outside', 'link-out/secret', '/proc/self/environ'])(
+    'does not touch %s, outside the allowed folders',
+    async (local_path) => {
+      await symlink('/etc', join(server.cwd, 'link-out')).catch(() => {});
+      const up = await server.call('sandbox_upload_file', { local_path, remote_path: 'stolen' });
+      failsWith(up, 'permission', server.cwd);
+      expect((await server.call('sandbox_read_file', { path: 'stolen' })).structured).toMatchObject({
+        exists: false,
+      });
+      const down = await server.call('sandbox_download_file', { remote_path: '/usr/bin/env', local_path });
+      failsWith(down, 'permission', server.cwd);
+    },
+  );
+
+  it('says what is missing, on either side', async () => {
+    const up = await server.call('sandbox_upload_file', { local_path: 'no-such', remote_path: 'x' });
+    failsWith(up, 'not_found', 'no-such');
+    const down = await server.call('sandbox_download_file', {
+      remote_path: 'no-such',
+      local_path: 'a/b/c',
+      create_parents: true,
+    });
+    failsWith(down, 'not_found', 'no-such');
+    expect(await readdir(server.cwd)).not.toContain('a');
+    await mkdir(join(server.cwd, 'folder'), { recursive: true });
+    const mode = await server.call('sandbox_upload_file', {
+      local_path: 'folder',
+      remote_path: 'x',
+      mode: '0755',
+    });
+    failsWith(mode, 'invalid_argument', '`mode`');
+    const exclude = await server.call('sandbox_upload_file', {
+      local_path: 'folder',
+      remote_path: 'x',
+      exclude: [''],
+    });
+    failsWith(exclude, 'invalid_argument', '`exclude`');
+  });
+
+  it('does not say that a second download of a directory is like the first', async () => {
+    await server.call('sandbox_write_files', { files: [{ path: 'twice/file', content: '' }] });
+    const args = { remote_path: 'twice', local_path: 'twice' };
+    expect((await server.call('sandbox_download_file', args)).isError).toBe(false);
+    failsWith(await server.call('sandbox_download_file', args), 'conflict', 'twice');
+    const { tools } = await server.client.listTools();
+    const tool = tools.find(({ name }) => name === 'sandbox_download_file');
+    expect(tool?.annotations?.idempotentHint).toBe(false);
+  });
+
+  it('skips what has no name in text on the way out, and says so', async () => {
+    await bash("mkdir odd; touch odd/plain $'odd/\\xff' $'odd/\\xfe'");
+    const down = await server.call('sandbox_download_file', { remote_path: 'odd', local_path: 'odd' });
+    expect(down.structured).toMatchObject({ files: 1, skipped: 2 });
+    expect(down.text).toContain('not UTF-8');
+    expect(await readdir(join(server.cwd, 'odd'))).toEqual(['plain']);
+  });
+
+  it('leaves nothing of a download that is cancelled', async () => {
+    await bash('mkfifo pipe 2>/dev/null; head -c 300000000 /dev/zero > big');
+    const before = await readdir(server.cwd);
+    const controller = new AbortController();
+    const call = server.call(
+      'sandbox_download_file',
+      { remote_path: 'big', local_path: 'big' },
+      { signal: controller.signal },
+    );
+    controller.abort();
+    await expect(call).rejects.toThrow();
+    // Whatever order the two calls come to, the session answers again and no part is left.
+    await server.call('session_info');
+    await expect.poll(() => readdir(server.cwd)).toEqual(before);
+    failsWith(
+      await server.call('sandbox_download_file', { remote_path: 'pipe', local_path: 'pipe' }),
+      'invalid_argument',
+    );
+  });
+});
+
+describe('a state directory below an allowed folder', () => {
+  it('stays here when its parent is uploaded, and cannot be named', async () => {
+    const stateDir = join(server.cwd, 'state-of-other');
+    const other = await startServer({ cwd: server.cwd, stateDir });
+    try {
+      const { structured } = await other.call('sandbox_create');
+      await writeFile(join(server.cwd, 'beside'), 'x');
+      const up = await other.call('sandbox_upload_file', { local_path: '.', remote_path: 'all' });
+      expect(up.structured['skipped_paths']).toContain("state-of-other (the server's own state directory)");
+      const listed = await other.call('sandbox_run_command', { cmd: 'ls', args: ['all'] });
+      expect(listed.structured['stdout']).toContain('beside\n');
+      expect(listed.structured['stdout']).not.toContain('state-of-other');
+      for (const local_path of ['state-of-other', `state-of-other/${String(structured['sandbox_id'])}`]) {
+        const refused = await other.call('sandbox_upload_file', { local_path, remote_path: 'stolen' });
+        failsWith(refused, 'permission', local_path, 'own state directory');
+      }
+    } finally {
+      await other.close();
+      await rm(stateDir, { recursive: true, force: true });
+    }
+  });
+});

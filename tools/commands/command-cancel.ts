@@ -1,0 +1,26 @@
+import type { KillCause } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
+import { SessionEnded } from '../../src/shared/session-ended.ts';
+
+/** A kill that takes longer has failed; the sandbox's own end is what remains. */
+const KILL_LIMIT_MS = 10_000;
+
+/** Runs `work`; when the caller takes the call back meanwhile, the command and all it started are killed first. */
+export async function killOnCancel<Result>(
+  handle: CommandHandle,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  try {
+    return await work();
+  } catch (error) {
+    if (signal.aborted) {
+      await handle.kill('SIGKILL', causeOf(signal), AbortSignal.timeout(KILL_LIMIT_MS));
+    }
+    throw error;
+  }
+}
+
+function causeOf(signal: AbortSignal): KillCause {
+  return signal.reason instanceof SessionEnded ? 'session_end' : 'cancelled';
+}

@@ -1,0 +1,167 @@
+import { RE2JS, RE2JSException } from 're2js';
+import type { Command, Commands, OutputChunk, OutputStream } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { Pace } from '../common/cpu-budget.ts';
+import { within } from '../common/with-timeout.ts';
+import type { LogCursor } from './log-cursor.ts';
+import { type Line, LineSplitter } from './log-lines.ts';
+import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
+
+const SLICE_BYTES = 65_536;
+/** A page without a match ends after this much, so that a call stays quick; the cursor goes on from there. */
+const MAX_SCANNED_BYTES = 2_097_152;
+/** A page that takes longer ends, too. */
+const MAX_SEARCH_MS = 5_000;
+const MAX_PATTERN_CHARACTERS = 1_000;
+/** Of a compiled pattern. With so many a line of 16 KiB, which nothing interrupts, takes a tenth of a second or two. */
+const MAX_PATTERN_STEPS = 300;
+
+export interface Logs {
+  lines: LogLine[];
+  cursor: LogCursor;
+  /** The command has finished and every line was given. */
+  done: boolean;
+  /** Everything written so far was looked at. */
+  atEnd: boolean;
+  /** Bytes in front of or between these lines that the bounded log no longer holds. */
+  droppedBytes: number;
+}
+
+export interface LogsRequest extends PageRequest {
+  cursor: LogCursor;
+  waitMs: number;
+}
+
+/** Lines from a cursor on. Where there are none yet and the command runs, waits for some, at most `waitMs` milliseconds. */
+export async function readLogs(
+  handle: CommandHandle,
+  request: LogsRequest,
+  signal: AbortSignal,
+): Promise<Logs> {
+  const { commands } = handle.engine;
+  const until = performance.now() + request.waitMs;
+  let cursor = request.cursor;
+  let droppedBytes = 0;
+  for (;;) {
+    // Asked first: a command that has finished by then has written all that the page will find.
+    const command = await handle.get(signal);
+    const page = await readPage(commands, command, { ...request, cursor }, signal);
+    cursor = page.cursor;
+    droppedBytes += page.droppedBytes;
+    const left = until - performance.now();
+    if (page.lines.length > 0 || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
+    await within(left, signal, (patience) =>
+      commands.waitForOutput(handle.commandId, page.totalBytes, patience),
+    );
+  }
+}
+
+interface ScannedPage extends Logs {
+  totalBytes: number;
+}
+
+async function readPage(
+  commands: Commands,
+  command: Command,
+  request: LogsRequest,
+  signal: AbortSignal,
+): Promise<ScannedPage> {
+  const splitter = new LineSplitter(request.cursor);
+  const page = new LogPage(request, request.cursor.after);
+  const first = splitter.offset;
+  let totalBytes = 0;
+  let droppedBytes = 0;
+  let atEnd = false;
+  let last: Line | null = null;
+
+  const pace = new Pace(MAX_SEARCH_MS, signal);
+  let taken = 0;
+  const take = async (lines: Iterable<Line>): Promise<boolean> => {
+    for (const line of lines) {
+      const room = page.offer(line);
+      taken += 1;
+      if (pace.isDue) await pace.rest();
+      // The next page reads some lines again, for their context: this one has to come further than that.
+      if (room && !(pace.isOver && taken > request.context)) continue;
+      last = line;
+      return false;
+    }
+    return true;
+  };
+  const takeChunk = async (chunk: OutputChunk): Promise<boolean> => {
+    const missing = chunk.offset - splitter.offset;
+    if (!(await take(splitter.skipTo(chunk.offset)))) return false;
+    droppedBytes += Math.max(0, missing);
+    return take(splitter.lines(chunk));
+  };
+  const takeChunks = async (chunks: readonly OutputChunk[]): Promise<boolean> => {
+    for (const chunk of chunks) if (!(await takeChunk(chunk))) return false;
+    return true;
+  };
+
+  while (last === null && !atEnd && splitter.offset - first < MAX_SCANNED_BYTES) {
+    const { offset } = splitter;
+    const slice = await commands.readOutput(
+      command.commandId,
+      { stream: 'both', offset, limit: SLICE_BYTES },
+      signal,
+    );
+    totalBytes = slice.totalBytes;
+    if (!(await takeChunks(slice.chunks))) break;
+    const missing = slice.nextOffset - splitter.offset;
+    if (!(await take(splitter.skipTo(slice.nextOffset)))) break;
+    droppedBytes += Math.max(0, missing);
+    atEnd = slice.nextOffset >= slice.totalBytes || slice.nextOffset <= offset;
+  }
+  const finished = command.status === 'finished';
+  const done = atEnd && finished && (await take(splitter.rest()));
+  return {
+    lines: page.lines,
+    cursor: { ...page.rewind(splitter.positions(last)), after: page.after },
+    done,
+    droppedBytes: droppedBytes + splitter.cutBytes,
+    atEnd: atEnd && last === null,
+    totalBytes,
+  };
+}
+
+/**
+ * A test for lines by an RE2 pattern, which takes linear time whatever the pattern and the line.
+ *
+ * @throws `invalid_argument` for a pattern that RE2 does not take
+ */
+export function lineMatcher(pattern: string): (text: string) => boolean {
+  if (pattern.length > MAX_PATTERN_CHARACTERS) {
+    throw new SandboxError(
+      'invalid_argument',
+      `\`grep\` has ${pattern.length} characters; ${MAX_PATTERN_CHARACTERS} are the most.`,
+    );
+  }
+  try {
+    const expression = RE2JS.compile(pattern);
+    const steps = expression.programSize();
+    if (steps > MAX_PATTERN_STEPS) throw tooLarge(steps);
+    return (text) => expression.matcher(text).find();
+  } catch (error) {
+    if (!(error instanceof RE2JSException)) throw error;
+    throw new SandboxError(
+      'invalid_argument',
+      `\`grep\` ${JSON.stringify(pattern)} is no pattern: ${error.message}.`,
+      {
+        hint: 'Use RE2 syntax (no backreferences, no lookaround); escape special characters with \\.',
+      },
+    );
+  }
+}
+
+function tooLarge(steps: number): SandboxError {
+  return new SandboxError(
+    'invalid_argument',
+    `\`grep\` is a pattern of ${steps} steps; ${MAX_PATTERN_STEPS} are the most.`,
+    { hint: 'Write fewer alternatives, and .* or + in place of large counts such as {0,500}.' },
+  );
+}
+
+/** The stream names that a caller may ask for. */
+export const LOG_STREAMS = ['both', 'stdout', 'stderr'] as const satisfies (OutputStream | 'both')[];

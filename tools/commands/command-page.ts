@@ -1,0 +1,121 @@
+import type { Command, Commands, OutputStream } from '../../src/engines/engine.ts';
+import { outputText } from '../../src/shared/text/output-text.ts';
+import { unfinishedEscapeBytes } from '../../src/shared/text/terminal-text.ts';
+import {
+  characterAt,
+  characterEnd,
+  characterStart,
+  MAX_CHARACTER_BYTES,
+} from '../../src/shared/text/utf8.ts';
+import { endOf, readRange, type Span } from '../common/byte-range.ts';
+
+export interface OutputPageRequest {
+  stream: OutputStream | 'both';
+  /** Negative counts from the end; past the end means the end. */
+  offset: number;
+  limit: number;
+  encoding: 'utf8' | 'base64';
+}
+
+export interface OutputPage {
+  /** Of the first byte of the content: as text, of the character that the asked offset lies in; after a gap, behind it. */
+  offset: number;
+  content: string;
+  /** Null when the command has finished and nothing follows. */
+  nextOffset: number | null;
+  totalBytes: number;
+  /** Bytes between the asked offset and `offset`: no longer held, or (as text) what a gap has left of a character. */
+  droppedBytes: number;
+}
+
+/** One page of a command's bytes; as text it begins and ends with whole characters. A gap is passed over in one step. */
+export async function readOutputPage(
+  commands: Commands,
+  command: Command,
+  request: OutputPageRequest,
+  signal: AbortSignal,
+): Promise<OutputPage> {
+  const totalBytes = totalOf(command, request.stream);
+  const isOver = command.status === 'finished';
+  const asked = startOf(request.offset, totalBytes);
+  const source = { commands, commandId: command.commandId, signal };
+  const { start, bytes } = await readSpan(source, request, asked, isOver ? totalBytes : null);
+  const end = start + bytes.length;
+  const exact = `command_output command_id=${command.commandId} stream=${request.stream} offset=${start} encoding=base64`;
+  return {
+    offset: start,
+    content: request.encoding === 'base64' ? bytes.toString('base64') : outputText(bytes, exact),
+    nextOffset: isOver && end >= totalBytes ? null : end,
+    // More may have been written since the totals were taken.
+    totalBytes: Math.max(totalBytes, end),
+    droppedBytes: Math.max(0, start - asked),
+  };
+}
+
+interface Source {
+  commands: Commands;
+  commandId: string;
+  signal: AbortSignal;
+}
+
+/**
+ * The first bytes that are held from `asked` on, at most `limit`; none where nothing is there yet. `final` is where all ends,
+ * null while more may come.
+ */
+async function readSpan(
+  { commands, commandId, signal }: Source,
+  { stream, limit, encoding }: OutputPageRequest,
+  asked: number,
+  final: number | null,
+): Promise<Span> {
+  const isText = encoding === 'utf8';
+  for (let from = asked; ; ) {
+    // As text from a little before: a character may have begun there.
+    const start = isText ? Math.max(0, from - (MAX_CHARACTER_BYTES - 1)) : from;
+    const range = { stream, start, end: from + limit };
+    const held = await readRange(commands, commandId, range, signal);
+    for (const span of held) {
+      if (endOf(span) <= from) continue;
+      const page = isText ? textOf(span, { from, limit, final, isAfterGap: span.start > start }) : span;
+      if (page.bytes.length > 0) return page;
+    }
+    const last = held.at(-1);
+    const offset = Math.max(from, last === undefined ? 0 : endOf(last));
+    const slice = await commands.readOutput(commandId, { stream, offset, limit: 1 }, signal);
+    const next = slice.chunks[0]?.offset ?? slice.nextOffset;
+    if (next <= offset) return { start: from, bytes: Buffer.alloc(0) };
+    from = next;
+  }
+}
+
+interface TextWish {
+  /** Where the text is to begin. */
+  from: number;
+  limit: number;
+  final: number | null;
+  isAfterGap: boolean;
+}
+
+/** The whole characters of a span from an offset on. One whose rest is missing is left to the next page. */
+function textOf({ start, bytes }: Span, { from, limit, final, isAfterGap }: TextWish): Span {
+  const at = Math.max(0, from - start);
+  // What began in front of the gap is no character any more.
+  const rest = isAfterGap ? characterStart(bytes) : 0;
+  const begin = at <= rest ? rest : characterAt(bytes, at);
+  const page = { start: start + begin, bytes: bytes.subarray(begin, begin + limit) };
+  if (endOf(page) === final) return page;
+  const characters = page.bytes.subarray(0, characterEnd(page.bytes));
+  const whole = characters.subarray(0, characters.length - unfinishedEscapeBytes(characters));
+  return { start: page.start, bytes: whole.length > 0 ? whole : characters };
+}
+
+/** An offset past the end means the end: nothing lies between, and what comes next starts there. */
+function startOf(offset: number, totalBytes: number): number {
+  return offset < 0 ? Math.max(0, totalBytes + offset) : Math.min(offset, totalBytes);
+}
+
+function totalOf(command: Command, stream: OutputStream | 'both'): number {
+  if (stream === 'stdout') return command.stdoutBytes;
+  if (stream === 'stderr') return command.stderrBytes;
+  return command.stdoutBytes + command.stderrBytes;
+}

@@ -1,0 +1,162 @@
+import { z } from 'zod';
+import type { Command } from '../../src/engines/engine.ts';
+import { formatCount } from '../../src/shared/text/text.ts';
+import type { CapturedOutput } from './command-output.ts';
+
+/** Arguments are repeated for orientation; a long script does not come back whole. */
+const MAX_SHOWN_ARGUMENT = 400;
+const MAX_SHOWN_ARGUMENTS = 40;
+
+const text = z.string().nullable();
+
+/** What every answer about a command holds. */
+export const commandOutput = z.object({
+  command_id: z.string(),
+  sandbox_id: z.string(),
+  cmd: z.string(),
+  args: z.array(z.string()),
+  cwd: z.string(),
+  status: z.string(),
+  exit_code: z.int().nullable(),
+  signal: text,
+  ended_by: text,
+  started_at: z.number(),
+  duration_ms: z.number(),
+  stdout: z.string(),
+  stderr: z.string(),
+  stdout_bytes: z.number(),
+  stderr_bytes: z.number(),
+  truncated: z.boolean(),
+  next: text,
+});
+
+export type CommandAnswer = z.output<typeof commandOutput>;
+
+/**
+ * A command as a tool answers it, as data and as a terminal's reader would want it. `sandboxEnd` says why its sandbox
+ * ended, where the command ended with it.
+ */
+export function commandAnswer(
+  command: Command,
+  output: CapturedOutput,
+  sandboxEnd: string | null,
+): { structured: CommandAnswer; text: string } {
+  const structured = {
+    command_id: command.commandId,
+    sandbox_id: command.sandboxId,
+    cmd: shortened(command.cmd),
+    args: shortenedList(command.args),
+    cwd: command.cwd,
+    status: command.status,
+    exit_code: command.exitCode,
+    signal: command.signal,
+    ended_by: command.endedBy,
+    started_at: command.startedAt,
+    duration_ms: command.durationMs,
+    stdout: output.stdout,
+    stderr: output.stderr,
+    stdout_bytes: command.stdoutBytes,
+    stderr_bytes: command.stderrBytes,
+    truncated: output.truncated,
+    next: [...endOf(command, sandboxEnd), ...nextSteps(command, output)].join('. ') || null,
+  };
+  return { structured, text: commandText(structured) };
+}
+
+function commandText(answer: CommandAnswer): string {
+  const lines = [`${outcome(answer)} after ${formatCount(answer.duration_ms)} ms`];
+  if (answer.next !== null) lines.push(`next: ${answer.next}`);
+  lines.push(`command_id: ${answer.command_id}`, `sandbox_id: ${answer.sandbox_id}`, `cwd: ${answer.cwd}`);
+  lines.push(`started_at: ${answer.started_at}`, `truncated: ${answer.truncated}`);
+  lines.push(`command: ${JSON.stringify([answer.cmd, ...answer.args])}`);
+  lines.push(`stdout (${formatCount(answer.stdout_bytes)} bytes):`, answer.stdout.replace(/\n$/, ''));
+  lines.push(`stderr (${formatCount(answer.stderr_bytes)} bytes):`, answer.stderr.replace(/\n$/, ''));
+  return lines.filter((line) => line !== '').join('\n');
+}
+
+function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string {
+  if (status === 'running') return 'running';
+  return `exit_code ${exit_code} (${[ended_by, signal].filter((part) => part !== null).join(', ')})`;
+}
+
+/** What is to be known of its end, a sentence each. */
+function endOf(command: Command, sandboxEnd: string | null): string[] {
+  const told: string[] = [];
+  if (command.endedBy === 'out_of_memory') told.push(`It was killed for lack of memory: ${MORE_MEMORY}`);
+  else if (command.lackedMemory === true)
+    told.push(`Something in its sandbox was killed for lack of memory while it ran: ${MORE_MEMORY}`);
+  if (command.endedBy === 'timeout')
+    told.push('It was ended at its timeout_ms: allow more, or leave that out');
+  else if (command.leftRunning === true)
+    told.push(`What it started still runs: command_kill command_id=${command.commandId} ends that`);
+  if (sandboxEnd !== null)
+    told.push(`It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`);
+  return told;
+}
+
+const MORE_MEMORY = 'use less, or sandbox_create with more resources.vcpus';
+
+/** What to call next, the cause of a failure before the rest of the output. */
+function nextSteps(command: Command, output: CapturedOutput): string[] {
+  const id = `command_id=${command.commandId}`;
+  if (command.status === 'running')
+    return [`It goes on; do not start it again. command_wait ${id}, or command_logs ${id}`];
+  const rest = output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
+  return [insteadOf(command, output), rest].filter((step) => step !== null);
+}
+
+/** What should have been called in place of a command that could not do what was meant. */
+function insteadOf(command: Command, output: CapturedOutput): string | null {
+  if (command.exitCode === 127 && isShellLine(command.cmd)) {
+    const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
+    return `cmd is one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
+  }
+  if (command.exitCode !== 0 && SUDO_FAILED.test(output.stderr))
+    return 'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
+  if (isEmptyInput(command)) {
+    const line = JSON.stringify([command.cmd]);
+    return `Its stdin was empty, so that it ended: give it a program in args, or type in sandbox_shell command=${line}`;
+  }
+  return null;
+}
+
+/** What shells say where there is none, and sudo itself where it cannot gain anything. */
+const SUDO_FAILED = /^(?:.*: )?sudo: (?:command not found|not found|.*no new privileges)/m;
+
+/** An interpreter without a program reads one from its stdin, and ends in silence where that is empty. */
+function isEmptyInput({ cmd, args, exitCode, stdoutBytes, stderrBytes }: Command): boolean {
+  return INTERPRETERS.test(cmd) && args.length === 0 && exitCode === 0 && stdoutBytes + stderrBytes === 0;
+}
+
+const INTERPRETERS = /^(?:\/.*\/)?(?:ba|da|z)?sh$|^(?:\/.*\/)?(?:python[0-9.]*|node|ruby|perl|php|lua)$/;
+
+/** Blanks, operators and words of the shell's own make no program's name. */
+function isShellLine(cmd: string): boolean {
+  return /[\s;&|<>$`*?(){}=~]/.test(cmd) || SHELL_WORDS.has(cmd);
+}
+
+const SHELL_WORDS = new Set([
+  'cd',
+  'export',
+  'source',
+  '.',
+  'alias',
+  'set',
+  'unset',
+  'ulimit',
+  'exit',
+  'eval',
+  'exec',
+]);
+
+function shortenedList(args: readonly string[]): string[] {
+  const shown = args.slice(0, MAX_SHOWN_ARGUMENTS).map(shortened);
+  if (args.length > shown.length) shown.push(`… ${args.length - shown.length} more`);
+  return shown;
+}
+
+function shortened(argument: string): string {
+  if (argument.length <= MAX_SHOWN_ARGUMENT) return argument;
+  const kept = argument.slice(0, MAX_SHOWN_ARGUMENT).replace(/\p{Surrogate}$/u, '');
+  return `${kept}… ${argument.length - MAX_SHOWN_ARGUMENT} more characters`;
+}

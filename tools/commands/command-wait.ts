@@ -1,0 +1,76 @@
+import type { Command } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
+import { lastVisibleLine } from '../../src/shared/text/terminal-text.ts';
+import { characterEnd, characterStart, decodeUtf8 } from '../../src/shared/text/utf8.ts';
+import type { ToolContext } from '../common/tool.ts';
+import { within } from '../common/with-timeout.ts';
+
+/** What a line of progress is looked for in. */
+const TAIL_BYTES = 4_096;
+
+/** Waits for the command, at most `waitMs` milliseconds, and answers it as it is then. Shows its newest line meanwhile. */
+export async function waitForCommand(
+  handle: CommandHandle,
+  waitMs: number,
+  context: ToolContext,
+): Promise<Command> {
+  const finished = await within(waitMs, context.signal, (signal) => {
+    const wait = handle.engine.commands.wait(handle.commandId, signal);
+    return context.wantsProgress ? withProgress(handle, wait, signal, context) : wait;
+  });
+  return finished ?? (await handle.get(context.signal));
+}
+
+async function withProgress(
+  handle: CommandHandle,
+  wait: Promise<Command>,
+  signal: AbortSignal,
+  context: ToolContext,
+): Promise<Command> {
+  const showing = new AbortController();
+  const stop = (): void => showing.abort();
+  signal.addEventListener('abort', stop, { once: true });
+  // Progress is a courtesy: what fails in it never fails the call.
+  const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
+  try {
+    const command = await wait;
+    // The last line comes before the answer.
+    await shown;
+    return command;
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+    await shown;
+  }
+}
+
+async function showNewestLines(
+  { engine: { commands }, commandId }: CommandHandle,
+  signal: AbortSignal,
+  progress: (line: string) => void,
+): Promise<void> {
+  let seen = 0;
+  let shown: string | null = null;
+  while (!signal.aborted) {
+    const command = await commands.waitForOutput(commandId, seen, signal);
+    const total = command.stdoutBytes + command.stderrBytes;
+    if (total > seen) {
+      // From before what is new: that may be the end of a line only.
+      const offset = Math.max(0, total - TAIL_BYTES);
+      const slice = await commands.readOutput(
+        commandId,
+        { stream: 'both', offset, limit: TAIL_BYTES },
+        signal,
+      );
+      // Of one stream: pieces of lines of both make no line.
+      const newest = slice.chunks.at(-1)?.stream;
+      const parts = slice.chunks.filter(({ stream }) => stream === newest).map(({ data }) => data);
+      const bytes = Buffer.concat(parts);
+      const line = lastVisibleLine(decodeUtf8(bytes.subarray(characterStart(bytes), characterEnd(bytes))));
+      if (line !== null && line !== shown) progress(line);
+      shown = line;
+      seen = Math.max(total, slice.nextOffset);
+    }
+    if (command.status === 'finished') return;
+  }
+}

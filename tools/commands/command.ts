@@ -1,0 +1,282 @@
+import { z } from 'zod';
+import type { Command } from '../../src/engines/engine.ts';
+import type { RunRequest, Session } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { LOOKS, REPLACES, RUNS } from '../common/annotations.ts';
+import {
+  commandId,
+  encoding,
+  execTooBig,
+  fitsExec,
+  MAX_WAIT_MS,
+  sandboxId,
+  startShape,
+  waitMs,
+} from '../common/schemas.ts';
+import { isEndingSignal, signalName } from '../common/signal-name.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { within } from '../common/with-timeout.ts';
+import { statusReason } from '../sandboxes/sandbox-result.ts';
+import { killOnCancel } from './command-cancel.ts';
+import { LOG_STREAMS, lineMatcher, readLogs } from './command-logs.ts';
+import { captureOutput } from './command-output.ts';
+import { readOutputPage } from './command-page.ts';
+import { commandAnswer, commandOutput } from './command-result.ts';
+import { waitForCommand } from './command-wait.ts';
+import { decodeCursor, encodeCursor, LOG_START } from './log-cursor.ts';
+
+/** Long enough for a program to end by a signal, so that the answer can tell how. */
+const KILL_MOMENT_MS = 1_000;
+/** Room for one character at least. */
+const MIN_PAGE_BYTES = 4;
+const MAX_PAGE_BYTES = 65_536;
+
+const TOO_BIG = execTooBig('`cmd`, `args` and `env` take');
+
+const run = defineTool({
+  name: 'sandbox_run_command',
+  title: 'Run command',
+  description:
+    'Run a program and wait for it; its stdin is empty, typing is for sandbox_shell. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
+  toolsets: ['core', 'commands'],
+  annotations: RUNS,
+  input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
+  output: commandOutput,
+  async handle(args, context) {
+    const { session, signal } = context;
+    const sandbox = await session.sandbox(args.sandbox_id);
+    const { commandId: id } = await sandbox.run(runRequest(args), signal);
+    const release = session.attend(id);
+    try {
+      const handle = await session.command(id);
+      return await killOnCancel(handle, signal, async () => {
+        const command = await waitForCommand(handle, args.wait_ms, context);
+        return answer(session, command, signal);
+      });
+    } finally {
+      release();
+    }
+  },
+});
+
+const runDetached = defineTool({
+  name: 'sandbox_run_command_detached',
+  title: 'Start command',
+  description: 'Start a program and return at once: servers, watchers, long jobs. Follow with command_logs.',
+  toolsets: ['core', 'commands'],
+  annotations: RUNS,
+  input: z.strictObject(startShape).refine(fitsExec, TOO_BIG),
+  output: commandOutput,
+  async handle(args, { session, signal }) {
+    const sandbox = await session.sandbox(args.sandbox_id);
+    const command = await sandbox.run(runRequest(args), signal);
+    return answer(session, command, signal);
+  },
+});
+
+const get = defineTool({
+  name: 'sandbox_get_command',
+  title: 'Get command',
+  description: 'State, exit code and output of a command, running or finished.',
+  toolsets: ['commands'],
+  annotations: LOOKS,
+  input: z.strictObject({ command_id: commandId, sandbox_id: sandboxId }),
+  output: commandOutput,
+  async handle(args, { session, signal }) {
+    const handle = await session.command(args.command_id);
+    if (args.sandbox_id !== undefined && args.sandbox_id !== handle.sandboxId) {
+      throw new SandboxError(
+        'not_found',
+        `Command ${handle.commandId} is not of sandbox ${args.sandbox_id}.`,
+        {
+          hint: `Leave sandbox_id out: the command is of ${handle.sandboxId}.`,
+        },
+      );
+    }
+    return answer(session, await handle.get(signal), signal);
+  },
+});
+
+const logs = defineTool({
+  name: 'command_logs',
+  title: 'Command logs',
+  description:
+    'Lines of a command, on from cursor (next_cursor before); grep (RE2) picks some. wait_ms waits for new ones.',
+  toolsets: ['core', 'commands'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    command_id: commandId,
+    cursor: z.string().optional(),
+    limit: z.int().min(1).max(1_000).default(200),
+    stream: z.enum(LOG_STREAMS).default('both'),
+    grep: z.string().optional(),
+    context: z.int().min(0).max(20).default(0).describe('lines around a match'),
+    wait_ms: z.int().min(0).max(MAX_WAIT_MS).default(0),
+  }),
+  output: z.object({
+    command_id: z.string(),
+    lines: z.array(z.object({ stream: z.string(), data: z.string() })),
+    next_cursor: z.string(),
+    done: z.boolean(),
+    dropped_bytes: z.number(),
+    next: z.string().nullable(),
+  }),
+  async handle(args, { session, signal }) {
+    const handle = await session.command(args.command_id);
+    const id = handle.commandId;
+    const request = {
+      cursor: args.cursor === undefined ? LOG_START : decodeCursor(id, args.cursor),
+      limit: args.limit,
+      stream: args.stream,
+      context: args.context,
+      matches: args.grep === undefined ? null : lineMatcher(args.grep),
+      waitMs: args.wait_ms,
+      exactBytes: 'command_output encoding=base64',
+    };
+    const page = await readLogs(handle, request, signal);
+    const structured = {
+      command_id: id,
+      lines: page.lines,
+      next_cursor: encodeCursor(id, page.cursor),
+      done: page.done,
+      dropped_bytes: page.droppedBytes,
+      next: nextOfLogs(page, args.grep !== undefined),
+    };
+    const state = `done: ${page.done}, next_cursor: ${structured.next_cursor}, dropped_bytes: ${page.droppedBytes}`;
+    const text = page.lines.map(({ stream, data }) => `${stream} | ${data}`);
+    const next = structured.next === null ? [] : [`next: ${structured.next}`];
+    return { structured, text: [state, ...next, ...text].join('\n') };
+  },
+});
+
+const wait = defineTool({
+  name: 'command_wait',
+  title: 'Wait for command',
+  description: 'Wait until a running command has finished.',
+  toolsets: ['core', 'commands'],
+  annotations: LOOKS,
+  input: z.strictObject({ command_id: commandId, wait_ms: waitMs }),
+  output: commandOutput,
+  async handle(args, context) {
+    const handle = await context.session.command(args.command_id);
+    const command = await waitForCommand(handle, args.wait_ms, context);
+    return answer(context.session, command, context.signal);
+  },
+});
+
+const output = defineTool({
+  name: 'command_output',
+  title: 'Command output',
+  description: 'Page through what a command wrote, by byte offset; a negative one counts from the end.',
+  toolsets: ['commands'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    command_id: commandId,
+    stream: z.enum(LOG_STREAMS).default('both'),
+    offset: z.int().default(0),
+    limit: z.int().min(MIN_PAGE_BYTES).max(MAX_PAGE_BYTES).default(32_768),
+    encoding,
+  }),
+  output: z.object({
+    command_id: z.string(),
+    stream: z.string(),
+    offset: z.number(),
+    encoding: z.string(),
+    content: z.string(),
+    next_offset: z.number().nullable(),
+    total_bytes: z.number(),
+    dropped_bytes: z.number(),
+  }),
+  async handle(args, { session, signal }) {
+    const handle = await session.command(args.command_id);
+    const page = await readOutputPage(handle.engine.commands, await handle.get(signal), args, signal);
+    return {
+      structured: {
+        command_id: handle.commandId,
+        stream: args.stream,
+        offset: page.offset,
+        encoding: args.encoding,
+        content: page.content,
+        next_offset: page.nextOffset,
+        total_bytes: page.totalBytes,
+        dropped_bytes: page.droppedBytes,
+      },
+    };
+  },
+});
+
+const kill = defineTool({
+  name: 'command_kill',
+  title: 'Kill command',
+  description: 'Send a signal to a command and all it started.',
+  toolsets: ['core', 'commands'],
+  annotations: REPLACES,
+  input: z.strictObject({ command_id: commandId, signal: z.string().default('SIGTERM') }),
+  output: z.object({
+    command_id: z.string(),
+    status: z.string(),
+    exit_code: z.int().nullable(),
+    signal: z.string().nullable(),
+    ended_by: z.string().nullable(),
+    next: z.string().nullable(),
+  }),
+  async handle(args, { session, signal }) {
+    const name = signalName(args.signal);
+    const handle = await session.command(args.command_id);
+    const signalled = await handle.kill(name, 'killed', signal);
+    const moment = isEndingSignal(name) ? KILL_MOMENT_MS : 0;
+    const ended =
+      signalled.status === 'finished'
+        ? signalled
+        : await within(moment, signal, (patience) => handle.engine.commands.wait(handle.commandId, patience));
+    const command = ended ?? (await handle.get(signal));
+    return {
+      structured: {
+        command_id: command.commandId,
+        status: command.status,
+        exit_code: command.exitCode,
+        signal: command.signal,
+        ended_by: command.endedBy,
+        next:
+          command.status === 'running'
+            ? `It still runs: command_wait command_id=${command.commandId}, or command_kill with signal SIGKILL`
+            : null,
+      },
+    };
+  },
+});
+
+/** What a page of logs leaves to do; null where all that there is was looked at and given. */
+function nextOfLogs({ done, atEnd }: { done: boolean; atEnd: boolean }, isSearch: boolean): string | null {
+  if (done) return null;
+  const again = 'command_logs with the same arguments and cursor=next_cursor';
+  if (atEnd) return `It still runs: ${again} and wait_ms gives what it writes next`;
+  return isSearch ? `The rest was not searched yet: ${again} searches on` : `There is more: ${again}`;
+}
+
+function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest {
+  return {
+    cmd: args.cmd,
+    args: args.args ?? [],
+    cwd: args.cwd ?? null,
+    env: args.env ?? {},
+    sudo: args.sudo ?? false,
+    timeoutMs: args.timeout_ms ?? null,
+  };
+}
+
+async function answer(
+  session: Session,
+  command: Command,
+  signal: AbortSignal,
+): Promise<ReturnType<typeof commandAnswer>> {
+  const output = await captureOutput(session.engine.commands, command, signal);
+  if (command.endedBy !== 'sandbox_stopped') return commandAnswer(command, output, null);
+  const sandbox = await session.sandbox(command.sandboxId);
+  return commandAnswer(command, output, statusReason(await sandbox.view(signal)));
+}
+
+/** Starting commands, in the order of the tool list. */
+export const startTools: readonly Tool[] = [run, runDetached, get];
+/** What is done with a command by its id, in the order of the tool list. */
+export const commandTools: readonly Tool[] = [logs, wait, output, kill];

@@ -1,0 +1,35 @@
+import { SandboxError } from '../../src/shared/errors.ts';
+import type { Positions } from './log-lines.ts';
+
+/** Where a reader of logs stands; holds for every process that can read them. */
+export interface LogCursor extends Positions {
+  /** Lines of context that still follow a match of the page before. */
+  after: number;
+}
+
+export const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0 };
+
+/** Opaque to callers. The end of the command's id keeps a cursor from being used on another command. */
+export function encodeCursor(commandId: string, cursor: LogCursor): string {
+  const numbers = [cursor.stdout, cursor.stderr, cursor.after].map((value) => value.toString(36));
+  return [...numbers, commandId.slice(-8)].join('.');
+}
+
+/** @throws `invalid_argument` for anything but a cursor of this command */
+export function decodeCursor(commandId: string, text: string): LogCursor {
+  const [stdout, stderr, after, tail, ...rest] = text.split('.');
+  const numbers = [stdout, stderr, after].map((part) =>
+    /^[0-9a-z]{1,11}$/.test(part ?? '') ? Number.parseInt(part ?? '', 36) : Number.NaN,
+  );
+  const [first = Number.NaN, second = Number.NaN, third = Number.NaN] = numbers;
+  if (rest.length > 0 || tail !== commandId.slice(-8) || !numbers.every(Number.isSafeInteger)) {
+    throw new SandboxError(
+      'invalid_argument',
+      `\`cursor\` ${JSON.stringify(text.slice(0, 60))} is not of ${commandId}.`,
+      {
+        hint: 'Pass the next_cursor of an earlier command_logs of this command, or none to start at the beginning.',
+      },
+    );
+  }
+  return { stdout: first, stderr: second, after: Math.min(third, 1_000) };
+}

@@ -1,0 +1,147 @@
+import type { OutputChunk, OutputStream } from '../../src/engines/engine.ts';
+import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
+
+const NEWLINE = 0x0a;
+const STREAMS: readonly OutputStream[] = ['stdout', 'stderr'];
+/** A longer line is answered in pieces. */
+const MAX_LINE_BYTES = 16_384;
+/** An unfinished line this far behind (a prompt while the other stream is busy) is answered as it stands. */
+const MAX_LAG_BYTES = 262_144;
+
+/** One line of one stream; offsets are those of the interleaved sequence. */
+export interface Line {
+  stream: OutputStream;
+  bytes: Buffer;
+  start: number;
+  /** After its newline. */
+  end: number;
+}
+
+/** For each stream, the offset before which everything has been answered. */
+export interface Positions {
+  stdout: number;
+  stderr: number;
+}
+
+interface Pending {
+  start: number;
+  end: number;
+  parts: Buffer[];
+  length: number;
+}
+
+/** Cuts interleaved output into lines, each stream for itself, in the order in which the lines were completed. */
+export class LineSplitter {
+  readonly #from: Positions;
+  readonly #pending: Record<OutputStream, Pending | null> = { stdout: null, stderr: null };
+  /** The end of the last line taken of each stream. */
+  readonly #taken: Positions;
+  #offset: number;
+  /** The streams of which nothing has come since bytes went missing. */
+  readonly #afterGap = new Set<OutputStream>();
+  #cutBytes = 0;
+
+  constructor(from: Positions) {
+    this.#from = from;
+    this.#taken = { ...from };
+    this.#offset = Math.min(from.stdout, from.stderr);
+  }
+
+  /** Where reading goes on. */
+  get offset(): number {
+    return this.#offset;
+  }
+
+  /** Bytes that are left out as well: what missing ones have left of characters. */
+  get cutBytes(): number {
+    return this.#cutBytes;
+  }
+
+  /** Goes on at `offset`; unfinished lines end where bytes are missing before it, with a whole character. */
+  *skipTo(offset: number): Generator<Line> {
+    if (offset <= this.#offset) return;
+    for (const line of this.rest()) {
+      const bytes = line.bytes.subarray(0, characterEnd(line.bytes));
+      this.#cutBytes += line.bytes.length - bytes.length;
+      yield { ...line, bytes };
+    }
+    this.#offset = offset;
+    for (const stream of STREAMS) this.#afterGap.add(stream);
+  }
+
+  /** The lines that a chunk completes. Stopping between two of them loses nothing: `positions` has the place. */
+  *lines(chunk: OutputChunk): Generator<Line> {
+    const { stream } = chunk;
+    const known = Math.max(0, this.#from[stream] - chunk.offset);
+    let at = Math.min(known, chunk.data.length);
+    if (this.#afterGap.delete(stream) && at === 0) {
+      at = characterStart(chunk.data);
+      this.#cutBytes += at;
+    }
+    while (at < chunk.data.length) {
+      const newline = chunk.data.indexOf(NEWLINE, at);
+      const end = newline === -1 ? chunk.data.length : newline;
+      this.#hold(stream, chunk.offset + at, chunk.data.subarray(at, end));
+      at = newline === -1 ? end : end + 1;
+      if (newline !== -1) yield this.#take(stream, chunk.offset + at);
+      else yield* this.#tooLong(stream);
+    }
+    this.#offset = Math.max(this.#offset, chunk.offset + chunk.data.length);
+    yield* this.#lagging();
+  }
+
+  /** The unfinished lines, as they stand. */
+  *rest(): Generator<Line> {
+    for (const { stream, end } of this.#unfinished()) yield this.#take(stream, end);
+  }
+
+  /** Where to resume after the last line that was taken, or after everything read where none is named. */
+  positions(last: Line | null): Positions {
+    const place = (stream: OutputStream): number => {
+      if (last?.stream === stream) return last.end;
+      return this.#pending[stream]?.start ?? Math.max(this.#taken[stream], last?.end ?? this.#offset);
+    };
+    return { stdout: place('stdout'), stderr: place('stderr') };
+  }
+
+  #hold(stream: OutputStream, start: number, bytes: Buffer): void {
+    const pending = this.#pending[stream] ?? { start, end: start, parts: [], length: 0 };
+    pending.parts.push(bytes);
+    pending.length += bytes.length;
+    pending.end = start + bytes.length;
+    this.#pending[stream] = pending;
+  }
+
+  #take(stream: OutputStream, end: number): Line {
+    const pending = this.#pending[stream];
+    this.#pending[stream] = null;
+    this.#taken[stream] = end;
+    return { stream, bytes: Buffer.concat(pending?.parts ?? []), start: pending?.start ?? end, end };
+  }
+
+  *#tooLong(stream: OutputStream): Generator<Line> {
+    const pending = this.#pending[stream];
+    if (pending === null || pending.length < MAX_LINE_BYTES) return;
+    const last = pending.parts.at(-1);
+    // The piece ends with a whole character where its last part allows that; its beginning stays pending then.
+    const cut = last === undefined ? 0 : last.length - characterEnd(last);
+    const remainder = last === undefined || cut === 0 ? null : last.subarray(last.length - cut);
+    const line = this.#take(stream, pending.end - cut);
+    if (remainder !== null) this.#hold(stream, line.end, remainder);
+    yield { ...line, bytes: line.bytes.subarray(0, line.bytes.length - cut) };
+  }
+
+  *#lagging(): Generator<Line> {
+    for (const { stream, start, end } of this.#unfinished()) {
+      if (this.#offset - start > MAX_LAG_BYTES) yield this.#take(stream, end);
+    }
+  }
+
+  /** In the order in which they began. */
+  #unfinished(): { stream: OutputStream; start: number; end: number }[] {
+    return STREAMS.flatMap((stream) => {
+      const pending = this.#pending[stream];
+      return pending === null ? [] : [{ stream, start: pending.start, end: pending.end }];
+    }).sort((a, b) => a.start - b.start);
+  }
+}

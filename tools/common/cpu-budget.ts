@@ -1,0 +1,36 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { throwIfCancelled } from '../../src/shared/errors.ts';
+
+/** Other calls wait no longer than this and one step of the work. */
+const STRETCH_MS = 20;
+/** Enough for a call that takes many turns of the event loop. */
+const MAX_REST_MS = 100;
+
+/** Work in stretches, with as much time between them for what else there is to do, and within a time of its own. */
+export class Pace {
+  readonly #end: number;
+  readonly #signal: AbortSignal;
+  #begun = performance.now();
+
+  constructor(limitMs: number, signal: AbortSignal) {
+    this.#end = performance.now() + limitMs;
+    this.#signal = signal;
+  }
+
+  /** True when it is time to `rest`. */
+  get isDue(): boolean {
+    return performance.now() >= this.#begun + STRETCH_MS;
+  }
+
+  /** True when the time of the whole work is over. */
+  get isOver(): boolean {
+    return performance.now() >= this.#end;
+  }
+
+  /** Lets everything else have its turn. A fired signal rejects with `cancelled`. */
+  async rest(): Promise<void> {
+    await delay(Math.min(MAX_REST_MS, performance.now() - this.#begun));
+    throwIfCancelled(this.#signal);
+    this.#begun = performance.now();
+  }
+}

@@ -1,0 +1,146 @@
+import { z } from 'zod';
+import { SANDBOX_CWD } from '../../src/shared/fs/sandbox-path.ts';
+import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
+
+/** Under the 60 s of common clients, with room for the answer. */
+export const MAX_WAIT_MS = 55_000;
+export const DEFAULT_WAIT_MS = 45_000;
+export const MIN_TIMEOUT_MS = 1_000;
+const MAX_PATH_BYTES = 4_096;
+
+/** The kernel takes no string of 128 KiB or more in arguments and environment. */
+const MAX_STRING_BYTES = 131_071;
+/** Arguments and environment together; the kernel's own limit depends on the stack size. */
+const MAX_EXEC_BYTES = 1_048_576;
+const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
+
+/** A string that can cross to the kernel: no NUL, no half of a character. */
+function kernelString(maxBytes: number): z.ZodString {
+  return z
+    .string()
+    .refine(
+      (value) => !value.includes('\0') && !hasLoneSurrogate(value),
+      'text without NUL or half characters',
+    )
+    .refine((value) => Buffer.byteLength(value) <= maxBytes, `at most ${maxBytes} bytes of text`);
+}
+
+/** Left out, the session's current sandbox is meant. */
+export const sandboxId = z.string().optional();
+export const commandId = z.string();
+
+const notEmpty = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
+
+/** `~` is a shell's word for its home: what came of it unnoticed would be a file or a directory of that name. */
+function isHome(value: string): boolean {
+  return value === '~' || value.startsWith('~/');
+}
+
+/** A path on the host. */
+export const localPath = notEmpty.refine(
+  (value) => !isHome(value),
+  'a path without ~, which is not expanded (session_info names the allowed folders; ./~ is a name)',
+);
+/** A path in the sandbox. */
+export const path = notEmpty.refine(
+  (value) => !isHome(value),
+  `a path without ~, which is not expanded (relative paths start at ${SANDBOX_CWD}; ./~ is a name)`,
+);
+export const cwd = path.optional();
+
+export const port = z.int().min(1).max(65_535);
+
+export const argument = kernelString(MAX_STRING_BYTES);
+
+export const env = z
+  .record(z.string(), argument)
+  .refine((value) => Object.keys(value).every((name) => ENV_NAME.test(name)), {
+    error: ({ input }) =>
+      `an object whose names are letters, digits and _, not starting with a digit${wrongName(input)}`,
+  });
+
+/** The first wrong name, without what may be a value. */
+function wrongName(names: unknown): string {
+  const wrong = Object.keys(Object(names)).find((name) => !ENV_NAME.test(name)) ?? '';
+  return `; not ${JSON.stringify(wrong.slice(0, 80).replace(/=.*/s, '=…'))}`;
+}
+
+/** What every way of starting a command takes. */
+export const startShape = {
+  cmd: argument
+    .refine((value) => value.trim() !== '', 'the name or path of a program')
+    .describe('one program'),
+  args: z.array(argument).optional(),
+  cwd,
+  env: env.optional(),
+  sudo: z.boolean().optional(),
+  timeout_ms: z.int().min(1).optional().describe('kills the command; over when its main program ends'),
+  sandbox_id: sandboxId,
+};
+
+/** True while the kernel takes these arguments and variables for one program start. */
+export function fitsExec(start: {
+  cmd: string;
+  args?: string[] | undefined;
+  env?: Record<string, string> | undefined;
+}): boolean {
+  // Each string costs a NUL and a pointer beside its bytes.
+  const cost = (text: string): number => Buffer.byteLength(text) + 9;
+  let total = cost(start.cmd);
+  for (const text of start.args ?? []) total += cost(text);
+  for (const [name, value] of Object.entries(start.env ?? {})) total += cost(name) + cost(value);
+  return total <= MAX_EXEC_BYTES;
+}
+
+/** @param names begins the sentence: what is bounded, with its verb */
+export function execTooBig(names: string): string {
+  return `${names} at most 1 MiB in all; put more into a file with sandbox_write_files and name that file.`;
+}
+
+/** How long a call waits before it answers with the state reached. */
+export const waitMs = z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS);
+
+export const encoding = z.enum(['utf8', 'base64']).default('utf8');
+
+/** `0755` and the like. */
+export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
+
+/** Epoch milliseconds or ISO 8601. */
+const instant = z
+  .union([z.int(), z.string()])
+  .refine((value) => !Number.isNaN(instantMs(value)), 'epoch milliseconds or an ISO 8601 time');
+
+/** The epoch milliseconds of an `instant`; NaN where it is none. */
+export function instantMs(value: number | string): number {
+  return typeof value === 'number' ? value : Date.parse(value);
+}
+
+/** What every list takes. */
+export const listShape = {
+  limit: z.int().min(1).max(100).default(20),
+  since: instant.optional().describe('epoch ms or ISO 8601'),
+  until: instant.optional(),
+  cursor: z.string().optional(),
+};
+
+// How a secret is mentioned; each piece apart, since together they would be taken for a template.
+const SECRET_HINT = ['values may hold $', '{secret:NAME}'].join('');
+
+export const networkPolicy = z.strictObject({
+  mode: z.enum(['allow-all', 'deny-all', 'custom']),
+  allow: z.array(z.string()).optional().describe('domains; *.x.com: subdomains only'),
+  subnets: z
+    .strictObject({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
+    .optional(),
+  rules: z
+    .array(
+      z.strictObject({
+        domain: z.string(),
+        match: z
+          .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
+          .optional(),
+        headers: z.record(z.string(), z.string()).optional().describe(SECRET_HINT),
+      }),
+    )
+    .optional(),
+});

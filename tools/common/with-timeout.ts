@@ -1,0 +1,57 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
+
+/**
+ * Gives `work` at most `limitMs` milliseconds. Null when time was up; the work's signal has fired then, and it has let
+ * go. The caller's own cancellation is passed on, and rejects as the work does.
+ */
+export async function within<Result>(
+  limitMs: number,
+  signal: AbortSignal,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result | null> {
+  throwIfCancelled(signal);
+  const controller = new AbortController();
+  let timeUp = false;
+  const timer = setTimeout(() => {
+    timeUp = true;
+    controller.abort();
+  }, limitMs);
+  const cancel = (): void => controller.abort(signal.reason);
+  signal.addEventListener('abort', cancel, { once: true });
+  try {
+    return await work(controller.signal);
+  } catch (error) {
+    if (timeUp && !signal.aborted && isCancelled(error)) return null;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+    signal.removeEventListener('abort', cancel);
+  }
+}
+
+/** Waits `ms` milliseconds; a fired signal rejects with `cancelled`. */
+export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  throwIfCancelled(signal);
+  await delay(ms, undefined, { signal }).catch(() => throwIfCancelled(signal));
+}
+
+/** The outcome of `work`, which goes on unheard when the signal fires first: then this rejects with `cancelled`. */
+export async function abandonable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+  let abandon = (): void => {};
+  const abandoned = new Promise<never>((_, reject) => {
+    abandon = () =>
+      reject(new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason }));
+    signal.addEventListener('abort', abandon, { once: true });
+    if (signal.aborted) abandon();
+  });
+  try {
+    return await Promise.race([work, abandoned]);
+  } finally {
+    signal.removeEventListener('abort', abandon);
+  }
+}
+
+function isCancelled(error: unknown): boolean {
+  return error instanceof SandboxError && error.code === 'cancelled';
+}

@@ -1,0 +1,55 @@
+import { z } from 'zod';
+import type { WriteFile } from '../../src/engines/engine.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
+import { encoding, mode, path } from '../common/schemas.ts';
+
+/** Of all files of a call together. */
+const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
+/** What only a directory can be named by, a slash at the end above all. */
+const NO_FILE_NAME = /(?:^|\/)\.{0,2}$/;
+const BASE64 = /^[A-Za-z0-9+/\s]*={0,2}\s*$/;
+
+export const fileContent = z.strictObject({
+  path: path.refine((value) => !NO_FILE_NAME.test(value), "a file's path: it ends with the file's name"),
+  content: z.string(),
+  encoding,
+  mode: mode.optional().describe('octal, e.g. 0755'),
+});
+
+/**
+ * The bytes that the arguments mean.
+ *
+ * @throws `invalid_argument` for content that is not in its encoding, or too much of it
+ */
+export function decodeFiles(files: readonly z.output<typeof fileContent>[]): WriteFile[] {
+  let total = 0;
+  return files.map((file, index) => {
+    const content = decode(file, index);
+    total += content.length;
+    if (total > MAX_TOTAL_BYTES) {
+      throw new SandboxError('invalid_argument', `\`files\` hold more than ${MAX_TOTAL_BYTES} bytes.`, {
+        hint: 'Bring large files in with sandbox_upload_file, or write fewer files a call.',
+      });
+    }
+    return { path: file.path, content, mode: file.mode === undefined ? null : Number.parseInt(file.mode, 8) };
+  });
+}
+
+function decode(file: z.output<typeof fileContent>, index: number): Buffer {
+  if (file.encoding === 'base64') {
+    const bytes = Buffer.from(file.content, 'base64');
+    const digits = file.content.replace(/[\s=]/g, '').length;
+    if (BASE64.test(file.content) && bytes.length === Math.floor((digits * 3) / 4) && digits % 4 !== 1)
+      return bytes;
+  } else if (!hasLoneSurrogate(file.content)) {
+    return Buffer.from(file.content, 'utf8');
+  }
+  throw new SandboxError(
+    'invalid_argument',
+    `\`files[${index}].content\` of ${JSON.stringify(file.path)} is not valid ${file.encoding}.`,
+    {
+      hint: 'Nothing was written. Correct the content or its encoding and call sandbox_write_files again.',
+    },
+  );
+}

@@ -1,0 +1,100 @@
+import { posix } from 'node:path';
+import { z } from 'zod';
+import type { SandboxHandle } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import {
+  characterEnd,
+  characterStart,
+  decodeUtf8,
+  isPlainText,
+  MAX_CHARACTER_BYTES,
+} from '../../src/shared/text/utf8.ts';
+
+export interface FilePageRequest {
+  path: string;
+  cwd?: string | undefined;
+  offset: number;
+  limit: number;
+  encoding: 'utf8' | 'base64';
+}
+
+/** What an answer about a file's content holds. */
+export const fileOutput = z.object({
+  path: z.string(),
+  exists: z.boolean(),
+  size_bytes: z.number().nullable(),
+  encoding: z.string(),
+  content: z.string().nullable(),
+  next_offset: z.number().nullable(),
+});
+
+export type FileAnswer = z.output<typeof fileOutput>;
+
+/**
+ * One page of a file: `limit` bytes from `offset`, as text cut at whole characters. A missing file is an answer, too.
+ *
+ * @throws `not_found` for a `cwd` that is not there, `invalid_argument` for one that is no directory and for bytes that
+ * are no UTF-8 text where text is asked for
+ */
+export async function readFilePage(
+  handle: SandboxHandle,
+  request: FilePageRequest,
+  signal: AbortSignal,
+): Promise<FileAnswer> {
+  const view = await handle.requireRunning(signal);
+  const { path, cwd, offset, encoding } = request;
+  const range = { offset, limit: Math.max(request.limit, MAX_CHARACTER_BYTES) };
+  const read = await handle.engine.files.read(handle.sandboxId, path, cwd ?? null, range, signal);
+  if (read === null) {
+    if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
+    const absolute = posix.resolve(view.cwd, cwd ?? '', path);
+    return { path: absolute, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
+  }
+  const end = offset + read.data.length;
+  // The kernel's own files (/proc) have a size of 0 and content all the same.
+  const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
+  const shown = encoding === 'base64' ? read.data : textPart(read.data, offset, last);
+  if (encoding === 'utf8' && !isPlainText(shown)) throw binaryFile(read.path, read.sizeBytes);
+  return {
+    path: read.path,
+    exists: true,
+    size_bytes: read.sizeBytes,
+    encoding,
+    content: encoding === 'base64' ? shown.toString('base64') : decodeUtf8(shown),
+    next_offset: last ? null : endOfPart(read.data, offset, encoding),
+  };
+}
+
+/** A file is missing from a directory that exists; where that does not, the answer would mislead. */
+async function requireDirectory(handle: SandboxHandle, cwd: string, signal: AbortSignal): Promise<void> {
+  const stat = await handle.engine.files.stat(handle.sandboxId, cwd, null, signal);
+  if (stat?.type === 'directory') return;
+  const named = `\`cwd\` ${JSON.stringify(cwd)}`;
+  const options = {
+    hint: 'Correct cwd, or leave it out and call sandbox_read_file with an absolute path.',
+    details: { cwd },
+  };
+  if (stat === null) throw new SandboxError('not_found', `${named} does not exist in the sandbox.`, options);
+  throw new SandboxError('invalid_argument', `${named} is a file, not a directory.`, options);
+}
+
+/** Without the rest of a character that began before the page, and without the beginning of one that ends after it. */
+function textPart(data: Buffer, offset: number, last: boolean): Buffer {
+  const start = offset === 0 ? 0 : characterStart(data);
+  return data.subarray(start, last ? data.length : Math.max(start, characterEnd(data)));
+}
+
+function endOfPart(data: Buffer, offset: number, encoding: 'utf8' | 'base64'): number {
+  return offset + (encoding === 'base64' ? data.length : characterEnd(data));
+}
+
+function binaryFile(path: string, sizeBytes: number): SandboxError {
+  return new SandboxError(
+    'invalid_argument',
+    `${JSON.stringify(path)} is a binary file (${sizeBytes} bytes), not UTF-8 text.`,
+    {
+      hint: 'Call sandbox_read_file with encoding "base64", or sandbox_download_file.',
+      details: { path, size_bytes: sizeBytes },
+    },
+  );
+}

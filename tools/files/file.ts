@@ -1,0 +1,199 @@
+import { z } from 'zod';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { ADDS, LOOKS, REPLACES } from '../common/annotations.ts';
+import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schemas.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { download, upload } from '../transfers/file-transfer.ts';
+import { handOver, transferOutput } from '../transfers/transfer-call.ts';
+import { decodeFiles, fileContent } from './file-content.ts';
+import { fileOutput, readFilePage } from './file-page.ts';
+
+const DEFAULT_PAGE_BYTES = 32_768;
+const DEFAULT_CHUNK_BYTES = 65_536;
+const MAX_CHUNK_BYTES = 1_048_576;
+const MAX_FILES = 1_000;
+/** 8 TiB: no file of a sandbox reaches it, and file systems refuse to look much further. */
+const MAX_OFFSET = 2 ** 43;
+
+const limit = z.int().min(1).max(MAX_CHUNK_BYTES);
+const chunkSize = limit.default(DEFAULT_CHUNK_BYTES);
+
+// Refined instead of bounded: the list of tools stays short.
+const fileOffset = z
+  .int()
+  .min(0)
+  .refine((value) => value <= MAX_OFFSET, `at most ${MAX_OFFSET}`);
+
+const files = z
+  .array(fileContent)
+  .min(1)
+  .refine((list) => list.length <= MAX_FILES, `a list of at most ${MAX_FILES} files`);
+
+const mkDir = defineTool({
+  name: 'sandbox_mk_dir',
+  title: 'Make directory',
+  description: 'Make a directory and its parents; an existing one is fine.',
+  toolsets: ['files'],
+  annotations: { ...ADDS, idempotentHint: true },
+  input: z.strictObject({ path, cwd, sandbox_id: sandboxId }),
+  output: z.object({ sandbox_id: z.string(), path: z.string() }),
+  async handle(args, { session, signal }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    await handle.requireRunning(signal);
+    const made = await handle.engine.files.mkDir(handle.sandboxId, args.path, args.cwd ?? null, signal);
+    return { structured: { sandbox_id: handle.sandboxId, path: made.path } };
+  },
+});
+
+const read = defineTool({
+  name: 'sandbox_read_file',
+  title: 'Read file',
+  description: 'Read a file of the sandbox, limit bytes from offset; a missing one is exists: false.',
+  toolsets: ['core', 'files'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    path,
+    cwd,
+    offset: fileOffset.default(0),
+    limit: limit.default(DEFAULT_PAGE_BYTES),
+    encoding,
+    sandbox_id: sandboxId,
+  }),
+  output: fileOutput,
+  async handle(args, { session, signal }) {
+    return { structured: await readFilePage(await session.sandbox(args.sandbox_id), args, signal) };
+  },
+});
+
+const iterate = defineTool({
+  name: 'sandbox_iter_file',
+  title: 'Read file in chunks',
+  description: 'Read a large file, a chunk a call: pass next_cursor until it is null.',
+  toolsets: ['files'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    path,
+    cwd,
+    chunk_size: chunkSize,
+    cursor: z.string().optional(),
+    encoding,
+    sandbox_id: sandboxId,
+  }),
+  output: fileOutput.extend({ next_cursor: z.string().nullable() }),
+  async handle(args, { session, signal }) {
+    const offset = args.cursor === undefined ? 0 : offsetOf(args.cursor);
+    const { path, cwd, encoding, chunk_size } = args;
+    const request = { path, cwd, encoding, offset, limit: chunk_size };
+    const page = await readFilePage(await session.sandbox(args.sandbox_id), request, signal);
+    const next_cursor = page.next_offset === null ? null : cursorOf(page.next_offset);
+    return { structured: { ...page, next_cursor } };
+  },
+});
+
+const write = defineTool({
+  name: 'sandbox_write_files',
+  title: 'Write files',
+  description: 'Write files into the sandbox; parents are made, each file appears whole.',
+  toolsets: ['core', 'files'],
+  annotations: REPLACES,
+  input: z.strictObject({ files, cwd, sandbox_id: sandboxId }),
+  output: z.object({
+    sandbox_id: z.string(),
+    files: z.array(z.object({ path: z.string(), size_bytes: z.number() })),
+  }),
+  async handle(args, { session, signal }) {
+    const files = decodeFiles(args.files);
+    const handle = await session.sandbox(args.sandbox_id);
+    await handle.requireRunning(signal);
+    const written = await handle.engine.files.write(handle.sandboxId, files, args.cwd ?? null, signal);
+    return {
+      structured: {
+        sandbox_id: handle.sandboxId,
+        files: written.map((file) => ({ path: file.path, size_bytes: file.sizeBytes })),
+      },
+    };
+  },
+});
+
+const downloadFile = defineTool({
+  name: 'sandbox_download_file',
+  title: 'Download file',
+  description: 'Copy a file or a whole directory from the sandbox to the host.',
+  toolsets: ['files'],
+  // A directory does not take the place of what is there.
+  annotations: { ...REPLACES, idempotentHint: false },
+  input: z.strictObject({
+    remote_path: path,
+    local_path: localPath,
+    cwd,
+    create_parents: z.boolean().default(false),
+    chunk_size: chunkSize,
+    sandbox_id: sandboxId,
+  }),
+  output: transferOutput,
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
+    const request = {
+      localPath: args.local_path,
+      remotePath: args.remote_path,
+      cwd: args.cwd ?? null,
+      createParents: args.create_parents,
+    };
+    const call = {
+      tool: 'sandbox_download_file',
+      direction: 'download',
+      request,
+      more: [args.create_parents],
+    } as const;
+    return handOver(handle, call, context, (signal, report, note) =>
+      download(handle, request, context.config, signal, report, note),
+    );
+  },
+});
+
+const uploadFile = defineTool({
+  name: 'sandbox_upload_file',
+  title: 'Upload file',
+  description: 'Copy a file or a whole directory from the host into the sandbox.',
+  toolsets: ['core', 'files'],
+  annotations: REPLACES,
+  input: z.strictObject({
+    local_path: localPath,
+    remote_path: path,
+    cwd,
+    mode: mode.optional(),
+    exclude: z.array(z.string()).default([]).describe('globs; a bare name at any depth'),
+    sandbox_id: sandboxId,
+  }),
+  output: transferOutput,
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
+    const request = {
+      localPath: args.local_path,
+      remotePath: args.remote_path,
+      cwd: args.cwd ?? null,
+      mode: args.mode === undefined ? null : Number.parseInt(args.mode, 8),
+      exclude: args.exclude,
+    };
+    const more = [request.mode, ...new Set(request.exclude.toSorted())];
+    const call = { tool: 'sandbox_upload_file', direction: 'upload', request, more } as const;
+    return handOver(handle, call, context, (signal, report) =>
+      upload(handle, request, context.config, signal, report),
+    );
+  },
+});
+
+function cursorOf(offset: number): string {
+  return `at.${offset.toString(36)}`;
+}
+
+function offsetOf(cursor: string): number {
+  const offset = /^at\.[0-9a-z]{1,11}$/.test(cursor) ? Number.parseInt(cursor.slice(3), 36) : Number.NaN;
+  if (offset <= MAX_OFFSET) return offset;
+  throw new SandboxError('invalid_argument', `\`cursor\` ${JSON.stringify(cursor.slice(0, 60))} is none.`, {
+    hint: 'Pass the next_cursor of the last sandbox_iter_file, or none to start at the beginning.',
+  });
+}
+
+/** Files of a sandbox, in the order of the tool list. */
+export const fileTools: readonly Tool[] = [mkDir, read, iterate, write, downloadFile, uploadFile];

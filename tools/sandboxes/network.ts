@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { REPLACES } from '../common/annotations.ts';
+import { networkPolicy, sandboxId } from '../common/schemas.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
+
+/** What a sandbox may reach, changed while it runs. */
+export const updateNetworkPolicy: Tool = defineTool({
+  name: 'sandbox_update_network_policy',
+  title: 'Update network policy',
+  description: 'Replace what a running sandbox may reach. Acts at once and cuts what is no longer allowed.',
+  toolsets: ['network'],
+  annotations: { ...REPLACES, openWorldHint: true },
+  input: z.strictObject({ network_policy: networkPolicy, sandbox_id: sandboxId }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const { session, signal } = context;
+    const handle = await session.sandbox(args.sandbox_id);
+    const { networkPolicies } = session.engine;
+    if (networkPolicies === undefined) {
+      throw new SandboxError('unsupported', `Engine ${session.engine.name} cannot change a network policy.`, {
+        hint: 'Call sandbox_create with the network_policy that is wanted.',
+      });
+    }
+    await handle.requireRunning(signal);
+    await networkPolicies.update(handle.sandboxId, args.network_policy, signal);
+    return { structured: sandboxAnswer(await handle.view(signal), context) };
+  },
+});

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import type { Engine, SandboxSource } from '../../src/engines/engine.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+
+const TYPES = ['git', 'tarball', 'snapshot'] as const;
+
+/** The fields that each type takes beside `type`. */
+const FIELDS: Record<SandboxSource['type'], readonly string[]> = {
+  git: ['url', 'revision', 'depth', 'username', 'password'],
+  tarball: ['url'],
+  snapshot: ['snapshot_id'],
+};
+
+/** One flat object: models fill in unions badly. */
+export const source = z.strictObject({
+  type: z.enum(TYPES),
+  url: z.string().optional(),
+  revision: z.string().optional(),
+  depth: z.int().min(1).optional(),
+  username: z.string().optional(),
+  password: z.string().optional(),
+  snapshot_id: z.string().optional(),
+});
+
+/**
+ * The source that the arguments mean.
+ *
+ * @throws `invalid_argument` for a field that is missing or belongs to another type, `unsupported` for a type that the
+ * engine cannot fetch
+ */
+export function toSource(given: z.output<typeof source>, engine: Engine): SandboxSource {
+  const stray = Object.keys(given).find((name) => name !== 'type' && !FIELDS[given.type].includes(name));
+  if (stray !== undefined) throw wrongField(given.type, `\`source.${stray}\` does not belong to it`);
+  requireSupported(given.type, engine);
+  if (given.type === 'snapshot') {
+    if (given.snapshot_id === undefined) throw wrongField(given.type, '`source.snapshot_id` is required');
+    return { type: given.type, snapshotId: given.snapshot_id };
+  }
+  if (given.url === undefined) throw wrongField(given.type, '`source.url` is required');
+  if (given.type === 'tarball') return { type: given.type, url: given.url };
+  const { url, revision, depth, username, password } = given;
+  return { type: given.type, url, revision, depth, username, password };
+}
+
+function wrongField(type: SandboxSource['type'], problem: string): SandboxError {
+  return new SandboxError('invalid_argument', `With \`source.type\` "${type}", ${problem}.`, {
+    hint: `It takes: ${FIELDS[type].join(', ')}. Correct it and call sandbox_create again.`,
+  });
+}
+
+function requireSupported(type: SandboxSource['type'], engine: Engine): void {
+  const available = engine.sources?.types ?? [];
+  if (available.includes(type)) return;
+  const others = available.length > 0 ? `it has: ${available.join(', ')}` : 'it has none';
+  throw new SandboxError('unsupported', `Engine ${engine.name} has no ${type} source; ${others}.`, {
+    hint: 'Call sandbox_create without source, then bring the files in with sandbox_upload_file or sandbox_write_files.',
+    details: { source: type, available },
+  });
+}

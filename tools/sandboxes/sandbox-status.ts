@@ -1,0 +1,70 @@
+import type { SandboxStatus } from '../../src/engines/engine.ts';
+import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { sleep, within } from '../common/with-timeout.ts';
+
+export const STATUSES = [
+  'pending',
+  'running',
+  'snapshotting',
+  'stopping',
+  'stopped',
+  'aborted',
+  'failed',
+] as const satisfies SandboxStatus[];
+
+/** What may still come after each status. */
+const LATER: Record<SandboxStatus, readonly SandboxStatus[]> = {
+  pending: ['running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed'],
+  running: ['snapshotting', 'stopping', 'stopped', 'aborted'],
+  snapshotting: ['stopping', 'stopped', 'aborted'],
+  stopping: ['stopped', 'aborted'],
+  stopped: [],
+  aborted: [],
+  failed: [],
+};
+
+export interface StatusWait {
+  status: SandboxStatus;
+  timeoutMs: number;
+  pollIntervalMs: number;
+}
+
+/**
+ * Looks at the sandbox until it has the status, at most `timeoutMs` milliseconds. Null when it has not come by then.
+ *
+ * @throws `conflict` at once for a status that can no longer come
+ */
+export async function waitForStatus(
+  handle: SandboxHandle,
+  wait: StatusWait,
+  signal: AbortSignal,
+): Promise<SandboxView | null> {
+  return within(wait.timeoutMs, signal, async (patience) => {
+    for (;;) {
+      const view = await handle.view(patience);
+      if (view.status === wait.status) return view;
+      requirePossible(view, wait.status);
+      await sleep(wait.pollIntervalMs, patience);
+    }
+  });
+}
+
+function requirePossible(view: SandboxView, wanted: SandboxStatus): void {
+  if (LATER[view.status].includes(wanted)) return;
+  const over = LATER[view.status].length === 0;
+  throw new SandboxError(
+    'conflict',
+    `Sandbox ${view.sandboxId} is ${view.status}; it cannot become ${wanted} any more.${reasonOf(view)}`,
+    {
+      hint: over
+        ? 'Call sandbox_create for a new sandbox; sandbox_get tells why this one ended.'
+        : 'Call sandbox_get to see its state.',
+      details: { sandbox_id: view.sandboxId, status: view.status },
+    },
+  );
+}
+
+function reasonOf({ statusReason }: SandboxView): string {
+  return statusReason === null ? '' : ` Reason: ${statusReason}`;
+}

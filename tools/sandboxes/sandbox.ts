@@ -1,0 +1,223 @@
+import { z } from 'zod';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { ADDS, LOOKS, REPLACES } from '../common/annotations.ts';
+import {
+  env,
+  instantMs,
+  listShape,
+  MAX_WAIT_MS,
+  MIN_TIMEOUT_MS,
+  networkPolicy,
+  port,
+  sandboxId,
+  waitMs,
+} from '../common/schemas.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { updateNetworkPolicy } from './network.ts';
+import { requestOf } from './sandbox-request.ts';
+import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
+import { source } from './sandbox-source.ts';
+import { STATUSES, waitForStatus } from './sandbox-status.ts';
+import { stopSandbox } from './sandbox-stop.ts';
+import { takeSnapshot } from './snapshot.ts';
+
+const MAX_PORTS = 15;
+const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
+
+const create = defineTool({
+  name: 'sandbox_create',
+  title: 'Create sandbox',
+  description:
+    'Create an isolated Linux sandbox and make it current. Expose ports now; they cannot be added later.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: { ...ADDS, openWorldHint: true },
+  input: z.strictObject({
+    source: source.optional().describe('git: url, tarball: url, snapshot: snapshot_id'),
+    runtime: z.string().optional().describe('node22, node24, … or an image; default: what the host has'),
+    ports: z
+      .array(port)
+      .max(MAX_PORTS)
+      .refine((ports) => new Set(ports).size === ports.length, 'a list of different ports')
+      .optional(),
+    timeout_ms: z.int().min(MIN_TIMEOUT_MS).optional().describe('lifetime, default 300000'),
+    resources: z.strictObject({ vcpus: z.int().min(1).optional() }).optional(),
+    env: env.optional().describe('for every command'),
+    network_policy: networkPolicy.optional(),
+    interactive: z.boolean().optional(),
+    keep: z.boolean().optional().describe('outlives the session'),
+  }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const { session, signal, progress, patienceMs } = context;
+    const request = requestOf(args, session.engine);
+    const wait = { patienceMs, ...(context.wantsProgress && { report: progress }) };
+    return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
+  },
+});
+
+const get = defineTool({
+  name: 'sandbox_get',
+  title: 'Get sandbox',
+  description: 'Fresh state of a sandbox; makes it current. Use it to take up one from an earlier session.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject({ sandbox_id: sandboxId }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const view = await context.session.attach(args.sandbox_id, context.signal);
+    return { structured: sandboxAnswer(view, context) };
+  },
+});
+
+const list = defineTool({
+  name: 'sandbox_list',
+  title: 'List sandboxes',
+  description: 'Your sandboxes, newest first, stopped ones included.',
+  toolsets: ['lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject(listShape),
+  output: z.object({
+    sandboxes: z.array(z.record(z.string(), z.unknown())),
+    next_cursor: z.string().nullable(),
+  }),
+  async handle({ limit, since, until, cursor }, context) {
+    const query = {
+      limit,
+      since: since === undefined ? null : instantMs(since),
+      until: until === undefined ? null : instantMs(until),
+      cursor: cursor ?? null,
+    };
+    const page = await context.session.list(query, context.signal);
+    const sandboxes = page.items.map((view) => ({ ...sandboxAnswer(view, context) }));
+    return { structured: { sandboxes, next_cursor: page.nextCursor } };
+  },
+});
+
+const waitFor = defineTool({
+  name: 'sandbox_wait_for_status',
+  title: 'Wait for status',
+  description: 'Wait until a sandbox has a status.',
+  toolsets: ['lifecycle'],
+  annotations: LOOKS,
+  input: z.strictObject({
+    status: z.enum(STATUSES),
+    timeout_ms: waitMs,
+    poll_interval_ms: pollIntervalMs,
+    sandbox_id: sandboxId,
+  }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const { session, signal } = context;
+    const handle = await session.sandbox(args.sandbox_id);
+    const wait = { status: args.status, timeoutMs: args.timeout_ms, pollIntervalMs: args.poll_interval_ms };
+    const view = await waitForStatus(handle, wait, signal);
+    if (view !== null) return { structured: sandboxAnswer(view, context) };
+    throw new SandboxError(
+      'timeout',
+      `Sandbox ${handle.sandboxId} did not become ${args.status} within ${args.timeout_ms} ms.`,
+      { hint: 'Call sandbox_get to see its state, or sandbox_wait_for_status again.' },
+    );
+  },
+});
+
+const domain = defineTool({
+  name: 'sandbox_domain',
+  title: 'URL of a port',
+  description: 'URL of an exposed port. For interactive_port: a WebSocket terminal, opened once.',
+  toolsets: ['core', 'lifecycle'],
+  // A terminal's URL has a new token, which lets its holder in once.
+  annotations: ADDS,
+  readOnlyAnnotations: LOOKS,
+  input: z.strictObject({ port, sandbox_id: sandboxId }),
+  output: z.object({ sandbox_id: z.string(), port: z.int(), url: z.string() }),
+  async handle(args, { session, config, signal }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    const { ports, interactivePort } = await handle.requireRunning(signal);
+    if (args.port === interactivePort && config.readOnly) throw noTerminals(args.port);
+    if (args.port === interactivePort && handle.engine.shells?.interactiveUrl !== undefined) {
+      const url = await handle.engine.shells.interactiveUrl(handle.sandboxId, signal);
+      return { structured: { sandbox_id: handle.sandboxId, port: args.port, url } };
+    }
+    const exposed = ports.find((each) => each.port === args.port);
+    if (exposed === undefined) throw notExposed(args.port, ports);
+    if (exposed.url === null) {
+      throw new SandboxError('unavailable', `Nothing forwards port ${args.port} at present.`, {
+        hint: `Call sandbox_get with sandbox_id ${handle.sandboxId}, which opens its ports here.`,
+      });
+    }
+    return { structured: { sandbox_id: handle.sandboxId, port: args.port, url: exposed.url } };
+  },
+});
+
+function noTerminals(wanted: number): SandboxError {
+  return new SandboxError(
+    'permission',
+    `Port ${wanted} is the interactive port: its URL opens a terminal, and this server only reads.`,
+    {
+      hint: 'Ask the operator for a server without --read-only, or name another port.',
+      details: { port: wanted },
+    },
+  );
+}
+
+function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
+  const exposed = ports.map((each) => each.port);
+  return new SandboxError('invalid_argument', `Port ${wanted} is not exposed.`, {
+    hint:
+      exposed.length > 0
+        ? `Exposed: ${exposed.join(', ')}. Serve on one of these, or list ${wanted} in ports of a new sandbox_create.`
+        : `This sandbox exposes no port; list ${wanted} in ports of a new sandbox_create.`,
+    details: { port: wanted, exposed },
+  });
+}
+
+const extendTimeout = defineTool({
+  name: 'sandbox_extend_timeout',
+  title: 'Extend timeout',
+  description: "Add time to a running sandbox's life.",
+  toolsets: ['core', 'lifecycle'],
+  annotations: ADDS,
+  input: z.strictObject({ duration_ms: z.int().min(1), sandbox_id: sandboxId }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const handle = await context.session.sandbox(args.sandbox_id);
+    const view = await handle.extendTimeout(args.duration_ms, context.signal);
+    return { structured: sandboxAnswer(view, context) };
+  },
+});
+
+const stop = defineTool({
+  name: 'sandbox_stop',
+  title: 'Stop sandbox',
+  description: 'End a sandbox and its files. Its command logs stay readable.',
+  toolsets: ['core', 'lifecycle'],
+  annotations: REPLACES,
+  input: z.strictObject({
+    blocking: z.boolean().default(false),
+    timeout_ms: waitMs,
+    poll_interval_ms: pollIntervalMs,
+    sandbox_id: sandboxId,
+  }),
+  output: sandboxOutput,
+  async handle(args, context) {
+    const { session, signal } = context;
+    const handle = await session.sandbox(args.sandbox_id);
+    // The end is told, so that `poll_interval_ms` of the SDK's call has nothing to decide here.
+    const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
+    const view = await stopSandbox(handle, request, signal);
+    return { structured: sandboxAnswer(view, context) };
+  },
+});
+
+/** A sandbox's life, in the order of the tool list. */
+export const sandboxTools: readonly Tool[] = [
+  create,
+  get,
+  list,
+  waitFor,
+  domain,
+  extendTimeout,
+  updateNetworkPolicy,
+  takeSnapshot,
+  stop,
+];

@@ -1,0 +1,138 @@
+import { z } from 'zod';
+import type { Snapshot } from '../../src/engines/engine.ts';
+import { LOOKS, REPLACES } from '../common/annotations.ts';
+import { instantMs, listShape, sandboxId } from '../common/schemas.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { abandonable, within } from '../common/with-timeout.ts';
+
+const snapshotShape = {
+  snapshot_id: z.string(),
+  source_sandbox_id: z.string(),
+  status: z.string(),
+  size_bytes: z.number().nullable(),
+  created_at: z.number(),
+  expires_at: z.number().nullable(),
+};
+const snapshotOutput = z.object(snapshotShape);
+
+function snapshotAnswer(snapshot: Snapshot): z.output<typeof snapshotOutput> {
+  return {
+    snapshot_id: snapshot.snapshotId,
+    source_sandbox_id: snapshot.sourceSandboxId,
+    status: snapshot.status,
+    size_bytes: snapshot.sizeBytes,
+    created_at: snapshot.createdAt,
+    expires_at: snapshot.expiresAt,
+  };
+}
+
+const DAY_MS = 86_400_000;
+
+/** As the engines would refuse it, but before a transfer is ended for the snapshot. */
+const expirationMs = z
+  .int()
+  .min(0)
+  .refine(
+    (ms) => ms === 0 || (ms >= DAY_MS && Number.isSafeInteger(Date.now() + ms)),
+    `0 (never) or at least ${DAY_MS}`,
+  );
+
+const take = defineTool({
+  name: 'sandbox_snapshot',
+  title: 'Snapshot sandbox',
+  description:
+    'Keep the files of a sandbox and stop it, commands included; go on with sandbox_create, source {type: snapshot, snapshot_id}.',
+  toolsets: ['snapshots'],
+  annotations: { ...REPLACES, idempotentHint: false },
+  input: z.strictObject({
+    expiration_ms: expirationMs.optional().describe('0: never, else 86400000 or more; default 30 days'),
+    sandbox_id: sandboxId,
+  }),
+  output: z.object({
+    ...snapshotShape,
+    // Null while the snapshot is still being made.
+    snapshot_id: z.string().nullable(),
+    created_at: z.number().nullable(),
+    sandbox_status: z.string(),
+    next: z.string(),
+  }),
+  async handle(args, { session, signal, patienceMs }) {
+    const handle = await session.sandbox(args.sandbox_id);
+    const id = handle.sandboxId;
+    // Once begun it goes on: neither a cancelled call nor one that has been answered leaves half a snapshot.
+    const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
+    const taken = await within(patienceMs, signal, (patience) => abandonable(take(), patience));
+    if (taken !== null) {
+      const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} goes on from here.`;
+      return { structured: { ...snapshotAnswer(taken), sandbox_status: 'stopped', next } };
+    }
+    const { status } = await handle.view(signal);
+    return {
+      structured: {
+        snapshot_id: null,
+        source_sandbox_id: id,
+        status: 'creating',
+        size_bytes: null,
+        created_at: null,
+        expires_at: null,
+        sandbox_status: status === 'running' ? 'snapshotting' : status,
+        next: `sandbox_wait_for_status sandbox_id=${id} status=stopped, then snapshot_list`,
+      },
+    };
+  },
+});
+
+const get = defineTool({
+  name: 'snapshot_get',
+  title: 'Get snapshot',
+  description: 'State, size and expiry of a snapshot.',
+  toolsets: ['snapshots'],
+  annotations: LOOKS,
+  input: z.strictObject({ snapshot_id: z.string() }),
+  output: snapshotOutput,
+  async handle(args, { session, signal }) {
+    return { structured: snapshotAnswer(await session.snapshots.get(args.snapshot_id, signal)) };
+  },
+});
+
+const list = defineTool({
+  name: 'snapshot_list',
+  title: 'List snapshots',
+  description: 'Your snapshots, newest first.',
+  toolsets: ['snapshots'],
+  annotations: LOOKS,
+  input: z.strictObject(listShape),
+  output: z.object({
+    snapshots: z.array(z.record(z.string(), z.unknown())),
+    next_cursor: z.string().nullable(),
+  }),
+  async handle({ limit, since, until, cursor }, { session, signal }) {
+    const query = {
+      limit,
+      since: since === undefined ? null : instantMs(since),
+      until: until === undefined ? null : instantMs(until),
+      cursor: cursor ?? null,
+    };
+    const page = await session.snapshots.list(query, signal);
+    return { structured: { snapshots: page.items.map(snapshotAnswer), next_cursor: page.nextCursor } };
+  },
+});
+
+const remove = defineTool({
+  name: 'snapshot_delete',
+  title: 'Delete snapshot',
+  description: 'Delete a snapshot; sandboxes and snapshots made from it stay.',
+  toolsets: ['snapshots'],
+  annotations: REPLACES,
+  input: z.strictObject({ snapshot_id: z.string() }),
+  output: snapshotOutput,
+  async handle(args, { session, signal }) {
+    return { structured: snapshotAnswer(await session.snapshots.delete(args.snapshot_id, signal)) };
+  },
+});
+
+/** Taking a snapshot, listed among what is done with a sandbox. */
+export const takeSnapshot: Tool = take;
+
+/** What is done with snapshots themselves. */
+export const snapshotTools: readonly Tool[] = [get, list, remove];

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+import type { NetworkActivity } from '../../src/engines/engine.ts';
+import { LOOKS } from '../common/annotations.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { policyAnswer, sandboxAnswer } from '../sandboxes/sandbox-result.ts';
+
+const facts = z.record(z.string(), z.unknown());
+
+const info = defineTool({
+  name: 'session_info',
+  title: 'Session info',
+  description:
+    'Live sandboxes, running commands, shells, deadlines, limits, host folders, and what the engine can do.',
+  toolsets: ['session'],
+  annotations: LOOKS,
+  input: z.strictObject({}),
+  output: z.object({
+    session_id: z.string(),
+    engine: facts,
+    current_sandbox_id: z.string().nullable(),
+    sandboxes: z.array(facts),
+    commands: z.array(facts),
+    shells: z.array(facts),
+    limits: facts,
+    local_folders: z.array(z.string()),
+  }),
+  async handle(_args, context) {
+    const { session, config, signal } = context;
+    const known = await session.info(signal);
+    const engine = known.engineLimits;
+    const { networkPolicies } = session.engine;
+    const networks = await Promise.all(
+      known.sandboxes.map(async ({ sandboxId }) => (await networkPolicies?.activity?.(sandboxId)) ?? null),
+    );
+    return {
+      structured: {
+        session_id: known.sessionId,
+        engine: {
+          name: known.engine,
+          isolation: engine.isolation,
+          capabilities: known.capabilities,
+          runtimes: known.runtimes.here,
+          other_runtimes: known.runtimes.others,
+          network_modes: engine.networkModes,
+          default_network_policy: policyAnswer(engine.defaultNetworkPolicy),
+          default_vcpus: engine.defaultVcpus,
+          max_vcpus_per_sandbox: engine.maxVcpus,
+          memory_mb_per_vcpu: engine.memoryMbPerVcpu,
+          disk_mb: engine.diskMb,
+          not_enforced: engine.notEnforced,
+        },
+        current_sandbox_id: known.currentSandboxId,
+        sandboxes: known.sandboxes.map((view, index) => ({
+          ...sandboxAnswer(view, context),
+          ownership: view.ownership,
+          network: networkAnswer(networks[index] ?? null),
+        })),
+        commands: known.commands.map((command) => ({
+          command_id: command.commandId,
+          sandbox_id: command.sandboxId,
+          cmd: command.cmd,
+          started_at: command.startedAt,
+          duration_ms: command.durationMs,
+        })),
+        shells: known.shells.map((shell) => ({
+          shell_id: shell.shellId,
+          sandbox_id: shell.sandboxId,
+          command: shell.command,
+          opened_at: shell.openedAt,
+        })),
+        limits: {
+          max_sandboxes: known.limits.maxSandboxes,
+          max_running_commands: known.limits.maxRunningCommands,
+          max_shells: known.limits.maxShells,
+          max_vcpus: known.limits.maxVcpus,
+          max_snapshots: known.limits.maxSnapshots,
+          max_lifetime_ms: known.limits.maxLifetimeMs,
+        },
+        local_folders: [...config.allowDirs],
+      },
+    };
+  },
+});
+
+/** Tells why an install failed: what was refused, by which rule. Null where the engine does not know. */
+function networkAnswer(activity: NetworkActivity | null): Record<string, unknown> | null {
+  return (
+    activity && {
+      connections: activity.connections,
+      bytes_in: activity.bytesIn,
+      bytes_out: activity.bytesOut,
+      max_bytes: activity.maxBytes,
+      refused: activity.refused,
+      last_refused: activity.lastRefused,
+    }
+  );
+}
+
+/** The conversation itself. */
+export const sessionTools: readonly Tool[] = [info];

@@ -1,0 +1,198 @@
+import { isUtf8 } from 'node:buffer';
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, readdir, readlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import type { TreeEntry } from '../../src/engines/engine.ts';
+import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
+import { decodeUtf8 } from '../../src/shared/text/utf8.ts';
+import { ahead } from '../common/prefetch.ts';
+import type { SkippedEntries } from './skipped-entries.ts';
+
+const PERMISSION_BITS = 0o777;
+/** What is read of a file at once. */
+const READ_BYTES = 524_288;
+/** So many names of a directory are looked at before their turn, files up to this size read. */
+const LOOKS_AHEAD = 8;
+const SMALL_BYTES = 65_536;
+/** Opening a fifo must not wait for its writer, and a link that appears after the look is not followed. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+
+export interface TreeReading {
+  /** Real path of the file or directory. */
+  root: string;
+  /** Of a single file, instead of its own. */
+  fileMode: number | null;
+  excludes(path: string): boolean;
+  /** Real path of the server's own files, which never leave this machine. */
+  stateDir: string;
+  /** Told what is left out without having been asked for. */
+  skipped: SkippedEntries;
+  /** Each run of bytes of a file that has been read, which goes on once this has resolved. */
+  onData(bytes: Buffer): Promise<void> | void;
+}
+
+/**
+ * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one directory a
+ * level. Symlinks are carried as links and never followed. Devices, fifos and sockets, names that are not UTF-8 and the
+ * server's own files are left out, and told.
+ *
+ * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for what may not be read
+ */
+export async function* readHostTree(reading: TreeReading, signal: AbortSignal): AsyncGenerator<TreeEntry> {
+  const stat = await lstat(reading.root);
+  if (stat.isFile()) {
+    yield* file(reading, '', reading.fileMode);
+    return;
+  }
+  if (!stat.isDirectory()) {
+    throw new SandboxError(
+      'invalid_argument',
+      `local_path ${JSON.stringify(reading.root)} is a ${kindOf(stat)}, neither a file nor a directory.`,
+      {
+        hint: 'Call sandbox_upload_file with a regular file or a directory.',
+        details: { local_path: reading.root, kind: kindOf(stat) },
+      },
+    );
+  }
+  yield directory('', stat.mode);
+  yield* children(reading, '', signal);
+}
+
+async function* children(
+  reading: TreeReading,
+  parent: string,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  // As bytes: a name that is no text would otherwise come as the name of another file, or of none.
+  const names = await readdir(join(reading.root, parent), { encoding: 'buffer' }).catch((error) =>
+    passVanished(error, parent),
+  );
+  const paths = wanted(reading, parent, names ?? []);
+  for await (const [path, seen] of ahead(paths, (path) => lookAt(reading.root, path), LOOKS_AHEAD)) {
+    throwIfCancelled(signal);
+    if (seen !== null) yield* entry(reading, path, seen, signal);
+  }
+}
+
+/** The paths of these names; what cannot be carried is told in its turn. */
+function* wanted(reading: TreeReading, parent: string, names: readonly Buffer[]): Generator<string> {
+  for (const bytes of names) {
+    const name = decodeUtf8(bytes);
+    const path = parent === '' ? name : `${parent}/${name}`;
+    if (reading.excludes(path)) continue;
+    if (!isUtf8(bytes)) reading.skipped.add(path, 'its name is not UTF-8');
+    else if (join(reading.root, path) === reading.stateDir)
+      reading.skipped.add(path, "the server's own state directory");
+    else yield path;
+  }
+}
+
+async function* entry(
+  reading: TreeReading,
+  path: string,
+  { stat, small }: Seen,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  if (stat.isSymbolicLink()) {
+    yield* link(reading, path);
+  } else if (stat.isDirectory()) {
+    yield directory(path, stat.mode);
+    yield* children(reading, path, signal);
+  } else if (small !== null) {
+    await reading.onData(small);
+    const content = Readable.from([small]);
+    yield { path, type: 'file', mode: stat.mode & PERMISSION_BITS, linkTarget: null, content };
+  } else if (stat.isFile()) {
+    yield* file(reading, path, null);
+  } else {
+    reading.skipped.add(path, kindOf(stat));
+  }
+}
+
+interface Seen {
+  stat: Stats;
+  /** The content of a file that is small enough to be read before its turn. */
+  small: Buffer | null;
+}
+
+/** Null for what has vanished, or has become something else meanwhile. */
+async function lookAt(root: string, path: string): Promise<Seen | null> {
+  const at = join(root, path);
+  const stat = await lstat(at).catch((error) => passVanished(error, path));
+  if (stat === null || !stat.isFile() || stat.size > SMALL_BYTES) return stat && { stat, small: null };
+  const handle = await open(at, OPEN_FLAGS).catch((error) => passVanished(error, path));
+  if (handle === null) return null;
+  try {
+    const opened = await handle.stat();
+    if (!opened.isFile()) return null;
+    // One byte more than it has: a file that grows is left to be read as a large one.
+    const bytes = Buffer.allocUnsafe(Math.min(opened.size, SMALL_BYTES) + 1);
+    const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
+    return { stat: opened, small: bytesRead < bytes.length ? bytes.subarray(0, bytesRead) : null };
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* link(reading: TreeReading, path: string): AsyncGenerator<TreeEntry> {
+  const target = await readlink(join(reading.root, path), { encoding: 'buffer' }).catch((error) =>
+    passVanished(error, path),
+  );
+  if (target === null) return;
+  if (isUtf8(target)) {
+    yield { path, type: 'symlink', mode: PERMISSION_BITS, linkTarget: decodeUtf8(target), content: null };
+  } else {
+    reading.skipped.add(path, 'a link whose target is not UTF-8');
+  }
+}
+
+/** What an entry is that has no content to carry. */
+function kindOf(stat: Stats): string {
+  if (stat.isFIFO()) return 'fifo';
+  if (stat.isSocket()) return 'socket';
+  return stat.isSymbolicLink() ? 'symbolic link' : 'device';
+}
+
+function directory(path: string, mode: number): TreeEntry {
+  return { path, type: 'directory', mode: mode & PERMISSION_BITS, linkTarget: null, content: null };
+}
+
+async function* file(reading: TreeReading, path: string, mode: number | null): AsyncGenerator<TreeEntry> {
+  const handle = await open(join(reading.root, path), OPEN_FLAGS).catch((error) => passVanished(error, path));
+  if (handle === null) return;
+  let bytes: Readable | null = null;
+  try {
+    const stat = await handle.stat();
+    if (!stat.isFile()) return;
+    bytes = handle.createReadStream({ autoClose: false, highWaterMark: READ_BYTES });
+    const content = Readable.from(observed(bytes, reading.onData));
+    yield { path, type: 'file', mode: mode ?? stat.mode & PERMISSION_BITS, linkTarget: null, content };
+  } finally {
+    // A consumer that stops early leaves the rest unread.
+    bytes?.destroy();
+    await handle.close();
+  }
+}
+
+async function* observed(
+  bytes: AsyncIterable<Buffer>,
+  onData: (bytes: Buffer) => Promise<void> | void,
+): AsyncGenerator<Buffer> {
+  for await (const chunk of bytes) {
+    await onData(chunk);
+    yield chunk;
+  }
+}
+
+/** A tree that is worked in loses files while it is read; what may not be read has to be named, not skipped. */
+function passVanished(error: unknown, path: string): null {
+  const code = systemErrorCode(error);
+  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return null;
+  if (code !== 'EACCES' && code !== 'EPERM') throw error;
+  throw new SandboxError('permission', `The server may not read ${JSON.stringify(path)} below local_path.`, {
+    hint: 'Leave it out with exclude, and call sandbox_upload_file again.',
+    details: { path },
+    cause: error,
+  });
+}

@@ -1,0 +1,181 @@
+import { constants } from 'node:fs';
+import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import type { Readable } from 'node:stream';
+import type { TreeEntry } from '../../src/engines/engine.ts';
+import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
+import { staysInside } from '../../src/shared/fs/link-target.ts';
+import { sha256 } from '../../src/shared/fs/sha256.ts';
+import { stageName } from '../../src/shared/fs/stage-name.ts';
+import { SkippedEntries } from './skipped-entries.ts';
+import { TreeEntryChecker } from './tree-entry-check.ts';
+import { Background, FileWriter } from './write-behind.ts';
+
+/** Neither follows a link nor takes over a file that is there. */
+const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+/** What a sandbox says of its files does not make them special or writable for others here. */
+const GRANTABLE_BITS = 0o755;
+/** Stands for every byte that is no UTF-8: different names of the sandbox can come as the same one. */
+const UNDECODABLE = '\uFFFD';
+/** Small files that are written beside each other; a batch of each is in memory. */
+const FILES_AT_ONCE = 8;
+
+export interface WrittenTree {
+  files: number;
+  bytes: number;
+  /** Of a single file; null for a directory. */
+  sha256: string | null;
+  /** Links that would have led out of the tree, and names that are no text. */
+  skipped: SkippedEntries;
+}
+
+interface Writing extends WrittenTree {
+  staging: string;
+  /** Set last: a directory that must not be written to could not be filled. */
+  directoryModes: [path: string, mode: number][];
+  background: Background;
+  /** What is being read, for an abort to end. */
+  content: Readable | null;
+  /** What a single file is expected to have, in bytes. */
+  expectedBytes: number;
+  /** Told of each file and run of bytes. */
+  report(files: number, bytes: number): void;
+}
+
+interface WriteOptions {
+  /** Told of each file and run of bytes. */
+  report?: (files: number, bytes: number) => void;
+  /** Told where it is staged, before anything is there. */
+  note?: (staging: string) => Promise<void>;
+  /** What a single file is expected to have, in bytes. */
+  expectedBytes?: number;
+}
+
+/**
+ * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
+ * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told.
+ *
+ * @throws `conflict` where the target cannot be replaced
+ */
+export async function writeHostTree(
+  target: string,
+  entries: AsyncIterable<TreeEntry>,
+  signal: AbortSignal,
+  { report = () => {}, note = () => Promise.resolve(), expectedBytes = 0 }: WriteOptions = {},
+): Promise<WrittenTree> {
+  const staging = join(dirname(target), stageName(basename(target)));
+  const writing: Writing = {
+    files: 0,
+    bytes: 0,
+    sha256: null,
+    skipped: new SkippedEntries(),
+    staging,
+    directoryModes: [],
+    background: new Background(FILES_AT_ONCE),
+    content: null,
+    expectedBytes,
+    report,
+  };
+  const onAbort = (): void => {
+    // Without an error, which nobody may be listening for yet: its reader meets the early end.
+    writing.content?.destroy();
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  const checker = new TreeEntryChecker();
+  try {
+    await note(staging);
+    for await (const entry of entries) {
+      throwIfCancelled(signal);
+      writing.content = entry.content;
+      if (entry.path.includes(UNDECODABLE)) {
+        writing.skipped.add(entry.path, 'its name is not UTF-8');
+        // The next entry comes once this one's content has been read.
+        for await (const _ of entry.content ?? []);
+        continue;
+      }
+      checker.check(entry);
+      if (entry.path === '') await requireReplaceable(target, entry.type);
+      await writeEntry(writing, entry);
+    }
+    await writing.background.done();
+    throwIfCancelled(signal);
+    for (const [path, mode] of writing.directoryModes.reverse()) await chmod(path, mode);
+    await rename(staging, target).catch((error) => refuseReplacement(target, error));
+  } catch (error) {
+    // What is still written would come after its removal.
+    await writing.background.settled();
+    await rm(staging, { recursive: true, force: true });
+    throwIfCancelled(signal);
+    throw error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+  const { files, bytes, sha256, skipped } = writing;
+  return { files, bytes, sha256, skipped };
+}
+
+async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
+  const at = entry.path === '' ? writing.staging : join(writing.staging, entry.path);
+  const mode = entry.mode & GRANTABLE_BITS;
+  if (entry.type === 'directory') {
+    await mkdir(at, { mode: 0o700 });
+    writing.directoryModes.push([at, mode | 0o700]);
+  } else if (entry.type === 'file') {
+    await writeFile(writing, at, entry, mode | 0o600);
+  } else if (entry.linkTarget === null || !staysInside(entry.path, entry.linkTarget)) {
+    writing.skipped.add(entry.path, 'a link that leads out of the tree');
+  } else if (entry.linkTarget.includes(UNDECODABLE)) {
+    writing.skipped.add(entry.path, 'a link whose target is not UTF-8');
+  } else {
+    await symlink(entry.linkTarget, at);
+  }
+}
+
+/** A file that fits one batch is written while the next ones arrive. */
+async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: number): Promise<void> {
+  const hash = entry.path === '' ? sha256(writing.expectedBytes) : null;
+  const writer = new FileWriter(() => open(at, CREATE_FLAGS, mode));
+  try {
+    for await (const chunk of entry.content ?? []) {
+      const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
+      await hash?.update(bytes);
+      writing.bytes += bytes.length;
+      writing.report(0, bytes.length);
+      await writer.add(bytes);
+    }
+    writing.sha256 = (await hash?.digest()) ?? null;
+  } catch (error) {
+    await writer.close();
+    throw error;
+  } finally {
+    await hash?.close();
+  }
+  if (writer.idle) await writing.background.add(() => writer.finish());
+  else await writer.finish();
+  writing.files += 1;
+  writing.report(1, 0);
+}
+
+/** Asked at the first entry, before a long transfer comes to nothing. */
+async function requireReplaceable(target: string, type: TreeEntry['type']): Promise<void> {
+  const stat = await lstat(target).catch((error) => {
+    if (systemErrorCode(error) === 'ENOENT') return null;
+    throw error;
+  });
+  if (stat === null || (type === 'directory') === stat.isDirectory()) return;
+  throw occupied(target, stat.isDirectory() ? 'a directory' : 'a file');
+}
+
+function refuseReplacement(target: string, error: unknown): never {
+  const code = systemErrorCode(error);
+  if (code === 'ENOTEMPTY' || code === 'EEXIST') throw occupied(target, 'a directory that is not empty');
+  if (code === 'EISDIR' || code === 'ENOTDIR') throw occupied(target, 'of another kind');
+  throw error;
+}
+
+function occupied(target: string, what: string): SandboxError {
+  return new SandboxError('conflict', `There is ${what} at local_path ${JSON.stringify(target)} already.`, {
+    hint: 'Call sandbox_download_file with another local_path, or have that one removed first.',
+    details: { local_path: target },
+  });
+}

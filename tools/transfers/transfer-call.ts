@@ -1,0 +1,96 @@
+import { posix, resolve } from 'node:path';
+import { z } from 'zod';
+import type { SandboxHandle, Transfer, TransferResult, TransferWork } from '../../src/registry/types.ts';
+import { plural } from '../../src/shared/text/text.ts';
+import type { ToolContext } from '../common/tool.ts';
+import { abandonable, within } from '../common/with-timeout.ts';
+
+/** What an answer about a transfer holds. */
+export const transferOutput = z.object({
+  local_path: z.string(),
+  remote_path: z.string(),
+  status: z.string(),
+  files: z.number(),
+  bytes: z.number(),
+  sha256: z.string().nullable(),
+  skipped: z.number(),
+  skipped_paths: z.array(z.string()),
+  next: z.string().nullable(),
+});
+
+type TransferAnswer = z.output<typeof transferOutput>;
+
+export interface TransferCall {
+  tool: string;
+  direction: 'upload' | 'download';
+  request: { localPath: string; remotePath: string; cwd: string | null };
+  /** What else decides what is carried where. */
+  more: readonly unknown[];
+}
+
+/**
+ * Makes a transfer, or joins the one that the same call has begun, and answers its result, or the state reached when
+ * the client's patience is over; the transfer goes on then. A call that began it and is cancelled undoes it.
+ */
+export async function handOver(
+  handle: SandboxHandle,
+  { tool, direction, request, more }: TransferCall,
+  context: ToolContext,
+  work: TransferWork,
+): Promise<{ structured: TransferAnswer }> {
+  const { signal, config } = context;
+  const { cwd } = await handle.view(signal);
+  const localPath = resolve(config.allowDirs[0] ?? '/', request.localPath);
+  const remotePath = posix.resolve(cwd, request.cwd ?? '', request.remotePath);
+  const wanted = { direction, arguments: [localPath, remotePath, ...more] };
+  const transfer = await handle.transfer(wanted, work, signal);
+  const result = await resultInTime(transfer, context);
+  if (result !== null) return { structured: doneAnswer(result) };
+  return {
+    structured: {
+      local_path: localPath,
+      remote_path: remotePath,
+      status: 'running',
+      ...transfer.soFar(),
+      sha256: null,
+      skipped: 0,
+      skipped_paths: [],
+      next: `It goes on: call ${tool} with the same arguments and sandbox_id=${handle.sandboxId} to wait for its end; nothing is carried twice`,
+    },
+  };
+}
+
+/** Null when time was up first. */
+async function resultInTime(transfer: Transfer, context: ToolContext): Promise<TransferResult | null> {
+  const { signal, patienceMs, progress } = context;
+  const show = (): void => {
+    const { files, bytes } = transfer.soFar();
+    progress(`${plural(files, 'file')}, ${plural(bytes, 'byte')}`);
+  };
+  const unwatch = context.wantsProgress ? transfer.watch(show) : () => {};
+  try {
+    const result = await within(patienceMs, signal, (patience) => abandonable(transfer.result, patience));
+    if (result !== null) transfer.fetched();
+    return result;
+  } catch (error) {
+    if (!signal.aborted) transfer.fetched();
+    else if (transfer.begun) await transfer.cancel();
+    throw error;
+  } finally {
+    unwatch();
+  }
+}
+
+function doneAnswer(result: TransferResult): TransferAnswer {
+  return {
+    local_path: result.localPath,
+    remote_path: result.remotePath,
+    status: 'done',
+    files: result.files,
+    bytes: result.bytes,
+    sha256: result.sha256,
+    skipped: result.skipped,
+    skipped_paths: result.skippedPaths,
+    next: null,
+  };
+}
