@@ -14,6 +14,7 @@ import {
   type SourceFile,
   signalViolations,
 } from './support/architecture.ts';
+import { fileCircles, KNOWN_CIRCLES, outdated, roomCircles } from './support/import-circles.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -27,6 +28,7 @@ function filesBelow(folders: readonly string[], extensions: readonly string[]): 
 }
 
 const program = filesBelow(['src', 'tools'], ['.ts']);
+const tests = filesBelow(['test'], ['.ts']);
 const contracts = program.filter(({ path }) =>
   /^src\/(engines\/engine|engines\/contract\/.*|registry\/types)\.ts$/.test(path),
 );
@@ -108,6 +110,47 @@ describe('the source tree', () => {
     expect(medianViolations(program)).toEqual([]);
     const long = file('src/cli/x.ts', 'line\n'.repeat(100));
     expect(medianViolations([long, long, file('src/cli/y.ts', '')])).toHaveLength(1);
+  });
+});
+
+describe('the rule against circles', () => {
+  const circle = [
+    file('src/a/one.ts', "import { two } from '../b/two.ts';"),
+    file('src/b/two.ts', "import type { Three } from '../c/three.ts';"),
+    file('src/c/three.ts', "import { one } from '../a/one.ts';"),
+  ];
+
+  it('finds none of files, besides the known ones', () => {
+    expect(fileCircles([...program, ...tests], KNOWN_CIRCLES)).toEqual([]);
+    expect(fileCircles(circle)).toEqual(['src/a/one.ts > src/b/two.ts > src/c/three.ts > src/a/one.ts']);
+    expect(fileCircles(circle, ['src/b/two.ts > src/c/three.ts'])).toEqual([]);
+  });
+
+  it('finds none of rooms, besides the known ones', () => {
+    expect(roomCircles(program, KNOWN_CIRCLES)).toEqual([]);
+    const rooms = [
+      file('src/a/one.ts', "import { two } from '../b/two.ts';"),
+      file('src/b/two.ts', ''),
+      file('src/b/three.ts', "import { four } from '../a/four.ts';"),
+      file('src/a/four.ts', ''),
+    ];
+    expect(fileCircles(rooms)).toEqual([]);
+    expect(roomCircles(rooms)).toEqual(['src/a/ > src/b/ > src/a/']);
+  });
+
+  it('takes each file beside rooms for a room, and lets rooms import the types of their context', () => {
+    const rooms = (names: string) => [
+      file('src/index.ts', "import { one } from './a/one.ts';"),
+      file('src/a/one.ts', `import ${names} from '../context.ts';`),
+      file('src/context.ts', "import type { One } from './a/one.ts';"),
+    ];
+    expect(roomCircles(rooms('type { Context }'))).toEqual([]);
+    expect(roomCircles(rooms('{ context }'))).toEqual(['src/a/ > src/context.ts > src/a/']);
+  });
+
+  it('knows no circle that somebody has opened', () => {
+    expect(outdated([...program, ...tests], KNOWN_CIRCLES)).toEqual([]);
+    expect(outdated(circle, ['src/a/one.ts > src/c/three.ts'])).toEqual(['src/a/one.ts > src/c/three.ts']);
   });
 });
 

@@ -1,6 +1,6 @@
 /** Addresses that no policy opens by itself, and how the operator does. */
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import type { PolicyCase } from './policy-cases.ts';
+import type { PolicyCase } from './policy-case.ts';
 
 const custom = (policy: Omit<NetworkPolicy, 'mode'>): NetworkPolicy => ({ mode: 'custom', ...policy });
 const all: NetworkPolicy = { mode: 'allow-all' };

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { newCommandId } from '../../src/shared/ids.ts';
-import { patience, type Subject } from './contract.ts';
 import { outputOf, run, start, untilOutput } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** A tree whose grandchild has left the process group, the session and its parent. */
 const ESCAPED_TREE = 'setsid sh -c "(sleep 300 & echo $! ) &"; echo ready; sleep 300';

@@ -2,8 +2,9 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../src/engines/engine.ts';
-import { patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 const ALL = { offset: 0, limit: 1_000_000 };
 

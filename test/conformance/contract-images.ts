@@ -8,8 +8,9 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import type { Images, Sandbox } from '../../src/engines/engine.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../images/support/archives.ts';
 import { HOST_ADDRESS } from '../support/source-server.ts';
-import { createRequest, patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
+import { createRequest, patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Import, use, list, remove. */
 export function imageCases(get: () => Subject): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { PersonTerminal } from '../tools/support/interactive-support.ts';
-import { patience, type Subject } from './contract.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Terminals for people, where the engine has them. */
 export function interactiveCases(get: () => Subject): void {

@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { newSandboxId } from '../../src/shared/ids.ts';
-import { createRequest, patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
+import { createRequest, patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Create, look up, list, extend, stop, forget. */
 export function lifecycleCases(get: () => Subject): void {

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { patience, type Subject } from './contract.ts';
 import { outputOf, run, start, untilOutput } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Touches memory until it is killed. */
 const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;

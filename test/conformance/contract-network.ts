@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { BAD_POLICIES } from './bad-policies.ts';
-import { patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
 import { HEADER_CASES } from './header-cases.ts';
 import { POLICY_CASES } from './policy-cases.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Asks for an address that no policy opens, and prints the answer's first line. */
 const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));

@@ -2,8 +2,9 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { patience, type Subject } from './contract.ts';
 import { outputOf, run, start } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 const MIB = 1_048_576;
 

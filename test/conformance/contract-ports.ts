@@ -3,8 +3,9 @@ import { createConnection } from 'node:net';
 import { fetch } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { patience, type Subject } from './contract.ts';
 import { start, untilOutput } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 const HTTP_SERVER = `require('http').createServer((q, s) => s.end('hello ' + q.url)).listen(8080, () => console.log('up'))`;
 /** Answers the opening handshake of RFC 6455 and sends one text frame. */

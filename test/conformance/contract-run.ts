@@ -1,6 +1,7 @@
 import type { Command, StartCommand } from '../../src/engines/engine.ts';
 import { newCommandId } from '../../src/shared/ids.ts';
-import { patience, type Subject } from './contract.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Starts a command in the shared sandbox, or in the one named. */
 export async function start(

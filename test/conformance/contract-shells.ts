@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { OpenShell, Shell } from '../../src/engines/engine.ts';
-import { patience, type Subject } from './contract.ts';
 import { run } from './contract-run.ts';
+import { patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 /** Output so far, and a promise of more. */
 class Reader {

@@ -1,8 +1,9 @@
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../src/engines/engine.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';
-import { createRequest, patience, type Subject } from './contract.ts';
 import { run, start } from './contract-run.ts';
+import { createRequest, patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 const DAY_MS = 86_400_000;
 

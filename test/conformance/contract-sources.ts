@@ -4,8 +4,9 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../src/engines/engine.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../support/source-server.ts';
 import { tarOf, tgzOf } from '../support/tarball.ts';
-import { createRequest, patience, type Subject } from './contract.ts';
 import { run, start } from './contract-run.ts';
+import { createRequest, patience } from './requests.ts';
+import type { Subject } from './subject.ts';
 
 const ALL: NetworkPolicy = { mode: 'allow-all' };
 const PACKAGE = [

@@ -1,6 +1,6 @@
 /** The suite that every engine passes: behaviour alone, through `Engine`. */
 import { afterAll, beforeAll, describe } from 'vitest';
-import type { CreateSandbox, Engine, Sandbox } from '../../src/engines/engine.ts';
+import type { CreateSandbox, Engine } from '../../src/engines/engine.ts';
 import { commandCases } from './contract-commands.ts';
 import { fileCases } from './contract-files.ts';
 import { imageCases } from './contract-images.ts';
@@ -14,25 +14,13 @@ import { shellCases } from './contract-shells.ts';
 import { snapshotCases } from './contract-snapshots.ts';
 import { sourceCases } from './contract-sources.ts';
 import { createRequest, patience } from './requests.ts';
-
-/** An engine under test, and what its cases share. */
-export interface Subject {
-  engine: Engine;
-  /** A second engine over the same state, as another process of the same user would have it. */
-  other: Engine;
-  /** One running sandbox for cases that leave it as they found it; port 8080 is exposed. */
-  shared: Sandbox;
-  /** Makes a sandbox of its own for a case that ends or changes it. */
-  create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
-}
+import type { Subject } from './subject.ts';
 
 export interface EngineUnderTest {
   engine: Engine;
   other: Engine;
   close(): Promise<void>;
 }
-
-export { createRequest, patience } from './requests.ts';
 
 /** Registers the whole suite for an engine. `open` is called once. */
 export function describeEngineContract(name: string, open: () => Promise<EngineUnderTest>): void {

@@ -1,18 +1,7 @@
 /** What a network policy means, as a table that the tests of every engine share. */
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { CLOSED_CASES } from './closed-cases.ts';
-
-export interface PolicyCase {
-  readonly title: string;
-  readonly policy: NetworkPolicy;
-  /** Ranges that the operator opens. */
-  readonly opened?: readonly string[];
-  /** The name that the program connects by, or null for a bare address. */
-  readonly name: string | null;
-  readonly address: string;
-  readonly port?: number;
-  readonly allowed: boolean;
-}
+import type { PolicyCase } from './policy-case.ts';
 
 const custom = (policy: Omit<NetworkPolicy, 'mode'>): NetworkPolicy => ({ mode: 'custom', ...policy });
 const PUBLIC = '198.51.100.7';

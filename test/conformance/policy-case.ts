@@ -1,0 +1,13 @@
+import type { NetworkPolicy } from '../../src/engines/engine.ts';
+
+export interface PolicyCase {
+  readonly title: string;
+  readonly policy: NetworkPolicy;
+  /** Ranges that the operator opens. */
+  readonly opened?: readonly string[];
+  /** The name that the program connects by, or null for a bare address. */
+  readonly name: string | null;
+  readonly address: string;
+  readonly port?: number;
+  readonly allowed: boolean;
+}
