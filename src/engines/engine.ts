@@ -5,11 +5,14 @@
  * call rejects with `SandboxError` code `cancelled` and leaves nothing half-done. Engines convert every failure to
  * `SandboxError` at their own edge. No method knows of sessions, ownership or tools.
  */
+
+import type { NetworkPolicy } from '../shared/policy-schema.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { Images } from './contract/images.ts';
 import type { Shells } from './contract/shells.ts';
 
+export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
 export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
@@ -29,19 +32,6 @@ export type SandboxStatus =
 
 /** Why a sandbox ended; becomes `ended_by` of the commands that ended with it. */
 export type StopCause = 'requested' | 'session_end' | 'deadline' | 'snapshot' | 'aborted' | 'out_of_memory';
-
-export interface NetworkPolicy {
-  mode: 'allow-all' | 'deny-all' | 'custom';
-  allow?: string[] | undefined;
-  subnets?: { allow?: string[] | undefined; deny?: string[] | undefined } | undefined;
-  rules?:
-    | {
-        domain: string;
-        match?: { methods?: string[] | undefined; path_prefix?: string | undefined } | undefined;
-        headers?: Record<string, string> | undefined;
-      }[]
-    | undefined;
-}
 
 export interface Sandbox {
   sandboxId: string;

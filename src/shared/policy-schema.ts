@@ -1,19 +1,45 @@
+/** The network policy of a sandbox: the one type of it, the schema that it is derived from, and how records keep it. */
 import { z } from 'zod';
 
-const texts = z.array(z.string()).optional();
+const strings = z.array(z.string()).optional();
 
-/** A network policy in a record on disk, as in the engine contract; what it keeps of header values is the writer's to choose. */
-export const policyRecordSchema = z.strictObject({
+export const networkPolicySchema = z.strictObject({
   mode: z.enum(['allow-all', 'deny-all', 'custom']),
-  allow: texts,
-  subnets: z.strictObject({ allow: texts, deny: texts }).optional(),
+  /** Domains: `example.com`, or `*.example.com` for its subdomains. */
+  allow: strings,
+  /** IP ranges in CIDR notation. */
+  subnets: z.strictObject({ allow: strings, deny: strings }).optional(),
   rules: z
     .array(
       z.strictObject({
+        /** Allowed as if it were in `allow`. */
         domain: z.string(),
-        match: z.strictObject({ methods: texts, path_prefix: z.string().optional() }).optional(),
+        match: z.strictObject({ methods: strings, pathPrefix: z.string().optional() }).optional(),
+        /** Set on requests that match; values may hold `${secret:NAME}`. */
         headers: z.record(z.string(), z.string()).optional(),
       }),
     )
     .optional(),
 });
+
+export type NetworkPolicy = z.output<typeof networkPolicySchema>;
+export type NetworkRule = NonNullable<NetworkPolicy['rules']>[number];
+
+const recordWithOldNames = z.looseObject({
+  rules: z.array(z.looseObject({ match: z.looseObject({ path_prefix: z.string().optional() }).optional() })),
+});
+
+/** Records of version 0.1.0 say `path_prefix`. */
+function withCurrentNames(value: unknown): unknown {
+  const old = recordWithOldNames.safeParse(value);
+  if (!old.success) return value;
+  const rules = old.data.rules.map((rule) => {
+    if (rule.match?.path_prefix === undefined) return rule;
+    const { path_prefix: pathPrefix, ...match } = rule.match;
+    return { ...rule, match: { ...match, pathPrefix } };
+  });
+  return { ...old.data, rules };
+}
+
+/** A network policy in a record on disk. Which header values are masked is up to the code that writes the record. */
+export const networkPolicyRecord = z.preprocess(withCurrentNames, networkPolicySchema);

@@ -27,7 +27,7 @@ export const BAD_POLICIES: readonly (readonly [title: string, policy: NetworkPol
   ['a header of the connection', header('Connection', 'close')],
   ['a secret that nobody gave', header('X-A', '\u0024{secret:NOBODY}')],
   ['a rule for no method', custom({ rules: [{ domain: 'example.com', match: { methods: [] } }] })],
-  ['a prefix that is none', custom({ rules: [{ domain: 'example.com', match: { path_prefix: 'v1' } }] })],
+  ['a prefix that is none', custom({ rules: [{ domain: 'example.com', match: { pathPrefix: 'v1' } }] })],
   ['lists beside allow-all', { mode: 'allow-all', allow: ['example.com'] }],
   ['subnets beside deny-all', { mode: 'deny-all', subnets: { allow: ['198.51.100.0/24'] } }],
 ];

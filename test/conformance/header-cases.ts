@@ -18,7 +18,7 @@ const KEY = { 'X-Key': 'k' };
 const rules = (...list: Rule[]): NetworkPolicy => ({ mode: 'custom', rules: list });
 const POSTS = rules({
   domain: 'example.com',
-  match: { methods: ['POST', 'put'], path_prefix: '/v1/' },
+  match: { methods: ['POST', 'put'], pathPrefix: '/v1/' },
   headers: KEY,
 });
 

@@ -11,21 +11,22 @@ import { trustOf } from '../../src/egress/connection/tls-trust.ts';
 import { Gateway } from '../../src/egress/gateway.ts';
 import type { CredentialRule } from '../../src/egress/policy/header-rules.ts';
 import { systemLookup } from '../../src/egress/policy/name-cache.ts';
-import { compilePolicy, type Policy, type PolicyData } from '../../src/egress/policy/policy.ts';
+import { compilePolicy, type Policy } from '../../src/egress/policy/policy.ts';
 import { CertificateAuthority, createAuthority } from '../../src/egress/tls/certificate-authority.ts';
 import { EgressGateways } from '../../src/engines/oci/network/egress-gateway-pool.ts';
 import { createLogger } from '../../src/shared/log.ts';
+import type { NetworkPolicy } from '../../src/shared/policy-schema.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
 import { redirectedBy } from './support/redirected-stream.ts';
 import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-const ALL: PolicyData = { mode: 'allow-all' };
+const ALL: NetworkPolicy = { mode: 'allow-all' };
 const CREDENTIALS: CredentialRule[] = [
-  { domain: 'api.test', match: { path_prefix: '/repo/' }, headers: { Authorization: 'Basic abc' } },
+  { domain: 'api.test', match: { pathPrefix: '/repo/' }, headers: { Authorization: 'Basic abc' } },
 ];
 
-function compile(data: PolicyData, credentials: CredentialRule[] = []): Policy {
+function compile(data: NetworkPolicy, credentials: CredentialRule[] = []): Policy {
   return compilePolicy(data, { opened: [], ownAddresses: () => [] }, { credentials });
 }
 
@@ -160,7 +161,7 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
   });
 
   it('cut what passes by an allowed address, where any of the names that lead there is theirs', async () => {
-    const data: PolicyData = { mode: 'custom', subnets: { allow: ['198.18.0.0/15'] } };
+    const data: NetworkPolicy = { mode: 'custom', subnets: { allow: ['198.18.0.0/15'] } };
     gateway.enforce(compile(data));
     for (const domain of ['api.test', 'other.test']) {
       const socket = await opened(outside());

@@ -13,7 +13,7 @@ const RULES: NetworkPolicy = {
     { domain: 'api.test', headers: { Authorization: `Bearer ${say('TOKEN')}` } },
     {
       domain: 'api.test',
-      match: { methods: ['POST'], path_prefix: '/v1/' },
+      match: { methods: ['POST'], pathPrefix: '/v1/' },
       headers: { 'X-Matched': 'yes' },
     },
     { domain: '*.api.test', headers: { 'X-Below': 'yes' } },

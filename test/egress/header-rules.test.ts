@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import type { CredentialRule, HeaderRuleData } from '../../src/egress/policy/header-rules.ts';
+import type { CredentialRule } from '../../src/egress/policy/header-rules.ts';
 import { compilePolicy, type Policy } from '../../src/egress/policy/policy.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import type { NetworkRule } from '../../src/shared/policy-schema.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
 import { HEADER_CASES } from '../conformance/header-cases.ts';
 
@@ -12,7 +13,7 @@ const SECRETS = new SecretStore([
 const KEY = `\${secret:KEY}`;
 const GROUND = { opened: [], ownAddresses: () => [] };
 
-function compile(rules: HeaderRuleData[], credentials: CredentialRule[] = []): Policy {
+function compile(rules: NetworkRule[], credentials: CredentialRule[] = []): Policy {
   return compilePolicy({ mode: 'custom', rules }, GROUND, { secrets: SECRETS, credentials });
 }
 
@@ -30,7 +31,7 @@ describe('header rules', () => {
   it('set headers on what they match, and allow their domain whatever they match', () => {
     const policy = compile([
       { domain: 'api.test', headers: { 'X-All': '1' } },
-      { domain: 'api.test', match: { methods: ['post'], path_prefix: '/v1/' }, headers: { 'X-Some': '2' } },
+      { domain: 'api.test', match: { methods: ['post'], pathPrefix: '/v1/' }, headers: { 'X-Some': '2' } },
       { domain: '*.api.test', headers: { 'X-Below': '3' } },
       { domain: 'plain.test' },
     ]);
@@ -60,7 +61,7 @@ describe('header rules', () => {
     '/V1/a',
     '/v1/%252e',
   ])('of a path do not fit %s, which servers may take for another', (path) => {
-    const policy = compile([{ domain: 'api.test', match: { path_prefix: '/v1/' }, headers: { 'X-A': '1' } }]);
+    const policy = compile([{ domain: 'api.test', match: { pathPrefix: '/v1/' }, headers: { 'X-A': '1' } }]);
     expect(set(policy, 'api.test', '/v1/admin')).toEqual({ 'x-a': '1' });
     expect(set(policy, 'api.test', path)).toEqual({});
   });
@@ -98,7 +99,7 @@ describe('header rules', () => {
     }
   });
 
-  it.each<[string, HeaderRuleData]>([
+  it.each<[string, NetworkRule]>([
     ['a line break in a value', { domain: 'a.test', headers: { 'X-A': 'a\r\nX-B: c' } }],
     ['a lone line feed in a value', { domain: 'a.test', headers: { 'X-A': 'a\nb' } }],
     ['a NUL in a value', { domain: 'a.test', headers: { 'X-A': 'a\0' } }],
@@ -121,12 +122,12 @@ describe('header rules', () => {
       'Expect',
       'Proxy-Authorization',
       'Keep-Alive',
-    ].map((name): [string, HeaderRuleData] => [name, { domain: 'a.test', headers: { [name]: 'a' } }]),
+    ].map((name): [string, NetworkRule] => [name, { domain: 'a.test', headers: { [name]: 'a' } }]),
     ['no methods', { domain: 'a.test', match: { methods: [] } }],
     ['a method with a blank', { domain: 'a.test', match: { methods: ['GET /'] } }],
-    ['a prefix without a slash', { domain: 'a.test', match: { path_prefix: 'v1' } }],
-    ['a prefix with a query', { domain: 'a.test', match: { path_prefix: '/v1?a' } }],
-    ['a prefix that leads up', { domain: 'a.test', match: { path_prefix: '/v1/../' } }],
+    ['a prefix without a slash', { domain: 'a.test', match: { pathPrefix: 'v1' } }],
+    ['a prefix with a query', { domain: 'a.test', match: { pathPrefix: '/v1?a' } }],
+    ['a prefix that leads up', { domain: 'a.test', match: { pathPrefix: '/v1/../' } }],
     ['an unknown secret', { domain: 'a.test', headers: { 'X-A': `\${secret:NO}` } }],
     ['a URL for a domain', { domain: 'https://a.test', headers: {} }],
   ])('are refused for %s', (_title, rule) => {

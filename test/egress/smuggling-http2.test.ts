@@ -58,7 +58,7 @@ describe.skipIf(!isRoot)('HTTP/2 requests in requests (needs root, for a route t
     box = await openRuledSandbox(world, {
       mode: 'custom',
       rules: [
-        { domain: 'api.test', match: { path_prefix: '/allowed' }, headers: { Authorization: say('TOKEN') } },
+        { domain: 'api.test', match: { pathPrefix: '/allowed' }, headers: { Authorization: say('TOKEN') } },
       ],
     });
   });

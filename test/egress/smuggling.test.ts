@@ -65,7 +65,7 @@ const POLICY: NetworkPolicy = {
   rules: [
     {
       domain: 'api.test',
-      match: { methods: ['GET'], path_prefix: '/allowed' },
+      match: { methods: ['GET'], pathPrefix: '/allowed' },
       headers: { Authorization: say('TOKEN') },
     },
     { domain: 'other.test' },

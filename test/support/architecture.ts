@@ -28,7 +28,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   },
   'src/server/': { 'tools/common/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
   'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
-  'src/engines/engine.ts': { 'src/engines/contract/': 'types' },
+  'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
   'src/engines/contract/': { 'src/engines/engine.ts': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/oci/': {

@@ -122,25 +122,3 @@ export const listShape = {
   until: instant.optional(),
   cursor: z.string().optional(),
 };
-
-// How a secret is mentioned; each piece apart, since together they would be taken for a template.
-const SECRET_HINT = ['values may hold $', '{secret:NAME}'].join('');
-
-export const networkPolicy = z.strictObject({
-  mode: z.enum(['allow-all', 'deny-all', 'custom']),
-  allow: z.array(z.string()).optional().describe('domains; *.x.com: subdomains only'),
-  subnets: z
-    .strictObject({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() })
-    .optional(),
-  rules: z
-    .array(
-      z.strictObject({
-        domain: z.string(),
-        match: z
-          .strictObject({ methods: z.array(z.string()).optional(), path_prefix: z.string().optional() })
-          .optional(),
-        headers: z.record(z.string(), z.string()).optional().describe(SECRET_HINT),
-      }),
-    )
-    .optional(),
-});

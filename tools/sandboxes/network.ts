@@ -1,7 +1,8 @@
 import { z } from 'zod';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { REPLACES } from '../common/annotations.ts';
-import { networkPolicy, sandboxId } from '../common/schemas.ts';
+import { networkPolicy, toNetworkPolicy } from '../common/network-policy.ts';
+import { sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
 
@@ -24,7 +25,7 @@ export const updateNetworkPolicy: Tool = defineTool({
       });
     }
     await handle.requireRunning(signal);
-    await networkPolicies.update(handle.sandboxId, args.network_policy, signal);
+    await networkPolicies.update(handle.sandboxId, toNetworkPolicy(args.network_policy), signal);
     return { structured: sandboxAnswer(await handle.view(signal), context) };
   },
 });

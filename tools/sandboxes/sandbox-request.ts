@@ -2,7 +2,8 @@ import type { z } from 'zod';
 import type { Engine } from '../../src/engines/engine.ts';
 import type { CreateRequest } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { execTooBig, fitsExec, type networkPolicy } from '../common/schemas.ts';
+import { type NetworkPolicyArgument, toNetworkPolicy } from '../common/network-policy.ts';
+import { execTooBig, fitsExec } from '../common/schemas.ts';
 import { type source, toSource } from './sandbox-source.ts';
 
 interface CreateArguments {
@@ -12,7 +13,7 @@ interface CreateArguments {
   timeout_ms?: number | undefined;
   resources?: { vcpus?: number | undefined } | undefined;
   env?: Record<string, string> | undefined;
-  network_policy?: z.output<typeof networkPolicy> | undefined;
+  network_policy?: NetworkPolicyArgument | undefined;
   interactive?: boolean | undefined;
   keep?: boolean | undefined;
 }
@@ -39,7 +40,7 @@ export function requestOf(args: CreateArguments, engine: Engine): CreateRequest 
     timeoutMs: args.timeout_ms ?? null,
     vcpus: args.resources?.vcpus ?? null,
     env: args.env ?? {},
-    networkPolicy: args.network_policy ?? null,
+    networkPolicy: args.network_policy === undefined ? null : toNetworkPolicy(args.network_policy),
     interactive: args.interactive ?? false,
     keep: args.keep ?? false,
   };

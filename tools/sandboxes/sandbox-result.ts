@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import type { SandboxView } from '../../src/registry/types.ts';
+import { policyAnswer } from '../common/network-policy.ts';
 import type { ToolContext } from '../common/tool.ts';
 
 /** An answer this close to the end says how to move it. */
@@ -60,16 +60,6 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
 /** Why a sandbox ended, in words; null while it lives. */
 export function statusReason(view: SandboxView): string | null {
   return view.statusReason ?? (view.stopCause === null ? null : STOP_TEXT[view.stopCause]);
-}
-
-/** A policy as it may be shown: what headers are filled in, never their values. */
-export function policyAnswer(policy: NetworkPolicy): NetworkPolicy {
-  const rules = policy.rules?.map((rule) => ({ ...rule, headers: rule.headers && masked(rule.headers) }));
-  return { ...policy, ...(rules && { rules }) };
-}
-
-function masked(headers: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.keys(headers).map((name) => [name, '***']));
 }
 
 const STOP_TEXT: Record<NonNullable<SandboxView['stopCause']>, string> = {

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { ADDS, LOOKS, REPLACES } from '../common/annotations.ts';
+import { networkPolicy } from '../common/network-policy.ts';
 import {
   env,
   instantMs,
   listShape,
   MAX_WAIT_MS,
   MIN_TIMEOUT_MS,
-  networkPolicy,
   port,
   sandboxId,
   waitMs,

@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import type { NetworkActivity } from '../../src/engines/engine.ts';
 import { LOOKS } from '../common/annotations.ts';
+import { policyAnswer } from '../common/network-policy.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
-import { policyAnswer, sandboxAnswer } from '../sandboxes/sandbox-result.ts';
+import { sandboxAnswer } from '../sandboxes/sandbox-result.ts';
 
 const facts = z.record(z.string(), z.unknown());
 

@@ -1,16 +1,10 @@
 /** Header rules: what the gateway sets on requests on their way out. Pure data and its judge, without sockets. */
 import { matchesPattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import type { NetworkRule } from '../../shared/policy-schema.ts';
 import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
 import { patternOf } from './parse-policy.ts';
 import { fitsPrefix, type RequestMatch, requestMatch } from './request-match.ts';
-
-/** The shape that tools and engines use. */
-export interface HeaderRuleData {
-  domain: string;
-  match?: { methods?: string[] | undefined; path_prefix?: string | undefined } | undefined;
-  headers?: Record<string, string> | undefined;
-}
 
 /**
  * Headers that the engine adds on its own account, e.g. while it fetches a source. They allow nothing: a request has to
@@ -19,7 +13,7 @@ export interface HeaderRuleData {
 export interface CredentialRule {
   /** As in a policy: `example.com` or `*.example.com`. */
   readonly domain: string;
-  readonly match?: HeaderRuleData['match'];
+  readonly match?: NetworkRule['match'];
   readonly headers: Readonly<Record<string, string>>;
 }
 
@@ -75,7 +69,7 @@ const NONE: ReadonlyMap<string, string> = new Map();
  * @throws `invalid_argument` naming the domain, header or match that makes no sense; what `SecretStore.fill` throws
  */
 export function compileHeaderRules(
-  rules: readonly HeaderRuleData[],
+  rules: readonly NetworkRule[],
   secrets: SecretStore,
   credentials: readonly CredentialRule[],
 ): HeaderRules {
@@ -101,7 +95,7 @@ function fits(match: RequestMatch, method: string, path: string): boolean {
 
 /** Filled in at once: every name that the pattern stands for is one that the secret may be sent to. */
 function compile(
-  rule: HeaderRuleData | CredentialRule,
+  rule: NetworkRule | CredentialRule,
   fill: (value: string, pattern: string) => string,
 ): Compiled {
   const pattern = patternOf(rule.domain);

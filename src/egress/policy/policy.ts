@@ -1,23 +1,11 @@
 /** A network policy as data, and the judge of it: pure, without sockets or clocks. */
 import { matchesPattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
+import type { NetworkPolicy } from '../../shared/policy-schema.ts';
 import { SecretStore } from '../../shared/secrets.ts';
-import {
-  type CredentialRule,
-  compileHeaderRules,
-  type HeaderRuleData,
-  type HeaderRules,
-} from './header-rules.ts';
+import { type CredentialRule, compileHeaderRules, type HeaderRules } from './header-rules.ts';
 import { type Address, closedBecause, holds, parseAddress, type Range } from './ip-ranges.ts';
 import { patternOf, rangeOf } from './parse-policy.ts';
-
-/** The shape that tools and engines use (`NetworkPolicy` of the engine contract). */
-export interface PolicyData {
-  mode: 'allow-all' | 'deny-all' | 'custom';
-  allow?: string[] | undefined;
-  subnets?: { allow?: string[] | undefined; deny?: string[] | undefined } | undefined;
-  rules?: HeaderRuleData[] | undefined;
-}
 
 /** What the operator opens beyond every policy, and what addresses are this host's own. */
 export interface Ground {
@@ -40,7 +28,7 @@ export interface Verdict {
 }
 
 export interface Policy {
-  readonly mode: PolicyData['mode'];
+  readonly mode: NetworkPolicy['mode'];
   /** Whether this name may be looked up and connected to, wherever it leads. */
   judgeName(name: string): Verdict;
   /** Whether an address may be dialled at all (on some port: null), whatever name led to it. Null: nothing forbids it. */
@@ -59,7 +47,7 @@ const denied = (rule: string): Verdict => ({ allowed: false, rule });
  * @throws `invalid_argument` naming the value that is no domain, no range or out of place; `permission` for a secret
  * that may not be sent to where a rule would send it
  */
-export function compilePolicy(data: PolicyData, ground: Ground, sources: HeaderSources = {}): Policy {
+export function compilePolicy(data: NetworkPolicy, ground: Ground, sources: HeaderSources = {}): Policy {
   checkShape(data);
   const { secrets = new SecretStore(), credentials = [] } = sources;
   const headers = compileHeaderRules(data.rules ?? [], secrets, credentials);
@@ -110,7 +98,7 @@ function closedOnThisHost(address: Address, ground: Ground): string | null {
   return own ? 'host' : null;
 }
 
-function checkShape(data: PolicyData): void {
+function checkShape(data: NetworkPolicy): void {
   if (data.mode === 'custom') return;
   const given = [data.allow, data.subnets?.allow, data.subnets?.deny, data.rules];
   if (given.every((list) => list === undefined || list.length === 0)) return;

@@ -1,5 +1,6 @@
 /** Which requests a header rule is for. */
 import { SandboxError } from '../../shared/errors.ts';
+import type { NetworkRule } from '../../shared/policy-schema.ts';
 
 export interface RequestMatch {
   /** Null: every method. */
@@ -14,12 +15,9 @@ const MAX_PREFIX = 2_048;
 const AMBIGUOUS = /\/\.{1,2}(\/|;|$)|\/\/|\\|;|%(2e|2f|5c|25|00)/i;
 
 /** Reads a rule's `match`. @throws `invalid_argument` naming what makes no sense */
-export function requestMatch(
-  match: { methods?: string[] | undefined; path_prefix?: string | undefined } | undefined,
-  domain: string,
-): RequestMatch {
+export function requestMatch(match: NetworkRule['match'], domain: string): RequestMatch {
   const methods = match?.methods?.map((method) => method.toUpperCase()) ?? null;
-  const pathPrefix = match?.path_prefix ?? null;
+  const pathPrefix = match?.pathPrefix ?? null;
   if (methods !== null && (methods.length === 0 || !methods.every((method) => METHOD.test(method)))) {
     throw new SandboxError(
       'invalid_argument',

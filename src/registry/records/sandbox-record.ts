@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { isSandboxId } from '../../shared/ids.ts';
-import { policyRecordSchema } from '../../shared/policy-schema.ts';
+import { networkPolicyRecord } from '../../shared/policy-schema.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
 
@@ -39,7 +39,7 @@ const recordSchema = z.strictObject({
       timeoutMs: z.number(),
       ports: z.array(z.number().int()),
       /** Without the values of headers, but for references to secrets. */
-      networkPolicy: policyRecordSchema,
+      networkPolicy: networkPolicyRecord,
       sourceSnapshotId: z.string().nullable(),
     })
     .optional(),

@@ -15,7 +15,7 @@ const toSdkPolicy = (policy: NetworkPolicy) => toFilled(policy, SECRETS);
 
 const RULE = {
   domain: 'api.example.com',
-  match: { methods: ['GET'], path_prefix: '/v1' },
+  match: { methods: ['GET'], pathPrefix: '/v1' },
   headers: { authorization: 'Bearer hidden' },
 };
 

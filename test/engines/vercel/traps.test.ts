@@ -169,7 +169,7 @@ describe('the vercel engine', () => {
       rules: [
         {
           domain: 'api.example.com',
-          match: { methods: ['GET'], path_prefix: '/v1/' },
+          match: { methods: ['GET'], pathPrefix: '/v1/' },
           headers: { authorization: 'Bearer s3cret' },
         },
       ],
@@ -183,7 +183,7 @@ describe('the vercel engine', () => {
       rules: [
         {
           domain: 'api.example.com',
-          match: { methods: ['GET'], path_prefix: '/v1/' },
+          match: { methods: ['GET'], pathPrefix: '/v1/' },
           headers: { authorization: '***' },
         },
       ],

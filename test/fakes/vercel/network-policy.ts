@@ -59,7 +59,7 @@ function rulesOf({ allow }: Exclude<PolicyRequest, { mode: unknown }>): NonNulla
   return Object.entries(allow).flatMap(([domain, rules]) =>
     rules.map(({ match: matching, transform = [] }) => ({
       domain,
-      ...(matching && { match: { methods: matching.method, path_prefix: matching.path?.startsWith } }),
+      ...(matching && { match: { methods: matching.method, pathPrefix: matching.path?.startsWith } }),
       headers: Object.assign({}, ...transform.map(({ headers: set }) => set)),
     })),
   );

@@ -8,7 +8,7 @@ import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import { fileStamp } from '../../../shared/fs/file-stamp.ts';
 import { unknownSandbox } from '../../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
-import { policyRecordSchema } from '../../../shared/policy-schema.ts';
+import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import { type SandboxPaths, STATE_FORMAT, type StateLayout, sandboxPaths } from './state-layout.ts';
 
@@ -64,7 +64,7 @@ const recordSchema = z.strictObject({
   env: z.record(z.string(), z.string()),
   interactive: z.boolean().default(false),
   /** Header values as they were given, `${secret:NAME}` unfilled. */
-  networkPolicy: policyRecordSchema,
+  networkPolicy: networkPolicyRecord,
   /** Who is making or ending it at present; a dead worker's work is taken over. */
   worker: identitySchema.nullable(),
   /** The agent, as the host sees it. */

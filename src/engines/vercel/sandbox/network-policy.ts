@@ -2,11 +2,10 @@
 import type { NetworkPolicy as SdkPolicy, NetworkPolicyRule as SdkRule } from '@vercel/sandbox';
 import { normalizePattern } from '../../../shared/domains.ts';
 import { mentionsSecret, type SecretStore } from '../../../shared/secrets.ts';
-import type { NetworkPolicy } from '../../engine.ts';
+import type { NetworkPolicy, NetworkRule } from '../../engine.ts';
 
 const MASK = '***';
 
-type Rule = NonNullable<NetworkPolicy['rules']>[number];
 /** What to send in place of a header's value, given where it is sent. */
 type Fill = (value: string, domain: string) => string;
 
@@ -47,7 +46,7 @@ function spelled(domain: string): string {
   return normalizePattern(domain) ?? domain;
 }
 
-function toSdkRule({ match, headers }: Rule, domain: string, fill: Fill): SdkRule {
+function toSdkRule({ match, headers }: NetworkRule, domain: string, fill: Fill): SdkRule {
   const filled = Object.entries(headers ?? {}).map(([name, value]) => [name, fill(value, domain)]);
   const transform = [{ headers: Object.fromEntries(filled) }];
   if (match === undefined) return { transform };
@@ -55,7 +54,7 @@ function toSdkRule({ match, headers }: Rule, domain: string, fill: Fill): SdkRul
     transform,
     match: {
       ...(match.methods !== undefined && match.methods.length > 0 && { method: match.methods }),
-      ...(match.path_prefix !== undefined && { path: { startsWith: match.path_prefix } }),
+      ...(match.pathPrefix !== undefined && { path: { startsWith: match.pathPrefix } }),
     },
   };
 }
@@ -66,7 +65,7 @@ export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
   if (typeof policy === 'string') return { mode: policy };
   const { allow, subnets } = policy;
   const domains = allow === undefined ? [] : Array.isArray(allow) ? allow : Object.keys(allow);
-  const rules: Rule[] = [];
+  const rules: NetworkRule[] = [];
   if (allow !== undefined && !Array.isArray(allow)) {
     for (const [domain, list] of Object.entries(allow))
       rules.push(...list.map((rule) => fromSdkRule(domain, rule)));
@@ -84,7 +83,7 @@ export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
   };
 }
 
-function fromSdkRule(domain: string, rule: SdkRule): Rule {
+function fromSdkRule(domain: string, rule: SdkRule): NetworkRule {
   const names = (rule.transform ?? []).flatMap(({ headers }) => Object.keys(headers ?? {}));
   const path = rule.match?.path;
   const prefix = path !== undefined && 'startsWith' in path ? path.startsWith : undefined;
@@ -94,7 +93,7 @@ function fromSdkRule(domain: string, rule: SdkRule): Rule {
     ...((prefix !== undefined || methods !== undefined) && {
       match: {
         ...(methods !== undefined && { methods }),
-        ...(prefix !== undefined && { path_prefix: prefix }),
+        ...(prefix !== undefined && { pathPrefix: prefix }),
       },
     }),
     headers: Object.fromEntries(names.map((name) => [name, MASK])),
@@ -147,12 +146,12 @@ function canonical({ mode, allow, subnets, rules }: NetworkPolicy) {
   };
 }
 
-function canonicalRule({ domain, match, headers }: Rule) {
+function canonicalRule({ domain, match, headers }: NetworkRule) {
   const names = Object.keys(headers ?? {}).map((name) => name.toLowerCase());
   return {
     domain,
     methods: match?.methods?.toSorted() ?? [],
-    prefix: match?.path_prefix ?? '',
+    prefix: match?.pathPrefix ?? '',
     names: names.sort(),
   };
 }

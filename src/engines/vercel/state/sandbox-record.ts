@@ -6,7 +6,7 @@ import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import { readRecordFile } from '../../../shared/fs/record-file.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
-import { policyRecordSchema } from '../../../shared/policy-schema.ts';
+import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
 import type { VercelLayout } from './state-layout.ts';
 
 /** A sandbox as it was last seen, with its policy as `policy` keeps it. */
@@ -22,7 +22,7 @@ const seenSchema = z.strictObject({
   timeoutMs: z.number(),
   expiresAt: z.number().nullable(),
   ports: z.array(z.strictObject({ port: z.number(), url: z.string().nullable() })),
-  networkPolicy: policyRecordSchema,
+  networkPolicy: networkPolicyRecord,
   interactivePort: z.number().nullable(),
   sourceSnapshotId: z.string().nullable(),
   stopCause: z
@@ -45,7 +45,7 @@ const recordSchema = z.strictObject({
   /** The first one who asked for the end. */
   stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
   /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
-  policy: policyRecordSchema,
+  policy: networkPolicyRecord,
   lastSeen: seenSchema.nullable(),
 });
 
