@@ -15,12 +15,16 @@ const BANNER =
   "import { createRequire as nodeCreateRequire } from 'node:module';\n" +
   'const require = nodeCreateRequire(import.meta.url);';
 
-// What only the engine in the cloud needs stays beside the bundle, as its packages bring it.
-const IN_THE_CLOUD = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
+/** Packages that stay outside the bundle: only the engine `vercel` needs them. They are the package's only dependencies. */
+export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
 
-/** Bundles unless nothing has changed since the last time. Throws with the compiler's words on a failure. */
+/**
+ * Bundles unless nothing has changed since the last time. Answers the paths of the files that the bundle is made of, from
+ * the root of the repository. Throws the compiler's message when the build fails.
+ */
 export async function buildJavaScript() {
-  if (await isFresh()) return;
+  const before = await freshInputs();
+  if (before !== null) return before;
   // Loaded late: most calls find nothing to do.
   const { build } = await import('esbuild');
   const result = await build({
@@ -41,7 +45,7 @@ export async function buildJavaScript() {
     legalComments: 'none',
     banner: { js: BANNER },
     plugins: [englishOnly],
-    external: IN_THE_CLOUD,
+    external: EXTERNAL_PACKAGES,
     logLevel: 'error',
   });
   // The entry last: until then the former one finds its parts.
@@ -53,8 +57,9 @@ export async function buildJavaScript() {
   const outputs = Object.fromEntries(
     result.outputFiles.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
   );
-  const stamp = await stampOf([...Object.keys(result.metafile.inputs), ...ownFiles()], outputs);
-  await writeWhole(STAMP_FILE, JSON.stringify(stamp), 0o644);
+  const inputs = [...Object.keys(result.metafile.inputs), ...ownFiles()];
+  await writeWhole(STAMP_FILE, JSON.stringify(await stampOf(inputs, outputs)), 0o644);
+  return inputs;
 }
 
 /** Parts of former builds, but for those of today: a server that runs may still load them. */
@@ -81,17 +86,19 @@ function ownFiles() {
   return [relative(ROOT, fileURLToPath(import.meta.url)), 'package.json', 'package-lock.json'];
 }
 
-async function isFresh() {
+/** The inputs of the bundle that is there, or null unless it is made from these very files. */
+async function freshInputs() {
   try {
     const stamp = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
     for (const [path, output] of Object.entries(stamp.outputs)) {
-      if (output !== digest(await readFile(join(ROOT, path)))) return false;
+      if (output !== digest(await readFile(join(ROOT, path)))) return null;
     }
-    const now = await stampOf(Object.keys(stamp.inputs), stamp.outputs);
-    return JSON.stringify(now) === JSON.stringify(stamp);
+    const inputs = Object.keys(stamp.inputs);
+    const now = await stampOf(inputs, stamp.outputs);
+    return JSON.stringify(now) === JSON.stringify(stamp) ? inputs : null;
   } catch {
-    // No stamp, no bundle, or an input that is gone: each means that there is something to do.
-    return false;
+    // No stamp, no bundle, or an input that is gone: build.
+    return null;
   }
 }
 

@@ -1,9 +1,14 @@
-/** Writes the pages that follow from the code: docs/tools.md, docs/configuration.md and the tool table of the README. */
+/**
+ * Writes what follows from the code: docs/tools.md, docs/configuration.md, the tool table of the README, and
+ * THIRD-PARTY-NOTICES.txt.
+ */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TOOLS } from '../tools/index.ts';
+import { buildJavaScript } from './build-javascript.mjs';
 import { replaceBetween } from './docs/markdown.ts';
 import { configurationPage, toolsPage, toolsTable } from './docs/pages.ts';
+import { thirdPartyNotices } from './third-party-notices.mjs';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -11,3 +16,6 @@ await writeFile(join(ROOT, 'docs/tools.md'), toolsPage(TOOLS));
 await writeFile(join(ROOT, 'docs/configuration.md'), configurationPage());
 const readme = join(ROOT, 'README.md');
 await writeFile(readme, replaceBetween(await readFile(readme, 'utf8'), 'tools', toolsTable(TOOLS)));
+
+const notices = await thirdPartyNotices(ROOT, await buildJavaScript());
+await writeFile(join(ROOT, 'THIRD-PARTY-NOTICES.txt'), notices);
