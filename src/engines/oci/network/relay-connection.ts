@@ -1,7 +1,7 @@
 /** One connection in the hands of the carrier. */
 import type { Duplex } from 'node:stream';
 import type { Dial, Moved, Redirected } from '../../../egress/connection/context.ts';
-import { CARRY, destination, numbered } from './relay-frames.ts';
+import { destination, numbered, RELAY_FRAME } from './relay-frames.ts';
 
 const LINGER_MS = 2_000;
 
@@ -40,7 +40,7 @@ export class CarrierLink implements Redirected {
     const next = this.#seen.shift();
     if (next !== undefined) return Promise.resolve(next);
     if (this.#over) return Promise.resolve('end');
-    if (!this.#looking) this.#say(CARRY.LOOK);
+    if (!this.#looking) this.#say(RELAY_FRAME.SNIFF);
     this.#looking = true;
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#look?.('timeout'), timeoutMs);
@@ -56,7 +56,7 @@ export class CarrierLink implements Redirected {
     if (this.#over) return Promise.resolve('ECANCELED');
     const request = typeof how === 'string' ? Buffer.alloc(0) : how.request;
     const mode = Buffer.from([how === 'pass' ? 0 : how === 'hold' ? 1 : 2]);
-    this.#say(CARRY.DIAL, destination(address, port), mode, request);
+    this.#say(RELAY_FRAME.CONNECT, destination(address, port), mode, request);
     this.#looking ||= how === 'hold';
     return new Promise((resolve) => {
       this.#dialled = resolve;
@@ -64,7 +64,7 @@ export class CarrierLink implements Redirected {
   }
 
   release(): void {
-    this.#say(CARRY.RELEASE);
+    this.#say(RELAY_FRAME.RELEASE);
   }
 
   async take(): Promise<Duplex | null> {
@@ -73,14 +73,14 @@ export class CarrierLink implements Redirected {
 
   end(words: Buffer): void {
     if (this.#over) return;
-    this.#say(CARRY.END, words);
+    this.#say(RELAY_FRAME.RESPOND, words);
     // Who does not read the last words does not keep their connection for it.
     this.#linger = setTimeout(() => this.cut(), LINGER_MS);
     this.#linger.unref();
   }
 
   cut(): void {
-    if (!this.#over) this.#say(CARRY.CUT);
+    if (!this.#over) this.#say(RELAY_FRAME.RESET);
   }
 
   /** The program has sent this; nothing: its end. */

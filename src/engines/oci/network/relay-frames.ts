@@ -1,27 +1,27 @@
-/** The frames between the server and `agent carry` (docs/agent-protocol.md). */
+/** The frames between the server and its relay process, `agent relay` (docs/agent-protocol.md). */
 import { constants } from 'node:os';
 
-export const CARRY = {
-  READY: 96,
-  FAILED: 97,
-  FREED: 98,
+export const RELAY_FRAME = {
+  LISTENING: 96,
+  LISTEN_FAILED: 97,
+  SUCCESSOR_GONE: 98,
   OPENED: 99,
-  SENT: 100,
-  DIALLED: 101,
+  SNIFFED: 100,
+  CONNECTED: 101,
   CLOSED: 102,
   TOTALS: 103,
-  SPENT: 104,
-  QUERY: 105,
+  QUOTA_EXCEEDED: 104,
+  DNS_QUERY: 105,
   LISTEN: 112,
-  WATCH: 113,
-  LOOK: 114,
-  DIAL: 115,
+  WATCH_SUCCESSOR: 113,
+  SNIFF: 114,
+  CONNECT: 115,
   RELEASE: 116,
-  TAKE: 117,
-  END: 118,
-  CUT: 119,
-  LIMIT: 120,
-  ANSWER: 121,
+  INTERCEPT: 117,
+  RESPOND: 118,
+  RESET: 119,
+  QUOTA: 120,
+  DNS_ANSWER: 121,
 } as const;
 
 /** A body that starts with a `u32`. */

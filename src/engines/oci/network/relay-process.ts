@@ -1,4 +1,4 @@
-/** `agent carry`: the process that holds a sandbox's connections, as this one says (docs/agent-protocol.md). */
+/** `agent relay`: the process that holds a sandbox's connections, as this one says (docs/agent-protocol.md). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { Socket } from 'node:net';
 import type { Moved, Redirected } from '../../../egress/connection/context.ts';
 import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
 import { CarrierLink } from './relay-connection.ts';
-import { CARRY, errorCode, numbered } from './relay-frames.ts';
+import { errorCode, numbered, RELAY_FRAME } from './relay-frames.ts';
 import { CarrierStreams } from './relay-streams.ts';
 
 /** Queries being answered at once; more are dropped, as a busy resolver would. */
@@ -88,7 +88,7 @@ export class Carrier {
     const directory = await open(place.agentDir, flags);
     try {
       const streams = await CarrierStreams.open(place.dir);
-      const child = spawn(place.program, ['carry'], {
+      const child = spawn(place.program, ['relay'], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
         env: {},
         cwd: '/',
@@ -108,7 +108,7 @@ export class Carrier {
     try {
       await new Promise<void>((resolve, reject) => {
         this.#listening = { resolve, reject };
-        this.#send(CARRY.LISTEN);
+        this.#send(RELAY_FRAME.LISTEN);
       });
     } finally {
       this.#control.unref();
@@ -126,14 +126,14 @@ export class Carrier {
 
   /** Asks to be told (`freed`) once whoever listens in its place is gone. */
   watchSuccessor(): void {
-    this.#send(CARRY.WATCH);
+    this.#send(RELAY_FRAME.WATCH_SUCCESSOR);
   }
 
   /** The most bytes, in and out together, that it moves from its start on. */
   limit(bytes: number): void {
     const body = Buffer.allocUnsafe(8);
     body.writeBigUInt64LE(BigInt(bytes));
-    this.#send(CARRY.LIMIT, body);
+    this.#send(RELAY_FRAME.QUOTA, body);
   }
 
   /** Cuts everything and waits until the process is gone. */
@@ -173,16 +173,16 @@ export class Carrier {
   }
 
   #take({ type, body }: Frame): void {
-    if (type === CARRY.READY) {
+    if (type === RELAY_FRAME.LISTENING) {
       this.#inode = body.readBigUInt64LE();
       this.#listening?.resolve();
-    } else if (type === CARRY.FAILED) {
+    } else if (type === RELAY_FRAME.LISTEN_FAILED) {
       this.#listening?.reject(new Error(`the carrier cannot listen: ${errorCode(body.readUInt32LE())}`));
-    } else if (type === CARRY.FREED) this.#handlers.freed();
-    else if (type === CARRY.SPENT) this.#handlers.spent();
-    else if (type === CARRY.TOTALS) this.#count(movedAt(body, 0));
-    else if (type === CARRY.QUERY) this.#query(body);
-    else if (type === CARRY.OPENED) this.#opened(body);
+    } else if (type === RELAY_FRAME.SUCCESSOR_GONE) this.#handlers.freed();
+    else if (type === RELAY_FRAME.QUOTA_EXCEEDED) this.#handlers.spent();
+    else if (type === RELAY_FRAME.TOTALS) this.#count(movedAt(body, 0));
+    else if (type === RELAY_FRAME.DNS_QUERY) this.#query(body);
+    else if (type === RELAY_FRAME.OPENED) this.#opened(body);
     else this.#tell(type, body);
   }
 
@@ -195,7 +195,8 @@ export class Carrier {
   #opened(body: Buffer): void {
     const link = new CarrierLink(body.readUInt32LE(), body.subarray(4), {
       send: (type, bytes) => this.#send(type, bytes),
-      take: (id, closed) => this.#streams.take(id, closed, () => this.#send(CARRY.TAKE, numbered(id))),
+      take: (id, closed) =>
+        this.#streams.take(id, closed, () => this.#send(RELAY_FRAME.INTERCEPT, numbered(id))),
     });
     this.#links.set(body.readUInt32LE(), link);
     this.#handlers.connection(link);
@@ -204,9 +205,9 @@ export class Carrier {
   #tell(type: number, body: Buffer): void {
     const id = body.readUInt32LE();
     const link = this.#links.get(id);
-    if (type === CARRY.SENT) link?.sent(body.subarray(4));
-    else if (type === CARRY.DIALLED) link?.dialled(errorCode(body.readUInt32LE(4)));
-    else if (type === CARRY.CLOSED) {
+    if (type === RELAY_FRAME.SNIFFED) link?.sent(body.subarray(4));
+    else if (type === RELAY_FRAME.CONNECTED) link?.dialled(errorCode(body.readUInt32LE(4)));
+    else if (type === RELAY_FRAME.CLOSED) {
       this.#links.delete(id);
       link?.over(movedAt(body, 4));
     }
@@ -218,7 +219,7 @@ export class Carrier {
     const head = body.subarray(0, QUERY_HEAD);
     this.#handlers
       .query(body.subarray(QUERY_HEAD))
-      .then((answer) => answer !== null && this.#send(CARRY.ANSWER, Buffer.concat([head, answer])))
+      .then((answer) => answer !== null && this.#send(RELAY_FRAME.DNS_ANSWER, Buffer.concat([head, answer])))
       // Nobody answers: to the program that asks it is a resolver that is gone.
       .catch(() => undefined)
       .finally(() => {
