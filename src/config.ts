@@ -18,7 +18,7 @@ import {
   truth,
 } from './cli/settings/setting.ts';
 import { type VercelSettings, vercelSettings } from './cli/settings/vercel-setting.ts';
-import type { EngineName } from './engines/engine.ts';
+import { ENGINE_NAMES, type EngineName } from './shared/engine-names.ts';
 import { SecretStore } from './shared/secrets.ts';
 
 const TRANSPORTS = ['stdio'] as const;
@@ -37,9 +37,7 @@ export const TOOLSETS = [
   'session',
 ] as const;
 
-const ENGINES = ['auto', 'oci', 'vercel'] as const;
-/** Names that deserve more than "not valid". */
-const ENGINES_NOT_HERE = ['microvm'];
+const ENGINES = ['auto', ...ENGINE_NAMES] as const;
 
 export interface Config {
   readonly transport: (typeof TRANSPORTS)[number];
@@ -116,7 +114,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
   const value = (name: FlagName): Setting => given(name) ?? { origin: `--${name}`, value: defaultText(name) };
   return Object.freeze<Config>({
     transport: oneOf(value('transport'), TRANSPORTS),
-    engine: engineName(value('engine')),
+    engine: oneOf(value('engine'), ENGINES),
     stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
     ociRuntime: runtime(value('oci-runtime').value, cwd),
     diskMb: megabytes(value('disk-mb')),
@@ -155,16 +153,6 @@ function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): 
 
 function optional<Value>(setting: Setting | undefined, read: (setting: Setting) => Value): Value | null {
   return setting === undefined ? null : read(setting);
-}
-
-function engineName(setting: Setting): Config['engine'] {
-  if (ENGINES_NOT_HERE.includes(setting.value)) {
-    throw new ConfigError(
-      setting,
-      `is an engine that this version does not have; choose ${listed(ENGINES)}.`,
-    );
-  }
-  return oneOf(setting, ENGINES);
 }
 
 /** A name stays a name; a path must not depend on where the server is started from. */

@@ -113,9 +113,8 @@ async function withImages(config: Config, work: (images: Images) => Promise<numb
 }
 
 async function diagnose(config: Config): Promise<Diagnosis[]> {
-  const [{ diagnoseOci }, { diagnoseAbsent }, { diagnoseVercel }] = await Promise.all([
+  const [{ diagnoseOci }, { diagnoseVercel }] = await Promise.all([
     import('./engines/oci/doctor/diagnose.ts'),
-    import('./engines/diagnose-absent.ts'),
     import('./engines/vercel/diagnose.ts'),
   ]);
   const { stateDir, ociRuntime } = config;
@@ -124,7 +123,7 @@ async function diagnose(config: Config): Promise<Diagnosis[]> {
     diagnoseOci({ stateDir, ociRuntime, agentPath: agentPath() }),
     diagnoseVercel({ ...config.vercel, chosen }),
   ]);
-  return chosen ? [vercel, oci, diagnoseAbsent('microvm')] : [oci, diagnoseAbsent('microvm'), vercel];
+  return chosen ? [vercel, oci] : [oci, vercel];
 }
 
 const parts: Parts = {

@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
+  abortListenerViolations,
   consoleViolations,
   contractViolations,
   environmentViolations,
@@ -79,6 +80,13 @@ describe('the source tree', () => {
       program,
       file('src/cli/x.ts', 'const signal = AbortSignal.any([closing, given]);'),
       'src/cli/x.ts: uses AbortSignal.any',
+    ],
+    [
+      'listens for aborts in one way',
+      abortListenerViolations,
+      program,
+      file('src/cli/x.ts', "signal.addEventListener('abort', stop);"),
+      'src/cli/x.ts: adds a listener for an abort; use onAbort',
     ],
     [
       'keeps its contracts free of code',

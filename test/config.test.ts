@@ -180,11 +180,6 @@ describe('loadConfig', () => {
   it.each<[FlagName, string, string]>([
     ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; choose stdio.'],
     ['engine', 'docker', '--engine: "docker" is not valid; choose auto, oci or vercel.'],
-    [
-      'engine',
-      'microvm',
-      '--engine: "microvm" is an engine that this version does not have; choose auto, oci or vercel.',
-    ],
     ['vercel-api-url', 'nowhere', '--vercel-api-url: "nowhere" is no base URL; give one such as https://'],
     ['vercel-api-url', 'ftp://host/api', '--vercel-api-url is no base URL'],
     ['vercel-api-url', 'https://me:hidden@host/api', '--vercel-api-url is no base URL'],

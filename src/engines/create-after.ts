@@ -1,3 +1,4 @@
+import { onAbort } from '../shared/async/on-abort.ts';
 import { throwIfCancelled } from '../shared/errors.ts';
 import type { Engine } from './engine.ts';
 
@@ -35,12 +36,11 @@ export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engi
 /** Waits for `work` to settle, or for the caller to give up. */
 async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   throwIfCancelled(signal);
-  let onAbort = (): void => {};
+  let release = (): void => {};
   const aborted = new Promise<void>((resolve) => {
-    onAbort = resolve;
-    signal.addEventListener('abort', onAbort);
+    release = onAbort(signal, resolve);
   });
   await Promise.race([Promise.allSettled([work]), aborted]);
-  signal.removeEventListener('abort', onAbort);
+  release();
   throwIfCancelled(signal);
 }

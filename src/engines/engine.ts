@@ -5,21 +5,20 @@
  * call rejects with `SandboxError` code `cancelled` and leaves nothing half-done. Engines convert every failure to
  * `SandboxError` at their own edge. No method knows of sessions, ownership or tools.
  */
-
+import type { EngineName } from '../shared/engine-names.ts';
 import type { NetworkPolicy } from '../shared/policy-schema.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { Images } from './contract/images.ts';
 import type { Shells } from './contract/shells.ts';
 
+export type { EngineName } from '../shared/engine-names.ts';
 export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
 export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
 export type * from './contract/images.ts';
 export type * from './contract/shells.ts';
-
-export type EngineName = 'oci' | 'microvm' | 'vercel';
 
 export type SandboxStatus =
   | 'pending'

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import type { Tool } from '../../tools/common/tool.ts';
 import type { Config } from '../config.ts';
 import type { Session } from '../registry/types.ts';
+import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
@@ -68,10 +69,7 @@ export function createServer(options: ServerOptions): Connection {
       extra.sendNotification({ method: 'notifications/progress', params: { ...notification } }),
     );
     // A call ends with the client's cancellation or with the conversation, and the handler can tell the two apart.
-    const ending = new AbortController();
-    const cancel = (): void => ending.abort(extra.signal.reason);
-    extra.signal.addEventListener('abort', cancel, { once: true });
-    if (extra.signal.aborted) cancel();
+    const { controller: ending, release } = abortWith(extra.signal);
     // A request that crosses the end on its way starts nothing any more.
     if (over !== null) ending.abort(over);
     const context = {
@@ -89,7 +87,7 @@ export function createServer(options: ServerOptions): Connection {
       return await call;
     } finally {
       running.delete(ending);
-      extra.signal.removeEventListener('abort', cancel);
+      release();
       await progress.close();
     }
   });

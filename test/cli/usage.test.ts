@@ -46,7 +46,6 @@ describe('the command line', () => {
     [['stop'], {}, "missing required argument 'id'"],
     [['--max-vcpus'], {}, "option '--max-vcpus <COUNT>' argument missing"],
     [['--max-vcpus', 'many', 'list'], {}, '--max-vcpus: "many" is not a whole number from 1 to 10000.'],
-    [['--engine', 'microvm'], {}, '--engine: "microvm" is an engine that this version does not have'],
     [[], { SANDBOX_MCP_RETENTION: 'ever' }, 'SANDBOX_MCP_RETENTION: "ever" is not a duration'],
   ])('refuses %j with %j', async (args, env, sentence) => {
     const { code, out, err } = await runVerb(args, env);

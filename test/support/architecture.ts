@@ -29,7 +29,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/server/': { 'tools/common/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
   'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
-  'src/engines/contract/': { 'src/engines/engine.ts': 'types' },
+  'src/engines/contract/': { 'src/shared/': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/oci/': {
     'src/engines/engine.ts': 'all',
@@ -37,7 +37,6 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/images/': 'all',
     'src/shared/': 'all',
   },
-  'src/engines/microvm/': { 'src/engines/engine.ts': 'all', 'src/images/': 'all', 'src/shared/': 'all' },
   'src/engines/vercel/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/egress/': { 'src/shared/': 'all' },
   'src/images/': { 'src/shared/': 'all' },
@@ -108,6 +107,16 @@ export function signalViolations(files: readonly SourceFile[]): string[] {
         path !== 'src/shared/async/any-signal.ts' && /\bAbortSignal\.any\b/.test(code(text)),
     )
     .map(({ path }) => `${path}: uses AbortSignal.any`);
+}
+
+/** Listeners for an abort are added in one file, which also handles a signal that has aborted already. */
+export function abortListenerViolations(files: readonly SourceFile[]): string[] {
+  return files
+    .filter(
+      ({ path, text }) =>
+        path !== 'src/shared/async/on-abort.ts' && /\baddEventListener\(\s*['"]abort['"]/.test(code(text)),
+    )
+    .map(({ path }) => `${path}: adds a listener for an abort; use onAbort`);
 }
 
 /** Contracts are types: nothing of them is left at run time. */

@@ -1,5 +1,6 @@
 import type { Command } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
+import { abortWith } from '../../src/shared/async/on-abort.ts';
 import { lastVisibleLine } from '../../src/shared/text/terminal-text.ts';
 import { characterEnd, characterStart, decodeUtf8 } from '../../src/shared/text/utf8.ts';
 import type { ToolContext } from '../common/tool.ts';
@@ -27,9 +28,7 @@ async function withProgress(
   signal: AbortSignal,
   context: ToolContext,
 ): Promise<Command> {
-  const showing = new AbortController();
-  const stop = (): void => showing.abort();
-  signal.addEventListener('abort', stop, { once: true });
+  const { controller: showing, release } = abortWith(signal);
   // Progress is a courtesy: what fails in it never fails the call.
   const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
   try {
@@ -38,8 +37,8 @@ async function withProgress(
     await shown;
     return command;
   } finally {
-    signal.removeEventListener('abort', stop);
-    stop();
+    release();
+    showing.abort();
     await shown;
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
+import { abortWith, onAbort } from '../../src/shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
 
 /**
@@ -11,14 +12,12 @@ export async function within<Result>(
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result | null> {
   throwIfCancelled(signal);
-  const controller = new AbortController();
+  const { controller, release } = abortWith(signal);
   let timeUp = false;
   const timer = setTimeout(() => {
     timeUp = true;
     controller.abort();
   }, limitMs);
-  const cancel = (): void => controller.abort(signal.reason);
-  signal.addEventListener('abort', cancel, { once: true });
   try {
     return await work(controller.signal);
   } catch (error) {
@@ -26,7 +25,7 @@ export async function within<Result>(
     throw error;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener('abort', cancel);
+    release();
   }
 }
 
@@ -38,17 +37,16 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 
 /** The outcome of `work`, which goes on unheard when the signal fires first: then this rejects with `cancelled`. */
 export async function abandonable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
-  let abandon = (): void => {};
+  let release = (): void => {};
   const abandoned = new Promise<never>((_, reject) => {
-    abandon = () =>
-      reject(new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason }));
-    signal.addEventListener('abort', abandon, { once: true });
-    if (signal.aborted) abandon();
+    release = onAbort(signal, () =>
+      reject(new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason })),
+    );
   });
   try {
     return await Promise.race([work, abandoned]);
   } finally {
-    signal.removeEventListener('abort', abandon);
+    release();
   }
 }
 

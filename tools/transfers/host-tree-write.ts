@@ -3,6 +3,7 @@ import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises
 import { basename, dirname, join } from 'node:path';
 import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
+import { onAbort } from '../../src/shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
@@ -76,11 +77,8 @@ export async function writeHostTree(
     expectedBytes,
     report,
   };
-  const onAbort = (): void => {
-    // Without an error, which nobody may be listening for yet: its reader meets the early end.
-    writing.content?.destroy();
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
+  // Destroyed without an error, which nobody may be listening for yet: the reader sees an early end.
+  const release = onAbort(signal, () => writing.content?.destroy());
   const checker = new TreeEntryChecker();
   try {
     await note(staging);
@@ -108,7 +106,7 @@ export async function writeHostTree(
     throwIfCancelled(signal);
     throw error;
   } finally {
-    signal.removeEventListener('abort', onAbort);
+    release();
   }
   const { files, bytes, sha256, skipped } = writing;
   return { files, bytes, sha256, skipped };

@@ -1,5 +1,5 @@
 /** The part of the engine contract that `doctor` shows. */
-import type { EngineName } from '../engine.ts';
+import type { EngineName } from '../../shared/engine-names.ts';
 
 /** One thing that `doctor` found, and what mends it. */
 export interface Finding {

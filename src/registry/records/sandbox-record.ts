@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ENGINE_NAMES } from '../../shared/engine-names.ts';
 import { isSandboxId } from '../../shared/ids.ts';
 import { networkPolicyRecord } from '../../shared/policy-schema.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
@@ -8,7 +9,7 @@ import type { RecordKind } from './record-store.ts';
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   sandboxId: z.string().refine(isSandboxId),
-  engine: z.enum(['oci', 'microvm', 'vercel']),
+  engine: z.enum(ENGINE_NAMES),
   principal: z.string(),
   /** Outlives its session, up to its own deadline. */
   keep: z.boolean(),

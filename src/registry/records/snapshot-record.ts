@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { ENGINE_NAMES } from '../../shared/engine-names.ts';
 import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
@@ -7,7 +8,7 @@ import type { RecordKind } from './record-store.ts';
 const schema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   snapshotId: z.string(),
-  engine: z.enum(['oci', 'microvm', 'vercel']),
+  engine: z.enum(ENGINE_NAMES),
   principal: z.string(),
   sourceSandboxId: z.string().refine(isSandboxId),
   /** Epoch ms, the engine's own. */

@@ -1,3 +1,4 @@
+import { abortWith } from '../../shared/async/on-abort.ts';
 import type { Timer } from '../../shared/clock.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
@@ -32,12 +33,9 @@ export class Births {
     let over = false;
     let handedOff = false;
     // The caller's signal counts until the answer; the session's end counts always.
-    const cancelled = new AbortController();
-    const cancel = (): void => cancelled.abort(signal.reason);
-    signal.addEventListener('abort', cancel, { once: true });
-    if (signal.aborted) cancel();
+    const cancelled = abortWith(signal);
     const { report } = wait;
-    const work = this.#scope.run(cancelled.signal, (either) =>
+    const work = this.#scope.run(cancelled.controller.signal, (either) =>
       createSandbox(this.#context, this.#parent, request, either, {
         begun: (record) => {
           intent = record;
@@ -63,10 +61,10 @@ export class Births {
       handedOff = true;
       this.#parent.own(begun, true);
       this.#goOn(begun, work);
-      return await lookAt(this.#context, begun, cancelled.signal);
+      return await lookAt(this.#context, begun, cancelled.controller.signal);
     } finally {
       timer.clear();
-      signal.removeEventListener('abort', cancel);
+      cancelled.release();
     }
   }
 

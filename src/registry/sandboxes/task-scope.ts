@@ -1,4 +1,5 @@
 import { setMaxListeners } from 'node:events';
+import { abortWith } from '../../shared/async/on-abort.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 
@@ -28,21 +29,15 @@ export class WorkScope {
   /** Runs a task whose signal fires with the caller's, and when the session ends. */
   async run<T>(signal: AbortSignal, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.requireOpen();
-    // Removes its listeners, unlike AbortSignal.any: a session's signal outlives thousands of tasks.
-    const either = new AbortController();
-    const sources = [signal, this.#closing.signal];
-    function forward(): void {
-      either.abort(sources.find((source) => source.aborted)?.reason);
-    }
-    if (signal.aborted) forward();
-    for (const source of sources) source.addEventListener('abort', forward, { once: true });
-    const work = task(either.signal);
+    // Unlike AbortSignal.any it stops listening: the session's signal outlives thousands of tasks.
+    const either = abortWith(signal, this.#closing.signal);
+    const work = task(either.controller.signal);
     this.#underWay.add(work);
     try {
       return await work;
     } finally {
       this.#underWay.delete(work);
-      for (const source of sources) source.removeEventListener('abort', forward);
+      either.release();
     }
   }
 

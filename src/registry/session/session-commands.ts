@@ -1,5 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import type { Command, Sandbox } from '../../engines/engine.ts';
+import { onAbort } from '../../shared/async/on-abort.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { Leases } from '../sandboxes/keep-alive.ts';
@@ -108,13 +109,14 @@ export class SessionCommands {
 
   async #pause(): Promise<void> {
     const signal = this.#watching.signal;
+    const { clock } = this.#context;
+    if (signal.aborted) return;
     await new Promise<void>((resolve) => {
-      const timer = this.#context.clock.setTimeout(done, RETRY_MS);
-      signal.addEventListener('abort', done, { once: true });
-      const clock = this.#context.clock;
+      const timer = clock.setTimeout(done, RETRY_MS);
+      const release = onAbort(signal, done);
       function done(): void {
         clock.clearTimeout(timer);
-        signal.removeEventListener('abort', done);
+        release();
         resolve();
       }
     });

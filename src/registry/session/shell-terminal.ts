@@ -1,4 +1,5 @@
 import type { Shell, ShellExit } from '../../engines/engine.ts';
+import { onAbort } from '../../shared/async/on-abort.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { CombiningLimit } from '../../shared/text/combining-limit.ts';
 import { ControlLimit } from '../../shared/text/control-limit.ts';
@@ -91,11 +92,11 @@ export class ShellTerminal {
     return new Promise((resolve) => {
       const done = (): void => {
         this.#listeners.delete(done);
-        signal.removeEventListener('abort', done);
+        release();
         resolve();
       };
       this.#listeners.add(done);
-      signal.addEventListener('abort', done, { once: true });
+      const release = onAbort(signal, done);
     });
   }
 

@@ -1,10 +1,12 @@
 /** Starts a container by the OCI runtime; everything after that goes through the agent. */
+
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { identify, type ProcessIdentity } from '../../../shared/process-identity.ts';
 import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
@@ -78,14 +80,12 @@ async function waitForAgent(paths: SandboxPaths, signal: AbortSignal): Promise<A
 
 /** Resolves once the launcher is gone; on an abort it first ends all that the runtime has started. Null after a signal. */
 async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<number | null> {
-  const kill = () => child.kill('SIGTERM');
-  signal.addEventListener('abort', kill, { once: true });
-  if (signal.aborted) kill();
+  const release = onAbort(signal, () => child.kill('SIGTERM'));
   try {
     await once(child, 'exit');
     return child.exitCode;
   } finally {
-    signal.removeEventListener('abort', kill);
+    release();
   }
 }
 

@@ -1,4 +1,5 @@
 /** One running command as this process follows it: the supervisor's events, and who waits for them. */
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { type AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
 import { Fields, FRAME, TAG } from '../protocol/frames.ts';
 import type { CommandRecord } from '../state/command-record.ts';
@@ -57,12 +58,12 @@ export class CommandWatch {
       const done = () => {
         this.#listeners.delete(done);
         if (this.#listeners.size === 0) this.#connection.unref();
-        signal.removeEventListener('abort', done);
+        release();
         resolve();
       };
       this.#listeners.add(done);
       this.#connection.ref();
-      signal.addEventListener('abort', done, { once: true });
+      const release = onAbort(signal, done);
     });
   }
 

@@ -1,5 +1,7 @@
 /** Trees of files in transit between the agent and a stream of entries; memory stays constant. */
+
 import { Readable } from 'node:stream';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { TreeEntry } from '../../engine.ts';
 import { type AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
@@ -139,9 +141,9 @@ export async function sendTree(
     connection.end();
     giveUp = setTimeout(() => connection.close(), UNDO_MS);
   };
-  signal.addEventListener('abort', cut, { once: true });
+  throwIfCancelled(signal);
+  const release = onAbort(signal, cut);
   try {
-    throwIfCancelled(signal);
     await sendEntries(connection, entries, signal);
     return new Fields((await connection.expect(FRAME.OK)).body);
   } catch (error) {
@@ -150,6 +152,6 @@ export async function sendTree(
     throw new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
   } finally {
     clearTimeout(giveUp);
-    signal.removeEventListener('abort', cut);
+    release();
   }
 }

@@ -1,8 +1,10 @@
 /** Programs of the host with the ids of a sandbox: the only way for an ordinary user to its files. */
+
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { findProgram, type HostProgramResult, runHostProgram } from './host-program.ts';
 import type { IdMap, IdMapping } from './id-map.ts';
 
@@ -53,9 +55,9 @@ export async function startMapped(
   });
   const kill = () => child.kill('SIGKILL');
   child.stdin.on('error', kill);
-  signal?.addEventListener('abort', kill, { once: true });
+  const release = signal === undefined ? () => {} : onAbort(signal, kill);
   const ended = once(child, 'close').then(() => {
-    signal?.removeEventListener('abort', kill);
+    release();
     return { exitCode: child.exitCode, ...kept };
   });
   // The first thing on standard output is the agent's `ready`; the rest is the program's.
@@ -64,7 +66,6 @@ export async function startMapped(
     kept.output = (kept.output + chunk.toString('utf8')).slice(0, MAX_KEPT);
   });
   try {
-    if (signal?.aborted) kill();
     await mapIds(String(child.pid), idMap);
     child.stdin.write('x');
   } catch (error) {

@@ -3,8 +3,10 @@
  * are typed too, as simple clients send keys so; under the subprotocol they are control messages. The close reason tells
  * the exit code.
  */
+
 import type { RawData, WebSocket } from 'ws';
 import { z } from 'zod';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OpenShell, Shell, Shells } from '../../engine.ts';
 
@@ -37,7 +39,7 @@ export async function serveTerminal(socket: WebSocket, shells: Shells, request: 
     socket.close(INTERNAL_ERROR, reason(error));
     return;
   }
-  gone.signal.addEventListener('abort', () => void shell.close());
+  onAbort(gone.signal, () => void shell.close());
   socket.on('message', (data, isBinary) => void take(socket, shell, data, isBinary));
   socket.resume();
   for await (const chunk of shell.output) await send(socket, chunk);

@@ -1,8 +1,10 @@
 /** One connection to the agent, or to a command's supervisor. */
+
 import { open } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
 import { constants as osConstants } from 'node:os';
 import { basename, dirname } from 'node:path';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
 
@@ -64,7 +66,7 @@ export class AgentGone extends Error {
 export class AgentConnection {
   readonly #socket: Socket;
   readonly #parser = new FrameParser();
-  readonly #onAbort: () => void;
+  readonly #stopListening: () => void;
   readonly #onData: (chunk: Buffer) => void;
   #signal: AbortSignal | null;
   #failure: unknown = null;
@@ -92,8 +94,7 @@ export class AgentConnection {
     };
     socket.pause();
     socket.on('data', this.#onData);
-    this.#onAbort = () => socket.destroy();
-    signal?.addEventListener('abort', this.#onAbort, { once: true });
+    this.#stopListening = signal === null ? () => {} : onAbort(signal, () => socket.destroy());
   }
 
   /** Connects; an abort closes the connection and ends every wait on it. Rejects with `AgentGone` where nobody listens. */
@@ -116,7 +117,7 @@ export class AgentConnection {
 
   /** From now on the connection outlives its signal. */
   unbind(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
     this.#signal = null;
   }
 
@@ -175,7 +176,7 @@ export class AgentConnection {
 
   /** Ends the framed part: the bare socket, and the bytes that arrived after the last frame. */
   detach(): { socket: Socket; rest: Buffer } {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
     this.#socket.pause();
     this.#socket.off('data', this.#onData);
     return { socket: this.#socket, rest: this.#parser.rest() };
@@ -196,7 +197,7 @@ export class AgentConnection {
   }
 
   close(): void {
-    this.#signal?.removeEventListener('abort', this.#onAbort);
+    this.#stopListening();
     this.#socket.destroy();
   }
 

@@ -1,7 +1,9 @@
 /** One command as this process follows it: its output as it comes, its end, and who waits for either. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
 import { anySignal } from '../../../shared/async/any-signal.ts';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { whenAborted } from '../../../shared/async/when-aborted.ts';
 import { isPassing } from '../http/api-errors.ts';
 import type { HttpTuning } from '../http/dispatchers.ts';
@@ -163,11 +165,11 @@ export class CommandFollow {
     return new Promise((resolve) => {
       const done = () => {
         this.#listeners.delete(done);
-        signal.removeEventListener('abort', done);
+        release();
         resolve();
       };
       this.#listeners.add(done);
-      signal.addEventListener('abort', done, { once: true });
+      const release = onAbort(signal, done);
     });
   }
 

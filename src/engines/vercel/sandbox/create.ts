@@ -1,5 +1,7 @@
 /** The making of a sandbox, which either succeeds or leaves nothing that this machine does not know of. */
+
 import { setTimeout as delay } from 'node:timers/promises';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSnapshot } from '../../../shared/id-errors.ts';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
@@ -217,13 +219,12 @@ async function orUndone(
   undo: () => Promise<unknown> | undefined,
 ): Promise<Sandbox> {
   let timer: NodeJS.Timeout | undefined;
-  let onAbort = (): void => {};
+  let release = (): void => {};
   const givenUp = new Promise<never>((_resolve, reject) => {
-    onAbort = () => {
+    release = onAbort(signal, () => {
       void undo();
       timer = setTimeout(() => reject(cancelled(signal)), UNDO_MS);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
+    });
   });
   try {
     return await Promise.race([making, givenUp]);
@@ -232,7 +233,7 @@ async function orUndone(
     throw error;
   } finally {
     clearTimeout(timer);
-    signal.removeEventListener('abort', onAbort);
+    release();
   }
 }
 

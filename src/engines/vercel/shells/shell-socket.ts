@@ -1,7 +1,9 @@
 /** The connection to a terminal of the platform's: bytes both ways, sizes in, the exit out. */
+
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { WebSocket } from 'ws';
+import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { HttpTuning, ProxySettings } from '../http/dispatchers.ts';
 import { HttpFailure } from '../http/http-failure.ts';
@@ -71,10 +73,9 @@ function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSi
     ...(through !== null && { agent: new HttpsProxyAgent(through) }),
   });
   return new Promise((resolve, reject) => {
-    const onAbort = () => socket.terminate();
-    signal.addEventListener('abort', onAbort, { once: true });
+    const release = onAbort(signal, () => socket.terminate());
     const settle = (act: () => void) => {
-      signal.removeEventListener('abort', onAbort);
+      release();
       act();
     };
     socket.once('open', () => settle(() => resolve(socket)));

@@ -1,6 +1,7 @@
 /** What this machine knows of a sandbox beside what the cloud tells: written before the cloud is asked. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
+import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
@@ -13,7 +14,7 @@ import type { VercelLayout } from './state-layout.ts';
 const seenSchema = z.strictObject({
   sandboxId: z.string(),
   status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
-  engine: z.enum(['oci', 'microvm', 'vercel']),
+  engine: z.enum(ENGINE_NAMES),
   runtime: z.string(),
   cwd: z.string(),
   vcpus: z.number(),
