@@ -22,7 +22,7 @@ describe('the vercel engine after a snapshot', () => {
   beforeEach(async () => {
     api = await startScriptedApi();
     const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
-    opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5 });
+    opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5, effectMs: 20 });
     engine = opened.engine;
     ({ sandboxId } = await engine.create(createRequest(), patience()));
     api.answers.push(({ method, path }) => {
@@ -128,5 +128,62 @@ describe('the vercel engine after a snapshot', () => {
     await other.remove();
     api.session = { ...api.session, status: 'stopped' };
     expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+  });
+
+  describe('whose answer is lost', () => {
+    /** What the platform lists; empty until the snapshot is there. */
+    let listed: object[];
+
+    beforeEach(() => {
+      listed = [];
+      api.answers.unshift(({ method, path }) => {
+        if (method === 'POST' && path.endsWith('/snapshot')) return { status: 502, body: 'bad gateway' };
+        if (path.endsWith('/snapshots'))
+          return { body: { snapshots: listed, pagination: { count: listed.length, next: null } } };
+        return path.includes('/snapshots/') ? { body: { snapshot: scriptedSnapshot() } } : null;
+      });
+    });
+
+    it('is waited for while the platform takes it', async () => {
+      const waiting = new Promise<void>((resolve) => {
+        api.answers.unshift(({ path }) => {
+          if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
+          // Far longer than `effectMs`: only what the session says keeps the engine waiting.
+          if (api.asked('GET', '/snapshots').length > 5) resolve();
+          return null;
+        });
+      });
+      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      await waiting;
+      listed = [scriptedSnapshot()];
+      api.session = { ...api.session, status: 'stopped', stoppedAt: Date.now() };
+      expect(await taking).toMatchObject({ sourceSandboxId: sandboxId, status: 'created' });
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+    });
+
+    it('fails at once where the platform says that it has failed', async () => {
+      api.answers.unshift(({ path }) => {
+        if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
+        return null;
+      });
+      listed = [scriptedSnapshot({ status: 'failed' })];
+      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      await expect(taking).rejects.toMatchObject({ hint: expect.not.stringContaining('snapshot_list') });
+    });
+
+    it("shows as its sandbox's where it is taken after the call has failed", async () => {
+      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      await expect(taking).rejects.toMatchObject({ hint: expect.stringContaining('snapshot_list') });
+      listed = [scriptedSnapshot()];
+      api.session = { snapshottedAt: Date.now(), status: 'stopped', stoppedAt: Date.now() };
+      const query = { limit: 10, since: null, until: null, cursor: null };
+      expect(await engine.snapshots?.list(query, patience())).toMatchObject({
+        items: [{ sourceSandboxId: sandboxId }],
+      });
+      expect(await engine.snapshots?.get(scriptedSnapshot().id, patience())).toMatchObject({
+        sourceSandboxId: sandboxId,
+      });
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+    });
   });
 });

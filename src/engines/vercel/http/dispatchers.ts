@@ -27,6 +27,8 @@ export interface HttpTuning {
   readonly attempts: number;
   /** How often a state is asked for that is about to change. */
   readonly pollMs: number;
+  /** How long a request whose answer was lost is given to show an effect. */
+  readonly effectMs: number;
 }
 
 export const DEFAULT_TUNING: HttpTuning = {
@@ -39,6 +41,7 @@ export const DEFAULT_TUNING: HttpTuning = {
   maxRetryAfterMs: 20_000,
   attempts: 3,
   pollMs: 500,
+  effectMs: 5_000,
 };
 
 export interface Dispatchers {

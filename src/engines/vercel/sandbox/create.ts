@@ -89,7 +89,8 @@ export class Creations {
     const policy = masked(networkPolicy);
     const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, askedAt);
     const stopAsked = null;
-    const record = { sandboxId, teamId, projectId, askedAt, runtime, stopAsked, policy, lastSeen };
+    const known = { sandboxId, teamId, projectId, askedAt, runtime, policy, lastSeen };
+    const record = { ...known, stopAsked, snapshotSession: null };
     return { record: { version: 1, state: 'creating', ...record }, params };
   }
 

@@ -8,11 +8,13 @@ import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform, isSnapshotGone, mayHaveHappened } from '../http/api-errors.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
-import { readSnapshotRecord, removeSnapshotRecord, writeSnapshotRecord } from '../state/snapshot-record.ts';
+import { removeSnapshotRecord, writeSnapshotRecord } from '../state/snapshot-record.ts';
+import { SnapshotSources } from '../state/snapshot-sources.ts';
 import { explain, look, notRunning } from './get-sandbox.ts';
 import { untilEnded } from './lifecycle.ts';
 import { BATCH, PageMarks, pageFrom, spanOf } from './pagination.ts';
 import { stopInCloud } from './remove.ts';
+import { findOutcome } from './snapshot-outcome.ts';
 
 const DAY_MS = 86_400_000;
 const DEFAULT_EXPIRATION_MS = 30 * DAY_MS;
@@ -74,10 +76,16 @@ export class VercelSnapshots implements Snapshots {
       try {
         const { snapshots, pagination } = await this.#context.cloud.snapshots(BATCH, cursor, signal);
         const living = snapshots.filter(({ status, expiresAt }) => isThere(status, expiresAt ?? null));
+        const sources = new SnapshotSources(this.#context.layout);
         const items = await Promise.all(
-          living.map(async ({ id, ...rest }) =>
-            this.#told(id, rest.sourceSessionId, rest.sizeBytes, rest.createdAt, rest.expiresAt ?? null),
-          ),
+          living.map(async ({ id, sourceSessionId, sizeBytes, createdAt, expiresAt }) => ({
+            snapshotId: id,
+            sourceSandboxId: await sources.sandboxOf(id, sourceSessionId),
+            status: 'created' as const,
+            sizeBytes,
+            createdAt,
+            expiresAt: expiresAt ?? null,
+          })),
         );
         return { items, span: spanOf(snapshots), next: pagination.next };
       } catch (error) {
@@ -120,19 +128,24 @@ export class VercelSnapshots implements Snapshots {
     await updateRecord(layout, sandboxId, (record) => ({
       ...record,
       stopAsked: record.stopAsked ?? 'snapshot',
+      snapshotSession: session.sessionId,
     }));
+    const snapshottedBefore = session.snapshottedAt?.getTime();
     try {
       const taken = await session.snapshot({ expiration });
       if (taken.status !== 'created') throw notTaken(sandboxId, taken.status);
       if (session.status === 'running') await this.#stopSource(sandboxId);
       return taken;
     } catch (error) {
-      const found = mayHaveHappened(error) ? await this.#takenOf(session.sessionId) : null;
-      if (found !== null) return found;
+      const source = { sandboxId, sessionId: session.sessionId, snapshottedBefore };
+      const isInDoubt = !(error instanceof SandboxError) && mayHaveHappened(error);
+      const outcome = isInDoubt ? await findOutcome(this.#context, source) : 'not taken';
+      if (typeof outcome !== 'string') return outcome;
       await updateRecord(layout, sandboxId, (record) =>
         record.stopAsked === 'snapshot' ? { ...record, stopAsked: null } : record,
       );
-      throw await explain(this.#context, sandboxId, 'take a snapshot', never, error);
+      const explained = await explain(this.#context, sandboxId, 'take a snapshot', never, error);
+      throw outcome === 'not taken' ? explained : mayStillBeTaken(explained);
     }
   }
 
@@ -145,43 +158,27 @@ export class VercelSnapshots implements Snapshots {
     }
   }
 
-  /** The snapshot that was taken of a session, where the answer to its taking was lost; null where none shows. */
-  async #takenOf(sessionId: string): Promise<SdkSnapshot | null> {
-    const signal = AbortSignal.timeout(FIND_MS);
-    try {
-      const { snapshots } = await this.#context.cloud.snapshots(BATCH, null, signal);
-      const found = snapshots.find(
-        ({ sourceSessionId, status }) => sourceSessionId === sessionId && status === 'created',
-      );
-      return found === undefined ? null : await this.#context.cloud.snapshot(found.id, signal);
-    } catch (error) {
-      this.#context.log.warn({ err: error }, 'a snapshot in doubt could not be looked for');
-      return null;
-    }
-  }
-
   async #viewOf(snapshot: SdkSnapshot): Promise<Snapshot> {
     const { snapshotId, sourceSessionId, sizeBytes, createdAt, expiresAt } = snapshot;
-    return this.#told(
+    const sources = new SnapshotSources(this.#context.layout);
+    return {
       snapshotId,
-      sourceSessionId,
+      sourceSandboxId: await sources.sandboxOf(snapshotId, sourceSessionId),
+      status: 'created',
       sizeBytes,
-      createdAt.getTime(),
-      expiresAt?.getTime() ?? null,
-    );
+      createdAt: createdAt.getTime(),
+      expiresAt: expiresAt?.getTime() ?? null,
+    };
   }
+}
 
-  async #told(
-    snapshotId: string,
-    sourceSessionId: string,
-    sizeBytes: number,
-    createdAt: number,
-    expiresAt: number | null,
-  ): Promise<Snapshot> {
-    const record = await readSnapshotRecord(this.#context.layout, snapshotId);
-    const sourceSandboxId = record?.sourceSandboxId ?? sourceSessionId;
-    return { snapshotId, sourceSandboxId, status: 'created', sizeBytes, createdAt, expiresAt };
-  }
+/** The call has failed; the platform may carry it out all the same. */
+function mayStillBeTaken(error: SandboxError): SandboxError {
+  return new SandboxError(error.code, error.message, {
+    hint: 'It may be taken all the same, which stops the sandbox: call sandbox_get and snapshot_list in a minute.',
+    details: error.details,
+    cause: error,
+  });
 }
 
 function notTaken(sandboxId: string, status: string): SandboxError {

@@ -45,6 +45,8 @@ const recordSchema = z.strictObject({
   runtime: z.string().nullable(),
   /** The first one who asked for the end. */
   stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
+  /** The session a snapshot was asked of: the cloud tells a snapshot's source by its session alone. */
+  snapshotSession: z.string().nullable().default(null),
   /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
   policy: networkPolicyRecord,
   lastSeen: seenSchema.nullable(),

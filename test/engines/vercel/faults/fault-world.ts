@@ -7,7 +7,7 @@ import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.t
 
 /** So short that an API that hangs costs next to no time. */
 const HASTE = { headersMs: 150, longHeadersMs: 150, bodyMs: 150, silentMs: 150, attempts: 1 };
-const QUICK = { retryBaseMs: 1, pollMs: 10 };
+const QUICK = { retryBaseMs: 1, pollMs: 10, effectMs: 50 };
 /** No run lasts longer. */
 const LONGEST_MS = 3_600_000;
 
