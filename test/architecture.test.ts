@@ -182,6 +182,18 @@ describe('the import rule', () => {
     ],
     ['src/server/x.ts', "// import { a } from '../engines/oci/a.ts';", []],
     ['src/main.ts', "import { boot } from './engines/oci/boot.ts';", []],
+    ['src/egress/tls/x.ts', "import { a } from '../http/a.ts';", []],
+    [
+      'src/egress/policy/x.ts',
+      "import { a } from '../http/a.ts';",
+      ['src/egress/policy/x.ts: imports src/egress/http/a.ts'],
+    ],
+    [
+      'src/engines/vercel/guest/x.ts',
+      "import { a } from '../sandbox/a.ts';",
+      ['src/engines/vercel/guest/x.ts: imports src/engines/vercel/sandbox/a.ts'],
+    ],
+    ['src/engines/oci/x.ts', "import { a } from '../../egress/policy/a.ts';", []],
     ['src/elsewhere/x.ts', '', ['src/elsewhere/x.ts: in no known part of the tree']],
   ])('judges %s: %s', (path, text, sentences) => {
     expect(importViolations([file(path, text)])).toEqual(sentences);

@@ -1,26 +1,20 @@
 /** The suite that every engine passes: behaviour alone, through `Engine`. */
 import { afterAll, beforeAll, describe } from 'vitest';
-import type { CreateSandbox, Engine } from '../../src/engines/engine.ts';
-import { commandCases } from './contract-commands.ts';
-import { fileCases } from './contract-files.ts';
-import { imageCases } from './contract-images.ts';
-import { interactiveCases } from './contract-interactive.ts';
-import { lifecycleCases } from './contract-lifecycle.ts';
-import { limitCases } from './contract-limits.ts';
-import { networkCases } from './contract-network.ts';
-import { outputCases } from './contract-output.ts';
-import { portCases } from './contract-ports.ts';
-import { shellCases } from './contract-shells.ts';
-import { snapshotCases } from './contract-snapshots.ts';
-import { sourceCases } from './contract-sources.ts';
-import { createRequest, patience } from './requests.ts';
-import type { Subject } from './subject.ts';
-
-export interface EngineUnderTest {
-  engine: Engine;
-  other: Engine;
-  close(): Promise<void>;
-}
+import type { CreateSandbox } from '../../src/engines/engine.ts';
+import { commandCases } from './cases/commands.ts';
+import { fileCases } from './cases/files.ts';
+import { imageCases } from './cases/images.ts';
+import { interactiveCases } from './cases/interactive.ts';
+import { lifecycleCases } from './cases/lifecycle.ts';
+import { limitCases } from './cases/limits.ts';
+import { networkCases } from './cases/network.ts';
+import { outputCases } from './cases/output.ts';
+import { portCases } from './cases/ports.ts';
+import { shellCases } from './cases/shells.ts';
+import { snapshotCases } from './cases/snapshots.ts';
+import { sourceCases } from './cases/sources.ts';
+import { createRequest, patience } from './support/requests.ts';
+import type { EngineUnderTest, Subject } from './support/subject.ts';
 
 /** Registers the whole suite for an engine. `open` is called once. */
 export function describeEngineContract(name: string, open: () => Promise<EngineUnderTest>): void {

@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import { parseAddress, parseRangeWithPort, type Range } from '../../src/egress/policy/ip-ranges.ts';
 import { compilePolicy } from '../../src/egress/policy/policy.ts';
-import { BAD_POLICIES } from '../conformance/bad-policies.ts';
-import { POLICY_CASES } from '../conformance/policy-cases.ts';
+import { BAD_POLICIES } from '../conformance/policies/bad-policies.ts';
+import { POLICY_CASES } from '../conformance/policies/policy-cases.ts';
 
 function ranges(texts: readonly string[]): Range[] {
   return texts.map((text) => {

@@ -1,7 +1,7 @@
 /** The reference's words hold on every engine, field by field: the same calls, the same fixed answers. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Seen } from '../conformance/reference-case.ts';
-import { referenceCases } from '../conformance/reference-cases.ts';
+import type { Seen } from '../conformance/reference/reference-case.ts';
+import { referenceCases } from '../conformance/reference/reference-cases.ts';
 import { startVercelApi } from '../fakes/vercel/index.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { serverEnvironment, vercelArguments } from './vercel/support/vercel-engines.ts';

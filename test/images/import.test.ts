@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
-import { patience } from '../conformance/requests.ts';
+import { patience } from '../conformance/support/requests.ts';
 import { directory, type Entry, hardlink, symlink, tarOf } from './support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 

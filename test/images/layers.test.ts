@@ -4,7 +4,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { patience } from '../conformance/requests.ts';
+import { patience } from '../conformance/support/requests.ts';
 import {
   ARCHITECTURE,
   directory,

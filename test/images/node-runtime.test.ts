@@ -2,7 +2,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRequest, patience } from '../conformance/requests.ts';
+import { createRequest, patience } from '../conformance/support/requests.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { startServer } from '../support/server.ts';
 import { type FakeRegistry, startFakeRegistry } from './support/fake-registry.ts';

@@ -16,7 +16,17 @@ export interface Import {
 /** What may be imported: the whole, or its types alone. */
 type Reach = 'all' | 'types';
 
-/** Who may import from where; the longest matching prefix of a path is its zone. A zone may always import itself. */
+/** What every room of the vercel engine may import. */
+const VERCEL_BASE: Record<string, Reach> = {
+  'src/engines/vercel/context.ts': 'types',
+  'src/engines/engine.ts': 'types',
+  'src/shared/': 'all',
+};
+
+/**
+ * Which part of the tree may import which. A path belongs to the zone with the longest prefix that matches; the longest
+ * matching prefix in that zone's entry decides about an import. A zone may always import itself.
+ */
 export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> = {
   'src/main.ts': 'everything',
   'src/config.ts': { 'src/cli/': 'all', 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
@@ -37,8 +47,52 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/images/': 'all',
     'src/shared/': 'all',
   },
-  'src/engines/vercel/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
-  'src/egress/': { 'src/shared/': 'all' },
+  'src/engines/vercel/': {
+    'src/engines/vercel/': 'all',
+    'src/engines/engine.ts': 'all',
+    'src/shared/': 'all',
+  },
+  'src/engines/vercel/shells/': {
+    'src/engines/vercel/commands/': 'all',
+    'src/engines/vercel/sandbox/': 'all',
+    'src/engines/vercel/guest/': 'all',
+    'src/engines/vercel/http/': 'all',
+    'src/engines/vercel/state/': 'all',
+    ...VERCEL_BASE,
+  },
+  'src/engines/vercel/commands/': {
+    'src/engines/vercel/sandbox/': 'all',
+    'src/engines/vercel/guest/': 'all',
+    'src/engines/vercel/http/': 'all',
+    'src/engines/vercel/state/': 'all',
+    ...VERCEL_BASE,
+  },
+  'src/engines/vercel/files/': {
+    'src/engines/vercel/sandbox/': 'all',
+    'src/engines/vercel/guest/': 'all',
+    'src/engines/vercel/http/': 'all',
+    ...VERCEL_BASE,
+  },
+  'src/engines/vercel/sandbox/': {
+    'src/engines/vercel/guest/': 'all',
+    'src/engines/vercel/http/': 'all',
+    'src/engines/vercel/state/': 'all',
+    ...VERCEL_BASE,
+  },
+  'src/engines/vercel/guest/': VERCEL_BASE,
+  'src/engines/vercel/http/': VERCEL_BASE,
+  'src/engines/vercel/state/': VERCEL_BASE,
+  'src/egress/': { 'src/egress/': 'all', 'src/shared/': 'all' },
+  'src/egress/tls/': {
+    'src/egress/http/': 'all',
+    'src/egress/connection/': 'all',
+    'src/egress/policy/': 'all',
+    'src/shared/': 'all',
+  },
+  'src/egress/http/': { 'src/egress/connection/': 'all', 'src/egress/policy/': 'all', 'src/shared/': 'all' },
+  'src/egress/dns/': { 'src/egress/connection/': 'all', 'src/egress/policy/': 'all', 'src/shared/': 'all' },
+  'src/egress/connection/': { 'src/egress/policy/': 'all', 'src/shared/': 'all' },
+  'src/egress/policy/': { 'src/shared/': 'all' },
   'src/images/': { 'src/shared/': 'all' },
   'src/shared/': {},
   'tools/common/tool.ts': { 'src/registry/': 'types', 'src/shared/': 'all' },
@@ -67,7 +121,7 @@ export function importViolations(files: readonly SourceFile[]): string[] {
         const target = posix.normalize(posix.join(posix.dirname(path), specifier));
         const to = zoneOf(target);
         if (to === from || (target === 'src/config.ts' && typeOnly)) return [];
-        const reach = to === null ? undefined : allowed[to];
+        const reach = reachOf(allowed, target);
         if (reach === 'all' || (reach === 'types' && typeOnly)) return [];
         return [`${path}: imports ${reach === 'types' ? 'more than types of ' : ''}${target}`];
       });
@@ -174,8 +228,17 @@ function hasTypesAlone(names: string | undefined): boolean {
 }
 
 function zoneOf(path: string): string | null {
-  const zones = Object.keys(IMPORT_TABLE).filter((zone) => path === zone || path.startsWith(zone));
-  return zones.sort((a, b) => b.length - a.length)[0] ?? null;
+  return longestPrefix(Object.keys(IMPORT_TABLE), path);
+}
+
+function reachOf(allowed: Record<string, Reach>, path: string): Reach | undefined {
+  const prefix = longestPrefix(Object.keys(allowed), path);
+  return prefix === null ? undefined : allowed[prefix];
+}
+
+function longestPrefix(prefixes: readonly string[], path: string): string | null {
+  const matching = prefixes.filter((prefix) => path.startsWith(prefix));
+  return matching.sort((a, b) => b.length - a.length)[0] ?? null;
 }
 
 /** The text without comments. */

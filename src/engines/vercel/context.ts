@@ -2,7 +2,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import type { HttpTuning } from './http/dispatchers.ts';
-import type { Cloud } from './sdk-client.ts';
+import type { Cloud } from './http/sdk-client.ts';
 import type { VercelLayout } from './state/state-layout.ts';
 
 /**

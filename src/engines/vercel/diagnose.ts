@@ -6,7 +6,7 @@ import { fromPlatform } from './http/api-errors.ts';
 import { type Credentials, credentialsOf, type VercelEnvironment } from './http/credentials.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
 import { createFetch, SDK_BASE_URL } from './http/fetch.ts';
-import { Cloud } from './sdk-client.ts';
+import { Cloud } from './http/sdk-client.ts';
 
 export interface DiagnoseVercelOptions {
   readonly apiUrl: string | null;

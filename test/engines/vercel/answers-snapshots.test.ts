@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../conformance/requests.ts';
+import { createRequest, patience } from '../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,

@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
 import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
 import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
-import { createRequest, patience } from '../../conformance/requests.ts';
+import { createRequest, patience } from '../../conformance/support/requests.ts';
 import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { openVercelEngine } from './support/vercel-engines.ts';
 

@@ -1,6 +1,7 @@
 /** The contract on the vercel engine: always through the stand-in, and against the real cloud where that is asked for. */
 import { describe, expect, it } from 'vitest';
-import { describeEngineContract, type EngineUnderTest } from '../../conformance/contract.ts';
+import { describeEngineContract } from '../../conformance/contract.ts';
+import type { EngineUnderTest } from '../../conformance/support/subject.ts';
 import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { missingForLive, openLiveEngines, openVercelEngine } from './support/vercel-engines.ts';
 

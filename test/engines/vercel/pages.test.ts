@@ -1,7 +1,7 @@
 /** Lists of a project that others use as well: read no further than needed, and to their end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, ListQuery } from '../../../src/engines/engine.ts';
-import { patience } from '../../conformance/requests.ts';
+import { patience } from '../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,

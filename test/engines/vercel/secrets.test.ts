@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
-import type { Operation } from '../../fakes/vercel/operations.ts';
+import type { Operation } from '../../fakes/vercel/wire/operations.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { serverEnvironment, vercelArguments } from './support/vercel-engines.ts';
 

@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
 import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
-import { patience } from '../../conformance/requests.ts';
+import { patience } from '../../conformance/support/requests.ts';
 
 const OPTIONS = {
   proxy: { http: null, https: null, no: null },

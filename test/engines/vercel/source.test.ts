@@ -5,7 +5,7 @@ import type { VercelContext } from '../../../src/engines/vercel/context.ts';
 import { checkSource, sourceFailure } from '../../../src/engines/vercel/sandbox/source.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { SecretStore } from '../../../src/shared/secrets.ts';
-import { createRequest } from '../../conformance/requests.ts';
+import { createRequest } from '../../conformance/support/requests.ts';
 
 const secrets = new SecretStore([{ name: 'TOKEN', value: 'swordfish', domains: ['git.test'], env: false }]);
 const readPolicy: VercelContext['readPolicy'] = (policy) =>

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { CommandFollow } from '../../../src/engines/vercel/commands/command-stream.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../conformance/requests.ts';
+import { createRequest, patience } from '../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
 import { fetchFrom } from '../../fakes/vercel/sdk-fetch.ts';
 import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts';

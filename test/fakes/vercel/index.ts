@@ -10,14 +10,14 @@ import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
 import { anySignal } from '../../../src/shared/async/any-signal.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
-import { ClientGone, misbehaveAfter, misbehaveBefore, type Writing, write } from './answer-wire.ts';
-import { Cloud, type Deeds } from './cloud.ts';
-import { actsBefore, FaultPlan } from './faults.ts';
-import { handlersOf } from './handlers.ts';
-import { Terminals } from './interactive.ts';
-import { type Operation, route } from './operations.ts';
-import { ApiFailure, type ApiRequest, failureReply, type Reply } from './reply.ts';
-import { loadWireCheck } from './validators.ts';
+import { handlersOf } from './calls/handlers.ts';
+import { Terminals } from './calls/interactive.ts';
+import { Cloud, type Deeds } from './cloud/cloud.ts';
+import { ClientGone, misbehaveAfter, misbehaveBefore, type Writing, write } from './wire/answer-wire.ts';
+import { actsBefore, FaultPlan } from './wire/faults.ts';
+import { type Operation, route } from './wire/operations.ts';
+import { ApiFailure, type ApiRequest, failureReply, type Reply } from './wire/reply.ts';
+import { loadWireCheck } from './wire/validators.ts';
 
 /** What the platform lets a stream last. */
 const STREAM_LIMIT_MS = 300_000;

@@ -5,10 +5,10 @@ import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { requireDirectory } from '../guest/directory-check.ts';
 import { killTree, MARK } from '../guest/kill-tree.ts';
 import { mayHaveHappened } from '../http/api-errors.ts';
 import { explain, look, runningSession } from '../sandbox/get-sandbox.ts';
+import { requireDirectory } from '../sandbox/require-directory.ts';
 import {
   type CommandRecord,
   listCommandIds,

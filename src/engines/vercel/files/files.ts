@@ -1,36 +1,20 @@
 /** Files of a sandbox: moved by the platform's calls, placed and looked at by scripts that run as its user. */
-import { randomBytes } from 'node:crypto';
 import type { Session } from '@vercel/sandbox';
-import { SandboxError } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import {
-  DESCRIBE,
-  MAKE_DIRECTORY,
-  MISSING,
-  PLACE_FILES,
-  READ,
-  REMOVE,
-  refusal,
-  STAT,
-} from '../guest/file-scripts.ts';
+import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runHelper } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
+import { statIn, unreadable } from './describe.ts';
 import { readTree } from './read-tree.ts';
+import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
 /** What one call to the platform carries; it is packed in memory. */
 const MAX_CARRIED = 16 * 1_048_576;
 const CLEAN_MS = 10_000;
-/** Below the 5 minutes after which the platform cuts. */
-const DESCRIBE_MS = 290_000;
-
-/** What the name of everything begins with that waits in the sandbox to be put into its place. */
-export function stageName(): string {
-  return `/tmp/.sandbox-mcp-${randomBytes(8).toString('hex')}`;
-}
 
 export class VercelFiles implements Files {
   readonly #context: VercelContext;
@@ -174,56 +158,6 @@ export class VercelFiles implements Files {
       this.#context.log.debug({ err: error }, 'staged files could not be removed');
     }
   }
-}
-
-/** Null where nothing is there. */
-async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
-  const words = await described(session, STAT, path, signal);
-  return words === null ? null : statOf(words, path);
-}
-
-/** The same with the digest of a file's content, which is null for a directory; null where nothing is there. */
-export async function describeIn(
-  session: Session,
-  path: string,
-  signal: AbortSignal,
-): Promise<{ stat: FileStat; sha256: string | null } | null> {
-  const words = await described(session, DESCRIBE, path, signal);
-  if (words === null) return null;
-  const stat = statOf(words, path);
-  const sha256 = words[3] ?? null;
-  if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
-  return { stat, sha256 };
-}
-
-async function described(
-  session: Session,
-  script: string,
-  path: string,
-  signal: AbortSignal,
-): Promise<string[] | null> {
-  const result = await runHelper(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
-  if (result.exitCode === MISSING) return null;
-  const refused = refusal(result, path, 'read');
-  if (refused !== null) throw refused;
-  return result.stdout.trim().split(/\s+/);
-}
-
-function statOf([kind, size, mode]: string[], path: string): FileStat {
-  const stat: FileStat = {
-    path,
-    type: kind === 'd' ? 'directory' : 'file',
-    sizeBytes: Number(size),
-    mode: Number.parseInt(mode ?? '', 8),
-  };
-  if (!Number.isSafeInteger(stat.sizeBytes) || !Number.isSafeInteger(stat.mode)) throw unreadable(path);
-  return stat;
-}
-
-function unreadable(path: string): SandboxError {
-  return new SandboxError('server', `What the sandbox says of "${path}" cannot be read.`, {
-    details: { path },
-  });
 }
 
 /** Files that one call carries together; a larger one goes alone. */

@@ -11,7 +11,8 @@ import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runHelper } from '../guest/run-script.ts';
 import { brokenConnection } from '../http/parse-failure.ts';
 import { explain, inSession, runningSession } from '../sandbox/get-sandbox.ts';
-import { describeIn, stageName } from './files.ts';
+import { describeIn } from './describe.ts';
+import { stageName } from './stage-name.ts';
 
 const PERMISSION_BITS = 0o7777;
 const PACK_MS = 290_000;

@@ -13,7 +13,7 @@ import type { VercelContext } from '../context.ts';
 import { PLACE_TREE, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runHelper } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
-import { stageName } from './files.ts';
+import { stageName } from './stage-name.ts';
 
 /** What one call to the platform carries; it is packed in memory. */
 const PART_BYTES = 8 * 1_048_576;

@@ -3,9 +3,9 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { chooseRuntime, type RuntimeChoice } from '../runtime-choice.ts';
 import { snapshotRuntime } from '../state/snapshot-record.ts';
 import { toSdkPolicy } from './network-policy.ts';
+import { chooseRuntime, type RuntimeChoice } from './runtime-choice.ts';
 
 /** What it starts from, and how that is told. A snapshot brings its runtime along; naming another one is refused. */
 export async function planOf(

@@ -13,7 +13,7 @@ import {
   mayHaveHappened,
   platformWords,
 } from '../http/api-errors.ts';
-import type { CreateParams } from '../sdk-client.ts';
+import type { CreateParams } from '../http/sdk-client.ts';
 import {
   readRecord,
   removeRecord,

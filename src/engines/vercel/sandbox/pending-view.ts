@@ -1,8 +1,8 @@
 /** A sandbox that was asked for and that the cloud does not show yet. */
 import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
-import { VERCEL_LIMITS } from '../engine-limits.ts';
-import { DEFAULT_RUNTIME } from '../runtime-choice.ts';
+import { VERCEL_LIMITS } from './engine-limits.ts';
+import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 
 /** @param askedAt epoch ms */
 export function pendingView(request: CreateSandbox, askedAt: number): Sandbox {

@@ -1,9 +1,9 @@
 /** How a sandbox in the cloud is told, from what the SDK says and what this machine remembers. */
 import type { Sandbox as SdkSandbox, Session as SdkSession } from '@vercel/sandbox';
 import type { Sandbox, SandboxStatus, StopCause } from '../../engine.ts';
-import { DEFAULT_RUNTIME } from '../runtime-choice.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { policyInForce } from './network-policy.ts';
+import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 
 /** The platform ends a sandbox a little before or after its time. */
 const DEADLINE_SLACK_MS = 5_000;

@@ -5,9 +5,9 @@ import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { newCommandId } from '../../../shared/ids.ts';
 import type { OpenShell, Shell, Shells } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { requireDirectory } from '../guest/directory-check.ts';
 import { killTree, MARK } from '../guest/kill-tree.ts';
 import { inSession, look, notRunning } from '../sandbox/get-sandbox.ts';
+import { requireDirectory } from '../sandbox/require-directory.ts';
 import { connectShell, type SocketOptions } from './shell-socket.ts';
 import { ShellStream } from './shell-stream.ts';
 

@@ -9,7 +9,7 @@ import { readRecord } from '../../../../src/engines/oci/state/sandbox-record.ts'
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { isProcessAlive } from '../../../../src/shared/process-identity.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
 
 let engines: Awaited<ReturnType<typeof openOciEngines>>;

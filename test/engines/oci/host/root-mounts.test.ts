@@ -8,8 +8,8 @@ import type { Sandbox } from '../../../../src/engines/engine.ts';
 import { probeRuntimes } from '../../../../src/engines/oci/container/runtime-probe.ts';
 import { prepareHost } from '../../../../src/engines/oci/host/host.ts';
 import { probeMounts } from '../../../../src/engines/oci/host/overlay-probe.ts';
-import { run } from '../../../conformance/contract-run.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { run } from '../../../conformance/support/run.ts';
 import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 type Opened = Awaited<ReturnType<typeof openOciEngines>>;

@@ -15,7 +15,7 @@ import {
   TAG,
 } from '../../../../src/engines/oci/protocol/frames.ts';
 import { refusalOf } from '../../../../src/engines/oci/sandbox/agent-disconnect.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
 import { neverAborted, rejection } from '../../../registry/support/registry.ts';
 import { type RunningServer, startServer } from '../../../support/server.ts';
 import { openOciEngines } from '../support/oci-engines.ts';

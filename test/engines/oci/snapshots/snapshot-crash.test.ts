@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
 import { type Bundle, bundle } from '../../../support/bundle.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 

@@ -9,8 +9,8 @@ import type { CreateSandbox, Engine, Sandbox, Snapshots } from '../../../../src/
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { newSnapshotId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
-import { run } from '../../../conformance/contract-run.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { run } from '../../../conformance/support/run.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 
 const isRoot = process.getuid?.() === 0;

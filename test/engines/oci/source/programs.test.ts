@@ -19,7 +19,7 @@ import { packingOf } from '../../../../src/engines/oci/source/unpack.ts';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { SecretStore } from '../../../../src/shared/secrets.ts';
-import { patience } from '../../../conformance/requests.ts';
+import { patience } from '../../../conformance/support/requests.ts';
 import { noFiles } from '../../../fakes/memory-commands.ts';
 import { tarOf } from '../../../support/tarball.ts';
 

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
-import type { EngineUnderTest } from '../../../conformance/contract.ts';
+import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import { HOST_ADDRESS } from '../../../support/source-server.ts';
 
 export const AGENT_PATH = fileURLToPath(new URL(`../../../../dist/agent-${process.arch}`, import.meta.url));

@@ -1,6 +1,6 @@
 /** A call of the engine, as the fault suite makes it: what it needs, what is right, what must not have happened. */
 import type { Engine } from '../../../../src/engines/engine.ts';
-import type { Operation } from '../../../fakes/vercel/operations.ts';
+import type { Operation } from '../../../fakes/vercel/wire/operations.ts';
 import type { FaultWorld } from './fault-world.ts';
 
 /** One call under a fault. */

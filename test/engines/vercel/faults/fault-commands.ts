@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { z } from 'zod';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { patience } from '../../../conformance/requests.ts';
+import { patience } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
 /** Prints the marker and ends with 7. */

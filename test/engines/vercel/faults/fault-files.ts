@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import { patience } from '../../../conformance/requests.ts';
+import { patience } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
 const ALL = { offset: 0, limit: 1_000_000 };

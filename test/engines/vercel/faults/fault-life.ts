@@ -1,7 +1,7 @@
 /** The fault suite's calls about sandboxes and terminals. */
 import { expect } from 'vitest';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
 import type { Attempt, FaultCall } from './fault-call.ts';
 
 const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {

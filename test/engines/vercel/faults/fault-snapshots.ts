@@ -1,6 +1,6 @@
 /** The fault suite's calls about snapshots. */
 import { expect } from 'vitest';
-import { patience } from '../../../conformance/requests.ts';
+import { patience } from '../../../conformance/support/requests.ts';
 import type { Attempt, FaultCall } from './fault-call.ts';
 
 const everySnapshot = { limit: 100, since: null, until: null, cursor: null };

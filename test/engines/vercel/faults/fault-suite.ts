@@ -1,8 +1,8 @@
 /** Every fault at every call that the engine makes of the API. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { SandboxError } from '../../../../src/shared/errors.ts';
-import { FAULT_KINDS, type Fault, type FaultKind } from '../../../fakes/vercel/faults.ts';
-import type { Operation } from '../../../fakes/vercel/operations.ts';
+import { FAULT_KINDS, type Fault, type FaultKind } from '../../../fakes/vercel/wire/faults.ts';
+import type { Operation } from '../../../fakes/vercel/wire/operations.ts';
 import { type Attempt, type Failure, type FaultCall, newMarker } from './fault-call.ts';
 import type { FaultWorld } from './fault-world.ts';
 import { FaultWorlds } from './fault-worlds.ts';

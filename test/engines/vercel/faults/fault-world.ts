@@ -1,7 +1,7 @@
 /** What each faulty call of the vercel engine is tried in: a stand-in, two engines over one state, a sandbox. */
 import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
 import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.ts';
 

@@ -1,6 +1,6 @@
 /** What each fault of the API has to become, whatever call meets it. */
 import type { ErrorCode } from '../../../../src/shared/errors.ts';
-import type { FaultKind } from '../../../fakes/vercel/faults.ts';
+import type { FaultKind } from '../../../fakes/vercel/wire/faults.ts';
 
 /** The code of a call that cannot be answered because of a fault that stays. */
 export const CODE_OF: Record<FaultKind, ErrorCode> = {

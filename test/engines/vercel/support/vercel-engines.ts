@@ -13,7 +13,7 @@ import {
 import { createVercelEngine } from '../../../../src/engines/vercel/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { SecretStore } from '../../../../src/shared/secrets.ts';
-import type { EngineUnderTest } from '../../../conformance/contract.ts';
+import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import type { VercelApi } from '../../../fakes/vercel/index.ts';
 
 /** No proxy, whatever this machine's environment says. */

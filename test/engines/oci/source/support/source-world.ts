@@ -7,7 +7,7 @@ import { createOciEngine } from '../../../../../src/engines/oci/index.ts';
 import type { SourceLimits } from '../../../../../src/engines/oci/source/source-limits.ts';
 import { newCommandId } from '../../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
-import { createRequest, patience } from '../../../../conformance/requests.ts';
+import { createRequest, patience } from '../../../../conformance/support/requests.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../../../support/source-server.ts';
 import { AGENT_PATH } from '../../support/oci-engines.ts';
 

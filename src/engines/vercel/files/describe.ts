@@ -1,0 +1,59 @@
+/** Type, size, mode and digest of a file, as a script in the sandbox reports them. */
+import type { Session } from '@vercel/sandbox';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { FileStat } from '../../engine.ts';
+import { DESCRIBE, MISSING, refusal, STAT } from '../guest/file-scripts.ts';
+import { runHelper } from '../guest/run-script.ts';
+
+/** Below the 5 minutes after which the platform ends a request. */
+const DESCRIBE_MS = 290_000;
+
+/** Null where nothing is there. */
+export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
+  const words = await described(session, STAT, path, signal);
+  return words === null ? null : statOf(words, path);
+}
+
+/** The same with the digest of a file's content, which is null for a directory; null where nothing is there. */
+export async function describeIn(
+  session: Session,
+  path: string,
+  signal: AbortSignal,
+): Promise<{ stat: FileStat; sha256: string | null } | null> {
+  const words = await described(session, DESCRIBE, path, signal);
+  if (words === null) return null;
+  const stat = statOf(words, path);
+  const sha256 = words[3] ?? null;
+  if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
+  return { stat, sha256 };
+}
+
+async function described(
+  session: Session,
+  script: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<string[] | null> {
+  const result = await runHelper(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
+  if (result.exitCode === MISSING) return null;
+  const refused = refusal(result, path, 'read');
+  if (refused !== null) throw refused;
+  return result.stdout.trim().split(/\s+/);
+}
+
+function statOf([kind, size, mode]: string[], path: string): FileStat {
+  const stat: FileStat = {
+    path,
+    type: kind === 'd' ? 'directory' : 'file',
+    sizeBytes: Number(size),
+    mode: Number.parseInt(mode ?? '', 8),
+  };
+  if (!Number.isSafeInteger(stat.sizeBytes) || !Number.isSafeInteger(stat.mode)) throw unreadable(path);
+  return stat;
+}
+
+export function unreadable(path: string): SandboxError {
+  return new SandboxError('server', `What the sandbox says of "${path}" cannot be read.`, {
+    details: { path },
+  });
+}

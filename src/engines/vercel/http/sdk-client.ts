@@ -1,0 +1,80 @@
+/** The SDK, bound to the credentials and the `fetch` of this engine. */
+import { Sandbox, type Session, Snapshot } from '@vercel/sandbox';
+import type { Credentials } from './credentials.ts';
+
+/** Goes where the SDK wants a token; the real one is put in by `fetch` and never passes through the SDK. */
+const NO_TOKEN = 'set-by-fetch';
+/** Sandboxes whose sessions are remembered; more than one server works in at a time. */
+const MAX_SESSIONS = 500;
+
+export type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
+
+export class Cloud {
+  readonly #fetch: typeof globalThis.fetch;
+  readonly #credentials: () => Credentials;
+  readonly #sessions = new Map<string, Session>();
+
+  constructor(fetch: typeof globalThis.fetch, credentials: () => Credentials) {
+    this.#fetch = fetch;
+    this.#credentials = credentials;
+  }
+
+  /** @throws SandboxError `auth` where there are no valid credentials */
+  credentials(): Credentials {
+    return this.#credentials();
+  }
+
+  async create(params: CreateParams, signal: AbortSignal): Promise<Sandbox> {
+    return this.#remember(await Sandbox.create({ ...params, ...this.#auth(), signal }));
+  }
+
+  /** Looks only: a sandbox that has stopped stays so. */
+  async get(name: string, signal: AbortSignal): Promise<Sandbox> {
+    return this.#remember(await Sandbox.get({ ...this.#auth(), name, resume: false, signal }));
+  }
+
+  /**
+   * The session in which work is done. Its own calls go straight to the platform: those of the sandbox would start a
+   * stopped one anew and repeat what they did.
+   */
+  async session(name: string, signal: AbortSignal): Promise<Session> {
+    return this.#sessions.get(name) ?? (await this.get(name, signal)).currentSession();
+  }
+
+  /** The session where it is remembered: then it costs no request. */
+  known(name: string): Session | null {
+    return this.#sessions.get(name) ?? null;
+  }
+
+  /** A page as the platform has it, newest first. */
+  list(limit: number, cursor: string | null, signal: AbortSignal) {
+    const at = cursor === null ? {} : { cursor };
+    return Sandbox.list({ ...this.#auth(), sortBy: 'createdAt', sortOrder: 'desc', limit, ...at, signal });
+  }
+
+  snapshot(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
+    return Snapshot.get({ ...this.#auth(), snapshotId, signal });
+  }
+
+  /** A page as the platform has it, newest first. */
+  snapshots(limit: number, cursor: string | null, signal: AbortSignal) {
+    const at = cursor === null ? {} : { cursor };
+    return Snapshot.list({ ...this.#auth(), sortOrder: 'desc', limit, ...at, signal });
+  }
+
+  /** Lets go of a session that has ended. */
+  forget(name: string): void {
+    this.#sessions.delete(name);
+  }
+
+  #remember(sandbox: Sandbox): Sandbox {
+    if (this.#sessions.size >= MAX_SESSIONS) this.#sessions.clear();
+    this.#sessions.set(sandbox.name, sandbox.currentSession());
+    return sandbox;
+  }
+
+  #auth() {
+    const { teamId, projectId } = this.#credentials();
+    return { token: NO_TOKEN, teamId, projectId, fetch: this.#fetch };
+  }
+}

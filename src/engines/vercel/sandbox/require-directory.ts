@@ -1,0 +1,26 @@
+import { SandboxError } from '../../../shared/errors.ts';
+import type { VercelContext } from '../context.ts';
+import { runHelper } from '../guest/run-script.ts';
+import { inSession } from './get-sandbox.ts';
+
+const SCRIPT = `[[ -d $1 ]] && exit 0
+[[ -e $1 ]] && exit 41
+exit 40`;
+
+/** @throws SandboxError `invalid_argument` where the path is no directory of the sandbox */
+export async function requireDirectory(
+  context: VercelContext,
+  sandboxId: string,
+  path: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const { exitCode } = await inSession(context, sandboxId, 'look at a directory', signal, (session) =>
+    runHelper(session, SCRIPT, [path], { signal }),
+  );
+  if (exitCode === 0) return;
+  const problem = exitCode === 41 ? 'is no directory' : 'does not exist';
+  throw new SandboxError('invalid_argument', `The working directory "${path}" ${problem} in the sandbox.`, {
+    hint: 'Make it with sandbox_mk_dir, or name another; relative paths start at /vercel/sandbox.',
+    details: { cwd: path },
+  });
+}

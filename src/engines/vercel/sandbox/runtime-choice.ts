@@ -1,0 +1,37 @@
+/** What a sandbox starts from: a runtime that the platform manages, or an image. */
+import { SandboxError } from '../../../shared/errors.ts';
+import type { Runtimes } from '../../engine.ts';
+
+/** The `runtime` values of the SDK's reference. */
+export const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'] as const;
+/** Images of the platform's own, by the last part of their names. */
+const MANAGED = ['universal', 'ubuntu', 'arch'];
+/** What the platform takes where nothing is named. */
+export const DEFAULT_RUNTIME = 'vercel/sandbox/universal:latest';
+
+/** What can be named as a runtime. */
+export const VERCEL_RUNTIMES: Runtimes = {
+  here: [...RUNTIMES, ...MANAGED],
+  others: 'an image of a registry, such as vercel/sandbox/node:24 or my-repository:tag',
+};
+
+export type RuntimeChoice = { runtime: string } | { image: string } | null;
+
+/**
+ * `node24` is a runtime, `ubuntu` or `vercel/sandbox/node:24` an image, and so is every name of a registry, which holds a
+ * slash, a colon or an `@`. Null means the platform's default.
+ *
+ * @throws SandboxError `invalid_argument` for any other word
+ */
+export function chooseRuntime(runtime: string | null): RuntimeChoice {
+  if (runtime === null) return null;
+  if (RUNTIMES.some((known) => known === runtime)) return { runtime };
+  if (MANAGED.includes(runtime)) return { image: `vercel/sandbox/${runtime}` };
+  if (/^[A-Za-z0-9][A-Za-z0-9._/@:-]{0,255}$/.test(runtime) && /[/:@]/.test(runtime))
+    return { image: runtime };
+  const valid = [...RUNTIMES, ...MANAGED].join(', ');
+  throw new SandboxError('invalid_argument', `runtime "${runtime.slice(0, 80)}" is none that Vercel has.`, {
+    hint: `Use ${valid}, or an image such as "vercel/sandbox/node:24" or "my-repository:tag"; left out, it is ${DEFAULT_RUNTIME}.`,
+    details: { runtime: runtime.slice(0, 80) },
+  });
+}

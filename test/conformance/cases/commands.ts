@@ -1,0 +1,174 @@
+import { describe, expect, it } from 'vitest';
+import { newCommandId } from '../../../src/shared/ids.ts';
+import { patience } from '../support/requests.ts';
+import { outputOf, run, start, untilOutput } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** A tree whose grandchild has left the process group, the session and its parent. */
+const ESCAPED_TREE = 'setsid sh -c "(sleep 300 & echo $! ) &"; echo ready; sleep 300';
+
+/** Run, look up, wait, kill. */
+export function commandCases(get: () => Subject): void {
+  describe('commands', () => {
+    it('tells exit code, streams and duration', async () => {
+      const command = await run(get(), 'sh', ['-c', 'echo out; echo err >&2; exit 3']);
+      expect(command).toMatchObject({ status: 'finished', exitCode: 3, signal: null, endedBy: 'exit' });
+      expect(command).toMatchObject({ stdout: 'out\n', stderr: 'err\n', stdoutBytes: 4, stderrBytes: 4 });
+      expect(command.durationMs).toBeGreaterThanOrEqual(0);
+    });
+
+    it('passes arguments as they are, without a shell', async () => {
+      const args = ['a b', '$HOME', '`id`', '"', "'", '', '*', 'ünï', '\n'];
+      const { stdout } = await run(get(), 'node', ['-p', 'JSON.stringify(process.argv.slice(1))', ...args]);
+      expect(JSON.parse(stdout)).toEqual(args);
+    });
+
+    it('is 127 for a program that does not exist and 126 for one that cannot be executed', async () => {
+      const missing = await run(get(), 'no-such-program', []);
+      expect(missing).toMatchObject({ exitCode: 127, stderr: 'no-such-program: command not found\n' });
+      const { engine, shared } = get();
+      const file = { path: 'plain', content: Buffer.from('x'), mode: 0o644 };
+      await engine.files.write(shared.sandboxId, [file], null, patience());
+      expect(await run(get(), '/vercel/sandbox/plain', [])).toMatchObject({ exitCode: 126 });
+    });
+
+    it('refuses a working directory that does not exist; no command comes to be', async () => {
+      const { engine, shared } = get();
+      const commandId = newCommandId(shared.sandboxId);
+      await expect(start(get(), 'true', [], { commandId, cwd: 'no/such' })).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: expect.stringContaining('/vercel/sandbox/no/such'),
+      });
+      await expect(engine.commands.get(commandId, patience())).rejects.toMatchObject({ code: 'not_found' });
+    });
+
+    it('works in cwd, by default in /vercel/sandbox', async () => {
+      expect((await run(get(), 'pwd', [])).stdout).toBe('/vercel/sandbox\n');
+      expect((await run(get(), 'pwd', [], { cwd: '/tmp' })).stdout).toBe('/tmp\n');
+    });
+
+    it('merges the environments, the command’s own last', async () => {
+      const env = { FROM_COMMAND: 'yes', BOTH: 'command' };
+      const { stdout } = await run(get(), 'sh', ['-c', 'echo $FROM_SANDBOX $FROM_COMMAND $BOTH'], { env });
+      expect(stdout).toBe('yes yes command\n');
+    });
+
+    it('runs as an ordinary user, and as root with sudo', async () => {
+      const uid = async (sudo: boolean) => (await run(get(), 'id', ['-u'], { sudo })).stdout.trim();
+      expect(await uid(true)).toBe('0');
+      const { isolation } = await get().engine.limits(patience());
+      if (!isolation.includes('single id')) expect(await uid(false)).toBe('1000');
+    });
+
+    it('gives an empty standard input', async () => {
+      expect(await run(get(), 'cat', [])).toMatchObject({ exitCode: 0, stdout: '' });
+    });
+
+    it('never runs an id twice', async () => {
+      const commandId = newCommandId(get().shared.sandboxId);
+      await run(get(), 'sh', ['-c', 'echo once >> ran-twice'], { commandId });
+      await expect(start(get(), 'sh', ['-c', 'echo once >> ran-twice'], { commandId })).rejects.toMatchObject(
+        {
+          code: 'conflict',
+        },
+      );
+      expect((await run(get(), 'cat', ['ran-twice'])).stdout).toBe('once\n');
+    });
+
+    it('is found, waited for and killed by another process', async () => {
+      const { other } = get();
+      const { commandId } = await start(get(), 'sh', ['-c', 'echo here; sleep 300']);
+      await untilOutput(get(), commandId, 'here');
+      expect(await other.commands.get(commandId, patience())).toMatchObject({
+        status: 'running',
+        stdoutBytes: 5,
+      });
+      const waiting = other.commands.wait(commandId, patience());
+      await other.commands.kill(commandId, 'SIGTERM', 'killed', patience());
+      expect(await waiting).toMatchObject({ exitCode: 143, signal: 'SIGTERM', endedBy: 'killed' });
+      expect(await outputOf({ engine: other }, commandId)).toBe('here\n');
+    });
+
+    it('kills every descendant, wherever it moved', async () => {
+      const { engine } = get();
+      const { commandId } = await start(get(), 'bash', ['-c', ESCAPED_TREE]);
+      await untilOutput(get(), commandId, 'ready');
+      const killed = await engine.commands.kill(commandId, 'SIGKILL', 'cancelled', patience());
+      expect(killed).toMatchObject({
+        status: 'finished',
+        exitCode: 137,
+        signal: 'SIGKILL',
+        endedBy: 'cancelled',
+      });
+      const [pid] = /^\d+$/m.exec(await outputOf(get(), commandId)) ?? [];
+      expect(await run(get(), 'kill', ['-0', pid ?? 'no pid was printed'])).toMatchObject({ exitCode: 1 });
+    });
+
+    it('kills what a finished command left running; killing twice is no error', async () => {
+      const { engine } = get();
+      const { commandId } = await start(get(), 'sh', ['-c', 'sleep 300 & echo $!']);
+      expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 0 });
+      const pid = (await outputOf(get(), commandId)).trim();
+      expect(await run(get(), 'kill', ['-0', pid])).toMatchObject({ exitCode: 0 });
+      for (let times = 0; times < 2; times++) {
+        const killed = await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+        expect(killed).toMatchObject({ exitCode: 0, endedBy: 'exit' });
+      }
+      expect(await run(get(), 'kill', ['-0', pid])).toMatchObject({ exitCode: 1 });
+    });
+
+    it('ends at its own time limit, and says so', async () => {
+      const command = await run(get(), 'sleep', ['300'], { timeoutMs: 200 });
+      expect(command).toMatchObject({ exitCode: 143, signal: 'SIGTERM', endedBy: 'timeout' });
+    });
+
+    it('ends a wait on abort, and nothing else', async () => {
+      const { engine } = get();
+      const { commandId } = await start(get(), 'sleep', ['300']);
+      await expect(engine.commands.wait(commandId, AbortSignal.timeout(50))).rejects.toMatchObject({
+        code: 'cancelled',
+      });
+      expect(await engine.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
+      await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+    });
+
+    it('tells how a command ended that its sandbox took along, and keeps its log', async () => {
+      const { engine, create } = get();
+      const sandbox = await create();
+      const { commandId } = await start(get(), 'sh', ['-c', 'echo kept; sleep 300'], sandbox);
+      await untilOutput(get(), commandId, 'kept');
+      await engine.stop(sandbox.sandboxId, 'session_end', patience());
+      const ended = await engine.commands.get(commandId, patience());
+      expect(ended).toMatchObject({
+        status: 'finished',
+        exitCode: 137,
+        signal: 'SIGKILL',
+        endedBy: 'session_end',
+      });
+      expect(await outputOf(get(), commandId)).toBe('kept\n');
+    });
+
+    it('runs fifty at once', async () => {
+      const subject = get();
+      const commands = await Promise.all(
+        Array.from({ length: 50 }, (_, n) => run(subject, 'echo', [String(n)])),
+      );
+      expect(commands.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 50 }, (_, n) => `${n}\n`));
+    });
+
+    it('lists the commands of a sandbox, oldest first, and does not know others', async () => {
+      const { engine, create } = get();
+      const sandbox = await create();
+      const first = await run(get(), 'true', [], sandbox);
+      const second = await run(get(), 'false', [], sandbox);
+      const listed = await engine.commands.list(sandbox.sandboxId, patience());
+      expect(listed.map(({ commandId }) => commandId)).toEqual([first.commandId, second.commandId]);
+      for (const id of [newCommandId(sandbox.sandboxId), 'cmd_../../x', '']) {
+        await expect(engine.commands.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(engine.commands.kill(id, 'SIGTERM', 'killed', patience())).rejects.toMatchObject({
+          code: 'not_found',
+        });
+      }
+    });
+  });
+}

@@ -1,0 +1,186 @@
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { describe, expect, it } from 'vitest';
+import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { patience } from '../support/requests.ts';
+import { run } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+const ALL = { offset: 0, limit: 1_000_000 };
+
+function file(path: string, content: string, mode = 0o644): TreeEntry {
+  return { path, type: 'file', mode, linkTarget: null, content: Readable.from([Buffer.from(content)]) };
+}
+
+function directory(path: string): TreeEntry {
+  return { path, type: 'directory', mode: 0o755, linkTarget: null, content: null };
+}
+
+async function* stream(entries: TreeEntry[], failure?: Error): AsyncGenerator<TreeEntry> {
+  yield* entries;
+  if (failure) throw failure;
+}
+
+/** mk_dir, stat, read, write, trees. */
+export function fileCases(get: () => Subject): void {
+  describe('files', () => {
+    const read = async (path: string) => {
+      const { engine, shared } = get();
+      return (
+        (await engine.files.read(shared.sandboxId, path, null, ALL, patience()))?.data.toString() ?? null
+      );
+    };
+    const write = async (
+      path: string,
+      content: string,
+      mode: number | null = null,
+      cwd: string | null = null,
+    ) => {
+      const { engine, shared } = get();
+      return engine.files.write(
+        shared.sandboxId,
+        [{ path, content: Buffer.from(content), mode }],
+        cwd,
+        patience(),
+      );
+    };
+    const sh = (script: string) => run(get(), 'sh', ['-c', script]);
+
+    it('writes a file with its parents and mode, owned by the sandbox’s user', async () => {
+      expect(await write('deep/er/tool.sh', '#!/bin/sh\necho ran\n', 0o755)).toEqual([
+        { path: '/vercel/sandbox/deep/er/tool.sh', sizeBytes: 19 },
+      ]);
+      expect((await sh('./deep/er/tool.sh; stat -c %a deep/er/tool.sh')).stdout).toBe('ran\n755\n');
+      expect((await sh('[ -O deep/er/tool.sh ] && echo mine')).stdout).toBe('mine\n');
+    });
+
+    it('keeps the mode of a file that it replaces, and gives a new one 0644', async () => {
+      await write('modes', 'one', 0o700);
+      await write('modes', 'two');
+      await write('fresh', 'three');
+      expect((await sh('stat -c %a modes fresh; cat modes')).stdout).toBe('700\n644\ntwo');
+    });
+
+    it('reads a range, and null where nothing is', async () => {
+      const { engine, shared } = get();
+      await write('range', '0123456789');
+      const part = await engine.files.read(
+        shared.sandboxId,
+        'range',
+        null,
+        { offset: 3, limit: 4 },
+        patience(),
+      );
+      expect(part).toMatchObject({ path: '/vercel/sandbox/range', sizeBytes: 10, data: Buffer.from('3456') });
+      expect(await read('no/such/file')).toBeNull();
+      expect(await engine.files.stat(shared.sandboxId, 'no-such', null, patience())).toBeNull();
+    });
+
+    it('starts relative paths at cwd, that at /vercel/sandbox', async () => {
+      await write('name', 'in cwd', null, 'some/where');
+      expect(await read('/vercel/sandbox/some/where/name')).toBe('in cwd');
+    });
+
+    it('refuses a directory or a fifo where a file is meant, and blocks on neither', async () => {
+      const { engine, shared } = get();
+      await sh('mkdir -p a-directory; mkfifo a-fifo');
+      for (const path of ['a-directory', 'a-fifo', '/dev/zero']) {
+        const reading = engine.files.read(shared.sandboxId, path, null, ALL, patience());
+        await expect(reading, path).rejects.toMatchObject({ code: 'invalid_argument' });
+      }
+      await expect(write('a-directory', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
+    });
+
+    it('acts as the sandbox’s user: what that user may not write is refused', async (context) => {
+      const { isolation } = await get().engine.limits(patience());
+      if (isolation.includes('single id')) return context.skip('root is the only user here');
+      await expect(write('/etc/passwd', 'x'.repeat(5_000_000))).rejects.toMatchObject({ code: 'permission' });
+    });
+
+    it('says of a directory that takes nothing new what it is, not that something is missing', async () => {
+      await expect(write('/proc/no-such', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
+    });
+
+    it('follows a link inside the sandbox alone', async () => {
+      const { engine, shared } = get();
+      await sh('ln -s /etc/hostname to-hostname; ln -s target to-target');
+      expect(await read('to-hostname')).toBe('sandbox\n');
+      await write('to-target', 'through the link');
+      expect(await read('target')).toBe('through the link');
+      expect((await sh('readlink to-target')).stdout).toBe('target\n');
+      const outside = await engine.files.read(
+        shared.sandboxId,
+        '/../../../etc/hostname',
+        null,
+        ALL,
+        patience(),
+      );
+      expect(outside?.data.toString()).toBe('sandbox\n');
+    });
+
+    it('makes directories with their parents and is content with an existing one', async () => {
+      const { engine, shared } = get();
+      for (let times = 0; times < 2; times++) {
+        const made = await engine.files.mkDir(shared.sandboxId, 'made/by/us', null, patience());
+        expect(made).toEqual({ path: '/vercel/sandbox/made/by/us' });
+      }
+      await write('made/file', 'x');
+      await expect(engine.files.mkDir(shared.sandboxId, 'made/file', null, patience())).rejects.toMatchObject(
+        {
+          code: expect.stringMatching(/invalid_argument|conflict/),
+        },
+      );
+    });
+
+    it('carries a tree in and out, links and modes included', async () => {
+      const { engine, shared } = get();
+      const link: TreeEntry = {
+        path: 'sub/link',
+        type: 'symlink',
+        mode: 0o777,
+        linkTarget: '../a.txt',
+        content: null,
+      };
+      const entries = [
+        directory(''),
+        file('a.txt', 'alpha'),
+        directory('sub'),
+        file('sub/run', 'beta', 0o755),
+        link,
+      ];
+      const sent = await engine.files.writeTree(shared.sandboxId, 'tree', null, stream(entries), patience());
+      expect(sent).toMatchObject({ path: '/vercel/sandbox/tree', files: 2, bytes: 9 });
+      const back = new Map<string, string>();
+      for await (const entry of engine.files.readTree(shared.sandboxId, 'tree', null, patience())) {
+        const content = entry.content === null ? entry.linkTarget : (await buffer(entry.content)).toString();
+        back.set(entry.path, `${entry.type} ${(entry.mode & 0o111) !== 0} ${content}`);
+      }
+      expect(Object.fromEntries(back)).toEqual({
+        '': 'directory true null',
+        'a.txt': 'file false alpha',
+        sub: 'directory true null',
+        'sub/run': 'file true beta',
+        'sub/link': 'symlink true ../a.txt',
+      });
+    });
+
+    it('leaves nothing of a tree that was cut short', async () => {
+      const { engine, shared } = get();
+      const entries = stream([directory(''), file('half', 'x')], new Error('the source broke'));
+      await expect(
+        engine.files.writeTree(shared.sandboxId, 'cut', null, entries, patience()),
+      ).rejects.toThrow('the source broke');
+      await expect
+        .poll(async () => (await sh('ls -A | grep -v "^[a-z]" ; ls -d cut*; true')).stdout)
+        .toBe('');
+    });
+
+    it('says not_found for a tree that is not there', async () => {
+      const { engine, shared } = get();
+      const reading = async () => {
+        for await (const _ of engine.files.readTree(shared.sandboxId, 'no-tree', null, patience()));
+      };
+      await expect(reading()).rejects.toMatchObject({ code: 'not_found' });
+    });
+  });
+}

@@ -1,0 +1,185 @@
+import { once } from 'node:events';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { describe, expect, it, type TestContext } from 'vitest';
+import type { Images, Sandbox } from '../../../src/engines/engine.ts';
+import { busyboxEntries, dockerArchive, tarOf } from '../../images/support/archives.ts';
+import { HOST_ADDRESS } from '../../support/source-server.ts';
+import { createRequest, patience } from '../support/requests.ts';
+import { run } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** Import, use, list, remove. */
+export function imageCases(get: () => Subject): void {
+  function imagesOf(context: TestContext): Images {
+    const { engine } = get();
+    return engine.images ?? context.skip(`engine ${engine.name} has no images`);
+  }
+
+  async function imported(context: TestContext, name: string): Promise<Images> {
+    const images = imagesOf(context);
+    const entries =
+      busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` as root installs it');
+    const folder = await mkdtemp(join(tmpdir(), 'archive-'));
+    try {
+      const archive = join(folder, 'image.tar');
+      const layers = [tarOf(entries)];
+      await writeFile(
+        archive,
+        gzipSync(tarOf(dockerArchive(layers, { env: ['FROM_IMAGE=yes', 'HOME=/elsewhere'] }))),
+      );
+      await images.import({ name, archive, maxBytes: 100_000_000 }, patience());
+    } finally {
+      await rm(folder, { recursive: true });
+    }
+    return images;
+  }
+
+  async function shell(sandbox: Sandbox, script: string, sudo = false): Promise<string> {
+    const done = await run({ ...get(), shared: sandbox }, 'sh', ['-c', script], { sudo });
+    if (done.exitCode !== 0) throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);
+    return done.stdout.trim();
+  }
+
+  describe('images', () => {
+    it('are root file systems of their own, which sandboxes change for themselves alone', async (context) => {
+      const images = await imported(context, 'tiny');
+      const { create, engine } = get();
+      const sandbox = await create({ runtime: 'tiny', env: { OWN: 'too' } });
+      expect(sandbox).toMatchObject({ runtime: 'tiny', status: 'running' });
+      expect(
+        await shell(sandbox, 'cat /etc/motd; ls -d /usr /bin 2>&1; echo $FROM_IMAGE $OWN $HOME $SHELL; pwd'),
+      ).toBe(
+        [
+          'imported',
+          'ls: /usr: No such file or directory',
+          '/bin',
+          'yes too /home/vercel-sandbox /bin/sh',
+          '/vercel/sandbox',
+        ].join('\n'),
+      );
+      await shell(
+        sandbox,
+        'echo changed > /etc/motd && rm -rf /var/data && mkdir /bin/more && echo x > /home/x',
+        true,
+      );
+      expect(
+        await shell(sandbox, 'cat /etc/motd; ls /var/data 2>&1 || whoami; echo mine > file; cat file'),
+      ).toMatch(/^changed\nls: .*\n(vercel-sandbox|root)\nmine$/);
+      expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
+      const second = await create({ runtime: 'tiny' });
+      expect(await shell(second, 'cat /etc/motd /var/data/file')).toBe('imported\ndata');
+      const [image] = await images.list(patience());
+      expect(image).toMatchObject({ name: 'tiny', kind: 'rootfs', version: null, arch: process.arch });
+      expect(image?.sizeBytes).toBeGreaterThan(1_000);
+      expect(image?.usedBy.sort()).toEqual([sandbox.sandboxId, second.sandboxId].sort());
+      for (const { sandboxId } of [sandbox, second]) await engine.forget(sandboxId, patience());
+      await images.remove('tiny', patience());
+      expect(await images.list(patience())).toEqual([]);
+    });
+
+    it('have the way out that their sandbox’s policy leaves', async (context) => {
+      const { engine, create } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies || !networkModes.includes('custom') || HOST_ADDRESS === null)
+        return context.skip('no way out of a sandbox to this host');
+      const images = await imported(context, 'tiny');
+      const server = createServer((_request, response) => response.end('from outside\n'));
+      server.listen(0, HOST_ADDRESS);
+      try {
+        await once(server, 'listening');
+        const address = server.address();
+        const port = typeof address === 'object' ? address?.port : null;
+        const networkPolicy = { mode: 'custom' as const, subnets: { allow: [`${HOST_ADDRESS}/32`] } };
+        const sandbox = await create({ runtime: 'tiny', networkPolicy });
+        // A static wget would ask libraries for names that this image does not have.
+        const request = `GET / HTTP/1.1\\r\\nHost: ${HOST_ADDRESS}\\r\\nConnection: close\\r\\n\\r\\n`;
+        const ask = `printf '${request}' | /bin/busybox nc -w 5 ${HOST_ADDRESS} ${port}`;
+        expect(await shell(sandbox, ask)).toContain('from outside');
+        await networkPolicies.update(sandbox.sandboxId, { mode: 'deny-all' }, patience());
+        expect(await shell(sandbox, ask)).toContain('403 Forbidden');
+        await engine.forget(sandbox.sandboxId, patience());
+      } finally {
+        server.closeAllConnections();
+        await new Promise((resolve) => server.close(resolve));
+      }
+      await images.remove('tiny', patience());
+    });
+
+    it('keep their owners, or say that they could not', async (context) => {
+      const images = await imported(context, 'owned');
+      const { create, engine } = get();
+      const { notes } = (await images.list(patience()))[0] ?? { notes: [] };
+      const sandbox = await create({ runtime: 'owned' });
+      const owners = await shell(sandbox, 'stat -c "%u:%g %a" /srv/owned', true);
+      expect(owners).toBe(notes.length === 0 ? '7:8 4640' : '0:0 4640');
+      if (notes.length > 0) expect(notes.join()).toContain('2 entries belong to root');
+      // Where there is no other user to fetch as, apt is told so.
+      const apt = await shell(sandbox, 'cat /etc/apt/apt.conf.d/00sandbox 2>&1 || true');
+      expect(apt.includes('Sandbox::User "root"')).toBe(notes.length > 0);
+      await engine.forget(sandbox.sandboxId, patience());
+      await images.remove('owned', patience());
+    });
+
+    it('open a terminal with the shell they have', async (context) => {
+      const images = await imported(context, 'shell');
+      const { create, engine } = get();
+      if (engine.shells === undefined) return context.skip(`engine ${engine.name} has no terminals`);
+      const { sandboxId } = await create({ runtime: 'shell' });
+      const shell = await engine.shells.open(
+        { sandboxId, command: ['/bin/bash'], cwd: null, env: {}, sudo: false, cols: 80, rows: 24 },
+        patience(),
+      );
+      await shell.write(Buffer.from('exit 7\n'));
+      for await (const chunk of shell.output) expect(chunk.toString()).not.toContain('not found');
+      expect(await shell.exit).toMatchObject({ exitCode: 7 });
+      await shell.close();
+      await engine.forget(sandboxId, patience());
+      await images.remove('shell', patience());
+    });
+
+    it('stay while a sandbox or a snapshot stands on them', async (context) => {
+      const images = await imported(context, 'used');
+      const { create, engine, other } = get();
+      const refused = (id: string) =>
+        expect(images.remove('used', patience())).rejects.toMatchObject({
+          code: 'conflict',
+          message: expect.stringContaining(id),
+        });
+      const { sandboxId } = await create({ runtime: 'used' });
+      await refused(sandboxId);
+      await expect(other.images?.remove('used', patience())).rejects.toMatchObject({ code: 'conflict' });
+      if (engine.snapshots !== undefined) {
+        await shell(await engine.get(sandboxId, patience()), 'echo kept > /etc/kept && rm /etc/motd', true);
+        const { snapshotId } = await engine.snapshots.take(sandboxId, null, patience());
+        await refused(snapshotId);
+        const source = { type: 'snapshot' as const, snapshotId };
+        const restored = await create({ source });
+        expect(restored.runtime).toBe('used');
+        expect(await shell(restored, 'cat /etc/kept /var/data/file; test -e /etc/motd || echo gone')).toBe(
+          'kept\ndatagone',
+        );
+        await engine.snapshots.delete(snapshotId, patience());
+        await refused(restored.sandboxId);
+        await engine.stop(restored.sandboxId, 'requested', patience());
+      } else await engine.stop(sandboxId, 'requested', patience());
+      await images.remove('used', patience());
+    });
+
+    it('that are not there are told with those that are', async (context) => {
+      const images = await imported(context, 'there');
+      const { engine } = get();
+      await expect(engine.create(createRequest({ runtime: 'thare' }), patience())).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: expect.stringContaining('thare'),
+        hint: expect.stringContaining('there'),
+      });
+      await images.remove('there', patience());
+      await expect(images.remove('there', patience())).rejects.toMatchObject({ code: 'not_found' });
+    });
+  });
+}

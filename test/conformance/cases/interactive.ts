@@ -1,0 +1,37 @@
+import { describe, expect, it } from 'vitest';
+import { PersonTerminal } from '../../tools/support/interactive-support.ts';
+import { patience } from '../support/requests.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** Terminals for people, where the engine has them. */
+export function interactiveCases(get: () => Subject): void {
+  describe('interactive', () => {
+    it('gives a port and an address that opens one terminal', async (context) => {
+      const { engine, create } = get();
+      if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
+      const { sandboxId, interactivePort } = await create({ interactive: true });
+      expect(interactivePort).toBeGreaterThan(0);
+      const url = await engine.shells.interactiveUrl(sandboxId, patience());
+      expect(url).toMatch(/^wss?:\/\//);
+      const terminal = await PersonTerminal.open(url);
+      terminal.socket.send('echo he""re; exit 3\n');
+      await terminal.until('here');
+      expect((await terminal.closed).code).toBe(1000);
+      await expect(PersonTerminal.open(url)).rejects.toThrow('401');
+      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      expect(stopped.interactivePort).toBeNull();
+      await expect(engine.shells.interactiveUrl(sandboxId, patience())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+    });
+
+    it('is not there without being asked for', async (context) => {
+      const { engine, shared } = get();
+      if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
+      expect(shared.interactivePort).toBeNull();
+      await expect(engine.shells.interactiveUrl(shared.sandboxId, patience())).rejects.toMatchObject({
+        code: 'unavailable',
+      });
+    });
+  });
+}

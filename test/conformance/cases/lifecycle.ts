@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import { newSandboxId } from '../../../src/shared/ids.ts';
+import { createRequest, patience } from '../support/requests.ts';
+import { run } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** Create, look up, list, extend, stop, forget. */
+export function lifecycleCases(get: () => Subject): void {
+  describe('life of a sandbox', () => {
+    it('answers a running sandbox with what was asked for', () => {
+      const { shared, engine } = get();
+      expect(shared).toMatchObject({
+        status: 'running',
+        engine: engine.name,
+        cwd: '/vercel/sandbox',
+        vcpus: 1,
+        memoryMb: 2_048,
+        timeoutMs: 1_800_000,
+        stopCause: null,
+        sourceSnapshotId: null,
+      });
+      expect(shared.expiresAt ?? 0).toBeGreaterThan(shared.createdAt);
+      expect(shared.ports.map(({ port }) => port)).toEqual([8080]);
+    });
+
+    it('is found by another process', async () => {
+      const { other, shared } = get();
+      const found = await other.get(shared.sandboxId, patience());
+      expect(found).toMatchObject({ sandboxId: shared.sandboxId, status: 'running' });
+    });
+
+    it('does not know other ids, and no id leads out of the state directory', async () => {
+      const { engine } = get();
+      for (const id of [newSandboxId(), 'sbx_../../../etc', '', '../x', 'sbx_'.padEnd(5_000, 'a')]) {
+        await expect(engine.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+      }
+    });
+
+    it('lists newest first, in pages that neither repeat nor skip', async () => {
+      const { engine, shared, create } = get();
+      const second = await create();
+      const third = await create();
+      const query = { limit: 1, since: shared.createdAt, until: null };
+      const ids: string[] = [];
+      let cursor: string | null = null;
+      do {
+        const page: Awaited<ReturnType<typeof engine.list>> = await engine.list(
+          { ...query, cursor },
+          patience(),
+        );
+        ids.push(...page.items.map(({ sandboxId }) => sandboxId));
+        cursor = page.nextCursor;
+      } while (cursor !== null);
+      expect(new Set(ids).size).toBe(ids.length);
+      const own = [third.sandboxId, second.sandboxId, shared.sandboxId];
+      expect(ids.filter((id) => own.includes(id))).toEqual(own);
+      const none = await engine.list(
+        { limit: 10, since: null, until: shared.createdAt - 1, cursor: null },
+        patience(),
+      );
+      expect(none.items.map(({ sandboxId }) => sandboxId)).not.toContain(shared.sandboxId);
+      await expect(engine.list({ ...query, cursor: 'garbage' }, patience())).rejects.toMatchObject({
+        code: 'invalid_argument',
+      });
+    });
+
+    it('extends the deadline by just what was asked', async () => {
+      const { engine, create } = get();
+      const before = await create({ timeoutMs: 60_000 });
+      const after = await engine.extendTimeout(before.sandboxId, 30_000, patience());
+      expect(after.timeoutMs).toBe(90_000);
+      expect((after.expiresAt ?? 0) - (before.expiresAt ?? 0)).toBeGreaterThan(29_000);
+      expect((after.expiresAt ?? 0) - (before.expiresAt ?? 0)).toBeLessThan(31_000);
+    });
+
+    it('stops, says so, and stays stopped', async () => {
+      const { engine, create } = get();
+      const { sandboxId } = await create();
+      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested', expiresAt: null });
+      expect(await engine.stop(sandboxId, 'session_end', patience())).toMatchObject({
+        stopCause: 'requested',
+      });
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'stopped' });
+      await expect(engine.extendTimeout(sandboxId, 1_000, patience())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+      const start = run({ ...get(), shared: stopped }, 'true', []);
+      await expect(start).rejects.toMatchObject({ code: 'conflict' });
+      await expect(engine.files.stat(sandboxId, '/', null, patience())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+    });
+
+    it('is stopped by another process just as well', async () => {
+      const { engine, other, create } = get();
+      const { sandboxId } = await create();
+      expect(await other.stop(sandboxId, 'requested', patience())).toMatchObject({ status: 'stopped' });
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'stopped' });
+    });
+
+    it('ends by itself at its deadline', async () => {
+      const { engine, create } = get();
+      const { sandboxId } = await create({ timeoutMs: 1_000 });
+      await expect
+        .poll(async () => (await engine.get(sandboxId, patience())).status, { interval: 50 })
+        .toBe('stopped');
+      expect(await engine.get(sandboxId, patience())).toMatchObject({
+        stopCause: 'deadline',
+        expiresAt: null,
+      });
+    });
+
+    it('forgets without a trace, and forgetting twice is no error', async () => {
+      const { engine, create } = get();
+      const { sandboxId } = await create();
+      await engine.forget(sandboxId, patience());
+      await engine.forget(sandboxId, patience());
+      await expect(engine.get(sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+    });
+
+    it('leaves nothing of a create that was cancelled', async () => {
+      const { engine } = get();
+      for (const delay of [0, 5, 20, 40]) {
+        const request = createRequest();
+        const signal = AbortSignal.timeout(delay);
+        const outcome = await engine.create(request, signal).then(
+          () => 'made',
+          (error: { code?: string; message: string }) => error.code ?? error.message,
+        );
+        if (outcome === 'made') await engine.forget(request.sandboxId, patience());
+        else expect(outcome).toBe('cancelled');
+        await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      }
+    });
+
+    it('refuses a network policy, a source or a runtime that it does not have, and makes nothing', async () => {
+      const { engine } = get();
+      const limits = await engine.limits(patience());
+      const missing = (['allow-all', 'deny-all', 'custom'] as const).filter(
+        (mode) => !limits.networkModes.includes(mode),
+      );
+      for (const mode of missing) {
+        const request = createRequest({ networkPolicy: { mode } });
+        await expect(engine.create(request, patience())).rejects.toMatchObject({ code: 'unsupported' });
+        await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      }
+      await expect(engine.create(createRequest({ runtime: 'cobol1959' }), patience())).rejects.toMatchObject({
+        code: 'invalid_argument',
+        message: expect.stringContaining('cobol1959'),
+      });
+    });
+  });
+}

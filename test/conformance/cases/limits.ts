@@ -1,0 +1,69 @@
+import { describe, expect, it } from 'vitest';
+import { patience } from '../support/requests.ts';
+import { outputOf, run, start, untilOutput } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** Touches memory until it is killed. */
+const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;
+/** Five generations, each in a session of its own, forked twice so that its parent is gone; all write down their pid. */
+const DEEP_TREE = `grow() {
+  echo $BASHPID
+  [ "$1" = 0 ] && exec sleep 300
+  setsid bash -c "$(declare -f grow); (grow $(($1 - 1)) &) ; exec sleep 300" &
+  exec sleep 300
+}
+grow 4`;
+
+/** What one sandbox cannot do to its host, to its neighbours or to itself. */
+export function limitCases(get: () => Subject): void {
+  describe('limits', () => {
+    const enforces = async (what: string) => {
+      const { notEnforced } = await get().engine.limits(patience());
+      return !notEnforced.some((sentence) => sentence.toLowerCase().includes(what));
+    };
+
+    it('kills what takes more memory than there is, says so, and lives on', async (context) => {
+      if (!(await enforces('memory')))
+        return context.skip('needs a memory limit, which this host does not delegate');
+      const sandbox = await get().create();
+      const hog = await run(get(), 'node', ['-e', MEMORY_HOG], sandbox);
+      expect(hog).toMatchObject({ signal: 'SIGKILL', exitCode: 137, endedBy: 'out_of_memory' });
+      const inShell = await run(get(), 'sh', ['-c', 'node -e "$0"; exit $?', MEMORY_HOG], sandbox);
+      expect(inShell).toMatchObject({ exitCode: 137, endedBy: 'out_of_memory' });
+      expect(await run(get(), 'echo', ['alive'], sandbox)).toMatchObject({ stdout: 'alive\n' });
+    });
+
+    it('survives a fork bomb, which a kill ends for sure', async (context) => {
+      if (!(await enforces('fork bomb')))
+        return context.skip('this engine has nothing outside of the sandbox that could kill it');
+      const sandbox = await get().create();
+      const bomb = await start(get(), 'bash', ['-c', 'echo lit; b() { b | b & }; b; sleep 300'], sandbox);
+      await untilOutput(get(), bomb.commandId, 'lit');
+      const { engine, shared } = get();
+      expect(await run(get(), 'echo', ['neighbour'], shared)).toMatchObject({ exitCode: 0 });
+      await engine.commands.kill(bomb.commandId, 'SIGKILL', 'killed', patience());
+      const processes = await run(get(), 'sh', ['-c', 'ls -d /proc/[0-9]* | wc -l'], sandbox);
+      // The agent, this command's supervisor, the shell and what it starts.
+      expect(Number(processes.stdout)).toBeLessThan(10);
+    });
+
+    it('kills trees five deep, a hundred times out of a hundred', { timeout: 240_000 }, async () => {
+      const { engine, create } = get();
+      const sandbox = await create();
+      for (let round = 0; round < 100; round += 10) {
+        const trees = await Promise.all(
+          Array.from({ length: 10 }, () => start(get(), 'bash', ['-c', DEEP_TREE], sandbox)),
+        );
+        for (const { commandId } of trees) {
+          await expect.poll(async () => (await outputOf(get(), commandId)).split('\n').length).toBe(6);
+        }
+        await Promise.all(
+          trees.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', patience())),
+        );
+        // A zombie has ended; whoever adopts it takes note of that in its own time.
+        const living = await run(get(), 'pgrep', ['-c', '-r', 'R,S,D,T', 'sleep'], sandbox);
+        expect(living.stdout).toBe('0\n');
+      }
+    });
+  });
+}

@@ -1,0 +1,89 @@
+import { describe, expect, it } from 'vitest';
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { BAD_POLICIES } from '../policies/bad-policies.ts';
+import { HEADER_CASES } from '../policies/header-cases.ts';
+import { POLICY_CASES } from '../policies/policy-cases.ts';
+import { patience } from '../support/requests.ts';
+import { run } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+/** Asks for an address that no policy opens, and prints the answer's first line. */
+const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
+s.setTimeout(4000, () => s.destroy());
+s.on('data', (d) => console.log(String(d).split('\\n')[0])).on('error', (e) => console.log(e.code)).on('close', () => process.exit());`;
+
+/** As an engine may tell a policy: the values of headers, or that it keeps them to itself. */
+function told(policy: NetworkPolicy): unknown {
+  if (policy.rules === undefined) return policy;
+  const rules = policy.rules.map(({ headers, ...rule }) => ({
+    ...rule,
+    ...(headers && {
+      headers: Object.fromEntries(
+        Object.entries(headers).map(([name, value]) => [name, expect.toBeOneOf([value, '***'])]),
+      ),
+    }),
+  }));
+  return { ...policy, rules };
+}
+
+/** Network policies, where the engine can change them. */
+export function networkCases(get: () => Subject): void {
+  describe('network policies', () => {
+    it('refuses addresses that no policy opens, readably, and tells', async (context) => {
+      const { engine, other, create } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies?.activity || !networkModes.includes('allow-all'))
+        return context.skip('this engine has no way out');
+      const { sandboxId } = await create({ networkPolicy: { mode: 'allow-all' } });
+      expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
+        'HTTP/1.1 403 Forbidden\r\n',
+      );
+      expect(await networkPolicies.activity(sandboxId)).toMatchObject({
+        refused: 1,
+        lastRefused: [{ address: '169.254.169.254', port: 80 }],
+      });
+
+      expect(await networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience())).toEqual({
+        mode: 'deny-all',
+      });
+      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual({ mode: 'deny-all' });
+      expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
+        'HTTP/1.1 403 Forbidden\r\n',
+      );
+      expect((await networkPolicies.activity(sandboxId)).lastRefused[0]?.rule).not.toBe('');
+    });
+
+    it('takes every policy of the tables as it is given, and none that makes no sense', async (context) => {
+      const { engine, other, shared } = get();
+      const { networkPolicies } = engine;
+      const { networkModes } = await engine.limits(patience());
+      if (!networkPolicies || !networkModes.includes('custom'))
+        return context.skip('this engine has no custom policies');
+      const { sandboxId } = shared;
+      const given = new Map(
+        [...POLICY_CASES, ...HEADER_CASES].map(({ policy }) => [JSON.stringify(policy), policy]),
+      );
+      for (const policy of given.values())
+        expect(await networkPolicies.update(sandboxId, policy, patience())).toEqual(told(policy));
+      const last = told([...given.values()].at(-1) ?? { mode: 'deny-all' });
+      for (const [title, policy] of BAD_POLICIES) {
+        await expect(networkPolicies.update(sandboxId, policy, patience()), title).rejects.toMatchObject({
+          code: 'invalid_argument',
+        });
+      }
+      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual(last);
+      await networkPolicies.update(sandboxId, shared.networkPolicy, patience());
+    });
+
+    it('changes nothing of a sandbox that has ended', async (context) => {
+      const { engine, create } = get();
+      if (!engine.networkPolicies) return context.skip('this engine cannot change a policy');
+      const { sandboxId } = await create();
+      await engine.stop(sandboxId, 'requested', patience());
+      await expect(
+        engine.networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience()),
+      ).rejects.toMatchObject({ code: 'conflict' });
+    });
+  });
+}

@@ -1,0 +1,95 @@
+import { once } from 'node:events';
+import { createConnection } from 'node:net';
+import { fetch } from 'undici';
+import { describe, expect, it } from 'vitest';
+import { WebSocket } from 'ws';
+import { patience } from '../support/requests.ts';
+import { start, untilOutput } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+const HTTP_SERVER = `require('http').createServer((q, s) => s.end('hello ' + q.url)).listen(8080, () => console.log('up'))`;
+/** Answers the opening handshake of RFC 6455 and sends one text frame. */
+const WEBSOCKET_SERVER = `require('http').createServer().on('upgrade', (q, s) => {
+  const key = require('crypto').createHash('sha1').update(q.headers['sec-websocket-key'] + '258EAFA5-E914-47DA-95CA-C5AB0DC85B11').digest('base64');
+  s.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + key + '\\r\\n\\r\\n');
+  s.write(Buffer.from([0x81, 2, 0x68, 0x69]));
+}).listen(8080, () => console.log('up'))`;
+/** Reads to the end of its input, then answers: works only where half-closes pass. */
+const HALF_CLOSE_SERVER = `require('net').createServer({ allowHalfOpen: true }, (s) => {
+  let n = 0; s.on('data', (d) => { n += d.length; }).on('end', () => s.end(String(n)));
+}).listen(8080, () => console.log('up'))`;
+
+/** Exposed ports, where the engine has them. */
+export function portCases(get: () => Subject): void {
+  describe('ports', () => {
+    const serve = async (program: string, work: (url: string) => Promise<void>) => {
+      const { engine, shared } = get();
+      const { commandId } = await start(get(), 'node', ['-e', program]);
+      try {
+        await untilOutput(get(), commandId, 'up');
+        const [port] = (await engine.get(shared.sandboxId, patience())).ports;
+        if (!port?.url) throw new Error('port 8080 has no url');
+        await work(port.url);
+      } finally {
+        await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+      }
+    };
+
+    it('reaches a server inside by http', async (context) => {
+      if (!get().engine.ports) return context.skip('this engine exposes no ports');
+      await serve(HTTP_SERVER, async (url) => {
+        expect(await (await fetch(`${url}/page`, { signal: patience() })).text()).toBe('hello /page');
+      });
+    });
+
+    it('passes WebSockets', async (context) => {
+      if (!get().engine.ports) return context.skip('this engine exposes no ports');
+      await serve(WEBSOCKET_SERVER, async (url) => {
+        const socket = new WebSocket(url.replace('http:', 'ws:'));
+        const [message] = await once(socket, 'message');
+        expect(String(message)).toBe('hi');
+        socket.terminate();
+      });
+    });
+
+    it('passes half-closes and a megabyte', async (context) => {
+      if (!get().engine.ports) return context.skip('this engine exposes no ports');
+      await serve(HALF_CLOSE_SERVER, async (url) => {
+        const { hostname, port } = new URL(url);
+        const socket = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
+        socket.end(Buffer.alloc(1_000_000, 'x'));
+        const chunks: Buffer[] = [];
+        for await (const chunk of socket) chunks.push(Buffer.from(chunk));
+        expect(Buffer.concat(chunks).toString()).toBe('1000000');
+      });
+    });
+
+    it('resets a connection where nothing listens inside', async (context) => {
+      const { engine, shared } = get();
+      if (!engine.ports) return context.skip('this engine exposes no ports');
+      const url = (await engine.get(shared.sandboxId, patience())).ports[0]?.url;
+      await expect(fetch(String(url), { signal: patience() })).rejects.toThrow('fetch failed');
+    });
+
+    it('opens in another process that takes the sandbox up', async (context) => {
+      const { other, shared } = get();
+      if (!other.ports) return context.skip('this engine exposes no ports');
+      await other.ports.open(shared.sandboxId, patience());
+      const url = (await other.get(shared.sandboxId, patience())).ports[0]?.url;
+      await serve(HTTP_SERVER, async () => {
+        expect(await (await fetch(`${url}/`, { signal: patience() })).text()).toBe('hello /');
+      });
+    });
+
+    it('closes with the sandbox', async (context) => {
+      const { engine, create } = get();
+      if (!engine.ports) return context.skip('this engine exposes no ports');
+      const sandbox = await create({ ports: [9000] });
+      const url = String(sandbox.ports[0]?.url);
+      await engine.stop(sandbox.sandboxId, 'requested', patience());
+      await expect(fetch(url, { signal: patience() })).rejects.toMatchObject({
+        cause: { code: 'ECONNREFUSED' },
+      });
+    });
+  });
+}

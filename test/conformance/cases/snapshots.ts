@@ -1,0 +1,243 @@
+import { describe, expect, it, type TestContext } from 'vitest';
+import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../../src/engines/engine.ts';
+import { newSnapshotId } from '../../../src/shared/ids.ts';
+import { createRequest, patience } from '../support/requests.ts';
+import { run, start } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+const DAY_MS = 86_400_000;
+
+/** Take, restore, chain, delete, expire. */
+export function snapshotCases(get: () => Subject): void {
+  function snapshotsOf(context: TestContext): Snapshots {
+    const { engine } = get();
+    return engine.snapshots ?? context.skip(`engine ${engine.name} keeps no snapshots`);
+  }
+
+  const from = (snapshotId: string): Partial<CreateSandbox> => ({ source: { type: 'snapshot', snapshotId } });
+
+  /** What a script says, run as the sandbox's root. */
+  async function shell(sandbox: Sandbox, script: string): Promise<string> {
+    const done = await run({ ...get(), shared: sandbox }, 'sh', ['-c', script], { sudo: true });
+    if (done.exitCode !== 0) throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);
+    return done.stdout.trim();
+  }
+
+  /** A snapshot of a new sandbox after this script, deleted by the caller. */
+  async function snapshotAfter(snapshots: Snapshots, script: string, parent?: Snapshot): Promise<Snapshot> {
+    const sandbox = await get().create(parent === undefined ? {} : from(parent.snapshotId));
+    await shell(sandbox, script);
+    return snapshots.take(sandbox.sandboxId, null, patience());
+  }
+
+  /** The snapshot with its size, which takes a moment to be counted. */
+  async function counted(
+    snapshots: Snapshots,
+    { snapshotId }: Snapshot,
+  ): Promise<Snapshot & { sizeBytes: number }> {
+    await expect.poll(async () => (await snapshots.get(snapshotId, patience())).sizeBytes).not.toBeNull();
+    const snapshot = await snapshots.get(snapshotId, patience());
+    return { ...snapshot, sizeBytes: snapshot.sizeBytes ?? 0 };
+  }
+
+  async function deleteAll(snapshots: Snapshots, taken: Snapshot[]): Promise<void> {
+    for (const { snapshotId } of taken) await snapshots.delete(snapshotId, patience());
+  }
+
+  describe('snapshots', () => {
+    it('stop the sandbox and keep its files, in a sandbox made of them', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { engine, other, create } = get();
+      const source = await create();
+      await shell(
+        source,
+        `cd /vercel/sandbox && echo kept > file && chmod 0640 file && ln -s file link && mkdir -p deep/er &&
+         mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
+         chmod 0750 /srv && (sleep 1000 & )`,
+      );
+      const { commandId } = await start({ ...get(), shared: source }, 'sleep', ['1000']);
+      const before = Date.now();
+      const snapshot = await snapshots.take(source.sandboxId, null, patience());
+      expect(snapshot).toMatchObject({ sourceSandboxId: source.sandboxId, status: 'created' });
+      expect(snapshot.createdAt).toBeGreaterThanOrEqual(before);
+      expect(snapshot.expiresAt ?? 0).toBeGreaterThanOrEqual(before + 30 * DAY_MS);
+      expect(await engine.get(source.sandboxId, patience())).toMatchObject({
+        status: 'stopped',
+        stopCause: 'snapshot',
+        expiresAt: null,
+      });
+      expect(await engine.commands.get(commandId, patience())).toMatchObject({
+        status: 'finished',
+        endedBy: 'sandbox_stopped',
+      });
+
+      const restored = await other.create(createRequest(from(snapshot.snapshotId)), patience());
+      expect(restored).toMatchObject({ status: 'running', sourceSnapshotId: snapshot.snapshotId });
+      expect(restored.runtime).toBe(source.runtime);
+      expect(
+        await shell(
+          restored,
+          `cd /vercel/sandbox && cat link && stat -c %a file && readlink link && test -d deep/er &&
+           cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && id -u`,
+        ),
+      ).toBe('kept\n640\nfile\ntool\nchanged\n750\n0');
+      await other.forget(restored.sandboxId, patience());
+      await deleteAll(snapshots, [snapshot]);
+    });
+
+    it('are restored many at once, each on its own', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create } = get();
+      const snapshot = await snapshotAfter(
+        snapshots,
+        'mkdir /vercel/sandbox/d && echo one > /vercel/sandbox/d/f',
+      );
+      const restored = await Promise.all(Array.from({ length: 6 }, () => create(from(snapshot.snapshotId))));
+      await Promise.all(
+        restored.map((sandbox, index) =>
+          shell(sandbox, `echo ${index} >> /vercel/sandbox/d/f; rm -rf /vercel/sandbox/${index}`),
+        ),
+      );
+      const contents = await Promise.all(
+        restored.map((sandbox) => shell(sandbox, 'cat /vercel/sandbox/d/f')),
+      );
+      expect(contents).toEqual(restored.map((_, index) => `one\n${index}`));
+      for (const { sandboxId } of restored) await get().engine.stop(sandboxId, 'requested', patience());
+      const again = await create(from(snapshot.snapshotId));
+      expect(await shell(again, 'cat /vercel/sandbox/d/f')).toBe('one');
+      await deleteAll(snapshots, [snapshot]);
+    });
+
+    it('stand on each other, twelve deep, with what was removed and made anew on the way', {
+      timeout: 60_000,
+    }, async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create } = get();
+      const chain = [
+        await snapshotAfter(
+          snapshots,
+          'cd /vercel/sandbox && mkdir -p d/old && echo 0 > n0 && echo x > d/old/x',
+        ),
+      ];
+      for (let index = 1; index < 12; index += 1) {
+        const script = `cd /vercel/sandbox && test "$(cat n${index - 1})" = ${index - 1} && echo ${index} > n${index} &&
+          rm -rf n${index - 1} d && test ! -e d && mkdir d && echo ${index} > d/only && echo line${index} >> log &&
+          echo ${index} > /etc/generation`;
+        chain.push(await snapshotAfter(snapshots, script, chain.at(-1)));
+      }
+      const last = await create(from(chain.at(-1)?.snapshotId ?? ''));
+      expect(
+        await shell(last, 'cd /vercel/sandbox && ls && ls d && cat d/only /etc/generation && wc -l < log'),
+      ).toBe('d\nlog\nn11\nonly\n11\n11\n11');
+      // Those in the middle go first: the last one goes on working, in a living sandbox and in a new one.
+      await deleteAll(snapshots, chain.slice(0, -1));
+      expect(await shell(last, 'cat /vercel/sandbox/n11 && echo more >> /vercel/sandbox/log')).toBe('11');
+      const after = await create(from(chain.at(-1)?.snapshotId ?? ''));
+      expect(await shell(after, 'wc -l < /vercel/sandbox/log')).toBe('11');
+      await deleteAll(snapshots, chain.slice(-1));
+      expect(await shell(after, 'cat /vercel/sandbox/log | tail -n 1')).toBe('line11');
+    });
+
+    it('of one sandbox are one at a time', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create, other } = get();
+      const { sandboxId } = await create();
+      const outcomes = await Promise.allSettled([
+        snapshots.take(sandboxId, null, patience()),
+        snapshots.take(sandboxId, null, patience()),
+        other.snapshots?.take(sandboxId, null, patience()),
+      ]);
+      const taken = outcomes.flatMap((outcome) =>
+        outcome.status === 'fulfilled' && outcome.value ? [outcome.value] : [],
+      );
+      const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
+      expect(taken).toHaveLength(1);
+      expect(refused.map(({ code }) => code)).toEqual(['conflict', 'conflict']);
+      await expect(snapshots.take(sandboxId, null, patience())).rejects.toMatchObject({ code: 'conflict' });
+      await deleteAll(snapshots, taken);
+    });
+
+    it('are refused of a sandbox that has ended, or with an expiry that is too soon, which changes nothing', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create, engine } = get();
+      const { sandboxId } = await create();
+      for (const expirationMs of [1, DAY_MS - 1, -1, Number.NaN, 1e300]) {
+        await expect(snapshots.take(sandboxId, expirationMs, patience())).rejects.toMatchObject({
+          code: 'invalid_argument',
+          message: expect.stringContaining(String(expirationMs)),
+        });
+      }
+      const aborted = AbortSignal.abort();
+      await expect(snapshots.take(sandboxId, null, aborted)).rejects.toMatchObject({ code: 'cancelled' });
+      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
+      const forever = await snapshots.take(sandboxId, 0, patience());
+      expect(forever.expiresAt).toBeNull();
+      await deleteAll(snapshots, [forever]);
+      const stopped = await create();
+      await engine.stop(stopped.sandboxId, 'requested', patience());
+      await expect(snapshots.take(stopped.sandboxId, null, patience())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+    });
+
+    it('have a size, and are not there once deleted', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create, other } = get();
+      const taken = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > /vercel/sandbox/blob');
+      const snapshot = await counted(snapshots, taken);
+      expect(snapshot.sizeBytes).toBeGreaterThanOrEqual(3_000_000);
+      expect(snapshot.sizeBytes).toBeLessThan(4_000_000);
+      expect(await other.snapshots?.get(snapshot.snapshotId, patience())).toEqual(snapshot);
+      const child = await counted(
+        snapshots,
+        await snapshotAfter(snapshots, 'echo > /vercel/sandbox/more', snapshot),
+      );
+      expect(child.sizeBytes).toBeGreaterThan(snapshot.sizeBytes);
+      expect(await snapshots.delete(snapshot.snapshotId, patience())).toMatchObject({ status: 'deleted' });
+      const gone = { code: 'not_found', message: expect.stringContaining(snapshot.snapshotId) };
+      await expect(snapshots.get(snapshot.snapshotId, patience())).rejects.toMatchObject(gone);
+      await expect(snapshots.delete(snapshot.snapshotId, patience())).rejects.toMatchObject(gone);
+      await expect(create(from(snapshot.snapshotId))).rejects.toMatchObject(gone);
+      await deleteAll(snapshots, [child]);
+    });
+
+    it('are unknown by any other id, none of which leads out of the state directory', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { create } = get();
+      for (const id of [newSnapshotId(), '', '../x', 'snap_../../../../etc', 'snap_'.padEnd(5_000, 'a')]) {
+        await expect(snapshots.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(snapshots.delete(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(create(from(id))).rejects.toMatchObject({ code: 'not_found' });
+      }
+    });
+
+    it('are listed newest first, in pages', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const first = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
+      const second = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
+      const query = { limit: 1, since: first.createdAt, until: null };
+      const page = await snapshots.list({ ...query, cursor: null }, patience());
+      expect(page.items).toEqual([second]);
+      const next = await snapshots.list({ ...query, cursor: page.nextCursor }, patience());
+      expect(next.items).toEqual([first]);
+      expect(next.nextCursor).toBeNull();
+      await expect(snapshots.list({ ...query, cursor: 'x' }, patience())).rejects.toMatchObject({
+        code: 'invalid_argument',
+      });
+      await deleteAll(snapshots, [first, second]);
+    });
+
+    it('keep their runtime: another one is refused before anything is made', async (context) => {
+      const snapshots = snapshotsOf(context);
+      const { engine, create } = get();
+      const snapshot = await snapshotAfter(snapshots, 'true');
+      const source = await engine.get(snapshot.sourceSandboxId, patience());
+      const request = createRequest({ ...from(snapshot.snapshotId), runtime: 'cobol1959' });
+      await expect(engine.create(request, patience())).rejects.toMatchObject({ code: 'invalid_argument' });
+      await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      const same = await create({ ...from(snapshot.snapshotId), runtime: source.runtime });
+      expect(same.runtime).toBe(source.runtime);
+      await deleteAll(snapshots, [snapshot]);
+    });
+  });
+}

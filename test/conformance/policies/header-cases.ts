@@ -1,0 +1,102 @@
+/** What header rules mean, as a table that the tests of every engine share. Values are literal: no secret is needed. */
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+
+export interface HeaderCase {
+  readonly title: string;
+  readonly policy: NetworkPolicy;
+  readonly request: { readonly name: string; readonly method: string; readonly path: string };
+  /** Whether the request passes at all. */
+  readonly allowed: boolean;
+  /** What is set on it, lower-case names; a header of the same name that the program sends is replaced. */
+  readonly set: Readonly<Record<string, string>>;
+}
+
+type Rule = NonNullable<NetworkPolicy['rules']>[number];
+
+const get = (name: string, path = '/', method = 'GET') => ({ name, method, path });
+const KEY = { 'X-Key': 'k' };
+const rules = (...list: Rule[]): NetworkPolicy => ({ mode: 'custom', rules: list });
+const POSTS = rules({
+  domain: 'example.com',
+  match: { methods: ['POST', 'put'], pathPrefix: '/v1/' },
+  headers: KEY,
+});
+
+function header(
+  title: string,
+  policy: NetworkPolicy,
+  request: HeaderCase['request'],
+  set: Record<string, string>,
+): HeaderCase {
+  return { title, policy, request, allowed: true, set };
+}
+
+export const HEADER_CASES: readonly HeaderCase[] = [
+  header('a rule sets its headers', rules({ domain: 'example.com', headers: KEY }), get('example.com'), {
+    'x-key': 'k',
+  }),
+  header(
+    'a rule without headers allows its domain',
+    rules({ domain: 'example.com' }),
+    get('example.com'),
+    {},
+  ),
+  header(
+    'a rule is for its domain in capitals too',
+    rules({ domain: 'Example.COM.', headers: KEY }),
+    get('example.com'),
+    { 'x-key': 'k' },
+  ),
+  header('what fits method and path gets headers', POSTS, get('example.com', '/v1/a', 'POST'), {
+    'x-key': 'k',
+  }),
+  header('a method of a rule has no capitals of its own', POSTS, get('example.com', '/v1/a', 'PUT'), {
+    'x-key': 'k',
+  }),
+  header('another method passes without', POSTS, get('example.com', '/v1/a'), {}),
+  header('another path passes without', POSTS, get('example.com', '/v2/a', 'POST'), {}),
+  header('the prefix itself has to be whole', POSTS, get('example.com', '/v1', 'POST'), {}),
+  header('a query is no part of the path', POSTS, get('example.com', '/?a=/v1/', 'POST'), {}),
+  header('a path that leads up passes without', POSTS, get('example.com', '/v1/../v2', 'POST'), {}),
+  header(
+    'an encoded path that leads up passes without',
+    POSTS,
+    get('example.com', '/v1/%2E%2E/v2', 'POST'),
+    {},
+  ),
+  header(
+    'a wildcard is for subdomains',
+    rules({ domain: '*.example.com', headers: KEY }),
+    get('a.b.example.com'),
+    { 'x-key': 'k' },
+  ),
+  header(
+    'of two rules that fit, the later one wins',
+    rules(
+      { domain: 'example.com', headers: KEY },
+      { domain: '*', headers: { 'x-KEY': 'later', 'X-Other': 'o' } },
+    ),
+    get('example.com'),
+    { 'x-key': 'later', 'x-other': 'o' },
+  ),
+  header(
+    'TRACE gets none',
+    rules({ domain: 'example.com', headers: KEY }),
+    get('example.com', '/', 'TRACE'),
+    {},
+  ),
+  {
+    title: 'a wildcard does not allow the apex',
+    policy: rules({ domain: '*.example.com', headers: KEY }),
+    request: get('example.com'),
+    allowed: false,
+    set: {},
+  },
+  {
+    title: 'another domain stays refused',
+    policy: rules({ domain: 'example.com', headers: KEY }),
+    request: get('example.net'),
+    allowed: false,
+    set: {},
+  },
+];

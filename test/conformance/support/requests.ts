@@ -1,0 +1,24 @@
+/** What cases ask of an engine; free of the test runner, so that child processes can use it. */
+import type { CreateSandbox } from '../../../src/engines/engine.ts';
+import { newSandboxId } from '../../../src/shared/ids.ts';
+
+/** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
+export function patience(): AbortSignal {
+  return AbortSignal.timeout(60_000);
+}
+
+/** A complete request with the defaults of the tools. */
+export function createRequest(request: Partial<CreateSandbox> = {}): CreateSandbox {
+  return {
+    sandboxId: newSandboxId(),
+    runtime: null,
+    ports: [],
+    timeoutMs: 300_000,
+    vcpus: 1,
+    env: {},
+    networkPolicy: { mode: 'deny-all' },
+    source: null,
+    interactive: false,
+    ...request,
+  };
+}

@@ -1,0 +1,162 @@
+/** The calls about named sandboxes. */
+import { randomBytes } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { z } from 'zod';
+import type { Cloud } from '../cloud/cloud.ts';
+import { asApi, never } from '../cloud/cloud.ts';
+import { fill, sourceRequest } from '../cloud/fill.ts';
+import { policyRequest } from '../cloud/network-policy.ts';
+import {
+  currentSession,
+  routesPayload,
+  type SandboxRecord,
+  sandboxPayload,
+  sessionPayload,
+} from '../cloud/records.ts';
+import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
+
+/** Those of the service; all are the host's own here. */
+const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'];
+const MAX_TIMEOUT_MS = 86_400_000;
+
+const shared = {
+  projectId: z.string().optional(),
+  ports: z.array(z.number().int().min(1).max(65_535)).max(4).optional(),
+  timeout: z.number().int().min(1_000).max(MAX_TIMEOUT_MS).optional(),
+  resources: z.object({ vcpus: z.number().int().min(1).max(32), memory: z.number().optional() }).optional(),
+  networkPolicy: policyRequest.optional(),
+  persistent: z.boolean().optional(),
+  tags: z.record(z.string(), z.string()).optional(),
+};
+
+const createRequest = z.strictObject({
+  ...shared,
+  name: z
+    .string()
+    .regex(/^[a-zA-Z0-9_-]{1,64}$/)
+    .optional(),
+  runtime: z.string().optional(),
+  image: z.string().optional(),
+  source: sourceRequest.optional(),
+  env: z.record(z.string(), z.string()).optional(),
+  snapshotExpiration: z.number().optional(),
+  region: z.string().optional(),
+  __interactive: z.boolean().optional(),
+});
+
+const updateRequest = z.strictObject(shared);
+
+/** A body by its schema; what does not fit is told as the service tells it. */
+export async function bodyOf<T>(request: ApiRequest, schema: z.ZodType<T>): Promise<T> {
+  const parsed = schema.safeParse(await request.json());
+  if (parsed.success) return parsed.data;
+  const [issue] = parsed.error.issues;
+  throw new ApiFailure(400, 'bad_request', `Invalid request: ${issue?.path.join('.')} ${issue?.message}`);
+}
+
+export async function createSandbox(cloud: Cloud, request: ApiRequest, project: string): Promise<Reply> {
+  const body = await bodyOf(request, createRequest);
+  const { source, runtime } = body;
+  if (body.projectId !== project) throw new ApiFailure(404, 'not_found', 'Project not found');
+  if (source?.type === 'snapshot' && runtime !== undefined)
+    throw new ApiFailure(400, 'bad_request', 'A runtime cannot be given with a snapshot source');
+  if (runtime !== undefined && !RUNTIMES.includes(runtime))
+    throw new ApiFailure(400, 'bad_request', `Invalid runtime: ${runtime}`);
+  const now = Date.now();
+  const record: SandboxRecord = {
+    name: body.name ?? `sandbox-${randomBytes(6).toString('hex')}`,
+    persistent: body.persistent ?? true,
+    runtime: runtime ?? null,
+    image: body.image ?? null,
+    // The service has more of them than this machine.
+    vcpus: Math.min(body.resources?.vcpus ?? 2, availableParallelism()),
+    timeoutMs: body.timeout ?? 300_000,
+    ports: body.ports ?? [],
+    env: body.env ?? {},
+    tags: body.tags ?? null,
+    policy: body.networkPolicy ?? { mode: 'allow-all' },
+    createdAt: now,
+    updatedAt: now,
+    sessions: [],
+  };
+  const snapshotId = source?.type === 'snapshot' ? source.snapshotId : null;
+  if (snapshotId !== null) await present(cloud, snapshotId);
+  await cloud.add(record, { snapshotId, interactive: body.__interactive === true });
+  if (source !== undefined && source.type !== 'snapshot') {
+    try {
+      const session = currentSession(record);
+      await fill(cloud.engine, session.below, source, cloud.life(session));
+    } catch (error) {
+      await cloud.delete(record);
+      throw error;
+    }
+  }
+  return whole(cloud, record);
+}
+
+/** A snapshot to start from that is gone is told apart from a sandbox that is. */
+async function present(cloud: Cloud, snapshotId: string): Promise<void> {
+  try {
+    await asApi(async () => cloud.engine.snapshots?.get(cloud.snapshotIds.below(snapshotId), never()));
+  } catch (error) {
+    if (error instanceof ApiFailure && error.status === 404)
+      throw new ApiFailure(410, 'snapshot_not_found', `Snapshot not found: ${snapshotId}`);
+    throw error;
+  }
+}
+
+async function whole(cloud: Cloud, record: SandboxRecord, resumed = false): Promise<Reply> {
+  const session = currentSession(record);
+  const below = await cloud.look(session);
+  return answer('SandboxAndSessionResponse', {
+    sandbox: sandboxPayload(record, below),
+    session: sessionPayload(session, below),
+    routes: routesPayload(record, below),
+    resumed,
+  });
+}
+
+export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiRequest): Promise<Reply> {
+  const record = await cloud.sandbox(name);
+  const asked = url.searchParams.get('resume') === 'true';
+  if (!asked || (await cloud.look(currentSession(record))).expiresAt !== null) return whole(cloud, record);
+  // Without the files of the session before, as for one that does not persist.
+  await cloud.startSession(record, { snapshotId: null, interactive: false });
+  cloud.deeds.resumed.push(name);
+  return whole(cloud, record, true);
+}
+
+export async function listSandboxes(cloud: Cloud, { url }: ApiRequest): Promise<Reply> {
+  const prefix = url.searchParams.get('namePrefix') ?? '';
+  const tags = url.searchParams.getAll('tags').map((tag) => tag.split(':'));
+  const found = cloud
+    .all()
+    .filter(({ name }) => name.startsWith(prefix))
+    .filter((record) => tags.every(([key = '', value]) => record.tags?.[key] === value));
+  if (url.searchParams.get('sortBy') === 'name') found.sort((a, b) => (a.name < b.name ? 1 : -1));
+  if (url.searchParams.get('sortOrder') === 'asc') found.reverse();
+  const { items, pagination } = pageOf(found, url);
+  const sandboxes: object[] = [];
+  for (const record of items)
+    sandboxes.push(sandboxPayload(record, await cloud.look(currentSession(record))));
+  return answer('SandboxesPaginationResponse', { sandboxes, pagination });
+}
+
+export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const record = await cloud.sandbox(request.names[0] ?? '');
+  const body = await bodyOf(request, updateRequest);
+  // The configuration alone: the SDK changes the running session by calls of its own.
+  record.policy = body.networkPolicy ?? record.policy;
+  record.timeoutMs = body.timeout ?? record.timeoutMs;
+  record.tags = body.tags ?? record.tags;
+  record.persistent = body.persistent ?? record.persistent;
+  record.updatedAt = Date.now();
+  const below = await cloud.look(currentSession(record));
+  return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
+}
+
+export async function deleteSandbox(cloud: Cloud, { names: [name = ''] }: ApiRequest): Promise<Reply> {
+  const record = await cloud.sandbox(name);
+  const below = await cloud.delete(record);
+  return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
+}

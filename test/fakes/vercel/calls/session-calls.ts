@@ -1,0 +1,61 @@
+/** The calls about sessions: one life of a sandbox. */
+import { z } from 'zod';
+import { asApi, type Cloud, never } from '../cloud/cloud.ts';
+import { policyRequest } from '../cloud/network-policy.ts';
+import { routesPayload, type SessionRecord, sandboxPayload, sessionPayload } from '../cloud/records.ts';
+import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
+import { bodyOf } from './sandbox-calls.ts';
+
+/** No session lives longer, extensions included. */
+const MAX_LIFE_MS = 86_400_000;
+
+const extendRequest = z.strictObject({ duration: z.number().int().min(1) });
+
+async function told(cloud: Cloud, session: SessionRecord): Promise<object> {
+  return sessionPayload(session, await cloud.look(session));
+}
+
+export async function getSession(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
+  const session = cloud.session(id);
+  const below = await cloud.look(session);
+  return answer('SessionAndRoutesResponse', {
+    session: sessionPayload(session, below),
+    routes: routesPayload(session.sandbox, below),
+  });
+}
+
+export async function listSessions(cloud: Cloud, { url }: ApiRequest): Promise<Reply> {
+  const name = url.searchParams.get('name');
+  const records = name === null ? cloud.all() : cloud.all().filter((record) => record.name === name);
+  const all = records.flatMap(({ sessions }) => [...sessions].reverse());
+  const { items, pagination } = pageOf(all, url);
+  const sessions: object[] = [];
+  for (const session of items) sessions.push(await told(cloud, session));
+  return answer('SessionsResponse', { sessions, pagination });
+}
+
+/** Stopping twice is no error. */
+export async function stopSession(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
+  const session = cloud.session(id);
+  const below = await cloud.stop(session);
+  return answer('StopSessionResponse', {
+    session: sessionPayload(session, below),
+    sandbox: sandboxPayload(session.sandbox, below),
+  });
+}
+
+export async function extendTimeout(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const session = await cloud.running(request.names[0] ?? '');
+  const { duration } = await bodyOf(request, extendRequest);
+  const { timeoutMs } = await cloud.look(session);
+  if (timeoutMs + duration > MAX_LIFE_MS)
+    throw new ApiFailure(400, 'bad_request', `The timeout cannot exceed ${MAX_LIFE_MS} ms`);
+  await asApi(() => cloud.engine.extendTimeout(session.below, duration, never()));
+  return answer('SessionResponse', { session: await told(cloud, session) });
+}
+
+export async function setNetworkPolicy(cloud: Cloud, request: ApiRequest): Promise<Reply> {
+  const session = await cloud.running(request.names[0] ?? '');
+  await cloud.setPolicy(session, await bodyOf(request, policyRequest));
+  return answer('SessionResponse', { session: await told(cloud, session) });
+}

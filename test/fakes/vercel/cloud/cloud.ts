@@ -1,0 +1,219 @@
+/** The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below. */
+import { randomBytes } from 'node:crypto';
+import type { Engine, Sandbox } from '../../../../src/engines/engine.ts';
+import { anySignal } from '../../../../src/shared/async/any-signal.ts';
+import { SandboxError } from '../../../../src/shared/errors.ts';
+import { newSandboxId } from '../../../../src/shared/ids.ts';
+import { ApiFailure } from '../wire/reply.ts';
+import { IdMap } from './id-map.ts';
+import type { PolicyRequest } from './network-policy.ts';
+import { policyBelow } from './network-policy.ts';
+import { currentSession, type SandboxRecord, type SessionRecord } from './records.ts';
+
+export interface StartedCommand {
+  sandbox: string;
+  cmd: string;
+  args: string[];
+}
+
+/** What happened, counted where it happens and not where it is answered. */
+export interface Deeds {
+  /** Each command that was really started, in order. */
+  commands: StartedCommand[];
+  /** Sessions that were started because a stopped sandbox was resumed. */
+  resumed: string[];
+  /** Names, in the order they were asked for; deleted ones included. */
+  created: string[];
+  /** Ids of deleted snapshots. */
+  snapshotsGone: string[];
+}
+
+export class Cloud {
+  readonly engine: Engine;
+  readonly deeds: Deeds = { commands: [], resumed: [], created: [], snapshotsGone: [] };
+  readonly snapshotIds = new IdMap('snap');
+  readonly commandIds = new IdMap('cmd');
+  /** Commands of root, in the words of the engine below. */
+  readonly asRoot = new Set<string>();
+  readonly #sandboxes = new Map<string, SandboxRecord>();
+  /** Those of deleted sandboxes included, since snapshots name them. */
+  readonly #sessions = new Map<string, SessionRecord>();
+  readonly #starting = new Map<string, Promise<unknown>>();
+  readonly #ends = new Map<string, AbortController>();
+  readonly #byBelow = new Map<string, SessionRecord>();
+
+  constructor(engine: Engine) {
+    this.engine = engine;
+  }
+
+  /** One that is asked about while it is made answers when it is there. */
+  async sandbox(name: string): Promise<SandboxRecord> {
+    await Promise.allSettled([this.#starting.get(name)]);
+    const record = this.#sandboxes.get(name);
+    if (record === undefined) throw new ApiFailure(404, 'not_found', `Sandbox not found: ${name}`);
+    return record;
+  }
+
+  session(id: string): SessionRecord {
+    const session = this.#sessions.get(id);
+    if (session === undefined || !this.#sandboxes.has(session.sandbox.name))
+      throw new ApiFailure(404, 'not_found', `Session not found: ${id}`);
+    return session;
+  }
+
+  sessionBelow(sandboxId: string): SessionRecord | null {
+    return this.#byBelow.get(sandboxId) ?? null;
+  }
+
+  /** Newest first. */
+  all(): SandboxRecord[] {
+    return [...this.#sandboxes.values()].filter(({ sessions }) => sessions.length > 0).reverse();
+  }
+
+  has(name: string): boolean {
+    return this.#sandboxes.has(name);
+  }
+
+  async look(session: SessionRecord): Promise<Sandbox> {
+    return this.engine.get(session.below, never());
+  }
+
+  /** The session, where it can work; the service refuses all else of one that cannot. */
+  async running(id: string): Promise<SessionRecord> {
+    const session = this.session(id);
+    const { status } = await this.look(session);
+    if (status === 'running') return session;
+    if (status === 'stopping' || status === 'snapshotting')
+      throw new ApiFailure(422, `sandbox_${status}`, `Sandbox is ${status}`);
+    throw new ApiFailure(410, 'sandbox_stopped', 'Sandbox is stopped and cannot be used');
+  }
+
+  /** Adds a record with its first session. */
+  async add(record: SandboxRecord, start: StartSession): Promise<void> {
+    if (this.#sandboxes.has(record.name))
+      throw new ApiFailure(409, 'conflict', `A sandbox named ${record.name} exists already`);
+    // Known before it runs, as two requests of one name would be there.
+    this.#sandboxes.set(record.name, record);
+    this.deeds.created.push(record.name);
+    const starting = this.startSession(record, start);
+    this.#starting.set(record.name, starting);
+    try {
+      await starting;
+    } catch (error) {
+      this.#sandboxes.delete(record.name);
+      throw error;
+    } finally {
+      this.#starting.delete(record.name);
+    }
+  }
+
+  async startSession(record: SandboxRecord, start: StartSession): Promise<SessionRecord> {
+    const below = newSandboxId();
+    const request = {
+      sandboxId: below,
+      runtime: null,
+      ports: record.ports,
+      timeoutMs: record.timeoutMs,
+      vcpus: record.vcpus,
+      env: record.env,
+      networkPolicy: policyBelow(record.policy),
+      interactive: false,
+    };
+    const { snapshotId } = start;
+    const source =
+      snapshotId === null
+        ? null
+        : { type: 'snapshot' as const, snapshotId: this.snapshotIds.below(snapshotId) };
+    const session: SessionRecord = {
+      id: `ses_${randomBytes(8).toString('hex')}`,
+      sandbox: record,
+      below,
+      requestedAt: Date.now(),
+      requestedStopAt: null,
+      stoppedAt: null,
+      snapshottedAt: null,
+      sourceSnapshotId: snapshotId,
+      interactivePort: start.interactive ? 46_767 : null,
+      policy: record.policy,
+    };
+    await asApi(() => this.engine.create({ ...request, source }, never()));
+    record.sessions.push(session);
+    this.#sessions.set(session.id, session);
+    this.#byBelow.set(below, session);
+    return session;
+  }
+
+  /** Fires when the session ends: by request, or by its time. */
+  life({ id, sandbox: { timeoutMs } }: SessionRecord): AbortSignal {
+    const end = this.#ends.get(id) ?? new AbortController();
+    this.#ends.set(id, end);
+    return anySignal([end.signal, AbortSignal.timeout(timeoutMs)]);
+  }
+
+  async stop(session: SessionRecord): Promise<Sandbox> {
+    this.#ends.get(session.id)?.abort();
+    session.requestedStopAt ??= Date.now();
+    return asApi(() => this.engine.stop(session.below, 'requested', never()));
+  }
+
+  async setPolicy(session: SessionRecord, policy: PolicyRequest): Promise<void> {
+    await asApi(async () => this.engine.networkPolicies?.update(session.below, policyBelow(policy), never()));
+    session.policy = policy;
+    session.sandbox.policy = policy;
+  }
+
+  /** Stops and forgets by name; its sessions stay known to snapshots. */
+  async delete(record: SandboxRecord): Promise<Sandbox> {
+    const ended = await this.stop(currentSession(record));
+    this.#sandboxes.delete(record.name);
+    return ended;
+  }
+
+  /** Ends and forgets everything, snapshots included. */
+  async end(): Promise<void> {
+    const { snapshots } = this.engine;
+    for (const session of this.#sessions.values()) await this.engine.forget(session.below, never());
+    if (snapshots === undefined) return;
+    const { items } = await snapshots.list({ limit: 100, since: null, until: null, cursor: null }, never());
+    for (const { snapshotId } of items) await snapshots.delete(snapshotId, never());
+  }
+
+  /** The names whose current session has not ended: what would cost money. */
+  async alive(): Promise<string[]> {
+    const names: string[] = [];
+    for (const session of this.#sessions.values()) {
+      if ((await this.look(session)).expiresAt !== null) names.push(session.sandbox.name);
+    }
+    return names;
+  }
+}
+
+export interface StartSession {
+  snapshotId: string | null;
+  interactive: boolean;
+}
+
+/** What is under way here goes on when a client leaves, as it does there. */
+export function never(): AbortSignal {
+  return AbortSignal.timeout(60_000);
+}
+
+const STATUS_BY_CODE: Record<string, readonly [number, string]> = {
+  invalid_argument: [400, 'bad_request'],
+  not_found: [404, 'not_found'],
+  conflict: [410, 'sandbox_stopped'],
+  permission: [403, 'forbidden'],
+  limit_exceeded: [400, 'bad_request'],
+  unsupported: [400, 'bad_request'],
+};
+
+/** Failures of the engine below in the words of the service. */
+export async function asApi<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof SandboxError)) throw error;
+    const [status, code] = STATUS_BY_CODE[error.code] ?? [500, 'internal_server_error'];
+    throw new ApiFailure(status, code, error.message);
+  }
+}

@@ -1,0 +1,142 @@
+/** What the stand-in remembers, and how it is told on the wire. */
+import type { Command, Sandbox, Snapshot } from '../../../../src/engines/engine.ts';
+import { type PolicyRequest, policyAnswer } from './network-policy.ts';
+
+const REGION = 'iad1';
+const DEFAULT_IMAGE = 'vercel/sandbox/universal:latest';
+const DIGEST = 'sha256:5e6b1cf2';
+
+/** A named sandbox: configuration that outlives its sessions. */
+export interface SandboxRecord {
+  name: string;
+  persistent: boolean;
+  /** Null for one made from an image. */
+  runtime: string | null;
+  /** Null for the default one. */
+  image: string | null;
+  vcpus: number;
+  timeoutMs: number;
+  ports: number[];
+  env: Record<string, string>;
+  tags: Record<string, string> | null;
+  policy: PolicyRequest;
+  createdAt: number;
+  updatedAt: number;
+  /** Never empty; the last one is current. */
+  sessions: SessionRecord[];
+}
+
+/** One life of a sandbox: a microVM there, a sandbox of the engine below here. */
+export interface SessionRecord {
+  id: string;
+  sandbox: SandboxRecord;
+  /** The id in the engine below. */
+  below: string;
+  requestedAt: number;
+  requestedStopAt: number | null;
+  stoppedAt: number | null;
+  snapshottedAt: number | null;
+  sourceSnapshotId: string | null;
+  interactivePort: number | null;
+  policy: PolicyRequest;
+}
+
+export function currentSession(record: SandboxRecord): SessionRecord {
+  const session = record.sessions.at(-1);
+  if (session === undefined) throw new Error(`${record.name} has no session`);
+  return session;
+}
+
+export function sessionPayload(session: SessionRecord, below: Sandbox): object {
+  if (below.expiresAt === null) session.stoppedAt ??= endOf(below);
+  const stopped = session.stoppedAt;
+  return {
+    id: session.id,
+    memory: below.memoryMb,
+    vcpus: below.vcpus,
+    region: REGION,
+    runtime: session.sandbox.runtime ?? undefined,
+    timeout: below.timeoutMs,
+    status: below.status,
+    requestedAt: session.requestedAt,
+    startedAt: below.createdAt,
+    requestedStopAt: session.requestedStopAt ?? undefined,
+    stoppedAt: below.status === 'stopped' ? (stopped ?? undefined) : undefined,
+    abortedAt: below.status === 'aborted' ? (stopped ?? undefined) : undefined,
+    duration: stopped === null ? undefined : stopped - below.createdAt,
+    sourceSnapshotId: session.sourceSnapshotId ?? undefined,
+    snapshottedAt: session.snapshottedAt ?? undefined,
+    createdAt: session.requestedAt,
+    cwd: below.cwd,
+    updatedAt: Math.max(session.sandbox.updatedAt, stopped ?? 0),
+    interactivePort: session.interactivePort ?? undefined,
+    networkPolicy: policyAnswer(session.policy),
+    activeCpuDurationMs: stopped === null ? undefined : 0,
+    networkTransfer: stopped === null ? undefined : { ingress: 0, egress: 0 },
+  };
+}
+
+function endOf(below: Sandbox): number {
+  return below.stopCause === 'deadline' ? below.createdAt + below.timeoutMs : Date.now();
+}
+
+export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
+  return {
+    name: record.name,
+    persistent: record.persistent,
+    region: REGION,
+    vcpus: below.vcpus,
+    memory: below.memoryMb,
+    runtime: record.runtime ?? undefined,
+    image: record.runtime === null ? imageOf(record) : undefined,
+    timeout: record.timeoutMs,
+    networkPolicy: policyAnswer(record.policy),
+    createdAt: record.createdAt,
+    updatedAt: record.updatedAt,
+    currentSessionId: currentSession(record).id,
+    status: below.status,
+    cwd: below.cwd,
+    tags: record.tags ?? undefined,
+  };
+}
+
+/** The repository without its tag, at the digest it stood for. */
+function imageOf({ image }: SandboxRecord): string {
+  return `${(image ?? DEFAULT_IMAGE).replace(/:[^/:]*$/, '')}@${DIGEST}`;
+}
+
+/** The service names a public host; here it is the port on this machine that the engine below forwards. */
+export function routesPayload(record: SandboxRecord, below: Sandbox): object[] {
+  return below.ports.map(({ port, url }) => {
+    const subdomain = `sb-${record.name.replace(/[^a-z0-9]+/gi, '')}-${port}`;
+    return { port, subdomain, url: url ?? `https://${subdomain}.vercel.run` };
+  });
+}
+
+export function commandPayload(sessionId: string, id: string, command: Command): object {
+  return {
+    id,
+    name: command.cmd,
+    args: command.args,
+    cwd: command.cwd,
+    sessionId,
+    exitCode: command.exitCode,
+    durationMs: command.status === 'finished' ? command.durationMs : undefined,
+    startedAt: command.startedAt,
+  };
+}
+
+export function snapshotPayload(sourceSessionId: string, id: string, snapshot: Snapshot): object {
+  return {
+    id,
+    sourceSessionId,
+    region: REGION,
+    regions: [REGION],
+    status: snapshot.status,
+    sizeBytes: snapshot.sizeBytes ?? 0,
+    expiresAt: snapshot.expiresAt ?? undefined,
+    createdAt: snapshot.createdAt,
+    updatedAt: snapshot.createdAt,
+    creationMethod: 'manual',
+  };
+}
