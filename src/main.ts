@@ -22,7 +22,7 @@ function agentPath(): string {
 }
 
 /** Which addresses are reached in the cloud is the platform's to judge. */
-const CLOUD_GROUND = { opened: [], ownAddresses: () => [] };
+const CLOUD_HOST_NETWORK = { opened: [], ownAddresses: () => [] };
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
   if (config.engine === 'vercel') {
@@ -31,7 +31,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
       import('./egress/policy/policy.ts'),
     ]);
     const { stateDir, secrets, vercel } = config;
-    const readPolicy = (policy: NetworkPolicy) => compilePolicy(policy, CLOUD_GROUND, { secrets });
+    const readPolicy = (policy: NetworkPolicy) => compilePolicy(policy, CLOUD_HOST_NETWORK, { secrets });
     return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');

@@ -2,18 +2,18 @@
 
 import { normalizeName } from '../shared/domains.ts';
 import type { GatewayContext } from './connection/context.ts';
-import { addressFor, dialThrough, NotDialled } from './connection/dial.ts';
-import { refuse } from './connection/refusal.ts';
-import { type Peeked, peek } from './connection/sniff.ts';
-import type { Carried } from './connection/tracked-connection.ts';
+import { chooseAddress, DialError, dialThrough } from './connection/dial.ts';
+import { refuseConnection } from './connection/refusal.ts';
+import { type SniffResult, sniff } from './connection/sniff.ts';
+import type { TrackedConnection } from './connection/tracked-connection.ts';
 import { answerQuery } from './dns/answer-query.ts';
 import { serveDnsOverTcp } from './dns/dns-tcp.ts';
-import { serveHttp } from './http/http1-proxy.ts';
+import { serveHttp1 } from './http/http1-proxy.ts';
 import { failureText } from './http/request.ts';
-import { concerned, loneRequest, readLoneRequest } from './http/simple-request.ts';
+import { matchesHeaderRules, parseSimpleRequest, serializeSimpleRequest } from './http/simple-request.ts';
 import { plainRoute } from './http/upstream-route.ts';
 import { parseAddress } from './policy/ip-ranges.ts';
-import type { Verdict } from './policy/policy.ts';
+import type { Decision } from './policy/policy.ts';
 import { offersHttp, terminateTls } from './tls/terminate.ts';
 
 const DNS_PORT = 53;
@@ -32,19 +32,19 @@ function firstByteWait(port: number): number {
   return CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
 }
 
-const denied = (rule: string): Verdict => ({ allowed: false, rule });
+const denied = (rule: string): Decision => ({ allowed: false, rule });
 
 /** Carries a connection to its end, or refuses it. Rejects only for defects. */
-export async function carry(carried: Carried, context: GatewayContext): Promise<void> {
-  const { address: text, port } = carried.connection;
+export async function routeConnection(tracked: TrackedConnection, context: GatewayContext): Promise<void> {
+  const { address: text, port } = tracked.connection;
   const address = parseAddress(text);
   if (address === null || port < 1) {
-    carried.connection.cut();
+    tracked.connection.reset();
     return;
   }
   if (port === DNS_PORT) {
-    carried.judged('dns', [], { allowed: true, rule: 'answered by the gateway' });
-    const stream = await carried.connection.take();
+    tracked.recordDecision('dns', [], { allowed: true, rule: 'answered by the gateway' });
+    const stream = await tracked.connection.takeStream();
     if (stream === null) return;
     await serveDnsOverTcp(
       stream,
@@ -53,164 +53,189 @@ export async function carry(carried: Carried, context: GatewayContext): Promise<
     );
     return;
   }
-  const first = judge(carried, context);
-  if (first.direct.allowed && !first.concerned) {
-    carried.unseen = first.names;
+  const first = evaluateDestination(tracked, context);
+  if (first.byAddress.allowed && !first.hasHeaderRules) {
+    tracked.uninspectedNames = first.names;
     // By the name that led there last, a later policy may still allow it.
-    await pass(carried, 'tcp', first.names.slice(0, 1), first.direct);
+    await relay(tracked, 'tcp', first.names.slice(0, 1), first.byAddress);
     return;
   }
-  const seen = await peek(carried.connection, first.byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS);
-  if (carried.ended) return;
+  const sniffed = await sniff(
+    tracked.connection,
+    first.byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS,
+  );
+  if (tracked.ended) return;
   // The policy may be another by now.
-  const judged = judge(carried, context);
-  const { names, direct, byName } = judged;
-  const hopeless = context.policy().mode !== 'custom' && !direct.allowed;
-  if (hopeless) refused(carried, seen, names, direct);
-  else if (seen.protocol === 'tls') await carryTls(carried, context, seen, judged);
-  else if (seen.protocol === 'http') await carryHttp(carried, context, seen);
-  else if (direct.allowed) await pass(carried, 'tcp', names.slice(0, 1), direct);
-  else if (!byName.allowed) refused(carried, seen, names, byName);
-  else if (seen.sent && seen.protocol === null)
-    refused(carried, seen, names, denied('the protocol is not clear'));
-  else await pass(carried, 'tcp', names, byName, !seen.sent);
+  const judged = evaluateDestination(tracked, context);
+  const { names, byAddress: direct, byName } = judged;
+  const isAlwaysDenied = context.policy().mode !== 'custom' && !direct.allowed;
+  if (isAlwaysDenied) refuse(tracked, sniffed, names, direct);
+  else if (sniffed.protocol === 'tls') await routeTls(tracked, context, sniffed, judged);
+  else if (sniffed.protocol === 'http') await routeHttp(tracked, context, sniffed);
+  else if (direct.allowed) await relay(tracked, 'tcp', names.slice(0, 1), direct);
+  else if (!byName.allowed) refuse(tracked, sniffed, names, byName);
+  else if (sniffed.hasData && sniffed.protocol === null)
+    refuse(tracked, sniffed, names, denied('the protocol is not clear'));
+  else await relay(tracked, 'tcp', names, byName, !sniffed.hasData);
 }
 
 /** The verdicts on a connection by where it goes, before what it says counts. */
-interface Judged {
+interface DestinationDecision {
   readonly names: readonly string[];
-  readonly byName: Verdict;
+  readonly byName: Decision;
   /** On the address by itself. */
-  readonly direct: Verdict;
+  readonly byAddress: Decision;
   /** Whether requests in it may get headers. */
-  readonly concerned: boolean;
+  readonly hasHeaderRules: boolean;
 }
 
-function judge(carried: Carried, context: GatewayContext): Judged {
-  const { address: text, port } = carried.connection;
+function evaluateDestination(tracked: TrackedConnection, context: GatewayContext): DestinationDecision {
+  const { address: text, port } = tracked.connection;
   const policy = context.policy();
-  const names = context.names.leadingTo(text);
+  const names = context.names.namesFor(text);
   const address = parseAddress(text);
-  const direct = carried.direct(policy);
+  const direct = tracked.evaluateAddress(policy);
   return {
     names,
-    byName: direct.allowed || address === null ? direct : policy.judge(names, address, port),
-    direct,
-    concerned: names.some((name) => policy.headers.concern(name)),
+    byName: direct.allowed || address === null ? direct : policy.evaluate(names, address, port),
+    byAddress: direct,
+    hasHeaderRules: names.some((name) => policy.headers.appliesTo(name)),
   };
 }
 
 /** A request that stands alone goes out at once, and its answer comes back by itself; others are served one by one. */
-async function carryHttp(carried: Carried, context: GatewayContext, seen: Peeked): Promise<void> {
-  const route = plainRoute(carried, context);
-  const head = readLoneRequest(seen.bytes);
-  if (head === null || concerned(head, context.policy().headers)) {
-    const stream = await carried.connection.take();
-    if (stream !== null) serveHttp(carried, context, route, stream);
+async function routeHttp(
+  tracked: TrackedConnection,
+  context: GatewayContext,
+  sniffed: SniffResult,
+): Promise<void> {
+  const route = plainRoute(tracked, context);
+  const head = parseSimpleRequest(sniffed.bytes);
+  if (head === null || matchesHeaderRules(head, context.policy().headers)) {
+    const stream = await tracked.connection.takeStream();
+    if (stream !== null) serveHttp1(tracked, context, route, stream);
     return;
   }
   try {
     const { server, path } = await route.target(head);
-    carried.carries(server);
-    await dialThrough(carried.connection, server, { request: loneRequest(head, path, route.extra) });
+    tracked.setDestination(server);
+    await dialThrough(tracked.connection, server, {
+      request: serializeSimpleRequest(head, path, route.extra),
+    });
   } catch (error) {
-    if (carried.ended) return;
-    const words = failureText(carried, 'http', error);
-    if (error instanceof NotDialled && error.refusal === null) carried.failed(error.message);
-    carried.connection.end(Buffer.from(words));
+    if (tracked.ended) return;
+    const words = failureText(tracked, 'http', error);
+    if (error instanceof DialError && error.refusal === null) tracked.recordFailure(error.message);
+    tracked.connection.endWith(Buffer.from(words));
   }
 }
 
 /** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
-async function carryTls(
-  carried: Carried,
+async function routeTls(
+  tracked: TrackedConnection,
   context: GatewayContext,
-  seen: Peeked,
-  { names, byName, direct }: Judged,
+  sniffed: SniffResult,
+  { names, byName, byAddress: direct }: DestinationDecision,
 ): Promise<void> {
-  const hello = seen.hello;
+  const hello = sniffed.hello;
   const shown = hello?.kind === 'hello' && !hello.encrypted ? normalizeName(hello.serverName ?? '') : null;
-  const concerned = shown !== null && context.policy().headers.concern(shown);
+  const concerned = shown !== null && context.policy().headers.appliesTo(shown);
   if (direct.allowed && !concerned) {
-    carried.unseen = shown === null ? [] : [shown];
-    return pass(carried, 'tls', carried.unseen, direct);
+    tracked.uninspectedNames = shown === null ? [] : [shown];
+    return relay(tracked, 'tls', tracked.uninspectedNames, direct);
   }
   if (hello?.kind !== 'hello')
-    return refused(carried, seen, names, denied('the TLS client hello is malformed'));
+    return refuse(tracked, sniffed, names, denied('the TLS client hello is malformed'));
   if (hello.encrypted) {
-    return refused(carried, seen, names, denied('an encrypted client hello hides the name that it asks for'));
+    return refuse(
+      tracked,
+      sniffed,
+      names,
+      denied('an encrypted client hello hides the name that it asks for'),
+    );
   }
   if (hello.serverName === null) {
     return byName.allowed
-      ? pass(carried, 'tls', names, byName)
-      : refused(carried, seen, names, denied(`${byName.rule}, and the TLS client names no server`));
+      ? relay(tracked, 'tls', names, byName)
+      : refuse(tracked, sniffed, names, denied(`${byName.rule}, and the TLS client names no server`));
   }
   const name = normalizeName(hello.serverName);
-  if (name === null) return refused(carried, seen, [], denied('the TLS server name is no host name'));
-  const judged = context.policy().judgeName(name);
-  const verdict = judged.allowed ? judged : direct;
-  if (!verdict.allowed) return refused(carried, seen, [name], judged);
-  carried.judged('tls', [name], verdict);
+  if (name === null) return refuse(tracked, sniffed, [], denied('the TLS server name is no host name'));
+  const judged = context.policy().evaluateName(name);
+  const decision = judged.allowed ? judged : direct;
+  if (!decision.allowed) return refuse(tracked, sniffed, [name], judged);
+  tracked.recordDecision('tls', [name], decision);
   if (concerned && offersHttp(hello.protocols)) {
     if (context.tls === null)
-      return refused(carried, seen, [name], denied('the sandbox was made before header rules were possible'));
-    return terminateTls(carried, context, context.tls, { name, protocols: hello.protocols });
+      return refuse(
+        tracked,
+        sniffed,
+        [name],
+        denied('the sandbox was made before header rules were possible'),
+      );
+    return terminateTls(tracked, context, context.tls, { name, protocols: hello.protocols });
   }
-  carried.unseen = [name];
+  tracked.uninspectedNames = [name];
   try {
-    const address = await addressFor(context, name, carried.connection);
-    await join(carried, address);
+    const address = await chooseAddress(context, name, tracked.connection);
+    await connectTo(tracked, address);
   } catch (error) {
-    notDialled(carried, seen, error);
+    handleDialError(tracked, sniffed, error);
   }
 }
 
 /** Passes a connection to the very address that it was made to. */
-async function pass(
-  carried: Carried,
+async function relay(
+  tracked: TrackedConnection,
   protocol: 'tcp' | 'tls',
   names: readonly string[],
-  verdict: Verdict,
+  decision: Decision,
   silent = false,
 ): Promise<void> {
-  carried.judged(protocol, names, verdict);
+  tracked.recordDecision(protocol, names, decision);
   try {
-    await join(carried, carried.connection.address, silent);
+    await connectTo(tracked, tracked.connection.address, silent);
   } catch (error) {
-    notDialled(carried, null, error);
+    handleDialError(tracked, null, error);
   }
 }
 
 /** @param silent the program has sent nothing yet: what it sends is looked at before it goes on */
-async function join(carried: Carried, address: string, silent = false): Promise<void> {
-  const { connection } = carried;
-  carried.carries(address);
+async function connectTo(tracked: TrackedConnection, address: string, silent = false): Promise<void> {
+  const { connection } = tracked;
+  tracked.setDestination(address);
   await dialThrough(connection, address, silent ? 'hold' : 'pass');
-  if (!silent || carried.ended) return;
-  const late = await peek(connection, LONGEST_SILENCE_MS);
-  if (carried.ended) return;
-  if (late.protocol !== 'opaque' && late.sent) carried.cut('the server was named too late to be judged');
+  if (!silent || tracked.ended) return;
+  const late = await sniff(connection, LONGEST_SILENCE_MS);
+  if (tracked.ended) return;
+  if (late.protocol !== 'opaque' && late.hasData)
+    tracked.terminate('the server was named too late to be judged');
   else connection.release();
 }
 
-function refused(carried: Carried, seen: Peeked | null, names: readonly string[], verdict: Verdict): void {
-  const protocol = seen?.protocol ?? null;
-  carried.judged(protocol === 'tls' || protocol === 'http' ? protocol : 'tcp', names, verdict);
-  refuse(carried.connection, protocol, verdict.rule);
+function refuse(
+  tracked: TrackedConnection,
+  sniffed: SniffResult | null,
+  names: readonly string[],
+  decision: Decision,
+): void {
+  const protocol = sniffed?.protocol ?? null;
+  tracked.recordDecision(protocol === 'tls' || protocol === 'http' ? protocol : 'tcp', names, decision);
+  refuseConnection(tracked.connection, protocol, decision.rule);
 }
 
-function notDialled(carried: Carried, seen: Peeked | null, error: unknown): void {
-  if (!(error instanceof NotDialled)) throw error;
-  if (carried.ended) return;
+function handleDialError(tracked: TrackedConnection, sniffed: SniffResult | null, error: unknown): void {
+  if (!(error instanceof DialError)) throw error;
+  if (tracked.ended) return;
   if (error.refusal !== null) {
-    carried.judged(
-      carried.entry.protocol,
-      carried.entry.domain === null ? [] : [carried.entry.domain],
+    tracked.recordDecision(
+      tracked.entry.protocol,
+      tracked.entry.domain === null ? [] : [tracked.entry.domain],
       error.refusal,
     );
-    refuse(carried.connection, seen?.protocol ?? null, error.refusal.rule);
+    refuseConnection(tracked.connection, sniffed?.protocol ?? null, error.refusal.rule);
     return;
   }
-  carried.failed(error.message);
-  carried.connection.cut();
+  tracked.recordFailure(error.message);
+  tracked.connection.reset();
 }

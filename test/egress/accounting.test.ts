@@ -66,7 +66,7 @@ describe.skipIf(!isRoot)('the accounts of a network (needs root, for routes to t
         domain: 'evil.test',
         address: world.evil,
         port: 80,
-        verdict: 'refused',
+        outcome: 'refused',
       };
       await expect
         .poll(() =>

@@ -6,8 +6,8 @@ import { createServer, type Socket } from 'node:net';
 import { connect, type TLSSocket } from 'node:tls';
 import { encode } from 'dns-packet';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Entry } from '../../src/egress/connection/connection-log.ts';
-import { trustOf } from '../../src/egress/connection/tls-trust.ts';
+import type { ConnectionEntry } from '../../src/egress/connection/connection-log.ts';
+import { createTrustContext } from '../../src/egress/connection/tls-trust.ts';
 import { Gateway } from '../../src/egress/gateway.ts';
 import type { CredentialRule } from '../../src/egress/policy/header-rules.ts';
 import { systemLookup } from '../../src/egress/policy/name-cache.ts';
@@ -34,12 +34,12 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
   let world: RuledWorld;
   let gateway: Gateway;
   let trusted = '';
-  const entries: Entry[] = [];
+  const entries: ConnectionEntry[] = [];
   const sockets = new Set<Socket>();
   /** Takes the place of the agent: what connects here wanted to go to the world's HTTPS port. */
   const agent = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (stream) => {
     sockets.add(stream);
-    gateway.take(redirectedBy(stream, { address: world.address, port: 443 }));
+    gateway.handleConnection(redirectedBy(stream, { address: world.address, port: 443 }));
   });
 
   beforeAll(async () => {
@@ -52,10 +52,10 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
       lookup: systemLookup([world.dns]),
       tls: {
         contextFor: (name) => authority.contextFor(name),
-        upstream: trustOf('', readFileSync(world.authorities, 'utf8')),
+        upstream: createTrustContext('', readFileSync(world.authorities, 'utf8')),
       },
       maxBytes: null,
-      before: { entries: [], sums: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 } },
+      previous: { entries: [], totals: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 } },
       onEntry: (entry) => entries.push(entry),
       onDefect: (error) => {
         throw error;
@@ -64,7 +64,7 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
     agent.listen(0, '127.0.0.1');
     await once(agent, 'listening');
     for (const name of ['api.test', 'other.test'])
-      await gateway.query(encode({ type: 'query', id: 1, questions: [{ type: 'A', name }] }));
+      await gateway.answerQuery(encode({ type: 'query', id: 1, questions: [{ type: 'A', name }] }));
   });
 
   afterAll(async () => {
@@ -113,83 +113,83 @@ describe.skipIf(!isRoot)('credentials of the engine (needs root, for a route to 
       { mode: 'custom' as const, allow: ['api.test'] },
       { mode: 'custom' as const, subnets: { allow: ['198.18.0.0/15'] } },
     ]) {
-      gateway.enforce(compile(data, CREDENTIALS));
+      gateway.setPolicy(compile(data, CREDENTIALS));
       expect(await ask('/repo/1', trusted)).toBe(200);
       expect(noted(world.seen, '/repo/1').headers['authorization']).toBe('Basic abc');
       expect(await ask('/else', trusted)).toBe(200);
       expect(noted(world.seen, '/else').headers['authorization']).toBe('mine');
       world.seen.splice(0);
     }
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
     expect(await ask('/repo/2', outside())).toBe(200);
     expect(noted(world.seen, '/repo/2').headers['authorization']).toBe('mine');
   });
 
   it('leave what they are not about as it is', async () => {
-    gateway.enforce(compile(ALL, CREDENTIALS));
+    gateway.setPolicy(compile(ALL, CREDENTIALS));
     expect(await ask('/other', outside(), 'other.test')).toBe(200);
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
   });
 
   it('allow nothing', async () => {
-    gateway.enforce(compile({ mode: 'custom', allow: ['other.test'] }, CREDENTIALS));
+    gateway.setPolicy(compile({ mode: 'custom', allow: ['other.test'] }, CREDENTIALS));
     await expect(ask('/repo/3', trusted)).rejects.toThrow(/access denied|alert|hang up|ECONNRESET/i);
-    gateway.enforce(compile({ mode: 'deny-all' }, CREDENTIALS));
+    gateway.setPolicy(compile({ mode: 'deny-all' }, CREDENTIALS));
     await expect(ask('/repo/3', trusted)).rejects.toThrow(/access denied|alert|hang up|ECONNRESET/i);
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
     expect(world.seen.some(({ path }) => path === '/repo/3')).toBe(false);
   });
 
   it('cut what passes unseen to their domain, and nothing else', async () => {
-    gateway.enforce(compile({ mode: 'custom', allow: ['api.test', 'other.test'] }));
+    gateway.setPolicy(compile({ mode: 'custom', allow: ['api.test', 'other.test'] }));
     const socket = await opened(outside());
-    gateway.enforce(
+    gateway.setPolicy(
       compile({ mode: 'custom', allow: ['api.test', 'other.test'] }, [
         { domain: 'other.test', headers: { 'X-A': '1' } },
       ]),
     );
     expect(socket.destroyed || socket.readableEnded).toBe(false);
     const over = once(socket, 'close');
-    gateway.enforce(compile({ mode: 'custom', allow: ['api.test'] }, CREDENTIALS));
+    gateway.setPolicy(compile({ mode: 'custom', allow: ['api.test'] }, CREDENTIALS));
     await over;
     expect(entries.at(-1)).toMatchObject({
       domain: 'api.test',
-      verdict: 'cut',
+      outcome: 'cut',
       rule: 'header rules have come for its domain',
     });
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
   });
 
   it('cut what passes by an allowed address, where any of the names that lead there is theirs', async () => {
     const data: NetworkPolicy = { mode: 'custom', subnets: { allow: ['198.18.0.0/15'] } };
-    gateway.enforce(compile(data));
+    gateway.setPolicy(compile(data));
     for (const domain of ['api.test', 'other.test']) {
       const socket = await opened(outside());
       const over = once(socket, 'close');
-      gateway.enforce(compile(data, [{ domain, headers: { 'X-A': '1' } }]));
+      gateway.setPolicy(compile(data, [{ domain, headers: { 'X-A': '1' } }]));
       await over;
-      expect(entries.at(-1)).toMatchObject({ protocol: 'tcp', verdict: 'cut' });
-      gateway.enforce(compile(data));
+      expect(entries.at(-1)).toMatchObject({ protocol: 'tcp', outcome: 'cut' });
+      gateway.setPolicy(compile(data));
     }
     const kept = await opened(outside());
-    gateway.enforce(compile(data, [{ domain: 'self.test', headers: { 'X-A': '1' } }]));
+    gateway.setPolicy(compile(data, [{ domain: 'self.test', headers: { 'X-A': '1' } }]));
     expect(kept.destroyed || kept.readableEnded).toBe(false);
     kept.destroy();
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
   });
 
   it('go to the address of the name alone, and to servers that are certified for it', async () => {
     const elsewhere: CredentialRule[] = [{ domain: '*.test', headers: { Authorization: 'Basic abc' } }];
-    gateway.enforce(compile(ALL, elsewhere));
+    gateway.setPolicy(compile(ALL, elsewhere));
     expect(await ask('/repo/4', trusted, 'self.test')).toBe(502);
     await expect
       .poll(() => entries.at(-1))
       .toMatchObject({
         domain: 'self.test',
-        verdict: 'failed',
+        outcome: 'failed',
         rule: expect.stringContaining('not to be trusted'),
       });
-    gateway.enforce(compile(ALL));
+    gateway.setPolicy(compile(ALL));
     expect(world.seen.some(({ path }) => path === '/repo/4')).toBe(false);
   });
 });

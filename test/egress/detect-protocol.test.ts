@@ -5,9 +5,9 @@ import { connect } from 'node:tls';
 import { decode, encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
 import { parseClientHello } from '../../src/egress/connection/client-hello.ts';
-import { protocolOf } from '../../src/egress/connection/detect-protocol.ts';
+import { detectProtocol } from '../../src/egress/connection/detect-protocol.ts';
 import { answerQuery } from '../../src/egress/dns/answer-query.ts';
-import { Names } from '../../src/egress/policy/name-cache.ts';
+import { NameCache } from '../../src/egress/policy/name-cache.ts';
 import { compilePolicy } from '../../src/egress/policy/policy.ts';
 
 /** What Node's TLS client sends first. */
@@ -54,7 +54,7 @@ describe('the first bytes of a connection', () => {
     ['\x00\x00\x00\x08', 'opaque'],
     [`GET /${'a'.repeat(20_000)}`, 'opaque'],
   ])('%j say what it is', (text, protocol) => {
-    expect(protocolOf(Buffer.from(text, 'latin1'))).toBe(protocol);
+    expect(detectProtocol(Buffer.from(text, 'latin1'))).toBe(protocol);
   });
 
   it('name the server, however the hello is cut', async () => {
@@ -79,13 +79,13 @@ describe('the first bytes of a connection', () => {
       for (let flip = 0; flip < 4; flip++)
         bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
       expect(['incomplete', 'malformed', 'hello']).toContain(parseClientHello(bytes).kind);
-      protocolOf(bytes);
+      detectProtocol(bytes);
     }
   });
 
   it('are no query when they are none, and never make the answer fail', async () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
-    const names = new Names(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
+    const names = new NameCache(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
     const query = Buffer.from('0007010000010000000000000474657374036e65740000010001', 'hex');
     const answer = await answerQuery(query, policy, names);
     expect(answer?.bytes.includes(Buffer.from([198, 51, 100, 7]))).toBe(true);
@@ -101,7 +101,7 @@ describe('the first bytes of a connection', () => {
   it('are answered with as many addresses as every program takes by UDP', async () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
     const addresses = Array.from({ length: 20 }, (_, index) => `198.51.100.${index + 1}`);
-    const names = new Names(async () => ({ addresses, ttl: 60 }));
+    const names = new NameCache(async () => ({ addresses, ttl: 60 }));
     const label = 'x'.repeat(60);
     for (const [name, least] of [
       ['short.test', 16],
@@ -113,7 +113,7 @@ describe('the first bytes of a connection', () => {
       const told = decode(bytes).answers?.length ?? 0;
       expect(told).toBeGreaterThanOrEqual(least);
       expect(bytes.length <= 512 || told === 1).toBe(true);
-      expect(addresses.map((address) => names.leadingTo(address).includes(name))).toEqual(
+      expect(addresses.map((address) => names.namesFor(address).includes(name))).toEqual(
         addresses.map((_, index) => index < told),
       );
     }

@@ -24,7 +24,7 @@ function set(policy: Policy, name: string, path = '/', method = 'GET'): Record<s
 describe('header rules', () => {
   it.each(HEADER_CASES)('$title', ({ policy, request, allowed, set: expected }) => {
     const compiled = compilePolicy(policy, GROUND);
-    expect(compiled.judgeName(request.name).allowed).toBe(allowed);
+    expect(compiled.evaluateName(request.name).allowed).toBe(allowed);
     expect(Object.fromEntries(compiled.headers.headersFor(request))).toEqual(expected);
   });
 
@@ -41,8 +41,8 @@ describe('header rules', () => {
     expect(set(policy, 'a.b.api.test')).toEqual({ 'x-below': '3' });
     expect(set(policy, 'plain.test')).toEqual({});
     for (const name of ['api.test', 'a.api.test', 'plain.test'])
-      expect(policy.judgeName(name).allowed).toBe(true);
-    expect(['api.test', 'a.api.test', 'plain.test', 'x.test'].map(policy.headers.concern)).toEqual([
+      expect(policy.evaluateName(name).allowed).toBe(true);
+    expect(['api.test', 'a.api.test', 'plain.test', 'x.test'].map(policy.headers.appliesTo)).toEqual([
       true,
       true,
       false,
@@ -75,7 +75,7 @@ describe('header rules', () => {
     const credentials = [{ domain: 'git.test', headers: { Authorization: `Basic ${KEY}` } }];
     const policy = compile([{ domain: 'api.test', headers: { 'X-A': '1' } }], credentials);
     expect(set(policy, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
-    expect(policy.judgeName('git.test').allowed).toBe(false);
+    expect(policy.evaluateName('git.test').allowed).toBe(false);
     const both = compile(
       [{ domain: 'git.test', headers: { authorization: 'agent', 'X-B': '2' } }],
       credentials,

@@ -17,9 +17,9 @@ describe('network policies', () => {
     const compiled = compilePolicy(policy, { opened: ranges(opened ?? []), ownAddresses: () => [] });
     const parsed = parseAddress(address);
     if (parsed === null) throw new Error(`${address} is no address`);
-    const verdict = compiled.judge(name === null ? [] : [name], parsed, port ?? 443);
-    expect(verdict.allowed).toBe(allowed);
-    expect(verdict.rule).not.toBe('');
+    const decision = compiled.evaluate(name === null ? [] : [name], parsed, port ?? 443);
+    expect(decision.allowed).toBe(allowed);
+    expect(decision.rule).not.toBe('');
   });
 
   it.each(BAD_POLICIES)('refuses %s', (_title, policy) => {
@@ -33,7 +33,7 @@ describe('network policies', () => {
       { mode: 'allow-all' },
       { opened: [], ownAddresses: () => ['198.51.100.7'] },
     );
-    const judge = (text: string) => compiled.judge([], parseAddress(text) ?? fail(text), 80).allowed;
+    const judge = (text: string) => compiled.evaluate([], parseAddress(text) ?? fail(text), 80).allowed;
     expect([judge('198.51.100.7'), judge('::ffff:198.51.100.7'), judge('198.51.100.8')]).toEqual([
       false,
       false,

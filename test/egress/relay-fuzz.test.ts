@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentFiles } from '../../agent/build.mjs';
-import type { Dial, Redirected } from '../../src/egress/connection/context.ts';
+import type { DialMode, RedirectedConnection } from '../../src/egress/connection/context.ts';
 import { Carrier } from '../../src/engines/oci/network/relay-process.ts';
 
 const agent = fileURLToPath(new URL('../../agent/', import.meta.url));
@@ -116,13 +116,13 @@ describe('a hostile sandbox', () => {
     const died: string[] = [];
     const counts = { opened: 0, closed: 0, dialled: 0, taken: 0, queries: 0, bytes: 0 };
 
-    const use = async (connection: Redirected): Promise<void> => {
+    const use = async (connection: RedirectedConnection): Promise<void> => {
       // What is asked for out of turn is not answered: the cut ends that wait, too.
-      const timer = setTimeout(() => connection.cut(), random(400));
+      const timer = setTimeout(() => connection.reset(), random(400));
       for (let step = 0; step < 6; step++) {
-        const how: Dial[] = ['pass', 'hold', { request: Buffer.from('GET / HTTP/1.1\r\n\r\n') }];
+        const how: DialMode[] = ['pass', 'hold', { request: Buffer.from('GET / HTTP/1.1\r\n\r\n') }];
         const what = random(9);
-        if (what < 3) await connection.look(random(20));
+        if (what < 3) await connection.nextChunk(random(20));
         else if (what < 6) {
           const code = await connection.dial(
             '127.0.0.1',
@@ -132,12 +132,12 @@ describe('a hostile sandbox', () => {
           if (code === null) counts.dialled++;
         } else if (what === 6) connection.release();
         else if (what === 7) {
-          const stream = await connection.take();
+          const stream = await connection.takeStream();
           if (stream !== null) counts.taken++;
           stream?.on('data', () => undefined);
           if (random(2) === 0) stream?.end('words');
           else stream?.destroy();
-        } else connection.end(Buffer.alloc(random(60_000)));
+        } else connection.endWith(Buffer.alloc(random(60_000)));
       }
       await connection.closed;
       clearTimeout(timer);

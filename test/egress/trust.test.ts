@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   AUTHORITY_HASH,
-  AuthorityStock,
+  AuthorityPool,
   createAuthority,
 } from '../../src/egress/tls/certificate-authority.ts';
 import { javaEntries, javaTrustStore } from '../../src/engines/oci/host/java-keystore.ts';
@@ -29,7 +29,7 @@ describe('the trust of a sandbox', () => {
   });
 
   it('is no other sandbox’s', async () => {
-    const stock = new AuthorityStock();
+    const stock = new AuthorityPool();
     const taken = await Promise.all([stock.take(), stock.take(), stock.take()]);
     expect(new Set(taken.map(({ key }) => key)).size).toBe(3);
   });

@@ -1,6 +1,6 @@
 /** What went out of a sandbox, or was kept from it: the last entries, and the sums of all. */
 
-export interface Entry {
+export interface ConnectionEntry {
   /** Epoch ms. */
   time: number;
   protocol: 'tcp' | 'tls' | 'http' | 'dns';
@@ -9,7 +9,7 @@ export interface Entry {
   /** Empty for a DNS query. */
   address: string;
   port: number;
-  verdict: 'allowed' | 'refused' | 'failed' | 'cut';
+  outcome: 'allowed' | 'refused' | 'failed' | 'cut';
   /** The rule that decided, or why it failed. */
   rule: string;
   /** Into and out of the sandbox. */
@@ -17,7 +17,7 @@ export interface Entry {
   bytesOut: number;
 }
 
-export interface Sums {
+export interface NetworkTotals {
   connections: number;
   refused: number;
   bytesIn: number;
@@ -25,13 +25,13 @@ export interface Sums {
 }
 
 /** What is known of a sandbox's network from before: of another server, or of none. */
-export interface LogBefore {
-  readonly entries: readonly Entry[];
-  readonly sums: Sums;
+export interface PreviousLog {
+  readonly entries: readonly ConnectionEntry[];
+  readonly totals: NetworkTotals;
 }
 
 /** What a sandbox's network did so far. */
-export interface NetworkActivity extends Sums {
+export interface NetworkActivity extends NetworkTotals {
   /** The most bytes, in and out together; null: no limit. */
   maxBytes: number | null;
   /** The latest first. */
@@ -42,21 +42,21 @@ const KEPT = 200;
 const SHOWN = 5;
 
 export class ConnectionLog {
-  readonly #entries: Entry[];
-  readonly #onEnd: (entry: Entry) => void;
+  readonly #entries: ConnectionEntry[];
+  readonly #onEnd: (entry: ConnectionEntry) => void;
   #connections: number;
   #refused: number;
 
   /** @param onEnd is handed every entry once it is complete */
-  constructor(before: LogBefore, onEnd: (entry: Entry) => void) {
+  constructor(before: PreviousLog, onEnd: (entry: ConnectionEntry) => void) {
     this.#entries = before.entries.slice(-KEPT);
-    this.#connections = before.sums.connections;
-    this.#refused = before.sums.refused;
+    this.#connections = before.totals.connections;
+    this.#refused = before.totals.refused;
     this.#onEnd = onEnd;
   }
 
   /** Takes an entry whose connection is over. */
-  add(entry: Entry): void {
+  add(entry: ConnectionEntry): void {
     this.#connections += entry.protocol === 'dns' ? 0 : 1;
     this.#refused += isRefusal(entry) ? 1 : 0;
     this.#entries.push(entry);
@@ -69,7 +69,9 @@ export class ConnectionLog {
   }
 
   /** The sums of connections, with those that are still open, and what was refused last. */
-  activity(open: readonly Entry[]): Pick<NetworkActivity, 'connections' | 'refused' | 'lastRefused'> {
+  activity(
+    open: readonly ConnectionEntry[],
+  ): Pick<NetworkActivity, 'connections' | 'refused' | 'lastRefused'> {
     return {
       connections: this.#connections + open.length,
       refused: this.#refused + open.filter(isRefusal).length,
@@ -79,11 +81,11 @@ export class ConnectionLog {
 }
 
 /** What is known of a sandbox that this process carries nothing for. */
-export function activityOf({ sums, entries }: LogBefore, maxBytes: number | null): NetworkActivity {
+export function activityOf({ totals: sums, entries }: PreviousLog, maxBytes: number | null): NetworkActivity {
   return { ...sums, maxBytes, lastRefused: lastRefusedOf(entries) };
 }
 
-function lastRefusedOf(entries: readonly Entry[]): NetworkActivity['lastRefused'] {
+function lastRefusedOf(entries: readonly ConnectionEntry[]): NetworkActivity['lastRefused'] {
   return entries
     .filter(isRefusal)
     .slice(-SHOWN)
@@ -91,6 +93,6 @@ function lastRefusedOf(entries: readonly Entry[]): NetworkActivity['lastRefused'
     .map(({ time, domain, address, port, rule }) => ({ time, domain, address, port, rule }));
 }
 
-function isRefusal({ verdict }: Entry): boolean {
-  return verdict === 'refused' || verdict === 'cut';
+function isRefusal({ outcome: decision }: ConnectionEntry): boolean {
+  return decision === 'refused' || decision === 'cut';
 }

@@ -8,7 +8,7 @@ const MAX_LINE = 16_384;
 const HTTP_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP\/\d/;
 
 /** Null while more bytes are needed to tell. */
-export function protocolOf(bytes: Buffer): Protocol | null {
+export function detectProtocol(bytes: Buffer): Protocol | null {
   // Servers skip empty lines before a request; so must whoever judges it.
   let at = 0;
   while (bytes[at] === 0x0d || bytes[at] === 0x0a) at++;

@@ -3,27 +3,31 @@ import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
 import { parseAddress } from '../policy/ip-ranges.ts';
-import type { Verdict } from '../policy/policy.ts';
-import type { Dial, GatewayContext, Redirected } from './context.ts';
+import type { Decision } from '../policy/policy.ts';
+import type { DialMode, GatewayContext, RedirectedConnection } from './context.ts';
 
 const CONNECT_TIMEOUT_MS = 10_000;
 
 /** A connection that was not made: refused by a rule, or failed on the way. */
-export class NotDialled extends Error {
-  readonly refusal: Verdict | null;
-  constructor(message: string, refusal: Verdict | null, cause?: unknown) {
+export class DialError extends Error {
+  readonly refusal: Decision | null;
+  constructor(message: string, refusal: Decision | null, cause?: unknown) {
     super(message, { cause });
     this.refusal = refusal;
   }
 }
 
 /** Connects a program's connection to an address that was judged already. Rejects with `NotDialled`. */
-export async function dialThrough(connection: Redirected, address: string, how: Dial): Promise<void> {
+export async function dialThrough(
+  connection: RedirectedConnection,
+  address: string,
+  how: DialMode,
+): Promise<void> {
   const gaveUp = new AbortController();
   const late = wait(CONNECT_TIMEOUT_MS, 'ETIMEDOUT', { signal: gaveUp.signal }).catch(() => null);
   const code = await Promise.race([connection.dial(address, connection.port, how), late]);
   gaveUp.abort();
-  if (code !== null) throw new NotDialled(`${address}:${connection.port} cannot be reached: ${code}`, null);
+  if (code !== null) throw new DialError(`${address}:${connection.port} cannot be reached: ${code}`, null);
 }
 
 /** Connects this process to an address that was judged already. Rejects with `NotDialled`. */
@@ -33,7 +37,7 @@ export function dialAddress(address: string, port: number): Promise<Socket> {
     const fail = (error: unknown) => {
       socket.destroy();
       const code = systemErrorCode(error) ?? 'ETIMEDOUT';
-      reject(new NotDialled(`${address}:${port} cannot be reached: ${code}`, null, error));
+      reject(new DialError(`${address}:${port} cannot be reached: ${code}`, null, error));
     };
     const timer = setTimeout(fail, CONNECT_TIMEOUT_MS, null);
     socket.once('error', fail);
@@ -50,25 +54,25 @@ export function dialAddress(address: string, port: number): Promise<Socket> {
  * The address to dial for a name that the policy allows: where the program wanted to go if the name leads there, else
  * the name's first that may be dialled. Rejects with `NotDialled`.
  */
-export async function addressFor(
+export async function chooseAddress(
   context: GatewayContext,
   name: string,
-  wanted: { address: string; port: number },
+  requested: { address: string; port: number },
 ): Promise<string> {
   let addresses: readonly string[];
   try {
     ({ addresses } = await context.names.resolve(name));
   } catch (error) {
-    throw new NotDialled(`${name} cannot be resolved`, null, error);
+    throw new DialError(`${name} cannot be resolved`, null, error);
   }
-  const ordered = addresses.includes(wanted.address) ? [wanted.address, ...addresses] : addresses;
-  let refusal: Verdict | null = null;
+  const ordered = addresses.includes(requested.address) ? [requested.address, ...addresses] : addresses;
+  let refusal: Decision | null = null;
   for (const text of ordered) {
     const address = parseAddress(text);
     if (address === null) continue;
-    const verdict = context.policy().judge([name], address, wanted.port);
-    if (verdict.allowed) return text;
-    refusal ??= verdict;
+    const decision = context.policy().evaluate([name], address, requested.port);
+    if (decision.allowed) return text;
+    refusal ??= decision;
   }
-  throw new NotDialled(refusal?.rule ?? `${name} has no address`, refusal);
+  throw new DialError(refusal?.rule ?? `${name} has no address`, refusal);
 }

@@ -1,7 +1,7 @@
 /** Tells a program that it was refused, as readably as its protocol has room for. */
 import type { Duplex } from 'node:stream';
 import { ALERT_ACCESS_DENIED } from './client-hello.ts';
-import type { Redirected } from './context.ts';
+import type { RedirectedConnection } from './context.ts';
 import type { Protocol } from './detect-protocol.ts';
 
 /** What a refused HTTP request is answered. */
@@ -13,7 +13,7 @@ export function refusalBody(rule: string): string {
 export const REFUSED_HEADER: readonly [name: string, value: string] = ['X-Sandbox-Network-Policy', 'refused'];
 
 /** A complete HTTP/1.1 answer; one that is `refused` says so in a header too. */
-export function httpAnswer(status: string, body: string, refused = true): string {
+export function httpResponse(status: string, body: string, refused = true): string {
   const length = Buffer.byteLength(body);
   const mark = refused ? `${REFUSED_HEADER.join(': ')}\r\n` : '';
   return (
@@ -23,16 +23,20 @@ export function httpAnswer(status: string, body: string, refused = true): string
 }
 
 /** Ends a connection with the reason that its protocol can carry: a 403, a TLS alert, else a reset. */
-export function refuse(connection: Redirected, protocol: Protocol | null, rule: string): void {
-  if (protocol === 'http') connection.end(Buffer.from(httpAnswer('403 Forbidden', refusalBody(rule))));
-  else if (protocol === 'tls') connection.end(ALERT_ACCESS_DENIED);
-  else connection.cut();
+export function refuseConnection(
+  connection: RedirectedConnection,
+  protocol: Protocol | null,
+  rule: string,
+): void {
+  if (protocol === 'http') connection.endWith(Buffer.from(httpResponse('403 Forbidden', refusalBody(rule))));
+  else if (protocol === 'tls') connection.endWith(ALERT_ACCESS_DENIED);
+  else connection.reset();
 }
 
 const LINGER_MS = 2_000;
 
 /** Writes the last words and waits a little until they were read: closing on unread bytes would take them back. */
-export function endReadably(stream: Duplex, words: string | Buffer): void {
+export function endGracefully(stream: Duplex, words: string | Buffer): void {
   const timer = setTimeout(() => stream.destroy(), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));
   stream.once('end', () => stream.destroy());

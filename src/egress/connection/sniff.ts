@@ -1,14 +1,14 @@
 /** Looks at the beginning of what a program sends. */
 import { type ClientHello, parseClientHello } from './client-hello.ts';
-import type { Redirected } from './context.ts';
-import { type Protocol, protocolOf } from './detect-protocol.ts';
+import type { RedirectedConnection } from './context.ts';
+import { detectProtocol, type Protocol } from './detect-protocol.ts';
 
-export interface Peeked {
+export interface SniffResult {
   /** Null: nothing was sent, or not enough to tell, in the time given. */
   readonly protocol: Protocol | null;
   readonly hello: ClientHello | null;
-  readonly sent: boolean;
-  /** What was seen. */
+  readonly hasData: boolean;
+  /** What was sniffed. */
   readonly bytes: Buffer;
 }
 
@@ -19,19 +19,20 @@ const MAX_CHUNKS = 2_000;
 const COMPLETE_MS = 10_000;
 
 /** Waits for the first bytes. Never rejects. */
-export async function peek(connection: Redirected, firstByteMs: number): Promise<Peeked> {
+export async function sniff(connection: RedirectedConnection, firstByteMs: number): Promise<SniffResult> {
   let bytes = Buffer.alloc(0);
   let ended = false;
   let chunks = 0;
   const until = performance.now() + COMPLETE_MS;
   for (;;) {
-    const state = judge(bytes);
+    const state = inspect(bytes);
     const left = bytes.length === 0 ? firstByteMs : until - performance.now();
     if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK || chunks > MAX_CHUNKS) {
-      return state ?? { protocol: null, hello: null, sent: bytes.length > 0, bytes };
+      return state ?? { protocol: null, hello: null, hasData: bytes.length > 0, bytes };
     }
-    const chunk = await connection.look(left);
-    if (chunk === 'timeout' && bytes.length === 0) return { protocol: null, hello: null, sent: false, bytes };
+    const chunk = await connection.nextChunk(left);
+    if (chunk === 'timeout' && bytes.length === 0)
+      return { protocol: null, hello: null, hasData: false, bytes };
     if (chunk === 'timeout') continue;
     if (chunk === 'end') ended = true;
     else bytes = Buffer.concat([bytes, chunk]);
@@ -39,9 +40,9 @@ export async function peek(connection: Redirected, firstByteMs: number): Promise
   }
 }
 
-function judge(bytes: Buffer): Peeked | null {
-  const protocol = protocolOf(bytes);
-  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, sent: true, bytes };
+function inspect(bytes: Buffer): SniffResult | null {
+  const protocol = detectProtocol(bytes);
+  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, hasData: true, bytes };
   const hello = parseClientHello(bytes);
-  return hello.kind === 'incomplete' ? null : { protocol, hello, sent: true, bytes };
+  return hello.kind === 'incomplete' ? null : { protocol, hello, hasData: true, bytes };
 }

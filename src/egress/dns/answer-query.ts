@@ -2,8 +2,8 @@
 import { type Answer, decode, encode, type Question } from 'dns-packet';
 import { normalizeName } from '../../shared/domains.ts';
 import { parseAddress } from '../policy/ip-ranges.ts';
-import type { Names } from '../policy/name-cache.ts';
-import type { Policy, Verdict } from '../policy/policy.ts';
+import type { NameCache } from '../policy/name-cache.ts';
+import type { Decision, Policy } from '../policy/policy.ts';
 
 /** RFC 1035, 4.1.1. */
 const RCODE = { ok: 0, format: 1, serverFailure: 2, noSuchName: 3, refused: 5 } as const;
@@ -16,7 +16,7 @@ const MAX_ANSWER = 512;
 export interface DnsAnswer {
   readonly bytes: Buffer;
   /** What was refused, and by which rule; null where nothing was. */
-  readonly refused: { readonly name: string; readonly verdict: Verdict } | null;
+  readonly refused: { readonly name: string; readonly decision: Decision } | null;
 }
 
 /**
@@ -24,7 +24,11 @@ export interface DnsAnswer {
  * program carry data to and fro, or learn keys (HTTPS records) that hide the name it connects to.
  * @returns null for bytes that are no query
  */
-export async function answerQuery(query: Buffer, policy: Policy, names: Names): Promise<DnsAnswer | null> {
+export async function answerQuery(
+  query: Buffer,
+  policy: Policy,
+  names: NameCache,
+): Promise<DnsAnswer | null> {
   const asked = readQuery(query);
   if (asked === null) return null;
   const { id, flags, questions } = asked;
@@ -36,11 +40,11 @@ export async function answerQuery(query: Buffer, policy: Policy, names: Names): 
   if (question === undefined || questions.length > 1) return plain(RCODE.format);
   const name = normalizeName(question.name);
   if (name === null) return plain(RCODE.noSuchName);
-  const verdict = policy.judgeName(name);
+  const decision = policy.evaluateName(name);
   // Refused without asking anybody: a name that may not be looked up may not carry data out either.
-  if (!verdict.allowed) return { bytes: reply(RCODE.refused), refused: { name, verdict } };
+  if (!decision.allowed) return { bytes: reply(RCODE.refused), refused: { name, decision } };
   if (question.type !== 'A') return plain(RCODE.ok);
-  let resolution: Awaited<ReturnType<Names['resolve']>>;
+  let resolution: Awaited<ReturnType<NameCache['resolve']>>;
   try {
     resolution = await names.resolve(name);
   } catch {
@@ -51,7 +55,7 @@ export async function answerQuery(query: Buffer, policy: Policy, names: Names): 
   const usable = addresses.filter((_, index) => forbidden[index] === null).slice(0, MAX_ADDRESSES);
   const [refusal] = forbidden;
   if (usable.length === 0 && refusal)
-    return { bytes: reply(RCODE.refused), refused: { name, verdict: refusal } };
+    return { bytes: reply(RCODE.refused), refused: { name, decision: refusal } };
   if (usable.length === 0) return plain(RCODE.noSuchName);
   const answer = (addresses: readonly string[]): Buffer =>
     reply(
@@ -60,12 +64,12 @@ export async function answerQuery(query: Buffer, policy: Policy, names: Names): 
     );
   // One is there in any case: a program needs no more of them.
   while (usable.length > 1 && answer(usable).length > MAX_ANSWER) usable.pop();
-  names.tell(name, usable);
+  names.recordAnswer(name, usable);
   return { bytes: answer(usable), refused: null };
 }
 
 /** Why no port of an address may be dialled; null where one may, to be judged when it is. */
-function forbiddenAt(policy: Policy, text: string): Verdict | null {
+function forbiddenAt(policy: Policy, text: string): Decision | null {
   const address = parseAddress(text);
   return address === null ? { allowed: false, rule: `${text} is no address` } : policy.forbids(address, null);
 }

@@ -1,16 +1,16 @@
-import type { Entry } from '../connection/connection-log.ts';
-import type { Verdict } from '../policy/policy.ts';
+import type { ConnectionEntry } from '../connection/connection-log.ts';
+import type { Decision } from '../policy/policy.ts';
 
 /** A refused query as an entry of the log. */
-export function dnsRefusal({ name, verdict }: { name: string; verdict: Verdict }): Entry {
+export function refusedQueryEntry({ name, decision }: { name: string; decision: Decision }): ConnectionEntry {
   return {
     time: Date.now(),
     protocol: 'dns',
     domain: name,
     address: '',
     port: 53,
-    verdict: 'refused',
-    rule: verdict.rule,
+    outcome: 'refused',
+    rule: decision.rule,
     bytesIn: 0,
     bytesOut: 0,
   };

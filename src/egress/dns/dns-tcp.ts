@@ -2,7 +2,7 @@
 import type { Duplex } from 'node:stream';
 import type { ConnectionLog } from '../connection/connection-log.ts';
 import type { DnsAnswer } from './answer-query.ts';
-import { dnsRefusal } from './dns-log-entry.ts';
+import { refusedQueryEntry } from './dns-log-entry.ts';
 
 const MAX_QUERY = 4_096;
 const MAX_QUERIES = 1_000;
@@ -25,7 +25,7 @@ export async function serveDnsOverTcp(
         const length = pending.readUInt16BE(0);
         const reply = length > MAX_QUERY ? null : await answer(pending.subarray(2, 2 + length));
         if (reply === null || ++served > MAX_QUERIES) return;
-        if (reply.refused !== null) log.add(dnsRefusal(reply.refused));
+        if (reply.refused !== null) log.add(refusedQueryEntry(reply.refused));
         pending = pending.subarray(2 + length);
         const head = Buffer.alloc(2);
         head.writeUInt16BE(reply.bytes.length);

@@ -11,12 +11,19 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
 import type { GatewayContext } from '../connection/context.ts';
-import { NotDialled } from '../connection/dial.ts';
-import { endReadably, httpAnswer, refusalBody } from '../connection/refusal.ts';
-import type { Carried } from '../connection/tracked-connection.ts';
-import { endToEnd, failureText, headOf, Malformed, type RequestHead, refuseBy } from './request.ts';
-import { type Framing, framingOf, mayTrail, onward } from './request-framing.ts';
-import { passUpgrade, upgradeHeaders } from './upgrade.ts';
+import { DialError } from '../connection/dial.ts';
+import { endGracefully, httpResponse, refusalBody } from '../connection/refusal.ts';
+import type { TrackedConnection } from '../connection/tracked-connection.ts';
+import {
+  endToEndHeaders,
+  failureText,
+  headOf,
+  Malformed,
+  type RequestHead,
+  recordRefusal,
+} from './request.ts';
+import { type Framing, forwardedHeaders, framingOf, isTrailerAllowed } from './request-framing.ts';
+import { forwardUpgrade, upgradeHeaders } from './upgrade.ts';
 import type { Route, Target } from './upstream-route.ts';
 
 type HeadersSet = ReadonlyMap<string, string>;
@@ -28,15 +35,20 @@ const MAX_HEAD = 65_536;
 
 /** What serving the requests of one connection takes. */
 interface Serving {
-  readonly carried: Carried;
+  readonly tracked: TrackedConnection;
   readonly context: GatewayContext;
   readonly route: Route;
   readonly stream: Duplex;
 }
 
 /** Serves the requests that come on a stream, which must not have been read from. */
-export function serveHttp(carried: Carried, context: GatewayContext, route: Route, stream: Duplex): void {
-  const serving = { carried, context, route, stream };
+export function serveHttp1(
+  tracked: TrackedConnection,
+  context: GatewayContext,
+  route: Route,
+  stream: Duplex,
+): void {
+  const serving = { tracked, context, route, stream };
   // Strict whatever the options of this process say.
   const server = createServer({
     keepAliveTimeout: 60_000,
@@ -49,7 +61,7 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
   server.on('request', (incoming, answer) => {
     const refused = (error: unknown) => {
       over = true;
-      fail(serving, answer, error);
+      respondWithError(serving, answer, error);
     };
     // At once: the next request may be in the same piece.
     if (over) incoming.resume();
@@ -58,20 +70,20 @@ export function serveHttp(carried: Carried, context: GatewayContext, route: Rout
   server.on('upgrade', (incoming, socket, head) => {
     const refused = (error: unknown) => {
       over = true;
-      endReadably(socket, failureText(carried, route.protocol, error));
+      endGracefully(socket, failureText(tracked, route.protocol, error));
     };
     if (over) socket.destroy();
     else attempt(incoming, refused, (framed) => upgrade(serving, framed, incoming, socket, head));
   });
   server.on('connect', (_incoming, socket) => {
-    const { message } = refuseBy(carried, route.protocol, [], 'CONNECT would lead past the policy');
-    endReadably(socket, httpAnswer('403 Forbidden', refusalBody(message)));
+    const { message } = recordRefusal(tracked, route.protocol, [], 'CONNECT would lead past the policy');
+    endGracefully(socket, httpResponse('403 Forbidden', refusalBody(message)));
   });
   server.on('clientError', (error, socket) => {
     over = true;
     const fault = faultOf(error);
     if (fault === null || !socket.writable) socket.destroy();
-    else endReadably(socket, failureText(carried, route.protocol, new Malformed(fault)));
+    else endGracefully(socket, failureText(tracked, route.protocol, new Malformed(fault)));
   });
   server.emit('connection', stream);
 }
@@ -107,14 +119,14 @@ function attempt(
 }
 
 /** What rules set on a request. */
-function setOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
+function headersSetOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
   return name === null
     ? NOTHING_SET
     : context.policy().headers.headersFor({ name, method: head.method, path });
 }
 
-function outgoing(
-  { carried, route }: Serving,
+function openUpstream(
+  { tracked, route }: Serving,
   { method }: RequestHead,
   target: Target,
   headers: string[],
@@ -128,7 +140,8 @@ function outgoing(
     insecureHTTPParser: false,
     maxHeaderSize: MAX_HEAD,
   });
-  if (route.protocol === 'http') upstream.once('socket', (socket) => carried.carries(target.server, socket));
+  if (route.protocol === 'http')
+    upstream.once('socket', (socket) => tracked.setDestination(target.server, socket));
   return upstream;
 }
 
@@ -139,9 +152,9 @@ async function forward(
   answer: ServerResponse,
 ): Promise<void> {
   const target = await serving.route.target(head);
-  const set = setOn(serving, head, target);
+  const set = headersSetOn(serving, head, target);
   const extra = framing.doubtful ? CLOSING : serving.route.extra;
-  const upstream = outgoing(serving, head, target, onward(head, framing, set, extra));
+  const upstream = openUpstream(serving, head, target, forwardedHeaders(head, framing, set, extra));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     upstream.once('response', (response) => {
       // A body that the server has not waited for may still come: no other request may follow it.
@@ -151,18 +164,18 @@ async function forward(
     upstream.once('error', (error) => {
       // A server may close a connection that was idle: the program is shown the same, and asks again.
       if (upstream.reusedSocket) serving.stream.destroy();
-      reject(notAnswered(target, error));
+      reject(noResponse(target, error));
     });
     // An upgrade that nobody asked for ends without an error.
-    upstream.once('close', () => reject(notAnswered(target, null)));
+    upstream.once('close', () => reject(noResponse(target, null)));
   });
   // A server may answer before it has read the whole request, and close: its answer still counts.
-  passBody(incoming, upstream, (name) => mayTrail(name, set)).catch(() => {
+  passBody(incoming, upstream, (name) => isTrailerAllowed(name, set)).catch(() => {
     // Half a body: whatever came next would be taken for the rest of it.
     if (!incoming.complete) upstream.destroy();
   });
   const response = await answered;
-  answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEnd(response));
+  answer.writeHead(response.statusCode ?? 502, response.statusMessage, endToEndHeaders(response));
   answer.flushHeaders();
   await passBody(response, answer, () => true);
 }
@@ -179,9 +192,9 @@ async function passBody(
   to.end();
 }
 
-function notAnswered(target: Target, error: unknown): NotDialled {
-  if (error instanceof NotDialled) return error;
-  return new NotDialled(`${target.server} did not answer`, null, error);
+function noResponse(target: Target, error: unknown): DialError {
+  if (error instanceof DialError) return error;
+  return new DialError(`${target.server} did not answer`, null, error);
 }
 
 async function upgrade(
@@ -195,19 +208,19 @@ async function upgrade(
   if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
   const target = await serving.route.target(head);
   const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');
-  const headers = onward(head, framing, setOn(serving, head, target), wanted);
-  const upstream = outgoing(serving, head, target, headers);
+  const headers = forwardedHeaders(head, framing, headersSetOn(serving, head, target), wanted);
+  const upstream = openUpstream(serving, head, target, headers);
   upstream.end();
-  await passUpgrade(upstream, wanted, socket, after).catch((error: unknown) => {
-    throw notAnswered(target, error);
+  await forwardUpgrade(upstream, wanted, socket, after).catch((error: unknown) => {
+    throw noResponse(target, error);
   });
 }
 
-function fail(serving: Serving, answer: ServerResponse, error: unknown): void {
-  const text = failureText(serving.carried, serving.route.protocol, error);
+function respondWithError(serving: Serving, answer: ServerResponse, error: unknown): void {
+  const text = failureText(serving.tracked, serving.route.protocol, error);
   if (answer.headersSent || answer.socket === null) {
     answer.destroy();
     return;
   }
-  endReadably(answer.socket, text);
+  endGracefully(answer.socket, text);
 }

@@ -12,12 +12,12 @@ import {
   sensitiveHeaders,
 } from 'node:http2';
 import type { TLSSocket } from 'node:tls';
-import { NotDialled } from '../connection/dial.ts';
+import { DialError } from '../connection/dial.ts';
 import { REFUSED_HEADER } from '../connection/refusal.ts';
-import { judgeInside, type Terminated } from './check-inner-request.ts';
+import { checkInnerRequest, type TerminatedConnection } from './check-inner-request.ts';
 import { WIDE_WINDOW, widenWindows } from './http2-window.ts';
 import { failureOf, hostName, Malformed } from './request.ts';
-import { mayTrail } from './request-framing.ts';
+import { isTrailerAllowed } from './request-framing.ts';
 
 /** Each may hold a window of data on both sides. */
 const MAX_STREAMS = 100;
@@ -32,7 +32,7 @@ const CONNECTION_HEADERS = new Set([
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR } = constants;
 
 /** What a program asks. */
-interface Asked {
+interface InnerRequest {
   readonly stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
   /** What came after the body. */
@@ -40,17 +40,21 @@ interface Asked {
 }
 
 /** Serves the streams of a connection; where there is no connection to the server, with the reason. */
-export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocket | NotDialled): void {
+export function serveHttp2(
+  of: TerminatedConnection,
+  secure: TLSSocket,
+  upstream: TLSSocket | DialError,
+): void {
   const inside = performServerHandshake(secure, {
     settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
   });
   inside.on('error', () => inside.destroy());
   // Both connections can be half-open, which HTTP/2 has no use for: who ends one has gone.
   secure.once('end', () => inside.destroy());
-  if (upstream instanceof NotDialled) {
+  if (upstream instanceof DialError) {
     inside.on('stream', (stream) => {
-      of.carried.failed(upstream.message);
-      fail(of, stream, upstream);
+      of.tracked.recordFailure(upstream.message);
+      respondWithError(of, stream, upstream);
       inside.close();
     });
     return;
@@ -59,9 +63,9 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
     createConnection: () => upstream,
     settings: { enablePush: false, initialWindowSize: WIDE_WINDOW },
   });
-  const begun = cutWithServer(upstream, outside);
+  const track = closeWithServer(upstream, outside);
   const whenWindowsAllow = widenWindows(outside);
-  tieSessions(inside, outside);
+  linkSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
     // It may have to wait, and these come when they come.
     stream.on('error', () => stream.destroy());
@@ -70,10 +74,10 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
       try {
         if (late !== null) throw late;
         const request = exchange(of, { stream, headers, trailers }, outside);
-        if (request !== null) begun(request);
+        if (request !== null) track(request);
         return request;
       } catch (error) {
-        fail(of, stream, error);
+        respondWithError(of, stream, error);
         return null;
       }
     });
@@ -81,7 +85,7 @@ export function serveHttp2(of: Terminated, secure: TLSSocket, upstream: TLSSocke
 }
 
 /** Both go together: one that takes no more streams leaves the other only those that it has. */
-function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
+function linkSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
   outside.on('error', () => outside.destroy());
   outside.on('goaway', () => inside.close());
   outside.once('close', () => inside.close());
@@ -94,7 +98,7 @@ function tieSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): v
  * of is cut. Destroying the session would lose the one, and end the other as if it were whole.
  * @returns to be told of each stream
  */
-function cutWithServer(
+function closeWithServer(
   upstream: TLSSocket,
   outside: ClientHttp2Session,
 ): (request: ClientHttp2Stream) => void {
@@ -117,13 +121,13 @@ function cutWithServer(
 
 /** Passes a request on; null where there is none to pass. */
 function exchange(
-  of: Terminated,
-  { stream, headers, trailers }: Asked,
+  of: TerminatedConnection,
+  { stream, headers, trailers }: InnerRequest,
   outside: ClientHttp2Session,
 ): ClientHttp2Stream | null {
   const authority = headers[':authority'] ?? headers.host ?? '';
   const several = headers.host !== undefined && headers.host !== authority;
-  judgeInside(of, several ? null : hostName(authority));
+  checkInnerRequest(of, several ? null : hostName(authority));
   // Like a tunnel by HTTP/1, it would lead past the policy; the extended form is not offered.
   if (headers[':method'] === 'CONNECT') {
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
@@ -136,11 +140,11 @@ function exchange(
     method: headers[':method'] ?? 'GET',
     path: headers[':path'] ?? '/',
   });
-  const request = outside.request(onward(headers, authority, set), {
+  const request = outside.request(forwardedHeaders(headers, authority, set), {
     endStream: ended,
     waitForTrailers: !ended,
   });
-  tieStreams(stream, request);
+  linkStreams(stream, request);
   passAnswer(stream, request);
   if (!ended) passRequestBody(stream, request, () => trailers(set));
   return request;
@@ -167,7 +171,7 @@ function checkHead(headers: IncomingHttpHeaders): void {
 }
 
 /** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
-function onward(
+function forwardedHeaders(
   headers: IncomingHttpHeaders,
   authority: string,
   set: ReadonlyMap<string, string>,
@@ -183,12 +187,13 @@ function onward(
 }
 
 /** Hears what comes after a body. Returns what of it may go with what the rules set. */
-function trailersOf(stream: ServerHttp2Stream): Asked['trailers'] {
+function trailersOf(stream: ServerHttp2Stream): InnerRequest['trailers'] {
   let trailers: IncomingHttpHeaders = {};
   stream.on('trailers', (given) => {
     trailers = given;
   });
-  return (set) => Object.fromEntries(Object.entries(trailers).filter(([name]) => mayTrail(name, set)));
+  return (set) =>
+    Object.fromEntries(Object.entries(trailers).filter(([name]) => isTrailerAllowed(name, set)));
 }
 
 function passRequestBody(
@@ -219,7 +224,7 @@ function passAnswer(stream: ServerHttp2Stream, request: ClientHttp2Stream): void
 }
 
 /** A stream that is reset on one side is reset on the other, for the same reason. */
-function tieStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
+function linkStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
   stream.on('error', () => request.close(NGHTTP2_CANCEL));
   request.on('error', () => stream.close(request.rstCode || NGHTTP2_CANCEL));
   stream.once('close', () => {
@@ -232,8 +237,12 @@ function tieStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void
   });
 }
 
-function fail({ carried }: Terminated, stream: ServerHttp2Stream, error: unknown): void {
-  const { status, body, refused } = failureOf(carried, 'tls', error);
+function respondWithError(
+  { tracked }: TerminatedConnection,
+  stream: ServerHttp2Stream,
+  error: unknown,
+): void {
+  const { status, body, refused } = failureOf(tracked, 'tls', error);
   stream.on('error', () => stream.destroy());
   stream.resume();
   stream.respond({

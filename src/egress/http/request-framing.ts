@@ -56,18 +56,18 @@ function checkHeaders(head: RequestHead): void {
     if (!NAME.test(head.rawHeaders[index] ?? '') || !VALUE.test(head.rawHeaders[index + 1] ?? ''))
       throw new Malformed('one of its headers has a character that no header may have');
   }
-  const taken = localNames(head).find((name) => NEVER_LOCAL.has(name));
+  const taken = connectionOptions(head).find((name) => NEVER_LOCAL.has(name));
   if (taken !== undefined) throw new Malformed(`its Connection header names ${taken}`);
 }
 
 /** What `Connection` says is meant for the gateway alone (RFC 9110, 7.6.1). */
-function localNames(head: RequestHead): string[] {
+function connectionOptions(head: RequestHead): string[] {
   const values = headerValues(head, 'connection').join(',').split(',');
   return values.map((token) => token.trim().toLowerCase());
 }
 
 /** The headers that go on with a request: its own without those that `set` replaces, these, its framing, then `extra`. */
-export function onward(
+export function forwardedHeaders(
   head: RequestHead,
   framing: Framing,
   set: ReadonlyMap<string, string>,
@@ -75,7 +75,7 @@ export function onward(
 ): string[] {
   const dropped = new Set([
     ...HOP_BY_HOP,
-    ...localNames(head),
+    ...connectionOptions(head),
     ...set.keys(),
     ...['content-length', 'transfer-encoding', 'expect'],
     ...(framing.chunked ? [] : ['trailer']),
@@ -89,7 +89,7 @@ export function onward(
 }
 
 /** Whether a field may come after a body: servers may treat it as a header (RFC 9110, 6.5.1). */
-export function mayTrail(name: string, set: ReadonlyMap<string, string>): boolean {
+export function isTrailerAllowed(name: string, set: ReadonlyMap<string, string>): boolean {
   const lower = name.toLowerCase();
   return !NOT_SETTABLE.has(lower) && !set.has(lower);
 }

@@ -1,9 +1,9 @@
 /** One HTTP request under a policy: what it is judged by, what goes on with it, what it is answered when nothing does. */
 import type { IncomingMessage } from 'node:http';
 import { normalizeName } from '../../shared/domains.ts';
-import { NotDialled } from '../connection/dial.ts';
-import { httpAnswer, refusalBody } from '../connection/refusal.ts';
-import type { Carried } from '../connection/tracked-connection.ts';
+import { DialError } from '../connection/dial.ts';
+import { httpResponse, refusalBody } from '../connection/refusal.ts';
+import type { TrackedConnection } from '../connection/tracked-connection.ts';
 
 /** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
@@ -58,33 +58,37 @@ export function headerValues({ rawHeaders }: RequestHead, name: string): string[
 }
 
 /** The name that a request is for, and its target in origin form. */
-export interface Named {
+export interface RequestTarget {
   readonly host: string;
   readonly path: string;
 }
 
 /** Notes a refusal in the log. */
-export function refuseBy(
-  carried: Carried,
+export function recordRefusal(
+  tracked: TrackedConnection,
   protocol: 'http' | 'tls',
   names: readonly string[],
   rule: string,
   status: 403 | 421 = 403,
 ): Refused {
-  carried.judged(protocol, names, { allowed: false, rule });
+  tracked.recordDecision(protocol, names, { allowed: false, rule });
   return new Refused(rule, status);
 }
 
 /** The one host that a request names. Throws `Refused` where there are several or none. */
-export function nameOf(carried: Carried, protocol: 'http' | 'tls', head: RequestHead): Named {
+export function requestedHost(
+  tracked: TrackedConnection,
+  protocol: 'http' | 'tls',
+  head: RequestHead,
+): RequestTarget {
   const hosts = headerValues(head, 'host');
   const { url } = head;
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
   const host = hostName(hosts[0]?.trim() ?? '');
   if (hosts.length !== 1 || host === null)
-    throw refuseBy(carried, protocol, [], 'the request names no host, or several');
+    throw recordRefusal(tracked, protocol, [], 'the request names no host, or several');
   if (absolute !== null && hostName(absolute[1] ?? '') !== host)
-    throw refuseBy(carried, protocol, [host], 'the request names two different hosts');
+    throw recordRefusal(tracked, protocol, [host], 'the request names two different hosts');
   return { host, path: absolute === null ? url : originForm(absolute[2] ?? '') };
 }
 
@@ -99,7 +103,7 @@ export function hostName(authority: string): string | null {
 }
 
 /** The headers of an answer that go on with it, but for one that is left out. */
-export function endToEnd(response: IncomingMessage, left = ''): string[] {
+export function endToEndHeaders(response: IncomingMessage, left = ''): string[] {
   const kept: string[] = [];
   for (let index = 0; index < response.rawHeaders.length; index += 2) {
     const name = response.rawHeaders[index] ?? '';
@@ -110,19 +114,19 @@ export function endToEnd(response: IncomingMessage, left = ''): string[] {
 }
 
 /** What a program is told in place of an answer. */
-export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unknown): Failure {
+export function failureOf(tracked: TrackedConnection, protocol: 'http' | 'tls', error: unknown): Failure {
   if (error instanceof Refused) {
     const reason = error.status === 403 ? 'Forbidden' : 'Misdirected Request';
     return { status: error.status, reason, body: refusalBody(error.message), refused: true };
   }
   if (error instanceof Malformed) {
-    carried.failed(error.message);
+    tracked.recordFailure(error.message);
     const body = `The gateway passes no such request on: ${error.message}.\n`;
     return { status: 400, reason: 'Bad Request', body, refused: false };
   }
-  if (error instanceof NotDialled && error.refusal !== null) {
-    const { domain } = carried.entry;
-    carried.judged(protocol, domain === null ? [] : [domain], error.refusal);
+  if (error instanceof DialError && error.refusal !== null) {
+    const { domain } = tracked.entry;
+    tracked.recordDecision(protocol, domain === null ? [] : [domain], error.refusal);
     return { status: 403, reason: 'Forbidden', body: refusalBody(error.refusal.rule), refused: true };
   }
   const body = `${error instanceof Error ? error.message : 'The server did not answer'}.\n`;
@@ -130,7 +134,7 @@ export function failureOf(carried: Carried, protocol: 'http' | 'tls', error: unk
 }
 
 /** The same as a complete HTTP/1.1 answer. */
-export function failureText(carried: Carried, protocol: 'http' | 'tls', error: unknown): string {
-  const { status, reason, body, refused } = failureOf(carried, protocol, error);
-  return httpAnswer(`${status} ${reason}`, body, refused);
+export function failureText(tracked: TrackedConnection, protocol: 'http' | 'tls', error: unknown): string {
+  const { status, reason, body, refused } = failureOf(tracked, protocol, error);
+  return httpResponse(`${status} ${reason}`, body, refused);
 }

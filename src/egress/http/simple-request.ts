@@ -1,20 +1,20 @@
 /** HTTP requests that can be read and sent on whole, so that their answers pass without anybody here looking at them. */
 import type { HeaderRules } from '../policy/header-rules.ts';
 import { headerValues, hostName, Malformed, type RequestHead } from './request.ts';
-import { framingOf, onward } from './request-framing.ts';
+import { forwardedHeaders, framingOf } from './request-framing.ts';
 
 /** More than a request needs: what is larger is read piece by piece. */
 const MAX_HEAD = 16_384;
 const REQUEST_LINE = /^([A-Za-z]+) (\S+) HTTP\/1\.1$/;
 const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):[ \t]*([\t\x20-\x7e\x80-\xff]*?)[ \t]*$/;
 /** With one of these there is more to it than a head and its answer. */
-const NOT_ALONE = new Set(['content-length', 'transfer-encoding', 'upgrade', 'expect', 'te', 'trailer']);
+const NOT_SIMPLE = new Set(['content-length', 'transfer-encoding', 'upgrade', 'expect', 'te', 'trailer']);
 
 /**
  * Reads bytes that are one whole request without a body, written so plainly that nobody can read them differently. Null for
  * anything else, which may well be a valid request.
  */
-export function readLoneRequest(bytes: Buffer): RequestHead | null {
+export function parseSimpleRequest(bytes: Buffer): RequestHead | null {
   if (bytes.length > MAX_HEAD || bytes.indexOf('\r\n\r\n') !== bytes.length - 4) return null;
   const [line = '', ...lines] = bytes.subarray(0, -4).toString('latin1').split('\r\n');
   const [, method = '', url = ''] = REQUEST_LINE.exec(line) ?? [];
@@ -22,7 +22,7 @@ export function readLoneRequest(bytes: Buffer): RequestHead | null {
   if (method === '' || method === 'CONNECT' || !/^[\x21-\x7e]+$/.test(url)) return null;
   const rawHeaders: string[] = [];
   for (const header of headers) {
-    if (header === null || NOT_ALONE.has(header[1]?.toLowerCase() ?? '')) return null;
+    if (header === null || NOT_SIMPLE.has(header[1]?.toLowerCase() ?? '')) return null;
     rawHeaders.push(header[1] ?? '', header[2] ?? '');
   }
   const head = { version: '1.1', method, url, rawHeaders };
@@ -40,10 +40,10 @@ function isPlain(head: RequestHead): boolean {
 }
 
 /** Whether a request may get headers. */
-export function concerned(head: RequestHead, rules: HeaderRules): boolean {
+export function matchesHeaderRules(head: RequestHead, rules: HeaderRules): boolean {
   return headerValues(head, 'host').some((value) => {
     const name = hostName(value);
-    return name !== null && rules.concern(name);
+    return name !== null && rules.appliesTo(name);
   });
 }
 
@@ -51,8 +51,8 @@ export function concerned(head: RequestHead, rules: HeaderRules): boolean {
  * The same request to its server.
  * @param extra has to ask the server to close after its answer: its end is the answer's end
  */
-export function loneRequest(head: RequestHead, path: string, extra: readonly string[]): Buffer {
-  const headers = onward(head, framingOf(head), new Map(), extra);
+export function serializeSimpleRequest(head: RequestHead, path: string, extra: readonly string[]): Buffer {
+  const headers = forwardedHeaders(head, framingOf(head), new Map(), extra);
   const lines = [`${head.method} ${path} HTTP/1.1`];
   for (let index = 0; index < headers.length; index += 2)
     lines.push(`${headers[index]}: ${headers[index + 1]}`);

@@ -2,7 +2,7 @@
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { endToEnd } from './request.ts';
+import { endToEndHeaders } from './request.ts';
 
 /** What carries requests: inside, nobody would judge them. */
 const CARRIES_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
@@ -22,7 +22,7 @@ export function upgradeHeaders(wanted: string): readonly string[] {
  * @param wanted from `upgradeHeaders`
  * @param head what the program has sent after its request already
  */
-export function passUpgrade(
+export function forwardUpgrade(
   upstream: ClientRequest,
   wanted: readonly string[],
   socket: Duplex,
@@ -32,7 +32,9 @@ export function passUpgrade(
     upstream.once('error', reject);
     upstream.once('response', (response) => {
       // Not upgraded: an answer like any other, which ends with the connection.
-      socket.write(head11(response, [...endToEnd(response, 'transfer-encoding'), 'Connection', 'close']));
+      socket.write(
+        head11(response, [...endToEndHeaders(response, 'transfer-encoding'), 'Connection', 'close']),
+      );
       pipeline(response, socket).then(resolve, reject);
     });
     upstream.once('upgrade', (response, up, upHead) => {

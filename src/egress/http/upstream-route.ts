@@ -1,9 +1,9 @@
 /** Where the plain requests of a connection go. */
 import type { RequestOptions } from 'node:http';
 import type { GatewayContext } from '../connection/context.ts';
-import { addressFor } from '../connection/dial.ts';
-import type { Carried } from '../connection/tracked-connection.ts';
-import { headerValues, hostName, nameOf, Refused, type RequestHead } from './request.ts';
+import { chooseAddress } from '../connection/dial.ts';
+import type { TrackedConnection } from '../connection/tracked-connection.ts';
+import { headerValues, hostName, Refused, type RequestHead, requestedHost } from './request.ts';
 
 /** Where a request goes, and on what. */
 export interface Target {
@@ -29,26 +29,26 @@ export interface Route {
  * Each request goes to where its host is found, on a connection of its own; where the address is allowed by itself, only
  * hosts that rules concern are looked up.
  */
-export function plainRoute(carried: Carried, context: GatewayContext): Route {
-  const { address: dialled, port } = carried.connection;
+export function plainRoute(tracked: TrackedConnection, context: GatewayContext): Route {
+  const { address: dialled, port } = tracked.connection;
   return {
     protocol: 'http',
     extra: ['Connection', 'close'],
     async target(head) {
       const policy = context.policy();
-      const direct = carried.direct(policy);
+      const direct = tracked.evaluateAddress(policy);
       const shown = hostName(headerValues(head, 'host')[0]?.trim() ?? '');
-      if (direct.allowed && (shown === null || !policy.headers.concern(shown))) {
-        carried.judged('http', shown === null ? [] : [shown], direct);
+      if (direct.allowed && (shown === null || !policy.headers.appliesTo(shown))) {
+        tracked.recordDecision('http', shown === null ? [] : [shown], direct);
         const via = { agent: false, host: dialled, port } as const;
         return { host: null, path: head.url, server: dialled, via };
       }
-      const { host, path } = nameOf(carried, 'http', head);
-      const byName = policy.judgeName(host);
-      const verdict = byName.allowed ? byName : direct;
-      carried.judged('http', [host], verdict.allowed ? verdict : byName);
-      if (!verdict.allowed) throw new Refused(byName.rule);
-      const address = await addressFor(context, host, carried.connection);
+      const { host, path } = requestedHost(tracked, 'http', head);
+      const byName = policy.evaluateName(host);
+      const decision = byName.allowed ? byName : direct;
+      tracked.recordDecision('http', [host], decision.allowed ? decision : byName);
+      if (!decision.allowed) throw new Refused(byName.rule);
+      const address = await chooseAddress(context, host, tracked.connection);
       return { host, path, server: address, via: { agent: false, host: address, port } };
     },
   };

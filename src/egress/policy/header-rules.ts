@@ -3,8 +3,8 @@ import { matchesPattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
 import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
-import { patternOf } from './parse-policy.ts';
-import { fitsPrefix, type RequestMatch, requestMatch } from './request-match.ts';
+import { parseDomainPattern } from './parse-policy.ts';
+import { compileMatch, matchesPrefix, type RequestMatch } from './request-match.ts';
 
 /**
  * Headers that the engine adds on its own account, e.g. while it fetches a source. They allow nothing: a request has to
@@ -18,7 +18,7 @@ export interface CredentialRule {
 }
 
 /** A request as rules look at it. */
-export interface RuledRequest {
+export interface RequestInfo {
   /** Normalized host name. */
   readonly name: string;
   readonly method: string;
@@ -28,9 +28,9 @@ export interface RuledRequest {
 
 export interface HeaderRules {
   /** True where requests to this name may get headers, so that the gateway has to see them. */
-  concern(name: string): boolean;
+  appliesTo(name: string): boolean;
   /** What to set on a request, in place of headers of the same name: lower-case names and their values. */
-  headersFor(request: RuledRequest): ReadonlyMap<string, string>;
+  headersFor(request: RequestInfo): ReadonlyMap<string, string>;
 }
 
 interface Compiled {
@@ -77,20 +77,20 @@ export function compileHeaderRules(
     ...rules.map((rule) => compile(rule, (value, pattern) => secrets.fill(value, pattern))),
     ...credentials.map((rule) => compile(rule, (value) => value)),
   ].filter(({ headers }) => headers.length > 0);
-  const concerning = (name: string) => compiled.filter(({ pattern }) => matchesPattern(pattern, name));
+  const rulesFor = (name: string) => compiled.filter(({ pattern }) => matchesPattern(pattern, name));
   return {
-    concern: (name) => concerning(name).length > 0,
+    appliesTo: (name) => rulesFor(name).length > 0,
     headersFor({ name, method, path }) {
       // Whoever answers TRACE sends the request back, and with it what was set.
       if (method === 'TRACE') return NONE;
-      const fitting = concerning(name).filter(({ match }) => fits(match, method, path));
+      const fitting = rulesFor(name).filter(({ match }) => matches(match, method, path));
       return fitting.length === 0 ? NONE : new Map(fitting.flatMap(({ headers }) => headers));
     },
   };
 }
 
-function fits(match: RequestMatch, method: string, path: string): boolean {
-  return (match.methods === null || match.methods.includes(method)) && fitsPrefix(match.pathPrefix, path);
+function matches(match: RequestMatch, method: string, path: string): boolean {
+  return (match.methods === null || match.methods.includes(method)) && matchesPrefix(match.pathPrefix, path);
 }
 
 /** Filled in at once: every name that the pattern stands for is one that the secret may be sent to. */
@@ -98,25 +98,31 @@ function compile(
   rule: NetworkRule | CredentialRule,
   fill: (value: string, pattern: string) => string,
 ): Compiled {
-  const pattern = patternOf(rule.domain);
+  const pattern = parseDomainPattern(rule.domain);
   const given = Object.entries(rule.headers ?? {});
   if (given.length > MAX_HEADERS)
-    throw bad(`a rule for ${pattern} has ${given.length} headers`, `Set at most ${MAX_HEADERS} a rule.`);
+    throw invalidRule(
+      `a rule for ${pattern} has ${given.length} headers`,
+      `Set at most ${MAX_HEADERS} a rule.`,
+    );
   const headers = given.map(
     ([name, value]) => [headerName(name), headerValue(name, value, pattern, fill)] as const,
   );
   if (new Set(headers.map(([name]) => name)).size < headers.length)
-    throw bad(`a rule for ${pattern} sets a header twice`, 'Header names do not differ by capitals.');
-  return { pattern, match: requestMatch(rule.match, pattern), headers };
+    throw invalidRule(`a rule for ${pattern} sets a header twice`, 'Header names do not differ by capitals.');
+  return { pattern, match: compileMatch(rule.match, pattern), headers };
 }
 
 function headerName(name: string): string {
   const lower = name.toLowerCase();
   const shown = JSON.stringify(name.slice(0, 100));
   if (!TOKEN.test(name) || name.length > MAX_NAME)
-    throw bad(`${shown} is no header name`, 'Give a name such as Authorization or X-Api-Key.');
+    throw invalidRule(`${shown} is no header name`, 'Give a name such as Authorization or X-Api-Key.');
   if (NOT_SETTABLE.has(lower))
-    throw bad(`header ${shown} cannot be set`, 'It frames or routes the request; leave it to the program.');
+    throw invalidRule(
+      `header ${shown} cannot be set`,
+      'It frames or routes the request; leave it to the program.',
+    );
   return lower;
 }
 
@@ -130,12 +136,12 @@ function headerValue(
   const value = fill(template, pattern);
   if (VALUE.test(value) && value.length <= MAX_VALUE) return value;
   const filled = mentionsSecret(template) ? ' once its secret is filled in' : '';
-  throw bad(
+  throw invalidRule(
     `the value of header ${JSON.stringify(name.slice(0, 100))} cannot be sent${filled}`,
     `A value is one line of printable characters (ISO 8859-1), at most ${MAX_VALUE}.`,
   );
 }
 
-function bad(problem: string, hint: string): SandboxError {
+function invalidRule(problem: string, hint: string): SandboxError {
   return new SandboxError('invalid_argument', `network_policy.rules: ${problem}.`, { hint });
 }

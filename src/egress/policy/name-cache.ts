@@ -16,9 +16,9 @@ const TRIES = 2;
 const MIN_TTL_S = 5;
 const MAX_TTL_S = 300;
 const MAX_KEPT = 4_096;
-const MAX_NAMES_AN_ADDRESS = 64;
+const MAX_NAMES_PER_ADDRESS = 64;
 /** Programs go on using an address for a while after its time is up. */
-const LED_TO_MS = 3_600_000;
+const ADDRESS_MEMORY_MS = 3_600_000;
 
 /** A resolver that asks these servers (`address` or `address:port`), or the host's own where the list is empty. */
 export function systemLookup(servers: readonly string[]): Lookup {
@@ -41,10 +41,10 @@ export function systemLookup(servers: readonly string[]): Lookup {
 }
 
 /** One sandbox's view of names: answers are kept for their time, and each address knows what led to it. */
-export class Names {
+export class NameCache {
   readonly #lookup: Lookup;
   readonly #answers = new Map<string, { resolution: Resolution; until: number }>();
-  readonly #ledTo = new Map<string, Map<string, number>>();
+  readonly #namesByAddress = new Map<string, Map<string, number>>();
 
   constructor(lookup: Lookup) {
     this.#lookup = lookup;
@@ -61,21 +61,23 @@ export class Names {
   }
 
   /** Notes that the sandbox was told these addresses for a name. */
-  tell(name: string, addresses: readonly string[]): void {
-    if (this.#ledTo.size >= MAX_KEPT) this.#ledTo.clear();
+  recordAnswer(name: string, addresses: readonly string[]): void {
+    if (this.#namesByAddress.size >= MAX_KEPT) this.#namesByAddress.clear();
     for (const address of addresses) {
-      const names = this.#ledTo.get(address) ?? new Map<string, number>();
-      if (names.size >= MAX_NAMES_AN_ADDRESS) names.clear();
+      const names = this.#namesByAddress.get(address) ?? new Map<string, number>();
+      if (names.size >= MAX_NAMES_PER_ADDRESS) names.clear();
       // Told again, it is the latest.
       names.delete(name);
-      names.set(name, performance.now() + LED_TO_MS);
-      this.#ledTo.set(address, names);
+      names.set(name, performance.now() + ADDRESS_MEMORY_MS);
+      this.#namesByAddress.set(address, names);
     }
   }
 
   /** The names that the sandbox was told this address for, the latest first. */
-  leadingTo(address: string): string[] {
-    const names = [...(this.#ledTo.get(address) ?? [])].filter(([, until]) => until > performance.now());
+  namesFor(address: string): string[] {
+    const names = [...(this.#namesByAddress.get(address) ?? [])].filter(
+      ([, until]) => until > performance.now(),
+    );
     return names.map(([name]) => name).reverse();
   }
 }

@@ -4,7 +4,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import { parseRange, type Range } from './ip-ranges.ts';
 
 /** A domain or wildcard, normalized; throws `invalid_argument` for anything else. */
-export function patternOf(text: string): string {
+export function parseDomainPattern(text: string): string {
   const pattern = normalizePattern(text);
   if (pattern !== null) return pattern;
   const address = parseRange(text) !== null;
@@ -20,7 +20,7 @@ export function patternOf(text: string): string {
 }
 
 /** A range of addresses; throws `invalid_argument` for anything else. */
-export function rangeOf(text: string): Range {
+export function parseSubnet(text: string): Range {
   const range = parseRange(text);
   if (range !== null) return range;
   throw new SandboxError(

@@ -5,10 +5,10 @@ import type { NetworkPolicy } from '../../shared/policy-schema.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import { type CredentialRule, compileHeaderRules, type HeaderRules } from './header-rules.ts';
 import { type Address, closedBecause, holds, parseAddress, type Range } from './ip-ranges.ts';
-import { patternOf, rangeOf } from './parse-policy.ts';
+import { parseDomainPattern, parseSubnet } from './parse-policy.ts';
 
 /** What the operator opens beyond every policy, and what addresses are this host's own. */
-export interface Ground {
+export interface HostNetwork {
   readonly opened: readonly Range[];
   /** In the spelling of the system; looked up anew for each judgement, since they change. */
   readonly ownAddresses: () => readonly string[];
@@ -21,7 +21,7 @@ export interface HeaderSources {
   readonly credentials?: readonly CredentialRule[];
 }
 
-export interface Verdict {
+export interface Decision {
   readonly allowed: boolean;
   /** The rule that decided, in words for people and models. */
   readonly rule: string;
@@ -30,40 +30,46 @@ export interface Verdict {
 export interface Policy {
   readonly mode: NetworkPolicy['mode'];
   /** Whether this name may be looked up and connected to, wherever it leads. */
-  judgeName(name: string): Verdict;
+  evaluateName(name: string): Decision;
   /** Whether an address may be dialled at all (on some port: null), whatever name led to it. Null: nothing forbids it. */
-  forbids(address: Address, port: number | null): Verdict | null;
+  forbids(address: Address, port: number | null): Decision | null;
   /** Whether an address may be dialled by those names (normalized) that are known to lead to it; none is fine. */
-  judge(names: readonly string[], address: Address, port: number): Verdict;
+  evaluate(names: readonly string[], address: Address, port: number): Decision;
   /** What is set on requests that pass. */
   readonly headers: HeaderRules;
 }
 
-const allowed = (rule: string): Verdict => ({ allowed: true, rule });
-const denied = (rule: string): Verdict => ({ allowed: false, rule });
+const allowed = (rule: string): Decision => ({ allowed: true, rule });
+const denied = (rule: string): Decision => ({ allowed: false, rule });
 
 /**
  * Reads a policy.
  * @throws `invalid_argument` naming the value that is no domain, no range or out of place; `permission` for a secret
  * that may not be sent to where a rule would send it
  */
-export function compilePolicy(data: NetworkPolicy, ground: Ground, sources: HeaderSources = {}): Policy {
+export function compilePolicy(
+  data: NetworkPolicy,
+  hostNetwork: HostNetwork,
+  sources: HeaderSources = {},
+): Policy {
   checkShape(data);
   const { secrets = new SecretStore(), credentials = [] } = sources;
   const headers = compileHeaderRules(data.rules ?? [], secrets, credentials);
-  const patterns = [...(data.allow ?? []), ...(data.rules ?? []).map(({ domain }) => domain)].map(patternOf);
-  const allowRanges = (data.subnets?.allow ?? []).map(rangeOf);
-  const denyRanges = (data.subnets?.deny ?? []).map(rangeOf);
+  const patterns = [...(data.allow ?? []), ...(data.rules ?? []).map(({ domain }) => domain)].map(
+    parseDomainPattern,
+  );
+  const allowRanges = (data.subnets?.allow ?? []).map(parseSubnet);
+  const denyRanges = (data.subnets?.deny ?? []).map(parseSubnet);
 
-  const judgeName = (name: string): Verdict => {
+  const evaluateName = (name: string): Decision => {
     if (data.mode === 'allow-all') return allowed('mode allow-all');
     if (data.mode === 'deny-all') return denied('mode deny-all');
     const pattern = patterns.find((each) => matchesPattern(each, name));
     return pattern === undefined ? denied(`${name} is not in the allow list`) : allowed(`domain ${pattern}`);
   };
-  const forbids = (address: Address, port: number | null): Verdict | null => {
-    const closed = closedOnThisHost(address, ground);
-    if (closed !== null && !ground.opened.some((range) => holds(range, address, port))) {
+  const forbids = (address: Address, port: number | null): Decision | null => {
+    const closed = closedOnThisHost(address, hostNetwork);
+    if (closed !== null && !hostNetwork.opened.some((range) => holds(range, address, port))) {
       return denied(`${address.toString()} is a ${closed} address, which only the operator can open`);
     }
     if (data.mode === 'deny-all') return denied('mode deny-all');
@@ -73,28 +79,30 @@ export function compilePolicy(data: NetworkPolicy, ground: Ground, sources: Head
   return {
     mode: data.mode,
     headers,
-    judgeName,
+    evaluateName: evaluateName,
     forbids,
-    judge(names, address, port) {
+    evaluate(names, address, port) {
       const forbidden = forbids(address, port);
       if (forbidden !== null) return forbidden;
       if (data.mode === 'allow-all') return allowed('mode allow-all');
       const range = allowRanges.find((each) => holds(each, address, port));
       if (range !== undefined) return allowed(`subnets.allow ${range.text}`);
-      const verdict = names.map(judgeName).find((each) => each.allowed);
-      if (verdict !== undefined) return verdict;
+      const decision = names.map(evaluateName).find((each) => each.allowed);
+      if (decision !== undefined) return decision;
       const [name] = names;
       return name === undefined
         ? denied(`${address.toString()} was reached by no allowed domain or subnet`)
-        : judgeName(name);
+        : evaluateName(name);
     },
   };
 }
 
-function closedOnThisHost(address: Address, ground: Ground): string | null {
+function closedOnThisHost(address: Address, hostNetwork: HostNetwork): string | null {
   const closed = closedBecause(address);
   if (closed !== null) return closed;
-  const own = ground.ownAddresses().some((text) => parseAddress(text)?.toString() === address.toString());
+  const own = hostNetwork
+    .ownAddresses()
+    .some((text) => parseAddress(text)?.toString() === address.toString());
   return own ? 'host' : null;
 }
 

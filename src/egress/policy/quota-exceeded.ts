@@ -1,16 +1,16 @@
-import type { Policy, Verdict } from './policy.ts';
+import type { Decision, Policy } from './policy.ts';
 
 /** What is in force once a sandbox has moved as many bytes as its operator lets it: nothing passes any more. */
-export function spentPolicy(maxBytes: number): Policy {
-  const verdict: Verdict = {
+export function quotaExceededPolicy(maxBytes: number): Policy {
+  const decision: Decision = {
     allowed: false,
     rule: `the sandbox has used up the ${maxBytes} bytes that --egress-max-bytes gives it`,
   };
   return {
     mode: 'deny-all',
-    judgeName: () => verdict,
-    forbids: () => verdict,
-    judge: () => verdict,
-    headers: { concern: () => false, headersFor: () => new Map() },
+    evaluateName: () => decision,
+    forbids: () => decision,
+    evaluate: () => decision,
+    headers: { appliesTo: () => false, headersFor: () => new Map() },
   };
 }

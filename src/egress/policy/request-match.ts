@@ -15,7 +15,7 @@ const MAX_PREFIX = 2_048;
 const AMBIGUOUS = /\/\.{1,2}(\/|;|$)|\/\/|\\|;|%(2e|2f|5c|25|00)/i;
 
 /** Reads a rule's `match`. @throws `invalid_argument` naming what makes no sense */
-export function requestMatch(match: NetworkRule['match'], domain: string): RequestMatch {
+export function compileMatch(match: NetworkRule['match'], domain: string): RequestMatch {
   const methods = match?.methods?.map((method) => method.toUpperCase()) ?? null;
   const pathPrefix = match?.pathPrefix ?? null;
   if (methods !== null && (methods.length === 0 || !methods.every((method) => METHOD.test(method)))) {
@@ -47,7 +47,7 @@ function isPrefix(text: string): boolean {
 }
 
 /** True where a path surely begins with the prefix, whoever resolves it. */
-export function fitsPrefix(prefix: string | null, path: string): boolean {
+export function matchesPrefix(prefix: string | null, path: string): boolean {
   if (prefix === null || prefix === '/') return true;
   const bare = path.split(/[?#]/, 1)[0] ?? '';
   return bare.startsWith(prefix) && !AMBIGUOUS.test(bare);

@@ -53,7 +53,7 @@ export async function createAuthority(): Promise<StoredAuthority> {
 const AHEAD_MS = 500;
 
 /** Makes authorities ahead, so that hardly anybody waits for one. Each is given out once. */
-export class AuthorityStock {
+export class AuthorityPool {
   #next: Promise<StoredAuthority> | null = null;
 
   take(): Promise<StoredAuthority> {

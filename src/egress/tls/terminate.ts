@@ -3,13 +3,13 @@ import { Agent, type ClientRequest } from 'node:http';
 import { type Duplex, PassThrough } from 'node:stream';
 import { createServer, type SecureContext, type TLSSocket } from 'node:tls';
 import type { GatewayContext } from '../connection/context.ts';
-import { NotDialled } from '../connection/dial.ts';
-import type { TlsKeys } from '../connection/tls-trust.ts';
-import type { Carried } from '../connection/tracked-connection.ts';
-import { judgeInside, type Terminated } from '../http/check-inner-request.ts';
-import { serveHttp } from '../http/http1-proxy.ts';
+import { DialError } from '../connection/dial.ts';
+import type { TlsKeyProvider } from '../connection/tls-trust.ts';
+import type { TrackedConnection } from '../connection/tracked-connection.ts';
+import { checkInnerRequest, type TerminatedConnection } from '../http/check-inner-request.ts';
+import { serveHttp1 } from '../http/http1-proxy.ts';
 import { serveHttp2 } from '../http/http2-proxy.ts';
-import { nameOf } from '../http/request.ts';
+import { requestedHost } from '../http/request.ts';
 import type { Route } from '../http/upstream-route.ts';
 import { dialTls } from './upstream.ts';
 
@@ -23,7 +23,7 @@ export function offersHttp(protocols: readonly string[]): boolean {
 }
 
 /** A connection by the name that its client asks for. */
-export interface NamedConnection {
+export interface TlsClient {
   /** Normalized. */
   readonly name: string;
   /** What the client offers to speak inside. */
@@ -35,46 +35,46 @@ export interface NamedConnection {
  * offers, as if nobody were between them. A server that cannot be reached or trusted is told by an answer.
  */
 export async function terminateTls(
-  carried: Carried,
+  tracked: TrackedConnection,
   context: GatewayContext,
-  keys: TlsKeys,
-  named: NamedConnection,
+  keys: TlsKeyProvider,
+  named: TlsClient,
 ): Promise<void> {
   const { name, protocols } = named;
   const offered = protocols.filter((protocol) => protocol === HTTP1 || protocol === HTTP2);
   const certificate = await keys.contextFor(name);
-  const upstream = await dialled(dialTls(carried, context, keys, name, offered));
-  if (carried.ended) return;
-  const chosen = upstream instanceof NotDialled ? (offered[0] ?? null) : upstream.alpnProtocol || null;
-  const stream = await carried.connection.take();
+  const upstream = await dialOrError(dialTls(tracked, context, keys, name, offered));
+  if (tracked.ended) return;
+  const chosen = upstream instanceof DialError ? (offered[0] ?? null) : upstream.alpnProtocol || null;
+  const stream = await tracked.connection.takeStream();
   if (stream === null) {
-    if (!(upstream instanceof NotDialled)) upstream.destroy();
+    if (!(upstream instanceof DialError)) upstream.destroy();
     return;
   }
-  const secure = await accept(carried, stream, certificate, chosen);
+  const secure = await accept(tracked, stream, certificate, chosen);
   if (secure === null) return;
   if (chosen === HTTP2) {
-    serveHttp2({ carried, context, name }, secure, upstream);
+    serveHttp2({ tracked, context, name }, secure, upstream);
     return;
   }
   const agent = new UpstreamAgent(upstream, () =>
-    dialTls(carried, context, keys, name, chosen === null ? [] : [HTTP1]),
+    dialTls(tracked, context, keys, name, chosen === null ? [] : [HTTP1]),
   );
   secure.once('close', () => agent.destroy());
-  serveHttp(carried, context, terminatedRoute({ carried, context, name }, upstream, agent), secure);
+  serveHttp1(tracked, context, terminatedRoute({ tracked, context, name }, upstream, agent), secure);
 }
 
 /** What a failure was is said where the program can read it: in answer to its request. */
-function dialled(connecting: Promise<TLSSocket>): Promise<TLSSocket | NotDialled> {
+function dialOrError(connecting: Promise<TLSSocket>): Promise<TLSSocket | DialError> {
   return connecting.catch((error: unknown) => {
-    if (error instanceof NotDialled) return error;
+    if (error instanceof DialError) return error;
     throw error;
   });
 }
 
 /** Resolves with null where the client does not go through with it. */
 function accept(
-  carried: Carried,
+  tracked: TrackedConnection,
   stream: Duplex,
   certificate: SecureContext,
   protocol: string | null,
@@ -90,7 +90,7 @@ function accept(
       resolve(secure);
     });
     server.once('tlsClientError', (error) => {
-      carried.failed(`the program ended the handshake with the gateway: ${error.message}`);
+      tracked.recordFailure(`the program ended the handshake with the gateway: ${error.message}`);
       stream.destroy();
       resolve(null);
     });
@@ -100,19 +100,19 @@ function accept(
 }
 
 /** Only the name that the certificate is for is served: a request for another would be judged by the wrong one. */
-function terminatedRoute(of: Terminated, upstream: TLSSocket | NotDialled, agent: Agent): Route {
-  const { carried, name } = of;
+function terminatedRoute(of: TerminatedConnection, upstream: TLSSocket | DialError, agent: Agent): Route {
+  const { tracked, name } = of;
   return {
     protocol: 'tls',
     extra: [],
     async target(head) {
-      if (upstream instanceof NotDialled) {
-        carried.failed(upstream.message);
+      if (upstream instanceof DialError) {
+        tracked.recordFailure(upstream.message);
         throw upstream;
       }
-      const { host, path } = nameOf(carried, 'tls', head);
-      judgeInside(of, host);
-      return { host, path, server: name, via: { agent, host: name, port: carried.connection.port } };
+      const { host, path } = requestedHost(tracked, 'tls', head);
+      checkInnerRequest(of, host);
+      return { host, path, server: name, via: { agent, host: name, port: tracked.connection.port } };
     },
   };
 }
@@ -122,9 +122,9 @@ class UpstreamAgent extends Agent {
   #ready: TLSSocket | null;
   readonly #dial: () => Promise<TLSSocket>;
 
-  constructor(ready: TLSSocket | NotDialled, dial: () => Promise<TLSSocket>) {
+  constructor(ready: TLSSocket | DialError, dial: () => Promise<TLSSocket>) {
     super({ keepAlive: true, maxSockets: 1, maxFreeSockets: 1 });
-    this.#ready = ready instanceof NotDialled ? null : ready;
+    this.#ready = ready instanceof DialError ? null : ready;
     this.#dial = dial;
   }
 

@@ -2,9 +2,9 @@
 import { connect, type TLSSocket } from 'node:tls';
 import { systemErrorCode } from '../../shared/errors.ts';
 import type { GatewayContext } from '../connection/context.ts';
-import { addressFor, dialAddress, NotDialled } from '../connection/dial.ts';
-import type { TlsKeys } from '../connection/tls-trust.ts';
-import type { Carried } from '../connection/tracked-connection.ts';
+import { chooseAddress, DialError, dialAddress } from '../connection/dial.ts';
+import type { TlsKeyProvider } from '../connection/tls-trust.ts';
+import type { TrackedConnection } from '../connection/tracked-connection.ts';
 
 const HANDSHAKE_MS = 10_000;
 /** What OpenSSL and Node call a certificate that is not to be trusted. */
@@ -17,16 +17,16 @@ const CERTIFICATE_FAULT =
  * @throws NotDialled for a refused address, a server that does not answer, a certificate that is not to be trusted
  */
 export async function dialTls(
-  carried: Carried,
+  tracked: TrackedConnection,
   context: GatewayContext,
-  keys: TlsKeys,
+  keys: TlsKeyProvider,
   name: string,
   protocols: readonly string[],
 ): Promise<TLSSocket> {
-  const { port } = carried.connection;
-  const address = await addressFor(context, name, carried.connection);
+  const { port } = tracked.connection;
+  const address = await chooseAddress(context, name, tracked.connection);
   const socket = await dialAddress(address, port);
-  carried.carries(address, socket);
+  tracked.setDestination(address, socket);
   return new Promise((resolve, reject) => {
     const secure = connect({
       socket,
@@ -37,7 +37,7 @@ export async function dialTls(
     const fail = (error: unknown) => {
       clearTimeout(timer);
       secure.destroy();
-      reject(new NotDialled(faultOf(error, `${name}:${port}`), null, error));
+      reject(new DialError(faultOf(error, `${name}:${port}`), null, error));
     };
     const timer = setTimeout(fail, HANDSHAKE_MS, null);
     secure.once('error', fail);

@@ -10,7 +10,7 @@ import type { VercelLayout } from './state/state-layout.ts';
  * judges normalized names by the rest.
  */
 export type ReadPolicy = (policy: NetworkPolicy) => {
-  judgeName(name: string): { readonly allowed: boolean; readonly rule: string };
+  evaluateName(name: string): { readonly allowed: boolean; readonly rule: string };
 };
 
 /** What the parts of this engine share. */

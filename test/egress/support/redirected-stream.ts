@@ -1,13 +1,13 @@
 /** A connection for a gateway without an agent and a carrier: a socket of this process takes their place. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import type { Dial, Moved, Redirected } from '../../../src/egress/connection/context.ts';
+import type { ByteCounts, DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
 
 /** @param stream paused, and not read from */
-export function redirectedBy(stream: Socket, to: { address: string; port: number }): Redirected {
+export function redirectedBy(stream: Socket, to: { address: string; port: number }): RedirectedConnection {
   const seen: Buffer[] = [];
   let upstream: Socket | null = null;
-  const closed = new Promise<Moved>((resolve) => {
+  const closed = new Promise<ByteCounts>((resolve) => {
     stream.once('close', () => {
       upstream?.destroy();
       resolve({ in: stream.bytesWritten, out: stream.bytesRead });
@@ -21,12 +21,12 @@ export function redirectedBy(stream: Socket, to: { address: string; port: number
   return {
     ...to,
     closed,
-    async look(timeoutMs) {
+    async nextChunk(timeoutMs) {
       const next = await nextChunk(stream, timeoutMs);
       if (Buffer.isBuffer(next)) seen.push(next);
       return next;
     },
-    async dial(address: string, port: number, how: Dial) {
+    async dial(address: string, port: number, how: DialMode) {
       if (how !== 'pass') throw new Error('this stand-in only passes connections on');
       const socket = connect({ host: address, port, allowHalfOpen: true });
       upstream = socket;
@@ -38,16 +38,16 @@ export function redirectedBy(stream: Socket, to: { address: string; port: number
       return null;
     },
     release: () => undefined,
-    async take() {
+    async takeStream() {
       if (stream.destroyed) return null;
       putBack();
       return stream;
     },
-    end(words) {
+    endWith(words) {
       stream.resume();
       stream.end(words);
     },
-    cut: () => stream.destroy(),
+    reset: () => stream.destroy(),
   };
 }
 

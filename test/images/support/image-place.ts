@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import type { Engine, Image, Images, ImportImage } from '../../../src/engines/engine.ts';
 import { createOciEngine, type OciEngineOptions } from '../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../src/shared/log.ts';
-import { run } from '../../conformance/support/run.ts';
 import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { run } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
 
 export interface ImagePlace {

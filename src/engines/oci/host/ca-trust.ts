@@ -2,7 +2,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AuthorityStock, type StoredAuthority } from '../../../egress/tls/certificate-authority.ts';
+import { AuthorityPool, type StoredAuthority } from '../../../egress/tls/certificate-authority.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { type JavaEntries, javaEntries, javaTrustStore } from './java-keystore.ts';
@@ -37,12 +37,12 @@ export interface SystemTrust {
   /** The file that it was read from, which sandboxes have under the same name; null where there is none. */
   readonly path: string | null;
   readonly java: JavaEntries;
-  readonly authorities: AuthorityStock;
+  readonly authorities: AuthorityPool;
 }
 
 /** Reads what the host trusts; what only some users may read counts as not there. */
 export async function systemTrust(candidates: readonly string[] = SYSTEM_BUNDLES): Promise<SystemTrust> {
-  const authorities = new AuthorityStock();
+  const authorities = new AuthorityPool();
   for (const path of candidates) {
     try {
       const bundle = await readFile(path, 'utf8');

@@ -5,7 +5,7 @@ import { hostAddresses } from '../../../egress/gateway.ts';
 import type { CredentialRule } from '../../../egress/policy/header-rules.ts';
 import { parseRangeWithPort, type Range } from '../../../egress/policy/ip-ranges.ts';
 import { type Lookup, systemLookup } from '../../../egress/policy/name-cache.ts';
-import { compilePolicy, type Ground, type Policy } from '../../../egress/policy/policy.ts';
+import { compilePolicy, type HostNetwork, type Policy } from '../../../egress/policy/policy.ts';
 import { KeyedLock } from '../../../shared/async/keyed-lock.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
@@ -41,7 +41,7 @@ export class EgressGateways {
   readonly #credentials = new Map<string, Set<readonly CredentialRule[]>>();
   readonly #lock = new KeyedLock();
   readonly #log: Logger;
-  readonly #ground: Ground;
+  readonly #ground: HostNetwork;
   readonly #lookup: Lookup;
   readonly #maxBytes: number | null;
   readonly #secrets: SecretStore;

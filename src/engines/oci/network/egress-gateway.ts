@@ -2,7 +2,7 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { NetworkActivity } from '../../../egress/connection/connection-log.ts';
-import type { TlsKeys } from '../../../egress/connection/tls-trust.ts';
+import type { TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { Gateway } from '../../../egress/gateway.ts';
 import type { Lookup } from '../../../egress/policy/name-cache.ts';
 import type { Policy } from '../../../egress/policy/policy.ts';
@@ -21,7 +21,7 @@ export interface EgressGatewayOptions {
   readonly lookup: Lookup;
   readonly maxBytes: number | null;
   /** Null for a sandbox whose programs trust no gateway. */
-  readonly tls: TlsKeys | null;
+  readonly tls: TlsKeyProvider | null;
   readonly log: Logger;
   /** Nobody listens any more where this one did: another process had taken its place, and is gone; or the carrier has died. */
   readonly freed: () => void;
@@ -57,7 +57,7 @@ export class EgressGateway {
       lookup,
       maxBytes,
       tls,
-      before: await readEgressRecord(place.dir),
+      previous: await readEgressRecord(place.dir),
       onEntry: (entry) => {
         record.add(entry);
         log.debug({ connection: entry }, 'a connection of a sandbox is over');
@@ -66,7 +66,7 @@ export class EgressGateway {
     });
     const record: EgressRecord = new EgressRecord(
       place.dir,
-      () => gateway.sums(),
+      () => gateway.totals(),
       (error) => log.warn({ err: error }, 'a connection of a sandbox could not be recorded'),
     );
     const opened = new EgressGateway(options, gateway, record);
@@ -89,7 +89,7 @@ export class EgressGateway {
   }
 
   enforce(policy: Policy): void {
-    this.#gateway.enforce(policy);
+    this.#gateway.setPolicy(policy);
   }
 
   activity(): NetworkActivity {
@@ -108,14 +108,14 @@ export class EgressGateway {
   async #start(): Promise<Carrier> {
     const gateway = this.#gateway;
     const carrier = await Carrier.start(this.#options.place, {
-      connection: (connection) => gateway.take(connection),
-      query: (bytes) => gateway.query(bytes),
-      moved: (bytes) => gateway.count(bytes),
-      spent: () => gateway.spend(),
+      connection: (connection) => gateway.handleConnection(connection),
+      query: (bytes) => gateway.answerQuery(bytes),
+      moved: (bytes) => gateway.countBytes(bytes),
+      spent: () => gateway.exceedQuota(),
       freed: this.#options.freed,
       died: (words) => this.#died(words),
     });
-    const left = gateway.left();
+    const left = gateway.remainingBytes();
     if (left !== null) carrier.limit(left);
     return carrier;
   }

@@ -3,7 +3,11 @@ import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import type { Entry, LogBefore, Sums } from '../../../egress/connection/connection-log.ts';
+import type {
+  ConnectionEntry,
+  NetworkTotals,
+  PreviousLog,
+} from '../../../egress/connection/connection-log.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
 const NAME = 'network.jsonl';
@@ -19,26 +23,33 @@ const sums = z.object({
   bytesIn: z.number(),
   bytesOut: z.number(),
 });
-const entry = z.object({
+/** Lines of version 0.1.0 call an entry's outcome `verdict`. */
+function withCurrentNames(value: unknown): unknown {
+  const old = z.looseObject({ verdict: z.string() }).safeParse(value);
+  return old.success ? { ...old.data, outcome: old.data.verdict } : value;
+}
+
+const entryFields = z.object({
   time: z.number(),
   protocol: z.enum(['tcp', 'tls', 'http', 'dns']),
   domain: z.string().nullable(),
   address: z.string(),
   port: z.number(),
-  verdict: z.enum(['allowed', 'refused', 'failed', 'cut']),
+  outcome: z.enum(['allowed', 'refused', 'failed', 'cut']),
   rule: z.string(),
   bytesIn: z.number(),
   bytesOut: z.number(),
 });
+const entry = z.preprocess(withCurrentNames, entryFields);
 /** A connection with the sums after it, or the sums alone. */
 const line = z.object({ sums, connection: entry.nullable() });
 
 export class EgressRecord {
   readonly #dir: string;
-  readonly #sums: () => Sums;
+  readonly #sums: () => NetworkTotals;
   readonly #onError: (error: unknown) => void;
   readonly #timer: NodeJS.Timeout;
-  #entries: { sums: Sums; connection: Entry }[] = [];
+  #entries: { sums: NetworkTotals; connection: ConnectionEntry }[] = [];
   #written: string;
   #closed = false;
   #work: Promise<void> = Promise.resolve();
@@ -47,7 +58,7 @@ export class EgressRecord {
    * @param dir the sandbox's directory
    * @param now the sums of this moment
    */
-  constructor(dir: string, now: () => Sums, onError: (error: unknown) => void) {
+  constructor(dir: string, now: () => NetworkTotals, onError: (error: unknown) => void) {
     this.#dir = dir;
     this.#sums = now;
     this.#onError = onError;
@@ -56,7 +67,7 @@ export class EgressRecord {
     this.#timer = setInterval(() => this.#flush(), SUMS_EVERY_MS).unref();
   }
 
-  add(connection: Entry): void {
+  add(connection: ConnectionEntry): void {
     const short = { ...connection, rule: connection.rule.slice(0, LONGEST_TEXT) };
     this.#entries.push({ sums: this.#sums(), connection: short });
     // One write for all that end in the same turn.
@@ -106,14 +117,14 @@ function unlessGone(error: unknown): void {
 }
 
 /** What earlier servers, or this one, have written of a sandbox. Lines that are cut short or not understood are left out. */
-export async function readEgressRecord(dir: string): Promise<LogBefore> {
+export async function readEgressRecord(dir: string): Promise<PreviousLog> {
   const texts = await Promise.all(
     [OLDER, NAME].map((name) => readFile(join(dir, name), 'utf8').catch(() => '')),
   );
   const lines = texts.join('').split('\n').flatMap(parsed);
   return {
     entries: lines.flatMap(({ connection }) => (connection === null ? [] : [connection])),
-    sums: lines.at(-1)?.sums ?? { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+    totals: lines.at(-1)?.sums ?? { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
   };
 }
 

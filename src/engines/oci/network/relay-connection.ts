@@ -1,6 +1,6 @@
 /** One connection in the hands of the carrier. */
 import type { Duplex } from 'node:stream';
-import type { Dial, Moved, Redirected } from '../../../egress/connection/context.ts';
+import type { ByteCounts, DialMode, RedirectedConnection } from '../../../egress/connection/context.ts';
 import { destination, numbered, RELAY_FRAME } from './relay-frames.ts';
 
 const LINGER_MS = 2_000;
@@ -12,17 +12,17 @@ export interface LinkHands {
   take(id: number, closed: Promise<unknown>): Promise<Duplex | null>;
 }
 
-export class CarrierLink implements Redirected {
+export class CarrierLink implements RedirectedConnection {
   readonly address: string;
   readonly port: number;
-  readonly closed: Promise<Moved>;
+  readonly closed: Promise<ByteCounts>;
   readonly #id: number;
   readonly #hands: LinkHands;
   readonly #seen: (Buffer | 'end')[] = [];
   #looking = false;
   #look: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
   #dialled: ((code: string | null) => void) | null = null;
-  #onClosed: (moved: Moved) => void = () => undefined;
+  #onClosed: (moved: ByteCounts) => void = () => undefined;
   #over = false;
   #linger: NodeJS.Timeout | undefined;
 
@@ -36,7 +36,7 @@ export class CarrierLink implements Redirected {
     });
   }
 
-  look(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'> {
+  nextChunk(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'> {
     const next = this.#seen.shift();
     if (next !== undefined) return Promise.resolve(next);
     if (this.#over) return Promise.resolve('end');
@@ -52,7 +52,7 @@ export class CarrierLink implements Redirected {
     });
   }
 
-  dial(address: string, port: number, how: Dial): Promise<string | null> {
+  dial(address: string, port: number, how: DialMode): Promise<string | null> {
     if (this.#over) return Promise.resolve('ECANCELED');
     const request = typeof how === 'string' ? Buffer.alloc(0) : how.request;
     const mode = Buffer.from([how === 'pass' ? 0 : how === 'hold' ? 1 : 2]);
@@ -67,19 +67,19 @@ export class CarrierLink implements Redirected {
     this.#say(RELAY_FRAME.RELEASE);
   }
 
-  async take(): Promise<Duplex | null> {
+  async takeStream(): Promise<Duplex | null> {
     return this.#over ? null : this.#hands.take(this.#id, this.closed);
   }
 
-  end(words: Buffer): void {
+  endWith(words: Buffer): void {
     if (this.#over) return;
     this.#say(RELAY_FRAME.RESPOND, words);
     // Who does not read the last words does not keep their connection for it.
-    this.#linger = setTimeout(() => this.cut(), LINGER_MS);
+    this.#linger = setTimeout(() => this.reset(), LINGER_MS);
     this.#linger.unref();
   }
 
-  cut(): void {
+  reset(): void {
     if (!this.#over) this.#say(RELAY_FRAME.RESET);
   }
 
@@ -95,7 +95,7 @@ export class CarrierLink implements Redirected {
     this.#dialled = null;
   }
 
-  over(moved: Moved): void {
+  over(moved: ByteCounts): void {
     this.#over = true;
     clearTimeout(this.#linger);
     this.#look?.('end');

@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
-import type { Moved, Redirected } from '../../../egress/connection/context.ts';
+import type { ByteCounts, RedirectedConnection } from '../../../egress/connection/context.ts';
 import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
 import { CarrierLink } from './relay-connection.ts';
 import { errorCode, numbered, RELAY_FRAME } from './relay-frames.ts';
@@ -15,11 +15,11 @@ const MAX_WORDS = 1_000;
 const QUERY_HEAD = 8;
 
 export interface CarrierHandlers {
-  connection(connection: Redirected): void;
+  connection(connection: RedirectedConnection): void;
   /** Null: no answer. */
   query(bytes: Buffer): Promise<Buffer | null>;
   /** Bytes that were moved since the last time. */
-  moved(bytes: Moved): void;
+  moved(bytes: ByteCounts): void;
   /** The limit is reached: everything was cut. */
   spent(): void;
   /** Whoever took this one's place is gone. */
@@ -51,7 +51,7 @@ export class Carrier {
   #inode: bigint | null = null;
   #closing = false;
   #answering = 0;
-  #moved: Moved = { in: 0, out: 0 };
+  #moved: ByteCounts = { in: 0, out: 0 };
 
   private constructor(
     child: ChildProcess,
@@ -186,7 +186,7 @@ export class Carrier {
     else this.#tell(type, body);
   }
 
-  #count(total: Moved): void {
+  #count(total: ByteCounts): void {
     const since = { in: total.in - this.#moved.in, out: total.out - this.#moved.out };
     this.#moved = total;
     this.#handlers.moved(since);
@@ -228,6 +228,6 @@ export class Carrier {
   }
 }
 
-function movedAt(body: Buffer, at: number): Moved {
+function movedAt(body: Buffer, at: number): ByteCounts {
   return { in: Number(body.readBigUInt64LE(at)), out: Number(body.readBigUInt64LE(at + 8)) };
 }

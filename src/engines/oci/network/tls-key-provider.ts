@@ -1,6 +1,6 @@
 /** What a sandbox's gateway needs to end TLS: the sandbox's authority, and whom this server trusts outside. */
 import { readFile } from 'node:fs/promises';
-import { type TlsKeys, trustOf } from '../../../egress/connection/tls-trust.ts';
+import { createTrustContext, type TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';
 import type { Logger } from '../../../shared/log.ts';
 import { readAuthority } from '../host/ca-trust.ts';
@@ -10,7 +10,7 @@ import type { SandboxPaths } from '../state/state-layout.ts';
 export class GatewayKeys {
   readonly #extraFile: string | null;
   readonly #log: Logger;
-  #upstream: Promise<TlsKeys['upstream']> | null = null;
+  #upstream: Promise<TlsKeyProvider['upstream']> | null = null;
 
   /** @param extraFile authorities in PEM that the operator trusts beside the host's; null for none */
   constructor(extraFile: string | null, log: Logger) {
@@ -19,8 +19,8 @@ export class GatewayKeys {
   }
 
   /** Null for a sandbox that has no authority. */
-  async of(host: Host, paths: SandboxPaths): Promise<TlsKeys | null> {
-    this.#upstream ??= this.#extra().then((extra) => trustOf(host.trust.bundle, extra));
+  async of(host: Host, paths: SandboxPaths): Promise<TlsKeyProvider | null> {
+    this.#upstream ??= this.#extra().then((extra) => createTrustContext(host.trust.bundle, extra));
     const [stored, upstream] = await Promise.all([readAuthority(paths), this.#upstream]);
     if (stored === null) return null;
     let authority: CertificateAuthority | null = null;

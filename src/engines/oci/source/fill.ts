@@ -43,8 +43,8 @@ export function checkSource(
   }
   // A name may also be reached by the range of its address.
   if (networkPolicy.mode === 'custom' && (networkPolicy.subnets?.allow?.length ?? 0) > 0) return;
-  const verdict = context.gateways.compile(networkPolicy).judgeName(hostname);
-  if (!verdict.allowed) throw refused(source.url, `${hostname} (${verdict.rule})`);
+  const decision = context.gateways.compile(networkPolicy).evaluateName(hostname);
+  if (!decision.allowed) throw refused(source.url, `${hostname} (${decision.rule})`);
 }
 
 /** @throws SandboxError that says why, in the words of the program that failed */

@@ -28,12 +28,14 @@ export function checkSource(
   const { hostname } = new URL(url);
   const name = normalizeName(hostname);
   const address = hostname.replace(/^\[|\]$/g, '');
-  const verdict =
-    name === null ? judgeAddress(networkPolicy, address) : context.readPolicy(networkPolicy).judgeName(name);
-  if (verdict.allowed) return;
+  const decision =
+    name === null
+      ? evaluateAddress(networkPolicy, address)
+      : context.readPolicy(networkPolicy).evaluateName(name);
+  if (decision.allowed) return;
   throw new SandboxError(
     'permission',
-    `${url} cannot be fetched: the network policy refuses ${hostname} (${verdict.rule}).`,
+    `${url} cannot be fetched: the network policy refuses ${hostname} (${decision.rule}).`,
     {
       hint: 'Call sandbox_create with a network_policy that allows that domain; it can be narrowed with sandbox_update_network_policy afterwards.',
       details: { url },
@@ -42,7 +44,10 @@ export function checkSource(
 }
 
 /** Of a URL without a name: by the subnets alone. Where a name leads to is not known here. */
-function judgeAddress({ mode, subnets }: NetworkPolicy, address: string): { allowed: boolean; rule: string } {
+function evaluateAddress(
+  { mode, subnets }: NetworkPolicy,
+  address: string,
+): { allowed: boolean; rule: string } {
   if (mode !== 'custom') return { allowed: mode === 'allow-all', rule: `mode ${mode}` };
   if (holds(subnets?.deny, address)) return { allowed: false, rule: 'subnets.deny' };
   return { allowed: holds(subnets?.allow, address), rule: `${address} is in no allowed subnet` };

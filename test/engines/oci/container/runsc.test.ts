@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diagnoseOci } from '../../../../src/engines/oci/doctor/diagnose.ts';
 import { findProgram } from '../../../../src/engines/oci/host/host-program.ts';
-import { run } from '../../../conformance/support/run.ts';
 import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { run } from '../../../conformance/support/run.ts';
 import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 const real = findProgram('runc') ?? findProgram('crun');

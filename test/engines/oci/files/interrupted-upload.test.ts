@@ -1,9 +1,9 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
-import { run } from '../../../conformance/support/run.ts';
 import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { run } from '../../../conformance/support/run.ts';
+import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
 
 /** So many that removing them takes the agent longer than starting a program. */

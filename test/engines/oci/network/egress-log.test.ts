@@ -2,22 +2,22 @@ import { appendFile, mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Entry, Sums } from '../../../../src/egress/connection/connection-log.ts';
+import type { ConnectionEntry, NetworkTotals } from '../../../../src/egress/connection/connection-log.ts';
 import { EgressRecord, readEgressRecord } from '../../../../src/engines/oci/network/egress-log.ts';
 
-const entry = (port: number): Entry => ({
+const entry = (port: number): ConnectionEntry => ({
   time: 1,
   protocol: 'tls',
   domain: 'example.com',
   address: '198.51.100.7',
   port,
-  verdict: 'refused',
+  outcome: 'refused',
   rule: 'r'.repeat(1_000),
   bytesIn: 1,
   bytesOut: 2,
 });
 
-describe('the record of a network', () => {
+describe('the network log of a sandbox', () => {
   let dir: string;
   beforeAll(async () => {
     dir = await mkdtemp(join(tmpdir(), 'egress-record-'));
@@ -25,7 +25,7 @@ describe('the record of a network', () => {
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
   it('is bounded, and the next reader has its sums and its latest connections', async () => {
-    const sums: Sums = { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 };
+    const sums: NetworkTotals = { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 };
     const fail = (error: unknown) => {
       throw error;
     };
@@ -47,19 +47,35 @@ describe('the record of a network', () => {
       expect(size).toBeLessThan(700_000);
     }
     const before = await readEgressRecord(dir);
-    expect(before.sums).toEqual({ connections: 5_000, refused: 5_000, bytesIn: 10_000, bytesOut: 0 });
+    expect(before.totals).toEqual({ connections: 5_000, refused: 5_000, bytesIn: 10_000, bytesOut: 0 });
     expect(before.entries.at(-1)).toMatchObject({ port: 500, domain: 'example.com' });
   });
 
   it('is read past lines that are cut short or say something else', async () => {
     await appendFile(join(dir, 'network.jsonl'), '{"sums":{"connections":7}}\nnull\n{"sums":{"conn');
-    expect((await readEgressRecord(dir)).sums.connections).toBe(5_000);
+    expect((await readEgressRecord(dir)).totals.connections).toBe(5_000);
   });
 
   it('is empty where nothing was written', async () => {
     expect(await readEgressRecord(join(dir, 'nowhere'))).toEqual({
       entries: [],
-      sums: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
+      totals: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
     });
+  });
+
+  it('reads lines of version 0.1.0, which call the outcome a verdict', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'egress-record-'));
+    try {
+      const { outcome, ...connection } = entry(443);
+      const sums = { connections: 3, refused: 1, bytesIn: 10, bytesOut: 20 };
+      const line = { sums, connection: { ...connection, verdict: outcome } };
+      await appendFile(join(folder, 'network.jsonl'), `${JSON.stringify(line)}\n`);
+      expect(await readEgressRecord(folder)).toMatchObject({
+        totals: sums,
+        entries: [{ port: 443, outcome }],
+      });
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
   });
 });
