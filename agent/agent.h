@@ -22,7 +22,6 @@
 #define BODY_MAX 2097152u
 #define DATA_MAX 65536u
 #define FRAME_HEADER 5u
-#define FIRST_FRAME_MS 10000
 #define LINK_HOPS 40
 #define ID_MAX 128
 #define DURATION_MAX ((uint64_t)1 << 40)
@@ -82,7 +81,7 @@ uint32_t load_u32(const uint8_t *p);
 uint64_t load_u64(const uint8_t *p);
 void store_u32(uint8_t *p, uint32_t v);
 void store_u64(uint8_t *p, uint64_t v);
-enum got frame_read(int fd, struct frame *frame, int wait_ms); /* wait_ms: for the whole frame; -1: for ever */
+enum got frame_read(int fd, struct frame *frame);
 bool send_all(int fd, const void *data, size_t len);
 bool write_all(int fd, const void *data, size_t len);
 

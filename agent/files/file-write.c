@@ -18,7 +18,7 @@ struct upload {
    found where it starts. */
 bool discard_upload(int fd, struct frame *frame) {
   for (;;) {
-    enum got got = frame_read(fd, frame, -1);
+    enum got got = frame_read(fd, frame);
     if (got == GOT_CLOSED) return false;
     if (got == GOT_GARBAGE) return garbage(fd);
     if (frame->type == ANS_END) return true;
@@ -72,7 +72,7 @@ static void drop_upload(struct upload *u) {
 /* Receives to the END. `*error` tells of the file, the result of the connection. */
 static bool receive(int fd, struct frame *frame, struct upload *u, int *error) {
   for (;;) {
-    enum got got = frame_read(fd, frame, -1);
+    enum got got = frame_read(fd, frame);
     if (got == GOT_FRAME && frame->type == ANS_END) return true;
     if (got == GOT_GARBAGE || (got == GOT_FRAME && frame->type != ANS_DATA)) return garbage(fd);
     if (got != GOT_FRAME) return false;

@@ -41,7 +41,7 @@ static int take_entry(struct stage *s, struct frame *frame, char *failed) {
 /* Receives to the END. False: the connection is over. `*ended`: the END has come. */
 static bool receive(int fd, struct frame *frame, struct stage *s, int *error, bool *ended, char *failed) {
   while (*error == 0) {
-    enum got got = frame_read(fd, frame, -1);
+    enum got got = frame_read(fd, frame);
     if (got == GOT_CLOSED) return false;
     bool known = frame->type == ANS_END || frame->type == ANS_ENTRY || (frame->type == ANS_DATA && s->file >= 0);
     if (got == GOT_GARBAGE || !known) return garbage(fd);

@@ -4,7 +4,8 @@
 #include <sys/socket.h>
 #include <time.h>
 
-#define APPLY_TRIES 2000
+#define LINGER_IDLE_S 30
+#define PAUSE_MAX_NS 5000000
 
 static bool dropped;
 
@@ -52,11 +53,12 @@ static bool serve_deadline(int fd, struct frame *frame) {
   if (write(agent.deadline_fd, &ms, sizeof ms) != (ssize_t)sizeof ms) {
     return send_error(fd, errno, "deadline", NULL);
   }
-  /* The answer means that the new deadline is in force, so it waits until PID 1 has taken it. */
-  for (int i = 0; i < APPLY_TRIES; i++) {
-    if (__atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST) != before) break;
-    struct timespec pause = {.tv_nsec = 50000 + i * 1000};
+  /* The answer means that the new deadline is in force, so it waits until PID 1 has taken it, however long that is on a
+     busy machine: PID 1 takes this process along when it ends. */
+  struct timespec pause = {.tv_nsec = 50000};
+  while (__atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST) == before) {
     nanosleep(&pause, NULL);
+    if (pause.tv_nsec < PAUSE_MAX_NS) pause.tv_nsec *= 2;
   }
   struct reply r;
   reply_begin(&r, ANS_OK);
@@ -112,19 +114,17 @@ bool serve_frame(int fd, struct frame *frame) {
 
 _Noreturn void serve_connection(int fd) {
   static struct frame frame;
-  int wait_ms = FIRST_FRAME_MS;
   for (;;) {
-    enum got got = frame_read(fd, &frame, wait_ms);
+    /* No time limit: on a busy machine a peer may take long, and the kernel closes the connection of one that died. */
+    enum got got = frame_read(fd, &frame);
     if (got == GOT_GARBAGE) garbage(fd);
     if (got != GOT_FRAME || !serve_frame(fd, &frame)) break;
-    wait_ms = -1;
   }
   /* Closing on unread bytes resets the connection, and the peer may lose an answer that it has not read yet. */
-  struct timeval patience = {.tv_sec = 1};
-  if (shutdown(fd, SHUT_WR) == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0) {
-    uint8_t rest[4096];
-    int64_t until = now_ms() + 1000;
-    while (now_ms() < until && recv(fd, rest, sizeof rest, 0) > 0) continue;
+  struct timeval idle = {.tv_sec = LINGER_IDLE_S};
+  if (shutdown(fd, SHUT_WR) == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle) == 0) {
+    static uint8_t rest[DATA_MAX];
+    while (recv(fd, rest, sizeof rest, 0) > 0) continue;
   }
   _exit(0);
 }

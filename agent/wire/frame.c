@@ -1,7 +1,6 @@
 /* Reads frames from a connection, blocking, and sends whole buffers. */
 #include "agent.h"
 
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 
@@ -28,15 +27,8 @@ uint32_t frame_limit(uint8_t type) {
   return UINT32_MAX;
 }
 
-static enum got read_exact(int fd, uint8_t *to, size_t len, int64_t until) {
+static enum got read_exact(int fd, uint8_t *to, size_t len) {
   while (len > 0) {
-    if (until >= 0) {
-      int64_t left = until - now_ms();
-      struct pollfd p = {.fd = fd, .events = POLLIN};
-      int ready = left <= 0 ? 0 : poll(&p, 1, (int)left);
-      if (ready == 0 || (ready < 0 && errno != EINTR)) return GOT_CLOSED;
-      if (ready < 0) continue;
-    }
     ssize_t n = recv(fd, to, len, 0);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return GOT_CLOSED;
@@ -46,10 +38,9 @@ static enum got read_exact(int fd, uint8_t *to, size_t len, int64_t until) {
   return GOT_FRAME;
 }
 
-enum got frame_read(int fd, struct frame *frame, int wait_ms) {
-  int64_t until = wait_ms < 0 ? -1 : now_ms() + wait_ms;
+enum got frame_read(int fd, struct frame *frame) {
   uint8_t header[FRAME_HEADER];
-  enum got got = read_exact(fd, header, sizeof header, until);
+  enum got got = read_exact(fd, header, sizeof header);
   if (got != GOT_FRAME) return got;
   frame->len = load_u32(header);
   frame->type = header[4];
@@ -63,7 +54,7 @@ enum got frame_read(int fd, struct frame *frame, int wait_ms) {
     frame->body = body;
     frame->room = room;
   }
-  return read_exact(fd, frame->body, frame->len, until);
+  return read_exact(fd, frame->body, frame->len);
 }
 
 bool send_all(int fd, const void *data, size_t len) {

@@ -46,7 +46,7 @@ describe('mutated frames', () => {
     const options = {
       env: { ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
     };
-    const { stdout, stderr } = await run(join(folder, 'driver'), [root, '1', '200000', '20'], options);
+    const { stdout, stderr } = await run(join(folder, 'driver'), [root, '1', '6000', '20'], options);
     expect(stderr).toBe('');
     const [iterations = 0, commands = 0, kills = 0, sizes = 0] = stdout.trim().split(' ').map(Number);
     // It has to have reached what it is meant to test.
