@@ -62,8 +62,14 @@ describe('ways out of a sandbox', () => {
 
   describe.runIf(isRoot)('are refused', () => {
     for (const attempt of ATTEMPTS) {
-      it(titleOf(attempt), () => {
-        expect(refusals.get(attempt)).toBe(attempt.refused);
+      it(titleOf(attempt), async ({ skip }) => {
+        const word = refusals.get(attempt);
+        const { beforeLayer, control } = attempt;
+        if (word !== undefined && word === beforeLayer && 'without' in control) {
+          expect(await open().attempt(control.without, [attempt])).toEqual([word]);
+          skip(`needs a machine that does not refuse it by itself: ${word} without the layer as well`);
+        }
+        expect(word).toBe(attempt.refused);
       });
     }
   });

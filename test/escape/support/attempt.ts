@@ -56,6 +56,11 @@ export interface Attempt {
     | { readonly none: string };
   /** Where the kernel or the machine may lack what the attempt wants: then the control says one of these. */
   readonly orAbsent?: readonly string[];
+  /**
+   * What a processor or hypervisor says that refuses the attempt before the sandbox's own layer could: then this is no
+   * proof of the layer, and the control has to say the same.
+   */
+  readonly beforeLayer?: string;
   readonly only?: 'x64';
 }
 
