@@ -1,0 +1,117 @@
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { basename, join, posix } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '..');
+/** What a path of the repository begins with. */
+const ROOMS = ['src', 'tools', 'agent', 'test', 'scripts', 'docs', 'bench', 'demo', 'examples', 'licenses'];
+
+const FILES = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+  cwd: ROOT,
+  encoding: 'utf8',
+})
+  .trim()
+  .split('\n');
+const NAMES = new Set(FILES.map((path) => basename(path)));
+const PAGES = FILES.filter((path) => /^([A-Z_]+|docs\/[^/]+|\.github\/.+)\.md$/.test(path));
+/** It speaks of the past as well. */
+const HISTORY = 'CHANGELOG.md';
+
+const PATH = new RegExp(`(?<![\\w./~$-])(?:${ROOMS.join('|')})/[\\w.*/-]*[\\w*/]`, 'g');
+/** Methods of MCP look like paths. */
+const METHODS = ['tools/call', 'tools/list'];
+const CODE_SPAN = /`([^`\n]+)`/g;
+const SOURCE_NAME = /^[\w-]+(\.[\w-]+)*\.(ts|mjs|c|h)$/;
+
+function read(page: string): string {
+  return readFileSync(join(ROOT, page), 'utf8');
+}
+
+/** Whether a file, a folder or, with `*`, at least one file of this name exists in the repository. */
+function exists(path: string): boolean {
+  const whole = path.replace(/\/$/, '');
+  if (!whole.includes('*')) return FILES.some((file) => file === whole || file.startsWith(`${whole}/`));
+  const pattern = new RegExp(`^${whole.split('*').map(escapeAll).join('[^/]*')}(/|$)`);
+  return FILES.some((file) => pattern.test(file));
+}
+
+function escapeAll(text: string): string {
+  return text.replace(/[.*+?^${}()|[\]\\-]/g, '\\$&');
+}
+
+/** The anchors that the headings of a page get. */
+function anchorsOf(text: string): string[] {
+  return [...withoutFences(text).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
+    heading
+      .toLowerCase()
+      .replace(/[^\p{L}\p{N}\s_-]/gu, '')
+      .replaceAll(' ', '-'),
+  );
+}
+
+function withoutFences(text: string): string {
+  return text.replace(/^```[\s\S]*?^```$/gm, '');
+}
+
+/** Relative targets of links and pictures that lead nowhere. */
+function brokenLinks(page: string): string[] {
+  const targets = [...withoutFences(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(
+    ([, target = '']) => target,
+  );
+  return targets
+    .filter((target) => !/^[a-z]+:/.test(target))
+    .filter((target) => {
+      const [path = '', anchor] = target.split('#');
+      const file = path === '' ? page : posix.normalize(posix.join(posix.dirname(page), path));
+      if (!exists(file)) return true;
+      return anchor !== undefined && !anchorsOf(read(file)).includes(anchor);
+    });
+}
+
+/** Paths and names of source files that are not in the repository. */
+function unknownPaths(page: string): string[] {
+  const text = read(page);
+  const paths = [...text.matchAll(PATH)]
+    .map(([path]) => path)
+    .filter((path) => !METHODS.includes(path) && !exists(path));
+  const names = [...withoutFences(text).matchAll(CODE_SPAN)]
+    .map(([, span = '']) => span)
+    .filter((span) => SOURCE_NAME.test(span) && !NAMES.has(span));
+  return [...paths, ...names];
+}
+
+describe('the documentation', () => {
+  it('has the pages that these checks are for', () => {
+    expect(PAGES).toEqual(
+      expect.arrayContaining(['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/architecture.md']),
+    );
+  });
+
+  it.each(PAGES)('%s links to pages and headings that exist', (page) => {
+    expect(brokenLinks(page)).toEqual([]);
+  });
+
+  it.each(PAGES.filter((page) => page !== HISTORY))('%s names files that exist', (page) => {
+    expect(unknownPaths(page)).toEqual([]);
+  });
+
+  it.each(PAGES)('%s names npm scripts that exist', (page) => {
+    const { scripts } = JSON.parse(read('package.json'));
+    const named = [...read(page).matchAll(/npm run ([\w:-]+)/g)].map(([, name = '']) => name);
+    expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe('exists', () => {
+  it.each([
+    ['src/main.ts', true],
+    ['src/registry/', true],
+    ['agent/*/*.c', true],
+    ['src/main.t', false],
+    ['src/regist', false],
+    ['agent/*.nothing', false],
+  ])('%s: %s', (path, expected) => {
+    expect(exists(path)).toBe(expected);
+  });
+});
