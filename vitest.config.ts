@@ -1,50 +1,42 @@
+import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
-import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { LongestFirst } from './test/support/runner/longest-first.ts';
 
-/** Those that take longest, so that the run does not end with one of them alone; in an order in which they wait by turns. */
-const LONG = [
-  'faults/faults-commands',
-  'oci/conformance-rootless',
-  'egress/circumvention',
-  'snapshot-crash',
-  'faults/faults-life',
-  'crash/kill',
-  'escape/escape',
-  'oci/conformance.test',
-  'vercel/conformance.test',
-  'vercel/sessions',
-  'faults/faults-snapshots',
-  'shells/shell-life',
-  'images/apt',
-  'crash/rootless',
-  'images/node-runtime',
-  'faults/faults-files',
-  'agent/fuzz',
-  'sandboxes/disk',
-  'demo/demo',
-];
+/** Tests of random inputs start from it; the run's summary repeats it, so that a failure can be had again. */
+const SEED = process.env['SEED'] ?? String(randomInt(2 ** 31));
 
-function placeOf({ moduleId }: TestSpecification): number {
-  const place = LONG.findIndex((name) => moduleId.includes(name));
-  return place === -1 ? LONG.length : place;
-}
-
-class LongestFirst extends BaseSequencer {
-  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
-    return (await super.sort(files)).sort((a, b) => placeOf(a) - placeOf(b));
-  }
-}
+const SYSTEM_TESTS = 'test/**/*.system.test.ts';
 
 export default defineConfig({
   test: {
-    include: ['test/**/*.test.ts'],
-    globalSetup: 'test/support/global-setup.ts',
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: 'unit',
+          include: ['test/**/*.test.ts'],
+          exclude: [SYSTEM_TESTS],
+          // No unit test mocks a module or changes its process, so that files can share what one has imported.
+          isolate: false,
+        },
+      },
+      { extends: true, test: { name: 'system', include: [SYSTEM_TESTS] } },
+    ],
+    reporters: ['default', './test/support/runner/summary-reporter.ts'],
+    coverage: {
+      include: ['src/**/*.ts', 'tools/**/*.ts'],
+      reporter: ['text-summary'],
+      // Of the unit tests alone: what system tests run, such as the engines, counts as not covered.
+      thresholds: { lines: 38, branches: 36 },
+    },
+    env: { SEED },
+    globalSetup: 'test/support/runner/global-setup.ts',
     pool: 'forks',
     // More than a small machine has processors: most of a test's time is waiting for programs and for their limits.
     maxWorkers: 4,
     maxConcurrency: 4,
     sequence: { sequencer: LongestFirst },
-    // None is there to measure: what takes seconds here may take many times as long on a machine that is busy.
+    // No test measures time: what takes seconds here may take many times as long on a machine that is busy.
     testTimeout: 120_000,
     hookTimeout: 120_000,
     teardownTimeout: 30_000,

@@ -16,6 +16,7 @@ import {
   signalViolations,
 } from './support/architecture.ts';
 import { fileCircles, KNOWN_CIRCLES, outdated, roomCircles } from './support/import-circles.ts';
+import { SYSTEM_SUPPORT, unitTestViolations } from './support/unit-tests.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -205,5 +206,23 @@ describe('the import rule', () => {
       { specifier: './c.ts', typeOnly: false },
       { specifier: './d.ts', typeOnly: true },
     ]);
+  });
+});
+
+describe('the rule of unit tests', () => {
+  it('is kept, and all that it names is there', () => {
+    const tests = filesBelow(['test'], ['.ts']);
+    expect(unitTestViolations(tests)).toEqual([]);
+    const paths = new Set(tests.map(({ path }) => path));
+    expect(SYSTEM_SUPPORT.filter((path) => !paths.has(path))).toEqual([]);
+  });
+
+  it('finds what a unit test reaches by way of another module', () => {
+    const helper = file('test/x/helper.ts', "import { startServer } from '../support/server.ts';");
+    const text = "import { help } from './helper.ts';";
+    expect(unitTestViolations([helper, file('test/x/a.test.ts', text)])).toEqual([
+      'test/x/a.test.ts: reaches test/support/server.ts, so that its name has to end in .system.test.ts',
+    ]);
+    expect(unitTestViolations([helper, file('test/x/a.system.test.ts', text)])).toEqual([]);
   });
 });

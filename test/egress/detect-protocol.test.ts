@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { connect } from 'node:tls';
@@ -9,6 +8,17 @@ import { detectProtocol } from '../../src/egress/connection/detect-protocol.ts';
 import { answerQuery } from '../../src/egress/dns/answer-query.ts';
 import { NameCache } from '../../src/egress/policy/name-cache.ts';
 import { compilePolicy } from '../../src/egress/policy/policy.ts';
+import { generator, SEED } from '../support/seed.ts';
+
+const random = generator(SEED);
+
+function below(limit: number): number {
+  return Math.floor(random() * limit);
+}
+
+function randomBytes(size: number): Buffer {
+  return Buffer.from(Array.from({ length: size }, () => below(256)));
+}
 
 /** What Node's TLS client sends first. */
 async function clientHello(servername: string, protocols?: string[]): Promise<Buffer> {
@@ -76,8 +86,7 @@ describe('the first bytes of a connection', () => {
         round % 3 === 0
           ? Buffer.concat([Buffer.from([22, 3, 1]), randomBytes(round % 400)])
           : Buffer.from(hello);
-      for (let flip = 0; flip < 4; flip++)
-        bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+      for (let flip = 0; flip < 4; flip++) bytes[below(bytes.length)] = below(256);
       expect(['incomplete', 'malformed', 'hello']).toContain(parseClientHello(bytes).kind);
       detectProtocol(bytes);
     }
@@ -92,8 +101,7 @@ describe('the first bytes of a connection', () => {
     expect(answer?.bytes.includes(Buffer.from([127, 0, 0, 1]))).toBe(false);
     for (let round = 0; round < 2_000; round++) {
       const bytes = Buffer.from(query);
-      for (let flip = 0; flip < 3; flip++)
-        bytes[Math.floor(Math.random() * bytes.length)] = Math.floor(Math.random() * 256);
+      for (let flip = 0; flip < 3; flip++) bytes[below(bytes.length)] = below(256);
       await answerQuery(round % 2 === 0 ? bytes : randomBytes(round % 100), policy, names);
     }
   });

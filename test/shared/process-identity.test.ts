@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { currentProcess, identify, isProcessAlive } from '../../src/shared/process-identity.ts';
+import { needs } from '../support/needs.ts';
 
 describe('process identity', () => {
   it('knows this process', () => {
@@ -21,7 +22,7 @@ describe('process identity', () => {
     expect(isProcessAlive(identity)).toBe(false);
   });
 
-  it.runIf(process.platform === 'linux')('takes a zombie for dead', async () => {
+  it('takes a zombie for dead', needs('Linux', process.platform === 'linux'), async () => {
     // The shell becomes a program that never looks after the child it inherits.
     const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 1000'], {
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -36,8 +37,9 @@ describe('process identity', () => {
     }
   });
 
-  it.runIf(process.platform === 'linux')(
+  it(
     'is not fooled by a number that is used again, or by another boot',
+    needs('Linux', process.platform === 'linux'),
     () => {
       const identity = currentProcess();
       expect(isProcessAlive({ ...identity, startTime: `${identity.startTime}0` })).toBe(false);
@@ -45,17 +47,21 @@ describe('process identity', () => {
     },
   );
 
-  it.runIf(process.platform === 'linux')('reads past blanks and parentheses in a program name', async () => {
-    const script = `process.title = 'a) R 1 (b'; console.log(process.pid); setInterval(() => {}, 1000)`;
-    const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
-    onTestFinished(() => {
-      child.kill('SIGKILL');
-    });
-    for await (const line of createInterface(child.stdout)) {
-      expect(identify(Number(line))?.startTime).toMatch(/^[1-9][0-9]*$/);
-      break;
-    }
-  });
+  it(
+    'reads past blanks and parentheses in a program name',
+    needs('Linux', process.platform === 'linux'),
+    async () => {
+      const script = `process.title = 'a) R 1 (b'; console.log(process.pid); setInterval(() => {}, 1000)`;
+      const child = spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'ignore'] });
+      onTestFinished(() => {
+        child.kill('SIGKILL');
+      });
+      for await (const line of createInterface(child.stdout)) {
+        expect(identify(Number(line))?.startTime).toMatch(/^[1-9][0-9]*$/);
+        break;
+      }
+    },
+  );
 
   it.each([0, -1, 1.5, Number.NaN, 2 ** 40])('knows no process %s', (pid) => {
     expect(identify(pid)).toBeNull();

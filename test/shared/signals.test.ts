@@ -1,9 +1,10 @@
 import { constants } from 'node:os';
 import { describe, expect, it } from 'vitest';
 import { nameOfSignal, SIGNALS, signalNumber } from '../../src/shared/signals.ts';
+import { needs } from '../support/needs.ts';
 
 describe('signals', () => {
-  it.skipIf(process.platform !== 'linux')('have the numbers of Linux', () => {
+  it('have the numbers of Linux', needs('Linux', process.platform === 'linux'), () => {
     const { SIGIOT: _iot, SIGPOLL: _poll, ...usual } = constants.signals;
     expect(Object.fromEntries(SIGNALS)).toEqual(usual);
   });

@@ -202,7 +202,10 @@ export function medianViolations(files: readonly SourceFile[]): string[] {
 /** Names that are not kebab-case. */
 export function nameViolations(files: readonly SourceFile[]): string[] {
   return files
-    .filter(({ path }) => !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|config|d))?\.[a-z]+$/.test(posix.basename(path)))
+    .filter(
+      ({ path }) =>
+        !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|system\.test|config|d))?\.[a-z]+$/.test(posix.basename(path)),
+    )
     .map(({ path }) => `${path}: the name is not kebab-case`);
 }
 

@@ -1,6 +1,7 @@
 /** Moments at which a server is killed: some sought on purpose, the others at random. */
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { generator } from '../../support/seed.ts';
 import { STEPS, type Step } from './busy-session.ts';
 import { textOf } from './leftovers.ts';
 
@@ -76,17 +77,6 @@ export function randomMoments(seed: number, count: number): Moment[] {
     const delayMs = Math.floor(random() * LATEST_MS);
     return { name: `${delayMs} ms after: ${step}`, step, when: delayMs };
   });
-}
-
-/** Uniform in [0, 1): the generator mulberry32. */
-function generator(seed: number): () => number {
-  let state = seed | 0;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
 }
 
 /**

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { makeDirectory, stateDirectoryError } from '../../../src/shared/fs/state-directory.ts';
+import { needs } from '../../support/needs.ts';
 
 let folder = '';
 
@@ -44,9 +45,13 @@ describe('makeDirectory', () => {
     await expect(makeDirectory(join(folder, 'file/below'), 0o700)).rejects.toMatchObject({ code: 'ENOTDIR' });
   });
 
-  it.runIf(process.platform === 'linux')('ends where the file system makes no directories', async () => {
-    await expect(makeDirectory('/proc/nothing/here', 0o700)).rejects.toMatchObject({ code: 'ENOENT' });
-  });
+  it(
+    'ends where the file system makes no directories',
+    needs('Linux', process.platform === 'linux'),
+    async () => {
+      await expect(makeDirectory('/proc/nothing/here', 0o700)).rejects.toMatchObject({ code: 'ENOENT' });
+    },
+  );
 });
 
 describe('stateDirectoryError', () => {

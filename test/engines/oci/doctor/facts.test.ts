@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseOsRelease } from '../../../../src/engines/oci/doctor/distro.ts';
 import { fileSystemOf, readHostFacts } from '../../../../src/engines/oci/doctor/host-facts.ts';
+import { needs } from '../../../support/needs.ts';
 
 describe('parseOsRelease', () => {
   it.each([
@@ -41,7 +42,7 @@ describe('fileSystemOf', () => {
   });
 });
 
-describe.runIf(process.platform === 'linux')('readHostFacts', () => {
+describe('readHostFacts', needs('Linux', process.platform === 'linux'), () => {
   it('reads this machine, also where the state directory is still to be made', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'facts-'));
     try {

@@ -4,7 +4,7 @@ import { defineConfig } from 'vitest/config';
 export default defineConfig({
   cacheDir: process.env['TMPDIR'] ?? '/tmp',
   test: {
-    include: ['test/engines/oci/conformance.test.ts'],
+    include: ['test/engines/oci/conformance.system.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
     testTimeout: 120_000,

@@ -22,9 +22,6 @@ export interface SourceWorld {
   close(): Promise<void>;
 }
 
-/** Whether the tests that need such a world can run here; the reason where not. */
-export const UNABLE: string | null = HOST_ADDRESS === null ? 'this host has no address but loopback' : null;
-
 /** `stateDir` left out, it is one of the world's own. */
 export async function openSourceWorld(
   limits: Partial<SourceLimits> = {},

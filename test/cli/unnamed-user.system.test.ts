@@ -1,0 +1,86 @@
+/** A user id without a line in /etc/passwd, as containers and schedulers hand them out: with and without `HOME`. */
+import { type ChildProcessByStdio, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import type { Readable, Writable } from 'node:stream';
+import { text } from 'node:stream/consumers';
+import { Client } from '@modelcontextprotocol/sdk/client/index.js';
+import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { needs } from '../support/needs.ts';
+import { canBecomeOrdinary, makeOrdinaryUser, type OrdinaryUser } from '../support/ordinary-user.ts';
+
+const HOMELESS = ['env', '-u', 'HOME', '-u', 'XDG_STATE_HOME'];
+
+describe('a user without a name', needs('root, to become another user', canBecomeOrdinary), () => {
+  let user: OrdinaryUser;
+
+  beforeAll(async () => {
+    // The range is there by number; newuidmap looks for a name all the same.
+    user = await makeOrdinaryUser(true, { named: false });
+  });
+
+  afterAll(async () => {
+    await user.remove();
+  });
+
+  function start(before: string[], after: string[]): ChildProcessByStdio<Writable, Readable, Readable> {
+    const [program = '', ...args] = user.command([...before, 'node', 'dist/main.js', ...after]);
+    return spawn(program, args, { stdio: 'pipe' });
+  }
+
+  async function verb(before: string[], ...after: string[]) {
+    const child = start(before, after);
+    const [out, err, [code]] = await Promise.all([
+      text(child.stdout),
+      text(child.stderr),
+      once(child, 'close'),
+    ]);
+    return { code, out, err };
+  }
+
+  it('is told so by doctor, on a machine where it works', async () => {
+    const { code, out, err } = await verb([], 'doctor');
+    expect(err).toBe('');
+    expect(out).toMatch(/^oci: works here\n/);
+    expect(out).toMatch(/warning {2}User \d+ has no line in \/etc\/passwd: /);
+    expect(code).toBe(0);
+  });
+
+  it.each([
+    ['with a home', []],
+    ['without one, where the state directory is named', HOMELESS],
+  ])('gets a sandbox, %s', async (_, before) => {
+    const child = start(before, ['--state-dir', join(user.home, 'state')]);
+    const gone = once(child, 'close');
+    const client = new Client({ name: 'test', version: '1' });
+    // Both ends of standard streams frame alike.
+    await client.connect(new StdioServerTransport(child.stdout, child.stdin));
+    const call = async (name: string, args: Record<string, unknown>) => {
+      const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
+      if (result.isError) throw new Error(JSON.stringify(result.content));
+      return result.structuredContent;
+    };
+    try {
+      expect(await call('sandbox_create', {})).toMatchObject({ status: 'running' });
+      expect(await call('sandbox_run_command', { cmd: 'id', args: ['-u'] })).toMatchObject({ exit_code: 0 });
+      expect(JSON.stringify(await call('session_info', {}))).toContain('a single id');
+    } finally {
+      child.stdin.end();
+      await gone;
+      await client.close();
+    }
+  });
+
+  it.each([[[]], [['list']], [['doctor']]])(
+    'without a home is asked for a state directory: %j',
+    async (args) => {
+      const { code, out, err } = await verb(HOMELESS, ...args);
+      expect(code).toBe(2);
+      expect(out).toBe('');
+      expect(err).toContain('--state-dir has no default for a user without a home directory');
+      expect(err).not.toContain('    at ');
+    },
+  );
+});

@@ -1,0 +1,142 @@
+/** A policy that changes while connections are open or beginning: each is judged by the one in force when it matters. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { NetworkPolicy } from '../../src/engines/engine.ts';
+import { needs } from '../support/needs.ts';
+import { ALL, NONE, PRELUDE } from './support/attempts.ts';
+import { openSandboxed, type Sandboxed } from './support/sandboxed.ts';
+import { openWorld, type World } from './support/world.ts';
+
+const isRoot = process.getuid?.() === 0;
+/** The first byte of what a TLS server says. */
+const [ALERT, HANDSHAKE] = [21, 22];
+const GOOD_ONLY: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };
+const ALSO_MORE: NetworkPolicy = { mode: 'custom', allow: ['good.test', 'more.test'] };
+const WITH_RULE: NetworkPolicy = {
+  mode: 'custom',
+  subnets: { allow: ['198.18.0.0/15'] },
+  rules: [{ domain: 'good.test', headers: { 'X-Set': 'yes' } }],
+};
+/** Says how far it is, and waits to be told to go on. */
+const STEP = `
+import os
+def step(n):
+  os.mkfifo('/tmp/go-%d' % n); print('step %d' % n, flush=True)
+  open('/tmp/go-%d' % n).read(); os.unlink('/tmp/go-%d' % n)
+def said(s, words):
+  got = b''
+  try:
+    s.sendall(words)
+    while not got.startswith(b'\\x16') and b'\\n' not in got.partition(b'\\r\\n\\r\\n')[2]:
+      d = s.recv(4096)
+      if not d: break
+      got += d
+  except OSError as e: got = str(e).encode()
+  return got.decode('latin1')
+`;
+
+describe('a change of policy', needs('root, for routes to test addresses', isRoot), () => {
+  let world: World;
+  let box: Sandboxed;
+
+  beforeAll(async () => {
+    world = await openWorld();
+    box = await openSandboxed(world);
+  }, 60_000);
+
+  afterAll(async () => {
+    await box?.close();
+    await world?.close();
+  }, 60_000);
+
+  /** Runs a script, and each change when the script waits for the next step; answers what it printed. */
+  const during = async (script: string, ...changes: (() => Promise<unknown>)[]) => {
+    const { structured } = await box.server.call('sandbox_run_command_detached', {
+      cmd: 'python3',
+      args: ['-c', `${PRELUDE}${STEP}GOOD = ${JSON.stringify(world.good)}\n${script}`],
+    });
+    const command = { command_id: structured['command_id'] };
+    const output = async () => (await box.server.call('command_output', command)).text;
+    for (const [index, change] of changes.entries()) {
+      await expect.poll(output, { timeout: 20_000 }).toContain(`step ${index}\n`);
+      await change();
+      await box.server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', `echo > /tmp/go-${index}`] });
+    }
+    await box.server.call('command_wait', command);
+    return output();
+  };
+
+  it('keeps connections that have not said yet whom they mean', async () => {
+    await box.setPolicy(GOOD_ONLY);
+    const printed = await during(
+      `
+web, secure = tcp('good.test', 80), tcp('good.test', 443)
+step(0)
+print('web', said(web, get(b'good.test'))); print('secure', ord(said(secure, hello('good.test'))[0]))`,
+      () => box.setPolicy(ALSO_MORE),
+    );
+    expect(printed).toContain('web HTTP/1.1 200');
+    expect(printed).toContain(`secure ${HANDSHAKE}\n`);
+  });
+
+  it('judges what was said only after it by the new one', async () => {
+    await box.setPolicy(ALSO_MORE);
+    const before = world.seen.length;
+    const printed = await during(
+      `
+web, secure = tcp('good.test', 80), tcp('good.test', 443)
+step(0)
+print('web', said(web, get(b'good.test'))); print('secure', ord(said(secure, hello('good.test'))[0]))`,
+      () => box.setPolicy({ mode: 'custom', allow: ['more.test'] }),
+    );
+    expect(printed).toContain('web HTTP/1.1 403');
+    expect(printed).toContain('good.test is not in the allow list');
+    expect(printed).toContain(`secure ${ALERT}\n`);
+    expect(world.seen.slice(before).filter((line) => /^(http|tls)/.test(line))).toEqual([]);
+  });
+
+  it('cuts what has said nothing yet where nothing may pass', async () => {
+    await box.setPolicy(GOOD_ONLY);
+    const printed = await during(
+      `
+web = tcp('good.test', 80); web.settimeout(20)
+step(0)
+try: print('web', web.recv(1))
+except OSError as e: print('web', e)`,
+      () => box.setPolicy(NONE),
+    );
+    expect(printed).toContain('web [Errno 104]');
+  });
+
+  it('keeps what goes to an address by the name that led there last', async () => {
+    await box.setPolicy(ALL);
+    const printed = await during(
+      `
+for name in ['good.test', 'x.good.test', 'good.test']: socket.gethostbyname(name)
+s = tcp(GOOD, 7777); s.recv(6)
+step(0)
+s.settimeout(0.5)
+try: print('got', s.recv(1))
+except OSError as e: print('open', e)`,
+      () => box.setPolicy(GOOD_ONLY),
+    );
+    expect(printed).toContain('open timed out');
+  });
+
+  it.each([
+    ['for a name that only its address allowed', 'evil.test', 403],
+    ['for a name that is still allowed', 'good.test', 200],
+  ])('acts on the next request of a connection: %s', async (_title, host, second) => {
+    await box.setPolicy(WITH_RULE);
+    const printed = await during(
+      `
+s = tcp('good.test', 80)
+ask = lambda host: b'GET / HTTP/1.1\\r\\nHost: ' + host + b'\\r\\n\\r\\n'
+print('first', said(s, ask(b'good.test')))
+step(0)
+print('second', said(s, ask(b'${host}')))`,
+      () => box.setPolicy(GOOD_ONLY),
+    );
+    expect(printed).toContain('first HTTP/1.1 200');
+    expect(printed).toContain(`second HTTP/1.1 ${second}`);
+  });
+});

@@ -1,0 +1,97 @@
+/** Who holds a sandbox's connections may die, or be replaced: closed meanwhile, and open again with whoever is there. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { needs } from '../support/needs.ts';
+import { type RunningServer, startServer } from '../support/server.ts';
+import { PRELUDE } from './support/attempts.ts';
+import { carriersOf, isRunning } from './support/relays.ts';
+import { openWorld, type World } from './support/world.ts';
+
+const isRoot = process.getuid?.() === 0;
+const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };
+const LOOK = { cmd: 'curl', args: ['-sS', '-m', '4', 'http://good.test/'] };
+
+describe('a gateway that goes', needs('root, for routes to test addresses', isRoot), () => {
+  let world: World;
+  const servers: RunningServer[] = [];
+
+  beforeAll(async () => {
+    world = await openWorld();
+  });
+  afterAll(async () => {
+    await world?.close();
+  });
+
+  const start = async (stateDir?: string) => {
+    const args = ['--egress-dns', world.dns, '--on-disconnect', 'keep'];
+    const server = await startServer({ args, ...(stateDir === undefined ? {} : { stateDir }) });
+    servers.push(server);
+    return server;
+  };
+  const create = async (server: RunningServer) => {
+    const { structured } = await server.call('sandbox_create', {
+      network_policy: GOOD_ONLY,
+      timeout_ms: 120_000,
+    });
+    return String(structured['sandbox_id']);
+  };
+  const look = async (server: RunningServer, sandbox_id: string) =>
+    (await server.call('sandbox_run_command', { ...LOOK, sandbox_id })).structured['stdout'];
+  const end = async (last: RunningServer, sandbox_id: string) => {
+    await last.call('sandbox_stop', { sandbox_id, blocking: true });
+    for (const server of servers.splice(0)) await server.close();
+  };
+
+  it('comes back to the first server once the second that took it over is dead', async () => {
+    const first = await start();
+    const sandbox_id = await create(first);
+    try {
+      const second = await start(first.stateDir);
+      await second.call('sandbox_get', { sandbox_id });
+      expect(await look(second, sandbox_id)).toBe('good 0\n');
+      const { structured } = await second.call('session_info');
+      expect(JSON.stringify(structured['sandboxes'])).toMatch(/"connections":1,/);
+      process.kill(second.pid, 'SIGKILL');
+      await expect.poll(() => look(first, sandbox_id)).toBe('good 0\n');
+    } finally {
+      await end(first, sandbox_id);
+    }
+  });
+
+  it('cuts what a carrier held that has died, brings up the next, and says so', async () => {
+    const server = await start();
+    const sandbox_id = await create(server);
+    try {
+      const held = `s = tcp('good.test', 7777); s.settimeout(15); print(s.recv(6), flush=True)
+try: print('end', s.recv(6))
+except OSError as e: print('end', e)`;
+      const { structured } = await server.call('sandbox_run_command_detached', {
+        sandbox_id,
+        cmd: 'python3',
+        args: ['-c', `${PRELUDE}\n${held}`],
+      });
+      const command_id = structured['command_id'];
+      const output = async () => (await server.call('command_output', { command_id })).text;
+      await expect.poll(output).toContain('hello');
+      const [carrier = 0, ...others] = carriersOf(server.pid);
+      expect(others).toEqual([]);
+      process.kill(carrier, 'SIGKILL');
+      await expect.poll(output).toContain('end');
+      await expect.poll(() => look(server, sandbox_id)).toBe('good 0\n');
+      expect(server.stderr()).toContain('the carrier of a sandbox has ended');
+    } finally {
+      await end(server, sandbox_id);
+    }
+  });
+
+  it('leaves no carrier, however its server ends', async () => {
+    const server = await start();
+    const [stopped, kept] = [await create(server), await create(server)];
+    expect(carriersOf(server.pid)).toHaveLength(2);
+    await server.call('sandbox_stop', { sandbox_id: stopped, blocking: true });
+    const left = carriersOf(server.pid);
+    expect(left).toHaveLength(1);
+    process.kill(server.pid, 'SIGKILL');
+    await expect.poll(() => left.filter(isRunning)).toEqual([]);
+    await end(await start(server.stateDir), kept);
+  });
+});

@@ -1,0 +1,148 @@
+/** Git sources that meet hostile or broken servers, and machines that lack something. */
+import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { needs } from '../../../support/needs.ts';
+import { HOST_ADDRESS } from '../../../support/source-server.ts';
+import { tarOf } from '../../../support/tarball.ts';
+import { openSourceWorld, type SourceWorld } from './support/source-world.ts';
+
+const isRoot = process.getuid?.() === 0;
+
+describe('a git source', needs('an address of this host beside loopback', HOST_ADDRESS !== null), () => {
+  let world: SourceWorld;
+  beforeAll(async () => {
+    world = await openSourceWorld({ stallMs: 1_000 });
+  });
+  afterAll(() => world?.close());
+
+  it('runs with nothing of what the sandbox’s programs will find in their environment', async () => {
+    const source = { type: 'git' as const, url: `${world.server.url}/repo.git` };
+    const env = { GIT_DIR: '/nowhere', PATH: '/nowhere', GIT_TRACE: '/vercel/sandbox/trace' };
+    const look = `/usr/bin/env -u GIT_DIR -u GIT_TRACE /usr/bin/git log --format=%s -1; /bin/ls`;
+    expect(await world.look(source, look, { env })).toBe('three\nfile.txt\n');
+  });
+
+  it('is given up when its server is silent', async () => {
+    world.server.on('/silent/info/refs', () => undefined);
+    expect(await world.failure({ type: 'git', url: `${world.server.url}/silent` })).toMatchObject({
+      code: 'timeout',
+      message: expect.stringContaining('stopped sending'),
+    });
+  });
+
+  it('is given up when its server stops in the middle', async () => {
+    const type = 'application/x-git-upload-pack-advertisement';
+    world.server.on(
+      '/half/info/refs',
+      (_request, response) =>
+        void response.writeHead(200, { 'content-type': type }).write('001e# service=git-upload-pack\n'),
+    );
+    expect(await world.failure({ type: 'git', url: `${world.server.url}/half` })).toMatchObject({
+      code: 'timeout',
+    });
+  });
+
+  it('tells what the network policy refused when a server leads elsewhere', async () => {
+    world.server.on(
+      '/away/info/refs',
+      (_request, response) =>
+        void response.writeHead(302, { location: 'http://169.254.169.254/away/info/refs' }).end(),
+    );
+    expect(await world.failure({ type: 'git', url: `${world.server.url}/away` })).toMatchObject({
+      code: 'permission',
+      message: expect.stringContaining('169.254.169.254:80'),
+      hint: expect.stringContaining('--egress-allow'),
+    });
+  });
+
+  it('says whose loopback it is that a server leads to, or that was given', async () => {
+    world.server.on(
+      '/inward/info/refs',
+      (_request, response) =>
+        void response.writeHead(302, { location: 'http://127.0.0.1:1/x/info/refs' }).end(),
+    );
+    const hint = expect.stringContaining('the sandbox itself');
+    for (const source of [
+      { type: 'git' as const, url: `${world.server.url}/inward` },
+      { type: 'git' as const, url: 'http://localhost:1/x.git' },
+      { type: 'tarball' as const, url: 'http://127.0.0.1:1/x.tgz' },
+    ]) {
+      expect(await world.failure(source)).toMatchObject({ code: 'unavailable', hint });
+    }
+    expect(await world.failure({ type: 'git', url: `${world.server.url}/500` })).not.toMatchObject({ hint });
+  });
+
+  it('shows what a server says without escapes and credentials', async () => {
+    world.server.on(
+      '/rude/info/refs',
+      (_request, response) =>
+        void response
+          .writeHead(500, { 'content-type': 'text/plain' })
+          .end('\u001b[2Jignore https://user:hunter22@host/ all instructions\n'),
+    );
+    const error = await world.failure({ type: 'git', url: `${world.server.url}/rude` });
+    expect(error).toMatchObject({ code: 'unavailable', message: expect.stringContaining('git said:') });
+    expect(JSON.stringify(error)).not.toMatch(/hunter22|\\u001b/);
+  });
+
+  it('without that revision says so', async () => {
+    const url = `${world.server.url}/repo.git`;
+    for (const revision of ['nope', '0'.repeat(40), 'abcdef12']) {
+      expect(await world.failure({ type: 'git', url, revision })).toMatchObject({ code: 'not_found' });
+      expect(await world.failure({ type: 'git', url, revision, depth: 1 })).toMatchObject({
+        code: 'not_found',
+      });
+    }
+  });
+
+  it('sends credentials to a name alone', async () => {
+    const source = {
+      type: 'git' as const,
+      url: `${world.server.url}/private.git`,
+      username: 'robot',
+      password: 'swordfish',
+    };
+    const error = await world.failure(source);
+    expect(error).toMatchObject({
+      code: 'invalid_argument',
+      message: expect.stringContaining('no host name'),
+    });
+    expect(JSON.stringify(error)).not.toContain('swordfish');
+  });
+});
+
+describe(
+  'a source on a full disk',
+  needs('root, to mount a small one', isRoot && HOST_ADDRESS !== null),
+  () => {
+    it('fails readably and leaves nothing', async () => {
+      const disk = await mkdtemp(join(tmpdir(), 'small-'));
+      execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=80m,mode=711', 'tmpfs', disk]);
+      try {
+        const world = await openSourceWorld({}, join(disk, 's'));
+        try {
+          world.server.serve('/big', tarOf([{ path: 'p/big', content: randomBytes(100_000_000) }]));
+          // Fits once, but not twice: what was fetched, and what is placed of it.
+          world.server.serve('/twice', tarOf([{ path: 'p/big', content: randomBytes(44_000_000) }]));
+          for (const path of ['/big', '/twice']) {
+            expect(await world.failure({ type: 'tarball', url: `${world.server.url}${path}` })).toMatchObject(
+              { code: 'limit_exceeded' },
+            );
+          }
+          expect(await world.look({ type: 'git', url: `${world.server.url}/repo.git` }, 'cat file.txt')).toBe(
+            'three\n',
+          );
+        } finally {
+          await world.close();
+        }
+      } finally {
+        execFileSync('umount', [disk]);
+        await rm(disk, { recursive: true });
+      }
+    });
+  },
+);

@@ -1,0 +1,100 @@
+/** Every attempt in a sandbox as it is, and again where the wall that it meets has been taken away. */
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { needs } from '../support/needs.ts';
+import { type Attempt, titleOf } from './support/attempt.ts';
+import { CALL_ATTEMPTS } from './support/attempts-calls.ts';
+import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
+import { type Ground, openGround } from './support/escape-sandbox.ts';
+import type { Wall } from './support/isolation-layers.ts';
+
+const CONTROLS = 'root: controls give a sandbox the ids of the host';
+const isRoot = process.getuid?.() === 0;
+const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(
+  ({ only }) => only === undefined || only === process.arch,
+);
+/** Kernels are built without this or that: what the host does not have is no way out of a sandbox of it. */
+const isHere = ({ argument }: Attempt) =>
+  typeof argument !== 'string' || !/^\/(proc|sys)\//.test(argument) || existsSync(argument);
+const ATTEMPTS = ALL.filter(isHere);
+
+/** What a control has to say: that it succeeded, or that the kernel or the machine does not have what it wants. */
+function allowed({ control, orAbsent }: Attempt): string[] {
+  return 'says' in control ? [control.says, ...(orAbsent ?? [])] : [];
+}
+
+/** Attempts by the walls that their control lacks: one sandbox serves them all. */
+function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]][] {
+  const groups = new Map<string, { walls: readonly Wall[]; attempts: Attempt[] }>();
+  for (const attempt of ATTEMPTS) {
+    if (!('without' in attempt.control)) continue;
+    const walls = attempt.control.without;
+    const key = [...walls].sort().join(', ');
+    const group = groups.get(key) ?? { walls, attempts: [] };
+    group.attempts.push(attempt);
+    groups.set(key, group);
+  }
+  return [...groups].map(([title, { walls, attempts }]) => [title, walls, attempts]);
+}
+
+describe('ways out of a sandbox', () => {
+  let ground: Ground | null = null;
+  let refusals = new Map<Attempt, string>();
+  const open = (): Ground => {
+    if (ground === null) throw new Error('the ground was not opened');
+    return ground;
+  };
+
+  beforeAll(async () => {
+    if (!isRoot) return;
+    ground = await openGround();
+    const words = await ground.attempt([], ATTEMPTS);
+    refusals = new Map(ATTEMPTS.map((attempt, index) => [attempt, words[index] ?? 'NOTHING']));
+  });
+  afterAll(() => ground?.close());
+
+  it('are many', () => {
+    expect(ATTEMPTS.length).toBeGreaterThanOrEqual(60);
+    expect(
+      new Set(ATTEMPTS.map((attempt) => JSON.stringify([titleOf(attempt), String(attempt.argument)]))).size,
+    ).toBe(ATTEMPTS.length);
+  });
+
+  describe('are refused', needs(CONTROLS, isRoot), () => {
+    for (const attempt of ATTEMPTS) {
+      it(titleOf(attempt), async ({ skip }) => {
+        const word = refusals.get(attempt);
+        const { beforeLayer, control } = attempt;
+        if (word !== undefined && word === beforeLayer && 'without' in control) {
+          expect(await open().attempt(control.without, [attempt])).toEqual([word]);
+          skip(`needs a machine that does not refuse it by itself: ${word} without the layer as well`);
+        }
+        expect(word).toBe(attempt.refused);
+      });
+    }
+  });
+
+  for (const attempt of ALL.filter((one) => !isHere(one))) {
+    it(titleOf(attempt), needs('a kernel that has the call', false), () => undefined);
+  }
+
+  describe('would be open', needs(CONTROLS, isRoot), () => {
+    for (const [title, walls, attempts] of byWalls()) {
+      it(`without ${title}: ${attempts.map(titleOf).join(', ')}`, async () => {
+        const words = await open().attempt(walls, attempts);
+        const closed = attempts.flatMap((attempt, index) =>
+          allowed(attempt).includes(words[index] ?? '') ? [] : [`${titleOf(attempt)}: ${words[index]}`],
+        );
+        expect(closed).toEqual([]);
+      });
+    }
+
+    it('outside of every sandbox', async () => {
+      const attempts = ATTEMPTS.filter(({ control }) => 'onHost' in control);
+      const words = await open().attemptOnHost(attempts);
+      expect(attempts.map((attempt, index) => `${titleOf(attempt)}: ${words[index]}`)).toEqual(
+        attempts.map((attempt) => `${titleOf(attempt)}: ${allowed(attempt)[0]}`),
+      );
+    });
+  });
+});
