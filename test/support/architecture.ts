@@ -1,5 +1,6 @@
 /** The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks it. */
 import { posix } from 'node:path';
+import { layered, OCI_ROOMS, type Reach } from './room-order.ts';
 
 export interface SourceFile {
   /** From the root of the repository, with slashes. */
@@ -12,9 +13,6 @@ export interface Import {
   /** True where nothing of it is left at run time. */
   readonly typeOnly: boolean;
 }
-
-/** What may be imported: the whole, or its types alone. */
-type Reach = 'all' | 'types';
 
 /** What every room of the vercel engine may import. */
 const VERCEL_BASE: Record<string, Reach> = {
@@ -41,12 +39,12 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
   'src/engines/contract/': { 'src/shared/': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
-  'src/engines/oci/': {
+  ...layered('src/engines/oci/', OCI_ROOMS, {
     'src/engines/engine.ts': 'all',
     'src/egress/': 'all',
     'src/images/': 'all',
     'src/shared/': 'all',
-  },
+  }),
   'src/engines/vercel/': {
     'src/engines/vercel/': 'all',
     'src/engines/engine.ts': 'all',

@@ -9,15 +9,6 @@ type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 export const KNOWN_CIRCLES: readonly string[] = [
   'src/cli/dependencies.ts > src/cli/output/people-log.ts',
   'src/cli/dependencies.ts > src/cli/verbs/keyboard.ts',
-  'src/engines/oci/storage/base-layers.ts > src/engines/oci/storage/rootfs.ts',
-  'src/engines/oci/storage/overlay-layers.ts > src/engines/oci/storage/rootfs.ts',
-  'src/engines/oci/host/host.ts > src/engines/oci/container/oci-config.ts',
-  'src/engines/oci/host/host.ts > src/engines/oci/storage/rootfs.ts',
-  'src/engines/oci/source/git-failure.ts > src/engines/oci/source/git.ts',
-  'src/engines/oci/cleanup/cleanup.ts > src/engines/oci/container/boot.ts',
-  'src/engines/oci/storage/snapshot-commit.ts > src/engines/oci/container/new-record.ts',
-  'src/engines/oci/storage/snapshot-restore.ts > src/engines/oci/container/new-record.ts',
-  'src/engines/oci/sandbox/update-network-policy.ts > src/engines/oci/create-sandbox.ts',
 ];
 
 /** Circles of files, each as the shortest way around: `a.ts > b.ts > a.ts`. */

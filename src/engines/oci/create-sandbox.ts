@@ -1,12 +1,13 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
-import type { CreateSandbox, NetworkPolicy, Sandbox } from '../engine.ts';
+import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { removeUnrecorded } from './cleanup/cleanup.ts';
 import { boot } from './container/boot.ts';
 import { newRecord } from './container/new-record.ts';
-import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
+import { MEMORY_MB_PER_VCPU } from './engine-limits.ts';
 import { IMAGE_BUNDLE } from './host/ca-trust.ts';
 import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
+import { checkPolicy } from './network/check-policy.ts';
 import { diskLimitMb } from './sandbox/disk-limit.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { checkSource, fetchedSource } from './source/fill.ts';
@@ -14,17 +15,6 @@ import { endedMeanwhile, endMeanwhile, filledRecord, runningRecord } from './sou
 import { DEFAULT_SHELL, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
 import { claimOnGround, sourceSnapshot } from './storage/snapshot-restore.ts';
-
-export const MEMORY_MB_PER_VCPU = 2_048;
-
-/** @throws `unsupported` for more than this host can give, `invalid_argument` for what makes no sense */
-export function checkPolicy(context: OciContext, runtime: OciRuntime, policy: NetworkPolicy): void {
-  context.gateways.compile(policy);
-  if (policy.mode === 'deny-all' || runtime.egress) return;
-  throw new SandboxError('unsupported', `Network policy "${policy.mode}" is not available here.`, {
-    hint: 'Sandboxes on this machine have no network but loopback (`sandbox-mcp doctor` says why); say mode: deny-all.',
-  });
-}
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
   // Filled in when a program starts; what cannot be is told now.

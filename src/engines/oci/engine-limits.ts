@@ -1,10 +1,10 @@
 import type { EngineLimits } from '../engine.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
-import { MEMORY_MB_PER_VCPU } from './create-sandbox.ts';
 import type { Host } from './host/host.ts';
 import { LACKS_OF_RUNTIME_MOUNTS } from './host/overlay-probe.ts';
 
+export const MEMORY_MB_PER_VCPU = 2_048;
 const DEFAULT_VCPUS = 2;
 
 const USERS: Record<Host['idMap']['kind'], string> = {

@@ -21,20 +21,17 @@ import { ociRuntimes } from './images/runtimes.ts';
 import { EgressGateways, type EgressOptions } from './network/egress-gateway-pool.ts';
 import { PortForwards } from './ports/port-forwards.ts';
 import { InteractivePorts } from './ports/web-terminals.ts';
-import { AgentConnection } from './protocol/agent-connection.ts';
-import { fromAgent } from './protocol/agent-errors.ts';
-import { encodeFields, FRAME, TAG } from './protocol/frames.ts';
 import { recoverAll } from './recover.ts';
-import { whyGone } from './sandbox/agent-disconnect.ts';
 import { diskProbe } from './sandbox/disk-limit.ts';
 import { ExpiryWatch } from './sandbox/expiry-watch.ts';
+import { extendTimeout } from './sandbox/extend-timeout.ts';
 import { listSandboxes } from './sandbox/list-sandboxes.ts';
 import { type End, endSandbox, settledRecord } from './sandbox/reconcile.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from './source/source-limits.ts';
-import { isUnreadable, updateRecord } from './state/sandbox-record.ts';
+import { isUnreadable } from './state/sandbox-record.ts';
 import { DiskWatch } from './storage/disk-watch.ts';
 
 export interface OciEngineOptions {
@@ -143,19 +140,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     runtimes: async () => ociRuntimes(await context.host()),
     recover: (signal) => recoverAll(context, signal),
 
-    async extendTimeout(sandboxId, durationMs, signal) {
-      const record = await settledRecord(context, sandboxId);
-      if (record.status !== 'running') {
-        throw new SandboxError(
-          'conflict',
-          `Sandbox ${sandboxId} is ${record.status}; its time cannot be extended.`,
-          {
-            hint: 'Call sandbox_create for a new one.',
-          },
-        );
-      }
-      return viewOf(await extend(context, sandboxId, durationMs, signal), forwards);
-    },
+    extendTimeout: async (sandboxId, durationMs, signal) =>
+      viewOf(await extendTimeout(context, sandboxId, durationMs, signal), forwards),
 
     async stop(sandboxId, cause) {
       await settledRecord(context, sandboxId);
@@ -189,24 +175,3 @@ const REQUESTED: End = { status: 'stopped', cause: 'requested', reason: null };
 
 /** For what no single call may cancel. */
 const never = new AbortController().signal;
-
-/** Moves the deadline in the agent first: only what it has taken over is promised. */
-async function extend(context: OciContext, sandboxId: string, durationMs: number, signal: AbortSignal) {
-  const { layout } = await context.host();
-  try {
-    return await updateRecord(layout, sandboxId, async (record) => {
-      const fromNow = record.expiresAt - Date.now() + durationMs;
-      const connection = await AgentConnection.open(layout.sandbox(sandboxId).agentSocket, null);
-      try {
-        const body = encodeFields([[TAG.ms, Math.max(1, fromNow)]]);
-        const remaining = (await connection.request(FRAME.DEADLINE, body)).number(TAG.remainingMs);
-        return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
-      } finally {
-        connection.close();
-      }
-    });
-  } catch (error) {
-    // Asked without the record's lock, for which others do not wait long.
-    throw fromAgent(await whyGone(context, sandboxId, error, signal), sandboxId);
-  }
-}

@@ -5,12 +5,17 @@ import { throwIfCancelled } from '../../shared/errors.ts';
 import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
-import { PROBE_RUNTIME } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host/host.ts';
 import { removeTrees } from './host/remove-tree.ts';
 import { settledRecord } from './sandbox/reconcile.ts';
-import { listSandboxIds, listUnborn, readRecord, updateRecord } from './state/sandbox-record.ts';
+import {
+  listSandboxIds,
+  listUnborn,
+  PROBE_RUNTIME,
+  readRecord,
+  updateRecord,
+} from './state/sandbox-record.ts';
 import { listSnapshotIds } from './state/snapshot-record.ts';
 import { collectSnapshots, removeSnapshotRemains, templatesOfSnapshots } from './storage/snapshot-gc.ts';
 

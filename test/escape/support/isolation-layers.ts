@@ -1,6 +1,6 @@
 /** The walls of a sandbox, and how a test takes one of them away. */
 import { readFileSync } from 'node:fs';
-import type { OciConfig } from '../../../src/engines/oci/container/oci-config.ts';
+import { z } from 'zod';
 import type { Mount } from '../../../src/engines/oci/storage/overlay-layers.ts';
 
 export const WALLS = [
@@ -22,25 +22,33 @@ export const WALLS = [
 export type Wall = (typeof WALLS)[number];
 
 /** What the alterations change of `config.json`; the rest of it passes through. */
-interface Draft {
-  process: {
-    args: string[];
-    capabilities: { bounding: string[]; effective: string[]; permitted: string[] };
-    noNewPrivileges: boolean;
-  };
-  root: { readonly: boolean };
-  hostname?: string;
-  mounts: Mount[];
-  linux: {
-    namespaces: { type: string }[];
-    uidMappings?: unknown;
-    gidMappings?: unknown;
-    resources?: Record<string, unknown>;
-    maskedPaths: string[];
-    readonlyPaths: string[];
-    seccomp?: unknown;
-  };
-}
+const draftSchema = z.looseObject({
+  process: z.looseObject({
+    args: z.array(z.string()),
+    capabilities: z.record(z.enum(['bounding', 'effective', 'permitted']), z.array(z.string())),
+    noNewPrivileges: z.boolean(),
+  }),
+  root: z.looseObject({ readonly: z.boolean() }),
+  hostname: z.string().optional(),
+  mounts: z.array(
+    z.object({
+      destination: z.string(),
+      type: z.string(),
+      source: z.string(),
+      options: z.array(z.string()),
+    }),
+  ),
+  linux: z.looseObject({
+    namespaces: z.array(z.object({ type: z.string() })),
+    uidMappings: z.unknown().optional(),
+    gidMappings: z.unknown().optional(),
+    resources: z.record(z.string(), z.unknown()).optional(),
+    maskedPaths: z.array(z.string()),
+    readonlyPaths: z.array(z.string()),
+    seccomp: z.unknown().optional(),
+  }),
+});
+type Draft = z.infer<typeof draftSchema>;
 
 /** What of the host the control without a `mount namespace` or without `devices` shows inside. */
 export interface Shown {
@@ -143,8 +151,8 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
 };
 
 /** The bundle of a sandbox that lacks these walls. */
-export function without(walls: readonly Wall[], config: OciConfig, shown: Shown): object {
-  const draft: OciConfig & Draft = structuredClone(config);
+export function without(walls: readonly Wall[], config: object, shown: Shown): object {
+  const draft = draftSchema.parse(structuredClone(config));
   for (const wall of walls) REMOVED[wall](draft, shown);
   return draft;
 }

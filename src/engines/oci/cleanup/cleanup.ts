@@ -1,13 +1,13 @@
 /** What is left of a sandbox that has ended, or that was never finished; removed so that nothing stays behind. */
 
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
-import { dismantle } from '../container/boot.ts';
 import { cgroupPath, findCgroups } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 import { removeTrees } from '../host/remove-tree.ts';
-import { removeEgressSockets } from '../network/egress-cleanup.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { removeAgentRemains } from './agent-files.ts';
+import { removeEgressSockets } from './egress-sockets.ts';
+import { dismantle } from './kill-processes.ts';
 import { findUnrecordedInit, shutDownUnrecorded } from './orphaned-agent.ts';
 
 /** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */

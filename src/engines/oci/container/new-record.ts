@@ -23,9 +23,6 @@ export type GivenRecord = Pick<
     >
   >;
 
-/** The runtime of a trial sandbox: no request can name it. */
-export const PROBE_RUNTIME = 'probe';
-
 /** The record of a sandbox that this process is about to make. */
 export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
   const createdAt = Date.now();
@@ -52,9 +49,4 @@ export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
     enforced: { memory: false, cpu: false, pids: false },
     snapshot: null,
   };
-}
-
-/** As root the sandbox's root has to pass through the sandbox's directory; it can list nothing of it. */
-export function directoryMode(host: Host): number {
-  return host.idMap.kind === 'root' ? 0o711 : 0o700;
 }

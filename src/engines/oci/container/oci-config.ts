@@ -2,10 +2,10 @@
 import { join } from 'node:path';
 import { TRUST_DIR } from '../host/ca-trust.ts';
 import type { IdMap } from '../host/id-map.ts';
+import { AGENT_NAME } from '../host/system-directories.ts';
 import { PROTOCOL_VERSION } from '../protocol/frames.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Mount } from '../storage/overlay-layers.ts';
-import { AGENT_NAME } from '../storage/rootfs.ts';
 import { seccompProfile } from './seccomp-profile.ts';
 
 export interface BundleRequest {
@@ -118,8 +118,6 @@ function resources(
     ...(cgroup.pids ? { pids: { limit: request.maxProcesses } } : {}),
   };
 }
-
-export type OciConfig = ReturnType<typeof ociConfig>;
 
 /** The whole `config.json`. */
 export function ociConfig(request: BundleRequest) {

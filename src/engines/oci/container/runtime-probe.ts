@@ -7,12 +7,13 @@ import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { newSandboxId } from '../../../shared/ids.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import { removeUnrecorded } from '../cleanup/cleanup.ts';
+import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { findProgram, runHostProgram } from '../host/host-program.ts';
-import { claimDirectory } from '../state/sandbox-record.ts';
+import { claimDirectory, PROBE_RUNTIME } from '../state/sandbox-record.ts';
 import { boot } from './boot.ts';
 import { lackOfDescriptors } from './gvisor.ts';
-import { directoryMode, newRecord, PROBE_RUNTIME } from './new-record.ts';
+import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 
 /** Faster ones first; `runsc` only by name. */

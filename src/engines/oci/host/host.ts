@@ -8,15 +8,14 @@ import type { ImageStore } from '../../../images/image-store.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName, writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { makeDirectory, stateDirectoryError } from '../../../shared/fs/state-directory.ts';
-import type { OciConfig } from '../container/oci-config.ts';
 import { STATE_FORMAT, StateLayout } from '../state/state-layout.ts';
-import { findSystemDirectories, type SystemDirectories } from '../storage/rootfs.ts';
 import { type SystemTrust, systemTrust } from './ca-trust.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
 import { openImageStore } from './image-store-setup.ts';
 import { type MountsBy, probeMounts } from './overlay-probe.ts';
+import { findSystemDirectories, type SystemDirectories } from './system-directories.ts';
 
 export interface Host {
   layout: StateLayout;
@@ -38,7 +37,7 @@ export interface Host {
 }
 
 /** Answers the `config.json` to use in place of this one. */
-export type AlterBundle = (config: OciConfig) => object;
+export type AlterBundle = (config: object) => object;
 
 const MAX_OPEN_FILES = 65_536;
 

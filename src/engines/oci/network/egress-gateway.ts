@@ -8,7 +8,7 @@ import type { Lookup } from '../../../egress/policy/name-cache.ts';
 import type { Policy } from '../../../egress/policy/policy.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import type { Logger } from '../../../shared/log.ts';
-import { GATEWAY_MARK } from './egress-cleanup.ts';
+import { GATEWAY_MARK } from '../state/state-layout.ts';
 import { EgressRecord, readEgressRecord } from './egress-log.ts';
 import { Carrier, type CarrierPlace } from './relay-process.ts';
 

@@ -4,9 +4,8 @@ import { constants } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
 import { join } from 'node:path';
+import { STREAMS_PREFIX } from '../state/state-layout.ts';
 
-/** Of the directories in a sandbox's own directory, one for each carrier. */
-export const STREAMS_PREFIX = 'streams-';
 const ID_BYTES = 4;
 
 export class CarrierStreams {

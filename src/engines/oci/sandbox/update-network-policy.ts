@@ -1,7 +1,7 @@
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { NetworkPolicy } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
-import { checkPolicy } from '../create-sandbox.ts';
+import { checkPolicy } from '../network/check-policy.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { settledRecord } from './reconcile.ts';
 

@@ -1,10 +1,10 @@
 /** What git's own words mean to the one who asked for the source. */
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
-import type { GitSource } from './git.ts';
 import type { Outcome } from './guest-program.ts';
 import { loopbackHint } from './loopback-hint.ts';
 import { refused } from './policy-refusal.ts';
 import type { SourceLimits } from './source-limits.ts';
+import type { GitSource } from './source-types.ts';
 
 interface Meaning {
   words: RegExp;

@@ -1,11 +1,9 @@
 /** A git repository as the source of a sandbox, fetched by the sandbox's own git. */
 import { SandboxError } from '../../../shared/errors.ts';
-import type { SandboxSource } from '../../engine.ts';
 import { gitFailure } from './git-failure.ts';
 import { type Head, headOf, refsOf } from './git-refs.ts';
 import { type Inside, isMissing, missingProgram, type Outcome, runInside } from './guest-program.ts';
-
-export type GitSource = Extract<SandboxSource, { type: 'git' }>;
+import type { GitSource } from './source-types.ts';
 
 const ALL_BRANCHES = '+refs/heads/*:refs/remotes/origin/*';
 

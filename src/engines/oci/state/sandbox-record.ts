@@ -41,6 +41,9 @@ export type Ground = z.output<typeof groundSchema>;
 /** Of the host, and of every image that has it. */
 export const DEFAULT_SHELL = '/bin/bash';
 
+/** The runtime of a trial sandbox: no request can name it. */
+export const PROBE_RUNTIME = 'probe';
+
 export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
 
 const recordSchema = z.strictObject({

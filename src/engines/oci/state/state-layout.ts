@@ -5,6 +5,11 @@ import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
 /** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
 export const STATE_FORMAT = 1;
 
+/** In a sandbox's directory: touched by each server that takes over its egress gateway, so that the others notice. */
+export const GATEWAY_MARK = 'gateway';
+/** Prefix of the directories in a sandbox's directory that hold a relay's stream sockets, one for each relay process. */
+export const STREAMS_PREFIX = 'streams-';
+
 /** Where everything of one sandbox lies on the host. Nothing of a sandbox exists outside `dir` and its cgroup. */
 export interface SandboxPaths {
   readonly dir: string;

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Host } from '../host/host.ts';
+import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from '../host/system-directories.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from './rootfs.ts';
 
 /** Null where a top-level directory starts empty. */
 export type BaseDirectory = { path: string; ofHost: boolean } | null;

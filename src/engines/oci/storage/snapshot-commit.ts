@@ -9,7 +9,7 @@ import { syncDirectory } from '../../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
 import { endRemains, removeRemains } from '../cleanup/cleanup.ts';
-import { directoryMode } from '../container/new-record.ts';
+import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { idsOf } from '../host/id-map.ts';
 import type { Ground, SandboxRecord } from '../state/sandbox-record.ts';

@@ -1,6 +1,6 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
-import { directoryMode } from '../container/new-record.ts';
+import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { idsOf } from '../host/id-map.ts';
 import { claimDirectory, type SandboxRecord } from '../state/sandbox-record.ts';

@@ -1,14 +1,10 @@
 /** What carriers leave behind, once a sandbox has ended. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { SandboxPaths } from '../state/state-layout.ts';
-import { STREAMS_PREFIX } from './relay-streams.ts';
+import { GATEWAY_MARK, type SandboxPaths, STREAMS_PREFIX } from '../state/state-layout.ts';
 
 /** The agent directory is the sandbox's to write: nothing in it is followed. */
 const SOCKET = /^(egress|\.egress\..*)$/;
-
-/** In the sandbox's directory: touched by each server that takes the gateway over, so that the others look. */
-export const GATEWAY_MARK = 'gateway';
 
 /** Removes the sockets that carriers have bound for a sandbox that has ended. */
 export async function removeEgressSockets(paths: Pick<SandboxPaths, 'dir' | 'agent'>): Promise<void> {

@@ -1,0 +1,43 @@
+/** Ends the processes of a sandbox and removes its cgroups. */
+import { setTimeout as delay } from 'node:timers/promises';
+import { SandboxError } from '../../../shared/errors.ts';
+import { isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
+import { cgroupPath, cgroupsAreEmpty, findCgroups, killCgroup, removeCgroups } from '../host/cgroups.ts';
+import type { Host } from '../host/host.ts';
+
+const KILL_TIMEOUT_MS = 5_000;
+
+/**
+ * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
+ * namespace along; the cgroups catch what an interrupted start left without one.
+ */
+async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
+    const alive = init !== null && isProcessAlive(init);
+    if (alive) process.kill(init.pid, 'SIGKILL');
+    const empty = await cgroupsAreEmpty(cgroups);
+    if (!alive && empty) return;
+    if (!empty) for (const directory of cgroups) await killCgroup(directory);
+    if (performance.now() > deadline) {
+      throw new SandboxError('server', 'The sandbox did not end within 5 s of SIGKILL.', {
+        hint: 'A process is stuck in the kernel; call sandbox_stop again later.',
+      });
+    }
+    await delay(pause);
+  }
+}
+
+/** Ends and removes all that a sandbox has besides its directory: processes and cgroups. */
+export async function dismantle(host: Host, sandboxId: string, init: ProcessIdentity | null): Promise<void> {
+  const deadline = performance.now() + KILL_TIMEOUT_MS;
+  for (;;) {
+    // Looked for anew each time: a runtime that was killed may have been making them until just now.
+    const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
+    await endProcesses(init, cgroups);
+    const busy = await removeCgroups(cgroups);
+    if (busy.length === 0) return;
+    if (performance.now() > deadline) throw new Error(`cgroups stay busy: ${busy.join(', ')}`);
+    await delay(2);
+  }
+}

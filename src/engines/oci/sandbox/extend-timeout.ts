@@ -1,0 +1,44 @@
+import { SandboxError } from '../../../shared/errors.ts';
+import type { OciContext } from '../context.ts';
+import { AgentConnection } from '../protocol/agent-connection.ts';
+import { fromAgent } from '../protocol/agent-errors.ts';
+import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
+import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
+import { whyGone } from './agent-disconnect.ts';
+import { settledRecord } from './reconcile.ts';
+
+/**
+ * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is promised.
+ *
+ * @throws `conflict` where the sandbox is not running
+ */
+export async function extendTimeout(
+  context: OciContext,
+  sandboxId: string,
+  durationMs: number,
+  signal: AbortSignal,
+): Promise<SandboxRecord> {
+  const { status } = await settledRecord(context, sandboxId);
+  if (status !== 'running') {
+    throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; its time cannot be extended.`, {
+      hint: 'Call sandbox_create for a new one.',
+    });
+  }
+  const { layout } = await context.host();
+  try {
+    return await updateRecord(layout, sandboxId, async (record) => {
+      const fromNow = record.expiresAt - Date.now() + durationMs;
+      const connection = await AgentConnection.open(layout.sandbox(sandboxId).agentSocket, null);
+      try {
+        const body = encodeFields([[TAG.ms, Math.max(1, fromNow)]]);
+        const remaining = (await connection.request(FRAME.DEADLINE, body)).number(TAG.remainingMs);
+        return { ...record, timeoutMs: record.timeoutMs + durationMs, expiresAt: Date.now() + remaining };
+      } finally {
+        connection.close();
+      }
+    });
+  } catch (error) {
+    // Asked without the record's lock, for which others do not wait long.
+    throw fromAgent(await whyGone(context, sandboxId, error, signal), sandboxId);
+  }
+}

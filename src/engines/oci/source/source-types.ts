@@ -1,0 +1,3 @@
+import type { SandboxSource } from '../../engine.ts';
+
+export type GitSource = Extract<SandboxSource, { type: 'git' }>;

@@ -1,0 +1,45 @@
+/** The order of rooms, from which rows of the import table follow. */
+
+/** What may be imported: the whole, or its types alone. */
+export type Reach = 'all' | 'types';
+
+/** Rooms of the oci engine from top to bottom; those of one line do not import each other. */
+export const OCI_ROOMS: readonly (readonly string[])[] = [
+  ['index.ts'],
+  ['create-sandbox.ts'],
+  ['source/'],
+  ['exec/', 'files/', 'snapshots/', 'recover.ts'],
+  ['sandbox/'],
+  ['doctor/', 'engine-limits.ts', 'images/', 'network/'],
+  ['container/'],
+  ['storage/'],
+  ['cleanup/'],
+  ['host/', 'ports/'],
+  ['protocol/', 'state/'],
+];
+
+/**
+ * Rows of the table for rooms that import what is below them and `outside` alone. All may import the types of `context.ts`
+ * in the same folder, which holds types of theirs.
+ */
+export function layered(
+  folder: string,
+  rooms: readonly (readonly string[])[],
+  outside: Record<string, Reach>,
+): Record<string, Record<string, Reach>> {
+  const below = (from: number) => rooms.slice(from).flat();
+  const row = (names: readonly string[], reach: Reach) =>
+    Object.fromEntries(names.map((name) => [`${folder}${name}`, reach]));
+  const context = `${folder}context.ts`;
+  return {
+    ...Object.fromEntries(
+      rooms.flatMap((names, level) =>
+        names.map((name) => [
+          `${folder}${name}`,
+          { ...outside, [context]: 'types' as const, ...row(below(level + 1), 'all') },
+        ]),
+      ),
+    ),
+    [context]: { ...outside, ...row(below(0), 'types') },
+  };
+}
