@@ -44,7 +44,7 @@ export interface ImageParts {
 }
 
 /** Thrown to stop reading; the archive is read again as a root file system then. */
-class NoImage extends Error {}
+class UnsuitableImageError extends Error {}
 
 function bad(why: string): SandboxError {
   return new SandboxError('invalid_argument', `The image archive cannot be used: ${why}.`, {
@@ -65,14 +65,14 @@ class Parts {
 
   async keep(entry: TarEntry): Promise<void> {
     if (entry.kind === 'directory' && (entry.path === '' || /^[0-9a-f]{64}$|^blobs/.test(entry.path))) return;
-    if (!PART.test(entry.path)) throw new NoImage();
+    if (!PART.test(entry.path)) throw new UnsuitableImageError();
     if (this.#files.size + this.#links.size >= MAX_PARTS) throw bad(`it has more than ${MAX_PARTS} parts`);
     if (entry.kind === 'symlink') {
       if (!isUsablePath(entry.link)) throw bad(`${entry.path} is a link to a name that is too long`);
       this.#links.set(entry.path, posix.join(posix.dirname(entry.path), entry.link));
       return;
     }
-    if (entry.kind !== 'file') throw new NoImage();
+    if (entry.kind !== 'file') throw new UnsuitableImageError();
     const place = join(this.#directory, String(this.#written));
     this.#written += 1;
     const hash = createHash('sha256');
@@ -168,7 +168,7 @@ export async function readImageArchive(
   try {
     await readTar(source, (entry) => parts.keep(entry));
   } catch (error) {
-    if (error instanceof NoImage) return null;
+    if (error instanceof UnsuitableImageError) return null;
     throw error;
   }
   if (parts.isEmpty) return null;

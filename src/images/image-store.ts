@@ -13,7 +13,7 @@ import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } f
 import type { Unpacker } from './unpacker.ts';
 
 /** What the store needs of the engine that its images are for. */
-export interface ImageGround {
+export interface ImageStoreHost {
   /** Where images lie; the engine makes it. */
   readonly directory: string;
   /** Permission bits of an image's own directory. */
@@ -42,8 +42,8 @@ export interface Staging {
 const TREE = 'tree';
 const RECORD = 'record.json';
 /** `.new.<name>.<pid>.<start time>.<random>`: its maker is told from the name. */
-const UNBORN = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
-const GONE_PREFIX = '.gone.';
+const PENDING_PREFIX = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
+const REMOVED_PREFIX = '.gone.';
 const LOCK_PREFIX = '.lock.';
 
 /** The lock of a process that was killed with it; a living holder's stays. */
@@ -56,10 +56,10 @@ async function releaseDeadLock(path: string): Promise<void> {
 }
 
 export class ImageStore {
-  readonly ground: ImageGround;
+  readonly host: ImageStoreHost;
 
-  constructor(ground: ImageGround) {
-    this.ground = ground;
+  constructor(host: ImageStoreHost) {
+    this.host = host;
   }
 
   /** The image's files. */
@@ -75,18 +75,18 @@ export class ImageStore {
 
   /** The names of all images, sorted; those of damaged records included. */
   async names(): Promise<string[]> {
-    return (await readdir(this.ground.directory)).filter((name) => isImageName(name)).sort();
+    return (await readdir(this.host.directory)).filter((name) => isImageName(name)).sort();
   }
 
   /** Runs `work` while nobody else makes this image by `makingOnce`, in whatever process. */
   makingOnce<T>(name: string, work: () => Promise<T>, patience: LockPatience): Promise<T> {
     requireImageName(name);
-    return withFileLock(join(this.ground.directory, `${LOCK_PREFIX}${name}`), work, patience);
+    return withFileLock(join(this.host.directory, `${LOCK_PREFIX}${name}`), work, patience);
   }
 
   /** Runs `work` while no image appears or goes. */
   locked<T>(work: () => Promise<T>): Promise<T> {
-    return withFileLock(join(this.ground.directory, 'lock'), work);
+    return withFileLock(join(this.host.directory, 'lock'), work);
   }
 
   /**
@@ -102,22 +102,22 @@ export class ImageStore {
     await this.#requireFree(name);
     const { pid, startTime } = currentProcess();
     const suffix = `${pid}.${startTime}.${randomBytes(6).toString('hex')}`;
-    const unborn = join(this.ground.directory, `.new.${name}.${suffix}`);
+    const unborn = join(this.host.directory, `.new.${name}.${suffix}`);
     try {
       await mkdir(unborn, { mode: 0o700 });
       // Not left to mkdir, whose mode the umask cuts: root of the sandbox has to pass to its tree.
-      await chmod(unborn, this.ground.mode);
+      await chmod(unborn, this.host.mode);
       const staging = { tree: join(unborn, TREE), scratch: join(unborn, 'scratch') };
       await mkdir(staging.scratch, { mode: 0o700 });
-      await this.ground.makeTree(staging.tree);
+      await this.host.makeTree(staging.tree);
       const made = await build(staging);
       if (signal.aborted) throw signal.reason;
-      await this.ground.removeTrees([staging.scratch]);
+      await this.host.removeTrees([staging.scratch]);
       await writeImageRecord(join(unborn, RECORD), {
         ...made,
         name,
-        arch: this.ground.arch,
-        ids: this.ground.ids,
+        arch: this.host.arch,
+        ids: this.host.ids,
         createdAt: Date.now(),
       });
       await this.locked(async () => {
@@ -125,7 +125,7 @@ export class ImageStore {
         await rename(unborn, this.#place(name));
       });
     } catch (error) {
-      await this.ground.removeTrees([unborn]);
+      await this.host.removeTrees([unborn]);
       throw error;
     }
     const record = await this.find(name);
@@ -140,7 +140,7 @@ export class ImageStore {
    */
   async remove(name: string, usersOf: () => Promise<string[]>): Promise<void> {
     requireImageName(name);
-    const gone = join(this.ground.directory, `${GONE_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
+    const gone = join(this.host.directory, `${REMOVED_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
     await this.locked(async () => {
       if (!(await this.#isThere(name))) throw await this.notFound(name);
       const users = await usersOf();
@@ -152,20 +152,20 @@ export class ImageStore {
       }
       await rename(this.#place(name), gone);
     });
-    await this.ground.removeTrees([gone]);
+    await this.host.removeTrees([gone]);
   }
 
   /** Removes what makers and removers left that died in the middle. */
   async sweep(): Promise<void> {
-    const left = (await readdir(this.ground.directory)).filter((name) => {
-      const unborn = UNBORN.exec(name);
-      if (unborn === null) return name.startsWith(GONE_PREFIX);
+    const left = (await readdir(this.host.directory)).filter((name) => {
+      const unborn = PENDING_PREFIX.exec(name);
+      if (unborn === null) return name.startsWith(REMOVED_PREFIX);
       return identify(Number(unborn[1]))?.startTime !== unborn[2];
     });
-    await this.ground.removeTrees(left.map((name) => join(this.ground.directory, name)));
-    for (const name of await readdir(this.ground.directory)) {
+    await this.host.removeTrees(left.map((name) => join(this.host.directory, name)));
+    for (const name of await readdir(this.host.directory)) {
       if (name === 'lock' || name.startsWith(LOCK_PREFIX))
-        await releaseDeadLock(join(this.ground.directory, name));
+        await releaseDeadLock(join(this.host.directory, name));
     }
   }
 
@@ -178,7 +178,7 @@ export class ImageStore {
 
   #place(name: string): string {
     requireImageName(name);
-    return join(this.ground.directory, name);
+    return join(this.host.directory, name);
   }
 
   async #isThere(name: string): Promise<boolean> {

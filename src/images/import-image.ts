@@ -75,7 +75,7 @@ async function build(
   request: ImportRequest,
   signal: AbortSignal,
 ): Promise<MadeImage> {
-  const { arch } = store.ground;
+  const { arch } = store.host;
   const limit = new ByteLimit(request.maxBytes);
   const open = (path: string, counted: ByteLimit) =>
     decompressed(createReadStream(path, { highWaterMark: MEBIBYTE, signal }), counted);
@@ -83,7 +83,7 @@ async function build(
   if (parts !== null && parts.arch !== null && parts.arch !== arch) {
     throw wrongArchitecture(`linux/${parts.arch}`, arch);
   }
-  const unpacker = await store.ground.startUnpacker(staging.tree, signal);
+  const unpacker = await store.host.startUnpacker(staging.tree, signal);
   try {
     const tree = new RootTree(unpacker);
     // What an archive's parts become is bounded by itself, as they were while they were kept aside.
@@ -97,7 +97,7 @@ async function build(
     if (tree.machines.size > 0 && !tree.machines.has(arch)) {
       throw wrongArchitecture(`linux/${[...tree.machines].join(', linux/')}`, arch);
     }
-    await writeEtc(unpacker, tree, store.ground.hasIds);
+    await writeEtc(unpacker, tree, store.host.hasIds);
     const flattenedOwners = await unpacker.finish();
     return {
       kind: 'rootfs',

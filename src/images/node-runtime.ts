@@ -58,7 +58,7 @@ async function build(
   tree: string,
   signal: AbortSignal,
 ): Promise<MadeImage> {
-  const { arch } = store.ground;
+  const { arch } = store.host;
   const major = nodeMajor(name) ?? '';
   const nodePackage = `node-linux-${arch}`;
   const [nodes, npms] = await Promise.all([
@@ -72,7 +72,7 @@ async function build(
     });
   }
   const npm = npmFor(npms, node.version);
-  const unpacker = await store.ground.startUnpacker(tree, signal);
+  const unpacker = await store.host.startUnpacker(tree, signal);
   try {
     const home = placeOf(name);
     await unpackPackage(unpacker, registry.archive(nodePackage, node, signal), (path) =>

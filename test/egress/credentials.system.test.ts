@@ -13,7 +13,7 @@ import type { CredentialRule } from '../../src/egress/policy/header-rules.ts';
 import { systemLookup } from '../../src/egress/policy/name-cache.ts';
 import { compilePolicy, type Policy } from '../../src/egress/policy/policy.ts';
 import { CertificateAuthority, createAuthority } from '../../src/egress/tls/certificate-authority.ts';
-import { EgressGateways } from '../../src/engines/oci/network/egress-gateway-pool.ts';
+import { EgressGatewayPool } from '../../src/engines/oci/network/egress-gateway-pool.ts';
 import { createLogger } from '../../src/shared/log.ts';
 import type { NetworkPolicy } from '../../src/shared/policy-schema.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
@@ -197,7 +197,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
 
 describe('the gateways of an engine', () => {
   it('refuse credentials that make no sense, and tell no value', () => {
-    const gateways = new EgressGateways(
+    const gateways = new EgressGatewayPool(
       { allow: [], dns: [], maxBytes: null },
       new SecretStore(),
       createLogger('silent'),

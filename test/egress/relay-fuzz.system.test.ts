@@ -10,7 +10,7 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentFiles } from '../../agent/build.mjs';
 import type { DialMode, RedirectedConnection } from '../../src/egress/connection/context.ts';
-import { Carrier } from '../../src/engines/oci/network/relay-process.ts';
+import { RelayProcess } from '../../src/engines/oci/network/relay-process.ts';
 
 const agent = fileURLToPath(new URL('../../agent/', import.meta.url));
 
@@ -142,7 +142,7 @@ describe('a hostile sandbox', () => {
       await connection.closed;
       clearTimeout(timer);
     };
-    const carrier = await Carrier.start(
+    const carrier = await RelayProcess.start(
       {
         program,
         dir: folder,

@@ -10,7 +10,7 @@ import {
   AuthorityPool,
   createAuthority,
 } from '../../src/egress/tls/certificate-authority.ts';
-import { javaEntries, javaTrustStore } from '../../src/engines/oci/host/java-keystore.ts';
+import { javaEntries, javaKeystore } from '../../src/engines/oci/host/java-keystore.ts';
 
 describe('the trust of a sandbox', () => {
   it('is an authority by the strict rules, found by the hash that the template is laid out for', async () => {
@@ -37,7 +37,7 @@ describe('the trust of a sandbox', () => {
   it('is there for Java, as a store of its own format', async () => {
     const authorities = [await createAuthority(), await createAuthority()];
     const parts = authorities.map(({ certificate }, index) => javaEntries(certificate, `a${index}`));
-    const store = javaTrustStore(parts);
+    const store = javaKeystore(parts);
     expect([store.readUInt32BE(0), store.readUInt32BE(4), store.readUInt32BE(8)]).toEqual([0xfeedfeed, 2, 2]);
     for (const { certificate } of authorities)
       expect(store.includes(new X509Certificate(certificate).raw)).toBe(true);

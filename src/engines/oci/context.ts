@@ -3,7 +3,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { Host } from './host/host.ts';
-import type { EgressGateways } from './network/egress-gateway-pool.ts';
+import type { EgressGatewayPool } from './network/egress-gateway-pool.ts';
 import type { PortForwards } from './ports/port-forwards.ts';
 import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import type { SourceLimits } from './source/source-limits.ts';
@@ -20,7 +20,7 @@ export interface OciContext {
   /** Probed at the first call. */
   runtime(signal: AbortSignal): Promise<OciRuntime>;
   readonly forwards: PortForwards;
-  readonly gateways: EgressGateways;
+  readonly gateways: EgressGatewayPool;
   readonly expiry: ExpiryWatch;
   readonly disk: DiskWatch;
   /** What each sandbox may take on disk, in MiB; null for no limit. */

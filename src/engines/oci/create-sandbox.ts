@@ -1,6 +1,6 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
-import { removeUnrecorded } from './cleanup/cleanup.ts';
+import { removeSandbox } from './cleanup/cleanup.ts';
 import { boot } from './container/boot.ts';
 import { newRecord } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
@@ -10,11 +10,11 @@ import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
 import { checkPolicy } from './network/check-policy.ts';
 import { diskLimitMb } from './sandbox/disk-limit.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
-import { checkSource, fetchedSource } from './source/fill.ts';
-import { endedMeanwhile, endMeanwhile, filledRecord, runningRecord } from './source/pending-record.ts';
+import { concurrentEnd, endedDuringCreate, populatedRecord, runningRecord } from './source/pending-record.ts';
+import { checkSource, fetchedSource } from './source/populate.ts';
 import { DEFAULT_SHELL, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
-import { claimOnGround, sourceSnapshot } from './storage/snapshot-restore.ts';
+import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
   // Filled in when a program starts; what cannot be is told now.
@@ -22,7 +22,7 @@ function checkRequest(context: OciContext, request: CreateSandbox): void {
 }
 
 /** A snapshot keeps the image that it was taken on, whatever else has come to have the name of its runtime. */
-async function groundOf(
+async function resolveBaseImage(
   context: OciContext,
   snapshot: SnapshotRecord | null,
   wanted: string | null,
@@ -64,7 +64,7 @@ export async function createSandbox(
   checkPolicy(context, runtime, request.networkPolicy);
   if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
   // After what costs nothing: it may have to be fetched.
-  const { name, image } = await groundOf(context, snapshot, request.runtime, signal);
+  const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal);
   throwIfCancelled(signal);
   const record = newRecord(host, {
     sandboxId: request.sandboxId,
@@ -80,15 +80,15 @@ export async function createSandbox(
     env: { ...image?.env, ...request.env },
     ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
     // What was written to the top-level directories themselves is a snapshot's; else they are as the image has them.
-    ...(image && { ground: { layers: [], owners: image.directories } }),
+    ...(image && { baseLayers: { layers: [], owners: image.directories } }),
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
       etcTemplate: snapshot.etcTemplate,
-      ground: { layers: snapshot.layers, owners: snapshot.owners },
+      baseLayers: { layers: snapshot.layers, owners: snapshot.owners },
     }),
     networkPolicy: request.networkPolicy,
   });
-  const paths = await claimOnGround(host, record);
+  const paths = await claimWithLayers(host, record);
   try {
     const booted = await boot(host, runtime, paths, record, signal);
     throwIfCancelled(signal);
@@ -101,18 +101,18 @@ export async function createSandbox(
     context.disk.watch(record.sandboxId, record.diskMb);
     context.expiry.watch(record.sandboxId, expiresAt);
     const filled =
-      source === null ? running : await filledRecord(context, running, source, signal, report ?? null);
+      source === null ? running : await populatedRecord(context, running, source, signal, report ?? null);
     await context.forwards.open(paths.agentSocket, record);
     throwIfCancelled(signal);
     return viewOf(filled, context.forwards);
   } catch (error) {
     context.disk.unwatch(record.sandboxId);
     await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
-    const end = await endMeanwhile(host, record.sandboxId);
+    const end = await concurrentEnd(host, record.sandboxId);
     // Whoever stopped it looks at its record.
     if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
-      await removeUnrecorded(host, record.sandboxId);
+      await removeSandbox(host, record.sandboxId);
     }
-    throw end === null || signal.aborted ? bootFailure(error) : endedMeanwhile(end);
+    throw end === null || signal.aborted ? bootFailure(error) : endedDuringCreate(end);
   }
 }

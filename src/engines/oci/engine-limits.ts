@@ -2,7 +2,7 @@ import type { EngineLimits } from '../engine.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host/host.ts';
-import { LACKS_OF_RUNTIME_MOUNTS } from './host/overlay-probe.ts';
+import { RUNTIME_MOUNT_LIMITATIONS } from './host/overlay-probe.ts';
 
 export const MEMORY_MB_PER_VCPU = 2_048;
 const DEFAULT_VCPUS = 2;
@@ -33,7 +33,7 @@ export async function ociLimits(context: OciContext, signal: AbortSignal): Promi
   } else if (!host.swapLimit) {
     notEnforced.push('Swap is not limited: this kernel does not account it.');
   }
-  if (host.mounts === 'by-runtime') notEnforced.push(...LACKS_OF_RUNTIME_MOUNTS);
+  if (host.mounts === 'by-runtime') notEnforced.push(...RUNTIME_MOUNT_LIMITATIONS);
   if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
   notEnforced.push(diskSentence(context.diskMb));
   return {

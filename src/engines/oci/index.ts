@@ -6,7 +6,7 @@ import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import type { CreateSandbox, Engine, ListQuery } from '../engine.ts';
-import { removeUnrecorded } from './cleanup/cleanup.ts';
+import { removeSandbox } from './cleanup/cleanup.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import { chooseRuntime } from './container/runtime-probe.ts';
 import type { OciContext } from './context.ts';
@@ -18,15 +18,15 @@ import { OciFiles } from './files/files.ts';
 import { type AlterBundle, type Host, prepareHost } from './host/host.ts';
 import { OciImages } from './images/images.ts';
 import { ociRuntimes } from './images/runtimes.ts';
-import { EgressGateways, type EgressOptions } from './network/egress-gateway-pool.ts';
+import { EgressGatewayPool, type EgressOptions } from './network/egress-gateway-pool.ts';
 import { PortForwards } from './ports/port-forwards.ts';
-import { InteractivePorts } from './ports/web-terminals.ts';
+import { WebTerminals } from './ports/web-terminals.ts';
 import { recoverAll } from './recover.ts';
 import { diskProbe } from './sandbox/disk-limit.ts';
 import { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import { extendTimeout } from './sandbox/extend-timeout.ts';
 import { listSandboxes } from './sandbox/list-sandboxes.ts';
-import { type End, endSandbox, settledRecord } from './sandbox/reconcile.ts';
+import { type End, endSandbox, reconcileRecord } from './sandbox/reconcile.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
@@ -72,9 +72,9 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
 /** Makes the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log, secrets = new SecretStore() } = options;
-  const forwards = new PortForwards(new InteractivePorts(() => shells, log), log);
+  const forwards = new PortForwards(new WebTerminals(() => shells, log), log);
   const egress = options.egress ?? { allow: [], dns: [], maxBytes: null };
-  const gateways = new EgressGateways(egress, secrets, log);
+  const gateways = new EgressGatewayPool(egress, secrets, log);
   const host = once<Host>(() =>
     prepareHost(options.stateDir, options.agentPath, options.alterBundle ?? null),
   );
@@ -82,7 +82,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
   );
-  const expiry = new ExpiryWatch((sandboxId) => settledRecord(context, sandboxId), log);
+  const expiry = new ExpiryWatch((sandboxId) => reconcileRecord(context, sandboxId), log);
   const npm = options.npm ?? { registry: null, caFile: null, files: [] };
   const context: OciContext = {
     log,
@@ -114,7 +114,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: {
       async open(sandboxId, signal) {
-        const record = await settledRecord(context, sandboxId);
+        const record = await reconcileRecord(context, sandboxId);
         if (record.status !== 'running') return;
         const present = await context.host();
         const paths = present.layout.sandbox(sandboxId);
@@ -134,7 +134,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     },
 
     create: (request: CreateSandbox, signal, report) => createSandbox(context, request, signal, report),
-    get: async (sandboxId) => viewOf(await settledRecord(context, sandboxId), forwards),
+    get: async (sandboxId) => viewOf(await reconcileRecord(context, sandboxId), forwards),
     list: (query: ListQuery) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
     runtimes: async () => ociRuntimes(await context.host()),
@@ -144,7 +144,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       viewOf(await extendTimeout(context, sandboxId, durationMs, signal), forwards),
 
     async stop(sandboxId, cause) {
-      await settledRecord(context, sandboxId);
+      await reconcileRecord(context, sandboxId);
       return viewOf(
         await endSandbox(context, sandboxId, { status: 'stopped', cause, reason: null }, currentProcess()),
         forwards,
@@ -159,7 +159,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         const gone = error instanceof SandboxError && error.code === 'not_found';
         if (!gone && !isUnreadable(error)) throw error;
       }
-      await removeUnrecorded(await context.host(), sandboxId);
+      await removeSandbox(await context.host(), sandboxId);
     },
 
     async close() {

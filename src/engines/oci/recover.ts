@@ -8,20 +8,20 @@ import { identify } from '../../shared/process-identity.ts';
 import type { OciContext } from './context.ts';
 import type { Host } from './host/host.ts';
 import { removeTrees } from './host/remove-tree.ts';
-import { settledRecord } from './sandbox/reconcile.ts';
+import { reconcileRecord } from './sandbox/reconcile.ts';
 import {
   listSandboxIds,
-  listUnborn,
+  listUnfinished,
   PROBE_RUNTIME,
   readRecord,
   updateRecord,
 } from './state/sandbox-record.ts';
 import { listSnapshotIds } from './state/snapshot-record.ts';
-import { collectSnapshots, removeSnapshotRemains, templatesOfSnapshots } from './storage/snapshot-gc.ts';
+import { collectSnapshots, removeSnapshotLeftovers, templatesOfSnapshots } from './storage/snapshot-gc.ts';
 
 /** Directories whose makers died before they were a sandbox's. */
-async function removeUnborn(host: Host): Promise<void> {
-  const dead = (await listUnborn(host.layout)).filter(
+async function removeUnfinished(host: Host): Promise<void> {
+  const dead = (await listUnfinished(host.layout)).filter(
     ({ pid, startTime }) => identify(pid)?.startTime !== startTime,
   );
   await removeTrees(
@@ -57,7 +57,7 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
 /** Expired and unused snapshots go, and then what only they needed. A damaged record keeps all that it might stand on. */
 async function recoverSnapshots(context: OciContext, host: Host, templates: Set<string>): Promise<void> {
   try {
-    await removeSnapshotRemains(host);
+    await removeSnapshotLeftovers(host);
     await collectSnapshots(context);
     for (const id of await listSnapshotIds(host.layout))
       await removeTemporaryFiles(host.layout.snapshot(id).dir);
@@ -74,7 +74,7 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
  */
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
-  await removeUnborn(host);
+  await removeUnfinished(host);
   await host.images.sweep();
   for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
     await removeTemporaryFiles(dir);
@@ -84,7 +84,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
     throwIfCancelled(signal);
     try {
       const before = await readRecord(host.layout, sandboxId);
-      const after = await settledRecord(context, sandboxId);
+      const after = await reconcileRecord(context, sandboxId);
       if (after.endedAt === null) {
         templates.add(after.etcTemplate);
         // One that a dead server left alive ends under the eyes of this one.

@@ -26,7 +26,7 @@ async function removeFrom(directory: string, names: readonly string[]): Promise<
 }
 
 /** Removes it. To be called when every process of the sandbox is gone. */
-export async function removeAgentRemains(paths: SandboxPaths): Promise<void> {
+export async function removeAgentFiles(paths: SandboxPaths): Promise<void> {
   await removeFrom(paths.agent, OF_AGENT);
   const commands = join(paths.agent, 'c');
   // A create may have been cut short before it was made.

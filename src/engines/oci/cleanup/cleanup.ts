@@ -5,36 +5,36 @@ import { cgroupPath, findCgroups } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 import { removeTrees } from '../host/remove-tree.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import { removeAgentRemains } from './agent-files.ts';
+import { removeAgentFiles } from './agent-files.ts';
 import { removeEgressSockets } from './egress-sockets.ts';
-import { dismantle } from './kill-processes.ts';
-import { findUnrecordedInit, shutDownUnrecorded } from './orphaned-agent.ts';
+import { killAndRemoveCgroups } from './kill-processes.ts';
+import { findOrphanedInit, shutDownOrphanedAgent } from './orphaned-agent.ts';
 
 /** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
-export async function endRemains(
+export async function killSandboxProcesses(
   host: Host,
   sandboxId: string,
   known: ProcessIdentity | null,
 ): Promise<void> {
   const paths = host.layout.sandbox(sandboxId);
-  const init = known ?? (await findUnrecordedInit(paths, sandboxId));
+  const init = known ?? (await findOrphanedInit(paths, sandboxId));
   const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
-  await dismantle(host, sandboxId, init);
+  await killAndRemoveCgroups(host, sandboxId, init);
   // No file and no cgroup leads to what an interrupted start left: its agent is asked.
-  if (init === null && cgroups.length === 0) await shutDownUnrecorded(paths);
+  if (init === null && cgroups.length === 0) await shutDownOrphanedAgent(paths);
 }
 
 /** Removes everything of an ended sandbox but its record, its command records and their logs. */
-export async function removeRemains(host: Host, record: SandboxRecord): Promise<void> {
+export async function cleanUpSandbox(host: Host, record: SandboxRecord): Promise<void> {
   const paths = host.layout.sandbox(record.sandboxId);
-  await endRemains(host, record.sandboxId, record.init);
-  const left = [paths.layers, paths.bundle, paths.runtime, paths.trust, paths.authority];
+  await killSandboxProcesses(host, record.sandboxId, record.init);
+  const left = [paths.layers, paths.bundle, paths.runtime, paths.caTrust, paths.ca];
   await removeTrees(host.agent, host.idMap, left);
-  await Promise.all([removeAgentRemains(paths), removeEgressSockets(paths)]);
+  await Promise.all([removeAgentFiles(paths), removeEgressSockets(paths)]);
 }
 
 /** Removes a sandbox whole, record included: one that never came to be, or whose record nobody can read. */
-export async function removeUnrecorded(host: Host, sandboxId: string): Promise<void> {
-  await endRemains(host, sandboxId, null);
+export async function removeSandbox(host: Host, sandboxId: string): Promise<void> {
+  await killSandboxProcesses(host, sandboxId, null);
   await removeTrees(host.agent, host.idMap, [host.layout.sandbox(sandboxId).dir]);
 }

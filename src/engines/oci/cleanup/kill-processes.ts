@@ -11,7 +11,7 @@ const KILL_TIMEOUT_MS = 5_000;
  * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
  * namespace along; the cgroups catch what an interrupted start left without one.
  */
-async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
+async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 20)) {
     const alive = init !== null && isProcessAlive(init);
@@ -29,12 +29,16 @@ async function endProcesses(init: ProcessIdentity | null, cgroups: string[]): Pr
 }
 
 /** Ends and removes all that a sandbox has besides its directory: processes and cgroups. */
-export async function dismantle(host: Host, sandboxId: string, init: ProcessIdentity | null): Promise<void> {
+export async function killAndRemoveCgroups(
+  host: Host,
+  sandboxId: string,
+  init: ProcessIdentity | null,
+): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
   for (;;) {
     // Looked for anew each time: a runtime that was killed may have been making them until just now.
     const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
-    await endProcesses(init, cgroups);
+    await killProcesses(init, cgroups);
     const busy = await removeCgroups(cgroups);
     if (busy.length === 0) return;
     if (performance.now() > deadline) throw new Error(`cgroups stay busy: ${busy.join(', ')}`);

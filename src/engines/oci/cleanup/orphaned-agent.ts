@@ -5,13 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { z } from 'zod';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { identify, type ProcessIdentity } from '../../../shared/process-identity.ts';
-import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
 /** A container that was started when its runtime died answers within this time, or is dying with it. */
-const APPEARS_MS = 1_000;
-const ANSWERS_MS = 5_000;
+const START_GRACE_MS = 1_000;
+const ANSWER_TIMEOUT_MS = 5_000;
 
 /** The state files of crun (`status`) and runc (`state.json`), as far as they name the container's first process. */
 const stateSchema = z.union([
@@ -25,7 +25,7 @@ const stateSchema = z.union([
   })),
 ]);
 
-async function textOf(path: string): Promise<string | null> {
+async function readOrNull(path: string): Promise<string | null> {
   try {
     return await readFile(path, 'utf8');
   } catch (error) {
@@ -37,8 +37,8 @@ async function textOf(path: string): Promise<string | null> {
 
 /** By the pid file, which the runtime writes last; the number may be somebody else's by now. */
 async function fromPidFile(pidFile: string): Promise<ProcessIdentity | null> {
-  const pid = Number((await textOf(pidFile))?.trim());
-  const command = await textOf(`/proc/${pid}/cmdline`);
+  const pid = Number((await readOrNull(pidFile))?.trim());
+  const command = await readOrNull(`/proc/${pid}/cmdline`);
   // The agent's first argument is its own.
   return command?.startsWith('/.agent\0init\0') ? identify(pid) : null;
 }
@@ -46,7 +46,7 @@ async function fromPidFile(pidFile: string): Promise<ProcessIdentity | null> {
 /** By the runtime's own state, which comes earlier and tells the process from a later one of its number. */
 async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
   for (const name of ['status', 'state.json']) {
-    const text = await textOf(join(paths.runtime, id, name));
+    const text = await readOrNull(join(paths.runtime, id, name));
     if (text === null) continue;
     try {
       const state = stateSchema.parse(JSON.parse(text));
@@ -60,7 +60,7 @@ async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<Proces
 }
 
 /** The first process of a container whose start was interrupted; null where no file names a living one. */
-export async function findUnrecordedInit(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
+export async function findOrphanedInit(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
   return (await fromPidFile(paths.pidFile)) ?? (await fromRuntimeState(paths, id));
 }
 
@@ -77,11 +77,14 @@ async function wasStarted(paths: SandboxPaths): Promise<boolean> {
  * Asks an agent that no file names to end its sandbox, and resolves once its connection has closed. The runtime may have
  * died just before its container listens, so a start that was begun is given a second to show.
  */
-export async function shutDownUnrecorded(paths: SandboxPaths): Promise<void> {
-  const deadline = performance.now() + APPEARS_MS;
+export async function shutDownOrphanedAgent(paths: SandboxPaths): Promise<void> {
+  const deadline = performance.now() + START_GRACE_MS;
   for (;;) {
     try {
-      const connection = await AgentConnection.open(paths.agentSocket, AbortSignal.timeout(ANSWERS_MS));
+      const connection = await AgentConnection.open(
+        paths.agentSocket,
+        AbortSignal.timeout(ANSWER_TIMEOUT_MS),
+      );
       try {
         await connection.request(FRAME.SHUTDOWN);
         while ((await connection.next()) !== null);
@@ -90,7 +93,7 @@ export async function shutDownUnrecorded(paths: SandboxPaths): Promise<void> {
       }
       return;
     } catch (error) {
-      if (!(error instanceof AgentGone)) throw error;
+      if (!(error instanceof AgentDisconnectedError)) throw error;
     }
     if (performance.now() > deadline || !(await wasStarted(paths))) return;
     await delay(10);

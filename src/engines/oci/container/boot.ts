@@ -2,15 +2,15 @@
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
-import { makeTrust } from '../host/ca-trust.ts';
+import { writeCaTrust } from '../host/ca-trust.ts';
 import { cgroupPath, enforcedLimits, findCgroups, unifiedCgroup } from '../host/cgroups.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import type { AgentConnection } from '../protocol/agent-connection.ts';
 import { FRAME, PROTOCOL_VERSION, TAG } from '../protocol/frames.ts';
-import type { Ground, SandboxRecord } from '../state/sandbox-record.ts';
+import type { BaseLayers, SandboxRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
-import { baseOf } from '../storage/base-layers.ts';
+import { findBase } from '../storage/base-layers.ts';
 import {
   bundleDirectories,
   launchMounts,
@@ -29,7 +29,7 @@ const PROCESSES_PER_VCPU = 512;
 /** What a boot needs of the record. */
 export type BootRequest = Pick<
   SandboxRecord,
-  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'ground'
+  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'baseLayers'
 >;
 
 export interface Booted {
@@ -47,13 +47,13 @@ export function processLimit(vcpus: number): number {
   return Math.max(1, Math.ceil(vcpus)) * PROCESSES_PER_VCPU;
 }
 
-function cgroupOf(host: Host, runtime: OciRuntime, sandboxId: string) {
+function cgroupRequest(host: Host, runtime: OciRuntime, sandboxId: string) {
   if (runtime.cgroups === 'none') return null;
   const path = runtime.cgroups === 'systemd' ? `user.slice:sandbox-mcp:${sandboxId}` : cgroupPath(sandboxId);
   return { path, memory: true, swap: host.swapLimit, cpu: true, pids: true };
 }
 
-async function greet(connection: AgentConnection): Promise<{ remainingMs: number; egress: boolean }> {
+async function handshake(connection: AgentConnection): Promise<{ remainingMs: number; egress: boolean }> {
   const answer = await connection.request(FRAME.PING);
   const protocol = answer.number(TAG.protocol);
   if (protocol !== PROTOCOL_VERSION) throw new Error(`the agent speaks protocol ${protocol}`);
@@ -61,25 +61,31 @@ async function greet(connection: AgentConnection): Promise<{ remainingMs: number
 }
 
 /** A sandbox's cgroups: where the engine put them, or where systemd has put its first process. */
-async function cgroupsOf(host: Host, runtime: OciRuntime, sandboxId: string, pid: number): Promise<string[]> {
+async function sandboxCgroups(
+  host: Host,
+  runtime: OciRuntime,
+  sandboxId: string,
+  pid: number,
+): Promise<string[]> {
   if (runtime.cgroups === 'none') return [];
   if (runtime.cgroups === 'systemd') return unifiedCgroup(await readFile(`/proc/${pid}/cgroup`, 'utf8'));
   return findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
 }
 
 /** What the layers need in the bundle, for whoever mounts them. */
-async function fillBundle(
+async function prepareBundle(
   host: Host,
   paths: SandboxPaths,
   tops: TopDirectory[],
-  ground: Ground,
+  baseLayers: BaseLayers,
 ): Promise<void> {
   for (const name of bundleDirectories(host, tops)) {
     await mkdir(join(paths.bundle, name));
     // The sandbox's root passes on its way to a layer.
     await chmod(join(paths.bundle, name), directoryMode(host));
   }
-  for (const { place, target } of layerLinks(host, ground)) await symlink(target, join(paths.bundle, place));
+  for (const { place, target } of layerLinks(host, baseLayers))
+    await symlink(target, join(paths.bundle, place));
 }
 
 /** Boots a sandbox in `paths.dir`, which must exist and hold nothing but a record. A failure leaves pieces for `dismantle`. */
@@ -90,13 +96,13 @@ export async function boot(
   request: BootRequest,
   signal: AbortSignal,
 ): Promise<Booted> {
-  const base = await baseOf(host, request);
+  const base = await findBase(host, request);
   await Promise.all([
-    makeSandboxDirectories(paths, host.idMap, base, request.ground.owners),
-    makeTrust(paths, request.sandboxId, host.trust),
+    makeSandboxDirectories(paths, host.idMap, base, request.baseLayers.owners),
+    writeCaTrust(paths, request.sandboxId, host.caBundle),
   ]);
-  const tops = topDirectories(base, request.ground);
-  await fillBundle(host, paths, tops, request.ground);
+  const tops = topDirectories(base, request.baseLayers);
+  await prepareBundle(host, paths, tops, request.baseLayers);
   const config = ociConfig({
     paths,
     idMap: host.idMap,
@@ -105,7 +111,7 @@ export async function boot(
     deadlineMs: request.timeoutMs,
     vcpus: request.vcpus,
     memoryMb: request.memoryMb,
-    cgroup: cgroupOf(host, runtime, request.sandboxId),
+    cgroup: cgroupRequest(host, runtime, request.sandboxId),
     maxProcesses: processLimit(request.vcpus),
     maxOpenFiles: host.maxOpenFiles,
     arch: host.arch,
@@ -120,8 +126,8 @@ export async function boot(
     signal,
   );
   try {
-    const greeting = await greet(connection);
-    const cgroups = await cgroupsOf(host, runtime, request.sandboxId, init.pid);
+    const greeting = await handshake(connection);
+    const cgroups = await sandboxCgroups(host, runtime, request.sandboxId, init.pid);
     return { init, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
   } finally {
     connection.close();

@@ -4,7 +4,7 @@
  * One sentence for a trial that failed because the runtime cannot hand descriptors over; null for any other failure.
  * `--pass-fd` is in gVisor since March 2023 (google/gvisor#8634).
  */
-export function lackOfDescriptors(name: string, error: string | null): string | null {
+export function descriptorLimitHint(name: string, error: string | null): string | null {
   if (name !== 'runsc' || error === null || !/flag provided but not defined: -+preserve-fds/.test(error))
     return null;
   return (

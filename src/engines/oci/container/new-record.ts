@@ -1,11 +1,11 @@
 import { currentProcess } from '../../../shared/process-identity.ts';
 import { IMAGE_BUNDLE } from '../host/ca-trust.ts';
 import type { Host } from '../host/host.ts';
-import { DEFAULT_SHELL, EMPTY_GROUND, type SandboxRecord } from '../state/sandbox-record.ts';
+import { DEFAULT_SHELL, NO_BASE_LAYERS, type SandboxRecord } from '../state/sandbox-record.ts';
 import { STATE_FORMAT } from '../state/state-layout.ts';
 
 /** What the caller knows of a sandbox to be. */
-export type GivenRecord = Pick<
+export type RecordInput = Pick<
   SandboxRecord,
   'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
 > &
@@ -14,7 +14,7 @@ export type GivenRecord = Pick<
       SandboxRecord,
       | 'etcTemplate'
       | 'sourceSnapshotId'
-      | 'ground'
+      | 'baseLayers'
       | 'image'
       | 'shell'
       | 'caBundle'
@@ -24,16 +24,16 @@ export type GivenRecord = Pick<
   >;
 
 /** The record of a sandbox that this process is about to make. */
-export function newRecord(host: Host, given: GivenRecord): SandboxRecord {
+export function newRecord(host: Host, given: RecordInput): SandboxRecord {
   const createdAt = Date.now();
   return {
     format: STATE_FORMAT,
     etcTemplate: host.etcTemplate,
     image: null,
     shell: DEFAULT_SHELL,
-    caBundle: host.trust.path ?? IMAGE_BUNDLE,
+    caBundle: host.caBundle.path ?? IMAGE_BUNDLE,
     sourceSnapshotId: null,
-    ground: EMPTY_GROUND,
+    baseLayers: NO_BASE_LAYERS,
     interactive: false,
     diskMb: null,
     ...given,

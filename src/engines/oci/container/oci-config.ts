@@ -1,6 +1,6 @@
 /** `config.json` of the OCI runtime specification: the walls of a sandbox. */
 import { join } from 'node:path';
-import { TRUST_DIR } from '../host/ca-trust.ts';
+import { CA_DIR } from '../host/ca-trust.ts';
 import type { IdMap } from '../host/id-map.ts';
 import { AGENT_NAME } from '../host/system-directories.ts';
 import { PROTOCOL_VERSION } from '../protocol/frames.ts';
@@ -8,7 +8,7 @@ import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Mount } from '../storage/overlay-layers.ts';
 import { seccompProfile } from './seccomp-profile.ts';
 
-export interface BundleRequest {
+export interface ConfigRequest {
   paths: SandboxPaths;
   idMap: IdMap;
   /** Host path of the agent's executable. */
@@ -90,7 +90,7 @@ function systemMounts(memoryMb: number): Mount[] {
   ];
 }
 
-function fileMounts(request: BundleRequest): Mount[] {
+function fileMounts(request: ConfigRequest): Mount[] {
   const agent = {
     destination: `/${AGENT_NAME}`,
     type: 'bind',
@@ -98,17 +98,17 @@ function fileMounts(request: BundleRequest): Mount[] {
     options: ['bind', 'ro', 'nosuid', 'nodev'],
   };
   const trust = {
-    destination: TRUST_DIR,
+    destination: CA_DIR,
     type: 'bind',
-    source: request.paths.trust,
+    source: request.paths.caTrust,
     options: ['bind', 'ro', 'nosuid', 'nodev', 'noexec'],
   };
   return [...request.topMounts, agent, trust];
 }
 
 function resources(
-  request: BundleRequest,
-  cgroup: NonNullable<BundleRequest['cgroup']>,
+  request: ConfigRequest,
+  cgroup: NonNullable<ConfigRequest['cgroup']>,
 ): Record<string, object> {
   const memory = request.memoryMb * 1024 * 1024;
   return {
@@ -120,7 +120,7 @@ function resources(
 }
 
 /** The whole `config.json`. */
-export function ociConfig(request: BundleRequest) {
+export function ociConfig(request: ConfigRequest) {
   const { idMap, cgroup } = request;
   const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
     String,

@@ -9,7 +9,7 @@ import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { identify, type ProcessIdentity } from '../../../shared/process-identity.ts';
-import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
 /** How to call a runtime on this host; found by a probe that really ran one. */
@@ -71,7 +71,7 @@ async function waitForAgent(paths: SandboxPaths, signal: AbortSignal): Promise<A
     try {
       return await AgentConnection.open(paths.agentSocket, signal);
     } catch (error) {
-      if (!(error instanceof AgentGone) || performance.now() > deadline) throw error;
+      if (!(error instanceof AgentDisconnectedError) || performance.now() > deadline) throw error;
     }
     await delay(pause);
     throwIfCancelled(signal);

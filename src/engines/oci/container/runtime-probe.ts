@@ -6,13 +6,13 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { newSandboxId } from '../../../shared/ids.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
-import { removeUnrecorded } from '../cleanup/cleanup.ts';
+import { removeSandbox } from '../cleanup/cleanup.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { findProgram, runHostProgram } from '../host/host-program.ts';
 import { claimDirectory, PROBE_RUNTIME } from '../state/sandbox-record.ts';
 import { boot } from './boot.ts';
-import { lackOfDescriptors } from './gvisor.ts';
+import { descriptorLimitHint } from './gvisor.ts';
 import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 
@@ -58,7 +58,7 @@ export async function candidates(host: Host, wanted: string): Promise<OciRuntime
   return found.sort((a, b) => order[a.cgroups] - order[b.cgroups]);
 }
 
-async function attempt(
+async function tryRuntime(
   host: Host,
   runtime: OciRuntime,
   signal: AbortSignal,
@@ -87,7 +87,7 @@ async function attempt(
     if (signal.aborted) throw error;
     return { error: error instanceof Error ? error.message : String(error), egress: false };
   } finally {
-    await removeUnrecorded(host, sandboxId);
+    await removeSandbox(host, sandboxId);
   }
 }
 
@@ -95,7 +95,7 @@ async function attempt(
 export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
   const attempts: ProbeAttempt[] = [];
   for (const candidate of await candidates(host, wanted)) {
-    const { error, egress } = await attempt(host, candidate, signal);
+    const { error, egress } = await tryRuntime(host, candidate, signal);
     const runtime = { ...candidate, egress };
     attempts.push({ runtime, error });
     if (error === null) return { chosen: runtime, attempts };
@@ -161,7 +161,7 @@ export async function chooseRuntime(host: Host, wanted: string, signal: AbortSig
       attempts.length === 0
         ? `No OCI runtime is installed (${wanted === 'auto' ? KNOWN.join(' or ') : wanted}).`
         : `No OCI runtime can run a sandbox here; tried ${tried}.`;
-    const lack = attempts.map(({ runtime, error }) => lackOfDescriptors(runtime.name, error)).find(Boolean);
+    const lack = attempts.map(({ runtime, error }) => descriptorLimitHint(runtime.name, error)).find(Boolean);
     throw new SandboxError('unavailable', message, {
       hint: lack ?? 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
       cause: attempts.map(({ error }) => error).join('\n'),

@@ -1,5 +1,5 @@
 import type { Finding } from '../../engine.ts';
-import { advise, mendAsRoot, ok, writeFileStep } from './finding.ts';
+import { advise, fixAsRoot, ok, writeFileStep } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
 const NEEDED = ['cpu', 'memory', 'pids'];
@@ -43,7 +43,7 @@ function userFinding({ cgroups }: HostFacts): Finding {
   const missing = NEEDED.filter((controller) => !delegated.includes(controller));
   if (missing.length === 0)
     return ok('Limits of CPU, memory and processes by cgroups v2, delegated by systemd');
-  return mendAsRoot(
+  return fixAsRoot(
     'warning',
     `systemd does not delegate the controllers ${missing.join(', ')} to this user: ${UNBOUNDED}`,
     [

@@ -12,7 +12,7 @@ export function advise(level: 'warning' | 'error', text: string, advice: string)
 }
 
 /** Something amiss that root can mend by these steps. */
-export function mendAsRoot(
+export function fixAsRoot(
   level: 'warning' | 'error',
   text: string,
   remedy: string[][],
@@ -31,7 +31,7 @@ export function install(
 ): Finding {
   const steps = installSteps(distro, need);
   return steps.length > 0
-    ? mendAsRoot(level, text, steps)
+    ? fixAsRoot(level, text, steps)
     : advise(level, text, `Install ${what} by the package manager of ${distro.name}.`);
 }
 

@@ -1,6 +1,6 @@
 import type { Finding } from '../../engine.ts';
 import type { SubordinateRange } from '../host/id-map.ts';
-import { advise, install, mendAsRoot, ok } from './finding.ts';
+import { advise, fixAsRoot, install, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
 const RANGE = 65_536;
@@ -39,7 +39,7 @@ function rangeFinding(facts: HostFacts, user: string): Finding {
     return advise('warning', text, `As root, add the line ${line} to /etc/subuid and to /etc/subgid.`);
   }
   const ids = `${range.first}-${range.last}`;
-  return mendAsRoot('warning', text, [['usermod', '--add-subuids', ids, '--add-subgids', ids, user]]);
+  return fixAsRoot('warning', text, [['usermod', '--add-subuids', ids, '--add-subgids', ids, user]]);
 }
 
 function hasRange(facts: HostFacts, ranges: readonly SubordinateRange[]): boolean {

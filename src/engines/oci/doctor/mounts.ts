@@ -1,5 +1,5 @@
 import type { Finding } from '../../engine.ts';
-import { LACKS_OF_RUNTIME_MOUNTS, type MountsBy } from '../host/overlay-probe.ts';
+import { type MountsBy, RUNTIME_MOUNT_LIMITATIONS } from '../host/overlay-probe.ts';
 import { advise, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
@@ -11,8 +11,8 @@ export function mountFindings(facts: HostFacts, mounts: MountsBy): Finding[] {
     ];
   }
   // Nothing is amiss for a user: this is as far as the kernel lets them go.
-  if (!facts.isRoot) return LACKS_OF_RUNTIME_MOUNTS.map((text) => ok(text));
-  return LACKS_OF_RUNTIME_MOUNTS.map((text) =>
+  if (!facts.isRoot) return RUNTIME_MOUNT_LIMITATIONS.map((text) => ok(text));
+  return RUNTIME_MOUNT_LIMITATIONS.map((text) =>
     advise(
       'warning',
       text,

@@ -1,5 +1,5 @@
 import type { Finding } from '../../engine.ts';
-import { advise, mendAsRoot, ok, writeFileStep } from './finding.ts';
+import { advise, fixAsRoot, ok, writeFileStep } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
 const SYSCTL_FILE = '/etc/sysctl.d/90-sandbox-mcp.conf';
@@ -43,7 +43,7 @@ function switchedOff(facts: HostFacts): Finding[] {
 }
 
 function sysctl(text: string, setting: string): Finding {
-  return mendAsRoot('error', text, [writeFileStep(SYSCTL_FILE, [setting]), ['sysctl', '-p', SYSCTL_FILE]]);
+  return fixAsRoot('error', text, [writeFileStep(SYSCTL_FILE, [setting]), ['sysctl', '-p', SYSCTL_FILE]]);
 }
 
 /** Ubuntu 23.10 and later: a program that makes user namespaces needs an AppArmor profile that allows `userns`. */
@@ -65,7 +65,7 @@ function apparmorFindings(facts: HostFacts): Finding[] {
     ['apparmor_parser', '-r', APPARMOR_FILE],
   ];
   return [
-    mendAsRoot(
+    fixAsRoot(
       'error',
       'AppArmor closes user namespaces to programs without a profile for them (Ubuntu)',
       steps,

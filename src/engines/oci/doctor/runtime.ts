@@ -1,5 +1,5 @@
 import type { Finding } from '../../engine.ts';
-import { lackOfDescriptors } from '../container/gvisor.ts';
+import { descriptorLimitHint } from '../container/gvisor.ts';
 import type { MountsBy } from '../host/overlay-probe.ts';
 import { advise, install, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
@@ -41,7 +41,7 @@ export function runtimeFindings(facts: HostFacts, wanted: string, outcome: Trial
     advise(
       'error',
       `${describe(trial)} cannot run a sandbox (${LIMITS[trial.cgroups]})`,
-      lackOfDescriptors(trial.name, trial.error) ?? firstLine(trial.error),
+      descriptorLimitHint(trial.name, trial.error) ?? firstLine(trial.error),
     ),
   );
 }

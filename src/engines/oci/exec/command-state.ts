@@ -3,7 +3,7 @@ import { nameOfSignal } from '../../../shared/signals.ts';
 import type { Command, EndedBy, StopCause } from '../../engine.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import { Fields, TAG } from '../protocol/frames.ts';
-import { readHostile } from '../protocol/untrusted-file.ts';
+import { readUntrusted } from '../protocol/untrusted-file.ts';
 import type { CommandPaths, CommandRecord } from '../state/command-record.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
@@ -43,7 +43,7 @@ export function parseExit(body: Buffer): Exit {
 
 /** Null while there is none. */
 export async function readExit(paths: CommandPaths): Promise<Exit | null> {
-  const body = await readHostile(paths.exitFile, MAX_EXIT_FILE);
+  const body = await readUntrusted(paths.exitFile, MAX_EXIT_FILE);
   return body === null ? null : parseExit(body);
 }
 
@@ -113,7 +113,11 @@ const ENDED_WITH: Partial<Record<StopCause, EndedBy>> = {
 };
 
 /** A command that was cut off by the end of its sandbox, or whose supervisor was killed inside. */
-export function cutOffCommand(command: CommandRecord, sandbox: SandboxRecord, totals: OutputTotals): Command {
+export function commandOfEndedSandbox(
+  command: CommandRecord,
+  sandbox: SandboxRecord,
+  totals: OutputTotals,
+): Command {
   const endedAt = sandbox.endedAt ?? Date.now();
   const endedBy =
     sandbox.endedAt === null ? 'killed' : (ENDED_WITH[sandbox.stopCause ?? 'aborted'] ?? 'sandbox_stopped');

@@ -1,6 +1,6 @@
 /** One running command as this process follows it: the supervisor's events, and who waits for them. */
 import { onAbort } from '../../../shared/async/on-abort.ts';
-import { type AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import { Fields, FRAME, TAG } from '../protocol/frames.ts';
 import type { CommandRecord } from '../state/command-record.ts';
 import { type Exit, type OutputTotals, parseExit } from './command-state.ts';
@@ -43,7 +43,7 @@ export class CommandWatch {
         this.#tell();
       }
     } catch (error) {
-      if (!(error instanceof AgentGone)) throw error;
+      if (!(error instanceof AgentDisconnectedError)) throw error;
     } finally {
       this.closed = true;
       this.#connection.close();

@@ -16,28 +16,28 @@ import type {
 } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
-import { AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
-import { fromAgent } from '../protocol/agent-errors.ts';
+import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
+import { fromAgentError } from '../protocol/agent-errors.ts';
 import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
 import { startFailure } from '../protocol/start-failure.ts';
-import { whyGone } from '../sandbox/agent-disconnect.ts';
-import { settledRecord } from '../sandbox/reconcile.ts';
-import { requireWorkable, type WorkableStatus } from '../sandbox/require-status.ts';
-import { recordAfterCutOff } from '../sandbox/wait-for-end.ts';
+import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
+import { reconcileRecord } from '../sandbox/reconcile.ts';
+import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts';
+import { waitForSandboxEnd } from '../sandbox/wait-for-end.ts';
 import {
   type CommandPaths,
   type CommandRecord,
   commandPaths,
   listCommandIds,
-  noteOutOfMemory,
   readCommandRecord,
+  recordOutOfMemory,
   writeCommandRecord,
 } from '../state/command-record.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import { cutOffCommand, finishedCommand, readExit, runningCommand } from './command-state.ts';
+import { commandOfEndedSandbox, finishedCommand, readExit, runningCommand } from './command-state.ts';
 import { CommandWatch } from './command-watch.ts';
 import { encodeRun } from './exec-request.ts';
-import { hasRest } from './has-live-processes.ts';
+import { hasLiveProcesses } from './has-live-processes.ts';
 import { countLines, readLog, readLogTotals } from './log-reader.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
@@ -49,12 +49,12 @@ const MAX_FINISHED = 1_000;
 
 export class OciCommands implements Commands {
   readonly #context: OciContext;
-  readonly #works: WorkableStatus;
+  readonly #works: AllowedStatus;
   readonly #watches = new Map<string, CommandWatch>();
   readonly #finished = new Map<string, Command>();
 
   /** `works` is the status of the sandboxes that commands can be started in. */
-  constructor(context: OciContext, works: WorkableStatus = 'running') {
+  constructor(context: OciContext, works: AllowedStatus = 'running') {
     this.#context = context;
     this.#works = works;
   }
@@ -87,7 +87,7 @@ export class OciCommands implements Commands {
       this.#follow(request.commandId, new CommandWatch(record, connection, { stdout: 0, stderr: 0 }));
     } catch (error) {
       await rm(paths.record, { force: true });
-      throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
+      throw startFailure(await diagnoseDisconnect(this.#context, request.sandboxId, error, signal), cwd);
     }
     return runningCommand(record, request.sandboxId, { stdout: 0, stderr: 0 });
   }
@@ -98,7 +98,7 @@ export class OciCommands implements Commands {
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
     const host = await this.#context.host();
-    await settledRecord(this.#context, sandboxId);
+    await reconcileRecord(this.#context, sandboxId);
     const ids = await listCommandIds(host.layout.sandbox(sandboxId));
     const commands: Command[] = [];
     for (const id of ids) {
@@ -162,7 +162,7 @@ export class OciCommands implements Commands {
       }
     } catch (error) {
       // Without a supervisor nothing of the command is left: there is nothing to kill, and that is no error.
-      if (!(error instanceof AgentGone)) throw fromAgent(error, commandId);
+      if (!(error instanceof AgentDisconnectedError)) throw fromAgentError(error, commandId);
     }
     return this.get(commandId, signal);
   }
@@ -174,7 +174,7 @@ export class OciCommands implements Commands {
 
   async #withRest(command: Command): Promise<Command> {
     if (command.status === 'running') return command;
-    return { ...command, leftRunning: await hasRest(await this.#paths(command.commandId)) };
+    return { ...command, leftRunning: await hasLiveProcesses(await this.#paths(command.commandId)) };
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {
@@ -182,8 +182,8 @@ export class OciCommands implements Commands {
   }
 
   async #running(sandboxId: string): Promise<SandboxRecord> {
-    const sandbox = await settledRecord(this.#context, sandboxId);
-    requireWorkable(sandbox, this.#works, 'no command can run in it');
+    const sandbox = await reconcileRecord(this.#context, sandboxId);
+    requireStatus(sandbox, this.#works, 'no command can run in it');
     // What programs are to find in their environment is not meant for those that only fill the sandbox.
     return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
   }
@@ -223,7 +223,7 @@ export class OciCommands implements Commands {
       return { command: runningCommand(watch.record, paths.sandboxId, watch.totals), watch };
     }
     const record = watch?.record ?? (await readCommandRecord(paths, commandId));
-    const sandbox = await settledRecord(this.#context, paths.sandboxId);
+    const sandbox = await reconcileRecord(this.#context, paths.sandboxId);
     const seen = watch?.exit ?? null;
     const exit = seen ?? (await readExit(paths));
     if (exit !== null)
@@ -237,8 +237,11 @@ export class OciCommands implements Commands {
     if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late, true));
     // The server died between writing its intent and asking the agent: the command never began.
     if (!(await pathExists(paths.agentDir))) throw unknownCommand(commandId);
-    const ended = await recordAfterCutOff(this.#context, paths.sandboxId, signal);
-    return { command: cutOffCommand(record, ended, await readLogTotals(paths.agentDir)), watch: null };
+    const ended = await waitForSandboxEnd(this.#context, paths.sandboxId, signal);
+    return {
+      command: commandOfEndedSandbox(record, ended, await readLogTotals(paths.agentDir)),
+      watch: null,
+    };
   }
 
   /** What has ended by itself does not change any more, except that its descendants may go on writing. */
@@ -248,7 +251,7 @@ export class OciCommands implements Commands {
     command: Command,
   ): Promise<{ command: Command; watch: null }> {
     if (command.lackedMemory === true && record.ranOutOfMemory !== true) {
-      await noteOutOfMemory(paths, record).catch((err: unknown) =>
+      await recordOutOfMemory(paths, record).catch((err: unknown) =>
         this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
       );
     }
@@ -271,7 +274,7 @@ export class OciCommands implements Commands {
       this.#follow(record.commandId, watch);
       return watch;
     } catch (error) {
-      if (error instanceof AgentGone) return null;
+      if (error instanceof AgentDisconnectedError) return null;
       throw error;
     }
   }

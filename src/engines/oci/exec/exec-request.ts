@@ -3,7 +3,7 @@ import type { SecretStore } from '../../../shared/secrets.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
 import { processLimit } from '../container/boot.ts';
-import { trustEnvironment } from '../host/ca-trust.ts';
+import { caEnvironment } from '../host/ca-trust.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from '../protocol/frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
 
@@ -24,7 +24,7 @@ function environment(
   const user = request.sudo
     ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
     : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
-  const trust = sandbox.caBundle === null ? {} : trustEnvironment(sandbox.caBundle);
+  const trust = sandbox.caBundle === null ? {} : caEnvironment(sandbox.caBundle);
   return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...trust, ...given };
 }
 

@@ -3,7 +3,7 @@ import { isListening } from '../protocol/agent-connection.ts';
 import type { CommandPaths } from '../state/command-record.ts';
 
 /** Whether anything of a finished command still runs: its supervisor, and the socket of it, live exactly as long. */
-export async function hasRest(paths: CommandPaths): Promise<boolean> {
+export async function hasLiveProcesses(paths: CommandPaths): Promise<boolean> {
   // The file costs nothing to look for.
   if (!existsSync(paths.socket)) return false;
   return isListening(paths.socket);

@@ -3,7 +3,7 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../../engine.ts';
-import { readHostile, readHostileInto } from '../protocol/untrusted-file.ts';
+import { readUntrusted, readUntrustedInto } from '../protocol/untrusted-file.ts';
 
 const MAGIC = 'SBXLOG2\n';
 const HEADER_BYTES = 48;
@@ -62,7 +62,7 @@ function parseSegment(bytes: Buffer): Segment | null {
 
 /** The beginning of a segment, without its records. Null where it was dropped meanwhile, or has no whole header yet. */
 async function readHeader(directory: string, name: string): Promise<Segment | null> {
-  const bytes = await readHostile(join(directory, name), HEADER_BYTES);
+  const bytes = await readUntrusted(join(directory, name), HEADER_BYTES);
   return bytes === null ? null : parseSegment(bytes);
 }
 
@@ -81,7 +81,7 @@ async function withSegment<Result>(
 ): Promise<Result | null> {
   const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_SEGMENT);
   try {
-    const bytes = await readHostileInto(join(directory, name), buffer);
+    const bytes = await readUntrustedInto(join(directory, name), buffer);
     const segment = bytes === null ? null : parseSegment(bytes);
     return segment === null ? null : use(segment);
   } finally {

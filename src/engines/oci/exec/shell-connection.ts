@@ -8,7 +8,7 @@ import { encodedSize } from './exec-request.ts';
 /** More than the agent's hang-up and kill take, on a machine that is busy. */
 const CLOSE_MS = 5_000;
 /** The kernel ends what is left when the sandbox's first process goes. */
-const CUT_OFF: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
+const DISCONNECTED: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
 
 export class ShellConnection implements Shell {
   readonly exit: Promise<ShellExit>;
@@ -44,7 +44,7 @@ export class ShellConnection implements Shell {
       this.#connection.end();
       if (!this.#reading) void this.#read().next();
     }
-    const timer = setTimeout(() => this.#end(CUT_OFF), CLOSE_MS);
+    const timer = setTimeout(() => this.#end(DISCONNECTED), CLOSE_MS);
     try {
       return await this.exit;
     } finally {
@@ -53,7 +53,7 @@ export class ShellConnection implements Shell {
   }
 
   async *#read(): AsyncGenerator<Buffer> {
-    let exit = CUT_OFF;
+    let exit = DISCONNECTED;
     this.#reading = true;
     try {
       for (;;) {

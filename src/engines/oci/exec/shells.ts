@@ -6,8 +6,8 @@ import type { OciContext } from '../context.ts';
 import { AgentConnection } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';
 import { startFailure } from '../protocol/start-failure.ts';
-import { whyGone } from '../sandbox/agent-disconnect.ts';
-import { settledRecord } from '../sandbox/reconcile.ts';
+import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
+import { reconcileRecord } from '../sandbox/reconcile.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { encodeShell } from './exec-request.ts';
 import { ShellConnection } from './shell-connection.ts';
@@ -29,7 +29,7 @@ export class OciShells implements Shells {
     const shell = new ShellConnection(
       await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, signal).catch(
         async (error: unknown) => {
-          throw startFailure(await whyGone(this.#context, request.sandboxId, error, signal), cwd);
+          throw startFailure(await diagnoseDisconnect(this.#context, request.sandboxId, error, signal), cwd);
         },
       ),
     );
@@ -65,7 +65,7 @@ export class OciShells implements Shells {
   }
 
   async #running(sandboxId: string): Promise<SandboxRecord> {
-    const sandbox = await settledRecord(this.#context, sandboxId);
+    const sandbox = await reconcileRecord(this.#context, sandboxId);
     if (sandbox.status === 'running') return sandbox;
     throw new SandboxError(
       'conflict',

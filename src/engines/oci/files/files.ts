@@ -4,12 +4,12 @@ import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
-import { AgentConnection, AgentError, AgentGone } from '../protocol/agent-connection.ts';
-import { fromAgent } from '../protocol/agent-errors.ts';
+import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
+import { fromAgentError } from '../protocol/agent-errors.ts';
 import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from '../protocol/frames.ts';
-import { whyGone } from '../sandbox/agent-disconnect.ts';
-import { settledRecord } from '../sandbox/reconcile.ts';
-import { requireWorkable, type WorkableStatus } from '../sandbox/require-status.ts';
+import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
+import { reconcileRecord } from '../sandbox/reconcile.ts';
+import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
 
 const PERMISSION_BITS = 0o7777;
@@ -32,10 +32,10 @@ function isMissing(error: unknown): boolean {
 
 export class OciFiles implements Files {
   readonly #context: OciContext;
-  readonly #works: WorkableStatus;
+  readonly #works: AllowedStatus;
 
   /** `works` is the status of the sandboxes whose files can be reached. */
-  constructor(context: OciContext, works: WorkableStatus = 'running') {
+  constructor(context: OciContext, works: AllowedStatus = 'running') {
     this.#context = context;
     this.#works = works;
   }
@@ -129,9 +129,9 @@ export class OciFiles implements Files {
     const connection = await this.#open(sandboxId, signal);
     try {
       await connection.send(FRAME.TREE_READ, encodeFields([[TAG.path, absolute]]));
-      yield* receiveTree(connection, (error) => fromAgent(error, absolute));
+      yield* receiveTree(connection, (error) => fromAgentError(error, absolute));
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), absolute);
+      throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), absolute);
     } finally {
       connection.close();
     }
@@ -161,14 +161,14 @@ export class OciFiles implements Files {
     signal: AbortSignal,
     bound: AbortSignal | null = signal,
   ): Promise<AgentConnection> {
-    const sandbox = await settledRecord(this.#context, sandboxId);
-    requireWorkable(sandbox, this.#works, 'its files cannot be reached');
+    const sandbox = await reconcileRecord(this.#context, sandboxId);
+    requireStatus(sandbox, this.#works, 'its files cannot be reached');
     throwIfCancelled(signal);
     const host = await this.#context.host();
     try {
       return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, bound);
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), sandboxId);
+      throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), sandboxId);
     }
   }
 
@@ -183,7 +183,7 @@ export class OciFiles implements Files {
     try {
       return await work(connection);
     } catch (error) {
-      throw fromAgent(await whyGone(this.#context, sandboxId, error, signal), path);
+      throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), path);
     } finally {
       connection.close();
     }
@@ -218,7 +218,7 @@ async function writeOne(connection: AgentConnection, path: string, file: WriteFi
     await connection.send(FRAME.END);
   } catch (error) {
     // The agent refuses as soon as it knows; its reason says more than the broken pipe.
-    if (error instanceof AgentGone) await connection.expect(FRAME.OK);
+    if (error instanceof AgentDisconnectedError) await connection.expect(FRAME.OK);
     throw error;
   }
   await connection.expect(FRAME.OK);

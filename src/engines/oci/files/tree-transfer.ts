@@ -4,7 +4,7 @@ import { Readable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { TreeEntry } from '../../engine.ts';
-import { type AgentConnection, AgentGone } from '../protocol/agent-connection.ts';
+import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import {
   encodeFields,
   Fields,
@@ -119,7 +119,7 @@ async function sendEntries(
     } catch (error) {
       entry.content?.destroy();
       // The agent refuses as soon as it knows; its reason says more than the broken pipe.
-      if (error instanceof AgentGone) await connection.expect(FRAME.OK);
+      if (error instanceof AgentDisconnectedError) await connection.expect(FRAME.OK);
       throw error;
     }
   }

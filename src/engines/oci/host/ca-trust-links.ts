@@ -4,18 +4,18 @@ import { dirname, join } from 'node:path';
 import { AUTHORITY_HASH } from '../../../egress/tls/certificate-authority.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
-import { TRUST_DIR, TRUST_FILES } from './ca-trust.ts';
+import { CA_DIR, CA_FILES } from './ca-trust.ts';
 
 /** Files below `/etc`, on Debian, Alpine, Fedora and openSUSE, that hold all authorities; those that are there are replaced. */
 const REPLACED: Readonly<Record<string, string>> = {
-  'ssl/certs/ca-certificates.crt': TRUST_FILES.bundle,
-  'ssl/cert.pem': TRUST_FILES.bundle,
-  'ssl/ca-bundle.pem': TRUST_FILES.bundle,
-  'pki/tls/cert.pem': TRUST_FILES.bundle,
-  'pki/tls/certs/ca-bundle.crt': TRUST_FILES.bundle,
-  'pki/ca-trust/extracted/pem/tls-ca-bundle.pem': TRUST_FILES.bundle,
-  'ssl/certs/java/cacerts': TRUST_FILES.java,
-  'pki/ca-trust/extracted/java/cacerts': TRUST_FILES.java,
+  'ssl/certs/ca-certificates.crt': CA_FILES.bundle,
+  'ssl/cert.pem': CA_FILES.bundle,
+  'ssl/ca-bundle.pem': CA_FILES.bundle,
+  'pki/tls/cert.pem': CA_FILES.bundle,
+  'pki/tls/certs/ca-bundle.crt': CA_FILES.bundle,
+  'pki/ca-trust/extracted/pem/tls-ca-bundle.pem': CA_FILES.bundle,
+  'ssl/certs/java/cacerts': CA_FILES.java,
+  'pki/ca-trust/extracted/java/cacerts': CA_FILES.java,
 };
 /** OpenSSL's directory of single files, found by a hash of the name. */
 const HASHED = 'ssl/certs';
@@ -24,23 +24,23 @@ const HOOKS = 'ca-certificates/update.d';
 const HOOK = `#!/bin/sh
 # Keeps the authority of this sandbox's gateway among the trusted ones.
 [ -L /etc/ssl/certs/ca-certificates.crt ] ||
-  cat ${TRUST_DIR}/${TRUST_FILES.authority} >> /etc/ssl/certs/ca-certificates.crt
+  cat ${CA_DIR}/${CA_FILES.authority} >> /etc/ssl/certs/ca-certificates.crt
 `;
 
 /** Part of a template's name: another way of linking is another template. */
-export const TRUST_LINKS: unknown = [REPLACED, HASHED, HOOK, TRUST_DIR, AUTHORITY_HASH];
+export const CA_LINKS: unknown = [REPLACED, HASHED, HOOK, CA_DIR, AUTHORITY_HASH];
 
 /** @param etc a copy of `/etc` that is being made; nothing outside of it is touched, wherever its links lead */
-export async function linkTrust(etc: string): Promise<void> {
+export async function linkCaBundle(etc: string): Promise<void> {
   for (const [file, target] of Object.entries(REPLACED)) {
     const path = join(etc, file);
     if (!(await isInside(etc, dirname(path))) || !(await pathExists(path))) continue;
     await rm(path);
-    await symlink(join(TRUST_DIR, target), path);
+    await symlink(join(CA_DIR, target), path);
   }
   if (await isInside(etc, join(etc, HASHED))) {
     const path = join(etc, HASHED, `${AUTHORITY_HASH}.0`);
-    if (!(await pathExists(path))) await symlink(join(TRUST_DIR, TRUST_FILES.authority), path);
+    if (!(await pathExists(path))) await symlink(join(CA_DIR, CA_FILES.authority), path);
   }
   if (await isInside(etc, dirname(join(etc, HOOKS)))) {
     await mkdir(join(etc, HOOKS), { recursive: true });

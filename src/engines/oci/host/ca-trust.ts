@@ -5,11 +5,11 @@ import { z } from 'zod';
 import { AuthorityPool, type StoredAuthority } from '../../../egress/tls/certificate-authority.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
-import { type JavaEntries, javaEntries, javaTrustStore } from './java-keystore.ts';
+import { type JavaEntries, javaEntries, javaKeystore } from './java-keystore.ts';
 
 /** Where a sandbox finds its trust: a directory of its own, which it cannot write. */
-export const TRUST_DIR = '/run/sandbox-mcp';
-export const TRUST_FILES = {
+export const CA_DIR = '/run/sandbox-mcp';
+export const CA_FILES = {
   /** The authority alone. */
   authority: 'ca.crt',
   /** The host's authorities and this one. */
@@ -19,7 +19,7 @@ export const TRUST_FILES = {
 } as const;
 
 /** All authorities, for a sandbox on an image: where that keeps its own is its own business. */
-export const IMAGE_BUNDLE = `${TRUST_DIR}/${TRUST_FILES.bundle}`;
+export const IMAGE_BUNDLE = `${CA_DIR}/${CA_FILES.bundle}`;
 
 /** Where systems keep all authorities in one file, the first that is there counts. */
 const SYSTEM_BUNDLES = [
@@ -31,7 +31,7 @@ const SYSTEM_BUNDLES = [
 ];
 
 /** What the host trusts, read once, and the authorities of sandboxes to come. */
-export interface SystemTrust {
+export interface SystemCaBundle {
   /** PEM; empty where the host has no such file. */
   readonly bundle: string;
   /** The file that it was read from, which sandboxes have under the same name; null where there is none. */
@@ -41,7 +41,9 @@ export interface SystemTrust {
 }
 
 /** Reads what the host trusts; what only some users may read counts as not there. */
-export async function systemTrust(candidates: readonly string[] = SYSTEM_BUNDLES): Promise<SystemTrust> {
+export async function findSystemCaBundle(
+  candidates: readonly string[] = SYSTEM_BUNDLES,
+): Promise<SystemCaBundle> {
   const authorities = new AuthorityPool();
   for (const path of candidates) {
     try {
@@ -56,28 +58,32 @@ export async function systemTrust(candidates: readonly string[] = SYSTEM_BUNDLES
 }
 
 /** Makes a sandbox's authority and the files that show it to programs. The key stays outside. */
-export async function makeTrust(paths: SandboxPaths, sandboxId: string, system: SystemTrust): Promise<void> {
+export async function writeCaTrust(
+  paths: SandboxPaths,
+  sandboxId: string,
+  system: SystemCaBundle,
+): Promise<void> {
   const authority = await system.authorities.take();
-  await mkdir(paths.trust, { mode: 0o755 });
+  await mkdir(paths.caTrust, { mode: 0o755 });
   const { certificate } = authority;
   const bundle = `${system.bundle}\n# The gateway of ${sandboxId}\n${certificate}`;
-  const java = javaTrustStore([system.java, javaEntries(certificate, 'sandbox-mcp')]);
+  const java = javaKeystore([system.java, javaEntries(certificate, 'sandbox-mcp')]);
   const put = (name: string, content: string | Buffer) =>
-    writeFile(join(paths.trust, name), content, { mode: 0o644, flag: 'wx' });
+    writeFile(join(paths.caTrust, name), content, { mode: 0o644, flag: 'wx' });
   await Promise.all([
-    writeFile(paths.authority, JSON.stringify(authority), { mode: 0o600, flag: 'wx' }),
-    put(TRUST_FILES.authority, certificate),
-    put(TRUST_FILES.bundle, bundle),
-    put(TRUST_FILES.java, java),
+    writeFile(paths.ca, JSON.stringify(authority), { mode: 0o600, flag: 'wx' }),
+    put(CA_FILES.authority, certificate),
+    put(CA_FILES.bundle, bundle),
+    put(CA_FILES.java, java),
   ]);
 }
 
 const storedSchema = z.strictObject({ certificate: z.string(), key: z.string() });
 
 /** The authority of a sandbox, in whichever server; null for a sandbox that was made without. */
-export async function readAuthority(paths: SandboxPaths): Promise<StoredAuthority | null> {
+export async function readCa(paths: SandboxPaths): Promise<StoredAuthority | null> {
   try {
-    return storedSchema.parse(JSON.parse(await readFile(paths.authority, 'utf8')));
+    return storedSchema.parse(JSON.parse(await readFile(paths.ca, 'utf8')));
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return null;
     throw error;
@@ -85,12 +91,12 @@ export async function readAuthority(paths: SandboxPaths): Promise<StoredAuthorit
 }
 
 /** What leads programs to it that do not look where the system keeps it. */
-export function trustEnvironment(bundle: string): Record<string, string> {
+export function caEnvironment(bundle: string): Record<string, string> {
   // Where the bundle is not in a place of the system's, nothing there leads to it.
   const more = bundle === IMAGE_BUNDLE ? { CURL_CA_BUNDLE: bundle, GIT_SSL_CAINFO: bundle } : {};
   return {
     ...more,
-    NODE_EXTRA_CA_CERTS: `${TRUST_DIR}/${TRUST_FILES.authority}`,
+    NODE_EXTRA_CA_CERTS: `${CA_DIR}/${CA_FILES.authority}`,
     SSL_CERT_FILE: bundle,
     REQUESTS_CA_BUNDLE: bundle,
   };

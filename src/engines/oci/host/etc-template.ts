@@ -24,7 +24,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { accountFiles } from './accounts.ts';
-import { linkTrust, TRUST_LINKS } from './ca-trust-links.ts';
+import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
 
 /** What programs in `/usr` expect to find, on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
@@ -146,7 +146,7 @@ async function templateName(
   generated: Record<string, string>,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([3, uid, generated, TRUST_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([3, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
@@ -187,7 +187,7 @@ export async function ensureEtcTemplate(
     for (const [file, text] of Object.entries(generated))
       await writeFile(join(building, file), text, { mode: 0o644 });
     await symlink('/proc/self/mounts', join(building, 'mtab'));
-    await linkTrust(building);
+    await linkCaBundle(building);
     await chmod(building, 0o755);
     if (process.getuid?.() === 0) await chownTree(building, uid, gid);
     await rename(building, finished);

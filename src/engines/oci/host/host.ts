@@ -9,7 +9,7 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName, writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { makeDirectory, stateDirectoryError } from '../../../shared/fs/state-directory.ts';
 import { STATE_FORMAT, StateLayout } from '../state/state-layout.ts';
-import { type SystemTrust, systemTrust } from './ca-trust.ts';
+import { findSystemCaBundle, type SystemCaBundle } from './ca-trust.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
@@ -26,7 +26,7 @@ export interface Host {
   mounts: MountsBy;
   etcTemplate: string;
   images: ImageStore;
-  trust: SystemTrust;
+  caBundle: SystemCaBundle;
   cgroupLayout: CgroupLayout;
   swapLimit: boolean;
   cpus: number;
@@ -120,7 +120,7 @@ function maxOpenFiles(): number {
 }
 
 /** Puts into the state directory what every sandbox of it shares. */
-async function fillStateDir(
+async function populateStateDir(
   layout: StateLayout,
   agentSource: string,
 ): Promise<Pick<Host, 'idMap' | 'agent' | 'etcTemplate'>> {
@@ -154,10 +154,10 @@ export async function prepareHost(
   }
   checkStateDir(stateDir);
   const layout = new StateLayout(stateDir);
-  const { idMap, agent, etcTemplate } = await fillStateDir(layout, agentSource);
+  const { idMap, agent, etcTemplate } = await populateStateDir(layout, agentSource);
   const [system, trust, cgroups] = await Promise.all([
     findSystemDirectories(),
-    systemTrust(),
+    findSystemCaBundle(),
     cgroupLayout(),
   ]);
   return {
@@ -168,7 +168,7 @@ export async function prepareHost(
     mounts: await probeMounts(layout, agent, idMap, system.directories),
     etcTemplate,
     images: openImageStore(layout, agent, idMap, process.arch),
-    trust,
+    caBundle: trust,
     cgroupLayout: cgroups,
     swapLimit: await canLimitSwap(cgroups),
     cpus: availableParallelism(),

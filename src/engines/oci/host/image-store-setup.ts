@@ -5,7 +5,7 @@ import { Unpacker } from '../../../images/unpacker.ts';
 import type { StateLayout } from '../state/state-layout.ts';
 import { type IdMap, idsOf } from './id-map.ts';
 import { removeTrees } from './remove-tree.ts';
-import { startMapped } from './userns-program.ts';
+import { startInUserns } from './userns-program.ts';
 
 /** Opens the store; the directory is there already. */
 export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap, arch: string): ImageStore {
@@ -21,7 +21,7 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
       if (idMap.kind === 'root') await chown(path, idMap.hostUid, idMap.hostGid);
     },
     async startUnpacker(tree, signal) {
-      return new Unpacker(await startMapped(agent, idMap, agent, ['unpack', tree], signal));
+      return new Unpacker(await startInUserns(agent, idMap, agent, ['unpack', tree], signal));
     },
     removeTrees: (paths) => removeTrees(agent, idMap, paths),
   });

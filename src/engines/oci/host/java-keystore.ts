@@ -35,7 +35,7 @@ export function javaEntries(pem: string, alias: string): JavaEntries {
 }
 
 /** A whole store. */
-export function javaTrustStore(parts: readonly JavaEntries[]): Buffer {
+export function javaKeystore(parts: readonly JavaEntries[]): Buffer {
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   const data = Buffer.concat([
     number(MAGIC),

@@ -12,7 +12,7 @@ import type { IdMap } from './id-map.ts';
 export type MountsBy = 'by-root' | 'by-runtime';
 
 /** What a sandbox lacks where the runtime mounts, for people and models. */
-export const LACKS_OF_RUNTIME_MOUNTS = [
+export const RUNTIME_MOUNT_LIMITATIONS = [
   'System directories such as /usr/bin belong to nobody inside, so that sudo cannot change them.',
   'rename(2) of a directory that came with the system or a snapshot fails with EXDEV; mv copies it instead.',
 ];

@@ -1,7 +1,7 @@
 /** Removes what a sandbox left on disk, ids of its user namespace included. */
 import { findProgram, runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
-import { runMapped } from './userns-program.ts';
+import { runInUserns } from './userns-program.ts';
 
 /**
  * Removes these trees whole. `rm` never follows a symbolic link, goes on when this process ends, and is faster than
@@ -15,6 +15,6 @@ export async function removeTrees(agent: string, idMap: IdMap, paths: string[]):
   const { exitCode, output } =
     idMap.kind === 'root'
       ? await runHostProgram(rm, args, { detached: true })
-      : await runMapped(agent, idMap, rm, args);
+      : await runInUserns(agent, idMap, rm, args);
   if (exitCode !== 0) throw new Error(`could not remove a sandbox's files: ${output.trim()}`);
 }

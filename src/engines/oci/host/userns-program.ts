@@ -33,7 +33,7 @@ async function mapIds(pid: string, idMap: IdMap): Promise<void> {
 }
 
 /** A program that runs as root of a user namespace with the sandbox's ids. */
-export interface MappedProcess {
+export interface UsernsProcess {
   readonly stdin: Writable;
   /** With the first 4,096 characters of each stream. */
   readonly ended: Promise<{ exitCode: number | null; output: string; errors: string }>;
@@ -41,13 +41,13 @@ export interface MappedProcess {
 }
 
 /** Starts such a program. An abort kills it, whenever it comes. */
-export async function startMapped(
+export async function startInUserns(
   agent: string,
   idMap: IdMap,
   program: string,
   args: string[],
   signal?: AbortSignal,
-): Promise<MappedProcess> {
+): Promise<UsernsProcess> {
   const child = spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
   const kept = { output: '', errors: '' };
   child.stderr.on('data', (chunk: Buffer) => {
@@ -77,14 +77,14 @@ export async function startMapped(
 }
 
 /** Runs a program to its end as root of a user namespace with the sandbox's ids. An abort kills it. */
-export async function runMapped(
+export async function runInUserns(
   agent: string,
   idMap: IdMap,
   program: string,
   args: string[],
   signal?: AbortSignal,
 ): Promise<HostProgramResult> {
-  const child = await startMapped(agent, idMap, program, args, signal);
+  const child = await startInUserns(agent, idMap, program, args, signal);
   child.stdin.end();
   const { exitCode, output, errors } = await child.ended;
   return { exitCode, output: errors + output, stdout: output };

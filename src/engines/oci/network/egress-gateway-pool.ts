@@ -16,8 +16,8 @@ import type { Host } from '../host/host.ts';
 import { readRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { EgressGateway } from './egress-gateway.ts';
-import { readEgressRecord } from './egress-log.ts';
-import { GatewayKeys } from './tls-key-provider.ts';
+import { readEgressLog } from './egress-log.ts';
+import { TlsKeyProviders } from './tls-key-providers.ts';
 
 export interface EgressOptions {
   /** Ranges that the operator opens, each `CIDR` or `CIDR:port`. */
@@ -36,29 +36,29 @@ interface Open {
   readonly gateway: EgressGateway;
 }
 
-export class EgressGateways {
+export class EgressGatewayPool {
   readonly #open = new Map<string, Open>();
   readonly #credentials = new Map<string, Set<readonly CredentialRule[]>>();
   readonly #lock = new KeyedLock();
   readonly #log: Logger;
-  readonly #ground: HostNetwork;
+  readonly #hostNetwork: HostNetwork;
   readonly #lookup: Lookup;
   readonly #maxBytes: number | null;
   readonly #secrets: SecretStore;
-  readonly #keys: GatewayKeys;
+  readonly #keys: TlsKeyProviders;
 
   constructor(options: EgressOptions, secrets: SecretStore, log: Logger) {
     this.#log = log;
     this.#secrets = secrets;
-    this.#ground = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
+    this.#hostNetwork = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
     this.#lookup = systemLookup(options.dns);
     this.#maxBytes = options.maxBytes;
-    this.#keys = new GatewayKeys(options.authorities ?? null, log);
+    this.#keys = new TlsKeyProviders(options.authorities ?? null, log);
   }
 
   /** Reads a policy; throws `invalid_argument` where it makes no sense, `permission` for a secret out of its place. */
   compile(policy: NetworkPolicy): Policy {
-    return compilePolicy(policy, this.#ground, { secrets: this.#secrets });
+    return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets });
   }
 
   /**
@@ -70,7 +70,7 @@ export class EgressGateways {
    * @throws `invalid_argument` for a domain, match or header that makes no sense
    */
   addCredentials(sandboxId: string, rules: readonly CredentialRule[]): () => void {
-    compilePolicy({ mode: 'deny-all' }, this.#ground, { credentials: rules });
+    compilePolicy({ mode: 'deny-all' }, this.#hostNetwork, { credentials: rules });
     const present = this.#credentials.get(sandboxId) ?? new Set();
     this.#credentials.set(sandboxId, present.add(rules));
     this.#enforceAnew(sandboxId);
@@ -83,7 +83,7 @@ export class EgressGateways {
 
   #compileFor(sandboxId: string, policy: NetworkPolicy): Policy {
     const credentials = [...(this.#credentials.get(sandboxId) ?? [])].flat();
-    return compilePolicy(policy, this.#ground, { secrets: this.#secrets, credentials });
+    return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets, credentials });
   }
 
   #enforceAnew(sandboxId: string): void {
@@ -132,7 +132,7 @@ export class EgressGateways {
   /** What is known of a sandbox's network, by this process or by those before it. */
   async activity(paths: SandboxPaths, sandboxId: string): Promise<NetworkActivity> {
     const here = this.#open.get(sandboxId)?.gateway.activity();
-    return here ?? activityOf(await readEgressRecord(paths.dir), this.#maxBytes);
+    return here ?? activityOf(await readEgressLog(paths.dir), this.#maxBytes);
   }
 
   close(sandboxId: string): Promise<void> {

@@ -9,14 +9,14 @@ import type { Policy } from '../../../egress/policy/policy.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import type { Logger } from '../../../shared/log.ts';
 import { GATEWAY_MARK } from '../state/state-layout.ts';
-import { EgressRecord, readEgressRecord } from './egress-log.ts';
-import { Carrier, type CarrierPlace } from './relay-process.ts';
+import { EgressLog, readEgressLog } from './egress-log.ts';
+import { type RelayLocation, RelayProcess } from './relay-process.ts';
 
 /** Whatever ends it over and over again is not to keep the server busy: then the sandbox stays without network. */
 const MAX_RESTARTS = 100;
 
 export interface EgressGatewayOptions {
-  readonly place: CarrierPlace;
+  readonly place: RelayLocation;
   readonly policy: Policy;
   readonly lookup: Lookup;
   readonly maxBytes: number | null;
@@ -32,13 +32,13 @@ export interface EgressGatewayOptions {
 export class EgressGateway {
   readonly #options: EgressGatewayOptions;
   readonly #gateway: Gateway;
-  readonly #record: EgressRecord;
+  readonly #record: EgressLog;
   readonly #watcher: FSWatcher;
-  #carrier: Carrier | null = null;
+  #carrier: RelayProcess | null = null;
   #restarts = 0;
   #closed = false;
 
-  private constructor(options: EgressGatewayOptions, gateway: Gateway, record: EgressRecord) {
+  private constructor(options: EgressGatewayOptions, gateway: Gateway, record: EgressLog) {
     this.#options = options;
     this.#gateway = gateway;
     this.#record = record;
@@ -57,14 +57,14 @@ export class EgressGateway {
       lookup,
       maxBytes,
       tls,
-      previous: await readEgressRecord(place.dir),
+      previous: await readEgressLog(place.dir),
       onEntry: (entry) => {
         record.add(entry);
         log.debug({ connection: entry }, 'a connection of a sandbox is over');
       },
       onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
     });
-    const record: EgressRecord = new EgressRecord(
+    const record: EgressLog = new EgressLog(
       place.dir,
       () => gateway.totals(),
       (error) => log.warn({ err: error }, 'a connection of a sandbox could not be recorded'),
@@ -105,9 +105,9 @@ export class EgressGateway {
     await this.#record.close();
   }
 
-  async #start(): Promise<Carrier> {
+  async #start(): Promise<RelayProcess> {
     const gateway = this.#gateway;
-    const carrier = await Carrier.start(this.#options.place, {
+    const carrier = await RelayProcess.start(this.#options.place, {
       connection: (connection) => gateway.handleConnection(connection),
       query: (bytes) => gateway.answerQuery(bytes),
       moved: (bytes) => gateway.countBytes(bytes),

@@ -44,7 +44,7 @@ const entry = z.preprocess(withCurrentNames, entryFields);
 /** A connection with the sums after it, or the sums alone. */
 const line = z.object({ sums, connection: entry.nullable() });
 
-export class EgressRecord {
+export class EgressLog {
   readonly #dir: string;
   readonly #sums: () => NetworkTotals;
   readonly #onError: (error: unknown) => void;
@@ -117,7 +117,7 @@ function unlessGone(error: unknown): void {
 }
 
 /** What earlier servers, or this one, have written of a sandbox. Lines that are cut short or not understood are left out. */
-export async function readEgressRecord(dir: string): Promise<PreviousLog> {
+export async function readEgressLog(dir: string): Promise<PreviousLog> {
   const texts = await Promise.all(
     [OLDER, NAME].map((name) => readFile(join(dir, name), 'utf8').catch(() => '')),
   );

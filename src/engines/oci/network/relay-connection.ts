@@ -6,18 +6,18 @@ import { destination, numbered, RELAY_FRAME } from './relay-frames.ts';
 const LINGER_MS = 2_000;
 
 /** What a link does through its carrier. */
-export interface LinkHands {
+export interface RelayConnectionCallbacks {
   send(type: number, body: Buffer): void;
   /** Asks for the stream of this connection; null where the connection ends before it comes. */
   take(id: number, closed: Promise<unknown>): Promise<Duplex | null>;
 }
 
-export class CarrierLink implements RedirectedConnection {
+export class RelayConnection implements RedirectedConnection {
   readonly address: string;
   readonly port: number;
   readonly closed: Promise<ByteCounts>;
   readonly #id: number;
-  readonly #hands: LinkHands;
+  readonly #hands: RelayConnectionCallbacks;
   readonly #seen: (Buffer | 'end')[] = [];
   #looking = false;
   #look: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
@@ -26,7 +26,7 @@ export class CarrierLink implements RedirectedConnection {
   #over = false;
   #linger: NodeJS.Timeout | undefined;
 
-  constructor(id: number, to: Buffer, hands: LinkHands) {
+  constructor(id: number, to: Buffer, hands: RelayConnectionCallbacks) {
     this.#id = id;
     this.#hands = hands;
     this.address = [...to.subarray(0, 4)].join('.');

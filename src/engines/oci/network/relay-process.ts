@@ -5,16 +5,16 @@ import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { ByteCounts, RedirectedConnection } from '../../../egress/connection/context.ts';
 import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
-import { CarrierLink } from './relay-connection.ts';
+import { RelayConnection } from './relay-connection.ts';
 import { errorCode, numbered, RELAY_FRAME } from './relay-frames.ts';
-import { CarrierStreams } from './relay-streams.ts';
+import { RelayStreams } from './relay-streams.ts';
 
 /** Queries being answered at once; more are dropped, as a busy resolver would. */
 const MAX_QUERIES = 256;
 const MAX_WORDS = 1_000;
 const QUERY_HEAD = 8;
 
-export interface CarrierHandlers {
+export interface RelayHandlers {
   connection(connection: RedirectedConnection): void;
   /** Null: no answer. */
   query(bytes: Buffer): Promise<Buffer | null>;
@@ -28,7 +28,7 @@ export interface CarrierHandlers {
   died(words: string): void;
 }
 
-export interface CarrierPlace {
+export interface RelayLocation {
   /** The agent's executable. */
   readonly program: string;
   /** The sandbox's directory, and the agent directory in it. */
@@ -38,13 +38,13 @@ export interface CarrierPlace {
   readonly owner: { uid: number; gid: number };
 }
 
-export class Carrier {
+export class RelayProcess {
   readonly #child: ChildProcess;
   readonly #control: Socket;
   readonly #directory: FileHandle;
-  readonly #streams: CarrierStreams;
-  readonly #handlers: CarrierHandlers;
-  readonly #links = new Map<number, CarrierLink>();
+  readonly #streams: RelayStreams;
+  readonly #handlers: RelayHandlers;
+  readonly #links = new Map<number, RelayConnection>();
   readonly #parser = new FrameParser();
   readonly #gone: Promise<void>;
   #listening: { resolve(): void; reject(error: Error): void } | null = null;
@@ -56,8 +56,8 @@ export class Carrier {
   private constructor(
     child: ChildProcess,
     directory: FileHandle,
-    streams: CarrierStreams,
-    handlers: CarrierHandlers,
+    streams: RelayStreams,
+    handlers: RelayHandlers,
   ) {
     const control = child.stdio[3];
     if (!(control instanceof Socket)) throw new Error('the carrier has no control connection');
@@ -83,18 +83,18 @@ export class Carrier {
   }
 
   /** Starts it. It carries nothing until it is told to listen. */
-  static async start(place: CarrierPlace, handlers: CarrierHandlers): Promise<Carrier> {
+  static async start(place: RelayLocation, handlers: RelayHandlers): Promise<RelayProcess> {
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const directory = await open(place.agentDir, flags);
     try {
-      const streams = await CarrierStreams.open(place.dir);
+      const streams = await RelayStreams.open(place.dir);
       const child = spawn(place.program, ['relay'], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
         env: {},
         cwd: '/',
         ...(process.getuid?.() === 0 ? place.owner : {}),
       });
-      return new Carrier(child, directory, streams, handlers);
+      return new RelayProcess(child, directory, streams, handlers);
     } catch (error) {
       await directory.close();
       throw error;
@@ -193,7 +193,7 @@ export class Carrier {
   }
 
   #opened(body: Buffer): void {
-    const link = new CarrierLink(body.readUInt32LE(), body.subarray(4), {
+    const link = new RelayConnection(body.readUInt32LE(), body.subarray(4), {
       send: (type, bytes) => this.#send(type, bytes),
       take: (id, closed) =>
         this.#streams.take(id, closed, () => this.#send(RELAY_FRAME.INTERCEPT, numbered(id))),

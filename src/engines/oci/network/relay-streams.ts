@@ -8,7 +8,7 @@ import { STREAMS_PREFIX } from '../state/state-layout.ts';
 
 const ID_BYTES = 4;
 
-export class CarrierStreams {
+export class RelayStreams {
   /** Handed to the carrier, whose user may not reach it by its path. */
   readonly directory: FileHandle;
   readonly #path: string;
@@ -22,11 +22,11 @@ export class CarrierStreams {
   }
 
   /** @param sandboxDir the sandbox's directory, which nobody inside can reach */
-  static async open(sandboxDir: string): Promise<CarrierStreams> {
+  static async open(sandboxDir: string): Promise<RelayStreams> {
     const path = join(sandboxDir, `${STREAMS_PREFIX}${randomBytes(6).toString('hex')}`);
     await mkdir(path);
     await chmod(path, 0o711);
-    return new CarrierStreams(path, await open(path, constants.O_RDONLY | constants.O_DIRECTORY));
+    return new RelayStreams(path, await open(path, constants.O_RDONLY | constants.O_DIRECTORY));
   }
 
   /**

@@ -3,11 +3,11 @@ import { readFile } from 'node:fs/promises';
 import { createTrustContext, type TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';
 import type { Logger } from '../../../shared/log.ts';
-import { readAuthority } from '../host/ca-trust.ts';
+import { readCa } from '../host/ca-trust.ts';
 import type { Host } from '../host/host.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
-export class GatewayKeys {
+export class TlsKeyProviders {
   readonly #extraFile: string | null;
   readonly #log: Logger;
   #upstream: Promise<TlsKeyProvider['upstream']> | null = null;
@@ -20,8 +20,8 @@ export class GatewayKeys {
 
   /** Null for a sandbox that has no authority. */
   async of(host: Host, paths: SandboxPaths): Promise<TlsKeyProvider | null> {
-    this.#upstream ??= this.#extra().then((extra) => createTrustContext(host.trust.bundle, extra));
-    const [stored, upstream] = await Promise.all([readAuthority(paths), this.#upstream]);
+    this.#upstream ??= this.#extra().then((extra) => createTrustContext(host.caBundle.bundle, extra));
+    const [stored, upstream] = await Promise.all([readCa(paths), this.#upstream]);
     if (stored === null) return null;
     let authority: CertificateAuthority | null = null;
     return {

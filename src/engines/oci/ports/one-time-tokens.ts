@@ -1,6 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 
-const LIFE_MS = 600_000;
+const LIFETIME_MS = 600_000;
 /** Outstanding ones; a further one takes the place of the oldest. */
 const MAX_TOKENS = 16;
 
@@ -20,7 +20,7 @@ export class OneTimeTokens {
     const [oldest] = this.#expiry.keys();
     if (oldest !== undefined && this.#expiry.size >= MAX_TOKENS) this.#expiry.delete(oldest);
     const token = randomBytes(32).toString('base64url');
-    this.#expiry.set(hash(token), this.#now() + LIFE_MS);
+    this.#expiry.set(hash(token), this.#now() + LIFETIME_MS);
     return token;
   }
 

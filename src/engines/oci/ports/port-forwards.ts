@@ -4,7 +4,7 @@ import type { Logger } from '../../../shared/log.ts';
 import { AgentConnection } from '../protocol/agent-connection.ts';
 import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import type { InteractivePorts } from './web-terminals.ts';
+import type { WebTerminals } from './web-terminals.ts';
 
 const HOST = '127.0.0.1';
 /** Open connections of one port; further ones wait in the kernel's queue or are refused. */
@@ -18,11 +18,11 @@ interface Forward {
 
 /** All forwards of this process, and beside them the listeners for terminals. */
 export class PortForwards {
-  readonly interactive: InteractivePorts;
+  readonly interactive: WebTerminals;
   readonly #forwards = new Map<string, Map<number, Forward>>();
   readonly #log: Logger;
 
-  constructor(interactive: InteractivePorts, log: Logger) {
+  constructor(interactive: WebTerminals, log: Logger) {
     this.interactive = interactive;
     this.#log = log;
   }

@@ -23,7 +23,7 @@ interface Listener {
 }
 
 /** All such listeners of this process. */
-export class InteractivePorts {
+export class WebTerminals {
   readonly #listeners = new Map<string, Listener>();
   readonly #shells: () => Shells;
   readonly #log: Logger;

@@ -57,7 +57,7 @@ export class AgentError extends Error {
 }
 
 /** Gone while it was needed: the sandbox or the supervisor has ended. */
-export class AgentGone extends Error {
+export class AgentDisconnectedError extends Error {
   constructor(cause?: unknown) {
     super('the agent closed the connection', { cause });
   }
@@ -105,7 +105,8 @@ export class AgentConnection {
       socket = await connectUnixSocket(path);
     } catch (error) {
       const code = systemErrorCode(error);
-      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR') throw new AgentGone(error);
+      if (code === 'ENOENT' || code === 'ECONNREFUSED' || code === 'ENOTDIR')
+        throw new AgentDisconnectedError(error);
       throw error;
     }
     if (signal?.aborted) {
@@ -161,7 +162,7 @@ export class AgentConnection {
   /** The next frame, which has to be of one of these types. Throws `AgentGone` at the end of the stream. */
   async expect(...types: number[]): Promise<Frame> {
     const frame = await this.next();
-    if (frame === null) throw new AgentGone();
+    if (frame === null) throw new AgentDisconnectedError();
     if (!types.includes(frame.type)) {
       throw new SandboxError('server', `The sandbox's agent sent frame ${frame.type} out of turn.`);
     }
@@ -228,7 +229,7 @@ export class AgentConnection {
   #ending(error: unknown): Error {
     if (this.#signal?.aborted)
       return new SandboxError('cancelled', 'The call was cancelled.', { cause: error });
-    return new AgentGone(error);
+    return new AgentDisconnectedError(error);
   }
 }
 
@@ -238,7 +239,7 @@ export async function isListening(socket: string): Promise<boolean> {
     (await AgentConnection.open(socket, null)).close();
     return true;
   } catch (error) {
-    if (error instanceof AgentGone) return false;
+    if (error instanceof AgentDisconnectedError) return false;
     throw error;
   }
 }

@@ -1,6 +1,6 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { takesNothingNew } from '../../../shared/read-only-directory-error.ts';
-import { AgentError, AgentGone } from './agent-connection.ts';
+import { AgentDisconnectedError, AgentError } from './agent-connection.ts';
 
 /** What the caller would call the steps that the agent names; a step that is left out is called as it is. */
 const WORDS: Partial<Record<string, string>> = {
@@ -104,9 +104,9 @@ function describe(error: AgentError, path: string): SandboxError {
 }
 
 /** Turns what a request to the agent threw into a `SandboxError`; `path` names what the request was about. */
-export function fromAgent(error: unknown, path: string): unknown {
+export function fromAgentError(error: unknown, path: string): unknown {
   if (error instanceof AgentError) return describe(error, error.path === '' ? path : error.path);
-  if (error instanceof AgentGone) {
+  if (error instanceof AgentDisconnectedError) {
     return new SandboxError('conflict', 'The sandbox ended while the call was under way.', {
       hint: 'Call sandbox_get to see why; sandbox_create makes a new one.',
       cause: error,

@@ -93,7 +93,7 @@ export interface Frame {
 
 export type FieldValue = string | Buffer | number | bigint;
 
-function outOfProtocol(what: string): SandboxError {
+function protocolError(what: string): SandboxError {
   return new SandboxError('server', `The sandbox's agent answered out of protocol: ${what}.`, {
     hint: 'The sandbox may be damaged; stop it with sandbox_stop and create a new one.',
   });
@@ -139,11 +139,11 @@ export class Fields {
   constructor(body: Buffer) {
     let at = 0;
     while (at < body.length) {
-      if (body.length - at < HEADER) throw outOfProtocol('a field is cut short');
+      if (body.length - at < HEADER) throw protocolError('a field is cut short');
       const tag = body.readUInt8(at);
       const length = body.readUInt32LE(at + 1);
       at += HEADER;
-      if (length > body.length - at) throw outOfProtocol(`field ${tag} is cut short`);
+      if (length > body.length - at) throw protocolError(`field ${tag} is cut short`);
       this.#values.set(tag, body.subarray(at, at + length));
       at += length;
     }
@@ -152,9 +152,9 @@ export class Fields {
   /** A number field; throws `server` when it is missing, not 8 bytes or past 2^53. */
   number(tag: number): number {
     const bytes = this.#values.get(tag);
-    if (bytes?.length !== 8) throw outOfProtocol(`number ${tag} is missing`);
+    if (bytes?.length !== 8) throw protocolError(`number ${tag} is missing`);
     const value = Number(bytes.readBigUInt64LE());
-    if (!Number.isSafeInteger(value)) throw outOfProtocol(`number ${tag} is too large`);
+    if (!Number.isSafeInteger(value)) throw protocolError(`number ${tag} is too large`);
     return value;
   }
 
@@ -192,7 +192,7 @@ export class FrameParser {
     if (header === null) return null;
     const length = header.readUInt32LE(0);
     const type = header.readUInt8(4);
-    if (length > MAX_BODY) throw outOfProtocol(`a frame of ${length} bytes`);
+    if (length > MAX_BODY) throw protocolError(`a frame of ${length} bytes`);
     if (type === FRAME.DATA && length > 0) {
       this.#drop(HEADER);
       this.#dataLeft = length;

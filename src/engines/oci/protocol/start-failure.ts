@@ -1,7 +1,7 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { startedAlready } from '../../../shared/id-errors.ts';
 import { AgentError } from './agent-connection.ts';
-import { fromAgent } from './agent-errors.ts';
+import { fromAgentError } from './agent-errors.ts';
 
 /** Turns what a request to start a program threw into a `SandboxError`; `cwd` is where it was to start. */
 export function startFailure(error: unknown, cwd: string): unknown {
@@ -16,5 +16,5 @@ export function startFailure(error: unknown, cwd: string): unknown {
       },
     );
   }
-  return fromAgent(error, cwd);
+  return fromAgentError(error, cwd);
 }

@@ -7,7 +7,7 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
  * Opens a regular file for reading; null where there is none.
  * @throws `server` for a link, a fifo, a device or anything else that is no regular file
  */
-async function openHostile(path: string): Promise<FileHandle | null> {
+async function openUntrusted(path: string): Promise<FileHandle | null> {
   let file: FileHandle;
   try {
     file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -26,13 +26,13 @@ async function openHostile(path: string): Promise<FileHandle | null> {
 }
 
 /** The first `limit` bytes of a regular file, or null where there is none. */
-export async function readHostile(path: string, limit: number): Promise<Buffer | null> {
-  return readHostileInto(path, Buffer.allocUnsafe(limit));
+export async function readUntrusted(path: string, limit: number): Promise<Buffer | null> {
+  return readUntrustedInto(path, Buffer.allocUnsafe(limit));
 }
 
 /** As many bytes of a regular file as the buffer has room for, at its beginning; null where there is no file. */
-export async function readHostileInto(path: string, buffer: Buffer): Promise<Buffer | null> {
-  const file = await openHostile(path);
+export async function readUntrustedInto(path: string, buffer: Buffer): Promise<Buffer | null> {
+  const file = await openUntrusted(path);
   if (file === null) return null;
   try {
     let length = 0;

@@ -3,9 +3,9 @@ import { anySignal } from '../../../shared/async/any-signal.ts';
 import { settledWithin, systemClock } from '../../../shared/clock.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
-import { AgentConnection, AgentError, AgentGone } from '../protocol/agent-connection.ts';
+import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
-import { recordAfterCutOff } from './wait-for-end.ts';
+import { waitForSandboxEnd } from './wait-for-end.ts';
 
 const TRIES = 10;
 const UNASKED_MS = 20;
@@ -21,9 +21,9 @@ const ANSWER_MS = 5_000;
 export async function refusalOf(
   agentSocket: string,
   signal: AbortSignal,
-): Promise<AgentError | AgentGone | null> {
+): Promise<AgentError | AgentDisconnectedError | null> {
   const patience = anySignal([signal, AbortSignal.timeout(ANSWER_MS)]);
-  let gone: AgentGone | null = null;
+  let gone: AgentDisconnectedError | null = null;
   for (let tried = 0; tried < TRIES; tried += 1) {
     try {
       const connection = await AgentConnection.open(agentSocket, patience);
@@ -41,7 +41,7 @@ export async function refusalOf(
       throwIfCancelled(signal);
       if (error instanceof AgentError) return error;
       if (patience.aborted) return gone;
-      if (!(error instanceof AgentGone)) throw error;
+      if (!(error instanceof AgentDisconnectedError)) throw error;
       gone = error;
     }
   }
@@ -54,14 +54,14 @@ export async function refusalOf(
  *
  * @throws SandboxError `cancelled`
  */
-export async function whyGone(
+export async function diagnoseDisconnect(
   context: OciContext,
   sandboxId: string,
   error: unknown,
   signal: AbortSignal,
 ): Promise<unknown> {
-  if (!(error instanceof AgentGone)) return error;
-  const { status } = await recordAfterCutOff(context, sandboxId, signal);
+  if (!(error instanceof AgentDisconnectedError)) return error;
+  const { status } = await waitForSandboxEnd(context, sandboxId, signal);
   if (status !== 'running' && status !== 'pending') return error;
   const { layout } = await context.host();
   const refusal = await refusalOf(layout.sandbox(sandboxId).agentSocket, signal);

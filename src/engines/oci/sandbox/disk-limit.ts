@@ -5,7 +5,7 @@ import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord } from '../state/sandbox-record.ts';
-import { countLiving } from '../storage/disk-usage.ts';
+import { countRunning } from '../storage/disk-usage.ts';
 import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
 import { endSandbox } from './reconcile.ts';
 
@@ -61,8 +61,8 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
       try {
         const [files, logs] = [
-          await countLiving(host, upper, signal),
-          await countLiving(host, agent, signal),
+          await countRunning(host, upper, signal),
+          await countRunning(host, agent, signal),
         ];
         return { bytes: files.bytes + logs.bytes, files: files.files + logs.files };
       } catch (error) {

@@ -1,11 +1,11 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection } from '../protocol/agent-connection.ts';
-import { fromAgent } from '../protocol/agent-errors.ts';
+import { fromAgentError } from '../protocol/agent-errors.ts';
 import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
 import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
-import { whyGone } from './agent-disconnect.ts';
-import { settledRecord } from './reconcile.ts';
+import { diagnoseDisconnect } from './agent-disconnect.ts';
+import { reconcileRecord } from './reconcile.ts';
 
 /**
  * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is promised.
@@ -18,7 +18,7 @@ export async function extendTimeout(
   durationMs: number,
   signal: AbortSignal,
 ): Promise<SandboxRecord> {
-  const { status } = await settledRecord(context, sandboxId);
+  const { status } = await reconcileRecord(context, sandboxId);
   if (status !== 'running') {
     throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; its time cannot be extended.`, {
       hint: 'Call sandbox_create for a new one.',
@@ -39,6 +39,6 @@ export async function extendTimeout(
     });
   } catch (error) {
     // Asked without the record's lock, for which others do not wait long.
-    throw fromAgent(await whyGone(context, sandboxId, error, signal), sandboxId);
+    throw fromAgentError(await diagnoseDisconnect(context, sandboxId, error, signal), sandboxId);
   }
 }

@@ -2,7 +2,7 @@ import { pageOf, placeOf } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { listSandboxIds } from '../state/sandbox-record.ts';
-import { settledRecord } from './reconcile.ts';
+import { reconcileRecord } from './reconcile.ts';
 import { viewOf } from './sandbox-view.ts';
 
 /** One page of the sandboxes of this state directory. */
@@ -13,7 +13,7 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
   const all: Sandbox[] = [];
   for (const sandboxId of await listSandboxIds(host.layout)) {
     try {
-      all.push(viewOf(await settledRecord(context, sandboxId), context.forwards));
+      all.push(viewOf(await reconcileRecord(context, sandboxId), context.forwards));
     } catch (error) {
       // One that is damaged or was just forgotten does not hide the others.
       context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');

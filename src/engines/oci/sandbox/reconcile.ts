@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import { isDiskFull } from '../../../shared/fs/disk-full.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
 import type { StopCause } from '../../engine.ts';
-import { removeRemains } from '../cleanup/cleanup.ts';
+import { cleanUpSandbox } from '../cleanup/cleanup.ts';
 import type { OciContext } from '../context.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
-import { readHostile } from '../protocol/untrusted-file.ts';
+import { readUntrusted } from '../protocol/untrusted-file.ts';
 import { readRecord, type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
 import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
@@ -17,12 +17,12 @@ const MAX_ENDED_FILE = 64;
 /** Names the reason that the agent left when it ended by itself. The file is the sandbox's word: only `deadline` counts. */
 async function agentSaysDeadline(agentDir: string): Promise<boolean> {
   return (
-    (await readHostile(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() === 'deadline'
+    (await readUntrusted(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() === 'deadline'
   );
 }
 
 /** The record of a sandbox that has come to its end just now. */
-export function ended(
+export function toEndedRecord(
   record: SandboxRecord,
   status: 'stopped' | 'aborted' | 'failed',
   cause: StopCause | null,
@@ -44,11 +44,11 @@ export function ended(
 /** Why a running sandbox's agent is gone. */
 async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const paths = host.layout.sandbox(record.sandboxId);
-  if (await agentSaysDeadline(paths.agent)) return ended(record, 'stopped', 'deadline', null);
+  if (await agentSaysDeadline(paths.agent)) return toEndedRecord(record, 'stopped', 'deadline', null);
   if (outOfMemoryKills(record.cgroups) > 0) {
-    return ended(record, 'aborted', 'out_of_memory', 'It ran out of memory.');
+    return toEndedRecord(record, 'aborted', 'out_of_memory', 'It ran out of memory.');
   }
-  return ended(record, 'aborted', 'aborted', 'It was ended from outside, or the machine restarted.');
+  return toEndedRecord(record, 'aborted', 'aborted', 'It was ended from outside, or the machine restarted.');
 }
 
 function isAbandoned(record: SandboxRecord): boolean {
@@ -59,22 +59,25 @@ function isAbandoned(record: SandboxRecord): boolean {
 async function correction(host: Host, record: SandboxRecord): Promise<SandboxRecord | null> {
   switch (record.status) {
     case 'pending':
-      if (isAbandoned(record)) return ended(record, 'failed', null, 'The server that was making it ended.');
+      if (isAbandoned(record))
+        return toEndedRecord(record, 'failed', null, 'The server that was making it ended.');
       // Without an agent yet, it is up to its maker.
       return record.init === null || isProcessAlive(record.init) ? null : causeOfEnd(host, record);
     case 'running':
       return record.init !== null && isProcessAlive(record.init) ? null : causeOfEnd(host, record);
     case 'snapshotting':
-      return isAbandoned(record) ? ended(record, 'stopped', 'snapshot', null) : null;
+      return isAbandoned(record) ? toEndedRecord(record, 'stopped', 'snapshot', null) : null;
     case 'stopping':
-      return isAbandoned(record) ? ended(record, 'stopped', record.stopCause ?? 'requested', null) : null;
+      return isAbandoned(record)
+        ? toEndedRecord(record, 'stopped', record.stopCause ?? 'requested', null)
+        : null;
     default:
       return null;
   }
 }
 
 /** Reads a record and, where its sandbox has ended meanwhile, cleans up after it first. */
-export async function settledRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
+export async function reconcileRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const host = await context.host();
   const record = await readRecord(host.layout, sandboxId);
   if ((await correction(host, record)) === null) {
@@ -86,8 +89,8 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
   }
   const settled = await changeToEnd(host, sandboxId, async (present) => {
     const corrected = await correction(host, present);
-    if (corrected !== null && present.status === 'snapshotting') return takenUp(host, present);
-    if (corrected !== null) await removeRemains(host, present);
+    if (corrected !== null && present.status === 'snapshotting') return resumedSnapshot(host, present);
+    if (corrected !== null) await cleanUpSandbox(host, present);
     return corrected;
   });
   if (settled.endedAt === null) return settled;
@@ -97,15 +100,15 @@ export async function settledRecord(context: OciContext, sandboxId: string): Pro
 }
 
 /** A snapshot whose maker died comes to its end, or the sandbox goes on. */
-async function takenUp(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
+async function resumedSnapshot(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const outcome = await resumeSnapshot(host, record);
-  if (outcome === 'finished') return ended(record, 'stopped', 'snapshot', null);
+  if (outcome === 'finished') return toEndedRecord(record, 'stopped', 'snapshot', null);
   return { ...record, status: 'running', stopCause: null, snapshot: null, worker: null };
 }
 
 /** The last user of a deleted snapshot takes it along. */
-async function releaseLayers(context: OciContext, { sandboxId, ground }: SandboxRecord): Promise<void> {
-  if (ground.layers.length === 0) return;
+async function releaseLayers(context: OciContext, { sandboxId, baseLayers }: SandboxRecord): Promise<void> {
+  if (baseLayers.layers.length === 0) return;
   try {
     await collectSnapshots(context);
   } catch (error) {
@@ -128,7 +131,7 @@ async function changeToEnd(
   } catch (error) {
     const record = await readRecord(host.layout, sandboxId);
     if (!isDiskFull(error) || record.status === 'snapshotting') throw error;
-    await removeRemains(host, record);
+    await cleanUpSandbox(host, record);
     return updateRecord(host.layout, sandboxId, change);
   }
 }
@@ -151,12 +154,12 @@ export async function endSandbox(
   const paths = host.layout.sandbox(sandboxId);
   await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
   const settled = await changeToEnd(host, sandboxId, async (present) => {
-    const record = present.status === 'snapshotting' ? await takenUp(host, present) : present;
+    const record = present.status === 'snapshotting' ? await resumedSnapshot(host, present) : present;
     if (record.endedAt !== null) return record;
     const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: end.cause, worker };
     await writeRecord(paths, stopping);
-    await removeRemains(host, stopping);
-    return ended(stopping, end.status, end.cause, end.reason);
+    await cleanUpSandbox(host, stopping);
+    return toEndedRecord(stopping, end.status, end.cause, end.reason);
   });
   await releaseLayers(context, settled);
   return settled;

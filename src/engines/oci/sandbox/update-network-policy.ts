@@ -3,7 +3,7 @@ import type { NetworkPolicy } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { checkPolicy } from '../network/check-policy.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
-import { settledRecord } from './reconcile.ts';
+import { reconcileRecord } from './reconcile.ts';
 
 /**
  * Gives a running sandbox another policy. It is in force, and what it does not allow is cut, when this resolves; the gateway
@@ -20,7 +20,7 @@ export async function updateNetworkPolicy(
   const runtime = await context.runtime(signal);
   checkPolicy(context, runtime, policy);
   const host = await context.host();
-  const { status } = await settledRecord(context, sandboxId);
+  const { status } = await reconcileRecord(context, sandboxId);
   if (status !== 'running') {
     throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; its network cannot be changed.`, {
       hint: 'Call sandbox_create with the network_policy for a new one.',

@@ -3,13 +3,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
-import { AgentConnection, AgentError, AgentGone } from '../protocol/agent-connection.ts';
+import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import { settledRecord } from './reconcile.ts';
+import { reconcileRecord } from './reconcile.ts';
 
 const ENDING_MS = 10_000;
-const LIVES: readonly SandboxRecord['status'][] = ['pending', 'running'];
+const LIVE: readonly SandboxRecord['status'][] = ['pending', 'running'];
 
 /** A socket that can be connected to is not enough: the kernel takes connections for a process that is about to end. */
 async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolean> {
@@ -24,7 +24,7 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
     return true;
   } catch (error) {
     throwIfCancelled(signal);
-    if (error instanceof AgentGone) return false;
+    if (error instanceof AgentDisconnectedError) return false;
     // Not gone, only slow: whoever asks is told how the record stands.
     if (error instanceof AgentError || patience.aborted) return true;
     throw error;
@@ -37,7 +37,7 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
  *
  * @throws SandboxError `cancelled`
  */
-export async function recordAfterCutOff(
+export async function waitForSandboxEnd(
   context: OciContext,
   sandboxId: string,
   signal: AbortSignal,
@@ -46,10 +46,10 @@ export async function recordAfterCutOff(
   const until = performance.now() + ENDING_MS;
   for (let pause = 2; ; pause = Math.min(pause * 2, 100)) {
     throwIfCancelled(signal);
-    const record = await settledRecord(context, sandboxId);
+    const record = await reconcileRecord(context, sandboxId);
     if (record.endedAt !== null || performance.now() > until) return record;
     const ending =
-      !LIVES.includes(record.status) || !(await agentAnswers(layout.sandbox(sandboxId).agentSocket, signal));
+      !LIVE.includes(record.status) || !(await agentAnswers(layout.sandbox(sandboxId).agentSocket, signal));
     if (!ending) return record;
     await delay(pause);
   }

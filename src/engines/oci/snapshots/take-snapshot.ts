@@ -3,7 +3,7 @@ import { newSnapshotId } from '../../../shared/ids.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
-import { ended, settledRecord } from '../sandbox/reconcile.ts';
+import { reconcileRecord, toEndedRecord } from '../sandbox/reconcile.ts';
 import { type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
 import { maxLayers } from '../storage/overlay-layers.ts';
 import { finishSnapshot, isStaged, snapshotFailure, stageSnapshot } from '../storage/snapshot-commit.ts';
@@ -42,10 +42,10 @@ function requireRunning(record: SandboxRecord): void {
 
 function requireRoom(host: Host, record: SandboxRecord): void {
   const max = maxLayers(host);
-  if (record.ground.layers.length < max) return;
+  if (record.baseLayers.layers.length < max) return;
   throw new SandboxError(
     'limit_exceeded',
-    `Sandbox ${record.sandboxId} stands on ${record.ground.layers.length} snapshots, each on the one before; ${max} is the most.`,
+    `Sandbox ${record.sandboxId} stands on ${record.baseLayers.layers.length} snapshots, each on the one before; ${max} is the most.`,
     {
       hint: 'Take the files out with sandbox_download_file and into a new sandbox, which starts a new chain.',
       details: { limit: 'snapshot_chain', max },
@@ -67,7 +67,7 @@ export async function takeSnapshot(
 ): Promise<string> {
   const host = await context.host();
   const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
-  const before = await settledRecord(context, sandboxId);
+  const before = await reconcileRecord(context, sandboxId);
   requireRunning(before);
   requireRoom(host, before);
   throwIfCancelled(signal);
@@ -86,7 +86,7 @@ export async function takeSnapshot(
       await stageSnapshot(host, taking);
       await context.forwards.close(sandboxId);
       await finishSnapshot(host, taking);
-      return ended(taking, 'stopped', 'snapshot', null);
+      return toEndedRecord(taking, 'stopped', 'snapshot', null);
     } catch (error) {
       failure = snapshotFailure(sandboxId, error);
       // Without a worker it is finished by whoever looks next.

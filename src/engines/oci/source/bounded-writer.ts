@@ -16,8 +16,8 @@ export function boundedWriter(maxBytes: number, output: string, cmd: string, ...
 /** The error of a program that met a full disk; null where it met something else. */
 export function noSpace(url: string, outcome: Outcome): SandboxError | null {
   // curl's own code for a file that it cannot write.
-  const curlWrite = /^curl: \(23\)/m.test(outcome.said);
-  if (!curlWrite && !/No space left|Disk quota exceeded|ENOSPC/i.test(outcome.said)) return null;
+  const curlWrite = /^curl: \(23\)/m.test(outcome.stderrLines);
+  if (!curlWrite && !/No space left|Disk quota exceeded|ENOSPC/i.test(outcome.stderrLines)) return null;
   return new SandboxError('limit_exceeded', `${url} does not fit on the disk that is left.`, {
     hint: 'Free space on the disk of the state directory, or give a smaller tarball.',
     details: { url },

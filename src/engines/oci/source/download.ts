@@ -4,18 +4,18 @@ import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import { formatCount } from '../../../shared/text/text.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
 import { DOWNLOADERS, type Downloader, downloaderArguments } from './downloaders.ts';
-import { type Inside, missingProgram, type Outcome, runInside } from './guest-program.ts';
+import { type GuestContext, missingProgram, type Outcome, runInGuest } from './guest-program.ts';
 import { loopbackHint } from './loopback-hint.ts';
-import { refused } from './policy-refusal.ts';
+import { policyRefusal } from './policy-refusal.ts';
 
-const LOOK_EVERY_MS = 500;
+const POLL_MS = 500;
 
 /** Prints the first of its arguments that is a program. */
 const FIND = 'for name in "$@"; do command -v "$name" >/dev/null && echo "$name" && exit; done; exit 0';
 
 /** @throws what the answer means, `limit_exceeded` for too much of it, `unsupported` where no program can */
 export async function download(
-  inside: Inside,
+  inside: GuestContext,
   url: string,
   path: string,
   signal: AbortSignal,
@@ -25,7 +25,7 @@ export async function download(
   const { limits } = inside;
   const [cmd, ...args] = downloaderArguments(downloader, url, limits.stallMs);
   const program = boundedWriter(limits.maxDownloadBytes, path, cmd, ...args);
-  const outcome = await watched(inside, path, signal, () => runInside(inside, program, signal));
+  const outcome = await watched(inside, path, signal, () => runInGuest(inside, program, signal));
   if (outcome.exitCode === 0) return;
   const size = (await inside.files.stat(inside.sandboxId, path, null, signal))?.sizeBytes ?? 0;
   if (size >= limits.maxDownloadBytes) {
@@ -35,13 +35,13 @@ export async function download(
     });
   }
   const refusal = await inside.refusal();
-  if (refusal !== null) throw refused(url, refusal);
+  if (refusal !== null) throw policyRefusal(url, refusal);
   throw noSpace(url, outcome) ?? failure(url, outcome, limits.limitMs);
 }
 
-async function findDownloader(inside: Inside, signal: AbortSignal): Promise<Downloader> {
+async function findDownloader(inside: GuestContext, signal: AbortSignal): Promise<Downloader> {
   const find = { cmd: '/bin/sh', args: ['-c', FIND, 'sh', ...DOWNLOADERS] };
-  const { stdout } = await runInside(inside, find, signal);
+  const { stdout } = await runInGuest(inside, find, signal);
   const found = DOWNLOADERS.find((name) => name === stdout.trim());
   if (found === undefined) throw missingProgram('curl', 'bring the files in with sandbox_upload_file');
   return found;
@@ -49,7 +49,7 @@ async function findDownloader(inside: Inside, signal: AbortSignal): Promise<Down
 
 /** Shows how much is there already, while `work` goes on and somebody looks. */
 async function watched<T>(
-  inside: Inside,
+  inside: GuestContext,
   path: string,
   signal: AbortSignal,
   work: () => Promise<T>,
@@ -59,7 +59,7 @@ async function watched<T>(
   const over = new AbortController();
   const look = async (): Promise<void> => {
     for (;;) {
-      await delay(LOOK_EVERY_MS, undefined, { signal: over.signal });
+      await delay(POLL_MS, undefined, { signal: over.signal });
       const stat = await inside.files.stat(inside.sandboxId, path, null, signal);
       if (stat !== null && !over.signal.aborted) report(`Fetched ${formatCount(stat.sizeBytes)} bytes`);
     }
@@ -94,7 +94,7 @@ function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
       details,
     });
   }
-  const status = /(?:error:? |HTTP )(\d{3})\b/i.exec(outcome.said)?.[1];
+  const status = /(?:error:? |HTTP )(\d{3})\b/i.exec(outcome.stderrLines)?.[1];
   if (status !== undefined) {
     const [code, hint] = STATUSES[status] ?? [
       'unavailable',
@@ -103,13 +103,13 @@ function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
     const answered = `${url} could not be fetched: the server answered ${status}.`;
     return new SandboxError(code, answered, { hint, details: { ...details, status: Number(status) } });
   }
-  if (/too slow|timed? ?out/i.test(outcome.said)) {
+  if (/too slow|timed? ?out/i.test(outcome.stderrLines)) {
     return new SandboxError('timeout', `${url} has stopped sending.`, {
       hint: 'Call sandbox_create again later.',
       details,
     });
   }
-  const said = outcome.said === '' ? `exit code ${outcome.exitCode}` : outcome.said;
+  const said = outcome.stderrLines === '' ? `exit code ${outcome.exitCode}` : outcome.stderrLines;
   return new SandboxError('unavailable', `${url} could not be fetched: ${said}`, {
     hint: loopbackHint(said) ?? 'Correct source.url (http or https), or look closer from an empty sandbox.',
     details,

@@ -2,11 +2,11 @@
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import type { Outcome } from './guest-program.ts';
 import { loopbackHint } from './loopback-hint.ts';
-import { refused } from './policy-refusal.ts';
+import { policyRefusal } from './policy-refusal.ts';
 import type { SourceLimits } from './source-limits.ts';
 import type { GitSource } from './source-types.ts';
 
-interface Meaning {
+interface KnownFailure {
   words: RegExp;
   code: ErrorCode;
   says: string;
@@ -16,7 +16,7 @@ interface Meaning {
 }
 
 /** The first that fits. In the words of git and libcurl under the C locale. */
-const MEANINGS: Meaning[] = [
+const KNOWN_FAILURES: KnownFailure[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
     code: 'auth',
@@ -80,7 +80,7 @@ const MEANINGS: Meaning[] = [
   },
 ];
 
-function otherMeaning(said: string): Omit<Meaning, 'words'> {
+function otherMeaning(said: string): Omit<KnownFailure, 'words'> {
   return {
     code: 'unavailable',
     says: 'could not be fetched',
@@ -98,15 +98,16 @@ export function gitFailure(
   limits: SourceLimits,
 ): SandboxError {
   const details = { url, exit_code: outcome.exitCode };
-  const said = outcome.said === '' ? '' : ` git said:\n${outcome.said}`;
+  const said = outcome.stderrLines === '' ? '' : ` git said:\n${outcome.stderrLines}`;
   if (outcome.endedBy === 'timeout') {
     return new SandboxError('timeout', `${url} was not fetched within ${limits.limitMs} ms.${said}`, {
       hint: 'Call sandbox_create again with source.depth: 1.',
       details,
     });
   }
-  if (refusal !== null) return refused(url, refusal, details);
-  const meaning = MEANINGS.find(({ words }) => words.test(outcome.said)) ?? otherMeaning(outcome.said);
+  if (refusal !== null) return policyRefusal(url, refusal, details);
+  const meaning =
+    KNOWN_FAILURES.find(({ words }) => words.test(outcome.stderrLines)) ?? otherMeaning(outcome.stderrLines);
   const hasCredentials = username !== undefined || password !== undefined;
   const { says, hint } = (hasCredentials ? meaning.withCredentials : undefined) ?? meaning;
   return new SandboxError(meaning.code, `${url} ${says}.${said}`, { hint, details });

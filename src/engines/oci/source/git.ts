@@ -2,7 +2,7 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import { gitFailure } from './git-failure.ts';
 import { type Head, headOf, refsOf } from './git-refs.ts';
-import { type Inside, isMissing, missingProgram, type Outcome, runInside } from './guest-program.ts';
+import { type GuestContext, isMissing, missingProgram, type Outcome, runInGuest } from './guest-program.ts';
 import type { GitSource } from './source-types.ts';
 
 const ALL_BRANCHES = '+refs/heads/*:refs/remotes/origin/*';
@@ -20,7 +20,7 @@ const ENVIRONMENT: Record<string, string> = {
 };
 
 /** Fetches a repository into the working directory, with its whole history unless `depth` says less. */
-export async function fetchGit(inside: Inside, source: GitSource, signal: AbortSignal): Promise<void> {
+export async function fetchGit(inside: GuestContext, source: GitSource, signal: AbortSignal): Promise<void> {
   inside.report?.(`Fetching ${source.url}`);
   const git = new Git(inside, source, signal);
   await git.must('init', '--quiet', '--template=');
@@ -104,12 +104,12 @@ function noRevision({ url, revision }: GitSource): SandboxError {
 
 /** The sandbox's git, with what holds for every call of it. */
 class Git {
-  readonly #inside: Inside;
+  readonly #inside: GuestContext;
   readonly #source: GitSource;
   readonly #signal: AbortSignal;
   readonly #settings: string[];
 
-  constructor(inside: Inside, source: GitSource, signal: AbortSignal) {
+  constructor(inside: GuestContext, source: GitSource, signal: AbortSignal) {
     this.#inside = inside;
     this.#source = source;
     this.#signal = signal;
@@ -137,7 +137,7 @@ class Git {
       env: ENVIRONMENT,
       progress: (line: string) => `git: ${line}`,
     };
-    const outcome = await runInside(this.#inside, program, this.#signal);
+    const outcome = await runInGuest(this.#inside, program, this.#signal);
     if (isMissing(outcome)) throw missingProgram('git', 'serve the repository as a tarball');
     return outcome;
   }

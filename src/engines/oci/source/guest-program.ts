@@ -9,13 +9,13 @@ import type { SourceLimits } from './source-limits.ts';
 
 const MAX_STDOUT_BYTES = 262_144;
 const TAIL_BYTES = 4_096;
-const SAID_LINES = 6;
-const SAID_CHARACTERS = 1_500;
+const MAX_ERROR_LINES = 6;
+const MAX_ERROR_CHARACTERS = 1_500;
 /** A line that only shows how far a transfer is. */
 const METER = /^(remote: )?[A-Z][a-z ]+: +\d+% /;
 
 /** A sandbox that is not handed out yet, as those who fill it see it. */
-export interface Inside {
+export interface GuestContext {
   readonly sandboxId: string;
   readonly commands: Commands;
   readonly files: Files;
@@ -45,11 +45,15 @@ export interface Outcome {
   /** Its first 256 KiB. */
   stdout: string;
   /** The last lines of its output on stderr, fit to be shown. */
-  said: string;
+  stderrLines: string;
 }
 
 /** Runs a program to its end; its own overall limit is the fetch's. */
-export async function runInside(inside: Inside, program: Program, signal: AbortSignal): Promise<Outcome> {
+export async function runInGuest(
+  inside: GuestContext,
+  program: Program,
+  signal: AbortSignal,
+): Promise<Outcome> {
   const { commands, sandboxId } = inside;
   const commandId = newCommandId(sandboxId);
   const { cmd, args, env = {} } = program;
@@ -62,15 +66,21 @@ export async function runInside(inside: Inside, program: Program, signal: AbortS
     return decodeUtf8(Buffer.concat(chunks.map(({ data }) => data)));
   };
   const stdout = await read('stdout', 0, MAX_STDOUT_BYTES);
-  const said = inside.mask(lastWords(await read('stderr', -TAIL_BYTES, TAIL_BYTES)));
+  const said = inside.mask(lastLines(await read('stderr', -TAIL_BYTES, TAIL_BYTES)));
   await inside.discard(commandId);
   if (command.endedBy === 'out_of_memory') throw outOfMemory();
-  return { exitCode: command.exitCode ?? 1, endedBy: command.endedBy, signal: command.signal, stdout, said };
+  return {
+    exitCode: command.exitCode ?? 1,
+    endedBy: command.endedBy,
+    signal: command.signal,
+    stdout,
+    stderrLines: said,
+  };
 }
 
 /** Shows what the program writes until it ends, where somebody looks. */
 async function follow(
-  { commands, report, mask }: Inside,
+  { commands, report, mask }: GuestContext,
   commandId: string,
   { progress }: Program,
   signal: AbortSignal,
@@ -92,12 +102,12 @@ async function follow(
 }
 
 /** What a program said at last, without escapes and what looks like a credential. */
-function lastWords(text: string): string {
+function lastLines(text: string): string {
   const lines = terminalText(text)
     .split('\n')
     .map((line) => line.trim())
     .filter((line) => line !== '' && !METER.test(line));
-  return redactText(lines.slice(-SAID_LINES).join('\n')).slice(-SAID_CHARACTERS);
+  return redactText(lines.slice(-MAX_ERROR_LINES).join('\n')).slice(-MAX_ERROR_CHARACTERS);
 }
 
 /** What a program that is not there makes of a source. */

@@ -2,10 +2,10 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
-import { settledRecord } from '../sandbox/reconcile.ts';
+import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
-import { type FetchedSource, fillSandbox } from './fill.ts';
 import { outOfMemory } from './guest-program.ts';
+import { type FetchedSource, populateSandbox } from './populate.ts';
 
 /** The record of a sandbox that is handed out. */
 export function runningRecord(record: SandboxRecord): SandboxRecord {
@@ -13,7 +13,7 @@ export function runningRecord(record: SandboxRecord): SandboxRecord {
 }
 
 /** Fetches the source of a pending sandbox, and answers its record once it is `running`. */
-export async function filledRecord(
+export async function populatedRecord(
   context: OciContext,
   { sandboxId }: SandboxRecord,
   source: FetchedSource,
@@ -21,17 +21,17 @@ export async function filledRecord(
   report: ((line: string) => void) | null,
 ): Promise<SandboxRecord> {
   try {
-    await fillSandbox(context, sandboxId, source, signal, report);
+    await populateSandbox(context, sandboxId, source, signal, report);
   } catch (error) {
     // If it has come to its end under the fetch, that is the reason; whoever asks settles it.
-    await settledRecord(context, sandboxId);
+    await reconcileRecord(context, sandboxId);
     throw error;
   }
   const { layout } = await context.host();
   const record = await updateRecord(layout, sandboxId, (present) =>
     present.status === 'pending' ? runningRecord(present) : null,
   );
-  if (record.status !== 'running') throw endedMeanwhile(record);
+  if (record.status !== 'running') throw endedDuringCreate(record);
   return record;
 }
 
@@ -39,7 +39,7 @@ export async function filledRecord(
  * The record of a sandbox that came to its end while it was made; null for one that did not, or has none. Somebody who
  * is ending it just now is waited for.
  */
-export async function endMeanwhile(host: Host, sandboxId: string): Promise<SandboxRecord | null> {
+export async function concurrentEnd(host: Host, sandboxId: string): Promise<SandboxRecord | null> {
   try {
     const record = await updateRecord(host.layout, sandboxId, () => null);
     return record.endedAt === null ? null : record;
@@ -51,7 +51,7 @@ export async function endMeanwhile(host: Host, sandboxId: string): Promise<Sandb
 }
 
 /** Why a sandbox was gone before it was handed out. */
-export function endedMeanwhile({
+export function endedDuringCreate({
   sandboxId,
   stopCause,
   statusReason,

@@ -2,14 +2,18 @@ import { closedBecause, parseAddress } from '../../../egress/policy/ip-ranges.ts
 import { SandboxError } from '../../../shared/errors.ts';
 
 /** A source that the sandbox's own network policy does not let in. */
-export function refused(url: string, refusal: string, details: Record<string, unknown> = {}): SandboxError {
+export function policyRefusal(
+  url: string,
+  refusal: string,
+  details: Record<string, unknown> = {},
+): SandboxError {
   return new SandboxError('permission', `${url} cannot be fetched: the network policy refuses ${refusal}.`, {
-    hint: wayOn(url, refusal),
+    hint: policyHint(url, refusal),
     details: { ...details, url },
   });
 }
 
-function wayOn(url: string, refusal: string): string {
+function policyHint(url: string, refusal: string): string {
   if (refusal.includes('only the operator')) {
     return 'Give an address on the internet, or ask the operator to open this one (--egress-allow).';
   }

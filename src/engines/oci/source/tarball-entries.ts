@@ -37,7 +37,7 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
     for (;;) {
       const entry = waiting.shift();
       if (entry !== undefined) yield entry;
-      else if (failure !== null) throw failure instanceof SandboxError ? failure : noTar(url, failure);
+      else if (failure !== null) throw failure instanceof SandboxError ? failure : notATar(url, failure);
       else if (over) break;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
@@ -55,7 +55,7 @@ async function feed(content: Readable, parser: Parser): Promise<void> {
   parser.end();
 }
 
-function noTar(url: string, cause: unknown): SandboxError {
+function notATar(url: string, cause: unknown): SandboxError {
   const reason = cause instanceof Error ? cause.message : String(cause);
   return new SandboxError(
     'invalid_argument',

@@ -6,7 +6,7 @@ import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import { formatCount } from '../../../shared/text/text.ts';
 import type { SandboxSource, TreeEntry } from '../../engine.ts';
 import { download } from './download.ts';
-import { type Inside, runInside } from './guest-program.ts';
+import { type GuestContext, runInGuest } from './guest-program.ts';
 import { TarballContents } from './tarball-contents.ts';
 import { tarEntries } from './tarball-entries.ts';
 import { unpack } from './unpack.ts';
@@ -19,7 +19,7 @@ const SHOWN_EVERY = 500;
 
 /** Fetches a tarball and puts what it holds into the working directory, whole or not at all. */
 export async function fetchTarball(
-  inside: Inside,
+  inside: GuestContext,
   { url }: TarballSource,
   signal: AbortSignal,
 ): Promise<void> {
@@ -35,11 +35,11 @@ export async function fetchTarball(
     entry.resume();
   }
   await place(inside, tar, contents, signal);
-  await runInside(inside, { cmd: 'rm', args: ['-rf', '--', scratch] }, signal);
+  await runInGuest(inside, { cmd: 'rm', args: ['-rf', '--', scratch] }, signal);
 }
 
 async function place(
-  inside: Inside,
+  inside: GuestContext,
   tar: string,
   contents: TarballContents,
   signal: AbortSignal,
@@ -65,7 +65,7 @@ async function place(
 }
 
 /** The bytes of a file inside, as they are asked for. */
-async function open(inside: Inside, path: string, signal: AbortSignal): Promise<Readable> {
+async function open(inside: GuestContext, path: string, signal: AbortSignal): Promise<Readable> {
   const tree = inside.files.readTree(inside.sandboxId, path, null, signal)[Symbol.asyncIterator]();
   const first = await tree.next();
   const content = first.done === true ? null : first.value.content;

@@ -1,7 +1,7 @@
 /** From what a server sent to a plain tar archive, inside the sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
-import { type Inside, isMissing, missingProgram, runInside } from './guest-program.ts';
+import { type GuestContext, isMissing, missingProgram, runInGuest } from './guest-program.ts';
 
 const BLOCK = 512;
 const CHECKSUM_AT = 148;
@@ -18,7 +18,7 @@ type Packing = (typeof PACKERS)[number]['program'] | 'tar' | null;
 
 /** Answers where the plain archive lies: `packed` itself, or `target`. */
 export async function unpack(
-  inside: Inside,
+  inside: GuestContext,
   url: string,
   packed: string,
   target: string,
@@ -29,7 +29,7 @@ export async function unpack(
   if (packing === null) throw noTarball(url, await firstBlock(inside, packed, signal));
   inside.report?.(`Unpacking (${packing})`);
   const { maxUnpackedBytes } = inside.limits;
-  const outcome = await runInside(
+  const outcome = await runInGuest(
     inside,
     boundedWriter(maxUnpackedBytes, target, packing, '-dc', packed),
     signal,
@@ -44,14 +44,14 @@ export async function unpack(
   }
   if (outcome.exitCode !== 0) {
     if (outcome.endedBy === 'timeout') throw slow(url, inside.limits.limitMs);
-    throw noSpace(url, outcome) ?? damaged(url, packing, outcome.said);
+    throw noSpace(url, outcome) ?? damaged(url, packing, outcome.stderrLines);
   }
   const block = await firstBlock(inside, target, signal);
   if (packingOf(block) !== 'tar') throw noTarball(url, block);
   return target;
 }
 
-async function firstBlock(inside: Inside, path: string, signal: AbortSignal): Promise<Buffer> {
+async function firstBlock(inside: GuestContext, path: string, signal: AbortSignal): Promise<Buffer> {
   const read = await inside.files.read(inside.sandboxId, path, null, { offset: 0, limit: BLOCK }, signal);
   return read?.data ?? Buffer.alloc(0);
 }

@@ -71,7 +71,7 @@ export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): 
 }
 
 /** Keeps that memory was lacking while a command ran, for as long as its record stays. */
-export async function noteOutOfMemory(paths: CommandPaths, record: CommandRecord): Promise<void> {
+export async function recordOutOfMemory(paths: CommandPaths, record: CommandRecord): Promise<void> {
   const noted: CommandRecord = { ...record, ranOutOfMemory: true };
   await writeFileAtomic(paths.record, JSON.stringify(noted), 0o600, false);
 }

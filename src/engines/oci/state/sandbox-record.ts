@@ -31,12 +31,12 @@ export const ownersSchema = z.record(
 );
 
 /** What is under a sandbox's own files; nothing in a sandbox that was made empty. */
-const groundSchema = z.strictObject({
+const baseLayersSchema = z.strictObject({
   /** Newest first. */
   layers: z.array(layerSchema),
   owners: ownersSchema,
 });
-export type Ground = z.output<typeof groundSchema>;
+export type BaseLayers = z.output<typeof baseLayersSchema>;
 
 /** Of the host, and of every image that has it. */
 export const DEFAULT_SHELL = '/bin/bash';
@@ -44,7 +44,7 @@ export const DEFAULT_SHELL = '/bin/bash';
 /** The runtime of a trial sandbox: no request can name it. */
 export const PROBE_RUNTIME = 'probe';
 
-export const EMPTY_GROUND: Ground = { layers: [], owners: {} };
+export const NO_BASE_LAYERS: BaseLayers = { layers: [], owners: {} };
 
 const recordSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
@@ -84,13 +84,20 @@ const recordSchema = z.strictObject({
   /** The file in which its programs find all authorities; null in a sandbox that trusts no gateway. */
   caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
-  ground: groundSchema.default(EMPTY_GROUND),
+  baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
   /** The snapshot being taken of it, from the moment that this is decided. */
   snapshot: z
     .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })
     .nullable()
     .default(null),
 });
+
+/** Records written before the field got its present name hold it as `ground`. */
+const storedSchema = z.preprocess((stored) => {
+  if (typeof stored !== 'object' || stored === null || !('ground' in stored)) return stored;
+  const { ground, ...others } = stored;
+  return { baseLayers: ground, ...others };
+}, recordSchema);
 
 /** What the engine keeps on disk about a sandbox. */
 export type SandboxRecord = z.output<typeof recordSchema>;
@@ -126,12 +133,12 @@ export function isUnreadable(error: unknown): boolean {
 }
 
 /** Records as last read. Writers replace the file, so another content is another inode or time. */
-const known = new Map<string, { stamp: string; record: SandboxRecord }>();
-const MAX_KNOWN = 256;
+const cache = new Map<string, { stamp: string; record: SandboxRecord }>();
+const MAX_CACHED = 256;
 
 function remember(path: string, stamp: string, record: SandboxRecord): void {
-  if (known.size >= MAX_KNOWN) known.clear();
-  known.set(path, { stamp, record });
+  if (cache.size >= MAX_CACHED) cache.clear();
+  cache.set(path, { stamp, record });
 }
 
 /**
@@ -141,18 +148,18 @@ function remember(path: string, stamp: string, record: SandboxRecord): void {
 export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
   const path = layout.sandbox(sandboxId).record;
   const stamp = fileStamp(path);
-  const cached = known.get(path);
+  const cached = cache.get(path);
   if (cached !== undefined && cached.stamp === stamp) return cached.record;
   let text: string;
   try {
     text = await readFile(path, 'utf8');
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw unreadable(sandboxId, error);
-    known.delete(path);
+    cache.delete(path);
     throw unknownSandbox(sandboxId);
   }
   try {
-    const record = recordSchema.parse(JSON.parse(text));
+    const record = storedSchema.parse(JSON.parse(text));
     if (stamp !== null) remember(path, stamp, record);
     return record;
   } catch (error) {
@@ -181,7 +188,7 @@ export async function updateRecord(
 }
 
 /** `.new.<sandbox id>.<pid>.<start time>`: a directory on its way to be a sandbox's; its maker is told from the name. */
-const UNBORN = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
+const UNFINISHED_NAME = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
 
 /** Makes the directory of a sandbox together with its record: there is never one without the other. */
 export async function claimDirectory(
@@ -201,11 +208,11 @@ export async function claimDirectory(
 }
 
 /** Directories that a process began to claim and did not finish, with who it was. */
-export async function listUnborn(
+export async function listUnfinished(
   layout: StateLayout,
 ): Promise<{ path: string; pid: number; startTime: string }[]> {
   return (await readdir(layout.sandboxes)).flatMap((name) => {
-    const match = UNBORN.exec(name);
+    const match = UNFINISHED_NAME.exec(name);
     if (match === null) return [];
     return [{ path: join(layout.sandboxes, name), pid: Number(match[1]), startTime: match[2] ?? '' }];
   });

@@ -23,9 +23,9 @@ export interface SandboxPaths {
   readonly agentSocket: string;
   readonly bundle: string;
   /** The authority of its gateway with the key, for this user's eyes alone. */
-  readonly authority: string;
+  readonly ca: string;
   /** What the sandbox sees of it. */
-  readonly trust: string;
+  readonly caTrust: string;
   readonly layers: string;
   /** What the sandbox has written, one directory below it for each of its top-level directories. */
   readonly upper: string;
@@ -106,8 +106,8 @@ export function sandboxPaths(dir: string): SandboxPaths {
     agent,
     agentSocket: join(agent, 'socket'),
     bundle,
-    authority: join(dir, 'authority.json'),
-    trust: join(dir, 'trust'),
+    ca: join(dir, 'authority.json'),
+    caTrust: join(dir, 'trust'),
     layers,
     upper: join(layers, 'upper'),
     work: join(layers, 'work'),

@@ -49,7 +49,7 @@ function imageBase(host: Host, image: ImageRecord): Base {
 }
 
 /** What a sandbox stands on, by its record. */
-export async function baseOf(
+export async function findBase(
   host: Host,
   { etcTemplate, image }: Pick<SandboxRecord, 'etcTemplate' | 'image'>,
 ): Promise<Base> {
@@ -61,7 +61,7 @@ export async function baseOf(
       details: { image },
     });
   }
-  if (record.ids !== host.images.ground.ids) {
+  if (record.ids !== host.images.host.ids) {
     throw new SandboxError(
       'conflict',
       `Image "${image}" was made with other user ids than this server has now.`,

@@ -1,6 +1,6 @@
 import type { Host } from '../host/host.ts';
 import { findProgram, runHostProgram } from '../host/host-program.ts';
-import { runMapped } from '../host/userns-program.ts';
+import { runInUserns } from '../host/userns-program.ts';
 import type { DiskUse } from './disk-watch.ts';
 
 /**
@@ -18,7 +18,7 @@ export async function countBytes(host: Host, path: string, signal: AbortSignal):
  * The same of a tree that is being written to, and how many files it has: those that are gone before they are counted do
  * not count. A `du` that knows no `--inodes` counts no files.
  */
-export async function countLiving(host: Host, path: string, signal: AbortSignal): Promise<DiskUse> {
+export async function countRunning(host: Host, path: string, signal: AbortSignal): Promise<DiskUse> {
   const [size, files] = await Promise.all([
     runDu(host, ['-sk'], path, signal),
     runDu(host, ['-s', '--inodes'], path, signal),
@@ -34,7 +34,7 @@ function runDu(host: Host, options: string[], path: string, signal: AbortSignal)
   const args = [...options, '--', path];
   return host.idMap.kind === 'root'
     ? runHostProgram(du, args, { signal })
-    : runMapped(host.agent, host.idMap, du, args, signal);
+    : runInUserns(host.agent, host.idMap, du, args, signal);
 }
 
 function totalOf(stdout: string): number | null {

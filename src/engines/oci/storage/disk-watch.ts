@@ -6,9 +6,9 @@ import { mapBounded } from '../../../shared/async/map-concurrent.ts';
 import type { Logger } from '../../../shared/log.ts';
 
 const MIB = 1_048_576;
-const LOOK_MS = 1_000;
+const CHECK_MS = 1_000;
 /** A walk is due this often, whatever the free space says: what one sandbox writes another may have removed. */
-const LOOKS_A_WALK = 30;
+const CHECKS_PER_WALK = 30;
 const WALKS_AT_ONCE = 4;
 /** What a file counts for at least: the disk has room for a number of them, empty ones too. */
 const FILE_BYTES = 4_096;
@@ -55,7 +55,7 @@ export class DiskWatch {
     if (limitMb === null) return;
     const limitBytes = limitMb * MIB;
     this.#watched.set(sandboxId, { limitBytes, used: 0, freeThen: null, looks: 0 });
-    this.#timer ??= setInterval(() => void this.look(), LOOK_MS).unref();
+    this.#timer ??= setInterval(() => void this.look(), CHECK_MS).unref();
   }
 
   /** Lets go of a sandbox that is no more. */
@@ -91,7 +91,7 @@ export class DiskWatch {
   async #lookAt(sandboxId: string, watched: Watched, free: DiskUse): Promise<void> {
     watched.looks += 1;
     const atMost = watched.used + fallen(watched.freeThen, free);
-    if (atMost <= watched.limitBytes && watched.looks < LOOKS_A_WALK) return;
+    if (atMost <= watched.limitBytes && watched.looks < CHECKS_PER_WALK) return;
     try {
       const use = await this.#probe.used(sandboxId);
       if (use === null) {

@@ -1,7 +1,7 @@
 /** How the top-level directories of a sandbox come out of layers: the host's, those of snapshots, its own. */
 import { join } from 'node:path';
 import type { Host } from '../host/host.ts';
-import type { Ground } from '../state/sandbox-record.ts';
+import type { BaseLayers } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Base, BaseDirectory } from './base-layers.ts';
 import { layerPaths } from './rootfs.ts';
@@ -19,9 +19,11 @@ export interface TopDirectory {
 }
 
 /** Every top-level directory that keeps what is written to it. */
-export function topDirectories(base: Base, ground: Ground): TopDirectory[] {
+export function topDirectories(base: Base, baseLayers: BaseLayers): TopDirectory[] {
   const links = (name: string) =>
-    ground.layers.flatMap(({ directories }, index) => (directories.includes(name) ? [String(index)] : []));
+    baseLayers.layers.flatMap(({ directories }, index) =>
+      directories.includes(name) ? [String(index)] : [],
+    );
   return base.directories.map(({ name, place = name, base: bottom }) => ({
     name,
     place,
@@ -54,8 +56,8 @@ export function bundleDirectories(host: Host, tops: TopDirectory[]): string[] {
 }
 
 /** The links in the bundle: place and target. */
-export function layerLinks(host: Host, ground: Ground): { place: string; target: string }[] {
-  return ground.layers.map(({ snapshotId }, index) => ({
+export function layerLinks(host: Host, baseLayers: BaseLayers): { place: string; target: string }[] {
+  return baseLayers.layers.map(({ snapshotId }, index) => ({
     place: join(LINKS, String(index)),
     target: host.layout.snapshot(snapshotId).layer,
   }));

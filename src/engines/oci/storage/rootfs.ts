@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { IdMap } from '../host/id-map.ts';
 import { AGENT_NAME, DPKG_DATABASE, MOUNT_POINTS } from '../host/system-directories.ts';
-import type { Ground } from '../state/sandbox-record.ts';
+import type { BaseLayers } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Base } from './base-layers.ts';
 
@@ -30,7 +30,7 @@ export async function makeSandboxDirectories(
   paths: SandboxPaths,
   idMap: IdMap,
   base: Base,
-  owners: Ground['owners'],
+  owners: BaseLayers['owners'],
 ): Promise<void> {
   const passable = idMap.kind === 'root' ? 0o711 : 0o700;
   const own = (path: string) => (idMap.kind === 'root' ? chown(path, idMap.hostUid, idMap.hostGid) : null);

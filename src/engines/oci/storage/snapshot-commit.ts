@@ -8,14 +8,14 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { syncDirectory } from '../../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
-import { endRemains, removeRemains } from '../cleanup/cleanup.ts';
+import { cleanUpSandbox, killSandboxProcesses } from '../cleanup/cleanup.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { idsOf } from '../host/id-map.ts';
-import type { Ground, SandboxRecord } from '../state/sandbox-record.ts';
+import type { BaseLayers, SandboxRecord } from '../state/sandbox-record.ts';
 import { type SnapshotRecord, writeSnapshot } from '../state/snapshot-record.ts';
 import { type SnapshotPaths, STATE_FORMAT, snapshotPaths } from '../state/state-layout.ts';
-import { baseOf } from './base-layers.ts';
+import { findBase } from './base-layers.ts';
 import { topDirectories } from './overlay-layers.ts';
 
 /** Beside its place, under a name that is no snapshot's. */
@@ -51,9 +51,9 @@ async function isEmpty(path: string): Promise<boolean> {
 /** What the sandbox has written where, and how its top-level directories themselves are. */
 async function survey(host: Host, record: SandboxRecord, layer: string) {
   const directories: string[] = [];
-  const owners: Ground['owners'] = {};
+  const owners: BaseLayers['owners'] = {};
   const known = new Set(await readdir(layer));
-  for (const { name } of topDirectories(await baseOf(host, record), record.ground)) {
+  for (const { name } of topDirectories(await findBase(host, record), record.baseLayers)) {
     // The host may have come to have more since the sandbox was made.
     if (!known.has(name)) continue;
     const path = join(layer, name);
@@ -76,7 +76,7 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
     etcTemplate: record.etcTemplate,
     image: record.image,
     shell: record.shell,
-    layers: [{ snapshotId, directories }, ...record.ground.layers],
+    layers: [{ snapshotId, directories }, ...record.baseLayers.layers],
     owners,
     ownBytes: null,
     createdAt: Date.now(),
@@ -141,7 +141,7 @@ export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<vo
   const staged = stagedPaths(host, record);
   const made = host.layout.snapshot(record.snapshot.snapshotId);
   // Nothing may write to the layer any more, or it would go on changing under those who stand on it.
-  await endRemains(host, record.sandboxId, record.init);
+  await killSandboxProcesses(host, record.sandboxId, record.init);
   if (!(await pathExists(made.dir))) {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
@@ -152,5 +152,5 @@ export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<vo
     await rename(staged.dir, made.dir);
     await syncDirectory(host.layout.snapshots);
   }
-  await removeRemains(host, record);
+  await cleanUpSandbox(host, record);
 }

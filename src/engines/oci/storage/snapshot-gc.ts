@@ -20,7 +20,7 @@ import {
 import { STAGED_PREFIX } from './snapshot-commit.ts';
 
 /** A snapshot on its way out, under a name that is no snapshot's. */
-const GONE_PREFIX = '.gone.';
+const REMOVED_PREFIX = '.gone.';
 
 /** Every record that is there. One that cannot be read rejects: what it stands on is not known. */
 async function readAll<Record>(ids: string[], read: (id: string) => Promise<Record>): Promise<Record[]> {
@@ -61,14 +61,14 @@ async function moveUnused(host: Host): Promise<string[]> {
   const sandboxes = await readSandboxes(host);
   const snapshots = await expire(host, await readSnapshots(host));
   const users = [
-    ...sandboxes.filter(({ endedAt }) => endedAt === null).map(({ ground }) => ground.layers),
+    ...sandboxes.filter(({ endedAt }) => endedAt === null).map(({ baseLayers }) => baseLayers.layers),
     ...snapshots.filter(({ status }) => status === 'created').map(({ layers }) => layers),
   ];
   const used = new Set(users.flat().map(({ snapshotId }) => snapshotId));
   const moved: string[] = [];
   for (const { snapshotId } of snapshots) {
     if (used.has(snapshotId)) continue;
-    const gone = join(host.layout.snapshots, `${GONE_PREFIX}${snapshotId}`);
+    const gone = join(host.layout.snapshots, `${REMOVED_PREFIX}${snapshotId}`);
     await rename(host.layout.snapshot(snapshotId).dir, gone);
     moved.push(gone);
   }
@@ -91,7 +91,7 @@ export async function templatesOfSnapshots(host: Host): Promise<string[]> {
 }
 
 /** What processes left that died while they made or removed a snapshot; sandboxes have to be settled before. */
-export async function removeSnapshotRemains(host: Host): Promise<void> {
+export async function removeSnapshotLeftovers(host: Host): Promise<void> {
   // Listed before the sandboxes are looked at: what is staged after that is not in the list.
   const names = (await readdir(host.layout.snapshots)).filter((name) => name.startsWith('.'));
   const sandboxes = await readSandboxes(host);
@@ -100,7 +100,7 @@ export async function removeSnapshotRemains(host: Host): Promise<void> {
   );
   const left = names.filter(
     (name) =>
-      name.startsWith(GONE_PREFIX) ||
+      name.startsWith(REMOVED_PREFIX) ||
       (name.startsWith(STAGED_PREFIX) && !making.has(name.slice(STAGED_PREFIX.length))),
   );
   await removeTrees(

@@ -41,7 +41,7 @@ export async function sourceSnapshot(
  * Makes the directory of a new sandbox, unless the image or the snapshot that it is to stand on has gone: from here on
  * they stay.
  */
-export async function claimOnGround(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
+export async function claimWithLayers(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
   const { image, sourceSnapshotId } = record;
   const claim = () =>
     sourceSnapshotId === null

@@ -2,8 +2,8 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
-  findUnrecordedInit,
-  shutDownUnrecorded,
+  findOrphanedInit,
+  shutDownOrphanedAgent,
 } from '../../../../src/engines/oci/cleanup/orphaned-agent.ts';
 import { readRecord } from '../../../../src/engines/oci/state/sandbox-record.ts';
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
@@ -33,17 +33,17 @@ async function running() {
 describe('an agent that no record names', () => {
   it('is found by the pid file, and without one by the state of the runtime', async () => {
     const { sandboxId, paths, init } = await running();
-    expect(await findUnrecordedInit(paths, sandboxId)).toEqual(init);
+    expect(await findOrphanedInit(paths, sandboxId)).toEqual(init);
     await rm(paths.pidFile);
-    expect(await findUnrecordedInit(paths, sandboxId)).toEqual(init);
+    expect(await findOrphanedInit(paths, sandboxId)).toEqual(init);
     await rm(join(paths.runtime, sandboxId), { recursive: true });
-    expect(await findUnrecordedInit(paths, sandboxId)).toBeNull();
+    expect(await findOrphanedInit(paths, sandboxId)).toBeNull();
     await engines.engine.forget(sandboxId, patience());
   });
 
   it('ends its sandbox when it is asked to', async () => {
     const { sandboxId, paths, init } = await running();
-    await shutDownUnrecorded(paths);
+    await shutDownOrphanedAgent(paths);
     while (init !== null && isProcessAlive(init)) await new Promise((resolve) => setImmediate(resolve));
     expect(await engines.other.get(sandboxId, patience())).toMatchObject({ status: 'aborted' });
     await engines.engine.forget(sandboxId, patience());
@@ -51,8 +51,8 @@ describe('an agent that no record names', () => {
 
   it('is not waited for where nothing was started', async () => {
     const paths = layout.sandbox(newSandboxId());
-    await shutDownUnrecorded(paths);
+    await shutDownOrphanedAgent(paths);
     await mkdir(paths.runtime, { recursive: true });
-    await shutDownUnrecorded(paths);
+    await shutDownOrphanedAgent(paths);
   });
 });

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { ConnectionEntry, NetworkTotals } from '../../../../src/egress/connection/connection-log.ts';
-import { EgressRecord, readEgressRecord } from '../../../../src/engines/oci/network/egress-log.ts';
+import { EgressLog, readEgressLog } from '../../../../src/engines/oci/network/egress-log.ts';
 
 const entry = (port: number): ConnectionEntry => ({
   time: 1,
@@ -30,7 +30,7 @@ describe('the network log of a sandbox', () => {
       throw error;
     };
     for (let round = 0; round < 10; round++) {
-      const record = new EgressRecord(dir, () => ({ ...sums }), fail);
+      const record = new EgressLog(dir, () => ({ ...sums }), fail);
       for (let port = 1; port <= 500; port++) {
         sums.connections++;
         sums.refused++;
@@ -46,18 +46,18 @@ describe('the network log of a sandbox', () => {
       );
       expect(size).toBeLessThan(700_000);
     }
-    const before = await readEgressRecord(dir);
+    const before = await readEgressLog(dir);
     expect(before.totals).toEqual({ connections: 5_000, refused: 5_000, bytesIn: 10_000, bytesOut: 0 });
     expect(before.entries.at(-1)).toMatchObject({ port: 500, domain: 'example.com' });
   });
 
   it('is read past lines that are cut short or say something else', async () => {
     await appendFile(join(dir, 'network.jsonl'), '{"sums":{"connections":7}}\nnull\n{"sums":{"conn');
-    expect((await readEgressRecord(dir)).totals.connections).toBe(5_000);
+    expect((await readEgressLog(dir)).totals.connections).toBe(5_000);
   });
 
   it('is empty where nothing was written', async () => {
-    expect(await readEgressRecord(join(dir, 'nowhere'))).toEqual({
+    expect(await readEgressLog(join(dir, 'nowhere'))).toEqual({
       entries: [],
       totals: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },
     });
@@ -70,7 +70,7 @@ describe('the network log of a sandbox', () => {
       const sums = { connections: 3, refused: 1, bytesIn: 10, bytesOut: 20 };
       const line = { sums, connection: { ...connection, verdict: outcome } };
       await appendFile(join(folder, 'network.jsonl'), `${JSON.stringify(line)}\n`);
-      expect(await readEgressRecord(folder)).toMatchObject({
+      expect(await readEgressLog(folder)).toMatchObject({
         totals: sums,
         entries: [{ port: 443, outcome }],
       });

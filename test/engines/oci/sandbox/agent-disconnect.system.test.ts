@@ -6,7 +6,7 @@ import { createServer, type Socket } from 'node:net';
 import { constants, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { AgentError, AgentGone } from '../../../../src/engines/oci/protocol/agent-connection.ts';
+import { AgentDisconnectedError, AgentError } from '../../../../src/engines/oci/protocol/agent-connection.ts';
 import {
   encodeFields,
   encodeFrame,
@@ -51,7 +51,7 @@ describe('the reason of a closed connection', () => {
       talks.close();
       await once(talks, 'close');
       const silent = await agentThatSays(Number.POSITIVE_INFINITY, path);
-      expect(await refusalOf(path, neverAborted)).toBeInstanceOf(AgentGone);
+      expect(await refusalOf(path, neverAborted)).toBeInstanceOf(AgentDisconnectedError);
       silent.close();
     } finally {
       await rm(home, { recursive: true });

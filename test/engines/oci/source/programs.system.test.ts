@@ -6,13 +6,13 @@ import type { AddressInfo } from 'node:net';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Command, Commands } from '../../../../src/engines/engine.ts';
-import { EgressGateways } from '../../../../src/engines/oci/network/egress-gateway-pool.ts';
+import { EgressGatewayPool } from '../../../../src/engines/oci/network/egress-gateway-pool.ts';
 import { DOWNLOADERS, downloaderArguments } from '../../../../src/engines/oci/source/downloaders.ts';
-import { checkSource } from '../../../../src/engines/oci/source/fill.ts';
 import { fetchGit } from '../../../../src/engines/oci/source/git.ts';
 import { gitFailure } from '../../../../src/engines/oci/source/git-failure.ts';
 import { headOf, refsOf } from '../../../../src/engines/oci/source/git-refs.ts';
-import type { Inside } from '../../../../src/engines/oci/source/guest-program.ts';
+import type { GuestContext } from '../../../../src/engines/oci/source/guest-program.ts';
+import { checkSource } from '../../../../src/engines/oci/source/populate.ts';
 import { DEFAULT_SOURCE_LIMITS } from '../../../../src/engines/oci/source/source-limits.ts';
 import { fetchTarball } from '../../../../src/engines/oci/source/tarball.ts';
 import { packingOf } from '../../../../src/engines/oci/source/unpack.ts';
@@ -80,7 +80,7 @@ function portOf(address: string | AddressInfo | null): number {
 }
 
 /** A sandbox in which every program ends with this code and these words. */
-function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Inside {
+function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): GuestContext {
   const finished: Command = {
     commandId: '',
     sandboxId: '',
@@ -144,7 +144,7 @@ describe('a fetch', () => {
 
   it('is unsupported where sandboxes have no way out', () => {
     const secrets = new SecretStore();
-    const gateways = new EgressGateways(
+    const gateways = new EgressGatewayPool(
       { allow: [], dns: [], maxBytes: null },
       secrets,
       createLogger('silent'),
@@ -184,7 +184,7 @@ describe('git’s words', () => {
   const meaning = (said: string, endedBy: 'exit' | 'timeout' = 'exit') =>
     gitFailure(
       { type: 'git', url: 'https://git.test/x' },
-      { ...outcome, said, endedBy },
+      { ...outcome, stderrLines: said, endedBy },
       null,
       DEFAULT_SOURCE_LIMITS,
     );

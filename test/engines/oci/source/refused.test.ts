@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { gitFailure } from '../../../../src/engines/oci/source/git-failure.ts';
 import type { Outcome } from '../../../../src/engines/oci/source/guest-program.ts';
-import { refused } from '../../../../src/engines/oci/source/policy-refusal.ts';
+import { policyRefusal } from '../../../../src/engines/oci/source/policy-refusal.ts';
 import { DEFAULT_SOURCE_LIMITS } from '../../../../src/engines/oci/source/source-limits.ts';
 
 const OPENED = /--egress-allow/;
@@ -28,7 +28,7 @@ describe('a source that the network policy refuses', () => {
       true,
     ],
   ])('%s, for %s, has a way on: %s', (url, refusal, hint, isOpened) => {
-    const error = refused(url, refusal);
+    const error = policyRefusal(url, refusal);
     expect(error).toMatchObject({ code: 'permission', hint: expect.stringContaining(hint) });
     expect(OPENED.test(error.hint)).toBe(isOpened);
   });
@@ -36,7 +36,7 @@ describe('a source that the network policy refuses', () => {
 
 describe('what git says', () => {
   const saying = (said: string, more: { username?: string; password?: string } = {}) => {
-    const outcome: Outcome = { exitCode: 128, endedBy: 'exit', signal: null, stdout: '', said };
+    const outcome: Outcome = { exitCode: 128, endedBy: 'exit', signal: null, stdout: '', stderrLines: said };
     return gitFailure(
       { type: 'git', url: 'https://a.example/x', ...more },
       outcome,

@@ -7,8 +7,8 @@ import type { OciContext } from '../context.ts';
 import { OciCommands } from '../exec/commands.ts';
 import { OciFiles } from '../files/files.ts';
 import { fetchGit } from './git.ts';
-import type { Inside } from './guest-program.ts';
-import { refused } from './policy-refusal.ts';
+import type { GuestContext } from './guest-program.ts';
+import { policyRefusal } from './policy-refusal.ts';
 
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
@@ -38,17 +38,17 @@ export function checkSource(
   sourceCredentials(source, context.secrets);
   const { hostname } = new URL(source.url);
   if (/^[\d.]+$|^\[/.test(hostname)) {
-    if (networkPolicy.mode === 'deny-all') throw refused(source.url, `${hostname} (mode deny-all)`);
+    if (networkPolicy.mode === 'deny-all') throw policyRefusal(source.url, `${hostname} (mode deny-all)`);
     return;
   }
   // A name may also be reached by the range of its address.
   if (networkPolicy.mode === 'custom' && (networkPolicy.subnets?.allow?.length ?? 0) > 0) return;
   const decision = context.gateways.compile(networkPolicy).evaluateName(hostname);
-  if (!decision.allowed) throw refused(source.url, `${hostname} (${decision.rule})`);
+  if (!decision.allowed) throw policyRefusal(source.url, `${hostname} (${decision.rule})`);
 }
 
 /** @throws SandboxError that says why, in the words of the program that failed */
-export async function fillSandbox(
+export async function populateSandbox(
   context: OciContext,
   sandboxId: string,
   source: FetchedSource,
@@ -57,7 +57,7 @@ export async function fillSandbox(
 ): Promise<void> {
   const commands = new OciCommands(context, 'pending');
   const credentials = sourceCredentials(source, context.secrets);
-  const inside: Inside = {
+  const inside: GuestContext = {
     sandboxId,
     commands,
     files: new OciFiles(context, 'pending'),
@@ -67,7 +67,7 @@ export async function fillSandbox(
     mask: (text) => withoutCredentials(text, credentials),
     refusal: () => lastRefusal(context, sandboxId),
   };
-  const takeAway =
+  const removeCredentials =
     credentials === null
       ? null
       : context.gateways.addCredentials(sandboxId, [
@@ -79,7 +79,7 @@ export async function fillSandbox(
     const { fetchTarball } = await import('./tarball.ts');
     await fetchTarball(inside, source, signal);
   } finally {
-    takeAway?.();
+    removeCredentials?.();
     commands.close();
   }
 }
