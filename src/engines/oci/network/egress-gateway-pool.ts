@@ -17,7 +17,7 @@ import { readRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { EgressGateway } from './egress-gateway.ts';
 import { readEgressLog } from './egress-log.ts';
-import { TlsKeyProviders } from './tls-key-providers.ts';
+import { TlsKeyProviders } from './tls-key-provider.ts';
 
 export interface EgressOptions {
   /** Ranges that the operator opens, each `CIDR` or `CIDR:port`. */
