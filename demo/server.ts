@@ -98,6 +98,22 @@ export class DemoServer {
     answer: Schema,
     { onProgress }: CallOptions = {},
   ): Promise<z.output<Schema>> {
+    const result = await this.#request(tool, args, onProgress);
+    if (result.isError !== true) return answer.parse(result.structuredContent);
+    throw new DemoError(`${tool} failed. ${textOf(result, ' ')}`);
+  }
+
+  /** Calls a tool and answers the text that a model reads, also where it is an error. */
+  async text(tool: string, args: Record<string, unknown>): Promise<string> {
+    return textOf(await this.#request(tool, args), '\n');
+  }
+
+  /** @throws DemoError where no answer comes */
+  async #request(
+    tool: string,
+    args: Record<string, unknown>,
+    onProgress?: (line: string) => void,
+  ): Promise<CallToolResult> {
     const request = {
       // One of its own for each call: the SDK never lets go of a signal that it has listened to.
       signal: anySignal([this.#signal]),
@@ -106,18 +122,14 @@ export class DemoServer {
         onprogress: ({ message }: Progress) => message !== undefined && onProgress(message),
       }),
     };
-    let result: CallToolResult;
     try {
-      result = CallToolResultSchema.parse(
+      return CallToolResultSchema.parse(
         await this.#client.callTool({ name: tool, arguments: args }, undefined, request),
       );
     } catch (error) {
       this.#signal.throwIfAborted();
       throw new DemoError(`${tool} was not answered: ${messageOf(error)}`);
     }
-    if (result.isError !== true) return answer.parse(result.structuredContent);
-    const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join(' ');
-    throw new DemoError(`${tool} failed. ${text}`);
   }
 
   /**
@@ -133,6 +145,10 @@ export class DemoServer {
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }
+}
+
+function textOf(result: CallToolResult, separator: string): string {
+  return result.content.map((block) => (block.type === 'text' ? block.text : '')).join(separator);
 }
 
 /** The words of whatever was thrown. */
