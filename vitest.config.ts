@@ -5,6 +5,9 @@ import { LongestFirst } from './test/support/runner/longest-first.ts';
 /** Tests of random inputs start from it; the run's summary repeats it, so that a failure can be had again. */
 const SEED = process.env['SEED'] ?? String(randomInt(2 ** 31));
 
+/** How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on purpose. */
+const PATIENCE = Number(process.env['TEST_PATIENCE'] ?? 1);
+
 const SYSTEM_TESTS = 'test/**/*.system.test.ts';
 
 export default defineConfig({
@@ -37,9 +40,9 @@ export default defineConfig({
     maxConcurrency: 4,
     sequence: { sequencer: LongestFirst },
     // No test measures time: what takes seconds here may take many times as long on a machine that is busy.
-    testTimeout: 120_000,
-    hookTimeout: 120_000,
-    teardownTimeout: 30_000,
-    expect: { poll: { timeout: 30_000 } },
+    testTimeout: 120_000 * PATIENCE,
+    hookTimeout: 120_000 * PATIENCE,
+    teardownTimeout: 30_000 * PATIENCE,
+    expect: { poll: { timeout: 30_000 * PATIENCE } },
   },
 });

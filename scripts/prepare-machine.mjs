@@ -43,8 +43,11 @@ const TESTED_PROGRAMS = {
   openssl: 'openssl',
 };
 
-function installTestedPrograms() {
-  const missing = Object.entries(TESTED_PROGRAMS).filter(([program]) => !isInstalled(program));
+/** What `npm run test:slow` needs beside that. */
+const SLOWING_PROGRAMS = { stress: 'stress' };
+
+function installPrograms(programs) {
+  const missing = Object.entries(programs).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
   const packages = missing.map(([, name]) => name);
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
@@ -72,7 +75,8 @@ try {
     if (!doctor(['--fix'], { quiet: false })) throw new Error('sandboxes do not work here; see above');
     await buildAgents({ release: false });
   }
-  if (process.argv.includes('--tests')) installTestedPrograms();
+  if (process.argv.includes('--tests')) installPrograms(TESTED_PROGRAMS);
+  if (process.argv.includes('--slow')) installPrograms(SLOWING_PROGRAMS);
 } catch (error) {
   console.error(`prepare: ${error instanceof Error ? error.message : error}`);
   process.exit(1);
