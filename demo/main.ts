@@ -5,7 +5,7 @@
 import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { loadConfig, processSurroundings } from '../src/config.ts';
+import { loadConfig, processSurroundings } from '../src/config/config.ts';
 import { DemoError } from './demo-error.ts';
 import { Screen, wantsColour } from './screen.ts';
 import { messageOf, serverEnvironment } from './server.ts';

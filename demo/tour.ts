@@ -1,6 +1,6 @@
 /** The way of a project through a sandbox, step by step. */
 import { basename, posix } from 'node:path';
-import type { Config } from '../src/config.ts';
+import type { Config } from '../src/config/config.ts';
 import { formatCount, plural } from '../src/shared/text/text.ts';
 import { sandboxAnswer, sessionAnswer, transferAnswer } from './answers.ts';
 import { downloadArtefact } from './artefact.ts';

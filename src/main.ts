@@ -3,11 +3,12 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
-import type { Parts, Terminal } from './cli/dependencies.ts';
+import type { Parts } from './cli/dependencies.ts';
 import { peopleLog } from './cli/output/people-log.ts';
+import type { Terminal } from './cli/output/terminal.ts';
 import { runProgram } from './cli/program.ts';
 import { openKeyboard } from './cli/verbs/keyboard.ts';
-import { type Config, loadConfig } from './config.ts';
+import { type Config, loadConfig } from './config/config.ts';
 import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
 import { SandboxError } from './shared/errors.ts';

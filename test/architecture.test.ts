@@ -62,7 +62,7 @@ describe('the source tree', () => {
       'tools/x.ts: imports @modelcontextprotocol/sdk',
     ],
     [
-      'reads the environment in src/config.ts alone',
+      'reads the environment in src/config/config.ts alone',
       environmentViolations,
       program,
       file('src/cli/x.ts', "const home = process.env['HOME'];"),
@@ -165,8 +165,12 @@ describe('the rule against circles', () => {
 
 describe('the import rule', () => {
   it.each([
-    ['src/cli/x.ts', "import type { Config } from '../config.ts';", []],
-    ['src/cli/x.ts', "import { loadConfig } from '../config.ts';", ['src/cli/x.ts: imports src/config.ts']],
+    ['src/cli/x.ts', "import type { Config } from '../config/config.ts';", []],
+    [
+      'tools/x.ts',
+      "import { loadConfig } from '../src/config/config.ts';",
+      ['tools/x.ts: imports src/config/config.ts'],
+    ],
     ['tools/x.ts', "import type { Engine } from '../src/engines/engine.ts';", []],
     ['tools/x.ts', "import { type Engine, type Command } from '../src/engines/engine.ts';", []],
     [

@@ -1,7 +1,7 @@
 /** The generated pages as texts. */
 import { z } from 'zod';
-import { environmentName, FLAGS } from '../../src/cli/settings/flags.ts';
 import { firstSentence } from '../../src/cli/verbs/tools.ts';
+import { environmentName, FLAGS } from '../../src/config/flags.ts';
 import type { Tool, ToolAnnotations } from '../../tools/common/tool.ts';
 import { table } from './markdown.ts';
 import { parametersOf } from './parameters.ts';

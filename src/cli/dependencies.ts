@@ -1,15 +1,10 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
+import type { GivenFlags } from '../config/flags.ts';
 import type { Diagnosis, Images } from '../engines/engine.ts';
 import type { Registry } from '../registry/types.ts';
 import type { FileTrouble } from './output/people-log.ts';
-import type { GivenFlags } from './settings/flags.ts';
 import type { Keyboard } from './verbs/keyboard.ts';
-
-/** What people read of a tool. */
-export interface ToolLine {
-  readonly name: string;
-  readonly description: string;
-}
+import type { ToolLine } from './verbs/tools.ts';
 
 /** What the verbs need of the rest of the program, made on demand so that a verb loads what it uses. */
 export interface Parts {
@@ -28,12 +23,4 @@ export interface Parts {
   keyboard(): Keyboard | null;
   /** Those that the configuration offers. */
   tools(config: Config): Promise<readonly ToolLine[]>;
-}
-
-/** The terminal or pipe of the person who typed the verb. */
-export interface Terminal {
-  out(data: string | Uint8Array): void;
-  err(text: string): void;
-  /** True where `out` is a screen, whose control sequences are not for a sandbox to write. */
-  readonly isScreen: boolean;
 }

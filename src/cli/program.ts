@@ -1,12 +1,13 @@
 /** The command line: no verb serves, the others are for people. */
 import { Command, CommanderError, Option } from 'commander';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
+import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
+import { ConfigError } from '../config/setting.ts';
 import type { Session } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { Parts, Terminal } from './dependencies.ts';
+import type { Parts } from './dependencies.ts';
 import { peopleHint } from './output/people-hint.ts';
-import { environmentName, FLAGS, type FlagName } from './settings/flags.ts';
-import { ConfigError } from './settings/setting.ts';
+import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
 import { doctor } from './verbs/doctor.ts';

@@ -1,8 +1,9 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Registry } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { Parts, Terminal } from './dependencies.ts';
+import type { Parts } from './dependencies.ts';
 import type { FileTrouble } from './output/people-log.ts';
+import type { Terminal } from './output/terminal.ts';
 
 /**
  * Opens the registry for a verb and closes it again. What went wrong with files that the verb did without is told behind

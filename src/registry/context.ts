@@ -1,4 +1,4 @@
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Engine } from '../engines/engine.ts';
 import type { KeyedLock } from '../shared/async/keyed-lock.ts';
 import type { Clock } from '../shared/clock.ts';

@@ -2,7 +2,7 @@ import { Server } from '@modelcontextprotocol/sdk/server/index.js';
 import { CallToolRequestSchema, ListToolsRequestSchema } from '@modelcontextprotocol/sdk/types.js';
 import { z } from 'zod';
 import type { Tool } from '../../tools/common/tool.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 import type { Session } from '../registry/types.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';

@@ -1,5 +1,5 @@
 import type { Tool } from '../../tools/common/tool.ts';
-import type { Config } from '../config.ts';
+import type { Config } from '../config/config.ts';
 
 /** The part of the list that this server offers, in its fixed order, the same for every connection. */
 export function selectTools(

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { bytesOf } from '../../src/cli/verbs/image.ts';
-import { busyboxEntries, tarOf } from '../images/support/archives.ts';
+import { busyboxEntries, tarOf } from '../support/archives.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { type RunningServer, SERVER, startServer } from '../support/server.ts';
 

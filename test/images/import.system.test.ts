@@ -9,7 +9,7 @@ import { z } from 'zod';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
 import { patience } from '../conformance/support/requests.ts';
-import { directory, type Entry, hardlink, symlink, tarOf } from './support/archives.ts';
+import { directory, type Entry, hardlink, symlink, tarOf } from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 const isRoot = process.getuid?.() === 0;

@@ -13,7 +13,7 @@ import {
   ociLayout,
   symlink,
   tarOf,
-} from './support/archives.ts';
+} from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
 const LOWER = tarOf([

@@ -3,7 +3,7 @@ import { Writable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import { readTar } from '../../src/images/tar-entries.ts';
 import { Unpacker } from '../../src/images/unpacker.ts';
-import { tarOf } from './support/archives.ts';
+import { tarOf } from '../support/archives.ts';
 
 const slowly = () =>
   new Writable({ highWaterMark: 1, write: (_chunk, _encoding, done) => void setImmediate(done) });

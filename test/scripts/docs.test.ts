@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { replaceBetween, table } from '../../scripts/docs/markdown.ts';
 import { configurationPage, toolsPage, toolsTable } from '../../scripts/docs/pages.ts';
 import { parametersOf } from '../../scripts/docs/parameters.ts';
-import { FLAGS } from '../../src/cli/settings/flags.ts';
+import { FLAGS } from '../../src/config/flags.ts';
 import { TOOLS } from '../../tools/index.ts';
 
 describe('parametersOf', () => {

@@ -1,7 +1,7 @@
 import { inspect } from 'node:util';
 import { describe, expect, it } from 'vitest';
-import { secretSettings } from '../../src/cli/settings/secret-settings.ts';
-import { ConfigError } from '../../src/cli/settings/setting.ts';
+import { secretSettings } from '../../src/config/secret-settings.ts';
+import { ConfigError } from '../../src/config/setting.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
 
 // How a secret is mentioned, without a template that the linter would take for a mistake.

@@ -27,13 +27,24 @@ const VERCEL_BASE: Record<string, Reach> = {
  */
 export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> = {
   'src/main.ts': 'everything',
-  'src/config.ts': { 'src/cli/': 'all', 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
+  'src/config/': { 'src/shared/': 'all' },
   'src/cli/': {
-    'src/registry/': 'all',
+    'src/cli/output/': 'all',
+    'src/cli/verbs/': 'all',
+    'src/config/': 'all',
+    'src/registry/': 'types',
     'src/engines/engine.ts': 'all',
+    'src/shared/': 'all',
+  },
+  'src/cli/verbs/': {
+    'src/config/': 'all',
+    'src/cli/output/': 'all',
+    'src/registry/': 'types',
+    'src/engines/engine.ts': 'types',
     'src/images/': 'all',
     'src/shared/': 'all',
   },
+  'src/cli/output/': { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
   'src/server/': { 'tools/common/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
   'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
   'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
@@ -118,7 +129,7 @@ export function importViolations(files: readonly SourceFile[]): string[] {
       .flatMap(({ specifier, typeOnly }) => {
         const target = posix.normalize(posix.join(posix.dirname(path), specifier));
         const to = zoneOf(target);
-        if (to === from || (target === 'src/config.ts' && typeOnly)) return [];
+        if (to === from || (target === 'src/config/config.ts' && typeOnly)) return [];
         const reach = reachOf(allowed, target);
         if (reach === 'all' || (reach === 'types' && typeOnly)) return [];
         return [`${path}: imports ${reach === 'types' ? 'more than types of ' : ''}${target}`];
@@ -134,10 +145,10 @@ export function protocolViolations(files: readonly SourceFile[]): string[] {
     .map(({ path }) => `${path}: imports ${PROTOCOL_SDK}`);
 }
 
-/** Readers of the environment other than `src/config.ts`. */
+/** Readers of the environment other than `src/config/config.ts`. */
 export function environmentViolations(files: readonly SourceFile[]): string[] {
   return files
-    .filter(({ path }) => path !== 'src/config.ts')
+    .filter(({ path }) => path !== 'src/config/config.ts')
     .filter(({ text }) =>
       /\bprocess\s*(\?\.|\.|\[['"])\s*env\b|\benv\b[^;]*from 'node:process'/.test(code(text)),
     )

@@ -1,4 +1,4 @@
-import type { Terminal } from '../../src/cli/dependencies.ts';
+import type { Terminal } from '../../src/cli/output/terminal.ts';
 
 /** A terminal that remembers what was written to it. */
 export function recordingTerminal(isScreen = false): Terminal & { output(): string; errors(): string } {

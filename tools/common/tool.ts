@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { Config, TOOLSETS } from '../../src/config.ts';
+import type { Config, TOOLSETS } from '../../src/config/config.ts';
 import type { Session } from '../../src/registry/types.ts';
 
 /** The groups that `--toolsets` narrows the list to; `core` is the smallest useful set. */

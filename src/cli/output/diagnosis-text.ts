@@ -1,5 +1,5 @@
 import type { Diagnosis, Finding } from '../../engines/engine.ts';
-import { commandLine } from '../command-line.ts';
+import { commandLine } from './command-line.ts';
 
 const MARKS: Record<Finding['level'], string> = { ok: 'ok     ', warning: 'warning', error: 'error  ' };
 

@@ -1,7 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
 import type { Command, Commands, OutputChunk } from '../../engines/engine.ts';
-import type { Terminal } from '../dependencies.ts';
+import type { Terminal } from './terminal.ts';
 
 const SLICE_BYTES = 65_536;
 

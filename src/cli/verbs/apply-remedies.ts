@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import type { Finding } from '../../engines/engine.ts';
-import { commandLine } from '../command-line.ts';
-import type { Terminal } from '../dependencies.ts';
+import { commandLine } from '../output/command-line.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 /**
  * Runs the remedies of what is amiss, each step announced before it runs, and each step once: `tried` holds those of

@@ -1,7 +1,7 @@
 import type { Shell, ShellExit } from '../../engines/engine.ts';
 import type { Session } from '../../registry/types.ts';
 import { SandboxError } from '../../shared/errors.ts';
-import type { Terminal } from '../dependencies.ts';
+import type { Terminal } from '../output/terminal.ts';
 import type { Keyboard } from './keyboard.ts';
 
 const COMMAND = ['/bin/bash'];

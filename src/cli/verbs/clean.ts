@@ -1,5 +1,5 @@
 import type { Registry } from '../../registry/types.ts';
-import type { Terminal } from '../dependencies.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 /**
  * Stops and removes what dead servers left, and forgets what is past its retention. Answers exit code 1 where some of

@@ -1,6 +1,6 @@
 import type { Diagnosis } from '../../engines/engine.ts';
-import type { Terminal } from '../dependencies.ts';
 import { diagnosisText } from '../output/diagnosis-text.ts';
+import type { Terminal } from '../output/terminal.ts';
 import { applyRemedies } from './apply-remedies.ts';
 
 /** Mending one thing can bring the next to light, and a remedy that does not help is not tried for ever. */

@@ -1,11 +1,11 @@
 /** The verbs about images: root file systems that the operator brings, which sandboxes ask for by `runtime`. */
 import { resolve } from 'node:path';
+import { ConfigError } from '../../config/setting.ts';
 import type { Image, Images } from '../../engines/engine.ts';
 import { formatDuration } from '../../shared/duration.ts';
 import { SandboxError } from '../../shared/errors.ts';
-import type { Terminal } from '../dependencies.ts';
 import { alignColumns } from '../output/table.ts';
-import { ConfigError } from '../settings/setting.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 const MEGABYTE = 1_024 ** 2;
 const UNITS: Record<string, number> = { '': 1, k: 1_024, m: MEGABYTE, g: 1_024 ** 3, t: 1_024 ** 4 };

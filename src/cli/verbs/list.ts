@@ -1,7 +1,7 @@
 import type { SandboxView, Session } from '../../registry/types.ts';
 import { formatDuration } from '../../shared/duration.ts';
-import type { Terminal } from '../dependencies.ts';
 import { alignColumns } from '../output/table.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 const PAGE = 100;
 

@@ -1,7 +1,7 @@
 import type { Command } from '../../engines/engine.ts';
 import type { Session } from '../../registry/types.ts';
-import type { Terminal } from '../dependencies.ts';
 import { printable, printOutput } from '../output/print-output.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 /** Prints what a command wrote, or each command of a sandbox below a head line. Rejects with `not_found` for an unknown id. */
 export async function logs(

@@ -1,5 +1,5 @@
 import type { Session } from '../../registry/types.ts';
-import type { Terminal } from '../dependencies.ts';
+import type { Terminal } from '../output/terminal.ts';
 
 /** Stops a sandbox, whoever made it, and waits until nothing of it runs. Rejects with `not_found` for an unknown id. */
 export async function stop(session: Session, sandboxId: string, terminal: Terminal): Promise<number> {

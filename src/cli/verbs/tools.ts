@@ -1,5 +1,11 @@
-import type { Terminal, ToolLine } from '../dependencies.ts';
 import { alignColumns } from '../output/table.ts';
+import type { Terminal } from '../output/terminal.ts';
+
+/** What people read of a tool. */
+export interface ToolLine {
+  readonly name: string;
+  readonly description: string;
+}
 
 /** Prints each tool's name and the first sentence about it. */
 export function showTools(tools: readonly ToolLine[], terminal: Terminal): number {

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { Images, Sandbox } from '../../../src/engines/engine.ts';
-import { busyboxEntries, dockerArchive, tarOf } from '../../images/support/archives.ts';
+import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
 import { HOST_ADDRESS } from '../../support/source-server.ts';
 import { createRequest, patience } from '../support/requests.ts';
 import { run } from '../support/run.ts';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { PersonTerminal } from '../../tools/support/interactive-support.ts';
+import { PersonTerminal } from '../../support/person-terminal.ts';
 import { patience } from '../support/requests.ts';
 import type { Subject } from '../support/subject.ts';
 

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
 import { gzipSync } from 'node:zlib';
-import { type Entry, tarOf } from './archives.ts';
+import { type Entry, tarOf } from '../../support/archives.ts';
 
 export interface FakeRegistry {
   readonly address: string;

@@ -1,7 +1,7 @@
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js';
 import { z } from 'zod';
-import { type Config, loadConfig } from '../../../src/config.ts';
+import { type Config, loadConfig } from '../../../src/config/config.ts';
 import { type Connection, createServer } from '../../../src/server/create-server.ts';
 import { createLogger } from '../../../src/shared/log.ts';
 import { LOOKS } from '../../../tools/common/annotations.ts';

@@ -2,8 +2,8 @@
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
+import { PersonTerminal } from '../../support/person-terminal.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
-import { PersonTerminal } from '../support/interactive-support.ts';
 
 const PROTOCOL = 'sandbox-mcp.terminal.v1';
 

@@ -4,8 +4,8 @@ import { join } from 'node:path';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { outputOf } from '../../support/answers.ts';
-import { type LocalServer, openLocalServer } from '../../support/local-server.ts';
 import type { Answer } from '../../support/server.ts';
+import { type LocalServer, openLocalServer } from '../support/local-server.ts';
 
 /** Longer than any wait that is to be answered in time, shorter than a test. */
 const PATIENCE_MS = 250;

@@ -6,17 +6,17 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
-import { loadConfig } from '../../src/config.ts';
-import { createAfter } from '../../src/engines/create-after.ts';
-import type { Engine, TreeEntry } from '../../src/engines/engine.ts';
-import { createRegistry } from '../../src/registry/registry.ts';
-import type { Registry, Session } from '../../src/registry/types.ts';
-import { createServer } from '../../src/server/create-server.ts';
-import { systemClock } from '../../src/shared/clock.ts';
-import { createLogger } from '../../src/shared/log.ts';
-import { TOOLS } from '../../tools/index.ts';
-import { openOciEngines } from '../engines/oci/support/oci-engines.ts';
-import type { Answer } from './server.ts';
+import { loadConfig } from '../../../src/config/config.ts';
+import { createAfter } from '../../../src/engines/create-after.ts';
+import type { Engine, TreeEntry } from '../../../src/engines/engine.ts';
+import { createRegistry } from '../../../src/registry/registry.ts';
+import type { Registry, Session } from '../../../src/registry/types.ts';
+import { createServer } from '../../../src/server/create-server.ts';
+import { systemClock } from '../../../src/shared/clock.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { TOOLS } from '../../../tools/index.ts';
+import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
+import type { Answer } from '../../support/server.ts';
 
 /** What can be made to wait: entries of a tree behind its first file, a stop, the answer of a snapshot. */
 export type Step = 'tree' | 'stop' | 'snapshot';

@@ -2,10 +2,10 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { environmentName, FLAGS, type FlagName } from '../src/cli/settings/flags.ts';
-import { ConfigError } from '../src/cli/settings/setting.ts';
-import { type Config, loadConfig, type Surroundings } from '../src/config.ts';
-import { SecretStore } from '../src/shared/secrets.ts';
+import { type Config, loadConfig, type Surroundings } from '../../src/config/config.ts';
+import { environmentName, FLAGS, type FlagName } from '../../src/config/flags.ts';
+import { ConfigError } from '../../src/config/setting.ts';
+import { SecretStore } from '../../src/shared/secrets.ts';
 
 let folder = '';
 

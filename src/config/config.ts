@@ -3,9 +3,11 @@ import { realpathSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
-import { defaultText, environmentName, type FlagName, type GivenFlags } from './cli/settings/flags.ts';
-import { type NpmSetting, npmSetting } from './cli/settings/npm-setting.ts';
-import { secretSettings } from './cli/settings/secret-settings.ts';
+import { ENGINE_NAMES, type EngineName } from '../shared/engine-names.ts';
+import { SecretStore } from '../shared/secrets.ts';
+import { defaultText, environmentName, type FlagName, type GivenFlags } from './flags.ts';
+import { type NpmSetting, npmSetting } from './npm-setting.ts';
+import { secretSettings } from './secret-settings.ts';
 import {
   bytes,
   ConfigError,
@@ -16,10 +18,8 @@ import {
   oneOf,
   type Setting,
   truth,
-} from './cli/settings/setting.ts';
-import { type VercelSettings, vercelSettings } from './cli/settings/vercel-setting.ts';
-import { ENGINE_NAMES, type EngineName } from './shared/engine-names.ts';
-import { SecretStore } from './shared/secrets.ts';
+} from './setting.ts';
+import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
 const TRANSPORTS = ['stdio'] as const;
 const ON_DISCONNECT = ['stop', 'keep'] as const;

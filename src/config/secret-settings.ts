@@ -1,6 +1,6 @@
 /** The operator's secrets out of the environment. No message tells a value: it may be the secret itself. */
-import { normalizePattern } from '../../shared/domains.ts';
-import { SECRET_NAME, type Secret } from '../../shared/secrets.ts';
+import { normalizePattern } from '../shared/domains.ts';
+import { SECRET_NAME, type Secret } from '../shared/secrets.ts';
 import { ConfigError } from './setting.ts';
 
 const PREFIX = 'SANDBOX_MCP_SECRET_';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { npmSetting } from '../../src/cli/settings/npm-setting.ts';
+import { npmSetting } from '../../src/config/npm-setting.ts';
 
 describe('npm’s settings', () => {
   it('are in npm’s own places', () => {

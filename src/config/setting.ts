@@ -1,6 +1,6 @@
 /** Reads one value of the configuration; what cannot be used is told with its origin and the valid ones. */
-import { DURATION_FORMS, parseDuration } from '../../shared/duration.ts';
-import { SandboxError } from '../../shared/errors.ts';
+import { DURATION_FORMS, parseDuration } from '../shared/duration.ts';
+import { SandboxError } from '../shared/errors.ts';
 
 /** One year: timers and deadlines stay far from where numbers lose precision. */
 const MAX_DURATION_MS = 365 * 86_400_000;
