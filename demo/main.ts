@@ -5,7 +5,7 @@
 import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { loadConfig, processSurroundings } from '../src/config/config.ts';
+import { loadConfig, processContext } from '../src/config/config.ts';
 import { DemoError } from './demo-error.ts';
 import { Screen, wantsColour } from './screen.ts';
 import { messageOf, serverEnvironment } from './server.ts';
@@ -34,7 +34,7 @@ async function projectDirectory(args: readonly string[]): Promise<string> {
 async function demo(screen: Screen, signal: AbortSignal): Promise<number> {
   const directory = await projectDirectory(process.argv.slice(2));
   const env = serverEnvironment(process.env);
-  const config = loadConfig(new Map(), { ...processSurroundings(), env });
+  const config = loadConfig(new Map(), { ...processContext(), env });
   const folder = await realpath(await mkdtemp(join(tmpdir(), 'sandbox-mcp-demo-')));
   try {
     const problem = await takeTour({ directory, folder, config, env, screen, signal });

@@ -3,8 +3,8 @@
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
-import type { Parts } from './cli/dependencies.ts';
-import { peopleLog } from './cli/output/people-log.ts';
+import type { Dependencies } from './cli/dependencies.ts';
+import { cliLog } from './cli/output/cli-log.ts';
 import type { Terminal } from './cli/output/terminal.ts';
 import { runProgram } from './cli/program.ts';
 import { openKeyboard } from './cli/verbs/keyboard.ts';
@@ -64,9 +64,9 @@ async function selectedTools(config: Config) {
 
 async function serve(config: Config): Promise<number> {
   const log = createLogger(config.logLevel, undefined, (text) => config.secrets.mask(text));
-  const [{ serveStdio }, { createAfter }, { TOOLS }] = await Promise.all([
+  const [{ serveStdio }, { delayCreates: createAfter }, { TOOLS }] = await Promise.all([
     import('./server/stdio.ts'),
-    import('./engines/create-after.ts'),
+    import('./engines/delay-creates.ts'),
     import('../tools/index.ts'),
   ]);
   let recovery: Promise<unknown> = Promise.resolve();
@@ -127,13 +127,13 @@ async function diagnose(config: Config): Promise<Diagnosis[]> {
   return chosen ? [vercel, oci] : [oci, vercel];
 }
 
-const parts: Parts = {
+const parts: Dependencies = {
   version: VERSION,
   loadConfig: (given) => loadConfig(given),
   serve,
   openRegistry: async (config, tell) => {
     // The log is the server's; people who typed a verb get it where they ask for another level than the usual.
-    const log = config.logLevel === 'info' ? peopleLog(tell) : createLogger(config.logLevel);
+    const log = config.logLevel === 'info' ? cliLog(tell) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },
   withImages,

@@ -1,20 +1,20 @@
 import type { Config } from '../config/config.ts';
-import type { GivenFlags } from '../config/flags.ts';
+import type { ParsedFlags } from '../config/flags.ts';
 import type { Diagnosis, Images } from '../engines/engine.ts';
 import type { Registry } from '../registry/types.ts';
-import type { FileTrouble } from './output/people-log.ts';
+import type { FileProblem } from './output/cli-log.ts';
 import type { Keyboard } from './verbs/keyboard.ts';
 import type { ToolLine } from './verbs/tools.ts';
 
 /** What the verbs need of the rest of the program, made on demand so that a verb loads what it uses. */
-export interface Parts {
+export interface Dependencies {
   readonly version: string;
   /** Throws `ConfigError`. */
-  loadConfig(given: GivenFlags): Config;
+  loadConfig(given: ParsedFlags): Config;
   /** Serves one conversation to its end. Answers the exit code. */
   serve(config: Config): Promise<number>;
   /** `tell` gets what goes wrong with files meanwhile; with a log level of their own people get the log instead. */
-  openRegistry(config: Config, tell: (trouble: FileTrouble) => void): Promise<Registry>;
+  openRegistry(config: Config, tell: (trouble: FileProblem) => void): Promise<Registry>;
   /** Opens the images of the chosen engine for `work` alone. */
   withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */

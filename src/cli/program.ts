@@ -5,8 +5,8 @@ import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
 import { ConfigError } from '../config/setting.ts';
 import type { Session } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { Parts } from './dependencies.ts';
-import { peopleHint } from './output/people-hint.ts';
+import type { Dependencies } from './dependencies.ts';
+import { cliHint } from './output/cli-hint.ts';
 import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
@@ -22,7 +22,11 @@ const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
 /** Runs the command line (without the program's own name). Answers the exit code; rejects for defects alone. */
-export async function runProgram(argv: readonly string[], parts: Parts, terminal: Terminal): Promise<number> {
+export async function runProgram(
+  argv: readonly string[],
+  parts: Dependencies,
+  terminal: Terminal,
+): Promise<number> {
   const given = new Map<FlagName, string[]>();
   const outcome = { exitCode: 0 };
   const program = buildProgram(parts, terminal, given, outcome);
@@ -35,7 +39,7 @@ export async function runProgram(argv: readonly string[], parts: Parts, terminal
 }
 
 function buildProgram(
-  parts: Parts,
+  parts: Dependencies,
   terminal: Terminal,
   given: Map<FlagName, string[]>,
   outcome: { exitCode: number },
@@ -71,7 +75,7 @@ function buildProgram(
   });
   verb('doctor', 'say what each engine lacks on this machine and what mends it', (config, command) =>
     doctor(
-      { fix: isOn(command, 'fix'), json: isOn(command, 'json'), isRoot: process.geteuid?.() === 0 },
+      { fix: hasOption(command, 'fix'), json: hasOption(command, 'json'), isRoot: process.geteuid?.() === 0 },
       () => parts.diagnose(config),
       terminal,
     ),
@@ -79,10 +83,14 @@ function buildProgram(
     .option('--fix', 'run what mends it, where this user may')
     .option('--json', 'print the findings as JSON');
   verb('list', 'list the sandboxes of this machine and user', (config, command) =>
-    withSession(config, (session) => list(session, { json: isOn(command, 'json') }, Date.now(), terminal)),
+    withSession(config, (session) =>
+      list(session, { json: hasOption(command, 'json') }, Date.now(), terminal),
+    ),
   ).option('--json', 'print the sandboxes as JSON');
   verb('logs', 'print the output of a command, or of every command of a sandbox', (config, command) =>
-    withSession(config, (session) => logs(session, command.args[0] ?? '', isOn(command, 'follow'), terminal)),
+    withSession(config, (session) =>
+      logs(session, command.args[0] ?? '', hasOption(command, 'follow'), terminal),
+    ),
   )
     .argument('<id>', 'a command id or a sandbox id')
     .option('-f, --follow', 'go on until the command has finished');
@@ -112,7 +120,7 @@ type AddVerb = (
   run: (config: Config, command: Command) => Promise<number>,
 ) => Command;
 
-function addImageVerbs(parts: Parts, terminal: Terminal, verb: AddVerb): void {
+function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
   verb('import', 'take a root file system over as the runtime NAME', (config, command) => {
     const [name = '', archive = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
@@ -123,7 +131,7 @@ function addImageVerbs(parts: Parts, terminal: Terminal, verb: AddVerb): void {
     .option('--max-size <size>', 'refuse what is larger when it is unpacked', DEFAULT_MAX_SIZE);
   verb('list', 'list the images', (config, command) =>
     parts.withImages(config, (images) =>
-      listImages(images, { json: isOn(command, 'json') }, Date.now(), terminal),
+      listImages(images, { json: hasOption(command, 'json') }, Date.now(), terminal),
     ),
   ).option('--json', 'print the images as JSON');
   verb('remove', 'remove an image that nothing stands on', (config, command) =>
@@ -142,7 +150,7 @@ function addFlags(program: Command, given: Map<FlagName, string[]>): void {
   }
 }
 
-function isOn(command: Command, name: string): boolean {
+function hasOption(command: Command, name: string): boolean {
   const value: unknown = command.getOptionValue(name);
   return value === true;
 }
@@ -160,7 +168,7 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
     return EXIT_USAGE;
   }
   if (error instanceof SandboxError) {
-    terminal.err(`sandbox-mcp: ${error.message}\n${peopleHint(error)}\n`);
+    terminal.err(`sandbox-mcp: ${error.message}\n${cliHint(error)}\n`);
     return EXIT_FAILED;
   }
   throw error;

@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
 import type { Registry } from '../registry/types.ts';
 import { SandboxError } from '../shared/errors.ts';
-import type { Parts } from './dependencies.ts';
-import type { FileTrouble } from './output/people-log.ts';
+import type { Dependencies } from './dependencies.ts';
+import type { FileProblem } from './output/cli-log.ts';
 import type { Terminal } from './output/terminal.ts';
 
 /**
@@ -10,17 +10,17 @@ import type { Terminal } from './output/terminal.ts';
  * its answer; the file that it failed over becomes the hint of the error.
  */
 export async function withRegistry(
-  parts: Parts,
+  parts: Dependencies,
   config: Config,
   terminal: Terminal,
   work: (registry: Registry) => Promise<number>,
 ): Promise<number> {
-  const troubles: FileTrouble[] = [];
+  const troubles: FileProblem[] = [];
   const registry = await parts.openRegistry(config, (trouble) => troubles.push(trouble));
   try {
     const exitCode = await work(registry);
     for (const trouble of troubles)
-      terminal.err(`sandbox-mcp: ${trouble.sentence}\n${fileAndCause(trouble)}\n`);
+      terminal.err(`sandbox-mcp: ${trouble.message}\n${fileAndCause(trouble)}\n`);
     return exitCode;
   } catch (error) {
     throw explained(error, troubles);
@@ -29,7 +29,7 @@ export async function withRegistry(
   }
 }
 
-function explained(error: unknown, troubles: readonly FileTrouble[]): unknown {
+function explained(error: unknown, troubles: readonly FileProblem[]): unknown {
   if (!(error instanceof SandboxError) || error.cause === undefined) return error;
   const trouble = troubles.find(({ cause }) => cause === error.cause);
   if (trouble === undefined) return error;
@@ -37,7 +37,7 @@ function explained(error: unknown, troubles: readonly FileTrouble[]): unknown {
   return new SandboxError('unavailable', error.message, { hint: fileAndCause(trouble), cause: error });
 }
 
-function fileAndCause({ file, cause }: FileTrouble): string {
+function fileAndCause({ file, cause }: FileProblem): string {
   const reason = cause instanceof Error ? cause.message.split('\n')[0] : '';
   return reason ? `${file}: ${reason}` : file;
 }

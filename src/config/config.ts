@@ -5,19 +5,19 @@ import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { ENGINE_NAMES, type EngineName } from '../shared/engine-names.ts';
 import { SecretStore } from '../shared/secrets.ts';
-import { defaultText, environmentName, type FlagName, type GivenFlags } from './flags.ts';
+import { defaultText, environmentName, type FlagName, type ParsedFlags } from './flags.ts';
 import { type NpmSetting, npmSetting } from './npm-setting.ts';
 import { secretSettings } from './secret-settings.ts';
 import {
+  boolean,
   bytes,
   ConfigError,
   count,
   duration,
-  listed,
   megabytes,
   oneOf,
+  orList,
   type Setting,
-  truth,
 } from './setting.ts';
 import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
@@ -85,7 +85,7 @@ const SEPARATORS: Partial<Record<FlagName, string>> = {
 };
 
 /** What a configuration depends on beside the flags. */
-export interface Surroundings {
+export interface ProcessContext {
   readonly env: Readonly<Record<string, string | undefined>>;
   /** Null where the working directory is gone. */
   readonly cwd: string | null;
@@ -95,7 +95,7 @@ export interface Surroundings {
 }
 
 /** The surroundings of this process. */
-export function processSurroundings(): Surroundings {
+export function processContext(): ProcessContext {
   return {
     env: process.env,
     cwd: workingDirectory(),
@@ -108,7 +108,7 @@ export function processSurroundings(): Surroundings {
  * The configuration of this process. A flag wins over its variable, and an empty variable counts as unset.
  * Throws `ConfigError` at the first value that cannot be used.
  */
-export function loadConfig(flags: GivenFlags, surroundings: Surroundings = processSurroundings()): Config {
+export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = processContext()): Config {
   const { env, cwd } = surroundings;
   const given = (name: FlagName): Setting | undefined => settings(name, flags, env).at(-1);
   const value = (name: FlagName): Setting => given(name) ?? { origin: `--${name}`, value: defaultText(name) };
@@ -130,7 +130,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
     vercel: vercelSettings(given('vercel-api-url') ?? null, env),
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),
-    readOnly: truth(value('read-only')),
+    readOnly: boolean(value('read-only')),
     maxSandboxes: count(value('max-sandboxes')),
     maxRunningCommands: count(value('max-running-commands')),
     maxShells: count(value('max-shells')),
@@ -141,7 +141,7 @@ export function loadConfig(flags: GivenFlags, surroundings: Surroundings = proce
 }
 
 /** The values given for a flag, in order: those of the command line, else those of its variable. */
-function settings(name: FlagName, flags: GivenFlags, env: Surroundings['env']): Setting[] {
+function settings(name: FlagName, flags: ParsedFlags, env: ProcessContext['env']): Setting[] {
   const onCommandLine = flags.get(name);
   if (onCommandLine !== undefined) return onCommandLine.map((value) => ({ origin: `--${name}`, value }));
   const origin = environmentName(name);
@@ -168,7 +168,7 @@ function toolsets(setting: Setting): Config['toolsets'] {
     if (found !== undefined) return found;
     throw new ConfigError(
       { ...setting, value: name },
-      `is no toolset; choose ${listed(['all', ...TOOLSETS])}.`,
+      `is no toolset; choose ${orList(['all', ...TOOLSETS])}.`,
     );
   });
 }
@@ -209,7 +209,7 @@ function existingDirectory(setting: Setting, path: string): string {
   throw new ConfigError(setting, 'is not a directory; name an existing directory.');
 }
 
-function defaultStateDir({ env, homeDir, isRoot }: Surroundings): string {
+function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {
   if (isRoot) return '/var/lib/sandbox-mcp';
   const base = env['XDG_STATE_HOME'];
   // The XDG specification has relative paths ignored.

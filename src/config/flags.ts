@@ -177,7 +177,7 @@ export const FLAGS = [
 export type FlagName = (typeof FLAGS)[number]['name'];
 
 /** What was given on the command line: each value in order, `true` for a switch. */
-export type GivenFlags = ReadonlyMap<FlagName, readonly string[]>;
+export type ParsedFlags = ReadonlyMap<FlagName, readonly string[]>;
 
 /** The environment variable that stands for a flag: `--max-vcpus` is `SANDBOX_MCP_MAX_VCPUS`. */
 export function environmentName(name: FlagName): string {

@@ -29,11 +29,11 @@ export class ConfigError extends SandboxError {
 export function oneOf<const T extends string>(setting: Setting, valid: readonly T[]): T {
   const found = valid.find((value) => value === setting.value);
   if (found !== undefined) return found;
-  throw new ConfigError(setting, `is not valid; choose ${listed(valid)}.`);
+  throw new ConfigError(setting, `is not valid; choose ${orList(valid)}.`);
 }
 
 /** `true`, `1`, `false` or `0`. */
-export function truth(setting: Setting): boolean {
+export function boolean(setting: Setting): boolean {
   const word = oneOf(setting, ['true', 'false', '1', '0']);
   return word === 'true' || word === '1';
 }
@@ -72,6 +72,6 @@ export function bytes(setting: Setting): number {
 }
 
 /** `a, b or c`. */
-export function listed(values: readonly string[]): string {
+export function orList(values: readonly string[]): string {
   return values.length < 2 ? values.join('') : `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;
 }

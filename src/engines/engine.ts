@@ -180,7 +180,7 @@ export interface EngineLimits {
 /** What `sandbox_create` takes as `runtime`. */
 export interface Runtimes {
   /** Those that are here: a sandbox on one of them needs nothing fetched. */
-  here: string[];
+  installed: string[];
   /** In words, what else can be named; null where nothing else can. */
   others: string | null;
 }

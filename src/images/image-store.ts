@@ -6,7 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../shared/errors.ts';
-import { type LockPatience, withFileLock } from '../shared/fs/file-lock.ts';
+import { type LockOptions, withFileLock } from '../shared/fs/file-lock.ts';
 import { currentProcess, identify } from '../shared/process-identity.ts';
 import { isImageName, requireImageName } from './image-name.ts';
 import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } from './image-record.ts';
@@ -79,7 +79,7 @@ export class ImageStore {
   }
 
   /** Runs `work` while nobody else makes this image by `makingOnce`, in whatever process. */
-  makingOnce<T>(name: string, work: () => Promise<T>, patience: LockPatience): Promise<T> {
+  makingOnce<T>(name: string, work: () => Promise<T>, patience: LockOptions): Promise<T> {
     requireImageName(name);
     return withFileLock(join(this.host.directory, `${LOCK_PREFIX}${name}`), work, patience);
   }

@@ -1,7 +1,7 @@
 /** Reads a tar archive entry by entry, in order, with bounded memory. */
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../shared/errors.ts';
-import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../shared/fs/tar-limits.ts';
+import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../shared/fs/tar-limits.ts';
 
 /** An entry as the archive tells it. */
 export interface TarEntry {
@@ -115,13 +115,13 @@ export async function readTar(
     failWith(
       bad(
         entry.meta
-          ? `it holds ${passedOver(entry)}`
+          ? `it holds ${describeSkipped(entry)}`
           : `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
       ),
     ),
   );
   parser.on('meta', (meta: string) => {
-    const misread = misreadHeader(meta);
+    const misread = unsupportedPaxHeader(meta);
     if (misread === 'a sparse file') failWith(bad(`it holds ${misread}`));
   });
   parser.on('drain', () => wake());

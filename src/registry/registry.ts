@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import type { Engine } from '../engines/engine.ts';
 import { KeyedLock } from '../shared/async/keyed-lock.ts';
-import { type Clock, settledWithin } from '../shared/clock.ts';
+import { type Clock, completesWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
@@ -79,7 +79,7 @@ class SessionRegistry implements Registry {
     const { engine, clock, log } = this.#context;
     await Promise.all([...this.#sessions].map((session) => session.end(reason)));
     try {
-      const inTime = await settledWithin(clock, CLOSE_ENGINE_MS, engine.close());
+      const inTime = await completesWithin(clock, CLOSE_ENGINE_MS, engine.close());
       if (!inTime) log.warn('The engine did not close in time.');
     } catch (error) {
       log.error({ err: error }, 'The engine could not be closed.');

@@ -1,6 +1,6 @@
 import type { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
-import { nearNames } from './near-names.ts';
+import { closestNames } from './closest-names.ts';
 
 type Issue = z.core.$ZodIssue;
 
@@ -40,7 +40,9 @@ function sentence(issue: Issue, schema: z.ZodObject, args: unknown): string {
 function unknownKeys(keys: readonly string[], where: string, valid: readonly string[]): string {
   const named = keys.slice(0, MAX_PROBLEMS).map((key) => abbreviate(key));
   const owner = where === 'arguments' ? '' : ` in \`${where}\``;
-  const near = [...new Set(keys.slice(0, MAX_PROBLEMS).flatMap((key) => nearNames(key, valid).slice(0, 1)))];
+  const near = [
+    ...new Set(keys.slice(0, MAX_PROBLEMS).flatMap((key) => closestNames(key, valid).slice(0, 1))),
+  ];
   const suggestion = near.length === 0 ? '' : ` Did you mean ${near.join(', ')}?`;
   // An object of free names, such as env, has no list of valid ones.
   const list = owner !== '' && valid.length === 0 ? '' : `; valid ones: ${valid.join(', ') || 'none'}`;

@@ -6,8 +6,8 @@ import type { Logger } from '../shared/log.ts';
 import { argumentError } from './argument-errors.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
-import { meantTools } from './meant-tools.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
+import { suggestTools } from './suggest-tools.ts';
 
 /**
  * The one way from a request to a tool and back: finds the tool, checks the arguments, runs it and turns whatever
@@ -23,7 +23,7 @@ export async function callTool(
   try {
     const tool = findTool(tools, request.name);
     const args = request.arguments ?? {};
-    requirePlainKeys(tool, args);
+    rejectForbiddenKeys(tool, args);
     const checked = tool.input.safeParse(args);
     if (!checked.success) throw argumentError(tool, args, checked.error);
     throwIfCancelled(context.signal);
@@ -41,7 +41,7 @@ export async function callTool(
 }
 
 /** The schemas pass over such a key as if it were not there. */
-function requirePlainKeys(tool: Tool, args: unknown): void {
+function rejectForbiddenKeys(tool: Tool, args: unknown): void {
   const issue = forbiddenKeyIssue(args);
   if (issue !== null) throw argumentError(tool, args, new z.ZodError([issue]));
 }
@@ -50,7 +50,7 @@ function findTool(tools: ReadonlyMap<string, Tool>, name: string): Tool {
   const tool = tools.get(name);
   if (tool !== undefined) return tool;
   const all = [...tools.keys()];
-  const near = meantTools(name, all);
+  const near = suggestTools(name, all);
   throw new SandboxError('not_found', `There is no tool ${JSON.stringify(name.slice(0, 100))}.`, {
     hint: `Call ${near.length > 0 ? near.join(' or ') : `one of: ${all.join(', ')}`}.`,
   });

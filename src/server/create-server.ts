@@ -19,11 +19,11 @@ export interface ServerOptions {
   log: Logger;
   version: string;
   /** Milliseconds before a slow call answers with the state reached; left out, under the 60 s of common clients. */
-  patienceMs?: number;
+  softTimeoutMs?: number;
 }
 
 /** Undoing, or a last look, has to fit under the 55 s that a call may wait. */
-const PATIENCE_MS = 52_000;
+const SOFT_TIMEOUT_MS = 52_000;
 
 /** One connection's server, and the calls that run in it. */
 export interface Connection {
@@ -78,7 +78,7 @@ export function createServer(options: ServerOptions): Connection {
       signal: ending.signal,
       wantsProgress: progress.wanted,
       progress: (line: string) => progress.report(config.secrets.mask(line)),
-      patienceMs: options.patienceMs ?? PATIENCE_MS,
+      patienceMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
       now: Date.now,
     };
     const call = callTool(tools, { name: params.name, arguments: request.params.given }, context, log);

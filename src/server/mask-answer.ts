@@ -8,7 +8,7 @@ import type { SecretStore } from '../shared/secrets.ts';
  */
 export function maskAnswer(answer: ToolAnswer, secrets: SecretStore): ToolAnswer {
   if (!secrets.masks) return answer;
-  const structured = masked(answer.structured, secrets);
+  const structured = maskFields(answer.structured, secrets);
   return answer.text === undefined ? { structured } : { structured, text: secrets.mask(answer.text) };
 }
 
@@ -17,19 +17,17 @@ export function maskError(error: SandboxError, secrets: SecretStore): SandboxErr
   if (!secrets.masks) return error;
   return new SandboxError(error.code, secrets.mask(error.message), {
     hint: secrets.mask(error.hint),
-    details: masked(error.details, secrets),
+    details: maskFields(error.details, secrets),
   });
 }
 
-function masked(fields: Record<string, unknown>, secrets: SecretStore): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(fields).map(([name, value]) => [name, maskedValue(value, secrets)]),
-  );
+function maskFields(fields: Record<string, unknown>, secrets: SecretStore): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, maskValue(value, secrets)]));
 }
 
-function maskedValue(value: unknown, secrets: SecretStore): unknown {
+function maskValue(value: unknown, secrets: SecretStore): unknown {
   if (typeof value === 'string') return secrets.mask(value);
-  if (Array.isArray(value)) return value.map((item) => maskedValue(item, secrets));
+  if (Array.isArray(value)) return value.map((item) => maskValue(item, secrets));
   if (typeof value !== 'object' || value === null) return value;
-  return masked({ ...value }, secrets);
+  return maskFields({ ...value }, secrets);
 }

@@ -4,37 +4,39 @@ const PARSE_ERROR = -32700;
 const INVALID_REQUEST = -32600;
 
 /** JSON-RPC answers a message without a readable id with a null one, which the SDK's types do not know. */
-export interface Refusal {
+export interface ErrorReply {
   jsonrpc: '2.0';
   id: string | number | null;
   error: { code: number; message: string };
 }
 
-export type Parsed = { message: JSONRPCMessage } | { refusal: Refusal } | { ignored: string };
+export type ParsedLine = { message: JSONRPCMessage } | { errorReply: ErrorReply } | { ignored: string };
 
-/** One line of input: a message, the refusal that its sender gets, or a notification that nobody can answer. */
-export function parseMessage(line: string): Parsed {
+/** One line of input: a message, the error reply for its sender, or something that must not be answered. */
+export function parseMessage(line: string): ParsedLine {
   let value: unknown;
   try {
     value = JSON.parse(line);
   } catch {
-    return { refusal: refusal(null, PARSE_ERROR, 'Parse error: the line is not valid JSON') };
+    return { errorReply: errorReply(null, PARSE_ERROR, 'Parse error: the line is not valid JSON') };
   }
   const parsed = JSONRPCMessageSchema.safeParse(value);
   if (parsed.success) return { message: parsed.data };
   if (Array.isArray(value)) {
-    return { refusal: refusal(null, INVALID_REQUEST, 'Invalid request: batches are not supported') };
+    return { errorReply: errorReply(null, INVALID_REQUEST, 'Invalid request: batches are not supported') };
   }
   if (isResponse(value)) return { ignored: 'a response that is no valid JSON-RPC 2.0' };
-  return { refusal: refusal(idOf(value), INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message') };
+  return {
+    errorReply: errorReply(idOf(value), INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message'),
+  };
 }
 
 /** The answer to a line that was too long to be read. */
-export function tooLongRefusal(limitBytes: number): Refusal {
-  return refusal(null, INVALID_REQUEST, `Invalid request: a message may have at most ${limitBytes} bytes`);
+export function tooLongReply(limitBytes: number): ErrorReply {
+  return errorReply(null, INVALID_REQUEST, `Invalid request: a message may have at most ${limitBytes} bytes`);
 }
 
-function refusal(id: string | number | null, code: number, message: string): Refusal {
+function errorReply(id: string | number | null, code: number, message: string): ErrorReply {
   return { jsonrpc: '2.0', id, error: { code, message } };
 }
 

@@ -8,7 +8,7 @@ const MAX_LINE_CHARACTERS = 300;
  * Between the last notification and the answer. Clients built on the SDK forget the token when they read the answer, and
  * only then look at a notification that came in the same read: they would report it as one that nobody asked for.
  */
-const APART_MS = 10;
+const ANSWER_GAP_MS = 10;
 
 export interface ProgressNotification {
   progressToken: string | number;
@@ -65,7 +65,7 @@ export function createProgress(
       flush();
       if (timer !== null) clock.clearTimeout(timer);
       await sent;
-      const apart = sentAt + APART_MS - performance.now();
+      const apart = sentAt + ANSWER_GAP_MS - performance.now();
       if (apart > 0) await delay(apart);
     },
   };

@@ -5,7 +5,7 @@ const PARENT_CHECK_MS = 1_000;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
 /** What `watchSessionEnd` looks at; a test hands over its own. */
-export interface EndSources {
+export interface SessionEndSources {
   input: Readable;
   output: Writable;
   process: {
@@ -18,7 +18,7 @@ export interface EndSources {
  * Resolves once, with the first of: input at its end or broken, output broken (the reader has gone), a signal that asks
  * to end, the parent process gone. Later signals are swallowed, so that the clean-up is not cut short.
  */
-export function watchSessionEnd({ input, output, process }: EndSources): Promise<SessionEndReason> {
+export function watchSessionEnd({ input, output, process }: SessionEndSources): Promise<SessionEndReason> {
   return new Promise((resolve) => {
     const parent = process.ppid;
     const timer = setInterval(() => {

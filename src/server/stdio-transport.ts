@@ -3,7 +3,7 @@ import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
 import type { Logger } from '../shared/log.ts';
 import { messageLines } from './message-lines.ts';
-import { parseMessage, type Refusal, tooLongRefusal } from './parse-message.ts';
+import { type ErrorReply, parseMessage, tooLongReply } from './parse-message.ts';
 
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
@@ -27,7 +27,7 @@ export class StdioTransport implements Transport {
     this.#log = log;
     this.#onData = messageLines(MAX_MESSAGE_BYTES, {
       line: (text) => this.#receive(text),
-      tooLong: (limitBytes) => this.#refuse(tooLongRefusal(limitBytes)),
+      tooLong: (limitBytes) => this.#refuse(tooLongReply(limitBytes)),
     });
   }
 
@@ -50,7 +50,7 @@ export class StdioTransport implements Transport {
 
   #receive(line: string): void {
     const parsed = parseMessage(line);
-    if ('refusal' in parsed) this.#refuse(parsed.refusal);
+    if ('errorReply' in parsed) this.#refuse(parsed.errorReply);
     else if ('ignored' in parsed) this.#log.warn(`ignored ${parsed.ignored}`);
     else this.#deliver(parsed.message);
   }
@@ -64,12 +64,12 @@ export class StdioTransport implements Transport {
     }
   }
 
-  #refuse(refusal: Refusal): void {
-    this.#log.warn({ code: refusal.error.code }, refusal.error.message);
-    this.#write(refusal).catch((error: unknown) => this.#log.warn({ err: error }, 'refusal not sent'));
+  #refuse(reply: ErrorReply): void {
+    this.#log.warn({ code: reply.error.code }, reply.error.message);
+    this.#write(reply).catch((error: unknown) => this.#log.warn({ err: error }, 'error reply not sent'));
   }
 
-  #write(message: JSONRPCMessage | Refusal): Promise<void> {
+  #write(message: JSONRPCMessage | ErrorReply): Promise<void> {
     if (this.#closed || !this.#output.writable) return Promise.resolve();
     return new Promise((resolve) => {
       // A failed write shows as the stream's error, which ends the session; the sender has nothing to add.

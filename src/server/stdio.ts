@@ -2,7 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { SessionEndReason } from '../registry/types.ts';
 import { SessionEnded } from '../shared/session-ended.ts';
 import { createServer, type ServerOptions } from './create-server.ts';
-import { type EndSources, watchSessionEnd } from './session-end.ts';
+import { type SessionEndSources, watchSessionEnd } from './session-end.ts';
 import { StdioTransport } from './stdio-transport.ts';
 
 /** The process is gone this long after the end of its session, whatever hangs. */
@@ -12,7 +12,7 @@ export interface StdioOptions extends ServerOptions {
   /** The standard streams and this process, where nothing else is given. */
   input?: Readable;
   output?: Writable;
-  process?: EndSources['process'] & { exit(code: number): void };
+  process?: SessionEndSources['process'] & { exit(code: number): void };
 }
 
 /**

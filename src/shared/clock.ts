@@ -27,7 +27,11 @@ export const systemClock: Clock = {
  *
  * @throws what `work` rejects with while it is waited for
  */
-export async function settledWithin(clock: Clock, delayMs: number, work: Promise<unknown>): Promise<boolean> {
+export async function completesWithin(
+  clock: Clock,
+  delayMs: number,
+  work: Promise<unknown>,
+): Promise<boolean> {
   let timer: Timer | undefined;
   const timeUp = new Promise<boolean>((resolve) => {
     timer = clock.setTimeout(() => resolve(false), delayMs);

@@ -31,7 +31,7 @@ export function unknownSnapshot(snapshotId: string, why = ''): SandboxError {
 }
 
 /** The `conflict` of a command id that was used before. */
-export function startedAlready(): SandboxError {
+export function duplicateCommand(): SandboxError {
   return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
     hint: 'Call sandbox_get_command to see how it stands.',
   });

@@ -2,7 +2,7 @@
 import { SandboxError } from './errors.ts';
 
 /** Where a thing stands in its list; a cursor is the place of the last one that was told. */
-export interface Place {
+export interface Position {
   /** Epoch ms. */
   readonly createdAt: number;
   readonly id: string;
@@ -19,7 +19,7 @@ interface Query {
 const CURSOR = /^(\d{1,16})\.([a-z]+_[0-9A-Za-z_-]{6,80})$/;
 
 /** Newest first; the id decides between equals, so that a page never repeats or skips one. */
-function newestFirst(a: Place, b: Place): number {
+function newestFirst(a: Position, b: Position): number {
   return b.createdAt - a.createdAt || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }
 
@@ -29,7 +29,10 @@ function newestFirst(a: Place, b: Place): number {
  * @param isId false for an id of something else than what is listed
  * @throws SandboxError `invalid_argument` for a cursor that no page answered
  */
-export function placeOf(cursor: string | null, isId: (text: string) => boolean = () => true): Place | null {
+export function parseCursor(
+  cursor: string | null,
+  isId: (text: string) => boolean = () => true,
+): Position | null {
   if (cursor === null) return null;
   const [, createdAt, id] = CURSOR.exec(cursor) ?? [];
   if (createdAt === undefined || id === undefined || !isId(id)) {
@@ -41,42 +44,42 @@ export function placeOf(cursor: string | null, isId: (text: string) => boolean =
 }
 
 /** The cursor that goes on after this place. */
-export function cursorOf({ createdAt, id }: Place): string {
+export function formatCursor({ createdAt, id }: Position): string {
   return `${createdAt}.${id}`;
 }
 
 /** Whether what has this place is asked for, on this page or a later one. @param after the place of the query's cursor */
-export function isAsked(
-  { createdAt, id }: Place,
+export function matchesQuery(
+  { createdAt, id }: Position,
   { since, until }: Pick<Query, 'since' | 'until'>,
-  after: Place | null,
+  after: Position | null,
 ): boolean {
   if (createdAt < (since ?? 0) || createdAt > (until ?? Number.POSITIVE_INFINITY)) return false;
   return after === null || newestFirst(after, { createdAt, id }) < 0;
 }
 
 /** All that is asked for, on this page and on later ones, in order. @throws as `placeOf` */
-export function allAsked<Item>(
+export function matchingItems<Item>(
   all: readonly Item[],
   query: Query,
-  placeOfItem: (item: Item) => Place,
-): { item: Item; place: Place }[] {
-  const after = placeOf(query.cursor);
+  placeOfItem: (item: Item) => Position,
+): { item: Item; place: Position }[] {
+  const after = parseCursor(query.cursor);
   return all
     .map((item) => ({ item, place: placeOfItem(item) }))
-    .filter(({ place }) => isAsked(place, query, after))
+    .filter(({ place }) => matchesQuery(place, query, after))
     .sort((a, b) => newestFirst(a.place, b.place));
 }
 
 /** One page of all that there is. @throws as `placeOf` */
-export function pageOf<Item>(
+export function paginate<Item>(
   all: readonly Item[],
   query: Query,
-  placeOfItem: (item: Item) => Place,
+  placeOfItem: (item: Item) => Position,
 ): { items: Item[]; nextCursor: string | null } {
-  const asked = allAsked(all, query, placeOfItem);
+  const asked = matchingItems(all, query, placeOfItem);
   const shown = asked.slice(0, query.limit);
   const last = shown.at(-1);
   const more = asked.length > shown.length && last !== undefined;
-  return { items: shown.map(({ item }) => item), nextCursor: more ? cursorOf(last.place) : null };
+  return { items: shown.map(({ item }) => item), nextCursor: more ? formatCursor(last.place) : null };
 }

@@ -1,7 +1,7 @@
 import { SandboxError } from './errors.ts';
 
 /** The same failure of a call that writes several files, saying which of them stand already: each of those is whole. */
-export function withWrittenBefore(error: unknown, written: readonly { path: string }[]): unknown {
+export function partialWriteError(error: unknown, written: readonly { path: string }[]): unknown {
   if (!(error instanceof SandboxError) || written.length === 0) return error;
   const message = `${error.message} Written before that: ${written.map(({ path }) => path).join(', ')}.`;
   return new SandboxError(error.code, message, { hint: error.hint, details: error.details, cause: error });

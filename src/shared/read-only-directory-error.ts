@@ -1,7 +1,7 @@
 import { SandboxError } from './errors.ts';
 
 /** For a path whose directory is there and refuses new entries as if it were not: those of `/proc` do. */
-export function takesNothingNew(path: string, details: Record<string, unknown>): SandboxError {
+export function readOnlyDirectoryError(path: string, details: Record<string, unknown>): SandboxError {
   return new SandboxError(
     'invalid_argument',
     `Nothing can be made at "${path}": its directory takes no new files.`,

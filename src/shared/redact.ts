@@ -9,10 +9,10 @@ const MAX_ITEMS = 100;
 
 /** What knows more secrets than their keys and places tell; by default nobody does. */
 export type Mask = (text: string) => string;
-const asIs: Mask = (text) => text;
+const unmasked: Mask = (text) => text;
 
 /** Text with the credentials of every URL in it masked, and what `mask` knows. */
-export function redactText(text: string, mask: Mask = asIs): string {
+export function redactText(text: string, mask: Mask = unmasked): string {
   return mask(text).replace(URL_CREDENTIALS, `$1${MASK}@`);
 }
 
@@ -20,18 +20,21 @@ export function redactText(text: string, mask: Mask = asIs): string {
  * A copy that is fit for a log: plain data, bounded in depth and width, with everything masked that its key tells to be
  * a secret. Errors become their type, message, stack, own fields and cause.
  */
-export function redactFields(fields: Record<string, unknown>, mask: Mask = asIs): Record<string, unknown> {
+export function redactFields(
+  fields: Record<string, unknown>,
+  mask: Mask = unmasked,
+): Record<string, unknown> {
   return copyFields(fields, { depth: 0, parents: new WeakSet(), mask });
 }
 
 /** Where a copy has got to. */
-interface Place {
+interface CopyState {
   readonly depth: number;
   readonly parents: WeakSet<object>;
   readonly mask: Mask;
 }
 
-function copy(value: unknown, place: Place): unknown {
+function copy(value: unknown, place: CopyState): unknown {
   const { depth, parents, mask } = place;
   if (typeof value === 'string') return redactText(value, mask);
   if (typeof value === 'bigint') return value.toString();
@@ -48,7 +51,7 @@ function copy(value: unknown, place: Place): unknown {
   }
 }
 
-function copyFields(value: object, place: Place): Record<string, unknown> {
+function copyFields(value: object, place: CopyState): Record<string, unknown> {
   const fields = value instanceof Error ? errorFields(value) : Object.entries(value);
   const result: Record<string, unknown> = {};
   for (const [key, field] of fields.slice(0, MAX_ITEMS)) {

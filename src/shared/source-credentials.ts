@@ -19,7 +19,7 @@ export interface SourceCredentials {
 }
 
 /** The parts of a source that this reads; a source of another kind has neither a name nor a password. */
-interface Asked {
+interface SourceInput {
   readonly url: string;
   readonly username?: string | undefined;
   readonly password?: string | undefined;
@@ -30,7 +30,7 @@ interface Asked {
  *
  * @throws `invalid_argument` for a server without a name; what `SecretStore.fill` throws
  */
-export function sourceCredentials(source: Asked, secrets: SecretStore): SourceCredentials | null {
+export function sourceCredentials(source: SourceInput, secrets: SecretStore): SourceCredentials | null {
   if (source.username === undefined && source.password === undefined) return null;
   const { hostname } = new URL(source.url);
   const host = normalizeName(hostname);

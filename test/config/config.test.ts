@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { type Config, loadConfig, type Surroundings } from '../../src/config/config.ts';
+import { type Config, loadConfig, type ProcessContext } from '../../src/config/config.ts';
 import { environmentName, FLAGS, type FlagName } from '../../src/config/flags.ts';
 import { ConfigError } from '../../src/config/setting.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
@@ -23,7 +23,7 @@ afterEach(() => {
 
 function load(
   flags: Partial<Record<FlagName, string | string[]>>,
-  surroundings: Partial<Surroundings> = {},
+  surroundings: Partial<ProcessContext> = {},
 ): Config {
   const given = new Map<FlagName, string[]>();
   for (const { name } of FLAGS) {
@@ -106,7 +106,7 @@ describe('loadConfig', () => {
     expect(load({ 'egress-max-bytes': text }).egressMaxBytes).toBe(bytes);
   });
 
-  it.each<[string, Partial<Surroundings>, string]>([
+  it.each<[string, Partial<ProcessContext>, string]>([
     ['root', { isRoot: true }, '/var/lib/sandbox-mcp'],
     ['XDG_STATE_HOME', { env: { XDG_STATE_HOME: '/xdg' } }, '/xdg/sandbox-mcp'],
   ])('puts the state of %s in its place', (_, surroundings, stateDir) => {

@@ -13,7 +13,7 @@ import { portCases } from './cases/ports.ts';
 import { shellCases } from './cases/shells.ts';
 import { snapshotCases } from './cases/snapshots.ts';
 import { sourceCases } from './cases/sources.ts';
-import { createRequest, patience } from './support/requests.ts';
+import { createRequest, timeoutSignal } from './support/requests.ts';
 import type { EngineUnderTest, Subject } from './support/subject.ts';
 
 /** Registers the whole suite for an engine. `open` is called once. */
@@ -29,7 +29,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
       const create = async (request: Partial<CreateSandbox> = {}) => {
         const full = createRequest(request);
         made.push(full.sandboxId);
-        return under.engine.create(full, patience());
+        return under.engine.create(full, timeoutSignal());
       };
       const shared = await create({
         ports: [8080],
@@ -41,7 +41,7 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     });
 
     afterAll(async () => {
-      for (const sandboxId of made) await opened?.engine.forget(sandboxId, patience());
+      for (const sandboxId of made) await opened?.engine.forget(sandboxId, timeoutSignal());
       await opened?.close();
     });
 

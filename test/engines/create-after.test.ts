@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { createAfter } from '../../src/engines/create-after.ts';
+import { delayCreates } from '../../src/engines/delay-creates.ts';
 import type { CreateSandbox } from '../../src/engines/engine.ts';
 import { MemoryEngine } from '../fakes/memory-engine.ts';
 
@@ -25,7 +25,7 @@ function gated() {
     fail = () => reject(new Error('recovery failed'));
   });
   const inner = new MemoryEngine(() => 0);
-  return { inner, engine: createAfter(inner, () => ready), open, fail };
+  return { inner, engine: delayCreates(inner, () => ready), open, fail };
 }
 
 it('creates once the way is free, and does everything else at once', async () => {

@@ -148,7 +148,7 @@ export class MemoryEngine implements Engine {
   }
 
   async runtimes(): Promise<Runtimes> {
-    return { here: ['host'], others: null };
+    return { installed: ['host'], others: null };
   }
 
   async close(): Promise<void> {

@@ -8,7 +8,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { ByteLimit } from '../../src/images/byte-limit.ts';
 import { decompressed } from '../../src/images/decompress.ts';
-import { patience } from '../conformance/support/requests.ts';
+import { timeoutSignal } from '../conformance/support/requests.ts';
 import { directory, type Entry, hardlink, symlink, tarOf } from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 
@@ -20,11 +20,12 @@ describe('an archive of a root file system', () => {
 
   beforeAll(async () => {
     place = await openImagePlace();
-    await place.images.list(patience());
+    await place.images.list(timeoutSignal());
   });
 
   afterEach(async () => {
-    for (const { name } of await place.images.list(patience())) await place.images.remove(name, patience());
+    for (const { name } of await place.images.list(timeoutSignal()))
+      await place.images.remove(name, timeoutSignal());
   });
 
   afterAll(async () => {
@@ -191,14 +192,16 @@ describe('an archive of a root file system', () => {
       join(place.stateDir, 'images/.lock.node22'),
       '{"pid":4194303,"startTime":"1","bootId":"x"}',
     );
-    await place.engine.recover(patience());
+    await place.engine.recover(timeoutSignal());
     expect(await place.left()).toEqual([]);
   });
 
   it('is not taken over under a name that could be anything else', async () => {
     for (const name of ['', '.', '..', 'a/b', 'A', 'host', 'probe', 'x'.repeat(64), '-x', '.x', 'a b']) {
       await expect(place.import(tarOf(ROOT), { name })).rejects.toMatchObject({ code: 'invalid_argument' });
-      await expect(place.images.remove(name, patience())).rejects.toMatchObject({ code: 'invalid_argument' });
+      await expect(place.images.remove(name, timeoutSignal())).rejects.toMatchObject({
+        code: 'invalid_argument',
+      });
     }
   });
 
@@ -213,7 +216,7 @@ describe('an archive of a root file system', () => {
       code: 'server',
       hint: expect.stringContaining('image remove image'),
     });
-    await place.images.remove('image', patience());
+    await place.images.remove('image', timeoutSignal());
   });
 
   it('does not replace another', async () => {
@@ -222,9 +225,9 @@ describe('an archive of a root file system', () => {
       code: 'conflict',
       hint: expect.stringContaining('image remove image'),
     });
-    await place.images.remove('image', patience());
+    await place.images.remove('image', timeoutSignal());
     await place.import(tarOf(ROOT));
-    expect((await place.images.list(patience())).map(({ name }) => name)).toEqual(['image']);
+    expect((await place.images.list(timeoutSignal())).map(({ name }) => name)).toEqual(['image']);
     expect(await readlink(inTree('usr')).catch(() => 'no link')).toBe('no link');
   });
 

@@ -4,7 +4,7 @@ import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { patience } from '../conformance/support/requests.ts';
+import { timeoutSignal } from '../conformance/support/requests.ts';
 import {
   ARCHITECTURE,
   directory,
@@ -49,11 +49,12 @@ describe('an archive of a container image', () => {
 
   beforeAll(async () => {
     place = await openImagePlace();
-    await place.images.list(patience());
+    await place.images.list(timeoutSignal());
   });
 
   afterEach(async () => {
-    for (const { name } of await place.images.list(patience())) await place.images.remove(name, patience());
+    for (const { name } of await place.images.list(timeoutSignal()))
+      await place.images.remove(name, timeoutSignal());
   });
 
   afterAll(async () => {

@@ -2,7 +2,7 @@
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { createRequest, patience } from '../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
 import { runVerb } from '../support/run-verb.ts';
 import { startServer } from '../support/server.ts';
 import { type FakeRegistry, startFakeRegistry } from './support/fake-registry.ts';
@@ -15,7 +15,7 @@ describe('a Node release as a runtime', () => {
   beforeEach(async () => {
     registry = await startFakeRegistry();
     place = await openImagePlace({ npm: { registry: registry.address, caFile: null, files: [] } });
-    await place.images.list(patience());
+    await place.images.list(timeoutSignal());
   });
 
   afterEach(async () => {
@@ -23,7 +23,7 @@ describe('a Node release as a runtime', () => {
     await registry.close();
   });
 
-  const create = (runtime: string, signal = patience()) =>
+  const create = (runtime: string, signal = timeoutSignal()) =>
     place.engine.create(createRequest({ runtime }), signal);
 
   it('is the newest of its kind, before everything else in the path, with the npm that fits it', async () => {
@@ -41,7 +41,7 @@ describe('a Node release as a runtime', () => {
       'bin',
       'lib',
     ]);
-    expect(await place.images.list(patience())).toMatchObject([
+    expect(await place.images.list(timeoutSignal())).toMatchObject([
       { name: 'node22', kind: 'node', version: '22.11.0', usedBy: [] },
     ]);
     expect(await place.script('node24', 'node -v')).toBe('v24.0.0');
@@ -52,13 +52,13 @@ describe('a Node release as a runtime', () => {
     const made = await Promise.all([
       create('node22'),
       create('node22'),
-      other.create(createRequest({ runtime: 'node22' }), patience()),
+      other.create(createRequest({ runtime: 'node22' }), timeoutSignal()),
     ]);
     expect(registry.asked.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
     expect(await place.left()).toEqual(['node22']);
     for (const { sandboxId, runtime } of made) {
       expect(runtime).toBe('node22');
-      await place.engine.forget(sandboxId, patience());
+      await place.engine.forget(sandboxId, timeoutSignal());
     }
     await place.script(
       'node22',
@@ -127,18 +127,18 @@ describe('a Node release as a runtime', () => {
     cancel.abort();
     await expect(first).rejects.toMatchObject({ code: 'cancelled' });
     const { sandboxId } = await third;
-    await place.engine.forget(sandboxId, patience());
+    await place.engine.forget(sandboxId, timeoutSignal());
     expect(await place.left()).toEqual(['node22']);
   });
 
   it('stays while something stands on it', async () => {
     const { sandboxId } = await create('node22');
-    await expect(place.images.remove('node22', patience())).rejects.toMatchObject({
+    await expect(place.images.remove('node22', timeoutSignal())).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining(sandboxId),
     });
-    await place.engine.forget(sandboxId, patience());
-    await place.images.remove('node22', patience());
+    await place.engine.forget(sandboxId, timeoutSignal());
+    await place.images.remove('node22', timeoutSignal());
     expect(await place.left()).toEqual([]);
   });
 });

@@ -19,7 +19,7 @@ describe('parseMessage', () => {
     ['a method that is none', '{"jsonrpc":"2.0","id":4,"method":5}', -32600, 4],
     ['very deep JSON', '['.repeat(200_000), -32700, null],
   ])('refuses %s', (_name, line, code, id) => {
-    expect(parseMessage(line)).toMatchObject({ refusal: { jsonrpc: '2.0', id, error: { code } } });
+    expect(parseMessage(line)).toMatchObject({ errorReply: { jsonrpc: '2.0', id, error: { code } } });
   });
 
   it('does not answer a broken answer', () => {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { pageOf, placeOf } from '../../src/shared/pagination.ts';
+import { paginate, parseCursor } from '../../src/shared/pagination.ts';
 
 const ALL = { limit: 100, since: null, until: null, cursor: null };
 const own = (place: { createdAt: number; id: string }) => place;
@@ -18,7 +18,7 @@ describe('pageOf', () => {
     const told: string[] = [];
     let cursor: string | null = null;
     do {
-      const page: ReturnType<typeof pageOf<(typeof PLACES)[number]>> = pageOf(
+      const page: ReturnType<typeof paginate<(typeof PLACES)[number]>> = paginate(
         PLACES,
         { ...ALL, limit, cursor },
         own,
@@ -31,9 +31,9 @@ describe('pageOf', () => {
   });
 
   it('keeps its place where the last one told is gone, and something newer has come', () => {
-    const first = pageOf(PLACES, { ...ALL, limit: 3 }, own);
+    const first = paginate(PLACES, { ...ALL, limit: 3 }, own);
     const later = [...PLACES.filter(({ id }) => id !== 'sbx_22222c'), { createdAt: 9, id: 'sbx_22222z' }];
-    const next = pageOf(later, { ...ALL, cursor: first.nextCursor }, own);
+    const next = paginate(later, { ...ALL, cursor: first.nextCursor }, own);
     expect(next).toEqual({ items: [PLACES[3], PLACES[0]], nextCursor: null });
   });
 
@@ -44,19 +44,19 @@ describe('pageOf', () => {
     [4, null, []],
     [3, 2, []],
   ])('from %s to %s, both included', (since, until, ids) => {
-    const { items } = pageOf(PLACES, { ...ALL, since, until }, own);
+    const { items } = paginate(PLACES, { ...ALL, since, until }, own);
     expect(items.map(({ id }) => id)).toEqual(ids);
   });
 });
 
 describe('placeOf', () => {
   it('refuses the place of something else', () => {
-    expect(() => placeOf('2.snap_22222a', (text) => text.startsWith('sbx_'))).toThrow(SandboxError);
+    expect(() => parseCursor('2.snap_22222a', (text) => text.startsWith('sbx_'))).toThrow(SandboxError);
   });
 
   it('is what a page answered', () => {
-    expect(placeOf(null)).toBeNull();
-    expect(placeOf('2.snap_22222a')).toEqual({ createdAt: 2, id: 'snap_22222a' });
+    expect(parseCursor(null)).toBeNull();
+    expect(parseCursor('2.snap_22222a')).toEqual({ createdAt: 2, id: 'snap_22222a' });
   });
 
   it.each([
@@ -69,6 +69,6 @@ describe('placeOf', () => {
     '2.sbx_22222a\n',
     '12345678901234567.sbx_22222a',
   ])('refuses %j, which no page answered', (cursor) => {
-    expect(() => placeOf(cursor)).toThrow(SandboxError);
+    expect(() => parseCursor(cursor)).toThrow(SandboxError);
   });
 });

@@ -83,11 +83,11 @@ function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string
 function endOf(command: Command, sandboxEnd: string | null): string[] {
   const told: string[] = [];
   if (command.endedBy === 'out_of_memory') told.push(`It was killed for lack of memory: ${MORE_MEMORY}`);
-  else if (command.lackedMemory === true)
+  else if (command.ranOutOfMemory === true)
     told.push(`Something in its sandbox was killed for lack of memory while it ran: ${MORE_MEMORY}`);
   if (command.endedBy === 'timeout')
     told.push('It was ended at its timeout_ms: allow more, or leave that out');
-  else if (command.leftRunning === true)
+  else if (command.hasLiveProcesses === true)
     told.push(`What it started still runs: command_kill command_id=${command.commandId} ends that`);
   if (sandboxEnd !== null)
     told.push(`It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`);

@@ -40,7 +40,7 @@ const info = defineTool({
           name: known.engine,
           isolation: engine.isolation,
           capabilities: known.capabilities,
-          runtimes: known.runtimes.here,
+          runtimes: known.runtimes.installed,
           other_runtimes: known.runtimes.others,
           network_modes: engine.networkModes,
           default_network_policy: policyAnswer(engine.defaultNetworkPolicy),

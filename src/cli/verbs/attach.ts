@@ -36,11 +36,11 @@ export async function attach(
   await handle.requireRunning(signal);
   const request = { sandboxId: handle.sandboxId, command: COMMAND, env: {}, cwd: null, sudo: false };
   const shell = await shells.open({ ...request, ...keyboard.size() }, signal);
-  const { exitCode } = await join(shell, keyboard, terminal);
+  const { exitCode } = await runShell(shell, keyboard, terminal);
   return exitCode;
 }
 
-async function join(shell: Shell, keyboard: Keyboard, terminal: Terminal): Promise<ShellExit> {
+async function runShell(shell: Shell, keyboard: Keyboard, terminal: Terminal): Promise<ShellExit> {
   const leave = keyboard.listen({
     typed: (data) => void shell.write(data),
     resized: (cols, rows) => void shell.resize(cols, rows),

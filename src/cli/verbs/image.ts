@@ -32,7 +32,7 @@ export function importImage(
 ): Promise<number> {
   const { name, archive, maxSize } = request;
   const maxBytes = bytesOf(maxSize);
-  return told(async () => {
+  return withEngineHints(async () => {
     const image = await untilInterrupted((signal) =>
       images.import({ name, archive: resolve(archive), maxBytes }, signal),
     );
@@ -49,7 +49,7 @@ export function listImages(
   now: number,
   terminal: Terminal,
 ): Promise<number> {
-  return told(async () => {
+  return withEngineHints(async () => {
     const found = await images.list(new AbortController().signal);
     if (options.json) terminal.out(`${JSON.stringify(found, null, 2)}\n`);
     else if (found.length === 0) terminal.out('No images.\n');
@@ -63,7 +63,7 @@ export function listImages(
 
 /** Removes an image that no living sandbox and no snapshot stands on. */
 export function removeImage(images: Images, name: string, terminal: Terminal): Promise<number> {
-  return told(async () => {
+  return withEngineHints(async () => {
     await images.remove(name, new AbortController().signal);
     terminal.out(`removed  ${name}\n`);
     return 0;
@@ -98,7 +98,7 @@ async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): P
 }
 
 /** What these verbs fail over is the person's to mend, by the error's own hint. */
-async function told(work: () => Promise<number>): Promise<number> {
+async function withEngineHints(work: () => Promise<number>): Promise<number> {
   try {
     return await work();
   } catch (error) {

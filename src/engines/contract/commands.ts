@@ -31,9 +31,9 @@ export interface Command {
   stdoutBytes: number;
   stderrBytes: number;
   /** True where it has finished and something that it started runs on; left out by an engine that cannot tell. */
-  leftRunning?: boolean;
+  hasLiveProcesses?: boolean;
   /** True where the kernel was seen to kill something in its sandbox for lack of memory while it ran. */
-  lackedMemory?: boolean;
+  ranOutOfMemory?: boolean;
 }
 
 export interface StartCommand {

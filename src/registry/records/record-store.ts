@@ -1,7 +1,7 @@
 import { chmod, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { KeyedLock } from '../../shared/async/keyed-lock.ts';
-import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isAbandonedTemporary, writeFileAtomic } from '../../shared/fs/atomic-file.ts';
 import { fileStamp } from '../../shared/fs/file-stamp.ts';
@@ -92,7 +92,7 @@ export class RecordStore<Item> {
       else this.#report(join(this.#directory, name), new UnreadableRecord('its name is no id'));
     }
     // `read` has reported an unreadable one; what one has lost must not stop the others.
-    const records = await mapBounded(ids, 16, (id) => this.read(id).catch(() => null));
+    const records = await mapConcurrent(ids, 16, (id) => this.read(id).catch(() => null));
     return records.filter((record) => record !== null);
   }
 

@@ -1,5 +1,5 @@
 import type { Sandbox } from '../../engines/engine.ts';
-import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import { isAlive } from '../records/owner.ts';
@@ -41,7 +41,7 @@ async function recoverAll(context: RegistryContext, signal: AbortSignal): Promis
   await reclaim(context, recovered, signal);
   await recoverSnapshots(context, signal);
   const records = (await store.all()).filter((record) => record.engine === engine.name);
-  await mapBounded(records, AT_A_TIME, async ({ sandboxId }) => {
+  await mapConcurrent(records, AT_A_TIME, async ({ sandboxId }) => {
     throwIfCancelled(signal);
     try {
       await recoverOne(context, sandboxId, recovered, signal);

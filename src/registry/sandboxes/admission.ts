@@ -1,4 +1,4 @@
-import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import { livesElsewhere } from '../records/owner.ts';
@@ -47,7 +47,7 @@ async function markThoseThatEnded(
 ): Promise<void> {
   const records = await countedRecords(context, principal);
   const live = records.filter((record) => record.state === 'live');
-  await mapBounded(live, 8, async ({ sandboxId }) => {
+  await mapConcurrent(live, 8, async ({ sandboxId }) => {
     try {
       const sandbox = await context.engine.get(sandboxId, signal);
       if (hasEnded(sandbox)) await markEnded(context, sandboxId, sandbox);

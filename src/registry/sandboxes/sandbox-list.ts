@@ -1,8 +1,8 @@
 import type { ListQuery, Page } from '../../engines/engine.ts';
-import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { type ErrorCode, SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { isSandboxId } from '../../shared/ids.ts';
-import { allAsked, cursorOf, placeOf } from '../../shared/pagination.ts';
+import { formatCursor, matchingItems, parseCursor } from '../../shared/pagination.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { SandboxView } from '../types.ts';
@@ -25,21 +25,23 @@ export async function listSandboxes(
   query: ListQuery,
   signal: AbortSignal,
 ): Promise<Page<SandboxView>> {
-  placeOf(query.cursor, isSandboxId);
+  parseCursor(query.cursor, isSandboxId);
   const own = (await context.store.all()).filter((record) => isVisible(context, principal, record));
-  const records = allAsked(own, query, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
+  const records = matchingItems(own, query, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
   const items: SandboxView[] = [];
   let used = 0;
   while (items.length < query.limit && used < records.length) {
     throwIfCancelled(signal);
     const batch = records.slice(used, used + query.limit - items.length);
     used += batch.length;
-    const views = await mapBounded(batch, 8, ({ item }) => viewIfKnown(context, item, signal, OF_THE_ENGINE));
+    const views = await mapConcurrent(batch, 8, ({ item }) =>
+      viewIfKnown(context, item, signal, OF_THE_ENGINE),
+    );
     items.push(...views.filter((view) => view !== null));
   }
   const last = records[used - 1];
   const more = used < records.length && last !== undefined;
-  return { items, nextCursor: more ? cursorOf(last.place) : null };
+  return { items, nextCursor: more ? formatCursor(last.place) : null };
 }
 
 /**

@@ -1,4 +1,4 @@
-import { settledWithin } from '../../shared/clock.ts';
+import { completesWithin } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
@@ -45,7 +45,7 @@ export async function settleEstate(context: RegistryContext, estate: Estate): Pr
   }
   for (const { sandboxId, keep } of estate.owned) if (keep) work.push(disown(context, sandboxId));
 
-  const inTime = await settledWithin(clock, STOP_MS, Promise.all(work));
+  const inTime = await completesWithin(clock, STOP_MS, Promise.all(work));
   giveUp.abort();
   estate.commands.close();
   if (!inTime || unfinished.size > 0) {
@@ -55,7 +55,7 @@ export async function settleEstate(context: RegistryContext, estate: Estate): Pr
     );
   }
   const disowned = Promise.all([...unfinished].map((sandboxId) => disown(context, sandboxId)));
-  await settledWithin(clock, GIVE_UP_MS, disowned);
+  await completesWithin(clock, GIVE_UP_MS, disowned);
 }
 
 /** Never rejects; false where the sandbox may live on. */

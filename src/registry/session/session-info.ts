@@ -1,5 +1,5 @@
 import type { Command, Engine } from '../../engines/engine.ts';
-import { mapBounded } from '../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
@@ -29,11 +29,11 @@ export async function describeSession(
     ...state.owned.map((record) => ({ record, ownership: 'owned' as const })),
     ...state.attached.map((record) => ({ record, ownership: 'attached' as const })),
   ];
-  const views = await mapBounded(members, 8, async ({ record, ownership }) => {
+  const views = await mapConcurrent(members, 8, async ({ record, ownership }) => {
     const view = await viewIfKnown(context, record, signal);
     return view === null ? null : { ...view, ownership };
   });
-  const commands = await mapBounded(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
+  const commands = await mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
   return {
     sessionId: state.sessionId,
     engine: engine.name,

@@ -3,7 +3,7 @@
  *
  * @throws what the first failing task rejects with; tasks that have started go on, others do not start
  */
-export async function mapBounded<Item, Result>(
+export async function mapConcurrent<Item, Result>(
   items: readonly Item[],
   limit: number,
   task: (item: Item) => Promise<Result>,

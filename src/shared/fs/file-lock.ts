@@ -10,7 +10,7 @@ const WAIT_LIMIT_MS = 10_000;
 /** Between two looks at a lock that is waited for longer than usual. */
 const LONG_PAUSE_MS = 50;
 
-export interface LockPatience {
+export interface LockOptions {
   /** How long to wait for a living holder; 10 s where nobody says otherwise. */
   waitMs?: number;
   /** Ends the waiting, not the work. */
@@ -48,7 +48,7 @@ async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
 }
 
-async function acquire(path: string, content: string, patience: LockPatience): Promise<void> {
+async function acquire(path: string, content: string, patience: LockOptions): Promise<void> {
   const began = performance.now();
   const deadline = began + (patience.waitMs ?? WAIT_LIMIT_MS);
   let emptySince: number | null = null;
@@ -89,7 +89,7 @@ const queues = new Map<string, Promise<unknown>>();
 export async function withFileLock<T>(
   path: string,
   work: () => Promise<T>,
-  patience: LockPatience = {},
+  patience: LockOptions = {},
 ): Promise<T> {
   const before = queues.get(path) ?? Promise.resolve();
   const turn = patience.signal === undefined ? before : Promise.race([before, whenAborted(patience.signal)]);

@@ -20,7 +20,7 @@ parentPort.on('message', (block) => {
 });
 `;
 
-export class Sha256Thread {
+export class Sha256Worker {
   /** Shared, not handed to and fro: what changes hands is new memory to the collector on both sides, each time. */
   readonly #memory = new SharedArrayBuffer(BLOCK_BYTES * BLOCKS);
   readonly #worker: Worker;
@@ -48,20 +48,20 @@ export class Sha256Thread {
   /** Takes a copy of the bytes; waits while the thread is behind. One call at a time. Rejects where the thread has failed. */
   async update(bytes: Buffer): Promise<void> {
     for (let from = 0; from < bytes.length; ) {
-      this.#block ??= { at: await this.#room(), length: 0 };
+      this.#block ??= { at: await this.#freeBlock(), length: 0 };
       const { at, length } = this.#block;
       const copied = bytes.copy(new Uint8Array(this.#memory, at, BLOCK_BYTES), length, from);
       from += copied;
       this.#block.length += copied;
-      if (this.#block.length === BLOCK_BYTES) this.#hand();
+      if (this.#block.length === BLOCK_BYTES) this.#flushBlock();
     }
   }
 
   /** The digest in hexadecimal; nothing can be added any more. Rejects where the thread has failed. */
   async digest(): Promise<string> {
-    this.#hand();
+    this.#flushBlock();
     this.#worker.postMessage(null);
-    while (this.#digest === null) await this.#message();
+    while (this.#digest === null) await this.#nextMessage();
     return this.#digest;
   }
 
@@ -70,21 +70,21 @@ export class Sha256Thread {
     await this.#worker.terminate();
   }
 
-  async #room(): Promise<number> {
+  async #freeBlock(): Promise<number> {
     for (;;) {
       const at = this.#free.pop();
       if (at !== undefined) return at;
-      await this.#message();
+      await this.#nextMessage();
     }
   }
 
-  #hand(): void {
+  #flushBlock(): void {
     if (this.#block !== null) this.#worker.postMessage(this.#block);
     this.#block = null;
   }
 
   /** Waits for a word of the thread. */
-  async #message(): Promise<void> {
+  async #nextMessage(): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     await new Promise<void>((resolve) => {
       this.#wake = resolve;

@@ -1,6 +1,6 @@
 /** SHA-256 of a stream of bytes: where there are many, on another thread than the server's. */
 import { createHash } from 'node:crypto';
-import { Sha256Thread } from './sha256-worker.ts';
+import { Sha256Worker } from './sha256-worker.ts';
 
 /** From here on a thread is worth its start. */
 const MANY_BYTES = 33_554_432;
@@ -16,7 +16,7 @@ export interface Sha256 {
 
 /** @param expectedBytes about how many will come */
 export function sha256(expectedBytes: number): Sha256 {
-  if (expectedBytes >= MANY_BYTES) return new Sha256Thread();
+  if (expectedBytes >= MANY_BYTES) return new Sha256Worker();
   const hash = createHash('sha256');
   return {
     update: (bytes) => {

@@ -8,7 +8,7 @@ export const MAX_TAR_META_BYTES = 65_536;
 export const MAX_LINK_TARGET_BYTES = 4_095;
 
 /** What an entry is that the parser passed over; completes "the archive holds …". */
-export function passedOver({ type, size, meta }: { type: string; size: number; meta: boolean }): string {
+export function describeSkipped({ type, size, meta }: { type: string; size: number; meta: boolean }): string {
   return meta
     ? `a header of ${size} bytes, of which at most ${MAX_TAR_META_BYTES} are taken`
     : `something of the kind ${type}`;
@@ -19,7 +19,7 @@ export function passedOver({ type, size, meta }: { type: string; size: number; m
  * "the archive holds …". Null where there is nothing of the kind. `meta` is the header as text, with U+FFFD for what is no
  * UTF-8. Each record is its length in bytes, a blank, `key=value` and a line feed; the parser takes lines for records.
  */
-export function misreadHeader(meta: string): 'a sparse file' | 'a name that cannot be read' | null {
+export function unsupportedPaxHeader(meta: string): 'a sparse file' | 'a name that cannot be read' | null {
   for (const line of meta.split('\n')) {
     if (/^\d+ GNU\.sparse\./.test(line)) return 'a sparse file';
     const length = /^(\d+) (?:path|linkpath)=/.exec(line)?.[1];

@@ -16,7 +16,7 @@ const MOVE = new RegExp(`[\\n\\r\\b]|(?:${ESCAPE}\\[|\\u009b)([0-9]{0,9})([A-GJK
  */
 export function terminalText(raw: string): string {
   if (!hasControls(raw)) return raw;
-  const page = new Page(raw.length);
+  const page = new Screen(raw.length);
   const text = raw.replace(UNFINISHED_ESCAPE, '').replaceAll('\u0000', '␀');
   let from = 0;
   for (const match of text.matchAll(MOVE)) {
@@ -54,7 +54,7 @@ function printable(text: string): string {
 }
 
 /** Rows without a width or a height, so that nothing wraps or scrolls away. */
-class Page {
+class Screen {
   #line: string[] = [];
   readonly #lines = [this.#line];
   #row = 0;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -28,7 +28,7 @@ export function commandCases(get: () => Subject): void {
       expect(missing).toMatchObject({ exitCode: 127, stderr: 'no-such-program: command not found\n' });
       const { engine, shared } = get();
       const file = { path: 'plain', content: Buffer.from('x'), mode: 0o644 };
-      await engine.files.write(shared.sandboxId, [file], null, patience());
+      await engine.files.write(shared.sandboxId, [file], null, timeoutSignal());
       expect(await run(get(), '/vercel/sandbox/plain', [])).toMatchObject({ exitCode: 126 });
     });
 
@@ -39,7 +39,9 @@ export function commandCases(get: () => Subject): void {
         code: 'invalid_argument',
         message: expect.stringContaining('/vercel/sandbox/no/such'),
       });
-      await expect(engine.commands.get(commandId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      await expect(engine.commands.get(commandId, timeoutSignal())).rejects.toMatchObject({
+        code: 'not_found',
+      });
     });
 
     it('works in cwd, by default in /vercel/sandbox', async () => {
@@ -56,7 +58,7 @@ export function commandCases(get: () => Subject): void {
     it('runs as an ordinary user, and as root with sudo', async () => {
       const uid = async (sudo: boolean) => (await run(get(), 'id', ['-u'], { sudo })).stdout.trim();
       expect(await uid(true)).toBe('0');
-      const { isolation } = await get().engine.limits(patience());
+      const { isolation } = await get().engine.limits(timeoutSignal());
       if (!isolation.includes('single id')) expect(await uid(false)).toBe('1000');
     });
 
@@ -79,12 +81,12 @@ export function commandCases(get: () => Subject): void {
       const { other } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'echo here; sleep 300']);
       await untilOutput(get(), commandId, 'here');
-      expect(await other.commands.get(commandId, patience())).toMatchObject({
+      expect(await other.commands.get(commandId, timeoutSignal())).toMatchObject({
         status: 'running',
         stdoutBytes: 5,
       });
-      const waiting = other.commands.wait(commandId, patience());
-      await other.commands.kill(commandId, 'SIGTERM', 'killed', patience());
+      const waiting = other.commands.wait(commandId, timeoutSignal());
+      await other.commands.kill(commandId, 'SIGTERM', 'killed', timeoutSignal());
       expect(await waiting).toMatchObject({ exitCode: 143, signal: 'SIGTERM', endedBy: 'killed' });
       expect(await outputOf({ engine: other }, commandId)).toBe('here\n');
     });
@@ -93,7 +95,7 @@ export function commandCases(get: () => Subject): void {
       const { engine } = get();
       const { commandId } = await start(get(), 'bash', ['-c', ESCAPED_TREE]);
       await untilOutput(get(), commandId, 'ready');
-      const killed = await engine.commands.kill(commandId, 'SIGKILL', 'cancelled', patience());
+      const killed = await engine.commands.kill(commandId, 'SIGKILL', 'cancelled', timeoutSignal());
       expect(killed).toMatchObject({
         status: 'finished',
         exitCode: 137,
@@ -107,11 +109,11 @@ export function commandCases(get: () => Subject): void {
     it('kills what a finished command left running; killing twice is no error', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'sleep 300 & echo $!']);
-      expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 0 });
+      expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 0 });
       const pid = (await outputOf(get(), commandId)).trim();
       expect(await run(get(), 'kill', ['-0', pid])).toMatchObject({ exitCode: 0 });
       for (let times = 0; times < 2; times++) {
-        const killed = await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+        const killed = await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
         expect(killed).toMatchObject({ exitCode: 0, endedBy: 'exit' });
       }
       expect(await run(get(), 'kill', ['-0', pid])).toMatchObject({ exitCode: 1 });
@@ -128,8 +130,8 @@ export function commandCases(get: () => Subject): void {
       await expect(engine.commands.wait(commandId, AbortSignal.timeout(50))).rejects.toMatchObject({
         code: 'cancelled',
       });
-      expect(await engine.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
-      await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+      expect(await engine.commands.get(commandId, timeoutSignal())).toMatchObject({ status: 'running' });
+      await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
     });
 
     it('tells how a command ended that its sandbox took along, and keeps its log', async () => {
@@ -137,8 +139,8 @@ export function commandCases(get: () => Subject): void {
       const sandbox = await create();
       const { commandId } = await start(get(), 'sh', ['-c', 'echo kept; sleep 300'], sandbox);
       await untilOutput(get(), commandId, 'kept');
-      await engine.stop(sandbox.sandboxId, 'session_end', patience());
-      const ended = await engine.commands.get(commandId, patience());
+      await engine.stop(sandbox.sandboxId, 'session_end', timeoutSignal());
+      const ended = await engine.commands.get(commandId, timeoutSignal());
       expect(ended).toMatchObject({
         status: 'finished',
         exitCode: 137,
@@ -161,11 +163,11 @@ export function commandCases(get: () => Subject): void {
       const sandbox = await create();
       const first = await run(get(), 'true', [], sandbox);
       const second = await run(get(), 'false', [], sandbox);
-      const listed = await engine.commands.list(sandbox.sandboxId, patience());
+      const listed = await engine.commands.list(sandbox.sandboxId, timeoutSignal());
       expect(listed.map(({ commandId }) => commandId)).toEqual([first.commandId, second.commandId]);
       for (const id of [newCommandId(sandbox.sandboxId), 'cmd_../../x', '']) {
-        await expect(engine.commands.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
-        await expect(engine.commands.kill(id, 'SIGTERM', 'killed', patience())).rejects.toMatchObject({
+        await expect(engine.commands.get(id, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(engine.commands.kill(id, 'SIGTERM', 'killed', timeoutSignal())).rejects.toMatchObject({
           code: 'not_found',
         });
       }

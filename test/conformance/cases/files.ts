@@ -2,7 +2,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -27,7 +27,7 @@ export function fileCases(get: () => Subject): void {
     const read = async (path: string) => {
       const { engine, shared } = get();
       return (
-        (await engine.files.read(shared.sandboxId, path, null, ALL, patience()))?.data.toString() ?? null
+        (await engine.files.read(shared.sandboxId, path, null, ALL, timeoutSignal()))?.data.toString() ?? null
       );
     };
     const write = async (
@@ -41,7 +41,7 @@ export function fileCases(get: () => Subject): void {
         shared.sandboxId,
         [{ path, content: Buffer.from(content), mode }],
         cwd,
-        patience(),
+        timeoutSignal(),
       );
     };
     const sh = (script: string) => run(get(), 'sh', ['-c', script]);
@@ -69,11 +69,11 @@ export function fileCases(get: () => Subject): void {
         'range',
         null,
         { offset: 3, limit: 4 },
-        patience(),
+        timeoutSignal(),
       );
       expect(part).toMatchObject({ path: '/vercel/sandbox/range', sizeBytes: 10, data: Buffer.from('3456') });
       expect(await read('no/such/file')).toBeNull();
-      expect(await engine.files.stat(shared.sandboxId, 'no-such', null, patience())).toBeNull();
+      expect(await engine.files.stat(shared.sandboxId, 'no-such', null, timeoutSignal())).toBeNull();
     });
 
     it('starts relative paths at cwd, that at /vercel/sandbox', async () => {
@@ -85,14 +85,14 @@ export function fileCases(get: () => Subject): void {
       const { engine, shared } = get();
       await sh('mkdir -p a-directory; mkfifo a-fifo');
       for (const path of ['a-directory', 'a-fifo', '/dev/zero']) {
-        const reading = engine.files.read(shared.sandboxId, path, null, ALL, patience());
+        const reading = engine.files.read(shared.sandboxId, path, null, ALL, timeoutSignal());
         await expect(reading, path).rejects.toMatchObject({ code: 'invalid_argument' });
       }
       await expect(write('a-directory', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
     });
 
     it('acts as the sandbox’s user: what that user may not write is refused', async (context) => {
-      const { isolation } = await get().engine.limits(patience());
+      const { isolation } = await get().engine.limits(timeoutSignal());
       if (isolation.includes('single id')) return context.skip('root is the only user here');
       await expect(write('/etc/passwd', 'x'.repeat(5_000_000))).rejects.toMatchObject({ code: 'permission' });
     });
@@ -113,7 +113,7 @@ export function fileCases(get: () => Subject): void {
         '/../../../etc/hostname',
         null,
         ALL,
-        patience(),
+        timeoutSignal(),
       );
       expect(outside?.data.toString()).toBe('sandbox\n');
     });
@@ -121,15 +121,15 @@ export function fileCases(get: () => Subject): void {
     it('makes directories with their parents and is content with an existing one', async () => {
       const { engine, shared } = get();
       for (let times = 0; times < 2; times++) {
-        const made = await engine.files.mkDir(shared.sandboxId, 'made/by/us', null, patience());
+        const made = await engine.files.mkDir(shared.sandboxId, 'made/by/us', null, timeoutSignal());
         expect(made).toEqual({ path: '/vercel/sandbox/made/by/us' });
       }
       await write('made/file', 'x');
-      await expect(engine.files.mkDir(shared.sandboxId, 'made/file', null, patience())).rejects.toMatchObject(
-        {
-          code: expect.stringMatching(/invalid_argument|conflict/),
-        },
-      );
+      await expect(
+        engine.files.mkDir(shared.sandboxId, 'made/file', null, timeoutSignal()),
+      ).rejects.toMatchObject({
+        code: expect.stringMatching(/invalid_argument|conflict/),
+      });
     });
 
     it('carries a tree in and out, links and modes included', async () => {
@@ -148,10 +148,16 @@ export function fileCases(get: () => Subject): void {
         file('sub/run', 'beta', 0o755),
         link,
       ];
-      const sent = await engine.files.writeTree(shared.sandboxId, 'tree', null, stream(entries), patience());
+      const sent = await engine.files.writeTree(
+        shared.sandboxId,
+        'tree',
+        null,
+        stream(entries),
+        timeoutSignal(),
+      );
       expect(sent).toMatchObject({ path: '/vercel/sandbox/tree', files: 2, bytes: 9 });
       const back = new Map<string, string>();
-      for await (const entry of engine.files.readTree(shared.sandboxId, 'tree', null, patience())) {
+      for await (const entry of engine.files.readTree(shared.sandboxId, 'tree', null, timeoutSignal())) {
         const content = entry.content === null ? entry.linkTarget : (await buffer(entry.content)).toString();
         back.set(entry.path, `${entry.type} ${(entry.mode & 0o111) !== 0} ${content}`);
       }
@@ -168,7 +174,7 @@ export function fileCases(get: () => Subject): void {
       const { engine, shared } = get();
       const entries = stream([directory(''), file('half', 'x')], new Error('the source broke'));
       await expect(
-        engine.files.writeTree(shared.sandboxId, 'cut', null, entries, patience()),
+        engine.files.writeTree(shared.sandboxId, 'cut', null, entries, timeoutSignal()),
       ).rejects.toThrow('the source broke');
       await expect
         .poll(async () => (await sh('ls -A | grep -v "^[a-z]" ; ls -d cut*; true')).stdout)
@@ -178,7 +184,7 @@ export function fileCases(get: () => Subject): void {
     it('says not_found for a tree that is not there', async () => {
       const { engine, shared } = get();
       const reading = async () => {
-        for await (const _ of engine.files.readTree(shared.sandboxId, 'no-tree', null, patience()));
+        for await (const _ of engine.files.readTree(shared.sandboxId, 'no-tree', null, timeoutSignal()));
       };
       await expect(reading()).rejects.toMatchObject({ code: 'not_found' });
     });

@@ -8,7 +8,7 @@ import { describe, expect, it, type TestContext } from 'vitest';
 import type { Images, Sandbox } from '../../../src/engines/engine.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
 import { HOST_ADDRESS } from '../../support/source-server.ts';
-import { createRequest, patience } from '../support/requests.ts';
+import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -31,7 +31,7 @@ export function imageCases(get: () => Subject): void {
         archive,
         gzipSync(tarOf(dockerArchive(layers, { env: ['FROM_IMAGE=yes', 'HOME=/elsewhere'] }))),
       );
-      await images.import({ name, archive, maxBytes: 100_000_000 }, patience());
+      await images.import({ name, archive, maxBytes: 100_000_000 }, timeoutSignal());
     } finally {
       await rm(folder, { recursive: true });
     }
@@ -72,19 +72,19 @@ export function imageCases(get: () => Subject): void {
       expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
       const second = await create({ runtime: 'tiny' });
       expect(await shell(second, 'cat /etc/motd /var/data/file')).toBe('imported\ndata');
-      const [image] = await images.list(patience());
+      const [image] = await images.list(timeoutSignal());
       expect(image).toMatchObject({ name: 'tiny', kind: 'rootfs', version: null, arch: process.arch });
       expect(image?.sizeBytes).toBeGreaterThan(1_000);
       expect(image?.usedBy.sort()).toEqual([sandbox.sandboxId, second.sandboxId].sort());
-      for (const { sandboxId } of [sandbox, second]) await engine.forget(sandboxId, patience());
-      await images.remove('tiny', patience());
-      expect(await images.list(patience())).toEqual([]);
+      for (const { sandboxId } of [sandbox, second]) await engine.forget(sandboxId, timeoutSignal());
+      await images.remove('tiny', timeoutSignal());
+      expect(await images.list(timeoutSignal())).toEqual([]);
     });
 
     it('have the way out that their sandbox’s policy leaves', async (context) => {
       const { engine, create } = get();
       const { networkPolicies } = engine;
-      const { networkModes } = await engine.limits(patience());
+      const { networkModes } = await engine.limits(timeoutSignal());
       if (!networkPolicies || !networkModes.includes('custom') || HOST_ADDRESS === null)
         return context.skip('no way out of a sandbox to this host');
       const images = await imported(context, 'tiny');
@@ -100,20 +100,20 @@ export function imageCases(get: () => Subject): void {
         const request = `GET / HTTP/1.1\\r\\nHost: ${HOST_ADDRESS}\\r\\nConnection: close\\r\\n\\r\\n`;
         const ask = `printf '${request}' | /bin/busybox nc -w 5 ${HOST_ADDRESS} ${port}`;
         expect(await shell(sandbox, ask)).toContain('from outside');
-        await networkPolicies.update(sandbox.sandboxId, { mode: 'deny-all' }, patience());
+        await networkPolicies.update(sandbox.sandboxId, { mode: 'deny-all' }, timeoutSignal());
         expect(await shell(sandbox, ask)).toContain('403 Forbidden');
-        await engine.forget(sandbox.sandboxId, patience());
+        await engine.forget(sandbox.sandboxId, timeoutSignal());
       } finally {
         server.closeAllConnections();
         await new Promise((resolve) => server.close(resolve));
       }
-      await images.remove('tiny', patience());
+      await images.remove('tiny', timeoutSignal());
     });
 
     it('keep their owners, or say that they could not', async (context) => {
       const images = await imported(context, 'owned');
       const { create, engine } = get();
-      const { notes } = (await images.list(patience()))[0] ?? { notes: [] };
+      const { notes } = (await images.list(timeoutSignal()))[0] ?? { notes: [] };
       const sandbox = await create({ runtime: 'owned' });
       const owners = await shell(sandbox, 'stat -c "%u:%g %a" /srv/owned', true);
       expect(owners).toBe(notes.length === 0 ? '7:8 4640' : '0:0 4640');
@@ -121,8 +121,8 @@ export function imageCases(get: () => Subject): void {
       // Where there is no other user to fetch as, apt is told so.
       const apt = await shell(sandbox, 'cat /etc/apt/apt.conf.d/00sandbox 2>&1 || true');
       expect(apt.includes('Sandbox::User "root"')).toBe(notes.length > 0);
-      await engine.forget(sandbox.sandboxId, patience());
-      await images.remove('owned', patience());
+      await engine.forget(sandbox.sandboxId, timeoutSignal());
+      await images.remove('owned', timeoutSignal());
     });
 
     it('open a terminal with the shell they have', async (context) => {
@@ -132,30 +132,34 @@ export function imageCases(get: () => Subject): void {
       const { sandboxId } = await create({ runtime: 'shell' });
       const shell = await engine.shells.open(
         { sandboxId, command: ['/bin/bash'], cwd: null, env: {}, sudo: false, cols: 80, rows: 24 },
-        patience(),
+        timeoutSignal(),
       );
       await shell.write(Buffer.from('exit 7\n'));
       for await (const chunk of shell.output) expect(chunk.toString()).not.toContain('not found');
       expect(await shell.exit).toMatchObject({ exitCode: 7 });
       await shell.close();
-      await engine.forget(sandboxId, patience());
-      await images.remove('shell', patience());
+      await engine.forget(sandboxId, timeoutSignal());
+      await images.remove('shell', timeoutSignal());
     });
 
     it('stay while a sandbox or a snapshot stands on them', async (context) => {
       const images = await imported(context, 'used');
       const { create, engine, other } = get();
       const refused = (id: string) =>
-        expect(images.remove('used', patience())).rejects.toMatchObject({
+        expect(images.remove('used', timeoutSignal())).rejects.toMatchObject({
           code: 'conflict',
           message: expect.stringContaining(id),
         });
       const { sandboxId } = await create({ runtime: 'used' });
       await refused(sandboxId);
-      await expect(other.images?.remove('used', patience())).rejects.toMatchObject({ code: 'conflict' });
+      await expect(other.images?.remove('used', timeoutSignal())).rejects.toMatchObject({ code: 'conflict' });
       if (engine.snapshots !== undefined) {
-        await shell(await engine.get(sandboxId, patience()), 'echo kept > /etc/kept && rm /etc/motd', true);
-        const { snapshotId } = await engine.snapshots.take(sandboxId, null, patience());
+        await shell(
+          await engine.get(sandboxId, timeoutSignal()),
+          'echo kept > /etc/kept && rm /etc/motd',
+          true,
+        );
+        const { snapshotId } = await engine.snapshots.take(sandboxId, null, timeoutSignal());
         await refused(snapshotId);
         const source = { type: 'snapshot' as const, snapshotId };
         const restored = await create({ source });
@@ -163,23 +167,25 @@ export function imageCases(get: () => Subject): void {
         expect(await shell(restored, 'cat /etc/kept /var/data/file; test -e /etc/motd || echo gone')).toBe(
           'kept\ndatagone',
         );
-        await engine.snapshots.delete(snapshotId, patience());
+        await engine.snapshots.delete(snapshotId, timeoutSignal());
         await refused(restored.sandboxId);
-        await engine.stop(restored.sandboxId, 'requested', patience());
-      } else await engine.stop(sandboxId, 'requested', patience());
-      await images.remove('used', patience());
+        await engine.stop(restored.sandboxId, 'requested', timeoutSignal());
+      } else await engine.stop(sandboxId, 'requested', timeoutSignal());
+      await images.remove('used', timeoutSignal());
     });
 
     it('that are not there are told with those that are', async (context) => {
       const images = await imported(context, 'there');
       const { engine } = get();
-      await expect(engine.create(createRequest({ runtime: 'thare' }), patience())).rejects.toMatchObject({
-        code: 'invalid_argument',
-        message: expect.stringContaining('thare'),
-        hint: expect.stringContaining('there'),
-      });
-      await images.remove('there', patience());
-      await expect(images.remove('there', patience())).rejects.toMatchObject({ code: 'not_found' });
+      await expect(engine.create(createRequest({ runtime: 'thare' }), timeoutSignal())).rejects.toMatchObject(
+        {
+          code: 'invalid_argument',
+          message: expect.stringContaining('thare'),
+          hint: expect.stringContaining('there'),
+        },
+      );
+      await images.remove('there', timeoutSignal());
+      await expect(images.remove('there', timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
     });
   });
 }

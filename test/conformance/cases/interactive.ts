@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { PersonTerminal } from '../../support/person-terminal.ts';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import type { Subject } from '../support/subject.ts';
 
 /** Terminals for people, where the engine has them. */
@@ -11,16 +11,16 @@ export function interactiveCases(get: () => Subject): void {
       if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
       const { sandboxId, interactivePort } = await create({ interactive: true });
       expect(interactivePort).toBeGreaterThan(0);
-      const url = await engine.shells.interactiveUrl(sandboxId, patience());
+      const url = await engine.shells.interactiveUrl(sandboxId, timeoutSignal());
       expect(url).toMatch(/^wss?:\/\//);
       const terminal = await PersonTerminal.open(url);
       terminal.socket.send('echo he""re; exit 3\n');
       await terminal.until('here');
       expect((await terminal.closed).code).toBe(1000);
       await expect(PersonTerminal.open(url)).rejects.toThrow('401');
-      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      const stopped = await engine.stop(sandboxId, 'requested', timeoutSignal());
       expect(stopped.interactivePort).toBeNull();
-      await expect(engine.shells.interactiveUrl(sandboxId, patience())).rejects.toMatchObject({
+      await expect(engine.shells.interactiveUrl(sandboxId, timeoutSignal())).rejects.toMatchObject({
         code: 'conflict',
       });
     });
@@ -29,7 +29,7 @@ export function interactiveCases(get: () => Subject): void {
       const { engine, shared } = get();
       if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
       expect(shared.interactivePort).toBeNull();
-      await expect(engine.shells.interactiveUrl(shared.sandboxId, patience())).rejects.toMatchObject({
+      await expect(engine.shells.interactiveUrl(shared.sandboxId, timeoutSignal())).rejects.toMatchObject({
         code: 'unavailable',
       });
     });

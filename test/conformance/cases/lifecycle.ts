@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { newSandboxId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../support/requests.ts';
+import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -25,14 +25,14 @@ export function lifecycleCases(get: () => Subject): void {
 
     it('is found by another process', async () => {
       const { other, shared } = get();
-      const found = await other.get(shared.sandboxId, patience());
+      const found = await other.get(shared.sandboxId, timeoutSignal());
       expect(found).toMatchObject({ sandboxId: shared.sandboxId, status: 'running' });
     });
 
     it('does not know other ids, and no id leads out of the state directory', async () => {
       const { engine } = get();
       for (const id of [newSandboxId(), 'sbx_../../../etc', '', '../x', 'sbx_'.padEnd(5_000, 'a')]) {
-        await expect(engine.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(engine.get(id, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
       }
     });
 
@@ -46,7 +46,7 @@ export function lifecycleCases(get: () => Subject): void {
       do {
         const page: Awaited<ReturnType<typeof engine.list>> = await engine.list(
           { ...query, cursor },
-          patience(),
+          timeoutSignal(),
         );
         ids.push(...page.items.map(({ sandboxId }) => sandboxId));
         cursor = page.nextCursor;
@@ -56,10 +56,10 @@ export function lifecycleCases(get: () => Subject): void {
       expect(ids.filter((id) => own.includes(id))).toEqual(own);
       const none = await engine.list(
         { limit: 10, since: null, until: shared.createdAt - 1, cursor: null },
-        patience(),
+        timeoutSignal(),
       );
       expect(none.items.map(({ sandboxId }) => sandboxId)).not.toContain(shared.sandboxId);
-      await expect(engine.list({ ...query, cursor: 'garbage' }, patience())).rejects.toMatchObject({
+      await expect(engine.list({ ...query, cursor: 'garbage' }, timeoutSignal())).rejects.toMatchObject({
         code: 'invalid_argument',
       });
     });
@@ -67,7 +67,7 @@ export function lifecycleCases(get: () => Subject): void {
     it('extends the deadline by just what was asked', async () => {
       const { engine, create } = get();
       const before = await create({ timeoutMs: 60_000 });
-      const after = await engine.extendTimeout(before.sandboxId, 30_000, patience());
+      const after = await engine.extendTimeout(before.sandboxId, 30_000, timeoutSignal());
       expect(after.timeoutMs).toBe(90_000);
       expect((after.expiresAt ?? 0) - (before.expiresAt ?? 0)).toBeGreaterThan(29_000);
       expect((after.expiresAt ?? 0) - (before.expiresAt ?? 0)).toBeLessThan(31_000);
@@ -76,18 +76,18 @@ export function lifecycleCases(get: () => Subject): void {
     it('stops, says so, and stays stopped', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create();
-      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      const stopped = await engine.stop(sandboxId, 'requested', timeoutSignal());
       expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested', expiresAt: null });
-      expect(await engine.stop(sandboxId, 'session_end', patience())).toMatchObject({
+      expect(await engine.stop(sandboxId, 'session_end', timeoutSignal())).toMatchObject({
         stopCause: 'requested',
       });
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'stopped' });
-      await expect(engine.extendTimeout(sandboxId, 1_000, patience())).rejects.toMatchObject({
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'stopped' });
+      await expect(engine.extendTimeout(sandboxId, 1_000, timeoutSignal())).rejects.toMatchObject({
         code: 'conflict',
       });
       const start = run({ ...get(), shared: stopped }, 'true', []);
       await expect(start).rejects.toMatchObject({ code: 'conflict' });
-      await expect(engine.files.stat(sandboxId, '/', null, patience())).rejects.toMatchObject({
+      await expect(engine.files.stat(sandboxId, '/', null, timeoutSignal())).rejects.toMatchObject({
         code: 'conflict',
       });
     });
@@ -95,17 +95,17 @@ export function lifecycleCases(get: () => Subject): void {
     it('is stopped by another process just as well', async () => {
       const { engine, other, create } = get();
       const { sandboxId } = await create();
-      expect(await other.stop(sandboxId, 'requested', patience())).toMatchObject({ status: 'stopped' });
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'stopped' });
+      expect(await other.stop(sandboxId, 'requested', timeoutSignal())).toMatchObject({ status: 'stopped' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'stopped' });
     });
 
     it('ends by itself at its deadline', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create({ timeoutMs: 1_000 });
       await expect
-        .poll(async () => (await engine.get(sandboxId, patience())).status, { interval: 50 })
+        .poll(async () => (await engine.get(sandboxId, timeoutSignal())).status, { interval: 50 })
         .toBe('stopped');
-      expect(await engine.get(sandboxId, patience())).toMatchObject({
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
         stopCause: 'deadline',
         expiresAt: null,
       });
@@ -114,9 +114,9 @@ export function lifecycleCases(get: () => Subject): void {
     it('forgets without a trace, and forgetting twice is no error', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create();
-      await engine.forget(sandboxId, patience());
-      await engine.forget(sandboxId, patience());
-      await expect(engine.get(sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      await engine.forget(sandboxId, timeoutSignal());
+      await engine.forget(sandboxId, timeoutSignal());
+      await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
     });
 
     it('leaves nothing of a create that was cancelled', async () => {
@@ -128,24 +128,30 @@ export function lifecycleCases(get: () => Subject): void {
           () => 'made',
           (error: { code?: string; message: string }) => error.code ?? error.message,
         );
-        if (outcome === 'made') await engine.forget(request.sandboxId, patience());
+        if (outcome === 'made') await engine.forget(request.sandboxId, timeoutSignal());
         else expect(outcome).toBe('cancelled');
-        await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
+          code: 'not_found',
+        });
       }
     });
 
     it('refuses a network policy, a source or a runtime that it does not have, and makes nothing', async () => {
       const { engine } = get();
-      const limits = await engine.limits(patience());
+      const limits = await engine.limits(timeoutSignal());
       const missing = (['allow-all', 'deny-all', 'custom'] as const).filter(
         (mode) => !limits.networkModes.includes(mode),
       );
       for (const mode of missing) {
         const request = createRequest({ networkPolicy: { mode } });
-        await expect(engine.create(request, patience())).rejects.toMatchObject({ code: 'unsupported' });
-        await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(engine.create(request, timeoutSignal())).rejects.toMatchObject({ code: 'unsupported' });
+        await expect(engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
+          code: 'not_found',
+        });
       }
-      await expect(engine.create(createRequest({ runtime: 'cobol1959' }), patience())).rejects.toMatchObject({
+      await expect(
+        engine.create(createRequest({ runtime: 'cobol1959' }), timeoutSignal()),
+      ).rejects.toMatchObject({
         code: 'invalid_argument',
         message: expect.stringContaining('cobol1959'),
       });

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -18,7 +18,7 @@ grow 4`;
 export function limitCases(get: () => Subject): void {
   describe('limits', () => {
     const enforces = async (what: string) => {
-      const { notEnforced } = await get().engine.limits(patience());
+      const { notEnforced } = await get().engine.limits(timeoutSignal());
       return !notEnforced.some((sentence) => sentence.toLowerCase().includes(what));
     };
 
@@ -41,7 +41,7 @@ export function limitCases(get: () => Subject): void {
       await untilOutput(get(), bomb.commandId, 'lit');
       const { engine, shared } = get();
       expect(await run(get(), 'echo', ['neighbour'], shared)).toMatchObject({ exitCode: 0 });
-      await engine.commands.kill(bomb.commandId, 'SIGKILL', 'killed', patience());
+      await engine.commands.kill(bomb.commandId, 'SIGKILL', 'killed', timeoutSignal());
       const processes = await run(get(), 'sh', ['-c', 'ls -d /proc/[0-9]* | wc -l'], sandbox);
       // The agent, this command's supervisor, the shell and what it starts.
       expect(Number(processes.stdout)).toBeLessThan(10);
@@ -58,7 +58,7 @@ export function limitCases(get: () => Subject): void {
           await expect.poll(async () => (await outputOf(get(), commandId)).split('\n').length).toBe(6);
         }
         await Promise.all(
-          trees.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', patience())),
+          trees.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal())),
         );
         // A zombie has ended; whoever adopts it takes note of that in its own time.
         const living = await run(get(), 'pgrep', ['-c', '-r', 'R,S,D,T', 'sleep'], sandbox);

@@ -3,7 +3,7 @@ import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { BAD_POLICIES } from '../policies/bad-policies.ts';
 import { HEADER_CASES } from '../policies/header-cases.ts';
 import { POLICY_CASES } from '../policies/policy-cases.ts';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -32,7 +32,7 @@ export function networkCases(get: () => Subject): void {
     it('refuses addresses that no policy opens, readably, and tells', async (context) => {
       const { engine, other, create } = get();
       const { networkPolicies } = engine;
-      const { networkModes } = await engine.limits(patience());
+      const { networkModes } = await engine.limits(timeoutSignal());
       if (!networkPolicies?.activity || !networkModes.includes('allow-all'))
         return context.skip('this engine has no way out');
       const { sandboxId } = await create({ networkPolicy: { mode: 'allow-all' } });
@@ -44,10 +44,10 @@ export function networkCases(get: () => Subject): void {
         lastRefused: [{ address: '169.254.169.254', port: 80 }],
       });
 
-      expect(await networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience())).toEqual({
+      expect(await networkPolicies.update(sandboxId, { mode: 'deny-all' }, timeoutSignal())).toEqual({
         mode: 'deny-all',
       });
-      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual({ mode: 'deny-all' });
+      expect((await other.get(sandboxId, timeoutSignal())).networkPolicy).toEqual({ mode: 'deny-all' });
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',
       );
@@ -57,7 +57,7 @@ export function networkCases(get: () => Subject): void {
     it('takes every policy of the tables as it is given, and none that makes no sense', async (context) => {
       const { engine, other, shared } = get();
       const { networkPolicies } = engine;
-      const { networkModes } = await engine.limits(patience());
+      const { networkModes } = await engine.limits(timeoutSignal());
       if (!networkPolicies || !networkModes.includes('custom'))
         return context.skip('this engine has no custom policies');
       const { sandboxId } = shared;
@@ -65,24 +65,26 @@ export function networkCases(get: () => Subject): void {
         [...POLICY_CASES, ...HEADER_CASES].map(({ policy }) => [JSON.stringify(policy), policy]),
       );
       for (const policy of given.values())
-        expect(await networkPolicies.update(sandboxId, policy, patience())).toEqual(told(policy));
+        expect(await networkPolicies.update(sandboxId, policy, timeoutSignal())).toEqual(told(policy));
       const last = told([...given.values()].at(-1) ?? { mode: 'deny-all' });
       for (const [title, policy] of BAD_POLICIES) {
-        await expect(networkPolicies.update(sandboxId, policy, patience()), title).rejects.toMatchObject({
-          code: 'invalid_argument',
-        });
+        await expect(networkPolicies.update(sandboxId, policy, timeoutSignal()), title).rejects.toMatchObject(
+          {
+            code: 'invalid_argument',
+          },
+        );
       }
-      expect((await other.get(sandboxId, patience())).networkPolicy).toEqual(last);
-      await networkPolicies.update(sandboxId, shared.networkPolicy, patience());
+      expect((await other.get(sandboxId, timeoutSignal())).networkPolicy).toEqual(last);
+      await networkPolicies.update(sandboxId, shared.networkPolicy, timeoutSignal());
     });
 
     it('changes nothing of a sandbox that has ended', async (context) => {
       const { engine, create } = get();
       if (!engine.networkPolicies) return context.skip('this engine cannot change a policy');
       const { sandboxId } = await create();
-      await engine.stop(sandboxId, 'requested', patience());
+      await engine.stop(sandboxId, 'requested', timeoutSignal());
       await expect(
-        engine.networkPolicies.update(sandboxId, { mode: 'deny-all' }, patience()),
+        engine.networkPolicies.update(sandboxId, { mode: 'deny-all' }, timeoutSignal()),
       ).rejects.toMatchObject({ code: 'conflict' });
     });
   });

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -20,7 +20,7 @@ export function outputCases(get: () => Subject): void {
         const page = await engine.commands.readOutput(
           commandId,
           { stream: 'stdout', offset, limit: 7_919 },
-          patience(),
+          timeoutSignal(),
         );
         for (const { data } of page.chunks) hash.update(data);
         expect(page.droppedBytes).toBe(0);
@@ -36,7 +36,7 @@ export function outputCases(get: () => Subject): void {
       const tail = await engine.commands.readOutput(
         commandId,
         { stream: 'both', offset: -5, limit: 100 },
-        patience(),
+        timeoutSignal(),
       );
       expect(Buffer.concat(tail.chunks.map(({ data }) => data)).toString()).toBe('1000\n');
       expect(tail.nextOffset).toBe(tail.totalBytes);
@@ -49,7 +49,7 @@ export function outputCases(get: () => Subject): void {
       const slice = await engine.commands.readOutput(
         commandId,
         { stream: 'both', offset: 0, limit: 100 },
-        patience(),
+        timeoutSignal(),
       );
       expect(slice.chunks.map(({ stream, data }) => [stream, data.toString()])).toEqual([
         ['stdout', 'out 1\n'],
@@ -68,7 +68,7 @@ export function outputCases(get: () => Subject): void {
       ]);
       expect(stdoutBytes).toBe(bytes + 8);
       const read = (offset: number, limit: number) =>
-        engine.commands.readOutput(commandId, { stream: 'stdout', offset, limit }, patience());
+        engine.commands.readOutput(commandId, { stream: 'stdout', offset, limit }, timeoutSignal());
       let kept = 0;
       let dropped = 0;
       for (let offset = 0; offset < stdoutBytes; ) {
@@ -81,7 +81,7 @@ export function outputCases(get: () => Subject): void {
       expect(kept + dropped).toBe(stdoutBytes);
       // The whole of it, where the engine counts: two bytes a line, and the last one.
       const lines = { stream: 'stdout', start: 0, end: stdoutBytes } as const;
-      const counted = await engine.commands.countLines?.(commandId, lines, patience());
+      const counted = await engine.commands.countLines?.(commandId, lines, timeoutSignal());
       if (counted !== undefined) expect(counted).toBe(bytes / 2 + 1);
       const tail = await read(-8, 100);
       expect(Buffer.concat(tail.chunks.map(({ data }) => data)).toString()).toBe('the end\n');
@@ -99,9 +99,9 @@ export function outputCases(get: () => Subject): void {
     it('wakes who waits for output as soon as there is some', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'sleep 0.1; echo news; sleep 300']);
-      const command = await engine.commands.waitForOutput(commandId, 0, patience());
+      const command = await engine.commands.waitForOutput(commandId, 0, timeoutSignal());
       expect(command).toMatchObject({ status: 'running', stdoutBytes: 5 });
-      await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+      await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
     });
   });
 }

@@ -3,7 +3,7 @@ import { createConnection } from 'node:net';
 import { fetch } from 'undici';
 import { describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { start, untilOutput } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -27,18 +27,18 @@ export function portCases(get: () => Subject): void {
       const { commandId } = await start(get(), 'node', ['-e', program]);
       try {
         await untilOutput(get(), commandId, 'up');
-        const [port] = (await engine.get(shared.sandboxId, patience())).ports;
+        const [port] = (await engine.get(shared.sandboxId, timeoutSignal())).ports;
         if (!port?.url) throw new Error('port 8080 has no url');
         await work(port.url);
       } finally {
-        await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+        await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
       }
     };
 
     it('reaches a server inside by http', async (context) => {
       if (!get().engine.ports) return context.skip('this engine exposes no ports');
       await serve(HTTP_SERVER, async (url) => {
-        expect(await (await fetch(`${url}/page`, { signal: patience() })).text()).toBe('hello /page');
+        expect(await (await fetch(`${url}/page`, { signal: timeoutSignal() })).text()).toBe('hello /page');
       });
     });
 
@@ -67,17 +67,17 @@ export function portCases(get: () => Subject): void {
     it('resets a connection where nothing listens inside', async (context) => {
       const { engine, shared } = get();
       if (!engine.ports) return context.skip('this engine exposes no ports');
-      const url = (await engine.get(shared.sandboxId, patience())).ports[0]?.url;
-      await expect(fetch(String(url), { signal: patience() })).rejects.toThrow('fetch failed');
+      const url = (await engine.get(shared.sandboxId, timeoutSignal())).ports[0]?.url;
+      await expect(fetch(String(url), { signal: timeoutSignal() })).rejects.toThrow('fetch failed');
     });
 
     it('opens in another process that takes the sandbox up', async (context) => {
       const { other, shared } = get();
       if (!other.ports) return context.skip('this engine exposes no ports');
-      await other.ports.open(shared.sandboxId, patience());
-      const url = (await other.get(shared.sandboxId, patience())).ports[0]?.url;
+      await other.ports.open(shared.sandboxId, timeoutSignal());
+      const url = (await other.get(shared.sandboxId, timeoutSignal())).ports[0]?.url;
       await serve(HTTP_SERVER, async () => {
-        expect(await (await fetch(`${url}/`, { signal: patience() })).text()).toBe('hello /');
+        expect(await (await fetch(`${url}/`, { signal: timeoutSignal() })).text()).toBe('hello /');
       });
     });
 
@@ -86,8 +86,8 @@ export function portCases(get: () => Subject): void {
       if (!engine.ports) return context.skip('this engine exposes no ports');
       const sandbox = await create({ ports: [9000] });
       const url = String(sandbox.ports[0]?.url);
-      await engine.stop(sandbox.sandboxId, 'requested', patience());
-      await expect(fetch(url, { signal: patience() })).rejects.toMatchObject({
+      await engine.stop(sandbox.sandboxId, 'requested', timeoutSignal());
+      await expect(fetch(url, { signal: timeoutSignal() })).rejects.toMatchObject({
         cause: { code: 'ECONNREFUSED' },
       });
     });

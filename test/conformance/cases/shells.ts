@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { OpenShell, Shell } from '../../../src/engines/engine.ts';
-import { patience } from '../support/requests.ts';
+import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -40,7 +40,7 @@ export function shellCases(get: () => Subject): void {
       const { engine, shared } = get();
       const { sandboxId } = shared;
       const plain = { sandboxId, env: {}, cwd: null, sudo: false, cols: 80, rows: 24 };
-      const shell = await engine.shells?.open({ ...plain, command, ...more }, patience());
+      const shell = await engine.shells?.open({ ...plain, command, ...more }, timeoutSignal());
       if (shell === undefined) throw new Error('this engine has no shells');
       return new Reader(shell);
     };
@@ -97,7 +97,7 @@ export function shellCases(get: () => Subject): void {
       const { sandboxId } = await create();
       const reader = await open(['bash', '-c', 'echo up; sleep 1000'], { sandboxId });
       await reader.until('up');
-      await engine.stop(sandboxId, 'requested', patience());
+      await engine.stop(sandboxId, 'requested', timeoutSignal());
       await reader.toEnd();
       expect(await reader.shell.exit).toEqual({ exitCode: 137, signal: 'SIGKILL' });
       await expect(open(['true'], { sandboxId })).rejects.toMatchObject({ code: 'conflict' });

@@ -1,7 +1,7 @@
 import { describe, expect, it, type TestContext } from 'vitest';
 import type { CreateSandbox, Sandbox, Snapshot, Snapshots } from '../../../src/engines/engine.ts';
 import { newSnapshotId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../support/requests.ts';
+import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run, start } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -27,7 +27,7 @@ export function snapshotCases(get: () => Subject): void {
   async function snapshotAfter(snapshots: Snapshots, script: string, parent?: Snapshot): Promise<Snapshot> {
     const sandbox = await get().create(parent === undefined ? {} : from(parent.snapshotId));
     await shell(sandbox, script);
-    return snapshots.take(sandbox.sandboxId, null, patience());
+    return snapshots.take(sandbox.sandboxId, null, timeoutSignal());
   }
 
   /** The snapshot with its size, which takes a moment to be counted. */
@@ -35,13 +35,15 @@ export function snapshotCases(get: () => Subject): void {
     snapshots: Snapshots,
     { snapshotId }: Snapshot,
   ): Promise<Snapshot & { sizeBytes: number }> {
-    await expect.poll(async () => (await snapshots.get(snapshotId, patience())).sizeBytes).not.toBeNull();
-    const snapshot = await snapshots.get(snapshotId, patience());
+    await expect
+      .poll(async () => (await snapshots.get(snapshotId, timeoutSignal())).sizeBytes)
+      .not.toBeNull();
+    const snapshot = await snapshots.get(snapshotId, timeoutSignal());
     return { ...snapshot, sizeBytes: snapshot.sizeBytes ?? 0 };
   }
 
   async function deleteAll(snapshots: Snapshots, taken: Snapshot[]): Promise<void> {
-    for (const { snapshotId } of taken) await snapshots.delete(snapshotId, patience());
+    for (const { snapshotId } of taken) await snapshots.delete(snapshotId, timeoutSignal());
   }
 
   describe('snapshots', () => {
@@ -57,21 +59,21 @@ export function snapshotCases(get: () => Subject): void {
       );
       const { commandId } = await start({ ...get(), shared: source }, 'sleep', ['1000']);
       const before = Date.now();
-      const snapshot = await snapshots.take(source.sandboxId, null, patience());
+      const snapshot = await snapshots.take(source.sandboxId, null, timeoutSignal());
       expect(snapshot).toMatchObject({ sourceSandboxId: source.sandboxId, status: 'created' });
       expect(snapshot.createdAt).toBeGreaterThanOrEqual(before);
       expect(snapshot.expiresAt ?? 0).toBeGreaterThanOrEqual(before + 30 * DAY_MS);
-      expect(await engine.get(source.sandboxId, patience())).toMatchObject({
+      expect(await engine.get(source.sandboxId, timeoutSignal())).toMatchObject({
         status: 'stopped',
         stopCause: 'snapshot',
         expiresAt: null,
       });
-      expect(await engine.commands.get(commandId, patience())).toMatchObject({
+      expect(await engine.commands.get(commandId, timeoutSignal())).toMatchObject({
         status: 'finished',
         endedBy: 'sandbox_stopped',
       });
 
-      const restored = await other.create(createRequest(from(snapshot.snapshotId)), patience());
+      const restored = await other.create(createRequest(from(snapshot.snapshotId)), timeoutSignal());
       expect(restored).toMatchObject({ status: 'running', sourceSnapshotId: snapshot.snapshotId });
       expect(restored.runtime).toBe(source.runtime);
       expect(
@@ -81,7 +83,7 @@ export function snapshotCases(get: () => Subject): void {
            cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && id -u`,
         ),
       ).toBe('kept\n640\nfile\ntool\nchanged\n750\n0');
-      await other.forget(restored.sandboxId, patience());
+      await other.forget(restored.sandboxId, timeoutSignal());
       await deleteAll(snapshots, [snapshot]);
     });
 
@@ -102,7 +104,7 @@ export function snapshotCases(get: () => Subject): void {
         restored.map((sandbox) => shell(sandbox, 'cat /vercel/sandbox/d/f')),
       );
       expect(contents).toEqual(restored.map((_, index) => `one\n${index}`));
-      for (const { sandboxId } of restored) await get().engine.stop(sandboxId, 'requested', patience());
+      for (const { sandboxId } of restored) await get().engine.stop(sandboxId, 'requested', timeoutSignal());
       const again = await create(from(snapshot.snapshotId));
       expect(await shell(again, 'cat /vercel/sandbox/d/f')).toBe('one');
       await deleteAll(snapshots, [snapshot]);
@@ -143,9 +145,9 @@ export function snapshotCases(get: () => Subject): void {
       const { create, other } = get();
       const { sandboxId } = await create();
       const outcomes = await Promise.allSettled([
-        snapshots.take(sandboxId, null, patience()),
-        snapshots.take(sandboxId, null, patience()),
-        other.snapshots?.take(sandboxId, null, patience()),
+        snapshots.take(sandboxId, null, timeoutSignal()),
+        snapshots.take(sandboxId, null, timeoutSignal()),
+        other.snapshots?.take(sandboxId, null, timeoutSignal()),
       ]);
       const taken = outcomes.flatMap((outcome) =>
         outcome.status === 'fulfilled' && outcome.value ? [outcome.value] : [],
@@ -153,7 +155,9 @@ export function snapshotCases(get: () => Subject): void {
       const refused = outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [outcome.reason] : []));
       expect(taken).toHaveLength(1);
       expect(refused.map(({ code }) => code)).toEqual(['conflict', 'conflict']);
-      await expect(snapshots.take(sandboxId, null, patience())).rejects.toMatchObject({ code: 'conflict' });
+      await expect(snapshots.take(sandboxId, null, timeoutSignal())).rejects.toMatchObject({
+        code: 'conflict',
+      });
       await deleteAll(snapshots, taken);
     });
 
@@ -162,20 +166,23 @@ export function snapshotCases(get: () => Subject): void {
       const { create, engine } = get();
       const { sandboxId } = await create();
       for (const expirationMs of [1, DAY_MS - 1, -1, Number.NaN, 1e300]) {
-        await expect(snapshots.take(sandboxId, expirationMs, patience())).rejects.toMatchObject({
+        await expect(snapshots.take(sandboxId, expirationMs, timeoutSignal())).rejects.toMatchObject({
           code: 'invalid_argument',
           message: expect.stringContaining(String(expirationMs)),
         });
       }
       const aborted = AbortSignal.abort();
       await expect(snapshots.take(sandboxId, null, aborted)).rejects.toMatchObject({ code: 'cancelled' });
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
-      const forever = await snapshots.take(sandboxId, 0, patience());
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
+        status: 'running',
+        stopCause: null,
+      });
+      const forever = await snapshots.take(sandboxId, 0, timeoutSignal());
       expect(forever.expiresAt).toBeNull();
       await deleteAll(snapshots, [forever]);
       const stopped = await create();
-      await engine.stop(stopped.sandboxId, 'requested', patience());
-      await expect(snapshots.take(stopped.sandboxId, null, patience())).rejects.toMatchObject({
+      await engine.stop(stopped.sandboxId, 'requested', timeoutSignal());
+      await expect(snapshots.take(stopped.sandboxId, null, timeoutSignal())).rejects.toMatchObject({
         code: 'conflict',
       });
     });
@@ -187,16 +194,18 @@ export function snapshotCases(get: () => Subject): void {
       const snapshot = await counted(snapshots, taken);
       expect(snapshot.sizeBytes).toBeGreaterThanOrEqual(3_000_000);
       expect(snapshot.sizeBytes).toBeLessThan(4_000_000);
-      expect(await other.snapshots?.get(snapshot.snapshotId, patience())).toEqual(snapshot);
+      expect(await other.snapshots?.get(snapshot.snapshotId, timeoutSignal())).toEqual(snapshot);
       const child = await counted(
         snapshots,
         await snapshotAfter(snapshots, 'echo > /vercel/sandbox/more', snapshot),
       );
       expect(child.sizeBytes).toBeGreaterThan(snapshot.sizeBytes);
-      expect(await snapshots.delete(snapshot.snapshotId, patience())).toMatchObject({ status: 'deleted' });
+      expect(await snapshots.delete(snapshot.snapshotId, timeoutSignal())).toMatchObject({
+        status: 'deleted',
+      });
       const gone = { code: 'not_found', message: expect.stringContaining(snapshot.snapshotId) };
-      await expect(snapshots.get(snapshot.snapshotId, patience())).rejects.toMatchObject(gone);
-      await expect(snapshots.delete(snapshot.snapshotId, patience())).rejects.toMatchObject(gone);
+      await expect(snapshots.get(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(gone);
+      await expect(snapshots.delete(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(gone);
       await expect(create(from(snapshot.snapshotId))).rejects.toMatchObject(gone);
       await deleteAll(snapshots, [child]);
     });
@@ -205,8 +214,8 @@ export function snapshotCases(get: () => Subject): void {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       for (const id of [newSnapshotId(), '', '../x', 'snap_../../../../etc', 'snap_'.padEnd(5_000, 'a')]) {
-        await expect(snapshots.get(id, patience())).rejects.toMatchObject({ code: 'not_found' });
-        await expect(snapshots.delete(id, patience())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(snapshots.get(id, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
+        await expect(snapshots.delete(id, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
         await expect(create(from(id))).rejects.toMatchObject({ code: 'not_found' });
       }
     });
@@ -216,12 +225,12 @@ export function snapshotCases(get: () => Subject): void {
       const first = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
       const second = await counted(snapshots, await snapshotAfter(snapshots, 'true'));
       const query = { limit: 1, since: first.createdAt, until: null };
-      const page = await snapshots.list({ ...query, cursor: null }, patience());
+      const page = await snapshots.list({ ...query, cursor: null }, timeoutSignal());
       expect(page.items).toEqual([second]);
-      const next = await snapshots.list({ ...query, cursor: page.nextCursor }, patience());
+      const next = await snapshots.list({ ...query, cursor: page.nextCursor }, timeoutSignal());
       expect(next.items).toEqual([first]);
       expect(next.nextCursor).toBeNull();
-      await expect(snapshots.list({ ...query, cursor: 'x' }, patience())).rejects.toMatchObject({
+      await expect(snapshots.list({ ...query, cursor: 'x' }, timeoutSignal())).rejects.toMatchObject({
         code: 'invalid_argument',
       });
       await deleteAll(snapshots, [first, second]);
@@ -231,10 +240,14 @@ export function snapshotCases(get: () => Subject): void {
       const snapshots = snapshotsOf(context);
       const { engine, create } = get();
       const snapshot = await snapshotAfter(snapshots, 'true');
-      const source = await engine.get(snapshot.sourceSandboxId, patience());
+      const source = await engine.get(snapshot.sourceSandboxId, timeoutSignal());
       const request = createRequest({ ...from(snapshot.snapshotId), runtime: 'cobol1959' });
-      await expect(engine.create(request, patience())).rejects.toMatchObject({ code: 'invalid_argument' });
-      await expect(engine.get(request.sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+      await expect(engine.create(request, timeoutSignal())).rejects.toMatchObject({
+        code: 'invalid_argument',
+      });
+      await expect(engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
+        code: 'not_found',
+      });
       const same = await create({ ...from(snapshot.snapshotId), runtime: source.runtime });
       expect(same.runtime).toBe(source.runtime);
       await deleteAll(snapshots, [snapshot]);

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../../src/engines/engine.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../support/source-server.ts';
 import { tarOf, tgzOf } from '../../support/tarball.ts';
-import { createRequest, patience } from '../support/requests.ts';
+import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run, start } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
@@ -32,7 +32,7 @@ export function sourceCases(get: () => Subject): void {
 
     beforeAll(async () => {
       const { engine } = get();
-      const { networkModes } = await engine.limits(patience());
+      const { networkModes } = await engine.limits(timeoutSignal());
       isFetchedByService = engine.name === 'vercel';
       if (!engine.sources?.types.includes('git')) unable = 'this engine fetches no sources';
       else if (!networkModes.includes('allow-all')) unable = 'sandboxes have no way out here';
@@ -50,16 +50,16 @@ export function sourceCases(get: () => Subject): void {
       const request = createRequest({ source, networkPolicy: ALL, ...more });
       try {
         const failure: unknown = await get()
-          .engine.create(request, patience())
+          .engine.create(request, timeoutSignal())
           .then(
             () => null,
             (error: unknown) => error,
           );
-        const left = get().engine.get(request.sandboxId, patience());
+        const left = get().engine.get(request.sandboxId, timeoutSignal());
         await expect(left).rejects.toMatchObject({ code: 'not_found' });
         return failure;
       } finally {
-        await get().engine.forget(request.sandboxId, patience());
+        await get().engine.forget(request.sandboxId, timeoutSignal());
       }
     }
 
@@ -87,15 +87,15 @@ export function sourceCases(get: () => Subject): void {
         'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
       expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
       // What fetched is nobody's business any more.
-      expect(await get().engine.commands.list(sandboxId, patience())).toHaveLength(1);
+      expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
     });
 
     it('tell the progress of a fetch', async (context) => {
       const { url } = serverFor(context);
       const request = createRequest({ source: { type: 'git', url: `${url}/repo.git` }, networkPolicy: ALL });
       const lines: string[] = [];
-      await get().engine.create(request, patience(), (line) => lines.push(line));
-      await get().engine.forget(request.sandboxId, patience());
+      await get().engine.create(request, timeoutSignal(), (line) => lines.push(line));
+      await get().engine.forget(request.sandboxId, timeoutSignal());
       expect(lines[0]).toBe(`Fetching ${url}/repo.git`);
       expect(lines.some((line) => line.startsWith('git: '))).toBe(!isFetchedByService);
     });
@@ -184,22 +184,24 @@ export function sourceCases(get: () => Subject): void {
       const request = createRequest({ source: { type: 'tarball', url: `${url}/hang` }, networkPolicy: ALL });
       const { sandboxId } = request;
       const reached = next('/hang');
-      const failed = expect(engine.create(request, patience())).rejects.toMatchObject({ code: 'conflict' });
-      await reached;
-      for (const each of [engine, other]) {
-        expect(await each.get(sandboxId, patience())).toMatchObject({ sandboxId, status: 'pending' });
-      }
-      await expect(start(get(), 'true', [], { sandboxId })).rejects.toMatchObject({ code: 'conflict' });
-      await expect(engine.files.stat(sandboxId, '.', null, patience())).rejects.toMatchObject({
+      const failed = expect(engine.create(request, timeoutSignal())).rejects.toMatchObject({
         code: 'conflict',
       });
-      expect(await engine.stop(sandboxId, 'requested', patience())).toMatchObject({ status: 'stopped' });
+      await reached;
+      for (const each of [engine, other]) {
+        expect(await each.get(sandboxId, timeoutSignal())).toMatchObject({ sandboxId, status: 'pending' });
+      }
+      await expect(start(get(), 'true', [], { sandboxId })).rejects.toMatchObject({ code: 'conflict' });
+      await expect(engine.files.stat(sandboxId, '.', null, timeoutSignal())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+      expect(await engine.stop(sandboxId, 'requested', timeoutSignal())).toMatchObject({ status: 'stopped' });
       await failed;
-      expect(await engine.get(sandboxId, patience())).toMatchObject({
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
         status: 'stopped',
         stopCause: 'requested',
       });
-      await engine.forget(sandboxId, patience());
+      await engine.forget(sandboxId, timeoutSignal());
     });
 
     it('are given up when the caller does', async (context) => {
@@ -215,7 +217,7 @@ export function sourceCases(get: () => Subject): void {
       await reached;
       caller.abort();
       await failed;
-      await expect(get().engine.get(request.sandboxId, patience())).rejects.toMatchObject({
+      await expect(get().engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
         code: 'not_found',
       });
     });

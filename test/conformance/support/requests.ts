@@ -3,7 +3,7 @@ import type { CreateSandbox } from '../../../src/engines/engine.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
 
 /** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
-export function patience(): AbortSignal {
+export function timeoutSignal(): AbortSignal {
   return AbortSignal.timeout(60_000);
 }
 

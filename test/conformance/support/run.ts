@@ -1,6 +1,6 @@
 import type { Command, StartCommand } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { patience } from './requests.ts';
+import { timeoutSignal } from './requests.ts';
 import type { Subject } from './subject.ts';
 
 /** Starts a command in the shared sandbox, or in the one named. */
@@ -22,7 +22,7 @@ export async function start(
     timeoutMs: null,
     ...options,
   };
-  return engine.commands.start(request, patience());
+  return engine.commands.start(request, timeoutSignal());
 }
 
 /** Everything that a command has written to these streams, dropped bytes left out. */
@@ -34,7 +34,7 @@ export async function outputOf(
   const slice = await engine.commands.readOutput(
     commandId,
     { stream, offset: 0, limit: 10_000_000 },
-    patience(),
+    timeoutSignal(),
   );
   return Buffer.concat(slice.chunks.map(({ data }) => data)).toString();
 }
@@ -47,7 +47,7 @@ export async function run(
   options: Partial<StartCommand> = {},
 ): Promise<Command & { stdout: string; stderr: string }> {
   const { commandId } = await start(subject, cmd, args, options);
-  const command = await subject.engine.commands.wait(commandId, patience());
+  const command = await subject.engine.commands.wait(commandId, timeoutSignal());
   const [stdout, stderr] = [
     await outputOf(subject, commandId, 'stdout'),
     await outputOf(subject, commandId, 'stderr'),
@@ -59,7 +59,7 @@ export async function run(
 export async function untilOutput(subject: Subject, commandId: string, text: string): Promise<void> {
   let seen = -1;
   for (;;) {
-    const command = await subject.engine.commands.waitForOutput(commandId, seen, patience());
+    const command = await subject.engine.commands.waitForOutput(commandId, seen, timeoutSignal());
     if ((await outputOf(subject, commandId, 'both')).includes(text)) return;
     if (command.status === 'finished') throw new Error(`${commandId} ended without "${text}"`);
     seen = command.stdoutBytes + command.stderrBytes;

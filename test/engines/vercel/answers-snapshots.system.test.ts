@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
@@ -24,7 +24,7 @@ describe('the vercel engine after a snapshot', () => {
     const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
     opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5, effectMs: 20 });
     engine = opened.engine;
-    ({ sandboxId } = await engine.create(createRequest(), patience()));
+    ({ sandboxId } = await engine.create(createRequest(), timeoutSignal()));
     api.answers.push(({ method, path }) => {
       if (method !== 'POST' || !path.endsWith('/snapshot')) return null;
       const [status] = snapshots;
@@ -47,8 +47,8 @@ describe('the vercel engine after a snapshot', () => {
       if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
       return null;
     });
-    await engine.snapshots?.take(sandboxId, null, patience());
-    expect(await engine.get(sandboxId, patience())).toMatchObject({
+    await engine.snapshots?.take(sandboxId, null, timeoutSignal());
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
       status: 'stopped',
       stopCause: 'snapshot',
       expiresAt: null,
@@ -56,9 +56,9 @@ describe('the vercel engine after a snapshot', () => {
   });
 
   it('stops a sandbox that goes on all the same', async () => {
-    await engine.snapshots?.take(sandboxId, null, patience());
+    await engine.snapshots?.take(sandboxId, null, timeoutSignal());
     expect(api.asked('POST', '/stop')).toHaveLength(1);
-    expect(await engine.get(sandboxId, patience())).toMatchObject({
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
       status: 'stopped',
       stopCause: 'snapshot',
     });
@@ -66,12 +66,15 @@ describe('the vercel engine after a snapshot', () => {
 
   it('says that it failed, and leaves the sandbox as it is', async () => {
     snapshots.unshift('failed');
-    await expect(engine.snapshots?.take(sandboxId, null, patience())).rejects.toMatchObject({
+    await expect(engine.snapshots?.take(sandboxId, null, timeoutSignal())).rejects.toMatchObject({
       code: 'server',
       message: expect.stringContaining('snapshot'),
     });
     snapshots.shift();
-    expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running', stopCause: null });
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
+      status: 'running',
+      stopCause: null,
+    });
   });
 
   describe('that failed, but whose time stays with the session', () => {
@@ -92,42 +95,42 @@ describe('the vercel engine after a snapshot', () => {
           return { body: { snapshot, session: scriptedSession(api.session) } };
         });
       });
-      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       const refused = expect(taking).rejects.toMatchObject({ code: 'server' });
       await asked;
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'snapshotting' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'snapshotting' });
       fail();
       await refused;
     });
 
     it('leaves the sandbox usable', async () => {
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'running' });
       const commandId = newCommandId(sandboxId);
       const request = { commandId, sandboxId, cmd: 'true', args: [], cwd: null, env: {}, sudo: false };
-      await engine.commands.start({ ...request, timeoutMs: null }, patience());
-      expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'exit' });
+      await engine.commands.start({ ...request, timeoutMs: null }, timeoutSignal());
+      expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ endedBy: 'exit' });
     });
 
     it('is not the cause of an end that was asked for', async () => {
-      const stopped = await engine.stop(sandboxId, 'requested', patience());
+      const stopped = await engine.stop(sandboxId, 'requested', timeoutSignal());
       expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested' });
     });
 
     it('is not the cause of the end at the deadline', async () => {
       const stoppedAt = snapshottedAt + 300_000;
       api.session = { snapshottedAt, startedAt: snapshottedAt, stoppedAt, status: 'stopped' };
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'deadline' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'deadline' });
     });
   });
 
   it('is told of a sandbox of which another machine takes one', async () => {
     api.session = { snapshottedAt: Date.now() };
     const other = await openVercelEngine({ url: api.url, credentials: SCRIPTED_CREDENTIALS });
-    expect(await other.engine.get(sandboxId, patience())).toMatchObject({ status: 'snapshotting' });
+    expect(await other.engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'snapshotting' });
     await other.engine.close();
     await other.remove();
     api.session = { ...api.session, status: 'stopped' };
-    expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'snapshot' });
   });
 
   describe('whose answer is lost', () => {
@@ -153,12 +156,12 @@ describe('the vercel engine after a snapshot', () => {
           return null;
         });
       });
-      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       await waiting;
       listed = [scriptedSnapshot()];
       api.session = { ...api.session, status: 'stopped', stoppedAt: Date.now() };
       expect(await taking).toMatchObject({ sourceSandboxId: sandboxId, status: 'created' });
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'snapshot' });
     });
 
     it('fails at once where the platform says that it has failed', async () => {
@@ -167,23 +170,23 @@ describe('the vercel engine after a snapshot', () => {
         return null;
       });
       listed = [scriptedSnapshot({ status: 'failed' })];
-      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       await expect(taking).rejects.toMatchObject({ hint: expect.not.stringContaining('snapshot_list') });
     });
 
     it("shows as its sandbox's where it is taken after the call has failed", async () => {
-      const taking = engine.snapshots?.take(sandboxId, null, patience());
+      const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       await expect(taking).rejects.toMatchObject({ hint: expect.stringContaining('snapshot_list') });
       listed = [scriptedSnapshot()];
       api.session = { snapshottedAt: Date.now(), status: 'stopped', stoppedAt: Date.now() };
       const query = { limit: 10, since: null, until: null, cursor: null };
-      expect(await engine.snapshots?.list(query, patience())).toMatchObject({
+      expect(await engine.snapshots?.list(query, timeoutSignal())).toMatchObject({
         items: [{ sourceSandboxId: sandboxId }],
       });
-      expect(await engine.snapshots?.get(scriptedSnapshot().id, patience())).toMatchObject({
+      expect(await engine.snapshots?.get(scriptedSnapshot().id, timeoutSignal())).toMatchObject({
         sourceSandboxId: sandboxId,
       });
-      expect(await engine.get(sandboxId, patience())).toMatchObject({ stopCause: 'snapshot' });
+      expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'snapshot' });
     });
   });
 });

@@ -2,7 +2,7 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
@@ -22,7 +22,7 @@ describe('the vercel engine', () => {
     const access = { url: api.url, credentials: SCRIPTED_CREDENTIALS };
     opened = await openVercelEngine(access, { retryBaseMs: 1, pollMs: 5 });
     engine = opened.engine;
-    ({ sandboxId } = await engine.create(createRequest(), patience()));
+    ({ sandboxId } = await engine.create(createRequest(), timeoutSignal()));
   });
 
   afterEach(async () => {
@@ -34,7 +34,7 @@ describe('the vercel engine', () => {
   const run = (timeoutMs: number | null = null) => {
     const commandId = newCommandId(sandboxId);
     const request = { commandId, sandboxId, cmd: 'true', args: [], cwd: null, env: {}, sudo: false };
-    return engine.commands.start({ ...request, timeoutMs }, patience());
+    return engine.commands.start({ ...request, timeoutMs }, timeoutSignal());
   };
 
   /** A command that was waited for and that has written nothing. */
@@ -61,9 +61,9 @@ describe('the vercel engine', () => {
     api.answers.push(() => ({ status: 403, body: { error: { code: 'forbidden', invalidToken: true } } }));
     const hint = expect.stringMatching(/vercel env pull.*VERCEL_OIDC_TOKEN/);
     const refused = { code: 'auth', hint };
-    await expect(other.engine.create(createRequest(), patience())).rejects.toMatchObject(refused);
+    await expect(other.engine.create(createRequest(), timeoutSignal())).rejects.toMatchObject(refused);
     await expect(
-      other.engine.snapshots?.list({ limit: 1, since: null, until: null, cursor: null }, patience()),
+      other.engine.snapshots?.list({ limit: 1, since: null, until: null, cursor: null }, timeoutSignal()),
     ).rejects.toMatchObject(refused);
     await other.engine.close();
     await other.remove();
@@ -72,7 +72,7 @@ describe('the vercel engine', () => {
   it('says of a sandbox of another project where it is', async () => {
     const credentials = { ...SCRIPTED_CREDENTIALS, projectId: 'prj_other' };
     const other = await openVercelEngine({ url: api.url, credentials }, { stateDir: opened.stateDir });
-    await expect(other.engine.get(sandboxId, patience())).rejects.toMatchObject({
+    await expect(other.engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: 'permission',
       message: expect.stringMatching(/in project prj_scripted of team team_scripted; .* prj_other/),
     });
@@ -86,12 +86,12 @@ describe('the vercel engine', () => {
       return isOwn || path.endsWith('/snap_scripted') || body.includes('snap_scripted') ? gone : null;
     });
     const missing = { code: 'not_found', message: expect.stringContaining('snap_scripted') };
-    await expect(engine.snapshots?.get('snap_scripted', patience())).rejects.toMatchObject(missing);
+    await expect(engine.snapshots?.get('snap_scripted', timeoutSignal())).rejects.toMatchObject(missing);
     const source = { type: 'snapshot' as const, snapshotId: 'snap_scripted' };
-    await expect(engine.create(createRequest({ source }), patience())).rejects.toMatchObject(missing);
-    expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'aborted' });
-    await engine.forget(sandboxId, patience());
-    await expect(engine.get(sandboxId, patience())).rejects.toMatchObject({ code: 'not_found' });
+    await expect(engine.create(createRequest({ source }), timeoutSignal())).rejects.toMatchObject(missing);
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'aborted' });
+    await engine.forget(sandboxId, timeoutSignal());
+    await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
   });
 
   it('goes on waiting for a command where a proxy has lost patience', async () => {
@@ -104,7 +104,7 @@ describe('the vercel engine', () => {
         : { status, body: '' };
     });
     const { commandId } = await run();
-    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 3 });
+    expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 3 });
   });
 
   it('reads a stream whose type names its encoding', async () => {
@@ -117,9 +117,9 @@ describe('the vercel engine', () => {
         : null,
     );
     const { commandId } = await run();
-    await engine.commands.wait(commandId, patience());
+    await engine.commands.wait(commandId, timeoutSignal());
     const all = { stream: 'both' as const, offset: 0, limit: 100 };
-    const { chunks } = await engine.commands.readOutput(commandId, all, patience());
+    const { chunks } = await engine.commands.readOutput(commandId, all, timeoutSignal());
     expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
   });
 
@@ -147,8 +147,8 @@ describe('the vercel engine', () => {
     );
     const { commandId } = await run();
     await waited;
-    await engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
-    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ endedBy: 'killed' });
+    await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
+    expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ endedBy: 'killed' });
   });
 
   it('takes no snapshot that is being taken for the end of a command', async () => {
@@ -170,7 +170,7 @@ describe('the vercel engine', () => {
         : null;
     });
     const { commandId } = await run();
-    const kill = () => engine.commands.kill(commandId, 'SIGTERM', 'killed', patience());
+    const kill = () => engine.commands.kill(commandId, 'SIGTERM', 'killed', timeoutSignal());
     become('snapshotting');
     await expect(kill()).rejects.toMatchObject({ code: 'conflict' });
     expect(api.asked('POST', '/kill')).toHaveLength(0);
@@ -205,12 +205,12 @@ describe('the vercel engine', () => {
         ? { status: 410, body: { error: { code: 'sandbox_stopping', message: 'Sandbox is stopping' } } }
         : null,
     );
-    await expect(engine.forget(sandboxId, patience())).rejects.toMatchObject({
+    await expect(engine.forget(sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: 'conflict',
       message: expect.stringContaining('remove'),
     });
-    expect(await engine.get(sandboxId, patience())).toMatchObject({ sandboxId });
-    await engine.forget(sandboxId, patience());
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ sandboxId });
+    await engine.forget(sandboxId, timeoutSignal());
     expect(api.asked('DELETE', sandboxId)).toHaveLength(2);
   });
 });

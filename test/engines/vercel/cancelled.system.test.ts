@@ -6,7 +6,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
 import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
 import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { openVercelEngine } from './support/vercel-engines.ts';
 
@@ -44,9 +44,9 @@ it.each([0, 3_000_000])('a tree whose file has stopped coming after %i bytes', a
     await engine.close();
     await remove();
   });
-  const { sandboxId } = await engine.create(createRequest(), patience());
+  const { sandboxId } = await engine.create(createRequest(), timeoutSignal());
   onTestFinished(async () => {
-    await engine.forget(sandboxId, patience());
+    await engine.forget(sandboxId, timeoutSignal());
   });
   const cancel = new AbortController();
   let tell = (): void => {};

@@ -1,7 +1,7 @@
 /** Lists of a project that others use as well: read no further than needed, and to their end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, ListQuery } from '../../../src/engines/engine.ts';
-import { patience } from '../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../conformance/support/requests.ts';
 import {
   SCRIPTED_CREDENTIALS,
   type ScriptedApi,
@@ -53,7 +53,7 @@ describe('a list of the vercel engine', () => {
     const found: string[] = [];
     let { cursor } = EVERYTHING;
     do {
-      const page = await engine.snapshots?.list({ ...EVERYTHING, cursor }, patience());
+      const page = await engine.snapshots?.list({ ...EVERYTHING, cursor }, timeoutSignal());
       found.push(...(page?.items ?? []).map(({ snapshotId }) => snapshotId));
       cursor = page?.nextCursor ?? null;
       between();
@@ -98,7 +98,9 @@ describe('a list of the vercel engine', () => {
         ? { body: { snapshots: [], pagination: { count: 0, next: query.get('cursor') ?? 'again' } } }
         : null,
     );
-    await expect(engine.snapshots?.list(EVERYTHING, patience())).rejects.toMatchObject({ code: 'server' });
+    await expect(engine.snapshots?.list(EVERYTHING, timeoutSignal())).rejects.toMatchObject({
+      code: 'server',
+    });
   });
 
   it("reads no further back than since, also where all entries are others'", async () => {
@@ -116,7 +118,10 @@ describe('a list of the vercel engine', () => {
         : null,
     );
     const since = NEWEST - 60_000;
-    expect(await engine.list({ ...EVERYTHING, since }, patience())).toEqual({ items: [], nextCursor: null });
+    expect(await engine.list({ ...EVERYTHING, since }, timeoutSignal())).toEqual({
+      items: [],
+      nextCursor: null,
+    });
     expect(api.asked('GET', '/v2/sandboxes')).toHaveLength(2);
   });
 });

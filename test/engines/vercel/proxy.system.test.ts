@@ -4,7 +4,7 @@ import { createServer, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { expect, it } from 'vitest';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { openVercelEngine } from './support/vercel-engines.ts';
 
@@ -43,12 +43,12 @@ it('goes through the proxy that the environment names, except to hosts that it e
   const through = await openVercelEngine(api, { proxy: { http: proxy.url, https: proxy.url, no: null } });
   const past = await openVercelEngine(api, { proxy: { http: proxy.url, https: null, no: '127.0.0.1' } });
   try {
-    const { sandboxId } = await through.engine.create(createRequest(), patience());
-    await through.engine.forget(sandboxId, patience());
+    const { sandboxId } = await through.engine.create(createRequest(), timeoutSignal());
+    await through.engine.forget(sandboxId, timeoutSignal());
     expect(proxy.asked.length).toBeGreaterThan(0);
     expect(new Set(proxy.asked)).toEqual(new Set([new URL(api.url).host]));
     const before = proxy.asked.length;
-    await past.engine.list({ limit: 1, since: null, until: null, cursor: null }, patience());
+    await past.engine.list({ limit: 1, since: null, until: null, cursor: null }, timeoutSignal());
     expect(proxy.asked.length).toBe(before);
     expect(api.calls.at(-1)?.operation).toBe('sandbox.list');
   } finally {

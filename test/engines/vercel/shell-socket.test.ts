@@ -5,7 +5,7 @@ import { expect, it, onTestFinished } from 'vitest';
 import { WebSocketServer } from 'ws';
 import { DEFAULT_TUNING } from '../../../src/engines/vercel/http/dispatchers.ts';
 import { connectShell } from '../../../src/engines/vercel/shells/shell-socket.ts';
-import { patience } from '../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../conformance/support/requests.ts';
 
 const OPTIONS = {
   proxy: { http: null, https: null, no: null },
@@ -37,14 +37,14 @@ async function listen(statuses: number[]) {
 
 it('is tried again as long as only what stands before the terminal answers', async () => {
   const { url, attempts } = await listen([404, 502, 503, 404]);
-  const socket = await connectShell({ url, token: 'token' }, OPTIONS, patience());
+  const socket = await connectShell({ url, token: 'token' }, OPTIONS, timeoutSignal());
   expect(socket.readyState).toBe(socket.OPEN);
   expect(attempts()).toBe(5);
 });
 
 it('is tried once where the token is refused', async () => {
   const { url, attempts } = await listen([401]);
-  await expect(connectShell({ url, token: 'token' }, OPTIONS, patience())).rejects.toMatchObject({
+  await expect(connectShell({ url, token: 'token' }, OPTIONS, timeoutSignal())).rejects.toMatchObject({
     facts: { status: 401 },
   });
   expect(attempts()).toBe(1);

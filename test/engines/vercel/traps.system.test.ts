@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { CommandFollow } from '../../../src/engines/vercel/commands/command-stream.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
 import { fetchFrom } from '../../fakes/vercel/sdk-fetch.ts';
 import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts';
@@ -23,11 +23,11 @@ describe('the vercel engine', () => {
     api = await startVercelApi();
     opened = await openVercelEngine(api, { retryBaseMs: 1, pollMs: 20 });
     engine = opened.engine;
-    ({ sandboxId } = await engine.create(createRequest(), patience()));
+    ({ sandboxId } = await engine.create(createRequest(), timeoutSignal()));
   });
 
   afterAll(async () => {
-    await engine.forget(sandboxId, patience());
+    await engine.forget(sandboxId, timeoutSignal());
     await engine.close();
     const alive = await api.alive();
     await api.close();
@@ -49,12 +49,12 @@ describe('the vercel engine', () => {
         sudo: false,
         timeoutMs: null,
       },
-      patience(),
+      timeoutSignal(),
     );
 
   const output = async (commandId: string, by = engine) => {
     const request = { stream: 'both' as const, offset: 0, limit: 10_000_000 };
-    const { chunks, droppedBytes } = await by.commands.readOutput(commandId, request, patience());
+    const { chunks, droppedBytes } = await by.commands.readOutput(commandId, request, timeoutSignal());
     return { text: Buffer.concat(chunks.map(({ data }) => data)).toString(), droppedBytes };
   };
 
@@ -70,7 +70,7 @@ describe('the vercel engine', () => {
   it('waits longer than the platform lets a request last', async () => {
     await withStreamLimit(150, async () => {
       const { commandId } = await start('sleep 1; exit 7');
-      expect(await engine.commands.wait(commandId, patience())).toMatchObject({
+      expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({
         exitCode: 7,
         endedBy: 'exit',
       });
@@ -82,7 +82,7 @@ describe('the vercel engine', () => {
       const script =
         'for n in 1 2 3 4 5 6 7 8; do printf "größe %s 雪\\n" $n; printf "e%s\\n" $n >&2; sleep 0.1; done';
       const { commandId } = await start(script);
-      const finished = await engine.commands.wait(commandId, patience());
+      const finished = await engine.commands.wait(commandId, timeoutSignal());
       const lines = [1, 2, 3, 4, 5, 6, 7, 8];
       const stdout = lines.map((n) => `größe ${n} 雪\n`).join('');
       const { text, droppedBytes } = await output(commandId);
@@ -96,7 +96,7 @@ describe('the vercel engine', () => {
   it.each([0, 1, 3])('resumes a stream that breaks after %i lines', async (lines) => {
     api.faults.add({ kind: 'half', operation: 'command.logs', times: 3, lines });
     const { commandId } = await start('seq 1 60000; exit 5');
-    expect(await engine.commands.wait(commandId, patience())).toMatchObject({ exitCode: 5 });
+    expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 5 });
     const { text, droppedBytes } = await output(commandId);
     api.faults.clear();
     expect(droppedBytes).toBe(0);
@@ -104,24 +104,24 @@ describe('the vercel engine', () => {
   });
 
   it('tells what an earlier process has read where a later one cannot read it again', async () => {
-    const made = await engine.create(createRequest(), patience());
+    const made = await engine.create(createRequest(), timeoutSignal());
     const tuning = { stateDir: opened.stateDir, retryBaseMs: 1, pollMs: 20 };
     const earlier = (await openVercelEngine(api, tuning)).engine;
     const whole = Array.from({ length: 2_000 }, (_, n) => `${n + 1}\n`).join('');
     const { commandId } = await start('seq 1 2000; sleep 300', earlier, made.sandboxId);
-    await earlier.commands.waitForOutput(commandId, whole.length - 1, patience());
+    await earlier.commands.waitForOutput(commandId, whole.length - 1, timeoutSignal());
     await earlier.close();
     api.faults.add({ kind: 'half', operation: 'command.logs', lines: 0 });
     const later = (await openVercelEngine(api, tuning)).engine;
-    expect(await later.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
-    await later.stop(made.sandboxId, 'requested', patience());
-    expect(await later.commands.get(commandId, patience())).toMatchObject({
+    expect(await later.commands.get(commandId, timeoutSignal())).toMatchObject({ status: 'running' });
+    await later.stop(made.sandboxId, 'requested', timeoutSignal());
+    expect(await later.commands.get(commandId, timeoutSignal())).toMatchObject({
       endedBy: 'sandbox_stopped',
       stdoutBytes: whole.length,
     });
     expect(await output(commandId, later)).toEqual({ text: whole, droppedBytes: 0 });
     api.faults.clear();
-    await later.forget(made.sandboxId, patience());
+    await later.forget(made.sandboxId, timeoutSignal());
     await later.close();
   });
 
@@ -144,14 +144,14 @@ describe('the vercel engine', () => {
     'takes no %i for the end of a sandbox that runs, and kills later',
     async (kind) => {
       const { commandId } = await start('sleep 300');
-      const kill = () => engine.commands.kill(commandId, 'SIGKILL', 'killed', patience());
+      const kill = () => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
       api.faults.add({ kind, operation: 'command.run', times: 1 });
       await expect(kill()).rejects.toMatchObject({
         code: 'conflict',
         hint: expect.stringContaining('Call again'),
         details: { command_id: commandId },
       });
-      expect(await engine.commands.get(commandId, patience())).toMatchObject({ status: 'running' });
+      expect(await engine.commands.get(commandId, timeoutSignal())).toMatchObject({ status: 'running' });
       expect(await kill()).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'killed' });
     },
   );
@@ -174,7 +174,7 @@ describe('the vercel engine', () => {
         },
       ],
     };
-    const made = await engine.create(createRequest({ networkPolicy }), patience());
+    const made = await engine.create(createRequest({ networkPolicy }), timeoutSignal());
     expect(JSON.stringify(made)).not.toContain('s3cret');
     expect(made.networkPolicy).toMatchObject({
       mode: 'custom',
@@ -188,40 +188,40 @@ describe('the vercel engine', () => {
         },
       ],
     });
-    await engine.forget(made.sandboxId, patience());
+    await engine.forget(made.sandboxId, timeoutSignal());
   });
 
   it('waits as long as Retry-After says, then goes on', async () => {
     api.faults.add({ kind: 429, operation: 'sandbox.get', times: 1, retryAfter: 1 });
     const before = performance.now();
-    expect(await engine.get(sandboxId, patience())).toMatchObject({ status: 'running' });
+    expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'running' });
     expect(performance.now() - before).toBeGreaterThanOrEqual(990);
   });
 
   it('tells how long to wait where that is too long', async () => {
     api.faults.add({ kind: 429, operation: 'sandbox.get', times: 1, retryAfter: 600 });
-    await expect(engine.get(sandboxId, patience())).rejects.toMatchObject({
+    await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: 'rate_limit',
       hint: expect.stringContaining('600'),
     });
   });
 
   it('takes a snapshot that is gone for one that is not found', async () => {
-    const source = await engine.create(createRequest(), patience());
-    const { snapshotId = '' } = (await engine.snapshots?.take(source.sandboxId, null, patience())) ?? {};
-    await engine.snapshots?.delete(snapshotId, patience());
+    const source = await engine.create(createRequest(), timeoutSignal());
+    const { snapshotId = '' } = (await engine.snapshots?.take(source.sandboxId, null, timeoutSignal())) ?? {};
+    await engine.snapshots?.delete(snapshotId, timeoutSignal());
     const create = createRequest({ source: { type: 'snapshot', snapshotId } });
     const missing = { code: 'not_found', message: expect.stringContaining(snapshotId) };
-    await expect(engine.create(create, patience())).rejects.toMatchObject(missing);
-    await expect(engine.snapshots?.get(snapshotId, patience())).rejects.toMatchObject(missing);
-    await engine.forget(source.sandboxId, patience());
+    await expect(engine.create(create, timeoutSignal())).rejects.toMatchObject(missing);
+    await expect(engine.snapshots?.get(snapshotId, timeoutSignal())).rejects.toMatchObject(missing);
+    await engine.forget(source.sandboxId, timeoutSignal());
   });
 
   it('refuses a runtime beside a snapshot before it asks', async () => {
     const asked = api.calls.filter(({ operation }) => operation === 'sandbox.create').length;
     const source = { type: 'snapshot' as const, snapshotId: 'snap_000000000000' };
     await expect(
-      engine.create(createRequest({ source, runtime: 'node24' }), patience()),
+      engine.create(createRequest({ source, runtime: 'node24' }), timeoutSignal()),
     ).rejects.toMatchObject({
       code: 'invalid_argument',
       message: expect.stringContaining('node24'),
@@ -230,20 +230,20 @@ describe('the vercel engine', () => {
   });
 
   it('never shortens the time of a sandbox that it takes up', async () => {
-    const made = await engine.create(createRequest({ timeoutMs: 60_000 }), patience());
-    await engine.extendTimeout(made.sandboxId, 240_000, patience());
+    const made = await engine.create(createRequest({ timeoutMs: 60_000 }), timeoutSignal());
+    await engine.extendTimeout(made.sandboxId, 240_000, timeoutSignal());
     const again = await openVercelEngine(api, { stateDir: opened.stateDir });
-    await again.engine.ports?.open(made.sandboxId, patience());
-    expect(await again.engine.get(made.sandboxId, patience())).toMatchObject({ timeoutMs: 300_000 });
+    await again.engine.ports?.open(made.sandboxId, timeoutSignal());
+    expect(await again.engine.get(made.sandboxId, timeoutSignal())).toMatchObject({ timeoutMs: 300_000 });
     await again.engine.close();
-    expect(await engine.get(made.sandboxId, patience())).toMatchObject({ timeoutMs: 300_000 });
-    await engine.forget(made.sandboxId, patience());
+    expect(await engine.get(made.sandboxId, timeoutSignal())).toMatchObject({ timeoutMs: 300_000 });
+    await engine.forget(made.sandboxId, timeoutSignal());
   });
 
   it('answers a stopped sandbox with the way back, and starts none anew', async () => {
-    const made = await engine.create(createRequest(), patience());
-    await engine.stop(made.sandboxId, 'requested', patience());
-    await expect(engine.files.stat(made.sandboxId, '/', null, patience())).rejects.toMatchObject({
+    const made = await engine.create(createRequest(), timeoutSignal());
+    await engine.stop(made.sandboxId, 'requested', timeoutSignal());
+    await expect(engine.files.stat(made.sandboxId, '/', null, timeoutSignal())).rejects.toMatchObject({
       code: 'conflict',
       hint: expect.stringContaining('sandbox_create'),
     });
@@ -253,7 +253,7 @@ describe('the vercel engine', () => {
   it('says which variable a wrong token came from, and what renews it', async () => {
     const credentials = { ...api.credentials, token: 'wrong' };
     const wrong = await openVercelEngine({ url: api.url, credentials });
-    await expect(wrong.engine.create(createRequest(), patience())).rejects.toMatchObject({
+    await expect(wrong.engine.create(createRequest(), timeoutSignal())).rejects.toMatchObject({
       code: 'auth',
       hint: expect.stringContaining('VERCEL_TOKEN'),
     });
@@ -272,9 +272,9 @@ describe('the vercel engine', () => {
       { retryBaseMs: 1 },
     );
     const request = createRequest();
-    await expect(lost.engine.create(request, patience())).rejects.toMatchObject({ code: 'unavailable' });
+    await expect(lost.engine.create(request, timeoutSignal())).rejects.toMatchObject({ code: 'unavailable' });
     // Nothing was asked, so nothing can have come of it.
-    await expect(lost.engine.get(request.sandboxId, patience())).rejects.toMatchObject({
+    await expect(lost.engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: expect.stringMatching(/unavailable|not_found/),
     });
     await lost.engine.close();

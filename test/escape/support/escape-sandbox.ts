@@ -11,7 +11,7 @@ import { promisify } from 'node:util';
 import { buildAgent } from '../../../agent/build.mjs';
 import { createOciEngine } from '../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../src/shared/log.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run, start } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
 import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
@@ -131,11 +131,11 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> 
   const strict = open([]);
   undo.push(() => strict.close());
   const { notEnforced } = await strict.limits(AbortSignal.timeout(30_000));
-  const neighbour = await strict.create(createRequest({ vcpus: VCPUS }), patience());
-  undo.push(() => strict.forget(neighbour.sandboxId, patience()));
+  const neighbour = await strict.create(createRequest({ vcpus: VCPUS }), timeoutSignal());
+  undo.push(() => strict.forget(neighbour.sandboxId, timeoutSignal()));
   const subject = { engine: strict, other: strict, shared: neighbour, create: async () => neighbour };
   const secretFile = { path: 'secret', content: Buffer.from('of another sandbox\n'), mode: 0o644 };
-  await strict.files.write(neighbour.sandboxId, [secretFile], null, patience());
+  await strict.files.write(neighbour.sandboxId, [secretFile], null, timeoutSignal());
   await start(subject, 'sh', ['-c', 'sleep 3600; true', `neighbour-${word}`]);
 
   const targets: Targets = {
@@ -155,10 +155,10 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> 
     notEnforced,
     async attempt(walls, attempts) {
       const engine = walls.length === 0 ? strict : open(walls);
-      const sandbox = await engine.create(createRequest({ vcpus: VCPUS }), patience());
+      const sandbox = await engine.create(createRequest({ vcpus: VCPUS }), timeoutSignal());
       try {
         const file = { path: PROGRAM, content: await readFile(program), mode: 0o755 };
-        await engine.files.write(sandbox.sandboxId, [file], null, patience());
+        await engine.files.write(sandbox.sandboxId, [file], null, timeoutSignal());
         const found = new Map<Attempt, string>();
         for (const sudo of [false, true]) {
           const batch = attempts.filter((one) => (one.sudo === true) === sudo);
@@ -172,7 +172,7 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> 
         }
         return attempts.map((one) => found.get(one) ?? 'NOTHING');
       } finally {
-        await engine.forget(sandbox.sandboxId, patience());
+        await engine.forget(sandbox.sandboxId, timeoutSignal());
         if (engine !== strict) await engine.close();
       }
     },

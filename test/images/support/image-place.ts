@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Engine, Image, Images, ImportImage } from '../../../src/engines/engine.ts';
 import { createOciEngine, type OciEngineOptions } from '../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../src/shared/log.ts';
-import { createRequest, patience } from '../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
 
@@ -56,11 +56,11 @@ export async function openImagePlace(options: Partial<OciEngineOptions> = {}): P
       archives += 1;
       const archive = join(home, `${archives}.tar`);
       await writeFile(archive, bytes);
-      return images.import({ name: 'image', archive, maxBytes: 64 * 1_048_576, ...request }, patience());
+      return images.import({ name: 'image', archive, maxBytes: 64 * 1_048_576, ...request }, timeoutSignal());
     },
     left: async () => (await readdir(join(stateDir, 'images'))).sort(),
     async script(runtime, script, sudo = true) {
-      const shared = await engine.create(createRequest({ runtime }), patience());
+      const shared = await engine.create(createRequest({ runtime }), timeoutSignal());
       try {
         const create = () => Promise.reject(new Error('one is enough'));
         const done = await run({ engine, other: engine, shared, create }, 'sh', ['-c', script], { sudo });
@@ -68,7 +68,7 @@ export async function openImagePlace(options: Partial<OciEngineOptions> = {}): P
           throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);
         return done.stdout.trim();
       } finally {
-        await engine.forget(shared.sandboxId, patience());
+        await engine.forget(shared.sandboxId, timeoutSignal());
       }
     },
     async close() {

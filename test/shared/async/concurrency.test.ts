@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { KeyedLock } from '../../../src/shared/async/keyed-lock.ts';
-import { mapBounded } from '../../../src/shared/async/map-concurrent.ts';
-import { settledWithin, systemClock } from '../../../src/shared/clock.ts';
+import { mapConcurrent } from '../../../src/shared/async/map-concurrent.ts';
+import { completesWithin, systemClock } from '../../../src/shared/clock.ts';
 
 function gate(): { opened: Promise<void>; open: () => void } {
   let open = (): void => {};
@@ -40,7 +40,7 @@ describe('mapBounded', () => {
   it('keeps the order and the bound', async () => {
     let running = 0;
     let most = 0;
-    const results = await mapBounded([5, 1, 4, 2, 3], 2, async (item) => {
+    const results = await mapConcurrent([5, 1, 4, 2, 3], 2, async (item) => {
       running += 1;
       most = Math.max(most, running);
       for (let turn = 0; turn < item; turn += 1) await Promise.resolve();
@@ -57,17 +57,17 @@ describe('mapBounded', () => {
       started.push(item);
       throw new Error('no');
     };
-    await expect(mapBounded([1, 2, 3], 1, task)).rejects.toThrow('no');
+    await expect(mapConcurrent([1, 2, 3], 1, task)).rejects.toThrow('no');
     expect(started).toEqual([1]);
   });
 });
 
 describe('settledWithin', () => {
   it('tells work that is done from work that is late', async () => {
-    expect(await settledWithin(systemClock, 10_000, Promise.resolve())).toBe(true);
+    expect(await completesWithin(systemClock, 10_000, Promise.resolve())).toBe(true);
     const keepsAlive = setInterval(() => {}, 10_000);
-    expect(await settledWithin(systemClock, 1, new Promise(() => {}))).toBe(false);
+    expect(await completesWithin(systemClock, 1, new Promise(() => {}))).toBe(false);
     clearInterval(keepsAlive);
-    await expect(settledWithin(systemClock, 10_000, Promise.reject(new Error('no')))).rejects.toThrow('no');
+    await expect(completesWithin(systemClock, 10_000, Promise.reject(new Error('no')))).rejects.toThrow('no');
   });
 });

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
 import { sha256 } from '../../../src/shared/fs/sha256.ts';
-import { Sha256Thread } from '../../../src/shared/fs/sha256-worker.ts';
+import { Sha256Worker } from '../../../src/shared/fs/sha256-worker.ts';
 
 const BLOCK = 1_048_576;
 
@@ -11,7 +11,7 @@ function expected(...parts: Buffer[]): string {
 
 describe.each([
   ['on the thread of the server', () => sha256(0)],
-  ['on a thread of its own', () => new Sha256Thread()],
+  ['on a thread of its own', () => new Sha256Worker()],
 ])('sha256 %s', (_, open) => {
   test.each([
     ['nothing', []],
@@ -40,15 +40,15 @@ describe.each([
 test('many bytes are hashed on a thread of their own, few are not', async () => {
   const [many, few] = [sha256(1_000_000_000), sha256(1_000)];
   try {
-    expect(many).toBeInstanceOf(Sha256Thread);
-    expect(few).not.toBeInstanceOf(Sha256Thread);
+    expect(many).toBeInstanceOf(Sha256Worker);
+    expect(few).not.toBeInstanceOf(Sha256Worker);
   } finally {
     await Promise.all([many.close(), few.close()]);
   }
 });
 
 test('a thread that has ended fails whoever goes on', async () => {
-  const hash = new Sha256Thread();
+  const hash = new Sha256Worker();
   await hash.close();
   await expect(
     (async () => {

@@ -7,7 +7,7 @@ import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { loadConfig } from '../../../src/config/config.ts';
-import { createAfter } from '../../../src/engines/create-after.ts';
+import { delayCreates } from '../../../src/engines/delay-creates.ts';
 import type { Engine, TreeEntry } from '../../../src/engines/engine.ts';
 import { createRegistry } from '../../../src/registry/registry.ts';
 import type { Registry, Session } from '../../../src/registry/types.ts';
@@ -51,7 +51,14 @@ export async function openLocalServer(patienceMs: number): Promise<LocalServer> 
     stateDir,
   });
   const session = registry.openSession('local');
-  const { server } = createServer({ session, tools: TOOLS, config, log, version: '1', patienceMs });
+  const { server } = createServer({
+    session,
+    tools: TOOLS,
+    config,
+    log,
+    version: '1',
+    softTimeoutMs: patienceMs,
+  });
   const client = new Client({ name: 'test', version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();
   await Promise.all([server.connect(far), client.connect(near)]);
@@ -124,7 +131,7 @@ function heldEngine(engine: Engine, gates: Gates): Engine {
     }
   }
   return {
-    ...createAfter(engine, async () => {}),
+    ...delayCreates(engine, async () => {}),
     async stop(id, cause, signal) {
       const stopping = engine.stop(id, cause, signal);
       if (cause === 'requested') await gates.pass('stop');

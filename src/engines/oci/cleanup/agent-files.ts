@@ -1,7 +1,7 @@
 /** What a killed agent leaves in its directory beside the logs and exit files that stay: sockets and half-made files. */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../../shared/ids.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
@@ -33,5 +33,5 @@ export async function removeAgentFiles(paths: SandboxPaths): Promise<void> {
   if (!(await isDirectory(commands))) return;
   // Not by the records: a command that was being started when the sandbox ended has none any more.
   const ids = (await readdir(commands)).filter((name) => sandboxIdOfCommand(name) !== null);
-  await mapBounded(ids, 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
+  await mapConcurrent(ids, 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
 }

@@ -84,7 +84,7 @@ export function finishedCommand(
     durationMs: exit.durationMs,
     stdoutBytes: exit.stdoutBytes,
     stderrBytes: exit.stderrBytes,
-    lackedMemory: noted || (kernelKilled && (isNow || wasKilled(exit))),
+    ranOutOfMemory: noted || (kernelKilled && (isNow || wasKilled(exit))),
   };
 }
 

@@ -174,7 +174,7 @@ export class OciCommands implements Commands {
 
   async #withRest(command: Command): Promise<Command> {
     if (command.status === 'running') return command;
-    return { ...command, leftRunning: await hasLiveProcesses(await this.#paths(command.commandId)) };
+    return { ...command, hasLiveProcesses: await hasLiveProcesses(await this.#paths(command.commandId)) };
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {
@@ -250,7 +250,7 @@ export class OciCommands implements Commands {
     paths: CommandPaths,
     command: Command,
   ): Promise<{ command: Command; watch: null }> {
-    if (command.lackedMemory === true && record.ranOutOfMemory !== true) {
+    if (command.ranOutOfMemory === true && record.ranOutOfMemory !== true) {
       await recordOutOfMemory(paths, record).catch((err: unknown) =>
         this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
       );

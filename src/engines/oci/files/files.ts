@@ -1,7 +1,7 @@
 /** Files of a sandbox. The agent opens them as the sandbox's user; no path of theirs is ever resolved on the host. */
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
-import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
+import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
@@ -112,7 +112,7 @@ export class OciFiles implements Files {
       try {
         await this.#with(sandboxId, absolute, signal, (connection) => writeOne(connection, absolute, file));
       } catch (error) {
-        throw withWrittenBefore(error, written);
+        throw partialWriteError(error, written);
       }
       written.push({ path: absolute, sizeBytes: file.content.length });
     }

@@ -54,7 +54,7 @@ export async function ociRuntimes(host: Host): Promise<Runtimes> {
   const others = isGlibc()
     ? 'node and a major version (node22, node24): fetched from the npm registry when it is first named'
     : null;
-  return { here: await availableRuntimes(host), others };
+  return { installed: await availableRuntimes(host), others };
 }
 
 async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {

@@ -1,5 +1,5 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import { takesNothingNew } from '../../../shared/read-only-directory-error.ts';
+import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import { AgentDisconnectedError, AgentError } from './agent-connection.ts';
 
 /** What the caller would call the steps that the agent names; a step that is left out is called as it is. */
@@ -26,7 +26,7 @@ function describe(error: AgentError, path: string): SandboxError {
   const doing = WORDS[error.what] ?? error.what;
   switch (error.errno) {
     case 'ENOENT':
-      if (MAKING.includes(error.what)) return takesNothingNew(path, details);
+      if (MAKING.includes(error.what)) return readOnlyDirectoryError(path, details);
       return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
         details,

@@ -1,11 +1,11 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import { startedAlready } from '../../../shared/id-errors.ts';
+import { duplicateCommand } from '../../../shared/id-errors.ts';
 import { AgentError } from './agent-connection.ts';
 import { fromAgentError } from './agent-errors.ts';
 
 /** Turns what a request to start a program threw into a `SandboxError`; `cwd` is where it was to start. */
 export function startFailure(error: unknown, cwd: string): unknown {
-  if (error instanceof AgentError && error.errno === 'EEXIST') return startedAlready();
+  if (error instanceof AgentError && error.errno === 'EEXIST') return duplicateCommand();
   if (error instanceof AgentError && error.what === 'cwd') {
     return new SandboxError(
       'invalid_argument',

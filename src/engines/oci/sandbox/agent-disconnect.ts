@@ -1,6 +1,6 @@
 /** Why the agent has closed a connection under a call. */
 import { anySignal } from '../../../shared/async/any-signal.ts';
-import { settledWithin, systemClock } from '../../../shared/clock.ts';
+import { completesWithin, systemClock } from '../../../shared/clock.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
@@ -30,7 +30,7 @@ export async function refusalOf(
       try {
         const answer = connection.expect(FRAME.STAT);
         // A refusal comes unasked, and is lost to whoever writes just then.
-        if (!(await settledWithin(systemClock, UNASKED_MS, answer)))
+        if (!(await completesWithin(systemClock, UNASKED_MS, answer)))
           await connection.send(FRAME.STAT_REQUEST, encodeFields([[TAG.path, '/']]));
         await answer;
         return null;

@@ -1,4 +1,4 @@
-import { pageOf, placeOf } from '../../../shared/pagination.ts';
+import { paginate, parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { listSandboxIds } from '../state/sandbox-record.ts';
@@ -8,7 +8,7 @@ import { viewOf } from './sandbox-view.ts';
 /** One page of the sandboxes of this state directory. */
 export async function listSandboxes(context: OciContext, query: ListQuery): Promise<Page<Sandbox>> {
   // A cursor that is none is refused before anything is looked at.
-  placeOf(query.cursor);
+  parseCursor(query.cursor);
   const host = await context.host();
   const all: Sandbox[] = [];
   for (const sandboxId of await listSandboxIds(host.layout)) {
@@ -19,5 +19,5 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
       context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');
     }
   }
-  return pageOf(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
+  return paginate(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));
 }

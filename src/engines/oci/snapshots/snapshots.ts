@@ -1,6 +1,6 @@
-import { settledWithin, systemClock } from '../../../shared/clock.ts';
+import { completesWithin, systemClock } from '../../../shared/clock.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-import { pageOf } from '../../../shared/pagination.ts';
+import { paginate } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
@@ -47,7 +47,7 @@ export class OciSnapshots implements Snapshots {
       await this.#collect();
     }
     const live = all.filter((record) => record.status === 'created' && !hasExpired(record));
-    const page = pageOf(live, query, ({ snapshotId, createdAt }) => ({ id: snapshotId, createdAt }));
+    const page = paginate(live, query, ({ snapshotId, createdAt }) => ({ id: snapshotId, createdAt }));
     const items = await Promise.all(page.items.map((record) => this.#view(host, record)));
     return { items, nextCursor: page.nextCursor };
   }
@@ -102,7 +102,7 @@ export class OciSnapshots implements Snapshots {
       if ((await this.#bytesOf(host, layer.snapshotId)) === null)
         uncounted.push(this.#count(host, layer.snapshotId));
     }
-    await settledWithin(systemClock, COUNT_MS, Promise.all(uncounted));
+    await completesWithin(systemClock, COUNT_MS, Promise.all(uncounted));
     return this.#view(host, await readSnapshot(host.layout, snapshotId));
   }
 

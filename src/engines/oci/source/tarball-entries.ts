@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
-import { MAX_TAR_META_BYTES, misreadHeader, passedOver } from '../../../shared/fs/tar-limits.ts';
+import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../../../shared/fs/tar-limits.ts';
 
 /**
  * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before
@@ -23,11 +23,11 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
   parser.on('entry', (entry: ReadEntry) => tell(() => waiting.push(entry)));
   parser.on('ignoredEntry', (entry: ReadEntry) =>
     tell(() => {
-      failure ??= new Error(`it holds ${passedOver(entry)}`);
+      failure ??= new Error(`it holds ${describeSkipped(entry)}`);
     }),
   );
   parser.on('meta', (meta: string) => {
-    const misread = misreadHeader(meta);
+    const misread = unsupportedPaxHeader(meta);
     if (misread !== null) tell(() => (failure ??= new Error(`it holds ${misread}`)));
   });
   parser.on('error', (error: Error) => tell(() => (failure ??= error)));

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { diskFullError, isDiskFull } from '../../../shared/fs/disk-full.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { readRecordFile } from '../../../shared/fs/record-file.ts';
-import { startedAlready, unknownCommand } from '../../../shared/id-errors.ts';
+import { duplicateCommand, unknownCommand } from '../../../shared/id-errors.ts';
 import { sandboxIdOfCommand } from '../../../shared/ids.ts';
 import type { SandboxPaths, StateLayout } from './state-layout.ts';
 
@@ -63,7 +63,7 @@ export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): 
   try {
     writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if (systemErrorCode(error) === 'EEXIST') throw startedAlready();
+    if (systemErrorCode(error) === 'EEXIST') throw duplicateCommand();
     // Its content did not fit; the empty file would be taken for a command.
     if (isDiskFull(error)) rmSync(paths.record, { force: true });
     throw diskFullError(error);

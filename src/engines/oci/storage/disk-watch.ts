@@ -2,7 +2,7 @@
  * Ends sandboxes whose files take more than they may. Most file systems offer an unprivileged process no quota for a
  * directory, so this looks: it is late by as much as a second writes.
  */
-import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import type { Logger } from '../../../shared/log.ts';
 
 const MIB = 1_048_576;
@@ -80,7 +80,7 @@ export class DiskWatch {
   async #lookAtAll(): Promise<void> {
     try {
       const free = await this.#probe.free();
-      await mapBounded([...this.#watched], WALKS_AT_ONCE, ([sandboxId, watched]) =>
+      await mapConcurrent([...this.#watched], WALKS_AT_ONCE, ([sandboxId, watched]) =>
         this.#lookAt(sandboxId, watched, free),
       );
     } catch (error) {

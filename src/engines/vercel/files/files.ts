@@ -1,7 +1,7 @@
 /** Files of a sandbox: moved by the platform's calls, placed and looked at by scripts that run as its user. */
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
-import { withWrittenBefore } from '../../../shared/partial-write-error.ts';
+import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal } from '../guest/file-scripts.ts';
@@ -83,7 +83,7 @@ export class VercelFiles implements Files {
           this.#writeBatch(session, batch, cwd, written, signal),
         );
       } catch (error) {
-        throw withWrittenBefore(error, written);
+        throw partialWriteError(error, written);
       }
     }
     return written;

@@ -1,6 +1,6 @@
 /** The scripts that work on files inside the sandbox, as its own user, and what their exit codes mean. */
 import { SandboxError } from '../../../shared/errors.ts';
-import { takesNothingNew } from '../../../shared/read-only-directory-error.ts';
+import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import type { HelperResult } from './run-script.ts';
 
 /** Why a script refused, told by how it ended. */
@@ -140,7 +140,7 @@ export function refusal(
   switch (exitCode) {
     case MISSING:
       // What is to be written has its parents made: none of them is missing.
-      if (doing !== 'read') return takesNothingNew(path, details);
+      if (doing !== 'read') return readOnlyDirectoryError(path, details);
       return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
         details,

@@ -1,6 +1,6 @@
 /** The life of a sandbox after its making: extended, stopped, forgotten, and looked after when a server has died. */
 import { anySignal } from '../../../shared/async/any-signal.ts';
-import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
 import type { Sandbox } from '../../engine.ts';
@@ -124,7 +124,7 @@ async function readableRecord(context: VercelContext, sandboxId: string) {
 /** Notes what ended without a server, and removes what came of creations in doubt. Answers the ids. */
 export async function recoverAll(context: VercelContext, signal: AbortSignal): Promise<string[]> {
   const ended: string[] = [];
-  await mapBounded(await listRecordIds(context.layout), AT_A_TIME, async (sandboxId) => {
+  await mapConcurrent(await listRecordIds(context.layout), AT_A_TIME, async (sandboxId) => {
     throwIfCancelled(signal);
     try {
       if (await recoverOne(context, sandboxId, signal)) ended.push(sandboxId);

@@ -1,7 +1,7 @@
-import { mapBounded } from '../../../shared/async/map-concurrent.ts';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
-import { type Place, pageOf, placeOf } from '../../../shared/pagination.ts';
+import { type Position, paginate, parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform } from '../http/api-errors.ts';
@@ -17,14 +17,16 @@ export async function listSandboxes(
   query: ListQuery,
   signal: AbortSignal,
 ): Promise<Page<Sandbox>> {
-  placeOf(query.cursor);
-  const places = new Map<string, Place>();
-  const own = (place: Place) => place;
+  parseCursor(query.cursor);
+  const places = new Map<string, Position>();
+  const own = (place: Position) => place;
   for (const place of await remembered(context)) places.set(place.id, place);
   const { items: present } = await gather(query, own, (cursor) => readPage(context, cursor, signal));
   for (const place of present) places.set(place.id, place);
-  const page = pageOf([...places.values()], query, own);
-  const views = await mapBounded(page.items, LOOKS_AT_A_TIME, ({ id }) => lookIfThere(context, id, signal));
+  const page = paginate([...places.values()], query, own);
+  const views = await mapConcurrent(page.items, LOOKS_AT_A_TIME, ({ id }) =>
+    lookIfThere(context, id, signal),
+  );
   return { items: views.filter((view) => view !== null), nextCursor: page.nextCursor };
 }
 
@@ -40,8 +42,8 @@ async function readPage(context: VercelContext, cursor: string | null, signal: A
   }
 }
 
-async function remembered(context: VercelContext): Promise<Place[]> {
-  const places: Place[] = [];
+async function remembered(context: VercelContext): Promise<Position[]> {
+  const places: Position[] = [];
   for (const id of await listRecordIds(context.layout)) {
     try {
       const record = await readRecord(context.layout, id);

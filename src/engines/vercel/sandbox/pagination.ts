@@ -1,5 +1,5 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import { isAsked, type Place, pageOf, placeOf } from '../../../shared/pagination.ts';
+import { matchesQuery, type Position, paginate, parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page } from '../../engine.ts';
 
 /** Lists that are gone through at a time, by all who ask; older marks only cost requests. */
@@ -45,12 +45,12 @@ export class PageMarks {
 /** One page of what the platform has, whose own pages come newest first and know no times to begin or end at. */
 export async function pageFrom<Item>(
   query: ListQuery,
-  placeOfItem: (item: Item) => Place,
+  placeOfItem: (item: Item) => Position,
   read: Read<Item>,
   marks: PageMarks,
 ): Promise<Page<Item>> {
   const { items, begins } = await gather(query, placeOfItem, read, marks.of(query.cursor));
-  const page = pageOf(items, query, placeOfItem);
+  const page = paginate(items, query, placeOfItem);
   const last = page.items.at(-1);
   const mark = last === undefined ? undefined : begins.get(placeOfItem(last).id);
   if (page.nextCursor !== null && mark !== undefined) marks.set(page.nextCursor, mark);
@@ -65,11 +65,11 @@ export async function pageFrom<Item>(
  */
 export async function gather<Item>(
   query: ListQuery,
-  placeOfItem: (item: Item) => Place,
+  placeOfItem: (item: Item) => Position,
   read: Read<Item>,
   mark: string | null = null,
 ): Promise<{ items: Item[]; begins: Map<string, string> }> {
-  const after = placeOf(query.cursor);
+  const after = parseCursor(query.cursor);
   const items: Item[] = [];
   /** Of each item, where its page begins; those of the first page are not in it. */
   const begins = new Map<string, string>();
@@ -78,7 +78,7 @@ export async function gather<Item>(
   for (;;) {
     for (const item of page.items) {
       const place = placeOfItem(item);
-      if (!isAsked(place, query, after)) continue;
+      if (!matchesQuery(place, query, after)) continue;
       items.push(item);
       if (cursor !== null) begins.set(place.id, cursor);
     }
@@ -92,7 +92,7 @@ export async function gather<Item>(
 }
 
 /** The first page to look at: the marked one, unless it is refused or entries have moved past its beginning. */
-async function begin<Item>(read: Read<Item>, mark: string | null, after: Place | null) {
+async function begin<Item>(read: Read<Item>, mark: string | null, after: Position | null) {
   if (mark !== null && after !== null) {
     try {
       const page = await read(mark);
@@ -111,7 +111,7 @@ function isEnough<Item>(
   { span }: PlatformPage<Item>,
   beyond: Item | undefined,
   { since }: ListQuery,
-  placeOfItem: (item: Item) => Place,
+  placeOfItem: (item: Item) => Position,
 ): boolean {
   if (span === null) return false;
   if (since !== null && span.oldest < since) return true;

@@ -11,7 +11,7 @@ export const DEFAULT_RUNTIME = 'vercel/sandbox/universal:latest';
 
 /** What can be named as a runtime. */
 export const VERCEL_RUNTIMES: Runtimes = {
-  here: [...RUNTIMES, ...MANAGED],
+  installed: [...RUNTIMES, ...MANAGED],
   others: 'an image of a registry, such as vercel/sandbox/node:24 or my-repository:tag',
 };
 

@@ -3,7 +3,7 @@ import type { Snapshot as SdkSnapshot, Session } from '@vercel/sandbox';
 import { KeyedLock } from '../../../shared/async/keyed-lock.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSnapshot } from '../../../shared/id-errors.ts';
-import { placeOf } from '../../../shared/pagination.ts';
+import { parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform, isSnapshotGone, mayHaveHappened } from '../http/api-errors.ts';
@@ -70,7 +70,7 @@ export class VercelSnapshots implements Snapshots {
   }
 
   async list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>> {
-    placeOf(query.cursor);
+    parseCursor(query.cursor);
     const placeOfSnapshot = ({ snapshotId, createdAt }: Snapshot) => ({ id: snapshotId, createdAt });
     const read = async (cursor: string | null) => {
       try {

@@ -6,7 +6,7 @@ import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import { readRecordFile } from '../../../shared/fs/record-file.ts';
-import { startedAlready, unknownCommand } from '../../../shared/id-errors.ts';
+import { duplicateCommand, unknownCommand } from '../../../shared/id-errors.ts';
 import type { CommandPaths, VercelLayout } from './state-layout.ts';
 
 const endSchema = z.strictObject({
@@ -61,7 +61,7 @@ export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
     mkdirSync(paths.dir, { mode: 0o700 });
   } catch (error) {
     if (systemErrorCode(error) !== 'EEXIST') throw error;
-    throw startedAlready();
+    throw duplicateCommand();
   }
   writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
 }

@@ -9,7 +9,7 @@ import { readRecord } from '../../../../src/engines/oci/state/sandbox-record.ts'
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { isProcessAlive } from '../../../../src/shared/process-identity.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
 
 let engines: Awaited<ReturnType<typeof openOciEngines>>;
@@ -25,7 +25,7 @@ afterEach(async () => {
 });
 
 async function running() {
-  const { sandboxId } = await engines.engine.create(createRequest(), patience());
+  const { sandboxId } = await engines.engine.create(createRequest(), timeoutSignal());
   const { init } = await readRecord(layout, sandboxId);
   return { sandboxId, paths: layout.sandbox(sandboxId), init };
 }
@@ -38,15 +38,15 @@ describe('an agent that no record names', () => {
     expect(await findOrphanedInit(paths, sandboxId)).toEqual(init);
     await rm(join(paths.runtime, sandboxId), { recursive: true });
     expect(await findOrphanedInit(paths, sandboxId)).toBeNull();
-    await engines.engine.forget(sandboxId, patience());
+    await engines.engine.forget(sandboxId, timeoutSignal());
   });
 
   it('ends its sandbox when it is asked to', async () => {
     const { sandboxId, paths, init } = await running();
     await shutDownOrphanedAgent(paths);
     while (init !== null && isProcessAlive(init)) await new Promise((resolve) => setImmediate(resolve));
-    expect(await engines.other.get(sandboxId, patience())).toMatchObject({ status: 'aborted' });
-    await engines.engine.forget(sandboxId, patience());
+    expect(await engines.other.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'aborted' });
+    await engines.engine.forget(sandboxId, timeoutSignal());
   });
 
   it('is not waited for where nothing was started', async () => {

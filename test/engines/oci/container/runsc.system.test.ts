@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { diagnoseOci } from '../../../../src/engines/oci/doctor/diagnose.ts';
 import { findProgram } from '../../../../src/engines/oci/host/host-program.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import { needs } from '../../../support/needs.ts';
 import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
@@ -32,12 +32,12 @@ describe('--oci-runtime runsc', () => {
     async () => {
       await withStandIn(`#!/bin/sh\nexec ${real} "$@"\n`, async (path) => {
         const under = await openOciEngines(path, 'runsc');
-        const shared = await under.engine.create(createRequest(), patience());
+        const shared = await under.engine.create(createRequest(), timeoutSignal());
         try {
           const subject = { ...under, shared, create: async () => shared };
           expect(await run(subject, 'echo', ['inside'])).toMatchObject({ exitCode: 0, stdout: 'inside\n' });
         } finally {
-          await under.engine.forget(shared.sandboxId, patience());
+          await under.engine.forget(shared.sandboxId, timeoutSignal());
           await under.close();
         }
       });

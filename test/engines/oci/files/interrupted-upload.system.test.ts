@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
@@ -27,7 +27,7 @@ async function* tree(end: () => void): AsyncGenerator<TreeEntry> {
 
 it('an upload that is cut off has left nothing by the time it is told', async () => {
   const { engine, other } = under;
-  const sandbox = await engine.create(createRequest({}), patience());
+  const sandbox = await engine.create(createRequest({}), timeoutSignal());
   try {
     const controller = new AbortController();
     const entries = tree(() => controller.abort());
@@ -36,6 +36,6 @@ it('an upload that is cut off has left nothing by the time it is told', async ()
     const subject = { engine, other, shared: sandbox, create: async () => sandbox };
     expect(await run(subject, 'ls', ['-A'])).toMatchObject({ exitCode: 0, stdout: '' });
   } finally {
-    await engine.forget(sandbox.sandboxId, patience());
+    await engine.forget(sandbox.sandboxId, timeoutSignal());
   }
 });

@@ -8,7 +8,7 @@ import type { Sandbox } from '../../../../src/engines/engine.ts';
 import { probeRuntimes } from '../../../../src/engines/oci/container/runtime-probe.ts';
 import { prepareHost } from '../../../../src/engines/oci/host/host.ts';
 import { probeMounts } from '../../../../src/engines/oci/host/overlay-probe.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import { needs } from '../../../support/needs.ts';
 import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
@@ -21,11 +21,11 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
 
   beforeAll(async () => {
     opened = await openOciEngines();
-    shared = await opened.engine.create(createRequest(), patience());
+    shared = await opened.engine.create(createRequest(), timeoutSignal());
   });
 
   afterAll(async () => {
-    if (shared !== null) await opened?.engine.forget(shared.sandboxId, patience());
+    if (shared !== null) await opened?.engine.forget(shared.sandboxId, timeoutSignal());
     await opened?.close();
   });
 
@@ -60,7 +60,7 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
     expect(await readdir('/usr/bin')).not.toContain('made');
     expect(await readdir('/usr/share')).toContain('perl5');
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(opened?.stateDir ?? 'no state');
-    expect((await opened?.engine.limits(patience()))?.notEnforced.join(' ')).not.toMatch(/EXDEV|nobody/);
+    expect((await opened?.engine.limits(timeoutSignal()))?.notEnforced.join(' ')).not.toMatch(/EXDEV|nobody/);
   });
 
   it('is still made, and says what it lacks, where the kernel cannot mount for root', async () => {
@@ -74,7 +74,7 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
         'by-runtime',
       );
       expect(await readdir(layout.trash)).toEqual([]);
-      const probed = await probeRuntimes({ ...host, mounts: 'by-runtime' }, 'auto', patience());
+      const probed = await probeRuntimes({ ...host, mounts: 'by-runtime' }, 'auto', timeoutSignal());
       expect(probed.chosen).not.toBeNull();
     } finally {
       await rm(stateDir, { recursive: true, force: true });

@@ -15,7 +15,7 @@ import {
   TAG,
 } from '../../../../src/engines/oci/protocol/frames.ts';
 import { refusalOf } from '../../../../src/engines/oci/sandbox/agent-disconnect.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { neverAborted, rejection } from '../../../registry/support/registry.ts';
 import { type RunningServer, startServer } from '../../../support/server.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
@@ -101,11 +101,11 @@ describe('a call that is cut off', () => {
   let path: string;
   beforeAll(async () => {
     opened = await openOciEngines();
-    ({ sandboxId } = await opened.engine.create(createRequest(), patience()));
+    ({ sandboxId } = await opened.engine.create(createRequest(), timeoutSignal()));
     path = join(opened.stateDir, 'sandboxes', sandboxId, 'agent/socket');
   });
   afterAll(async () => {
-    await opened.engine.forget(sandboxId, patience());
+    await opened.engine.forget(sandboxId, timeoutSignal());
     await opened.close();
   });
 
@@ -140,9 +140,11 @@ describe('a call that is cut off', () => {
     });
     try {
       const { engine } = opened;
-      const cutOff = rejection(engine.extendTimeout(sandboxId, 1_000, patience()));
+      const cutOff = rejection(engine.extendTimeout(sandboxId, 1_000, timeoutSignal()));
       await asking;
-      expect(await engine.extendTimeout(sandboxId, 1_000, patience())).toMatchObject({ status: 'running' });
+      expect(await engine.extendTimeout(sandboxId, 1_000, timeoutSignal())).toMatchObject({
+        status: 'running',
+      });
       release();
       expect(await cutOff).toMatchObject({
         code: 'unavailable',

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sandbox } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
 
 type Opened = Awaited<ReturnType<typeof openOciEngines>>;
@@ -41,73 +41,83 @@ describe('a sandbox that ends by itself', () => {
       sudo: false,
       timeoutMs: null,
     };
-    return opened.engine.commands.start(request, patience());
+    return opened.engine.commands.start(request, timeoutSignal());
   };
 
   it('is cleaned up at its deadline without being asked for: port, layers, everything', async () => {
     const sandbox = await opened.engine.create(
       createRequest({ ports: [8080], timeoutMs: 1_000 }),
-      patience(),
+      timeoutSignal(),
     );
     const port = portOf(sandbox);
     await expect
       .poll(async () => (await readdir(dirOf(sandbox))).sort(), { interval: 50 })
       .toEqual(['agent', 'commands', 'record.json']);
     await expect.poll(() => refused(port)).toBe(true);
-    await opened.engine.forget(sandbox.sandboxId, patience());
+    await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
   it('closes its ports where it was made when another process has ended it', async () => {
-    const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), patience());
-    await opened.other.stop(sandbox.sandboxId, 'requested', patience());
-    const seen = await opened.engine.get(sandbox.sandboxId, patience());
+    const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), timeoutSignal());
+    await opened.other.stop(sandbox.sandboxId, 'requested', timeoutSignal());
+    const seen = await opened.engine.get(sandbox.sandboxId, timeoutSignal());
     expect(seen).toMatchObject({ status: 'stopped', ports: [{ port: 8080, url: null }] });
     expect(await refused(portOf(sandbox))).toBe(true);
-    await opened.engine.forget(sandbox.sandboxId, patience());
+    await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
   it('tells whoever waits for a command why it ended: stopped here, stopped elsewhere, out of time', async () => {
     const ends: [string, number, (sandbox: Sandbox) => Promise<unknown>][] = [
-      ['stopped here', 60_000, ({ sandboxId }) => opened.engine.stop(sandboxId, 'requested', patience())],
-      ['stopped elsewhere', 60_000, ({ sandboxId }) => opened.other.stop(sandboxId, 'requested', patience())],
+      [
+        'stopped here',
+        60_000,
+        ({ sandboxId }) => opened.engine.stop(sandboxId, 'requested', timeoutSignal()),
+      ],
+      [
+        'stopped elsewhere',
+        60_000,
+        ({ sandboxId }) => opened.other.stop(sandboxId, 'requested', timeoutSignal()),
+      ],
       ['out of time', 1_000, () => Promise.resolve()],
     ];
     for (const [how, timeoutMs, end] of ends) {
-      const sandbox = await opened.engine.create(createRequest({ timeoutMs }), patience());
+      const sandbox = await opened.engine.create(createRequest({ timeoutMs }), timeoutSignal());
       const { commandId } = await start(sandbox);
-      const waiting = opened.engine.commands.wait(commandId, patience());
+      const waiting = opened.engine.commands.wait(commandId, timeoutSignal());
       await end(sandbox);
       const told = await waiting;
       expect(told, how).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'sandbox_stopped' });
-      expect(await opened.engine.commands.get(commandId, patience()), how).toMatchObject({
+      expect(await opened.engine.commands.get(commandId, timeoutSignal()), how).toMatchObject({
         endedBy: 'sandbox_stopped',
         durationMs: told.durationMs,
       });
-      await opened.engine.forget(sandbox.sandboxId, patience());
+      await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
     }
   });
 
   it('is an error of its own when its record is damaged or unreadable, and can still be removed whole', async () => {
     for (const damage of ['{"format":1,', null]) {
-      const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), patience());
-      const neighbour = await opened.engine.create(createRequest(), patience());
+      const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), timeoutSignal());
+      const neighbour = await opened.engine.create(createRequest(), timeoutSignal());
       const record = join(dirOf(sandbox), 'record.json');
       await rm(record);
       // A directory in its place cannot be read at all.
       if (damage === null) await mkdir(record);
       else await writeFile(record, damage);
-      await expect(opened.engine.get(sandbox.sandboxId, patience())).rejects.toMatchObject({
+      await expect(opened.engine.get(sandbox.sandboxId, timeoutSignal())).rejects.toMatchObject({
         code: 'server',
       });
-      expect(await opened.engine.get(neighbour.sandboxId, patience())).toMatchObject({ status: 'running' });
+      expect(await opened.engine.get(neighbour.sandboxId, timeoutSignal())).toMatchObject({
+        status: 'running',
+      });
       const page = await opened.engine.list(
         { limit: 100, since: null, until: null, cursor: null },
-        patience(),
+        timeoutSignal(),
       );
       expect(page.items.map(({ sandboxId }) => sandboxId)).toContain(neighbour.sandboxId);
-      await opened.engine.forget(sandbox.sandboxId, patience());
+      await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
       await expect(readdir(dirOf(sandbox))).rejects.toMatchObject({ code: 'ENOENT' });
-      await opened.engine.forget(neighbour.sandboxId, patience());
+      await opened.engine.forget(neighbour.sandboxId, timeoutSignal());
     }
   });
 });

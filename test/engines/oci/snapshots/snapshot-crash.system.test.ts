@@ -10,7 +10,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { type Bundle, bundle } from '../../../support/bundle.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 
@@ -55,10 +55,10 @@ it('leaves one of both, whenever it is killed', { timeout: 300_000 }, async () =
   try {
     for (const moment of MOMENTS_MS) {
       const sandboxId = await killWhileTaking(stateDir, moment);
-      await engine.recover(patience());
-      const sandbox = await engine.get(sandboxId, patience());
+      await engine.recover(timeoutSignal());
+      const sandbox = await engine.get(sandboxId, timeoutSignal());
       const query = { limit: 10, since: null, until: null, cursor: null };
-      const taken = (await engine.snapshots?.list(query, patience()))?.items ?? [];
+      const taken = (await engine.snapshots?.list(query, timeoutSignal()))?.items ?? [];
       outcomes.add(sandbox.status);
       let holder = sandboxId;
       if (sandbox.status === 'running') expect(taken).toEqual([]);
@@ -66,13 +66,13 @@ it('leaves one of both, whenever it is killed', { timeout: 300_000 }, async () =
         expect(sandbox).toMatchObject({ status: 'stopped', stopCause: 'snapshot' });
         expect(taken.map(({ sourceSandboxId }) => sourceSandboxId)).toEqual([sandboxId]);
         const source = { type: 'snapshot' as const, snapshotId: taken[0]?.snapshotId ?? '' };
-        holder = (await engine.create(createRequest({ source }), patience())).sandboxId;
+        holder = (await engine.create(createRequest({ source }), timeoutSignal())).sandboxId;
       }
       const range = { offset: 0, limit: 10 };
-      const file = await engine.files.read(holder, 'kept', null, range, patience());
+      const file = await engine.files.read(holder, 'kept', null, range, timeoutSignal());
       expect(file?.data.toString()).toBe('kept');
-      for (const { snapshotId } of taken) await engine.snapshots?.delete(snapshotId, patience());
-      for (const id of new Set([holder, sandboxId])) await engine.forget(id, patience());
+      for (const { snapshotId } of taken) await engine.snapshots?.delete(snapshotId, timeoutSignal());
+      for (const id of new Set([holder, sandboxId])) await engine.forget(id, timeoutSignal());
       expect((await readdir(join(stateDir, 'snapshots'))).filter((name) => name !== 'lock')).toEqual([]);
     }
     expect([...outcomes]).toContain('stopped');

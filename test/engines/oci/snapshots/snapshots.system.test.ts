@@ -9,7 +9,7 @@ import type { CreateSandbox, Engine, Sandbox, Snapshots } from '../../../../src/
 import { createOciEngine } from '../../../../src/engines/oci/index.ts';
 import { newSnapshotId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { run } from '../../../conformance/support/run.ts';
 import { needs } from '../../../support/needs.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
@@ -39,7 +39,7 @@ describe('snapshots on disk', () => {
   });
 
   afterEach(async () => {
-    for (const sandboxId of made) await engine.forget(sandboxId, patience());
+    for (const sandboxId of made) await engine.forget(sandboxId, timeoutSignal());
     await engine.close();
     await rm(stateDir, { recursive: true, force: true });
   });
@@ -53,7 +53,7 @@ describe('snapshots on disk', () => {
   async function create(request: Partial<CreateSandbox> = {}): Promise<Sandbox> {
     const full = createRequest(request);
     made.push(full.sandboxId);
-    return engine.create(full, patience());
+    return engine.create(full, timeoutSignal());
   }
 
   const restore = (snapshotId: string) => create({ source: { type: 'snapshot', snapshotId } });
@@ -64,7 +64,7 @@ describe('snapshots on disk', () => {
   }
 
   async function take(sandbox: Sandbox): Promise<string> {
-    return (await snapshots.take(sandbox.sandboxId, null, patience())).snapshotId;
+    return (await snapshots.take(sandbox.sandboxId, null, timeoutSignal())).snapshotId;
   }
 
   const onDisk = async () =>
@@ -82,11 +82,11 @@ describe('snapshots on disk', () => {
     const living = await restore(first);
     const second = await take(await restore(first));
     expect(await onDisk()).toEqual([first, second].sort());
-    await snapshots.delete(first, patience());
+    await snapshots.delete(first, timeoutSignal());
     expect(await onDisk()).toEqual([first, second].sort());
-    await snapshots.delete(second, patience());
+    await snapshots.delete(second, timeoutSignal());
     expect(await onDisk()).toEqual([first]);
-    await engine.stop(living.sandboxId, 'requested', patience());
+    await engine.stop(living.sandboxId, 'requested', timeoutSignal());
     expect(await onDisk()).toEqual([]);
   });
 
@@ -97,27 +97,27 @@ describe('snapshots on disk', () => {
       await take(await create()),
     ];
     await rewrite(listed, { expiresAt: Date.now() - 1 });
-    await expect(snapshots.get(listed, patience())).rejects.toMatchObject({
+    await expect(snapshots.get(listed, timeoutSignal())).rejects.toMatchObject({
       code: 'not_found',
       message: expect.stringContaining('expired'),
     });
     await expect(restore(listed)).rejects.toMatchObject({ code: 'not_found' });
-    const page = await snapshots.list({ limit: 10, since: null, until: null, cursor: null }, patience());
+    const page = await snapshots.list({ limit: 10, since: null, until: null, cursor: null }, timeoutSignal());
     expect(page.items.map(({ snapshotId }) => snapshotId)).toEqual([kept, recovered]);
     expect(await onDisk()).toEqual([recovered, kept].sort());
     await rewrite(recovered, { expiresAt: Date.now() - 1 });
-    await engine.recover(patience());
+    await engine.recover(timeoutSignal());
     expect(await onDisk()).toEqual([kept]);
   });
 
   it('are counted anew by the next look where their counting was cut short', async () => {
     const snapshotId = await take(await create());
-    const size = async () => (await snapshots.get(snapshotId, patience())).sizeBytes;
+    const size = async () => (await snapshots.get(snapshotId, timeoutSignal())).sizeBytes;
     await expect.poll(size).toBeGreaterThan(0);
-    const counted = await snapshots.get(snapshotId, patience());
+    const counted = await snapshots.get(snapshotId, timeoutSignal());
     await rewrite(snapshotId, { ownBytes: null });
     const query = { limit: 10, since: null, until: null, cursor: null };
-    expect((await snapshots.list(query, patience())).items).toMatchObject([{ sizeBytes: null }]);
+    expect((await snapshots.list(query, timeoutSignal())).items).toMatchObject([{ sizeBytes: null }]);
     await expect.poll(size).toBe(counted.sizeBytes);
   });
 
@@ -126,7 +126,7 @@ describe('snapshots on disk', () => {
     for (const name of [`.new.${newSnapshotId()}`, `.gone.${newSnapshotId()}`]) {
       await mkdir(join(stateDir, 'snapshots', name, 'layer/usr'), { recursive: true });
     }
-    await engine.recover(patience());
+    await engine.recover(timeoutSignal());
     expect(await onDisk()).toEqual([kept]);
   });
 
@@ -135,12 +135,12 @@ describe('snapshots on disk', () => {
     const path = join(stateDir, 'snapshots', damaged, 'record.json');
     const text = await readFile(path, 'utf8');
     await writeFile(path, '{');
-    expect(await snapshots.delete(first, patience())).toMatchObject({ status: 'deleted' });
-    await expect(snapshots.get(damaged, patience())).rejects.toMatchObject({ code: 'server' });
-    await engine.recover(patience());
+    expect(await snapshots.delete(first, timeoutSignal())).toMatchObject({ status: 'deleted' });
+    await expect(snapshots.get(damaged, timeoutSignal())).rejects.toMatchObject({ code: 'server' });
+    await engine.recover(timeoutSignal());
     expect(await onDisk()).toEqual([first, damaged].sort());
     await writeFile(path, text);
-    await engine.recover(patience());
+    await engine.recover(timeoutSignal());
     expect(await onDisk()).toEqual([damaged]);
   });
 
@@ -173,15 +173,20 @@ describe('snapshots on disk', () => {
       );
       await expect(take(sandbox)).rejects.toMatchObject({ code: 'limit_exceeded' });
       await engine.files
-        .write(sandbox.sandboxId, [{ path: 'fill', content: Buffer.alloc(0), mode: null }], null, patience())
+        .write(
+          sandbox.sandboxId,
+          [{ path: 'fill', content: Buffer.alloc(0), mode: null }],
+          null,
+          timeoutSignal(),
+        )
         .catch(() => null);
       await shell(sandbox, 'rm -f /vercel/sandbox/fill');
-      expect(await engine.get(sandbox.sandboxId, patience())).toMatchObject({ status: 'running' });
+      expect(await engine.get(sandbox.sandboxId, timeoutSignal())).toMatchObject({ status: 'running' });
       const restored = await restore(await take(sandbox));
       expect(await shell(restored, 'cat /vercel/sandbox/kept')).toMatchObject({ stdout: 'kept\n' });
       expect(await onDisk()).toHaveLength(1);
     } finally {
-      for (const sandboxId of made.splice(0)) await engine.forget(sandboxId, patience());
+      for (const sandboxId of made.splice(0)) await engine.forget(sandboxId, timeoutSignal());
       await engine.close();
       spawnSync('umount', [disk]);
       stateDir = outer.stateDir;

@@ -19,7 +19,7 @@ import { packingOf } from '../../../../src/engines/oci/source/unpack.ts';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { SecretStore } from '../../../../src/shared/secrets.ts';
-import { patience } from '../../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import { noFiles } from '../../../fakes/memory-commands.ts';
 import { needs } from '../../../support/needs.ts';
 import { tarOf } from '../../../support/tarball.ts';
@@ -119,7 +119,7 @@ function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Guest
 
 describe('a machine without', () => {
   it('git says what is missing', async () => {
-    const fetching = fetchGit(insideOf(127), { type: 'git', url: 'https://git.test/x' }, patience());
+    const fetching = fetchGit(insideOf(127), { type: 'git', url: 'https://git.test/x' }, timeoutSignal());
     await expect(fetching).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringContaining('no git in the sandbox'),
@@ -127,7 +127,11 @@ describe('a machine without', () => {
   });
 
   it('anything that fetches a URL says what is missing', async () => {
-    const fetching = fetchTarball(insideOf(0), { type: 'tarball', url: 'https://git.test/x' }, patience());
+    const fetching = fetchTarball(
+      insideOf(0),
+      { type: 'tarball', url: 'https://git.test/x' },
+      timeoutSignal(),
+    );
     await expect(fetching).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringContaining('no curl in the sandbox'),
@@ -138,7 +142,7 @@ describe('a machine without', () => {
 describe('a fetch', () => {
   const source = { type: 'git' as const, url: 'https://git.test/x' };
   it('that runs out of memory says so', async () => {
-    const fetching = fetchGit(insideOf(137, 'out_of_memory'), source, patience());
+    const fetching = fetchGit(insideOf(137, 'out_of_memory'), source, timeoutSignal());
     await expect(fetching).rejects.toMatchObject({ code: 'limit_exceeded' });
   });
 

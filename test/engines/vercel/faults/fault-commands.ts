@@ -2,7 +2,7 @@
 import { expect } from 'vitest';
 import { z } from 'zod';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { patience } from '../../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
 /** Prints the marker and ends with 7. */
@@ -25,13 +25,13 @@ async function onceAndWhole({ world, made, marker }: Attempt, failure: Failure |
   const started = world.started(marker);
   expect(started).toBeLessThanOrEqual(1);
   if (failure === null) expect(started).toBe(1);
-  const known = await world.patient.commands.get(made, patience()).catch((error: unknown) => error);
+  const known = await world.patient.commands.get(made, timeoutSignal()).catch((error: unknown) => error);
   if (known instanceof Error) {
     // A command that nobody can find by its id was never started, or the error has said that it may have been.
     if (started === 1) expect(failure?.text).toMatch(/may|whether|unknown/i);
     return;
   }
-  const ended = await world.patient.commands.wait(made, patience());
+  const ended = await world.patient.commands.wait(made, timeoutSignal());
   const { text, droppedBytes } = await world.output(made);
   if (started === 1 && ended.exitCode === 7) {
     expect(droppedBytes).toBe(0);
@@ -59,7 +59,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
           sudo: false,
           timeoutMs: null,
         },
-        patience(),
+        timeoutSignal(),
       ),
     right: (value, { made }) => expect(value).toMatchObject({ commandId: made, cmd: 'sh' }),
     async after(attempt, failure) {
@@ -77,7 +77,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
           sudo: false,
           timeoutMs: null,
         },
-        patience(),
+        timeoutSignal(),
       );
       await again.catch((error: unknown) => error);
       expect(world.started(marker)).toBeLessThanOrEqual(1);
@@ -90,11 +90,11 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'shared',
     prepare: ({ world, sandboxId }) => world.start(sandboxId, 'sleep 300'),
-    run: (engine, { made }) => engine.commands.get(made, patience()),
+    run: (engine, { made }) => engine.commands.get(made, timeoutSignal()),
     right: (value, { made }) =>
       expect(value).toMatchObject({ commandId: made, status: 'running', exitCode: null }),
     async after({ world, made }) {
-      await world.patient.commands.kill(made, 'SIGKILL', 'killed', patience());
+      await world.patient.commands.kill(made, 'SIGKILL', 'killed', timeoutSignal());
     },
   },
   {
@@ -104,7 +104,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'shared',
     prepare: ({ world, sandboxId, marker }) => world.start(sandboxId, `sleep 0.1; ${shellScript(marker)}`),
-    run: (engine, { made }) => engine.commands.wait(made, patience()),
+    run: (engine, { made }) => engine.commands.wait(made, timeoutSignal()),
     right: (value, { made }) =>
       expect(value).toMatchObject({ commandId: made, status: 'finished', exitCode: 7, endedBy: 'exit' }),
     after: onceAndWhole,
@@ -116,8 +116,8 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     sandbox: 'shared',
     prepare: startLong,
     run: async (engine, { made }) => {
-      await engine.commands.wait(made, patience());
-      const { chunks, droppedBytes } = await engine.commands.readOutput(made, WHOLE, patience());
+      await engine.commands.wait(made, timeoutSignal());
+      const { chunks, droppedBytes } = await engine.commands.readOutput(made, WHOLE, timeoutSignal());
       return { text: Buffer.concat(chunks.map(({ data }) => data)).toString(), droppedBytes };
     },
     right: (value, { marker }) => expect(value).toEqual({ text: longOutput(marker), droppedBytes: 0 }),
@@ -130,7 +130,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'shared',
     prepare: ({ world, sandboxId, marker }) => world.start(sandboxId, `sleep 0.1; ${shellScript(marker)}`),
-    run: (engine, { made }) => engine.commands.waitForOutput(made, 0, patience()),
+    run: (engine, { made }) => engine.commands.waitForOutput(made, 0, timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ commandId: made }),
     after: onceAndWhole,
   },
@@ -141,7 +141,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     repeatable: false,
     sandbox: 'shared',
     prepare: ({ world, sandboxId, marker }) => world.start(sandboxId, `echo ${marker}; sleep 300`),
-    run: (engine, { made }) => engine.commands.kill(made, 'SIGKILL', 'killed', patience()),
+    run: (engine, { made }) => engine.commands.kill(made, 'SIGKILL', 'killed', timeoutSignal()),
     // Where its end cannot be asked for it is told as still running, never as killed.
     right: (value) => {
       const ended = { status: 'finished', exitCode: 137, signal: 'SIGKILL', endedBy: 'killed' };
@@ -152,7 +152,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
       });
     },
     async after({ world, made, marker }) {
-      const killed = await world.patient.commands.kill(made, 'SIGKILL', 'killed', patience());
+      const killed = await world.patient.commands.kill(made, 'SIGKILL', 'killed', timeoutSignal());
       expect(killed).toMatchObject({ status: 'finished', exitCode: 137 });
       expect(await world.output(made)).toEqual({ text: `${marker}\n`, droppedBytes: 0 });
     },

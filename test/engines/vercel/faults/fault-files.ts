@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import { patience } from '../../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
 const ALL = { offset: 0, limit: 1_000_000 };
@@ -16,7 +16,7 @@ async function* tree(marker: string): AsyncGenerator<TreeEntry> {
 
 /** The whole content or none, never a part. */
 async function wholeOrNothing({ world, sandboxId, marker }: Attempt, path: string, failure: Failure | null) {
-  const found = await world.patient.files.read(sandboxId, path, null, ALL, patience());
+  const found = await world.patient.files.read(sandboxId, path, null, ALL, timeoutSignal());
   if (failure === null) expect(found?.data.toString()).toBe(marker);
   else expect([undefined, marker]).toContain(found?.data.toString());
 }
@@ -27,7 +27,8 @@ export const FILE_CALLS: readonly FaultCall[] = [
     operations: ['command.run'],
     repeatable: false,
     sandbox: 'shared',
-    run: (engine, { sandboxId, marker }) => engine.files.mkDir(sandboxId, `${marker}/deep`, null, patience()),
+    run: (engine, { sandboxId, marker }) =>
+      engine.files.mkDir(sandboxId, `${marker}/deep`, null, timeoutSignal()),
     right: (value, { marker }) => expect(value).toEqual({ path: `/vercel/sandbox/${marker}/deep` }),
   },
   {
@@ -35,7 +36,7 @@ export const FILE_CALLS: readonly FaultCall[] = [
     operations: ['command.run'],
     repeatable: false,
     sandbox: 'shared',
-    run: (engine, { sandboxId }) => engine.files.stat(sandboxId, '/etc/hostname', null, patience()),
+    run: (engine, { sandboxId }) => engine.files.stat(sandboxId, '/etc/hostname', null, timeoutSignal()),
     right: (value) => expect(value).toMatchObject({ path: '/etc/hostname', type: 'file', sizeBytes: 8 }),
   },
   {
@@ -44,7 +45,7 @@ export const FILE_CALLS: readonly FaultCall[] = [
     repeatable: false,
     sandbox: 'shared',
     prepare: writeMarker,
-    run: (engine, { sandboxId, made }) => engine.files.read(sandboxId, made, null, ALL, patience()),
+    run: (engine, { sandboxId, made }) => engine.files.read(sandboxId, made, null, ALL, timeoutSignal()),
     right: (value, { marker }) => expect(value).toMatchObject({ data: Buffer.from(marker) }),
   },
   {
@@ -54,7 +55,7 @@ export const FILE_CALLS: readonly FaultCall[] = [
     sandbox: 'shared',
     run: (engine, { sandboxId, marker }) => {
       const file = { path: `w-${marker}`, content: Buffer.from(marker), mode: 0o600 };
-      return engine.files.write(sandboxId, [file], null, patience());
+      return engine.files.write(sandboxId, [file], null, timeoutSignal());
     },
     right: (value, { marker }) =>
       expect(value).toEqual([{ path: `/vercel/sandbox/w-${marker}`, sizeBytes: marker.length }]),
@@ -68,7 +69,7 @@ export const FILE_CALLS: readonly FaultCall[] = [
     prepare: writeMarker,
     run: async (engine, { sandboxId, made }) => {
       const read: [string, string][] = [];
-      for await (const entry of engine.files.readTree(sandboxId, made, null, patience()))
+      for await (const entry of engine.files.readTree(sandboxId, made, null, timeoutSignal()))
         read.push([entry.path, entry.content === null ? '' : (await buffer(entry.content)).toString()]);
       return read;
     },
@@ -80,7 +81,7 @@ export const FILE_CALLS: readonly FaultCall[] = [
     repeatable: false,
     sandbox: 'shared',
     run: (engine, { sandboxId, marker }) =>
-      engine.files.writeTree(sandboxId, `t-${marker}`, null, tree(marker), patience()),
+      engine.files.writeTree(sandboxId, `t-${marker}`, null, tree(marker), timeoutSignal()),
     right: (value, { marker }) =>
       expect(value).toMatchObject({ path: `/vercel/sandbox/t-${marker}`, files: 1, bytes: marker.length }),
     after: (attempt, failure) => wholeOrNothing(attempt, `t-${attempt.marker}/file`, failure),
@@ -89,6 +90,6 @@ export const FILE_CALLS: readonly FaultCall[] = [
 
 async function writeMarker({ world, sandboxId, marker }: Attempt): Promise<string> {
   const file = { path: `r-${marker}`, content: Buffer.from(marker), mode: null };
-  const [written] = await world.patient.files.write(sandboxId, [file], null, patience());
+  const [written] = await world.patient.files.write(sandboxId, [file], null, timeoutSignal());
   return written?.path ?? '';
 }

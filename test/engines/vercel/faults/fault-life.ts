@@ -1,7 +1,7 @@
 /** The fault suite's calls about sandboxes and terminals. */
 import { expect } from 'vitest';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, FaultCall } from './fault-call.ts';
 
 const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {
@@ -10,7 +10,7 @@ const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {
 
 /** Nothing of this name costs any longer, whatever had to be done for it. */
 async function gone({ world, sandboxId }: Attempt): Promise<void> {
-  await world.patient.forget(sandboxId, patience());
+  await world.patient.forget(sandboxId, timeoutSignal());
   expect(await world.api.alive()).not.toContain(sandboxId);
 }
 
@@ -21,7 +21,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     repeatable: false,
     sandbox: 'none',
     prepare: async () => newSandboxId(),
-    run: (engine, { made }) => engine.create(createRequest({ sandboxId: made }), patience()),
+    run: (engine, { made }) => engine.create(createRequest({ sandboxId: made }), timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ sandboxId: made, status: 'running' }),
     async after({ world, made, ...rest }, failure) {
       const { created } = world.api.deeds;
@@ -37,7 +37,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.get'],
     repeatable: true,
     sandbox: 'shared',
-    run: (engine, { sandboxId }) => engine.get(sandboxId, patience()),
+    run: (engine, { sandboxId }) => engine.get(sandboxId, timeoutSignal()),
     right: isSandbox,
   },
   {
@@ -45,7 +45,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.list', 'sandbox.get'],
     repeatable: true,
     sandbox: 'shared',
-    run: (engine) => engine.list({ limit: 100, since: null, until: null, cursor: null }, patience()),
+    run: (engine) => engine.list({ limit: 100, since: null, until: null, cursor: null }, timeoutSignal()),
     right: (value, { sandboxId }) =>
       expect(value).toMatchObject({
         items: expect.arrayContaining([expect.objectContaining({ sandboxId })]),
@@ -56,10 +56,10 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['session.extend-timeout', 'sandbox.get'],
     repeatable: false,
     sandbox: 'own',
-    run: (engine, { sandboxId }) => engine.extendTimeout(sandboxId, 60_000, patience()),
+    run: (engine, { sandboxId }) => engine.extendTimeout(sandboxId, 60_000, timeoutSignal()),
     right: (value) => expect(value).toMatchObject({ timeoutMs: 360_000 }),
     async after(attempt, failure) {
-      const { timeoutMs } = await attempt.world.patient.get(attempt.sandboxId, patience());
+      const { timeoutMs } = await attempt.world.patient.get(attempt.sandboxId, timeoutSignal());
       expect(failure === null ? [360_000] : [300_000, 360_000]).toContain(timeoutMs);
     },
   },
@@ -68,12 +68,12 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['session.stop', 'sandbox.get'],
     repeatable: true,
     sandbox: 'own',
-    run: (engine, { sandboxId }) => engine.stop(sandboxId, 'requested', patience()),
+    run: (engine, { sandboxId }) => engine.stop(sandboxId, 'requested', timeoutSignal()),
     right: (value) =>
       expect(value).toMatchObject({ status: 'stopped', stopCause: 'requested', expiresAt: null }),
     async after({ world, sandboxId }, failure) {
       if (failure === null) expect(await world.api.alive()).not.toContain(sandboxId);
-      const stopped = await world.patient.stop(sandboxId, 'requested', patience());
+      const stopped = await world.patient.stop(sandboxId, 'requested', timeoutSignal());
       expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested' });
       expect(await world.api.alive()).not.toContain(sandboxId);
     },
@@ -84,7 +84,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'own',
     run: async (engine, { sandboxId }) => {
-      await engine.forget(sandboxId, patience());
+      await engine.forget(sandboxId, timeoutSignal());
       return 'forgotten';
     },
     right: (value) => expect(value).toBe('forgotten'),
@@ -102,11 +102,11 @@ export const LIFE_CALLS: readonly FaultCall[] = [
       engine.networkPolicies?.update(
         sandboxId,
         { mode: 'custom', allow: ['example.com'], subnets: { deny: ['10.0.0.0/8'] } },
-        patience(),
+        timeoutSignal(),
       ),
     right: (value) => expect(value).toMatchObject({ mode: 'custom', allow: ['example.com'] }),
     async after({ world, sandboxId }, failure) {
-      const { networkPolicy } = await world.patient.get(sandboxId, patience());
+      const { networkPolicy } = await world.patient.get(sandboxId, timeoutSignal());
       if (failure === null) expect(networkPolicy).toMatchObject({ mode: 'custom', allow: ['example.com'] });
       else expect(['custom', 'deny-all']).toContain(networkPolicy.mode);
     },
@@ -119,7 +119,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     run: async (engine, { sandboxId, marker }) => {
       const command = ['sh', '-c', `echo ${marker}; exit 7`];
       const plain = { env: {}, cwd: null, sudo: false, cols: 80, rows: 24 };
-      const shell = await engine.shells?.open({ ...plain, sandboxId, command }, patience());
+      const shell = await engine.shells?.open({ ...plain, sandboxId, command }, timeoutSignal());
       let text = '';
       for await (const chunk of shell?.output ?? []) text += chunk.toString();
       return { text, exit: await shell?.exit };

@@ -1,13 +1,13 @@
 /** The fault suite's calls about snapshots. */
 import { expect } from 'vitest';
-import { patience } from '../../../conformance/support/requests.ts';
+import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, FaultCall } from './fault-call.ts';
 
 const everySnapshot = { limit: 100, since: null, until: null, cursor: null };
 
 /** A fault of a look at a snapshot is no reason to take it for gone. */
 const isThere = async ({ world, made }: Attempt): Promise<void> => {
-  expect(await world.patient.snapshots?.get(made, patience())).toMatchObject({ status: 'created' });
+  expect(await world.patient.snapshots?.get(made, timeoutSignal())).toMatchObject({ status: 'created' });
 };
 
 export const SNAPSHOT_CALLS: readonly FaultCall[] = [
@@ -16,7 +16,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     operations: ['session.snapshot', 'sandbox.get'],
     repeatable: false,
     sandbox: 'own',
-    run: async (engine, { sandboxId }) => engine.snapshots?.take(sandboxId, null, patience()),
+    run: async (engine, { sandboxId }) => engine.snapshots?.take(sandboxId, null, timeoutSignal()),
     right: (value, { sandboxId }) =>
       expect(value).toMatchObject({
         sourceSandboxId: sandboxId,
@@ -24,16 +24,16 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
         sizeBytes: expect.any(Number),
       }),
     async after({ world, sandboxId }, failure) {
-      const listed = await world.patient.snapshots?.list(everySnapshot, patience());
+      const listed = await world.patient.snapshots?.list(everySnapshot, timeoutSignal());
       const own = (listed?.items ?? []).filter(({ sourceSandboxId }) => sourceSandboxId === sandboxId);
       expect(own.length).toBeLessThanOrEqual(1);
       if (failure === null) expect(own).toHaveLength(1);
       // A failure in which it was taken all the same sends to where it shows.
       else if (own.length === 1) expect(failure.text).toContain('snapshot_list');
-      const { status } = await world.patient.get(sandboxId, patience());
+      const { status } = await world.patient.get(sandboxId, timeoutSignal());
       // Taken means stopped, and the status says so; not taken means that the sandbox still works.
       expect(status).toBe(own.length === 1 ? 'stopped' : 'running');
-      for (const { snapshotId } of own) await world.patient.snapshots?.delete(snapshotId, patience());
+      for (const { snapshotId } of own) await world.patient.snapshots?.delete(snapshotId, timeoutSignal());
     },
   },
   {
@@ -42,7 +42,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'none',
     prepare: ({ world }) => world.sharedSnapshot(),
-    run: async (engine, { made }) => engine.snapshots?.get(made, patience()),
+    run: async (engine, { made }) => engine.snapshots?.get(made, timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'created' }),
     after: isThere,
   },
@@ -52,7 +52,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'none',
     prepare: ({ world }) => world.sharedSnapshot(),
-    run: async (engine) => engine.snapshots?.list(everySnapshot, patience()),
+    run: async (engine) => engine.snapshots?.list(everySnapshot, timeoutSignal()),
     right: (value, { made }) =>
       expect(value).toMatchObject({
         items: expect.arrayContaining([expect.objectContaining({ snapshotId: made })]),
@@ -65,11 +65,11 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     repeatable: true,
     sandbox: 'none',
     prepare: ({ world }) => world.snapshot(),
-    run: async (engine, { made }) => engine.snapshots?.delete(made, patience()),
+    run: async (engine, { made }) => engine.snapshots?.delete(made, timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'deleted' }),
     async after({ world, made }) {
-      await world.patient.snapshots?.delete(made, patience()).catch(() => undefined);
-      await expect(world.patient.snapshots?.get(made, patience())).rejects.toMatchObject({
+      await world.patient.snapshots?.delete(made, timeoutSignal()).catch(() => undefined);
+      await expect(world.patient.snapshots?.get(made, timeoutSignal())).rejects.toMatchObject({
         code: 'not_found',
       });
     },

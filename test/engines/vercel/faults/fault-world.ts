@@ -1,7 +1,7 @@
 /** What each faulty call of the vercel engine is tried in: a stand-in, two engines over one state, a sandbox. */
 import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { createRequest, patience } from '../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
 import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.ts';
 
@@ -38,13 +38,13 @@ export class FaultWorld {
 
   /** A running sandbox that no call is meant to end. */
   async shared(): Promise<string> {
-    this.#shared ??= await this.patient.create(createRequest({ timeoutMs: LONGEST_MS }), patience());
+    this.#shared ??= await this.patient.create(createRequest({ timeoutMs: LONGEST_MS }), timeoutSignal());
     return this.#shared.sandboxId;
   }
 
   /** A sandbox of its own for a call that ends or changes it. */
   async fresh(request: Partial<CreateSandbox> = {}): Promise<string> {
-    return (await this.patient.create(createRequest(request), patience())).sandboxId;
+    return (await this.patient.create(createRequest(request), timeoutSignal())).sandboxId;
   }
 
   /** A snapshot that no call is meant to delete. */
@@ -55,21 +55,21 @@ export class FaultWorld {
 
   /** A snapshot of its own for a call that deletes it. */
   async snapshot(): Promise<string> {
-    const taken = await this.patient.snapshots?.take(await this.fresh(), null, patience());
+    const taken = await this.patient.snapshots?.take(await this.fresh(), null, timeoutSignal());
     if (taken === undefined) throw new Error('the engine keeps no snapshots');
     return taken.snapshotId;
   }
 
   /** Ends a sandbox of its own, by which nothing of it is left. */
   async end(sandboxId: string): Promise<void> {
-    await this.patient.forget(sandboxId, patience());
+    await this.patient.forget(sandboxId, timeoutSignal());
     const alive = await this.api.alive();
     if (alive.includes(sandboxId)) throw new Error(`${sandboxId} was forgotten and goes on`);
   }
 
   /** A fault of one call is no reason to take a sandbox for ended. */
   async expectRunning(sandboxId: string): Promise<void> {
-    const { status } = await this.patient.get(sandboxId, patience());
+    const { status } = await this.patient.get(sandboxId, timeoutSignal());
     if (status !== 'running')
       throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
   }
@@ -80,7 +80,7 @@ export class FaultWorld {
     const commandId = newCommandId(sandboxId);
     const plain = { cwd: null, env: {}, sudo: false, timeoutMs: null };
     const request = { ...plain, commandId, sandboxId, cmd: 'sh', args: ['-c', script] };
-    await engine.commands.start(request, patience());
+    await engine.commands.start(request, timeoutSignal());
     await engine.close();
     return commandId;
   }
@@ -92,7 +92,7 @@ export class FaultWorld {
 
   async output(commandId: string): Promise<{ text: string; droppedBytes: number }> {
     const request = { stream: 'both' as const, offset: 0, limit: 1_000_000 };
-    const slice = await this.patient.commands.readOutput(commandId, request, patience());
+    const slice = await this.patient.commands.readOutput(commandId, request, timeoutSignal());
     const text = Buffer.concat(slice.chunks.map(({ data }) => data)).toString();
     return { text, droppedBytes: slice.droppedBytes };
   }
@@ -100,8 +100,9 @@ export class FaultWorld {
   /** Answers what went on in the cloud until then. */
   async close(): Promise<string[]> {
     this.api.faults.clear();
-    if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, patience());
-    if (this.#sharedSnapshot !== null) await this.patient.snapshots?.delete(this.#sharedSnapshot, patience());
+    if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, timeoutSignal());
+    if (this.#sharedSnapshot !== null)
+      await this.patient.snapshots?.delete(this.#sharedSnapshot, timeoutSignal());
     await this.patient.close();
     const alive = await this.api.alive();
     await this.api.close();

@@ -7,7 +7,7 @@ import { createOciEngine } from '../../../../../src/engines/oci/index.ts';
 import type { SourceLimits } from '../../../../../src/engines/oci/source/source-limits.ts';
 import { newCommandId } from '../../../../../src/shared/ids.ts';
 import { createLogger } from '../../../../../src/shared/log.ts';
-import { createRequest, patience } from '../../../../conformance/support/requests.ts';
+import { createRequest, timeoutSignal } from '../../../../conformance/support/requests.ts';
 import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../../../support/source-server.ts';
 import { AGENT_PATH } from '../../support/oci-engines.ts';
 
@@ -46,7 +46,7 @@ export async function openSourceWorld(
     server,
     stateDir,
     async look(source, line, more) {
-      const { sandboxId } = await engine.create(requestOf(source, more), patience());
+      const { sandboxId } = await engine.create(requestOf(source, more), timeoutSignal());
       try {
         const commandId = newCommandId(sandboxId);
         const program = {
@@ -57,24 +57,27 @@ export async function openSourceWorld(
           sudo: false,
           timeoutMs: null,
         };
-        await engine.commands.start({ commandId, sandboxId, ...program }, patience());
-        await engine.commands.wait(commandId, patience());
+        await engine.commands.start({ commandId, sandboxId, ...program }, timeoutSignal());
+        await engine.commands.wait(commandId, timeoutSignal());
         const request = { stream: 'both' as const, offset: 0, limit: 1_000_000 };
-        const { chunks } = await engine.commands.readOutput(commandId, request, patience());
+        const { chunks } = await engine.commands.readOutput(commandId, request, timeoutSignal());
         return Buffer.concat(chunks.map(({ data }) => data)).toString();
       } finally {
-        await engine.forget(sandboxId, patience());
+        await engine.forget(sandboxId, timeoutSignal());
       }
     },
     async failure(source, more) {
       const request = requestOf(source, more);
-      const error: unknown = await engine.create(request, patience()).then(
+      const error: unknown = await engine.create(request, timeoutSignal()).then(
         () => null,
         (thrown: unknown) => thrown,
       );
-      const { items } = await engine.list({ limit: 10, since: null, until: null, cursor: null }, patience());
+      const { items } = await engine.list(
+        { limit: 10, since: null, until: null, cursor: null },
+        timeoutSignal(),
+      );
       if (items.length === 0 && error !== null) return error;
-      await engine.forget(request.sandboxId, patience());
+      await engine.forget(request.sandboxId, timeoutSignal());
       throw new Error('the sandbox was made, or something of it is left', { cause: error });
     },
     async close() {

@@ -21,6 +21,6 @@ const HINTS: Record<ErrorCode, string | null> = {
 };
 
 /** What a person does next about an error that was written for an agent. */
-export function peopleHint(error: SandboxError): string {
+export function cliHint(error: SandboxError): string {
   return HINTS[error.code] ?? error.hint;
 }

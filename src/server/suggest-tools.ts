@@ -1,4 +1,4 @@
-import { nearNames } from './near-names.ts';
+import { closestNames } from './closest-names.ts';
 
 /** A slip of the keys; further away, what the words mean says more than their letters. */
 const TYPO_EDITS = 2;
@@ -23,12 +23,12 @@ const SYNONYMS: ReadonlyMap<string, readonly string[]> = new Map([
 ]);
 
 /** The tools of `names` that a call of an unknown one may have meant, best first; empty where that is anybody's guess. */
-export function meantTools(unknown: string, names: readonly string[]): string[] {
-  const typo = nearNames(unknown, names, TYPO_EDITS);
+export function suggestTools(unknown: string, names: readonly string[]): string[] {
+  const typo = closestNames(unknown, names, TYPO_EDITS);
   if (typo.length > 0) return typo;
   // A name of any length may come in. Words are told apart by case or by whatever is no letter.
   const words = unknown.slice(0, 64).match(/[A-Z]?[a-z]+|[A-Z]+/g) ?? [];
   const synonyms = words.flatMap((word) => SYNONYMS.get(word.toLowerCase()) ?? []);
   const meant = [...new Set(synonyms)].filter((name) => names.includes(name));
-  return meant.length > 0 ? meant : nearNames(unknown, names);
+  return meant.length > 0 ? meant : closestNames(unknown, names);
 }

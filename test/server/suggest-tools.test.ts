@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { meantTools } from '../../src/server/meant-tools.ts';
+import { suggestTools } from '../../src/server/suggest-tools.ts';
 import { TOOLS } from '../../tools/index.ts';
 import { serve, textOf, toolOf } from './support/connected-server.ts';
 
@@ -23,12 +23,12 @@ describe('meantTools', () => {
     ['weather', []],
     ['', []],
   ])('%s is %j', (unknown, meant) => {
-    expect(meantTools(unknown, ALL)).toEqual(meant);
+    expect(suggestTools(unknown, ALL)).toEqual(meant);
   });
 
   it('names none that is not offered', () => {
-    expect(meantTools('terminal', ['command_logs'])).toEqual([]);
-    expect(meantTools('bash', ['sandbox_shell'])).toEqual(['sandbox_shell']);
+    expect(suggestTools('terminal', ['command_logs'])).toEqual([]);
+    expect(suggestTools('bash', ['sandbox_shell'])).toEqual(['sandbox_shell']);
   });
 });
 

@@ -1,7 +1,7 @@
 const MAX_SUGGESTIONS = 3;
 
 /** The names closest to what was meant, at most so many `edits` away, best first; empty where none is near. */
-export function nearNames(
+export function closestNames(
   meant: string,
   names: readonly string[],
   edits = Number.POSITIVE_INFINITY,

@@ -6,11 +6,11 @@ import type { Engine } from './engine.ts';
  * The same engine, whose first sandboxes wait until `ready` has settled, however it did: what dead servers left is
  * then out of the way. Everything else goes straight through.
  */
-export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engine {
+export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Engine {
   return {
     name: engine.name,
     create: async (request, signal, report) => {
-      await settled(ready(), signal);
+      await waitUntilDone(ready(), signal);
       return engine.create(request, signal, report);
     },
     get: (sandboxId, signal) => engine.get(sandboxId, signal),
@@ -34,7 +34,7 @@ export function createAfter(engine: Engine, ready: () => Promise<unknown>): Engi
 }
 
 /** Waits for `work` to settle, or for the caller to give up. */
-async function settled(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
+async function waitUntilDone(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   throwIfCancelled(signal);
   let release = (): void => {};
   const aborted = new Promise<void>((resolve) => {
