@@ -1,5 +1,6 @@
-import { type DestinationStream, destination, type Logger as Pino, pino } from 'pino';
+import { type DestinationStream, type Logger as Pino, pino } from 'pino';
 import { type Mask, redactFields, redactText } from './redact.ts';
+import { createStderrWriter } from './stderr-writer.ts';
 
 export type LogLevel = 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'silent';
 
@@ -8,31 +9,28 @@ interface Log {
   (fields: Record<string, unknown>, message: string): void;
 }
 
-/** Structured log lines; fields are redacted by key, an `Error` goes under `err`. */
+/** Structured log lines. Fields are redacted by key; pass an `Error` as `err`. */
 export interface Logger {
   readonly trace: Log;
   readonly debug: Log;
   readonly info: Log;
   readonly warn: Log;
   readonly error: Log;
-  /** A logger that adds these fields to every line. */
+  /** Returns a logger that adds these fields to every line. */
   child(fields: Record<string, unknown>): Logger;
 }
 
-/** Lines that wait for a reader of stderr, in bytes; past it lines are dropped rather than memory filled. */
-const MAX_BACKLOG_BYTES = 1_048_576;
-
 /**
- * Writes JSON lines to standard error, since standard output carries the protocol. A client that does not read them
- * never blocks the server. `mask` takes secrets out of every text. `stream` takes the lines instead where it is given.
+ * Writes JSON lines to standard error, because standard output carries the protocol. A client that does not read them
+ * never blocks the server or keeps it alive. `mask` removes secrets from all text. `stream` replaces standard error.
  */
 export function createLogger(
   level: LogLevel,
   stream?: DestinationStream,
   mask: Mask = (text) => text,
 ): Logger {
-  const output = stream ?? destination({ dest: 2, sync: false, maxLength: MAX_BACKLOG_BYTES });
-  // An error is plain data by the time it gets to pino, whose own way with `err` would lose fields of it.
+  const output = stream ?? createStderrWriter();
+  // Errors are plain data by the time pino gets them; its own serializer would lose fields.
   const serializers = { err: (error: unknown) => error };
   return wrap(pino({ level, serializers, base: { pid: process.pid } }, output), mask);
 }
