@@ -64,13 +64,13 @@ async function selectedTools(config: Config) {
 
 async function serve(config: Config): Promise<number> {
   const log = createLogger(config.logLevel, undefined, (text) => config.secrets.mask(text));
-  const [{ serveStdio }, { delayCreates: createAfter }, { TOOLS }] = await Promise.all([
+  const [{ serveStdio }, { delayCreates }, { TOOLS }] = await Promise.all([
     import('./server/stdio.ts'),
     import('./engines/delay-creates.ts'),
     import('../tools/index.ts'),
   ]);
   let recovery: Promise<unknown> = Promise.resolve();
-  const engine = createAfter(await openEngine(config, log), () => recovery);
+  const engine = delayCreates(await openEngine(config, log), () => recovery);
   const registry = await registryOver(engine, config, log);
   const stopping = new AbortController();
   const served = serveStdio({

@@ -7,7 +7,6 @@
  */
 import type { EngineName } from '../shared/engine-names.ts';
 import type { NetworkPolicy } from '../shared/policy-schema.ts';
-import type { EngineName } from '../shared/engine-names.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { Images } from './contract/images.ts';
@@ -15,7 +14,6 @@ import type { Shells } from './contract/shells.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
 export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
-export type { EngineName } from '../shared/engine-names.ts';
 export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
