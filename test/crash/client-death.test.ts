@@ -1,0 +1,101 @@
+/** However and whenever its client is killed, the server goes too, whatever its log is written to. */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, constants, openSync, writeSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { setTimeout as delay } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, expect, it } from 'vitest';
+import { identify, isProcessAlive, type ProcessIdentity } from '../../src/shared/process-identity.ts';
+import { SERVER } from '../support/server.ts';
+
+const CLIENT = fileURLToPath(new URL('fixtures/client.mjs', import.meta.url));
+/** `CLIENT_DEATHS=200` tries 200 moments for each kind of stderr; `CRASH_TEST_SEED` repeats a run. */
+const DEATHS = Number(process.env['CLIENT_DEATHS'] ?? 2);
+const SEED = Number(process.env['CRASH_TEST_SEED'] ?? Date.now() % 2 ** 31);
+/** From the spawn to well after the first answers on an idle machine. */
+const LATEST_DEATH_MS = 1_500;
+/** The promise is 2 s from the moment the server runs; the rest is for a machine that is slow to start it. */
+const GONE_WITHIN_MS = 20_000;
+
+/** What the server's stderr is, and the name that the client knows it by. */
+const KINDS = [
+  ['a pipe that the client reads', 'pipe'],
+  ['a pipe that the client does not read', 'unread'],
+  ['a full pipe that stays open and is never read', 'full'],
+  ['a pipe whose read end is closed', 'closed'],
+  ['closed from the start', 'none'],
+  ['a file', 'file'],
+] as const;
+
+/** A repeatable sequence of numbers from 0 to below 1 (mulberry32). */
+function randomNumbers(seed: number): () => number {
+  let state = seed;
+  return () => {
+    state = (state + 0x6d2b79f5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A named pipe that is full and whose read end stays open until the answered function is called. */
+function fullPipe(path: string): () => void {
+  execFileSync('mkfifo', [path]);
+  const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  try {
+    for (;;) writeSync(fd, Buffer.alloc(4_096, 'x'));
+  } catch {
+    // EAGAIN: it is full.
+  }
+  return () => closeSync(fd);
+}
+
+/** Kills the client `afterMs` milliseconds after it has spawned the server. Answers the server that was left. */
+async function killClient(kind: string, folder: string, afterMs: number): Promise<ProcessIdentity | null> {
+  const command = [process.execPath, SERVER, '--state-dir', join(folder, 's'), '--log-level', 'trace'];
+  const client = spawn(process.execPath, [CLIENT, kind, join(folder, 'stderr'), ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+    cwd: folder,
+  });
+  const [pid] = await once(createInterface({ input: client.stdout }), 'line');
+  const server = identify(Number(pid));
+  await delay(afterMs);
+  client.kill('SIGKILL');
+  await once(client, 'exit');
+  return server;
+}
+
+/** Milliseconds until the process is gone; null if it lives on for `GONE_WITHIN_MS`. */
+async function untilGone(server: ProcessIdentity): Promise<number | null> {
+  const began = performance.now();
+  while (isProcessAlive(server)) {
+    if (performance.now() - began > GONE_WITHIN_MS) return null;
+    await delay(20);
+  }
+  return performance.now() - began;
+}
+
+describe.runIf(process.platform === 'linux')('a server whose client is killed', () => {
+  it.each(KINDS)('is gone soon when its stderr is %s', { timeout: 0 }, async (_, kind) => {
+    const random = randomNumbers(SEED);
+    for (let round = 0; round < DEATHS; round += 1) {
+      const folder = await mkdtemp(join(tmpdir(), 'death-'));
+      const release = kind === 'full' ? fullPipe(join(folder, 'stderr')) : () => {};
+      const afterMs = random() * LATEST_DEATH_MS;
+      try {
+        const server = await killClient(kind, folder, afterMs);
+        if (server === null) continue;
+        const goneAfter = await untilGone(server);
+        if (goneAfter === null) process.kill(server.pid, 'SIGKILL');
+        expect(goneAfter, `seed ${SEED}, round ${round}, killed after ${afterMs} ms`).not.toBeNull();
+      } finally {
+        release();
+        await rm(folder, { recursive: true, force: true, maxRetries: 5 });
+      }
+    }
+  });
+});
