@@ -18,7 +18,7 @@ const RULES: NetworkPolicy = {
 const PYTHON = `
 import socket, ssl, sys
 def open_to(secure, port=None):
-  s = socket.create_connection(('api.test', port or (443 if secure else 80)), 10)
+  s = socket.create_connection(('api.test', port or (443 if secure else 80)), 60)
   if not secure: return s
   c = ssl.create_default_context(); c.set_alpn_protocols(['http/1.1'])
   return c.wrap_socket(s, server_hostname='api.test')

@@ -138,7 +138,6 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
     try {
       const closed = await second.call('sandbox_run_command', look);
       expect(closed.structured).toMatchObject({ exit_code: 6, stdout: '' });
-      expect(Number(closed.structured['duration_ms'])).toBeLessThan(10_000);
       await second.call('sandbox_get', { sandbox_id });
       expect((await second.call('sandbox_run_command', look)).structured).toMatchObject({
         stdout: 'good 0\n',

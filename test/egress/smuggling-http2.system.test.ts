@@ -12,7 +12,7 @@ def frame(kind, flags, stream, body): return struct.pack('>I', len(body))[1:] + 
 def text(t): return bytes([len(t)]) + t.encode('latin1')
 def fields(pairs): return b''.join(b'\\0' + text(n) + text(v) for n, v in pairs)
 c = ssl.create_default_context(); c.set_alpn_protocols(['h2'])
-s = c.wrap_socket(socket.create_connection(('api.test', 443), 10), server_hostname='api.test')
+s = c.wrap_socket(socket.create_connection(('api.test', 443), 60), server_hostname='api.test')
 s.sendall(b'PRI * HTTP/2.0\\r\\n\\r\\nSM\\r\\n\\r\\n' + frame(4, 0, 0, b''))
 def all_of(n):
   b = b''

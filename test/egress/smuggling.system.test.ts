@@ -98,7 +98,7 @@ describe('requests in requests', needs('root, for a route to test addresses', is
       'python3',
       `
 import base64, socket, ssl
-s = socket.create_connection(('${host}', ${secure ? 443 : 80}), 10)
+s = socket.create_connection(('${host}', ${secure ? 443 : 80}), 60)
 if ${secure ? 'True' : 'False'}:
   c = ssl.create_default_context(); c.set_alpn_protocols(['http/1.1'])
   s = c.wrap_socket(s, server_hostname='${host}')
@@ -205,7 +205,7 @@ except OSError as e: print(e)`,
       const half = 'POST /hang HTTP/1.1\\r\\nHost: api.test\\r\\nContent-Length: 50\\r\\n\\r\\nhalf';
       const script = `
 import socket, ssl, time
-s = socket.create_connection(('api.test', ${secure ? 443 : 80}), 10)
+s = socket.create_connection(('api.test', ${secure ? 443 : 80}), 60)
 if ${secure ? 'True' : 'False'}:
   c = ssl.create_default_context(); c.set_alpn_protocols(['http/1.1'])
   s = c.wrap_socket(s, server_hostname='api.test')
@@ -253,7 +253,7 @@ def ask(s, path):
   s.sendall(f'GET {path} HTTP/1.1\\r\\nHost: api.test\\r\\n\\r\\n'.encode())
   got = b''
   while not got.endswith(b'0\\r\\n\\r\\n'): got += s.recv(65536)
-def opened(): return c.wrap_socket(socket.create_connection(('api.test', 443), 10), server_hostname='api.test')
+def opened(): return c.wrap_socket(socket.create_connection(('api.test', 443), 60), server_hostname='api.test')
 s = opened(); ask(s, '/allowed/1')
 t = opened(); ask(t, '/allowed/read')
 s.settimeout(None)

@@ -6,7 +6,7 @@ import { parseAddress } from '../policy/ip-ranges.ts';
 import type { Decision } from '../policy/policy.ts';
 import type { DialMode, GatewayContext, RedirectedConnection } from './context.ts';
 
-const CONNECT_TIMEOUT_MS = 10_000;
+const CONNECT_TIMEOUT_MS = 30_000;
 
 /** A connection that was not made: refused by a rule, or failed on the way. */
 export class DialError extends Error {

@@ -16,7 +16,7 @@ const MAX_PEEK = 80_000;
 /** Each chunk costs a look at all before it: who sends single bytes for long is not waited for. */
 const MAX_CHUNKS = 2_000;
 /** A program that has begun to send is given this long for what names its destination. */
-const COMPLETE_MS = 10_000;
+const COMPLETE_MS = 60_000;
 
 /** Waits for the first bytes. Never rejects. */
 export async function sniff(connection: RedirectedConnection, firstByteMs: number): Promise<SniffResult> {

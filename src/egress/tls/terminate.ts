@@ -13,7 +13,8 @@ import { requestedHost } from '../http/request.ts';
 import type { Route } from '../http/upstream-route.ts';
 import { dialTls } from './upstream.ts';
 
-const HANDSHAKE_MS = 10_000;
+/** Long, since either side may be a busy machine. */
+const HANDSHAKE_MS = 60_000;
 const HTTP1 = 'http/1.1';
 const HTTP2 = 'h2';
 

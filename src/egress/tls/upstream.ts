@@ -6,7 +6,8 @@ import { chooseAddress, DialError, dialAddress } from '../connection/dial.ts';
 import type { TlsKeyProvider } from '../connection/tls-trust.ts';
 import type { TrackedConnection } from '../connection/tracked-connection.ts';
 
-const HANDSHAKE_MS = 10_000;
+/** Long, since either side may be a busy machine. */
+const HANDSHAKE_MS = 60_000;
 /** What OpenSSL and Node call a certificate that is not to be trusted. */
 const CERTIFICATE_FAULT =
   /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECRYPT)|ISSUER|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH/;

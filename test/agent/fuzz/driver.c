@@ -1,6 +1,6 @@
 /* Feeds mutated frames to the agent's request code through socketpairs. Built with sanitizers, it dies of the first
    report. Deterministic: the same seed makes the same frames.
-   usage: driver EMPTY_DIRECTORY SEED ITERATIONS SECONDS */
+   usage: driver EMPTY_DIRECTORY SEED LEAST_ITERATIONS SECONDS */
 #include "stand-ins.h"
 
 #include <poll.h>
