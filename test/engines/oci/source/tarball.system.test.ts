@@ -7,7 +7,7 @@ import { HOST_ADDRESS } from '../../../support/source-server.ts';
 import { type Member, tarNamed, tarOf, tarWithPax, tgzOf } from '../../../support/tarball.ts';
 import { openSourceWorld, type SourceWorld } from './support/source-world.ts';
 
-const LIMITS = { maxDownloadBytes: 2_000_000, maxUnpackedBytes: 5_000_000, maxEntries: 50, stallMs: 1_000 };
+const LIMITS = { maxDownloadBytes: 2_000_000, maxUnpackedBytes: 5_000_000, maxEntries: 50 };
 const FILE: Member = { path: 'pkg/a', content: 'a\n' };
 
 describe('a tarball', needs('an address of this host beside loopback', HOST_ADDRESS !== null), () => {
@@ -224,11 +224,18 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
   });
 
   it('is given up when nothing more comes of it', async () => {
-    world.server.on('/stall', (_request, response) => void response.writeHead(200).write('begin'));
-    expect(await world.failure({ type: 'tarball', url: `${world.server.url}/stall` })).toMatchObject({
-      code: 'timeout',
-      message: expect.stringContaining('stopped sending'),
-    });
+    // Of its own: a second is too short for anything that is meant to come on a busy machine.
+    const impatient = await openSourceWorld({ ...LIMITS, stallMs: 1_000 }, world.stateDir);
+    try {
+      impatient.server.on('/stall', (_request, response) => void response.writeHead(200).write('begin'));
+      const url = `${impatient.server.url}/stall`;
+      expect(await impatient.failure({ type: 'tarball', url })).toMatchObject({
+        code: 'timeout',
+        message: expect.stringContaining('stopped sending'),
+      });
+    } finally {
+      await impatient.close();
+    }
   });
 
   it.each([
