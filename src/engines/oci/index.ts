@@ -80,7 +80,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   );
   // Shared by all callers, so one caller's cancellation does not end it for the others.
   const runtime = once<OciRuntime>(async () =>
-    chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(60_000)),
+    chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(300_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => reconcileRecord(context, sandboxId), log);
   const npm = options.npm ?? { registry: null, caFile: null, files: [] };

@@ -8,7 +8,7 @@ import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { removeAgentFiles } from './agent-files.ts';
 import { removeEgressSockets } from './egress-sockets.ts';
 import { killAndRemoveCgroups } from './kill-processes.ts';
-import { findOrphanedInit, shutDownOrphanedAgent } from './orphaned-agent.ts';
+import { findOrphanedInit, shutDownOrphanedAgent, untilLaunchEnded } from './orphaned-agent.ts';
 
 /** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
 export async function killSandboxProcesses(
@@ -17,6 +17,7 @@ export async function killSandboxProcesses(
   known: ProcessIdentity | null,
 ): Promise<void> {
   const paths = host.layout.sandbox(sandboxId);
+  if (known === null) await untilLaunchEnded(paths);
   const init = known ?? (await findOrphanedInit(paths, sandboxId));
   const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
   await killAndRemoveCgroups(host, sandboxId, init);

@@ -5,7 +5,8 @@ import { isProcessAlive, type ProcessIdentity } from '../../../shared/process-id
 import { cgroupPath, cgroupsAreEmpty, findCgroups, killCgroup, removeCgroups } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
 
-const KILL_TIMEOUT_MS = 5_000;
+/** Only a process that is stuck in the kernel takes so long. */
+const KILL_TIMEOUT_MS = 30_000;
 
 /**
  * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
@@ -20,7 +21,7 @@ async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): P
     if (!alive && empty) return;
     if (!empty) for (const directory of cgroups) await killCgroup(directory);
     if (performance.now() > deadline) {
-      throw new SandboxError('server', 'The sandbox did not end within 5 s of SIGKILL.', {
+      throw new SandboxError('server', 'The sandbox did not end within 30 s of SIGKILL.', {
         hint: 'A process is stuck in the kernel; call sandbox_stop again later.',
       });
     }

@@ -9,9 +9,11 @@ import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-conne
 import { FRAME } from '../protocol/frames.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
-/** A container that was started when its runtime died answers within this time, or is dying with it. */
+/** The launcher of a server that died ends all that it has started, unless the container is complete. */
+const LAUNCH_END_TIMEOUT_MS = 60_000;
+/** A container that was started when its launcher was killed as well answers within this time, or is dying with it. */
 const START_GRACE_MS = 1_000;
-const ANSWER_TIMEOUT_MS = 5_000;
+const ANSWER_TIMEOUT_MS = 60_000;
 
 /** The state files of crun (`status`) and runc (`state.json`), as far as they name the container's first process. */
 const stateSchema = z.union([
@@ -62,6 +64,28 @@ async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<Proces
 /** The first process of a container whose start was interrupted; null where no file names a living one. */
 export async function findOrphanedInit(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
   return (await fromPidFile(paths.pidFile)) ?? (await fromRuntimeState(paths, id));
+}
+
+/**
+ * Resolves once no launcher works for this sandbox any more: what an interrupted start made is gone then, or complete.
+ * After a minute it resolves all the same.
+ */
+export async function untilLaunchEnded(paths: SandboxPaths): Promise<void> {
+  const deadline = performance.now() + LAUNCH_END_TIMEOUT_MS;
+  for (let pause = 2; await isLaunching(paths); pause = Math.min(2 * pause, 100)) {
+    if (performance.now() > deadline) return;
+    await delay(pause);
+  }
+}
+
+async function isLaunching({ bundle }: SandboxPaths): Promise<boolean> {
+  const pids = (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name));
+  // A process that may not be looked at is another user's, and so no launcher of this one.
+  const lines = await Promise.all(pids.map((pid) => readOrNull(`/proc/${pid}/cmdline`).catch(() => null)));
+  return lines.some((line) => {
+    const words = line?.split('\0') ?? [];
+    return words.includes('launch') && words.includes(bundle);
+  });
 }
 
 async function wasStarted(paths: SandboxPaths): Promise<boolean> {

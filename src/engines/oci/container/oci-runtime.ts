@@ -8,7 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
-import { identify, type ProcessIdentity } from '../../../shared/process-identity.ts';
+import { identify, isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
@@ -32,8 +32,9 @@ export interface Launcher {
   mounts: string[];
 }
 
-const START_TIMEOUT_MS = 20_000;
-const AGENT_TIMEOUT_MS = 5_000;
+/** A start takes a tenth of a second; these end one that hangs, and no slow one on a busy machine. */
+const START_TIMEOUT_MS = 120_000;
+const AGENT_TIMEOUT_MS = 60_000;
 
 function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string): string[] {
   const manager =
@@ -65,13 +66,19 @@ async function startFailure(paths: SandboxPaths, how: string): Promise<Error> {
   return new Error(`the OCI runtime ${how}: ${text}`);
 }
 
-async function waitForAgent(paths: SandboxPaths, signal: AbortSignal): Promise<AgentConnection> {
+/** Waits as long as the agent's process lives, within reason. */
+async function waitForAgent(
+  paths: SandboxPaths,
+  init: ProcessIdentity,
+  signal: AbortSignal,
+): Promise<AgentConnection> {
   const deadline = performance.now() + AGENT_TIMEOUT_MS;
   for (let pause = 1; ; pause = Math.min(pause * 2, 50)) {
+    const alive = isProcessAlive(init);
     try {
       return await AgentConnection.open(paths.agentSocket, signal);
     } catch (error) {
-      if (!(error instanceof AgentDisconnectedError) || performance.now() > deadline) throw error;
+      if (!(error instanceof AgentDisconnectedError) || !alive || performance.now() > deadline) throw error;
     }
     await delay(pause);
     throwIfCancelled(signal);
@@ -127,7 +134,7 @@ export async function startContainer(
   }
   const init = identify(Number((await readFile(paths.pidFile, 'utf8')).trim()));
   if (init === null) throw await startFailure(paths, 'started a container that ended at once');
-  return { init, connection: await waitForAgent(paths, signal) };
+  return { init, connection: await waitForAgent(paths, init, signal) };
 }
 
 /** What rootless runtimes and systemd scopes need to find the user's session; nothing else of the server's environment. */

@@ -69,7 +69,7 @@ async function tryRuntime(
     runtime: PROBE_RUNTIME,
     vcpus: 1,
     memoryMb: 64,
-    timeoutMs: 30_000,
+    timeoutMs: 120_000,
     ports: [],
     env: {},
     networkPolicy: { mode: 'deny-all' },

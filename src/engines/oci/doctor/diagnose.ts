@@ -22,7 +22,7 @@ export interface DiagnoseOptions {
 }
 
 /** Long enough for every way to run a sandbox on a loaded machine; past it the trial counts as failed. */
-const TRIAL_TIMEOUT_MS = 60_000;
+const TRIAL_TIMEOUT_MS = 300_000;
 
 /** Reads the facts, tries to run a sandbox by every installed runtime, and judges. Never rejects for a wall it meets. */
 export async function diagnoseOci(options: DiagnoseOptions): Promise<Diagnosis> {

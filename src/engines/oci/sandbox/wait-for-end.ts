@@ -8,7 +8,7 @@ import { FRAME } from '../protocol/frames.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { reconcileRecord } from './reconcile.ts';
 
-const ENDING_MS = 10_000;
+const ENDING_MS = 60_000;
 const LIVE: readonly SandboxRecord['status'][] = ['pending', 'running'];
 
 /** A socket that can be connected to is not enough: the kernel takes connections for a process that is about to end. */
@@ -33,7 +33,7 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
 
 /**
  * The sandbox's record once it is settled whether the sandbox ended, and why, or goes on. Supervisors die a moment
- * before the sandbox counts as ended, so an ending one is waited for, 10 s at most and until `signal` fires.
+ * before the sandbox counts as ended, so an ending one is waited for, a minute at most and until `signal` fires.
  *
  * @throws SandboxError `cancelled`
  */

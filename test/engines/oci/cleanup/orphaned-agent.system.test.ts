@@ -1,9 +1,12 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   findOrphanedInit,
   shutDownOrphanedAgent,
+  untilLaunchEnded,
 } from '../../../../src/engines/oci/cleanup/orphaned-agent.ts';
 import { readRecord } from '../../../../src/engines/oci/state/sandbox-record.ts';
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
@@ -47,6 +50,22 @@ describe('an agent that no record names', () => {
     while (init !== null && isProcessAlive(init)) await new Promise((resolve) => setImmediate(resolve));
     expect(await engines.other.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'aborted' });
     await engines.engine.forget(sandboxId, timeoutSignal());
+  });
+
+  it('is looked for only once the launcher of its server has ended', async () => {
+    const paths = layout.sandbox(newSandboxId());
+    const args = ['-e', 'process.stdin.resume()', 'launch', 'crun', 'run', '--bundle', paths.bundle];
+    const launcher = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'ignore'] });
+    await once(launcher, 'spawn');
+    const gone = once(launcher, 'exit');
+    let toldToEnd = false;
+    const waited = untilLaunchEnded(paths).then(() => toldToEnd);
+    // Of another sandbox: not waited for.
+    await untilLaunchEnded(layout.sandbox(newSandboxId()));
+    toldToEnd = true;
+    launcher.stdin.end();
+    await gone;
+    expect(await waited).toBe(true);
   });
 
   it('is not waited for where nothing was started', async () => {
