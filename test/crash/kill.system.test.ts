@@ -6,7 +6,8 @@ import { randomMoments, SOUGHT } from './support/moments.ts';
 
 const MOMENTS = 20;
 
-describe(`killed by SIGKILL (SEED=${SEED})`, () => {
+// Side by side: most of a round is waiting for sandboxes and for the server.
+describe(`killed by SIGKILL (SEED=${SEED})`, { concurrent: true, timeout: 600_000 }, () => {
   const moments = [...SOUGHT, ...randomMoments(SEED, MOMENTS - SOUGHT.length)];
   for (const [index, moment] of moments.entries()) {
     const way = index % 3 === 2 ? 'clean' : 'next start';

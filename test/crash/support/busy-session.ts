@@ -35,14 +35,23 @@ const logged = z.object({ lines: z.array(z.object({ data: z.string() })) });
 export interface BusySession {
   /** Resolves when the step is reached. Rejects where the session failed before. */
   reached(step: Step): Promise<void>;
+  /** Rejects where the session failed; else it never ends by itself. */
+  readonly playing: Promise<void>;
   /** The host's port that leads into a sandbox, once a client is connected to it. */
   readonly port: number | null;
   /** Lets go of what the session holds on this side; resolves when none of its calls is under way. */
   release(): Promise<void>;
 }
 
-/** Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and a create. */
-export function startBusySession(server: ServerProcess, place: Place): BusySession {
+/**
+ * Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and a create.
+ * `onStep` is called at each step, before the server is asked for anything of it.
+ */
+export function startBusySession(
+  server: ServerProcess,
+  place: Place,
+  onStep: (step: Step) => void = () => {},
+): BusySession {
   const steps = new EventEmitter();
   const passed = new Set<Step>();
   let client: Socket | null = null;
@@ -52,6 +61,7 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
   };
   const play = async (): Promise<void> => {
     const reach = (step: Step): void => {
+      onStep(step);
       passed.add(step);
       steps.emit(step);
     };
@@ -59,8 +69,8 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
       created.parse(await server.call('sandbox_create', { resources: { vcpus: 1 }, ...args })).sandbox_id;
 
     await writeUpload(place);
-    const creating = Promise.all([make({ ports: [8080] }), make(), make()]);
     reach('creating');
+    const creating = Promise.all([make({ ports: [8080] }), make(), make()]);
     const [first, second, third] = await creating;
     reach('created');
 
@@ -87,20 +97,16 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
     reach('client connected');
 
     const upload = { sandbox_id: third, local_path: join(place.files, 'up'), remote_path: 'up' };
-    also(server.call('sandbox_upload_file', upload));
     reach('uploading');
-    const stopping = server.call('sandbox_stop', { sandbox_id: second });
+    also(server.call('sandbox_upload_file', upload));
     reach('stopping');
-    await stopping;
-    const again = make({ ports: [8081] });
+    await server.call('sandbox_stop', { sandbox_id: second });
     reach('creating again');
-    const fourth = await again;
+    const fourth = await make({ ports: [8081] });
     // Many at once: their records are written one after the other without another word from this side.
     const extend = { sandbox_id: fourth, duration_ms: 100 };
-    const extensions = Array.from({ length: 60 }, () => server.call('sandbox_extend_timeout', extend));
-    also(Promise.all(extensions));
     reach('extending');
-    await Promise.all(extensions);
+    await Promise.all(Array.from({ length: 60 }, () => server.call('sandbox_extend_timeout', extend)));
     reach('writing');
     for (let i = 0; ; i++) {
       const files = [{ path: `d/${i}`, content: 'x'.repeat(10_000) }];
@@ -110,6 +116,7 @@ export function startBusySession(server: ServerProcess, place: Place): BusySessi
   const playing = play();
   const played = playing.catch(() => {});
   return {
+    playing,
     async reached(step) {
       if (!passed.has(step)) await Promise.race([once(steps, step), playing]);
     },

@@ -7,14 +7,11 @@ import { z } from 'zod';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 import { startBusySession } from './busy-session.ts';
 import { remains, untilNothingRemains } from './leftovers.ts';
-import { type Moment, stopWhen } from './moments.ts';
+import { type Moment, stopAt, untilStopped } from './moments.ts';
 import { makePlace, type Place } from './place.ts';
 import { clean, startServer } from './server-process.ts';
 
 const listed = z.object({ sandboxes: z.array(z.object({ status: z.string() })) });
-
-/** A moment that is sought may pass unseen on a busy machine; then the session is played again. */
-const ATTEMPTS = 5;
 
 /** @throws what is left, where something is */
 export async function killAt(
@@ -22,36 +19,36 @@ export async function killAt(
   way: 'next start' | 'clean',
   user: OrdinaryUser | null = null,
 ): Promise<void> {
-  for (let attempt = 1; ; attempt++) {
-    const place = await makePlace(user);
-    try {
-      const port = await killBusyServer(moment, place);
-      if (port === 'missed' && attempt < ATTEMPTS) continue;
-      expect(port, 'the moment did not come').not.toBe('missed');
-      // Else the round would prove nothing; at random a server can be met before it has made anything.
-      if (typeof moment.when !== 'number') expect(remains(place)).not.toEqual([]);
-      if (way === 'next start') await startAnew(place);
-      else await cleanUp(place);
-      if (typeof port === 'number')
-        await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
-      return;
-    } finally {
-      // Nothing to do after a round that went well.
-      await clean(place);
-      await place.remove();
-    }
+  const place = await makePlace(user);
+  try {
+    const port = await killBusyServer(moment, place);
+    // Else the round would prove nothing; at random a server can be met before it has made anything.
+    if (typeof moment.when !== 'number') expect(remains(place)).not.toEqual([]);
+    if (way === 'next start') await startAnew(place);
+    else await cleanUp(place);
+    if (port !== null)
+      await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
+  } finally {
+    // Nothing to do after a round that went well.
+    await clean(place);
+    await place.remove();
   }
 }
 
 /** Answers the port that led into a sandbox, if it came to that. */
-async function killBusyServer(moment: Moment, place: Place): Promise<number | null | 'missed'> {
-  const server = await startServer(place);
-  const session = startBusySession(server, place);
+async function killBusyServer({ step, when }: Moment, place: Place): Promise<number | null> {
+  const server = await startServer(place, { stops: typeof when !== 'number' });
+  const session = startBusySession(server, place, (reached) => {
+    if (reached === step && typeof when !== 'number') stopAt(place, when.place);
+  });
   try {
-    await session.reached(moment.step);
-    const { when } = moment;
-    if (typeof when === 'number') await delay(when);
-    else if (!stopWhen(server.pid, () => when(place.stateDir))) return 'missed';
+    await session.reached(step);
+    if (typeof when === 'number') {
+      await delay(when);
+    } else {
+      await Promise.race([untilStopped(server.pid), session.playing]);
+      expect(when.isSo(place.stateDir), `stopped at: ${when.place}`).toBe(true);
+    }
     return session.port;
   } finally {
     await server.kill();
@@ -68,6 +65,8 @@ async function startAnew(place: Place): Promise<void> {
     // What is new works beside what was left.
     await server.call('sandbox_create');
     await server.call('sandbox_run_command', { cmd: 'true' });
+    // Not left to the end of the session, which a busy machine may leave to recovery.
+    await server.call('sandbox_stop');
   } finally {
     await server.close();
   }

@@ -1,16 +1,18 @@
 /** Moments at which a server is killed: some sought on purpose, the others at random. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { generator } from '../../support/seed.ts';
 import { STEPS, type Step } from './busy-session.ts';
 import { textOf } from './leftovers.ts';
+import type { Place } from './place.ts';
 
 export interface Moment {
   readonly name: string;
   /** The step of the session after which it is. */
   readonly step: Step;
-  /** How long after the step, milliseconds; or what has to be so in the state directory. */
-  readonly when: number | ((stateDir: string) => boolean);
+  /** How long after the step, milliseconds; or where the server stops itself, and what is then so in the state directory. */
+  readonly when: number | { readonly place: string; isSo(stateDir: string): boolean };
   /** In the middle of a sandbox's start, where processes are that no record names. */
   readonly inStart?: boolean;
 }
@@ -22,50 +24,75 @@ export const SOUGHT: readonly Moment[] = [
   {
     name: 'a sandbox directory is being claimed',
     step: 'creating',
-    when: (stateDir) => namesIn(join(stateDir, 'sandboxes')).some((name) => name.startsWith('.new.')),
+    when: {
+      place: 'directory claimed',
+      isSo: (stateDir) => namesIn(join(stateDir, 'sandboxes')).some((name) => name.startsWith('.new.')),
+    },
   },
   {
     name: 'the first start tries the runtime',
     step: 'creating',
     inStart: true,
-    when: (stateDir) => records(stateDir).some((text) => text.includes('"runtime": "probe"')),
+    when: {
+      place: 'runtime started',
+      isSo: (stateDir) => records(stateDir).some((text) => text.includes('"runtime": "probe"')),
+    },
   },
   {
     name: 'a create has claimed its directory and not started its container',
     step: 'creating again',
     inStart: true,
-    when: (stateDir) =>
-      sandboxes(stateDir).some((dir) => isPending(dir) && !existsSync(join(dir, 'bundle/pid'))),
+    when: {
+      place: 'container to be started',
+      isSo: (stateDir) =>
+        sandboxes(stateDir).some((dir) => isPending(dir) && !existsSync(join(dir, 'bundle/pid'))),
+    },
   },
   {
     name: 'a create has started its container and not recorded it',
     step: 'creating again',
     inStart: true,
-    when: (stateDir) =>
-      sandboxes(stateDir).some((dir) => isPending(dir) && existsSync(join(dir, 'bundle/pid'))),
+    when: {
+      place: 'container started',
+      isSo: (stateDir) =>
+        sandboxes(stateDir).some((dir) => isPending(dir) && existsSync(join(dir, 'bundle/pid'))),
+    },
   },
   {
     name: 'an upload is staged',
     step: 'uploading',
-    when: (stateDir) =>
-      sandboxes(stateDir).some((dir) =>
-        namesIn(join(dir, 'layers/upper/vercel/sandbox')).some((name) => name.startsWith('.sandbox-')),
-      ),
+    when: {
+      place: 'upload under way',
+      isSo: (stateDir) =>
+        sandboxes(stateDir).some((dir) =>
+          namesIn(join(dir, 'layers/upper/vercel/sandbox')).some((name) => name.startsWith('.sandbox-')),
+        ),
+    },
   },
   {
     name: 'a sandbox is stopping',
     step: 'stopping',
-    when: (stateDir) => records(stateDir).some((text) => text.includes('"status": "stopping"')),
+    when: {
+      place: 'record says stopping',
+      isSo: (stateDir) => records(stateDir).some((text) => text.includes('"status": "stopping"')),
+    },
   },
   {
     name: "a sandbox's record is being written",
     step: 'extending',
-    when: (stateDir) => sandboxes(stateDir).some((dir) => namesIn(dir).some((name) => name.endsWith('.tmp'))),
+    when: {
+      place: 'sandbox record written',
+      isSo: (stateDir) =>
+        sandboxes(stateDir).some((dir) => namesIn(dir).some((name) => name.endsWith('.tmp'))),
+    },
   },
   {
     name: 'an ownership record is being written',
     step: 'creating',
-    when: (stateDir) => namesIn(join(stateDir, 'records')).some((name) => name.endsWith('.tmp')),
+    when: {
+      place: 'ownership record written',
+      isSo: (stateDir) => namesIn(join(stateDir, 'records')).some((name) => name.endsWith('.tmp')),
+    },
   },
 ];
 
@@ -79,25 +106,22 @@ export function randomMoments(seed: number, count: number): Moment[] {
   });
 }
 
-/**
- * Lets a process go on in small steps until something is so, and leaves it stopped there: however busy the machine is,
- * a moment that is longer than a step is hardly missed. False where it did not come within 8 s.
- */
-export function stopWhen(pid: number, isSo: () => boolean): boolean {
-  const deadline = performance.now() + 8_000;
-  while (performance.now() < deadline) {
-    process.kill(pid, 'SIGSTOP');
-    spinUntil(() => / [TXZ] /.test(textOf(`/proc/${pid}/stat`)));
-    if (isSo()) return true;
-    process.kill(pid, 'SIGCONT');
-    const next = performance.now() + 0.1;
-    spinUntil(() => performance.now() > next);
-  }
-  return false;
+/** Lets a server that was started with `stops` stop at a place of `stop-at.mjs`. */
+export function stopAt(place: Place, name: string): void {
+  const path = join(place.home, 'stop-at');
+  // Seen whole or not at all.
+  writeFileSync(`${path}.new`, name);
+  renameSync(`${path}.new`, path);
 }
 
-function spinUntil(isSo: () => boolean): void {
-  while (!isSo());
+/** Resolves once the process stands still. @throws where it has ended instead */
+export async function untilStopped(pid: number): Promise<void> {
+  for (;;) {
+    const state = / ([A-Z]) /.exec(textOf(`/proc/${pid}/stat`))?.[1] ?? 'X';
+    if (state === 'T') return;
+    if (state === 'X' || state === 'Z') throw new Error('the server ended before its moment');
+    await delay(5);
+  }
 }
 
 function namesIn(path: string): string[] {

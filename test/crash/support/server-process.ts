@@ -1,6 +1,8 @@
 /** The built server as a process that a test can end in any way, and a client of it. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
@@ -27,14 +29,18 @@ export interface ServerProcess {
   kill(): Promise<void>;
 }
 
-/** Starts a server in a place. `between`: as the child of another process, which holds nothing of it. */
-export async function startServer(place: Place, options: { between?: boolean } = {}): Promise<ServerProcess> {
-  const child = spawnServer(place, options.between ? ['-e', INTERMEDIATE] : [], [
-    '--log-level',
-    'warn',
-    '--allow-dir',
-    place.files,
-  ]);
+/**
+ * Starts a server in a place. `between`: as the child of another process, which holds nothing of it. `stops`: it can be
+ * told where to stop itself, by `stopAt`.
+ */
+export async function startServer(
+  place: Place,
+  options: { between?: boolean; stops?: boolean } = {},
+): Promise<ServerProcess> {
+  const stops = options.stops === true ? ['--import', await preloadOf(place)] : [];
+  const between = options.between === true ? ['-e', INTERMEDIATE] : [];
+  const after = ['--log-level', 'warn', '--allow-dir', place.files];
+  const child = spawnServer(place, [...stops, ...between], after);
   const gone = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
   let logged = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -63,6 +69,13 @@ export async function startServer(place: Place, options: { between?: boolean } =
     close: () => leave(() => child.stdin.end()),
     kill: () => leave(() => child.kill('SIGKILL')),
   };
+}
+
+/** The place's own copy: whoever the server runs as can read it. */
+async function preloadOf(place: Place): Promise<string> {
+  const path = join(place.home, 'stop-at.mjs');
+  await writeFile(path, await readFile(join(import.meta.dirname, 'stop-at.mjs')), { mode: 0o644 });
+  return path;
 }
 
 /** Runs `sandbox-mcp clean` in a place. */
