@@ -1,4 +1,4 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { whenAborted } from '../async/when-aborted.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../errors.ts';
@@ -43,6 +43,24 @@ async function breakLock(path: string, seen: string): Promise<void> {
   }
 }
 
+/** Whether a process that this one may look at has the file open. */
+async function isOpenSomewhere(path: string): Promise<boolean> {
+  try {
+    const file = await stat(path);
+    for (const pid of (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name))) {
+      // Processes end, and others' may not be looked at: neither holds the lock.
+      const names = await readdir(`/proc/${pid}/fd`).catch(() => []);
+      for (const name of names) {
+        const open = await stat(`/proc/${pid}/fd/${name}`).catch(() => null);
+        if (open !== null && open.ino === file.ino && open.dev === file.dev) return true;
+      }
+    }
+  } catch {
+    // Gone meanwhile, or no Linux.
+  }
+  return false;
+}
+
 /** A full disk lets a file be made and nothing be written to it. One that somebody filled is theirs. */
 async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
@@ -68,7 +86,12 @@ async function acquire(path: string, content: string, patience: LockOptions): Pr
     const holder = seen === null ? null : parseHolder(seen);
     // A holder that has just made the file has not filled it yet; one that was killed then never will.
     emptySince = seen !== null && holder === null ? (emptySince ?? performance.now()) : null;
-    const abandoned = emptySince !== null && performance.now() - emptySince > 500;
+    let abandoned = emptySince !== null && performance.now() - emptySince > 500;
+    if (abandoned && (await isOpenSomewhere(path))) {
+      // On a busy machine its holder may not have come to fill it yet.
+      abandoned = false;
+      emptySince = null;
+    }
     if (seen !== null && (abandoned || (holder !== null && !isProcessAlive(holder))))
       await breakLock(path, seen);
     else if (performance.now() > deadline) {
