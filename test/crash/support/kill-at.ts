@@ -67,6 +67,7 @@ async function startAnew(place: Place): Promise<void> {
     await server.call('sandbox_run_command', { cmd: 'true' });
     // Not left to the end of the session, which a busy machine may leave to recovery.
     await server.call('sandbox_stop');
+    while ((await server.call('sandbox_get'))['status'] !== 'stopped') await delay(50);
   } finally {
     await server.close();
   }
