@@ -6,7 +6,21 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const flags = ['-std=gnu11', '-O2', '-static', '-Wall', '-Wextra', '-Werror', `-I${folder}`];
+
+/** What every compilation of the agent's sources needs, for tests that link some of them with a driver. */
+export const SOURCE_FLAGS = ['-std=gnu11', '-D_GNU_SOURCE', `-I${folder}`];
+const WARNINGS = ['-Wall', '-Wextra', ...(process.env['CI'] ? ['-Werror'] : [])];
+// Position-independent code at random addresses although nothing is linked dynamically, stack canaries, checked libc calls
+// (FORTIFY needs -O2), relocations that are read-only before main, and no executable stack.
+const HARDENING = [
+  '-O2',
+  '-fPIE',
+  '-static-pie',
+  '-fstack-protector-strong',
+  '-U_FORTIFY_SOURCE',
+  '-D_FORTIFY_SOURCE=2',
+  '-Wl,-z,relro,-z,now,-z,noexecstack',
+];
 
 /**
  * @param {string} path
@@ -42,7 +56,7 @@ export async function buildAgent({ outFile, cc = 'cc', extraFlags = [] }) {
   // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half of one.
   const partial = `${outFile}.${process.pid}.new`;
   try {
-    await promisify(execFile)(command, [...args, ...flags, ...extraFlags, '-o', partial, ...sources]);
+    await promisify(execFile)(command, [...args, ...SOURCE_FLAGS, ...WARNINGS, ...HARDENING, ...extraFlags, '-o', partial, ...sources]);
     await rename(partial, outFile);
   } finally {
     await rm(partial, { force: true });

@@ -1,11 +1,14 @@
-/* How a command ended: whose request it was, and the exit file that tells it. */
-#include "agent.h"
+/* How a command ended, at whose request, and the exit file that records it. */
+#include "command/command.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-/* Signals that end no program by themselves: a command that ends after one of them ended of its own accord. */
-static bool asks_to_end(int sig) {
+/* False for signals that end no program by default: a command that ends after one of them ended by itself. */
+static bool terminates_by_default(int sig) {
   switch (sig) {
     case SIGCHLD:
     case SIGCONT:
@@ -19,62 +22,62 @@ static bool asks_to_end(int sig) {
   }
 }
 
-void outcome_ask(struct supervisor *s, int cause, int sig) {
-  struct outcome *o = &s->outcome;
+void request_termination(struct supervisor *s, int cause, int sig) {
+  struct exit_status *e = &s->exit_status;
   int64_t now = now_ms();
-  if (s->reaper.ended || !asks_to_end(sig)) return;
-  bool pending = o->cause != CAUSE_EXIT && now <= o->cause_until;
+  if (s->reaper.ended || !terminates_by_default(sig)) return;
+  bool pending = e->cause != CAUSE_EXIT && now <= e->cause_until;
   if (!pending) {
-    o->cause = cause;
-    o->cause_signal = sig;
-    o->cause_until = now + (int64_t)s->command->grace_ms;
+    e->cause = cause;
+    e->cause_signal = sig;
+    e->cause_until = now + (int64_t)s->command->grace_ms;
   }
-  /* SIGKILL comes for sure: at once, or at the end of a timeout's grace. */
-  if (sig == SIGKILL || o->cause == CAUSE_TIMEOUT) o->cause_until = INT64_MAX;
+  /* SIGKILL is certain to follow: immediately, or at the end of a timeout's grace period. */
+  if (sig == SIGKILL || e->cause == CAUSE_TIMEOUT) e->cause_until = INT64_MAX;
 }
 
-/* Takes the exit file's space while there is some: a full disk must not hide how a command ended. */
-bool outcome_prepare(struct supervisor *s) {
+/* Reserves the exit file's disk space at the start: a full disk must not hide how a command ended. */
+bool exit_file_reserve(struct supervisor *s) {
   struct reply r;
   s->exit_fd = openat(s->dir_fd, "exit.new", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (s->exit_fd < 0) return false;
-  outcome_reply(s, &r);
+  exit_status_reply(s, &r);
   return write_all(s->exit_fd, r.bytes + FRAME_HEADER, r.len - FRAME_HEADER);
 }
 
-void outcome_reply(const struct supervisor *s, struct reply *r) {
-  const struct outcome *o = &s->outcome;
+void exit_status_reply(const struct supervisor *s, struct reply *r) {
+  const struct exit_status *e = &s->exit_status;
   reply_begin(r, ANS_EXIT);
-  reply_number(r, TAG_EXIT_CODE, (uint64_t)o->exit_code);
-  reply_number(r, TAG_EXIT_SIGNAL, (uint64_t)o->signal);
-  reply_number(r, TAG_EXIT_CAUSE, (uint64_t)o->recorded_cause);
-  reply_number(r, TAG_ENDED_AT, (uint64_t)o->ended_at);
-  reply_number(r, TAG_DURATION_MS, (uint64_t)o->duration_ms);
-  reply_number(r, TAG_STDOUT_BYTES, o->stdout_bytes);
-  reply_number(r, TAG_STDERR_BYTES, o->stderr_bytes);
+  reply_number(r, TAG_EXIT_CODE, (uint64_t)e->exit_code);
+  reply_number(r, TAG_EXIT_SIGNAL, (uint64_t)e->signal);
+  reply_number(r, TAG_EXIT_CAUSE, (uint64_t)e->recorded_cause);
+  reply_number(r, TAG_ENDED_AT, (uint64_t)e->ended_at);
+  reply_number(r, TAG_DURATION_MS, (uint64_t)e->duration_ms);
+  reply_number(r, TAG_STDOUT_BYTES, e->stdout_bytes);
+  reply_number(r, TAG_STDERR_BYTES, e->stderr_bytes);
   reply_end(r);
 }
 
 /*
- * The first process has been reaped and its pipes were drained. The times are those of its own end: what it left may have
- * been waited for since.
+ * Called once the first process is reaped and its pipes are drained. The times are those of its own end, which may be
+ * earlier: the processes that it left behind may have been waited for since.
  */
-void outcome_finish(struct supervisor *s) {
-  struct outcome *o = &s->outcome;
+void exit_status_finish(struct supervisor *s) {
+  struct exit_status *e = &s->exit_status;
   int64_t ended = s->reaper.ended_mono;
-  o->signal = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
-  o->exit_code = o->signal != 0 ? 128 + o->signal : WEXITSTATUS(s->reaper.status);
-  bool by_request = o->cause != CAUSE_EXIT && (ended <= o->cause_until || o->signal == o->cause_signal);
-  o->recorded_cause = by_request ? o->cause : CAUSE_EXIT;
-  o->ended_at = s->reaper.ended_at;
-  o->duration_ms = ended - s->started_mono;
-  o->stdout_bytes = s->capture.total[0];
-  o->stderr_bytes = s->capture.total[1];
+  e->signal = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
+  e->exit_code = e->signal != 0 ? 128 + e->signal : WEXITSTATUS(s->reaper.status);
+  bool by_request = e->cause != CAUSE_EXIT && (ended <= e->cause_until || e->signal == e->cause_signal);
+  e->recorded_cause = by_request ? e->cause : CAUSE_EXIT;
+  e->ended_at = s->reaper.ended_at;
+  e->duration_ms = ended - s->started_mono;
+  e->stdout_bytes = s->log.total[0];
+  e->stderr_bytes = s->log.total[1];
 }
 
-bool outcome_save(struct supervisor *s) {
+bool exit_file_save(struct supervisor *s) {
   struct reply r;
-  outcome_reply(s, &r);
+  exit_status_reply(s, &r);
   size_t len = r.len - FRAME_HEADER;
   if (pwrite(s->exit_fd, r.bytes + FRAME_HEADER, len, 0) != (ssize_t)len) return false;
   return renameat(s->dir_fd, "exit.new", s->dir_fd, "exit") == 0;

@@ -1,9 +1,11 @@
 /* Writes a command's output to segments of bounded size and number. */
-#include "agent.h"
+#include "command/command.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #define SEGMENT_BYTES 1048576u
 #define SEGMENT_HEADER 48u
@@ -15,79 +17,79 @@
 
 static void segment_name(char name[16], uint32_t index) { snprintf(name, 16, "%08u.log", index); }
 
-static bool start_segment(struct capture *c) {
+static bool start_segment(struct output_log *log) {
   char name[16];
   uint8_t header[SEGMENT_HEADER] = "SBXLOG2\n";
-  store_u32(header + 8, c->next_index);
+  store_u32(header + 8, log->next_index);
   store_u32(header + 12, 0);
-  store_u64(header + 16, c->total[0]);
-  store_u64(header + 24, c->total[1]);
-  store_u64(header + 32, c->lines[0]);
-  store_u64(header + 40, c->lines[1]);
-  segment_name(name, c->next_index);
-  int fd = openat(c->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_APPEND, 0644);
+  store_u64(header + 16, log->total[0]);
+  store_u64(header + 24, log->total[1]);
+  store_u64(header + 32, log->lines[0]);
+  store_u64(header + 40, log->lines[1]);
+  segment_name(name, log->next_index);
+  int fd = openat(log->dir_fd, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW | O_APPEND, 0644);
   if (fd < 0) return false;
   if (!write_all(fd, header, sizeof header)) {
     close(fd);
-    unlinkat(c->dir_fd, name, 0);
+    unlinkat(log->dir_fd, name, 0);
     return false;
   }
-  if (c->next_index >= KEPT_FIRST + KEPT_LAST) {
+  if (log->next_index >= KEPT_FIRST + KEPT_LAST) {
     char old[16];
-    segment_name(old, c->next_index - KEPT_LAST);
-    /* One that cannot be removed costs its megabyte of the host, nothing else. */
-    unlinkat(c->dir_fd, old, 0);
+    segment_name(old, log->next_index - KEPT_LAST);
+    /* A segment that cannot be removed only costs a megabyte of disk. */
+    unlinkat(log->dir_fd, old, 0);
   }
-  c->fd = fd;
-  c->size = SEGMENT_HEADER;
-  c->next_index++;
+  log->fd = fd;
+  log->size = SEGMENT_HEADER;
+  log->next_index++;
   return true;
 }
 
-bool capture_open(struct capture *c, int dir_fd) {
-  c->dir_fd = dir_fd;
-  c->next_index = 0;
-  return start_segment(c);
+bool output_log_open(struct output_log *log, int dir_fd) {
+  log->dir_fd = dir_fd;
+  log->next_index = 0;
+  return start_segment(log);
 }
 
-/* The longest record that may follow without making a segment longer than it may be. */
-size_t capture_room(const struct capture *c) {
-  if (c->fd < 0 || SEGMENT_BYTES - c->size < RECORD_HEADER + SMALLEST_RECORD) return DATA_MAX;
-  size_t left = SEGMENT_BYTES - c->size - RECORD_HEADER;
+/* The longest record that still fits into the current segment, or into a new one. */
+size_t output_log_room(const struct output_log *log) {
+  if (log->fd < 0 || SEGMENT_BYTES - log->size < RECORD_HEADER + SMALLEST_RECORD) return DATA_MAX;
+  size_t left = SEGMENT_BYTES - log->size - RECORD_HEADER;
   return left < DATA_MAX ? left : DATA_MAX;
 }
 
-/* What could not be written is missing from the logs: the next segment's header tells how much that was. */
-static void give_up_segment(struct capture *c) {
-  /* A torn record is cut off; where even that fails, a reader drops it as one that is cut short. */
-  (void)!ftruncate(c->fd, c->size);
-  close(c->fd);
-  c->fd = -1;
-  c->retry_at = now_ms() + RETRY_MS;
+/* Output that cannot be written is dropped; the next segment's header shows how much is missing. */
+static void abandon_segment(struct output_log *log) {
+  /* Removes a torn record. If that fails, too, readers ignore it as cut short. */
+  (void)!ftruncate(log->fd, log->size);
+  close(log->fd);
+  log->fd = -1;
+  log->retry_at = now_ms() + RETRY_MS;
 }
 
-static bool segment_for(struct capture *c, size_t len) {
-  if (c->fd >= 0 && c->size + RECORD_HEADER + len > SEGMENT_BYTES) {
-    close(c->fd);
-    c->fd = -1;
-    c->retry_at = 0;
+static bool open_segment(struct output_log *log, size_t len) {
+  if (log->fd >= 0 && log->size + RECORD_HEADER + len > SEGMENT_BYTES) {
+    close(log->fd);
+    log->fd = -1;
+    log->retry_at = 0;
   }
-  if (c->fd >= 0) return true;
-  if (now_ms() < c->retry_at) return false;
-  if (start_segment(c)) return true;
-  c->retry_at = now_ms() + RETRY_MS;
+  if (log->fd >= 0) return true;
+  if (now_ms() < log->retry_at) return false;
+  if (start_segment(log)) return true;
+  log->retry_at = now_ms() + RETRY_MS;
   return false;
 }
 
-/* How many of the bytes are line ends, eight at a time: a flood of short lines must not cost a search for each. */
-static uint64_t line_ends(const uint8_t *data, size_t len) {
+/* Counts eight bytes at a time: a flood of short lines must not cost one search each. */
+static uint64_t count_newlines(const uint8_t *data, size_t len) {
   const uint64_t low7 = 0x7f7f7f7f7f7f7f7fu, ones = 0x0101010101010101u;
   uint64_t count = 0;
   for (; len >= 8; data += 8, len -= 8) {
     uint64_t word;
     memcpy(&word, data, 8);
     word ^= ones * '\n';
-    /* The highest bit of each byte that is zero now, and no other bit. */
+    /* Sets the highest bit of each byte that is zero, and no other bit. */
     uint64_t zero = ~(((word & low7) + low7) | word | low7);
     count += (zero >> 7) * ones >> 56;
   }
@@ -95,18 +97,18 @@ static uint64_t line_ends(const uint8_t *data, size_t len) {
   return count;
 }
 
-void capture_append(struct capture *c, int stream, const void *data, size_t len) {
-  if (segment_for(c, len)) {
+void output_log_append(struct output_log *log, int stream, const void *data, size_t len) {
+  if (open_segment(log, len)) {
     uint8_t header[RECORD_HEADER] = {(uint8_t)(stream + 1)};
     store_u32(header + 4, (uint32_t)len);
     struct iovec parts[2] = {{header, sizeof header}, {(void *)(uintptr_t)data, len}};
-    ssize_t n = writev(c->fd, parts, 2);
+    ssize_t n = writev(log->fd, parts, 2);
     if (n == (ssize_t)(sizeof header + len)) {
-      c->size += (uint32_t)n;
+      log->size += (uint32_t)n;
     } else {
-      give_up_segment(c);
+      abandon_segment(log);
     }
   }
-  c->total[stream] += len;
-  c->lines[stream] += line_ends(data, len);
+  log->total[stream] += len;
+  log->lines[stream] += count_newlines(data, len);
 }

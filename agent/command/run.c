@@ -1,34 +1,10 @@
 /* RUN: claims the command's directory and turns this process into its supervisor. */
-#include "agent.h"
+#include "command/command.h"
 
-#include <stdio.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <string.h>
-
-static int claim(const char *id, const char **what) {
-  *what = "mkdir";
-  int all = openat(agent.dir_fd, "c", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (all < 0) return -1;
-  int dir_fd = -1;
-  if (mkdirat(all, id, 0755) == 0) {
-    *what = "open";
-    dir_fd = openat(all, id, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
-  }
-  int error = errno;
-  close(all);
-  errno = error;
-  return dir_fd;
-}
-
-/* Gives the id back: only for a command that never came to be. */
-void command_unclaim(int dir_fd, const char *id) {
-  unlinkat(dir_fd, "socket", 0);
-  unlinkat(dir_fd, "exit.new", 0);
-  unlinkat(dir_fd, "00000000.log", 0);
-  int all = openat(agent.dir_fd, "c", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (all < 0) return;
-  unlinkat(all, id, AT_REMOVEDIR);
-  close(all);
-}
+#include <unistd.h>
 
 static bool open_pipes(struct supervisor *s, int out[2], int err[2], int report[2]) {
   if (pipe2(out, O_CLOEXEC) != 0 || pipe2(err, O_CLOEXEC) != 0 || pipe2(report, O_CLOEXEC) != 0) return false;
@@ -48,9 +24,9 @@ static bool prepare(struct supervisor *s, const char **what) {
   s->listen_fd = listen_at(s->dir_fd);
   if (s->listen_fd < 0) return false;
   *what = "log";
-  if (!capture_open(&s->capture, s->dir_fd)) return false;
+  if (!output_log_open(&s->log, s->dir_fd)) return false;
   *what = "exit";
-  return outcome_prepare(s);
+  return exit_file_reserve(s);
 }
 
 static bool start(struct supervisor *s, const char **what) {
@@ -61,7 +37,7 @@ static bool start(struct supervisor *s, const char **what) {
   s->started_mono = now_ms();
   *what = "fork";
   s->reaper.first = fork();
-  if (s->reaper.first == 0) launch(s->command, -1, out[1], err[1], report[1]);
+  if (s->reaper.first == 0) exec_child(&s->command->program, -1, out[1], err[1], report[1]);
   if (s->reaper.first < 0) return false;
   close(out[1]);
   close(err[1]);
@@ -74,26 +50,26 @@ _Noreturn void run_command(int fd, struct frame *frame) {
   static struct supervisor s;
   memset(&s, 0, sizeof s);
   if (!command_read(frame, &command)) {
-    garbage(fd);
+    send_protocol_error(fd);
     _exit(0);
   }
-  const char *what = command_problem(&command);
+  const char *what = invalid_command_field(&command);
   if (what == NULL) {
     s.command = &command;
-    s.listen_fd = s.reaper.signal_fd = s.report_fd = s.exit_fd = s.pump.fd[0] = s.pump.fd[1] = s.capture.fd = -1;
-    s.dir_fd = claim(command.id, &what);
+    s.listen_fd = s.reaper.signal_fd = s.report_fd = s.exit_fd = s.pump.fd[0] = s.pump.fd[1] = s.log.fd = -1;
+    s.dir_fd = claim_command(command.id, &what);
     if (s.dir_fd >= 0) {
       if (prepare(&s, &what) && start(&s, &what)) {
         supervise(&s, fd);
       }
       int error = errno;
-      command_unclaim(s.dir_fd, command.id);
+      unclaim_command(s.dir_fd, command.id);
       errno = error;
     }
   } else {
     errno = EINVAL;
   }
   send_error(fd, errno, what, NULL);
-  /* A child that has tried to become a supervisor holds half of one: it serves nothing else. */
+  /* This process is half a supervisor by now, so it serves no further request. */
   _exit(0);
 }

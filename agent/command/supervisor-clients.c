@@ -1,20 +1,27 @@
-/* Whoever listens to a command. Events tell a state, so that a slow client costs no memory and holds up nobody. */
-#include "agent.h"
+/*
+ * The connections of a command's clients. Events describe a state instead of queueing up, so that a slow client costs no
+ * memory and delays nobody.
+ */
+#include "command/command.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define REQUEST_MAX 64u
 #define OUT_MAX 256u
 
 struct client {
   int fd; /* -1: the slot is free */
-  bool attached, want_started, want_output, want_exit, told_exit;
-  unsigned owed; /* answers to KILL that are ready */
-  unsigned waiting; /* answers to KILL that wait until nothing is left */
+  bool attached, want_started, want_output, want_exit, exit_sent;
+  unsigned kills_done;    /* KILL requests to answer now */
+  unsigned kills_pending; /* KILL requests to answer once no process is left */
   unsigned signalled;
-  int error; /* of a request that was refused */
+  int error; /* why a request was refused */
   uint32_t in_len, out_len, out_sent;
   uint8_t in[FRAME_HEADER + REQUEST_MAX];
   uint8_t out[OUT_MAX];
@@ -29,7 +36,7 @@ static struct client *add_client(int fd) {
   return c;
 }
 
-static void drop_client(struct client *c) {
+static void remove_client(struct client *c) {
   close(c->fd);
   c->fd = -1;
 }
@@ -79,14 +86,14 @@ static void take_kill(struct supervisor *s, struct client *c, uint8_t *body, uin
     c->error = EINVAL;
     return;
   }
-  outcome_ask(s, (int)cause, (int)sig);
+  request_termination(s, (int)cause, (int)sig);
   if (sig == SIGKILL) {
-    c->waiting++;
-    start_killing(s);
+    c->kills_pending++;
+    start_kill(s);
     return;
   }
-  c->signalled = tree_signal(getpid(), NULL, (int)sig);
-  c->owed++;
+  c->signalled = signal_tree(getpid(), NULL, (int)sig);
+  c->kills_done++;
 }
 
 static void take_attach(const struct supervisor *s, struct client *c, uint32_t len) {
@@ -125,7 +132,7 @@ void clients_serve(struct supervisor *s, const struct pollfd *polled, size_t cou
     ssize_t n = recv(c->fd, c->in + c->in_len, sizeof c->in - c->in_len, 0);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) continue;
     if (n <= 0) {
-      drop_client(c);
+      remove_client(c);
       continue;
     }
     c->in_len += (uint32_t)n;
@@ -133,31 +140,31 @@ void clients_serve(struct supervisor *s, const struct pollfd *polled, size_t cou
   }
 }
 
-void clients_started(void) {
+void clients_notify_started(void) {
   for (size_t i = 0; i < client_count; i++) clients[i].want_started = clients[i].attached;
 }
 
-void clients_grew(void) {
-  for (size_t i = 0; i < client_count; i++) clients[i].want_output = clients[i].attached && !clients[i].told_exit;
+void clients_notify_output(void) {
+  for (size_t i = 0; i < client_count; i++) clients[i].want_output = clients[i].attached && !clients[i].exit_sent;
 }
 
-void clients_finished(void) {
+void clients_notify_exit(void) {
   for (size_t i = 0; i < client_count; i++) {
     clients[i].want_exit = clients[i].attached;
     clients[i].want_output = false;
   }
 }
 
-void clients_killed(unsigned signalled) {
+void clients_answer_kills(unsigned signalled) {
   for (size_t i = 0; i < client_count; i++) {
     struct client *c = &clients[i];
-    if (c->waiting > 0) c->signalled = signalled;
-    c->owed += c->waiting;
-    c->waiting = 0;
+    if (c->kills_pending > 0) c->signalled = signalled;
+    c->kills_done += c->kills_pending;
+    c->kills_pending = 0;
   }
 }
 
-/* The next thing that this client is to be told; false when it knows all. */
+/* Writes the next event for this client; false when there is none. */
 static bool compose(const struct supervisor *s, struct client *c) {
   struct reply r;
   if (c->want_started) {
@@ -167,14 +174,14 @@ static bool compose(const struct supervisor *s, struct client *c) {
   } else if (c->want_output && s->started) {
     c->want_output = false;
     reply_begin(&r, ANS_OUTPUT);
-    reply_number(&r, TAG_STDOUT_SO_FAR, s->capture.total[0]);
-    reply_number(&r, TAG_STDERR_SO_FAR, s->capture.total[1]);
+    reply_number(&r, TAG_STDOUT_SO_FAR, s->log.total[0]);
+    reply_number(&r, TAG_STDERR_SO_FAR, s->log.total[1]);
   } else if (c->want_exit && s->started) {
     c->want_exit = false;
-    c->told_exit = true;
-    outcome_reply(s, &r);
-  } else if (c->owed > 0) {
-    c->owed--;
+    c->exit_sent = true;
+    exit_status_reply(s, &r);
+  } else if (c->kills_done > 0) {
+    c->kills_done--;
     reply_begin(&r, ANS_OK);
     reply_number(&r, TAG_SIGNALLED, c->signalled);
   } else {
@@ -192,16 +199,16 @@ static void flush(const struct supervisor *s, struct client *c) {
     ssize_t n = send(c->fd, c->out + c->out_sent, c->out_len - c->out_sent, MSG_NOSIGNAL);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (n < 0) {
-      drop_client(c);
+      remove_client(c);
       return;
     }
     c->out_sent += (uint32_t)n;
   }
   if (c->error == 0) return;
-  bool told = send_error(c->fd, c->error, c->error == EPROTO ? "frame" : "kill", NULL);
-  bool over = c->error == EPROTO || !told;
+  bool sent = send_error(c->fd, c->error, c->error == EPROTO ? "frame" : "kill", NULL);
+  bool close_it = c->error == EPROTO || !sent;
   c->error = 0;
-  if (over) drop_client(c);
+  if (close_it) remove_client(c);
 }
 
 bool clients_flush(const struct supervisor *s) {

@@ -1,51 +1,51 @@
-/* DNS queries of the sandbox, passed to the gateway one by one over a single connection. */
-#include "agent.h"
+/* Passes the sandbox's DNS queries to the relay, and its answers back. */
 #include "egress/egress.h"
 
 #include <netinet/in.h>
 #include <string.h>
 #include <sys/socket.h>
 
-#define WAITING 512
-#define RATE 300 /* queries a second */
+#define PENDING_MAX 512
+#define RATE 300 /* queries per second */
 #define BURST 600
-#define QUERIES_A_TURN 64
+#define QUERIES_PER_TURN 64
 #define DNS_HEADER 12
 #define SERVFAIL 2
 
-/* Who waits for an answer; the slot is the token's remainder, and an old token finds another one in it. */
+/* Clients that wait for an answer, by `token % PENDING_MAX`. A slot that was reused has another token. */
 static struct {
   uint32_t token;
   struct sockaddr_in from;
-} waiting[WAITING];
+} pending[PENDING_MAX];
 
 static uint32_t last_token;
-static int64_t tokens_at;
-static int64_t tokens = BURST;
+/* A token bucket for the rate limit. */
+static int64_t budget_at;
+static int64_t budget = BURST;
 
-void egress_dns_begin(void) { tokens_at = now_ms(); }
+void egress_dns_begin(void) { budget_at = now_ms(); }
 
 static bool within_rate(void) {
   int64_t now = now_ms();
-  int64_t more = (now - tokens_at) * RATE / 1000;
+  int64_t more = (now - budget_at) * RATE / 1000;
   if (more > 0) {
-    tokens = tokens + more > BURST ? BURST : tokens + more;
-    tokens_at = now;
+    budget = budget + more > BURST ? BURST : budget + more;
+    budget_at = now;
   }
-  if (tokens == 0) return false;
-  tokens--;
+  if (budget == 0) return false;
+  budget--;
   return true;
 }
 
-/* Answers at once that nobody resolves, where there is no gateway: better than a program that waits. */
-static void fail_query(uint8_t *query, size_t len, const struct sockaddr_in *from) {
+/* Without a relay the program gets an error at once instead of a timeout. */
+static void answer_servfail(uint8_t *query, size_t len, const struct sockaddr_in *from) {
   query[2] |= 0x80;
   query[3] = (uint8_t)((query[3] & 0x70) | SERVFAIL);
   (void)sendto(egress.dns_fd, query, len, MSG_DONTWAIT, (const struct sockaddr *)from, sizeof *from);
 }
 
 void egress_dns_query(void) {
-  for (int i = 0; i < QUERIES_A_TURN; i++) {
+  for (int i = 0; i < QUERIES_PER_TURN; i++) {
     uint8_t query[EGRESS_DATAGRAM_MAX];
     struct sockaddr_in from;
     socklen_t from_len = sizeof from;
@@ -55,19 +55,19 @@ void egress_dns_query(void) {
     uint32_t token = ++last_token;
     uint8_t head[4];
     store_u32(head, token);
-    waiting[token % WAITING].token = token;
-    waiting[token % WAITING].from = from;
+    pending[token % PENDING_MAX].token = token;
+    pending[token % PENDING_MAX].from = from;
     if (egress_send(EGRESS_DATAGRAM, head, sizeof head, query, (size_t)len, -1)) continue;
-    fail_query(query, (size_t)len, &from);
+    answer_servfail(query, (size_t)len, &from);
   }
 }
 
-/* `u32` token, a DNS message. */
+/* Body: `u32` token, a DNS message. */
 void egress_dns_answer(const uint8_t *body, size_t len) {
   if (len < 4) return;
   uint32_t token = load_u32(body);
-  if (token == 0 || waiting[token % WAITING].token != token) return;
-  waiting[token % WAITING].token = 0;
-  const struct sockaddr_in *to = &waiting[token % WAITING].from;
+  if (token == 0 || pending[token % PENDING_MAX].token != token) return;
+  pending[token % PENDING_MAX].token = 0;
+  const struct sockaddr_in *to = &pending[token % PENDING_MAX].from;
   (void)sendto(egress.dns_fd, body + 4, len - 4, MSG_DONTWAIT, (const struct sockaddr *)to, sizeof *to);
 }

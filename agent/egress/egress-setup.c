@@ -1,10 +1,10 @@
 /*
- * The way out of the sandbox, made before any user code can run: listeners first, then the rules that lead to them, then the
- * address and the route that give a program somewhere to connect to. PID 1 gives CAP_NET_ADMIN up for good right after.
+ * Sets up outbound networking before any user code can run: the listeners, the nftables rules that redirect to them, then the
+ * address and route without which a program could not connect to anything. PID 1 drops CAP_NET_ADMIN right after.
  */
-#include "agent.h"
 #include "egress/egress.h"
 
+#include <errno.h>
 #include <linux/capability.h>
 #include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
@@ -14,17 +14,18 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "egress/netlink.h"
 
 #define LOOPBACK_INDEX 1
 #define BACKLOG 1024
 #define LARGE_PACKET 524280u /* GSO_MAX_SIZE of the kernel: 8 times 65,535 */
-/* IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE: newer than the headers of some build machines. */
+/* IFLA_GSO_IPV4_MAX_SIZE and IFLA_GRO_IPV4_MAX_SIZE, which the headers of some build machines lack. */
 #define GSO_IPV4_MAX_SIZE 63
 #define GRO_IPV4_MAX_SIZE 64
 
-/* On loopback, at a port that the kernel chooses. */
+/* A socket on loopback, at a port that the kernel chooses. */
 static int bound_socket(int type, uint16_t *port) {
   int fd = socket(AF_INET, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
@@ -48,10 +49,10 @@ static bool loopback_up(void) {
 }
 
 /*
- * Larger packets than the 64 KiB of old, which nobody else sees: what a program gets through the carrier costs half as much.
- * A kernel before 6.3 does not know how, and loses nothing.
+ * Packets larger than 64 KiB halve the CPU cost of what a program receives from the relay; they never leave loopback. Kernels
+ * before 6.3 cannot do it and work without.
  */
-static void large_packets(void) {
+static void allow_large_packets(void) {
   struct netlink_batch b = {0};
   struct ifinfomsg link = {.ifi_index = LOOPBACK_INDEX};
   uint32_t size = LARGE_PACKET;
@@ -72,7 +73,7 @@ static bool own_address(void) {
   return netlink_send(NETLINK_ROUTE, &b, b.sequence);
 }
 
-/* `default dev lo src <own address>`: without the source, replies of the listener would be lost. */
+/* `default dev lo src <own address>`: without the source address, replies of the listener would be lost. */
 static bool default_route(void) {
   struct netlink_batch b = {0};
   uint32_t address = htonl(EGRESS_ADDRESS), index = LOOPBACK_INDEX;
@@ -84,7 +85,7 @@ static bool default_route(void) {
   return netlink_send(NETLINK_ROUTE, &b, b.sequence);
 }
 
-bool egress_give_up_admin(void) {
+bool drop_net_admin(void) {
   struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3, .pid = 0};
   struct __user_cap_data_struct data[2] = {{0}, {0}};
   uint32_t bit = 1u << CAP_NET_ADMIN;
@@ -101,14 +102,14 @@ bool egress_give_up_admin(void) {
 bool egress_setup(struct egress *e, const char **failed) {
   *failed = "egress loopback";
   if (!loopback_up()) return false;
-  large_packets();
+  allow_large_packets();
   *failed = "egress listener";
   e->tcp_fd = bound_socket(SOCK_STREAM, &e->tcp_port);
   if (e->tcp_fd < 0 || listen(e->tcp_fd, BACKLOG) != 0) return false;
   e->dns_fd = bound_socket(SOCK_DGRAM, &e->dns_port);
   if (e->dns_fd < 0) return false;
   *failed = "egress rules";
-  if (!egress_rules(e->tcp_port, e->dns_port)) return false;
+  if (!load_nft_rules(e->tcp_port, e->dns_port)) return false;
   *failed = "egress address";
   if (!own_address()) return false;
   *failed = "egress route";

@@ -18,8 +18,8 @@ static void append(struct netlink_batch *b, const void *data, size_t len) {
   b->len += padded;
 }
 
-/* The header's length grows with every part that is appended. */
-static void grow_message(struct netlink_batch *b) {
+/* Updates the length in the message's header. */
+static void update_length(struct netlink_batch *b) {
   struct nlmsghdr header;
   memcpy(&header, b->bytes + b->message, sizeof header);
   header.nlmsg_len = (uint32_t)(b->len - b->message);
@@ -31,14 +31,14 @@ void netlink_message(struct netlink_batch *b, uint16_t type, uint16_t flags, con
   b->message = b->len;
   append(b, &header, sizeof header);
   append(b, head, head_len);
-  if (!b->overflow) grow_message(b);
+  if (!b->overflow) update_length(b);
 }
 
 void netlink_attribute(struct netlink_batch *b, uint16_t type, const void *data, size_t len) {
   struct nlattr attribute = {.nla_len = (uint16_t)(NLA_HDRLEN + len), .nla_type = type};
   append(b, &attribute, sizeof attribute);
   append(b, data, len);
-  if (!b->overflow) grow_message(b);
+  if (!b->overflow) update_length(b);
 }
 
 void netlink_text(struct netlink_batch *b, uint16_t type, const char *text) {
@@ -64,8 +64,8 @@ void netlink_end(struct netlink_batch *b, size_t nest) {
   memcpy(b->bytes + nest, &attribute, sizeof attribute);
 }
 
-/* True once the kernel has confirmed the message `answered`; every error that comes before it counts. */
-static bool confirmed(int fd, uint32_t answered) {
+/* True once the kernel has acknowledged the message `last`; any error before it fails the whole batch. */
+static bool acknowledged(int fd, uint32_t last) {
   union {
     struct nlmsghdr header;
     uint8_t bytes[8192];
@@ -82,23 +82,23 @@ static bool confirmed(int fd, uint32_t answered) {
         errno = -error.error;
         return false;
       }
-      if (h->nlmsg_seq == answered) return true;
+      if (h->nlmsg_seq == last) return true;
     }
   }
 }
 
-bool netlink_send(int protocol, struct netlink_batch *b, uint32_t answered) {
+bool netlink_send(int protocol, struct netlink_batch *b, uint32_t last) {
   if (b->overflow) {
     errno = ENOBUFS;
     return false;
   }
   int fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, protocol);
   if (fd < 0) return false;
-  struct timeval patience = {.tv_sec = 5};
+  struct timeval timeout = {.tv_sec = 5};
   struct sockaddr_nl kernel = {.nl_family = AF_NETLINK};
-  bool done = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0 &&
+  bool done = setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0 &&
               sendto(fd, b->bytes, b->len, 0, (struct sockaddr *)&kernel, sizeof kernel) == (ssize_t)b->len &&
-              confirmed(fd, answered);
+              acknowledged(fd, last);
   int error = errno;
   close(fd);
   errno = error;

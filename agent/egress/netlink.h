@@ -1,4 +1,4 @@
-/* Building netlink messages: the few calls that setting up a network namespace takes. */
+/* Builds and sends the few netlink messages that set up a network namespace. */
 #ifndef NETLINK_H
 #define NETLINK_H
 
@@ -6,15 +6,15 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define NETLINK_ROOM 4096
+#define NETLINK_BATCH_MAX 4096
 
-/* Messages in a row, sent at once. */
+/* Consecutive messages that are sent together. */
 struct netlink_batch {
   size_t len;
-  size_t message; /* where the present message starts */
+  size_t message; /* where the current message starts */
   uint32_t sequence;
   bool overflow;
-  uint8_t bytes[NETLINK_ROOM];
+  uint8_t bytes[NETLINK_BATCH_MAX];
 };
 
 void netlink_message(struct netlink_batch *b, uint16_t type, uint16_t flags, const void *head, size_t head_len);
@@ -23,6 +23,6 @@ void netlink_text(struct netlink_batch *b, uint16_t type, const char *text);
 void netlink_be32(struct netlink_batch *b, uint16_t type, uint32_t value);
 size_t netlink_nest(struct netlink_batch *b, uint16_t type);
 void netlink_end(struct netlink_batch *b, size_t nest);
-bool netlink_send(int protocol, struct netlink_batch *b, uint32_t answered);
+bool netlink_send(int protocol, struct netlink_batch *b, uint32_t last);
 
 #endif

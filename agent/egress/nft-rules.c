@@ -1,12 +1,12 @@
 /*
- * The rules that lead every outgoing connection to the agent (nf_tables, family ip, table `egress`):
+ * The nftables rules that redirect outbound connections to the agent (family ip, table `egress`):
  *
- *   chain steer   nat, output:     127.0.0.0/8 and the sandbox's own address: accept
- *                                  every TCP connection: redirect to the TCP listener
- *                                  UDP port 53: redirect to the DNS listener
- *   chain keep    filter, output:  127.0.0.0/8 and the own address: accept; the rest is dropped (EPERM at once)
+ *   chain output_nat     127.0.0.0/8 and the sandbox's own address: accept
+ *                        every TCP connection: redirect to the TCP listener
+ *                        UDP port 53: redirect to the DNS listener
+ *   chain output_filter  127.0.0.0/8 and the sandbox's own address: accept; drop the rest (EPERM at once)
  *
- * They only steer. Nothing leaves this network namespace but through the agent, rules or not.
+ * The rules only redirect. They do not isolate: the namespace has no way out except through the agent, with or without them.
  */
 #include "egress/egress.h"
 
@@ -21,8 +21,8 @@
 #include "egress/netlink.h"
 
 #define TABLE "egress"
-#define STEER "steer"
-#define KEEP "keep"
+#define REDIRECT_CHAIN "output_nat"
+#define FILTER_CHAIN "output_filter"
 #define NAT_PRIORITY ((uint32_t)-100)
 #define IPV4_DESTINATION 16
 #define PORT_DESTINATION 2
@@ -49,7 +49,7 @@ static void chain(struct netlink_batch *b, const char *name, const char *type, u
   netlink_text(b, NFTA_CHAIN_TYPE, type);
 }
 
-/* The nests of the rule and the expression that are being built. */
+/* The nested attributes of the rule and the expression that are being built. */
 struct rule {
   size_t list, element, data;
 };
@@ -134,7 +134,7 @@ static void accept_local(struct netlink_batch *b, const char *chain_name, uint32
 static void redirect(struct netlink_batch *b, uint8_t protocol, uint16_t only_port, uint16_t to_port, uint16_t flags) {
   struct rule r;
   uint16_t wanted = htons(only_port), target = htons(to_port);
-  rule_begin(b, &r, STEER, flags);
+  rule_begin(b, &r, REDIRECT_CHAIN, flags);
   match_protocol(b, &r, protocol);
   if (only_port != 0) {
     load_payload(b, &r, NFT_PAYLOAD_TRANSPORT_HEADER, PORT_DESTINATION, sizeof wanted);
@@ -150,15 +150,15 @@ static void redirect(struct netlink_batch *b, uint8_t protocol, uint16_t only_po
   netlink_end(b, r.list);
 }
 
-bool egress_rules(uint16_t tcp_port, uint16_t dns_port) {
+bool load_nft_rules(uint16_t tcp_port, uint16_t dns_port) {
   static struct netlink_batch b;
   memset(&b, 0, sizeof b);
   frame_batch(&b, NFNL_MSG_BATCH_BEGIN);
   message(&b, NFT_MSG_NEWTABLE, NLM_F_CREATE);
   netlink_text(&b, NFTA_TABLE_NAME, TABLE);
-  chain(&b, STEER, "nat", NAT_PRIORITY, NF_ACCEPT);
-  chain(&b, KEEP, "filter", 0, NF_DROP);
-  const char *const both[] = {STEER, KEEP};
+  chain(&b, REDIRECT_CHAIN, "nat", NAT_PRIORITY, NF_ACCEPT);
+  chain(&b, FILTER_CHAIN, "filter", 0, NF_DROP);
+  const char *const both[] = {REDIRECT_CHAIN, FILTER_CHAIN};
   for (size_t i = 0; i < 2; i++) {
     accept_local(&b, both[i], INADDR_LOOPBACK & 0xff000000u, 0xff000000u);
     accept_local(&b, both[i], EGRESS_ADDRESS, 0xffffffffu);

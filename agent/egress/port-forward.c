@@ -1,18 +1,21 @@
-/* CONNECT: a TCP connection to a port inside, relayed until both directions have ended. */
-#include "agent.h"
+/* CONNECT: forwards the client's connection to a port inside, until both directions have ended. */
+#include "egress/egress.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define CONNECT_SECONDS 10
 
 struct direction {
   int from, to;
   size_t len, sent;
-  bool ended; /* nothing more will come, and the other side has been told */
+  bool ended; /* end of stream was read and passed on */
   uint8_t bytes[65536];
 };
 
@@ -29,7 +32,7 @@ static int connect_to(const struct sockaddr *address, socklen_t len) {
   return -1;
 }
 
-/* Programs that listen on `localhost` may have taken either family. */
+/* A program that listens on `localhost` may use either address family. */
 static int connect_inside(uint16_t port) {
   struct sockaddr_in v4 = {.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}};
   int fd = connect_to((struct sockaddr *)&v4, sizeof v4);
@@ -41,8 +44,8 @@ static int connect_inside(uint16_t port) {
   return fd;
 }
 
-/* Moves what can be moved without waiting. False: the connection has broken. */
-static bool move(struct direction *d) {
+/* Copies as much as possible without blocking. False: the connection is broken. */
+static bool copy(struct direction *d) {
   for (int i = 0; i < 16 && !d->ended; i++) {
     if (d->sent == d->len) {
       ssize_t n = recv(d->from, d->bytes, sizeof d->bytes, 0);
@@ -68,7 +71,7 @@ static short wanted_events(const struct direction *in, const struct direction *o
   return events;
 }
 
-static void relay(int client, int inside) {
+static void forward(int client, int inside) {
   static struct direction up, down;
   up.from = down.to = client;
   up.to = down.from = inside;
@@ -76,9 +79,9 @@ static void relay(int client, int inside) {
     struct pollfd p[2] = {{.fd = client, .events = wanted_events(&up, &down)},
                           {.fd = inside, .events = wanted_events(&down, &up)}};
     if (poll(p, 2, -1) < 0) continue;
-    if (!move(&up) || !move(&down)) return;
-    /* A client that is gone altogether reads no answer: once its own bytes are delivered, there is nothing left to
-       do. POLLHUP means just that, a half-close alone does not raise it. */
+    if (!copy(&up) || !copy(&down)) return;
+    /* A client that has closed both halves reads no answer: once its bytes are delivered, the work is done. POLLHUP means
+       exactly that; a half-close does not raise it. */
     if ((p[0].revents & (POLLHUP | POLLERR)) != 0 && up.ended) return;
     if ((p[1].revents & (POLLHUP | POLLERR)) != 0 && down.ended && p[1].events == 0) return;
   }
@@ -87,7 +90,7 @@ static void relay(int client, int inside) {
 bool serve_connect(int fd, struct frame *frame) {
   uint64_t port = 0;
   const struct field wanted[] = {{TAG_PORT, FIELD_NUMBER, true, &port}};
-  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
   if (port < 1 || port > 65535) return send_error(fd, EINVAL, "port", NULL);
   int inside = connect_inside((uint16_t)port);
   if (inside < 0) return send_error(fd, errno, "connect", NULL);
@@ -97,7 +100,7 @@ bool serve_connect(int fd, struct frame *frame) {
     return send_error(fd, error, "connect", NULL);
   }
   bool open = send_empty(fd, ANS_OK) && fcntl(fd, F_SETFL, O_NONBLOCK) == 0;
-  if (open) relay(fd, inside);
+  if (open) forward(fd, inside);
   close(inside);
   return false;
 }

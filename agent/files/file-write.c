@@ -1,9 +1,12 @@
-/* WRITE: one file that appears whole or not at all. */
-#include "agent.h"
+/* WRITE: replaces a file atomically. */
+#include "files/files.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define KEEP_MODE UINT64_MAX
 
@@ -13,18 +16,6 @@ struct upload {
   mode_t mode;
   const char *what;
 };
-
-/* After an ERROR the client may still be sending: its frames are read to their END, so that the next request is
-   found where it starts. */
-bool discard_upload(int fd, struct frame *frame) {
-  for (;;) {
-    enum got got = frame_read(fd, frame);
-    if (got == GOT_CLOSED) return false;
-    if (got == GOT_GARBAGE) return garbage(fd);
-    if (frame->type == ANS_END) return true;
-    if (frame->type != ANS_DATA && frame->type != ANS_ENTRY) return garbage(fd);
-  }
-}
 
 /* Returns 0 or an errno. */
 static int open_upload(struct upload *u, const char *path, uint64_t mode) {
@@ -36,14 +27,14 @@ static int open_upload(struct upload *u, const char *path, uint64_t mode) {
   int error = make_parents(path);
   if (error != 0) return error;
   u->what = "stat";
-  error = follow_links(path, u->target, sizeof u->target, &st);
+  error = resolve_links(path, u->target, sizeof u->target, &st);
   if (error != 0) return error;
   if (S_ISDIR(st.st_mode)) return EISDIR;
   u->what = "not_regular";
   if (st.st_mode != 0 && !S_ISREG(st.st_mode)) return EINVAL;
   u->mode = mode != KEEP_MODE ? (mode_t)(mode & 07777) : st.st_mode != 0 ? st.st_mode & 07777 : 0644;
   u->what = "create";
-  temporary_beside(u->target, u->temporary, sizeof u->temporary);
+  temporary_name(u->target, u->temporary, sizeof u->temporary);
   if (u->temporary[0] == 0) return ENAMETOOLONG;
   u->file = open(u->temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   return u->file < 0 ? errno : 0;
@@ -62,20 +53,20 @@ static int close_upload(struct upload *u) {
   return rename(u->temporary, u->target) == 0 ? 0 : errno;
 }
 
-static void drop_upload(struct upload *u) {
+static void abort_upload(struct upload *u) {
   if (u->file >= 0) close(u->file);
   u->file = -1;
   if (u->temporary[0] != 0) unlink(u->temporary);
   u->temporary[0] = 0;
 }
 
-/* Receives to the END. `*error` tells of the file, the result of the connection. */
+/* Receives up to END. `*error` is the file's error; the result is whether the connection can go on. */
 static bool receive(int fd, struct frame *frame, struct upload *u, int *error) {
   for (;;) {
-    enum got got = frame_read(fd, frame);
-    if (got == GOT_FRAME && frame->type == ANS_END) return true;
-    if (got == GOT_GARBAGE || (got == GOT_FRAME && frame->type != ANS_DATA)) return garbage(fd);
-    if (got != GOT_FRAME) return false;
+    enum frame_result got = frame_read(fd, frame);
+    if (got == FRAME_OK && frame->type == ANS_END) return true;
+    if (got == FRAME_INVALID || (got == FRAME_OK && frame->type != ANS_DATA)) return send_protocol_error(fd);
+    if (got != FRAME_OK) return false;
     u->what = "write";
     if (write_all(u->file, frame->body, frame->len)) continue;
     *error = errno;
@@ -90,9 +81,9 @@ bool serve_write(int fd, struct frame *frame) {
   char *text = NULL;
   char path[PATH_MAX];
   uint64_t mode = KEEP_MODE;
-  const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, &text}, {TAG_MODE_WANTED, FIELD_NUMBER, false, &mode}};
-  if (!fields_read(frame->body, frame->len, wanted, 2)) return garbage(fd);
-  /* The frame's memory is used again for what follows. */
+  const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &text}, {TAG_WRITE_MODE, FIELD_NUMBER, false, &mode}};
+  if (!fields_read(frame->body, frame->len, wanted, 2)) return send_protocol_error(fd);
+  /* Copied: the frames that follow reuse this frame's memory. */
   bool fits = strlen(text) < sizeof path;
   snprintf(path, sizeof path, "%s", text);
   u.what = "path";
@@ -100,14 +91,14 @@ bool serve_write(int fd, struct frame *frame) {
   bool ended = false;
   if (error == 0) {
     if (!receive(fd, frame, &u, &error)) {
-      drop_upload(&u);
+      abort_upload(&u);
       return false;
     }
     ended = error == 0;
     if (ended) error = close_upload(&u);
   }
   if (error == 0) return send_empty(fd, ANS_OK);
-  drop_upload(&u);
+  abort_upload(&u);
   if (!send_error(fd, error, u.what, path)) return false;
   return ended || discard_upload(fd, frame);
 }

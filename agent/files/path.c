@@ -1,14 +1,16 @@
-/* Paths of the sandbox, touched as the sandbox's user. */
-#include "agent.h"
+/* Paths of the sandbox. */
+#include "files/files.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/random.h>
+#include <unistd.h>
 
 bool path_is_absolute(const char *path) { return path != NULL && path[0] == '/'; }
 
-char kind_of(mode_t mode) {
+char file_kind(mode_t mode) {
   if (S_ISREG(mode)) return 'f';
   if (S_ISDIR(mode)) return 'd';
   return S_ISLNK(mode) ? 'l' : 'o';
@@ -31,7 +33,7 @@ int make_directories(const char *path) {
     *p = 0;
     if (mkdir(copy, 0777) != 0) {
       int error = errno;
-      /* Only what stands in the way counts, whatever mkdir says of a directory that is there. */
+      /* Whatever mkdir reports, a directory that exists is fine. */
       if (!is_directory(copy)) return error;
     }
     if (end == 0) return 0;
@@ -50,11 +52,11 @@ int make_parents(const char *path) {
   return make_directories(copy);
 }
 
-int follow_links(const char *path, char *out, size_t room, struct stat *st) {
+int resolve_links(const char *path, char *out, size_t size, struct stat *st) {
   size_t len = strlen(path);
-  if (len >= room) return ENAMETOOLONG;
+  if (len >= size) return ENAMETOOLONG;
   memcpy(out, path, len + 1);
-  for (int hop = 0; hop < LINK_HOPS; hop++) {
+  for (int hop = 0; hop < SYMLINKS_MAX; hop++) {
     char link[PATH_MAX];
     if (lstat(out, st) != 0) {
       st->st_mode = 0;
@@ -66,19 +68,18 @@ int follow_links(const char *path, char *out, size_t room, struct stat *st) {
     link[n] = 0;
     char *slash = strrchr(out, '/');
     size_t keep = link[0] == '/' || slash == NULL ? 0 : (size_t)(slash - out) + 1;
-    if (keep + (size_t)n >= room) return ENAMETOOLONG;
+    if (keep + (size_t)n >= size) return ENAMETOOLONG;
     memcpy(out + keep, link, (size_t)n + 1);
   }
   return ELOOP;
 }
 
-/* A name in the same directory, which rename can replace the path with. Empty when there is no room for it. */
-void temporary_beside(const char *path, char *out, size_t room) {
+void temporary_name(const char *path, char *out, size_t size) {
   uint64_t random = 0;
-  /* Without randomness names repeat, and O_EXCL then refuses: nothing worse. */
+  /* Without randomness names may repeat, which O_EXCL catches. */
   if (getrandom(&random, sizeof random, GRND_NONBLOCK) != (ssize_t)sizeof random) random = (uint64_t)now_ms();
   const char *slash = strrchr(path, '/');
   int dir = slash == NULL ? 0 : (int)(slash - path) + 1;
-  int n = snprintf(out, room, "%.*s.sandbox-%016llx", dir, path, (unsigned long long)random);
-  if (n < 0 || (size_t)n >= room) out[0] = 0;
+  int n = snprintf(out, size, "%.*s.sandbox-%016llx", dir, path, (unsigned long long)random);
+  if (n < 0 || (size_t)n >= size) out[0] = 0;
 }

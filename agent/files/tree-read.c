@@ -1,16 +1,19 @@
-/* TREE_READ: a file or a directory with all that is below it. */
-#include "agent.h"
+/* TREE_READ: sends a file, or a directory and everything below it. */
+#include "files/files.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
-/* Files of /proc and the like say 0 and hold something. */
+/* Files in /proc and similar report a size of 0 but have content. */
 #define UNSIZED_MAX 1048576u
 
 struct reader {
   int fd;
-  int error; /* of the sandbox; the connection itself still works */
+  int error; /* of a file operation; the connection itself still works */
   const char *what;
   size_t len;
   char path[PATH_MAX]; /* relative to the root */
@@ -24,26 +27,26 @@ static bool fail(struct reader *r, int error, const char *what) {
 
 static bool send_entry(struct reader *r, const struct stat *st, const char *link) {
   struct reply reply;
-  char kind = kind_of(st->st_mode);
+  char kind = file_kind(st->st_mode);
   reply_begin(&reply, ANS_ENTRY);
   reply_bytes(&reply, TAG_ENTRY_PATH, r->path, r->len);
   reply_bytes(&reply, TAG_KIND, &kind, 1);
   reply_number(&reply, TAG_MODE, st->st_mode & 07777);
-  if (link != NULL) reply_text(&reply, TAG_LINK, link);
+  if (link != NULL) reply_string(&reply, TAG_LINK, link);
   return reply_send(r->fd, &reply);
 }
 
-/* `what` stays NULL for a connection that has broken. */
+/* `what` stays NULL when the connection broke. */
 static bool read_file(struct reader *r, int dir_fd, const char *name, int flags) {
   struct stat st;
   const char *what = NULL;
   int file = open_regular(dir_fd, name, flags, &st, &what);
   if (file < 0) {
-    /* Gone or replaced since it was listed: as if it had never been there. */
+    /* Removed or replaced since it was listed: treated as if it had never existed. */
     bool swapped = errno == ENOENT || errno == ELOOP || strcmp(what, "not_regular") == 0;
     return r->len > 0 && swapped ? true : fail(r, errno, what);
   }
-  /* A file that grows while it is read ends where it ended when it was opened. */
+  /* A file that grows meanwhile is sent up to the size it had when it was opened. */
   uint64_t limit = st.st_size > 0 ? (uint64_t)st.st_size : UNSIZED_MAX;
   int error = 0;
   bool alive = send_entry(r, &st, NULL) && send_file(r->fd, file, limit, &error);
@@ -84,7 +87,7 @@ static bool read_entries(struct reader *r, DIR *dir, int depth) {
     if (len > 0) r->path[len] = '/';
     memcpy(r->path + at, name, size + 1);
     r->len = at + size;
-    /* The path stays that of the entry that failed, for the answer. */
+    /* On failure the path stays that of the entry, for the answer. */
     if (!read_below(r, dirfd(dir), name, depth)) return false;
     r->len = len;
     r->path[len] = 0;
@@ -112,13 +115,13 @@ bool serve_tree_read(int fd, struct frame *frame) {
   static struct reader r;
   char *path = NULL;
   struct stat st;
-  const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, &path}};
-  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
+  const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &path}};
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
   if (!path_is_absolute(path)) return send_error(fd, EINVAL, "path", path);
   if (stat(path, &st) != 0) return send_error(fd, errno, "stat", path);
   memset(&r, 0, sizeof r);
   r.fd = fd;
-  widen_sending(fd);
+  enlarge_send_buffer(fd);
   bool whole = S_ISDIR(st.st_mode) ? read_directory(&r, AT_FDCWD, path, 0, 0) : read_file(&r, AT_FDCWD, path, 0);
   if (whole) return send_empty(fd, ANS_END);
   if (r.what == NULL) return false;

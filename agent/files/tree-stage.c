@@ -1,14 +1,17 @@
-/* The stage of a tree that is being received: a directory only its owner can enter, made as entries come. */
-#include "agent.h"
+/* Builds a received tree in a staging directory that only its owner can enter. */
+#include "files/files.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define ROOT "root"
-#define STAGE_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
+#define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
-int stage_open(struct stage *s, const char *text) {
-  char path[sizeof s->place];
+int staging_open(struct staging *s, const char *text) {
+  char path[sizeof s->target];
   struct stat st;
   if (!path_is_absolute(text)) return EINVAL;
   snprintf(path, sizeof path, "%s", text);
@@ -17,45 +20,45 @@ int stage_open(struct stage *s, const char *text) {
   int error = make_parents(path);
   if (error != 0) return error;
   s->what = "stat";
-  error = follow_links(path, s->place, sizeof s->place, &st);
+  error = resolve_links(path, s->target, sizeof s->target, &st);
   if (error != 0) return error;
-  s->place_mode = st.st_mode;
+  s->target_mode = st.st_mode;
   s->what = "not_regular";
   if (st.st_mode != 0 && !S_ISDIR(st.st_mode) && !S_ISREG(st.st_mode)) return EINVAL;
-  /* Inside a directory that is there already: its parent may belong to somebody else, or to another file system. */
-  char inside[sizeof s->place + 2];
-  bool is_root = s->place[1] == 0;
-  snprintf(inside, sizeof inside, "%s%s", s->place, S_ISDIR(st.st_mode) && !is_root ? "/" : "");
+  /* Inside an existing target directory: its parent may belong to another user or be on another file system. */
+  char inside[sizeof s->target + 2];
+  bool is_root = s->target[1] == 0;
+  snprintf(inside, sizeof inside, "%s%s", s->target, S_ISDIR(st.st_mode) && !is_root ? "/" : "");
   s->what = "stage";
-  temporary_beside(inside, s->path, sizeof s->path);
+  temporary_name(inside, s->path, sizeof s->path);
   if (s->path[0] == 0) return ENAMETOOLONG;
   if (mkdir(s->path, 0700) != 0) {
     error = errno;
     s->path[0] = 0;
     return error;
   }
-  s->dir_fd = open(s->path, STAGE_FLAGS);
+  s->dir_fd = open(s->path, DIR_FLAGS);
   return s->dir_fd < 0 ? errno : 0;
 }
 
-/* A directory that its owner could not fill, or that could not be moved, gets its own mode at the very end. */
-static int make_directory(struct stage *s, int parent, const char *name, const struct entry *e) {
+/* A directory that its owner could not write to, or that could not be renamed, gets its own mode at the very end. */
+static int make_directory(struct staging *s, int parent, const char *name, const struct entry *e) {
   s->what = "mkdir";
   if (mkdirat(parent, name, 0700) != 0 && errno != EEXIST) return errno;
-  int fd = openat(parent, name, STAGE_FLAGS);
+  int fd = openat(parent, name, DIR_FLAGS);
   if (fd < 0) return errno;
   int error = fchmod(fd, e->mode | 0700) == 0 ? 0 : errno;
   close(fd);
   if (error != 0 || (e->mode & 0700) == 0700) return error;
   size_t len = strlen(e->path) + 1;
-  if (len + sizeof e->mode > sizeof s->closed - s->closed_len) return E2BIG;
-  memcpy(s->closed + s->closed_len, &e->mode, sizeof e->mode);
-  memcpy(s->closed + s->closed_len + sizeof e->mode, e->path, len);
-  s->closed_len += sizeof e->mode + len;
+  if (len + sizeof e->mode > sizeof s->read_only - s->read_only_len) return E2BIG;
+  memcpy(s->read_only + s->read_only_len, &e->mode, sizeof e->mode);
+  memcpy(s->read_only + s->read_only_len + sizeof e->mode, e->path, len);
+  s->read_only_len += sizeof e->mode + len;
   return 0;
 }
 
-static int make_file(struct stage *s, int parent, const char *name, const struct entry *e) {
+static int make_file(struct staging *s, int parent, const char *name, const struct entry *e) {
   s->what = "create";
   s->file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (s->file < 0) return errno;
@@ -64,23 +67,23 @@ static int make_file(struct stage *s, int parent, const char *name, const struct
   return 0;
 }
 
-static int make_entry(struct stage *s, int parent, const char *name, const struct entry *e) {
+static int make_entry(struct staging *s, int parent, const char *name, const struct entry *e) {
   if (e->kind == 'd') return make_directory(s, parent, name, e);
   if (e->kind == 'f') return make_file(s, parent, name, e);
   s->what = "symlink";
   return symlinkat(e->link, parent, name) == 0 ? 0 : errno;
 }
 
-/* Goes down name by name and follows no link: a link in the tree must not lead later entries out of the stage.
-   Directories that were left out are made. Returns a descriptor, or -1. */
-static int open_parent(struct stage *s, const char *path, size_t len) {
-  int fd = openat(s->dir_fd, ROOT, STAGE_FLAGS);
+/* Walks down name by name without following links, so that a link in the tree cannot lead later entries out of the staging
+   directory. Creates missing directories. Returns a descriptor, or -1. */
+static int open_parent(struct staging *s, const char *path, size_t len) {
+  int fd = openat(s->dir_fd, ROOT, DIR_FLAGS);
   for (size_t at = 0; fd >= 0 && at < len;) {
     char name[256];
     size_t size = strcspn(path + at, "/");
     snprintf(name, sizeof name, "%.*s", (int)size, path + at);
-    int next = openat(fd, name, STAGE_FLAGS);
-    if (next < 0 && errno == ENOENT && mkdirat(fd, name, 0755) == 0) next = openat(fd, name, STAGE_FLAGS);
+    int next = openat(fd, name, DIR_FLAGS);
+    if (next < 0 && errno == ENOENT && mkdirat(fd, name, 0755) == 0) next = openat(fd, name, DIR_FLAGS);
     int error = errno;
     close(fd);
     errno = error;
@@ -90,7 +93,7 @@ static int open_parent(struct stage *s, const char *path, size_t len) {
   return fd;
 }
 
-int stage_entry(struct stage *s, const struct entry *e) {
+int staging_add(struct staging *s, const struct entry *e) {
   s->what = "entry";
   if (e->path[0] == 0) {
     if (s->root_kind != 0) return EEXIST;
@@ -111,13 +114,13 @@ int stage_entry(struct stage *s, const struct entry *e) {
   return make_entry(s, s->parent_fd, slash == NULL ? e->path : slash + 1, e);
 }
 
-int stage_data(struct stage *s, const uint8_t *data, size_t len) {
+int staging_write(struct staging *s, const uint8_t *data, size_t len) {
   s->what = "write";
   s->bytes += len;
   return write_all(s->file, data, len) ? 0 : errno;
 }
 
-int stage_end_file(struct stage *s) {
+int staging_end_file(struct staging *s) {
   if (s->file < 0) return 0;
   s->what = "write";
   int error = fchmod(s->file, s->file_mode) == 0 ? 0 : errno;
@@ -126,11 +129,11 @@ int stage_end_file(struct stage *s) {
   return error;
 }
 
-void stage_drop(struct stage *s) {
+void staging_discard(struct staging *s) {
   if (s->file >= 0) close(s->file);
   if (s->parent_fd >= 0) close(s->parent_fd);
   if (s->dir_fd >= 0) close(s->dir_fd);
   s->file = s->parent_fd = s->dir_fd = -1;
-  if (s->path[0] != 0) tree_remove(AT_FDCWD, s->path, 0);
+  if (s->path[0] != 0) remove_tree(AT_FDCWD, s->path, 0);
   s->path[0] = 0;
 }

@@ -1,13 +1,14 @@
-/* TREE_WRITE: receives a tree into a stage beside its place, and moves it in when all of it has come. */
-#include "agent.h"
+/* TREE_WRITE: receives a tree into a staging directory and moves it to its target once it is complete. */
+#include "files/files.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
 #define DEFAULT_MODE UINT64_MAX
 
-/* A relative path of plain names: nothing in it leads upwards or elsewhere. */
+/* A relative path of plain names, without anything that leads up or elsewhere. */
 static bool path_is_plain(const char *path) {
   int depth = 0;
   if (path[0] == 0) return true;
@@ -20,13 +21,13 @@ static bool path_is_plain(const char *path) {
   }
 }
 
-static int take_entry(struct stage *s, struct frame *frame, char *failed) {
+static int take_entry(struct staging *s, struct frame *frame, char *failed) {
   char *path = NULL, *kind = NULL, *link = NULL;
   uint64_t mode = DEFAULT_MODE;
-  const struct field wanted[] = {{TAG_ENTRY_PATH, FIELD_TEXT, true, &path},
-                                 {TAG_KIND, FIELD_TEXT, true, &kind},
+  const struct field wanted[] = {{TAG_ENTRY_PATH, FIELD_STRING, true, &path},
+                                 {TAG_KIND, FIELD_STRING, true, &kind},
                                  {TAG_MODE, FIELD_NUMBER, false, &mode},
-                                 {TAG_LINK, FIELD_TEXT, false, &link}};
+                                 {TAG_LINK, FIELD_STRING, false, &link}};
   if (!fields_read(frame->body, frame->len, wanted, 4)) return EPROTO;
   bool is_kind = strlen(kind) == 1 && strchr("fdl", kind[0]) != NULL;
   s->what = "entry";
@@ -35,63 +36,63 @@ static int take_entry(struct stage *s, struct frame *frame, char *failed) {
   if (!is_kind || !path_is_plain(path) || (kind[0] == 'l') != (link != NULL)) return EINVAL;
   if (mode == DEFAULT_MODE) mode = kind[0] == 'd' ? 0755 : 0644;
   const struct entry entry = {.path = path, .kind = kind[0], .mode = (mode_t)(mode & 07777), .link = link};
-  return stage_entry(s, &entry);
+  return staging_add(s, &entry);
 }
 
-/* Receives to the END. False: the connection is over. `*ended`: the END has come. */
-static bool receive(int fd, struct frame *frame, struct stage *s, int *error, bool *ended, char *failed) {
+/* Receives up to END. False: the connection is over. `*ended`: END was received. */
+static bool receive(int fd, struct frame *frame, struct staging *s, int *error, bool *ended, char *failed) {
   while (*error == 0) {
-    enum got got = frame_read(fd, frame);
-    if (got == GOT_CLOSED) return false;
+    enum frame_result got = frame_read(fd, frame);
+    if (got == FRAME_CLOSED) return false;
     bool known = frame->type == ANS_END || frame->type == ANS_ENTRY || (frame->type == ANS_DATA && s->file >= 0);
-    if (got == GOT_GARBAGE || !known) return garbage(fd);
+    if (got == FRAME_INVALID || !known) return send_protocol_error(fd);
     if (frame->type == ANS_DATA) {
-      *error = stage_data(s, frame->body, frame->len);
+      *error = staging_write(s, frame->body, frame->len);
       continue;
     }
-    *error = stage_end_file(s);
+    *error = staging_end_file(s);
     if (frame->type == ANS_END) {
       *ended = true;
       return true;
     }
     if (*error == 0) *error = take_entry(s, frame, failed);
-    if (*error == EPROTO) return garbage(fd);
+    if (*error == EPROTO) return send_protocol_error(fd);
   }
   return true;
 }
 
 bool serve_tree_write(int fd, struct frame *frame) {
-  static struct stage stage;
+  static struct staging staging;
   static char path[PATH_MAX], failed[PATH_MAX];
   char *text = NULL;
-  const struct field wanted[] = {{TAG_PATH, FIELD_TEXT, true, &text}};
-  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
-  memset(&stage, 0, offsetof(struct stage, closed));
-  stage.dir_fd = stage.parent_fd = stage.file = -1;
-  stage.closed_len = 0;
-  stage.files = stage.bytes = 0;
+  const struct field wanted[] = {{TAG_PATH, FIELD_STRING, true, &text}};
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
+  memset(&staging, 0, offsetof(struct staging, read_only));
+  staging.dir_fd = staging.parent_fd = staging.file = -1;
+  staging.read_only_len = 0;
+  staging.files = staging.bytes = 0;
   failed[0] = 0;
-  /* The frame's memory is used again for what follows. */
+  /* Copied: the frames that follow reuse this frame's memory. */
   bool fits = strlen(text) < sizeof path;
   snprintf(path, sizeof path, "%s", text);
-  stage.what = "path";
-  int error = fits ? stage_open(&stage, path) : ENAMETOOLONG;
+  staging.what = "path";
+  int error = fits ? staging_open(&staging, path) : ENAMETOOLONG;
   bool ended = false;
-  if (error == 0 && !receive(fd, frame, &stage, &error, &ended, failed)) {
-    stage_drop(&stage);
+  if (error == 0 && !receive(fd, frame, &staging, &error, &ended, failed)) {
+    staging_discard(&staging);
     return false;
   }
   if (error == 0) {
     failed[0] = 0;
-    error = tree_place(&stage);
+    error = staging_commit(&staging);
   }
-  const char *what = stage.what;
-  stage_drop(&stage);
+  const char *what = staging.what;
+  staging_discard(&staging);
   if (error == 0) {
     struct reply r;
     reply_begin(&r, ANS_OK);
-    reply_number(&r, TAG_FILES, stage.files);
-    reply_number(&r, TAG_BYTES, stage.bytes);
+    reply_number(&r, TAG_FILES, staging.files);
+    reply_number(&r, TAG_BYTES, staging.bytes);
     return reply_send(fd, &r);
   }
   if (!send_error(fd, error, what, failed[0] != 0 ? failed : path)) return false;

@@ -1,9 +1,10 @@
 /*
- * The mounts that root makes for a sandbox before the OCI runtime starts, in a mount namespace of their own that goes
- * with the sandbox: directories of the host with the sandbox's ids (mount_setattr(2), MOUNT_ATTR_IDMAP), and overlays
- * whose attributes are `trusted`, so that directories of a lower layer can be renamed (redirect_dir).
+ * The mounts that root makes for a sandbox before the OCI runtime starts, in a mount namespace of their own that ends with the
+ * sandbox: idmapped directories of the host (mount_setattr(2), MOUNT_ATTR_IDMAP), and overlays with `trusted` attributes, so
+ * that directories of a lower layer can be renamed (redirect_dir).
  */
-#define _GNU_SOURCE
+#include "host/host.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -13,11 +14,10 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <sysexits.h>
 #include <unistd.h>
 
-#include "host/host.h"
-
-/* Not in the headers of every C library; values of the kernel's linux/mount.h and asm-generic/unistd.h. */
+/* Not in the headers of every C library. The values are those of linux/mount.h and asm-generic/unistd.h. */
 #ifndef SYS_open_tree
 #define SYS_open_tree 428
 #endif
@@ -40,10 +40,10 @@ struct attributes {
 
 static int fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  return HOST_FAILED;
+  return EX_SOFTWARE;
 }
 
-int private_mounts(void) {
+int unshare_mounts(void) {
   if (unshare(CLONE_NEWNS) != 0) return fail("unshare");
   if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return fail("make mounts private");
   return 0;
@@ -64,35 +64,35 @@ static bool write_map(pid_t pid, const char *name, const char *base, const char 
   return written;
 }
 
-/* A namespace needs a process to be born in; this one ends when it has been taken hold of, or with its parent. */
-int sandbox_userns(const char *base, const char *size) {
-  int born[2], held[2], fd = -1;
+/* Only a process can create a namespace. This one ends once its namespace is open here, or with its parent. */
+int create_userns(const char *base, const char *size) {
+  int created[2], release[2], fd = -1;
   char byte = 0;
-  if (pipe2(born, O_CLOEXEC) != 0 || pipe2(held, O_CLOEXEC) != 0) return -1;
+  if (pipe2(created, O_CLOEXEC) != 0 || pipe2(release, O_CLOEXEC) != 0) return -1;
   pid_t pid = fork();
   if (pid == 0) {
-    close(held[1]);
-    close(born[0]);
-    if (unshare(CLONE_NEWUSER) == 0 && write(born[1], &byte, 1) == 1) (void)!read(held[0], &byte, 1);
+    close(release[1]);
+    close(created[0]);
+    if (unshare(CLONE_NEWUSER) == 0 && write(created[1], &byte, 1) == 1) (void)!read(release[0], &byte, 1);
     _exit(0);
   }
-  close(born[1]);
-  close(held[0]);
-  if (pid > 0 && read(born[0], &byte, 1) == 1 && write_map(pid, "uid_map", base, size) &&
+  close(created[1]);
+  close(release[0]);
+  if (pid > 0 && read(created[0], &byte, 1) == 1 && write_map(pid, "uid_map", base, size) &&
       write_map(pid, "gid_map", base, size)) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
   }
-  int why = errno;
-  close(born[0]);
-  close(held[1]);
+  int error = errno;
+  close(created[0]);
+  close(release[1]);
   if (pid > 0) waitpid(pid, NULL, 0);
-  errno = why;
+  errno = error;
   return fd;
 }
 
-int map_directory(int userns_fd, const char *source, const char *target) {
+int mount_idmapped(int userns_fd, const char *source, const char *target) {
   int tree = (int)syscall(SYS_open_tree, AT_FDCWD, source, TREE_CLONE | O_CLOEXEC);
   if (tree < 0) return fail("open_tree");
   struct attributes attributes = {.set = ATTR_IDMAP | ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV,
@@ -108,12 +108,12 @@ int map_directory(int userns_fd, const char *source, const char *target) {
 
 int mount_overlay(const char *target, const char *layers) {
   /*
-   * Indexes and metadata copies would tie an upper layer to this very mount; a snapshot takes it elsewhere. Without
-   * `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
+   * `index` and `metacopy` would tie an upper layer to this mount, while a snapshot reuses it in another one. Without
+   * `volatile`, unmounting would wait until all dirty pages of the host's disk are written.
    */
   char options[4096];
   int length = snprintf(options, sizeof options, "redirect_dir=on,index=off,metacopy=off,volatile,%s", layers);
-  /* The kernel takes one page, and would silently leave out what is behind it. */
+  /* The kernel takes one page of options and silently ignores the rest. */
   if (length < 0 || (size_t)length >= sizeof options) {
     errno = E2BIG;
     return fail(target);

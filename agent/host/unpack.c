@@ -1,16 +1,25 @@
 /*
- * `agent unpack DIR`, run by `agent userns` with the ids of a sandbox: makes a tree below DIR as standard input says.
- * DIR becomes the root directory of this process first, so that no name in the tree, no link and no `..` leads
- * anywhere else. Each entry is a header (struct unpack_entry, in the byte order of this machine: both ends run on it), a path,
- * for links a target, and for files the content. The entry `e` ends the tree; standard output answers how many entries
- * kept other owners than they were to have. Input that ends sooner ends this process, too.
+ * `agent unpack DIR`, run by `agent userns` with the ids of a sandbox: creates the tree that standard input describes below
+ * DIR. DIR becomes the root directory of this process first, so that no name, link or `..` in the tree leads outside. Each
+ * entry is a header (struct unpack_entry, in this machine's byte order, since both ends run on it), a path, for links a
+ * target, and for files the content. The entry `e` ends the tree; standard output then gets the number of entries whose owner
+ * could not be set. If the input ends early, so does this process, with an error.
  */
-#include "agent.h"
 #include "host/host.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "files/files.h"
+#include "wire/wire.h"
 
 #define PATH_SIZE 4096
 #define CHUNK 65536
@@ -25,7 +34,7 @@ struct unpack_entry {
 };
 
 static char path[PATH_SIZE], target[PATH_SIZE];
-static uint64_t flattened;
+static uint64_t owners_lost;
 
 static bool read_whole(void *to, size_t len) {
   for (char *at = to; len > 0;) {
@@ -49,13 +58,13 @@ static bool read_text(char *text, uint32_t len) {
   return true;
 }
 
-/* Directories that the archive has not told of. */
-static bool make_ancestors(void) {
+/* Creates parent directories that the archive does not list. */
+static bool create_parents(void) {
   for (char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
     *slash = 0;
     struct stat st;
     bool made = mkdir(path, 0755) == 0 || (stat(path, &st) == 0 && S_ISDIR(st.st_mode));
-    /* A link that leads nowhere, or a file: what is to be below it takes its place. */
+    /* A dangling link or a file is replaced by the directory. */
     if (!made) made = unlink(path) == 0 && mkdir(path, 0755) == 0;
     *slash = '/';
     if (!made) return false;
@@ -65,24 +74,24 @@ static bool make_ancestors(void) {
 
 static bool remove_path(void) {
   struct stat st;
-  tree_remove(AT_FDCWD, path, 0);
+  remove_tree(AT_FDCWD, path, 0);
   if (lstat(path, &st) != 0) return errno == ENOENT || errno == ENOTDIR;
   errno = ENOTEMPTY;
   return false;
 }
 
-/* A single id, or one outside the range: the file stays root's. */
-static bool own(const struct unpack_entry *e) {
+/* EINVAL: the id is not mapped, so the file keeps root as its owner. */
+static bool set_owner(const struct unpack_entry *e) {
   if (fchownat(AT_FDCWD, path, e->uid, e->gid, AT_SYMLINK_NOFOLLOW) == 0) return true;
   if (errno != EINVAL) return false;
-  flattened++;
+  owners_lost++;
   return true;
 }
 
-static bool finish(const struct unpack_entry *e) {
+static bool set_attributes(const struct unpack_entry *e) {
   const struct timespec times[2] = {{.tv_sec = e->mtime}, {.tv_sec = e->mtime}};
-  if (!own(e)) return false;
-  /* After the owner: a change of owner takes the set-user-id bits away. */
+  if (!set_owner(e)) return false;
+  /* After the owner, since changing it clears the set-user-id bits. */
   if (e->kind != 'l' && chmod(path, e->mode & 07777) != 0) return false;
   return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0;
 }
@@ -91,26 +100,26 @@ static bool make_file(const struct unpack_entry *e) {
   static char buffer[CHUNK];
   int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (fd < 0) return false;
-  bool well = true;
-  for (uint64_t left = e->size; well && left > 0;) {
+  bool ok = true;
+  for (uint64_t left = e->size; ok && left > 0;) {
     size_t part = left < CHUNK ? (size_t)left : CHUNK;
-    well = read_whole(buffer, part) && write_all(fd, buffer, part);
+    ok = read_whole(buffer, part) && write_all(fd, buffer, part);
     left -= part;
   }
   int error = errno;
-  if (close(fd) != 0 && well) return false;
+  if (close(fd) != 0 && ok) return false;
   errno = error;
-  return well && finish(e);
+  return ok && set_attributes(e);
 }
 
 static bool make_directory(const struct unpack_entry *e) {
   struct stat st;
   if (lstat(path, &st) == 0 && !S_ISDIR(st.st_mode) && unlink(path) != 0) return false;
   if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
-  return finish(e);
+  return set_attributes(e);
 }
 
-/* What is below a directory, and not it. */
+/* Empties a directory. */
 static bool clear_directory(void) {
   struct stat st;
   if (lstat(path, &st) != 0 || !S_ISDIR(st.st_mode)) return true;
@@ -118,15 +127,15 @@ static bool clear_directory(void) {
          chown(path, st.st_uid, st.st_gid) == 0;
 }
 
-static bool obey(const struct unpack_entry *e) {
+static bool apply_entry(const struct unpack_entry *e) {
   if (e->kind == 'r') return remove_path();
   if (e->kind == 'c') return clear_directory();
-  if (!make_ancestors()) return false;
+  if (!create_parents()) return false;
   if (e->kind == 'd') return make_directory(e);
   if (!remove_path()) return false;
   if (e->kind == 'f') return make_file(e);
-  if (e->kind == 'l') return symlink(target, path) == 0 && finish(e);
-  /* The target's own attributes came with it; a link to a symbolic link is one to the link itself. */
+  if (e->kind == 'l') return symlink(target, path) == 0 && set_attributes(e);
+  /* The target already has its attributes. A hard link to a symbolic link refers to the link itself. */
   if (e->kind == 'h') return linkat(AT_FDCWD, target, AT_FDCWD, path, 0) == 0;
   errno = EINVAL;
   return false;
@@ -135,24 +144,24 @@ static bool obey(const struct unpack_entry *e) {
 int host_unpack(int argc, char **argv) {
   if (argc != 3) {
     fprintf(stderr, "usage: agent unpack DIR\n");
-    return HOST_USAGE;
+    return EX_USAGE;
   }
-  /* A write to a server that has gone ends in an error, like everything else here. */
+  /* Writing to a server that has died is then an error like any other. */
   signal(SIGPIPE, SIG_IGN);
   umask(0);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || chdir(argv[2]) != 0 || chroot(".") != 0 || chdir("/") != 0) {
     fprintf(stderr, "enter the directory: %s\n", strerror(errno));
-    return HOST_FAILED;
+    return EX_SOFTWARE;
   }
   for (;;) {
     struct unpack_entry e;
     path[0] = 0;
-    bool well = read_whole(&e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
-    if (well && e.kind == 'e') break;
-    if (!well || path[0] == 0 || !obey(&e)) {
+    bool ok = read_whole(&e, sizeof e) && read_text(path, e.path_len) && read_text(target, e.link_len);
+    if (ok && e.kind == 'e') break;
+    if (!ok || path[0] == 0 || !apply_entry(&e)) {
       fprintf(stderr, "%s: %s\n", path[0] == 0 ? "an entry" : path, strerror(errno));
-      return HOST_FAILED;
+      return EX_SOFTWARE;
     }
   }
-  return printf("%llu\n", (unsigned long long)flattened) > 0 && fflush(stdout) == 0 ? 0 : HOST_FAILED;
+  return printf("%llu\n", (unsigned long long)owners_lost) > 0 && fflush(stdout) == 0 ? 0 : EX_SOFTWARE;
 }

@@ -1,21 +1,21 @@
 /*
- * `agent userns PROGRAM ARGS…`, on the host: runs a program as root of a new user namespace whose ids the caller maps
- * (newuidmap) between the line `ready` on standard output and a byte on standard input. An ordinary user removes a
- * sandbox's files with it, which belong to their subordinate ids.
+ * `agent userns PROGRAM ARGS…`, on the host: runs a program as root of a new user namespace. It prints `ready`, waits until
+ * the caller has mapped the ids (newuidmap) and written a byte to standard input, then executes the program. An ordinary user
+ * needs it to remove a sandbox's files, which belong to subordinate ids.
  */
-#define _GNU_SOURCE
+#include "host/host.h"
+
 #include <errno.h>
 #include <grp.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sysexits.h>
 #include <unistd.h>
-
-#include "host/host.h"
 
 static int fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
-  return HOST_FAILED;
+  return EX_SOFTWARE;
 }
 
 int host_userns(int argc, char **argv) {
@@ -23,16 +23,16 @@ int host_userns(int argc, char **argv) {
   ssize_t got;
   if (argc < 3) {
     fprintf(stderr, "userns: no program\n");
-    return HOST_USAGE;
+    return EX_USAGE;
   }
   if (unshare(CLONE_NEWUSER) != 0) return fail("unshare");
   if (write(STDOUT_FILENO, "ready\n", 6) != 6) return fail("write");
   do {
     got = read(STDIN_FILENO, &go, 1);
   } while (got < 0 && errno == EINTR);
-  /* Without the byte the caller is gone or could not map: nothing may run half-mapped. */
-  if (got != 1) return HOST_FAILED;
-  /* Not allowed where one id alone is mapped; an ordinary user's groups then give what they gave before. */
+  /* Without the byte the caller has died or could not map the ids, so nothing may run. */
+  if (got != 1) return EX_SOFTWARE;
+  /* Denied where only one id is mapped; the groups then stay those of the ordinary user, which gain nothing. */
   if (setgroups(0, NULL) != 0 && errno != EPERM) return fail("setgroups");
   if (setresgid(0, 0, 0) != 0) return fail("setresgid");
   if (setresuid(0, 0, 0) != 0) return fail("setresuid");

@@ -1,77 +1,64 @@
-/* A connection child: reads one request after the other and answers each, until the connection ends. */
-#include "agent.h"
+/* A connection process: reads and answers one request after the other until the connection ends. */
+#include "init/init.h"
 
+#include <errno.h>
 #include <sys/socket.h>
-#include <time.h>
+#include <unistd.h>
+
+#include "command/command.h"
+#include "egress/egress.h"
+#include "files/files.h"
+#include "process/process.h"
+#include "shell/shell.h"
 
 #define LINGER_IDLE_S 30
-#define PAUSE_MAX_NS 5000000
 
 static bool dropped;
 
-/* File requests run as the sandbox's user, without any capability. There is no way back for this process: from here
-   on it serves file requests alone. What it held of the host is closed first. */
+/* File requests run as the sandbox's user, without any capability. This is irreversible: from here on the process serves only
+   file requests. Its descriptors of the host are closed first. */
 bool become_user(void) {
   if (dropped) return true;
   const char *failed = NULL;
   close(agent.dir_fd);
   close(agent.proc_fd);
-  close(agent.deadline_fd);
-  agent.dir_fd = agent.proc_fd = agent.deadline_fd = -1;
+  close(deadline.write_fd);
+  agent.dir_fd = agent.proc_fd = deadline.write_fd = -1;
   if (!drop_privileges(agent.uid, agent.gid, false, &failed)) return false;
   dropped = true;
   return true;
 }
 
-bool garbage(int fd) {
-  send_error(fd, EPROTO, "frame", NULL);
-  return false;
-}
-
-static uint64_t remaining_ms(void) {
-  int64_t left = __atomic_load_n(&agent.deadline->at_ms, __ATOMIC_SEQ_CST) - clock_ms(CLOCK_BOOTTIME);
-  return left > 0 ? (uint64_t)left : 0;
-}
-
 static bool serve_ping(int fd, struct frame *frame) {
-  if (frame->len != 0) return garbage(fd);
+  if (frame->len != 0) return send_protocol_error(fd);
   struct reply r;
   reply_begin(&r, ANS_OK);
-  reply_number(&r, TAG_PROTOCOL, PROTOCOL);
-  reply_number(&r, TAG_REMAINING_MS, remaining_ms());
-  reply_number(&r, TAG_EGRESS, agent.egress);
+  reply_number(&r, TAG_PROTOCOL, PROTOCOL_VERSION);
+  reply_number(&r, TAG_REMAINING_MS, deadline_remaining_ms());
+  reply_number(&r, TAG_EGRESS, egress.enabled);
   return reply_send(fd, &r);
 }
 
 static bool serve_deadline(int fd, struct frame *frame) {
   uint64_t ms = 0;
   const struct field wanted[] = {{TAG_MS, FIELD_NUMBER, true, &ms}};
-  if (!fields_read(frame->body, frame->len, wanted, 1)) return garbage(fd);
+  if (!fields_read(frame->body, frame->len, wanted, 1)) return send_protocol_error(fd);
   if (dropped) return send_error(fd, EPERM, "deadline", NULL);
   if (ms > DURATION_MAX) ms = DURATION_MAX;
-  uint64_t before = __atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST);
-  if (write(agent.deadline_fd, &ms, sizeof ms) != (ssize_t)sizeof ms) {
-    return send_error(fd, errno, "deadline", NULL);
-  }
-  /* The answer means that the new deadline is in force, so it waits until PID 1 has taken it, however long that is on a
-     busy machine: PID 1 takes this process along when it ends. */
-  struct timespec pause = {.tv_nsec = 50000};
-  while (__atomic_load_n(&agent.deadline->changes, __ATOMIC_SEQ_CST) == before) {
-    nanosleep(&pause, NULL);
-    if (pause.tv_nsec < PAUSE_MAX_NS) pause.tv_nsec *= 2;
-  }
+  /* The answer means that the new deadline is in force. */
+  if (!deadline_request(ms)) return send_error(fd, errno, "deadline", NULL);
   struct reply r;
   reply_begin(&r, ANS_OK);
-  reply_number(&r, TAG_REMAINING_MS, remaining_ms());
+  reply_number(&r, TAG_REMAINING_MS, deadline_remaining_ms());
   return reply_send(fd, &r);
 }
 
 static bool serve_shutdown(int fd, struct frame *frame) {
-  if (frame->len != 0) return garbage(fd);
+  if (frame->len != 0) return send_protocol_error(fd);
   if (dropped) return send_error(fd, EPERM, "shutdown", NULL);
-  /* Answered first: this process ends with PID 1, and its connection then tells the peer that the end has come. */
+  /* Answered first: this process ends with PID 1, and the end of its connection then shows that the sandbox is gone. */
   const uint64_t now = DEADLINE_NOW;
-  return send_empty(fd, ANS_OK) && write(agent.deadline_fd, &now, sizeof now) == (ssize_t)sizeof now;
+  return send_empty(fd, ANS_OK) && write(deadline.write_fd, &now, sizeof now) == (ssize_t)sizeof now;
 }
 
 static bool serve_run(int fd, struct frame *frame) {
@@ -98,7 +85,7 @@ bool serve_frame(int fd, struct frame *frame) {
     case REQ_TREE_READ:
     case REQ_TREE_WRITE:
     case REQ_CONNECT: break;
-    default: return garbage(fd);
+    default: return send_protocol_error(fd);
   }
   if (!become_user()) return send_error(fd, errno, "drop", NULL) && false;
   switch (frame->type) {
@@ -116,11 +103,11 @@ _Noreturn void serve_connection(int fd) {
   static struct frame frame;
   for (;;) {
     /* No time limit: on a busy machine a peer may take long, and the kernel closes the connection of one that died. */
-    enum got got = frame_read(fd, &frame);
-    if (got == GOT_GARBAGE) garbage(fd);
-    if (got != GOT_FRAME || !serve_frame(fd, &frame)) break;
+    enum frame_result got = frame_read(fd, &frame);
+    if (got == FRAME_INVALID) send_protocol_error(fd);
+    if (got != FRAME_OK || !serve_frame(fd, &frame)) break;
   }
-  /* Closing on unread bytes resets the connection, and the peer may lose an answer that it has not read yet. */
+  /* Closing with unread input resets the connection, and the peer may lose an answer that it has not read yet. */
   struct timeval idle = {.tv_sec = LINGER_IDLE_S};
   if (shutdown(fd, SHUT_WR) == 0 && setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &idle, sizeof idle) == 0) {
     static uint8_t rest[DATA_MAX];

@@ -1,26 +1,29 @@
-/* PID 1's start: checks what it was given, hides itself, makes the layout, listens. */
-#include "agent.h"
-#include "egress/egress.h"
+/* PID 1's start: checks its arguments, makes itself undumpable, creates the layout, listens. */
+#include "init/init.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sysexits.h>
+#include <unistd.h>
 
-#define EXIT_USAGE 64
-#define EXIT_START 70
+#include "egress/egress.h"
+#include "process/process.h"
+
 #define AGENT_DIR_FD 3
-
-struct agent agent = {.dir_fd = -1, .proc_fd = -1, .deadline_fd = -1};
 
 static int start_failed(const char *what) {
   dprintf(STDERR_FILENO, "agent: %s: %s\n", what, strerror(errno));
-  return EXIT_START;
+  return EX_SOFTWARE;
 }
 
-static bool number(const char *text, uint64_t max, uint64_t *out) {
+static bool parse_number(const char *text, uint64_t max, uint64_t *out) {
   if (text[0] < '0' || text[0] > '9') return false;
   char *end = NULL;
   errno = 0;
@@ -30,7 +33,7 @@ static bool number(const char *text, uint64_t max, uint64_t *out) {
   return true;
 }
 
-/* No signal of the sandbox reaches PID 1, and none may end it: all are blocked, SIGCHLD is read from a signalfd. */
+/* No signal may interrupt or end PID 1: all are blocked, and SIGCHLD is read from a signalfd. */
 static bool block_signals(void) {
   sigset_t all;
   sigfillset(&all);
@@ -50,14 +53,14 @@ static bool silence_streams(void) {
 int init_main(int argc, char **argv) {
   uint64_t protocol = 0, deadline_ms = 0, uid = 0, gid = 0;
   bool wants_egress = argc == 7 && strcmp(argv[6], "egress") == 0;
-  if ((argc != 6 && !wants_egress) || strcmp(argv[1], "init") != 0 || !number(argv[2], UINT32_MAX, &protocol) ||
-      protocol != PROTOCOL || !number(argv[3], (uint64_t)1 << 40, &deadline_ms) ||
-      !number(argv[4], UINT32_MAX - 1, &uid) || !number(argv[5], UINT32_MAX - 1, &gid)) {
-    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress]\n", PROTOCOL);
-    return EXIT_USAGE;
+  if ((argc != 6 && !wants_egress) || strcmp(argv[1], "init") != 0 || !parse_number(argv[2], UINT32_MAX, &protocol) ||
+      protocol != PROTOCOL_VERSION || !parse_number(argv[3], DURATION_MAX, &deadline_ms) ||
+      !parse_number(argv[4], UINT32_MAX - 1, &uid) || !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
+    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress]\n", PROTOCOL_VERSION);
+    return EX_USAGE;
   }
   int64_t deadline_at = clock_ms(CLOCK_BOOTTIME) + (int64_t)deadline_ms;
-  /* Children keep it: nobody inside may trace one of them, nor reach a descriptor through /proc/<pid>/fd. */
+  /* Inherited by children: programs inside can neither trace one nor reach its descriptors through /proc/<pid>/fd. */
   if (prctl(PR_SET_DUMPABLE, 0) != 0) return start_failed("undumpable");
   if (getpid() != 1) {
     errno = EINVAL;
@@ -75,24 +78,19 @@ int init_main(int argc, char **argv) {
     return start_failed("descriptor 3");
   }
   if (fcntl(agent.dir_fd, F_SETFD, FD_CLOEXEC) != 0) return start_failed("descriptor 3");
-  /* A kernel without close_range is one whose runtime is trusted to have left nothing else open. */
+  /* On kernels without close_range, the runtime is trusted to have left nothing else open. */
   syscall(SYS_close_range, AGENT_DIR_FD + 1u, ~0u, 0u);
   agent.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (agent.proc_fd < 0) return start_failed("/proc");
-  agent.deadline = mmap(NULL, sizeof *agent.deadline, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (agent.deadline == MAP_FAILED) return start_failed("mmap");
-  agent.deadline->at_ms = deadline_at;
-  int deadline_pipe[2];
-  if (pipe2(deadline_pipe, O_CLOEXEC | O_NONBLOCK) != 0) return start_failed("pipe");
-  agent.deadline_fd = deadline_pipe[1];
   const char *failed = NULL;
-  if (!make_layout(agent.uid, agent.gid, &failed)) return start_failed(failed);
-  /* Without a way out the sandbox runs all the same, closed; PING tells. */
-  if (wants_egress) agent.egress = egress_setup(&egress, &failed);
-  if (wants_egress && !egress_give_up_admin()) return start_failed("capabilities");
+  if (!deadline_open(deadline_at, &failed)) return start_failed(failed);
+  if (!create_layout(agent.uid, agent.gid, &failed)) return start_failed(failed);
+  /* A failure leaves the sandbox without network, which PING reports. */
+  if (wants_egress) egress.enabled = egress_setup(&egress, &failed);
+  if (wants_egress && !drop_net_admin()) return start_failed("capabilities");
   if (mkdirat(agent.dir_fd, "c", 0755) != 0 && errno != EEXIST) return start_failed("c");
   int listen_fd = listen_at(agent.dir_fd);
   if (listen_fd < 0) return start_failed("socket");
   if (!silence_streams()) return start_failed("/dev/null");
-  accept_loop(listen_fd, deadline_pipe[0], deadline_at);
+  event_loop(listen_fd, deadline_at);
 }

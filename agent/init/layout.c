@@ -1,17 +1,20 @@
-/* Makes the directories that every sandbox has, where an image lacks them. */
-#include "agent.h"
+/* Creates the directories that every sandbox has, where the image lacks them. */
+#include "init/init.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 static bool ensure(const char *path, mode_t mode, bool owned, uid_t uid, gid_t gid) {
   if (mkdir(path, mode) != 0) {
     struct stat st;
-    /* Whatever mkdir says (EEXIST, EROFS), a directory in place is what is wanted. */
+    /* Whatever mkdir reports (EEXIST, EROFS), an existing directory is fine. */
     return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
   }
-  /* mkdir honours the umask and leaves out the sticky bit on some file systems. */
+  /* mkdir applies the umask, and on some file systems drops the sticky bit. */
   return chmod(path, mode) == 0 && (!owned || chown(path, uid, gid) == 0);
 }
 
-bool make_layout(uid_t uid, gid_t gid, const char **failed) {
+bool create_layout(uid_t uid, gid_t gid, const char **failed) {
   static const struct {
     const char *path;
     mode_t mode;

@@ -1,23 +1,25 @@
-/* Gives up the agent's privileges for good: before a command's program, and before files are touched. */
-#include "agent.h"
+/* Drops the agent's privileges for good: before executing a program, and before touching files. */
+#include "process/process.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 static bool is_dropped(unsigned long cap, bool keep) {
-  /* With CAP_SYS_PTRACE a sudo command could trace the agent; CAP_SETPCAP serves nobody after this. */
+  /* With CAP_SYS_PTRACE a sudo command could trace the agent; CAP_SETPCAP has no use after this. */
   return !keep || cap == CAP_SYS_PTRACE || cap == CAP_SETPCAP;
 }
 
-static bool bound(bool keep) {
+static bool drop_bounding_set(bool keep) {
   for (unsigned long cap = 0; cap < 64; cap++) {
     int held = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
     if (held < 0) break; /* past the last capability of this kernel */
     if (held == 0 || !is_dropped(cap, keep)) continue;
-    /* Without CAP_SETPCAP the set stays. Nothing is gained by it: the permitted set loses the same capabilities,
-       and no_new_privs keeps exec from filling it. */
+    /* Without CAP_SETPCAP the bounding set stays as it is. That is safe: the permitted set loses the same capabilities,
+       and no_new_privs keeps exec from adding them. */
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EPERM) return false;
   }
   return true;
@@ -42,12 +44,12 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **
   *failed = "no_new_privs";
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return false;
   *failed = "bounding_set";
-  if (!bound(keep_capabilities)) return false;
+  if (!drop_bounding_set(keep_capabilities)) return false;
   *failed = "ambient";
-  /* EINVAL: a kernel without ambient capabilities. */
+  /* EINVAL: this kernel has no ambient capabilities. */
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return false;
   *failed = "setgroups";
-  /* Where one id alone is mapped, the ordinary user is 0 and the kernel denies setgroups to all. */
+  /* Where only one id is mapped, the ordinary user is 0 and the kernel denies setgroups to everybody. */
   if (setgroups(1, &gid) != 0 && !(errno == EPERM && agent.uid == 0)) return false;
   *failed = "setresgid";
   if (setresgid(gid, gid, gid) != 0) return false;
@@ -56,6 +58,6 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **
   *failed = "capset";
   if (!set_capabilities(keep_capabilities)) return false;
   *failed = "undumpable";
-  /* A change of uid sets what fs.suid_dumpable says, which a host may have opened. */
+  /* Changing the uid resets the flag to fs.suid_dumpable, which the host may have relaxed. */
   return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }

@@ -1,93 +1,138 @@
-/* Signals every descendant of a process. Reads /proc, never forks: it has to work when nothing can be forked. */
-#include "agent.h"
+/*
+ * Signals every descendant of a process. It reads /proc and never forks, so that it works when nothing can be forked.
+ *
+ * The kernel recycles pids: between reading where a process belongs and signalling it, its pid may pass to a process of
+ * another command. So each process is opened as a pidfd, read again, and signalled through the pidfd.
+ */
+#include "process/process.h"
 
 #include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #define PIDS_MAX 65536
 #define PID_LIMIT 4194304 /* the kernel's own PID_MAX_LIMIT */
 #define WALKS_MAX 64
+#define FIELDS_TO_START_TIME 18 /* from `ppid`, field 4 of /proc/<pid>/stat, to `starttime`, field 22 */
 
-/* Static and mostly untouched: a kill must not depend on memory that is to be had. */
+/* Static and mostly untouched, so that killing does not depend on free memory. */
 static struct process {
   pid_t pid, parent;
-  bool zombie;
+  uint32_t next; /* in the same bucket: index + 1, 0 ends the list */
+  bool zombie, in_tree;
+  uint64_t start_time;
 } table[PIDS_MAX];
 static size_t table_count;
-static uint8_t in_tree[PID_LIMIT / 8], done[PID_LIMIT / 8];
-static pid_t done_pids[PIDS_MAX];
-static size_t done_count;
-/* Since `tree_kill_begin`. The killed take a while to die: a round may well meet those of the one before. */
-static uint8_t killed[PID_LIMIT / 8];
-static pid_t killed_pids[PIDS_MAX];
-static size_t killed_count;
+static uint32_t buckets[PIDS_MAX]; /* by pid: index + 1 */
 
-static bool has(const uint8_t *set, pid_t pid) { return set[pid / 8] >> (pid % 8) & 1; }
-static void add(uint8_t *set, pid_t pid) { set[pid / 8] |= (uint8_t)(1u << pid % 8); }
-static void take(uint8_t *set, pid_t pid) { set[pid / 8] &= (uint8_t)~(1u << pid % 8); }
+struct pid_set {
+  uint8_t bits[PID_LIMIT / 8];
+  pid_t pids[PIDS_MAX];
+  size_t count;
+};
+static struct pid_set signalled; /* by the present call of signal_tree */
+static struct pid_set killed;    /* since kill_tree_begin: killed processes take a while to die and are met again */
 
-static bool read_process(pid_t pid, const char *name, struct process *out) {
+static bool has(const struct pid_set *set, pid_t pid) { return set->bits[pid / 8] >> (pid % 8) & 1; }
+
+/* False where it was in the set already, or the set is full. */
+static bool add(struct pid_set *set, pid_t pid) {
+  if (has(set, pid) || set->count == PIDS_MAX) return false;
+  set->bits[pid / 8] |= (uint8_t)(1u << pid % 8);
+  set->pids[set->count++] = pid;
+  return true;
+}
+
+static void clear(struct pid_set *set) {
+  for (size_t i = 0; i < set->count; i++) set->bits[set->pids[i] / 8] = 0;
+  set->count = 0;
+}
+
+static bool read_process(pid_t pid, struct process *out) {
   char path[32], text[512];
-  size_t len = strlen(name);
-  memcpy(path, name, len);
-  memcpy(path + len, "/stat", 6);
-  int fd = openat(agent.proc_fd, path, O_RDONLY | O_CLOEXEC);
+  size_t at = sizeof path - sizeof "/stat";
+  memcpy(path + at, "/stat", sizeof "/stat");
+  /* By hand: this runs for every process of the sandbox, several times while a fork bomb is being killed. */
+  for (pid_t rest = pid; rest > 0; rest /= 10) path[--at] = (char)('0' + rest % 10);
+  int fd = openat(agent.proc_fd, path + at, O_RDONLY | O_CLOEXEC);
   if (fd < 0) return false;
   ssize_t n = read(fd, text, sizeof text - 1);
   close(fd);
   if (n <= 0) return false;
   text[n] = 0;
-  /* The name in brackets is the process's to choose and may hold brackets itself. */
+  /* The process chooses its name, the text in brackets, which may hold brackets itself. */
   const char *end = strrchr(text, ')');
   if (end == NULL || end[1] != ' ' || end[2] == 0 || end[3] != ' ') return false;
-  out->pid = pid;
-  out->zombie = end[2] == 'Z' || end[2] == 'X';
-  out->parent = (pid_t)strtol(end + 4, NULL, 10);
+  char *field = (char *)(uintptr_t)end + 4;
+  *out = (struct process){.pid = pid, .zombie = end[2] == 'Z' || end[2] == 'X', .parent = (pid_t)strtol(field, &field, 10)};
+  for (int i = 1; i < FIELDS_TO_START_TIME && field != NULL; i++) field = strchr(field + 1, ' ');
+  if (field == NULL) return false;
+  out->start_time = strtoull(field, NULL, 10);
   return true;
 }
 
-/* One call of tree_signal. */
-struct hunt {
+static struct process *find(pid_t pid) {
+  uint32_t at = buckets[pid % PIDS_MAX];
+  while (at != 0 && table[at - 1].pid != pid) at = table[at - 1].next;
+  return at == 0 ? NULL : &table[at - 1];
+}
+
+/* One call of signal_tree. */
+struct walk {
   pid_t root;
-  spare_fn spared;
+  exclude_fn exclude;
   int sig;
   unsigned count;
   bool found_new;
 };
 
-/* True when the process is known to be in the tree by what has been read so far. */
-static bool belongs(const struct hunt *h, const struct process *p) {
-  if (p->parent <= 0 || p->parent >= PID_LIMIT || !has(in_tree, p->parent) || p->pid == h->root) return false;
-  return p->parent != h->root || h->spared == NULL || !h->spared(p->pid);
+/* True when the process is known to be in the tree from what has been read so far. */
+static bool belongs(const struct walk *w, const struct process *p) {
+  if (p->parent <= 0 || p->pid == w->root) return false;
+  if (p->parent == w->root) return w->exclude == NULL || !w->exclude(p->pid);
+  const struct process *parent = find(p->parent);
+  return parent != NULL && parent->in_tree;
 }
 
-static void hit(struct hunt *h, const struct process *p) {
-  add(in_tree, p->pid);
-  if (has(done, p->pid) || done_count == PIDS_MAX) return;
-  add(done, p->pid);
-  done_pids[done_count++] = p->pid;
-  h->found_new = true;
-  /* A zombie may be a thread group whose first thread alone has ended: the signal reaches the others. A process that
-     is gone by now, or one that may not be signalled, is seen again by the next round if it matters. */
-  if (kill(p->pid, h->sig) != 0 || p->zombie) return;
-  h->count++;
-  if (h->sig != SIGKILL || has(killed, p->pid) || killed_count == PIDS_MAX) return;
-  add(killed, p->pid);
-  killed_pids[killed_count++] = p->pid;
+/* Reads the process anew, and its parent, whose pid may have been recycled, too. */
+static bool still_belongs(const struct walk *w, pid_t pid) {
+  struct process now, parent;
+  if (!read_process(pid, &now) || !belongs(w, &now)) return false;
+  if (now.parent == w->root) return true;
+  return read_process(now.parent, &parent) && parent.start_time == find(now.parent)->start_time;
 }
 
-/* Signals as it reads: what is only listed has forked and gone before a whole list is complete. */
-static void hunt_listed(struct hunt *h) {
+static void signal_member(struct walk *w, struct process *p) {
+  p->in_tree = true;
+  if (has(&signalled, p->pid)) return;
+  int pidfd = pidfd_open_process(p->pid);
+  bool gone = pidfd < 0 && errno == ESRCH;
+  /* Whatever happened to it, another walk looks again: its children may have moved to another parent. */
+  w->found_new = true;
+  if (gone || !still_belongs(w, p->pid)) {
+    p->in_tree = false;
+  } else if (add(&signalled, p->pid) && signal_process(pidfd, p->pid, w->sig) == 0 && !p->zombie) {
+    /* A zombie is signalled, too: it may be the first thread of a process whose other threads still run. */
+    w->count++;
+    if (w->sig == SIGKILL) add(&killed, p->pid);
+  }
+  if (pidfd >= 0) close(pidfd);
+}
+
+/* Signals while it reads: a process of a fork bomb has forked and ended before a complete list exists. */
+static void signal_listed(struct walk *w) {
   static union {
     char bytes[32768];
     uint64_t align;
   } names;
-  table_count = 0;
-  /* An open file of its own: the position of `proc_fd` is shared with every process of the agent. */
+  /* Opened anew: every process of the agent shares the file position of `proc_fd`. */
   int proc = openat(agent.proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (proc < 0) return; /* nothing found: the caller's next round tries again */
+  if (proc < 0) return; /* the caller's next round tries again */
   for (;;) {
     long n = syscall(SYS_getdents64, proc, names.bytes, sizeof names.bytes);
     if (n <= 0) break;
@@ -95,52 +140,48 @@ static void hunt_listed(struct hunt *h) {
       struct dirent64 *entry = (struct dirent64 *)(void *)(names.bytes + at);
       at += entry->d_reclen;
       long pid = strtol(entry->d_name, NULL, 10);
-      if (pid <= 0 || pid >= PID_LIMIT || strlen(entry->d_name) > 10 || table_count == PIDS_MAX) continue;
+      if (pid <= 0 || pid >= PID_LIMIT || table_count == PIDS_MAX) continue;
       struct process *p = &table[table_count];
-      if (!read_process((pid_t)pid, entry->d_name, p)) continue;
-      table_count++;
-      if (belongs(h, p)) hit(h, p);
+      if (!read_process((pid_t)pid, p)) continue;
+      p->next = buckets[pid % PIDS_MAX];
+      buckets[pid % PIDS_MAX] = (uint32_t)++table_count;
+      if (belongs(w, p)) signal_member(w, p);
     }
   }
   close(proc);
 }
 
-/* One walk. Children whose number is lower than their parent's are found after the listing. */
-static void walk(struct hunt *h) {
-  h->found_new = false;
-  add(in_tree, h->root);
-  hunt_listed(h);
+static void walk_once(struct walk *w) {
+  w->found_new = false;
+  signal_listed(w);
+  /* Children with a lower pid than their parent's were listed before it. */
   for (bool grew = true; grew;) {
     grew = false;
     for (size_t i = 0; i < table_count; i++) {
-      if (has(in_tree, table[i].pid) || !belongs(h, &table[i])) continue;
-      hit(h, &table[i]);
-      grew = true;
+      if (table[i].in_tree || !belongs(w, &table[i])) continue;
+      signal_member(w, &table[i]);
+      grew = table[i].in_tree || grew;
     }
   }
-  for (size_t i = 0; i < table_count; i++) take(in_tree, table[i].pid);
-  take(in_tree, h->root);
+  for (size_t i = 0; i < table_count; i++) buckets[table[i].pid % PIDS_MAX] = 0;
+  table_count = 0;
 }
 
-unsigned tree_signal(pid_t root, spare_fn spared, int sig) {
-  struct hunt h = {.root = root, .spared = spared, .sig = sig, .found_new = true};
-  /* A tree that outruns the walks is met again by the next round. */
-  for (int i = 0; i < WALKS_MAX && h.found_new; i++) walk(&h);
-  for (size_t i = 0; i < done_count; i++) take(done, done_pids[i]);
-  done_count = 0;
-  return h.count;
+unsigned signal_tree(pid_t root, exclude_fn exclude, int sig) {
+  struct walk w = {.root = root, .exclude = exclude, .sig = sig, .found_new = true};
+  /* A tree that forks faster than the walks is met again by the caller's next round. */
+  for (int i = 0; i < WALKS_MAX && w.found_new; i++) walk_once(&w);
+  clear(&signalled);
+  return w.count;
 }
 
-void tree_kill_begin(void) {
-  for (size_t i = 0; i < killed_count; i++) take(killed, killed_pids[i]);
-  killed_count = 0;
-}
+void kill_tree_begin(void) { clear(&killed); }
 
-size_t tree_killed(void) { return killed_count; }
+size_t kill_tree_count(void) { return killed.count; }
 
-/* Stops the tree, so that nothing in it can fork away, then kills it. */
-unsigned tree_kill_round(pid_t root, spare_fn spared) {
-  unsigned count = tree_signal(root, spared, SIGSTOP);
-  tree_signal(root, spared, SIGKILL);
+/* Stopped first, so that nothing in the tree can fork while it is being killed. */
+unsigned kill_tree_round(pid_t root, exclude_fn exclude) {
+  unsigned count = signal_tree(root, exclude, SIGSTOP);
+  signal_tree(root, exclude, SIGKILL);
   return count;
 }

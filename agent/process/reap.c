@@ -1,11 +1,14 @@
-/* The descendants of a command or of a terminal's program: all orphans among them come to this process. */
-#include "agent.h"
+/* Reaps the descendants of a command or a terminal: as the subreaper, this process inherits all orphans among them. */
+#include "process/process.h"
 
+#include <errno.h>
+#include <signal.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#define REAPED_A_TURN 128
+#define REAPS_PER_TURN 128
 
 bool reaper_open(struct reaper *r, const char **what) {
   sigset_t child;
@@ -19,19 +22,19 @@ bool reaper_open(struct reaper *r, const char **what) {
   return r->signal_fd >= 0;
 }
 
-void reaper_heard(const struct reaper *r) {
+void reaper_clear_signal(const struct reaper *r) {
   struct signalfd_siginfo info;
   while (read(r->signal_fd, &info, sizeof info) > 0) continue;
 }
 
 void reap_children(struct reaper *r) {
-  /* Bounded: a fork bomb brings forth the dead as fast as they can be reaped. */
+  /* Bounded: a fork bomb creates zombies as fast as they can be reaped. */
   r->again = true;
-  for (int i = 0; i < REAPED_A_TURN; i++) {
+  for (int i = 0; i < REAPS_PER_TURN; i++) {
     int status = 0;
     pid_t pid = waitpid(-1, &status, WNOHANG);
     if (pid < 0 && errno == EINTR) continue;
-    /* Orphans come to this process, so no child means no descendant. */
+    /* Orphans are reparented to this process, so no child means no descendant. */
     if (pid < 0) r->children = false;
     if (pid <= 0) {
       r->again = false;

@@ -1,7 +1,7 @@
-/* The connections of a sandbox: handed over, looked at, connected to the outside or to the server, ended. */
-#include "agent.h"
+/* The connections of a sandbox, from the agent's message to their end. */
 #include "relay/relay.h"
 
+#include <errno.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -9,109 +9,141 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
-static struct link *links, *dead_links;
+static struct connection *connections, *dead_connections;
 static size_t count;
 static uint32_t last_id;
 
-struct link *carry_link(uint32_t id) {
-  struct link *l = links;
-  while (l != NULL && l->id != id) l = l->next;
-  return l;
+struct connection *connection_find(uint32_t id) {
+  struct connection *c = connections;
+  while (c != NULL && c->id != id) c = c->next;
+  return c;
 }
 
-static void reset(struct source *end) {
-  struct linger now = {.l_onoff = 1, .l_linger = 0};
-  if (end->fd >= 0) setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
-  carry_close(end);
+/* Sets SO_LINGER in any case: the sandbox has a copy of the descriptor and may have set a close that waits. */
+static void close_end(struct source *end, bool reset) {
+  struct linger linger = {.l_onoff = reset, .l_linger = 0};
+  if (end->fd >= 0) setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+  loop_close(end);
 }
 
-static void close_calmly(struct source *end) {
-  /* Whoever has a copy of it inside may have asked for a close that waits. */
-  struct linger none = {.l_onoff = 0};
-  if (end->fd >= 0) setsockopt(end->fd, SOL_SOCKET, SO_LINGER, &none, sizeof none);
-  carry_close(end);
-}
-
-void carry_bury(struct link *l, bool abruptly) {
-  if (l->dead) return;
-  l->dead = true;
+void connection_close(struct connection *c, bool reset) {
+  if (c->dead) return;
+  c->dead = true;
   for (int side = 0; side < 2; side++) {
-    abruptly ? reset(&l->end[side]) : close_calmly(&l->end[side]);
-    carry_forget(&l->from[side]);
+    close_end(&c->end[side], reset);
+    buffer_free(&c->from[side]);
   }
-  struct link **at = &links;
-  while (*at != l) at = &(*at)->next;
-  *at = l->next;
-  /* A later event of the same turn may still name it. */
-  l->next = dead_links;
-  dead_links = l;
+  struct connection **at = &connections;
+  while (*at != c) at = &(*at)->next;
+  *at = c->next;
+  /* Freed later: an event of the same turn may still refer to it. */
+  c->next = dead_connections;
+  dead_connections = c;
   count--;
-  carry_tell_totals();
+  notify_totals();
   uint8_t body[20];
-  store_u32(body, l->id);
-  store_u64(body + 4, l->bytes[OUTSIDE]);
-  store_u64(body + 12, l->bytes[INSIDE]);
-  carry_tell(CARRY_CLOSED, body, sizeof body, NULL, 0);
+  store_u32(body, c->id);
+  store_u64(body + 4, c->bytes[OUTSIDE]);
+  store_u64(body + 12, c->bytes[INSIDE]);
+  notify(RELAY_CLOSED, body, sizeof body, NULL, 0);
 }
 
-void carry_cut_all(void) {
-  while (links != NULL) carry_bury(links, true);
+void connections_reset_all(void) {
+  while (connections != NULL) connection_close(connections, true);
 }
 
-void carry_turn_end(void) {
-  while (dead_links != NULL) {
-    struct link *l = dead_links;
-    dead_links = l->next;
-    free(l);
+void connections_turn_end(void) {
+  while (dead_connections != NULL) {
+    struct connection *c = dead_connections;
+    dead_connections = c->next;
+    free(c);
   }
 }
 
-/* True once both ends are one connection. */
-static bool dialled(struct link *l, uint32_t events) {
+/* Waits for whatever each end needs next. */
+static void watch_ends(struct connection *c) {
+  for (int side = 0; side < 2; side++) {
+    if (c->end[side].fd < 0 || (side == OUTSIDE && c->state == STATE_CONNECTING)) continue;
+    if (loop_watch(&c->end[side], copy_events(c, side))) continue;
+    connection_close(c, true);
+    return;
+  }
+}
+
+static void copy(struct connection *c) {
+  enum copy_result result = c->state == STATE_CLOSING ? copy_final(c) : copy_both(c);
+  if (result == COPY_DRAIN) {
+    /* Closing with unread input would reset the connection, and the program might lose bytes that it has not read yet. */
+    loop_close(&c->end[OUTSIDE]);
+    c->from[INSIDE].eof = false;
+    c->state = STATE_CLOSING;
+    result = copy_final(c);
+  }
+  if (result == COPY_CONTINUE) {
+    watch_ends(c);
+  } else if (result == COPY_QUOTA) {
+    notify(RELAY_QUOTA_EXCEEDED, NULL, 0, NULL, 0);
+    connections_reset_all();
+  } else {
+    connection_close(c, result == COPY_RESET);
+  }
+}
+
+void connections_resume(void) {
+  for (struct connection *c = connections, *next; c != NULL; c = next) {
+    next = c->next;
+    watch_ends(c);
+  }
+}
+
+static void notify_connected(const struct connection *c, int error) {
+  uint8_t body[8];
+  store_u32(body, c->id);
+  store_u32(body + 4, (uint32_t)error);
+  notify(RELAY_CONNECTED, body, sizeof body, NULL, 0);
+}
+
+/* True once the connection is open. */
+static bool finish_connecting(struct connection *c, uint32_t events) {
   if ((events & (EPOLLOUT | EPOLLERR | EPOLLHUP)) == 0) return false;
   int error = 0;
   socklen_t len = sizeof error;
-  if (getsockopt(l->end[OUTSIDE].fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
-  uint8_t body[8];
-  store_u32(body, l->id);
-  store_u32(body + 4, (uint32_t)error);
-  carry_tell(CARRY_DIALLED, body, sizeof body, NULL, 0);
+  if (getsockopt(c->end[OUTSIDE].fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0) error = errno;
+  notify_connected(c, error);
   if (error == 0) {
-    l->state = LINK_MOVING;
-    if (!l->held) carry_count(l, INSIDE, l->from[INSIDE].len);
+    c->state = STATE_OPEN;
+    if (!c->held) count_bytes(c, INSIDE, c->from[INSIDE].len);
     return true;
   }
-  /* The server says what becomes of the program: perhaps a few last words. */
-  carry_close(&l->end[OUTSIDE]);
-  l->held = false;
-  l->state = LINK_WAITING;
+  /* The server decides what to do with the program: it may answer it. */
+  loop_close(&c->end[OUTSIDE]);
+  c->held = false;
+  c->state = STATE_WAITING;
   return false;
 }
 
 static void outside_ready(struct source *source, uint32_t events) {
-  struct link *l = (struct link *)((char *)source - offsetof(struct link, end[OUTSIDE]));
-  if (l->dead) return;
-  if (l->state != LINK_DIALLING || dialled(l, events)) carry_move(l);
+  struct connection *c = (struct connection *)((char *)source - offsetof(struct connection, end[OUTSIDE]));
+  if (c->dead) return;
+  if (c->state != STATE_CONNECTING || finish_connecting(c, events)) copy(c);
 }
 
 static void inside_ready(struct source *source, uint32_t events) {
-  struct link *l = (struct link *)source;
-  if (l->dead) return;
-  if (l->state == LINK_MOVING) {
-    carry_move(l);
-  } else if (l->state == LINK_ENDING) {
-    carry_finish(l);
-  } else if ((events & (EPOLLERR | EPOLLHUP)) != 0 || (l->state == LINK_LOOKING && !carry_look_on(l))) {
-    carry_bury(l, true);
+  struct connection *c = (struct connection *)source;
+  if (c->dead) return;
+  if (c->state == STATE_OPEN || c->state == STATE_CLOSING) {
+    copy(c);
+  } else if ((events & (EPOLLERR | EPOLLHUP)) != 0 || (c->state == STATE_SNIFFING && !copy_sniff(c))) {
+    connection_close(c, true);
   } else {
-    bool more = l->state == LINK_LOOKING && !l->from[INSIDE].ended && l->from[INSIDE].len < CARRY_LOOK_MAX;
-    carry_watch(&l->end[INSIDE], more ? EPOLLIN : 0);
+    watch_ends(c);
   }
 }
 
-/* `inside` is the sandbox's to have chosen: only a TCP connection over IPv4 is taken. */
-static bool is_connection(int fd) {
+/* The sandbox chooses the descriptor: only a TCP connection over IPv4 is accepted. */
+static bool is_tcp_connection(int fd) {
   int domain = 0, type = 0, protocol = 0;
   socklen_t len = sizeof(int);
   struct sockaddr_in peer;
@@ -122,118 +154,117 @@ static bool is_connection(int fd) {
          getpeername(fd, (struct sockaddr *)&peer, &peer_len) == 0;
 }
 
-static void no_delay(int fd) {
+static void set_no_delay(int fd) {
   int one = 1;
   setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
 }
 
-void carry_open(int inside, const uint8_t to[6]) {
-  struct link *l = count < CARRY_LINKS_MAX && is_connection(inside) ? calloc(1, sizeof *l) : NULL;
+void connection_open(int inside, const uint8_t to[6]) {
+  struct connection *c = count < CONNECTIONS_MAX && is_tcp_connection(inside) ? calloc(1, sizeof *c) : NULL;
   struct source refused = {.fd = inside};
-  if (l == NULL) {
-    reset(&refused);
+  if (c == NULL) {
+    close_end(&refused, true);
     return;
   }
-  no_delay(inside);
-  *l = (struct link){.end = {{.ready = inside_ready, .fd = inside}, {.ready = outside_ready, .fd = -1}}, .id = ++last_id};
-  if (!carry_add(&l->end[INSIDE], 0)) {
-    free(l);
-    reset(&refused);
+  set_no_delay(inside);
+  c->end[INSIDE] = (struct source){.ready = inside_ready, .fd = inside};
+  c->end[OUTSIDE] = (struct source){.ready = outside_ready, .fd = -1};
+  c->id = ++last_id;
+  if (!loop_add(&c->end[INSIDE], 0)) {
+    free(c);
+    close_end(&refused, true);
     return;
   }
-  l->next = links;
-  links = l;
+  c->next = connections;
+  connections = c;
   count++;
   uint8_t id[4];
-  store_u32(id, l->id);
-  carry_tell(CARRY_OPENED, id, sizeof id, to, 6);
+  store_u32(id, c->id);
+  notify(RELAY_OPENED, id, sizeof id, to, 6);
 }
 
-void carry_look(struct link *l) {
-  if (l->state != LINK_WAITING) return;
-  l->state = LINK_LOOKING;
-  carry_watch(&l->end[INSIDE], EPOLLIN);
+void connection_sniff(struct connection *c) {
+  if (c->state != STATE_WAITING) return;
+  c->state = STATE_SNIFFING;
+  watch_ends(c);
 }
 
-static bool undecided(const struct link *l) {
-  return (l->state == LINK_WAITING || l->state == LINK_LOOKING) && l->end[OUTSIDE].fd < 0;
+static bool is_undecided(const struct connection *c) {
+  return (c->state == STATE_WAITING || c->state == STATE_SNIFFING) && c->end[OUTSIDE].fd < 0;
 }
 
-/* Takes over a socket that is on its way to be connected. */
-static void connecting(struct link *l, int fd, bool hold) {
-  l->end[OUTSIDE].fd = fd;
-  l->held = hold;
-  l->state = LINK_DIALLING;
-  if (!carry_watch(&l->end[INSIDE], 0) || !carry_add(&l->end[OUTSIDE], EPOLLOUT)) carry_bury(l, true);
+/* Takes over a socket that is being connected. */
+static void start_connecting(struct connection *c, int fd, bool hold) {
+  c->end[OUTSIDE].fd = fd;
+  c->held = hold;
+  c->state = STATE_CONNECTING;
+  if (!loop_watch(&c->end[INSIDE], 0) || !loop_add(&c->end[OUTSIDE], EPOLLOUT)) connection_close(c, true);
 }
 
-/* The request takes the place of what was seen of the program, and nothing of it follows. */
-static bool give_request(struct link *l, const uint8_t *request, size_t len) {
-  struct half *out = &l->from[INSIDE];
-  carry_forget(out);
-  l->one_way = out->ended = out->told = true;
-  return carry_keep(out, request, len);
+/* The request replaces what the program has sent, and nothing follows it. */
+static bool set_request(struct connection *c, const uint8_t *request, size_t len) {
+  struct direction *out = &c->from[INSIDE];
+  buffer_free(out);
+  c->one_way = out->eof = out->eof_sent = true;
+  return buffer_append(out, request, len);
 }
 
-void carry_dial(struct link *l, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len) {
-  if (!undecided(l)) return;
-  if (mode == DIAL_REQUEST && !give_request(l, request, len)) {
-    carry_bury(l, true);
+void connection_connect(struct connection *c, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len) {
+  if (!is_undecided(c)) return;
+  if (mode == CONNECT_REQUEST && !set_request(c, request, len)) {
+    connection_close(c, true);
     return;
   }
   struct sockaddr_in address = {.sin_family = AF_INET};
   memcpy(&address.sin_addr.s_addr, to, 4);
   memcpy(&address.sin_port, to + 4, 2);
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-  if (fd >= 0) no_delay(fd);
+  if (fd >= 0) set_no_delay(fd);
   if (fd >= 0 && (connect(fd, (struct sockaddr *)&address, sizeof address) == 0 || errno == EINPROGRESS)) {
-    connecting(l, fd, mode == DIAL_HOLD);
+    start_connecting(c, fd, mode == CONNECT_HOLD);
     return;
   }
-  uint8_t body[8];
-  store_u32(body, l->id);
-  store_u32(body + 4, (uint32_t)errno);
+  notify_connected(c, errno);
   if (fd >= 0) close(fd);
-  carry_tell(CARRY_DIALLED, body, sizeof body, NULL, 0);
 }
 
-void carry_release(struct link *l) {
-  if (!l->held) return;
-  l->held = false;
-  carry_count(l, INSIDE, l->from[INSIDE].len);
-  if (l->state == LINK_MOVING) carry_move(l);
+void connection_release(struct connection *c) {
+  if (!c->held) return;
+  c->held = false;
+  count_bytes(c, INSIDE, c->from[INSIDE].len);
+  if (c->state == STATE_OPEN) copy(c);
 }
 
-/* Hands the connection to the server itself, which knows it by the id in front. */
-void carry_take(struct link *l) {
-  if (!undecided(l)) return;
+/* Connects the program to the server itself, which recognises the connection by the id in front. */
+void connection_intercept(struct connection *c) {
+  if (!is_undecided(c)) return;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "streams"};
   uint8_t id[4];
-  store_u32(id, l->id);
-  bool connected = fd >= 0 && fchdir(CARRY_STREAM_DIR_FD) == 0 &&
+  store_u32(id, c->id);
+  bool connected = fd >= 0 && fchdir(STREAM_DIR_FD) == 0 &&
                    connect(fd, (struct sockaddr *)&address, sizeof address) == 0 &&
                    send(fd, id, sizeof id, MSG_NOSIGNAL) == (ssize_t)sizeof id;
   if (connected) {
-    connecting(l, fd, false);
+    start_connecting(c, fd, false);
     return;
   }
   if (fd >= 0) close(fd);
-  carry_bury(l, true);
+  connection_close(c, true);
 }
 
-/* The last words. What the program still sends is read and dropped, since closing on it would take the words back. */
-void carry_end(struct link *l, const uint8_t *words, size_t len) {
-  if (!undecided(l)) {
-    carry_bury(l, true);
+/* Sends a final answer to the program. What it still sends is discarded: closing with unread input would reset the connection. */
+void connection_respond(struct connection *c, const uint8_t *bytes, size_t len) {
+  if (!is_undecided(c)) {
+    connection_close(c, true);
     return;
   }
-  carry_forget(&l->from[INSIDE]);
-  l->state = LINK_ENDING;
-  l->from[OUTSIDE].ended = true;
-  if (!carry_keep(&l->from[OUTSIDE], words, len)) {
-    carry_bury(l, true);
+  buffer_free(&c->from[INSIDE]);
+  c->state = STATE_CLOSING;
+  c->from[OUTSIDE].eof = true;
+  if (!buffer_append(&c->from[OUTSIDE], bytes, len)) {
+    connection_close(c, true);
     return;
   }
-  carry_finish(l);
+  copy(c);
 }

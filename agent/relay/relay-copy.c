@@ -1,54 +1,44 @@
 /*
- * Moves bytes between the two ends of a connection. By copying: large reads beat splice(2), which cuts everything into pages.
- * No call here may wait, whatever the sandbox has set on its copy of a descriptor: hence MSG_DONTWAIT each time.
+ * Copies bytes between the two ends of a connection. Large reads are faster than splice(2), which works page by page. No call
+ * may block, whatever flags the sandbox sets on its copy of a descriptor: hence MSG_DONTWAIT everywhere.
  */
-#include "agent.h"
 #include "relay/relay.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 
 #define SCRATCH 524288u
-#define LOOK_CHUNK 16384u
-#define ROUNDS_A_TURN 4
-/* Above this, little is read at once from whoever's other end does not take it: the rest of memory is not theirs. */
-#define KEPT_ENOUGH (32u << 20)
+#define SNIFF_CHUNK 16384u
+#define READS_PER_TURN 4
+/* When all buffers together hold more than this, further reads are small: one sandbox must not use up the host's memory. */
+#define BUFFERED_MAX (32u << 20)
 #define SMALL_READ 16384u
 
-uint64_t carry_totals[2];
-uint64_t carry_limit = UINT64_MAX;
-static size_t kept_bytes;
+static size_t buffered;
 static uint8_t scratch[SCRATCH];
 
-bool carry_spent(void) { return carry_totals[0] + carry_totals[1] >= carry_limit; }
-
-void carry_count(struct link *l, int side, size_t bytes) {
-  l->bytes[side] += bytes;
-  carry_totals[side] += bytes;
-}
-
-/* Appends. */
-bool carry_keep(struct half *h, const uint8_t *bytes, size_t len) {
+bool buffer_append(struct direction *d, const uint8_t *bytes, size_t len) {
   if (len == 0) return true;
-  uint8_t *kept = realloc(h->kept, h->len + len);
-  if (kept == NULL) return false;
-  memcpy(kept + h->len, bytes, len);
-  h->kept = kept;
-  h->len += len;
-  kept_bytes += len;
+  uint8_t *buffer = realloc(d->buffer, d->len + len);
+  if (buffer == NULL) return false;
+  memcpy(buffer + d->len, bytes, len);
+  d->buffer = buffer;
+  d->len += len;
+  buffered += len;
   return true;
 }
 
-void carry_forget(struct half *h) {
-  kept_bytes -= h->len;
-  free(h->kept);
-  h->kept = NULL;
-  h->len = h->sent = 0;
+void buffer_free(struct direction *d) {
+  buffered -= d->len;
+  free(d->buffer);
+  d->buffer = NULL;
+  d->len = d->sent = 0;
 }
 
-/* Sends as much as the other end takes. False: it is broken. */
+/* Sends as much as the other end takes. False: the connection is broken. */
 static bool send_some(int fd, const uint8_t *bytes, size_t len, size_t *sent) {
   while (*sent < len) {
     ssize_t n = send(fd, bytes + *sent, len - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -58,128 +48,101 @@ static bool send_some(int fd, const uint8_t *bytes, size_t len, size_t *sent) {
   return true;
 }
 
-static bool flush(struct half *h, int to) {
-  if (h->kept == NULL) return true;
-  if (!send_some(to, h->kept, h->len, &h->sent)) return false;
-  if (h->sent == h->len) carry_forget(h);
+static bool flush(struct direction *d, int to) {
+  if (d->buffer == NULL) return true;
+  if (!send_some(to, d->buffer, d->len, &d->sent)) return false;
+  if (d->sent == d->len) buffer_free(d);
   return true;
 }
 
 static size_t read_size(void) {
-  size_t most = kept_bytes > KEPT_ENOUGH ? SMALL_READ : SCRATCH;
-  uint64_t left = carry_limit - (carry_totals[0] + carry_totals[1]);
+  size_t most = buffered > BUFFERED_MAX ? SMALL_READ : SCRATCH;
+  uint64_t left = quota - (total_bytes[0] + total_bytes[1]);
   return left < most ? (size_t)left : most;
 }
 
-/* One direction. False: the connection has broken. */
-static bool move(struct link *l, int side) {
-  struct half *h = &l->from[side];
-  int from = l->end[side].fd, to = l->end[1 - side].fd;
-  if (!flush(h, to)) return false;
-  for (int i = 0; i < ROUNDS_A_TURN && !h->ended && h->kept == NULL && !carry_spent(); i++) {
+/* False: the connection is broken. */
+static bool copy_direction(struct connection *c, int side) {
+  struct direction *d = &c->from[side];
+  int from = c->end[side].fd, to = c->end[1 - side].fd;
+  if (!flush(d, to)) return false;
+  for (int i = 0; i < READS_PER_TURN && !d->eof && d->buffer == NULL && !quota_exceeded(); i++) {
     size_t most = read_size(), sent = 0;
     ssize_t n = recv(from, scratch, most, MSG_DONTWAIT);
     if (n < 0) return errno == EAGAIN || errno == EINTR;
     if (n == 0) {
-      h->ended = true;
+      d->eof = true;
       return true;
     }
-    carry_count(l, side, (size_t)n);
-    if (!send_some(to, scratch, (size_t)n, &sent) || !carry_keep(h, scratch + sent, (size_t)n - sent)) return false;
-    /* A short read has emptied the socket: epoll tells when there is more. */
+    count_bytes(c, side, (size_t)n);
+    if (!send_some(to, scratch, (size_t)n, &sent) || !buffer_append(d, scratch + sent, (size_t)n - sent)) return false;
+    /* A short read has emptied the socket; epoll reports when there is more. */
     if ((size_t)n < most) return true;
   }
   return true;
 }
 
-/* Shows the server what the program sends, and keeps it. False: the connection has broken. */
-bool carry_look_on(struct link *l) {
-  struct half *h = &l->from[INSIDE];
-  if (h->ended || h->len >= CARRY_LOOK_MAX) return true;
-  ssize_t n = recv(l->end[INSIDE].fd, scratch, LOOK_CHUNK, MSG_DONTWAIT);
+static bool may_sniff(const struct direction *d) { return !d->eof && d->len < SNIFF_MAX && !notify_is_full(); }
+
+/* Reads what the program sends, keeps it, and shows it to the server. */
+bool copy_sniff(struct connection *c) {
+  struct direction *d = &c->from[INSIDE];
+  if (!may_sniff(d)) return true;
+  ssize_t n = recv(c->end[INSIDE].fd, scratch, SNIFF_CHUNK, MSG_DONTWAIT);
   if (n < 0) return errno == EAGAIN || errno == EINTR;
-  if (n == 0) h->ended = true;
-  if (!carry_keep(h, scratch, (size_t)n)) return false;
+  if (n == 0) d->eof = true;
+  if (!buffer_append(d, scratch, (size_t)n)) return false;
   uint8_t id[4];
-  store_u32(id, l->id);
-  carry_tell(CARRY_SENT, id, sizeof id, scratch, (size_t)n);
+  store_u32(id, c->id);
+  notify(RELAY_SNIFFED, id, sizeof id, scratch, (size_t)n);
   return true;
 }
 
-static void half_close(struct link *l, int side) {
-  struct half *h = &l->from[side];
-  if (h->told || !h->ended || h->kept != NULL) return;
-  shutdown(l->end[1 - side].fd, SHUT_WR);
-  h->told = true;
+/* Passes an end of stream on, once everything before it has been sent. */
+static void send_eof(struct connection *c, int side) {
+  struct direction *d = &c->from[side];
+  if (d->eof_sent || !d->eof || d->buffer != NULL) return;
+  shutdown(c->end[1 - side].fd, SHUT_WR);
+  d->eof_sent = true;
 }
 
-static uint32_t wanted(const struct link *l, int side) {
-  const struct half *out = &l->from[side], *in = &l->from[1 - side];
+/* What to wait for on one end. */
+uint32_t copy_events(const struct connection *c, int side) {
+  const struct direction *from = &c->from[side], *to = &c->from[1 - side];
+  bool sniffing = side == INSIDE && (c->state == STATE_SNIFFING || c->held);
+  if (c->state == STATE_WAITING || c->state == STATE_CONNECTING) return 0;
   uint32_t events = 0;
-  bool looking = side == INSIDE && l->held;
-  if (!out->ended && (looking ? out->len < CARRY_LOOK_MAX : out->kept == NULL)) events |= EPOLLIN;
-  if (in->kept != NULL && !(side == OUTSIDE && l->held)) events |= EPOLLOUT;
+  if (sniffing ? may_sniff(from) : !from->eof && (c->state == STATE_CLOSING || from->buffer == NULL)) events |= EPOLLIN;
+  if (to->buffer != NULL && !(side == OUTSIDE && c->held)) events |= EPOLLOUT;
   return events;
 }
 
-/* Both directions, as far as they go without waiting. */
-void carry_move(struct link *l) {
-  bool whole = l->held ? carry_look_on(l) : move(l, INSIDE);
-  if (!whole || !move(l, OUTSIDE)) {
-    carry_bury(l, true);
-    return;
-  }
-  if (carry_spent()) {
-    carry_tell(CARRY_SPENT, NULL, 0, NULL, 0);
-    carry_cut_all();
-    return;
-  }
+enum copy_result copy_both(struct connection *c) {
+  bool ok = c->held ? copy_sniff(c) : copy_direction(c, INSIDE);
+  if (!ok || !copy_direction(c, OUTSIDE)) return COPY_RESET;
+  if (quota_exceeded()) return COPY_QUOTA;
   for (int side = 0; side < 2; side++) {
-    /* An end that is gone altogether takes nothing more. */
-    if (!l->end[side].gone || !l->from[side].ended) continue;
-    carry_forget(&l->from[1 - side]);
-    l->from[1 - side].ended = l->from[1 - side].told = true;
+    /* An end that has hung up takes nothing more. */
+    if (!c->end[side].hung_up || !c->from[side].eof) continue;
+    buffer_free(&c->from[1 - side]);
+    c->from[1 - side].eof = c->from[1 - side].eof_sent = true;
   }
-  if (!l->held) half_close(l, INSIDE);
-  half_close(l, OUTSIDE);
-  if (l->from[INSIDE].told && l->from[OUTSIDE].told) {
-    if (l->one_way && !l->end[INSIDE].gone) {
-      /* Closing on what was not read would take back what the program has not got yet. */
-      carry_close(&l->end[OUTSIDE]);
-      l->from[INSIDE].ended = false;
-      l->state = LINK_ENDING;
-      carry_finish(l);
-    } else {
-      carry_bury(l, false);
-    }
-    return;
-  }
-  for (int side = 0; side < 2; side++) {
-    if (!carry_watch(&l->end[side], wanted(l, side))) {
-      carry_bury(l, true);
-      return;
-    }
-  }
+  if (!c->held) send_eof(c, INSIDE);
+  send_eof(c, OUTSIDE);
+  if (!c->from[INSIDE].eof_sent || !c->from[OUTSIDE].eof_sent) return COPY_CONTINUE;
+  return c->one_way && !c->end[INSIDE].hung_up ? COPY_DRAIN : COPY_CLOSE;
 }
 
-/* The last words to the program, then its end of them. */
-void carry_finish(struct link *l) {
-  struct half *words = &l->from[OUTSIDE], *rest = &l->from[INSIDE];
-  int fd = l->end[INSIDE].fd;
-  bool whole = flush(words, fd);
-  if (whole) half_close(l, OUTSIDE);
-  for (int i = 0; whole && !rest->ended && i < ROUNDS_A_TURN; i++) {
+enum copy_result copy_final(struct connection *c) {
+  struct direction *last = &c->from[OUTSIDE], *discarded = &c->from[INSIDE];
+  int fd = c->end[INSIDE].fd;
+  if (!flush(last, fd)) return COPY_RESET;
+  send_eof(c, OUTSIDE);
+  for (int i = 0; !discarded->eof && i < READS_PER_TURN; i++) {
     ssize_t n = recv(fd, scratch, SCRATCH, MSG_DONTWAIT);
-    if (n < 0) {
-      whole = errno == EAGAIN || errno == EINTR;
-      break;
-    }
-    rest->ended = n == 0;
+    if (n < 0 && errno != EAGAIN && errno != EINTR) return COPY_RESET;
+    if (n < 0) break;
+    discarded->eof = n == 0;
   }
-  if (!whole || (words->told && rest->ended)) {
-    carry_bury(l, !whole);
-    return;
-  }
-  uint32_t events = (rest->ended ? 0 : EPOLLIN) | (words->kept != NULL ? EPOLLOUT : 0);
-  if (!carry_watch(&l->end[INSIDE], events)) carry_bury(l, true);
+  return last->eof_sent && discarded->eof ? COPY_CLOSE : COPY_CONTINUE;
 }

@@ -1,99 +1,119 @@
-/* `agent carry`, on the host: moves the bytes that leave a sandbox, as the server says. See docs/agent-protocol.md. */
-#ifndef CARRY_H
-#define CARRY_H
+/*
+ * Room relay: `agent relay`, on the host. It holds the connections that leave a sandbox and copies their bytes as the server
+ * decides. See docs/agent-protocol.md.
+ */
+#ifndef RELAY_H
+#define RELAY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
-#define CARRY_CONTROL_FD 3
-#define CARRY_AGENT_DIR_FD 4
-#define CARRY_STREAM_DIR_FD 5
-#define CARRY_BODY_MAX 65536u
-#define CARRY_LOOK_MAX 98304u /* what is kept of a program's first bytes while the server makes up its mind */
-#define CARRY_LINKS_MAX 1024u
+#include "wire/wire.h"
+
+#define CONTROL_FD 3
+#define AGENT_DIR_FD 4
+#define STREAM_DIR_FD 5
+#define CONTROL_BODY_MAX 65536u
+#define SNIFF_MAX 98304u /* bytes of a program that are kept while the server decides */
+#define CONNECTIONS_MAX 1024u
 
 enum {
-  CARRY_READY = 96, CARRY_FAILED, CARRY_FREED, CARRY_OPENED, CARRY_SENT, CARRY_DIALLED, CARRY_CLOSED, CARRY_TOTALS,
-  CARRY_SPENT, CARRY_QUERY,
-  CARRY_LISTEN = 112, CARRY_WATCH, CARRY_LOOK, CARRY_DIAL, CARRY_RELEASE, CARRY_TAKE, CARRY_END, CARRY_CUT, CARRY_LIMIT,
-  CARRY_ANSWER
+  RELAY_LISTENING = 96, RELAY_LISTEN_FAILED, RELAY_SUCCESSOR_GONE, RELAY_OPENED, RELAY_SNIFFED, RELAY_CONNECTED,
+  RELAY_CLOSED, RELAY_TOTALS, RELAY_QUOTA_EXCEEDED, RELAY_DNS_QUERY,
+  RELAY_LISTEN = 112, RELAY_WATCH_SUCCESSOR, RELAY_SNIFF, RELAY_CONNECT, RELAY_RELEASE, RELAY_INTERCEPT, RELAY_RESPOND,
+  RELAY_RESET, RELAY_QUOTA, RELAY_DNS_ANSWER
 };
 
-/* What the loop waits for: a descriptor, and who is told. */
+/* relay-main.c */
+int relay_main(int argc, char **argv);
+
+/* relay-loop.c: the event loop. A descriptor, and the function that its events are passed to. */
 struct source {
   void (*ready)(struct source *source, uint32_t events);
   int fd;
-  uint32_t watched; /* what it is armed for, if it is */
-  bool armed;       /* each event comes once, until it is armed anew: nothing that stays true keeps the loop busy */
-  bool gone;        /* has hung up */
+  uint32_t watched; /* the events it is armed for, if it is armed */
+  bool armed;       /* an event disarms it (EPOLLONESHOT), so that a lasting condition cannot spin the loop */
+  bool hung_up;
 };
+bool loop_open(void);
+bool loop_add(struct source *source, uint32_t events);
+bool loop_watch(struct source *source, uint32_t events);
+/* Removes it before closing it: the sandbox may keep a copy of the descriptor, whose events must not arrive here. */
+void loop_close(struct source *source);
+void loop_turn(int timeout_ms);
 
-/* carry-main.c */
-bool carry_add(struct source *source, uint32_t events);
-bool carry_watch(struct source *source, uint32_t events);
-/* Out of the loop, then closed: a copy that the sandbox keeps of the descriptor must not be heard of again. */
-void carry_close(struct source *source);
+/* relay-notify.c: frames to the server. They are queued, so that a server that does not read stalls nothing but itself. */
+void notify(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len);
+void notify_number(uint8_t type, uint32_t number);
+void notify_totals(void);
+bool notify_is_full(void); /* nothing may be read from the sandbox that the server would have to be told */
+bool notify_flush(void);   /* false: frames are left, since the server does not take them for now */
+int notify_timeout(void);  /* ms until the totals are due; -1 when nothing is */
 
-/* carry-control.c */
-bool carry_control_begin(void);
-int carry_totals_due(void); /* how long the loop may wait, in ms; -1: for ever */
-void carry_tell(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len);
-void carry_tell_number(uint8_t type, uint32_t number);
-void carry_tell_totals(void);
+/* relay-control.c: the server's commands */
+bool control_open(void);
+void control_turn_end(void);
 
-/* carry-listen.c */
-void carry_listen(void);
-void carry_watch_successor(void);
+/* relay-listener.c */
+void listener_open(void);
+void listener_watch_successor(void);
 
-/* carry-gate.c: what the agent hands over */
-void carry_gate_accept(int fd);
-void carry_answer(const uint8_t *body, size_t len);
+/* relay-intake.c: what the agent passes to the relay */
+void intake_add_peer(int fd);
+void intake_resume(void);
+void intake_dns_answer(const uint8_t *body, size_t len);
 
-/* carry-links.c */
+/* relay-connections.c */
 enum { INSIDE, OUTSIDE };
-/* How a program's bytes go out: on and on; not before the server has seen them; or not at all, but for a request given. */
-enum { DIAL_PASS, DIAL_HOLD, DIAL_REQUEST };
-enum link_state { LINK_WAITING, LINK_LOOKING, LINK_DIALLING, LINK_MOVING, LINK_ENDING };
+/* Forward at once; forward after RELEASE; or send only the request that the server gives. */
+enum connect_mode { CONNECT_FORWARD, CONNECT_HOLD, CONNECT_REQUEST };
+enum connection_state { STATE_WAITING, STATE_SNIFFING, STATE_CONNECTING, STATE_OPEN, STATE_CLOSING };
 
-struct half {
-  uint8_t *kept; /* read, and not taken by the other end yet */
+/* One direction: bytes read from one end that the other has not taken yet. */
+struct direction {
+  uint8_t *buffer;
   size_t len, sent;
-  bool ended, told;
+  bool eof, eof_sent;
 };
 
-struct link {
+struct connection {
   struct source end[2];
-  struct half from[2];
-  enum link_state state;
+  struct direction from[2];
+  enum connection_state state;
   uint32_t id;
-  uint64_t bytes[2]; /* carried from each end */
-  bool held;         /* what the program sends is shown to the server, and waits */
-  bool one_way;      /* all that goes out was given by the server: what the program sends on is dropped at the end */
+  uint64_t bytes[2]; /* copied from each end */
+  bool held;         /* CONNECT_HOLD: the server sees what the program sends, and it waits for RELEASE */
+  bool one_way;      /* CONNECT_REQUEST: what the program sends is discarded at the end */
   bool dead;
-  struct link *next;
+  struct connection *next;
 };
 
-void carry_open(int inside, const uint8_t to[6]);
-struct link *carry_link(uint32_t id);
-void carry_look(struct link *l);
-void carry_dial(struct link *l, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len);
-void carry_release(struct link *l);
-void carry_take(struct link *l);
-void carry_end(struct link *l, const uint8_t *words, size_t len);
-void carry_bury(struct link *l, bool abruptly);
-void carry_cut_all(void);
-void carry_turn_end(void);
+void connection_open(int inside, const uint8_t to[6]);
+struct connection *connection_find(uint32_t id);
+void connection_sniff(struct connection *c);
+void connection_connect(struct connection *c, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len);
+void connection_release(struct connection *c);
+void connection_intercept(struct connection *c);
+void connection_respond(struct connection *c, const uint8_t *bytes, size_t len);
+void connection_close(struct connection *c, bool reset);
+void connections_reset_all(void);
+void connections_resume(void);
+void connections_turn_end(void);
 
-/* carry-move.c */
-extern uint64_t carry_totals[2], carry_limit;
-bool carry_spent(void);
-bool carry_look_on(struct link *l);
-void carry_count(struct link *l, int side, size_t bytes);
-bool carry_keep(struct half *h, const uint8_t *bytes, size_t len);
-void carry_forget(struct half *h);
-void carry_move(struct link *l);
-void carry_finish(struct link *l);
+/* relay-copy.c */
+enum copy_result { COPY_CONTINUE, COPY_CLOSE, COPY_RESET, COPY_DRAIN, COPY_QUOTA };
+enum copy_result copy_both(struct connection *c);  /* both directions, as far as possible without blocking */
+enum copy_result copy_final(struct connection *c); /* the last bytes to the program; discards what it sends */
+bool copy_sniff(struct connection *c);             /* false: the connection is broken */
+uint32_t copy_events(const struct connection *c, int side);
+bool buffer_append(struct direction *d, const uint8_t *bytes, size_t len);
+void buffer_free(struct direction *d);
+
+/* relay-quota.c */
+extern uint64_t total_bytes[2], quota;
+bool quota_exceeded(void);
+void count_bytes(struct connection *c, int side, size_t bytes);
 
 #endif

@@ -1,15 +1,17 @@
-/* What goes over a terminal's connection: typed bytes and sizes in, output out. Nothing here waits. */
-#include "agent.h"
+/* The frames of a terminal's connection: typed bytes and window sizes in, output out. Nothing here blocks. */
+#include "shell/shell.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #define RESIZE_MAX 64u
 
 static void refuse(struct shell *s) {
-  /* In the middle of an output frame there is no place for an answer. */
+  /* An answer cannot be inserted into an output frame that is being sent. */
   if (s->out_sent == s->out_len) send_error(s->client, EPROTO, "frame", NULL);
-  s->over = true;
+  s->closed = true;
 }
 
 static bool take_resize(struct shell *s, uint8_t *body, size_t len) {
@@ -17,32 +19,32 @@ static bool take_resize(struct shell *s, uint8_t *body, size_t len) {
   const struct field wanted[] = {{TAG_COLS, FIELD_NUMBER, true, &cols}, {TAG_ROWS, FIELD_NUMBER, true, &rows}};
   if (!fields_read(body, len, wanted, 2)) return false;
   if (cols < 1 || cols > UINT16_MAX || rows < 1 || rows > UINT16_MAX) return false;
-  /* Fails on a terminal that nobody can look at any more. */
-  (void)terminal_resize(s->master, (uint16_t)cols, (uint16_t)rows);
+  /* Fails only once the terminal is hung up. */
+  (void)pty_resize(s->ptm, (uint16_t)cols, (uint16_t)rows);
   return true;
 }
 
-static void drop_front(struct shell *s, size_t len) {
+static void discard_front(struct shell *s, size_t len) {
   s->in_len -= len;
   memmove(s->in, s->in + len, s->in_len);
 }
 
-/* False when the terminal takes no more at present. */
-static bool type_on(struct shell *s) {
+/* False when the terminal takes no more for now. */
+static bool write_typed(struct shell *s) {
   while (s->typed_at < s->typed_end && !s->reaper.ended) {
-    ssize_t n = write(s->master, s->in + s->typed_at, s->typed_end - s->typed_at);
+    ssize_t n = write(s->ptm, s->in + s->typed_at, s->typed_end - s->typed_at);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return false;
-    /* A terminal that takes nothing any more. */
+    /* The terminal is hung up. */
     if (n <= 0) break;
     s->typed_at += (size_t)n;
   }
-  drop_front(s, s->typed_end);
+  discard_front(s, s->typed_end);
   s->typed_at = s->typed_end = 0;
   return true;
 }
 
-/* False when no whole frame has come, or it was refused. */
+/* False when no complete frame has arrived, or it was refused. */
 static bool take_frame(struct shell *s) {
   if (s->in_len < FRAME_HEADER) return false;
   uint32_t len = load_u32(s->in);
@@ -54,7 +56,7 @@ static bool take_frame(struct shell *s) {
     return false;
   }
   if (type == REQ_RESIZE) {
-    drop_front(s, FRAME_HEADER + len);
+    discard_front(s, FRAME_HEADER + len);
   } else {
     s->typed_at = FRAME_HEADER;
     s->typed_end = FRAME_HEADER + len;
@@ -63,14 +65,14 @@ static bool take_frame(struct shell *s) {
 }
 
 void shell_type(struct shell *s) {
-  while (s->typed_end > 0 ? type_on(s) : take_frame(s)) continue;
+  while (s->typed_end > 0 ? write_typed(s) : take_frame(s)) continue;
 }
 
 void shell_receive(struct shell *s) {
   ssize_t n = recv(s->client, s->in + s->in_len, sizeof s->in - s->in_len, MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (n <= 0) {
-    s->over = true;
+    s->closed = true;
     return;
   }
   s->in_len += (size_t)n;
@@ -83,7 +85,7 @@ void shell_send(struct shell *s) {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) return;
     if (n < 0) {
-      s->over = true;
+      s->closed = true;
       break;
     }
     s->out_sent += (size_t)n;

@@ -1,35 +1,38 @@
-/* SHELL: a program on a terminal of its own, which lives as long as the connection that asked for it. */
-#include "agent.h"
+/* SHELL: runs a program on its own pseudo-terminal for as long as the client's connection is open. */
+#include "shell/shell.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
-#define DRAINED_MAX (1u << 20)
+#define DRAIN_MAX (1u << 20)
 #define HANGUP_MS 200
 #define LINGER_MS 1000
 #define ROUND_WAIT_MAX_MS 20
 
-static void put(struct shell *s, struct reply *r) {
+static void queue(struct shell *s, struct reply *r) {
   reply_end(r);
   memcpy(s->out, r->bytes, r->len);
   s->out_len = r->len;
   s->out_sent = 0;
 }
 
-static void put_exit(struct shell *s) {
+static void queue_exit(struct shell *s) {
   int sig = WIFSIGNALED(s->reaper.status) ? WTERMSIG(s->reaper.status) : 0;
   struct reply r;
   reply_begin(&r, ANS_EXIT);
   reply_number(&r, TAG_EXIT_CODE, (uint64_t)(sig != 0 ? 128 + sig : WEXITSTATUS(s->reaper.status)));
   reply_number(&r, TAG_EXIT_SIGNAL, (uint64_t)sig);
-  put(s, &r);
-  s->told_exit = true;
+  queue(s, &r);
+  s->exit_sent = true;
 }
 
-/* False when the terminal holds nothing to read now. */
-static bool put_output(struct shell *s) {
-  ssize_t n = read(s->master, s->out + FRAME_HEADER, DATA_MAX);
+/* False when there is nothing to read from the terminal now. */
+static bool queue_output(struct shell *s) {
+  ssize_t n = read(s->ptm, s->out + FRAME_HEADER, DATA_MAX);
   if (n <= 0) return false;
   store_u32(s->out, (uint32_t)n);
   s->out[4] = ANS_DATA;
@@ -39,13 +42,13 @@ static bool put_output(struct shell *s) {
   return true;
 }
 
-static void read_report(struct shell *s, const struct command *command) {
-  struct launch_report report;
-  ssize_t n = s->report_fd < 0 ? -1 : read(s->report_fd, &report, sizeof report);
+static void read_report(struct shell *s, const struct program *program) {
+  struct exec_failure failure;
+  ssize_t n = s->report_fd < 0 ? -1 : read(s->report_fd, &failure, sizeof failure);
   if (s->report_fd < 0 || (n < 0 && (errno == EAGAIN || errno == EINTR))) return;
-  if (n == (ssize_t)sizeof report) {
+  if (n == (ssize_t)sizeof failure) {
     reap_first(&s->reaper);
-    launch_send_error(s->client, &report, command);
+    send_exec_failure(s->client, &failure, program);
     _exit(0);
   }
   close(s->report_fd);
@@ -54,46 +57,46 @@ static void read_report(struct shell *s, const struct command *command) {
   struct reply r;
   reply_begin(&r, ANS_STARTED);
   reply_number(&r, TAG_STARTED_AT, (uint64_t)s->started_at);
-  put(s, &r);
+  queue(s, &r);
 }
 
-/* The one thing to tell next: that it runs, what it shows, how it ended. */
-static void tell(struct shell *s, const struct command *command) {
+/* Sends the next event: that the program runs, what it wrote, how it ended. */
+static void send_next(struct shell *s, const struct program *program) {
   shell_send(s);
-  while (s->out_len == 0 && !s->over && !s->told_exit) {
+  while (s->out_len == 0 && !s->closed && !s->exit_sent) {
     if (!s->started) {
-      read_report(s, command);
+      read_report(s, program);
       if (!s->started) return;
-    } else if (s->drained > DRAINED_MAX || !put_output(s)) {
+    } else if (s->drained > DRAIN_MAX || !queue_output(s)) {
       if (!s->reaper.ended) return;
-      put_exit(s);
+      queue_exit(s);
     }
     shell_send(s);
-    /* One frame a turn while it runs, so that a flood keeps neither keys nor signals waiting. */
+    /* One frame per turn while it runs, so that a flood of output does not delay keys and signals. */
     if (!s->reaper.ended) return;
   }
 }
 
-/* A client that has closed its sending half alone still learns how it ended, if it reads. */
-static void tell_end(struct shell *s) {
+/* A client that has closed only its sending half still gets the EXIT, if it reads. */
+static void send_exit(struct shell *s) {
   int64_t until = now_ms() + LINGER_MS;
   for (;;) {
     shell_send(s);
-    if (s->out_len == 0 && (s->told_exit || !s->reaper.ended)) return;
+    if (s->out_len == 0 && (s->exit_sent || !s->reaper.ended)) return;
     int64_t left = until - now_ms();
     struct pollfd p = {.fd = s->client, .events = POLLOUT};
     if (s->out_len == 0) {
-      put_exit(s);
+      queue_exit(s);
     } else if (left <= 0 || (poll(&p, 1, (int)left) < 0 && errno != EINTR)) {
       return;
     }
   }
 }
 
-/* Closing the terminal lets its programs save what they have to; what does not end from it is killed. */
-static _Noreturn void end_all(struct shell *s) {
-  close(s->slave);
-  close(s->master);
+/* Closing the terminal sends SIGHUP, so that its programs can save their state; those that stay are killed. */
+static _Noreturn void hang_up(struct shell *s) {
+  close(s->tty);
+  close(s->ptm);
   int64_t now = now_ms(), until = now + HANGUP_MS;
   int wait_ms = 1;
   for (;; now = now_ms()) {
@@ -101,38 +104,38 @@ static _Noreturn void end_all(struct shell *s) {
     while (s->reaper.again);
     if (!s->reaper.children) break;
     if (now >= until) {
-      tree_kill_round(getpid(), NULL);
+      kill_tree_round(getpid(), NULL);
       if (wait_ms < ROUND_WAIT_MAX_MS) wait_ms *= 2;
     }
     struct pollfd p = {.fd = s->reaper.signal_fd, .events = POLLIN};
     (void)poll(&p, 1, now < until ? (int)(until - now) : wait_ms);
-    reaper_heard(&s->reaper);
+    reaper_clear_signal(&s->reaper);
   }
-  tell_end(s);
+  send_exit(s);
   _exit(0);
 }
 
-static _Noreturn void relay(struct shell *s, const struct command *command) {
+static _Noreturn void run_loop(struct shell *s, const struct program *program) {
   for (;;) {
     bool sending = s->out_len > 0, typing = s->typed_end > 0;
     bool reading = s->started && !s->reaper.ended && !sending;
     struct pollfd p[4] = {
         {.fd = s->reaper.signal_fd, .events = POLLIN},
         {.fd = s->client, .events = (short)(POLLRDHUP | (typing ? 0 : POLLIN) | (sending ? POLLOUT : 0))},
-        {.fd = s->master, .events = (short)((reading ? POLLIN : 0) | (typing ? POLLOUT : 0))},
+        {.fd = s->ptm, .events = (short)((reading ? POLLIN : 0) | (typing ? POLLOUT : 0))},
         {.fd = s->report_fd, .events = POLLIN}};
     if (poll(p, 4, s->reaper.again ? 0 : -1) < 0) continue;
-    if (p[0].revents != 0) reaper_heard(&s->reaper);
+    if (p[0].revents != 0) reaper_clear_signal(&s->reaper);
     if (p[0].revents != 0 || s->reaper.again) reap_children(&s->reaper);
-    if ((p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) s->over = true;
-    if (!s->over && (p[1].revents & POLLIN) != 0) shell_receive(s);
+    if ((p[1].revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0) s->closed = true;
+    if (!s->closed && (p[1].revents & POLLIN) != 0) shell_receive(s);
     if (typing) shell_type(s);
-    tell(s, command);
-    if (s->over) end_all(s);
+    send_next(s, program);
+    if (s->closed) hang_up(s);
   }
 }
 
-static bool start(struct shell *s, const struct command *command, const char **what) {
+static bool start(struct shell *s, const struct program *program, const char **what) {
   int report[2] = {-1, -1};
   if (!reaper_open(&s->reaper, what)) return false;
   *what = "pipe";
@@ -141,7 +144,7 @@ static bool start(struct shell *s, const struct command *command, const char **w
   s->started_at = clock_ms(CLOCK_REALTIME);
   *what = "fork";
   s->reaper.first = fork();
-  if (s->reaper.first == 0) launch(command, s->slave, s->slave, s->slave, report[1]);
+  if (s->reaper.first == 0) exec_child(program, s->tty, s->tty, s->tty, report[1]);
   if (s->reaper.first < 0) return false;
   close(report[1]);
   return true;
@@ -149,22 +152,22 @@ static bool start(struct shell *s, const struct command *command, const char **w
 
 _Noreturn void serve_shell(int fd, struct frame *frame) {
   static struct shell s;
-  struct command command;
-  uint64_t cols = 0, rows = 0;
-  if (!shell_read(frame, &command, &cols, &rows)) {
-    garbage(fd);
+  struct shell_request request;
+  if (!shell_read(frame, &request)) {
+    send_protocol_error(fd);
     _exit(0);
   }
-  const char *what = program_problem(&command);
-  if (what == NULL && (cols < 1 || cols > UINT16_MAX || rows < 1 || rows > UINT16_MAX)) what = "size";
+  const struct program *program = &request.program;
+  const char *what = invalid_shell_field(&request);
   errno = EINVAL;
   if (what == NULL) {
     s.client = fd;
-    s.master = s.slave = s.reaper.signal_fd = s.report_fd = -1;
+    s.ptm = s.tty = s.reaper.signal_fd = s.report_fd = -1;
     what = "terminal";
-    uid_t uid = command.sudo ? 0 : agent.uid;
-    gid_t gid = command.sudo ? 0 : agent.gid;
-    if (terminal_open(&s, (uint16_t)cols, (uint16_t)rows, uid, gid) && start(&s, &command, &what)) relay(&s, &command);
+    uid_t uid = program->sudo ? 0 : agent.uid;
+    gid_t gid = program->sudo ? 0 : agent.gid;
+    bool opened = pty_open(&s, (uint16_t)request.cols, (uint16_t)request.rows, uid, gid);
+    if (opened && start(&s, program, &what)) run_loop(&s, program);
   }
   send_error(fd, errno, what, NULL);
   _exit(0);

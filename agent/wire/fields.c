@@ -1,5 +1,5 @@
-/* Reads the fields of a request in place: nothing but the arrays of repeated fields is allocated. */
-#include "agent.h"
+/* Parses the fields of a request in place; only the arrays of repeated fields are allocated. */
+#include "wire/wire.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ static const struct field *find(const struct field *wanted, size_t count, uint8_
   return NULL;
 }
 
-/* Counts each field and checks lengths, so that the second pass can trust them. */
+/* Counts each field and checks all lengths, so that the second pass can trust them. */
 static bool check(const uint8_t *body, size_t len, const struct field *wanted, size_t count, size_t *seen) {
   size_t pos = 0;
   while (pos < len) {
@@ -25,7 +25,7 @@ static bool check(const uint8_t *body, size_t len, const struct field *wanted, s
     pos += 5;
     if (f == NULL || size > len - pos) return false;
     if (f->kind == FIELD_NUMBER && size != 8) return false;
-    if (f->kind != FIELD_TEXTS && seen[at] > 0) return false;
+    if (f->kind != FIELD_STRINGS && seen[at] > 0) return false;
     if (f->kind != FIELD_NUMBER && memchr(body + pos, 0, size) != NULL) return false;
     seen[at]++;
     pos += size;
@@ -41,8 +41,8 @@ bool fields_read(uint8_t *body, size_t len, const struct field *wanted, size_t c
   if (count > sizeof seen / sizeof seen[0]) return false;
   if (!check(body, len, wanted, count, seen)) return false;
   for (size_t i = 0; i < count; i++) {
-    if (wanted[i].kind != FIELD_TEXTS) continue;
-    struct texts *texts = wanted[i].out;
+    if (wanted[i].kind != FIELD_STRINGS) continue;
+    struct string_list *texts = wanted[i].out;
     texts->items = calloc(seen[i] + 1, sizeof texts->items[0]);
     if (texts->items == NULL) return false;
     texts->count = 0;
@@ -58,14 +58,14 @@ bool fields_read(uint8_t *body, size_t len, const struct field *wanted, size_t c
       *(uint64_t *)f->out = load_u64(value);
       continue;
     }
-    /* One byte down, over the length that has been read, makes room for the terminating zero. */
+    /* Moved down by one byte, over the length that was already read, to make room for the terminating zero. */
     char *text = (char *)value - 1;
     memmove(text, value, size);
     text[size] = 0;
-    if (f->kind == FIELD_TEXT) {
+    if (f->kind == FIELD_STRING) {
       *(char **)f->out = text;
     } else {
-      struct texts *texts = f->out;
+      struct string_list *texts = f->out;
       texts->items[texts->count++] = text;
     }
   }

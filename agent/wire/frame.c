@@ -1,8 +1,10 @@
-/* Reads frames from a connection, blocking, and sends whole buffers. */
-#include "agent.h"
+/* Blocking input and output of a connection process: whole frames in, whole buffers out. */
+#include "wire/wire.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 uint32_t load_u32(const uint8_t *p) {
   return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
@@ -27,32 +29,32 @@ uint32_t frame_limit(uint8_t type) {
   return UINT32_MAX;
 }
 
-static enum got read_exact(int fd, uint8_t *to, size_t len) {
+static enum frame_result read_exact(int fd, uint8_t *to, size_t len) {
   while (len > 0) {
     ssize_t n = recv(fd, to, len, 0);
     if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return GOT_CLOSED;
+    if (n <= 0) return FRAME_CLOSED;
     to += n;
     len -= (size_t)n;
   }
-  return GOT_FRAME;
+  return FRAME_OK;
 }
 
-enum got frame_read(int fd, struct frame *frame) {
+enum frame_result frame_read(int fd, struct frame *frame) {
   uint8_t header[FRAME_HEADER];
-  enum got got = read_exact(fd, header, sizeof header);
-  if (got != GOT_FRAME) return got;
+  enum frame_result got = read_exact(fd, header, sizeof header);
+  if (got != FRAME_OK) return got;
   frame->len = load_u32(header);
   frame->type = header[4];
   uint32_t limit = frame_limit(frame->type);
-  if (limit == UINT32_MAX || frame->len > limit) return GOT_GARBAGE;
-  if (frame->len > frame->room || frame->body == NULL) {
-    /* At least a DATA body, so that a transfer allocates once. */
-    uint32_t room = frame->len > DATA_MAX ? frame->len : DATA_MAX;
-    uint8_t *body = realloc(frame->body, room);
-    if (body == NULL) return GOT_CLOSED;
+  if (limit == UINT32_MAX || frame->len > limit) return FRAME_INVALID;
+  if (frame->len > frame->capacity || frame->body == NULL) {
+    /* At least the size of a DATA body, so that a transfer allocates once. */
+    uint32_t capacity = frame->len > DATA_MAX ? frame->len : DATA_MAX;
+    uint8_t *body = realloc(frame->body, capacity);
+    if (body == NULL) return FRAME_CLOSED;
     frame->body = body;
-    frame->room = room;
+    frame->capacity = capacity;
   }
   return read_exact(fd, frame->body, frame->len);
 }

@@ -1,19 +1,21 @@
-/* The agent's and a supervisor's listening socket: `socket` in a directory of the host. */
-#include "agent.h"
+/* The listening socket of the agent and of each supervisor: `socket` in a directory of the host. */
+#include "wire/wire.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 static int listen_here(void) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
-  /* Relative names keep clear of the 108 bytes that a socket address holds. */
+  /* A relative name always fits into the 108 bytes of a socket address. */
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "socket.new"};
   if (unlink(address.sun_path) != 0 && errno != ENOENT) goto failed;
   if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) goto failed;
   if (listen(fd, 128) != 0) goto failed;
-  /* Renamed only now: whoever sees the name can connect. */
+  /* Renamed last: once the name exists, connecting works. */
   if (rename(address.sun_path, "socket") != 0) goto failed;
   return fd;
 failed:;
@@ -36,7 +38,7 @@ int listen_at(int dir_fd) {
   return fd;
 }
 
-/* A process inside the pid namespace has a number there; one outside has none, which reads as 0. */
+/* SO_PEERCRED translates the pid into this pid namespace; a process outside of it has none, which reads as 0. */
 bool peer_is_outside(int fd) {
   struct ucred peer;
   socklen_t len = sizeof peer;

@@ -1,6 +1,7 @@
-/* Builds answers and events. What does not fit is cut: only paths and links of the sandbox can be that long. */
-#include "agent.h"
+/* Builds answers and events. Fields that do not fit are truncated: only paths and links of the sandbox are that long. */
+#include "wire/wire.h"
 
+#include <errno.h>
 #include <string.h>
 
 void reply_begin(struct reply *r, uint8_t type) {
@@ -23,7 +24,7 @@ void reply_number(struct reply *r, uint8_t tag, uint64_t value) {
   reply_bytes(r, tag, bytes, sizeof bytes);
 }
 
-void reply_text(struct reply *r, uint8_t tag, const char *text) { reply_bytes(r, tag, text, strlen(text)); }
+void reply_string(struct reply *r, uint8_t tag, const char *text) { reply_bytes(r, tag, text, strlen(text)); }
 
 void reply_end(struct reply *r) { store_u32(r->bytes, (uint32_t)(r->len - FRAME_HEADER)); }
 
@@ -35,8 +36,8 @@ bool reply_send(int fd, struct reply *r) {
 void reply_error(struct reply *r, int error, const char *what, const char *path) {
   reply_begin(r, ANS_ERROR);
   reply_number(r, TAG_ERRNO, (uint64_t)error);
-  reply_text(r, TAG_WHAT, what);
-  if (path != NULL) reply_text(r, TAG_ERROR_PATH, path);
+  reply_string(r, TAG_WHAT, what);
+  if (path != NULL) reply_string(r, TAG_ERROR_PATH, path);
   reply_end(r);
 }
 
@@ -44,6 +45,11 @@ bool send_error(int fd, int error, const char *what, const char *path) {
   struct reply r;
   reply_error(&r, error, what, path);
   return send_all(fd, r.bytes, r.len);
+}
+
+bool send_protocol_error(int fd) {
+  send_error(fd, EPROTO, "frame", NULL);
+  return false;
 }
 
 bool send_empty(int fd, uint8_t type) {

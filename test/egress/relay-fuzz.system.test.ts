@@ -5,14 +5,11 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { agentFiles } from '../../agent/build.mjs';
+import { agentFiles, SOURCE_FLAGS } from '../../agent/build.mjs';
 import type { DialMode, RedirectedConnection } from '../../src/egress/connection/context.ts';
 import { RelayProcess } from '../../src/engines/oci/network/relay-process.ts';
-
-const agent = fileURLToPath(new URL('../../agent/', import.meta.url));
 
 /** What a sandbox that has taken its agent over could send: connections that are none, floods, cut messages, garbage. */
 const HOSTILE = `
@@ -72,16 +69,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'carrier-fuzz-'));
   program = join(folder, 'agent');
   const sources = (await agentFiles()).filter((path) => path.endsWith('.c'));
-  const flags = [
-    '-std=gnu11',
-    '-g',
-    '-O1',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-fno-omit-frame-pointer',
-    `-I${agent}`,
-  ];
+  const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', program, ...sources]);
 });

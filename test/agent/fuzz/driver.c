@@ -17,15 +17,15 @@ static struct deadline_page page;
 static void parse_run(struct frame *frame) {
   struct command c;
   if (command_read(frame, &c)) {
-    if (command_problem(&c) == NULL) commands++;
-    size_t bytes = strlen(c.id) + strlen(c.cwd);
-    for (size_t i = 0; i < c.argv.count; i++) bytes += strlen(c.argv.items[i]);
-    for (size_t i = 0; i < c.env.count; i++) bytes += strlen(c.env.items[i]);
-    if (c.argv.items[c.argv.count] != NULL || c.env.items[c.env.count] != NULL) die("an array without an end");
+    if (invalid_command_field(&c) == NULL) commands++;
+    size_t bytes = strlen(c.id) + strlen(c.program.cwd);
+    for (size_t i = 0; i < c.program.argv.count; i++) bytes += strlen(c.program.argv.items[i]);
+    for (size_t i = 0; i < c.program.env.count; i++) bytes += strlen(c.program.env.items[i]);
+    if (c.program.argv.items[c.program.argv.count] != NULL || c.program.env.items[c.program.env.count] != NULL) die("an array without an end");
     if (bytes > frame->len) die("a RUN that is longer than its frame");
   }
-  free(c.argv.items);
-  free(c.env.items);
+  free(c.program.argv.items);
+  free(c.program.env.items);
 }
 
 static uint64_t state;
@@ -118,7 +118,7 @@ static void request_frames(struct stream *s) {
   if (type >= REQ_STAT && type != REQ_CONNECT) text(s, TAG_PATH, some_path());
   if (type == REQ_READ && random_below(2)) number(s, TAG_OFFSET, random_below(5000));
   if (type == REQ_READ && random_below(2)) number(s, TAG_LIMIT, random_below(5000));
-  if (type == REQ_WRITE && random_below(2)) number(s, TAG_MODE_WANTED, random_below(010000));
+  if (type == REQ_WRITE && random_below(2)) number(s, TAG_WRITE_MODE, random_below(010000));
   frame_finish(s, at);
   if (type == REQ_WRITE) data_frames(s);
   if (type == REQ_TREE_WRITE) tree_frames(s);
@@ -197,12 +197,12 @@ static void feed_connection(const struct stream *s, bool is_run) {
   int pair[2];
   if (!open_pair(s, pair)) die("socketpair");
   for (int i = 0; i < 16; i++) {
-    enum got got = frame_read(pair[1], &frame);
-    if (got == GOT_GARBAGE) garbage(pair[1]);
-    if (got != GOT_FRAME) break;
+    enum frame_result got = frame_read(pair[1], &frame);
+    if (got == FRAME_INVALID) send_protocol_error(pair[1]);
+    if (got != FRAME_OK) break;
     /* Just as long as what it holds, so that one byte too far is seen. */
     frame.body = realloc(frame.body, frame.len + (frame.len == 0));
-    frame.room = frame.len + (frame.len == 0);
+    frame.capacity = frame.len + (frame.len == 0);
     if (frame.body == NULL) die("realloc");
     if (is_run && frame.type == REQ_RUN) {
       parse_run(&frame);
@@ -225,8 +225,8 @@ static void feed_command(const struct stream *s) {
     if (count == 0) break;
     for (size_t k = 0; k < count; k++) polled[k].revents = POLLIN;
     clients_serve(&supervisor, polled, count);
-    if (random_below(2)) clients_grew();
-    if (supervisor.killing) clients_killed(1);
+    if (random_below(2)) clients_notify_output();
+    if (supervisor.killing) clients_answer_kills(1);
     clients_flush(&supervisor);
   }
   close(pair[0]);
@@ -242,7 +242,7 @@ static void feed_terminal(const struct stream *s) {
 }
 
 static void fresh_files(void) {
-  tree_remove(AT_FDCWD, "/w", 0);
+  remove_tree(AT_FDCWD, "/w", 0);
   if (mkdir("/w", 0755) != 0 || mkdir("/w/dir", 0755) != 0 || mkfifo("/w/fifo", 0644) != 0) die("files");
   if (symlink("dir/target", "/w/link") != 0 || symlink("loop", "/w/loop") != 0) die("links");
   int fd = open("/w/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
@@ -256,7 +256,7 @@ int main(int argc, char **argv) {
   unsigned long least = strtoul(argv[3], NULL, 10), done = 0;
   int64_t until = now_ms() + atoi(argv[4]) * 1000;
   static struct stream stream;
-  agent.deadline = &page;
+  deadline.page = &page;
   confine(argv[1]);
   if (!become_user()) die("become_user");
   /* A fast machine tries more in its time; a slow one takes the time it needs for the least. */

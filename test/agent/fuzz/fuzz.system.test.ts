@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { agentFiles } from '../../../agent/build.mjs';
+import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
 
 const run = promisify(execFile);
 const own = ['./driver.c', './stand-ins.c', './confine.c', './shell.c'].map((name) =>
@@ -14,7 +14,7 @@ const own = ['./driver.c', './stand-ins.c', './confine.c', './shell.c'].map((nam
 const agent = fileURLToPath(new URL('../../../agent/', import.meta.url));
 // The driver stands in for these: what they do must not happen for real.
 const replaced =
-  /^(main\.c|host\/.*|(init\/(init|event-loop)|process\/(drop-privileges|exec-child|kill-tree)|command\/(run|supervisor)|shell\/(shell|pty))\.c)$/;
+  /^(main\.c|host\/.*|(init\/(init|event-loop)|process\/(drop-privileges|exec-child|kill-tree)|command\/(run|start-kill|supervisor)|shell\/(shell|pty))\.c)$/;
 
 let folder: string;
 beforeAll(async () => {
@@ -22,16 +22,7 @@ beforeAll(async () => {
   const names = (await agentFiles())
     .map((path) => relative(agent, path))
     .filter((name) => name.endsWith('.c') && !replaced.test(name));
-  const flags = [
-    '-std=gnu11',
-    '-g',
-    '-O1',
-    '-Wall',
-    '-Wextra',
-    '-Werror',
-    '-fno-omit-frame-pointer',
-    `-I${agent}`,
-  ];
+  const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   const sources = [...own, ...names.map((name) => join(agent, name))];
   await run('cc', [...flags, ...sanitizers, '-o', join(folder, 'driver'), ...sources]);

@@ -1,4 +1,4 @@
-/* Stands in for shell.c and terminal.c: a terminal that takes a few bytes at a time. */
+/* Replaces shell.c and pty.c: a terminal that takes a few bytes at a time. */
 #include "stand-ins.h"
 
 #include <stdlib.h>
@@ -11,7 +11,7 @@ _Noreturn void serve_shell(int fd, struct frame *frame) {
   die("a SHELL that was let through");
 }
 
-bool terminal_resize(int fd, uint16_t cols, uint16_t rows) {
+bool pty_resize(int fd, uint16_t cols, uint16_t rows) {
   if (fd < 0 || cols == 0 || rows == 0) die("a window without cells");
   sizes++;
   return true;
@@ -25,8 +25,8 @@ void feed_shell(int client) {
   if (pipe2(pipes, O_CLOEXEC | O_NONBLOCK) != 0 || fcntl(pipes[1], F_SETPIPE_SZ, 4096) < 0) die("pipe");
   memset(&s, 0, sizeof s);
   s.client = client;
-  s.master = pipes[1];
-  for (int i = 0; i < 4096 && !s.over; i++) {
+  s.ptm = pipes[1];
+  for (int i = 0; i < 4096 && !s.closed; i++) {
     if (s.typed_end > 0) {
       while (read(pipes[0], bytes, sizeof bytes) > 0) continue;
       shell_type(&s);
@@ -35,7 +35,7 @@ void feed_shell(int client) {
     }
     if (s.in_len > sizeof s.in || s.typed_at > s.typed_end || s.typed_end > s.in_len) die("bounds");
   }
-  if (!s.over) die("a client that stays");
+  if (!s.closed) die("a client that stays");
   close(pipes[0]);
   close(pipes[1]);
 }

@@ -1,0 +1,70 @@
+/* Room files: file and tree requests. All of it runs as the sandbox's user, without capabilities. */
+#ifndef FILES_H
+#define FILES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "wire/wire.h"
+
+#define SYMLINKS_MAX 40
+#define DEPTH_MAX 200
+
+/* files.c, file-write.c, tree-read.c, tree-write.c: one function a request. False: the connection is over. */
+bool serve_stat(int fd, struct frame *frame);
+bool serve_mkdir(int fd, struct frame *frame);
+bool serve_read(int fd, struct frame *frame);
+bool serve_write(int fd, struct frame *frame);
+bool serve_tree_read(int fd, struct frame *frame);
+bool serve_tree_write(int fd, struct frame *frame);
+
+/* path.c: the functions that return int return 0 or an errno */
+bool path_is_absolute(const char *path);
+int make_parents(const char *path);
+int make_directories(const char *path);
+int resolve_links(const char *path, char *out, size_t size, struct stat *st); /* st_mode 0: nothing exists there */
+void temporary_name(const char *path, char *out, size_t size); /* in the same directory; empty when too long */
+char file_kind(mode_t mode);
+
+/* file-io.c */
+int open_regular(int dir_fd, const char *name, int extra_flags, struct stat *st, const char **what);
+void enlarge_send_buffer(int fd);
+bool send_file(int fd, int file, uint64_t limit, int *error);
+bool discard_upload(int fd, struct frame *frame);
+
+/* remove-tree.c */
+void remove_tree(int dir_fd, const char *name, int depth);
+
+/* tree-stage.c, tree-commit.c: a tree is received into a staging directory, then moved to its target */
+struct entry {
+  const char *path; /* relative, checked */
+  char kind;
+  mode_t mode;
+  const char *link;
+};
+struct staging {
+  char target[4096], path[4096]; /* where the tree goes, and the staging directory */
+  int dir_fd;
+  char root_kind; /* 0 until the root's entry has come */
+  mode_t target_mode;
+  int parent_fd; /* of the last entry, since most entries share it */
+  char parent_path[4096];
+  int file; /* that DATA is written to, or -1 */
+  mode_t file_mode;
+  /* Directories without write permission for their owner: their mode is set once everything is in place. */
+  char read_only[65536];
+  size_t read_only_len;
+  uint64_t files, bytes;
+  const char *what;
+};
+int staging_open(struct staging *s, const char *path);
+int staging_add(struct staging *s, const struct entry *entry);
+int staging_write(struct staging *s, const uint8_t *data, size_t len);
+int staging_end_file(struct staging *s);
+void staging_discard(struct staging *s);
+int staging_commit(struct staging *s);
+
+#endif

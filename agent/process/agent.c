@@ -1,0 +1,3 @@
+#include "process/process.h"
+
+struct agent agent = {.dir_fd = -1, .proc_fd = -1};
