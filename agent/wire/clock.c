@@ -6,3 +6,5 @@ int64_t clock_ms(clockid_t clock) {
   if (clock_gettime(clock, &t) != 0) return 0;
   return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
+
+int64_t now_ms(void) { return clock_ms(CLOCK_MONOTONIC); }

@@ -40,7 +40,7 @@ enum { CAUSE_EXIT, CAUSE_KILLED, CAUSE_CANCELLED, CAUSE_SESSION_END, CAUSE_TIMEO
 
 /* clock.c */
 int64_t clock_ms(clockid_t clock);
-#define now_ms() clock_ms(CLOCK_MONOTONIC)
+int64_t now_ms(void); /* CLOCK_MONOTONIC */
 
 /* frame.c: blocking frames of a connection process */
 enum frame_result { FRAME_OK, FRAME_CLOSED, FRAME_INVALID };
