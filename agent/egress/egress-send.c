@@ -74,7 +74,8 @@ bool egress_send(uint8_t type, const void *a, size_t a_len, const void *b, size_
   if (fd >= 0) {
     message.msg_control = &ancillary;
     message.msg_controllen = CMSG_SPACE(sizeof(int));
-    ancillary.header = (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
+    ancillary.header =
+        (struct cmsghdr){.cmsg_level = SOL_SOCKET, .cmsg_type = SCM_RIGHTS, .cmsg_len = CMSG_LEN(sizeof(int))};
     memcpy(CMSG_DATA(&ancillary.header), &fd, sizeof fd);
   }
   /* Tried again when the relay has gone: another one may have taken its place. */

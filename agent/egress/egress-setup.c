@@ -77,8 +77,11 @@ static bool own_address(void) {
 static bool default_route(void) {
   struct netlink_batch b = {0};
   uint32_t address = htonl(EGRESS_ADDRESS), index = LOOPBACK_INDEX;
-  struct rtmsg head = {.rtm_family = AF_INET, .rtm_table = RT_TABLE_MAIN, .rtm_protocol = RTPROT_STATIC,
-                       .rtm_scope = RT_SCOPE_LINK, .rtm_type = RTN_UNICAST};
+  struct rtmsg head = {.rtm_family = AF_INET,
+                       .rtm_table = RT_TABLE_MAIN,
+                       .rtm_protocol = RTPROT_STATIC,
+                       .rtm_scope = RT_SCOPE_LINK,
+                       .rtm_type = RTN_UNICAST};
   netlink_message(&b, RTM_NEWROUTE, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL, &head, sizeof head);
   netlink_attribute(&b, RTA_OIF, &index, sizeof index);
   netlink_attribute(&b, RTA_PREFSRC, &address, sizeof address);

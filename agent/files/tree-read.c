@@ -98,7 +98,8 @@ static bool read_directory(struct reader *r, int dir_fd, const char *name, int f
   struct stat st;
   if (depth > DEPTH_MAX) return fail(r, ENAMETOOLONG, "depth");
   int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
-  if (fd < 0) return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true : fail(r, errno, "open");
+  if (fd < 0)
+    return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true : fail(r, errno, "open");
   DIR *dir = fdopendir(fd);
   if (dir == NULL) {
     int error = errno;

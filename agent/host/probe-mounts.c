@@ -24,8 +24,8 @@ static int fail(const char *what) {
 
 /* Stands for a host directory: owned by the host's root. */
 static int make_directories(uid_t base) {
-  static const char *const made[] = {"lower", "lower/moved", "lower/moved/deep", "lower/removed",
-                                     "base",  "upper",       "work",             "merged"};
+  static const char *const made[] = {"lower", "lower/moved", "lower/moved/deep", "lower/removed", "base", "upper",
+                                     "work",  "merged"};
   for (size_t i = 0; i < sizeof made / sizeof made[0]; i++)
     if (mkdir(made[i], 0755) != 0) return fail(made[i]);
   int fd = open("lower/removed/file", O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0644);

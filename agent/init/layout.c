@@ -20,9 +20,11 @@ bool create_layout(uid_t uid, gid_t gid, const char **failed) {
     mode_t mode;
     bool owned;
   } wanted[] = {
-      {"/vercel", 0755, false},      {"/vercel/sandbox", 0755, true}, {"/home", 0755, false},
-      {"/home/vercel-sandbox", 0755, true}, {"/var", 0755, false},    {"/var/tmp", 01777, false},
-      {"/var/log", 0755, false},     {"/var/cache", 0755, false},     {"/var/lib", 0755, false},
+      {"/vercel", 0755, false},  {"/vercel/sandbox", 0755, true},
+      {"/home", 0755, false},    {"/home/vercel-sandbox", 0755, true},
+      {"/var", 0755, false},     {"/var/tmp", 01777, false},
+      {"/var/log", 0755, false}, {"/var/cache", 0755, false},
+      {"/var/lib", 0755, false},
   };
   for (size_t i = 0; i < sizeof wanted / sizeof wanted[0]; i++) {
     if (ensure(wanted[i].path, wanted[i].mode, wanted[i].owned, uid, gid)) continue;

@@ -88,7 +88,8 @@ _Noreturn void exec_child(const struct program *p, int tty_fd, int out_fd, int e
   /* Cannot fail: the child is not a process group leader. */
   setsid();
   if (tty_fd >= 0 && ioctl(STDIN_FILENO, TIOCSCTTY, 0) != 0) report_failure(STEP_TERMINAL);
-  if (!lower_limit(RLIMIT_CORE, 0) || (p->nproc > 0 && !lower_limit(RLIMIT_NPROC, p->nproc))) report_failure(STEP_LIMITS);
+  if (!lower_limit(RLIMIT_CORE, 0) || (p->nproc > 0 && !lower_limit(RLIMIT_NPROC, p->nproc)))
+    report_failure(STEP_LIMITS);
   const char *failed = NULL;
   uid_t uid = p->sudo ? 0 : agent.uid;
   gid_t gid = p->sudo ? 0 : agent.gid;

@@ -69,7 +69,8 @@ static bool read_process(pid_t pid, struct process *out) {
   const char *end = strrchr(text, ')');
   if (end == NULL || end[1] != ' ' || end[2] == 0 || end[3] != ' ') return false;
   char *field = (char *)(uintptr_t)end + 4;
-  *out = (struct process){.pid = pid, .zombie = end[2] == 'Z' || end[2] == 'X', .parent = (pid_t)strtol(field, &field, 10)};
+  *out = (struct process){
+      .pid = pid, .zombie = end[2] == 'Z' || end[2] == 'X', .parent = (pid_t)strtol(field, &field, 10)};
   for (int i = 1; i < FIELDS_TO_START_TIME && field != NULL; i++) field = strchr(field + 1, ' ');
   if (field == NULL) return false;
   out->start_time = strtoull(field, NULL, 10);

@@ -58,7 +58,8 @@ static bool bind_in_place(int fd) {
 }
 
 void listener_open(void) {
-  struct source fresh = {.ready = listener_ready, .fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
+  struct source fresh = {.ready = listener_ready,
+                         .fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)};
   if (fresh.fd < 0 || !bind_in_place(fresh.fd)) {
     int error = errno;
     if (fresh.fd >= 0) close(fresh.fd);

@@ -19,12 +19,15 @@
 #define SNIFF_MAX 98304u /* bytes of a program that are kept while the server decides */
 #define CONNECTIONS_MAX 1024u
 
+/* Grouped as in the tables of docs/agent-protocol.md. */
+/* clang-format off */
 enum {
   RELAY_LISTENING = 96, RELAY_LISTEN_FAILED, RELAY_SUCCESSOR_GONE, RELAY_OPENED, RELAY_SNIFFED, RELAY_CONNECTED,
   RELAY_CLOSED, RELAY_TOTALS, RELAY_QUOTA_EXCEEDED, RELAY_DNS_QUERY,
   RELAY_LISTEN = 112, RELAY_WATCH_SUCCESSOR, RELAY_SNIFF, RELAY_CONNECT, RELAY_RELEASE, RELAY_INTERCEPT, RELAY_RESPOND,
   RELAY_RESET, RELAY_QUOTA, RELAY_DNS_ANSWER
 };
+/* clang-format on */
 
 /* relay-main.c */
 int relay_main(int argc, char **argv);

@@ -13,6 +13,8 @@
 #define FRAME_HEADER 5u
 #define DURATION_MAX ((uint64_t)1 << 40)
 
+/* Grouped as in the tables of docs/agent-protocol.md. */
+/* clang-format off */
 enum {
   REQ_PING = 1, REQ_DEADLINE, REQ_RUN, REQ_STAT, REQ_MKDIR, REQ_READ, REQ_WRITE, REQ_TREE_READ, REQ_TREE_WRITE,
   REQ_CONNECT, REQ_SHUTDOWN, REQ_SHELL,
@@ -30,6 +32,7 @@ enum {
   TAG_EXIT_CODE = 70, TAG_EXIT_SIGNAL, TAG_EXIT_CAUSE, TAG_ENDED_AT, TAG_DURATION_MS, TAG_STDOUT_BYTES,
   TAG_STDERR_BYTES
 };
+/* clang-format on */
 
 enum { CAUSE_EXIT, CAUSE_KILLED, CAUSE_CANCELLED, CAUSE_SESSION_END, CAUSE_TIMEOUT };
 

@@ -21,7 +21,8 @@ static void parse_run(struct frame *frame) {
     size_t bytes = strlen(c.id) + strlen(c.program.cwd);
     for (size_t i = 0; i < c.program.argv.count; i++) bytes += strlen(c.program.argv.items[i]);
     for (size_t i = 0; i < c.program.env.count; i++) bytes += strlen(c.program.env.items[i]);
-    if (c.program.argv.items[c.program.argv.count] != NULL || c.program.env.items[c.program.env.count] != NULL) die("an array without an end");
+    if (c.program.argv.items[c.program.argv.count] != NULL || c.program.env.items[c.program.env.count] != NULL)
+      die("an array without an end");
     if (bytes > frame->len) die("a RUN that is longer than its frame");
   }
   free(c.program.argv.items);
@@ -75,8 +76,10 @@ static void number(struct stream *s, uint8_t tag, uint64_t value) {
 }
 
 static const char *some_path(void) {
-  static const char *const paths[] = {"/w/file", "/w/dir", "/w", "/", "/w/link", "/w/loop", "/w/fifo", "/w/dir/deep/er",
-                                      "/w/none", "/w/none/at/all", "relative", "/w/dir/../file", "/w/file/", "//w//dir"};
+  static const char *const paths[] = {"/w/file",  "/w/dir",         "/w",       "/",
+                                      "/w/link",  "/w/loop",        "/w/fifo",  "/w/dir/deep/er",
+                                      "/w/none",  "/w/none/at/all", "relative", "/w/dir/../file",
+                                      "/w/file/", "//w//dir"};
   return paths[random_below(sizeof paths / sizeof paths[0])];
 }
 
@@ -103,13 +106,15 @@ static void entry_frame(struct stream *s, const char *path) {
 }
 
 static void tree_frames(struct stream *s) {
-  static const char *const names[] = {"a", "b", "a/c", "a/c/d", "..", "a/../..", "b/c", "file", "dir", "dir/x", "link/x", "/x"};
+  static const char *const names[] = {"a",   "b",    "a/c", "a/c/d", "..",     "a/../..",
+                                      "b/c", "file", "dir", "dir/x", "link/x", "/x"};
   entry_frame(s, "");
   for (uint32_t n = random_below(8); n > 0; n--) entry_frame(s, names[random_below(12)]);
 }
 
 static void request_frames(struct stream *s) {
-  static const uint8_t types[] = {REQ_PING, REQ_DEADLINE, REQ_STAT, REQ_MKDIR, REQ_READ, REQ_WRITE, REQ_WRITE, REQ_TREE_READ,
+  static const uint8_t types[] = {REQ_PING,       REQ_DEADLINE,   REQ_STAT,       REQ_MKDIR,
+                                  REQ_READ,       REQ_WRITE,      REQ_WRITE,      REQ_TREE_READ,
                                   REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_CONNECT};
   uint8_t type = types[random_below(sizeof types)];
   size_t at = frame_start(s, type);
