@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { needs } from '../support/needs.ts';
-import { carriersOf } from './support/relays.ts';
+import { relaysOf } from './support/relays.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
 import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
@@ -219,7 +219,7 @@ s.request({ ':path': '/gone' }).resume().end();`,
       });
       const command = { command_id: structured['command_id'] };
       await expect.poll(() => world.seen.map((each) => each.path), { timeout: 20_000 }).toContain(path);
-      for (const pid of carriersOf(box.server.pid)) process.kill(pid, 'SIGKILL');
+      for (const pid of relaysOf(box.server.pid)) process.kill(pid, 'SIGKILL');
       await expect.poll(() => world.aborted, { timeout: 20_000 }).toContain(path);
       expect((await box.server.call('command_wait', command)).structured['exit_code']).not.toBe(0);
       const again = () => box.run(`curl -sS ${version} https://api.test/again`);

@@ -1,4 +1,4 @@
-/** The carrier, built with sanitizers, between a hostile sandbox and a server that says everything at any time. */
+/** The relay, built with sanitizers, between a hostile sandbox and a server that sends any command at any time. */
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -66,7 +66,7 @@ print(sent)
 let folder: string;
 let program: string;
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'carrier-fuzz-'));
+  folder = await mkdtemp(join(tmpdir(), 'relay-fuzz-'));
   program = join(folder, 'agent');
   const rooms = (await agentFiles()).filter((path) => /\/agent\/(relay|wire)\/[^/]+\.c$/.test(path));
   const sources = [join(import.meta.dirname, 'support/relay-only.c'), ...rooms];
@@ -86,7 +86,7 @@ function randomFrom(seed: number): (limit: number) => number {
 }
 
 describe('a hostile sandbox', () => {
-  it('neither breaks its carrier nor makes it forget a connection', async () => {
+  it('neither breaks its relay nor makes it forget a connection', async () => {
     const random = randomFrom(7);
     const outside = createServer({ allowHalfOpen: random(2) === 0 }, (socket) => {
       socket.on('error', () => socket.destroy());
@@ -131,7 +131,7 @@ describe('a hostile sandbox', () => {
       await connection.closed;
       clearTimeout(timer);
     };
-    const carrier = await RelayProcess.start(
+    const relay = await RelayProcess.start(
       {
         program,
         dir: folder,
@@ -157,15 +157,15 @@ describe('a hostile sandbox', () => {
       },
     );
     try {
-      await carrier.listen();
+      await relay.listen();
       const hostile = spawn('python3', ['-c', HOSTILE, '3', join(agentDir, 'egress'), '12'], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       for (let again = 0; again < 5; again++) {
         const before = counts.opened;
         await expect.poll(() => counts.opened).toBeGreaterThan(before + 20);
-        await carrier.listen();
-        carrier.watchSuccessor();
+        await relay.listen();
+        relay.watchSuccessor();
       }
       await once(hostile, 'close');
       expect(died).toEqual([]);
@@ -174,7 +174,7 @@ describe('a hostile sandbox', () => {
       // It has to have reached what it is meant to test.
       for (const count of Object.values(counts)) expect(count, JSON.stringify(counts)).toBeGreaterThan(50);
     } finally {
-      await carrier.close();
+      await relay.close();
       outside.close();
     }
   });

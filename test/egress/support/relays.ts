@@ -1,12 +1,12 @@
-/** The carriers of a server, among the processes of this machine. */
+/** The relay processes of a server, among the processes of this machine. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The process ids of the carriers that this process has started. */
-export function carriersOf(serverPid: number): number[] {
+/** The process ids of the relay processes that this process has started. */
+export function relaysOf(serverPid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
     .map(Number)
-    .filter((pid) => textOf(`/proc/${pid}/cmdline`).endsWith('\0carry\0'))
+    .filter((pid) => textOf(`/proc/${pid}/cmdline`).endsWith('\0relay\0'))
     .filter(
       (pid) => / \d+ \(.*\) \S (\d+)/.exec(` ${textOf(`/proc/${pid}/stat`)}`)?.[1] === String(serverPid),
     );
