@@ -56,7 +56,16 @@ export async function buildAgent({ outFile, cc = 'cc', extraFlags = [] }) {
   // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half of one.
   const partial = `${outFile}.${process.pid}.new`;
   try {
-    await promisify(execFile)(command, [...args, ...SOURCE_FLAGS, ...WARNINGS, ...HARDENING, ...extraFlags, '-o', partial, ...sources]);
+    await promisify(execFile)(command, [
+      ...args,
+      ...SOURCE_FLAGS,
+      ...WARNINGS,
+      ...HARDENING,
+      ...extraFlags,
+      '-o',
+      partial,
+      ...sources,
+    ]);
     await rename(partial, outFile);
   } finally {
     await rm(partial, { force: true });
