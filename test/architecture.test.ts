@@ -210,7 +210,7 @@ describe('the import rule', () => {
       "import { a } from '../sandbox/a.ts';",
       ['src/engines/vercel/guest/x.ts: imports src/engines/vercel/sandbox/a.ts'],
     ],
-    ['src/engines/oci/x.ts', "import { a } from '../../egress/policy/a.ts';", []],
+    ['src/engines/oci/network/x.ts', "import { a } from '../../../egress/policy/a.ts';", []],
     ['src/elsewhere/x.ts', '', ['src/elsewhere/x.ts: in no known part of the tree']],
   ])('judges %s: %s', (path, text, sentences) => {
     expect(importViolations([file(path, text)])).toEqual(sentences);

@@ -41,7 +41,7 @@ export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boole
     group: withUser(tree.text('etc/group'), 'root:x:0:', `${USER}:x:${ID}:`),
     hostname: 'sandbox\n',
     hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
-    // The agent's gateway answers at any address; this one is nobody's.
+    // The gateway answers at any address; this one is not assigned.
     'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
     ...(tree.hasApt && !hasIds && { 'apt/apt.conf.d/00sandbox': APT_AS_ROOT }),
     ...(tree.text('etc/nsswitch.conf') === null && {

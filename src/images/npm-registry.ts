@@ -134,7 +134,7 @@ export class NpmRegistry {
       });
     }
     const token = settings.get(`//${base.host}${base.pathname}:_authToken`) ?? null;
-    // Loaded here, since most sandboxes need nothing fetched.
+    // Loaded on demand: most sandboxes need no download.
     const { EnvHttpProxyAgent, fetch, interceptors } = await import('undici');
     const tls = ca === null ? {} : { ca };
     const agent = new EnvHttpProxyAgent({

@@ -25,7 +25,9 @@ describe.each(['darwin', 'win32'])('on %s', (platform) => {
   it('doctor points to the other engines', async () => {
     const { code, out } = await runVerb(['doctor'], pretending(platform));
     expect(code).toBe(1);
-    expect(out).toContain(`oci: does not work here\n  error    It needs Linux; this is ${platform}\n`);
-    expect(out).toContain(`On ${platform} itself --engine vercel works.`);
+    expect(out).toContain(
+      `oci: does not work here\n  error    The oci engine needs Linux; this is ${platform}\n`,
+    );
+    expect(out).toContain(`On ${platform}, use --engine vercel.`);
   });
 });

@@ -33,7 +33,7 @@ describe.each([
   it('is an error of doctor, and nothing of it is ok', async () => {
     const { code, out } = await runVerb(['doctor', '--state-dir', path()]);
     expect(code).toBe(1);
-    expect(out).toContain(`error    No state can be kept in ${path()}: `);
+    expect(out).toContain(`error    The state directory ${path()} is not usable: `);
     expect(out).not.toContain('State in');
     expect(out).toContain('--state-dir');
   });
@@ -77,7 +77,7 @@ describe(
         const doctor = await run(user.command(['node', 'dist/main.js', 'doctor', '--state-dir', stateDir]));
         expect(doctor.code).toBe(1);
         expect(doctor.out).toContain(
-          `No state can be kept in ${stateDir}: this user cannot write in ${closed}\n`,
+          `The state directory ${stateDir} is not usable: this user cannot write to ${closed}\n`,
         );
         const clean = await run(user.command(['node', 'dist/main.js', 'clean', '--state-dir', stateDir]));
         expect(clean.code).toBe(1);

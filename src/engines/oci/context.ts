@@ -9,13 +9,13 @@ import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import type { SourceLimits } from './source/source-limits.ts';
 import type { DiskWatch } from './storage/disk-watch.ts';
 
-/** What the parts of this engine share. */
+/** What the rooms of this engine share. */
 export interface OciContext {
   readonly log: Logger;
-  /** Where Node releases come from. */
+  /** Where Node releases are downloaded from. */
   readonly npm: RegistrySource;
   readonly secrets: SecretStore;
-  /** Prepared at the first call. Rejects with `unavailable` where local sandboxes cannot be. */
+  /** Prepared at the first call. Rejects with `unavailable` where this machine cannot run sandboxes. */
   host(): Promise<Host>;
   /** Probed at the first call. */
   runtime(signal: AbortSignal): Promise<OciRuntime>;
@@ -23,7 +23,7 @@ export interface OciContext {
   readonly gateways: EgressGatewayPool;
   readonly expiry: ExpiryWatch;
   readonly disk: DiskWatch;
-  /** What each sandbox may take on disk, in MiB; null for no limit. */
+  /** Disk limit of each sandbox, in MiB; null: no limit. */
   readonly diskMb: number | null;
   readonly sourceLimits: SourceLimits;
 }

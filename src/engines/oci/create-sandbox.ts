@@ -17,11 +17,11 @@ import type { SnapshotRecord } from './state/snapshot-record.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
-  // Filled in when a program starts; what cannot be is told now.
+  // Secrets are filled in when a program starts; report a missing one now.
   context.secrets.fillEnvironment(request.env);
 }
 
-/** A snapshot keeps the image that it was taken on, whatever else has come to have the name of its runtime. */
+/** A snapshot keeps the image it was taken on, even if its runtime name now means something else. */
 async function resolveBaseImage(
   context: OciContext,
   snapshot: SnapshotRecord | null,
@@ -37,16 +37,16 @@ async function resolveBaseImage(
   return { name: snapshot.runtime, image };
 }
 
-/** The engine's own words stay in the log: they may name paths of this host. */
+/** The runtime's own message stays in the log: it may contain host paths. */
 function bootFailure(error: unknown): unknown {
   if (error instanceof SandboxError) return error;
-  return new SandboxError('unavailable', 'The sandbox could not be started on this machine.', {
-    hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s own words.',
+  return new SandboxError('unavailable', 'The sandbox could not be started.', {
+    hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s error message.',
     cause: error,
   });
 }
 
-/** Makes a sandbox. On failure and on abort nothing of it is left. */
+/** Creates a sandbox. Leaves nothing behind on failure or abort. */
 export async function createSandbox(
   context: OciContext,
   request: CreateSandbox,
@@ -63,7 +63,7 @@ export async function createSandbox(
   const runtime = await context.runtime(signal);
   checkPolicy(context, runtime, request.networkPolicy);
   if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
-  // After what costs nothing: it may have to be fetched.
+  // Last, because it may download a runtime.
   const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal);
   throwIfCancelled(signal);
   const record = newRecord(host, {
@@ -79,7 +79,7 @@ export async function createSandbox(
     diskMb: await diskLimitMb(host, context.diskMb),
     env: { ...image?.env, ...request.env },
     ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
-    // What was written to the top-level directories themselves is a snapshot's; else they are as the image has them.
+    // Mode and owner of the top-level directories come from the snapshot if there is one, else from the image.
     ...(image && { baseLayers: { layers: [], owners: image.directories } }),
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
@@ -109,7 +109,7 @@ export async function createSandbox(
     context.disk.unwatch(record.sandboxId);
     await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
     const end = await concurrentEnd(host, record.sandboxId);
-    // Whoever stopped it looks at its record.
+    // If a caller stopped it, keep the record: that caller reads it.
     if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
       await removeSandbox(host, record.sandboxId);
     }

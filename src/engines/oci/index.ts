@@ -1,4 +1,4 @@
-/** The embedded engine: sandboxes of this machine, made by an installed OCI runtime, without a daemon. */
+/** The `oci` engine: local sandboxes run by an installed OCI runtime, without a daemon. */
 
 import type { RegistrySource } from '../../images/npm-registry.ts';
 import { SandboxError } from '../../shared/errors.ts';
@@ -35,28 +35,28 @@ import { isUnreadable } from './state/sandbox-record.ts';
 import { DiskWatch } from './storage/disk-watch.ts';
 
 export interface OciEngineOptions {
-  /** Absolute. Made where it is missing. */
+  /** Absolute path. Created if missing. */
   stateDir: string;
   /** `auto`, `crun`, `runc`, `runsc` or a path. */
   ociRuntime: string;
   /** The agent's executable for this machine, e.g. `dist/agent-x64`. */
   agentPath: string;
-  /** What the operator says about sandboxes' ways out; left out, nothing is opened and the host's name servers are asked. */
+  /** The operator's network settings. Default: no private range is opened, and the host's name servers are used. */
   egress?: EgressOptions;
-  /** What each sandbox may take on disk, in MiB; null or left out for no limit. */
+  /** Disk limit of each sandbox, in MiB; null or omitted: no limit. */
   diskMb?: number | null;
-  /** Where Node releases come from; left out, where npm by itself says. */
+  /** Where Node releases are downloaded from. Default: npm's own configuration. */
   npm?: RegistrySource;
-  /** What `${secret:NAME}` is filled with; left out, there are none. */
+  /** The values of `${secret:NAME}`. Default: none. */
   secrets?: SecretStore;
-  /** What a source may take, where it is other than usual. */
+  /** Overrides of the limits of fetching a source. */
   sourceLimits?: Partial<SourceLimits>;
   log: Logger;
-  /** For tests alone: no flag and no tool leads here. */
+  /** For tests only: no flag and no tool sets it. */
   alterBundle?: AlterBundle;
 }
 
-/** Remembers what `make` resolved to; a failure is not remembered, so that the next call tries again. */
+/** Caches what `make` resolves to. A failure is not cached, so the next call tries again. */
 function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSignal) => Promise<T> {
   let made: Promise<T> | null = null;
   return (signal) => {
@@ -69,7 +69,7 @@ function once<T>(make: (signal: AbortSignal) => Promise<T>): (signal: AbortSigna
   };
 }
 
-/** Makes the engine; nothing is touched or probed before its first call. */
+/** Creates the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
   const { log, secrets = new SecretStore() } = options;
   const forwards = new PortForwards(new WebTerminals(() => shells, log), log);
@@ -78,7 +78,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const host = once<Host>(() =>
     prepareHost(options.stateDir, options.agentPath, options.alterBundle ?? null),
   );
-  // Shared by all callers, so one caller's cancellation does not end it for the others.
+  // Shared by all callers, so cancelling one call must not cancel it for the others.
   const runtime = once<OciRuntime>(async () =>
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(300_000)),
   );
@@ -118,7 +118,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         if (record.status !== 'running') return;
         const present = await context.host();
         const paths = present.layout.sandbox(sandboxId);
-        // The gateway is taken up with the ports: both need a living process, and this is the one that is asked.
+        // The gateway is opened together with the ports: both need a running process, and this is the one being called.
         if ((await runtime(signal)).egress)
           await gateways.open(present, sandboxId, paths, record.networkPolicy);
         await forwards.open(paths.agentSocket, record);
@@ -155,7 +155,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       try {
         await endSandbox(context, sandboxId, REQUESTED, currentProcess());
       } catch (error) {
-        // Without a record, or with one that nobody can read, everything is found by the id.
+        // Without a readable record, everything is found by the id.
         const gone = error instanceof SandboxError && error.code === 'not_found';
         if (!gone && !isUnreadable(error)) throw error;
       }
@@ -173,5 +173,5 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
 const REQUESTED: End = { status: 'stopped', cause: 'requested', reason: null };
 
-/** For what no single call may cancel. */
+/** For work that no single call may cancel. */
 const never = new AbortController().signal;

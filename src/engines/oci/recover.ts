@@ -1,4 +1,4 @@
-/** Cleans up after processes that ended in the middle of something. Every step may be done twice. */
+/** Recovery: cleans up after processes that died halfway. Every step is idempotent. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { throwIfCancelled } from '../../shared/errors.ts';
@@ -19,7 +19,7 @@ import {
 import { listSnapshotIds } from './state/snapshot-record.ts';
 import { collectSnapshots, removeSnapshotLeftovers, templatesOfSnapshots } from './storage/snapshot-gc.ts';
 
-/** Directories whose makers died before they were a sandbox's. */
+/** Removes directories whose creator died before they became a sandbox. */
 async function removeUnfinished(host: Host): Promise<void> {
   const dead = (await listUnfinished(host.layout)).filter(
     ({ pid, startTime }) => identify(pid)?.startTime !== startTime,
@@ -31,20 +31,20 @@ async function removeUnfinished(host: Host): Promise<void> {
   );
 }
 
-/** Half-written files whose writers were killed. */
+/** Removes half-written files whose writer was killed. */
 async function removeTemporaryFiles(dir: string): Promise<void> {
   for (const name of await readdir(dir)) {
     if (isAbandonedTemporary(name)) await rm(join(dir, name), { recursive: true, force: true });
   }
 }
 
-/** The lock of a process that was killed with it; a living holder's is waited for. */
+/** Releases a lock whose holder was killed; waits for a live holder. */
 async function releaseLock(host: Host, sandboxId: string): Promise<void> {
   if (await pathExists(host.layout.sandbox(sandboxId).lock))
     await updateRecord(host.layout, sandboxId, () => null);
 }
 
-/** Templates of `/etc` that no record names and that are not this host's present one; half-built ones of dead makers too. */
+/** Removes `/etc` templates that no record names and that are not the current one, and half-built ones of dead processes. */
 async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> {
   for (const name of await readdir(host.layout.etcTemplates)) {
     const stays = name.startsWith('.')
@@ -54,7 +54,7 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
   }
 }
 
-/** Expired and unused snapshots go, and then what only they needed. A damaged record keeps all that it might stand on. */
+/** Removes expired and unused snapshots, then what only they needed. A damaged record keeps everything it might depend on. */
 async function recoverSnapshots(context: OciContext, host: Host, templates: Set<string>): Promise<void> {
   try {
     await removeSnapshotLeftovers(host);
@@ -64,13 +64,13 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
     for (const template of await templatesOfSnapshots(host)) templates.add(template);
     await removeOldTemplates(host, templates);
   } catch (error) {
-    context.log.error({ err: error }, 'unused snapshots could not be looked for; all are left as they are');
+    context.log.error({ err: error }, 'cannot determine unused snapshots; keeping all of them');
   }
 }
 
 /**
- * Settles every sandbox of this state directory and answers those that had ended unnoticed. A damaged record is
- * logged and left alone; the others go on.
+ * Reconciles every sandbox of this state directory and returns those that had ended unnoticed. A damaged record is logged
+ * and skipped.
  */
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
@@ -87,12 +87,12 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       const after = await reconcileRecord(context, sandboxId);
       if (after.endedAt === null) {
         templates.add(after.etcTemplate);
-        // One that a dead server left alive ends under the eyes of this one.
+        // A sandbox left running by a dead server is watched by this one until it ends.
         context.expiry.watch(sandboxId, after.expiresAt);
       }
       const paths = host.layout.sandbox(sandboxId);
       if (after.runtime === PROBE_RUNTIME) {
-        // A trial that its maker did not survive; nobody asks for its record. A living maker removes it itself.
+        // A trial sandbox whose creator died; a live creator removes it itself.
         if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
         continue;
       }
@@ -100,7 +100,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       await releaseLock(host, sandboxId);
       await removeTemporaryFiles(paths.dir);
     } catch (error) {
-      context.log.error({ sandboxId, err: error }, 'a sandbox could not be looked at; it is left as it is');
+      context.log.error({ sandboxId, err: error }, 'cannot reconcile a sandbox; leaving it as it is');
     }
   }
   await recoverSnapshots(context, host, templates);

@@ -166,7 +166,7 @@ describe(
       };
       const refused = await server.call('sandbox_create', { source });
       expect(refused.text).toContain('Error (auth)');
-      expect(refused.text).toContain('refuses the credentials that were given');
+      expect(refused.text).toContain('rejected the credentials');
       expect(refused.text).not.toContain('wrong-one');
     });
   },

@@ -1,4 +1,4 @@
-/** What a killed agent leaves in its directory beside the logs and exit files that stay: sockets and half-made files. */
+/** Removes what a killed agent leaves in its directory: sockets and half-written files. Logs and exit files stay. */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
@@ -9,7 +9,7 @@ import type { SandboxPaths } from '../state/state-layout.ts';
 const OF_AGENT = ['socket', 'socket.new', 'ended.new'];
 const OF_SUPERVISOR = ['socket', 'socket.new', 'exit.new'];
 
-/** A link in its place would lead anywhere. Nothing of the sandbox runs any more that could put one there later. */
+/** Rejects a symbolic link, which could lead anywhere. No process of the sandbox is left that could place one later. */
 async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isDirectory();
@@ -25,13 +25,13 @@ async function removeFrom(directory: string, names: readonly string[]): Promise<
   for (const name of names) await rm(join(directory, name), { force: true });
 }
 
-/** Removes it. To be called when every process of the sandbox is gone. */
+/** Call it only after every process of the sandbox has ended. */
 export async function removeAgentFiles(paths: SandboxPaths): Promise<void> {
   await removeFrom(paths.agent, OF_AGENT);
   const commands = join(paths.agent, 'c');
-  // A create may have been cut short before it was made.
+  // An interrupted create may not have made it yet.
   if (!(await isDirectory(commands))) return;
-  // Not by the records: a command that was being started when the sandbox ended has none any more.
+  // Not by the command records: a command that was starting when the sandbox ended no longer has one.
   const ids = (await readdir(commands)).filter((name) => sandboxIdOfCommand(name) !== null);
   await mapConcurrent(ids, 16, (id) => removeFrom(join(commands, id), OF_SUPERVISOR));
 }

@@ -1,4 +1,4 @@
-/** What is left of a sandbox that has ended, or that was never finished; removed so that nothing stays behind. */
+/** Cleanup after a sandbox that has ended or was never finished. */
 
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
 import { cgroupPath, findCgroups } from '../host/cgroups.ts';
@@ -10,7 +10,7 @@ import { removeEgressSockets } from './egress-sockets.ts';
 import { killAndRemoveCgroups } from './kill-processes.ts';
 import { findOrphanedInit, shutDownOrphanedAgent, untilLaunchEnded } from './orphaned-agent.ts';
 
-/** Ends every process of a sandbox and removes its cgroups. `known` is null where no record names the agent. */
+/** Kills every process of a sandbox and removes its cgroups. `known` is null if no record names the agent. */
 export async function killSandboxProcesses(
   host: Host,
   sandboxId: string,
@@ -21,11 +21,11 @@ export async function killSandboxProcesses(
   const init = known ?? (await findOrphanedInit(paths, sandboxId));
   const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
   await killAndRemoveCgroups(host, sandboxId, init);
-  // No file and no cgroup leads to what an interrupted start left: its agent is asked.
+  // No file and no cgroup leads to the processes of an interrupted start: ask its agent to shut down.
   if (init === null && cgroups.length === 0) await shutDownOrphanedAgent(paths);
 }
 
-/** Removes everything of an ended sandbox but its record, its command records and their logs. */
+/** Removes everything of an ended sandbox except its record, its command records and their logs. */
 export async function cleanUpSandbox(host: Host, record: SandboxRecord): Promise<void> {
   const paths = host.layout.sandbox(record.sandboxId);
   await killSandboxProcesses(host, record.sandboxId, record.init);
@@ -34,7 +34,7 @@ export async function cleanUpSandbox(host: Host, record: SandboxRecord): Promise
   await Promise.all([removeAgentFiles(paths), removeEgressSockets(paths)]);
 }
 
-/** Removes a sandbox whole, record included: one that never came to be, or whose record nobody can read. */
+/** Removes a sandbox completely, including its record, which may be missing or unreadable. */
 export async function removeSandbox(host: Host, sandboxId: string): Promise<void> {
   await killSandboxProcesses(host, sandboxId, null);
   await removeTrees(host.agent, host.idMap, [host.layout.sandbox(sandboxId).dir]);

@@ -1,12 +1,12 @@
-/** What carriers leave behind, once a sandbox has ended. */
+/** Removes what relay processes leave behind once a sandbox has ended. */
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { GATEWAY_MARK, type SandboxPaths, STREAMS_PREFIX } from '../state/state-layout.ts';
 
-/** The agent directory is the sandbox's to write: nothing in it is followed. */
+/** The sandbox can write to the agent directory: nothing in it is followed. */
 const SOCKET = /^(egress|\.egress\..*)$/;
 
-/** Removes the sockets that carriers have bound for a sandbox that has ended. */
+/** Removes the sockets that relay processes bound for an ended sandbox. */
 export async function removeEgressSockets(paths: Pick<SandboxPaths, 'dir' | 'agent'>): Promise<void> {
   const remove = async (dir: string, leftOver: (name: string) => boolean) => {
     const names = await readdir(dir).catch(() => []);

@@ -1,4 +1,4 @@
-/** Ends the processes of a sandbox and removes its cgroups. */
+/** Kills the processes of a sandbox and removes its cgroups. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { SandboxError } from '../../../shared/errors.ts';
 import { isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
@@ -9,8 +9,8 @@ import type { Host } from '../host/host.ts';
 const KILL_TIMEOUT_MS = 30_000;
 
 /**
- * Ends every process of a sandbox and waits until the kernel has let go of them. PID 1 takes all others of its
- * namespace along; the cgroups catch what an interrupted start left without one.
+ * Kills every process of a sandbox and waits until the kernel has released them. Killing PID 1 ends the whole PID
+ * namespace; the cgroups cover what an interrupted start left without one.
  */
 async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
@@ -29,7 +29,7 @@ async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): P
   }
 }
 
-/** Ends and removes all that a sandbox has besides its directory: processes and cgroups. */
+/** Kills and removes everything that a sandbox has besides its directory: processes and cgroups. */
 export async function killAndRemoveCgroups(
   host: Host,
   sandboxId: string,
@@ -37,7 +37,7 @@ export async function killAndRemoveCgroups(
 ): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
   for (;;) {
-    // Looked for anew each time: a runtime that was killed may have been making them until just now.
+    // Searched again each time: a killed runtime may have been creating them until just now.
     const cgroups = await findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
     await killProcesses(init, cgroups);
     const busy = await removeCgroups(cgroups);

@@ -1,4 +1,4 @@
-/** Finds the agent that an interrupted create left running, from what the runtime had written by then. */
+/** Finds the agent that an interrupted create left running, from the files the runtime had written by then. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -15,7 +15,7 @@ const LAUNCH_END_TIMEOUT_MS = 60_000;
 const START_GRACE_MS = 1_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 
-/** The state files of crun (`status`) and runc (`state.json`), as far as they name the container's first process. */
+/** The container's first process in the state files of crun (`status`) and runc (`state.json`). */
 const stateSchema = z.union([
   z.object({ pid: z.number(), 'process-start-time': z.number() }).transform((state) => ({
     pid: state.pid,
@@ -37,15 +37,15 @@ async function readOrNull(path: string): Promise<string | null> {
   }
 }
 
-/** By the pid file, which the runtime writes last; the number may be somebody else's by now. */
+/** From the pid file, which the runtime writes last; the pid may have been reused. */
 async function fromPidFile(pidFile: string): Promise<ProcessIdentity | null> {
   const pid = Number((await readOrNull(pidFile))?.trim());
   const command = await readOrNull(`/proc/${pid}/cmdline`);
-  // The agent's first argument is its own.
+  // The agent recognizably starts as `/.agent init`.
   return command?.startsWith('/.agent\0init\0') ? identify(pid) : null;
 }
 
-/** By the runtime's own state, which comes earlier and tells the process from a later one of its number. */
+/** From the runtime's own state, which is written earlier and whose start time detects a reused pid. */
 async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
   for (const name of ['status', 'state.json']) {
     const text = await readOrNull(join(paths.runtime, id, name));
@@ -55,13 +55,13 @@ async function fromRuntimeState(paths: SandboxPaths, id: string): Promise<Proces
       const found = identify(state.pid);
       if (found?.startTime === state.startTime) return found;
     } catch {
-      // Cut short by the runtime's death: what it started is found by the other ways.
+      // Truncated when the runtime died: the other lookups find the process.
     }
   }
   return null;
 }
 
-/** The first process of a container whose start was interrupted; null where no file names a living one. */
+/** The first process of a container whose start was interrupted; null if no file names a running one. */
 export async function findOrphanedInit(paths: SandboxPaths, id: string): Promise<ProcessIdentity | null> {
   return (await fromPidFile(paths.pidFile)) ?? (await fromRuntimeState(paths, id));
 }
@@ -98,8 +98,8 @@ async function wasStarted(paths: SandboxPaths): Promise<boolean> {
 }
 
 /**
- * Asks an agent that no file names to end its sandbox, and resolves once its connection has closed. The runtime may have
- * died just before its container listens, so a start that was begun is given a second to show.
+ * Asks an agent that no file names to shut its sandbox down; resolves once its connection has closed. The runtime may have
+ * died just before the agent listens, so a start that had begun gets a second to appear.
  */
 export async function shutDownOrphanedAgent(paths: SandboxPaths): Promise<void> {
   const deadline = performance.now() + START_GRACE_MS;

@@ -1,4 +1,4 @@
-/** From an empty directory to a sandbox whose agent answers; used by create and by the probe alike. */
+/** Boots a sandbox, from an empty directory to an agent that answers; used by create and by the runtime probe. */
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
@@ -23,10 +23,10 @@ import { makeSandboxDirectories } from '../storage/rootfs.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 
-/** Tasks a vcpu may have; the whole sandbox shares them. */
+/** Tasks allowed per vcpu, shared by the whole sandbox. */
 const PROCESSES_PER_VCPU = 512;
 
-/** What a boot needs of the record. */
+/** The fields of the record that a boot needs. */
 export type BootRequest = Pick<
   SandboxRecord,
   'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'baseLayers'
@@ -34,15 +34,15 @@ export type BootRequest = Pick<
 
 export interface Booted {
   init: ProcessIdentity;
-  /** Milliseconds that the agent says are left. */
+  /** Time until the deadline as the agent reports it, in milliseconds. */
   remainingMs: number;
-  /** Whether connections out are handed to a gateway; without, the sandbox has no network. */
+  /** Whether outbound connections reach a gateway; if not, the sandbox has no network. */
   egress: boolean;
   cgroups: string[];
   enforced: { memory: boolean; cpu: boolean; pids: boolean };
 }
 
-/** Process limit of a sandbox, by cgroup where the host allows it, else as RLIMIT_NPROC of each command. */
+/** Process limit of a sandbox: by cgroup where the host allows it, else as RLIMIT_NPROC of each command. */
 export function processLimit(vcpus: number): number {
   return Math.max(1, Math.ceil(vcpus)) * PROCESSES_PER_VCPU;
 }
@@ -60,7 +60,7 @@ async function handshake(connection: AgentConnection): Promise<{ remainingMs: nu
   return { remainingMs: answer.number(TAG.remainingMs), egress: answer.number(TAG.egress) === 1 };
 }
 
-/** A sandbox's cgroups: where the engine put them, or where systemd has put its first process. */
+/** The sandbox's cgroups: where the engine placed them, or where systemd placed the first process. */
 async function sandboxCgroups(
   host: Host,
   runtime: OciRuntime,
@@ -72,7 +72,7 @@ async function sandboxCgroups(
   return findCgroups(host.cgroupLayout, cgroupPath(sandboxId));
 }
 
-/** What the layers need in the bundle, for whoever mounts them. */
+/** Creates the mount points and links that the layers need in the bundle. */
 async function prepareBundle(
   host: Host,
   paths: SandboxPaths,
@@ -81,14 +81,14 @@ async function prepareBundle(
 ): Promise<void> {
   for (const name of bundleDirectories(host, tops)) {
     await mkdir(join(paths.bundle, name));
-    // The sandbox's root passes on its way to a layer.
+    // The sandbox's root traverses it to reach a layer.
     await chmod(join(paths.bundle, name), directoryMode(host));
   }
   for (const { place, target } of layerLinks(host, baseLayers))
     await symlink(target, join(paths.bundle, place));
 }
 
-/** Boots a sandbox in `paths.dir`, which must exist and hold nothing but a record. A failure leaves pieces for `dismantle`. */
+/** Boots a sandbox in `paths.dir`, which must hold nothing but a record. After a failure the caller cleans up. */
 export async function boot(
   host: Host,
   runtime: OciRuntime,

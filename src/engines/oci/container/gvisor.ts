@@ -1,14 +1,14 @@
-/** Why gVisor's `runsc` does not run sandboxes, told wherever it was named. */
+/** Explains why gVisor's `runsc` cannot run sandboxes, wherever it was requested. */
 
 /**
- * One sentence for a trial that failed because the runtime cannot hand descriptors over; null for any other failure.
- * `--pass-fd` is in gVisor since March 2023 (google/gvisor#8634).
+ * A hint for a trial that failed because the runtime cannot pass file descriptors; null for any other failure.
+ * gVisor has had `--pass-fd` since March 2023 (google/gvisor#8634).
  */
 export function descriptorLimitHint(name: string, error: string | null): string | null {
   if (name !== 'runsc' || error === null || !/flag provided but not defined: -+preserve-fds/.test(error))
     return null;
   return (
-    'gVisor has no `run --preserve-fds`, by which the agent gets its directory; releases since March 2023 have ' +
-    '`run --pass-fd`, which might do and is untested: use crun or runc.'
+    'gVisor has no `run --preserve-fds`, through which the agent receives its directory; its `run --pass-fd` (since ' +
+    'March 2023) is not supported here. Use crun or runc.'
   );
 }

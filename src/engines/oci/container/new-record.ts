@@ -4,7 +4,7 @@ import type { Host } from '../host/host.ts';
 import { DEFAULT_SHELL, NO_BASE_LAYERS, type SandboxRecord } from '../state/sandbox-record.ts';
 import { STATE_FORMAT } from '../state/state-layout.ts';
 
-/** What the caller knows of a sandbox to be. */
+/** What the caller specifies of a new sandbox. */
 export type RecordInput = Pick<
   SandboxRecord,
   'sandboxId' | 'runtime' | 'vcpus' | 'memoryMb' | 'timeoutMs' | 'ports' | 'env' | 'networkPolicy'
@@ -23,7 +23,7 @@ export type RecordInput = Pick<
     >
   >;
 
-/** The record of a sandbox that this process is about to make. */
+/** The record of a sandbox that this process is about to create. */
 export function newRecord(host: Host, given: RecordInput): SandboxRecord {
   const createdAt = Date.now();
   return {

@@ -1,4 +1,4 @@
-/** `config.json` of the OCI runtime specification: the walls of a sandbox. */
+/** Builds `config.json` (OCI runtime specification): the isolation of a sandbox. */
 import { join } from 'node:path';
 import { CA_DIR } from '../host/ca-trust.ts';
 import type { IdMap } from '../host/id-map.ts';
@@ -13,7 +13,7 @@ export interface ConfigRequest {
   idMap: IdMap;
   /** Host path of the agent's executable. */
   agent: string;
-  /** The top-level directories that keep what is written to them. */
+  /** Mounts of the writable top-level directories. */
   topMounts: Mount[];
   deadlineMs: number;
   vcpus: number;
@@ -21,12 +21,12 @@ export interface ConfigRequest {
   /** Null: no cgroup at all. */
   cgroup: { path: string; memory: boolean; swap: boolean; cpu: boolean; pids: boolean } | null;
   maxProcesses: number;
-  /** The host's hard limit of open files; a sandbox may lower it but not raise it. */
+  /** The host's hard limit of open files; a sandbox can lower but not raise it. */
   maxOpenFiles: number;
   arch: string;
 }
 
-/** What the agent needs to serve users and sudo; it drops all of it for ordinary commands. */
+/** Capabilities the agent needs to serve users and sudo; it drops all of them for ordinary commands. */
 const BOUNDING = [
   'CAP_CHOWN',
   'CAP_DAC_OVERRIDE',
@@ -40,7 +40,7 @@ const BOUNDING = [
   'CAP_SETUID',
   'CAP_SYS_CHROOT',
 ];
-/** For the agent's start alone, which sets up the way out and gives it up before any command can run. */
+/** Capabilities at the agent's start only: it sets up egress and drops CAP_NET_ADMIN before any command runs. */
 const STARTING = [...BOUNDING, 'CAP_NET_ADMIN'];
 const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
 const MASKED = [
@@ -85,7 +85,7 @@ function systemMounts(memoryMb: number): Mount[] {
     tmpfs('/dev/shm', '1777', 64, ['noexec']),
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
     tmpfs('/run', '755', 64),
-    // Counts against the sandbox's memory, so it can be as large as half of it.
+    // Counts against the sandbox's memory, hence at most half of it.
     tmpfs('/tmp', '1777', Math.floor(memoryMb / 2)),
   ];
 }
@@ -112,7 +112,7 @@ function resources(
 ): Record<string, object> {
   const memory = request.memoryMb * 1024 * 1024;
   return {
-    // `swap` is memory and swap together: equal to the limit means no swap.
+    // `swap` is memory plus swap: equal to the memory limit means no swap.
     ...(cgroup.memory ? { memory: cgroup.swap ? { limit: memory, swap: memory } : { limit: memory } } : {}),
     ...(cgroup.cpu ? { cpu: { quota: request.vcpus * CPU_PERIOD_US, period: CPU_PERIOD_US } } : {}),
     ...(cgroup.pids ? { pids: { limit: request.maxProcesses } } : {}),

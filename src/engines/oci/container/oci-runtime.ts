@@ -1,4 +1,4 @@
-/** Starts a container by the OCI runtime; everything after that goes through the agent. */
+/** Starts a container with the OCI runtime; everything after that goes through the agent. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,21 +12,21 @@ import { identify, isProcessAlive, type ProcessIdentity } from '../../../shared/
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
-/** How to call a runtime on this host; found by a probe that really ran one. */
+/** How to call a runtime on this host, as verified by a probe that ran a sandbox. */
 export interface OciRuntime {
   /** `crun`, `runc` or `runsc`. */
   name: string;
   path: string;
   version: string;
-  /** `cgroupfs`: as root; `systemd`: a delegated scope; `none`: no limits by cgroup. */
+  /** `cgroupfs`: as root; `systemd`: a delegated scope; `none`: no cgroup limits. */
   cgroups: 'cgroupfs' | 'systemd' | 'none';
-  /** True where the unified hierarchy of a hybrid host has to be out of crun's sight. */
+  /** True where the unified hierarchy of a hybrid host must be hidden from crun. */
   hideUnified: boolean;
-  /** Whether a sandbox's connections out can be handed to a gateway here. */
+  /** Whether sandboxes can have network through a gateway here. */
   egress: boolean;
 }
 
-/** The agent's `launch`, which starts the runtime, and what it mounts before. */
+/** The agent's `launch` command, which starts the runtime, and the mounts it makes first. */
 export interface Launcher {
   agent: string;
   mounts: string[];
@@ -60,7 +60,7 @@ function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string):
   ];
 }
 
-/** The runtime's own words, shortened; they may name paths of this host, so they go to the log and to doctor alone. */
+/** The runtime's own message, shortened. It may contain host paths, so it goes to the log and to doctor only. */
 async function startFailure(paths: SandboxPaths, how: string): Promise<Error> {
   const text = (await readFile(paths.startLog, 'utf8')).trim().slice(-2_000);
   return new Error(`the OCI runtime ${how}: ${text}`);
@@ -85,7 +85,7 @@ async function waitForAgent(
   }
 }
 
-/** Resolves once the launcher is gone; on an abort it first ends all that the runtime has started. Null after a signal. */
+/** Resolves with the launcher's exit code, null after a signal. On abort it first kills everything the runtime started. */
 async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<number | null> {
   const release = onAbort(signal, () => child.kill('SIGTERM'));
   try {
@@ -97,8 +97,8 @@ async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<numb
 }
 
 /**
- * Runs the bundle, which must be complete, and answers the agent's process and an open connection to it.
- * The runtime dies with this process; an abort kills it. What it may have made is the caller's to remove.
+ * Runs the complete bundle and returns the agent's process and an open connection to it. The runtime dies with this
+ * process and on abort. The caller removes what it may have created.
  */
 export async function startContainer(
   runtime: OciRuntime,
@@ -119,7 +119,7 @@ export async function startContainer(
         launcher.agent,
         ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
         {
-          // The agent directory is the only thing of the host that the container gets, as descriptor 3.
+          // The agent directory is the only host directory that the container receives, as descriptor 3.
           stdio: ['ignore', log.fd, log.fd, directory.fd],
           cwd: paths.bundle,
           env: runtimeEnvironment(),
@@ -133,11 +133,11 @@ export async function startContainer(
     await Promise.all([directory.close(), log.close()]);
   }
   const init = identify(Number((await readFile(paths.pidFile, 'utf8')).trim()));
-  if (init === null) throw await startFailure(paths, 'started a container that ended at once');
+  if (init === null) throw await startFailure(paths, 'started a container that exited immediately');
   return { init, connection: await waitForAgent(paths, init, signal) };
 }
 
-/** What rootless runtimes and systemd scopes need to find the user's session; nothing else of the server's environment. */
+/** What rootless runtimes and systemd scopes need to find the user's session; nothing else is inherited. */
 function runtimeEnvironment(): Record<string, string> {
   const uid = process.getuid?.() ?? 0;
   const session = uid === 0 ? {} : { XDG_RUNTIME_DIR: `/run/user/${uid}` };

@@ -1,4 +1,4 @@
-/** Finds an OCI runtime that works here, by running a sandbox with it. */
+/** Finds an OCI runtime that works on this machine by running a sandbox with it. */
 import { readFile, stat } from 'node:fs/promises';
 import { release } from 'node:os';
 import { z } from 'zod';
@@ -16,7 +16,7 @@ import { descriptorLimitHint } from './gvisor.ts';
 import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
 
-/** Faster ones first; `runsc` only by name. */
+/** Fastest first; `runsc` is only tried if named. */
 const KNOWN = ['crun', 'runc'];
 
 export interface ProbeAttempt {
@@ -40,14 +40,14 @@ function baseName(wanted: string): string {
   return ['crun', 'runc', 'runsc'].find((known) => name.startsWith(known)) ?? name;
 }
 
-/** The ways to call the installed runtimes here, best first: limits by cgroup before none, crun before runc. */
+/** The ways to call the installed runtimes, best first: with cgroup limits before without, crun before runc. */
 export async function candidates(host: Host, wanted: string): Promise<OciRuntime[]> {
   const root = host.idMap.kind === 'root';
   const found: OciRuntime[] = [];
   for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
     const path = findProgram(name);
     if (path === null) continue;
-    // Found out by the trial.
+    // The trial finds out.
     const base = { name: baseName(name), path, version: await versionOf(path), egress: false };
     const hideUnified = root && base.name === 'crun' && host.cgroupLayout === 'hybrid';
     if (root && host.cgroupLayout !== 'none') found.push({ ...base, cgroups: 'cgroupfs', hideUnified });
@@ -78,9 +78,9 @@ async function tryRuntime(
   try {
     const { egress, enforced } = await boot(host, runtime, paths, record, signal);
     const missing = Object.entries(enforced).flatMap(([limit, inForce]) => (inForce ? [] : [limit]));
-    // What is not in force must not be promised: the way without cgroups says that there are no limits.
+    // Do not promise limits that are not in force; the candidate without cgroups reports that there are none.
     if (runtime.cgroups !== 'none' && missing.length > 0) {
-      return { error: `it ran without these limits in force: ${missing.join(', ')}`, egress };
+      return { error: `it ran, but these limits were not in force: ${missing.join(', ')}`, egress };
     }
     return { error: null, egress };
   } catch (error) {
@@ -91,7 +91,7 @@ async function tryRuntime(
   }
 }
 
-/** Tries every way to run a sandbox here until one works. What a trial made is gone when this resolves. */
+/** Tries every candidate until one runs a sandbox. Leaves nothing of the trials behind. */
 export async function probeRuntimes(host: Host, wanted: string, signal: AbortSignal): Promise<ProbeResult> {
   const attempts: ProbeAttempt[] = [];
   for (const candidate of await candidates(host, wanted)) {
@@ -115,7 +115,7 @@ const cacheSchema = z.strictObject({
   }),
 });
 
-/** What a result stands for: this boot, kernel, user and agent, and these very executables. */
+/** What a cached result is valid for: this boot, kernel, user, agent and these executables. */
 async function cacheKey(host: Host, wanted: string): Promise<string> {
   const stamps: string[] = [];
   for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
@@ -141,14 +141,14 @@ async function readCache(host: Host, key: string): Promise<OciRuntime | null> {
     const cache = cacheSchema.parse(JSON.parse(await readFile(host.layout.probeCache, 'utf8')));
     return cache.key === key ? cache.runtime : null;
   } catch {
-    // Missing, damaged or of another version: a new probe costs a tenth of a second and writes it anew.
+    // Missing, damaged or from another version: a new probe takes a tenth of a second and rewrites it.
     return null;
   }
 }
 
 /**
- * The runtime to use here; probed once a boot.
- * @throws `unavailable` where none works, saying to run `sandbox-mcp doctor`
+ * The runtime to use; probed once per boot.
+ * @throws `unavailable` if none works
  */
 export async function chooseRuntime(host: Host, wanted: string, signal: AbortSignal): Promise<OciRuntime> {
   const key = await cacheKey(host, wanted);
@@ -163,7 +163,7 @@ export async function chooseRuntime(host: Host, wanted: string, signal: AbortSig
         : `No OCI runtime can run a sandbox here; tried ${tried}.`;
     const lack = attempts.map(({ runtime, error }) => descriptorLimitHint(runtime.name, error)).find(Boolean);
     throw new SandboxError('unavailable', message, {
-      hint: lack ?? 'Run `sandbox-mcp doctor`: it names what is missing and the line that mends it.',
+      hint: lack ?? 'Run `sandbox-mcp doctor`: it names what is missing and the command that fixes it.',
       cause: attempts.map(({ error }) => error).join('\n'),
     });
   }

@@ -1,4 +1,4 @@
-/** The system calls of a sandbox: everything that is not named here is refused. */
+/** The seccomp profile: every system call that is not listed here is refused. */
 import { ioctlRules, personalityRules, type SeccompRule, socketRules } from './seccomp-rules.ts';
 
 /** Ordinary work: files, memory, processes, signals, time, sockets. No module, mount, namespace, ptrace, bpf, keyring or io_uring call. */
@@ -37,7 +37,7 @@ const ALLOWED =
     .split(/\s+/)
     .filter((name) => name !== '');
 
-/** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: no namespace is made inside. */
+/** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: no namespaces can be created inside. */
 const CLONE_NAMESPACE_FLAGS = 0x7e02_0000;
 const ENOSYS = 38;
 const EPERM = 1;
@@ -53,7 +53,7 @@ export interface SeccompProfile {
   syscalls: SeccompRule[];
 }
 
-/** The profile of `linux.seccomp` in the OCI runtime specification; only the machine's native architecture may call. */
+/** `linux.seccomp` of the OCI runtime specification, for the machine's native architecture only. */
 export function seccompProfile(arch: string): SeccompProfile {
   const architecture = ARCHITECTURES[arch];
   if (architecture === undefined) throw new Error(`no seccomp architecture for ${arch}`);
@@ -68,7 +68,7 @@ export function seccompProfile(arch: string): SeccompProfile {
         action: 'SCMP_ACT_ALLOW',
         args: [{ index: 0, value: CLONE_NAMESPACE_FLAGS, valueTwo: 0, op: 'SCMP_CMP_MASKED_EQ' }],
       },
-      // glibc falls back to clone, whose flags can be looked at; those of clone3 are behind a pointer.
+      // glibc falls back to clone, whose flags a filter can check; those of clone3 are behind a pointer.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
       ...socketRules(),
       ...ioctlRules(),

@@ -1,4 +1,4 @@
-/** Rules of the filter that look at a call's arguments. */
+/** Seccomp rules that check a call's arguments. */
 
 export interface SeccompArgument {
   index: number;
@@ -14,12 +14,12 @@ export interface SeccompRule {
   args?: SeccompArgument[];
 }
 
-/** The argument, as 64 bits, is exactly this. */
+/** Matches if the 64-bit argument equals `value`. */
 function is(index: number, value: number): SeccompArgument {
   return { index, value, op: 'SCMP_CMP_EQ' };
 }
 
-/** The bits of `mask` in the argument are those of `value`. */
+/** Matches if the argument's bits under `mask` equal `value`. */
 function masked(index: number, mask: number, value: number): SeccompArgument {
   return { index, value: mask, valueTwo: value, op: 'SCMP_CMP_MASKED_EQ' };
 }
@@ -30,22 +30,22 @@ function allow(name: string, ...args: SeccompArgument[]): SeccompRule {
 
 const AF_UNIX = 1;
 const AF_NETLINK = 16;
-/** IPv4 and IPv6. AF_VSOCK is not namespaced: through it the hypervisor of the host would answer. */
+/** IPv4 and IPv6. AF_VSOCK is not namespaced: it would reach the host's hypervisor. */
 const INTERNET_FAMILIES = [2, 10];
-/** socket(2): the kind; other bits of the argument say how the descriptor behaves. */
+/** socket(2): the bits of the socket type; the others are flags such as SOCK_CLOEXEC. */
 const SOCKET_TYPE_MASK = 0xf;
 const STREAM = 1;
 const DATAGRAM = 2;
-/** By kind: the default, and what is said in full. Others load kernel modules that nothing here needs (SCTP, DCCP, L2TP, SMC). */
+/** Protocols by type. Others would load kernel modules that nothing here needs (SCTP, DCCP, L2TP, SMC). */
 const INTERNET_PROTOCOLS: [type: number, protocols: number[]][] = [
   [STREAM, [0, 6 /* TCP */, 262 /* MPTCP */]],
   [DATAGRAM, [0, 17 /* UDP */, 1 /* ICMP */, 58 /* ICMPv6 */]],
 ];
-/** Routes and interfaces for everybody; the packet filter, in which only the agent at its start may do anything. */
+/** NETLINK_ROUTE for all programs; NETLINK_NETFILTER, which only the agent may use while it starts. */
 const NETLINK_PROTOCOLS = [0, 12];
-/** One more than the last one (netlink(7), `linux/netlink.h`). */
+/** One past the highest protocol (netlink(7), `linux/netlink.h`). */
 const NETLINK_END = 23;
-/** What a kernel answers that lacks a protocol: programs such as useradd go on without auditing then, and give up otherwise. */
+/** The error of a kernel without the protocol: on it programs such as useradd continue without auditing; on others they abort. */
 const EPROTONOSUPPORT = 93;
 
 function netlinkRule(protocol: number): SeccompRule {
@@ -55,7 +55,7 @@ function netlinkRule(protocol: number): SeccompRule {
     : { names: ['socket'], action: 'SCMP_ACT_ERRNO', errnoRet: EPROTONOSUPPORT, args };
 }
 
-/** Which sockets there can be. */
+/** Rules for socket(2) and socketpair(2). */
 export function socketRules(): SeccompRule[] {
   const internet = INTERNET_FAMILIES.flatMap((family) =>
     INTERNET_PROTOCOLS.flatMap(([type, protocols]) =>
@@ -72,25 +72,24 @@ export function socketRules(): SeccompRule[] {
   ];
 }
 
-/** PER_LINUX, UNAME26, PER_LINUX32, both, and the query, as container runtimes allow. */
+/** PER_LINUX, UNAME26, PER_LINUX32, both combined, and the query; as other container runtimes allow. */
 const PERSONALITIES = [0x0, 0x0008, 0x2_0000, 0x2_0008, 0xffff_ffff];
 
-/** No personality weakens the layout of memory. */
+/** Refuses personalities that weaken address space layout randomization. */
 export function personalityRules(): SeccompRule[] {
   return PERSONALITIES.map((personality) => allow('personality', is(0, personality)));
 }
 
-/** Typing into a terminal for somebody else (CVE-2017-5226, CVE-2023-28100), and line disciplines, whose modules load themselves. */
+/** TIOCSTI and TIOCLINUX inject terminal input (CVE-2017-5226, CVE-2023-28100); TIOCSETD loads line discipline modules. */
 const REFUSED_IOCTLS = [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */, 0x5423 /* TIOCSETD */];
 
-/** Every request but the refused ones. The kernel looks at the lower 32 bits alone, so the rules do (CVE-2019-10063). */
+/** Allows every ioctl request but the refused ones. The kernel only reads the lower 32 bits, so the rules do too (CVE-2019-10063). */
 export function ioctlRules(): SeccompRule[] {
   return prefixesOfOthers(REFUSED_IOCTLS).map(({ mask, value }) => allow('ioctl', masked(1, mask, value)));
 }
 
 /**
- * All 32-bit numbers but these, as prefixes: a filter of what is allowed can only say what a number is, so each rule
- * says of some upper bits what they are.
+ * All 32-bit numbers except these, as prefixes: an allow list can only match equality, so each rule matches some upper bits.
  */
 export function prefixesOfOthers(values: readonly number[]): { mask: number; value: number }[] {
   const found: { mask: number; value: number }[] = [];

@@ -2,12 +2,18 @@ import type { Finding } from '../../engine.ts';
 import { advise, install, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
-/** Whether the agent, the engine's one native program, is there, and in a source tree what it takes to build it. */
+/** Whether the agent, the engine's native program, is present, and how to build it in a source tree. */
 export function agentFindings({ agent, programs, distro, arch }: HostFacts): Finding[] {
-  if (agent.built) return [ok(`The agent for ${arch} is there`)];
+  if (agent.built) return [ok(`The agent for ${arch} is present`)];
   const text = `The agent for ${arch} is not built`;
   if (agent.buildScript === null) {
-    return [advise('error', text, 'Install the package again; for this architecture, build it from source.')];
+    return [
+      advise(
+        'error',
+        text,
+        'Reinstall the package; if it has no agent for this architecture, build it from source.',
+      ),
+    ];
   }
   const build: Finding = {
     level: 'error',
@@ -17,7 +23,7 @@ export function agentFindings({ agent, programs, distro, arch }: HostFacts): Fin
     advice: null,
   };
   if (programs.has('cc')) return [build];
-  // In this order: the compiler is what the build needs.
+  // In this order: the build needs the compiler.
   return [
     install('error', 'No C compiler for the agent is installed', distro, 'compiler', 'a C compiler'),
     build,

@@ -1,4 +1,4 @@
-/** Whether this engine works on this machine, and what keeps it from it. */
+/** Whether this engine works on this machine, and if not, why. */
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Diagnosis, Finding } from '../../engine.ts';
 import { probeRuntimes } from '../container/runtime-probe.ts';
@@ -21,21 +21,21 @@ export interface DiagnoseOptions {
   readonly agentPath: string;
 }
 
-/** Long enough for every way to run a sandbox on a loaded machine; past it the trial counts as failed. */
+/** Long enough to try every runtime on a loaded machine; after that the trial has failed. */
 const TRIAL_TIMEOUT_MS = 300_000;
 
-/** Reads the facts, tries to run a sandbox by every installed runtime, and judges. Never rejects for a wall it meets. */
+/** Collects the host facts, tries to run a sandbox with every installed runtime, and evaluates both. Reports obstacles, never rejects on one. */
 export async function diagnoseOci(options: DiagnoseOptions): Promise<Diagnosis> {
   if (process.platform !== 'linux') return wrongSystem(process.platform);
   const facts = await readHostFacts(options.stateDir, options.agentPath);
   const outcome: TrialOutcome = facts.agent.built
     ? await tryRuntimes(options)
     : { kind: 'not_tried', reason: 'the agent is not built' };
-  return judge(facts, options.ociRuntime, outcome);
+  return evaluate(facts, options.ociRuntime, outcome);
 }
 
-/** The verdict on these facts; pure. */
-export function judge(facts: HostFacts, wanted: string, outcome: TrialOutcome): Diagnosis {
+/** Evaluates these facts; pure. */
+export function evaluate(facts: HostFacts, wanted: string, outcome: TrialOutcome): Diagnosis {
   const works = outcome.kind === 'tried' && outcome.trials.some((trial) => trial.error === null);
   const findings: Finding[] = [
     ok(`${facts.distro.name}, kernel ${facts.kernel}`),
@@ -50,7 +50,7 @@ export function judge(facts: HostFacts, wanted: string, outcome: TrialOutcome): 
   const explained = findings.some((finding) => finding.level === 'error');
   if (!works && !explained && outcome.kind === 'not_tried') {
     findings.push(
-      advise('error', `No sandbox could be tried: ${outcome.reason}`, 'Mend that, then run doctor again.'),
+      advise('error', `Could not try a sandbox: ${outcome.reason}`, 'Fix that, then run doctor again.'),
     );
   }
   return { engine: 'oci', works: works && !explained, findings };
@@ -58,14 +58,12 @@ export function judge(facts: HostFacts, wanted: string, outcome: TrialOutcome): 
 
 function wrongSystem(platform: string): Diagnosis {
   const elsewhere =
-    platform === 'win32'
-      ? 'Run the server in WSL 2, which is a Linux.'
-      : 'Run the server on a Linux machine or in a Linux VM.';
-  const advice = `${elsewhere} On ${platform} itself --engine vercel works.`;
+    platform === 'win32' ? 'Run the server in WSL 2.' : 'Run the server on a Linux machine or in a Linux VM.';
+  const advice = `${elsewhere} On ${platform}, use --engine vercel.`;
   return {
     engine: 'oci',
     works: false,
-    findings: [advise('error', `It needs Linux; this is ${platform}`, advice)],
+    findings: [advise('error', `The oci engine needs Linux; this is ${platform}`, advice)],
   };
 }
 

@@ -1,14 +1,14 @@
-/** What this distribution calls the packages that the engine needs, and how it installs them. */
+/** The packages that the engine needs on each distribution, and how to install them. */
 
 export type DistroFamily = 'debian' | 'fedora' | 'arch' | 'alpine' | 'suse' | 'other';
 
 export interface Distro {
   readonly family: DistroFamily;
-  /** As it calls itself, e.g. `Debian GNU/Linux 12 (bookworm)`. */
+  /** `PRETTY_NAME`, e.g. `Debian GNU/Linux 12 (bookworm)`. */
   readonly name: string;
 }
 
-/** What can be missing. */
+/** What may be missing. */
 export type Need = 'crun' | 'runc' | 'id-mapping' | 'compiler' | 'unshare' | 'usermod';
 
 const PACKAGES: Record<Exclude<DistroFamily, 'other'>, Record<Need, readonly string[]>> = {
@@ -62,7 +62,7 @@ const FAMILIES: readonly (readonly [DistroFamily, readonly string[]])[] = [
   ['suse', ['suse', 'sles', 'opensuse', 'opensuse-leap', 'opensuse-tumbleweed']],
 ];
 
-/** Reads os-release(5): `ID` decides, else the first known word of `ID_LIKE`. */
+/** Parses os-release(5): `ID`, else the first known word of `ID_LIKE`. */
 export function parseOsRelease(text: string): Distro {
   const value = (key: string): string => {
     const line = new RegExp(`^${key}=(.*)$`, 'm').exec(text)?.[1] ?? '';
@@ -75,7 +75,7 @@ export function parseOsRelease(text: string): Distro {
   return { family: family ?? 'other', name: value('PRETTY_NAME') || value('ID') || 'Linux' };
 }
 
-/** The steps that install what is named, without a question asked; empty on a distribution that is not known. */
+/** The steps that install these packages without prompting; empty on an unknown distribution. */
 export function installSteps(distro: Distro, need: Need): string[][] {
   if (distro.family === 'other') return [];
   const packages = PACKAGES[distro.family][need];

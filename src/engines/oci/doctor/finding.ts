@@ -1,17 +1,17 @@
 import type { Finding } from '../../engine.ts';
 import { type Distro, installSteps, type Need } from './distro.ts';
 
-/** Something that is as it should be. */
+/** A check that passed. */
 export function ok(text: string): Finding {
   return { level: 'ok', text, remedy: [], remedyNeedsRoot: false, advice: null };
 }
 
-/** Something amiss that only a person can mend. */
+/** A problem that only a person can fix. */
 export function advise(level: 'warning' | 'error', text: string, advice: string): Finding {
   return { level, text, remedy: [], remedyNeedsRoot: false, advice };
 }
 
-/** Something amiss that root can mend by these steps. */
+/** A problem that root can fix with these steps. */
 export function fixAsRoot(
   level: 'warning' | 'error',
   text: string,
@@ -21,7 +21,7 @@ export function fixAsRoot(
   return { level, text, remedy, remedyNeedsRoot: true, advice };
 }
 
-/** A missing package: the steps of this distribution, or on an unknown one the name of what is looked for. */
+/** A missing package: this distribution's install steps, or on an unknown one the name of what to install. */
 export function install(
   level: 'warning' | 'error',
   text: string,
@@ -32,10 +32,10 @@ export function install(
   const steps = installSteps(distro, need);
   return steps.length > 0
     ? fixAsRoot(level, text, steps)
-    : advise(level, text, `Install ${what} by the package manager of ${distro.name}.`);
+    : advise(level, text, `Install ${what} with the package manager of ${distro.name}.`);
 }
 
-/** A step that writes a small file, as a plain program call that also works behind `sudo`. */
+/** A step that writes a small file, as a plain program call that also works with `sudo`. */
 export function writeFileStep(path: string, lines: readonly string[]): string[] {
   const text = lines.map((line) => line.replaceAll('\\', '\\\\').replaceAll('"', '\\"')).join('\\n');
   return ['awk', `BEGIN { print "${text}" > "${path}" }`];

@@ -1,4 +1,4 @@
-/** What there is to know of this host about the usual walls; read, never judged. */
+/** Facts about this host that decide whether sandboxes can run; read here, evaluated elsewhere. */
 import { constants } from 'node:fs';
 import { access, lstat, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
@@ -13,20 +13,20 @@ export interface HostFacts {
   readonly kernel: string;
   readonly arch: string;
   readonly isRoot: boolean;
-  /** Null where no line of /etc/passwd names this user. */
+  /** Null if /etc/passwd has no line for this user. */
   readonly user: string | null;
   readonly uid: number;
-  /** Names of the programs looked for that are installed. */
+  /** Those of `PROGRAMS` that are installed. */
   readonly programs: ReadonlySet<string>;
   /** True in a container of any kind. */
   readonly inContainer: boolean;
-  /** Root, but without CAP_SYS_ADMIN or in somebody's user namespace. */
+  /** Root, but without CAP_SYS_ADMIN or in a user namespace. */
   readonly rootIsLimited: boolean;
-  /** Null where the kernel does not know the setting. */
+  /** Null if the kernel does not have the setting. */
   readonly unprivilegedUserns: number | null;
   readonly maxUserNamespaces: number | null;
   readonly apparmorRestrictsUserns: number | null;
-  /** Runtimes that the distribution ships an AppArmor profile for. */
+  /** Runtimes for which the distribution ships an AppArmor profile. */
   readonly apparmorProfiles: ReadonlySet<string>;
   readonly subuid: readonly SubordinateRange[];
   readonly subgid: readonly SubordinateRange[];
@@ -37,9 +37,9 @@ export interface HostFacts {
 
 export interface CgroupFacts {
   readonly layout: CgroupLayout;
-  /** Root: whether cgroups can be made here at all. */
+  /** Root: whether cgroups can be created. */
   readonly writable: boolean;
-  /** A user on version 2: what systemd has delegated to their manager; null where there is none. */
+  /** Ordinary user with cgroups v2: the controllers that systemd delegates to the user manager; null without one. */
   readonly delegated: readonly string[] | null;
 }
 
@@ -51,10 +51,10 @@ export interface AgentFacts {
 
 export interface StateDirFacts {
   readonly path: string;
-  /** What is there of the way to it: itself, or the nearest thing above. */
+  /** The directory itself, or its nearest existing ancestor. */
   readonly existing: { readonly path: string; readonly isDirectory: boolean; readonly writable: boolean };
   readonly fileSystem: string;
-  /** The first directory on the way that others may not pass, or null. */
+  /** The first directory on its path without search permission for others, or null. */
   readonly notPassable: string | null;
   readonly freeBytes: number;
 }
@@ -62,7 +62,7 @@ export interface StateDirFacts {
 const CAP_SYS_ADMIN = 21n;
 const PROGRAMS = ['crun', 'runc', 'newuidmap', 'newgidmap', 'cc', 'unshare', 'usermod', 'systemctl'];
 
-/** Reads the facts of this (Linux) host. Rejects only for what every Linux has. */
+/** Reads the facts of this Linux host. Rejects only if something that every Linux has is missing. */
 export async function readHostFacts(stateDir: string, agentFile: string): Promise<HostFacts> {
   const isRoot = process.geteuid?.() === 0;
   const uid = process.geteuid?.() ?? 0;
@@ -125,7 +125,7 @@ async function agentFacts(agentFile: string): Promise<AgentFacts> {
 async function stateDirFacts(path: string): Promise<StateDirFacts> {
   const existing = await nearestExisting(path);
   const isDirectory = await isDirectoryAt(existing);
-  // A link may lead to another file system; one that leads nowhere lies in its parent.
+  // A link may point to another file system; a dangling one belongs to its parent's.
   const directory = await realpath(isDirectory ? existing : dirname(existing));
   const { bavail, bsize } = await statfs(directory);
   return {
@@ -141,7 +141,7 @@ async function stateDirFacts(path: string): Promise<StateDirFacts> {
   };
 }
 
-/** The type of the file system that holds a path, from the text of /proc/self/mountinfo (proc(5)). */
+/** The type of the file system that contains a path, from the text of /proc/self/mountinfo (proc(5)). */
 export function fileSystemOf(path: string, mountInfo: string): string {
   let best = { point: '', type: 'unknown' };
   for (const line of mountInfo.split('\n')) {
@@ -163,7 +163,7 @@ async function present(directory: string, names: readonly string[]): Promise<str
   return names.filter((_, index) => found[index]);
 }
 
-/** A link counts as what it is, also where it leads nowhere: nothing else can be made in its place. */
+/** A dangling link counts as existing: nothing else can be created in its place. */
 async function nearestExisting(path: string): Promise<string> {
   for (let current = path; ; current = dirname(current)) {
     try {
@@ -190,12 +190,12 @@ async function firstNotPassable(path: string): Promise<string | null> {
   try {
     return ((await stat(path)).mode & 0o001) === 0 ? path : null;
   } catch {
-    // Not there yet: the engine makes it passable.
+    // Does not exist yet: the engine creates it with the right mode.
     return null;
   }
 }
 
-/** The file's text, or null where it cannot be read: absent on this kernel or distribution, or closed to this user. */
+/** The file's text, or null if it does not exist on this system or this user cannot read it. */
 async function textOf(path: string): Promise<string | null> {
   try {
     return await readFile(path, 'utf8');

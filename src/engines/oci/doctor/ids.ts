@@ -5,17 +5,17 @@ import type { HostFacts } from './host-facts.ts';
 
 const RANGE = 65_536;
 const FIRST_SUBORDINATE = 100_000;
-/** As few as the engine takes for a mapping. */
+/** The fewest ids that the engine uses for a mapping. */
 const ENOUGH = 2_000;
-const CONSEQUENCE = 'sandboxes have a single user, sudo changes nothing and chown fails';
+const CONSEQUENCE = 'sandboxes have a single user, so sudo changes nothing and chown fails';
 
-/** Whether ids can be mapped; without, sandboxes still run, with a single user. */
+/** Whether ids can be mapped; if not, sandboxes still run, with a single user. */
 export function idFindings(facts: HostFacts): Finding[] {
   if (facts.isRoot) return [];
   if (facts.user === null) return [unnamedFinding(facts.uid)];
   const tools = facts.programs.has('newuidmap') && facts.programs.has('newgidmap');
   const ranges = hasRange(facts, facts.subuid) && hasRange(facts, facts.subgid);
-  if (tools && ranges) return [ok(`Ids are mapped by /etc/subuid and /etc/subgid for ${facts.user}`)];
+  if (tools && ranges) return [ok(`User ids of ${facts.user} are mapped by /etc/subuid and /etc/subgid`)];
   const findings: Finding[] = [];
   if (!tools) {
     const text = `newuidmap and newgidmap are missing: ${CONSEQUENCE}`;
@@ -25,10 +25,10 @@ export function idFindings(facts: HostFacts): Finding[] {
   return findings;
 }
 
-/** newuidmap looks its caller up by name, whatever /etc/subuid says. */
+/** newuidmap looks up its caller by name, whatever /etc/subuid says. */
 function unnamedFinding(uid: number): Finding {
   const text = `User ${uid} has no line in /etc/passwd: ${CONSEQUENCE}`;
-  return advise('warning', text, 'Run the server as a user that has one, or leave it as it is.');
+  return advise('warning', text, 'Run the server as a user that has one, or accept the limitation.');
 }
 
 function rangeFinding(facts: HostFacts, user: string): Finding {
@@ -48,7 +48,7 @@ function hasRange(facts: HostFacts, ranges: readonly SubordinateRange[]): boolea
   );
 }
 
-/** Behind every range that is taken, from where distributions begin. */
+/** After every range in use, from where distributions start. */
 function freeRange(taken: readonly SubordinateRange[]): { first: number; last: number } {
   const first = Math.max(FIRST_SUBORDINATE, ...taken.map(({ start, count }) => start + count));
   return { first, last: first + RANGE - 1 };

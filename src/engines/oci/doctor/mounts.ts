@@ -3,12 +3,10 @@ import { type MountsBy, RUNTIME_MOUNT_LIMITATIONS } from '../host/overlay-probe.
 import { advise, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
-/** What sudo and rename can do with the directories that a sandbox does not make itself. */
+/** What sudo and rename(2) can do with directories of the host or an image. */
 export function mountFindings(facts: HostFacts, mounts: MountsBy): Finding[] {
   if (mounts === 'by-root') {
-    return [
-      ok('System directories belong to the root of the sandbox, and directories of theirs can be renamed'),
-    ];
+    return [ok('System directories belong to the sandbox’s root, and their subdirectories can be renamed')];
   }
   // Nothing is amiss for a user: this is as far as the kernel lets them go.
   if (!facts.isRoot) return RUNTIME_MOUNT_LIMITATIONS.map((text) => ok(text));
@@ -16,7 +14,7 @@ export function mountFindings(facts: HostFacts, mounts: MountsBy): Finding[] {
     advise(
       'warning',
       text,
-      'Id-mapped mounts and overlays with redirect_dir did not work: they need Linux 5.19 or later, and the state ' +
+      'Id-mapped mounts and overlays with redirect_dir do not work here: they need Linux 5.19 or later, and the state ' +
         'directory and /usr on file systems such as ext4, xfs or btrfs, not on an overlay.',
     ),
   );

@@ -6,7 +6,7 @@ const SYSCTL_FILE = '/etc/sysctl.d/90-sandbox-mcp.conf';
 const APPARMOR_FILE = '/etc/apparmor.d/sandbox-mcp';
 const ENOUGH_NAMESPACES = 15_000;
 
-/** The walls between this user and namespaces. `works` says that a sandbox ran, which outweighs every setting. */
+/** What keeps this user from creating namespaces. `works`: a sandbox ran, which outweighs every setting. */
 export function namespaceFindings(facts: HostFacts, works: boolean): Finding[] {
   if (works)
     return [ok(`User namespaces and overlays work${facts.inContainer ? ', inside a container' : ''}`)];
@@ -19,9 +19,9 @@ function containerFindings(facts: HostFacts): Finding[] {
     advise(
       facts.rootIsLimited ? 'error' : 'warning',
       facts.rootIsLimited
-        ? 'This root is a limited one, that of an unprivileged container: it may not mount nor make namespaces'
-        : 'The server runs inside a container, whose own seccomp profile may forbid namespaces and mounts',
-      'Run the server on the host itself, or give its container the right to nest (with Docker or Podman: ' +
+        ? 'This is root of an unprivileged container: it cannot mount or create namespaces'
+        : 'The server runs inside a container, whose seccomp profile may forbid namespaces and mounts',
+      'Run the server on the host, or allow its container to nest containers (Docker or Podman: ' +
         '--privileged, and a volume for the state directory).',
     ),
   ];
@@ -31,12 +31,15 @@ function switchedOff(facts: HostFacts): Finding[] {
   const findings: Finding[] = [];
   if (facts.maxUserNamespaces === 0) {
     const setting = `user.max_user_namespaces = ${ENOUGH_NAMESPACES}`;
-    findings.push(sysctl('User namespaces are switched off (user.max_user_namespaces is 0)', setting));
+    findings.push(sysctl('User namespaces are disabled (user.max_user_namespaces is 0)', setting));
   }
   if (facts.unprivilegedUserns === 0 && !facts.isRoot) {
     const setting = 'kernel.unprivileged_userns_clone = 1';
     findings.push(
-      sysctl('User namespaces are closed to users (kernel.unprivileged_userns_clone is 0)', setting),
+      sysctl(
+        'User namespaces are disabled for ordinary users (kernel.unprivileged_userns_clone is 0)',
+        setting,
+      ),
     );
   }
   return findings;
@@ -46,7 +49,7 @@ function sysctl(text: string, setting: string): Finding {
   return fixAsRoot('error', text, [writeFileStep(SYSCTL_FILE, [setting]), ['sysctl', '-p', SYSCTL_FILE]]);
 }
 
-/** Ubuntu 23.10 and later: a program that makes user namespaces needs an AppArmor profile that allows `userns`. */
+/** Ubuntu 23.10 and later: a program that creates user namespaces needs an AppArmor profile that allows `userns`. */
 function apparmorFindings(facts: HostFacts): Finding[] {
   if (facts.isRoot || facts.apparmorRestrictsUserns !== 1) return [];
   const runtimes = ['crun', 'runc'].filter(
@@ -54,7 +57,7 @@ function apparmorFindings(facts: HostFacts): Finding[] {
   );
   const programs: [string, string][] = [
     ...runtimes.map((name): [string, string] => [name, `/usr/{s,}bin/${name}`]),
-    // Removes files of subordinate ids, from a user namespace of its own.
+    // Removes files with subordinate ids, in a user namespace of its own.
     ['agent', `"${facts.stateDir.path}/bin/agent-*"`],
   ];
   const profiles = programs.map(
@@ -67,9 +70,9 @@ function apparmorFindings(facts: HostFacts): Finding[] {
   return [
     fixAsRoot(
       'error',
-      'AppArmor closes user namespaces to programs without a profile for them (Ubuntu)',
+      'AppArmor denies user namespaces to programs without a profile that allows them (Ubuntu)',
       steps,
-      'Wider, for every program: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
+      'To allow them for every program instead: sudo sysctl -w kernel.apparmor_restrict_unprivileged_userns=0',
     ),
   ];
 }

@@ -4,29 +4,29 @@ import type { MountsBy } from '../host/overlay-probe.ts';
 import { advise, install, ok } from './finding.ts';
 import type { HostFacts } from './host-facts.ts';
 
-/** One way to run a sandbox that was tried. */
+/** One candidate that was tried. */
 export interface RuntimeTrial {
   readonly name: string;
   readonly version: string;
   readonly cgroups: 'cgroupfs' | 'systemd' | 'none';
-  /** Null where a sandbox really ran. */
+  /** Null if a sandbox ran. */
   readonly error: string | null;
-  /** Whether the sandbox that ran had a way out. */
+  /** Whether the sandbox had network. */
   readonly egress: boolean;
 }
 
-/** What came of trying: the trials, or why there could be none. */
+/** The trials, or why there were none. */
 export type TrialOutcome =
   | { readonly kind: 'tried'; readonly trials: readonly RuntimeTrial[]; readonly mounts: MountsBy }
   | { readonly kind: 'not_tried'; readonly reason: string };
 
 const LIMITS = {
-  cgroupfs: 'limits by cgroup',
-  systemd: 'limits by a systemd scope',
+  cgroupfs: 'cgroup limits',
+  systemd: 'limits set by a systemd scope',
   none: 'no cgroup limits',
 } as const;
 
-/** Which OCI runtimes are here, and whether one of them ran a sandbox. */
+/** Which OCI runtimes are installed, and whether one of them ran a sandbox. */
 export function runtimeFindings(facts: HostFacts, wanted: string, outcome: TrialOutcome): Finding[] {
   if (outcome.kind === 'not_tried') {
     const none = !facts.programs.has('crun') && !facts.programs.has('runc');
@@ -46,14 +46,14 @@ export function runtimeFindings(facts: HostFacts, wanted: string, outcome: Trial
   );
 }
 
-/** Whether the sandbox that ran had a way out. */
+/** Whether the sandbox had network. */
 export function networkFinding({ egress }: Pick<RuntimeTrial, 'egress'>): Finding {
-  if (egress) return ok('Sandboxes have a way out, by nf_tables and a gateway of the server');
+  if (egress) return ok('Sandboxes have network, through nf_tables and the server’s egress gateway');
   return advise(
     'warning',
-    'Sandboxes have no network: nf_tables could not be set up in one',
-    'Use a kernel with nf_tables, NAT and redirection (modules nf_tables, nft_chain_nat, nft_redir); where the server ' +
-      'runs in a container, its host has to have them loaded.',
+    'Sandboxes have no network: setting up nf_tables in one failed',
+    'Use a kernel with nf_tables, NAT and redirection (modules nf_tables, nft_chain_nat, nft_redir); if the server ' +
+      'runs in a container, load them on its host.',
   );
 }
 
@@ -65,7 +65,7 @@ function missing(facts: HostFacts, wanted: string): Finding {
       'Install it, or leave --oci-runtime out.',
     );
   }
-  // crun is the faster one, but knows only unified cgroups.
+  // crun is faster, but only supports unified cgroups.
   const choice = wanted === 'auto' ? (facts.cgroups.layout === 'v2' ? 'crun' : 'runc') : wanted;
   const text =
     wanted === 'auto' ? 'No OCI runtime (crun or runc) is installed' : `${wanted} is not installed`;

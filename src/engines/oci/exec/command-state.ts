@@ -1,4 +1,4 @@
-/** How a command stands, from the exit file, its supervisor and the sandbox's own end. */
+/** A command's state, from its exit file, its supervisor and the end of its sandbox. */
 import { nameOfSignal } from '../../../shared/signals.ts';
 import type { Command, EndedBy, StopCause } from '../../engine.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
@@ -9,7 +9,7 @@ import type { SandboxRecord } from '../state/sandbox-record.ts';
 
 const MAX_EXIT_FILE = 1_024;
 const SIGKILL = 9;
-/** `cause` of the protocol. */
+/** Values of the protocol's `cause` field. */
 const CAUSES: Record<number, EndedBy> = {
   0: 'exit',
   1: 'killed',
@@ -18,7 +18,7 @@ const CAUSES: Record<number, EndedBy> = {
   4: 'timeout',
 };
 
-/** What the agent recorded of a command's end. */
+/** A command's end as the agent recorded it. */
 export interface Exit {
   exitCode: number;
   signal: number;
@@ -41,18 +41,18 @@ export function parseExit(body: Buffer): Exit {
   };
 }
 
-/** Null while there is none. */
+/** Null while there is no exit file. */
 export async function readExit(paths: CommandPaths): Promise<Exit | null> {
   const body = await readUntrusted(paths.exitFile, MAX_EXIT_FILE);
   return body === null ? null : parseExit(body);
 }
 
-/** The signal of the agent's word for an end, where 0 is none; real-time signals by number. */
+/** The signal that ended a command, null for 0; real-time signals by number. */
 export function endingSignal(number: number): string | null {
   return number === 0 ? null : (nameOfSignal(number) ?? `SIG${number}`);
 }
 
-/** A kill that nobody asked for. */
+/** Killed by SIGKILL without a request to do so. */
 function wasKilled(exit: Exit): boolean {
   const killed = exit.signal === SIGKILL || exit.exitCode === 128 + SIGKILL;
   return exit.endedBy === 'exit' && killed;
@@ -64,8 +64,8 @@ function base(command: CommandRecord, sandboxId: string) {
 }
 
 /**
- * A command whose end the agent has recorded. `isNow` says that it ended just now: later, a kill for lack of memory may be of
- * what ran after it.
+ * A command whose end the agent has recorded. `isNow`: it ended just now, so an out-of-memory kill in its sandbox counts as
+ * its own; later it may have hit something that ran afterwards.
  */
 export function finishedCommand(
   command: CommandRecord,
@@ -93,7 +93,7 @@ export interface OutputTotals {
   stderr: number;
 }
 
-/** A command that still runs. */
+/** A running command. */
 export function runningCommand(command: CommandRecord, sandboxId: string, totals: OutputTotals): Command {
   return {
     ...base(command, sandboxId),
@@ -112,7 +112,7 @@ const ENDED_WITH: Partial<Record<StopCause, EndedBy>> = {
   out_of_memory: 'out_of_memory',
 };
 
-/** A command that was cut off by the end of its sandbox, or whose supervisor was killed inside. */
+/** A command whose sandbox ended first, or whose supervisor was killed inside. */
 export function commandOfEndedSandbox(
   command: CommandRecord,
   sandbox: SandboxRecord,

@@ -1,4 +1,4 @@
-/** One running command as this process follows it: the supervisor's events, and who waits for them. */
+/** Follows one running command in this process: the supervisor's events, and their listeners. */
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import { Fields, FRAME, TAG } from '../protocol/frames.ts';
@@ -12,21 +12,21 @@ export class CommandWatch {
   readonly #connection: AgentConnection;
   readonly #listeners = new Set<Listener>();
   totals: OutputTotals;
-  /** Null while it runs, and when the connection ended before the command did. */
+  /** Null while it runs, and if the connection ended before the command. */
   exit: Exit | null = null;
-  /** True when no more will come. */
+  /** True once no more events will come. */
   closed = false;
 
-  /** Takes over a connection on which events arrive, after `STARTED` or `ATTACH`. */
+  /** Takes over a connection after `STARTED` or `ATTACH`, on which events arrive. */
   constructor(record: CommandRecord, connection: AgentConnection, totals: OutputTotals) {
     this.record = record;
     this.#connection = connection;
     this.totals = totals;
-    // Following alone does not hold the process; waiting does.
+    // Following a command does not keep the process alive; waiting for it does.
     connection.unref();
   }
 
-  /** Reads events to the end; rejects only for what is out of protocol. */
+  /** Reads events to the end; rejects only on a protocol error. */
   async follow(): Promise<void> {
     try {
       for (;;) {
@@ -51,7 +51,7 @@ export class CommandWatch {
     }
   }
 
-  /** Resolves at the next event, at the end, or when the signal fires. */
+  /** Resolves at the next event, at the end, or on abort. */
   news(signal: AbortSignal): Promise<void> {
     if (this.closed || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {

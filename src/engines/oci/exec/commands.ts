@@ -1,4 +1,4 @@
-/** Commands: started by the agent, followed through their supervisors, looked up from what is on disk. */
+/** Commands: started by the agent, followed through their supervisors, read from disk. */
 import { rm } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
@@ -42,9 +42,9 @@ import { countLines, readLog, readLogTotals } from './log-reader.ts';
 
 const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
 
-/** For what no caller may cancel. */
+/** For work that no caller may cancel. */
 const never = new AbortController().signal;
-/** Finished commands kept in memory; older ones are read from disk again. */
+/** Finished commands cached in memory; older ones are read from disk again. */
 const MAX_FINISHED = 1_000;
 
 export class OciCommands implements Commands {
@@ -53,7 +53,7 @@ export class OciCommands implements Commands {
   readonly #watches = new Map<string, CommandWatch>();
   readonly #finished = new Map<string, Command>();
 
-  /** `works` is the status of the sandboxes that commands can be started in. */
+  /** @param works the status a sandbox must have to start commands in it */
   constructor(context: OciContext, works: AllowedStatus = 'running') {
     this.#context = context;
     this.#works = works;
@@ -73,7 +73,7 @@ export class OciCommands implements Commands {
       outOfMemoryKills: outOfMemoryKills(sandbox.cgroups),
     };
     throwIfCancelled(signal);
-    // No abort from here on: a command that was asked for is either started and known, or refused.
+    // No abort from here on: a requested command is either started and recorded, or refused.
     writeCommandRecord(paths, record);
     try {
       const connection = await AgentConnection.open(paths.sandbox.agentSocket, null);
@@ -105,7 +105,7 @@ export class OciCommands implements Commands {
       try {
         commands.push(await this.get(id, signal));
       } catch (error) {
-        // Refused before it began, e.g. for its cwd: only the intent was written.
+        // Refused before it started, e.g. because of its cwd: only the record of the intent was written.
         if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
       }
     }
@@ -145,7 +145,7 @@ export class OciCommands implements Commands {
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
     const paths = await this.#paths(commandId);
     const number = signalNumber(signalName);
-    // Unknown ids are told as such, whether or not a supervisor is there.
+    // An unknown id is `not_found`, whether or not there is a supervisor.
     await readCommandRecord(paths, commandId);
     try {
       const connection = await AgentConnection.open(paths.socket, signal);
@@ -161,13 +161,13 @@ export class OciCommands implements Commands {
         connection.close();
       }
     } catch (error) {
-      // Without a supervisor nothing of the command is left: there is nothing to kill, and that is no error.
+      // Without a supervisor the command has no processes left: nothing to kill, and no error.
       if (!(error instanceof AgentDisconnectedError)) throw fromAgentError(error, commandId);
     }
     return this.get(commandId, signal);
   }
 
-  /** Lets go of every connection; the commands go on. */
+  /** Closes every connection; the commands keep running. */
   close(): void {
     for (const watch of this.#watches.values()) watch.close();
   }
@@ -184,11 +184,11 @@ export class OciCommands implements Commands {
   async #running(sandboxId: string): Promise<SandboxRecord> {
     const sandbox = await reconcileRecord(this.#context, sandboxId);
     requireStatus(sandbox, this.#works, 'no command can run in it');
-    // What programs are to find in their environment is not meant for those that only fill the sandbox.
+    // The sandbox's environment is not meant for the programs that populate it.
     return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
   }
 
-  /** Takes a command off the list. Its logs go with the sandbox. */
+  /** Removes a command from the list. Its logs are removed with the sandbox. */
   async discard(commandId: string): Promise<void> {
     this.#finished.delete(commandId);
     await rm((await this.#paths(commandId)).record, { force: true });
@@ -200,17 +200,17 @@ export class OciCommands implements Commands {
       .follow()
       .then(() => this.#settle(commandId, watch))
       .catch((error: unknown) =>
-        this.#context.log.warn({ commandId, err: error }, 'lost sight of a command'),
+        this.#context.log.warn({ commandId, err: error }, 'lost the connection to a command’s supervisor'),
       );
   }
 
-  /** Turns a watch that saw the end into what is known of the command; one that was cut off is taken up anew. */
+  /** The command's state after its watch ended; attaches again if the watch was disconnected. */
   async #settle(commandId: string, watch: CommandWatch): Promise<void> {
     if (watch.exit !== null) await this.#look(commandId, never);
     else if (this.#watches.get(commandId) === watch) this.#watches.delete(commandId);
   }
 
-  /** The command as it stands, and the watch that tells its news; attaches to a running one that is not watched yet. */
+  /** The command's state and its watch; attaches to a running command that is not watched yet. */
   async #look(
     commandId: string,
     signal: AbortSignal,
@@ -244,7 +244,7 @@ export class OciCommands implements Commands {
     };
   }
 
-  /** What has ended by itself does not change any more, except that its descendants may go on writing. */
+  /** Caches a command that ended by itself: only the output of its descendants can still change. */
   async #ended(
     record: CommandRecord,
     paths: CommandPaths,
@@ -252,7 +252,7 @@ export class OciCommands implements Commands {
   ): Promise<{ command: Command; watch: null }> {
     if (command.ranOutOfMemory === true && record.ranOutOfMemory !== true) {
       await recordOutOfMemory(paths, record).catch((err: unknown) =>
-        this.#context.log.warn({ commandId: command.commandId, err }, 'an end could not be written down'),
+        this.#context.log.warn({ commandId: command.commandId, err }, 'cannot record the end of a command'),
       );
     }
     if (this.#finished.size >= MAX_FINISHED) this.#finished.clear();

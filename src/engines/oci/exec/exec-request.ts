@@ -7,13 +7,12 @@ import { caEnvironment } from '../host/ca-trust.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from '../protocol/frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
 
-/** What the emulators on the other side of our terminals understand. */
+/** The terminal type that clients of our terminals emulate. */
 const TERM = 'xterm-256color';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
- * What a program finds in its environment: who it runs as, then the sandbox's own, then its own. Secrets are filled in
- * here and kept nowhere.
+ * A program's environment: its user, then the sandbox's variables, then its own. Secrets are filled in here and not stored.
  */
 function environment(
   sandbox: SandboxRecord,
@@ -30,7 +29,7 @@ function environment(
 
 type RequestField = [tag: number, value: FieldValue];
 
-/** What every program's start says. */
+/** The fields of every request to start a program. */
 function programFields(
   sandbox: SandboxRecord,
   words: string[],
@@ -42,14 +41,14 @@ function programFields(
     ...Object.entries(env).map(([name, value]): RequestField => [TAG.env, `${name}=${value}`]),
     [TAG.cwd, request.cwd],
     [TAG.sudo, request.sudo ? 1 : 0],
-    // Where a cgroup counts the sandbox's processes, a limit by user would only be in the way.
+    // RLIMIT_NPROC only where no cgroup limits the sandbox's processes.
     [TAG.nproc, sandbox.enforced.pids ? 0 : processLimit(sandbox.vcpus)],
   ];
 }
 
 /**
- * @throws `invalid_argument` where program, arguments and environment together are more than a frame holds; for a secret in
- * the environment what `SecretStore.fillEnv` throws
+ * @throws `invalid_argument` if program, arguments and environment together exceed a frame; for a secret in the environment
+ * what `SecretStore.fillEnvironment` throws
  */
 export function encodeRun(
   sandbox: SandboxRecord,
@@ -74,7 +73,7 @@ export function encodeShell(
   secrets: SecretStore,
 ): Buffer {
   const env = { TERM, ...environment(sandbox, request, secrets) };
-  // The usual shell stands for that of the sandbox: not every image has it.
+  // The default shell means the sandbox's own shell: not every image has bash.
   const usual = request.command.length === 1 && request.command[0] === DEFAULT_SHELL;
   const command = usual ? [sandbox.shell] : request.command;
   return encodeBounded([
@@ -83,7 +82,7 @@ export function encodeShell(
   ]);
 }
 
-/** The fields of a window's size. */
+/** The fields of a terminal's window size. */
 export function encodedSize(cols: number, rows: number): RequestField[] {
   return [
     [TAG.cols, cols],
@@ -94,9 +93,13 @@ export function encodedSize(cols: number, rows: number): RequestField[] {
 function encodeBounded(fields: RequestField[]): Buffer {
   const body = encodeFields(fields);
   if (body.length > MAX_BODY) {
-    throw new SandboxError('invalid_argument', `Arguments and environment take ${body.length} bytes.`, {
-      hint: `At most ${MAX_BODY} fit; write large input to a file with sandbox_write_files and pass its path.`,
-    });
+    throw new SandboxError(
+      'invalid_argument',
+      `Arguments and environment take ${body.length} bytes; the limit is ${MAX_BODY}.`,
+      {
+        hint: `Write large input to a file with sandbox_write_files and pass its path.`,
+      },
+    );
   }
   return body;
 }

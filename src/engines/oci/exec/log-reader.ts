@@ -1,4 +1,4 @@
-/** Reads the bounded log of a command (docs/agent-protocol.md, "Logs"). Every byte of it is hostile. */
+/** Reads the bounded log of a command (docs/agent-protocol.md, "Logs"). All of it is untrusted. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
@@ -9,17 +9,17 @@ const MAGIC = 'SBXLOG2\n';
 const HEADER_BYTES = 48;
 const RECORD_HEADER_BYTES = 8;
 const MAX_RECORD = 65_536;
-/** A segment is closed past 1 MiB; the last record may reach over that. */
+/** A segment is closed after 1 MiB; its last record may exceed that. */
 const MAX_SEGMENT = 1_048_576 + RECORD_HEADER_BYTES + MAX_RECORD;
 const MAX_SEGMENTS = 64;
 const NEWLINE = 0x0a;
 const SEGMENT_NAME = /^\d{8}\.log$/;
 
 interface Segment {
-  /** Bytes of each stream that came before this segment. */
+  /** Bytes of each stream before this segment. */
   stdoutStart: number;
   stderrStart: number;
-  /** Line ends of each stream among those bytes. */
+  /** Newlines of each stream among those bytes. */
   linesBefore: Totals;
   bytes: Buffer;
 }
@@ -30,8 +30,8 @@ interface Totals {
 }
 
 function damaged(): SandboxError {
-  return new SandboxError('server', 'The log of this command is damaged.', {
-    hint: 'Its exit code is still told by sandbox_get_command; run it again only if that is meant.',
+  return new SandboxError('server', 'The output log of this command is damaged.', {
+    hint: 'sandbox_get_command still returns its exit code; run the command again only if that is safe.',
   });
 }
 
@@ -46,7 +46,7 @@ async function segmentNames(directory: string): Promise<string[]> {
   }
 }
 
-/** Null where it holds no whole header yet. */
+/** Null if the header is not complete yet. */
 function parseSegment(bytes: Buffer): Segment | null {
   if (bytes.length < HEADER_BYTES) return null;
   if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) throw damaged();
@@ -60,19 +60,19 @@ function parseSegment(bytes: Buffer): Segment | null {
   return { stdoutStart, stderrStart, linesBefore, bytes };
 }
 
-/** The beginning of a segment, without its records. Null where it was dropped meanwhile, or has no whole header yet. */
+/** The header of a segment, without its records. Null if the segment was dropped or its header is not complete yet. */
 async function readHeader(directory: string, name: string): Promise<Segment | null> {
   const bytes = await readUntrusted(join(directory, name), HEADER_BYTES);
   return bytes === null ? null : parseSegment(bytes);
 }
 
-/** Buffers of a segment's size that nobody uses now: one a read would be garbage faster than it is collected. */
+/** Unused buffers of a segment's size: allocating one per read creates garbage faster than it is collected. */
 const spare: Buffer[] = [];
 const MAX_SPARE = 2;
 
 /**
- * What `use` makes of a segment; null where that was dropped meanwhile, or has no whole header yet. The segment's bytes are
- * overwritten afterwards: what is to stay is copied.
+ * The result of `use` on a segment; null if the segment was dropped or its header is not complete yet. `use` must copy what it
+ * keeps: the buffer is reused.
  */
 async function withSegment<Result>(
   directory: string,
@@ -89,7 +89,7 @@ async function withSegment<Result>(
   }
 }
 
-/** The whole records of a segment; a last one that is cut short is still being written. */
+/** The complete records of a segment; an incomplete last one is still being written. */
 function* records(segment: Segment): Generator<{ stream: OutputStream; data: Buffer }> {
   const { bytes } = segment;
   let at = HEADER_BYTES;
@@ -110,7 +110,7 @@ function totalsOf(segment: Segment): Totals {
   return totals;
 }
 
-/** Bytes that a command had written when its log was last added to. */
+/** Bytes that a command had written when its log was last appended to. */
 export async function readLogTotals(directory: string): Promise<Totals> {
   const names = await segmentNames(directory);
   for (const name of names.reverse()) {
@@ -125,7 +125,7 @@ function startOf(segment: Segment, stream: ReadOutput['stream']): number {
   return stream === 'stdout' ? segment.stdoutStart : segment.stderrStart;
 }
 
-/** The part of a record's data that lies in [from, to), or null. */
+/** The part of a record's data within [from, to), or null. */
 function cut(
   data: Buffer,
   offset: number,
@@ -137,7 +137,7 @@ function cut(
   return start < end ? { data: data.subarray(start - offset, end - offset), offset: start } : null;
 }
 
-/** The segments that may hold bytes from `offset` on: the last one that starts at or before it, and all later. */
+/** The segments that may hold bytes from `offset` on: the last one starting at or before it, and all later ones. */
 async function segmentsFrom(
   directory: string,
   stream: ReadOutput['stream'],
@@ -154,8 +154,8 @@ async function segmentsFrom(
 }
 
 /**
- * Line ends before an offset of a stream; null where the log no longer holds the bytes right before it. What lies further
- * back need not be held: each segment tells what came before it.
+ * Newlines before an offset of a stream; null if the log no longer holds the bytes right before it. Earlier bytes are not
+ * needed: each segment's header has the counts before it.
  */
 async function linesBefore(directory: string, stream: OutputStream, offset: number): Promise<number | null> {
   const [name] = await segmentsFrom(directory, stream, offset);
@@ -175,7 +175,7 @@ function linesWithin(segment: Segment, stream: OutputStream, offset: number): nu
   return at === offset ? lines : null;
 }
 
-/** Line ends among the bytes `[start, end)` of a stream, dropped ones included; null where an end of it is not held. */
+/** Newlines among the bytes `[start, end)` of a stream, dropped ones included; null if the log does not hold either end. */
 export async function countLines(
   directory: string,
   { stream, start, end }: { stream: OutputStream; start: number; end: number },
@@ -188,7 +188,7 @@ export async function countLines(
 
 /**
  * Reads captured output.
- * @param totalBytes all bytes of the selected sequence so far, as the command's state tells
+ * @param totalBytes all bytes of the selected stream so far, from the command's state
  */
 export async function readLog(
   directory: string,
@@ -218,7 +218,7 @@ export async function readLog(
     await withSegment(directory, name, take);
     if (budget <= 0 || next >= totalBytes) break;
   }
-  // What is counted but not in the log any more lies behind everything that is: it was lost at the very end.
+  // Bytes that are counted but not in the log come after everything in it: they were lost at the very end.
   if (budget > 0 && next < totalBytes) {
     dropped += totalBytes - next;
     next = totalBytes;

@@ -1,13 +1,13 @@
-/** One terminal's connection: output and its end come in, keys and sizes go out (docs/agent-protocol.md, `SHELL`). */
+/** One terminal's connection: receives output and exit, sends keys and window sizes (docs/agent-protocol.md, `SHELL`). */
 import type { Shell, ShellExit } from '../../engine.ts';
 import type { AgentConnection } from '../protocol/agent-connection.ts';
 import { encodeFields, Fields, FRAME, MAX_DATA, TAG } from '../protocol/frames.ts';
 import { endingSignal } from './command-state.ts';
 import { encodedSize } from './exec-request.ts';
 
-/** More than the agent's hang-up and kill take, on a machine that is busy. */
+/** Longer than the agent's SIGHUP and SIGKILL take on a busy machine. */
 const CLOSE_MS = 5_000;
-/** The kernel ends what is left when the sandbox's first process goes. */
+/** The result when the sandbox ends: the kernel kills the rest of its PID namespace. */
 const DISCONNECTED: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
 
 export class ShellConnection implements Shell {
@@ -19,7 +19,7 @@ export class ShellConnection implements Shell {
   #ended = false;
   #closing = false;
 
-  /** Takes over a connection on which `STARTED` has come. Without a reader of `output` the end shows only at `close`. */
+  /** Takes over a connection after `STARTED`. Without a reader of `output`, the end is only noticed at `close`. */
   constructor(connection: AgentConnection) {
     this.#connection = connection;
     this.exit = new Promise((resolve) => {
@@ -67,11 +67,11 @@ export class ShellConnection implements Shell {
           };
           return;
         }
-        // Nobody waits for the rest of what is being closed.
+        // Nobody reads the rest of a connection that is closing.
         if (frame.type === FRAME.DATA && !this.#closing) yield frame.body;
       }
     } catch {
-      // Cut, or out of protocol: either way nothing more can come of it, and closing ends what runs.
+      // Disconnected, or a protocol error: nothing more will come, and closing ends what runs.
     } finally {
       this.#end(exit);
     }
@@ -89,7 +89,7 @@ export class ShellConnection implements Shell {
     try {
       await this.#connection.send(type, body);
     } catch {
-      // The shell has ended meanwhile; `exit` tells.
+      // The shell has ended; `exit` reports it.
     }
   }
 }

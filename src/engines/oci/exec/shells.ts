@@ -1,4 +1,4 @@
-/** Terminals: opened by the agent, alive as long as this process holds their connection. */
+/** Terminals: opened by the agent, alive while this process holds their connection. */
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import type { OpenShell, Shell, Shells } from '../../engine.ts';
@@ -45,12 +45,12 @@ export class OciShells implements Shells {
     return this.#context.forwards.interactive.url(sandboxId);
   }
 
-  /** Ends every terminal of this process. */
+  /** Closes every terminal of this process. */
   async close(): Promise<void> {
     await Promise.all([...this.#open].map((shell) => shell.close()));
   }
 
-  /** The signal ends a wait for the agent; a program that has started no longer depends on it. */
+  /** The signal only cancels waiting for the agent, not a program that has started. */
   async #connect(agentSocket: string, body: Buffer, signal: AbortSignal): Promise<AgentConnection> {
     const connection = await AgentConnection.open(agentSocket, signal);
     try {

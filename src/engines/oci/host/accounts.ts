@@ -1,12 +1,12 @@
-/** Who there is in a sandbox: its own users, and the host's system accounts, to which files of packages belong. */
+/** The accounts of a sandbox: its own users, and the host's system accounts, which own files of packages. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
-/** Below it are the accounts of the system and of packages (login.defs(5), `UID_MIN`); from here on people. */
+/** The first id of ordinary users; system accounts are below it (login.defs(5), `UID_MIN`). */
 const FIRST_PERSON = 1_000;
 const NAME = /^[A-Za-z_][A-Za-z0-9_.-]{0,31}$/;
-/** The group of accounts that have none of their own. */
+/** The group of accounts without a group of their own. */
 const NOGROUP = '65534';
 const NUMBER = /^\d{1,3}$/;
 
@@ -18,8 +18,8 @@ const USERS = [
 const GROUPS = ['root:x:0:', 'tty:x:5:', 'vercel-sandbox:x:1000:', 'nogroup:x:65534:'];
 
 /**
- * The texts of `passwd` and `group` (passwd(5), group(5)). Of the host's there are names and numbers of system accounts,
- * nothing else: package managers refuse to work where an owner that their records name does not exist.
+ * The contents of `passwd` and `group` (passwd(5), group(5)). From the host they only take names and ids of system accounts:
+ * package managers fail if an owner that their database names does not exist.
  *
  * @param etc the host's `/etc`
  */
@@ -36,7 +36,7 @@ export async function accountFiles(etc: string): Promise<{ passwd: string; group
   };
 }
 
-/** The fields of each line about an account that is no person. A name or number that is none is passed over. */
+/** The fields of each line about a system account. Lines with an invalid name or number are skipped. */
 async function systemLines(etc: string, file: string): Promise<string[][]> {
   let text: string;
   try {
@@ -51,7 +51,7 @@ async function systemLines(etc: string, file: string): Promise<string[][]> {
   );
 }
 
-/** A sandbox's own lines first; another with a name or a number of theirs is left out. */
+/** The sandbox's own lines first; others with the same name or number are left out. */
 function withOthers(own: string[], others: string[][], lineOf: (fields: string[]) => string): string {
   const names = new Set(own.map((line) => line.split(':')[0]));
   const ids = new Set(own.map((line) => line.split(':')[2]));

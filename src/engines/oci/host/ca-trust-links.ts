@@ -1,4 +1,4 @@
-/** Leads the places where programs look for authorities to a sandbox's own trust. */
+/** Links the places where programs look for CA certificates to the sandbox's own CA bundle. */
 import { chmod, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AUTHORITY_HASH } from '../../../egress/tls/certificate-authority.ts';
@@ -6,7 +6,7 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { CA_DIR, CA_FILES } from './ca-trust.ts';
 
-/** Files below `/etc`, on Debian, Alpine, Fedora and openSUSE, that hold all authorities; those that are there are replaced. */
+/** CA bundle files below `/etc` on Debian, Alpine, Fedora and openSUSE; those that exist are replaced. */
 const REPLACED: Readonly<Record<string, string>> = {
   'ssl/certs/ca-certificates.crt': CA_FILES.bundle,
   'ssl/cert.pem': CA_FILES.bundle,
@@ -17,9 +17,9 @@ const REPLACED: Readonly<Record<string, string>> = {
   'ssl/certs/java/cacerts': CA_FILES.java,
   'pki/ca-trust/extracted/java/cacerts': CA_FILES.java,
 };
-/** OpenSSL's directory of single files, found by a hash of the name. */
+/** OpenSSL's directory of single certificates, named by a hash of the subject. */
 const HASHED = 'ssl/certs';
-/** What `update-ca-certificates` runs when it has made the bundle anew. */
+/** The hook that `update-ca-certificates` runs after it has rewritten the bundle. */
 const HOOKS = 'ca-certificates/update.d';
 const HOOK = `#!/bin/sh
 # Keeps the authority of this sandbox's gateway among the trusted ones.
@@ -27,10 +27,10 @@ const HOOK = `#!/bin/sh
   cat ${CA_DIR}/${CA_FILES.authority} >> /etc/ssl/certs/ca-certificates.crt
 `;
 
-/** Part of a template's name: another way of linking is another template. */
+/** Part of a template's name, so that another way of linking gives another template. */
 export const CA_LINKS: unknown = [REPLACED, HASHED, HOOK, CA_DIR, AUTHORITY_HASH];
 
-/** @param etc a copy of `/etc` that is being made; nothing outside of it is touched, wherever its links lead */
+/** @param etc the copy of `/etc` being built; nothing outside it is touched, whatever its links point to */
 export async function linkCaBundle(etc: string): Promise<void> {
   for (const [file, target] of Object.entries(REPLACED)) {
     const path = join(etc, file);

@@ -1,4 +1,4 @@
-/** What makes a sandbox's programs trust its gateway: an authority of its own, beside the ones that the host trusts. */
+/** Makes a sandbox's programs trust its gateway: a CA of its own, next to the CAs that the host trusts. */
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,21 +7,21 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { type JavaEntries, javaEntries, javaKeystore } from './java-keystore.ts';
 
-/** Where a sandbox finds its trust: a directory of its own, which it cannot write. */
+/** The sandbox's directory of CA files, read-only inside. */
 export const CA_DIR = '/run/sandbox-mcp';
 export const CA_FILES = {
-  /** The authority alone. */
+  /** The sandbox's CA only. */
   authority: 'ca.crt',
-  /** The host's authorities and this one. */
+  /** The host's CAs and the sandbox's. */
   bundle: 'ca-bundle.crt',
-  /** The same for Java. */
+  /** The same as a Java keystore. */
   java: 'cacerts',
 } as const;
 
-/** All authorities, for a sandbox on an image: where that keeps its own is its own business. */
+/** The CA bundle for a sandbox on an image, wherever the image keeps its own. */
 export const IMAGE_BUNDLE = `${CA_DIR}/${CA_FILES.bundle}`;
 
-/** Where systems keep all authorities in one file, the first that is there counts. */
+/** Where distributions keep the CA bundle; the first that exists is used. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
   '/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem',
@@ -30,17 +30,17 @@ const SYSTEM_BUNDLES = [
   '/etc/ssl/cert.pem',
 ];
 
-/** What the host trusts, read once, and the authorities of sandboxes to come. */
+/** The host's CA bundle, read once. */
 export interface SystemCaBundle {
-  /** PEM; empty where the host has no such file. */
+  /** PEM; empty if the host has no such file. */
   readonly bundle: string;
-  /** The file that it was read from, which sandboxes have under the same name; null where there is none. */
+  /** The file that it was read from, at the same path in sandboxes; null if there is none. */
   readonly path: string | null;
   readonly java: JavaEntries;
   readonly authorities: AuthorityPool;
 }
 
-/** Reads what the host trusts; what only some users may read counts as not there. */
+/** Reads the host's CA bundle; a file that not every user may read counts as missing. */
 export async function findSystemCaBundle(
   candidates: readonly string[] = SYSTEM_BUNDLES,
 ): Promise<SystemCaBundle> {
@@ -57,7 +57,7 @@ export async function findSystemCaBundle(
   return { bundle: '', path: null, java: javaEntries('', 'host'), authorities };
 }
 
-/** Makes a sandbox's authority and the files that show it to programs. The key stays outside. */
+/** Creates a sandbox's CA and the files through which programs find it. The key stays outside the sandbox. */
 export async function writeCaTrust(
   paths: SandboxPaths,
   sandboxId: string,
@@ -80,7 +80,7 @@ export async function writeCaTrust(
 
 const storedSchema = z.strictObject({ certificate: z.string(), key: z.string() });
 
-/** The authority of a sandbox, in whichever server; null for a sandbox that was made without. */
+/** The CA of a sandbox, whichever server created it; null for a sandbox without one. */
 export async function readCa(paths: SandboxPaths): Promise<StoredAuthority | null> {
   try {
     return storedSchema.parse(JSON.parse(await readFile(paths.ca, 'utf8')));
@@ -90,9 +90,9 @@ export async function readCa(paths: SandboxPaths): Promise<StoredAuthority | nul
   }
 }
 
-/** What leads programs to it that do not look where the system keeps it. */
+/** Environment variables for programs that do not use the system's CA bundle. */
 export function caEnvironment(bundle: string): Record<string, string> {
-  // Where the bundle is not in a place of the system's, nothing there leads to it.
+  // An image's system paths do not link to the bundle.
   const more = bundle === IMAGE_BUNDLE ? { CURL_CA_BUNDLE: bundle, GIT_SSL_CAINFO: bundle } : {};
   return {
     ...more,

@@ -1,11 +1,11 @@
-/** The cgroups of a sandbox as the host sees them: where they are, what they bound, whether memory ran out. */
+/** The cgroups of a sandbox on the host: their paths, limits and out-of-memory kills. */
 import { readFileSync } from 'node:fs';
 import { access, constants, readdir, readFile, rmdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
 const ROOT = '/sys/fs/cgroup';
-/** Version 1 controllers, one hierarchy each; `systemd` and `unified` carry no limits but hold directories. */
+/** cgroups v1 controllers, one hierarchy each; `systemd` and `unified` have no limits but hold directories. */
 const LIMITING = ['memory', 'cpu', 'pids'] as const;
 
 export type CgroupLayout = 'none' | 'v1' | 'hybrid' | 'v2';
@@ -22,12 +22,12 @@ export async function cgroupLayout(root = ROOT): Promise<CgroupLayout> {
   return (await has('unified/cgroup.controllers')) ? 'hybrid' : 'v1';
 }
 
-/** The path of a sandbox's cgroup; flat, so that nothing has to be swept but the sandbox's own directories. */
+/** The path of a sandbox's cgroup; flat, so that only the sandbox's own directories need cleanup. */
 export function cgroupPath(sandboxId: string): string {
   return `/sandbox-mcp.${sandboxId}`;
 }
 
-/** Whether swap can be bounded: always on version 2, by `memsw` on version 1 kernels that account it. */
+/** Whether swap can be limited: always on v2; on v1 if the kernel accounts swap (`memsw`). */
 export async function canLimitSwap(layout: CgroupLayout, root = ROOT): Promise<boolean> {
   if (layout === 'v2') return true;
   return access(join(root, 'memory/memory.memsw.limit_in_bytes')).then(
@@ -40,7 +40,7 @@ function hierarchies(layout: CgroupLayout, names: string[]): string[] {
   return layout === 'v2' ? [ROOT] : names.map((name) => join(ROOT, name));
 }
 
-/** The cgroup directories that exist for a path, in every hierarchy. */
+/** The existing cgroup directories of a path in every hierarchy. */
 export async function findCgroups(layout: CgroupLayout, path: string): Promise<string[]> {
   if (layout === 'none') return [];
   const names = layout === 'v2' ? [] : await readdir(ROOT);
@@ -61,23 +61,23 @@ function readOrNull(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');
   } catch {
-    // Gone with the sandbox, or of the other cgroup version: both mean that there is nothing to read.
+    // Removed with the sandbox, or from the other cgroup version: nothing to read.
     return null;
   }
 }
 
-/** The directory of the version 2 cgroup that a process's `/proc/PID/cgroup` names (cgroups(7)); none outside it. */
+/** The v2 cgroup directory in the text of `/proc/PID/cgroup` (cgroups(7)); empty if there is none. */
 export function unifiedCgroup(procCgroup: string): string[] {
   const path = /^0::(\/.+)$/m.exec(procCgroup)?.[1];
   return path === undefined || path.includes('/../') ? [] : [join(ROOT, path)];
 }
 
-/** Which limits are really in force in these directories. */
+/** Which limits are actually in force in these directories. */
 export function enforcedLimits(directories: string[]): Record<(typeof LIMITING)[number], boolean> {
   const bounded = (file: string) => {
     for (const directory of directories) {
       const text = readOrNull(join(directory, file))?.trim();
-      // Version 1 says "no limit" as a number of 19 digits or -1, version 2 as `max`.
+      // "No limit" is a number of 19 digits or -1 in v1, and `max` in v2.
       if (text && text !== 'max' && !text.startsWith('max ') && text !== '-1' && text.length < 19)
         return true;
     }
@@ -90,7 +90,7 @@ export function enforcedLimits(directories: string[]): Record<(typeof LIMITING)[
   };
 }
 
-/** Processes that the kernel killed in this sandbox for lack of memory, so far. */
+/** Out-of-memory kills in this sandbox so far. */
 export function outOfMemoryKills(directories: string[]): number {
   const v1 = directories.find((directory) => directory.startsWith(`${ROOT}/memory/`));
   const [v2] = directories;
@@ -99,7 +99,7 @@ export function outOfMemoryKills(directories: string[]): number {
   return Number(/^oom_kill (\d+)$/m.exec(text ?? '')?.[1] ?? 0);
 }
 
-/** Everything that still runs in these cgroups, below them included. */
+/** The processes in these cgroups and their descendants. */
 async function processesIn(directory: string): Promise<number[]> {
   try {
     return (await readFile(join(directory, 'cgroup.procs'), 'utf8')).split('\n').filter(Boolean).map(Number);
@@ -109,12 +109,12 @@ async function processesIn(directory: string): Promise<number[]> {
   }
 }
 
-/** Ends what runs in a cgroup: by `cgroup.kill` where the kernel has it, else by signal. */
+/** Kills the processes of a cgroup: with `cgroup.kill` where the kernel has it, else by signal. */
 export async function killCgroup(directory: string): Promise<void> {
   try {
     await writeFile(join(directory, 'cgroup.kill'), '1');
   } catch {
-    // Version 1, or a kernel before 5.14: one signal each. The caller looks again until none is left.
+    // v1, or a kernel before 5.14: one signal each. The caller repeats until none is left.
     for (const pid of await processesIn(directory)) {
       try {
         process.kill(pid, 'SIGKILL');
@@ -125,13 +125,13 @@ export async function killCgroup(directory: string): Promise<void> {
   }
 }
 
-/** True when no process is left in any of these cgroups. */
+/** True if no process is left in any of these cgroups. */
 export async function cgroupsAreEmpty(directories: string[]): Promise<boolean> {
   for (const directory of directories) if ((await processesIn(directory)).length > 0) return false;
   return true;
 }
 
-/** Removes cgroups and answers those that the kernel still holds on to; a directory that is gone already is fine. */
+/** Removes cgroups and returns those that are still busy; a missing directory is not an error. */
 export async function removeCgroups(directories: string[]): Promise<string[]> {
   const busy: string[] = [];
   for (const directory of directories) {

@@ -1,6 +1,6 @@
 /**
- * The `/etc` of a sandbox: what `/usr` points into, and a few generated files. Only files that every user of the host
- * may read are copied, so nothing of it is a secret of the host's.
+ * The `/etc` of a sandbox: what programs in `/usr` need, and a few generated files. Only world-readable files are copied, so
+ * it contains none of the host's secrets.
  */
 import { createHash } from 'node:crypto';
 import {
@@ -26,7 +26,7 @@ import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { accountFiles } from './accounts.ts';
 import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
 
-/** What programs in `/usr` expect to find, on Debian, Fedora, Arch, Alpine and openSUSE. */
+/** What programs in `/usr` expect in `/etc` on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
   'adduser.conf',
   'alternatives',
@@ -73,7 +73,7 @@ const COPIED = [
   'wgetrc',
   'xdg',
 ];
-/** Java keeps its configuration and trust store here: `java-17-openjdk`, `java-21-openjdk`, … */
+/** Java's configuration and keystore: `java-17-openjdk`, `java-21-openjdk`, … */
 const COPIED_PATTERN = /^(java|java-\d+(-openjdk)?|python3\.\d+)$/;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
@@ -82,16 +82,16 @@ const GENERATED: Record<string, string> = {
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
   'nsswitch.conf':
     'passwd: files\ngroup: files\nshadow: files\nhosts: files dns\nservices: files\nprotocols: files\n',
-  // The agent's gateway answers at any address; this one is nobody's.
+  // The gateway answers at any address; this one is not assigned.
   'resolv.conf': 'nameserver 10.0.2.3\noptions timeout:5 attempts:2\n',
   'host.conf': 'multi on\n',
 };
 
-/** A URL with a password in it, as package sources and proxies may have them: readable by all, meant for this host. */
+/** A URL with a password, as package sources and proxies may have: world-readable, but meant for this host only. */
 const CREDENTIALS = /:\/\/[^/\s"']*@/;
-/** Longer ones are collections of certificates, fonts and the like. */
+/** Longer files are collections of certificates, fonts and the like, not settings. */
 const MAX_SETTINGS_BYTES = 65_536;
-/** Nothing but credentials (apt_auth.conf(5)). */
+/** Contains nothing but credentials (apt_auth.conf(5)). */
 const LEFT_OUT = ['auth.conf', 'auth.conf.d'];
 
 async function entriesToCopy(etc: string): Promise<string[]> {
@@ -99,7 +99,7 @@ async function entriesToCopy(etc: string): Promise<string[]> {
   return names.filter((name) => COPIED.includes(name) || COPIED_PATTERN.test(name)).sort();
 }
 
-/** Copies one entry; links into /usr stay links, links elsewhere become what they lead to. */
+/** Copies one entry; links into /usr stay links, other links are replaced by their target. */
 async function copyEntry(from: string, to: string): Promise<void> {
   let info = await lstat(from);
   let source = from;
@@ -139,7 +139,7 @@ async function chownTree(path: string, uid: number, gid: number): Promise<void> 
   for (const name of await readdir(path)) await chownTree(join(path, name), uid, gid);
 }
 
-/** A name that changes when the host's files change, or the ids they are to belong to. */
+/** A name that changes with the host's files and with the ids that will own them. */
 async function templateName(
   etc: string,
   names: string[],
@@ -153,7 +153,7 @@ async function templateName(
     return info;
   };
   for (const name of names) {
-    // Some lead to folders of files, as the sources of packages do: a change there changes the folder.
+    // Some are directories, such as package sources: a change in one changes its mtime.
     if (!(await stamp(name)).isDirectory()) continue;
     for (const inner of (await readdir(join(etc, name))).sort()) await stamp(join(name, inner));
   }
@@ -161,7 +161,7 @@ async function templateName(
 }
 
 /**
- * Makes sure that the template for this host exists, and answers its name below `templatesDir`.
+ * Creates the template for this host unless it exists; returns its name below `templatesDir`.
  * @param uid, gid host ids of the sandbox's root, who owns every file of it
  */
 export async function ensureEtcTemplate(
@@ -193,7 +193,7 @@ export async function ensureEtcTemplate(
     await rename(building, finished);
   } catch (error) {
     await rm(building, { recursive: true, force: true });
-    // Another server may have finished the same template first.
+    // Another server may have created the same template first.
     const code = systemErrorCode(error);
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }

@@ -2,12 +2,12 @@ import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
 
-/** Programs of the host are looked up here; a PATH from the environment may be short or hostile. */
+/** Host programs are searched here only; a PATH from the environment may be incomplete or hostile. */
 const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(
   delimiter,
 );
 
-/** The absolute path of an executable of the host, or null. */
+/** The absolute path of an executable on the host, or null. */
 export function findProgram(name: string): string | null {
   const candidates = isAbsolute(name) ? [name] : SEARCH.split(delimiter).map((dir) => join(dir, name));
   for (const path of candidates) {
@@ -15,7 +15,7 @@ export function findProgram(name: string): string | null {
       accessSync(path, constants.X_OK);
       return path;
     } catch {
-      // Not here; the next place may have it.
+      // Not here; try the next directory.
     }
   }
   return null;
@@ -24,17 +24,17 @@ export function findProgram(name: string): string | null {
 export interface HostProgramResult {
   /** Null after a signal. */
   exitCode: number | null;
-  /** Both streams, as far as `MAX_KEPT` goes. */
+  /** The first `MAX_KEPT` characters of both streams. */
   output: string;
-  /** Standard output alone, as far as that goes: what is complained of leaves its room to it. */
+  /** The first `MAX_KEPT` characters of standard output, unaffected by standard error. */
   stdout: string;
 }
 
 const MAX_KEPT = 16_384;
 
 /**
- * Runs a program of the host to its end, without a shell, with an empty environment but for PATH and what `env` adds.
- * Rejects with the system's error where it cannot be started, and with `signal.reason` on abort (it is killed then).
+ * Runs a host program to completion, without a shell, with only PATH and `env` as its environment. Rejects with the
+ * system's error if it cannot be started, and with `signal.reason` on abort, which kills it.
  */
 export function runHostProgram(
   program: string,

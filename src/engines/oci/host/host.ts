@@ -1,4 +1,4 @@
-/** What the engine has to know of this host before the first sandbox; found out once. */
+/** What the engine needs to know about this host before the first sandbox; determined once. */
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
@@ -20,7 +20,7 @@ import { findSystemDirectories, type SystemDirectories } from './system-director
 export interface Host {
   layout: StateLayout;
   idMap: IdMap;
-  /** Executable of the agent, in the state directory, where the OCI runtime can reach it. */
+  /** The agent's executable, in the state directory, where the OCI runtime can reach it. */
   agent: string;
   system: SystemDirectories;
   mounts: MountsBy;
@@ -32,22 +32,26 @@ export interface Host {
   cpus: number;
   maxOpenFiles: number;
   arch: string;
-  /** For tests, which take single walls away to show what each is good for; null otherwise. */
+  /** For tests, which remove one isolation layer to show what it prevents; null otherwise. */
   alterBundle: AlterBundle | null;
 }
 
-/** Answers the `config.json` to use in place of this one. */
+/** Returns the `config.json` to use in place of this one. */
 export type AlterBundle = (config: object) => object;
 
 const MAX_OPEN_FILES = 65_536;
 
-/** Refused where it would break a mount option: overlay separates its options by these. */
+/** Refuses characters that overlay uses as separators in its mount options. */
 function checkStateDir(stateDir: string): void {
   const bad = /[,:\\\s]/.exec(stateDir);
   if (bad) {
-    throw new SandboxError('unavailable', `The state directory's path holds ${JSON.stringify(bad[0])}.`, {
-      hint: 'Start the server with --state-dir naming a path without commas, colons, backslashes and blanks.',
-    });
+    throw new SandboxError(
+      'unavailable',
+      `The state directory's path contains ${JSON.stringify(bad[0])}: ${stateDir}`,
+      {
+        hint: 'Start the server with a --state-dir whose path has no comma, colon, backslash or whitespace.',
+      },
+    );
   }
 }
 
@@ -57,9 +61,9 @@ async function checkFormat(layout: StateLayout): Promise<void> {
     if (found === String(STATE_FORMAT)) return;
     throw new SandboxError(
       'unavailable',
-      `The state directory has format "${found.slice(0, 20)}", not ${STATE_FORMAT}.`,
+      `The state directory has format "${found.slice(0, 20)}"; this version supports ${STATE_FORMAT}.`,
       {
-        hint: 'Use the version of sandbox-mcp that made it, or name another --state-dir.',
+        hint: 'Use the version of sandbox-mcp that created it, or choose another --state-dir.',
       },
     );
   } catch (error) {
@@ -69,7 +73,7 @@ async function checkFormat(layout: StateLayout): Promise<void> {
 }
 
 async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | null): Promise<void> {
-  // As root the sandbox's root has to pass on its way to the layers; it can list nothing.
+  // With a root server, the sandbox's root must traverse these to reach the layers, but not list them.
   const mode = kind === 'root' ? 0o711 : 0o700;
   for (const directory of [
     layout.stateDir,
@@ -80,13 +84,13 @@ async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | n
     layout.images,
   ]) {
     await makeDirectory(directory, mode);
-    // Not left to mkdir, whose mode the umask cuts.
+    // mkdir applies the umask.
     await chmod(directory, mode);
   }
   await makeDirectory(layout.trash, 0o700);
 }
 
-/** Copies the agent to where the mapped root can read it; the name tells its content, so versions live side by side. */
+/** Copies the agent to where the mapped root can read it, named by its hash so that versions can coexist. */
 async function installAgent(layout: StateLayout, source: string): Promise<string> {
   let content: Buffer;
   try {
@@ -94,7 +98,7 @@ async function installAgent(layout: StateLayout, source: string): Promise<string
   } catch (error) {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
     throw new SandboxError('unavailable', `The agent for ${process.arch} is not built.`, {
-      hint: 'Run `npm run build` (it needs a C compiler), or install the published package, which brings it.',
+      hint: 'Run `npm run build` (it needs a C compiler), or install the published package, which includes the agent.',
     });
   }
   const target = join(
@@ -113,13 +117,13 @@ async function installAgent(layout: StateLayout, source: string): Promise<string
   return target;
 }
 
-/** The hard limit of open files (proc(5), `limits`), at most 65,536. */
+/** The hard limit of open files (proc(5), `limits`), capped at 65,536. */
 function maxOpenFiles(): number {
   const match = /^Max open files\s+\S+\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8'));
   return match ? Math.min(Number(match[1]), MAX_OPEN_FILES) : 1_024;
 }
 
-/** Puts into the state directory what every sandbox of it shares. */
+/** Creates what all sandboxes of the state directory share. */
 async function populateStateDir(
   layout: StateLayout,
   agentSource: string,
@@ -139,8 +143,8 @@ async function populateStateDir(
 }
 
 /**
- * Prepares the state directory and finds out what this host is.
- * @throws `unavailable`, with the way on, where local sandboxes cannot be
+ * Prepares the state directory and probes the host.
+ * @throws `unavailable` if this machine cannot run sandboxes
  */
 export async function prepareHost(
   stateDir: string,
@@ -149,7 +153,7 @@ export async function prepareHost(
 ): Promise<Host> {
   if (process.platform !== 'linux') {
     throw new SandboxError('unavailable', `The oci engine needs Linux; this is ${process.platform}.`, {
-      hint: 'Choose another engine with --engine; `sandbox-mcp doctor` shows which ones work here.',
+      hint: 'Choose another engine with --engine; `sandbox-mcp doctor` shows which ones work.',
     });
   }
   checkStateDir(stateDir);

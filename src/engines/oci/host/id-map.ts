@@ -11,27 +11,27 @@ export interface IdMapping {
   size: number;
 }
 
-/** How ids of a sandbox relate to ids of the host. */
+/** The mapping between a sandbox's ids and the host's. */
 export interface IdMap {
-  /** `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user alone. */
+  /** `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user's id only. */
   kind: 'root' | 'subordinate' | 'single';
   uidMappings: IdMapping[];
   gidMappings: IdMapping[];
-  /** The host ids of the sandbox's root. */
+  /** Host ids of the sandbox's root. */
   hostUid: number;
   hostGid: number;
-  /** Who runs commands inside. */
+  /** The user that runs commands inside. */
   uid: number;
   gid: number;
 }
 
-/** Whose ids are in the files of sandboxes: under another map they would be somebody else's. */
+/** Identifies the mapping in records: files written under one map have other owners under another. */
 export function idsOf({ kind, hostUid, hostGid }: IdMap): string {
   return `${kind}:${hostUid}:${hostGid}`;
 }
 
 const RANGE = 65_536;
-/** Far above what distributions hand out in /etc/subuid (100,000 upwards) and systemd's container ranges (to 1,879,048,191). */
+/** Above the ranges that distributions assign in /etc/subuid (from 100,000) and systemd's container ranges (to 1,879,048,191). */
 const FIRST_BASE = 1_879_048_192;
 const LAST_BASE = 2_147_418_112;
 
@@ -52,12 +52,12 @@ export function parseSubordinateRanges(text: string): SubordinateRange[] {
   });
 }
 
-/** The first range of 65,536 ids from `FIRST_BASE` up that no line of /etc/subuid or /etc/subgid touches. */
+/** The first range of 65,536 ids from `FIRST_BASE` on that no line of /etc/subuid or /etc/subgid overlaps. */
 function freeRangeBase(taken: SubordinateRange[]): number {
   for (let base = FIRST_BASE; base <= LAST_BASE; base += RANGE) {
     if (!taken.some((range) => range.start < base + RANGE && base < range.start + range.count)) return base;
   }
-  throw new Error('every id range above 1,879,048,192 is taken by /etc/subuid or /etc/subgid');
+  throw new Error('/etc/subuid and /etc/subgid leave no free id range above 1,879,048,192');
 }
 
 async function readRanges(file: string): Promise<SubordinateRange[]> {
@@ -69,7 +69,7 @@ async function readRanges(file: string): Promise<SubordinateRange[]> {
   }
 }
 
-/** Root: one range for this state directory, chosen once, since files on disk carry its ids. */
+/** Root: one range for this state directory, chosen once because files on disk have its ids. */
 async function rootMap(uidRangeFile: string): Promise<IdMap> {
   let base: number;
   try {
@@ -80,7 +80,7 @@ async function rootMap(uidRangeFile: string): Promise<IdMap> {
     await writeFileAtomic(uidRangeFile, `${base}\n`);
   }
   if (!Number.isSafeInteger(base) || base < RANGE) {
-    throw new Error(`${uidRangeFile} holds no id range`);
+    throw new Error(`${uidRangeFile} contains no id range`);
   }
   const mapping = [{ containerID: 0, hostID: base, size: RANGE }];
   return {
@@ -105,7 +105,7 @@ function isInPath(program: string): boolean {
   });
 }
 
-/** The name of the user that this process runs as, or null where no line of /etc/passwd (passwd(5)) tells one. */
+/** The name of the user that runs this process, or null if /etc/passwd has no line for it. */
 export function userName(): string | null {
   try {
     return userInfo().username;
@@ -115,8 +115,8 @@ export function userName(): string | null {
 }
 
 /**
- * A user: the subordinate range where newuidmap and a line of at least 2,000 ids are there, else the one id. newuidmap
- * does nothing for a user without a name.
+ * Ordinary user: the subordinate range if newuidmap and a line of at least 2,000 ids exist, else the user's id only. newuidmap
+ * refuses a user without a name.
  */
 async function userMap(uid: number, gid: number): Promise<IdMap> {
   const name = userName();
@@ -144,7 +144,7 @@ async function userMap(uid: number, gid: number): Promise<IdMap> {
   };
 }
 
-/** Decides how ids are mapped for the user that this process runs as. */
+/** Chooses the id mapping for the user that runs this process. */
 export async function chooseIdMap(uidRangeFile: string): Promise<IdMap> {
   const uid = process.getuid?.() ?? 0;
   const gid = process.getgid?.() ?? 0;

@@ -1,4 +1,4 @@
-/** The images of a state directory: filled by the agent, with the ids of its sandboxes. */
+/** Opens the image store of a state directory; the agent unpacks images with the ids of the sandboxes. */
 import { chmod, chown, mkdir } from 'node:fs/promises';
 import { ImageStore } from '../../../images/image-store.ts';
 import { Unpacker } from '../../../images/unpacker.ts';
@@ -7,7 +7,7 @@ import { type IdMap, idsOf } from './id-map.ts';
 import { removeTrees } from './remove-tree.ts';
 import { startInUserns } from './userns-program.ts';
 
-/** Opens the store; the directory is there already. */
+/** Opens the store; the directory must exist. */
 export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap, arch: string): ImageStore {
   return new ImageStore({
     directory: layout.images,

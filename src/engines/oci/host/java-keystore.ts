@@ -1,21 +1,21 @@
-/** Java's own format for a store of certificates (JKS, version 2), which every Java reads. */
+/** Writes a Java keystore (JKS, version 2), which every Java can read. */
 import { createHash } from 'node:crypto';
 
 const MAGIC = 0xfeedfeed;
 const VERSION = 2;
 const TRUSTED_CERTIFICATE = 2;
-/** Java's own for its store of authorities: it guards nothing that is secret. */
+/** Java's default password for the CA keystore; it protects nothing secret. */
 const PASSWORD = 'changeit';
-/** Part of the format: mixed into the digest at the end. */
+/** Part of the format: mixed into the trailing digest. */
 const SALT = 'Mighty Aphrodite';
 
-/** The entries of a store for certificates in PEM, to be joined by `javaTrustStore`. */
+/** Keystore entries for PEM certificates, to be joined by `javaKeystore`. */
 export interface JavaEntries {
   readonly count: number;
   readonly bytes: Buffer;
 }
 
-/** @param alias what their names in the store begin with */
+/** @param alias prefix of the entries' aliases */
 export function javaEntries(pem: string, alias: string): JavaEntries {
   const certificates = [
     ...pem.matchAll(/-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\s]+)-----END CERTIFICATE-----/g),
@@ -34,7 +34,7 @@ export function javaEntries(pem: string, alias: string): JavaEntries {
   return { count: certificates.length, bytes: Buffer.concat(bytes) };
 }
 
-/** A whole store. */
+/** A complete keystore. */
 export function javaKeystore(parts: readonly JavaEntries[]): Buffer {
   const count = parts.reduce((sum, part) => sum + part.count, 0);
   const data = Buffer.concat([
@@ -56,7 +56,7 @@ function number(value: number): Buffer {
   return bytes;
 }
 
-/** ASCII alone, where Java's own spelling of text is UTF-8. */
+/** ASCII only, for which Java's modified UTF-8 equals UTF-8. */
 function text(value: string): Buffer {
   const length = Buffer.alloc(2);
   length.writeUInt16BE(value.length);

@@ -6,18 +6,18 @@ import { runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
 
 /**
- * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with the sandbox's ids on the host's directories and
- * renames of directories. `by-runtime`: the OCI runtime, inside the sandbox's user namespace, which can do neither.
+ * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with id-mapped host directories and directory renames.
+ * `by-runtime`: the OCI runtime, inside the sandbox's user namespace, which supports neither.
  */
 export type MountsBy = 'by-root' | 'by-runtime';
 
-/** What a sandbox lacks where the runtime mounts, for people and models. */
+/** What does not work in a sandbox whose overlays the runtime mounts, for people and models. */
 export const RUNTIME_MOUNT_LIMITATIONS = [
-  'System directories such as /usr/bin belong to nobody inside, so that sudo cannot change them.',
-  'rename(2) of a directory that came with the system or a snapshot fails with EXDEV; mv copies it instead.',
+  'System directories such as /usr/bin belong to nobody inside, so sudo cannot change them.',
+  'rename(2) of a directory from the system or a snapshot fails with EXDEV; mv copies it instead.',
 ];
 
-/** Tries root's mounts on the state directory's own file system, by what they have to do. */
+/** Tries root's mounts on the state directory's file system. */
 export async function probeMounts(
   layout: StateLayout,
   agent: string,
@@ -28,7 +28,7 @@ export async function probeMounts(
   if (idMap.kind !== 'root' || ids === undefined) return 'by-runtime';
   const scratch = temporaryName(join(layout.trash, 'probe'));
   await mkdir(scratch);
-  // Root of the sandbox has to pass.
+  // The sandbox's root must traverse it.
   await chmod(scratch, 0o711);
   try {
     const directories = systemDirectories.map((name) => `/${name}`);

@@ -1,21 +1,21 @@
-/** What a sandbox sees of the host's system directories, and the directories that it has of its own. */
+/** Which host directories a sandbox sees, and which top-level directories are its own. */
 import { lstat, readlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
-/** Starts empty in every sandbox, writable. */
+/** Writable, and empty in a new sandbox. */
 export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
-/** In memory or provided by the kernel in every sandbox. */
+/** tmpfs or kernel file systems in every sandbox. */
 export const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
-/** Where programs and libraries are, or links to where they are on hosts with a merged /usr. */
+/** Directories of programs and libraries, or links to them on hosts with a merged /usr. */
 const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 
-/** Where dpkg keeps what is installed (dpkg(1), `--admindir`). */
+/** dpkg's database of installed packages (dpkg(1), `--admindir`). */
 export const DPKG_DATABASE = 'var/lib/dpkg';
-/** The agent's place inside. */
+/** The agent's file name in the sandbox's root directory. */
 export const AGENT_NAME = '.agent';
 
-/** True for a top-level directory that every sandbox has in memory or from the kernel. */
+/** True for a top-level directory that is a tmpfs or kernel file system in every sandbox. */
 export function isMountPoint(name: string): boolean {
   return MOUNT_POINTS.includes(name);
 }
@@ -25,7 +25,7 @@ export interface SystemDirectories {
   directories: string[];
   /** Links such as `bin` → `usr/bin`. */
   links: { name: string; target: string }[];
-  /** Whether there is a database of dpkg, which tells what of `/usr` came from which package. */
+  /** Whether the host has a dpkg database. */
   dpkg: boolean;
 }
 
@@ -38,7 +38,7 @@ async function isDirectory(path: string): Promise<boolean> {
   }
 }
 
-/** What of the host's system directories a sandbox sees. */
+/** Finds the host's system directories, which sandboxes see. */
 export async function findSystemDirectories(root = '/'): Promise<SystemDirectories> {
   const found: SystemDirectories = {
     directories: [],

@@ -1,4 +1,4 @@
-/** Programs of the host with the ids of a sandbox: the only way for an ordinary user to its files. */
+/** Runs host programs with the ids of a sandbox: the only way for an ordinary user to access its files. */
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -14,10 +14,10 @@ function mapArguments(mappings: IdMapping[]): string[] {
   return mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
 }
 
-/** Maps ids of a process's new user namespace: by hand what this process may (user_namespaces(7)), else by the setuid helpers. */
+/** Maps the ids of a process's new user namespace: directly if this process may (user_namespaces(7)), else with the setuid helpers. */
 async function mapIds(pid: string, idMap: IdMap): Promise<void> {
   if (idMap.kind !== 'subordinate') {
-    // A user without privileges may map a group only where no process of the namespace can drop one.
+    // An unprivileged user may map a group only after setgroups(2) was denied.
     if (idMap.kind === 'single') await writeFile(`/proc/${pid}/setgroups`, 'deny');
     await writeFile(`/proc/${pid}/uid_map`, mapArguments(idMap.uidMappings).join(' '));
     await writeFile(`/proc/${pid}/gid_map`, mapArguments(idMap.gidMappings).join(' '));
@@ -32,15 +32,15 @@ async function mapIds(pid: string, idMap: IdMap): Promise<void> {
   }
 }
 
-/** A program that runs as root of a user namespace with the sandbox's ids. */
+/** A program running as root of a user namespace with the sandbox's ids. */
 export interface UsernsProcess {
   readonly stdin: Writable;
-  /** With the first 4,096 characters of each stream. */
+  /** Resolves with the first 4,096 characters of each stream. */
   readonly ended: Promise<{ exitCode: number | null; output: string; errors: string }>;
   kill(): void;
 }
 
-/** Starts such a program. An abort kills it, whenever it comes. */
+/** Starts such a program. An abort kills it at any time. */
 export async function startInUserns(
   agent: string,
   idMap: IdMap,
@@ -60,7 +60,7 @@ export async function startInUserns(
     release();
     return { exitCode: child.exitCode, ...kept };
   });
-  // The first thing on standard output is the agent's `ready`; the rest is the program's.
+  // Standard output starts with the agent's `ready`; the rest is the program's.
   await Promise.race([once(child.stdout, 'data'), ended]);
   child.stdout.on('data', (chunk: Buffer) => {
     kept.output = (kept.output + chunk.toString('utf8')).slice(0, MAX_KEPT);
@@ -76,7 +76,7 @@ export async function startInUserns(
   return { stdin: child.stdin, ended, kill };
 }
 
-/** Runs a program to its end as root of a user namespace with the sandbox's ids. An abort kills it. */
+/** Runs a program to completion as root of a user namespace with the sandbox's ids. An abort kills it. */
 export async function runInUserns(
   agent: string,
   idMap: IdMap,

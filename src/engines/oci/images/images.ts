@@ -1,4 +1,4 @@
-/** Images of this engine: what is imported, what stands on it, and that it goes only when nothing does. */
+/** Images of this engine: import, users of an image, and removal of unused ones. */
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import type { Image, Images, ImportImage } from '../../engine.ts';
@@ -7,13 +7,13 @@ import type { Host } from '../host/host.ts';
 import { hasExpired } from '../state/snapshot-record.ts';
 import { readSandboxes, readSnapshots } from '../storage/snapshot-gc.ts';
 
-/** The living sandboxes and the snapshots on each image. Rejects where a record is damaged: it might stand on any. */
+/** The active sandboxes and the snapshots that use each image. Rejects if a record is damaged: it might use any image. */
 async function usersOfImages(host: Host): Promise<Map<string, string[]>> {
   const users = new Map<string, string[]>();
   const add = (image: string | null, id: string) => {
     if (image !== null) users.set(image, [...(users.get(image) ?? []), id]);
   };
-  // Sandboxes first: one that becomes a snapshot meanwhile has written that down before its own record ends.
+  // Sandboxes first: one that is becoming a snapshot writes the snapshot's record before its own ends.
   for (const { endedAt, image, sandboxId } of await readSandboxes(host))
     if (endedAt === null) add(image, sandboxId);
   for (const snapshot of await readSnapshots(host)) {
@@ -27,7 +27,7 @@ function notesOf(image: ImageRecord): string[] {
   const notes: string[] = [];
   if (flattenedOwners > 0) {
     notes.push(
-      `${flattenedOwners} entries belong to root instead of their owner, whose id this user cannot map; package managers may fail on it.`,
+      `${flattenedOwners} entries belong to root instead of their owner, whose id this user cannot map; package managers may fail.`,
     );
   }
   if (skippedCount > 0) {
@@ -62,7 +62,7 @@ export class OciImages implements Images {
     const host = await this.#context.host();
     throwIfCancelled(signal);
     await host.images.sweep();
-    // Loaded here, since a server that only runs sandboxes unpacks nothing.
+    // Loaded on demand: most servers never import an image.
     const { importImage } = await import('../../../images/import-image.ts');
     try {
       return viewOf(await importImage(host.images, request, signal), new Map());
@@ -70,7 +70,7 @@ export class OciImages implements Images {
       throwIfCancelled(signal);
       if (error instanceof SandboxError) throw error;
       throw new SandboxError('invalid_argument', `The archive could not be imported: ${reasonOf(error)}.`, {
-        hint: 'Look whether it is whole, e.g. with `tar -tf`, and whether there is room on the disk of the state directory.',
+        hint: 'Check that it is complete, e.g. with `tar -tf`, and that the disk of the state directory has free space.',
         cause: error,
       });
     }

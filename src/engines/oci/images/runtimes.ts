@@ -1,4 +1,4 @@
-/** What a sandbox can be asked to have: the host's programs, an image, or a Node release that is fetched. */
+/** Resolves a runtime: the host's programs, an image, or a Node release that is downloaded. */
 import { existsSync } from 'node:fs';
 import { nodeMajor } from '../../../images/image-name.ts';
 import type { ImageRecord } from '../../../images/image-record.ts';
@@ -8,7 +8,7 @@ import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { runHostProgram } from '../host/host-program.ts';
 
-/** The root file system of the host, whatever it has. */
+/** The host's root file system, whatever it contains. */
 const DEFAULT_RUNTIME = 'host';
 
 const PROBES: { path: string; pattern: RegExp; name: string }[] = [
@@ -17,7 +17,7 @@ const PROBES: { path: string; pattern: RegExp; name: string }[] = [
   { path: '/usr/bin/python3', pattern: /^Python (3\.\d+)/, name: 'python' },
 ];
 
-/** What a sandbox is called after, and the image that it stands on where it is not the host's files alone. */
+/** A runtime's name, and its image, null for the host's files. */
 export interface ResolvedRuntime {
   name: string;
   image: ImageRecord | null;
@@ -32,27 +32,27 @@ async function probe(): Promise<string[]> {
       const match = pattern.exec((await runHostProgram(path, ['--version'])).output);
       if (match) names.add(`${name}${match[1]}`);
     } catch {
-      // Not installed: it is simply not among those available.
+      // Not installed.
     }
   }
   return [...names];
 }
 
-/** What the host itself has: `host`, and `node20`, `python3.11`, … by its versions. */
+/** The runtimes of the host: `host`, and by version `node20`, `python3.11`, … */
 function hostRuntimes(): Promise<string[]> {
   found ??= probe();
   return found;
 }
 
-/** The runtimes that are here, images included. */
+/** The installed runtimes, images included. */
 async function availableRuntimes(host: Host): Promise<string[]> {
   return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
 }
 
-/** What can be named as a runtime. */
+/** The runtimes that a request can name. */
 export async function ociRuntimes(host: Host): Promise<Runtimes> {
   const others = isGlibc()
-    ? 'node and a major version (node22, node24): fetched from the npm registry when it is first named'
+    ? 'node and a major version (node22, node24): downloaded from the npm registry when first used'
     : null;
   return { installed: await availableRuntimes(host), others };
 }
@@ -67,9 +67,9 @@ async function withAvailable(host: Host, error: SandboxError): Promise<SandboxEr
 }
 
 /**
- * An image of that name, else what the host has, else the Node release of that name, which is fetched.
+ * The image of that name, else the host's runtime, else the Node release of that name, which is downloaded.
  *
- * @throws `invalid_argument`, or `unavailable` for what cannot be fetched; both name those that are here
+ * @throws `invalid_argument` for an unknown runtime, `unavailable` if it cannot be downloaded; both list the installed ones
  */
 export async function resolveRuntime(
   context: OciContext,
@@ -83,7 +83,7 @@ export async function resolveRuntime(
   if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
   if (nodeMajor(wanted) !== null && isGlibc()) {
     try {
-      // Loaded here, since most sandboxes need nothing fetched.
+      // Loaded on demand: most sandboxes need no download.
       const { ensureNodeRuntime } = await import('../../../images/node-runtime.ts');
       return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
     } catch (error) {
@@ -98,13 +98,13 @@ export async function resolveRuntime(
       'invalid_argument',
       `Runtime ${JSON.stringify(wanted.slice(0, 64))} is not available here.`,
       {
-        hint: 'Node releases are fetched by name (node22, node24); the operator adds others with `sandbox-mcp image import`.',
+        hint: 'Node releases are downloaded by name (node22, node24); the operator adds other runtimes with `sandbox-mcp image import`.',
       },
     ),
   );
 }
 
-/** What Node's releases are linked against has this in the host's files, which a sandbox then has. */
+/** The glibc loaders that Node's releases need on the host. */
 const LOADERS: Partial<Record<string, string>> = {
   x64: '/lib64/ld-linux-x86-64.so.2',
   arm64: '/lib/ld-linux-aarch64.so.1',

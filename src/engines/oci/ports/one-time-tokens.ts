@@ -1,12 +1,12 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 const LIFETIME_MS = 600_000;
-/** Outstanding ones; a further one takes the place of the oldest. */
+/** Outstanding tokens; another one replaces the oldest. */
 const MAX_TOKENS = 16;
 
-/** Words that open a door once, within ten minutes. */
+/** Tokens that are valid once, within ten minutes. */
 export class OneTimeTokens {
-  /** By hash, so that looking one up takes no time that tells of another; with the time at which it expires. */
+  /** Keyed by hash, so that the time of a look-up reveals nothing about other tokens. Values: expiry time. */
   readonly #expiry = new Map<string, number>();
   readonly #now: () => number;
 

@@ -1,4 +1,4 @@
-/** Exposed ports: a listener on the host's loopback for each, whose connections the agent takes up inside. */
+/** Exposed ports: a listener on the host's loopback for each, whose connections the agent forwards inside. */
 import { createServer, type Server, type Socket } from 'node:net';
 import type { Logger } from '../../../shared/log.ts';
 import { AgentConnection } from '../protocol/agent-connection.ts';
@@ -7,7 +7,7 @@ import type { SandboxRecord } from '../state/sandbox-record.ts';
 import type { WebTerminals } from './web-terminals.ts';
 
 const HOST = '127.0.0.1';
-/** Open connections of one port; further ones wait in the kernel's queue or are refused. */
+/** Open connections per port; further ones wait in the kernel's queue or are refused. */
 const MAX_CONNECTIONS = 1_024;
 
 interface Forward {
@@ -16,7 +16,7 @@ interface Forward {
   sockets: Set<Socket>;
 }
 
-/** All forwards of this process, and beside them the listeners for terminals. */
+/** All port forwards of this process, and its web terminals. */
 export class PortForwards {
   readonly interactive: WebTerminals;
   readonly #forwards = new Map<string, Map<number, Forward>>();
@@ -27,12 +27,12 @@ export class PortForwards {
     this.#log = log;
   }
 
-  /** `http://127.0.0.1:…` where this process forwards the port, else null. */
+  /** `http://127.0.0.1:…` if this process forwards the port, else null. */
   url(sandboxId: string, port: number): string | null {
     return this.#forwards.get(sandboxId)?.get(port)?.url ?? null;
   }
 
-  /** Listens for every port that is not listened for yet. */
+  /** Listens on every port that has no listener yet. */
   async open(
     agentSocket: string,
     { sandboxId, ports, interactive }: Pick<SandboxRecord, 'sandboxId' | 'ports' | 'interactive'>,
@@ -45,7 +45,7 @@ export class PortForwards {
     if (interactive) await this.interactive.open(sandboxId, ports);
   }
 
-  /** Stops listening and cuts what is open. */
+  /** Stops listening and closes open connections. */
   async close(sandboxId: string): Promise<void> {
     const known = this.#forwards.get(sandboxId);
     this.#forwards.delete(sandboxId);
@@ -64,8 +64,8 @@ export class PortForwards {
       client.once('close', () => sockets.delete(client));
       client.on('error', () => client.destroy());
       this.#relay(client, agentSocket, port).catch((error: unknown) => {
-        // Nothing listens inside, or the sandbox is gone: the caller sees a reset, as from a closed port.
-        this.#log.debug({ port, error }, 'a connection to an exposed port was not taken up');
+        // Nothing listens inside, or the sandbox has ended: the client sees a reset, as from a closed port.
+        this.#log.debug({ port, error }, 'cannot forward a connection to an exposed port');
         client.resetAndDestroy();
       });
     });
@@ -74,10 +74,10 @@ export class PortForwards {
       server.once('error', reject);
       server.listen(0, HOST, resolve);
     });
-    // A forward serves as long as there is other work; it does not keep a finished server alive.
+    // A forward does not keep the process alive.
     server.unref();
     const address = server.address();
-    if (address === null || typeof address === 'string') throw new Error('a listener without an address');
+    if (address === null || typeof address === 'string') throw new Error('the listener has no address');
     return { server, url: `http://${HOST}:${address.port}`, sockets };
   }
 

@@ -1,7 +1,7 @@
 /**
- * A terminal over a WebSocket. What the program writes comes as binary messages; binary messages are typed. Text messages
- * are typed too, as simple clients send keys so; under the subprotocol they are control messages. The close reason tells
- * the exit code.
+ * A terminal over a WebSocket. Output is sent as binary messages; binary messages from the client are input. Text messages are
+ * input too, because simple clients send keys that way; with the subprotocol they are control messages. The close reason
+ * contains the exit code.
  */
 
 import type { RawData, WebSocket } from 'ws';
@@ -10,7 +10,7 @@ import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OpenShell, Shell, Shells } from '../../engine.ts';
 
-/** Under it a text message is `{"type": "resize", "cols": …, "rows": …}`. */
+/** With this subprotocol a text message is `{"type": "resize", "cols": …, "rows": …}`. */
 export const TERMINAL_PROTOCOL = 'sandbox-mcp.terminal.v1';
 
 export const cells = z.int().min(1).max(1_000);
@@ -20,16 +20,16 @@ const resize = z.strictObject({ type: z.literal('resize'), cols: cells, rows: ce
 const NORMAL = 1_000;
 const POLICY_VIOLATION = 1_008;
 const INTERNAL_ERROR = 1_011;
-/** A close reason is at most this long (RFC 6455, section 5.5). */
+/** The longest close reason (RFC 6455, section 5.5). */
 const MAX_REASON_BYTES = 123;
 
 /** Opens a shell for a connection and relays until either ends. Never rejects. */
 export async function serveTerminal(socket: WebSocket, shells: Shells, request: OpenShell): Promise<void> {
   const gone = new AbortController();
   socket.once('close', () => gone.abort());
-  // Broken frames and resets; `close` follows.
+  // Invalid frames and resets; `close` follows.
   socket.on('error', () => socket.terminate());
-  // Nothing is read, and so nothing lost, before there is a terminal to type on.
+  // Nothing is read, and so no input is lost, until the terminal is open.
   socket.pause();
   let shell: Shell;
   try {
@@ -47,7 +47,7 @@ export async function serveTerminal(socket: WebSocket, shells: Shells, request: 
   socket.close(NORMAL, `exit_code=${exitCode}`);
 }
 
-/** One message of the client. Further ones wait in the kernel until the terminal has taken it. */
+/** One message of the client. The next ones wait in the kernel until the terminal has taken it. */
 async function take(socket: WebSocket, shell: Shell, data: RawData, isBinary: boolean): Promise<void> {
   const bytes = Buffer.isBuffer(data)
     ? data
@@ -76,7 +76,7 @@ function parsed(bytes: Buffer): unknown {
   }
 }
 
-/** Resolves when the bytes have left this process, or will never: a slow reader slows the program. */
+/** Resolves when the bytes have been sent or dropped, so that a slow reader slows the program down. */
 function send(socket: WebSocket, chunk: Buffer): Promise<void> {
   return new Promise((resolve) => socket.send(chunk, { binary: true }, () => resolve()));
 }

@@ -1,4 +1,4 @@
-/** Terminals for people: a WebSocket listener on the host's loopback for each sandbox created with `interactive`. */
+/** Web terminals for people: a WebSocket listener on the host's loopback for each sandbox created with `interactive`. */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocketServer } from 'ws';
@@ -10,9 +10,9 @@ import { cells, serveTerminal, TERMINAL_PROTOCOL } from './web-terminal-socket.t
 
 const HOST = '127.0.0.1';
 const SHELL = ['/bin/bash'];
-/** At once, for one sandbox. */
+/** Concurrent terminals of one sandbox. */
 const MAX_TERMINALS = 8;
-/** Of one message: more than a paste, less than harm. */
+/** The largest message: enough for a paste. */
 const MAX_MESSAGE_BYTES = 1_048_576;
 
 interface Listener {
@@ -22,7 +22,7 @@ interface Listener {
   tokens: OneTimeTokens;
 }
 
-/** All such listeners of this process. */
+/** All web terminal listeners of this process. */
 export class WebTerminals {
   readonly #listeners = new Map<string, Listener>();
   readonly #shells: () => Shells;
@@ -34,28 +34,28 @@ export class WebTerminals {
     this.#log = log;
   }
 
-  /** Where this process listens for the sandbox, else null. */
+  /** The port on which this process listens for the sandbox, else null. */
   port(sandboxId: string): number | null {
     return this.#listeners.get(sandboxId)?.port ?? null;
   }
 
   /**
-   * An address that opens one terminal, once, within ten minutes.
+   * A URL that opens one terminal, once, within ten minutes.
    *
-   * @throws SandboxError `unavailable` where this process does not listen for the sandbox
+   * @throws SandboxError `unavailable` if this process does not listen for the sandbox
    */
   url(sandboxId: string): string {
     const listener = this.#listeners.get(sandboxId);
     if (listener !== undefined) return `ws://${HOST}:${listener.port}/?token=${listener.tokens.issue()}`;
-    throw new SandboxError('unavailable', `Nothing listens for terminals of ${sandboxId} at present.`, {
-      hint: 'Call sandbox_get for it, which opens its ports here; a sandbox made without interactive has sandbox_shell.',
+    throw new SandboxError('unavailable', `No web terminal is open for sandbox ${sandboxId}.`, {
+      hint: 'Call sandbox_get, which opens its ports here. For a sandbox created without interactive use sandbox_shell.',
     });
   }
 
-  /** @param taken numbers that would be mistaken for one of the sandbox's own ports */
+  /** @param taken port numbers to avoid: the sandbox's own */
   async open(sandboxId: string, taken: number[]): Promise<void> {
     if (this.#listeners.has(sandboxId)) return;
-    // Loaded with the first one: most conversations have none.
+    // Loaded on demand: most sessions have no web terminal.
     const { WebSocketServer } = await import('ws');
     const sockets = new WebSocketServer({
       noServer: true,
@@ -73,7 +73,7 @@ export class WebTerminals {
     this.#listeners.set(sandboxId, listener);
   }
 
-  /** Stops listening and hangs up. */
+  /** Stops listening and closes open terminals. */
   async close(sandboxId: string): Promise<void> {
     const listener = this.#listeners.get(sandboxId);
     this.#listeners.delete(sandboxId);
@@ -92,7 +92,7 @@ export class WebTerminals {
     socket.on('error', () => socket.destroy());
     const query = new URLSearchParams((request.url ?? '').split('?')[1] ?? '');
     const size = windowSize(query);
-    // In this order, so that a wrong window does not use a token up.
+    // In this order, so that an invalid window size does not use up a token.
     const refusal = size === null ? BAD_SIZE : refusalOf(request, listener, query.get('token') ?? '');
     if (size === null || refusal !== null) {
       refuse(socket, refusal ?? BAD_SIZE);
@@ -101,7 +101,7 @@ export class WebTerminals {
     listener.sockets.handleUpgrade(request, socket, head, (terminal) => {
       const shell = { sandboxId, command: SHELL, env: {}, cwd: null, sudo: false, ...size };
       serveTerminal(terminal, this.#shells(), shell).catch((error: unknown) => {
-        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a terminal over a WebSocket broke');
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a web terminal failed');
         terminal.terminate();
       });
     });
@@ -112,10 +112,10 @@ type Refusal = [status: string, words: string];
 
 const BAD_SIZE: Refusal = ['400 Bad Request', 'cols and rows are whole numbers from 1 to 1000'];
 
-/** Why this request opens no terminal, or null; then its token is used up. */
+/** Why this request is refused; null if it is accepted, which uses up its token. */
 function refusalOf(request: IncomingMessage, listener: Listener, token: string): Refusal | null {
   if (!isLocal(request, listener.port))
-    return ['403 Forbidden', 'only for programs and pages of this machine'];
+    return ['403 Forbidden', 'only programs and pages of this machine may connect'];
   if (listener.sockets.clients.size >= MAX_TERMINALS) {
     return ['503 Service Unavailable', `${MAX_TERMINALS} terminals are open; close one`];
   }
@@ -137,8 +137,8 @@ async function listen(http: Server, taken: number[]): Promise<number> {
       http.listen(0, HOST, resolve);
     });
     const address = http.address();
-    if (address === null || typeof address === 'string') throw new Error('a listener without an address');
-    // It serves as long as there is other work; it does not keep a finished server alive.
+    if (address === null || typeof address === 'string') throw new Error('the listener has no address');
+    // A listener does not keep the process alive.
     if (!taken.includes(address.port)) {
       http.unref();
       return address.port;
@@ -147,7 +147,7 @@ async function listen(http: Server, taken: number[]): Promise<number> {
   }
 }
 
-/** False for a page of another site, also one whose name was made to lead here. */
+/** False for a page of another site, also if its name resolves to this machine (DNS rebinding). */
 function isLocal({ headers }: IncomingMessage, port: number): boolean {
   const hosts = [`${HOST}:${port}`, `localhost:${port}`];
   if (!hosts.includes(headers.host ?? '')) return false;

@@ -8,9 +8,9 @@ import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './frames.ts';
 
-/** sun_path of unix(7) holds 108 bytes, its NUL included. */
+/** sun_path of unix(7) has 108 bytes including the NUL. */
 const MAX_SOCKET_PATH = 107;
-/** As much may have been read and not taken, and as much given to send and not sent, before one side waits for the other. */
+/** Limit of bytes read but not consumed, and of bytes queued but not sent, before one side waits for the other. */
 const WINDOW_BYTES = 524_288;
 const NOTHING = Buffer.alloc(0);
 
@@ -25,7 +25,7 @@ function connectPath(path: string): Promise<Socket> {
   });
 }
 
-/** Connects to a unix socket whose path may be longer than the system's limit. Rejects with the system's error. */
+/** Connects to a unix socket, also if its path exceeds the system's limit. Rejects with the system's error. */
 async function connectUnixSocket(path: string): Promise<Socket> {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
   const directory = await open(dirname(path), 'r');
@@ -38,7 +38,7 @@ async function connectUnixSocket(path: string): Promise<Socket> {
 
 /** An `ERROR` frame, as thrown. */
 export class AgentError extends Error {
-  /** `ENOENT`, …, or `E<number>` where this host does not know the number. */
+  /** `ENOENT`, …, or `E<number>` if this host has no name for it. */
   readonly errno: string;
   /** The step that failed, e.g. `open`. */
   readonly what: string;
@@ -56,7 +56,7 @@ export class AgentError extends Error {
   }
 }
 
-/** Gone while it was needed: the sandbox or the supervisor has ended. */
+/** The agent or supervisor has closed the connection: it, or the sandbox, has ended. */
 export class AgentDisconnectedError extends Error {
   constructor(cause?: unknown) {
     super('the agent closed the connection', { cause });
@@ -70,14 +70,14 @@ export class AgentConnection {
   readonly #onData: (chunk: Buffer) => void;
   #signal: AbortSignal | null;
   #failure: unknown = null;
-  /** Nothing more can come: `end` by the other side's will, `cut` otherwise. */
+  /** Why nothing more will come: `end`: the other side closed; `cut`: an error. */
   #over: 'end' | 'cut' | null = null;
   #wake: () => void = () => {};
 
   private constructor(socket: Socket, signal: AbortSignal | null) {
     this.#socket = socket;
     this.#signal = signal;
-    // Reads and writes meet the error themselves; this one keeps it from being thrown as unhandled.
+    // Reads and writes report the error; this listener only keeps it from being unhandled.
     socket.on('error', (error) => {
       this.#failure ??= error;
     });
@@ -97,7 +97,7 @@ export class AgentConnection {
     this.#stopListening = signal === null ? () => {} : onAbort(signal, () => socket.destroy());
   }
 
-  /** Connects; an abort closes the connection and ends every wait on it. Rejects with `AgentGone` where nobody listens. */
+  /** Connects; an abort closes the connection and rejects every wait on it. Rejects with `AgentDisconnectedError` if nobody listens. */
   static async open(path: string, signal: AbortSignal | null): Promise<AgentConnection> {
     if (signal?.aborted) throw new SandboxError('cancelled', 'The call was cancelled.');
     let socket: Socket;
@@ -116,7 +116,7 @@ export class AgentConnection {
     return new AgentConnection(socket, signal);
   }
 
-  /** From now on the connection outlives its signal. */
+  /** Detaches the connection from its signal. */
   unbind(): void {
     this.#stopListening();
     this.#signal = null;
@@ -130,8 +130,8 @@ export class AgentConnection {
   }
 
   /**
-   * Sends a frame of many, and waits only where too much is on its way already. Each body has to stay as it is; a failure may
-   * show at a later call alone.
+   * Sends one of many frames; waits only if too many bytes are queued. The body must not change afterwards. A failure may only
+   * surface at a later call.
    */
   push(type: number, body: Buffer = NOTHING): Promise<void> {
     const socket = this.#socket;
@@ -140,7 +140,7 @@ export class AgentConnection {
     return Promise.resolve();
   }
 
-  /** The next frame, `DATA` in the pieces in which it comes; null at the end of the stream. An `ERROR` frame is thrown as `AgentError`. */
+  /** The next frame, `DATA` in pieces as they arrive; null at the end of the stream. Throws an `ERROR` frame as `AgentError`. */
   async next(): Promise<Frame | null> {
     for (;;) {
       const frame = this.#parser.take();
@@ -159,12 +159,12 @@ export class AgentConnection {
     }
   }
 
-  /** The next frame, which has to be of one of these types. Throws `AgentGone` at the end of the stream. */
+  /** The next frame, which must have one of these types. Throws `AgentDisconnectedError` at the end of the stream. */
   async expect(...types: number[]): Promise<Frame> {
     const frame = await this.next();
     if (frame === null) throw new AgentDisconnectedError();
     if (!types.includes(frame.type)) {
-      throw new SandboxError('server', `The sandbox's agent sent frame ${frame.type} out of turn.`);
+      throw new SandboxError('server', `The sandbox's agent sent an unexpected frame of type ${frame.type}.`);
     }
     return frame;
   }
@@ -175,7 +175,7 @@ export class AgentConnection {
     return new Fields((await this.expect(FRAME.OK)).body);
   }
 
-  /** Ends the framed part: the bare socket, and the bytes that arrived after the last frame. */
+  /** Ends framing: returns the raw socket and the bytes that arrived after the last frame. */
   detach(): { socket: Socket; rest: Buffer } {
     this.#stopListening();
     this.#socket.pause();
@@ -183,17 +183,17 @@ export class AgentConnection {
     return { socket: this.#socket, rest: this.#parser.rest() };
   }
 
-  /** Says that nothing more will be sent; what comes is still read. */
+  /** Half-closes the connection: sends nothing more, still reads. */
   end(): void {
     this.#socket.end();
   }
 
-  /** Reads on to the end of the stream, however it comes: what the other side had to do is done then. Never rejects. */
+  /** Reads to the end of the stream, by which time the other side has finished its work. Never rejects. */
   async drained(): Promise<void> {
     try {
       while ((await this.next()) !== null);
     } catch {
-      // A refusal or a broken connection is an end as well.
+      // An error frame or a broken connection is an end too.
     }
   }
 
@@ -202,19 +202,19 @@ export class AgentConnection {
     this.#socket.destroy();
   }
 
-  /** Lets the connection hold the process alive, as it does at first. */
+  /** Lets the connection keep the process alive, which is the default. */
   ref(): void {
     this.#socket.ref();
   }
 
-  /** Keeps the connection from holding the process alive. */
+  /** Stops the connection from keeping the process alive. */
   unref(): void {
     this.#socket.unref();
   }
 
   #write(type: number, body: Buffer, done: (error?: Error | null) => void): void {
     const socket = this.#socket;
-    // What is sent in one turn of the event loop leaves in one system call, and no body is copied for its header.
+    // One system call for everything sent in one turn of the event loop, without copying bodies to add headers.
     socket.cork();
     const header = encodeHeader(type, body.length);
     if (body.length === 0) {
@@ -233,7 +233,7 @@ export class AgentConnection {
   }
 }
 
-/** Whether anybody listens at a socket of the agent's; the file alone may be what a killed process has left. */
+/** Whether anything listens on an agent socket; the file alone may be left over from a killed process. */
 export async function isListening(socket: string): Promise<boolean> {
   try {
     (await AgentConnection.open(socket, null)).close();

@@ -2,7 +2,7 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import { AgentDisconnectedError, AgentError } from './agent-connection.ts';
 
-/** What the caller would call the steps that the agent names; a step that is left out is called as it is. */
+/** Descriptions of the steps that the agent names; others are shown as they are. */
 const WORDS: Partial<Record<string, string>> = {
   create: 'write',
   stage: 'write',
@@ -17,30 +17,30 @@ const WORDS: Partial<Record<string, string>> = {
   open: 'read',
   fork: 'start a program for',
 };
-/** Steps that make what is missing: there, something missing is a directory that takes nothing new, as those of `/proc`. */
+/** Steps that create missing paths: their ENOENT means a directory that accepts no new entries, such as those of `/proc`. */
 const MAKING = ['create', 'stage', 'mkdir'];
 
-/** What an errno of the agent's means to the caller; `path` is the sandbox's, as the agent named it. */
+/** Translates an errno of the agent; `path` is a path in the sandbox, as the agent named it. */
 function describe(error: AgentError, path: string): SandboxError {
   const details = { path, errno: error.errno };
   const doing = WORDS[error.what] ?? error.what;
   switch (error.errno) {
     case 'ENOENT':
       if (MAKING.includes(error.what)) return readOnlyDirectoryError(path, details);
-      return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
+      return new SandboxError('not_found', `"${path}" does not exist in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
         details,
       });
     case 'EISDIR':
-      return new SandboxError('invalid_argument', `"${path}" is a directory, where a file is meant.`, {
-        hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
+      return new SandboxError('invalid_argument', `Expected a file, but "${path}" is a directory.`, {
+        hint: 'Name a file inside it; to copy whole directories use sandbox_download_file and sandbox_upload_file.',
         details,
       });
     case 'EEXIST':
     case 'ENOTDIR':
       return new SandboxError(
         'invalid_argument',
-        `"${path}" or a part of it is a file, where a directory is meant.`,
+        `Expected a directory, but "${path}" or a part of it is a file.`,
         {
           hint: 'Correct the path; relative paths start at cwd.',
           details,
@@ -52,7 +52,7 @@ function describe(error: AgentError, path: string): SandboxError {
           'invalid_argument',
           `"${path}" is a device, fifo or socket, not a regular file.`,
           {
-            hint: 'Read it with sandbox_run_command if that is meant.',
+            hint: 'To read it anyway, use sandbox_run_command.',
             details,
           },
         );
@@ -63,7 +63,7 @@ function describe(error: AgentError, path: string): SandboxError {
     case 'EROFS':
       return new SandboxError(
         'permission',
-        `The sandbox's user may not ${doing} "${path}" (${error.errno}).`,
+        `The sandbox's user has no permission to ${doing} "${path}" (${error.errno}).`,
         {
           hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
           details,
@@ -71,29 +71,29 @@ function describe(error: AgentError, path: string): SandboxError {
       );
     case 'ENAMETOOLONG':
       return new SandboxError('invalid_argument', `"${path.slice(0, 300)}" is too long (${error.errno}).`, {
-        hint: 'A name has at most 255 bytes, a whole path 4,095, and a tree that is moved 200 levels: give a shorter one.',
+        hint: 'Shorten it: a name may have 255 bytes, a path 4,095 bytes, and a transferred tree 200 levels.',
         details,
       });
     case 'ELOOP':
       return new SandboxError(
         'invalid_argument',
-        `"${path}" cannot be resolved: there are too many links on the way (${error.errno}).`,
+        `"${path}" cannot be resolved: too many symbolic links (${error.errno}).`,
         {
-          hint: 'Look at the links with sandbox_run_command (cmd: "ls", args: ["-l"]), or correct the path.',
+          hint: 'Check the links with sandbox_run_command (cmd: "ls", args: ["-l"]), or correct the path.',
           details,
         },
       );
     case 'ENOSPC':
     case 'EDQUOT':
     case 'EFBIG':
-      return new SandboxError('limit_exceeded', `No space is left for "${path}" (${error.errno}).`, {
+      return new SandboxError('limit_exceeded', `No space left for "${path}" (${error.errno}).`, {
         hint: 'Remove files in the sandbox, or free disk space on its host.',
         details,
       });
     case 'EAGAIN':
     case 'ENOMEM':
       return new SandboxError('limit_exceeded', 'The sandbox is at its process or memory limit.', {
-        hint: 'End what runs with command_kill, or create a sandbox with more vcpus.',
+        hint: 'Stop commands with command_kill, or create a sandbox with more vcpus.',
         details,
       });
     default:
@@ -103,12 +103,12 @@ function describe(error: AgentError, path: string): SandboxError {
   });
 }
 
-/** Turns what a request to the agent threw into a `SandboxError`; `path` names what the request was about. */
+/** Converts an error of a request to the agent to a `SandboxError`; `path` is the request's path. */
 export function fromAgentError(error: unknown, path: string): unknown {
   if (error instanceof AgentError) return describe(error, error.path === '' ? path : error.path);
   if (error instanceof AgentDisconnectedError) {
-    return new SandboxError('conflict', 'The sandbox ended while the call was under way.', {
-      hint: 'Call sandbox_get to see why; sandbox_create makes a new one.',
+    return new SandboxError('conflict', 'The sandbox ended during the call.', {
+      hint: 'Call sandbox_get to see why, or sandbox_create for a new sandbox.',
       cause: error,
     });
   }

@@ -1,4 +1,4 @@
-/** The agent's wire format (docs/agent-protocol.md): frames, and the fields of their bodies. */
+/** The agent's wire format (docs/agent-protocol.md): frames and their fields. */
 import { SandboxError } from '../../../shared/errors.ts';
 
 export const PROTOCOL_VERSION = 1;
@@ -81,7 +81,7 @@ export const TAG = {
 /** The largest body either side accepts. */
 export const MAX_BODY = 2_097_152;
 export const MAX_DATA = 65_536;
-/** `mode` of a WRITE that keeps the file's own, or 0644. */
+/** `mode` of a WRITE that keeps the existing file's mode, or uses 0644 for a new one. */
 export const KEEP_MODE = 0xffff_ffff_ffff_ffffn;
 
 const HEADER = 5;
@@ -94,12 +94,12 @@ export interface Frame {
 export type FieldValue = string | Buffer | number | bigint;
 
 function protocolError(what: string): SandboxError {
-  return new SandboxError('server', `The sandbox's agent answered out of protocol: ${what}.`, {
+  return new SandboxError('server', `The sandbox's agent violated the protocol: ${what}.`, {
     hint: 'The sandbox may be damaged; stop it with sandbox_stop and create a new one.',
   });
 }
 
-/** What comes before a body of so many bytes. */
+/** The header for a body of this length. */
 export function encodeHeader(type: number, length: number): Buffer {
   const header = Buffer.allocUnsafe(HEADER);
   header.writeUInt32LE(length, 0);
@@ -107,12 +107,12 @@ export function encodeHeader(type: number, length: number): Buffer {
   return header;
 }
 
-/** One frame as bytes. */
+/** Encodes one frame. */
 export function encodeFrame(type: number, body: Buffer = Buffer.alloc(0)): Buffer {
   return Buffer.concat([encodeHeader(type, body.length), body]);
 }
 
-/** A body of fields; numbers take 8 bytes. */
+/** Encodes fields as a body; numbers take 8 bytes. */
 export function encodeFields(fields: readonly (readonly [tag: number, value: FieldValue])[]): Buffer {
   const parts: Buffer[] = [];
   for (const [tag, value] of fields) {
@@ -131,11 +131,11 @@ export function encodeFields(fields: readonly (readonly [tag: number, value: Fie
   return Buffer.concat(parts);
 }
 
-/** The fields of a body, by tag; a tag sent twice keeps its last value, since answers have no lists. */
+/** The fields of a body by tag; the last value of a repeated tag wins, since answers have no lists. */
 export class Fields {
   readonly #values = new Map<number, Buffer>();
 
-  /** Throws `server` when the body is not a list of fields. */
+  /** Throws `server` if the body is not a list of fields. */
   constructor(body: Buffer) {
     let at = 0;
     while (at < body.length) {
@@ -149,7 +149,7 @@ export class Fields {
     }
   }
 
-  /** A number field; throws `server` when it is missing, not 8 bytes or past 2^53. */
+  /** A number field; throws `server` if it is missing, not 8 bytes long or above 2^53. */
   number(tag: number): number {
     const bytes = this.#values.get(tag);
     if (bytes?.length !== 8) throw protocolError(`number ${tag} is missing`);
@@ -158,23 +158,23 @@ export class Fields {
     return value;
   }
 
-  /** A text field, empty when it is missing. */
+  /** A text field, empty if missing. */
   text(tag: number): string {
     return this.#values.get(tag)?.toString('utf8') ?? '';
   }
 }
 
 /**
- * Cuts a byte stream into frames, one at a time: what follows a frame may be no frame at all. A `DATA` body is handed out as
- * it comes, as several frames where it comes in pieces: bytes of files are never put together here.
+ * Splits a byte stream into frames, one at a time, because raw bytes may follow a frame. A `DATA` body is returned in pieces as
+ * they arrive, as several frames: file contents are never joined here.
  */
 export class FrameParser {
   #chunks: Buffer[] = [];
   #length = 0;
-  /** What is still to come of the `DATA` body that was begun. */
+  /** Bytes that remain of the current `DATA` body. */
   #dataLeft = 0;
 
-  /** Bytes fed and not taken. */
+  /** Bytes fed and not consumed. */
   get length(): number {
     return this.#length;
   }
@@ -204,7 +204,7 @@ export class FrameParser {
     return { type, body: whole.subarray(HEADER) };
   }
 
-  /** Hands over what was fed and not taken. */
+  /** Returns the bytes fed and not consumed. */
   rest(): Buffer {
     const rest = Buffer.concat(this.#chunks);
     this.#chunks = [];
@@ -221,7 +221,7 @@ export class FrameParser {
     return { type: FRAME.DATA, body };
   }
 
-  /** The first bytes in one piece, or null where fewer are there. */
+  /** The first bytes as one buffer, or null if there are fewer. */
   #peek(length: number): Buffer | null {
     if (this.#length < length) return null;
     let [first = Buffer.alloc(0)] = this.#chunks;
@@ -234,7 +234,7 @@ export class FrameParser {
     return first.subarray(0, length);
   }
 
-  /** Forgets the first bytes, which lie in one piece. */
+  /** Drops the first bytes, which are in one buffer. */
   #drop(length: number): void {
     const [first] = this.#chunks;
     this.#length -= length;

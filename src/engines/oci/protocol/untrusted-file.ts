@@ -1,11 +1,11 @@
-/** Files that the agent writes are hostile data: opened without following links, and only when they are regular. */
+/** Reads files that the agent writes as untrusted data: without following links, and only regular files. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 
 /**
- * Opens a regular file for reading; null where there is none.
- * @throws `server` for a link, a fifo, a device or anything else that is no regular file
+ * Opens a regular file for reading; null if it does not exist.
+ * @throws `server` for a link, a fifo, a device or any other file that is not regular
  */
 async function openUntrusted(path: string): Promise<FileHandle | null> {
   let file: FileHandle;
@@ -20,17 +20,17 @@ async function openUntrusted(path: string): Promise<FileHandle | null> {
   }
   if (!(await file.stat()).isFile()) {
     await file.close();
-    throw new SandboxError('server', 'A file of the sandbox’s agent is no regular file.');
+    throw new SandboxError('server', 'A file of the sandbox’s agent is not a regular file.');
   }
   return file;
 }
 
-/** The first `limit` bytes of a regular file, or null where there is none. */
+/** The first `limit` bytes of a regular file, or null if it does not exist. */
 export async function readUntrusted(path: string, limit: number): Promise<Buffer | null> {
   return readUntrustedInto(path, Buffer.allocUnsafe(limit));
 }
 
-/** As many bytes of a regular file as the buffer has room for, at its beginning; null where there is no file. */
+/** Fills the buffer from the start of a regular file; null if it does not exist. */
 export async function readUntrustedInto(path: string, buffer: Buffer): Promise<Buffer | null> {
   const file = await openUntrusted(path);
   if (file === null) return null;

@@ -1,4 +1,4 @@
-/** Why the agent has closed a connection under a call. */
+/** Finds out why the agent closed a connection during a call. */
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { completesWithin, systemClock } from '../../../shared/clock.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -12,9 +12,9 @@ const UNASKED_MS = 20;
 const ANSWER_MS = 5_000;
 
 /**
- * What the agent says to a request that it can hardly refuse. PID 1 refuses what it has no process for and closes at
- * once: whoever writes at that moment meets a broken pipe and never reads the reason, which the next one may. Null where it
- * does what it is asked, or says nothing for 5 s.
+ * Sends a PING to get the agent's reason for refusing. PID 1 refuses a connection for which it can start no process and closes
+ * it at once: a client that is writing then gets EPIPE and never reads the reason, so try again. Null if the agent answers, or
+ * says nothing for 5 s.
  *
  * @throws SandboxError `cancelled`
  */
@@ -29,7 +29,7 @@ export async function refusalOf(
       const connection = await AgentConnection.open(agentSocket, patience);
       try {
         const answer = connection.expect(FRAME.STAT);
-        // A refusal comes unasked, and is lost to whoever writes just then.
+        // A refusal is sent without a request, and is lost if this side is writing at that moment.
         if (!(await completesWithin(systemClock, UNASKED_MS, answer)))
           await connection.send(FRAME.STAT_REQUEST, encodeFields([[TAG.path, '/']]));
         await answer;
@@ -49,8 +49,8 @@ export async function refusalOf(
 }
 
 /**
- * What `error` means, where it is that the agent has gone: itself where the sandbox has ended, else why it goes on and this
- * call does not. Anything else is answered as it is. `signal` ends the asking.
+ * Explains an `AgentDisconnectedError`: returns it unchanged if the sandbox has ended, else an error that says why the call
+ * failed although the sandbox is running. Any other error is returned unchanged. `signal` cancels the diagnosis.
  *
  * @throws SandboxError `cancelled`
  */
@@ -66,9 +66,13 @@ export async function diagnoseDisconnect(
   const { layout } = await context.host();
   const refusal = await refusalOf(layout.sandbox(sandboxId).agentSocket, signal);
   if (refusal instanceof AgentError) return refusal;
-  return new SandboxError('unavailable', `Sandbox ${sandboxId} runs, but has cut this call off.`, {
-    hint: 'Something inside may have killed what served it, or have taken every process: look with session_info and sandbox_run_command before it is called again.',
-    details: { sandbox_id: sandboxId },
-    cause: error,
-  });
+  return new SandboxError(
+    'unavailable',
+    `Lost the connection to sandbox ${sandboxId}; the sandbox is still running.`,
+    {
+      hint: 'A program inside may have killed the process that served the call, or used up the process limit: check with session_info and sandbox_run_command before you repeat the call.',
+      details: { sandbox_id: sandboxId },
+      cause: error,
+    },
+  );
 }

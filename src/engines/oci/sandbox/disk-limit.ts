@@ -1,4 +1,4 @@
-/** How much disk a sandbox may take, and what it takes. */
+/** The disk limit of a sandbox, and its disk use. */
 import { statfs } from 'node:fs/promises';
 import { SandboxError } from '../../../shared/errors.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
@@ -10,9 +10,9 @@ import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
 import { endSandbox } from './reconcile.ts';
 
 const MIB = 1_048_576;
-/** A sandbox gets no more than this share of what is free, so that no single one fills the disk. */
+/** The largest share of the free space for one sandbox, so that no single one fills the disk. */
 const SHARE_OF_FREE = 0.9;
-/** Less free space than this is a full disk: logs and records need room as well. */
+/** With less free space than this the disk counts as full: logs and records need space too. */
 const LEAST_FREE_MB = 32;
 const WALK_LIMIT_MS = 60_000;
 
@@ -22,23 +22,23 @@ async function freeNow(host: Host): Promise<DiskUse> {
 }
 
 /**
- * The limit of a sandbox that is made now, in MiB; null where the operator sets none.
+ * The limit for a new sandbox, in MiB; null if the operator sets none.
  *
  * @param diskMb the operator's limit for each sandbox, null for none
- * @throws SandboxError `unavailable` where the disk is all but full
+ * @throws SandboxError `unavailable` if the disk is almost full
  */
 export async function diskLimitMb(host: Host, diskMb: number | null): Promise<number | null> {
   const freeMb = Math.floor((await freeNow(host)).bytes / MIB);
   if (freeMb < LEAST_FREE_MB) {
     throw new SandboxError('unavailable', `The disk that holds the sandboxes has only ${freeMb} MiB free.`, {
-      hint: 'Call sandbox_stop for a sandbox that is not needed; the operator can free space or name another --state-dir.',
+      hint: 'Call sandbox_stop for sandboxes you no longer need; the operator can free space or choose another --state-dir.',
       details: { free_mb: freeMb },
     });
   }
   return diskMb === null ? null : Math.min(diskMb, Math.floor(freeMb * SHARE_OF_FREE));
 }
 
-/** Null for a sandbox that has no record any more. */
+/** Null for a sandbox whose record is gone. */
 async function statusOf(host: Host, sandboxId: string): Promise<string | null> {
   try {
     return (await readRecord(host.layout, sandboxId)).status;
@@ -48,7 +48,7 @@ async function statusOf(host: Host, sandboxId: string): Promise<string | null> {
   }
 }
 
-/** Looks at the sandboxes of an engine: their own files and the logs of their commands count. */
+/** Measures the sandboxes of an engine: their files and the logs of their commands count. */
 export function diskProbe(context: () => OciContext): DiskProbe {
   return {
     free: async () => freeNow(await context().host()),
@@ -66,7 +66,7 @@ export function diskProbe(context: () => OciContext): DiskProbe {
         ];
         return { bytes: files.bytes + logs.bytes, files: files.files + logs.files };
       } catch (error) {
-        // More than can be counted is more than is allowed.
+        // Too many files to count exceeds the limit.
         if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
         throw error;
       }
@@ -78,8 +78,11 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       const took = Number.isFinite(used)
         ? `took ${Math.ceil(used / MIB)} MiB of disk`
         : 'were too many to count';
-      const reason = `Its files ${took}; it was given ${diskMb} MiB, in which a file counts for at least 4 KiB.`;
-      context().log.warn({ sandbox_id: sandboxId, used_bytes: used }, 'a sandbox is ended: too much disk');
+      const reason = `Its files ${took}; the limit is ${diskMb} MiB, and each file counts as at least 4 KiB.`;
+      context().log.warn(
+        { sandbox_id: sandboxId, used_bytes: used },
+        'stopping a sandbox: disk limit exceeded',
+      );
       await endSandbox(
         context(),
         sandboxId,

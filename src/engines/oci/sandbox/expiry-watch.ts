@@ -1,19 +1,19 @@
-/** Cleans up after sandboxes that end at their deadline while this process lives. */
+/** Cleans up after sandboxes that end at their deadline while this process runs. */
 import type { Logger } from '../../../shared/log.ts';
 
-/** The agent ends its sandbox itself; a moment later there is something to clean up. */
+/** The agent ends its sandbox itself; cleanup follows this much later. */
 const SLACK_MS = 250;
 /** The longest delay of a Node timer. */
 const MAX_DELAY_MS = 2_147_483_647;
 
-/** Looks at each sandbox once its time is up. */
+/** Checks each sandbox once its deadline has passed. */
 export class ExpiryWatch {
   readonly #timers = new Map<string, NodeJS.Timeout>();
   readonly #settle: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>;
   readonly #log: Logger;
   #closed = false;
 
-  /** `settle` cleans up where the sandbox has ended, and answers how it stands. */
+  /** `settle` reconciles the sandbox, which cleans up if it has ended, and returns its record. */
   constructor(
     settle: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>,
     log: Logger,
@@ -22,7 +22,7 @@ export class ExpiryWatch {
     this.#log = log;
   }
 
-  /** Looks at the sandbox soon after `expiresAt` (epoch ms), and again where that has moved by then. */
+  /** Checks the sandbox soon after `expiresAt` (epoch ms), and again if the deadline was extended. */
   watch(sandboxId: string, expiresAt: number): void {
     if (this.#closed) return;
     clearTimeout(this.#timers.get(sandboxId));
@@ -30,10 +30,10 @@ export class ExpiryWatch {
     const timer = setTimeout(() => {
       this.#timers.delete(sandboxId);
       this.#look(sandboxId).catch((error: unknown) => {
-        this.#log.debug({ sandboxId, err: error }, 'an expired sandbox could not be looked at');
+        this.#log.debug({ sandboxId, err: error }, 'cannot reconcile an expired sandbox');
       });
     }, delay);
-    // The next start cleans up just as well: nothing has to stay alive for it.
+    // Does not keep the process alive: the next server start cleans up too.
     timer.unref();
     this.#timers.set(sandboxId, timer);
   }

@@ -38,7 +38,7 @@ export async function extendTimeout(
       }
     });
   } catch (error) {
-    // Asked without the record's lock, for which others do not wait long.
+    // Without the record's lock, which others wait for only briefly.
     throw fromAgentError(await diagnoseDisconnect(context, sandboxId, error, signal), sandboxId);
   }
 }

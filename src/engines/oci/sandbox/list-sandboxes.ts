@@ -7,7 +7,7 @@ import { viewOf } from './sandbox-view.ts';
 
 /** One page of the sandboxes of this state directory. */
 export async function listSandboxes(context: OciContext, query: ListQuery): Promise<Page<Sandbox>> {
-  // A cursor that is none is refused before anything is looked at.
+  // Refuse an invalid cursor before reading anything.
   parseCursor(query.cursor);
   const host = await context.host();
   const all: Sandbox[] = [];
@@ -15,8 +15,8 @@ export async function listSandboxes(context: OciContext, query: ListQuery): Prom
     try {
       all.push(viewOf(await reconcileRecord(context, sandboxId), context.forwards));
     } catch (error) {
-      // One that is damaged or was just forgotten does not hide the others.
-      context.log.warn({ sandboxId, err: error }, 'a sandbox could not be listed');
+      // A damaged or just removed sandbox does not hide the others.
+      context.log.warn({ sandboxId, err: error }, 'cannot list a sandbox');
     }
   }
   return paginate(all, query, ({ sandboxId, createdAt }) => ({ id: sandboxId, createdAt }));

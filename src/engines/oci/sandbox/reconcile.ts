@@ -1,4 +1,4 @@
-/** Brings a record in line with what is really there: ended sandboxes are told as such and leave nothing behind. */
+/** Reconciles a record with the actual state: detects ended sandboxes and cleans up after them. */
 import { join } from 'node:path';
 import { isDiskFull } from '../../../shared/fs/disk-full.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
@@ -14,14 +14,14 @@ import { collectSnapshots } from '../storage/snapshot-gc.ts';
 
 const MAX_ENDED_FILE = 64;
 
-/** Names the reason that the agent left when it ended by itself. The file is the sandbox's word: only `deadline` counts. */
+/** Whether the agent recorded that the deadline ended it. The sandbox can write this file, so no other reason is trusted. */
 async function agentSaysDeadline(agentDir: string): Promise<boolean> {
   return (
     (await readUntrusted(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() === 'deadline'
   );
 }
 
-/** The record of a sandbox that has come to its end just now. */
+/** The record of a sandbox that has just ended. */
 export function toEndedRecord(
   record: SandboxRecord,
   status: 'stopped' | 'aborted' | 'failed',
@@ -30,7 +30,7 @@ export function toEndedRecord(
 ): SandboxRecord {
   return {
     ...record,
-    // Nobody needs it any more, and it may hold secrets.
+    // No longer needed, and may hold secrets.
     env: {},
     status,
     stopCause: cause,
@@ -41,27 +41,32 @@ export function toEndedRecord(
   };
 }
 
-/** Why a running sandbox's agent is gone. */
+/** Why a running sandbox's agent has ended. */
 async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const paths = host.layout.sandbox(record.sandboxId);
   if (await agentSaysDeadline(paths.agent)) return toEndedRecord(record, 'stopped', 'deadline', null);
   if (outOfMemoryKills(record.cgroups) > 0) {
-    return toEndedRecord(record, 'aborted', 'out_of_memory', 'It ran out of memory.');
+    return toEndedRecord(record, 'aborted', 'out_of_memory', 'The sandbox ran out of memory.');
   }
-  return toEndedRecord(record, 'aborted', 'aborted', 'It was ended from outside, or the machine restarted.');
+  return toEndedRecord(
+    record,
+    'aborted',
+    'aborted',
+    'The sandbox was killed externally or the host rebooted.',
+  );
 }
 
 function isAbandoned(record: SandboxRecord): boolean {
   return record.worker === null || !isProcessAlive(record.worker);
 }
 
-/** What the record says wrongly, or null where it is right. Called under its lock. */
+/** The corrected record, or null if it is right. Called under its lock. */
 async function correction(host: Host, record: SandboxRecord): Promise<SandboxRecord | null> {
   switch (record.status) {
     case 'pending':
       if (isAbandoned(record))
-        return toEndedRecord(record, 'failed', null, 'The server that was making it ended.');
-      // Without an agent yet, it is up to its maker.
+        return toEndedRecord(record, 'failed', null, 'The server that was creating the sandbox exited.');
+      // Has no agent yet; its creator is still working on it.
       return record.init === null || isProcessAlive(record.init) ? null : causeOfEnd(host, record);
     case 'running':
       return record.init !== null && isProcessAlive(record.init) ? null : causeOfEnd(host, record);
@@ -76,12 +81,12 @@ async function correction(host: Host, record: SandboxRecord): Promise<SandboxRec
   }
 }
 
-/** Reads a record and, where its sandbox has ended meanwhile, cleans up after it first. */
+/** Reads a record; if its sandbox has ended, cleans up and updates the record first. */
 export async function reconcileRecord(context: OciContext, sandboxId: string): Promise<SandboxRecord> {
   const host = await context.host();
   const record = await readRecord(host.layout, sandboxId);
   if ((await correction(host, record)) === null) {
-    // Another process may have ended it; what this one held open for it goes as well.
+    // Another process may have ended it; close what this process holds open for it.
     if (record.endedAt !== null) {
       await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
     }
@@ -99,27 +104,27 @@ export async function reconcileRecord(context: OciContext, sandboxId: string): P
   return settled;
 }
 
-/** A snapshot whose maker died comes to its end, or the sandbox goes on. */
+/** Finishes a snapshot whose creator died, or lets the sandbox continue. */
 async function resumedSnapshot(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const outcome = await resumeSnapshot(host, record);
   if (outcome === 'finished') return toEndedRecord(record, 'stopped', 'snapshot', null);
   return { ...record, status: 'running', stopCause: null, snapshot: null, worker: null };
 }
 
-/** The last user of a deleted snapshot takes it along. */
+/** Removes a deleted snapshot with its last user. */
 async function releaseLayers(context: OciContext, { sandboxId, baseLayers }: SandboxRecord): Promise<void> {
   if (baseLayers.layers.length === 0) return;
   try {
     await collectSnapshots(context);
   } catch (error) {
-    // The next recovery collects as well; the sandbox has ended all the same.
-    context.log.warn({ sandboxId, err: error }, 'layers that may be unused could not be looked at');
+    // The next recovery collects them; the sandbox has ended regardless.
+    context.log.warn({ sandboxId, err: error }, 'cannot collect unused layers');
   }
 }
 
 /**
- * `updateRecord` for a sandbox that is to end. A full disk must not keep it: then it ends first, which makes room for
- * saying so. A snapshot that is being taken needs its files and is left alone.
+ * `updateRecord` for a sandbox that is being ended. A full disk must not prevent that: then the sandbox is removed first, which
+ * frees space for the record. A snapshot in progress needs the files and is left alone.
  */
 async function changeToEnd(
   host: Host,
@@ -136,14 +141,14 @@ async function changeToEnd(
   }
 }
 
-/** How a sandbox is to end. */
+/** How to end a sandbox. */
 export interface End {
   status: 'stopped' | 'aborted';
   cause: StopCause;
   reason: string | null;
 }
 
-/** Ends a sandbox under its record's lock. One that has ended already stays as it is. */
+/** Ends a sandbox under its record's lock. Does nothing to one that has already ended. */
 export async function endSandbox(
   context: OciContext,
   sandboxId: string,

@@ -1,10 +1,10 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
-/** `running` for everybody; `pending` for whoever is filling a sandbox that nobody else may work in yet. */
+/** `running` for callers; `pending` for the code that populates a new sandbox. */
 export type AllowedStatus = 'running' | 'pending';
 
-/** @throws `conflict` unless the sandbox has the status that work needs; `problem` says what that means */
+/** @throws `conflict` unless the sandbox has the required status; `problem` names the consequence */
 export function requireStatus(sandbox: SandboxRecord, works: AllowedStatus, problem: string): void {
   const { sandboxId, status } = sandbox;
   if (status === works) return;
@@ -12,6 +12,6 @@ export function requireStatus(sandbox: SandboxRecord, works: AllowedStatus, prob
     hint:
       status === 'pending'
         ? `Call sandbox_wait_for_status with sandbox_id ${sandboxId} and status running.`
-        : 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.',
+        : 'Call sandbox_create for a new one; logs and exit codes of this one remain available.',
   });
 }

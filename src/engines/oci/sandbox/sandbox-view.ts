@@ -3,7 +3,7 @@ import type { Sandbox } from '../../engine.ts';
 import type { PortForwards } from '../ports/port-forwards.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
-/** The record as the contract tells it. */
+/** A record as the engine contract's `Sandbox`. */
 export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
   const ended = record.endedAt !== null;
   return {

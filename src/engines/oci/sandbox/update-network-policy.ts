@@ -6,10 +6,10 @@ import { updateRecord } from '../state/sandbox-record.ts';
 import { reconcileRecord } from './reconcile.ts';
 
 /**
- * Gives a running sandbox another policy. It is in force, and what it does not allow is cut, when this resolves; the gateway
- * is brought up here where no other process has it.
+ * Changes the network policy of a running sandbox. When this resolves, it is in force and connections that it does not allow
+ * are closed. Starts the gateway here unless another process runs it.
  *
- * @throws `conflict` where the sandbox has ended, `invalid_argument` or `unsupported` for the policy
+ * @throws `conflict` if the sandbox has ended, `invalid_argument` or `unsupported` for the policy
  */
 export async function updateNetworkPolicy(
   context: OciContext,
@@ -31,7 +31,7 @@ export async function updateNetworkPolicy(
     ...present,
     networkPolicy: policy,
   }));
-  // Gateways of other processes see the record change; this one need not wait for that.
+  // Gateways of other processes notice the changed record; this one applies it now.
   context.gateways.enforce(sandboxId, record.networkPolicy);
   if (runtime.egress) {
     await context.gateways.open(host, sandboxId, host.layout.sandbox(sandboxId), record.networkPolicy);

@@ -1,4 +1,4 @@
-/** What became of the sandbox of a command whose supervisor has gone without a word. */
+/** Waits for the outcome of a sandbox after a command's supervisor disconnected without an exit. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
@@ -11,7 +11,7 @@ import { reconcileRecord } from './reconcile.ts';
 const ENDING_MS = 60_000;
 const LIVE: readonly SandboxRecord['status'][] = ['pending', 'running'];
 
-/** A socket that can be connected to is not enough: the kernel takes connections for a process that is about to end. */
+/** Connecting is not enough: the kernel accepts connections for a process that is about to end. */
 async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolean> {
   const patience = anySignal([signal, AbortSignal.timeout(ENDING_MS)]);
   try {
@@ -25,7 +25,7 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
   } catch (error) {
     throwIfCancelled(signal);
     if (error instanceof AgentDisconnectedError) return false;
-    // Not gone, only slow: whoever asks is told how the record stands.
+    // Slow, not gone.
     if (error instanceof AgentError || patience.aborted) return true;
     throw error;
   }

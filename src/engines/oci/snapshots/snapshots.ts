@@ -16,7 +16,7 @@ import { countBytes } from '../storage/disk-usage.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
 import { takeSnapshot } from './take-snapshot.ts';
 
-/** Most snapshots are counted by then; for others the size is null until it is known. */
+/** How long to wait for a snapshot's size; after that it is null until it is known. */
 const COUNT_MS = 500;
 
 /** The snapshots of this state directory. */
@@ -64,36 +64,35 @@ export class OciSnapshots implements Snapshots {
     return view;
   }
 
-  /** Ends what is still being counted; the next look counts it again. */
+  /** Cancels size counts in progress; the next `get` counts again. */
   async close(): Promise<void> {
     this.#closing.abort();
     await Promise.all(this.#counting.values());
   }
 
-  /** One that is damaged does not hide the others. */
+  /** A damaged snapshot does not hide the others. */
   async #readable(host: Host): Promise<SnapshotRecord[]> {
     const records: SnapshotRecord[] = [];
     for (const snapshotId of await listSnapshotIds(host.layout)) {
       try {
         records.push(await readSnapshot(host.layout, snapshotId));
       } catch (error) {
-        if (!isGone(error))
-          this.#context.log.warn({ snapshotId, err: error }, 'a snapshot could not be read');
+        if (!isGone(error)) this.#context.log.warn({ snapshotId, err: error }, 'cannot read a snapshot');
       }
     }
     return records;
   }
 
-  /** Never rejects: what cannot be removed now is left to the next time. */
+  /** Never rejects: what cannot be removed now is tried again next time. */
   async #collect(): Promise<void> {
     try {
       await collectSnapshots(this.#context);
     } catch (error) {
-      this.#context.log.warn({ err: error }, 'unused snapshots could not be removed yet');
+      this.#context.log.warn({ err: error }, 'cannot remove unused snapshots yet');
     }
   }
 
-  /** The snapshot, whose size is waited for a moment. */
+  /** The snapshot, after waiting briefly for its size. */
   async #counted(snapshotId: string): Promise<Snapshot> {
     const host = await this.#context.host();
     const record = await readSnapshot(host.layout, snapshotId);
@@ -106,7 +105,7 @@ export class OciSnapshots implements Snapshots {
     return this.#view(host, await readSnapshot(host.layout, snapshotId));
   }
 
-  /** Counts a layer, once at a time, and writes the result down. Never rejects. */
+  /** Counts a layer's size, one count per layer at a time, and records it. Never rejects. */
   #count(host: Host, snapshotId: string): Promise<void> {
     const running = this.#counting.get(snapshotId);
     if (running !== undefined) return running;
@@ -116,7 +115,7 @@ export class OciSnapshots implements Snapshots {
         await updateSnapshot(host.layout, snapshotId, (record) => ({ ...record, ownBytes }));
       } catch (error) {
         if (this.#closing.signal.aborted || isGone(error)) return;
-        this.#context.log.warn({ snapshotId, err: error }, 'the size of a snapshot could not be told');
+        this.#context.log.warn({ snapshotId, err: error }, 'cannot determine the size of a snapshot');
       } finally {
         this.#counting.delete(snapshotId);
       }

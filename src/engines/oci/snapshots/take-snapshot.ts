@@ -20,8 +20,8 @@ function expiryOf(expirationMs: number | null): number | null {
     return expiresAt;
   throw new SandboxError(
     'invalid_argument',
-    `expiration_ms is ${duration}; it has to be 0 (never) or at least ${DAY_MS}.`,
-    { hint: `Call sandbox_snapshot with expiration_ms 0 or ${DAY_MS} and more; left out, it is 30 days.` },
+    `expiration_ms is ${duration}; it must be 0 (never) or at least ${DAY_MS}.`,
+    { hint: `Call sandbox_snapshot with expiration_ms 0 or at least ${DAY_MS}; the default is 30 days.` },
   );
 }
 
@@ -30,11 +30,11 @@ function requireRunning(record: SandboxRecord): void {
   const { sandboxId, status } = record;
   const under = status === 'snapshotting' || record.stopCause === 'snapshot';
   const message = under
-    ? `A snapshot of sandbox ${sandboxId} is being taken or was taken already.`
-    : `Sandbox ${sandboxId} is ${status}; a snapshot is taken of a running one.`;
+    ? `A snapshot of sandbox ${sandboxId} is in progress or was already taken.`
+    : `Sandbox ${sandboxId} is ${status}; only a running sandbox can be snapshotted.`;
   throw new SandboxError('conflict', message, {
     hint: under
-      ? 'Call snapshot_list to find that snapshot, and sandbox_create with it as source to go on.'
+      ? 'Call snapshot_list to find that snapshot, and sandbox_create with it as source to continue.'
       : 'Call sandbox_create for a new sandbox; the files of this one are gone.',
     details: { sandbox_id: sandboxId, status },
   });
@@ -45,17 +45,17 @@ function requireRoom(host: Host, record: SandboxRecord): void {
   if (record.baseLayers.layers.length < max) return;
   throw new SandboxError(
     'limit_exceeded',
-    `Sandbox ${record.sandboxId} stands on ${record.baseLayers.layers.length} snapshots, each on the one before; ${max} is the most.`,
+    `Sandbox ${record.sandboxId} is based on a chain of ${record.baseLayers.layers.length} snapshots; the limit is ${max}.`,
     {
-      hint: 'Take the files out with sandbox_download_file and into a new sandbox, which starts a new chain.',
+      hint: 'Copy the files to a new sandbox with sandbox_download_file and sandbox_upload_file, which starts a new chain.',
       details: { limit: 'snapshot_chain', max },
     },
   );
 }
 
 /**
- * Stops a sandbox and keeps its files as a snapshot, whose id is answered. Once begun it goes on, whatever the signal
- * says: half of it would be neither a sandbox nor a snapshot.
+ * Stops a sandbox and keeps its files as a snapshot, whose id it returns. Cannot be aborted once begun: half of it would be
+ * neither a sandbox nor a snapshot.
  *
  * @throws `invalid_argument` for the expiry, `conflict` unless the sandbox is running, `limit_exceeded` for the chain
  */
@@ -89,7 +89,7 @@ export async function takeSnapshot(
       return toEndedRecord(taking, 'stopped', 'snapshot', null);
     } catch (error) {
       failure = snapshotFailure(sandboxId, error);
-      // Without a worker it is finished by whoever looks next.
+      // With no worker recorded, the next reconcile finishes it.
       return (await isStaged(host, taking)) ? { ...taking, worker: null } : record;
     }
   });

@@ -1,4 +1,4 @@
-/** The bytes of a URL into a file inside the sandbox, by whatever program is there. */
+/** Downloads a URL to a file inside the sandbox, with whichever program is installed. */
 import { setTimeout as delay } from 'node:timers/promises';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import { formatCount } from '../../../shared/text/text.ts';
@@ -10,7 +10,7 @@ import { policyRefusal } from './policy-refusal.ts';
 
 const POLL_MS = 500;
 
-/** Prints the first of its arguments that is a program. */
+/** Prints the first of its arguments that is an installed program. */
 const FIND = 'for name in "$@"; do command -v "$name" >/dev/null && echo "$name" && exit; done; exit 0';
 
 /** @throws what the answer means, `limit_exceeded` for too much of it, `unsupported` where no program can */
@@ -30,7 +30,7 @@ export async function download(
   const size = (await inside.files.stat(inside.sandboxId, path, null, signal))?.sizeBytes ?? 0;
   if (size >= limits.maxDownloadBytes) {
     throw new SandboxError('limit_exceeded', `${url} is larger than ${limits.maxDownloadBytes} bytes.`, {
-      hint: 'Give a smaller tarball, or bring the files in with sandbox_upload_file.',
+      hint: 'Use a smaller tarball, or upload the files with sandbox_upload_file.',
       details: { url, max_bytes: limits.maxDownloadBytes },
     });
   }
@@ -43,11 +43,11 @@ async function findDownloader(inside: GuestContext, signal: AbortSignal): Promis
   const find = { cmd: '/bin/sh', args: ['-c', FIND, 'sh', ...DOWNLOADERS] };
   const { stdout } = await runInGuest(inside, find, signal);
   const found = DOWNLOADERS.find((name) => name === stdout.trim());
-  if (found === undefined) throw missingProgram('curl', 'bring the files in with sandbox_upload_file');
+  if (found === undefined) throw missingProgram('curl', 'upload the files with sandbox_upload_file');
   return found;
 }
 
-/** Shows how much is there already, while `work` goes on and somebody looks. */
+/** Reports progress while `work` runs, if there is a reporter. */
 async function watched<T>(
   inside: GuestContext,
   path: string,
@@ -78,19 +78,19 @@ async function watched<T>(
 const STATUSES: Record<string, [code: ErrorCode, hint: string]> = {
   '401': [
     'auth',
-    'A tarball source takes no credentials: give an address that needs none, or a source of type git.',
+    'A tarball source takes no credentials: use a URL that needs none, or a source of type git.',
   ],
-  '403': ['permission', 'Give an address that may be read without credentials.'],
+  '403': ['permission', 'Use a URL that can be read without credentials.'],
   '404': ['not_found', 'Correct source.url.'],
   '410': ['not_found', 'Correct source.url.'],
-  '429': ['rate_limit', 'Wait a little, then call sandbox_create again.'],
+  '429': ['rate_limit', 'Wait, then call sandbox_create again.'],
 };
 
 function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
   const details = { url, exit_code: outcome.exitCode };
   if (outcome.endedBy === 'timeout') {
-    return new SandboxError('timeout', `${url} was not fetched within ${limitMs} ms.`, {
-      hint: 'Give a smaller tarball, or one that is served faster.',
+    return new SandboxError('timeout', `Fetching ${url} took longer than ${limitMs} ms.`, {
+      hint: 'Use a smaller tarball or a faster server.',
       details,
     });
   }
@@ -98,13 +98,13 @@ function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
   if (status !== undefined) {
     const [code, hint] = STATUSES[status] ?? [
       'unavailable',
-      'Look at source.url, and call sandbox_create again later.',
+      'Check source.url, or call sandbox_create again later.',
     ];
-    const answered = `${url} could not be fetched: the server answered ${status}.`;
+    const answered = `Cannot fetch ${url}: the server answered ${status}.`;
     return new SandboxError(code, answered, { hint, details: { ...details, status: Number(status) } });
   }
   if (/too slow|timed? ?out/i.test(outcome.stderrLines)) {
-    return new SandboxError('timeout', `${url} has stopped sending.`, {
+    return new SandboxError('timeout', `${url} stopped sending data.`, {
       hint: 'Call sandbox_create again later.',
       details,
     });

@@ -1,12 +1,12 @@
-/** Programs that can fetch a URL, each told to write to its standard output, over http and https alone. Pure. */
+/** Command lines of programs that can download a URL to their standard output, over http and https only. Pure. */
 
-/** In the order of preference. */
+/** In order of preference. */
 export const DOWNLOADERS = ['curl', 'wget', 'node', 'python3'] as const;
 export type Downloader = (typeof DOWNLOADERS)[number];
 
 const REDIRECTS = 10;
 
-/** Prints `HTTP <status>` for an answer that is none of success. */
+/** Prints `HTTP <status>` for an unsuccessful answer. */
 const NODE = `const [url, stall] = process.argv.slice(1);
 const { Readable } = require('node:stream');
 const { pipeline } = require('node:stream/promises');
@@ -35,7 +35,7 @@ try:
 except urllib.error.HTTPError as error: sys.exit('HTTP %d' % error.code)
 except Exception as error: sys.exit(str(error))`;
 
-/** Program and arguments. A transfer in which nothing arrives for `stallMs` milliseconds is given up. */
+/** Program and arguments. A transfer without data for `stallMs` milliseconds is aborted. */
 export function downloaderArguments(
   downloader: Downloader,
   url: string,
@@ -46,7 +46,7 @@ export function downloaderArguments(
     case 'curl':
       return [
         'curl',
-        // First, so that the user's own configuration is not read.
+        // Must come first: do not read the user's configuration.
         '-q',
         '--fail',
         '--silent',
@@ -72,12 +72,12 @@ export function downloaderArguments(
       return [
         'wget',
         '--no-config',
-        // Any quieter, it does not say what went wrong.
+        // With a quieter option it prints no errors.
         '--progress=dot:giga',
         `--max-redirect=${REDIRECTS}`,
         `--timeout=${seconds}`,
         '--tries=1',
-        // It would follow a redirect to ftp: a proxy that is not there ends that.
+        // It would follow a redirect to ftp: a nonexistent proxy prevents that.
         '--execute=use_proxy=on',
         '--execute=ftp_proxy=http://127.0.0.1:1/',
         '--output-document=-',

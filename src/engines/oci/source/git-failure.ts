@@ -1,4 +1,4 @@
-/** What git's own words mean to the one who asked for the source. */
+/** Translates git's error messages for the caller. */
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import type { Outcome } from './guest-program.ts';
 import { loopbackHint } from './loopback-hint.ts';
@@ -11,71 +11,71 @@ interface KnownFailure {
   code: ErrorCode;
   says: string;
   hint: string;
-  /** Where credentials were sent. */
+  /** Used if credentials were sent. */
   withCredentials?: { says: string; hint: string };
 }
 
-/** The first that fits. In the words of git and libcurl under the C locale. */
+/** The first match wins. Messages of git and libcurl in the C locale. */
 const KNOWN_FAILURES: KnownFailure[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
     code: 'auth',
-    says: 'wants a username and a password',
+    says: 'requires a username and a password',
     hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
     withCredentials: {
-      says: 'refuses the credentials that were given',
-      hint: 'Correct source.username and source.password: they must be valid and may read this repository. They are sent to the host of source.url alone, so give the address that the repository really has.',
+      says: 'rejected the credentials',
+      hint: 'Correct source.username and source.password: they must be valid and allowed to read this repository. They are sent to the host of source.url only, so use the repository’s final URL.',
     },
   },
   {
     words: /No space left on device|Disk quota exceeded|File too large/,
     code: 'limit_exceeded',
-    says: 'does not fit on the disk that is left',
-    hint: 'Ask for less with source.depth: 1, or free space on the disk of the state directory.',
+    says: 'does not fit on the disk',
+    hint: 'Fetch less with source.depth: 1, or free space on the disk of the state directory.',
   },
   {
     words:
       /transport '[^']*' not allowed|rotocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)|protocol error: only/,
     code: 'permission',
-    says: 'leads to something that is neither http nor https',
-    hint: 'Give the address that it really has, with http or https.',
+    says: 'redirects to something other than http or https',
+    hint: 'Use its final URL, with http or https.',
   },
   {
     words: /remote ref|not our ref|unadvertised object|did not send all necessary objects/,
     code: 'not_found',
-    says: 'does not hand out that revision',
-    hint: 'Correct source.revision: a branch, a tag, or a commit that a branch or tag leads to.',
+    says: 'does not serve that revision',
+    hint: 'Correct source.revision: a branch, a tag, or a commit reachable from one.',
   },
   {
     words: /repository '[^']*' not found|error: 404|not valid: is this a git repository|Repository not found/,
     code: 'not_found',
-    says: 'is no repository that can be seen without other credentials',
+    says: 'does not exist or needs other credentials',
     hint: 'Correct source.url; a private repository needs source.username and source.password.',
     withCredentials: {
-      says: 'is no repository that the given credentials can see',
-      hint: 'Correct source.url, or give a source.username and source.password that may read it.',
+      says: 'does not exist or is not visible with these credentials',
+      hint: 'Correct source.url, or use a source.username and source.password that can read it.',
     },
   },
   {
     words: /error: 403/,
     code: 'permission',
     says: 'refuses',
-    hint: 'Correct source.url; where the repository is private, give source.username and source.password.',
+    hint: 'Correct source.url; for a private repository set source.username and source.password.',
     withCredentials: {
-      says: 'refuses what the given credentials ask for',
-      hint: 'Correct source.url, or give a source.username and source.password that may read it.',
+      says: 'denies access with these credentials',
+      hint: 'Correct source.url, or use a source.username and source.password that can read it.',
     },
   },
   {
     words: /Operation too slow|timed? ?out/i,
     code: 'timeout',
-    says: 'has stopped sending',
+    says: 'stopped sending data',
     hint: 'Call sandbox_create again later, or with source.depth: 1.',
   },
   {
     words: /Could not resolve host/,
     code: 'unavailable',
-    says: 'names a host that cannot be found',
+    says: 'has a host name that cannot be resolved',
     hint: 'Correct source.url.',
   },
 ];
@@ -86,11 +86,11 @@ function otherMeaning(said: string): Omit<KnownFailure, 'words'> {
     says: 'could not be fetched',
     hint:
       loopbackHint(said) ??
-      'Correct source.url, or create an empty sandbox and run git in it to look closer.',
+      'Correct source.url, or create an empty sandbox and run git in it to investigate.',
   };
 }
 
-/** `refusal` is what the network policy refused last, in words, or null. */
+/** `refusal` describes what the network policy refused last, or is null. */
 export function gitFailure(
   { url, username, password }: GitSource,
   outcome: Outcome,
@@ -100,7 +100,7 @@ export function gitFailure(
   const details = { url, exit_code: outcome.exitCode };
   const said = outcome.stderrLines === '' ? '' : ` git said:\n${outcome.stderrLines}`;
   if (outcome.endedBy === 'timeout') {
-    return new SandboxError('timeout', `${url} was not fetched within ${limits.limitMs} ms.${said}`, {
+    return new SandboxError('timeout', `Fetching ${url} took longer than ${limits.limitMs} ms.${said}`, {
       hint: 'Call sandbox_create again with source.depth: 1.',
       details,
     });

@@ -1,14 +1,14 @@
-/** What a remote says that it has (`git ls-remote --symref`), and what a revision means there. Pure. */
+/** Parses a remote's refs (`git ls-remote --symref`) and resolves a revision among them. Pure. */
 
 /** Full names of refs; a symbolic one leads to another. */
 export interface Remote {
   readonly size: number;
   has(ref: string): boolean;
-  /** The branch that HEAD stands for; null where it is detached or absent. */
+  /** The branch that HEAD points to; null if it is detached or missing. */
   readonly defaultBranch: string | null;
 }
 
-/** What is to be checked out. `commit` is a whole id, `prefix` the first digits of one. */
+/** What to check out. `commit` is a full id, `prefix` an abbreviated one. */
 export interface Head {
   kind: 'branch' | 'tag' | 'ref' | 'commit' | 'prefix';
   name: string;
@@ -17,7 +17,7 @@ export interface Head {
 const WHOLE = /^(?:[0-9a-f]{40}|[0-9a-f]{64})$/i;
 const PREFIX = /^[0-9a-f]{4,63}$/i;
 
-/** What `git ls-remote --symref` tells. */
+/** Parses the output of `git ls-remote --symref`. */
 export function refsOf(text: string): Remote {
   const refs = new Set<string>();
   let defaultBranch: string | null = null;
@@ -32,7 +32,7 @@ export function refsOf(text: string): Remote {
   return { size: refs.size, has: (ref) => refs.has(ref), defaultBranch };
 }
 
-/** Branches come before tags, tags before commits, as in git itself. Null where the remote has no such thing. */
+/** Branches take precedence over tags, and tags over commits, as in git. Null if the remote has no such revision. */
 export function headOf(remote: Remote, revision: string | null): Head | null {
   if (revision === null || revision === 'HEAD') {
     if (!remote.has('HEAD')) return null;

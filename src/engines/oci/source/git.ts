@@ -7,19 +7,19 @@ import type { GitSource } from './source-types.ts';
 
 const ALL_BRANCHES = '+refs/heads/*:refs/remotes/origin/*';
 
-/** Nothing of the host's or the user's configuration, and nobody to ask: what is not given is refused. */
+/** No host or user configuration and no prompts: missing credentials fail. */
 const ENVIRONMENT: Record<string, string> = {
   GIT_CONFIG_NOSYSTEM: '1',
   GIT_CONFIG_GLOBAL: '/dev/null',
   GIT_TERMINAL_PROMPT: '0',
   GIT_ASKPASS: '',
   SSH_ASKPASS: '',
-  // Also where a server redirects to.
+  // Applies to redirects too.
   GIT_ALLOW_PROTOCOL: 'http:https',
   LC_ALL: 'C',
 };
 
-/** Fetches a repository into the working directory, with its whole history unless `depth` says less. */
+/** Fetches a repository into the working directory, with its full history unless `depth` limits it. */
 export async function fetchGit(inside: GuestContext, source: GitSource, signal: AbortSignal): Promise<void> {
   inside.report?.(`Fetching ${source.url}`);
   const git = new Git(inside, source, signal);
@@ -35,7 +35,7 @@ export async function fetchGit(inside: GuestContext, source: GitSource, signal: 
   await checkOut(git, source, head);
 }
 
-/** What is asked of the remote: its default branch, and the revision wherever such a name can be. */
+/** The ref patterns to list: the default branch, and the revision as any kind of ref. */
 function patterns({ revision }: GitSource): string[] {
   if (revision === undefined) return ['HEAD'];
   return ['HEAD', `refs/heads/${revision}`, `refs/tags/${revision}`, revision];
@@ -44,7 +44,7 @@ function patterns({ revision }: GitSource): string[] {
 async function fetchHead(git: Git, { depth }: GitSource, { kind, name }: Head): Promise<void> {
   const shallow = depth === undefined ? [] : [`--depth=${depth}`];
   const fetch = (...what: string[]): Promise<Outcome> => git.must('fetch', ...FETCH, ...what);
-  // Only the whole history can tell what the first digits of a commit stand for.
+  // Resolving an abbreviated commit needs the full history.
   const whole = depth === undefined || kind === 'prefix';
   if (whole) await fetch('--tags', 'origin', ALL_BRANCHES);
   if (kind === 'ref') await fetch(...shallow, 'origin', `+${name}:${RESULT}`);
@@ -55,7 +55,7 @@ async function fetchHead(git: Git, { depth }: GitSource, { kind, name }: Head): 
 }
 
 const FETCH = ['--progress', '--no-recurse-submodules'];
-/** Where a ref that is neither branch nor tag is kept. */
+/** Local ref for one that is neither a branch nor a tag. */
 const RESULT = 'refs/remotes/origin-ref';
 
 async function checkOut(git: Git, source: GitSource, head: Head): Promise<void> {
@@ -96,13 +96,13 @@ function noRevision({ url, revision }: GitSource): SandboxError {
     'not_found',
     `${url} has no branch, tag or commit ${JSON.stringify(revision ?? 'HEAD')}.`,
     {
-      hint: 'Correct source.revision (a branch, a tag, or a commit that a branch or tag leads to) and call sandbox_create again.',
+      hint: 'Correct source.revision (a branch, a tag, or a commit reachable from one) and call sandbox_create again.',
       details: { url, revision: revision ?? null },
     },
   );
 }
 
-/** The sandbox's git, with what holds for every call of it. */
+/** Runs the sandbox's git with the options common to all calls. */
 class Git {
   readonly #inside: GuestContext;
   readonly #source: GitSource;
@@ -129,7 +129,7 @@ class Git {
     this.#settings = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
   }
 
-  /** @throws `unsupported` where there is no git */
+  /** @throws `unsupported` if git is not installed */
   async run(...args: string[]): Promise<Outcome> {
     const program = {
       cmd: 'git',
@@ -142,7 +142,7 @@ class Git {
     return outcome;
   }
 
-  /** @throws what the program's own words mean */
+  /** @throws the translated error message of git */
   async must(...args: string[]): Promise<Outcome> {
     const outcome = await this.run(...args);
     if (outcome.exitCode === 0) return outcome;

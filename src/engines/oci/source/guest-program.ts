@@ -1,4 +1,4 @@
-/** Programs that fill a new sandbox, run inside it as its ordinary user under its own limits and network policy. */
+/** Runs the programs that populate a new sandbox, inside it, as its ordinary user, under its limits and network policy. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { newCommandId } from '../../../shared/ids.ts';
 import { redactText } from '../../../shared/redact.ts';
@@ -11,22 +11,22 @@ const MAX_STDOUT_BYTES = 262_144;
 const TAIL_BYTES = 4_096;
 const MAX_ERROR_LINES = 6;
 const MAX_ERROR_CHARACTERS = 1_500;
-/** A line that only shows how far a transfer is. */
+/** A progress line of a transfer. */
 const METER = /^(remote: )?[A-Z][a-z ]+: +\d+% /;
 
-/** A sandbox that is not handed out yet, as those who fill it see it. */
+/** A pending sandbox, for the code that populates it. */
 export interface GuestContext {
   readonly sandboxId: string;
   readonly commands: Commands;
   readonly files: Files;
   readonly limits: SourceLimits;
-  /** Takes a finished command off the sandbox's list: nobody who gets the sandbox asked for it. */
+  /** Removes a finished command from the sandbox's list: its caller did not start it. */
   discard(commandId: string): Promise<void>;
-  /** What the way out refused last, in words; null where it refused nothing. */
+  /** Describes what the egress gateway refused last; null if nothing. */
   refusal(): Promise<string | null>;
-  /** A text without the source's credentials: a server may send back what it got. */
+  /** Removes the source's credentials from a text: a server may echo them. */
   mask(text: string): string;
-  /** Shows a line of progress; null where nobody looks. */
+  /** Reports a line of progress; null without a reporter. */
   readonly report: ((line: string) => void) | null;
 }
 
@@ -34,7 +34,7 @@ export interface Program {
   cmd: string;
   args: string[];
   env?: Record<string, string>;
-  /** What is said of each new line of its output; null for a line that nobody needs to see. */
+  /** Converts a line of output to a progress line; null to skip it. */
   progress?: (line: string) => string | null;
 }
 
@@ -44,11 +44,11 @@ export interface Outcome {
   signal: string | null;
   /** Its first 256 KiB. */
   stdout: string;
-  /** The last lines of its output on stderr, fit to be shown. */
+  /** The last lines of stderr, sanitized. */
   stderrLines: string;
 }
 
-/** Runs a program to its end; its own overall limit is the fetch's. */
+/** Runs a program to completion, within the time limit of a fetch. */
 export async function runInGuest(
   inside: GuestContext,
   program: Program,
@@ -78,7 +78,7 @@ export async function runInGuest(
   };
 }
 
-/** Shows what the program writes until it ends, where somebody looks. */
+/** Reports the program's output until it ends, if there is a reporter. */
 async function follow(
   { commands, report, mask }: GuestContext,
   commandId: string,
@@ -101,7 +101,7 @@ async function follow(
   }
 }
 
-/** What a program said at last, without escapes and what looks like a credential. */
+/** A program's last output lines, without escape sequences and credentials. */
 function lastLines(text: string): string {
   const lines = terminalText(text)
     .split('\n')
@@ -110,26 +110,22 @@ function lastLines(text: string): string {
   return redactText(lines.slice(-MAX_ERROR_LINES).join('\n')).slice(-MAX_ERROR_CHARACTERS);
 }
 
-/** What a program that is not there makes of a source. */
+/** The error for a source that needs a program the sandbox does not have. */
 export function missingProgram(names: string, instead: string): SandboxError {
-  return new SandboxError(
-    'unsupported',
-    `The source cannot be fetched: there is no ${names} in the sandbox.`,
-    {
-      hint: `Ask the operator to install ${names} on this machine, or ${instead}.`,
-      details: { missing: names },
-    },
-  );
-}
-
-/** The limit of the sandbox that was met while it was filled. */
-export function outOfMemory(): SandboxError {
-  return new SandboxError('limit_exceeded', 'The sandbox ran out of memory while its source was fetched.', {
-    hint: 'Call sandbox_create with more resources.vcpus, which bring more memory, or a smaller source.',
+  return new SandboxError('unsupported', `Cannot fetch the source: the sandbox has no ${names}.`, {
+    hint: `Ask the operator to install ${names} on this machine, or ${instead}.`,
+    details: { missing: names },
   });
 }
 
-/** True where the shell or the agent found no such program. */
+/** The error for a sandbox that ran out of memory while being populated. */
+export function outOfMemory(): SandboxError {
+  return new SandboxError('limit_exceeded', 'The sandbox ran out of memory while its source was fetched.', {
+    hint: 'Call sandbox_create with more resources.vcpus, which also adds memory, or use a smaller source.',
+  });
+}
+
+/** True if the shell or the agent found no such program. */
 export function isMissing(outcome: Outcome): boolean {
   return outcome.exitCode === 127;
 }

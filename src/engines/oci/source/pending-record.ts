@@ -1,4 +1,4 @@
-/** The records of sandboxes that live and are not handed out yet. */
+/** Records of sandboxes that have booted but are still pending. */
 import { SandboxError } from '../../../shared/errors.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
@@ -7,12 +7,12 @@ import { type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
 import { outOfMemory } from './guest-program.ts';
 import { type FetchedSource, populateSandbox } from './populate.ts';
 
-/** The record of a sandbox that is handed out. */
+/** The record of a sandbox that becomes `running`. */
 export function runningRecord(record: SandboxRecord): SandboxRecord {
   return { ...record, status: 'running', worker: null };
 }
 
-/** Fetches the source of a pending sandbox, and answers its record once it is `running`. */
+/** Fetches the source of a pending sandbox; returns its record once it is `running`. */
 export async function populatedRecord(
   context: OciContext,
   { sandboxId }: SandboxRecord,
@@ -23,7 +23,7 @@ export async function populatedRecord(
   try {
     await populateSandbox(context, sandboxId, source, signal, report);
   } catch (error) {
-    // If it has come to its end under the fetch, that is the reason; whoever asks settles it.
+    // If the sandbox ended during the fetch, that is the reason; reconciling finds out.
     await reconcileRecord(context, sandboxId);
     throw error;
   }
@@ -36,21 +36,21 @@ export async function populatedRecord(
 }
 
 /**
- * The record of a sandbox that came to its end while it was made; null for one that did not, or has none. Somebody who
- * is ending it just now is waited for.
+ * The record of a sandbox that ended while it was being created; null if it did not end or has no record. Waits for an end in
+ * progress.
  */
 export async function concurrentEnd(host: Host, sandboxId: string): Promise<SandboxRecord | null> {
   try {
     const record = await updateRecord(host.layout, sandboxId, () => null);
     return record.endedAt === null ? null : record;
   } catch (error) {
-    // What cannot be read is removed as one that never came to be.
+    // An unreadable record is removed like that of an unfinished sandbox.
     if (error instanceof SandboxError) return null;
     throw error;
   }
 }
 
-/** Why a sandbox was gone before it was handed out. */
+/** The error for a sandbox that ended before it was running. */
 export function endedDuringCreate({
   sandboxId,
   stopCause,
@@ -62,7 +62,7 @@ export function endedDuringCreate({
     case 'deadline':
       return new SandboxError(
         'timeout',
-        `The sandbox's time of ${timeoutMs} ms was up before its source was there.`,
+        `The sandbox's timeout of ${timeoutMs} ms expired before its source was fetched.`,
         {
           hint: 'Call sandbox_create with a longer timeout_ms, or a smaller source (git: depth 1).',
           details,

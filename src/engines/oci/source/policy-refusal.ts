@@ -1,13 +1,13 @@
 import { closedBecause, parseAddress } from '../../../egress/policy/ip-ranges.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 
-/** A source that the sandbox's own network policy does not let in. */
+/** The error for a source that the sandbox's network policy refuses. */
 export function policyRefusal(
   url: string,
   refusal: string,
   details: Record<string, unknown> = {},
 ): SandboxError {
-  return new SandboxError('permission', `${url} cannot be fetched: the network policy refuses ${refusal}.`, {
+  return new SandboxError('permission', `Cannot fetch ${url}: the network policy refuses ${refusal}.`, {
     hint: policyHint(url, refusal),
     details: { ...details, url },
   });
@@ -15,14 +15,14 @@ export function policyRefusal(
 
 function policyHint(url: string, refusal: string): string {
   if (refusal.includes('only the operator')) {
-    return 'Give an address on the internet, or ask the operator to open this one (--egress-allow).';
+    return 'Use an internet address, or ask the operator to allow this one (--egress-allow).';
   }
   if (refusal.includes('subnets.deny')) {
-    return 'Call sandbox_create with a network_policy whose subnets.deny leaves that address out.';
+    return 'Call sandbox_create with a network_policy whose subnets.deny does not contain that address.';
   }
   const address = parseAddress(new URL(url).hostname.replace(/^\[|\]$/g, ''));
   if (address === null) {
-    return 'Call sandbox_create with a network_policy that allows that domain; it can be narrowed with sandbox_update_network_policy afterwards.';
+    return 'Call sandbox_create with a network_policy that allows that domain; restrict it afterwards with sandbox_update_network_policy.';
   }
   const range = `${address.toString()}/${address.kind() === 'ipv4' ? 32 : 128}`;
   const closed = closedBecause(address);

@@ -1,4 +1,4 @@
-/** Fills a sandbox that has booted and that nobody works in yet. */
+/** Populates a booted sandbox before it is handed out. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { sourceCredentials, withoutCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';
@@ -10,16 +10,16 @@ import { fetchGit } from './git.ts';
 import type { GuestContext } from './guest-program.ts';
 import { policyRefusal } from './policy-refusal.ts';
 
-/** What is fetched over the network; a snapshot is not. */
+/** A source that is fetched over the network, which a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
 
-/** The source of a request that has to be fetched, or null. */
+/** The request's source if it must be fetched, else null. */
 export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
   return source === null || source.type === 'snapshot' ? null : source;
 }
 
 /**
- * Refuses before anything is made what could not be fetched anyway.
+ * Refuses a source that cannot be fetched, before anything is created.
  *
  * @throws `unsupported` where no sandbox of this host has a way out, `permission` where the policy names nothing of the
  * source or a secret may not be sent there
@@ -32,7 +32,7 @@ export function checkSource(
 ): void {
   if (!runtime.egress) {
     throw new SandboxError('unsupported', `A source of type ${source.type} cannot be fetched here.`, {
-      hint: 'Sandboxes on this machine have no network (`sandbox-mcp doctor` says why): create one without source and bring the files in with sandbox_upload_file.',
+      hint: 'Sandboxes on this machine have no network (`sandbox-mcp doctor` says why): create one without source and upload the files with sandbox_upload_file.',
     });
   }
   sourceCredentials(source, context.secrets);
@@ -41,13 +41,13 @@ export function checkSource(
     if (networkPolicy.mode === 'deny-all') throw policyRefusal(source.url, `${hostname} (mode deny-all)`);
     return;
   }
-  // A name may also be reached by the range of its address.
+  // The policy may also allow the host by its address.
   if (networkPolicy.mode === 'custom' && (networkPolicy.subnets?.allow?.length ?? 0) > 0) return;
   const decision = context.gateways.compile(networkPolicy).evaluateName(hostname);
   if (!decision.allowed) throw policyRefusal(source.url, `${hostname} (${decision.rule})`);
 }
 
-/** @throws SandboxError that says why, in the words of the program that failed */
+/** @throws SandboxError with the message of the program that failed */
 export async function populateSandbox(
   context: OciContext,
   sandboxId: string,
@@ -75,7 +75,7 @@ export async function populateSandbox(
         ]);
   try {
     if (source.type === 'git') return await fetchGit(inside, source, signal);
-    // With its parser, which few sandboxes need.
+    // Loaded on demand: few sandboxes need the parser.
     const { fetchTarball } = await import('./tarball.ts');
     await fetchTarball(inside, source, signal);
   } finally {

@@ -1,12 +1,12 @@
 /** How long and how much a fetch may take. */
 export interface SourceLimits {
-  /** A transfer in which nothing arrives for so long is given up. */
+  /** A transfer without data for this long is aborted. */
   readonly stallMs: number;
-  /** One step of a fetch takes at most so long; the sandbox's own deadline may come earlier. */
+  /** Time limit of one step of a fetch; the sandbox's deadline may come earlier. */
   readonly limitMs: number;
-  /** Of a tarball as it is served. */
+  /** Limit of a tarball as served. */
   readonly maxDownloadBytes: number;
-  /** Of a tarball once it is unpacked: a small file may hold a flood. */
+  /** Limit of a tarball once unpacked: a small file may expand enormously. */
   readonly maxUnpackedBytes: number;
   readonly maxEntries: number;
 }

@@ -1,4 +1,4 @@
-/** What a tarball holds, looked through as a whole before anything of it is placed. */
+/** Validates the whole content of a tarball before any of it is placed. */
 import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { setImmediate } from 'node:timers/promises';
@@ -12,7 +12,7 @@ import type { SourceLimits } from './source-limits.ts';
 
 type Kind = TreeEntry['type'];
 
-/** A hard link becomes a symbolic one: a tree in transit has no other. */
+/** A hard link becomes a symbolic link: the tree format has no hard links. */
 const KINDS: Record<string, Kind> = {
   File: 'file',
   OldFile: 'file',
@@ -22,23 +22,23 @@ const KINDS: Record<string, Kind> = {
   Link: 'symlink',
 };
 const PERMISSION_BITS = 0o777;
-/** All names and targets together: what has to be remembered of a hostile archive stays bounded. */
+/** Limit of all names and link targets together, so that a hostile archive cannot exhaust memory. */
 const MAX_NAMES_BYTES = 67_108_864;
 /** NAME_MAX of Linux. */
 const MAX_NAME_BYTES = 255;
-/** PATH_MAX of Linux, with room for where the tree is placed. */
+/** PATH_MAX of Linux, less the path of the directory that receives the tree. */
 const MAX_PATH_BYTES = 4_000;
-/** What the agent places (DEPTH_MAX). */
+/** The agent's limit (DEPTH_MAX). */
 const MAX_DEPTH = 200;
-/** Links that are looked at before others get their turn. */
+/** Links that are checked before yielding to the event loop. */
 const LINKS_AT_ONCE = 1_000;
 
 type Member = Pick<ReadEntry, 'path' | 'type' | 'linkpath' | 'size' | 'mode'>;
 
-/** What comes to lie at a path: the last member that names it, as with every tar. */
+/** What a path becomes: the last member with that name wins, as in every tar. */
 interface Placed {
   kind: Kind;
-  /** Which member of the archive, counted from 0; null for a folder that it leaves out. */
+  /** Index of the archive member, from 0; null for an implied directory. */
   at: number | null;
   link: { target: string; hard: boolean } | null;
 }
@@ -64,7 +64,7 @@ export class TarballContents {
     const path = this.#path(member.path);
     if (path === '') {
       if (kind !== 'directory')
-        throw this.#unusable(member.path, 'stands for the whole tree and is no directory');
+        throw this.#unusable(member.path, 'is the root of the tree but not a directory');
       return;
     }
     const target = kind === 'symlink' ? (member.linkpath ?? '') : null;
@@ -84,7 +84,7 @@ export class TarballContents {
     this.#place(path, { kind, at, link: target === null ? null : { target, hard: member.type === 'Link' } });
   }
 
-  /** What is placed where, once all members have been added. */
+  /** The final layout, once all members have been added. */
   async layout(): Promise<TarballLayout> {
     const top = this.#singleTop();
     let links = 0;
@@ -133,8 +133,8 @@ export class TarballContents {
     const { maxEntries } = this.#limits;
     this.#namesBytes += Buffer.byteLength(path) + Buffer.byteLength(placed.link?.target ?? '');
     if (this.#placed.size >= maxEntries && !this.#placed.has(path)) {
-      throw new SandboxError('limit_exceeded', `${this.url} holds more than ${maxEntries} files.`, {
-        hint: 'Give a tarball of fewer files.',
+      throw new SandboxError('limit_exceeded', `${this.url} contains more than ${maxEntries} files.`, {
+        hint: 'Use a tarball with fewer files.',
         details: { url: this.url, max_entries: maxEntries },
       });
     }
@@ -143,7 +143,7 @@ export class TarballContents {
         'limit_exceeded',
         `The names and link targets in ${this.url} take more than ${formatCount(MAX_NAMES_BYTES)} bytes.`,
         {
-          hint: 'Give a tarball of fewer files, or of shorter names.',
+          hint: 'Use a tarball with fewer files or shorter names.',
           details: { url: this.url, max_names_bytes: MAX_NAMES_BYTES },
         },
       );
@@ -153,9 +153,9 @@ export class TarballContents {
 
   /** Without leading `./` and closing slash; `''` for the tree itself. */
   #path(given: string): string {
-    if (posix.isAbsolute(given)) throw this.#unusable(given, 'has an absolute name');
+    if (posix.isAbsolute(given)) throw this.#unusable(given, 'has an absolute path');
     const names = given.split('/').filter((name) => name !== '' && name !== '.');
-    if (names.includes('..')) throw this.#unusable(given, 'has a name that leads out of the tarball');
+    if (names.includes('..')) throw this.#unusable(given, 'has a name that points outside the tarball');
     if (names.some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) {
       throw this.#unusable(given, `has a name of more than ${MAX_NAME_BYTES} bytes, which no file can have`);
     }
@@ -166,20 +166,20 @@ export class TarballContents {
     if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
     // The parser's mark for bytes that are no UTF-8: different names can have become this one.
     if (path.includes('\ufffd')) throw this.#unusable(given, 'has a name that is not UTF-8');
-    if (path.includes('\0')) throw this.#unusable(given, 'has a name that no file can have');
+    if (path.includes('\0')) throw this.#unusable(given, 'has an invalid name');
     return path;
   }
 
   #unusable(path: string, problem: string): SandboxError {
     const name = JSON.stringify(path.slice(0, 200));
     return new SandboxError('invalid_argument', `${this.url} cannot be used: ${name} ${problem}.`, {
-      hint: 'Give a tarball of plain files, directories and links among them, or unpack this one in an empty sandbox.',
+      hint: 'Use a tarball of regular files, directories and links between them, or unpack this one in an empty sandbox.',
       details: { url: this.url, entry: path.slice(0, 200) },
     });
   }
 }
 
-/** Where each member of a tarball goes that was found usable. */
+/** Where each member of a validated tarball goes. */
 export class TarballLayout {
   readonly #top: string | null;
   readonly #isLast: (path: string, at: number) => boolean;

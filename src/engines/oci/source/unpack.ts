@@ -38,7 +38,7 @@ export async function unpack(
   const written = (await inside.files.stat(inside.sandboxId, target, null, signal))?.sizeBytes ?? 0;
   if (outcome.exitCode !== 0 && written >= maxUnpackedBytes) {
     throw new SandboxError('limit_exceeded', `${url} holds more than ${maxUnpackedBytes} bytes.`, {
-      hint: 'Give a smaller tarball, or bring the files in with sandbox_upload_file.',
+      hint: 'Use a smaller tarball, or upload the files with sandbox_upload_file.',
       details: { url, max_bytes: maxUnpackedBytes },
     });
   }

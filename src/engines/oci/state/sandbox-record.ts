@@ -200,7 +200,7 @@ export async function claimDirectory(
   const unborn = join(layout.sandboxes, `.new.${record.sandboxId}.${pid}.${startTime}`);
   const paths = layout.sandbox(record.sandboxId);
   await mkdir(unborn, { mode: 0o700 });
-  // Not left to mkdir, whose mode the umask cuts.
+  // mkdir applies the umask.
   await chmod(unborn, mode);
   await writeRecord(sandboxPaths(unborn), record);
   await rename(unborn, paths.dir);

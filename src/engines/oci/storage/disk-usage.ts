@@ -30,7 +30,7 @@ export async function countRunning(host: Host, path: string, signal: AbortSignal
 
 function runDu(host: Host, options: string[], path: string, signal: AbortSignal) {
   const du = findProgram('du');
-  if (du === null) throw new Error('du is missing on this host');
+  if (du === null) throw new Error('this host has no du');
   const args = [...options, '--', path];
   return host.idMap.kind === 'root'
     ? runHostProgram(du, args, { signal })

@@ -57,7 +57,7 @@ async function expire(host: Host, records: SnapshotRecord[]): Promise<SnapshotRe
 
 /** Moves the unused out of the way. Called under the lock of all snapshots. */
 async function moveUnused(host: Host): Promise<string[]> {
-  // Sandboxes first: one that becomes a snapshot meanwhile has written that down before its own record ends.
+  // Sandboxes first: one that is becoming a snapshot writes the snapshot's record before its own ends.
   const sandboxes = await readSandboxes(host);
   const snapshots = await expire(host, await readSnapshots(host));
   const users = [

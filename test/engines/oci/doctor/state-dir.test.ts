@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { judge } from '../../../../src/engines/oci/doctor/diagnose.ts';
+import { evaluate } from '../../../../src/engines/oci/doctor/diagnose.ts';
 import type { HostFacts } from '../../../../src/engines/oci/doctor/host-facts.ts';
 import { amiss, failed, notTried, stateDir } from './support/doctor-hosts.ts';
 
@@ -9,14 +9,18 @@ describe('the state directory', () => {
     ['an overlay', stateDir({ fileSystem: 'overlay' }), 'error: The state directory is on overlay'],
     ['a network disk', stateDir({ fileSystem: 'nfs4' }), 'error: The state directory is on nfs4'],
     ['a fuse mount', stateDir({ fileSystem: 'fuse.sshfs' }), 'error: The state directory is on fuse.sshfs'],
-    ['a closed parent', stateDir({ notPassable: '/root' }), 'error: The root of a sandbox cannot pass /root'],
+    [
+      'a closed parent',
+      stateDir({ notPassable: '/root' }),
+      'error: The root of a sandbox cannot reach the state directory: /root',
+    ],
     ['a full disk', stateDir({ freeBytes: 2 ** 20 }), 'error: Only 1 MiB are free for /state'],
     ['a nearly full disk', stateDir({ freeBytes: 2 ** 30 }), 'warning: Only 1024 MiB are free for /state'],
-  ])('is told off for %s', (_, facts, text) => {
-    const diagnosis = judge(facts, 'auto', failed);
+  ])('is reported for %s', (_, facts, text) => {
+    const diagnosis = evaluate(facts, 'auto', failed);
     expect(diagnosis.works).toBe(false);
     expect(amiss(diagnosis).join('\n')).toContain(text);
-    expect(amiss(diagnosis).join('\n')).toMatch(/name another place with --state-dir/i);
+    expect(amiss(diagnosis).join('\n')).toMatch(/choose another directory with --state-dir/i);
   });
 });
 
@@ -30,14 +34,16 @@ describe('a state directory that cannot be', () => {
     [
       'closed',
       stateDir({ existing: { path: '/', isDirectory: true, writable: false }, freeBytes: 0 }),
-      'this user cannot write in /',
+      'this user cannot write to /',
     ],
-    ['in /proc', stateDir({ fileSystem: 'proc', freeBytes: 0 }), '/state is on proc, a view of the kernel'],
-  ])('is all that is said of it: %s', (_, facts, reason) => {
-    const { works, findings } = judge(facts, 'auto', notTried);
+    ['in /proc', stateDir({ fileSystem: 'proc', freeBytes: 0 }), '/state is on proc, a kernel file system'],
+  ])('is reported once: %s', (_, facts, reason) => {
+    const { works, findings } = evaluate(facts, 'auto', notTried);
     expect(works).toBe(false);
-    const told = findings.filter(({ text }) => text.includes('/state'));
-    expect(told).toMatchObject([{ level: 'error', text: `No state can be kept in /state: ${reason}` }]);
-    expect(told[0]?.advice).toContain('--state-dir');
+    const reported = findings.filter(({ text }) => text.includes('/state'));
+    expect(reported).toMatchObject([
+      { level: 'error', text: `The state directory /state is not usable: ${reason}` },
+    ]);
+    expect(reported[0]?.advice).toContain('--state-dir');
   });
 });

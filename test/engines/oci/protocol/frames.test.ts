@@ -58,7 +58,7 @@ describe('the frames of a stream', () => {
     for (const type of [FRAME.DATA, FRAME.ENTRY]) {
       const parser = new FrameParser();
       parser.feed(encodeHeader(type, MAX_BODY + 1));
-      expect(() => parser.take()).toThrow('out of protocol: a frame of 2097153 bytes');
+      expect(() => parser.take()).toThrow('violated the protocol: a frame of 2097153 bytes');
     }
   });
 });

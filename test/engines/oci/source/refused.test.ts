@@ -20,7 +20,7 @@ describe('a source that the network policy refuses', () => {
       '8.8.8.8/32',
       false,
     ],
-    ['http://a.example/x', 'a.example:80 (subnets.deny 8.0.0.0/8)', 'leaves that address out', false],
+    ['http://a.example/x', 'a.example:80 (subnets.deny 8.0.0.0/8)', 'does not contain that address', false],
     [
       'http://10.1.2.3/x',
       '10.1.2.3:80 (10.1.2.3 is a private address, which only the operator can open)',
@@ -49,16 +49,16 @@ describe('what git says', () => {
     [
       'fatal: could not read Username: terminal prompts disabled',
       'auth',
-      'wants a username',
-      'refuses the credentials',
+      'requires a username',
+      'rejected the credentials',
     ],
     [
       'fatal: repository not found: Repository not found',
       'not_found',
       'other credentials',
-      'given credentials',
+      'these credentials',
     ],
-    ['The requested URL returned error: 403', 'permission', 'x refuses.', 'given credentials'],
+    ['The requested URL returned error: 403', 'permission', 'x refuses.', 'these credentials'],
   ])('is told by whether credentials were sent: %s', (said, code, without, withThem) => {
     expect(saying(said)).toMatchObject({ code, message: expect.stringContaining(without) });
     const sent = saying(said, { password: 'x' });
