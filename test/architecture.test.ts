@@ -5,6 +5,7 @@ import {
   abortListenerViolations,
   consoleViolations,
   contractViolations,
+  engineViolations,
   environmentViolations,
   importsOf,
   importViolations,
@@ -88,6 +89,13 @@ describe('the source tree', () => {
       program,
       file('src/cli/x.ts', "signal.addEventListener('abort', stop);"),
       'src/cli/x.ts: adds a listener for an abort; use onAbort',
+    ],
+    [
+      'uses engines below the registry alone',
+      engineViolations,
+      program,
+      file('tools/x.ts', "import type { Command, Commands } from '../src/engines/engine.ts';"),
+      'tools/x.ts: uses Commands of an engine; go through a handle of the session',
     ],
     [
       'keeps its contracts free of code',

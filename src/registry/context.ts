@@ -3,7 +3,7 @@ import type { Engine } from '../engines/engine.ts';
 import type { KeyedLock } from '../shared/async/keyed-lock.ts';
 import type { Clock } from '../shared/clock.ts';
 import type { Logger } from '../shared/log.ts';
-import type { Stages } from './records/download-staging.ts';
+import type { StagedDownloads } from './records/download-staging.ts';
 import type { RecordStore } from './records/record-store.ts';
 import type { OwnershipRecord } from './records/sandbox-record.ts';
 import type { SnapshotOwnership } from './records/snapshot-record.ts';
@@ -29,7 +29,7 @@ export interface RegistryContext {
   readonly clock: Clock;
   readonly store: RecordStore<OwnershipRecord>;
   readonly snapshots: RecordStore<SnapshotOwnership>;
-  readonly stages: Stages;
+  readonly stagedDownloads: StagedDownloads;
   /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
   readonly lock: KeyedLock;
 }

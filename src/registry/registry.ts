@@ -5,7 +5,7 @@ import { type Clock, completesWithin } from '../shared/clock.ts';
 import { SandboxError } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import type { RegistryConfig, RegistryContext } from './context.ts';
-import { Stages } from './records/download-staging.ts';
+import { StagedDownloads } from './records/download-staging.ts';
 import { RecordStore } from './records/record-store.ts';
 import { sandboxRecords } from './records/sandbox-record.ts';
 import { snapshotRecords } from './records/snapshot-record.ts';
@@ -37,7 +37,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     clock,
     store: new RecordStore(sandboxRecords, records, log),
     snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
-    stages: new Stages(join(records, 'downloads'), log),
+    stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
     lock: new KeyedLock(),
   });
 }

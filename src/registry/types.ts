@@ -6,16 +6,21 @@
  */
 import type {
   Command,
-  Engine,
   EngineLimits,
   EngineName,
+  Files,
   KillCause,
   ListQuery,
+  NetworkActivity,
   NetworkPolicy,
+  OutputSlice,
+  OutputStream,
   Page,
+  ReadOutput,
   Runtimes,
   Sandbox,
   SandboxSource,
+  Shell,
   ShellExit,
   Snapshot,
 } from '../engines/engine.ts';
@@ -45,7 +50,7 @@ export interface CreateRequest {
 /** How a caller waits for a sandbox that is being made. */
 export interface CreateWait {
   /** After so many milliseconds the sandbox is answered as it is then, `pending`, and made on; left out, never. */
-  patienceMs?: number;
+  softTimeoutMs?: number;
   /** Shows a line of progress. */
   report?: (line: string) => void;
 }
@@ -92,7 +97,7 @@ export interface Terminal {
   type(text: string): void;
   resize(cols: number, rows: number): Promise<void>;
   /** Resolves once `changes` has moved on from this number, at the end, or when the signal fires. */
-  news(changes: number, signal: AbortSignal): Promise<void>;
+  waitForChange(changes: number, signal: AbortSignal): Promise<void>;
 }
 
 export interface ShellInfo {
@@ -125,7 +130,8 @@ export interface SessionInfo {
   sessionId: string;
   engine: EngineName;
   currentSandboxId: string | null;
-  sandboxes: (SandboxView & { ownership: 'owned' | 'attached' })[];
+  /** `network` is null where the engine does not count connections. */
+  sandboxes: (SandboxView & { ownership: 'owned' | 'attached'; network: NetworkActivity | null })[];
   /** Commands that this session started and that still run, newest first. */
   commands: Command[];
   /** Shells that this session opened and that still run, newest first. */
@@ -183,36 +189,80 @@ export interface Transfer {
   cancel(): Promise<void>;
 }
 
-/** A sandbox that this session may work in. Each call checks that it is alive where the work needs that. */
+type WithoutId<Method> = Method extends (sandboxId: string, ...rest: infer Rest) => infer Result
+  ? (...rest: Rest) => Result
+  : never;
+
+/** The files of one sandbox. Paths are the sandbox's; relative ones start at `cwd`, or at its working directory. */
+export type SandboxFiles = { readonly [Name in keyof Files]: WithoutId<Files[Name]> };
+
+/**
+ * A sandbox that this session may use. The ownership check is made once, when the handle is made; whether the sandbox is
+ * in a state that allows the work is checked by each call.
+ */
 export interface SandboxHandle {
   readonly sandboxId: string;
-  readonly engine: Engine;
+  readonly files: SandboxFiles;
   /** Always fresh. */
   view(signal: AbortSignal): Promise<SandboxView>;
-  /** `conflict`, with the way on, unless the sandbox is running. */
+  /** @throws `conflict`, with the next step, unless the sandbox is running */
   requireRunning(signal: AbortSignal): Promise<SandboxView>;
   extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView>;
   stop(signal: AbortSignal): Promise<SandboxView>;
-  /** Stops the sandbox and keeps its files. What has begun goes on, and is recorded, when the signal fires. */
+  /** Snapshots the file system and stops the sandbox. Once begun it continues, and is recorded, when the signal fires. */
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
-  /** Starts a command, counts it against the limits and leases the sandbox's time while it runs. */
-  run(request: RunRequest, signal: AbortSignal): Promise<Command>;
   /**
-   * Begins a transfer that goes on without its caller, or joins the one that the same request has begun. The end of the
-   * session or of the sandbox undoes it.
+   * Replaces the network policy, after the same checks as a create, and records it as the requested one.
+   *
+   * @throws `unsupported` for an engine without policy updates or without the mode, `invalid_argument`, `conflict`
+   */
+  updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView>;
+  /** A `ws://` or `wss://` URL that opens one terminal, once. @throws `unsupported`, `unavailable` */
+  terminalUrl(signal: AbortSignal): Promise<string>;
+  /** Starts a command, counts it against the limits and keeps the sandbox alive while it runs. */
+  run(request: RunRequest, signal: AbortSignal): Promise<SeenCommand>;
+  /** The commands of this sandbox, oldest first. */
+  commands(signal: AbortSignal): Promise<SeenCommand[]>;
+  /**
+   * Starts a transfer that continues without its caller, or joins the one that an equal request has started. The end of
+   * the session or of the sandbox undoes it.
    */
   transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer>;
-  /** Opens a terminal, counts it against the limits and leases the sandbox's time while its program runs. */
+  /** Opens a terminal, counts it against the limits and keeps the sandbox alive while its program runs. */
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle>;
+  /** Opens a terminal without a screen of ours, for a person who has one; not counted against the limits. */
+  openRawShell(request: ShellRequest, signal: AbortSignal): Promise<Shell>;
 }
 
-/** A command of a sandbox that this session may see. */
+/** A command of a sandbox that this session may use. */
 export interface CommandHandle {
   readonly commandId: string;
-  readonly sandboxId: string;
-  readonly engine: Engine;
+  /** The sandbox that the command belongs to. */
+  readonly sandbox: SandboxHandle;
   get(signal: AbortSignal): Promise<Command>;
+  /** Resolves when the command has finished; the signal ends the wait, not the command. */
+  wait(signal: AbortSignal): Promise<Command>;
+  /** Sends a signal to the command and all its descendants. A finished command is no error. */
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
+  /** Captured output, by byte offset. */
+  output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
+  /** Resolves when both streams together have grown past `totalBytes`, or the command has finished. */
+  waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command>;
+  /** Line ends in the bytes `[start, end)`, dropped ones included; null where the engine does not count them. */
+  countLines(
+    range: { stream: OutputStream; start: number; end: number },
+    signal: AbortSignal,
+  ): Promise<number | null>;
+  /**
+   * Registers a caller that waits for this command, until the returned function is called (at its end, or when the
+   * caller is answered before). A command with a waiter does not outlive its session; any other is a background command.
+   */
+  addWaiter(): () => void;
+}
+
+/** A handle with the command as it was when the handle was made. */
+export interface SeenCommand extends CommandHandle {
+  readonly seen: Command;
 }
 
 /** The snapshots that a principal took; they outlive every session. Another's is `not_found`. */
@@ -227,7 +277,6 @@ export interface Session {
   readonly sessionId: string;
   /** Who the conversation belongs to; `local` on stdio. */
   readonly principal: string;
-  readonly engine: Engine;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
   /** Cancelling undoes it, until it is answered. */
@@ -243,11 +292,6 @@ export interface Session {
   /** A shell of this session, running or ended; `not_found` for any other. */
   shell(shellId: string): ShellHandle;
   info(signal: AbortSignal): Promise<SessionInfo>;
-  /**
-   * Says that a caller waits for this command, until the answered function is called (at its end or at the hand-off).
-   * The end of the session kills such commands with `session_end`, in sandboxes that live on as well.
-   */
-  attend(commandId: string): () => void;
   /** Ends the conversation: kills what it waits for, stops what it owns (policy permitting). Bounded and idempotent. */
   end(reason: SessionEndReason): Promise<void>;
 }

@@ -24,10 +24,10 @@ export async function callTool(
     const tool = findTool(tools, request.name);
     const args = request.arguments ?? {};
     rejectForbiddenKeys(tool, args);
-    const checked = tool.input.safeParse(args);
-    if (!checked.success) throw argumentError(tool, args, checked.error);
+    const prepared = tool.prepare(args);
+    if (prepared.error !== undefined) throw argumentError(tool, args, prepared.error);
     throwIfCancelled(context.signal);
-    const answer = await tool.call(args, context);
+    const answer = await prepared.run(context);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
     return renderAnswer(maskAnswer(answer, context.config.secrets));
   } catch (error) {

@@ -78,7 +78,7 @@ export function createServer(options: ServerOptions): Connection {
       signal: ending.signal,
       wantsProgress: progress.wanted,
       progress: (line: string) => progress.report(config.secrets.mask(line)),
-      patienceMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
+      softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
       now: Date.now,
     };
     const call = callTool(tools, { name: params.name, arguments: request.params.given }, context, log);

@@ -27,7 +27,7 @@ function logOf(pieces: readonly Piece[], dropped = 0) {
   const chunks = pieces.map(([stream, data]) => ({ stream, data: Buffer.from(data) }));
   const totalBytes = chunks.reduce((sum, { data }) => sum + data.length, dropped);
   return {
-    async readOutput(_: string, { offset }: { offset: number }): Promise<OutputSlice> {
+    async output({ offset }: { offset: number }): Promise<OutputSlice> {
       let at = dropped;
       for (const chunk of chunks) {
         const next = at + chunk.data.length;
@@ -87,7 +87,7 @@ describe('printOutput', () => {
     let waited = 0;
     const pieces: Piece[] = [['stdout', 'first\n']];
     const commands = {
-      readOutput: (id: string, request: { offset: number }) => logOf(pieces).readOutput(id, request),
+      output: (request: { offset: number }) => logOf(pieces).output(request),
       waitForOutput: async () => {
         waited += 1;
         pieces.push(['stdout', 'last\n']);

@@ -1,6 +1,5 @@
 import type {
   Command,
-  Commands,
   OutputChunk,
   OutputSlice,
   OutputStream,
@@ -8,7 +7,6 @@ import type {
 } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
-import { MemoryEngine } from './memory-engine.ts';
 
 interface Written {
   stream: OutputStream;
@@ -59,32 +57,20 @@ export class WrittenOutput {
     };
   }
 
-  get commands(): Commands {
-    const unused = async (): Promise<never> => {
-      throw new Error('the stand-in has one command, which only writes');
-    };
-    const until = (done: () => boolean) => (signal: AbortSignal) => this.#until(done, signal);
-    return {
-      start: unused,
-      list: unused,
-      kill: unused,
-      get: async () => this.command,
-      wait: (_id, signal) => until(() => this.#finished)(signal),
-      waitForOutput: (_id, totalBytes, signal) =>
-        until(() => this.#finished || this.#total('both') > totalBytes)(signal),
-      readOutput: async (_id, request) => this.#read(request),
-    };
-  }
-
   get handle(): CommandHandle {
-    const engine = Object.assign(new MemoryEngine(() => 0), { commands: this.commands });
-    const { commandId, command } = this;
     return {
-      commandId,
-      sandboxId: command.sandboxId,
-      engine,
+      commandId: this.commandId,
+      get sandbox(): never {
+        throw new Error('the stand-in command has no sandbox');
+      },
       get: async () => this.command,
+      wait: (signal) => this.#until(() => this.#finished, signal),
       kill: async () => this.command,
+      output: async (request) => this.#read(request),
+      waitForOutput: (totalBytes, signal) =>
+        this.#until(() => this.#finished || this.#total('both') > totalBytes, signal),
+      countLines: async () => null,
+      addWaiter: () => () => {},
     };
   }
 

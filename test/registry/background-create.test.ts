@@ -6,7 +6,7 @@ import type { Session } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { neverAborted, openWorld, plainRequest, rejection, sleep, type World } from './support/registry.ts';
 
-const WAIT = { patienceMs: 50_000 };
+const WAIT = { softTimeoutMs: 50_000 };
 
 /** A session that was answered with a pending sandbox, which `held` keeps so. */
 async function handedOff(world: World, request = plainRequest) {
@@ -14,7 +14,7 @@ async function handedOff(world: World, request = plainRequest) {
   const held = world.engine.hold('create');
   const created = session.create(request, neverAborted, WAIT);
   await held.entered;
-  world.clock.advance(WAIT.patienceMs);
+  world.clock.advance(WAIT.softTimeoutMs);
   const view = await created;
   return { session, held, view };
 }
@@ -62,7 +62,7 @@ describe('a create that outlasts its caller’s patience', () => {
     const held = world.engine.hold('create');
     const created = session.create(plainRequest, neverAborted, WAIT);
     await held.entered;
-    world.clock.advance(WAIT.patienceMs);
+    world.clock.advance(WAIT.softTimeoutMs);
     const { sandboxId } = await created;
     world.engine.fail(
       'create',
@@ -148,7 +148,7 @@ describe('a create that outlasts its caller’s patience', () => {
     const caller = new AbortController();
     const created = session.create(plainRequest, caller.signal, WAIT);
     await held.entered;
-    world.clock.advance(WAIT.patienceMs);
+    world.clock.advance(WAIT.softTimeoutMs);
     const { sandboxId } = await created;
     caller.abort();
     held.release();

@@ -1,7 +1,7 @@
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { formatRecord, type OwnershipRecord } from '../../src/registry/records/sandbox-record.ts';
+import { type OwnershipRecord, sandboxRecords } from '../../src/registry/records/sandbox-record.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { currentProcess } from '../../src/shared/process-identity.ts';
 import { neverAborted, openWorld, plainRequest, rejection, type World } from './support/registry.ts';
@@ -43,7 +43,7 @@ async function leftBehind(
     ...fields,
   };
   mkdirSync(join(stateDir, 'records'), { recursive: true });
-  writeFileSync(pathOf(stateDir, sandboxId), formatRecord(record));
+  writeFileSync(pathOf(stateDir, sandboxId), sandboxRecords.format(record));
   return record;
 }
 
@@ -189,7 +189,7 @@ describe('recovery', () => {
     const other = await leftBehind(world, 'sbx_bbbbbbbbbbbb');
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
     const path = pathOf(stateDir, 'sbx_aaaaaaaaaaaa');
-    const content = text ?? formatRecord(other);
+    const content = text ?? sandboxRecords.format(other);
     writeFileSync(path, content);
     expect((await registry.recover(neverAborted)).stopped).toEqual(['sbx_bbbbbbbbbbbb']);
     expect(readFileSync(path, 'utf8')).toBe(content);

@@ -37,10 +37,10 @@ describe('the end of a session', () => {
     const sandbox = await guest.sandbox(undefined);
     const detached = await sandbox.run(sleep, neverAborted);
     const handedOff = await sandbox.run(sleep, neverAborted);
-    guest.attend(handedOff.commandId)();
+    handedOff.addWaiter()();
     const awaited = await sandbox.run(sleep, neverAborted);
-    guest.attend(awaited.commandId);
-    guest.attend(theirs.commandId);
+    awaited.addWaiter();
+    (await guest.command(theirs.commandId)).addWaiter();
     await guest.end('client_request');
     expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
     expect((await engine.commands.get(awaited.commandId)).endedBy).toBe('session_end');

@@ -182,6 +182,26 @@ export function abortListenerViolations(files: readonly SourceFile[]): string[] 
     .map(({ path }) => `${path}: adds a listener for an abort; use onAbort`);
 }
 
+/** The parts of an engine that act; the rest of its contract is plain data. */
+const ENGINE_PARTS = ['Engine', 'Commands', 'Shells', 'NetworkPolicies', 'Snapshots', 'Ports', 'Sources'];
+
+/**
+ * Above the registry nothing uses an engine: every access goes through a session's handles, which check the ownership.
+ * That holds for the registry's own interface as well, or a tool would get at an engine without importing it.
+ */
+export function engineViolations(files: readonly SourceFile[]): string[] {
+  const statement =
+    /^import\s[^;]*?\{([^}]*)\}\s*from\s*'[^']*\/engines\/(?:engine|contract\/[a-z-]+)\.ts'/gm;
+  return files
+    .filter(({ path }) => path === 'src/registry/types.ts' || /^(tools|src\/server|src\/cli)\//.test(path))
+    .flatMap(({ path, text }) =>
+      [...code(text).matchAll(statement)]
+        .flatMap(([, names = '']) => names.split(',').map((name) => name.trim().replace(/^type /, '')))
+        .filter((name) => ENGINE_PARTS.includes(name))
+        .map((name) => `${path}: uses ${name} of an engine; go through a handle of the session`),
+    );
+}
+
 /** Contracts are types: nothing of them is left at run time. */
 export function contractViolations(files: readonly SourceFile[]): string[] {
   return files

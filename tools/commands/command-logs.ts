@@ -1,9 +1,9 @@
 import { RE2JS, RE2JSException } from 're2js';
-import type { Command, Commands, OutputChunk, OutputStream } from '../../src/engines/engine.ts';
+import type { Command, OutputChunk, OutputStream } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { Pace } from '../common/cpu-budget.ts';
-import { within } from '../common/with-timeout.ts';
+import { CpuBudget } from '../common/cpu-budget.ts';
+import { withTimeout } from '../common/with-timeout.ts';
 import type { LogCursor } from './log-cursor.ts';
 import { type Line, LineSplitter } from './log-lines.ts';
 import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
@@ -39,21 +39,18 @@ export async function readLogs(
   request: LogsRequest,
   signal: AbortSignal,
 ): Promise<Logs> {
-  const { commands } = handle.engine;
   const until = performance.now() + request.waitMs;
   let cursor = request.cursor;
   let droppedBytes = 0;
   for (;;) {
     // Asked first: a command that has finished by then has written all that the page will find.
     const command = await handle.get(signal);
-    const page = await readPage(commands, command, { ...request, cursor }, signal);
+    const page = await readPage(handle, command, { ...request, cursor }, signal);
     cursor = page.cursor;
     droppedBytes += page.droppedBytes;
     const left = until - performance.now();
     if (page.lines.length > 0 || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
-    await within(left, signal, (patience) =>
-      commands.waitForOutput(handle.commandId, page.totalBytes, patience),
-    );
+    await withTimeout(left, signal, (limited) => handle.waitForOutput(page.totalBytes, limited));
   }
 }
 
@@ -62,7 +59,7 @@ interface ScannedPage extends Logs {
 }
 
 async function readPage(
-  commands: Commands,
+  handle: CommandHandle,
   command: Command,
   request: LogsRequest,
   signal: AbortSignal,
@@ -75,7 +72,7 @@ async function readPage(
   let atEnd = false;
   let last: Line | null = null;
 
-  const pace = new Pace(MAX_SEARCH_MS, signal);
+  const pace = new CpuBudget(MAX_SEARCH_MS, signal);
   let taken = 0;
   const take = async (lines: Iterable<Line>): Promise<boolean> => {
     for (const line of lines) {
@@ -102,11 +99,7 @@ async function readPage(
 
   while (last === null && !atEnd && splitter.offset - first < MAX_SCANNED_BYTES) {
     const { offset } = splitter;
-    const slice = await commands.readOutput(
-      command.commandId,
-      { stream: 'both', offset, limit: SLICE_BYTES },
-      signal,
-    );
+    const slice = await handle.output({ stream: 'both', offset, limit: SLICE_BYTES }, signal);
     totalBytes = slice.totalBytes;
     if (!(await takeChunks(slice.chunks))) break;
     const missing = slice.nextOffset - splitter.offset;

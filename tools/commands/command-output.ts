@@ -1,4 +1,5 @@
-import type { Command, Commands, OutputStream } from '../../src/engines/engine.ts';
+import type { Command, OutputStream } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
 import { isBinary, omission, outputText } from '../../src/shared/text/output-text.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
@@ -24,7 +25,7 @@ export interface CapturedOutput {
 
 /** Both streams of a command as readable text: whole where they fit the budget, head and tail of each where not. */
 export async function captureOutput(
-  commands: Commands,
+  handle: CommandHandle,
   command: Command,
   signal: AbortSignal,
 ): Promise<CapturedOutput> {
@@ -35,15 +36,14 @@ export async function captureOutput(
   );
   const forStdout = Math.min(stdoutBytes, OUTPUT_BUDGET_BYTES - forStderr);
   const running = command.status === 'running';
-  const source = { commands, commandId: command.commandId, running, signal };
+  const source = { handle, running, signal };
   const stdout = await captureStream(source, 'stdout', stdoutBytes, forStdout);
   const stderr = await captureStream(source, 'stderr', stderrBytes, forStderr);
   return { stdout: stdout.text, stderr: stderr.text, truncated: stdout.cut || stderr.cut };
 }
 
 interface Source {
-  commands: Commands;
-  commandId: string;
+  handle: CommandHandle;
   /** More may follow at any time. */
   running: boolean;
   signal: AbortSignal;
@@ -56,13 +56,13 @@ async function captureStream(
   share: number,
 ): Promise<{ text: string; cut: boolean }> {
   const read = (start: number, end: number): Promise<Span[]> =>
-    readRange(source.commands, source.commandId, { stream, start, end }, source.signal);
+    readRange(source.handle, { stream, start, end }, source.signal);
   const headEnd = share < total ? Math.floor(share * HEAD_SHARE) : total;
   const spans = await read(0, headEnd);
   if (share < total) spans.push(...(await read(total - (share - headEnd), total)));
   const unfinished = source.running ? cutUnfinished(spans, total) : 0;
   const shown = spans.map((span, index) => trim(span, span.start > 0, index < spans.length - 1));
-  const readWith = `command_output command_id=${source.commandId} stream=${stream}`;
+  const readWith = `command_output command_id=${source.handle.commandId} stream=${stream}`;
   if (spans.some((span) => isBinary(span.bytes))) {
     return { text: binaryText(total, readWith), cut: true };
   }
@@ -101,9 +101,8 @@ async function gapText(
   end: number,
   readWith: string,
 ): Promise<string> {
-  const { commands, commandId, signal } = source;
   const bytes = end - start;
-  const told = await commands.countLines?.(commandId, { stream, start, end }, signal);
+  const told = await source.handle.countLines({ stream, start, end }, source.signal);
   const readable = bytes <= MAX_COUNTED_BYTES;
   const lines = told ?? (readable ? await countLines(source, stream, start, end) : null);
   return omission({ bytes, lines }, `${readWith} offset=${start}`);
@@ -116,7 +115,7 @@ async function countLines(
   start: number,
   end: number,
 ): Promise<number | null> {
-  const spans = await readRange(source.commands, source.commandId, { stream, start, end }, source.signal);
+  const spans = await readRange(source.handle, { stream, start, end }, source.signal);
   if (spans.reduce((sum, span) => sum + span.bytes.length, 0) < end - start) return null;
   let lines = 0;
   for (const { bytes } of spans) {

@@ -1,4 +1,5 @@
-import type { Command, Commands, OutputStream } from '../../src/engines/engine.ts';
+import type { Command, OutputStream } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
 import { outputText } from '../../src/shared/text/output-text.ts';
 import { unfinishedEscapeBytes } from '../../src/shared/text/terminal-text.ts';
 import {
@@ -30,7 +31,7 @@ export interface OutputPage {
 
 /** One page of a command's bytes; as text it begins and ends with whole characters. A gap is passed over in one step. */
 export async function readOutputPage(
-  commands: Commands,
+  handle: CommandHandle,
   command: Command,
   request: OutputPageRequest,
   signal: AbortSignal,
@@ -38,8 +39,8 @@ export async function readOutputPage(
   const totalBytes = totalOf(command, request.stream);
   const isOver = command.status === 'finished';
   const asked = startOf(request.offset, totalBytes);
-  const source = { commands, commandId: command.commandId, signal };
-  const { start, bytes } = await readSpan(source, request, asked, isOver ? totalBytes : null);
+  const final = isOver ? totalBytes : null;
+  const { start, bytes } = await readSpan(handle, request, asked, final, signal);
   const end = start + bytes.length;
   const exact = `command_output command_id=${command.commandId} stream=${request.stream} offset=${start} encoding=base64`;
   return {
@@ -52,28 +53,23 @@ export async function readOutputPage(
   };
 }
 
-interface Source {
-  commands: Commands;
-  commandId: string;
-  signal: AbortSignal;
-}
-
 /**
  * The first bytes that are held from `asked` on, at most `limit`; none where nothing is there yet. `final` is where all ends,
  * null while more may come.
  */
 async function readSpan(
-  { commands, commandId, signal }: Source,
+  handle: CommandHandle,
   { stream, limit, encoding }: OutputPageRequest,
   asked: number,
   final: number | null,
+  signal: AbortSignal,
 ): Promise<Span> {
   const isText = encoding === 'utf8';
   for (let from = asked; ; ) {
     // As text from a little before: a character may have begun there.
     const start = isText ? Math.max(0, from - (MAX_CHARACTER_BYTES - 1)) : from;
     const range = { stream, start, end: from + limit };
-    const held = await readRange(commands, commandId, range, signal);
+    const held = await readRange(handle, range, signal);
     for (const span of held) {
       if (endOf(span) <= from) continue;
       const page = isText ? textOf(span, { from, limit, final, isAfterGap: span.start > start }) : span;
@@ -81,7 +77,7 @@ async function readSpan(
     }
     const last = held.at(-1);
     const offset = Math.max(from, last === undefined ? 0 : endOf(last));
-    const slice = await commands.readOutput(commandId, { stream, offset, limit: 1 }, signal);
+    const slice = await handle.output({ stream, offset, limit: 1 }, signal);
     const next = slice.chunks[0]?.offset ?? slice.nextOffset;
     if (next <= offset) return { start: from, bytes: Buffer.alloc(0) };
     from = next;

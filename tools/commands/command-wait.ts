@@ -4,7 +4,7 @@ import { abortWith } from '../../src/shared/async/on-abort.ts';
 import { lastVisibleLine } from '../../src/shared/text/terminal-text.ts';
 import { characterEnd, characterStart, decodeUtf8 } from '../../src/shared/text/utf8.ts';
 import type { ToolContext } from '../common/tool.ts';
-import { within } from '../common/with-timeout.ts';
+import { withTimeout } from '../common/with-timeout.ts';
 
 /** What a line of progress is looked for in. */
 const TAIL_BYTES = 4_096;
@@ -15,8 +15,8 @@ export async function waitForCommand(
   waitMs: number,
   context: ToolContext,
 ): Promise<Command> {
-  const finished = await within(waitMs, context.signal, (signal) => {
-    const wait = handle.engine.commands.wait(handle.commandId, signal);
+  const finished = await withTimeout(waitMs, context.signal, (signal) => {
+    const wait = handle.wait(signal);
     return context.wantsProgress ? withProgress(handle, wait, signal, context) : wait;
   });
   return finished ?? (await handle.get(context.signal));
@@ -44,23 +44,19 @@ async function withProgress(
 }
 
 async function showNewestLines(
-  { engine: { commands }, commandId }: CommandHandle,
+  handle: CommandHandle,
   signal: AbortSignal,
   progress: (line: string) => void,
 ): Promise<void> {
   let seen = 0;
   let shown: string | null = null;
   while (!signal.aborted) {
-    const command = await commands.waitForOutput(commandId, seen, signal);
+    const command = await handle.waitForOutput(seen, signal);
     const total = command.stdoutBytes + command.stderrBytes;
     if (total > seen) {
       // From before what is new: that may be the end of a line only.
       const offset = Math.max(0, total - TAIL_BYTES);
-      const slice = await commands.readOutput(
-        commandId,
-        { stream: 'both', offset, limit: TAIL_BYTES },
-        signal,
-      );
+      const slice = await handle.output({ stream: 'both', offset, limit: TAIL_BYTES }, signal);
       // Of one stream: pieces of lines of both make no line.
       const newest = slice.chunks.at(-1)?.stream;
       const parts = slice.chunks.filter(({ stream }) => stream === newest).map(({ data }) => data);

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { Command } from '../../src/engines/engine.ts';
-import type { RunRequest, Session } from '../../src/registry/types.ts';
+import type { CommandHandle, RunRequest } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { LOOKS, REPLACES, RUNS } from '../common/annotations.ts';
+import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
   commandId,
   encoding,
@@ -15,7 +15,7 @@ import {
 } from '../common/schemas.ts';
 import { isEndingSignal, signalName } from '../common/signal-name.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
-import { within } from '../common/with-timeout.ts';
+import { withTimeout } from '../common/with-timeout.ts';
 import { statusReason } from '../sandboxes/sandbox-result.ts';
 import { killOnCancel } from './command-cancel.ts';
 import { LOG_STREAMS, lineMatcher, readLogs } from './command-logs.ts';
@@ -45,13 +45,12 @@ const run = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const sandbox = await session.sandbox(args.sandbox_id);
-    const { commandId: id } = await sandbox.run(runRequest(args), signal);
-    const release = session.attend(id);
+    const handle = await sandbox.run(runRequest(args), signal);
+    const release = handle.addWaiter();
     try {
-      const handle = await session.command(id);
       return await killOnCancel(handle, signal, async () => {
         const command = await waitForCommand(handle, args.wait_ms, context);
-        return answer(session, command, signal);
+        return answer(handle, command, signal);
       });
     } finally {
       release();
@@ -69,8 +68,8 @@ const runDetached = defineTool({
   output: commandOutput,
   async handle(args, { session, signal }) {
     const sandbox = await session.sandbox(args.sandbox_id);
-    const command = await sandbox.run(runRequest(args), signal);
-    return answer(session, command, signal);
+    const handle = await sandbox.run(runRequest(args), signal);
+    return answer(handle, handle.seen, signal);
   },
 });
 
@@ -79,21 +78,20 @@ const get = defineTool({
   title: 'Get command',
   description: 'State, exit code and output of a command, running or finished.',
   toolsets: ['commands'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, sandbox_id: sandboxId }),
   output: commandOutput,
   async handle(args, { session, signal }) {
     const handle = await session.command(args.command_id);
-    if (args.sandbox_id !== undefined && args.sandbox_id !== handle.sandboxId) {
+    const { sandboxId: actual } = handle.sandbox;
+    if (args.sandbox_id !== undefined && args.sandbox_id !== actual) {
       throw new SandboxError(
         'not_found',
-        `Command ${handle.commandId} is not of sandbox ${args.sandbox_id}.`,
-        {
-          hint: `Leave sandbox_id out: the command is of ${handle.sandboxId}.`,
-        },
+        `Command ${handle.commandId} is not in sandbox ${args.sandbox_id}.`,
+        { hint: `Leave sandbox_id out: the command is in ${actual}.` },
       );
     }
-    return answer(session, await handle.get(signal), signal);
+    return answer(handle, await handle.get(signal), signal);
   },
 });
 
@@ -103,7 +101,7 @@ const logs = defineTool({
   description:
     'Lines of a command, on from cursor (next_cursor before); grep (RE2) picks some. wait_ms waits for new ones.',
   toolsets: ['core', 'commands'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({
     command_id: commandId,
     cursor: z.string().optional(),
@@ -154,13 +152,13 @@ const wait = defineTool({
   title: 'Wait for command',
   description: 'Wait until a running command has finished.',
   toolsets: ['core', 'commands'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, wait_ms: waitMs }),
   output: commandOutput,
   async handle(args, context) {
     const handle = await context.session.command(args.command_id);
     const command = await waitForCommand(handle, args.wait_ms, context);
-    return answer(context.session, command, context.signal);
+    return answer(handle, command, context.signal);
   },
 });
 
@@ -169,7 +167,7 @@ const output = defineTool({
   title: 'Command output',
   description: 'Page through what a command wrote, by byte offset; a negative one counts from the end.',
   toolsets: ['commands'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({
     command_id: commandId,
     stream: z.enum(LOG_STREAMS).default('both'),
@@ -189,7 +187,7 @@ const output = defineTool({
   }),
   async handle(args, { session, signal }) {
     const handle = await session.command(args.command_id);
-    const page = await readOutputPage(handle.engine.commands, await handle.get(signal), args, signal);
+    const page = await readOutputPage(handle, await handle.get(signal), args, signal);
     return {
       structured: {
         command_id: handle.commandId,
@@ -228,7 +226,7 @@ const kill = defineTool({
     const ended =
       signalled.status === 'finished'
         ? signalled
-        : await within(moment, signal, (patience) => handle.engine.commands.wait(handle.commandId, patience));
+        : await withTimeout(moment, signal, (limited) => handle.wait(limited));
     const command = ended ?? (await handle.get(signal));
     return {
       structured: {
@@ -266,14 +264,13 @@ function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest 
 }
 
 async function answer(
-  session: Session,
+  handle: CommandHandle,
   command: Command,
   signal: AbortSignal,
 ): Promise<ReturnType<typeof commandAnswer>> {
-  const output = await captureOutput(session.engine.commands, command, signal);
+  const output = await captureOutput(handle, command, signal);
   if (command.endedBy !== 'sandbox_stopped') return commandAnswer(command, output, null);
-  const sandbox = await session.sandbox(command.sandboxId);
-  return commandAnswer(command, output, statusReason(await sandbox.view(signal)));
+  return commandAnswer(command, output, statusReason(await handle.sandbox.view(signal)));
 }
 
 /** Starting commands, in the order of the tool list. */

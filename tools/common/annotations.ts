@@ -1,7 +1,7 @@
 import type { ToolAnnotations } from './tool.ts';
 
 /** Looks and changes nothing. */
-export const LOOKS: ToolAnnotations = {
+export const READ_ONLY: ToolAnnotations = {
   readOnlyHint: true,
   destructiveHint: false,
   idempotentHint: true,
@@ -9,10 +9,10 @@ export const LOOKS: ToolAnnotations = {
 };
 
 /** Adds something; twice is more than once. */
-export const ADDS: ToolAnnotations = { ...LOOKS, readOnlyHint: false, idempotentHint: false };
+export const ADDS: ToolAnnotations = { ...READ_ONLY, readOnlyHint: false, idempotentHint: false };
 
 /** Overwrites or ends something; twice is the same as once. */
-export const REPLACES: ToolAnnotations = { ...LOOKS, readOnlyHint: false, destructiveHint: true };
+export const REPLACES: ToolAnnotations = { ...READ_ONLY, readOnlyHint: false, destructiveHint: true };
 
 /** Runs a program: whatever it does, also beyond the sandbox where its network policy lets it. */
 export const RUNS: ToolAnnotations = {

@@ -1,6 +1,7 @@
-import type { Commands, OutputStream } from '../../src/engines/engine.ts';
+import type { OutputStream } from '../../src/engines/engine.ts';
+import type { CommandHandle } from '../../src/registry/types.ts';
 
-/** What an engine is asked for at a time. */
+/** Bytes read from the engine at a time. */
 const SLICE_BYTES = 65_536;
 
 /** Bytes that follow one another; `start` is the offset of the first in the selected sequence. */
@@ -19,8 +20,7 @@ export function endOf(span: Span): number {
  * the range.
  */
 export async function readRange(
-  commands: Commands,
-  commandId: string,
+  handle: Pick<CommandHandle, 'output'>,
   range: { stream: OutputStream | 'both'; start: number; end: number },
   signal: AbortSignal,
 ): Promise<Span[]> {
@@ -28,7 +28,7 @@ export async function readRange(
   let offset = range.start;
   while (offset < range.end) {
     const limit = Math.min(SLICE_BYTES, range.end - offset);
-    const slice = await commands.readOutput(commandId, { stream: range.stream, offset, limit }, signal);
+    const slice = await handle.output({ stream: range.stream, offset, limit }, signal);
     for (const chunk of slice.chunks) {
       // A gap may have carried the slice past the range.
       const room = range.end - chunk.offset;

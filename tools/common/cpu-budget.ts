@@ -7,7 +7,7 @@ const STRETCH_MS = 20;
 const MAX_REST_MS = 100;
 
 /** Work in stretches, with as much time between them for what else there is to do, and within a time of its own. */
-export class Pace {
+export class CpuBudget {
   readonly #end: number;
   readonly #signal: AbortSignal;
   #begun = performance.now();

@@ -4,7 +4,7 @@ type Outcome<T> = { value: T } | { error: unknown };
  * Each item with what `work` answers for it, in their order, while the work on the next `most` items runs beside. A failure is
  * thrown in its item's turn. Nothing runs any more once the iteration is over.
  */
-export async function* ahead<Item, T>(
+export async function* prefetch<Item, T>(
   items: Iterable<Item>,
   work: (item: Item) => Promise<T>,
   most: number,

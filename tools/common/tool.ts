@@ -16,7 +16,7 @@ export interface ToolContext {
   /** Whether the client asked for progress, so that nothing is read that nobody sees. */
   readonly wantsProgress: boolean;
   /** Milliseconds after which work that cannot be asked to be quicker is answered with the state reached. */
-  readonly patienceMs: number;
+  readonly softTimeoutMs: number;
   /** Unix epoch milliseconds. */
   now(): number;
 }
@@ -45,9 +45,14 @@ export interface Tool {
   readonly readOnlyAnnotations?: ToolAnnotations;
   readonly input: z.ZodObject;
   readonly output: z.ZodObject;
-  /** Parses nothing: the funnel hands over what `input` accepted. */
-  readonly call: (args: unknown, context: ToolContext) => Promise<ToolAnswer>;
+  /** Checks the arguments, once. The prepared call runs with what `input` accepted. */
+  readonly prepare: (args: unknown) => PreparedCall;
 }
+
+/** A call whose arguments were accepted, or the reason why they were not. */
+export type PreparedCall =
+  | { readonly run: (context: ToolContext) => Promise<ToolAnswer>; readonly error?: undefined }
+  | { readonly error: z.ZodError };
 
 interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> {
   name: string;
@@ -69,5 +74,11 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
   definition: ToolDefinition<Input, Output>,
 ): Tool {
   const { handle, ...data } = definition;
-  return { ...data, call: (args, context) => handle(data.input.parse(args), context) };
+  return {
+    ...data,
+    prepare: (args) => {
+      const parsed = data.input.safeParse(args);
+      return parsed.success ? { run: (context) => handle(parsed.data, context) } : { error: parsed.error };
+    },
+  };
 }

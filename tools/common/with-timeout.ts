@@ -6,7 +6,7 @@ import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
  * Gives `work` at most `limitMs` milliseconds. Null when time was up; the work's signal has fired then, and it has let
  * go. The caller's own cancellation is passed on, and rejects as the work does.
  */
-export async function within<Result>(
+export async function withTimeout<Result>(
   limitMs: number,
   signal: AbortSignal,
   work: (signal: AbortSignal) => Promise<Result>,
@@ -36,7 +36,7 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /** The outcome of `work`, which goes on unheard when the signal fires first: then this rejects with `cancelled`. */
-export async function abandonable<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
+export async function raceAbort<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   let release = (): void => {};
   const abandoned = new Promise<never>((_, reject) => {
     release = onAbort(signal, () =>

@@ -44,7 +44,7 @@ export async function readFilePage(
   const view = await handle.requireRunning(signal);
   const { path, cwd, offset, encoding } = request;
   const range = { offset, limit: Math.max(request.limit, MAX_CHARACTER_BYTES) };
-  const read = await handle.engine.files.read(handle.sandboxId, path, cwd ?? null, range, signal);
+  const read = await handle.files.read(path, cwd ?? null, range, signal);
   if (read === null) {
     if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
     const absolute = posix.resolve(view.cwd, cwd ?? '', path);
@@ -67,7 +67,7 @@ export async function readFilePage(
 
 /** A file is missing from a directory that exists; where that does not, the answer would mislead. */
 async function requireDirectory(handle: SandboxHandle, cwd: string, signal: AbortSignal): Promise<void> {
-  const stat = await handle.engine.files.stat(handle.sandboxId, cwd, null, signal);
+  const stat = await handle.files.stat(cwd, null, signal);
   if (stat?.type === 'directory') return;
   const named = `\`cwd\` ${JSON.stringify(cwd)}`;
   const options = {

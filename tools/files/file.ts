@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { ADDS, LOOKS, REPLACES } from '../common/annotations.ts';
+import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
-import { handOver, transferOutput } from '../transfers/transfer-call.ts';
+import { runTransfer, transferOutput } from '../transfers/transfer-call.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
 import { fileOutput, readFilePage } from './file-page.ts';
 
@@ -40,7 +40,7 @@ const mkDir = defineTool({
   async handle(args, { session, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
     await handle.requireRunning(signal);
-    const made = await handle.engine.files.mkDir(handle.sandboxId, args.path, args.cwd ?? null, signal);
+    const made = await handle.files.mkDir(args.path, args.cwd ?? null, signal);
     return { structured: { sandbox_id: handle.sandboxId, path: made.path } };
   },
 });
@@ -50,7 +50,7 @@ const read = defineTool({
   title: 'Read file',
   description: 'Read a file of the sandbox, limit bytes from offset; a missing one is exists: false.',
   toolsets: ['core', 'files'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({
     path,
     cwd,
@@ -70,7 +70,7 @@ const iterate = defineTool({
   title: 'Read file in chunks',
   description: 'Read a large file, a chunk a call: pass next_cursor until it is null.',
   toolsets: ['files'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({
     path,
     cwd,
@@ -105,7 +105,7 @@ const write = defineTool({
     const files = decodeFiles(args.files);
     const handle = await session.sandbox(args.sandbox_id);
     await handle.requireRunning(signal);
-    const written = await handle.engine.files.write(handle.sandboxId, files, args.cwd ?? null, signal);
+    const written = await handle.files.write(files, args.cwd ?? null, signal);
     return {
       structured: {
         sandbox_id: handle.sandboxId,
@@ -145,7 +145,7 @@ const downloadFile = defineTool({
       request,
       more: [args.create_parents],
     } as const;
-    return handOver(handle, call, context, (signal, report, note) =>
+    return runTransfer(handle, call, context, (signal, report, note) =>
       download(handle, request, context.config, signal, report, note),
     );
   },
@@ -177,7 +177,7 @@ const uploadFile = defineTool({
     };
     const more = [request.mode, ...new Set(request.exclude.toSorted())];
     const call = { tool: 'sandbox_upload_file', direction: 'upload', request, more } as const;
-    return handOver(handle, call, context, (signal, report) =>
+    return runTransfer(handle, call, context, (signal, report) =>
       upload(handle, request, context.config, signal, report),
     );
   },

@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { SandboxError } from '../../src/shared/errors.ts';
 import { REPLACES } from '../common/annotations.ts';
 import { networkPolicy, toNetworkPolicy } from '../common/network-policy.ts';
 import { sandboxId } from '../common/schemas.ts';
@@ -18,14 +17,7 @@ export const updateNetworkPolicy: Tool = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
-    const { networkPolicies } = session.engine;
-    if (networkPolicies === undefined) {
-      throw new SandboxError('unsupported', `Engine ${session.engine.name} cannot change a network policy.`, {
-        hint: 'Call sandbox_create with the network_policy that is wanted.',
-      });
-    }
-    await handle.requireRunning(signal);
-    await networkPolicies.update(handle.sandboxId, toNetworkPolicy(args.network_policy), signal);
-    return { structured: sandboxAnswer(await handle.view(signal), context) };
+    const view = await handle.updateNetworkPolicy(toNetworkPolicy(args.network_policy), signal);
+    return { structured: sandboxAnswer(view, context) };
   },
 });

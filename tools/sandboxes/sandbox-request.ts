@@ -1,5 +1,4 @@
 import type { z } from 'zod';
-import type { Engine } from '../../src/engines/engine.ts';
 import type { CreateRequest } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { type NetworkPolicyArgument, toNetworkPolicy } from '../common/network-policy.ts';
@@ -19,22 +18,16 @@ interface CreateArguments {
 }
 
 /**
- * What `sandbox_create` asks of the registry; null is where it decides.
+ * The arguments of `sandbox_create` as the registry takes them; null means the default.
  *
- * @throws `invalid_argument` for values that contradict each other, `unsupported` for what the engine cannot do
+ * @throws `invalid_argument` for values that contradict each other
  */
-export function requestOf(args: CreateArguments, engine: Engine): CreateRequest {
+export function toCreateRequest(args: CreateArguments): CreateRequest {
   if (!fitsExec({ cmd: '', env: args.env })) {
     throw new SandboxError('invalid_argument', execTooBig('`env` takes'));
   }
-  if (args.interactive === true && engine.shells?.interactiveUrl === undefined) {
-    const instead = engine.shells === undefined ? 'sandbox_run_command for each command' : 'sandbox_shell';
-    throw new SandboxError('unsupported', `Engine ${engine.name} opens no interactive port.`, {
-      hint: `Call sandbox_create without interactive, then ${instead}.`,
-    });
-  }
   return {
-    source: args.source === undefined ? null : toSource(args.source, engine),
+    source: args.source === undefined ? null : toSource(args.source),
     runtime: args.runtime ?? null,
     ports: args.ports ?? [],
     timeoutMs: args.timeout_ms ?? null,

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { Engine, SandboxSource } from '../../src/engines/engine.ts';
+import type { SandboxSource } from '../../src/engines/engine.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 
 const TYPES = ['git', 'tarball', 'snapshot'] as const;
@@ -23,15 +23,13 @@ export const source = z.strictObject({
 });
 
 /**
- * The source that the arguments mean.
+ * The source that the arguments name.
  *
- * @throws `invalid_argument` for a field that is missing or belongs to another type, `unsupported` for a type that the
- * engine cannot fetch
+ * @throws `invalid_argument` for a field that is missing or belongs to another type
  */
-export function toSource(given: z.output<typeof source>, engine: Engine): SandboxSource {
+export function toSource(given: z.output<typeof source>): SandboxSource {
   const stray = Object.keys(given).find((name) => name !== 'type' && !FIELDS[given.type].includes(name));
   if (stray !== undefined) throw wrongField(given.type, `\`source.${stray}\` does not belong to it`);
-  requireSupported(given.type, engine);
   if (given.type === 'snapshot') {
     if (given.snapshot_id === undefined) throw wrongField(given.type, '`source.snapshot_id` is required');
     return { type: given.type, snapshotId: given.snapshot_id };
@@ -45,15 +43,5 @@ export function toSource(given: z.output<typeof source>, engine: Engine): Sandbo
 function wrongField(type: SandboxSource['type'], problem: string): SandboxError {
   return new SandboxError('invalid_argument', `With \`source.type\` "${type}", ${problem}.`, {
     hint: `It takes: ${FIELDS[type].join(', ')}. Correct it and call sandbox_create again.`,
-  });
-}
-
-function requireSupported(type: SandboxSource['type'], engine: Engine): void {
-  const available = engine.sources?.types ?? [];
-  if (available.includes(type)) return;
-  const others = available.length > 0 ? `it has: ${available.join(', ')}` : 'it has none';
-  throw new SandboxError('unsupported', `Engine ${engine.name} has no ${type} source; ${others}.`, {
-    hint: 'Call sandbox_create without source, then bring the files in with sandbox_upload_file or sandbox_write_files.',
-    details: { source: type, available },
   });
 }

@@ -1,7 +1,7 @@
 import type { SandboxStatus } from '../../src/engines/engine.ts';
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { sleep, within } from '../common/with-timeout.ts';
+import { sleep, withTimeout } from '../common/with-timeout.ts';
 
 export const STATUSES = [
   'pending',
@@ -40,12 +40,12 @@ export async function waitForStatus(
   wait: StatusWait,
   signal: AbortSignal,
 ): Promise<SandboxView | null> {
-  return within(wait.timeoutMs, signal, async (patience) => {
+  return withTimeout(wait.timeoutMs, signal, async (limited) => {
     for (;;) {
-      const view = await handle.view(patience);
+      const view = await handle.view(limited);
       if (view.status === wait.status) return view;
       requirePossible(view, wait.status);
-      await sleep(wait.pollIntervalMs, patience);
+      await sleep(wait.pollIntervalMs, limited);
     }
   });
 }

@@ -1,5 +1,5 @@
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
-import { abandonable, within } from '../common/with-timeout.ts';
+import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
 /** Most sandboxes are gone by then, and the answer can say so. */
 const MOMENT_MS = 1_500;
@@ -15,7 +15,7 @@ export async function stopSandbox(
 ): Promise<SandboxView> {
   const stopping = handle.stop(new AbortController().signal);
   const limitMs = request.blocking ? request.timeoutMs : MOMENT_MS;
-  const stopped = await within(limitMs, signal, (patience) => abandonable(stopping, patience));
+  const stopped = await withTimeout(limitMs, signal, (limited) => raceAbort(stopping, limited));
   if (stopped !== null) return stopped;
   const view = await handle.view(signal);
   // What has begun is told, also where the engine has not written it down yet.

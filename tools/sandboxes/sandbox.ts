@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { ADDS, LOOKS, REPLACES } from '../common/annotations.ts';
+import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { networkPolicy } from '../common/network-policy.ts';
 import {
   env,
@@ -14,7 +14,7 @@ import {
 } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { updateNetworkPolicy } from './network.ts';
-import { requestOf } from './sandbox-request.ts';
+import { toCreateRequest } from './sandbox-request.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
 import { source } from './sandbox-source.ts';
 import { STATUSES, waitForStatus } from './sandbox-status.ts';
@@ -48,9 +48,9 @@ const create = defineTool({
   }),
   output: sandboxOutput,
   async handle(args, context) {
-    const { session, signal, progress, patienceMs } = context;
-    const request = requestOf(args, session.engine);
-    const wait = { patienceMs, ...(context.wantsProgress && { report: progress }) };
+    const { session, signal, progress, softTimeoutMs } = context;
+    const request = toCreateRequest(args);
+    const wait = { softTimeoutMs, ...(context.wantsProgress && { report: progress }) };
     return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
   },
 });
@@ -60,7 +60,7 @@ const get = defineTool({
   title: 'Get sandbox',
   description: 'Fresh state of a sandbox; makes it current. Use it to take up one from an earlier session.',
   toolsets: ['core', 'lifecycle'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({ sandbox_id: sandboxId }),
   output: sandboxOutput,
   async handle(args, context) {
@@ -74,7 +74,7 @@ const list = defineTool({
   title: 'List sandboxes',
   description: 'Your sandboxes, newest first, stopped ones included.',
   toolsets: ['lifecycle'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject(listShape),
   output: z.object({
     sandboxes: z.array(z.record(z.string(), z.unknown())),
@@ -98,7 +98,7 @@ const waitFor = defineTool({
   title: 'Wait for status',
   description: 'Wait until a sandbox has a status.',
   toolsets: ['lifecycle'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({
     status: z.enum(STATUSES),
     timeout_ms: waitMs,
@@ -127,15 +127,15 @@ const domain = defineTool({
   toolsets: ['core', 'lifecycle'],
   // A terminal's URL has a new token, which lets its holder in once.
   annotations: ADDS,
-  readOnlyAnnotations: LOOKS,
+  readOnlyAnnotations: READ_ONLY,
   input: z.strictObject({ port, sandbox_id: sandboxId }),
   output: z.object({ sandbox_id: z.string(), port: z.int(), url: z.string() }),
   async handle(args, { session, config, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
     const { ports, interactivePort } = await handle.requireRunning(signal);
     if (args.port === interactivePort && config.readOnly) throw noTerminals(args.port);
-    if (args.port === interactivePort && handle.engine.shells?.interactiveUrl !== undefined) {
-      const url = await handle.engine.shells.interactiveUrl(handle.sandboxId, signal);
+    if (args.port === interactivePort) {
+      const url = await handle.terminalUrl(signal);
       return { structured: { sandbox_id: handle.sandboxId, port: args.port, url } };
     }
     const exposed = ports.find((each) => each.port === args.port);

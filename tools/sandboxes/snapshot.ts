@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Snapshot } from '../../src/engines/engine.ts';
-import { LOOKS, REPLACES } from '../common/annotations.ts';
+import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { instantMs, listShape, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
-import { abandonable, within } from '../common/with-timeout.ts';
+import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
 const snapshotShape = {
   snapshot_id: z.string(),
@@ -56,12 +56,12 @@ const take = defineTool({
     sandbox_status: z.string(),
     next: z.string(),
   }),
-  async handle(args, { session, signal, patienceMs }) {
+  async handle(args, { session, signal, softTimeoutMs }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
     // Once begun it goes on: neither a cancelled call nor one that has been answered leaves half a snapshot.
     const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
-    const taken = await within(patienceMs, signal, (patience) => abandonable(take(), patience));
+    const taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(take(), limited));
     if (taken !== null) {
       const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} goes on from here.`;
       return { structured: { ...snapshotAnswer(taken), sandbox_status: 'stopped', next } };
@@ -87,7 +87,7 @@ const get = defineTool({
   title: 'Get snapshot',
   description: 'State, size and expiry of a snapshot.',
   toolsets: ['snapshots'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({ snapshot_id: z.string() }),
   output: snapshotOutput,
   async handle(args, { session, signal }) {
@@ -100,7 +100,7 @@ const list = defineTool({
   title: 'List snapshots',
   description: 'Your snapshots, newest first.',
   toolsets: ['snapshots'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject(listShape),
   output: z.object({
     snapshots: z.array(z.record(z.string(), z.unknown())),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { NetworkActivity } from '../../src/engines/engine.ts';
-import { LOOKS } from '../common/annotations.ts';
+import { READ_ONLY } from '../common/annotations.ts';
 import { policyAnswer } from '../common/network-policy.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { sandboxAnswer } from '../sandboxes/sandbox-result.ts';
@@ -13,7 +13,7 @@ const info = defineTool({
   description:
     'Live sandboxes, running commands, shells, deadlines, limits, host folders, and what the engine can do.',
   toolsets: ['session'],
-  annotations: LOOKS,
+  annotations: READ_ONLY,
   input: z.strictObject({}),
   output: z.object({
     session_id: z.string(),
@@ -29,10 +29,6 @@ const info = defineTool({
     const { session, config, signal } = context;
     const known = await session.info(signal);
     const engine = known.engineLimits;
-    const { networkPolicies } = session.engine;
-    const networks = await Promise.all(
-      known.sandboxes.map(async ({ sandboxId }) => (await networkPolicies?.activity?.(sandboxId)) ?? null),
-    );
     return {
       structured: {
         session_id: known.sessionId,
@@ -51,10 +47,10 @@ const info = defineTool({
           not_enforced: engine.notEnforced,
         },
         current_sandbox_id: known.currentSandboxId,
-        sandboxes: known.sandboxes.map((view, index) => ({
+        sandboxes: known.sandboxes.map((view) => ({
           ...sandboxAnswer(view, context),
           ownership: view.ownership,
-          network: networkAnswer(networks[index] ?? null),
+          network: networkAnswer(view.network),
         })),
         commands: known.commands.map((command) => ({
           command_id: command.commandId,

@@ -1,6 +1,6 @@
 import type { Terminal } from '../../src/registry/types.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
-import { within } from '../common/with-timeout.ts';
+import { withTimeout } from '../common/with-timeout.ts';
 
 /** Programs that are still busy pause for less while they write. */
 const QUIET_MS = 250;
@@ -29,7 +29,7 @@ export interface Before {
 }
 
 /** The state just before `text` is typed. */
-export function before(terminal: Terminal, text: string, waitFor: string | null): Before {
+export function screenBefore(terminal: Terminal, text: string, waitFor: string | null): Before {
   const screen = terminal.view();
   return {
     position: terminal.position,
@@ -41,17 +41,17 @@ export function before(terminal: Terminal, text: string, waitFor: string | null)
 }
 
 /** Waits as asked, a mere look (`since` null) being content with what is there; the program's end, and time that is up, end the wait as well. */
-export async function settle(
+export async function waitForScreen(
   terminal: Terminal,
   wait: ShellWait,
   since: Before | null,
   signal: AbortSignal,
 ): Promise<void> {
   const { waitFor } = wait;
-  await within(wait.waitMs, signal, (patience) =>
+  await withTimeout(wait.waitMs, signal, (limited) =>
     waitFor === null
-      ? untilQuiet(terminal, since?.changes ?? terminal.changes, wait.reactionMs, patience)
-      : untilShown(terminal, waitFor, since, patience),
+      ? untilQuiet(terminal, since?.changes ?? terminal.changes, wait.reactionMs, limited)
+      : untilShown(terminal, waitFor, since, limited),
   );
 }
 
@@ -77,8 +77,9 @@ async function untilShown(
     if (!isSame && alternateScreen && count > 0) return;
     const isPainted = alternateScreen || start.alternateScreen;
     const maySuffice = since !== null && isPainted && count > 0 && changes !== since.changes;
-    if (maySuffice) await within(PAINTED_MS, signal, (patience) => terminal.news(changes, patience));
-    else await terminal.news(changes, signal);
+    if (maySuffice)
+      await withTimeout(PAINTED_MS, signal, (limited) => terminal.waitForChange(changes, limited));
+    else await terminal.waitForChange(changes, signal);
     throwIfCancelled(signal);
     if (maySuffice && terminal.changes === changes) return;
   }
@@ -91,11 +92,11 @@ async function untilQuiet(
   signal: AbortSignal,
 ): Promise<void> {
   let seen = changes;
-  await within(reactionMs, signal, (patience) => terminal.news(seen, patience));
+  await withTimeout(reactionMs, signal, (limited) => terminal.waitForChange(seen, limited));
   do {
     throwIfCancelled(signal);
     seen = terminal.changes;
-    await within(QUIET_MS, signal, (patience) => terminal.news(seen, patience));
+    await withTimeout(QUIET_MS, signal, (limited) => terminal.waitForChange(seen, limited));
   } while (terminal.exit === null && terminal.changes !== seen);
 }
 

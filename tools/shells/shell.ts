@@ -15,7 +15,7 @@ import {
 } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { keySequences } from './shell-keys.ts';
-import { before, settle } from './shell-wait.ts';
+import { screenBefore, waitForScreen } from './shell-wait.ts';
 
 const DEFAULT_COMMAND = ['/bin/bash'];
 const DEFAULT_COLS = 80;
@@ -82,7 +82,7 @@ const open = defineTool({
     const shell = await sandbox.openShell(request, signal);
     const wait = { waitFor: null, waitMs: QUIET_WAIT_MS, reactionMs: START_MS };
     try {
-      await settle(shell.terminal, wait, BEFORE_ALL, signal);
+      await waitForScreen(shell.terminal, wait, BEFORE_ALL, signal);
     } catch (error) {
       // Nobody learns the id of a shell whose opening was cancelled.
       await shell.end();
@@ -127,13 +127,18 @@ const send = defineTool({
       await (await session.sandbox(shell.sandboxId)).requireRunning(signal);
       throw hasEnded(shell, terminal.exit.exitCode);
     }
-    const since = typed !== '' || resized ? before(terminal, args.text ?? '', waitFor) : null;
+    const since = typed !== '' || resized ? screenBefore(terminal, args.text ?? '', waitFor) : null;
     if (resized) {
       const size = terminal.view();
       await terminal.resize(args.cols ?? size.cols, args.rows ?? size.rows);
     }
     if (typed !== '') terminal.type(typed);
-    await settle(terminal, { waitFor, waitMs, reactionMs: since === null ? 0 : REACTION_MS }, since, signal);
+    await waitForScreen(
+      terminal,
+      { waitFor, waitMs, reactionMs: since === null ? 0 : REACTION_MS },
+      since,
+      signal,
+    );
     return { structured: answer(shell) };
   },
 });

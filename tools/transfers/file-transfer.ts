@@ -5,7 +5,7 @@ import type { SandboxHandle, TransferResult } from '../../src/registry/types.ts'
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
 import { excluder } from './exclude.ts';
-import { hostFailure } from './host-error.ts';
+import { hostError } from './host-error.ts';
 import { readHostTree } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
 import { existingLocalPath, type LocalBounds, newLocalPath, realStateDir } from './local-path.ts';
@@ -33,10 +33,10 @@ export async function download(
   report: Report,
   note: (staging: string) => Promise<void>,
 ): Promise<TransferResult> {
-  const { files } = handle.engine;
+  const { files } = handle;
   const target = await newLocalPath(request.localPath, bounds);
   await handle.requireRunning(signal);
-  const source = await files.stat(handle.sandboxId, request.remotePath, request.cwd, signal);
+  const source = await files.stat(request.remotePath, request.cwd, signal);
   if (source === null) {
     throw new SandboxError(
       'not_found',
@@ -48,10 +48,10 @@ export async function download(
     );
   }
   const made = await makeParent(target, request.createParents).catch((error) => {
-    throw hostFailure(request.localPath, error);
+    throw hostError(request.localPath, error);
   });
   try {
-    const entries = files.readTree(handle.sandboxId, request.remotePath, request.cwd, signal);
+    const entries = files.readTree(request.remotePath, request.cwd, signal);
     const written = await writeHostTree(target, entries, signal, {
       report,
       note,
@@ -68,7 +68,7 @@ export async function download(
     };
   } catch (error) {
     await unmakeParents(dirname(target), made);
-    throw hostFailure(request.localPath, error);
+    throw hostError(request.localPath, error);
   }
 }
 
@@ -115,15 +115,9 @@ export async function upload(
     { root, fileMode: request.mode, excludes, stateDir, skipped, onData },
     signal,
   );
-  const { files } = handle.engine;
+  const { files } = handle;
   try {
-    const written = await files.writeTree(
-      handle.sandboxId,
-      request.remotePath,
-      request.cwd,
-      counted(entries, report),
-      signal,
-    );
+    const written = await files.writeTree(request.remotePath, request.cwd, counted(entries, report), signal);
     if (written.bytes !== sent) {
       throw new SandboxError(
         'server',

@@ -17,7 +17,7 @@ const FAILURES: Record<string, { code: ErrorCode; problem: string; hint: string 
 };
 
 /** The error of a step on this machine's file system as a caller should see it; any other error as it is. */
-export function hostFailure(localPath: string, error: unknown): unknown {
+export function hostError(localPath: string, error: unknown): unknown {
   if (error instanceof SandboxError) return error;
   const failure = FAILURES[systemErrorCode(error) ?? ''];
   if (failure === undefined) return error;

@@ -6,7 +6,7 @@ import { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
 import { decodeUtf8 } from '../../src/shared/text/utf8.ts';
-import { ahead } from '../common/prefetch.ts';
+import { prefetch } from '../common/prefetch.ts';
 import type { SkippedEntries } from './skipped-entries.ts';
 
 const PERMISSION_BITS = 0o777;
@@ -69,7 +69,7 @@ async function* children(
     passVanished(error, parent),
   );
   const paths = wanted(reading, parent, names ?? []);
-  for await (const [path, seen] of ahead(paths, (path) => lookAt(reading.root, path), LOOKS_AHEAD)) {
+  for await (const [path, seen] of prefetch(paths, (path) => readEntry(reading.root, path), LOOKS_AHEAD)) {
     throwIfCancelled(signal);
     if (seen !== null) yield* entry(reading, path, seen, signal);
   }
@@ -117,7 +117,7 @@ interface Seen {
 }
 
 /** Null for what has vanished, or has become something else meanwhile. */
-async function lookAt(root: string, path: string): Promise<Seen | null> {
+async function readEntry(root: string, path: string): Promise<Seen | null> {
   const at = join(root, path);
   const stat = await lstat(at).catch((error) => passVanished(error, path));
   if (stat === null || !stat.isFile() || stat.size > SMALL_BYTES) return stat && { stat, small: null };

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import type { SandboxHandle, Transfer, TransferResult, TransferWork } from '../../src/registry/types.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import type { ToolContext } from '../common/tool.ts';
-import { abandonable, within } from '../common/with-timeout.ts';
+import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
 /** What an answer about a transfer holds. */
 export const transferOutput = z.object({
@@ -32,7 +32,7 @@ export interface TransferCall {
  * Makes a transfer, or joins the one that the same call has begun, and answers its result, or the state reached when
  * the client's patience is over; the transfer goes on then. A call that began it and is cancelled undoes it.
  */
-export async function handOver(
+export async function runTransfer(
   handle: SandboxHandle,
   { tool, direction, request, more }: TransferCall,
   context: ToolContext,
@@ -62,14 +62,14 @@ export async function handOver(
 
 /** Null when time was up first. */
 async function resultInTime(transfer: Transfer, context: ToolContext): Promise<TransferResult | null> {
-  const { signal, patienceMs, progress } = context;
+  const { signal, softTimeoutMs, progress } = context;
   const show = (): void => {
     const { files, bytes } = transfer.soFar();
     progress(`${plural(files, 'file')}, ${plural(bytes, 'byte')}`);
   };
   const unwatch = context.wantsProgress ? transfer.watch(show) : () => {};
   try {
-    const result = await within(patienceMs, signal, (patience) => abandonable(transfer.result, patience));
+    const result = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(transfer.result, limited));
     if (result !== null) transfer.fetched();
     return result;
   } catch (error) {

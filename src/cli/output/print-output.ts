@@ -1,6 +1,7 @@
 import { StringDecoder } from 'node:string_decoder';
 import stripAnsi from 'strip-ansi';
-import type { Command, Commands, OutputChunk } from '../../engines/engine.ts';
+import type { Command, OutputChunk } from '../../engines/engine.ts';
+import type { CommandHandle } from '../../registry/types.ts';
 import type { Terminal } from './terminal.ts';
 
 const SLICE_BYTES = 65_536;
@@ -10,7 +11,7 @@ const SLICE_BYTES = 65_536;
  * A file or pipe gets the bytes as they are; a screen gets text alone.
  */
 export async function printOutput(
-  commands: Pick<Commands, 'readOutput' | 'waitForOutput'>,
+  handle: Pick<CommandHandle, 'output' | 'waitForOutput'>,
   command: Command,
   follow: boolean,
   terminal: Terminal,
@@ -24,14 +25,14 @@ export async function printOutput(
   let offset = 0;
   for (;;) {
     const request = { stream: 'both', offset, limit: SLICE_BYTES } as const;
-    const slice = await commands.readOutput(command.commandId, request, signal);
+    const slice = await handle.output(request, signal);
     if (slice.droppedBytes > 0) terminal.err(`[${slice.droppedBytes} bytes were not kept]\n`);
     for (const chunk of slice.chunks) show(chunk);
     const moved = slice.nextOffset > offset;
     offset = slice.nextOffset;
     if (offset < slice.totalBytes && moved) continue;
     if (!follow || current.status === 'finished') return;
-    current = await commands.waitForOutput(command.commandId, slice.totalBytes, signal);
+    current = await handle.waitForOutput(slice.totalBytes, signal);
   }
 }
 

@@ -29,13 +29,8 @@ export async function attach(
   }
   const { signal } = new AbortController();
   const handle = await session.sandbox(sandboxId);
-  const { shells } = handle.engine;
-  if (shells === undefined) {
-    throw new SandboxError('unsupported', `Engine ${handle.engine.name} has no terminals here.`);
-  }
-  await handle.requireRunning(signal);
-  const request = { sandboxId: handle.sandboxId, command: COMMAND, env: {}, cwd: null, sudo: false };
-  const shell = await shells.open({ ...request, ...keyboard.size() }, signal);
+  const request = { command: COMMAND, env: {}, cwd: null, sudo: false, ...keyboard.size() };
+  const shell = await handle.openRawShell(request, signal);
   const { exitCode } = await runShell(shell, keyboard, terminal);
   return exitCode;
 }

@@ -13,13 +13,13 @@ export async function logs(
   const { signal } = new AbortController();
   if (id.startsWith('cmd_')) {
     const handle = await session.command(id);
-    await printOutput(handle.engine.commands, await handle.get(signal), follow, terminal, signal);
+    await printOutput(handle, await handle.get(signal), follow, terminal, signal);
     return 0;
   }
   const handle = await session.sandbox(id);
-  for (const command of await handle.engine.commands.list(handle.sandboxId, signal)) {
-    terminal.out(`== ${command.commandId}  ${headline(command)}\n`);
-    await printOutput(handle.engine.commands, command, follow, terminal, signal);
+  for (const command of await handle.commands(signal)) {
+    terminal.out(`== ${command.commandId}  ${headline(command.seen)}\n`);
+    await printOutput(command, command.seen, follow, terminal, signal);
   }
   return 0;
 }

@@ -20,7 +20,7 @@ const noteSchema = z.strictObject({
  * Notes of the unfinished downloads that lie in folders of this machine, so that those of a killed process are found and
  * removed: nothing but the notes leads there.
  */
-export class Stages {
+export class StagedDownloads {
   readonly #directory: string;
   readonly #log: Logger;
 
@@ -34,7 +34,7 @@ export class Stages {
    * Notes a path that will be made, and answers what takes the note back, unless something still lies there then. Neither
    * rejects: a full disk of the state directory keeps no download from being made.
    */
-  async note(path: string): Promise<() => Promise<void>> {
+  async record(path: string): Promise<() => Promise<void>> {
     const file = join(this.#directory, `${randomBytes(12).toString('hex')}.json`);
     try {
       await makeDirectory(this.#directory, 0o700);

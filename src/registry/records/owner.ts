@@ -20,6 +20,6 @@ export function isAlive(owner: Owner | null): owner is Owner {
 }
 
 /** True where the owner lives, in another process than this one. */
-export function livesElsewhere(owner: Owner | null): boolean {
+export function ownedByOtherProcess(owner: Owner | null): boolean {
   return isAlive(owner) && owner.process.pid !== THIS_PROCESS.pid;
 }

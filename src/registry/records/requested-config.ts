@@ -1,4 +1,4 @@
-/** What was asked for of a sandbox, fit to be kept in its ownership record. */
+/** The requested configuration of a sandbox, in the form that its ownership record keeps. */
 import type { CreateSandbox, EngineLimits, NetworkPolicy } from '../../engines/engine.ts';
 import type { OwnershipRecord } from './sandbox-record.ts';
 
@@ -6,20 +6,21 @@ import type { OwnershipRecord } from './sandbox-record.ts';
 const REFERENCE = /^((Bearer|Basic|Token) )?\$\{secret:[A-Za-z0-9_]+\}$/i;
 const MASK = '***';
 
-/** The part of the record that tells a sandbox while, and where, the engine cannot. */
-export function askedOf(plan: CreateSandbox, limits: EngineLimits): OwnershipRecord['asked'] {
+/** What is shown of a sandbox while the engine does not know it yet, or no longer. */
+export function requestedConfig(plan: CreateSandbox, limits: EngineLimits): OwnershipRecord['requested'] {
   const { runtime, timeoutMs, vcpus, ports, networkPolicy, source } = plan;
   return {
     runtime,
     memoryMb: Math.round(vcpus * limits.memoryMbPerVcpu),
     timeoutMs,
     ports,
-    networkPolicy: withoutValues(networkPolicy),
+    networkPolicy: requestedPolicy(networkPolicy),
     sourceSnapshotId: source?.type === 'snapshot' ? source.snapshotId : null,
   };
 }
 
-function withoutValues(policy: NetworkPolicy): NetworkPolicy {
+/** A network policy as a record keeps it: header values are masked, except references to secrets. */
+export function requestedPolicy(policy: NetworkPolicy): NetworkPolicy {
   if (policy.rules === undefined) return policy;
   return {
     ...policy,

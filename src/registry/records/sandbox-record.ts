@@ -5,7 +5,7 @@ import { networkPolicyRecord } from '../../shared/policy-schema.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
 
-/** Who owns a sandbox, as kept on disk from before it exists until its retention is over. */
+/** Who owns a sandbox; on disk from before it exists until its retention is over. */
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   sandboxId: z.string().refine(isSandboxId),
@@ -20,7 +20,7 @@ const recordSchema = z.strictObject({
   state: z.enum(['creating', 'live', 'ended']),
   /** Epoch ms; retention counts from here. Null until `ended`. */
   endedAt: z.number().int().nullable(),
-  /** Null once the owning session has ended and given it up. */
+  /** Null once the owning session has ended and released it. */
   owner: z
     .strictObject({
       sessionId: z.string(),
@@ -31,37 +31,43 @@ const recordSchema = z.strictObject({
       }),
     })
     .nullable(),
-  /** What was asked for, to be told while, and where, the engine has nothing to tell; earlier versions left it out. */
-  asked: z
+  /** Shown while the engine does not know the sandbox; absent in records of early versions. */
+  requested: z
     .strictObject({
-      /** Null for the engine's own choice. */
+      /** Null for the engine's default. */
       runtime: z.string().nullable(),
       memoryMb: z.number(),
       timeoutMs: z.number(),
       ports: z.array(z.number().int()),
-      /** Without the values of headers, but for references to secrets. */
+      /** Header values are masked, except references to secrets. */
       networkPolicy: networkPolicyRecord,
       sourceSnapshotId: z.string().nullable(),
     })
     .optional(),
-  /** Why it could not be made, in words; left out of the record of one that could. */
+  /** Why the create failed; absent otherwise. */
   failure: z.string().optional(),
 });
 
 export type OwnershipRecord = z.infer<typeof recordSchema>;
 
-/** The file's text of a record. */
-export function formatRecord(record: OwnershipRecord): string {
+function formatRecord(record: OwnershipRecord): string {
   return `${JSON.stringify(record, null, 2)}\n`;
 }
 
+/** Version 0.1.0 called `requested` `asked`. */
+function withCurrentNames(data: unknown): unknown {
+  if (typeof data !== 'object' || data === null || !('asked' in data)) return data;
+  const { asked, ...rest } = data;
+  return { requested: asked, ...rest };
+}
+
 /**
- * Reads the record of one sandbox.
+ * Parses the record of one sandbox.
  *
  * @throws UnreadableRecord for a corrupt record, one of a newer version, or one of another sandbox
  */
 function parseRecord(text: string, sandboxId: string): OwnershipRecord {
-  const record = recordSchema.safeParse(parseVersioned(text));
+  const record = recordSchema.safeParse(withCurrentNames(parseVersioned(text)));
   if (!record.success) throw new UnreadableRecord(z.prettifyError(record.error));
   if (record.data.sandboxId !== sandboxId) throw new UnreadableRecord('it names another sandbox');
   return record.data;

@@ -61,7 +61,7 @@ export async function findSnapshot(
   const snapshots = requireSnapshots(context);
   const record = await context.snapshots.read(snapshotId);
   if (record !== null && !isOwn(context, principal, record)) throw unknownSnapshot(snapshotId);
-  const snapshot = await orForgotten(context, snapshotId, snapshots.get(snapshotId, signal));
+  const snapshot = await forgetIfMissing(context, snapshotId, snapshots.get(snapshotId, signal));
   const owner = record ?? (await ownershipOf(context, snapshot));
   if (owner === null || !isOwn(context, principal, owner)) throw unknownSnapshot(snapshotId);
   return snapshot;
@@ -73,7 +73,7 @@ export function isOwn(context: RegistryContext, principal: string, record: Snaps
 }
 
 /** What the engine answers; a snapshot that it has no more loses its record as well. */
-export async function orForgotten<Answer>(
+export async function forgetIfMissing<Answer>(
   context: RegistryContext,
   snapshotId: string,
   answer: Promise<Answer>,
@@ -88,7 +88,7 @@ export async function orForgotten<Answer>(
 }
 
 /** Refuses a source that is another principal's snapshot, before anything is made. */
-export async function requireSource(
+export async function requireOwnedSource(
   context: RegistryContext,
   principal: string,
   source: SandboxSource | null,

@@ -30,7 +30,7 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
     return await recoverAll(context, signal);
   } finally {
     // Last, since they may be large and no sandbox waits for them, and whatever keeps the engine from recovering.
-    await context.stages.removeAbandoned();
+    await context.stagedDownloads.removeAbandoned();
   }
 }
 

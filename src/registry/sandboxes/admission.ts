@@ -1,7 +1,7 @@
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import { livesElsewhere } from '../records/owner.ts';
+import { ownedByOtherProcess } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
@@ -19,7 +19,7 @@ export async function admit(
   await context.lock.run(`admission of ${record.principal}`, async () => {
     if (findExcess(context, record, await countedRecords(context, record.principal)) !== null) {
       // A record may not know yet that its sandbox came to its deadline; only a full house is worth asking the engine.
-      await markThoseThatEnded(context, record.principal, signal);
+      await refreshLiveRecords(context, record.principal, signal);
       const excess = findExcess(context, record, await countedRecords(context, record.principal));
       if (excess !== null) throw excess;
     }
@@ -36,11 +36,11 @@ async function countedRecords(context: RegistryContext, principal: string): Prom
       record.state !== 'ended' &&
       record.principal === principal &&
       record.engine === context.engine.name &&
-      !livesElsewhere(record.owner),
+      !ownedByOtherProcess(record.owner),
   );
 }
 
-async function markThoseThatEnded(
+async function refreshLiveRecords(
   context: RegistryContext,
   principal: string,
   signal: AbortSignal,

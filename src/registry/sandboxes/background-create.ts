@@ -4,11 +4,11 @@ import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { CreateRequest, CreateWait, SandboxView } from '../types.ts';
 import { createSandbox } from './create-sandbox.ts';
-import { lookAt } from './sandbox-view.ts';
-import type { WorkScope } from './task-scope.ts';
+import { getSandboxView } from './sandbox-view.ts';
+import type { TaskScope } from './task-scope.ts';
 
 /** The session that sandboxes are made for. */
-export interface Parent {
+export interface SessionOwner {
   readonly sessionId: string;
   readonly principal: string;
   /** A record of a sandbox to be (`creating`) or that lives; `current` where the caller is answered with it just now. */
@@ -16,12 +16,12 @@ export interface Parent {
 }
 
 /** Makes the sandboxes of one session. A caller whose patience ends is answered with one that is still being made. */
-export class Births {
+export class BackgroundCreates {
   readonly #context: RegistryContext;
-  readonly #scope: WorkScope;
-  readonly #parent: Parent;
+  readonly #scope: TaskScope;
+  readonly #parent: SessionOwner;
 
-  constructor(context: RegistryContext, scope: WorkScope, parent: Parent) {
+  constructor(context: RegistryContext, scope: TaskScope, parent: SessionOwner) {
     this.#context = context;
     this.#scope = scope;
     this.#parent = parent;
@@ -37,14 +37,14 @@ export class Births {
     const { report } = wait;
     const work = this.#scope.run(cancelled.controller.signal, (either) =>
       createSandbox(this.#context, this.#parent, request, either, {
-        begun: (record) => {
+        onRecorded: (record) => {
           intent = record;
         },
-        adopt: (record) => {
+        onLive: (record) => {
           over = true;
           this.#parent.own(record, !handedOff);
         },
-        failing: () => {
+        onFailure: () => {
           over = true;
           return handedOff || isFetched(request);
         },
@@ -61,7 +61,7 @@ export class Births {
       handedOff = true;
       this.#parent.own(begun, true);
       this.#goOn(begun, work);
-      return await lookAt(this.#context, begun, cancelled.controller.signal);
+      return await getSandboxView(this.#context, begun, cancelled.controller.signal);
     } finally {
       timer.clear();
       cancelled.release();
@@ -76,11 +76,11 @@ export class Births {
   }
 
   /** `timeUp` resolves with null after the caller's patience, if there is an end of it. */
-  #timer({ patienceMs }: CreateWait): { timeUp: Promise<null>; clear: () => void } {
+  #timer({ softTimeoutMs }: CreateWait): { timeUp: Promise<null>; clear: () => void } {
     const { clock } = this.#context;
     let timer: Timer | null = null;
     const timeUp = new Promise<null>((resolve) => {
-      if (patienceMs !== undefined) timer = clock.setTimeout(() => resolve(null), patienceMs);
+      if (softTimeoutMs !== undefined) timer = clock.setTimeout(() => resolve(null), softTimeoutMs);
     });
     return { timeUp, clear: () => timer !== null && clock.clearTimeout(timer) };
   }

@@ -4,24 +4,24 @@ import { newSandboxId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
 import { ownerOf } from '../records/owner.ts';
 import { RECORD_VERSION } from '../records/record-format.ts';
-import { askedOf } from '../records/requested-config.ts';
+import { requestedConfig } from '../records/requested-config.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
-import { requireSource } from '../records/snapshot-lookup.ts';
+import { requireOwnedSource } from '../records/snapshot-lookup.ts';
 import type { CreateRequest, SandboxView } from '../types.ts';
 import { admit } from './admission.ts';
-import { planSandbox } from './resolve-request.ts';
+import { resolveRequest } from './resolve-request.ts';
 import { markEnded } from './sandbox-end.ts';
 
 const FORGET_MS = 30_000;
 
 /** What the maker of a sandbox tells whoever waits for it. */
-export interface Birth {
+export interface CreateHooks {
   /** The intent is on disk: from now on the sandbox can be looked for. */
-  begun(record: OwnershipRecord): void;
+  onRecorded(record: OwnershipRecord): void;
   /** Called once it is certain to stay. */
-  adopt(record: OwnershipRecord): void;
+  onLive(record: OwnershipRecord): void;
   /** It could not be made. True where nobody will be answered so, and the reason has to be kept. */
-  failing(): boolean;
+  onFailure(): boolean;
   report?: ((line: string) => void) | undefined;
 }
 
@@ -36,12 +36,12 @@ export async function createSandbox(
   session: { sessionId: string; principal: string },
   request: CreateRequest,
   signal: AbortSignal,
-  birth: Birth,
+  birth: CreateHooks,
 ): Promise<SandboxView> {
   const { engine, config, clock } = context;
-  await requireSource(context, session.principal, request.source, signal);
+  await requireOwnedSource(context, session.principal, request.source, signal);
   const limits = await engine.limits(signal);
-  const plan = planSandbox(newSandboxId(), request, engine, limits, config.maxLifetimeMs);
+  const plan = resolveRequest(newSandboxId(), request, engine, limits, config.maxLifetimeMs);
   const intent: OwnershipRecord = {
     version: RECORD_VERSION,
     sandboxId: plan.sandboxId,
@@ -54,14 +54,14 @@ export async function createSandbox(
     state: 'creating',
     endedAt: null,
     owner: ownerOf(session.sessionId),
-    asked: askedOf(plan, limits),
+    requested: requestedConfig(plan, limits),
   };
   await admit(context, intent, signal);
-  birth.begun(intent);
+  birth.onRecorded(intent);
   try {
     return await makeLive(context, plan, intent, signal, birth);
   } catch (error) {
-    const kept = birth.failing() && !signal.aborted;
+    const kept = birth.onFailure() && !signal.aborted;
     if (!kept) await undo(context, intent, null);
     else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
     throw kept ? withId(error, plan.sandboxId) : error;
@@ -73,7 +73,7 @@ async function makeLive(
   plan: CreateSandbox,
   intent: OwnershipRecord,
   signal: AbortSignal,
-  birth: Birth,
+  birth: CreateHooks,
 ): Promise<SandboxView> {
   let sandbox = await context.engine.create(plan, signal, birth.report);
   if (sandbox.ports.some((port) => port.url === null) && context.engine.ports !== undefined) {
@@ -84,7 +84,7 @@ async function makeLive(
   await context.store.write(record);
   // Nothing may come between these two: a session that ends either aborts this create or finds the sandbox adopted.
   throwIfCancelled(signal);
-  birth.adopt(record);
+  birth.onLive(record);
   return { ...sandbox, keep: record.keep };
 }
 

@@ -17,9 +17,9 @@ const CONTROLS = /[\u0000-\u001f\u007f]/;
  *
  * @throws `invalid_argument` naming the value
  */
-export function planSource(source: SandboxSource | null): SandboxSource | null {
+export function resolveSource(source: SandboxSource | null): SandboxSource | null {
   if (source === null || source.type === 'snapshot') return source;
-  const url = planUrl(source.url);
+  const url = resolveUrl(source.url);
   if (source.type === 'tarball') return { type: source.type, url };
   const { revision, username, password } = source;
   if (
@@ -45,7 +45,7 @@ export function planSource(source: SandboxSource | null): SandboxSource | null {
   return { ...source, url };
 }
 
-function planUrl(text: string): string {
+function resolveUrl(text: string): string {
   // Before anything quotes it: what cannot be parsed may hold a password all the same.
   const shown = JSON.stringify(redactText(text).slice(0, 200));
   const url = URL.canParse(text) && text.length <= MAX_URL && !CONTROLS.test(text) ? new URL(text) : null;

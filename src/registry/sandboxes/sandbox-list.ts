@@ -7,7 +7,7 @@ import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { SandboxView } from '../types.ts';
 import { isVisible } from './sandbox-lookup.ts';
-import { failedView, lookAt } from './sandbox-view.ts';
+import { failedView, getSandboxView } from './sandbox-view.ts';
 
 /** Failures of the engine as a whole, which say nothing of a sandbox. */
 const OF_THE_ENGINE: readonly ErrorCode[] = ['auth', 'rate_limit', 'timeout', 'unavailable'];
@@ -57,7 +57,7 @@ export async function viewIfKnown(
   fatal: readonly ErrorCode[] = [],
 ): Promise<SandboxView | null> {
   try {
-    return await lookAt(context, record, signal);
+    return await getSandboxView(context, record, signal);
   } catch (error) {
     throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;

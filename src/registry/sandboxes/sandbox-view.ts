@@ -12,15 +12,15 @@ import { hasEnded, markEnded } from './sandbox-end.ts';
  *
  * @throws SandboxError `not_found` where neither tells of it
  */
-export async function lookAt(
+export async function getSandboxView(
   context: RegistryContext,
   record: OwnershipRecord,
   signal: AbortSignal,
 ): Promise<SandboxView> {
   try {
     const sandbox = await context.engine.get(record.sandboxId, signal);
-    const early = sandbox.status === 'running' && (await isBeingMade(context, record));
-    return await viewOf(context, record, early ? { ...sandbox, status: 'pending' } : sandbox);
+    const early = sandbox.status === 'running' && (await isPending(context, record));
+    return await toSandboxView(context, record, early ? { ...sandbox, status: 'pending' } : sandbox);
   } catch (error) {
     if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
     const present = await context.store.read(record.sandboxId);
@@ -31,14 +31,14 @@ export async function lookAt(
 }
 
 /** True until its maker has made sure that it stays: an end of the session undoes it until then. */
-async function isBeingMade(context: RegistryContext, record: OwnershipRecord): Promise<boolean> {
+async function isPending(context: RegistryContext, record: OwnershipRecord): Promise<boolean> {
   if (record.state !== 'creating') return false;
   const present = await context.store.read(record.sandboxId);
   return present?.state === 'creating' && isAlive(present.owner);
 }
 
 /** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
-export async function viewOf(
+export async function toSandboxView(
   context: RegistryContext,
   record: OwnershipRecord,
   sandbox: Sandbox,
@@ -59,22 +59,22 @@ export function failedView(record: OwnershipRecord, reason: string): SandboxView
 }
 
 function bareView(record: OwnershipRecord, status: 'pending' | 'failed', reason: string | null): SandboxView {
-  const { asked } = record;
+  const { requested } = record;
   return {
     sandboxId: record.sandboxId,
     status,
     engine: record.engine,
-    runtime: asked === undefined ? 'unknown' : (asked.runtime ?? 'default'),
+    runtime: requested === undefined ? 'unknown' : (requested.runtime ?? 'default'),
     cwd: SANDBOX_CWD,
     vcpus: record.vcpus,
-    memoryMb: asked?.memoryMb ?? 0,
+    memoryMb: requested?.memoryMb ?? 0,
     createdAt: record.createdAt,
-    timeoutMs: asked?.timeoutMs ?? 0,
+    timeoutMs: requested?.timeoutMs ?? 0,
     expiresAt: null,
-    ports: (asked?.ports ?? []).map((port) => ({ port, url: null })),
-    networkPolicy: asked?.networkPolicy ?? { mode: 'deny-all' },
+    ports: (requested?.ports ?? []).map((port) => ({ port, url: null })),
+    networkPolicy: requested?.networkPolicy ?? { mode: 'deny-all' },
     interactivePort: null,
-    sourceSnapshotId: asked?.sourceSnapshotId ?? null,
+    sourceSnapshotId: requested?.sourceSnapshotId ?? null,
     stopCause: null,
     statusReason: reason,
     keep: record.keep,

@@ -4,7 +4,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 
 /** The work under way of one session: the session's end aborts it, and nothing starts after. */
-export class WorkScope {
+export class TaskScope {
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
 

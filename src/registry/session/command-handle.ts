@@ -1,32 +1,75 @@
-import type { Command, Engine, KillCause } from '../../engines/engine.ts';
+import type {
+  Command,
+  Commands,
+  KillCause,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+} from '../../engines/engine.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
-import type { CommandHandle } from '../types.ts';
+import type { CommandHandle, SandboxHandle } from '../types.ts';
+import type { SessionCommands } from './session-commands.ts';
 
-/** The sandbox that a command id names. @throws SandboxError `not_found` for a text that is no command id */
+/** The sandbox that a command id names. @throws SandboxError `not_found` for text that is not a command id */
 export function requireSandboxOf(commandId: string): string {
   const sandboxId = sandboxIdOfCommand(commandId);
   if (sandboxId === null) throw unknownCommand(commandId);
   return sandboxId;
 }
 
-/** A command whose sandbox the session may see; whether the command exists is the engine's to say. */
+/** A command in a sandbox that the session may see. Whether the command exists is up to the engine. */
 export class RegistryCommandHandle implements CommandHandle {
   readonly commandId: string;
-  readonly sandboxId: string;
-  readonly engine: Engine;
+  readonly sandbox: SandboxHandle;
+  readonly #engine: Commands;
+  readonly #session: SessionCommands;
 
-  constructor(commandId: string, sandboxId: string, engine: Engine) {
+  constructor(commandId: string, sandbox: SandboxHandle, engine: Commands, session: SessionCommands) {
     this.commandId = commandId;
-    this.sandboxId = sandboxId;
-    this.engine = engine;
+    this.sandbox = sandbox;
+    this.#engine = engine;
+    this.#session = session;
   }
 
   get(signal: AbortSignal): Promise<Command> {
-    return this.engine.commands.get(this.commandId, signal);
+    return this.#engine.get(this.commandId, signal);
+  }
+
+  wait(signal: AbortSignal): Promise<Command> {
+    return this.#engine.wait(this.commandId, signal);
   }
 
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
-    return this.engine.commands.kill(this.commandId, signalName, cause, signal);
+    return this.#engine.kill(this.commandId, signalName, cause, signal);
+  }
+
+  output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
+    return this.#engine.readOutput(this.commandId, request, signal);
+  }
+
+  waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command> {
+    return this.#engine.waitForOutput(this.commandId, totalBytes, signal);
+  }
+
+  async countLines(
+    range: { stream: OutputStream; start: number; end: number },
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    return (await this.#engine.countLines?.(this.commandId, range, signal)) ?? null;
+  }
+
+  addWaiter(): () => void {
+    return this.#session.addWaiter(this.commandId);
+  }
+}
+
+/** A handle with the command as it was when the handle was made. */
+export class SeenCommandHandle extends RegistryCommandHandle {
+  readonly seen: Command;
+
+  constructor(seen: Command, sandbox: SandboxHandle, engine: Commands, session: SessionCommands) {
+    super(seen.commandId, sandbox, engine, session);
+    this.seen = seen;
   }
 }

@@ -1,23 +1,28 @@
-import type { Command, Engine, Sandbox, Snapshot } from '../../engines/engine.ts';
+import type { Command, NetworkPolicy, Sandbox, Shell, Shells, Snapshot } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { newCommandId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { extendWithinLimit } from '../sandboxes/deadline.ts';
 import { notRunning } from '../sandboxes/sandbox-end.ts';
-import { lookAt, viewOf } from '../sandboxes/sandbox-view.ts';
-import type { WorkScope } from '../sandboxes/task-scope.ts';
+import { getSandboxView, toSandboxView } from '../sandboxes/sandbox-view.ts';
+import type { TaskScope } from '../sandboxes/task-scope.ts';
+import { updateNetworkPolicy } from '../sandboxes/update-network-policy.ts';
 import { takeSnapshot } from '../snapshots/take-snapshot.ts';
 import type {
   RunRequest,
+  SandboxFiles,
   SandboxHandle,
   SandboxView,
+  SeenCommand,
   ShellHandle,
   ShellRequest,
   Transfer,
   TransferRequest,
   TransferWork,
 } from '../types.ts';
+import { SeenCommandHandle } from './command-handle.ts';
+import { filesOf } from './sandbox-files.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import type { SessionTransfers } from './transfers.ts';
@@ -25,10 +30,10 @@ import type { SessionTransfers } from './transfers.ts';
 /** A sandbox whose record says that the session's principal may work in it. */
 export class RegistrySandboxHandle implements SandboxHandle {
   readonly sandboxId: string;
-  readonly engine: Engine;
+  readonly files: SandboxFiles;
   readonly #context: RegistryContext;
   readonly #record: OwnershipRecord;
-  readonly #scope: WorkScope;
+  readonly #scope: TaskScope;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
   readonly #transfers: SessionTransfers;
@@ -36,13 +41,13 @@ export class RegistrySandboxHandle implements SandboxHandle {
   constructor(
     context: RegistryContext,
     record: OwnershipRecord,
-    scope: WorkScope,
+    scope: TaskScope,
     commands: SessionCommands,
     shells: SessionShells,
     transfers: SessionTransfers,
   ) {
     this.sandboxId = record.sandboxId;
-    this.engine = context.engine;
+    this.files = filesOf(context.engine.files, record.sandboxId);
     this.#context = context;
     this.#record = record;
     this.#scope = scope;
@@ -52,7 +57,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {
-    return lookAt(this.#context, this.#record, signal);
+    return getSandboxView(this.#context, this.#record, signal);
   }
 
   async requireRunning(signal: AbortSignal): Promise<SandboxView> {
@@ -65,16 +70,16 @@ export class RegistrySandboxHandle implements SandboxHandle {
   async extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView> {
     const look = (): Promise<Sandbox> => this.requireRunning(signal);
     const sandbox = await extendWithinLimit(this.#context, this.sandboxId, durationMs, look, signal);
-    return viewOf(this.#context, this.#record, sandbox);
+    return toSandboxView(this.#context, this.#record, sandbox);
   }
 
   async stop(signal: AbortSignal): Promise<SandboxView> {
     try {
       const [sandbox] = await Promise.all([
-        this.engine.stop(this.sandboxId, 'requested', signal),
+        this.#context.engine.stop(this.sandboxId, 'requested', signal),
         this.#transfers.end(this.sandboxId, 'stop'),
       ]);
-      return await viewOf(this.#context, this.#record, sandbox);
+      return await toSandboxView(this.#context, this.#record, sandbox);
     } catch (error) {
       if (!(error instanceof SandboxError) || error.code !== 'not_found') {
         // The caller may have been answered before it failed.
@@ -104,11 +109,34 @@ export class RegistrySandboxHandle implements SandboxHandle {
     );
   }
 
-  run(request: RunRequest, signal: AbortSignal): Promise<Command> {
+  run(request: RunRequest, signal: AbortSignal): Promise<SeenCommand> {
     return this.#scope.run(signal, async (either) => {
       const view = await this.requireRunning(either);
       const start = { commandId: newCommandId(this.sandboxId), sandboxId: this.sandboxId, ...request };
-      return this.#commands.start(view, () => this.engine.commands.start(start, either));
+      const { commands } = this.#context.engine;
+      const command = await this.#commands.start(view, () => commands.start(start, either));
+      return this.#seen(command);
+    });
+  }
+
+  async commands(signal: AbortSignal): Promise<SeenCommand[]> {
+    const commands = await this.#context.engine.commands.list(this.sandboxId, signal);
+    return commands.map((command) => this.#seen(command));
+  }
+
+  updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView> {
+    return this.#scope.run(signal, async (either) => {
+      const requireRunning = (): Promise<unknown> => this.requireRunning(either);
+      await updateNetworkPolicy(this.#context, this.sandboxId, policy, requireRunning, either);
+      return this.view(either);
+    });
+  }
+
+  async terminalUrl(signal: AbortSignal): Promise<string> {
+    const { shells, name } = this.#context.engine;
+    if (shells?.interactiveUrl !== undefined) return shells.interactiveUrl(this.sandboxId, signal);
+    throw new SandboxError('unsupported', `Engine ${name} has no interactive port.`, {
+      hint: 'Call sandbox_shell for a terminal.',
     });
   }
 
@@ -117,16 +145,31 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle> {
-    const { shells } = this.engine;
-    if (shells === undefined) {
-      throw new SandboxError('unsupported', `Engine ${this.engine.name} has no terminals here.`, {
-        hint: 'Call sandbox_run_command for each command.',
-      });
-    }
+    const shells = this.#requireShells();
     return this.#scope.run(signal, async (either) => {
       const view = await this.requireRunning(either);
       const open = { sandboxId: this.sandboxId, ...request };
       return this.#shells.open(view, request, () => shells.open(open, either));
     });
+  }
+
+  openRawShell(request: ShellRequest, signal: AbortSignal): Promise<Shell> {
+    const shells = this.#requireShells();
+    return this.#scope.run(signal, async (either) => {
+      await this.requireRunning(either);
+      return shells.open({ sandboxId: this.sandboxId, ...request }, either);
+    });
+  }
+
+  #requireShells(): Shells {
+    const { shells, name } = this.#context.engine;
+    if (shells !== undefined) return shells;
+    throw new SandboxError('unsupported', `Engine ${name} has no terminals here.`, {
+      hint: 'Call sandbox_run_command for each command.',
+    });
+  }
+
+  #seen(command: Command): SeenCommand {
+    return new SeenCommandHandle(command, this, this.#context.engine.commands, this.#commands);
   }
 }

@@ -13,7 +13,7 @@ interface RunningCommand {
   readonly commandId: string;
   readonly sandboxId: string;
   /** How many callers wait for its end. */
-  attended: number;
+  waiters: number;
 }
 
 /** The commands that one session started and that still run. */
@@ -55,21 +55,21 @@ export class SessionCommands {
   }
 
   /** Marks a command as waited for until the answered function is called. Others' commands are none of ours. */
-  attend(commandId: string): () => void {
+  addWaiter(commandId: string): () => void {
     const command = this.#running.get(commandId);
     if (command === undefined) return () => {};
-    command.attended += 1;
+    command.waiters += 1;
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      command.attended -= 1;
+      command.waiters -= 1;
     };
   }
 
   /** The commands that somebody waits for, and their sandboxes. */
-  attended(): { commandId: string; sandboxId: string }[] {
-    return [...this.#running.values()].filter((command) => command.attended > 0);
+  awaited(): { commandId: string; sandboxId: string }[] {
+    return [...this.#running.values()].filter((command) => command.waiters > 0);
   }
 
   /** Stops watching; the commands themselves go on. */
@@ -80,7 +80,7 @@ export class SessionCommands {
   /** Never rejects. */
   async #watch(command: Command, endLease: () => void, giveBack: () => void): Promise<void> {
     const { commandId, sandboxId } = command;
-    this.#running.set(commandId, { commandId, sandboxId, attended: 0 });
+    this.#running.set(commandId, { commandId, sandboxId, waiters: 0 });
     try {
       while (!(await this.#isOver(command))) await this.#pause();
     } finally {

@@ -3,7 +3,7 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { markEnded } from '../sandboxes/sandbox-end.ts';
-import type { WorkScope } from '../sandboxes/task-scope.ts';
+import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 
@@ -12,10 +12,10 @@ const STOP_MS = 1_400;
 const GIVE_UP_MS = 100;
 
 /** What a session leaves behind when it ends. */
-export interface Estate {
+export interface SessionResources {
   /** Records of the sandboxes it created. */
   owned: OwnershipRecord[];
-  scope: WorkScope;
+  scope: TaskScope;
   commands: SessionCommands;
   shells: SessionShells;
 }
@@ -24,16 +24,16 @@ export interface Estate {
  * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
  * most 1.5 s and never rejects: what is not done by then is left to the next recovery.
  */
-export async function settleEstate(context: RegistryContext, estate: Estate): Promise<void> {
+export async function releaseSession(context: RegistryContext, estate: SessionResources): Promise<void> {
   const { clock, log } = context;
   const giveUp = new AbortController();
   const unfinished = new Set<string>();
   const toStop = estate.owned.filter((record) => !record.keep);
   const stopping = new Set(toStop.map((record) => record.sandboxId));
   const work: Promise<unknown>[] = [estate.scope.close(), estate.shells.close()];
-  for (const { commandId, sandboxId } of estate.commands.attended()) {
+  for (const { commandId, sandboxId } of estate.commands.awaited()) {
     // A sandbox that is being stopped takes its commands with it.
-    if (!stopping.has(sandboxId)) work.push(killAwaited(context, commandId, giveUp.signal));
+    if (!stopping.has(sandboxId)) work.push(killAwaitedCommand(context, commandId, giveUp.signal));
   }
   for (const { sandboxId } of toStop) {
     unfinished.add(sandboxId);
@@ -43,7 +43,7 @@ export async function settleEstate(context: RegistryContext, estate: Estate): Pr
       }),
     );
   }
-  for (const { sandboxId, keep } of estate.owned) if (keep) work.push(disown(context, sandboxId));
+  for (const { sandboxId, keep } of estate.owned) if (keep) work.push(releaseOwnership(context, sandboxId));
 
   const inTime = await completesWithin(clock, STOP_MS, Promise.all(work));
   giveUp.abort();
@@ -54,7 +54,7 @@ export async function settleEstate(context: RegistryContext, estate: Estate): Pr
       'The session ended before its work was undone: left to recovery.',
     );
   }
-  const disowned = Promise.all([...unfinished].map((sandboxId) => disown(context, sandboxId)));
+  const disowned = Promise.all([...unfinished].map((sandboxId) => releaseOwnership(context, sandboxId)));
   await completesWithin(clock, GIVE_UP_MS, disowned);
 }
 
@@ -91,7 +91,11 @@ async function removeDamaged(
 }
 
 /** Never rejects. */
-async function killAwaited(context: RegistryContext, commandId: string, signal: AbortSignal): Promise<void> {
+async function killAwaitedCommand(
+  context: RegistryContext,
+  commandId: string,
+  signal: AbortSignal,
+): Promise<void> {
   try {
     await context.engine.commands.kill(commandId, 'SIGKILL', 'session_end', signal);
   } catch (error) {
@@ -103,7 +107,7 @@ async function killAwaited(context: RegistryContext, commandId: string, signal: 
  * Never rejects. Without an owner a kept sandbox lives to its deadline, and any other is the next recovery's, also while
  * this process serves other sessions.
  */
-async function disown(context: RegistryContext, sandboxId: string): Promise<void> {
+async function releaseOwnership(context: RegistryContext, sandboxId: string): Promise<void> {
   try {
     await context.store.update(sandboxId, (record) => ({ ...record, owner: null }));
   } catch (error) {

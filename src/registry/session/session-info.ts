@@ -1,4 +1,4 @@
-import type { Command, Engine } from '../../engines/engine.ts';
+import type { Command, Engine, NetworkActivity } from '../../engines/engine.ts';
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
@@ -31,7 +31,7 @@ export async function describeSession(
   ];
   const views = await mapConcurrent(members, 8, async ({ record, ownership }) => {
     const view = await viewIfKnown(context, record, signal);
-    return view === null ? null : { ...view, ownership };
+    return view === null ? null : { ...view, ownership, network: await activityOf(engine, view.sandboxId) };
   });
   const commands = await mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
   return {
@@ -50,6 +50,10 @@ export async function describeSession(
     runtimes: await engine.runtimes(signal),
     capabilities: capabilitiesOf(engine),
   };
+}
+
+async function activityOf({ networkPolicies }: Engine, sandboxId: string): Promise<NetworkActivity | null> {
+  return (await networkPolicies?.activity?.(sandboxId)) ?? null;
 }
 
 async function commandIfKnown(

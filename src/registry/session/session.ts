@@ -1,15 +1,15 @@
-import type { Engine, ListQuery, Page } from '../../engines/engine.ts';
+import type { ListQuery, Page } from '../../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { newSessionId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
-import { Births } from '../sandboxes/background-create.ts';
+import { BackgroundCreates } from '../sandboxes/background-create.ts';
 import { Leases } from '../sandboxes/keep-alive.ts';
 import type { Quotas } from '../sandboxes/quota.ts';
 import { listSandboxes } from '../sandboxes/sandbox-list.ts';
 import { findRecord, noCurrentSandbox } from '../sandboxes/sandbox-lookup.ts';
-import { WorkScope } from '../sandboxes/task-scope.ts';
+import { TaskScope } from '../sandboxes/task-scope.ts';
 import { PrincipalSnapshots } from '../snapshots/principal-snapshots.ts';
 import type {
   CommandHandle,
@@ -27,7 +27,7 @@ import type {
 import { RegistryCommandHandle, requireSandboxOf } from './command-handle.ts';
 import { RegistrySandboxHandle } from './sandbox-handle.ts';
 import { SessionCommands } from './session-commands.ts';
-import { settleEstate } from './session-end.ts';
+import { releaseSession } from './session-end.ts';
 import { describeSession } from './session-info.ts';
 import { SessionShells } from './session-shells.ts';
 import { SessionTransfers } from './transfers.ts';
@@ -36,13 +36,12 @@ import { SessionTransfers } from './transfers.ts';
 export class RegistrySession implements Session {
   readonly sessionId = newSessionId();
   readonly principal: string;
-  readonly engine: Engine;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
   readonly #context: RegistryContext;
-  readonly #scope = new WorkScope();
+  readonly #scope = new TaskScope();
   readonly #leases: Leases;
-  readonly #births: Births;
+  readonly #births: BackgroundCreates;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
   readonly #transfers: SessionTransfers;
@@ -57,11 +56,10 @@ export class RegistrySession implements Session {
     const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs } =
       context.config;
     this.principal = principal;
-    this.engine = context.engine;
     this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
     this.#leases = new Leases(this.#context);
-    this.#births = new Births(this.#context, this.#scope, {
+    this.#births = new BackgroundCreates(this.#context, this.#scope, {
       sessionId: this.sessionId,
       principal,
       own: (record, current) => {
@@ -87,7 +85,7 @@ export class RegistrySession implements Session {
       const view = await handle.view(either);
       if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
       this.#current = record.sandboxId;
-      const needsNobody = view.ports.length === 0 && this.engine.networkPolicies === undefined;
+      const needsNobody = view.ports.length === 0 && this.#context.engine.networkPolicies === undefined;
       if (view.status !== 'running' || needsNobody) return view;
       await this.#openPorts(record.sandboxId, either);
       return handle.view(either);
@@ -107,12 +105,14 @@ export class RegistrySession implements Session {
   async command(commandId: string): Promise<CommandHandle> {
     this.#scope.requireOpen();
     const sandboxId = requireSandboxOf(commandId);
+    let record: OwnershipRecord;
     try {
-      await findRecord(this.#context, this.principal, sandboxId);
+      record = await findRecord(this.#context, this.principal, sandboxId);
     } catch (error) {
       throw error instanceof SandboxError && error.code === 'not_found' ? unknownCommand(commandId) : error;
     }
-    return new RegistryCommandHandle(commandId, sandboxId, this.engine);
+    const { commands } = this.#context.engine;
+    return new RegistryCommandHandle(commandId, this.#handle(record), commands, this.#commands);
   }
 
   shell(shellId: string): ShellHandle {
@@ -137,10 +137,6 @@ export class RegistrySession implements Session {
     );
   }
 
-  attend(commandId: string): () => void {
-    return this.#commands.attend(commandId);
-  }
-
   end(reason: SessionEndReason): Promise<void> {
     this.#ending ??= this.#end(reason);
     return this.#ending;
@@ -148,7 +144,7 @@ export class RegistrySession implements Session {
 
   async #end(reason: SessionEndReason): Promise<void> {
     this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
-    await settleEstate(this.#context, {
+    await releaseSession(this.#context, {
       // What is still being made ends with the scope.
       owned: [...this.#owned.values()].filter(({ state }) => state === 'live'),
       scope: this.#scope,
@@ -163,7 +159,7 @@ export class RegistrySession implements Session {
   /** A port that cannot be opened is told by its missing address; it must not hide the sandbox's state. */
   async #openPorts(sandboxId: string, signal: AbortSignal): Promise<void> {
     try {
-      await this.engine.ports?.open(sandboxId, signal);
+      await this.#context.engine.ports?.open(sandboxId, signal);
     } catch (error) {
       throwIfCancelled(signal);
       this.#context.log.warn(

@@ -87,7 +87,7 @@ export class ShellTerminal {
   }
 
   /** Resolves once `changes` is past this number, at the end, or when the signal fires. */
-  news(changes: number, signal: AbortSignal): Promise<void> {
+  waitForChange(changes: number, signal: AbortSignal): Promise<void> {
     if (this.#chunks !== changes || this.#exit !== null || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = (): void => {
@@ -126,10 +126,10 @@ export class ShellTerminal {
       const text = this.#combining.pass(decoder.decode(chunk, { stream: true }));
       await this.#show(this.#controls.pass(text, this.#screen.rows));
       this.#transcript.add(text);
-      this.#tell();
+      this.#notify();
     }
     this.#exit = await this.#shell.exit;
-    this.#tell();
+    this.#notify();
     return this.#exit;
   }
 
@@ -153,7 +153,7 @@ export class ShellTerminal {
     }
   }
 
-  #tell(): void {
+  #notify(): void {
     this.#chunks += 1;
     for (const listener of [...this.#listeners]) listener();
   }

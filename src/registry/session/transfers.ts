@@ -3,7 +3,7 @@ import type { Timer } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { Leases } from '../sandboxes/keep-alive.ts';
-import type { WorkScope } from '../sandboxes/task-scope.ts';
+import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { Transfer, TransferRequest, TransferResult, TransferWork } from '../types.ts';
 
 /** A result that nobody has fetched is kept this long, and at most so many of them. */
@@ -40,11 +40,11 @@ interface Entry {
 /** The transfers that one session has under way, and the results of those that ended between two calls. */
 export class SessionTransfers {
   readonly #context: RegistryContext;
-  readonly #scope: WorkScope;
+  readonly #scope: TaskScope;
   readonly #leases: Leases;
   readonly #entries = new Map<string, Entry>();
 
-  constructor(context: RegistryContext, scope: WorkScope, leases: Leases) {
+  constructor(context: RegistryContext, scope: TaskScope, leases: Leases) {
     this.#context = context;
     this.#scope = scope;
     this.#leases = leases;
@@ -138,7 +138,7 @@ export class SessionTransfers {
     const taken: (() => Promise<void>)[] = [];
     try {
       return await work(async (path) => {
-        taken.push(await this.#context.stages.note(path));
+        taken.push(await this.#context.stagedDownloads.record(path));
       });
     } finally {
       await Promise.all(taken.map((takeBack) => takeBack()));

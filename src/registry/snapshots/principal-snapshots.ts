@@ -3,12 +3,12 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import {
   findSnapshot,
+  forgetIfMissing,
   isOwn,
-  orForgotten,
   ownershipOf,
   requireSnapshots,
 } from '../records/snapshot-lookup.ts';
-import type { WorkScope } from '../sandboxes/task-scope.ts';
+import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { SessionSnapshots } from '../types.ts';
 
 /** Snapshots are asked of the engine in pages of this many. */
@@ -20,11 +20,11 @@ const MAX_DELETED = 100;
 export class PrincipalSnapshots implements SessionSnapshots {
   readonly #context: RegistryContext;
   readonly #principal: string;
-  readonly #scope: WorkScope;
+  readonly #scope: TaskScope;
   /** What this session has deleted, as it was answered: deleting it again is no error. */
   readonly #deleted = new Map<string, Snapshot>();
 
-  constructor(context: RegistryContext, principal: string, scope: WorkScope) {
+  constructor(context: RegistryContext, principal: string, scope: TaskScope) {
     this.#context = context;
     this.#principal = principal;
     this.#scope = scope;
@@ -55,7 +55,7 @@ export class PrincipalSnapshots implements SessionSnapshots {
     if (before !== undefined) return before;
     await this.get(snapshotId, signal);
     const deleted = requireSnapshots(this.#context).delete(snapshotId, signal);
-    const snapshot = await orForgotten(this.#context, snapshotId, deleted);
+    const snapshot = await forgetIfMissing(this.#context, snapshotId, deleted);
     await this.#context.snapshots.remove(snapshotId);
     this.#remember(snapshot);
     return snapshot;

@@ -33,7 +33,7 @@ export async function takeSnapshot(
       context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');
       throw error;
     } finally {
-      await noteEnd(context, sandboxId);
+      await recordEnd(context, sandboxId);
     }
   });
 }
@@ -51,7 +51,7 @@ async function requireRoom(context: RegistryContext, principal: string): Promise
 }
 
 /** Never rejects: the next look at the sandbox notes its end as well. */
-async function noteEnd(context: RegistryContext, sandboxId: string): Promise<void> {
+async function recordEnd(context: RegistryContext, sandboxId: string): Promise<void> {
   try {
     const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(5_000));
     if (hasEnded(sandbox)) await markEnded(context, sandboxId, sandbox);

@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { type Config, loadConfig } from '../../../src/config/config.ts';
 import { type Connection, createServer } from '../../../src/server/create-server.ts';
 import { createLogger } from '../../../src/shared/log.ts';
-import { LOOKS } from '../../../tools/common/annotations.ts';
+import { READ_ONLY } from '../../../tools/common/annotations.ts';
 import { defineTool, type Tool, type ToolContext } from '../../../tools/common/tool.ts';
 import { openWorld } from '../../registry/support/registry.ts';
 
@@ -25,7 +25,7 @@ export function toolOf(
     title: name,
     description: `The ${name} tool.`,
     toolsets: ['core'],
-    annotations: LOOKS,
+    annotations: READ_ONLY,
     input: z.strictObject({ text: z.string().optional(), count: z.int().min(0).default(1) }),
     output: z.object({ said: z.string().nullable() }),
     handle: async (args, context) => ({ structured: { said: String(await handle(args, context)) } }),

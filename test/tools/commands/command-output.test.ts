@@ -5,7 +5,7 @@ import { WrittenOutput } from '../../fakes/written-output.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 
 async function capture(output: WrittenOutput): ReturnType<typeof captureOutput> {
-  return captureOutput(output.commands, output.command, neverAborted);
+  return captureOutput(output.handle, output.command, neverAborted);
 }
 
 function numbered(from: number, to: number): string {

@@ -7,7 +7,7 @@ type Wish = Partial<Parameters<typeof readOutputPage>[2]>;
 
 function page(output: WrittenOutput, wish: Wish = {}): Promise<OutputPage> {
   const request = { stream: 'both' as const, offset: 0, limit: 1_000, encoding: 'utf8' as const, ...wish };
-  return readOutputPage(output.commands, output.command, request, neverAborted);
+  return readOutputPage(output.handle, output.command, request, neverAborted);
 }
 
 describe('readOutputPage', () => {

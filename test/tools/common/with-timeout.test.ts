@@ -1,34 +1,36 @@
 import { describe, expect, it } from 'vitest';
 import { SandboxError } from '../../../src/shared/errors.ts';
-import { abandonable, sleep, within } from '../../../tools/common/with-timeout.ts';
+import { raceAbort, sleep, withTimeout } from '../../../tools/common/with-timeout.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 
 /** Ends with its signal alone, as an engine's waits do. */
 function endless(signal: AbortSignal): Promise<string> {
-  return abandonable(new Promise<string>(() => {}), signal);
+  return raceAbort(new Promise<string>(() => {}), signal);
 }
 
 describe('within', () => {
   it('answers what comes in time', async () => {
-    expect(await within(10_000, neverAborted, async () => 'done')).toBe('done');
+    expect(await withTimeout(10_000, neverAborted, async () => 'done')).toBe('done');
   });
 
   it('answers null when time is up', async () => {
-    expect(await within(10, neverAborted, endless)).toBeNull();
-    expect(await within(0, neverAborted, endless)).toBeNull();
+    expect(await withTimeout(10, neverAborted, endless)).toBeNull();
+    expect(await withTimeout(0, neverAborted, endless)).toBeNull();
   });
 
   it('passes failures on', async () => {
     const failure = new SandboxError('conflict', 'no');
-    await expect(within(10_000, neverAborted, () => Promise.reject(failure))).rejects.toBe(failure);
+    await expect(withTimeout(10_000, neverAborted, () => Promise.reject(failure))).rejects.toBe(failure);
   });
 
   it('passes the cancellation on, before and during the work', async () => {
     const controller = new AbortController();
-    const waiting = within(10_000, controller.signal, endless);
+    const waiting = withTimeout(10_000, controller.signal, endless);
     controller.abort();
     await expect(waiting).rejects.toMatchObject({ code: 'cancelled' });
-    await expect(within(10_000, controller.signal, endless)).rejects.toMatchObject({ code: 'cancelled' });
+    await expect(withTimeout(10_000, controller.signal, endless)).rejects.toMatchObject({
+      code: 'cancelled',
+    });
   });
 });
 

@@ -1,7 +1,7 @@
 import { open, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ahead } from '../../../tools/common/prefetch.ts';
+import { prefetch } from '../../../tools/common/prefetch.ts';
 import { Background, FileWriter, type Sink } from '../../../tools/transfers/write-behind.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
@@ -111,7 +111,7 @@ describe('work ahead', () => {
         if (item === 3) throw new Error('third');
         return item * 10;
       };
-      for await (const [item, result] of ahead([1, 2, 3, 4, 5, 6], work, 2)) {
+      for await (const [item, result] of prefetch([1, 2, 3, 4, 5, 6], work, 2)) {
         expect(begun.length).toBeLessThanOrEqual(item + 1);
         seen.push(result);
       }
@@ -128,7 +128,7 @@ describe('work ahead', () => {
       await slow.promise;
       ended = true;
     };
-    const iteration = ahead([1, 2], work, 2);
+    const iteration = prefetch([1, 2], work, 2);
     await iteration.next();
     const left = iteration.return(undefined);
     slow.end();

@@ -1,0 +1,14 @@
+import type { Files } from '../../engines/engine.ts';
+import type { SandboxFiles } from '../types.ts';
+
+/** The engine's files, bound to the one sandbox whose ownership has been checked. */
+export function filesOf(files: Files, sandboxId: string): SandboxFiles {
+  return {
+    mkDir: (path, cwd, signal) => files.mkDir(sandboxId, path, cwd, signal),
+    stat: (path, cwd, signal) => files.stat(sandboxId, path, cwd, signal),
+    read: (path, cwd, range, signal) => files.read(sandboxId, path, cwd, range, signal),
+    write: (list, cwd, signal) => files.write(sandboxId, list, cwd, signal),
+    readTree: (path, cwd, signal) => files.readTree(sandboxId, path, cwd, signal),
+    writeTree: (path, cwd, entries, signal) => files.writeTree(sandboxId, path, cwd, entries, signal),
+  };
+}
