@@ -44,7 +44,9 @@ describe('a create that outlasts its caller’s patience', () => {
     await (await settled(session, view.sandboxId)).toBe('running');
     await handle.run(sleep, neverAborted);
     await session.end('shutdown');
-    expect(world.engine.calls).toContain(`stop ${view.sandboxId}`);
+    // `forget` if the session ends between the record's write and the create's own end.
+    const ends = [`stop ${view.sandboxId}`, `forget ${view.sandboxId}`];
+    expect(world.engine.calls.filter((call) => ends.includes(call))).not.toEqual([]);
   });
 
   it('does not take the place of one that was made current meanwhile', async () => {

@@ -104,7 +104,7 @@ describe('create', () => {
       '.rules',
     ],
     [{ source: { type: 'tarball' as const, url: 'https://example.com/a.tgz' } }, 'unsupported', 'tarball'],
-    [{ interactive: true }, 'unsupported', 'terminals'],
+    [{ interactive: true }, 'unsupported', 'interactive port'],
   ])('refuses %j with %s, before anything is recorded', async (part, code, words) => {
     const { registry, engine, stateDir } = openWorld();
     const session = registry.openSession('local');

@@ -1,6 +1,6 @@
 /** The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks it. */
 import { posix } from 'node:path';
-import { layered, OCI_ROOMS, type Reach } from './room-order.ts';
+import { layered, OCI_ROOMS, REGISTRY_ROOMS, type Reach, TOOL_ROOMS } from './room-order.ts';
 
 export interface SourceFile {
   /** From the root of the repository, with slashes. */
@@ -13,6 +13,9 @@ export interface Import {
   /** True where nothing of it is left at run time. */
   readonly typeOnly: boolean;
 }
+
+/** What the registry and the tools may import from outside: of engines the types alone. */
+const ABOVE_ENGINES: Record<string, Reach> = { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' };
 
 /** What every room of the vercel engine may import. */
 const VERCEL_BASE: Record<string, Reach> = {
@@ -44,9 +47,14 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/images/': 'all',
     'src/shared/': 'all',
   },
-  'src/cli/output/': { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
-  'src/server/': { 'tools/common/tool.ts': 'all', 'src/registry/': 'all', 'src/shared/': 'all' },
-  'src/registry/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
+  'src/cli/output/': {
+    'src/registry/types.ts': 'types',
+    'src/engines/engine.ts': 'types',
+    'src/shared/': 'all',
+  },
+  'src/server/': { 'tools/common/': 'all', 'src/registry/types.ts': 'types', 'src/shared/': 'all' },
+  'src/registry/': ABOVE_ENGINES,
+  ...layered('src/registry/', REGISTRY_ROOMS, ABOVE_ENGINES),
   'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
   'src/engines/contract/': { 'src/shared/': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
@@ -104,13 +112,8 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/egress/policy/': { 'src/shared/': 'all' },
   'src/images/': { 'src/shared/': 'all' },
   'src/shared/': {},
-  'tools/common/tool.ts': { 'src/registry/': 'types', 'src/shared/': 'all' },
-  'tools/': {
-    'tools/common/tool.ts': 'all',
-    'src/registry/': 'all',
-    'src/engines/engine.ts': 'types',
-    'src/shared/': 'all',
-  },
+  'tools/': { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES },
+  ...layered('tools/', TOOL_ROOMS, { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES }),
 };
 
 const MAX_LINES = 300;

@@ -18,6 +18,25 @@ export const OCI_ROOMS: readonly (readonly string[])[] = [
   ['protocol/', 'state/'],
 ];
 
+/** Rooms of the registry. `types.ts` is what the tools and the server see of it. */
+export const REGISTRY_ROOMS: readonly (readonly string[])[] = [
+  ['registry.ts'],
+  ['session/', 'recovery/'],
+  ['snapshots/'],
+  ['sandboxes/'],
+  ['records/'],
+  ['types.ts'],
+  ['transfer-types.ts'],
+];
+
+/** Rooms of the tools. */
+export const TOOL_ROOMS: readonly (readonly string[])[] = [
+  ['index.ts'],
+  ['commands/', 'files/', 'session/', 'shells/'],
+  ['sandboxes/', 'transfers/'],
+  ['common/'],
+];
+
 /**
  * Rows of the table for rooms that import what is below them and `outside` alone. All may import the types of `context.ts`
  * in the same folder, which holds types of theirs.

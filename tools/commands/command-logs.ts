@@ -9,22 +9,22 @@ import { type Line, LineSplitter } from './log-lines.ts';
 import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
 
 const SLICE_BYTES = 65_536;
-/** A page without a match ends after this much, so that a call stays quick; the cursor goes on from there. */
+/** A page without a match ends after this much, to keep calls short; the cursor continues from there. */
 const MAX_SCANNED_BYTES = 2_097_152;
-/** A page that takes longer ends, too. */
+/** A page that takes longer ends as well. */
 const MAX_SEARCH_MS = 5_000;
 const MAX_PATTERN_CHARACTERS = 1_000;
-/** Of a compiled pattern. With so many a line of 16 KiB, which nothing interrupts, takes a tenth of a second or two. */
+/** Of a compiled pattern. At this size a 16 KiB line, whose match cannot be interrupted, takes 0.1 to 0.2 s. */
 const MAX_PATTERN_STEPS = 300;
 
 export interface Logs {
   lines: LogLine[];
   cursor: LogCursor;
-  /** The command has finished and every line was given. */
+  /** The command has finished and every line was returned. */
   done: boolean;
-  /** Everything written so far was looked at. */
+  /** Everything written so far was read. */
   atEnd: boolean;
-  /** Bytes in front of or between these lines that the bounded log no longer holds. */
+  /** Bytes before or between these lines that the bounded log no longer holds. */
   droppedBytes: number;
 }
 
@@ -33,7 +33,7 @@ export interface LogsRequest extends PageRequest {
   waitMs: number;
 }
 
-/** Lines from a cursor on. Where there are none yet and the command runs, waits for some, at most `waitMs` milliseconds. */
+/** Reads lines from a cursor on. If there are none yet and the command is running, waits for up to `waitMs` milliseconds. */
 export async function readLogs(
   handle: CommandHandle,
   request: LogsRequest,
@@ -43,7 +43,7 @@ export async function readLogs(
   let cursor = request.cursor;
   let droppedBytes = 0;
   for (;;) {
-    // Asked first: a command that has finished by then has written all that the page will find.
+    // Before the page: once the command has finished, the page sees everything that it wrote.
     const command = await handle.get(signal);
     const page = await readPage(handle, command, { ...request, cursor }, signal);
     cursor = page.cursor;
@@ -79,7 +79,7 @@ async function readPage(
       const room = page.offer(line);
       taken += 1;
       if (pace.isDue) await pace.rest();
-      // The next page reads some lines again, for their context: this one has to come further than that.
+      // The next page rereads some lines for their context: this page has to advance past them.
       if (room && !(pace.isOver && taken > request.context)) continue;
       last = line;
       return false;
@@ -120,15 +120,15 @@ async function readPage(
 }
 
 /**
- * A test for lines by an RE2 pattern, which takes linear time whatever the pattern and the line.
+ * Compiles an RE2 pattern to a predicate over lines. Matching takes linear time for any pattern and line.
  *
- * @throws `invalid_argument` for a pattern that RE2 does not take
+ * @throws `invalid_argument` for a pattern that RE2 does not accept, or one that is too large
  */
 export function lineMatcher(pattern: string): (text: string) => boolean {
   if (pattern.length > MAX_PATTERN_CHARACTERS) {
     throw new SandboxError(
       'invalid_argument',
-      `\`grep\` has ${pattern.length} characters; ${MAX_PATTERN_CHARACTERS} are the most.`,
+      `\`grep\` has ${pattern.length} characters; the maximum is ${MAX_PATTERN_CHARACTERS}.`,
     );
   }
   try {
@@ -140,7 +140,7 @@ export function lineMatcher(pattern: string): (text: string) => boolean {
     if (!(error instanceof RE2JSException)) throw error;
     throw new SandboxError(
       'invalid_argument',
-      `\`grep\` ${JSON.stringify(pattern)} is no pattern: ${error.message}.`,
+      `Invalid \`grep\` pattern ${JSON.stringify(pattern)}: ${error.message}.`,
       {
         hint: 'Use RE2 syntax (no backreferences, no lookaround); escape special characters with \\.',
       },
@@ -151,10 +151,10 @@ export function lineMatcher(pattern: string): (text: string) => boolean {
 function tooLarge(steps: number): SandboxError {
   return new SandboxError(
     'invalid_argument',
-    `\`grep\` is a pattern of ${steps} steps; ${MAX_PATTERN_STEPS} are the most.`,
-    { hint: 'Write fewer alternatives, and .* or + in place of large counts such as {0,500}.' },
+    `The \`grep\` pattern compiles to ${steps} steps; the maximum is ${MAX_PATTERN_STEPS}.`,
+    { hint: 'Use fewer alternatives, and .* or + instead of large counts such as {0,500}.' },
   );
 }
 
-/** The stream names that a caller may ask for. */
+/** Valid values of `stream`. */
 export const LOG_STREAMS = ['both', 'stdout', 'stderr'] as const satisfies (OutputStream | 'both')[];

@@ -3,13 +3,13 @@ import type { Command } from '../../src/engines/engine.ts';
 import { formatCount } from '../../src/shared/text/text.ts';
 import type { CapturedOutput } from './command-output.ts';
 
-/** Arguments are repeated for orientation; a long script does not come back whole. */
+/** Arguments are echoed for orientation; a long script is shortened. */
 const MAX_SHOWN_ARGUMENT = 400;
 const MAX_SHOWN_ARGUMENTS = 40;
 
 const text = z.string().nullable();
 
-/** What every answer about a command holds. */
+/** The fields of every result about a command. */
 export const commandOutput = z.object({
   command_id: z.string(),
   sandbox_id: z.string(),
@@ -33,8 +33,8 @@ export const commandOutput = z.object({
 export type CommandAnswer = z.output<typeof commandOutput>;
 
 /**
- * A command as a tool answers it, as data and as a terminal's reader would want it. `sandboxEnd` says why its sandbox
- * ended, where the command ended with it.
+ * A command as a tool result: as data, and as text laid out like a terminal. `sandboxEnd` says why its sandbox ended, if
+ * the command ended with it.
  */
 export function commandAnswer(
   command: Command,
@@ -79,58 +79,58 @@ function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string
   return `exit_code ${exit_code} (${[ended_by, signal].filter((part) => part !== null).join(', ')})`;
 }
 
-/** What is to be known of its end, a sentence each. */
+/** What to know about how it ended, one sentence each. */
 function endOf(command: Command, sandboxEnd: string | null): string[] {
   const told: string[] = [];
-  if (command.endedBy === 'out_of_memory') told.push(`It was killed for lack of memory: ${MORE_MEMORY}`);
+  if (command.endedBy === 'out_of_memory') told.push(`Killed because memory ran out: ${MORE_MEMORY}`);
   else if (command.ranOutOfMemory === true)
-    told.push(`Something in its sandbox was killed for lack of memory while it ran: ${MORE_MEMORY}`);
-  if (command.endedBy === 'timeout')
-    told.push('It was ended at its timeout_ms: allow more, or leave that out');
+    told.push(`A process in its sandbox was killed because memory ran out: ${MORE_MEMORY}`);
+  if (command.endedBy === 'timeout') told.push('Killed at its timeout_ms: increase it, or leave it out');
   else if (command.hasLiveProcesses === true)
-    told.push(`What it started still runs: command_kill command_id=${command.commandId} ends that`);
-  if (sandboxEnd !== null)
-    told.push(`It ended with its sandbox (${sandboxEnd}): sandbox_create for a new one`);
+    told.push(
+      `Processes that it started are still running: command_kill command_id=${command.commandId} ends them`,
+    );
+  if (sandboxEnd !== null) told.push(`Its sandbox ended (${sandboxEnd}): call sandbox_create for a new one`);
   return told;
 }
 
 const MORE_MEMORY = 'use less, or sandbox_create with more resources.vcpus';
 
-/** What to call next, the cause of a failure before the rest of the output. */
+/** What to call next; the cause of a failure comes before the rest of the output. */
 function nextSteps(command: Command, output: CapturedOutput): string[] {
   const id = `command_id=${command.commandId}`;
   if (command.status === 'running')
-    return [`It goes on; do not start it again. command_wait ${id}, or command_logs ${id}`];
+    return [`Still running; do not start it again. command_wait ${id}, or command_logs ${id}`];
   const rest = output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
   return [insteadOf(command, output), rest].filter((step) => step !== null);
 }
 
-/** What should have been called in place of a command that could not do what was meant. */
+/** A better call, where this command cannot have done what was intended. */
 function insteadOf(command: Command, output: CapturedOutput): string | null {
   if (command.exitCode === 127 && isShellLine(command.cmd)) {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
-    return `cmd is one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
+    return `cmd is the name of one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
   }
   if (command.exitCode !== 0 && SUDO_FAILED.test(output.stderr))
-    return 'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
+    return 'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
   if (isEmptyInput(command)) {
     const line = JSON.stringify([command.cmd]);
-    return `Its stdin was empty, so that it ended: give it a program in args, or type in sandbox_shell command=${line}`;
+    return `It read an empty stdin and exited: pass a program in args, or use sandbox_shell command=${line} to type`;
   }
   return null;
 }
 
-/** What shells say where there is none, and sudo itself where it cannot gain anything. */
+/** What shells print where there is no sudo, and sudo itself under no_new_privs. */
 const SUDO_FAILED = /^(?:.*: )?sudo: (?:command not found|not found|.*no new privileges)/m;
 
-/** An interpreter without a program reads one from its stdin, and ends in silence where that is empty. */
+/** An interpreter without a program reads one from stdin, and exits silently if that is empty. */
 function isEmptyInput({ cmd, args, exitCode, stdoutBytes, stderrBytes }: Command): boolean {
   return INTERPRETERS.test(cmd) && args.length === 0 && exitCode === 0 && stdoutBytes + stderrBytes === 0;
 }
 
 const INTERPRETERS = /^(?:\/.*\/)?(?:ba|da|z)?sh$|^(?:\/.*\/)?(?:python[0-9.]*|node|ruby|perl|php|lua)$/;
 
-/** Blanks, operators and words of the shell's own make no program's name. */
+/** Blanks, operators and shell builtins are not program names. */
 function isShellLine(cmd: string): boolean {
   return /[\s;&|<>$`*?(){}=~]/.test(cmd) || SHELL_WORDS.has(cmd);
 }

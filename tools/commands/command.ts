@@ -25,9 +25,9 @@ import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
 import { decodeCursor, encodeCursor, LOG_START } from './log-cursor.ts';
 
-/** Long enough for a program to end by a signal, so that the answer can tell how. */
+/** Long enough for a program to end by a signal, so that the result can say how. */
 const KILL_MOMENT_MS = 1_000;
-/** Room for one character at least. */
+/** Room for at least one character. */
 const MIN_PAGE_BYTES = 4;
 const MAX_PAGE_BYTES = 65_536;
 
@@ -37,7 +37,7 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it; its stdin is empty, typing is for sandbox_shell. Shell lines: cmd "bash", args ["-c", line]. One that outlasts wait_ms goes on; do what next says.',
+    'Run a program and wait for it; stdin is empty. For shell lines: cmd "bash", args ["-c", line]. After wait_ms (max 55000) it keeps running in the background; follow `next`.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
@@ -61,7 +61,8 @@ const run = defineTool({
 const runDetached = defineTool({
   name: 'sandbox_run_command_detached',
   title: 'Start command',
-  description: 'Start a program and return at once: servers, watchers, long jobs. Follow with command_logs.',
+  description:
+    'Start a program in the background and return at once: servers, watchers, long jobs. Read it with command_logs.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject(startShape).refine(fitsExec, TOO_BIG),
@@ -76,7 +77,7 @@ const runDetached = defineTool({
 const get = defineTool({
   name: 'sandbox_get_command',
   title: 'Get command',
-  description: 'State, exit code and output of a command, running or finished.',
+  description: 'Get the state, exit code and output of a command, running or finished.',
   toolsets: ['commands'],
   annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, sandbox_id: sandboxId }),
@@ -99,7 +100,7 @@ const logs = defineTool({
   name: 'command_logs',
   title: 'Command logs',
   description:
-    'Lines of a command, on from cursor (next_cursor before); grep (RE2) picks some. wait_ms waits for new ones.',
+    'Read the output of a command line by line, from cursor (the previous next_cursor). grep is an RE2 pattern. wait_ms waits for new lines.',
   toolsets: ['core', 'commands'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -150,7 +151,7 @@ const logs = defineTool({
 const wait = defineTool({
   name: 'command_wait',
   title: 'Wait for command',
-  description: 'Wait until a running command has finished.',
+  description: 'Wait until a command finishes.',
   toolsets: ['core', 'commands'],
   annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, wait_ms: waitMs }),
@@ -165,7 +166,7 @@ const wait = defineTool({
 const output = defineTool({
   name: 'command_output',
   title: 'Command output',
-  description: 'Page through what a command wrote, by byte offset; a negative one counts from the end.',
+  description: 'Read command output by byte offset. Negative offsets count from the end.',
   toolsets: ['commands'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -206,7 +207,7 @@ const output = defineTool({
 const kill = defineTool({
   name: 'command_kill',
   title: 'Kill command',
-  description: 'Send a signal to a command and all it started.',
+  description: 'Send a signal to a command and all its child processes.',
   toolsets: ['core', 'commands'],
   annotations: REPLACES,
   input: z.strictObject({ command_id: commandId, signal: z.string().default('SIGTERM') }),
@@ -237,19 +238,21 @@ const kill = defineTool({
         ended_by: command.endedBy,
         next:
           command.status === 'running'
-            ? `It still runs: command_wait command_id=${command.commandId}, or command_kill with signal SIGKILL`
+            ? `Still running: command_wait command_id=${command.commandId}, or command_kill with signal SIGKILL`
             : null,
       },
     };
   },
 });
 
-/** What a page of logs leaves to do; null where all that there is was looked at and given. */
+/** The next step after a page of logs; null once everything was read. */
 function nextOfLogs({ done, atEnd }: { done: boolean; atEnd: boolean }, isSearch: boolean): string | null {
   if (done) return null;
   const again = 'command_logs with the same arguments and cursor=next_cursor';
-  if (atEnd) return `It still runs: ${again} and wait_ms gives what it writes next`;
-  return isSearch ? `The rest was not searched yet: ${again} searches on` : `There is more: ${again}`;
+  if (atEnd) return `Still running: ${again} and wait_ms returns what it writes next`;
+  return isSearch
+    ? `The rest was not searched yet: ${again} continues the search`
+    : `There is more: ${again}`;
 }
 
 function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest {
@@ -273,7 +276,7 @@ async function answer(
   return commandAnswer(command, output, statusReason(await handle.sandbox.view(signal)));
 }
 
-/** Starting commands, in the order of the tool list. */
+/** Tools that start commands or get them, in the order of the tool list. */
 export const startTools: readonly Tool[] = [run, runDetached, get];
-/** What is done with a command by its id, in the order of the tool list. */
+/** Tools that take a command id, in the order of the tool list. */
 export const commandTools: readonly Tool[] = [logs, wait, output, kill];

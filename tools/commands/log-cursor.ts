@@ -1,15 +1,15 @@
 import { SandboxError } from '../../src/shared/errors.ts';
 import type { Positions } from './log-lines.ts';
 
-/** Where a reader of logs stands; holds for every process that can read them. */
+/** A position in the logs of a command, valid in every process that can read them. */
 export interface LogCursor extends Positions {
-  /** Lines of context that still follow a match of the page before. */
+  /** Lines of context that still belong to a match on the previous page. */
   after: number;
 }
 
 export const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0 };
 
-/** Opaque to callers. The end of the command's id keeps a cursor from being used on another command. */
+/** Opaque to callers. Ends with part of the command id, so that a cursor cannot be used on another command. */
 export function encodeCursor(commandId: string, cursor: LogCursor): string {
   const numbers = [cursor.stdout, cursor.stderr, cursor.after].map((value) => value.toString(36));
   return [...numbers, commandId.slice(-8)].join('.');
@@ -25,9 +25,9 @@ export function decodeCursor(commandId: string, text: string): LogCursor {
   if (rest.length > 0 || tail !== commandId.slice(-8) || !numbers.every(Number.isSafeInteger)) {
     throw new SandboxError(
       'invalid_argument',
-      `\`cursor\` ${JSON.stringify(text.slice(0, 60))} is not of ${commandId}.`,
+      `\`cursor\` ${JSON.stringify(text.slice(0, 60))} does not belong to ${commandId}.`,
       {
-        hint: 'Pass the next_cursor of an earlier command_logs of this command, or none to start at the beginning.',
+        hint: 'Pass the next_cursor of a command_logs result of this command, or leave it out to start at the beginning.',
       },
     );
   }

@@ -105,14 +105,14 @@ export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 /** `0755` and the like. */
 export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
 
-/** Epoch milliseconds or ISO 8601. */
-const instant = z
-  .union([z.int(), z.string()])
+/** ISO 8601 or epoch milliseconds. One JSON type in the schema, a string; a number is taken as well. */
+const instant = z.coerce
+  .string()
   .refine((value) => !Number.isNaN(instantMs(value)), 'epoch milliseconds or an ISO 8601 time');
 
-/** The epoch milliseconds of an `instant`; NaN where it is none. */
-export function instantMs(value: number | string): number {
-  return typeof value === 'number' ? value : Date.parse(value);
+/** The epoch milliseconds of an `instant`; NaN for any other text. Four digits are a year. */
+export function instantMs(value: string): number {
+  return /^-?\d{1,16}$/.test(value) && value.length !== 4 ? Number(value) : Date.parse(value);
 }
 
 /** What every list takes. */

@@ -1,6 +1,7 @@
 import type { z } from 'zod';
 import type { Config, TOOLSETS } from '../../src/config/config.ts';
 import type { Session } from '../../src/registry/types.ts';
+import { withoutNulls } from './optional-nulls.ts';
 
 /** The groups that `--toolsets` narrows the list to; `core` is the smallest useful set. */
 export type Toolset = (typeof TOOLSETS)[number];
@@ -77,7 +78,7 @@ export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject
   return {
     ...data,
     prepare: (args) => {
-      const parsed = data.input.safeParse(args);
+      const parsed = data.input.safeParse(withoutNulls(args, data.input));
       return parsed.success ? { run: (context) => handle(parsed.data, context) } : { error: parsed.error };
     },
   };

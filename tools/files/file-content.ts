@@ -4,21 +4,21 @@ import { SandboxError } from '../../src/shared/errors.ts';
 import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
 import { encoding, mode, path } from '../common/schemas.ts';
 
-/** Of all files of a call together. */
+/** All files of one call together. */
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
-/** What only a directory can be named by, a slash at the end above all. */
+/** Names that only a directory can have, such as one with a trailing slash. */
 const NO_FILE_NAME = /(?:^|\/)\.{0,2}$/;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
 export const fileContent = z.strictObject({
-  path: path.refine((value) => !NO_FILE_NAME.test(value), "a file's path: it ends with the file's name"),
+  path: path.refine((value) => !NO_FILE_NAME.test(value), 'a path that ends with a file name'),
   content: z.string(),
   encoding,
   mode: mode.optional().describe('octal, e.g. 0755'),
 });
 
 /**
- * The bytes that the arguments mean.
+ * Decodes the contents of the files.
  *
  * @throws `invalid_argument` for content that is not in its encoding, or too much of it
  */
@@ -28,9 +28,13 @@ export function decodeFiles(files: readonly z.output<typeof fileContent>[]): Wri
     const content = decode(file, index);
     total += content.length;
     if (total > MAX_TOTAL_BYTES) {
-      throw new SandboxError('invalid_argument', `\`files\` hold more than ${MAX_TOTAL_BYTES} bytes.`, {
-        hint: 'Bring large files in with sandbox_upload_file, or write fewer files a call.',
-      });
+      throw new SandboxError(
+        'invalid_argument',
+        `\`files\` contain more than ${MAX_TOTAL_BYTES} bytes in total.`,
+        {
+          hint: 'Upload large files with sandbox_upload_file, or write fewer files per call.',
+        },
+      );
     }
     return { path: file.path, content, mode: file.mode === undefined ? null : Number.parseInt(file.mode, 8) };
   });
@@ -49,7 +53,7 @@ function decode(file: z.output<typeof fileContent>, index: number): Buffer {
     'invalid_argument',
     `\`files[${index}].content\` of ${JSON.stringify(file.path)} is not valid ${file.encoding}.`,
     {
-      hint: 'Nothing was written. Correct the content or its encoding and call sandbox_write_files again.',
+      hint: 'Nothing was written. Fix the content or its encoding and call sandbox_write_files again.',
     },
   );
 }

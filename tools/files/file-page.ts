@@ -18,7 +18,7 @@ export interface FilePageRequest {
   encoding: 'utf8' | 'base64';
 }
 
-/** What an answer about a file's content holds. */
+/** The fields of a result with file content. */
 export const fileOutput = z.object({
   path: z.string(),
   exists: z.boolean(),
@@ -31,10 +31,10 @@ export const fileOutput = z.object({
 export type FileAnswer = z.output<typeof fileOutput>;
 
 /**
- * One page of a file: `limit` bytes from `offset`, as text cut at whole characters. A missing file is an answer, too.
+ * Reads `limit` bytes of a file from `offset`; text is cut at whole characters. A missing file is a result, not an error.
  *
- * @throws `not_found` for a `cwd` that is not there, `invalid_argument` for one that is no directory and for bytes that
- * are no UTF-8 text where text is asked for
+ * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory, and for binary data when
+ * the encoding is utf8
  */
 export async function readFilePage(
   handle: SandboxHandle,
@@ -51,7 +51,7 @@ export async function readFilePage(
     return { path: absolute, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
   }
   const end = offset + read.data.length;
-  // The kernel's own files (/proc) have a size of 0 and content all the same.
+  // Files in /proc report a size of 0 but have content.
   const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
   const shown = encoding === 'base64' ? read.data : textPart(read.data, offset, last);
   if (encoding === 'utf8' && !isPlainText(shown)) throw binaryFile(read.path, read.sizeBytes);
@@ -65,20 +65,20 @@ export async function readFilePage(
   };
 }
 
-/** A file is missing from a directory that exists; where that does not, the answer would mislead. */
+/** "The file does not exist" would be misleading if its directory does not exist either. */
 async function requireDirectory(handle: SandboxHandle, cwd: string, signal: AbortSignal): Promise<void> {
   const stat = await handle.files.stat(cwd, null, signal);
   if (stat?.type === 'directory') return;
   const named = `\`cwd\` ${JSON.stringify(cwd)}`;
   const options = {
-    hint: 'Correct cwd, or leave it out and call sandbox_read_file with an absolute path.',
+    hint: 'Fix cwd, or leave it out and call sandbox_read_file with an absolute path.',
     details: { cwd },
   };
   if (stat === null) throw new SandboxError('not_found', `${named} does not exist in the sandbox.`, options);
   throw new SandboxError('invalid_argument', `${named} is a file, not a directory.`, options);
 }
 
-/** Without the rest of a character that began before the page, and without the beginning of one that ends after it. */
+/** Cuts off the bytes of characters that start before the page or end after it. */
 function textPart(data: Buffer, offset: number, last: boolean): Buffer {
   const start = offset === 0 ? 0 : characterStart(data);
   return data.subarray(start, last ? data.length : Math.max(start, characterEnd(data)));

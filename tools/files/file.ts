@@ -12,7 +12,7 @@ const DEFAULT_PAGE_BYTES = 32_768;
 const DEFAULT_CHUNK_BYTES = 65_536;
 const MAX_CHUNK_BYTES = 1_048_576;
 const MAX_FILES = 1_000;
-/** 8 TiB: no file of a sandbox reaches it, and file systems refuse to look much further. */
+/** 8 TiB: no file in a sandbox gets that large, and file systems refuse much larger offsets. */
 const MAX_OFFSET = 2 ** 43;
 
 const limit = z.int().min(1).max(MAX_CHUNK_BYTES);
@@ -32,7 +32,7 @@ const files = z
 const mkDir = defineTool({
   name: 'sandbox_mk_dir',
   title: 'Make directory',
-  description: 'Make a directory and its parents; an existing one is fine.',
+  description: 'Create a directory and its parents. An existing directory is fine.',
   toolsets: ['files'],
   annotations: { ...ADDS, idempotentHint: true },
   input: z.strictObject({ path, cwd, sandbox_id: sandboxId }),
@@ -48,7 +48,7 @@ const mkDir = defineTool({
 const read = defineTool({
   name: 'sandbox_read_file',
   title: 'Read file',
-  description: 'Read a file of the sandbox, limit bytes from offset; a missing one is exists: false.',
+  description: 'Read limit bytes of a file from offset. A missing file returns exists: false.',
   toolsets: ['core', 'files'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -68,7 +68,7 @@ const read = defineTool({
 const iterate = defineTool({
   name: 'sandbox_iter_file',
   title: 'Read file in chunks',
-  description: 'Read a large file, a chunk a call: pass next_cursor until it is null.',
+  description: 'Read a large file in chunks: pass next_cursor as cursor until it is null.',
   toolsets: ['files'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -93,7 +93,7 @@ const iterate = defineTool({
 const write = defineTool({
   name: 'sandbox_write_files',
   title: 'Write files',
-  description: 'Write files into the sandbox; parents are made, each file appears whole.',
+  description: 'Write files atomically, creating parent directories.',
   toolsets: ['core', 'files'],
   annotations: REPLACES,
   input: z.strictObject({ files, cwd, sandbox_id: sandboxId }),
@@ -118,9 +118,9 @@ const write = defineTool({
 const downloadFile = defineTool({
   name: 'sandbox_download_file',
   title: 'Download file',
-  description: 'Copy a file or a whole directory from the sandbox to the host.',
+  description: 'Copy a file or directory from the sandbox to the host.',
   toolsets: ['files'],
-  // A directory does not take the place of what is there.
+  // A directory does not replace an existing one.
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
     remote_path: path,
@@ -154,7 +154,7 @@ const downloadFile = defineTool({
 const uploadFile = defineTool({
   name: 'sandbox_upload_file',
   title: 'Upload file',
-  description: 'Copy a file or a whole directory from the host into the sandbox.',
+  description: 'Copy a file or directory from the host into the sandbox.',
   toolsets: ['core', 'files'],
   annotations: REPLACES,
   input: z.strictObject({
@@ -190,8 +190,8 @@ function cursorOf(offset: number): string {
 function offsetOf(cursor: string): number {
   const offset = /^at\.[0-9a-z]{1,11}$/.test(cursor) ? Number.parseInt(cursor.slice(3), 36) : Number.NaN;
   if (offset <= MAX_OFFSET) return offset;
-  throw new SandboxError('invalid_argument', `\`cursor\` ${JSON.stringify(cursor.slice(0, 60))} is none.`, {
-    hint: 'Pass the next_cursor of the last sandbox_iter_file, or none to start at the beginning.',
+  throw new SandboxError('invalid_argument', `Invalid \`cursor\` ${JSON.stringify(cursor.slice(0, 60))}.`, {
+    hint: 'Pass the next_cursor of the last sandbox_iter_file, or leave it out to start at the beginning.',
   });
 }
 

@@ -5,11 +5,12 @@ import { sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
 
-/** What a sandbox may reach, changed while it runs. */
+/** Changes the network policy of a running sandbox. */
 export const updateNetworkPolicy: Tool = defineTool({
   name: 'sandbox_update_network_policy',
   title: 'Update network policy',
-  description: 'Replace what a running sandbox may reach. Acts at once and cuts what is no longer allowed.',
+  description:
+    'Replace the network policy of a running sandbox. Connections that it no longer allows are closed.',
   toolsets: ['network'],
   annotations: { ...REPLACES, openWorldHint: true },
   input: z.strictObject({ network_policy: networkPolicy, sandbox_id: sandboxId }),

@@ -3,12 +3,12 @@ import type { SandboxView } from '../../src/registry/types.ts';
 import { policyAnswer } from '../common/network-policy.ts';
 import type { ToolContext } from '../common/tool.ts';
 
-/** An answer this close to the end says how to move it. */
+/** A result this close to the deadline says how to extend it. */
 const LAST_MINUTE_MS = 60_000;
 
 const text = z.string().nullable();
 
-/** What every answer about a sandbox holds. */
+/** The fields of every result about a sandbox. */
 export const sandboxOutput = z.object({
   sandbox_id: z.string(),
   status: z.string(),
@@ -31,10 +31,10 @@ export const sandboxOutput = z.object({
 
 export type SandboxAnswer = z.output<typeof sandboxOutput>;
 
-/** The time tells whether a sandbox's last minute has come, the configuration whether its life can be extended. */
+/** Needed to tell whether the deadline is near, and whether it can be extended. */
 export type AnswerContext = Pick<ToolContext, 'now' | 'config'>;
 
-/** A sandbox as a tool answers it. */
+/** A sandbox as a tool result. */
 export function sandboxAnswer(view: SandboxView, context: AnswerContext): SandboxAnswer {
   return {
     sandbox_id: view.sandboxId,
@@ -57,7 +57,7 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
   };
 }
 
-/** Why a sandbox ended, in words; null while it lives. */
+/** Why a sandbox ended, as text; null while it is alive. */
 export function statusReason(view: SandboxView): string | null {
   return view.statusReason ?? (view.stopCause === null ? null : STOP_TEXT[view.stopCause]);
 }
@@ -65,9 +65,9 @@ export function statusReason(view: SandboxView): string | null {
 const STOP_TEXT: Record<NonNullable<SandboxView['stopCause']>, string> = {
   requested: 'stopped by request',
   session_end: 'stopped with its session',
-  deadline: 'its time was up',
+  deadline: 'its timeout expired',
   snapshot: 'stopped by a snapshot',
-  aborted: 'ended from outside',
+  aborted: 'killed externally, or the host rebooted',
   out_of_memory: 'out of memory',
 };
 
@@ -79,7 +79,7 @@ function nextStep(view: SandboxView, { now, config }: AnswerContext): string | n
   if (view.status !== 'running' || view.expiresAt === null) return null;
   const left = view.expiresAt - now();
   if (left >= LAST_MINUTE_MS) return null;
-  const ends = `It ends in ${Math.max(0, Math.ceil(left / 1_000))} s`;
-  if (view.timeoutMs < config.maxLifetimeMs) return `${ends}: sandbox_extend_timeout ${id} keeps it.`;
-  return `${ends} and has the longest life allowed: save work with sandbox_download_file ${id}.`;
+  const ends = `The sandbox ends in ${Math.max(0, Math.ceil(left / 1_000))} s`;
+  if (view.timeoutMs < config.maxLifetimeMs) return `${ends}: sandbox_extend_timeout ${id} extends it.`;
+  return `${ends} and cannot be extended: save work with sandbox_download_file ${id}.`;
 }

@@ -4,14 +4,14 @@ import { SandboxError } from '../../src/shared/errors.ts';
 
 const TYPES = ['git', 'tarball', 'snapshot'] as const;
 
-/** The fields that each type takes beside `type`. */
+/** The fields of each type, besides `type`. */
 const FIELDS: Record<SandboxSource['type'], readonly string[]> = {
   git: ['url', 'revision', 'depth', 'username', 'password'],
   tarball: ['url'],
   snapshot: ['snapshot_id'],
 };
 
-/** One flat object: models fill in unions badly. */
+/** One flat object, because models often get unions wrong. */
 export const source = z.strictObject({
   type: z.enum(TYPES),
   url: z.string().optional(),
@@ -29,7 +29,7 @@ export const source = z.strictObject({
  */
 export function toSource(given: z.output<typeof source>): SandboxSource {
   const stray = Object.keys(given).find((name) => name !== 'type' && !FIELDS[given.type].includes(name));
-  if (stray !== undefined) throw wrongField(given.type, `\`source.${stray}\` does not belong to it`);
+  if (stray !== undefined) throw wrongField(given.type, `\`source.${stray}\` is not a field of it`);
   if (given.type === 'snapshot') {
     if (given.snapshot_id === undefined) throw wrongField(given.type, '`source.snapshot_id` is required');
     return { type: given.type, snapshotId: given.snapshot_id };
@@ -42,6 +42,6 @@ export function toSource(given: z.output<typeof source>): SandboxSource {
 
 function wrongField(type: SandboxSource['type'], problem: string): SandboxError {
   return new SandboxError('invalid_argument', `With \`source.type\` "${type}", ${problem}.`, {
-    hint: `It takes: ${FIELDS[type].join(', ')}. Correct it and call sandbox_create again.`,
+    hint: `Fields: ${FIELDS[type].join(', ')}. Fix the source and call sandbox_create again.`,
   });
 }

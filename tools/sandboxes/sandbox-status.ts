@@ -13,7 +13,7 @@ export const STATUSES = [
   'failed',
 ] as const satisfies SandboxStatus[];
 
-/** What may still come after each status. */
+/** The statuses that can follow each status. */
 const LATER: Record<SandboxStatus, readonly SandboxStatus[]> = {
   pending: ['running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed'],
   running: ['snapshotting', 'stopping', 'stopped', 'aborted'],
@@ -31,9 +31,9 @@ export interface StatusWait {
 }
 
 /**
- * Looks at the sandbox until it has the status, at most `timeoutMs` milliseconds. Null when it has not come by then.
+ * Polls the sandbox until it has the status, for up to `timeoutMs` milliseconds. Null if it does not get there in time.
  *
- * @throws `conflict` at once for a status that can no longer come
+ * @throws `conflict` at once for a status that it can no longer reach
  */
 export async function waitForStatus(
   handle: SandboxHandle,
@@ -55,10 +55,10 @@ function requirePossible(view: SandboxView, wanted: SandboxStatus): void {
   const over = LATER[view.status].length === 0;
   throw new SandboxError(
     'conflict',
-    `Sandbox ${view.sandboxId} is ${view.status}; it cannot become ${wanted} any more.${reasonOf(view)}`,
+    `Sandbox ${view.sandboxId} is ${view.status}; it can no longer become ${wanted}.${reasonOf(view)}`,
     {
       hint: over
-        ? 'Call sandbox_create for a new sandbox; sandbox_get tells why this one ended.'
+        ? 'Call sandbox_create for a new sandbox; sandbox_get says why this one ended.'
         : 'Call sandbox_get to see its state.',
       details: { sandbox_id: view.sandboxId, status: view.status },
     },

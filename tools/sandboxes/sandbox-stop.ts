@@ -1,12 +1,12 @@
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
 import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
-/** Most sandboxes are gone by then, and the answer can say so. */
+/** Most sandboxes have stopped by then, and the result can say so. */
 const MOMENT_MS = 1_500;
 
 /**
- * Stops a sandbox and answers the state reached within `timeoutMs`, or within a moment where the caller does not block.
- * Once begun, a stop goes on: neither a cancelled call nor one that has been answered leaves a sandbox half stopped.
+ * Stops a sandbox and returns the state reached within `timeoutMs`, or within a moment if the caller does not block. Once
+ * started, a stop continues, so that neither a cancelled call nor one answered early leaves a sandbox half stopped.
  */
 export async function stopSandbox(
   handle: SandboxHandle,
@@ -18,6 +18,6 @@ export async function stopSandbox(
   const stopped = await withTimeout(limitMs, signal, (limited) => raceAbort(stopping, limited));
   if (stopped !== null) return stopped;
   const view = await handle.view(signal);
-  // What has begun is told, also where the engine has not written it down yet.
+  // The stop has started, even if the engine has not recorded it yet.
   return view.status === 'running' ? { ...view, status: 'stopping' } : view;
 }

@@ -27,13 +27,12 @@ const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 const create = defineTool({
   name: 'sandbox_create',
   title: 'Create sandbox',
-  description:
-    'Create an isolated Linux sandbox and make it current. Expose ports now; they cannot be added later.',
+  description: 'Create an isolated Linux sandbox and select it. Ports can only be exposed at creation.',
   toolsets: ['core', 'lifecycle'],
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
-    source: source.optional().describe('git: url, tarball: url, snapshot: snapshot_id'),
-    runtime: z.string().optional().describe('node22, node24, … or an image; default: what the host has'),
+    source: source.optional().describe('git: url; tarball: url; snapshot: snapshot_id'),
+    runtime: z.string().optional().describe("node22, node24, … or an image; default: the host's"),
     ports: z
       .array(port)
       .max(MAX_PORTS)
@@ -41,10 +40,10 @@ const create = defineTool({
       .optional(),
     timeout_ms: z.int().min(MIN_TIMEOUT_MS).optional().describe('lifetime, default 300000'),
     resources: z.strictObject({ vcpus: z.int().min(1).optional() }).optional(),
-    env: env.optional().describe('for every command'),
+    env: env.optional().describe('set for every command'),
     network_policy: networkPolicy.optional(),
     interactive: z.boolean().optional(),
-    keep: z.boolean().optional().describe('outlives the session'),
+    keep: z.boolean().optional().describe('survives the session'),
   }),
   output: sandboxOutput,
   async handle(args, context) {
@@ -58,7 +57,8 @@ const create = defineTool({
 const get = defineTool({
   name: 'sandbox_get',
   title: 'Get sandbox',
-  description: 'Fresh state of a sandbox; makes it current. Use it to take up one from an earlier session.',
+  description:
+    'Get the current state of a sandbox and select it. Also attaches to sandboxes from earlier sessions.',
   toolsets: ['core', 'lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject({ sandbox_id: sandboxId }),
@@ -72,7 +72,7 @@ const get = defineTool({
 const list = defineTool({
   name: 'sandbox_list',
   title: 'List sandboxes',
-  description: 'Your sandboxes, newest first, stopped ones included.',
+  description: 'List your sandboxes, newest first, including stopped ones.',
   toolsets: ['lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject(listShape),
@@ -96,7 +96,7 @@ const list = defineTool({
 const waitFor = defineTool({
   name: 'sandbox_wait_for_status',
   title: 'Wait for status',
-  description: 'Wait until a sandbox has a status.',
+  description: 'Wait until a sandbox reaches a status.',
   toolsets: ['lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -123,9 +123,9 @@ const waitFor = defineTool({
 const domain = defineTool({
   name: 'sandbox_domain',
   title: 'URL of a port',
-  description: 'URL of an exposed port. For interactive_port: a WebSocket terminal, opened once.',
+  description: 'Get the URL of an exposed port. For interactive_port: a single-use WebSocket terminal.',
   toolsets: ['core', 'lifecycle'],
-  // A terminal's URL has a new token, which lets its holder in once.
+  // The URL of a terminal has a new single-use token.
   annotations: ADDS,
   readOnlyAnnotations: READ_ONLY,
   input: z.strictObject({ port, sandbox_id: sandboxId }),
@@ -141,8 +141,8 @@ const domain = defineTool({
     const exposed = ports.find((each) => each.port === args.port);
     if (exposed === undefined) throw notExposed(args.port, ports);
     if (exposed.url === null) {
-      throw new SandboxError('unavailable', `Nothing forwards port ${args.port} at present.`, {
-        hint: `Call sandbox_get with sandbox_id ${handle.sandboxId}, which opens its ports here.`,
+      throw new SandboxError('unavailable', `Port ${args.port} is not forwarded at the moment.`, {
+        hint: `Call sandbox_get with sandbox_id ${handle.sandboxId} to forward its ports.`,
       });
     }
     return { structured: { sandbox_id: handle.sandboxId, port: args.port, url: exposed.url } };
@@ -152,9 +152,9 @@ const domain = defineTool({
 function noTerminals(wanted: number): SandboxError {
   return new SandboxError(
     'permission',
-    `Port ${wanted} is the interactive port: its URL opens a terminal, and this server only reads.`,
+    `Port ${wanted} is the interactive port, which opens a terminal; this server is read-only.`,
     {
-      hint: 'Ask the operator for a server without --read-only, or name another port.',
+      hint: 'Ask the operator for a server without --read-only, or use another port.',
       details: { port: wanted },
     },
   );
@@ -165,8 +165,8 @@ function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
   return new SandboxError('invalid_argument', `Port ${wanted} is not exposed.`, {
     hint:
       exposed.length > 0
-        ? `Exposed: ${exposed.join(', ')}. Serve on one of these, or list ${wanted} in ports of a new sandbox_create.`
-        : `This sandbox exposes no port; list ${wanted} in ports of a new sandbox_create.`,
+        ? `Exposed ports: ${exposed.join(', ')}. Listen on one of these, or call sandbox_create with ${wanted} in ports.`
+        : `This sandbox exposes no ports; call sandbox_create with ${wanted} in ports.`,
     details: { port: wanted, exposed },
   });
 }
@@ -174,7 +174,7 @@ function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
 const extendTimeout = defineTool({
   name: 'sandbox_extend_timeout',
   title: 'Extend timeout',
-  description: "Add time to a running sandbox's life.",
+  description: 'Extend the lifetime of a running sandbox.',
   toolsets: ['core', 'lifecycle'],
   annotations: ADDS,
   input: z.strictObject({ duration_ms: z.int().min(1), sandbox_id: sandboxId }),
@@ -189,7 +189,7 @@ const extendTimeout = defineTool({
 const stop = defineTool({
   name: 'sandbox_stop',
   title: 'Stop sandbox',
-  description: 'End a sandbox and its files. Its command logs stay readable.',
+  description: 'Stop a sandbox and delete its files. Command logs stay readable.',
   toolsets: ['core', 'lifecycle'],
   annotations: REPLACES,
   input: z.strictObject({
@@ -202,14 +202,14 @@ const stop = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
-    // The end is told, so that `poll_interval_ms` of the SDK's call has nothing to decide here.
+    // The engine reports the end, so that `poll_interval_ms`, an argument of the SDK's call, is not needed.
     const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
     const view = await stopSandbox(handle, request, signal);
     return { structured: sandboxAnswer(view, context) };
   },
 });
 
-/** A sandbox's life, in the order of the tool list. */
+/** The life cycle of sandboxes, in the order of the tool list. */
 export const sandboxTools: readonly Tool[] = [
   create,
   get,

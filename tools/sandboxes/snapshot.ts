@@ -28,7 +28,7 @@ function snapshotAnswer(snapshot: Snapshot): z.output<typeof snapshotOutput> {
 
 const DAY_MS = 86_400_000;
 
-/** As the engines would refuse it, but before a transfer is ended for the snapshot. */
+/** The engines check this too, but only after running transfers were ended for the snapshot. */
 const expirationMs = z
   .int()
   .min(0)
@@ -41,11 +41,13 @@ const take = defineTool({
   name: 'sandbox_snapshot',
   title: 'Snapshot sandbox',
   description:
-    'Keep the files of a sandbox and stop it, commands included; go on with sandbox_create, source {type: snapshot, snapshot_id}.',
+    'Snapshot the file system and stop the sandbox. Restore it with sandbox_create, source {type: snapshot, snapshot_id}.',
   toolsets: ['snapshots'],
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
-    expiration_ms: expirationMs.optional().describe('0: never, else 86400000 or more; default 30 days'),
+    expiration_ms: expirationMs
+      .optional()
+      .describe('0: never expires; else at least 86400000; default 30 days'),
     sandbox_id: sandboxId,
   }),
   output: z.object({
@@ -59,11 +61,11 @@ const take = defineTool({
   async handle(args, { session, signal, softTimeoutMs }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
-    // Once begun it goes on: neither a cancelled call nor one that has been answered leaves half a snapshot.
+    // Once started it continues, so that neither a cancelled call nor one answered early leaves half a snapshot.
     const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
     const taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(take(), limited));
     if (taken !== null) {
-      const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} goes on from here.`;
+      const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} restores it.`;
       return { structured: { ...snapshotAnswer(taken), sandbox_status: 'stopped', next } };
     }
     const { status } = await handle.view(signal);
@@ -85,7 +87,7 @@ const take = defineTool({
 const get = defineTool({
   name: 'snapshot_get',
   title: 'Get snapshot',
-  description: 'State, size and expiry of a snapshot.',
+  description: 'Get the state, size and expiry of a snapshot.',
   toolsets: ['snapshots'],
   annotations: READ_ONLY,
   input: z.strictObject({ snapshot_id: z.string() }),
@@ -98,7 +100,7 @@ const get = defineTool({
 const list = defineTool({
   name: 'snapshot_list',
   title: 'List snapshots',
-  description: 'Your snapshots, newest first.',
+  description: 'List your snapshots, newest first.',
   toolsets: ['snapshots'],
   annotations: READ_ONLY,
   input: z.strictObject(listShape),
@@ -121,7 +123,7 @@ const list = defineTool({
 const remove = defineTool({
   name: 'snapshot_delete',
   title: 'Delete snapshot',
-  description: 'Delete a snapshot; sandboxes and snapshots made from it stay.',
+  description: 'Delete a snapshot. Sandboxes and snapshots made from it are kept.',
   toolsets: ['snapshots'],
   annotations: REPLACES,
   input: z.strictObject({ snapshot_id: z.string() }),
@@ -131,8 +133,8 @@ const remove = defineTool({
   },
 });
 
-/** Taking a snapshot, listed among what is done with a sandbox. */
+/** Takes a snapshot; listed with the sandbox tools. */
 export const takeSnapshot: Tool = take;
 
-/** What is done with snapshots themselves. */
+/** Tools that take a snapshot id, in the order of the tool list. */
 export const snapshotTools: readonly Tool[] = [get, list, remove];

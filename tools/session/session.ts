@@ -11,7 +11,7 @@ const info = defineTool({
   name: 'session_info',
   title: 'Session info',
   description:
-    'Live sandboxes, running commands, shells, deadlines, limits, host folders, and what the engine can do.',
+    'Live sandboxes, running commands, shells, deadlines, limits, host folders and engine capabilities.',
   toolsets: ['session'],
   annotations: READ_ONLY,
   input: z.strictObject({}),
@@ -79,7 +79,7 @@ const info = defineTool({
   },
 });
 
-/** Tells why an install failed: what was refused, by which rule. Null where the engine does not know. */
+/** Helps explain a failed install: what was refused, and by which rule. Null if the engine does not know. */
 function networkAnswer(activity: NetworkActivity | null): Record<string, unknown> | null {
   return (
     activity && {
@@ -93,5 +93,5 @@ function networkAnswer(activity: NetworkActivity | null): Record<string, unknown
   );
 }
 
-/** The conversation itself. */
+/** Tools about the session itself. */
 export const sessionTools: readonly Tool[] = [info];

@@ -49,7 +49,7 @@ const VALID =
   'enter, tab, shift-tab, esc, space, backspace, delete, insert, up, down, left, right, home, end, pgup, pgdn, ' +
   'f1 to f12, ctrl-a to ctrl-z, ctrl-space, ctrl-[ \\ ] ^ _, alt-x for any x; shift-, alt-, ctrl- before arrows, home, end';
 
-/** Null where the name is no key's. */
+/** Null if there is no key of this name. */
 function sequence(name: string, applicationCursor: boolean): string | null {
   const plain = own(PLAIN, name);
   if (plain !== null) return plain;
@@ -61,7 +61,7 @@ function sequence(name: string, applicationCursor: boolean): string | null {
   return modifier === 'alt' && [...key].length === 1 ? `${ESC}${key}` : null;
 }
 
-/** Names are the caller's: nothing that every object has may be found. */
+/** Names come from the caller: properties of Object.prototype must not be found. */
 function own<Value>(table: Record<string, Value>, name: string): Value | null {
   return Object.hasOwn(table, name) ? (table[name] ?? null) : null;
 }
@@ -75,18 +75,18 @@ function normalized(given: string): string {
 }
 
 /**
- * What a terminal sends for the keys of these names. `applicationCursor` is the form of arrow keys that the program
- * has asked for.
+ * The bytes that a terminal sends for these keys. `applicationCursor`: the program has requested the application form of
+ * the arrow keys (DECCKM).
  *
- * @throws `invalid_argument` that names the valid ones
+ * @throws `invalid_argument` with the valid names
  */
 export function keySequences(names: readonly string[], applicationCursor: boolean): string {
   return names
     .map((name) => {
       const found = sequence(normalized(name.trim()), applicationCursor);
       if (found !== null) return found;
-      throw new SandboxError('invalid_argument', `${JSON.stringify(name.slice(0, 40))} is no key.`, {
-        hint: `Call shell_send with keys of these: ${VALID}. Letters and words go into text.`,
+      throw new SandboxError('invalid_argument', `${JSON.stringify(name.slice(0, 40))} is not a key.`, {
+        hint: `Call shell_send with keys of these: ${VALID}. Pass letters and words as text.`,
         details: { key: name.slice(0, 40) },
       });
     })

@@ -2,29 +2,29 @@ import type { Terminal } from '../../src/registry/types.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
 import { withTimeout } from '../common/with-timeout.ts';
 
-/** Programs that are still busy pause for less while they write. */
+/** Busy programs print more often than this. */
 const QUIET_MS = 250;
-/** On a screen that programs paint, a text that was there before cannot be told from one painted anew: quiet for so long, it will do. */
+/** On a full-screen program's screen, text that was already there cannot be told from text repainted; after this long without output it counts. */
 const PAINTED_MS = 1_500;
 
 export interface ShellWait {
-  /** A text to wait for; null waits until nothing more is written for a moment. */
+  /** Text to wait for; null waits until output stops for a moment. */
   waitFor: string | null;
-  /** At most this long. */
+  /** The longest wait, in milliseconds. */
   waitMs: number;
-  /** How long a program may take to react at all before its silence counts as quiet. */
+  /** How long a program may take to react before its silence counts as the end of its output. */
   reactionMs: number;
 }
 
-/** What was there before something was typed: only what comes after it is waited for. */
+/** The state before something was typed: only later output counts. */
 export interface Before {
   position: number;
   changes: number;
-  /** How often the awaited text was on the screen. */
+  /** Occurrences of the awaited text on the screen. */
   shown: number;
-  /** How often it is in what is typed, and so in the echo of a line. Full-screen programs show it as theirs. */
+  /** Occurrences of it in the typed text, which the terminal echoes. Full-screen programs do not echo. */
   echoed: number;
-  /** Whether a full-screen program had a screen of its own. */
+  /** Whether a full-screen program was using the alternate screen. */
   alternateScreen: boolean;
 }
 
@@ -40,7 +40,7 @@ export function screenBefore(terminal: Terminal, text: string, waitFor: string |
   };
 }
 
-/** Waits as asked, a mere look (`since` null) being content with what is there; the program's end, and time that is up, end the wait as well. */
+/** Waits for the text, or for output to stop. With `since` null, text already on the screen counts. Also ends when the program exits or `waitMs` is over. */
 export async function waitForScreen(
   terminal: Terminal,
   wait: ShellWait,
@@ -70,10 +70,10 @@ async function untilShown(
     const { text, alternateScreen } = terminal.view();
     const count = occurrences(text, waitFor);
     const isSame = alternateScreen === start.alternateScreen;
-    // What has been cleared comes anew.
+    // After a clear, the text counts when it appears again.
     if (isSame) shown = Math.min(shown, count);
     if (isSame && count > shown + start.echoed) return;
-    // A program's own screen that has just come shows neither what was there before nor the echo.
+    // A new alternate screen contains neither earlier text nor the echo.
     if (!isSame && alternateScreen && count > 0) return;
     const isPainted = alternateScreen || start.alternateScreen;
     const maySuffice = since !== null && isPainted && count > 0 && changes !== since.changes;

@@ -20,14 +20,14 @@ import { screenBefore, waitForScreen } from './shell-wait.ts';
 const DEFAULT_COMMAND = ['/bin/bash'];
 const DEFAULT_COLS = 80;
 const DEFAULT_ROWS = 24;
-/** A program that is being started may take this long to show something. */
+/** A starting program may take this long to print something. */
 const START_MS = 3_000;
-/** One that runs answers a key sooner. */
+/** A running program reacts to a key sooner. */
 const REACTION_MS = 1_000;
-/** Waiting for quiet ends sooner than waiting for a text: some programs never stop writing. */
+/** Waiting for output to stop is shorter than waiting for a text: some programs never stop printing. */
 const QUIET_WAIT_MS = 5_000;
 const MAX_TEXT_BYTES = 65_536;
-/** The terminal before its program has written anything. */
+/** The terminal before its program has printed anything. */
 const BEFORE_ALL = { position: 0, changes: 0, shown: 0, echoed: 0, alternateScreen: false };
 
 const cols = z.int().min(2).max(500);
@@ -48,7 +48,7 @@ const shellOutput = z.object({
 const open = defineTool({
   name: 'sandbox_shell',
   title: 'Open shell',
-  description: 'Open a terminal for interactive programs (vim, REPLs, prompts); answers its screen.',
+  description: 'Open a terminal for interactive programs (vim, REPLs, prompts) and return its screen.',
   toolsets: ['shells'],
   annotations: RUNS,
   input: z.strictObject({
@@ -84,7 +84,7 @@ const open = defineTool({
     try {
       await waitForScreen(shell.terminal, wait, BEFORE_ALL, signal);
     } catch (error) {
-      // Nobody learns the id of a shell whose opening was cancelled.
+      // The call was cancelled, so nobody gets the id of this shell.
       await shell.end();
       shell.forget();
       throw error;
@@ -97,7 +97,7 @@ const send = defineTool({
   name: 'shell_send',
   title: 'Type in shell',
   description:
-    'Type text, then keys, in a terminal, or just look at it. Waits for wait_for to appear, or until it is quiet.',
+    'Type text, then keys, in a terminal, or only read its screen. Waits until wait_for appears or output stops.',
   toolsets: ['shells'],
   annotations: RUNS,
   input: z.strictObject({
@@ -108,7 +108,7 @@ const send = defineTool({
       .refine((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES, `at most ${MAX_TEXT_BYTES} bytes of text`)
       .optional(),
     keys: z.array(z.string()).max(500).optional().describe('enter, tab, esc, up, pgdn, ctrl-c, f1'),
-    wait_for: z.string().min(1).optional().describe('text written after this call'),
+    wait_for: z.string().min(1).optional().describe('text printed after this call'),
     wait_ms: z.int().min(0).max(MAX_WAIT_MS).optional(),
     cols: cols.optional(),
     rows: rows.optional(),
@@ -123,7 +123,7 @@ const send = defineTool({
     const waitFor = args.wait_for ?? null;
     const waitMs = args.wait_ms ?? (waitFor === null ? QUIET_WAIT_MS : DEFAULT_WAIT_MS);
     if (typed !== '' && terminal.exit !== null) {
-      // Where its sandbox has ended with it, that is the reason, and another shell would not open either.
+      // If its sandbox has ended, that is the reason, and another shell could not be opened either.
       await (await session.sandbox(shell.sandboxId)).requireRunning(signal);
       throw hasEnded(shell, terminal.exit.exitCode);
     }
@@ -146,7 +146,7 @@ const send = defineTool({
 const close = defineTool({
   name: 'shell_close',
   title: 'Close shell',
-  description: 'Close a terminal and end all that runs in it.',
+  description: 'Close a terminal and end its processes.',
   toolsets: ['shells'],
   annotations: REPLACES,
   input: z.strictObject({ shell_id: shellId }),
@@ -154,19 +154,19 @@ const close = defineTool({
   async handle(args, { session }) {
     const shell = session.shell(args.shell_id);
     await shell.end();
-    // Its last screen stays for a while, so that closing it again is no error.
+    // Its last screen is kept for a while, so that closing it again is no error.
     return { structured: answer(shell) };
   },
 });
 
-/** A pasted or typed line end is the enter key to a terminal. */
+/** To a terminal a line end is the enter key. */
 function enterForNewline(text: string): string {
   return text.replace(/\r?\n/g, '\r');
 }
 
 function hasEnded(shell: ShellHandle, exitCode: number): SandboxError {
-  return new SandboxError('conflict', `Shell ${shell.shellId} has ended with exit code ${exitCode}.`, {
-    hint: 'Call sandbox_shell to open another; shell_send without text and keys shows the last screen.',
+  return new SandboxError('conflict', `Shell ${shell.shellId} has exited with code ${exitCode}.`, {
+    hint: 'Call sandbox_shell to open another; shell_send without text and keys returns the last screen.',
     details: { shell_id: shell.shellId, exit_code: exitCode },
   });
 }
@@ -185,5 +185,5 @@ function answer({ shellId: id, terminal }: ShellHandle): z.output<typeof shellOu
   };
 }
 
-/** Terminals, in the order of the tool list. */
+/** Terminal tools, in the order of the tool list. */
 export const shellTools: readonly Tool[] = [open, send, close];

@@ -8,14 +8,14 @@ const MAX_WILDCARDS_IN_NAME = 3;
 const MAX_GLOBSTARS = 3;
 
 /**
- * Tells which paths of a tree to leave out. A pattern with a slash is matched against the path from the root of the
- * tree, one without against the name at any depth, as in a .gitignore.
+ * Returns a predicate for the paths of a tree to exclude. A pattern with a slash is matched against the path from the root
+ * of the tree, one without against the name at any depth, as in a .gitignore.
  *
  * @throws `invalid_argument` for patterns that are too many, too long, negated or could take very long to match
  */
 export function excluder(patterns: readonly string[]): (path: string) => boolean {
   if (patterns.length > MAX_PATTERNS) {
-    throw refused(`has ${patterns.length} patterns; ${MAX_PATTERNS} are the most`);
+    throw refused(`has ${patterns.length} patterns; the maximum is ${MAX_PATTERNS}`);
   }
   const tests = patterns.map((pattern) => {
     requireCheap(pattern);
@@ -42,12 +42,12 @@ function requireCheap(pattern: string): void {
   if (costly || globstars > MAX_GLOBSTARS) throw refused(`${shown} has too many wildcards`);
 }
 
-/** A negated pattern matches everything else: what was meant to be kept would be all that is left out. */
+/** A negated pattern would match everything else, and exclude all but the file it names. */
 function requirePositive(plain: string, pattern: string): void {
   if (!plain.startsWith('!')) return;
   throw refused(
-    `${JSON.stringify(pattern)} begins with "!"; patterns name what to leave out, none brings anything back`,
-    'List only what to leave out, or call sandbox_upload_file for each part that is wanted.',
+    `${JSON.stringify(pattern)} starts with "!"; negated patterns are not supported`,
+    'List only what to exclude, or call sandbox_upload_file for each part that you need.',
   );
 }
 

@@ -11,7 +11,7 @@ import { writeHostTree } from './host-tree-write.ts';
 import { existingLocalPath, type LocalBounds, newLocalPath, realStateDir } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 
-/** Tells of each file and run of bytes that has gone over. */
+/** Reports files and bytes transferred. */
 type Report = (files: number, bytes: number) => void;
 
 export interface Download {
@@ -22,8 +22,8 @@ export interface Download {
 }
 
 /**
- * Brings a file or a whole directory of the sandbox to this machine. Either all of it is there afterwards, or nothing.
- * `note` is told of what has to be removed where this process dies before.
+ * Downloads a file or directory, all of it or nothing. `note` records the staging path first, for clean-up if this process
+ * dies.
  */
 export async function download(
   handle: SandboxHandle,
@@ -38,14 +38,10 @@ export async function download(
   await handle.requireRunning(signal);
   const source = await files.stat(request.remotePath, request.cwd, signal);
   if (source === null) {
-    throw new SandboxError(
-      'not_found',
-      `There is nothing at remote_path ${JSON.stringify(request.remotePath)}.`,
-      {
-        hint: 'Look with sandbox_run_command cmd "ls", then call sandbox_download_file again.',
-        details: { remote_path: request.remotePath },
-      },
-    );
+    throw new SandboxError('not_found', `remote_path ${JSON.stringify(request.remotePath)} does not exist.`, {
+      hint: 'List the directory with sandbox_run_command cmd "ls", then call sandbox_download_file again.',
+      details: { remote_path: request.remotePath },
+    });
   }
   const made = await makeParent(target, request.createParents).catch((error) => {
     throw hostError(request.localPath, error);
@@ -80,7 +76,7 @@ export interface Upload {
   exclude: string[];
 }
 
-/** Takes a file or a whole directory of this machine into the sandbox. */
+/** Uploads a file or directory into the sandbox. */
 export async function upload(
   handle: SandboxHandle,
   request: Upload,
@@ -95,7 +91,7 @@ export async function upload(
   if (request.mode !== null && !isFile) {
     throw new SandboxError(
       'invalid_argument',
-      '`mode` is for a single file; a directory keeps the modes of its files.',
+      '`mode` applies to a single file; files in a directory keep their modes.',
       {
         hint: 'Call sandbox_upload_file without mode.',
       },
@@ -141,7 +137,7 @@ export async function upload(
   }
 }
 
-/** Reports each file once it has been taken whole. */
+/** Reports each file once it was sent completely. */
 async function* counted(entries: AsyncIterable<TreeEntry>, report: Report): AsyncGenerator<TreeEntry> {
   for await (const entry of entries) {
     yield entry;
@@ -149,7 +145,7 @@ async function* counted(entries: AsyncIterable<TreeEntry>, report: Report): Asyn
   }
 }
 
-/** Answers the topmost directory that had to be made, or null. */
+/** Returns the topmost directory that had to be created, or null. */
 async function makeParent(target: string, create: boolean): Promise<string | null> {
   const parent = dirname(target);
   if (create) return (await mkdir(parent, { recursive: true })) ?? null;
@@ -172,7 +168,7 @@ async function makeParent(target: string, create: boolean): Promise<string | nul
 async function unmakeParents(parent: string, topmost: string | null): Promise<void> {
   if (topmost === null) return;
   for (let directory = parent; directory.length >= topmost.length; directory = dirname(directory)) {
-    // Somebody else may have put something there meanwhile, which stays.
+    // Not empty any more if somebody else has put something there.
     const removed = await rmdir(directory).then(
       () => true,
       () => false,

@@ -2,34 +2,34 @@ import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 
-/** What of this machine a tool may touch. */
+/** The host folders that tools may access. */
 export interface LocalBounds {
   /** Absolute, symlinks resolved. The first is where relative paths start. */
   readonly allowDirs: readonly string[];
-  /** The server's own files, out of bounds even within an allowed folder. */
+  /** The server's own files, off limits even inside an allowed folder. */
   readonly stateDir: string;
 }
 
 /**
- * The real place of an existing file or directory: every symlink on the way resolved.
+ * The real path of an existing file or directory, with all symlinks resolved.
  *
- * @throws `permission` outside the allowed folders and in the state directory, `not_found` where nothing is
+ * @throws `permission` outside the allowed folders and in the state directory, `not_found`
  */
 export async function existingLocalPath(given: string, bounds: LocalBounds): Promise<string> {
   const wanted = absolute(given, bounds);
   const real = await resolveExisting(wanted);
-  // What lies outside is refused alike whether it exists or not, so that nobody can ask what does.
+  // Paths outside are refused whether they exist or not, so that a caller cannot probe for them.
   await requireWithin(given, real ?? (await realDestination(wanted)), bounds);
   if (real !== null) return real;
-  throw new SandboxError('not_found', `There is nothing at local_path ${JSON.stringify(given)}.`, {
-    hint: `Name an existing file or directory below: ${bounds.allowDirs.join(', ')}.`,
+  throw new SandboxError('not_found', `local_path ${JSON.stringify(given)} does not exist.`, {
+    hint: `Use an existing file or directory below: ${bounds.allowDirs.join(', ')}.`,
     details: { local_path: given },
   });
 }
 
 /**
- * The real place of something to be made: the symlinks of every existing parent resolved, the last name kept, so that
- * a link in its place is replaced and never written through.
+ * The real path of a file or directory to create: symlinks in its parents are resolved, but not the last name, so that a
+ * link there is replaced and never followed.
  *
  * @throws `permission` outside the allowed folders and in the state directory
  */
@@ -37,8 +37,8 @@ export async function newLocalPath(given: string, bounds: LocalBounds): Promise<
   const real = await realDestination(absolute(given, bounds));
   await requireWithin(given, real, bounds);
   if (!bounds.allowDirs.includes(real)) return real;
-  throw new SandboxError('permission', `local_path ${JSON.stringify(given)} is an allowed folder itself.`, {
-    hint: 'Name a new file or directory inside it.',
+  throw new SandboxError('permission', `local_path ${JSON.stringify(given)} is itself an allowed folder.`, {
+    hint: 'Use a new file or directory inside it.',
     details: { local_path: given },
   });
 }
@@ -46,12 +46,12 @@ export async function newLocalPath(given: string, bounds: LocalBounds): Promise<
 function absolute(given: string, bounds: LocalBounds): string {
   const [base] = bounds.allowDirs;
   if (base !== undefined) return resolve(base, given);
-  throw new SandboxError('permission', 'This server allows no folder of its machine.', {
+  throw new SandboxError('permission', 'This server does not allow access to any host folder.', {
     hint: 'Ask the operator for --allow-dir, or use sandbox_write_files and sandbox_read_file.',
   });
 }
 
-/** Null where nothing is. */
+/** Null if it does not exist. */
 async function resolveExisting(path: string): Promise<string | null> {
   try {
     return await realpath(path);
@@ -69,7 +69,7 @@ async function realDestination(path: string): Promise<string> {
   for (let parent = dirname(path); ; parent = dirname(parent)) {
     const real = await resolveExisting(parent);
     if (real !== null) return join(real, ...names);
-    // The root exists, so that this ends.
+    // The root exists, so this ends.
     names.unshift(basename(parent));
   }
 }
@@ -79,7 +79,7 @@ async function requireWithin(given: string, real: string, bounds: LocalBounds): 
     if (!isWithin(real, await realStateDir(bounds))) return;
     throw new SandboxError(
       'permission',
-      `local_path ${JSON.stringify(given)} lies in this server's own state directory, which no tool may touch.`,
+      `local_path ${JSON.stringify(given)} is inside the server's state directory, which tools may not access.`,
       {
         hint: `Use another path below: ${bounds.allowDirs.join(', ')}.`,
         details: { local_path: given },
@@ -96,19 +96,19 @@ async function requireWithin(given: string, real: string, bounds: LocalBounds): 
   );
 }
 
-/** Where the state directory is, or will be once it is made, with every symlink resolved. */
+/** The real path of the state directory, which may not exist yet. */
 export async function realStateDir(bounds: LocalBounds): Promise<string> {
   return (await resolveExisting(bounds.stateDir)) ?? (await realDestination(bounds.stateDir));
 }
 
-/** Whether `path` is `folder` or lies below it. Both absolute and real. */
+/** Whether `path` is `folder` or below it. Both are absolute and real. */
 function isWithin(path: string, folder: string): boolean {
   return path === folder || path.startsWith(folder.endsWith(sep) ? folder : `${folder}${sep}`);
 }
 
 function unreachable(path: string, code: string, cause: unknown): SandboxError {
-  return new SandboxError('permission', `local_path ${JSON.stringify(path)} cannot be reached (${code}).`, {
-    hint: 'Name a path that this server may read.',
+  return new SandboxError('permission', `local_path ${JSON.stringify(path)} is not accessible (${code}).`, {
+    hint: 'Use a path that this server can read.',
     cause,
   });
 }

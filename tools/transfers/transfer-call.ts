@@ -5,7 +5,7 @@ import { plural } from '../../src/shared/text/text.ts';
 import type { ToolContext } from '../common/tool.ts';
 import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
-/** What an answer about a transfer holds. */
+/** The fields of a result about a transfer. */
 export const transferOutput = z.object({
   local_path: z.string(),
   remote_path: z.string(),
@@ -24,13 +24,13 @@ export interface TransferCall {
   tool: string;
   direction: 'upload' | 'download';
   request: { localPath: string; remotePath: string; cwd: string | null };
-  /** What else decides what is carried where. */
+  /** Further arguments that make this a different transfer. */
   more: readonly unknown[];
 }
 
 /**
- * Makes a transfer, or joins the one that the same call has begun, and answers its result, or the state reached when
- * the client's patience is over; the transfer goes on then. A call that began it and is cancelled undoes it.
+ * Starts a transfer, or joins the one that an equal call has started, and returns its result, or the progress after the
+ * soft timeout, while the transfer continues. Cancelling the call that started it undoes it.
  */
 export async function runTransfer(
   handle: SandboxHandle,
@@ -55,7 +55,7 @@ export async function runTransfer(
       sha256: null,
       skipped: 0,
       skipped_paths: [],
-      next: `It goes on: call ${tool} with the same arguments and sandbox_id=${handle.sandboxId} to wait for its end; nothing is carried twice`,
+      next: `Still transferring: call ${tool} with the same arguments and sandbox_id=${handle.sandboxId} to wait for the end; nothing is transferred twice`,
     },
   };
 }

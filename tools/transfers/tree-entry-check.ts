@@ -3,10 +3,10 @@ import { SandboxError } from '../../src/shared/errors.ts';
 import { FORBIDDEN_IN_NAMES } from '../../src/shared/fs/link-target.ts';
 
 /**
- * Checks entries that a sandbox sends before they become files here: each lies in a directory that came before it, under a
- * plain name, once. One checker serves one tree.
+ * Checks entries that a sandbox sends before they become files on the host: each must be in a directory that was sent
+ * before it, have a plain name, and appear once. Use one checker per tree.
  *
- * @throws `server` for anything else; an honest engine never sends it
+ * @throws `server` for anything else, which only a compromised sandbox sends
  */
 export class TreeEntryChecker {
   readonly #directories = new Set<string>();
@@ -16,11 +16,11 @@ export class TreeEntryChecker {
     const { path, type } = entry;
     const names = path.split('/');
     const plain = path === '' || names.every((name) => name !== '' && name !== '.' && name !== '..');
-    if (!plain || FORBIDDEN_IN_NAMES.test(path)) throw hostile(path, 'is no plain path');
-    if (path === '' && type === 'symlink') throw hostile(path, 'is a link in place of the tree');
-    if (this.#seen.has(path)) throw hostile(path, 'came twice');
+    if (!plain || FORBIDDEN_IN_NAMES.test(path)) throw hostile(path, 'is not a plain path');
+    if (path === '' && type === 'symlink') throw hostile(path, 'is a symlink in place of the root');
+    if (this.#seen.has(path)) throw hostile(path, 'appears twice');
     if (path !== '' && !this.#directories.has(names.slice(0, -1).join('/'))) {
-      throw hostile(path, 'lies in no directory of the tree');
+      throw hostile(path, 'is not in a directory of the tree');
     }
     this.#seen.add(path);
     if (type === 'directory') this.#directories.add(path);

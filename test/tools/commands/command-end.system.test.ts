@@ -146,7 +146,7 @@ describe('how a command ended is told', () => {
     const left = { cmd: 'bash', args: ['-c', 'setsid sleep 4321 > /dev/null 2>&1 & echo done'] };
     const { structured } = await server.call('sandbox_run_command', left);
     const { command_id } = structured;
-    const rest = `What it started still runs: command_kill command_id=${command_id} ends that`;
+    const rest = `Processes that it started are still running: command_kill command_id=${command_id} ends them`;
     expect(structured).toMatchObject({ status: 'finished', exit_code: 0, stdout: 'done\n', next: rest });
     expect((await server.call('sandbox_get_command', { command_id })).structured).toMatchObject({
       next: rest,
@@ -187,7 +187,7 @@ describe('how a command ended is told', () => {
         status: 'finished',
         ended_by: 'sandbox_stopped',
         stdout: 'ready\n',
-        next: expect.stringContaining('ended with its sandbox (its time was up): sandbox_create'),
+        next: expect.stringContaining('Its sandbox ended (its timeout expired): call sandbox_create'),
       });
     };
     try {
@@ -213,7 +213,7 @@ describe('how a command ended is told', () => {
         ended_by: 'out_of_memory',
         signal: 'SIGKILL',
         exit_code: 137,
-        next: expect.stringContaining('lack of memory'),
+        next: expect.stringContaining('memory ran out'),
       };
       expect(run.structured).toMatchObject(told);
       const within = { cmd: 'bash', args: ['-c', `node -e '${hog}'; exit 2`] };
@@ -221,7 +221,7 @@ describe('how a command ended is told', () => {
       const toldOfPart = {
         ended_by: 'exit',
         exit_code: 2,
-        next: expect.stringMatching(/^Something in its sandbox was killed for lack of memory/),
+        next: expect.stringMatching(/^A process in its sandbox was killed because memory ran out/),
       };
       expect(survived.structured).toMatchObject(toldOfPart);
       const after = await first.call('sandbox_run_command', { cmd: 'true' });

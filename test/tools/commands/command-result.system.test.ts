@@ -114,7 +114,7 @@ describe('what the next step says of an end', () => {
 
   it('names the argument in place of a sudo that is not there or gains nothing', async () => {
     const told =
-      'sudo gains nothing inside: leave it out of the line, and give sandbox_run_command sudo: true';
+      'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
     expect(await next('sudo', ['true'])).toBe(told);
     expect(await next('bash', ['-c', 'sudo apt-get update; exit 1'])).toBe(told);
     const refused = 'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.';
@@ -141,7 +141,7 @@ describe('what the next step says of an end', () => {
 
   it('names the time limit that ended it', async () => {
     expect(await next('sleep', ['60'], { timeout_ms: 100 })).toBe(
-      'It was ended at its timeout_ms: allow more, or leave that out',
+      'Killed at its timeout_ms: increase it, or leave it out',
     );
   });
 });

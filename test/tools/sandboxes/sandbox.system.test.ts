@@ -80,7 +80,7 @@ describe('a life', () => {
       timeout_ms: 20_000,
       poll_interval_ms: 50,
     });
-    expect(ended.structured).toMatchObject({ status: 'stopped', status_reason: 'its time was up' });
+    expect(ended.structured).toMatchObject({ status: 'stopped', status_reason: 'its timeout expired' });
   });
 
   it('is the current one when it was got', async () => {
@@ -135,7 +135,7 @@ describe('sandbox_create', () => {
     [
       { source: { type: 'tarball', snapshot_id: 'x' } },
       'invalid_argument',
-      '`source.snapshot_id` does not belong',
+      '`source.snapshot_id` is not a field',
     ],
   ])('refuses %j', async (args, code, message) => {
     const before = await server.call('sandbox_list');
@@ -217,7 +217,7 @@ describe('sandbox_domain', () => {
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     try {
       await create();
-      failsWith(await server.call('sandbox_domain', { port }), 'invalid_argument', 'exposes no port');
+      failsWith(await server.call('sandbox_domain', { port }), 'invalid_argument', 'exposes no ports');
       const script = `exec 3<>/dev/tcp/127.0.0.1/${port}`;
       const { structured } = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
       expect(structured['exit_code']).not.toBe(0);

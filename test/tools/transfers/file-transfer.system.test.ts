@@ -171,7 +171,7 @@ describe('a state directory below an allowed folder', () => {
       expect(listed.structured['stdout']).not.toContain('state-of-other');
       for (const local_path of ['state-of-other', `state-of-other/${String(structured['sandbox_id'])}`]) {
         const refused = await other.call('sandbox_upload_file', { local_path, remote_path: 'stolen' });
-        failsWith(refused, 'permission', local_path, 'own state directory');
+        failsWith(refused, 'permission', local_path, "server's state directory");
       }
     } finally {
       await other.close();

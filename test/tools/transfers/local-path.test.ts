@@ -56,7 +56,7 @@ describe('existingLocalPath', () => {
     async (path) => {
       const { allowed, bounds } = await folders();
       await symlink('state', join(allowed, 'to-state'));
-      const own = { code: 'permission', message: expect.stringContaining('own state directory') };
+      const own = { code: 'permission', message: expect.stringContaining("server's state directory") };
       await expect(existingLocalPath(path, bounds)).rejects.toMatchObject(own);
       const aliased = { ...bounds, stateDir: join(allowed, 'to-state') };
       await expect(existingLocalPath(path, aliased)).rejects.toMatchObject(own);

@@ -36,9 +36,9 @@ describe('TreeEntryChecker', () => {
     checker.check(entry('link', 'symlink'));
     checker.check(entry('file'));
     for (const path of ['link/x', 'file/x', 'never/x']) {
-      expect(() => checker.check(entry(path))).toThrow(/in no directory/);
+      expect(() => checker.check(entry(path))).toThrow(/is not in a directory/);
     }
-    expect(() => new TreeEntryChecker().check(entry('a'))).toThrow(/in no directory/);
+    expect(() => new TreeEntryChecker().check(entry('a'))).toThrow(/is not in a directory/);
   });
 
   it('refuses a second entry in the same place, and a link as the root', () => {
