@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { basename, join, posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** What a path of the repository begins with. */
@@ -81,6 +82,21 @@ function unknownPaths(page: string): string[] {
   return [...paths, ...names];
 }
 
+/** The contents of the fenced blocks of a language; the empty one is of those without. */
+function blocksOf(page: string, language: string): string[] {
+  const blocks = [...read(page).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)];
+  return blocks.filter(([, name]) => name === language).map(([, , text = '']) => text);
+}
+
+/** The lines `TOOL {…}` of the examples. What stands behind the arguments, after two spaces or an arrow, is a remark. */
+function exampleCalls(page: string): { tool: string; args: string }[] {
+  const lines = blocksOf(page, '').flatMap((block) => block.split('\n'));
+  return lines.flatMap((line) => {
+    const [, tool, args] = line.match(/^([a-z]+_[a-z_]+) (\{.*\})(\s\s.*|\s+→.*)?$/) ?? [];
+    return tool === undefined || args === undefined ? [] : [{ tool, args }];
+  });
+}
+
 describe('the documentation', () => {
   it('has the pages that these checks are for', () => {
     expect(PAGES).toEqual(
@@ -100,6 +116,26 @@ describe('the documentation', () => {
     const { scripts } = JSON.parse(read('package.json'));
     const named = [...read(page).matchAll(/npm run ([\w:-]+)/g)].map(([, name = '']) => name);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);
+  });
+});
+
+describe('the examples of the documentation', () => {
+  it.each(PAGES.filter((page) => blocksOf(page, 'json').length > 0))('%s shows valid JSON', (page) => {
+    for (const block of blocksOf(page, 'json')) expect(() => JSON.parse(block), block).not.toThrow();
+  });
+
+  it.each(PAGES.filter((page) => exampleCalls(page).length > 0))('%s shows valid calls', (page) => {
+    for (const { tool, args } of exampleCalls(page)) {
+      const input = TOOLS.find(({ name }) => name === tool)?.input;
+      expect(input?.safeParse(JSON.parse(args)).error, `${tool} ${args}`).toBeUndefined();
+      expect(input, tool).toBeDefined();
+    }
+  });
+
+  it('are found', () => {
+    const tools = exampleCalls('docs/commands.md').map(({ tool }) => tool);
+    expect(tools).toContain('command_wait');
+    expect(blocksOf('docs/clients.md', 'json').length).toBeGreaterThan(5);
   });
 });
 
