@@ -31,15 +31,15 @@ const STEPS: readonly Step[] = [
     shows: /^(sandbox_id|status|cwd):|^- .*url/,
   },
   {
-    says: 'Upload a project and run its tests.',
+    says: 'Upload a project and run tests.',
     tool: 'sandbox_upload_file',
     args: { local_path: '.', remote_path: 'app' },
     shows: /^(files|bytes):/,
   },
   {
     tool: 'sandbox_run_command',
-    args: { cmd: 'node', args: ['--test', '--test-reporter=dot'], cwd: 'app' },
-    shows: /^exit_code|^\.+$/,
+    args: { cmd: 'node', args: ['--test', 'test/words.test.js'], cwd: 'app' },
+    shows: /^exit_code|^. (tests|pass|fail) /,
   },
   {
     says: 'A long command continues in the background. Nothing is run twice.',
@@ -55,7 +55,7 @@ const STEPS: readonly Step[] = [
   },
   { tool: 'sandbox_domain', args: { port: PORT }, shows: /^url:/ },
   { says: 'Errors say what to do.', tool: 'sandbox_domain', args: { port: 3000 }, shows: /^Error|^Next/ },
-  { says: 'Stop it. Nothing is left.', tool: 'sandbox_stop', args: {}, shows: /^status:/ },
+  { says: 'Stop it. Nothing is left.', tool: 'sandbox_stop', args: { blocking: true }, shows: /^status:/ },
 ];
 
 const colour = wantsColour(process.stdout, process.env['NO_COLOR']);
