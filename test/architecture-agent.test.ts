@@ -29,7 +29,7 @@ describe("the agent's sources", () => {
       expect.arrayContaining(['command/run.c', 'shell/shell.c', 'wire/reply.c', 'init/deadline.c']),
     );
     expect([...(graph.get('relay/relay-control.c') ?? [])]).toContain('relay/relay-quota.c');
-    expect([...(graph.get('wire/frame.c') ?? [])]).toEqual(['wire/clock.c']);
+    expect([...(graph.get('wire/reply.c') ?? [])]).toEqual(['wire/frame.c']);
   });
 
   it.each<[string, (files: readonly SourceFile[]) => string[], SourceFile[], string]>([
