@@ -1,4 +1,4 @@
-/** For which processors a root file system is, told by its programs (elf(5)). */
+/** Detects a root file system's architecture from its executables (elf(5)). */
 
 /** `e_machine`, by what Node calls the architecture. */
 const MACHINES: Record<number, string> = {

@@ -1,6 +1,6 @@
 import { SandboxError } from '../shared/errors.ts';
 
-/** Counts what an archive becomes, all of its parts together, and ends at a limit: archives can hold far more than they weigh. */
+/** Limits the unpacked size of an archive, all parts together: an archive can expand enormously. */
 export class ByteLimit {
   readonly #max: number;
   #seen = 0;
@@ -13,8 +13,8 @@ export class ByteLimit {
   add(bytes: number): void {
     this.#seen += bytes;
     if (this.#seen <= this.#max) return;
-    throw new SandboxError('limit_exceeded', `Unpacked, the archive takes more than ${this.#max} bytes.`, {
-      hint: 'Where that is right, allow more: --max-size BYTES.',
+    throw new SandboxError('limit_exceeded', `The unpacked archive is larger than ${this.#max} bytes.`, {
+      hint: 'If that is intended, raise the limit: --max-size BYTES.',
       details: { max_bytes: this.#max },
     });
   }

@@ -1,4 +1,4 @@
-/** Archives as they come: plain, gzip or Zstandard, told by their first bytes and not by their name. */
+/** Decompresses archives: plain, gzip or Zstandard, detected by their first bytes, not by name. */
 
 import { pipeline } from 'node:stream';
 import { createGunzip } from 'node:zlib';
@@ -87,7 +87,7 @@ export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGener
   const kind = kindOf(outer.head);
   if (kind === 'xz' || kind === 'bzip2') {
     throw new SandboxError('unsupported', `The archive is compressed with ${kind}.`, {
-      hint: 'Give it plain, or compressed with gzip or zstd.',
+      hint: 'Use a plain archive, or one compressed with gzip or zstd.',
     });
   }
   const inner = await peek(

@@ -1,4 +1,4 @@
-/** The files of an image's `/etc` that every sandbox needs: its users, and where names are looked up. */
+/** Writes the files of an image's `/etc` that every sandbox needs: accounts and name resolution. */
 import type { RootTree } from './root-tree.ts';
 import type { Unpacker } from './unpacker.ts';
 

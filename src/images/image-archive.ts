@@ -35,7 +35,7 @@ const configSchema = z.object({
   rootfs: z.object({ diff_ids: z.array(z.string()) }).optional(),
 });
 
-/** An image's layers, lowest first, and what its configuration says. */
+/** An image's layers, lowest first, and its configuration. */
 export interface ImageParts {
   layers: { path: string; diffId: string | null }[];
   /** As Node names it; null where it is not told. */
@@ -47,8 +47,8 @@ export interface ImageParts {
 class UnsuitableImageError extends Error {}
 
 function bad(why: string): SandboxError {
-  return new SandboxError('invalid_argument', `The image archive cannot be used: ${why}.`, {
-    hint: 'Write it anew with `docker save IMAGE`, or give the root file system itself (`docker export CONTAINER`).',
+  return new SandboxError('invalid_argument', `Cannot use the image archive: ${why}.`, {
+    hint: 'Write it again with `docker save IMAGE`, or import a root file system (`docker export CONTAINER`).',
   });
 }
 

@@ -13,7 +13,7 @@ export function isImageName(name: string): boolean {
 /** @throws `invalid_argument` saying what a name may be */
 export function requireImageName(name: string): void {
   if (isImageName(name)) return;
-  const why = RESERVED.includes(name) ? 'is reserved' : 'is no name for an image';
+  const why = RESERVED.includes(name) ? 'is reserved' : 'is not a valid image name';
   throw new SandboxError('invalid_argument', `${JSON.stringify(name.slice(0, 80))} ${why}.`, {
     hint: `Names have 1 to 63 characters of a-z, 0-9, ".", "_" and "-", start with a letter or digit, and are not ${RESERVED.join(' or ')}.`,
   });

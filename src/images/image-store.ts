@@ -146,7 +146,7 @@ export class ImageStore {
       const users = await usersOf();
       if (users.length > 0) {
         throw new SandboxError('conflict', `Image "${name}" is in use by ${users.join(', ')}.`, {
-          hint: 'Stop the sandboxes and delete the snapshots that stand on it, then remove it.',
+          hint: 'Stop the sandboxes and delete the snapshots that use it, then remove it.',
           details: { name, used_by: users },
         });
       }
@@ -171,7 +171,7 @@ export class ImageStore {
 
   async notFound(name: string): Promise<SandboxError> {
     const names = await this.names();
-    return new SandboxError('not_found', `There is no image "${name.slice(0, 64)}".`, {
+    return new SandboxError('not_found', `Image "${name.slice(0, 64)}" does not exist.`, {
       hint: names.length === 0 ? 'No image has been imported.' : `There are: ${names.join(', ')}.`,
     });
   }

@@ -1,4 +1,4 @@
-/** From an archive to an image. */
+/** Imports an archive as an image. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { lstat, readdir, readlink, stat } from 'node:fs/promises';
@@ -37,11 +37,11 @@ async function requireFile(path: string): Promise<void> {
     const code = systemErrorCode(error);
     if (code === null) throw error;
     throw new SandboxError('not_found', `The archive ${JSON.stringify(path)} cannot be read (${code}).`, {
-      hint: 'Name a tar archive on this machine, plain or compressed with gzip or zstd.',
+      hint: 'Give the path of a tar archive on this machine, plain or compressed with gzip or zstd.',
       cause: error,
     });
   }
-  throw new SandboxError('invalid_argument', `${JSON.stringify(path)} is no file.`, {
+  throw new SandboxError('invalid_argument', `${JSON.stringify(path)} is not a file.`, {
     hint: 'Name a tar archive; a directory is packed by `tar -c --numeric-owner -C DIR .`.',
   });
 }
@@ -125,7 +125,7 @@ async function* checked(source: AsyncIterable<Buffer>, diffId: string | null): A
   const digest = `sha256:${hash.digest('hex')}`;
   if (diffId !== null && digest !== diffId) {
     throw new SandboxError('invalid_argument', `A layer has the digest ${digest}, not ${diffId}.`, {
-      hint: 'The archive is damaged or was changed: write it anew.',
+      hint: 'The archive is damaged or was modified: write it again.',
     });
   }
 }

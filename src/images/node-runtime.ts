@@ -1,4 +1,4 @@
-/** Node releases as runtimes: the program and npm, from the packages of the npm registry into an image. */
+/** Installs Node releases as runtimes: Node and npm from the npm registry, as an image. */
 import { maxSatisfying, rcompare, satisfies } from 'semver';
 import { anySignal } from '../shared/async/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
@@ -146,7 +146,7 @@ export async function ensureNodeRuntime(
       'timeout',
       `Runtime "${name}" could not be fetched within ${FETCH_MS / 60_000} minutes.`,
       {
-        hint: 'Choose a runtime that is here already.',
+        hint: 'Choose an installed runtime.',
         cause: error,
       },
     );

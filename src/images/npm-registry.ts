@@ -1,4 +1,4 @@
-/** Packages of the npm registry: what there is of one, and its archive, checked against its digest. */
+/** A client of the npm registry: lists a package's versions and downloads archives, verified by digest. */
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -89,7 +89,7 @@ function unreachable(what: string, error: unknown): SandboxError {
   const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
   const reason = systemErrorCode(cause) ?? (cause instanceof Error ? cause.message : String(cause));
   return new SandboxError('unavailable', `${what} cannot be fetched from the npm registry (${reason}).`, {
-    hint: 'Choose a runtime that is here already, or have the operator see to the way to the registry.',
+    hint: 'Choose an installed runtime, or ask the operator to make the registry reachable.',
     cause: error,
   });
 }

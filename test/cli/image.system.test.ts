@@ -55,7 +55,7 @@ describe('the verbs about images', () => {
       const refused = await image('remove', 'tiny');
       expect(refused.code).toBe(1);
       expect(refused.err).toBe(
-        `sandbox-mcp: Image "tiny" is in use by ${sandboxId}.\nStop the sandboxes and delete the snapshots that stand on it, then remove it.\n`,
+        `sandbox-mcp: Image "tiny" is in use by ${sandboxId}.\nStop the sandboxes and delete the snapshots that use it, then remove it.\n`,
       );
     } finally {
       await server.close();
@@ -76,9 +76,9 @@ describe('the verbs about images', () => {
       ],
       [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is no size'],
       [['import', 'x', join(folder, 'missing.tar')], 1, 'cannot be read (ENOENT)'],
-      [['import', 'x', folder], 1, 'is no file'],
-      [['import', 'X Y', archive], 1, 'is no name for an image'],
-      [['remove', 'missing'], 1, 'There is no image "missing".\nNo image has been imported.'],
+      [['import', 'x', folder], 1, 'is not a file'],
+      [['import', 'X Y', archive], 1, 'is not a valid image name'],
+      [['remove', 'missing'], 1, 'Image "missing" does not exist.\nNo image has been imported.'],
       [['import', 'x'], 2, "missing required argument 'archive'"],
       [['frobnicate'], 2, '"frobnicate" is no verb of image; valid ones are import, list, remove.'],
     ];

@@ -1,4 +1,4 @@
-/** The gateways of the sandboxes that this process has made or taken up. */
+/** The egress gateways of the sandboxes that this process serves. */
 
 import { activityOf, type NetworkActivity } from '../../../egress/connection/connection-log.ts';
 import { hostAddresses } from '../../../egress/gateway.ts';

@@ -18,7 +18,7 @@ const identitySchema = z.strictObject({
   bootId: z.string(),
 });
 
-/** One snapshot's files under a sandbox or a later snapshot, and in which top-level directories there are any. */
+/** A snapshot's layer below a sandbox or a later snapshot, and the top-level directories it has files in. */
 export const layerSchema = z.strictObject({
   snapshotId: z.string().refine(isSnapshotId),
   directories: z.array(z.string()),
@@ -30,7 +30,7 @@ export const ownersSchema = z.record(
   z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
 );
 
-/** What is under a sandbox's own files; nothing in a sandbox that was made empty. */
+/** The snapshot layers below a sandbox's own files; empty for a sandbox not made from a snapshot. */
 const baseLayersSchema = z.strictObject({
   /** Newest first. */
   layers: z.array(layerSchema),
@@ -57,7 +57,7 @@ const recordSchema = z.strictObject({
   runtime: z.string(),
   vcpus: z.number(),
   memoryMb: z.number(),
-  /** How much its files may take on disk; null for no limit. */
+  /** Disk limit in MiB; null for no limit. */
   diskMb: z.number().nullable().default(null),
   createdAt: z.number(),
   timeoutMs: z.number(),
@@ -68,31 +68,31 @@ const recordSchema = z.strictObject({
   interactive: z.boolean().default(false),
   /** Header values as they were given, `${secret:NAME}` unfilled. */
   networkPolicy: networkPolicyRecord,
-  /** Who is making or ending it at present; a dead worker's work is taken over. */
+  /** The process that is creating or ending it; if that has died, another takes over. */
   worker: identitySchema.nullable(),
   /** The agent, as the host sees it. */
   init: identitySchema.nullable(),
   /** Directories of the sandbox's cgroups, one a hierarchy; empty where there are none. */
   cgroups: z.array(z.string()),
-  /** The limits that the host really set. */
+  /** The limits that are in force. */
   enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
   etcTemplate: z.string(),
   /** The image at the bottom; null: the host's files. */
   image: z.string().nullable().default(null),
-  /** What a terminal opens where nobody says otherwise. */
+  /** The default shell of a terminal. */
   shell: z.string().default(DEFAULT_SHELL),
-  /** The file in which its programs find all authorities; null in a sandbox that trusts no gateway. */
+  /** Path of its CA bundle inside; null in a sandbox that trusts no gateway. */
   caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
   baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
-  /** The snapshot being taken of it, from the moment that this is decided. */
+  /** The snapshot in progress, from the moment it is decided. */
   snapshot: z
     .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })
     .nullable()
     .default(null),
 });
 
-/** Records written before the field got its present name hold it as `ground`. */
+/** Older records hold `baseLayers` as `ground`. */
 const storedSchema = z.preprocess((stored) => {
   if (typeof stored !== 'object' || stored === null || !('ground' in stored)) return stored;
   const { ground, ...others } = stored;
@@ -127,12 +127,12 @@ function unreadable(sandboxId: string, cause: unknown): SandboxError {
   );
 }
 
-/** True for the error of a record that is there and cannot be used. */
+/** True for the error of a record that exists but cannot be used. */
 export function isUnreadable(error: unknown): boolean {
   return error instanceof SandboxError && error.code === 'server';
 }
 
-/** Records as last read. Writers replace the file, so another content is another inode or time. */
+/** Records as last read. Writers replace the file, so changed content has another inode or mtime. */
 const cache = new Map<string, { stamp: string; record: SandboxRecord }>();
 const MAX_CACHED = 256;
 
@@ -190,7 +190,7 @@ export async function updateRecord(
 /** `.new.<sandbox id>.<pid>.<start time>`: a directory on its way to be a sandbox's; its maker is told from the name. */
 const UNFINISHED_NAME = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
 
-/** Makes the directory of a sandbox together with its record: there is never one without the other. */
+/** Creates a sandbox's directory together with its record: neither exists without the other. */
 export async function claimDirectory(
   layout: StateLayout,
   record: SandboxRecord,
@@ -207,7 +207,7 @@ export async function claimDirectory(
   return paths;
 }
 
-/** Directories that a process began to claim and did not finish, with who it was. */
+/** Directories that a process began to claim but did not finish, with that process. */
 export async function listUnfinished(
   layout: StateLayout,
 ): Promise<{ path: string; pid: number; startTime: string }[]> {

@@ -22,9 +22,9 @@ export interface SandboxPaths {
   readonly agent: string;
   readonly agentSocket: string;
   readonly bundle: string;
-  /** The authority of its gateway with the key, for this user's eyes alone. */
+  /** The CA of its gateway with the private key, readable by this user only. */
   readonly ca: string;
-  /** What the sandbox sees of it. */
+  /** The CA files that the sandbox sees. */
   readonly caTrust: string;
   readonly layers: string;
   /** What the sandbox has written, one directory below it for each of its top-level directories. */

@@ -1,4 +1,4 @@
-/** What is at the very bottom of a sandbox: the host's system directories, or those of an image. */
+/** The base directories of a sandbox: the host's system directories, or those of an image. */
 import { join } from 'node:path';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError } from '../../../shared/errors.ts';
@@ -6,11 +6,11 @@ import type { Host } from '../host/host.ts';
 import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from '../host/system-directories.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
-/** Null where a top-level directory starts empty. */
+/** Null for a top-level directory that starts empty. */
 export type BaseDirectory = { path: string; ofHost: boolean } | null;
 
 export interface Base {
-  /** Every directory that keeps what is written to it: those at the top, and `place` where it is not at the top. */
+  /** The writable directories. `place` is the path of one that is not at the top level. */
   directories: { name: string; place?: string; base: BaseDirectory }[];
   /** Links at the top such as `bin` → `usr/bin`. */
   links: { name: string; target: string }[];
@@ -18,9 +18,9 @@ export interface Base {
 
 function hostBase(host: Host, etcTemplate: string, node: ImageRecord | null): Base {
   const fresh = (name: string): BaseDirectory =>
-    // A Node release lies in an image as `runtimes/node22`.
+    // An image of a Node release contains it as `runtimes/node22`.
     name === 'vercel' && node !== null ? { path: host.images.treeOf(node.name), ofHost: false } : null;
-  // Where `/usr` belongs to the sandbox's root, its package manager works, and has to know what is there.
+  // If `/usr` belongs to the sandbox's root, its package manager works and needs the host's package database.
   const packages = host.system.dpkg && host.mounts === 'by-root';
   const dpkg = { name: 'dpkg', place: DPKG_DATABASE, base: { path: `/${DPKG_DATABASE}`, ofHost: true } };
   return {
@@ -43,12 +43,12 @@ function imageBase(host: Host, image: ImageRecord): Base {
       ...own.map((name) => ({ name, base: { path: join(tree, name), ofHost: false } })),
       ...missing.map((name) => ({ name, base: null })),
     ],
-    // A link in the place of what every sandbox has for itself gives way.
+    // Leave out links in place of directories that every sandbox has of its own.
     links: image.links.filter(({ name }) => !isMountPoint(name) && !missing.some((other) => other === name)),
   };
 }
 
-/** What a sandbox stands on, by its record. */
+/** The base of a sandbox, from its record. */
 export async function findBase(
   host: Host,
   { etcTemplate, image }: Pick<SandboxRecord, 'etcTemplate' | 'image'>,
@@ -64,9 +64,9 @@ export async function findBase(
   if (record.ids !== host.images.host.ids) {
     throw new SandboxError(
       'conflict',
-      `Image "${image}" was made with other user ids than this server has now.`,
+      `Image "${image}" was created with a different user id mapping than this server's.`,
       {
-        hint: 'The operator can restore the lines of /etc/subuid, or remove the image and import it again.',
+        hint: 'The operator can restore the previous lines of /etc/subuid, or remove the image and import it again.',
         details: { image },
       },
     );

@@ -4,8 +4,8 @@ import { runInUserns } from '../host/userns-program.ts';
 import type { DiskUse } from './disk-watch.ts';
 
 /**
- * What a tree of a sandbox's files takes on disk, in bytes (whole KiB, as `du -k` counts). It walks the tree and takes
- * as long as there are files, not bytes; `du` follows no link. An abort kills it.
+ * Disk use of a tree of a sandbox's files in bytes (whole KiB, as `du -k` counts). Its cost depends on the number of files.
+ * `du` follows no link. An abort kills it.
  */
 export async function countBytes(host: Host, path: string, signal: AbortSignal): Promise<number> {
   const { exitCode, output, stdout } = await runDu(host, ['-sk'], path, signal);

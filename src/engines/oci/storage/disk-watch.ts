@@ -1,6 +1,6 @@
 /**
- * Ends sandboxes whose files take more than they may. Most file systems offer an unprivileged process no quota for a
- * directory, so this looks: it is late by as much as a second writes.
+ * Ends sandboxes that exceed their disk limit. Most file systems offer an unprivileged process no directory quota, so this
+ * polls: a sandbox can exceed its limit by what it writes in a second.
  */
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import type { Logger } from '../../../shared/log.ts';
@@ -10,10 +10,10 @@ const CHECK_MS = 1_000;
 /** A walk is due this often, whatever the free space says: what one sandbox writes another may have removed. */
 const CHECKS_PER_WALK = 30;
 const WALKS_AT_ONCE = 4;
-/** What a file counts for at least: the disk has room for a number of them, empty ones too. */
+/** The least that a file counts for: the number of inodes is limited too. */
 const FILE_BYTES = 4_096;
 
-/** An amount of disk, or of what is left of it. */
+/** An amount of used or free disk space. */
 export interface DiskUse {
   bytes: number;
   /** Files of every kind; 0 where the file system does not count what is left of them. */
@@ -21,11 +21,11 @@ export interface DiskUse {
 }
 
 export interface DiskProbe {
-  /** What is free on the file system that holds the sandboxes; cheap. */
+  /** Free space of the file system that holds the sandboxes; cheap. */
   free(): Promise<DiskUse>;
-  /** What a sandbox's files take; it walks them. Null for one that runs no more, infinite where they cannot be counted. */
+  /** Disk use of a sandbox, by walking its files. Null if it no longer runs, infinite if they cannot be counted. */
   used(sandboxId: string): Promise<DiskUse | null>;
-  /** Ends a sandbox that takes more than its limit. */
+  /** Ends a sandbox that exceeds its limit. */
   end(sandboxId: string, usedBytes: number): Promise<void>;
 }
 
@@ -37,7 +37,7 @@ interface Watched {
   looks: number;
 }
 
-/** The sandboxes that this process watches. */
+/** Watches the disk use of sandboxes in this process. */
 export class DiskWatch {
   readonly #watched = new Map<string, Watched>();
   readonly #probe: DiskProbe;
@@ -50,7 +50,7 @@ export class DiskWatch {
     this.#log = log;
   }
 
-  /** Watches a sandbox until it has ended; null is no limit. It is walked at the next look. */
+  /** Watches a sandbox until it ends; null: no limit. Its files are walked at the next check. */
   watch(sandboxId: string, limitMb: number | null): void {
     if (limitMb === null) return;
     const limitBytes = limitMb * MIB;
@@ -58,12 +58,12 @@ export class DiskWatch {
     this.#timer ??= setInterval(() => void this.look(), CHECK_MS).unref();
   }
 
-  /** Lets go of a sandbox that is no more. */
+  /** Stops watching a sandbox. */
   unwatch(sandboxId: string): void {
     this.#watched.delete(sandboxId);
   }
 
-  /** One look at all of them, or the one under way. Never rejects. */
+  /** Checks all of them, or joins the check in progress. Never rejects. */
   look(): Promise<void> {
     this.#looking ??= this.#lookAtAll().finally(() => {
       this.#looking = null;
@@ -84,7 +84,7 @@ export class DiskWatch {
         this.#lookAt(sandboxId, watched, free),
       );
     } catch (error) {
-      this.#log.warn({ err: error }, 'the free disk space could not be read');
+      this.#log.warn({ err: error }, 'cannot read the free disk space');
     }
   }
 
@@ -104,10 +104,7 @@ export class DiskWatch {
       await this.#probe.end(sandboxId, used);
       this.unwatch(sandboxId);
     } catch (error) {
-      this.#log.warn(
-        { sandbox_id: sandboxId, err: error },
-        'the disk use of a sandbox could not be looked at',
-      );
+      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'cannot measure the disk use of a sandbox');
     }
   }
 }

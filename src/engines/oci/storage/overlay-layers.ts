@@ -1,4 +1,4 @@
-/** How the top-level directories of a sandbox come out of layers: the host's, those of snapshots, its own. */
+/** Assembles the top-level directories of a sandbox from layers: the base, those of snapshots, its own. */
 import { join } from 'node:path';
 import type { Host } from '../host/host.ts';
 import type { BaseLayers } from '../state/sandbox-record.ts';
@@ -10,15 +10,15 @@ import { layerPaths } from './rootfs.ts';
 export interface TopDirectory {
   /** Names its layers. */
   name: string;
-  /** Where it is inside, without the first slash. */
+  /** Path inside the sandbox, without the leading slash. */
   place: string;
   /** At the very bottom: a directory of the host or of an image, or the template of `/etc`. */
   base: BaseDirectory;
-  /** Where the links are, in the bundle's `l`, to the layers of snapshots that have something here; newest first. */
+  /** Names of the links in the bundle's `l` to the snapshot layers that contain this directory; newest first. */
   links: string[];
 }
 
-/** Every top-level directory that keeps what is written to it. */
+/** Every writable top-level directory. */
 export function topDirectories(base: Base, baseLayers: BaseLayers): TopDirectory[] {
   const links = (name: string) =>
     baseLayers.layers.flatMap(({ directories }, index) =>
@@ -32,17 +32,17 @@ export function topDirectories(base: Base, baseLayers: BaseLayers): TopDirectory
   }));
 }
 
-/** True for a directory that is more than the sandbox's own files. */
+/** True for a directory with layers below the sandbox's own files. */
 function isLayered({ base, links }: TopDirectory): boolean {
   return base !== null || links.length > 0;
 }
 
-/** Where root's mounts are, before the runtime takes them over. Relative: mount options hold 4,096 bytes in all. */
+/** Mount points of root's mounts in the bundle. Relative, because mount options are limited to 4,096 bytes. */
 const MERGED = 'm';
 const MAPPED = 'b';
 const LINKS = 'l';
 
-/** Directories to make in the bundle: points for root's mounts, and the place of the links. */
+/** Directories to create in the bundle: mount points for root's mounts, and the directory of the links. */
 export function bundleDirectories(host: Host, tops: TopDirectory[]): string[] {
   if (host.mounts === 'by-runtime') return [LINKS];
   const layered = tops.filter(isLayered);
@@ -63,7 +63,7 @@ export function layerLinks(host: Host, baseLayers: BaseLayers): { place: string;
   }));
 }
 
-/** Options of the agent's `launch` that make the mounts, where root makes them (see host-launch.c). */
+/** Options of the agent's `launch` for the mounts that root makes (see agent/host/launch.c). */
 export function launchMounts(host: Host, paths: SandboxPaths, tops: TopDirectory[]): string[] {
   const [ids] = host.idMap.uidMappings;
   if (host.mounts === 'by-runtime' || ids === undefined) return [];
@@ -88,7 +88,7 @@ export interface Mount {
   options: string[];
 }
 
-/** What the runtime has to mount for one top-level directory. */
+/** The runtime's mount for one top-level directory. */
 export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mount {
   const { name, place, base, links } = top;
   const { upper, work } = layerPaths(paths, name);
@@ -98,8 +98,8 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
   const lower = [...layers, ...(base === null ? [] : [base.path])].join(':');
-  // `userxattr` makes whiteouts work for a user namespace's own overlays (without it `rm -rf` of a lower directory fails);
-  // without `volatile` the end of a sandbox would wait until all that is dirty on the host's disk has been written.
+  // `userxattr` makes whiteouts work in a user namespace (without it `rm -rf` of a lower directory fails); without `volatile`,
+  // ending a sandbox would wait until all dirty pages of the host's disk are written.
   const options = [
     `lowerdir=${lower}`,
     `upperdir=${upper}`,
@@ -113,13 +113,13 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
 }
 
 const OPTION_BYTES = 4_095;
-/** Far below the kernel's 500; nobody is known to need more, and each costs a look-up. */
+/** Far below the kernel's limit of 500: each layer makes path lookups slower. */
 const MAX_LAYERS = 100;
 
-/** How many layers of snapshots a sandbox of this host can stand on. */
+/** How many snapshot layers a sandbox of this host can have. */
 export function maxLayers(host: Host): number {
   const { bundle, upper } = host.layout.sandbox('sbx_222222222222');
-  // A name of an image and one of a directory of its, each of up to 63 bytes.
+  // The names of an image and of one of its directories, up to 63 bytes each.
   const fixed = 400 + 2 * upper.length + host.layout.images.length + 2 * 63;
   const one = (host.mounts === 'by-root' ? '' : `${bundle}/`).length + 'l/99/vercel:'.length;
   return Math.max(1, Math.min(MAX_LAYERS, Math.floor((OPTION_BYTES - fixed) / one)));

@@ -1,4 +1,4 @@
-/** The directories under a sandbox's `/` on the host's disk: where its files land. */
+/** Creates the host directories that hold a sandbox's root file system. */
 import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
@@ -8,7 +8,7 @@ import type { BaseLayers } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Base } from './base-layers.ts';
 
-/** What dpkg's database is mounted on, and what apt wants to find (apt.conf(5), `Dir`). */
+/** The mount point of dpkg's database, and directories that apt expects (apt.conf(5), `Dir`). */
 const PACKAGE_DIRECTORIES = [
   DPKG_DATABASE,
   'var/lib/apt/lists/partial',
@@ -23,8 +23,8 @@ export function layerPaths(paths: SandboxPaths, name: string): { upper: string; 
 }
 
 /**
- * Makes the directories of a new sandbox. What its root owns is closed to everybody else on the host; what the OCI
- * runtime has to pass on the way there is passable, no more.
+ * Creates the directories of a new sandbox. Other host users cannot access what its root owns; parent directories can only be
+ * traversed.
  */
 export async function makeSandboxDirectories(
   paths: SandboxPaths,
@@ -47,7 +47,7 @@ export async function makeSandboxDirectories(
   const atTop = base.directories.flatMap(({ name, place = name }) => (place === name ? [name] : []));
   const mountPoints = [...MOUNT_POINTS, ...atTop];
   await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
-  // crun gives a tmpfs the mode of what is below it where it has no privileges, whatever the mount's options say.
+  // Without privileges, crun gives a tmpfs the mode of the directory below it, whatever the mount options say.
   await chmod(join(rootfs, 'tmp'), 0o1777);
   await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
@@ -72,7 +72,7 @@ export async function makeSandboxDirectories(
   }
 }
 
-/** Makes a directory and those above it in a layer, each the sandbox's root's. */
+/** Creates a directory and its parents in a layer, owned by the sandbox's root. */
 async function makeBelow(
   layer: string,
   directory: string,

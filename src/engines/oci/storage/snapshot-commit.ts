@@ -1,6 +1,6 @@
 /**
- * Makes a snapshot of a sandbox whose record says `snapshotting`. Until its directory is staged the sandbox is whole and
- * can go on; from then on every step may be done twice, and whoever finds it unfinished brings it to its end.
+ * Makes a snapshot of a sandbox whose record is `snapshotting`. Until its directory is staged, the sandbox is intact and can
+ * continue; from then on every step is idempotent, and any process that finds it unfinished completes it.
  */
 import { chmod, lstat, mkdir, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { type SnapshotPaths, STATE_FORMAT, snapshotPaths } from '../state/state-
 import { findBase } from './base-layers.ts';
 import { topDirectories } from './overlay-layers.ts';
 
-/** Beside its place, under a name that is no snapshot's. */
+/** In the snapshots directory, under a name that is not a snapshot id. */
 export const STAGED_PREFIX = '.new.';
 
 type SnapshotOf = SandboxRecord & { snapshot: NonNullable<SandboxRecord['snapshot']> };
@@ -27,13 +27,13 @@ function stagedPaths(host: Host, record: SnapshotOf): SnapshotPaths {
   return snapshotPaths(join(host.layout.snapshots, `${STAGED_PREFIX}${record.snapshot.snapshotId}`));
 }
 
-/** True once the snapshot will be made, whatever happens to this process. */
+/** True once the snapshot will be completed, even if this process dies. */
 export async function isStaged(host: Host, record: SnapshotOf): Promise<boolean> {
   const made = host.layout.snapshot(record.snapshot.snapshotId).dir;
   return (await pathExists(stagedPaths(host, record).dir)) || (await pathExists(made));
 }
 
-/** Whether anything is in a directory; one that this user may not look into has something. */
+/** Whether a directory is empty; one that this user may not read counts as not empty. */
 async function isEmpty(path: string): Promise<boolean> {
   try {
     const directory = await opendir(path);
@@ -48,7 +48,7 @@ async function isEmpty(path: string): Promise<boolean> {
   }
 }
 
-/** What the sandbox has written where, and how its top-level directories themselves are. */
+/** Which top-level directories the sandbox has written to, and the mode and owner of each. */
 async function survey(host: Host, record: SandboxRecord, layer: string) {
   const directories: string[] = [];
   const owners: BaseLayers['owners'] = {};
@@ -87,8 +87,8 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
 }
 
 /**
- * The last step from which the sandbox can go on: what a full disk or a missing right would refuse later is tried here,
- * while the sandbox still runs.
+ * The last step after which the sandbox can continue: it tries what a full disk or missing permissions would make fail later,
+ * while the sandbox is still running.
  */
 export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<void> {
   const staged = stagedPaths(host, record);
@@ -104,18 +104,18 @@ export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<voi
   }
 }
 
-/** What a failed step is told as; the cause stays in the log. */
+/** The error of a failed step; the cause stays in the log. */
 export function snapshotFailure(sandboxId: string, error: unknown): SandboxError {
   if (error instanceof SandboxError) return error;
-  return new SandboxError('server', `The snapshot of ${sandboxId} could not be written.`, {
-    hint: 'Call sandbox_get to see the state of the sandbox; the operator can look at the disk of the state directory.',
+  return new SandboxError('server', `Cannot write the snapshot of ${sandboxId}.`, {
+    hint: 'Call sandbox_get to see the state of the sandbox; the operator can check the disk of the state directory.',
     details: { sandbox_id: sandboxId },
     cause: error,
   });
 }
 
 /**
- * Takes up a snapshot whose maker died. `untouched`: it had not come so far that the sandbox is any other than before.
+ * Resumes a snapshot whose creator died. `untouched`: nothing of the sandbox had been changed yet.
  *
  * @throws `server` where it cannot be finished now; it can be tried again
  */
@@ -135,12 +135,12 @@ function isSnapshotOf(record: SandboxRecord): record is SnapshotOf {
   return record.snapshot !== null;
 }
 
-/** Ends the sandbox and puts its files where the snapshot's are. The snapshot is there once this has resolved. */
+/** Ends the sandbox and moves its files to the snapshot. The snapshot exists once this resolves. */
 export async function finishSnapshot(host: Host, record: SnapshotOf): Promise<void> {
   const { upper } = host.layout.sandbox(record.sandboxId);
   const staged = stagedPaths(host, record);
   const made = host.layout.snapshot(record.snapshot.snapshotId);
-  // Nothing may write to the layer any more, or it would go on changing under those who stand on it.
+  // Nothing may write to the layer any more, or it would change under the sandboxes based on it.
   await killSandboxProcesses(host, record.sandboxId, record.init);
   if (!(await pathExists(made.dir))) {
     await mkdir(staged.dir, { recursive: true });

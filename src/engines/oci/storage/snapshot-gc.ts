@@ -1,6 +1,6 @@
 /**
- * Which snapshots are still stood on. A deleted or expired one keeps its layer while a living sandbox or another snapshot
- * has it below; records alone say so, there is no counter that a crash could leave wrong.
+ * Garbage collection of snapshots. A deleted or expired one keeps its layer while an active sandbox or another snapshot is
+ * based on it. Records alone decide; there is no reference count that a crash could leave wrong.
  */
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,7 +19,7 @@ import {
 } from '../state/snapshot-record.ts';
 import { STAGED_PREFIX } from './snapshot-commit.ts';
 
-/** A snapshot on its way out, under a name that is no snapshot's. */
+/** Prefix of a snapshot directory that is being removed. */
 const REMOVED_PREFIX = '.gone.';
 
 /** Every record that is there. One that cannot be read rejects: what it stands on is not known. */
@@ -55,7 +55,7 @@ async function expire(host: Host, records: SnapshotRecord[]): Promise<SnapshotRe
   );
 }
 
-/** Moves the unused out of the way. Called under the lock of all snapshots. */
+/** Renames unused snapshots for removal. Called under the lock of all snapshots. */
 async function moveUnused(host: Host): Promise<string[]> {
   // Sandboxes first: one that is becoming a snapshot writes the snapshot's record before its own ends.
   const sandboxes = await readSandboxes(host);
@@ -76,7 +76,7 @@ async function moveUnused(host: Host): Promise<string[]> {
 }
 
 /**
- * Removes expired snapshots, and every deleted one that nothing stands on any more.
+ * Removes expired snapshots, and every deleted one that nothing is based on any more.
  * @throws `server` for a record that cannot be read; nothing is removed then
  */
 export async function collectSnapshots(context: OciContext): Promise<void> {
@@ -85,7 +85,7 @@ export async function collectSnapshots(context: OciContext): Promise<void> {
   await removeTrees(host.agent, host.idMap, moved);
 }
 
-/** Templates of `/etc` below snapshots. */
+/** The `/etc` templates that snapshots use. */
 export async function templatesOfSnapshots(host: Host): Promise<string[]> {
   return (await readSnapshots(host)).map(({ etcTemplate }) => etcTemplate);
 }

@@ -8,7 +8,7 @@ import { readLiveSnapshot, type SnapshotRecord } from '../state/snapshot-record.
 import type { SandboxPaths } from '../state/state-layout.ts';
 
 /**
- * The snapshot that a sandbox is to be made of. Its runtime is the sandbox's: another one would have other files below.
+ * The snapshot for a new sandbox. The sandbox has the snapshot's runtime: another one would have other base files.
  *
  * @throws `not_found`, `invalid_argument` for another runtime than the snapshot's, `conflict` for one of other mounts
  */
@@ -21,25 +21,28 @@ export async function sourceSnapshot(
   if (runtime !== null && runtime !== snapshot.runtime) {
     throw new SandboxError(
       'invalid_argument',
-      `Snapshot ${snapshotId} has the runtime "${snapshot.runtime}"; it cannot be made into "${runtime}".`,
+      `Snapshot ${snapshotId} has the runtime "${snapshot.runtime}"; it cannot be restored with "${runtime}".`,
       {
-        hint: 'Call sandbox_create with the snapshot and without runtime.',
+        hint: 'Call sandbox_create with the snapshot and omit runtime.',
         details: { snapshot_id: snapshotId, runtime, snapshot_runtime: snapshot.runtime },
       },
     );
   }
   if (snapshot.mounts !== host.mounts || snapshot.ids !== idsOf(host.idMap)) {
-    throw new SandboxError('conflict', `Snapshot ${snapshotId} was taken with other mounts or user ids.`, {
-      hint: 'The operator can restore the kernel, or the lines of /etc/subuid, that it was taken with.',
-      details: { snapshot_id: snapshotId },
-    });
+    throw new SandboxError(
+      'conflict',
+      `Snapshot ${snapshotId} was taken with different mounts or user ids than this server uses.`,
+      {
+        hint: 'The operator can restore the kernel, or the lines of /etc/subuid, that it was taken with.',
+        details: { snapshot_id: snapshotId },
+      },
+    );
   }
   return snapshot;
 }
 
 /**
- * Makes the directory of a new sandbox, unless the image or the snapshot that it is to stand on has gone: from here on
- * they stay.
+ * Creates the directory of a new sandbox unless its image or snapshot was removed: from here on its record keeps them.
  */
 export async function claimWithLayers(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
   const { image, sourceSnapshotId } = record;
