@@ -128,7 +128,8 @@ describe('a create that outlasts its caller’s patience', () => {
     await (await settled(session, view.sandboxId)).toBe('failed');
     const { statusReason } = await session.attach(view.sandboxId, neverAborted);
     expect(statusReason).toBe('An unexpected error; the server log has it.');
-    expect(world.log.lines.some((line) => line.includes('/var/lib/x'))).toBe(true);
+    // The log line follows the record.
+    await expect.poll(() => world.log.lines.some((line) => line.includes('/var/lib/x'))).toBe(true);
   });
 
   it('ends with its session, kept or not', async () => {

@@ -9,7 +9,7 @@ export const SYSTEM_SUPPORT = [
   'test/egress/support/world.ts',
   'test/engines/oci/support/oci-engines.ts',
   'test/escape/support/escape-sandbox.ts',
-  'test/support/local-server.ts',
+  'test/tools/support/local-server.ts',
   'test/support/ordinary-user.ts',
   'test/support/run-verb.ts',
   'test/support/server.ts',

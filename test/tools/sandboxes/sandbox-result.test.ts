@@ -18,13 +18,13 @@ describe('the next step of a running sandbox', () => {
 
   it('is to extend it where that is granted', async () => {
     expect(await nextStep({ leftMs: 59_999, maxLifetimeMs: 300_001 })).toMatch(
-      /^It ends in 60 s: sandbox_extend_timeout sandbox_id=sbx_\w+ keeps it\.$/,
+      /^The sandbox ends in 60 s: sandbox_extend_timeout sandbox_id=sbx_\w+ extends it\.$/,
     );
   });
 
   it('is to save the work where it has lived as long as it may', async () => {
     const next = await nextStep({ leftMs: 10_000, maxLifetimeMs: 300_000 });
-    expect(next).toContain('It ends in 10 s');
+    expect(next).toContain('The sandbox ends in 10 s');
     expect(next).toContain('sandbox_download_file');
     expect(next).not.toContain('extend');
   });
