@@ -81,5 +81,5 @@ function nextStep(view: SandboxView, { now, config }: AnswerContext): string | n
   if (left >= LAST_MINUTE_MS) return null;
   const ends = `The sandbox ends in ${Math.max(0, Math.ceil(left / 1_000))} s`;
   if (view.timeoutMs < config.maxLifetimeMs) return `${ends}: sandbox_extend_timeout ${id} extends it.`;
-  return `${ends} and cannot be extended: save work with sandbox_download_file ${id}.`;
+  return `${ends} and has reached its maximum lifetime: save work with sandbox_download_file ${id}.`;
 }
