@@ -1,4 +1,4 @@
-// Runs the tests as a slow, busy machine would: `npm run test:slow -- [files…] [--seed N]`.
+// Runs the tests as a slow, busy machine would: `npm run test:slow -- [files…] [-t NAME] [--seed N]`.
 //
 // The tests and the sandboxes they make share half a core (a cgroup quota). Outside of the quota `stress` keeps every
 // core busy. The page cache is dropped again and again, so that programs and files are read anew.
@@ -106,13 +106,13 @@ function startDroppingCaches() {
 }
 
 /** Starts the tests, below the cgroup if there is one. They end with this process. */
-function startTests(cgroup, files, seed) {
+function startTests(cgroup, selected, seed) {
   const vitest = [
     process.execPath,
     join(ROOT, 'node_modules/vitest/vitest.mjs'),
     'run',
     '--maxWorkers=2',
-    ...files,
+    ...selected,
   ];
   const env = { ...process.env, TEST_PATIENCE: '10', ...(seed === undefined ? {} : { SEED: seed }) };
   const confined =
@@ -134,11 +134,24 @@ function enterScript({ version2 }) {
 
 function readArguments() {
   try {
-    return parseArgs({ options: { seed: { type: 'string' } }, allowPositionals: true });
+    return parseArgs({
+      options: {
+        seed: { type: 'string' },
+        project: { type: 'string' },
+        testNamePattern: { type: 'string', short: 't' },
+      },
+      allowPositionals: true,
+    });
   } catch (error) {
-    say(`${error.message}; usage: npm run test:slow -- [files…] [--seed N]`);
+    say(`${error.message}; usage: npm run test:slow -- [files…] [-t NAME] [--seed N]`);
     process.exit(2);
   }
+}
+
+/** What vitest is told to run. */
+function selection({ project, testNamePattern }, files) {
+  const options = Object.entries({ project, testNamePattern }).filter(([, value]) => value !== undefined);
+  return [...files, ...options.map(([name, value]) => `--${name}=${value}`)];
 }
 
 const { values, positionals } = readArguments();
@@ -152,7 +165,7 @@ const dropping = startDroppingCaches();
 // The tests are in the same process group and get these as well; this process waits for them, and cleans up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
 try {
-  process.exitCode = await startTests(cgroup, positionals, values.seed);
+  process.exitCode = await startTests(cgroup, selection(values, positionals), values.seed);
 } finally {
   clearInterval(dropping);
   load.kill('SIGKILL');

@@ -16,7 +16,9 @@ export default class SummaryReporter implements Reporter {
   onTestRunEnd(modules: readonly TestModule[]): void {
     const vitest = this.#vitest;
     if (vitest === null) return;
-    const files = modules.map((module) => fileReport(module, vitest.config.root));
+    // Those that a name did not select have no reason of their own.
+    const unselected = vitest.config.testNamePattern === undefined ? undefined : 'not selected by name';
+    const files = modules.map((module) => fileReport(module, vitest.config.root, unselected));
     this.#writeTotals(files);
     vitest.logger.log(`\n${summary(files, vitest.config.env['SEED'] ?? '')}`);
   }
@@ -27,7 +29,7 @@ export default class SummaryReporter implements Reporter {
   }
 }
 
-function fileReport(module: TestModule, root: string): FileReport {
+function fileReport(module: TestModule, root: string, unselected: string | undefined): FileReport {
   const { duration, collectDuration } = module.diagnostic();
   const suites = [...module.children.allSuites()];
   return {
@@ -35,11 +37,11 @@ function fileReport(module: TestModule, root: string): FileReport {
     project: module.project.name,
     durationMs: duration + collectDuration,
     failedOutsideTests: module.errors().length > 0 || suites.some((suite) => suite.errors().length > 0),
-    tests: [...module.children.allTests()].map(testReport),
+    tests: [...module.children.allTests()].map((test) => testReport(test, unselected)),
   };
 }
 
-function testReport(test: TestCase): TestReport {
+function testReport(test: TestCase, unselected: string | undefined): TestReport {
   const result = test.result();
   const groups = groupsOf(test);
   const names = [...groups.map(({ name }) => name), test.name];
@@ -47,7 +49,7 @@ function testReport(test: TestCase): TestReport {
   const state = result.state === 'pending' ? 'skipped' : result.state;
   const note = result.state === 'skipped' ? result.note : undefined;
   const needed = [test, ...groups].map((task) => task.meta().needs).find((needs) => needs !== undefined);
-  return { names, state, reason: note ?? (needed === undefined ? undefined : `needs ${needed}`) };
+  return { names, state, reason: note ?? (needed === undefined ? unselected : `needs ${needed}`) };
 }
 
 /** Outermost first. */
