@@ -10,6 +10,8 @@ import type { Wall } from './support/isolation-layers.ts';
 
 const CONTROLS = 'root: controls give a sandbox the ids of the host';
 const isRoot = process.getuid?.() === 0;
+/** A compiler, a hundred programs and a gigabyte of memory take their time on a busy machine. */
+const LONG_MS = 900_000;
 const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(
   ({ only }) => only === undefined || only === process.arch,
 );
@@ -37,7 +39,7 @@ function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]]
   return [...groups].map(([title, { walls, attempts }]) => [title, walls, attempts]);
 }
 
-describe('ways out of a sandbox', () => {
+describe('ways out of a sandbox', { timeout: LONG_MS }, () => {
   let ground: Ground | null = null;
   let refusals = new Map<Attempt, string>();
   const open = (): Ground => {
@@ -50,7 +52,7 @@ describe('ways out of a sandbox', () => {
     ground = await openGround();
     const words = await ground.attempt([], ATTEMPTS);
     refusals = new Map(ATTEMPTS.map((attempt, index) => [attempt, words[index] ?? 'NOTHING']));
-  });
+  }, LONG_MS);
   afterAll(() => ground?.close());
 
   it('are many', () => {
