@@ -1,11 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { processesNamed } from './processes.ts';
 
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /** Resolves once so many processes `sleep SECONDS` run on this machine as is enough; rejects after 10 s. */
 export async function untilSleepers(seconds: number, isEnough: (count: number) => boolean): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+  const deadline = performance.now() + TIMEOUT_MS;
   while (!isEnough(processesNamed('sleep', String(seconds)))) {
     if (performance.now() > deadline) throw new Error('the processes did not come or go within 10 s');
     await delay(1);

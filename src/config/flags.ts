@@ -104,7 +104,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'none',
     description:
-      'What a sandbox may move over its network in its whole life, in and out together: `500MB`, `2GB`. Then all is refused.',
+      'Lifetime network quota per sandbox, inbound plus outbound: `500MB`, `2GB`. Further traffic is refused.',
   },
   {
     name: 'vercel-api-url',

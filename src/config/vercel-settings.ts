@@ -1,4 +1,5 @@
 /** What the environment says about Vercel's cloud, and the way to it. */
+import { trimTrailingSlashes } from '../shared/text/text.ts';
 import { ConfigError, type Setting } from './setting.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
@@ -49,5 +50,5 @@ function baseUrl(setting: Setting): string {
     // Not the value: it may hold a password.
     throw new ConfigError({ origin: setting.origin, value: null }, problem);
   }
-  return url.href.replace(/\/+$/, '');
+  return trimTrailingSlashes(url.href);
 }

@@ -1,4 +1,4 @@
-/** A sentence in the wordings that it may have: the first that names no tool which is not offered is taken, if any. */
+/** A sentence in the variants that it may have: the first that names no tool which is not offered is taken, if any. */
 type Sentence = readonly string[];
 
 const SUBJECT =
@@ -71,12 +71,12 @@ const FACTS: readonly (readonly Sentence[])[] = [
  */
 export function instructions(offered: readonly string[], all: readonly string[]): string {
   const missing = all.filter((name) => !offered.includes(name)).map((name) => new RegExp(`\\b${name}\\b`));
-  const worded = (wordings: Sentence): string[] =>
-    wordings.filter((wording) => !missing.some((name) => name.test(wording))).slice(0, 1);
-  const written = (lines: readonly (readonly Sentence[])[]): string[] =>
-    lines.map((sentences) => sentences.flatMap(worded).join(' ')).filter((line) => line !== '');
-  const steps = written(STEPS).map((line, index) => `${index + 1}. ${line}\n`);
-  const facts = written(FACTS).map((line) => `- ${line}\n`);
+  const pickVariant = (variants: Sentence): string[] =>
+    variants.filter((variant) => !missing.some((name) => name.test(variant))).slice(0, 1);
+  const renderLines = (lines: readonly (readonly Sentence[])[]): string[] =>
+    lines.map((sentences) => sentences.flatMap(pickVariant).join(' ')).filter((line) => line !== '');
+  const steps = renderLines(STEPS).map((line, index) => `${index + 1}. ${line}\n`);
+  const facts = renderLines(FACTS).map((line) => `- ${line}\n`);
   const work = steps.length > 0 ? `\nWork like this:\n${steps.join('')}` : '';
   return `${SUBJECT}\n${work}\nGood to know:\n${facts.join('')}`;
 }

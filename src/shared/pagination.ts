@@ -77,9 +77,9 @@ export function paginate<Item>(
   query: Query,
   placeOfItem: (item: Item) => Position,
 ): { items: Item[]; nextCursor: string | null } {
-  const asked = matchingItems(all, query, placeOfItem);
-  const shown = asked.slice(0, query.limit);
+  const matching = matchingItems(all, query, placeOfItem);
+  const shown = matching.slice(0, query.limit);
   const last = shown.at(-1);
-  const more = asked.length > shown.length && last !== undefined;
+  const more = matching.length > shown.length && last !== undefined;
   return { items: shown.map(({ item }) => item), nextCursor: more ? formatCursor(last.place) : null };
 }

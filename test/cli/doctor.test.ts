@@ -6,8 +6,8 @@ import { doctor } from '../../src/cli/verbs/doctor.ts';
 import type { Diagnosis, Finding } from '../../src/engines/engine.ts';
 import { recordingTerminal } from '../support/recording-terminal.ts';
 
-const LOOK = { fix: false, json: false, isRoot: true };
-const MEND = { ...LOOK, fix: true };
+const INSPECT = { fix: false, json: false, isRoot: true };
+const MEND = { ...INSPECT, fix: true };
 let folder = '';
 
 beforeEach(() => {
@@ -36,7 +36,7 @@ describe('doctor', () => {
   it('ends with 0 where the first engine works', async () => {
     const terminal = recordingTerminal();
     const works = diagnosis(true, finding({ level: 'ok', text: 'crun ran a sandbox' }));
-    const code = await doctor(LOOK, async () => [works, absent], terminal);
+    const code = await doctor(INSPECT, async () => [works, absent], terminal);
     expect(code).toBe(0);
     expect(terminal.output()).toBe(
       'oci: works here\n  ok       crun ran a sandbox\nvercel: not in this version\n',
@@ -50,7 +50,7 @@ describe('doctor', () => {
       ['awk', 'BEGIN { print "it\'s" }'],
     ];
     const broken = diagnosis(false, finding({ remedy, remedyNeedsRoot: true, advice: 'Or ask.' }));
-    expect(await doctor(LOOK, async () => [broken], terminal)).toBe(1);
+    expect(await doctor(INSPECT, async () => [broken], terminal)).toBe(1);
     expect(terminal.output()).toContain(
       `  error    amiss\n           apt-get update && awk 'BEGIN { print "it'\\''s" }'\n           Or ask.\n`,
     );
@@ -59,7 +59,7 @@ describe('doctor', () => {
   it('prints the findings as JSON', async () => {
     const terminal = recordingTerminal();
     const found = [diagnosis(true), absent];
-    await doctor({ ...LOOK, json: true }, async () => found, terminal);
+    await doctor({ ...INSPECT, json: true }, async () => found, terminal);
     expect(JSON.parse(terminal.output())).toEqual(found);
   });
 

@@ -19,7 +19,7 @@ const SEED = Number(process.env['CRASH_TEST_SEED'] ?? Date.now() % 2 ** 31);
 /** From the spawn to well after the first answers on an idle machine. */
 const LATEST_DEATH_MS = 1_500;
 /** The promise is 2 s from the moment the server runs; the rest is for a machine that is slow to start it. */
-const GONE_WITHIN_MS = 20_000;
+const ENDS_WITHIN_MS = 20_000;
 
 /** What the server's stderr is, and the name that the client knows it by. */
 const KINDS = [
@@ -70,10 +70,10 @@ async function killClient(kind: string, folder: string, afterMs: number): Promis
 }
 
 /** Milliseconds until the process is gone; null if it lives on for `GONE_WITHIN_MS`. */
-async function untilGone(server: ProcessIdentity): Promise<number | null> {
+async function waitForEnd(server: ProcessIdentity): Promise<number | null> {
   const began = performance.now();
   while (isProcessAlive(server)) {
-    if (performance.now() - began > GONE_WITHIN_MS) return null;
+    if (performance.now() - began > ENDS_WITHIN_MS) return null;
     await delay(20);
   }
   return performance.now() - began;
@@ -89,9 +89,9 @@ describe.runIf(process.platform === 'linux')('a server whose client is killed', 
       try {
         const server = await killClient(kind, folder, afterMs);
         if (server === null) continue;
-        const goneAfter = await untilGone(server);
-        if (goneAfter === null) process.kill(server.pid, 'SIGKILL');
-        expect(goneAfter, `seed ${SEED}, round ${round}, killed after ${afterMs} ms`).not.toBeNull();
+        const endedAfter = await waitForEnd(server);
+        if (endedAfter === null) process.kill(server.pid, 'SIGKILL');
+        expect(endedAfter, `seed ${SEED}, round ${round}, killed after ${afterMs} ms`).not.toBeNull();
       } finally {
         release();
         await rm(folder, { recursive: true, force: true, maxRetries: 5 });

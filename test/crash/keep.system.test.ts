@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { untilNothingRemains } from './support/leftovers.ts';
+import { waitForNoLeftovers } from './support/leftovers.ts';
 import { makePlace, type Place } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
@@ -72,7 +72,7 @@ describe('a kept sandbox of a killed server', () => {
     expect(await next.call('sandbox_get', { sandbox_id })).toMatchObject({ status: 'running' });
     await next.call('sandbox_stop', { sandbox_id });
     await next.close();
-    await untilNothingRemains(place);
+    await waitForNoLeftovers(place);
   });
 
   it('goes on with its commands, whose state, log and exit code another process can tell', async () => {
@@ -109,6 +109,6 @@ describe('a kept sandbox of a killed server', () => {
     expect(await wholeOutput(next, waiting)).toBe(`first\n${NUMBERS}`);
     await next.call('sandbox_stop', { sandbox_id });
     await next.close();
-    await untilNothingRemains(place);
+    await waitForNoLeftovers(place);
   });
 });

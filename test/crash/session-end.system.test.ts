@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { measureTimerLag } from '../support/timer-lag.ts';
 import { startBusySession } from './support/busy-session.ts';
-import { untilNothingRemains } from './support/leftovers.ts';
+import { waitForNoLeftovers } from './support/leftovers.ts';
 import { makePlace } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
@@ -31,13 +31,13 @@ describe('a busy session', () => {
         const lag = measureTimerLag();
         const before = performance.now();
         end(server);
-        await server.gone;
+        await server.exited;
         const took = performance.now() - before;
         const late = lag();
         expect(took).toBeLessThan(WITHIN_MS + STEPS_AT_THE_END * late);
         // The server goes in any case; what a machine without time to spare has not undone by then is left to recovery.
         if (late > NOTICEABLE_MS) await clean(place);
-        await untilNothingRemains(place);
+        await waitForNoLeftovers(place);
       } finally {
         await server.kill();
         await session.release();

@@ -1,5 +1,6 @@
 import picomatch from 'picomatch';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { trimTrailingSlashes } from '../../src/shared/text/text.ts';
 
 const MAX_PATTERNS = 100;
 const MAX_PATTERN_CHARACTERS = 200;
@@ -19,7 +20,7 @@ export function excluder(patterns: readonly string[]): (path: string) => boolean
   }
   const tests = patterns.map((pattern) => {
     requireCheap(pattern);
-    const plain = pattern.replace(/^\.?\//, '').replace(/\/+$/, '');
+    const plain = trimTrailingSlashes(pattern.replace(/^\.?\//, ''));
     requirePositive(plain, pattern);
     const matches = picomatch(plain, { dot: true, noextglob: true, nonegate: true });
     return plain.includes('/') || pattern.startsWith('/')

@@ -66,12 +66,12 @@ async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
 }
 
-async function acquire(path: string, content: string, patience: LockOptions): Promise<void> {
+async function acquire(path: string, content: string, options: LockOptions): Promise<void> {
   const began = performance.now();
-  const deadline = began + (patience.waitMs ?? WAIT_LIMIT_MS);
+  const deadline = began + (options.waitMs ?? WAIT_LIMIT_MS);
   let emptySince: number | null = null;
   for (;;) {
-    if (patience.signal !== undefined) throwIfCancelled(patience.signal);
+    if (options.signal !== undefined) throwIfCancelled(options.signal);
     try {
       await writeFile(path, content, { flag: 'wx', mode: 0o600 });
       return;
@@ -107,17 +107,17 @@ const queues = new Map<string, Promise<unknown>>();
 /**
  * Runs `work` while no other process, and no other call of this one, holds the lock file `path`. The lock of a process
  * that died is taken over.
- * @throws `conflict` when a living holder keeps it for longer than the patience, `cancelled`
+ * @throws `conflict` when a living holder keeps it for longer than the options, `cancelled`
  */
 export async function withFileLock<T>(
   path: string,
   work: () => Promise<T>,
-  patience: LockOptions = {},
+  options: LockOptions = {},
 ): Promise<T> {
   const before = queues.get(path) ?? Promise.resolve();
-  const turn = patience.signal === undefined ? before : Promise.race([before, whenAborted(patience.signal)]);
+  const turn = options.signal === undefined ? before : Promise.race([before, whenAborted(options.signal)]);
   const run = turn.then(async () => {
-    await acquire(path, JSON.stringify(currentProcess()), patience);
+    await acquire(path, JSON.stringify(currentProcess()), options);
     try {
       return await work();
     } finally {

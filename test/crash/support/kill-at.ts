@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import { z } from 'zod';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 import { startBusySession } from './busy-session.ts';
-import { remains, untilNothingRemains } from './leftovers.ts';
+import { remains, waitForNoLeftovers } from './leftovers.ts';
 import { type Moment, stopAt, untilStopped } from './moments.ts';
 import { makePlace, type Place } from './place.ts';
 import { clean, startServer } from './server-process.ts';
@@ -59,7 +59,7 @@ async function killBusyServer({ step, when }: Moment, place: Place): Promise<num
 async function startAnew(place: Place): Promise<void> {
   const server = await startServer(place);
   try {
-    await untilNothingRemains(place, [server.pid]);
+    await waitForNoLeftovers(place, [server.pid]);
     const { sandboxes } = listed.parse(await server.call('sandbox_list'));
     for (const { status } of sandboxes) expect(['stopped', 'aborted', 'failed']).toContain(status);
     // What is new works beside what was left.
@@ -71,12 +71,12 @@ async function startAnew(place: Place): Promise<void> {
   } finally {
     await server.close();
   }
-  await untilNothingRemains(place);
+  await waitForNoLeftovers(place);
 }
 
 async function cleanUp(place: Place): Promise<void> {
   const { code, out, err } = await clean(place);
   expect({ code, err }).toEqual({ code: 0, err: '' });
   expect(out).toMatch(/^(stopped|forgotten|Nothing to clean)/);
-  await untilNothingRemains(place);
+  await waitForNoLeftovers(place);
 }

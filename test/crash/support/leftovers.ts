@@ -18,7 +18,7 @@ const STAYS = new RegExp(
   ].join('|')})$`,
 );
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
-const PATIENCE_MS = 90_000;
+const TIMEOUT_MS = 90_000;
 
 /** One sentence about each thing that is there and should not be; the processes of `alive` may. */
 export function remains(place: Place, alive: readonly number[] = []): string[] {
@@ -37,8 +37,8 @@ export function remains(place: Place, alive: readonly number[] = []): string[] {
 }
 
 /** Waits until nothing is left, at most 90 s: what ends is on its way for a moment. @throws naming what is left */
-export async function untilNothingRemains(place: Place, alive: readonly number[] = []): Promise<void> {
-  const deadline = performance.now() + PATIENCE_MS;
+export async function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
+  const deadline = performance.now() + TIMEOUT_MS;
   for (;;) {
     const left = remains(place, alive);
     if (left.length === 0) return;

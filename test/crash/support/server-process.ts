@@ -19,7 +19,7 @@ export interface ServerProcess {
   readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly pid: number;
   /** Resolves when nobody holds the server's output any more. */
-  readonly gone: Promise<unknown>;
+  readonly exited: Promise<unknown>;
   /** Rejects with the text of an error answer. */
   call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
   stderr(): string;
@@ -59,7 +59,7 @@ export async function startServer(
   return {
     child,
     pid: child.pid ?? 0,
-    gone,
+    exited: gone,
     async call(name, args = {}) {
       const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
       if (result.isError) throw new Error(`${name}: ${JSON.stringify(result.content)}`);

@@ -1,10 +1,12 @@
 /** A file or a tree on its way out of the sandbox: read by the platform's call, a directory as one archive. */
+
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { Session } from '@vercel/sandbox';
 import { type Entry, extract } from 'tar-stream';
 import { SandboxError } from '../../../shared/errors.ts';
+import { trimTrailingSlashes } from '../../../shared/text/text.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
@@ -145,7 +147,7 @@ async function* directoryEntries(
 /** Null for what does not travel: fifos, devices, and names that lead out of the tree. */
 function toldEntry(entry: Entry): TreeEntry | null {
   const { name, type, mode, linkname } = entry.header;
-  const path = name.replace(/^\.\/?/, '').replace(/\/+$/, '');
+  const path = trimTrailingSlashes(name.replace(/^\.\/?/, ''));
   const known = TYPES[type ?? ''];
   if (known === undefined || path.startsWith('/') || path.split('/').includes('..')) return null;
   const isFile = known === 'file';
