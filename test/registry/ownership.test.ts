@@ -131,7 +131,7 @@ describe('a sandbox that has ended', () => {
     expect((await session.attach(sandboxId, neverAborted)).status).toBe('stopped');
     const error = await rejection(sandbox.run(sleep, neverAborted));
     expect(error.code).toBe('conflict');
-    expect(error.message).toContain('its time was up');
+    expect(error.message).toContain('its timeout expired');
     expect(error.message).toContain(new Date(createdAt + 300_000).toISOString());
     expect(error.hint).toMatch(/sandbox_create.*command_logs/);
     expect((await rejection(sandbox.extendTimeout(1000, neverAborted))).code).toBe('conflict');

@@ -15,7 +15,7 @@ export interface SessionOwner {
   own(record: OwnershipRecord, current: boolean): void;
 }
 
-/** Makes the sandboxes of one session. A caller whose patience ends is answered with one that is still being made. */
+/** Creates the sandboxes of one session. After the soft timeout the caller gets a pending sandbox, and the create continues. */
 export class BackgroundCreates {
   readonly #context: RegistryContext;
   readonly #scope: TaskScope;
@@ -68,14 +68,14 @@ export class BackgroundCreates {
     }
   }
 
-  /** Nobody waits for it any more: how it ended is in its record. */
+  /** The caller has been answered; the outcome is stored in the record. */
   #goOn({ sandboxId }: OwnershipRecord, work: Promise<SandboxView>): void {
     work.catch((error: unknown) => {
       this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be made.');
     });
   }
 
-  /** `timeUp` resolves with null after the caller's patience, if there is an end of it. */
+  /** `timeUp` resolves with null after the soft timeout, if there is one. */
   #timer({ softTimeoutMs }: CreateWait): { timeUp: Promise<null>; clear: () => void } {
     const { clock } = this.#context;
     let timer: Timer | null = null;

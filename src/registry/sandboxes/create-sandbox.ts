@@ -82,7 +82,7 @@ async function makeLive(
   }
   const record: OwnershipRecord = { ...intent, state: 'live', createdAt: sandbox.createdAt };
   await context.store.write(record);
-  // Nothing may come between these two: a session that ends either aborts this create or finds the sandbox adopted.
+  // No await between these two lines: a session ending now must either abort the create or see the sandbox as owned.
   throwIfCancelled(signal);
   birth.onLive(record);
   return { ...sandbox, keep: record.keep };

@@ -8,9 +8,9 @@ const ENDED: readonly SandboxStatus[] = ['stopped', 'aborted', 'failed'];
 const CAUSES: Record<StopCause, string> = {
   requested: 'it was stopped on request',
   session_end: 'the session that owned it ended',
-  deadline: 'its time was up',
+  deadline: 'its timeout expired',
   snapshot: 'taking a snapshot stopped it',
-  aborted: 'it was ended from outside',
+  aborted: 'it was killed externally, or the host rebooted',
   out_of_memory: 'it ran out of memory',
 };
 
@@ -22,8 +22,8 @@ export function hasEnded(sandbox: Sandbox): boolean {
 }
 
 /**
- * Records that a sandbox has ended, unless that is known. `sandbox` is null where the engine knows it no more.
- * Answers the record as it is now; null where there is none.
+ * Records that a sandbox has ended, unless that is recorded already. `sandbox` is null if the engine no longer knows it.
+ * Returns the current record, or null if there is none.
  */
 export async function markEnded(
   context: RegistryContext,
@@ -31,14 +31,14 @@ export async function markEnded(
   sandbox: Sandbox | null,
 ): Promise<OwnershipRecord | null> {
   const now = context.clock.now();
-  // Whoever looks late must not lengthen the retention: past its deadline a sandbox cannot have lived.
+  // A late reader must not lengthen the retention: a sandbox cannot have lived past its deadline.
   const endedAt = sandbox === null ? now : Math.min(now, sandbox.createdAt + sandbox.timeoutMs);
   return context.store.update(sandboxId, (record) =>
     record.state === 'ended' ? record : { ...record, state: 'ended', endedAt },
   );
 }
 
-/** Why one cannot work in this sandbox at present, and the way on. `endedAt` is epoch ms, null where not known. */
+/** Why this sandbox cannot be used now, and the next step. `endedAt` is epoch ms, null if unknown. */
 export function notRunning(sandbox: Sandbox, endedAt: number | null): SandboxError {
   const details = { sandbox_id: sandbox.sandboxId, status: sandbox.status };
   if (!hasEnded(sandbox)) {
