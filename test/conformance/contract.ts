@@ -14,10 +14,14 @@ import { shellCases } from './cases/shells.ts';
 import { snapshotCases } from './cases/snapshots.ts';
 import { sourceCases } from './cases/sources.ts';
 import { createRequest, timeoutSignal } from './support/requests.ts';
-import type { EngineUnderTest, Subject } from './support/subject.ts';
+import type { EngineUnderTest, Extent, Subject } from './support/subject.ts';
 
-/** Registers the whole suite for an engine. `open` is called once. */
-export function describeEngineContract(name: string, open: () => Promise<EngineUnderTest>): void {
+/** Registers the suite for an engine. `open` is called once. */
+export function describeEngineContract(
+  name: string,
+  open: () => Promise<EngineUnderTest>,
+  extent: Extent = 'whole',
+): void {
   describe(`engine contract: ${name}`, () => {
     let opened: EngineUnderTest | null = null;
     let subject: Subject | null = null;
@@ -51,15 +55,16 @@ export function describeEngineContract(name: string, open: () => Promise<EngineU
     };
     lifecycleCases(get);
     commandCases(get);
-    outputCases(get);
     fileCases(get);
     portCases(get);
     shellCases(get);
-    interactiveCases(get);
-    snapshotCases(get);
+    snapshotCases(get, extent);
     imageCases(get);
-    sourceCases(get);
+    sourceCases(get, extent);
     networkCases(get);
-    limitCases(get);
+    limitCases(get, extent);
+    if (extent === 'sample') return;
+    outputCases(get);
+    interactiveCases(get);
   });
 }

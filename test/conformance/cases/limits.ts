@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 /** Touches memory until it is killed. */
 const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;
@@ -15,7 +15,7 @@ const DEEP_TREE = `grow() {
 grow 4`;
 
 /** What one sandbox cannot do to its host, to its neighbours or to itself. */
-export function limitCases(get: () => Subject): void {
+export function limitCases(get: () => Subject, extent: Extent): void {
   describe('limits', () => {
     const enforces = async (what: string) => {
       const { notEnforced } = await get().engine.limits(timeoutSignal());
@@ -47,18 +47,20 @@ export function limitCases(get: () => Subject): void {
       expect(Number(processes.stdout)).toBeLessThan(10);
     });
 
-    it('kills trees five deep, a hundred times out of a hundred', { timeout: 240_000 }, async () => {
+    it('kills trees five deep, each time', { timeout: 240_000 }, async () => {
       const { engine, create } = get();
+      // In the cloud the platform kills; the engine asks it to, the same way each time.
+      const trees = extent === 'sample' || engine.name === 'vercel' ? 20 : 100;
       const sandbox = await create();
-      for (let round = 0; round < 100; round += 10) {
-        const trees = await Promise.all(
+      for (let count = 0; count < trees; count += 10) {
+        const roots = await Promise.all(
           Array.from({ length: 10 }, () => start(get(), 'bash', ['-c', DEEP_TREE], sandbox)),
         );
-        for (const { commandId } of trees) {
+        for (const { commandId } of roots) {
           await expect.poll(async () => (await outputOf(get(), commandId)).split('\n').length).toBe(6);
         }
         await Promise.all(
-          trees.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal())),
+          roots.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal())),
         );
         // A zombie has ended; whoever adopts it takes note of that in its own time.
         const living = await run(get(), 'pgrep', ['-c', '-r', 'R,S,D,T', 'sleep'], sandbox);

@@ -6,7 +6,7 @@ import { HOST_ADDRESS, openSourceServer, type SourceServer } from '../../support
 import { tarOf, tgzOf } from '../../support/tarball.ts';
 import { createRequest, timeoutSignal } from '../support/requests.ts';
 import { run, start } from '../support/run.ts';
-import type { Subject } from '../support/subject.ts';
+import type { Extent, Subject } from '../support/subject.ts';
 
 const ALL: NetworkPolicy = { mode: 'allow-all' };
 const PACKAGE = [
@@ -22,8 +22,12 @@ function packed(program: string, bytes: Buffer): Buffer {
   return stdout;
 }
 
+function sampleOf<Case>(cases: readonly Case[], size: number, extent: Extent): readonly Case[] {
+  return extent === 'whole' ? cases : cases.slice(0, size);
+}
+
 /** Sources that are fetched, where the engine can and this host has an address to serve them at. */
-export function sourceCases(get: () => Subject): void {
+export function sourceCases(get: () => Subject, extent: Extent): void {
   describe('sources', () => {
     let server: SourceServer | null = null;
     let unable: string | null = null;
@@ -63,14 +67,12 @@ export function sourceCases(get: () => Subject): void {
       }
     }
 
-    it.for<
-      [
-        string,
-        (commits: readonly string[]) => Partial<Extract<SandboxSource, { type: 'git' }>>,
-        string,
-        string,
-      ]
-    >([
+    const revisions: [
+      string,
+      (commits: readonly string[]) => Partial<Extract<SandboxSource, { type: 'git' }>>,
+      string,
+      string,
+    ][] = [
       ['the default branch', () => ({}), 'three', '3 main'],
       ['a shallow history', () => ({ depth: 1 }), 'three', '1 main'],
       ['a branch', () => ({ revision: 'old' }), 'one', '1 old'],
@@ -78,17 +80,21 @@ export function sourceCases(get: () => Subject): void {
       ['a tag', () => ({ revision: 'v1', depth: 1 }), 'one', '1 HEAD'],
       ['a commit', ([, second]) => ({ revision: second, depth: 1 }), 'two', '1 HEAD'],
       ['a commit by its first digits', ([, second]) => ({ revision: second?.slice(0, 8) }), 'two', '2 HEAD'],
-    ])('fetch a git repository: %s', async ([, part, text, state], context) => {
-      const { url, commits } = serverFor(context);
-      const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
-      const { sandboxId, status } = await get().create({ source, networkPolicy: ALL });
-      expect(status).toBe('running');
-      const look =
-        'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
-      expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
-      // What fetched is nobody's business any more.
-      expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
-    });
+    ];
+    it.for(sampleOf(revisions, 1, extent))(
+      'fetch a git repository: %s',
+      async ([, part, text, state], context) => {
+        const { url, commits } = serverFor(context);
+        const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
+        const { sandboxId, status } = await get().create({ source, networkPolicy: ALL });
+        expect(status).toBe('running');
+        const look =
+          'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
+        expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
+        // What fetched is nobody's business any more.
+        expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
+      },
+    );
 
     it('tell the progress of a fetch', async (context) => {
       const { url } = serverFor(context);
@@ -100,23 +106,27 @@ export function sourceCases(get: () => Subject): void {
       expect(lines.some((line) => line.startsWith('git: '))).toBe(!isFetchedByService);
     });
 
-    it.for<[string, (tar: Buffer) => Buffer]>([
+    const formats: [string, (tar: Buffer) => Buffer][] = [
       ['plain', (tar) => tar],
       ['gzip', (tar) => gzipSync(tar)],
       ['xz', (tar) => packed('xz', tar)],
       ['zstd', (tar) => packed('zstd', tar)],
-    ])('fetch a tarball, %s, and leave out its single top folder', async ([name, pack], context) => {
-      const { url, serve } = serverFor(context);
-      if (isFetchedByService)
-        return context.skip('how archives are unpacked is the decision of Vercel’s own service');
-      serve(`/${name}`, pack(tarOf(PACKAGE)));
-      const source = { type: 'tarball' as const, url: `${url}/${name}` };
-      const { sandboxId } = await get().create({ source, networkPolicy: ALL });
-      const look = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
-      expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(
-        '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755\n',
-      );
-    });
+    ];
+    it.for(sampleOf(formats, 1, extent))(
+      'fetch a tarball, %s, and leave out its single top folder',
+      async ([name, pack], context) => {
+        const { url, serve } = serverFor(context);
+        if (isFetchedByService)
+          return context.skip('how archives are unpacked is the decision of Vercel’s own service');
+        serve(`/${name}`, pack(tarOf(PACKAGE)));
+        const source = { type: 'tarball' as const, url: `${url}/${name}` };
+        const { sandboxId } = await get().create({ source, networkPolicy: ALL });
+        const look = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
+        expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(
+          '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755\n',
+        );
+      },
+    );
 
     it('fetch a tarball, whoever unpacks it', async (context) => {
       const { url, serve } = serverFor(context);

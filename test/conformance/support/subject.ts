@@ -11,6 +11,12 @@ export interface Subject {
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
 }
 
+/**
+ * How much of the contract is run. A sample has every case that depends on who the sandboxes run as or on the runtime, with
+ * fewer repetitions; the rest, such as how output is kept, is the same code whoever runs it.
+ */
+export type Extent = 'whole' | 'sample';
+
 export interface EngineUnderTest {
   engine: Engine;
   other: Engine;

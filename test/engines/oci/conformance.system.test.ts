@@ -5,7 +5,7 @@ import { needs } from '../../support/needs.ts';
 import { openOciEngines } from './support/oci-engines.ts';
 
 const USER = process.getuid?.() === 0 ? 'root' : 'an ordinary user';
-/** Set by the test that runs this suite in a process of another user, so that it is sure to test what it says. */
+/** Set by the test that runs a sample of this suite in a process of another user, so that it is sure to test what it says. */
 const EXPECTED = process.env['EXPECTED_ISOLATION'];
 
 function isInstalled(program: string): boolean {
@@ -17,12 +17,16 @@ function isInstalled(program: string): boolean {
   }
 }
 
-describeEngineContract(`oci as ${USER}`, () => openOciEngines('auto', EXPECTED));
+describeEngineContract(
+  `oci as ${USER}`,
+  () => openOciEngines('auto', EXPECTED),
+  EXPECTED === undefined ? 'whole' : 'sample',
+);
 
 if (EXPECTED === undefined && USER === 'root') {
   // `auto` takes the faster one; the other has to hold as well.
   if (isInstalled('crun') && isInstalled('runc')) {
-    describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'));
+    describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'), 'sample');
   } else {
     it(
       'by the other runtime',
