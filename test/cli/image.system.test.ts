@@ -72,7 +72,7 @@ describe('the verbs about images', () => {
       [
         ['import', 'x', archive, '--max-size', '64k'],
         1,
-        'more than 65536 bytes.\nWhere that is right, allow more: --max-size BYTES.',
+        'larger than 65536 bytes.\nIf that is intended, raise the limit: --max-size BYTES.',
       ],
       [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is no size'],
       [['import', 'x', join(folder, 'missing.tar')], 1, 'cannot be read (ENOENT)'],
