@@ -40,6 +40,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
   const egress = {
     allow: config.egressAllow,
     dns: config.egressDns,
+    refuseEch: config.egressEch === 'refuse',
     maxBytes: config.egressMaxBytes,
     authorities: config.extraCaCerts,
   };

@@ -23,6 +23,7 @@ import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
 const TRANSPORTS = ['stdio'] as const;
 const ON_DISCONNECT = ['stop', 'keep'] as const;
+const EGRESS_ECH = ['allow', 'refuse'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** The groups that `--toolsets` narrows the list of tools to; `core` is the smallest useful set. */
@@ -57,6 +58,8 @@ export interface Config {
   readonly egressAllow: readonly string[];
   /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
   readonly egressDns: readonly string[];
+  /** What becomes of TLS connections whose client hello is, or claims to be, an encrypted one. */
+  readonly egressEch: (typeof EGRESS_ECH)[number];
   /** Where npm's registry is, from which Node releases come. */
   readonly npm: NpmSetting;
   /** `NODE_EXTRA_CA_CERTS`: authorities that servers outside may be certified by, beside the host's. */
@@ -124,6 +127,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
     egressAllow: settings('egress-allow', flags, env).map(egressRange),
     egressDns: settings('egress-dns', flags, env).map(nameServer),
+    egressEch: oneOf(value('egress-ech'), EGRESS_ECH),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     secrets: new SecretStore(secretSettings(env)),

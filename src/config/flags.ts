@@ -99,6 +99,14 @@ export const FLAGS = [
       "A name server to look sandboxes' names up at, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.",
   },
   {
+    name: 'egress-ech',
+    value: 'ACTION',
+    repeatable: false,
+    default: 'allow',
+    description:
+      'TLS connections with an encrypted client hello, which browsers always send: `allow` goes by the outer name, `refuse` refuses them.',
+  },
+  {
     name: 'egress-max-bytes',
     value: 'BYTES',
     repeatable: false,

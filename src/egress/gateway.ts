@@ -10,9 +10,9 @@ import {
 import type { ByteCounts, GatewayContext, RedirectedConnection } from './connection/context.ts';
 import type { TlsKeyProvider } from './connection/tls-trust.ts';
 import { TrackedConnection } from './connection/tracked-connection.ts';
-import { answerQuery } from './dns/answer-query.ts';
+import { answerQuery, MAX_UDP_ANSWER } from './dns/answer-query.ts';
 import { refusedQueryEntry } from './dns/dns-log-entry.ts';
-import { type Lookup, NameCache } from './policy/name-cache.ts';
+import { type Lookup, NameCache, type RecordLookup } from './policy/name-cache.ts';
 import type { Policy } from './policy/policy.ts';
 import { quotaExceededPolicy } from './policy/quota-exceeded.ts';
 import { routeConnection } from './route-connection.ts';
@@ -20,9 +20,13 @@ import { routeConnection } from './route-connection.ts';
 export interface GatewayOptions {
   readonly policy: Policy;
   readonly lookup: Lookup;
+  /** Looks up records other than addresses; left out: there are none. */
+  readonly lookupRecords?: RecordLookup;
   /** The most bytes, in and out together, over the sandbox's whole life; null: no limit. */
   readonly maxBytes: number | null;
   readonly previous: PreviousLog;
+  /** Whether to refuse TLS clients that send an encrypted client hello, real or grease; default: false. */
+  readonly refuseEch?: boolean;
   /** What terminating TLS takes; null: what would need it is refused. */
   readonly tls: TlsKeyProvider | null;
   /** Handed every connection once it is over, and every refused query. */
@@ -49,9 +53,10 @@ export class Gateway {
     this.#log = new ConnectionLog(options.previous, options.onEntry);
     this.#context = {
       policy: () => this.#quotaPolicy ?? this.#policy,
-      names: new NameCache(options.lookup),
+      names: new NameCache(options.lookup, options.lookupRecords),
       log: this.#log,
       tls: options.tls,
+      refuseEch: options.refuseEch ?? false,
     };
     this.countBytes({ in: 0, out: 0 });
   }
@@ -73,7 +78,7 @@ export class Gateway {
 
   /** Answers a DNS query; null for bytes that are none. */
   async answerQuery(bytes: Buffer): Promise<Buffer | null> {
-    const answer = await answerQuery(bytes, this.#context.policy(), this.#context.names);
+    const answer = await answerQuery(bytes, this.#context.policy(), this.#context.names, MAX_UDP_ANSWER);
     if (answer?.refused) this.#log.add(refusedQueryEntry(answer.refused));
     this.countBytes({ in: answer?.bytes.length ?? 0, out: bytes.length });
     return answer?.bytes ?? null;

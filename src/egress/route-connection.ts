@@ -2,14 +2,15 @@
 
 import { normalizeName } from '../shared/domains.ts';
 import type { GatewayContext } from './connection/context.ts';
+import { hasValidRequestLine } from './connection/detect-protocol.ts';
 import { chooseAddress, DialError, dialThrough } from './connection/dial.ts';
 import { refuseConnection } from './connection/refusal.ts';
 import { type SniffResult, sniff } from './connection/sniff.ts';
 import type { TrackedConnection } from './connection/tracked-connection.ts';
-import { answerQuery } from './dns/answer-query.ts';
+import { answerQuery, MAX_TCP_ANSWER } from './dns/answer-query.ts';
 import { serveDnsOverTcp } from './dns/dns-tcp.ts';
 import { serveHttp1 } from './http/http1-proxy.ts';
-import { failureText } from './http/request.ts';
+import { failureText, Malformed } from './http/request.ts';
 import { matchesHeaderRules, parseSimpleRequest, serializeSimpleRequest } from './http/simple-request.ts';
 import { plainRoute } from './http/upstream-route.ts';
 import { parseAddress } from './policy/ip-ranges.ts';
@@ -17,6 +18,7 @@ import type { Decision } from './policy/policy.ts';
 import { offersHttp, terminateTls } from './tls/terminate.ts';
 
 const DNS_PORT = 53;
+const HTTP_PORT = 80;
 /** Their servers speak first, so that nobody waits here for the program to. */
 const SERVER_FIRST_PORTS = new Set([21, 22, 23, 25, 110, 119, 143, 587, 2222, 3306, 5900]);
 const SERVER_FIRST_WAIT_MS = 100;
@@ -31,6 +33,9 @@ function firstByteWait(port: number): number {
   if (SERVER_FIRST_PORTS.has(port)) return SERVER_FIRST_WAIT_MS;
   return CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
 }
+
+/** A server there could take anything else for HTTP, in a request that nobody has evaluated. */
+const HTTP_PORT_RULE = 'port 80 of an allowed domain takes HTTP and TLS alone';
 
 const denied = (rule: string): Decision => ({ allowed: false, rule });
 
@@ -48,7 +53,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
     if (stream === null) return;
     await serveDnsOverTcp(
       stream,
-      (query) => answerQuery(query, context.policy(), context.names),
+      (query) => answerQuery(query, context.policy(), context.names, MAX_TCP_ANSWER),
       context.log,
     );
     return;
@@ -76,6 +81,8 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   else if (!byName.allowed) refuse(tracked, sniffed, names, byName);
   else if (sniffed.hasData && sniffed.protocol === null)
     refuse(tracked, sniffed, names, denied('the protocol is not clear'));
+  else if (port === HTTP_PORT && sniffed.protocol === 'opaque')
+    refuse(tracked, sniffed, names, denied(HTTP_PORT_RULE));
   else await relay(tracked, 'tcp', names, byName, !sniffed.hasData);
 }
 
@@ -109,6 +116,11 @@ async function routeHttp(
   context: GatewayContext,
   sniffed: SniffResult,
 ): Promise<void> {
+  if (!hasValidRequestLine(sniffed.bytes)) {
+    const malformed = new Malformed('its request line is malformed');
+    tracked.connection.endWith(Buffer.from(failureText(tracked, 'http', malformed)));
+    return;
+  }
   const route = plainRoute(tracked, context);
   const head = parseSimpleRequest(sniffed.bytes);
   if (head === null || matchesHeaderRules(head, context.policy().headers)) {
@@ -138,7 +150,7 @@ async function routeTls(
   { names, byName, byAddress: direct }: DestinationDecision,
 ): Promise<void> {
   const hello = sniffed.hello;
-  const shown = hello?.kind === 'hello' && !hello.encrypted ? normalizeName(hello.serverName ?? '') : null;
+  const shown = hello?.kind === 'hello' ? normalizeName(hello.serverName ?? '') : null;
   const concerned = shown !== null && context.policy().headers.appliesTo(shown);
   if (direct.allowed && !concerned) {
     tracked.uninspectedNames = shown === null ? [] : [shown];
@@ -146,13 +158,9 @@ async function routeTls(
   }
   if (hello?.kind !== 'hello')
     return refuse(tracked, sniffed, names, denied('the TLS client hello is malformed'));
-  if (hello.encrypted) {
-    return refuse(
-      tracked,
-      sniffed,
-      names,
-      denied('an encrypted client hello hides the name that it asks for'),
-    );
+  if (hello.encrypted && context.refuseEch) {
+    const rule = 'the operator refuses the encrypted client hello extension (--egress-ech)';
+    return refuse(tracked, sniffed, names, denied(rule));
   }
   if (hello.serverName === null) {
     return byName.allowed
@@ -209,7 +217,8 @@ async function connectTo(tracked: TrackedConnection, address: string, silent = f
   const late = await sniff(connection, LONGEST_SILENCE_MS);
   if (tracked.ended) return;
   if (late.protocol !== 'opaque' && late.hasData)
-    tracked.terminate('the server was named too late to be judged');
+    tracked.terminate('the program named the server too late for the policy to decide');
+  else if (late.hasData && connection.port === HTTP_PORT) tracked.terminate(HTTP_PORT_RULE);
   else connection.release();
 }
 

@@ -50,6 +50,7 @@ describe('loadConfig', () => {
         proxy: { http: null, https: null, no: null },
       },
       egressDns: [],
+      egressEch: 'allow',
       extraCaCerts: null,
       secrets: new SecretStore(),
       egressMaxBytes: null,

@@ -20,6 +20,7 @@ import { SecretStore } from '../../src/shared/secrets.ts';
 import { needs } from '../support/needs.ts';
 import { redirectedBy } from './support/redirected-stream.ts';
 import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import { TEST_RANGE } from './support/test-range.ts';
 
 const isRoot = process.getuid?.() === 0;
 const ALL: NetworkPolicy = { mode: 'allow-all' };
@@ -112,7 +113,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     for (const data of [
       ALL,
       { mode: 'custom' as const, allow: ['api.test'] },
-      { mode: 'custom' as const, subnets: { allow: ['198.18.0.0/15'] } },
+      { mode: 'custom' as const, subnets: { allow: [TEST_RANGE] } },
     ]) {
       gateway.setPolicy(compile(data, CREDENTIALS));
       expect(await ask('/repo/1', trusted)).toBe(200);
@@ -162,7 +163,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
   });
 
   it('cut what passes by an allowed address, where any of the names that lead there is theirs', async () => {
-    const data: NetworkPolicy = { mode: 'custom', subnets: { allow: ['198.18.0.0/15'] } };
+    const data: NetworkPolicy = { mode: 'custom', subnets: { allow: [TEST_RANGE] } };
     gateway.setPolicy(compile(data));
     for (const domain of ['api.test', 'other.test']) {
       const socket = await opened(outside());

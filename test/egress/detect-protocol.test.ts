@@ -1,14 +1,12 @@
-import { once } from 'node:events';
-import { createServer } from 'node:net';
-import { connect } from 'node:tls';
 import { decode, encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
-import { parseClientHello } from '../../src/egress/connection/client-hello.ts';
-import { detectProtocol } from '../../src/egress/connection/detect-protocol.ts';
-import { answerQuery } from '../../src/egress/dns/answer-query.ts';
+import { ClientHelloParser } from '../../src/egress/connection/client-hello.ts';
+import { ProtocolDetector } from '../../src/egress/connection/detect-protocol.ts';
+import { answerQuery, MAX_UDP_ANSWER } from '../../src/egress/dns/answer-query.ts';
 import { NameCache } from '../../src/egress/policy/name-cache.ts';
 import { compilePolicy } from '../../src/egress/policy/policy.ts';
 import { generator, SEED } from '../support/seed.ts';
+import { clientHello, inSmallRecords } from './support/client-hello.ts';
 
 const random = generator(SEED);
 
@@ -20,33 +18,8 @@ function randomBytes(size: number): Buffer {
   return Buffer.from(Array.from({ length: size }, () => below(256)));
 }
 
-/** What Node's TLS client sends first. */
-async function clientHello(servername: string, protocols?: string[]): Promise<Buffer> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
-  const ALPNProtocols = protocols ?? [];
-  const client = connect({ host: '127.0.0.1', port, servername, ALPNProtocols, rejectUnauthorized: false });
-  client.on('error', () => client.destroy());
-  const [socket] = await once(server, 'connection');
-  const [chunk] = await once(socket, 'data');
-  client.destroy();
-  socket.destroy();
-  server.close();
-  return Buffer.from(chunk);
-}
-
-/** The same handshake in records of a few bytes each, as RFC 8446, 5.1 allows. */
-function inSmallRecords(hello: Buffer, size: number): Buffer {
-  const parts: Buffer[] = [];
-  for (let at = 5; at < hello.length; at += size) {
-    const piece = hello.subarray(at, at + size);
-    parts.push(Buffer.from([22, 3, 1, piece.length >> 8, piece.length & 255]), piece);
-  }
-  return Buffer.concat(parts);
-}
+const detectProtocol = (bytes: Buffer) => new ProtocolDetector().detect(bytes);
+const parseClientHello = (bytes: Buffer) => new ClientHelloParser().push(bytes);
 
 describe('the first bytes of a connection', () => {
   it.each<[string, string | null]>([
@@ -61,9 +34,15 @@ describe('the first bytes of a connection', () => {
     ['\x16\x02', 'opaque'],
     ['SSH-2.0-OpenSSH_9.2p1 Debian\r\n', 'opaque'],
     ['EHLO me\r\n', 'opaque'],
+    ['GET  / HTTP/1.1\r\n', 'http'],
+    [' get\t/ http/1.1\n', 'http'],
+    ['GET /\r\n', 'http'],
+    ['GET key\r\n', 'opaque'],
+    ['GET / HTTP/1.1', null],
     ['\x00\x00\x00\x08', 'opaque'],
-    [`GET /${'a'.repeat(20_000)}`, 'opaque'],
-  ])('%j say what it is', (text, protocol) => {
+    [`GET /${'a'.repeat(20_000)}`, 'http'],
+    ['a'.repeat(20_000), 'opaque'],
+  ])('%.40j say what it is', (text, protocol) => {
     expect(detectProtocol(Buffer.from(text, 'latin1'))).toBe(protocol);
   });
 
@@ -77,6 +56,26 @@ describe('the first bytes of a connection', () => {
     for (let length = 1; length < hello.length; length++) {
       expect(parseClientHello(hello.subarray(0, length)).kind).toBe('incomplete');
     }
+  });
+
+  it('are parsed in pieces of any size, each byte once', async () => {
+    const hello = await clientHello('www.example.com');
+    for (const size of [1, 2, 7, 600]) {
+      const parser = new ClientHelloParser();
+      let last = parser.push(Buffer.alloc(0));
+      for (let at = 0; at < hello.length; at += size) last = parser.push(hello.subarray(at, at + size));
+      expect(last).toMatchObject({ kind: 'hello', serverName: 'www.example.com' });
+    }
+    // As many records as are allowed, a byte at a time: joining each piece with those before it took minutes.
+    const start = inSmallRecords(Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0, 0xff, 0xff])]), 1);
+    const records = Buffer.concat([start, ...Array(4_092).fill(Buffer.from([22, 3, 1, 0, 1, 0]))]);
+    const began = process.cpuUsage();
+    const parser = new ClientHelloParser();
+    const kinds = new Set<string>();
+    for (const byte of records) kinds.add(parser.push(Buffer.from([byte])).kind);
+    expect([...kinds]).toEqual(['incomplete']);
+    expect(process.cpuUsage(began).user / 1_000).toBeLessThan(5_000);
+    expect(parser.push(Buffer.from([22, 3, 1, 0, 1, 0])).kind).toBe('malformed');
   });
 
   it('never make the reader fail, whatever they are', async () => {
@@ -96,13 +95,13 @@ describe('the first bytes of a connection', () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
     const names = new NameCache(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
     const query = Buffer.from('0007010000010000000000000474657374036e65740000010001', 'hex');
-    const answer = await answerQuery(query, policy, names);
+    const answer = await answerQuery(query, policy, names, MAX_UDP_ANSWER);
     expect(answer?.bytes.includes(Buffer.from([198, 51, 100, 7]))).toBe(true);
     expect(answer?.bytes.includes(Buffer.from([127, 0, 0, 1]))).toBe(false);
     for (let round = 0; round < 2_000; round++) {
       const bytes = Buffer.from(query);
       for (let flip = 0; flip < 3; flip++) bytes[below(bytes.length)] = below(256);
-      await answerQuery(round % 2 === 0 ? bytes : randomBytes(round % 100), policy, names);
+      await answerQuery(round % 2 === 0 ? bytes : randomBytes(round % 100), policy, names, MAX_UDP_ANSWER);
     }
   });
 
@@ -117,7 +116,7 @@ describe('the first bytes of a connection', () => {
       [`${label}.${label}.${label}.${label}.test`, 1],
     ] as const) {
       const query = encode({ type: 'query', id: 7, questions: [{ type: 'A', name }] });
-      const { bytes = Buffer.alloc(0) } = (await answerQuery(query, policy, names)) ?? {};
+      const { bytes = Buffer.alloc(0) } = (await answerQuery(query, policy, names, MAX_UDP_ANSWER)) ?? {};
       const told = decode(bytes).answers?.length ?? 0;
       expect(told).toBeGreaterThanOrEqual(least);
       expect(bytes.length <= 512 || told === 1).toBe(true);

@@ -60,6 +60,8 @@ describe('header rules', () => {
     '/v1/.',
     '/V1/a',
     '/v1/%252e',
+    '/v1/a#b',
+    '/v1/#',
   ])('of a path do not fit %s, which servers may take for another', (path) => {
     const policy = compile([{ domain: 'api.test', match: { pathPrefix: '/v1/' }, headers: { 'X-A': '1' } }]);
     expect(set(policy, 'api.test', '/v1/admin')).toEqual({ 'x-a': '1' });

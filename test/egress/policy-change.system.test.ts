@@ -4,6 +4,7 @@ import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { needs } from '../support/needs.ts';
 import { ALL, NONE, PRELUDE } from './support/attempts.ts';
 import { openSandboxed, type Sandboxed } from './support/sandboxed.ts';
+import { TEST_RANGE } from './support/test-range.ts';
 import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
@@ -13,7 +14,7 @@ const GOOD_ONLY: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };
 const ALSO_MORE: NetworkPolicy = { mode: 'custom', allow: ['good.test', 'more.test'] };
 const WITH_RULE: NetworkPolicy = {
   mode: 'custom',
-  subnets: { allow: ['198.18.0.0/15'] },
+  subnets: { allow: [TEST_RANGE] },
   rules: [{ domain: 'good.test', headers: { 'X-Set': 'yes' } }],
 };
 /** Says how far it is, and waits to be told to go on. */

@@ -49,6 +49,8 @@ export interface GatewayContext {
   policy(): Policy;
   readonly names: NameCache;
   readonly log: ConnectionLog;
+  /** Whether to refuse TLS clients that send an encrypted client hello, real or grease. */
+  readonly refuseEch: boolean;
   /** Null where the sandbox's programs trust no gateway. */
   readonly tls: TlsKeyProvider | null;
 }

@@ -1,25 +1,60 @@
-/** Tells from the first bytes of a connection which protocol shows the name that it means. */
+/** Detects the protocol of a connection from its first bytes, for the protocols that name their server. */
 
 export type Protocol = 'tls' | 'http' | 'opaque';
 
 const TLS_HANDSHAKE = 0x16;
-/** A request line that is longer than this is nobody's. */
+const LINE_FEED = 0x0a;
+/** Longer than any request line that servers accept. */
 const MAX_LINE = 16_384;
-const HTTP_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP\/\d/;
+/** RFC 9112, 3. */
+const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP\/\d\.\d\r?$/;
+/** In a line whose blanks, of any kind, have become spaces. */
+const VERSION = / http\//i;
+/** HTTP/0.9, or a version that is missing. Other protocols have such commands too, but no such argument: `GET key`. */
+const METHOD_AND_TARGET = /^(?:get|head|post|put|patch|delete|options|trace|connect) +(?:\/|\*|https?:)/i;
 
-/** Null while more bytes are needed to tell. */
-export function detectProtocol(bytes: Buffer): Protocol | null {
-  // Servers skip empty lines before a request; so must whoever judges it.
-  let at = 0;
-  while (bytes[at] === 0x0d || bytes[at] === 0x0a) at++;
-  if (at === bytes.length) return bytes.length > MAX_LINE ? 'opaque' : null;
-  if (at === 0 && bytes[0] === TLS_HANDSHAKE) {
-    if (bytes.length < 2) return null;
-    return bytes[1] === 3 ? 'tls' : 'opaque';
+/** True for what a lenient server skips before a request line, or takes for a blank in it (Python splits at all of these). */
+function isBlank(byte: number): boolean {
+  return (byte >= 0x09 && byte <= 0x0d) || (byte >= 0x1c && byte <= 0x20) || byte === 0x85 || byte === 0xa0;
+}
+
+/**
+ * Detects the protocol while bytes arrive; looks at each byte once. What a lenient server could take for an HTTP request
+ * counts as HTTP, so that the strict parser decides about it.
+ */
+export class ProtocolDetector {
+  #start = 0;
+  #scanned = 0;
+
+  /**
+   * @param bytes all bytes of the connection so far
+   * @returns null while more bytes are needed
+   */
+  detect(bytes: Buffer): Protocol | null {
+    if (bytes[0] === TLS_HANDSHAKE) {
+      if (bytes.length < 2) return null;
+      return bytes[1] === 3 ? 'tls' : 'opaque';
+    }
+    for (; this.#scanned < bytes.length; this.#scanned++) {
+      const byte = bytes[this.#scanned] ?? 0;
+      if (this.#start === this.#scanned && isBlank(byte)) this.#start++;
+      else if (byte === LINE_FEED) return this.#protocolOfLine(bytes);
+      else if (byte < 0x20 && !isBlank(byte)) return 'opaque';
+    }
+    return bytes.length > MAX_LINE ? this.#protocolOfLine(bytes) : null;
   }
-  const end = bytes.indexOf(0x0a, at);
-  const line = bytes.subarray(at, end < 0 ? bytes.length : end);
-  if (line.some((byte) => byte < 0x20 && byte !== 0x0d && byte !== 0x09)) return 'opaque';
-  if (HTTP_LINE.test(line.toString('latin1'))) return 'http';
-  return end < 0 && line.length <= MAX_LINE ? null : 'opaque';
+
+  #protocolOfLine(bytes: Buffer): Protocol {
+    const spaced = bytes.subarray(this.#start, this.#scanned).map((byte) => (isBlank(byte) ? 0x20 : byte));
+    const line = Buffer.from(spaced).toString('latin1');
+    return VERSION.test(line) || METHOD_AND_TARGET.test(line) ? 'http' : 'opaque';
+  }
+}
+
+/** True if bytes that were detected as HTTP begin with a request line in its one valid form, after empty lines at most. */
+export function hasValidRequestLine(bytes: Buffer): boolean {
+  let start = 0;
+  while (bytes[start] === 0x0d || bytes[start] === LINE_FEED) start++;
+  const end = bytes.indexOf(LINE_FEED, start);
+  return end >= 0 && REQUEST_LINE.test(bytes.toString('latin1', start, end));
 }

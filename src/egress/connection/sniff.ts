@@ -1,48 +1,70 @@
-/** Looks at the beginning of what a program sends. */
-import { type ClientHello, parseClientHello } from './client-hello.ts';
+/** Sniffs the protocol, and the TLS client hello, from the first bytes that a program sends. */
+import { type ClientHello, ClientHelloParser } from './client-hello.ts';
 import type { RedirectedConnection } from './context.ts';
-import { detectProtocol, type Protocol } from './detect-protocol.ts';
+import { type Protocol, ProtocolDetector } from './detect-protocol.ts';
+import { GrowingBuffer } from './growing-buffer.ts';
 
 export interface SniffResult {
-  /** Null: nothing was sent, or not enough to tell, in the time given. */
+  /** Null if the program sent nothing, or too little to tell, within the time limit. */
   readonly protocol: Protocol | null;
+  /** For TLS; null if the hello did not arrive whole within the limits. */
   readonly hello: ClientHello | null;
   readonly hasData: boolean;
-  /** What was sniffed. */
+  /** What has arrived. */
   readonly bytes: Buffer;
 }
 
-const MAX_PEEK = 80_000;
-/** Each chunk costs a look at all before it: who sends single bytes for long is not waited for. */
+const MAX_BYTES = 80_000;
+/** Each chunk is a message from the relay: a program that sends single bytes is not waited for without end. */
 const MAX_CHUNKS = 2_000;
-/** A program that has begun to send is given this long for what names its destination. */
+/** Once a program has begun to send, its hello or request line has to arrive within this. */
 const COMPLETE_MS = 60_000;
 
 /** Waits for the first bytes. Never rejects. */
 export async function sniff(connection: RedirectedConnection, firstByteMs: number): Promise<SniffResult> {
-  let bytes = Buffer.alloc(0);
-  let ended = false;
-  let chunks = 0;
+  const sniffer = new Sniffer();
   const until = performance.now() + COMPLETE_MS;
-  for (;;) {
-    const state = inspect(bytes);
-    const left = bytes.length === 0 ? firstByteMs : until - performance.now();
-    if (state !== null || ended || left <= 0 || bytes.length > MAX_PEEK || chunks > MAX_CHUNKS) {
-      return state ?? { protocol: null, hello: null, hasData: bytes.length > 0, bytes };
-    }
+  for (let chunks = 0; ; chunks++) {
+    const left = sniffer.hasData ? until - performance.now() : firstByteMs;
+    if (sniffer.isDone || left <= 0 || chunks > MAX_CHUNKS) return sniffer.result();
     const chunk = await connection.nextChunk(left);
-    if (chunk === 'timeout' && bytes.length === 0)
-      return { protocol: null, hello: null, hasData: false, bytes };
-    if (chunk === 'timeout') continue;
-    if (chunk === 'end') ended = true;
-    else bytes = Buffer.concat([bytes, chunk]);
-    chunks++;
+    if (chunk === 'timeout' || chunk === 'end') return sniffer.result();
+    sniffer.push(chunk);
   }
 }
 
-function inspect(bytes: Buffer): SniffResult | null {
-  const protocol = detectProtocol(bytes);
-  if (protocol !== 'tls') return protocol === null ? null : { protocol, hello: null, hasData: true, bytes };
-  const hello = parseClientHello(bytes);
-  return hello.kind === 'incomplete' ? null : { protocol, hello, hasData: true, bytes };
+class Sniffer {
+  readonly #received = new GrowingBuffer();
+  readonly #detector = new ProtocolDetector();
+  readonly #parser = new ClientHelloParser();
+  #protocol: Protocol | null = null;
+  #hello: ClientHello | null = null;
+
+  push(chunk: Buffer): void {
+    this.#received.append(chunk);
+    const known = this.#protocol;
+    this.#protocol ??= this.#detector.detect(this.#received.bytes);
+    if (this.#protocol !== 'tls') return;
+    const hello = this.#parser.push(known === null ? this.#received.bytes : chunk);
+    this.#hello = hello.kind === 'incomplete' ? null : hello;
+  }
+
+  get hasData(): boolean {
+    return this.#received.length > 0;
+  }
+
+  get isDone(): boolean {
+    const complete = this.#protocol === 'tls' ? this.#hello !== null : this.#protocol !== null;
+    return complete || this.#received.length > MAX_BYTES;
+  }
+
+  result(): SniffResult {
+    const incomplete = this.#protocol === 'tls' && this.#hello === null;
+    return {
+      protocol: incomplete ? null : this.#protocol,
+      hello: this.#hello,
+      hasData: this.hasData,
+      bytes: this.#received.bytes,
+    };
+  }
 }

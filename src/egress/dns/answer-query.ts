@@ -1,80 +1,144 @@
-/** Answers the DNS queries of a sandbox: names that its policy allows, and addresses that may be dialled. */
+/** Answers the DNS queries of a sandbox: for names that its policy allows, and with addresses that it may connect to. */
 import { type Answer, decode, encode, type Question } from 'dns-packet';
 import { normalizeName } from '../../shared/domains.ts';
 import { parseAddress } from '../policy/ip-ranges.ts';
-import type { NameCache } from '../policy/name-cache.ts';
+import { type DnsRecord, isRecordType, type NameCache, RECORD_TTL_S } from '../policy/name-cache.ts';
 import type { Decision, Policy } from '../policy/policy.ts';
 
 /** RFC 1035, 4.1.1. */
 const RCODE = { ok: 0, format: 1, serverFailure: 2, noSuchName: 3, refused: 5 } as const;
+const TRUNCATED = 0x0200;
 const RECURSION_DESIRED = 0x0100;
 const RECURSION_AVAILABLE = 0x0080;
 const MAX_ADDRESSES = 16;
 /** Bytes that every program takes by UDP (RFC 1035, 4.2.1). */
-const MAX_ANSWER = 512;
+export const MAX_UDP_ANSWER = 512;
+export const MAX_TCP_ANSWER = 65_535;
 
 export interface DnsAnswer {
   readonly bytes: Buffer;
-  /** What was refused, and by which rule; null where nothing was. */
+  /** What was refused, and by which rule; null if nothing was. */
   readonly refused: { readonly name: string; readonly decision: Decision } | null;
 }
 
 /**
- * Answers one query. Types other than A have no records here: there is no IPv6 way out, and the others would let a
- * program carry data to and fro, or learn keys (HTTPS records) that hide the name it connects to.
- * @returns null for bytes that are no query
+ * Answers one query.
+ *
+ * A queries get the addresses that the sandbox may connect to. AAAA queries get an empty answer, as from a host without
+ * IPv6, since resolvers take a refusal for a failure of the whole name. CNAME, MX, NS, PTR, SRV and TXT records are looked
+ * up; all other types are refused, HTTPS and SVCB among them, whose keys would hide the name that a program connects to.
+ *
+ * @param maxBytes of the answer; a longer one says that it is truncated, and the program asks again by TCP
+ * @returns null for bytes that are not a query
  */
 export async function answerQuery(
   query: Buffer,
   policy: Policy,
   names: NameCache,
+  maxBytes: number,
 ): Promise<DnsAnswer | null> {
-  const asked = readQuery(query);
+  const asked = parseQuery(query);
   if (asked === null) return null;
   const { id, flags, questions } = asked;
-  const reply = (rcode: number, answers: Answer[] = []): Buffer =>
-    encode({ type: 'response', id, flags: RECURSION_AVAILABLE | flags | rcode, questions, answers });
+  const reply = (rcode: number, answers: readonly Answer[] = [], extraFlags = 0): Buffer =>
+    encode({
+      type: 'response',
+      id,
+      flags: RECURSION_AVAILABLE | flags | extraFlags | rcode,
+      questions,
+      answers: [...answers],
+    });
   const plain = (rcode: number): DnsAnswer => ({ bytes: reply(rcode), refused: null });
 
   const [question] = questions;
   if (question === undefined || questions.length > 1) return plain(RCODE.format);
   const name = normalizeName(question.name);
   if (name === null) return plain(RCODE.noSuchName);
-  const decision = policy.evaluateName(name);
-  // Refused without asking anybody: a name that may not be looked up may not carry data out either.
-  if (!decision.allowed) return { bytes: reply(RCODE.refused), refused: { name, decision } };
-  if (question.type !== 'A') return plain(RCODE.ok);
-  let resolution: Awaited<ReturnType<NameCache['resolve']>>;
+  const refuse = (decision: Decision): DnsAnswer => ({
+    bytes: reply(RCODE.refused),
+    refused: { name, decision },
+  });
+  const decision = evaluateQuery(policy, name);
+  // Refused without asking a name server: a name that may not be looked up may not carry data out either.
+  if (!decision.allowed) return refuse(decision);
+  // Refusing these would fail the whole name: see above.
+  if (question.type === 'AAAA') return plain(RCODE.ok);
+  const { type } = question;
+  if (type !== 'A' && !isRecordType(type))
+    return refuse({ allowed: false, rule: `DNS records of type ${type} are not carried` });
+  let found: Found;
   try {
-    resolution = await names.resolve(name);
+    found =
+      type === 'A'
+        ? await findAddresses(name, policy, names)
+        : toFound(await names.resolveRecords(name, type));
   } catch {
     return plain(RCODE.serverFailure);
   }
-  const { addresses, ttl } = resolution;
+  if (found.refusal !== null) return refuse(found.refusal);
+  const answer = (): Buffer =>
+    reply(
+      found.rcode,
+      found.records.map((record) => ({ ...record, name: question.name, class: 'IN' })),
+    );
+  if (type === 'A') {
+    // A program needs no more addresses than fit; one is there in any case.
+    while (found.records.length > 1 && answer().length > MAX_UDP_ANSWER) found.records.pop();
+    names.recordAnswer(
+      name,
+      found.records.flatMap((record) => (record.type === 'A' ? [record.data] : [])),
+    );
+  }
+  const bytes = answer();
+  const tooLong = type !== 'A' && bytes.length > maxBytes;
+  return { bytes: tooLong ? reply(RCODE.ok, [], TRUNCATED) : bytes, refused: null };
+}
+
+interface Found {
+  readonly rcode: number;
+  readonly records: ((DnsRecord | { type: 'A'; data: string }) & { ttl: number })[];
+  /** Why no address of the name may be connected to. */
+  readonly refusal: Decision | null;
+}
+
+function toFound(records: readonly DnsRecord[] | null): Found {
+  if (records === null) return { rcode: RCODE.noSuchName, records: [], refusal: null };
+  return {
+    rcode: RCODE.ok,
+    records: records.map((record) => ({ ...record, ttl: RECORD_TTL_S })),
+    refusal: null,
+  };
+}
+
+async function findAddresses(name: string, policy: Policy, names: NameCache): Promise<Found> {
+  const { addresses, ttl, nameExists = false } = await names.resolve(name);
   const forbidden = addresses.map((address) => forbiddenAt(policy, address));
   const usable = addresses.filter((_, index) => forbidden[index] === null).slice(0, MAX_ADDRESSES);
-  const [refusal] = forbidden;
-  if (usable.length === 0 && refusal)
-    return { bytes: reply(RCODE.refused), refused: { name, decision: refusal } };
-  if (usable.length === 0) return plain(RCODE.noSuchName);
-  const answer = (addresses: readonly string[]): Buffer =>
-    reply(
-      RCODE.ok,
-      addresses.map((data) => ({ type: 'A', class: 'IN', name: question.name, ttl, data })),
-    );
-  // One is there in any case: a program needs no more of them.
-  while (usable.length > 1 && answer(usable).length > MAX_ANSWER) usable.pop();
-  names.recordAnswer(name, usable);
-  return { bytes: answer(usable), refused: null };
+  return {
+    rcode: usable.length > 0 || nameExists ? RCODE.ok : RCODE.noSuchName,
+    records: usable.map((data) => ({ type: 'A', data, ttl })),
+    refusal: usable.length === 0 ? (forbidden[0] ?? null) : null,
+  };
 }
 
-/** Why no port of an address may be dialled; null where one may, to be judged when it is. */
+/** Services have names below that of their domain (`_https._tcp.example.com`): who may ask for that may ask for them. */
+function evaluateQuery(policy: Policy, name: string): Decision {
+  const decision = policy.evaluateName(name);
+  if (decision.allowed) return decision;
+  const domain = name.replace(/^(_[^.]*\.)+/, '');
+  const byDomain = domain === '' ? decision : policy.evaluateName(domain);
+  return byDomain.allowed ? byDomain : decision;
+}
+
+/** Why a program may connect to no port of an address; null if there are ports, which the connection decides. */
 function forbiddenAt(policy: Policy, text: string): Decision | null {
   const address = parseAddress(text);
-  return address === null ? { allowed: false, rule: `${text} is no address` } : policy.forbids(address, null);
+  return address === null
+    ? { allowed: false, rule: `${text} is not an address` }
+    : policy.forbids(address, null);
 }
 
-function readQuery(query: Buffer): { id: number; flags: number; questions: Question[] } | null {
+function parseQuery(query: Buffer): { id: number; flags: number; questions: Question[] } | null {
   try {
     const packet = decode(query);
     if (packet.type !== 'query') return null;

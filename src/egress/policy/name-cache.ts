@@ -1,4 +1,4 @@
-/** Resolves names for the gateway, and remembers which names led a sandbox to which address. */
+/** Resolves names for the gateway, and remembers for which names a sandbox was given an address. */
 import { Resolver } from 'node:dns/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
 
@@ -6,21 +6,45 @@ export interface Resolution {
   readonly addresses: readonly string[];
   /** Seconds that an answer may be kept. */
   readonly ttl: number;
+  /** True if the name exists although it has no addresses. */
+  readonly nameExists?: boolean;
 }
 
-/** Asks for the IPv4 addresses of a name; a name that has none answers an empty list. Rejects where nobody answers. */
+/** Looks up the IPv4 addresses of a name; resolves with an empty list if it has none. Rejects if no name server answers. */
 export type Lookup = (name: string) => Promise<Resolution>;
 
+/** Records that the gateway carries beside addresses: those of mail, service discovery and verification. */
+const RECORD_TYPES = ['CNAME', 'MX', 'NS', 'PTR', 'SRV', 'TXT'] as const;
+export type RecordType = (typeof RECORD_TYPES)[number];
+
+export type DnsRecord =
+  | { readonly type: 'CNAME' | 'NS' | 'PTR'; readonly data: string }
+  | { readonly type: 'MX'; readonly data: { preference: number; exchange: string } }
+  | {
+      readonly type: 'SRV';
+      readonly data: { priority: number; weight: number; port: number; target: string };
+    }
+  | { readonly type: 'TXT'; readonly data: string[] };
+
+/** Looks up records of a name; null if there is no such name. Rejects if no name server answers. */
+export type RecordLookup = (name: string, type: RecordType) => Promise<readonly DnsRecord[] | null>;
+
+export function isRecordType(type: string): type is RecordType {
+  return RECORD_TYPES.some((known) => known === type);
+}
+
+/** The resolver tells no time to live for these. */
+export const RECORD_TTL_S = 60;
 const TIMEOUT_MS = 3_000;
 const TRIES = 2;
 const MIN_TTL_S = 5;
 const MAX_TTL_S = 300;
 const MAX_KEPT = 4_096;
 const MAX_NAMES_PER_ADDRESS = 64;
-/** Programs go on using an address for a while after its time is up. */
+/** Programs go on using an address for a while after its time to live. */
 const ADDRESS_MEMORY_MS = 3_600_000;
 
-/** A resolver that asks these servers (`address` or `address:port`), or the host's own where the list is empty. */
+/** Asks these name servers (`address` or `address:port`), or the host's own if the list is empty. */
 export function systemLookup(servers: readonly string[]): Lookup {
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   if (servers.length > 0) resolver.setServers(servers);
@@ -34,20 +58,69 @@ export function systemLookup(servers: readonly string[]): Lookup {
       };
     } catch (error) {
       const code = systemErrorCode(error);
-      if (code === 'ENOTFOUND' || code === 'ENODATA') return { addresses: [], ttl: MIN_TTL_S };
+      if (code === 'ENOTFOUND' || code === 'ENODATA')
+        return { addresses: [], ttl: MIN_TTL_S, nameExists: code === 'ENODATA' };
       throw error;
     }
   };
 }
 
-/** One sandbox's view of names: answers are kept for their time, and each address knows what led to it. */
+/** Looks up other records at the same servers as `systemLookup`. */
+export function systemRecordLookup(servers: readonly string[]): RecordLookup {
+  const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
+  if (servers.length > 0) resolver.setServers(servers);
+  return async (name, type) => {
+    try {
+      return await resolveRecords(resolver, name, type);
+    } catch (error) {
+      const code = systemErrorCode(error);
+      if (code === 'ENODATA') return [];
+      if (code === 'ENOTFOUND') return null;
+      throw error;
+    }
+  };
+}
+
+async function resolveRecords(resolver: Resolver, name: string, type: RecordType): Promise<DnsRecord[]> {
+  switch (type) {
+    case 'CNAME':
+      return (await resolver.resolveCname(name)).map((data) => ({ type, data }));
+    case 'NS':
+      return (await resolver.resolveNs(name)).map((data) => ({ type, data }));
+    case 'PTR':
+      return (await resolver.resolvePtr(name)).map((data) => ({ type, data }));
+    case 'TXT':
+      return (await resolver.resolveTxt(name)).map((data) => ({ type, data }));
+    case 'MX':
+      return (await resolver.resolveMx(name)).map(({ priority, exchange }) => ({
+        type,
+        data: { preference: priority, exchange },
+      }));
+    case 'SRV':
+      return (await resolver.resolveSrv(name)).map(({ name: target, port, priority, weight }) => ({
+        type,
+        data: { priority, weight, port, target },
+      }));
+  }
+}
+
+const noRecords: RecordLookup = () => Promise.resolve([]);
+
+/** The names of one sandbox: keeps answers for their time to live, and the names for which each address was answered. */
 export class NameCache {
   readonly #lookup: Lookup;
+  readonly #lookupRecords: RecordLookup;
   readonly #answers = new Map<string, { resolution: Resolution; until: number }>();
   readonly #namesByAddress = new Map<string, Map<string, number>>();
 
-  constructor(lookup: Lookup) {
+  constructor(lookup: Lookup, lookupRecords: RecordLookup = noRecords) {
     this.#lookup = lookup;
+    this.#lookupRecords = lookupRecords;
+  }
+
+  /** Records of a normalized name, not kept; null if there is no such name. */
+  resolveRecords(name: string, type: RecordType): Promise<readonly DnsRecord[] | null> {
+    return this.#lookupRecords(name, type);
   }
 
   /** The addresses of a normalized name. */
@@ -60,20 +133,20 @@ export class NameCache {
     return resolution;
   }
 
-  /** Notes that the sandbox was told these addresses for a name. */
+  /** Remembers that the sandbox was given these addresses for a name. */
   recordAnswer(name: string, addresses: readonly string[]): void {
     if (this.#namesByAddress.size >= MAX_KEPT) this.#namesByAddress.clear();
     for (const address of addresses) {
       const names = this.#namesByAddress.get(address) ?? new Map<string, number>();
       if (names.size >= MAX_NAMES_PER_ADDRESS) names.clear();
-      // Told again, it is the latest.
+      // The latest answer comes last.
       names.delete(name);
       names.set(name, performance.now() + ADDRESS_MEMORY_MS);
       this.#namesByAddress.set(address, names);
     }
   }
 
-  /** The names that the sandbox was told this address for, the latest first. */
+  /** The names for which the sandbox was given this address, the latest first. */
   namesFor(address: string): string[] {
     const names = [...(this.#namesByAddress.get(address) ?? [])].filter(
       ([, until]) => until > performance.now(),

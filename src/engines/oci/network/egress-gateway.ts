@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { NetworkActivity } from '../../../egress/connection/connection-log.ts';
 import type { TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { Gateway } from '../../../egress/gateway.ts';
-import type { Lookup } from '../../../egress/policy/name-cache.ts';
+import type { Lookup, RecordLookup } from '../../../egress/policy/name-cache.ts';
 import type { Policy } from '../../../egress/policy/policy.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import type { Logger } from '../../../shared/log.ts';
@@ -19,6 +19,8 @@ export interface EgressGatewayOptions {
   readonly place: RelayLocation;
   readonly policy: Policy;
   readonly lookup: Lookup;
+  readonly lookupRecords: RecordLookup;
+  readonly refuseEch: boolean;
   readonly maxBytes: number | null;
   /** Null for a sandbox whose programs trust no gateway. */
   readonly tls: TlsKeyProvider | null;
@@ -51,10 +53,12 @@ export class EgressGateway {
 
   /** Brings it up: from now on what leaves the sandbox comes here. */
   static async open(options: EgressGatewayOptions): Promise<EgressGateway> {
-    const { place, policy, lookup, maxBytes, tls, log } = options;
+    const { place, policy, lookup, lookupRecords, refuseEch, maxBytes, tls, log } = options;
     const gateway: Gateway = new Gateway({
       policy,
       lookup,
+      lookupRecords,
+      refuseEch,
       maxBytes,
       tls,
       previous: await readEgressLog(place.dir),

@@ -1,0 +1,136 @@
+/** What the first bytes of a connection to an allowed domain decide. */
+import { encode } from 'dns-packet';
+import { describe, expect, it } from 'vitest';
+import type { ConnectionEntry } from '../../src/egress/connection/connection-log.ts';
+import { Gateway } from '../../src/egress/gateway.ts';
+import { compilePolicy } from '../../src/egress/policy/policy.ts';
+import type { NetworkPolicy } from '../../src/shared/policy-schema.ts';
+import { clientHello, inSmallRecords, withEncryptedHello } from './support/client-hello.ts';
+import { ScriptedConnection } from './support/scripted-connection.ts';
+
+const ADDRESS = '203.0.113.7';
+const BY_NAME: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };
+const BY_ADDRESS: NetworkPolicy = { mode: 'custom', subnets: { allow: [`${ADDRESS}/32`] } };
+
+/** Lets a program that was given the address for `good.test` connect to a port and send bytes. */
+async function decide(
+  port: number,
+  sent: Buffer | string,
+  { policy = BY_NAME, refuseEch = false }: { policy?: NetworkPolicy; refuseEch?: boolean } = {},
+): Promise<{ connection: ScriptedConnection; entry: ConnectionEntry }> {
+  let ended: (entry: ConnectionEntry) => void = () => {};
+  const entry = new Promise<ConnectionEntry>((resolve, reject) => {
+    ended = resolve;
+    setTimeout(reject, 20_000, new Error('the connection did not end')).unref();
+  });
+  const gateway = new Gateway({
+    policy: compilePolicy(policy, { opened: [], ownAddresses: () => [] }),
+    lookup: () => Promise.resolve({ addresses: [ADDRESS], ttl: 60 }),
+    tls: null,
+    refuseEch,
+    maxBytes: null,
+    previous: { entries: [], totals: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 } },
+    onEntry: (each) => {
+      if (each.protocol !== 'dns') ended(each);
+    },
+    onDefect: (error) => {
+      throw error;
+    },
+  });
+  await gateway.answerQuery(encode({ type: 'query', id: 1, questions: [{ type: 'A', name: 'good.test' }] }));
+  const bytes = typeof sent === 'string' ? Buffer.from(sent, 'latin1') : sent;
+  const connection = new ScriptedConnection({ address: ADDRESS, port }, bytes.length === 0 ? [] : [bytes]);
+  gateway.handleConnection(connection);
+  return { connection, entry: await entry };
+}
+
+describe('what resembles an HTTP request', () => {
+  it.each([
+    ['two blanks', 'GET  / HTTP/1.1'],
+    ['a tab', 'GET\t/ HTTP/1.1'],
+    ['a leading blank', ' GET / HTTP/1.1'],
+    ['a leading line of blanks', ' \r\nGET / HTTP/1.1'],
+    ['a blank at its end', 'GET / HTTP/1.1 '],
+    ['a version in lower case', 'GET / http/1.1'],
+    ['no version', 'GET /'],
+    ['a method in lower case and no version', 'get http://evil.test/'],
+    ['a blank that only some servers know', 'GET\x1c/ HTTP/1.1'],
+    ['a vertical tab', 'GET /\x0bHTTP/1.1'],
+  ])('is answered 400 with %s', async (_title, line) => {
+    for (const port of [80, 7777]) {
+      const { connection, entry } = await decide(port, `${line}\r\nHost: evil.test\r\n\r\n`);
+      expect(connection.answer).toContain('HTTP/1.1 400 Bad Request');
+      expect(connection.dialled).toEqual([]);
+      expect(entry).toMatchObject({ outcome: 'failed', rule: 'its request line is malformed' });
+    }
+  });
+
+  it('passes in its one valid form, after empty lines too', async () => {
+    for (const before of ['', '\r\n', '\n\n']) {
+      const request = `${before}GET / HTTP/1.1\r\nHost: good.test\r\n\r\n`;
+      const { connection } = await decide(7777, request);
+      expect(connection.answer).toBe('');
+    }
+  });
+
+  it.each(['GET key\r\n', 'get key\r\n', 'PING\r\n', 'SSH-2.0-OpenSSH_9.2p1\r\n', '\x00\x00\x00\x08'])(
+    'is not the command %j of another protocol',
+    async (command) => {
+      const { connection } = await decide(6379, command);
+      expect(connection.dialled).toEqual([`${ADDRESS}:6379`]);
+    },
+  );
+});
+
+describe('port 80 of an allowed domain', () => {
+  it.each(['SSH-2.0-OpenSSH_9.2p1\r\n', 'GET key\r\n', '\x00\x00\x00\x08'])('refuses %j', async (bytes) => {
+    const { connection, entry } = await decide(80, bytes);
+    expect(connection.dialled).toEqual([]);
+    expect(entry).toMatchObject({ outcome: 'refused', rule: expect.stringContaining('port 80') });
+  });
+
+  it('takes it where the policy allows the address itself', async () => {
+    const { connection } = await decide(80, 'SSH-2.0-OpenSSH_9.2p1\r\n', { policy: BY_ADDRESS });
+    expect(connection.dialled).toEqual([`${ADDRESS}:80`]);
+  });
+});
+
+describe('a client hello with an encrypted client hello', () => {
+  it('passes by its outer name', async () => {
+    const { connection, entry } = await decide(443, withEncryptedHello(await clientHello('good.test')));
+    expect(connection.dialled).toEqual([`${ADDRESS}:443`]);
+    expect(entry).toMatchObject({ protocol: 'tls', domain: 'good.test', outcome: 'allowed' });
+  });
+
+  it('is refused where its outer name is not allowed', async () => {
+    const { connection, entry } = await decide(443, withEncryptedHello(await clientHello('evil.test')));
+    expect(connection.dialled).toEqual([]);
+    expect(entry).toMatchObject({ domain: 'evil.test', outcome: 'refused' });
+  });
+
+  it('is refused where the operator refuses the extension', async () => {
+    const hello = await clientHello('good.test');
+    const { connection, entry } = await decide(443, withEncryptedHello(hello), { refuseEch: true });
+    expect(connection.dialled).toEqual([]);
+    expect(entry).toMatchObject({ outcome: 'refused', rule: expect.stringContaining('--egress-ech') });
+    const plain = await decide(443, hello, { refuseEch: true });
+    expect(plain.connection.dialled).toEqual([`${ADDRESS}:443`]);
+  });
+});
+
+describe('a client hello in records of one byte each', () => {
+  it('passes by its name', async () => {
+    const hello = inSmallRecords(await clientHello('good.test'), 1);
+    const { connection } = await decide(443, hello);
+    expect(connection.dialled).toEqual([`${ADDRESS}:443`]);
+  });
+
+  it('is refused when it has more records than any client sends', async () => {
+    const one = Buffer.from([22, 3, 1, 0, 1, 0]);
+    // A message of 65,535 bytes is announced, and comes a byte a record.
+    const start = inSmallRecords(Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0, 0xff, 0xff])]), 1);
+    const { connection, entry } = await decide(443, Buffer.concat([start, ...Array(13_000).fill(one)]));
+    expect(connection.dialled).toEqual([]);
+    expect(entry).toMatchObject({ outcome: 'refused', rule: expect.stringContaining('malformed') });
+  });
+});

@@ -1,0 +1,51 @@
+/** A connection whose program sends what a test says, for tests of what the gateway decides about it. */
+import type { ByteCounts, DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
+
+export class ScriptedConnection implements RedirectedConnection {
+  readonly address: string;
+  readonly port: number;
+  readonly closed: Promise<ByteCounts>;
+  /** Where the gateway has connected it to, each `address:port`. */
+  readonly dialled: string[] = [];
+  /** The last bytes that the program got. */
+  answer = '';
+  readonly #chunks: Buffer[];
+  #close: (counts: ByteCounts) => void = () => {};
+
+  /** @param chunks what the program sends, then nothing more; none: it stays silent */
+  constructor(to: { address: string; port: number }, chunks: readonly Buffer[]) {
+    this.address = to.address;
+    this.port = to.port;
+    this.#chunks = [...chunks];
+    this.closed = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+  }
+
+  nextChunk(): Promise<Buffer | 'end' | 'timeout'> {
+    return Promise.resolve(this.#chunks.shift() ?? 'timeout');
+  }
+
+  dial(address: string, port: number, _how: DialMode): Promise<string | null> {
+    this.dialled.push(`${address}:${port}`);
+    this.#close({ in: 0, out: 0 });
+    return Promise.resolve(null);
+  }
+
+  release(): void {}
+
+  takeStream(): Promise<null> {
+    this.#close({ in: 0, out: 0 });
+    return Promise.resolve(null);
+  }
+
+  endWith(words: Buffer): void {
+    this.answer = words.toString('latin1');
+    this.#close({ in: words.length, out: 0 });
+  }
+
+  reset(): void {
+    this.answer = 'reset';
+    this.#close({ in: 0, out: 0 });
+  }
+}
