@@ -111,7 +111,6 @@ static bool is_over(const struct supervisor *s) {
 static bool close_down(struct supervisor *s, int64_t now, bool flushed) {
   if (!is_over(s)) return false;
   if (!s->closing) {
-    output_pump_drain(&s->pump, &s->log);
     s->closing = true;
     s->linger_until = now + LINGER_MS;
     /* One more turn answers requests that have arrived meanwhile. */
@@ -152,7 +151,11 @@ _Noreturn void supervise(struct supervisor *s, int first_client) {
     continue_kill(s, now_ms());
     finish(s, first_client, now);
     /* Before clients are notified: an existing socket means that a process of the command is still alive. */
-    if (is_over(s) && !s->closing) unlinkat(s->dir_fd, "socket", 0);
+    if (is_over(s) && !s->closing) {
+      /* Before the socket goes: without it, the log is taken for complete. */
+      output_pump_drain(&s->pump, &s->log);
+      unlinkat(s->dir_fd, "socket", 0);
+    }
     bool flushed = clients_flush(s);
     bool was_closing = s->closing;
     if (close_down(s, now, flushed)) break;

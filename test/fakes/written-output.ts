@@ -20,6 +20,7 @@ export class WrittenOutput {
   readonly #written: Written[] = [];
   readonly #changed = new EventTarget();
   #finished = false;
+  #leftBehind = false;
 
   write(stream: OutputStream, data: string | Buffer): this {
     this.#written.push({ stream, data: Buffer.from(data), lost: false });
@@ -33,8 +34,10 @@ export class WrittenOutput {
     return this;
   }
 
-  finish(): this {
+  /** @param leftBehind whether processes that it started still run; again without it once they are gone */
+  finish({ leftBehind = false } = {}): this {
     this.#finished = true;
+    this.#leftBehind = leftBehind;
     this.#changed.dispatchEvent(new Event('change'));
     return this;
   }
@@ -54,6 +57,7 @@ export class WrittenOutput {
       durationMs: 5,
       stdoutBytes: this.#total('stdout'),
       stderrBytes: this.#total('stderr'),
+      ...(this.#finished && { hasLiveProcesses: this.#leftBehind }),
     };
   }
 

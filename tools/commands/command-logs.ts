@@ -3,7 +3,7 @@ import type { Command, OutputChunk, OutputStream } from '../../src/engines/engin
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { CpuBudget } from '../common/cpu-budget.ts';
-import { withTimeout } from '../common/with-timeout.ts';
+import { sleep, withTimeout } from '../common/with-timeout.ts';
 import type { LogCursor } from './log-cursor.ts';
 import { type Line, LineSplitter } from './log-lines.ts';
 import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
@@ -13,6 +13,10 @@ const SLICE_BYTES = 65_536;
 const MAX_SCANNED_BYTES = 2_097_152;
 /** A page that takes longer ends as well. */
 const MAX_SEARCH_MS = 5_000;
+/** A caller that waits gets an unfinished line once nothing has followed it for this long: a prompt, not half a line. */
+const PROMPT_QUIET_MS = 500;
+/** Between two looks at what the processes of a finished command write: no engine reports that. */
+const LEFT_BEHIND_POLL_MS = 250;
 const MAX_PATTERN_CHARACTERS = 1_000;
 /** Of a compiled pattern. At this size a 16 KiB line, whose match cannot be interrupted, takes 0.1 to 0.2 s. */
 const MAX_PATTERN_STEPS = 300;
@@ -20,8 +24,10 @@ const MAX_PATTERN_STEPS = 300;
 export interface Logs {
   lines: LogLine[];
   cursor: LogCursor;
-  /** The command has finished and every line was returned. */
+  /** The command has finished, none of its processes is known to run, and every line was returned. */
   done: boolean;
+  /** The command has finished, but processes that it started still run. */
+  leftBehind: boolean;
   /** Everything written so far was read. */
   atEnd: boolean;
   /** Bytes before or between these lines that the bounded log no longer holds. */
@@ -33,7 +39,10 @@ export interface LogsRequest extends PageRequest {
   waitMs: number;
 }
 
-/** Reads lines from a cursor on. If there are none yet and the command is running, waits for up to `waitMs` milliseconds. */
+/**
+ * Reads lines from a cursor on, and after them the unfinished ones. If there is nothing new yet and more may come, waits for
+ * up to `waitMs` milliseconds.
+ */
 export async function readLogs(
   handle: CommandHandle,
   request: LogsRequest,
@@ -49,8 +58,33 @@ export async function readLogs(
     cursor = page.cursor;
     droppedBytes += page.droppedBytes;
     const left = until - performance.now();
-    if (page.lines.length > 0 || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
-    await withTimeout(left, signal, (limited) => handle.waitForOutput(page.totalBytes, limited));
+    const hasLines = page.lines.some(({ partial }) => partial !== true);
+    if (hasLines || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
+    const hasNewPartial = page.lines.length > 0 && page.totalBytes > request.cursor.seen;
+    const moment = hasNewPartial ? Math.min(left, PROMPT_QUIET_MS) : left;
+    const isQuiet = !(await outputFollows(handle, page, moment, signal));
+    if (isQuiet && hasNewPartial) return { ...page, droppedBytes };
+  }
+}
+
+/** Waits for output past this page. False if none came within `moment` milliseconds; may be true without any. */
+async function outputFollows(
+  handle: CommandHandle,
+  page: ScannedPage,
+  moment: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  if (!page.leftBehind) {
+    const wait = (limited: AbortSignal) => handle.waitForOutput(page.totalBytes, limited);
+    return (await withTimeout(moment, signal, wait)) !== null;
+  }
+  const until = performance.now() + moment;
+  for (;;) {
+    const left = until - performance.now();
+    if (left <= 0) return false;
+    await sleep(Math.min(left, LEFT_BEHIND_POLL_MS), signal);
+    const { stdoutBytes, stderrBytes, hasLiveProcesses } = await handle.get(signal);
+    if (stdoutBytes + stderrBytes > page.totalBytes || hasLiveProcesses !== true) return true;
   }
 }
 
@@ -107,14 +141,19 @@ async function readPage(
     droppedBytes += Math.max(0, missing);
     atEnd = slice.nextOffset >= slice.totalBytes || slice.nextOffset <= offset;
   }
-  const finished = command.status === 'finished';
-  const done = atEnd && finished && (await take(splitter.rest()));
+  const leftBehind = command.status === 'finished' && command.hasLiveProcesses === true;
+  const isOver = command.status === 'finished' && !leftBehind;
+  const done = atEnd && isOver && (await take(splitter.rest()));
+  const isCurrent = atEnd && last === null;
+  if (isCurrent && !isOver) for (const line of splitter.unfinished()) page.offerPartial(line);
+  const seen = isCurrent ? totalBytes : request.cursor.seen;
   return {
     lines: page.lines,
-    cursor: { ...page.rewind(splitter.positions(last)), after: page.after },
+    cursor: { ...page.rewind(splitter.positions(last)), after: page.after, seen },
     done,
+    leftBehind,
     droppedBytes: droppedBytes + splitter.cutBytes,
-    atEnd: atEnd && last === null,
+    atEnd: isCurrent,
     totalBytes,
   };
 }

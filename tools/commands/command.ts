@@ -18,7 +18,7 @@ import { defineTool, type Tool } from '../common/tool.ts';
 import { withTimeout } from '../common/with-timeout.ts';
 import { statusReason } from '../sandboxes/sandbox-result.ts';
 import { killOnCancel } from './command-cancel.ts';
-import { LOG_STREAMS, lineMatcher, readLogs } from './command-logs.ts';
+import { LOG_STREAMS, type Logs, lineMatcher, readLogs } from './command-logs.ts';
 import { captureOutput } from './command-output.ts';
 import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
@@ -114,7 +114,7 @@ const logs = defineTool({
   }),
   output: z.object({
     command_id: z.string(),
-    lines: z.array(z.object({ stream: z.string(), data: z.string() })),
+    lines: z.array(z.object({ stream: z.string(), data: z.string(), partial: z.boolean().optional() })),
     next_cursor: z.string(),
     done: z.boolean(),
     dropped_bytes: z.number(),
@@ -142,7 +142,9 @@ const logs = defineTool({
       next: nextOfLogs(page, args.grep !== undefined),
     };
     const state = `done: ${page.done}, next_cursor: ${structured.next_cursor}, dropped_bytes: ${page.droppedBytes}`;
-    const text = page.lines.map(({ stream, data }) => `${stream} | ${data}`);
+    const text = page.lines.map(
+      ({ stream, data, partial }) => `${stream}${partial === true ? ' (unfinished)' : ''} | ${data}`,
+    );
     const next = structured.next === null ? [] : [`next: ${structured.next}`];
     return { structured, text: [state, ...next, ...text].join('\n') };
   },
@@ -246,9 +248,14 @@ const kill = defineTool({
 });
 
 /** The next step after a page of logs; null once everything was read. */
-function nextOfLogs({ done, atEnd }: { done: boolean; atEnd: boolean }, isSearch: boolean): string | null {
+function nextOfLogs(
+  { done, atEnd, leftBehind }: Pick<Logs, 'done' | 'atEnd' | 'leftBehind'>,
+  isSearch: boolean,
+): string | null {
   if (done) return null;
   const again = 'command_logs with the same arguments and cursor=next_cursor';
+  if (atEnd && leftBehind)
+    return `It has finished; processes that it started still run: ${again} and wait_ms returns what they write next`;
   if (atEnd) return `Still running: ${again} and wait_ms returns what it writes next`;
   return isSearch
     ? `The rest was not searched yet: ${again} continues the search`

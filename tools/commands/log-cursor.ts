@@ -5,23 +5,27 @@ import type { Positions } from './log-lines.ts';
 export interface LogCursor extends Positions {
   /** Lines of context that still belong to a match on the previous page. */
   after: number;
+  /** Bytes of both streams that were shown, unfinished lines included: waiting for output goes on from here. */
+  seen: number;
 }
 
-export const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0 };
+export const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0, seen: 0 };
 
 /** Opaque to callers. Ends with part of the command id, so that a cursor cannot be used on another command. */
 export function encodeCursor(commandId: string, cursor: LogCursor): string {
-  const numbers = [cursor.stdout, cursor.stderr, cursor.after].map((value) => value.toString(36));
+  const numbers = [cursor.stdout, cursor.stderr, cursor.after, cursor.seen].map((value) =>
+    value.toString(36),
+  );
   return [...numbers, commandId.slice(-8)].join('.');
 }
 
 /** @throws `invalid_argument` for anything but a cursor of this command */
 export function decodeCursor(commandId: string, text: string): LogCursor {
-  const [stdout, stderr, after, tail, ...rest] = text.split('.');
-  const numbers = [stdout, stderr, after].map((part) =>
+  const [stdout, stderr, after, seen, tail, ...rest] = text.split('.');
+  const numbers = [stdout, stderr, after, seen].map((part) =>
     /^[0-9a-z]{1,11}$/.test(part ?? '') ? Number.parseInt(part ?? '', 36) : Number.NaN,
   );
-  const [first = Number.NaN, second = Number.NaN, third = Number.NaN] = numbers;
+  const [first = Number.NaN, second = Number.NaN, third = Number.NaN, fourth = Number.NaN] = numbers;
   if (rest.length > 0 || tail !== commandId.slice(-8) || !numbers.every(Number.isSafeInteger)) {
     throw new SandboxError(
       'invalid_argument',
@@ -31,5 +35,5 @@ export function decodeCursor(commandId: string, text: string): LogCursor {
       },
     );
   }
-  return { stdout: first, stderr: second, after: Math.min(third, 1_000) };
+  return { stdout: first, stderr: second, after: Math.min(third, 1_000), seen: fourth };
 }

@@ -90,9 +90,18 @@ export class LineSplitter {
     yield* this.#lagging();
   }
 
-  /** The unfinished lines, as they stand. */
+  /** Takes the unfinished lines as they stand. */
   *rest(): Generator<Line> {
     for (const { stream, end } of this.#unfinished()) yield this.#take(stream, end);
+  }
+
+  /** The unfinished lines as they stand, up to their last whole character. They stay where they are. */
+  *unfinished(): Generator<Line> {
+    for (const { stream, start, end } of this.#unfinished()) {
+      const whole = Buffer.concat(this.#pending[stream]?.parts ?? []);
+      const bytes = whole.subarray(0, characterEnd(whole));
+      if (bytes.length > 0) yield { stream, bytes, start, end };
+    }
   }
 
   /** Where to resume after the last line that was taken, or after everything read where none is named. */

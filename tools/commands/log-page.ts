@@ -10,6 +10,8 @@ const MAX_LINE_CHARACTERS = 2_000;
 export interface LogLine {
   stream: OutputStream;
   data: string;
+  /** The line has no newline yet. A later page returns all of it. */
+  partial?: true;
 }
 
 export interface PageRequest {
@@ -61,6 +63,14 @@ export class LogPage {
     return this.lines.length < this.#request.limit && this.#characters < MAX_PAGE_CHARACTERS;
   }
 
+  /** Shows an unfinished line if it is asked for. It moves no cursor and counts as nobody's context. */
+  offerPartial(line: Line): void {
+    const { stream, matches } = this.#request;
+    if (stream !== 'both' && line.stream !== stream) return;
+    const text = this.#text(line);
+    if (text !== '' && (matches === null || matches(text))) this.#show(line.stream, text, true);
+  }
+
   /** Lines that may yet become the context of a match are read again by the next page. */
   rewind(positions: Positions): Positions {
     const rewound = { ...positions };
@@ -70,13 +80,13 @@ export class LogPage {
     return rewound;
   }
 
-  #show(stream: OutputStream, text: string): void {
+  #show(stream: OutputStream, text: string, isPartial = false): void {
     const more = text.length - MAX_LINE_CHARACTERS;
     const data =
       more <= 0
         ? text
         : `${text.slice(0, MAX_LINE_CHARACTERS).replace(/\p{Surrogate}$/u, '')}… ${formatCount(more)} more characters`;
-    this.lines.push({ stream, data });
+    this.lines.push(isPartial ? { stream, data, partial: true } : { stream, data });
     this.#characters += data.length;
   }
 

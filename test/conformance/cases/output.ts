@@ -96,6 +96,25 @@ export function outputCases(get: () => Subject): void {
       await run(get(), 'rm', ['go']);
     });
 
+    it('counts what a finished command left running in every view', async () => {
+      const { engine } = get();
+      const script = 'echo early; (while [ ! -e go2 ]; do sleep 0.02; done; echo late) &';
+      const { commandId, sandboxId } = await run(get(), 'sh', ['-c', script]);
+      await run(get(), 'touch', ['go2']);
+      const got = () => engine.commands.get(commandId, timeoutSignal());
+      await expect.poll(async () => (await got()).stdoutBytes).toBe('early\nlate\n'.length);
+      const waited = await engine.commands.wait(commandId, timeoutSignal());
+      const slice = await engine.commands.readOutput(
+        commandId,
+        { stream: 'both', offset: 0, limit: 100 },
+        timeoutSignal(),
+      );
+      const listed = await engine.commands.list(sandboxId, timeoutSignal());
+      const inList = listed.find((command) => command.commandId === commandId);
+      expect([waited.stdoutBytes, slice.totalBytes, inList?.stdoutBytes]).toEqual([11, 11, 11]);
+      await run(get(), 'rm', ['go2']);
+    });
+
     it('wakes who waits for output as soon as there is some', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'sleep 0.1; echo news; sleep 300']);

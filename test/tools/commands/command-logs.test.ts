@@ -62,14 +62,38 @@ describe('readLogs', () => {
     expect(await readAll(interleaved().finish(), { limit })).toEqual(whole);
   });
 
-  it('holds back the unfinished line of a running command', async () => {
+  it('shows the unfinished line of a running command, marked, and later the whole of it', async () => {
     const output = interleaved();
     const first = await read(output);
-    expect(first.lines.map(({ data }) => data)).toEqual(['one', 'two', 'three', 'warning']);
+    expect(first.lines.map(({ data }) => data)).toEqual(['one', 'two', 'three', 'warning', 'four']);
+    expect(first.lines.map(({ partial }) => partial === true)).toEqual([false, false, false, false, true]);
     expect(first.done).toBe(false);
     output.write('stdout', ' and a half\n').finish();
     const second = await read(output, { cursor: first.cursor });
     expect(second).toMatchObject({ lines: [{ stream: 'stdout', data: 'four and a half' }], done: true });
+  });
+
+  it('shows unfinished lines of the asked stream that match the pattern alone', async () => {
+    const output = new WrittenOutput().write('stdout', 'Password: ').write('stderr', 'half');
+    const shown = async (wish: Wish) => (await read(output, wish)).lines.map(({ data }) => data);
+    expect(await shown({})).toEqual(['Password: ', 'half']);
+    expect(await shown({ stream: 'stderr' })).toEqual(['half']);
+    expect(await shown({ grep: 'word' })).toEqual(['Password: ']);
+    expect(await shown({ grep: 'other' })).toEqual([]);
+  });
+
+  it('goes on with what is left running after the end of a command', async () => {
+    const output = new WrittenOutput().write('stdout', 'early\nla').finish({ leftBehind: true });
+    const first = await read(output);
+    expect(first.lines).toEqual([
+      { stream: 'stdout', data: 'early' },
+      { stream: 'stdout', data: 'la', partial: true },
+    ]);
+    expect(first).toMatchObject({ done: false, leftBehind: true });
+    const rest = read(output, { cursor: first.cursor, waitMs: 20_000 });
+    output.write('stdout', 'te\n').finish();
+    expect((await rest).lines).toEqual([{ stream: 'stdout', data: 'late' }]);
+    expect(await read(output, { cursor: (await rest).cursor })).toMatchObject({ lines: [], done: true });
   });
 
   it('answers one stream alone', async () => {
@@ -190,6 +214,15 @@ describe('waiting', () => {
     const logs = read(output, { waitMs: 20_000 });
     output.write('stdout', 'part').write('stdout', ' and rest\n');
     expect((await logs).lines).toEqual([{ stream: 'stdout', data: 'part and rest' }]);
+  });
+
+  it('answers with a prompt, and waits for what follows one that was shown before', async () => {
+    const output = new WrittenOutput().write('stdout', 'Continue? ');
+    const first = await read(output, { waitMs: 20_000 });
+    expect(first.lines).toEqual([{ stream: 'stdout', data: 'Continue? ', partial: true }]);
+    const second = read(output, { cursor: first.cursor, waitMs: 20_000 });
+    output.write('stdout', 'yes\n');
+    expect((await second).lines).toEqual([{ stream: 'stdout', data: 'Continue? yes' }]);
   });
 
   it('answers when the command finishes silently', async () => {

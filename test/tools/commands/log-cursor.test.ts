@@ -4,7 +4,7 @@ import { decodeCursor, encodeCursor } from '../../../tools/commands/log-cursor.t
 const ID = 'cmd_222222222222_abcdefgh';
 
 it('comes back as it was', () => {
-  const cursor = { stdout: 12_345_678_901, stderr: 0, after: 3 };
+  const cursor = { stdout: 12_345_678_901, stderr: 0, after: 3, seen: 12_345_678_950 };
   expect(decodeCursor(ID, encodeCursor(ID, cursor))).toEqual(cursor);
 });
 
@@ -12,10 +12,11 @@ it.each([
   '',
   '0',
   '0.0.0',
-  '0.0.0.other',
-  '-1.0.0.abcdefgh',
-  '0.0.0.abcdefgh.x',
-  'zzzzzzzzzzz.0.0.abcdefgh',
+  '0.0.0.0',
+  '0.0.0.0.other',
+  '-1.0.0.0.abcdefgh',
+  '0.0.0.0.abcdefgh.x',
+  'zzzzzzzzzzz.0.0.0.abcdefgh',
   'x'.repeat(10_000),
 ])('refuses %j', (text) => {
   expect(() => decodeCursor(ID, text)).toThrow(/`cursor`/);

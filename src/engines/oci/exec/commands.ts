@@ -126,13 +126,9 @@ export class OciCommands implements Commands {
 
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
     const command = await this.get(commandId, signal);
-    const paths = await this.#paths(commandId);
-    // What a finished command left running may still write; the log knows, the record of its end does not.
-    const { stdout, stderr } =
-      command.status === 'finished'
-        ? await readLogTotals(paths.agentDir)
-        : { stdout: command.stdoutBytes, stderr: command.stderrBytes };
-    return readLog(paths.agentDir, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
+    const { stdoutBytes: stdout, stderrBytes: stderr } = command;
+    const totals = { stdout, stderr, both: stdout + stderr };
+    return readLog((await this.#paths(commandId)).agentDir, request, totals[request.stream]);
   }
 
   async countLines(
@@ -172,9 +168,25 @@ export class OciCommands implements Commands {
     for (const watch of this.#watches.values()) watch.close();
   }
 
+  /** A finished command with what its remaining processes have written since; the record of its end has none of that. */
   async #withRest(command: Command): Promise<Command> {
-    if (command.status === 'running') return command;
-    return { ...command, hasLiveProcesses: await hasLiveProcesses(await this.#paths(command.commandId)) };
+    if (command.status === 'running' || command.hasLiveProcesses === false) return command;
+    const paths = await this.#paths(command.commandId);
+    // Before the totals: once no process is left, they are final.
+    const live = await hasLiveProcesses(paths);
+    const totals = await readLogTotals(paths.agentDir).catch((err: unknown) => {
+      // How the command ended is known without its log.
+      this.#context.log.warn({ commandId: command.commandId, err }, 'cannot read the log of a command');
+      return { stdout: 0, stderr: 0 };
+    });
+    const whole = {
+      ...command,
+      stdoutBytes: Math.max(command.stdoutBytes, totals.stdout),
+      stderrBytes: Math.max(command.stderrBytes, totals.stderr),
+      hasLiveProcesses: live,
+    };
+    if (!live && this.#finished.has(command.commandId)) this.#finished.set(command.commandId, whole);
+    return whole;
   }
 
   async #paths(commandId: string): Promise<CommandPaths> {

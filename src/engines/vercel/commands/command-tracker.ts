@@ -106,16 +106,19 @@ export class Followed {
     await Promise.race([entry.ended, whenAborted(anySignal([signal, AbortSignal.timeout(DEATH_MS)]))]);
   }
 
+  /** Reads on after the end of a command: what it left running may have written more. */
   async refresh(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
     const before = follow.totals;
     await follow.refresh(signal);
     const { stdout, stderr } = follow.totals;
     if (stdout === before.stdout && stderr === before.stderr) return;
-    await updateRecord(this.#context.layout.command(commandId), commandId, (record) =>
+    const updated = await updateRecord(this.#context.layout.command(commandId), commandId, (record) =>
       record.end === null || !isOf(record.end, follow.log)
         ? record
         : { ...record, end: { ...record.end, stdoutBytes: stdout, stderrBytes: stderr } },
     );
+    const entry = this.#entries.get(commandId);
+    if (entry?.follow === follow) entry.record = updated;
   }
 
   captureDirectory(commandId: string, capture: string | null): string {

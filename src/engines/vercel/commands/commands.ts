@@ -20,7 +20,7 @@ import {
 import type { CommandPaths } from '../state/state-layout.ts';
 import { endsIt, sendSignal } from './command-kill.ts';
 import type { CommandFollow } from './command-stream.ts';
-import { Followed } from './command-tracker.ts';
+import { Followed, type Looked } from './command-tracker.ts';
 import { runningView } from './command-view.ts';
 import { isOf } from './output-captures.ts';
 import { readCaptured } from './output-log.ts';
@@ -61,7 +61,7 @@ export class VercelCommands implements Commands {
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return (await this.#followed.look(commandId, signal)).command;
+    return this.#current(await this.#followed.look(commandId, signal), signal);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
@@ -69,7 +69,8 @@ export class VercelCommands implements Commands {
     const commands: Command[] = [];
     for (const id of await listCommandIds(this.#context.layout, sandboxId)) {
       try {
-        commands.push(await this.get(id, signal));
+        // Without reading on: that costs a request per command.
+        commands.push((await this.#followed.look(id, signal)).command);
       } catch (error) {
         // Whether it ever ran is not known; there is nothing to tell of it.
         if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
@@ -79,7 +80,9 @@ export class VercelCommands implements Commands {
   }
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#until(commandId, null, signal);
+    const command = await this.#until(commandId, null, signal);
+    const { follow } = await this.#followed.look(commandId, signal);
+    return this.#current({ command, follow }, signal);
   }
 
   async waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command> {
@@ -109,6 +112,13 @@ export class VercelCommands implements Commands {
     // Nothing survives SIGKILL: who sends it is told the end.
     if (command.status === 'running' && endsIt(signalName)) await this.#followed.endsSoon(commandId, signal);
     return this.get(commandId, signal);
+  }
+
+  /** A finished command with the bytes that were written after its end. */
+  async #current({ command, follow }: Looked, signal: AbortSignal): Promise<Command> {
+    if (command.status === 'running' || follow === null) return command;
+    await this.#followed.refresh(command.commandId, follow, signal);
+    return (await this.#followed.look(command.commandId, signal)).command;
   }
 
   /** Lets go of every stream; the commands go on. */
