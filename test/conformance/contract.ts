@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox } from '../../src/engines/engine.ts';
 import { commandCases } from './cases/commands.ts';
+import { environmentCases } from './cases/environment.ts';
 import { fileCases } from './cases/files.ts';
 import { imageCases } from './cases/images.ts';
 import { interactiveCases } from './cases/interactive.ts';
@@ -55,6 +56,7 @@ export function describeEngineContract(
     };
     lifecycleCases(get);
     commandCases(get);
+    environmentCases(get);
     fileCases(get);
     portCases(get);
     shellCases(get);

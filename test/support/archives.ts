@@ -81,6 +81,8 @@ export function busyboxEntries(): Entry[] | null {
     'rm',
     'readlink',
     'test',
+    'tr',
+    'sed',
   ];
   return [
     directory('bin'),

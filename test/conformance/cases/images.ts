@@ -70,6 +70,14 @@ export function imageCases(get: () => Subject): void {
         await shell(sandbox, 'cat /etc/motd; ls /var/data 2>&1 || whoami; echo mine > file; cat file'),
       ).toMatch(/^changed\nls: .*\n(vercel-sandbox|root)\nmine$/);
       expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
+      // As /etc/profile of Alpine does it.
+      const profile = 'export PATH=/bin; for i in /etc/profile.d/*.sh; do . $i; done';
+      await shell(sandbox, `echo '${profile}' > /etc/profile`, true);
+      for (const sudo of [false, true]) {
+        expect(await shell(sandbox, 'PATH=/own:$PATH /bin/busybox ash -lc \'echo "$PATH"\'', sudo)).toMatch(
+          /^\/own:/,
+        );
+      }
       const second = await create({ runtime: 'tiny' });
       expect(await shell(second, 'cat /etc/motd /var/data/file')).toBe('imported\ndata');
       const [image] = await images.list(timeoutSignal());

@@ -33,6 +33,16 @@ export function limitCases(get: () => Subject, extent: Extent): void {
       expect(await run(get(), 'echo', ['alive'], sandbox)).toMatchObject({ stdout: 'alive\n' });
     });
 
+    it('has shared memory of half its memory, and /tmp on disk', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform mounts its own');
+      const sandbox = await get().create({ vcpus: 1 });
+      const script = 'df -B 1M --output=size /dev/shm | tail -1; df --output=fstype /tmp | tail -1';
+      const { stdout } = await run(get(), 'sh', ['-c', script], sandbox);
+      const [size, type] = stdout.trim().split(/\s+/);
+      expect(Number(size)).toBe(1024);
+      expect(type).not.toBe('tmpfs');
+    });
+
     it('survives a fork bomb, which a kill ends for sure', async (context) => {
       if (!(await enforces('fork bomb')))
         return context.skip('this engine has nothing outside of the sandbox that could kill it');

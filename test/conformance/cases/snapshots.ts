@@ -55,7 +55,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
         source,
         `cd /vercel/sandbox && echo kept > file && chmod 0640 file && ln -s file link && mkdir -p deep/er &&
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
-         chmod 0750 /srv && (sleep 1000 & )`,
+         chmod 0750 /srv && echo temporary > /tmp/file && (sleep 1000 & )`,
       );
       const { commandId } = await start({ ...get(), shared: source }, 'sleep', ['1000']);
       const before = Date.now();
@@ -80,9 +80,9 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
         await shell(
           restored,
           `cd /vercel/sandbox && cat link && stat -c %a file && readlink link && test -d deep/er &&
-           cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && id -u`,
+           cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && cat /tmp/file && stat -c %a /tmp && id -u`,
         ),
-      ).toBe('kept\n640\nfile\ntool\nchanged\n750\n0');
+      ).toBe('kept\n640\nfile\ntool\nchanged\n750\ntemporary\n1777\n0');
       await other.forget(restored.sandboxId, timeoutSignal());
       await deleteAll(snapshots, [snapshot]);
     });

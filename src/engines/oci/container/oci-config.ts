@@ -82,11 +82,10 @@ function systemMounts(memoryMb: number): Mount[] {
       source: 'devpts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
     },
-    tmpfs('/dev/shm', '1777', 64, ['noexec']),
+    // Half of the memory, as Linux has it on a machine: 64 MB, the default of containers, kills browsers and databases.
+    tmpfs('/dev/shm', '1777', Math.floor(memoryMb / 2), ['noexec']),
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
     tmpfs('/run', '755', 64),
-    // Counts against the sandbox's memory, hence at most half of it.
-    tmpfs('/tmp', '1777', Math.floor(memoryMb / 2)),
   ];
 }
 

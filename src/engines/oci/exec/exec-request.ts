@@ -1,6 +1,7 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { SecretStore } from '../../../shared/secrets.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
+import { PROGRAM_DEFAULTS } from '../../contract/program-defaults.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
 import { processLimit } from '../container/boot.ts';
 import { caEnvironment } from '../host/ca-trust.ts';
@@ -11,6 +12,23 @@ import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
 const TERM = 'xterm-256color';
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** Who a program runs as. The `SUDO_` variables are those of sudo(8): git trusts the files of their user. */
+const USER = { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
+const ROOT = {
+  HOME: '/root',
+  USER: 'root',
+  LOGNAME: 'root',
+  SUDO_UID: '1000',
+  SUDO_GID: '1000',
+  SUDO_USER: 'vercel-sandbox',
+};
+
+/** The server's time zone, where its own environment names one; otherwise `/etc/localtime` has the host's. */
+function timeZone(): Record<string, string> {
+  const zone = process.env['TZ'];
+  return zone ? { TZ: zone } : {};
+}
+
 /**
  * A program's environment: its user, then the sandbox's variables, then its own. Secrets are filled in here and not stored.
  */
@@ -20,11 +38,16 @@ function environment(
   secrets: SecretStore,
 ): Record<string, string> {
   const given = secrets.fillEnvironment({ ...sandbox.env, ...request.env });
-  const user = request.sudo
-    ? { HOME: '/root', USER: 'root', LOGNAME: 'root' }
-    : { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
   const trust = sandbox.caBundle === null ? {} : caEnvironment(sandbox.caBundle);
-  return { PATH, SHELL: sandbox.shell, LANG: 'C.UTF-8', ...user, ...trust, ...given };
+  return {
+    PATH,
+    SHELL: sandbox.shell,
+    ...PROGRAM_DEFAULTS,
+    ...timeZone(),
+    ...(request.sudo ? ROOT : USER),
+    ...trust,
+    ...given,
+  };
 }
 
 type RequestField = [tag: number, value: FieldValue];

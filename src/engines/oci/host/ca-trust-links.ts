@@ -19,6 +19,8 @@ const REPLACED: Readonly<Record<string, string>> = {
 };
 /** OpenSSL's directory of single certificates, named by a hash of the subject. */
 const HASHED = 'ssl/certs';
+/** A name that `openssl rehash`, which `update-ca-certificates` runs, links by hash, and that programs without hashes read. */
+const PEM_NAME = 'sandbox-mcp.pem';
 /** The hook that `update-ca-certificates` runs after it has rewritten the bundle. */
 const HOOKS = 'ca-certificates/update.d';
 const HOOK = `#!/bin/sh
@@ -28,7 +30,7 @@ const HOOK = `#!/bin/sh
 `;
 
 /** Part of a template's name, so that another way of linking gives another template. */
-export const CA_LINKS: unknown = [REPLACED, HASHED, HOOK, CA_DIR, AUTHORITY_HASH];
+export const CA_LINKS: unknown = [REPLACED, HASHED, PEM_NAME, HOOK, CA_DIR, AUTHORITY_HASH];
 
 /** @param etc the copy of `/etc` being built; nothing outside it is touched, whatever its links point to */
 export async function linkCaBundle(etc: string): Promise<void> {
@@ -39,8 +41,10 @@ export async function linkCaBundle(etc: string): Promise<void> {
     await symlink(join(CA_DIR, target), path);
   }
   if (await isInside(etc, join(etc, HASHED))) {
-    const path = join(etc, HASHED, `${AUTHORITY_HASH}.0`);
-    if (!(await pathExists(path))) await symlink(join(CA_DIR, CA_FILES.authority), path);
+    for (const name of [`${AUTHORITY_HASH}.0`, PEM_NAME]) {
+      const path = join(etc, HASHED, name);
+      if (!(await pathExists(path))) await symlink(join(CA_DIR, CA_FILES.authority), path);
+    }
   }
   if (await isInside(etc, dirname(join(etc, HOOKS)))) {
     await mkdir(join(etc, HOOKS), { recursive: true });

@@ -21,6 +21,18 @@ export const CA_FILES = {
 /** The CA bundle for a sandbox on an image, wherever the image keeps its own. */
 export const IMAGE_BUNDLE = `${CA_DIR}/${CA_FILES.bundle}`;
 
+/** Variables that name a CA bundle: Node and Bun, OpenSSL, Python's requests and pip, curl, git, cargo, Deno, gRPC. */
+const CA_VARIABLES = [
+  'NODE_EXTRA_CA_CERTS',
+  'SSL_CERT_FILE',
+  'REQUESTS_CA_BUNDLE',
+  'CURL_CA_BUNDLE',
+  'GIT_SSL_CAINFO',
+  'CARGO_HTTP_CAINFO',
+  'DENO_CERT',
+  'GRPC_DEFAULT_SSL_ROOTS_FILE_PATH',
+];
+
 /** Where distributions keep the CA bundle; the first that exists is used. */
 const SYSTEM_BUNDLES = [
   '/etc/ssl/certs/ca-certificates.crt',
@@ -90,14 +102,12 @@ export async function readCa(paths: SandboxPaths): Promise<StoredAuthority | nul
   }
 }
 
-/** Environment variables for programs that do not use the system's CA bundle. */
+/**
+ * Environment variables for programs that bring a list of CAs of their own, and for all programs of an image, whose system
+ * paths do not link to the bundle.
+ *
+ * @param bundle path inside the sandbox of the bundle with everything that the host trusts and the sandbox's own CA
+ */
 export function caEnvironment(bundle: string): Record<string, string> {
-  // An image's system paths do not link to the bundle.
-  const more = bundle === IMAGE_BUNDLE ? { CURL_CA_BUNDLE: bundle, GIT_SSL_CAINFO: bundle } : {};
-  return {
-    ...more,
-    NODE_EXTRA_CA_CERTS: `${CA_DIR}/${CA_FILES.authority}`,
-    SSL_CERT_FILE: bundle,
-    REQUESTS_CA_BUNDLE: bundle,
-  };
+  return Object.fromEntries(CA_VARIABLES.map((name) => [name, bundle]));
 }

@@ -4,9 +4,9 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
 /** Writable, and empty in a new sandbox. */
-export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'var', 'vercel'] as const;
+export const FRESH_DIRECTORIES = ['home', 'mnt', 'opt', 'root', 'srv', 'tmp', 'var', 'vercel'] as const;
 /** tmpfs or kernel file systems in every sandbox. */
-export const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys', 'tmp'];
+export const MOUNT_POINTS = ['dev', 'proc', 'run', 'sys'];
 /** Directories of programs and libraries, or links to them on hosts with a merged /usr. */
 const SYSTEM_NAMES = ['usr', 'bin', 'sbin', 'lib', 'lib32', 'lib64', 'libx32'];
 

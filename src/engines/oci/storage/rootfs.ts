@@ -1,6 +1,6 @@
 /** Creates the host directories that hold a sandbox's root file system. */
 import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { IdMap } from '../host/id-map.ts';
 import { AGENT_NAME, DPKG_DATABASE, MOUNT_POINTS } from '../host/system-directories.ts';
@@ -16,6 +16,9 @@ const PACKAGE_DIRECTORIES = [
   'var/cache/debconf',
   'var/log/apt',
 ];
+
+/** Modes of the top-level directories that differ from 0755. */
+const MODES: Readonly<Record<string, number>> = { root: 0o700, tmp: 0o1777 };
 
 /** The upper and work directory of one top-level directory. */
 export function layerPaths(paths: SandboxPaths, name: string): { upper: string; work: string } {
@@ -47,8 +50,6 @@ export async function makeSandboxDirectories(
   const atTop = base.directories.flatMap(({ name, place = name }) => (place === name ? [name] : []));
   const mountPoints = [...MOUNT_POINTS, ...atTop];
   await Promise.all(mountPoints.map((name) => mkdir(join(rootfs, name))));
-  // Without privileges, crun gives a tmpfs the mode of the directory below it, whatever the mount options say.
-  await chmod(join(rootfs, 'tmp'), 0o1777);
   await Promise.all(base.links.map((link) => symlink(link.target, join(rootfs, link.name))));
   await writeFile(join(rootfs, AGENT_NAME), '', { mode: 0o755 });
 
@@ -64,12 +65,34 @@ export async function makeSandboxDirectories(
       await Promise.all([own(upper), own(work)]);
       if (inherited !== undefined && idMap.kind === 'root') await chown(upper, inherited.uid, inherited.gid);
       // An overlay shows the upper directory's own mode as that of the merged one.
-      await chmod(upper, inherited?.mode ?? (name === 'root' ? 0o700 : 0o755));
+      await chmod(upper, inherited?.mode ?? MODES[name] ?? 0o755);
     }),
   );
+  if (layered.includes('etc')) await addLoginProfile(paths.upper, own);
   if (base.directories.some(({ place }) => place === DPKG_DATABASE)) {
     for (const directory of PACKAGE_DIRECTORIES) await makeBelow(paths.upper, directory, own);
   }
+}
+
+/** Where login shells of every distribution look for scripts; the name sorts behind those of packages. */
+const LOGIN_PROFILE = 'etc/profile.d/zz-sandbox-mcp.sh';
+/** From the environment that the shell was started with, because `/etc/profile` has replaced the variable by now. */
+const LOGIN_SCRIPT = `# Login shells keep the PATH that they were started with; /etc/profile sets another.
+_path=$(tr '\\0\\n' '\\n ' < "/proc/$$/environ" 2> /dev/null | sed -n '/^PATH=./{s/^PATH=//p;q;}')
+if [ -n "$_path" ]; then
+  PATH=$_path
+  export PATH
+fi
+unset _path
+`;
+
+/** In the sandbox's own layer, so that it holds on the host's files, on every image and on older snapshots. */
+async function addLoginProfile(upper: string, own: (path: string) => Promise<void> | null): Promise<void> {
+  await makeBelow(upper, dirname(LOGIN_PROFILE), own);
+  const file = join(upper, LOGIN_PROFILE);
+  await writeFile(file, LOGIN_SCRIPT, { mode: 0o644 });
+  await chmod(file, 0o644);
+  await own(file);
 }
 
 /** Creates a directory and its parents in a layer, owned by the sandbox's root. */

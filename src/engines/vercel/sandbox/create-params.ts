@@ -1,6 +1,7 @@
 /** What the platform is asked for to make a sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
+import { PROGRAM_DEFAULTS } from '../../contract/program-defaults.ts';
 import type { CreateSandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { snapshotRuntime } from '../state/snapshot-record.ts';
@@ -39,7 +40,7 @@ export function paramsOf(
     ports,
     timeout: timeoutMs,
     resources: { vcpus },
-    env: secrets.fillEnvironment(env),
+    env: { ...PROGRAM_DEFAULTS, ...secrets.fillEnvironment(env) },
     networkPolicy: toSdkPolicy(networkPolicy, secrets),
   };
   if (source === null) return { ...common, ...choice };

@@ -1,0 +1,11 @@
+/**
+ * Environment variables of every program, on every engine; the caller's own win. They are for programs whose usual behaviour
+ * does not fit a sandbox.
+ */
+export const PROGRAM_DEFAULTS: Readonly<Record<string, string>> = {
+  LANG: 'C.UTF-8',
+  // Otherwise a killed Python program loses the output that it still buffers.
+  PYTHONUNBUFFERED: '1',
+  // Without it, Debian's pip refuses to install outside a virtual environment (PEP 668).
+  PIP_BREAK_SYSTEM_PACKAGES: '1',
+};

@@ -1,0 +1,84 @@
+import { describe, expect, it } from 'vitest';
+import { timeoutSignal } from '../support/requests.ts';
+import { run } from '../support/run.ts';
+import type { Subject } from '../support/subject.ts';
+
+const OWN_PATH = '/opt/own tools/bin:/usr/local/bin:/usr/bin:/bin';
+const DEFAULTS = 'echo $LANG $PYTHONUNBUFFERED $PIP_BREAK_SYSTEM_PACKAGES';
+
+/** The environment that every program starts with. */
+export function environmentCases(get: () => Subject): void {
+  describe('environment', () => {
+    it.for([
+      ['bash', '-c'],
+      ['bash', '-lc'],
+      ['bash', '-lic'],
+      ['sh', '-lc'],
+    ] as const)(
+      'has the PATH it was given in %s %s, with and without sudo',
+      async ([shell, flag], context) => {
+        const { engine, create } = get();
+        if (engine.name === 'vercel')
+          return context.skip('the files of the platform decide what a login does');
+        const { sandboxId } = await create({ env: { PATH: OWN_PATH } });
+        const path = async (sudo: boolean, env: Record<string, string>) =>
+          (await run(get(), shell, [flag, 'echo "$PATH"'], { sandboxId, sudo, env })).stdout.trim();
+        for (const sudo of [false, true]) {
+          expect(await path(sudo, {})).toBe(OWN_PATH);
+          expect(await path(sudo, { PATH: `/of/call:${OWN_PATH}` })).toBe(`/of/call:${OWN_PATH}`);
+          // A value with the name of another variable in it is no other variable.
+          expect(await path(sudo, { A: '1\nPATH=/wrong' })).toBe(OWN_PATH);
+        }
+        await engine.forget(sandboxId, timeoutSignal());
+      },
+    );
+
+    it('has defaults that fit a sandbox, and the caller’s own values in place of them', async () => {
+      expect((await run(get(), 'sh', ['-c', DEFAULTS])).stdout).toBe('C.UTF-8 1 1\n');
+      const env = { LANG: 'C', PYTHONUNBUFFERED: '', PIP_BREAK_SYSTEM_PACKAGES: '0' };
+      expect((await run(get(), 'sh', ['-c', DEFAULTS], { env })).stdout).toBe('C 0\n');
+    });
+
+    it('says with sudo who called it', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform’s own sudo sets these');
+      const script = 'echo $HOME $USER $LOGNAME $SUDO_UID $SUDO_GID $SUDO_USER';
+      const said = async (sudo: boolean) => (await run(get(), 'sh', ['-c', script], { sudo })).stdout.trim();
+      expect(await said(false)).toBe('/home/vercel-sandbox vercel-sandbox vercel-sandbox');
+      expect(await said(true)).toBe('/root root root 1000 1000 vercel-sandbox');
+    });
+
+    it('lets git with sudo work in the user’s repository', async (context) => {
+      const { engine } = get();
+      if (engine.name === 'vercel') return context.skip('the platform’s own sudo sets these');
+      await run(get(), 'git', ['init', '-q', 'of-user']);
+      const status = await run(get(), 'git', ['-C', 'of-user', 'status', '--short'], { sudo: true });
+      expect(status).toMatchObject({ exitCode: 0, stderr: '' });
+    });
+
+    it('keeps the sandbox’s CA where programs look after update-ca-certificates', async (context) => {
+      const { engine, create } = get();
+      if (engine.name === 'vercel') return context.skip('the platform’s own image decides');
+      const { sandboxId } = await create();
+      const root = (script: string) => run(get(), 'sh', ['-c', script], { sandboxId, sudo: true });
+      if ((await root('command -v openssl && test -w /etc/ssl/certs')).exitCode !== 0)
+        return context.skip('needs openssl and /etc/ssl/certs on this machine');
+      // What that program does with the directory; all of it takes a minute on a busy machine.
+      expect(await root('openssl rehash /etc/ssl/certs')).toMatchObject({ exitCode: 0 });
+      const verify = 'openssl verify -no-CAfile -CApath /etc/ssl/certs /run/sandbox-mcp/ca.crt';
+      expect((await root(verify)).stdout).toBe('/run/sandbox-mcp/ca.crt: OK\n');
+      const same = 'cmp /etc/ssl/certs/sandbox-mcp.pem /run/sandbox-mcp/ca.crt';
+      expect(await root(same)).toMatchObject({ exitCode: 0 });
+      await engine.forget(sandboxId, timeoutSignal());
+    });
+
+    it('has everything the system trusts in the bundle of every program', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform’s own image decides');
+      const script = `for name in NODE_EXTRA_CA_CERTS SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
+        eval file=\\$$name; grep -c BEGIN.CERTIFICATE $file; done; grep -c BEGIN.CERTIFICATE /run/sandbox-mcp/ca-bundle.crt`;
+      const counts = (await run(get(), 'sh', ['-c', script])).stdout.trim().split('\n').map(Number);
+      expect(counts).toHaveLength(6);
+      expect(new Set(counts).size).toBe(1);
+      expect(counts[0]).toBeGreaterThan(1);
+    });
+  });
+}
