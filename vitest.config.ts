@@ -6,7 +6,7 @@ import { LongestFirst } from './test/support/runner/longest-first.ts';
 const SEED = process.env['SEED'] ?? String(randomInt(2 ** 31));
 
 /** How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on purpose. */
-const PATIENCE = Number(process.env['TEST_PATIENCE'] ?? 1);
+const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
 
 const SYSTEM_TESTS = 'test/**/*.system.test.ts';
 
@@ -40,9 +40,9 @@ export default defineConfig({
     maxConcurrency: 4,
     sequence: { sequencer: LongestFirst },
     // No test measures time: what takes seconds here may take many times as long on a machine that is busy.
-    testTimeout: 120_000 * PATIENCE,
-    hookTimeout: 120_000 * PATIENCE,
-    teardownTimeout: 30_000 * PATIENCE,
-    expect: { poll: { timeout: 30_000 * PATIENCE } },
+    testTimeout: 120_000 * TIMEOUT_FACTOR,
+    hookTimeout: 120_000 * TIMEOUT_FACTOR,
+    teardownTimeout: 30_000 * TIMEOUT_FACTOR,
+    expect: { poll: { timeout: 30_000 * TIMEOUT_FACTOR } },
   },
 });

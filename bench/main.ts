@@ -47,23 +47,23 @@ function rowsOf({ only, large }: BenchArguments): Row[] {
   return ROWS.filter((row) => only?.includes(row.name) ?? (large || row !== LARGE));
 }
 
-async function bench(asked: BenchArguments): Promise<void> {
-  const rows = rowsOf(asked);
+async function bench(options: BenchArguments): Promise<void> {
+  const rows = rowsOf(options);
   const machine = `${cpus().length} CPUs, Linux ${release()}, Node ${process.version}`;
-  if (!asked.json) console.log(`${machine}\n`);
+  if (!options.json) console.log(`${machine}\n`);
   const results = [];
   for (const row of rows) {
     const result = await runRow(row);
     results.push(result);
-    if (!asked.json) console.log(tableOf(result));
+    if (!options.json) console.log(tableOf(result));
   }
-  if (asked.json) console.log(JSON.stringify({ machine, results }, null, 2));
+  if (options.json) console.log(JSON.stringify({ machine, results }, null, 2));
 }
 
 try {
-  const asked = readArguments(process.argv.slice(2));
-  if (asked.help) process.stdout.write(usage(NAMES));
-  else await bench(asked);
+  const options = readArguments(process.argv.slice(2));
+  if (options.help) process.stdout.write(usage(NAMES));
+  else await bench(options);
 } catch (error) {
   if (!(error instanceof UsageError)) throw error;
   console.error(`bench: ${error.message}\n\n${usage(NAMES)}`);

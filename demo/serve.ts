@@ -47,8 +47,8 @@ export async function serveAndFetch(
 /** Null while nothing listens inside: the forward resets the connection then. */
 async function fetchPage(url: string, signal: AbortSignal): Promise<Page | null> {
   try {
-    const patience = anySignal([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
-    const response = await fetch(url, { signal: patience, redirect: 'manual' });
+    const limit = anySignal([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);
+    const response = await fetch(url, { signal: limit, redirect: 'manual' });
     const body = await response.text();
     return { url, status: response.status, bytes: Buffer.byteLength(body), heading: headingOf(body) };
   } catch {

@@ -114,7 +114,7 @@ function startTests(cgroup, selected, seed) {
     '--maxWorkers=2',
     ...selected,
   ];
-  const env = { ...process.env, TEST_PATIENCE: '10', ...(seed === undefined ? {} : { SEED: seed }) };
+  const env = { ...process.env, TEST_TIMEOUT_FACTOR: '10', ...(seed === undefined ? {} : { SEED: seed }) };
   const confined =
     cgroup === null
       ? vitest

@@ -112,10 +112,10 @@ static void signal_member(struct walk *w, struct process *p) {
   p->in_tree = true;
   if (has(&signalled, p->pid)) return;
   int pidfd = pidfd_open_process(p->pid);
-  bool gone = pidfd < 0 && errno == ESRCH;
+  bool exited = pidfd < 0 && errno == ESRCH;
   /* Whatever happened to it, another walk looks again: its children may have moved to another parent. */
   w->found_new = true;
-  if (gone || !still_belongs(w, p->pid)) {
+  if (exited || !still_belongs(w, p->pid)) {
     p->in_tree = false;
   } else if (add(&signalled, p->pid) && signal_process(pidfd, p->pid, w->sig) == 0 && !p->zombie) {
     /* A zombie is signalled, too: it may be the first thread of a process whose other threads still run. */

@@ -78,7 +78,7 @@ static void successor_ready(struct source *source, uint32_t events) {
     return;
   }
   loop_close(source);
-  notify(RELAY_SUCCESSOR_GONE, NULL, 0, NULL, 0);
+  notify(RELAY_SUCCESSOR_EXITED, NULL, 0, NULL, 0);
 }
 
 /* Connects through a descriptor: a name in the directory could become a link that leads out of it at any time. */
@@ -107,5 +107,5 @@ void listener_watch_successor(void) {
   successor.fd = connect_successor();
   if (successor.fd >= 0 && loop_add(&successor, EPOLLRDHUP)) return;
   loop_close(&successor);
-  notify(RELAY_SUCCESSOR_GONE, NULL, 0, NULL, 0);
+  notify(RELAY_SUCCESSOR_EXITED, NULL, 0, NULL, 0);
 }

@@ -60,9 +60,9 @@ async function untilInitialized(args: string[]): Promise<number> {
   }
   child.stdin.end();
   // What it does after the answer is another matter; its end must not overlap the next start.
-  const patience = setTimeout(() => child.kill('SIGKILL'), 2_000);
+  const limit = setTimeout(() => child.kill('SIGKILL'), 2_000);
   await exited;
-  clearTimeout(patience);
+  clearTimeout(limit);
   if (taken === null) throw new Error(`${args[0]} did not answer initialize`);
   return taken;
 }

@@ -26,7 +26,7 @@ function kindOf(head: Uint8Array) {
 }
 
 /** Reads on until the first bytes are there, and answers them together with all. */
-async function peek(source: Bytes): Promise<{ head: Buffer; all: Bytes }> {
+async function readHead(source: Bytes): Promise<{ head: Buffer; all: Bytes }> {
   const iterator = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
   while (head.length < LONGEST_MAGIC) {
@@ -83,14 +83,14 @@ async function* blocks(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> 
 
 /** The archive without its compression. Fails with the decompressor's words, or `limit_exceeded`. */
 export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
-  const outer = await peek(source);
+  const outer = await readHead(source);
   const kind = kindOf(outer.head);
   if (kind === 'xz' || kind === 'bzip2') {
     throw new SandboxError('unsupported', `The archive is compressed with ${kind}.`, {
       hint: 'Use a plain archive, or one compressed with gzip or zstd.',
     });
   }
-  const inner = await peek(
+  const inner = await readHead(
     kind === 'gzip' ? gunzip(outer.all) : kind === 'zstd' ? unzstd(outer.all) : outer.all,
   );
   if (kind !== null && kindOf(inner.head) !== null) {

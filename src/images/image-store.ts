@@ -79,9 +79,9 @@ export class ImageStore {
   }
 
   /** Runs `work` while nobody else makes this image by `makingOnce`, in whatever process. */
-  makingOnce<T>(name: string, work: () => Promise<T>, patience: LockOptions): Promise<T> {
+  makingOnce<T>(name: string, work: () => Promise<T>, lock: LockOptions): Promise<T> {
     requireImageName(name);
-    return withFileLock(join(this.host.directory, `${LOCK_PREFIX}${name}`), work, patience);
+    return withFileLock(join(this.host.directory, `${LOCK_PREFIX}${name}`), work, lock);
   }
 
   /** Runs `work` while no image appears or goes. */
@@ -102,18 +102,18 @@ export class ImageStore {
     await this.#requireFree(name);
     const { pid, startTime } = currentProcess();
     const suffix = `${pid}.${startTime}.${randomBytes(6).toString('hex')}`;
-    const unborn = join(this.host.directory, `.new.${name}.${suffix}`);
+    const pending = join(this.host.directory, `.new.${name}.${suffix}`);
     try {
-      await mkdir(unborn, { mode: 0o700 });
+      await mkdir(pending, { mode: 0o700 });
       // Not left to mkdir, whose mode the umask cuts: root of the sandbox has to pass to its tree.
-      await chmod(unborn, this.host.mode);
-      const staging = { tree: join(unborn, TREE), scratch: join(unborn, 'scratch') };
+      await chmod(pending, this.host.mode);
+      const staging = { tree: join(pending, TREE), scratch: join(pending, 'scratch') };
       await mkdir(staging.scratch, { mode: 0o700 });
       await this.host.makeTree(staging.tree);
       const made = await build(staging);
       if (signal.aborted) throw signal.reason;
       await this.host.removeTrees([staging.scratch]);
-      await writeImageRecord(join(unborn, RECORD), {
+      await writeImageRecord(join(pending, RECORD), {
         ...made,
         name,
         arch: this.host.arch,
@@ -122,10 +122,10 @@ export class ImageStore {
       });
       await this.locked(async () => {
         await this.#requireFree(name);
-        await rename(unborn, this.#place(name));
+        await rename(pending, this.#place(name));
       });
     } catch (error) {
-      await this.host.removeTrees([unborn]);
+      await this.host.removeTrees([pending]);
       throw error;
     }
     const record = await this.find(name);
@@ -140,7 +140,7 @@ export class ImageStore {
    */
   async remove(name: string, usersOf: () => Promise<string[]>): Promise<void> {
     requireImageName(name);
-    const gone = join(this.host.directory, `${REMOVED_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
+    const removed = join(this.host.directory, `${REMOVED_PREFIX}${name}.${randomBytes(6).toString('hex')}`);
     await this.locked(async () => {
       if (!(await this.#isThere(name))) throw await this.notFound(name);
       const users = await usersOf();
@@ -150,17 +150,17 @@ export class ImageStore {
           details: { name, used_by: users },
         });
       }
-      await rename(this.#place(name), gone);
+      await rename(this.#place(name), removed);
     });
-    await this.host.removeTrees([gone]);
+    await this.host.removeTrees([removed]);
   }
 
   /** Removes what makers and removers left that died in the middle. */
   async sweep(): Promise<void> {
     const left = (await readdir(this.host.directory)).filter((name) => {
-      const unborn = PENDING_PREFIX.exec(name);
-      if (unborn === null) return name.startsWith(REMOVED_PREFIX);
-      return identify(Number(unborn[1]))?.startTime !== unborn[2];
+      const pending = PENDING_PREFIX.exec(name);
+      if (pending === null) return name.startsWith(REMOVED_PREFIX);
+      return identify(Number(pending[1]))?.startTime !== pending[2];
     });
     await this.host.removeTrees(left.map((name) => join(this.host.directory, name)));
     for (const name of await readdir(this.host.directory)) {

@@ -13,7 +13,7 @@ const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
 /** Every sandbox has these from the kernel; nothing of an image's would show. */
 const KERNELS = /^(dev|proc|sys)\//;
-const MAX_SKIPPED_TOLD = 20;
+const MAX_SKIPPED_LISTED = 20;
 
 /** Whiteouts of layers (OCI image specification, layer.md). */
 const WHITEOUT = '.wh.';
@@ -66,14 +66,14 @@ export class RootTree {
     }
   }
 
-  #forget(isGone: (path: string) => boolean): void {
+  #forget(isRemoved: (path: string) => boolean): void {
     for (const set of [this.texts, this.shells])
-      for (const path of set.keys()) if (isGone(path)) set.delete(path);
+      for (const path of set.keys()) if (isRemoved(path)) set.delete(path);
   }
 
   #skip(path: string, why: string): void {
     this.skippedCount += 1;
-    if (this.skipped.length < MAX_SKIPPED_TOLD) this.skipped.push(`${path.slice(0, 200)}: ${why}`);
+    if (this.skipped.length < MAX_SKIPPED_LISTED) this.skipped.push(`${path.slice(0, 200)}: ${why}`);
   }
 
   async #addEntry(entry: TarEntry): Promise<void> {

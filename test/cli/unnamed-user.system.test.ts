@@ -53,7 +53,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
     ['without one, where the state directory is named', HOMELESS],
   ])('gets a sandbox, %s', async (_, before) => {
     const child = start(before, ['--state-dir', join(user.home, 'state')]);
-    const gone = once(child, 'close');
+    const closed = once(child, 'close');
     const client = new Client({ name: 'test', version: '1' });
     // Both ends of standard streams frame alike.
     await client.connect(new StdioServerTransport(child.stdout, child.stdin));
@@ -68,7 +68,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
       expect(JSON.stringify(await call('session_info', {}))).toContain('a single id');
     } finally {
       child.stdin.end();
-      await gone;
+      await closed;
       await client.close();
     }
   });

@@ -99,11 +99,11 @@ describe('clean', () => {
     try {
       const created = await doomed.call('sandbox_create', { resources: { vcpus: 1 } });
       const sandboxId = String(created.structured['sandbox_id']);
-      const gone = new Promise<void>((resolve) => {
+      const exited = new Promise<void>((resolve) => {
         doomed.client.onclose = resolve;
       });
       process.kill(doomed.pid, 'SIGKILL');
-      await gone;
+      await exited;
       const state = ['--state-dir', doomed.stateDir];
       expect(await runVerb(['clean', ...state])).toMatchObject({ code: 0, out: `stopped    ${sandboxId}\n` });
       expect((await runVerb(['list', ...state])).out).toMatch(new RegExp(`${sandboxId}  stopped `));

@@ -127,12 +127,12 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
   });
 
   it('cleans up when it is told to end in the middle', async () => {
-    let told = false;
+    let signalled = false;
     const scripts = { test: 'sleep 1000' };
     const directory = project({ 'package.json': JSON.stringify({ scripts }) });
     const ended = await demo([directory], (out, kill) => {
-      if (!told && out.includes('✓ upload')) {
-        told = true;
+      if (!signalled && out.includes('✓ upload')) {
+        signalled = true;
         kill();
       }
     });

@@ -174,9 +174,9 @@ for host in ['127.0.0.1', '127.8.9.1', '10.0.2.15', '0.0.0.0', 'localhost', '::f
     await Promise.all([strict.setPolicy(ALL), opened.setPolicy(ALL)]);
     const listen = `import http.server; http.server.HTTPServer(('0.0.0.0', 8999), http.server.SimpleHTTPRequestHandler).serve_forever()`;
     await opened.server.call('sandbox_run_command_detached', { cmd: 'python3', args: ['-c', listen] });
-    const look = `curl('--retry', '20', '--retry-connrefused', '--retry-delay', '0', 'http://10.0.2.15:8999/')`;
-    expect(await opened.python(look)).toContain('returncode=0');
-    expect(await strict.python(look.replace(`'--retry', '20',`, ''))).toContain('returncode=7');
+    const fetchLocal = `curl('--retry', '20', '--retry-connrefused', '--retry-delay', '0', 'http://10.0.2.15:8999/')`;
+    expect(await opened.python(fetchLocal)).toContain('returncode=0');
+    expect(await strict.python(fetchLocal.replace(`'--retry', '20',`, ''))).toContain('returncode=7');
   });
 
   it('a program under deny-all is refused fast and readably', async () => {

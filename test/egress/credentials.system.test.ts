@@ -181,8 +181,8 @@ describe('credentials of the engine', needs('root, for a route to test addresses
   });
 
   it('go to the address of the name alone, and to servers that are certified for it', async () => {
-    const elsewhere: CredentialRule[] = [{ domain: '*.test', headers: { Authorization: 'Basic abc' } }];
-    gateway.setPolicy(compile(ALL, elsewhere));
+    const otherDomain: CredentialRule[] = [{ domain: '*.test', headers: { Authorization: 'Basic abc' } }];
+    gateway.setPolicy(compile(ALL, otherDomain));
     expect(await ask('/repo/4', trusted, 'self.test')).toBe(502);
     await expect
       .poll(() => entries.at(-1))

@@ -26,14 +26,14 @@ const RECORDS: readonly Answer[] = [
 
 describe('DNS records', () => {
   const server = createSocket('udp4');
-  const asked: string[] = [];
+  const queries: string[] = [];
   let names: NameCache;
 
   beforeAll(async () => {
     server.on('message', (message, from) => {
       const { id = 0, questions = [] } = decode(message);
       const [question] = questions;
-      asked.push(question?.name ?? '');
+      queries.push(question?.name ?? '');
       const known = RECORDS.filter(({ name }) => name === question?.name);
       const answers = known.filter(({ type }) => type === question?.type);
       const flags = 0x0180 | (known.length === 0 ? RCODE.noSuchName : RCODE.ok);
@@ -78,11 +78,11 @@ describe('DNS records', () => {
   it.each<RecordType>(['SOA', 'NAPTR', 'TLSA', 'DNSKEY'])(
     'of type %s are refused, not reported as missing',
     async (type) => {
-      const before = asked.length;
+      const before = queries.length;
       const { rcode, refused } = await ask(type, 'good.test');
       expect(rcode).toBe(RCODE.refused);
       expect(refused?.decision.rule).toBe(`DNS records of type ${type} are not carried`);
-      expect(asked.length).toBe(before);
+      expect(queries.length).toBe(before);
     },
   );
 
@@ -91,7 +91,7 @@ describe('DNS records', () => {
       expect((await ask(type, 'evil.test')).rcode).toBe(RCODE.refused);
       expect((await ask(type, '_x._tcp.evil.test')).rcode).toBe(RCODE.refused);
     }
-    expect(asked.filter((name) => name.endsWith('evil.test'))).toEqual([]);
+    expect(queries.filter((name) => name.endsWith('evil.test'))).toEqual([]);
   });
 
   it('that do not exist are told apart from names that do not exist', async () => {

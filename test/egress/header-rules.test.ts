@@ -11,10 +11,10 @@ const SECRETS = new SecretStore([
   { name: 'LINES', value: 'one\r\ntwo: three', domains: ['*'], env: false },
 ]);
 const KEY = `\${secret:KEY}`;
-const GROUND = { opened: [], ownAddresses: () => [] };
+const HOST_NETWORK = { opened: [], ownAddresses: () => [] };
 
 function compile(rules: NetworkRule[], credentials: CredentialRule[] = []): Policy {
-  return compilePolicy({ mode: 'custom', rules }, GROUND, { secrets: SECRETS, credentials });
+  return compilePolicy({ mode: 'custom', rules }, HOST_NETWORK, { secrets: SECRETS, credentials });
 }
 
 function set(policy: Policy, name: string, path = '/', method = 'GET'): Record<string, string> {
@@ -23,7 +23,7 @@ function set(policy: Policy, name: string, path = '/', method = 'GET'): Record<s
 
 describe('header rules', () => {
   it.each(HEADER_CASES)('$title', ({ policy, request, allowed, set: expected }) => {
-    const compiled = compilePolicy(policy, GROUND);
+    const compiled = compilePolicy(policy, HOST_NETWORK);
     expect(compiled.evaluateName(request.name).allowed).toBe(allowed);
     expect(Object.fromEntries(compiled.headers.headersFor(request))).toEqual(expected);
   });
@@ -83,7 +83,7 @@ describe('header rules', () => {
       credentials,
     );
     expect(set(both, 'git.test')).toEqual({ authorization: `Basic ${KEY}`, 'x-b': '2' });
-    const open = compilePolicy({ mode: 'allow-all' }, GROUND, { credentials });
+    const open = compilePolicy({ mode: 'allow-all' }, HOST_NETWORK, { credentials });
     expect(set(open, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
   });
 

@@ -12,7 +12,7 @@ import type { DialMode, RedirectedConnection } from '../../src/egress/connection
 import { RelayProcess } from '../../src/engines/oci/network/relay-process.ts';
 
 /** What a sandbox that has taken its agent over could send: connections that are none, floods, cut messages, garbage. */
-const HOSTILE = `
+const ATTACKER = `
 import os, random, socket, struct, sys, threading, time
 random.seed(int(sys.argv[1])); place = sys.argv[2]; until = time.time() + float(sys.argv[3])
 listener = socket.socket(); listener.bind(('127.0.0.1', 0)); listener.listen(512)
@@ -151,14 +151,14 @@ describe('a hostile sandbox', () => {
         moved(bytes) {
           counts.bytes += bytes.in + bytes.out;
         },
-        spent: () => died.push('a limit that nobody set'),
+        quotaExceeded: () => died.push('a limit that nobody set'),
         freed: () => undefined,
         died: (words) => died.push(words),
       },
     );
     try {
       await relay.listen();
-      const hostile = spawn('python3', ['-c', HOSTILE, '3', join(agentDir, 'egress'), '12'], {
+      const attacker = spawn('python3', ['-c', ATTACKER, '3', join(agentDir, 'egress'), '12'], {
         stdio: ['ignore', 'pipe', 'inherit'],
       });
       for (let again = 0; again < 5; again++) {
@@ -167,7 +167,7 @@ describe('a hostile sandbox', () => {
         await relay.listen();
         relay.watchSuccessor();
       }
-      await once(hostile, 'close');
+      await once(attacker, 'close');
       expect(died).toEqual([]);
       await expect.poll(() => counts.opened - counts.closed).toBe(0);
       expect(died).toEqual([]);

@@ -89,9 +89,9 @@ except TimeoutError: print('good is open')
       "b'\\x15\\x03\\x03\\x00\\x02\\x021'",
     );
     const { structured } = await box.server.call('session_info');
-    const told = JSON.stringify(structured['sandboxes']);
+    const reported = JSON.stringify(structured['sandboxes']);
     for (const port of [443, 80, 53]) {
-      expect(told).toMatch(
+      expect(reported).toMatch(
         new RegExp(`"domain":"evil.test","address":"[^"]*","port":${port},"rule":"evil.test is not in`),
       );
     }
@@ -131,18 +131,20 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
     const first = await startServer({ args: ['--egress-dns', world.dns, '--on-disconnect', 'keep'] });
     const created = await first.call('sandbox_create', { network_policy: GOOD_ONLY, timeout_ms: 120_000 });
     const sandbox_id = String(created.structured['sandbox_id']);
-    const look = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'], sandbox_id };
-    expect((await first.call('sandbox_run_command', look)).structured).toMatchObject({ stdout: 'good 0\n' });
+    const fetchGood = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'], sandbox_id };
+    expect((await first.call('sandbox_run_command', fetchGood)).structured).toMatchObject({
+      stdout: 'good 0\n',
+    });
     process.kill(first.pid, 'SIGKILL');
     const second = await startServer({ stateDir: first.stateDir, args: ['--egress-dns', world.dns] });
     try {
-      const closed = await second.call('sandbox_run_command', look);
+      const closed = await second.call('sandbox_run_command', fetchGood);
       expect(closed.structured).toMatchObject({ exit_code: 6, stdout: '' });
       await second.call('sandbox_get', { sandbox_id });
-      expect((await second.call('sandbox_run_command', look)).structured).toMatchObject({
+      expect((await second.call('sandbox_run_command', fetchGood)).structured).toMatchObject({
         stdout: 'good 0\n',
       });
-      const other = { ...look, args: ['-sS', '-m', '4', 'http://evil.test/'] };
+      const other = { ...fetchGood, args: ['-sS', '-m', '4', 'http://evil.test/'] };
       expect((await second.call('sandbox_run_command', other)).structured).toMatchObject({ exit_code: 6 });
     } finally {
       const stopped = await second.call('sandbox_stop', { sandbox_id, blocking: true });

@@ -160,22 +160,22 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
     const first = await startServer({ ...options, args: [...(options.args ?? []), ...keep] });
     const created = await first.call('sandbox_create', { network_policy: { ...rule('api.test') } });
     const sandbox_id = String(created.structured['sandbox_id']);
-    const look = { cmd: 'curl', args: ['-sS', '-m', '5', 'https://api.test/taken'], sandbox_id };
-    await first.call('sandbox_run_command', look);
+    const fetchTaken = { cmd: 'curl', args: ['-sS', '-m', '5', 'https://api.test/taken'], sandbox_id };
+    await first.call('sandbox_run_command', fetchTaken);
     const { stateDir } = first;
     await first.client.close();
     try {
       const poor = await startServer({ args: options.args ?? [], stateDir });
       await poor.call('sandbox_get', { sandbox_id });
       world.seen.splice(0);
-      const closed = await poor.call('sandbox_run_command', look);
+      const closed = await poor.call('sandbox_run_command', fetchTaken);
       expect(closed.structured['exit_code']).not.toBe(0);
       expect(world.seen).toEqual([]);
       await expect.poll(() => poor.stderr()).toContain('There is no secret TOKEN');
       await poor.close();
       const next = await startServer({ ...options, stateDir });
       await next.call('sandbox_get', { sandbox_id });
-      const opened = await next.call('sandbox_run_command', look);
+      const opened = await next.call('sandbox_run_command', fetchTaken);
       expect(opened.structured['stdout']).toBe('size 0\n');
       expect(noted(world.seen, '/taken').headers['authorization']).toBe(`Bearer ${SECRETS.TOKEN}`);
       await next.call('sandbox_stop', { sandbox_id, blocking: true });

@@ -8,7 +8,7 @@ import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };
-const LOOK = { cmd: 'curl', args: ['-sS', '-m', '4', 'http://good.test/'] };
+const FETCH = { cmd: 'curl', args: ['-sS', '-m', '4', 'http://good.test/'] };
 
 describe('a gateway that goes', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
@@ -34,8 +34,8 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
     });
     return String(structured['sandbox_id']);
   };
-  const look = async (server: RunningServer, sandbox_id: string) =>
-    (await server.call('sandbox_run_command', { ...LOOK, sandbox_id })).structured['stdout'];
+  const fetchGood = async (server: RunningServer, sandbox_id: string) =>
+    (await server.call('sandbox_run_command', { ...FETCH, sandbox_id })).structured['stdout'];
   const end = async (last: RunningServer, sandbox_id: string) => {
     await last.call('sandbox_stop', { sandbox_id, blocking: true });
     for (const server of servers.splice(0)) await server.close();
@@ -47,11 +47,11 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
     try {
       const second = await start(first.stateDir);
       await second.call('sandbox_get', { sandbox_id });
-      expect(await look(second, sandbox_id)).toBe('good 0\n');
+      expect(await fetchGood(second, sandbox_id)).toBe('good 0\n');
       const { structured } = await second.call('session_info');
       expect(JSON.stringify(structured['sandboxes'])).toMatch(/"connections":1,/);
       process.kill(second.pid, 'SIGKILL');
-      await expect.poll(() => look(first, sandbox_id)).toBe('good 0\n');
+      await expect.poll(() => fetchGood(first, sandbox_id)).toBe('good 0\n');
     } finally {
       await end(first, sandbox_id);
     }
@@ -72,11 +72,11 @@ except OSError as e: print('end', e)`;
       const command_id = structured['command_id'];
       const output = async () => (await server.call('command_output', { command_id })).text;
       await expect.poll(output).toContain('hello');
-      const [carrier = 0, ...others] = relaysOf(server.pid);
+      const [relay = 0, ...others] = relaysOf(server.pid);
       expect(others).toEqual([]);
-      process.kill(carrier, 'SIGKILL');
+      process.kill(relay, 'SIGKILL');
       await expect.poll(output).toContain('end');
-      await expect.poll(() => look(server, sandbox_id)).toBe('good 0\n');
+      await expect.poll(() => fetchGood(server, sandbox_id)).toBe('good 0\n');
       expect(server.stderr()).toContain('the carrier of a sandbox has ended');
     } finally {
       await end(server, sandbox_id);

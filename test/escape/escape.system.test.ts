@@ -5,7 +5,7 @@ import { needs } from '../support/needs.ts';
 import { type Attempt, titleOf } from './support/attempt.ts';
 import { CALL_ATTEMPTS } from './support/attempts-calls.ts';
 import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
-import { type Ground, openGround } from './support/escape-sandbox.ts';
+import { type EscapeSandbox, openEscapeSandbox } from './support/escape-sandbox.ts';
 import type { Wall } from './support/isolation-layers.ts';
 
 const CONTROLS = 'root: controls give a sandbox the ids of the host';
@@ -40,20 +40,20 @@ function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]]
 }
 
 describe('ways out of a sandbox', { timeout: LONG_MS }, () => {
-  let ground: Ground | null = null;
+  let sandbox: EscapeSandbox | null = null;
   let refusals = new Map<Attempt, string>();
-  const open = (): Ground => {
-    if (ground === null) throw new Error('the ground was not opened');
-    return ground;
+  const open = (): EscapeSandbox => {
+    if (sandbox === null) throw new Error('the ground was not opened');
+    return sandbox;
   };
 
   beforeAll(async () => {
     if (!isRoot) return;
-    ground = await openGround();
-    const words = await ground.attempt([], ATTEMPTS);
+    sandbox = await openEscapeSandbox();
+    const words = await sandbox.attempt([], ATTEMPTS);
     refusals = new Map(ATTEMPTS.map((attempt, index) => [attempt, words[index] ?? 'NOTHING']));
   }, LONG_MS);
-  afterAll(() => ground?.close());
+  afterAll(() => sandbox?.close());
 
   it('are many', () => {
     expect(ATTEMPTS.length).toBeGreaterThanOrEqual(60);

@@ -54,7 +54,7 @@ describe('a Node release as a runtime', () => {
       create('node22'),
       other.create(createRequest({ runtime: 'node22' }), timeoutSignal()),
     ]);
-    expect(registry.asked.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
+    expect(registry.requested.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
     expect(await place.left()).toEqual(['node22']);
     for (const { sandboxId, runtime } of made) {
       expect(runtime).toBe('node22');
@@ -65,7 +65,7 @@ describe('a Node release as a runtime', () => {
       'rm -rf /vercel/runtimes/node22 && ! command -v npx || test -e /usr/bin/npx',
     );
     expect(await place.script('node22', 'node -v')).toBe('v22.11.0');
-    expect(registry.asked.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
+    expect(registry.requested.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
   });
 
   it('is asked for again where the registry has a bad moment', async () => {
@@ -106,11 +106,11 @@ describe('a Node release as a runtime', () => {
 
   it('leaves nothing when its fetching is cancelled, and whoever waits for it goes on', async () => {
     let held = () => {};
-    const asked = new Promise<void>((resolve) => {
+    const requested = new Promise<void>((resolve) => {
       held = resolve;
     });
     registry.intercept = (path) => {
-      if (!path.endsWith('.tgz') || registry.asked.filter((one) => one.endsWith('.tgz')).length > 1)
+      if (!path.endsWith('.tgz') || registry.requested.filter((one) => one.endsWith('.tgz')).length > 1)
         return false;
       // Never answered: whoever asked has to give up.
       held();
@@ -118,7 +118,7 @@ describe('a Node release as a runtime', () => {
     };
     const cancel = new AbortController();
     const first = create('node22', cancel.signal);
-    await asked;
+    await requested;
     const impatient = new AbortController();
     const second = create('node22', impatient.signal);
     const third = create('node22');

@@ -11,8 +11,8 @@ const OUTCOME = { exitCode: 0, output: '0\n', errors: '' };
 
 function ending() {
   let resolve = (_: typeof OUTCOME): void => {};
-  const ended = new Promise<typeof OUTCOME>((settle) => {
-    resolve = settle;
+  const ended = new Promise<typeof OUTCOME>((resolvePromise) => {
+    resolve = resolvePromise;
   });
   return { ended, end: resolve };
 }
@@ -20,10 +20,10 @@ function ending() {
 describe('writing to the process that unpacks', () => {
   it('holds nothing for each write that had to wait', async () => {
     const { ended, end } = ending();
-    const asked = vi.spyOn(ended, 'then');
+    const then = vi.spyOn(ended, 'then');
     const unpacker = new Unpacker({ stdin: slowly(), ended, kill: () => end(OUTCOME) });
     for (let n = 0; n < 100; n += 1) await unpacker.step({ kind: 'directory', path: `d${n}` });
-    expect(asked.mock.calls.length).toBeLessThanOrEqual(1);
+    expect(then.mock.calls.length).toBeLessThanOrEqual(1);
     await unpacker.close();
   });
 

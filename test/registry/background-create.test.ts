@@ -73,13 +73,13 @@ describe('a create that outlasts its caller’s patience', () => {
     );
     held.release();
     await (await settled(session, sandboxId)).toBe('failed');
-    const told = { status: 'failed', statusReason: 'No such repository. Look.' };
-    expect(await session.attach(sandboxId, neverAborted)).toMatchObject(told);
+    const failed = { status: 'failed', statusReason: 'No such repository. Look.' };
+    expect(await session.attach(sandboxId, neverAborted)).toMatchObject(failed);
     expect(
       (await session.list({ limit: 5, since: null, until: null, cursor: null }, neverAborted)).items,
-    ).toMatchObject([told]);
+    ).toMatchObject([failed]);
     const handle = await session.sandbox(sandboxId);
-    expect(await handle.stop(neverAborted)).toMatchObject(told);
+    expect(await handle.stop(neverAborted)).toMatchObject(failed);
     expect((await rejection(handle.run(sleep, neverAborted))).message).toContain('No such repository.');
     expect((await world.engine.list()).items).toEqual([]);
     // It counts no more, and nobody has to clean it up by hand.
@@ -101,7 +101,7 @@ describe('a create that outlasts its caller’s patience', () => {
       timeoutMs: 77_000,
       networkPolicy: { mode: 'custom', rules: [{ domain: 'a.example', headers }] },
     });
-    const asked = {
+    const requested = {
       runtime: 'node22',
       vcpus: 2,
       memoryMb: 2 * limits.memoryMbPerVcpu,
@@ -111,11 +111,11 @@ describe('a create that outlasts its caller’s patience', () => {
         rules: [{ domain: 'a.example', headers: { ...headers, 'X-Key': '***' } }],
       },
     };
-    expect(view).toMatchObject({ ...asked, status: 'pending' });
+    expect(view).toMatchObject({ ...requested, status: 'pending' });
     world.engine.fail('create', view.sandboxId, new SandboxError('unavailable', 'no'));
     held.release();
     await (await settled(session, view.sandboxId)).toBe('failed');
-    expect(await session.attach(view.sandboxId, neverAborted)).toMatchObject(asked);
+    expect(await session.attach(view.sandboxId, neverAborted)).toMatchObject(requested);
     const record = readFileSync(join(world.stateDir, 'records', `${view.sandboxId}.json`), 'utf8');
     expect(record).not.toContain('swordfish');
   });

@@ -64,12 +64,12 @@ describe('an unfinished download', () => {
     const session = registry.openSession('ann');
     await session.create(plainRequest, neverAborted);
     const left = join(temporaryFolder(), stageName('left'));
-    const gone = join(temporaryFolder(), stageName('gone'));
+    const removed = join(temporaryFolder(), stageName('gone'));
     const request = { direction: 'download' as const, arguments: [] };
     const transfer = await (await session.sandbox(undefined)).transfer(
       request,
       async (_signal, _report, note) => {
-        await note(gone);
+        await note(removed);
         await note(left);
         mkdirSync(left);
         throw new Error('it cannot be removed');

@@ -106,14 +106,14 @@ describe('what a session sees', () => {
   it('tells its living sandboxes, its running commands and what the engine can do', async () => {
     const { registry, engine } = openWorld();
     const session = registry.openSession('local');
-    const gone = await session.create(plainRequest, neverAborted);
+    const ended = await session.create(plainRequest, neverAborted);
     const { sandboxId } = await session.create(plainRequest, neverAborted);
     const sandbox = await session.sandbox(undefined);
     const older = await sandbox.run(sleep, neverAborted);
     const newer = await sandbox.run(sleep, neverAborted);
     const done = await sandbox.run(sleep, neverAborted);
     engine.commands.finish(done.commandId);
-    engine.endFromOutside(gone.sandboxId, 'aborted');
+    engine.endFromOutside(ended.sandboxId, 'aborted');
     const info = await session.info(neverAborted);
     expect(info).toMatchObject({ currentSandboxId: sandboxId, capabilities: ['ports'], engine: 'oci' });
     expect(info.sandboxes).toMatchObject([{ sandboxId, ownership: 'owned', keep: false }]);

@@ -101,10 +101,10 @@ describe('a snapshot', () => {
       'not_found',
     );
     expect(records()).toEqual([]);
-    const elsewhere = await take(session);
-    await snapshots.delete(elsewhere.snapshotId);
+    const deleted = await take(session);
+    await snapshots.delete(deleted.snapshotId);
     await registry.recover(neverAborted);
-    expect(records().filter((name) => name.includes(elsewhere.snapshotId))).toEqual([]);
+    expect(records().filter((name) => name.includes(deleted.snapshotId))).toEqual([]);
   });
 
   it('is listed in pages among those of others', async () => {

@@ -136,8 +136,11 @@ describe('a transfer', () => {
     expect((await begin('cancelled')).begun).toBe(false);
     const stopped = await begin('stopped');
     await (await session.sandbox(undefined)).stop(neverAborted);
-    const told = await rejection((await begin('stopped')).result);
-    expect(told).toMatchObject({ code: 'conflict', message: expect.stringContaining('ended with sandbox') });
+    const failure = await rejection((await begin('stopped')).result);
+    expect(failure).toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('ended with sandbox'),
+    });
     expect(stopped.begun).toBe(true);
     await session.create(plainRequest, neverAborted);
     const last = await begin('last');

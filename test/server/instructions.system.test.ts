@@ -8,7 +8,7 @@ const ALL = TOOLS.map(({ name }) => name);
 const everything = { toolsets: 'all', readOnly: false } as const;
 
 /** The tools that a text names, and the text, for a server narrowed like this. */
-function told(selection: Parameters<typeof selectTools>[1]) {
+function instructionsFor(selection: Parameters<typeof selectTools>[1]) {
   const offered = selectTools(TOOLS, selection).map(({ name }) => name);
   const text = instructions(offered, ALL);
   const named = ALL.filter((name) => new RegExp(`\\b${name}\\b`).test(text));
@@ -17,7 +17,7 @@ function told(selection: Parameters<typeof selectTools>[1]) {
 
 describe('the instructions', () => {
   it('fit into what clients hand on', () => {
-    expect(Buffer.byteLength(told(everything).text)).toBeLessThanOrEqual(2_048);
+    expect(Buffer.byteLength(instructionsFor(everything).text)).toBeLessThanOrEqual(2_048);
   });
 
   it.each([
@@ -29,7 +29,7 @@ describe('the instructions', () => {
     { toolsets: ['session', 'files'], readOnly: false },
     { toolsets: ['snapshots'], readOnly: true },
   ] as const)('name no tool that is not offered: %j', ({ toolsets, readOnly }) => {
-    const { text, named, offered } = told({
+    const { text, named, offered } = instructionsFor({
       toolsets: toolsets === 'all' ? toolsets : [...toolsets],
       readOnly,
     });
@@ -41,7 +41,7 @@ describe('the instructions', () => {
   });
 
   it('keep what the core tools can do', () => {
-    const { text } = told({ toolsets: ['core'], readOnly: false });
+    const { text } = instructionsFor({ toolsets: ['core'], readOnly: false });
     expect(text).toContain('Take results out with sandbox_read_file.');
     expect(text).toContain('sandbox_extend_timeout moves that. While');
     expect(text).toContain('command_logs pages through the rest');
@@ -49,7 +49,7 @@ describe('the instructions', () => {
   });
 
   it('begin with the sandbox that is there where none can be made', () => {
-    expect(told({ toolsets: 'all', readOnly: true }).text).toMatch(/^1\. sandbox_get /m);
+    expect(instructionsFor({ toolsets: 'all', readOnly: true }).text).toMatch(/^1\. sandbox_get /m);
   });
 
   it('are those of the tools that the server lists', async () => {

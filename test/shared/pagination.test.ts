@@ -15,7 +15,7 @@ const PLACES = [
 
 describe('pageOf', () => {
   it.each([1, 2, 3, 4, 5, 6])('tells everything once, newest first, in pages of %i', (limit) => {
-    const told: string[] = [];
+    const listed: string[] = [];
     let cursor: string | null = null;
     do {
       const page: ReturnType<typeof paginate<(typeof PLACES)[number]>> = paginate(
@@ -24,10 +24,10 @@ describe('pageOf', () => {
         own,
       );
       expect(page.items.length).toBeLessThanOrEqual(limit);
-      told.push(...page.items.map(({ id }) => id));
+      listed.push(...page.items.map(({ id }) => id));
       cursor = page.nextCursor;
     } while (cursor !== null);
-    expect(told).toEqual(['sbx_22222e', 'sbx_22222d', 'sbx_22222c', 'sbx_22222b', 'sbx_22222a']);
+    expect(listed).toEqual(['sbx_22222e', 'sbx_22222d', 'sbx_22222c', 'sbx_22222b', 'sbx_22222a']);
   });
 
   it('keeps its place where the last one told is gone, and something newer has come', () => {

@@ -6,15 +6,15 @@ const EVERY_MS = 5;
 export function measureTimerLag(): () => number {
   let lag = 0;
   let last = performance.now();
-  const look = (): void => {
+  const measure = (): void => {
     const now = performance.now();
     lag += Math.max(0, now - last - 2 * EVERY_MS);
     last = now;
   };
-  const timer = setInterval(look, EVERY_MS);
+  const timer = setInterval(measure, EVERY_MS);
   return () => {
     clearInterval(timer);
-    look();
+    measure();
     return lag;
   };
 }

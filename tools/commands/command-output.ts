@@ -102,9 +102,9 @@ async function gapText(
   readWith: string,
 ): Promise<string> {
   const bytes = end - start;
-  const told = await source.handle.countLines({ stream, start, end }, source.signal);
+  const reported = await source.handle.countLines({ stream, start, end }, source.signal);
   const readable = bytes <= MAX_COUNTED_BYTES;
-  const lines = told ?? (readable ? await countLines(source, stream, start, end) : null);
+  const lines = reported ?? (readable ? await countLines(source, stream, start, end) : null);
   return omission({ bytes, lines }, `${readWith} offset=${start}`);
 }
 

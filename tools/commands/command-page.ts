@@ -38,9 +38,9 @@ export async function readOutputPage(
 ): Promise<OutputPage> {
   const totalBytes = totalOf(command, request.stream);
   const isOver = command.status === 'finished';
-  const asked = startOf(request.offset, totalBytes);
+  const requested = startOf(request.offset, totalBytes);
   const final = isOver ? totalBytes : null;
-  const { start, bytes } = await readSpan(handle, request, asked, final, signal);
+  const { start, bytes } = await readSpan(handle, request, requested, final, signal);
   const end = start + bytes.length;
   const exact = `command_output command_id=${command.commandId} stream=${request.stream} offset=${start} encoding=base64`;
   return {
@@ -49,7 +49,7 @@ export async function readOutputPage(
     nextOffset: isOver && end >= totalBytes ? null : end,
     // More may have been written since the totals were taken.
     totalBytes: Math.max(totalBytes, end),
-    droppedBytes: Math.max(0, start - asked),
+    droppedBytes: Math.max(0, start - requested),
   };
 }
 
@@ -60,12 +60,12 @@ export async function readOutputPage(
 async function readSpan(
   handle: CommandHandle,
   { stream, limit, encoding }: OutputPageRequest,
-  asked: number,
+  requested: number,
   final: number | null,
   signal: AbortSignal,
 ): Promise<Span> {
   const isText = encoding === 'utf8';
-  for (let from = asked; ; ) {
+  for (let from = requested; ; ) {
     // As text from a little before: a character may have begun there.
     const start = isText ? Math.max(0, from - (MAX_CHARACTER_BYTES - 1)) : from;
     const range = { stream, start, end: from + limit };

@@ -81,17 +81,18 @@ function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string
 
 /** What to know about how it ended, one sentence each. */
 function endOf(command: Command, sandboxEnd: string | null): string[] {
-  const told: string[] = [];
-  if (command.endedBy === 'out_of_memory') told.push(`Killed because memory ran out: ${MORE_MEMORY}`);
+  const reasons: string[] = [];
+  if (command.endedBy === 'out_of_memory') reasons.push(`Killed because memory ran out: ${MORE_MEMORY}`);
   else if (command.ranOutOfMemory === true)
-    told.push(`A process in its sandbox was killed because memory ran out: ${MORE_MEMORY}`);
-  if (command.endedBy === 'timeout') told.push('Killed at its timeout_ms: increase it, or leave it out');
+    reasons.push(`A process in its sandbox was killed because memory ran out: ${MORE_MEMORY}`);
+  if (command.endedBy === 'timeout') reasons.push('Killed at its timeout_ms: increase it, or leave it out');
   else if (command.hasLiveProcesses === true)
-    told.push(
+    reasons.push(
       `Processes that it started are still running: command_kill command_id=${command.commandId} ends them`,
     );
-  if (sandboxEnd !== null) told.push(`Its sandbox ended (${sandboxEnd}): call sandbox_create for a new one`);
-  return told;
+  if (sandboxEnd !== null)
+    reasons.push(`Its sandbox ended (${sandboxEnd}): call sandbox_create for a new one`);
+  return reasons;
 }
 
 const MORE_MEMORY = 'use less, or sandbox_create with more resources.vcpus';

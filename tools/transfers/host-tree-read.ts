@@ -13,7 +13,7 @@ const PERMISSION_BITS = 0o777;
 /** What is read of a file at once. */
 const READ_BYTES = 524_288;
 /** So many names of a directory are looked at before their turn, files up to this size read. */
-const LOOKS_AHEAD = 8;
+const PREFETCHED_ENTRIES = 8;
 const SMALL_BYTES = 65_536;
 /** Opening a fifo must not wait for its writer, and a link that appears after the look is not followed. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
@@ -69,7 +69,11 @@ async function* children(
     passVanished(error, parent),
   );
   const paths = wanted(reading, parent, names ?? []);
-  for await (const [path, seen] of prefetch(paths, (path) => readEntry(reading.root, path), LOOKS_AHEAD)) {
+  for await (const [path, seen] of prefetch(
+    paths,
+    (path) => readEntry(reading.root, path),
+    PREFETCHED_ENTRIES,
+  )) {
     throwIfCancelled(signal);
     if (seen !== null) yield* entry(reading, path, seen, signal);
   }

@@ -16,18 +16,18 @@ export class TreeEntryChecker {
     const { path, type } = entry;
     const names = path.split('/');
     const plain = path === '' || names.every((name) => name !== '' && name !== '.' && name !== '..');
-    if (!plain || FORBIDDEN_IN_NAMES.test(path)) throw hostile(path, 'is not a plain path');
-    if (path === '' && type === 'symlink') throw hostile(path, 'is a symlink in place of the root');
-    if (this.#seen.has(path)) throw hostile(path, 'appears twice');
+    if (!plain || FORBIDDEN_IN_NAMES.test(path)) throw invalidEntry(path, 'is not a plain path');
+    if (path === '' && type === 'symlink') throw invalidEntry(path, 'is a symlink in place of the root');
+    if (this.#seen.has(path)) throw invalidEntry(path, 'appears twice');
     if (path !== '' && !this.#directories.has(names.slice(0, -1).join('/'))) {
-      throw hostile(path, 'is not in a directory of the tree');
+      throw invalidEntry(path, 'is not in a directory of the tree');
     }
     this.#seen.add(path);
     if (type === 'directory') this.#directories.add(path);
   }
 }
 
-function hostile(path: string, problem: string): SandboxError {
+function invalidEntry(path: string, problem: string): SandboxError {
   return new SandboxError(
     'server',
     `The sandbox sent a tree whose entry ${JSON.stringify(path)} ${problem}.`,

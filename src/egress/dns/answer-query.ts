@@ -37,9 +37,9 @@ export async function answerQuery(
   names: NameCache,
   maxBytes: number,
 ): Promise<DnsAnswer | null> {
-  const asked = parseQuery(query);
-  if (asked === null) return null;
-  const { id, flags, questions } = asked;
+  const parsed = parseQuery(query);
+  if (parsed === null) return null;
+  const { id, flags, questions } = parsed;
   const reply = (rcode: number, answers: readonly Answer[] = [], extraFlags = 0): Buffer =>
     encode({
       type: 'response',

@@ -5,7 +5,7 @@ import { pipeline } from 'node:stream/promises';
 import { endToEndHeaders } from './request.ts';
 
 /** What carries requests: inside, nobody would judge them. */
-const CARRIES_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
+const TUNNELS_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
 const NO_UPGRADE = ['Connection', 'close'] as const;
 
 /** The headers that ask for an upgrade, without what may not pass; where nothing is left, the request is like any other. */
@@ -13,7 +13,7 @@ export function upgradeHeaders(wanted: string): readonly string[] {
   const protocols = wanted
     .split(',')
     .map((token) => token.trim())
-    .filter((token) => token !== '' && !CARRIES_REQUESTS.test(token));
+    .filter((token) => token !== '' && !TUNNELS_REQUESTS.test(token));
   return protocols.length === 0 ? NO_UPGRADE : ['Connection', 'Upgrade', 'Upgrade', protocols.join(', ')];
 }
 

@@ -156,8 +156,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         await endSandbox(context, sandboxId, REQUESTED, currentProcess());
       } catch (error) {
         // Without a readable record, everything is found by the id.
-        const gone = error instanceof SandboxError && error.code === 'not_found';
-        if (!gone && !isUnreadable(error)) throw error;
+        const missing = error instanceof SandboxError && error.code === 'not_found';
+        if (!missing && !isUnreadable(error)) throw error;
       }
       await removeSandbox(await context.host(), sandboxId);
     },

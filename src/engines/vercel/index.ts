@@ -11,7 +11,7 @@ import { createFetch } from './http/fetch.ts';
 import { Cloud } from './http/sdk-client.ts';
 import { Creations } from './sandbox/create.ts';
 import { VERCEL_LIMITS } from './sandbox/engine-limits.ts';
-import { look } from './sandbox/get-sandbox.ts';
+import { getSandbox } from './sandbox/get-sandbox.ts';
 import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './sandbox/lifecycle.ts';
 import { listSandboxes } from './sandbox/list.ts';
 import { VERCEL_RUNTIMES } from './sandbox/runtime-choice.ts';
@@ -64,7 +64,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     ports: {
       // The cloud forwards them whether or not anybody here lives.
       async open(sandboxId, signal) {
-        await look(context, sandboxId, signal);
+        await getSandbox(context, sandboxId, signal);
       },
     },
     networkPolicies: {
@@ -72,7 +72,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     },
 
     create: (request, signal, report) => creations.create(request, signal, report),
-    get: (sandboxId, signal) => look(context, sandboxId, signal),
+    get: (sandboxId, signal) => getSandbox(context, sandboxId, signal),
     list: (query, signal) => listSandboxes(context, query, signal),
     extendTimeout: (sandboxId, durationMs, signal) => extendTimeout(context, sandboxId, durationMs, signal),
     stop: (sandboxId, cause, signal) => stopSandbox(context, sandboxId, cause, signal),

@@ -36,7 +36,7 @@ export async function createSandbox(
   session: { sessionId: string; principal: string },
   request: CreateRequest,
   signal: AbortSignal,
-  birth: CreateHooks,
+  hooks: CreateHooks,
 ): Promise<SandboxView> {
   const { engine, config, clock } = context;
   await requireOwnedSource(context, session.principal, request.source, signal);
@@ -57,11 +57,11 @@ export async function createSandbox(
     requested: requestedConfig(plan, limits),
   };
   await admit(context, intent, signal);
-  birth.onRecorded(intent);
+  hooks.onRecorded(intent);
   try {
-    return await makeLive(context, plan, intent, signal, birth);
+    return await makeLive(context, plan, intent, signal, hooks);
   } catch (error) {
-    const kept = birth.onFailure() && !signal.aborted;
+    const kept = hooks.onFailure() && !signal.aborted;
     if (!kept) await undo(context, intent, null);
     else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
     throw kept ? withId(error, plan.sandboxId) : error;
@@ -73,9 +73,9 @@ async function makeLive(
   plan: CreateSandbox,
   intent: OwnershipRecord,
   signal: AbortSignal,
-  birth: CreateHooks,
+  hooks: CreateHooks,
 ): Promise<SandboxView> {
-  let sandbox = await context.engine.create(plan, signal, birth.report);
+  let sandbox = await context.engine.create(plan, signal, hooks.report);
   if (sandbox.ports.some((port) => port.url === null) && context.engine.ports !== undefined) {
     await context.engine.ports.open(plan.sandboxId, signal);
     sandbox = await context.engine.get(plan.sandboxId, signal);
@@ -84,7 +84,7 @@ async function makeLive(
   await context.store.write(record);
   // No await between these two lines: a session ending now must either abort the create or see the sandbox as owned.
   throwIfCancelled(signal);
-  birth.onLive(record);
+  hooks.onLive(record);
   return { ...sandbox, keep: record.keep };
 }
 

@@ -12,7 +12,7 @@ export async function extendWithinLimit(
   context: RegistryContext,
   sandboxId: string,
   durationMs: number,
-  look: () => Promise<Sandbox>,
+  getSandbox: () => Promise<Sandbox>,
   signal: AbortSignal,
 ): Promise<Sandbox> {
   if (!Number.isSafeInteger(durationMs) || durationMs <= 0) {
@@ -22,7 +22,7 @@ export async function extendWithinLimit(
     );
   }
   return context.lock.run(`deadline of ${sandboxId}`, async () => {
-    const sandbox = await look();
+    const sandbox = await getSandbox();
     const max = context.config.maxLifetimeMs;
     const room = Math.max(0, max - sandbox.timeoutMs);
     if (durationMs > room) {

@@ -68,8 +68,14 @@ export class RegistrySandboxHandle implements SandboxHandle {
   }
 
   async extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView> {
-    const look = (): Promise<Sandbox> => this.requireRunning(signal);
-    const sandbox = await extendWithinLimit(this.#context, this.sandboxId, durationMs, look, signal);
+    const requireRunning = (): Promise<Sandbox> => this.requireRunning(signal);
+    const sandbox = await extendWithinLimit(
+      this.#context,
+      this.sandboxId,
+      durationMs,
+      requireRunning,
+      signal,
+    );
     return toSandboxView(this.#context, this.#record, sandbox);
   }
 
@@ -99,7 +105,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
         this.#context,
         this.#record,
         {
-          look: () => this.requireRunning(either),
+          requireRunning: () => this.requireRunning(either),
           // Half of an upload must not get into it.
           quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
         },

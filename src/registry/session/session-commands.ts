@@ -97,13 +97,13 @@ export class SessionCommands {
       await this.#context.engine.commands.wait(command.commandId, signal);
       return true;
     } catch (error) {
-      if (signal.aborted || isGone(error)) return true;
+      if (signal.aborted || isNotFound(error)) return true;
       this.#context.log.warn({ command_id: command.commandId, err: error }, 'Waiting for a command failed.');
     }
     try {
       return hasEnded(await this.#context.engine.get(command.sandboxId, signal));
     } catch (error) {
-      return signal.aborted || isGone(error);
+      return signal.aborted || isNotFound(error);
     }
   }
 
@@ -124,6 +124,6 @@ export class SessionCommands {
 }
 
 /** A sandbox or command that ended and was forgotten has nothing left to wait for. */
-function isGone(error: unknown): boolean {
+function isNotFound(error: unknown): boolean {
   return error instanceof SandboxError && (error.code === 'not_found' || error.code === 'conflict');
 }

@@ -24,14 +24,14 @@ export interface SessionResources {
  * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
  * most 1.5 s and never rejects: what is not done by then is left to the next recovery.
  */
-export async function releaseSession(context: RegistryContext, estate: SessionResources): Promise<void> {
+export async function releaseSession(context: RegistryContext, resources: SessionResources): Promise<void> {
   const { clock, log } = context;
   const giveUp = new AbortController();
   const unfinished = new Set<string>();
-  const toStop = estate.owned.filter((record) => !record.keep);
+  const toStop = resources.owned.filter((record) => !record.keep);
   const stopping = new Set(toStop.map((record) => record.sandboxId));
-  const work: Promise<unknown>[] = [estate.scope.close(), estate.shells.close()];
-  for (const { commandId, sandboxId } of estate.commands.awaited()) {
+  const work: Promise<unknown>[] = [resources.scope.close(), resources.shells.close()];
+  for (const { commandId, sandboxId } of resources.commands.awaited()) {
     // A sandbox that is being stopped takes its commands with it.
     if (!stopping.has(sandboxId)) work.push(killAwaitedCommand(context, commandId, giveUp.signal));
   }
@@ -43,11 +43,12 @@ export async function releaseSession(context: RegistryContext, estate: SessionRe
       }),
     );
   }
-  for (const { sandboxId, keep } of estate.owned) if (keep) work.push(releaseOwnership(context, sandboxId));
+  for (const { sandboxId, keep } of resources.owned)
+    if (keep) work.push(releaseOwnership(context, sandboxId));
 
   const inTime = await completesWithin(clock, STOP_MS, Promise.all(work));
   giveUp.abort();
-  estate.commands.close();
+  resources.commands.close();
   if (!inTime || unfinished.size > 0) {
     log.warn(
       { sandbox_ids: [...unfinished] },

@@ -41,7 +41,7 @@ export class RegistrySession implements Session {
   readonly #context: RegistryContext;
   readonly #scope = new TaskScope();
   readonly #leases: Leases;
-  readonly #births: BackgroundCreates;
+  readonly #creates: BackgroundCreates;
   readonly #commands: SessionCommands;
   readonly #shells: SessionShells;
   readonly #transfers: SessionTransfers;
@@ -59,7 +59,7 @@ export class RegistrySession implements Session {
     this.limits = { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs };
     this.#context = { ...context, log: context.log.child({ session_id: this.sessionId, principal }) };
     this.#leases = new Leases(this.#context);
-    this.#births = new BackgroundCreates(this.#context, this.#scope, {
+    this.#creates = new BackgroundCreates(this.#context, this.#scope, {
       sessionId: this.sessionId,
       principal,
       own: (record, current) => {
@@ -75,7 +75,7 @@ export class RegistrySession implements Session {
   }
 
   create(request: CreateRequest, signal: AbortSignal, wait: CreateWait = {}): Promise<SandboxView> {
-    return this.#births.create(request, signal, wait);
+    return this.#creates.create(request, signal, wait);
   }
 
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {

@@ -14,11 +14,11 @@ const MAX_UNDER_WAY = 16;
 /** What ends the transfers of a sandbox, as their callers are told. */
 const ENDS = {
   stop: {
-    told: 'The transfer ended with sandbox',
+    message: 'The transfer ended with sandbox',
     hint: 'Call sandbox_create for a new one; nothing of the transfer was kept.',
   },
   snapshot: {
-    told: 'The transfer was ended by a snapshot of sandbox',
+    message: 'The transfer was ended by a snapshot of sandbox',
     hint: 'Call sandbox_get: once it is stopped, sandbox_create goes on from the snapshot (snapshot_list names it). Nothing of the transfer was kept.',
   },
 } as const;
@@ -78,11 +78,11 @@ export class SessionTransfers {
    * Never rejects.
    */
   async end(sandboxId: string, by: keyof typeof ENDS): Promise<void> {
-    const { told, hint } = ENDS[by];
+    const { message, hint } = ENDS[by];
     const underWay = [...this.#entries.values()].filter(
       (entry) => entry.sandboxId === sandboxId && !entry.ended,
     );
-    const reason = new SandboxError('conflict', `${told} ${sandboxId}.`, {
+    const reason = new SandboxError('conflict', `${message} ${sandboxId}.`, {
       hint,
       details: { sandbox_id: sandboxId },
     });

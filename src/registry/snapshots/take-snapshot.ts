@@ -14,14 +14,14 @@ import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
 export async function takeSnapshot(
   context: RegistryContext,
   { sandboxId, principal }: OwnershipRecord,
-  { look, quieten }: { look: () => Promise<Sandbox>; quieten: () => Promise<void> },
+  { requireRunning, quieten }: { requireRunning: () => Promise<Sandbox>; quieten: () => Promise<void> },
   expirationMs: number | null,
   signal: AbortSignal,
 ): Promise<Snapshot> {
   const snapshots = requireSnapshots(context);
   // One at a time, so that two of them cannot pass the limit together.
   return context.lock.run(`snapshots of ${principal}`, async () => {
-    await look();
+    await requireRunning();
     await requireRoom(context, principal);
     await quieten();
     try {

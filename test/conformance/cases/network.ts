@@ -13,7 +13,7 @@ s.setTimeout(4000, () => s.destroy());
 s.on('data', (d) => console.log(String(d).split('\\n')[0])).on('error', (e) => console.log(e.code)).on('close', () => process.exit());`;
 
 /** As an engine may tell a policy: the values of headers, or that it keeps them to itself. */
-function told(policy: NetworkPolicy): unknown {
+function reported(policy: NetworkPolicy): unknown {
   if (policy.rules === undefined) return policy;
   const rules = policy.rules.map(({ headers, ...rule }) => ({
     ...rule,
@@ -65,8 +65,8 @@ export function networkCases(get: () => Subject): void {
         [...POLICY_CASES, ...HEADER_CASES].map(({ policy }) => [JSON.stringify(policy), policy]),
       );
       for (const policy of given.values())
-        expect(await networkPolicies.update(sandboxId, policy, timeoutSignal())).toEqual(told(policy));
-      const last = told([...given.values()].at(-1) ?? { mode: 'deny-all' });
+        expect(await networkPolicies.update(sandboxId, policy, timeoutSignal())).toEqual(reported(policy));
+      const last = reported([...given.values()].at(-1) ?? { mode: 'deny-all' });
       for (const [title, policy] of BAD_POLICIES) {
         await expect(networkPolicies.update(sandboxId, policy, timeoutSignal()), title).rejects.toMatchObject(
           {

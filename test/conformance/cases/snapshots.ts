@@ -207,10 +207,10 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(await snapshots.delete(snapshot.snapshotId, timeoutSignal())).toMatchObject({
         status: 'deleted',
       });
-      const gone = { code: 'not_found', message: expect.stringContaining(snapshot.snapshotId) };
-      await expect(snapshots.get(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(gone);
-      await expect(snapshots.delete(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(gone);
-      await expect(create(from(snapshot.snapshotId))).rejects.toMatchObject(gone);
+      const notFound = { code: 'not_found', message: expect.stringContaining(snapshot.snapshotId) };
+      await expect(snapshots.get(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(notFound);
+      await expect(snapshots.delete(snapshot.snapshotId, timeoutSignal())).rejects.toMatchObject(notFound);
+      await expect(create(from(snapshot.snapshotId))).rejects.toMatchObject(notFound);
       await deleteAll(snapshots, [child]);
     });
 

@@ -88,9 +88,9 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
         const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
         const { sandboxId, status } = await get().create({ source, networkPolicy: ALL });
         expect(status).toBe('running');
-        const look =
+        const script =
           'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
-        expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
+        expect((await run(get(), 'bash', ['-c', script], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
         // What fetched is nobody's business any more.
         expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
       },
@@ -121,8 +121,8 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
         serve(`/${name}`, pack(tarOf(PACKAGE)));
         const source = { type: 'tarball' as const, url: `${url}/${name}` };
         const { sandboxId } = await get().create({ source, networkPolicy: ALL });
-        const look = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
-        expect((await run(get(), 'bash', ['-c', look], { sandboxId })).stdout).toBe(
+        const script = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
+        expect((await run(get(), 'bash', ['-c', script], { sandboxId })).stdout).toBe(
           '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755\n',
         );
       },

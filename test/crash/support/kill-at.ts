@@ -6,7 +6,7 @@ import { expect } from 'vitest';
 import { z } from 'zod';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 import { startBusySession } from './busy-session.ts';
-import { remains, waitForNoLeftovers } from './leftovers.ts';
+import { leftoversOf, waitForNoLeftovers } from './leftovers.ts';
 import { type Moment, stopAt, untilStopped } from './moments.ts';
 import { makePlace, type Place } from './place.ts';
 import { clean, startServer } from './server-process.ts';
@@ -23,7 +23,7 @@ export async function killAt(
   try {
     const port = await killBusyServer(moment, place);
     // Else the round would prove nothing; at random a server can be met before it has made anything.
-    if (typeof moment.when !== 'number') expect(remains(place)).not.toEqual([]);
+    if (typeof moment.when !== 'number') expect(leftoversOf(place)).not.toEqual([]);
     if (way === 'next start') await startAnew(place);
     else await cleanUp(place);
     if (port !== null)

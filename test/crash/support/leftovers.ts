@@ -21,7 +21,7 @@ const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
 const TIMEOUT_MS = 90_000;
 
 /** One sentence about each thing that is there and should not be; the processes of `alive` may. */
-export function remains(place: Place, alive: readonly number[] = []): string[] {
+export function leftoversOf(place: Place, alive: readonly number[] = []): string[] {
   const inState = filesBelow(place.stateDir);
   const ids = new Set(inState.flatMap((path) => path.match(new RegExp(ID)) ?? []));
   const around = leftovers(place.home, new Set(sandboxCgroups())).filter(
@@ -40,7 +40,7 @@ export function remains(place: Place, alive: readonly number[] = []): string[] {
 export async function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   for (;;) {
-    const left = remains(place, alive);
+    const left = leftoversOf(place, alive);
     if (left.length === 0) return;
     if (performance.now() > deadline) throw new Error(`left behind:\n${left.join('\n')}`);
     await delay(20);

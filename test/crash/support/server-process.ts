@@ -41,7 +41,7 @@ export async function startServer(
   const between = options.between === true ? ['-e', INTERMEDIATE] : [];
   const after = ['--log-level', 'warn', '--allow-dir', place.files];
   const child = spawnServer(place, [...stops, ...between], after);
-  const gone = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
+  const exited = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
   let logged = '';
   child.stderr.on('data', (chunk: Buffer) => {
     logged += chunk.toString('utf8');
@@ -53,13 +53,13 @@ export async function startServer(
   await client.connect(new StdioServerTransport(child.stdout, child.stdin));
   const leave = async (end: () => void): Promise<void> => {
     end();
-    await gone;
+    await exited;
     await client.close();
   };
   return {
     child,
     pid: child.pid ?? 0,
-    exited: gone,
+    exited,
     async call(name, args = {}) {
       const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
       if (result.isError) throw new Error(`${name}: ${JSON.stringify(result.content)}`);

@@ -71,12 +71,12 @@ export function serveRequest(
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: one\n\n');
     // The second event comes once the program has told that it got the first.
-    const told = setInterval(() => {
+    const poll = setInterval(() => {
       if (!seen.some((each) => each.path === '/got-one')) return;
-      clearInterval(told);
+      clearInterval(poll);
       response.end('data: two\n\n');
     }, 10);
-    response.on('close', () => clearInterval(told));
+    response.on('close', () => clearInterval(poll));
     return;
   }
   if (path.startsWith('/hang')) return;

@@ -138,8 +138,8 @@ export async function openWorld(): Promise<World> {
 
 /** `rebind.test` leads outside when it is asked for first, inside from then on. */
 function addressOf(name: string, addresses: Record<Place, string>, seen: readonly string[]): string | null {
-  const asked = seen.filter((line) => line === `dns ${name}`).length;
-  if (name.startsWith('rebind')) return asked > 1 ? addresses.inner : addresses.good;
+  const queries = seen.filter((line) => line === `dns ${name}`).length;
+  if (name.startsWith('rebind')) return queries > 1 ? addresses.inner : addresses.good;
   const place = PLACES.find((each) => name === `${each}.test` || name.endsWith(`.${each}.test`));
   if (place !== undefined) return addresses[place];
   if (name === 'zero.test') return '0.0.0.0';
@@ -168,16 +168,16 @@ function withExtras(server: HttpServer, seen: string[], place: Place): HttpServe
 
 /** Two events; the second comes once the program has told that it got the first. */
 function stream(response: ServerResponse, seen: readonly string[]): void {
-  const told = () => seen.filter((line) => line.endsWith(' /got-one')).length;
-  const before = told();
+  const gotOne = () => seen.filter((line) => line.endsWith(' /got-one')).length;
+  const before = gotOne();
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.write('data: one\n\n');
-  const look = setInterval(() => {
-    if (told() === before) return;
-    clearInterval(look);
+  const poll = setInterval(() => {
+    if (gotOne() === before) return;
+    clearInterval(poll);
     response.end('data: two\n\n');
   }, 10);
-  response.on('close', () => clearInterval(look));
+  response.on('close', () => clearInterval(poll));
 }
 
 function selfSigned(): { key: string; cert: string } {

@@ -57,7 +57,7 @@ describe('the vercel engine after a snapshot', () => {
 
   it('stops a sandbox that goes on all the same', async () => {
     await engine.snapshots?.take(sandboxId, null, timeoutSignal());
-    expect(api.asked('POST', '/stop')).toHaveLength(1);
+    expect(api.requestsTo('POST', '/stop')).toHaveLength(1);
     expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
       status: 'stopped',
       stopCause: 'snapshot',
@@ -85,7 +85,7 @@ describe('the vercel engine after a snapshot', () => {
       const failed = new Promise<void>((resolve) => {
         fail = resolve;
       });
-      const asked = new Promise<void>((resolve) => {
+      const requested = new Promise<void>((resolve) => {
         api.answers.unshift(async ({ path }) => {
           if (!path.endsWith('/snapshot')) return null;
           api.session = { snapshottedAt };
@@ -97,7 +97,7 @@ describe('the vercel engine after a snapshot', () => {
       });
       const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       const refused = expect(taking).rejects.toMatchObject({ code: 'server' });
-      await asked;
+      await requested;
       expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'snapshotting' });
       fail();
       await refused;
@@ -152,7 +152,7 @@ describe('the vercel engine after a snapshot', () => {
         api.answers.unshift(({ path }) => {
           if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
           // Far longer than `effectMs`: only what the session says keeps the engine waiting.
-          if (api.asked('GET', '/snapshots').length > 5) resolve();
+          if (api.requestsTo('GET', '/snapshots').length > 5) resolve();
           return null;
         });
       });

@@ -49,7 +49,7 @@ describe('the vercel engine', () => {
       method === 'POST' && path.endsWith('/cmd') && !body.includes('"wait"') ? { status, body: null } : null,
     );
     await expect(run()).rejects.toMatchObject({ code: 'server' });
-    const started = api.asked('POST', '/cmd').filter(({ body }) => !body.includes('"wait"'));
+    const started = api.requestsTo('POST', '/cmd').filter(({ body }) => !body.includes('"wait"'));
     expect(started).toHaveLength(1);
   });
 
@@ -80,10 +80,10 @@ describe('the vercel engine', () => {
   });
 
   it('takes what the platform calls gone for what is not there, whatever its words', async () => {
-    const gone = { status: 410, body: { error: { code: 'gone', message: 'Gone' } } };
+    const response = { status: 410, body: { error: { code: 'gone', message: 'Gone' } } };
     api.answers.push(({ method, path, body }) => {
       const isOwn = method !== 'POST' && path.endsWith(`/${sandboxId}`);
-      return isOwn || path.endsWith('/snap_scripted') || body.includes('snap_scripted') ? gone : null;
+      return isOwn || path.endsWith('/snap_scripted') || body.includes('snap_scripted') ? response : null;
     });
     const missing = { code: 'not_found', message: expect.stringContaining('snap_scripted') };
     await expect(engine.snapshots?.get('snap_scripted', timeoutSignal())).rejects.toMatchObject(missing);
@@ -173,17 +173,17 @@ describe('the vercel engine', () => {
     const kill = () => engine.commands.kill(commandId, 'SIGTERM', 'killed', timeoutSignal());
     become('snapshotting');
     await expect(kill()).rejects.toMatchObject({ code: 'conflict' });
-    expect(api.asked('POST', '/kill')).toHaveLength(0);
+    expect(api.requestsTo('POST', '/kill')).toHaveLength(0);
     become('running');
     await kill();
-    expect(api.asked('POST', '/kill')).toHaveLength(1);
+    expect(api.requestsTo('POST', '/kill')).toHaveLength(1);
     become('stopping');
     await kill();
   });
 
   it('says that a sandbox was begun anew elsewhere, and works in it from then on', async () => {
     await run();
-    const before = api.asked('POST', '/cmd').length;
+    const before = api.requestsTo('POST', '/cmd').length;
     api.session = { id: 'ses_other' };
     api.answers.push(({ path }) =>
       path.includes('/ses_scripted/')
@@ -195,13 +195,13 @@ describe('the vercel engine', () => {
       message: expect.not.stringContaining('is running'),
     });
     await run();
-    expect(api.asked('POST', '/ses_other/cmd')).toHaveLength(1);
-    expect(api.asked('POST', '/cmd').length - before).toBe(2);
+    expect(api.requestsTo('POST', '/ses_other/cmd')).toHaveLength(1);
+    expect(api.requestsTo('POST', '/cmd').length - before).toBe(2);
   });
 
   it('forgets no sandbox whose removal is refused because it stops', async () => {
     api.answers.push(({ method }) =>
-      method === 'DELETE' && api.asked('DELETE', sandboxId).length === 1
+      method === 'DELETE' && api.requestsTo('DELETE', sandboxId).length === 1
         ? { status: 410, body: { error: { code: 'sandbox_stopping', message: 'Sandbox is stopping' } } }
         : null,
     );
@@ -211,6 +211,6 @@ describe('the vercel engine', () => {
     });
     expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ sandboxId });
     await engine.forget(sandboxId, timeoutSignal());
-    expect(api.asked('DELETE', sandboxId)).toHaveLength(2);
+    expect(api.requestsTo('DELETE', sandboxId)).toHaveLength(2);
   });
 });

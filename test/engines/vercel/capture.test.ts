@@ -153,10 +153,10 @@ describe('the captures of a command', () => {
   it('are told by the fullest, and what only others held is counted as missing', async () => {
     capture('a', 500, 0);
     capture('b', 100, 600);
-    const told = await fullestCapture(folder, capture('c', 3, 3));
-    expect(told).toEqual({ capture: captureName('b'), stdoutBytes: 500, stderrBytes: 600 });
+    const fullest = await fullestCapture(folder, capture('c', 3, 3));
+    expect(fullest).toEqual({ capture: captureName('b'), stdoutBytes: 500, stderrBytes: 600 });
     const request = { stream: 'stdout' as const, offset: 0, limit: 1_000 };
-    const totals = { stdout: told.stdoutBytes, stderr: told.stderrBytes };
+    const totals = { stdout: fullest.stdoutBytes, stderr: fullest.stderrBytes };
     expect(readCaptured(join(folder, captureName('b')), request, totals)).toMatchObject({
       chunks: [{ offset: 0, data: Buffer.alloc(100, 'o') }],
       totalBytes: 500,

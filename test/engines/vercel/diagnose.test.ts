@@ -17,14 +17,14 @@ const TUNING = { retryBaseMs: 1, headersMs: 300, attempts: 2 };
 
 /** What the API answers next, and what it was asked. */
 let answer: { status: number; body: unknown } | 'hang' = { status: 200, body: {} };
-let asked: { url: string; authorization: string | undefined }[] = [];
+let requests: { url: string; authorization: string | undefined }[] = [];
 let server: Server;
 let apiUrl = '';
 
 beforeEach(async () => {
-  asked = [];
+  requests = [];
   server = createServer((request, response) => {
-    asked.push({ url: request.url ?? '', authorization: request.headers.authorization });
+    requests.push({ url: request.url ?? '', authorization: request.headers.authorization });
     if (answer === 'hang') return;
     response.writeHead(answer.status, { 'content-type': 'application/json' });
     response.end(JSON.stringify(answer.body));
@@ -55,8 +55,8 @@ describe('doctor of the vercel engine', () => {
         { level: 'ok', text: `${apiUrl} accepts them` },
       ],
     });
-    expect(asked).toHaveLength(1);
-    expect(asked[0]).toMatchObject({
+    expect(requests).toHaveLength(1);
+    expect(requests[0]).toMatchObject({
       url: expect.stringMatching(/^\/base\/v2\/sandboxes\?teamId=team_1&project=prj_1/),
       authorization: 'Bearer hidden-token',
     });
@@ -113,7 +113,7 @@ describe('doctor of the vercel engine', () => {
       findings: [{ level: 'warning', text: 'not set up (--engine vercel)', advice: null }],
     });
     expect(await diagnose(SET, false)).toMatchObject({ works: false });
-    expect(asked).toEqual([]);
+    expect(requests).toEqual([]);
   });
 });
 

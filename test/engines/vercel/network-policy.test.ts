@@ -58,8 +58,8 @@ describe('network policies of the cloud', () => {
   });
 
   it('come back without a header value', () => {
-    const told = fromSdkPolicy(toSdkPolicy({ mode: 'custom', rules: [RULE] }));
-    expect(told).toEqual({
+    const reported = fromSdkPolicy(toSdkPolicy({ mode: 'custom', rules: [RULE] }));
+    expect(reported).toEqual({
       mode: 'custom',
       allow: ['api.example.com'],
       rules: [{ ...RULE, headers: { authorization: '***' } }],
@@ -74,25 +74,25 @@ describe('network policies of the cloud', () => {
   });
 
   it('carry secrets to where they may go, and are kept without them', () => {
-    const asked: NetworkPolicy = {
+    const requested: NetworkPolicy = {
       mode: 'custom',
       rules: [{ domain: 'API.example.com', headers: { authorization: 'Bearer \u0024{secret:KEY}' } }],
     };
-    const sent = toSdkPolicy(asked);
+    const sent = toSdkPolicy(requested);
     expect(sent).toEqual({
       allow: { 'api.example.com': [{ transform: [{ headers: { authorization: 'Bearer swordfish' } }] }] },
     });
-    expect(masked(asked)).toEqual(asked);
-    expect(policyInForce(sent, masked(asked))).toEqual(asked);
-    const elsewhere: NetworkPolicy = {
+    expect(masked(requested)).toEqual(requested);
+    expect(policyInForce(sent, masked(requested))).toEqual(requested);
+    const otherDomain: NetworkPolicy = {
       mode: 'custom',
       rules: [{ domain: 'other.example.com', headers: { authorization: '\u0024{secret:KEY}' } }],
     };
-    expect(() => toSdkPolicy(elsewhere)).toThrow('Secret KEY may not be sent to other.example.com');
+    expect(() => toSdkPolicy(otherDomain)).toThrow('Secret KEY may not be sent to other.example.com');
   });
 
   it('are told as they were asked for where the platform spells or orders them otherwise', () => {
-    const asked: NetworkPolicy = {
+    const requested: NetworkPolicy = {
       mode: 'custom',
       allow: ['b.example', 'a.example'],
       subnets: { deny: ['10.0.0.0/8', '192.168.0.0/16'], allow: [] },
@@ -117,17 +117,17 @@ describe('network policies of the cloud', () => {
       },
       subnets: { deny: ['192.168.0.0/16', '10.0.0.0/8'] },
     };
-    expect(policyInForce(spelled, asked)).toBe(asked);
-    expect(policyInForce({}, asked)).toBe(asked);
-    expect(policyInForce({ ...spelled, allow: ['a.example'] }, asked)).toMatchObject({
+    expect(policyInForce(spelled, requested)).toBe(requested);
+    expect(policyInForce({}, requested)).toBe(requested);
+    expect(policyInForce({ ...spelled, allow: ['a.example'] }, requested)).toMatchObject({
       allow: ['a.example'],
     });
   });
 
   it('are told as the platform has them where somebody else has changed them', () => {
-    const asked: NetworkPolicy = { mode: 'custom', allow: ['Example.com'] };
-    expect(policyInForce(toSdkPolicy(asked), asked)).toBe(asked);
-    expect(policyInForce('deny-all', asked)).toEqual({ mode: 'deny-all' });
+    const requested: NetworkPolicy = { mode: 'custom', allow: ['Example.com'] };
+    expect(policyInForce(toSdkPolicy(requested), requested)).toBe(requested);
+    expect(policyInForce('deny-all', requested)).toEqual({ mode: 'deny-all' });
     expect(policyInForce('deny-all', null)).toEqual({ mode: 'deny-all' });
   });
 });

@@ -65,7 +65,7 @@ describe('a list of the vercel engine', () => {
     const ids = snapshots.map(({ id }) => id);
     expect(await walk()).toEqual(ids);
     // Twenty pages of ours, each out of one or two of the platform's.
-    expect(api.asked('GET', '/snapshots').length).toBeLessThanOrEqual(40);
+    expect(api.requestsTo('GET', '/snapshots').length).toBeLessThanOrEqual(40);
   });
 
   it('misses none where newer ones are deleted meanwhile', async () => {
@@ -122,6 +122,6 @@ describe('a list of the vercel engine', () => {
       items: [],
       nextCursor: null,
     });
-    expect(api.asked('GET', '/v2/sandboxes')).toHaveLength(2);
+    expect(api.requestsTo('GET', '/v2/sandboxes')).toHaveLength(2);
   });
 });

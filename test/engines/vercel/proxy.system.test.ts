@@ -9,11 +9,11 @@ import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { openVercelEngine } from './support/vercel-engines.ts';
 
 /** A proxy that tunnels, and counts what it was asked for. */
-async function startProxy(): Promise<{ url: string; asked: string[]; close(): Promise<void> }> {
-  const asked: string[] = [];
+async function startProxy(): Promise<{ url: string; requested: string[]; close(): Promise<void> }> {
+  const requested: string[] = [];
   const server = createServer();
   server.on('connect', (request: IncomingMessage, client: Duplex, head: Buffer) => {
-    asked.push(request.url ?? '');
+    requested.push(request.url ?? '');
     const { hostname, port } = new URL(`http://${request.url}`);
     const upstream = connect(Number(port), hostname, () => {
       client.write('HTTP/1.1 200 Connection established\r\n\r\n');
@@ -30,7 +30,7 @@ async function startProxy(): Promise<{ url: string; asked: string[]; close(): Pr
   const port = typeof address === 'object' && address !== null ? address.port : 0;
   return {
     url: `http://127.0.0.1:${port}`,
-    asked,
+    requested,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -45,11 +45,11 @@ it('goes through the proxy that the environment names, except to hosts that it e
   try {
     const { sandboxId } = await through.engine.create(createRequest(), timeoutSignal());
     await through.engine.forget(sandboxId, timeoutSignal());
-    expect(proxy.asked.length).toBeGreaterThan(0);
-    expect(new Set(proxy.asked)).toEqual(new Set([new URL(api.url).host]));
-    const before = proxy.asked.length;
+    expect(proxy.requested.length).toBeGreaterThan(0);
+    expect(new Set(proxy.requested)).toEqual(new Set([new URL(api.url).host]));
+    const before = proxy.requested.length;
     await past.engine.list({ limit: 1, since: null, until: null, cursor: null }, timeoutSignal());
-    expect(proxy.asked.length).toBe(before);
+    expect(proxy.requested.length).toBe(before);
     expect(api.calls.at(-1)?.operation).toBe('sandbox.list');
   } finally {
     await Promise.all([through.engine.close(), past.engine.close()]);

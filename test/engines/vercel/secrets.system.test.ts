@@ -26,7 +26,7 @@ describe('secrets in the cloud', () => {
   };
 
   /** What the cloud was told by the last request of a kind. */
-  const told = (operation: Operation): string =>
+  const sentTo = (operation: Operation): string =>
     JSON.stringify(api.bodies.findLast((request) => request.operation === operation)?.body);
 
   beforeAll(async () => {
@@ -55,11 +55,11 @@ describe('secrets in the cloud', () => {
       status: 'running',
       network_policy: { rules: [{ domain: 'api.test', headers: { authorization: '***' } }] },
     });
-    expect(told('sandbox.create')).toContain(`Bearer ${TOKEN}`);
+    expect(sentTo('sandbox.create')).toContain(`Bearer ${TOKEN}`);
     await call('sandbox_update_network_policy', { network_policy: { mode: 'deny-all' } });
     const changed = await call('sandbox_update_network_policy', { network_policy: policyFor('api.test') });
     expect(changed.isError).toBe(false);
-    expect(told('session.network-policy')).toContain(`Bearer ${TOKEN}`);
+    expect(sentTo('session.network-policy')).toContain(`Bearer ${TOKEN}`);
     const shown = await call('sandbox_get', {});
     expect(shown.structured['network_policy']).toEqual(changed.structured['network_policy']);
     expect(shown.text).toContain('***');
@@ -86,7 +86,7 @@ describe('secrets in the cloud', () => {
     const env = { KEY: say('READABLE') };
     const length = { cmd: 'bash', args: ['-c', `echo \${#KEY}; echo "$KEY"`] };
     await call('sandbox_create', { env, network_policy: { mode: 'deny-all' } });
-    expect(told('sandbox.create')).toContain(READABLE);
+    expect(sentTo('sandbox.create')).toContain(READABLE);
     const expected = { stdout: `${READABLE.length}\n***\n` };
     expect((await call('sandbox_run_command', length)).structured).toMatchObject(expected);
     await call('sandbox_stop', { blocking: true });
@@ -115,10 +115,10 @@ describe('secrets in the cloud', () => {
     // Nobody is there; what matters is who would be told.
     expect(text).toContain('Error (unavailable): http://git.test:1/private.git could not be fetched.');
     expect(text).toContain('Vercel said:');
-    expect(told('sandbox.create')).toContain(`"username":"x-access-token","password":"${TOKEN}"`);
-    const elsewhere = { ...source, url: 'http://other.test:1/private.git' };
+    expect(sentTo('sandbox.create')).toContain(`"username":"x-access-token","password":"${TOKEN}"`);
+    const otherHost = { ...source, url: 'http://other.test:1/private.git' };
     const before = api.bodies.length;
-    expect((await call('sandbox_create', { source: elsewhere })).text).toContain(
+    expect((await call('sandbox_create', { source: otherHost })).text).toContain(
       'Error (permission): Secret TOKEN may not be sent to other.test.',
     );
     expect(api.bodies.length).toBe(before);

@@ -120,7 +120,7 @@ describe('sandboxes in the cloud', () => {
 
   it('are none where the answer of their creation was lost, or are taken up', async () => {
     const server = await serve();
-    for (const kind of ['lost', 'lost-502', 'half', 'garbage', 'invalid'] as const) {
+    for (const kind of ['lost', 'lost-502', 'half', 'malformed', 'invalid'] as const) {
       api.faults.add({ kind, operation: 'sandbox.create', times: 1 });
       const { isError, text, structured } = await server.call('sandbox_create');
       if (!isError) {

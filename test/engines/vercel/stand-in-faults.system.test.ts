@@ -60,7 +60,7 @@ describe('a fault of the stand-in', () => {
     lost: 'broken',
     'lost-502': '502',
     'hang-after': 'silent',
-    garbage: 'unreadable',
+    malformed: 'unreadable',
     half: 'broken',
     'hang-mid-body': 'silent',
     'wrong-type': 'unreadable',

@@ -204,7 +204,7 @@ describe('the stand-in of the API', () => {
   });
 
   it('was asked for everything but what the SDK has no way to ask', () => {
-    const asked = new Set(api.calls.map(({ operation }) => operation));
-    expect(OPERATIONS.filter((operation) => !asked.has(operation))).toEqual(['session.get']);
+    const called = new Set(api.calls.map(({ operation }) => operation));
+    expect(OPERATIONS.filter((operation) => !called.has(operation))).toEqual(['session.get']);
   });
 });

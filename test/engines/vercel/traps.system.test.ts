@@ -218,7 +218,7 @@ describe('the vercel engine', () => {
   });
 
   it('refuses a runtime beside a snapshot before it asks', async () => {
-    const asked = api.calls.filter(({ operation }) => operation === 'sandbox.create').length;
+    const creates = api.calls.filter(({ operation }) => operation === 'sandbox.create').length;
     const source = { type: 'snapshot' as const, snapshotId: 'snap_000000000000' };
     await expect(
       engine.create(createRequest({ source, runtime: 'node24' }), timeoutSignal()),
@@ -226,7 +226,7 @@ describe('the vercel engine', () => {
       code: 'invalid_argument',
       message: expect.stringContaining('node24'),
     });
-    expect(api.calls.filter(({ operation }) => operation === 'sandbox.create')).toHaveLength(asked);
+    expect(api.calls.filter(({ operation }) => operation === 'sandbox.create')).toHaveLength(creates);
   });
 
   it('never shortens the time of a sandbox that it takes up', async () => {

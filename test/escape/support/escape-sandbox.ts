@@ -22,7 +22,7 @@ const PROGRAMS = join(import.meta.dirname, '../programs');
 /** Half a vcpu: 1,024 MB and 512 tasks. */
 const VCPUS = 0.5;
 
-export interface Ground {
+export interface EscapeSandbox {
   readonly targets: Targets;
   /** What the engine says that it does not bound here. */
   readonly notEnforced: string[];
@@ -58,7 +58,7 @@ function outcomes(attempts: readonly Attempt[], printed: string): string[] {
 }
 
 /** Prepares everything; what was made of it is gone when this rejects. */
-export async function openGround(): Promise<Ground> {
+export async function openEscapeSandbox(): Promise<EscapeSandbox> {
   const undo: (() => unknown)[] = [];
   const close = async () => {
     for (const step of undo.splice(0).reverse()) await step();
@@ -71,7 +71,7 @@ export async function openGround(): Promise<Ground> {
   }
 }
 
-async function prepare(undo: (() => unknown)[]): Promise<Omit<Ground, 'close'>> {
+async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'close'>> {
   const base = await mkdtemp(join(tmpdir(), 'e-'));
   undo.push(() => rm(base, { recursive: true, force: true }));
   await chmod(base, 0o755);

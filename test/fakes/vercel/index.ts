@@ -13,7 +13,13 @@ import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
 import { handlersOf } from './calls/handlers.ts';
 import { Terminals } from './calls/interactive.ts';
 import { Cloud, type Deeds } from './cloud/cloud.ts';
-import { ClientGone, misbehaveAfter, misbehaveBefore, type Writing, write } from './wire/answer-wire.ts';
+import {
+  ClientDisconnected,
+  misbehaveAfter,
+  misbehaveBefore,
+  type Writing,
+  write,
+} from './wire/answer-wire.ts';
 import { actsBefore, FaultPlan } from './wire/faults.ts';
 import { type Operation, route } from './wire/operations.ts';
 import { ApiFailure, type ApiRequest, failureReply, type Reply } from './wire/reply.ts';
@@ -97,13 +103,14 @@ export async function startVercelApi(): Promise<VercelApi> {
       call.status = response.headersSent ? response.statusCode : null;
     });
     if (fault !== null && actsBefore(fault.kind)) return misbehaveBefore(fault, request, response, writing);
-    const gone = new AbortController();
-    response.once('close', () => gone.abort());
+    const disconnect = new AbortController();
+    response.once('close', () => disconnect.abort());
     const refused = refusalOf(request, url, credentials);
     const working = work(
       limit,
       async () =>
-        refused ?? handlers[routed.operation](noting(bodies, apiRequest(routed, request, url, gone, limit))),
+        refused ??
+        handlers[routed.operation](noting(bodies, apiRequest(routed, request, url, disconnect, limit))),
     );
     if (routed.operation !== 'command.wait') {
       underWay.add(working);
@@ -116,7 +123,7 @@ export async function startVercelApi(): Promise<VercelApi> {
   server.on('request', (request, response) => {
     // A client that goes in the middle is the client's business; everything else is a defect of the stand-in.
     serve(request, response).catch((error: unknown) => {
-      if (!response.destroyed && !(error instanceof ClientGone))
+      if (!response.destroyed && !(error instanceof ClientDisconnected))
         violations.push(`the stand-in failed: ${String(error)}`);
       response.destroy();
     });
@@ -176,7 +183,7 @@ function apiRequest(
   routed: { operation: Operation; names: string[] },
   request: IncomingMessage,
   url: URL,
-  gone: AbortController,
+  disconnect: AbortController,
   limit: AbortSignal,
 ): ApiRequest {
   const header = (name: string): string | null => {
@@ -192,7 +199,7 @@ function apiRequest(
       return json(request);
     },
     bytes: request,
-    signal: anySignal([gone.signal, limit]),
+    signal: anySignal([disconnect.signal, limit]),
   };
 }
 

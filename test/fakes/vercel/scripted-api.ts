@@ -31,7 +31,7 @@ export interface ScriptedApi {
   /** Asked in order before what is said by default; null leaves the request to the next one. */
   readonly answers: Answering[];
   /** Requests of this method whose path ends so. */
-  asked(method: string, end: string): ScriptedRequest[];
+  requestsTo(method: string, end: string): ScriptedRequest[];
   close(): Promise<void>;
 }
 
@@ -67,7 +67,7 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     set session(fields) {
       state.session = fields;
     },
-    asked: (method, end) =>
+    requestsTo: (method, end) =>
       requests.filter((request) => request.method === method && request.path.endsWith(end)),
     async close() {
       server.closeAllConnections();
@@ -87,8 +87,9 @@ function byDefault(
   { method, path, body }: ScriptedRequest,
 ): ScriptedAnswer {
   if (method === 'POST' && /\/v[23]\/sandboxes$/.test(path)) {
-    const asked: unknown = JSON.parse(body);
-    if (typeof asked === 'object' && asked !== null) state.name = String(Reflect.get(asked, 'name'));
+    const requestsTo: unknown = JSON.parse(body);
+    if (typeof requestsTo === 'object' && requestsTo !== null)
+      state.name = String(Reflect.get(requestsTo, 'name'));
   }
   const session = scriptedSession(state.session);
   const command = /\/cmd\/([^/]+)$/.exec(path)?.[1];

@@ -4,10 +4,10 @@ const SERVICE = 'https://vercel.com/api';
 
 export function fetchFrom(baseUrl: string): typeof globalThis.fetch {
   return (input, init) => {
-    const asked = input instanceof Request ? input.url : String(input);
+    const requested = input instanceof Request ? input.url : String(input);
     const plain = { ...init };
     // Node's own fetch does not take the dispatcher of another version of its client.
     Reflect.deleteProperty(plain, 'dispatcher');
-    return globalThis.fetch(asked.replace(SERVICE, baseUrl), plain);
+    return globalThis.fetch(requested.replace(SERVICE, baseUrl), plain);
   };
 }

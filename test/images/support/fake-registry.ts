@@ -8,7 +8,7 @@ import { type Entry, tarOf } from '../../support/archives.ts';
 export interface FakeRegistry {
   readonly address: string;
   /** Paths that were asked for, in order. */
-  readonly asked: string[];
+  readonly requested: string[];
   /** Called before an answer; one that answers itself says so. */
   intercept: (path: string, response: ServerResponse) => boolean | Promise<boolean>;
   /** Spoils the digests that the registry tells. */
@@ -55,14 +55,14 @@ export async function startFakeRegistry(): Promise<FakeRegistry> {
 
   const server = createServer(async (request, response) => {
     const path = request.url ?? '';
-    registry.asked.push(path);
+    registry.requested.push(path);
     if (await registry.intercept(path, response)) return;
     const listing = listings.get(path.slice(1));
     if (listing !== undefined) {
       const versions = [...listing].map(([version, engines]) => {
         const tarball = `/${path.slice(1)}/-/${version}.tgz`;
-        const told = registry.lies ? Buffer.from('another') : (archives.get(tarball) ?? Buffer.alloc(0));
-        const integrity = `sha512-${createHash('sha512').update(told).digest('base64')}`;
+        const hashed = registry.lies ? Buffer.from('another') : (archives.get(tarball) ?? Buffer.alloc(0));
+        const integrity = `sha512-${createHash('sha512').update(hashed).digest('base64')}`;
         return [version, { engines, dist: { tarball: `${registry.address}${tarball.slice(1)}`, integrity } }];
       });
       response.end(JSON.stringify({ versions: Object.fromEntries(versions) }));
@@ -78,7 +78,7 @@ export async function startFakeRegistry(): Promise<FakeRegistry> {
   const port = typeof bound === 'object' && bound !== null ? bound.port : 0;
   const registry: FakeRegistry = {
     address: `http://127.0.0.1:${port}/`,
-    asked: [],
+    requested: [],
     intercept: () => false,
     lies: false,
     async close() {

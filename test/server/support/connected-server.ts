@@ -62,8 +62,8 @@ export function textOf(result: unknown): string {
 /** A promise and what resolves it. */
 export function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
   let resolve = (_value: Value): void => {};
-  const promise = new Promise<Value>((settle) => {
-    resolve = settle;
+  const promise = new Promise<Value>((resolvePromise) => {
+    resolve = resolvePromise;
   });
   return { promise, resolve };
 }

@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { anySignal } from '../../../src/shared/async/any-signal.ts';
 
 /** The collector, which Node hands out only by a flag. */
-function collectGarbage(): void {
+function runGc(): void {
   setFlagsFromString('--expose-gc');
   const gc: unknown = runInNewContext('gc');
   if (typeof gc !== 'function') throw new Error('this Node has no way to collect garbage');
@@ -19,7 +19,7 @@ describe('a signal of several', () => {
     const aborted = once(any, 'abort');
     // A turn of the event loop later, nothing on the stack names the limit any more.
     await new Promise(setImmediate);
-    collectGarbage();
+    runGc();
     await aborted;
     expect(any.reason).toMatchObject({ name: 'TimeoutError' });
   });

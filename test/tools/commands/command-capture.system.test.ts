@@ -54,8 +54,8 @@ async function readAll(
 ): Promise<Pages> {
   const read: Pages = { pages: [], dropped: 0, total: 0 };
   for (let offset: unknown = 0; offset !== null; ) {
-    const asked = { command_id, stream, encoding, offset, limit: limit() };
-    const { structured } = await server.call('command_output', asked);
+    const request = { command_id, stream, encoding, offset, limit: limit() };
+    const { structured } = await server.call('command_output', request);
     const bytes = Buffer.from(String(structured['content']), encoding === 'base64' ? 'base64' : 'utf8');
     read.pages.push({ offset: Number(structured['offset']), bytes });
     read.dropped += Number(structured['dropped_bytes']);
@@ -158,10 +158,10 @@ describe('a gigabyte of output', () => {
     const run = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
     expect(run.structured).toMatchObject({ exit_code: 0, stdout_bytes: GB + 9, truncated: true });
     const text = String(run.structured['stdout']);
-    const [told = '', bytes = '', count = ''] =
+    const [marker = '', bytes = '', count = ''] =
       /\[… ([\d,]+) bytes \(([\d,]+) lines\) left out; read with .+ …\]\n/.exec(text) ?? [];
     const number = (shown: string): number => Number(shown.replaceAll(',', ''));
-    const shown = text.replace(told, '');
+    const shown = text.replace(marker, '');
     expect(shown).toMatch(/^(lines\n)+line\nthe end\n$/);
     expect(shown.length + number(bytes)).toBe(GB + 9);
     const all = Math.floor(GB / 6) + 2;

@@ -209,30 +209,30 @@ describe('how a command ended is told', () => {
       await first.call('sandbox_create', { resources: { vcpus: 1 } });
       const hog = 'const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));';
       const run = await first.call('sandbox_run_command', { cmd: 'node', args: ['-e', hog] });
-      const told = {
+      const killed = {
         ended_by: 'out_of_memory',
         signal: 'SIGKILL',
         exit_code: 137,
         next: expect.stringContaining('memory ran out'),
       };
-      expect(run.structured).toMatchObject(told);
+      expect(run.structured).toMatchObject(killed);
       const within = { cmd: 'bash', args: ['-c', `node -e '${hog}'; exit 2`] };
       const survived = await first.call('sandbox_run_command', within);
-      const toldOfPart = {
+      const survivor = {
         ended_by: 'exit',
         exit_code: 2,
         next: expect.stringMatching(/^A process in its sandbox was killed because memory ran out/),
       };
-      expect(survived.structured).toMatchObject(toldOfPart);
+      expect(survived.structured).toMatchObject(survivor);
       const after = await first.call('sandbox_run_command', { cmd: 'true' });
       expect(after.structured['next']).toBeNull();
       await first.call('sandbox_stop', { blocking: true });
       const second = await startServer({ stateDir: join(home, 's') });
       try {
         const { command_id } = run.structured;
-        expect((await second.call('sandbox_get_command', { command_id })).structured).toMatchObject(told);
+        expect((await second.call('sandbox_get_command', { command_id })).structured).toMatchObject(killed);
         const part = { command_id: survived.structured['command_id'] };
-        expect((await second.call('sandbox_get_command', part)).structured).toMatchObject(toldOfPart);
+        expect((await second.call('sandbox_get_command', part)).structured).toMatchObject(survivor);
       } finally {
         await second.close();
       }

@@ -30,11 +30,11 @@ describe('captureOutput', () => {
     const [head = '', tail = ''] = stdout.split(/\[….*…\]\n/);
     expect(all.startsWith(head) && head.endsWith('\n')).toBe(true);
     expect(all.endsWith(tail) && tail.startsWith('line ')).toBe(true);
-    const told = /\[… ([\d,]+) bytes \(([\d,]+) lines\) left out; read with (.+) …\]/.exec(stdout);
+    const marker = /\[… ([\d,]+) bytes \(([\d,]+) lines\) left out; read with (.+) …\]/.exec(stdout);
     const missing = all.slice(head.length, all.length - tail.length);
-    expect(told?.[1]?.replaceAll(',', '')).toBe(String(missing.length));
-    expect(told?.[2]?.replaceAll(',', '')).toBe(String(missing.split('\n').length - 1));
-    expect(told?.[3]).toBe(
+    expect(marker?.[1]?.replaceAll(',', '')).toBe(String(missing.length));
+    expect(marker?.[2]?.replaceAll(',', '')).toBe(String(missing.split('\n').length - 1));
+    expect(marker?.[3]).toBe(
       `command_output command_id=cmd_222222222222_abcdefgh stream=stdout offset=${head.length}`,
     );
   });

@@ -33,11 +33,11 @@ describe('what a command wrote', () => {
 
   it('is said to be binary, in every answer, with the call that reads it', async () => {
     const { structured } = await run('head', '-c', '5000', '/proc/self/exe');
-    const told = /^\[5,000 bytes of binary data; read with command_output .* encoding=base64\]$/;
-    expect(structured['stdout']).toMatch(told);
+    const expected = /^\[5,000 bytes of binary data; read with command_output .* encoding=base64\]$/;
+    expect(structured['stdout']).toMatch(expected);
     const { command_id } = structured;
     const page = await server.call('command_output', { command_id });
-    expect(page.structured['content']).toMatch(told);
+    expect(page.structured['content']).toMatch(expected);
     const logs = await server.call('command_logs', { command_id });
     expect(logs.text).toMatch(/\[[\d,]+ bytes of binary data\]/);
   });
@@ -113,12 +113,12 @@ describe('what the next step says of an end', () => {
     (await server.call('sandbox_run_command', { cmd, args, ...more })).structured['next'];
 
   it('names the argument in place of a sudo that is not there or gains nothing', async () => {
-    const told =
+    const expected =
       'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
-    expect(await next('sudo', ['true'])).toBe(told);
-    expect(await next('bash', ['-c', 'sudo apt-get update; exit 1'])).toBe(told);
+    expect(await next('sudo', ['true'])).toBe(expected);
+    expect(await next('bash', ['-c', 'sudo apt-get update; exit 1'])).toBe(expected);
     const refused = 'sudo: The "no new privileges" flag is set, which prevents sudo from running as root.';
-    expect(await next('bash', ['-c', `echo '${refused}' >&2; exit 1`])).toBe(told);
+    expect(await next('bash', ['-c', `echo '${refused}' >&2; exit 1`])).toBe(expected);
     expect(await next('bash', ['-c', 'echo "read about sudo: it asks" >&2; exit 1'])).toBeNull();
     expect(await next('bash', ['-c', 'sudo true || echo went on'])).toBeNull();
     const long = 'sudo true; seq 30000; exit 1';
@@ -127,10 +127,10 @@ describe('what the next step says of an end', () => {
 
   it('says why an interpreter ended at once, and where it can be typed in', async () => {
     for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
-      const told = String(await next(cmd));
-      expect(told).toContain(`type in sandbox_shell command=["${cmd}"]`);
+      const expected = String(await next(cmd));
+      expect(expected).toContain(`type in sandbox_shell command=["${cmd}"]`);
       // As it is told, so it can be called.
-      const command: unknown = JSON.parse(told.slice(told.indexOf('command=') + 'command='.length));
+      const command: unknown = JSON.parse(expected.slice(expected.indexOf('command=') + 'command='.length));
       const shell = await server.call('sandbox_shell', { command });
       expect(shell.isError, shell.text).toBe(false);
       await server.call('shell_close', { shell_id: shell.structured['shell_id'] });

@@ -156,11 +156,11 @@ describe('a command by its id', () => {
     await server.call('command_wait', { command_id: id });
     const { structured } = await server.call('sandbox_get_command', { command_id: id });
     expect(structured).toMatchObject({ command_id: id, exit_code: 4, stdout: 'hello\n' });
-    const elsewhere = await server.call('sandbox_get_command', {
+    const unknown = await server.call('sandbox_get_command', {
       command_id: id,
       sandbox_id: 'sbx_222222222222',
     });
-    expect(elsewhere).toMatchObject({ isError: true, text: expect.stringContaining('not_found') });
+    expect(unknown).toMatchObject({ isError: true, text: expect.stringContaining('not_found') });
   });
 
   it.each(['sandbox_get_command', 'command_logs', 'command_wait', 'command_output', 'command_kill'])(

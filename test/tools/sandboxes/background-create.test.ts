@@ -22,20 +22,20 @@ async function connect() {
   await Promise.all([server.connect(far), client.connect(near)]);
   await client.listTools();
   const held = world.engine.hold('create');
-  const created = client.callTool({ name: 'sandbox_create', arguments: {} });
+  const pending = client.callTool({ name: 'sandbox_create', arguments: {} });
   await held.entered;
   world.clock.advance(WAIT_MS);
-  const { structuredContent } = await created;
-  const told = JSON.parse(JSON.stringify(structuredContent));
+  const { structuredContent } = await pending;
+  const answer = JSON.parse(JSON.stringify(structuredContent));
   const call = (name: string, args: Record<string, unknown> = {}) =>
     client.callTool({ name, arguments: args });
-  return { world, held, told, call, client };
+  return { world, held, created: answer, call, client };
 }
 
 it('a create is handed on to sandbox_wait_for_status', async () => {
-  const { held, told, call, client } = await connect();
-  const { sandbox_id } = told;
-  expect(told).toMatchObject({
+  const { held, created, call, client } = await connect();
+  const { sandbox_id } = created;
+  expect(created).toMatchObject({
     status: 'pending',
     next: `sandbox_wait_for_status sandbox_id=${sandbox_id} status=running`,
   });
@@ -56,8 +56,8 @@ it('a create is handed on to sandbox_wait_for_status', async () => {
 });
 
 it('a create that fails after that is told by sandbox_wait_for_status and sandbox_get', async () => {
-  const { world, held, told, call, client } = await connect();
-  const { sandbox_id } = told;
+  const { world, held, created, call, client } = await connect();
+  const { sandbox_id } = created;
   world.engine.fail(
     'create',
     sandbox_id,

@@ -86,13 +86,13 @@ describe(
       const needles = TELLING.flatMap((text) => ['-e', text]);
       const found = spawnSync('grep', ['-rlaF', ...needles, server.stateDir], { encoding: 'utf8' });
       expect(found.stdout).toBe('');
-      const look = [
+      const script = [
         'cat file.txt .git/config; env',
         'for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr "\\0" "\\n" <"$file"; done 2>/dev/null',
         // Nobody adds them any more.
         'GIT_TERMINAL_PROMPT=0 git fetch origin; echo fetch $?',
       ].join('; ');
-      const run = { cmd: 'bash', args: ['-c', look], sandbox_id };
+      const run = { cmd: 'bash', args: ['-c', script], sandbox_id };
       const { structured } = await server.call('sandbox_run_command', run);
       expect(structured['stdout']).toMatch(/^three\n/);
       expect(structured['stdout']).toMatch(/fetch 128\n$/);
@@ -119,10 +119,10 @@ describe(
     });
 
     it('do not follow a redirect to another host', async () => {
-      const elsewhere = `http://other.test:${plain.port}/private.git/info/refs?service=git-upload-pack`;
+      const otherHost = `http://other.test:${plain.port}/private.git/info/refs?service=git-upload-pack`;
       plain.on(
         '/moved.git/info/refs',
-        (_request, response) => void response.writeHead(302, { location: elsewhere }).end(),
+        (_request, response) => void response.writeHead(302, { location: otherHost }).end(),
       );
       const before = plain.seen.length;
       const source = {

@@ -65,17 +65,17 @@ describe(
       });
       failsWith(failed, 'not_found', url, 'git said:', 'fatal: repository');
       const { structured } = await server.call('sandbox_list', { limit: 1 });
-      const [told] = Array.isArray(structured['sandboxes']) ? structured['sandboxes'] : [];
-      expect(told).toMatchObject({
+      const [listed] = Array.isArray(structured['sandboxes']) ? structured['sandboxes'] : [];
+      expect(listed).toMatchObject({
         status: 'failed',
         status_reason: expect.stringContaining(url),
         next: null,
         network_policy,
         timeout_ms: 61_000,
       });
-      const { sandbox_id } = told;
+      const { sandbox_id } = listed;
       expect(failed.text).toContain(`"sandbox_id":"${sandbox_id}"`);
-      expect((await server.call('sandbox_get', { sandbox_id })).structured).toMatchObject(told);
+      expect((await server.call('sandbox_get', { sandbox_id })).structured).toMatchObject(listed);
       failsWith(await server.call('sandbox_run_command', { sandbox_id, cmd: 'true' }), 'conflict', url);
       failsWith(
         await server.call('sandbox_wait_for_status', { sandbox_id, status: 'running' }),

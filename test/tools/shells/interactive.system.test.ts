@@ -68,8 +68,8 @@ describe('a terminal over a WebSocket', () => {
     await terminal.until('started');
     terminal.socket.close();
     const script = 'while pgrep -f "sleep 987[6]" > /dev/null; do sleep 0.05; done; echo gone';
-    const gone = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
-    expect(gone.structured).toMatchObject({ exit_code: 0, stdout: 'gone\n' });
+    const waited = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
+    expect(waited.structured).toMatchObject({ exit_code: 0, stdout: 'gone\n' });
   });
 });
 
@@ -114,8 +114,8 @@ describe('who is let in', () => {
   });
 
   it('a plain request is told what this is', async () => {
-    const asked = request(`http://127.0.0.1:${port}/`).end();
-    const [response] = await once(asked, 'response');
+    const plain = request(`http://127.0.0.1:${port}/`).end();
+    const [response] = await once(plain, 'response');
     expect(response.statusCode).toBe(426);
     response.resume();
   });

@@ -68,8 +68,8 @@ describe('a shell ends', () => {
     process.kill(first.pid, 'SIGKILL');
     // The agent notices the end of the connection; a command that waits for it does so inside.
     const script = 'while pgrep -f "sleep 432[1]" > /dev/null; do sleep 0.05; done; echo gone';
-    const gone = await second.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
-    expect(gone.structured).toMatchObject({ exit_code: 0, stdout: 'gone\n' });
+    const waited = await second.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
+    expect(waited.structured).toMatchObject({ exit_code: 0, stdout: 'gone\n' });
     await second.call('sandbox_stop', { blocking: true });
     await second.close();
     await first.close();

@@ -116,9 +116,9 @@ describe('escape sequences of a hostile program', () => {
   });
 
   it('leave no control character in an answer', async () => {
-    const hostile = String.raw`\033]0;title\007\033]52;c;ZXZpbA==\007\033[31mred\033[0m \302\23331mC1 \033P+q544e\033\\ \033[21t \001\002\016 end`;
+    const sequences = String.raw`\033]0;title\007\033]52;c;ZXZpbA==\007\033[31mred\033[0m \302\23331mC1 \033P+q544e\033\\ \033[21t \001\002\016 end`;
     const shell = await openShell(server, {
-      command: ['bash', '-c', `printf '${hostile}%s' ing; read -r line`],
+      command: ['bash', '-c', `printf '${sequences}%s' ing; read -r line`],
     });
     const answer = await shell.send({ wait_for: 'ending' });
     // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there

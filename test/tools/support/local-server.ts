@@ -33,7 +33,7 @@ export interface LocalServer {
 }
 
 /** `patienceMs` as `createServer` takes it. */
-export async function openLocalServer(patienceMs: number): Promise<LocalServer> {
+export async function openLocalServer(softTimeoutMs: number): Promise<LocalServer> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
   const cwd = join(home, 'w');
@@ -57,7 +57,7 @@ export async function openLocalServer(patienceMs: number): Promise<LocalServer> 
     config,
     log,
     version: '1',
-    softTimeoutMs: patienceMs,
+    softTimeoutMs,
   });
   const client = new Client({ name: 'test', version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();

@@ -8,11 +8,11 @@ import type { Answer } from '../../support/server.ts';
 import { type LocalServer, openLocalServer } from '../support/local-server.ts';
 
 /** Longer than any wait that is to be answered in time, shorter than a test. */
-const PATIENCE_MS = 250;
+const SOFT_TIMEOUT_MS = 250;
 
 let server: LocalServer;
 beforeAll(async () => {
-  server = await openLocalServer(PATIENCE_MS);
+  server = await openLocalServer(SOFT_TIMEOUT_MS);
 });
 afterAll(() => server.close());
 
@@ -205,8 +205,8 @@ describe('what ends a transfer under way', () => {
       ['sandbox_upload_file', up],
       ['sandbox_download_file', down],
     ] as const) {
-      const told = await server.call(tool, args);
-      expect(told.text).toMatch(/Error \(conflict\): The transfer ended with sandbox/);
+      const failed = await server.call(tool, args);
+      expect(failed.text).toMatch(/Error \(conflict\): The transfer ended with sandbox/);
       expect((await server.call(tool, args)).text).toMatch(/Error \(conflict\): Sandbox .* is stopped/);
     }
   });
@@ -227,9 +227,9 @@ describe('what ends a transfer under way', () => {
     const { up } = await begun('snapped');
     await server.call('sandbox_snapshot');
     await server.call('sandbox_wait_for_status', { status: 'stopped' });
-    const told = await server.call('sandbox_upload_file', up);
-    expect(told.text).toMatch(/Error \(conflict\): The transfer was ended by a snapshot of sandbox/);
-    expect(told.text).toContain('snapshot_list');
+    const failed = await server.call('sandbox_upload_file', up);
+    expect(failed.text).toMatch(/Error \(conflict\): The transfer was ended by a snapshot of sandbox/);
+    expect(failed.text).toContain('snapshot_list');
     const listed = await server.call('snapshot_list', { limit: 1 });
     const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
     await create(server, { source: { type: 'snapshot', snapshot_id } });
@@ -239,7 +239,7 @@ describe('what ends a transfer under way', () => {
   });
 
   it('the end of the session undoes it', async () => {
-    const other = await openLocalServer(PATIENCE_MS);
+    const other = await openLocalServer(SOFT_TIMEOUT_MS);
     try {
       await create(other);
       await other.call('sandbox_run_command', { cmd: 'bash', args: ['-c', 'mkdir out; touch out/a out/b'] });

@@ -57,9 +57,9 @@ export function evaluate(facts: HostFacts, wanted: string, outcome: TrialOutcome
 }
 
 function wrongSystem(platform: string): Diagnosis {
-  const elsewhere =
+  const otherSystems =
     platform === 'win32' ? 'Run the server in WSL 2.' : 'Run the server on a Linux machine or in a Linux VM.';
-  const advice = `${elsewhere} On ${platform}, use --engine vercel.`;
+  const advice = `${otherSystems} On ${platform}, use --engine vercel.`;
   return {
     engine: 'oci',
     works: false,

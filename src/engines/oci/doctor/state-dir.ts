@@ -24,7 +24,7 @@ const UNFIT = new Set([
 /** Kernel file systems: no files can be stored there. */
 const PSEUDO = new Set(['cgroup', 'cgroup2', 'debugfs', 'devpts', 'proc', 'securityfs', 'sysfs', 'tracefs']);
 const DISK = 'Disk use of sandboxes is checked every second (--disk-mb), not enforced by a quota';
-const ELSEWHERE = 'Choose another directory with --state-dir';
+const CHOOSE_ANOTHER = 'Choose another directory with --state-dir';
 
 /** Whether the state directory is usable. `works`: a sandbox ran there. */
 export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
@@ -32,16 +32,18 @@ export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
   const problem = works ? null : whyNotKept(facts);
   if (problem !== null) {
     const text = `The state directory ${path} is not usable: ${problem}`;
-    return [advise('error', text, `${ELSEWHERE}, one that this user can write to.`)];
+    return [advise('error', text, `${CHOOSE_ANOTHER}, one that this user can write to.`)];
   }
   const findings: Finding[] = [];
   if (/[,:\\\s]/.test(path)) {
     const text = `The state directory's path contains a comma, colon, backslash or whitespace: ${path}`;
-    findings.push(advise('error', text, `${ELSEWHERE}: mount options cannot contain these characters.`));
+    findings.push(advise('error', text, `${CHOOSE_ANOTHER}: mount options cannot contain these characters.`));
   }
   if (!works && (UNFIT.has(fileSystem) || fileSystem.startsWith('fuse.'))) {
     const text = `The state directory is on ${fileSystem}, which cannot hold the layers of a sandbox: ${path}`;
-    findings.push(advise('error', text, `${ELSEWHERE}, on a local disk such as ext4, xfs, btrfs or tmpfs.`));
+    findings.push(
+      advise('error', text, `${CHOOSE_ANOTHER}, on a local disk such as ext4, xfs, btrfs or tmpfs.`),
+    );
   }
   if (!works && facts.isRoot && notPassable !== null) {
     const text = `The root of a sandbox cannot reach the state directory: ${notPassable} has no search permission for others`;
@@ -49,7 +51,7 @@ export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
       advise(
         'error',
         text,
-        `${ELSEWHERE} whose parent directories all have mode 0711 or more, or run chmod o+x on that directory.`,
+        `${CHOOSE_ANOTHER} whose parent directories all have mode 0711 or more, or run chmod o+x on that directory.`,
       ),
     );
   }
@@ -68,5 +70,5 @@ function spaceFindings({ stateDir: { path, freeBytes } }: HostFacts): Finding[] 
   if (freeBytes >= LITTLE) return [];
   const level = freeBytes < TOO_LITTLE ? 'error' : 'warning';
   const text = `Only ${Math.floor(freeBytes / MIB)} MiB are free for ${path}`;
-  return [advise(level, text, `Make room, or ${ELSEWHERE.toLowerCase()}.`)];
+  return [advise(level, text, `Make room, or ${CHOOSE_ANOTHER.toLowerCase()}.`)];
 }

@@ -52,7 +52,7 @@ export class CommandWatch {
   }
 
   /** Resolves at the next event, at the end, or on abort. */
-  news(signal: AbortSignal): Promise<void> {
+  waitForChange(signal: AbortSignal): Promise<void> {
     if (this.closed || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {

@@ -93,7 +93,7 @@ export class OciCommands implements Commands {
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#withRest((await this.#look(commandId, signal)).command);
+    return this.#withRest((await this.#load(commandId, signal)).command);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
@@ -210,20 +210,20 @@ export class OciCommands implements Commands {
     this.#watches.set(commandId, watch);
     watch
       .follow()
-      .then(() => this.#settle(commandId, watch))
+      .then(() => this.#finish(commandId, watch))
       .catch((error: unknown) =>
         this.#context.log.warn({ commandId, err: error }, 'lost the connection to a command’s supervisor'),
       );
   }
 
   /** The command's state after its watch ended; attaches again if the watch was disconnected. */
-  async #settle(commandId: string, watch: CommandWatch): Promise<void> {
-    if (watch.exit !== null) await this.#look(commandId, never);
+  async #finish(commandId: string, watch: CommandWatch): Promise<void> {
+    if (watch.exit !== null) await this.#load(commandId, never);
     else if (this.#watches.get(commandId) === watch) this.#watches.delete(commandId);
   }
 
   /** The command's state and its watch; attaches to a running command that is not watched yet. */
-  async #look(
+  async #load(
     commandId: string,
     signal: AbortSignal,
   ): Promise<{ command: Command; watch: CommandWatch | null }> {
@@ -298,9 +298,9 @@ export class OciCommands implements Commands {
   ): Promise<Command> {
     for (;;) {
       throwIfCancelled(signal);
-      const { command, watch } = await this.#look(commandId, signal);
+      const { command, watch } = await this.#load(commandId, signal);
       if (watch === null || command.status === 'finished' || enough(command)) return command;
-      await watch.news(signal);
+      await watch.waitForChange(signal);
     }
   }
 }

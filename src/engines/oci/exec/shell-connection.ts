@@ -14,7 +14,7 @@ export class ShellConnection implements Shell {
   readonly exit: Promise<ShellExit>;
   readonly output: AsyncIterable<Buffer>;
   readonly #connection: AgentConnection;
-  #settle: (exit: ShellExit) => void = () => {};
+  #resolveExit: (exit: ShellExit) => void = () => {};
   #reading = false;
   #ended = false;
   #closing = false;
@@ -23,7 +23,7 @@ export class ShellConnection implements Shell {
   constructor(connection: AgentConnection) {
     this.#connection = connection;
     this.exit = new Promise((resolve) => {
-      this.#settle = resolve;
+      this.#resolveExit = resolve;
     });
     this.output = this.#read();
   }
@@ -81,7 +81,7 @@ export class ShellConnection implements Shell {
     this.#ended = true;
     // What the program has left running ends with the connection.
     this.#connection.close();
-    this.#settle(exit);
+    this.#resolveExit(exit);
   }
 
   async #send(type: number, body: Buffer): Promise<void> {

@@ -87,9 +87,9 @@ export async function resolveRuntime(
       const { ensureNodeRuntime } = await import('../../../images/node-runtime.ts');
       return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
     } catch (error) {
-      const told =
+      const unknown =
         error instanceof SandboxError && ['invalid_argument', 'unavailable', 'timeout'].includes(error.code);
-      throw told ? await withAvailable(host, error) : error;
+      throw unknown ? await withAvailable(host, error) : error;
     }
   }
   throw await withAvailable(

@@ -36,7 +36,7 @@ export class EgressGateway {
   readonly #gateway: Gateway;
   readonly #record: EgressLog;
   readonly #watcher: FSWatcher;
-  #carrier: RelayProcess | null = null;
+  #relay: RelayProcess | null = null;
   #restarts = 0;
   #closed = false;
 
@@ -46,7 +46,7 @@ export class EgressGateway {
     this.#record = record;
     this.#watcher = watch(options.place.dir, { persistent: false }, (_event, name) => {
       if (name === 'record.json') options.changed();
-      if (name === GATEWAY_MARK) this.#look();
+      if (name === GATEWAY_MARK) this.#checkMark();
     });
     this.#watcher.on('error', () => this.#watcher.close());
   }
@@ -85,9 +85,9 @@ export class EgressGateway {
 
   /** Sees to it that what leaves the sandbox comes here, whoever had it. */
   async takePlace(): Promise<void> {
-    if (this.#closed || (await this.#carrier?.isCurrent())) return;
-    this.#carrier ??= await this.#start();
-    await this.#carrier.listen();
+    if (this.#closed || (await this.#relay?.isCurrent())) return;
+    this.#relay ??= await this.#start();
+    await this.#relay.listen();
     // Whoever listened until now sees it, and waits for this one to go.
     await writeFileAtomic(join(this.#options.place.dir, GATEWAY_MARK), `${process.pid}\n`, 0o600, false);
   }
@@ -105,28 +105,28 @@ export class EgressGateway {
     this.#closed = true;
     this.#watcher.close();
     this.#gateway.close();
-    await this.#carrier?.close();
+    await this.#relay?.close();
     await this.#record.close();
   }
 
   async #start(): Promise<RelayProcess> {
     const gateway = this.#gateway;
-    const carrier = await RelayProcess.start(this.#options.place, {
+    const relay = await RelayProcess.start(this.#options.place, {
       connection: (connection) => gateway.handleConnection(connection),
       query: (bytes) => gateway.answerQuery(bytes),
       moved: (bytes) => gateway.countBytes(bytes),
-      spent: () => gateway.exceedQuota(),
+      quotaExceeded: () => gateway.exceedQuota(),
       freed: this.#options.freed,
       died: (words) => this.#died(words),
     });
     const left = gateway.remainingBytes();
-    if (left !== null) carrier.limit(left);
-    return carrier;
+    if (left !== null) relay.limit(left);
+    return relay;
   }
 
   #died(words: string): void {
-    const dead = this.#carrier;
-    this.#carrier = null;
+    const dead = this.#relay;
+    this.#relay = null;
     this.#restarts++;
     const { log, freed } = this.#options;
     log.warn(
@@ -142,12 +142,12 @@ export class EgressGateway {
   }
 
   /** Somebody has taken a place: where it is this one's, the other's end is waited for. */
-  #look(): void {
-    const carrier = this.#carrier;
-    carrier
+  #checkMark(): void {
+    const relay = this.#relay;
+    relay
       ?.isCurrent()
       .then((current) => {
-        if (!current && !this.#closed) carrier.watchSuccessor();
+        if (!current && !this.#closed) relay.watchSuccessor();
       })
       .catch((error: unknown) => this.#options.log.warn({ err: error }, 'a gateway could not be looked at'));
   }

@@ -107,12 +107,12 @@ export class EgressLog {
     } finally {
       await file.close();
     }
-    if (full) await rename(path, join(this.#dir, OLDER)).catch(unlessGone);
+    if (full) await rename(path, join(this.#dir, OLDER)).catch(unlessMissing);
   }
 }
 
 /** Two servers may write to the same file; one of them makes room. */
-function unlessGone(error: unknown): void {
+function unlessMissing(error: unknown): void {
   if (systemErrorCode(error) !== 'ENOENT') throw error;
 }
 

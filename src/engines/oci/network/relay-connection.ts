@@ -20,7 +20,7 @@ export class RelayConnection implements RedirectedConnection {
   readonly #hands: RelayConnectionCallbacks;
   readonly #seen: (Buffer | 'end')[] = [];
   #looking = false;
-  #look: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
+  #onNext: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
   #dialled: ((code: string | null) => void) | null = null;
   #onClosed: (moved: ByteCounts) => void = () => undefined;
   #over = false;
@@ -43,10 +43,10 @@ export class RelayConnection implements RedirectedConnection {
     if (!this.#looking) this.#say(RELAY_FRAME.SNIFF);
     this.#looking = true;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#look?.('timeout'), timeoutMs);
-      this.#look = (what) => {
+      const timer = setTimeout(() => this.#onNext?.('timeout'), timeoutMs);
+      this.#onNext = (what) => {
         clearTimeout(timer);
-        this.#look = null;
+        this.#onNext = null;
         resolve(what);
       };
     });
@@ -86,7 +86,7 @@ export class RelayConnection implements RedirectedConnection {
   /** The program has sent this; nothing: its end. */
   sent(bytes: Buffer): void {
     const what = bytes.length === 0 ? 'end' : bytes;
-    if (this.#look !== null) this.#look(what);
+    if (this.#onNext !== null) this.#onNext(what);
     else this.#seen.push(what);
   }
 
@@ -98,7 +98,7 @@ export class RelayConnection implements RedirectedConnection {
   over(moved: ByteCounts): void {
     this.#over = true;
     clearTimeout(this.#linger);
-    this.#look?.('end');
+    this.#onNext?.('end');
     this.dialled('ECANCELED');
     this.#onClosed(moved);
   }

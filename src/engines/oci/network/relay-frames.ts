@@ -4,7 +4,7 @@ import { constants } from 'node:os';
 export const RELAY_FRAME = {
   LISTENING: 96,
   LISTEN_FAILED: 97,
-  SUCCESSOR_GONE: 98,
+  SUCCESSOR_EXITED: 98,
   OPENED: 99,
   SNIFFED: 100,
   CONNECTED: 101,

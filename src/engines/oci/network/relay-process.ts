@@ -21,7 +21,7 @@ export interface RelayHandlers {
   /** Bytes that were moved since the last time. */
   moved(bytes: ByteCounts): void;
   /** The limit is reached: everything was cut. */
-  spent(): void;
+  quotaExceeded(): void;
   /** Whoever took this one's place is gone. */
   freed(): void;
   /** It has ended, unasked; what it held is cut. */
@@ -46,7 +46,7 @@ export class RelayProcess {
   readonly #handlers: RelayHandlers;
   readonly #links = new Map<number, RelayConnection>();
   readonly #parser = new FrameParser();
-  readonly #gone: Promise<void>;
+  readonly #exited: Promise<void>;
   #listening: { resolve(): void; reject(error: Error): void } | null = null;
   #inode: bigint | null = null;
   #closing = false;
@@ -72,7 +72,7 @@ export class RelayProcess {
     });
     control.on('data', (chunk: Buffer) => this.#receive(chunk));
     control.on('error', () => control.destroy());
-    this.#gone = new Promise((resolve) => {
+    this.#exited = new Promise((resolve) => {
       child.once('error', (error) => this.#end(error.message, resolve));
       child.once('close', (code, signal) => this.#end(words.trim() || `${signal ?? code}`, resolve));
     });
@@ -143,7 +143,7 @@ export class RelayProcess {
     // Waited for, whatever else this process still does.
     this.#child.ref();
     this.#child.kill('SIGKILL');
-    await this.#gone;
+    await this.#exited;
     if (current) await rm(this.#socketPath, { force: true }).catch(() => undefined);
     await Promise.all([this.#directory.close(), this.#streams.close()]);
   }
@@ -178,8 +178,8 @@ export class RelayProcess {
       this.#listening?.resolve();
     } else if (type === RELAY_FRAME.LISTEN_FAILED) {
       this.#listening?.reject(new Error(`the carrier cannot listen: ${errorCode(body.readUInt32LE())}`));
-    } else if (type === RELAY_FRAME.SUCCESSOR_GONE) this.#handlers.freed();
-    else if (type === RELAY_FRAME.QUOTA_EXCEEDED) this.#handlers.spent();
+    } else if (type === RELAY_FRAME.SUCCESSOR_EXITED) this.#handlers.freed();
+    else if (type === RELAY_FRAME.QUOTA_EXCEEDED) this.#handlers.quotaExceeded();
     else if (type === RELAY_FRAME.TOTALS) this.#count(movedAt(body, 0));
     else if (type === RELAY_FRAME.DNS_QUERY) this.#query(body);
     else if (type === RELAY_FRAME.OPENED) this.#opened(body);

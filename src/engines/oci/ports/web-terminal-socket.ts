@@ -25,21 +25,21 @@ const MAX_REASON_BYTES = 123;
 
 /** Opens a shell for a connection and relays until either ends. Never rejects. */
 export async function serveTerminal(socket: WebSocket, shells: Shells, request: OpenShell): Promise<void> {
-  const gone = new AbortController();
-  socket.once('close', () => gone.abort());
+  const closed = new AbortController();
+  socket.once('close', () => closed.abort());
   // Invalid frames and resets; `close` follows.
   socket.on('error', () => socket.terminate());
   // Nothing is read, and so no input is lost, until the terminal is open.
   socket.pause();
   let shell: Shell;
   try {
-    shell = await shells.open(request, gone.signal);
+    shell = await shells.open(request, closed.signal);
   } catch (error) {
     socket.resume();
     socket.close(INTERNAL_ERROR, reason(error));
     return;
   }
-  onAbort(gone.signal, () => void shell.close());
+  onAbort(closed.signal, () => void shell.close());
   socket.on('message', (data, isBinary) => void take(socket, shell, data, isBinary));
   socket.resume();
   for await (const chunk of shell.output) await send(socket, chunk);

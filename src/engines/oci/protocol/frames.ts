@@ -188,7 +188,7 @@ export class FrameParser {
   /** The next frame, or null until more is fed. Throws `server` on a body that is too large. */
   take(): Frame | null {
     if (this.#dataLeft > 0) return this.#takeData();
-    const header = this.#peek(HEADER);
+    const header = this.#front(HEADER);
     if (header === null) return null;
     const length = header.readUInt32LE(0);
     const type = header.readUInt8(4);
@@ -198,7 +198,7 @@ export class FrameParser {
       this.#dataLeft = length;
       return this.#takeData();
     }
-    const whole = this.#peek(HEADER + length);
+    const whole = this.#front(HEADER + length);
     if (whole === null) return null;
     this.#drop(HEADER + length);
     return { type, body: whole.subarray(HEADER) };
@@ -222,7 +222,7 @@ export class FrameParser {
   }
 
   /** The first bytes as one buffer, or null if there are fewer. */
-  #peek(length: number): Buffer | null {
+  #front(length: number): Buffer | null {
     if (this.#length < length) return null;
     let [first = Buffer.alloc(0)] = this.#chunks;
     if (first.length < length) {

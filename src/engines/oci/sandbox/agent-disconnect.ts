@@ -22,11 +22,11 @@ export async function refusalOf(
   agentSocket: string,
   signal: AbortSignal,
 ): Promise<AgentError | AgentDisconnectedError | null> {
-  const patience = anySignal([signal, AbortSignal.timeout(ANSWER_MS)]);
-  let gone: AgentDisconnectedError | null = null;
+  const limit = anySignal([signal, AbortSignal.timeout(ANSWER_MS)]);
+  let disconnected: AgentDisconnectedError | null = null;
   for (let tried = 0; tried < TRIES; tried += 1) {
     try {
-      const connection = await AgentConnection.open(agentSocket, patience);
+      const connection = await AgentConnection.open(agentSocket, limit);
       try {
         const answer = connection.expect(FRAME.STAT);
         // A refusal is sent without a request, and is lost if this side is writing at that moment.
@@ -40,12 +40,12 @@ export async function refusalOf(
     } catch (error) {
       throwIfCancelled(signal);
       if (error instanceof AgentError) return error;
-      if (patience.aborted) return gone;
+      if (limit.aborted) return disconnected;
       if (!(error instanceof AgentDisconnectedError)) throw error;
-      gone = error;
+      disconnected = error;
     }
   }
-  return gone;
+  return disconnected;
 }
 
 /**

@@ -9,16 +9,16 @@ const MAX_DELAY_MS = 2_147_483_647;
 /** Checks each sandbox once its deadline has passed. */
 export class ExpiryWatch {
   readonly #timers = new Map<string, NodeJS.Timeout>();
-  readonly #settle: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>;
+  readonly #reconcile: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>;
   readonly #log: Logger;
   #closed = false;
 
   /** `settle` reconciles the sandbox, which cleans up if it has ended, and returns its record. */
   constructor(
-    settle: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>,
+    reconcile: (sandboxId: string) => Promise<{ expiresAt: number; endedAt: number | null }>,
     log: Logger,
   ) {
-    this.#settle = settle;
+    this.#reconcile = reconcile;
     this.#log = log;
   }
 
@@ -29,7 +29,7 @@ export class ExpiryWatch {
     const delay = Math.min(Math.max(0, expiresAt - Date.now()) + SLACK_MS, MAX_DELAY_MS);
     const timer = setTimeout(() => {
       this.#timers.delete(sandboxId);
-      this.#look(sandboxId).catch((error: unknown) => {
+      this.#check(sandboxId).catch((error: unknown) => {
         this.#log.debug({ sandboxId, err: error }, 'cannot reconcile an expired sandbox');
       });
     }, delay);
@@ -38,8 +38,8 @@ export class ExpiryWatch {
     this.#timers.set(sandboxId, timer);
   }
 
-  async #look(sandboxId: string): Promise<void> {
-    const { expiresAt, endedAt } = await this.#settle(sandboxId);
+  async #check(sandboxId: string): Promise<void> {
+    const { expiresAt, endedAt } = await this.#reconcile(sandboxId);
     if (endedAt === null) this.watch(sandboxId, expiresAt);
   }
 

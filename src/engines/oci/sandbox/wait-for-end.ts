@@ -13,9 +13,9 @@ const LIVE: readonly SandboxRecord['status'][] = ['pending', 'running'];
 
 /** Connecting is not enough: the kernel accepts connections for a process that is about to end. */
 async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolean> {
-  const patience = anySignal([signal, AbortSignal.timeout(ENDING_MS)]);
+  const limit = anySignal([signal, AbortSignal.timeout(ENDING_MS)]);
   try {
-    const connection = await AgentConnection.open(socket, patience);
+    const connection = await AgentConnection.open(socket, limit);
     try {
       await connection.request(FRAME.PING);
     } finally {
@@ -26,7 +26,7 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
     throwIfCancelled(signal);
     if (error instanceof AgentDisconnectedError) return false;
     // Slow, not gone.
-    if (error instanceof AgentError || patience.aborted) return true;
+    if (error instanceof AgentError || limit.aborted) return true;
     throw error;
   }
 }

@@ -77,7 +77,7 @@ export class OciSnapshots implements Snapshots {
       try {
         records.push(await readSnapshot(host.layout, snapshotId));
       } catch (error) {
-        if (!isGone(error)) this.#context.log.warn({ snapshotId, err: error }, 'cannot read a snapshot');
+        if (!isNotFound(error)) this.#context.log.warn({ snapshotId, err: error }, 'cannot read a snapshot');
       }
     }
     return records;
@@ -114,7 +114,7 @@ export class OciSnapshots implements Snapshots {
         const ownBytes = await countBytes(host, host.layout.snapshot(snapshotId).layer, this.#closing.signal);
         await updateSnapshot(host.layout, snapshotId, (record) => ({ ...record, ownBytes }));
       } catch (error) {
-        if (this.#closing.signal.aborted || isGone(error)) return;
+        if (this.#closing.signal.aborted || isNotFound(error)) return;
         this.#context.log.warn({ snapshotId, err: error }, 'cannot determine the size of a snapshot');
       } finally {
         this.#counting.delete(snapshotId);
@@ -129,7 +129,7 @@ export class OciSnapshots implements Snapshots {
     try {
       return (await readSnapshot(host.layout, snapshotId)).ownBytes;
     } catch (error) {
-      if (isGone(error)) return 0;
+      if (isNotFound(error)) return 0;
       throw error;
     }
   }
@@ -148,6 +148,6 @@ export class OciSnapshots implements Snapshots {
   }
 }
 
-function isGone(error: unknown): boolean {
+function isNotFound(error: unknown): boolean {
   return error instanceof SandboxError && error.code === 'not_found';
 }

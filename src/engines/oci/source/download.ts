@@ -57,7 +57,7 @@ async function watched<T>(
   const { report } = inside;
   if (report === null) return work();
   const over = new AbortController();
-  const look = async (): Promise<void> => {
+  const checkProgress = async (): Promise<void> => {
     for (;;) {
       await delay(POLL_MS, undefined, { signal: over.signal });
       const stat = await inside.files.stat(inside.sandboxId, path, null, signal);
@@ -65,7 +65,7 @@ async function watched<T>(
     }
   };
   // What goes wrong in looking is the work's to tell.
-  const looking = look().catch(() => undefined);
+  const looking = checkProgress().catch(() => undefined);
   try {
     return await work();
   } finally {

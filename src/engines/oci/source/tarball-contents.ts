@@ -115,14 +115,14 @@ export class TarballContents {
   }
 
   /** Folders that a tarball leaves out are there all the same. One that is known has all of its own. */
-  #addParents(path: string, told: string): void {
+  #addParents(path: string, listed: string): void {
     for (let at = path.lastIndexOf('/'); at !== -1; at = path.lastIndexOf('/', at - 1)) {
       const parent = path.slice(0, at);
       const kind = this.#placed.get(parent)?.kind;
       if (kind === 'directory') return;
       if (kind !== undefined)
         throw this.#unusable(
-          told,
+          listed,
           `lies below ${JSON.stringify(parent.slice(0, 200))}, which is no directory`,
         );
       this.#place(parent, { kind: 'directory', at: null, link: null });

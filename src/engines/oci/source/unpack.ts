@@ -66,12 +66,12 @@ export function packingOf(block: Buffer): Packing {
 /** A header is told by its sum, which counts its own place as blanks. */
 function isTarHeader(block: Buffer): boolean {
   if (block.length < BLOCK) return false;
-  const told = Number.parseInt(block.toString('latin1', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_BYTES), 8);
+  const stated = Number.parseInt(block.toString('latin1', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_BYTES), 8);
   let sum = CHECKSUM_BYTES * ' '.charCodeAt(0);
   for (const [at, byte] of block.entries()) {
     if (at < CHECKSUM_AT || at >= CHECKSUM_AT + CHECKSUM_BYTES) sum += byte;
   }
-  return sum === told;
+  return sum === stated;
 }
 
 function noTarball(url: string, block: Buffer): SandboxError {

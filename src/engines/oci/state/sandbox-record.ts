@@ -197,13 +197,13 @@ export async function claimDirectory(
   mode: number,
 ): Promise<SandboxPaths> {
   const { pid, startTime } = currentProcess();
-  const unborn = join(layout.sandboxes, `.new.${record.sandboxId}.${pid}.${startTime}`);
+  const pending = join(layout.sandboxes, `.new.${record.sandboxId}.${pid}.${startTime}`);
   const paths = layout.sandbox(record.sandboxId);
-  await mkdir(unborn, { mode: 0o700 });
+  await mkdir(pending, { mode: 0o700 });
   // mkdir applies the umask.
-  await chmod(unborn, mode);
-  await writeRecord(sandboxPaths(unborn), record);
-  await rename(unborn, paths.dir);
+  await chmod(pending, mode);
+  await writeRecord(sandboxPaths(pending), record);
+  await rename(pending, paths.dir);
   return paths;
 }
 

@@ -34,7 +34,7 @@ interface Watched {
   used: number;
   /** What was free when `used` was counted: it cannot have grown by more than this has fallen. Null before the first walk. */
   freeThen: DiskUse | null;
-  looks: number;
+  checks: number;
 }
 
 /** Watches the disk use of sandboxes in this process. */
@@ -54,8 +54,8 @@ export class DiskWatch {
   watch(sandboxId: string, limitMb: number | null): void {
     if (limitMb === null) return;
     const limitBytes = limitMb * MIB;
-    this.#watched.set(sandboxId, { limitBytes, used: 0, freeThen: null, looks: 0 });
-    this.#timer ??= setInterval(() => void this.look(), CHECK_MS).unref();
+    this.#watched.set(sandboxId, { limitBytes, used: 0, freeThen: null, checks: 0 });
+    this.#timer ??= setInterval(() => void this.check(), CHECK_MS).unref();
   }
 
   /** Stops watching a sandbox. */
@@ -64,8 +64,8 @@ export class DiskWatch {
   }
 
   /** Checks all of them, or joins the check in progress. Never rejects. */
-  look(): Promise<void> {
-    this.#looking ??= this.#lookAtAll().finally(() => {
+  check(): Promise<void> {
+    this.#looking ??= this.#checkAll().finally(() => {
       this.#looking = null;
     });
     return this.#looking;
@@ -77,21 +77,21 @@ export class DiskWatch {
     this.#watched.clear();
   }
 
-  async #lookAtAll(): Promise<void> {
+  async #checkAll(): Promise<void> {
     try {
       const free = await this.#probe.free();
       await mapConcurrent([...this.#watched], WALKS_AT_ONCE, ([sandboxId, watched]) =>
-        this.#lookAt(sandboxId, watched, free),
+        this.#checkOne(sandboxId, watched, free),
       );
     } catch (error) {
       this.#log.warn({ err: error }, 'cannot read the free disk space');
     }
   }
 
-  async #lookAt(sandboxId: string, watched: Watched, free: DiskUse): Promise<void> {
-    watched.looks += 1;
+  async #checkOne(sandboxId: string, watched: Watched, free: DiskUse): Promise<void> {
+    watched.checks += 1;
     const atMost = watched.used + fallen(watched.freeThen, free);
-    if (atMost <= watched.limitBytes && watched.looks < CHECKS_PER_WALK) return;
+    if (atMost <= watched.limitBytes && watched.checks < CHECKS_PER_WALK) return;
     try {
       const use = await this.#probe.used(sandboxId);
       if (use === null) {
@@ -99,7 +99,7 @@ export class DiskWatch {
         return;
       }
       const used = Math.max(use.bytes, use.files * FILE_BYTES);
-      Object.assign(watched, { used, freeThen: free, looks: 0 });
+      Object.assign(watched, { used, freeThen: free, checks: 0 });
       if (used <= watched.limitBytes) return;
       await this.#probe.end(sandboxId, used);
       this.unwatch(sandboxId);

@@ -68,9 +68,9 @@ async function moveUnused(host: Host): Promise<string[]> {
   const moved: string[] = [];
   for (const { snapshotId } of snapshots) {
     if (used.has(snapshotId)) continue;
-    const gone = join(host.layout.snapshots, `${REMOVED_PREFIX}${snapshotId}`);
-    await rename(host.layout.snapshot(snapshotId).dir, gone);
-    moved.push(gone);
+    const removed = join(host.layout.snapshots, `${REMOVED_PREFIX}${snapshotId}`);
+    await rename(host.layout.snapshot(snapshotId).dir, removed);
+    moved.push(removed);
   }
   return moved;
 }

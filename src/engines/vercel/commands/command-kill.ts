@@ -5,7 +5,7 @@ import { signalNumber } from '../../../shared/signals.ts';
 import type { KillCause } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { killTree } from '../guest/kill-tree.ts';
-import { explain, look, runningSession } from '../sandbox/get-sandbox.ts';
+import { explain, getSandbox, runningSession } from '../sandbox/get-sandbox.ts';
 import { hasEnded } from '../sandbox/sandbox-view.ts';
 import { type CommandRecord, readRecord, updateRecord } from '../state/command-record.ts';
 
@@ -75,7 +75,7 @@ async function tookItAlong(
 ): Promise<boolean> {
   if (!(refusal instanceof SandboxError) || refusal.code !== 'conflict') return false;
   const { sandboxId } = context.layout.command(commandId);
-  const { status } = await look(context, sandboxId, signal);
+  const { status } = await getSandbox(context, sandboxId, signal);
   if (status !== 'stopping' && !hasEnded({ status })) return false;
   context.log.debug({ command_id: commandId, status, err: refusal }, 'a signal came after its sandbox');
   return true;

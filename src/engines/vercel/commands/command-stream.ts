@@ -107,7 +107,7 @@ export class CommandFollow {
 
   /** Resolves when all output is read that there is at the end of the command, or the wait for it is over. */
   async drained(): Promise<void> {
-    const patience = new AbortController();
+    const waiting = new AbortController();
     let seen = -1;
     try {
       for (;;) {
@@ -116,14 +116,14 @@ export class CommandFollow {
         seen = now;
         const over = await Promise.race([
           this.#reading.then(() => true),
-          delay(this.#isCut ? CUT_OUTPUT_MS : LAST_OUTPUT_MS, false, { signal: patience.signal }),
+          delay(this.#isCut ? CUT_OUTPUT_MS : LAST_OUTPUT_MS, false, { signal: waiting.signal }),
         ]);
         if (over) return;
         // Not a word of it, not even its end: whatever there is, is missing.
         if (this.#silent && !this.#isCut) this.complete = false;
       }
     } finally {
-      patience.abort();
+      waiting.abort();
       this.log.flush();
     }
   }
@@ -160,7 +160,7 @@ export class CommandFollow {
   }
 
   /** Resolves at the next output, at the end, or when the signal fires. */
-  news(signal: AbortSignal): Promise<void> {
+  waitForChange(signal: AbortSignal): Promise<void> {
     if (this.#exited || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
       const done = () => {

@@ -10,7 +10,7 @@ import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { Command, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { isNotFound, isStopped } from '../http/api-errors.ts';
-import { explain, look, lookUntil, runningSession } from '../sandbox/get-sandbox.ts';
+import { explain, getSandbox, pollUntil, runningSession } from '../sandbox/get-sandbox.ts';
 import { hasEnded } from '../sandbox/sandbox-view.ts';
 import {
   type CommandRecord,
@@ -66,19 +66,19 @@ export class Followed {
   }
 
   /** @throws SandboxError `not_found`, or what the platform answers */
-  async look(commandId: string, signal: AbortSignal): Promise<Looked> {
+  async get(commandId: string, signal: AbortSignal): Promise<Looked> {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
     const known = this.#entries.get(commandId);
     if (known !== undefined && !isPartial(known.record)) {
       await this.#noticeEnd(known, signal);
-      return this.#told(known);
+      return this.#view(known);
     }
     const record = await readRecord(paths, commandId);
     if (record.end !== null && !isPartial(record))
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     if (record.platformId === null) throw unknownCommand(commandId);
-    const sandbox = await look(this.#context, paths.sandboxId, signal);
+    const sandbox = await getSandbox(this.#context, paths.sandboxId, signal);
     if (hasEnded(sandbox)) {
       if (record.end === null) return this.#cutOff(record, paths, sandbox);
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
@@ -87,12 +87,12 @@ export class Followed {
     if (known !== undefined) this.#drop(known);
     const entry = await this.#takeUp(record, record.platformId, paths, signal);
     if (record.end !== null) await Promise.race([Promise.allSettled([entry.ended]), whenAborted(signal)]);
-    return this.#told(entry);
+    return this.#view(entry);
   }
 
   /** Resolves at the next news of a command; its end counts once it is on disk. */
-  async news(follow: CommandFollow, signal: AbortSignal): Promise<void> {
-    await follow.news(signal);
+  async waitForChange(follow: CommandFollow, signal: AbortSignal): Promise<void> {
+    await follow.waitForChange(signal);
     // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the news.
     const ended = this.#ends.get(follow);
     if (ended !== undefined && follow.exited && !signal.aborted)
@@ -142,7 +142,7 @@ export class Followed {
     await Promise.race([ended, whenAborted(signal)]);
   }
 
-  #told({ record, paths, follow }: Entry): Looked {
+  #view({ record, paths, follow }: Entry): Looked {
     const { sandboxId } = paths;
     if (record.end !== null) return { command: finishedView(record, sandboxId, record.end), follow };
     return { command: runningView(record, sandboxId, follow.totals), follow };
@@ -199,7 +199,7 @@ export class Followed {
   async #endOrThrow(commandId: string, error: unknown): Promise<void> {
     const { sandboxId } = this.#context.layout.command(commandId);
     if (isStopped(error) || isNotFound(error)) {
-      const sandbox = await look(this.#context, sandboxId, never);
+      const sandbox = await getSandbox(this.#context, sandboxId, never);
       if (sandbox.status !== 'running') return this.#end(commandId, null);
     }
     throw await explain(this.#context, sandboxId, 'show a command', never, error);
@@ -235,11 +235,11 @@ export class Followed {
       const { killedFor } = await readRecord(entry.paths, entry.record.commandId);
       if (killedFor !== null) return null;
     }
-    const sandbox = await look(this.#context, sandboxId, never);
+    const sandbox = await getSandbox(this.#context, sandboxId, never);
     if (exit !== null && sandbox.status === 'running') return null;
     return hasEnded(sandbox)
       ? sandbox
-      : lookUntil(this.#context, sandboxId, hasEnded, AbortSignal.timeout(60_000));
+      : pollUntil(this.#context, sandboxId, hasEnded, AbortSignal.timeout(60_000));
   }
 
   /** A command that nobody followed when its sandbox ended: what was captured before is all there is. */

@@ -7,7 +7,7 @@ import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartComman
 import type { VercelContext } from '../context.ts';
 import { killTree, MARK } from '../guest/kill-tree.ts';
 import { mayHaveHappened } from '../http/api-errors.ts';
-import { explain, look, runningSession } from '../sandbox/get-sandbox.ts';
+import { explain, getSandbox, runningSession } from '../sandbox/get-sandbox.ts';
 import { requireDirectory } from '../sandbox/require-directory.ts';
 import {
   type CommandRecord,
@@ -61,16 +61,16 @@ export class VercelCommands implements Commands {
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#current(await this.#followed.look(commandId, signal), signal);
+    return this.#current(await this.#followed.get(commandId, signal), signal);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
-    await look(this.#context, sandboxId, signal);
+    await getSandbox(this.#context, sandboxId, signal);
     const commands: Command[] = [];
     for (const id of await listCommandIds(this.#context.layout, sandboxId)) {
       try {
         // Without reading on: that costs a request per command.
-        commands.push((await this.#followed.look(id, signal)).command);
+        commands.push((await this.#followed.get(id, signal)).command);
       } catch (error) {
         // Whether it ever ran is not known; there is nothing to tell of it.
         if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
@@ -81,7 +81,7 @@ export class VercelCommands implements Commands {
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
     const command = await this.#until(commandId, null, signal);
-    const { follow } = await this.#followed.look(commandId, signal);
+    const { follow } = await this.#followed.get(commandId, signal);
     return this.#current({ command, follow }, signal);
   }
 
@@ -94,7 +94,7 @@ export class VercelCommands implements Commands {
   }
 
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
-    const { command, follow } = await this.#followed.look(commandId, signal);
+    const { command, follow } = await this.#followed.get(commandId, signal);
     if (follow !== null) await this.#requireReading(commandId, follow, signal);
     const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
     if (follow !== null && (end === null || isOf(end, follow.log))) {
@@ -118,7 +118,7 @@ export class VercelCommands implements Commands {
   async #current({ command, follow }: Looked, signal: AbortSignal): Promise<Command> {
     if (command.status === 'running' || follow === null) return command;
     await this.#followed.refresh(command.commandId, follow, signal);
-    return (await this.#followed.look(command.commandId, signal)).command;
+    return (await this.#followed.get(command.commandId, signal)).command;
   }
 
   /** Lets go of every stream; the commands go on. */
@@ -184,10 +184,10 @@ export class VercelCommands implements Commands {
   ): Promise<Command> {
     for (;;) {
       throwIfCancelled(signal);
-      const { command, follow } = await this.#followed.look(commandId, signal);
+      const { command, follow } = await this.#followed.get(commandId, signal);
       if (follow === null || command.status === 'finished' || enough?.(command)) return command;
       if (enough !== null) await this.#requireReading(commandId, follow, signal);
-      await this.#followed.news(follow, signal);
+      await this.#followed.waitForChange(follow, signal);
     }
   }
 }

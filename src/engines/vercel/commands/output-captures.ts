@@ -27,17 +27,21 @@ export async function fullestCapture(
   own: CaptureLog | null,
 ): Promise<Pick<CommandEnd, 'capture' | 'stdoutBytes' | 'stderrBytes'>> {
   const name = own === null ? null : basename(own.directory);
-  const told = { capture: name, stdoutBytes: own?.totals.stdout ?? 0, stderrBytes: own?.totals.stderr ?? 0 };
-  let most = told.stdoutBytes + told.stderrBytes;
+  const fullest = {
+    capture: name,
+    stdoutBytes: own?.totals.stdout ?? 0,
+    stderrBytes: own?.totals.stderr ?? 0,
+  };
+  let most = fullest.stdoutBytes + fullest.stderrBytes;
   for (const other of await readdir(commandDir)) {
     if (!other.startsWith(CAPTURE) || other === name) continue;
     const { stdout, stderr } = capturedTotals(join(commandDir, other));
     if (stdout + stderr > most) {
       most = stdout + stderr;
-      told.capture = other;
+      fullest.capture = other;
     }
-    told.stdoutBytes = Math.max(told.stdoutBytes, stdout);
-    told.stderrBytes = Math.max(told.stderrBytes, stderr);
+    fullest.stdoutBytes = Math.max(fullest.stdoutBytes, stdout);
+    fullest.stderrBytes = Math.max(fullest.stderrBytes, stderr);
   }
-  return told;
+  return fullest;
 }

@@ -13,7 +13,7 @@ import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
 /** What one call to the platform carries; it is packed in memory. */
-const MAX_CARRIED = 16 * 1_048_576;
+const MAX_BATCH_BYTES = 16 * 1_048_576;
 const CLEAN_MS = 10_000;
 
 export class VercelFiles implements Files {
@@ -165,7 +165,7 @@ function* batches(files: WriteFile[]): Generator<WriteFile[]> {
   let batch: WriteFile[] = [];
   let bytes = 0;
   for (const file of files) {
-    if (batch.length > 0 && bytes + file.content.length > MAX_CARRIED) {
+    if (batch.length > 0 && bytes + file.content.length > MAX_BATCH_BYTES) {
       yield batch;
       batch = [];
       bytes = 0;

@@ -131,9 +131,9 @@ async function* directoryEntries(
     unpacked.pipe(entries);
     try {
       for await (const entry of entries) {
-        const told = toldEntry(entry);
-        if (told === null) entry.resume();
-        else yield told;
+        const treeEntry = toTreeEntry(entry);
+        if (treeEntry === null) entry.resume();
+        else yield treeEntry;
       }
     } finally {
       packed.destroy();
@@ -145,7 +145,7 @@ async function* directoryEntries(
 }
 
 /** Null for what does not travel: fifos, devices, and names that lead out of the tree. */
-function toldEntry(entry: Entry): TreeEntry | null {
+function toTreeEntry(entry: Entry): TreeEntry | null {
   const { name, type, mode, linkname } = entry.header;
   const path = trimTrailingSlashes(name.replace(/^\.\/?/, ''));
   const known = TYPES[type ?? ''];

@@ -44,13 +44,13 @@ export function isNotFound(error: unknown): boolean {
 }
 
 /** True where a sandbox that was asked about by its own address is not there, or not any more. */
-export function isSandboxGone(error: unknown): boolean {
+export function isSandboxMissing(error: unknown): boolean {
   return isNotFound(error) || factsOf(error)?.status === 410;
 }
 
 /** The same of a snapshot: what is said of a sandbox is not about it. */
-export function isSnapshotGone(error: unknown): boolean {
-  return isSandboxGone(error) && factsOf(error)?.platformCode !== 'sandbox_stopped';
+export function isSnapshotMissing(error: unknown): boolean {
+  return isSandboxMissing(error) && factsOf(error)?.platformCode !== 'sandbox_stopped';
 }
 
 /** True where the sandbox has no session any more that could do what was asked. */
@@ -90,7 +90,7 @@ function factsOf(error: unknown): FailureFacts | null {
   if (error instanceof Error && error.cause instanceof HttpFailure) return error.cause.facts;
   if (error instanceof APIError) {
     return {
-      kind: 'garbage',
+      kind: 'malformed',
       outcome: 'unknown',
       status: error.response.status,
       platformCode: null,
@@ -142,7 +142,7 @@ function fromFacts(
     const message = `The connection to Vercel's API failed (${text}); it was to ${about.doing}.`;
     return new SandboxError('unavailable', message, { hint: CONNECTION_HINT, details, cause });
   }
-  if (kind === 'garbage') {
+  if (kind === 'malformed') {
     const message = `Vercel's API gave ${text}; it was asked to ${about.doing}.`;
     return new SandboxError('server', message, { details, cause });
   }

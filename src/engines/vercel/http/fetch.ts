@@ -68,7 +68,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
 function unforeseen(error: unknown): HttpFailure {
   const text = `an answer that cannot be handed on (${error instanceof Error ? error.message : String(error)})`;
   const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false, variable: null };
-  return new HttpFailure({ ...said, kind: 'garbage', outcome: 'unknown', text }, error);
+  return new HttpFailure({ ...said, kind: 'malformed', outcome: 'unknown', text }, error);
 }
 
 /** Refusals that ask for the same request again: sent too slowly, or too often. */
@@ -88,15 +88,16 @@ async function readRequest(
   init: RequestInit | undefined,
   { baseUrl, credentials }: FetchOptions,
 ): Promise<Request> {
-  const asked = typeof input === 'string' ? input : input instanceof URL ? input.href : input.url;
-  if (!asked.startsWith(`${SDK_BASE_URL}/`)) throw new TypeError('The SDK asked for an address of no API.');
+  const requested = typeof input === 'string' ? input : input instanceof URL ? input.href : input.url;
+  if (!requested.startsWith(`${SDK_BASE_URL}/`))
+    throw new TypeError('The SDK asked for an address of no API.');
   const headers = new Headers(init?.headers);
   // The SDK never gets the token: it would trade one of its kind for another one of the environment.
   const { token, variable } = credentials();
   headers.set('authorization', `Bearer ${token}`);
   return {
     method: (init?.method ?? 'GET').toUpperCase(),
-    url: new URL(`${baseUrl ?? SDK_BASE_URL}${asked.slice(SDK_BASE_URL.length)}`),
+    url: new URL(`${baseUrl ?? SDK_BASE_URL}${requested.slice(SDK_BASE_URL.length)}`),
     headers,
     body: bodyOf(init?.body),
     signal: init?.signal ?? null,

@@ -12,7 +12,7 @@ export type FailureKind =
   /** Nothing came in time. */
   | 'timeout'
   /** An answer that is none of this API. */
-  | 'garbage';
+  | 'malformed';
 
 export interface FailureFacts {
   readonly kind: FailureKind;

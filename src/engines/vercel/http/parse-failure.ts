@@ -99,7 +99,7 @@ export function invalidBody(status: number, text: string): HttpFailure {
   const start = text.slice(0, 60).replace(/\s+/g, ' ');
   return new HttpFailure({
     ...NOTHING,
-    kind: 'garbage',
+    kind: 'malformed',
     outcome: 'unknown',
     status,
     text: start === '' ? 'an empty answer' : `an answer that begins ${JSON.stringify(start)}`,

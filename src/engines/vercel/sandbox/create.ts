@@ -8,8 +8,8 @@ import type { CreateSandbox, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import {
   fromPlatform,
-  isSandboxGone,
-  isSnapshotGone,
+  isSandboxMissing,
+  isSnapshotMissing,
   mayHaveHappened,
   platformWords,
 } from '../http/api-errors.ts';
@@ -85,12 +85,12 @@ export class Creations {
     if (source !== null) checkSource(this.#context, source, request);
     const { choice, runtime } = await planOf(this.#context, request);
     const params = paramsOf(this.#context, request, choice);
-    const askedAt = Date.now();
+    const requestedAt = Date.now();
     const policy = masked(networkPolicy);
-    const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, askedAt);
-    const stopAsked = null;
-    const known = { sandboxId, teamId, projectId, askedAt, runtime, policy, lastSeen };
-    const record = { ...known, stopAsked, snapshotSession: null };
+    const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, requestedAt);
+    const requestedStop = null;
+    const known = { sandboxId, teamId, projectId, requestedAt, runtime, policy, lastSeen };
+    const record = { ...known, requestedStop, snapshotSession: null };
     return { record: { version: 1, state: 'creating', ...record }, params };
   }
 
@@ -135,7 +135,7 @@ export class Creations {
   async #handOut(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
-      isOut = record.state === 'creating' && record.stopAsked === null;
+      isOut = record.state === 'creating' && record.requestedStop === null;
       return isOut ? { ...record, state: 'made', lastSeen: view } : record;
     });
     if (isOut) return view;
@@ -145,7 +145,7 @@ export class Creations {
 
   async #wasStopped(sandboxId: string): Promise<boolean> {
     const record = await readRecord(this.#context.layout, sandboxId);
-    return record !== null && record.stopAsked !== null && record.state !== 'doubtful';
+    return record !== null && record.requestedStop !== null && record.state !== 'doubtful';
   }
 
   /** Makes sure of the end that was asked for while it was made. Answers what to tell the one who makes it. */
@@ -171,7 +171,7 @@ export class Creations {
     const failure = fromPlatform(error, { doing: 'create a sandbox', sandboxId });
     if (!mayHaveHappened(error)) {
       await removeRecord(layout, sandboxId);
-      if (source?.type === 'snapshot' && isSnapshotGone(error)) throw unknownSnapshot(source.snapshotId);
+      if (source?.type === 'snapshot' && isSnapshotMissing(error)) throw unknownSnapshot(source.snapshotId);
       const fetched = fetchedSource(request);
       const words = platformWords(error);
       throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
@@ -180,7 +180,7 @@ export class Creations {
       await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));
       return;
     } catch (second) {
-      if (!isSandboxGone(second))
+      if (!isSandboxMissing(second))
         this.#context.log.warn({ sandbox_id: sandboxId, err: second }, 'a creation in doubt');
       await this.#doubt(sandboxId);
     }

@@ -5,55 +5,59 @@ import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSandbox } from '../../../shared/id-errors.ts';
 import type { Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { fromPlatform, isNotFound, isSandboxGone, isStopped } from '../http/api-errors.ts';
+import { fromPlatform, isNotFound, isSandboxMissing, isStopped } from '../http/api-errors.ts';
 import { readRecord, type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
-import { goneView, hasEnded, viewOf } from './sandbox-view.ts';
+import { endedView, hasEnded, viewOf } from './sandbox-view.ts';
 
 /** @throws SandboxError `not_found`, or what the platform's answer means */
-export async function look(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
+export async function getSandbox(
+  context: VercelContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<Sandbox> {
   throwIfCancelled(signal);
   const record = await readRecord(context.layout, sandboxId);
   if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
   // Its making failed without a word from the cloud: whatever comes of it is removed.
   if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
   requireSameProject(context, record);
-  if (record?.state === 'creating') return lookAtUnborn(context, record, signal);
+  if (record?.state === 'creating') return getPending(context, record, signal);
   try {
     const view = viewOf(await context.cloud.get(sandboxId, signal), record);
     await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
-    const gone = goneView(record.lastSeen, record, Date.now());
+    const ended = endedView(record.lastSeen, record, Date.now());
     // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
-    if (gone.stopCause !== 'aborted') await note(context, gone, record);
-    return gone;
+    if (ended.stopCause !== 'aborted') await note(context, ended, record);
+    return ended;
   }
 }
 
 /** A sandbox is pending until it is handed out, whether or not the cloud shows it, and shows it as running. */
-async function lookAtUnborn(
+async function getPending(
   context: VercelContext,
   record: SandboxRecord,
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  const { sandboxId, lastSeen, stopAsked, askedAt } = record;
+  const { sandboxId, lastSeen, requestedStop, requestedAt } = record;
   try {
     const view = viewOf(await context.cloud.get(sandboxId, signal), record);
     if (!hasEnded(view)) return { ...view, status: view.status === 'running' ? 'pending' : view.status };
-    if (stopAsked !== null) await note(context, view, record);
+    if (requestedStop !== null) await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isSandboxGone(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (lastSeen === null) throw unknownSandbox(sandboxId);
-    if (stopAsked !== null) {
-      const gone = goneView(lastSeen, record, Date.now());
-      await note(context, gone, record);
-      return gone;
+    if (requestedStop !== null) {
+      const ended = endedView(lastSeen, record, Date.now());
+      await note(context, ended, record);
+      return ended;
     }
     // Who makes it has died if it still does not show.
-    if (Date.now() - askedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
+    if (Date.now() - requestedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
     return lastSeen;
   }
 }
@@ -135,7 +139,7 @@ export async function runningSession(
     throw notRunning(record.lastSeen, doing);
   const known = context.cloud.known(sandboxId);
   if (known !== null) return known;
-  const view = await look(context, sandboxId, signal);
+  const view = await getSandbox(context, sandboxId, signal);
   if (view.status !== 'running') throw notRunning(view, doing);
   try {
     return await context.cloud.session(sandboxId, signal);
@@ -155,7 +159,7 @@ export async function explain(
   if (isStopped(error) || isNotFound(error)) {
     context.cloud.forget(sandboxId);
     try {
-      const view = await look(context, sandboxId, signal);
+      const view = await getSandbox(context, sandboxId, signal);
       if (view.status !== 'running') return notRunning(view, doing);
       if (isStopped(error)) return sessionEnded(view, doing, error);
     } catch (second) {
@@ -176,14 +180,14 @@ function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): Sa
 }
 
 /** Looks until `enough` says so; each look is an event of the platform's that has no other way to be heard. */
-export async function lookUntil(
+export async function pollUntil(
   context: VercelContext,
   sandboxId: string,
   enough: (view: Sandbox) => boolean,
   signal: AbortSignal,
 ): Promise<Sandbox> {
   for (;;) {
-    const view = await look(context, sandboxId, signal);
+    const view = await getSandbox(context, sandboxId, signal);
     if (enough(view)) return view;
     try {
       await delay(context.tuning.pollMs, undefined, { signal });

@@ -8,7 +8,7 @@ import type { VercelContext } from '../context.ts';
 import { fromPlatform, isNotFound, isStopped, mayHaveHappened } from '../http/api-errors.ts';
 import { listRecordIds, readRecord, removeRecord, updateRecord } from '../state/sandbox-record.ts';
 import type { Creations } from './create.ts';
-import { explain, inSession, look, lookUntil } from './get-sandbox.ts';
+import { explain, getSandbox, inSession, pollUntil } from './get-sandbox.ts';
 import { removeFromCloud } from './remove.ts';
 import { hasEnded } from './sandbox-view.ts';
 
@@ -27,16 +27,16 @@ export async function extendTimeout(
 ): Promise<Sandbox> {
   const doing = 'extend its time';
   return inSession(context, sandboxId, doing, signal, async (session) => {
-    const before = (await look(context, sandboxId, signal)).timeoutMs;
+    const before = (await getSandbox(context, sandboxId, signal)).timeoutMs;
     try {
       await session.extendTimeout(durationMs, { signal });
     } catch (error) {
       if (!mayHaveHappened(error) || signal.aborted) throw error;
-      const after = await look(context, sandboxId, signal);
+      const after = await getSandbox(context, sandboxId, signal);
       if (after.timeoutMs - before < durationMs) throw error;
       return after;
     }
-    return look(context, sandboxId, signal);
+    return getSandbox(context, sandboxId, signal);
   });
 }
 
@@ -51,20 +51,20 @@ export async function stopSandbox(
   const record = await readRecord(context.layout, sandboxId);
   if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
   if (context.cloud.known(sandboxId) === null) {
-    const view = await look(context, sandboxId, signal);
+    const view = await getSandbox(context, sandboxId, signal);
     if (hasEnded(view)) return view;
   }
   await updateRecord(context.layout, sandboxId, (known) =>
-    known.stopAsked === null ? { ...known, stopAsked: cause } : known,
+    known.requestedStop === null ? { ...known, requestedStop: cause } : known,
   );
   try {
     const session = await context.cloud.session(sandboxId, signal);
     await session.stop({ signal });
   } catch (error) {
-    const gone = isStopped(error) || isNotFound(error);
+    const ended = isStopped(error) || isNotFound(error);
     context.cloud.forget(sandboxId);
     // A refusal counts as the end where the sandbox itself says so.
-    if (!gone || (await look(context, sandboxId, signal)).status === 'running')
+    if (!ended || (await getSandbox(context, sandboxId, signal)).status === 'running')
       throw await explain(context, sandboxId, doing, signal, error);
   }
   return untilEnded(context, sandboxId, signal);
@@ -76,13 +76,13 @@ export async function untilEnded(
   sandboxId: string,
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  const patience = AbortSignal.timeout(END_MS);
+  const limit = AbortSignal.timeout(END_MS);
   try {
-    return await lookUntil(context, sandboxId, hasEnded, anySignal([signal, patience]));
+    return await pollUntil(context, sandboxId, hasEnded, anySignal([signal, limit]));
   } catch (error) {
     throwIfCancelled(signal);
-    if (!patience.aborted) throw error;
-    return look(context, sandboxId, signal);
+    if (!limit.aborted) throw error;
+    return getSandbox(context, sandboxId, signal);
   }
 }
 
@@ -98,7 +98,7 @@ export async function forgetSandbox(
   const { layout } = context;
   const found = await removed(context, sandboxId, signal);
   const record = await readableRecord(context, sandboxId);
-  const doubtful = record?.state === 'doubtful' && !found && Date.now() - record.askedAt < DOUBT_MS;
+  const doubtful = record?.state === 'doubtful' && !found && Date.now() - record.requestedAt < DOUBT_MS;
   if (!doubtful) await removeRecord(layout, sandboxId);
 }
 
@@ -144,9 +144,9 @@ async function recoverOne(context: VercelContext, sandboxId: string, signal: Abo
   if (record === null || record.state === 'creating') return false;
   if (record.state === 'doubtful') {
     const found = await removed(context, sandboxId, signal);
-    if (found || Date.now() - record.askedAt >= DOUBT_MS) await removeRecord(context.layout, sandboxId);
+    if (found || Date.now() - record.requestedAt >= DOUBT_MS) await removeRecord(context.layout, sandboxId);
     return found;
   }
   if (record.lastSeen !== null && hasEnded(record.lastSeen)) return false;
-  return hasEnded(await look(context, sandboxId, signal));
+  return hasEnded(await getSandbox(context, sandboxId, signal));
 }

@@ -6,10 +6,10 @@ import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform } from '../http/api-errors.ts';
 import { listRecordIds, readRecord } from '../state/sandbox-record.ts';
-import { look } from './get-sandbox.ts';
+import { getSandbox } from './get-sandbox.ts';
 import { BATCH, gather, spanOf } from './pagination.ts';
 
-const LOOKS_AT_A_TIME = 8;
+const MAX_CONCURRENT_GETS = 8;
 
 /** One page of the sandboxes of this project that this kind of server made, and of those it still remembers. */
 export async function listSandboxes(
@@ -24,8 +24,8 @@ export async function listSandboxes(
   const { items: present } = await gather(query, own, (cursor) => readPage(context, cursor, signal));
   for (const place of present) places.set(place.id, place);
   const page = paginate([...places.values()], query, own);
-  const views = await mapConcurrent(page.items, LOOKS_AT_A_TIME, ({ id }) =>
-    lookIfThere(context, id, signal),
+  const views = await mapConcurrent(page.items, MAX_CONCURRENT_GETS, ({ id }) =>
+    getIfPresent(context, id, signal),
   );
   return { items: views.filter((view) => view !== null), nextCursor: page.nextCursor };
 }
@@ -56,9 +56,13 @@ async function remembered(context: VercelContext): Promise<Position[]> {
 }
 
 /** Null for one that went meanwhile. */
-async function lookIfThere(context: VercelContext, id: string, signal: AbortSignal): Promise<Sandbox | null> {
+async function getIfPresent(
+  context: VercelContext,
+  id: string,
+  signal: AbortSignal,
+): Promise<Sandbox | null> {
   try {
-    return await look(context, id, signal);
+    return await getSandbox(context, id, signal);
   } catch (error) {
     if (error instanceof SandboxError && error.code === 'not_found') return null;
     throw error;

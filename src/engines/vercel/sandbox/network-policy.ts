@@ -118,18 +118,21 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
  * The policy in force as it is told: in the words it was asked for with, as long as the platform has that one, or has
  * one of lists and does not tell them.
  *
- * @param asked as `masked` keeps it; null where this machine did not ask
+ * @param requested as `masked` keeps it; null where this machine did not ask
  */
-export function policyInForce(present: SdkPolicy | undefined, asked: NetworkPolicy | null): NetworkPolicy {
-  const told = fromSdkPolicy(present);
-  if (asked === null) return told;
-  if (asked.mode === 'custom' && isUntold(present)) return asked;
-  const expected = fromSdkPolicy(sdkPolicy(asked, (value) => value));
-  return JSON.stringify(canonical(told)) === JSON.stringify(canonical(expected)) ? asked : told;
+export function policyInForce(
+  present: SdkPolicy | undefined,
+  requested: NetworkPolicy | null,
+): NetworkPolicy {
+  const reported = fromSdkPolicy(present);
+  if (requested === null) return reported;
+  if (requested.mode === 'custom' && isUnreported(present)) return requested;
+  const expected = fromSdkPolicy(sdkPolicy(requested, (value) => value));
+  return JSON.stringify(canonical(reported)) === JSON.stringify(canonical(expected)) ? requested : reported;
 }
 
 /** A policy of lists without the lists: its answers may leave out what they hold. */
-function isUntold(policy: SdkPolicy | undefined): boolean {
+function isUnreported(policy: SdkPolicy | undefined): boolean {
   return typeof policy === 'object' && policy.allow === undefined && policy.subnets === undefined;
 }
 

@@ -4,8 +4,8 @@ import type { CreateSandbox, Sandbox } from '../../engine.ts';
 import { VERCEL_LIMITS } from './engine-limits.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 
-/** @param askedAt epoch ms */
-export function pendingView(request: CreateSandbox, askedAt: number): Sandbox {
+/** @param requestedAt epoch ms */
+export function pendingView(request: CreateSandbox, requestedAt: number): Sandbox {
   const { sandboxId, runtime, vcpus, timeoutMs, ports, networkPolicy, source } = request;
   return {
     sandboxId,
@@ -15,9 +15,9 @@ export function pendingView(request: CreateSandbox, askedAt: number): Sandbox {
     cwd: SANDBOX_CWD,
     vcpus,
     memoryMb: vcpus * VERCEL_LIMITS.memoryMbPerVcpu,
-    createdAt: askedAt,
+    createdAt: requestedAt,
     timeoutMs,
-    expiresAt: askedAt + timeoutMs,
+    expiresAt: requestedAt + timeoutMs,
     ports: ports.map((port) => ({ port, url: null })),
     networkPolicy,
     interactivePort: null,

@@ -1,7 +1,7 @@
 /** Takes a sandbox out of the cloud. */
 import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
 import type { VercelContext } from '../context.ts';
-import { isNotFound, isSandboxGone, isStopped } from '../http/api-errors.ts';
+import { isNotFound, isSandboxMissing, isStopped } from '../http/api-errors.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 /**
@@ -20,7 +20,7 @@ export async function removeFromCloud(
   try {
     sandbox = await cloud.get(sandboxId, signal);
   } catch (error) {
-    if (isSandboxGone(error)) return false;
+    if (isSandboxMissing(error)) return false;
     throw error;
   }
   cloud.forget(sandboxId);
@@ -44,7 +44,7 @@ export async function stopInCloud(
   try {
     await stopFirst(await cloud.get(sandboxId, signal), signal);
   } catch (error) {
-    if (!isSandboxGone(error)) throw error;
+    if (!isSandboxMissing(error)) throw error;
   }
   cloud.forget(sandboxId);
 }

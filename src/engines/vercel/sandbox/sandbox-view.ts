@@ -52,7 +52,7 @@ function statusOf(session: SdkSession, record: SandboxRecord | null): SandboxSta
  * record says then that nobody asks for one any more; without a record there is only the platform's word.
  */
 function endsBySnapshot({ snapshottedAt }: SdkSession, record: SandboxRecord | null): boolean {
-  return snapshottedAt !== undefined && (record === null || record.stopAsked === 'snapshot');
+  return snapshottedAt !== undefined && (record === null || record.requestedStop === 'snapshot');
 }
 
 /** The platform goes on naming the address of a port whose sandbox has ended; nobody answers there. */
@@ -70,8 +70,8 @@ function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCau
   const session = sandbox.currentSession();
   if (endsBySnapshot(session, record)) return 'snapshot';
   if (session.status === 'aborted') return 'aborted';
-  const asked = record?.stopAsked ?? null;
-  if (asked !== null) return asked;
+  const requested = record?.requestedStop ?? null;
+  if (requested !== null) return requested;
   const deadline = (session.startedAt ?? session.createdAt).getTime() + session.timeout;
   const end = session.stoppedAt?.getTime() ?? Date.now();
   if (end >= deadline - DEADLINE_SLACK_MS) return 'deadline';
@@ -85,10 +85,10 @@ function reasonOf(status: SandboxStatus): string | null {
 }
 
 /** A sandbox that the cloud does not know any more, as it was last seen and as it must have ended. */
-export function goneView(last: Sandbox, record: SandboxRecord, now: number): Sandbox {
+export function endedView(last: Sandbox, record: SandboxRecord, now: number): Sandbox {
   if (hasEnded(last)) return last;
   const outlived = last.expiresAt !== null && now >= last.expiresAt - DEADLINE_SLACK_MS;
-  const stopCause = record.stopAsked ?? (outlived ? 'deadline' : 'aborted');
+  const stopCause = record.requestedStop ?? (outlived ? 'deadline' : 'aborted');
   return {
     ...last,
     status: stopCause === 'aborted' ? 'aborted' : 'stopped',

@@ -2,13 +2,13 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Snapshot as SdkSnapshot } from '@vercel/sandbox';
 import type { VercelContext } from '../context.ts';
-import { isSandboxGone } from '../http/api-errors.ts';
+import { isSandboxMissing } from '../http/api-errors.ts';
 import { BATCH } from './pagination.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 const LONGEST_PAUSE_MS = 5_000;
 /** For one look at the platform. */
-const LOOK_MS = 15_000;
+const CHECK_MS = 15_000;
 
 export interface SnapshotSource {
   readonly sandboxId: string;
@@ -30,7 +30,7 @@ export async function findOutcome(context: VercelContext, source: SnapshotSource
   for (let pause = tuning.pollMs; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
     let underWay = false;
     try {
-      const signal = AbortSignal.timeout(LOOK_MS);
+      const signal = AbortSignal.timeout(CHECK_MS);
       underWay = await isUnderWay(context, source, signal);
       const { snapshots } = await context.cloud.snapshots(BATCH, null, signal);
       const own = snapshots.filter(({ sourceSessionId }) => sourceSessionId === source.sessionId);
@@ -40,8 +40,8 @@ export async function findOutcome(context: VercelContext, source: SnapshotSource
     } catch (error) {
       log.warn({ sandbox_id: source.sandboxId, err: error }, 'a snapshot in doubt could not be looked for');
     }
-    const patience = underWay ? tuning.longHeadersMs : tuning.effectMs;
-    if (performance.now() - begun >= patience) return 'unknown';
+    const limitMs = underWay ? tuning.longHeadersMs : tuning.effectMs;
+    if (performance.now() - begun >= limitMs) return 'unknown';
     await delay(pause);
   }
 }
@@ -59,7 +59,7 @@ async function isUnderWay(
     if (status === 'snapshotting' || status === 'stopping') return true;
     return snapshottedAt?.getTime() !== snapshottedBefore;
   } catch (error) {
-    if (isSandboxGone(error)) return false;
+    if (isSandboxMissing(error)) return false;
     throw error;
   }
 }

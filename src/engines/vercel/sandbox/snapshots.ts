@@ -6,11 +6,11 @@ import { unknownSnapshot } from '../../../shared/id-errors.ts';
 import { parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { fromPlatform, isSnapshotGone, mayHaveHappened } from '../http/api-errors.ts';
+import { fromPlatform, isSnapshotMissing, mayHaveHappened } from '../http/api-errors.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { removeSnapshotRecord, writeSnapshotRecord } from '../state/snapshot-record.ts';
 import { SnapshotSources } from '../state/snapshot-sources.ts';
-import { explain, look, notRunning } from './get-sandbox.ts';
+import { explain, getSandbox, notRunning } from './get-sandbox.ts';
 import { untilEnded } from './lifecycle.ts';
 import { BATCH, PageMarks, pageFrom, spanOf } from './pagination.ts';
 import { stopInCloud } from './remove.ts';
@@ -48,7 +48,7 @@ export class VercelSnapshots implements Snapshots {
     const expiration = expirationOf(expirationMs);
     throwIfCancelled(signal);
     return this.#lock.run(sandboxId, async () => {
-      const view = await look(this.#context, sandboxId, signal);
+      const view = await getSandbox(this.#context, sandboxId, signal);
       if (view.status !== 'running') throw notRunning(view, 'take a snapshot');
       const session = await this.#context.cloud.session(sandboxId, signal);
       throwIfCancelled(signal);
@@ -102,7 +102,7 @@ export class VercelSnapshots implements Snapshots {
       await snapshot.delete({ signal });
     } catch (error) {
       // A repeat after a lost answer finds nothing: it is gone, as was asked.
-      if (!isSnapshotGone(error))
+      if (!isSnapshotMissing(error))
         throw fromPlatform(error, { doing: 'delete a snapshot', snapshotId }, signal);
     }
     await removeSnapshotRecord(this.#context.layout, snapshotId);
@@ -115,7 +115,7 @@ export class VercelSnapshots implements Snapshots {
     try {
       snapshot = await this.#context.cloud.snapshot(snapshotId, signal);
     } catch (error) {
-      if (isSnapshotGone(error)) throw unknownSnapshot(snapshotId);
+      if (isSnapshotMissing(error)) throw unknownSnapshot(snapshotId);
       throw fromPlatform(error, { doing: 'show a snapshot', snapshotId }, signal);
     }
     if (isThere(snapshot.status, snapshot.expiresAt?.getTime() ?? null)) return snapshot;
@@ -127,7 +127,7 @@ export class VercelSnapshots implements Snapshots {
     const { layout } = this.#context;
     await updateRecord(layout, sandboxId, (record) => ({
       ...record,
-      stopAsked: record.stopAsked ?? 'snapshot',
+      requestedStop: record.requestedStop ?? 'snapshot',
       snapshotSession: session.sessionId,
     }));
     const snapshottedBefore = session.snapshottedAt?.getTime();
@@ -142,7 +142,7 @@ export class VercelSnapshots implements Snapshots {
       const outcome = isInDoubt ? await findOutcome(this.#context, source) : 'not taken';
       if (typeof outcome !== 'string') return outcome;
       await updateRecord(layout, sandboxId, (record) =>
-        record.stopAsked === 'snapshot' ? { ...record, stopAsked: null } : record,
+        record.requestedStop === 'snapshot' ? { ...record, requestedStop: null } : record,
       );
       const explained = await explain(this.#context, sandboxId, 'take a snapshot', never, error);
       throw outcome === 'not taken' ? explained : mayStillBeTaken(explained);

@@ -1,7 +1,7 @@
 import type { NetworkPolicy } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
-import { inSession, look, notRunning } from './get-sandbox.ts';
+import { getSandbox, inSession, notRunning } from './get-sandbox.ts';
 import { masked, policyInForce, toSdkPolicy } from './network-policy.ts';
 
 /**
@@ -18,12 +18,12 @@ export async function updatePolicy(
   const doing = 'change its network policy';
   context.readPolicy(policy);
   const networkPolicy = toSdkPolicy(policy, context.secrets);
-  const view = await look(context, sandboxId, signal);
+  const view = await getSandbox(context, sandboxId, signal);
   if (view.status !== 'running') throw notRunning(view, doing);
-  const asked = masked(policy);
+  const requested = masked(policy);
   return inSession(context, sandboxId, doing, signal, async (session) => {
     await session.update({ networkPolicy }, { signal });
-    await updateRecord(context.layout, sandboxId, (record) => ({ ...record, policy: asked }));
-    return policyInForce(session.networkPolicy, asked);
+    await updateRecord(context.layout, sandboxId, (record) => ({ ...record, policy: requested }));
+    return policyInForce(session.networkPolicy, requested);
   });
 }

@@ -19,11 +19,11 @@ export class ShellStream implements Shell {
   readonly #waiting: Buffer[] = [];
   readonly #closed: Promise<void>;
   #waitingBytes = 0;
-  #told: ShellExit | null = null;
+  #reported: ShellExit | null = null;
   #ended = false;
   #closing: Promise<ShellExit> | null = null;
   #wake: () => void = () => {};
-  #settle: (exit: ShellExit) => void = () => {};
+  #resolveExit: (exit: ShellExit) => void = () => {};
 
   /**
    * Takes over a connection on which the program was started. Without a reader of `output` the end shows only at `close`.
@@ -34,7 +34,7 @@ export class ShellStream implements Shell {
     this.#socket = socket;
     this.#end = end;
     this.exit = new Promise((resolve) => {
-      this.#settle = resolve;
+      this.#resolveExit = resolve;
     });
     this.output = this.#read();
     socket.on('message', (data, isBinary) => this.#take(data, isBinary));
@@ -42,7 +42,7 @@ export class ShellStream implements Shell {
       socket.once('close', () => {
         this.#ended = true;
         // Cut without a word: what runs on is nobody's any more.
-        if (this.#told === null && this.#closing === null) void this.#end();
+        if (this.#reported === null && this.#closing === null) void this.#end();
         this.#wake();
         resolve();
       });
@@ -65,18 +65,18 @@ export class ShellStream implements Shell {
   async #close(): Promise<ShellExit> {
     // Nobody waits for the rest of what is being closed.
     this.#drop();
-    if (!this.#ended || this.#told === null) await this.#end();
+    if (!this.#ended || this.#reported === null) await this.#end();
     let timer: NodeJS.Timeout | undefined;
-    const patience = new Promise<void>((resolve) => {
+    const timeUp = new Promise<void>((resolve) => {
       timer = setTimeout(resolve, LAST_WORD_MS);
     });
-    await Promise.race([this.#closed, patience]);
+    await Promise.race([this.#closed, timeUp]);
     clearTimeout(timer);
     this.#socket.terminate();
     this.#ended = true;
     this.#wake();
-    const exit = this.#told ?? CUT_OFF;
-    this.#settle(exit);
+    const exit = this.#reported ?? CUT_OFF;
+    this.#resolveExit(exit);
     return exit;
   }
 
@@ -88,7 +88,7 @@ export class ShellStream implements Shell {
         if (this.#waitingBytes < RESUME_AT && this.#socket.isPaused) this.#socket.resume();
         yield next;
       } else if (this.#ended) {
-        this.#settle(this.#told ?? CUT_OFF);
+        this.#resolveExit(this.#reported ?? CUT_OFF);
         return;
       } else {
         await new Promise<void>((resolve) => {
@@ -123,7 +123,7 @@ export class ShellStream implements Shell {
     if (typeof word !== 'object' || word === null || !('type' in word)) return false;
     if (word.type !== 'exit') return true;
     const code = 'code' in word && typeof word.code === 'number' ? word.code : CUT_OFF.exitCode;
-    this.#told = { exitCode: code, signal: signalOf(code) };
+    this.#reported = { exitCode: code, signal: signalOf(code) };
     // The platform closes next; what it does not close holds nobody up.
     this.#socket.close();
     return true;

@@ -6,7 +6,7 @@ import { newCommandId } from '../../../shared/ids.ts';
 import type { OpenShell, Shell, Shells } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { killTree, MARK } from '../guest/kill-tree.ts';
-import { inSession, look, notRunning } from '../sandbox/get-sandbox.ts';
+import { getSandbox, inSession, notRunning } from '../sandbox/get-sandbox.ts';
 import { requireDirectory } from '../sandbox/require-directory.ts';
 import { connectShell, type SocketOptions } from './shell-socket.ts';
 import { ShellStream } from './shell-stream.ts';
@@ -32,7 +32,7 @@ export class VercelShells implements Shells {
     const env = this.#context.secrets.fillEnvironment(request.env);
     const doing = 'open a terminal';
     // The platform would open one in a sandbox that is about to end.
-    const view = await look(this.#context, sandboxId, signal);
+    const view = await getSandbox(this.#context, sandboxId, signal);
     if (view.status !== 'running') throw notRunning(view, doing);
     const cwd = posix.resolve(view.cwd, request.cwd ?? '');
     if (request.cwd !== null) await requireDirectory(this.#context, sandboxId, cwd, signal);

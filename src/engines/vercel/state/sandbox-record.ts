@@ -1,4 +1,4 @@
-/** What this machine knows of a sandbox beside what the cloud tells: written before the cloud is asked. */
+/** What this machine records about a sandbox in addition to the cloud's state. Written before the create request is sent. */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
@@ -35,24 +35,33 @@ const seenSchema = z.strictObject({
 const recordSchema = z.strictObject({
   version: z.literal(1),
   sandboxId: z.string().refine(isSandboxId),
-  /** `creating`: the cloud was asked or is about to be. `doubtful`: it did not say whether it has made the sandbox. */
+  /** `creating`: the create request is sent or about to be. `doubtful`: the answer left open whether the sandbox exists. */
   state: z.enum(['creating', 'made', 'doubtful']),
   teamId: z.string(),
   projectId: z.string(),
   /** Epoch ms of the intent. */
-  askedAt: z.number(),
-  /** As told to people: a snapshot's own where the sandbox was made of one. */
+  requestedAt: z.number(),
+  /** As shown to users; for a sandbox created from a snapshot, the snapshot's runtime. */
   runtime: z.string().nullable(),
-  /** The first one who asked for the end. */
-  stopAsked: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
-  /** The session a snapshot was asked of: the cloud tells a snapshot's source by its session alone. */
+  /** The first request to end the sandbox. */
+  requestedStop: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
+  /** The session that a snapshot was requested from: the API names a snapshot's source by its session alone. */
   snapshotSession: z.string().nullable().default(null),
-  /** The policy that was asked for last: header values masked, `${secret:NAME}` unfilled. */
+  /** The policy requested last: header values masked, `${secret:NAME}` not substituted. */
   policy: networkPolicyRecord,
   lastSeen: seenSchema.nullable(),
 });
 
 export type SandboxRecord = z.output<typeof recordSchema>;
+
+/** Version 0.1.0 called `requestedAt` `askedAt`, and `requestedStop` `stopAsked`. */
+const storedSchema = z.preprocess((data) => {
+  if (typeof data !== 'object' || data === null || !('askedAt' in data)) return data;
+  const { askedAt, ...others } = data;
+  if (!('stopAsked' in others)) return { ...others, requestedAt: askedAt };
+  const { stopAsked, ...rest } = others;
+  return { ...rest, requestedAt: askedAt, requestedStop: stopAsked };
+}, recordSchema);
 
 /** @throws SandboxError `conflict` where the id was used before */
 export async function writeIntent(layout: VercelLayout, record: SandboxRecord): Promise<void> {
@@ -62,10 +71,7 @@ export async function writeIntent(layout: VercelLayout, record: SandboxRecord): 
     await mkdir(paths.dir, { mode: 0o700 });
   } catch (error) {
     if (systemErrorCode(error) !== 'EEXIST') throw error;
-    throw new SandboxError(
-      'conflict',
-      `A sandbox ${record.sandboxId} was made before; it is not made twice.`,
-    );
+    throw new SandboxError('conflict', `Sandbox ${record.sandboxId} already exists.`);
   }
   await mkdir(paths.commands, { mode: 0o700 });
   await writeFileAtomic(paths.record, JSON.stringify(record));
@@ -78,7 +84,7 @@ export async function readRecord(layout: VercelLayout, sandboxId: string): Promi
       hint: 'The sandbox itself is in the cloud: see it, and stop it, in the dashboard of the project.',
       cause,
     });
-  return readRecordFile(layout.sandbox(sandboxId).record, recordSchema, damaged);
+  return readRecordFile(layout.sandbox(sandboxId).record, storedSchema, damaged);
 }
 
 /** Changes the record where there is one; `change` may answer the same object for no change. */

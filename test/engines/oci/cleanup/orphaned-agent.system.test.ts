@@ -57,14 +57,14 @@ describe('an agent that no record names', () => {
     const args = ['-e', 'process.stdin.resume()', 'launch', 'crun', 'run', '--bundle', paths.bundle];
     const launcher = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'ignore'] });
     await once(launcher, 'spawn');
-    const gone = once(launcher, 'exit');
-    let toldToEnd = false;
-    const waited = untilLaunchEnded(paths).then(() => toldToEnd);
+    const exited = once(launcher, 'exit');
+    let terminated = false;
+    const waited = untilLaunchEnded(paths).then(() => terminated);
     // Of another sandbox: not waited for.
     await untilLaunchEnded(layout.sandbox(newSandboxId()));
-    toldToEnd = true;
+    terminated = true;
     launcher.stdin.end();
-    await gone;
+    await exited;
     expect(await waited).toBe(true);
   });
 

@@ -62,7 +62,7 @@ describe('--oci-runtime runsc', () => {
     });
   });
 
-  const toldOfTheLack = async (runsc: string) => {
+  const expectRefusal = async (runsc: string) => {
     await expect(openOciEngines(runsc)).rejects.toMatchObject({
       code: 'unavailable',
       message: expect.stringContaining('tried runsc'),
@@ -81,12 +81,12 @@ describe('--oci-runtime runsc', () => {
   it('that hands no descriptor over is told in one sentence, by the error and by doctor', async () => {
     const words = 'flag provided but not defined: -preserve-fds';
     const script = `#!/bin/sh\n[ "$1" = --version ] && echo "runsc version 1" && exit\necho "${words}" >&2\nexit 128\n`;
-    await withStandIn(script, toldOfTheLack);
+    await withStandIn(script, expectRefusal);
   });
 
   it('itself is told just so', async (context) => {
     if (findProgram('runsc') === null) return context.skip('needs gVisor (`apt-get install runsc`)');
-    await toldOfTheLack('runsc');
+    await expectRefusal('runsc');
   });
 
   it(

@@ -68,10 +68,10 @@ describe('an agent that says nothing', () => {
       await once(agent, 'listening');
       const cancelling = new AbortController();
       const connected = once(agent, 'connection');
-      const asked = rejection(refusalOf(path, cancelling.signal));
+      const refusal = rejection(refusalOf(path, cancelling.signal));
       await connected;
       cancelling.abort();
-      expect(await asked).toMatchObject({ code: 'cancelled' });
+      expect(await refusal).toMatchObject({ code: 'cancelled' });
       expect(await refusalOf(path, neverAborted)).toBeNull();
     } finally {
       agent.close();
@@ -127,14 +127,14 @@ describe('a call that is cut off', () => {
     const ok = encodeFrame(FRAME.OK, encodeFields([[TAG.remainingMs, 100_000]]));
     let cuts = 1;
     let release = (): void => {};
-    let asked = (): void => {};
+    let refusal = (): void => {};
     const asking = new Promise<void>((resolve) => {
-      asked = resolve;
+      refusal = resolve;
     });
     const putBack = await inPlaceOfAgent(path, (type, socket) => {
       if (type === FRAME.STAT_REQUEST) {
         release = () => socket.end(encodeFrame(FRAME.STAT));
-        asked();
+        refusal();
       } else if (type === FRAME.DEADLINE && cuts-- > 0) socket.destroy();
       else socket.end(ok);
     });

@@ -85,11 +85,11 @@ describe('a sandbox that ends by itself', () => {
       const { commandId } = await start(sandbox);
       const waiting = opened.engine.commands.wait(commandId, timeoutSignal());
       await end(sandbox);
-      const told = await waiting;
-      expect(told, how).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'sandbox_stopped' });
+      const finished = await waiting;
+      expect(finished, how).toMatchObject({ status: 'finished', exitCode: 137, endedBy: 'sandbox_stopped' });
       expect(await opened.engine.commands.get(commandId, timeoutSignal()), how).toMatchObject({
         endedBy: 'sandbox_stopped',
-        durationMs: told.durationMs,
+        durationMs: finished.durationMs,
       });
       await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
     }

@@ -28,8 +28,8 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
   it('runs with nothing of what the sandbox’s programs will find in their environment', async () => {
     const source = { type: 'git' as const, url: `${world.server.url}/repo.git` };
     const env = { GIT_DIR: '/nowhere', PATH: '/nowhere', GIT_TRACE: '/vercel/sandbox/trace' };
-    const look = `/usr/bin/env -u GIT_DIR -u GIT_TRACE /usr/bin/git log --format=%s -1; /bin/ls`;
-    expect(await world.look(source, look, { env })).toBe('three\nfile.txt\n');
+    const script = `/usr/bin/env -u GIT_DIR -u GIT_TRACE /usr/bin/git log --format=%s -1; /bin/ls`;
+    expect(await world.print(source, script, { env })).toBe('three\nfile.txt\n');
   });
 
   it('is given up when its server is silent', async () => {
@@ -139,9 +139,9 @@ describe(
               { code: 'limit_exceeded' },
             );
           }
-          expect(await world.look({ type: 'git', url: `${world.server.url}/repo.git` }, 'cat file.txt')).toBe(
-            'three\n',
-          );
+          expect(
+            await world.print({ type: 'git', url: `${world.server.url}/repo.git` }, 'cat file.txt'),
+          ).toBe('three\n');
         } finally {
           await world.close();
         }

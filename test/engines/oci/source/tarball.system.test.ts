@@ -78,12 +78,12 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       'f\n500\n',
     ],
   ])('is unpacked %s', async (_title, members, line, printed) => {
-    expect(await world.look(source(tgzOf(members)), line)).toBe(printed);
+    expect(await world.print(source(tgzOf(members)), line)).toBe(printed);
   });
 
   it('is unpacked whole: every byte, across many blocks', async () => {
     const bytes = Buffer.alloc(1_500_000, 'sandbox ');
-    const printed = await world.look(
+    const printed = await world.print(
       source(
         tgzOf([
           { path: 'p/big', content: bytes },
@@ -189,7 +189,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
 
   it('is unpacked with carriage returns in names of such a header', async () => {
     const bytes = tarWithPax(['path=pkg/Icon\r'], FILE);
-    expect(await world.look(source(bytes), 'cat Icon*; ls | od -An -c')).toBe(
+    expect(await world.print(source(bytes), 'cat Icon*; ls | od -An -c')).toBe(
       'a\n   I   c   o   n  \\r  \\n\n',
     );
   });

@@ -41,13 +41,13 @@ describe('the watch over disk use', () => {
     world = new World();
     world.used.set('a', 10);
     world.watch.watch('a', 100);
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual(['a']);
     world.freeMb = 910;
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual(['a']);
     world.freeMb = 909;
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual(['a', 'a']);
     expect(world.ended).toEqual([]);
   });
@@ -56,7 +56,7 @@ describe('the watch over disk use', () => {
     world = new World();
     world.used.set('a', 10);
     world.watch.watch('a', 100);
-    for (let look = 0; look < 31; look += 1) await world.watch.look();
+    for (let check = 0; check < 31; check += 1) await world.watch.check();
     expect(world.walks).toEqual(['a', 'a']);
   });
 
@@ -67,7 +67,7 @@ describe('the watch over disk use', () => {
       world.watch.watch(id, 100);
     }
     world.watch.watch('unlimited', null);
-    for (let look = 0; look < 40; look += 1) await world.watch.look();
+    for (let check = 0; check < 40; check += 1) await world.watch.check();
     expect(world.ended).toEqual(['b 101']);
     expect(world.walks).not.toContain('unlimited');
   });
@@ -76,13 +76,13 @@ describe('the watch over disk use', () => {
     world = new World();
     world.used.set('a', 1);
     world.watch.watch('a', 100);
-    await world.watch.look();
+    await world.watch.check();
     world.freeFiles -= 25_000;
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual(['a']);
     world.freeFiles -= 1_000;
     world.files.set('a', 26_000);
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual(['a', 'a']);
     expect(world.ended).toEqual(['a 101.5625']);
   });
@@ -91,7 +91,7 @@ describe('the watch over disk use', () => {
     world = new World();
     world.used.set('a', Number.POSITIVE_INFINITY);
     world.watch.watch('a', 100);
-    await world.watch.look();
+    await world.watch.check();
     expect(world.ended).toEqual(['a Infinity']);
   });
 
@@ -100,7 +100,7 @@ describe('the watch over disk use', () => {
     world.used.set('a', 101);
     world.watch.watch('a', 100);
     world.watch.unwatch('a');
-    await world.watch.look();
+    await world.watch.check();
     expect(world.walks).toEqual([]);
   });
 
@@ -108,7 +108,7 @@ describe('the watch over disk use', () => {
     world = new World();
     world.used.set('a', null);
     world.watch.watch('a', 100);
-    for (let look = 0; look < 40; look += 1) await world.watch.look();
+    for (let check = 0; check < 40; check += 1) await world.watch.check();
     expect(world.walks).toEqual(['a']);
   });
 
@@ -117,10 +117,10 @@ describe('the watch over disk use', () => {
     world.used.set('a', 101);
     world.watch.watch('a', 100);
     world.failing = true;
-    await world.watch.look();
+    await world.watch.check();
     expect(world.ended).toEqual([]);
     world.failing = false;
-    await world.watch.look();
+    await world.watch.check();
     expect(world.ended).toEqual(['a 101']);
   });
 });

@@ -9,7 +9,7 @@ const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {
 };
 
 /** Nothing of this name costs any longer, whatever had to be done for it. */
-async function gone({ world, sandboxId }: Attempt): Promise<void> {
+async function waitUntilDeleted({ world, sandboxId }: Attempt): Promise<void> {
   await world.patient.forget(sandboxId, timeoutSignal());
   expect(await world.api.alive()).not.toContain(sandboxId);
 }
@@ -29,7 +29,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
       const lives = (await world.api.alive()).includes(made);
       // What lives on after an error is named in it, so that somebody can end it.
       if (lives && failure !== null) expect(failure.text).toContain(made);
-      await gone({ ...rest, world, made, sandboxId: made });
+      await waitUntilDeleted({ ...rest, world, made, sandboxId: made });
     },
   },
   {

@@ -67,9 +67,9 @@ async function tryWithout(world: FaultWorld, call: FaultCall): Promise<void> {
   const attempt = await prepare(world, call);
   const before = world.api.calls.length;
   call.right(await call.run(world.patient, attempt), attempt);
-  const asked = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
-  expect([...asked]).toEqual(expect.arrayContaining([...call.operations]));
-  expect(operationsOf(call)).toEqual(expect.arrayContaining([...asked]));
+  const called = new Set(world.api.calls.slice(before).map(({ operation }) => operation));
+  expect([...called]).toEqual(expect.arrayContaining([...call.operations]));
+  expect(operationsOf(call)).toEqual(expect.arrayContaining([...called]));
   await call.after?.(attempt, null);
   await finish(attempt, call);
 }

@@ -20,7 +20,7 @@ export const CODE_OF: Record<FaultKind, ErrorCode> = {
   lost: 'unavailable',
   'lost-502': 'server',
   'hang-after': 'timeout',
-  garbage: 'server',
+  malformed: 'server',
   half: 'unavailable',
   'hang-mid-body': 'timeout',
   'wrong-type': 'server',
@@ -36,7 +36,7 @@ export const PASSING_FAULTS: readonly FaultKind[] = [
   503,
   'lost',
   'lost-502',
-  'garbage',
+  'malformed',
   'half',
   'wrong-type',
 ];

@@ -58,12 +58,12 @@ export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Rep
     ),
   );
   cloud.deeds.commands.push({ sandbox: session.sandbox.name, cmd: body.command, args: body.args ?? [] });
-  if (body.wait !== true) return told(cloud, session, command);
+  if (body.wait !== true) return replyWith(cloud, session, command);
   const lines = followed(cloud, session, command, body.logs === true, request.signal);
   return { kind: 'lines', lines };
 }
 
-function told(cloud: Cloud, session: SessionRecord, command: Command): Reply {
+function replyWith(cloud: Cloud, session: SessionRecord, command: Command): Reply {
   return answer('CommandResponse', {
     command: commandPayload(session.id, cloud.commandIds.above(command.commandId), command),
   });
@@ -80,7 +80,7 @@ async function commandOf(cloud: Cloud, { names: [id = '', commandId = ''] }: Api
 
 export async function getCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const { session, command } = await commandOf(cloud, request);
-  return told(cloud, session, command);
+  return replyWith(cloud, session, command);
 }
 
 export async function waitForCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
@@ -103,7 +103,7 @@ export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Re
     });
     if (exitCode !== 0) throw new ApiFailure(400, 'bad_request', `Could not signal the command: ${stderr}`);
   }
-  return told(cloud, session, await asApi(() => cloud.engine.commands.get(command.commandId, never())));
+  return replyWith(cloud, session, await asApi(() => cloud.engine.commands.get(command.commandId, never())));
 }
 
 export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Reply> {

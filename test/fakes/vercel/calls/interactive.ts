@@ -111,7 +111,7 @@ async function relay(
   }
   const { exitCode } = await shell.exit;
   // A terminal whose machine has gone has nobody left who could tell how it ended.
-  const alive = (await cloud.look(session)).expiresAt !== null;
+  const alive = (await cloud.current(session)).expiresAt !== null;
   if (!alive) return connection.terminate();
   connection.send(JSON.stringify({ type: 'exit', code: exitCode }));
   connection.close();

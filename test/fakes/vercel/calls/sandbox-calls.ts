@@ -107,7 +107,7 @@ async function present(cloud: Cloud, snapshotId: string): Promise<void> {
 
 async function whole(cloud: Cloud, record: SandboxRecord, resumed = false): Promise<Reply> {
   const session = currentSession(record);
-  const below = await cloud.look(session);
+  const below = await cloud.current(session);
   return answer('SandboxAndSessionResponse', {
     sandbox: sandboxPayload(record, below),
     session: sessionPayload(session, below),
@@ -118,8 +118,9 @@ async function whole(cloud: Cloud, record: SandboxRecord, resumed = false): Prom
 
 export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiRequest): Promise<Reply> {
   const record = await cloud.sandbox(name);
-  const asked = url.searchParams.get('resume') === 'true';
-  if (!asked || (await cloud.look(currentSession(record))).expiresAt !== null) return whole(cloud, record);
+  const resumes = url.searchParams.get('resume') === 'true';
+  if (!resumes || (await cloud.current(currentSession(record))).expiresAt !== null)
+    return whole(cloud, record);
   // Without the files of the session before, as for one that does not persist.
   await cloud.startSession(record, { snapshotId: null, interactive: false });
   cloud.deeds.resumed.push(name);
@@ -138,7 +139,7 @@ export async function listSandboxes(cloud: Cloud, { url }: ApiRequest): Promise<
   const { items, pagination } = pageOf(found, url);
   const sandboxes: object[] = [];
   for (const record of items)
-    sandboxes.push(sandboxPayload(record, await cloud.look(currentSession(record))));
+    sandboxes.push(sandboxPayload(record, await cloud.current(currentSession(record))));
   return answer('SandboxesPaginationResponse', { sandboxes, pagination });
 }
 
@@ -151,7 +152,7 @@ export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<
   record.tags = body.tags ?? record.tags;
   record.persistent = body.persistent ?? record.persistent;
   record.updatedAt = Date.now();
-  const below = await cloud.look(currentSession(record));
+  const below = await cloud.current(currentSession(record));
   return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
 }
 

@@ -11,13 +11,13 @@ const MAX_LIFE_MS = 86_400_000;
 
 const extendRequest = z.strictObject({ duration: z.number().int().min(1) });
 
-async function told(cloud: Cloud, session: SessionRecord): Promise<object> {
-  return sessionPayload(session, await cloud.look(session));
+async function payloadOf(cloud: Cloud, session: SessionRecord): Promise<object> {
+  return sessionPayload(session, await cloud.current(session));
 }
 
 export async function getSession(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
   const session = cloud.session(id);
-  const below = await cloud.look(session);
+  const below = await cloud.current(session);
   return answer('SessionAndRoutesResponse', {
     session: sessionPayload(session, below),
     routes: routesPayload(session.sandbox, below),
@@ -30,7 +30,7 @@ export async function listSessions(cloud: Cloud, { url }: ApiRequest): Promise<R
   const all = records.flatMap(({ sessions }) => [...sessions].reverse());
   const { items, pagination } = pageOf(all, url);
   const sessions: object[] = [];
-  for (const session of items) sessions.push(await told(cloud, session));
+  for (const session of items) sessions.push(await payloadOf(cloud, session));
   return answer('SessionsResponse', { sessions, pagination });
 }
 
@@ -47,15 +47,15 @@ export async function stopSession(cloud: Cloud, { names: [id = ''] }: ApiRequest
 export async function extendTimeout(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const session = await cloud.running(request.names[0] ?? '');
   const { duration } = await bodyOf(request, extendRequest);
-  const { timeoutMs } = await cloud.look(session);
+  const { timeoutMs } = await cloud.current(session);
   if (timeoutMs + duration > MAX_LIFE_MS)
     throw new ApiFailure(400, 'bad_request', `The timeout cannot exceed ${MAX_LIFE_MS} ms`);
   await asApi(() => cloud.engine.extendTimeout(session.below, duration, never()));
-  return answer('SessionResponse', { session: await told(cloud, session) });
+  return answer('SessionResponse', { session: await payloadOf(cloud, session) });
 }
 
 export async function setNetworkPolicy(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const session = await cloud.running(request.names[0] ?? '');
   await cloud.setPolicy(session, await bodyOf(request, policyRequest));
-  return answer('SessionResponse', { session: await told(cloud, session) });
+  return answer('SessionResponse', { session: await payloadOf(cloud, session) });
 }

@@ -26,8 +26,8 @@ export async function createSnapshot(cloud: Cloud, request: ApiRequest): Promise
   const taken = await asTaken(() => snapshotsOf(cloud).take(session.below, expiration ?? null, never()));
   session.snapshottedAt = taken.createdAt;
   return answer('CreateSnapshotResponse', {
-    snapshot: await told(cloud, taken),
-    session: sessionPayload(session, await cloud.look(session)),
+    snapshot: await payloadOf(cloud, taken),
+    session: sessionPayload(session, await cloud.current(session)),
   });
 }
 
@@ -48,17 +48,17 @@ async function find(cloud: Cloud, id: string): Promise<Snapshot> {
     return await asApi(() => snapshotsOf(cloud).get(cloud.snapshotIds.below(id), never()));
   } catch (error) {
     if (!(error instanceof ApiFailure) || error.status !== 404) throw error;
-    const gone = cloud.deeds.snapshotsGone.includes(id);
+    const deleted = cloud.deeds.deletedSnapshots.includes(id);
     throw new ApiFailure(
-      gone ? 410 : 404,
-      gone ? 'snapshot_not_found' : 'not_found',
+      deleted ? 410 : 404,
+      deleted ? 'snapshot_not_found' : 'not_found',
       `Snapshot not found: ${id}`,
     );
   }
 }
 
 export async function getSnapshot(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
-  return answer('SnapshotResponse', { snapshot: await told(cloud, await find(cloud, id)) });
+  return answer('SnapshotResponse', { snapshot: await payloadOf(cloud, await find(cloud, id)) });
 }
 
 export async function listSnapshots(cloud: Cloud, { url }: ApiRequest): Promise<Reply> {
@@ -70,20 +70,20 @@ export async function listSnapshots(cloud: Cloud, { url }: ApiRequest): Promise<
   if (url.searchParams.get('sortOrder') === 'asc') wanted.reverse();
   const { items, pagination } = pageOf(wanted, url);
   const snapshots: object[] = [];
-  for (const snapshot of items) snapshots.push(await told(cloud, snapshot));
+  for (const snapshot of items) snapshots.push(await payloadOf(cloud, snapshot));
   return answer('SnapshotsResponse', { snapshots, pagination });
 }
 
 export async function deleteSnapshot(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
   const found = await find(cloud, id);
-  const counted = await told(cloud, found);
+  const counted = await payloadOf(cloud, found);
   await asApi(() => snapshotsOf(cloud).delete(found.snapshotId, never()));
-  cloud.deeds.snapshotsGone.push(id);
+  cloud.deeds.deletedSnapshots.push(id);
   return answer('SnapshotResponse', { snapshot: { ...counted, status: 'deleted' } });
 }
 
 /** With its size, which the engine below may still be counting. */
-async function told(cloud: Cloud, snapshot: Snapshot): Promise<object> {
+async function payloadOf(cloud: Cloud, snapshot: Snapshot): Promise<object> {
   let counted = snapshot;
   while (counted.sizeBytes === null) {
     await delay(COUNT_POLL_MS);

@@ -25,12 +25,12 @@ export interface Deeds {
   /** Names, in the order they were asked for; deleted ones included. */
   created: string[];
   /** Ids of deleted snapshots. */
-  snapshotsGone: string[];
+  deletedSnapshots: string[];
 }
 
 export class Cloud {
   readonly engine: Engine;
-  readonly deeds: Deeds = { commands: [], resumed: [], created: [], snapshotsGone: [] };
+  readonly deeds: Deeds = { commands: [], resumed: [], created: [], deletedSnapshots: [] };
   readonly snapshotIds = new IdMap('snap');
   readonly commandIds = new IdMap('cmd');
   /** Commands of root, in the words of the engine below. */
@@ -74,14 +74,14 @@ export class Cloud {
     return this.#sandboxes.has(name);
   }
 
-  async look(session: SessionRecord): Promise<Sandbox> {
+  async current(session: SessionRecord): Promise<Sandbox> {
     return this.engine.get(session.below, never());
   }
 
   /** The session, where it can work; the service refuses all else of one that cannot. */
   async running(id: string): Promise<SessionRecord> {
     const session = this.session(id);
-    const { status } = await this.look(session);
+    const { status } = await this.current(session);
     if (status === 'running') return session;
     if (status === 'stopping' || status === 'snapshotting')
       throw new ApiFailure(422, `sandbox_${status}`, `Sandbox is ${status}`);
@@ -182,7 +182,7 @@ export class Cloud {
   async alive(): Promise<string[]> {
     const names: string[] = [];
     for (const session of this.#sessions.values()) {
-      if ((await this.look(session)).expiresAt !== null) names.push(session.sandbox.name);
+      if ((await this.current(session)).expiresAt !== null) names.push(session.sandbox.name);
     }
     return names;
   }

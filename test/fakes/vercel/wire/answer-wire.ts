@@ -67,7 +67,7 @@ export async function misbehaveAfter(
       return;
     case 'lost-502':
       return write(failureReply(502, 'bad_gateway', 'Fault: the answer was lost'), response, writing);
-    case 'garbage':
+    case 'malformed':
       response.writeHead(200, { 'content-type': contentTypeOf(reply) });
       response.end('<html>\u0000 this is no answer of the API');
       return;
@@ -156,15 +156,17 @@ function report(writing: Writing, sentence: string | null): void {
 }
 
 /** A client that went before it had the whole answer. */
-export class ClientGone extends Error {}
+export class ClientDisconnected extends Error {}
 
 /**
  * Waits for a slow reader, so that nothing piles up here.
  * @throws ClientGone where nobody reads any more, which a write may tell before the response counts as destroyed
  */
 async function send(response: ServerResponse, data: string | Buffer): Promise<void> {
-  if (response.destroyed) throw new ClientGone();
+  if (response.destroyed) throw new ClientDisconnected();
   await new Promise<void>((resolve, reject) => {
-    response.write(data, (error) => (error ? reject(new ClientGone('', { cause: error })) : resolve()));
+    response.write(data, (error) =>
+      error ? reject(new ClientDisconnected('', { cause: error })) : resolve(),
+    );
   });
 }

@@ -10,7 +10,7 @@ export const FAULTS_AFTER = [
   'lost',
   'lost-502',
   'hang-after',
-  'garbage',
+  'malformed',
   'half',
   'hang-mid-body',
   'wrong-type',

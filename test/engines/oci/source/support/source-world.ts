@@ -16,7 +16,7 @@ export interface SourceWorld {
   server: SourceServer;
   stateDir: string;
   /** Makes a sandbox of this source, looks at it with a line of shell, and answers what that printed. */
-  look(source: SandboxSource, line: string, more?: Partial<CreateSandbox>): Promise<string>;
+  print(source: SandboxSource, line: string, more?: Partial<CreateSandbox>): Promise<string>;
   /** What making one rejects with; throws where anything of it is left. */
   failure(source: SandboxSource, more?: Partial<CreateSandbox>): Promise<unknown>;
   close(): Promise<void>;
@@ -45,7 +45,7 @@ export async function openSourceWorld(
     engine,
     server,
     stateDir,
-    async look(source, line, more) {
+    async print(source, line, more) {
       const { sandboxId } = await engine.create(requestOf(source, more), timeoutSignal());
       try {
         const commandId = newCommandId(sandboxId);
