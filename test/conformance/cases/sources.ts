@@ -53,18 +53,31 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
     async function fails(source: SandboxSource, more: Partial<CreateSandbox> = {}) {
       const request = createRequest({ source, networkPolicy: ALL, ...more });
       try {
-        const failure: unknown = await get()
-          .engine.create(request, timeoutSignal())
-          .then(
-            () => null,
-            (error: unknown) => error,
-          );
+        const failure = await startCreate(request, timeoutSignal()).failure;
         const left = get().engine.get(request.sandboxId, timeoutSignal());
         await expect(left).rejects.toMatchObject({ code: 'not_found' });
         return failure;
       } finally {
         await get().engine.forget(request.sandboxId, timeoutSignal());
       }
+    }
+
+    /** Starts a creation that is to fail; `failure` is null where it succeeds. */
+    function startCreate(request: CreateSandbox, signal: AbortSignal) {
+      const failure = get()
+        .engine.create(request, signal)
+        .then(
+          () => null,
+          (error: unknown) => error,
+        );
+      /** Resolves with the event; throws where the creation ends before. */
+      const until = async (event: Promise<void>): Promise<void> => {
+        const early = failure.then((cause) => {
+          throw new Error('the creation ended before its source was requested', { cause });
+        });
+        await Promise.race([event, early]);
+      };
+      return { failure, until };
     }
 
     const revisions: [
@@ -194,10 +207,8 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       const request = createRequest({ source: { type: 'tarball', url: `${url}/hang` }, networkPolicy: ALL });
       const { sandboxId } = request;
       const reached = next('/hang');
-      const failed = expect(engine.create(request, timeoutSignal())).rejects.toMatchObject({
-        code: 'conflict',
-      });
-      await reached;
+      const { failure, until } = startCreate(request, timeoutSignal());
+      await until(reached);
       for (const each of [engine, other]) {
         expect(await each.get(sandboxId, timeoutSignal())).toMatchObject({ sandboxId, status: 'pending' });
       }
@@ -206,7 +217,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
         code: 'conflict',
       });
       expect(await engine.stop(sandboxId, 'requested', timeoutSignal())).toMatchObject({ status: 'stopped' });
-      await failed;
+      expect(await failure).toMatchObject({ code: 'conflict' });
       expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
         status: 'stopped',
         stopCause: 'requested',
@@ -221,12 +232,10 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       const request = createRequest({ source: { type: 'git', url: `${url}/hang` }, networkPolicy: ALL });
       on('/hang/info/refs', () => undefined);
       const reached = next('/hang/info/refs');
-      const failed = expect(get().engine.create(request, caller.signal)).rejects.toMatchObject({
-        code: 'cancelled',
-      });
-      await reached;
+      const { failure, until } = startCreate(request, caller.signal);
+      await until(reached);
       caller.abort();
-      await failed;
+      expect(await failure).toMatchObject({ code: 'cancelled' });
       await expect(get().engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
         code: 'not_found',
       });

@@ -20,6 +20,9 @@ const VITEST = [
   '--outputFile',
 ];
 
+/** For about fifty tests one after another. */
+const RUN_TIMEOUT_MS = 400_000 * Number(process.env['TEST_PATIENCE'] ?? 1);
+
 const reportSchema = z.object({
   numPassedTests: z.number(),
   numFailedTests: z.number(),
@@ -60,7 +63,7 @@ describe('engine contract: oci in a process of an ordinary user', () => {
     ['with subordinate ids', true],
     ['with a single id', false],
   ] as const) {
-    it(name, { timeout: 400_000 }, async (context) => {
+    it(name, { timeout: RUN_TIMEOUT_MS }, async (context) => {
       if (!canBecomeOrdinary)
         return context.skip('needs root, to become another user; the suite itself runs as this one');
       const report = await runAsOrdinaryUser(subordinate);
