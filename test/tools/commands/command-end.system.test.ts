@@ -171,7 +171,7 @@ describe('how a command ended is told', () => {
       ended_by: 'sandbox_stopped',
       signal: 'SIGKILL',
       stdout: 'ready\n',
-      next: expect.stringContaining('ended with its sandbox (stopped by request)'),
+      next: expect.stringContaining('Its sandbox ended (stopped by request): call sandbox_create'),
     });
   });
 

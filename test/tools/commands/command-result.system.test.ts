@@ -128,9 +128,9 @@ describe('what the next step says of an end', () => {
   it('says why an interpreter ended at once, and where it can be typed in', async () => {
     for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
       const expected = String(await next(cmd));
-      expect(expected).toContain(`type in sandbox_shell command=["${cmd}"]`);
+      expect(expected).toContain(`use sandbox_shell command=["${cmd}"] to type`);
       // As it is told, so it can be called.
-      const command: unknown = JSON.parse(expected.slice(expected.indexOf('command=') + 'command='.length));
+      const command: unknown = JSON.parse(/command=(.*) to type/.exec(expected)?.[1] ?? '');
       const shell = await server.call('sandbox_shell', { command });
       expect(shell.isError, shell.text).toBe(false);
       await server.call('shell_close', { shell_id: shell.structured['shell_id'] });

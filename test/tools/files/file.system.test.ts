@@ -166,7 +166,7 @@ describe('writing and reading', () => {
   it.each<[string, Record<string, unknown>, string]>([
     ['no files', { files: [] }, '`files` must be a list of at least 1'],
     ['a bad mode', { files: [{ path: 'a', content: '', mode: '999' }] }, 'octal string such as "0755"'],
-    ['to a path that ends in a slash', { files: [{ path: 'a/', content: '' }] }, "ends with the file's name"],
+    ['to a path that ends in a slash', { files: [{ path: 'a/', content: '' }] }, 'ends with a file name'],
     ['to a directory', { files: [{ path: 'a/..', content: '' }] }, '`files[0].path`'],
     ['bad base64', { files: [{ path: 'a', content: '%%%', encoding: 'base64' }] }, 'not valid base64'],
     ['half a character', { files: [{ path: 'a', content: '\ud800' }] }, 'not valid utf8'],
@@ -197,14 +197,18 @@ describe('writing and reading', () => {
 describe('what cannot be made', () => {
   it('names what was asked for, not how it is done', async () => {
     const file = { files: [{ path: '/usr/up', content: '' }] };
-    failsWith(await server.call('sandbox_write_files', file), 'permission', 'may not write "/usr/up"');
+    failsWith(
+      await server.call('sandbox_write_files', file),
+      'permission',
+      'no permission to write "/usr/up"',
+    );
     const directory = await server.call('sandbox_mk_dir', { path: '/usr/up' });
-    failsWith(directory, 'permission', 'may not make "/usr/up"');
+    failsWith(directory, 'permission', 'no permission to make "/usr/up"');
     await writeFile(join(server.cwd, 'up'), '');
     await mkdir(join(server.cwd, 'tree'));
     for (const local_path of ['up', 'tree']) {
       const sent = await server.call('sandbox_upload_file', { local_path, remote_path: '/usr/up' });
-      failsWith(sent, 'permission', 'may not write "/usr/up"');
+      failsWith(sent, 'permission', 'no permission to write "/usr/up"');
     }
   });
 

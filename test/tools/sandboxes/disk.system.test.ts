@@ -25,7 +25,7 @@ describe('the disk limit', () => {
     const aborted = await server.call('sandbox_wait_for_status', { status: 'aborted', timeout_ms: 50_000 });
     expect(aborted.structured).toMatchObject({ status: 'aborted' });
     expect(aborted.structured['status_reason']).toMatch(
-      /Its files took \d+ MiB of disk; it was given 64 MiB/,
+      /Its files took \d+ MiB of disk; the limit is 64 MiB/,
     );
     const command = await server.call('sandbox_get_command', { command_id: commandId });
     expect(command.structured).toMatchObject({ status: 'finished', ended_by: 'sandbox_stopped' });
@@ -40,7 +40,7 @@ describe('the disk limit', () => {
     const script = 'mkdir many && cd many && seq 20000 | xargs touch; sleep 1000';
     await server.call('sandbox_run_command_detached', { cmd: 'bash', args: ['-c', script] });
     const aborted = await server.call('sandbox_wait_for_status', { status: 'aborted', timeout_ms: 50_000 });
-    expect(aborted.structured['status_reason']).toContain('it was given 64 MiB');
+    expect(aborted.structured['status_reason']).toContain('the limit is 64 MiB');
   });
 
   it('leaves one alone that stays below, and is told by session_info', async () => {

@@ -205,7 +205,11 @@ describe('sandbox_domain', () => {
     const { structured } = await server.call('sandbox_domain', { port: 8_080 });
     const page = await fetch(new URL('/page.txt', String(structured['url'])));
     expect(await page.text()).toBe('from inside');
-    failsWith(await server.call('sandbox_domain', { port: 8_081 }), 'invalid_argument', 'Exposed: 8080');
+    failsWith(
+      await server.call('sandbox_domain', { port: 8_081 }),
+      'invalid_argument',
+      'Exposed ports: 8080',
+    );
     failsWith(await server.call('sandbox_domain', { port: 0 }), 'invalid_argument', '`port`');
     await server.call('sandbox_stop', { blocking: true });
   });

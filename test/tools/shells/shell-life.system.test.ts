@@ -38,7 +38,7 @@ describe('a shell ends', () => {
       structured: { exit_code: closed.structured['exit_code'] },
     });
     const typed = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
-    expect(typed.text).toContain('has ended');
+    expect(typed.text).toContain('has exited');
   });
 
   it('with its session, also in a sandbox that is kept', async () => {

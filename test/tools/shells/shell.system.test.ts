@@ -76,7 +76,7 @@ describe('a shell', () => {
     const refused = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
     expect(refused.isError).toBe(true);
     expect(refused.text).toContain('conflict');
-    expect(refused.text).toContain('exit code 7');
+    expect(refused.text).toContain('exited with code 7');
     expect(refused.text).toContain('sandbox_shell');
   });
 
