@@ -122,7 +122,9 @@ describe('what the next step says of an end', () => {
     expect(await next('bash', ['-c', 'echo "read about sudo: it asks" >&2; exit 1'])).toBeNull();
     expect(await next('bash', ['-c', 'sudo true || echo went on'])).toBeNull();
     const long = 'sudo true; seq 30000; exit 1';
-    expect(await next('bash', ['-c', long])).toMatch(/sudo: true\. command_output command_id=cmd_\w+, or /);
+    expect(await next('bash', ['-c', long])).toMatch(
+      /sandbox_run_command\. command_output command_id=cmd_\w+, or /,
+    );
   });
 
   it('says why an interpreter ended at once, and where it can be typed in', async () => {

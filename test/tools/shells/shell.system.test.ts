@@ -70,8 +70,8 @@ describe('a shell', () => {
 
   it('tells the exit code, keeps the last screen, and takes no more', async () => {
     const shell = await openShell(server);
-    const answer = await shell.send({ text: 'sleep 1000 & echo last; exit 7\n' });
-    expect(answer.structured['exit_code']).toBe(7);
+    await shell.send({ text: 'sleep 1000 & echo last; exit 7\n' });
+    await expect.poll(async () => (await shell.send()).structured['exit_code']).toBe(7);
     expect(screen(await shell.send())).toContain('last');
     const refused = await server.call('shell_send', { shell_id: shell.shellId, text: 'x' });
     expect(refused.isError).toBe(true);
