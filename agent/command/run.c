@@ -21,7 +21,7 @@ static bool open_pipes(struct supervisor *s, int out[2], int err[2], int report[
 static bool prepare(struct supervisor *s, const char **what) {
   if (!reaper_open(&s->reaper, what)) return false;
   *what = "socket";
-  s->listen_fd = listen_at(s->dir_fd);
+  s->listen_fd = listen_at(s->dir_fd, "socket");
   if (s->listen_fd < 0) return false;
   *what = "log";
   if (!output_log_open(&s->log, s->dir_fd)) return false;

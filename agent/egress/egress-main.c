@@ -52,12 +52,12 @@ static _Noreturn void run(void) {
 }
 
 /* `others` are descriptors of PID 1 only: if this process kept its listener open, PID 1 would seem to be alive. */
-pid_t egress_start(const int *others, size_t count) {
+pid_t egress_start(void (*close_others)(void)) {
   /* A process that is killed over and over must not keep PID 1 busy: the sandbox then has no network. */
   if (!egress.enabled || egress.tcp_fd < 0 || egress.restarts++ > RESTARTS_MAX) return -1;
   egress.pid = fork();
   if (egress.pid == 0) {
-    for (size_t i = 0; i < count; i++) close(others[i]);
+    close_others();
     run();
   }
   return egress.pid;

@@ -37,7 +37,7 @@ bool egress_setup(struct egress *e, const char **failed);
 bool drop_net_admin(void);
 
 /* egress-main.c */
-pid_t egress_start(const int *others, size_t count);
+pid_t egress_start(void (*close_others)(void)); /* called in the child: closes what only PID 1 needs */
 void egress_close_listeners(void);
 
 /* egress-tcp.c */

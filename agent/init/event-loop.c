@@ -1,9 +1,9 @@
-/* PID 1's loop: accepts and forks, reaps, enforces the deadline, kills what a dead supervisor left. It parses nothing. */
+/* PID 1's loop: accepts and forks, reaps, ends the sandbox at its deadline or with its last owner, kills what a dead
+   supervisor left. It parses nothing. */
 #include "init/init.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -33,7 +33,13 @@ static bool is_own_child(pid_t pid) {
   return false;
 }
 
-static void start_egress(void) { egress_start(own_fds, sizeof own_fds / sizeof *own_fds); }
+/* In a child. */
+static void close_own_fds(void) {
+  for (size_t i = 0; i < sizeof own_fds / sizeof *own_fds; i++) close(own_fds[i]);
+  owners_close();
+}
+
+static void start_egress(void) { egress_start(close_own_fds); }
 
 static void set_deadline(int timer_fd, int64_t at_ms) {
   /* Zero would disarm the timer. */
@@ -55,11 +61,11 @@ static void take_deadline(int timer_fd) {
   }
 }
 
-static _Noreturn void end_sandbox(void) {
+static _Noreturn void end_sandbox(const char *reason) {
   int fd = openat(agent.dir_fd, "ended.new", O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
   if (fd >= 0) {
-    /* The deadline applies even if the reason cannot be written. */
-    bool written = write_all(fd, "deadline", 8);
+    /* The sandbox ends even if the reason cannot be written. */
+    bool written = write_all(fd, reason, strlen(reason));
     close(fd);
     if (written && renameat(agent.dir_fd, "ended.new", agent.dir_fd, "ended") != 0) _exit(0);
   }
@@ -92,27 +98,14 @@ static bool reap(void) {
   return true;
 }
 
-static void accept_connection(int listen_fd, int timer_fd, int signal_fd) {
-  int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
-  if (fd < 0) {
-    /* Out of descriptors or memory: a pause keeps the loop from spinning on a listener that stays readable. */
-    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) {
-      poll(NULL, 0, 10);
-    }
-    return;
-  }
-  if (!peer_is_outside(fd)) {
-    close(fd);
-    return;
-  }
+static void accept_connection(int listen_fd) {
+  int fd = accept_outside(listen_fd);
+  if (fd < 0) return;
   pid_t pid = -1;
   errno = EAGAIN;
   if (connection_count < CONNECTIONS_MAX) pid = fork();
   if (pid == 0) {
-    close(listen_fd);
-    close(deadline.read_fd);
-    close(timer_fd);
-    close(signal_fd);
+    close_own_fds();
     egress_close_listeners();
     serve_connection(fd);
   }
@@ -139,21 +132,22 @@ _Noreturn void event_loop(int listen_fd, int64_t deadline_at) {
   start_egress();
   bool reap_again = false;
   for (;;) {
-    struct pollfd p[4] = {{.fd = timer_fd, .events = POLLIN},
-                          {.fd = deadline.read_fd, .events = POLLIN},
-                          {.fd = signal_fd, .events = POLLIN},
-                          {.fd = listen_fd, .events = POLLIN}};
-    if (poll(p, 4, reap_again ? 0 : orphans ? ORPHAN_ROUND_MS : -1) < 0) continue;
+    struct pollfd p[4 + 1 + OWNERS_MAX] = {{.fd = timer_fd, .events = POLLIN},
+                                           {.fd = deadline.read_fd, .events = POLLIN},
+                                           {.fd = signal_fd, .events = POLLIN},
+                                           {.fd = listen_fd, .events = POLLIN}};
+    if (poll(p, 4 + owners_watch(p + 4), reap_again ? 0 : orphans ? ORPHAN_ROUND_MS : -1) < 0) continue;
     /* New deadlines first: once a DEADLINE is answered, it must be in force. */
     if (p[1].revents != 0) take_deadline(timer_fd);
     uint64_t times = 0;
     if (p[0].revents != 0 && read(timer_fd, &times, sizeof times) == (ssize_t)sizeof times) {
-      if (clock_ms(CLOCK_BOOTTIME) >= deadline.page->at_ms) end_sandbox();
+      if (clock_ms(CLOCK_BOOTTIME) >= deadline.page->at_ms) end_sandbox("deadline");
     }
+    if (!owners_check()) end_sandbox("owner");
     struct signalfd_siginfo info;
     while (p[2].revents != 0 && read(signal_fd, &info, sizeof info) > 0) continue;
     reap_again = reap();
     if (orphans && kill_tree_round(getpid(), is_own_child) == 0) orphans = false;
-    if (p[3].revents != 0) accept_connection(listen_fd, timer_fd, signal_fd);
+    if (p[3].revents != 0) accept_connection(listen_fd);
   }
 }

@@ -17,6 +17,7 @@
 #include "process/process.h"
 
 #define AGENT_DIR_FD 3
+#define OWNER_FD 4
 
 static int start_failed(const char *what) {
   dprintf(STDERR_FILENO, "agent: %s: %s\n", what, strerror(errno));
@@ -50,13 +51,28 @@ static bool silence_streams(void) {
   return true;
 }
 
+struct options {
+  bool egress;
+  bool owner;
+};
+
+static bool parse_options(char **words, struct options *wanted) {
+  for (; *words != NULL; words++) {
+    if (strcmp(*words, "egress") == 0) wanted->egress = true;
+    else if (strcmp(*words, "owner") == 0) wanted->owner = true;
+    else return false;
+  }
+  return true;
+}
+
 int init_main(int argc, char **argv) {
   uint64_t protocol = 0, deadline_ms = 0, uid = 0, gid = 0;
-  bool wants_egress = argc == 7 && strcmp(argv[6], "egress") == 0;
-  if ((argc != 6 && !wants_egress) || strcmp(argv[1], "init") != 0 || !parse_number(argv[2], UINT32_MAX, &protocol) ||
-      protocol != PROTOCOL_VERSION || !parse_number(argv[3], DURATION_MAX, &deadline_ms) ||
+  struct options wanted = {0};
+  if (argc < 6 || !parse_options(argv + 6, &wanted) || strcmp(argv[1], "init") != 0 ||
+      !parse_number(argv[2], UINT32_MAX, &protocol) || protocol != PROTOCOL_VERSION ||
+      !parse_number(argv[3], DURATION_MAX, &deadline_ms) ||
       !parse_number(argv[4], UINT32_MAX - 1, &uid) || !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
-    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress]\n", PROTOCOL_VERSION);
+    dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner]\n", PROTOCOL_VERSION);
     return EX_USAGE;
   }
   int64_t deadline_at = clock_ms(CLOCK_BOOTTIME) + (int64_t)deadline_ms;
@@ -79,17 +95,22 @@ int init_main(int argc, char **argv) {
   }
   if (fcntl(agent.dir_fd, F_SETFD, FD_CLOEXEC) != 0) return start_failed("descriptor 3");
   /* On kernels without close_range, the runtime is trusted to have left nothing else open. */
-  syscall(SYS_close_range, AGENT_DIR_FD + 1u, ~0u, 0u);
+  syscall(SYS_close_range, (wanted.owner ? OWNER_FD : AGENT_DIR_FD) + 1u, ~0u, 0u);
   agent.proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (agent.proc_fd < 0) return start_failed("/proc");
   const char *failed = NULL;
   if (!deadline_open(deadline_at, &failed)) return start_failed(failed);
   if (!create_layout(agent.uid, agent.gid, &failed)) return start_failed(failed);
   /* A failure leaves the sandbox without network, which PING reports. */
-  if (wants_egress) egress.enabled = egress_setup(&egress, &failed);
-  if (wants_egress && !drop_net_admin()) return start_failed("capabilities");
+  if (wanted.egress) egress.enabled = egress_setup(&egress, &failed);
+  if (wanted.egress && !drop_net_admin()) return start_failed("capabilities");
   if (mkdirat(agent.dir_fd, "c", 0755) != 0 && errno != EEXIST) return start_failed("c");
-  int listen_fd = listen_at(agent.dir_fd);
+  if (wanted.owner) {
+    int owners_fd = listen_at(agent.dir_fd, OWNERS_SOCKET);
+    if (owners_fd < 0 || !owners_open(OWNER_FD, owners_fd)) return start_failed("owners");
+  }
+  /* The last one: once it exists, everything else does. */
+  int listen_fd = listen_at(agent.dir_fd, "socket");
   if (listen_fd < 0) return start_failed("socket");
   if (!silence_streams()) return start_failed("/dev/null");
   event_loop(listen_fd, deadline_at);

@@ -2,6 +2,7 @@
 #ifndef INIT_H
 #define INIT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -16,6 +17,17 @@ bool create_layout(uid_t uid, gid_t gid, const char **failed);
 
 /* event-loop.c */
 _Noreturn void event_loop(int listen_fd, int64_t deadline_at);
+
+/* owners.c: without owners_open, the sandbox has no owners and lives to its deadline */
+#define OWNERS_SOCKET "owners"
+#define OWNERS_MAX 16
+/* `first_fd`: the connection of the server that creates the sandbox. */
+bool owners_open(int first_fd, int listen_fd);
+void owners_close(void);
+/* Fills in what to poll, at most OWNERS_MAX + 1; returns how many. */
+size_t owners_watch(struct pollfd *p);
+/* Notices who came and left. False: the last owner is gone. */
+bool owners_check(void);
 
 /* deadline.c: connection processes ask PID 1 for a new deadline through a pipe, and read it from a shared page */
 #define DEADLINE_NOW UINT64_MAX /* in the pipe: end at once, as requested from outside */

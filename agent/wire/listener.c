@@ -1,13 +1,16 @@
-/* The listening socket of the agent and of each supervisor: `socket` in a directory of the host. */
+/* Listening sockets in a directory of the host: those of the agent and of each supervisor. */
 #include "wire/wire.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
-static int listen_here(void) {
+#define PAUSE_MS 10
+
+static int listen_here(const char *name) {
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   if (fd < 0) return -1;
   /* A relative name always fits into the 108 bytes of a socket address. */
@@ -16,7 +19,7 @@ static int listen_here(void) {
   if (bind(fd, (struct sockaddr *)&address, sizeof address) != 0) goto failed;
   if (listen(fd, 128) != 0) goto failed;
   /* Renamed last: once the name exists, connecting works. */
-  if (rename(address.sun_path, "socket") != 0) goto failed;
+  if (rename(address.sun_path, name) != 0) goto failed;
   return fd;
 failed:;
   int error = errno;
@@ -25,9 +28,9 @@ failed:;
   return -1;
 }
 
-int listen_at(int dir_fd) {
+int listen_at(int dir_fd, const char *name) {
   if (fchdir(dir_fd) != 0) return -1;
-  int fd = listen_here();
+  int fd = listen_here(name);
   int error = errno;
   /* No process of the agent may keep a working directory on the host. */
   if (chdir("/") != 0) {
@@ -43,4 +46,16 @@ bool peer_is_outside(int fd) {
   struct ucred peer;
   socklen_t len = sizeof peer;
   return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && len == sizeof peer && peer.pid == 0;
+}
+
+int accept_outside(int listen_fd) {
+  int fd = accept4(listen_fd, NULL, NULL, SOCK_CLOEXEC);
+  if (fd < 0) {
+    /* Out of descriptors or memory: a pause keeps the caller's loop from spinning on a listener that stays readable. */
+    if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) poll(NULL, 0, PAUSE_MS);
+    return -1;
+  }
+  if (peer_is_outside(fd)) return fd;
+  close(fd);
+  return -1;
 }

@@ -25,6 +25,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     commands: engine.commands,
     files: engine.files,
     ...(engine.ports && { ports: engine.ports }),
+    ...(engine.ownership && { ownership: engine.ownership }),
     ...(engine.snapshots && { snapshots: engine.snapshots }),
     ...(engine.shells && { shells: engine.shells }),
     ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),

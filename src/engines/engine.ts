@@ -53,7 +53,7 @@ export interface Sandbox {
   sourceSnapshotId: string | null;
   /** Null while it lives. */
   stopCause: StopCause | null;
-  /** Why it `failed` or was `aborted`, for people; null otherwise. */
+  /** Why it ended, for people, where status and cause do not say it all; null otherwise. */
   statusReason: string | null;
 }
 
@@ -69,6 +69,8 @@ export interface CreateSandbox {
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;
   interactive: boolean;
+  /** Lives to its deadline, whatever becomes of the processes that use it; see `Ownership` for any other. */
+  keep: boolean;
 }
 
 export type SandboxSource =
@@ -104,6 +106,17 @@ export interface Page<T> {
 export interface Ports {
   /** Makes every exposed port of the sandbox reachable from here, until `close` of the engine or the sandbox's end. */
   open(sandboxId: string, signal: AbortSignal): Promise<void>;
+}
+
+/**
+ * Present where a sandbox ends with its owners: when the last process that owns it has died or closed its engine, every
+ * process in the sandbox is ended at once. The process that creates a sandbox owns it.
+ */
+export interface Ownership {
+  /** Makes this process an owner too. Does nothing to a sandbox that is kept or not running. */
+  take(sandboxId: string, signal: AbortSignal): Promise<void>;
+  /** Ends this process's ownership; without other owners the sandbox's processes end at once. */
+  giveUp(sandboxId: string): void;
 }
 
 /** Present where an engine keeps snapshots. */
@@ -209,12 +222,13 @@ export interface Engine {
   recover(signal: AbortSignal): Promise<string[]>;
   limits(signal: AbortSignal): Promise<EngineLimits>;
   runtimes(signal: AbortSignal): Promise<Runtimes>;
-  /** Lets go of what this process holds (forwards, connections); sandboxes stay as they are. */
+  /** Lets go of what this process holds (forwards, connections, ownership). */
   close(): Promise<void>;
 
   readonly commands: Commands;
   readonly files: Files;
   readonly ports?: Ports;
+  readonly ownership?: Ownership;
   readonly snapshots?: Snapshots;
   readonly shells?: Shells;
   readonly networkPolicies?: NetworkPolicies;

@@ -13,6 +13,7 @@ const request: CreateSandbox = {
   networkPolicy: { mode: 'deny-all' },
   source: null,
   interactive: false,
+  keep: false,
 };
 const { signal } = new AbortController();
 

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { type OwnershipRecord, sandboxRecords } from '../../src/registry/records/sandbox-record.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { currentProcess } from '../../src/shared/process-identity.ts';
+import { currentProcess, identify, type ProcessIdentity } from '../../src/shared/process-identity.ts';
 import { neverAborted, openWorld, plainRequest, rejection, type World } from './support/registry.ts';
 
 const HOUR = 3_600_000;
@@ -253,3 +253,38 @@ describe('recovery', () => {
     expect((await recovered).code).toBe('cancelled');
   });
 });
+
+describe('a sandbox that another server has taken up', () => {
+  const LIVING = living(process.ppid);
+
+  it('is left to that server by recovery, although its first owner has died', async () => {
+    const world = openWorld();
+    const { sandboxId } = await leftBehind(world, 'sbx_taken2222222', { coOwners: [DEAD, LIVING] });
+    expect((await world.registry.recover(neverAborted)).stopped).toEqual([]);
+    expect((await world.engine.get(sandboxId, neverAborted)).status).toBe('running');
+  });
+
+  it('is stopped by recovery once all owners have died', async () => {
+    const world = openWorld();
+    const { sandboxId } = await leftBehind(world, 'sbx_taken2222222', { coOwners: [DEAD] });
+    expect((await world.registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
+  });
+
+  it('is left to that server when its first owner ends its session', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const session = registry.openSession('local');
+    const { sandboxId } = await session.create(plainRequest, neverAborted);
+    const record = sandboxRecords.parse(readFileSync(pathOf(stateDir, sandboxId), 'utf8'), sandboxId);
+    writeFileSync(pathOf(stateDir, sandboxId), sandboxRecords.format({ ...record, coOwners: [LIVING] }));
+    await session.end('signal');
+    expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
+    expect((await registry.recover(neverAborted)).stopped).toEqual([]);
+  });
+});
+
+/** The identity of a process that lives. */
+function living(pid: number): ProcessIdentity {
+  const found = identify(pid);
+  if (found === null) throw new Error(`no process ${pid}`);
+  return found;
+}

@@ -6,6 +6,7 @@ import type { Host } from './host/host.ts';
 import type { EgressGatewayPool } from './network/egress-gateway-pool.ts';
 import type { PortForwards } from './ports/port-forwards.ts';
 import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
+import type { OwnerConnections } from './sandbox/owner-connections.ts';
 import type { SourceLimits } from './source/source-limits.ts';
 import type { DiskWatch } from './storage/disk-watch.ts';
 
@@ -21,6 +22,7 @@ export interface OciContext {
   runtime(signal: AbortSignal): Promise<OciRuntime>;
   readonly forwards: PortForwards;
   readonly gateways: EgressGatewayPool;
+  readonly owners: OwnerConnections;
   readonly expiry: ExpiryWatch;
   readonly disk: DiskWatch;
   /** Disk limit of each sandbox, in MiB; null: no limit. */

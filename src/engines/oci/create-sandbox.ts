@@ -91,6 +91,7 @@ export async function createSandbox(
   const paths = await claimWithLayers(host, record);
   try {
     const booted = await boot(host, runtime, paths, record, signal);
+    context.owners.add(record.sandboxId, booted.owner);
     throwIfCancelled(signal);
     const expiresAt = Date.now() + booted.remainingMs;
     const { init, cgroups, enforced } = booted;
@@ -104,9 +105,11 @@ export async function createSandbox(
       source === null ? running : await populatedRecord(context, running, source, signal, report ?? null);
     await context.forwards.open(paths.agentSocket, record);
     throwIfCancelled(signal);
+    if (request.keep) await context.owners.release(record.sandboxId);
     return viewOf(filled, context.forwards);
   } catch (error) {
     context.disk.unwatch(record.sandboxId);
+    context.owners.close(record.sandboxId);
     await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
     const end = await concurrentEnd(host, record.sandboxId);
     // If a caller stopped it, keep the record: that caller reads it.

@@ -26,6 +26,7 @@ import { diskProbe } from './sandbox/disk-limit.ts';
 import { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import { extendTimeout } from './sandbox/extend-timeout.ts';
 import { listSandboxes } from './sandbox/list-sandboxes.ts';
+import { OwnerConnections } from './sandbox/owner-connections.ts';
 import { type End, endSandbox, reconcileRecord } from './sandbox/reconcile.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
@@ -83,6 +84,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     chooseRuntime(await host(never), options.ociRuntime, AbortSignal.timeout(300_000)),
   );
   const expiry = new ExpiryWatch((sandboxId) => reconcileRecord(context, sandboxId), log);
+  const owners = new OwnerConnections();
   const npm = options.npm ?? { registry: null, caFile: null, files: [] };
   const context: OciContext = {
     log,
@@ -90,6 +92,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     npm,
     forwards,
     gateways,
+    owners,
     expiry,
     disk: new DiskWatch(
       diskProbe(() => context),
@@ -126,6 +129,15 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         context.disk.watch(sandboxId, record.diskMb);
       },
     },
+    ownership: {
+      async take(sandboxId) {
+        const record = await reconcileRecord(context, sandboxId);
+        if (record.status !== 'running') return;
+        const { layout } = await context.host();
+        await owners.connect(sandboxId, layout.sandbox(sandboxId).ownersSocket);
+      },
+      giveUp: (sandboxId) => owners.close(sandboxId),
+    },
     networkPolicies: {
       update: (sandboxId, policy, signal) => updateNetworkPolicy(context, sandboxId, policy, signal),
       async activity(sandboxId) {
@@ -145,6 +157,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
 
     async stop(sandboxId, cause) {
       await reconcileRecord(context, sandboxId);
+      // Processes end at once, those of many sandboxes side by side; files are removed as time permits.
+      if (cause === 'session_end') owners.close(sandboxId);
       return viewOf(
         await endSandbox(context, sandboxId, { status: 'stopped', cause, reason: null }, currentProcess()),
         forwards,
@@ -166,6 +180,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
       commands.close();
       expiry.close();
       context.disk.close();
+      owners.closeAll();
       await Promise.all([shells.close(), snapshots.close(), forwards.closeAll(), gateways.closeAll()]);
     },
   };

@@ -5,6 +5,12 @@ import { networkPolicyRecord } from '../../shared/policy-schema.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
 
+const processSchema = z.strictObject({
+  pid: z.number().int().positive(),
+  startTime: z.string(),
+  bootId: z.string(),
+});
+
 /** Who owns a sandbox; on disk from before it exists until its retention is over. */
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
@@ -21,16 +27,9 @@ const recordSchema = z.strictObject({
   /** Epoch ms; retention counts from here. Null until `ended`. */
   endedAt: z.number().int().nullable(),
   /** Null once the owning session has ended and released it. */
-  owner: z
-    .strictObject({
-      sessionId: z.string(),
-      process: z.strictObject({
-        pid: z.number().int().positive(),
-        startTime: z.string(),
-        bootId: z.string(),
-      }),
-    })
-    .nullable(),
+  owner: z.strictObject({ sessionId: z.string(), process: processSchema }).nullable(),
+  /** Further processes that own it because a session there got it; absent: none. */
+  coOwners: z.array(processSchema).optional(),
   /** Shown while the engine does not know the sandbox; absent in records of early versions. */
   requested: z
     .strictObject({

@@ -2,7 +2,7 @@ import type { Sandbox } from '../../engines/engine.ts';
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import { isAlive } from '../records/owner.ts';
+import { hasLivingOwner, isAlive } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
 import { recoverSnapshots } from './recover-snapshots.ts';
@@ -84,7 +84,7 @@ async function recoverOne(
     if (!isAlive(record.owner)) await forget(context, sandboxId, recovered, signal);
     return;
   }
-  if (record.state === 'live' && !isAlive(record.owner)) {
+  if (record.state === 'live' && !hasLivingOwner(record)) {
     record = await endOrphan(context, record, recovered, signal);
   }
   if (record === null || record.endedAt === null) return;

@@ -41,14 +41,15 @@ export async function createSandbox(
   const { engine, config, clock } = context;
   await requireOwnedSource(context, session.principal, request.source, signal);
   const limits = await engine.limits(signal);
-  const plan = resolveRequest(newSandboxId(), request, engine, limits, config.maxLifetimeMs);
+  // Decided here and not at the session's end, which a crash may leave out.
+  const keep = request.keep || config.onDisconnect === 'keep';
+  const plan = resolveRequest(newSandboxId(), { ...request, keep }, engine, limits, config.maxLifetimeMs);
   const intent: OwnershipRecord = {
     version: RECORD_VERSION,
     sandboxId: plan.sandboxId,
     engine: engine.name,
     principal: session.principal,
-    // Decided here and not at the session's end, which a crash may leave out.
-    keep: request.keep || config.onDisconnect === 'keep',
+    keep,
     vcpus: plan.vcpus,
     createdAt: clock.now(),
     state: 'creating',

@@ -33,6 +33,7 @@ export function resolveRequest(
         : resolveNetworkPolicy(request.networkPolicy, limits, 'sandbox_create'),
     source: resolveSource(request.source),
     interactive: request.interactive,
+    keep: request.keep,
   };
 }
 

@@ -1,6 +1,7 @@
 import { completesWithin } from '../../shared/clock.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
+import { hasLivingCoOwner } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { markEnded } from '../sandboxes/sandbox-end.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
@@ -21,8 +22,9 @@ export interface SessionResources {
 }
 
 /**
- * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones, and gives all of them up. Takes at
- * most 1.5 s and never rejects: what is not done by then is left to the next recovery.
+ * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones and those that another server
+ * owns too, and gives all of them up. Takes at most 1.5 s and never rejects: what is not done by then is left to the next
+ * recovery. Where sandboxes end with their owners, that is removing files.
  */
 export async function releaseSession(context: RegistryContext, resources: SessionResources): Promise<void> {
   const { clock, log } = context;
@@ -50,18 +52,26 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   giveUp.abort();
   resources.commands.close();
   if (!inTime || unfinished.size > 0) {
-    log.warn(
-      { sandbox_ids: [...unfinished] },
-      'The session ended before its work was undone: left to recovery.',
-    );
+    const left =
+      context.engine.ownership === undefined
+        ? 'The session ended before its sandboxes had ended: left to recovery.'
+        : 'The session ended before the files of its sandboxes were removed: left to recovery. Their processes end now.';
+    log.warn({ sandbox_ids: [...unfinished] }, left);
   }
+  for (const sandboxId of unfinished) context.engine.ownership?.giveUp(sandboxId);
   const disowned = Promise.all([...unfinished].map((sandboxId) => releaseOwnership(context, sandboxId)));
   await completesWithin(clock, GIVE_UP_MS, disowned);
 }
 
-/** Never rejects; false where the sandbox may live on. */
+/** Never rejects; false where something of the sandbox is left. One that another server owns too is that one's from now on. */
 async function stopOwned(context: RegistryContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   try {
+    const record = await context.store.read(sandboxId);
+    if (record !== null && hasLivingCoOwner(record)) {
+      await releaseOwnership(context, sandboxId);
+      context.engine.ownership?.giveUp(sandboxId);
+      return true;
+    }
     const sandbox = await context.engine.stop(sandboxId, 'session_end', signal);
     await markEnded(context, sandboxId, sandbox);
     return true;

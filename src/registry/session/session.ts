@@ -3,6 +3,7 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { newSessionId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
+import { withCoOwner } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { BackgroundCreates } from '../sandboxes/background-create.ts';
 import { Leases } from '../sandboxes/keep-alive.ts';
@@ -85,8 +86,10 @@ export class RegistrySession implements Session {
       const view = await handle.view(either);
       if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
       this.#current = record.sandboxId;
+      if (view.status !== 'running') return view;
+      if (!record.keep) await this.#takeOwnership(record.sandboxId, either);
       const needsNobody = view.ports.length === 0 && this.#context.engine.networkPolicies === undefined;
-      if (view.status !== 'running' || needsNobody) return view;
+      if (needsNobody) return view;
       await this.#openPorts(record.sandboxId, either);
       return handle.view(either);
     });
@@ -154,6 +157,23 @@ export class RegistrySession implements Session {
     this.#transfers.close();
     this.#leases.close();
     this.#onEnd();
+  }
+
+  /** From now on the sandbox ends with the last of its owners, of which this process is one. A failure must not hide its state. */
+  async #takeOwnership(sandboxId: string, signal: AbortSignal): Promise<void> {
+    const { engine, store, log } = this.#context;
+    if (engine.ownership === undefined) return;
+    try {
+      // Recorded first: another server's recovery must not end what this one has taken up.
+      await store.update(sandboxId, withCoOwner);
+      await engine.ownership.take(sandboxId, signal);
+    } catch (error) {
+      throwIfCancelled(signal);
+      log.warn(
+        { sandbox_id: sandboxId, err: error },
+        'A sandbox could not be taken up; it ends with its other owners.',
+      );
+    }
   }
 
   /** A port that cannot be opened is told by its missing address; it must not hide the sandbox's state. */

@@ -2,6 +2,7 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, constants, openSync, watch, writeFileSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -74,7 +75,9 @@ export class AgentSandbox {
     readonly base: string,
   ) {}
 
-  static async start(options: { deadlineMs?: number; single?: boolean } = {}): Promise<AgentSandbox> {
+  static async start(
+    options: { deadlineMs?: number; single?: boolean; owner?: boolean } = {},
+  ): Promise<AgentSandbox> {
     const folder = await programs();
     const base = await mkdtemp(join(tmpdir(), 'agent-test-'));
     const dir = join(base, 'agent');
@@ -92,8 +95,9 @@ export class AgentSandbox {
         String(options.deadlineMs ?? 600_000),
         String(uid),
         String(uid),
+        ...(options.owner ? ['owner'] : []),
       ]),
-      { stdio: ['pipe', 'pipe', 'pipe', dirFd] },
+      { stdio: ['pipe', 'pipe', 'pipe', dirFd, options.owner ? 'pipe' : 'ignore'] },
     );
     closeSync(dirFd);
     let stderr = '';
@@ -129,6 +133,20 @@ export class AgentSandbox {
     } finally {
       watcher.close();
     }
+  }
+
+  /** This test's end of the connection that owns the sandbox. */
+  get owner(): Socket {
+    const socket = this.process.stdio[4];
+    if (!(socket instanceof Socket)) throw new Error('started without an owner');
+    return socket;
+  }
+
+  /** Becomes a further owner. */
+  async own(): Promise<Connection> {
+    const connection = await Connection.open(join(this.dir, 'owners'));
+    await connection.expect(answer.ok);
+    return connection;
   }
 
   connect(): Promise<Connection> {

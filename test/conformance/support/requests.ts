@@ -19,6 +19,7 @@ export function createRequest(request: Partial<CreateSandbox> = {}): CreateSandb
     networkPolicy: { mode: 'deny-all' },
     source: null,
     interactive: false,
+    keep: false,
     ...request,
   };
 }

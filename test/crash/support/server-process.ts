@@ -31,15 +31,15 @@ export interface ServerProcess {
 
 /**
  * Starts a server in a place. `between`: as the child of another process, which holds nothing of it. `stops`: it can be
- * told where to stop itself, by `stopAt`.
+ * told where to stop itself, by `stopAt`. `flags`: further ones.
  */
 export async function startServer(
   place: Place,
-  options: { between?: boolean; stops?: boolean } = {},
+  options: { between?: boolean; stops?: boolean; flags?: string[] } = {},
 ): Promise<ServerProcess> {
   const stops = options.stops === true ? ['--import', await preloadOf(place)] : [];
   const between = options.between === true ? ['-e', INTERMEDIATE] : [];
-  const after = ['--log-level', 'warn', '--allow-dir', place.files];
+  const after = ['--log-level', 'warn', '--allow-dir', place.files, ...(options.flags ?? [])];
   const child = spawnServer(place, [...stops, ...between], after);
   const exited = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
   let logged = '';

@@ -6,7 +6,7 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 import { sandboxIdOfCommand } from '../../../shared/ids.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
-const OF_AGENT = ['socket', 'socket.new', 'ended.new'];
+const OF_AGENT = ['socket', 'socket.new', 'owners', 'ended.new'];
 const OF_SUPERVISOR = ['socket', 'socket.new', 'exit.new'];
 
 /** Rejects a symbolic link, which could lead anywhere. No process of the sandbox is left that could place one later. */

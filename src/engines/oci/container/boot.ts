@@ -1,5 +1,6 @@
 /** Boots a sandbox, from an empty directory to an agent that answers; used by create and by the runtime probe. */
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
+import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
 import { writeCaTrust } from '../host/ca-trust.ts';
@@ -34,6 +35,8 @@ export type BootRequest = Pick<
 
 export interface Booted {
   init: ProcessIdentity;
+  /** While it is open, this process owns the sandbox, which ends with its last owner. */
+  owner: Socket;
   /** Time until the deadline as the agent reports it, in milliseconds. */
   remainingMs: number;
   /** Whether outbound connections reach a gateway; if not, the sandbox has no network. */
@@ -118,7 +121,7 @@ export async function boot(
   });
   const bundle = host.alterBundle === null ? config : host.alterBundle(config);
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
-  const { init, connection } = await startContainer(
+  const { init, connection, owner } = await startContainer(
     runtime,
     { agent: host.agent, mounts: launchMounts(host, paths, tops) },
     paths,
@@ -128,7 +131,10 @@ export async function boot(
   try {
     const greeting = await handshake(connection);
     const cgroups = await sandboxCgroups(host, runtime, request.sandboxId, init.pid);
-    return { init, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
+    return { init, owner, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
+  } catch (error) {
+    owner.destroy();
+    throw error;
   } finally {
     connection.close();
   }

@@ -121,9 +121,10 @@ function resources(
 /** The whole `config.json`. */
 export function ociConfig(request: ConfigRequest) {
   const { idMap, cgroup } = request;
-  const agentArguments = ['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid, 'egress'].map(
-    String,
-  );
+  const agentArguments = [
+    ...['init', PROTOCOL_VERSION, request.deadlineMs, idMap.uid, idMap.gid],
+    ...['egress', 'owner'],
+  ].map(String);
   return {
     ociVersion: '1.0.2',
     process: {

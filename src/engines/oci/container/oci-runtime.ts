@@ -4,6 +4,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { constants } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
+import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
@@ -35,6 +36,8 @@ export interface Launcher {
 /** A start takes a tenth of a second; these end one that hangs, and no slow one on a busy machine. */
 const START_TIMEOUT_MS = 120_000;
 const AGENT_TIMEOUT_MS = 60_000;
+/** The agent's descriptor of the connection to the server that starts it. */
+const OWNER_FD = 4;
 
 function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string): string[] {
   const manager =
@@ -51,7 +54,7 @@ function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string):
     'run',
     '--detach',
     '--preserve-fds',
-    '1',
+    '2',
     '--pid-file',
     paths.pidFile,
     '--bundle',
@@ -96,9 +99,25 @@ async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<numb
   }
 }
 
+/** A container that has started. */
+export interface StartedContainer {
+  init: ProcessIdentity;
+  connection: AgentConnection;
+  /** While it is open, this process owns the sandbox. */
+  owner: Socket;
+}
+
+/** The server's end of the connection that the launcher passes on to the agent. */
+function ownerConnection(child: ChildProcess): Socket {
+  const socket = child.stdio[OWNER_FD];
+  if (!(socket instanceof Socket)) throw new Error('the launcher has no owner connection');
+  socket.on('error', () => {});
+  return socket;
+}
+
 /**
- * Runs the complete bundle and returns the agent's process and an open connection to it. The runtime dies with this
- * process and on abort. The caller removes what it may have created.
+ * Runs the complete bundle and returns the agent's process and connections to it. The runtime dies with this process and on
+ * abort, and the container does from its first moment. The caller removes what it may have created.
  */
 export async function startContainer(
   runtime: OciRuntime,
@@ -106,35 +125,38 @@ export async function startContainer(
   paths: SandboxPaths,
   id: string,
   signal: AbortSignal,
-): Promise<{ init: ProcessIdentity; connection: AgentConnection }> {
+): Promise<StartedContainer> {
   const directory = await open(
     paths.agent,
     constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
   );
   const log = await open(paths.startLog, 'w', 0o600);
   const hide = runtime.hideUnified ? ['--hide-unified'] : [];
+  let owner: Socket | null = null;
   try {
-    const exitCode = await runToExit(
-      spawn(
-        launcher.agent,
-        ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
-        {
-          // The agent directory is the only host directory that the container receives, as descriptor 3.
-          stdio: ['ignore', log.fd, log.fd, directory.fd],
-          cwd: paths.bundle,
-          env: runtimeEnvironment(),
-        },
-      ),
-      anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]),
+    const launching = spawn(
+      launcher.agent,
+      ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
+      {
+        // The agent directory is the only host directory that the container receives, as descriptor 3.
+        stdio: ['ignore', log.fd, log.fd, directory.fd, 'pipe'],
+        cwd: paths.bundle,
+        env: runtimeEnvironment(),
+      },
     );
+    owner = ownerConnection(launching);
+    const exitCode = await runToExit(launching, anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]));
     throwIfCancelled(signal);
     if (exitCode !== 0) throw await startFailure(paths, `ended with ${exitCode ?? 'a signal'}`);
+    const init = identify(Number((await readFile(paths.pidFile, 'utf8')).trim()));
+    if (init === null) throw await startFailure(paths, 'started a container that exited immediately');
+    return { init, connection: await waitForAgent(paths, init, signal), owner };
+  } catch (error) {
+    owner?.destroy();
+    throw error;
   } finally {
     await Promise.all([directory.close(), log.close()]);
   }
-  const init = identify(Number((await readFile(paths.pidFile, 'utf8')).trim()));
-  if (init === null) throw await startFailure(paths, 'started a container that exited immediately');
-  return { init, connection: await waitForAgent(paths, init, signal) };
 }
 
 /** What rootless runtimes and systemd scopes need to find the user's session; nothing else is inherited. */

@@ -76,7 +76,8 @@ async function tryRuntime(
   });
   const paths = await claimDirectory(host.layout, record, directoryMode(host));
   try {
-    const { egress, enforced } = await boot(host, runtime, paths, record, signal);
+    const { egress, enforced, owner } = await boot(host, runtime, paths, record, signal);
+    owner.destroy();
     const missing = Object.entries(enforced).flatMap(([limit, inForce]) => (inForce ? [] : [limit]));
     // Do not promise limits that are not in force; the candidate without cgroups reports that there are none.
     if (runtime.cgroups !== 'none' && missing.length > 0) {

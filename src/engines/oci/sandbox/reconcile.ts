@@ -13,12 +13,11 @@ import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
 
 const MAX_ENDED_FILE = 64;
+const OWNER_GONE = 'The server that the sandbox belonged to has exited.';
 
-/** Whether the agent recorded that the deadline ended it. The sandbox can write this file, so no other reason is trusted. */
-async function agentSaysDeadline(agentDir: string): Promise<boolean> {
-  return (
-    (await readUntrusted(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() === 'deadline'
-  );
+/** The reason that the agent recorded for ending the sandbox by itself; null if there is none. */
+async function agentsReason(agentDir: string): Promise<string | null> {
+  return (await readUntrusted(join(agentDir, 'ended'), MAX_ENDED_FILE))?.toString('latin1').trim() ?? null;
 }
 
 /** The record of a sandbox that has just ended. */
@@ -44,7 +43,10 @@ export function toEndedRecord(
 /** Why a running sandbox's agent has ended. */
 async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const paths = host.layout.sandbox(record.sandboxId);
-  if (await agentSaysDeadline(paths.agent)) return toEndedRecord(record, 'stopped', 'deadline', null);
+  // Should the sandbox ever get to write it, it could claim only what also happens to others.
+  const reason = await agentsReason(paths.agent);
+  if (reason === 'deadline') return toEndedRecord(record, 'stopped', 'deadline', null);
+  if (reason === 'owner') return toEndedRecord(record, 'stopped', 'session_end', OWNER_GONE);
   if (outOfMemoryKills(record.cgroups) > 0) {
     return toEndedRecord(record, 'aborted', 'out_of_memory', 'The sandbox ran out of memory.');
   }
@@ -163,6 +165,7 @@ export async function endSandbox(
     if (record.endedAt !== null) return record;
     const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: end.cause, worker };
     await writeRecord(paths, stopping);
+    context.owners.close(sandboxId);
     await cleanUpSandbox(host, stopping);
     return toEndedRecord(stopping, end.status, end.cause, end.reason);
   });

@@ -21,6 +21,8 @@ export interface SandboxPaths {
   /** The directory that the agent holds as descriptor 3: sockets, logs and exit files, written by the agent. */
   readonly agent: string;
   readonly agentSocket: string;
+  /** Where further servers become owners; missing while the sandbox has no owners. */
+  readonly ownersSocket: string;
   readonly bundle: string;
   /** The CA of its gateway with the private key, readable by this user only. */
   readonly ca: string;
@@ -105,6 +107,7 @@ export function sandboxPaths(dir: string): SandboxPaths {
     commands: join(dir, 'commands'),
     agent,
     agentSocket: join(agent, 'socket'),
+    ownersSocket: join(agent, 'owners'),
     bundle,
     ca: join(dir, 'authority.json'),
     caTrust: join(dir, 'trust'),

@@ -118,6 +118,8 @@ export class Cloud {
       env: record.env,
       networkPolicy: policyBelow(record.policy),
       interactive: false,
+      // The cloud outlives its clients.
+      keep: true,
     };
     const { snapshotId } = start;
     const source =

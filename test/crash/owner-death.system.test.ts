@@ -1,0 +1,172 @@
+/** A sandbox ends with the last server that owns it, however that dies, and nothing has to be started for it. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { isProcessAlive, type ProcessIdentity } from '../../src/shared/process-identity.ts';
+import { waitForNoLeftovers } from './support/leftovers.ts';
+import { makePlace, type Place } from './support/place.ts';
+import { clean, type ServerProcess, startServer } from './support/server-process.ts';
+
+/** The promise is one second; the rest is for a machine without time to spare. */
+const ENDS_WITHIN_MS = 20_000;
+const AT_ONCE = 20;
+
+const created = z.object({ sandbox_id: z.string() });
+const recorded = z.object({
+  init: z.object({ pid: z.number(), startTime: z.string(), bootId: z.string() }),
+});
+
+/** A sandbox, known by its first process: all others end with that one. */
+interface Running {
+  sandboxId: string;
+  init: ProcessIdentity;
+}
+
+let place: Place;
+const servers: ServerProcess[] = [];
+
+beforeEach(async () => {
+  place = await makePlace();
+});
+
+afterEach(async () => {
+  for (const server of servers.splice(0)) await server.kill();
+  await clean(place);
+  await place.remove();
+});
+
+async function server(flags: string[] = []): Promise<ServerProcess> {
+  const started = await startServer(place, { flags });
+  servers.push(started);
+  return started;
+}
+
+/** A sandbox with a program in it that no signal but SIGKILL ends. */
+async function busySandbox(by: ServerProcess, request: Record<string, unknown> = {}): Promise<Running> {
+  const sandboxId = created.parse(await by.call('sandbox_create', request)).sandbox_id;
+  const args = ['-c', 'trap "" TERM HUP INT; setsid sleep 1000 & sleep 1000'];
+  await by.call('sandbox_run_command_detached', { sandbox_id: sandboxId, cmd: 'sh', args });
+  const record = await readFile(join(place.stateDir, 'sandboxes', sandboxId, 'record.json'), 'utf8');
+  return { sandboxId, init: recorded.parse(JSON.parse(record)).init };
+}
+
+/** Milliseconds until all of them have ended. @throws where one has not after 20 s */
+async function untilEnded(sandboxes: readonly Running[]): Promise<number> {
+  const began = performance.now();
+  for (;;) {
+    const alive = sandboxes.filter(({ init }) => isProcessAlive(init));
+    const took = performance.now() - began;
+    if (alive.length === 0) return took;
+    if (took > ENDS_WITHIN_MS) throw new Error(`${alive.length} of ${sandboxes.length} sandboxes live on`);
+    await delay(2);
+  }
+}
+
+/** SIGTERM, and SIGKILL this much later: what some clients do. */
+const termThenKill = (afterMs: number) => async (ended: ServerProcess) => {
+  ended.child.kill('SIGTERM');
+  await delay(afterMs);
+  ended.child.kill('SIGKILL');
+};
+
+const DEATHS: readonly [name: string, end: (server: ServerProcess) => unknown][] = [
+  ['SIGKILL', ({ child }) => child.kill('SIGKILL')],
+  ['SIGTERM, SIGKILL after 3 ms', termThenKill(3)],
+  ['SIGTERM, SIGKILL after 100 ms', termThenKill(100)],
+  ['SIGABRT, as in a crash', ({ child }) => child.kill('SIGABRT')],
+  ['SIGSTOP, then SIGKILL', ({ child }) => child.kill('SIGSTOP') && child.kill('SIGKILL')],
+];
+
+describe('the death of a server', () => {
+  it.each(DEATHS)('ends its sandboxes, without another start: %s', async (_, end) => {
+    const first = await server();
+    const sandboxes = [await busySandbox(first), await busySandbox(first)];
+    await end(first);
+    await untilEnded(sandboxes);
+    // What is left is files: the next start removes them and says how the sandboxes ended.
+    const next = await server();
+    for (const { sandboxId } of sandboxes) {
+      const found = await next.call('sandbox_get', { sandbox_id: sandboxId });
+      expect(found).toMatchObject({ status: 'stopped' });
+    }
+    await next.close();
+    await waitForNoLeftovers(place);
+  });
+
+  it(`ends ${AT_ONCE} sandboxes at once`, { timeout: 300_000 }, async () => {
+    const first = await server(['--max-sandboxes', `${AT_ONCE}`]);
+    const sandboxes: Running[] = [];
+    while (sandboxes.length < AT_ONCE) {
+      sandboxes.push(await busySandbox(first, { resources: { vcpus: 1 } }));
+    }
+    first.child.kill('SIGKILL');
+    const tookMs = Math.round(await untilEnded(sandboxes));
+    process.stderr.write(`${AT_ONCE} sandboxes ended ${tookMs} ms after their server\n`);
+  });
+
+  it('leaves a kept sandbox to its deadline', async () => {
+    const first = await server();
+    const kept = await busySandbox(first, { keep: true });
+    const other = await busySandbox(first);
+    await first.kill();
+    await untilEnded([other]);
+    const next = await server();
+    expect(await next.call('sandbox_get', { sandbox_id: kept.sandboxId })).toMatchObject({
+      status: 'running',
+    });
+    await next.call('sandbox_stop', { sandbox_id: kept.sandboxId });
+  });
+
+  it('leaves a sandbox to a server that has got it, until that dies too', async () => {
+    const first = await server();
+    const taken = await busySandbox(first);
+    const other = await busySandbox(first);
+    const second = await server();
+    await second.call('sandbox_get', { sandbox_id: taken.sandboxId });
+    await first.kill();
+    await untilEnded([other]);
+    // A create waits for the recovery of a third server, which must not end it either.
+    const third = await server();
+    await third.call('sandbox_create');
+    expect(await second.call('sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
+    await second.kill();
+    await untilEnded([taken]);
+  });
+
+  it('is not prevented by a server that only works in the sandbox', async () => {
+    const first = await server();
+    const sandbox = await busySandbox(first);
+    const second = await server();
+    const request = { sandbox_id: sandbox.sandboxId, cmd: 'sleep', args: ['1000'], wait_ms: 0 };
+    await second.call('sandbox_run_command', request);
+    await first.kill();
+    await untilEnded([sandbox]);
+  });
+});
+
+describe('a server that does not die', () => {
+  it('has lost nothing when it goes on after SIGSTOP', async () => {
+    const first = await server();
+    const sandbox = await busySandbox(first);
+    const second = await server();
+    first.child.kill('SIGSTOP');
+    const request = { sandbox_id: sandbox.sandboxId, cmd: 'sleep', args: ['2'] };
+    expect(await second.call('sandbox_run_command', request)).toMatchObject({ exit_code: 0 });
+    first.child.kill('SIGCONT');
+    expect(await first.call('sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
+  });
+
+  it(`ends ${AT_ONCE} sandboxes with its session, without another start`, { timeout: 300_000 }, async () => {
+    const first = await server(['--max-sandboxes', `${AT_ONCE}`]);
+    const sandboxes: Running[] = [];
+    while (sandboxes.length < AT_ONCE) {
+      sandboxes.push(await busySandbox(first, { resources: { vcpus: 1 } }));
+    }
+    await first.close();
+    await untilEnded(sandboxes);
+    await clean(place);
+    await waitForNoLeftovers(place);
+  });
+});
