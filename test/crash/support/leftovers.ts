@@ -37,10 +37,19 @@ export function leftoversOf(place: Place, alive: readonly number[] = []): string
 }
 
 /** Waits until nothing is left, at most 90 s: what ends is on its way for a moment. @throws naming what is left */
-export async function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
+export function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
+  return waitForNone(() => leftoversOf(place, alive));
+}
+
+/** The same for processes alone: they end without another start. */
+export function waitForNoProcesses(place: Place): Promise<void> {
+  return waitForNone(() => leftoversOf(place).filter((line) => line.startsWith('process ')));
+}
+
+async function waitForNone(look: () => string[]): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   for (;;) {
-    const left = leftoversOf(place, alive);
+    const left = look();
     if (left.length === 0) return;
     if (performance.now() > deadline) throw new Error(`left behind:\n${left.join('\n')}`);
     await delay(20);

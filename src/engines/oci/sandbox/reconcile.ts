@@ -13,7 +13,7 @@ import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
 
 const MAX_ENDED_FILE = 64;
-const OWNER_GONE = 'The server that the sandbox belonged to has exited.';
+const OWNER_GONE = 'The server that owned the sandbox has ended its session or exited.';
 
 /** The reason that the agent recorded for ending the sandbox by itself; null if there is none. */
 async function agentsReason(agentDir: string): Promise<string | null> {
