@@ -37,7 +37,7 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it; stdin is empty: for prompts use sandbox_shell. For shell lines: cmd "bash", args ["-c", line]. After wait_ms (max 55000) it keeps running in the background; follow `next`.',
+    'Run a program and wait for it; stdin is empty: for prompts use sandbox_shell. For shell lines: cmd "bash", args ["-c", line]. After wait_ms (max 55000) it continues in the background; follow `next`.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
