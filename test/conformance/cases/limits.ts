@@ -43,6 +43,29 @@ export function limitCases(get: () => Subject, extent: Extent): void {
       expect(type).not.toBe('tmpfs');
     });
 
+    it('shows programs their own limits, read-only', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform decides');
+      if (!(await enforces('memory')))
+        return context.skip('needs a memory limit, which this host does not delegate');
+      const sandbox = await get().create({ vcpus: 1 });
+      const limit = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
+      expect(Number(limit.stdout)).toBe(2048 * 1024 * 1024);
+      const files = '/sys/fs/cgroup/memory/memory.limit_in_bytes /sys/fs/cgroup/memory.max';
+      const raise = `for file in ${files}; do [ ! -e $file ] || echo 1 >> $file; done; mkdir /sys/fs/cgroup/memory/own`;
+      expect((await run(get(), 'sh', ['-c', raise], { ...sandbox, sudo: true })).exitCode).not.toBe(0);
+      const still = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
+      expect(still.stdout).toBe(limit.stdout);
+    });
+
+    it('lets a program trace its own child', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform decides');
+      // PTRACE_TRACEME, by the C library that Python has loaded.
+      const script = 'import ctypes; print(ctypes.CDLL(None).ptrace(0, 0, 0, 0))';
+      const traced = await run(get(), 'python3', ['-c', script]);
+      if (traced.exitCode === 127) return context.skip('needs python3 on this machine');
+      expect(traced.stdout).toBe('0\n');
+    });
+
     it('survives a fork bomb, which a kill ends for sure', async (context) => {
       if (!(await enforces('fork bomb')))
         return context.skip('this engine has nothing outside of the sandbox that could kill it');

@@ -48,9 +48,6 @@ const NAMESPACES: readonly Attempt[] = [
 
 /** Other processes' memory and files, keys, and parts of the kernel that are known for their holes. */
 const SURFACE: readonly Attempt[] = [
-  call('ptrace_child'),
-  call('process_vm_readv'),
-  call('process_vm_writev'),
   call('kcmp'),
   call('pidfd_getfd'),
   host('bpf'),

@@ -1,4 +1,5 @@
 /** Builds `config.json` (OCI runtime specification): the isolation of a sandbox. */
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { CA_DIR } from '../host/ca-trust.ts';
 import type { IdMap } from '../host/id-map.ts';
@@ -66,7 +67,17 @@ function tmpfs(destination: string, mode: string, sizeMb: number, more: string[]
   return { destination, type: 'tmpfs', source: 'tmpfs', options };
 }
 
-function systemMounts(memoryMb: number): Mount[] {
+/** The sandbox's own cgroup: Node, the JVM, Go and nproc read their limits there. */
+function cgroupMount(options: string[]): Mount {
+  return {
+    destination: '/sys/fs/cgroup',
+    type: 'cgroup',
+    source: 'cgroup',
+    options: [...options, 'relatime', 'ro'],
+  };
+}
+
+function systemMounts({ memoryMb, cgroup }: ConfigRequest): Mount[] {
   const plain = ['nosuid', 'noexec', 'nodev'];
   return [
     { destination: '/proc', type: 'proc', source: 'proc', options: plain },
@@ -85,6 +96,7 @@ function systemMounts(memoryMb: number): Mount[] {
     // Half of the memory, as Linux has it on a machine: 64 MB, the default of containers, kills browsers and databases.
     tmpfs('/dev/shm', '1777', Math.floor(memoryMb / 2), ['noexec']),
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
+    ...(cgroup === null ? [] : [cgroupMount(plain)]),
     tmpfs('/run', '755', 64),
   ];
 }
@@ -139,7 +151,7 @@ export function ociConfig(request: ConfigRequest) {
     },
     root: { path: join(request.paths.bundle, 'rootfs'), readonly: true },
     hostname: 'sandbox',
-    mounts: [...systemMounts(request.memoryMb), ...fileMounts(request)],
+    mounts: [...systemMounts(request), ...fileMounts(request)],
     linux: {
       namespaces: [...NAMESPACES, ...(cgroup ? ['cgroup'] : [])].map((type) => ({ type })),
       uidMappings: idMap.uidMappings,
@@ -147,7 +159,7 @@ export function ociConfig(request: ConfigRequest) {
       ...(cgroup ? { cgroupsPath: cgroup.path, resources: resources(request, cgroup) } : {}),
       maskedPaths: MASKED,
       readonlyPaths: READ_ONLY,
-      seccomp: seccompProfile(request.arch),
+      seccomp: seccompProfile(request.arch, release()),
     },
   };
 }
