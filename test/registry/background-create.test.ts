@@ -1,7 +1,8 @@
 /** A sandbox that takes longer to make than its caller waits. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
+import { RecordStore } from '../../src/registry/records/record-store.ts';
 import type { Session } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { neverAborted, openWorld, plainRequest, rejection, sleep, type World } from './support/registry.ts';
@@ -19,13 +20,36 @@ async function handedOff(world: World, request = plainRequest) {
   return { session, held, view };
 }
 
+/** The write of the next record in state `live` does not return until `release`, but the record is on disk at `entered`. */
+function holdAfterLiveRecord(): { entered: Promise<void>; release: () => void } {
+  const write = RecordStore.prototype.write;
+  let release = (): void => {};
+  const opened = new Promise<void>((resolve) => {
+    release = resolve;
+  });
+  const entered = new Promise<void>((resolve) => {
+    const spy = vi.spyOn(RecordStore.prototype, 'write').mockImplementation(async function (
+      this: RecordStore<unknown>,
+      record,
+    ) {
+      await write.call(this, record);
+      if (typeof record !== 'object' || record === null || !('state' in record) || record.state !== 'live')
+        return;
+      resolve();
+      await opened;
+    });
+    onTestFinished(() => spy.mockRestore());
+  });
+  return { entered, release };
+}
+
 /** The sandbox as it is once it is no longer pending. */
 async function settled(session: Session, sandboxId: string) {
   return expect.poll(async () => (await (await session.sandbox(sandboxId)).view(neverAborted)).status);
 }
 
-describe('a create that outlasts its caller’s patience', () => {
-  it('is answered as pending, is current, and comes to run', async () => {
+describe('a create that runs longer than its soft timeout', () => {
+  it('returns pending, is selected, and becomes running', async () => {
     const world = openWorld();
     const { session, held, view } = await handedOff(world);
     expect(view).toMatchObject({ status: 'pending', expiresAt: null, statusReason: null });
@@ -44,12 +68,37 @@ describe('a create that outlasts its caller’s patience', () => {
     await (await settled(session, view.sandboxId)).toBe('running');
     await handle.run(sleep, neverAborted);
     await session.end('shutdown');
-    // `forget` if the session ends between the record's write and the create's own end.
-    const ends = [`stop ${view.sandboxId}`, `forget ${view.sandboxId}`];
-    expect(world.engine.calls.filter((call) => ends.includes(call))).not.toEqual([]);
+    expect(world.engine.calls).toContain(`stop ${view.sandboxId}`);
+    expect(world.engine.calls).not.toContain(`forget ${view.sandboxId}`);
   });
 
-  it('does not take the place of one that was made current meanwhile', async () => {
+  it.each([
+    { keep: false, status: 'stopped', stopCause: 'session_end' },
+    { keep: true, status: 'running', stopCause: null },
+  ])(
+    'is stopped and not forgotten if its session ends just after it shows as running (keep: $keep)',
+    async ({ keep, status, stopCause }) => {
+      const world = openWorld();
+      const { session, held, view } = await handedOff(world, { ...plainRequest, keep });
+      const written = holdAfterLiveRecord();
+      held.release();
+      await written.entered;
+      const handle = await session.sandbox(view.sandboxId);
+      expect(await handle.view(neverAborted)).toMatchObject({ status: 'running' });
+      const ended = session.end('shutdown');
+      written.release();
+      await ended;
+      expect(world.engine.calls).not.toContain(`forget ${view.sandboxId}`);
+      const next = world.registry.openSession('local');
+      expect(await next.attach(view.sandboxId, neverAborted)).toMatchObject({ status, stopCause });
+      const record = JSON.parse(
+        readFileSync(join(world.stateDir, 'records', `${view.sandboxId}.json`), 'utf8'),
+      );
+      expect(record).toMatchObject(keep ? { state: 'live', owner: null } : { state: 'ended' });
+    },
+  );
+
+  it('does not replace a sandbox that was selected in the meantime', async () => {
     const world = openWorld();
     const { session, held, view } = await handedOff(world);
     held.release();
@@ -58,7 +107,7 @@ describe('a create that outlasts its caller’s patience', () => {
     expect((await session.info(neverAborted)).currentSandboxId).toBe(second.sandboxId);
   });
 
-  it('keeps why it failed, until its retention is over', async () => {
+  it('keeps the reason of a failure until its retention is over', async () => {
     const world = openWorld({ retentionMs: 1_000 });
     const session = world.registry.openSession('local');
     const held = world.engine.hold('create');
@@ -89,7 +138,7 @@ describe('a create that outlasts its caller’s patience', () => {
     expect((await rejection(session.attach(sandboxId, neverAborted))).code).toBe('not_found');
   });
 
-  it('tells of what failed what was asked for, and keeps no value of a header', async () => {
+  it('shows the requested configuration of a failed one, without header values', async () => {
     const world = openWorld();
     const limits = await world.engine.limits();
     vi.spyOn(world.engine, 'limits').mockResolvedValue({ ...limits, networkModes: ['custom'] });
@@ -127,7 +176,7 @@ describe('a create that outlasts its caller’s patience', () => {
     held.release();
     await (await settled(session, view.sandboxId)).toBe('failed');
     const { statusReason } = await session.attach(view.sandboxId, neverAborted);
-    expect(statusReason).toBe('An unexpected error; the server log has it.');
+    expect(statusReason).toBe('Unexpected error; see the server log.');
     // The log line follows the record.
     await expect.poll(() => world.log.lines.some((line) => line.includes('/var/lib/x'))).toBe(true);
   });
@@ -177,8 +226,8 @@ describe('a create that outlasts its caller’s patience', () => {
   });
 });
 
-describe('a create within its caller’s patience', () => {
-  it('fails as ever, and leaves no timer', async () => {
+describe('a create that finishes before its soft timeout', () => {
+  it('throws its error, and leaves no timer', async () => {
     const world = openWorld();
     const session = world.registry.openSession('local');
     const held = world.engine.hold('create');

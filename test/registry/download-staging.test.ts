@@ -80,7 +80,7 @@ describe('an unfinished download', () => {
     const notes = readdirSync(join(stateDir, 'records/downloads'));
     expect(notes).toHaveLength(1);
     expect(readFileSync(join(stateDir, 'records/downloads', notes[0] ?? ''), 'utf8')).toContain(left);
-    expect(log.lines.join()).toContain('it is left for later');
+    expect(log.lines.join()).toContain('left for recovery');
     await session.end('client_request');
   });
 });

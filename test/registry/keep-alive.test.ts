@@ -66,7 +66,7 @@ describe('lease', () => {
     const { engine, clock, log } = world;
     const { sandboxId, commandId } = await atWork(world, 300_000);
     const finished = engine.commands.wait(commandId, neverAborted);
-    const extended = log.nextLine('has all the time');
+    const extended = log.nextLine('reached the maximum lifetime');
     clock.advance(240_000);
     await extended;
     expect(await engine.get(sandboxId, neverAborted)).toMatchObject({ timeoutMs: 330_000 });

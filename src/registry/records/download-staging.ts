@@ -11,42 +11,42 @@ import type { Logger } from '../../shared/log.ts';
 import { currentProcess, isProcessAlive } from '../../shared/process-identity.ts';
 
 const noteSchema = z.strictObject({
-  /** Of what is being made, absolute. */
+  /** Absolute path of the staged file or directory. */
   path: z.string(),
   process: z.strictObject({ pid: z.number().int().positive(), startTime: z.string(), bootId: z.string() }),
 });
 
 /**
- * Notes of the unfinished downloads that lie in folders of this machine, so that those of a killed process are found and
- * removed: nothing but the notes leads there.
+ * Notes on disk of the paths of unfinished downloads on this machine, so that those of a killed process can be found and
+ * removed.
  */
 export class StagedDownloads {
   readonly #directory: string;
   readonly #log: Logger;
 
-  /** `directory` is made, closed to other users, when something is first noted. */
+  /** `directory` is created with mode 0700 on first use. */
   constructor(directory: string, log: Logger) {
     this.#directory = directory;
     this.#log = log;
   }
 
   /**
-   * Notes a path that will be made, and answers what takes the note back, unless something still lies there then. Neither
-   * rejects: a full disk of the state directory keeps no download from being made.
+   * Notes a path before it is created. The returned function removes the note, unless the path still exists. Neither
+   * rejects: a full state directory must not prevent a download.
    */
   async record(path: string): Promise<() => Promise<void>> {
     const file = join(this.#directory, `${randomBytes(12).toString('hex')}.json`);
     try {
       await makeDirectory(this.#directory, 0o700);
-      // Not flushed: after a power cut it may be missing, which a download need not wait for.
+      // No fsync: a download need not wait for it, and a note lost in a power cut does little harm.
       await writeFileAtomic(file, JSON.stringify({ path, process: currentProcess() }), 0o600, false);
     } catch (error) {
-      this.#log.warn({ path, err: error }, 'An unfinished download could not be noted.');
+      this.#log.warn({ path, err: error }, 'Could not note an unfinished download.');
     }
     return () => this.#takeBack(file, path);
   }
 
-  /** Removes what dead processes left unfinished. Never rejects: what cannot be removed now is left to the next time. */
+  /** Removes unfinished downloads of dead processes. Never rejects: what cannot be removed is left for the next time. */
   async removeAbandoned(): Promise<void> {
     for (const name of await this.#names()) {
       const file = join(this.#directory, name);
@@ -55,7 +55,7 @@ export class StagedDownloads {
         else if (name.endsWith('.json')) await this.#removeAbandonedStage(file);
       } catch (error) {
         if (systemErrorCode(error) === 'ENOENT') continue;
-        this.#log.warn({ file, err: error }, 'An unfinished download could not be removed.');
+        this.#log.warn({ file, err: error }, 'Could not remove an unfinished download.');
       }
     }
   }
@@ -63,22 +63,22 @@ export class StagedDownloads {
   async #takeBack(file: string, path: string): Promise<void> {
     try {
       if (await pathExists(path))
-        this.#log.warn({ path }, 'An unfinished download could not be removed; it is left for later.');
+        this.#log.warn({ path }, 'Could not remove an unfinished download; left for recovery.');
       else await rm(file, { force: true });
     } catch (error) {
-      this.#log.warn({ file, err: error }, 'The note of a download could not be removed.');
+      this.#log.warn({ file, err: error }, 'Could not remove the note of a download.');
     }
   }
 
   async #removeAbandonedStage(file: string): Promise<void> {
     const note = parseNote(await readFile(file, 'utf8'));
     if (note === null) {
-      // A power cut leaves it empty: whatever it named cannot be found by it.
-      this.#log.warn({ file }, 'The damaged note of a download is removed; what it named may be left.');
+      // A power cut can leave it empty; its path is lost then.
+      this.#log.warn({ file }, 'Removing the damaged note of a download; its files may be left behind.');
     } else {
       const { path, process } = note;
       if (isProcessAlive(process)) return;
-      // Whatever a note says, nothing goes that is not called as a stage is.
+      // Never remove a path that does not have the name of a staged download.
       if (isAbsolute(path) && isStageName(basename(path))) await rm(path, { recursive: true, force: true });
     }
     await rm(file, { force: true });
@@ -89,13 +89,13 @@ export class StagedDownloads {
       return await readdir(this.#directory);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT')
-        this.#log.warn({ err: error }, 'The notes of downloads cannot be listed.');
+        this.#log.warn({ err: error }, 'Could not list the notes of downloads.');
       return [];
     }
   }
 }
 
-/** Null for what is no note. */
+/** Null for anything that is not a note. */
 function parseNote(text: string): z.output<typeof noteSchema> | null {
   try {
     return noteSchema.safeParse(JSON.parse(text)).data ?? null;

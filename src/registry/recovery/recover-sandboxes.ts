@@ -9,19 +9,19 @@ import { recoverSnapshots } from './recover-snapshots.ts';
 
 const AT_A_TIME = 4;
 
-/** Ids of the sandboxes that a recovery ended, and of those it removed every trace of. */
+/** Ids of the sandboxes that a recovery stopped, and of those it removed completely. */
 export interface Recovered {
   stopped: string[];
   forgotten: string[];
-  /** What could not be dealt with, and why. */
+  /** What could not be recovered, and why. */
   failed: { id: string; reason: string }[];
 }
 
 /**
- * Undoes what dead owners left, unfinished downloads included, and forgets what is past its retention. What a living owner has is not touched. Two
- * recoveries at a time are harmless: each step looks first and may be done twice.
+ * Cleans up after dead owners, including unfinished downloads, and removes ended sandboxes past their retention. Sandboxes
+ * with a running owner are left alone. Two recoveries at a time are harmless: every step is idempotent.
  *
- * One sandbox that cannot be dealt with is logged and left to the next recovery.
+ * A sandbox that cannot be recovered is logged and left for the next recovery.
  *
  * @throws SandboxError `cancelled`
  */
@@ -29,7 +29,7 @@ export async function recoverSandboxes(context: RegistryContext, signal: AbortSi
   try {
     return await recoverAll(context, signal);
   } finally {
-    // Last, since they may be large and no sandbox waits for them, and whatever keeps the engine from recovering.
+    // Last, since they may be large and no sandbox waits for them; and also if the engine's recovery fails.
     await context.stagedDownloads.removeAbandoned();
   }
 }
@@ -50,7 +50,7 @@ async function recoverAll(context: RegistryContext, signal: AbortSignal): Promis
       recovered.failed.push({ id: sandboxId, reason: reasonOf(error) });
       log.error(
         { sandbox_id: sandboxId, err: error },
-        'A sandbox could not be recovered; it is left for later.',
+        'Could not recover a sandbox; left for the next recovery.',
       );
     }
   });
@@ -67,7 +67,7 @@ async function reclaim(context: RegistryContext, recovered: Recovered, signal: A
   } catch (error) {
     throwIfCancelled(signal);
     recovered.failed.push({ id: context.engine.name, reason: reasonOf(error) });
-    context.log.error({ err: error }, 'The engine could not reclaim what ended sandboxes left.');
+    context.log.error({ err: error }, 'The engine could not clean up after ended sandboxes.');
   }
 }
 
@@ -77,7 +77,7 @@ async function recoverOne(
   recovered: Recovered,
   signal: AbortSignal,
 ): Promise<void> {
-  // Another process may have dealt with it since the records were listed.
+  // Another process may have recovered it since the records were listed.
   let record = await context.store.read(sandboxId);
   if (record === null) return;
   if (record.state === 'creating') {
@@ -92,7 +92,7 @@ async function recoverOne(
   await forget(context, sandboxId, recovered, signal);
 }
 
-/** Answers the record as it is then: ended, but for a kept sandbox that still has time. */
+/** Returns the updated record: ended, except for a kept sandbox before its deadline. */
 async function endOrphan(
   context: RegistryContext,
   record: OwnershipRecord,
@@ -105,8 +105,8 @@ async function endOrphan(
     sandbox = await getIfKnown(context, sandboxId, signal);
   } catch (error) {
     if (!(error instanceof SandboxError) || error.code !== 'server') throw error;
-    // Nobody can use a sandbox whose record is damaged, and nothing else would ever end it.
-    context.log.error({ sandbox_id: sandboxId, err: error }, 'A sandbox with a damaged record is removed.');
+    // A sandbox with a damaged record cannot be used, and nothing else would ever end it.
+    context.log.error({ sandbox_id: sandboxId, err: error }, 'Removing a sandbox with a damaged record.');
     await forget(context, sandboxId, recovered, signal);
     return null;
   }
@@ -138,7 +138,7 @@ async function forget(
   signal: AbortSignal,
 ): Promise<void> {
   await context.engine.forget(sandboxId, signal);
-  // Last: while the record stands, an interrupted recovery is taken up by the next.
+  // Last: as long as the record exists, the next recovery continues an interrupted one.
   await context.store.remove(sandboxId);
   recovered.forgotten.push(sandboxId);
 }

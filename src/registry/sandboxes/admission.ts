@@ -6,8 +6,8 @@ import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
 /**
- * Writes the record of a sandbox about to be made, if the limits of its principal leave room. The record is the
- * reservation: creates of one principal pass here one by one, so none slips past another.
+ * Writes the record of a sandbox to be created if it fits the quotas of its principal. The record is the reservation:
+ * creates of one principal pass through here one at a time, so two of them cannot share the last place.
  *
  * @throws SandboxError `limit_exceeded`
  */
@@ -18,7 +18,7 @@ export async function admit(
 ): Promise<void> {
   await context.lock.run(`admission of ${record.principal}`, async () => {
     if (findExcess(context, record, await countedRecords(context, record.principal)) !== null) {
-      // A record may not know yet that its sandbox came to its deadline; only a full house is worth asking the engine.
+      // A sandbox may have expired since its record was written. Ask the engine only if that can make room.
       await refreshLiveRecords(context, record.principal, signal);
       const excess = findExcess(context, record, await countedRecords(context, record.principal));
       if (excess !== null) throw excess;
@@ -28,7 +28,7 @@ export async function admit(
   });
 }
 
-/** What lives of a principal, save what another living process answers for: two editors share no limits. */
+/** The live sandboxes of a principal, except those that another running process owns: two editors share no quota. */
 async function countedRecords(context: RegistryContext, principal: string): Promise<OwnershipRecord[]> {
   const records = await context.store.all();
   return records.filter(
@@ -54,7 +54,7 @@ async function refreshLiveRecords(
     } catch (error) {
       if (!(error instanceof SandboxError)) throw error;
       if (error.code === 'not_found') await markEnded(context, sandboxId, null);
-      // Any other failure leaves the sandbox counted: a limit that gives way when asking fails is none.
+      // After any other error the sandbox still counts: a failing query must not lift a quota.
     }
   });
 }
@@ -68,7 +68,7 @@ function findExcess(
   if (present.length + 1 > maxSandboxes) {
     return new SandboxError(
       'limit_exceeded',
-      `There are ${present.length} sandboxes already; at most ${maxSandboxes} may live at a time.`,
+      `The limit of ${maxSandboxes} sandboxes is reached (${present.length} in use).`,
       {
         hint: 'Call session_info or sandbox_list to see them, and sandbox_stop for one that is no longer needed.',
         details: { limit: 'max_sandboxes', max: maxSandboxes, used: present.length },
@@ -79,7 +79,7 @@ function findExcess(
   if (used + wanted.vcpus > maxVcpus) {
     return new SandboxError(
       'limit_exceeded',
-      `The sandbox wants ${wanted.vcpus} vcpus and ${used} are in use; at most ${maxVcpus} may be at a time.`,
+      `The sandbox needs ${wanted.vcpus} vcpus, but ${used} of at most ${maxVcpus} are in use.`,
       {
         hint: 'Call sandbox_create with fewer resources.vcpus, or sandbox_stop for a sandbox that is no longer needed.',
         details: { limit: 'max_vcpus', max: maxVcpus, used, wanted: wanted.vcpus },

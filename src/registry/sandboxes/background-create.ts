@@ -7,11 +7,11 @@ import { createSandbox } from './create-sandbox.ts';
 import { getSandboxView } from './sandbox-view.ts';
 import type { TaskScope } from './task-scope.ts';
 
-/** The session that sandboxes are made for. */
+/** The session that sandboxes are created for. */
 export interface SessionOwner {
   readonly sessionId: string;
   readonly principal: string;
-  /** A record of a sandbox to be (`creating`) or that lives; `current` where the caller is answered with it just now. */
+  /** Adds or replaces the record of a sandbox (`creating` or `live`); `current` selects it. */
   own(record: OwnershipRecord, current: boolean): void;
 }
 
@@ -27,12 +27,12 @@ export class BackgroundCreates {
     this.#parent = parent;
   }
 
-  /** @throws SandboxError; once it has answered `pending`, a failure is kept in the sandbox's record instead */
+  /** @throws SandboxError; once `pending` was returned, a failure is kept in the sandbox's record instead */
   async create(request: CreateRequest, signal: AbortSignal, wait: CreateWait): Promise<SandboxView> {
     let intent: OwnershipRecord | null = null;
     let over = false;
     let handedOff = false;
-    // The caller's signal counts until the answer; the session's end counts always.
+    // The caller can cancel until the answer; the session's end always can.
     const cancelled = abortWith(signal);
     const { report } = wait;
     const work = this.#scope.run(cancelled.controller.signal, (either) =>
@@ -55,12 +55,12 @@ export class BackgroundCreates {
     try {
       const first = await Promise.race([work, timer.timeUp]);
       if (first !== null) return first;
-      // Nearly done, or undone: the answer is a moment away. Without an intent there is nothing to be told yet.
+      // Almost finished or being undone: wait for the result. Without a record there is no sandbox to show yet.
       const begun = givenBy(() => intent);
       if (over || begun === null || signal.aborted) return await work;
       handedOff = true;
       this.#parent.own(begun, true);
-      this.#goOn(begun, work);
+      this.#detach(begun, work);
       return await getSandboxView(this.#context, begun, cancelled.controller.signal);
     } finally {
       timer.clear();
@@ -69,9 +69,9 @@ export class BackgroundCreates {
   }
 
   /** The caller has been answered; the outcome is stored in the record. */
-  #goOn({ sandboxId }: OwnershipRecord, work: Promise<SandboxView>): void {
+  #detach({ sandboxId }: OwnershipRecord, work: Promise<SandboxView>): void {
     work.catch((error: unknown) => {
-      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be made.');
+      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'A background create failed.');
     });
   }
 
@@ -86,12 +86,12 @@ export class BackgroundCreates {
   }
 }
 
-/** A source that comes from elsewhere can fail in ways that are worth looking up later. */
+/** Fetching a remote source can fail in ways that are worth keeping for later. */
 function isFetched({ source }: CreateRequest): boolean {
   return source?.type === 'git' || source?.type === 'tarball';
 }
 
-/** What a callback has set meanwhile; the compiler does not see that it may have. */
+/** Reads a variable that a callback may have set: the compiler assumes that it is unchanged. */
 function givenBy<Value>(read: () => Value): Value {
   return read();
 }

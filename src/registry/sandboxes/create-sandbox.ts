@@ -1,6 +1,7 @@
 import type { CreateSandbox } from '../../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import { newSandboxId } from '../../shared/ids.ts';
+import { SessionEnded } from '../../shared/session-ended.ts';
 import type { RegistryContext } from '../context.ts';
 import { ownerOf } from '../records/owner.ts';
 import { RECORD_VERSION } from '../records/record-format.ts';
@@ -14,20 +15,20 @@ import { markEnded } from './sandbox-end.ts';
 
 const FORGET_MS = 30_000;
 
-/** What the maker of a sandbox tells whoever waits for it. */
+/** Callbacks about the progress of a create. */
 export interface CreateHooks {
-  /** The intent is on disk: from now on the sandbox can be looked for. */
+  /** The record is on disk in state `creating`: the sandbox can be found by its id. */
   onRecorded(record: OwnershipRecord): void;
-  /** Called once it is certain to stay. */
+  /** The record says `live`: the sandbox belongs to its session. */
   onLive(record: OwnershipRecord): void;
-  /** It could not be made. True where nobody will be answered so, and the reason has to be kept. */
+  /** The create failed. Returns true if no caller will get the error, so that the record has to keep the reason. */
   onFailure(): boolean;
   report?: ((line: string) => void) | undefined;
 }
 
 /**
- * Makes a sandbox for a session: first the record of the intent, then the sandbox, then the record that it lives. On
- * failure, or when `signal` fires, nothing of it stays but, where it matters, the record of the reason.
+ * Creates a sandbox for a session: writes a record in state `creating`, creates the sandbox, then sets the record to
+ * `live`. On failure, or when `signal` aborts, everything is removed, except a record of the reason if `onFailure` asks.
  *
  * @throws SandboxError of the plan, the limits or the engine
  */
@@ -82,29 +83,31 @@ async function makeLive(
     sandbox = await context.engine.get(plan.sandboxId, signal);
   }
   const record: OwnershipRecord = { ...intent, state: 'live', createdAt: sandbox.createdAt };
-  await context.store.write(record);
-  // No await between these two lines: a session ending now must either abort the create or see the sandbox as owned.
   throwIfCancelled(signal);
+  await context.store.write(record);
+  // The sandbox shows as running from the write on: a session that ends now stops it, with a record of its end, as it
+  // stops every other. A caller who cancels now is not answered, so that nobody knows the sandbox: it is removed.
+  if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
   return { ...sandbox, keep: record.keep };
 }
 
-/** True, and noted, where somebody stopped the sandbox on purpose while it was made: it did not fail. */
+/** True, and recorded, if the sandbox was stopped on request during its creation: it did not fail. */
 async function wasStopped(context: RegistryContext, { sandboxId }: OwnershipRecord): Promise<boolean> {
   try {
     const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(FORGET_MS));
     if (sandbox.stopCause !== 'requested' && sandbox.stopCause !== 'session_end') return false;
     return (await markEnded(context, sandboxId, sandbox)) !== null;
   } catch {
-    // Nothing of it is there, or nothing that can be told: it counts as failed, and `undo` sees to the rest.
+    // The sandbox does not exist or its state cannot be read: it counts as failed, and `undo` removes it.
     return false;
   }
 }
 
 /**
- * Never rejects. What cannot be removed now is left without an owner: the next recovery's work.
+ * Never rejects. What cannot be removed now is left without an owner, for the next recovery.
  *
- * @param failure why it could not be made, where that is to be told later; null removes the record as well
+ * @param failure the reason to keep in the record; null removes the record as well
  */
 async function undo(
   context: RegistryContext,
@@ -119,16 +122,16 @@ async function undo(
     if (failure === null) await store.remove(sandboxId);
     else await store.write({ ...intent, state: 'ended', endedAt: clock.now(), owner: null, failure });
   } catch (error) {
-    log.error({ sandbox_id: sandboxId, err: error }, 'A failed create could not be undone yet.');
+    log.error({ sandbox_id: sandboxId, err: error }, 'Could not clean up after a failed create.');
     try {
       await store.update(sandboxId, (record) => ({ ...record, state: 'creating', owner: null }));
     } catch (second) {
-      log.error({ sandbox_id: sandboxId, err: second }, 'Its record could not be changed.');
+      log.error({ sandbox_id: sandboxId, err: second }, 'Could not update the record of a failed create.');
     }
   }
 }
 
-/** The same error with the id under which it can be looked up later. */
+/** The same error with the id of the sandbox, whose record keeps the reason. */
 function withId(error: unknown, sandboxId: string): unknown {
   if (!(error instanceof SandboxError)) return error;
   const { code, message, hint, details } = error;
@@ -139,9 +142,9 @@ function withId(error: unknown, sandboxId: string): unknown {
   });
 }
 
-/** An error that nobody foresaw may name paths of this host: it is the log's alone. */
+/** The text of an unexpected error may contain paths of this host, so it goes to the log only. */
 function reasonOf(error: unknown): string {
   return error instanceof SandboxError
     ? `${error.message} ${error.hint}`
-    : 'An unexpected error; the server log has it.';
+    : 'Unexpected error; see the server log.';
 }

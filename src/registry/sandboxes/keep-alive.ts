@@ -4,10 +4,10 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import { extendForWork, marginMs } from './deadline.ts';
 
-/** A sandbox whose time was extended has this long to go. */
+/** How long an extended sandbox has until its deadline. */
 const AHEAD_MS = 120_000;
 const RETRY_MS = 5_000;
-/** An engine that grants less than it is asked for is not asked all the time. */
+/** Between two extensions, for an engine that grants less than requested. */
 const MIN_PAUSE_MS = 1_000;
 
 interface Lease {
@@ -28,8 +28,8 @@ export class Leases {
   }
 
   /**
-   * Extends the sandbox's time before it expires, up to the operator's maximum, until the answered function is called
-   * for every holder. `sandbox` tells the deadline as it is now.
+   * Extends the sandbox's deadline before it expires, up to the operator's maximum, until every holder has called the
+   * returned function. `sandbox` gives the current deadline.
    */
   hold(sandbox: Sandbox): () => void {
     let lease = this.#leases.get(sandbox.sandboxId);
@@ -49,21 +49,24 @@ export class Leases {
     };
   }
 
-  /** Ends every lease: sandboxes live on to their present deadline. */
+  /** Ends every lease: sandboxes run to their current deadline. */
   close(): void {
     for (const lease of this.#leases.values()) this.#end(lease);
   }
 
   #schedule(lease: Lease, sandbox: Sandbox, minPauseMs: number): void {
     if (sandbox.expiresAt === null) {
-      this.#context.log.debug({ sandbox_id: lease.sandboxId, status: sandbox.status }, 'Lease over: ended.');
+      this.#context.log.debug(
+        { sandbox_id: lease.sandboxId, status: sandbox.status },
+        'Lease ended: the sandbox has ended.',
+      );
       return;
     }
     const left = sandbox.expiresAt - this.#context.clock.now();
     if (sandbox.timeoutMs >= this.#context.config.maxLifetimeMs) {
       this.#context.log.info(
         { sandbox_id: lease.sandboxId, left_ms: left },
-        'A sandbox at work has all the time it can have.',
+        'A sandbox in use has reached the maximum lifetime.',
       );
       return;
     }
@@ -87,10 +90,10 @@ export class Leases {
     } catch (error) {
       if (lease.ended.signal.aborted) return;
       if (error instanceof SandboxError && (error.code === 'not_found' || error.code === 'conflict')) {
-        this.#context.log.debug({ ...fields, err: error }, 'Lease over: the sandbox is gone.');
+        this.#context.log.debug({ ...fields, err: error }, 'Lease ended: the sandbox no longer runs.');
         return;
       }
-      this.#context.log.warn({ ...fields, err: error }, 'A lease could not be extended; it is tried again.');
+      this.#context.log.warn({ ...fields, err: error }, 'Could not extend a lease; retrying.');
       this.#wake(lease, RETRY_MS);
     }
   }

@@ -8,9 +8,9 @@ import type { SandboxView } from '../types.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
 /**
- * The sandbox of a record as it is now: by the engine, and by the record alone where there is no more of it, or not yet.
+ * The current state of a sandbox: from the engine, or from the record alone while the engine does not know the sandbox.
  *
- * @throws SandboxError `not_found` where neither tells of it
+ * @throws SandboxError `not_found` if neither has it
  */
 export async function getSandboxView(
   context: RegistryContext,
@@ -30,14 +30,14 @@ export async function getSandboxView(
   }
 }
 
-/** True until its maker has made sure that it stays: an end of the session undoes it until then. */
+/** True until the create is complete: until then the end of the session undoes it. */
 async function isPending(context: RegistryContext, record: OwnershipRecord): Promise<boolean> {
   if (record.state !== 'creating') return false;
   const present = await context.store.read(record.sandboxId);
   return present?.state === 'creating' && isAlive(present.owner);
 }
 
-/** The engine's facts with the registry's. Notes on the way that a sandbox has ended, if that can be noted. */
+/** Merges the engine's and the registry's state. Also records that a sandbox has ended. */
 export async function toSandboxView(
   context: RegistryContext,
   record: OwnershipRecord,
@@ -47,13 +47,16 @@ export async function toSandboxView(
     try {
       await markEnded(context, record.sandboxId, sandbox);
     } catch (error) {
-      context.log.warn({ sandbox_id: record.sandboxId, err: error }, 'An end could not be noted.');
+      context.log.warn(
+        { sandbox_id: record.sandboxId, err: error },
+        'Could not record the end of a sandbox.',
+      );
     }
   }
   return { ...sandbox, keep: record.keep };
 }
 
-/** What the ownership record alone tells of a sandbox that could not be made, or cannot be read. */
+/** A view from the ownership record alone, of a sandbox that could not be created or cannot be read. */
 export function failedView(record: OwnershipRecord, reason: string): SandboxView {
   return bareView(record, 'failed', reason);
 }

@@ -3,13 +3,13 @@ import { abortWith } from '../../shared/async/on-abort.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 
-/** The work under way of one session: the session's end aborts it, and nothing starts after. */
+/** The running tasks of one session: the session's end aborts them, and none starts afterwards. */
 export class TaskScope {
   readonly #closing = new AbortController();
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor() {
-    // One listener a task is no leak.
+    // One listener per task is not a leak.
     setMaxListeners(0, this.#closing.signal);
   }
 
@@ -21,12 +21,12 @@ export class TaskScope {
   requireOpen(): void {
     if (this.closed) {
       throw new SandboxError('conflict', 'This session has ended.', {
-        hint: 'Connect anew; sandboxes that were kept can be taken up again with sandbox_get.',
+        hint: 'Reconnect; call sandbox_get to attach to sandboxes that were created with keep.',
       });
     }
   }
 
-  /** Runs a task whose signal fires with the caller's, and when the session ends. */
+  /** Runs a task with a signal that aborts with the caller's and when the session ends. */
   async run<T>(signal: AbortSignal, task: (signal: AbortSignal) => Promise<T>): Promise<T> {
     this.requireOpen();
     // Unlike AbortSignal.any it stops listening: the session's signal outlives thousands of tasks.
@@ -41,7 +41,7 @@ export class TaskScope {
     }
   }
 
-  /** Aborts what is under way; resolves when all of it has come to its end. */
+  /** Aborts the running tasks; resolves when all have ended. */
   async close(): Promise<void> {
     this.#closing.abort(new SessionEnded());
     await Promise.allSettled(this.#underWay);

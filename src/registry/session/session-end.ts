@@ -12,10 +12,10 @@ import type { SessionShells } from './session-shells.ts';
 const STOP_MS = 1_400;
 const GIVE_UP_MS = 100;
 
-/** What a session leaves behind when it ends. */
+/** What a session holds when it ends. */
 export interface SessionResources {
-  /** Records of the sandboxes it created. */
-  owned: OwnershipRecord[];
+  /** Records of the live sandboxes it created. A create that finishes while the session ends adds to them. */
+  owned(): OwnershipRecord[];
   scope: TaskScope;
   commands: SessionCommands;
   shells: SessionShells;
@@ -30,23 +30,23 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   const { clock, log } = context;
   const giveUp = new AbortController();
   const unfinished = new Set<string>();
-  const toStop = resources.owned.filter((record) => !record.keep);
-  const stopping = new Set(toStop.map((record) => record.sandboxId));
-  const work: Promise<unknown>[] = [resources.scope.close(), resources.shells.close()];
+  const release = async ({ sandboxId, keep }: OwnershipRecord): Promise<void> => {
+    if (keep) return releaseOwnership(context, sandboxId);
+    unfinished.add(sandboxId);
+    if (await stopOwned(context, sandboxId, giveUp.signal)) unfinished.delete(sandboxId);
+  };
+  const owned = resources.owned();
+  const known = new Set(owned.map(({ sandboxId }) => sandboxId));
+  const stopping = new Set(owned.filter(({ keep }) => !keep).map(({ sandboxId }) => sandboxId));
+  const closed = resources.scope.close().then(async () => {
+    const late = resources.owned().filter(({ sandboxId }) => !known.has(sandboxId));
+    await Promise.all(late.map(release));
+  });
+  const work: Promise<unknown>[] = [closed, resources.shells.close(), ...owned.map(release)];
   for (const { commandId, sandboxId } of resources.commands.awaited()) {
-    // A sandbox that is being stopped takes its commands with it.
+    // Stopping a sandbox kills its commands.
     if (!stopping.has(sandboxId)) work.push(killAwaitedCommand(context, commandId, giveUp.signal));
   }
-  for (const { sandboxId } of toStop) {
-    unfinished.add(sandboxId);
-    work.push(
-      stopOwned(context, sandboxId, giveUp.signal).then((stopped) => {
-        if (stopped) unfinished.delete(sandboxId);
-      }),
-    );
-  }
-  for (const { sandboxId, keep } of resources.owned)
-    if (keep) work.push(releaseOwnership(context, sandboxId));
 
   const inTime = await completesWithin(clock, STOP_MS, Promise.all(work));
   giveUp.abort();
@@ -79,24 +79,27 @@ async function stopOwned(context: RegistryContext, sandboxId: string, signal: Ab
     if (error instanceof SandboxError && error.code === 'not_found') return true;
     if (error instanceof SandboxError && error.code === 'server')
       return removeDamaged(context, sandboxId, error);
-    context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be stopped at session end.');
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'Could not stop a sandbox at session end.');
     return false;
   }
 }
 
-/** Never rejects. Without its record a sandbox cannot be stopped in order, and nothing of it could be used again. */
+/** Never rejects. Without its record a sandbox can neither be stopped cleanly nor used again. */
 async function removeDamaged(
   context: RegistryContext,
   sandboxId: string,
   cause: SandboxError,
 ): Promise<boolean> {
   try {
-    context.log.error({ sandbox_id: sandboxId, err: cause }, 'A sandbox with a damaged record is removed.');
+    context.log.error({ sandbox_id: sandboxId, err: cause }, 'Removing a sandbox with a damaged record.');
     await context.engine.forget(sandboxId, new AbortController().signal);
     await context.store.remove(sandboxId);
     return true;
   } catch (error) {
-    context.log.error({ sandbox_id: sandboxId, err: error }, 'A damaged sandbox could not be removed.');
+    context.log.error(
+      { sandbox_id: sandboxId, err: error },
+      'Could not remove a sandbox with a damaged record.',
+    );
     return false;
   }
 }
@@ -110,18 +113,18 @@ async function killAwaitedCommand(
   try {
     await context.engine.commands.kill(commandId, 'SIGKILL', 'session_end', signal);
   } catch (error) {
-    context.log.warn({ command_id: commandId, err: error }, 'A command could not be killed at session end.');
+    context.log.warn({ command_id: commandId, err: error }, 'Could not kill a command at session end.');
   }
 }
 
 /**
- * Never rejects. Without an owner a kept sandbox lives to its deadline, and any other is the next recovery's, also while
+ * Never rejects. Without an owner a kept sandbox runs to its deadline, and the next recovery stops any other, even while
  * this process serves other sessions.
  */
 async function releaseOwnership(context: RegistryContext, sandboxId: string): Promise<void> {
   try {
     await context.store.update(sandboxId, (record) => ({ ...record, owner: null }));
   } catch (error) {
-    context.log.warn({ sandbox_id: sandboxId, err: error }, 'A sandbox could not be given up.');
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'Could not release a sandbox.');
   }
 }

@@ -148,8 +148,8 @@ export class RegistrySession implements Session {
   async #end(reason: SessionEndReason): Promise<void> {
     this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
     await releaseSession(this.#context, {
-      // What is still being made ends with the scope.
-      owned: [...this.#owned.values()].filter(({ state }) => state === 'live'),
+      // Those in state `creating` end with the scope.
+      owned: () => [...this.#owned.values()].filter(({ state }) => state === 'live'),
       scope: this.#scope,
       commands: this.#commands,
       shells: this.#shells,
@@ -176,16 +176,13 @@ export class RegistrySession implements Session {
     }
   }
 
-  /** A port that cannot be opened is told by its missing address; it must not hide the sandbox's state. */
+  /** A port that cannot be opened shows without a URL; the error must not hide the sandbox's state. */
   async #openPorts(sandboxId: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#context.engine.ports?.open(sandboxId, signal);
     } catch (error) {
       throwIfCancelled(signal);
-      this.#context.log.warn(
-        { sandbox_id: sandboxId, err: error },
-        'The ports of a sandbox could not be opened.',
-      );
+      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'Could not open the ports of a sandbox.');
     }
   }
 

@@ -6,12 +6,12 @@ import type { Leases } from '../sandboxes/keep-alive.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { Transfer, TransferRequest, TransferResult, TransferWork } from '../types.ts';
 
-/** A result that nobody has fetched is kept this long, and at most so many of them. */
+/** How long a result that was not fetched is kept, and how many of them. */
 const KEPT_MS = 600_000;
 const MAX_KEPT = 32;
 const MAX_UNDER_WAY = 16;
 
-/** What ends the transfers of a sandbox, as their callers are told. */
+/** What ends the transfers of a sandbox, and the message for their callers. */
 const ENDS = {
   stop: {
     message: 'The transfer ended with sandbox',
@@ -19,7 +19,7 @@ const ENDS = {
   },
   snapshot: {
     message: 'The transfer was ended by a snapshot of sandbox',
-    hint: 'Call sandbox_get: once it is stopped, sandbox_create goes on from the snapshot (snapshot_list names it). Nothing of the transfer was kept.',
+    hint: 'Call sandbox_get: once it is stopped, call sandbox_create with the snapshot (see snapshot_list) as source. Nothing of the transfer was kept.',
   },
 } as const;
 
@@ -33,11 +33,11 @@ interface Entry {
   /** Runs once the transfer has ended. */
   expiry: Timer | null;
   ended: boolean;
-  /** Being undone, since the call that began it was cancelled. */
+  /** Being undone because the call that started it was cancelled. */
   cancelled: boolean;
 }
 
-/** The transfers that one session has under way, and the results of those that ended between two calls. */
+/** The running transfers of one session, and the results that ended between two calls. */
 export class SessionTransfers {
   readonly #context: RegistryContext;
   readonly #scope: TaskScope;
@@ -51,15 +51,15 @@ export class SessionTransfers {
   }
 
   /**
-   * Begins a transfer, or finds the one that the same request has begun and whose result nobody has fetched. One that is
-   * begun goes on without its caller; the end of the session, `end` and `cancel` undo it. `sandbox` tells the deadline,
-   * which is moved while the transfer runs.
+   * Starts a transfer, or joins the one that the same request started and whose result was not fetched yet. It continues
+   * without its caller; the end of the session, `end` and `cancel` undo it. `sandbox` gives the deadline, which is extended
+   * while the transfer runs.
    *
-   * @throws SandboxError `limit_exceeded` for too many at once, `conflict` once the session has ended
+   * @throws SandboxError `limit_exceeded` for too many at a time, `conflict` once the session has ended
    */
   async open(sandbox: Sandbox, request: TransferRequest, work: TransferWork): Promise<Transfer> {
     const key = JSON.stringify([sandbox.sandboxId, request.direction, request.arguments]);
-    // What is being undone is out of the way before the same is begun anew.
+    // Wait until a cancelled one is undone before the same transfer starts again.
     for (let known = this.#entries.get(key); known?.cancelled; known = this.#entries.get(key)) {
       await Promise.allSettled([known.result]);
       this.#forget(known);
@@ -90,7 +90,7 @@ export class SessionTransfers {
     await Promise.allSettled(underWay.map(({ result }) => result));
   }
 
-  /** Forgets results that are kept. Those under way are the scope's to end. */
+  /** Drops kept results. The scope ends running transfers. */
   close(): void {
     for (const entry of [...this.#entries.values()]) this.#forget(entry);
   }
@@ -126,14 +126,14 @@ export class SessionTransfers {
       ended: false,
       cancelled: false,
     };
-    // Whoever asks next is told; until then a failure is nobody's.
+    // The next call gets the error; until then the rejection counts as handled.
     result.catch((error: unknown) =>
       this.#context.log.debug({ sandbox_id: sandbox.sandboxId, err: error }, 'A transfer failed.'),
     );
     return entry;
   }
 
-  /** What the work notes is taken back once it has ended, except where it failed and could not be undone. */
+  /** Removes the notes of staged paths once the work has ended, except for a path that could not be removed. */
   async #noted<Result>(work: (note: (path: string) => Promise<void>) => Promise<Result>): Promise<Result> {
     const taken: (() => Promise<void>)[] = [];
     try {
@@ -158,8 +158,8 @@ export class SessionTransfers {
       cancel: async () => {
         entry.cancelled = true;
         entry.ending.abort(
-          new SandboxError('cancelled', 'The transfer was cancelled by the call that began it.', {
-            hint: 'Nothing of it was kept; make the same call again if it is still wanted.',
+          new SandboxError('cancelled', 'The transfer was cancelled by the call that started it.', {
+            hint: 'Nothing of it was kept; repeat the call to start again.',
           }),
         );
         await Promise.allSettled([entry.result]);
@@ -171,13 +171,17 @@ export class SessionTransfers {
   #requireRoom(): void {
     const underWay = [...this.#entries.values()].filter(({ ended }) => !ended).length;
     if (underWay < MAX_UNDER_WAY) return;
-    throw new SandboxError('limit_exceeded', `${underWay} transfers are under way; no more run at once.`, {
-      hint: 'Make one of the earlier calls again to wait for its end, then this one.',
-      details: { limit: 'transfers', max: MAX_UNDER_WAY, used: underWay },
-    });
+    throw new SandboxError(
+      'limit_exceeded',
+      `The limit of ${MAX_UNDER_WAY} transfers at a time is reached (${underWay} running).`,
+      {
+        hint: 'Repeat one of the earlier calls to wait for its end, then repeat this one.',
+        details: { limit: 'transfers', max: MAX_UNDER_WAY, used: underWay },
+      },
+    );
   }
 
-  /** The oldest unfetched result makes room for a new one. */
+  /** Keeps the result; drops the oldest ones beyond the limit. */
   #keep(entry: Entry): void {
     entry.ended = true;
     if (this.#entries.get(entry.key) !== entry) return;
@@ -190,7 +194,7 @@ export class SessionTransfers {
     for (const oldest of kept.slice(0, Math.max(0, kept.length - MAX_KEPT))) this.#forget(oldest);
   }
 
-  /** One under way stays known, so that it is never begun a second time. */
+  /** A running transfer stays known, so that it never starts a second time. */
   #forget(entry: Entry): void {
     if (!entry.ended) return;
     if (entry.expiry !== null) this.#context.clock.clearTimeout(entry.expiry);
