@@ -49,14 +49,14 @@ static void accept_owner(void) {
   else close(fd);
 }
 
-enum owner_state { OWNER_PRESENT, OWNER_GONE, OWNER_RELEASES };
+enum owner_state { OWNER_PRESENT, OWNER_ENDED, OWNER_RELEASES };
 
 static enum owner_state owner_state(int fd) {
   uint8_t byte;
   ssize_t n = recv(fd, &byte, sizeof byte, 0);
   if (n > 0) return OWNER_RELEASES;
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return OWNER_PRESENT;
-  return OWNER_GONE;
+  return OWNER_ENDED;
 }
 
 bool owners_check(void) {

@@ -46,10 +46,10 @@ export function waitForNoProcesses(place: Place): Promise<void> {
   return waitForNone(() => leftoversOf(place).filter((line) => line.startsWith('process ')));
 }
 
-async function waitForNone(look: () => string[]): Promise<void> {
+async function waitForNone(list: () => string[]): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   for (;;) {
-    const left = look();
+    const left = list();
     if (left.length === 0) return;
     if (performance.now() > deadline) throw new Error(`left behind:\n${left.join('\n')}`);
     await delay(20);

@@ -13,7 +13,7 @@ import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
 
 const MAX_ENDED_FILE = 64;
-const OWNER_GONE = 'The server that owned the sandbox has ended its session or exited.';
+const OWNER_ENDED = 'The server that owned the sandbox has ended its session or exited.';
 
 /** The reason that the agent recorded for ending the sandbox by itself; null if there is none. */
 async function agentsReason(agentDir: string): Promise<string | null> {
@@ -46,7 +46,7 @@ async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRec
   // Should the sandbox ever get to write it, it could claim only what also happens to others.
   const reason = await agentsReason(paths.agent);
   if (reason === 'deadline') return toEndedRecord(record, 'stopped', 'deadline', null);
-  if (reason === 'owner') return toEndedRecord(record, 'stopped', 'session_end', OWNER_GONE);
+  if (reason === 'owner') return toEndedRecord(record, 'stopped', 'session_end', OWNER_ENDED);
   if (outOfMemoryKills(record.cgroups) > 0) {
     return toEndedRecord(record, 'aborted', 'out_of_memory', 'The sandbox ran out of memory.');
   }

@@ -2,7 +2,7 @@
 import { defineConfig } from 'vitest/config';
 
 /** As in the configuration of the whole suite. */
-const PATIENCE = Number(process.env['TEST_PATIENCE'] ?? 1);
+const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
 
 export default defineConfig({
   cacheDir: process.env['TMPDIR'] ?? '/tmp',
@@ -10,8 +10,8 @@ export default defineConfig({
     include: ['test/engines/oci/conformance.system.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
-    testTimeout: 120_000 * PATIENCE,
-    hookTimeout: 120_000 * PATIENCE,
-    expect: { poll: { timeout: 30_000 * PATIENCE } },
+    testTimeout: 120_000 * TIMEOUT_FACTOR,
+    hookTimeout: 120_000 * TIMEOUT_FACTOR,
+    expect: { poll: { timeout: 30_000 * TIMEOUT_FACTOR } },
   },
 });
