@@ -85,7 +85,7 @@ describe('what a command wrote', () => {
   });
 });
 
-describe('a command that outlasts wait_ms', () => {
+describe('a command that still runs after wait_ms', () => {
   it('is answered with its output so far and the call that goes on, and its end comes there', async () => {
     const script = 'echo begun; until [ -e go ]; do sleep 0.05; done; rm go; echo over; exit 3';
     const request = { cmd: 'bash', args: ['-c', script], wait_ms: 500 };

@@ -41,7 +41,7 @@ async function untilDone(
   }
 }
 
-describe('a transfer that outlasts the patience', () => {
+describe('a transfer that runs longer than the soft timeout', () => {
   beforeAll(async () => {
     await create(server);
     await mkdir(join(server.cwd, 'tree'));
@@ -256,7 +256,7 @@ describe('what ends a transfer under way', () => {
   });
 });
 
-describe('stop and snapshot that outlast the patience', () => {
+describe('stop and snapshot that run longer than the soft timeout', () => {
   it('a blocking stop answers stopping, and what waits on', async () => {
     await create(server);
     const { release } = server.hold('stop');

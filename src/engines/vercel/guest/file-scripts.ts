@@ -146,7 +146,7 @@ export function refusal(
         details,
       });
     case IS_DIRECTORY:
-      return new SandboxError('invalid_argument', `"${path}" is a directory, where a file is meant.`, {
+      return new SandboxError('invalid_argument', `Expected a file, but "${path}" is a directory.`, {
         hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
         details,
       });
@@ -155,14 +155,14 @@ export function refusal(
         'invalid_argument',
         `"${path}" is a device, fifo or socket, not a regular file.`,
         {
-          hint: 'Read it with sandbox_run_command if that is meant.',
+          hint: 'Read it with sandbox_run_command if you mean to.',
           details,
         },
       );
     case NOT_DIRECTORY:
       return new SandboxError(
         'invalid_argument',
-        `"${path}" or a part of it is a file, where a directory is meant.`,
+        `Expected a directory, but "${path}" or a part of it is a file.`,
         {
           hint: 'Correct the path; relative paths start at cwd.',
           details,
