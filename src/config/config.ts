@@ -24,6 +24,7 @@ import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 const TRANSPORTS = ['stdio'] as const;
 const ON_DISCONNECT = ['stop', 'keep'] as const;
 const EGRESS_ECH = ['allow', 'refuse'] as const;
+const ANSWERS = ['auto', 'both', 'text', 'json'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
 /** The groups that `--toolsets` narrows the list of tools to; `core` is the smallest useful set. */
@@ -72,6 +73,7 @@ export interface Config {
   readonly egressMaxBytes: number | null;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
+  readonly answers: (typeof ANSWERS)[number];
   readonly maxSandboxes: number;
   readonly maxRunningCommands: number;
   readonly maxShells: number;
@@ -135,6 +137,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),
     readOnly: boolean(value('read-only')),
+    answers: oneOf(value('answers'), ANSWERS),
     maxSandboxes: count(value('max-sandboxes')),
     maxRunningCommands: count(value('max-running-commands')),
     maxShells: count(value('max-shells')),

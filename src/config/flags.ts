@@ -139,6 +139,15 @@ export const FLAGS = [
     description: 'Offer only tools that change nothing.',
   },
   {
+    name: 'answers',
+    value: 'FORM',
+    repeatable: false,
+    default: 'auto',
+    description:
+      'What an answer contains: `both` readable text and structured content, `json` structured content and the same JSON ' +
+      'as text, or `text` alone. `auto` chooses by the name of the client, so that its model sees one copy.',
+  },
+  {
     name: 'max-sandboxes',
     value: 'COUNT',
     repeatable: false,

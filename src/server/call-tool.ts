@@ -3,6 +3,7 @@ import { z } from 'zod';
 import type { Tool, ToolContext } from '../../tools/common/tool.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
+import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
@@ -18,6 +19,7 @@ export async function callTool(
   request: { name: string; arguments: unknown },
   context: ToolContext,
   log: Logger,
+  answers: ClientAnswers = REST,
 ): Promise<CallResult> {
   const started = context.now();
   try {
@@ -29,7 +31,7 @@ export async function callTool(
     throwIfCancelled(context.signal);
     const answer = await prepared.run(context);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
-    return renderAnswer(maskAnswer(answer, context.config.secrets));
+    return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {
     const known = error instanceof SandboxError ? error : unexpected(error, request.name, log);
     log.debug(

@@ -6,6 +6,7 @@ import type { Config } from '../config/config.ts';
 import type { Session } from '../registry/types.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
+import { answersFor } from './answer-form.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
 import { instructions } from './instructions.ts';
@@ -48,7 +49,6 @@ const CallRequest = z.object({
 export function createServer(options: ServerOptions): Connection {
   const { session, config, log } = options;
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
-  const list = [...tools.values()].map(describeTool);
   const running = new Map<AbortController, Promise<unknown>>();
   let over: Error | null = null;
   const server = new Server(
@@ -62,7 +62,11 @@ export function createServer(options: ServerOptions): Connection {
     },
   );
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: list }));
+  const answers = () => answersFor(config.answers, server.getClientVersion()?.name);
+  server.setRequestHandler(ListToolsRequestSchema, () => {
+    const { form } = answers();
+    return { tools: [...tools.values()].map((tool) => describeTool(tool, form)) };
+  });
   server.setRequestHandler(CallRequest, async (request, extra) => {
     const { params } = CallToolRequestSchema.parse(request);
     const progress = createProgress(params._meta?.progressToken, (notification) =>
@@ -81,7 +85,13 @@ export function createServer(options: ServerOptions): Connection {
       softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
       now: Date.now,
     };
-    const call = callTool(tools, { name: params.name, arguments: request.params.given }, context, log);
+    const call = callTool(
+      tools,
+      { name: params.name, arguments: request.params.given },
+      context,
+      log,
+      answers(),
+    );
     running.set(ending, call);
     try {
       return await call;

@@ -9,7 +9,7 @@ import type { SecretStore } from '../shared/secrets.ts';
 export function maskAnswer(answer: ToolAnswer, secrets: SecretStore): ToolAnswer {
   if (!secrets.masks) return answer;
   const structured = maskFields(answer.structured, secrets);
-  return answer.text === undefined ? { structured } : { structured, text: secrets.mask(answer.text) };
+  return { ...answer, structured, ...(answer.text !== undefined && { text: secrets.mask(answer.text) }) };
 }
 
 /** The same for an error; its cause is the log's. */

@@ -1,19 +1,27 @@
 import type { ToolAnswer } from '../../tools/common/tool.ts';
 import type { SandboxError } from '../shared/errors.ts';
+import { type ClientAnswers, REST } from './answer-form.ts';
 
 /** What `tools/call` answers. A type, not an interface: the SDK's result type has an index signature. */
 export type CallResult = {
-  content: { type: 'text'; text: string }[];
+  content: ({ type: 'text'; text: string } | { type: 'image'; data: string; mimeType: string })[];
   structuredContent?: Record<string, unknown>;
   isError?: boolean;
 };
 
-/** A complete answer twice: as data, and readable, since some clients show the model only one of the two. */
-export function renderAnswer(answer: ToolAnswer): CallResult {
-  return {
-    content: [{ type: 'text', text: answer.text ?? readable(answer.structured) }],
-    structuredContent: answer.structured,
-  };
+/**
+ * A complete answer, in most forms twice: as data and as text, since some clients show the model only one of the two.
+ * An image is sent once, as a content block of its own.
+ */
+export function renderAnswer(answer: ToolAnswer, { form, imagesAlone }: ClientAnswers = REST): CallResult {
+  const { structured, image } = answer;
+  const text = form === 'json' ? JSON.stringify(structured) : (answer.text ?? readable(structured));
+  const content: CallResult['content'] = [{ type: 'text', text }];
+  if (image !== undefined) {
+    content.push({ type: 'image', data: image.data.toString('base64'), mimeType: image.mimeType });
+  }
+  const isAlone = form === 'text' || (imagesAlone && image !== undefined);
+  return isAlone ? { content } : { content, structuredContent: structured };
 }
 
 /** Error answers are text alone: structured content would have to match the tool's output schema. */

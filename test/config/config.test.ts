@@ -69,6 +69,7 @@ describe('loadConfig', () => {
       },
       toolsets: 'all',
       readOnly: false,
+      answers: 'auto',
       maxSandboxes: 10,
       maxRunningCommands: 100,
       maxShells: 10,

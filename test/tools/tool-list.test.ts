@@ -7,7 +7,7 @@ import { TOOLS } from '../../tools/index.ts';
 /** What a model pays for the list: name, description and input schema. */
 function modelTokens(tools: readonly Tool[]): number {
   const shown = tools
-    .map(describeTool)
+    .map((tool) => describeTool(tool))
     .map(({ name, description, inputSchema }) => ({ name, description, inputSchema }));
   return encode(JSON.stringify(shown)).length;
 }
@@ -50,7 +50,9 @@ describe('the list of tools', () => {
   it('costs a model little', () => {
     expect(modelTokens(TOOLS)).toBeLessThanOrEqual(3_500);
     expect(modelTokens(TOOLS.filter(({ toolsets }) => toolsets.includes('core')))).toBeLessThanOrEqual(1_700);
-    expect(encode(JSON.stringify({ tools: TOOLS.map(describeTool) })).length).toBeLessThanOrEqual(8_000);
+    expect(
+      encode(JSON.stringify({ tools: TOOLS.map((tool) => describeTool(tool)) })).length,
+    ).toBeLessThanOrEqual(8_000);
   });
 
   it.each(TOOLS.map((tool) => [tool.name, tool] as const))(
@@ -62,7 +64,7 @@ describe('the list of tools', () => {
       expect(description.length).toBeLessThan(200);
       expect(inputSchema).toMatchObject({ type: 'object', additionalProperties: false });
       expect(inputSchema).not.toHaveProperty('anyOf');
-      expect(outputSchema['type']).toBe('object');
+      expect(outputSchema?.['type']).toBe('object');
       expect(tool.annotations.readOnlyHint && tool.annotations.destructiveHint).toBe(false);
     },
   );

@@ -27,6 +27,13 @@ export interface ToolAnswer {
   structured: Record<string, unknown>;
   /** Readable form; left out, the funnel renders `structured`. */
   text?: string;
+  /** A picture for the model to look at. */
+  image?: AnswerImage;
+}
+
+export interface AnswerImage {
+  data: Buffer;
+  mimeType: string;
 }
 
 export interface ToolAnnotations {
@@ -67,7 +74,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   handle(
     args: z.output<Input>,
     context: ToolContext,
-  ): Promise<{ structured: z.output<Output>; text?: string }>;
+  ): Promise<ToolAnswer & { structured: z.output<Output> }>;
 }
 
 /** Ties a handler to its schemas: a handler can only be called with what its own input schema has accepted. */

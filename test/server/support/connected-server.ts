@@ -40,13 +40,19 @@ export interface Served {
 }
 
 /** A server over these tools and a client, joined in this process. */
-export async function serve(tools: readonly Tool[]): Promise<Served> {
+export async function serve(
+  tools: readonly Tool[],
+  {
+    clientName = 'test',
+    answers = config.answers,
+  }: { clientName?: string; answers?: Config['answers'] } = {},
+): Promise<Served> {
   let lines = '';
   const log = createLogger('debug', { write: (line: string) => (lines += line) });
   const { registry } = openWorld();
   const session = registry.openSession('local');
-  const connection = createServer({ session, tools, config, log, version: '1.2.3' });
-  const client = new Client({ name: 'test', version: '1' });
+  const connection = createServer({ session, tools, config: { ...config, answers }, log, version: '1.2.3' });
+  const client = new Client({ name: clientName, version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();
   await Promise.all([connection.server.connect(far), client.connect(near)]);
   await client.listTools();

@@ -1,0 +1,87 @@
+import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { READ_ONLY } from '../../tools/common/annotations.ts';
+import { defineTool, type Tool } from '../../tools/common/tool.ts';
+import { serve, toolOf } from './support/connected-server.ts';
+
+const echo = toolOf('echo', async ({ text }) => text);
+
+const picture: Tool = defineTool({
+  name: 'picture',
+  title: 'Picture',
+  description: 'Show a picture.',
+  toolsets: ['core'],
+  annotations: READ_ONLY,
+  input: z.strictObject({}),
+  output: z.object({ width: z.int() }),
+  handle: async () => ({
+    structured: { width: 1 },
+    image: { data: Buffer.from('bytes'), mimeType: 'image/png' },
+  }),
+});
+
+const IMAGE = { type: 'image', data: Buffer.from('bytes').toString('base64'), mimeType: 'image/png' };
+
+async function answered(options: Parameters<typeof serve>[1], name: string) {
+  const { client } = await serve([echo, picture], options);
+  const { tools } = await client.listTools();
+  const args = name === 'echo' ? { text: 'line 1\nline 2' } : {};
+  // The client refuses an answer that does not match the output schema of its tool.
+  const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
+  return { result, hasSchema: tools.map(({ outputSchema }) => outputSchema !== undefined) };
+}
+
+const DATA = { said: 'line 1\nline 2' };
+const READABLE = { type: 'text', text: 'said:\nline 1\nline 2' };
+const JSON_TEXT = { type: 'text', text: JSON.stringify(DATA) };
+
+const FORMS = {
+  both: { content: [READABLE], structuredContent: DATA },
+  json: { content: [JSON_TEXT], structuredContent: DATA },
+  text: { content: [READABLE] },
+};
+
+describe('an answer', () => {
+  it.each([
+    ['test', 'both'],
+    ['codex-mcp-client', 'both'],
+    ['copilot-cli', 'json'],
+    ['qwen-cli-mcp-client-sandbox', 'json'],
+    ['@langchain/mcp-adapters', 'text'],
+    ['mcp-client-cli', 'text'],
+  ] as const)('comes to %s as %s', async (clientName, form) => {
+    const { result, hasSchema } = await answered({ clientName }, 'echo');
+    expect(result).toEqual(FORMS[form]);
+    expect(hasSchema).toEqual(form === 'text' ? [false, false] : [true, true]);
+  });
+
+  it.each(['both', 'json', 'text'] as const)('comes as %s where --answers says so', async (answers) => {
+    for (const clientName of ['test', 'qwen-cli-mcp-client-sandbox', '@langchain/mcp-adapters']) {
+      const { result } = await answered({ clientName, answers }, 'echo');
+      expect(result).toEqual(FORMS[answers]);
+    }
+  });
+
+  it('is sent as the JSON that the client compares with', async () => {
+    const { result } = await answered({ answers: 'json' }, 'echo');
+    expect(result.content).toEqual([{ type: 'text', text: JSON.stringify(result.structuredContent) }]);
+  });
+
+  it('has an image as a block, without its bytes in the data', async () => {
+    const { result } = await answered({ clientName: 'test' }, 'picture');
+    expect(result).toEqual({
+      content: [{ type: 'text', text: 'width: 1' }, IMAGE],
+      structuredContent: { width: 1 },
+    });
+  });
+
+  it('has an image alone for a client that shows data and nothing else', async () => {
+    // Such a client does not check answers, as the SDK's does: it is asked without its memory of the tools.
+    const { client } = await serve([picture], { clientName: 'codex-mcp-client' });
+    const request = { method: 'tools/call', params: { name: 'picture' } } as const;
+    expect(await client.request(request, CallToolResultSchema)).toEqual({
+      content: [{ type: 'text', text: 'width: 1' }, IMAGE],
+    });
+  });
+});
