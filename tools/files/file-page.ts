@@ -33,8 +33,8 @@ export type FileAnswer = z.output<typeof fileOutput>;
 /**
  * Reads `limit` bytes of a file from `offset`; text is cut at whole characters. A missing file is a result, not an error.
  *
- * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory, and for binary data when
- * the encoding is utf8
+ * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory; `BinaryFileError` for binary
+ * data when the encoding is utf8
  */
 export async function readFilePage(
   handle: SandboxHandle,
@@ -54,7 +54,7 @@ export async function readFilePage(
   // Files in /proc report a size of 0 but have content.
   const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
   const shown = encoding === 'base64' ? read.data : textPart(read.data, offset, last);
-  if (encoding === 'utf8' && !isPlainText(shown)) throw binaryFile(read.path, read.sizeBytes);
+  if (encoding === 'utf8' && !isPlainText(shown)) throw new BinaryFileError(read.path, read.sizeBytes);
   return {
     path: read.path,
     exists: true,
@@ -88,13 +88,16 @@ function endOfPart(data: Buffer, offset: number, encoding: 'utf8' | 'base64'): n
   return offset + (encoding === 'base64' ? data.length : characterEnd(data));
 }
 
-function binaryFile(path: string, sizeBytes: number): SandboxError {
-  return new SandboxError(
-    'invalid_argument',
-    `${JSON.stringify(path)} is a binary file (${sizeBytes} bytes), not UTF-8 text.`,
-    {
-      hint: 'Call sandbox_read_file with encoding "base64", or sandbox_download_file.',
-      details: { path, size_bytes: sizeBytes },
-    },
-  );
+/** Text was asked for, and the file has none. */
+export class BinaryFileError extends SandboxError {
+  constructor(path: string, sizeBytes: number) {
+    super(
+      'invalid_argument',
+      `${JSON.stringify(path)} is a binary file (${sizeBytes} bytes), not UTF-8 text.`,
+      {
+        hint: 'Call sandbox_read_file with encoding "base64", or sandbox_download_file.',
+        details: { path, size_bytes: sizeBytes },
+      },
+    );
+  }
 }

@@ -6,7 +6,8 @@ import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
 import { runTransfer, transferOutput } from '../transfers/transfer-call.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
-import { fileOutput, readFilePage } from './file-page.ts';
+import { BinaryFileError, fileOutput, readFilePage } from './file-page.ts';
+import { type ImageFile, readImage } from './image-file.ts';
 
 const DEFAULT_PAGE_BYTES = 32_768;
 const DEFAULT_CHUNK_BYTES = 65_536;
@@ -48,7 +49,8 @@ const mkDir = defineTool({
 const read = defineTool({
   name: 'sandbox_read_file',
   title: 'Read file',
-  description: 'Read limit bytes of a file from offset. A missing file returns exists: false.',
+  description:
+    'Read limit bytes of a file from offset; a PNG, JPEG, GIF or WebP image is shown. A missing file returns exists: false.',
   toolsets: ['core', 'files'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -59,9 +61,17 @@ const read = defineTool({
     encoding,
     sandbox_id: sandboxId,
   }),
-  output: fileOutput,
+  output: fileOutput.extend({ image: z.string().optional() }),
   async handle(args, { session, signal }) {
-    return { structured: await readFilePage(await session.sandbox(args.sandbox_id), args, signal) };
+    const handle = await session.sandbox(args.sandbox_id);
+    try {
+      return { structured: await readFilePage(handle, args, signal) };
+    } catch (error) {
+      const isWhole = error instanceof BinaryFileError && args.offset === 0;
+      const image = isWhole ? await readImage(handle, args, signal) : null;
+      if (image === null) throw error;
+      return imageAnswer(image);
+    }
   },
 });
 
@@ -182,6 +192,20 @@ const uploadFile = defineTool({
     );
   },
 });
+
+/** The bytes are in the image block alone: a model pays for what the data repeats. */
+function imageAnswer({ path, data, mimeType, width, height }: ImageFile) {
+  const structured = {
+    path,
+    exists: true,
+    size_bytes: data.length,
+    encoding: 'image',
+    content: null,
+    next_offset: null,
+    image: `${mimeType}, ${width} × ${height}`,
+  };
+  return { structured, image: { data, mimeType } };
+}
 
 function cursorOf(offset: number): string {
   return `at.${offset.toString(36)}`;

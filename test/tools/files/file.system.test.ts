@@ -140,6 +140,50 @@ describe('writing and reading', () => {
     failsWith(await server.call('sandbox_iter_file', { path: 'short', cursor }), 'invalid_argument', cursor);
   });
 
+  it('shows an image as a block, and says how to scale down one that is too large', async () => {
+    const png = (width: number, height: number): Buffer => {
+      const data = Buffer.alloc(64);
+      data.write('\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'latin1');
+      data.writeUInt32BE(width, 16);
+      data.writeUInt32BE(height, 20);
+      return data;
+    };
+    const content = (data: Buffer) => ({ content: data.toString('base64'), encoding: 'base64' });
+    await server.call('sandbox_write_files', {
+      files: [
+        { path: 'small.png', ...content(png(640, 480)) },
+        { path: 'wide.png', ...content(png(2_001, 1)) },
+      ],
+    });
+    const read = { name: 'sandbox_read_file', arguments: { path: 'small.png' } };
+    const path = '/vercel/sandbox/small.png';
+    expect(await server.client.callTool(read)).toEqual({
+      content: [
+        { type: 'text', text: expect.stringContaining('image: image/png, 640 × 480') },
+        { type: 'image', data: png(640, 480).toString('base64'), mimeType: 'image/png' },
+      ],
+      structuredContent: {
+        path,
+        exists: true,
+        size_bytes: 64,
+        encoding: 'image',
+        content: null,
+        next_offset: null,
+        image: 'image/png, 640 × 480',
+      },
+    });
+    const wide = await server.call('sandbox_read_file', { path: 'wide.png' });
+    failsWith(wide, 'invalid_argument', '2001 × 1 pixels and 64 bytes', '"1500x1500>"', 'wide.png');
+    await bash('cat small.png > heavy.png; truncate -s 3750001 heavy.png');
+    failsWith(
+      await server.call('sandbox_read_file', { path: 'heavy.png' }),
+      'invalid_argument',
+      '640 × 480 pixels and 3750001 bytes',
+    );
+    const raw = await server.call('sandbox_read_file', { path: 'small.png', encoding: 'base64' });
+    expect(raw.structured).toMatchObject(content(png(640, 480)));
+  });
+
   it('refuses what cannot be read as it was asked for', async () => {
     await bash("printf '\\377\\000' > binary");
     failsWith(
