@@ -71,10 +71,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   readOnlyAnnotations?: ToolAnnotations;
   input: Input;
   output: Output;
-  handle(
-    args: z.output<Input>,
-    context: ToolContext,
-  ): Promise<ToolAnswer & { structured: z.output<Output> }>;
+  handle(args: z.output<Input>, context: ToolContext): Promise<ToolAnswer & { structured: z.output<Output> }>;
 }
 
 /** Ties a handler to its schemas: a handler can only be called with what its own input schema has accepted. */
