@@ -36,7 +36,7 @@ for line in sys.stdin:
         except TimeoutError: break
     print('flooded', sent, flush=True)
   if line == 'exchange\\n':
-    first.settimeout(20)
+    first.settimeout(100)
     try:
       first.sendall(bytes(1000000)); got = 0
       while got < 1000000: got += len(first.recv(65536))

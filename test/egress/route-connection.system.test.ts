@@ -55,7 +55,6 @@ print('upgraded', got[:12])
     const script = `
 a = tcp('good.test', 7777); b = tcp('evil.test', 7777)
 print(a.recv(6), b.recv(6), flush=True)
-b.settimeout(15)
 try: print('evil', b.recv(6))
 except ConnectionResetError: print('evil is cut')
 a.sendall(b'still'); a.settimeout(0.3)
@@ -102,7 +101,7 @@ except TimeoutError: print('good is open')
     const printed = await box.python(`
 import threading, hashlib, os
 def echoed(size):
-  s = tcp('good.test', 7778); s.settimeout(15); data = os.urandom(size); got = hashlib.sha256()
+  s = tcp('good.test', 7778); data = os.urandom(size); got = hashlib.sha256()
   def send():
     s.sendall(data); s.shutdown(socket.SHUT_WR)
   t = threading.Thread(target=send); t.start(); count = 0
@@ -129,9 +128,9 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
 
   it('is closed without its server, and open again with the next that takes it up', async () => {
     const first = await startServer({ args: ['--egress-dns', world.dns, '--on-disconnect', 'keep'] });
-    const created = await first.call('sandbox_create', { network_policy: GOOD_ONLY, timeout_ms: 120_000 });
+    const created = await first.call('sandbox_create', { network_policy: GOOD_ONLY, timeout_ms: 600_000 });
     const sandbox_id = String(created.structured['sandbox_id']);
-    const fetchGood = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'], sandbox_id };
+    const fetchGood = { cmd: 'curl', args: ['-sS', '-m', '60', 'http://good.test/'], sandbox_id };
     expect((await first.call('sandbox_run_command', fetchGood)).structured).toMatchObject({
       stdout: 'good 0\n',
     });
@@ -144,7 +143,7 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
       expect((await second.call('sandbox_run_command', fetchGood)).structured).toMatchObject({
         stdout: 'good 0\n',
       });
-      const other = { ...fetchGood, args: ['-sS', '-m', '4', 'http://evil.test/'] };
+      const other = { ...fetchGood, args: ['-sS', '-m', '60', 'http://evil.test/'] };
       expect((await second.call('sandbox_run_command', other)).structured).toMatchObject({ exit_code: 6 });
     } finally {
       const stopped = await second.call('sandbox_stop', { sandbox_id, blocking: true });
@@ -193,7 +192,7 @@ describe('a real install', () => {
   const { hostname } = new URL(registry);
 
   it('works, also by the host of the registry alone, and fails readably without', {
-    timeout: 90_000,
+    timeout: 300_000,
   }, async (context) => {
     const reachable = await fetch(registry, { signal: AbortSignal.timeout(5_000) }).then(
       () => true,

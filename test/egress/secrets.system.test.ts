@@ -160,7 +160,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
     const first = await startServer({ ...options, args: [...(options.args ?? []), ...keep] });
     const created = await first.call('sandbox_create', { network_policy: { ...rule('api.test') } });
     const sandbox_id = String(created.structured['sandbox_id']);
-    const fetchTaken = { cmd: 'curl', args: ['-sS', '-m', '5', 'https://api.test/taken'], sandbox_id };
+    const fetchTaken = { cmd: 'curl', args: ['-sS', '-m', '60', 'https://api.test/taken'], sandbox_id };
     await first.call('sandbox_run_command', fetchTaken);
     const { stateDir } = first;
     await first.client.close();

@@ -8,7 +8,7 @@ import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };
-const FETCH = { cmd: 'curl', args: ['-sS', '-m', '4', 'http://good.test/'] };
+const FETCH = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'] };
 
 describe('a gateway that goes', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
@@ -30,7 +30,7 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
   const create = async (server: RunningServer) => {
     const { structured } = await server.call('sandbox_create', {
       network_policy: GOOD_ONLY,
-      timeout_ms: 120_000,
+      timeout_ms: 600_000,
     });
     return String(structured['sandbox_id']);
   };
@@ -61,7 +61,7 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
     const server = await start();
     const sandbox_id = await create(server);
     try {
-      const held = `s = tcp('good.test', 7777); s.settimeout(15); print(s.recv(6), flush=True)
+      const held = `s = tcp('good.test', 7777); print(s.recv(6), flush=True)
 try: print('end', s.recv(6))
 except OSError as e: print('end', e)`;
       const { structured } = await server.call('sandbox_run_command_detached', {

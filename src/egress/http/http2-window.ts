@@ -14,7 +14,7 @@ const CONNECTION_WINDOW = 16_777_216;
 /** With more streams at once, each has the default from then on: a stream that nobody reads holds its window. */
 const WIDE_STREAMS = 8;
 /** Within this a server has to acknowledge the default: until it has, it may send as far ahead as before. */
-const ACKNOWLEDGE_MS = 10_000;
+const ACKNOWLEDGE_MS = 30_000;
 
 /**
  * Makes the request for a stream.

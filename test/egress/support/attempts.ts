@@ -31,11 +31,15 @@ function attempt(
   return { title, script, reached, policy, control };
 }
 
-/** What every script may use. `tell` opens a connection and sends parts one by one. */
+/**
+ * What every script may use. `tell` opens a connection and sends parts one by one. `LIMIT` is how many seconds a script waits
+ * for an answer: far more than any takes, unless the script says otherwise.
+ */
 export const PRELUDE = `
 import socket, ssl, struct, time, sys, subprocess
+LIMIT = 60
 def tcp(host, port, family=socket.AF_INET):
-  s = socket.socket(family); s.settimeout(4); s.connect((host, port)); return s
+  s = socket.socket(family); s.settimeout(LIMIT); s.connect((host, port)); return s
 def rest(s):
   out = b''
   try:
@@ -68,11 +72,11 @@ def ech(h):
   b[p:p+2] = struct.pack('>H', struct.unpack('>H', b[p:p+2])[0] + len(e)); b += e
   m = b'\\1' + struct.pack('>I', len(b))[1:] + bytes(b)
   return b'\\x16\\3\\1' + struct.pack('>H', len(m)) + m
-def curl(*args): print(subprocess.run(['curl', '-sSk', '-m', '4', *args], capture_output=True))
+def curl(*args): print(subprocess.run(['curl', '-sSk', '-m', str(LIMIT), *args], capture_output=True))
 def ask(name, server='10.0.2.3', kind=1, over_tcp=False):
   q = struct.pack('>HHHHHH', 7, 0x100, 1, 0, 0, 0) + b''.join(bytes([len(l)]) + l.encode() for l in name.split('.')) + b'\\0' + struct.pack('>HH', kind, 1)
   if over_tcp: return tell(server, 53, struct.pack('>H', len(q)) + q)
-  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(3); s.sendto(q, (server, 53)); r = s.recv(4096); print(r); return r
+  s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.settimeout(LIMIT); s.sendto(q, (server, 53)); r = s.recv(4096); print(r); return r
 `;
 
 export const ATTEMPTS: readonly Attempt[] = [

@@ -50,7 +50,7 @@ export async function openRuledSandbox(world: RuledWorld, policy: NetworkPolicy)
     args: string[],
     more: { sudo?: boolean; env?: Record<string, string> },
   ) => {
-    const answer = await server.call('sandbox_run_command', { cmd, args, timeout_ms: 30_000, ...more });
+    const answer = await server.call('sandbox_run_command', { cmd, args, timeout_ms: 100_000, ...more });
     if (answer.isError) throw new Error(answer.text);
     return `${answer.structured['stdout']}${answer.structured['stderr']}`;
   };

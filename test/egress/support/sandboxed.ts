@@ -1,20 +1,30 @@
 /** A server with one sandbox, and Python in it. */
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { PRELUDE } from './attempts.ts';
 import type { World } from './world.ts';
 
+type Names = Record<string, string | number>;
+
+/** What a script printed, and what the world has seen of it. */
+interface Outcome {
+  readonly seen: string[];
+  readonly printed: string;
+}
+
+/** Seconds that a blocked script waits for an answer that never comes. */
+const BLOCKED_LIMIT = 4;
+
 export interface Sandboxed {
   readonly server: RunningServer;
   setPolicy(policy: NetworkPolicy): Promise<void>;
   /** Runs a script to its end and answers what it printed, errors included. */
-  python(script: string, more?: { sudo?: boolean; names?: Record<string, string | number> }): Promise<string>;
-  /** Runs it under a policy and answers what the world has seen of it. */
-  attempt(
-    policy: NetworkPolicy,
-    script: string,
-    names?: Record<string, string | number>,
-  ): Promise<{ seen: string[]; printed: string }>;
+  python(script: string, more?: { sudo?: boolean; names?: Names }): Promise<string>;
+  /** Runs a script that the policy should block, to its end. */
+  attempt(policy: NetworkPolicy, script: string, names?: Names): Promise<Outcome>;
+  /** Runs a script that the policy allows until the world has seen a matching line, or the script has ended. */
+  control(policy: NetworkPolicy, script: string, reached: RegExp, names?: Names): Promise<Outcome>;
   close(): Promise<void>;
 }
 
@@ -27,15 +37,16 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
     const answer = await server.call('sandbox_update_network_policy', { network_policy: { ...policy } });
     if (answer.isError) throw new Error(answer.text);
   };
-  const python: Sandboxed['python'] = async (script, { sudo = false, names = {} } = {}) => {
+  const withPrelude = (script: string, names: Names) => {
     const constants = { GOOD: world.good, EVIL: world.evil, INNER: world.inner, META: world.meta, ...names };
     const lines = Object.entries(constants).map(([name, value]) => `${name} = ${JSON.stringify(value)}`);
-    const text = [PRELUDE, ...lines, script].join('\n');
+    return { cmd: 'python3', args: ['-c', [PRELUDE, ...lines, script].join('\n')] };
+  };
+  const python: Sandboxed['python'] = async (script, { sudo = false, names = {} } = {}) => {
     const answer = await server.call('sandbox_run_command', {
-      cmd: 'python3',
-      args: ['-c', text],
+      ...withPrelude(script, names),
       sudo,
-      timeout_ms: 20_000,
+      timeout_ms: 100_000,
     });
     return `${answer.structured['stdout']}${answer.structured['stderr']}`;
   };
@@ -46,8 +57,24 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
     async attempt(policy, script, names) {
       await setPolicy(policy);
       const before = world.seen.length;
-      const printed = await python(script, { names: names ?? {} });
+      const printed = await python(script, { names: { LIMIT: BLOCKED_LIMIT, ...names } });
       return { seen: world.seen.slice(before), printed };
+    },
+    async control(policy, script, reached, names) {
+      await setPolicy(policy);
+      const before = world.seen.length;
+      const started = await server.call('sandbox_run_command_detached', withPrelude(script, names ?? {}));
+      if (started.isError) throw new Error(started.text);
+      const command = { command_id: started.structured['command_id'] };
+      let ended = false;
+      const end = server.call('command_wait', command).finally(() => {
+        ended = true;
+      });
+      while (!ended && !world.seen.slice(before).some((line) => reached.test(line))) await sleep(20);
+      if (!ended) await server.call('command_kill', { ...command, signal: 'SIGKILL' });
+      await end;
+      const { text } = await server.call('command_output', command);
+      return { seen: world.seen.slice(before), printed: text };
     },
     close: () => server.close(),
   };
