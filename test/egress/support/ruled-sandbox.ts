@@ -37,12 +37,25 @@ export function ruledServer(world: RuledWorld): ServerOptions {
   };
 }
 
+/** The argument of the tools that states a policy. */
+function argumentOf({ rules, ...policy }: NetworkPolicy): Record<string, unknown> {
+  if (rules === undefined) return policy;
+  return {
+    ...policy,
+    rules: rules.map(({ match, ...rule }) => {
+      if (match?.pathPrefix === undefined) return { ...rule, match };
+      const { pathPrefix: path_prefix, ...rest } = match;
+      return { ...rule, match: { ...rest, path_prefix } };
+    }),
+  };
+}
+
 export async function openRuledSandbox(world: RuledWorld, policy: NetworkPolicy): Promise<RuledSandbox> {
   const server = await startServer(ruledServer(world));
   const created = await server.call('sandbox_create', {
     timeout_ms: 600_000,
     resources: { vcpus: 1 },
-    network_policy: policy,
+    network_policy: argumentOf(policy),
   });
   if (created.isError) throw new Error(created.text);
   const execute = async (
@@ -58,7 +71,9 @@ export async function openRuledSandbox(world: RuledWorld, policy: NetworkPolicy)
     server,
     sandboxId: String(created.structured['sandbox_id']),
     async setPolicy(next) {
-      const answer = await server.call('sandbox_update_network_policy', { network_policy: { ...next } });
+      const answer = await server.call('sandbox_update_network_policy', {
+        network_policy: argumentOf(next),
+      });
       if (answer.isError) throw new Error(answer.text);
     },
     run: (line, more = {}) => execute('bash', ['-c', line], more),
