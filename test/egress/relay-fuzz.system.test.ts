@@ -77,7 +77,7 @@ beforeAll(async () => {
   const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', program, ...sources]);
-});
+}, 600_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Deterministic: the same seed makes the same decisions, whenever they are asked for. */

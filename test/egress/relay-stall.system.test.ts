@@ -6,7 +6,7 @@ import { createServer, type Server, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { destination, numbered, RELAY_FRAME } from '../../src/engines/oci/network/relay-frames.ts';
 import { encodeFrame, type Frame, FrameParser } from '../../src/engines/oci/protocol/frames.ts';
 import { programs } from '../agent/support/agent-sandbox.ts';
@@ -51,6 +51,11 @@ let sandbox: ChildProcess;
 let lines: AsyncIterator<string>;
 const parser = new FrameParser();
 const frames: Frame[] = [];
+
+// Compiles, which takes long on a busy machine.
+beforeAll(async () => {
+  await programs();
+}, 600_000);
 
 beforeEach(async () => {
   base = await mkdtemp(join(tmpdir(), 'relay-stall-'));
