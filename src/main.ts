@@ -36,7 +36,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, npm, diskMb, secrets } = config;
+  const { stateDir, ociRuntime, npm, diskMb, secrets, timeZone } = config;
   const egress = {
     allow: config.egressAllow,
     dns: config.egressDns,
@@ -44,7 +44,17 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     maxBytes: config.egressMaxBytes,
     authorities: config.extraCaCerts,
   };
-  return createOciEngine({ stateDir, ociRuntime, agentPath: agentPath(), egress, secrets, npm, diskMb, log });
+  return createOciEngine({
+    stateDir,
+    ociRuntime,
+    agentPath: agentPath(),
+    egress,
+    secrets,
+    timeZone,
+    npm,
+    diskMb,
+    log,
+  });
 }
 
 async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {

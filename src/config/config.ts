@@ -65,6 +65,8 @@ export interface Config {
   readonly npm: NpmSetting;
   /** `NODE_EXTRA_CA_CERTS`: authorities that servers outside may be certified by, beside the host's. */
   readonly extraCaCerts: string | null;
+  /** `TZ`: the server's time zone, where its environment names one. */
+  readonly timeZone: string | null;
   /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
   readonly secrets: SecretStore;
   /** Of the engine in the cloud; holds secrets. */
@@ -132,6 +134,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     egressEch: oneOf(value('egress-ech'), EGRESS_ECH),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
+    timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),
     vercel: vercelSettings(given('vercel-api-url') ?? null, env),
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),

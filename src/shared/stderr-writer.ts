@@ -34,6 +34,7 @@ export function createStderrWriter(fd = 2): LineWriter {
   /** Writes what the reader takes now. */
   const flush = (): void => {
     timer = null;
+    process.off('exit', flush);
     while (target !== null && !failed) {
       const [first] = backlog;
       if (first === undefined) return;
@@ -46,13 +47,16 @@ export function createStderrWriter(fd = 2): LineWriter {
         if (systemErrorCode(error) !== 'EAGAIN') {
           failed = true;
           drop();
-        } else timer = setTimeout(flush, RETRY_MS).unref();
+        } else {
+          timer = setTimeout(flush, RETRY_MS).unref();
+          // Only while lines wait: a process may hold any number of writers.
+          process.once('exit', flush);
+        }
         return;
       }
     }
   };
 
-  process.once('exit', flush);
   return {
     write(line) {
       const bytes = Buffer.from(line);

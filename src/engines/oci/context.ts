@@ -16,6 +16,8 @@ export interface OciContext {
   /** Where Node releases are downloaded from. */
   readonly npm: RegistrySource;
   readonly secrets: SecretStore;
+  /** `TZ` of every program; null: not set, and `/etc/localtime` has the host's. */
+  readonly timeZone: string | null;
   /** Prepared at the first call. Rejects with `unavailable` where this machine cannot run sandboxes. */
   host(): Promise<Host>;
   /** Probed at the first call. */

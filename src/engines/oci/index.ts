@@ -50,6 +50,8 @@ export interface OciEngineOptions {
   npm?: RegistrySource;
   /** The values of `${secret:NAME}`. Default: none. */
   secrets?: SecretStore;
+  /** `TZ` of every program. Default: not set, and `/etc/localtime` has the host's. */
+  timeZone?: string | null;
   /** Overrides of the limits of fetching a source. */
   sourceLimits?: Partial<SourceLimits>;
   log: Logger;
@@ -89,6 +91,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
   const context: OciContext = {
     log,
     secrets,
+    timeZone: options.timeZone ?? null,
     npm,
     forwards,
     gateways,

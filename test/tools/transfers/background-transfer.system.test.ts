@@ -114,10 +114,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     const seen: string[] = [];
     const onprogress = ({ message }: { message?: string | undefined }): number => seen.push(message ?? '');
     const wish = { ...up, remote_path: 'shown' };
-    const show = async (): Promise<string[]> => {
-      await server.call('sandbox_upload_file', wish, { onprogress });
-      return seen;
-    };
+    const show = () => server.call('sandbox_upload_file', wish, { onprogress }).then(() => seen);
     await show();
     await reached;
     await expect.poll(show).toContain('0 files, 1,000 bytes');

@@ -17,8 +17,7 @@ import type {
 import type { OciContext } from '../context.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
-import { fromAgentError } from '../protocol/agent-errors.ts';
-import { encodeFields, FRAME, TAG } from '../protocol/frames.ts';
+import { FRAME } from '../protocol/frames.ts';
 import { startFailure } from '../protocol/start-failure.ts';
 import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
 import { reconcileRecord } from '../sandbox/reconcile.ts';
@@ -39,8 +38,7 @@ import { CommandWatch } from './command-watch.ts';
 import { encodeRun } from './exec-request.ts';
 import { hasLiveProcesses } from './has-live-processes.ts';
 import { countLines, readLog, readLogTotals } from './log-reader.ts';
-
-const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end: 3 };
+import { requestKill } from './request-kill.ts';
 
 /** For work that no caller may cancel. */
 const never = new AbortController().signal;
@@ -63,7 +61,7 @@ export class OciCommands implements Commands {
     const sandbox = await this.#running(request.sandboxId);
     const paths = await this.#paths(request.commandId);
     const cwd = absolutePath(request.cwd ?? '', null);
-    const body = encodeRun(sandbox, request, cwd, this.#context.secrets);
+    const body = encodeRun(sandbox, request, cwd, this.#context);
     const record: CommandRecord = {
       commandId: request.commandId,
       cmd: request.cmd,
@@ -143,23 +141,7 @@ export class OciCommands implements Commands {
     const number = signalNumber(signalName);
     // An unknown id is `not_found`, whether or not there is a supervisor.
     await readCommandRecord(paths, commandId);
-    try {
-      const connection = await AgentConnection.open(paths.socket, signal);
-      try {
-        await connection.request(
-          FRAME.KILL,
-          encodeFields([
-            [TAG.signal, number],
-            [TAG.cause, CAUSES[cause]],
-          ]),
-        );
-      } finally {
-        connection.close();
-      }
-    } catch (error) {
-      // Without a supervisor the command has no processes left: nothing to kill, and no error.
-      if (!(error instanceof AgentDisconnectedError)) throw fromAgentError(error, commandId);
-    }
+    await requestKill({ commandId, socket: paths.socket }, { signalNumber: number, cause }, signal);
     return this.get(commandId, signal);
   }
 
@@ -244,7 +226,7 @@ export class OciCommands implements Commands {
     if (attached !== null) {
       return { command: runningCommand(record, paths.sandboxId, attached.totals), watch: attached };
     }
-    // It may have ended between the two looks.
+    // It may have ended between the two reads.
     const late = await readExit(paths);
     if (late !== null) return this.#ended(record, paths, finishedCommand(record, sandbox, late, true));
     // The server died between writing its intent and asking the agent: the command never began.

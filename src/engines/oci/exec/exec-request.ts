@@ -1,9 +1,9 @@
 import { SandboxError } from '../../../shared/errors.ts';
-import type { SecretStore } from '../../../shared/secrets.ts';
+import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
-import { PROGRAM_DEFAULTS } from '../../contract/program-defaults.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
 import { processLimit } from '../container/boot.ts';
+import type { OciContext } from '../context.ts';
 import { caEnvironment } from '../host/ca-trust.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from '../protocol/frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
@@ -23,11 +23,8 @@ const ROOT = {
   SUDO_USER: 'vercel-sandbox',
 };
 
-/** The server's time zone, where its own environment names one; otherwise `/etc/localtime` has the host's. */
-function timeZone(): Record<string, string> {
-  const zone = process.env['TZ'];
-  return zone ? { TZ: zone } : {};
-}
+/** What the engine adds to what is requested. */
+type ProgramSettings = Pick<OciContext, 'secrets' | 'timeZone'>;
 
 /**
  * A program's environment: its user, then the sandbox's variables, then its own. Secrets are filled in here and not stored.
@@ -35,7 +32,7 @@ function timeZone(): Record<string, string> {
 function environment(
   sandbox: SandboxRecord,
   request: Pick<StartCommand, 'sudo' | 'env'>,
-  secrets: SecretStore,
+  { secrets, timeZone }: ProgramSettings,
 ): Record<string, string> {
   const given = secrets.fillEnvironment({ ...sandbox.env, ...request.env });
   const trust = sandbox.caBundle === null ? {} : caEnvironment(sandbox.caBundle);
@@ -43,7 +40,7 @@ function environment(
     PATH,
     SHELL: sandbox.shell,
     ...PROGRAM_DEFAULTS,
-    ...timeZone(),
+    ...(timeZone === null ? {} : { TZ: timeZone }),
     ...(request.sudo ? ROOT : USER),
     ...trust,
     ...given,
@@ -77,9 +74,9 @@ export function encodeRun(
   sandbox: SandboxRecord,
   request: StartCommand,
   cwd: string,
-  secrets: SecretStore,
+  settings: ProgramSettings,
 ): Buffer {
-  const env = environment(sandbox, request, secrets);
+  const env = environment(sandbox, request, settings);
   return encodeBounded([
     [TAG.id, request.commandId],
     ...programFields(sandbox, [request.cmd, ...request.args], env, { cwd, sudo: request.sudo }),
@@ -93,9 +90,9 @@ export function encodeShell(
   sandbox: SandboxRecord,
   request: OpenShell,
   cwd: string,
-  secrets: SecretStore,
+  settings: ProgramSettings,
 ): Buffer {
-  const env = { TERM, ...environment(sandbox, request, secrets) };
+  const env = { TERM, ...environment(sandbox, request, settings) };
   // The default shell means the sandbox's own shell: not every image has bash.
   const usual = request.command.length === 1 && request.command[0] === DEFAULT_SHELL;
   const command = usual ? [sandbox.shell] : request.command;

@@ -24,7 +24,7 @@ export class OciShells implements Shells {
     const sandbox = await this.#running(request.sandboxId);
     const { layout } = await this.#context.host();
     const cwd = absolutePath(request.cwd ?? '', null);
-    const body = encodeShell(sandbox, request, cwd, this.#context.secrets);
+    const body = encodeShell(sandbox, request, cwd, this.#context);
     throwIfCancelled(signal);
     const shell = new ShellConnection(
       await this.#connect(layout.sandbox(request.sandboxId).agentSocket, body, signal).catch(

@@ -1,7 +1,7 @@
 /** What the platform is asked for to make a sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
+import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
-import { PROGRAM_DEFAULTS } from '../../contract/program-defaults.ts';
 import type { CreateSandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { snapshotRuntime } from '../state/snapshot-record.ts';
