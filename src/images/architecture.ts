@@ -1,6 +1,6 @@
 /** Detects a root file system's architecture from its executables (elf(5)). */
 
-/** `e_machine`, by what Node calls the architecture. */
+/** `e_machine` by Node's name of the architecture. */
 const MACHINES: Record<number, string> = {
   3: 'ia32',
   40: 'arm',
@@ -10,11 +10,11 @@ const MACHINES: Record<number, string> = {
   21: 'ppc64',
   22: 's390x',
 };
-/** As image configurations name it. */
+/** The architecture's name in image configurations. */
 const CONFIGURED: Record<string, string> = { amd64: 'x64', '386': 'ia32', ppc64le: 'ppc64' };
 const HEADER_BYTES = 20;
 
-/** Null for what is no program. */
+/** Null for a file that is not an executable. */
 export function machineOf(head: Uint8Array): string | null {
   const bytes = Buffer.from(head.buffer, head.byteOffset, Math.min(head.length, HEADER_BYTES));
   if (bytes.length < HEADER_BYTES || bytes.toString('latin1', 0, 4) !== '\x7fELF') return null;
@@ -23,7 +23,7 @@ export function machineOf(head: Uint8Array): string | null {
   return MACHINES[machine] ?? `machine ${machine}`;
 }
 
-/** Node's name for an architecture as an image's configuration has it. */
+/** Converts an architecture name from an image's configuration to Node's. */
 export function configuredArchitecture(name: string): string {
   return CONFIGURED[name] ?? name;
 }

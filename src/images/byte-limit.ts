@@ -1,6 +1,6 @@
 import { SandboxError } from '../shared/errors.ts';
 
-/** Limits the unpacked size of an archive, all parts together: an archive can expand enormously. */
+/** Limits the total unpacked size of an archive, because a small one can expand enormously. */
 export class ByteLimit {
   readonly #max: number;
   #seen = 0;

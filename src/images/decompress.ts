@@ -8,7 +8,7 @@ import type { ByteLimit } from './byte-limit.ts';
 
 type Bytes = AsyncIterable<Uint8Array>;
 
-/** First bytes of what is known, and refused by name where it cannot be read. */
+/** First bytes of the known formats, including those that are recognized only to refuse them by name. */
 const MAGIC: [kind: 'gzip' | 'zstd' | 'xz' | 'bzip2', bytes: number[]][] = [
   ['gzip', [0x1f, 0x8b]],
   ['zstd', [0x28, 0xb5, 0x2f, 0xfd]],
@@ -16,16 +16,16 @@ const MAGIC: [kind: 'gzip' | 'zstd' | 'xz' | 'bzip2', bytes: number[]][] = [
   ['bzip2', [0x42, 0x5a, 0x68]],
 ];
 const LONGEST_MAGIC = 6;
-/** A tar archive is rows of blocks; what reads it gets whole ones, so that no header is cut in two. */
+/** A tar archive consists of blocks; the reader gets whole ones, so that no header is split. */
 const BLOCK = 512;
-/** Input a turn: what repeats can become 32,768 times as much of it at once. */
+/** Input per step: repetitive data can expand 32,768 times. */
 const ZSTD_TURN = 4_096;
 
 function kindOf(head: Uint8Array) {
   return MAGIC.find(([, bytes]) => bytes.every((byte, at) => head[at] === byte))?.[0] ?? null;
 }
 
-/** Reads on until the first bytes are there, and answers them together with all. */
+/** Reads until the first bytes have arrived; returns them and the complete stream. */
 async function readHead(source: Bytes): Promise<{ head: Buffer; all: Bytes }> {
   const iterator = source[Symbol.asyncIterator]();
   let head = Buffer.alloc(0);
@@ -47,7 +47,7 @@ async function readHead(source: Bytes): Promise<{ head: Buffer; all: Bytes }> {
 }
 
 async function* gunzip(source: Bytes): AsyncGenerator<Uint8Array> {
-  // The failure of either end reaches the reader of the last stream.
+  // An error at either end reaches the reader of the last stream.
   yield* pipeline(source, createGunzip(), () => {});
 }
 
@@ -68,7 +68,7 @@ async function* unzstd(source: Bytes): AsyncGenerator<Uint8Array> {
   yield* out;
 }
 
-/** Whole blocks, counted; the rest of a broken archive in the end. */
+/** Regroups the stream into whole blocks and counts the bytes; a truncated archive ends with a partial block. */
 async function* blocks(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
   let rest = Buffer.alloc(0);
   for await (const chunk of source) {
@@ -81,7 +81,7 @@ async function* blocks(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> 
   if (rest.length > 0) yield rest;
 }
 
-/** The archive without its compression. Fails with the decompressor's words, or `limit_exceeded`. */
+/** The decompressed archive. Fails with the decompressor's message, or `limit_exceeded`. */
 export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
   const outer = await readHead(source);
   const kind = kindOf(outer.head);

@@ -9,7 +9,7 @@ function lines(text: string | null): string[] {
   return (text ?? '').split('\n').filter((line) => line.trim() !== '');
 }
 
-/** The sandbox's user before whoever else has the number, since the first one is whom programs name. */
+/** Puts the sandbox's user before other accounts with the same number: programs show the first match. */
 function withUser(text: string | null, root: string, user: string): string {
   const others = lines(text).filter((line) => line.split(':')[0] !== USER);
   const withRoot = others.some((line) => line.split(':')[0] === 'root') ? others : [root, ...others];
@@ -18,17 +18,17 @@ function withUser(text: string | null, root: string, user: string): string {
   return [...withRoot.slice(0, place), user, ...withRoot.slice(place), ''].join('\n');
 }
 
-/** The best shell of an image: the path that programs expect, whether or not there is one. */
+/** The image's best shell; the conventional path if it has none. */
 export function shellOf(tree: RootTree): string {
   const has = (name: string) => tree.shells.has(`bin/${name}`) || tree.shells.has(`usr/bin/${name}`);
   return has('bash') ? '/bin/bash' : '/bin/sh';
 }
 
-/** Where root alone has an id, apt cannot become the user that it fetches as (apt.conf(5), APT::Sandbox). */
+/** If only root has an id, apt cannot switch to its download user (apt.conf(5), APT::Sandbox). */
 const APT_AS_ROOT = 'APT::Sandbox::User "root";\n';
 
 /**
- * Writes them. Links in their place (to `/run`, most often) go: nothing serves there.
+ * Writes the files. Replaces links in their place (usually into `/run`), since no service maintains the targets.
  */
 export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boolean): Promise<void> {
   const shell = shellOf(tree);

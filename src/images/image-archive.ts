@@ -1,6 +1,6 @@
 /**
- * Archives of container images: what `docker save` writes, and the OCI image layout in a tar archive. Their parts come
- * in any order, so they are kept aside first; what is named by its digest is checked against it.
+ * Reads container image archives: the output of `docker save`, and an OCI image layout in a tar archive. Their parts can come
+ * in any order, so they are stored first; a part that is named by its digest is verified against it.
  */
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
@@ -13,7 +13,7 @@ import { configuredArchitecture } from './architecture.ts';
 import { readTar, type TarEntry } from './tar-entries.ts';
 import { isUsablePath } from './unpacker.ts';
 
-/** Whatever else an archive begins with makes it a root file system. */
+/** An archive that starts with anything else is a root file system. */
 const PART =
   /^(oci-layout|index\.json|manifest\.json|repositories|(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?|[0-9a-f]{64}\/(json|VERSION|layer\.tar)|blobs(\/sha256(\/[0-9a-f]{64})?)?)$/;
 const DIGEST = /^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json)?$/;
@@ -38,12 +38,12 @@ const configSchema = z.object({
 /** An image's layers, lowest first, and its configuration. */
 export interface ImageParts {
   layers: { path: string; diffId: string | null }[];
-  /** As Node names it; null where it is not told. */
+  /** In Node's naming; null if unknown. */
   arch: string | null;
   env: string[];
 }
 
-/** Thrown to stop reading; the archive is read again as a root file system then. */
+/** Thrown to stop reading: the archive is not an image and is read again as a root file system. */
 class UnsuitableImageError extends Error {}
 
 function bad(why: string): SandboxError {
@@ -52,7 +52,7 @@ function bad(why: string): SandboxError {
   });
 }
 
-/** The parts of one archive, kept in a directory of its own. */
+/** The parts of one archive, stored in a directory. */
 class Parts {
   readonly #directory: string;
   readonly #files = new Map<string, string>();
@@ -92,7 +92,7 @@ class Parts {
     this.#files.set(entry.path, place);
   }
 
-  /** True where nothing of an image has come, whatever directories have. */
+  /** True while no part of an image has been read; directories do not count. */
   get isEmpty(): boolean {
     return this.#files.size + this.#links.size === 0;
   }
@@ -121,7 +121,7 @@ class Parts {
 
 const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`;
 
-/** By the OCI image layout: the one manifest for this machine, through indexes within indexes. */
+/** OCI image layout: finds the manifest for this machine, following nested indexes. */
 async function ociManifest(parts: Parts, arch: string, index: string, depth = 0) {
   const { manifests } = await parts.json(index, indexSchema);
   const fitting = manifests.filter(({ platform }) => {
@@ -148,7 +148,7 @@ async function dockerManifest(parts: Parts) {
   return { config: only.Config, layers: only.Layers };
 }
 
-/** What to say of an archive for another machine. */
+/** The error for an archive built for another architecture. */
 export function wrongArchitecture(found: string, arch: string): SandboxError {
   return new SandboxError('unsupported', `The archive is for ${found}; this machine is linux/${arch}.`, {
     hint: 'Take the image for this machine, e.g. with `docker pull --platform`.',
@@ -156,8 +156,8 @@ export function wrongArchitecture(found: string, arch: string): SandboxError {
 }
 
 /**
- * Reads an archive of an image, keeping its parts in `directory`. Null where it is none.
- * @param arch this machine, as Node names it
+ * Reads an image archive and stores its parts in `directory`. Null if the archive is not an image.
+ * @param arch this machine's architecture in Node's naming
  */
 export async function readImageArchive(
   source: AsyncIterable<Buffer>,

@@ -1,16 +1,16 @@
-/** Names of images: they become directory names and values of `runtime`. */
+/** Validates image names, which are used as directory names and as values of `runtime`. */
 import { SandboxError } from '../shared/errors.ts';
 
 const NAME = /^[a-z0-9][a-z0-9._-]{0,62}$/;
-/** `host` is what the host has; the engine tries itself out under `probe`; `lock` is a file beside the images. */
+/** Reserved: `host` means the host's files, `probe` is the engine's trial sandbox, `lock` is a file in the images directory. */
 const RESERVED = ['host', 'probe', 'lock'];
 
-/** True for a name that can be an image's, whether or not there is one. */
+/** True for a valid image name, whether or not the image exists. */
 export function isImageName(name: string): boolean {
   return NAME.test(name) && !RESERVED.includes(name);
 }
 
-/** @throws `invalid_argument` saying what a name may be */
+/** @throws `invalid_argument` with the rules for names */
 export function requireImageName(name: string): void {
   if (isImageName(name)) return;
   const why = RESERVED.includes(name) ? 'is reserved' : 'is not a valid image name';
@@ -19,7 +19,7 @@ export function requireImageName(name: string): void {
   });
 }
 
-/** The major version of what names a Node release (`node22`), or null. */
+/** The major version in the name of a Node release (`node22`), or null. */
 export function nodeMajor(name: string): string | null {
   return /^node([1-9]\d{0,2})$/.exec(name)?.[1] ?? null;
 }

@@ -1,4 +1,4 @@
-/** What is kept on disk about an image. */
+/** The on-disk record of an image. */
 import { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
 import { writeFileAtomic } from '../shared/fs/atomic-file.ts';
@@ -10,47 +10,47 @@ const FORMAT = 1;
 const recordSchema = z.strictObject({
   format: z.literal(FORMAT),
   name: z.string().refine(isImageName),
-  /** `rootfs` is a whole root file system; `node` lies below `/vercel/runtimes` of the host's. */
+  /** `rootfs`: a complete root file system; `node`: mounted below `/vercel/runtimes` on top of the host's files. */
   kind: z.enum(['rootfs', 'node']),
-  /** Of a Node release; null for a root file system. */
+  /** Version of the Node release; null for a root file system. */
   version: z.string().nullable(),
-  /** As Node names it: `x64`, `arm64`. */
+  /** In Node's naming: `x64`, `arm64`. */
   arch: z.string(),
   createdAt: z.number(),
-  /** Whose ids are in its files. */
+  /** The id mapping that its files were written with. */
   ids: z.string(),
   sizeBytes: z.number(),
-  /** What its programs find in their environment where nobody says otherwise. */
+  /** Default environment of its programs. */
   env: z.record(z.string(), z.string()),
-  /** The shell that a terminal opens where nobody says otherwise. */
+  /** Default shell of a terminal. */
   shell: z.string(),
-  /** Top-level directories with mode and host owner, which no lower layer of an overlay shows. */
+  /** Mode and host owner of the top-level directories, which an overlay does not take from a lower layer. */
   directories: z.record(
     z.string(),
     z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
   ),
   /** Top-level links such as `bin` → `usr/bin`. */
   links: z.array(z.strictObject({ name: z.string(), target: z.string() })),
-  /** How many entries belong to root because this user has no other ids to give them to. */
+  /** Number of entries owned by root because this user has no other ids to map. */
   flattenedOwners: z.number(),
-  /** Entries of the archive that were left out, with the reason; the first of them. */
+  /** The first skipped entries of the archive, with the reason. */
   skipped: z.array(z.string()),
   skippedCount: z.number(),
 });
 
 export type ImageRecord = z.output<typeof recordSchema>;
 
-/** What a maker knows of an image; the rest is the store's. */
+/** The part of the record that the importer supplies; the store adds the rest. */
 export type MadeImage = Omit<ImageRecord, 'format' | 'name' | 'arch' | 'createdAt' | 'ids'>;
 
-/** On disk when this resolves. */
+/** Writes the record; it is flushed to disk when this resolves. */
 export async function writeImageRecord(path: string, record: Omit<ImageRecord, 'format'>): Promise<void> {
   await writeFileAtomic(path, `${JSON.stringify({ format: FORMAT, ...record }, null, 1)}\n`, 0o600);
 }
 
 /**
- * The record of an image, or null where there is none.
- * @throws `server` where it is damaged or of another version
+ * The record of an image, or null if there is none.
+ * @throws `server` if it is damaged or from another version
  */
 export async function readImageRecord(path: string, name: string): Promise<ImageRecord | null> {
   const damaged = (cause: unknown) =>

@@ -1,6 +1,6 @@
 /**
- * Images on disk: a directory each, made beside its place and renamed into it, so that an image is there whole or not at
- * all. One lock covers what must not come between: a sandbox that begins to stand on an image, and its removal.
+ * Images on disk, one directory each. It is built under a temporary name and then renamed, so an image exists completely or not
+ * at all. One lock keeps an image from being removed while a new sandbox starts to use it.
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename } from 'node:fs/promises';
@@ -12,41 +12,41 @@ import { isImageName, requireImageName } from './image-name.ts';
 import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } from './image-record.ts';
 import type { Unpacker } from './unpacker.ts';
 
-/** What the store needs of the engine that its images are for. */
+/** What the store needs from the engine. */
 export interface ImageStoreHost {
-  /** Where images lie; the engine makes it. */
+  /** The images directory; the engine creates it. */
   readonly directory: string;
   /** Permission bits of an image's own directory. */
   readonly mode: number;
   readonly arch: string;
-  /** Whose ids are in the files; other ones could not read them right. */
+  /** The id mapping of the files: under another mapping their owners would be wrong. */
   readonly ids: string;
-  /** Whether there are ids for more than root; without, every file is root's. */
+  /** Whether ids other than root's are mapped; if not, root owns every file. */
   readonly hasIds: boolean;
-  /** Makes an empty directory of the sandboxes' root, closed to everybody else. */
+  /** Creates an empty directory that only the sandboxes' root can access. */
   makeTree(path: string): Promise<void>;
-  /** Starts filling such a directory with the owners that sandboxes see. */
+  /** Starts to unpack into such a directory, with the owners that sandboxes see. */
   startUnpacker(tree: string, signal: AbortSignal): Promise<Unpacker>;
-  /** Removes directories whole, whoever owns what is in them. */
+  /** Removes whole trees, whoever owns the files in them. */
   removeTrees(paths: string[]): Promise<void>;
 }
 
-/** Where an image is being made. */
+/** The working directories of an image being built. */
 export interface Staging {
-  /** To be filled; becomes the image. */
+  /** Becomes the image. */
   readonly tree: string;
-  /** For files that are needed meanwhile. */
+  /** For temporary files. */
   readonly scratch: string;
 }
 
 const TREE = 'tree';
 const RECORD = 'record.json';
-/** `.new.<name>.<pid>.<start time>.<random>`: its maker is told from the name. */
+/** `.new.<name>.<pid>.<start time>.<random>`: the name identifies the process that builds it. */
 const PENDING_PREFIX = /^\.new\..+\.(\d+)\.(\d*)\.[0-9a-f]{12}$/;
 const REMOVED_PREFIX = '.gone.';
 const LOCK_PREFIX = '.lock.';
 
-/** The lock of a process that was killed with it; a living holder's stays. */
+/** Removes the lock of a killed process; keeps that of a live one. */
 async function releaseDeadLock(path: string): Promise<void> {
   try {
     await withFileLock(path, async () => {}, { waitMs: 0 });
@@ -67,31 +67,31 @@ export class ImageStore {
     return join(this.#place(name), TREE);
   }
 
-  /** Null where there is none. @throws `server` for a damaged record */
+  /** Null if there is none. @throws `server` for a damaged record */
   async find(name: string): Promise<ImageRecord | null> {
     if (!isImageName(name)) return null;
     return readImageRecord(join(this.#place(name), RECORD), name);
   }
 
-  /** The names of all images, sorted; those of damaged records included. */
+  /** The names of all images, sorted, including those with a damaged record. */
   async names(): Promise<string[]> {
     return (await readdir(this.host.directory)).filter((name) => isImageName(name)).sort();
   }
 
-  /** Runs `work` while nobody else makes this image by `makingOnce`, in whatever process. */
+  /** Runs `work` while no other caller of `makingOnce`, in any process, builds this image. */
   makingOnce<T>(name: string, work: () => Promise<T>, lock: LockOptions): Promise<T> {
     requireImageName(name);
     return withFileLock(join(this.host.directory, `${LOCK_PREFIX}${name}`), work, lock);
   }
 
-  /** Runs `work` while no image appears or goes. */
+  /** Runs `work` while no image is added or removed. */
   locked<T>(work: () => Promise<T>): Promise<T> {
     return withFileLock(join(this.host.directory, 'lock'), work);
   }
 
   /**
-   * Makes an image by `build`, which fills the staging's tree. On failure and on abort nothing of it is left.
-   * @throws `conflict` where the name is taken; the work is not begun then
+   * Creates an image with `build`, which fills the staging tree. Leaves nothing behind on failure or abort.
+   * @throws `conflict` if the name is taken; `build` is not called then
    */
   async make(
     name: string,
@@ -105,7 +105,7 @@ export class ImageStore {
     const pending = join(this.host.directory, `.new.${name}.${suffix}`);
     try {
       await mkdir(pending, { mode: 0o700 });
-      // Not left to mkdir, whose mode the umask cuts: root of the sandbox has to pass to its tree.
+      // mkdir applies the umask, but the sandbox's root must be able to traverse this directory.
       await chmod(pending, this.host.mode);
       const staging = { tree: join(pending, TREE), scratch: join(pending, 'scratch') };
       await mkdir(staging.scratch, { mode: 0o700 });
@@ -134,9 +134,9 @@ export class ImageStore {
   }
 
   /**
-   * Removes an image that nothing stands on.
-   * @param usersOf ids of what stands on it, looked for while nothing new can
-   * @throws `not_found`, or `conflict` naming the users
+   * Removes an unused image.
+   * @param usersOf returns the ids of its users; called while no new user can appear
+   * @throws `not_found`, or `conflict` with the users
    */
   async remove(name: string, usersOf: () => Promise<string[]>): Promise<void> {
     requireImageName(name);
@@ -155,7 +155,7 @@ export class ImageStore {
     await this.host.removeTrees([removed]);
   }
 
-  /** Removes what makers and removers left that died in the middle. */
+  /** Removes what processes left that died while they built or removed an image. */
   async sweep(): Promise<void> {
     const left = (await readdir(this.host.directory)).filter((name) => {
       const pending = PENDING_PREFIX.exec(name);

@@ -12,12 +12,12 @@ import type { ImageRecord, MadeImage } from './image-record.ts';
 import type { ImageStore, Staging } from './image-store.ts';
 import { RootTree, removalsOf } from './root-tree.ts';
 
-/** Every sandbox has its own of these. */
+/** Every sandbox has its own instances of these. */
 const NOT_FROM_IMAGES = ['dev', 'proc', 'run', 'sys', 'tmp', '.agent'];
-/** What mount options and the file system of every sandbox take as a name. */
+/** Directory names that are safe in mount options. */
 const PLAIN_NAME = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,62}$/;
 const MAX_TOP_DIRECTORIES = 64;
-/** Who runs a command decides these. */
+/** Variables that depend on the user who runs a command. */
 const NOT_ENV = ['HOME', 'USER', 'LOGNAME', 'SHELL', 'PWD', 'HOSTNAME', 'TERM'];
 const MAX_ENV_BYTES = 65_536;
 const MEBIBYTE = 1_048_576;
@@ -26,7 +26,7 @@ export interface ImportRequest {
   name: string;
   /** Path of the archive on the host. */
   archive: string;
-  /** Bytes that the archive may become when it is unpacked. */
+  /** Limit of the unpacked size in bytes. */
   maxBytes: number;
 }
 
@@ -46,7 +46,7 @@ async function requireFile(path: string): Promise<void> {
   });
 }
 
-/** What an image's configuration sets, without what is not its to set. */
+/** The environment from the image's configuration, without the variables it may not set. */
 function environmentOf(pairs: string[]): Record<string, string> {
   const entries = pairs.flatMap((pair) => {
     const at = pair.indexOf('=');
@@ -59,7 +59,7 @@ function environmentOf(pairs: string[]): Record<string, string> {
   return bytes > MAX_ENV_BYTES ? {} : Object.fromEntries(entries);
 }
 
-/** Imports an archive as a new image. On failure and on abort nothing of it is left. */
+/** Imports an archive as a new image. Leaves nothing behind on failure or abort. */
 export async function importImage(
   store: ImageStore,
   request: ImportRequest,
@@ -86,7 +86,7 @@ async function build(
   const unpacker = await store.host.startUnpacker(staging.tree, signal);
   try {
     const tree = new RootTree(unpacker);
-    // What an archive's parts become is bounded by itself, as they were while they were kept aside.
+    // Unpacking the stored parts has a limit of its own, separate from the one on storing them.
     const unpacked = new ByteLimit(request.maxBytes);
     if (parts === null) await tree.add(open(request.archive, unpacked), { whiteouts: false });
     for (const { path, diffId } of parts?.layers ?? []) {
@@ -115,7 +115,7 @@ async function build(
   }
 }
 
-/** The same bytes, held against what the image's configuration says that they are. */
+/** Passes the bytes through and verifies them against the digest in the image's configuration. */
 async function* checked(source: AsyncIterable<Buffer>, diffId: string | null): AsyncGenerator<Buffer> {
   const hash = createHash('sha256');
   for await (const chunk of source) {
@@ -130,7 +130,7 @@ async function* checked(source: AsyncIterable<Buffer>, diffId: string | null): A
   }
 }
 
-/** The top level of the finished tree. It is not followed anywhere, and what a sandbox has of its own is left out. */
+/** The top level of the finished tree. Follows no links, and skips what every sandbox has of its own. */
 async function survey(tree: string): Promise<Pick<MadeImage, 'directories' | 'links'>> {
   const directories: MadeImage['directories'] = {};
   const links: MadeImage['links'] = [];

@@ -11,24 +11,24 @@ import { NpmRegistry, type RegistrySource, type Release } from './npm-registry.t
 import { readTar } from './tar-entries.ts';
 import type { Unpacker } from './unpacker.ts';
 
-/** Of all that is unpacked; a release takes about 120 MB. */
+/** Limit of the unpacked size; a release takes about 120 MB. */
 const MAX_BYTES = 1_073_741_824;
 const FETCH_MS = 15 * 60_000;
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Where a sandbox has it, below the tree that is laid under `/vercel`. */
+/** Location in the sandbox, relative to `/vercel`. */
 function placeOf(name: string): string {
   return `runtimes/${name}`;
 }
 
-/** Files of an archive whose names begin with `package/`, as those of the registry do. */
+/** The files of an npm archive, whose names start with `package/`. */
 async function unpackPackage(
   unpacker: Unpacker,
   source: AsyncIterable<Buffer>,
   place: (path: string) => { path: string; executable: boolean } | null,
 ): Promise<void> {
   await readTar(decompressed(source, new ByteLimit(MAX_BYTES)), async (entry) => {
-    // The first part is `package`, by custom and not by rule.
+    // The first component is usually `package`, but nothing requires it.
     const found = entry.kind === 'file' ? place(entry.path.split('/').slice(1).join('/')) : null;
     if (found === null) return;
     const { path, executable } = found;
@@ -45,7 +45,7 @@ function newest(releases: Release[], range: string): Release | null {
   return releases.find((release) => release.version === version) ?? null;
 }
 
-/** The newest npm that says of itself that it runs on that version of Node. */
+/** The newest npm whose `engines` field includes that version of Node. */
 function npmFor(releases: Release[], node: string): Release | null {
   const fitting = releases.filter(({ engines }) => engines !== null && satisfies(node, engines));
   return fitting.sort((a, b) => rcompare(a.version, b.version))[0] ?? null;
@@ -109,9 +109,9 @@ async function build(
 }
 
 /**
- * The runtime of a Node release, fetched where it is not here yet: once, whoever else asks for it at the same time.
+ * The runtime for a Node release. Downloads it if it is not installed; concurrent callers share one download.
  *
- * @throws `invalid_argument` where there is no such release, `unavailable` where it cannot be fetched
+ * @throws `invalid_argument` if there is no such release, `unavailable` if it cannot be downloaded
  */
 export async function ensureNodeRuntime(
   store: ImageStore,

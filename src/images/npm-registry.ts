@@ -9,18 +9,18 @@ import type { Dispatcher } from 'undici';
 import { z } from 'zod';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../shared/errors.ts';
 
-/** Where npm says that the registry is. */
+/** Where npm's configuration of the registry comes from. */
 export interface RegistrySource {
-  /** Wins over the files. */
+  /** Takes precedence over the files. */
   readonly registry: string | null;
   readonly caFile: string | null;
-  /** npm's configuration files, the strongest first; those that are missing count for nothing. */
+  /** npm's configuration files, highest precedence first; missing ones are ignored. */
   readonly files: readonly string[];
 }
 
 const ASK_NPM_MS = 20_000;
 const CONNECT_MS = 10_000;
-/** Without a byte. */
+/** Idle timeout: no byte received for this long. */
 const SILENCE_MS = 30_000;
 const RETRIES = 2;
 const MAX_PACKUMENT_BYTES = 64 * 1_048_576;
@@ -35,17 +35,17 @@ const packumentSchema = z.object({
   ),
 });
 
-/** A version of a package, as the registry tells of it. */
+/** A version of a package, as the registry describes it. */
 export interface Release {
   version: string;
-  /** A range of versions of Node; null where any will do. */
+  /** The range of Node versions it supports; null for any. */
   engines: string | null;
   tarball: string;
-  /** Subresource integrity, of which `sha512` is used. */
+  /** Subresource Integrity string; only `sha512` is used. */
   integrity: string | null;
 }
 
-/** `key = value` lines of npm's configuration; `${NAME}` in a value is left as it is, since no such value is used here. */
+/** Parses `key = value` lines of npm's configuration. `${NAME}` is not expanded: no such value is used here. */
 function parseSettings(text: string): Map<string, string> {
   const found = new Map<string, string>();
   for (const line of text.split('\n')) {
@@ -63,14 +63,14 @@ async function readSettings(files: readonly string[]): Promise<Map<string, strin
       for (const [name, value] of parseSettings(await readFile(file, 'utf8')))
         if (!merged.has(name)) merged.set(name, value);
     } catch (error) {
-      // Missing, or not for this user to read: npm goes on without it as well.
+      // Missing or unreadable: npm ignores it as well.
       if (systemErrorCode(error) === null) throw error;
     }
   }
   return merged;
 }
 
-/** npm's own default, as the npm beside this Node has it, told outside of any project. */
+/** The default of the npm installed with this Node, queried outside any project. */
 async function registryOfNpm(): Promise<string> {
   const npm = join(dirname(process.execPath), 'npm');
   try {
@@ -94,7 +94,7 @@ function unreachable(what: string, error: unknown): SandboxError {
   });
 }
 
-/** A connection to the registry for a few requests. To be closed. */
+/** A connection to the registry for a few requests. Must be closed. */
 export class NpmRegistry {
   readonly #base: URL;
   readonly #token: string | null;
@@ -113,7 +113,7 @@ export class NpmRegistry {
     this.#fetch = fetch;
   }
 
-  /** Reads npm's configuration. @throws `unavailable` where it cannot be used */
+  /** Reads npm's configuration. @throws `unavailable` if it cannot be used */
   static async open(source: RegistrySource): Promise<NpmRegistry> {
     const settings = await readSettings(source.files);
     const text = source.registry ?? settings.get('registry') ?? (await registryOfNpm());
@@ -151,7 +151,7 @@ export class NpmRegistry {
     await this.#dispatcher.destroy();
   }
 
-  /** Every version that is no trial. @throws `unavailable` */
+  /** All versions except prereleases. @throws `unavailable` */
   async releases(name: string, signal: AbortSignal): Promise<Release[]> {
     const body = await this.#get(new URL(name, this.#base), `The list of versions of ${name}`, signal);
     try {
@@ -178,8 +178,8 @@ export class NpmRegistry {
   }
 
   /**
-   * The bytes of a release's archive. Ends in an error, after the last of them, unless they have the release's digest:
-   * nothing may count as made of them before the end.
+   * The bytes of a release's archive. Fails after the last byte if they do not match the release's digest,
+   * so callers must not rely on the content before the stream has ended.
    */
   async *archive(name: string, release: Release, signal: AbortSignal): AsyncGenerator<Buffer> {
     const what = `${name} ${release.version}`;
@@ -202,7 +202,7 @@ export class NpmRegistry {
   }
 
   async #get(url: URL, what: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
-    // To nobody else: an archive may lie elsewhere than the registry's list.
+    // Only to the registry itself: an archive may be on another host.
     const own = url.origin === this.#base.origin && this.#token !== null;
     try {
       const response = await this.#fetch(url, {

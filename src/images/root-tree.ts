@@ -1,4 +1,4 @@
-/** Puts the entries of root file systems into a tree, layer upon layer, and notes what has to be known of them. */
+/** Applies the layers of a root file system to a tree in order, and collects what the image record needs. */
 import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { formatCount } from '../shared/text/text.ts';
@@ -6,22 +6,22 @@ import { machineOf } from './architecture.ts';
 import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
 import { isUsablePath, type Unpacker } from './unpacker.ts';
 
-/** What `/etc` says of users, as far as it is read. */
+/** The account files in `/etc` whose text is collected. */
 const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
 const MAX_NOTED_BYTES = 1_048_576;
 const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
-/** Every sandbox has these from the kernel; nothing of an image's would show. */
+/** Kernel file systems in every sandbox, which would hide the image's files. */
 const KERNELS = /^(dev|proc|sys)\//;
 const MAX_SKIPPED_LISTED = 20;
 
 /** Whiteouts of layers (OCI image specification, layer.md). */
 const WHITEOUT = '.wh.';
 const OPAQUE = '.wh..wh..opq';
-/** They are held in memory until the layer has been read: all their names together. */
+/** Limit of a layer's whiteout names in total: they stay in memory until the layer has been read. */
 const MAX_REMOVALS_BYTES = 67_108_864;
 
-/** A layer's removals, which concern the layers below it alone and so come first. */
+/** A layer's removals. They affect only the layers below, so they are applied first. */
 export interface Removals {
   removed: string[];
   cleared: string[];
@@ -29,9 +29,9 @@ export interface Removals {
 
 export class RootTree {
   readonly #unpacker: Unpacker;
-  /** Texts of `NOTED` files. */
+  /** Contents of the `NOTED` files. */
   readonly texts = new Map<string, string>();
-  /** Architectures of programs. */
+  /** Architectures of the programs found. */
   readonly machines = new Set<string>();
   readonly shells = new Set<string>();
   hasApt = false;
@@ -42,12 +42,12 @@ export class RootTree {
     this.#unpacker = unpacker;
   }
 
-  /** The content of a file that was noted, or null where there is none. */
+  /** The content of a collected file, or null if there is none. */
   text(path: string): string | null {
     return this.texts.get(path) ?? null;
   }
 
-  /** Adds every entry. With `whiteouts` those of a layer are left out, having been obeyed by `remove`. */
+  /** Adds every entry. With `whiteouts`, skips a layer's whiteouts, which `remove` has already applied. */
   async add(source: AsyncIterable<Buffer>, { whiteouts }: { whiteouts: boolean }): Promise<void> {
     await readTar(source, async (entry) => {
       if (whiteouts && posix.basename(entry.path).startsWith(WHITEOUT)) return;
@@ -80,7 +80,7 @@ export class RootTree {
     const { kind, path, mode, uid, gid, mtime, size } = entry;
     if (path === '' || KERNELS.test(path)) return;
     if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
-    // What is no UTF-8 has become this mark; under another name nobody would find it.
+    // Invalid UTF-8 was decoded to this character; under the changed name nothing would find the file.
     if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is no UTF-8');
     if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not taken over');
     this.#forget((noted) => noted === path && kind !== 'directory');
@@ -108,7 +108,7 @@ export class RootTree {
   }
 }
 
-/** What a layer removes from those below it. */
+/** Removes what a layer deletes from the layers below. */
 export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removals> {
   const removals: Removals = { removed: [], cleared: [] };
   let bytes = 0;
@@ -116,12 +116,12 @@ export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removal
     const name = posix.basename(path);
     const parent = posix.dirname(path) === '.' ? '' : `${posix.dirname(path)}/`;
     if (!name.startsWith(WHITEOUT)) return;
-    // What cannot be there needs no removing.
+    // A name that cannot exist needs no removal.
     if (!isUsablePath(path)) return;
     bytes += Buffer.byteLength(path);
     if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
     if (name === OPAQUE) {
-      // The root's own would leave nothing of the layers below, which is no image that anybody makes.
+      // A whiteout of the root would drop all layers below; no real image does that.
       if (parent !== '') removals.cleared.push(parent.slice(0, -1));
     } else if (!name.startsWith(`${WHITEOUT}${WHITEOUT}`)) {
       const target = name.slice(WHITEOUT.length);

@@ -3,7 +3,7 @@ import { Parser, type ReadEntry } from 'tar';
 import { SandboxError } from '../shared/errors.ts';
 import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../shared/fs/tar-limits.ts';
 
-/** An entry as the archive tells it. */
+/** An entry of the archive. */
 export interface TarEntry {
   kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'device';
   /** Relative to the archive's root, without `.` and empty parts; empty for the root itself. */
@@ -15,7 +15,7 @@ export interface TarEntry {
   gid: number;
   mtime: number;
   size: number;
-  /** To be read to its end, or not at all. */
+  /** Must be read to its end, or not at all. */
   content: AsyncIterable<Uint8Array>;
 }
 
@@ -30,7 +30,7 @@ const KINDS: Partial<Record<ReadEntry['type'], TarEntry['kind']>> = {
   BlockDevice: 'device',
   FIFO: 'device',
 };
-/** Linux has 32 bits for an id, of which all ones means none. */
+/** Linux ids have 32 bits; all ones means "no id". */
 const MAX_ID = 4_294_967_294;
 
 function bad(why: string, cause?: unknown): SandboxError {
@@ -41,8 +41,8 @@ function bad(why: string, cause?: unknown): SandboxError {
 }
 
 /**
- * A path of the archive as one below its root: a leading slash counts for nothing, as with every tar.
- * @throws `invalid_argument` for one that leads out
+ * Normalizes an archive path to one relative to the root; ignores a leading slash, as every tar does.
+ * @throws `invalid_argument` for a path that leads outside the root
  */
 export function pathInside(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
@@ -77,15 +77,15 @@ function entryOf(entry: ReadEntry): TarEntry {
 }
 
 /**
- * Calls `visit` for each entry, one after the other; what it does not read of an entry's content is passed over.
- * @throws `invalid_argument` for what is no tar archive, ends too soon or holds what is not understood
+ * Calls `visit` for each entry in order; content that it does not read is skipped.
+ * @throws `invalid_argument` if it is not a tar archive, is truncated or contains something unsupported
  */
 export async function readTar(
   source: AsyncIterable<Buffer>,
   visit: (entry: TarEntry) => Promise<void>,
 ): Promise<void> {
   const failures: unknown[] = [];
-  // Whoever waits for the parser is woken by one function; a promise raced for each chunk would remember every race.
+  // One function wakes whoever waits for the parser; racing a promise per chunk would leak memory.
   let wake = (): void => {};
   const failWith = (error: unknown) => {
     failures.push(error);

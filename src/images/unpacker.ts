@@ -1,8 +1,8 @@
-/** The writing end of the agent's `unpack` (see host-unpack.c), which makes a tree with the owners that sandboxes see. */
+/** Drives the agent's `unpack` (agent/host/unpack.c), which creates a tree with the owners that sandboxes see. */
 import type { Writable } from 'node:stream';
 import { SandboxError } from '../shared/errors.ts';
 
-/** One step of making a tree. Paths are relative to its root, without `..`. */
+/** One operation on the tree. Paths are relative to its root, without `..`. */
 export interface TreeStep {
   kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'remove' | 'clear';
   path: string;
@@ -11,7 +11,7 @@ export interface TreeStep {
   gid?: number;
   /** Seconds since the epoch. */
   mtime?: number;
-  /** Bytes of a file's content, exactly. */
+  /** Exact size of a file's content in bytes. */
   size?: number;
   /** Target of a link. */
   link?: string;
@@ -20,7 +20,7 @@ export interface TreeStep {
 /** A running `unpack`. */
 export interface UnpackProcess {
   readonly stdin: Writable;
-  /** What it has said, once it has ended. */
+  /** Its output, once it has exited. */
   readonly ended: Promise<{ exitCode: number | null; output: string; errors: string }>;
   kill(): void;
 }
@@ -46,23 +46,23 @@ function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer 
   return bytes;
 }
 
-/** True where a path or a link's target can be told to the kernel. */
+/** True if the kernel accepts this as a path or link target. */
 export function isUsablePath(path: string): boolean {
   return Buffer.byteLength(path) <= MAX_PATH_BYTES && !path.includes('\0');
 }
 
-/** Fills one tree. To be closed in the end, however that is. */
+/** Fills one tree. Must be closed, also after an error. */
 export class Unpacker {
   readonly #process: UnpackProcess;
   #sizeBytes = 0;
-  /** Set while a write waits. One listener for all of them: what is raced for each would add up with an image's size. */
+  /** Set while a write waits. One listener serves all writes: racing a promise per write would leak memory. */
   #wake = (): void => {};
   #hasEnded = false;
 
   constructor(process: UnpackProcess) {
     this.#process = process;
     const { stdin, ended } = process;
-    // A child that has ended says why itself; the broken pipe is only how it shows.
+    // A child that exited reports the reason itself; the broken pipe is only a symptom.
     stdin.on('error', () => {});
     for (const event of ['drain', 'close']) stdin.on(event, () => this.#wake());
     const end = (): void => {
@@ -91,13 +91,13 @@ export class Unpacker {
     if (left > 0) throw new Error(`${step.path} has less content than was said`);
   }
 
-  /** A small file. */
+  /** Adds a small file. */
   async file(path: string, text: string): Promise<void> {
     const bytes = Buffer.from(text);
     await this.step({ kind: 'file', path, mode: 0o644, size: bytes.length }, single(bytes));
   }
 
-  /** Ends the tree. Answers how many entries could not be given the owner they were to have. */
+  /** Ends the tree. Returns how many entries could not be given their owner. */
   async finish(): Promise<number> {
     await this.#write(encode('end', { path: '' }));
     const { exitCode, output, errors } = await this.#process.ended;
@@ -105,7 +105,7 @@ export class Unpacker {
     return Number(output.trim());
   }
 
-  /** Ends the process where it still runs. */
+  /** Kills the process if it is still running. */
   async close(): Promise<void> {
     this.#process.kill();
     await this.#process.ended;
@@ -115,7 +115,7 @@ export class Unpacker {
     const { stdin, ended } = this.#process;
     if (!stdin.destroyed && stdin.write(bytes)) return;
     if (!stdin.destroyed && !this.#hasEnded) await new Promise<void>((resolve) => (this.#wake = resolve));
-    // A pipe that breaks, or stays full, is one whose reader has said why.
+    // If the pipe breaks or stays full, the child has already reported why.
     if (stdin.destroyed || stdin.writableNeedDrain) throw failure((await ended).errors);
   }
 }
@@ -124,7 +124,7 @@ async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
 }
 
-/** What the agent says: `path: reason`, of which the path is the archive's and the reason the kernel's. */
+/** Parses the agent's message, `path: reason`: the path is the archive's, the reason the kernel's. */
 function failure(errors: string): SandboxError {
   const reason = errors.trim().slice(0, 500) || 'the process that unpacks was killed';
   return new SandboxError('unavailable', `The files could not be written: ${reason}`, {
