@@ -1,4 +1,4 @@
-/** The way out of one sandbox: judges what it is handed, remembers what went and what was refused. */
+/** The egress gateway of one sandbox: judges its connections and queries, and records what was allowed and refused. */
 import { networkInterfaces } from 'node:os';
 import {
   type ConnectionEntry,
@@ -20,18 +20,18 @@ import { routeConnection } from './route-connection.ts';
 export interface GatewayOptions {
   readonly policy: Policy;
   readonly lookup: Lookup;
-  /** Looks up records other than addresses; left out: there are none. */
+  /** Looks up records other than addresses; if omitted, there are none. */
   readonly lookupRecords?: RecordLookup;
-  /** The most bytes, in and out together, over the sandbox's whole life; null: no limit. */
+  /** Lifetime byte quota of the sandbox, inbound plus outbound; null: no limit. */
   readonly maxBytes: number | null;
   readonly previous: PreviousLog;
   /** Whether to refuse TLS clients that send an encrypted client hello, real or grease; default: false. */
   readonly refuseEch?: boolean;
-  /** What terminating TLS takes; null: what would need it is refused. */
+  /** What TLS termination needs; null: connections that would need termination are refused. */
   readonly tls: TlsKeyProvider | null;
-  /** Handed every connection once it is over, and every refused query. */
+  /** Called with every connection once it is closed, and every refused query. */
   readonly onEntry: (entry: ConnectionEntry) => void;
-  /** A defect, met while carrying a connection, which is cut. */
+  /** Called with a defect met while carrying a connection; the connection is cut. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -61,7 +61,7 @@ export class Gateway {
     this.countBytes({ in: 0, out: 0 });
   }
 
-  /** Takes a connection that a program of the sandbox made. */
+  /** Takes over a connection made by a program in the sandbox. */
   handleConnection(connection: RedirectedConnection): void {
     const tracked = new TrackedConnection(connection, this.#context);
     this.#open.add(tracked);
@@ -76,7 +76,7 @@ export class Gateway {
     });
   }
 
-  /** Answers a DNS query; null for bytes that are none. */
+  /** Answers a DNS query; null for bytes that are not a query. */
   async answerQuery(bytes: Buffer): Promise<Buffer | null> {
     const answer = await answerQuery(bytes, this.#context.policy(), this.#context.names, MAX_UDP_ANSWER);
     if (answer?.refused) this.#log.add(refusedQueryEntry(answer.refused));
@@ -84,51 +84,51 @@ export class Gateway {
     return answer?.bytes ?? null;
   }
 
-  /** Puts a policy in force, and cuts the connections that it does not allow. */
+  /** Applies a policy and cuts the connections that it does not allow. */
   setPolicy(policy: Policy): void {
     this.#policy = policy;
     for (const tracked of this.#open) tracked.reevaluate(policy);
   }
 
-  /** Counts bytes that were moved since the last time. Where they are the last ones allowed, nothing passes any more. */
+  /** Counts bytes moved since the last call. Once the quota is used up, no further traffic passes. */
   countBytes(moved: ByteCounts): void {
     this.#bytesIn += moved.in;
     this.#bytesOut += moved.out;
     if (this.remainingBytes() === 0) this.exceedQuota();
   }
 
-  /** Bytes that may still be moved; null: no limit. */
+  /** Bytes left in the quota; null: no limit. */
   remainingBytes(): number | null {
     const { maxBytes } = this.#options;
     return maxBytes === null ? null : Math.max(0, maxBytes - this.#bytesIn - this.#bytesOut);
   }
 
-  /** Ends all traffic for good: what was allowed is used up. */
+  /** Ends all traffic for good: the quota is used up. */
   exceedQuota(): void {
     if (this.#quotaPolicy !== null) return;
     this.#quotaPolicy = quotaExceededPolicy(this.#options.maxBytes ?? 0);
     for (const tracked of this.#open) tracked.reevaluate(this.#quotaPolicy);
   }
 
-  /** Counts over all of the sandbox's life, as far as it is known; connections that are open do not count yet. */
+  /** Totals over the sandbox's whole life, as far as known; open connections are not included. */
   totals(): NetworkTotals {
     return { ...this.#log.counts, bytesIn: this.#bytesIn, bytesOut: this.#bytesOut };
   }
 
   activity(): NetworkActivity {
-    // A program that was refused may be gone before its connection is known to be over.
+    // A refused program may be gone before its connection is known to be closed.
     const open = [...this.#open].map(({ entry }) => entry);
     const { bytesIn, bytesOut } = this.totals();
     return { ...this.#log.activity(open), bytesIn, bytesOut, maxBytes: this.#options.maxBytes };
   }
 
-  /** Cuts everything. */
+  /** Cuts all connections. */
   close(): void {
     for (const tracked of this.#open) tracked.terminate('the gateway has closed');
   }
 }
 
-/** The addresses of this host's interfaces, as the system spells them. */
+/** The addresses of this host's interfaces, as the system formats them. */
 export function hostAddresses(): string[] {
   return Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address));
 }

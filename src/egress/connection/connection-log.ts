@@ -1,16 +1,16 @@
-/** What went out of a sandbox, or was kept from it: the last entries, and the sums of all. */
+/** The connections of a sandbox, allowed and refused: the most recent entries and the totals of all. */
 
 export interface ConnectionEntry {
   /** Epoch ms. */
   time: number;
   protocol: 'tcp' | 'tls' | 'http' | 'dns';
-  /** Null where the program showed none. */
+  /** Null if the program named no host. */
   domain: string | null;
   /** Empty for a DNS query. */
   address: string;
   port: number;
   outcome: 'allowed' | 'refused' | 'failed' | 'cut';
-  /** The rule that decided, or why it failed. */
+  /** The rule that decided, or the reason for the failure. */
   rule: string;
   /** Into and out of the sandbox. */
   bytesIn: number;
@@ -24,17 +24,17 @@ export interface NetworkTotals {
   bytesOut: number;
 }
 
-/** What is known of a sandbox's network from before: of another server, or of none. */
+/** Totals carried over from an earlier server; used when a sandbox's network is reopened. */
 export interface PreviousLog {
   readonly entries: readonly ConnectionEntry[];
   readonly totals: NetworkTotals;
 }
 
-/** What a sandbox's network did so far. */
+/** A sandbox's network activity so far. */
 export interface NetworkActivity extends NetworkTotals {
-  /** The most bytes, in and out together; null: no limit. */
+  /** Byte quota, inbound plus outbound; null: no limit. */
   maxBytes: number | null;
-  /** The latest first. */
+  /** Newest first. */
   lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }
 
@@ -47,7 +47,7 @@ export class ConnectionLog {
   #connections: number;
   #refused: number;
 
-  /** @param onEnd is handed every entry once it is complete */
+  /** @param onEnd called with every entry once it is complete */
   constructor(before: PreviousLog, onEnd: (entry: ConnectionEntry) => void) {
     this.#entries = before.entries.slice(-KEPT);
     this.#connections = before.totals.connections;
@@ -55,7 +55,7 @@ export class ConnectionLog {
     this.#onEnd = onEnd;
   }
 
-  /** Takes an entry whose connection is over. */
+  /** Records the entry of a closed connection. */
   add(entry: ConnectionEntry): void {
     this.#connections += entry.protocol === 'dns' ? 0 : 1;
     this.#refused += isRefusal(entry) ? 1 : 0;
@@ -68,7 +68,7 @@ export class ConnectionLog {
     return { connections: this.#connections, refused: this.#refused };
   }
 
-  /** The sums of connections, with those that are still open, and what was refused last. */
+  /** Totals of all connections, open ones included, and the most recent refusals. */
   activity(
     open: readonly ConnectionEntry[],
   ): Pick<NetworkActivity, 'connections' | 'refused' | 'lastRefused'> {
@@ -80,7 +80,7 @@ export class ConnectionLog {
   }
 }
 
-/** What is known of a sandbox that this process carries nothing for. */
+/** The activity of a sandbox that this process carries no traffic for. */
 export function activityOf({ totals: sums, entries }: PreviousLog, maxBytes: number | null): NetworkActivity {
   return { ...sums, maxBytes, lastRefused: lastRefusedOf(entries) };
 }

@@ -11,46 +11,49 @@ export interface ByteCounts {
 }
 
 /**
- * What goes out: all that the program sends (`pass`); the same, but not before `release`, and it can be looked at until then
- * (`hold`); or this request in the place of what was seen so far, and nothing after it.
+ * What to send upstream: everything that the program sends (`pass`); the same, but held back for inspection until
+ * `release` (`hold`); or only this request, in place of what was read so far.
  */
 export type DialMode = 'pass' | 'hold' | { readonly request: Buffer };
 
 /**
- * A connection that a program of the sandbox made, with where it wanted to go. Its bytes are in other hands: nothing of
- * them passes through this process unless it asks for them.
+ * A connection made by a program in the sandbox, with its original destination. The relay moves the bytes: none pass
+ * through this process unless it asks for them.
  */
 export interface RedirectedConnection {
-  /** IPv4, in its usual spelling. */
+  /** IPv4, in canonical form. */
   readonly address: string;
   readonly port: number;
-  /** Resolves once it is over, for whatever reason. */
+  /** Resolves once the connection is closed, for whatever reason. */
   readonly closed: Promise<ByteCounts>;
-  /** The next of what the program sends. It stays in front of what whoever gets the connection reads. */
+  /**
+   * Reads the next bytes that the program sends, without consuming them: the eventual reader of the connection gets
+   * them too.
+   */
   nextChunk(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'>;
   /**
-   * Connects it to an address outside: from then on bytes go to and fro by themselves.
+   * Connects it to an outside address; from then on the relay copies bytes in both directions.
    *
-   * @returns null, or the system's error code; `ECANCELED` where the connection is over
+   * @returns null, or the system's error code; `ECANCELED` if the connection is closed
    */
   dial(address: string, port: number, how: DialMode): Promise<string | null>;
   release(): void;
-  /** Takes its bytes into this process, from the program's first on; null where it is over. */
+  /** Hands the byte stream to this process, from the program's first byte on; null if the connection is closed. */
   takeStream(): Promise<Duplex | null>;
-  /** Says the last words, and ends it. */
+  /** Sends these final bytes and closes the connection. */
   endWith(words: Buffer): void;
-  /** Ends it by a reset, at once: not one byte more passes. */
+  /** Resets the connection at once: no further byte passes. */
   reset(): void;
 }
 
-/** What judging and carrying a connection takes. */
+/** What is needed to judge and carry a connection. */
 export interface GatewayContext {
-  /** The policy of this moment. */
+  /** The current policy. */
   policy(): Policy;
   readonly names: NameCache;
   readonly log: ConnectionLog;
   /** Whether to refuse TLS clients that send an encrypted client hello, real or grease. */
   readonly refuseEch: boolean;
-  /** Null where the sandbox's programs trust no gateway. */
+  /** Null if the sandbox's programs trust no gateway certificate. */
   readonly tls: TlsKeyProvider | null;
 }

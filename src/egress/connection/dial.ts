@@ -1,4 +1,4 @@
-/** Connects to the outside: to addresses that this process resolved and the policy was asked about, never to a name. */
+/** Opens outside connections, only to addresses that this process resolved and the policy judged, never to a name. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
@@ -8,7 +8,7 @@ import type { DialMode, GatewayContext, RedirectedConnection } from './context.t
 
 const CONNECT_TIMEOUT_MS = 30_000;
 
-/** A connection that was not made: refused by a rule, or failed on the way. */
+/** A connection that was not made: refused by a rule, or failed. */
 export class DialError extends Error {
   readonly refusal: Decision | null;
   constructor(message: string, refusal: Decision | null, cause?: unknown) {
@@ -17,7 +17,7 @@ export class DialError extends Error {
   }
 }
 
-/** Connects a program's connection to an address that was judged already. Rejects with `NotDialled`. */
+/** Connects a program's connection to an address that has been judged already. Rejects with `NotDialled`. */
 export async function dialThrough(
   connection: RedirectedConnection,
   address: string,
@@ -30,7 +30,7 @@ export async function dialThrough(
   if (code !== null) throw new DialError(`${address}:${connection.port} cannot be reached: ${code}`, null);
 }
 
-/** Connects this process to an address that was judged already. Rejects with `NotDialled`. */
+/** Connects this process to an address that has been judged already. Rejects with `NotDialled`. */
 export function dialAddress(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true });
@@ -51,8 +51,8 @@ export function dialAddress(address: string, port: number): Promise<Socket> {
 }
 
 /**
- * The address to dial for a name that the policy allows: where the program wanted to go if the name leads there, else
- * the name's first that may be dialled. Rejects with `NotDialled`.
+ * The address to dial for a name that the policy allows: the program's own destination if the name resolves to it, else
+ * the first address of the name that may be dialled. Rejects with `NotDialled`.
  */
 export async function chooseAddress(
   context: GatewayContext,

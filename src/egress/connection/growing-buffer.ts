@@ -1,4 +1,4 @@
-/** Bytes that arrive in pieces, kept in one buffer whose size doubles: appending takes linear time in all. */
+/** A buffer for bytes that arrive in pieces. Its size doubles as needed, so appending takes linear time in total. */
 export class GrowingBuffer {
   #buffer = Buffer.alloc(1_024);
   #length = 0;
@@ -7,7 +7,7 @@ export class GrowingBuffer {
     return this.#length;
   }
 
-  /** What was appended so far. Valid until the next `append`. */
+  /** The bytes appended so far. Valid until the next `append`. */
   get bytes(): Buffer {
     return this.#buffer.subarray(0, this.#length);
   }

@@ -1,18 +1,18 @@
-/** Tells a program that it was refused, as readably as its protocol has room for. */
+/** Tells a program that it was refused, as clearly as its protocol allows. */
 import type { Duplex } from 'node:stream';
 import { ALERT_ACCESS_DENIED } from './client-hello.ts';
 import type { RedirectedConnection } from './context.ts';
 import type { Protocol } from './detect-protocol.ts';
 
-/** What a refused HTTP request is answered. */
+/** The response to a refused HTTP request. */
 export function refusalBody(rule: string): string {
   return `Refused by the sandbox's network policy: ${rule}.\nsandbox_update_network_policy changes the policy.\n`;
 }
 
-/** Tells programs which answers are the policy's and not the server's. */
+/** Marks responses that come from the policy and not from the server. */
 export const REFUSED_HEADER: readonly [name: string, value: string] = ['X-Sandbox-Network-Policy', 'refused'];
 
-/** A complete HTTP/1.1 answer; one that is `refused` says so in a header too. */
+/** A complete HTTP/1.1 response; one that is `refused` also carries a header that says so. */
 export function httpResponse(status: string, body: string, refused = true): string {
   const length = Buffer.byteLength(body);
   const mark = refused ? `${REFUSED_HEADER.join(': ')}\r\n` : '';
@@ -22,7 +22,7 @@ export function httpResponse(status: string, body: string, refused = true): stri
   );
 }
 
-/** Ends a connection with the reason that its protocol can carry: a 403, a TLS alert, else a reset. */
+/** Closes a connection with the clearest reason that its protocol can carry: a 403, a TLS alert, else a reset. */
 export function refuseConnection(
   connection: RedirectedConnection,
   protocol: Protocol | null,
@@ -35,7 +35,10 @@ export function refuseConnection(
 
 const LINGER_MS = 2_000;
 
-/** Writes the last words and waits a little until they were read: closing on unread bytes would take them back. */
+/**
+ * Writes the final bytes and waits briefly until they are read: closing with unread input would reset the connection
+ * and lose them.
+ */
 export function endGracefully(stream: Duplex, words: string | Buffer): void {
   const timer = setTimeout(() => stream.destroy(), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));

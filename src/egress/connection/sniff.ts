@@ -7,15 +7,15 @@ import { GrowingBuffer } from './growing-buffer.ts';
 export interface SniffResult {
   /** Null if the program sent nothing, or too little to tell, within the time limit. */
   readonly protocol: Protocol | null;
-  /** For TLS; null if the hello did not arrive whole within the limits. */
+  /** For TLS; null if the hello did not arrive completely within the limits. */
   readonly hello: ClientHello | null;
   readonly hasData: boolean;
-  /** What has arrived. */
+  /** The bytes that have arrived. */
   readonly bytes: Buffer;
 }
 
 const MAX_BYTES = 80_000;
-/** Each chunk is a message from the relay: a program that sends single bytes is not waited for without end. */
+/** Each chunk is a message from the relay: bounds the wait for a program that sends single bytes. */
 const MAX_CHUNKS = 2_000;
 /** Once a program has begun to send, its hello or request line has to arrive within this. */
 const COMPLETE_MS = 60_000;

@@ -4,13 +4,13 @@ import { createSecureContext, rootCertificates, type SecureContext } from 'node:
 export interface TlsKeyProvider {
   /** The certificate and key for a host (normalized), issued by the sandbox's own authority. */
   contextFor(host: string): Promise<SecureContext>;
-  /** What servers' certificates are verified by. */
+  /** The context that verifies servers' certificates. */
   upstream(): SecureContext;
 }
 
 /**
- * A context that trusts these authorities, PEM, made when it is first asked for. What the system trusts counts alone where
- * it is known, since sandboxes trust the same; else Node's own list.
+ * A TLS context that trusts these authorities (PEM), created on first use. If the system's trust store is known, only
+ * that one counts, since sandboxes trust the same; else Node's own list.
  */
 export function createTrustContext(system: string, extra: string): () => SecureContext {
   let made: SecureContext | null = null;

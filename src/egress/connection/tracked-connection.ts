@@ -1,4 +1,4 @@
-/** One connection on its way through the gateway: what it was judged by, its entry in the log, its end. */
+/** One connection through the gateway: the verdict on it, its log entry, its end. */
 import type { Duplex } from 'node:stream';
 import { parseAddress } from '../policy/ip-ranges.ts';
 import type { Decision, Policy } from '../policy/policy.ts';
@@ -8,15 +8,15 @@ import type { ByteCounts, GatewayContext, RedirectedConnection } from './context
 export class TrackedConnection {
   readonly connection: RedirectedConnection;
   readonly entry: ConnectionEntry;
-  /** The names that speak for it; a change of policy judges it by them anew. */
+  /** The host names it was judged by; a policy change judges it by them again. */
   #names: readonly string[] = [];
-  /** Until then nothing of it goes anywhere. */
+  /** Until then none of its bytes are sent anywhere. */
   #decided = false;
-  /** The address that was dialled, which is not always the one that the program named. */
+  /** The address that was dialled; may differ from the one that the program named. */
   #destination: string;
   #upstream: Duplex | null = null;
   #ended = false;
-  /** The names that requests may be for which pass in it and nobody here sees: rules that come later cannot act on them. */
+  /** The names that requests passing through it unseen may be for: rules added later cannot act on those requests. */
   uninspectedNames: readonly string[] = [];
 
   constructor(connection: RedirectedConnection, context: GatewayContext) {
@@ -39,12 +39,12 @@ export class TrackedConnection {
     return this.#ended;
   }
 
-  /** Notes what the connection was judged by. */
+  /** Records what the connection was judged by. */
   recordDecision(protocol: ConnectionEntry['protocol'], names: readonly string[], decision: Decision): void {
     this.#decided = true;
     this.#names = names;
     this.entry.protocol = protocol;
-    // What was refused in it, or failed, is told of it, whatever else passes.
+    // A refusal or failure inside the connection is what its entry reports, whatever else passes.
     if (decision.allowed && this.entry.outcome !== 'allowed') return;
     this.entry.rule = decision.rule;
     if (names[0] !== undefined) this.entry.domain = names[0];
@@ -57,8 +57,8 @@ export class TrackedConnection {
   }
 
   /**
-   * Where it goes.
-   * @param upstream the connection to the outside where this process holds it; it ends with this one
+   * Records where it goes.
+   * @param upstream the outside connection if this process holds it; it closes together with this one
    */
   setDestination(address: string, upstream: Duplex | null = null): void {
     this.#upstream = upstream;
@@ -67,14 +67,16 @@ export class TrackedConnection {
     if (this.#ended) upstream?.destroy();
   }
 
-  /** The decision on the address that the program named, by itself. */
+  /** The decision on the address alone that the program named. */
   evaluateAddress(policy: Policy): Decision {
     const address = parseAddress(this.connection.address);
     if (address === null) return { allowed: false, rule: `${this.connection.address} is no address` };
     return policy.evaluate([], address, this.connection.port);
   }
 
-  /** Cuts it where the policy no longer allows it. What has not said yet whom it means is judged when it does. */
+  /**
+   * Closes it if the policy no longer allows it. A connection that has not named its host yet is judged when it does.
+   */
   reevaluate(policy: Policy): void {
     const address = parseAddress(this.#destination);
     const over = this.entry.outcome !== 'allowed' && this.#upstream === null;
@@ -86,7 +88,7 @@ export class TrackedConnection {
     }
     const decision = policy.evaluate(this.#names, address, this.connection.port);
     if (!decision.allowed) this.terminate(decision.rule);
-    // The program connects anew, and then they do.
+    // The program reconnects, and then the new rules apply.
     else if (this.uninspectedNames.some((name) => policy.headers.appliesTo(name)))
       this.terminate('header rules have come for its domain');
   }
@@ -99,7 +101,7 @@ export class TrackedConnection {
     this.connection.reset();
   }
 
-  /** Completes the entry once the connection is over. */
+  /** Completes the entry once the connection is closed. */
   finish(moved: ByteCounts): ConnectionEntry {
     this.#ended = true;
     this.#upstream?.destroy();

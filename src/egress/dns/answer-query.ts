@@ -11,7 +11,7 @@ const TRUNCATED = 0x0200;
 const RECURSION_DESIRED = 0x0100;
 const RECURSION_AVAILABLE = 0x0080;
 const MAX_ADDRESSES = 16;
-/** Bytes that every program takes by UDP (RFC 1035, 4.2.1). */
+/** Response size that every program accepts over UDP (RFC 1035, 4.2.1). */
 export const MAX_UDP_ANSWER = 512;
 export const MAX_TCP_ANSWER = 65_535;
 
@@ -25,10 +25,11 @@ export interface DnsAnswer {
  * Answers one query.
  *
  * A queries get the addresses that the sandbox may connect to. AAAA queries get an empty answer, as from a host without
- * IPv6, since resolvers take a refusal for a failure of the whole name. CNAME, MX, NS, PTR, SRV and TXT records are looked
- * up; all other types are refused, HTTPS and SVCB among them, whose keys would hide the name that a program connects to.
+ * IPv6, since resolvers treat a refusal as a failure of the whole name. CNAME, MX, NS, PTR, SRV and TXT records are
+ * looked up; all other types are refused, including HTTPS and SVCB, whose keys would hide the name that a program
+ * connects to.
  *
- * @param maxBytes of the answer; a longer one says that it is truncated, and the program asks again by TCP
+ * @param maxBytes of the answer; a longer one is marked as truncated, and the program retries over TCP
  * @returns null for bytes that are not a query
  */
 export async function answerQuery(
@@ -59,7 +60,7 @@ export async function answerQuery(
     refused: { name, decision },
   });
   const decision = evaluateQuery(policy, name);
-  // Refused without asking a name server: a name that may not be looked up may not carry data out either.
+  // Refused without asking a name server: the query for a forbidden name could itself carry data out.
   if (!decision.allowed) return refuse(decision);
   // Refusing these would fail the whole name: see above.
   if (question.type === 'AAAA') return plain(RCODE.ok);
@@ -82,7 +83,7 @@ export async function answerQuery(
       found.records.map((record) => ({ ...record, name: question.name, class: 'IN' })),
     );
   if (type === 'A') {
-    // A program needs no more addresses than fit; one is there in any case.
+    // A program needs no more addresses than fit; at least one always does.
     while (found.records.length > 1 && answer().length > MAX_UDP_ANSWER) found.records.pop();
     names.recordAnswer(
       name,
@@ -97,7 +98,7 @@ export async function answerQuery(
 interface Found {
   readonly rcode: number;
   readonly records: ((DnsRecord | { type: 'A'; data: string }) & { ttl: number })[];
-  /** Why no address of the name may be connected to. */
+  /** Why the sandbox may connect to no address of the name. */
   readonly refusal: Decision | null;
 }
 
@@ -121,7 +122,9 @@ async function findAddresses(name: string, policy: Policy, names: NameCache): Pr
   };
 }
 
-/** Services have names below that of their domain (`_https._tcp.example.com`): who may ask for that may ask for them. */
+/**
+ * Service names lie below their domain (`_https._tcp.example.com`): a policy that allows the domain allows them too.
+ */
 function evaluateQuery(policy: Policy, name: string): Decision {
   const decision = policy.evaluateName(name);
   if (decision.allowed) return decision;
@@ -130,7 +133,7 @@ function evaluateQuery(policy: Policy, name: string): Decision {
   return byDomain.allowed ? byDomain : decision;
 }
 
-/** Why a program may connect to no port of an address; null if there are ports, which the connection decides. */
+/** Why a program may connect to no port of an address; null if some port is allowed, which the connection decides. */
 function forbiddenAt(policy: Policy, text: string): Decision | null {
   const address = parseAddress(text);
   return address === null

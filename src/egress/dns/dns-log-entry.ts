@@ -1,7 +1,7 @@
 import type { ConnectionEntry } from '../connection/connection-log.ts';
 import type { Decision } from '../policy/policy.ts';
 
-/** A refused query as an entry of the log. */
+/** The log entry of a refused query. */
 export function refusedQueryEntry({ name, decision }: { name: string; decision: Decision }): ConnectionEntry {
   return {
     time: Date.now(),

@@ -1,4 +1,4 @@
-/** DNS over TCP (RFC 7766): messages with a length of two bytes in front. */
+/** DNS over TCP (RFC 7766): messages with a two-byte length prefix. */
 import type { Duplex } from 'node:stream';
 import type { ConnectionLog } from '../connection/connection-log.ts';
 import type { DnsAnswer } from './answer-query.ts';
@@ -8,7 +8,9 @@ const MAX_QUERY = 4_096;
 const MAX_QUERIES = 1_000;
 const IDLE_MS = 30_000;
 
-/** Answers queries one after the other until the program ends the connection, idles, or sends what is no query. */
+/**
+ * Answers queries one by one until the program closes the connection, idles, or sends something that is not a query.
+ */
 export async function serveDnsOverTcp(
   stream: Duplex,
   answer: (query: Buffer) => Promise<DnsAnswer | null>,
@@ -34,7 +36,7 @@ export async function serveDnsOverTcp(
     }
     stream.end();
   } catch {
-    // The program has gone; there is nobody to tell.
+    // The program has disconnected.
   } finally {
     clearTimeout(idle);
     if (!stream.writableEnded) stream.destroy();

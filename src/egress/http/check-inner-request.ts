@@ -1,10 +1,10 @@
-/** What every request inside a terminated connection is judged by. */
+/** The check that every request inside a terminated connection has to pass. */
 
 import type { GatewayContext } from '../connection/context.ts';
 import type { TrackedConnection } from '../connection/tracked-connection.ts';
 import { Refused, recordRefusal } from './request.ts';
 
-/** A connection whose TLS ends at the gateway. */
+/** A connection whose TLS is terminated at the gateway. */
 export interface TerminatedConnection {
   readonly tracked: TrackedConnection;
   readonly context: GatewayContext;
@@ -12,7 +12,7 @@ export interface TerminatedConnection {
   readonly name: string;
 }
 
-/** @param host what the request names, normalized; null for anything odd. Throws `Refused`. */
+/** @param host the host that the request names, normalized; null if invalid. Throws `Refused`. */
 export function checkInnerRequest(
   { tracked, context, name }: TerminatedConnection,
   host: string | null,

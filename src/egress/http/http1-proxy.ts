@@ -1,4 +1,7 @@
-/** HTTP/1 under a policy: every request is judged by itself, gets what header rules set, and goes where its route says. */
+/**
+ * HTTP/1 under a policy: judges each request on its own, sets the headers of header rules, and sends it along its
+ * route.
+ */
 import {
   type ClientRequest,
   createServer,
@@ -30,10 +33,10 @@ type HeadersSet = ReadonlyMap<string, string>;
 
 const NOTHING_SET: HeadersSet = new Map();
 const CLOSING = ['Connection', 'close'] as const;
-/** Bytes of a request line and headers, and of those of an answer: more than servers take. */
+/** Limit for a request line with headers, and for those of a response, in bytes: more than servers accept. */
 const MAX_HEAD = 65_536;
 
-/** What serving the requests of one connection takes. */
+/** What is needed to serve the requests of one connection. */
 interface Serving {
   readonly tracked: TrackedConnection;
   readonly context: GatewayContext;
@@ -41,7 +44,7 @@ interface Serving {
   readonly stream: Duplex;
 }
 
-/** Serves the requests that come on a stream, which must not have been read from. */
+/** Serves the requests that arrive on a stream, which must not have been read from. */
 export function serveHttp1(
   tracked: TrackedConnection,
   context: GatewayContext,
@@ -49,21 +52,21 @@ export function serveHttp1(
   stream: Duplex,
 ): void {
   const serving = { tracked, context, route, stream };
-  // Strict whatever the options of this process say.
+  // Strict, whatever this process's options say.
   const server = createServer({
     keepAliveTimeout: 60_000,
     requestTimeout: 0,
     insecureHTTPParser: false,
     maxHeaderSize: MAX_HEAD,
   });
-  // The last words have been said: what still comes on the stream is nobody's.
+  // The final bytes have been sent: ignore whatever else arrives on the stream.
   let over = false;
   server.on('request', (incoming, answer) => {
     const refused = (error: unknown) => {
       over = true;
       respondWithError(serving, answer, error);
     };
-    // At once: the next request may be in the same piece.
+    // Synchronously: the next request may be in the same chunk.
     if (over) incoming.resume();
     else attempt(incoming, refused, (framed) => forward(serving, framed, incoming, answer));
   });
@@ -88,7 +91,7 @@ export function serveHttp1(
   server.emit('connection', stream);
 }
 
-/** What is wrong with a request that cannot be read; null where it is the connection that has failed. */
+/** Why a request cannot be parsed; null if it is the connection that has failed. */
 function faultOf(error: Error): string | null {
   const code = systemErrorCode(error) ?? '';
   if (code === 'HPE_HEADER_OVERFLOW') return `its headers are longer than ${MAX_HEAD} bytes`;
@@ -105,7 +108,7 @@ function framedOf(incoming: IncomingMessage): Framed {
   return { head, framing: framingOf(head) };
 }
 
-/** Reads a request at once and goes on with it; either may fail. */
+/** Parses a request at once, then forwards it; either may fail. */
 function attempt(
   incoming: IncomingMessage,
   failed: (error: unknown) => void,
@@ -118,7 +121,7 @@ function attempt(
   }
 }
 
-/** What rules set on a request. */
+/** The headers that rules set on a request. */
 function headersSetOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
   return name === null
     ? NOTHING_SET
@@ -157,21 +160,21 @@ async function forward(
   const upstream = openUpstream(serving, head, target, forwardedHeaders(head, framing, set, extra));
   const answered = new Promise<IncomingMessage>((resolve, reject) => {
     upstream.once('response', (response) => {
-      // A body that the server has not waited for may still come: no other request may follow it.
+      // The rest of a body that the server did not wait for may still arrive: no other request may follow it.
       if (!upstream.writableFinished) upstream.shouldKeepAlive = false;
       resolve(response);
     });
     upstream.once('error', (error) => {
-      // A server may close a connection that was idle: the program is shown the same, and asks again.
+      // A server may close an idle connection: the program sees the same, and retries.
       if (upstream.reusedSocket) serving.stream.destroy();
       reject(noResponse(target, error));
     });
-    // An upgrade that nobody asked for ends without an error.
+    // An unsolicited upgrade closes the connection without an error.
     upstream.once('close', () => reject(noResponse(target, null)));
   });
-  // A server may answer before it has read the whole request, and close: its answer still counts.
+  // A server may respond before it has read the whole request, and close: its response still counts.
   passBody(incoming, upstream, (name) => isTrailerAllowed(name, set)).catch(() => {
-    // Half a body: whatever came next would be taken for the rest of it.
+    // An incomplete body: the server would take whatever came next for the rest of it.
     if (!incoming.complete) upstream.destroy();
   });
   const response = await answered;
@@ -180,7 +183,7 @@ async function forward(
   await passBody(response, answer, () => true);
 }
 
-/** The body as it comes, then what comes after it (RFC 9110, 6.5). */
+/** Streams the body, then the trailers (RFC 9110, 6.5). */
 async function passBody(
   from: IncomingMessage,
   to: OutgoingMessage,
@@ -204,7 +207,7 @@ async function upgrade(
   socket: Duplex,
   after: Buffer,
 ): Promise<void> {
-  // What comes after it belongs to the upgraded connection: a body would be taken for that.
+  // The bytes after it belong to the upgraded connection: the server would take a body for those.
   if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
   const target = await serving.route.target(head);
   const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');

@@ -1,4 +1,6 @@
-/** HTTP/2 inside a terminated connection: a stream outside for each inside, as they come, with what header rules set. */
+/**
+ * HTTP/2 inside a terminated connection: one outside stream for each inside stream, with the headers of header rules.
+ */
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -19,7 +21,7 @@ import { WIDE_WINDOW, widenWindows } from './http2-window.ts';
 import { failureOf, hostName, Malformed } from './request.ts';
 import { isTrailerAllowed } from './request-framing.ts';
 
-/** Each may hold a window of data on both sides. */
+/** Each stream may buffer a window of data on both sides. */
 const MAX_STREAMS = 100;
 const CONNECTION_HEADERS = new Set([
   'connection',
@@ -31,15 +33,15 @@ const CONNECTION_HEADERS = new Set([
 ]);
 const { NGHTTP2_FLAG_END_STREAM, NGHTTP2_NO_ERROR, NGHTTP2_CANCEL, NGHTTP2_INTERNAL_ERROR } = constants;
 
-/** What a program asks. */
+/** The program's request. */
 interface InnerRequest {
   readonly stream: ServerHttp2Stream;
   readonly headers: IncomingHttpHeaders;
-  /** What came after the body. */
+  /** The trailers. */
   readonly trailers: (set: ReadonlyMap<string, string>) => OutgoingHttpHeaders;
 }
 
-/** Serves the streams of a connection; where there is no connection to the server, with the reason. */
+/** Serves the streams of a connection; if there is no connection to the server, answers them with the reason. */
 export function serveHttp2(
   of: TerminatedConnection,
   secure: TLSSocket,
@@ -49,7 +51,7 @@ export function serveHttp2(
     settings: { maxConcurrentStreams: MAX_STREAMS, enableConnectProtocol: false },
   });
   inside.on('error', () => inside.destroy());
-  // Both connections can be half-open, which HTTP/2 has no use for: who ends one has gone.
+  // Both sockets can be half-open, which HTTP/2 has no use for: a side that has ended is gone.
   secure.once('end', () => inside.destroy());
   if (upstream instanceof DialError) {
     inside.on('stream', (stream) => {
@@ -67,7 +69,7 @@ export function serveHttp2(
   const whenWindowsAllow = widenWindows(outside);
   linkSessions(inside, outside);
   inside.on('stream', (stream, headers) => {
-    // It may have to wait, and these come when they come.
+    // The request may have to wait, but the trailers arrive whenever they arrive.
     stream.on('error', () => stream.destroy());
     const trailers = trailersOf(stream);
     whenWindowsAllow(stream, (late) => {
@@ -84,7 +86,7 @@ export function serveHttp2(
   });
 }
 
-/** Both go together: one that takes no more streams leaves the other only those that it has. */
+/** Ties both sessions together: once one accepts no more streams, the other finishes only those that are open. */
 function linkSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
   outside.on('error', () => outside.destroy());
   outside.on('goaway', () => inside.close());
@@ -94,9 +96,9 @@ function linkSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): 
 }
 
 /**
- * Once the server has ended its connection, what it has answered whole may still be read, and what it was in the middle
- * of is cut. Destroying the session would lose the one, and end the other as if it were whole.
- * @returns to be told of each stream
+ * After the server has closed its connection, complete responses may still be read, and incomplete ones are reset.
+ * Destroying the session would lose the former and end the latter as if they were complete.
+ * @returns a function to call with each stream
  */
 function closeWithServer(
   upstream: TLSSocket,
@@ -106,7 +108,7 @@ function closeWithServer(
   const cut = () => {
     for (const request of open) if (!request.closed) request.close(NGHTTP2_INTERNAL_ERROR);
   };
-  // What came before the end may not have been taken in yet: Node takes in nothing while it writes, which the next turn ends.
+  // Data from before the end may be unread still: Node does not read while it writes, which ends by the next turn.
   upstream.once('end', () =>
     setImmediate(() => {
       cut();
@@ -119,7 +121,7 @@ function closeWithServer(
   };
 }
 
-/** Passes a request on; null where there is none to pass. */
+/** Forwards a request; null if there is none to forward. */
 function exchange(
   of: TerminatedConnection,
   { stream, headers, trailers }: InnerRequest,
@@ -128,7 +130,7 @@ function exchange(
   const authority = headers[':authority'] ?? headers.host ?? '';
   const several = headers.host !== undefined && headers.host !== authority;
   checkInnerRequest(of, several ? null : hostName(authority));
-  // Like a tunnel by HTTP/1, it would lead past the policy; the extended form is not offered.
+  // Like an HTTP/1 tunnel, it would bypass the policy; the extended form is not offered.
   if (headers[':method'] === 'CONNECT') {
     stream.close(constants.NGHTTP2_REFUSED_STREAM);
     return null;
@@ -151,8 +153,8 @@ function exchange(
 }
 
 /**
- * A server may hand the request on by HTTP/1, where these would split it or say its end another time (RFC 9113, 8.2.2 and
- * 8.3.1). Lengths that lie and headers of a connection end the stream before they come here.
+ * A server may forward the request over HTTP/1, where these would split it or change where it ends (RFC 9113, 8.2.2 and
+ * 8.3.1). Wrong lengths and connection headers end the stream before they get here.
  */
 function checkHead(headers: IncomingHttpHeaders): void {
   const path = headers[':path'] ?? '';
@@ -170,7 +172,7 @@ function checkHead(headers: IncomingHttpHeaders): void {
     throw new Malformed('its Content-Length is no plain number');
 }
 
-/** The headers of a request with what the rules set, which nobody on the way may keep in a table. */
+/** The headers of a request with what the rules set; those are marked as never indexed, so that no hop stores them. */
 function forwardedHeaders(
   headers: IncomingHttpHeaders,
   authority: string,
@@ -186,7 +188,7 @@ function forwardedHeaders(
   };
 }
 
-/** Hears what comes after a body. Returns what of it may go with what the rules set. */
+/** Collects the trailers. Returns those that may be sent along with what the rules set. */
 function trailersOf(stream: ServerHttp2Stream): InnerRequest['trailers'] {
   let trailers: IncomingHttpHeaders = {};
   stream.on('trailers', (given) => {
@@ -207,7 +209,7 @@ function passRequestBody(
 
 function passAnswer(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
   let trailers: OutgoingHttpHeaders = {};
-  // Interim answers (100, 103).
+  // Interim responses (100, 103).
   request.on('headers', (headers) => {
     if (!stream.destroyed && !stream.headersSent) stream.additionalHeaders(headers);
   });
@@ -223,7 +225,7 @@ function passAnswer(stream: ServerHttp2Stream, request: ClientHttp2Stream): void
   stream.on('wantTrailers', () => stream.sendTrailers(trailers));
 }
 
-/** A stream that is reset on one side is reset on the other, for the same reason. */
+/** Forwards a stream reset from one side to the other, with the same code. */
 function linkStreams(stream: ServerHttp2Stream, request: ClientHttp2Stream): void {
   stream.on('error', () => request.close(NGHTTP2_CANCEL));
   request.on('error', () => stream.close(request.rstCode || NGHTTP2_CANCEL));

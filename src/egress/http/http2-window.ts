@@ -1,4 +1,4 @@
-/** How far a server may send ahead of what the program has read: far enough for one that is far away, and bounded. */
+/** Flow-control windows towards a server: wide enough for one with a high latency, and bounded. */
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
@@ -6,27 +6,30 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 
-/** Bytes of a stream that may be on their way. With the default, one from 50 ms away brings a megabyte a second. */
+/** Bytes of a stream that may be in flight. The default limits a server 50 ms away to about a megabyte a second. */
 export const WIDE_WINDOW = 1_048_576;
 const DEFAULT_WINDOW = 65_535;
-/** Bytes of all streams. Node gives them back as they come, whoever reads them: what may be held is up to the streams. */
+/**
+ * Bytes of all streams. Node returns them as they arrive, whoever reads them: the stream windows bound what is
+ * buffered.
+ */
 const CONNECTION_WINDOW = 16_777_216;
-/** With more streams at once, each has the default from then on: a stream that nobody reads holds its window. */
+/** With more concurrent streams, each gets the default window from then on: an unread stream fills its window. */
 const WIDE_STREAMS = 8;
-/** Within this a server has to acknowledge the default: until it has, it may send as far ahead as before. */
+/** The time a server has to acknowledge the default: until it does, it may send as far ahead as before. */
 const ACKNOWLEDGE_MS = 30_000;
 
 /**
- * Makes the request for a stream.
- * @param late why there is nobody to make it to
- * @returns null where there is none to make
+ * Opens the stream for a request.
+ * @param late why there is no server to send it to
+ * @returns null if there is no request to make
  */
 type Begin = (late: Error | null) => ClientHttp2Stream | null;
 
 /**
- * Widens the windows of a session that was opened with `WIDE_WINDOW`. A server that does not acknowledge narrower ones
- * loses the session.
- * @returns to begin each stream by, where the windows allow it, or once they do
+ * Widens the windows of a session that was opened with `WIDE_WINDOW`. The session to a server that does not acknowledge
+ * narrower ones is closed.
+ * @returns a function that opens each stream, once the windows allow it
  */
 export function widenWindows(session: ClientHttp2Session): (stream: ServerHttp2Stream, begin: Begin) => void {
   let windows: 'wide' | 'narrowing' | 'narrow' = 'wide';

@@ -1,10 +1,10 @@
-/** Where an HTTP/1 request ends: understood in one way or not at all, and said anew to the server. */
+/** Where an HTTP/1 request ends: parsed unambiguously or refused, and framed again for the server. */
 import { NOT_SETTABLE } from '../policy/header-rules.ts';
 import { HOP_BY_HOP, headerValues, Malformed, type RequestHead } from './request.ts';
 
-/** Methods whose requests are taken for requests without a body, so that a server may not read one (RFC 9110, 9.3). */
+/** Methods that usually have no body, so that a server may not read one (RFC 9110, 9.3). */
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
-/** A `Connection` that names one of these would take away what says whom a request is for, and where it ends. */
+/** A `Connection` header that names one of these would remove what says whom a request is for, and where it ends. */
 const NEVER_LOCAL = new Set([
   'connection',
   'host',
@@ -16,20 +16,20 @@ const NEVER_LOCAL = new Set([
 const NAME = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
 /** RFC 9110, 5.5, as bytes of one octet each. */
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
-/** Numbers that everybody counts to alike. */
+/** Numbers that every implementation parses alike. */
 const LENGTH = /^\d{1,15}$/;
 
-/** How the end of a request is found. */
+/** How the end of a request is determined. */
 export interface Framing {
   readonly hasBody: boolean;
   readonly chunked: boolean;
-  /** A body that a server may leave unread, and take for the next request. */
+  /** True for a body that a server may leave unread, and take for the next request. */
   readonly doubtful: boolean;
-  /** What says the same to the server: names and values take turns. */
+  /** The equivalent headers for the server: names and values alternate. */
   readonly headers: readonly string[];
 }
 
-/** Reads what a request says about its end (RFC 9112, 6.3). Throws `Malformed` where there is more than one answer. */
+/** Parses the framing of a request (RFC 9112, 6.3). Throws `Malformed` if it is ambiguous. */
 export function framingOf(head: RequestHead): Framing {
   checkHeaders(head);
   const lengths = headerValues(head, 'content-length').map((value) => value.trim());
@@ -60,13 +60,13 @@ function checkHeaders(head: RequestHead): void {
   if (taken !== undefined) throw new Malformed(`its Connection header names ${taken}`);
 }
 
-/** What `Connection` says is meant for the gateway alone (RFC 9110, 7.6.1). */
+/** The headers that `Connection` lists are meant for the gateway alone (RFC 9110, 7.6.1). */
 function connectionOptions(head: RequestHead): string[] {
   const values = headerValues(head, 'connection').join(',').split(',');
   return values.map((token) => token.trim().toLowerCase());
 }
 
-/** The headers that go on with a request: its own without those that `set` replaces, these, its framing, then `extra`. */
+/** The headers to forward: the request's own without those that `set` replaces, then `set`, its framing and `extra`. */
 export function forwardedHeaders(
   head: RequestHead,
   framing: Framing,
@@ -88,7 +88,7 @@ export function forwardedHeaders(
   return [...kept, ...[...set].flat(), ...framing.headers, ...extra];
 }
 
-/** Whether a field may come after a body: servers may treat it as a header (RFC 9110, 6.5.1). */
+/** Whether a field may be sent as a trailer: servers may treat it as a header (RFC 9110, 6.5.1). */
 export function isTrailerAllowed(name: string, set: ReadonlyMap<string, string>): boolean {
   const lower = name.toLowerCase();
   return !NOT_SETTABLE.has(lower) && !set.has(lower);

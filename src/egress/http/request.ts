@@ -1,11 +1,13 @@
-/** One HTTP request under a policy: what it is judged by, what goes on with it, what it is answered when nothing does. */
+/**
+ * One HTTP request under a policy: what it is judged by, which headers are forwarded, and the gateway's own responses.
+ */
 import type { IncomingMessage } from 'node:http';
 import { normalizeName } from '../../shared/domains.ts';
 import { DialError } from '../connection/dial.ts';
 import { httpResponse, refusalBody } from '../connection/refusal.ts';
 import type { TrackedConnection } from '../connection/tracked-connection.ts';
 
-/** Headers that are between two neighbours, not part of the request (RFC 9110, 7.6.1). */
+/** Hop-by-hop headers, not part of the request (RFC 9110, 7.6.1). */
 export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'connection',
   'http2-settings',
@@ -16,7 +18,7 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'upgrade',
 ]);
 
-/** A request that may not pass, by the rule that its message is. */
+/** A request that may not pass; its message is the rule. */
 export class Refused extends Error {
   readonly status: 403 | 421;
   constructor(rule: string, status: 403 | 421 = 403) {
@@ -25,45 +27,45 @@ export class Refused extends Error {
   }
 }
 
-/** A request that others could read differently: nobody may guess what it means. */
+/** A request that others could parse differently: it is refused rather than guessed at. */
 export class Malformed extends Error {}
 
-/** A complete answer in place of the server's. */
+/** A complete response in place of the server's. */
 export interface Failure {
   readonly status: number;
   readonly reason: string;
   readonly body: string;
-  /** Whether the policy refused it; else it failed on the way. */
+  /** True if the policy refused it; false if it failed. */
   readonly refused: boolean;
 }
 
-/** What comes before the body. Names and values take turns in `rawHeaders`, as they were sent. */
+/** What comes before the body. Names and values alternate in `rawHeaders`, as they were sent. */
 export interface RequestHead {
-  /** Of HTTP: `1.1`. */
+  /** The HTTP version: `1.1`. */
   readonly version: string;
   readonly method: string;
   readonly url: string;
   readonly rawHeaders: readonly string[];
 }
 
-/** Of a request that Node has read. */
+/** The head of a request that Node has parsed. */
 export function headOf(incoming: IncomingMessage): RequestHead {
   const { method = 'GET', url = '/', rawHeaders, httpVersion: version } = incoming;
   return { version, method, url, rawHeaders };
 }
 
-/** The values of a header, whose name is given in lower case. */
+/** The values of a header, given by its lower-case name. */
 export function headerValues({ rawHeaders }: RequestHead, name: string): string[] {
   return rawHeaders.filter((_, index) => index % 2 === 1 && rawHeaders[index - 1]?.toLowerCase() === name);
 }
 
-/** The name that a request is for, and its target in origin form. */
+/** The host that a request is for, and its target in origin form. */
 export interface RequestTarget {
   readonly host: string;
   readonly path: string;
 }
 
-/** Notes a refusal in the log. */
+/** Records a refusal in the log. */
 export function recordRefusal(
   tracked: TrackedConnection,
   protocol: 'http' | 'tls',
@@ -75,7 +77,7 @@ export function recordRefusal(
   return new Refused(rule, status);
 }
 
-/** The one host that a request names. Throws `Refused` where there are several or none. */
+/** The single host that a request names. Throws `Refused` if it names several or none. */
 export function requestedHost(
   tracked: TrackedConnection,
   protocol: 'http' | 'tls',
@@ -96,13 +98,13 @@ function originForm(rest: string): string {
   return rest.startsWith('/') ? rest : `/${rest}`;
 }
 
-/** The name in a `Host` header or an authority, without its port; null for an address or anything odd. */
+/** The name in a `Host` header or an authority, without its port; null for an address or an invalid name. */
 export function hostName(authority: string): string | null {
   const match = /^([^:@[\]]+)(:\d{1,5})?$/.exec(authority);
   return match === null ? null : normalizeName(match[1] ?? '');
 }
 
-/** The headers of an answer that go on with it, but for one that is left out. */
+/** The response headers to forward, except the one to leave out. */
 export function endToEndHeaders(response: IncomingMessage, left = ''): string[] {
   const kept: string[] = [];
   for (let index = 0; index < response.rawHeaders.length; index += 2) {
@@ -113,7 +115,7 @@ export function endToEndHeaders(response: IncomingMessage, left = ''): string[] 
   return kept;
 }
 
-/** What a program is told in place of an answer. */
+/** The gateway's own response. */
 export function failureOf(tracked: TrackedConnection, protocol: 'http' | 'tls', error: unknown): Failure {
   if (error instanceof Refused) {
     const reason = error.status === 403 ? 'Forbidden' : 'Misdirected Request';
@@ -133,7 +135,7 @@ export function failureOf(tracked: TrackedConnection, protocol: 'http' | 'tls', 
   return { status: 502, reason: 'Bad Gateway', body, refused: false };
 }
 
-/** The same as a complete HTTP/1.1 answer. */
+/** The same as a complete HTTP/1.1 response. */
 export function failureText(tracked: TrackedConnection, protocol: 'http' | 'tls', error: unknown): string {
   const { status, reason, body, refused } = failureOf(tracked, protocol, error);
   return httpResponse(`${status} ${reason}`, body, refused);

@@ -1,19 +1,19 @@
-/** HTTP requests that can be read and sent on whole, so that their answers pass without anybody here looking at them. */
+/** HTTP requests that can be parsed and forwarded whole, so that the relay can pass their responses uninspected. */
 import type { HeaderRules } from '../policy/header-rules.ts';
 import { headerValues, hostName, Malformed, type RequestHead } from './request.ts';
 import { forwardedHeaders, framingOf } from './request-framing.ts';
 
-/** More than a request needs: what is larger is read piece by piece. */
+/** More than a request needs: a larger one is parsed incrementally. */
 const MAX_HEAD = 16_384;
 const REQUEST_LINE = /^([A-Za-z]+) (\S+) HTTP\/1\.1$/;
-/** The value with the blanks around it, which `trimBlanks` removes: an expression that does both takes cubic time. */
+/** The value with surrounding whitespace, which `trimBlanks` removes: one expression for both takes cubic time. */
 const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;
-/** With one of these there is more to it than a head and its answer. */
+/** A request with one of these is more than a head and its response. */
 const NOT_SIMPLE = new Set(['content-length', 'transfer-encoding', 'upgrade', 'expect', 'te', 'trailer']);
 
 /**
- * Reads bytes that are one whole request without a body, written so plainly that nobody can read them differently. Null for
- * anything else, which may well be a valid request.
+ * Parses bytes that are exactly one request without a body, in a form that every parser reads alike. Null for anything
+ * else, which may well be a valid request.
  */
 export function parseSimpleRequest(bytes: Buffer): RequestHead | null {
   if (bytes.length > MAX_HEAD || bytes.indexOf('\r\n\r\n') !== bytes.length - 4) return null;
@@ -30,7 +30,7 @@ export function parseSimpleRequest(bytes: Buffer): RequestHead | null {
   return headerValues(head, 'host').length === 1 && isPlain(head) ? head : null;
 }
 
-/** The value without the spaces and tabs at its ends. */
+/** The value without leading and trailing spaces and tabs. */
 function trimBlanks(value: string): string {
   let [start, end] = [0, value.length];
   while (start < end && isBlank(value[start])) start += 1;
@@ -52,7 +52,7 @@ function isPlain(head: RequestHead): boolean {
   }
 }
 
-/** Whether a request may get headers. */
+/** Whether rules may set headers on a request. */
 export function matchesHeaderRules(head: RequestHead, rules: HeaderRules): boolean {
   return headerValues(head, 'host').some((value) => {
     const name = hostName(value);
@@ -61,8 +61,8 @@ export function matchesHeaderRules(head: RequestHead, rules: HeaderRules): boole
 }
 
 /**
- * The same request to its server.
- * @param extra has to ask the server to close after its answer: its end is the answer's end
+ * The same request as sent to its server.
+ * @param extra has to ask the server to close after its response: the end of the connection ends the response
  */
 export function serializeSimpleRequest(head: RequestHead, path: string, extra: readonly string[]): Buffer {
   const headers = forwardedHeaders(head, framingOf(head), new Map(), extra);

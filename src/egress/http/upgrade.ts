@@ -1,14 +1,17 @@
-/** Requests that turn their connection into another: a WebSocket, for one. */
+/** Requests that upgrade their connection to another protocol, such as WebSocket. */
 import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { endToEndHeaders } from './request.ts';
 
-/** What carries requests: inside, nobody would judge them. */
+/** Protocols that carry requests: nothing would judge those. */
 const TUNNELS_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
 const NO_UPGRADE = ['Connection', 'close'] as const;
 
-/** The headers that ask for an upgrade, without what may not pass; where nothing is left, the request is like any other. */
+/**
+ * The headers that ask for an upgrade, without protocols that may not pass; if none is left, the request is an ordinary
+ * one.
+ */
 export function upgradeHeaders(wanted: string): readonly string[] {
   const protocols = wanted
     .split(',')
@@ -18,9 +21,9 @@ export function upgradeHeaders(wanted: string): readonly string[] {
 }
 
 /**
- * Passes what a server answers to a request for an upgrade: the upgraded connection, or an answer like any other.
- * @param wanted from `upgradeHeaders`
- * @param head what the program has sent after its request already
+ * Forwards a server's response to an upgrade request: the upgraded connection, or an ordinary response.
+ * @param wanted the headers from `upgradeHeaders`
+ * @param head what the program has already sent after its request
  */
 export function forwardUpgrade(
   upstream: ClientRequest,
@@ -31,7 +34,7 @@ export function forwardUpgrade(
   return new Promise<void>((resolve, reject) => {
     upstream.once('error', reject);
     upstream.once('response', (response) => {
-      // Not upgraded: an answer like any other, which ends with the connection.
+      // Not upgraded: an ordinary response, which ends with the connection.
       socket.write(
         head11(response, [...endToEndHeaders(response, 'transfer-encoding'), 'Connection', 'close']),
       );

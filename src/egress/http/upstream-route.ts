@@ -1,18 +1,18 @@
-/** Where the plain requests of a connection go. */
+/** Where a connection's plain requests are sent. */
 import type { RequestOptions } from 'node:http';
 import type { GatewayContext } from '../connection/context.ts';
 import { chooseAddress } from '../connection/dial.ts';
 import type { TrackedConnection } from '../connection/tracked-connection.ts';
 import { headerValues, hostName, Refused, type RequestHead, requestedHost } from './request.ts';
 
-/** Where a request goes, and on what. */
+/** Where a request is sent, and over which connection. */
 export interface Target {
-  /** Normalized; null where the request goes to an address by itself. */
+  /** Normalized; null if the request is sent to an address alone. */
   readonly host: string | null;
   readonly path: string;
-  /** For words: who did not answer. Where `protocol` is `http`, the address. */
+  /** For messages: which server did not respond. If `protocol` is `http`, the address. */
   readonly server: string;
-  /** Where the connection to it comes from. */
+  /** The connection that it is sent on. */
   readonly via: Pick<RequestOptions, 'agent' | 'host' | 'port'>;
 }
 
@@ -26,7 +26,7 @@ export interface Route {
 }
 
 /**
- * Each request goes to where its host is found, on a connection of its own; where the address is allowed by itself, only
+ * Sends each request to an address of its host, on a connection of its own; if the address itself is allowed, only
  * hosts that rules concern are looked up.
  */
 export function plainRoute(tracked: TrackedConnection, context: GatewayContext): Route {
