@@ -19,14 +19,14 @@ import { offersHttp, terminateTls } from './tls/terminate.ts';
 
 const DNS_PORT = 53;
 const HTTP_PORT = 80;
-/** Their servers speak first, so that nobody waits here for the program to. */
+/** Their servers speak first, so the gateway does not wait for the program to. */
 const SERVER_FIRST_PORTS = new Set([21, 22, 23, 25, 110, 119, 143, 587, 2222, 3306, 5900]);
 const SERVER_FIRST_WAIT_MS = 100;
 const CLIENT_FIRST_PORTS = new Set([80, 443, 8080, 8443]);
 const CLIENT_FIRST_WAIT_MS = 30_000;
 const FIRST_BYTE_MS = 1_000;
 const LONGEST_SILENCE_MS = 86_400_000;
-/** Long enough for a program that was refused to have said what it is. */
+/** Long enough for a refused program to send its first bytes, which identify the protocol. */
 const REFUSED_WAIT_MS = 1_000;
 
 function firstByteWait(port: number): number {
@@ -34,7 +34,7 @@ function firstByteWait(port: number): number {
   return CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
 }
 
-/** A server there could take anything else for HTTP, in a request that nobody has evaluated. */
+/** A server there could take anything else for HTTP, in a request that was never evaluated. */
 const HTTP_PORT_RULE = 'port 80 of an allowed domain takes HTTP and TLS alone';
 
 const denied = (rule: string): Decision => ({ allowed: false, rule });
@@ -61,7 +61,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   const first = evaluateDestination(tracked, context);
   if (first.byAddress.allowed && !first.hasHeaderRules) {
     tracked.uninspectedNames = first.names;
-    // By the name that led there last, a later policy may still allow it.
+    // A later policy may still allow it by the name that last led there.
     await relay(tracked, 'tcp', first.names.slice(0, 1), first.byAddress);
     return;
   }
@@ -70,7 +70,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
     first.byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS,
   );
   if (tracked.ended) return;
-  // The policy may be another by now.
+  // The policy may have changed by now.
   const judged = evaluateDestination(tracked, context);
   const { names, byAddress: direct, byName } = judged;
   const isAlwaysDenied = context.policy().mode !== 'custom' && !direct.allowed;
@@ -86,13 +86,13 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   else await relay(tracked, 'tcp', names, byName, !sniffed.hasData);
 }
 
-/** The verdicts on a connection by where it goes, before what it says counts. */
+/** The verdicts on a connection by its destination, before its contents count. */
 interface DestinationDecision {
   readonly names: readonly string[];
   readonly byName: Decision;
-  /** On the address by itself. */
+  /** On the address alone. */
   readonly byAddress: Decision;
-  /** Whether requests in it may get headers. */
+  /** Whether rules may set headers on requests in it. */
   readonly hasHeaderRules: boolean;
 }
 
@@ -110,7 +110,7 @@ function evaluateDestination(tracked: TrackedConnection, context: GatewayContext
   };
 }
 
-/** A request that stands alone goes out at once, and its answer comes back by itself; others are served one by one. */
+/** A simple request is sent at once and the relay passes its response; others are proxied one by one. */
 async function routeHttp(
   tracked: TrackedConnection,
   context: GatewayContext,
@@ -142,7 +142,7 @@ async function routeHttp(
   }
 }
 
-/** TLS is judged by the name it asks for, and goes to where the gateway finds that name. */
+/** TLS is judged by the server name, and sent to an address that the gateway resolved for that name. */
 async function routeTls(
   tracked: TrackedConnection,
   context: GatewayContext,
@@ -192,7 +192,7 @@ async function routeTls(
   }
 }
 
-/** Passes a connection to the very address that it was made to. */
+/** Passes a connection to the exact address that it was made to. */
 async function relay(
   tracked: TrackedConnection,
   protocol: 'tcp' | 'tls',
@@ -208,7 +208,7 @@ async function relay(
   }
 }
 
-/** @param silent the program has sent nothing yet: what it sends is looked at before it goes on */
+/** @param silent the program has sent nothing yet: its first bytes are inspected before they are sent */
 async function connectTo(tracked: TrackedConnection, address: string, silent = false): Promise<void> {
   const { connection } = tracked;
   tracked.setDestination(address);

@@ -1,4 +1,4 @@
-/** Header rules: what the gateway sets on requests on their way out. Pure data and its judge, without sockets. */
+/** Header rules: what the gateway sets on outgoing requests. Pure data and logic, without sockets. */
 import { matchesPattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
@@ -7,8 +7,8 @@ import { parseDomainPattern } from './parse-policy.ts';
 import { compileMatch, matchesPrefix, type RequestMatch } from './request-match.ts';
 
 /**
- * Headers that the engine adds on its own account, e.g. while it fetches a source. They allow nothing: a request has to
- * pass the policy first. Values are literal, `${secret:NAME}` has no meaning in them, and they win over the policy's.
+ * Headers that the engine itself adds, e.g. while it fetches a source. They allow nothing: a request has to pass the
+ * policy first. Values are literal (`${secret:NAME}` is not substituted), and they override the policy's.
  */
 export interface CredentialRule {
   /** As in a policy: `example.com` or `*.example.com`. */
@@ -17,7 +17,7 @@ export interface CredentialRule {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** A request as rules look at it. */
+/** The properties of a request that rules match. */
 export interface RequestInfo {
   /** Normalized host name. */
   readonly name: string;
@@ -27,9 +27,9 @@ export interface RequestInfo {
 }
 
 export interface HeaderRules {
-  /** True where requests to this name may get headers, so that the gateway has to see them. */
+  /** True if requests to this name may get headers, so that the gateway has to see them. */
   appliesTo(name: string): boolean;
-  /** What to set on a request, in place of headers of the same name: lower-case names and their values. */
+  /** The headers to set on a request, replacing those of the same name: lower-case names and their values. */
   headersFor(request: RequestInfo): ReadonlyMap<string, string>;
 }
 
@@ -45,7 +45,9 @@ const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
 const MAX_NAME = 256;
 const MAX_VALUE = 8_192;
 const MAX_HEADERS = 64;
-/** They frame the message, route it or belong to one connection: set by a rule they would split requests or move them. */
+/**
+ * They frame the message, route it or belong to one connection: a rule that set them would split or redirect requests.
+ */
 export const NOT_SETTABLE: ReadonlySet<string> = new Set([
   'connection',
   'content-length',
@@ -64,9 +66,9 @@ export const NOT_SETTABLE: ReadonlySet<string> = new Set([
 const NONE: ReadonlyMap<string, string> = new Map();
 
 /**
- * Reads the rules of a policy, and those of the engine.
+ * Parses the rules of a policy, and those of the engine.
  *
- * @throws `invalid_argument` naming the domain, header or match that makes no sense; what `SecretStore.fill` throws
+ * @throws `invalid_argument` naming the invalid domain, header or match; errors of `SecretStore.fill`
  */
 export function compileHeaderRules(
   rules: readonly NetworkRule[],
@@ -81,7 +83,7 @@ export function compileHeaderRules(
   return {
     appliesTo: (name) => rulesFor(name).length > 0,
     headersFor({ name, method, path }) {
-      // Whoever answers TRACE sends the request back, and with it what was set.
+      // A server that answers TRACE sends the request back, including what was set.
       if (method === 'TRACE') return NONE;
       const fitting = rulesFor(name).filter(({ match }) => matches(match, method, path));
       return fitting.length === 0 ? NONE : new Map(fitting.flatMap(({ headers }) => headers));
@@ -93,7 +95,7 @@ function matches(match: RequestMatch, method: string, path: string): boolean {
   return (match.methods === null || match.methods.includes(method)) && matchesPrefix(match.pathPrefix, path);
 }
 
-/** Filled in at once: every name that the pattern stands for is one that the secret may be sent to. */
+/** Substituted at once: the secret may be sent to every name that the pattern matches. */
 function compile(
   rule: NetworkRule | CredentialRule,
   fill: (value: string, pattern: string) => string,
@@ -126,7 +128,7 @@ function headerName(name: string): string {
   return lower;
 }
 
-/** No message tells the value. */
+/** No error message contains the value. */
 function headerValue(
   name: string,
   template: string,

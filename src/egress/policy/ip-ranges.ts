@@ -8,11 +8,13 @@ export interface Range {
   readonly text: string;
   readonly base: Address;
   readonly bits: number;
-  /** Null: every port. */
+  /** Null: all ports. */
   readonly port: number | null;
 }
 
-/** Never dialled unless the operator opens them (RFC 6890 and the ranges that clouds keep their metadata in). */
+/**
+ * Never dialled unless the operator allows them (RFC 6890 and the ranges that clouds use for their metadata services).
+ */
 const CLOSED: readonly (readonly [range: string, what: string])[] = [
   ['0.0.0.0/8', 'this host'],
   ['10.0.0.0/8', 'private'],
@@ -39,7 +41,7 @@ const CLOSED: readonly (readonly [range: string, what: string])[] = [
   ['ff00::/8', 'multicast'],
 ];
 
-/** An address in its usual spelling; IPv4 inside IPv6 becomes IPv4. Null for anything else, odd spellings included. */
+/** An address in canonical form; IPv4 inside IPv6 becomes IPv4. Null for anything else, unusual spellings included. */
 export function parseAddress(text: string): Address | null {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
   if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return null;
@@ -54,12 +56,12 @@ function plain(address: ipaddr.IPv6): Address {
   return compatible ? new ipaddr.IPv4(bytes.slice(12)) : address;
 }
 
-/** `10.0.0.0/8`, a bare address, or `[2001:db8::]/32`; null where it is no range. */
+/** `10.0.0.0/8`, a bare address, or `[2001:db8::]/32`; null if it is not a range. */
 export function parseRange(text: string): Range | null {
   return rangeOf(text, text, null);
 }
 
-/** A range that may be narrowed to one port: `10.1.2.3/32:5432`, `[fd00::1]:443`. */
+/** A range, optionally restricted to one port: `10.1.2.3/32:5432`, `[fd00::1]:443`. */
 export function parseRangeWithPort(text: string): Range | null {
   const match = /^(\[[^\]]*\](?:\/\d+)?|[0-9.]+(?:\/\d+)?):(\d{1,5})$/.exec(text);
   if (match === null) return rangeOf(text, text, null);
@@ -80,7 +82,7 @@ function rangeOf(written: string, text: string, port: number | null): Range | nu
   return { text: written, base, bits: given, port };
 }
 
-/** True where the range holds the address, and the port where it names one; a null port means any that suits. */
+/** True if the range contains the address and, if it names a port, the port matches; a null port matches any. */
 export function holds(range: Range, address: Address, port: number | null): boolean {
   if (range.port !== null && port !== null && range.port !== port) return false;
   return range.base.kind() === address.kind() && address.match(range.base, range.bits);
@@ -92,7 +94,7 @@ const CLOSED_RANGES = CLOSED.map(([text, what]) => {
   return { range, what };
 });
 
-/** What makes an address one that no sandbox may reach by itself, e.g. `loopback`; null where nothing does. */
+/** Why no sandbox may reach an address by default, e.g. `loopback`; null if it may. */
 export function closedBecause(address: Address): string | null {
   return CLOSED_RANGES.find(({ range }) => holds(range, address, 0))?.what ?? null;
 }

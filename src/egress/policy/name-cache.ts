@@ -1,10 +1,10 @@
-/** Resolves names for the gateway, and remembers for which names a sandbox was given an address. */
+/** Resolves names for the gateway, and remembers the names for which a sandbox was given each address. */
 import { Resolver } from 'node:dns/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
 
 export interface Resolution {
   readonly addresses: readonly string[];
-  /** Seconds that an answer may be kept. */
+  /** Time to live, in seconds. */
   readonly ttl: number;
   /** True if the name exists although it has no addresses. */
   readonly nameExists?: boolean;
@@ -13,7 +13,7 @@ export interface Resolution {
 /** Looks up the IPv4 addresses of a name; resolves with an empty list if it has none. Rejects if no name server answers. */
 export type Lookup = (name: string) => Promise<Resolution>;
 
-/** Records that the gateway carries beside addresses: those of mail, service discovery and verification. */
+/** The record types that the gateway answers besides addresses: mail, service discovery and verification. */
 const RECORD_TYPES = ['CNAME', 'MX', 'NS', 'PTR', 'SRV', 'TXT'] as const;
 export type RecordType = (typeof RECORD_TYPES)[number];
 
@@ -33,7 +33,7 @@ export function isRecordType(type: string): type is RecordType {
   return RECORD_TYPES.some((known) => known === type);
 }
 
-/** The resolver tells no time to live for these. */
+/** The resolver reports no time to live for these. */
 export const RECORD_TTL_S = 60;
 const TIMEOUT_MS = 3_000;
 const TRIES = 2;
@@ -41,10 +41,10 @@ const MIN_TTL_S = 5;
 const MAX_TTL_S = 300;
 const MAX_KEPT = 4_096;
 const MAX_NAMES_PER_ADDRESS = 64;
-/** Programs go on using an address for a while after its time to live. */
+/** Programs keep using an address for a while after its time to live. */
 const ADDRESS_MEMORY_MS = 3_600_000;
 
-/** Asks these name servers (`address` or `address:port`), or the host's own if the list is empty. */
+/** Queries these name servers (`address` or `address:port`), or the host's own if the list is empty. */
 export function systemLookup(servers: readonly string[]): Lookup {
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   if (servers.length > 0) resolver.setServers(servers);
@@ -65,7 +65,7 @@ export function systemLookup(servers: readonly string[]): Lookup {
   };
 }
 
-/** Looks up other records at the same servers as `systemLookup`. */
+/** Looks up other records on the same servers as `systemLookup`. */
 export function systemRecordLookup(servers: readonly string[]): RecordLookup {
   const resolver = new Resolver({ timeout: TIMEOUT_MS, tries: TRIES });
   if (servers.length > 0) resolver.setServers(servers);
@@ -106,7 +106,7 @@ async function resolveRecords(resolver: Resolver, name: string, type: RecordType
 
 const noRecords: RecordLookup = () => Promise.resolve([]);
 
-/** The names of one sandbox: keeps answers for their time to live, and the names for which each address was answered. */
+/** The names of one sandbox: caches answers for their time to live, and remembers which names led to each address. */
 export class NameCache {
   readonly #lookup: Lookup;
   readonly #lookupRecords: RecordLookup;
@@ -118,7 +118,7 @@ export class NameCache {
     this.#lookupRecords = lookupRecords;
   }
 
-  /** Records of a normalized name, not kept; null if there is no such name. */
+  /** Records of a normalized name, uncached; null if there is no such name. */
   resolveRecords(name: string, type: RecordType): Promise<readonly DnsRecord[] | null> {
     return this.#lookupRecords(name, type);
   }
@@ -133,20 +133,20 @@ export class NameCache {
     return resolution;
   }
 
-  /** Remembers that the sandbox was given these addresses for a name. */
+  /** Records that the sandbox was given these addresses for a name. */
   recordAnswer(name: string, addresses: readonly string[]): void {
     if (this.#namesByAddress.size >= MAX_KEPT) this.#namesByAddress.clear();
     for (const address of addresses) {
       const names = this.#namesByAddress.get(address) ?? new Map<string, number>();
       if (names.size >= MAX_NAMES_PER_ADDRESS) names.clear();
-      // The latest answer comes last.
+      // The most recent answer is last.
       names.delete(name);
       names.set(name, performance.now() + ADDRESS_MEMORY_MS);
       this.#namesByAddress.set(address, names);
     }
   }
 
-  /** The names for which the sandbox was given this address, the latest first. */
+  /** The names for which the sandbox was given this address, most recent first. */
   namesFor(address: string): string[] {
     const names = [...(this.#namesByAddress.get(address) ?? [])].filter(
       ([, until]) => until > performance.now(),

@@ -1,4 +1,4 @@
-/** Reads the words of a policy; what cannot be used is told with what would be. */
+/** Parses the values of a policy; the error for an invalid one names the accepted forms. */
 import { normalizePattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { parseRange, type Range } from './ip-ranges.ts';
@@ -19,7 +19,7 @@ export function parseDomainPattern(text: string): string {
   );
 }
 
-/** A range of addresses; throws `invalid_argument` for anything else. */
+/** An address range; throws `invalid_argument` for anything else. */
 export function parseSubnet(text: string): Range {
   const range = parseRange(text);
   if (range !== null) return range;

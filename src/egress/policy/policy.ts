@@ -1,4 +1,4 @@
-/** A network policy as data, and the judge of it: pure, without sockets or clocks. */
+/** A network policy as data, and its evaluation: pure, without sockets or clocks. */
 import { matchesPattern } from '../../shared/domains.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkPolicy } from '../../shared/policy-schema.ts';
@@ -7,35 +7,35 @@ import { type CredentialRule, compileHeaderRules, type HeaderRules } from './hea
 import { type Address, closedBecause, holds, parseAddress, type Range } from './ip-ranges.ts';
 import { parseDomainPattern, parseSubnet } from './parse-policy.ts';
 
-/** What the operator opens beyond every policy, and what addresses are this host's own. */
+/** What the operator allows in addition to every policy, and which addresses are this host's own. */
 export interface HostNetwork {
   readonly opened: readonly Range[];
-  /** In the spelling of the system; looked up anew for each judgement, since they change. */
+  /** As the system formats them; read again for each decision, since they change. */
   readonly ownAddresses: () => readonly string[];
 }
 
-/** What header rules are filled with. */
+/** The secrets that header rules may use. */
 export interface HeaderSources {
   readonly secrets?: SecretStore;
-  /** The engine's own, beside the policy's: they set headers and allow nothing. */
+  /** The engine's own rules, besides the policy's: they set headers and allow nothing. */
   readonly credentials?: readonly CredentialRule[];
 }
 
 export interface Decision {
   readonly allowed: boolean;
-  /** The rule that decided, in words for people and models. */
+  /** The rule that decided, in readable form. */
   readonly rule: string;
 }
 
 export interface Policy {
   readonly mode: NetworkPolicy['mode'];
-  /** Whether this name may be looked up and connected to, wherever it leads. */
+  /** Whether this name may be looked up and connected to, whatever it resolves to. */
   evaluateName(name: string): Decision;
-  /** Whether an address may be dialled at all (on some port: null), whatever name led to it. Null: nothing forbids it. */
+  /** Why an address may not be dialled (on any port: null), whatever name led to it. Null: nothing forbids it. */
   forbids(address: Address, port: number | null): Decision | null;
-  /** Whether an address may be dialled by those names (normalized) that are known to lead to it; none is fine. */
+  /** Whether an address may be dialled under those names (normalized) that are known to resolve to it; may be none. */
   evaluate(names: readonly string[], address: Address, port: number): Decision;
-  /** What is set on requests that pass. */
+  /** The headers to set on requests that pass. */
   readonly headers: HeaderRules;
 }
 
@@ -43,9 +43,9 @@ const allowed = (rule: string): Decision => ({ allowed: true, rule });
 const denied = (rule: string): Decision => ({ allowed: false, rule });
 
 /**
- * Reads a policy.
- * @throws `invalid_argument` naming the value that is no domain, no range or out of place; `permission` for a secret
- * that may not be sent to where a rule would send it
+ * Parses a policy.
+ * @throws `invalid_argument` naming the invalid or misplaced value; `permission` for a secret that may not be sent to a
+ * rule's destination
  */
 export function compilePolicy(
   data: NetworkPolicy,

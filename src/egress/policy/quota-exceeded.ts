@@ -1,6 +1,6 @@
 import type { Decision, Policy } from './policy.ts';
 
-/** What is in force once a sandbox has moved as many bytes as its operator lets it: nothing passes any more. */
+/** The policy once a sandbox has used up its byte quota: nothing passes any more. */
 export function quotaExceededPolicy(maxBytes: number): Policy {
   const decision: Decision = {
     allowed: false,

@@ -1,20 +1,20 @@
-/** Which requests a header rule is for. */
+/** Which requests a header rule applies to. */
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
 
 export interface RequestMatch {
-  /** Null: every method. */
+  /** Null: all methods. */
   readonly methods: readonly string[] | null;
-  /** Null: every path. */
+  /** Null: all paths. */
   readonly pathPrefix: string | null;
 }
 
 const METHOD = /^[A-Z][A-Z0-9_-]{0,31}$/;
 const MAX_PREFIX = 2_048;
-/** Servers resolve these, and not all alike: the path that is compared could be another than the one that is served. */
+/** Servers resolve these, but not all alike: the compared path could differ from the one that is served. */
 const AMBIGUOUS = /\/\.{1,2}(\/|;|$)|\/\/|\\|;|%(2e|2f|5c|25|00)/i;
 
-/** Reads a rule's `match`. @throws `invalid_argument` naming what makes no sense */
+/** Parses a rule's `match`. @throws `invalid_argument` naming the invalid value */
 export function compileMatch(match: NetworkRule['match'], domain: string): RequestMatch {
   const methods = match?.methods?.map((method) => method.toUpperCase()) ?? null;
   const pathPrefix = match?.pathPrefix ?? null;
@@ -46,10 +46,10 @@ function isPrefix(text: string): boolean {
   );
 }
 
-/** True if a path begins with the prefix, however a server may resolve it. */
+/** True if a path begins with the prefix, whichever way a server may resolve it. */
 export function matchesPrefix(prefix: string | null, path: string): boolean {
   if (prefix === null) return true;
-  // Some servers end the path there, as in a URL, and others take it for a part of the path.
+  // Some servers end the path there, as in a URL; others treat it as part of the path.
   if (path.includes('#')) return false;
   if (prefix === '/') return true;
   const bare = path.split('?', 1)[0] ?? '';

@@ -1,25 +1,25 @@
-/** The certificate authority of one sandbox: its programs trust it, and the gateway alone can use it. */
+/** The certificate authority of one sandbox: its programs trust it, and only the gateway can use it. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 
-/** As it is kept between servers, PEM. The key is the sandbox's secret of the host: nobody inside may read it. */
+/** As stored between server runs, PEM. The key is the host's secret: nothing inside the sandbox may read it. */
 export interface StoredAuthority {
   readonly certificate: string;
   readonly key: string;
 }
 
-/** The same for all, so that what programs find it by can be laid out before there is one. */
+/** The same for all authorities, so that the files by which programs find it can be prepared in advance. */
 const AUTHORITY_NAME = 'sandbox-mcp gateway authority';
-/** What OpenSSL finds an authority of this name by (`openssl x509 -subject_hash`). */
+/** The hash by which OpenSSL finds an authority of this name (`openssl x509 -subject_hash`). */
 export const AUTHORITY_HASH = 'b1639d82';
 
 const DAY_MS = 86_400_000;
-/** Longer than any sandbox lives. */
+/** Longer than any sandbox's lifetime. */
 const AUTHORITY_DAYS = 400;
 const LEAF_DAYS = 30;
-/** A leaf is issued anew this long before it ends, so that no connection begins with one about to. */
+/** A leaf is reissued this long before it expires, so that no connection begins with one about to expire. */
 const RENEW_MS = DAY_MS;
-/** A wildcard rule stands for as many names as a program cares to think of. */
+/** A wildcard rule matches any number of names. */
 const MAX_CONTEXTS = 256;
 
 interface Issued {
@@ -32,7 +32,7 @@ function keyPair(): { privateKey: KeyObject; publicKey: KeyObject } {
   return generateKeyPairSync('ec', { namedCurve: 'P-256' });
 }
 
-/** Makes an authority, for one sandbox alone. */
+/** Creates an authority, for one sandbox only. */
 export async function createAuthority(): Promise<StoredAuthority> {
   const { issueCertificate } = await import('./x509.ts');
   const keys = keyPair();
@@ -49,10 +49,10 @@ export async function createAuthority(): Promise<StoredAuthority> {
   return { certificate, key: keys.privateKey.export({ type: 'pkcs8', format: 'pem' }).toString() };
 }
 
-/** How long after one was taken the next is made: whoever took it is busy until then. */
+/** Delay after one is taken until the next is made: its new owner is busy until then. */
 const AHEAD_MS = 500;
 
-/** Makes authorities ahead, so that hardly anybody waits for one. Each is given out once. */
+/** Makes authorities ahead of time, so that callers seldom wait. Each is given out once. */
 export class AuthorityPool {
   #next: Promise<StoredAuthority> | null = null;
 
@@ -67,27 +67,27 @@ export class AuthorityPool {
     if (this.#next !== null) return;
     const next = createAuthority();
     this.#next = next;
-    // Whoever comes then makes another, and is told what is wrong.
+    // The next caller makes another, and gets the error.
     next.catch(() => {
       if (this.#next === next) this.#next = null;
     });
   }
 }
 
-/** Issues certificates to the gateway, one a name, kept as long as they are good. */
+/** Issues certificates to the gateway, one per name, cached while they are valid. */
 export class CertificateAuthority {
   readonly #issuerKey: { privateKey: KeyObject; publicKey: KeyObject };
   readonly #leafKey = keyPair();
-  /** The one used last comes last. */
+  /** The most recently used is last. */
   readonly #issued = new Map<string, Issued>();
 
-  /** @throws where the stored key is none */
+  /** @throws if the stored key is invalid */
   constructor(stored: StoredAuthority) {
     const privateKey = createPrivateKey(stored.key);
     this.#issuerKey = { privateKey, publicKey: createPublicKey(privateKey) };
   }
 
-  /** What a TLS server for this host (normalized) takes. */
+  /** The TLS server context for this host (normalized). */
   async contextFor(host: string): Promise<SecureContext> {
     const kept = this.#issued.get(host);
     const issued = kept !== undefined && kept.until > Date.now() ? kept : await this.#issue(host);

@@ -1,4 +1,4 @@
-/** Ends TLS at the gateway, for names whose requests get headers: a certificate inside, a verified connection outside. */
+/** Terminates TLS for names whose requests get headers: an issued certificate inside, a verified connection outside. */
 import { Agent, type ClientRequest } from 'node:http';
 import { type Duplex, PassThrough } from 'node:stream';
 import { createServer, type SecureContext, type TLSSocket } from 'node:tls';
@@ -13,27 +13,28 @@ import { requestedHost } from '../http/request.ts';
 import type { Route } from '../http/upstream-route.ts';
 import { dialTls } from './upstream.ts';
 
-/** Long, since either side may be a busy machine. */
+/** Long, since either side may be a heavily loaded machine. */
 const HANDSHAKE_MS = 60_000;
 const HTTP1 = 'http/1.1';
 const HTTP2 = 'h2';
 
-/** True for a client that speaks HTTP inside, or does not say what. */
+/** True for a client that offers HTTP over ALPN, or offers nothing. */
 export function offersHttp(protocols: readonly string[]): boolean {
   return protocols.length === 0 || protocols.includes(HTTP1) || protocols.includes(HTTP2);
 }
 
-/** A connection by the name that its client asks for. */
+/** A connection by its client's server name. */
 export interface TlsClient {
   /** Normalized. */
   readonly name: string;
-  /** What the client offers to speak inside. */
+  /** The ALPN protocols that the client offers. */
   readonly protocols: readonly string[];
 }
 
 /**
- * Serves a connection to a name that the policy allows. Both sides speak what the server has chosen of what the client
- * offers, as if nobody were between them. A server that cannot be reached or trusted is told by an answer.
+ * Serves a connection to a name that the policy allows. Both sides speak the protocol that the server chose from the
+ * client's offer, as if they were connected directly. If the server cannot be reached or trusted, the client gets an
+ * HTTP response that says so.
  */
 export async function terminateTls(
   tracked: TrackedConnection,
@@ -65,7 +66,7 @@ export async function terminateTls(
   serveHttp1(tracked, context, terminatedRoute({ tracked, context, name }, upstream, agent), secure);
 }
 
-/** What a failure was is said where the program can read it: in answer to its request. */
+/** Reports a failure where the program can read it: in the response to its request. */
 function dialOrError(connecting: Promise<TLSSocket>): Promise<TLSSocket | DialError> {
   return connecting.catch((error: unknown) => {
     if (error instanceof DialError) return error;
@@ -73,7 +74,7 @@ function dialOrError(connecting: Promise<TLSSocket>): Promise<TLSSocket | DialEr
   });
 }
 
-/** Resolves with null where the client does not go through with it. */
+/** Resolves with null if the client does not complete the handshake. */
 function accept(
   tracked: TrackedConnection,
   stream: Duplex,
@@ -100,7 +101,7 @@ function accept(
   });
 }
 
-/** Only the name that the certificate is for is served: a request for another would be judged by the wrong one. */
+/** Only the name of the certificate is served: a request for another would be judged by the wrong name. */
 function terminatedRoute(of: TerminatedConnection, upstream: TLSSocket | DialError, agent: Agent): Route {
   const { tracked, name } = of;
   return {
@@ -118,7 +119,7 @@ function terminatedRoute(of: TerminatedConnection, upstream: TLSSocket | DialErr
   };
 }
 
-/** One connection to the server at a time; the first is there already. */
+/** One connection to the server at a time; the first exists already. */
 class UpstreamAgent extends Agent {
   #ready: TLSSocket | null;
   readonly #dial: () => Promise<TLSSocket>;
@@ -140,14 +141,14 @@ class UpstreamAgent extends Agent {
       (socket) => callback?.(null, socket),
       (error: unknown) => {
         const failure = error instanceof Error ? error : new Error(String(error));
-        // What it is called with beside an error is not looked at.
+        // The other arguments are ignored when there is an error.
         callback?.(failure, new PassThrough().destroy());
       },
     );
     return undefined;
   }
 
-  /** A server that speaks unasked has lost count of the requests, or counts others than the gateway. */
+  /** A server that sends unsolicited data has miscounted the requests, or counts them differently than the gateway. */
   override keepSocketAlive(socket: Duplex): boolean {
     socket.once('data', endUnasked);
     const kept: unknown = super.keepSocketAlive(socket);

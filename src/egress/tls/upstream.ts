@@ -1,4 +1,4 @@
-/** TLS to the outside: by name, to where the gateway finds it, and verified. */
+/** TLS to the outside: to addresses that the gateway resolved for the name, and verified. */
 import { connect, type TLSSocket } from 'node:tls';
 import { systemErrorCode } from '../../shared/errors.ts';
 import type { GatewayContext } from '../connection/context.ts';
@@ -6,16 +6,16 @@ import { chooseAddress, DialError, dialAddress } from '../connection/dial.ts';
 import type { TlsKeyProvider } from '../connection/tls-trust.ts';
 import type { TrackedConnection } from '../connection/tracked-connection.ts';
 
-/** Long, since either side may be a busy machine. */
+/** Long, since either side may be a heavily loaded machine. */
 const HANDSHAKE_MS = 60_000;
-/** What OpenSSL and Node call a certificate that is not to be trusted. */
+/** The OpenSSL and Node error codes for an untrusted certificate. */
 const CERTIFICATE_FAULT =
   /CERT|SELF_SIGNED|UNABLE_TO_(GET|VERIFY|DECRYPT)|ISSUER|INVALID_(CA|PURPOSE)|HOSTNAME_MISMATCH|PATH_LENGTH/;
 
 /**
  * Connects to a name that the policy allows.
- * @param protocols what to offer to speak inside; none: nothing is said about it
- * @throws NotDialled for a refused address, a server that does not answer, a certificate that is not to be trusted
+ * @param protocols the ALPN protocols to offer; none: ALPN is left out
+ * @throws NotDialled for a refused address, a server that does not respond, or an untrusted certificate
  */
 export async function dialTls(
   tracked: TrackedConnection,

@@ -44,7 +44,7 @@ export interface CertificateRequest {
   readonly issuerKey: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** The host name that a server's certificate is for; null makes an authority that issues for servers alone. */
+  /** The host name of a server certificate; null makes an authority that can only issue server certificates. */
   readonly host: string | null;
 }
 
@@ -121,14 +121,14 @@ function keyId(key: KeyObject): ArrayBuffer {
   );
 }
 
-/** Positive, and of one length. */
+/** Positive, and of fixed length. */
 function serialNumber(): ArrayBuffer {
   const bytes = randomBytes(SERIAL_BYTES);
   bytes[0] = ((bytes[0] ?? 0) & 0x3f) | 0x40;
   return exact(bytes);
 }
 
-/** The bytes alone: small buffers share one memory. */
+/** Only these bytes: small buffers share one ArrayBuffer. */
 function exact(bytes: Uint8Array): ArrayBuffer {
   const copy = new ArrayBuffer(bytes.length);
   new Uint8Array(copy).set(bytes);

@@ -1,4 +1,4 @@
-/** Whether the cloud lets us in: the credentials as they stand, then one harmless request. */
+/** Checks access to Vercel: first the credentials themselves, then one harmless request. */
 import { SandboxError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/log.ts';
 import type { Diagnosis, Finding } from '../engine.ts';
@@ -12,13 +12,13 @@ export interface DiagnoseVercelOptions {
   readonly apiUrl: string | null;
   readonly environment: VercelEnvironment;
   readonly proxy: ProxySettings;
-  /** True where the operator named this engine: otherwise nothing is asked of the cloud. */
+  /** True if the operator chose this engine: otherwise no request is sent. */
   readonly chosen: boolean;
   readonly tuning?: Partial<HttpTuning>;
 }
 
 const TRIAL_MS = 30_000;
-/** An OIDC token lives for hours; one that ends sooner than this ends in the middle of the work. */
+/** An OIDC token is valid for hours; one that expires sooner than this expires in the middle of the work. */
 const SOON_MS = 60 * 60_000;
 
 /** Never rejects. */
@@ -65,7 +65,7 @@ function expiryFindings({ variable, expiresAt }: Credentials): Finding[] {
   return [finding('warning', `${variable} ends in ${minutes} minutes`, advice)];
 }
 
-/** What the cloud answers to the list of one sandbox; null where it answers. */
+/** Vercel's error on listing one sandbox; null if it succeeds. */
 async function tryCloud(
   options: DiagnoseVercelOptions,
   credentials: Credentials,

@@ -6,18 +6,18 @@ import type { PlatformExit } from './command-stream.ts';
 /** 128 + SIGKILL. */
 const CUT_OFF = 137;
 
-/** What ended a command that has told its exit code itself. */
+/** What ended a command that reported its exit code itself. */
 export function endedBy(record: CommandRecord, exit: PlatformExit): CommandEnd['endedBy'] {
   const { killedFor, timeoutMs } = record;
   if (killedFor === 'timeout') return 'timeout';
-  // Below zero is what no program ends with by itself: a signal that is told without its number.
+  // No program exits with a negative code: it stands for a signal reported without its number.
   if (killedFor !== null && (exit.exitCode > 128 || exit.exitCode < 0)) return killedFor;
   const isKilled = exit.exitCode === CUT_OFF || exit.exitCode < 0;
   const byPlatform = isKilled && timeoutMs !== null && exit.durationMs >= timeoutMs;
   return byPlatform ? 'timeout' : 'exit';
 }
 
-/** The end of a command that its sandbox took along. */
+/** The end of a command that ended with its sandbox. */
 export function cutOffEnd(record: CommandRecord, sandbox: Sandbox | null) {
   const byCause = { session_end: 'session_end', out_of_memory: 'out_of_memory' } as const;
   const cause = sandbox?.stopCause;

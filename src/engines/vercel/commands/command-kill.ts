@@ -9,20 +9,20 @@ import { explain, getSandbox, runningSession } from '../sandbox/get-sandbox.ts';
 import { hasEnded } from '../sandbox/sandbox-view.ts';
 import { type CommandRecord, readRecord, updateRecord } from '../state/command-record.ts';
 
-/** HUP, INT, QUIT, KILL, TERM: what is sent to end a program. */
+/** HUP, INT, QUIT, KILL, TERM: the signals sent to end a program. */
 const ENDING = [1, 2, 3, 9, 15];
 const SIGKILL = 9;
 
-/** True for the one signal that no program outlives. */
+/** True for the one signal that no program can catch. */
 export function endsIt(signalName: string): boolean {
   return signalNumber(signalName) === SIGKILL;
 }
 
 /**
- * Sends a signal to a command and all that descends from it, also after its own end. In a sandbox that has ended, or is
- * about to, there is nothing to send it to, and that is no error.
+ * Sends a signal to a command and all its descendants, even after the command itself has ended. If the sandbox has
+ * ended or is about to, there is nothing to signal, and that is not an error.
  *
- * @throws SandboxError `not_found`, `invalid_argument` for the signal, or what the platform answers
+ * @throws SandboxError `not_found`, `invalid_argument` for the signal, or the platform's error
  */
 export async function sendSignal(
   context: VercelContext,
@@ -35,7 +35,7 @@ export async function sendSignal(
   const number = signalNumber(signalName);
   let record = await readRecord(paths, commandId);
   if (ENDING.includes(number) && record.end === null && record.killedFor === null) {
-    // Before it is sent: the end may be told before the answer.
+    // Before the signal is sent: the command's end may be reported before the response arrives.
     record = await updateRecord(paths, commandId, (known) => ({
       ...known,
       killedFor: known.killedFor ?? cause,
@@ -64,8 +64,8 @@ export async function sendSignal(
 }
 
 /**
- * True for a refusal because the sandbox ends, and its commands with it; any other one leaves the command running. So
- * does a snapshot: one that fails lets the sandbox go on.
+ * True for a refusal because the sandbox is ending, and its commands with it; after any other refusal the command keeps
+ * running. So it does after a snapshot that fails, which leaves the sandbox running.
  */
 async function tookItAlong(
   context: VercelContext,
@@ -81,7 +81,7 @@ async function tookItAlong(
   return true;
 }
 
-/** How many processes got it; 0 where the image has nothing to reach them with. */
+/** How many processes were signalled; 0 if the image lacks the tools to reach them. */
 async function reach(
   session: Session,
   record: CommandRecord,
@@ -96,7 +96,7 @@ async function reach(
   }
 }
 
-/** The platform's own way, which reaches the command itself. */
+/** The platform's own call, which signals only the command itself. */
 async function platformKill(
   session: Session,
   record: CommandRecord,
@@ -106,6 +106,6 @@ async function platformKill(
   if (record.platformId === null) return;
   const command = await session.getCommand(record.platformId, { signal });
   if (command.exitCode !== null) return;
-  // The SDK's type names seven signals by number only through their names; it sends on whatever number it is given.
+  // The SDK's type has seven signals only by name, but it passes any number on.
   await command.kill(number, { abortSignal: signal });
 }

@@ -1,4 +1,4 @@
-/** One command as this process follows it: its output as it comes, its end, and who waits for either. */
+/** One command followed by this process: its live output, its end, and the waiters for either. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Command as SdkCommand } from '@vercel/sandbox';
@@ -10,20 +10,20 @@ import type { HttpTuning } from '../http/dispatchers.ts';
 import { CaptureLog, type Totals } from './output-log.ts';
 import { newDigests, Replay } from './stream-resume.ts';
 
-/** After the end of a command its last output is waited for; what it left running may go on writing. */
+/** How long to wait for the last output after a command's end; processes it left running may keep writing. */
 const LAST_OUTPUT_MS = 2_000;
-/** The same in a sandbox that has ended: what is on its way still comes. */
+/** The same in a sandbox that has ended: output in flight still arrives. */
 const CUT_OUTPUT_MS = 100;
-/** A new reading is caught up when nothing comes for this long, or nothing at all for so long. */
+/** A new reading has caught up when nothing arrives for this long, or at the latest after the second. */
 const QUIET_MS = 120;
 const SILENT_MS = 600;
-/** Between two looks for more output of a command that has ended, and the most output that is read anew for it. */
+/** Interval between checks for more output of an ended command, and the most output that is reread for it. */
 const REFRESH_MS = 500;
 const MAX_REFRESHED = 1_048_576;
-/** Between two tries while the platform does not answer. */
+/** Interval between retries while the platform does not respond. */
 const LONGEST_PAUSE_MS = 15_000;
 
-/** How the platform told its end; null where the sandbox's end cut it off. */
+/** The end as the platform reported it; null if the sandbox's end cut the command off. */
 export interface PlatformExit {
   exitCode: number;
   durationMs: number;
@@ -31,11 +31,14 @@ export interface PlatformExit {
 
 export class CommandFollow {
   readonly log: CaptureLog;
-  /** Resolves with the platform's word, or with null when its sandbox cut it off; rejects when the platform does not tell. */
+  /**
+   * Resolves with the platform's report, or with null if its sandbox's end cut it off; rejects if the platform reports
+   * nothing.
+   */
   readonly exit: Promise<PlatformExit | null>;
-  /** False once something of the output is known to be missing. */
+  /** False once some of the output is known to be missing. */
   complete = true;
-  /** What reading the output ended in, where it ended without all of it. */
+  /** The error that reading the output failed with, if it ended before all output was read. */
   readFailure: { error: unknown } | null = null;
   readonly #command: SdkCommand;
   readonly #pauseMs: number;
@@ -45,7 +48,7 @@ export class CommandFollow {
   readonly #listeners = new Set<() => void>();
   #reading: Promise<void>;
   #exited = false;
-  /** Until the platform has said the first line of the output, or its end. */
+  /** Pending until the platform has sent the first line of output, or the end. */
   #silent = true;
   #telling = false;
   #isCut = false;
@@ -55,8 +58,8 @@ export class CommandFollow {
   #refreshing: Promise<void> | null = null;
 
   /**
-   * @param directory of its own; what is captured is kept there
-   * @param tuning how long to wait before the first new try after a failure, and how many failures in a row are the end
+   * @param directory for this command alone; captured output is stored there
+   * @param tuning how long to wait before the first retry after a failure, and how many consecutive failures are final
    */
   constructor(command: SdkCommand, directory: string, tuning: Pick<HttpTuning, 'retryBaseMs' | 'attempts'>) {
     this.#command = command;
@@ -73,7 +76,7 @@ export class CommandFollow {
       this.#exited = true;
       this.#tell();
     });
-    // Whoever asks is told; without anybody a failure is no news.
+    // Callers get the error; without a caller, it must not become an unhandled rejection.
     this.exit.catch(() => {});
     this.#reading = this.#readAll();
   }
@@ -83,7 +86,7 @@ export class CommandFollow {
     return this.#exited;
   }
 
-  /** True where the end of the sandbox was that of the command: what was on its way then is lost with it. */
+  /** True if the command ended with its sandbox: output in flight at that time is lost. */
   get isCut(): boolean {
     return this.#isCut;
   }
@@ -92,7 +95,7 @@ export class CommandFollow {
     return { ...this.log.totals };
   }
 
-  /** Resolves once what was written before is read: after a start at once, after taking up a running command soon. */
+  /** Resolves once earlier output is read: at once after a start, soon after attaching to a running command. */
   async caughtUp(signal: AbortSignal): Promise<void> {
     const quiet = new Promise<void>((resolve) => {
       let timer = setTimeout(resolve, SILENT_MS);
@@ -105,7 +108,7 @@ export class CommandFollow {
     this.#caughtUp = () => {};
   }
 
-  /** Resolves when all output is read that there is at the end of the command, or the wait for it is over. */
+  /** Resolves when all output up to the command's end is read, or the wait for it has timed out. */
   async drained(): Promise<void> {
     const waiting = new AbortController();
     let seen = -1;
@@ -119,7 +122,7 @@ export class CommandFollow {
           delay(this.#isCut ? CUT_OUTPUT_MS : LAST_OUTPUT_MS, false, { signal: waiting.signal }),
         ]);
         if (over) return;
-        // Not a word of it, not even its end: whatever there is, is missing.
+        // The platform reported nothing, not even the end: any output there is, is missing.
         if (this.#silent && !this.#isCut) this.complete = false;
       }
     } finally {
@@ -128,7 +131,7 @@ export class CommandFollow {
     }
   }
 
-  /** Takes up reading where it was given up. Resolves when it has caught up, or has failed again. */
+  /** Resumes reading after it was given up. Resolves when it has caught up, or has failed again. */
   async readOn(signal: AbortSignal): Promise<void> {
     if (this.readFailure === null || this.#closing.signal.aborted) return;
     this.readFailure = null;
@@ -138,7 +141,7 @@ export class CommandFollow {
     this.log.flush();
   }
 
-  /** Reads what a command that has ended left behind and that went on writing; seldom, and small logs alone. */
+  /** Reads output written after a command's end by processes it left behind; seldom, and for small logs only. */
   async refresh(signal: AbortSignal): Promise<void> {
     const { stdout, stderr } = this.log.totals;
     if (!this.#exited || this.#closing.signal.aborted || stdout + stderr > MAX_REFRESHED) return;
@@ -159,7 +162,7 @@ export class CommandFollow {
     this.log.flush();
   }
 
-  /** Resolves at the next output, at the end, or when the signal fires. */
+  /** Resolves at the next output, at the end, or when the signal aborts. */
   waitForChange(signal: AbortSignal): Promise<void> {
     if (this.#exited || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
@@ -173,19 +176,19 @@ export class CommandFollow {
     });
   }
 
-  /** Takes the end of the sandbox for that of the command: the platform may go on to say nothing. */
+  /** Treats the end of the sandbox as the end of the command: the platform may report nothing further. */
   cutOff(): void {
     this.#cut();
   }
 
-  /** Stops following; the command itself goes on. */
+  /** Stops following; the command itself keeps running. */
   close(): void {
     this.#closing.abort();
     this.log.close();
     this.#tell();
   }
 
-  /** The platform lets go of a wait after some minutes; waiting goes on. */
+  /** The platform ends a wait after some minutes; this waits again. */
   async #wait(): Promise<PlatformExit | null> {
     const { signal } = this.#closing;
     let failures = 0;
@@ -198,7 +201,7 @@ export class CommandFollow {
         signal.throwIfAborted();
         if (!isPassing(error)) throw error;
         failures += 1;
-        // One that was held for long was cut by a limit, not refused.
+        // A wait that lasted long was cut by a limit, not refused.
         if (Date.now() - began > LONGEST_PAUSE_MS) {
           pause = this.#pauseMs;
           failures = 0;
@@ -209,19 +212,19 @@ export class CommandFollow {
     }
   }
 
-  /** Never rejects: what reading ended in is kept for who asks for the output. */
+  /** Never rejects: the result of reading is kept for callers that ask for the output. */
   async #readAll(): Promise<void> {
     try {
       await this.#readToEnd();
     } catch (error) {
-      // Who stops reading does not know what would have come.
+      // After reading was stopped, what would have come is unknown.
       if (this.#closing.signal.aborted) this.complete = false;
       else this.readFailure = { error };
       this.#tell();
     }
   }
 
-  /** Reads output until the platform says that there is no more of it after the command's end. */
+  /** Reads output until the platform reports that there is no more after the command's end. */
   async #readToEnd(): Promise<void> {
     const { signal } = this.#closing;
     let failures = 0;
@@ -231,7 +234,7 @@ export class CommandFollow {
       let ended = false;
       try {
         ended = await this.#readOnce();
-        // The end of the stream and that of the command are told by two answers; either may come first.
+        // The end of the stream and that of the command come in two responses; either may arrive first.
         if (ended && !exitedBefore) ended = await this.#exitsSoon();
       } catch (error) {
         signal.throwIfAborted();
@@ -251,10 +254,10 @@ export class CommandFollow {
     return Promise.race([over, delay(LAST_OUTPUT_MS, false)]);
   }
 
-  /** True when the platform ended the stream in order. */
+  /** True if the platform ended the stream properly. */
   async #readOnce(): Promise<boolean> {
     const replay = new Replay(this.log, this.#digests);
-    // One of its own: the SDK leaves its listeners on the signal behind.
+    // A separate signal: the SDK leaves its listeners attached.
     const signal = anySignal([this.#closing.signal]);
     for await (const line of this.#command.logs({ signal })) {
       this.#silent = false;
@@ -265,7 +268,7 @@ export class CommandFollow {
     return true;
   }
 
-  /** Once for all that comes in one turn of the event loop. */
+  /** Once for everything that arrives in one turn of the event loop. */
   #tell(): void {
     if (this.#telling) return;
     this.#telling = true;

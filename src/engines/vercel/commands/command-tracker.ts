@@ -1,4 +1,4 @@
-/** The commands that this process follows, and how those stand that it does not. */
+/** The commands that this process follows, and the state of those that it does not. */
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import type { Command as SdkCommand } from '@vercel/sandbox';
@@ -27,11 +27,11 @@ import { CommandFollow, type PlatformExit } from './command-stream.ts';
 import { finishedView, runningView } from './command-view.ts';
 import { captureName, fullestCapture, isOf } from './output-captures.ts';
 
-/** How long the end is waited for of what was sent SIGKILL. */
+/** How long to wait for the end of a command that was sent SIGKILL. */
 const DEATH_MS = 5_000;
-/** Finished ones are followed for what they left running; older ones are read from disk. */
+/** Finished commands are followed for processes they left running; older ones are read from disk. */
 const MAX_FOLLOWED = 200;
-/** How long the end of a command is not told for the sake of output that could not be read before. */
+/** How long the end of a command is withheld while its output could not be read. */
 const LAST_READING_MS = 5_000;
 
 const never = new AbortController().signal;
@@ -45,7 +45,7 @@ interface Entry {
   record: CommandRecord;
   readonly paths: CommandPaths;
   readonly follow: CommandFollow;
-  /** Settles when the end is on disk. */
+  /** Settles when the end is stored on disk. */
   readonly ended: Promise<void>;
   timer: NodeJS.Timeout | null;
 }
@@ -60,12 +60,12 @@ export class Followed {
     this.#context = context;
   }
 
-  /** Follows a command from now on. */
+  /** Starts following a command. */
   follow(record: CommandRecord, paths: CommandPaths, command: SdkCommand): CommandFollow {
     return this.#add(record, paths, command).follow;
   }
 
-  /** @throws SandboxError `not_found`, or what the platform answers */
+  /** @throws SandboxError `not_found`, or the platform's error */
   async get(commandId: string, signal: AbortSignal): Promise<Looked> {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
@@ -83,30 +83,30 @@ export class Followed {
       if (record.end === null) return this.#cutOff(record, paths, sandbox);
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     }
-    // What was not read whole when the command ended is read anew, as long as the platform has it.
+    // Output that was incomplete when the command ended is read again, as long as the platform has it.
     if (known !== undefined) this.#drop(known);
     const entry = await this.#takeUp(record, record.platformId, paths, signal);
     if (record.end !== null) await Promise.race([Promise.allSettled([entry.ended]), whenAborted(signal)]);
     return this.#view(entry);
   }
 
-  /** Resolves at the next news of a command; its end counts once it is on disk. */
+  /** Resolves at the next change of a command; its end counts once it is on disk. */
   async waitForChange(follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.waitForChange(signal);
-    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the news.
+    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the change to report.
     const ended = this.#ends.get(follow);
     if (ended !== undefined && follow.exited && !signal.aborted)
       await Promise.race([ended, whenAborted(signal)]);
   }
 
-  /** Waits a little for the end of what was sent SIGKILL. */
+  /** Waits briefly for the end of a command that was sent SIGKILL. */
   async endsSoon(commandId: string, signal: AbortSignal): Promise<void> {
     const entry = this.#entries.get(commandId);
     if (entry === undefined) return;
     await Promise.race([entry.ended, whenAborted(anySignal([signal, AbortSignal.timeout(DEATH_MS)]))]);
   }
 
-  /** Reads on after the end of a command: what it left running may have written more. */
+  /** Continues reading after the end of a command: processes it left running may have written more. */
   async refresh(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
     const before = follow.totals;
     await follow.refresh(signal);
@@ -133,7 +133,7 @@ export class Followed {
     this.#entries.clear();
   }
 
-  /** Whoever asks after the end of the sandbox is told that of the command with it. */
+  /** After the end of the sandbox, callers get the end of the command along with it. */
   async #noticeEnd({ record, paths, follow, ended }: Entry, signal: AbortSignal): Promise<void> {
     if (record.end !== null) return;
     const sandbox = await readSandboxRecord(this.#context.layout, paths.sandboxId);
@@ -161,7 +161,7 @@ export class Followed {
     this.#entries.set(record.commandId, entry);
     this.#ends.set(follow, ended);
     ended.catch((error: unknown) => {
-      // Whoever asks next takes it up anew.
+      // The next caller attaches again.
       if (this.#entries.get(commandId) !== entry) return;
       this.#drop(entry);
       this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
@@ -170,7 +170,7 @@ export class Followed {
     return entry;
   }
 
-  /** Follows a command that another process, or this one before a failure, has started. */
+  /** Follows a command that was started by another process, or by this one before a failure. */
   #takeUp(
     record: CommandRecord,
     platformId: string,
@@ -195,7 +195,7 @@ export class Followed {
     return made;
   }
 
-  /** After a refusal to tell the end: the sandbox's own end explains it, or else it is an error. */
+  /** After the platform refused to report the end: the sandbox's own end explains it, or else it is an error. */
   async #endOrThrow(commandId: string, error: unknown): Promise<void> {
     const { sandboxId } = this.#context.layout.command(commandId);
     if (isStopped(error) || isNotFound(error)) {
@@ -205,16 +205,16 @@ export class Followed {
     throw await explain(this.#context, sandboxId, 'show a command', never, error);
   }
 
-  /** Writes down how a command ended. */
+  /** Stores how a command ended. */
   async #end(commandId: string, exit: PlatformExit | null): Promise<void> {
     const entry = this.#entries.get(commandId);
     if (entry === undefined) return;
     await entry.follow.drained();
-    // The end was told: the output may well be had again by now.
+    // The end was reported: the output may be readable again by now.
     if (exit !== null) await entry.follow.readOn(AbortSignal.timeout(LAST_READING_MS));
     const { log, complete, readFailure, totals } = entry.follow;
     const kept = await fullestCapture(entry.paths.dir, log);
-    // Another process has read more before this one: the platform did not hand all of it on again.
+    // Another process has read more before this one: the platform no longer returned all of it.
     const more = kept.stdoutBytes > totals.stdout || kept.stderrBytes > totals.stderr;
     const about = { ...kept, complete: complete && readFailure === null && !more };
     const cut = await this.#sandboxOf(entry, exit);
@@ -227,7 +227,7 @@ export class Followed {
     if (entry.timer !== null) clearTimeout(entry.timer);
   }
 
-  /** The sandbox, where its end is what ended the command; null where the command ended by itself. */
+  /** The sandbox, if its end is what ended the command; null if the command ended by itself. */
   async #sandboxOf(entry: Entry, exit: PlatformExit | null): Promise<Sandbox | null> {
     if (exit !== null && exit.exitCode >= 0 && exit.exitCode <= 128) return null;
     const { sandboxId } = entry.paths;
@@ -242,7 +242,7 @@ export class Followed {
       : pollUntil(this.#context, sandboxId, hasEnded, AbortSignal.timeout(60_000));
   }
 
-  /** A command that nobody followed when its sandbox ended: what was captured before is all there is. */
+  /** A command that no process followed when its sandbox ended: what was captured before is all there is. */
   async #cutOff(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<Looked> {
     const about = { ...(await fullestCapture(paths.dir, null)), complete: false };
     const written = await updateRecord(paths, record.commandId, (known) =>
@@ -252,7 +252,7 @@ export class Followed {
     return { command: finishedView(written, paths.sandboxId, written.end), follow: null };
   }
 
-  /** SIGTERM when the time is up, SIGKILL after a grace; the platform's own limit comes behind both. */
+  /** SIGTERM at the timeout, SIGKILL after a grace period; the platform's own limit is a fallback for both. */
   #limitTime({ commandId, timeoutMs, startedAt }: CommandRecord): NodeJS.Timeout | null {
     if (timeoutMs === null) return null;
     const end = (signalName: string) => {

@@ -1,19 +1,19 @@
-/** How a command is told. */
+/** The contract's view of a command. */
 import { nameOfSignal } from '../../../shared/signals.ts';
 import type { Command } from '../../engine.ts';
 import type { CommandEnd, CommandRecord } from '../state/command-record.ts';
 import type { Totals } from './output-log.ts';
 
-/** Signals that end a program; an exit code above 128 that stands for another is the program's own. */
+/** Signals that end a program; an exit code above 128 that corresponds to any other is the program's own. */
 const LAST_ENDING_SIGNAL = 31;
 
-/** The signal that an exit code of 128 + n tells, as shells do; the platform has no other word for it. */
+/** The signal that an exit code of 128 + n stands for, as in shells; the platform reports it in no other way. */
 export function signalOf(exitCode: number): string | null {
   const number = exitCode - 128;
   return number >= 1 && number <= LAST_ENDING_SIGNAL ? nameOfSignal(number) : null;
 }
 
-/** A command that goes on; `totals` is what is captured of its output so far. */
+/** A running command; `totals` counts its captured output so far. */
 export function runningView(record: CommandRecord, sandboxId: string, totals: Totals): Command {
   const { commandId, cmd, args, cwd, startedAt } = record;
   return {
@@ -33,7 +33,7 @@ export function runningView(record: CommandRecord, sandboxId: string, totals: To
   };
 }
 
-/** A command whose end is on record. */
+/** A command whose end is stored. */
 export function finishedView(record: CommandRecord, sandboxId: string, end: CommandEnd): Command {
   return {
     ...runningView(record, sandboxId, { stdout: end.stdoutBytes, stderr: end.stderrBytes }),

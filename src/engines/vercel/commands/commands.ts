@@ -1,4 +1,6 @@
-/** Commands: started once by the platform, followed by this process, looked up from what both remember. */
+/**
+ * Commands: started once on the platform, followed by this process, looked up in the stored records and the platform.
+ */
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -48,7 +50,7 @@ export class VercelCommands implements Commands {
     const cwd = request.cwd === null ? session.cwd : posix.resolve(session.cwd, request.cwd);
     if (request.cwd !== null) await requireDirectory(this.#context, sandboxId, cwd, signal);
     throwIfCancelled(signal);
-    // No abort from here on: a command that was asked for is either started and known, or refused.
+    // Not cancellable from here on: a requested command is either started and known, or refused.
     writeIntent(paths, intentOf(request, cwd));
     const started = await this.#start(session, { ...request, env }, cwd, paths);
     const record = await updateRecord(paths, commandId, (known) => ({
@@ -69,10 +71,10 @@ export class VercelCommands implements Commands {
     const commands: Command[] = [];
     for (const id of await listCommandIds(this.#context.layout, sandboxId)) {
       try {
-        // Without reading on: that costs a request per command.
+        // Without reading further: that costs a request per command.
         commands.push((await this.#followed.get(id, signal)).command);
       } catch (error) {
-        // Whether it ever ran is not known; there is nothing to tell of it.
+        // It is unknown whether it ever ran, so it is left out.
         if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
       }
     }
@@ -109,24 +111,24 @@ export class VercelCommands implements Commands {
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
     await sendSignal(this.#context, commandId, signalName, cause, signal);
     const command = await this.get(commandId, signal);
-    // Nothing survives SIGKILL: who sends it is told the end.
+    // Nothing survives SIGKILL: the caller gets the end.
     if (command.status === 'running' && endsIt(signalName)) await this.#followed.endsSoon(commandId, signal);
     return this.get(commandId, signal);
   }
 
-  /** A finished command with the bytes that were written after its end. */
+  /** A finished command including the bytes that were written after its end. */
   async #current({ command, follow }: Looked, signal: AbortSignal): Promise<Command> {
     if (command.status === 'running' || follow === null) return command;
     await this.#followed.refresh(command.commandId, follow, signal);
     return (await this.#followed.get(command.commandId, signal)).command;
   }
 
-  /** Lets go of every stream; the commands go on. */
+  /** Closes every stream; the commands keep running. */
   close(): void {
     this.#followed.close();
   }
 
-  /** @throws SandboxError where the output cannot be read at present: what is missing is never left out in silence */
+  /** @throws SandboxError if the output cannot be read at present: missing output is never omitted silently */
   async #requireReading(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.readOn(signal);
     if (follow.readFailure === null || follow.isCut) return;
@@ -145,7 +147,7 @@ export class VercelCommands implements Commands {
         env: { ...env, [MARK]: commandId },
         sudo,
         detached: true,
-        // The platform's own limit holds when this process is gone; it knows SIGKILL alone.
+        // The platform's own limit applies if this process is gone; it can only send SIGKILL.
         ...(timeoutMs !== null && { timeoutMs: timeoutMs + TIMEOUT_GRACE_MS }),
       });
     } catch (error) {
@@ -167,7 +169,7 @@ export class VercelCommands implements Commands {
     }
   }
 
-  /** Nobody could ever see or stop a command whose start was never confirmed. Never rejects. */
+  /** A command whose start was never confirmed could never be seen or stopped. Never rejects. */
   async #endUnknown(session: Session, commandId: string): Promise<void> {
     try {
       await killTree(session, commandId, [SIGKILL], AbortSignal.timeout(UNDO_MS));
@@ -176,7 +178,7 @@ export class VercelCommands implements Commands {
     }
   }
 
-  /** @param enough output; null for the end alone */
+  /** @param enough output; null to wait for the end only */
   async #until(
     commandId: string,
     enough: ((command: Command) => boolean) | null,

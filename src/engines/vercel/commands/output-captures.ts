@@ -1,4 +1,4 @@
-/** The captures of one command: each process that followed it has written one. */
+/** The captures of one command: each process that followed it has written its own. */
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { CommandEnd } from '../state/command-record.ts';
@@ -6,21 +6,21 @@ import { type CaptureLog, capturedTotals } from './output-log.ts';
 
 const CAPTURE = 'capture-';
 
-/** The name of a capture's directory in that of its command. */
+/** The name of a capture's directory within that of its command. */
 export function captureName(unique: string): string {
   return `${CAPTURE}${unique}`;
 }
 
-/** True where the end tells of this capture, false where it tells of one that holds more. */
+/** True if the stored end refers to this capture, false if it refers to one that holds more. */
 export function isOf(end: Pick<CommandEnd, 'capture'>, log: CaptureLog): boolean {
   return end.capture === basename(log.directory);
 }
 
 /**
- * What of a command's output is on this machine: the capture that holds most, and how many bytes of each stream any of
- * them has counted, so that what the one lacks is told as missing.
+ * The output of a command on this machine: the capture that holds most, and the most bytes of each stream that any
+ * capture has counted, so that what the chosen one lacks is reported as missing.
  *
- * @param own the capture of this process, which is told where no other holds more; null where it has none
+ * @param own the capture of this process, used if no other holds more; null if it has none
  */
 export async function fullestCapture(
   commandDir: string,

@@ -1,4 +1,6 @@
-/** The bounded log of a command's output on this machine: head and tail, and an exact count of what lies between. */
+/**
+ * The bounded log of a command's output on this machine: head and tail, and an exact count of what was dropped between.
+ */
 import {
   closeSync,
   mkdirSync,
@@ -14,10 +16,10 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../../engine.ts';
 
 const SEGMENT_BYTES = 1_048_576;
-/** Segments of the beginning that stay, and of the end: the same 8 and 24 MiB as everywhere. */
+/** Segments kept from the beginning and from the end: the same 8 and 24 MiB as in every engine. */
 const HEAD_SEGMENTS = 8;
 const TAIL_SEGMENTS = 24;
-/** Records that are smaller are written together. */
+/** Records smaller than this are written together. */
 const BUFFERED_BYTES = 65_536;
 /** Bytes of each stream that came before the segment. */
 const SEGMENT_HEADER = 16;
@@ -30,7 +32,7 @@ export interface Totals {
   stderr: number;
 }
 
-/** Appends to a log. One process writes it; it is read with `readCaptured`. */
+/** Appends to a log. One process writes it; `readCaptured` reads it. */
 export class CaptureLog {
   readonly directory: string;
   readonly totals: Totals = { stdout: 0, stderr: 0 };
@@ -41,7 +43,7 @@ export class CaptureLog {
   #buffer: Buffer[] = [];
   #buffered = 0;
 
-  /** The directory is made, closed to other users. */
+  /** The directory is created with access for this user only. */
   constructor(directory: string) {
     this.directory = directory;
     mkdirSync(directory, { recursive: true, mode: 0o700 });
@@ -53,7 +55,7 @@ export class CaptureLog {
     }
   }
 
-  /** Makes everything readable that was appended. */
+  /** Makes everything appended so far readable. */
   flush(): void {
     if (this.#file === null || this.#buffered === 0) return;
     const bytes = Buffer.concat(this.#buffer);
@@ -100,7 +102,7 @@ export class CaptureLog {
 /**
  * Reads captured output.
  *
- * @param totals all that was captured, as its record tells
+ * @param totals all that was captured, as stored in its record
  */
 export function readCaptured(directory: string, request: ReadOutput, totals: Totals): OutputSlice {
   const all = { ...totals, both: totals.stdout + totals.stderr }[request.stream];
@@ -120,7 +122,7 @@ export function readCaptured(directory: string, request: ReadOutput, totals: Tot
     budget -= data.length;
     if (budget <= 0 || next >= all) break;
   }
-  // Counted and not there any more, behind all that is.
+  // Counted but no longer present, after everything that is.
   if (budget > 0 && next < all) {
     dropped += all - next;
     next = all;
@@ -128,7 +130,7 @@ export function readCaptured(directory: string, request: ReadOutput, totals: Tot
   return { chunks: joined(chunks), nextOffset: Math.max(next, from), totalBytes: all, droppedBytes: dropped };
 }
 
-/** The records of the selected sequence from the segment on that may hold `offset`. */
+/** The records of the selected sequence, starting at the segment that may hold `offset`. */
 function* recordsFrom(directory: string, stream: ReadOutput['stream'], offset: number) {
   const names = segmentNames(directory);
   const heads = names.map((name) => ({ name, start: segmentStart(join(directory, name), stream) }));
@@ -156,7 +158,7 @@ function segmentNames(directory: string): string[] {
   }
 }
 
-/** Null where the segment holds no whole header yet. */
+/** Null if the segment holds no complete header yet. */
 function segmentStart(path: string, stream: ReadOutput['stream']): number | null {
   const bytes = Buffer.alloc(SEGMENT_HEADER);
   const file = openSync(path, 'r');
@@ -169,7 +171,7 @@ function segmentStart(path: string, stream: ReadOutput['stream']): number | null
   return stream === 'both' ? totals.stdout + totals.stderr : totals[stream];
 }
 
-/** The whole records of a segment; a last one that is cut short is still being written. */
+/** The complete records of a segment; a truncated last one is still being written. */
 function* recordsOf(bytes: Buffer): Generator<{ stream: OutputStream; data: Buffer }> {
   for (let at = SEGMENT_HEADER; at + RECORD_HEADER <= bytes.length; ) {
     const length = bytes.readUInt32LE(at + 1);
@@ -181,7 +183,7 @@ function* recordsOf(bytes: Buffer): Generator<{ stream: OutputStream; data: Buff
   }
 }
 
-/** Neighbours of one stream as one chunk: how the platform cut its lines is nobody's concern. */
+/** Merges neighbouring records of one stream into one chunk: the platform's chunking is not visible to callers. */
 function joined(chunks: OutputChunk[]): OutputChunk[] {
   const result: { stream: OutputStream; offset: number; parts: Buffer[]; end: number }[] = [];
   for (const { stream, offset, data } of chunks) {
@@ -194,7 +196,7 @@ function joined(chunks: OutputChunk[]): OutputChunk[] {
   return result.map(({ stream, offset, parts }) => ({ stream, offset, data: Buffer.concat(parts) }));
 }
 
-/** What a log holds whose writer is gone: as much as its segments tell. */
+/** Totals of a log whose writer is gone, derived from its segments. */
 export function capturedTotals(directory: string): Totals {
   const name = segmentNames(directory).at(-1);
   if (name === undefined) return { stdout: 0, stderr: 0 };

@@ -1,13 +1,13 @@
 /**
- * One reading of a command's output from its beginning. The platform knows no place to go on at, so a stream that was cut
- * is read anew, and what is there already is skipped: by bytes of each stream, since a new reading may be cut into other
- * pieces. What is skipped has to be what was captured; a digest tells.
+ * One reading of a command's output from its beginning. The platform cannot resume at an offset, so a stream that was
+ * cut is read again, and the part that is already captured is skipped: by bytes of each stream, since a new reading may
+ * be chunked differently. A digest verifies that the skipped bytes equal the captured ones.
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { OutputStream } from '../../engine.ts';
 import type { CaptureLog } from './output-log.ts';
 
-/** Digests of all that a log has captured, kept beside it. */
+/** Digests of everything that a log has captured, kept next to it. */
 export interface Digests {
   stdout: Hash;
   stderr: Hash;
@@ -25,11 +25,11 @@ export class Replay {
   readonly #digests: Digests;
   readonly #seen = newDigests();
   readonly #position = { stdout: 0, stderr: 0 };
-  /** What each stream had when this reading began: read up to there it is skipped. */
+  /** Bytes of each stream captured when this reading began: everything before is skipped. */
   readonly #known: { stdout: number; stderr: number };
-  /** Half a character at the end of a piece, which the next one completes. */
+  /** An incomplete character at the end of a piece, which the next one completes. */
   readonly #half = { stdout: '', stderr: '' };
-  /** False where the platform told another beginning than before: what lies between may be lost. */
+  /** False if the platform returned a different beginning than before: what lies between may be lost. */
   consistent = true;
 
   constructor(log: CaptureLog, digests: Digests) {
@@ -38,7 +38,7 @@ export class Replay {
     this.#known = { ...log.totals };
   }
 
-  /** Takes a piece; answers whether any of it was new. */
+  /** Processes a piece; returns whether any of it was new. */
   take(stream: OutputStream, text: string): boolean {
     const whole = this.#half[stream] + text;
     const ends = HIGH_SURROGATE.test(whole) ? whole.length - 1 : whole.length;

@@ -8,13 +8,13 @@ import { runHelper } from '../guest/run-script.ts';
 /** Below the 5 minutes after which the platform ends a request. */
 const DESCRIBE_MS = 290_000;
 
-/** Null where nothing is there. */
+/** Null if nothing is there. */
 export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
   const words = await described(session, STAT, path, signal);
   return words === null ? null : statOf(words, path);
 }
 
-/** The same with the digest of a file's content, which is null for a directory; null where nothing is there. */
+/** The same with the digest of a file's content, which is null for a directory; null if nothing is there. */
 export async function describeIn(
   session: Session,
   path: string,

@@ -1,4 +1,4 @@
-/** Files of a sandbox: moved by the platform's calls, placed and looked at by scripts that run as its user. */
+/** Files of a sandbox: transferred by the platform's calls, placed and inspected by scripts that run as its user. */
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
@@ -12,7 +12,7 @@ import { readTree } from './read-tree.ts';
 import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
-/** What one call to the platform carries; it is packed in memory. */
+/** Limit for one call to the platform, in bytes; it is packed in memory. */
 const MAX_BATCH_BYTES = 16 * 1_048_576;
 const CLEAN_MS = 10_000;
 
@@ -117,7 +117,7 @@ export class VercelFiles implements Files {
     return inSession(this.#context, sandboxId, doing, signal, work);
   }
 
-  /** Adds to `written` as far as it gets. */
+  /** Adds to `written` as it proceeds, also if it fails later. */
   async #writeBatch(
     session: Session,
     files: WriteFile[],
@@ -160,7 +160,7 @@ export class VercelFiles implements Files {
   }
 }
 
-/** Files that one call carries together; a larger one goes alone. */
+/** Groups files that one call transfers together; a larger one goes alone. */
 function* batches(files: WriteFile[]): Generator<WriteFile[]> {
   let batch: WriteFile[] = [];
   let bytes = 0;

@@ -1,4 +1,4 @@
-/** A file or a tree on its way out of the sandbox: read by the platform's call, a directory as one archive. */
+/** Reads a file or a tree from the sandbox: a file by the platform's call, a directory as one archive. */
 
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -27,7 +27,7 @@ const TYPES: Readonly<Record<string, TreeEntry['type']>> = {
   symlink: 'symlink',
 };
 
-/** @throws SandboxError `not_found` where nothing is there, or what went wrong on the way */
+/** @throws SandboxError `not_found` if nothing is there, or the error of the transfer */
 export async function* readTree(
   context: VercelContext,
   sandboxId: string,
@@ -57,7 +57,7 @@ function missing(path: string): SandboxError {
 type Described = NonNullable<Awaited<ReturnType<typeof describeIn>>>;
 type Translate = (error: unknown) => Promise<SandboxError>;
 
-/** The same bytes; what the stream fails with is told in our words. */
+/** The same bytes; errors of the stream become our own. */
 function inOurWords(stream: Readable, translate: Translate): Readable {
   const pieces = async function* () {
     try {
@@ -88,8 +88,8 @@ async function fileEntry(
 }
 
 /**
- * The same bytes, held against what the file was just before. What was appended meanwhile comes along; anything else is
- * not the file, whatever the answer said.
+ * The same bytes, verified against the file's state just before. Data appended meanwhile is included; anything else is
+ * not the file, whatever the response status was.
  */
 function checked(sizeBytes: number, sha256: string, path: string, stream: Readable): Readable {
   const pieces = async function* () {
@@ -125,7 +125,7 @@ async function* directoryEntries(
     const packed = inOurWords(await open(session, archive, signal), translate);
     const entries = extract();
     const unpacked = packed.pipe(createGunzip());
-    // `pipe` tells nobody of a failure behind it.
+    // `pipe` does not propagate errors of its source.
     packed.on('error', (error) => entries.destroy(error));
     unpacked.on('error', (error) => entries.destroy(error));
     unpacked.pipe(entries);
@@ -144,7 +144,7 @@ async function* directoryEntries(
   }
 }
 
-/** Null for what does not travel: fifos, devices, and names that lead out of the tree. */
+/** Null for what is not transferred: fifos, devices, and names that lead out of the tree. */
 function toTreeEntry(entry: Entry): TreeEntry | null {
   const { name, type, mode, linkname } = entry.header;
   const path = trimTrailingSlashes(name.replace(/^\.\/?/, ''));

@@ -1,4 +1,4 @@
-/** A tree of files on its way into the sandbox: packed as it comes, carried in parts, placed as a whole. */
+/** Writes a tree of files into the sandbox: packed as it is read, transferred in parts, placed as a whole. */
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,9 +15,9 @@ import { runHelper } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { stageName } from './stage-name.ts';
 
-/** What one call to the platform carries; it is packed in memory. */
+/** Limit for one call to the platform, in bytes; it is packed in memory. */
 const PART_BYTES = 8 * 1_048_576;
-/** An archive tells a file's size before the file: larger ones wait on disk until theirs is known. */
+/** An archive states a file's size before its content: larger files are spooled to disk until their size is known. */
 const IN_MEMORY_BYTES = 1_048_576;
 const CLEAN_MS = 10_000;
 const PLACE_MS = 290_000;
@@ -27,7 +27,7 @@ interface Counted {
   bytes: number;
 }
 
-/** @throws SandboxError; what `entries` throws. Nothing of a tree that was cut short stays. */
+/** @throws SandboxError; what `entries` throws. An incomplete tree is removed. */
 export async function writeTree(
   context: VercelContext,
   sandboxId: string,
@@ -37,7 +37,7 @@ export async function writeTree(
 ): Promise<Counted & { path: string }> {
   const stage = stageName();
   let parts = 0;
-  // Outside the session's words: what the source of the entries throws is the caller's.
+  // Outside the session's error mapping: what the source of the entries throws is the caller's.
   let sourceFailure: { error: unknown } | null = null;
   const own = async function* () {
     try {
@@ -156,7 +156,7 @@ async function putFile(
   const { content } = entry;
   if (content === null)
     throw new SandboxError('internal', `The file "${entry.path}" of a tree has no content.`);
-  // A source that has come to a standstill is left then.
+  // A source that has stalled is abandoned.
   addAbortSignal(signal, content);
   const start: Buffer[] = [];
   let length = 0;
@@ -175,7 +175,7 @@ async function putFile(
   return putSpooled(context, archive, header, start, source, signal);
 }
 
-/** A large file: its size is known once it lies on disk. */
+/** A large file: its size is known once it is spooled to disk. */
 async function putSpooled(
   context: VercelContext,
   archive: Pack,
