@@ -8,7 +8,7 @@ import type { RecordStore } from './records/record-store.ts';
 import type { OwnershipRecord } from './records/sandbox-record.ts';
 import type { SnapshotOwnership } from './records/snapshot-record.ts';
 
-/** What the registry has to know of the operator's wishes. */
+/** The operator's settings that the registry needs. */
 export type RegistryConfig = Pick<
   Config,
   | 'maxLifetimeMs'
@@ -21,7 +21,7 @@ export type RegistryConfig = Pick<
   | 'maxSnapshots'
 >;
 
-/** What every part of the registry works with. */
+/** The dependencies shared by all parts of the registry. */
 export interface RegistryContext {
   readonly engine: Engine;
   readonly config: RegistryConfig;
@@ -30,6 +30,6 @@ export interface RegistryContext {
   readonly store: RecordStore<OwnershipRecord>;
   readonly snapshots: RecordStore<SnapshotOwnership>;
   readonly stagedDownloads: StagedDownloads;
-  /** Serialises what must not run twice at once in this process: admissions, changes of a deadline. */
+  /** Serialises work that must not run concurrently in this process: admissions and deadline changes. */
   readonly lock: KeyedLock;
 }

@@ -14,7 +14,7 @@ import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './sandboxes/q
 import { RegistrySession } from './session/session.ts';
 import type { Registry, Session, SessionEndReason } from './types.ts';
 
-/** An engine that hangs in its own closing must not keep the process. */
+/** An engine that hangs while closing must not keep the process alive. */
 const CLOSE_ENGINE_MS = 300;
 
 export interface RegistryOptions {
@@ -22,11 +22,11 @@ export interface RegistryOptions {
   config: RegistryConfig;
   log: Logger;
   clock: Clock;
-  /** Absolute; the ownership records are kept in its `records` folder. */
+  /** Absolute. Ownership records are in its `records` folder. */
   stateDir: string;
 }
 
-/** All sessions of this process over one engine. */
+/** All sessions of this process on one engine. */
 export function createRegistry(options: RegistryOptions): Registry {
   const { engine, config, log, clock, stateDir } = options;
   const records = join(stateDir, 'records');
@@ -86,7 +86,7 @@ class SessionRegistry implements Registry {
     }
   }
 
-  /** One a principal, over all its sessions; the principals are the operator's, so there are few. */
+  /** One per principal, shared by all its sessions. The operator configures the principals, so there are few. */
   #quotasOf(principal: string): Quotas {
     const { maxRunningCommands, maxShells } = this.#context.config;
     const quotas = this.#quotas.get(principal) ?? {

@@ -1,4 +1,4 @@
-/** Transfers between the host and a sandbox, as the tools see them: types alone. */
+/** Transfers between the host and a sandbox, as the tools see them. Types only. */
 
 /** How much has been transferred so far. */
 export interface TransferProgress {
@@ -9,22 +9,23 @@ export interface TransferProgress {
 export interface TransferResult extends TransferProgress {
   localPath: string;
   remotePath: string;
-  /** Of a single file; null for a directory. */
+  /** Set for a single file; null for a directory. */
   sha256: string | null;
-  /** Entries that were skipped, and the first of them with the reason. */
+  /** How many entries were skipped, and the first of them with the reasons. */
   skipped: number;
   skippedPaths: string[];
 }
 
 export interface TransferRequest {
   direction: 'upload' | 'download';
-  /** Everything that decides what is transferred where, normalized: equal values mean the same transfer. */
+  /** Everything that determines what is transferred where, normalized: equal values mean the same transfer. */
   arguments: readonly unknown[];
 }
 
 /**
- * Carries it over and reports each file and run of bytes; when the signal fires, undoes what it has done and rejects.
- * `note` is told of each unfinished path on this machine before it is made, for whoever comes where this process dies.
+ * Runs the transfer and reports each file and chunk of bytes. When the signal fires, it undoes its work and rejects.
+ * `note` is called with each unfinished path on this machine before the path is created, so that recovery can find it
+ * if this process dies.
  */
 export type TransferWork = (
   signal: AbortSignal,
@@ -32,16 +33,16 @@ export type TransferWork = (
   note: (path: string) => Promise<void>,
 ) => Promise<TransferResult>;
 
-/** A transfer under way or ended, as one call sees it. */
+/** A running or ended transfer, as seen by one call. */
 export interface Transfer {
-  /** True for the call that began it, false for one that has joined. */
+  /** True for the call that started it, false for a call that joined. */
   readonly begun: boolean;
   readonly result: Promise<TransferResult>;
   soFar(): TransferProgress;
-  /** Calls back whenever it has come further, until the answered function is called. */
+  /** Calls back on progress until the returned function is called. */
   watch(listener: () => void): () => void;
-  /** Says that a caller has the result, so that it need not be kept. */
+  /** Marks the result as received by a caller, so that it need not be kept. */
   fetched(): void;
-  /** Ends it and resolves when it is undone. Never rejects. */
+  /** Cancels the transfer and resolves when it is undone. Never rejects. */
   cancel(): Promise<void>;
 }

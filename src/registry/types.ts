@@ -1,7 +1,7 @@
 /**
- * What the registry offers to the tools and the server: types alone.
+ * The interface of the registry for the tools and the server. Types only.
  *
- * A session is one conversation. It knows whose sandbox is whose, which one is current, and keeps sandboxes alive
+ * A session is one conversation. It knows which sandboxes it owns and which one is current, and keeps sandboxes alive
  * while their commands run.
  */
 import type {
@@ -29,7 +29,7 @@ import type { Transfer, TransferRequest, TransferWork } from './transfer-types.t
 
 export type * from './transfer-types.ts';
 
-/** How a session came to its end. */
+/** How a session ended. */
 export type SessionEndReason =
   | 'stdin_closed'
   | 'signal'
@@ -50,15 +50,18 @@ export interface CreateRequest {
   keep: boolean;
 }
 
-/** How a caller waits for a sandbox that is being made. */
+/** How a caller waits for a sandbox that is being created. */
 export interface CreateWait {
-  /** After so many milliseconds the sandbox is answered as it is then, `pending`, and made on; left out, never. */
+  /**
+   * After so many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits until it is
+   * done.
+   */
   softTimeoutMs?: number;
   /** Shows a line of progress. */
   report?: (line: string) => void;
 }
 
-/** A sandbox as answered: the engine's facts and the registry's. */
+/** A sandbox as returned to callers: the engine's state and the registry's. */
 export interface SandboxView extends Sandbox {
   keep: boolean;
 }
@@ -82,24 +85,24 @@ export interface ShellRequest {
   rows: number;
 }
 
-/** What is on a shell's terminal, and the way to type on it. */
+/** The screen of a shell and its input. */
 export interface Terminal {
   /** Null while the program runs. */
   readonly exit: ShellExit | null;
-  /** Grows with whatever is written. */
+  /** Increases with every write. */
   readonly changes: number;
-  /** Where the output stands, for `outputSince`. */
+  /** The current position in the output, for `outputSince`. */
   readonly position: number;
-  /** True while the program wants arrow keys in their application form. */
+  /** True while the program expects arrow keys in application mode. */
   readonly applicationCursor: boolean;
   view(): ScreenView;
   outputSince(position: number): string;
   /** Readable output since the last call. */
   takeOutput(): string;
-  /** @throws `conflict` where the program has left too much of its input unread */
+  /** @throws `conflict` if too much of the program's input is still unread */
   type(text: string): void;
   resize(cols: number, rows: number): Promise<void>;
-  /** Resolves once `changes` has moved on from this number, at the end, or when the signal fires. */
+  /** Resolves once `changes` is past this number, when the program ends, or when the signal fires. */
   waitForChange(changes: number, signal: AbortSignal): Promise<void>;
 }
 
@@ -115,7 +118,7 @@ export interface ShellHandle {
   readonly shellId: string;
   readonly sandboxId: string;
   readonly terminal: Terminal;
-  /** Ends it with everything it started; its last screen can be looked at until it is forgotten. */
+  /** Ends the shell and all processes it started. Its last screen can be read until it is forgotten. */
   end(): Promise<void>;
   forget(): void;
 }
@@ -133,16 +136,16 @@ export interface SessionInfo {
   sessionId: string;
   engine: EngineName;
   currentSandboxId: string | null;
-  /** `network` is null where the engine does not count connections. */
+  /** `network` is null if the engine does not count connections. */
   sandboxes: (SandboxView & { ownership: 'owned' | 'attached'; network: NetworkActivity | null })[];
-  /** Commands that this session started and that still run, newest first. */
+  /** Running commands of this session, newest first. */
   commands: Command[];
-  /** Shells that this session opened and that still run, newest first. */
+  /** Running shells of this session, newest first. */
   shells: ShellInfo[];
   limits: SessionLimits;
   engineLimits: EngineLimits;
   runtimes: Runtimes;
-  /** Capability groups that this engine has. */
+  /** Optional capability groups of this engine. */
   capabilities: string[];
 }
 
@@ -150,23 +153,29 @@ type WithoutId<Method> = Method extends (sandboxId: string, ...rest: infer Rest)
   ? (...rest: Rest) => Result
   : never;
 
-/** The files of one sandbox. Paths are the sandbox's; relative ones start at `cwd`, or at its working directory. */
+/**
+ * File operations in one sandbox. Paths are paths in the sandbox; relative ones start at `cwd`, or else at its working
+ * directory.
+ */
 export type SandboxFiles = { readonly [Name in keyof Files]: WithoutId<Files[Name]> };
 
 /**
- * A sandbox that this session may use. The ownership check is made once, when the handle is made; whether the sandbox is
- * in a state that allows the work is checked by each call.
+ * A sandbox that this session may use. Ownership is checked once, when the handle is made; whether the state of the
+ * sandbox allows an operation is checked by each call.
  */
 export interface SandboxHandle {
   readonly sandboxId: string;
   readonly files: SandboxFiles;
-  /** Always fresh. */
+  /** Queries the current state. */
   view(signal: AbortSignal): Promise<SandboxView>;
   /** @throws `conflict`, with the next step, unless the sandbox is running */
   requireRunning(signal: AbortSignal): Promise<SandboxView>;
   extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView>;
   stop(signal: AbortSignal): Promise<SandboxView>;
-  /** Snapshots the file system and stops the sandbox. Once begun it continues, and is recorded, when the signal fires. */
+  /**
+   * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the signal
+   * fires.
+   */
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /**
    * Replaces the network policy, after the same checks as a create, and records it as the requested one.
@@ -174,20 +183,20 @@ export interface SandboxHandle {
    * @throws `unsupported` for an engine without policy updates or without the mode, `invalid_argument`, `conflict`
    */
   updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView>;
-  /** A `ws://` or `wss://` URL that opens one terminal, once. @throws `unsupported`, `unavailable` */
+  /** A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable` */
   terminalUrl(signal: AbortSignal): Promise<string>;
   /** Starts a command, counts it against the limits and keeps the sandbox alive while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<SeenCommand>;
   /** The commands of this sandbox, oldest first. */
   commands(signal: AbortSignal): Promise<SeenCommand[]>;
   /**
-   * Starts a transfer that continues without its caller, or joins the one that an equal request has started. The end of
-   * the session or of the sandbox undoes it.
+   * Starts a transfer that continues without its caller, or joins a running one with an equal request. The end of the
+   * session or of the sandbox undoes it.
    */
   transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer>;
   /** Opens a terminal, counts it against the limits and keeps the sandbox alive while its program runs. */
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle>;
-  /** Opens a terminal without a screen of ours, for a person who has one; not counted against the limits. */
+  /** Opens a terminal without an emulated screen, for a person at a real one. Not counted against the limits. */
   openRawShell(request: ShellRequest, signal: AbortSignal): Promise<Shell>;
 }
 
@@ -197,22 +206,26 @@ export interface CommandHandle {
   /** The sandbox that the command belongs to. */
   readonly sandbox: SandboxHandle;
   get(signal: AbortSignal): Promise<Command>;
-  /** Resolves when the command has finished; the signal ends the wait, not the command. */
+  /** Resolves when the command has finished. The signal ends the wait, not the command. */
   wait(signal: AbortSignal): Promise<Command>;
   /** Sends a signal to the command and all its descendants. A finished command is no error. */
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
   /** Captured output, by byte offset. */
   output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
-  /** Resolves when both streams together have grown past `totalBytes`, or the command has finished. */
+  /** Resolves when both streams together have more than `totalBytes`, or the command has finished. */
   waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command>;
-  /** Line ends in the bytes `[start, end)`, dropped ones included; null where the engine does not count them. */
+  /**
+   * The number of line ends in the bytes `[start, end)`, including dropped ones. Null if the engine does not count
+   * them.
+   */
   countLines(
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,
   ): Promise<number | null>;
   /**
-   * Registers a caller that waits for this command, until the returned function is called (at its end, or when the
-   * caller is answered before). A command with a waiter does not outlive its session; any other is a background command.
+   * Registers a caller that waits for this command, until the returned function is called (when the command ends, or
+   * when the caller is answered earlier). A command with a waiter does not outlive its session; any other is a
+   * background command.
    */
   addWaiter(): () => void;
 }
@@ -222,7 +235,7 @@ export interface SeenCommand extends CommandHandle {
   readonly seen: Command;
 }
 
-/** The snapshots that a principal took; they outlive every session. Another's is `not_found`. */
+/** The snapshots of a principal. They outlive sessions. Another principal's snapshot is `not_found`. */
 export interface SessionSnapshots {
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
   /** Newest first. */
@@ -236,31 +249,43 @@ export interface Session {
   readonly principal: string;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
-  /** Cancelling undoes it, until it is answered. */
+  /** Until it has returned, cancelling undoes it. */
   create(request: CreateRequest, signal: AbortSignal, wait?: CreateWait): Promise<SandboxView>;
-  /** `sandbox_get`: makes it current, attaches it where it is not this session's own, takes up what needs a living process. */
+  /**
+   * `sandbox_get`: selects the sandbox, attaches to it if another session created it, and opens what needs a living
+   * process.
+   */
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;
   /** The sandboxes that this principal may see, newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<SandboxView>>;
-  /** The named sandbox or the current one. None: `not_found` that says to create one; another principal's: `not_found`. */
+  /**
+   * The named sandbox, or the current one. `not_found` if there is none (the hint says to create one) or if it is
+   * another principal's.
+   */
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
-  /** The command, found by its id alone, also in a sandbox that has ended or that another session made. */
+  /** Finds a command by its id alone, also in a sandbox that has ended or that another session created. */
   command(commandId: string): Promise<CommandHandle>;
-  /** A shell of this session, running or ended; `not_found` for any other. */
+  /** A shell of this session, running or ended. `not_found` for any other. */
   shell(shellId: string): ShellHandle;
   info(signal: AbortSignal): Promise<SessionInfo>;
-  /** Ends the conversation: kills what it waits for, stops what it owns (policy permitting). Bounded and idempotent. */
+  /**
+   * Ends the conversation: kills awaited commands and stops owned sandboxes (if policy permits). Bounded and
+   * idempotent.
+   */
   end(reason: SessionEndReason): Promise<void>;
 }
 
-/** All sessions of this process, over one engine and one store of ownership records. */
+/** All sessions of this process, on one engine and one store of ownership records. */
 export interface Registry {
   openSession(principal: string): Session;
-  /** Stops and removes what dead owners left, forgets what is past its retention. Answers what was done, for the log. */
+  /**
+   * Stops and removes what dead owners left, and removes what is past its retention. Returns what was done, for the
+   * log.
+   */
   recover(signal: AbortSignal): Promise<{
     stopped: string[];
     forgotten: string[];
-    /** What could not be dealt with, in words for people; it is left to the next recovery. */
+    /** What could not be recovered, as readable messages. It is left for the next recovery. */
     failed: { id: string; reason: string }[];
   }>;
   /** Ends every session, then closes the engine. */

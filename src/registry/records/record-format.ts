@@ -1,17 +1,17 @@
 import { z } from 'zod';
 
-/** Of every record that the registry keeps on disk. */
+/** The format version of every registry record on disk. */
 export const RECORD_VERSION = 1;
 
 const versionSchema = z.object({ version: z.number() });
 
-/** Why a record cannot be used. Its file is left as it is, for a person or a newer version to deal with. */
+/** Why a record cannot be used. Its file is left unchanged, for a person or a newer version to handle. */
 export class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord';
 }
 
 /**
- * The data of a record's text.
+ * Parses the text of a record.
  *
  * @throws UnreadableRecord for a corrupt record or one of a newer version
  */

@@ -11,11 +11,11 @@ import { UnreadableRecord } from './record-format.ts';
 
 const MAX_KNOWN = 1_000;
 
-/** What is kept in a store: how to tell, write and read one. */
+/** The kind of record in a store: how to identify, write and parse one. */
 export interface RecordKind<Item> {
-  /** As told in messages: `sandbox`, `snapshot`. */
+  /** Used in messages: `sandbox`, `snapshot`. */
   readonly noun: string;
-  /** Begins every id, and so every file's name. */
+  /** Prefix of every id, and so of every file name. */
   readonly prefix: string;
   isId(text: string): boolean;
   idOf(record: Item): string;
@@ -25,8 +25,8 @@ export interface RecordKind<Item> {
 }
 
 /**
- * The ownership records of a state directory, one file each, shared by every process of the user. There is no lock
- * between processes: each write is whole, and each change is one that may be made twice.
+ * The ownership records of a state directory, one file each, shared by all processes of the user. There is no lock
+ * between processes: every write is atomic, and every change is idempotent.
  */
 export class RecordStore<Item> {
   readonly #kind: RecordKind<Item>;
@@ -34,10 +34,10 @@ export class RecordStore<Item> {
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
-  /** As last read, by path. Writers replace the file, so another content has another stamp. */
+  /** Records as last read, by path. Writers replace the file, so a changed file has another stamp. */
   readonly #known = new Map<string, { stamp: string; record: Item }>();
 
-  /** `directory` is made, closed to other users, when it is first written to. */
+  /** `directory` is created on the first write, inaccessible to other users. */
   constructor(kind: RecordKind<Item>, directory: string, log: Logger) {
     this.#kind = kind;
     this.#directory = directory;
@@ -45,16 +45,16 @@ export class RecordStore<Item> {
   }
 
   /**
-   * On disk when this resolves.
+   * The record is on disk when this resolves.
    *
-   * @throws SandboxError `unavailable` where the state directory cannot be used, `server` where the disk fails
+   * @throws SandboxError `unavailable` if the state directory cannot be used, `server` if the disk fails
    */
   async write(record: Item): Promise<void> {
     await this.#lock.run(this.#kind.idOf(record), () => this.#put(record));
   }
 
   /**
-   * Null where there is no record.
+   * Null if there is no record.
    *
    * @throws SandboxError `internal` for a record that cannot be read; the log names the file
    */
@@ -82,7 +82,7 @@ export class RecordStore<Item> {
     }
   }
 
-  /** Every record that can be read, in no order. One that cannot be is reported in the log and left out. */
+  /** Every readable record, in no particular order. Unreadable ones are logged and skipped. */
   async all(): Promise<Item[]> {
     const ids: string[] = [];
     for (const name of await this.#names()) {
@@ -91,12 +91,12 @@ export class RecordStore<Item> {
       if (this.#kind.isId(id)) ids.push(id);
       else this.#report(join(this.#directory, name), new UnreadableRecord('its name is no id'));
     }
-    // `read` has reported an unreadable one; what one has lost must not stop the others.
+    // `read` has logged an unreadable record; it must not hide the others.
     const records = await mapConcurrent(ids, 16, (id) => this.read(id).catch(() => null));
     return records.filter((record) => record !== null);
   }
 
-  /** Changes a record and answers it as it is now; one that is gone stays gone, and is null. */
+  /** Changes a record and returns the new one. Null if the record is gone: it is not created again. */
   async update(id: string, change: (record: Item) => Item): Promise<Item | null> {
     return this.#lock.run(id, async () => {
       const before = await this.read(id);
@@ -107,12 +107,14 @@ export class RecordStore<Item> {
     });
   }
 
-  /** No error where there is none. */
+  /** A missing record is no error. */
   async remove(id: string): Promise<void> {
     await this.#lock.run(id, () => rm(this.#path(id), { force: true }));
   }
 
-  /** Removes what writes left that a crash interrupted. A write under way, here or elsewhere, is not touched. */
+  /**
+   * Removes temporary files of writes that a crash interrupted. Writes in progress, here or elsewhere, are left alone.
+   */
   async removeAbandoned(): Promise<void> {
     for (const name of await this.#names()) {
       if (isAbandonedTemporary(name)) await rm(join(this.#directory, name), { force: true });
@@ -168,7 +170,7 @@ export class RecordStore<Item> {
     return join(this.#directory, `${id}.json`);
   }
 
-  /** Once a file: a list asked for every second must not fill the log. */
+  /** Logs once per file: a list polled every second must not fill the log. */
   #report(file: string, error: unknown): void {
     if (this.#reported.has(file)) return;
     this.#reported.add(file);

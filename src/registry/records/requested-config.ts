@@ -1,12 +1,12 @@
-/** The requested configuration of a sandbox, in the form that its ownership record keeps. */
+/** The requested configuration of a sandbox, as stored in its ownership record. */
 import type { CreateSandbox, EngineLimits, NetworkPolicy } from '../../engines/engine.ts';
 import type { OwnershipRecord } from './sandbox-record.ts';
 
-/** A reference to a secret, alone or after the usual scheme; anything else may be a secret itself. */
+/** A reference to a secret, alone or after a common authentication scheme; any other value may itself be a secret. */
 const REFERENCE = /^((Bearer|Basic|Token) )?\$\{secret:[A-Za-z0-9_]+\}$/i;
 const MASK = '***';
 
-/** What is shown of a sandbox while the engine does not know it yet, or no longer. */
+/** What is shown of a sandbox when the engine does not know it yet, or no longer. */
 export function requestedConfig(plan: CreateSandbox, limits: EngineLimits): OwnershipRecord['requested'] {
   const { runtime, timeoutMs, vcpus, ports, networkPolicy, source } = plan;
   return {
@@ -19,7 +19,7 @@ export function requestedConfig(plan: CreateSandbox, limits: EngineLimits): Owne
   };
 }
 
-/** A network policy as a record keeps it: header values are masked, except references to secrets. */
+/** A network policy for storage in a record: header values are masked, except references to secrets. */
 export function requestedPolicy(policy: NetworkPolicy): NetworkPolicy {
   if (policy.rules === undefined) return policy;
   return {

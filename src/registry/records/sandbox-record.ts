@@ -11,24 +11,24 @@ const processSchema = z.strictObject({
   bootId: z.string(),
 });
 
-/** Who owns a sandbox; on disk from before it exists until its retention is over. */
+/** Ownership of a sandbox. On disk from before the sandbox exists until its retention is over. */
 const recordSchema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   sandboxId: z.string().refine(isSandboxId),
   engine: z.enum(ENGINE_NAMES),
   principal: z.string(),
-  /** Outlives its session, up to its own deadline. */
+  /** The sandbox outlives its session and runs to its own deadline. */
   keep: z.boolean(),
   vcpus: z.number().positive(),
-  /** Epoch ms; the engine's own time once the sandbox is live. */
+  /** Epoch ms; taken from the engine once the sandbox is live. */
   createdAt: z.number().int(),
-  /** `creating` is the intent, written before anything exists; a crash in between leaves something to look for. */
+  /** `creating` is written before anything exists, so that recovery can find what a crash leaves behind. */
   state: z.enum(['creating', 'live', 'ended']),
   /** Epoch ms; retention counts from here. Null until `ended`. */
   endedAt: z.number().int().nullable(),
   /** Null once the owning session has ended and released it. */
   owner: z.strictObject({ sessionId: z.string(), process: processSchema }).nullable(),
-  /** Further processes that own it because a session there got it; absent: none. */
+  /** Further processes that own the sandbox because a session there attached to it. Absent if there are none. */
   coOwners: z.array(processSchema).optional(),
   /** Shown while the engine does not know the sandbox; absent in records of early versions. */
   requested: z

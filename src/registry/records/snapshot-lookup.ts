@@ -5,7 +5,7 @@ import type { RegistryContext } from '../context.ts';
 import { RECORD_VERSION } from './record-format.ts';
 import type { SnapshotOwnership } from './snapshot-record.ts';
 
-/** @throws SandboxError `unsupported` where the engine keeps none */
+/** @throws SandboxError `unsupported` if the engine has no snapshots */
 export function requireSnapshots({ engine }: RegistryContext): Snapshots {
   if (engine.snapshots !== undefined) return engine.snapshots;
   throw new SandboxError('unsupported', `The ${engine.name} engine keeps no snapshots.`, {
@@ -14,7 +14,7 @@ export function requireSnapshots({ engine }: RegistryContext): Snapshots {
   });
 }
 
-/** Writes down whose a snapshot is. */
+/** Records the owner of a snapshot. */
 export async function ownSnapshot(
   context: RegistryContext,
   { snapshotId, sourceSandboxId, createdAt }: Snapshot,
@@ -33,8 +33,8 @@ export async function ownSnapshot(
 }
 
 /**
- * The owner of a snapshot as recorded, or where its maker died before it could record one, that of the sandbox it was
- * taken of. Null where nobody is known.
+ * The recorded owner of a snapshot. If its creator died before recording one, the owner of the sandbox it was taken
+ * from. Null if neither is known.
  */
 export async function ownershipOf(
   context: RegistryContext,
@@ -48,7 +48,7 @@ export async function ownershipOf(
 }
 
 /**
- * A snapshot that the principal may see. Another's is answered like one that never was.
+ * A snapshot that the principal may see. Another principal's snapshot is indistinguishable from one that never existed.
  *
  * @throws SandboxError `not_found`
  */
@@ -67,12 +67,12 @@ export async function findSnapshot(
   return snapshot;
 }
 
-/** True for a record of this principal, made by this engine. */
+/** True for a record of this principal and this engine. */
 export function isOwn(context: RegistryContext, principal: string, record: SnapshotOwnership): boolean {
   return record.principal === principal && record.engine === context.engine.name;
 }
 
-/** What the engine answers; a snapshot that it has no more loses its record as well. */
+/** The engine's answer. If the engine no longer has the snapshot, its record is removed as well. */
 export async function forgetIfMissing<Answer>(
   context: RegistryContext,
   snapshotId: string,
@@ -87,7 +87,7 @@ export async function forgetIfMissing<Answer>(
   }
 }
 
-/** Refuses a source that is another principal's snapshot, before anything is made. */
+/** Rejects a source that is another principal's snapshot, before anything is created. */
 export async function requireOwnedSource(
   context: RegistryContext,
   principal: string,

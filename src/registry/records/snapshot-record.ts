@@ -4,14 +4,14 @@ import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
 
-/** Who owns a snapshot, from when it is there until it is deleted or has expired; sessions do not matter to it. */
+/** Ownership of a snapshot, from its creation until it is deleted or expires. It is independent of sessions. */
 const schema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   snapshotId: z.string(),
   engine: z.enum(ENGINE_NAMES),
   principal: z.string(),
   sourceSandboxId: z.string().refine(isSandboxId),
-  /** Epoch ms, the engine's own. */
+  /** Epoch ms, as reported by the engine. */
   createdAt: z.number().int(),
 });
 

@@ -3,8 +3,8 @@ import type { RegistryContext } from '../context.ts';
 import { ownershipOf } from '../records/snapshot-lookup.ts';
 
 /**
- * Brings the records of snapshots in line with the engine's: owners for those whose maker died before it could record
- * one, and no record for those that are gone. Has to come before sandboxes are forgotten, whose records name the owners.
+ * Syncs the snapshot records with the engine: records owners for snapshots whose creator died before it could, and
+ * removes records of snapshots that are gone. Must run before sandbox records are removed, since those name the owners.
  *
  * @throws SandboxError `cancelled`
  */
@@ -13,7 +13,7 @@ export async function recoverSnapshots(context: RegistryContext, signal: AbortSi
   if (engine.snapshots === undefined) return;
   try {
     await snapshots.removeAbandoned();
-    // Read first: one that is taken meanwhile is then no record without a snapshot.
+    // Read the records first: a snapshot taken meanwhile then does not look like a record without a snapshot.
     const recorded = (await snapshots.all()).filter((record) => record.engine === engine.name);
     const present = new Set<string>();
     let cursor: string | null = null;

@@ -28,7 +28,9 @@ export async function admit(
   });
 }
 
-/** The live sandboxes of a principal, except those that another running process owns: two editors share no quota. */
+/**
+ * The live sandboxes of a principal, except those owned by another running process: two editors do not share a quota.
+ */
 async function countedRecords(context: RegistryContext, principal: string): Promise<OwnershipRecord[]> {
   const records = await context.store.all();
   return records.filter(

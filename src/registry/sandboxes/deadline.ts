@@ -3,8 +3,9 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 
 /**
- * Adds to the life of a running sandbox, within the operator's maximum. `look` answers the sandbox as it is now, or
- * throws; changes of one sandbox's deadline wait for each other, so that two of them cannot pass the maximum together.
+ * Extends the deadline of a running sandbox, within the operator's maximum. `look` returns the current state of the
+ * sandbox or throws. Changes of one sandbox's deadline run one at a time, so that two of them cannot exceed the maximum
+ * together.
  *
  * @throws SandboxError `invalid_argument`, or `limit_exceeded` with the maximum
  */
@@ -43,8 +44,8 @@ export async function extendWithinLimit(
 }
 
 /**
- * The lease's share: when less than a margin of its time is left, a sandbox gets enough for `ahead` milliseconds from
- * now, or what the maximum leaves. Answers the sandbox as it is then.
+ * Extension by the keep-alive lease: if less than a margin of its time is left, the sandbox is extended to `ahead`
+ * milliseconds from now, or as far as the maximum allows. Returns the resulting state.
  */
 export async function extendForWork(
   context: RegistryContext,
@@ -63,7 +64,7 @@ export async function extendForWork(
   });
 }
 
-/** How long before its deadline a sandbox at work gets more time: a fifth of its life, 1 s at least, 60 s at most. */
+/** How long before its deadline a busy sandbox is extended: a fifth of its lifetime, between 1 s and 60 s. */
 export function marginMs(sandbox: Sandbox): number {
   return Math.min(60_000, Math.max(1_000, sandbox.timeoutMs / 5));
 }

@@ -1,12 +1,12 @@
 import { SandboxError } from '../../shared/errors.ts';
 
-/** What is counted, as the error tells it. */
+/** What is counted, and the wording of the error. */
 export interface QuotaSubject {
   /** The limit's name in answers, e.g. `max_shells`. */
   limit: string;
-  /** What there is too much of, e.g. `shells are open`. */
+  /** What is over the limit, e.g. `shells are open`. */
   state: string;
-  /** The way on, naming the tool to call. */
+  /** The next step, naming the tool to call. */
   hint: string;
 }
 
@@ -22,7 +22,7 @@ export const OPEN_SHELLS: QuotaSubject = {
   hint: 'Call shell_close for one that is no longer needed; session_info lists them.',
 };
 
-/** How much of one kind a principal has at a time, over all its sessions in this process. */
+/** Limits how many of one kind a principal has at a time, over all its sessions in this process. */
 export class Quota {
   readonly #subject: QuotaSubject;
   readonly #max: number;
@@ -34,7 +34,7 @@ export class Quota {
   }
 
   /**
-   * Takes a place; the answered function gives it back, once.
+   * Takes a slot. The returned function releases it; further calls do nothing.
    *
    * @throws SandboxError `limit_exceeded`
    */

@@ -27,7 +27,7 @@ export function resolveNetworkPolicy(
   return policy;
 }
 
-/** A caller who lists domains means them, so that a mode which ignores the lists is refused. */
+/** A caller who lists domains expects them to apply, so a mode that ignores the lists is refused. */
 function requireConsistent(policy: NetworkPolicy, limits: EngineLimits, tool: string): void {
   if (policy.mode === 'custom') return;
   const { allow, subnets, rules } = policy;

@@ -9,15 +9,14 @@ import type { SandboxView } from '../types.ts';
 import { isVisible } from './sandbox-lookup.ts';
 import { failedView, getSandboxView } from './sandbox-view.ts';
 
-/** Failures of the engine as a whole, which say nothing of a sandbox. */
+/** Failures of the engine as a whole, unrelated to any one sandbox. */
 const OF_THE_ENGINE: readonly ErrorCode[] = ['auth', 'rate_limit', 'timeout', 'unavailable'];
 
 /**
- * The sandboxes of a principal, newest first; the order and the cursor are those of the records, the facts the
- * engine's.
+ * The sandboxes of a principal, newest first. Order and cursor come from the records, the state from the engine.
  *
- * @throws SandboxError `invalid_argument` for a cursor that no list answered; what the engine says where it can tell of
- *   no sandbox at present: one that it cannot be asked about has not failed
+ * @throws SandboxError `invalid_argument` for a cursor that no list returned; the engine's error if it cannot report on
+ * any sandbox at present, since an unreachable sandbox has not failed
  */
 export async function listSandboxes(
   context: RegistryContext,
@@ -45,10 +44,10 @@ export async function listSandboxes(
 }
 
 /**
- * Null where nothing tells of the sandbox any more. One that cannot be read is
- * told as `failed` with the reason: it hides no other.
+ * Null if neither the engine nor a record knows the sandbox any more. A sandbox that cannot be read is listed as
+ * `failed` with the reason, so that it does not hide the others.
  *
- * @param fatal failures that are thrown all the same
+ * @param fatal errors that are thrown nevertheless
  */
 export async function viewIfKnown(
   context: RegistryContext,

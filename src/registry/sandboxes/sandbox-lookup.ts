@@ -4,8 +4,8 @@ import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 
 /**
- * The record of a sandbox that this principal may see. Another principal's is answered like one that never was: the
- * difference would tell that it exists.
+ * The record of a sandbox that this principal may see. Another principal's sandbox is indistinguishable from one that
+ * never existed, so that its existence is not revealed.
  *
  * @throws SandboxError `not_found`, or `internal` for a record that cannot be read
  */
@@ -19,12 +19,12 @@ export async function findRecord(
   return record;
 }
 
-/** True for a record of this principal, made by this engine: another engine knows nothing of the sandbox. */
+/** True for a record of this principal and this engine: another engine does not know the sandbox. */
 export function isVisible(context: RegistryContext, principal: string, record: OwnershipRecord): boolean {
   return record.principal === principal && record.engine === context.engine.name;
 }
 
-/** What a call without `sandbox_id` meets in a session that has created and got none. */
+/** The error for a call without `sandbox_id` in a session that has no current sandbox. */
 export function noCurrentSandbox(): SandboxError {
   return new SandboxError('not_found', 'This session has no current sandbox.', {
     hint: 'Call sandbox_create for one, or sandbox_get with a sandbox_id from sandbox_list.',

@@ -1,7 +1,7 @@
 import type { Files } from '../../engines/engine.ts';
 import type { SandboxFiles } from '../types.ts';
 
-/** The engine's files, bound to the one sandbox whose ownership has been checked. */
+/** The engine's file operations, bound to one sandbox whose ownership has been checked. */
 export function filesOf(files: Files, sandboxId: string): SandboxFiles {
   return {
     mkDir: (path, cwd, signal) => files.mkDir(sandboxId, path, cwd, signal),

@@ -27,7 +27,7 @@ import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import type { SessionTransfers } from './transfers.ts';
 
-/** A sandbox whose record says that the session's principal may work in it. */
+/** A sandbox that the session's principal may use, according to its record. */
 export class RegistrySandboxHandle implements SandboxHandle {
   readonly sandboxId: string;
   readonly files: SandboxFiles;
@@ -88,11 +88,11 @@ export class RegistrySandboxHandle implements SandboxHandle {
       return await toSandboxView(this.#context, this.#record, sandbox);
     } catch (error) {
       if (!(error instanceof SandboxError) || error.code !== 'not_found') {
-        // The caller may have been answered before it failed.
+        // The caller may have been answered before the failure.
         this.#context.log.warn({ sandbox_id: this.sandboxId, err: error }, 'A stop failed.');
         throw error;
       }
-      // It may have failed, or not be there yet.
+      // The create may have failed or not have finished.
       const view = await this.view(signal);
       if (view.status === 'pending') throw notRunning(view, null);
       return view;
@@ -106,7 +106,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
         this.#record,
         {
           requireRunning: () => this.requireRunning(either),
-          // Half of an upload must not get into it.
+          // A snapshot must not contain half of an upload.
           quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
         },
         expirationMs,

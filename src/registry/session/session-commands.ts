@@ -12,11 +12,11 @@ const RETRY_MS = 1_000;
 interface RunningCommand {
   readonly commandId: string;
   readonly sandboxId: string;
-  /** How many callers wait for its end. */
+  /** How many callers wait for the command to finish. */
   waiters: number;
 }
 
-/** The commands that one session started and that still run. */
+/** The running commands that one session started. */
 export class SessionCommands {
   readonly #context: RegistryContext;
   readonly #quota: Quota;
@@ -28,12 +28,12 @@ export class SessionCommands {
     this.#context = context;
     this.#quota = quota;
     this.#leases = leases;
-    // One listener a running command is no leak.
+    // One listener per running command is not a leak.
     setMaxListeners(0, this.#watching.signal);
   }
 
   /**
-   * Starts a command in its place of the quota, and holds the sandbox's lease until it has finished.
+   * Starts a command, counts it against the quota, and holds the sandbox's lease until it has finished.
    *
    * @throws SandboxError `limit_exceeded`, or what `start` throws
    */
@@ -54,7 +54,7 @@ export class SessionCommands {
     return [...this.#running.keys()].reverse();
   }
 
-  /** Marks a command as waited for until the answered function is called. Others' commands are none of ours. */
+  /** Marks a command as awaited until the returned function is called. Does nothing for commands of other sessions. */
   addWaiter(commandId: string): () => void {
     const command = this.#running.get(commandId);
     if (command === undefined) return () => {};
@@ -67,12 +67,12 @@ export class SessionCommands {
     };
   }
 
-  /** The commands that somebody waits for, and their sandboxes. */
+  /** The commands that have a waiting caller, with their sandboxes. */
   awaited(): { commandId: string; sandboxId: string }[] {
     return [...this.#running.values()].filter((command) => command.waiters > 0);
   }
 
-  /** Stops watching; the commands themselves go on. */
+  /** Stops watching. The commands keep running. */
   close(): void {
     this.#watching.abort();
   }
@@ -90,7 +90,7 @@ export class SessionCommands {
     }
   }
 
-  /** Waits for the end; false when waiting failed and the command may still run. */
+  /** Waits for the command to finish. False if waiting failed and the command may still run. */
   async #isOver(command: Command): Promise<boolean> {
     const signal = this.#watching.signal;
     try {
@@ -123,7 +123,7 @@ export class SessionCommands {
   }
 }
 
-/** A sandbox or command that ended and was forgotten has nothing left to wait for. */
+/** A sandbox or command that has ended and been forgotten leaves nothing to wait for. */
 function isNotFound(error: unknown): boolean {
   return error instanceof SandboxError && (error.code === 'not_found' || error.code === 'conflict');
 }

@@ -8,13 +8,15 @@ import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 
-/** Together below the 2 s that a client or an init gives a server between SIGTERM and SIGKILL. */
+/** Their sum is below the 2 s that a client or an init gives a server between SIGTERM and SIGKILL. */
 const STOP_MS = 1_400;
 const GIVE_UP_MS = 100;
 
 /** What a session holds when it ends. */
 export interface SessionResources {
-  /** Records of the live sandboxes it created. A create that finishes while the session ends adds to them. */
+  /**
+   * Records of the live sandboxes that the session created. A create that finishes while the session ends adds to them.
+   */
   owned(): OwnershipRecord[];
   scope: TaskScope;
   commands: SessionCommands;
@@ -22,9 +24,9 @@ export interface SessionResources {
 }
 
 /**
- * Ends creates under way, shells and awaited commands, stops owned sandboxes but the kept ones and those that another server
- * owns too, and gives all of them up. Takes at most 1.5 s and never rejects: what is not done by then is left to the next
- * recovery. Where sandboxes end with their owners, that is removing files.
+ * Aborts running creates, ends shells and awaited commands, stops the session's sandboxes except kept ones and those
+ * that another server owns too, and releases all of them. Takes at most 1.5 s and never rejects: the next recovery does
+ * the rest. For engines whose sandboxes end with their owners, only files then remain to be removed.
  */
 export async function releaseSession(context: RegistryContext, resources: SessionResources): Promise<void> {
   const { clock, log } = context;
@@ -63,7 +65,10 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   await completesWithin(clock, GIVE_UP_MS, disowned);
 }
 
-/** Never rejects; false where something of the sandbox is left. One that another server owns too is that one's from now on. */
+/**
+ * Never rejects. False if something of the sandbox is left. A sandbox that another server owns too is left to that
+ * server.
+ */
 async function stopOwned(context: RegistryContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   try {
     const record = await context.store.read(sandboxId);
@@ -84,7 +89,7 @@ async function stopOwned(context: RegistryContext, sandboxId: string, signal: Ab
   }
 }
 
-/** Never rejects. Without its record a sandbox can neither be stopped cleanly nor used again. */
+/** Never rejects. Without its record a sandbox can neither be stopped cleanly nor be used again. */
 async function removeDamaged(
   context: RegistryContext,
   sandboxId: string,
@@ -118,8 +123,8 @@ async function killAwaitedCommand(
 }
 
 /**
- * Never rejects. Without an owner a kept sandbox runs to its deadline, and the next recovery stops any other, even while
- * this process serves other sessions.
+ * Never rejects. Without an owner a kept sandbox runs to its deadline, and the next recovery stops any other, even
+ * while this process serves other sessions.
  */
 async function releaseOwnership(context: RegistryContext, sandboxId: string): Promise<void> {
   try {

@@ -7,7 +7,7 @@ import { hasEnded } from '../sandboxes/sandbox-end.ts';
 import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
 import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
 
-/** What a session knows of itself. */
+/** What a session reports about itself. */
 export interface SessionState {
   sessionId: string;
   currentSandboxId: string | null;
@@ -18,7 +18,10 @@ export interface SessionState {
   limits: SessionLimits;
 }
 
-/** The session's living sandboxes and running commands, fresh. The current sandbox is told even when it has ended. */
+/**
+ * The current state of the session's live sandboxes and running commands. The current sandbox is included even if it
+ * has ended.
+ */
 export async function describeSession(
   context: RegistryContext,
   state: SessionState,

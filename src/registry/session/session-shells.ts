@@ -7,7 +7,7 @@ import type { Quota } from '../sandboxes/quota.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from '../types.ts';
 import type { ShellTerminal } from './shell-terminal.ts';
 
-/** Ended shells whose last screen can still be looked at. */
+/** Ended shells whose last screen can still be read. */
 const MAX_ENDED = 20;
 
 interface OpenShell extends ShellHandle {
@@ -15,12 +15,12 @@ interface OpenShell extends ShellHandle {
   readonly info: ShellInfo;
 }
 
-/** The shells that one session opened: they live in this process and end with the session. */
+/** The shells that one session opened. They live in this process and end with the session. */
 export class SessionShells {
   readonly #context: RegistryContext;
   readonly #quota: Quota;
   readonly #leases: Leases;
-  /** Those that run in the order of their opening, those that have ended in the order of their ends. */
+  /** Running shells in the order they were opened; ended shells in the order they ended. */
   readonly #shells = new Map<string, OpenShell>();
   #closed = false;
 
@@ -31,7 +31,7 @@ export class SessionShells {
   }
 
   /**
-   * Opens a shell in its place of the quota, and holds the sandbox's lease until it has ended.
+   * Opens a shell, counts it against the quota, and holds the sandbox's lease until it has ended.
    *
    * @throws SandboxError `limit_exceeded`, or what `open` throws
    */
@@ -44,7 +44,7 @@ export class SessionShells {
       giveBack();
       throw error;
     }
-    // Loaded with the first terminal: most conversations have none.
+    // Loaded with the first terminal: most sessions open none.
     const { ShellTerminal } = await import('./shell-terminal.ts');
     const { sandboxId } = sandbox;
     const shellId = newShellId(sandboxId);
@@ -56,7 +56,7 @@ export class SessionShells {
     const ended = (): void => {
       endLease();
       giveBack();
-      // Behind those that ended before it; they are forgotten in that order.
+      // Move it behind the shells that ended before it: the map's order is the order in which they are forgotten.
       if (this.#shells.delete(shellId)) this.#shells.set(shellId, handle);
       this.#forgetOldest();
     };
@@ -75,7 +75,7 @@ export class SessionShells {
     });
   }
 
-  /** Those that run, newest first. */
+  /** Running shells, newest first. */
   list(): ShellInfo[] {
     return [...this.#shells.values()]
       .filter(({ terminal }) => terminal.exit === null)
@@ -83,7 +83,7 @@ export class SessionShells {
       .reverse();
   }
 
-  /** Ends every shell and everything they started. Never rejects. */
+  /** Ends every shell and all processes they started. Never rejects. */
   async close(): Promise<void> {
     this.#closed = true;
     await Promise.allSettled([...this.#shells.values()].map(({ terminal }) => terminal.close()));

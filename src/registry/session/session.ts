@@ -33,7 +33,7 @@ import { describeSession } from './session-info.ts';
 import { SessionShells } from './session-shells.ts';
 import { SessionTransfers } from './transfers.ts';
 
-/** One conversation: its current sandbox, the sandboxes it created or got, and the commands and shells it started. */
+/** One conversation: its current sandbox, the sandboxes it created or attached to, and its commands and shells. */
 export class RegistrySession implements Session {
   readonly sessionId = newSessionId();
   readonly principal: string;
@@ -52,7 +52,7 @@ export class RegistrySession implements Session {
   #current: string | null = null;
   #ending: Promise<void> | null = null;
 
-  /** `onEnd` is called once the session has ended. */
+  /** `onEnd` is called when the session has ended. */
   constructor(context: RegistryContext, principal: string, quotas: Quotas, onEnd: () => void) {
     const { maxSandboxes, maxRunningCommands, maxShells, maxVcpus, maxSnapshots, maxLifetimeMs } =
       context.config;
@@ -148,7 +148,7 @@ export class RegistrySession implements Session {
   async #end(reason: SessionEndReason): Promise<void> {
     this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
     await releaseSession(this.#context, {
-      // Those in state `creating` end with the scope.
+      // Ending the scope ends those in state `creating`.
       owned: () => [...this.#owned.values()].filter(({ state }) => state === 'live'),
       scope: this.#scope,
       commands: this.#commands,
@@ -159,12 +159,15 @@ export class RegistrySession implements Session {
     this.#onEnd();
   }
 
-  /** From now on the sandbox ends with the last of its owners, of which this process is one. A failure must not hide its state. */
+  /**
+   * From now on the sandbox ends with the last of its owners, and this process is one of them. A failure must not hide
+   * the sandbox's state.
+   */
   async #takeOwnership(sandboxId: string, signal: AbortSignal): Promise<void> {
     const { engine, store, log } = this.#context;
     if (engine.ownership === undefined) return;
     try {
-      // Recorded first: another server's recovery must not end what this one has taken up.
+      // Record the ownership first: another server's recovery must not end a sandbox that this process attached to.
       await store.update(sandboxId, withCoOwner);
       await engine.ownership.take(sandboxId, signal);
     } catch (error) {
@@ -176,7 +179,7 @@ export class RegistrySession implements Session {
     }
   }
 
-  /** A port that cannot be opened shows without a URL; the error must not hide the sandbox's state. */
+  /** A port that cannot be opened is shown without a URL; the error must not hide the sandbox's state. */
   async #openPorts(sandboxId: string, signal: AbortSignal): Promise<void> {
     try {
       await this.#context.engine.ports?.open(sandboxId, signal);

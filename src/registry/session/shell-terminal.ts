@@ -6,17 +6,17 @@ import { ControlLimit } from '../../shared/text/control-limit.ts';
 import { type ScreenView, TerminalScreen } from '../../shared/text/terminal-screen.ts';
 import { TerminalTranscript } from '../../shared/text/terminal-transcript.ts';
 
-/** Bytes on their way to a program that does not read its input. */
+/** Limit in bytes of pending input for a program that does not read it. */
 const MAX_UNREAD_INPUT = 1_048_576;
-/** Emulating costs this process's time: what has taken a while is followed by a pause of several times as long. */
+/** Emulating uses this process's CPU time: after a slice of work it pauses for several times as long. */
 const TURN_MS = 20;
 const PAUSES = 4;
 const WINDOW_MS = 100;
-/** Characters at a time: fewer where they cost much, so that other work comes in between. */
+/** Characters per slice: fewer when they are expensive, so that other work runs in between. */
 const MIN_PIECE = 64;
 const MAX_PIECE = 16_384;
 
-/** A shell of the engine with the screen that it writes on. The one reader of its output. */
+/** A shell of the engine with its emulated screen. It is the only reader of the shell's output. */
 export class ShellTerminal {
   readonly #shell: Shell;
   readonly #screen: TerminalScreen;
@@ -39,12 +39,12 @@ export class ShellTerminal {
     this.done = this.#follow();
   }
 
-  /** Null while it runs. */
+  /** Null while the program runs. */
   get exit(): ShellExit | null {
     return this.#exit;
   }
 
-  /** Grows with whatever is written, on either screen. */
+  /** Increases with every write to either screen. */
   get changes(): number {
     return this.#chunks;
   }
@@ -62,7 +62,7 @@ export class ShellTerminal {
     return this.#screen.view();
   }
 
-  /** Readable output since a position. */
+  /** Readable output since a position of the transcript. */
   outputSince(position: number): string {
     return this.#transcript.since(position);
   }
@@ -72,7 +72,7 @@ export class ShellTerminal {
     return this.#transcript.take();
   }
 
-  /** @throws `conflict` where the program has left too much of its input unread */
+  /** @throws `conflict` if too much of the program's input is still unread */
   type(text: string): void {
     if (this.#write(Buffer.from(text))) return;
     throw new SandboxError('conflict', 'The program in the terminal does not read what is typed.', {
@@ -81,12 +81,12 @@ export class ShellTerminal {
   }
 
   async resize(cols: number, rows: number): Promise<void> {
-    // Emulator first: the program paints anew as soon as it hears of it.
+    // Resize the emulator first: the program repaints as soon as it is notified.
     this.#screen.resize(cols, rows);
     await this.#shell.resize(cols, rows);
   }
 
-  /** Resolves once `changes` is past this number, at the end, or when the signal fires. */
+  /** Resolves once `changes` is past this number, when the program ends, or when the signal fires. */
   waitForChange(changes: number, signal: AbortSignal): Promise<void> {
     if (this.#chunks !== changes || this.#exit !== null || signal.aborted) return Promise.resolve();
     return new Promise((resolve) => {
@@ -100,7 +100,7 @@ export class ShellTerminal {
     });
   }
 
-  /** Ends the program and everything it started. */
+  /** Ends the program and all processes it started. */
   async close(): Promise<ShellExit> {
     await this.#shell.close();
     return this.done;
@@ -110,7 +110,7 @@ export class ShellTerminal {
     this.#screen.dispose();
   }
 
-  /** False where it was dropped: what a program asks for and does not read must not pile up here. */
+  /** False if the bytes were dropped: replies that the program requests and does not read must not accumulate here. */
   #write(data: Buffer): boolean {
     if (this.#unreadInput + data.length > MAX_UNREAD_INPUT) return false;
     this.#unreadInput += data.length;

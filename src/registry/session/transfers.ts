@@ -6,12 +6,12 @@ import type { Leases } from '../sandboxes/keep-alive.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { Transfer, TransferRequest, TransferResult, TransferWork } from '../types.ts';
 
-/** How long a result that was not fetched is kept, and how many of them. */
+/** How long unfetched results are kept, and how many. */
 const KEPT_MS = 600_000;
 const MAX_KEPT = 32;
 const MAX_UNDER_WAY = 16;
 
-/** What ends the transfers of a sandbox, and the message for their callers. */
+/** A reason that ends the transfers of a sandbox, with the message for their callers. */
 const ENDS = {
   stop: {
     message: 'The transfer ended with sandbox',
@@ -30,7 +30,7 @@ interface Entry {
   readonly soFar: { files: number; bytes: number };
   readonly listeners: Set<() => void>;
   readonly result: Promise<TransferResult>;
-  /** Runs once the transfer has ended. */
+  /** Called when the transfer has ended. */
   expiry: Timer | null;
   ended: boolean;
   /** Being undone because the call that started it was cancelled. */

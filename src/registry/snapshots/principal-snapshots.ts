@@ -11,9 +11,9 @@ import {
 import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { SessionSnapshots } from '../types.ts';
 
-/** Snapshots are asked of the engine in pages of this many. */
+/** Page size of requests for snapshots to the engine. */
 const BATCH = 100;
-/** Deleted ones whose last state is still told. */
+/** How many deleted snapshots are remembered with their last state. */
 const MAX_DELETED = 100;
 
 /** The snapshots of one principal, as one session sees them. */
@@ -21,7 +21,7 @@ export class PrincipalSnapshots implements SessionSnapshots {
   readonly #context: RegistryContext;
   readonly #principal: string;
   readonly #scope: TaskScope;
-  /** What this session has deleted, as it was answered: deleting it again is no error. */
+  /** Snapshots that this session has deleted, as returned then: deleting one again is no error. */
   readonly #deleted = new Map<string, Snapshot>();
 
   constructor(context: RegistryContext, principal: string, scope: TaskScope) {
@@ -40,7 +40,7 @@ export class PrincipalSnapshots implements SessionSnapshots {
     const snapshots = requireSnapshots(this.#context);
     const items: Snapshot[] = [];
     for (let { cursor } = query; ; ) {
-      // The engine's order and cursors are kept; others' snapshots are left out, however many there are.
+      // The engine's order and cursors are kept. Snapshots of other principals are skipped, however many there are.
       const limit = Math.min(BATCH, query.limit - items.length);
       const page = await snapshots.list({ ...query, cursor, limit }, signal);
       for (const snapshot of page.items) if (await this.#isOwn(snapshot)) items.push(snapshot);
@@ -72,7 +72,7 @@ export class PrincipalSnapshots implements SessionSnapshots {
       const record = await ownershipOf(this.#context, snapshot);
       return record !== null && isOwn(this.#context, this.#principal, record);
     } catch (error) {
-      // The store has logged which record cannot be read; it does not hide the other snapshots.
+      // The store has logged the unreadable record; it must not hide the other snapshots.
       if (error instanceof SandboxError && error.code === 'internal') return false;
       throw error;
     }

@@ -6,8 +6,8 @@ import { ownSnapshot, requireSnapshots } from '../records/snapshot-lookup.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
 
 /**
- * Takes a snapshot of a sandbox for the principal that owns both then. `look` answers the sandbox, or throws where it
- * cannot be worked in; `quieten` ends what this session still writes there.
+ * Takes a snapshot of a sandbox; its owner is the principal that owns the sandbox. `look` returns the sandbox, or
+ * throws if it cannot be used. `quieten` ends this session's writes to it.
  *
  * @throws SandboxError `unsupported`, `limit_exceeded`, or what the engine throws
  */
@@ -19,7 +19,7 @@ export async function takeSnapshot(
   signal: AbortSignal,
 ): Promise<Snapshot> {
   const snapshots = requireSnapshots(context);
-  // One at a time, so that two of them cannot pass the limit together.
+  // One at a time, so that two of them cannot exceed the limit together.
   return context.lock.run(`snapshots of ${principal}`, async () => {
     await requireRunning();
     await requireRoom(context, principal);
@@ -29,7 +29,7 @@ export async function takeSnapshot(
       await ownSnapshot(context, snapshot, principal);
       return snapshot;
     } catch (error) {
-      // The caller may have been answered before it failed.
+      // The caller may have been answered before the failure.
       context.log.warn({ sandbox_id: sandboxId, err: error }, 'A snapshot failed.');
       throw error;
     } finally {
@@ -50,7 +50,7 @@ async function requireRoom(context: RegistryContext, principal: string): Promise
   });
 }
 
-/** Never rejects: the next look at the sandbox notes its end as well. */
+/** Never rejects: the next query of the sandbox records its end as well. */
 async function recordEnd(context: RegistryContext, sandboxId: string): Promise<void> {
   try {
     const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(5_000));
