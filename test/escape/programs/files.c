@@ -39,12 +39,12 @@ static long device(const char *path, unsigned minor_number, bool use) {
   return result;
 }
 
-/* Writes 96 MiB, or as much as there is room for. */
+/* Writes 600 MiB, more than any memory file system of a sandbox with 1 GiB holds, or as much as there is room for. */
 static long fill(const char *path) {
   static char block[1 << 20];
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
   long result = fd;
-  for (int i = 0; i < 96 && result >= 0; i++) {
+  for (int i = 0; i < 600 && result >= 0; i++) {
     if (write(fd, block, sizeof block) < 0) result = -1;
   }
   int error = errno;
