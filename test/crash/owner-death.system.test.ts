@@ -95,7 +95,7 @@ describe('the death of a server', () => {
     await waitForNoLeftovers(place);
   });
 
-  it(`ends ${AT_ONCE} sandboxes at once`, { timeout: 300_000 }, async () => {
+  it(`ends ${AT_ONCE} sandboxes at once`, async () => {
     const first = await server(['--max-sandboxes', `${AT_ONCE}`]);
     const sandboxes: Running[] = [];
     while (sandboxes.length < AT_ONCE) {
@@ -158,7 +158,7 @@ describe('a server that does not die', () => {
     expect(await first.call('sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
   });
 
-  it(`ends ${AT_ONCE} sandboxes with its session, without another start`, { timeout: 300_000 }, async () => {
+  it(`ends ${AT_ONCE} sandboxes with its session, without another start`, async () => {
     const first = await server(['--max-sandboxes', `${AT_ONCE}`]);
     const sandboxes: Running[] = [];
     while (sandboxes.length < AT_ONCE) {

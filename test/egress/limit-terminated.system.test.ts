@@ -35,12 +35,12 @@ describe('the limit of terminated connections', needs('root, for a route to test
     world = await openRuledWorld();
     const { args = [], env = {} } = ruledServer(world);
     server = await startServer({ args: [...args, '--egress-max-bytes', String(LIMIT)], env });
-  }, 60_000);
+  });
 
   afterAll(async () => {
     await server?.close();
     await world?.close();
-  }, 60_000);
+  });
 
   const within = '-sS -o /dev/null https://api.test/bytes/500000';
   it.each([

@@ -34,7 +34,7 @@ describe('apt in an imported Debian', () => {
       server.stateDir,
     ]);
     if (imported.code !== 0) throw new Error(imported.err);
-  }, 300_000);
+  });
 
   afterAll(async () => {
     await server.close();

@@ -111,9 +111,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     });
 
     const depth = extent === 'sample' ? 3 : 12;
-    it(`stand on each other, ${depth} deep, with what was removed and made anew on the way`, {
-      timeout: 60_000,
-    }, async (context) => {
+    it(`stand on each other, ${depth} deep, with what was removed and made anew on the way`, async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       const top = depth - 1;

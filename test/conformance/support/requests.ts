@@ -4,7 +4,7 @@ import { newSandboxId } from '../../../src/shared/ids.ts';
 
 /** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
 export function timeoutSignal(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 /** A complete request with the defaults of the tools. */

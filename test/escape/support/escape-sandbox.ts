@@ -130,7 +130,7 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
     });
   const strict = open([]);
   undo.push(() => strict.close());
-  const { notEnforced } = await strict.limits(AbortSignal.timeout(30_000));
+  const { notEnforced } = await strict.limits(AbortSignal.timeout(300_000));
   const neighbour = await strict.create(createRequest({ vcpus: VCPUS }), timeoutSignal());
   undo.push(() => strict.forget(neighbour.sandboxId, timeoutSignal()));
   const subject = { engine: strict, other: strict, shared: neighbour, create: async () => neighbour };

@@ -29,7 +29,7 @@ export async function openOciEngines(
     await rm(stateDir, { recursive: true, force: true });
   };
   try {
-    const limits = await engine.limits(AbortSignal.timeout(30_000));
+    const limits = await engine.limits(AbortSignal.timeout(300_000));
     if (isolation !== undefined && !limits.isolation.includes(isolation)) {
       throw new Error(`this is to test "${isolation}", and the engine is "${limits.isolation}"`);
     }

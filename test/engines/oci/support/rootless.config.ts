@@ -10,8 +10,8 @@ export default defineConfig({
     include: ['test/engines/oci/conformance.system.test.ts'],
     pool: 'forks',
     maxWorkers: 1,
-    testTimeout: 120_000 * TIMEOUT_FACTOR,
-    hookTimeout: 120_000 * TIMEOUT_FACTOR,
-    expect: { poll: { timeout: 30_000 * TIMEOUT_FACTOR } },
+    testTimeout: 600_000 * TIMEOUT_FACTOR,
+    hookTimeout: 600_000 * TIMEOUT_FACTOR,
+    expect: { poll: { timeout: 120_000 * TIMEOUT_FACTOR } },
   },
 });

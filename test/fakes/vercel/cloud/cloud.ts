@@ -197,7 +197,7 @@ export interface StartSession {
 
 /** What is under way here goes on when a client leaves, as it does there. */
 export function never(): AbortSignal {
-  return AbortSignal.timeout(60_000);
+  return AbortSignal.timeout(300_000);
 }
 
 const STATUS_BY_CODE: Record<string, readonly [number, string]> = {
