@@ -3,8 +3,8 @@ import { throwIfCancelled } from '../shared/errors.ts';
 import type { Engine } from './engine.ts';
 
 /**
- * The same engine, whose first sandboxes wait until `ready` has settled, however it did: what dead servers left is
- * then out of the way. Everything else goes straight through.
+ * The same engine, but creates wait until `ready` has settled, successfully or not: by then recovery has cleaned up
+ * after dead servers. All other calls pass straight through.
  */
 export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Engine {
   return {
@@ -34,7 +34,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
   };
 }
 
-/** Waits for `work` to settle, or for the caller to give up. */
+/** Waits for `work` to settle, or for the caller to cancel. */
 async function waitUntilDone(work: Promise<unknown>, signal: AbortSignal): Promise<void> {
   throwIfCancelled(signal);
   let release = (): void => {};

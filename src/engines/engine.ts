@@ -41,19 +41,21 @@ export interface Sandbox {
   vcpus: number;
   memoryMb: number;
   createdAt: number;
-  /** The whole life granted so far, extensions included. */
+  /** The total lifetime granted so far, extensions included. */
   timeoutMs: number;
   /** Null once the sandbox has ended. */
   expiresAt: number | null;
-  /** `url` is null where no living process forwards the port at present. */
+  /** `url` is null if no living process forwards the port at present. */
   ports: { port: number; url: string | null }[];
   networkPolicy: NetworkPolicy;
-  /** Where people open terminals; null unless created `interactive`, and where no process serves it at present. */
+  /**
+   * The URL at which people open terminals. Null unless created `interactive`, and if no process serves it at present.
+   */
   interactivePort: number | null;
   sourceSnapshotId: string | null;
-  /** Null while it lives. */
+  /** Null while the sandbox is alive. */
   stopCause: StopCause | null;
-  /** Why it ended, for people, where status and cause do not say it all; null otherwise. */
+  /** Why it ended, as readable text, if status and cause do not say it all; null otherwise. */
   statusReason: string | null;
 }
 
@@ -64,12 +66,15 @@ export interface CreateSandbox {
   ports: number[];
   timeoutMs: number;
   vcpus: number;
-  /** For every program, as each one's own (`StartCommand.env`); kept with `${secret:NAME}` unfilled. */
+  /**
+   * Default environment of every program; a program's own `StartCommand.env` wins. Stored with `${secret:NAME}`
+   * unfilled.
+   */
   env: Record<string, string>;
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;
   interactive: boolean;
-  /** Lives to its deadline, whatever becomes of the processes that use it; see `Ownership` for any other. */
+  /** Runs to its deadline, whatever happens to the processes that use it. For other sandboxes see `Ownership`. */
   keep: boolean;
 }
 
@@ -78,11 +83,11 @@ export type SandboxSource =
       type: 'git';
       /** http or https, without credentials. */
       url: string;
-      /** A branch, tag, commit (also its first digits) or full ref name; left out, the default branch. */
+      /** A branch, tag, commit (or commit prefix) or full ref name. Absent: the default branch. */
       revision?: string | undefined;
-      /** How many commits of the history; left out, all. */
+      /** How many commits of history to fetch. Absent: all. */
       depth?: number | undefined;
-      /** Never reach the sandbox: whoever carries its traffic adds them. */
+      /** Credentials never reach the sandbox: they are added to its traffic outside. */
       username?: string | undefined;
       password?: string | undefined;
     }
@@ -102,37 +107,37 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
-/** Present where an engine can expose ports. */
+/** Present if the engine can expose ports. */
 export interface Ports {
-  /** Makes every exposed port of the sandbox reachable from here, until `close` of the engine or the sandbox's end. */
+  /** Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's end. */
   open(sandboxId: string, signal: AbortSignal): Promise<void>;
 }
 
 /**
- * Present where a sandbox ends with its owners: when the last process that owns it has died or closed its engine, every
- * process in the sandbox is ended at once. The process that creates a sandbox owns it.
+ * Present if a sandbox ends with its owners: when the last process that owns it has died or closed its engine, every
+ * process in the sandbox is killed at once. The process that creates a sandbox owns it.
  */
 export interface Ownership {
-  /** Makes this process an owner too. Does nothing to a sandbox that is kept or not running. */
+  /** Makes this process an owner too. Does nothing for a sandbox that is kept or not running. */
   take(sandboxId: string, signal: AbortSignal): Promise<void>;
-  /** Ends this process's ownership; without other owners the sandbox's processes end at once. */
+  /** Ends this process's ownership. If there are no other owners, the sandbox's processes are killed at once. */
   giveUp(sandboxId: string): void;
 }
 
-/** Present where an engine keeps snapshots. */
+/** Present if the engine has snapshots. */
 export interface Snapshots {
   /**
-   * Stops a running sandbox (`snapshot` is its stop cause) and keeps its files. Answers once the snapshot is on disk; one
-   * that has begun goes on when the signal fires. A second one of the same sandbox is a `conflict`.
+   * Stops a running sandbox (stop cause `snapshot`) and keeps its files. Resolves once the snapshot is on disk. Once
+   * started, it continues if the signal fires. A second snapshot of the same sandbox is a `conflict`.
    *
    * @param expirationMs null means 30 days, 0 never; otherwise at least 86,400,000
    */
   take(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
-  /** One that is unknown, deleted or expired is `not_found`. */
+  /** An unknown, deleted or expired snapshot is `not_found`. */
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
   /** Newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>>;
-  /** Sandboxes and snapshots that stand on it go on working. */
+  /** Sandboxes and snapshots based on it keep working. */
   delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
 }
 
@@ -140,89 +145,91 @@ export interface Snapshot {
   snapshotId: string;
   sourceSandboxId: string;
   status: 'created' | 'deleted' | 'failed';
-  /** What it holds beyond the runtime's own files, earlier snapshots below it included. Null while it is counted. */
+  /**
+   * Its size beyond the runtime's own files, including the snapshots it is based on. Null until it has been measured.
+   */
   sizeBytes: number | null;
   createdAt: number;
   expiresAt: number | null;
 }
 
-/** Present where an engine can change the policy of a living sandbox. */
+/** Present if the engine can change the policy of a running sandbox. */
 export interface NetworkPolicies {
   update(sandboxId: string, policy: NetworkPolicy, signal: AbortSignal): Promise<NetworkPolicy>;
-  /** What went out and what was refused over the sandbox's life, as far as it is known. */
+  /** Allowed and refused traffic over the sandbox's life, as far as it is known. */
   activity?(sandboxId: string): Promise<NetworkActivity>;
 }
 
 export interface NetworkActivity {
   connections: number;
   refused: number;
-  /** Into and out of the sandbox. */
+  /** Inbound plus outbound. */
   bytesIn: number;
   bytesOut: number;
-  /** The most bytes, in and out together; null: no limit. Beyond it everything is refused. */
+  /** The network quota in bytes, inbound plus outbound; null means none. Beyond it all traffic is refused. */
   maxBytes: number | null;
-  /** The latest first. */
+  /** Latest first. */
   lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }
 
-/** Present where an engine can fill a sandbox from elsewhere. */
+/** Present if the engine can fill a sandbox from a remote source. */
 export interface Sources {
   readonly types: SandboxSource['type'][];
 }
 
-/** What this engine does not bound or give here, in words for `session_info` and `doctor`. */
+/** What this engine does not limit or provide here, as readable text for `session_info` and `doctor`. */
 export interface EngineLimits {
-  /** The isolation in force, e.g. `crun 1.8.1, user namespace, root`. */
+  /** The isolation in effect, e.g. `crun 1.8.1, user namespace, root`. */
   isolation: string;
-  /** Policies a sandbox can be given here. */
+  /** Network policies available here. */
   networkModes: NetworkPolicy['mode'][];
-  /** The policy of a sandbox that names none. */
+  /** The default network policy. */
   defaultNetworkPolicy: NetworkPolicy;
-  /** Vcpus of a sandbox that names none, and the most it can name. */
+  /** The default and maximum number of vcpus. */
   defaultVcpus: number;
   maxVcpus: number;
   memoryMbPerVcpu: number;
-  /** What the files of a sandbox may take on disk at most, in MiB; null where nothing bounds them but the disk. */
+  /** The maximum disk usage of a sandbox's files, in MiB; null if only the disk limits it. */
   diskMb: number | null;
-  /** Limits of the contract that this host cannot enforce, each one sentence; empty is good. */
+  /** Limits of the contract that this host cannot enforce, one sentence each. Ideally empty. */
   notEnforced: string[];
 }
 
-/** What `sandbox_create` takes as `runtime`. */
+/** Valid values of `runtime` for `sandbox_create`. */
 export interface Runtimes {
-  /** Those that are here: a sandbox on one of them needs nothing fetched. */
+  /** Runtimes available locally: a sandbox on one of them needs no download. */
   installed: string[];
-  /** In words, what else can be named; null where nothing else can. */
+  /** Which other runtimes can be requested, as text; null if none. */
   others: string | null;
 }
 
 export interface Engine {
   readonly name: EngineName;
   /**
-   * Makes a sandbox, filled from its source, and answers once it is `running`. Until then it may be got, as `pending`, and
-   * stopped, which makes this reject. On failure or abort nothing of it is left.
+   * Creates a sandbox, fills it from its source, and resolves once it is `running`. Until then `get` returns it as
+   * `pending`, and stopping it makes this call reject. On failure or abort nothing of it is left.
    *
-   * @param report shows a line of progress; left out where nobody looks
+   * @param report shows a line of progress; absent if nobody watches
    */
   create(request: CreateSandbox, signal: AbortSignal, report?: (line: string) => void): Promise<Sandbox>;
-  /** Always fresh. Unknown is `not_found`; a stopped one is still answered until it is forgotten. */
+  /** Queries the current state. An unknown sandbox is `not_found`; a stopped one is returned until it is forgotten. */
   get(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
   /** Newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<Sandbox>>;
-  /** Adds to the deadline of a running sandbox. */
+  /** Extends the deadline of a running sandbox. */
   extendTimeout(sandboxId: string, durationMs: number, signal: AbortSignal): Promise<Sandbox>;
   /**
-   * Ends a sandbox: no process, mount, port or file system layer stays; record and logs do.
-   * Resolves when that is done. A sandbox that has ended already is answered as it is.
+   * Ends a sandbox: no process, mount, port or file system layer is left; its record and logs are kept. Resolves when
+   * that is done. A sandbox that has already ended is returned unchanged.
    */
   stop(sandboxId: string, cause: 'requested' | 'session_end', signal: AbortSignal): Promise<Sandbox>;
-  /** Stops if need be, then removes every trace, record and logs included. Unknown is no error. */
+  /** Stops the sandbox if it runs, then removes everything, record and logs included. An unknown one is no error. */
   forget(sandboxId: string, signal: AbortSignal): Promise<void>;
-  /** Reclaims what sandboxes left that ended without a server (deadline, crash, reboot). Answers their ids. */
+  /** Cleans up sandboxes that ended without a server (deadline, crash, reboot). Returns their ids. */
   recover(signal: AbortSignal): Promise<string[]>;
   limits(signal: AbortSignal): Promise<EngineLimits>;
   runtimes(signal: AbortSignal): Promise<Runtimes>;
-  /** Lets go of what this process holds (forwards, connections, ownership). */
+  /** Releases what this process holds (forwards, connections, ownership). */
   close(): Promise<void>;
 
   readonly commands: Commands;

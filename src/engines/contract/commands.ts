@@ -1,4 +1,4 @@
-/** The part of the engine contract about running commands and reading what they wrote. */
+/** The part of the engine contract for running commands and reading their output. */
 
 export type EndedBy =
   | 'exit'
@@ -9,7 +9,7 @@ export type EndedBy =
   | 'out_of_memory'
   | 'sandbox_stopped';
 
-/** Who asks for a kill; recorded as `endedBy` when the command ends from it. */
+/** Who requested a kill; recorded as `endedBy` if it ends the command. */
 export type KillCause = 'killed' | 'cancelled' | 'session_end';
 
 export interface Command {
@@ -21,18 +21,18 @@ export interface Command {
   status: 'running' | 'finished';
   /** Null while it runs; 128 + n after signal n. */
   exitCode: number | null;
-  /** `SIGKILL`, `SIGTERM`, …; null when it was not ended by a signal. */
+  /** `SIGKILL`, `SIGTERM`, …; null if no signal ended it. */
   signal: string | null;
   endedBy: EndedBy | null;
   startedAt: number;
-  /** So far, while it runs. */
+  /** So far, while the command runs. */
   durationMs: number;
   /** Bytes written by the command, dropped ones included. */
   stdoutBytes: number;
   stderrBytes: number;
-  /** True where it has finished and something that it started runs on; left out by an engine that cannot tell. */
+  /** True if the command has finished and processes that it started still run. Absent if the engine cannot tell. */
   hasLiveProcesses?: boolean;
-  /** True where the kernel was seen to kill something in its sandbox for lack of memory while it ran. */
+  /** True if the kernel killed a process in the sandbox for lack of memory while the command ran. */
   ranOutOfMemory?: boolean;
 }
 
@@ -44,16 +44,16 @@ export interface StartCommand {
   args: string[];
   /** Null means the sandbox's own working directory. Relative paths start there. */
   cwd: string | null;
-  /** `${secret:NAME}` in a value is filled in by the engine when the program starts (`SecretStore.fillEnv`). */
+  /** The engine fills in `${secret:NAME}` in values when the program starts (`SecretStore.fillEnv`). */
   env: Record<string, string>;
   sudo: boolean;
-  /** Kills the command (SIGTERM, then SIGKILL after a grace); null means no limit of its own. */
+  /** The command is killed after this long (SIGTERM, then SIGKILL after a grace period); null means no limit. */
   timeoutMs: number | null;
 }
 
 export type OutputStream = 'stdout' | 'stderr';
 
-/** A run of bytes of one stream, as captured. */
+/** Consecutive bytes of one stream, as captured. */
 export interface OutputChunk {
   stream: OutputStream;
   /** Offset of the first byte in the selected byte sequence (both streams interleaved, or one of them). */
@@ -62,9 +62,9 @@ export interface OutputChunk {
 }
 
 export interface OutputSlice {
-  /** In order, without gaps except those that `dropped` tells. */
+  /** In order, without gaps other than those counted by `dropped`. */
   chunks: OutputChunk[];
-  /** Where to go on reading. */
+  /** The offset at which to continue reading. */
   nextOffset: number;
   /** All bytes of the selected sequence that the command has written so far. */
   totalBytes: number;
@@ -76,30 +76,30 @@ export interface ReadOutput {
   stream: OutputStream | 'both';
   /** Negative counts from the end. */
   offset: number;
-  /** At most this many bytes are answered. */
+  /** The maximum number of bytes to return. */
   limit: number;
 }
 
 export interface Commands {
-  /** Starts a command and answers as soon as it runs. A program that does not exist is exit code 127, not an error. */
+  /** Starts a command and resolves as soon as it runs. A program that does not exist is exit code 127, not an error. */
   start(request: StartCommand, signal: AbortSignal): Promise<Command>;
   get(commandId: string, signal: AbortSignal): Promise<Command>;
   /** The commands of a sandbox, oldest first. */
   list(sandboxId: string, signal: AbortSignal): Promise<Command[]>;
-  /** Resolves when the command has finished; aborting ends the wait alone. */
+  /** Resolves when the command has finished. Aborting ends only the wait. */
   wait(commandId: string, signal: AbortSignal): Promise<Command>;
   /** Resolves when the output of both streams has grown past `totalBytes` or the command has finished. */
   waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command>;
   readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
   /**
-   * Line ends among the bytes `[start, end)` of a stream, those included that the log no longer holds; null where that is
-   * not known. Left out by an engine that cannot tell without reading.
+   * Line ends in the bytes `[start, end)` of a stream, including those that the log no longer holds; null if unknown.
+   * Absent for an engine that would have to read the bytes.
    */
   countLines?(
     commandId: string,
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,
   ): Promise<number | null>;
-  /** Sends a signal to every descendant. Killing a finished command is no error. */
+  /** Sends a signal to the command and all its descendants. Signalling a finished command is no error. */
   kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
 }

@@ -1,20 +1,20 @@
-/** The part of the engine contract that `doctor` shows. */
+/** The part of the engine contract behind `doctor`. */
 import type { EngineName } from '../../shared/engine-names.ts';
 
-/** One thing that `doctor` found, and what mends it. */
+/** One finding of `doctor`, and how to fix it. */
 export interface Finding {
   level: 'ok' | 'warning' | 'error';
   /** One sentence. */
   text: string;
-  /** Program and arguments of each step that mends it here, in order; empty where only a person can. */
+  /** Program and arguments of each step of the fix, in order; empty if only a person can fix it. */
   remedy: string[][];
-  /** True where the remedy needs root. */
+  /** True if the fix needs root. */
   remedyNeedsRoot: boolean;
-  /** What a person has to do where `remedy` is empty or not for this machine. */
+  /** What a person has to do if `remedy` is empty or does not apply to this machine. */
   advice: string | null;
 }
 
-/** Whether an engine works on this machine, by trying it. */
+/** Finds out whether an engine works on this machine, by trying it. */
 export interface Diagnosis {
   engine: EngineName;
   works: boolean;

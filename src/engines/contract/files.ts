@@ -1,4 +1,4 @@
-/** The part of the engine contract about the files of a sandbox. */
+/** The part of the engine contract for the files of a sandbox. */
 import type { Readable } from 'node:stream';
 
 export interface FileStat {
@@ -11,7 +11,7 @@ export interface FileStat {
 export interface WriteFile {
   path: string;
   content: Buffer;
-  /** Null keeps the mode of an existing file, and gives a new one 0644. */
+  /** Null keeps the mode of an existing file; a new file gets 0644. */
   mode: number | null;
 }
 
@@ -20,18 +20,21 @@ export interface TreeEntry {
   path: string;
   type: 'file' | 'directory' | 'symlink';
   mode: number;
-  /** The text of a symbolic link, never followed by the carrier. */
+  /** The target of a symbolic link. It is never followed on the way. */
   linkTarget: string | null;
-  /** The content of a file; read to its end before the next entry is asked for. */
+  /** The content of a file. Must be read to its end before the next entry is requested. */
   content: Readable | null;
 }
 
-/** Paths are the sandbox's; relative ones start at `cwd`, itself relative to the sandbox's own working directory. */
+/** Paths are paths in the sandbox. Relative ones start at `cwd`, itself relative to the sandbox's working directory. */
 export interface Files {
   mkDir(sandboxId: string, path: string, cwd: string | null, signal: AbortSignal): Promise<{ path: string }>;
-  /** Null when nothing is there. */
+  /** Null if nothing exists there. */
   stat(sandboxId: string, path: string, cwd: string | null, signal: AbortSignal): Promise<FileStat | null>;
-  /** A regular file's bytes from `offset`, at most `limit`; null when nothing is there. A directory is `invalid_argument`. */
+  /**
+   * A regular file's bytes from `offset`, at most `limit`; null if nothing exists there. A directory is
+   * `invalid_argument`.
+   */
   read(
     sandboxId: string,
     path: string,
@@ -39,21 +42,21 @@ export interface Files {
     range: { offset: number; limit: number },
     signal: AbortSignal,
   ): Promise<{ path: string; sizeBytes: number; data: Buffer } | null>;
-  /** Parents are made; each file appears whole or not at all. Answers absolute paths. */
+  /** Creates parent directories. Each file is written atomically. Returns absolute paths. */
   write(
     sandboxId: string,
     files: WriteFile[],
     cwd: string | null,
     signal: AbortSignal,
   ): Promise<{ path: string; sizeBytes: number }[]>;
-  /** A file or a whole directory as a stream of entries, constant memory. Missing is `not_found`. */
+  /** A file or directory tree as a stream of entries, in constant memory. A missing path is `not_found`. */
   readTree(
     sandboxId: string,
     path: string,
     cwd: string | null,
     signal: AbortSignal,
   ): AsyncIterable<TreeEntry>;
-  /** The counterpart: nothing of a tree that was cut short stays behind. */
+  /** The counterpart of the above: nothing of an incomplete tree is left behind. */
   writeTree(
     sandboxId: string,
     path: string,

@@ -1,18 +1,18 @@
-/** Images: root file systems that were imported, and runtimes that were fetched. */
+/** Images: imported root file systems and downloaded runtimes. */
 
 export interface Image {
   name: string;
-  /** `rootfs`: a root file system of its own; `node`: a Node release over the host's files. */
+  /** `rootfs`: a separate root file system; `node`: a Node release on top of the host's files. */
   kind: 'rootfs' | 'node';
   /** Of a Node release. */
   version: string | null;
-  /** As Node names it: `x64`, `arm64`. */
+  /** In Node's naming: `x64`, `arm64`. */
   arch: string;
   sizeBytes: number;
   createdAt: number;
-  /** Ids of the living sandboxes and the snapshots that stand on it. */
+  /** Ids of the live sandboxes and the snapshots that use it. */
   usedBy: string[];
-  /** What is not as it was in the archive, in words. */
+  /** Differences from the archive, in words. */
   notes: string[];
 }
 
@@ -20,20 +20,20 @@ export interface ImportImage {
   name: string;
   /** Path of a tar archive on this host, plain or compressed with gzip or zstd. */
   archive: string;
-  /** Bytes that it may become when it is unpacked. */
+  /** The maximum unpacked size in bytes. */
   maxBytes: number;
 }
 
-/** Present where an engine can run sandboxes on root file systems of one's own. */
+/** Present if the engine can run sandboxes on custom root file systems. */
 export interface Images {
   /**
-   * Takes an archive over as the runtime `name`. On failure and on abort nothing of it is left.
+   * Imports an archive as the runtime `name`. On failure or abort nothing of it is left.
    *
-   * @throws `conflict` where the name is taken, `invalid_argument` or `unsupported` for the archive, `limit_exceeded`
+   * @throws `conflict` if the name is taken, `invalid_argument` or `unsupported` for the archive, `limit_exceeded`
    */
   import(request: ImportImage, signal: AbortSignal): Promise<Image>;
-  /** By name. */
+  /** Sorted by name. */
   list(signal: AbortSignal): Promise<Image[]>;
-  /** @throws `not_found`, or `conflict` naming the sandboxes and snapshots that stand on it */
+  /** @throws `not_found`, or `conflict` naming the sandboxes and snapshots that use it */
   remove(name: string, signal: AbortSignal): Promise<void>;
 }

@@ -1,4 +1,4 @@
-/** The part of the engine contract about terminals. */
+/** The part of the engine contract for terminals. */
 
 export interface OpenShell {
   sandboxId: string;
@@ -8,37 +8,39 @@ export interface OpenShell {
   /** Null means the sandbox's own working directory. Relative paths start there. */
   cwd: string | null;
   sudo: boolean;
-  /** The window in character cells, each 1 to 1,000. */
+  /** The window size in character cells, each 1 to 1,000. */
   cols: number;
   rows: number;
 }
 
-/** 128 + n after signal n; SIGKILL where the sandbox ended under it. */
+/** 128 + n after signal n; SIGKILL if the sandbox ended while it ran. */
 export interface ShellExit {
   exitCode: number;
   signal: string | null;
 }
 
-/** A program on a terminal. Its whole tree ends with `close`, with this process, and with the sandbox. */
+/**
+ * A program on a terminal. `close`, the end of this process and the end of the sandbox each end its whole process tree.
+ */
 export interface Shell {
-  /** What the program writes, as it writes it; ends before `exit` resolves. Unread output makes the program wait. */
+  /** The program's output as it is written; ends before `exit` resolves. Unread output blocks the program. */
   readonly output: AsyncIterable<Buffer>;
   /** Never rejects. */
   readonly exit: Promise<ShellExit>;
-  /** Types bytes. Resolves when the terminal has taken them off this process; dropped where the shell has ended. */
+  /** Types bytes. Resolves when the terminal has accepted them. If the shell has ended they are dropped. */
   write(data: Buffer): Promise<void>;
   resize(cols: number, rows: number): Promise<void>;
-  /** Hangs up, then kills what is left. Resolves with how it ended once nothing of it is left. */
+  /** Sends a hangup, then kills what is left. Resolves with the exit once nothing of the tree is left. */
   close(): Promise<ShellExit>;
 }
 
-/** Present where an engine can open terminals. */
+/** Present if the engine can open terminals. */
 export interface Shells {
-  /** Answers as soon as the program runs. A program that does not exist is exit code 127, not an error. */
+  /** Resolves as soon as the program runs. A program that does not exist is exit code 127, not an error. */
   open(request: OpenShell, signal: AbortSignal): Promise<Shell>;
   /**
-   * Present where sandboxes can be `interactive`: a `ws://` or `wss://` address that opens one terminal, once. Whoever has
-   * it is let in. `unavailable` where the sandbox has no such port here.
+   * Present if sandboxes can be `interactive`: a `ws://` or `wss://` URL that opens one terminal, once. The URL is the
+   * only credential. `unavailable` if the sandbox has no such port here.
    */
   interactiveUrl?(sandboxId: string, signal: AbortSignal): Promise<string>;
 }
