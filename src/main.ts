@@ -16,13 +16,13 @@ import { createLogger, type Logger } from './shared/log.ts';
 
 const VERSION = packageJson.version;
 
-/** The agent as built: beside the bundle, and in the same `dist` for who runs the sources. */
+/** The compiled agent: next to the bundle, or in the same `dist` when running from sources. */
 function agentPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   return join(dirname(here), 'dist', `agent-${process.arch}`);
 }
 
-/** Which addresses are reached in the cloud is the platform's to judge. */
+/** The platform decides which addresses cloud sandboxes can reach. */
 const CLOUD_HOST_NETWORK = { opened: [], ownAddresses: () => [] };
 
 async function openEngine(config: Config, log: Logger): Promise<Engine> {
@@ -91,7 +91,7 @@ async function serve(config: Config): Promise<number> {
     log,
     version: VERSION,
   });
-  // The client is answered meanwhile.
+  // Do not wait for it: the client is answered meanwhile.
   recovery = recover(registry, log, stopping.signal);
   const reason = await served;
   stopping.abort();
@@ -99,7 +99,7 @@ async function serve(config: Config): Promise<number> {
   return 0;
 }
 
-/** Removes what dead servers left; a failure is the log's, since the next start tries again. */
+/** Removes what dead servers left. A failure is only logged, since the next start tries again. */
 async function recover(registry: Registry, log: Logger, signal: AbortSignal): Promise<void> {
   try {
     const { stopped, forgotten } = await registry.recover(signal);
@@ -143,7 +143,8 @@ const parts: Dependencies = {
   loadConfig: (given) => loadConfig(given),
   serve,
   openRegistry: async (config, tell) => {
-    // The log is the server's; people who typed a verb get it where they ask for another level than the usual.
+    // The log is meant for the server; people who run a verb get it only if they ask for a level other than the
+    // default.
     const log = config.logLevel === 'info' ? cliLog(tell) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },
@@ -155,7 +156,7 @@ const parts: Dependencies = {
 
 const terminal: Terminal = {
   out: (data) => {
-    // A reader such as `head` that has seen enough; the server itself has its own way to end.
+    // A reader such as `head` has closed the pipe. The server handles this itself.
     if (process.stdout.listenerCount('error') === 0) process.stdout.once('error', () => process.exit(0));
     process.stdout.write(data);
   },
@@ -165,7 +166,7 @@ const terminal: Terminal = {
   isScreen: process.stdout.isTTY === true,
 };
 
-/** Ends the process once what was printed is on its way; timers and sockets have no say. */
+/** Exits once the output is flushed; open timers and sockets do not keep the process alive. */
 function exit(code: number): void {
   process.stdout.write('', () => process.exit(code));
 }

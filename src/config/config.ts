@@ -1,4 +1,4 @@
-/** Flags and environment, read once into one frozen object. The only reader of `process.env`. */
+/** Flags and environment variables, read once into one frozen object. The only reader of `process.env`. */
 import { realpathSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
@@ -27,7 +27,7 @@ const EGRESS_ECH = ['allow', 'refuse'] as const;
 const ANSWERS = ['auto', 'both', 'text', 'json'] as const;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'silent'] as const;
 
-/** The groups that `--toolsets` narrows the list of tools to; `core` is the smallest useful set. */
+/** The groups that `--toolsets` can select; `core` is the smallest useful set. */
 export const TOOLSETS = [
   'core',
   'lifecycle',
@@ -48,30 +48,33 @@ export interface Config {
   readonly stateDir: string;
   /** `crun`, `runc`, `runsc` or a path; `auto` probes. */
   readonly ociRuntime: string;
-  /** What a sandbox may take on disk, in MiB; null for no limit. */
+  /** Maximum disk usage of a sandbox, in MiB; null for no limit. */
   readonly diskMb: number | null;
   readonly maxLifetimeMs: number;
   readonly retentionMs: number;
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
-  /** Host folders that `local_path` may name, absolute, symlinks resolved: the working directory and every `--allow-dir`. */
+  /**
+   * Host folders that `local_path` may name, absolute, symlinks resolved: the working directory and every
+   * `--allow-dir`.
+   */
   readonly allowDirs: readonly string[];
-  /** Ranges that sandboxes may reach although they are private or this host's own, each `CIDR` or `CIDR:port`. */
+  /** Private or host addresses that sandboxes may reach nevertheless, each `CIDR` or `CIDR:port`. */
   readonly egressAllow: readonly string[];
-  /** Name servers that sandboxes' names are looked up at; empty: this host's own. */
+  /** DNS servers for the names that sandboxes look up; empty: the host's own. */
   readonly egressDns: readonly string[];
-  /** What becomes of TLS connections whose client hello is, or claims to be, an encrypted one. */
+  /** What to do with TLS connections that use, or claim to use, an encrypted client hello. */
   readonly egressEch: (typeof EGRESS_ECH)[number];
-  /** Where npm's registry is, from which Node releases come. */
+  /** The npm registry, from which Node releases are downloaded. */
   readonly npm: NpmSetting;
-  /** `NODE_EXTRA_CA_CERTS`: authorities that servers outside may be certified by, beside the host's. */
+  /** `NODE_EXTRA_CA_CERTS`: CA certificates trusted for outside servers, in addition to the host's. */
   readonly extraCaCerts: string | null;
-  /** `TZ`: the server's time zone, where its environment names one. */
+  /** `TZ`: the server's time zone, if set in its environment. */
   readonly timeZone: string | null;
-  /** `SANDBOX_MCP_SECRET_NAME` and what belongs to it. */
+  /** `SANDBOX_MCP_SECRET_NAME` and related variables. */
   readonly secrets: SecretStore;
-  /** Of the engine in the cloud; holds secrets. */
+  /** Settings of the cloud engine; they hold secrets. */
   readonly vercel: VercelSettings;
-  /** Bytes, in and out together, that a sandbox may move over its network; null: no limit. */
+  /** Network quota of a sandbox in bytes, inbound plus outbound; null means no limit. */
   readonly egressMaxBytes: number | null;
   readonly toolsets: readonly (typeof TOOLSETS)[number][] | 'all';
   readonly readOnly: boolean;
@@ -84,24 +87,24 @@ export interface Config {
   readonly logLevel: (typeof LOG_LEVELS)[number];
 }
 
-/** What separates the values of a repeatable flag in its variable. */
+/** Separates the values of a repeatable flag in its environment variable. */
 const SEPARATORS: Partial<Record<FlagName, string>> = {
   'allow-dir': delimiter,
   'egress-allow': ',',
   'egress-dns': ',',
 };
 
-/** What a configuration depends on beside the flags. */
+/** What a configuration depends on besides the flags. */
 export interface ProcessContext {
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Null where the working directory is gone. */
+  /** Null if the working directory no longer exists. */
   readonly cwd: string | null;
-  /** Null where this user has none. */
+  /** Null if this user has none. */
   readonly homeDir: string | null;
   readonly isRoot: boolean;
 }
 
-/** The surroundings of this process. */
+/** The environment of this process. */
 export function processContext(): ProcessContext {
   return {
     env: process.env,
@@ -112,8 +115,8 @@ export function processContext(): ProcessContext {
 }
 
 /**
- * The configuration of this process. A flag wins over its variable, and an empty variable counts as unset.
- * Throws `ConfigError` at the first value that cannot be used.
+ * Builds the configuration of this process. A flag wins over its variable, and an empty variable counts as unset.
+ * Throws `ConfigError` at the first invalid value.
  */
 export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = processContext()): Config {
   const { env, cwd } = surroundings;
@@ -150,7 +153,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
   });
 }
 
-/** The values given for a flag, in order: those of the command line, else those of its variable. */
+/** The values given for a flag, in order: from the command line if there are any, else from its variable. */
 function settings(name: FlagName, flags: ParsedFlags, env: ProcessContext['env']): Setting[] {
   const onCommandLine = flags.get(name);
   if (onCommandLine !== undefined) return onCommandLine.map((value) => ({ origin: `--${name}`, value }));
@@ -165,7 +168,7 @@ function optional<Value>(setting: Setting | undefined, read: (setting: Setting) 
   return setting === undefined ? null : read(setting);
 }
 
-/** A name stays a name; a path must not depend on where the server is started from. */
+/** A plain name is kept; a path is made absolute, so that it does not depend on where the server is started. */
 function runtime(text: string, cwd: string | null): string {
   return text.includes('/') ? resolve(cwd ?? '/', text) : text;
 }
@@ -183,7 +186,7 @@ function toolsets(setting: Setting): Config['toolsets'] {
   });
 }
 
-/** The range itself is read by the engine; here it has to look like one. */
+/** The engine parses the range; here only its form is checked. */
 function egressRange(setting: Setting): string {
   if (/^\[?[0-9a-fA-F:.]+\]?(\/\d{1,3})?(:\d{1,5})?$/.test(setting.value)) return setting.value;
   throw new ConfigError(
@@ -203,7 +206,7 @@ function nameServer(setting: Setting): string {
 
 function allowDirs(given: Setting[], cwd: string | null): string[] {
   const named = given.map((setting) => existingDirectory(setting, resolve(cwd ?? '/', setting.value)));
-  // Desktop clients start servers in `/`: nobody who does means to hand over the whole file system.
+  // Desktop clients start servers in `/`: that is no intention to expose the whole file system.
   const working = cwd === null || cwd === resolve('/') ? [] : [realpathSync(cwd)];
   return [...new Set([...working, ...named])];
 }
@@ -222,7 +225,7 @@ function existingDirectory(setting: Setting, path: string): string {
 function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {
   if (isRoot) return '/var/lib/sandbox-mcp';
   const base = env['XDG_STATE_HOME'];
-  // The XDG specification has relative paths ignored.
+  // The XDG specification says to ignore relative paths.
   if (base !== undefined && isAbsolute(base)) return join(base, 'sandbox-mcp');
   if (homeDir !== null) return join(homeDir, '.local/state/sandbox-mcp');
   throw new ConfigError(
@@ -231,7 +234,7 @@ function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {
   );
 }
 
-/** Null without `HOME` (or with one that is no absolute path) and without a line in /etc/passwd. */
+/** Null without `HOME` (or with a relative one) and without an entry in /etc/passwd. */
 function homeDirectory(): string | null {
   try {
     const found = homedir();

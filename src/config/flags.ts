@@ -1,11 +1,11 @@
-/** Every flag of the command line, told once: the parser, the configuration and its reference page read this table. */
+/** Every command-line flag, defined once: the parser, the configuration and the reference page use this table. */
 
 export interface FlagSpec {
   readonly name: string;
-  /** What the value is called in help; null marks a switch. */
+  /** The name of the value in help; null for a switch. */
   readonly value: string | null;
   readonly repeatable: boolean;
-  /** As shown to people. */
+  /** As displayed in help. */
   readonly default: string;
   readonly description: string;
 }
@@ -193,15 +193,15 @@ export const FLAGS = [
 
 export type FlagName = (typeof FLAGS)[number]['name'];
 
-/** What was given on the command line: each value in order, `true` for a switch. */
+/** The flags given on the command line: each value in order, `true` for a switch. */
 export type ParsedFlags = ReadonlyMap<FlagName, readonly string[]>;
 
-/** The environment variable that stands for a flag: `--max-vcpus` is `SANDBOX_MCP_MAX_VCPUS`. */
+/** The environment variable for a flag: `--max-vcpus` is `SANDBOX_MCP_MAX_VCPUS`. */
 export function environmentName(name: FlagName): string {
   return `SANDBOX_MCP_${name.toUpperCase().replaceAll('-', '_')}`;
 }
 
-/** The default of a flag as the table tells it. */
+/** The default of a flag, from the table. */
 export function defaultText(name: FlagName): string {
   return FLAGS.find((flag) => flag.name === name)?.default ?? '';
 }

@@ -1,24 +1,24 @@
-/** Where npm's registry is, by npm's own settings: from there come the Node releases that sandboxes ask for. */
+/** The npm registry according to npm's own settings: the Node releases for sandboxes are downloaded from it. */
 import { dirname, join } from 'node:path';
 
-/** npm's settings as far as the environment tells them; the files are read when a release is fetched. */
+/** npm's settings as found in the environment. The files are read when a release is downloaded. */
 export interface NpmSetting {
-  /** By `npm_config_registry`; wins over the files. */
+  /** From `npm_config_registry`; wins over the files. */
   readonly registry: string | null;
-  /** By `npm_config_cafile`; wins over the files. */
+  /** From `npm_config_cafile`; wins over the files. */
   readonly caFile: string | null;
-  /** Configuration files, the strongest first: the user's, then the global one. A project's own is not asked. */
+  /** Configuration files in order of precedence: the user's, then the global one. A project's own is not read. */
   readonly files: readonly string[];
 }
 
-/** npm reads its variables in either case, and takes an empty one as unset. */
+/** npm accepts its variables in upper and lower case, and treats an empty one as unset. */
 function variable(env: Readonly<Record<string, string | undefined>>, name: string): string | null {
   return env[`npm_config_${name}`] || env[`NPM_CONFIG_${name.toUpperCase()}`] || null;
 }
 
 /**
- * @param homeDir null where this user has none
- * @param execPath of Node, beside which npm keeps its global configuration
+ * @param homeDir null if this user has none
+ * @param execPath of Node; npm's global configuration is relative to it
  */
 export function npmSetting(
   env: Readonly<Record<string, string | undefined>>,

@@ -1,4 +1,4 @@
-/** The operator's secrets out of the environment. No message tells a value: it may be the secret itself. */
+/** The operator's secrets from the environment. No message contains a value: it may be the secret itself. */
 import { normalizePattern } from '../shared/domains.ts';
 import { SECRET_NAME, type Secret } from '../shared/secrets.ts';
 import { ConfigError } from './setting.ts';
@@ -7,9 +7,10 @@ const PREFIX = 'SANDBOX_MCP_SECRET_';
 const SUFFIX = /_(DOMAINS|ENV)$/;
 
 /**
- * Every `SANDBOX_MCP_SECRET_NAME` with its `_DOMAINS` (separated by commas) and `_ENV`. Empty variables count as unset.
+ * Reads every `SANDBOX_MCP_SECRET_NAME` with its `_DOMAINS` (comma-separated) and `_ENV`. Empty variables count as
+ * unset.
  *
- * @throws ConfigError naming the variable that cannot be used
+ * @throws ConfigError naming the variable that is invalid
  */
 export function secretSettings(env: Readonly<Record<string, string | undefined>>): Secret[] {
   const given = new Map<string, string>();
@@ -51,7 +52,7 @@ function envOf(name: string, text: string | undefined): boolean {
   throw problem(name, 'is neither true nor false.');
 }
 
-/** A secret whose own name ends like this would be taken for a setting of another. */
+/** A secret whose own name has such an ending would be taken for a setting of another secret. */
 function requireSecret(given: ReadonlyMap<string, string>, name: string, secret: string): void {
   if (given.has(secret)) return;
   throw problem(

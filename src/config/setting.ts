@@ -1,20 +1,20 @@
-/** Reads one value of the configuration; what cannot be used is told with its origin and the valid ones. */
+/** Parses one configuration value. An error names the value, where it came from and the valid ones. */
 import { DURATION_FORMS, parseDuration } from '../shared/duration.ts';
 import { SandboxError } from '../shared/errors.ts';
 
-/** One year: timers and deadlines stay far from where numbers lose precision. */
+/** One year: keeps timers and deadlines far below the limit of exact integers. */
 const MAX_DURATION_MS = 365 * 86_400_000;
 const MAX_COUNT = 10_000;
 
-/** A value, and the flag or variable that it came from. */
+/** A value, and the flag or variable that it comes from. */
 export interface Setting {
   readonly origin: string;
   readonly value: string;
 }
 
-/** A flag or variable that cannot be used; the message names it, its value and the valid ones. Exit code 2. */
+/** An invalid flag or variable; the message names it, its value and the valid ones. Exit code 2. */
 export class ConfigError extends SandboxError {
-  /** `value` is null for a flag that was not given and has to be. */
+  /** `value` is null for a required flag that was not given. */
   constructor({ origin, value }: Pick<Setting, 'origin'> & { value: string | null }, problem: string) {
     const subject = value === null ? origin : `${origin}: ${JSON.stringify(value)}`;
     super('invalid_argument', `${subject} ${problem}`, {
@@ -25,7 +25,7 @@ export class ConfigError extends SandboxError {
   }
 }
 
-/** One of a closed list of words. */
+/** One of a fixed list of words. */
 export function oneOf<const T extends string>(setting: Setting, valid: readonly T[]): T {
   const found = valid.find((value) => value === setting.value);
   if (found !== undefined) return found;
@@ -63,7 +63,7 @@ export function megabytes(setting: Setting): number | null {
 
 const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
 
-/** Bytes, as a plain number or with KB, MB, GB or TB behind it (powers of ten). */
+/** Bytes, as a plain number or with the suffix KB, MB, GB or TB (powers of ten). */
 export function bytes(setting: Setting): number {
   const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]B)?$/.exec(setting.value) ?? [];
   const number = digits === '' ? 0 : Number(digits) * (BYTE_UNITS[unit] ?? 0);

@@ -1,12 +1,12 @@
-/** What the environment says about Vercel's cloud, and the way to it. */
+/** The environment's settings for Vercel's cloud and the proxy to it. */
 import { trimTrailingSlashes } from '../shared/text/text.ts';
 import { ConfigError, type Setting } from './setting.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Vercel's own variables, and those of a company's proxy; null where one is not set. */
+/** Vercel's own variables, and those of a corporate proxy; null if not set. */
 export interface VercelSettings {
-  /** Instead of the SDK's own base URL; without a slash at its end. */
+  /** Replaces the SDK's own base URL; without a trailing slash. */
   readonly apiUrl: string | null;
   readonly environment: {
     readonly oidcToken: string | null;
@@ -17,7 +17,7 @@ export interface VercelSettings {
   readonly proxy: { readonly http: string | null; readonly https: string | null; readonly no: string | null };
 }
 
-/** Secrets come by the environment alone; `apiUrl` is the flag's, null where it was not given. */
+/** Secrets come only from the environment. `apiUrl` is the flag's value, null if it was not given. */
 export function vercelSettings(apiUrl: Setting | null, env: Environment): VercelSettings {
   const variable = (...names: string[]): string | null => {
     for (const name of names) if (env[name] !== undefined && env[name] !== '') return env[name];
@@ -39,7 +39,7 @@ export function vercelSettings(apiUrl: Setting | null, env: Environment): Vercel
   };
 }
 
-/** @throws ConfigError for what paths cannot be put behind */
+/** @throws ConfigError for a URL that paths cannot be appended to */
 function baseUrl(setting: Setting): string {
   const problem =
     'is no base URL; give one such as https://proxy.example.com/vercel, without query or credentials.';
