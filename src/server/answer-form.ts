@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
 
 /**
- * How often, and as what, an answer is sent: `both` is readable text and `structuredContent`, `json` the same data
- * twice, and `text` readable text alone.
+ * The form in which results are sent: `both` is readable text plus `structuredContent`, `json` is the same data in both
+ * places, and `text` is readable text alone.
  */
 export type AnswerForm = 'both' | 'json' | 'text';
 
@@ -12,28 +12,28 @@ export interface ClientAnswers {
   readonly imagesAlone: boolean;
 }
 
-/** For clients that show one of the two, or that nobody has measured. */
+/** For clients that show only one of the two, or that have not been measured. */
 export const REST: ClientAnswers = { form: 'both', imagesAlone: false };
 
 /**
- * What differs from `both`, by the name that a client sends as `clientInfo.name`. docs/clients.md has the versions
- * that were measured.
+ * Clients whose form differs from `both`, by the name they send as `clientInfo.name`. docs/clients.md lists the
+ * versions that were measured.
  */
 const CLIENTS: ReadonlyMap<string, ClientAnswers> = new Map([
   // These show the model text and data, but only one of them if the text is the data's JSON.
   ['copilot-cli', { form: 'json', imagesAlone: false }],
   ['qwen-cli-mcp-client', { form: 'json', imagesAlone: false }],
-  // These always show the model both.
+  // These always show both to the model.
   ['@langchain/mcp-adapters', { form: 'text', imagesAlone: false }],
   ['mcp-client-cli', { form: 'text', imagesAlone: false }],
-  // This one shows the data alone where there is some.
+  // This one shows only the data if there is any.
   ['codex-mcp-client', { form: 'both', imagesAlone: true }],
 ]);
 
 /** Qwen Code appends the name under which its user has configured the server. */
 const QWEN_CODE_PREFIX = 'qwen-cli-mcp-client-';
 
-/** The form of the answers for a client, from `--answers` or, with `auto`, from the client's name. */
+/** The form of results for a client: from `--answers` or, with `auto`, from the client's name. */
 export function answersFor(setting: Config['answers'], clientName: string | undefined): ClientAnswers {
   const name = clientName?.startsWith(QWEN_CODE_PREFIX) ? 'qwen-cli-mcp-client' : clientName;
   const known = CLIENTS.get(name ?? '') ?? REST;

@@ -6,10 +6,10 @@ type Issue = z.core.$ZodIssue;
 
 const MAX_PROBLEMS = 3;
 const MAX_SHOWN_VALUE = 80;
-/** Values under these names are never repeated, neither in an answer nor in a log. */
+/** Values under these names are never repeated, in a result or in a log. */
 const SECRET_NAMES = new Set(['password', 'username', 'headers', 'env']);
 
-/** One error for everything that is wrong with the arguments, each problem a sentence that names the value. */
+/** One error for all problems of the arguments; each problem is a sentence that names the value. */
 export function argumentError(
   tool: { name: string; input: z.ZodObject },
   args: unknown,
@@ -25,7 +25,7 @@ export function argumentError(
 }
 
 function sentence(issue: Issue, schema: z.ZodObject, args: unknown): string {
-  // What is wrong with the arguments as a whole says so in a sentence of its own.
+  // A problem of the arguments as a whole has its own sentence.
   if (issue.code === 'custom' && issue.path.length === 0) return issue.message;
   const where = pathText(issue.path);
   const value = valueAt(args, issue.path);
@@ -44,7 +44,7 @@ function unknownKeys(keys: readonly string[], where: string, valid: readonly str
     ...new Set(keys.slice(0, MAX_PROBLEMS).flatMap((key) => closestNames(key, valid).slice(0, 1))),
   ];
   const suggestion = near.length === 0 ? '' : ` Did you mean ${near.join(', ')}?`;
-  // An object of free names, such as env, has no list of valid ones.
+  // An object with free-form names, such as env, has no list of valid ones.
   const list = owner !== '' && valid.length === 0 ? '' : `; valid ones: ${valid.join(', ') || 'none'}`;
   return `Unknown argument ${named.join(', ')}${owner}${list}.${suggestion}`;
 }
@@ -98,7 +98,7 @@ function valueAt(args: unknown, path: readonly PropertyKey[]): unknown {
   return value;
 }
 
-/** The keys that the object at `path` takes; those of the arguments themselves where the way leads elsewhere. */
+/** The valid keys of the object at `path`; those of the arguments themselves if the path leads elsewhere. */
 function validKeys(schema: z.ZodObject, path: readonly PropertyKey[]): string[] {
   let node: unknown = schema;
   for (const key of path) node = typeof key === 'number' ? member(node, 'element') : property(node, key);
@@ -110,7 +110,7 @@ function property(node: unknown, key: PropertyKey): unknown {
   return member(member(unwrap(node), 'shape'), key);
 }
 
-/** Optional and default schemas hold the one that matters. */
+/** Unwraps optional and default schemas. */
 function unwrap(node: unknown): unknown {
   const inner = member(member(node, 'def'), 'innerType');
   return inner === undefined ? node : unwrap(inner);

@@ -11,8 +11,8 @@ import { type CallResult, renderAnswer, renderError } from './render.ts';
 import { suggestTools } from './suggest-tools.ts';
 
 /**
- * The one way from a request to a tool and back: finds the tool, checks the arguments, runs it and turns whatever
- * comes of it into an answer. Never rejects.
+ * The only path from a request to a tool and back: finds the tool, checks the arguments, runs it and converts the
+ * outcome into a result. Never rejects.
  */
 export async function callTool(
   tools: ReadonlyMap<string, Tool>,
@@ -42,7 +42,7 @@ export async function callTool(
   }
 }
 
-/** The schemas pass over such a key as if it were not there. */
+/** The schemas silently ignore such a key. */
 function rejectForbiddenKeys(tool: Tool, args: unknown): void {
   const issue = forbiddenKeyIssue(args);
   if (issue !== null) throw argumentError(tool, args, new z.ZodError([issue]));
@@ -58,7 +58,7 @@ function findTool(tools: ReadonlyMap<string, Tool>, name: string): Tool {
   });
 }
 
-/** A defect: the log gets everything, the caller a reference to it and nothing of this machine. */
+/** A defect: the log gets the details, the caller only a reference to them and nothing about this machine. */
 function unexpected(error: unknown, tool: string, log: Logger): SandboxError {
   const reference = randomBytes(4).toString('hex');
   log.error(

@@ -1,12 +1,12 @@
 const MAX_SUGGESTIONS = 3;
 
-/** The names closest to what was meant, at most so many `edits` away, best first; empty where none is near. */
+/** The names closest to `name`, within `edits` edits, best first; empty if none is close. */
 export function closestNames(
   meant: string,
   names: readonly string[],
   edits = Number.POSITIVE_INFINITY,
 ): string[] {
-  // A name of any length may come in; the distance to a longer one is of no interest.
+  // The input may have any length. A longer name is too far away anyway.
   const wanted = meant.slice(0, 64).toLowerCase();
   return names
     .map((name) => ({ name, score: score(wanted, name) }))
@@ -21,7 +21,7 @@ function score(wanted: string, name: string): number {
   return distance(wanted, name);
 }
 
-/** Levenshtein's: single-character insertions, deletions and replacements. */
+/** Levenshtein distance: single-character insertions, deletions and replacements. */
 function distance(a: string, b: string): number {
   let previous = Array.from({ length: b.length + 1 }, (_, index) => index);
   for (let i = 1; i <= a.length; i++) {

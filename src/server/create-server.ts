@@ -19,23 +19,25 @@ export interface ServerOptions {
   config: Config;
   log: Logger;
   version: string;
-  /** Milliseconds before a slow call answers with the state reached; left out, under the 60 s of common clients. */
+  /**
+   * Milliseconds after which a slow call returns the state reached. Absent: below the 60 s timeout of common clients.
+   */
   softTimeoutMs?: number;
 }
 
-/** Undoing, or a last look, has to fit under the 55 s that a call may wait. */
+/** Undoing work, or reading the last state, has to fit below the 55 s that a call may wait. */
 const SOFT_TIMEOUT_MS = 52_000;
 
-/** One connection's server, and the calls that run in it. */
+/** The server for one connection, with its running calls. */
 export interface Connection {
   readonly server: Server;
-  /** Cancels every call because the conversation is over, and resolves when all have let go. */
+  /** Cancels every call because the conversation is over, and resolves when all have finished. */
   endCalls(reason: Error): Promise<void>;
 }
 
 /**
- * Takes any parameters: what the SDK's own schema refuses of them is then told as invalid, and not as an internal error.
- * Arguments of any kind go around that schema as `given`, so that the funnel refuses them with the next step.
+ * Accepts any parameters: what the SDK's own schema rejects is then reported as invalid arguments, not as an internal
+ * error. Non-object arguments bypass that schema as `given`, so that the tool call rejects them with a next step.
  */
 const CallRequest = z.object({
   method: z.literal('tools/call'),
@@ -45,7 +47,7 @@ const CallRequest = z.object({
     .transform(({ arguments: given, ...params }) => ({ ...params, given })),
 });
 
-/** A protocol server for one connection: the same tools in the same order for everyone. */
+/** A protocol server for one connection, with the same tools in the same order for every client. */
 export function createServer(options: ServerOptions): Connection {
   const { session, config, log } = options;
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
@@ -72,9 +74,9 @@ export function createServer(options: ServerOptions): Connection {
     const progress = createProgress(params._meta?.progressToken, (notification) =>
       extra.sendNotification({ method: 'notifications/progress', params: { ...notification } }),
     );
-    // A call ends with the client's cancellation or with the conversation, and the handler can tell the two apart.
+    // A call ends when the client cancels it or with the conversation; the handler can tell the two apart.
     const { controller: ending, release } = abortWith(extra.signal);
-    // A request that crosses the end on its way starts nothing any more.
+    // A request that arrives after the end starts nothing.
     if (over !== null) ending.abort(over);
     const context = {
       session,

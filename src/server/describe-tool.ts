@@ -2,19 +2,19 @@ import type { Tool, ToolAnnotations } from '../../tools/common/tool.ts';
 import type { AnswerForm } from './answer-form.ts';
 import { inputSchema, type ObjectSchema, outputSchema } from './input-schema.ts';
 
-/** A tool as `tools/list` shows it. */
+/** A tool as listed by `tools/list`. */
 export interface ToolDescription {
   name: string;
   title: string;
   description: string;
   inputSchema: ObjectSchema;
-  /** Missing where answers are text alone: clients refuse an answer that lacks what its schema promises. */
+  /** Absent if results are text only: clients reject a result that lacks what its output schema promises. */
   outputSchema?: ObjectSchema;
   annotations: ToolAnnotations;
   [key: string]: unknown;
 }
 
-/** Everything a client learns of a tool; of the fields of its answers only if it gets them. */
+/** The description of a tool for a client. Result fields are described only if the client gets them. */
 export function describeTool(tool: Tool, form: AnswerForm = 'both'): ToolDescription {
   return {
     name: tool.name,

@@ -1,11 +1,11 @@
 import type { z } from 'zod';
 
-/** Parsed JSON can hold it as a key of its own, and assigning it elsewhere would change what an object inherits. */
+/** Parsed JSON can have it as an own key, and assigning it to another object would change that object's prototype. */
 const FORBIDDEN = '__proto__';
-/** Deeper than the arguments of any tool go: a schema refuses what lies below. */
+/** Deeper than the arguments of any tool: schemas reject anything below. */
 const MAX_DEPTH = 16;
 
-/** The problem of an object in a JSON value that has `__proto__` as a key of its own; null where none has. */
+/** The problem of an object in a JSON value that has `__proto__` as an own key; null if there is none. */
 export function forbiddenKeyIssue(
   value: unknown,
   path: readonly PropertyKey[] = [],

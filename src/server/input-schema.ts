@@ -2,15 +2,15 @@ import { z } from 'zod';
 
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
-/** An object schema as `tools/list` shows it. */
+/** An object schema as listed by `tools/list`. */
 export interface ObjectSchema {
   type: 'object';
   [key: string]: unknown;
 }
 
 /**
- * The JSON Schema that a client is shown for arguments: every generated word that tells a reader nothing is left out,
- * since a model pays for each. What is refused stays the same.
+ * The JSON Schema of a tool's arguments for clients. Generated keywords without information for the reader are removed,
+ * since a model pays for each. What is rejected stays the same.
  */
 export function inputSchema(schema: z.ZodObject): ObjectSchema {
   return {
@@ -20,7 +20,7 @@ export function inputSchema(schema: z.ZodObject): ObjectSchema {
   };
 }
 
-/** The same for answers, which may grow fields. */
+/** The same for results, which may gain fields. */
 export function outputSchema(schema: z.ZodObject): ObjectSchema {
   return { ...compactObject(z.toJSONSchema(schema, { io: 'output' })), type: 'object' };
 }
@@ -30,7 +30,7 @@ function compactObject(generated: unknown): Record<string, Json> {
   return isObject(compacted) ? compacted : {};
 }
 
-/** Strips what cannot travel and makes the type plain. */
+/** Removes what JSON Schema cannot express and simplifies the type. */
 function toJson(value: unknown): Json {
   const parsed: Json = JSON.parse(JSON.stringify(value));
   return parsed;
@@ -50,20 +50,20 @@ function compact(node: Json): Json {
 
 function isNoise(key: string, value: Json): boolean {
   if (key === '$schema') return true;
-  // That a size or a duration is not negative goes without saying.
+  // It is obvious that a size or a duration is not negative.
   if (key === 'minimum')
     return typeof value === 'number' && (value === 0 || value === 1 || value === Number.MIN_SAFE_INTEGER);
   if (key === 'maximum') return value === Number.MAX_SAFE_INTEGER;
-  // Every property name is a string, and anything may stand where nothing is said.
+  // Every property name is a string, and a missing schema allows any value.
   if (key === 'propertyNames') return isObject(value) && Object.keys(value).join() === 'type';
-  // Said once, at the root.
+  // Stated once, at the root.
   return (
     key === 'additionalProperties' &&
     (value === false || (isObject(value) && Object.keys(value).length === 0))
   );
 }
 
-/** `anyOf: [{type: integer}, {type: null}]` says the same as `type: [integer, null]`. */
+/** `anyOf: [{type: integer}, {type: null}]` is equivalent to `type: [integer, null]`. */
 function mergeNullable(node: Record<string, Json>): Record<string, Json> {
   const { anyOf, ...rest } = node;
   if (!Array.isArray(anyOf) || rest['type'] !== undefined) return node;

@@ -1,4 +1,4 @@
-/** A sentence in the variants that it may have: the first that names no tool which is not offered is taken, if any. */
+/** A sentence in alternative wordings: the first that names only offered tools is used, if any. */
 type Sentence = readonly string[];
 
 const SUBJECT =
@@ -66,8 +66,8 @@ const FACTS: readonly (readonly Sentence[])[] = [
 ];
 
 /**
- * What a client hands its model about the whole server; clients cut it at about 2 KB. It names no tool of `all` that is
- * not among the `offered`.
+ * The server's `instructions`, which clients pass to the model; clients truncate them at about 2 KB. They name no tool
+ * of `all` that is not `offered`.
  */
 export function instructions(offered: readonly string[], all: readonly string[]): string {
   const missing = all.filter((name) => !offered.includes(name)).map((name) => new RegExp(`\\b${name}\\b`));

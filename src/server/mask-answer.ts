@@ -3,8 +3,8 @@ import { SandboxError } from '../shared/errors.ts';
 import type { SecretStore } from '../shared/secrets.ts';
 
 /**
- * An answer without the values of the operator's secrets, wherever they came from: a program that may read one prints it,
- * a server that got one in a header sends it back.
+ * Masks the operator's secrets in a result, wherever they came from: a program that may read one can print it, and a
+ * server that received one in a header can send it back.
  */
 export function maskAnswer(answer: ToolAnswer, secrets: SecretStore): ToolAnswer {
   if (!secrets.masks) return answer;
@@ -12,7 +12,7 @@ export function maskAnswer(answer: ToolAnswer, secrets: SecretStore): ToolAnswer
   return { ...answer, structured, ...(answer.text !== undefined && { text: secrets.mask(answer.text) }) };
 }
 
-/** The same for an error; its cause is the log's. */
+/** The same for an error. Its cause goes to the log only. */
 export function maskError(error: SandboxError, secrets: SecretStore): SandboxError {
   if (!secrets.masks) return error;
   return new SandboxError(error.code, secrets.mask(error.message), {

@@ -2,13 +2,13 @@ const NEWLINE = 0x0a;
 
 export interface LineHandlers {
   line(text: string): void;
-  /** A line over the limit came to its end (or the limit was reached); its bytes are gone. */
+  /** A line exceeded the limit; its bytes were dropped. */
   tooLong(limitBytes: number): void;
 }
 
 /**
- * Cuts a byte stream into lines without ever holding more than `limitBytes`: what is longer is thrown away up to its
- * newline and reported once. Chunks are joined once a line, however many they are.
+ * Splits a byte stream into lines without ever holding more than `limitBytes`: a longer line is dropped up to its
+ * newline and reported once. Chunks are joined once per line, so the cost does not grow with their number.
  */
 export function messageLines(limitBytes: number, handlers: LineHandlers): (chunk: Buffer) => void {
   let parts: Buffer[] = [];

@@ -3,7 +3,7 @@ import { type JSONRPCMessage, JSONRPCMessageSchema } from '@modelcontextprotocol
 const PARSE_ERROR = -32700;
 const INVALID_REQUEST = -32600;
 
-/** JSON-RPC answers a message without a readable id with a null one, which the SDK's types do not know. */
+/** JSON-RPC answers a message without a readable id with a null id, which the SDK's types do not allow. */
 export interface ErrorReply {
   jsonrpc: '2.0';
   id: string | number | null;
@@ -31,7 +31,7 @@ export function parseMessage(line: string): ParsedLine {
   };
 }
 
-/** The answer to a line that was too long to be read. */
+/** The reply to a line that exceeded the size limit. */
 export function tooLongReply(limitBytes: number): ErrorReply {
   return errorReply(null, INVALID_REQUEST, `Invalid request: a message may have at most ${limitBytes} bytes`);
 }
@@ -40,7 +40,7 @@ function errorReply(id: string | number | null, code: number, message: string): 
   return { jsonrpc: '2.0', id, error: { code, message } };
 }
 
-/** Answering a broken answer could go back and forth for ever. */
+/** Replying to an invalid reply could loop forever. */
 function isResponse(value: unknown): boolean {
   return isObject(value) && !('method' in value) && ('result' in value || 'error' in value);
 }

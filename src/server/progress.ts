@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { type Clock, systemClock } from '../shared/clock.ts';
 
-/** Enough for a reader, and no flood for a client that redraws on each. */
+/** Frequent enough for a reader, without flooding a client that redraws on each. */
 const INTERVAL_MS = 300;
 const MAX_LINE_CHARACTERS = 300;
 /**
- * Between the last notification and the answer. Clients built on the SDK forget the token when they read the answer, and
- * only then look at a notification that came in the same read: they would report it as one that nobody asked for.
+ * The delay between the last notification and the result. Clients built on the SDK forget the token when they read the
+ * result, and would report a notification from the same read as unsolicited.
  */
 const ANSWER_GAP_MS = 10;
 
@@ -18,13 +18,13 @@ export interface ProgressNotification {
 
 export interface Progress {
   readonly wanted: boolean;
-  /** Shows a line; of many within a moment the last one stays. */
+  /** Shows a line; of several in quick succession the last one is kept. */
   report(line: string): void;
-  /** Sends the line that still waits. Resolves when every notification is out; none follows. */
+  /** Sends the pending line. Resolves when every notification is sent; none follows. */
   close(): Promise<void>;
 }
 
-/** Progress of one call. Without a token nobody asked, and nothing is ever sent. */
+/** Progress of one call. Nothing is ever sent without a progress token. */
 export function createProgress(
   token: string | number | undefined,
   send: (notification: ProgressNotification) => Promise<void>,
@@ -46,7 +46,7 @@ export function createProgress(
     count += 1;
     sentAt = performance.now();
     const notification = { progressToken: token, progress: count, message };
-    // A client that has gone needs no progress; the call itself finds out in its own way.
+    // A disconnected client needs no progress; the call itself notices the disconnect elsewhere.
     sent = sent.then(() => send(notification)).catch(() => {});
     timer = clock.setTimeout(flush, INTERVAL_MS);
   };

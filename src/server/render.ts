@@ -2,7 +2,7 @@ import type { ToolAnswer } from '../../tools/common/tool.ts';
 import type { SandboxError } from '../shared/errors.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 
-/** What `tools/call` answers. A type, not an interface: the SDK's result type has an index signature. */
+/** The result of `tools/call`. A type, not an interface: the SDK's result type has an index signature. */
 export type CallResult = {
   content: ({ type: 'text'; text: string } | { type: 'image'; data: string; mimeType: string })[];
   structuredContent?: Record<string, unknown>;
@@ -10,8 +10,8 @@ export type CallResult = {
 };
 
 /**
- * A complete answer, in most forms twice: as data and as text, since some clients show the model only one of the two.
- * An image is sent once, as a content block of its own.
+ * A complete result, in most forms twice: as data and as text, since some clients show the model only one of the two.
+ * An image is sent once, as a separate content block.
  */
 export function renderAnswer(answer: ToolAnswer, { form, imagesAlone }: ClientAnswers = REST): CallResult {
   const { structured, image } = answer;
@@ -24,7 +24,7 @@ export function renderAnswer(answer: ToolAnswer, { form, imagesAlone }: ClientAn
   return isAlone ? { content } : { content, structuredContent: structured };
 }
 
-/** Error answers are text alone: structured content would have to match the tool's output schema. */
+/** Error results are text only: structured content would have to match the tool's output schema. */
 export function renderError(error: SandboxError): CallResult {
   const lines = [`Error (${error.code}): ${error.message}`, `Next step: ${error.hint}`];
   if (Object.keys(error.details).length > 0) lines.push(`Details: ${JSON.stringify(error.details)}`);
@@ -32,8 +32,8 @@ export function renderError(error: SandboxError): CallResult {
 }
 
 /**
- * One `name: value` a line; long text below its name, lists one entry a line. Fields without a value share one last
- * line, so that they are told and cost little.
+ * One `name: value` per line; long text goes below its name, lists have one entry per line. Fields without a value
+ * share one last line, so that they are listed at little cost.
  */
 export function readable(structured: Record<string, unknown>): string {
   const lines: string[] = [];

@@ -1,7 +1,7 @@
 import type { Tool } from '../../tools/common/tool.ts';
 import type { Config } from '../config/config.ts';
 
-/** The part of the list that this server offers, in its fixed order, the same for every connection. */
+/** The tools that this server offers, in a fixed order that is the same for every connection. */
 export function selectTools(
   tools: readonly Tool[],
   { toolsets, readOnly }: Pick<Config, 'toolsets' | 'readOnly'>,

@@ -4,7 +4,7 @@ import type { SessionEndReason } from '../registry/types.ts';
 const PARENT_CHECK_MS = 1_000;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 
-/** What `watchSessionEnd` looks at; a test hands over its own. */
+/** What `watchSessionEnd` observes; tests pass their own. */
 export interface SessionEndSources {
   input: Readable;
   output: Writable;
@@ -15,8 +15,8 @@ export interface SessionEndSources {
 }
 
 /**
- * Resolves once, with the first of: input at its end or broken, output broken (the reader has gone), a signal that asks
- * to end, the parent process gone. Later signals are swallowed, so that the clean-up is not cut short.
+ * Resolves once, with the first of: input ended or broken, output broken (the reader is gone), a termination signal,
+ * the parent process gone. Later signals are ignored, so that they do not cut the clean-up short.
  */
 export function watchSessionEnd({ input, output, process }: SessionEndSources): Promise<SessionEndReason> {
   return new Promise((resolve) => {
@@ -24,7 +24,7 @@ export function watchSessionEnd({ input, output, process }: SessionEndSources): 
     const timer = setInterval(() => {
       if (process.ppid !== parent) end('parent_gone');
     }, PARENT_CHECK_MS);
-    // Looking for the parent is no reason to live.
+    // Polling for the parent must not keep the process alive.
     timer.unref();
     const end = (reason: SessionEndReason): void => {
       clearInterval(timer);

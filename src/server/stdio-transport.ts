@@ -9,7 +9,7 @@ const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
 /**
  * Newline-delimited JSON-RPC over two streams. The SDK's own transport closes the connection at a long line and leaves
- * a malformed one unanswered; this one refuses either and lives on.
+ * a malformed one unanswered; this one rejects both with an error and continues.
  */
 export class StdioTransport implements Transport {
   onclose?: () => void;
@@ -35,7 +35,7 @@ export class StdioTransport implements Transport {
     this.#input.on('data', this.#onData);
   }
 
-  /** Resolves when the stream has taken the message; after the end of the connection messages go nowhere. */
+  /** Resolves when the stream has accepted the message. After the connection has ended, messages are dropped. */
   async send(message: JSONRPCMessage): Promise<void> {
     await this.#write(message);
   }
@@ -55,7 +55,7 @@ export class StdioTransport implements Transport {
     else this.#deliver(parsed.message);
   }
 
-  /** A message that the protocol layer chokes on costs that message, not the connection. */
+  /** If the protocol layer throws on a message, only that message is lost, not the connection. */
   #deliver(message: JSONRPCMessage): void {
     try {
       this.onmessage?.(message);
@@ -72,7 +72,7 @@ export class StdioTransport implements Transport {
   #write(message: JSONRPCMessage | ErrorReply): Promise<void> {
     if (this.#closed || !this.#output.writable) return Promise.resolve();
     return new Promise((resolve) => {
-      // A failed write shows as the stream's error, which ends the session; the sender has nothing to add.
+      // A failed write raises the stream's error event, which ends the session; the sender need not handle it.
       this.#output.write(`${JSON.stringify(message)}\n`, () => resolve());
     });
   }

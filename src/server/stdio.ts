@@ -5,11 +5,11 @@ import { createServer, type ServerOptions } from './create-server.ts';
 import { type SessionEndSources, watchSessionEnd } from './session-end.ts';
 import { StdioTransport } from './stdio-transport.ts';
 
-/** The process is gone this long after the end of its session, whatever hangs. */
+/** The process exits this long after the end of its session, even if something hangs. */
 const EXIT_AFTER_MS = 1_900;
 
 export interface StdioOptions extends ServerOptions {
-  /** The standard streams and this process, where nothing else is given. */
+  /** The default streams and process. */
   input?: Readable;
   output?: Writable;
   process?: SessionEndSources['process'] & { exit(code: number): void };
@@ -17,8 +17,8 @@ export interface StdioOptions extends ServerOptions {
 
 /**
  * Serves one client on the standard streams until the conversation ends: end of input, a broken pipe, SIGTERM, SIGINT,
- * SIGHUP, or a parent that is gone. Then the calls under way are cancelled and the session is ended. Resolves with how
- * it ended, for the caller to exit; a process that still lives 1.9 s after the end is made to.
+ * SIGHUP, or the parent process gone. Then running calls are cancelled and the session ends. Resolves with the reason,
+ * so that the caller can exit; a process still alive 1.9 s after the end is forced to exit.
  */
 export async function serveStdio(options: StdioOptions): Promise<SessionEndReason> {
   const { session, log, input = process.stdin, output = process.stdout } = options;
@@ -30,7 +30,7 @@ export async function serveStdio(options: StdioOptions): Promise<SessionEndReaso
 
   const reason = await ended;
   log.info({ reason }, 'session ends');
-  // It keeps nothing alive, and fires only where something else does.
+  // It does not keep the process alive, and fires only if something else does.
   setTimeout(() => host.exit(1), EXIT_AFTER_MS).unref();
   const outcomes = await Promise.allSettled([connection.endCalls(new SessionEnded()), session.end(reason)]);
   for (const outcome of outcomes) {
