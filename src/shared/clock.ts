@@ -1,20 +1,20 @@
-/** What `clearTimeout` takes back. */
+/** The handle for `clearTimeout`. */
 export type Timer = NodeJS.Timeout | number;
 
-/** Time as a dependency, so that tests decide how it passes. */
+/** Time as a dependency, so that tests control it. */
 export interface Clock {
   /** Unix epoch milliseconds. */
   now(): number;
   /** Calls back once after `delayMs` milliseconds; never keeps the process alive. */
   setTimeout(callback: () => void, delayMs: number): Timer;
-  /** A timer that has fired already is no error. */
+  /** Clearing a timer that has already fired is no error. */
   clearTimeout(timer: Timer): void;
 }
 
-/** Node takes a longer delay for one millisecond. */
+/** Node treats a longer delay as one millisecond. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
-/** The clock of the machine. A delay over 24.8 days fires after 24.8 days: whoever waits longer looks again. */
+/** The system clock. A delay over 24.8 days fires after 24.8 days: callers with longer waits must check again. */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)).unref(),
@@ -22,10 +22,10 @@ export const systemClock: Clock = {
 };
 
 /**
- * Waits for `work`, at most `delayMs` milliseconds. False when time was up first; the work itself goes on, and a later
+ * Waits for `work`, at most `delayMs` milliseconds. False if time was up first; the work then continues, and a later
  * failure of it is not reported.
  *
- * @throws what `work` rejects with while it is waited for
+ * @throws what `work` rejects with within that time
  */
 export async function completesWithin(
   clock: Clock,

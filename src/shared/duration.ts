@@ -1,9 +1,9 @@
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
-/** What `parseDuration` takes, for error messages. */
+/** The accepted formats of `parseDuration`, for error messages. */
 export const DURATION_FORMS = 'milliseconds, or a number with ms, s, m, h or d such as 90s, 30m or 24h';
 
-/** Milliseconds of a text such as `1500`, `90s`, `30m`, `24h` or `1.5d`; null where it is no duration. */
+/** The milliseconds of a text such as `1500`, `90s`, `30m`, `24h` or `1.5d`; null if it is not a duration. */
 export function parseDuration(text: string): number | null {
   const match = /^(\d+(?:\.\d+)?)\s*(ms|s|m|h|d)?$/.exec(text.trim().toLowerCase());
   if (match?.[1] === undefined) return null;
@@ -11,7 +11,7 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(milliseconds) ? milliseconds : null;
 }
 
-/** A duration in milliseconds as people read it, in its two largest units: `450ms`, `12s`, `3m 20s`, `23h 5m`. */
+/** A duration in milliseconds as readable text, in its two largest units: `450ms`, `12s`, `3m 20s`, `23h 5m`. */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.max(0, Math.round(milliseconds))}ms`;
   const seconds = Math.round(milliseconds / 1_000);

@@ -1,4 +1,4 @@
-/** The closed list of error codes a caller can meet. */
+/** The closed list of error codes that a caller can get. */
 export const ERROR_CODES = [
   'invalid_argument',
   'not_found',
@@ -17,7 +17,7 @@ export const ERROR_CODES = [
 
 export type ErrorCode = (typeof ERROR_CODES)[number];
 
-/** What to do next when the thrower knows nothing better; a code without a hint does not compile. */
+/** The default next step for each code. A code without a hint does not compile. */
 const DEFAULT_HINTS: Record<ErrorCode, string> = {
   invalid_argument: 'Correct the named argument and call again.',
   not_found: 'Call sandbox_list for sandboxes, or session_info for the commands of this session.',
@@ -37,12 +37,12 @@ const DEFAULT_HINTS: Record<ErrorCode, string> = {
 export interface SandboxErrorOptions {
   /** The next step, naming the tool to call. */
   hint?: string;
-  /** Plain facts for programs: the offending value, the limit, the ids involved. Never a secret. */
+  /** Plain data for programs: the offending value, the limit, the ids involved. Never a secret. */
   details?: Record<string, unknown>;
   cause?: unknown;
 }
 
-/** The one error class that crosses a module border. Everything else is a defect and is answered as `internal`. */
+/** The only error class that crosses module boundaries. Anything else is a defect and is returned as `internal`. */
 export class SandboxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;
@@ -57,7 +57,7 @@ export class SandboxError extends Error {
   }
 }
 
-/** Throws `cancelled` when the signal has fired. */
+/** Throws `cancelled` if the signal has fired. */
 export function throwIfCancelled(signal: AbortSignal): void {
   if (signal.aborted)
     throw new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason });

@@ -1,7 +1,10 @@
-/** How ids are refused: in one wording, so that another's thing is answered like one that never was. */
+/**
+ * Errors for unknown ids, with a single wording, so that another principal's object is indistinguishable from one that
+ * never existed.
+ */
 import { SandboxError } from './errors.ts';
 
-/** Of what was sent as an id. */
+/** For text that was sent as an id. */
 const SHOWN_CHARACTERS = 80;
 
 function unknown(noun: 'sandbox' | 'command' | 'snapshot', id: string, hint: string, why = ''): SandboxError {
@@ -24,13 +27,16 @@ export function unknownCommand(commandId: string): SandboxError {
   return unknown('command', commandId, hint);
 }
 
-/** The `not_found` of a snapshot id. @param why goes on with the sentence, for those who may know what became of it */
+/**
+ * The `not_found` of a snapshot id. @param why continues the sentence, for callers who may know what became of the
+ * snapshot
+ */
 export function unknownSnapshot(snapshotId: string, why = ''): SandboxError {
   const hint = 'Call snapshot_list to see the snapshots there are, or sandbox_create without a source.';
   return unknown('snapshot', snapshotId, hint, why);
 }
 
-/** The `conflict` of a command id that was used before. */
+/** The `conflict` of a command id that is already in use. */
 export function duplicateCommand(): SandboxError {
   return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
     hint: 'Call sandbox_get_command to see how it stands.',

@@ -1,13 +1,13 @@
 import { randomBytes } from 'node:crypto';
 
-/** Lower-case letters and digits that cannot be mistaken for one another. */
+/** Lower-case letters and digits that cannot be confused with one another. */
 const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz';
 
 function randomWord(length: number): string {
   let word = '';
   while (word.length < length) {
     for (const byte of randomBytes(length)) {
-      // Bytes past the last whole multiple would favour the first letters.
+      // Bytes past the last whole multiple would bias the result towards the first letters.
       if (byte < ALPHABET.length * 8 && word.length < length) word += ALPHABET[byte % ALPHABET.length];
     }
   }
@@ -15,7 +15,7 @@ function randomWord(length: number): string {
 }
 
 const SANDBOX_ID = /^sbx_[2-9a-z]{12}$/;
-/** Ours have twelve characters; the platforms that choose their own choose longer ones. */
+/** Our ids have twelve characters; platforms that choose their own use longer ones. */
 const SNAPSHOT_ID = /^snap_[0-9A-Za-z_-]{6,80}$/;
 const COMMAND_ID = /^cmd_([2-9a-z]{12})_[2-9a-z]{8}$/;
 
@@ -24,12 +24,12 @@ export function newSandboxId(): string {
   return `sbx_${randomWord(12)}`;
 }
 
-/** `cmd_`, the sandbox's 12 characters and 8 of its own, so that the id alone leads to the sandbox. */
+/** `cmd_`, the sandbox's 12 characters and 8 random ones, so that the id alone identifies the sandbox. */
 export function newCommandId(sandboxId: string): string {
   return `cmd_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
 }
 
-/** `shl_`, the sandbox's 12 characters and 8 of its own. */
+/** `shl_`, the sandbox's 12 characters and 8 random ones. */
 export function newShellId(sandboxId: string): string {
   return `shl_${sandboxId.slice('sbx_'.length)}_${randomWord(8)}`;
 }
@@ -54,7 +54,7 @@ export function isSandboxId(text: string): boolean {
   return SANDBOX_ID.test(text);
 }
 
-/** The sandbox that a command id names, or null when the text is no command id. */
+/** The sandbox id in a command id, or null if the text is not a command id. */
 export function sandboxIdOfCommand(commandId: string): string | null {
   const match = COMMAND_ID.exec(commandId);
   return match?.[1] === undefined ? null : `sbx_${match[1]}`;

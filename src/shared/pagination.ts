@@ -1,7 +1,7 @@
-/** Pages of things that are told newest first. */
+/** Pages of lists that are sorted newest first. */
 import { SandboxError } from './errors.ts';
 
-/** Where a thing stands in its list; a cursor is the place of the last one that was told. */
+/** The position of an item in its list; a cursor is the position of the last item returned. */
 export interface Position {
   /** Epoch ms. */
   readonly createdAt: number;
@@ -18,16 +18,16 @@ interface Query {
 
 const CURSOR = /^(\d{1,16})\.([a-z]+_[0-9A-Za-z_-]{6,80})$/;
 
-/** Newest first; the id decides between equals, so that a page never repeats or skips one. */
+/** Newest first; ties are broken by id, so that a page never repeats or skips an item. */
 function newestFirst(a: Position, b: Position): number {
   return b.createdAt - a.createdAt || (a.id < b.id ? 1 : a.id > b.id ? -1 : 0);
 }
 
 /**
- * The place after which a page begins; null for the first page.
+ * The position after which a page begins; null for the first page.
  *
- * @param isId false for an id of something else than what is listed
- * @throws SandboxError `invalid_argument` for a cursor that no page answered
+ * @param isId false for an id of a different kind than the listed items
+ * @throws SandboxError `invalid_argument` for a cursor that no page returned
  */
 export function parseCursor(
   cursor: string | null,
@@ -43,12 +43,15 @@ export function parseCursor(
   return { createdAt: Number(createdAt), id };
 }
 
-/** The cursor that goes on after this place. */
+/** The cursor that continues after this position. */
 export function formatCursor({ createdAt, id }: Position): string {
   return `${createdAt}.${id}`;
 }
 
-/** Whether what has this place is asked for, on this page or a later one. @param after the place of the query's cursor */
+/**
+ * Whether the item at this position matches the query, on this page or a later one. @param after the position of the
+ * query's cursor
+ */
 export function matchesQuery(
   { createdAt, id }: Position,
   { since, until }: Pick<Query, 'since' | 'until'>,
@@ -58,7 +61,7 @@ export function matchesQuery(
   return after === null || newestFirst(after, { createdAt, id }) < 0;
 }
 
-/** All that is asked for, on this page and on later ones, in order. @throws as `placeOf` */
+/** All matching items, of this page and later ones, in order. @throws as `placeOf` */
 export function matchingItems<Item>(
   all: readonly Item[],
   query: Query,
@@ -71,7 +74,7 @@ export function matchingItems<Item>(
     .sort((a, b) => newestFirst(a.place, b.place));
 }
 
-/** One page of all that there is. @throws as `placeOf` */
+/** One page of the given items. @throws as `placeOf` */
 export function paginate<Item>(
   all: readonly Item[],
   query: Query,

@@ -1,4 +1,4 @@
-/** The network policy of a sandbox: the one type of it, the schema that it is derived from, and how records keep it. */
+/** The network policy of a sandbox: its only type, the schema it is derived from, and its form in records. */
 import { z } from 'zod';
 
 const strings = z.array(z.string()).optional();
@@ -12,7 +12,7 @@ export const networkPolicySchema = z.strictObject({
   rules: z
     .array(
       z.strictObject({
-        /** Allowed as if it were in `allow`. */
+        /** Allowed as if listed in `allow`. */
         domain: z.string(),
         match: z.strictObject({ methods: strings, pathPrefix: z.string().optional() }).optional(),
         /** Set on requests that match; values may hold `${secret:NAME}`. */

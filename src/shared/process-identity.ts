@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs';
 import { systemErrorCode } from './errors.ts';
 
 /**
- * One process, told apart from every later one that gets its number: pids are used again, start times are not within
- * one boot, and a boot has an id of its own. Where there is no `/proc`, `startTime` and `bootId` are empty and the pid
- * alone decides.
+ * Identifies a process uniquely: pids are reused, start times are not within one boot, and each boot has an id. Without
+ * `/proc`, `startTime` and `bootId` are empty and only the pid is compared.
  */
 export interface ProcessIdentity {
   pid: number;
@@ -20,13 +19,13 @@ export function currentProcess(): ProcessIdentity {
   return identify(process.pid) ?? { pid: process.pid, startTime: '', bootId: BOOT_ID };
 }
 
-/** The identity of the living process with this number, or null; a zombie counts as dead. */
+/** The identity of the living process with this pid, or null; a zombie counts as dead. */
 export function identify(pid: number): ProcessIdentity | null {
   if (!Number.isSafeInteger(pid) || pid <= 0) return null;
   if (process.platform !== 'linux') return answersSignals(pid) ? { pid, startTime: '', bootId: '' } : null;
   const stat = read(`/proc/${pid}/stat`);
   if (stat === null) return null;
-  // The second field is the program's name in parentheses and may hold blanks and parentheses itself.
+  // The second field is the program's name in parentheses, which may contain blanks and parentheses itself.
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   const state = fields[0];
   const startTime = fields[19];
@@ -34,7 +33,7 @@ export function identify(pid: number): ProcessIdentity | null {
   return { pid, startTime, bootId: BOOT_ID };
 }
 
-/** True while the very process that `identity` describes lives. */
+/** True while exactly the process that `identity` describes is alive. */
 export function isProcessAlive(identity: ProcessIdentity): boolean {
   const present = identify(identity.pid);
   return present !== null && present.startTime === identity.startTime && present.bootId === identity.bootId;
@@ -49,7 +48,7 @@ function answersSignals(pid: number): boolean {
   }
 }
 
-/** Null where the file is missing; a process that ends between open and read answers ESRCH. */
+/** Null if the file is missing; if a process ends between open and read, the read fails with ESRCH. */
 function read(path: string): string | null {
   try {
     return readFileSync(path, 'utf8');

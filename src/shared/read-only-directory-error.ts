@@ -1,6 +1,6 @@
 import { SandboxError } from './errors.ts';
 
-/** For a path whose directory is there and refuses new entries as if it were not: those of `/proc` do. */
+/** For a path whose directory exists but refuses new entries with "not found", as those of `/proc` do. */
 export function readOnlyDirectoryError(path: string, details: Record<string, unknown>): SandboxError {
   return new SandboxError(
     'invalid_argument',

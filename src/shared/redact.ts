@@ -1,24 +1,24 @@
 const MASK = '***';
 const SECRET_KEY =
   /password|passwd|secret|token|authorization|cookie|credential|(api|private|access)[-_]?key/i;
-/** Keys whose values are named secrets as often as not: the names stay, the values go. */
+/** Keys that often hold maps with secret values: the names are kept, the values masked. */
 const SECRET_BEARING_KEY = /^(env|headers)$/i;
 const URL_CREDENTIALS = /(\w:\/\/)[^\s/@]+@/g;
 const MAX_DEPTH = 8;
 const MAX_ITEMS = 100;
 
-/** What knows more secrets than their keys and places tell; by default nobody does. */
+/** Masks secrets that cannot be recognised by key or position; by default nothing. */
 export type Mask = (text: string) => string;
 const unmasked: Mask = (text) => text;
 
-/** Text with the credentials of every URL in it masked, and what `mask` knows. */
+/** Masks the credentials in every URL of a text, and whatever `mask` recognises. */
 export function redactText(text: string, mask: Mask = unmasked): string {
   return mask(text).replace(URL_CREDENTIALS, `$1${MASK}@`);
 }
 
 /**
- * A copy that is fit for a log: plain data, bounded in depth and width, with everything masked that its key tells to be
- * a secret. Errors become their type, message, stack, own fields and cause.
+ * A copy that is safe to log: plain data, bounded in depth and width, with every value masked whose key suggests a
+ * secret. Errors become their type, message, stack, own fields and cause.
  */
 export function redactFields(
   fields: Record<string, unknown>,
@@ -27,7 +27,7 @@ export function redactFields(
   return copyFields(fields, { depth: 0, parents: new WeakSet(), mask });
 }
 
-/** Where a copy has got to. */
+/** The state of a copy in progress. */
 interface CopyState {
   readonly depth: number;
   readonly parents: WeakSet<object>;

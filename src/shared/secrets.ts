@@ -1,36 +1,36 @@
-/** The operator's secrets: filled into templates, and kept out of everything that is told. */
+/** The operator's secrets: filled into templates, and masked in all output. */
 import { matchesPattern } from './domains.ts';
 import { SandboxError } from './errors.ts';
 
-/** One secret as the operator gave it. */
+/** One secret as configured by the operator. */
 export interface Secret {
   /** As in `${secret:NAME}`. */
   readonly name: string;
   readonly value: string;
-  /** Normalized domain patterns that it may be sent to; none: nowhere. */
+  /** Normalized domain patterns that it may be sent to; if empty, it may not be sent anywhere. */
   readonly domains: readonly string[];
-  /** Whether programs of a sandbox may read it from their environment. */
+  /** Whether programs in a sandbox may read it from their environment. */
   readonly env: boolean;
 }
 
-/** What a secret's name is made of. */
+/** Valid names of secrets. */
 export const SECRET_NAME: RegExp = /^[A-Z][A-Z0-9_]*$/;
 
-/** `${secret:NAME}`, or its beginning without an end. */
+/** `${secret:NAME}`, or an unterminated beginning of one. */
 const MENTION = /\$\{secret:([^}]*)(\}?)/g;
 const MASK = '***';
-/** Shorter values are too common in ordinary text to be masked there. */
+/** Shorter values are too common in ordinary text to be masked. */
 const MIN_MASKED = 6;
 
-/** What the operator says to the server about a secret. */
+/** The operator's configuration of a secret. */
 function variable(name: string, suffix = ''): string {
   return `SANDBOX_MCP_SECRET_${name}${suffix}`;
 }
 
-/** The values are private to the class: serialising or inspecting a store shows none of them. */
+/** The values are private to the class, so that serialising or inspecting a store reveals none of them. */
 export class SecretStore {
   readonly #secrets: ReadonlyMap<string, Secret>;
-  /** Longest first, so that one that is part of another leaves no rest. */
+  /** Longest first, so that masking one that is part of another leaves no remainder. */
   readonly #masked: readonly string[];
 
   constructor(secrets: readonly Secret[] = []) {
@@ -41,16 +41,17 @@ export class SecretStore {
       .sort((a, b) => b.length - a.length);
   }
 
-  /** The names, in no order. */
+  /** The names, in no particular order. */
   get names(): string[] {
     return [...this.#secrets.keys()];
   }
 
   /**
-   * The text with every `${secret:NAME}` filled in, to be sent to a domain.
+   * Fills in every `${secret:NAME}` of a text that is sent to a domain.
    *
-   * @param domain normalized (`normalizeName`); or a pattern, of which every name has to be one of the secret's domains
-   * @throws `invalid_argument` for a mention that is malformed or of an unknown secret, `permission` for another domain
+   * @param domain normalized (`normalizeName`); for a pattern, every matching name has to be one of the secret's
+   * domains
+   * @throws `invalid_argument` for a malformed reference or an unknown secret, `permission` for another domain
    */
   fill(template: string, domain: string): string {
     return this.#fill(template, ({ name, value, domains }) => {
@@ -64,7 +65,7 @@ export class SecretStore {
   }
 
   /**
-   * The text with every `${secret:NAME}` filled in, for the environment of a program in a sandbox.
+   * Fills in every `${secret:NAME}` of a text for the environment of a program in a sandbox.
    *
    * @throws `invalid_argument` as `fill`, `permission` for a secret that sandboxes may not read
    */
@@ -85,12 +86,12 @@ export class SecretStore {
     return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, this.fillEnv(value)]));
   }
 
-  /** The text without the values of secrets; those of fewer than six characters cannot be told from other text. */
+  /** Masks the values of secrets in a text, except those shorter than six characters, which could be ordinary text. */
   mask(text: string): string {
     return this.#masked.reduce((masked, value) => masked.replaceAll(value, MASK), text);
   }
 
-  /** True where `mask` has anything to look for. */
+  /** True if there is anything for `mask` to look for. */
   get masks(): boolean {
     return this.#masked.length > 0;
   }
@@ -113,7 +114,7 @@ export class SecretStore {
   }
 }
 
-/** True where a text mentions a secret, whether it exists or not. */
+/** True if a text references a secret, whether or not it exists. */
 export function mentionsSecret(template: string): boolean {
   return template.includes('${secret:');
 }

@@ -1,4 +1,4 @@
-/** The reason of an abort that comes from the end of the conversation, not from a caller who changed their mind. */
+/** The abort reason when the conversation has ended, as opposed to a caller's cancellation. */
 export class SessionEnded extends Error {
   constructor() {
     super('The session ended.');

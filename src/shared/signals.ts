@@ -1,6 +1,6 @@
 import { SandboxError } from './errors.ts';
 
-/** Linux's numbers by name: a sandbox is always Linux, whatever this machine is (signal(7)). */
+/** Linux's signal numbers by name: a sandbox is always Linux, whatever the host is (signal(7)). */
 export const SIGNALS: ReadonlyMap<string, number> = new Map(
   Object.entries({
     SIGHUP: 1,
@@ -38,17 +38,17 @@ export const SIGNALS: ReadonlyMap<string, number> = new Map(
 );
 const NAMES = new Map([...SIGNALS].map(([name, number]) => [number, name]));
 const LAST_SIGNAL = 64;
-/** Between SIGTERM and SIGKILL of a command that is out of time. */
+/** The grace period between SIGTERM and SIGKILL for a command that has timed out. */
 export const TIMEOUT_GRACE_MS = 5_000;
 
-/** `SIGTERM` for 15; null for a number without a name, as real-time signals are. */
+/** `SIGTERM` for 15; null for a number without a name, such as real-time signals. */
 export function nameOfSignal(number: number): string | null {
   return NAMES.get(number) ?? null;
 }
 
 /**
  * The number of a signal given as `SIGTERM`, `term` or `15`.
- * @throws `invalid_argument` naming the usual ones
+ * @throws `invalid_argument` naming the common ones
  */
 export function signalNumber(text: string): number {
   const upper = text.trim().toUpperCase();

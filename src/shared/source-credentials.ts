@@ -1,24 +1,24 @@
-/** What the server of a git source is to be told, and its sandbox is not. */
+/** Credentials for the server of a git source, which its sandbox must not see. */
 import { normalizeName } from './domains.ts';
 import { SandboxError } from './errors.ts';
 import type { SecretStore } from './secrets.ts';
 
 const MASK = '***';
-/** What most services take any token with, where no name is given. */
+/** The user name that most services accept with any token, used if none is given. */
 const ANY_USER = 'x-access-token';
-/** Shorter ones are too common in ordinary text to be told from it. */
+/** Shorter values are too common in ordinary text to be masked. */
 const MIN_MASKED = 4;
 
 export interface SourceCredentials {
-  /** The one that they are for. */
+  /** The server that they are for. */
   readonly host: string;
   readonly username: string;
   readonly password: string;
-  /** Both, as Basic authentication sends them (RFC 7617). */
+  /** User name and password as a Basic authentication header (RFC 7617). */
   readonly encoded: string;
 }
 
-/** The parts of a source that this reads; a source of another kind has neither a name nor a password. */
+/** The parts of a source that are read here; a source of another kind has no user name or password. */
 interface SourceInput {
   readonly url: string;
   readonly username?: string | undefined;
@@ -26,9 +26,9 @@ interface SourceInput {
 }
 
 /**
- * The credentials of a source, `${secret:NAME}` filled in; null where it has none.
+ * The credentials of a source, with `${secret:NAME}` filled in; null if it has none.
  *
- * @throws `invalid_argument` for a server without a name; what `SecretStore.fill` throws
+ * @throws `invalid_argument` for a URL without a host name; what `SecretStore.fill` throws
  */
 export function sourceCredentials(source: SourceInput, secrets: SecretStore): SourceCredentials | null {
   if (source.username === undefined && source.password === undefined) return null;
@@ -49,7 +49,7 @@ export function sourceCredentials(source: SourceInput, secrets: SecretStore): So
   return { host, username, password, encoded: Buffer.from(`${username}:${password}`).toString('base64') };
 }
 
-/** A text without the credentials, should a server have sent them back. */
+/** Masks the credentials in a text, in case a server echoes them. */
 export function withoutCredentials(text: string, credentials: SourceCredentials | null): string {
   if (credentials === null) return text;
   const { username, password, encoded } = credentials;

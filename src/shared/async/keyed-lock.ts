@@ -1,8 +1,8 @@
-/** Runs tasks of the same key one after another; tasks of different keys do not wait for each other. */
+/** Runs tasks with the same key one after another; tasks with different keys run concurrently. */
 export class KeyedLock {
   readonly #tails = new Map<string, Promise<void>>();
 
-  /** Resolves or rejects as the task does; one task's failure does not touch those behind it. */
+  /** Settles as the task does. A failed task does not affect those queued behind it. */
   async run<T>(key: string, task: () => Promise<T>): Promise<T> {
     const before = this.#tails.get(key) ?? Promise.resolve();
     let release = (): void => {};

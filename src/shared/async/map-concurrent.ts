@@ -1,7 +1,7 @@
 /**
  * Maps with at most `limit` tasks at a time; results are in the order of the items.
  *
- * @throws what the first failing task rejects with; tasks that have started go on, others do not start
+ * @throws what the first failing task rejects with; running tasks continue, no further ones start
  */
 export async function mapConcurrent<Item, Result>(
   items: readonly Item[],

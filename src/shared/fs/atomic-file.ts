@@ -3,18 +3,18 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { currentProcess, identify } from '../process-identity.ts';
 
-/** The random part says who writes, so that a file left by a crash can be told from one being written. */
+/** The random part identifies the writer, so that a file left by a crash can be told from one being written. */
 const TEMPORARY_NAME = /\.([1-9][0-9]{0,9})-([0-9]*)-[0-9a-f]{12}\.tmp$/;
 
 const WRITER = currentProcess();
 
 /**
- * Writes a whole file or nothing: a reader, a crash or a power cut meets the old content or the new, never a part.
- * The new content is on disk when this resolves, unless `durable` is false: then it survives this process but not a
- * power cut, and costs no disk flush.
+ * Writes a file atomically: after a crash or power cut, and for any reader, it has the old content or the new, never a
+ * part. The new content is on disk when this resolves, unless `durable` is false: then it survives this process but not
+ * a power cut, and costs no disk flush.
  *
  * @param mode permission bits of the new file, independent of the umask; 0600 by default
- * @throws the Node system error of the step that failed; no temporary file stays behind then
+ * @throws the Node system error of the failed step; the temporary file is then removed
  */
 export async function writeFileAtomic(
   path: string,
@@ -24,7 +24,7 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const temporary = temporaryName(path);
   try {
-    // `wx` neither follows a link nor takes over a file that somebody else put there.
+    // `wx` neither follows a link nor opens a file that somebody else created.
     const file = await open(temporary, 'wx', mode);
     try {
       await file.chmod(mode);
@@ -41,7 +41,7 @@ export async function writeFileAtomic(
   if (durable) await syncDirectory(dirname(path));
 }
 
-/** A name beside `path` that nobody else takes, and that tells later who made it. */
+/** A unique name next to `path` that identifies its creator. */
 export function temporaryName(path: string): string {
   return `${path}.${WRITER.pid}-${WRITER.startTime}-${randomBytes(6).toString('hex')}.tmp`;
 }
@@ -52,7 +52,9 @@ export function isAbandonedTemporary(name: string): boolean {
   return match !== null && identify(Number(match[1]))?.startTime !== match[2];
 }
 
-/** A rename survives a power cut once its directory is on disk; Windows cannot open one and needs no such step. */
+/**
+ * A rename survives a power cut once its directory is flushed. Windows cannot open directories and does not need this.
+ */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;
   const directory = await open(path, 'r');

@@ -7,13 +7,13 @@ import { temporaryName } from './atomic-file.ts';
 import { diskFullError, isDiskFull } from './disk-full.ts';
 
 const WAIT_LIMIT_MS = 10_000;
-/** Between two looks at a lock that is waited for longer than usual. */
+/** The poll interval for a lock that is held for longer than usual. */
 const LONG_PAUSE_MS = 50;
 
 export interface LockOptions {
-  /** How long to wait for a living holder; 10 s where nobody says otherwise. */
+  /** How long to wait for a living holder; 10 s by default. */
   waitMs?: number;
-  /** Ends the waiting, not the work. */
+  /** Cancels the wait, not the work. */
   signal?: AbortSignal;
 }
 
@@ -30,7 +30,7 @@ function parseHolder(text: string): ProcessIdentity | null {
   }
 }
 
-/** Takes a dead holder's lock away. Another process may have done so meanwhile: then its new lock is put back. */
+/** Removes a dead holder's lock. If another process has already replaced it, that process's new lock is put back. */
 async function breakLock(path: string, seen: string): Promise<void> {
   const aside = temporaryName(path);
   try {
@@ -43,12 +43,12 @@ async function breakLock(path: string, seen: string): Promise<void> {
   }
 }
 
-/** Whether a process that this one may look at has the file open. */
+/** Whether a process that this one may inspect has the file open. */
 async function isOpenSomewhere(path: string): Promise<boolean> {
   try {
     const file = await stat(path);
     for (const pid of (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name))) {
-      // Processes end, and others' may not be looked at: neither holds the lock.
+      // Processes end, and other users' cannot be inspected: neither holds the lock.
       const names = await readdir(`/proc/${pid}/fd`).catch(() => []);
       for (const name of names) {
         const open = await stat(`/proc/${pid}/fd/${name}`).catch(() => null);
@@ -56,12 +56,12 @@ async function isOpenSomewhere(path: string): Promise<boolean> {
       }
     }
   } catch {
-    // Gone meanwhile, or no Linux.
+    // Gone meanwhile, or not Linux.
   }
   return false;
 }
 
-/** A full disk lets a file be made and nothing be written to it. One that somebody filled is theirs. */
+/** A full disk lets a file be created but not written. A lock file with content belongs to another process. */
 async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
 }
@@ -84,11 +84,11 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
       throw error;
     });
     const holder = seen === null ? null : parseHolder(seen);
-    // A holder that has just made the file has not filled it yet; one that was killed then never will.
+    // A holder that has just created the file has not written it yet; one that was killed in between never will.
     emptySince = seen !== null && holder === null ? (emptySince ?? performance.now()) : null;
     let abandoned = emptySince !== null && performance.now() - emptySince > 500;
     if (abandoned && (await isOpenSomewhere(path))) {
-      // On a busy machine its holder may not have come to fill it yet.
+      // On a busy machine the holder may not have written it yet.
       abandoned = false;
       emptySince = null;
     }
@@ -105,9 +105,9 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
 const queues = new Map<string, Promise<unknown>>();
 
 /**
- * Runs `work` while no other process, and no other call of this one, holds the lock file `path`. The lock of a process
- * that died is taken over.
- * @throws `conflict` when a living holder keeps it for longer than the options, `cancelled`
+ * Runs `work` while no other process, and no other call in this one, holds the lock file `path`. The lock of a dead
+ * process is taken over.
+ * @throws `conflict` if a living holder keeps it for longer than the options allow, `cancelled`
  */
 export async function withFileLock<T>(
   path: string,

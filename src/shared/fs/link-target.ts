@@ -1,11 +1,11 @@
 import { posix } from 'node:path';
 
-/** What a path of this platform may not hold in one name. */
+/** Characters that a file name cannot contain on this platform. */
 export const FORBIDDEN_IN_NAMES = process.platform === 'win32' ? /[\0\\:]/ : /\0/;
 
 /**
- * Whether a link stays within its tree wherever the tree is put. `..` may only lead: after a name it would go up from
- * wherever that name, perhaps a link itself, leads.
+ * Whether a link stays within its tree wherever the tree is placed. `..` is only allowed at the start: after a name it
+ * would go up from wherever that name, perhaps itself a link, leads.
  */
 export function staysInside(linkPath: string, target: string): boolean {
   if (target === '' || posix.isAbsolute(target) || FORBIDDEN_IN_NAMES.test(target)) return false;

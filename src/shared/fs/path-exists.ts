@@ -1,7 +1,7 @@
 import { lstat } from 'node:fs/promises';
 import { systemErrorCode } from '../errors.ts';
 
-/** Whether anything is at a path; links are not followed. @throws what the system says but `ENOENT` */
+/** Whether a path exists; links are not followed. @throws any system error but `ENOENT` */
 export async function pathExists(path: string): Promise<boolean> {
   try {
     await lstat(path);

@@ -2,10 +2,10 @@ import { readFile } from 'node:fs/promises';
 import { systemErrorCode } from '../errors.ts';
 
 /**
- * The record that a file of JSON holds; null where there is no file.
+ * The record in a JSON file; null if there is no file.
  *
- * @param schema refuses by an exception what is no record
- * @param damaged what to throw for a file that holds none
+ * @param schema throws for an invalid record
+ * @param damaged creates the error to throw for a file without a valid record
  */
 export async function readRecordFile<Data>(
   path: string,

@@ -1,9 +1,11 @@
 import { posix } from 'node:path';
 
-/** Where work in a sandbox starts, as in the SDK. */
+/** The default working directory of a sandbox, as in the SDK. */
 export const SANDBOX_CWD = '/vercel/sandbox';
 
-/** An absolute path from one that may be relative to `cwd`, itself relative to the sandbox's own. */
+/**
+ * Makes a path absolute. It may be relative to `cwd`, which may itself be relative to the sandbox's working directory.
+ */
 export function absolutePath(path: string, cwd: string | null): string {
   return posix.resolve(SANDBOX_CWD, cwd ?? '', path);
 }

@@ -1,11 +1,14 @@
-/** SHA-256 on a thread of its own, for as many bytes as would keep the thread of the server busy. */
+/** SHA-256 on a worker thread, for amounts of data that would block the server's thread. */
 import { Worker } from 'node:worker_threads';
 
-/** What goes over at once, and how many of them there are: memory is their product. */
+/** Block size and number of blocks; their product is the memory used. */
 const BLOCK_BYTES = 1_048_576;
 const BLOCKS = 4;
 
-/** Told where a block begins and how long it is, it tells where it began once that is hashed; null asks for the digest. */
+/**
+ * Messages to the worker hold the start and length of a block; it replies with the start once the block is hashed. Null
+ * requests the digest.
+ */
 const PROGRAM = `
 const { parentPort, workerData } = require('node:worker_threads');
 const hash = require('node:crypto').createHash('sha256');
@@ -21,10 +24,13 @@ parentPort.on('message', (block) => {
 `;
 
 export class Sha256Worker {
-  /** Shared, not handed to and fro: what changes hands is new memory to the collector on both sides, each time. */
+  /**
+   * Shared, not transferred: a transferred buffer is a new allocation for the garbage collector on both sides, each
+   * time.
+   */
   readonly #memory = new SharedArrayBuffer(BLOCK_BYTES * BLOCKS);
   readonly #worker: Worker;
-  /** Where the blocks begin that nobody is using. */
+  /** Offsets of the free blocks. */
   readonly #free = Array.from({ length: BLOCKS }, (_, index) => index * BLOCK_BYTES);
   #block: { at: number; length: number } | null = null;
   #digest: string | null = null;
@@ -32,7 +38,7 @@ export class Sha256Worker {
   #wake: () => void = () => {};
 
   constructor() {
-    // Neither the flags of this process nor its environment are any business of the thread.
+    // The worker needs neither this process's flags nor its environment.
     this.#worker = new Worker(PROGRAM, { eval: true, execArgv: [], env: {}, workerData: this.#memory });
     this.#worker.on('message', (message: unknown) => {
       if (typeof message === 'number') this.#free.push(message);
@@ -45,7 +51,7 @@ export class Sha256Worker {
     });
   }
 
-  /** Takes a copy of the bytes; waits while the thread is behind. One call at a time. Rejects where the thread has failed. */
+  /** Copies the bytes; waits while the worker is behind. One call at a time. Rejects if the worker has failed. */
   async update(bytes: Buffer): Promise<void> {
     for (let from = 0; from < bytes.length; ) {
       this.#block ??= { at: await this.#freeBlock(), length: 0 };
@@ -57,7 +63,7 @@ export class Sha256Worker {
     }
   }
 
-  /** The digest in hexadecimal; nothing can be added any more. Rejects where the thread has failed. */
+  /** The digest in hexadecimal; nothing can be added afterwards. Rejects if the worker has failed. */
   async digest(): Promise<string> {
     this.#flushBlock();
     this.#worker.postMessage(null);
@@ -65,7 +71,7 @@ export class Sha256Worker {
     return this.#digest;
   }
 
-  /** Ends the thread, whatever it has come to. */
+  /** Terminates the worker, whatever its state. */
   async close(): Promise<void> {
     await this.#worker.terminate();
   }
@@ -83,7 +89,7 @@ export class Sha256Worker {
     this.#block = null;
   }
 
-  /** Waits for a word of the thread. */
+  /** Waits for a message of the worker. */
   async #nextMessage(): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
     await new Promise<void>((resolve) => {

@@ -1,20 +1,20 @@
-/** SHA-256 of a stream of bytes: where there are many, on another thread than the server's. */
+/** SHA-256 of a stream of bytes; large streams are hashed on a worker thread. */
 import { createHash } from 'node:crypto';
 import { Sha256Worker } from './sha256-worker.ts';
 
-/** From here on a thread is worth its start. */
+/** The size from which a thread is worth its start-up time. */
 const MANY_BYTES = 33_554_432;
 
 export interface Sha256 {
-  /** Takes the next bytes, one call at a time; they may change once this has resolved. */
+  /** Adds bytes, one call at a time. The buffer may be reused once this has resolved. */
   update(bytes: Buffer): Promise<void> | void;
   /** In hexadecimal. */
   digest(): Promise<string>;
-  /** Frees what it holds, at the end of whatever came of it. */
+  /** Frees its resources; call it after success and failure alike. */
   close(): Promise<void>;
 }
 
-/** @param expectedBytes about how many will come */
+/** @param expectedBytes the approximate size of the stream */
 export function sha256(expectedBytes: number): Sha256 {
   if (expectedBytes >= MANY_BYTES) return new Sha256Worker();
   const hash = createHash('sha256');

@@ -1,9 +1,9 @@
-/** The state directory as the operator's: making it, and saying what is wrong with it in words that they can act on. */
+/** Creates the state directory, and explains problems with it in terms that the operator can act on. */
 import { chmod, mkdir, stat } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SandboxError, systemErrorCode } from '../errors.ts';
 
-/** What the file system means by its answer. */
+/** What each file system error code means. */
 const PROBLEMS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not write there',
   EPERM: 'this user may not write there',
@@ -18,13 +18,13 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Makes a directory and those above it that are missing; one that is there stays as it is.
+ * Creates a directory and its missing parents; an existing one is left unchanged.
  *
- * Level by level, since Node's recursive `mkdir` never ends on a file system that refuses a new directory with ENOENT,
- * as /proc does.
+ * Creates one level at a time, since Node's recursive `mkdir` never returns on a file system that refuses a new
+ * directory with ENOENT, as /proc does.
  *
- * @param mode permission bits of what is made, independent of the umask
- * @throws the Node system error of the step that failed
+ * @param mode permission bits of new directories, independent of the umask
+ * @throws the Node system error of the failed step
  */
 export async function makeDirectory(path: string, mode: number): Promise<void> {
   if (await isDirectory(path)) return;
@@ -33,16 +33,16 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
     await mkdir(path, { mode });
     await chmod(path, mode);
   } catch (error) {
-    // Another process may have made it meanwhile.
+    // Another process may have created it meanwhile.
     if (systemErrorCode(error) !== 'EEXIST' || !(await isDirectory(path))) throw error;
   }
 }
 
 /**
- * What to throw for an error met while something of the state directory is made, read or written: `unavailable` for
- * what only the operator can mend, the error itself for anything else.
+ * What to throw for an error from creating, reading or writing something in the state directory: `unavailable` for what
+ * only the operator can fix, else the error itself.
  *
- * @param directory the state directory or a folder of it; an error about a path elsewhere is not its own
+ * @param directory the state directory or a folder in it; an error about a path elsewhere is returned unchanged
  */
 export function stateDirectoryError(error: unknown, directory: string): unknown {
   const problem = PROBLEMS[systemErrorCode(error) ?? ''];

@@ -1,13 +1,13 @@
 /**
- * Bytes of one header that goes before a member (PAX, or a long name or target of GNU tar) at most: room for both in
- * full, and for extended attributes of ordinary size. All of it is held in memory.
+ * Maximum bytes of one extension header before a member (PAX, or a GNU long name or target): enough for both at full
+ * length, plus extended attributes of ordinary size. All of it is held in memory.
  */
 export const MAX_TAR_META_BYTES = 65_536;
 
-/** Bytes of a link's target at most: PATH_MAX of Linux without the closing zero. */
+/** Maximum bytes of a link's target: PATH_MAX of Linux without the terminating NUL. */
 export const MAX_LINK_TARGET_BYTES = 4_095;
 
-/** What an entry is that the parser passed over; completes "the archive holds …". */
+/** The kind of an entry that the parser skipped; completes "the archive holds …". */
 export function describeSkipped({ type, size, meta }: { type: string; size: number; meta: boolean }): string {
   return meta
     ? `a header of ${size} bytes, of which at most ${MAX_TAR_META_BYTES} are taken`
@@ -15,9 +15,9 @@ export function describeSkipped({ type, size, meta }: { type: string; size: numb
 }
 
 /**
- * What a PAX header says that the parser passes over in silence, so that a file would come out as another one: completes
- * "the archive holds …". Null where there is nothing of the kind. `meta` is the header as text, with U+FFFD for what is no
- * UTF-8. Each record is its length in bytes, a blank, `key=value` and a line feed; the parser takes lines for records.
+ * A PAX header field that the parser silently ignores, so that a file would be extracted wrongly; completes "the
+ * archive holds …". Null if there is none. `meta` is the header as text, with U+FFFD for invalid UTF-8. Each record is
+ * its length in bytes, a space, `key=value` and a line feed; the parser splits at line feeds instead.
  */
 export function unsupportedPaxHeader(meta: string): 'a sparse file' | 'a name that cannot be read' | null {
   for (const line of meta.split('\n')) {

@@ -1,29 +1,29 @@
 /** No row has more cells. */
 const MAX_COUNT = 500;
-/** A sequence that is longer than any terminal's is dropped. */
+/** A sequence longer than any terminal's is dropped. */
 const MAX_LENGTH = 256;
 const CSI = '\u001b[';
-/** Controls that act in the middle of a sequence without ending it, and so can hide in one. */
+/** Controls that act inside a sequence without ending it, and so can hide in one. */
 const WITHIN = '[\\u0000-\\u0017\\u0019\\u001c-\\u001f\\u007f]';
-/** A control sequence begins (ECMA-48 5.4), in its 7-bit or its 8-bit form. */
+/** The start of a control sequence (ECMA-48 5.4), in its 7-bit or 8-bit form. */
 const BEGINNING = new RegExp(`\\u001b${WITHIN}*\\[|\\u009b`);
-/** What may still become one. */
+/** A possible start of one. */
 const UNFINISHED = new RegExp(`\\u001b${WITHIN}*$`);
-/** Parameters and intermediates, then what ends them. */
+/** Parameters and intermediates, then the final byte. */
 const BODY = new RegExp(`^(?:[ -?]|${WITHIN})*`);
 const CONTROLS = new RegExp(WITHIN, 'g');
 /** Insert, delete, scroll up, scroll down. */
 const MOVES_LINES = ['L', 'M', 'S', 'T'];
 
 /**
- * Bounds the counts in control sequences. An emulator does as often as it is told: "insert 4,294,967,295 lines" would
- * keep this process for hours. Private modes are names, not counts, and stay.
+ * Limits the counts in control sequences. An emulator repeats an operation as often as requested: "insert 4,294,967,295
+ * lines" would block this process for hours. Private modes are identifiers, not counts, and are kept.
  */
 export class ControlLimit {
-  /** The beginning of a sequence whose rest comes with the next chunk. */
+  /** The beginning of a sequence that the next chunk completes. */
   #pending = '';
 
-  /** `rows` is what the screen has of them: moving lines by more than that moves them out. */
+  /** `rows` is the height of the screen: moving lines by more than that moves them off it. */
   pass(chunk: string, rows: number): string {
     let rest = this.#pending + chunk;
     this.#pending = '';

@@ -1,21 +1,21 @@
-/** What a terminal would show of a program's output, by a terminal emulator without a window. */
+/** What a terminal would show of a program's output, from a headless terminal emulator. */
 import * as headless from '@xterm/headless';
 
-/** The screen as it stands. */
+/** The current content of the screen. */
 export interface ScreenView {
-  /** One row a line, without blanks at its end; blank rows at the end are left out. */
+  /** One row per line, without trailing blanks; trailing blank rows are omitted. */
   text: string;
-  /** From 1, as terminals count; the column may be one past the last when a line is full. */
+  /** Counted from 1, as terminals do; the column may be one past the last when a line is full. */
   cursor: { row: number; col: number };
   cols: number;
   rows: number;
-  /** True while a full-screen program has its own screen. */
+  /** True while a full-screen program uses the alternate screen. */
   alternateScreen: boolean;
 }
 
-/** Links keep an entry each for as long as their line lives: a program could fill this process's memory with them. */
+/** Each link keeps an entry as long as its line exists: a program could fill this process's memory with them. */
 const OSC_LINK = 8;
-/** Whatever gets into a cell, an answer holds no control character. */
+/** Whatever a cell contains, a result holds no control character. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is dropped
 const CONTROLS = /[\u0000-\u001f\u007f-\u009f]/g;
 
@@ -25,14 +25,14 @@ type Emulator = InstanceType<typeof Terminal>;
 export class TerminalScreen {
   readonly #terminal: Emulator;
 
-  /** `answer` gets what the terminal sends back to a program that asks it for something (its cursor, its kind). */
+  /** `answer` receives the replies of the terminal to queries of the program (cursor position, terminal type). */
   constructor(cols: number, rows: number, answer: (text: string) => void) {
     this.#terminal = new Terminal({ cols, rows, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
     this.#terminal.onData(answer);
     this.#terminal.parser.registerOscHandler(OSC_LINK, () => true);
   }
 
-  /** True while arrow keys are to be sent in their other form (DECCKM of the VT100). */
+  /** True while arrow keys are to be sent in application mode (DECCKM of the VT100). */
   get applicationCursor(): boolean {
     return this.#terminal.modes.applicationCursorKeysMode;
   }
@@ -41,7 +41,7 @@ export class TerminalScreen {
     return this.#terminal.rows;
   }
 
-  /** Resolves once the screen shows it. */
+  /** Resolves once the screen reflects the data. */
   write(text: string): Promise<void> {
     return new Promise((resolve) => this.#terminal.write(text, resolve));
   }
@@ -62,7 +62,8 @@ export class TerminalScreen {
         .map((line) => line.replace(CONTROLS, '').trimEnd())
         .join('\n')
         .trimEnd(),
-      // Behind the last cell of a full line the emulator is past it; a terminal shows its cursor on it until the next one.
+      // After the last cell of a full line the emulator's cursor is past it; a terminal shows it on that cell until the
+      // next character.
       cursor: { row: active.cursorY + 1, col: Math.min(active.cursorX + 1, cols) },
       cols,
       rows,
@@ -75,7 +76,7 @@ export class TerminalScreen {
   }
 }
 
-/** A CommonJS module: its exports are under `default` in Node, and beside it in a bundle. */
+/** A CommonJS module: its exports are under `default` in Node, and at the top level in a bundle. */
 function exportsOf(module: typeof headless): typeof headless {
   const inner: unknown = 'default' in module ? module.default : null;
   return isHeadless(inner) ? inner : module;

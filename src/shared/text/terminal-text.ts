@@ -1,18 +1,18 @@
-/** What a terminal would leave readable of a program's output. */
+/** What remains readable on a terminal of a program's output. */
 import stripAnsi from 'strip-ansi';
 
 const ESCAPE = '\u001b';
 const UNFINISHED_ESCAPE = new RegExp(`${ESCAPE}(?:[\\[(][0-9;:?]*|\\][^\\u0007${ESCAPE}]{0,256})?$`);
 /**
- * What moves the cursor in text: line ends, carriage returns, backspaces, and the control sequences of progress bars (ECMA-48:
- * the cursor up, down, right, left, to a row or a column, erase below, erase line).
+ * What moves the cursor in text: line ends, carriage returns, backspaces, and the control sequences of progress bars
+ * (ECMA-48: cursor up, down, right, left, to a row or a column, erase below, erase line).
  */
 const MOVE = new RegExp(`[\\n\\r\\b]|(?:${ESCAPE}\\[|\\u009b)([0-9]{0,9})([A-GJK])`, 'g');
 
 /**
- * What a terminal would leave readable of a program's output: no colours or other escapes, of what is written over (with
- * carriage returns, backspaces, or the cursor moved back or up) the final state, other control characters dropped. NUL is
- * shown as ␀. Takes linear time, and is at most twice as long as what was written.
+ * What remains readable on a terminal of a program's output: without colours and other escapes; of overwritten text (by
+ * carriage returns, backspaces or cursor movement) only the final state; without other control characters. NUL is shown
+ * as ␀. Takes linear time, and the result is at most twice as long as the input.
  */
 export function terminalText(raw: string): string {
   if (!hasControls(raw)) return raw;
@@ -28,12 +28,12 @@ export function terminalText(raw: string): string {
   return page.text();
 }
 
-/** How many bytes at the end are the beginning of an escape sequence, whose rest is missing. */
+/** The length in bytes of an incomplete escape sequence at the end. */
 export function unfinishedEscapeBytes(bytes: Buffer): number {
   return UNFINISHED_ESCAPE.exec(bytes.toString('latin1'))?.[0].length ?? 0;
 }
 
-/** The last line of a text that shows anything, or null. */
+/** The last non-blank line of a text, or null. */
 export function lastVisibleLine(raw: string): string | null {
   const lines = terminalText(raw).split('\n');
   for (let index = lines.length - 1; index >= 0; index--) {
@@ -53,20 +53,20 @@ function printable(text: string): string {
   return text.replace(/[\u0000-\u0008\u000a-\u001f\u007f-\u009f]/g, '');
 }
 
-/** Rows without a width or a height, so that nothing wraps or scrolls away. */
+/** Rows of unlimited width and height, so that nothing wraps or scrolls away. */
 class Screen {
   #line: string[] = [];
   readonly #lines = [this.#line];
   #row = 0;
   #column = 0;
-  /** Blanks that may yet stand where the cursor was moved past the end of a line: short escapes must not make long text. */
+  /** Limits the blanks added when the cursor moves past the end of a line: short escapes must not produce long text. */
   #blanks: number;
 
   constructor(blanks: number) {
     this.#blanks = blanks;
   }
 
-  /** Writes over what the line shows from the cursor on. */
+  /** Overwrites the line from the cursor on. */
   write(text: string): void {
     if (text === '') return;
     const line = this.#line;
@@ -93,7 +93,7 @@ class Screen {
   }
 
   text(): string {
-    // Rows below the cursor that were emptied show nothing.
+    // Rows below the cursor that were erased show nothing.
     while (this.#lines.length > this.#row + 1 && this.#lines.at(-1)?.length === 0) this.#lines.pop();
     return this.#lines.map((line) => line.join('')).join('\n');
   }
@@ -115,14 +115,14 @@ class Screen {
     this.#line = this.#lines[this.#row] ?? this.#line;
   }
 
-  /** From the cursor on. Erasing all of a screen is passed over: what stood on it before is part of the output. */
+  /** Erases from the cursor on. Erasing the whole screen is ignored: what was on it before is part of the output. */
   #eraseBelow(count: number): void {
     if (count !== 0) return;
     this.#line.length = Math.min(this.#line.length, this.#column);
     this.#lines.length = this.#row + 1;
   }
 
-  /** From the cursor on (0), or all of it (2). */
+  /** Erases from the cursor on (0), or the whole line (2). */
   #eraseLine(count: number): void {
     if (count === 2) this.#line.length = 0;
     else if (count === 0) this.#line.length = Math.min(this.#line.length, this.#column);

@@ -1,18 +1,18 @@
 import { terminalText } from './terminal-text.ts';
 import { formatCount } from './text.ts';
 
-/** Characters of output that are kept for the next look. */
+/** Characters of output kept for the next read. */
 const KEPT = 24_576;
 const ESCAPE = '\u001b';
-/** Private modes set or reset, or the whole terminal reset. */
+/** Private modes set or reset, or a full terminal reset. */
 const SWITCH = new RegExp(`${ESCAPE}(?:\\[\\?([0-9;]{0,64})([hl])|c)`, 'g');
-/** The beginning of such a sequence, whose rest comes with the next chunk. */
+/** The beginning of such a sequence that the next chunk completes. */
 const UNFINISHED = new RegExp(`${ESCAPE}(?:\\[(?:\\?[0-9;]{0,64})?)?$`);
 const ALTERNATE_MODES = ['47', '1047', '1049'];
 
 /**
- * What a terminal's program has written line by line, the newest part of it. What a full-screen program paints on a
- * screen of its own is left out: only the screen itself makes sense of that.
+ * The newest part of a terminal program's output, line by line. What a full-screen program draws on the alternate
+ * screen is omitted: it is only meaningful as a screen.
  */
 export class TerminalTranscript {
   #kept = '';
@@ -21,7 +21,7 @@ export class TerminalTranscript {
   #pending = '';
   #alternate = false;
 
-  /** Characters so far, the dropped ones included. */
+  /** Characters so far, including dropped ones. */
   get total(): number {
     return this.#total;
   }
@@ -39,7 +39,7 @@ export class TerminalTranscript {
     this.#append(whole.slice(from));
   }
 
-  /** What has come after a position of `total`, as readable text; the newest part of it where that is much. */
+  /** The output since a position of `total`, as readable text; only the newest part if there is a lot. */
   since(position: number): string {
     const start = this.#total - this.#kept.length;
     const text = terminalText(this.#kept.slice(Math.max(0, position - start)));
@@ -47,7 +47,7 @@ export class TerminalTranscript {
     return `[… ${formatCount(start - position)} characters left out …]\n${text}`;
   }
 
-  /** What has come since the last call. */
+  /** The output since the last call. */
   take(): string {
     const text = this.since(this.#seen);
     this.#seen = this.#total;

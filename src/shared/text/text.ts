@@ -1,4 +1,4 @@
-/** `1,234`, the same on every machine. */
+/** `1,234`, independent of the locale. */
 export function formatCount(count: number): string {
   return count.toString().replace(/\B(?=(\d{3})+$)/g, ',');
 }
@@ -8,7 +8,7 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** The text without the slashes at its end. An expression such as `/\/+$/` takes quadratic time on slashes elsewhere. */
+/** Removes trailing slashes. A regular expression such as `/\/+$/` takes quadratic time on slashes elsewhere. */
 export function trimTrailingSlashes(text: string): string {
   let end = text.length;
   while (text[end - 1] === '/') end -= 1;

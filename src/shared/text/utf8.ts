@@ -6,8 +6,8 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 export const MAX_CHARACTER_BYTES = 4;
 
 /**
- * The end, in bytes, of the last whole character that starts before `end`: what follows belongs to a character whose
- * rest is not in `bytes[0, end)`. Bytes that are no UTF-8 are left where they are.
+ * The end, in bytes, of the last complete character that starts before `end`: any bytes after it belong to a character
+ * that is incomplete in `bytes[0, end)`. Invalid UTF-8 is left alone.
  */
 export function characterEnd(bytes: Uint8Array, end = bytes.length): number {
   for (let back = 1; back < MAX_CHARACTER_BYTES && back <= end; back++) {
@@ -18,14 +18,14 @@ export function characterEnd(bytes: Uint8Array, end = bytes.length): number {
   return end;
 }
 
-/** The first character boundary: past at most three continuation bytes of a character that began earlier. */
+/** The first character boundary: skips at most three continuation bytes of a character that began earlier. */
 export function characterStart(bytes: Uint8Array): number {
   let start = 0;
   while (start < MAX_CHARACTER_BYTES - 1 && isContinuation(bytes[start])) start++;
   return start;
 }
 
-/** Where the character begins that the byte at `at` lies in; `at` itself where a character begins there, or none is. */
+/** The start of the character that contains the byte at `at`; `at` itself if a character starts there, or none does. */
 export function characterAt(bytes: Uint8Array, at: number): number {
   const begin = characterEnd(bytes, at);
   if (begin === at) return at;
@@ -33,7 +33,7 @@ export function characterAt(bytes: Uint8Array, at: number): number {
   return bytes.subarray(begin + 1, end).every(isContinuation) ? begin : at;
 }
 
-/** Decodes UTF-8 as it is, a byte order mark included; invalid bytes become U+FFFD. */
+/** Decodes UTF-8 and keeps a byte order mark; invalid bytes become U+FFFD. */
 export function decodeUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
@@ -43,7 +43,7 @@ export function isPlainText(bytes: Uint8Array): boolean {
   return isUtf8(bytes) && !bytes.includes(0);
 }
 
-/** Whether a string holds half of a surrogate pair, which no byte sequence can express. */
+/** Whether a string holds an unpaired surrogate, which UTF-8 cannot encode. */
 export function hasLoneSurrogate(text: string): boolean {
   return /\p{Surrogate}/u.test(text);
 }
@@ -52,7 +52,7 @@ function isContinuation(byte: number | undefined): boolean {
   return byte !== undefined && (byte & 0xc0) === 0x80;
 }
 
-/** Of a sequence with this first byte; 1 for a byte that starts none. */
+/** The length of a sequence with this first byte; 1 for a byte that starts none. */
 function sequenceLength(first: number): number {
   if (first >= 0xf0 && first <= 0xf4) return 4;
   if (first >= 0xe0 && first < 0xf0) return 3;
