@@ -6,21 +6,21 @@ import type { FileProblem } from './output/cli-log.ts';
 import type { Keyboard } from './verbs/keyboard.ts';
 import type { ToolLine } from './verbs/tools.ts';
 
-/** What the verbs need of the rest of the program, made on demand so that a verb loads what it uses. */
+/** What the verbs need from the rest of the program, created on demand so that a verb loads only what it uses. */
 export interface Dependencies {
   readonly version: string;
   /** Throws `ConfigError`. */
   loadConfig(given: ParsedFlags): Config;
-  /** Serves one conversation to its end. Answers the exit code. */
+  /** Serves one conversation to its end. Returns the exit code. */
   serve(config: Config): Promise<number>;
-  /** `tell` gets what goes wrong with files meanwhile; with a log level of their own people get the log instead. */
+  /** `tell` receives problems with files meanwhile. If a log level was chosen, they go to the log instead. */
   openRegistry(config: Config, tell: (trouble: FileProblem) => void): Promise<Registry>;
-  /** Opens the images of the chosen engine for `work` alone. */
+  /** Opens the images of the chosen engine for the duration of `work`. */
   withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */
   diagnose(config: Config): Promise<Diagnosis[]>;
-  /** Null where the program was not started in a terminal. */
+  /** Null if the program was not started in a terminal. */
   keyboard(): Keyboard | null;
-  /** Those that the configuration offers. */
+  /** The tools that the configuration offers. */
   tools(config: Config): Promise<readonly ToolLine[]>;
 }

@@ -1,4 +1,4 @@
-/** The command line: no verb serves, the others are for people. */
+/** The command line: without a verb it serves; the verbs are for people. */
 import { Command, CommanderError, Option } from 'commander';
 import type { Config } from '../config/config.ts';
 import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
@@ -21,7 +21,7 @@ import { withRegistry } from './with-registry.ts';
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-/** Runs the command line (without the program's own name). Answers the exit code; rejects for defects alone. */
+/** Runs the command line (without the program's own name). Returns the exit code; rejects only for defects. */
 export async function runProgram(
   argv: readonly string[],
   parts: Dependencies,
@@ -176,7 +176,7 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
 
 function usageProblem(error: CommanderError, program: Command): string {
   const verbs = program.commands.map((command) => command.name());
-  // Without a verb the program takes no argument, so that an unknown verb reaches us as one argument too many.
+  // Without a verb the program takes no arguments, so commander reports an unknown verb as an excess argument.
   const [unknown, second] = program.args;
   const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
   if (error.code === 'commander.unknownCommand' && within.length > 0) {

@@ -6,8 +6,8 @@ import type { FileProblem } from './output/cli-log.ts';
 import type { Terminal } from './output/terminal.ts';
 
 /**
- * Opens the registry for a verb and closes it again. What went wrong with files that the verb did without is told behind
- * its answer; the file that it failed over becomes the hint of the error.
+ * Opens the registry for a verb and closes it again. Problems with files that did not stop the verb are printed after
+ * its result; the one that made it fail becomes the hint of the error.
  */
 export async function withRegistry(
   parts: Dependencies,
@@ -33,7 +33,7 @@ function explained(error: unknown, troubles: readonly FileProblem[]): unknown {
   if (!(error instanceof SandboxError) || error.cause === undefined) return error;
   const trouble = troubles.find(({ cause }) => cause === error.cause);
   if (trouble === undefined) return error;
-  // A state that only a person can mend, told to one.
+  // A problem with the state directory that only a person can fix, worded for a person.
   return new SandboxError('unavailable', error.message, { hint: fileAndCause(trouble), cause: error });
 }
 

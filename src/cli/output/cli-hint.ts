@@ -3,7 +3,7 @@ import type { ErrorCode, SandboxError } from '../../shared/errors.ts';
 const LIST = 'Run `sandbox-mcp list` to see what there is.';
 const DOCTOR = 'Run `sandbox-mcp doctor` to see whether this machine is in order.';
 
-/** The next step of somebody at a terminal, who has verbs and no tools; null where the error's own is for them. */
+/** The next step for a person at a terminal, who has verbs and no tools; null if the error's own hint applies. */
 const HINTS: Record<ErrorCode, string | null> = {
   invalid_argument: 'Run `sandbox-mcp --help` to see what there is.',
   not_found: LIST,
@@ -20,7 +20,7 @@ const HINTS: Record<ErrorCode, string | null> = {
   internal: DOCTOR,
 };
 
-/** What a person does next about an error that was written for an agent. */
+/** What a person should do about an error that was written for an agent. */
 export function cliHint(error: SandboxError): string {
   return HINTS[error.code] ?? error.hint;
 }

@@ -1,6 +1,6 @@
 import type { Logger } from '../../shared/log.ts';
 
-/** Something that went wrong with a file of the state. */
+/** A problem with a file of the state directory. */
 export interface FileProblem {
   readonly message: string;
   readonly file: string;
@@ -8,8 +8,8 @@ export interface FileProblem {
 }
 
 /**
- * A log for the verbs: hands on what it tells of files, which no answer shows, and drops the rest. What concerns a
- * sandbox is part of a verb's own answer, and stacks are for the server's log.
+ * A log for the verbs: passes on messages about files, which no result shows, and drops the rest. Messages about a
+ * sandbox are part of a verb's own result, and stack traces are for the server's log.
  */
 export function cliLog(tell: (trouble: FileProblem) => void): Logger {
   const ignore = (): void => {};

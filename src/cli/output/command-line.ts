@@ -1,4 +1,4 @@
-/** Program and arguments as a line that can be pasted into a POSIX shell. */
+/** Formats a program and its arguments as a line that can be pasted into a POSIX shell. */
 export function commandLine(step: readonly string[]): string {
   return step.map(quoted).join(' ');
 }

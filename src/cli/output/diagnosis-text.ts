@@ -3,7 +3,7 @@ import { commandLine } from './command-line.ts';
 
 const MARKS: Record<Finding['level'], string> = { ok: 'ok     ', warning: 'warning', error: 'error  ' };
 
-/** The findings for people: an engine a heading, a finding a line, and below it the line that mends it. */
+/** The findings as text: a heading per engine, a line per finding, and below it the command that fixes it. */
 export function diagnosisText(diagnoses: readonly Diagnosis[], isRoot: boolean): string {
   return diagnoses.map((diagnosis) => engineText(diagnosis, isRoot)).join('');
 }

@@ -7,8 +7,8 @@ import type { Terminal } from './terminal.ts';
 const SLICE_BYTES = 65_536;
 
 /**
- * Prints what a command has written so far, both streams in their order, and with `follow` what it goes on to write.
- * A file or pipe gets the bytes as they are; a screen gets text alone.
+ * Prints what a command has written so far, both streams in order, and with `follow` what it writes next. A file or
+ * pipe gets the raw bytes; a screen gets only text.
  */
 export async function printOutput(
   handle: Pick<CommandHandle, 'output' | 'waitForOutput'>,
@@ -17,7 +17,7 @@ export async function printOutput(
   terminal: Terminal,
   signal: AbortSignal,
 ): Promise<void> {
-  // One decoder a stream: a character may be cut where the other stream comes between.
+  // One decoder per stream: a character may be split where the streams interleave.
   const decoders = { stdout: new StringDecoder('utf8'), stderr: new StringDecoder('utf8') };
   const show = ({ stream, data }: OutputChunk): void =>
     terminal.out(terminal.isScreen ? printable(decoders[stream].write(data)) : data);
@@ -36,7 +36,7 @@ export async function printOutput(
   }
 }
 
-/** Control characters of a sandbox must not drive the screen of the person who looks. */
+/** Control characters from a sandbox must not control the user's terminal. */
 export function printable(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: control characters are what this is about
   return stripAnsi(text).replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f]/g, '');

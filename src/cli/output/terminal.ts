@@ -1,7 +1,7 @@
-/** The terminal or pipe of the person who typed the verb. */
+/** The terminal or pipe of the person who ran the verb. */
 export interface Terminal {
   out(data: string | Uint8Array): void;
   err(text: string): void;
-  /** True where `out` is a screen, whose control sequences are not for a sandbox to write. */
+  /** True if `out` is a screen, on which a sandbox must not write control sequences. */
   readonly isScreen: boolean;
 }

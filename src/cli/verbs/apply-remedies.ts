@@ -5,9 +5,9 @@ import { commandLine } from '../output/command-line.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Runs the remedies of what is amiss, each step announced before it runs, and each step once: `tried` holds those of
- * earlier rounds. A step that fails is shown. What needs root is only told to those who are not.
- * Answers whether anything ran.
+ * Runs the fixes for the problems found, announcing each step. Each step runs once: `tried` holds those of earlier
+ * rounds. A step that fails is shown. Steps that need root are only printed for other users. Returns whether anything
+ * ran.
  */
 export async function applyRemedies(
   findings: readonly Finding[],
@@ -26,14 +26,14 @@ export async function applyRemedies(
       ran = true;
       terminal.err(`doctor: running ${line}\n`);
       const failure = await run(step);
-      // The next step goes on: a package list that could not be refreshed whole often serves all the same.
+      // Continue with the next step: a package list that was only partly refreshed is often good enough.
       if (failure !== null) terminal.err(`doctor: ${line}: ${failure}\n`);
     }
   }
   return ran;
 }
 
-/** Runs one step without a shell and without input, its output on our stderr. Answers what went wrong, or null. */
+/** Runs one step without a shell and without input, its output on our stderr. Returns the error message, or null. */
 async function run([program, ...args]: readonly string[]): Promise<string | null> {
   if (program === undefined) return null;
   const child = spawn(program, args, { stdio: ['ignore', 2, 2] });

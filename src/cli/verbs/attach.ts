@@ -7,14 +7,14 @@ import type { Keyboard } from './keyboard.ts';
 const COMMAND = ['/bin/bash'];
 const ESC = '\u001b';
 /**
- * What a program may have left on when it was cut off: the other screen, no cursor, application keys, the mouse,
- * bracketed paste, colours (xterm's control sequences).
+ * Resets modes that a program may have left on when it was cut off: alternate screen, hidden cursor, application keys,
+ * mouse, bracketed paste, colours (xterm's control sequences).
  */
 const RESTORE = `${ESC}[?47l${ESC}[?25h${ESC}[?1l${ESC}>${ESC}[?1000l${ESC}[?1002l${ESC}[?1003l${ESC}[?1006l${ESC}[?2004l${ESC}[0m`;
 
 /**
- * Joins a sandbox from a person's own terminal, with a shell of their own in it, until that ends. Answers its exit code.
- * Rejects with `invalid_argument` where there is no terminal, with `conflict` where the sandbox does not run.
+ * Opens a shell in a sandbox on the user's own terminal, until the shell ends. Returns its exit code. Rejects with
+ * `invalid_argument` without a terminal, with `conflict` if the sandbox is not running.
  */
 export async function attach(
   session: Session,

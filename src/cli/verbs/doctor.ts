@@ -3,12 +3,12 @@ import { diagnosisText } from '../output/diagnosis-text.ts';
 import type { Terminal } from '../output/terminal.ts';
 import { applyRemedies } from './apply-remedies.ts';
 
-/** Mending one thing can bring the next to light, and a remedy that does not help is not tried for ever. */
+/** Fixing one problem can reveal the next; a fix that does not help must not be retried forever. */
 const MAX_ROUNDS = 3;
 
 /**
- * Says for each engine whether it works here and what mends it; with `fix`, mends it first. `diagnose` answers the
- * chosen engine first. Answers exit code 0 when that one works, 1 otherwise.
+ * Reports for each engine whether it works here and how to fix it; with `fix`, applies the fixes first. `diagnose`
+ * returns the chosen engine first. Returns exit code 0 if that one works, 1 otherwise.
  */
 export async function doctor(
   options: { fix: boolean; json: boolean; isRoot: boolean },

@@ -1,4 +1,4 @@
-/** The verbs about images: root file systems that the operator brings, which sandboxes ask for by `runtime`. */
+/** The verbs for images: root file systems imported by the operator, which sandboxes select as their `runtime`. */
 import { resolve } from 'node:path';
 import { ConfigError } from '../../config/setting.ts';
 import type { Image, Images } from '../../engines/engine.ts';
@@ -10,10 +10,10 @@ import type { Terminal } from '../output/terminal.ts';
 const MEGABYTE = 1_024 ** 2;
 const UNITS: Record<string, number> = { '': 1, k: 1_024, m: MEGABYTE, g: 1_024 ** 3, t: 1_024 ** 4 };
 const MIN_BYTES = 1_024;
-/** Far above what root file systems have, far below what fills a disk by surprise. */
+/** Far larger than usual root file systems, but small enough not to fill a disk unexpectedly. */
 export const DEFAULT_MAX_SIZE = '16g';
 
-/** Bytes of a text such as `800m` or `16g`. @throws ConfigError */
+/** The bytes of a text such as `800m` or `16g`. @throws ConfigError */
 export function bytesOf(value: string): number {
   const match = /^(\d{1,15})([kmgt]?)$/.exec(value.trim().toLowerCase());
   const bytes = Number(match?.[1] ?? 0) * (UNITS[match?.[2] ?? ''] ?? 1);
@@ -24,7 +24,7 @@ export function bytesOf(value: string): number {
   );
 }
 
-/** Imports an archive; the path starts at the working directory. */
+/** Imports an archive. A relative path starts at the working directory. */
 export function importImage(
   images: Images,
   request: { name: string; archive: string; maxSize: string },
@@ -42,7 +42,7 @@ export function importImage(
   });
 }
 
-/** Prints every image by name. Times are relative to `now` (epoch milliseconds). */
+/** Prints all images by name. Times are relative to `now` (epoch milliseconds). */
 export function listImages(
   images: Images,
   options: { json: boolean },
@@ -61,7 +61,7 @@ export function listImages(
   });
 }
 
-/** Removes an image that no living sandbox and no snapshot stands on. */
+/** Removes an image that no live sandbox and no snapshot uses. */
 export function removeImage(images: Images, name: string, terminal: Terminal): Promise<number> {
   return withEngineHints(async () => {
     await images.remove(name, new AbortController().signal);
@@ -85,7 +85,7 @@ function formatBytes(bytes: number): string {
   return `${(bytes / MEGABYTE).toFixed(1)} MB`;
 }
 
-/** Ctrl-C undoes what has been done so far; a second one ends the program at once. */
+/** Ctrl-C undoes what has been done so far; a second one exits at once. */
 async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const interrupted = new AbortController();
   const interrupt = () => interrupted.abort();
@@ -97,7 +97,7 @@ async function untilInterrupted<T>(work: (signal: AbortSignal) => Promise<T>): P
   }
 }
 
-/** What these verbs fail over is the person's to mend, by the error's own hint. */
+/** The person can fix the errors of these verbs, following the error's own hint. */
 async function withEngineHints(work: () => Promise<number>): Promise<number> {
   try {
     return await work();

@@ -1,22 +1,22 @@
 import { spawnSync } from 'node:child_process';
 import type { ReadStream, WriteStream } from 'node:tty';
 
-/** What a person does at a terminal. */
+/** Input events of a terminal. */
 export interface KeyboardEvents {
   typed(data: Buffer): void;
   resized(cols: number, rows: number): void;
-  /** The terminal is gone. */
+  /** The terminal was closed. */
   ended(): void;
 }
 
-/** For a terminal that does not know its size and says 0, as on serial lines and where a program opened it. */
+/** For a terminal that reports a size of 0, such as a serial line or a pty opened by a program. */
 const UNKNOWN = { cols: 80, rows: 24 };
 
-/** The keys of the terminal that a verb was typed in, and the size of its window. */
+/** Keyboard input and window size of the terminal in which a verb runs. */
 export interface Keyboard {
   /** In character cells. */
   size(): { cols: number; rows: number };
-  /** Hands over every key as it is, until the answered function is called: not even ctrl-c means anything here. */
+  /** Passes on every key unchanged until the returned function is called: even ctrl-c has no effect here. */
   listen(events: KeyboardEvents): () => void;
 }
 
@@ -46,8 +46,8 @@ export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard |
 }
 
 /**
- * Node's raw mode still makes a carriage return of each line feed, which tears full-screen programs apart: to them a line
- * feed goes down, not to the left. Leaving raw mode restores this, too. Without `stty` the screen is as Node has it.
+ * Node's raw mode still adds a carriage return to each line feed, which breaks full-screen programs: they expect a line
+ * feed to move down only. Leaving raw mode restores this, too. Without `stty` the terminal stays in Node's mode.
  */
 function keepLineFeeds(): void {
   spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });

@@ -3,7 +3,10 @@ import type { Session } from '../../registry/types.ts';
 import { printable, printOutput } from '../output/print-output.ts';
 import type { Terminal } from '../output/terminal.ts';
 
-/** Prints what a command wrote, or each command of a sandbox below a head line. Rejects with `not_found` for an unknown id. */
+/**
+ * Prints the output of a command, or of each command of a sandbox below a heading. Rejects with `not_found` for an
+ * unknown id.
+ */
 export async function logs(
   session: Session,
   id: string,

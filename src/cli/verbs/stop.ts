@@ -1,7 +1,10 @@
 import type { Session } from '../../registry/types.ts';
 import type { Terminal } from '../output/terminal.ts';
 
-/** Stops a sandbox, whoever made it, and waits until nothing of it runs. Rejects with `not_found` for an unknown id. */
+/**
+ * Stops any sandbox of this user and waits until none of its processes is left. Rejects with `not_found` for an unknown
+ * id.
+ */
 export async function stop(session: Session, sandboxId: string, terminal: Terminal): Promise<number> {
   const handle = await session.sandbox(sandboxId);
   const view = await handle.stop(new AbortController().signal);

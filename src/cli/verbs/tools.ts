@@ -1,13 +1,13 @@
 import { alignColumns } from '../output/table.ts';
 import type { Terminal } from '../output/terminal.ts';
 
-/** What people read of a tool. */
+/** The part of a tool's definition that is printed. */
 export interface ToolLine {
   readonly name: string;
   readonly description: string;
 }
 
-/** Prints each tool's name and the first sentence about it. */
+/** Prints each tool's name and the first sentence of its description. */
 export function showTools(tools: readonly ToolLine[], terminal: Terminal): number {
   terminal.out(alignColumns(tools.map(({ name, description }) => [name, firstSentence(description)])));
   return 0;
