@@ -6,7 +6,7 @@ import { snapshotTools } from './sandboxes/snapshot.ts';
 import { sessionTools } from './session/session.ts';
 import { shellTools } from './shells/shell.ts';
 
-/** Everything that an agent can call, in the one order in which it is always listed. */
+/** All tools, in the fixed order in which they are listed. */
 export const TOOLS: readonly Tool[] = [
   ...sandboxTools,
   ...startTools,

@@ -2,10 +2,10 @@ import type { KillCause } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { SessionEnded } from '../../src/shared/session-ended.ts';
 
-/** A kill that takes longer has failed; the sandbox's own end is what remains. */
+/** A kill that takes longer has failed; only ending the sandbox is left then. */
 const KILL_LIMIT_MS = 10_000;
 
-/** Runs `work`; when the caller takes the call back meanwhile, the command and all it started are killed first. */
+/** Runs `work`. If the caller cancels the call meanwhile, the command and all its descendants are killed first. */
 export async function killOnCancel<Result>(
   handle: CommandHandle,
   signal: AbortSignal,

@@ -13,9 +13,11 @@ const SLICE_BYTES = 65_536;
 const MAX_SCANNED_BYTES = 2_097_152;
 /** A page that takes longer ends as well. */
 const MAX_SEARCH_MS = 5_000;
-/** A caller that waits gets an unfinished line once nothing has followed it for this long: a prompt, not half a line. */
+/**
+ * A waiting caller gets an unfinished line once nothing has followed it for this long: it is a prompt, not half a line.
+ */
 const PROMPT_QUIET_MS = 500;
-/** Between two looks at what the processes of a finished command write: no engine reports that. */
+/** The poll interval for output of processes that outlive a finished command: no engine reports it. */
 const LEFT_BEHIND_POLL_MS = 250;
 const MAX_PATTERN_CHARACTERS = 1_000;
 /** Of a compiled pattern. At this size a 16 KiB line, whose match cannot be interrupted, takes 0.1 to 0.2 s. */
@@ -40,8 +42,8 @@ export interface LogsRequest extends PageRequest {
 }
 
 /**
- * Reads lines from a cursor on, and after them the unfinished ones. If there is nothing new yet and more may come, waits for
- * up to `waitMs` milliseconds.
+ * Reads lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits for up
+ * to `waitMs` milliseconds.
  */
 export async function readLogs(
   handle: CommandHandle,
@@ -52,7 +54,7 @@ export async function readLogs(
   let cursor = request.cursor;
   let droppedBytes = 0;
   for (;;) {
-    // Before the page: once the command has finished, the page sees everything that it wrote.
+    // Checked before the page is read: once the command has finished, the page sees everything that it wrote.
     const command = await handle.get(signal);
     const page = await readPage(handle, command, { ...request, cursor }, signal);
     cursor = page.cursor;

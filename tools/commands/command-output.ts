@@ -5,13 +5,13 @@ import { plural } from '../../src/shared/text/text.ts';
 import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
 import { endOf, readRange, type Span } from '../common/byte-range.ts';
 
-/** Bytes of both streams together that an answer shows. */
+/** Bytes of both streams together that a result shows. */
 export const OUTPUT_BUDGET_BYTES = 32_768;
-/** Of a stream that does not fit; the end usually says what went wrong. */
+/** The head's share of a stream that does not fit; the tail usually says what went wrong. */
 const HEAD_SHARE = 0.4;
-/** A cut moves to a line's border when one is this near. */
+/** A cut moves to a line break if there is one this close. */
 const LINE_REACH_BYTES = 2_048;
-/** Where the engine does not count lines, a longer gap is told in bytes alone: counting means reading it. */
+/** If the engine does not count lines, a longer gap is reported only in bytes: counting lines means reading it. */
 const MAX_COUNTED_BYTES = 4_194_304;
 
 const NEWLINE = 0x0a;
@@ -19,11 +19,11 @@ const NEWLINE = 0x0a;
 export interface CapturedOutput {
   stdout: string;
   stderr: string;
-  /** Whether anything is left out of either. */
+  /** Whether anything of either stream is omitted. */
   truncated: boolean;
 }
 
-/** Both streams of a command as readable text: whole where they fit the budget, head and tail of each where not. */
+/** Both streams of a command as readable text: complete if they fit the budget, else head and tail of each. */
 export async function captureOutput(
   handle: CommandHandle,
   command: Command,
@@ -79,8 +79,8 @@ async function captureStream(
 }
 
 /**
- * Takes the beginning of a character, whose rest is still to be written, from the end of the last span. Answers how many
- * bytes that were.
+ * Removes an incomplete character from the end of the last span, whose remaining bytes are still to be written. Returns
+ * the number of bytes removed.
  */
 function cutUnfinished(spans: Span[], total: number): number {
   const last = spans.at(-1);
@@ -108,7 +108,7 @@ async function gapText(
   return omission({ bytes, lines }, `${readWith} offset=${start}`);
 }
 
-/** Null where the log no longer holds all of it. */
+/** Null if the log no longer holds all of it. */
 async function countLines(
   source: Source,
   stream: OutputStream,
@@ -124,7 +124,7 @@ async function countLines(
   return lines;
 }
 
-/** Moves cuts to a line's border where one is near, else to a character's. */
+/** Moves cuts to a nearby line break if there is one, else to a character boundary. */
 function trim(span: Span, cutBefore: boolean, cutAfter: boolean): Span {
   const { bytes } = span;
   let from = 0;

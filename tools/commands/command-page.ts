@@ -19,17 +19,23 @@ export interface OutputPageRequest {
 }
 
 export interface OutputPage {
-  /** Of the first byte of the content: as text, of the character that the asked offset lies in; after a gap, behind it. */
+  /**
+   * Of the first byte of the content. For text, the start of the character at the requested offset; after a gap, the
+   * end of the gap.
+   */
   offset: number;
   content: string;
-  /** Null when the command has finished and nothing follows. */
+  /** Null if the command has finished and nothing follows. */
   nextOffset: number | null;
   totalBytes: number;
-  /** Bytes between the asked offset and `offset`: no longer held, or (as text) what a gap has left of a character. */
+  /**
+   * Bytes between the requested offset and `offset`: no longer held, or (for text) the rest of a character cut by a
+   * gap.
+   */
   droppedBytes: number;
 }
 
-/** One page of a command's bytes; as text it begins and ends with whole characters. A gap is passed over in one step. */
+/** One page of a command's bytes; text begins and ends with complete characters. A gap is skipped in one step. */
 export async function readOutputPage(
   handle: CommandHandle,
   command: Command,
@@ -54,8 +60,8 @@ export async function readOutputPage(
 }
 
 /**
- * The first bytes that are held from `asked` on, at most `limit`; none where nothing is there yet. `final` is where all ends,
- * null while more may come.
+ * The first available bytes from `asked` on, at most `limit`; none if nothing is there yet. `final` is the final
+ * length, null while more may come.
  */
 async function readSpan(
   handle: CommandHandle,
@@ -66,7 +72,7 @@ async function readSpan(
 ): Promise<Span> {
   const isText = encoding === 'utf8';
   for (let from = requested; ; ) {
-    // As text from a little before: a character may have begun there.
+    // Text is read from slightly earlier: a character may have begun there.
     const start = isText ? Math.max(0, from - (MAX_CHARACTER_BYTES - 1)) : from;
     const range = { stream, start, end: from + limit };
     const held = await readRange(handle, range, signal);
@@ -85,17 +91,17 @@ async function readSpan(
 }
 
 interface TextWish {
-  /** Where the text is to begin. */
+  /** The offset at which the text begins. */
   from: number;
   limit: number;
   final: number | null;
   isAfterGap: boolean;
 }
 
-/** The whole characters of a span from an offset on. One whose rest is missing is left to the next page. */
+/** The complete characters of a span from an offset on. An incomplete one is left to the next page. */
 function textOf({ start, bytes }: Span, { from, limit, final, isAfterGap }: TextWish): Span {
   const at = Math.max(0, from - start);
-  // What began in front of the gap is no character any more.
+  // A character that began before the gap is incomplete.
   const rest = isAfterGap ? characterStart(bytes) : 0;
   const begin = at <= rest ? rest : characterAt(bytes, at);
   const page = { start: start + begin, bytes: bytes.subarray(begin, begin + limit) };
@@ -105,7 +111,7 @@ function textOf({ start, bytes }: Span, { from, limit, final, isAfterGap }: Text
   return { start: page.start, bytes: whole.length > 0 ? whole : characters };
 }
 
-/** An offset past the end means the end: nothing lies between, and what comes next starts there. */
+/** An offset past the end means the end: no bytes are in between, and new output starts there. */
 function startOf(offset: number, totalBytes: number): number {
   return offset < 0 ? Math.max(0, totalBytes + offset) : Math.min(offset, totalBytes);
 }

@@ -6,10 +6,12 @@ import { characterEnd, characterStart, decodeUtf8 } from '../../src/shared/text/
 import type { ToolContext } from '../common/tool.ts';
 import { withTimeout } from '../common/with-timeout.ts';
 
-/** What a line of progress is looked for in. */
+/** The number of bytes searched for a line of progress. */
 const TAIL_BYTES = 4_096;
 
-/** Waits for the command, at most `waitMs` milliseconds, and answers it as it is then. Shows its newest line meanwhile. */
+/**
+ * Waits for the command, at most `waitMs` milliseconds, and returns its state then. Shows its newest line meanwhile.
+ */
 export async function waitForCommand(
   handle: CommandHandle,
   waitMs: number,
@@ -29,7 +31,7 @@ async function withProgress(
   context: ToolContext,
 ): Promise<Command> {
   const { controller: showing, release } = abortWith(signal);
-  // Progress is a courtesy: what fails in it never fails the call.
+  // Progress is optional: its failures never fail the call.
   const shown = showNewestLines(handle, showing.signal, context.progress).catch(() => {});
   try {
     const command = await wait;
@@ -54,10 +56,10 @@ async function showNewestLines(
     const command = await handle.waitForOutput(seen, signal);
     const total = command.stdoutBytes + command.stderrBytes;
     if (total > seen) {
-      // From before what is new: that may be the end of a line only.
+      // Starts before the new output, which may be only the end of a line.
       const offset = Math.max(0, total - TAIL_BYTES);
       const slice = await handle.output({ stream: 'both', offset, limit: TAIL_BYTES }, signal);
-      // Of one stream: pieces of lines of both make no line.
+      // Reads one stream: parts of lines of both streams do not form a line.
       const newest = slice.chunks.at(-1)?.stream;
       const parts = slice.chunks.filter(({ stream }) => stream === newest).map(({ data }) => data);
       const bytes = Buffer.concat(parts);

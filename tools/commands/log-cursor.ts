@@ -5,7 +5,7 @@ import type { Positions } from './log-lines.ts';
 export interface LogCursor extends Positions {
   /** Lines of context that still belong to a match on the previous page. */
   after: number;
-  /** Bytes of both streams that were shown, unfinished lines included: waiting for output goes on from here. */
+  /** Bytes of both streams that were shown, unfinished lines included: waiting for output continues from here. */
   seen: number;
 }
 

@@ -3,9 +3,9 @@ import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
 
 const NEWLINE = 0x0a;
 const STREAMS: readonly OutputStream[] = ['stdout', 'stderr'];
-/** A longer line is answered in pieces. */
+/** A longer line is returned in pieces. */
 const MAX_LINE_BYTES = 16_384;
-/** An unfinished line this far behind (a prompt while the other stream is busy) is answered as it stands. */
+/** An unfinished line this far behind (a prompt while the other stream is busy) is returned as is. */
 const MAX_LAG_BYTES = 262_144;
 
 /** One line of one stream; offsets are those of the interleaved sequence. */
@@ -17,7 +17,7 @@ export interface Line {
   end: number;
 }
 
-/** For each stream, the offset before which everything has been answered. */
+/** For each stream, the offset before which everything has been returned. */
 export interface Positions {
   stdout: number;
   stderr: number;
@@ -30,14 +30,14 @@ interface Pending {
   length: number;
 }
 
-/** Cuts interleaved output into lines, each stream for itself, in the order in which the lines were completed. */
+/** Splits interleaved output into lines, separately for each stream, in the order in which the lines were completed. */
 export class LineSplitter {
   readonly #from: Positions;
   readonly #pending: Record<OutputStream, Pending | null> = { stdout: null, stderr: null };
   /** The end of the last line taken of each stream. */
   readonly #taken: Positions;
   #offset: number;
-  /** The streams of which nothing has come since bytes went missing. */
+  /** Streams with no output since bytes were dropped. */
   readonly #afterGap = new Set<OutputStream>();
   #cutBytes = 0;
 
@@ -47,12 +47,12 @@ export class LineSplitter {
     this.#offset = Math.min(from.stdout, from.stderr);
   }
 
-  /** Where reading goes on. */
+  /** The offset at which reading continues. */
   get offset(): number {
     return this.#offset;
   }
 
-  /** Bytes that are left out as well: what missing ones have left of characters. */
+  /** Bytes that are omitted as well: remainders of characters cut by dropped bytes. */
   get cutBytes(): number {
     return this.#cutBytes;
   }
@@ -69,7 +69,7 @@ export class LineSplitter {
     for (const stream of STREAMS) this.#afterGap.add(stream);
   }
 
-  /** The lines that a chunk completes. Stopping between two of them loses nothing: `positions` has the place. */
+  /** The lines that a chunk completes. Stopping between two of them loses nothing: `positions` records the place. */
   *lines(chunk: OutputChunk): Generator<Line> {
     const { stream } = chunk;
     const known = Math.max(0, this.#from[stream] - chunk.offset);
@@ -90,12 +90,12 @@ export class LineSplitter {
     yield* this.#lagging();
   }
 
-  /** Takes the unfinished lines as they stand. */
+  /** Takes the unfinished lines as they are. */
   *rest(): Generator<Line> {
     for (const { stream, end } of this.#unfinished()) yield this.#take(stream, end);
   }
 
-  /** The unfinished lines as they stand, up to their last whole character. They stay where they are. */
+  /** The unfinished lines, up to their last complete character. They are not consumed. */
   *unfinished(): Generator<Line> {
     for (const { stream, start, end } of this.#unfinished()) {
       const whole = Buffer.concat(this.#pending[stream]?.parts ?? []);
@@ -104,7 +104,7 @@ export class LineSplitter {
     }
   }
 
-  /** Where to resume after the last line that was taken, or after everything read where none is named. */
+  /** Where to resume after the last line taken, or after everything read if no line is given. */
   positions(last: Line | null): Positions {
     const place = (stream: OutputStream): number => {
       if (last?.stream === stream) return last.end;
@@ -132,7 +132,7 @@ export class LineSplitter {
     const pending = this.#pending[stream];
     if (pending === null || pending.length < MAX_LINE_BYTES) return;
     const last = pending.parts.at(-1);
-    // The piece ends with a whole character where its last part allows that; its beginning stays pending then.
+    // The piece ends with a complete character if possible; an incomplete one at its end stays pending.
     const cut = last === undefined ? 0 : last.length - characterEnd(last);
     const remainder = last === undefined || cut === 0 ? null : last.subarray(last.length - cut);
     const line = this.#take(stream, pending.end - cut);

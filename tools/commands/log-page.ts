@@ -21,11 +21,11 @@ export interface PageRequest {
   context: number;
   /** Null takes every line. */
   matches: ((text: string) => boolean) | null;
-  /** The call that answers a line's bytes as they are. */
+  /** The call that returns a line's bytes unchanged. */
   exactBytes: string;
 }
 
-/** Collects lines until the page is full; with a pattern the matching ones and their surroundings. */
+/** Collects lines until the page is full; with a pattern, the matching lines and their context. */
 export class LogPage {
   readonly lines: LogLine[] = [];
   readonly #request: PageRequest;
@@ -33,7 +33,7 @@ export class LogPage {
   #after: number;
   #characters = 0;
 
-  /** @param after lines that still belong to a match of the page before */
+  /** @param after lines that still belong to a match on the previous page */
   constructor(request: PageRequest, after: number) {
     this.#request = request;
     this.#after = request.matches === null ? 0 : after;
@@ -63,7 +63,7 @@ export class LogPage {
     return this.lines.length < this.#request.limit && this.#characters < MAX_PAGE_CHARACTERS;
   }
 
-  /** Shows an unfinished line if it is asked for. It moves no cursor and counts as nobody's context. */
+  /** Shows an unfinished line if requested. It neither moves the cursor nor counts as context. */
   offerPartial(line: Line): void {
     const { stream, matches } = this.#request;
     if (stream !== 'both' && line.stream !== stream) return;
@@ -71,7 +71,7 @@ export class LogPage {
     if (text !== '' && (matches === null || matches(text))) this.#show(line.stream, text, true);
   }
 
-  /** Lines that may yet become the context of a match are read again by the next page. */
+  /** Lines that may still become the context of a match are read again by the next page. */
   rewind(positions: Positions): Positions {
     const rewound = { ...positions };
     for (const { line } of this.#before) {

@@ -1,6 +1,6 @@
 import type { ToolAnnotations } from './tool.ts';
 
-/** Looks and changes nothing. */
+/** Reads only. */
 export const READ_ONLY: ToolAnnotations = {
   readOnlyHint: true,
   destructiveHint: false,
@@ -8,13 +8,13 @@ export const READ_ONLY: ToolAnnotations = {
   openWorldHint: false,
 };
 
-/** Adds something; twice is more than once. */
+/** Adds something; not idempotent. */
 export const ADDS: ToolAnnotations = { ...READ_ONLY, readOnlyHint: false, idempotentHint: false };
 
-/** Overwrites or ends something; twice is the same as once. */
+/** Overwrites or ends something; idempotent. */
 export const REPLACES: ToolAnnotations = { ...READ_ONLY, readOnlyHint: false, destructiveHint: true };
 
-/** Runs a program: whatever it does, also beyond the sandbox where its network policy lets it. */
+/** Runs a program, which may do anything, also outside the sandbox if its network policy permits. */
 export const RUNS: ToolAnnotations = {
   readOnlyHint: false,
   destructiveHint: true,

@@ -4,13 +4,13 @@ import type { CommandHandle } from '../../src/registry/types.ts';
 /** Bytes read from the engine at a time. */
 const SLICE_BYTES = 65_536;
 
-/** Bytes that follow one another; `start` is the offset of the first in the selected sequence. */
+/** Consecutive bytes; `start` is the offset of the first in the selected sequence. */
 export interface Span {
   start: number;
   bytes: Buffer;
 }
 
-/** Where a span ends: the offset of the byte after it. */
+/** The end of a span: the offset of the byte after it. */
 export function endOf(span: Span): number {
   return span.start + span.bytes.length;
 }
@@ -30,7 +30,7 @@ export async function readRange(
     const limit = Math.min(SLICE_BYTES, range.end - offset);
     const slice = await handle.output({ stream: range.stream, offset, limit }, signal);
     for (const chunk of slice.chunks) {
-      // A gap may have carried the slice past the range.
+      // The slice may have skipped past the range because of a gap.
       const room = range.end - chunk.offset;
       if (room > 0) parts.push({ start: chunk.offset, bytes: chunk.data.subarray(0, room) });
     }

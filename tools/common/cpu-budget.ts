@@ -1,12 +1,12 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
 
-/** Other calls wait no longer than this and one step of the work. */
+/** Other calls wait no longer than this plus one step of the work. */
 const STRETCH_MS = 20;
-/** Enough for a call that takes many turns of the event loop. */
+/** Enough for a call that takes several turns of the event loop. */
 const MAX_REST_MS = 100;
 
-/** Work in stretches, with as much time between them for what else there is to do, and within a time of its own. */
+/** Runs work in slices, with equally long pauses for other calls, and within a total time limit. */
 export class CpuBudget {
   readonly #end: number;
   readonly #signal: AbortSignal;
@@ -22,12 +22,12 @@ export class CpuBudget {
     return performance.now() >= this.#begun + STRETCH_MS;
   }
 
-  /** True when the time of the whole work is over. */
+  /** True if the total time is used up. */
   get isOver(): boolean {
     return performance.now() >= this.#end;
   }
 
-  /** Lets everything else have its turn. A fired signal rejects with `cancelled`. */
+  /** Lets all other tasks run. A fired signal rejects with `cancelled`. */
   async rest(): Promise<void> {
     await delay(Math.min(MAX_REST_MS, performance.now() - this.#begun));
     throwIfCancelled(this.#signal);

@@ -1,4 +1,4 @@
-/** The network policy as tools take and show it: the shared schema, with the tools' own spelling of field names. */
+/** The network policy as tools accept and return it: the shared schema with the tools' spelling of field names. */
 import { z } from 'zod';
 import { type NetworkPolicy, type NetworkRule, networkPolicySchema } from '../../src/shared/policy-schema.ts';
 
@@ -24,7 +24,7 @@ export const networkPolicy = networkPolicySchema.extend({
 export type NetworkPolicyArgument = z.output<typeof networkPolicy>;
 type RuleArgument = NonNullable<NetworkPolicyArgument['rules']>[number];
 
-/** A policy as the registry and the engines take it. */
+/** Converts a policy to the form used by the registry and the engines. */
 export function toNetworkPolicy({ rules, ...policy }: NetworkPolicyArgument): NetworkPolicy {
   return rules === undefined ? policy : { ...policy, rules: rules.map(toRule) };
 }
@@ -35,7 +35,7 @@ function toRule({ match, ...rule }: RuleArgument): NetworkRule {
   return { ...rule, match: { ...sameNames, ...(pathPrefix !== undefined && { pathPrefix }) } };
 }
 
-/** A policy as a tool shows it: the names of the headers that are set, never their values. */
+/** A policy as returned by tools: header names without their values. */
 export function policyAnswer({ rules, ...policy }: NetworkPolicy): NetworkPolicyArgument {
   return rules === undefined ? policy : { ...policy, rules: rules.map(ruleAnswer) };
 }

@@ -1,8 +1,8 @@
 type Outcome<T> = { value: T } | { error: unknown };
 
 /**
- * Each item with what `work` answers for it, in their order, while the work on the next `most` items runs beside. A failure is
- * thrown in its item's turn. Nothing runs any more once the iteration is over.
+ * Yields each item with the result of `work` for it, in order, while the work on the next `most` items runs
+ * concurrently. A failure is thrown when its item's turn comes. When the iteration has ended, no work is left running.
  */
 export async function* prefetch<Item, T>(
   items: Iterable<Item>,

@@ -2,19 +2,19 @@ import { z } from 'zod';
 import { SANDBOX_CWD } from '../../src/shared/fs/sandbox-path.ts';
 import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
 
-/** Under the 60 s of common clients, with room for the answer. */
+/** Below the 60 s timeout of common clients, with time left for the result. */
 export const MAX_WAIT_MS = 55_000;
 export const DEFAULT_WAIT_MS = 45_000;
 export const MIN_TIMEOUT_MS = 1_000;
 const MAX_PATH_BYTES = 4_096;
 
-/** The kernel takes no string of 128 KiB or more in arguments and environment. */
+/** The kernel accepts no string of 128 KiB or more in arguments and environment. */
 const MAX_STRING_BYTES = 131_071;
 /** Arguments and environment together; the kernel's own limit depends on the stack size. */
 const MAX_EXEC_BYTES = 1_048_576;
 const ENV_NAME = /^[A-Za-z_][A-Za-z0-9_]*$/;
 
-/** A string that can cross to the kernel: no NUL, no half of a character. */
+/** A string that can be passed to the kernel: without NUL or unpaired surrogates. */
 function kernelString(maxBytes: number): z.ZodString {
   return z
     .string()
@@ -25,13 +25,13 @@ function kernelString(maxBytes: number): z.ZodString {
     .refine((value) => Buffer.byteLength(value) <= maxBytes, `at most ${maxBytes} bytes of text`);
 }
 
-/** Left out, the session's current sandbox is meant. */
+/** If absent, the session's current sandbox is used. */
 export const sandboxId = z.string().optional();
 export const commandId = z.string();
 
 const notEmpty = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
 
-/** `~` is a shell's word for its home: what came of it unnoticed would be a file or a directory of that name. */
+/** Only a shell expands `~`: unnoticed, it would create a file or directory of that name. */
 function isHome(value: string): boolean {
   return value === '~' || value.startsWith('~/');
 }
@@ -59,13 +59,13 @@ export const env = z
       `an object whose names are letters, digits and _, not starting with a digit${wrongName(input)}`,
   });
 
-/** The first wrong name, without what may be a value. */
+/** The first invalid name, without what may be a value. */
 function wrongName(names: unknown): string {
   const wrong = Object.keys(Object(names)).find((name) => !ENV_NAME.test(name)) ?? '';
   return `; not ${JSON.stringify(wrong.slice(0, 80).replace(/=.*/s, '=…'))}`;
 }
 
-/** What every way of starting a command takes. */
+/** Arguments common to all tools that start commands. */
 export const startShape = {
   cmd: argument
     .refine((value) => value.trim() !== '', 'the name or path of a program')
@@ -78,13 +78,13 @@ export const startShape = {
   sandbox_id: sandboxId,
 };
 
-/** True while the kernel takes these arguments and variables for one program start. */
+/** True if the kernel accepts these arguments and variables for one program start. */
 export function fitsExec(start: {
   cmd: string;
   args?: string[] | undefined;
   env?: Record<string, string> | undefined;
 }): boolean {
-  // Each string costs a NUL and a pointer beside its bytes.
+  // Each string costs a NUL and a pointer besides its bytes.
   const cost = (text: string): number => Buffer.byteLength(text) + 9;
   let total = cost(start.cmd);
   for (const text of start.args ?? []) total += cost(text);
@@ -92,12 +92,12 @@ export function fitsExec(start: {
   return total <= MAX_EXEC_BYTES;
 }
 
-/** @param names begins the sentence: what is bounded, with its verb */
+/** @param names begins the sentence: what is limited, with its verb */
 export function execTooBig(names: string): string {
   return `${names} at most 1 MiB in all; put more into a file with sandbox_write_files and name that file.`;
 }
 
-/** How long a call waits before it answers with the state reached. */
+/** How long a call waits before it returns the state reached. */
 export const waitMs = z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS);
 
 export const encoding = z.enum(['utf8', 'base64']).default('utf8');
@@ -105,7 +105,7 @@ export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 /** `0755` and the like. */
 export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
 
-/** ISO 8601 or epoch milliseconds. One JSON type in the schema, a string; a number is taken as well. */
+/** ISO 8601 or epoch milliseconds. The schema has one JSON type, a string; a number is accepted as well. */
 const instant = z.coerce
   .string()
   .refine((value) => !Number.isNaN(instantMs(value)), 'epoch milliseconds or an ISO 8601 time');
@@ -115,7 +115,7 @@ export function instantMs(value: string): number {
   return /^-?\d{1,16}$/.test(value) && value.length !== 4 ? Number(value) : Date.parse(value);
 }
 
-/** What every list takes. */
+/** Arguments common to all lists. */
 export const listShape = {
   limit: z.int().min(1).max(100).default(20),
   since: instant.optional().describe('epoch ms or ISO 8601'),

@@ -3,31 +3,31 @@ import type { Config, TOOLSETS } from '../../src/config/config.ts';
 import type { Session } from '../../src/registry/types.ts';
 import { withoutNulls } from './optional-nulls.ts';
 
-/** The groups that `--toolsets` narrows the list to; `core` is the smallest useful set. */
+/** The groups that `--toolsets` can select; `core` is the smallest useful set. */
 export type Toolset = (typeof TOOLSETS)[number];
 
-/** The narrow window through which a handler sees the world. */
+/** What a handler can access besides its arguments and the session. */
 export interface ToolContext {
   readonly session: Session;
   /** Fires when the client cancels the call. */
   readonly signal: AbortSignal;
   readonly config: Config;
-  /** Shows a line of progress; does nothing where the client asked for none. */
+  /** Shows a line of progress; does nothing if the client did not ask for progress. */
   progress(line: string): void;
-  /** Whether the client asked for progress, so that nothing is read that nobody sees. */
+  /** Whether the client asked for progress; otherwise nothing needs to be read for it. */
   readonly wantsProgress: boolean;
-  /** Milliseconds after which work that cannot be asked to be quicker is answered with the state reached. */
+  /** Milliseconds after which work without a timeout argument returns the state reached. */
   readonly softTimeoutMs: number;
   /** Unix epoch milliseconds. */
   now(): number;
 }
 
-/** A complete answer: data for programs, and the same in words where the rendered JSON would read badly. */
+/** A complete result: data for programs, and text if the rendered JSON would be hard to read. */
 export interface ToolAnswer {
   structured: Record<string, unknown>;
-  /** Readable form; left out, the funnel renders `structured`. */
+  /** Readable form; if absent, it is rendered from `structured`. */
   text?: string;
-  /** A picture for the model to look at. */
+  /** An image for the model. */
   image?: AnswerImage;
 }
 
@@ -49,15 +49,17 @@ export interface Tool {
   readonly description: string;
   readonly toolsets: readonly Toolset[];
   readonly annotations: ToolAnnotations;
-  /** Those under `--read-only`, of a tool that then refuses whatever does more than look; left out, `annotations` decide. */
+  /**
+   * Annotations under `--read-only`, for a tool that then refuses anything but reading; if absent, `annotations` apply.
+   */
   readonly readOnlyAnnotations?: ToolAnnotations;
   readonly input: z.ZodObject;
   readonly output: z.ZodObject;
-  /** Checks the arguments, once. The prepared call runs with what `input` accepted. */
+  /** Checks the arguments, once. The prepared call runs with the output of `input`. */
   readonly prepare: (args: unknown) => PreparedCall;
 }
 
-/** A call whose arguments were accepted, or the reason why they were not. */
+/** A call whose arguments were accepted, or the reason why they were rejected. */
 export type PreparedCall =
   | { readonly run: (context: ToolContext) => Promise<ToolAnswer>; readonly error?: undefined }
   | { readonly error: z.ZodError };
@@ -74,7 +76,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   handle(args: z.output<Input>, context: ToolContext): Promise<ToolAnswer & { structured: z.output<Output> }>;
 }
 
-/** Ties a handler to its schemas: a handler can only be called with what its own input schema has accepted. */
+/** Binds a handler to its schemas: it can only be called with arguments that its own input schema accepted. */
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: ToolDefinition<Input, Output>,
 ): Tool {

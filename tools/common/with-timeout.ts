@@ -3,8 +3,8 @@ import { abortWith, onAbort } from '../../src/shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
 
 /**
- * Gives `work` at most `limitMs` milliseconds. Null when time was up; the work's signal has fired then, and it has let
- * go. The caller's own cancellation is passed on, and rejects as the work does.
+ * Gives `work` at most `limitMs` milliseconds. Null if time was up; the work's signal has then fired and the work has
+ * settled. The caller's own cancellation is passed on, and rejects as the work does.
  */
 export async function withTimeout<Result>(
   limitMs: number,
@@ -35,7 +35,10 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
   await delay(ms, undefined, { signal }).catch(() => throwIfCancelled(signal));
 }
 
-/** The outcome of `work`, which goes on unheard when the signal fires first: then this rejects with `cancelled`. */
+/**
+ * The outcome of `work`. If the signal fires first, this rejects with `cancelled`, and the work continues with its
+ * outcome ignored.
+ */
 export async function raceAbort<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   let release = (): void => {};
   const abandoned = new Promise<never>((_, reject) => {

@@ -88,7 +88,7 @@ function endOfPart(data: Buffer, offset: number, encoding: 'utf8' | 'base64'): n
   return offset + (encoding === 'base64' ? data.length : characterEnd(data));
 }
 
-/** Text was asked for, and the file has none. */
+/** Text was requested, but the file is binary. */
 export class BinaryFileError extends SandboxError {
   constructor(path: string, sizeBytes: number) {
     super(

@@ -193,7 +193,7 @@ const uploadFile = defineTool({
   },
 });
 
-/** The bytes are in the image block alone: a model pays for what the data repeats. */
+/** Only the image block holds the bytes: a model pays for everything that the data repeats. */
 function imageAnswer({ path, data, mimeType, width, height }: ImageFile) {
   const structured = {
     path,

@@ -33,7 +33,9 @@ export interface ImageFile extends ImageInfo {
   data: Buffer;
 }
 
-/** What the first bytes of a file say of an image; null for anything else, and for a header that is damaged. */
+/**
+ * The image format and size according to the first bytes of a file; null for anything else, and for a damaged header.
+ */
 export function imageInfo(data: Buffer): ImageInfo | null {
   const header = data.subarray(0, MAX_HEADER_BYTES);
   for (const { mimeType, handler, minBytes } of FORMATS) {
@@ -54,9 +56,9 @@ function isSize(pixels: number): boolean {
 }
 
 /**
- * The whole file, if it is an image that models can look at; null otherwise.
+ * The whole file if it is an image that models accept; null otherwise.
  *
- * @throws `invalid_argument` beyond the bounds of bytes or pixels
+ * @throws `invalid_argument` if it has too many bytes or pixels
  */
 export async function readImage(
   handle: SandboxHandle,

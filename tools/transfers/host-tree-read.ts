@@ -10,34 +10,34 @@ import { prefetch } from '../common/prefetch.ts';
 import type { SkippedEntries } from './skipped-entries.ts';
 
 const PERMISSION_BITS = 0o777;
-/** What is read of a file at once. */
+/** The size of one read from a file. */
 const READ_BYTES = 524_288;
-/** So many names of a directory are looked at before their turn, files up to this size read. */
+/** How many entries of a directory are examined ahead of their turn, and the size up to which files are read ahead. */
 const PREFETCHED_ENTRIES = 8;
 const SMALL_BYTES = 65_536;
-/** Opening a fifo must not wait for its writer, and a link that appears after the look is not followed. */
+/** Opening a fifo must not wait for a writer, and a link that appears after the check is not followed. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface TreeReading {
   /** Real path of the file or directory. */
   root: string;
-  /** Of a single file, instead of its own. */
+  /** The mode of a single file, instead of its own. */
   fileMode: number | null;
   excludes(path: string): boolean;
   /** Real path of the server's own files, which never leave this machine. */
   stateDir: string;
-  /** Told what is left out without having been asked for. */
+  /** Receives what is skipped without having been excluded. */
   skipped: SkippedEntries;
-  /** Each run of bytes of a file that has been read, which goes on once this has resolved. */
+  /** Called with each chunk read from a file; reading continues once it has resolved. */
   onData(bytes: Buffer): Promise<void> | void;
 }
 
 /**
- * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one directory a
- * level. Symlinks are carried as links and never followed. Devices, fifos and sockets, names that are not UTF-8 and the
- * server's own files are left out, and told.
+ * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one directory
+ * per level. Symlinks are sent as links and never followed. Devices, fifos and sockets, names that are not UTF-8 and
+ * the server's own files are skipped and reported.
  *
- * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for what may not be read
+ * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for unreadable files
  */
 export async function* readHostTree(reading: TreeReading, signal: AbortSignal): AsyncGenerator<TreeEntry> {
   const stat = await lstat(reading.root);
@@ -64,7 +64,7 @@ async function* children(
   parent: string,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
-  // As bytes: a name that is no text would otherwise come as the name of another file, or of none.
+  // As bytes: decoding a name that is not UTF-8 would yield the name of another file, or of none.
   const names = await readdir(join(reading.root, parent), { encoding: 'buffer' }).catch((error) =>
     passVanished(error, parent),
   );
@@ -79,7 +79,7 @@ async function* children(
   }
 }
 
-/** The paths of these names; what cannot be carried is told in its turn. */
+/** The paths of these names; what cannot be sent is reported in its turn. */
 function* wanted(reading: TreeReading, parent: string, names: readonly Buffer[]): Generator<string> {
   for (const bytes of names) {
     const name = decodeUtf8(bytes);
@@ -116,11 +116,11 @@ async function* entry(
 
 interface Seen {
   stat: Stats;
-  /** The content of a file that is small enough to be read before its turn. */
+  /** The content of a file that is small enough to be read ahead. */
   small: Buffer | null;
 }
 
-/** Null for what has vanished, or has become something else meanwhile. */
+/** Null for a file that has vanished or become something else meanwhile. */
 async function readEntry(root: string, path: string): Promise<Seen | null> {
   const at = join(root, path);
   const stat = await lstat(at).catch((error) => passVanished(error, path));
@@ -130,7 +130,7 @@ async function readEntry(root: string, path: string): Promise<Seen | null> {
   try {
     const opened = await handle.stat();
     if (!opened.isFile()) return null;
-    // One byte more than it has: a file that grows is left to be read as a large one.
+    // Reads one byte more than the size: a file that has grown is then read as a large one.
     const bytes = Buffer.allocUnsafe(Math.min(opened.size, SMALL_BYTES) + 1);
     const { bytesRead } = await handle.read(bytes, 0, bytes.length, 0);
     return { stat: opened, small: bytesRead < bytes.length ? bytes.subarray(0, bytesRead) : null };
@@ -151,7 +151,7 @@ async function* link(reading: TreeReading, path: string): AsyncGenerator<TreeEnt
   }
 }
 
-/** What an entry is that has no content to carry. */
+/** The kind of an entry that cannot be sent. */
 function kindOf(stat: Stats): string {
   if (stat.isFIFO()) return 'fifo';
   if (stat.isSocket()) return 'socket';
@@ -189,7 +189,7 @@ async function* observed(
   }
 }
 
-/** A tree that is worked in loses files while it is read; what may not be read has to be named, not skipped. */
+/** In a tree that is in use, files vanish while it is read; an unreadable file must be reported, not skipped. */
 function passVanished(error: unknown, path: string): null {
   const code = systemErrorCode(error);
   if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return null;

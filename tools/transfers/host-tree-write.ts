@@ -12,13 +12,13 @@ import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
 import { Background, FileWriter } from './write-behind.ts';
 
-/** Neither follows a link nor takes over a file that is there. */
+/** Neither follows a link nor overwrites an existing file. */
 const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-/** What a sandbox says of its files does not make them special or writable for others here. */
+/** A sandbox cannot make files here setuid, setgid, sticky or writable for others. */
 const GRANTABLE_BITS = 0o755;
-/** Stands for every byte that is no UTF-8: different names of the sandbox can come as the same one. */
+/** Replaces every invalid UTF-8 byte, so different names in the sandbox can arrive as the same name. */
 const UNDECODABLE = '\uFFFD';
-/** Small files that are written beside each other; a batch of each is in memory. */
+/** How many small files are written concurrently; a batch of each is in memory. */
 const FILES_AT_ONCE = 8;
 
 export interface WrittenTree {
@@ -26,37 +26,37 @@ export interface WrittenTree {
   bytes: number;
   /** Of a single file; null for a directory. */
   sha256: string | null;
-  /** Links that would have led out of the tree, and names that are no text. */
+  /** Links that would have led out of the tree, and names that are not UTF-8. */
   skipped: SkippedEntries;
 }
 
 interface Writing extends WrittenTree {
   staging: string;
-  /** Set last: a directory that must not be written to could not be filled. */
+  /** Set last: a read-only directory could not be filled. */
   directoryModes: [path: string, mode: number][];
   background: Background;
-  /** What is being read, for an abort to end. */
+  /** The content being read, so that an abort can end it. */
   content: Readable | null;
-  /** What a single file is expected to have, in bytes. */
+  /** The expected size of a single file in bytes. */
   expectedBytes: number;
-  /** Told of each file and run of bytes. */
+  /** Called with each file and chunk of bytes. */
   report(files: number, bytes: number): void;
 }
 
 interface WriteOptions {
-  /** Told of each file and run of bytes. */
+  /** Called with each file and chunk of bytes. */
   report?: (files: number, bytes: number) => void;
-  /** Told where it is staged, before anything is there. */
+  /** Called with the staging path before it is created. */
   note?: (staging: string) => Promise<void>;
-  /** What a single file is expected to have, in bytes. */
+  /** The expected size of a single file in bytes. */
   expectedBytes?: number;
 }
 
 /**
- * Writes entries to `target`, whose parent exists and is real. Everything is staged beside it and moved into place at
- * the end: the target appears whole or not at all. What cannot be kept as it is, is left out and told.
+ * Writes entries to `target`, whose parent exists and is a real path. Everything is staged next to it and moved into
+ * place at the end: the target appears whole or not at all. What cannot be written faithfully is skipped and reported.
  *
- * @throws `conflict` where the target cannot be replaced
+ * @throws `conflict` if the target cannot be replaced
  */
 export async function writeHostTree(
   target: string,
@@ -77,7 +77,7 @@ export async function writeHostTree(
     expectedBytes,
     report,
   };
-  // Destroyed without an error, which nobody may be listening for yet: the reader sees an early end.
+  // Destroyed without an error, which might have no listener yet: the reader sees a premature end.
   const release = onAbort(signal, () => writing.content?.destroy());
   const checker = new TreeEntryChecker();
   try {
@@ -87,7 +87,7 @@ export async function writeHostTree(
       writing.content = entry.content;
       if (entry.path.includes(UNDECODABLE)) {
         writing.skipped.add(entry.path, 'its name is not UTF-8');
-        // The next entry comes once this one's content has been read.
+        // The next entry is requested once this one's content has been read.
         for await (const _ of entry.content ?? []);
         continue;
       }
@@ -100,7 +100,7 @@ export async function writeHostTree(
     for (const [path, mode] of writing.directoryModes.reverse()) await chmod(path, mode);
     await rename(staging, target).catch((error) => refuseReplacement(target, error));
   } catch (error) {
-    // What is still written would come after its removal.
+    // Pending writes would otherwise create files after the removal.
     await writing.background.settled();
     await rm(staging, { recursive: true, force: true });
     throwIfCancelled(signal);
@@ -154,7 +154,7 @@ async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: n
   writing.report(1, 0);
 }
 
-/** Asked at the first entry, before a long transfer comes to nothing. */
+/** Checked at the first entry, before a long transfer runs in vain. */
 async function requireReplaceable(target: string, type: TreeEntry['type']): Promise<void> {
   const stat = await lstat(target).catch((error) => {
     if (systemErrorCode(error) === 'ENOENT') return null;

@@ -1,8 +1,8 @@
-/** An answer names so many; a tree may leave out any number. */
+/** How many entries a result names; a tree may have any number of skipped ones. */
 const MAX_NAMED = 5;
 const MAX_SHOWN_CHARACTERS = 200;
 
-/** What of a tree is not carried over: counted, and the first of it named with the reason. */
+/** The entries of a tree that are skipped: all are counted, the first ones named with the reason. */
 export class SkippedEntries {
   readonly #first: string[] = [];
   #count = 0;
@@ -16,13 +16,13 @@ export class SkippedEntries {
     return this.#count;
   }
 
-  /** `path (reason)`, in the order in which they were met. */
+  /** `path (reason)`, in the order of occurrence. */
   get first(): string[] {
     return [...this.#first];
   }
 }
 
-/** The end of a path says most about it. */
+/** The end of a path is its most informative part. */
 function abbreviated(path: string): string {
   if (path.length <= MAX_SHOWN_CHARACTERS) return path;
   return `…${path.slice(-MAX_SHOWN_CHARACTERS).replace(/^\p{Surrogate}/u, '')}`;

@@ -68,7 +68,7 @@ async function resultInTime(transfer: Transfer, context: ToolContext): Promise<T
     progress(`${plural(files, 'file')}, ${plural(bytes, 'byte')}`);
   };
   const unwatch = context.wantsProgress ? transfer.watch(show) : () => {};
-  // A call that joins a transfer under way shows what came before it.
+  // A call that joins a running transfer shows the progress made before it.
   if (context.wantsProgress && transfer.soFar().bytes > 0) show();
   try {
     const result = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(transfer.result, limited));

@@ -1,10 +1,10 @@
 /** Work on files of this machine that goes on while the next bytes arrive, in bounds. */
 /** So much of one file is written at once. */
 const BATCH_BYTES = 1_048_576;
-/** What pieces are compared with; a longer piece counts as data. */
+/** Compared with pieces to find zeros; a longer piece counts as data. */
 const ZEROS = Buffer.alloc(BATCH_BYTES);
 
-/** Tasks that run beside each other, at most so many. The first failure is told by whatever is called next. */
+/** Runs a limited number of tasks concurrently. The next method called reports the first failure. */
 export class Background {
   readonly #most: number;
   readonly #running = new Set<Promise<void>>();
@@ -14,7 +14,7 @@ export class Background {
     this.#most = most;
   }
 
-  /** Starts the task once there is room. Rejects with what an earlier one has failed with. */
+  /** Starts the task once there is room. Rejects with the failure of an earlier one. */
   async add(task: () => Promise<void>): Promise<void> {
     while (this.#running.size >= this.#most) await Promise.race(this.#running);
     this.#throwFailure();
@@ -26,7 +26,7 @@ export class Background {
     this.#running.add(running);
   }
 
-  /** Resolves when nothing runs any more. Never rejects. */
+  /** Resolves when no task is running. Never rejects. */
   async settled(): Promise<void> {
     while (this.#running.size > 0) await Promise.all(this.#running);
   }
@@ -42,7 +42,7 @@ export class Background {
   }
 }
 
-/** What is needed of an open file. */
+/** The required part of an open file's interface. */
 export interface Sink {
   writev(buffers: readonly Buffer[], position: number): Promise<{ bytesWritten: number }>;
   truncate(length: number): Promise<void>;
@@ -50,8 +50,8 @@ export interface Sink {
 }
 
 /**
- * Bytes on their way into one file: the next batch is gathered while the one before is written. A batch of zeros becomes a
- * hole, as it was one where it comes from: what takes no room in a sandbox must not fill the disk here.
+ * Buffered writes to one file: the next batch is collected while the previous one is written. A batch of zeros becomes
+ * a hole, as it probably was in the sandbox: a sparse file there must not fill the disk here.
  */
 export class FileWriter {
   readonly #open: () => Promise<Sink>;
@@ -59,7 +59,7 @@ export class FileWriter {
   #file: Sink | null = null;
   #batch: Buffer[] = [];
   #size = 0;
-  /** Where the next batch goes. */
+  /** The offset of the next batch. */
   #position = 0;
   #endsInHole = false;
 
@@ -67,19 +67,19 @@ export class FileWriter {
     this.#open = open;
   }
 
-  /** Whether all that was added fits one batch, so that nothing has been done yet. */
+  /** Whether everything added fits one batch, so that nothing has been written yet. */
   get idle(): boolean {
     return this.#file === null;
   }
 
-  /** Waits where two batches are on their way. Rejects with what a write has failed with. */
+  /** Waits while two batches are pending. Rejects with the failure of an earlier write. */
   async add(bytes: Buffer): Promise<void> {
     this.#batch.push(bytes);
     this.#size += bytes.length;
     if (this.#size >= BATCH_BYTES) await this.#flush();
   }
 
-  /** Writes what is left and closes. Rejects with the first failure; the file is closed then, too. */
+  /** Writes the rest and closes the file. Rejects with the first failure; the file is then closed as well. */
   async finish(): Promise<void> {
     try {
       await this.#flush();
@@ -90,7 +90,7 @@ export class FileWriter {
     }
   }
 
-  /** Closes without writing what is left. */
+  /** Closes the file without writing the rest. */
   async close(): Promise<void> {
     await this.#writing.settled();
     await this.#file?.close();
@@ -115,7 +115,7 @@ function isZero(piece: Buffer): boolean {
   return piece.length <= ZEROS.length && ZEROS.compare(piece, 0, piece.length, 0, piece.length) === 0;
 }
 
-/** A write may take less than it was given. */
+/** A write may accept less than it was given. */
 async function writeAll(file: Sink, batch: readonly Buffer[], position: number): Promise<void> {
   let left = [...batch];
   let at = position;
