@@ -6,14 +6,14 @@ const MAX_URL = 4_096;
 const MAX_REVISION = 250;
 const MAX_CREDENTIAL = 4_096;
 const PROTOCOLS = ['https:', 'http:'];
-/** What no ref name may hold (git-check-ref-format(1)), so that a revision is never a pattern or an option. */
+/** What a ref name cannot contain (git-check-ref-format(1)), so that a revision is never a pattern or an option. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const NO_REVISION = /^[-/.]|[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$|^@$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const CONTROLS = /[\u0000-\u001f\u007f]/;
 
 /**
- * A source as an engine may take it: its URL is one of http or https, in its normal spelling and without credentials.
+ * A source as engines accept it: with a normalized http or https URL without credentials.
  *
  * @throws `invalid_argument` naming the value
  */
@@ -46,7 +46,7 @@ export function resolveSource(source: SandboxSource | null): SandboxSource | nul
 }
 
 function resolveUrl(text: string): string {
-  // Before anything quotes it: what cannot be parsed may hold a password all the same.
+  // Checked before any message quotes it: a URL that cannot be parsed may still contain a password.
   const shown = JSON.stringify(redactText(text).slice(0, 200));
   const url = URL.canParse(text) && text.length <= MAX_URL && !CONTROLS.test(text) ? new URL(text) : null;
   if (url === null || !PROTOCOLS.includes(url.protocol) || url.hostname === '') {
