@@ -10,22 +10,24 @@ const PARTS = 'parts';
 const DAY_MS = 86_400_000;
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
 
-// Bundled CommonJS modules still ask for Node's own modules by `require`, which an ES module does not have.
+// Bundled CommonJS modules still load Node's built-in modules by `require`, which an ES module does not have.
 const BANNER =
   "import { createRequire as nodeCreateRequire } from 'node:module';\n" +
   'const require = nodeCreateRequire(import.meta.url);';
 
-/** Packages that stay outside the bundle: only the engine `vercel` needs them. They are the package's only dependencies. */
+/**
+ * Packages that are not bundled, since only the `vercel` engine needs them. They are the package's only dependencies.
+ */
 export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
 
 /**
- * Bundles unless nothing has changed since the last time. Answers the paths of the files that the bundle is made of, from
- * the root of the repository. Throws the compiler's message when the build fails.
+ * Bundles unless nothing has changed since the last build. Returns the paths of the source files of the bundle,
+ * relative to the root of the repository. Throws the bundler's message if the build fails.
  */
 export async function buildJavaScript() {
   const before = await freshInputs();
   if (before !== null) return before;
-  // Loaded late: most calls find nothing to do.
+  // Loaded lazily: most calls find nothing to do.
   const { build } = await import('esbuild');
   const result = await build({
     absWorkingDir: ROOT,
@@ -33,7 +35,7 @@ export async function buildJavaScript() {
     outdir: OUT_DIR,
     chunkNames: `${PARTS}/[name]-[hash]`,
     bundle: true,
-    // A part's own imports are loaded with it; in one file all of them would be loaded at every start.
+    // A part's own imports are loaded with it; in a single file all of them would be loaded at every start.
     splitting: true,
     write: false,
     metafile: true,
@@ -48,7 +50,7 @@ export async function buildJavaScript() {
     external: EXTERNAL_PACKAGES,
     logLevel: 'error',
   });
-  // The entry last: until then the former one finds its parts.
+  // The entry is written last: until then the previous one still finds its parts.
   const [entry, ...parts] = [...result.outputFiles].sort((one, other) => one.path.length - other.path.length);
   for (const { path, contents } of [...parts, entry]) {
     await writeWhole(path, contents, path === entry.path ? 0o755 : 0o644);
@@ -62,7 +64,7 @@ export async function buildJavaScript() {
   return inputs;
 }
 
-/** Parts of former builds, but for those of today: a server that runs may still load them. */
+/** Removes parts of earlier builds, except today's: a running server may still load them. */
 async function removeOthers(present) {
   const directory = join(OUT_DIR, PARTS);
   for (const name of await readdir(directory)) {
@@ -71,7 +73,7 @@ async function removeOthers(present) {
   }
 }
 
-/** The schema library brings its messages in fifty languages; the server speaks one, and starts sooner. */
+/** The schema library includes messages in fifty languages; dropping all but one makes the server start faster. */
 const englishOnly = {
   name: 'english-only',
   setup(build) {
@@ -86,7 +88,7 @@ function ownFiles() {
   return [relative(ROOT, fileURLToPath(import.meta.url)), 'package.json', 'package-lock.json'];
 }
 
-/** The inputs of the bundle that is there, or null unless it is made from these very files. */
+/** The inputs of the existing bundle, or null unless it was built from exactly these files. */
 async function freshInputs() {
   try {
     const stamp = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
@@ -97,7 +99,7 @@ async function freshInputs() {
     const now = await stampOf(inputs, stamp.outputs);
     return JSON.stringify(now) === JSON.stringify(stamp) ? inputs : null;
   } catch {
-    // No stamp, no bundle, or an input that is gone: build.
+    // No stamp, no bundle, or a missing input: build.
     return null;
   }
 }
@@ -116,7 +118,7 @@ function digest(bytes) {
   return createHash('sha256').update(bytes).digest('hex');
 }
 
-/** A reader never meets half a file, not even while two builds run. */
+/** Writes atomically: a reader never sees a partial file, even while two builds run. */
 async function writeWhole(path, data, mode) {
   await mkdir(dirname(path), { recursive: true });
   const temporary = `${path}.${process.pid}.tmp`;

@@ -9,11 +9,11 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const FOLDERS = ['agent', 'test/agent'];
-// One version, since each lays some lines out in another way. Debian and Ubuntu have it as a package.
+// A fixed version, since versions format some lines differently. Debian and Ubuntu package it.
 const PROGRAM = 'clang-format-14';
 
 if (spawnSync(PROGRAM, ['--version'], { stdio: 'ignore' }).status !== 0) {
-  // An ordinary user cannot install it; root's run of CI has it.
+  // An ordinary user cannot install it; the CI run as root has it.
   const isRequired = Boolean(process.env['CI']) && process.getuid?.() === 0;
   console.error(`check: C sources not checked; needs ${PROGRAM} (apt-get install ${PROGRAM})`);
   process.exit(isRequired ? 1 : 0);

@@ -1,5 +1,5 @@
 /**
- * Writes what follows from the code: docs/tools.md, docs/configuration.md, the tool table of the README, and
+ * Generates what is derived from the code: docs/tools.md, docs/configuration.md, the tool table of the README, and
  * THIRD-PARTY-NOTICES.txt.
  */
 import { readFile, writeFile } from 'node:fs/promises';

@@ -1,5 +1,5 @@
-// Makes this machine ready for tests, demo and bench: the build, and what the `oci` engine needs to run sandboxes.
-// As root it installs what lacks; anybody else is shown the line to run, and it ends with exit code 1.
+// Prepares this machine for tests, demo and bench: builds, and installs what the `oci` engine needs to run sandboxes.
+// As root it installs what is missing; for other users it prints the command to run and exits with code 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -9,7 +9,7 @@ import { buildJavaScript } from './build-javascript.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** Runs `sandbox-mcp doctor`. A quiet one keeps its findings to itself. */
+/** Runs `sandbox-mcp doctor`. `quiet` hides its findings. */
 function doctor(args, { quiet }) {
   const stdio = quiet ? 'ignore' : ['ignore', 2, 2];
   return spawnSync(process.execPath, [join(ROOT, 'dist/main.js'), 'doctor', ...args], { stdio }).status === 0;
@@ -20,14 +20,15 @@ async function agentsAreBuilt() {
     await buildAgents({ release: false });
     return true;
   } catch {
-    // Most likely there is no compiler yet, which the doctor sees to.
+    // Most likely there is no compiler yet, which the doctor fixes.
     return false;
   }
 }
 
 /**
- * What the tests try beyond what one user needs: both runtimes, ordinary users with a range of ids, root file systems to
- * import, and sources of every kind, fetched and served here. busybox has to be the static one, which no name tells.
+ * What the tests need beyond what a user needs: both runtimes, ordinary users with a range of ids, root file systems to
+ * import, and sources of every kind, downloaded and served here. busybox has to be the static one, which cannot be told
+ * from its name.
  */
 const TESTED_PROGRAMS = {
   crun: 'crun',
@@ -43,7 +44,7 @@ const TESTED_PROGRAMS = {
   openssl: 'openssl',
 };
 
-/** What `npm run test:slow` needs beside that. */
+/** What `npm run test:slow` needs in addition. */
 const SLOWING_PROGRAMS = { stress: 'stress' };
 
 function installPrograms(programs) {
@@ -71,7 +72,7 @@ try {
   await buildJavaScript();
   if (!((await agentsAreBuilt()) && doctor([], { quiet: true }))) {
     console.error('prepare: this machine is not ready for sandboxes yet; seeing to it');
-    // It looks again after mending, so that its word is about the machine as it is then.
+    // It checks again after fixing, so that its report describes the machine's final state.
     if (!doctor(['--fix'], { quiet: false })) throw new Error('sandboxes do not work here; see above');
     await buildAgents({ release: false });
   }

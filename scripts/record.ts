@@ -1,6 +1,6 @@
 /**
- * `npm run record`: runs demo/session.ts with the real server in a terminal of its own (`script` of util-linux) and writes what
- * it showed: docs/first-session.cast, an asciicast, and docs/first-session.svg, the picture of the README.
+ * `npm run record`: runs demo/session.ts with the real server in a separate terminal (`script` of util-linux) and
+ * records it: docs/first-session.cast, an asciicast, and docs/first-session.svg, the picture in the README.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -31,7 +31,7 @@ try {
   };
   const cast = formatCast(recording);
   await writeFile(join(ROOT, 'docs/first-session.cast'), cast);
-  // Drawn from what the file says, with its rounded times.
+  // Drawn from the file's text, with its rounded times.
   await writeFile(join(ROOT, 'docs/first-session.svg'), await renderSvg(parseCast(cast)));
 } finally {
   await rm(folder, { recursive: true, force: true });

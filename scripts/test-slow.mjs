@@ -1,7 +1,7 @@
 // Runs the tests as a slow, busy machine would: `npm run test:slow -- [files…] [-t NAME] [--seed N]`.
 //
 // The tests and the sandboxes they make share half a core (a cgroup quota). Outside of the quota `stress` keeps every
-// core busy. The page cache is dropped again and again, so that programs and files are read anew.
+// core busy. The page cache is dropped again and again, so that programs and files are read from disk again.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
@@ -17,7 +17,7 @@ const PERIOD_US = 100_000;
 const QUOTA_US = 50_000;
 const DROP_CACHES = '/proc/sys/vm/drop_caches';
 const DROP_EVERY_MS = 10_000;
-/** How often a removal of the cgroup is tried, and how long it waits between: its last processes may still be ending. */
+/** How often, and at which interval, removing the cgroup is retried: its last processes may still be ending. */
 const REMOVALS = 100;
 const BETWEEN_REMOVALS_MS = 100;
 
@@ -27,7 +27,7 @@ function say(line) {
   console.error(`test:slow: ${line}`);
 }
 
-/** Makes a cgroup with half a core. Null, with the reason said, where that cannot be done. */
+/** Creates a cgroup with half a core. Null, after printing the reason, if that is not possible. */
 function makeCgroup() {
   const version2 = existsSync(join(CGROUPS, 'cgroup.controllers'));
   const parent = version2 ? CGROUPS : join(CGROUPS, 'cpu');
@@ -52,7 +52,7 @@ function makeCgroup() {
   }
 }
 
-/** Those of runs that were killed. */
+/** Removes those of runs that were killed. */
 function removeOldCgroups(parent) {
   for (const name of readdirSync(parent)) {
     if (!name.startsWith(NAME) || existsSync(`/proc/${name.slice(NAME.length)}`)) continue;
@@ -78,8 +78,8 @@ async function removeCgroup({ path }) {
 }
 
 /**
- * Keeps every core busy. `stress` is the first process of a PID namespace, so that its children end with it, and it ends
- * with this process, however this one ends.
+ * Keeps every core busy. `stress` is the first process of a PID namespace, so that its children end with it, and it
+ * ends with this process, however this one ends.
  */
 function startLoad() {
   const inNamespace = ['unshare', '--pid', '--fork', '--kill-child', 'stress', '--quiet', '--cpu'];
@@ -93,7 +93,7 @@ function startLoad() {
   return child;
 }
 
-/** Where it is permitted, keeps what was read from staying in memory. */
+/** Where permitted, keeps dropping the page cache. */
 function startDroppingCaches() {
   const drop = () => writeFileSync(DROP_CACHES, '3');
   try {
@@ -105,7 +105,7 @@ function startDroppingCaches() {
   return setInterval(drop, DROP_EVERY_MS);
 }
 
-/** Starts the tests, below the cgroup if there is one. They end with this process. */
+/** Starts the tests, in the cgroup if there is one. They end with this process. */
 function startTests(cgroup, selected, seed) {
   const vitest = [
     process.execPath,
@@ -126,7 +126,7 @@ function startTests(cgroup, selected, seed) {
   });
 }
 
-/** For the tests the cgroup takes the place of the whole hierarchy, so that those of sandboxes are made below it. */
+/** The tests see the cgroup as the root of the hierarchy, so that the cgroups of sandboxes are created below it. */
 function enterScript({ version2 }) {
   const cover = version2 ? '' : 'mount --bind "$1" "$2";';
   return `echo $$ > "$1/cgroup.procs"; ${cover} shift 2; exec "$@"`;
@@ -148,7 +148,7 @@ function readArguments() {
   }
 }
 
-/** What vitest is told to run. */
+/** The arguments of vitest. */
 function selection({ project, testNamePattern }, files) {
   const options = Object.entries({ project, testNamePattern }).filter(([, value]) => value !== undefined);
   return [...files, ...options.map(([name, value]) => `--${name}=${value}`)];
@@ -162,7 +162,8 @@ if (process.platform !== 'linux') {
 const cgroup = makeCgroup();
 const load = startLoad();
 const dropping = startDroppingCaches();
-// The tests are in the same process group and get these as well; this process waits for them, and cleans up.
+// The tests are in the same process group and receive these signals as well; this process waits for them, and cleans
+// up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
 try {
   process.exitCode = await startTests(cgroup, selection(values, positionals), values.seed);

@@ -1,10 +1,13 @@
-// The licenses of the packages whose code is in the bundle, as THIRD-PARTY-NOTICES.txt ships them.
+// The licenses of the bundled packages, as shipped in THIRD-PARTY-NOTICES.txt.
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 const LICENSE_FILE = /^(licen[cs]e|copying)([.-].*)?$/i;
 const NOTICE_FILE = /^notice([.-].*)?$/i;
-/** Packages that are published without their license file: where its text lies instead, from the root of the repository. */
+/**
+ * Packages that are published without their license file, with the path of its text relative to the root of the
+ * repository.
+ */
 const KEPT_TEXTS = { '@xterm/headless': 'licenses/xterm-headless.txt' };
 const RULE = '-'.repeat(80);
 
@@ -21,8 +24,8 @@ source of these programs is in agent/. This compiles and links it again, with a 
 `;
 
 /**
- * The text of the file. `inputs` are the paths of the bundle's source files below `root`, with slashes.
- * Throws for a package that has no license file, since its license could not be passed on.
+ * The text of the file. `inputs` are the paths of the bundle's source files relative to `root`, with slashes. Throws
+ * for a package without a license file, since its license could not be passed on.
  */
 export async function thirdPartyNotices(root, inputs) {
   const sections = await Promise.all(packageFolders(inputs).map((folder) => sectionOf(root, folder)));

@@ -1,11 +1,11 @@
-/** A table; cells may hold anything, it is made safe for their place. */
+/** A table. Cells may contain anything; they are escaped. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell) => cell.replaceAll('|', '\\|').replaceAll('\n', ' ')).join(' | ')} |\n`;
   return line(head) + line(head.map(() => '---')) + rows.map(line).join('');
 }
 
-/** The text with what is between `<!-- NAME:begin -->` and `<!-- NAME:end -->` replaced. Throws where they are missing. */
+/** Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. Throws if the markers are missing. */
 export function replaceBetween(text: string, name: string, content: string): string {
   const begin = `<!-- ${name}:begin -->`;
   const end = `<!-- ${name}:end -->`;

@@ -1,4 +1,4 @@
-/** The generated pages as texts. */
+/** The text of the generated pages. */
 import { z } from 'zod';
 import { firstSentence } from '../../src/cli/verbs/tools.ts';
 import { environmentName, FLAGS } from '../../src/config/flags.ts';
@@ -16,13 +16,13 @@ export function toolsPage(tools: readonly Tool[]): string {
   return `${GENERATED}\n# Tools\n\n${intro}\n${tools.map(toolSection).join('\n')}`;
 }
 
-/** The table of the README. */
+/** The tool table of the README. */
 export function toolsTable(tools: readonly Tool[]): string {
   const rows = tools.map((tool) => [`\`${tool.name}\``, firstSentence(tool.description)]);
   return table(['tool', 'purpose'], rows);
 }
 
-/** docs/configuration.md: each flag with its variable. */
+/** docs/configuration.md: each flag with its environment variable. */
 export function configurationPage(): string {
   const rows = FLAGS.map((flag) => [
     flag.value === null ? `\`--${flag.name}\`` : `\`--${flag.name} ${flag.value}\``,
@@ -66,7 +66,7 @@ const SECRET_ROWS = [
 
 function toolSection(tool: Tool): string {
   const { name, title, description, annotations } = tool;
-  // Whole, where the server's own list leaves out what a model need not pay for.
+  // Complete, whereas the server's own list omits what a model need not pay for.
   const parameters = parametersOf(z.toJSONSchema(tool.input, { io: 'input' })).map((parameter) => [
     `\`${parameter.name}\``,
     parameter.type,

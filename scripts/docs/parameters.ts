@@ -1,4 +1,4 @@
-/** JSON Schema in the words of a reference page. */
+/** Describes a JSON Schema for a reference page. */
 
 /** One parameter, or one field of a parameter that is an object (`source.url`, `files[].path`). */
 export interface Parameter {
@@ -11,7 +11,7 @@ export interface Parameter {
 
 type Schema = Readonly<Record<string, unknown>>;
 
-/** The parameters of an object schema in their order, fields of objects after the object itself. */
+/** The parameters of an object schema in order; fields of an object follow the object itself. */
 export function parametersOf(schema: Schema, prefix = ''): Parameter[] {
   const required = listOf(schema['required']);
   return Object.entries(schemaOf(schema['properties'])).flatMap(([key, value]) => {
@@ -57,7 +57,7 @@ function bounds(schema: Schema): string {
   return typeof schema['pattern'] === 'string' ? `, \`${schema['pattern']}\`` : '';
 }
 
-/** Every integer is bounded by what a number can hold, which tells a reader nothing. */
+/** The limits of safe integers, which every integer has, tell a reader nothing. */
 function boundOf(value: unknown): number | null {
   return typeof value === 'number' && Math.abs(value) < Number.MAX_SAFE_INTEGER ? value : null;
 }

@@ -15,7 +15,7 @@ export interface Recording {
   readonly width: number;
   readonly height: number;
   readonly title: string;
-  /** Seconds; a longer pause is played as this long. */
+  /** Seconds; longer pauses are shortened to this. */
   readonly idleLimit: number;
   /** `time` in seconds from the start, as it was recorded. */
   readonly events: readonly { time: number; data: string }[];
@@ -29,7 +29,7 @@ export function formatCast(recording: Recording): string {
   return [head, ...events].map((line) => `${JSON.stringify(line)}\n`).join('');
 }
 
-/** @throws ZodError or SyntaxError for a text that is no recording */
+/** @throws ZodError or SyntaxError for a text that is not a recording */
 export function parseCast(text: string): Recording {
   const [first = '', ...rest] = text.trimEnd().split('\n');
   const head = header.parse(JSON.parse(first));
@@ -46,8 +46,8 @@ export function parseCast(text: string): Recording {
 }
 
 /**
- * The events of a typescript as `script --log-timing --log-out` of util-linux writes it: `timing` has a line "SECONDS BYTES" for
- * each piece of `output`, which begins with a line of its own.
+ * The events of a typescript as `script --log-timing --log-out` of util-linux writes it: `timing` has a line "SECONDS
+ * BYTES" for each piece of `output`, which begins with a header line.
  */
 export function eventsOf(timing: string, output: Buffer): Recording['events'] {
   const decoder = new StringDecoder('utf8');

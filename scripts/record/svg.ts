@@ -1,11 +1,14 @@
-/** A recording as an animated SVG: each line of the screen appears when it did; without animation the last screen is shown. */
+/**
+ * Renders a recording as an animated SVG: each line of the screen appears when it did; without animation the last
+ * screen is shown.
+ */
 import xterm, { type IBufferCell, type Terminal } from '@xterm/headless';
 import type { Recording } from './asciicast.ts';
 
 const CELL_WIDTH = 8;
 const LINE_HEIGHT = 18;
 const PADDING = 14;
-/** Seconds: pieces that follow each other sooner are one. */
+/** Seconds: pieces closer together than this are merged. */
 const FRAME_S = 0.05;
 const BACKGROUND = '#0d1117';
 const FOREGROUND = '#c9d1d9';
@@ -17,7 +20,7 @@ const PALETTE = [
   '#8b949e', '#ffa198', '#56d364', '#e3b341', '#79c0ff', '#d2a8ff', '#56d4dd', '#ffffff',
 ] as const;
 
-/** What a row of the screen showed, from and to when, in seconds of play; `until` is null for what stayed. */
+/** What a row of the screen showed and when, in seconds of playback; `until` is null if it stayed to the end. */
 interface Appearance {
   readonly row: number;
   readonly markup: string;
