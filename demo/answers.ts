@@ -1,4 +1,4 @@
-/** What the demo reads of the tools' answers. */
+/** The parts of the tools' results that the demo reads. */
 import { z } from 'zod';
 
 export const sandboxAnswer = z.object({

@@ -1,4 +1,4 @@
-/** Brings a result of the sandbox to the host and checks that it has really arrived. */
+/** Downloads a result from the sandbox to the host and verifies that it arrived. */
 import { createHash } from 'node:crypto';
 import { readFile, stat } from 'node:fs/promises';
 import { join, posix } from 'node:path';
@@ -16,8 +16,8 @@ export interface Artefact {
 }
 
 /**
- * The first candidate that exists in the project, else a list of its files, made for the purpose.
- * @throws DemoError where it does not arrive as it was sent
+ * The first candidate that exists in the project, else a list of its files, created for this purpose.
+ * @throws DemoError if it does not arrive unchanged
  */
 export async function downloadArtefact(
   server: DemoServer,

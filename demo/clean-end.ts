@@ -1,4 +1,4 @@
-/** Ends the session and shows, by looking at the host, that nothing of the sandbox is left. */
+/** Ends the session and shows, by inspecting the host, that nothing of the sandbox is left. */
 import { formatDuration } from '../src/shared/duration.ts';
 import { isProcessAlive } from '../src/shared/process-identity.ts';
 import { plural } from '../src/shared/text/text.ts';

@@ -1,2 +1,2 @@
-/** A failure that is told in one sentence; anything else is a defect of the demo. */
+/** An expected failure, shown as one sentence; any other error is a defect of the demo. */
 export class DemoError extends Error {}

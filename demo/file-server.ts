@@ -1,4 +1,4 @@
-/** A way to serve a directory where the project has none of its own: whatever the sandbox has a server for. */
+/** Serves a directory if the project has no server of its own, with whatever the sandbox has. */
 import type { Program } from './project.ts';
 
 /** Lists the directory; small enough to be an argument. */
@@ -8,7 +8,7 @@ const list = readdirSync('.').join('\\n');
 require('node:http').createServer((_, response) => response.end(list + '\\n')).listen(PORT, '127.0.0.1');
 `;
 
-/** Null where the sandbox has neither Python nor Node. */
+/** Null if the sandbox has neither Python nor Node. */
 export function fileServer(programs: readonly string[], port: number): Program | null {
   if (programs.includes('python3')) {
     const args = ['-m', 'http.server', '--bind', '127.0.0.1', String(port)];

@@ -1,6 +1,6 @@
 /**
- * `npm run demo [-- DIR]`: takes a project through a sandbox by the real server and the protocol's own client, and shows
- * that nothing is left. Exit code 1 and a sentence where something fails.
+ * `npm run demo [-- DIR]`: takes a project through a sandbox with the real server and the protocol's own client, and
+ * shows that nothing is left. Exits with code 1 and a sentence if something fails.
  */
 import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -13,7 +13,7 @@ import { takeTour } from './tour.ts';
 
 const EXAMPLE = join(import.meta.dirname, '../examples/word-count');
 
-/** Where the user typed the command: npm runs scripts in the package's own directory. */
+/** The directory in which the user typed the command: npm runs scripts in the package's own directory. */
 function startDirectory(): string {
   return process.env['INIT_CWD'] ?? process.cwd();
 }
@@ -49,7 +49,7 @@ const interrupted = new AbortController();
 for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(name, () => interrupted.abort(new DemoError(`Ended by ${name}.`)));
 }
-// A reader such as `head` that has seen enough; what was begun is still cleaned up.
+// A reader such as `head` has closed the pipe; what was begun is still cleaned up.
 process.stdout.on('error', () => interrupted.abort(new DemoError('Nobody reads the output.')));
 const screen = new Screen(
   (text) => void process.stdout.write(text),

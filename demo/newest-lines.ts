@@ -1,4 +1,4 @@
-/** The lines of a running program as progress tells them, put together with the end of its output once it is known. */
+/** Shows the lines of a running program from its progress, completed with the end of its output once that is known. */
 export class NewestLines {
   readonly #show: (line: string) => void;
   #held: string | null = null;
@@ -8,7 +8,7 @@ export class NewestLines {
     this.#show = show;
   }
 
-  /** One line is held back: of a program that ends at once, the end of its output tells it in its place. */
+  /** One line is held back: if a program ends at once, the end of its output shows that line instead. */
   add(line: string): void {
     if (this.#held !== null) {
       this.#show(this.#held);
@@ -17,7 +17,7 @@ export class NewestLines {
     this.#held = line;
   }
 
-  /** Shows the last lines of the whole output, from where progress had come. */
+  /** Shows the last lines of the whole output, from where progress stopped. */
   end(tail: readonly string[]): void {
     const last = this.#last;
     const seen = last === null ? -1 : tail.findLastIndex((line) => line.trim() === last.trim());

@@ -1,10 +1,10 @@
-/** Finds out what a directory is, and how to test, build and serve it, from its files alone. */
+/** Detects from its files what a directory contains, and how to test, build and serve it. */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { DemoError } from './demo-error.ts';
 
-/** A program with its arguments, and how to say it in few words. */
+/** A program with its arguments, and a short description. */
 export interface Program {
   title: string;
   cmd: string;
@@ -12,14 +12,14 @@ export interface Program {
 }
 
 export interface Project {
-  /** In words: `a Node project`. */
+  /** For people: `a Node project`. */
   kind: string;
-  /** The program that has to be in the sandbox, null where it does not matter. */
+  /** The program that the sandbox must have, null if it does not matter. */
   needs: string | null;
   test: Program | null;
   build: Program | null;
   start: Program | null;
-  /** Where a build may have put its result, the likeliest first. */
+  /** Where a build may have put its result, the most likely first. */
   artefacts: string[];
 }
 
@@ -28,10 +28,10 @@ const packageSchema = z.object({
 });
 
 const PYTHON_MARKS = ['pyproject.toml', 'setup.py', 'setup.cfg', 'requirements.txt', 'pytest.ini', 'tox.ini'];
-/** What `npm init` writes, and what nobody means to run. */
+/** The placeholder that `npm init` writes, which nobody intends to run. */
 const NO_TEST = /no test specified/;
 
-/** @throws DemoError for a package.json that is none */
+/** @throws DemoError for an invalid package.json */
 export async function recognise(directory: string): Promise<Project> {
   const names = await readdir(directory);
   if (names.includes('package.json'))
@@ -60,7 +60,7 @@ function nodeProject(text: string): Project {
   };
 }
 
-/** Runs a package script as npm would, but without npm, which a sandbox need not have. */
+/** Runs a package script like npm, but without npm, which a sandbox may not have. */
 function script(name: string, line: string | undefined): Program | null {
   if (line === undefined) return null;
   return {
@@ -70,7 +70,7 @@ function script(name: string, line: string | undefined): Program | null {
   };
 }
 
-/** pytest where the sandbox has it; unittest is always there. */
+/** pytest if the sandbox has it; unittest is always available. */
 function pythonProject(): Project {
   const line =
     'if python3 -c "import pytest" 2>/dev/null; then exec python3 -m pytest -q; fi; exec python3 -m unittest';

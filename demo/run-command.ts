@@ -7,7 +7,7 @@ import type { DemoServer } from './server.ts';
 
 const TAIL_LINES = 8;
 
-/** Runs a program to its end, its newest lines on the screen meanwhile. A hand-off at `wait_ms` is followed to the end. */
+/** Runs a program to its end and shows its newest lines meanwhile. If `wait_ms` is over first, it continues waiting. */
 export async function runToEnd(
   server: DemoServer,
   program: Program,
@@ -21,7 +21,7 @@ export async function runToEnd(
   while (command.status === 'running') {
     command = await server.call('command_wait', { command_id: command.command_id }, commandAnswer, options);
   }
-  // Progress shows the newest line of each moment: the end of the output is what must not be missed.
+  // Progress shows only the newest line at a time, so the end of the output must be read separately.
   lines.end(tailOf(command));
   return command;
 }

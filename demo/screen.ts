@@ -1,4 +1,4 @@
-/** What the demo shows: one line a step with its time, a program's output below it. */
+/** The demo's output: one line per step with its duration, a program's output below it. */
 import { stripVTControlCharacters } from 'node:util';
 
 const CODES = { bold: 1, dim: 2, red: 31, green: 32, cyan: 36 } as const;
@@ -8,7 +8,7 @@ type Style = keyof typeof CODES;
 const TITLE_WIDTH = 26;
 const MAX_LINE_CHARACTERS = 110;
 
-/** Colours are for people at a terminal who have not asked for none (no-color.org). */
+/** Colours only on a terminal whose user has not disabled them (no-color.org). */
 export function wantsColour(stream: { isTTY?: boolean }, noColor: string | undefined): boolean {
   return stream.isTTY === true && (noColor === undefined || noColor === '');
 }
@@ -33,7 +33,7 @@ export class Screen {
     this.#write(`  ${mark} ${title.padEnd(TITLE_WIDTH)}${time}   ${printable(outcome)}\n`);
   }
 
-  /** A line that a program in the sandbox wrote: not to be trusted with the terminal. */
+  /** A line written by a program in the sandbox: must not control the terminal. */
   output(line: string): void {
     const text = printable(line);
     const short = text.length > MAX_LINE_CHARACTERS ? `${text.slice(0, MAX_LINE_CHARACTERS - 1)}…` : text;
@@ -44,7 +44,7 @@ export class Screen {
     this.#write(`    ${this.#paint('dim', printable(text))}\n`);
   }
 
-  /** How many of something there were while the sandbox lived, and how many are left. */
+  /** The count of something while the sandbox was alive, and the count that is left. */
   count(name: string, before: number, after: number): void {
     const left = this.#paint(after === 0 ? 'green' : 'red', String(after));
     this.#write(`    ${name.padEnd(TITLE_WIDTH - 2)}${String(before).padStart(6)} → ${left}\n`);
@@ -67,7 +67,7 @@ function formatMs(durationMs: number): string {
     .padStart(6);
 }
 
-/** One line without anything that a terminal would act upon. */
+/** One line without anything that a terminal would interpret. */
 function printable(text: string): string {
   return stripVTControlCharacters(text)
     .replaceAll('\n', ' ')

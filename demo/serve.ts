@@ -1,4 +1,4 @@
-/** Starts a server in the sandbox and fetches a page of it from the host. */
+/** Starts a server in the sandbox and fetches a page from it on the host. */
 import { fetch } from 'undici';
 import { z } from 'zod';
 import { anySignal } from '../src/shared/async/any-signal.ts';
@@ -19,7 +19,7 @@ export interface Page {
   heading: string;
 }
 
-/** Null where the program ends, or does not answer within 15 s: then it is killed. */
+/** Null if the program ends, or does not answer within 15 s: then it is killed. */
 export async function serveAndFetch(
   server: DemoServer,
   program: Program,
@@ -44,7 +44,7 @@ export async function serveAndFetch(
   return null;
 }
 
-/** Null while nothing listens inside: the forward resets the connection then. */
+/** Null while nothing listens inside: the forward then resets the connection. */
 async function fetchPage(url: string, signal: AbortSignal): Promise<Page | null> {
   try {
     const limit = anySignal([signal, AbortSignal.timeout(READY_TIMEOUT_MS)]);

@@ -10,14 +10,14 @@ import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/pr
 import { DemoError } from './demo-error.ts';
 
 const SERVER = join(import.meta.dirname, '../dist/main.js');
-/** What a user's choice of state directory and runtime hangs on; nothing else of the environment is handed on. */
+/** Variables that determine a user's state directory and runtime; nothing else of the environment is passed on. */
 const INHERITED = [
   'XDG_STATE_HOME',
   'XDG_RUNTIME_DIR',
   'SANDBOX_MCP_STATE_DIR',
   'SANDBOX_MCP_OCI_RUNTIME',
 ] as const;
-/** Beyond the server's own patience: it answers by then whatever it is asked. */
+/** Longer than the server's own limit: it answers any call by then. */
 const CALL_TIMEOUT_MS = 120_000;
 const EXIT_TIMEOUT_MS = 10_000;
 const MAX_LOGGED = 4_000;
@@ -27,7 +27,7 @@ export interface CallOptions {
   onProgress?: (line: string) => void;
 }
 
-/** The environment that the server is started with. */
+/** The environment in which the server is started. */
 export function serverEnvironment(env: NodeJS.ProcessEnv): Record<string, string> {
   const chosen = INHERITED.flatMap((name) => {
     const value = env[name];
@@ -36,7 +36,7 @@ export function serverEnvironment(env: NodeJS.ProcessEnv): Record<string, string
   return { ...getDefaultEnvironment(), ...Object.fromEntries(chosen) };
 }
 
-/** A running server with its one client. */
+/** A running server with its only client. */
 export class DemoServer {
   readonly process: ProcessIdentity;
   readonly #client: Client;
@@ -49,8 +49,9 @@ export class DemoServer {
   }
 
   /**
-   * Starts the built server with `cwd` as its working directory and `allowDir` as a further folder that it may write to.
-   * @throws DemoError where it does not start
+   * Starts the built server with `cwd` as its working directory and `allowDir` as a further folder that it may write
+   * to.
+   * @throws DemoError if it does not start
    */
   static async start(
     options: { cwd: string; allowDir: string; env: Record<string, string> },
@@ -89,8 +90,8 @@ export class DemoServer {
   }
 
   /**
-   * Calls a tool and answers its structured content.
-   * @throws DemoError with the tool's own words where it answers an error, or where no answer comes
+   * Calls a tool and returns its structured content.
+   * @throws DemoError with the tool's message if it returns an error, or if no result comes
    */
   async call<Schema extends z.ZodType>(
     tool: string,
@@ -103,19 +104,19 @@ export class DemoServer {
     throw new DemoError(`${tool} failed. ${textOf(result, ' ')}`);
   }
 
-  /** Calls a tool and answers the text that a model reads, also where it is an error. */
+  /** Calls a tool and returns the text that a model reads, also for an error. */
   async text(tool: string, args: Record<string, unknown>): Promise<string> {
     return textOf(await this.#request(tool, args), '\n');
   }
 
-  /** @throws DemoError where no answer comes */
+  /** @throws DemoError if no result comes */
   async #request(
     tool: string,
     args: Record<string, unknown>,
     onProgress?: (line: string) => void,
   ): Promise<CallToolResult> {
     const request = {
-      // One of its own for each call: the SDK never lets go of a signal that it has listened to.
+      // A separate signal for each call: the SDK never removes its listener from a signal.
       signal: anySignal([this.#signal]),
       timeout: CALL_TIMEOUT_MS,
       ...(onProgress && {
@@ -133,8 +134,8 @@ export class DemoServer {
   }
 
   /**
-   * Ends the session as a client does, by closing the server's input, and waits until the process is gone.
-   * @throws DemoError where it outlives that
+   * Ends the session as a client does, by closing the server's input, and waits until the process has exited.
+   * @throws DemoError if it does not exit in time
    */
   async close(): Promise<void> {
     await this.#client.close();
@@ -151,7 +152,7 @@ function textOf(result: CallToolResult, separator: string): string {
   return result.content.map((block) => (block.type === 'text' ? block.text : '')).join(separator);
 }
 
-/** The words of whatever was thrown. */
+/** The message of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }

@@ -1,6 +1,6 @@
 /**
- * `npm run session`: a first conversation with the real server, as an agent has it: each call, and the server's own answer,
- * shortened where it says `…`. `npm run record` makes the picture of the README of it.
+ * `npm run session`: a first conversation with the real server, as an agent has it: each call with the server's own
+ * result, shortened where it shows `…`. `npm run record` makes the picture in the README from it.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,14 +12,14 @@ import { DemoServer, messageOf, serverEnvironment } from './server.ts';
 
 const PROJECT = join(import.meta.dirname, '../examples/word-count');
 const PORT = 8080;
-/** Lets a reader of the recording follow. */
+/** Gives a viewer of the recording time to follow. */
 const PAUSE_MS = 500;
 
 interface Step {
   readonly says?: string;
   readonly tool: string;
   readonly args: Record<string, unknown>;
-  /** The lines of the answer to show; all where it is left out. */
+  /** The lines of the result to show; absent: all. */
   readonly shows?: RegExp;
 }
 
@@ -64,7 +64,7 @@ function paint(code: number, text: string): string {
   return colour ? `\u001b[${code}m${text}\u001b[0m` : text;
 }
 
-/** What a program wrote may be among them: not to be trusted with the terminal. */
+/** May include output of a program: must not control the terminal. */
 function printable(text: string): string {
   return stripVTControlCharacters(text).replace(/\p{Cc}/gu, '');
 }

@@ -1,4 +1,4 @@
-/** The way of a project through a sandbox, step by step. */
+/** Takes a project through a sandbox, step by step. */
 import { basename, posix } from 'node:path';
 import type { Config } from '../src/config/config.ts';
 import { formatCount, plural } from '../src/shared/text/text.ts';
@@ -16,9 +16,9 @@ const PORT = 8080;
 const HOME = '/vercel/sandbox';
 
 export interface Tour {
-  /** Absolute, real. */
+  /** Absolute, symlinks resolved. */
   directory: string;
-  /** Where downloads go. */
+  /** The target of downloads. */
   folder: string;
   config: Config;
   env: Record<string, string>;
@@ -27,8 +27,8 @@ export interface Tour {
 }
 
 /**
- * Takes the project through a sandbox. Answers a sentence for what its own programs did not do well, or null.
- * @throws DemoError where the sandbox or the demo fails; the server is gone then as well
+ * Takes the project through a sandbox. Returns a sentence about failures of its own programs, or null.
+ * @throws DemoError if the sandbox or the demo fails; the server has then been stopped as well
  */
 export async function takeTour(tour: Tour): Promise<string | null> {
   const { directory, screen } = tour;
@@ -103,7 +103,7 @@ async function inSandbox(server: DemoServer, project: Project, tour: Tour): Prom
   return problems.length === 0 ? null : problems.join(' ');
 }
 
-/** The project's own server where it answers, else the spare one. */
+/** The project's own server if it answers, else the fallback. */
 async function servePage(
   server: DemoServer,
   own: Program | null,
@@ -143,7 +143,7 @@ async function timed<Result>(
   return value;
 }
 
-/** How long it took; a failure is shown as a step of its own before it goes on its way. */
+/** Measures the duration. A failure is shown as a separate step before it is rethrown. */
 async function step<Result>(
   screen: Screen,
   title: string,

@@ -1,4 +1,4 @@
-/** What a sandbox has on the host, found by looking for its id everywhere rather than by asking the server. */
+/** What a sandbox has on the host, found by searching for its id everywhere rather than by asking the server. */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -9,10 +9,10 @@ const CGROUP_DEPTH = 6;
 
 export interface Traces {
   processes: ProcessIdentity[];
-  /** A mount once for each mount namespace that has it. */
+  /** A mount counts once for each mount namespace that contains it. */
   mounts: string[];
   cgroups: string[];
-  /** Ports of the host that take connections. */
+  /** Ports of the host that accept connections. */
   ports: number[];
   /** Directories and files of the sandbox's file system, its bundle, its runtime state and its socket. */
   layers: string[];
@@ -24,7 +24,10 @@ export interface Subject {
   hostPorts: number[];
 }
 
-/** All that is there now of this sandbox; `known` are processes that belonged to it before, under whatever parent they are. */
+/**
+ * All traces of this sandbox that exist now; `known` are processes that belonged to it before, whatever their parent is
+ * now.
+ */
 export async function tracesOf(subject: Subject, known: readonly ProcessIdentity[] = []): Promise<Traces> {
   const home = join(subject.stateDir, 'sandboxes', subject.sandboxId);
   const open = await Promise.all(subject.hostPorts.map(takesConnections));
@@ -40,7 +43,7 @@ export async function tracesOf(subject: Subject, known: readonly ProcessIdentity
   };
 }
 
-/** What stays of an ended sandbox on purpose: its record and the logs of its commands. */
+/** What is kept of an ended sandbox on purpose: its record and the logs of its commands. */
 export function keptFiles(subject: Subject): { files: number; bytes: number } {
   const kept = { files: 0, bytes: 0 };
   const walk = (path: string): void => {
@@ -56,7 +59,9 @@ export function keptFiles(subject: Subject): { files: number; bytes: number } {
   return kept;
 }
 
-/** Those whose cgroups or mounts name the sandbox, the first process of the container, and all that descend from it. */
+/**
+ * Processes whose cgroups or mounts name the sandbox, the first process of the container, and all their descendants.
+ */
 function processesOf(id: string, pidFile: string, known: readonly ProcessIdentity[]): ProcessIdentity[] {
   const pids = numbersOf('/proc');
   const parents = new Map(pids.map((pid) => [pid, parentOf(pid)]));
@@ -113,7 +118,7 @@ function takesConnections(port: number): Promise<boolean> {
 
 function parentOf(pid: number): number {
   const stat = textOf(`/proc/${pid}/stat`);
-  // The program's name before it stands in parentheses and may hold anything.
+  // The program's name before it is in parentheses and may contain anything.
   return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1] ?? 0);
 }
 
@@ -127,7 +132,7 @@ function exists(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false }) !== undefined;
 }
 
-/** Processes and cgroups come and go, and some are not ours to look into: what cannot be read has nothing to tell. */
+/** Processes and cgroups come and go, and some cannot be inspected: what cannot be read is skipped. */
 function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);
