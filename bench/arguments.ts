@@ -1,21 +1,21 @@
-/** What is asked for on the command line of the bench. */
+/** The command-line arguments of the bench. */
 import { parseArgs } from 'node:util';
 
 export interface BenchArguments {
   /** Names of rows; null for all. */
   only: string[] | null;
   json: boolean;
-  /** Also the rows that write many gigabytes. */
+  /** Includes the rows that write many gigabytes. */
   large: boolean;
   help: boolean;
 }
 
-/** Arguments that make no sense, in words. */
+/** Invalid arguments, with a message for the user. */
 export class UsageError extends Error {
   override readonly name = 'UsageError';
 }
 
-/** @throws UsageError for an option that there is not, one without its value, or a word that belongs to no option */
+/** @throws UsageError for an unknown option, one without its value, or a word that belongs to no option */
 export function readArguments(args: string[]): BenchArguments {
   try {
     const { only = null, ...flags } = parseArgs({
@@ -33,7 +33,7 @@ export function readArguments(args: string[]): BenchArguments {
   }
 }
 
-/** How the bench is called; `rows` are the names there are. */
+/** The usage text; `rows` are the valid names. */
 export function usage(rows: readonly string[]): string {
   return `Usage: npm run bench [-- OPTION…]
 

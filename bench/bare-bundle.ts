@@ -1,4 +1,4 @@
-/** A bundle like that of a sandbox of the server, with another program in the place of the agent. */
+/** A bundle like that of the server's sandboxes, with another program in place of the agent. */
 import { execFile } from 'node:child_process';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,13 +15,16 @@ const config = z.looseObject({
 });
 
 export interface BareBundle {
-  /** What the runtime is called with before its verb. */
+  /** The arguments of the runtime before its verb. */
   readonly global: string[];
   readonly bundle: string;
   remove(): Promise<void>;
 }
 
-/** Copies what a running sandbox is started from: directories are made beforehand, unlike in a create of ours. */
+/**
+ * Copies the bundle that a running sandbox was started from. Directories are created in advance, unlike in a create by
+ * the server.
+ */
 export async function copyBundle(
   runtime: BareRuntime,
   sandboxId: string,

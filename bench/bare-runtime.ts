@@ -21,13 +21,13 @@ export interface BareRuntime {
 
 export const RUNTIMES = ['crun', 'runc'] as const;
 
-/** A server over this runtime, and a way to call the runtime as that server does. Null where it is not installed. */
+/** A server on this runtime, and how that server calls the runtime. Null if it is not installed. */
 async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime | null> {
   const places = ['/usr/bin', '/usr/sbin', '/usr/local/bin', '/usr/local/sbin'];
   if (!places.some((place) => existsSync(join(place, name)))) return null;
   const server = await openServer(name);
   try {
-    // The first sandbox makes the server find out how to call the runtime here.
+    // The first sandbox makes the server detect how to call the runtime here.
     const trial = await server.create();
     await server.call('sandbox_stop', { sandbox_id: trial });
     const { runtime } = probed.parse(
@@ -50,7 +50,7 @@ async function openRuntime(name: (typeof RUNTIMES)[number]): Promise<BareRuntime
   }
 }
 
-/** Every installed runtime, the server's own first choice before the others. @throws where there is none */
+/** Every installed runtime, the server's own first choice first. @throws if there is none */
 export async function openRuntimes(): Promise<[BareRuntime, ...BareRuntime[]]> {
   const found: BareRuntime[] = [];
   for (const name of RUNTIMES) {
@@ -62,7 +62,7 @@ export async function openRuntimes(): Promise<[BareRuntime, ...BareRuntime[]]> {
   return [first, ...others];
 }
 
-/** The command line that runs a program in a sandbox of the server, without the server. */
+/** The command line that runs a program in a sandbox of the server, bypassing the server. */
 export function execLine(
   { path, server }: BareRuntime,
   sandboxId: string,

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- OPTION…]` (`--help` tells them): what a user waits for, beside what they would have without this server, in
- * one run on this machine.
+ * `npm run bench [-- OPTION…]` (`--help` lists the options): measures what a user waits for, compared with doing the
+ * same without this server, in one run on this machine.
  */
 import { cpus, release } from 'node:os';
 import { type BenchArguments, readArguments, UsageError, usage } from './arguments.ts';
@@ -19,7 +19,7 @@ import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
 import { tableOf } from './table.ts';
 
-/** Writes 10 GB for each run: only where it is asked for. */
+/** Writes 10 GB for each run, so it runs only on request. */
 const LARGE = snapshotRow('snapshot-10gb', 10_000, 2);
 const ROWS: readonly Row[] = [
   start,

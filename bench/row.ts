@@ -1,21 +1,24 @@
-/** A row of the bench: contenders that do the same thing, run in turns so that a drift of the machine meets them all. */
+/**
+ * A row of the bench: contenders that do the same thing, run in turns so that a drift of the machine affects all of
+ * them.
+ */
 import { type Summary, summarize } from './statistics.ts';
 
 export interface Contender {
   readonly label: string;
-  /** One run; answers milliseconds, or throws: a run that failed is no result. */
+  /** One run. Returns milliseconds, or throws: a failed run is no result. */
   run(): Promise<number>;
 }
 
 export interface Row {
   readonly name: string;
-  /** What is measured, from what to what. */
+  /** What is measured, from which event to which. */
   readonly title: string;
-  /** What each run moves, where throughput is the point. */
+  /** The amount that each run moves, for throughput. */
   readonly bytes?: number;
   readonly warmUps: number;
   readonly runs: number;
-  /** Ours first. Called once; `after` undoes all that it made and may answer a remark for the table. */
+  /** This server first. Called once; `after` undoes everything it created and may return a remark for the table. */
   open(): Promise<{ contenders: Contender[]; after(): Promise<string[]> }>;
 }
 

@@ -12,16 +12,19 @@ const created = z.object({ sandbox_id: z.string() });
 
 export interface BenchServer {
   readonly stateDir: string;
-  /** The working directory: what `local_path` may name. */
+  /** The working directory, which `local_path` may name. */
   readonly cwd: string;
   readonly pid: number;
-  /** Rejects where the tool answers an error. */
+  /** Rejects if the tool returns an error. */
   call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
   create(): Promise<string>;
   close(): Promise<void>;
 }
 
-/** Starts a server. `ociRuntime` as the flag has it, other flags as `more`; the output of the tools is checked against their schemas. */
+/**
+ * Starts a server. `ociRuntime` is the value of the flag, `more` are further flags; results are checked against the
+ * tools' output schemas.
+ */
 export async function openServer(ociRuntime = 'auto', more: readonly string[] = []): Promise<BenchServer> {
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));
   await chmod(home, 0o711);

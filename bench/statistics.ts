@@ -1,4 +1,4 @@
-/** What a contender's runs come to, in the unit of the row. */
+/** The summary of a contender's runs, in the unit of the row. */
 export interface Summary {
   readonly runs: number;
   readonly p50: number;

@@ -7,12 +7,14 @@ import { createInterface } from 'node:readline';
 import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 
-/** How the output of a program is taken: counted here, read by `cat`, or thrown away, as a detached program needs it. */
+/**
+ * What to do with a program's output: count it here, let `cat` read it, or discard it, as a detached program requires.
+ */
 type Output = 'counted' | 'cat' | 'none';
 
 const LIMIT_MS = 30_000;
 
-/** Answers each line of JSON, an argument list and what to do with its output, with times and the exit code. */
+/** Answers each line of JSON, an argument list and the handling of its output, with times and the exit code. */
 const HELPER = `
 const { spawn } = require('node:child_process');
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {
@@ -43,7 +45,7 @@ const answer = z.object({
   exitCode: z.number().nullable(),
   errors: z.string(),
 });
-/** Milliseconds to the end and, where the output is counted, to its first byte; and how many bytes there were. */
+/** Milliseconds to the end and, if the output is counted, to its first byte; and the number of bytes. */
 export type Timed = z.output<typeof answer>;
 
 const HIDE = 'mount --make-rprivate / && umount -l /sys/fs/cgroup/unified && exec "$0" "$@"';
@@ -59,7 +61,7 @@ export class TimedSpawner {
     this.#lines = createInterface({ input: this.#child.stdout })[Symbol.asyncIterator]();
   }
 
-  /** Runs a program to its end, within 30 s. @throws with its own words where it did not succeed */
+  /** Runs a program to its end, within 30 s. @throws with the program's own output if it fails */
   async run(argv: readonly string[], output: Output = 'counted'): Promise<Timed> {
     this.#child.stdin.write(`${JSON.stringify({ argv, output })}\n`);
     const line = await this.#lines.next();

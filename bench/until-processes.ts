@@ -3,7 +3,7 @@ import { processesNamed } from './processes.ts';
 
 const TIMEOUT_MS = 10_000;
 
-/** Resolves once so many processes `sleep SECONDS` run on this machine as is enough; rejects after 10 s. */
+/** Resolves once the required number of `sleep SECONDS` processes run on this machine; rejects after 10 s. */
 export async function untilSleepers(seconds: number, isEnough: (count: number) => boolean): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   while (!isEnough(processesNamed('sleep', String(seconds)))) {

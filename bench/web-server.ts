@@ -1,4 +1,6 @@
-/** A web server on an address of this machine, in a process of its own, and a name server that leads `bench.test` to it. */
+/**
+ * A web server on an address of this machine, in a separate process, and a DNS server that resolves `bench.test` to it.
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -36,12 +38,12 @@ export interface WebServer {
   readonly address: string;
   readonly webPort: number;
   readonly greeterPort: number;
-  /** Flags that let sandboxes reach it. */
+  /** Flags that let sandboxes reach the web server. */
   readonly flags: string[];
   close(): Promise<void>;
 }
 
-/** @throws where this machine has no address but loopback */
+/** @throws if this machine has no address but loopback */
 export async function openWebServer(): Promise<WebServer> {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const address = addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;

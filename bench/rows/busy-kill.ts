@@ -1,4 +1,4 @@
-/** A kill in a sandbox in which fifty commands run and write, beside one in a sandbox with nothing else to do. */
+/** A kill in a sandbox in which fifty commands run and write, compared with one in an otherwise idle sandbox. */
 import { z } from 'zod';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';

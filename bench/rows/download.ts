@@ -1,4 +1,4 @@
-/** A download through the gateway, beside the same one over the host's own network. */
+/** A download through the gateway, compared with the same one over the host's own network. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
@@ -10,7 +10,7 @@ const BYTES = 1_000_000_000;
 const CURL = ['-sS', '-o', '/dev/null', '-w', '%{size_download} %{time_total}'];
 const finished = z.object({ exit_code: z.literal(0), stdout: z.string() });
 
-/** Milliseconds that curl itself has measured. */
+/** Milliseconds as measured by curl itself. */
 function timeOf(printed: string): number {
   const [size, seconds] = printed.split(' ').map(Number);
   if (size !== BYTES || seconds === undefined) throw new Error(`curl printed ${printed}`);

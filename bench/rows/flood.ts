@@ -1,4 +1,4 @@
-/** A program that writes 1 GB: how fast it may, and what it costs the server. */
+/** A program that writes 1 GB: its throughput, and its cost for the server. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { execLine, openRuntimes } from '../bare-runtime.ts';
@@ -56,7 +56,7 @@ export const flood: Row = {
   },
 };
 
-/** A figure of proc(5): `VmRSS` is what it holds now, `VmHWM` the most so far. */
+/** A value from proc(5): `VmRSS` is the current resident set, `VmHWM` its peak. */
 function memoryMb(pid: number, name: 'VmRSS' | 'VmHWM'): string {
   const match = new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
   return match ? String(Math.round(Number(match[1]) / 1_024)) : 'unknown';

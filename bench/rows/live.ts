@@ -1,4 +1,4 @@
-/** One sandbox more where this many live already: how long its creation takes, and what they all cost outside. */
+/** One more sandbox while this many are alive: how long its creation takes, and what all of them cost on the host. */
 import { readFileSync } from 'node:fs';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';
@@ -13,7 +13,7 @@ export function liveRow(count: number): Row {
     runs: 10,
     async open() {
       const server = await openServer('auto', UNLIMITED);
-      // What the first one makes the server load counts for none of them.
+      // What the server loads for the first one must not count for any of them.
       await server.call('sandbox_stop', { sandbox_id: await server.create() });
       const before = memoryKb(server.pid);
       for (let made = 0; made < count; made++) await server.create();

@@ -1,4 +1,4 @@
-/** A snapshot of a sandbox that holds this much, and a sandbox from it. */
+/** A snapshot of a sandbox that holds this much, and a sandbox created from it. */
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { z } from 'zod';
@@ -10,8 +10,8 @@ const created = z.object({ sandbox_id: z.string() });
 const succeeded = z.object({ exit_code: z.literal(0) });
 
 /**
- * The kernel still writes what the preparation has written, and a flush of any record waits for that: this ends first, as it
- * has for files that are half a minute old.
+ * The kernel is still writing back what the preparation wrote, and any record's flush would wait for that: finish it
+ * first, as it would be for files that are half a minute old.
  */
 const quiet = () => promisify(execFile)('sync');
 

@@ -1,4 +1,4 @@
-/** From the start of the program to the answer of `initialize`. */
+/** From the start of the program to the response to `initialize`. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
@@ -59,7 +59,7 @@ async function untilInitialized(args: string[]): Promise<number> {
     break;
   }
   child.stdin.end();
-  // What it does after the answer is another matter; its end must not overlap the next start.
+  // What it does after the response is not measured, but its exit must not overlap the next start.
   const limit = setTimeout(() => child.kill('SIGKILL'), 2_000);
   await exited;
   clearTimeout(limit);

@@ -1,4 +1,4 @@
-/** A file of 1 GB into a sandbox and out of it, beside `cat` through the runtime alone. */
+/** A file of 1 GB into a sandbox and out of it, compared with `cat` through the runtime alone. */
 import { rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -63,7 +63,7 @@ export function transferRow(direction: Direction): Row {
         const args = ['-c', `head -c ${BYTES} /dev/zero > ${INSIDE}`];
         const filled = { sandbox_id: sandboxId, cmd: 'sh', args, sudo: true };
         succeeded.parse(await runtime.server.call('sandbox_run_command', filled));
-        // Whoever writes it, the tools as the user or the bare runtime as root, may replace it.
+        // Either writer, the tools as the user or the bare runtime as root, may replace it.
         const opened = { sandbox_id: sandboxId, cmd: 'chmod', args: ['666', INSIDE], sudo: true };
         succeeded.parse(await runtime.server.call('sandbox_run_command', opened));
         if (index === 0) contenders.push(ours(runtime, sandboxId, direction));
