@@ -52,6 +52,7 @@ describe('loadConfig', () => {
       egressDns: [],
       egressEch: 'allow',
       extraCaCerts: null,
+      timeZone: null,
       secrets: new SecretStore(),
       egressMaxBytes: null,
       engine: 'auto',
