@@ -1,4 +1,4 @@
-/** Sandboxes in Vercel's cloud, by its official SDK. */
+/** Sandboxes in Vercel's cloud, through its official SDK. */
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { Engine } from '../engine.ts';
@@ -21,22 +21,22 @@ import { VercelShells } from './shells/shells.ts';
 import { VercelLayout } from './state/state-layout.ts';
 
 export interface VercelEngineOptions {
-  /** Absolute. What this machine remembers is kept in its `vercel` folder. */
+  /** Absolute. State of this machine is stored in its `vercel` folder. */
   readonly stateDir: string;
-  /** Takes every request of the SDK instead of `https://vercel.com/api`; null for that. */
+  /** The base URL for all requests of the SDK; null for `https://vercel.com/api`. */
   readonly apiUrl: string | null;
-  /** One engine asks in one name: principals with credentials of their own each get an engine of their own. */
+  /** One engine uses one set of credentials: principals with their own each get their own engine. */
   readonly environment: VercelEnvironment;
   readonly proxy: ProxySettings;
-  /** Filled in where they leave for the platform. */
+  /** Substituted where values are sent to the platform. */
   readonly secrets: SecretStore;
   readonly readPolicy: ReadPolicy;
   readonly log: Logger;
-  /** For tests, which cannot wait as long as a network may. */
+  /** For tests, which cannot wait for real network timeouts. */
   readonly tuning?: Partial<HttpTuning>;
 }
 
-/** Makes the engine; nothing is asked of anybody before its first call. */
+/** Creates the engine; no request is sent before its first call. */
 export function createVercelEngine(options: VercelEngineOptions): Engine {
   const { apiUrl, proxy, secrets, readPolicy, log } = options;
   const tuning = { ...DEFAULT_TUNING, ...options.tuning };
@@ -62,7 +62,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     snapshots: new VercelSnapshots(context),
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: {
-      // The cloud forwards them whether or not anybody here lives.
+      // The cloud forwards them whether or not this process is running.
       async open(sandboxId, signal) {
         await getSandbox(context, sandboxId, signal);
       },

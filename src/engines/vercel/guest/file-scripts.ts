@@ -3,7 +3,7 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import type { HelperResult } from './run-script.ts';
 
-/** Why a script refused, told by how it ended. */
+/** Why a script refused, as told by its exit code. */
 export const MISSING = 40;
 const IS_DIRECTORY = 41;
 const NOT_REGULAR = 42;

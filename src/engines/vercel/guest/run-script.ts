@@ -1,4 +1,4 @@
-/** Small scripts of ours that run in the sandbox, where the platform has no call for what is to be done. */
+/** Runs small scripts in the sandbox for operations that the platform has no call for. */
 import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../../shared/errors.ts';
 
@@ -8,12 +8,12 @@ export interface HelperResult {
   stderr: string;
 }
 
-/** Words that no script says with these exit codes, but the shell does about itself. */
+/** Messages that come from the shell itself, not from a script, with these exit codes. */
 const SHELL_IS_MISSING = 127;
 
 /**
- * Runs a bash script with arguments, which it finds as `$1` and on; nothing of them is ever part of the script.
- * Started once; a lost answer is a failure.
+ * Runs a bash script with arguments, available as `$1` and on; they are never part of the script text. Started once; a
+ * lost response is a failure.
  *
  * @param timeoutMs after which the platform kills it
  * @throws SandboxError `unsupported` where the image has no bash or coreutils; what the SDK throws

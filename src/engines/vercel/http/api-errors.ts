@@ -1,10 +1,10 @@
-/** Every failure of the SDK, the network and the platform as the one error class, with its code and the next step. */
+/** Maps every failure of the SDK, the network and the platform to a SandboxError with its code and the next step. */
 import { APIError, StreamError } from '@vercel/sandbox';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import { RENEWAL } from './credentials.ts';
 import { type FailureFacts, HttpFailure } from './http-failure.ts';
 
-/** What a call was about. */
+/** The subject of a call. */
 export interface About {
   /** `start a command`, …: completes "Vercel refused to …". */
   readonly doing: string;
@@ -26,7 +26,7 @@ const BY_STATUS: Readonly<Record<number, ErrorCode>> = {
   429: 'rate_limit',
 };
 
-/** Answers of the platform whose own code says more than their status. */
+/** Platform error codes that are more specific than their status. */
 const BY_PLATFORM_CODE: Readonly<Record<string, ErrorCode>> = {
   snapshot_not_found: 'not_found',
   sandbox_stopped: 'conflict',
@@ -37,23 +37,23 @@ const BY_PLATFORM_CODE: Readonly<Record<string, ErrorCode>> = {
 const CONNECTION_HINT =
   'Call again; if it keeps failing, run `sandbox-mcp doctor`, which tries the connection (HTTPS_PROXY, --vercel-api-url).';
 
-/** True where the platform answered this, or the same in words of its own. */
+/** True if the platform returned this code, or an equivalent message. */
 export function isNotFound(error: unknown): boolean {
   const facts = factsOf(error);
   return facts?.status === 404 || facts?.platformCode === 'snapshot_not_found';
 }
 
-/** True where a sandbox that was asked about by its own address is not there, or not any more. */
+/** True if a sandbox that was requested by its own address does not exist, or no longer exists. */
 export function isSandboxMissing(error: unknown): boolean {
   return isNotFound(error) || factsOf(error)?.status === 410;
 }
 
-/** The same of a snapshot: what is said of a sandbox is not about it. */
+/** The same for a snapshot: an error about a sandbox is not about it. */
 export function isSnapshotMissing(error: unknown): boolean {
   return isSandboxMissing(error) && factsOf(error)?.platformCode !== 'sandbox_stopped';
 }
 
-/** True where the sandbox has no session any more that could do what was asked. */
+/** True if the sandbox has no session left that could carry out the request. */
 export function isStopped(error: unknown): boolean {
   const facts = factsOf(error);
   if (facts === null) return false;
@@ -62,18 +62,18 @@ export function isStopped(error: unknown): boolean {
   return status === 410 || platformCode === 'sandbox_stopping' || platformCode === 'sandbox_snapshotting';
 }
 
-/** True unless it is certain that the platform did nothing of what was asked. */
+/** True unless it is certain that the platform did nothing. */
 export function mayHaveHappened(error: unknown): boolean {
   const facts = factsOf(error);
   return facts === null || facts.outcome === 'unknown';
 }
 
-/** What the platform said, or the system; empty where nobody said anything. */
+/** The platform's or the system's message; empty if there is none. */
 export function platformWords(error: unknown): string {
   return factsOf(error)?.text ?? '';
 }
 
-/** True where asking again later may well succeed: nothing was said about the request itself. */
+/** True if a later retry may well succeed: the failure says nothing about the request itself. */
 export function isPassing(error: unknown): boolean {
   if (error instanceof StreamError) return true;
   const facts = factsOf(error);
@@ -86,7 +86,7 @@ export function isPassing(error: unknown): boolean {
 
 function factsOf(error: unknown): FailureFacts | null {
   if (error instanceof HttpFailure) return error.facts;
-  // What a stream failed with comes wrapped.
+  // Errors of a stream are wrapped.
   if (error instanceof Error && error.cause instanceof HttpFailure) return error.cause.facts;
   if (error instanceof APIError) {
     return {
@@ -103,7 +103,7 @@ function factsOf(error: unknown): FailureFacts | null {
   return null;
 }
 
-/** The error to throw for what a call to the platform threw. */
+/** The error to throw for an error of a call to the platform. */
 export function fromPlatform(error: unknown, about: About, signal?: AbortSignal): SandboxError {
   if (error instanceof SandboxError) return error;
   if (signal?.aborted)

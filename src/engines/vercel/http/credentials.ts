@@ -1,7 +1,7 @@
-/** Who asks Vercel's API: one of two kinds of credentials, as the SDK's reference names them. */
+/** Credentials for Vercel's API: one of two kinds, as in the SDK's reference. */
 import { SandboxError } from '../../../shared/errors.ts';
 
-/** What the environment says; null where a variable is not set. */
+/** The values of the environment variables; null if a variable is not set. */
 export interface VercelEnvironment {
   /** `VERCEL_OIDC_TOKEN` */
   readonly oidcToken: string | null;
@@ -17,13 +17,13 @@ export interface Credentials {
   readonly token: string;
   readonly teamId: string;
   readonly projectId: string;
-  /** The variable that the token comes from, for people. */
+  /** The variable that the token comes from, for messages. */
   readonly variable: 'VERCEL_OIDC_TOKEN' | 'VERCEL_TOKEN';
-  /** Epoch ms; null where the token does not tell. */
+  /** Epoch ms; null if the token does not state it. */
   readonly expiresAt: number | null;
 }
 
-/** How each kind is had anew. */
+/** How to renew each kind. */
 export const RENEWAL: Readonly<Record<Credentials['variable'], string>> = {
   VERCEL_OIDC_TOKEN:
     'Run `vercel env pull` in the linked project, set VERCEL_OIDC_TOKEN from its .env.local, and start the server again.',
@@ -101,7 +101,7 @@ function refused(message: string, hint: string, variables: string[]): SandboxErr
   return new SandboxError('auth', message, { hint, details: { variables } });
 }
 
-/** What the payload of a JSON Web Token claims (unverified: the API verifies it); null for anything else. */
+/** The claims in the payload of a JSON Web Token (unverified: the API verifies it); null for anything else. */
 function claimsOf(token: string): Claims | null {
   const parts = token.split('.');
   if (parts.length !== 3 || parts[1] === undefined) return null;

@@ -1,7 +1,7 @@
-/** The pools of connections to Vercel's API, and the company proxy on the way. */
+/** Connection pools for Vercel's API, through the company proxy if there is one. */
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
 
-/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` as the environment has them; null where not set. */
+/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` from the environment; null if not set. */
 export interface ProxySettings {
   readonly http: string | null;
   readonly https: string | null;
@@ -11,23 +11,25 @@ export interface ProxySettings {
 /** Times in milliseconds. */
 export interface HttpTuning {
   readonly connectMs: number;
-  /** Until the head of an ordinary answer. */
+  /** Until the head of an ordinary response. */
   readonly headersMs: number;
-  /** Until the head of an answer that rightly takes long; past the 5 minutes after which the platform cuts. */
+  /**
+   * Until the head of a response that legitimately takes long; more than the 5 minutes after which the platform cuts.
+   */
   readonly longHeadersMs: number;
   /** Between two pieces of an ordinary body. */
   readonly bodyMs: number;
-  /** Between two pieces of a command's output; past the 5 minutes after which the platform cuts. */
+  /** Between two pieces of a command's output; more than the 5 minutes after which the platform cuts. */
   readonly silentMs: number;
-  /** Before the first repeat; each next one waits four times as long. */
+  /** Before the first retry; each further one waits four times as long. */
   readonly retryBaseMs: number;
-  /** The longest `Retry-After` that is waited for. */
+  /** The longest `Retry-After` to wait for. */
   readonly maxRetryAfterMs: number;
-  /** Tries in all of what may be repeated. */
+  /** Total attempts for a request that may be retried. */
   readonly attempts: number;
-  /** How often a state is asked for that is about to change. */
+  /** Polling interval for a state that is about to change. */
   readonly pollMs: number;
-  /** How long a request whose answer was lost is given to show an effect. */
+  /** How long a request whose response was lost may take to show an effect. */
   readonly effectMs: number;
 }
 
@@ -59,7 +61,7 @@ export function openDispatchers(proxy: ProxySettings, tuning: HttpTuning): Dispa
       const known = made.get(key);
       if (known !== undefined) return known;
       const agent = new EnvHttpProxyAgent({
-        // Given whole, so that the library does not look into the environment itself.
+        // Passed in full, so that the library does not read the environment itself.
         httpProxy: proxy.http ?? '',
         httpsProxy: proxy.https ?? proxy.http ?? '',
         noProxy: proxy.no ?? '',

@@ -1,6 +1,6 @@
 /**
- * The `fetch` that is handed to the SDK: pooled, through the company's proxy, with time-outs, to whatever base URL the
- * operator names, and with repeats of what is safe to repeat alone. What the SDK would repeat by itself ends here.
+ * The `fetch` given to the SDK: pooled, through the company's proxy, with timeouts, to the base URL that the operator
+ * configured. Retries only what is safe to retry; the SDK's own retries are suppressed here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { fetch as undiciFetch } from 'undici';
@@ -12,20 +12,20 @@ import { HttpFailure } from './http-failure.ts';
 import { brokenConnection, failedStatus, invalidBody } from './parse-failure.ts';
 import { isRepeatable, mayBeSilent, mayTakeLong } from './retry-policy.ts';
 
-/** Where the SDK sends its requests unless it is told otherwise. */
+/** The default base URL of the SDK's requests. */
 export const SDK_BASE_URL = 'https://vercel.com/api';
 
-/** Bodies that are handed on as they come. */
+/** Bodies that are streamed. */
 const STREAMED = /^application\/(x-ndjson|octet-stream)/;
-/** Success without a body; a `Response` of this status that is given one cannot be made. */
+/** Success without a body; a `Response` of this status cannot be constructed with one. */
 const NO_BODY = [204, 205];
-/** An answer of this API is a page of a list at most. */
+/** A response of this API is a page of a list at most. */
 const MAX_JSON_BYTES = 16 * 1_048_576;
 
 export interface FetchOptions {
-  /** Instead of `SDK_BASE_URL`; without a slash at its end. */
+  /** Instead of `SDK_BASE_URL`; without a trailing slash. */
   readonly baseUrl: string | null;
-  /** Asked anew for every request; throws where there are none that are valid. */
+  /** Called for every request; throws if there are no valid credentials. */
   readonly credentials: () => Credentials;
   readonly dispatchers: Dispatchers;
   readonly tuning: HttpTuning;
@@ -41,7 +41,7 @@ interface Request {
   readonly variable: Credentials['variable'];
 }
 
-/** @throws HttpFailure, or what the signal was aborted with; from the function that is answered */
+/** @throws HttpFailure, or the signal's abort reason; from the returned function */
 export function createFetch(options: FetchOptions): typeof globalThis.fetch {
   return async (input, init) => {
     const request = await readRequest(input, init, options);
@@ -52,7 +52,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
         return await once(request, options);
       } catch (error) {
         request.signal?.throwIfAborted();
-        // The SDK repeats after every other error, whatever the platform has done.
+        // The SDK retries after every other error, whatever the platform has done.
         if (!(error instanceof HttpFailure)) throw unforeseen(error);
         const wait = repeatable && attempt < attempts ? pause(error, attempt, options.tuning) : null;
         if (wait === null) throw error;
@@ -64,17 +64,17 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
   };
 }
 
-/** What broke on this side, with the request on its way or carried out. */
+/** A failure on this side, with the request in flight or carried out. */
 function unforeseen(error: unknown): HttpFailure {
   const text = `an answer that cannot be handed on (${error instanceof Error ? error.message : String(error)})`;
   const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false, variable: null };
   return new HttpFailure({ ...said, kind: 'malformed', outcome: 'unknown', text }, error);
 }
 
-/** Refusals that ask for the same request again: sent too slowly, or too often. */
+/** Refusals that call for the same request again: sent too slowly, or too often. */
 const LATER = [408, 429];
 
-/** How long to wait before the next try; null where another try would be the same. */
+/** How long to wait before the next attempt; null if another attempt would fail alike. */
 function pause(failure: HttpFailure, attempt: number, tuning: HttpTuning): number | null {
   const { kind, status, retryAfterMs } = failure.facts;
   if (kind === 'status' && status !== null && status < 500 && !LATER.includes(status)) return null;
@@ -92,7 +92,7 @@ async function readRequest(
   if (!requested.startsWith(`${SDK_BASE_URL}/`))
     throw new TypeError('The SDK asked for an address of no API.');
   const headers = new Headers(init?.headers);
-  // The SDK never gets the token: it would trade one of its kind for another one of the environment.
+  // The SDK never gets the token: it would exchange one of its kind for another from the environment.
   const { token, variable } = credentials();
   headers.set('authorization', `Bearer ${token}`);
   return {
@@ -120,7 +120,7 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
       method,
       headers: [...headers],
       body,
-      // One of its own: a caller's may be set up in a way that the library does not take, and lives longer.
+      // A separate signal: a caller's may be one that the library does not accept, and lives longer.
       signal: signal === null ? null : anySignal([signal]),
       redirect: 'error',
       dispatcher: dispatchers.for({ long, silent: mayBeSilent(url.pathname) }),
@@ -131,7 +131,7 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
   const [type = ''] = (answer.headers.get('content-type') ?? '').toLowerCase().split(';');
   const head = { status: answer.status, headers: new Headers([...answer.headers]) };
   if (answer.ok && STREAMED.test(type)) {
-    // The SDK takes the bare type alone; a server or proxy on the way may name the encoding behind it.
+    // The SDK accepts only the bare type; a server or proxy may append the encoding.
     head.headers.set('content-type', type.trim());
     return new Response(answer.body === null ? null : streamOf(answer.body), head);
   }
@@ -167,7 +167,7 @@ async function readText(body: AsyncIterable<Uint8Array> | null): Promise<string>
   return Buffer.concat(parts).toString('utf8');
 }
 
-/** The same bytes as a stream of the kind that Node's own `Response` takes; read no faster than it is read from. */
+/** The same bytes as a stream that Node's own `Response` accepts, with backpressure. */
 function streamOf(body: AsyncIterable<Uint8Array>): ReadableStream<Uint8Array> {
   const parts = body[Symbol.asyncIterator]();
   return new ReadableStream<Uint8Array>({

@@ -1,39 +1,39 @@
-/** What became of a request that did not succeed. */
+/** The outcome of a request that did not succeed. */
 import type { Credentials } from './credentials.ts';
 
-/** Whether the platform may have done what it was asked: `refused` is certain that it has not. */
+/** Whether the platform may have carried out the request: `refused` is certain that it has not. */
 export type Outcome = 'refused' | 'unknown';
 
 export type FailureKind =
-  /** The platform answered with an error status. */
+  /** The platform responded with an error status. */
   | 'status'
   /** No connection, or one that broke. */
   | 'connection'
-  /** Nothing came in time. */
+  /** A timeout. */
   | 'timeout'
-  /** An answer that is none of this API. */
+  /** A response that does not match this API. */
   | 'malformed';
 
 export interface FailureFacts {
   readonly kind: FailureKind;
   readonly outcome: Outcome;
-  /** HTTP status; null without an answer. */
+  /** HTTP status; null without a response. */
   readonly status: number | null;
-  /** The `error.code` of the platform's answer. */
+  /** The `error.code` of the platform's response. */
   readonly platformCode: string | null;
-  /** The `error.message` of the platform's answer, or the system's words. */
+  /** The `error.message` of the platform's response, or the system's message. */
   readonly text: string;
-  /** What `Retry-After` asked for. */
+  /** The delay that `Retry-After` asked for. */
   readonly retryAfterMs: number | null;
-  /** True where the answer says that the token itself is wrong. */
+  /** True if the response says that the token itself is invalid. */
   readonly invalidToken: boolean;
-  /** Where the token came from that an answer refuses; null where none of ours was asked with. */
+  /** The source of the token that was rejected; null if none of ours was sent. */
   readonly variable: Credentials['variable'] | null;
 }
 
 /**
- * The end of a request after all repeats that are safe. The SDK repeats what fails; its one exception is an error of
- * this name, which it hands on as it is.
+ * The failure of a request after all safe retries. The SDK retries every failure except an error of this name, which it
+ * rethrows unchanged.
  */
 export class HttpFailure extends Error {
   override readonly name = 'AbortError';

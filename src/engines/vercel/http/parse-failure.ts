@@ -1,9 +1,9 @@
-/** Reads what went wrong with a request out of what the network or the platform said. */
+/** Derives the failure of a request from a network error or the platform's response. */
 import { z } from 'zod';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { type FailureFacts, HttpFailure } from './http-failure.ts';
 
-/** Longer words of the platform's are cut: they end up in an answer. */
+/** Longer platform messages are truncated: they end up in a response. */
 const MAX_TEXT = 400;
 
 const errorBody = z.object({
@@ -14,7 +14,7 @@ const errorBody = z.object({
   }),
 });
 
-/** Errors of a connection that was never made: nothing was asked. */
+/** Errors of a connection that was never made: no request was sent. */
 const NEVER_SENT = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -39,7 +39,7 @@ const NOTHING: Omit<FailureFacts, 'kind' | 'outcome' | 'text'> = {
   variable: null,
 };
 
-/** The failure that a connection ended in; whatever was thrown on purpose (an abort, a failure) stays as it is. */
+/** The failure that a connection ended in; deliberate errors (an abort, a failure) stay unchanged. */
 export function brokenConnection(error: unknown): unknown {
   if (error instanceof HttpFailure || error instanceof SandboxError) return error;
   if (error instanceof Error && error.name === 'AbortError') return error;
@@ -54,13 +54,13 @@ export function brokenConnection(error: unknown): unknown {
   return new HttpFailure(facts, error);
 }
 
-/** `fetch failed` and `terminated` say nothing; their cause does. */
+/** `fetch failed` and `terminated` are uninformative; their cause is not. */
 function rootOf(error: unknown): unknown {
   let root = error;
   for (let depth = 0; depth < 5 && root instanceof Error && root.cause instanceof Error; depth += 1) {
     root = root.cause;
   }
-  // Every address of a name failed; the first one speaks for all.
+  // Every address of a name failed; report the first.
   return root instanceof AggregateError && root.errors[0] instanceof Error ? root.errors[0] : root;
 }
 
@@ -69,9 +69,9 @@ function wordsOf(error: unknown): string {
 }
 
 /**
- * The failure that an error status tells.
+ * The failure for an error status.
  *
- * @param variable where the token came from that was sent along
+ * @param variable the source of the token that was sent
  */
 export function failedStatus(
   status: number,
@@ -83,7 +83,7 @@ export function failedStatus(
   const error = parsed.success ? parsed.data.error : {};
   return new HttpFailure({
     kind: 'status',
-    // Behind a failing server or a gateway that gave up the work may have been done.
+    // Behind a failing server, or a gateway that timed out, the request may have been carried out.
     outcome: status >= 500 ? 'unknown' : 'refused',
     status,
     platformCode: error.code ?? null,
@@ -94,7 +94,7 @@ export function failedStatus(
   });
 }
 
-/** The failure of an answer that says success and is none. */
+/** The failure of a successful response with an invalid body. */
 export function invalidBody(status: number, text: string): HttpFailure {
   const start = text.slice(0, 60).replace(/\s+/g, ' ');
   return new HttpFailure({

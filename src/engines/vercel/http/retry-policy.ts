@@ -1,6 +1,6 @@
-/** What may be asked twice. Everything not listed here is asked once. */
+/** Which requests may be sent twice. Everything not listed here is sent once. */
 
-/** Ends of paths whose POST asks or sets, so that a second one changes nothing more. */
+/** Suffixes of paths whose POST reads or sets, so that a second one changes nothing further. */
 const REPEATABLE_POSTS = [
   /\/sessions\/[^/]+\/stop$/,
   /\/sessions\/[^/]+\/network-policy$/,
@@ -8,19 +8,19 @@ const REPEATABLE_POSTS = [
   /\/sessions\/[^/]+\/fs\/(read|write|mkdir)$/,
 ];
 
-/** Runs of commands, creations, snapshots, extensions and kills are not: each would happen twice. */
+/** Command starts, creations, snapshots, extensions and kills are excluded: each would happen twice. */
 export function isRepeatable(method: string, pathname: string): boolean {
   if (method === 'GET' || method === 'HEAD' || method === 'DELETE') return true;
   return method === 'POST' && REPEATABLE_POSTS.some((pattern) => pattern.test(pathname));
 }
 
-/** Requests whose answer rightly takes long: a wait for a command's end, and the making of a sandbox or snapshot. */
+/** Requests whose response legitimately takes long: waiting for a command's end, creating a sandbox or snapshot. */
 export function mayTakeLong(method: string, url: URL): boolean {
   if (url.searchParams.get('wait') === 'true') return true;
   return method === 'POST' && /\/(sandboxes|snapshot|cmd|stop)$/.test(url.pathname);
 }
 
-/** Streams that may rightly be silent for long: what a command writes. */
+/** Streams that may legitimately be silent for long: command output. */
 export function mayBeSilent(pathname: string): boolean {
   return /\/cmd(\/[^/]+\/logs)?$/.test(pathname);
 }

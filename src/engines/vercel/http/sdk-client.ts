@@ -2,9 +2,9 @@
 import { Sandbox, type Session, Snapshot } from '@vercel/sandbox';
 import type { Credentials } from './credentials.ts';
 
-/** Goes where the SDK wants a token; the real one is put in by `fetch` and never passes through the SDK. */
+/** A placeholder for the token; `fetch` inserts the real one, which never passes through the SDK. */
 const NO_TOKEN = 'set-by-fetch';
-/** Sandboxes whose sessions are remembered; more than one server works in at a time. */
+/** How many sandboxes' sessions are cached; more than one server works in at a time. */
 const MAX_SESSIONS = 500;
 
 export type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
@@ -19,7 +19,7 @@ export class Cloud {
     this.#credentials = credentials;
   }
 
-  /** @throws SandboxError `auth` where there are no valid credentials */
+  /** @throws SandboxError `auth` if there are no valid credentials */
   credentials(): Credentials {
     return this.#credentials();
   }
@@ -28,25 +28,25 @@ export class Cloud {
     return this.#remember(await Sandbox.create({ ...params, ...this.#auth(), signal }));
   }
 
-  /** Looks only: a sandbox that has stopped stays so. */
+  /** Only reads: a stopped sandbox stays stopped. */
   async get(name: string, signal: AbortSignal): Promise<Sandbox> {
     return this.#remember(await Sandbox.get({ ...this.#auth(), name, resume: false, signal }));
   }
 
   /**
-   * The session in which work is done. Its own calls go straight to the platform: those of the sandbox would start a
-   * stopped one anew and repeat what they did.
+   * The session to work in. Its own calls go straight to the platform: those of the sandbox would restart a stopped one
+   * and repeat the call.
    */
   async session(name: string, signal: AbortSignal): Promise<Session> {
     return this.#sessions.get(name) ?? (await this.get(name, signal)).currentSession();
   }
 
-  /** The session where it is remembered: then it costs no request. */
+  /** The session if it is cached: then it costs no request. */
   known(name: string): Session | null {
     return this.#sessions.get(name) ?? null;
   }
 
-  /** A page as the platform has it, newest first. */
+  /** A page as the platform returns it, newest first. */
   list(limit: number, cursor: string | null, signal: AbortSignal) {
     const at = cursor === null ? {} : { cursor };
     return Sandbox.list({ ...this.#auth(), sortBy: 'createdAt', sortOrder: 'desc', limit, ...at, signal });
@@ -56,13 +56,13 @@ export class Cloud {
     return Snapshot.get({ ...this.#auth(), snapshotId, signal });
   }
 
-  /** A page as the platform has it, newest first. */
+  /** A page as the platform returns it, newest first. */
   snapshots(limit: number, cursor: string | null, signal: AbortSignal) {
     const at = cursor === null ? {} : { cursor };
     return Snapshot.list({ ...this.#auth(), sortOrder: 'desc', limit, ...at, signal });
   }
 
-  /** Lets go of a session that has ended. */
+  /** Drops a session that has ended from the cache. */
   forget(name: string): void {
     this.#sessions.delete(name);
   }

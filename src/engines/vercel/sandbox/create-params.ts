@@ -1,4 +1,4 @@
-/** What the platform is asked for to make a sandbox. */
+/** The parameters of the request that creates a sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
@@ -27,7 +27,7 @@ export async function planOf(
   );
 }
 
-/** With its secrets filled in: never to be kept or told. */
+/** With its secrets substituted: never to be stored or returned. */
 export function paramsOf(
   { secrets }: Pick<VercelContext, 'secrets'>,
   request: CreateSandbox,

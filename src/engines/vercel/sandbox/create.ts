@@ -1,4 +1,4 @@
-/** The making of a sandbox, which either succeeds or leaves nothing that this machine does not know of. */
+/** Creates a sandbox; this either succeeds or leaves nothing behind that this machine does not know of. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { onAbort } from '../../../shared/async/on-abort.ts';
@@ -28,15 +28,15 @@ import { removeFromCloud, stopInCloud } from './remove.ts';
 import { viewOf } from './sandbox-view.ts';
 import { checkSource, fetchedSource, sourceFailure, tooSlow } from './source.ts';
 
-/** How long who has cancelled waits for what was begun to be undone; the rest goes on behind. */
+/** How long a cancelled caller waits for the cleanup; the rest continues in the background. */
 const UNDO_MS = 10_000;
 const FIND_MS = 15_000;
-/** How much longer than the sandbox's own time the answer to its creation is waited for. */
+/** How much longer than the sandbox's own timeout to wait for the response to its creation. */
 const START_MS = 10_000;
 
 const never = new AbortController().signal;
 
-/** Creations under way, and the undoing of those that were given up. */
+/** Creations in progress, and the cleanup of abandoned ones. */
 export class Creations {
   readonly #context: VercelContext;
   readonly #pending = new Map<string, Promise<unknown>>();
@@ -45,12 +45,12 @@ export class Creations {
     this.#context = context;
   }
 
-  /** Resolves when nothing of this process is making or undoing the sandbox any more. */
+  /** Resolves when this process is neither creating nor cleaning up the sandbox any more. */
   async settled(sandboxId: string): Promise<void> {
     await Promise.allSettled([this.#pending.get(sandboxId)]);
   }
 
-  /** @throws SandboxError of the request, of the platform, or `cancelled` */
+  /** @throws SandboxError for the request, from the platform, or `cancelled` */
   async create(
     request: CreateSandbox,
     signal: AbortSignal,
@@ -63,11 +63,11 @@ export class Creations {
     await writeIntent(this.#context.layout, record);
     const source = fetchedSource(request);
     if (source !== null) report?.(`Fetching ${source.url}`);
-    // Not the caller's signal: a request that is cut may still be carried out, one that is waited for tells.
+    // Not the caller's signal: an aborted request may still be carried out; one that is waited for reports its outcome.
     const making = this.#make(request, params, signal);
     this.#pending.set(sandboxId, making);
     try {
-      // The fetch of a source may take minutes more.
+      // Fetching a source may take minutes more.
       const onAbort = () => (source === null ? undefined : this.#takeBack(sandboxId));
       return await orUndone(making, signal, onAbort);
     } finally {
@@ -75,7 +75,7 @@ export class Creations {
     }
   }
 
-  /** Refuses all that can be refused before anything is kept or asked. */
+  /** Rejects everything that can be rejected before anything is stored or requested. */
   async #plan(request: CreateSandbox): Promise<{ record: SandboxRecord; params: CreateParams }> {
     const { sandboxId, networkPolicy } = request;
     const { teamId, projectId } = this.#context.cloud.credentials();
@@ -121,7 +121,7 @@ export class Creations {
     }
   }
 
-  /** The sandbox once it is no longer being made. */
+  /** The sandbox once its creation is complete. */
   async #started(sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
     const { cloud, layout, tuning } = this.#context;
     for (;;) {
@@ -148,7 +148,7 @@ export class Creations {
     return record !== null && record.requestedStop !== null && record.state !== 'doubtful';
   }
 
-  /** Makes sure of the end that was asked for while it was made. Answers what to tell the one who makes it. */
+  /** Ensures the end that was requested during its creation. Returns the error for the creator. */
   async #stopped(sandboxId: string): Promise<SandboxError> {
     try {
       await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
@@ -159,7 +159,10 @@ export class Creations {
     return endedMeanwhile(sandboxId);
   }
 
-  /** After a creation without a clear answer: resolves where the sandbox came to be; otherwise throws what to tell. */
+  /**
+   * After a creation without a clear response: resolves if the sandbox was created; otherwise throws the error to
+   * report.
+   */
   async #requireFound(request: CreateSandbox, error: unknown, isLate: boolean): Promise<void> {
     const { sandboxId, source } = request;
     const { cloud, layout } = this.#context;
@@ -195,7 +198,7 @@ export class Creations {
     if (await this.#takeBack(sandboxId)) await removeRecord(this.#context.layout, sandboxId);
   }
 
-  /** Takes out of the cloud what is there of it. It stays on record, since more may come. Never rejects. */
+  /** Removes the sandbox from the cloud. Its record stays, since it may still appear later. Never rejects. */
   async #takeBack(sandboxId: string): Promise<boolean> {
     try {
       await this.#doubt(sandboxId);
@@ -213,7 +216,7 @@ export class Creations {
   }
 }
 
-/** What `making` comes to; once the signal has fired it is waited for no longer than `UNDO_MS`. */
+/** The result of `making`; once the signal has fired, waits no longer than `UNDO_MS`. */
 async function orUndone(
   making: Promise<Sandbox>,
   signal: AbortSignal,

@@ -1,6 +1,6 @@
 import type { EngineLimits } from '../../engine.ts';
 
-/** What the platform grants at most; the plan of the team may grant less, which its refusal then tells. */
+/** The platform's maximums; the team's plan may grant less, which the platform's refusal then reports. */
 const MAX_VCPUS = 32;
 const DEFAULT_VCPUS = 2;
 const MEMORY_MB_PER_VCPU = 2_048;

@@ -1,4 +1,4 @@
-/** How a sandbox stands: asked of the cloud, unless it is known to have ended, which it does once. */
+/** The state of a sandbox: fetched from the cloud, unless it is known to have ended, which is final. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -9,7 +9,7 @@ import { fromPlatform, isNotFound, isSandboxMissing, isStopped } from '../http/a
 import { readRecord, type SandboxRecord, updateRecord } from '../state/sandbox-record.ts';
 import { endedView, hasEnded, viewOf } from './sandbox-view.ts';
 
-/** @throws SandboxError `not_found`, or what the platform's answer means */
+/** @throws SandboxError `not_found`, or the mapped platform error */
 export async function getSandbox(
   context: VercelContext,
   sandboxId: string,
@@ -18,7 +18,7 @@ export async function getSandbox(
   throwIfCancelled(signal);
   const record = await readRecord(context.layout, sandboxId);
   if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
-  // Its making failed without a word from the cloud: whatever comes of it is removed.
+  // Its creation failed without a response from the cloud: if the sandbox appears later, it is removed.
   if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
   requireSameProject(context, record);
   if (record?.state === 'creating') return getPending(context, record, signal);
@@ -30,13 +30,13 @@ export async function getSandbox(
     if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
     const ended = endedView(record.lastSeen, record, Date.now());
-    // Before its time, and with nobody who asked for its end, one such answer is not remembered: it may be mistaken.
+    // Before its deadline, and if no one requested its end, a single such response is not stored: it may be wrong.
     if (ended.stopCause !== 'aborted') await note(context, ended, record);
     return ended;
   }
 }
 
-/** A sandbox is pending until it is handed out, whether or not the cloud shows it, and shows it as running. */
+/** A sandbox is pending until it is returned to its creator, even if the cloud shows it as running. */
 async function getPending(
   context: VercelContext,
   record: SandboxRecord,
@@ -56,13 +56,13 @@ async function getPending(
       await note(context, ended, record);
       return ended;
     }
-    // Who makes it has died if it still does not show.
+    // Its creator has died if it still does not show.
     if (Date.now() - requestedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
     return lastSeen;
   }
 }
 
-/** Another project would not know the sandbox, and it would pass for gone while it runs on. */
+/** Another project would not know the sandbox, so it would appear to be gone while it keeps running. */
 function requireSameProject(context: VercelContext, record: SandboxRecord | null): void {
   const { teamId, projectId } = context.cloud.credentials();
   if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
@@ -75,7 +75,7 @@ function requireSameProject(context: VercelContext, record: SandboxRecord | null
   );
 }
 
-/** Remembers a sandbox as it was seen, so that it can still be told when the cloud has forgotten it. */
+/** Stores the last known state of a sandbox, so that it can be reported after the cloud has forgotten it. */
 export async function note(
   context: VercelContext,
   view: Sandbox,
@@ -91,7 +91,7 @@ export async function note(
   );
 }
 
-/** Why nothing can be done in this sandbox, and the way back. */
+/** Why nothing can be done in this sandbox, and how to recover. */
 export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: string): SandboxError {
   const bySnapshot = stopCause === 'snapshot';
   const hint = !hasEnded({ status })
@@ -126,7 +126,7 @@ export async function inSession<T>(
   }
 }
 
-/** @throws SandboxError `not_found`, `conflict` unless it runs */
+/** @throws SandboxError `not_found`, `conflict` unless it is running */
 export async function runningSession(
   context: VercelContext,
   sandboxId: string,
@@ -148,7 +148,9 @@ export async function runningSession(
   }
 }
 
-/** What to throw for a failure in a session: where the sandbox has ended, that says more than the platform's words. */
+/**
+ * The error for a failure in a session: if the sandbox has ended, that is more informative than the platform's message.
+ */
 export async function explain(
   context: VercelContext,
   sandboxId: string,
@@ -179,7 +181,7 @@ function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): Sa
   });
 }
 
-/** Looks until `enough` says so; each look is an event of the platform's that has no other way to be heard. */
+/** Polls until `enough` returns true; the platform offers no events for this. */
 export async function pollUntil(
   context: VercelContext,
   sandboxId: string,

@@ -1,4 +1,4 @@
-/** The life of a sandbox after its making: extended, stopped, forgotten, and looked after when a server has died. */
+/** The life of a sandbox after its creation: extending, stopping, removing, and recovery after a server has died. */
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -12,13 +12,13 @@ import { explain, getSandbox, inSession, pollUntil } from './get-sandbox.ts';
 import { removeFromCloud } from './remove.ts';
 import { hasEnded } from './sandbox-view.ts';
 
-/** How long a creation in doubt is looked for; the platform makes a sandbox in seconds. */
+/** How long to look for a creation in doubt; the platform creates a sandbox in seconds. */
 const DOUBT_MS = 15 * 60_000;
-/** How long the end of a stopped sandbox is waited for. */
+/** How long to wait for the end of a stopped sandbox. */
 const END_MS = 60_000;
 const AT_A_TIME = 4;
 
-/** Adds to the deadline. Asked once: where the answer is lost, the deadline itself tells whether it was moved. */
+/** Extends the deadline. Sent once: if the response is lost, the deadline itself shows whether it was moved. */
 export async function extendTimeout(
   context: VercelContext,
   sandboxId: string,
@@ -63,14 +63,14 @@ export async function stopSandbox(
   } catch (error) {
     const ended = isStopped(error) || isNotFound(error);
     context.cloud.forget(sandboxId);
-    // A refusal counts as the end where the sandbox itself says so.
+    // A refusal counts as the end if the sandbox's own state confirms it.
     if (!ended || (await getSandbox(context, sandboxId, signal)).status === 'running')
       throw await explain(context, sandboxId, doing, signal, error);
   }
   return untilEnded(context, sandboxId, signal);
 }
 
-/** Resolves when the platform says that it has ended, or after a minute with how it stands then. */
+/** Resolves when the platform reports that it has ended, or after a minute with its state at that time. */
 export async function untilEnded(
   context: VercelContext,
   sandboxId: string,
@@ -86,7 +86,7 @@ export async function untilEnded(
   }
 }
 
-/** Takes every trace away, in the cloud and here. A creation in doubt stays remembered until it cannot come any more. */
+/** Removes every trace, in the cloud and here. A creation in doubt stays on record until it can no longer appear. */
 export async function forgetSandbox(
   context: VercelContext,
   creations: Creations,
@@ -106,12 +106,12 @@ async function removed(context: VercelContext, sandboxId: string, signal: AbortS
   try {
     return await removeFromCloud(context, sandboxId, signal);
   } catch (error) {
-    // Not by how it stands: one that has ended is to be removed all the same.
+    // Regardless of its state: one that has ended is to be removed all the same.
     throw fromPlatform(error, { doing: 'remove a sandbox', sandboxId }, signal);
   }
 }
 
-/** Null for a record that is damaged: it is to go with the rest. */
+/** Null for a damaged record: it is removed with the rest. */
 async function readableRecord(context: VercelContext, sandboxId: string) {
   try {
     return await readRecord(context.layout, sandboxId);
@@ -121,7 +121,7 @@ async function readableRecord(context: VercelContext, sandboxId: string) {
   }
 }
 
-/** Notes what ended without a server, and removes what came of creations in doubt. Answers the ids. */
+/** Records what ended without a server, and removes the results of creations in doubt. Returns the ids. */
 export async function recoverAll(context: VercelContext, signal: AbortSignal): Promise<string[]> {
   const ended: string[] = [];
   await mapConcurrent(await listRecordIds(context.layout), AT_A_TIME, async (sandboxId) => {
@@ -140,7 +140,7 @@ export async function recoverAll(context: VercelContext, signal: AbortSignal): P
 
 async function recoverOne(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   const record = await readRecord(context.layout, sandboxId);
-  // One that is being made is its owner's, or the registry's where the owner is dead.
+  // One in creation belongs to its creator, or to the registry if the creator is dead.
   if (record === null || record.state === 'creating') return false;
   if (record.state === 'doubtful') {
     const found = await removed(context, sandboxId, signal);

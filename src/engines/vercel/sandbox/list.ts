@@ -11,7 +11,7 @@ import { BATCH, gather, spanOf } from './pagination.ts';
 
 const MAX_CONCURRENT_GETS = 8;
 
-/** One page of the sandboxes of this project that this kind of server made, and of those it still remembers. */
+/** One page of the sandboxes of this project that such a server created, including those it still has records of. */
 export async function listSandboxes(
   context: VercelContext,
   query: ListQuery,
@@ -55,7 +55,7 @@ async function remembered(context: VercelContext): Promise<Position[]> {
   return places;
 }
 
-/** Null for one that went meanwhile. */
+/** Null for one that was removed meanwhile. */
 async function getIfPresent(
   context: VercelContext,
   id: string,

@@ -1,4 +1,4 @@
-/** Takes a sandbox out of the cloud. */
+/** Removes a sandbox from the cloud. */
 import type { Sandbox as SdkSandbox } from '@vercel/sandbox';
 import type { VercelContext } from '../context.ts';
 import { isNotFound, isSandboxMissing, isStopped } from '../http/api-errors.ts';
@@ -29,13 +29,13 @@ export async function removeFromCloud(
     await sandbox.delete({ signal });
     return true;
   } catch (error) {
-    // 410 may be said of one that stops or has stopped, and that the platform keeps.
+    // The platform may also return 410 for a sandbox that is stopping or stopped, and that it keeps.
     if (isNotFound(error)) return false;
     throw error;
   }
 }
 
-/** Stops a sandbox where there is one that runs. */
+/** Stops a sandbox if it is running. */
 export async function stopInCloud(
   { cloud }: VercelContext,
   sandboxId: string,

@@ -7,7 +7,7 @@ const SCRIPT = `[[ -d $1 ]] && exit 0
 [[ -e $1 ]] && exit 41
 exit 40`;
 
-/** @throws SandboxError `invalid_argument` where the path is no directory of the sandbox */
+/** @throws SandboxError `invalid_argument` if the path is not a directory of the sandbox */
 export async function requireDirectory(
   context: VercelContext,
   sandboxId: string,

@@ -1,21 +1,21 @@
-/** How a sandbox in the cloud is told, from what the SDK says and what this machine remembers. */
+/** The contract's view of a sandbox in the cloud, from the SDK's data and this machine's records. */
 import type { Sandbox as SdkSandbox, Session as SdkSession } from '@vercel/sandbox';
 import type { Sandbox, SandboxStatus, StopCause } from '../../engine.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 import { policyInForce } from './network-policy.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 
-/** The platform ends a sandbox a little before or after its time. */
+/** The platform ends a sandbox a little before or after its deadline. */
 const DEADLINE_SLACK_MS = 5_000;
 
 const ENDED: readonly SandboxStatus[] = ['stopped', 'aborted', 'failed'];
 
-/** True for a status that a sandbox does not leave any more. */
+/** True for a final status. */
 export function hasEnded({ status }: Pick<Sandbox, 'status'>): boolean {
   return ENDED.includes(status);
 }
 
-/** The sandbox as it stands; `record` is null where it was made by another machine. */
+/** The current state of the sandbox; `record` is null if another machine created it. */
 export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandbox {
   const session = sandbox.currentSession();
   const status = statusOf(session, record);
@@ -34,7 +34,7 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
     expiresAt: ended ? null : startedAt + session.timeout,
     ports: portsOf(sandbox, ended),
     networkPolicy: policyInForce(session.networkPolicy, record?.policy ?? null),
-    // Terminals for people need a server between them and the platform.
+    // Interactive terminals need a server between them and the platform.
     interactivePort: null,
     sourceSnapshotId: session.sourceSnapshotId ?? null,
     stopCause: ended ? stopCauseOf(sandbox, record) : null,
@@ -42,7 +42,7 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
   };
 }
 
-/** A session of which a snapshot was asked for goes on to say that it runs, until it ends with that. */
+/** A session that is being snapshotted keeps reporting that it runs, until the snapshot ends it. */
 function statusOf(session: SdkSession, record: SandboxRecord | null): SandboxStatus {
   return session.status === 'running' && endsBySnapshot(session, record) ? 'snapshotting' : session.status;
 }
@@ -55,7 +55,7 @@ function endsBySnapshot({ snapshottedAt }: SdkSession, record: SandboxRecord | n
   return snapshottedAt !== undefined && (record === null || record.requestedStop === 'snapshot');
 }
 
-/** The platform goes on naming the address of a port whose sandbox has ended; nobody answers there. */
+/** The platform still lists the address of a port after its sandbox has ended; nothing listens there. */
 function portsOf(sandbox: SdkSandbox, ended: boolean): Sandbox['ports'] {
   const interactive = sandbox.currentSession().interactivePort;
   return sandbox.routes
@@ -75,7 +75,7 @@ function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCau
   const deadline = (session.startedAt ?? session.createdAt).getTime() + session.timeout;
   const end = session.stoppedAt?.getTime() ?? Date.now();
   if (end >= deadline - DEADLINE_SLACK_MS) return 'deadline';
-  // Before its time, and nobody here asked for it: a snapshot was taken from elsewhere, or its answer was lost.
+  // Before its deadline, and not requested here: a snapshot was taken from elsewhere, or its response was lost.
   return session.snapshottedAt === undefined ? 'requested' : 'snapshot';
 }
 
@@ -84,7 +84,7 @@ function reasonOf(status: SandboxStatus): string | null {
   return status === 'aborted' ? 'Vercel ended it' : null;
 }
 
-/** A sandbox that the cloud does not know any more, as it was last seen and as it must have ended. */
+/** A sandbox that the cloud no longer knows: its last known state, and how it must have ended. */
 export function endedView(last: Sandbox, record: SandboxRecord, now: number): Sandbox {
   if (hasEnded(last)) return last;
   const outlived = last.expiresAt !== null && now >= last.expiresAt - DEADLINE_SLACK_MS;

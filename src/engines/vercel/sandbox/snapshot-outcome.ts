@@ -1,4 +1,4 @@
-/** What became of a snapshot whose answer was lost: the platform may still be taking it. */
+/** The outcome of a snapshot whose response was lost: the platform may still be taking it. */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Snapshot as SdkSnapshot } from '@vercel/sandbox';
 import type { VercelContext } from '../context.ts';
@@ -7,17 +7,17 @@ import { BATCH } from './pagination.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 const LONGEST_PAUSE_MS = 5_000;
-/** For one look at the platform. */
+/** For one request to the platform. */
 const CHECK_MS = 15_000;
 
 export interface SnapshotSource {
   readonly sandboxId: string;
   readonly sessionId: string;
-  /** When the last snapshot before this one was asked for, epoch ms. */
+  /** When the last snapshot before this one was requested, epoch ms. */
   readonly snapshottedBefore: number | undefined;
 }
 
-/** `unknown`: it neither shows nor has failed, so that it may still come. */
+/** `unknown`: it neither shows nor has failed, so that it may still appear. */
 export type SnapshotOutcome = SdkSnapshot | 'not taken' | 'unknown';
 
 /**

@@ -1,4 +1,4 @@
-/** Snapshots of the platform, told by the ids of our sandboxes. */
+/** Snapshots of the platform, identified by the ids of our sandboxes. */
 import type { Snapshot as SdkSnapshot, Session } from '@vercel/sandbox';
 import { KeyedLock } from '../../../shared/async/keyed-lock.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -101,7 +101,7 @@ export class VercelSnapshots implements Snapshots {
     try {
       await snapshot.delete({ signal });
     } catch (error) {
-      // A repeat after a lost answer finds nothing: it is gone, as was asked.
+      // A retry after a lost response finds nothing: it is gone, as requested.
       if (!isSnapshotMissing(error))
         throw fromPlatform(error, { doing: 'delete a snapshot', snapshotId }, signal);
     }

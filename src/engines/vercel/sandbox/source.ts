@@ -1,4 +1,4 @@
-/** Sources that Vercel's service fetches before it hands a sandbox out: what is refused before, and what went wrong. */
+/** Sources that Vercel's service fetches before a sandbox is ready: what is refused in advance, and what went wrong. */
 import { BlockList, isIPv6 } from 'node:net';
 import { normalizeName } from '../../../shared/domains.ts';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
@@ -9,13 +9,14 @@ import type { VercelContext } from '../context.ts';
 /** What is fetched over the network; a snapshot is not. */
 export type FetchedSource = Exclude<SandboxSource, { type: 'snapshot' }>;
 
-/** Null where the sandbox starts empty or from a snapshot. */
+/** Null if the sandbox starts empty or from a snapshot. */
 export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
   return source === null || source.type === 'snapshot' ? null : source;
 }
 
 /**
- * Refuses what the sandbox's own policy would not let it fetch, as on every engine; the service would fetch it.
+ * Rejects a source that the sandbox's own policy would not let it fetch, as on every engine; the service would fetch
+ * it.
  *
  * @throws `permission`
  */
@@ -43,7 +44,7 @@ export function checkSource(
   );
 }
 
-/** Of a URL without a name: by the subnets alone. Where a name leads to is not known here. */
+/** For a URL without a host name: by the subnets alone. What a name resolves to is not known here. */
 function evaluateAddress(
   { mode, subnets }: NetworkPolicy,
   address: string,
@@ -71,7 +72,7 @@ interface Meaning {
   hint: string;
 }
 
-/** The first that fits. The service's words are not documented; these are git's, curl's and HTTP's own. */
+/** The first match wins. The service's messages are not documented; these are git's, curl's and HTTP's own. */
 const MEANINGS: readonly Meaning[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,
@@ -121,7 +122,7 @@ const OTHER: Omit<Meaning, 'words'> = {
 const ABOUT_SOURCE =
   /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
 
-/** What a refused creation means to the one who named a source; the failure itself where it is about something else. */
+/** The error for a refused creation that named a source; the failure itself if it is about something else. */
 export function sourceFailure(
   { secrets }: Pick<VercelContext, 'secrets'>,
   source: FetchedSource,
@@ -138,7 +139,7 @@ export function sourceFailure(
   });
 }
 
-/** The time of a sandbox includes the fetch of its source. */
+/** The sandbox's timeout includes the fetch of its source. */
 export function tooSlow({ timeoutMs }: CreateSandbox): SandboxError {
   return new SandboxError(
     'timeout',

@@ -1,4 +1,4 @@
-/** The connection to a terminal of the platform's: bytes both ways, sizes in, the exit out. */
+/** The connection to a terminal of the platform: bytes both ways, sizes in, the exit out. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpsProxyAgent } from 'https-proxy-agent';
@@ -14,16 +14,16 @@ import { brokenConnection, failedStatus } from '../http/parse-failure.ts';
  * before it answers for it meanwhile, with whatever status. Each waits twice as long as the one before.
  */
 const ATTEMPTS = 6;
-/** Statuses that say something about the token, and that no other try would change. */
+/** Statuses that are about the token, so that a retry cannot help. */
 const REFUSALS: readonly (number | null)[] = [400, 401, 403, 410];
 
-/** The platform's frames are some kilobytes. */
+/** The platform's frames are a few kilobytes. */
 const MAX_FRAME = 16 * 1_048_576;
 
 export interface SocketOptions {
   readonly proxy: ProxySettings;
   readonly tuning: HttpTuning;
-  /** True where the API itself is reached without encryption: a stand-in on this machine. */
+  /** True if the API itself is reached without encryption: a stand-in on this machine. */
   readonly plainAllowed: boolean;
 }
 
@@ -85,12 +85,12 @@ function connectOnce(url: URL, { proxy, tuning }: SocketOptions, signal: AbortSi
         reject(failedStatus(response.statusCode ?? 500, response.headers['retry-after'] ?? null, '', null)),
       );
     });
-    // Also heard after the connection stands: without a listener a broken one would end the process.
+    // Also needed after the connection is open: without a listener a broken one would end the process.
     socket.on('error', (error) => settle(() => reject(brokenConnection(error))));
   });
 }
 
-/** The proxy on the way to this address; null where there is none, or where it is not for this host. */
+/** The proxy for this address; null if there is none, or if it does not apply to this host. */
 export function proxyFor(url: URL, { http, https, no }: ProxySettings): string | null {
   const proxy = url.protocol === 'wss:' ? (https ?? http) : http;
   if (proxy === null) return null;

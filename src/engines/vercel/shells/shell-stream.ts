@@ -1,12 +1,12 @@
-/** A program on a terminal of the platform's, as the contract has it. */
+/** A program on a terminal of the platform, as the contract defines it. */
 import type { RawData, WebSocket } from 'ws';
 import type { Shell, ShellExit } from '../../engine.ts';
 import { signalOf } from '../commands/command-view.ts';
 
-/** Output that waits for its reader; past the first the platform is made to wait, below the second it goes on. */
+/** High and low water marks of unread output: past the first the platform is paused, below the second it resumes. */
 const PAUSE_AT = 1_048_576;
 const RESUME_AT = 262_144;
-/** For the platform's word on the end of what was killed. */
+/** How long to wait for the platform to report the end of a killed program. */
 const LAST_WORD_MS = 2_000;
 /** The program ends with its terminal. */
 const CUT_OFF: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
@@ -41,7 +41,7 @@ export class ShellStream implements Shell {
     this.#closed = new Promise((resolve) => {
       socket.once('close', () => {
         this.#ended = true;
-        // Cut without a word: what runs on is nobody's any more.
+        // Disconnected without an exit: kill what still runs, since no one owns it any more.
         if (this.#reported === null && this.#closing === null) void this.#end();
         this.#wake();
         resolve();
@@ -63,7 +63,7 @@ export class ShellStream implements Shell {
   }
 
   async #close(): Promise<ShellExit> {
-    // Nobody waits for the rest of what is being closed.
+    // The remaining output has no reader once the terminal is being closed.
     this.#drop();
     if (!this.#ended || this.#reported === null) await this.#end();
     let timer: NodeJS.Timeout | undefined;
@@ -124,7 +124,7 @@ export class ShellStream implements Shell {
     if (word.type !== 'exit') return true;
     const code = 'code' in word && typeof word.code === 'number' ? word.code : CUT_OFF.exitCode;
     this.#reported = { exitCode: code, signal: signalOf(code) };
-    // The platform closes next; what it does not close holds nobody up.
+    // The platform closes next; if it does not, nothing waits for it.
     this.#socket.close();
     return true;
   }
@@ -138,7 +138,7 @@ export class ShellStream implements Shell {
   #send(data: Buffer | string): Promise<void> {
     if (this.#ended || this.#closing !== null || this.#socket.readyState !== this.#socket.OPEN)
       return Promise.resolve();
-    // A shell that has ended meanwhile hears nothing; `exit` tells.
+    // A shell that has ended meanwhile gets no input; `exit` reports it.
     return new Promise((resolve) =>
       this.#socket.send(data, { binary: typeof data !== 'string' }, () => resolve()),
     );

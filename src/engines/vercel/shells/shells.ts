@@ -11,7 +11,7 @@ import { requireDirectory } from '../sandbox/require-directory.ts';
 import { connectShell, type SocketOptions } from './shell-socket.ts';
 import { ShellStream } from './shell-stream.ts';
 
-/** What the emulators on this side understand. */
+/** A type that the terminal emulators on this side understand. */
 const TERM = 'xterm-256color';
 const SIGHUP = 1;
 const SIGKILL = 9;
@@ -63,7 +63,7 @@ export class VercelShells implements Shells {
       throw new SandboxError('invalid_argument', 'A terminal needs a program to run.');
     const address = await session.openInteractive({ signal });
     const socket = await connectShell(address, this.#socket, signal);
-    // Its tree is found by the same mark as a command's.
+    // Its process tree is found by the same tag as a command's.
     const mark = newCommandId(sandboxId);
     const shell = new ShellStream(socket, () => this.#end(session, mark));
     const variables = { TERM, ...env, [MARK]: mark };
@@ -81,7 +81,7 @@ export class VercelShells implements Shells {
     return shell;
   }
 
-  /** Hangs up, then kills what is left. Never rejects. */
+  /** Hangs up, then kills the remaining processes. Never rejects. */
   async #end(session: Session, mark: string): Promise<void> {
     try {
       await killTree(session, mark, [SIGHUP, SIGKILL], AbortSignal.timeout(END_MS));

@@ -1,4 +1,4 @@
-/** What this machine knows of a command: the intent, which is on disk before the platform is asked, and the end. */
+/** This machine's record of a command: the intent, stored before the platform is asked, and the end. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
@@ -11,7 +11,7 @@ import type { CommandPaths, VercelLayout } from './state-layout.ts';
 
 const endSchema = z.strictObject({
   exitCode: z.number(),
-  /** Null where the sandbox's end, not the platform, told that it has ended. */
+  /** Null if the sandbox's end, not the platform, showed that it has ended. */
   durationMs: z.number(),
   endedBy: z.enum([
     'exit',
@@ -24,9 +24,9 @@ const endSchema = z.strictObject({
   ]),
   stdoutBytes: z.number(),
   stderrBytes: z.number(),
-  /** The capture that holds the output, by the name of its directory; null where there is none. */
+  /** The directory name of the capture that holds the output; null if there is none. */
   capture: z.string().nullable(),
-  /** False where the platform did not hand all of the output on. */
+  /** False if the platform did not return all of the output. */
   complete: z.boolean(),
 });
 
@@ -38,11 +38,11 @@ const recordSchema = z.strictObject({
   cwd: z.string(),
   startedAt: z.number(),
   timeoutMs: z.number().nullable(),
-  /** `asked`: the platform did not answer (yet) whether it runs. */
+  /** `asked`: the platform has not (yet) confirmed that it runs. */
   state: z.enum(['asked', 'started']),
   /** The platform's own id; null until it has answered. */
   platformId: z.string().nullable(),
-  /** The first one who had it killed. */
+  /** The first request to kill it. */
   killedFor: z.enum(['killed', 'cancelled', 'session_end', 'timeout']).nullable(),
   end: endSchema.nullable(),
 });
@@ -75,7 +75,7 @@ export async function readRecord(paths: CommandPaths, commandId: string): Promis
   return record;
 }
 
-/** Changes the record and answers it; `change` may answer the same object for no change. */
+/** Changes the record and returns it; `change` may return the same object for no change. */
 export async function updateRecord(
   paths: CommandPaths,
   commandId: string,
@@ -89,7 +89,7 @@ export async function updateRecord(
   });
 }
 
-/** Undoes an intent that was refused for sure. */
+/** Removes an intent that was definitely refused. */
 export async function removeIntent(paths: CommandPaths): Promise<void> {
   await rm(paths.dir, { recursive: true, force: true });
 }
@@ -114,7 +114,7 @@ export function withOutput(
   return end.complete || !more ? record : { ...record, end: { ...end, ...about } };
 }
 
-/** True where it has ended and its output is not known to be whole. */
+/** True if it has ended and its output is not known to be complete. */
 export function isPartial({ end }: CommandRecord): boolean {
   return end !== null && !end.complete;
 }

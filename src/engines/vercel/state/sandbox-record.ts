@@ -77,7 +77,7 @@ export async function writeIntent(layout: VercelLayout, record: SandboxRecord): 
   await writeFileAtomic(paths.record, JSON.stringify(record));
 }
 
-/** Null where this machine has none: the sandbox may be another machine's. */
+/** Null if this machine has none: the sandbox may be another machine's. */
 export async function readRecord(layout: VercelLayout, sandboxId: string): Promise<SandboxRecord | null> {
   const damaged = (cause: unknown) =>
     new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
@@ -87,7 +87,7 @@ export async function readRecord(layout: VercelLayout, sandboxId: string): Promi
   return readRecordFile(layout.sandbox(sandboxId).record, storedSchema, damaged);
 }
 
-/** Changes the record where there is one; `change` may answer the same object for no change. */
+/** Changes the record if there is one; `change` may return the same object for no change. */
 export async function updateRecord(
   layout: VercelLayout,
   sandboxId: string,

@@ -1,4 +1,4 @@
-/** What this machine remembers of a snapshot that it took: the cloud knows neither our sandbox's id nor its runtime. */
+/** This machine's record of a snapshot that it took: the cloud knows neither our sandbox's id nor its runtime. */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { systemErrorCode } from '../../../shared/errors.ts';
@@ -15,14 +15,14 @@ const schema = z.strictObject({
 
 export type SnapshotRecord = z.output<typeof schema>;
 
-/** On disk when this resolves. */
+/** Stored on disk when this resolves. */
 export async function writeSnapshotRecord(layout: VercelLayout, record: SnapshotRecord): Promise<void> {
   const path = layout.snapshot(record.snapshotId);
   await mkdir(layout.snapshots, { recursive: true, mode: 0o700 });
   await writeFileAtomic(path, JSON.stringify(record));
 }
 
-/** Null where this machine has none, or none that it can read: nothing of the snapshot itself depends on it. */
+/** Null if this machine has none, or none that it can read: nothing of the snapshot itself depends on it. */
 export async function readSnapshotRecord(
   layout: VercelLayout,
   snapshotId: string,
@@ -36,12 +36,12 @@ export async function readSnapshotRecord(
   }
 }
 
-/** @throws SandboxError `not_found` for what is no id */
+/** @throws SandboxError `not_found` for an invalid id */
 export async function snapshotRuntime(layout: VercelLayout, snapshotId: string): Promise<string | null> {
   return (await readSnapshotRecord(layout, snapshotId))?.runtime ?? null;
 }
 
-/** One that is not there is no error. */
+/** A missing record is not an error. */
 export async function removeSnapshotRecord(layout: VercelLayout, snapshotId: string): Promise<void> {
   await rm(layout.snapshot(snapshotId), { force: true });
 }

@@ -31,7 +31,7 @@ export class SnapshotSources {
 async function recordsBySession(layout: VercelLayout): Promise<Map<string, SandboxRecord>> {
   const sources = new Map<string, SandboxRecord>();
   for (const sandboxId of await listRecordIds(layout)) {
-    // A damaged record is told where its sandbox is asked for.
+    // A damaged record is reported when its sandbox is requested.
     const record = await readRecord(layout, sandboxId).catch(() => null);
     if (record?.snapshotSession) sources.set(record.snapshotSession, record);
   }

@@ -1,4 +1,4 @@
-/** What this machine keeps of sandboxes in the cloud: what the cloud does not keep, or not in this form. */
+/** This machine's state about sandboxes in the cloud: what the cloud does not store, or not in this form. */
 import { join } from 'node:path';
 import { unknownCommand, unknownSandbox, unknownSnapshot } from '../../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId, sandboxIdOfCommand } from '../../../shared/ids.ts';
