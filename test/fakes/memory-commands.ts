@@ -81,7 +81,7 @@ export class MemoryCommands implements Commands {
     return { ...command };
   }
 
-  /** No command writes, so that there is only the end to wait for. */
+  /** No command writes output, so there is only the end to wait for. */
   waitForOutput(commandId: string, _totalBytes: number, signal: AbortSignal): Promise<Command> {
     return this.wait(commandId, signal);
   }

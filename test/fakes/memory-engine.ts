@@ -1,6 +1,6 @@
 /**
  * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle that the contract promises.
- * Nothing runs, commands write nothing and end when the test says so; there are no files.
+ * Nothing runs, commands write no output and end when the test says so; there are no files.
  */
 import type {
   CreateSandbox,
@@ -76,7 +76,7 @@ export class MemoryEngine implements Engine {
     else this.#failures.set(`${operation} ${id}`, error);
   }
 
-  /** Ends a sandbox behind the caller's back. */
+  /** Ends a sandbox without a request from the caller. */
   endFromOutside(sandboxId: string, cause: StopCause): void {
     this.#end(this.#fresh(sandboxId), cause);
   }
@@ -155,7 +155,7 @@ export class MemoryEngine implements Engine {
     await this.#enter('close', '', new AbortController().signal);
   }
 
-  /** The sandbox as it is by now: its deadline needs nobody to come true. */
+  /** The current state of the sandbox: its deadline takes effect without a timer. */
   #fresh(sandboxId: string): Sandbox {
     const sandbox = this.#sandboxes.get(sandboxId);
     if (sandbox === undefined) throw unknownSandbox(sandboxId);

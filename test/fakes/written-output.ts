@@ -28,7 +28,7 @@ export class WrittenOutput {
     return this;
   }
 
-  /** Output that the bounded log no longer holds. */
+  /** Output that the bounded log has dropped. */
   lose(stream: OutputStream, bytes: number): this {
     this.#written.push({ stream, data: Buffer.alloc(bytes), lost: true });
     return this;

@@ -25,7 +25,7 @@ import { type Operation, route } from './wire/operations.ts';
 import { ApiFailure, type ApiRequest, failureReply, type Reply } from './wire/reply.ts';
 import { loadWireCheck } from './wire/validators.ts';
 
-/** What the platform lets a stream last. */
+/** The platform's limit on the duration of a stream. */
 const STREAM_LIMIT_MS = 300_000;
 
 export interface Credentials {
@@ -37,9 +37,9 @@ export interface Credentials {
 /** One request, in the order they came. */
 export interface ApiCall {
   operation: Operation;
-  /** The fault it met, or null. */
+  /** The fault applied to it, or null. */
   fault: string | null;
-  /** Null while it is worked on, and where no status was ever sent. */
+  /** Null while it is in progress, and if no status was ever sent. */
   status: number | null;
 }
 
@@ -50,17 +50,17 @@ export interface VercelApi {
   readonly faults: FaultPlan;
   readonly calls: readonly ApiCall[];
   readonly deeds: Deeds;
-  /** What each request said, where it said it in JSON. */
+  /** The body of each request, if it was JSON. */
   readonly bodies: readonly { operation: Operation; body: unknown }[];
   /** Resolves when everything that was asked for is done, also what nobody waits for any longer; waits of commands aside. */
   settled(): Promise<void>;
-  /** Names of the sandboxes that run and cost. */
+  /** Names of the running, billable sandboxes. */
   alive(): Promise<string[]>;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
   readonly violations: readonly string[];
   /** How long the platform lets a stream or a wait last; a stream is cut in the middle of a line. */
   streamLimitMs: number;
-  /** Ends every connection, and every sandbox. */
+  /** Closes every connection, and ends every sandbox. */
   close(): Promise<void>;
 }
 
@@ -121,7 +121,7 @@ export async function startVercelApi(): Promise<VercelApi> {
     return write(reply, response, writing);
   };
   server.on('request', (request, response) => {
-    // A client that goes in the middle is the client's business; everything else is a defect of the stand-in.
+    // A client may disconnect at any time; everything else is a defect of the stand-in.
     serve(request, response).catch((error: unknown) => {
       if (!response.destroyed && !(error instanceof ClientDisconnected))
         violations.push(`the stand-in failed: ${String(error)}`);

@@ -9,7 +9,7 @@ import { text } from 'node:stream/consumers';
 export interface ScriptedAnswer {
   status?: number;
   headers?: Record<string, string>;
-  /** Sent as it is; an object as JSON; null for no body. */
+  /** Sent unchanged; an object as JSON; null for no body. */
   body: object | string | null;
 }
 
@@ -28,7 +28,7 @@ export interface ScriptedApi {
   readonly requests: readonly ScriptedRequest[];
   /** Fields of the session that differ from a running one's. */
   session: Record<string, unknown>;
-  /** Asked in order before what is said by default; null leaves the request to the next one. */
+  /** Asked in order before the default response; null passes the request to the next one. */
   readonly answers: Answering[];
   /** Requests of this method whose path ends so. */
   requestsTo(method: string, end: string): ScriptedRequest[];

@@ -15,7 +15,7 @@ const CHUNK_BYTES = 65_536;
 
 /** In the environment of each command: its id, by which its process is found. */
 const MARK = 'STAND_IN_COMMAND';
-/** The first process that carries the mark is the command's own. */
+/** The first process that carries the tag is the command's own. */
 const SIGNAL_SCRIPT = `first=
 for dir in /proc/[0-9]*; do
   pid=\${dir#/proc/}
@@ -92,7 +92,7 @@ export async function waitForCommand(cloud: Cloud, request: ApiRequest): Promise
   });
 }
 
-/** Signals the command's own process and nothing that it has started: nobody has promised more. */
+/** Signals only the command's own process, not its children: the platform promises no more. */
 export async function killCommand(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const { session, command } = await commandOf(cloud, request);
   const { signal = constants.signals.SIGTERM } = await bodyOf(request, killRequest);
@@ -157,7 +157,7 @@ async function* logLines(engine: Engine, { commandId }: Command, signal: AbortSi
         signal,
       );
       if (slice.nextOffset === offset) break;
-      // The engine below bounds what it keeps; what it dropped is made up for, so that counts remain the command's.
+      // The engine below bounds what it keeps; dropped bytes are replaced, so that counts stay the command's.
       for (let left = slice.droppedBytes; left > 0; left -= CHUNK_BYTES)
         yield line('stdout', '.'.repeat(Math.min(left, CHUNK_BYTES)));
       for (const { stream, data } of slice.chunks) {
@@ -179,7 +179,7 @@ async function* logLines(engine: Engine, { commandId }: Command, signal: AbortSi
   }
 }
 
-/** Ended with its session, so that the service has no exit code of it. */
+/** Ended with its session, so the service has no exit code for it. */
 function isTakenAlong({ endedBy }: Command): boolean {
   return endedBy === 'sandbox_stopped' || endedBy === 'session_end';
 }

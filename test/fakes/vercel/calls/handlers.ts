@@ -1,4 +1,4 @@
-/** Which call does what. */
+/** Maps each call to its handler. */
 import type { Cloud } from '../cloud/cloud.ts';
 import type { Operation } from '../wire/operations.ts';
 import type { ApiRequest, Reply } from '../wire/reply.ts';

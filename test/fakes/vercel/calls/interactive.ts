@@ -21,7 +21,7 @@ const startMessage = z.strictObject({
 const resizeMessage = z.strictObject({ type: z.literal('resize'), cols: z.number(), rows: z.number() });
 const controlMessage = z.discriminatedUnion('type', [startMessage, resizeMessage]);
 
-/** Tokens that were given out, each for one connection, and the connections there are. */
+/** Issued tokens, each for one connection, and the open connections. */
 export class Terminals {
   readonly #cloud: Cloud;
   readonly #baseUrl: () => string;
@@ -55,7 +55,7 @@ export class Terminals {
     });
   }
 
-  /** Cuts every terminal, as a network does. */
+  /** Cuts every terminal, like a network failure. */
   close(): void {
     for (const connection of this.#server.clients) connection.terminate();
     this.#server.close();
@@ -64,7 +64,7 @@ export class Terminals {
 
 function serve(cloud: Cloud, session: SessionRecord, connection: WebSocket): void {
   let shell: Promise<Shell> | null = null;
-  /** Frames are worked off in the order they came. */
+  /** Frames are handled in order of arrival. */
   let last: Promise<void> = Promise.resolve();
   const take = async (data: Buffer, isBinary: boolean): Promise<void> => {
     if (isBinary) {
@@ -110,14 +110,14 @@ async function relay(
     await new Promise<void>((resolve) => connection.send(chunk, { binary: true }, () => resolve()));
   }
   const { exitCode } = await shell.exit;
-  // A terminal whose machine has gone has nobody left who could tell how it ended.
+  // A terminal whose machine is gone cannot report how it ended.
   const alive = (await cloud.current(session)).expiresAt !== null;
   if (!alive) return connection.terminate();
   connection.send(JSON.stringify({ type: 'exit', code: exitCode }));
   connection.close();
 }
 
-/** What the image's `sudo` would run: its own options come first; the environment stays in any case. */
+/** What the image's `sudo` would run: skips its own options; the environment is kept in any case. */
 function behindSudo(args: string[]): string[] {
   if (args[0] === '--login' || args[0] === '-i') return ['/bin/bash', '--login'];
   const first = args.findIndex((arg) => !arg.startsWith('-'));

@@ -15,7 +15,7 @@ import {
 } from '../cloud/records.ts';
 import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
 
-/** Those of the service; all are the host's own here. */
+/** The service's values; here all are the host's own. */
 const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'];
 const MAX_TIMEOUT_MS = 86_400_000;
 
@@ -46,7 +46,7 @@ const createRequest = z.strictObject({
 
 const updateRequest = z.strictObject(shared);
 
-/** A body by its schema; what does not fit is told as the service tells it. */
+/** Validates a body by its schema; reports errors as the service does. */
 export async function bodyOf<T>(request: ApiRequest, schema: z.ZodType<T>): Promise<T> {
   const parsed = schema.safeParse(await request.json());
   if (parsed.success) return parsed.data;
@@ -94,7 +94,7 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
   return whole(cloud, record);
 }
 
-/** A snapshot to start from that is gone is told apart from a sandbox that is. */
+/** Distinguishes a deleted snapshot from a deleted sandbox. */
 async function present(cloud: Cloud, snapshotId: string): Promise<void> {
   try {
     await asApi(async () => cloud.engine.snapshots?.get(cloud.snapshotIds.below(snapshotId), never()));
@@ -121,7 +121,7 @@ export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiR
   const resumes = url.searchParams.get('resume') === 'true';
   if (!resumes || (await cloud.current(currentSession(record))).expiresAt !== null)
     return whole(cloud, record);
-  // Without the files of the session before, as for one that does not persist.
+  // Without the files of the previous session, as for one that does not persist.
   await cloud.startSession(record, { snapshotId: null, interactive: false });
   cloud.deeds.resumed.push(name);
   return whole(cloud, record, true);
@@ -146,7 +146,7 @@ export async function listSandboxes(cloud: Cloud, { url }: ApiRequest): Promise<
 export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const record = await cloud.sandbox(request.names[0] ?? '');
   const body = await bodyOf(request, updateRequest);
-  // The configuration alone: the SDK changes the running session by calls of its own.
+  // Only the configuration: the SDK changes the running session by calls of its own.
   record.policy = body.networkPolicy ?? record.policy;
   record.timeoutMs = body.timeout ?? record.timeoutMs;
   record.tags = body.tags ?? record.tags;

@@ -6,7 +6,7 @@ import { routesPayload, type SessionRecord, sandboxPayload, sessionPayload } fro
 import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
 import { bodyOf } from './sandbox-calls.ts';
 
-/** No session lives longer, extensions included. */
+/** Maximum lifetime of a session, extensions included. */
 const MAX_LIFE_MS = 86_400_000;
 
 const extendRequest = z.strictObject({ duration: z.number().int().min(1) });
@@ -34,7 +34,7 @@ export async function listSessions(cloud: Cloud, { url }: ApiRequest): Promise<R
   return answer('SessionsResponse', { sessions, pagination });
 }
 
-/** Stopping twice is no error. */
+/** Stopping twice is not an error. */
 export async function stopSession(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
   const session = cloud.session(id);
   const below = await cloud.stop(session);

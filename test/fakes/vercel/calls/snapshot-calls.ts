@@ -19,7 +19,7 @@ function snapshotsOf(cloud: Cloud): Snapshots {
   return snapshots;
 }
 
-/** Stops the session; expiry is 30 days where none is asked for. */
+/** Stops the session; expires after 30 days by default. */
 export async function createSnapshot(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const session = await cloud.running(request.names[0] ?? '');
   const { expiration } = await bodyOf(request, snapshotRequest);
@@ -31,7 +31,7 @@ export async function createSnapshot(cloud: Cloud, request: ApiRequest): Promise
   });
 }
 
-/** A second snapshot of one session meets the first one's work. */
+/** A second snapshot of one session conflicts with the first. */
 async function asTaken(work: () => Promise<Snapshot>): Promise<Snapshot> {
   try {
     return await work();
@@ -42,7 +42,7 @@ async function asTaken(work: () => Promise<Snapshot>): Promise<Snapshot> {
   }
 }
 
-/** Those that were there and are not are told apart from those that never were. */
+/** Distinguishes deleted snapshots from those that never existed. */
 async function find(cloud: Cloud, id: string): Promise<Snapshot> {
   try {
     return await asApi(() => snapshotsOf(cloud).get(cloud.snapshotIds.below(id), never()));

@@ -16,13 +16,13 @@ export interface StartedCommand {
   args: string[];
 }
 
-/** What happened, counted where it happens and not where it is answered. */
+/** Effects, counted where they happen and not where they are answered. */
 export interface Deeds {
   /** Each command that was really started, in order. */
   commands: StartedCommand[];
   /** Sessions that were started because a stopped sandbox was resumed. */
   resumed: string[];
-  /** Names, in the order they were asked for; deleted ones included. */
+  /** Names, in the order they were requested; deleted ones included. */
   created: string[];
   /** Ids of deleted snapshots. */
   deletedSnapshots: string[];
@@ -46,7 +46,7 @@ export class Cloud {
     this.engine = engine;
   }
 
-  /** One that is asked about while it is made answers when it is there. */
+  /** A request about a sandbox that is being created is answered once it exists. */
   async sandbox(name: string): Promise<SandboxRecord> {
     await Promise.allSettled([this.#starting.get(name)]);
     const record = this.#sandboxes.get(name);
@@ -78,7 +78,7 @@ export class Cloud {
     return this.engine.get(session.below, never());
   }
 
-  /** The session, where it can work; the service refuses all else of one that cannot. */
+  /** The session, if it is active; the service refuses all other requests to one that is not. */
   async running(id: string): Promise<SessionRecord> {
     const session = this.session(id);
     const { status } = await this.current(session);
@@ -164,14 +164,14 @@ export class Cloud {
     session.sandbox.policy = policy;
   }
 
-  /** Stops and forgets by name; its sessions stay known to snapshots. */
+  /** Stops and removes by name; its sessions stay known to snapshots. */
   async delete(record: SandboxRecord): Promise<Sandbox> {
     const ended = await this.stop(currentSession(record));
     this.#sandboxes.delete(record.name);
     return ended;
   }
 
-  /** Ends and forgets everything, snapshots included. */
+  /** Stops and removes everything, snapshots included. */
   async end(): Promise<void> {
     const { snapshots } = this.engine;
     for (const session of this.#sessions.values()) await this.engine.forget(session.below, never());
@@ -195,7 +195,7 @@ export interface StartSession {
   interactive: boolean;
 }
 
-/** What is under way here goes on when a client leaves, as it does there. */
+/** Work in progress continues when a client disconnects, as on the platform. */
 export function never(): AbortSignal {
   return AbortSignal.timeout(300_000);
 }
@@ -209,7 +209,7 @@ const STATUS_BY_CODE: Record<string, readonly [number, string]> = {
   unsupported: [400, 'bad_request'],
 };
 
-/** Failures of the engine below in the words of the service. */
+/** Maps failures of the engine below to the service's errors. */
 export async function asApi<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();

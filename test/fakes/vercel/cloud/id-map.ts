@@ -1,4 +1,4 @@
-/** Ids of the service's own making: of another form than those of the engine below, as a client would meet them. */
+/** The service's own ids: in a different format than those of the engine below, as a client would see them. */
 import { randomBytes } from 'node:crypto';
 
 export class IdMap {

@@ -1,4 +1,4 @@
-/** What the stand-in remembers, and how it is told on the wire. */
+/** The stand-in's records, and their form on the wire. */
 import type { Command, Sandbox, Snapshot } from '../../../../src/engines/engine.ts';
 import { type PolicyRequest, policyAnswer } from './network-policy.ts';
 

@@ -1,4 +1,4 @@
-/** Commands that the stand-in itself needs inside; they count as nobody's. */
+/** Commands that the stand-in itself runs inside; they are not counted. */
 import type { Engine } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
 import { never } from './cloud.ts';

@@ -9,7 +9,7 @@ const NDJSON = 'application/x-ndjson';
 
 export interface Writing {
   check: WireCheck;
-  /** Told each answer that the SDK's validators do not accept. */
+  /** Called with each response that the SDK's validators reject. */
   violated(sentence: string): void;
   /** Fires when streams of this answer have lasted as long as the platform lets them. */
   limit: AbortSignal;
@@ -26,7 +26,7 @@ export async function misbehaveBefore(
   if (kind === 'reset') {
     request.socket.resetAndDestroy();
   } else if (kind === 'hang') {
-    // The client has to give up; the server's end of the connection stays open.
+    // The client has to time out; the server's end of the connection stays open.
     request.resume();
   } else if (typeof kind === 'number') {
     request.resume();
@@ -123,7 +123,7 @@ function contentTypeOf({ kind }: Reply): string {
   return kind === 'lines' ? NDJSON : 'application/octet-stream';
 }
 
-/** An answer as it should be. */
+/** A response without faults. */
 export async function write(reply: Reply, response: ServerResponse, writing: Writing): Promise<void> {
   if (reply.kind === 'json') {
     if (reply.validator !== null) report(writing, writing.check(reply.validator, reply.body));
@@ -155,7 +155,7 @@ function report(writing: Writing, sentence: string | null): void {
   if (sentence !== null) writing.violated(sentence);
 }
 
-/** A client that went before it had the whole answer. */
+/** A client that disconnected before it had the whole response. */
 export class ClientDisconnected extends Error {}
 
 /**

@@ -5,7 +5,7 @@ export const STATUS_FAULTS = [400, 401, 403, 404, 409, 410, 422, 429, 500, 502, 
 
 /** Before the request has any effect. */
 export const FAULTS_BEFORE = ['reset', 'hang', ...STATUS_FAULTS] as const;
-/** After the request was carried out: the answer is what suffers. */
+/** After the request was carried out: only the response is affected. */
 export const FAULTS_AFTER = [
   'lost',
   'lost-502',
@@ -29,11 +29,11 @@ export function actsBefore(kind: FaultKind): boolean {
 
 export interface Fault {
   kind: FaultKind;
-  /** The calls that suffer; null means each. */
+  /** The affected operations; null means all. */
   operation: Operation | null;
-  /** How many calls of that kind go well before. */
+  /** How many calls of that kind succeed first. */
   after?: number;
-  /** How many calls suffer; left out, all. */
+  /** How many calls are affected; if omitted, all. */
   times?: number;
   /** The `Retry-After` of 429 and 503, in seconds. */
   retryAfter?: number;
@@ -43,7 +43,7 @@ export interface Fault {
   code?: string;
 }
 
-/** Faults that are to come. */
+/** Pending faults. */
 export class FaultPlan {
   #planned: { fault: Fault; skip: number; left: number }[] = [];
 
@@ -51,7 +51,7 @@ export class FaultPlan {
     this.#planned.push({ fault, skip: fault.after ?? 0, left: fault.times ?? Number.POSITIVE_INFINITY });
   }
 
-  /** From here on everything goes well. */
+  /** Clears all faults. */
   clear(): void {
     this.#planned = [];
   }

@@ -19,15 +19,15 @@ export interface ApiRequest {
   names: string[];
   url: URL;
   header(name: string): string | null;
-  /** The body as JSON; an empty object where there is none. */
+  /** The body as JSON; an empty object if there is none. */
   json(): Promise<unknown>;
   /** The body as it comes. */
   bytes: AsyncIterable<Buffer>;
-  /** Fires when the client has gone. */
+  /** Aborts when the client disconnects. */
   signal: AbortSignal;
 }
 
-/** An answer of the service that is no success. */
+/** An error response of the service. */
 export class ApiFailure extends Error {
   readonly status: number;
   readonly code: string;

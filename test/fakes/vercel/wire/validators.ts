@@ -31,7 +31,7 @@ interface Validator {
   safeParse(value: unknown): Parsed;
 }
 
-/** A sentence about what is wrong with an answer, or null where it is one that the service could give. */
+/** A description of what is wrong with a response, or null if the service could return it. */
 export type WireCheck = (validator: ValidatorName, answer: unknown) => string | null;
 
 /** Loads the validators from the installed SDK, which does not export them. */
@@ -39,7 +39,7 @@ export async function loadWireCheck(): Promise<WireCheck> {
   const entry = pathToFileURL(createRequire(import.meta.url).resolve('@vercel/sandbox'));
   const module: unknown = await import(new URL('./api-client/validators.js', entry).href);
   return (name, answer) => {
-    // As the client reads it: without what JSON leaves out.
+    // As the client parses it: without what JSON omits.
     const wire: unknown = JSON.parse(JSON.stringify(answer));
     const result = validatorOf(module, name).safeParse(wire);
     if (!result.success) return `${name}: ${String(result.error)}`;
