@@ -18,7 +18,7 @@ export interface OciContext {
   readonly secrets: SecretStore;
   /** `TZ` of every program; null: not set, and `/etc/localtime` has the host's. */
   readonly timeZone: string | null;
-  /** Prepared at the first call. Rejects with `unavailable` where this machine cannot run sandboxes. */
+  /** Prepared at the first call. Rejects with `unavailable` if this machine cannot run sandboxes. */
   host(): Promise<Host>;
   /** Probed at the first call. */
   runtime(signal: AbortSignal): Promise<OciRuntime>;

@@ -13,14 +13,14 @@ const USERS: Record<Host['idMap']['kind'], string> = {
   single: 'rootless with a single id (sudo changes nothing)',
 };
 
-/** A directory has no quota that an unprivileged process could set, so the limit is looked after, not enforced. */
+/** An unprivileged process cannot set a directory quota, so the limit is monitored, not enforced. */
 function diskSentence(diskMb: number | null): string {
   return diskMb === null
     ? 'Disk use is limited by the free space of the state directory alone.'
     : `Disk use is looked at each second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended then.`;
 }
 
-/** What a sandbox gets here, and which of the contract's limits this host cannot enforce. */
+/** The resources of a sandbox on this host, and the limits of the contract that it cannot enforce. */
 export async function ociLimits(context: OciContext, signal: AbortSignal): Promise<EngineLimits> {
   const host = await context.host();
   const runtime: OciRuntime = await context.runtime(signal);

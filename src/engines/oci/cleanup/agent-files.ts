@@ -29,7 +29,7 @@ async function removeFrom(directory: string, names: readonly string[]): Promise<
 export async function removeAgentFiles(paths: SandboxPaths): Promise<void> {
   await removeFrom(paths.agent, OF_AGENT);
   const commands = join(paths.agent, 'c');
-  // An interrupted create may not have made it yet.
+  // An interrupted create may not have created it yet.
   if (!(await isDirectory(commands))) return;
   // Not by the command records: a command that was starting when the sandbox ended no longer has one.
   const ids = (await readdir(commands)).filter((name) => sandboxIdOfCommand(name) !== null);

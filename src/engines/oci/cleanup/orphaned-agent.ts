@@ -9,9 +9,9 @@ import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-conne
 import { FRAME } from '../protocol/frames.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
-/** The launcher of a server that died ends all that it has started, unless the container is complete. */
+/** After its server died, the launcher kills everything it started, unless the container is complete. */
 const LAUNCH_END_TIMEOUT_MS = 60_000;
-/** A container that was started when its launcher was killed as well answers within this time, or is dying with it. */
+/** If the launcher was killed too, a container that had started answers within this time or is dying. */
 const START_GRACE_MS = 1_000;
 const ANSWER_TIMEOUT_MS = 60_000;
 
@@ -67,8 +67,8 @@ export async function findOrphanedInit(paths: SandboxPaths, id: string): Promise
 }
 
 /**
- * Resolves once no launcher works for this sandbox any more: what an interrupted start made is gone then, or complete.
- * After a minute it resolves all the same.
+ * Resolves once no launcher of this sandbox is running: an interrupted start is then either cleaned up or complete.
+ * Resolves after a minute in any case.
  */
 export async function untilLaunchEnded(paths: SandboxPaths): Promise<void> {
   const deadline = performance.now() + LAUNCH_END_TIMEOUT_MS;
@@ -80,7 +80,7 @@ export async function untilLaunchEnded(paths: SandboxPaths): Promise<void> {
 
 async function isLaunching({ bundle }: SandboxPaths): Promise<boolean> {
   const pids = (await readdir('/proc')).filter((name) => /^[0-9]+$/.test(name));
-  // A process that may not be looked at is another user's, and so no launcher of this one.
+  // An unreadable process belongs to another user, so it is not a launcher of this sandbox.
   const lines = await Promise.all(pids.map((pid) => readOrNull(`/proc/${pid}/cmdline`).catch(() => null)));
   return lines.some((line) => {
     const words = line?.split('\0') ?? [];

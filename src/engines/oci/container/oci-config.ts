@@ -93,7 +93,7 @@ function systemMounts({ memoryMb, cgroup }: ConfigRequest): Mount[] {
       source: 'devpts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
     },
-    // Half of the memory, as Linux has it on a machine: 64 MB, the default of containers, kills browsers and databases.
+    // Half of the memory, as on an ordinary Linux machine: the usual container default of 64 MB breaks browsers and databases.
     tmpfs('/dev/shm', '1777', Math.floor(memoryMb / 2), ['noexec']),
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
     ...(cgroup === null ? [] : [cgroupMount(plain)]),

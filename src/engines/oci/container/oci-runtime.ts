@@ -33,7 +33,7 @@ export interface Launcher {
   mounts: string[];
 }
 
-/** A start takes a tenth of a second; these end one that hangs, and no slow one on a busy machine. */
+/** A start takes a tenth of a second; these limits abort one that hangs, but not a slow one on a busy machine. */
 const START_TIMEOUT_MS = 120_000;
 const AGENT_TIMEOUT_MS = 60_000;
 /** The agent's descriptor of the connection to the server that starts it. */

@@ -21,7 +21,7 @@ const KNOWN = ['crun', 'runc'];
 
 export interface ProbeAttempt {
   runtime: OciRuntime;
-  /** Null where it worked. */
+  /** Null if it worked. */
   error: string | null;
 }
 

@@ -64,7 +64,7 @@ export interface SeccompProfile {
 
 /**
  * `linux.seccomp` of the OCI runtime specification, for the machine's native architecture only.
- * @param release the kernel's, as uname(2) has it
+ * @param release the kernel release from uname(2)
  */
 export function seccompProfile(arch: string, release: string): SeccompProfile {
   const architecture = ARCHITECTURES[arch];

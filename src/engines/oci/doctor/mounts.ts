@@ -8,7 +8,7 @@ export function mountFindings(facts: HostFacts, mounts: MountsBy): Finding[] {
   if (mounts === 'by-root') {
     return [ok('System directories belong to the sandbox’s root, and their subdirectories can be renamed')];
   }
-  // Nothing is amiss for a user: this is as far as the kernel lets them go.
+  // Not a problem for an ordinary user: the kernel allows them no more.
   if (!facts.isRoot) return RUNTIME_MOUNT_LIMITATIONS.map((text) => ok(text));
   return RUNTIME_MOUNT_LIMITATIONS.map((text) =>
     advise(

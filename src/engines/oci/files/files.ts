@@ -1,4 +1,4 @@
-/** Files of a sandbox. The agent opens them as the sandbox's user; no path of theirs is ever resolved on the host. */
+/** Files of a sandbox. The agent opens them as the sandbox's user; their paths are never resolved on the host. */
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
@@ -34,7 +34,7 @@ export class OciFiles implements Files {
   readonly #context: OciContext;
   readonly #works: AllowedStatus;
 
-  /** `works` is the status of the sandboxes whose files can be reached. */
+  /** @param works the status a sandbox must have for its files to be accessible */
   constructor(context: OciContext, works: AllowedStatus = 'running') {
     this.#context = context;
     this.#works = works;
@@ -146,7 +146,7 @@ export class OciFiles implements Files {
   ): Promise<{ path: string; files: number; bytes: number }> {
     const absolute = absolutePath(path, cwd);
     throwIfCancelled(signal);
-    // The signal ends the stream and not the connection, whose end then tells that the agent has cleaned up.
+    // The signal ends the stream but not the connection: the agent closes that once it has cleaned up.
     const write = async (connection: AgentConnection) => {
       await connection.send(FRAME.TREE_WRITE, encodeFields([[TAG.path, absolute]]));
       const answer = await sendTree(connection, entries, signal);
@@ -155,7 +155,7 @@ export class OciFiles implements Files {
     return this.#with(sandboxId, absolute, signal, write, null);
   }
 
-  /** `bound` ends the connection, `signal` the call. */
+  /** `bound` closes the connection, `signal` cancels the call. */
   async #open(
     sandboxId: string,
     signal: AbortSignal,
@@ -190,7 +190,7 @@ export class OciFiles implements Files {
   }
 }
 
-/** Collects `DATA` until `END`; an agent that sends more than was asked for is out of protocol. */
+/** Collects `DATA` until `END`; more than was requested is a protocol error. */
 async function receiveData(connection: AgentConnection, limit: number): Promise<Buffer> {
   const parts: Buffer[] = [];
   let length = 0;
@@ -217,7 +217,7 @@ async function writeOne(connection: AgentConnection, path: string, file: WriteFi
     }
     await connection.send(FRAME.END);
   } catch (error) {
-    // The agent refuses as soon as it knows; its reason says more than the broken pipe.
+    // The agent may refuse before the upload is complete; its reason says more than the broken pipe.
     if (error instanceof AgentDisconnectedError) await connection.expect(FRAME.OK);
     throw error;
   }

@@ -1,4 +1,4 @@
-/** Trees of files in transit between the agent and a stream of entries; memory stays constant. */
+/** Transfers file trees between the agent and a stream of entries, in constant memory. */
 
 import { Readable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
@@ -18,11 +18,11 @@ import {
 const KINDS: Record<string, TreeEntry['type']> = { f: 'file', d: 'directory', l: 'symlink' };
 const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', symlink: 'l' };
 const PERMISSION_BITS = 0o7777;
-/** Pieces of a file, each at most what is read at once, that are handed on before they are asked for. */
+/** Chunks of a file that are buffered ahead of the reader. */
 const PIECES_AHEAD = 8;
 /**
- * The agent has this long to remove what it has staged of an upload that is cut off. Thousands of files can take seconds of a
- * busy machine; only an agent that has stopped working takes longer.
+ * How long the agent may take to remove the staged files of an aborted upload. Thousands of files can take seconds on a
+ * busy machine; only an agent that hangs takes longer.
  */
 const UNDO_MS = 30_000;
 
@@ -41,8 +41,8 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
 }
 
 /**
- * Entries as they arrive. The content of a file has to be read to its end, or destroyed, before the next entry.
- * @param translate turns what the connection throws into what the reader of a file's content gets
+ * Entries as they arrive. A file's content must be read to its end, or destroyed, before the next entry is requested.
+ * @param translate converts errors of the connection for the reader of a file's content
  */
 export async function* receiveTree(
   connection: AgentConnection,
@@ -118,7 +118,7 @@ async function sendEntries(
       if (entry.content !== null) await sendContent(connection, entry.content, signal);
     } catch (error) {
       entry.content?.destroy();
-      // The agent refuses as soon as it knows; its reason says more than the broken pipe.
+      // The agent may refuse before the upload is complete; its reason says more than the broken pipe.
       if (error instanceof AgentDisconnectedError) await connection.expect(FRAME.OK);
       throw error;
     }

@@ -25,20 +25,20 @@ import { readEgressLog } from './egress-log.ts';
 import { TlsKeyProviders } from './tls-key-provider.ts';
 
 export interface EgressOptions {
-  /** Ranges that the operator opens, each `CIDR` or `CIDR:port`. */
+  /** Private ranges that the operator allows, each `CIDR` or `CIDR:port`. */
   readonly allow: readonly string[];
-  /** Name servers to ask, each `address` or `address:port`; none: the host's own. */
+  /** Upstream name servers, each `address` or `address:port`; empty: the host's own. */
   readonly dns: readonly string[];
-  /** Whether to refuse TLS clients that send an encrypted client hello; left out: false. */
+  /** Whether to refuse TLS clients that send an encrypted client hello. Default: false. */
   readonly refuseEch?: boolean;
-  /** The most bytes that a sandbox may move, in and out together; null: no limit. */
+  /** Network quota of a sandbox in bytes, in and out together; null: no limit. */
   readonly maxBytes: number | null;
-  /** A file of authorities, PEM, that servers may be certified by beside the host's; null or left out: none. */
+  /** PEM file of CAs to trust in addition to the host's; null or omitted: none. */
   readonly authorities?: string | null;
 }
 
 interface Open {
-  /** As the agent sees it, without the engine's own rules. */
+  /** The policy as the caller sees it, without the engine's own rules. */
   policy: NetworkPolicy;
   readonly gateway: EgressGateway;
 }
@@ -67,18 +67,18 @@ export class EgressGatewayPool {
     this.#keys = new TlsKeyProviders(options.authorities ?? null, log);
   }
 
-  /** Reads a policy; throws `invalid_argument` where it makes no sense, `permission` for a secret out of its place. */
+  /** Compiles a policy; throws `invalid_argument` if it is invalid, `permission` for a secret that may not be used there. */
   compile(policy: NetworkPolicy): Policy {
     return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets });
   }
 
   /**
-   * Sets headers on requests of a sandbox beside its policy's, which still decides what passes. They act from the next
-   * request on, in a gateway that is brought up later too, and nobody is shown them; a server that takes the sandbox up
+   * Sets headers on a sandbox's requests in addition to its policy's; the policy still decides what is allowed. They apply from
+   * the next request on, also in a gateway that is started later, and are shown to nobody. A server that takes over the sandbox
    * does not have them.
    *
-   * @returns what takes them away again, to be called at the latest when the sandbox ends
-   * @throws `invalid_argument` for a domain, match or header that makes no sense
+   * @returns a function that removes them, to be called at the latest when the sandbox ends
+   * @throws `invalid_argument` for an invalid domain, match or header
    */
   addCredentials(sandboxId: string, rules: readonly CredentialRule[]): () => void {
     compilePolicy({ mode: 'deny-all' }, this.#hostNetwork, { credentials: rules });
@@ -102,7 +102,7 @@ export class EgressGatewayPool {
     if (open !== undefined) this.enforce(sandboxId, open.policy);
   }
 
-  /** Brings a sandbox's gateway up here, unless it is up already; takes it back from another process. */
+  /** Starts a sandbox's gateway in this process unless it is running; takes it over from another process. */
   open(host: Host, sandboxId: string, paths: SandboxPaths, policy: NetworkPolicy): Promise<void> {
     return this.#lock.run(sandboxId, async () => {
       const present = this.#open.get(sandboxId);
@@ -128,12 +128,12 @@ export class EgressGatewayPool {
         changed: () => this.#later(sandboxId, () => Promise.resolve(), host),
       });
       this.#open.set(sandboxId, { policy, gateway });
-      // A change that came before anybody watched is not lost.
+      // Read once more: the record may have changed before the watch began.
       await this.#refresh(host, sandboxId);
     });
   }
 
-  /** Puts a policy in force at once where the gateway is here. */
+  /** Applies a policy at once if the gateway runs in this process. */
   enforce(sandboxId: string, policy: NetworkPolicy): void {
     const open = this.#open.get(sandboxId);
     if (open === undefined) return;
@@ -142,7 +142,7 @@ export class EgressGatewayPool {
     open.gateway.enforce(compiled);
   }
 
-  /** What is known of a sandbox's network, by this process or by those before it. */
+  /** A sandbox's network activity, as recorded by this process and earlier ones. */
   async activity(paths: SandboxPaths, sandboxId: string): Promise<NetworkActivity> {
     const here = this.#open.get(sandboxId)?.gateway.activity();
     return here ?? activityOf(await readEgressLog(paths.dir), this.#maxBytes);
@@ -162,7 +162,7 @@ export class EgressGatewayPool {
     await Promise.all([...this.#open.keys()].map((sandboxId) => this.close(sandboxId)));
   }
 
-  /** Reads the record anew, then does something with a gateway that is still there. */
+  /** Rereads the record, then updates the gateway if it still exists. */
   #later(sandboxId: string, work: (gateway: EgressGateway) => Promise<void>, host: Host): void {
     this.#lock
       .run(sandboxId, async () => {
@@ -176,16 +176,16 @@ export class EgressGatewayPool {
       });
   }
 
-  /** Another process may have changed the policy, or ended the sandbox: what is on disk is in force. */
+  /** Another process may have changed the policy or ended the sandbox: the record on disk decides. */
   async #refresh(host: Host, sandboxId: string): Promise<void> {
     try {
       const record = await readRecord(host.layout, sandboxId);
       const ends = record.endedAt !== null || record.status === 'stopping';
-      // Nobody else would close what was opened too late, or bring down what came back while its sandbox was cleared away.
+      // Nobody else would close a gateway that was opened, or came back, while its sandbox was being cleaned up.
       if (ends || (record.init !== null && !isProcessAlive(record.init))) await this.#shut(sandboxId);
       else this.enforce(sandboxId, record.networkPolicy);
     } catch (error) {
-      // A record that cannot be read says nothing about what is allowed: closed, not open.
+      // Fail closed: an unreadable record does not say what is allowed.
       this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
       this.enforce(sandboxId, { mode: 'deny-all' });
     }

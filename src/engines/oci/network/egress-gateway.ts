@@ -1,4 +1,4 @@
-/** The gateway of one sandbox in this process: the judge, the carrier that holds the connections, the record on disk. */
+/** The gateway of one sandbox in this process: policy decisions, the relay that holds the connections, the log on disk. */
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { NetworkActivity } from '../../../egress/connection/connection-log.ts';
@@ -12,7 +12,7 @@ import { GATEWAY_MARK } from '../state/state-layout.ts';
 import { EgressLog, readEgressLog } from './egress-log.ts';
 import { type RelayLocation, RelayProcess } from './relay-process.ts';
 
-/** Whatever ends it over and over again is not to keep the server busy: then the sandbox stays without network. */
+/** A relay that keeps dying must not keep the server busy: after this many restarts the sandbox has no network. */
 const MAX_RESTARTS = 100;
 
 export interface EgressGatewayOptions {
@@ -22,10 +22,10 @@ export interface EgressGatewayOptions {
   readonly lookupRecords: RecordLookup;
   readonly refuseEch: boolean;
   readonly maxBytes: number | null;
-  /** Null for a sandbox whose programs trust no gateway. */
+  /** Null for a sandbox whose programs do not trust the gateway's CA. */
   readonly tls: TlsKeyProvider | null;
   readonly log: Logger;
-  /** Nobody listens any more where this one did: another process had taken its place, and is gone; or the carrier has died. */
+  /** Nothing listens any more: the process that replaced this gateway has exited, or the relay has died. */
   readonly freed: () => void;
   /** The sandbox's record may have changed. */
   readonly changed: () => void;
@@ -51,7 +51,7 @@ export class EgressGateway {
     this.#watcher.on('error', () => this.#watcher.close());
   }
 
-  /** Brings it up: from now on what leaves the sandbox comes here. */
+  /** Starts the gateway: from now on it handles the sandbox's outbound traffic. */
   static async open(options: EgressGatewayOptions): Promise<EgressGateway> {
     const { place, policy, lookup, lookupRecords, refuseEch, maxBytes, tls, log } = options;
     const gateway: Gateway = new Gateway({
@@ -83,12 +83,12 @@ export class EgressGateway {
     }
   }
 
-  /** Sees to it that what leaves the sandbox comes here, whoever had it. */
+  /** Takes over the sandbox's outbound traffic from whichever process handled it. */
   async takePlace(): Promise<void> {
     if (this.#closed || (await this.#relay?.isCurrent())) return;
     this.#relay ??= await this.#start();
     await this.#relay.listen();
-    // Whoever listened until now sees it, and waits for this one to go.
+    // The previous gateway notices, and waits for this one to exit.
     await writeFileAtomic(join(this.#options.place.dir, GATEWAY_MARK), `${process.pid}\n`, 0o600, false);
   }
 
@@ -100,7 +100,7 @@ export class EgressGateway {
     return this.#gateway.activity();
   }
 
-  /** Cuts everything: from now on the sandbox is closed, unless another process has it. */
+  /** Closes all connections: the sandbox has no network from now on, unless another process takes over. */
   async close(): Promise<void> {
     this.#closed = true;
     this.#watcher.close();
@@ -141,7 +141,7 @@ export class EgressGateway {
       });
   }
 
-  /** Somebody has taken a place: where it is this one's, the other's end is waited for. */
+  /** The takeover mark changed: if another process replaced this relay, watch for its exit. */
   #checkMark(): void {
     const relay = this.#relay;
     relay

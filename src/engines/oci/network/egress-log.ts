@@ -1,4 +1,4 @@
-/** The connections of a sandbox on disk, a line of JSON each: bounded, and there for the next server and for people. */
+/** The log of a sandbox's connections on disk, one line of JSON each: bounded, and readable by later servers and people. */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 
 const NAME = 'network.jsonl';
 const OLDER = 'network.old.jsonl';
-/** Of one file; there are two at most. */
+/** Limit of one file; there are at most two. */
 const MAX_BYTES = 262_144;
 const SUMS_EVERY_MS = 1_000;
 const LONGEST_TEXT = 300;
@@ -41,7 +41,7 @@ const entryFields = z.object({
   bytesOut: z.number(),
 });
 const entry = z.preprocess(withCurrentNames, entryFields);
-/** A connection with the sums after it, or the sums alone. */
+/** A connection with the totals after it, or the totals alone. */
 const line = z.object({ sums, connection: entry.nullable() });
 
 export class EgressLog {
@@ -56,13 +56,13 @@ export class EgressLog {
 
   /**
    * @param dir the sandbox's directory
-   * @param now the sums of this moment
+   * @param now returns the current totals
    */
   constructor(dir: string, now: () => NetworkTotals, onError: (error: unknown) => void) {
     this.#dir = dir;
     this.#sums = now;
     this.#onError = onError;
-    // What is there already, or nothing at all, needs no line.
+    // Unchanged or zero totals need no line.
     this.#written = JSON.stringify(now());
     this.#timer = setInterval(() => this.#flush(), SUMS_EVERY_MS).unref();
   }
@@ -70,15 +70,15 @@ export class EgressLog {
   add(connection: ConnectionEntry): void {
     const short = { ...connection, rule: connection.rule.slice(0, LONGEST_TEXT) };
     this.#entries.push({ sums: this.#sums(), connection: short });
-    // One write for all that end in the same turn.
+    // One write for all connections that end in the same turn.
     if (this.#entries.length === 1) setImmediate(() => this.#flush());
   }
 
-  /** Writes what is left. Resolves in any case. */
+  /** Writes what is pending. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     this.#flush();
-    // Bytes that were moved after the last connection that had ended.
+    // Count the bytes transferred since the last connection ended.
     this.#flush();
     this.#closed = true;
     await this.#work;
@@ -111,12 +111,12 @@ export class EgressLog {
   }
 }
 
-/** Two servers may write to the same file; one of them makes room. */
+/** Ignores ENOENT: another server that writes to the same file may have rotated it first. */
 function unlessMissing(error: unknown): void {
   if (systemErrorCode(error) !== 'ENOENT') throw error;
 }
 
-/** What earlier servers, or this one, have written of a sandbox. Lines that are cut short or not understood are left out. */
+/** What this server and earlier ones have logged for a sandbox. Skips truncated and invalid lines. */
 export async function readEgressLog(dir: string): Promise<PreviousLog> {
   const texts = await Promise.all(
     [OLDER, NAME].map((name) => readFile(join(dir, name), 'utf8').catch(() => '')),

@@ -1,14 +1,14 @@
-/** One connection in the hands of the carrier. */
+/** One connection that the relay holds. */
 import type { Duplex } from 'node:stream';
 import type { ByteCounts, DialMode, RedirectedConnection } from '../../../egress/connection/context.ts';
 import { destination, numbered, RELAY_FRAME } from './relay-frames.ts';
 
 const LINGER_MS = 2_000;
 
-/** What a link does through its carrier. */
+/** What a connection needs from its relay. */
 export interface RelayConnectionCallbacks {
   send(type: number, body: Buffer): void;
-  /** Asks for the stream of this connection; null where the connection ends before it comes. */
+  /** Requests the stream of this connection; null if the connection ends first. */
   take(id: number, closed: Promise<unknown>): Promise<Duplex | null>;
 }
 
@@ -74,7 +74,7 @@ export class RelayConnection implements RedirectedConnection {
   endWith(words: Buffer): void {
     if (this.#over) return;
     this.#say(RELAY_FRAME.RESPOND, words);
-    // Who does not read the last words does not keep their connection for it.
+    // A program that does not read the final response does not keep its connection open.
     this.#linger = setTimeout(() => this.reset(), LINGER_MS);
     this.#linger.unref();
   }
@@ -83,7 +83,7 @@ export class RelayConnection implements RedirectedConnection {
     if (!this.#over) this.#say(RELAY_FRAME.RESET);
   }
 
-  /** The program has sent this; nothing: its end. */
+  /** Bytes that the program sent; empty at end of stream. */
   sent(bytes: Buffer): void {
     const what = bytes.length === 0 ? 'end' : bytes;
     if (this.#onNext !== null) this.#onNext(what);

@@ -31,12 +31,12 @@ export function numbered(number: number, ...more: Buffer[]): Buffer {
   return Buffer.concat([head, ...more]);
 }
 
-/** Four bytes of address and two of port, both big-endian. */
+/** Decodes a 4-byte address and a 2-byte port, both big-endian. */
 export function destination(address: string, port: number): Buffer {
   return Buffer.from([...address.split('.').map(Number), port >> 8, port & 0xff]);
 }
 
-/** `ECONNREFUSED`, …, or `E<number>` where this host does not know the number; null for 0. */
+/** `ECONNREFUSED`, …, or `E<number>` if this host does not know the number; null for 0. */
 export function errorCode(number: number): string | null {
   if (number === 0) return null;
   return Object.entries(constants.errno).find(([, value]) => value === number)?.[0] ?? `E${number}`;

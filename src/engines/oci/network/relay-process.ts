@@ -1,4 +1,4 @@
-/** `agent relay`: the process that holds a sandbox's connections, as this one says (docs/agent-protocol.md). */
+/** `agent relay`: the process that holds a sandbox's connections, controlled by this one (docs/agent-protocol.md). */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
@@ -18,13 +18,13 @@ export interface RelayHandlers {
   connection(connection: RedirectedConnection): void;
   /** Null: no answer. */
   query(bytes: Buffer): Promise<Buffer | null>;
-  /** Bytes that were moved since the last time. */
+  /** Bytes transferred since the last call. */
   moved(bytes: ByteCounts): void;
-  /** The limit is reached: everything was cut. */
+  /** The quota is used up: all connections were reset. */
   quotaExceeded(): void;
-  /** Whoever took this one's place is gone. */
+  /** The relay that replaced this one has exited. */
   freed(): void;
-  /** It has ended, unasked; what it held is cut. */
+  /** The relay exited unexpectedly; its connections are lost. */
   died(words: string): void;
 }
 
@@ -34,7 +34,7 @@ export interface RelayLocation {
   /** The sandbox's directory, and the agent directory in it. */
   readonly dir: string;
   readonly agentDir: string;
-  /** Host ids of the sandbox's root, which the agent is. */
+  /** Host ids of the sandbox's root, which the agent runs as. */
   readonly owner: { uid: number; gid: number };
 }
 
@@ -76,13 +76,13 @@ export class RelayProcess {
       child.once('error', (error) => this.#end(error.message, resolve));
       child.once('close', (code, signal) => this.#end(words.trim() || `${signal ?? code}`, resolve));
     });
-    // It serves as long as there is other work, and ends with this process.
+    // It does not keep this process alive, and ends with it.
     child.unref();
     control.unref();
     if (child.stderr instanceof Socket) child.stderr.unref();
   }
 
-  /** Starts it. It carries nothing until it is told to listen. */
+  /** Starts the process. It holds no connections until it is told to listen. */
   static async start(place: RelayLocation, handlers: RelayHandlers): Promise<RelayProcess> {
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const directory = await open(place.agentDir, flags);
@@ -101,9 +101,9 @@ export class RelayProcess {
     }
   }
 
-  /** Listens for the agent, in the place of whoever did before. */
+  /** Listens for the agent, replacing any earlier relay. */
   async listen(): Promise<void> {
-    // Its answer is waited for, also by a process that has nothing else to do.
+    // Keep this process alive until the answer arrives.
     this.#control.ref();
     try {
       await new Promise<void>((resolve, reject) => {
@@ -115,7 +115,7 @@ export class RelayProcess {
     }
   }
 
-  /** False once another process listens in its place, or the place is gone. */
+  /** False once another relay has replaced the socket, or it was removed. */
   async isCurrent(): Promise<boolean> {
     try {
       return (await lstat(this.#socketPath, { bigint: true })).ino === this.#inode;
@@ -124,23 +124,23 @@ export class RelayProcess {
     }
   }
 
-  /** Asks to be told (`freed`) once whoever listens in its place is gone. */
+  /** Requests a notification (`freed`) once the relay that replaced this one has exited. */
   watchSuccessor(): void {
     this.#send(RELAY_FRAME.WATCH_SUCCESSOR);
   }
 
-  /** The most bytes, in and out together, that it moves from its start on. */
+  /** Sets the quota: total bytes, in and out together, since the relay's start. */
   limit(bytes: number): void {
     const body = Buffer.allocUnsafe(8);
     body.writeBigUInt64LE(BigInt(bytes));
     this.#send(RELAY_FRAME.QUOTA, body);
   }
 
-  /** Cuts everything and waits until the process is gone. */
+  /** Closes all connections and waits until the process has exited. */
   async close(): Promise<void> {
     const current = await this.isCurrent();
     this.#closing = true;
-    // Waited for, whatever else this process still does.
+    // Keep this process alive until then.
     this.#child.ref();
     this.#child.kill('SIGKILL');
     await this.#exited;
@@ -148,7 +148,7 @@ export class RelayProcess {
     await Promise.all([this.#directory.close(), this.#streams.close()]);
   }
 
-  /** Through the descriptor: the same directory whatever its path becomes. */
+  /** Via the descriptor: the same directory even if its path changes. */
   get #socketPath(): string {
     return `/proc/self/fd/${this.#directory.fd}/egress`;
   }
@@ -220,7 +220,7 @@ export class RelayProcess {
     this.#handlers
       .query(body.subarray(QUERY_HEAD))
       .then((answer) => answer !== null && this.#send(RELAY_FRAME.DNS_ANSWER, Buffer.concat([head, answer])))
-      // Nobody answers: to the program that asks it is a resolver that is gone.
+      // No answer: to the program it looks like a resolver that is down.
       .catch(() => undefined)
       .finally(() => {
         this.#answering--;

@@ -1,4 +1,4 @@
-/** The streams of connections that this process asked its carrier for: they come by a unix socket, each with its id in front. */
+/** Receives the intercepted connections of a relay: each arrives on a unix socket as a stream that starts with its id. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, rm } from 'node:fs/promises';
@@ -9,7 +9,7 @@ import { STREAMS_PREFIX } from '../state/state-layout.ts';
 const ID_BYTES = 4;
 
 export class RelayStreams {
-  /** Handed to the carrier, whose user may not reach it by its path. */
+  /** Passed to the relay, whose user may not be able to open it by path. */
   readonly directory: FileHandle;
   readonly #path: string;
   readonly #waiting = new Map<number, (stream: Socket) => void>();
@@ -21,7 +21,7 @@ export class RelayStreams {
     this.directory = directory;
   }
 
-  /** @param sandboxDir the sandbox's directory, which nobody inside can reach */
+  /** @param sandboxDir the sandbox's directory, which is not reachable from inside */
   static async open(sandboxDir: string): Promise<RelayStreams> {
     const path = join(sandboxDir, `${STREAMS_PREFIX}${randomBytes(6).toString('hex')}`);
     await mkdir(path);
@@ -30,8 +30,8 @@ export class RelayStreams {
   }
 
   /**
-   * The stream of a connection; null where the connection is over before it comes.
-   * @param ask tells the carrier, once somebody listens
+   * The stream of a connection; null if the connection ends before it arrives.
+   * @param ask sends the request to the relay; called once the socket is listening
    */
   async take(id: number, closed: Promise<unknown>, ask: () => void): Promise<Socket | null> {
     this.#server ??= this.#listen();
@@ -57,7 +57,7 @@ export class RelayStreams {
 
   async #listen(): Promise<Server> {
     const server = createServer({ allowHalfOpen: true }, (socket) => this.#receive(socket));
-    // Through the descriptor: short enough for a socket address.
+    // Via /proc/self/fd: short enough for a socket address.
     const path = `/proc/self/fd/${this.directory.fd}/streams`;
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);

@@ -1,4 +1,4 @@
-/** What a sandbox's gateway needs to end TLS: the sandbox's authority, and whom this server trusts outside. */
+/** What a sandbox's gateway needs to terminate TLS: the sandbox's CA, and the CAs that this server trusts upstream. */
 import { readFile } from 'node:fs/promises';
 import { createTrustContext, type TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';
@@ -12,13 +12,13 @@ export class TlsKeyProviders {
   readonly #log: Logger;
   #upstream: Promise<TlsKeyProvider['upstream']> | null = null;
 
-  /** @param extraFile authorities in PEM that the operator trusts beside the host's; null for none */
+  /** @param extraFile PEM file of CAs that the operator trusts in addition to the host's; null for none */
   constructor(extraFile: string | null, log: Logger) {
     this.#extraFile = extraFile;
     this.#log = log;
   }
 
-  /** Null for a sandbox that has no authority. */
+  /** Null for a sandbox without a CA. */
   async of(host: Host, paths: SandboxPaths): Promise<TlsKeyProvider | null> {
     this.#upstream ??= this.#extra().then((extra) => createTrustContext(host.caBundle.bundle, extra));
     const [stored, upstream] = await Promise.all([readCa(paths), this.#upstream]);
@@ -26,7 +26,7 @@ export class TlsKeyProviders {
     let authority: CertificateAuthority | null = null;
     return {
       contextFor: (name) => {
-        // Made when it is needed: most sandboxes never get a rule with headers.
+        // Created on demand: most sandboxes never get a rule with headers.
         authority ??= new CertificateAuthority(stored);
         return authority.contextFor(name);
       },
@@ -34,7 +34,7 @@ export class TlsKeyProviders {
     };
   }
 
-  /** As Node does with the same variable: a file that cannot be read is told, and adds nothing. */
+  /** As Node does with NODE_EXTRA_CA_CERTS: an unreadable file is reported and otherwise ignored. */
   async #extra(): Promise<string> {
     if (this.#extraFile === null) return '';
     try {

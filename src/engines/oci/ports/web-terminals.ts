@@ -28,7 +28,7 @@ export class WebTerminals {
   readonly #shells: () => Shells;
   readonly #log: Logger;
 
-  /** @param shells asked for at the first terminal */
+  /** @param shells called when the first terminal is opened */
   constructor(shells: () => Shells, log: Logger) {
     this.#shells = shells;
     this.#log = log;
@@ -88,7 +88,7 @@ export class WebTerminals {
   }
 
   #join(sandboxId: string, listener: Listener, request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    // What is left of a connection that is refused.
+    // An error on this socket only ends it; nobody else handles it yet.
     socket.on('error', () => socket.destroy());
     const query = new URLSearchParams((request.url ?? '').split('?')[1] ?? '');
     const size = windowSize(query);

@@ -10,7 +10,7 @@ import { reconcileRecord } from './reconcile.ts';
 /**
  * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is promised.
  *
- * @throws `conflict` where the sandbox is not running
+ * @throws `conflict` if the sandbox is not running
  */
 export async function extendTimeout(
   context: OciContext,

@@ -51,7 +51,7 @@ export class OwnerConnections {
     }
   }
 
-  /** Lets the sandbox live to its deadline, whatever becomes of its owners. */
+  /** Lets the sandbox live to its deadline, even without owners. */
   async release(sandboxId: string): Promise<void> {
     const socket = this.#sockets.get(sandboxId);
     if (socket === undefined) return;

@@ -43,7 +43,7 @@ export function toEndedRecord(
 /** Why a running sandbox's agent has ended. */
 async function causeOfEnd(host: Host, record: SandboxRecord): Promise<SandboxRecord> {
   const paths = host.layout.sandbox(record.sandboxId);
-  // Should the sandbox ever get to write it, it could claim only what also happens to others.
+  // Even if the sandbox could write this file, it could only claim an ordinary end.
   const reason = await agentsReason(paths.agent);
   if (reason === 'deadline') return toEndedRecord(record, 'stopped', 'deadline', null);
   if (reason === 'owner') return toEndedRecord(record, 'stopped', 'session_end', OWNER_ENDED);

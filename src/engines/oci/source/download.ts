@@ -13,7 +13,7 @@ const POLL_MS = 500;
 /** Prints the first of its arguments that is an installed program. */
 const FIND = 'for name in "$@"; do command -v "$name" >/dev/null && echo "$name" && exit; done; exit 0';
 
-/** @throws what the answer means, `limit_exceeded` for too much of it, `unsupported` where no program can */
+/** @throws the error for the HTTP status, `limit_exceeded` if it is too large, `unsupported` if no program can download */
 export async function download(
   inside: GuestContext,
   url: string,
@@ -64,7 +64,7 @@ async function watched<T>(
       if (stat !== null && !over.signal.aborted) report(`Fetched ${formatCount(stat.sizeBytes)} bytes`);
     }
   };
-  // What goes wrong in looking is the work's to tell.
+  // Ignore errors of the progress poll: `work` reports its own.
   const looking = checkProgress().catch(() => undefined);
   try {
     return await work();
@@ -74,7 +74,7 @@ async function watched<T>(
   }
 }
 
-/** What a status of HTTP means to the one who gave the URL. */
+/** Translates an HTTP status for the caller who gave the URL. */
 const STATUSES: Record<string, [code: ErrorCode, hint: string]> = {
   '401': [
     'auth',

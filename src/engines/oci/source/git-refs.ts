@@ -1,6 +1,6 @@
 /** Parses a remote's refs (`git ls-remote --symref`) and resolves a revision among them. Pure. */
 
-/** Full names of refs; a symbolic one leads to another. */
+/** Full names of refs; a symbolic ref points to another. */
 export interface Remote {
   readonly size: number;
   has(ref: string): boolean;

@@ -115,7 +115,7 @@ class Git {
     this.#signal = signal;
     const settings: Record<string, string> = {
       'http.followRedirects': 'initial',
-      // Bytes a second, and for how many seconds fewer than that are borne.
+      // Abort when the transfer stays below this many bytes per second for this many seconds.
       'http.lowSpeedLimit': '1',
       'http.lowSpeedTime': String(Math.max(1, Math.ceil(inside.limits.stallMs / 1_000))),
       'credential.helper': '',

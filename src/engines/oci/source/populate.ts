@@ -21,8 +21,8 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
 /**
  * Refuses a source that cannot be fetched, before anything is created.
  *
- * @throws `unsupported` where no sandbox of this host has a way out, `permission` where the policy names nothing of the
- * source or a secret may not be sent there
+ * @throws `unsupported` if sandboxes on this host have no network, `permission` if the policy does not allow the source's
+ * host, or a secret may not be sent to it
  */
 export function checkSource(
   context: Pick<OciContext, 'secrets' | 'gateways'>,
@@ -47,7 +47,7 @@ export function checkSource(
   if (!decision.allowed) throw policyRefusal(source.url, `${hostname} (${decision.rule})`);
 }
 
-/** @throws SandboxError with the message of the program that failed */
+/** @throws SandboxError with the failed program's message */
 export async function populateSandbox(
   context: OciContext,
   sandboxId: string,

@@ -35,7 +35,7 @@ const LINKS_AT_ONCE = 1_000;
 
 type Member = Pick<ReadEntry, 'path' | 'type' | 'linkpath' | 'size' | 'mode'>;
 
-/** What a path becomes: the last member with that name wins, as in every tar. */
+/** What ends up at a path: the last member with that name wins, as in every tar. */
 interface Placed {
   kind: Kind;
   /** Index of the archive member, from 0; null for an implied directory. */
@@ -55,7 +55,7 @@ export class TarballContents {
     this.#limits = limits;
   }
 
-  /** @throws `invalid_argument` for a member that has no place in a sandbox, `limit_exceeded` for too many */
+  /** @throws `invalid_argument` for a member that a sandbox cannot hold, `limit_exceeded` for too many members */
   add(member: Member): void {
     const at = this.#members;
     this.#members += 1;
@@ -105,7 +105,7 @@ export class TarballContents {
     return staysInside(place, target);
   }
 
-  /** The one folder that everything lies in; null where there is none. */
+  /** The single top-level folder that contains everything; null if there is none. */
   #singleTop(): string | null {
     const [first = ''] = this.#placed.keys();
     const top = first.split('/')[0] ?? '';
@@ -114,7 +114,7 @@ export class TarballContents {
     return top;
   }
 
-  /** Folders that a tarball leaves out are there all the same. One that is known has all of its own. */
+  /** Adds parent folders that the tarball does not list. A known folder already has all its parents. */
   #addParents(path: string, listed: string): void {
     for (let at = path.lastIndexOf('/'); at !== -1; at = path.lastIndexOf('/', at - 1)) {
       const parent = path.slice(0, at);
@@ -151,7 +151,7 @@ export class TarballContents {
     this.#placed.set(path, placed);
   }
 
-  /** Without leading `./` and closing slash; `''` for the tree itself. */
+  /** Without leading `./` and trailing slash; `''` for the root. */
   #path(given: string): string {
     if (posix.isAbsolute(given)) throw this.#unusable(given, 'has an absolute path');
     const names = given.split('/').filter((name) => name !== '' && name !== '.');
@@ -164,7 +164,7 @@ export class TarballContents {
       throw this.#unusable(given, `has a path of more than ${MAX_PATH_BYTES} bytes`);
     }
     if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
-    // The parser's mark for bytes that are no UTF-8: different names can have become this one.
+    // The parser's replacement for invalid UTF-8: different names may have become equal.
     if (path.includes('\ufffd')) throw this.#unusable(given, 'has a name that is not UTF-8');
     if (path.includes('\0')) throw this.#unusable(given, 'has an invalid name');
     return path;
@@ -185,13 +185,13 @@ export class TarballLayout {
   readonly #isLast: (path: string, at: number) => boolean;
   #members = 0;
 
-  /** @param isLast whether the member of this number is the last of its name */
+  /** @param isLast whether the member with this index is the last one with its name */
   constructor(top: string | null, isLast: (path: string, at: number) => boolean) {
     this.#top = top;
     this.#isLast = isLast;
   }
 
-  /** Where the next member goes; null for what is there anyway, and for what a later one replaces. */
+  /** Where the next member goes; null if it exists anyway, or if a later member replaces it. */
   treeEntry(entry: ReadEntry): TreeEntry | null {
     const at = this.#members;
     this.#members += 1;

@@ -5,10 +5,10 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../../../shared/fs/tar-limits.ts';
 
 /**
- * The members of an unpacked tar archive as they come, in constant memory. Each is read to its end, or `resume`d, before
- * the next is asked for.
+ * The members of an uncompressed tar archive in order, in constant memory. Each must be read to its end, or `resume`d, before
+ * the next is requested.
  *
- * @throws `invalid_argument` for bytes that are no whole tar archive
+ * @throws `invalid_argument` if the bytes are not a complete tar archive
  */
 export async function* tarEntries(content: Readable, url: string): AsyncGenerator<ReadEntry> {
   const parser = new Parser({ strict: true, maxMetaEntrySize: MAX_TAR_META_BYTES });

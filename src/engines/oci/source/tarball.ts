@@ -1,4 +1,4 @@
-/** A tarball as the source of a sandbox: fetched and unpacked inside, looked through before anything of it is placed. */
+/** A tarball as the source of a sandbox: downloaded and unpacked inside, validated before any of it is placed. */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';
@@ -13,11 +13,11 @@ import { unpack } from './unpack.ts';
 
 export type TarballSource = Extract<SandboxSource, { type: 'tarball' }>;
 
-/** On the sandbox's own disk, out of the way of what the source brings. */
+/** On the sandbox's own disk, where it cannot collide with the source's files. */
 const SCRATCH = '/home/vercel-sandbox';
 const SHOWN_EVERY = 500;
 
-/** Fetches a tarball and puts what it holds into the working directory, whole or not at all. */
+/** Downloads a tarball and places its content in the working directory, completely or not at all. */
 export async function fetchTarball(
   inside: GuestContext,
   { url }: TarballSource,
@@ -64,13 +64,13 @@ async function place(
   await inside.files.writeTree(inside.sandboxId, SANDBOX_CWD, null, entries(), signal);
 }
 
-/** The bytes of a file inside, as they are asked for. */
+/** The bytes of a file in the sandbox, read on demand. */
 async function open(inside: GuestContext, path: string, signal: AbortSignal): Promise<Readable> {
   const tree = inside.files.readTree(inside.sandboxId, path, null, signal)[Symbol.asyncIterator]();
   const first = await tree.next();
   const content = first.done === true ? null : first.value.content;
   if (content === null) throw new SandboxError('server', 'The fetched tarball cannot be read back.');
-  // Only then the connection is let go.
+  // Release the connection only once the content is closed.
   content.once('close', () => void tree.return?.(undefined).catch(() => undefined));
   return content;
 }

@@ -1,4 +1,4 @@
-/** From what a server sent to a plain tar archive, inside the sandbox. */
+/** Decompresses a downloaded file to a plain tar archive, inside the sandbox. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { boundedWriter, noSpace } from './bounded-writer.ts';
 import { type GuestContext, isMissing, missingProgram, runInGuest } from './guest-program.ts';
@@ -7,7 +7,7 @@ const BLOCK = 512;
 const CHECKSUM_AT = 148;
 const CHECKSUM_BYTES = 8;
 
-/** By the first bytes of what they pack. */
+/** Decompression programs by the first bytes of their format. */
 const PACKERS = [
   { program: 'gzip', magic: Buffer.from([0x1f, 0x8b]) },
   { program: 'xz', magic: Buffer.from([0xfd, 0x37, 0x7a, 0x58, 0x5a, 0x00]) },
@@ -16,7 +16,7 @@ const PACKERS = [
 
 type Packing = (typeof PACKERS)[number]['program'] | 'tar' | null;
 
-/** Answers where the plain archive lies: `packed` itself, or `target`. */
+/** Returns the path of the plain archive: `packed` itself, or `target`. */
 export async function unpack(
   inside: GuestContext,
   url: string,
@@ -56,14 +56,14 @@ async function firstBlock(inside: GuestContext, path: string, signal: AbortSigna
   return read?.data ?? Buffer.alloc(0);
 }
 
-/** Told from the content: names and media types lie. */
+/** Detected from the content: names and media types are unreliable. */
 export function packingOf(block: Buffer): Packing {
   const packer = PACKERS.find(({ magic }) => block.subarray(0, magic.length).equals(magic));
   if (packer !== undefined) return packer.program;
   return isTarHeader(block) ? 'tar' : null;
 }
 
-/** A header is told by its sum, which counts its own place as blanks. */
+/** Recognizes a tar header by its checksum, which is computed with its own field as blanks. */
 function isTarHeader(block: Buffer): boolean {
   if (block.length < BLOCK) return false;
   const stated = Number.parseInt(block.toString('latin1', CHECKSUM_AT, CHECKSUM_AT + CHECKSUM_BYTES), 8);

@@ -1,4 +1,4 @@
-/** What the engine itself knows of a command, and where the agent's part of it lies. */
+/** The engine's record of a command, and the paths of the agent's files for it. */
 import { rmSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,13 +18,13 @@ const commandRecordSchema = z.strictObject({
   args: z.array(z.string()),
   cwd: z.string(),
   startedAt: z.number(),
-  /** Processes that had been killed for lack of memory before it began. */
+  /** Out-of-memory kills in the sandbox before the command started. */
   outOfMemoryKills: z.number(),
-  /** Written at its end where the kernel killed for lack of memory while it ran: the cgroup that counts such kills goes. */
+  /** Set at its end if there were out-of-memory kills while it ran: the cgroup that counts them will be removed. */
   ranOutOfMemory: z.boolean().optional(),
 });
 
-/** Never the environment: it may hold secrets. */
+/** Does not contain the environment, which may hold secrets. */
 export type CommandRecord = z.output<typeof commandRecordSchema>;
 
 export interface CommandPaths {
@@ -37,7 +37,7 @@ export interface CommandPaths {
   exitFile: string;
 }
 
-/** @throws `not_found` for what is no command id; such a text never becomes a path */
+/** @throws `not_found` for an invalid command id, which never becomes a path */
 export function commandPaths(layout: StateLayout, commandId: string): CommandPaths {
   const sandboxId = sandboxIdOfCommand(commandId);
   if (sandboxId === null) throw unknownCommand(commandId);
@@ -54,32 +54,32 @@ export function commandPaths(layout: StateLayout, commandId: string): CommandPat
 }
 
 /**
- * Writes the intent to run a command, once: it survives this process, and a power cut takes the sandbox along anyway,
- * so nothing waits for the disk. Synchronous on purpose: some ten microseconds into the page cache, where three trips
- * through the thread pool would each wait for the scheduler, on every command.
- * @throws `conflict` where the id was used before, `limit_exceeded` where the disk is full
+ * Records the intent to run a command, once. It survives this process; a power cut ends the sandbox anyway, so it is not
+ * flushed. Synchronous on purpose: writing to the page cache takes some ten microseconds, while three round trips
+ * through the thread pool would each wait for the scheduler, for every command.
+ * @throws `conflict` if the id was used before, `limit_exceeded` if the disk is full
  */
 export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): void {
   try {
     writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
   } catch (error) {
     if (systemErrorCode(error) === 'EEXIST') throw duplicateCommand();
-    // Its content did not fit; the empty file would be taken for a command.
+    // The content did not fit; an empty file would look like a command.
     if (isDiskFull(error)) rmSync(paths.record, { force: true });
     throw diskFullError(error);
   }
 }
 
-/** Keeps that memory was lacking while a command ran, for as long as its record stays. */
+/** Records in a command's record that an out-of-memory kill happened while it ran. */
 export async function recordOutOfMemory(paths: CommandPaths, record: CommandRecord): Promise<void> {
   const noted: CommandRecord = { ...record, ranOutOfMemory: true };
   await writeFileAtomic(paths.record, JSON.stringify(noted), 0o600, false);
 }
 
-/** @throws `not_found` where there is none, `server` where it is damaged */
+/** @throws `not_found` if there is none, `server` if it is damaged */
 export async function readCommandRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
   const record = await readRecordFile(paths.record, commandRecordSchema, async (cause) =>
-    // The writer may have been killed half-way; the agent was not asked yet then, so the command never began.
+    // The writer may have been killed halfway, before it asked the agent: the command never started.
     (await pathExists(paths.agentDir))
       ? new SandboxError('server', `The record of ${commandId} is damaged.`, { cause })
       : unknownCommand(commandId),
@@ -88,7 +88,7 @@ export async function readCommandRecord(paths: CommandPaths, commandId: string):
   return record;
 }
 
-/** The ids of a sandbox's commands, in no order. */
+/** The ids of a sandbox's commands, in no particular order. */
 export async function listCommandIds(sandbox: SandboxPaths): Promise<string[]> {
   const names = await readdir(sandbox.commands);
   return names.filter((name) => name.endsWith('.json')).map((name) => name.slice(0, -'.json'.length));

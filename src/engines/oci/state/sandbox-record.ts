@@ -24,7 +24,7 @@ export const layerSchema = z.strictObject({
   directories: z.array(z.string()),
 });
 
-/** Mode and host owner of each top-level directory itself, which no lower layer can show. */
+/** Mode and host owner of each top-level directory itself, which an overlay does not take from a lower layer. */
 export const ownersSchema = z.record(
   z.string(),
   z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
@@ -38,7 +38,7 @@ const baseLayersSchema = z.strictObject({
 });
 export type BaseLayers = z.output<typeof baseLayersSchema>;
 
-/** Of the host, and of every image that has it. */
+/** The shell of the host, and of every image that has it. */
 export const DEFAULT_SHELL = '/bin/bash';
 
 /** The runtime of a trial sandbox: no request can name it. */
@@ -66,22 +66,22 @@ const recordSchema = z.strictObject({
   ports: z.array(z.number().int()),
   env: z.record(z.string(), z.string()),
   interactive: z.boolean().default(false),
-  /** Header values as they were given, `${secret:NAME}` unfilled. */
+  /** Header values as requested, with `${secret:NAME}` not filled in. */
   networkPolicy: networkPolicyRecord,
   /** The process that is creating or ending it; if that has died, another takes over. */
   worker: identitySchema.nullable(),
   /** The agent, as the host sees it. */
   init: identitySchema.nullable(),
-  /** Directories of the sandbox's cgroups, one a hierarchy; empty where there are none. */
+  /** Directories of the sandbox's cgroups, one per hierarchy; empty if it has none. */
   cgroups: z.array(z.string()),
   /** The limits that are in force. */
   enforced: z.strictObject({ memory: z.boolean(), cpu: z.boolean(), pids: z.boolean() }),
   etcTemplate: z.string(),
-  /** The image at the bottom; null: the host's files. */
+  /** The base image; null: the host's files. */
   image: z.string().nullable().default(null),
   /** The default shell of a terminal. */
   shell: z.string().default(DEFAULT_SHELL),
-  /** Path of its CA bundle inside; null in a sandbox that trusts no gateway. */
+  /** Path of its CA bundle inside; null for a sandbox without a CA. */
   caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
   baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
@@ -103,9 +103,9 @@ const storedSchema = z.preprocess((stored) => {
 export type SandboxRecord = z.output<typeof recordSchema>;
 
 /**
- * Writes a record whole or not at all.
+ * Writes a record atomically.
  *
- * @throws SandboxError `limit_exceeded` where the disk is full
+ * @throws SandboxError `limit_exceeded` if the disk is full
  */
 export async function writeRecord(paths: SandboxPaths, record: SandboxRecord): Promise<void> {
   try {
@@ -143,7 +143,7 @@ function remember(path: string, stamp: string, record: SandboxRecord): void {
 
 /**
  * Reads a record; one that has not changed since is not parsed again.
- * @throws `not_found` where there is none, `server` naming the file where it is damaged; neither changes anything
+ * @throws `not_found` if there is none, `server` with the file's name if it is damaged; neither changes anything
  */
 export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
   const path = layout.sandbox(sandboxId).record;
@@ -168,8 +168,8 @@ export async function readRecord(layout: StateLayout, sandboxId: string): Promis
 }
 
 /**
- * Reads, changes and writes a record while nobody else does. `change` answers the new record, or null to leave it.
- * Answers the record as it is then.
+ * Reads, changes and writes a record under its lock. `change` returns the new record, or null to leave it unchanged.
+ * Returns the resulting record.
  */
 export async function updateRecord(
   layout: StateLayout,
@@ -177,7 +177,7 @@ export async function updateRecord(
   change: (record: SandboxRecord) => SandboxRecord | null | Promise<SandboxRecord | null>,
 ): Promise<SandboxRecord> {
   const paths = layout.sandbox(sandboxId);
-  // Read first: a lock file must not be made where no sandbox is.
+  // Read first, so that no lock file is created for a sandbox that does not exist.
   await readRecord(layout, sandboxId);
   return withFileLock(paths.lock, async () => {
     const record = await readRecord(layout, sandboxId);
@@ -187,7 +187,7 @@ export async function updateRecord(
   });
 }
 
-/** `.new.<sandbox id>.<pid>.<start time>`: a directory on its way to be a sandbox's; its maker is told from the name. */
+/** `.new.<sandbox id>.<pid>.<start time>`: a sandbox's directory being created; its name identifies the creating process. */
 const UNFINISHED_NAME = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
 
 /** Creates a sandbox's directory together with its record: neither exists without the other. */
@@ -218,7 +218,7 @@ export async function listUnfinished(
   });
 }
 
-/** The ids of all sandboxes that have a directory, in no order. */
+/** The ids of all sandboxes that have a directory, in no particular order. */
 export async function listSandboxIds(layout: StateLayout): Promise<string[]> {
   try {
     return (await readdir(layout.sandboxes)).filter(isSandboxId);

@@ -13,22 +13,22 @@ const snapshotSchema = z.strictObject({
   format: z.literal(STATE_FORMAT),
   snapshotId: z.string().refine(isSnapshotId),
   sourceSandboxId: z.string().refine(isSandboxId),
-  /** `deleted` while something stands on it: its layer stays until nothing does. */
+  /** `deleted`: removed by the caller, but its layer is kept while something is based on it. */
   status: z.enum(['created', 'deleted']),
   runtime: z.string(),
   etcTemplate: z.string(),
-  /** The image that it stands on; null: the host's files. */
+  /** The image that it is based on; null: the host's files. */
   image: z.string().nullable().default(null),
   shell: z.string().default(DEFAULT_SHELL),
-  /** All that a sandbox of it stands on, newest first: its own layer and those of the snapshots below. */
+  /** The layers of a sandbox created from it, newest first: its own and those of its parent snapshots. */
   layers: z.array(layerSchema).min(1),
   owners: ownersSchema,
-  /** What its own layer takes on disk; null until that is counted. */
+  /** Disk use of its own layer; null until measured. */
   ownBytes: z.number().nullable(),
   createdAt: z.number(),
-  /** Null: never. */
+  /** Null: never expires. */
   expiresAt: z.number().nullable(),
-  /** How its layers were mounted, and whose ids are in them: others cannot read them right. */
+  /** How its layers were mounted and with which ids: a sandbox with other mounts or ids cannot use them. */
   mounts: z.enum(['by-root', 'by-runtime']),
   ids: z.string(),
 });
@@ -36,7 +36,7 @@ const snapshotSchema = z.strictObject({
 /** What the engine keeps on disk about a snapshot. */
 export type SnapshotRecord = z.output<typeof snapshotSchema>;
 
-/** Writes a record whole or not at all; on disk when this resolves, unless `durable` is false. */
+/** Writes a record atomically; it is flushed to disk when this resolves, unless `durable` is false. */
 export async function writeSnapshot(
   paths: SnapshotPaths,
   record: SnapshotRecord,
@@ -46,8 +46,8 @@ export async function writeSnapshot(
 }
 
 /**
- * The record of a snapshot, deleted and expired ones included.
- * @throws `not_found` where there is none, `server` where it is damaged; neither changes anything
+ * The record of a snapshot, even if it is deleted or expired.
+ * @throws `not_found` if there is none, `server` if it is damaged; neither changes anything
  */
 export async function readSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
   const damaged = (cause: unknown) =>
@@ -72,19 +72,19 @@ export async function readLiveSnapshot(layout: StateLayout, snapshotId: string):
   return record;
 }
 
-/** True for a snapshot whose time is over, whether or not it was removed yet. */
+/** True for an expired snapshot, whether or not it has been removed yet. */
 export function hasExpired({ expiresAt }: SnapshotRecord): boolean {
   return expiresAt !== null && expiresAt <= Date.now();
 }
 
-/** Reads, changes and writes a record while nobody else does. `change` answers null to leave it. */
+/** Reads, changes and writes a record under its lock. `change` returns null to leave it unchanged. */
 export async function updateSnapshot(
   layout: StateLayout,
   snapshotId: string,
   change: (record: SnapshotRecord) => SnapshotRecord | null,
 ): Promise<SnapshotRecord> {
   const paths = layout.snapshot(snapshotId);
-  // Read first: a lock file must not be made where no snapshot is.
+  // Read first, so that no lock file is created for a snapshot that does not exist.
   await readSnapshot(layout, snapshotId);
   return withFileLock(paths.lock, async () => {
     const record = await readSnapshot(layout, snapshotId);
@@ -94,7 +94,7 @@ export async function updateSnapshot(
   });
 }
 
-/** The ids of all snapshots that have a directory, deleted ones included, in no order. */
+/** The ids of all snapshots that have a directory, including deleted ones, in no particular order. */
 export async function listSnapshotIds(layout: StateLayout): Promise<string[]> {
   return (await readdir(layout.snapshots)).filter(isSnapshotId);
 }

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { unknownSandbox, unknownSnapshot } from '../../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
 
-/** Bumped when what is on disk changes its meaning; a newer one is refused, never rewritten. */
+/** Incremented when the on-disk format changes incompatibly; a newer version is refused, never rewritten. */
 export const STATE_FORMAT = 1;
 
 /** In a sandbox's directory: touched by each server that takes over its egress gateway, so that the others notice. */
@@ -10,7 +10,7 @@ export const GATEWAY_MARK = 'gateway';
 /** Prefix of the directories in a sandbox's directory that hold a relay's stream sockets, one for each relay process. */
 export const STREAMS_PREFIX = 'streams-';
 
-/** Where everything of one sandbox lies on the host. Nothing of a sandbox exists outside `dir` and its cgroup. */
+/** The host paths of one sandbox. Nothing of a sandbox exists outside `dir` and its cgroup. */
 export interface SandboxPaths {
   readonly dir: string;
   readonly record: string;
@@ -44,7 +44,7 @@ export class StateLayout {
   readonly formatFile: string;
   readonly sandboxes: string;
   readonly snapshots: string;
-  /** Held while it is decided which snapshots are in use. */
+  /** Held while determining which snapshots are in use. */
   readonly snapshotsLock: string;
   readonly binaries: string;
   readonly etcTemplates: string;
@@ -80,13 +80,13 @@ export class StateLayout {
   }
 }
 
-/** Where one snapshot lies on the host. */
+/** The host paths of one snapshot. */
 export interface SnapshotPaths {
   readonly dir: string;
   readonly record: string;
   /** Held while the record is changed. */
   readonly lock: string;
-  /** What was the `upper` of its sandbox. Nothing writes to it any more. */
+  /** The former `upper` of its sandbox. Never written to again. */
   readonly layer: string;
 }
 

@@ -15,8 +15,8 @@ export async function countBytes(host: Host, path: string, signal: AbortSignal):
 }
 
 /**
- * The same of a tree that is being written to, and how many files it has: those that are gone before they are counted do
- * not count. A `du` that knows no `--inodes` counts no files.
+ * Disk use and number of files of a tree that is being written to. Files that disappear before they are counted are
+ * ignored. The number is 0 if `du` does not support `--inodes`.
  */
 export async function countRunning(host: Host, path: string, signal: AbortSignal): Promise<DiskUse> {
   const [size, files] = await Promise.all([

@@ -7,16 +7,16 @@ import type { Logger } from '../../../shared/log.ts';
 
 const MIB = 1_048_576;
 const CHECK_MS = 1_000;
-/** A walk is due this often, whatever the free space says: what one sandbox writes another may have removed. */
+/** Walk this often even if free space has not shrunk: one sandbox may free what another one writes. */
 const CHECKS_PER_WALK = 30;
 const WALKS_AT_ONCE = 4;
-/** The least that a file counts for: the number of inodes is limited too. */
+/** Minimum size that a file counts as: the number of inodes is limited too. */
 const FILE_BYTES = 4_096;
 
 /** An amount of used or free disk space. */
 export interface DiskUse {
   bytes: number;
-  /** Files of every kind; 0 where the file system does not count what is left of them. */
+  /** Number of inodes; 0 if the file system does not report free ones. */
   files: number;
 }
 
@@ -32,7 +32,7 @@ export interface DiskProbe {
 interface Watched {
   limitBytes: number;
   used: number;
-  /** What was free when `used` was counted: it cannot have grown by more than this has fallen. Null before the first walk. */
+  /** Free space when `used` was measured: use cannot have grown by more than free space fell. Null before the first walk. */
   freeThen: DiskUse | null;
   checks: number;
 }
@@ -109,7 +109,7 @@ export class DiskWatch {
   }
 }
 
-/** How much less is free now, in bytes; without a former figure anything can have happened. */
+/** How far free space has fallen, in bytes; infinite without an earlier measurement. */
 function fallen(before: DiskUse | null, now: DiskUse): number {
   if (before === null) return Number.POSITIVE_INFINITY;
   return Math.max(0, before.bytes - now.bytes) + Math.max(0, before.files - now.files) * FILE_BYTES;

@@ -12,7 +12,7 @@ export interface TopDirectory {
   name: string;
   /** Path inside the sandbox, without the leading slash. */
   place: string;
-  /** At the very bottom: a directory of the host or of an image, or the template of `/etc`. */
+  /** The lowest layer: a directory of the host or of an image, or the template of `/etc`. */
   base: BaseDirectory;
   /** Names of the links in the bundle's `l` to the snapshot layers that contain this directory; newest first. */
   links: string[];

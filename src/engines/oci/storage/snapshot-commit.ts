@@ -54,7 +54,7 @@ async function survey(host: Host, record: SandboxRecord, layer: string) {
   const owners: BaseLayers['owners'] = {};
   const known = new Set(await readdir(layer));
   for (const { name } of topDirectories(await findBase(host, record), record.baseLayers)) {
-    // The host may have come to have more since the sandbox was made.
+    // The host may have gained directories since the sandbox was created.
     if (!known.has(name)) continue;
     const path = join(layer, name);
     const { mode, uid, gid } = await lstat(path);
@@ -96,7 +96,7 @@ export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<voi
   try {
     await mkdir(staged.dir, { recursive: true });
     await chmod(staged.dir, directoryMode(host));
-    // Not flushed: after a power cut the sandbox is gone as well, and its record is made anew.
+    // Not flushed: after a power cut the sandbox is gone as well, and the record is written again.
     await writeSnapshot(staged, draft, false);
   } catch (error) {
     await rm(staged.dir, { recursive: true, force: true });
@@ -117,7 +117,7 @@ export function snapshotFailure(sandboxId: string, error: unknown): SandboxError
 /**
  * Resumes a snapshot whose creator died. `untouched`: nothing of the sandbox had been changed yet.
  *
- * @throws `server` where it cannot be finished now; it can be tried again
+ * @throws `server` if it cannot be finished now; it can be retried
  */
 export async function resumeSnapshot(host: Host, record: SandboxRecord): Promise<'untouched' | 'finished'> {
   if (!isSnapshotOf(record)) return 'untouched';

@@ -22,7 +22,7 @@ import { STAGED_PREFIX } from './snapshot-commit.ts';
 /** Prefix of a snapshot directory that is being removed. */
 const REMOVED_PREFIX = '.gone.';
 
-/** Every record that is there. One that cannot be read rejects: what it stands on is not known. */
+/** All existing records. Rejects if one cannot be read: its dependencies are unknown. */
 async function readAll<Record>(ids: string[], read: (id: string) => Promise<Record>): Promise<Record[]> {
   const records: Record[] = [];
   for (const id of ids) {
@@ -35,12 +35,12 @@ async function readAll<Record>(ids: string[], read: (id: string) => Promise<Reco
   return records;
 }
 
-/** The records of all sandboxes, ended ones included. Rejects where one is damaged. */
+/** The records of all sandboxes, including ended ones. Rejects if one is damaged. */
 export function readSandboxes({ layout }: Host) {
   return listSandboxIds(layout).then((ids) => readAll(ids, (id) => readRecord(layout, id)));
 }
 
-/** The records of all snapshots, deleted ones included. Rejects where one is damaged. */
+/** The records of all snapshots, including deleted ones. Rejects if one is damaged. */
 export async function readSnapshots({ layout }: Host): Promise<SnapshotRecord[]> {
   return readAll(await listSnapshotIds(layout), (id) => readSnapshot(layout, id));
 }
@@ -76,8 +76,8 @@ async function moveUnused(host: Host): Promise<string[]> {
 }
 
 /**
- * Removes expired snapshots, and every deleted one that nothing is based on any more.
- * @throws `server` for a record that cannot be read; nothing is removed then
+ * Removes expired snapshots, and deleted ones that nothing is based on any more.
+ * @throws `server` if a record cannot be read; nothing is removed then
  */
 export async function collectSnapshots(context: OciContext): Promise<void> {
   const host = await context.host();
@@ -90,9 +90,9 @@ export async function templatesOfSnapshots(host: Host): Promise<string[]> {
   return (await readSnapshots(host)).map(({ etcTemplate }) => etcTemplate);
 }
 
-/** What processes left that died while they made or removed a snapshot; sandboxes have to be settled before. */
+/** Removes what processes left that died while creating or removing a snapshot. Reconcile the sandboxes first. */
 export async function removeSnapshotLeftovers(host: Host): Promise<void> {
-  // Listed before the sandboxes are looked at: what is staged after that is not in the list.
+  // List these before reading the sandboxes, so that nothing staged later is in the list.
   const names = (await readdir(host.layout.snapshots)).filter((name) => name.startsWith('.'));
   const sandboxes = await readSandboxes(host);
   const making = new Set(
