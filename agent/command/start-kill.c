@@ -1,6 +1,6 @@
 #include "command/command.h"
 
-/* Begins to kill the whole tree; the supervisor's loop repeats rounds until no descendant is left. */
+/* Starts to kill the whole tree; the supervisor's loop repeats rounds until no descendant is left. */
 void start_kill(struct supervisor *s) {
   if (s->killing) return;
   s->killing = true;

@@ -152,7 +152,7 @@ _Noreturn void supervise(struct supervisor *s, int first_client) {
     finish(s, first_client, now);
     /* Before clients are notified: an existing socket means that a process of the command is still alive. */
     if (is_over(s) && !s->closing) {
-      /* Before the socket goes: without it, the log is taken for complete. */
+      /* Before removing the socket: without it, readers consider the log complete. */
       output_pump_drain(&s->pump, &s->log);
       unlinkat(s->dir_fd, "socket", 0);
     }

@@ -1,5 +1,5 @@
 /*
- * Room egress: what crosses the sandbox's network. Outbound TCP connections and DNS queries are redirected to listeners of
+ * Room egress: the sandbox's network traffic. Outbound TCP connections and DNS queries are redirected to listeners of
  * the agent and passed to the relay on the host; CONNECT forwards a connection to a port inside.
  */
 #ifndef EGRESS_H

@@ -108,7 +108,7 @@ int host_launch(int argc, char **argv) {
   sigemptyset(&watched);
   sigaddset(&watched, SIGTERM);
   sigaddset(&watched, SIGCHLD);
-  /* Blocked before the kernel may send it: if the signal ended this process, the runtime would go on unsupervised. */
+  /* Blocked before the kernel can send it: if the signal ended this process, the runtime would run unsupervised. */
   if (sigprocmask(SIG_BLOCK, &watched, &before) != 0) return fail("sigprocmask");
   if (prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0) return fail("subreaper");
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail("prctl");

@@ -72,7 +72,7 @@ int host_probe_mounts(int argc, char **argv) {
   if (unshare_mounts() != 0 || make_directories(base) != 0) return EX_SOFTWARE;
   int userns = create_userns(argv[3], argv[4]);
   if (userns < 0) return fail("user namespace");
-  /* /usr may be on another file system than the state directory, one that cannot be idmapped. */
+  /* /usr may be on a different file system from the state directory, one that cannot be idmapped. */
   for (int i = 5; i < argc; i++)
     if (mount_idmapped(userns, argv[i], NULL) != 0) return EX_SOFTWARE;
   if (mount_idmapped(userns, "lower", "base") != 0) return EX_SOFTWARE;

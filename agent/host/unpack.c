@@ -146,7 +146,7 @@ int host_unpack(int argc, char **argv) {
     fprintf(stderr, "usage: agent unpack DIR\n");
     return EX_USAGE;
   }
-  /* Writing to a server that has died is then an error like any other. */
+  /* Without the signal, writing to a dead server is an ordinary error. */
   signal(SIGPIPE, SIG_IGN);
   umask(0);
   if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || chdir(argv[2]) != 0 || chroot(".") != 0 || chdir("/") != 0) {

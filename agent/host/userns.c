@@ -32,7 +32,7 @@ int host_userns(int argc, char **argv) {
   } while (got < 0 && errno == EINTR);
   /* Without the byte the caller has died or could not map the ids, so nothing may run. */
   if (got != 1) return EX_SOFTWARE;
-  /* Denied where only one id is mapped; the groups then stay those of the ordinary user, which gain nothing. */
+  /* Denied if only one id is mapped; the ordinary user's groups then remain, which grant nothing more. */
   if (setgroups(0, NULL) != 0 && errno != EPERM) return fail("setgroups");
   if (setresgid(0, 0, 0) != 0) return fail("setresgid");
   if (setresuid(0, 0, 0) != 0) return fail("setresuid");

@@ -30,7 +30,7 @@ uint64_t deadline_remaining_ms(void) {
 bool deadline_request(uint64_t ms) {
   uint64_t before = __atomic_load_n(&deadline.page->changes, __ATOMIC_SEQ_CST);
   if (write(deadline.write_fd, &ms, sizeof ms) != (ssize_t)sizeof ms) return false;
-  /* However long that takes on a busy machine: this process ends with PID 1. */
+  /* No time limit, even on a busy machine: this process ends with PID 1. */
   struct timespec pause = {.tv_nsec = 50000};
   while (__atomic_load_n(&deadline.page->changes, __ATOMIC_SEQ_CST) == before) {
     nanosleep(&pause, NULL);

@@ -26,7 +26,7 @@ bool owners_open(int first_fd, int listen_fd);
 void owners_close(void);
 /* Fills in what to poll, at most OWNERS_MAX + 1; returns how many. */
 size_t owners_watch(struct pollfd *p);
-/* Notices who came and left. False: the last owner is gone. */
+/* Handles new and closed connections. False: the last owner is gone. */
 bool owners_check(void);
 
 /* deadline.c: connection processes ask PID 1 for a new deadline through a pipe, and read it from a shared page */

@@ -1,4 +1,4 @@
-/* Creates the directories that every sandbox has, where the image lacks them. */
+/* Creates the directories that every sandbox has, unless the image has them. */
 #include "init/init.h"
 
 #include <sys/stat.h>

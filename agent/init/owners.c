@@ -75,7 +75,7 @@ bool owners_check(void) {
     close(owners.fds[i]);
     owners.fds[i] = owners.fds[--owners.count];
   }
-  /* Before it is decided that the last owner has left: another one may have connected in time. */
+  /* Accept before deciding that the last owner has left: another one may have connected in time. */
   struct pollfd waiting = {.fd = owners.listen_fd, .events = POLLIN};
   for (int i = 0; i < OWNERS_MAX && poll(&waiting, 1, 0) > 0; i++) accept_owner();
   return owners.count > 0;

@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 static bool is_dropped(unsigned long cap, bool keep) {
-  /* With CAP_SYS_PTRACE a sudo command could trace the agent; CAP_SETPCAP has no use after this. */
+  /* With CAP_SYS_PTRACE a sudo command could trace the agent; CAP_SETPCAP is not needed after this. */
   return !keep || cap == CAP_SYS_PTRACE || cap == CAP_SETPCAP;
 }
 
@@ -18,7 +18,7 @@ static bool drop_bounding_set(bool keep) {
     int held = prctl(PR_CAPBSET_READ, cap, 0, 0, 0);
     if (held < 0) break; /* past the last capability of this kernel */
     if (held == 0 || !is_dropped(cap, keep)) continue;
-    /* Without CAP_SETPCAP the bounding set stays as it is. That is safe: the permitted set loses the same capabilities,
+    /* Without CAP_SETPCAP the bounding set is unchanged. That is safe: the permitted set loses the same capabilities,
        and no_new_privs keeps exec from adding them. */
     if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) != 0 && errno != EPERM) return false;
   }
@@ -49,7 +49,7 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **
   /* EINVAL: this kernel has no ambient capabilities. */
   if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0 && errno != EINVAL) return false;
   *failed = "setgroups";
-  /* Where only one id is mapped, the ordinary user is 0 and the kernel denies setgroups to everybody. */
+  /* If only one id is mapped, the ordinary user is 0 and the kernel denies setgroups to everybody. */
   if (setgroups(1, &gid) != 0 && !(errno == EPERM && agent.uid == 0)) return false;
   *failed = "setresgid";
   if (setresgid(gid, gid, gid) != 0) return false;

@@ -36,11 +36,11 @@ struct pid_set {
   size_t count;
 };
 static struct pid_set signalled; /* by the present call of signal_tree */
-static struct pid_set killed;    /* since kill_tree_begin: killed processes take a while to die and are met again */
+static struct pid_set killed;    /* since kill_tree_begin: killed processes take a while to die and are found again */
 
 static bool has(const struct pid_set *set, pid_t pid) { return set->bits[pid / 8] >> (pid % 8) & 1; }
 
-/* False where it was in the set already, or the set is full. */
+/* False if it was in the set already, or the set is full. */
 static bool add(struct pid_set *set, pid_t pid) {
   if (has(set, pid) || set->count == PIDS_MAX) return false;
   set->bits[pid / 8] |= (uint8_t)(1u << pid % 8);
@@ -100,7 +100,7 @@ static bool belongs(const struct walk *w, const struct process *p) {
   return parent != NULL && parent->in_tree;
 }
 
-/* Reads the process anew, and its parent, whose pid may have been recycled, too. */
+/* Rereads the process, and its parent, whose pid may have been recycled too. */
 static bool still_belongs(const struct walk *w, pid_t pid) {
   struct process now, parent;
   if (!read_process(pid, &now) || !belongs(w, &now)) return false;
@@ -113,7 +113,7 @@ static void signal_member(struct walk *w, struct process *p) {
   if (has(&signalled, p->pid)) return;
   int pidfd = pidfd_open_process(p->pid);
   bool exited = pidfd < 0 && errno == ESRCH;
-  /* Whatever happened to it, another walk looks again: its children may have moved to another parent. */
+  /* In any case another walk is needed: its children may have moved to another parent. */
   w->found_new = true;
   if (exited || !still_belongs(w, p->pid)) {
     p->in_tree = false;
@@ -131,7 +131,7 @@ static void signal_listed(struct walk *w) {
     char bytes[32768];
     uint64_t align;
   } names;
-  /* Opened anew: every process of the agent shares the file position of `proc_fd`. */
+  /* Reopened: every process of the agent shares the file position of `proc_fd`. */
   int proc = openat(agent.proc_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (proc < 0) return; /* the caller's next round tries again */
   for (;;) {
@@ -170,7 +170,7 @@ static void walk_once(struct walk *w) {
 
 unsigned signal_tree(pid_t root, exclude_fn exclude, int sig) {
   struct walk w = {.root = root, .exclude = exclude, .sig = sig, .found_new = true};
-  /* A tree that forks faster than the walks is met again by the caller's next round. */
+  /* If a tree forks faster than this can walk it, the caller's next round continues. */
   for (int i = 0; i < WALKS_MAX && w.found_new; i++) walk_once(&w);
   clear(&signalled);
   return w.count;

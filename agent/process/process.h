@@ -63,8 +63,8 @@ void kill_tree_begin(void);
 size_t kill_tree_count(void); /* processes killed by the rounds since kill_tree_begin */
 
 /* pidfd.c */
-int pidfd_open_process(pid_t pid); /* -1 where the process is gone or the kernel has no pidfds */
-/* Signals the process that `pidfd` refers to, or `pid` where `pidfd` is -1. */
+int pidfd_open_process(pid_t pid); /* -1 if the process is gone or the kernel has no pidfds */
+/* Signals the process that `pidfd` refers to, or `pid` if `pidfd` is -1. */
 int signal_process(int pidfd, pid_t pid, int sig);
 
 #endif

@@ -26,7 +26,7 @@ static void set_quota(uint64_t bytes) {
 
 static void command_connection(uint8_t type, const uint8_t *body, size_t len) {
   struct connection *c = connection_find(load_u32(body));
-  /* It may have closed while the server was deciding. */
+  /* The connection may have closed while the server was deciding. */
   if (c == NULL) return;
   body += 4;
   len -= 4;

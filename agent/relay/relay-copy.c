@@ -38,7 +38,7 @@ void buffer_free(struct direction *d) {
   d->len = d->sent = 0;
 }
 
-/* Sends as much as the other end takes. False: the connection is broken. */
+/* Sends as much as the other end accepts. False: the connection is broken. */
 static bool send_some(int fd, const uint8_t *bytes, size_t len, size_t *sent) {
   while (*sent < len) {
     ssize_t n = send(fd, bytes + *sent, len - *sent, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -122,7 +122,7 @@ enum copy_result copy_both(struct connection *c) {
   if (!ok || !copy_direction(c, OUTSIDE)) return COPY_RESET;
   if (quota_exceeded()) return COPY_QUOTA;
   for (int side = 0; side < 2; side++) {
-    /* An end that has hung up takes nothing more. */
+    /* An end that has hung up accepts nothing more. */
     if (!c->end[side].hung_up || !c->from[side].eof) continue;
     buffer_free(&c->from[1 - side]);
     c->from[1 - side].eof = c->from[1 - side].eof_sent = true;

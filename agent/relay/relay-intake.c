@@ -85,7 +85,7 @@ static void peer_ready(struct source *source, uint32_t events) {
   if (!loop_watch(source, notify_is_full() ? 0 : EPOLLIN)) remove_peer(p);
 }
 
-/* Reads from the peers again, once the server has taken what they said before. */
+/* Reads from the peers again, once the server has received their earlier messages. */
 void intake_resume(void) {
   for (struct peer *p = peers; p < peers + PEERS_MAX; p++) {
     if (p->serial != 0 && !loop_watch(&p->source, EPOLLIN)) remove_peer(p);

@@ -71,7 +71,7 @@ bool notify_flush(void) {
 }
 
 int notify_timeout(void) {
-  /* Later totals replace earlier ones: none are queued behind frames that the server has not taken yet. */
+  /* Later totals replace earlier ones: none are queued behind frames that the server has not read yet. */
   if (!totals_changed() || queue_len > 0) return -1;
   int64_t left = reported_at + TOTALS_MS - now_ms();
   if (left > 0) return (int)left;

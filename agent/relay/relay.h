@@ -51,8 +51,8 @@ void loop_turn(int timeout_ms);
 void notify(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len);
 void notify_number(uint8_t type, uint32_t number);
 void notify_totals(void);
-bool notify_is_full(void); /* nothing may be read from the sandbox that the server would have to be told */
-bool notify_flush(void);   /* false: frames are left, since the server does not take them for now */
+bool notify_is_full(void); /* stop reading from the sandbox anything that the server must be notified of */
+bool notify_flush(void);   /* false: frames are left, because the server is not reading */
 int notify_timeout(void);  /* ms until the totals are due; -1 when nothing is */
 
 /* relay-control.c: the server's commands */
@@ -74,7 +74,7 @@ enum { INSIDE, OUTSIDE };
 enum connect_mode { CONNECT_FORWARD, CONNECT_HOLD, CONNECT_REQUEST };
 enum connection_state { STATE_WAITING, STATE_SNIFFING, STATE_CONNECTING, STATE_OPEN, STATE_CLOSING };
 
-/* One direction: bytes read from one end that the other has not taken yet. */
+/* One direction: bytes read from one end and not yet sent to the other. */
 struct direction {
   uint8_t *buffer;
   size_t len, sent;

@@ -60,7 +60,7 @@ static void read_report(struct shell *s, const struct program *program) {
   queue(s, &r);
 }
 
-/* Sends the next event: that the program runs, what it wrote, how it ended. */
+/* Sends the next event: started, output, or exit. */
 static void send_next(struct shell *s, const struct program *program) {
   shell_send(s);
   while (s->out_len == 0 && !s->closed && !s->exit_sent) {
