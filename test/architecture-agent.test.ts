@@ -81,7 +81,7 @@ describe("the agent's sources", () => {
     expect(violations(sources)).toEqual([]);
   });
 
-  it('lie in rooms of at most about twenty files', () => {
+  it('are in folders of at most about twenty files', () => {
     const rooms = new Map<string, number>();
     for (const { path } of sources) {
       const room = path.split('/')[0] ?? '';
@@ -106,7 +106,7 @@ describe('definitions', () => {
     'uint64_t totals[2];',
   ].join('\n');
 
-  it('are those at the top level', () => {
+  it('are found only at the top level', () => {
     expect(definitions(text, false).sort()).toEqual(['egress', 'end', 'name_of', 'totals']);
     expect(definitions(text, true).sort()).toEqual(['count', 'own']);
   });

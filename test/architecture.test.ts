@@ -123,27 +123,27 @@ describe('the source tree', () => {
     expect(rule([violating])).toEqual([sentence]);
   });
 
-  it('has short files on the whole', () => {
+  it('consists mostly of short files', () => {
     expect(medianViolations(program)).toEqual([]);
     const long = file('src/cli/x.ts', 'line\n'.repeat(100));
     expect(medianViolations([long, long, file('src/cli/y.ts', '')])).toHaveLength(1);
   });
 });
 
-describe('the rule against circles', () => {
+describe('the rule against import cycles', () => {
   const circle = [
     file('src/a/one.ts', "import { two } from '../b/two.ts';"),
     file('src/b/two.ts', "import type { Three } from '../c/three.ts';"),
     file('src/c/three.ts', "import { one } from '../a/one.ts';"),
   ];
 
-  it('finds none of files, besides the known ones', () => {
+  it('finds no cycle of files but the known ones', () => {
     expect(fileCircles([...program, ...tests], KNOWN_CIRCLES)).toEqual([]);
     expect(fileCircles(circle)).toEqual(['src/a/one.ts > src/b/two.ts > src/c/three.ts > src/a/one.ts']);
     expect(fileCircles(circle, ['src/b/two.ts > src/c/three.ts'])).toEqual([]);
   });
 
-  it('finds none of rooms, besides the known ones', () => {
+  it('finds no cycle of folders but the known ones', () => {
     expect(roomCircles(program, KNOWN_CIRCLES)).toEqual([]);
     const rooms = [
       file('src/a/one.ts', "import { two } from '../b/two.ts';"),
@@ -155,7 +155,7 @@ describe('the rule against circles', () => {
     expect(roomCircles(rooms)).toEqual(['src/a/ > src/b/ > src/a/']);
   });
 
-  it('takes each file beside rooms for a room, and lets rooms import the types of their context', () => {
+  it('treats each file beside folders as a folder, and lets folders import the types of their context', () => {
     const rooms = (names: string) => [
       file('src/index.ts', "import { one } from './a/one.ts';"),
       file('src/a/one.ts', `import ${names} from '../context.ts';`),
@@ -165,7 +165,7 @@ describe('the rule against circles', () => {
     expect(roomCircles(rooms('{ context }'))).toEqual(['src/a/ > src/context.ts > src/a/']);
   });
 
-  it('knows no circle that somebody has opened', () => {
+  it('lists no known cycle that no longer exists', () => {
     expect(outdated([...program, ...tests], KNOWN_CIRCLES)).toEqual([]);
     expect(outdated(circle, ['src/a/one.ts > src/c/three.ts'])).toEqual(['src/a/one.ts > src/c/three.ts']);
   });
@@ -234,14 +234,14 @@ describe('the import rule', () => {
 });
 
 describe('the rule of unit tests', () => {
-  it('is kept, and all that it names is there', () => {
+  it('is kept, and everything it names exists', () => {
     const tests = filesBelow(['test'], ['.ts']);
     expect(unitTestViolations(tests)).toEqual([]);
     const paths = new Set(tests.map(({ path }) => path));
     expect(SYSTEM_SUPPORT.filter((path) => !paths.has(path))).toEqual([]);
   });
 
-  it('finds what a unit test reaches by way of another module', () => {
+  it('finds what a unit test imports through another module', () => {
     const helper = file('test/x/helper.ts', "import { startServer } from '../support/server.ts';");
     const text = "import { help } from './helper.ts';";
     expect(unitTestViolations([helper, file('test/x/a.test.ts', text)])).toEqual([

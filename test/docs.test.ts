@@ -98,7 +98,7 @@ function exampleCalls(page: string): { tool: string; args: string }[] {
 }
 
 describe('the documentation', () => {
-  it('has the pages that these checks are for', () => {
+  it('has the pages that these checks cover', () => {
     expect(PAGES).toEqual(
       expect.arrayContaining(['README.md', 'SECURITY.md', 'CONTRIBUTING.md', 'docs/architecture.md']),
     );
@@ -108,11 +108,11 @@ describe('the documentation', () => {
     expect(brokenLinks(page)).toEqual([]);
   });
 
-  it.each(PAGES.filter((page) => page !== HISTORY))('%s names files that exist', (page) => {
+  it.each(PAGES.filter((page) => page !== HISTORY))('%s names existing files', (page) => {
     expect(unknownPaths(page)).toEqual([]);
   });
 
-  it.each(PAGES)('%s names npm scripts that exist', (page) => {
+  it.each(PAGES)('%s names existing npm scripts', (page) => {
     const { scripts } = JSON.parse(read('package.json'));
     const named = [...read(page).matchAll(/npm run ([\w:-]+)/g)].map(([, name = '']) => name);
     expect(named.filter((name) => !(name in scripts))).toEqual([]);

@@ -58,9 +58,12 @@ struct options {
 
 static bool parse_options(char **words, struct options *wanted) {
   for (; *words != NULL; words++) {
-    if (strcmp(*words, "egress") == 0) wanted->egress = true;
-    else if (strcmp(*words, "owner") == 0) wanted->owner = true;
-    else return false;
+    if (strcmp(*words, "egress") == 0)
+      wanted->egress = true;
+    else if (strcmp(*words, "owner") == 0)
+      wanted->owner = true;
+    else
+      return false;
   }
   return true;
 }
@@ -70,8 +73,8 @@ int init_main(int argc, char **argv) {
   struct options wanted = {0};
   if (argc < 6 || !parse_options(argv + 6, &wanted) || strcmp(argv[1], "init") != 0 ||
       !parse_number(argv[2], UINT32_MAX, &protocol) || protocol != PROTOCOL_VERSION ||
-      !parse_number(argv[3], DURATION_MAX, &deadline_ms) ||
-      !parse_number(argv[4], UINT32_MAX - 1, &uid) || !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
+      !parse_number(argv[3], DURATION_MAX, &deadline_ms) || !parse_number(argv[4], UINT32_MAX - 1, &uid) ||
+      !parse_number(argv[5], UINT32_MAX - 1, &gid)) {
     dprintf(STDERR_FILENO, "usage: agent init %d <deadline_ms> <uid> <gid> [egress] [owner]\n", PROTOCOL_VERSION);
     return EX_USAGE;
   }

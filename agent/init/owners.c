@@ -45,8 +45,10 @@ static void accept_owner(void) {
   if (fd < 0) return;
   bool added = owners.count < OWNERS_MAX && fcntl(fd, F_SETFL, O_NONBLOCK) == 0 &&
                send(fd, r.bytes, r.len, MSG_NOSIGNAL | MSG_DONTWAIT) == (ssize_t)r.len;
-  if (added) owners.fds[owners.count++] = fd;
-  else close(fd);
+  if (added)
+    owners.fds[owners.count++] = fd;
+  else
+    close(fd);
 }
 
 enum owner_state { OWNER_PRESENT, OWNER_ENDED, OWNER_RELEASES };

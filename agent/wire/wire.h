@@ -95,7 +95,8 @@ struct field {
 bool fields_read(uint8_t *body, size_t len, const struct field *wanted, size_t count);
 
 /* listener.c */
-int listen_at(int dir_fd, const char *name); /* creates that socket in that directory; leaves the working directory at / */
+int listen_at(int dir_fd,
+              const char *name); /* creates that socket in that directory; leaves the working directory at / */
 bool peer_is_outside(int fd);
 int accept_outside(int listen_fd); /* -1: no connection, or from a process of this pid namespace */
 

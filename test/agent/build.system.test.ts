@@ -43,7 +43,7 @@ describe('the built agent', () => {
     expect(calls(file, elf, 'create_userns', '__snprintf_chk')).toBe(true);
   });
 
-  it('is told from a program that lacks all that', async () => {
+  it('is distinguished from a program without that hardening', async () => {
     const outFile = join(folder, 'plain');
     await buildAgent({
       outFile,

@@ -58,7 +58,7 @@ async function data(connection: Connection): Promise<Buffer | null> {
 }
 
 describe('STAT and MKDIR', () => {
-  it('tells kind, size and mode, and follows links', async () => {
+  it('report kind, size and mode, and follow links', async () => {
     await shell('cd /tmp; printf 12345 > f; chmod 640 f; ln -s f l; mkfifo p');
     const file = await sandbox.ask(request.stat, [10, '/tmp/l']);
     expect([file.text(56), file.number(57), file.number(58)]).toEqual(['f', 5, 0o640]);
@@ -71,7 +71,7 @@ describe('STAT and MKDIR', () => {
     expect(errno(await sandbox.ask(request.stat, [10, `/${'x/'.repeat(3000)}`]))).toBe(36);
   });
 
-  it('makes parents, is content with what is there and names what is in the way', async () => {
+  it('create parents, accept existing directories and name what is in the way', async () => {
     expect((await sandbox.ask(request.mkdir, [10, '/tmp/a/b/c'])).type).toBe(answer.ok);
     expect((await sandbox.ask(request.mkdir, [10, '/tmp/a/b/c/'])).type).toBe(answer.ok);
     expect((await sandbox.ask(request.mkdir, [10, '/usr'])).type).toBe(answer.ok);
@@ -83,7 +83,7 @@ describe('STAT and MKDIR', () => {
 });
 
 describe('READ', () => {
-  it('answers a range', async () => {
+  it('returns a range', async () => {
     await shell('head -c 300000 /dev/zero | tr "\\0" a > /tmp/long; printf xyz >> /tmp/long');
     const all = await read('/tmp/long');
     expect(Buffer.isBuffer(all) && all.length).toBe(300_003);
@@ -92,7 +92,7 @@ describe('READ', () => {
     expect(String(await read('/proc/self/status', 0, 5))).toBe('Name:');
   });
 
-  it('never opens what is no file', async () => {
+  it('never opens anything but regular files', async () => {
     await shell('mkfifo /tmp/never; ln -s never /tmp/to-never');
     for (const [path, error] of [
       ['/tmp/never', 22],
@@ -105,7 +105,7 @@ describe('READ', () => {
     }
   });
 
-  it('reads as the user of the sandbox', async () => {
+  it('reads as the sandbox user', async () => {
     if (sandbox.uid === 0) return;
     await sandbox.finish(['sh', '-c', 'echo s > /tmp/secret; chmod 600 /tmp/secret'], {
       id: 'secret',
@@ -115,7 +115,7 @@ describe('READ', () => {
     expect(!Buffer.isBuffer(got) && errno(got)).toBe(13);
   });
 
-  it('serves several requests on a connection, but none that needs what it gave up', async () => {
+  it('serves several requests per connection, but none that needs dropped privileges', async () => {
     const connection = await sandbox.connect();
     await connection.send(frame(request.ping));
     await connection.expect(answer.ok);
@@ -134,7 +134,7 @@ describe('READ', () => {
 });
 
 describe('WRITE', () => {
-  it('writes a file with its parents and mode, and keeps the mode of one that is there', async () => {
+  it('writes a file with its parents and mode, and keeps the mode of an existing file', async () => {
     const content = Buffer.alloc(1_000_000, 'abc');
     expect((await write('/tmp/w/x/file', content)).type).toBe(answer.ok);
     expect(await shell('stat -c "%u %a %s" /tmp/w/x/file')).toBe(`${sandbox.uid} 644 1000000\n`);
@@ -145,7 +145,7 @@ describe('WRITE', () => {
     expect(await shell('stat -c "%a %s" /tmp/w/x/file; ls -A /tmp/w/x')).toBe('755 0\nfile\n');
   });
 
-  it('follows links to their target and refuses what is no file', async () => {
+  it('follows links to their target and refuses anything but regular files', async () => {
     await shell(
       'mkdir /tmp/v; cd /tmp/v; ln -s deep/target l; ln -s /tmp/v/l l2; mkdir deep; mkfifo p; ln -s loop loop',
     );
@@ -162,7 +162,7 @@ describe('WRITE', () => {
     }
   });
 
-  it('leaves nothing of a file whose connection is cut', async () => {
+  it('leaves nothing of a file whose connection is lost', async () => {
     await shell('mkdir /tmp/cut; echo old > /tmp/cut/file');
     const connection = await sandbox.connect();
     await connection.send(frame(request.write, fields([10, '/tmp/cut/file'])));
@@ -173,7 +173,7 @@ describe('WRITE', () => {
     expect(await shell('cat /tmp/cut/file')).toBe('old\n');
   });
 
-  it('answers an error at once and finds the next request after the END', async () => {
+  it('returns an error at once and reads the next request after END', async () => {
     const connection = await sandbox.connect();
     await connection.send(frame(request.write, fields([10, '/proc/none'])));
     expect((await connection.expect(answer.error)).text(52)).toBe('/proc/none');

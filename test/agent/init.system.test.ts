@@ -24,7 +24,7 @@ async function printed(connection: Connection): Promise<void> {
 }
 
 describe('init', () => {
-  it('refuses what it does not know with 64 and 70', async () => {
+  it('rejects unknown arguments with 64 and 70', async () => {
     const agent = join(await programs(), 'agent');
     const run = promisify(execFile);
     const failing = async (...args: string[]): Promise<unknown> =>
@@ -38,7 +38,7 @@ describe('init', () => {
     expect(await failing('init', '1', '1000', '0', '0')).toBe(70);
   });
 
-  it('answers PING and makes the directories of a sandbox', async () => {
+  it('answers PING and creates the directories of a sandbox', async () => {
     const box = await start({ deadlineMs: 60_000 });
     const pong = await box.ask(request.ping);
     expect(pong.number(40)).toBe(1);
@@ -53,7 +53,7 @@ describe('init', () => {
     );
   });
 
-  it('works where one id alone is mapped', async () => {
+  it('works with a single mapped id', async () => {
     const box = await start({ single: true });
     const script = 'id -u; grep -E "CapEff|CapBnd" /proc/self/status; touch /tmp/x';
     const none = '0000000000000000';
@@ -65,7 +65,7 @@ describe('init', () => {
 });
 
 describe('the deadline', () => {
-  it('ends everything and says so', async () => {
+  it('kills everything and reports it', async () => {
     const box = await start({ deadlineMs: 1500 });
     const connection = await box.run(['sh', '-c', 'trap "" TERM; while :; do sleep 0.1; done']);
     expect(await connection.next()).toBeNull();
@@ -74,7 +74,7 @@ describe('the deadline', () => {
     expect(await exists(join(box.dir, 'c/one/exit'))).toBe(false);
   });
 
-  it('moves later and earlier, in force when answered', async () => {
+  it('moves later and earlier, and applies by the time of the answer', async () => {
     const box = await start({ deadlineMs: 60_000 });
     expect((await box.ask(request.deadline, [1, 600_000])).number(41)).toBeGreaterThan(590_000);
     expect((await box.ask(request.ping)).number(41)).toBeGreaterThan(590_000);
@@ -87,7 +87,7 @@ describe('the deadline', () => {
 });
 
 describe('SHUTDOWN', () => {
-  it('ends everything at once, without a word about a deadline', async () => {
+  it('kills everything at once and reports no deadline', async () => {
     const box = await start();
     const command = await box.run(['sleep', '1000']);
     const connection = await box.connect();
@@ -99,7 +99,7 @@ describe('SHUTDOWN', () => {
     expect(await exists(join(box.dir, 'ended'))).toBe(false);
   });
 
-  it('is not for a connection that has given up its privileges', async () => {
+  it('is refused on a connection that dropped its privileges', async () => {
     const box = await start();
     const connection = await box.connect();
     await connection.send(frame(request.stat, fields([10, '/tmp'])));
@@ -111,7 +111,7 @@ describe('SHUTDOWN', () => {
 });
 
 describe('a hostile sandbox', () => {
-  it('loses its command when it kills the supervisor, and everything the command left', async () => {
+  it('loses its command, and all that the command started, when it kills the supervisor', async () => {
     const box = await start();
     const tree = 'for i in 1 2 3; do setsid sh -c "sleep 1000 & sleep 1000" & done; ';
     const script = `(${tree}) ; (sleep 0.1; kill -9 $PPID) & echo; sleep 1000`;
@@ -123,7 +123,7 @@ describe('a hostile sandbox', () => {
     await expect(box.attach('one')).rejects.toThrow(/ECONNREFUSED/);
   });
 
-  it('cannot end or stop PID 1, nor hold a supervisor', async () => {
+  it('cannot kill or stop PID 1, nor block a supervisor', async () => {
     const box = await start();
     const script =
       'for s in KILL TERM STOP INT SEGV; do kill -$s 1; done; kill -STOP $PPID; echo; sleep 0.2; exit 4';
@@ -132,7 +132,7 @@ describe('a hostile sandbox', () => {
     expect((await box.ask(request.ping)).type).toBe(answer.ok);
   });
 
-  it('still is killed and answered when no process can be made', needs('root', isRoot), async () => {
+  it('is still killed and answered when fork fails', needs('root', isRoot), async () => {
     const box = await start();
     const connection = await box.run(['bomb'], { nproc: 64 });
     await printed(connection);
@@ -163,7 +163,7 @@ describe('hostile frames', () => {
     ['RUN without a program', frame(request.run, fields([2, 'x'], [5, '/']))],
   ];
 
-  it('end the connection with EPROTO and nothing else', async () => {
+  it('end the connection with EPROTO and affect nothing else', async () => {
     const box = await start();
     for (const [name, bytes] of bad) {
       const connection = await box.connect();
@@ -194,7 +194,7 @@ describe('hostile frames', () => {
     expect((await box.ask(request.ping)).type).toBe(answer.ok);
   });
 
-  it('may come as slowly as they like', async () => {
+  it('may arrive arbitrarily slowly', async () => {
     const box = await start();
     const connection = await box.connect();
     const ping = frame(request.ping);
@@ -205,7 +205,7 @@ describe('hostile frames', () => {
     connection.close();
   });
 
-  it('may go on after the answer that ends the connection, and be read late', async () => {
+  it('may continue after the answer that ends the connection, and be read late', async () => {
     const box = await start();
     const connection = await box.connect();
     connection.pause();
@@ -220,7 +220,7 @@ describe('hostile frames', () => {
 });
 
 describe('CONNECT', () => {
-  it('relays both ways and passes half-closes on', async () => {
+  it('relays in both directions and forwards half-closes', async () => {
     const box = await start();
     for (const [port, family] of [
       ['4000', []],
@@ -240,7 +240,7 @@ describe('CONNECT', () => {
     }
   });
 
-  it('answers the reason where nobody listens', async () => {
+  it('reports the reason when nothing listens', async () => {
     const box = await start();
     expect(errno(await box.ask(request.connect, [14, 4000]))).toBe(111);
     expect(errno(await box.ask(request.connect, [14, 0]))).toBe(22);

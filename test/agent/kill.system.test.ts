@@ -27,7 +27,7 @@ describe('KILL', () => {
     }
   });
 
-  it('beats a fork bomb of 256 processes', needs('root', isRoot), async () => {
+  it('kills a fork bomb of 256 processes', needs('root', isRoot), async () => {
     for (let i = 0; i < 5; i++) {
       const connection = await sandbox.run(['bomb'], { id: `bomb-${i}`, nproc: 256 });
       await printed(connection, 600);
@@ -37,7 +37,7 @@ describe('KILL', () => {
     }
   });
 
-  it('finds a process whose first thread has ended', async () => {
+  it('finds a process whose main thread has exited', async () => {
     const connection = await sandbox.run(['thread-leader'], { id: 'leader' });
     await printed(connection, 1);
     await kill(connection, 9);
@@ -45,7 +45,7 @@ describe('KILL', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('sends other signals to every descendant and records who asked', async () => {
+  it('sends other signals to every descendant and records the requester', async () => {
     const script = 'trap "exit 5" TERM; sh -c "trap : TERM; echo; sleep 100; echo got" & echo; wait';
     const connection = await sandbox.run(['sh', '-c', script], { id: 'term' });
     await printed(connection, 2);
@@ -55,7 +55,7 @@ describe('KILL', () => {
     connection.close();
   });
 
-  it('records the first of two causes, and none for a signal that ends nothing', async () => {
+  it('records the first of two causes, and none for a signal that kills nothing', async () => {
     const connection = await sandbox.run(['sh', '-c', 'trap "" TERM; echo; sleep 100'], { id: 'causes' });
     await printed(connection, 1);
     await kill(connection, 15, 2);
@@ -72,7 +72,7 @@ describe('KILL', () => {
     cont.close();
   });
 
-  it('does not blame a request whose grace has passed', async () => {
+  it('does not attribute an exit to a request whose grace period has passed', async () => {
     const script = 'trap "echo" TERM; echo; while ! [ -e /tmp/go ]; do sleep 0.01; done; exit 6';
     const connection = await sandbox.run(['sh', '-c', script], { id: 'late', graceMs: 1 });
     await printed(connection, 1);
@@ -84,7 +84,7 @@ describe('KILL', () => {
     connection.close();
   });
 
-  it('ends what a finished command left running', async () => {
+  it('kills what a finished command left running', async () => {
     const connection = await sandbox.run(['sh', '-c', 'setsid sleep 1000 & setsid sleep 1000 & exit 0'], {
       id: 'left',
     });
@@ -97,7 +97,7 @@ describe('KILL', () => {
     connection.close();
   });
 
-  it('tells when the command itself ended, whatever of it is still waited for', async () => {
+  it('reports when the command itself exited, even while its descendants still run', async () => {
     const connection = await sandbox.run(['held'], { id: 'held' });
     await printed(connection, 8);
     const pid = (await sandbox.log('held')).out.toString().trim();
@@ -113,7 +113,7 @@ describe('KILL', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('refuses signals and causes that do not exist', async () => {
+  it('rejects unknown signals and causes', async () => {
     const connection = await sandbox.run(['sleep', '1000'], { id: 'refuse' });
     for (const [signal, cause] of [
       [0, 1],
@@ -130,7 +130,7 @@ describe('KILL', () => {
 });
 
 describe('timeout_ms', () => {
-  it('ends a program that ignores SIGTERM, after the grace', async () => {
+  it('kills a program that ignores SIGTERM after the grace period', async () => {
     const script = 'trap "" TERM; echo; while :; do sleep 0.01; done';
     // Time enough to become deaf, on any machine.
     const patient = await sandbox.run(['sh', '-c', script], {
@@ -150,7 +150,7 @@ describe('timeout_ms', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('lets a program go that obeys, and takes what does not', async () => {
+  it('lets a program that obeys exit, and kills one that does not', async () => {
     const script = '(trap "" TERM; setsid sleep 1000) & trap "exit 9" TERM; while :; do sleep 0.01; done';
     const connection = await sandbox.run(['sh', '-c', script], {
       id: 'obeys',

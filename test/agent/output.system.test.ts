@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => sandbox.stop());
 
 describe('captured output', () => {
-  it('keeps every byte of both streams while it fits', async () => {
+  it('keeps every byte of both streams while they fit', async () => {
     const script = 'head -c 3000000 /dev/zero | tr "\\0" a; head -c 2000001 /dev/zero | tr "\\0" b >&2';
     const got = await sandbox.finish(['sh', '-c', script], { id: 'all' });
     expect([got.stdout, got.stderr]).toEqual([3_000_000, 2_000_001]);
@@ -18,7 +18,7 @@ describe('captured output', () => {
     expect(got.err === 'b'.repeat(2_000_001)).toBe(true);
   });
 
-  it('keeps the first 8 and the last 24 segments of a flood and says exactly what is gone', async () => {
+  it('keeps the first 8 and the last 24 segments of a flood and reports exactly what was dropped', async () => {
     const lines = 9_000_000;
     const got = await sandbox.finish(['seq', '-f', '%07.0f', '1', String(lines)], { id: 'flood' });
     expect(got.stdout).toBe(lines * 8);
@@ -43,7 +43,7 @@ describe('captured output', () => {
     }
   });
 
-  it('tells growth at most each 50 ms and only while it grows', async () => {
+  it('reports growth at most every 50 ms and only while it grows', async () => {
     const connection = await sandbox.run(
       ['sh', '-c', 'i=0; while [ $i -lt 3000 ]; do echo x; i=$((i+1)); done'],
       {
@@ -67,7 +67,7 @@ describe('captured output', () => {
     connection.close();
   });
 
-  it('goes on capturing while nobody listens and while a listener does not read', async () => {
+  it('continues without a listener and with a listener that does not read', async () => {
     const script = 'head -c 200000000 /dev/zero; read x < /tmp/fifo; echo done';
     await sandbox.finish(['mkfifo', '-m', '666', '/tmp/fifo'], { id: 'fifo' });
     const starter = await sandbox.run(['sh', '-c', script], { id: 'deaf' });
@@ -86,7 +86,7 @@ describe('captured output', () => {
     listener.close();
   });
 
-  it('finishes with the first process, while what it left holds the pipes and is still captured', async () => {
+  it('finishes with the first process, while its descendants hold the pipes and are still captured', async () => {
     const script = '(trap "" HUP; while :; do echo late; sleep 0.01; done) & echo first';
     const connection = await sandbox.run(['sh', '-c', script], { id: 'left' });
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));

@@ -21,7 +21,7 @@ async function reason(box: AgentSandbox): Promise<string> {
 }
 
 describe('an owned sandbox', () => {
-  it('ends when its only owner is gone, with everything that runs in it, and says why', async () => {
+  it('ends with everything in it when its only owner disconnects, and reports why', async () => {
     const box = await start();
     const command = await box.run(['sh', '-c', 'trap "" TERM HUP; setsid sleep 1000 & sleep 1000']);
     const began = performance.now();
@@ -33,7 +33,7 @@ describe('an owned sandbox', () => {
     command.close();
   });
 
-  it('lives as long as one of several owners does', async () => {
+  it('lives as long as any of its owners', async () => {
     const box = await start();
     const second = await box.own();
     const third = await box.own();
@@ -48,7 +48,7 @@ describe('an owned sandbox', () => {
     expect(await reason(box)).toBe('owner');
   });
 
-  it('is not owned by connections for requests, nor by programs inside', async () => {
+  it('is not owned by request connections or programs inside', async () => {
     const box = await start();
     const asking = await box.connect();
     const command = await box.run(['sleep', '1000']);
@@ -58,7 +58,7 @@ describe('an owned sandbox', () => {
     command.close();
   });
 
-  it('lives to its deadline once an owner has released it', async () => {
+  it('lives until its deadline once an owner has released it', async () => {
     const box = await start();
     const second = await box.own();
     box.owner.end('k');
@@ -72,7 +72,7 @@ describe('an owned sandbox', () => {
     expect(await exists(join(box.dir, 'owners'))).toBe(false);
   });
 
-  it('keeps its descriptors from the programs that it runs', async () => {
+  it('does not leak its descriptors to the programs it runs', async () => {
     const box = await start();
     await box.own();
     const { out } = await box.finish(['sh', '-c', 'ls /proc/self/fd | wc -l'], { sudo: true });
@@ -91,7 +91,7 @@ describe('an owned sandbox', () => {
 });
 
 describe('a sandbox without owners', () => {
-  it('has no socket for them', async () => {
+  it('has no owner socket', async () => {
     const box = await start(false);
     expect(await exists(join(box.dir, 'owners'))).toBe(false);
     expect((await box.ask(request.ping)).number(40)).toBe(1);

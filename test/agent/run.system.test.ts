@@ -18,7 +18,7 @@ function newId(): string {
 }
 
 describe('RUN', () => {
-  it('answers the exit code and both streams byte for byte', async () => {
+  it('returns the exit code and both streams byte for byte', async () => {
     const script = "printf 'a\\000b\\n'; printf err >&2; exit 7";
     const got = await sandbox.finish(['sh', '-c', script], { id: newId() });
     expect(got).toMatchObject({
@@ -32,7 +32,7 @@ describe('RUN', () => {
     });
   });
 
-  it('says who the command is and leaves it no privilege', async () => {
+  it('sets the user of the command and leaves it no privilege', async () => {
     const script =
       'id -u; id -g; umask; grep -E "^(CapEff|CapPrm|CapBnd|CapAmb|NoNewPrivs|SigBlk|SigIgn)" /proc/self/status';
     const { out } = await sandbox.finish(['sh', '-c', script], { id: newId() });
@@ -55,7 +55,7 @@ describe('RUN', () => {
     ]);
   });
 
-  it('gives sudo the bounding set without what could trace the agent', async () => {
+  it('gives sudo a bounding set without the capabilities that could trace the agent', async () => {
     const script = 'id -u; id -G; grep CapEff /proc/self/status';
     const { out } = await sandbox.finish(['sh', '-c', script], { id: newId(), sudo: true });
     const [uid, groups, caps] = out.trim().split('\n');
@@ -65,7 +65,7 @@ describe('RUN', () => {
     expect(mask & ((1n << 19n) | (1n << 8n))).toBe(0n); // CAP_SYS_PTRACE, CAP_SETPCAP
   });
 
-  it('has its own session, an empty standard input, its environment alone and no other descriptor', async () => {
+  it('provides its own session, empty standard input, only its environment and no other descriptor', async () => {
     const script = 'cat; pwd; env | sort; ls /proc/self/fd; cut -d" " -f6 /proc/$$/stat; echo $$';
     const options = { id: newId(), cwd: '/usr', env: ['B=2', 'A=1 =x', 'PATH=/usr/bin'] };
     const { out, err } = await sandbox.finish(['/usr/bin/sh', '-c', script], options);
@@ -76,7 +76,7 @@ describe('RUN', () => {
     expect(err).toBe('');
   });
 
-  it('answers 127 for a program that does not exist and 126 for one that cannot be executed', async () => {
+  it('returns 127 for a program that does not exist and 126 for one that cannot be executed', async () => {
     const missing = await sandbox.finish(['no-such-program'], { id: newId() });
     expect(missing).toMatchObject({ code: 127, err: 'no-such-program: command not found\n' });
     const absolute = await sandbox.finish(['/no/such'], { id: newId() });
@@ -85,7 +85,7 @@ describe('RUN', () => {
     expect(denied).toMatchObject({ code: 126, err: '/etc/passwd: Permission denied\n' });
   });
 
-  it('hands a file without #! to /bin/sh', async () => {
+  it('runs a file without #! with /bin/sh', async () => {
     await sandbox.finish(['sh', '-c', 'echo "echo hello \\$1" > /tmp/plain; chmod +x /tmp/plain'], {
       id: newId(),
     });
@@ -95,7 +95,7 @@ describe('RUN', () => {
     });
   });
 
-  it('is an error, and no command, where the working directory cannot be entered', async () => {
+  it('fails without a command when the working directory cannot be entered', async () => {
     const id = newId();
     const connection = await sandbox.connect();
     await connection.send(runFrame(['true'], { id, cwd: '/nowhere' }));
@@ -115,7 +115,7 @@ describe('RUN', () => {
     connection.close();
   });
 
-  it('refuses ids that would name something else on the host', async () => {
+  it('rejects ids that would name another file on the host', async () => {
     for (const id of ['', '.', '..', '../x', 'a/b', '.hidden', 'x'.repeat(129)]) {
       const connection = await sandbox.connect();
       await connection.send(runFrame(['true'], { id }));
@@ -125,12 +125,12 @@ describe('RUN', () => {
     }
   });
 
-  it('tells the signal that ended the command', async () => {
+  it('reports the signal that killed the command', async () => {
     const got = await sandbox.finish(['sh', '-c', 'kill -SEGV $$'], { id: newId() });
     expect(got).toMatchObject({ code: 139, signal: 11, cause: 0 });
   });
 
-  it('writes the exit file before it tells the exit, and answers who comes later', async () => {
+  it('writes the exit file before it reports the exit, and answers later requests', async () => {
     const id = newId();
     const connection = await sandbox.run(['sh', '-c', 'sleep 30 & exit 3'], { id });
     const exit = await connection.expect(answer.exit, [answer.output]);
@@ -150,13 +150,13 @@ describe('RUN', () => {
     expect(results.map((result) => result.out)).toEqual(ids.map((id) => `${id}\n`));
   });
 
-  it('lowers the number of processes', needs('root', isRoot), async () => {
+  it('lowers the process limit', needs('root', isRoot), async () => {
     const script = 'grep -E "^Max (processes|core)" /proc/self/limits';
     const { out } = await sandbox.finish(['sh', '-c', script], { id: newId(), nproc: 77 });
     expect(out.replace(/ +/g, ' ')).toBe('Max core file size 0 0 bytes \nMax processes 77 77 processes \n');
   });
 
-  it('keeps its own processes out of reach', async () => {
+  it('protects its own processes', async () => {
     for (const sudo of [false, true]) {
       const { out } = await sandbox.finish(['escape'], { id: newId(), sudo });
       expect(out).not.toContain('YES');

@@ -62,7 +62,7 @@ describe('SHELL', () => {
     connection.close();
   });
 
-  it('passes what is typed, and a new size with its signal', async () => {
+  it('forwards input, and a resize with its signal', async () => {
     const script =
       'trap "stty size" WINCH; stty -echo; echo ready; read word; echo "<$word>"; while :; do sleep 1000 & wait; done';
     const connection = await open(['bash', '-c', script]);
@@ -75,14 +75,14 @@ describe('SHELL', () => {
     while ((await connection.next()) !== null);
   });
 
-  it('tells all that was written before the end', async () => {
+  it('delivers all output written before the end', async () => {
     const connection = await open(['sh', '-c', 'head -c 300000 /dev/zero | tr "\\0" x; exit 9']);
     const { out, exit } = await rest(connection);
     expect([out.length, exit.number(70)]).toEqual([300_000, 9]);
     connection.close();
   });
 
-  it('makes a program wait whose output nobody reads, and lives on', async () => {
+  it('blocks a program whose output nobody reads, and survives', async () => {
     const connection = await open([
       'sh',
       '-c',
@@ -95,7 +95,7 @@ describe('SHELL', () => {
     connection.close();
   });
 
-  it('leaves nothing when the connection closes, wherever the program has moved', async () => {
+  it('leaves no process when the connection closes, even one that changed its session', async () => {
     const connection = await open(['tree', '4']);
     let seen = 0;
     while (seen < 121) seen += (await connection.expect(answer.data)).body.length;
@@ -107,7 +107,7 @@ describe('SHELL', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('beats a fork bomb', needs('root', isRoot), async () => {
+  it('kills a fork bomb', needs('root', isRoot), async () => {
     const connection = await sandbox.connect();
     await connection.send(shellFrame(['bomb'], [[9, 256]]));
     await connection.expect(answer.started);
@@ -117,7 +117,7 @@ describe('SHELL', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('ends what a program has left running, once the client closes', async () => {
+  it('kills what a program left running once the client disconnects', async () => {
     const connection = await open(['sh', '-c', 'trap "" HUP; sleep 1000 & echo left']);
     expect((await rest(connection)).out).toBe('left\r\n');
     connection.halfClose();
@@ -125,7 +125,7 @@ describe('SHELL', () => {
     expect(await sandbox.programs()).toBe(0);
   });
 
-  it('refuses what is no frame of a terminal', async () => {
+  it('rejects frames that are not for terminals', async () => {
     for (const bad of [
       frame(request.ping),
       resize(0, 1),
@@ -140,7 +140,7 @@ describe('SHELL', () => {
     }
   });
 
-  it('says what is wrong with a request', async () => {
+  it('reports what is wrong with a request', async () => {
     const ask = async (bytes: Buffer): Promise<[number | null, string]> => {
       const connection = await sandbox.connect();
       await connection.send(bytes);

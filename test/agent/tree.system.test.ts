@@ -94,14 +94,14 @@ const sample: Entry[] = [
 ];
 
 describe('trees', () => {
-  it('come in and go out as they are', async () => {
+  it('are written and read unchanged', async () => {
     const got = await writeTree('/tmp/new/tree', sample);
     expect([got.type, got.number(42), got.number(43)]).toEqual([answer.ok, 3, 70_010]);
     expect(await readTree('/tmp/new/tree')).toEqual(sample);
     expect(await shell('ls -A /tmp/new')).toBe('tree\n');
   });
 
-  it('merge with a directory that is there', async () => {
+  it('merge with an existing directory', async () => {
     await shell(
       'mkdir -p /tmp/m/a /tmp/m/keep; chmod 711 /tmp/m/a; echo old > /tmp/m/empty; echo k > /tmp/m/keep/k',
     );
@@ -112,7 +112,7 @@ describe('trees', () => {
     );
   });
 
-  it('move nothing where a directory meets a file', async () => {
+  it('change nothing when a directory would replace a file', async () => {
     await shell('mkdir -p /tmp/n/empty; touch /tmp/n/other; mkdir -p /tmp/o; touch /tmp/o/a /tmp/file');
     expect(errno(await writeTree('/tmp/n', sample))).toBe(21);
     expect(errno(await writeTree('/tmp/o', sample))).toBe(20);
@@ -121,7 +121,7 @@ describe('trees', () => {
     expect(await shell('ls -A /tmp/n /tmp/o')).toBe('/tmp/n:\nempty\nother\n\n/tmp/o:\na\n');
   });
 
-  it('may be one file or one link', async () => {
+  it('may be a single file or link', async () => {
     expect(
       (await writeTree('/tmp/single', [{ path: '', kind: 'f', mode: 0o600, content: 'one' }])).type,
     ).toBe(64);
@@ -131,7 +131,7 @@ describe('trees', () => {
     expect(await readTree('/tmp/to-tree')).toEqual(sample);
   });
 
-  it('never lead out of their stage', async () => {
+  it('never escape their staging directory', async () => {
     const root = { path: '', kind: 'd', mode: 0o755 };
     for (const path of ['..', '../x', 'a/../../x', '/abs', 'a//b', './a', 'a/', `${'x/'.repeat(201)}x`]) {
       expect([path, errno(await writeTree('/tmp/out', [root, { path, kind: 'f', mode: 0o644 }]))]).toEqual([
@@ -151,7 +151,7 @@ describe('trees', () => {
     expect(await shell('ls -A /tmp | grep -e ^out -e ^x -e sandbox- || true')).toBe('');
   });
 
-  it('leave nothing when the connection is cut', async () => {
+  it('leave nothing when the connection is lost', async () => {
     await shell('mkdir /tmp/cut');
     const connection = await sandbox.connect();
     await connection.send(frame(request.treeWrite, fields([10, '/tmp/cut'])));
@@ -161,7 +161,7 @@ describe('trees', () => {
     while ((await shell('ls -A /tmp/cut')) !== '');
   });
 
-  it('leave out fifos, stop where they may not read and report what is missing', async () => {
+  it('omit fifos, stop at what they may not read and report what is missing', async () => {
     await shell('mkdir -p /tmp/q/sub; mkfifo /tmp/q/p; touch /tmp/q/f');
     const got = await readTree('/tmp/q');
     expect(Array.isArray(got) && got.map((entry) => entry.path)).toEqual(['', 'f', 'sub']);

@@ -57,7 +57,7 @@ class Person {
 }
 
 describe('attach', () => {
-  it('joins the sandbox of a server, raw, in the size of the window, and leaves with the exit code', async (context) => {
+  it('opens a raw shell of the window size in the sandbox of a server, and exits with its exit code', async (context) => {
     if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
     await server.call('sandbox_write_files', { files: [{ path: 'note', content: 'from the agent' }] });
     const person = new Person(['attach', sandboxId]);
@@ -85,7 +85,7 @@ describe('attach', () => {
     expect((await server.call('sandbox_get')).structured['status']).toBe('running');
   });
 
-  it('works in a terminal that does not know its size', async (context) => {
+  it('works in a terminal of unknown size', async (context) => {
     if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
     const person = new Person(['attach', sandboxId], '0x0');
     await person.sees('$ ');
@@ -94,7 +94,7 @@ describe('attach', () => {
     expect(await person.ended).toBe(0);
   });
 
-  it('ends with the sandbox, and leaves the terminal as it was', async (context) => {
+  it('ends with the sandbox and restores the terminal', async (context) => {
     if (!existsSync(PYTHON)) return context.skip('this host has no python3 to make a terminal with');
     const { structured } = await server.call('sandbox_create');
     const person = new Person(['attach', String(structured['sandbox_id'])]);
@@ -104,7 +104,7 @@ describe('attach', () => {
     expect(person.shown.endsWith('\u001b[0m')).toBe(true);
   });
 
-  it('refuses pipes, unknown sandboxes and stopped ones', async () => {
+  it('rejects pipes, unknown sandboxes and stopped ones', async () => {
     const verb = (id: string) => runVerb(['attach', id, '--state-dir', server.stateDir]);
     const piped = await verb(sandboxId);
     expect([piped.code, piped.err]).toEqual([1, expect.stringContaining('needs a terminal')]);

@@ -19,7 +19,7 @@ function registryThat(recover: () => Promise<Recovered>): Registry {
 const nothing: Recovered = { stopped: [], forgotten: [], failed: [] };
 
 describe('clean', () => {
-  it('tells what it stopped and forgot', async () => {
+  it('reports what it stopped and removed', async () => {
     const terminal = recordingTerminal();
     const recover = async () => ({ ...nothing, stopped: ['sbx_a'], forgotten: ['sbx_b', 'sbx_c'] });
     expect(await clean(registryThat(recover), terminal)).toBe(0);
@@ -27,7 +27,7 @@ describe('clean', () => {
     expect(terminal.errors()).toBe('');
   });
 
-  it('says so where there is nothing', async () => {
+  it('says when there is nothing to clean', async () => {
     const terminal = recordingTerminal();
     expect(
       await clean(
@@ -38,7 +38,7 @@ describe('clean', () => {
     expect(terminal.output()).toBe('Nothing to clean.\n');
   });
 
-  it('tells what failed, and ends with 1', async () => {
+  it('reports what failed and exits with 1', async () => {
     const terminal = recordingTerminal();
     const failed = [{ id: 'sbx_b', reason: 'The disk is full.' }];
     const recover = async () => ({ ...nothing, stopped: ['sbx_a'], failed });
@@ -48,7 +48,7 @@ describe('clean', () => {
     expect(terminal.errors()).toContain('sandbox-mcp doctor');
   });
 
-  it('does not call it clean where all failed', async () => {
+  it('does not report success when everything failed', async () => {
     const terminal = recordingTerminal();
     const failed = [{ id: 'oci', reason: 'The state directory cannot be used.' }];
     expect(
@@ -60,7 +60,7 @@ describe('clean', () => {
     expect(terminal.output()).toBe('');
   });
 
-  it('fails where the recovery does', async () => {
+  it('fails when recovery fails', async () => {
     const recover = () => Promise.reject(new SandboxError('unavailable', 'No state directory.'));
     await expect(clean(registryThat(recover), recordingTerminal())).rejects.toThrow('No state directory.');
   });

@@ -33,7 +33,7 @@ const absent: Diagnosis = {
 };
 
 describe('doctor', () => {
-  it('ends with 0 where the first engine works', async () => {
+  it('exits with 0 when the first engine works', async () => {
     const terminal = recordingTerminal();
     const works = diagnosis(true, finding({ level: 'ok', text: 'crun ran a sandbox' }));
     const code = await doctor(INSPECT, async () => [works, absent], terminal);
@@ -43,7 +43,7 @@ describe('doctor', () => {
     );
   });
 
-  it('ends with 1 where it does not, and shows the line that mends it', async () => {
+  it('exits with 1 when it does not, and shows the command that fixes it', async () => {
     const terminal = recordingTerminal();
     const remedy = [
       ['apt-get', 'update'],
@@ -63,7 +63,7 @@ describe('doctor', () => {
     expect(JSON.parse(terminal.output())).toEqual(found);
   });
 
-  it('mends, says what it runs, and looks again', async () => {
+  it('fixes problems, prints what it runs, and checks again', async () => {
     const terminal = recordingTerminal();
     const mark = join(folder, 'mended');
     const broken = diagnosis(false, finding({ remedy: [['touch', mark]] }));
@@ -72,7 +72,7 @@ describe('doctor', () => {
     expect(terminal.errors()).toBe(`doctor: running touch ${mark}\n`);
   });
 
-  it('mends what comes to light only after the first thing is mended', async () => {
+  it('fixes problems that show only after the first is fixed', async () => {
     const [first, second] = [join(folder, 'first'), join(folder, 'second')];
     const diagnose = async () => {
       if (!existsSync(first)) return [diagnosis(false, finding({ remedy: [['touch', first]] }))];
@@ -82,7 +82,7 @@ describe('doctor', () => {
     expect(await doctor(MEND, diagnose, recordingTerminal())).toBe(0);
   });
 
-  it('runs a step once, goes on behind one that fails, and tells failures', async () => {
+  it('runs each step once, continues after a failed one, and reports failures', async () => {
     const terminal = recordingTerminal();
     const mark = join(folder, 'mark');
     const broken = diagnosis(
@@ -97,7 +97,7 @@ describe('doctor', () => {
     expect(terminal.errors()).toMatch(/doctor: no-such-program-here: .*ENOENT/);
   });
 
-  it('runs nothing that needs root for somebody else', async () => {
+  it('runs nothing that needs root as another user', async () => {
     const terminal = recordingTerminal();
     const mark = join(folder, 'mark');
     const broken = diagnosis(false, finding({ remedy: [['touch', mark]], remedyNeedsRoot: true }));
@@ -106,7 +106,7 @@ describe('doctor', () => {
     expect(terminal.output()).toContain(`sudo touch ${mark}`);
   });
 
-  it('leaves alone what is in order, even where a remedy is told', async () => {
+  it('changes nothing that works, even where a remedy is listed', async () => {
     const terminal = recordingTerminal();
     const fine = diagnosis(true, finding({ level: 'ok', remedy: [['false']] }));
     await doctor(MEND, async () => [fine], terminal);

@@ -26,8 +26,8 @@ afterAll(async () => {
 
 const image = (...args: string[]) => runVerb(['image', ...args, '--state-dir', stateDir]);
 
-describe('the verbs about images', () => {
-  it('import one that sandboxes run on, list it with who uses it, and remove it', async (context) => {
+describe('the image commands', () => {
+  it('import an image for sandboxes, list it with its users, and remove it', async (context) => {
     const entries =
       busyboxEntries() ?? context.skip('busybox-static is missing; `npm test` as root installs it');
     const archive = join(folder, 'tiny.tar.gz');
@@ -64,7 +64,7 @@ describe('the verbs about images', () => {
     expect(await readdir(join(stateDir, 'images'))).toEqual([]);
   });
 
-  it('say what is wrong, and what to do', async () => {
+  it('report what is wrong and what to do', async () => {
     const archive = join(folder, 'large.tar');
     const zeros = { path: 'usr/zeros', content: Buffer.alloc(100_000) };
     await writeFile(archive, tarOf([{ path: 'usr', type: '5', mode: 0o755 }, zeros]));
@@ -89,7 +89,7 @@ describe('the verbs about images', () => {
     expect((await readdir(join(stateDir, 'images'))).sort()).toEqual([]);
   });
 
-  it('leave nothing of an import that is interrupted', async () => {
+  it('leave nothing of an interrupted import', async () => {
     const archive = join(folder, 'slow.tar');
     const parts = [1, 2, 3, 4].map((n) => ({ path: `usr/${n}`, content: Buffer.alloc(8_000_000) }));
     await writeFile(archive, tarOf([{ path: 'usr', type: '5', mode: 0o755 }, ...parts]));
@@ -108,7 +108,7 @@ describe('the verbs about images', () => {
     expect(await readdir(images)).toEqual([]);
   });
 
-  it('leave what was killed to the next who looks', async () => {
+  it('let the next command remove what a killed one left', async () => {
     const archive = join(folder, 'slow.tar');
     const images = join(stateDir, 'images');
     const child = spawn(
@@ -132,9 +132,9 @@ describe('a size', () => {
     ['4096', 4_096],
     ['64k', 65_536],
     ['16G', 17_179_869_184],
-  ])('is read: %s', (text, bytes) => expect(bytesOf(text)).toBe(bytes));
+  ])('is parsed: %s', (text, bytes) => expect(bytesOf(text)).toBe(bytes));
 
-  it.each(['', '12', '1.5g', '-1g', '9999999t', '1e9'])('is refused: %j', (text) =>
+  it.each(['', '12', '1.5g', '-1g', '9999999t', '1e9'])('is rejected: %j', (text) =>
     expect(() => bytesOf(text)).toThrow('is no size'),
   );
 });

@@ -9,7 +9,7 @@ function pretending(platform: string): Record<string, string> {
 }
 
 describe.each(['darwin', 'win32'])('on %s', (platform) => {
-  it('the server starts, and refuses to create with the way on', async () => {
+  it('the server starts and refuses to create a sandbox, with the next step', async () => {
     const server = await startServer({ env: pretending(platform) });
     try {
       const { isError, text } = await server.call('sandbox_create');
@@ -22,7 +22,7 @@ describe.each(['darwin', 'win32'])('on %s', (platform) => {
     }
   });
 
-  it('doctor points to the other engines', async () => {
+  it('doctor names the other engines', async () => {
     const { code, out } = await runVerb(['doctor'], pretending(platform));
     expect(code).toBe(1);
     expect(out).toContain(

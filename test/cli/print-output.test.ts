@@ -46,7 +46,7 @@ function logOf(pieces: readonly Piece[], dropped = 0) {
 }
 
 describe('printOutput', () => {
-  it('hands a pipe the bytes as they are', async () => {
+  it('writes the bytes unchanged to a pipe', async () => {
     const terminal = recordingTerminal();
     await printOutput(
       logOf([
@@ -61,7 +61,7 @@ describe('printOutput', () => {
     expect(terminal.output()).toBe('\u001b[31mred\u0007\r\n');
   });
 
-  it('hands a screen no control sequence, and no half of a character', async () => {
+  it('writes neither control sequences nor partial characters to a terminal', async () => {
     const terminal = recordingTerminal(true);
     const [first, second] = [Buffer.from('é').subarray(0, 1), Buffer.from('é').subarray(1)];
     const pieces: Piece[] = [
@@ -74,14 +74,14 @@ describe('printOutput', () => {
     expect(terminal.output()).toBe('redtab\there\né');
   });
 
-  it('tells what the log no longer holds', async () => {
+  it('reports what the log no longer holds', async () => {
     const terminal = recordingTerminal();
     await printOutput(logOf([['stdout', 'tail']], 1_000), finished, false, terminal, signal);
     expect(terminal.output()).toBe('tail');
     expect(terminal.errors()).toBe('[1000 bytes were not kept]\n');
   });
 
-  it('waits for more only where it is to follow', async () => {
+  it('waits for more only when it follows', async () => {
     const running: Command = { ...finished, status: 'running', exitCode: null };
     const terminal = recordingTerminal();
     let waited = 0;

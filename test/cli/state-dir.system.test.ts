@@ -30,7 +30,7 @@ describe.each([
   ['lies below a file', () => join(file, 'state')],
   ['lies where nothing can be made', () => '/proc/sandbox-mcp-state'],
 ])('a state directory that %s', (_, path) => {
-  it('is an error of doctor, and nothing of it is ok', async () => {
+  it('is an error in doctor, with nothing of it reported as ok', async () => {
     const { code, out } = await runVerb(['doctor', '--state-dir', path()]);
     expect(code).toBe(1);
     expect(out).toContain(`error    The state directory ${path()} is not usable: `);
@@ -38,7 +38,7 @@ describe.each([
     expect(out).toContain('--state-dir');
   });
 
-  it('is not called clean', async () => {
+  it('is not reported as clean', async () => {
     const { code, out, err } = await runVerb(['clean', '--state-dir', path()]);
     expect(code).toBe(1);
     expect(out).toBe('');
@@ -47,7 +47,7 @@ describe.each([
     expect(err).not.toMatch(/"level"|ENOTDIR|ENOENT|EEXIST| {4}at /);
   });
 
-  it('is unavailable to a client, with the way on and without a path', async () => {
+  it('is reported to a client as unavailable, with the next step and without a path', async () => {
     const server = await startServer({ stateDir: path() });
     try {
       for (const tool of ['sandbox_create', 'session_info']) {
@@ -65,10 +65,10 @@ describe.each([
 });
 
 describe(
-  "a state directory in somebody else's folder",
+  'a state directory in a folder of another user',
   needs('root, to become another user', canBecomeOrdinary),
   () => {
-    it('is refused, and doctor says where it cannot be made', async () => {
+    it('is rejected, and doctor says where it cannot be created', async () => {
       const closed = join(folder, 'closed');
       mkdirSync(closed, { mode: 0o755 });
       const user = await makeOrdinaryUser(false);

@@ -40,7 +40,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
     return { code, out, err };
   }
 
-  it('is told so by doctor, on a machine where it works', async () => {
+  it('is told so by doctor on a working machine', async () => {
     const { code, out, err } = await verb([], 'doctor');
     expect(err).toBe('');
     expect(out).toMatch(/^oci: works here\n/);
@@ -74,7 +74,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
   });
 
   it.each([[[]], [['list']], [['doctor']]])(
-    'without a home is asked for a state directory: %j',
+    'is asked for a state directory without a home: %j',
     async (args) => {
       const { code, out, err } = await verb(HOMELESS, ...args);
       expect(code).toBe(2);

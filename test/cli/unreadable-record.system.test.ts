@@ -22,7 +22,7 @@ afterEach(() => {
 });
 
 describe('an ownership record that cannot be read', () => {
-  it.each([['list'], ['clean']])('is told behind the answer of %s', async (verb) => {
+  it.each([['list'], ['clean']])('is reported after the output of %s', async (verb) => {
     const { out, err } = await runVerb([verb, '--state-dir', stateDir]);
     expect(out).not.toBe('');
     expect(err).toBe(
@@ -34,7 +34,7 @@ describe('an ownership record that cannot be read', () => {
     ['stop', SANDBOX_ID],
     ['logs', SANDBOX_ID],
     ['logs', `cmd_${SANDBOX_ID.slice(4)}_22222222`],
-  ])('is the whole answer of %s %s', async (verb, id) => {
+  ])('is the whole output of %s %s', async (verb, id) => {
     const { code, out, err } = await runVerb([verb, id, '--state-dir', stateDir]);
     expect(code).toBe(1);
     expect(out).toBe('');
@@ -43,7 +43,7 @@ describe('an ownership record that cannot be read', () => {
     );
   });
 
-  it('is in the log for those who ask for it', async () => {
+  it('is in the log at the level that shows it', async () => {
     const { err } = await runVerb(['list', '--log-level', 'error', '--state-dir', stateDir]);
     expect(err).toMatch(/^\{"level":/);
     expect(err).toContain(file);

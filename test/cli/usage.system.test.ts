@@ -7,13 +7,13 @@ import { runVerb } from '../support/run-verb.ts';
 const packageText = readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8');
 
 describe('the command line', () => {
-  it('tells the version of the package', async () => {
+  it('prints the package version', async () => {
     const { code, out } = await runVerb(['--version']);
     expect(code).toBe(0);
     expect(packageText).toContain(`"version": "${out.trim()}"`);
   });
 
-  it('tells every flag and verb', async () => {
+  it('documents every flag and command', async () => {
     const { code, out } = await runVerb(['--help']);
     expect(code).toBe(0);
     for (const word of ['--state-dir <DIR>', '--read-only', 'doctor', 'clean', 'SANDBOX_MCP_MAX_VCPUS']) {
@@ -21,7 +21,7 @@ describe('the command line', () => {
     }
   });
 
-  it('lists the tools, as many as the flags leave', async () => {
+  it('lists the tools that the flags select', async () => {
     const all = await runVerb(['tools']);
     expect(all.code).toBe(0);
     expect(names(all.out)).toEqual(TOOLS.map((tool) => tool.name));
@@ -47,7 +47,7 @@ describe('the command line', () => {
     [['--max-vcpus'], {}, "option '--max-vcpus <COUNT>' argument missing"],
     [['--max-vcpus', 'many', 'list'], {}, '--max-vcpus: "many" is not a whole number from 1 to 10000.'],
     [[], { SANDBOX_MCP_RETENTION: 'ever' }, 'SANDBOX_MCP_RETENTION: "ever" is not a duration'],
-  ])('refuses %j with %j', async (args, env, sentence) => {
+  ])('rejects %j with %j', async (args, env, sentence) => {
     const { code, out, err } = await runVerb(args, env);
     expect(code).toBe(2);
     expect(out).toBe('');

@@ -33,8 +33,8 @@ async function run(sandboxId: string, script: string, tool = 'sandbox_run_comman
   return String(structured['command_id']);
 }
 
-describe('the verbs, beside a server that runs', () => {
-  it('list, logs and stop a sandbox of it', async () => {
+describe('the commands, beside a running server', () => {
+  it('list, log and stop one of its sandboxes', async () => {
     const sandboxId = await createSandbox();
     const commandId = await run(sandboxId, 'echo out; echo err >&2; exit 3');
 
@@ -71,7 +71,7 @@ describe('the verbs, beside a server that runs', () => {
     await verb('stop', sandboxId);
   });
 
-  it('clean nothing that a living server owns', async () => {
+  it('do not clean what a running server owns', async () => {
     const sandboxId = await createSandbox();
     expect(await verb('clean')).toEqual({ code: 0, out: 'Nothing to clean.\n', err: '' });
     const seen = await server.call('sandbox_get', { sandbox_id: sandboxId });
@@ -84,7 +84,7 @@ describe('the verbs, beside a server that runs', () => {
     ['stop', '../../etc', 'There is no sandbox'],
     ['logs', 'cmd_222222222222_22222222', 'sandbox-mcp: '],
     ['logs', 'nonsense', 'There is no sandbox'],
-  ])('%s %s says that there is none', async (name, id, sentence) => {
+  ])('%s %s reports that there is none', async (name, id, sentence) => {
     const { code, out, err } = await verb(name, id);
     expect(code).toBe(1);
     expect(out).toBe('');
@@ -94,7 +94,7 @@ describe('the verbs, beside a server that runs', () => {
 });
 
 describe('clean', () => {
-  it('stops what a killed server left', async () => {
+  it('stops what a killed server left behind', async () => {
     const doomed = await startServer();
     try {
       const created = await doomed.call('sandbox_create', { resources: { vcpus: 1 } });
@@ -114,7 +114,7 @@ describe('clean', () => {
 });
 
 describe('doctor', () => {
-  it('works on this machine, by trying', async () => {
+  it('finds by trial that this machine works', async () => {
     const { code, out } = await verb('doctor');
     expect(out).toMatch(/^oci: works here\n/);
     expect(out).toMatch(/ok {7}\w+ \S+ ran a sandbox/);
@@ -122,7 +122,7 @@ describe('doctor', () => {
     expect(code).toBe(0);
   });
 
-  it('says what is amiss and ends with 1', async () => {
+  it('reports what is wrong and exits with 1', async () => {
     const { code, out } = await verb('doctor', '--oci-runtime', '/nowhere/crun', '--json');
     expect(code).toBe(1);
     const diagnoses: unknown = JSON.parse(out);

@@ -80,7 +80,7 @@ async function waitForEnd(server: ProcessIdentity): Promise<number | null> {
 }
 
 describe.runIf(process.platform === 'linux')('a server whose client is killed', () => {
-  it.each(KINDS)('is gone soon when its stderr is %s', { timeout: 0 }, async (_, kind) => {
+  it.each(KINDS)('exits soon when its stderr is %s', { timeout: 0 }, async (_, kind) => {
     const random = randomNumbers(SEED);
     for (let round = 0; round < DEATHS; round += 1) {
       const folder = await mkdtemp(join(tmpdir(), 'death-'));

@@ -50,7 +50,7 @@ async function wholeOutput(by: ServerProcess, command_id: string): Promise<strin
 }
 
 describe('a kept sandbox of a killed server', () => {
-  it('is found, worked in and stopped by the next server', async () => {
+  it('is found, used and stopped by the next server', async () => {
     const first = await server();
     const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));
     const lost = created.parse(await first.call('sandbox_create'));
@@ -77,7 +77,7 @@ describe('a kept sandbox of a killed server', () => {
     await waitForNoLeftovers(place);
   });
 
-  it('goes on with its commands, whose state, log and exit code another process can tell', async () => {
+  it('continues its commands, whose state, log and exit code another process can read', async () => {
     const first = await server();
     const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));
     const start = async (script: string): Promise<string> =>

@@ -80,7 +80,7 @@ const DEATHS: readonly [name: string, end: (server: ServerProcess) => unknown][]
 ];
 
 describe('the death of a server', () => {
-  it.each(DEATHS)('ends its sandboxes, without another start: %s', async (_, end) => {
+  it.each(DEATHS)('ends its sandboxes without a new server: %s', async (_, end) => {
     const first = await server();
     const sandboxes = [await busySandbox(first), await busySandbox(first)];
     await end(first);
@@ -106,7 +106,7 @@ describe('the death of a server', () => {
     process.stderr.write(`${AT_ONCE} sandboxes ended ${tookMs} ms after their server\n`);
   });
 
-  it('leaves a kept sandbox to its deadline', async () => {
+  it('leaves a kept sandbox running until its deadline', async () => {
     const first = await server();
     const kept = await busySandbox(first, { keep: true });
     const other = await busySandbox(first);
@@ -119,7 +119,7 @@ describe('the death of a server', () => {
     await next.call('sandbox_stop', { sandbox_id: kept.sandboxId });
   });
 
-  it('leaves a sandbox to a server that has got it, until that dies too', async () => {
+  it('leaves a sandbox to a server that attached it, until that one dies too', async () => {
     const first = await server();
     const taken = await busySandbox(first);
     const other = await busySandbox(first);
@@ -135,7 +135,7 @@ describe('the death of a server', () => {
     await untilEnded([taken]);
   });
 
-  it('is not prevented by a server that only works in the sandbox', async () => {
+  it('ends a sandbox in which another server only runs commands', async () => {
     const first = await server();
     const sandbox = await busySandbox(first);
     const second = await server();
@@ -146,8 +146,8 @@ describe('the death of a server', () => {
   });
 });
 
-describe('a server that does not die', () => {
-  it('has lost nothing when it goes on after SIGSTOP', async () => {
+describe('a server that survives', () => {
+  it('has lost nothing when it continues after SIGSTOP', async () => {
     const first = await server();
     const sandbox = await busySandbox(first);
     const second = await server();
@@ -158,7 +158,7 @@ describe('a server that does not die', () => {
     expect(await first.call('sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
   });
 
-  it(`ends ${AT_ONCE} sandboxes with its session, without another start`, async () => {
+  it(`ends ${AT_ONCE} sandboxes with its session, without a new server`, async () => {
     const first = await server(['--max-sandboxes', `${AT_ONCE}`]);
     const sandboxes: Running[] = [];
     while (sandboxes.length < AT_ONCE) {

@@ -23,7 +23,7 @@ const ENDS: readonly [name: string, end: (server: ServerProcess) => void, betwee
 ];
 
 describe('a busy session', () => {
-  it.each(ENDS)('ends within 2 s and leaves nothing: %s', async (_, end, between) => {
+  it.each(ENDS)('ends within 2 s and leaves nothing behind: %s', async (_, end, between) => {
     const place = await makePlace();
     try {
       const server = await startServer(place, { between: between === true });

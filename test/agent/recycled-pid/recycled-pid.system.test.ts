@@ -32,7 +32,7 @@ afterAll(() => rm(folder, { recursive: true, force: true }));
 it.each([
   ['between reading /proc and opening the process', 'open'],
   ['between opening the process and signalling it', 'signal'],
-])('never kills the process that got a recycled pid %s', async (_, moment) => {
+])('never kills the process that received a recycled pid %s', async (_, moment) => {
   const { stdout } = await run(join(folder, 'driver'), [moment], { timeout: 30_000 });
   expect(stdout).toBe('0\nalive\n');
 });
