@@ -32,13 +32,13 @@ afterEach(() => {
 });
 
 describe('mcp.json.example', () => {
-  it('starts nothing but this project, from its sources', () => {
+  it('starts only this project, from its sources', () => {
     for (const { command, args } of Object.values(mcpServers)) {
       expect([command, args[0]]).toEqual(['node', `${CHECKOUT}/dist/main.js`]);
     }
   });
 
-  it.each(Object.keys(mcpServers))('starts a server by its entry "%s"', async (key) => {
+  it.each(Object.keys(mcpServers))('starts a server with its entry "%s"', async (key) => {
     const { command, args, env } = entry.parse(mcpServers[key]);
     const transport = new StdioClientTransport({
       command,

@@ -17,12 +17,12 @@ const files = FOLDERS.flatMap((folder) =>
 );
 
 describe('names', () => {
-  it('hold no unusual word', () => {
+  it('contain no unusual word', () => {
     expect(files.length).toBeGreaterThan(100);
     expect(unusualNames(files, ALLOWED)).toEqual([]);
   });
 
-  it('are excepted only where they hold the word', () => {
+  it('are excepted only when they contain the word', () => {
     const needed = (place: string): boolean => {
       const { [place]: _, ...others } = ALLOWED;
       return unusualNames(files, others).length > 0;

@@ -60,7 +60,7 @@ describe('regular expressions', () => {
     ['const A = /^[a-z ]*=? *$/;', '/^[a-z ]*=? *$/: 2nd degree polynomial'],
     ['const B = new RegExp(`^${name}$`);', 'new RegExp(`^${name}$`): built at run time'],
     ["const C = 'x+'; const D = new RegExp(`(${C})+y`);", 'new RegExp(`(${C})+y`): exponential'],
-  ])('that backtrack are found: %s', (text, sentence) => {
+  ])('are found when they backtrack: %s', (text, sentence) => {
     expect(slowExpressions(regularExpressions({ path: 'src/x.ts', text }))).toEqual([
       `src/x.ts: ${sentence}`,
     ]);

@@ -39,7 +39,7 @@ function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]]
   return [...groups].map(([title, { walls, attempts }]) => [title, walls, attempts]);
 }
 
-describe('ways out of a sandbox', { timeout: LONG_MS }, () => {
+describe('escape attempts', { timeout: LONG_MS }, () => {
   let sandbox: EscapeSandbox | null = null;
   let refusals = new Map<Attempt, string>();
   const open = (): EscapeSandbox => {
@@ -55,14 +55,14 @@ describe('ways out of a sandbox', { timeout: LONG_MS }, () => {
   }, LONG_MS);
   afterAll(() => sandbox?.close());
 
-  it('are many', () => {
+  it('are numerous', () => {
     expect(ATTEMPTS.length).toBeGreaterThanOrEqual(60);
     expect(
       new Set(ATTEMPTS.map((attempt) => JSON.stringify([titleOf(attempt), String(attempt.argument)]))).size,
     ).toBe(ATTEMPTS.length);
   });
 
-  describe('are refused', needs(CONTROLS, isRoot), () => {
+  describe('are blocked', needs(CONTROLS, isRoot), () => {
     for (const attempt of ATTEMPTS) {
       it(titleOf(attempt), async ({ skip }) => {
         const word = refusals.get(attempt);
@@ -80,7 +80,7 @@ describe('ways out of a sandbox', { timeout: LONG_MS }, () => {
     it(titleOf(attempt), needs('a kernel that has the call', false), () => undefined);
   }
 
-  describe('would be open', needs(CONTROLS, isRoot), () => {
+  describe('would succeed', needs(CONTROLS, isRoot), () => {
     for (const [title, walls, attempts] of byWalls()) {
       it(`without ${title}: ${attempts.map(titleOf).join(', ')}`, async () => {
         const words = await open().attempt(walls, attempts);

@@ -31,11 +31,11 @@ async function bash(script: string, sudo = false): Promise<string> {
 
 const downloads = async () => (await readdir(server.cwd)).sort();
 
-describe('a link to a file of the host', () => {
+describe('a link to a host file', () => {
   const link = async () =>
     bash(`ln -sfn '${hostFile}' link; ln -sfn '${server.stateDir}' dir; readlink link`);
 
-  it('leads there for whoever follows it on the host', async () => {
+  it('resolves to that file on the host', async () => {
     symlinkSync(hostFile, join(server.cwd, 'control'));
     expect(await readFile(join(server.cwd, 'control'), 'utf8')).toBe(`${SECRET}\n`);
     execFileSync('rm', [join(server.cwd, 'control')]);
@@ -47,7 +47,7 @@ describe('a link to a file of the host', () => {
     ['sandbox_iter_file', { path: 'link' }],
     ['sandbox_download_file', { remote_path: 'link', local_path: 'stolen' }],
     ['sandbox_download_file', { remote_path: 'dir/of-the-host', local_path: 'stolen' }],
-  ])('is followed inside alone by %s %j', async (tool, args) => {
+  ])('is followed only inside by %s %j', async (tool, args) => {
     expect(await link()).toBe(`${hostFile}\n`);
     const answer = await server.call(tool, args);
     expect(JSON.stringify(answer)).not.toContain(SECRET);
@@ -55,7 +55,7 @@ describe('a link to a file of the host', () => {
     expect(await downloads()).toEqual([]);
   });
 
-  it('is written through inside alone', async () => {
+  it('is written through only inside', async () => {
     await link();
     const path = 'dir/of-the-host';
     const answer = await server.call('sandbox_write_files', { files: [{ path, content: 'changed' }] });
@@ -64,7 +64,7 @@ describe('a link to a file of the host', () => {
     expect(await readFile(hostFile, 'utf8')).toBe(`${SECRET}\n`);
   });
 
-  it('in a downloaded tree is left out, and told', async () => {
+  it('is omitted from a downloaded tree, and reported', async () => {
     await bash(
       `mkdir -p tree/a; ln -sfn '${hostFile}' tree/a/link; ln -sfn ../../.. tree/a/up; echo x > tree/a/file`,
     );
@@ -75,7 +75,7 @@ describe('a link to a file of the host', () => {
   });
 });
 
-describe('what is no regular file', () => {
+describe('a special file', () => {
   const KINDS: [string, string][] = [
     ['a fifo', 'mkfifo odd'],
     ['a device', 'ln -s /dev/zero odd'],
@@ -86,7 +86,7 @@ describe('what is no regular file', () => {
     ['a link to itself', 'ln -s odd odd'],
   ];
 
-  it.each(KINDS)('%s is refused by the file tools, and at once', async (_, make) => {
+  it.each(KINDS)('%s is rejected by the file tools at once', async (_, make) => {
     await bash(`rm -f odd; ${make}`);
     for (const [tool, args] of [
       ['sandbox_read_file', { path: 'odd' }],
@@ -103,15 +103,15 @@ describe('what is no regular file', () => {
     expect(await downloads()).toEqual([]);
   });
 
-  it('opens for a program that asks for it inside: the tools refuse on purpose', async () => {
+  it('can be opened by a program inside: only the tools reject it', async () => {
     expect(await bash('head -c 3 /dev/zero | wc -c; rm -f f; mkfifo f; (echo in > f &); cat f')).toBe(
       '3\nin\n',
     );
   });
 });
 
-describe('files that change while a tool looks at them', () => {
-  it('never make it read or write another place', async () => {
+describe('files that change while a tool reads them', () => {
+  it('never redirect its reads or writes', async () => {
     await bash(`rm -rf swap; mkdir swap; echo good > swap/file`);
     // A directory that is now itself, now a link to the folder of the host.
     const swapping = await server.call('sandbox_run_command_detached', {
@@ -134,7 +134,7 @@ describe('files that change while a tool looks at them', () => {
 });
 
 describe("the server's environment", () => {
-  it('is that of the server, and of nothing inside', async () => {
+  it('is not visible inside', async () => {
     expect(await readFile(`/proc/${server.pid}/environ`, 'utf8')).toContain(SECRET);
     for (const sudo of [false, true]) {
       const seen = await bash(
@@ -147,14 +147,14 @@ describe("the server's environment", () => {
   });
 });
 
-describe('programs that would change their user', () => {
-  it('stay who they are: set-user-id bits and file capabilities grant nothing', async () => {
+describe('set-user-id programs', () => {
+  it('keep their user: set-user-id bits and file capabilities grant nothing', async () => {
     await bash('cp /usr/bin/id /var/tmp/id; chown 0:0 /var/tmp/id; chmod 6755 /var/tmp/id', true);
     expect(await bash('stat -c %a /var/tmp/id; /var/tmp/id -u; id -u')).toBe('6755\n1000\n1000\n');
   });
 });
 
-describe('output that would command a terminal', () => {
+describe('output with terminal escapes', () => {
   const SEQUENCES = {
     'the clipboard': String.raw`\033]52;c;ZXZpbA==\007`,
     'the title': String.raw`\033]0;evil\007\033[21t`,
@@ -169,7 +169,7 @@ describe('output that would command a terminal', () => {
   const textsOf = ({ text, structured }: Answer) =>
     [text, ...Object.values(structured).filter((value) => typeof value === 'string')].join('\n');
 
-  it.each(Object.entries(SEQUENCES))('%s: no answer carries it', async (_, sequence) => {
+  it.each(Object.entries(SEQUENCES))('%s: no answer contains it', async (_, sequence) => {
     const request = { cmd: 'printf', args: [`a${sequence}b\\n`] };
     const ran = await server.call('sandbox_run_command', request);
     expect(textsOf(ran)).not.toMatch(CONTROL);

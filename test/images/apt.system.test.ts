@@ -84,7 +84,7 @@ describe('apt in an imported Debian', () => {
     await server.call('sandbox_stop', { sandbox_id: sandboxId });
   });
 
-  it('says why it cannot under deny-all', async (context) => {
+  it('explains why it cannot under deny-all', async (context) => {
     const { hosts } = made(context);
     const sandboxId = await create({ mode: 'deny-all' });
     const { output } = await sudo('apt-get update');

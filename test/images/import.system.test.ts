@@ -38,7 +38,7 @@ describe('an archive of a root file system', () => {
     ['plain', (tar) => tar],
     ['with gzip', gzipSync],
     ['with zstd', zstd],
-  ])('is taken over %s', async (_, compress) => {
+  ])('is imported %s', async (_, compress) => {
     const bytes = compress(tarOf(ROOT));
     if (bytes === null) throw new Error('zstd is missing; `npm test` installs it');
     expect(await place.import(bytes)).toMatchObject({ name: 'image', kind: 'rootfs', usedBy: [], notes: [] });
@@ -46,7 +46,7 @@ describe('an archive of a root file system', () => {
     expect(await place.left()).toEqual(['image']);
   });
 
-  it('keeps owners and modes, in the ids of the sandboxes', async (context) => {
+  it('keeps owners and modes, mapped to the ids of the sandboxes', async (context) => {
     if (!isRoot) return context.skip('only root has ids of its own to give');
     await place.import(tarOf([...ROOT, { path: 'usr/theirs', mode: 0o4750, uid: 7, gid: 8, content: 'x' }]));
     const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
@@ -56,7 +56,7 @@ describe('an archive of a root file system', () => {
     expect((await lstat(inTree())).mode & 0o777).toBe(0o700);
   });
 
-  it('leads nowhere else, whatever its links say', async () => {
+  it('never writes elsewhere, whatever its links name', async () => {
     const outside = join(place.stateDir, 'outside');
     await mkdir(outside);
     await writeFile(join(outside, 'secret'), 'untouched');
@@ -81,7 +81,7 @@ describe('an archive of a root file system', () => {
     expect(await readFile(inTree('etc/passwd'), 'utf8')).toContain('vercel-sandbox:x:1000:');
   });
 
-  it('has its hard links, within itself', async () => {
+  it('keeps its hard links, within the image', async () => {
     await place.import(tarOf([...ROOT, hardlink('usr/again', '/usr/file')]));
     expect((await lstat(inTree('usr/again'))).ino).toBe((await lstat(inTree('usr/file'))).ino);
     await expect(
@@ -90,7 +90,7 @@ describe('an archive of a root file system', () => {
     expect(await place.left()).toEqual(['image']);
   });
 
-  it('is told what was left out of it', async () => {
+  it('has its omitted entries reported', async () => {
     const device: Entry = { path: 'usr/disk', type: '4', mode: 0o666 };
     const { notes } = await place.import(
       tarOf([...ROOT, directory('dev'), { ...device, path: 'dev/sda' }, device]),
@@ -149,7 +149,7 @@ describe('an archive of a root file system', () => {
       'unsupported',
       'riscv64',
     ],
-  ])('is refused with %s, and nothing stays', async (_, archive, code, words) => {
+  ])('is rejected with %s, and leaves nothing', async (_, archive, code, words) => {
     const bytes = Buffer.isBuffer(archive) ? archive : tarOf(archive);
     await expect(place.import(bytes)).rejects.toMatchObject({
       code,
@@ -158,7 +158,7 @@ describe('an archive of a root file system', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('is refused where it becomes larger than it may', async () => {
+  it('is rejected when it exceeds its size limit', async () => {
     const bomb = gzipSync(tarOf([...ROOT, { path: 'usr/zeros', content: Buffer.alloc(8_000_000) }]));
     await expect(place.import(bomb, { maxBytes: 1_000_000 })).rejects.toMatchObject({
       code: 'limit_exceeded',
@@ -183,7 +183,7 @@ describe('an archive of a root file system', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('leaves nothing for long when its maker was killed', async () => {
+  it('is cleaned up soon when its importer was killed', async () => {
     const dead = `.new.image.4194303.1.${'0'.repeat(12)}`;
     for (const name of [dead, '.gone.image.000000000000']) {
       await mkdir(join(place.stateDir, 'images', name, 'tree/usr'), { recursive: true });
@@ -196,7 +196,7 @@ describe('an archive of a root file system', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('is not taken over under a name that could be anything else', async () => {
+  it('is not imported under an ambiguous name', async () => {
     for (const name of ['', '.', '..', 'a/b', 'A', 'host', 'probe', 'x'.repeat(64), '-x', '.x', 'a b']) {
       await expect(place.import(tarOf(ROOT), { name })).rejects.toMatchObject({ code: 'invalid_argument' });
       await expect(place.images.remove(name, timeoutSignal())).rejects.toMatchObject({
@@ -205,7 +205,7 @@ describe('an archive of a root file system', () => {
     }
   });
 
-  it('is refused to sandboxes of other user ids than those in its files', async () => {
+  it('is refused to sandboxes with user ids other than those of its files', async () => {
     await place.import(tarOf(ROOT));
     const path = join(place.stateDir, 'images/image/record.json');
     const record = z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(path, 'utf8')));
@@ -219,7 +219,7 @@ describe('an archive of a root file system', () => {
     await place.images.remove('image', timeoutSignal());
   });
 
-  it('does not replace another', async () => {
+  it('does not replace an existing image', async () => {
     await place.import(tarOf(ROOT));
     await expect(place.import(tarOf(ROOT))).rejects.toMatchObject({
       code: 'conflict',
@@ -231,7 +231,7 @@ describe('an archive of a root file system', () => {
     expect(await readlink(inTree('usr')).catch(() => 'no link')).toBe('no link');
   });
 
-  it('gives Zstandard the same limit', async () => {
+  it('limits Zstandard the same way', async () => {
     const bytes = zstd(Buffer.alloc(200_000_000));
     if (bytes === null) throw new Error('zstd is missing; `npm test` installs it');
     const path = join(place.stateDir, '..', 'zeros.zst');

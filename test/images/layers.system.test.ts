@@ -71,7 +71,7 @@ describe('an archive of a container image', () => {
       'the OCI layout',
       ociLayout([{ architecture: ARCHITECTURE, layers: [layer(LOWER), layer(UPPER, gzipSync(UPPER))] }]),
     ],
-  ])('is laid layer upon layer: %s', async (_, entries) => {
+  ])('has its layers applied in order: %s', async (_, entries) => {
     await place.import(gzipSync(tarOf(entries)));
     expect((await readdir(inTree('usr'))).sort()).toEqual(['kept', 'link', 'linked', 'opaque']);
     expect(await text('usr/kept')).toBe('replaced');
@@ -84,13 +84,13 @@ describe('an archive of a container image', () => {
     expect(users).toEqual(['root', 'vercel-sandbox', 'node', '']);
   });
 
-  it('may have layers of Zstandard', async () => {
+  it('may have Zstandard layers', async () => {
     const { stdout } = spawnSync('zstd', ['-c', '-q'], { input: LOWER });
     await place.import(tarOf(ociLayout([{ architecture: ARCHITECTURE, layers: [layer(LOWER, stdout)] }])));
     expect(await text('usr/kept')).toBe('kept');
   });
 
-  it('is taken for this machine, out of several', async () => {
+  it('is selected by the architecture of this machine', async () => {
     const other = { architecture: 'riscv64', layers: [layer(UPPER)] };
     await place.import(tarOf(ociLayout([other, { architecture: ARCHITECTURE, layers: [layer(LOWER)] }])));
     expect(await text('usr/tree/leaf')).toBe('leaf');
@@ -124,7 +124,7 @@ describe('an archive of a container image', () => {
     ],
     ['its list is none', [{ path: 'manifest.json', content: '{"a":1}' }], 'manifest.json'],
     ['it holds two images', twice(dockerArchive([LOWER])), '2 images'],
-  ])('is refused where %s, and nothing stays', async (_, entries, words) => {
+  ])('is rejected when %s, and leaves nothing', async (_, entries, words) => {
     await expect(place.import(tarOf(entries))).rejects.toMatchObject({
       code: 'invalid_argument',
       message: expect.stringContaining(words),
@@ -132,7 +132,7 @@ describe('an archive of a container image', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('counts the layers together', async () => {
+  it('limits the total of its layers', async () => {
     const zeros = [1, 2, 3, 4].map((n) =>
       tarOf([directory('usr'), { path: `usr/${n}`, content: Buffer.alloc(400_000, n) }]),
     );

@@ -26,7 +26,7 @@ describe('a Node release as a runtime', () => {
   const create = (runtime: string, signal = timeoutSignal()) =>
     place.engine.create(createRequest({ runtime }), signal);
 
-  it('is the newest of its kind, before everything else in the path, with the npm that fits it', async () => {
+  it('is the newest of its major version, first in PATH, with its matching npm', async () => {
     const said = await place.script(
       'node22',
       'command -v node; node -v; npm; npx; cat /vercel/runtimes/node22/lib/node_modules/npm/package.json; echo; ls /vercel/runtimes/node22',
@@ -47,7 +47,7 @@ describe('a Node release as a runtime', () => {
     expect(await place.script('node24', 'node -v')).toBe('v24.0.0');
   });
 
-  it('is fetched once, by two servers at the same time, and not written to by sandboxes', async () => {
+  it('is fetched once by two concurrent servers, and is read-only to sandboxes', async () => {
     const other = place.another();
     const made = await Promise.all([
       create('node22'),
@@ -68,7 +68,7 @@ describe('a Node release as a runtime', () => {
     expect(registry.requested.filter((path) => path.endsWith('.tgz'))).toHaveLength(2);
   });
 
-  it('is asked for again where the registry has a bad moment', async () => {
+  it('is requested again after a transient registry error', async () => {
     let refused = 0;
     registry.intercept = (path, response) => {
       if (!path.endsWith('/npm') || refused > 0) return false;
@@ -81,7 +81,7 @@ describe('a Node release as a runtime', () => {
     expect(refused).toBe(1);
   });
 
-  it('is refused with what there is instead, and nothing stays', async () => {
+  it('is rejected with the available versions, and leaves nothing', async () => {
     const available = { hint: expect.stringMatching(/Here already: host, /) };
     await expect(create('node99')).rejects.toMatchObject({
       code: 'invalid_argument',
@@ -104,7 +104,7 @@ describe('a Node release as a runtime', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('leaves nothing when its fetching is cancelled, and whoever waits for it goes on', async () => {
+  it('leaves nothing when its fetch is cancelled, and other waiters continue', async () => {
     let held = () => {};
     const requested = new Promise<void>((resolve) => {
       held = resolve;
@@ -131,7 +131,7 @@ describe('a Node release as a runtime', () => {
     expect(await place.left()).toEqual(['node22']);
   });
 
-  it('stays while something stands on it', async () => {
+  it('is kept while something depends on it', async () => {
     const { sandboxId } = await create('node22');
     await expect(place.images.remove('node22', timeoutSignal())).rejects.toMatchObject({
       code: 'conflict',
@@ -144,7 +144,7 @@ describe('a Node release as a runtime', () => {
 });
 
 describe('through the server', () => {
-  it('finds the registry by npm’s own files, and names what is here where it cannot be reached', async () => {
+  it('finds the registry in npm’s configuration, and lists installed releases when it is unreachable', async () => {
     const registry = await startFakeRegistry();
     const home = await openImagePlace();
     try {

@@ -17,8 +17,8 @@ function ending() {
   return { ended, end: resolve };
 }
 
-describe('writing to the process that unpacks', () => {
-  it('holds nothing for each write that had to wait', async () => {
+describe('writing to the unpacker process', () => {
+  it('leaks nothing per write that had to wait', async () => {
     const { ended, end } = ending();
     const then = vi.spyOn(ended, 'then');
     const unpacker = new Unpacker({ stdin: slowly(), ended, kill: () => end(OUTCOME) });
@@ -40,7 +40,7 @@ describe('writing to the process that unpacks', () => {
 });
 
 describe('reading a tar archive', () => {
-  it('races no promise for each chunk', async () => {
+  it('creates no promise race per chunk', async () => {
     const race = vi.spyOn(Promise, 'race');
     const bytes = tarOf([{ path: 'a', content: 'a'.repeat(100_000) }]);
     async function* source(): AsyncGenerator<Buffer> {

@@ -107,7 +107,7 @@ describe('a create that runs longer than its soft timeout', () => {
     expect((await session.info(neverAborted)).currentSandboxId).toBe(second.sandboxId);
   });
 
-  it('keeps the reason of a failure until its retention is over', async () => {
+  it('keeps the reason of a failure until its retention ends', async () => {
     const world = openWorld({ retentionMs: 1_000 });
     const session = world.registry.openSession('local');
     const held = world.engine.hold('create');
@@ -169,7 +169,7 @@ describe('a create that runs longer than its soft timeout', () => {
     expect(record).not.toContain('swordfish');
   });
 
-  it('tells nothing of a defect but that the log has it', async () => {
+  it('reports an internal error only by a reference to the log', async () => {
     const world = openWorld();
     const { session, held, view } = await handedOff(world);
     world.engine.fail('create', view.sandboxId, new Error('ENOENT /var/lib/x'));
@@ -193,7 +193,7 @@ describe('a create that runs longer than its soft timeout', () => {
     }
   });
 
-  it('is not undone by a cancellation that comes after the answer', async () => {
+  it('is not undone by a cancellation after the answer', async () => {
     const world = openWorld();
     const session = world.registry.openSession('local');
     const held = world.engine.hold('create');

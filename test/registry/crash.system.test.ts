@@ -60,7 +60,7 @@ async function adopt({ engine }: World, sandboxIds: string[]): Promise<void> {
 }
 
 describe('after SIGKILL', () => {
-  it('stops what the dead server owned, and only then', async () => {
+  it('stops what the dead server owned, but not while it lives', async () => {
     const world = openWorld();
     const server = await startServer(world.stateDir, 'live');
     expect(server.sandboxIds).toHaveLength(3);
@@ -71,7 +71,7 @@ describe('after SIGKILL', () => {
     expect(stopped.sort()).toEqual(server.sandboxIds.sort());
   });
 
-  it('leaves nothing of a create that was under way', async () => {
+  it('leaves nothing of a create in progress', async () => {
     const world = openWorld();
     const server = await startServer(world.stateDir, 'creating');
     await adopt(world, server.sandboxIds);
@@ -89,7 +89,7 @@ describe('after SIGKILL', () => {
     expect(await world.registry.recover(neverAborted)).toEqual({ stopped: [], forgotten: [], failed: [] });
   });
 
-  it('removes the half of a record that the dead server was writing', async () => {
+  it('removes the partial record that the dead server was writing', async () => {
     const world = openWorld();
     const server = await startServer(world.stateDir, 'keep');
     const { pid, startTime } = server.identity ?? { pid: 0, startTime: '' };
@@ -102,7 +102,7 @@ describe('after SIGKILL', () => {
     expect(readdirSync(join(world.stateDir, 'records'))).not.toContain(half);
   });
 
-  it('counts nothing of another living server against the limits, and all of a dead one', async () => {
+  it('counts the sandboxes of a dead server against the limits, but none of a living one', async () => {
     const world = openWorld({ maxSandboxes: 3 });
     const server = await startServer(world.stateDir, 'keep');
     await adopt(world, server.sandboxIds);

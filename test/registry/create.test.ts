@@ -9,7 +9,7 @@ const recordFiles = (stateDir: string): string[] => {
 };
 
 describe('create', () => {
-  it('answers the running sandbox with the defaults filled in, and makes it current', async () => {
+  it('returns the running sandbox with its defaults, and makes it current', async () => {
     const { registry, clock } = openWorld();
     const session = registry.openSession('local');
     const view = await session.create(plainRequest, neverAborted);
@@ -24,7 +24,7 @@ describe('create', () => {
     expect((await session.sandbox(undefined)).sandboxId).toBe(view.sandboxId);
   });
 
-  it('has the intent on disk, closed to others, before the engine makes anything', async () => {
+  it('writes the intent to disk, private to the user, before the engine creates anything', async () => {
     const { registry, engine, stateDir } = openWorld();
     const held = engine.hold('create');
     const created = registry.openSession('local').create(plainRequest, neverAborted);
@@ -51,7 +51,7 @@ describe('create', () => {
     expect((await engine.list()).items).toEqual([]);
   });
 
-  it('removes the sandbox again when its ownership cannot be recorded', async () => {
+  it('removes the sandbox when its ownership cannot be recorded', async () => {
     const { registry, engine, stateDir } = openWorld();
     const held = engine.hold('create');
     const created = rejection(registry.openSession('local').create(plainRequest, neverAborted));
@@ -65,7 +65,7 @@ describe('create', () => {
     expect((await engine.list()).items).toEqual([]);
   });
 
-  it('makes nothing when not even the intent can be recorded', async () => {
+  it('creates nothing when the intent cannot be recorded', async () => {
     const { registry, engine, stateDir } = openWorld();
     writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
     const error = await rejection(registry.openSession('local').create(plainRequest, neverAborted));
@@ -80,7 +80,7 @@ describe('create', () => {
     expect(view.ports).toEqual([{ port: 3000, url: 'http://127.0.0.1:3000' }]);
   });
 
-  it('never gives more life by default than the operator allows', async () => {
+  it('caps the default lifetime at the maximum of the operator', async () => {
     const { registry } = openWorld({ maxLifetimeMs: 60_000 });
     const view = await registry.openSession('local').create(plainRequest, neverAborted);
     expect(view.timeoutMs).toBe(60_000);
@@ -105,7 +105,7 @@ describe('create', () => {
     ],
     [{ source: { type: 'tarball' as const, url: 'https://example.com/a.tgz' } }, 'unsupported', 'tarball'],
     [{ interactive: true }, 'unsupported', 'interactive port'],
-  ])('refuses %j with %s, before anything is recorded', async (part, code, words) => {
+  ])('rejects %j with %s before anything is recorded', async (part, code, words) => {
     const { registry, engine, stateDir } = openWorld();
     const session = registry.openSession('local');
     const error = await rejection(session.create({ ...plainRequest, ...part }, neverAborted));

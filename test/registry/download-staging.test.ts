@@ -18,7 +18,7 @@ function leave(stateDir: string, path: string, process = DEAD): void {
 }
 
 describe('an unfinished download', () => {
-  it('is removed after its process, and no other is', async () => {
+  it('is removed once its process has ended, and no other is', async () => {
     const { stateDir, restart } = openWorld();
     const folder = temporaryFolder();
     const [dead, living] = ['dead', 'living'].map((name) => join(folder, stageName(name)));
@@ -31,7 +31,7 @@ describe('an unfinished download', () => {
     expect(readdirSync(join(stateDir, 'records/downloads'))).toEqual(['1.json']);
   });
 
-  it('whose note is damaged keeps no other, and its note goes', async () => {
+  it('does not block the removal of others when its note is damaged', async () => {
     const { stateDir, restart, log } = openWorld();
     const path = join(temporaryFolder(), stageName('dead'));
     mkdirSync(join(stateDir, 'records/downloads'), { recursive: true });
@@ -46,7 +46,7 @@ describe('an unfinished download', () => {
     expect(readdirSync(join(stateDir, 'records/downloads'))).toEqual([]);
   });
 
-  it('is removed even where the recovery of sandboxes is cancelled', async () => {
+  it('is removed even when the recovery of sandboxes is cancelled', async () => {
     const { engine, stateDir, restart } = openWorld();
     const path = join(temporaryFolder(), stageName('dead'));
     leave(stateDir, path);
@@ -59,7 +59,7 @@ describe('an unfinished download', () => {
     expect(existsSync(path)).toBe(false);
   });
 
-  it('stays noted where its transfer could not remove it', async () => {
+  it('stays recorded when its transfer could not remove it', async () => {
     const { registry, stateDir, log } = openWorld();
     const session = registry.openSession('ann');
     await session.create(plainRequest, neverAborted);

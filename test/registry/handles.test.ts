@@ -53,7 +53,7 @@ describe('a network policy update', () => {
     });
   });
 
-  it('passes the same checks as a create', async () => {
+  it('is validated like a create', async () => {
     const world = openWorld();
     const updates = withPolicies(world);
     const session = world.registry.openSession('local');
@@ -73,7 +73,7 @@ describe('a network policy update', () => {
     expect(updates).toEqual([]);
   });
 
-  it('is refused by an engine that cannot change policies', async () => {
+  it('is rejected by an engine that cannot change policies', async () => {
     const { registry } = openWorld();
     const session = registry.openSession('local');
     await session.create(plainRequest, neverAborted);

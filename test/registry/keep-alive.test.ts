@@ -27,7 +27,7 @@ const extensions = (calls: string[]): number =>
   calls.filter((call) => call.startsWith('extendTimeout')).length;
 
 describe('lease', () => {
-  it('gives a sandbox at work two minutes more when a minute is left, again and again', async () => {
+  it('extends a busy sandbox by two minutes whenever one minute is left', async () => {
     const world = openWorld();
     const { engine, clock } = world;
     const { sandboxId } = await atWork(world, 300_000);
@@ -39,7 +39,7 @@ describe('lease', () => {
     expect((await engine.get(sandboxId, neverAborted)).expiresAt).toBe(clock.now() + 120_000);
   });
 
-  it('waits for the last fifth of a short life', async () => {
+  it('waits for the last fifth of a short lifetime', async () => {
     const world = openWorld();
     const { engine, clock } = world;
     const { sandboxId } = await atWork(world, 20_000);
@@ -76,7 +76,7 @@ describe('lease', () => {
     expect(await finished).toMatchObject({ endedBy: 'sandbox_stopped' });
   });
 
-  it('takes an extension by somebody else into account', async () => {
+  it('accounts for an extension by another caller', async () => {
     const world = openWorld();
     const { engine, clock } = world;
     const { sandboxId } = await atWork(world, 300_000);
@@ -85,7 +85,7 @@ describe('lease', () => {
     expect(extensions(engine.calls)).toBe(1);
   });
 
-  it('tries again when an extension fails', async () => {
+  it('retries when an extension fails', async () => {
     const world = openWorld();
     const { engine, clock, log } = world;
     const { sandboxId } = await atWork(world, 300_000);

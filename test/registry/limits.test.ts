@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from 'vitest';
 import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
 describe('limits', () => {
-  it('lets no concurrent create slip over the number of sandboxes', async () => {
+  it('holds the sandbox limit against concurrent creates', async () => {
     const { registry, engine } = openWorld({ maxSandboxes: 2 });
     const session = registry.openSession('local');
     const outcomes = await Promise.allSettled(
@@ -15,7 +15,7 @@ describe('limits', () => {
     expect(error.hint).toContain('sandbox_stop');
   });
 
-  it('counts the vcpus of all of them', async () => {
+  it('counts the vcpus of all sandboxes', async () => {
     const { registry } = openWorld({ maxVcpus: 5 });
     const session = registry.openSession('local');
     await session.create({ ...plainRequest, vcpus: 4 }, neverAborted);
@@ -24,7 +24,7 @@ describe('limits', () => {
     await session.create({ ...plainRequest, vcpus: 1 }, neverAborted);
   });
 
-  it('counts a principal over its sessions, and principals apart', async () => {
+  it('counts a principal across its sessions, and each principal separately', async () => {
     const { registry } = openWorld({ maxSandboxes: 1 });
     await registry.openSession('ann').create(plainRequest, neverAborted);
     const error = await rejection(registry.openSession('ann').create(plainRequest, neverAborted));
@@ -41,7 +41,7 @@ describe('limits', () => {
     expect(error.code).toBe('limit_exceeded');
   });
 
-  it('gives a place back when a sandbox is stopped, comes to its deadline, or could not be made', async () => {
+  it('frees a slot when a sandbox is stopped, expires, or could not be created', async () => {
     const { registry, engine, clock } = openWorld({ maxSandboxes: 1 });
     const session = registry.openSession('local');
     await session.create(plainRequest, neverAborted);
@@ -58,7 +58,7 @@ describe('limits', () => {
     await session.create(plainRequest, neverAborted);
   });
 
-  it('bounds the running commands of a principal, and gives their places back', async () => {
+  it('limits the running commands of a principal, and frees their slots', async () => {
     const { registry, engine } = openWorld({ maxRunningCommands: 2 });
     const session = registry.openSession('local');
     await session.create(plainRequest, neverAborted);
@@ -71,7 +71,7 @@ describe('limits', () => {
     await vi.waitFor(() => sandbox.run(sleep, neverAborted), { timeout: 20_000 });
   });
 
-  it('extends up to the maximum lifetime and says what is left beyond', async () => {
+  it('extends up to the maximum lifetime and reports what remains', async () => {
     const { registry } = openWorld({ maxLifetimeMs: 600_000 });
     const session = registry.openSession('local');
     await session.create(plainRequest, neverAborted);
@@ -85,7 +85,7 @@ describe('limits', () => {
     expect((await rejection(sandbox.extendTimeout(-5, neverAborted))).code).toBe('invalid_argument');
   });
 
-  it('lets no concurrent extensions pass the maximum together', async () => {
+  it('holds the maximum lifetime against concurrent extensions', async () => {
     const { registry } = openWorld({ maxLifetimeMs: 600_000 });
     const session = registry.openSession('local');
     await session.create(plainRequest, neverAborted);

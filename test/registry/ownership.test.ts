@@ -3,14 +3,14 @@ import { neverAborted, openWorld, plainRequest, rejection, sleep } from './suppo
 
 const everything = { limit: 20, since: null, until: null, cursor: null };
 
-describe('what a session sees', () => {
+describe('a session', () => {
   it('has no current sandbox at first, and says how to get one', async () => {
     const error = await rejection(openWorld().registry.openSession('local').sandbox(undefined));
     expect(error.code).toBe('not_found');
     expect(error.hint).toContain('sandbox_create');
   });
 
-  it("answers another principal's sandbox and commands as if they never were", async () => {
+  it("reports another principal's sandbox and commands as not found", async () => {
     const { registry } = openWorld();
     const ann = registry.openSession('ann');
     const { sandboxId } = await ann.create(plainRequest, neverAborted);
@@ -25,7 +25,7 @@ describe('what a session sees', () => {
     expect((await bob.list(everything, neverAborted)).items).toEqual([]);
   });
 
-  it.each(['../../etc/passwd', 'sbx_', '', 'sbx_../../../abcd'])('knows no sandbox %j', async (id) => {
+  it.each(['../../etc/passwd', 'sbx_', '', 'sbx_../../../abcd'])('finds no sandbox %j', async (id) => {
     const session = openWorld().registry.openSession('local');
     expect((await rejection(session.sandbox(id))).code).toBe('not_found');
     expect((await rejection(session.command(id))).code).toBe('not_found');
@@ -49,7 +49,7 @@ describe('what a session sees', () => {
     expect((await rejection(session.sandbox(sandboxId))).code).toBe('not_found');
   });
 
-  it('takes up what another session of the principal made: current, attached, ports open', async () => {
+  it('attaches what another session of the principal created: current, attached, ports open', async () => {
     const { registry, restart } = openWorld();
     const made = await registry.openSession('local').create({ ...plainRequest, ports: [80] }, neverAborted);
     const session = restart().openSession('local');
@@ -59,7 +59,7 @@ describe('what a session sees', () => {
     expect((await session.info(neverAborted)).sandboxes).toMatchObject([{ ownership: 'attached' }]);
   });
 
-  it('still tells the state of a sandbox whose ports cannot be opened', async () => {
+  it('still reports the state of a sandbox whose ports cannot be opened', async () => {
     const { registry, engine, log } = openWorld();
     const session = registry.openSession('local');
     const { sandboxId } = await session.create({ ...plainRequest, ports: [80] }, neverAborted);
@@ -68,7 +68,7 @@ describe('what a session sees', () => {
     expect(log.lines.join('')).toContain('address in use');
   });
 
-  it('finds a command by its id alone, from another session and after the end of its sandbox', async () => {
+  it('finds a command by its id only, from another session and after the end of its sandbox', async () => {
     const { registry } = openWorld();
     const first = registry.openSession('local');
     await first.create(plainRequest, neverAborted);
@@ -103,7 +103,7 @@ describe('what a session sees', () => {
     expect(wrong.code).toBe('invalid_argument');
   });
 
-  it('tells its living sandboxes, its running commands and what the engine can do', async () => {
+  it('reports its live sandboxes, its running commands and the engine’s capabilities', async () => {
     const { registry, engine } = openWorld();
     const session = registry.openSession('local');
     const ended = await session.create(plainRequest, neverAborted);
@@ -122,7 +122,7 @@ describe('what a session sees', () => {
 });
 
 describe('a sandbox that has ended', () => {
-  it('can still be got, and says to whoever wants to work in it how to go on', async () => {
+  it('can still be read, and answers further work with the next step', async () => {
     const { registry, clock } = openWorld();
     const session = registry.openSession('local');
     const { sandboxId, createdAt } = await session.create(plainRequest, neverAborted);

@@ -8,7 +8,7 @@ const ID = 'sbx_aaaaaaaaaaaa';
 const OLD = readFileSync(join(import.meta.dirname, 'fixtures/sandbox-record-0.1.0.json'), 'utf8');
 
 describe('a record written by version 0.1.0', () => {
-  it('is read, with the requested config under its present name', () => {
+  it('is read, with the requested config under its current name', () => {
     const record = sandboxRecords.parse(OLD, ID);
     expect(record.requested).toEqual({
       runtime: 'node22',

@@ -56,7 +56,7 @@ describe('a sandbox whose record the engine cannot read', () => {
         : get(sandboxId, signal);
   };
 
-  it('hides no other, and says of itself what is wrong', async () => {
+  it('hides no other, and reports what is wrong with it', async () => {
     const world = openWorld();
     const session = world.registry.openSession('local');
     const bad = await session.create(plainRequest, neverAborted);
@@ -74,7 +74,7 @@ describe('a sandbox whose record the engine cannot read', () => {
   });
 
   it.each(['auth', 'rate_limit', 'timeout', 'unavailable'] as const)(
-    'is not told as failed where it is the engine that fails: %s',
+    'is not reported as failed when the engine itself fails: %s',
     async (code) => {
       const world = openWorld();
       const session = world.registry.openSession('local');
@@ -100,7 +100,7 @@ describe('a sandbox whose record the engine cannot read', () => {
     expect((await world.engine.list()).items).toEqual([]);
   });
 
-  it('is told by its name and reason where it cannot be removed', async () => {
+  it('is reported by id and reason when it cannot be removed', async () => {
     const world = openWorld();
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
     damage(world, 'sbx_aaaaaaaaaaaa');
@@ -112,7 +112,7 @@ describe('a sandbox whose record the engine cannot read', () => {
 });
 
 describe('recovery', () => {
-  it('stops what a dead owner left, and keeps its record for the retention time', async () => {
+  it('stops what a dead owner left behind, and keeps its record for the retention time', async () => {
     const world = openWorld({ retentionMs: HOUR });
     const { registry, engine, clock, stateDir } = world;
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
@@ -134,7 +134,7 @@ describe('recovery', () => {
     expect(readdirSync(join(stateDir, 'records'))).toEqual([]);
   });
 
-  it('removes every trace of a create that was cut short', async () => {
+  it('removes every trace of an interrupted create', async () => {
     const world = openWorld();
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { state: 'creating' });
     const recovered = await world.registry.recover(neverAborted);
@@ -143,7 +143,7 @@ describe('recovery', () => {
     expect(existsSync(pathOf(world.stateDir, 'sbx_aaaaaaaaaaaa'))).toBe(false);
   });
 
-  it('leaves a kept sandbox until its deadline, then counts the retention from there', async () => {
+  it('leaves a kept sandbox until its deadline, and starts the retention there', async () => {
     const world = openWorld({ retentionMs: HOUR });
     const { registry, engine, clock } = world;
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { keep: true });
@@ -155,7 +155,7 @@ describe('recovery', () => {
     expect((await registry.recover(neverAborted)).forgotten).toEqual(['sbx_aaaaaaaaaaaa']);
   });
 
-  it('touches nothing of a living owner, nor of another engine', async () => {
+  it('leaves the sandboxes of living owners and of other engines alone', async () => {
     const world = openWorld();
     const alive = { sessionId: 'ses_alive', process: currentProcess() };
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { owner: alive });
@@ -172,7 +172,7 @@ describe('recovery', () => {
     expect(after).toEqual(before);
   });
 
-  it('takes an owner of an earlier boot for dead', async () => {
+  it('treats an owner from an earlier boot as dead', async () => {
     const world = openWorld();
     const process = { ...currentProcess(), bootId: 'another-boot' };
     await leftBehind(world, 'sbx_aaaaaaaaaaaa', { owner: { sessionId: 'ses_old', process } });
@@ -183,7 +183,7 @@ describe('recovery', () => {
     ['corrupt', '{"version": 1, "sandboxId"'],
     ['of a newer format', JSON.stringify({ version: 2, anything: true })],
     ['of another sandbox', null],
-  ])('is loud about a record that is %s, leaves it, and goes on with the others', async (_, text) => {
+  ])('reports a record that is %s, keeps it, and continues with the others', async (_, text) => {
     const world = openWorld();
     const { registry, stateDir, log } = world;
     const other = await leftBehind(world, 'sbx_bbbbbbbbbbbb');
@@ -201,7 +201,7 @@ describe('recovery', () => {
     await session.create(plainRequest, neverAborted);
   });
 
-  it('goes on when one sandbox cannot be stopped, and comes back to it', async () => {
+  it('continues when one sandbox cannot be stopped, and retries it', async () => {
     const world = openWorld();
     const { registry, engine } = world;
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
@@ -212,7 +212,7 @@ describe('recovery', () => {
     expect((await registry.recover(neverAborted)).stopped).toEqual(['sbx_aaaaaaaaaaaa']);
   });
 
-  it('removes what interrupted writes left, but no write under way', async () => {
+  it('removes what interrupted writes left, but no write in progress', async () => {
     const world = openWorld();
     await leftBehind(world, 'sbx_aaaaaaaaaaaa');
     const { pid, startTime } = currentProcess();
@@ -224,7 +224,7 @@ describe('recovery', () => {
     expect(existsSync(alive)).toBe(true);
   });
 
-  it('may run twice at a time', async () => {
+  it('may run twice at the same time', async () => {
     const world = openWorld({ retentionMs: 0 });
     for (const letter of ['a', 'b', 'c', 'd', 'e', 'f']) await leftBehind(world, `sbx_${letter.repeat(12)}`);
     await Promise.all([world.registry.recover(neverAborted), world.restart().recover(neverAborted)]);
@@ -254,7 +254,7 @@ describe('recovery', () => {
   });
 });
 
-describe('a sandbox that another server has taken up', () => {
+describe('a sandbox attached by another server', () => {
   const LIVING = living(process.ppid);
 
   it('is left to that server by recovery, although its first owner has died', async () => {

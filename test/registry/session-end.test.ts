@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { neverAborted, openWorld, plainRequest, rejection, sleep } from './support/registry.ts';
 
 describe('the end of a session', () => {
-  it('stops what it owns, kept sandboxes aside, and says why to their commands', async () => {
+  it('stops what it owns except kept sandboxes, and tells their commands why', async () => {
     const { registry, engine } = openWorld();
     const session = registry.openSession('local');
     const kept = await session.create({ ...plainRequest, keep: true }, neverAborted);
@@ -17,7 +17,7 @@ describe('the end of a session', () => {
     expect((await engine.commands.get(detached.commandId)).status).toBe('running');
   });
 
-  it('leaves everything to its deadline where the operator says keep', async () => {
+  it('leaves everything until its deadline when the operator sets keep', async () => {
     const { registry, engine, restart } = openWorld({ onDisconnect: 'keep' });
     const session = registry.openSession('local');
     const { sandboxId, keep } = await session.create(plainRequest, neverAborted);
@@ -27,7 +27,7 @@ describe('the end of a session', () => {
     expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
   });
 
-  it('leaves an attached sandbox alone, but for the commands that it waits for', async () => {
+  it('leaves an attached sandbox alone, except for the commands it waits for', async () => {
     const { registry, engine } = openWorld();
     const owner = registry.openSession('local');
     const { sandboxId } = await owner.create(plainRequest, neverAborted);
@@ -49,7 +49,7 @@ describe('the end of a session', () => {
     }
   });
 
-  it('aborts creates under way and leaves nothing of them', async () => {
+  it('aborts creates in progress and leaves nothing of them', async () => {
     const { registry, engine } = openWorld();
     const held = engine.hold('create');
     const session = registry.openSession('local');
@@ -76,7 +76,7 @@ describe('the end of a session', () => {
     expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
   });
 
-  it('leaves a sandbox that cannot be stopped to recovery, while the process lives on', async () => {
+  it('leaves a sandbox that cannot be stopped to recovery while the process lives on', async () => {
     const { registry, engine } = openWorld();
     const session = registry.openSession('local');
     const { sandboxId } = await session.create(plainRequest, neverAborted);
@@ -99,7 +99,7 @@ describe('the end of a session', () => {
     expect((await rejection(sandbox.run(sleep, neverAborted))).message).toContain('has ended');
   });
 
-  it('comes to all sessions when the registry closes, then to the engine', async () => {
+  it('reaches all sessions when the registry closes, then the engine', async () => {
     const { registry, engine } = openWorld();
     for (const principal of ['ann', 'bob']) {
       await registry.openSession(principal).create(plainRequest, neverAborted);

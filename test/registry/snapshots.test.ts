@@ -35,7 +35,7 @@ describe('a snapshot', () => {
     expect((await later.snapshots.list(everything, neverAborted)).items).toEqual([snapshot]);
   });
 
-  it('is not found by another principal: not seen, not restored, not deleted', async () => {
+  it('is hidden from another principal: not listed, not restored, not deleted', async () => {
     const { registry, engine } = open();
     const { snapshotId } = await take(registry.openSession('ann'));
     const stranger = registry.openSession('bob');
@@ -56,7 +56,7 @@ describe('a snapshot', () => {
     expect(engine.calls.filter((call) => call.startsWith('create'))).toHaveLength(1);
   });
 
-  it('still has its owner where the server died before it could write that down', async () => {
+  it('still has its owner when the server died before recording it', async () => {
     const { registry, snapshots, clock, restart } = open({ retentionMs: HOUR });
     const session = registry.openSession('ann');
     const { sandboxId } = await session.create(plainRequest, neverAborted);
@@ -87,7 +87,7 @@ describe('a snapshot', () => {
     await take(session);
   });
 
-  it('leaves no record once it is gone, whoever noticed', async () => {
+  it('leaves no record once it is deleted, whoever noticed', async () => {
     const { registry, stateDir, snapshots, clock } = open();
     const session = registry.openSession('ann');
     const records = () => readdirSync(join(stateDir, 'records/snapshots'));
@@ -124,7 +124,7 @@ describe('a snapshot', () => {
     expect(second.items.map(({ snapshotId }) => snapshotId)).toEqual(own.slice(2));
   });
 
-  it('is refused where the engine keeps none', async () => {
+  it('is rejected when the engine does not support snapshots', async () => {
     const session = openWorld().registry.openSession('ann');
     await session.create(plainRequest, neverAborted);
     const sandbox = await session.sandbox(undefined);

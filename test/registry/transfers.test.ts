@@ -52,7 +52,7 @@ async function openSession() {
 }
 
 describe('a transfer', () => {
-  it('is begun once, whoever asks, until its result is fetched', async () => {
+  it('starts once for identical calls, until its result is fetched', async () => {
     const { session } = await openSession();
     const { work: body, finish, runs } = work('a');
     const first = await open(session, 'a', body);
@@ -87,7 +87,7 @@ describe('a transfer', () => {
     expect((await open(session, 'b', again.work)).begun).toBe(true);
   });
 
-  it('is one of 16 at once, and one of 32 results', async () => {
+  it('is limited to 16 at once and 32 unfetched results', async () => {
     const { session } = await openSession();
     const held = Array.from({ length: 16 }, (_, index) => work(`held ${index}`));
     for (const [index, each] of held.entries()) await open(session, `held ${index}`, each.work);
@@ -124,7 +124,7 @@ describe('a transfer', () => {
     });
   });
 
-  it('is undone by its canceller, by the end of its sandbox, and by the end of the session', async () => {
+  it('is undone by its cancellation, by the end of its sandbox, and by the end of the session', async () => {
     const { session } = await openSession();
     const begin = (name: string) => open(session, name, work(name).work);
     const cancelled = await begin('cancelled');

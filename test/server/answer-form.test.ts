@@ -50,13 +50,13 @@ describe('an answer', () => {
     ['qwen-cli-mcp-client-sandbox', 'json'],
     ['@langchain/mcp-adapters', 'text'],
     ['mcp-client-cli', 'text'],
-  ] as const)('comes to %s as %s', async (clientName, form) => {
+  ] as const)('is sent to %s as %s', async (clientName, form) => {
     const { result, hasSchema } = await answered({ clientName }, 'echo');
     expect(result).toEqual(FORMS[form]);
     expect(hasSchema).toEqual(form === 'text' ? [false, false] : [true, true]);
   });
 
-  it.each(['both', 'json', 'text'] as const)('comes as %s where --answers says so', async (answers) => {
+  it.each(['both', 'json', 'text'] as const)('is sent as %s with --answers', async (answers) => {
     for (const clientName of ['test', 'qwen-cli-mcp-client-sandbox', '@langchain/mcp-adapters']) {
       const { result } = await answered({ clientName, answers }, 'echo');
       expect(result).toEqual(FORMS[answers]);
@@ -76,7 +76,7 @@ describe('an answer', () => {
     });
   });
 
-  it('has an image alone for a client that shows data and nothing else', async () => {
+  it('contains only the image for a client that shows nothing but data', async () => {
     // Such a client does not check answers, as the SDK's does: it is asked without its memory of the tools.
     const { client } = await serve([picture], { clientName: 'codex-mcp-client' });
     const request = { method: 'tools/call', params: { name: 'picture' } } as const;

@@ -65,20 +65,20 @@ describe('argumentError', () => {
       'Unknown argument "__proto__" in `files[1]`; valid ones: path, mode.',
     ],
     ['{"cmd":"a","env":{"__proto__":"b"}}', 'Unknown argument "__proto__" in `env`.'],
-  ])('refuses a key that would change what an object inherits: %s', (json, message) => {
+  ])('rejects a key that would change the prototype of an object: %s', (json, message) => {
     const args: unknown = JSON.parse(json);
     const issue = forbiddenKeyIssue(args);
     if (issue === null) throw new Error('the key was passed over');
     expect(argumentError({ name: 'run', input }, args, new z.ZodError([issue])).message).toContain(message);
   });
 
-  it('looks no deeper than arguments go', () => {
+  it('searches no deeper than arguments nest', () => {
     const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
     expect(forbiddenKeyIssue(JSON.parse(deep))).toBeNull();
     expect(forbiddenKeyIssue({ cmd: 'a', files: [{ path: 'x' }] })).toBeNull();
   });
 
-  it('never repeats what may be a secret', () => {
+  it('never repeats a possible secret', () => {
     expect(messageFor({ cmd: 'a', source: { password: 12_345 } })).toBe(
       '`source.password` must be a string.',
     );
@@ -92,7 +92,7 @@ describe('argumentError', () => {
     ).toBeLessThan(1_500);
   });
 
-  it('tells every tool argument in the details', () => {
+  it('lists every tool argument in the details', () => {
     const checked = input.safeParse({});
     if (checked.success) throw new Error('the arguments are valid');
     expect(argumentError({ name: 'run', input }, {}, checked.error)).toMatchObject({

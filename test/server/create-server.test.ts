@@ -8,14 +8,14 @@ import { deferred, serve, textOf, toolOf } from './support/connected-server.ts';
 const echo = toolOf('echo', async ({ text, count }) => text?.repeat(count));
 
 describe('a connection', () => {
-  it('tells who it is, what it can do and how to work here', async () => {
+  it('reports its identity, capabilities and instructions', async () => {
     const { client } = await serve([echo]);
     expect(client.getServerVersion()).toMatchObject({ name: 'sandbox-mcp', version: '1.2.3' });
     expect(client.getServerCapabilities()).toEqual({ tools: {} });
     expect(client.getInstructions()).toBe(instructions(['echo'], ['echo']));
   });
 
-  it('lists tools in their order, with everything that describes them', async () => {
+  it('lists tools in order, with their full descriptions', async () => {
     const { client } = await serve([toolOf('second', async () => ''), echo]);
     const { tools } = await client.listTools();
     expect(tools.map(({ name }) => name)).toEqual(['second', 'echo']);
@@ -37,7 +37,7 @@ describe('a connection', () => {
     });
   });
 
-  it('answers as data and as text', async () => {
+  it('answers with data and text', async () => {
     const { client } = await serve([echo]);
     const result = await client.callTool({ name: 'echo', arguments: { text: 'ab', count: 2 } });
     expect(result).toEqual({
@@ -46,14 +46,14 @@ describe('a connection', () => {
     });
   });
 
-  it('answers an unknown tool with the near ones', async () => {
+  it('answers an unknown tool with similar ones', async () => {
     const { client } = await serve([echo]);
     const result = await client.callTool({ name: 'ecko', arguments: {} });
     expect(result.isError).toBe(true);
     expect(textOf(result)).toMatch(/^Error \(not_found\): There is no tool "ecko"\.\nNext step: Call echo\./);
   });
 
-  it('refuses unknown arguments with the valid ones, and runs nothing', async () => {
+  it('rejects unknown arguments, names the valid ones, and runs nothing', async () => {
     const handle = vi.fn(async () => '');
     const { client } = await serve([toolOf('act', handle)]);
     const result = await client.callTool({ name: 'act', arguments: { txt: 'a' } });
@@ -63,7 +63,7 @@ describe('a connection', () => {
     expect(handle).not.toHaveBeenCalled();
   });
 
-  it('refuses a key that the schemas pass over', async () => {
+  it('rejects a key that the schemas ignore', async () => {
     const handle = vi.fn(async () => '');
     const { client } = await serve([toolOf('act', handle)]);
     const args = z.custom<Record<string, unknown>>().parse(JSON.parse('{"__proto__":1,"text":"a"}'));
@@ -73,7 +73,7 @@ describe('a connection', () => {
     expect(handle).not.toHaveBeenCalled();
   });
 
-  it('takes null for no arguments, and refuses those that are no object with the next step', async () => {
+  it('treats null as no arguments, and rejects other non-objects with the next step', async () => {
     const { client } = await serve([echo]);
     const call = (params?: Record<string, unknown>) =>
       client.request({ method: 'tools/call', ...(params && { params }) }, z.looseObject({}));
@@ -104,7 +104,7 @@ describe('a connection', () => {
     }
   });
 
-  it('answers a known error with its code, the next step and the details, as text alone', async () => {
+  it('answers a known error with its code, next step and details, as text only', async () => {
     const { client } = await serve([
       toolOf('fail', async () => {
         throw new SandboxError('conflict', 'Sandbox x is stopped.', {
@@ -124,7 +124,7 @@ describe('a connection', () => {
     });
   });
 
-  it('tells nothing of a defect but a reference to the log', async () => {
+  it('reports an internal error only by a reference to the log', async () => {
     const { client, logged } = await serve([
       toolOf('break', async () => {
         throw new TypeError('cannot open /secret/place');
@@ -156,7 +156,7 @@ describe('a connection', () => {
     expect(signal.reason).not.toBeInstanceOf(SessionEnded);
   });
 
-  it('ends its calls with the session, and says so to the handlers', async () => {
+  it('ends its calls with the session, and signals the handlers', async () => {
     const entered = deferred<null>();
     let reason: unknown;
     const { client, connection } = await serve([
@@ -174,7 +174,7 @@ describe('a connection', () => {
   });
 });
 
-it('starts nothing after the end of the session', async () => {
+it('a connection starts nothing after the end of the session', async () => {
   const handle = vi.fn(async () => '');
   const { client, connection } = await serve([toolOf('act', handle)]);
   await connection.endCalls(new SessionEnded());
@@ -198,7 +198,7 @@ describe('progress', () => {
     expect(lines).toEqual(['line 1', 'line 500']);
   });
 
-  it('stays silent where nobody asked', async () => {
+  it('is not sent unless requested', async () => {
     const { client } = await serve([chatty]);
     const seen = vi.fn();
     client.fallbackNotificationHandler = async (notification) => seen(notification);

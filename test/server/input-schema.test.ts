@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { inputSchema, outputSchema } from '../../src/server/input-schema.ts';
 
 describe('inputSchema', () => {
-  it('drops what tells a reader nothing', () => {
+  it('drops what carries no information', () => {
     const schema = z.strictObject({
       count: z.int().min(1).optional(),
       wait: z.int().min(50).max(100).default(60).describe('ms'),
@@ -25,7 +25,7 @@ describe('inputSchema', () => {
     });
   });
 
-  it('takes an argument for an argument, whatever its name', () => {
+  it('keeps an argument whose name is a schema keyword', () => {
     const schema = z.strictObject({ minimum: z.int().min(5), $schema: z.string(), anyOf: z.string() });
     expect(Object.keys(Object(inputSchema(schema)['properties']))).toEqual(['minimum', '$schema', 'anyOf']);
   });

@@ -16,7 +16,7 @@ function instructionsFor(selection: Parameters<typeof selectTools>[1]) {
 }
 
 describe('the instructions', () => {
-  it('fit into what clients hand on', () => {
+  it('fit into the length that clients pass on', () => {
     expect(Buffer.byteLength(instructionsFor(everything).text)).toBeLessThanOrEqual(2_048);
   });
 
@@ -28,7 +28,7 @@ describe('the instructions', () => {
     { toolsets: ['commands'], readOnly: false },
     { toolsets: ['session', 'files'], readOnly: false },
     { toolsets: ['snapshots'], readOnly: true },
-  ] as const)('name no tool that is not offered: %j', ({ toolsets, readOnly }) => {
+  ] as const)('name only the tools offered: %j', ({ toolsets, readOnly }) => {
     const { text, named, offered } = instructionsFor({
       toolsets: toolsets === 'all' ? toolsets : [...toolsets],
       readOnly,
@@ -40,7 +40,7 @@ describe('the instructions', () => {
     expect(text).not.toMatch(/\n\n\n| {2}|undefined/);
   });
 
-  it('keep what the core tools can do', () => {
+  it('keep what the core tools support', () => {
     const { text } = instructionsFor({ toolsets: ['core'], readOnly: false });
     expect(text).toContain('Take results out with sandbox_read_file.');
     expect(text).toContain('sandbox_extend_timeout moves that. While');
@@ -48,11 +48,11 @@ describe('the instructions', () => {
     expect(text).toMatch(/^6\. sandbox_stop/m);
   });
 
-  it('begin with the sandbox that is there where none can be made', () => {
+  it('start with the existing sandbox when none can be created', () => {
     expect(instructionsFor({ toolsets: 'all', readOnly: true }).text).toMatch(/^1\. sandbox_get /m);
   });
 
-  it('are those of the tools that the server lists', async () => {
+  it('match the tools that the server lists', async () => {
     const server = await startServer({ args: ['--toolsets', 'core'] });
     try {
       const { tools } = await server.client.listTools();

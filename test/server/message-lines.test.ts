@@ -26,7 +26,7 @@ describe('messageLines', () => {
     ).toEqual(['héllo😀']);
   });
 
-  it('throws away a line over the limit, once, and goes on after it', () => {
+  it('drops a line over the limit once, and continues after it', () => {
     expect(cut(4, ['1234\n', '12345\n', 'ok\n', '12', '34', '56', '78', '9\nok\n'])).toEqual([
       '1234',
       'over 4',

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { parseMessage } from '../../src/server/parse-message.ts';
 
 describe('parseMessage', () => {
-  it('takes a request and a notification', () => {
+  it('accepts a request and a notification', () => {
     const request = { jsonrpc: '2.0', id: 1, method: 'ping' };
     expect(parseMessage(JSON.stringify(request))).toEqual({ message: request });
     expect(parseMessage('{"jsonrpc":"2.0","method":"notifications/x"}')).toHaveProperty('message');
@@ -18,11 +18,11 @@ describe('parseMessage', () => {
     ['an id that is none', '{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600, null],
     ['a method that is none', '{"jsonrpc":"2.0","id":4,"method":5}', -32600, 4],
     ['very deep JSON', '['.repeat(200_000), -32700, null],
-  ])('refuses %s', (_name, line, code, id) => {
+  ])('rejects %s', (_name, line, code, id) => {
     expect(parseMessage(line)).toMatchObject({ errorReply: { jsonrpc: '2.0', id, error: { code } } });
   });
 
-  it('does not answer a broken answer', () => {
+  it('does not answer a malformed response', () => {
     expect(parseMessage('{"jsonrpc":"2.0","id":[],"result":{}}')).toHaveProperty('ignored');
   });
 });

@@ -8,7 +8,7 @@ function recorded(): { sent: ProgressNotification[]; send: (each: ProgressNotifi
 }
 
 describe('progress', () => {
-  it('numbers what it sends and skips what came in between', async () => {
+  it('numbers what it sends and skips updates in between', async () => {
     const clock = new FakeClock();
     const { sent, send } = recorded();
     const progress = createProgress('token', send, clock);
@@ -36,7 +36,7 @@ describe('progress', () => {
     expect(sent).toHaveLength(1);
   });
 
-  it('survives a client that is gone', async () => {
+  it('survives a disconnected client', async () => {
     const progress = createProgress(
       1,
       async () => {
@@ -48,7 +48,7 @@ describe('progress', () => {
     await expect(progress.close()).resolves.toBeUndefined();
   });
 
-  it('keeps the answer apart from the last line', async () => {
+  it('leaves time between the last line and the answer', async () => {
     const { send } = recorded();
     const progress = createProgress(1, send, new FakeClock());
     progress.report('one');
@@ -65,7 +65,7 @@ describe('progress', () => {
     expect(sent[0]?.message.length).toBeLessThan(400);
   });
 
-  it('cuts no character', async () => {
+  it('never cuts a character', async () => {
     const { sent, send } = recorded();
     const progress = createProgress(1, send, new FakeClock());
     progress.report(`${'x'.repeat(299)}😀😀`);

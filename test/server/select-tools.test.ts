@@ -31,13 +31,13 @@ describe('selectTools', () => {
     );
   });
 
-  it('joins sets in the order of the list', () => {
+  it('combines sets in the order of the list', () => {
     const joined = names({ toolsets: ['session', 'files'], readOnly: false });
     expect(joined).toEqual(TOOLS.map(({ name }) => name).filter((name) => joined.includes(name)));
     expect(joined.at(-1)).toBe('session_info');
   });
 
-  it('says of every tool it offers then that it only looks, and of none that hands out a terminal otherwise', () => {
+  it('marks every tool it offers in read-only mode as read-only, and sandbox_domain otherwise as not', () => {
     const offered = selectTools(TOOLS, { toolsets: 'all', readOnly: true });
     for (const { annotations } of offered) expect(annotations.readOnlyHint).toBe(true);
     const usual = selectTools(TOOLS, { toolsets: 'all', readOnly: false });
@@ -45,7 +45,7 @@ describe('selectTools', () => {
     expect(domain?.annotations.readOnlyHint).toBe(false);
   });
 
-  it('leaves out what changes anything', () => {
+  it('omits the tools that change anything', () => {
     const readOnly = names({ toolsets: 'all', readOnly: true });
     expect(readOnly).toContain('command_logs');
     expect(readOnly).toContain('sandbox_domain');

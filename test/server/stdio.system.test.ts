@@ -58,7 +58,7 @@ async function initialized(): Promise<RawServer> {
 }
 
 describe('malformed input', () => {
-  it('is refused line by line, and the connection lives', async () => {
+  it('is rejected line by line, and the connection stays open', async () => {
     const server = await initialized();
     server.send('this is no JSON');
     expect(await server.next()).toMatchObject({ id: null, error: { code: -32700 } });
@@ -82,7 +82,7 @@ describe('malformed input', () => {
     expect(await server.next()).toMatchObject({ id: 9, result: {} });
   });
 
-  it('is refused when it is too long, without the server growing by it', async () => {
+  it('is rejected when it is too long, without growing the server', async () => {
     const server = await initialized();
     const before = await residentBytes(server.process.pid);
     const part = Buffer.alloc(MEGABYTE, 0x61);
@@ -114,7 +114,7 @@ describe('the end of the session', () => {
     expect(await server.exited).toEqual([0, null]);
   });
 
-  it('comes when nobody reads any more', async () => {
+  it('comes when its output is closed', async () => {
     const server = await initialized();
     server.process.stdout.destroy();
     server.send(request(1, 'ping'));
@@ -122,7 +122,7 @@ describe('the end of the session', () => {
     expect(await server.exited).toEqual([0, null]);
   });
 
-  it('comes when the parent is gone, though input stays open', async () => {
+  it('comes when the parent has exited, though input stays open', async () => {
     const home = await temporaryFolder();
     // The shell hands its own streams on, tells the server's number and waits to be killed.
     const script = '"$0" "$1" --state-dir "$2" <&3 & echo $! >&2; wait';

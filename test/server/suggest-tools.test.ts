@@ -26,13 +26,13 @@ describe('meantTools', () => {
     expect(suggestTools(unknown, ALL)).toEqual(meant);
   });
 
-  it('names none that is not offered', () => {
+  it('names only the tools offered', () => {
     expect(suggestTools('terminal', ['command_logs'])).toEqual([]);
     expect(suggestTools('bash', ['sandbox_shell'])).toEqual(['sandbox_shell']);
   });
 });
 
-it('an unknown tool is answered with the one that does what its name says', async () => {
+it('an unknown tool is answered with the tool its name means', async () => {
   const { client } = await serve(ALL.map((name) => toolOf(name, async () => '')));
   const result = await client.callTool({ name: 'sandbox_exec', arguments: {} });
   expect(result.isError).toBe(true);

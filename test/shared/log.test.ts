@@ -39,7 +39,7 @@ describe('logger', () => {
       expect(text()).toContain(part);
   });
 
-  it('is not upset by what is circular, endless or unusual', () => {
+  it('handles circular, endless and unusual values', () => {
     const { log, text } = capture('info');
     const circle: Record<string, unknown> = {
       big: 2n ** 70n,
@@ -58,7 +58,7 @@ describe('logger', () => {
     expect(text()).not.toContain('quiet');
   });
 
-  it('goes to standard error alone, and is complete when the process ends', () => {
+  it('writes only to standard error, completely before the process exits', () => {
     const script = `
       import { createLogger } from ${JSON.stringify(fileURLToPath(new URL('../../src/shared/log.ts', import.meta.url)))};
       const log = createLogger('info');

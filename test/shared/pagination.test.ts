@@ -14,7 +14,7 @@ const PLACES = [
 ];
 
 describe('pageOf', () => {
-  it.each([1, 2, 3, 4, 5, 6])('tells everything once, newest first, in pages of %i', (limit) => {
+  it.each([1, 2, 3, 4, 5, 6])('lists everything once, newest first, in pages of %i', (limit) => {
     const listed: string[] = [];
     let cursor: string | null = null;
     do {
@@ -30,7 +30,7 @@ describe('pageOf', () => {
     expect(listed).toEqual(['sbx_22222e', 'sbx_22222d', 'sbx_22222c', 'sbx_22222b', 'sbx_22222a']);
   });
 
-  it('keeps its place where the last one told is gone, and something newer has come', () => {
+  it('keeps its place when the last item was deleted and a newer one was added', () => {
     const first = paginate(PLACES, { ...ALL, limit: 3 }, own);
     const later = [...PLACES.filter(({ id }) => id !== 'sbx_22222c'), { createdAt: 9, id: 'sbx_22222z' }];
     const next = paginate(later, { ...ALL, cursor: first.nextCursor }, own);
@@ -50,11 +50,11 @@ describe('pageOf', () => {
 });
 
 describe('placeOf', () => {
-  it('refuses the place of something else', () => {
+  it('rejects the cursor of another list', () => {
     expect(() => parseCursor('2.snap_22222a', (text) => text.startsWith('sbx_'))).toThrow(SandboxError);
   });
 
-  it('is what a page answered', () => {
+  it('accepts the cursor of a page', () => {
     expect(parseCursor(null)).toBeNull();
     expect(parseCursor('2.snap_22222a')).toEqual({ createdAt: 2, id: 'snap_22222a' });
   });
@@ -68,7 +68,7 @@ describe('placeOf', () => {
     '-2.sbx_22222a',
     '2.sbx_22222a\n',
     '12345678901234567.sbx_22222a',
-  ])('refuses %j, which no page answered', (cursor) => {
+  ])('rejects %j, which no page returned', (cursor) => {
     expect(() => parseCursor(cursor)).toThrow(SandboxError);
   });
 });

@@ -6,13 +6,13 @@ import { currentProcess, identify, isProcessAlive } from '../../src/shared/proce
 import { needs } from '../support/needs.ts';
 
 describe('process identity', () => {
-  it('knows this process', () => {
+  it('recognizes this process', () => {
     expect(currentProcess().pid).toBe(process.pid);
     expect(currentProcess()).toEqual(identify(process.pid));
     expect(isProcessAlive(currentProcess())).toBe(true);
   });
 
-  it('takes a process for dead once it was killed', async () => {
+  it('reports a killed process as dead', async () => {
     const child = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)']);
     const identity = identify(child.pid ?? 0);
     if (identity === null) throw new Error('The child has no identity.');
@@ -22,7 +22,7 @@ describe('process identity', () => {
     expect(isProcessAlive(identity)).toBe(false);
   });
 
-  it('takes a zombie for dead', needs('Linux', process.platform === 'linux'), async () => {
+  it('reports a zombie as dead', needs('Linux', process.platform === 'linux'), async () => {
     // The shell becomes a program that never looks after the child it inherits.
     const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 1000'], {
       stdio: ['ignore', 'pipe', 'ignore'],
@@ -37,18 +37,14 @@ describe('process identity', () => {
     }
   });
 
-  it(
-    'is not fooled by a number that is used again, or by another boot',
-    needs('Linux', process.platform === 'linux'),
-    () => {
-      const identity = currentProcess();
-      expect(isProcessAlive({ ...identity, startTime: `${identity.startTime}0` })).toBe(false);
-      expect(isProcessAlive({ ...identity, bootId: 'another' })).toBe(false);
-    },
-  );
+  it('detects a recycled pid and another boot', needs('Linux', process.platform === 'linux'), () => {
+    const identity = currentProcess();
+    expect(isProcessAlive({ ...identity, startTime: `${identity.startTime}0` })).toBe(false);
+    expect(isProcessAlive({ ...identity, bootId: 'another' })).toBe(false);
+  });
 
   it(
-    'reads past blanks and parentheses in a program name',
+    'handles spaces and parentheses in a program name',
     needs('Linux', process.platform === 'linux'),
     async () => {
       const script = `process.title = 'a) R 1 (b'; console.log(process.pid); setInterval(() => {}, 1000)`;
@@ -63,7 +59,7 @@ describe('process identity', () => {
     },
   );
 
-  it.each([0, -1, 1.5, Number.NaN, 2 ** 40])('knows no process %s', (pid) => {
+  it.each([0, -1, 1.5, Number.NaN, 2 ** 40])('finds no process %s', (pid) => {
     expect(identify(pid)).toBeNull();
   });
 });

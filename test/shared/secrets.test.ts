@@ -27,7 +27,7 @@ function refusal(act: () => unknown): { code: string; message: string; hint: str
   throw new Error('nothing was refused');
 }
 
-describe('secrets of the operator', () => {
+describe('operator secrets', () => {
   const store = new SecretStore(secretSettings(ENV));
 
   it('are read with their domains and whether sandboxes may read them', () => {
@@ -44,14 +44,14 @@ describe('secrets of the operator', () => {
     ['domains of nothing', { SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
     ['a domain that is none', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
     ['a truth that is none', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_ENV: 'hidden!' }],
-  ])('are refused for %s, without telling a value', (_title, env) => {
+  ])('are rejected for %s, without showing a value', (_title, env) => {
     const error = refusal(() => secretSettings(env));
     expect(() => secretSettings(env)).toThrow(ConfigError);
     expect(error.message).toContain('SANDBOX_MCP_SECRET_');
     expect(JSON.stringify(error)).not.toContain('hidden!');
   });
 
-  it('fill a text towards their domains', () => {
+  it('are substituted in text for their domains', () => {
     expect(store.fill(`Bearer ${say('TOKEN')}, ${say('TOKEN')}`, 'api.example.com')).toBe(
       'Bearer tok-123456, tok-123456',
     );
@@ -60,19 +60,19 @@ describe('secrets of the operator', () => {
     expect(store.fill(plain, 'elsewhere.net')).toBe(plain);
   });
 
-  it('fill a text for a pattern only where all of it is allowed', () => {
+  it('are substituted for a domain pattern only when all of it is allowed', () => {
     expect(store.fill(say('TOKEN'), '*.example.org')).toBe('tok-123456');
     expect(store.fill(say('TOKEN'), '*.deep.example.org')).toBe('tok-123456');
     for (const pattern of ['*', '*.org', '*.example.com', 'example.org'])
       expect(refusal(() => store.fill(say('TOKEN'), pattern)).code).toBe('permission');
   });
 
-  it('keep a value with replacement marks as it is', () => {
+  it('insert a value with replacement patterns literally', () => {
     const odd = new SecretStore([{ name: 'ODD', value: "$&$1$'", domains: ['*'], env: false }]);
     expect(odd.fill(`<${say('ODD')}>`, 'a.net')).toBe("<$&$1$'>");
   });
 
-  it('are not sent elsewhere, and the refusal says what the operator can set', () => {
+  it('are not sent elsewhere, and the error names the setting to change', () => {
     const error = refusal(() => store.fill(say('TOKEN'), 'evil.net'));
     expect(error).toMatchObject({
       code: 'permission',
@@ -83,11 +83,11 @@ describe('secrets of the operator', () => {
     expect(refusal(() => store.fill(say('EMPTY'), 'evil.net'))).toMatchObject({ code: 'invalid_argument' });
   });
 
-  it.each([say('token'), say(''), `\${secret:TOKEN`, say('A B')])('are not meant by %j', (text) => {
+  it.each([say('token'), say(''), `\${secret:TOKEN`, say('A B')])('are not referenced by %j', (text) => {
     expect(refusal(() => store.fill(text, 'api.example.com')).code).toBe('invalid_argument');
   });
 
-  it('fill an environment only where sandboxes may read them', () => {
+  it('are substituted in an environment only when sandboxes may read them', () => {
     expect(store.fillEnvironment({ A: `x${say('OPEN')}`, B: 'plain' })).toEqual({
       A: 'xopen-sesame',
       B: 'plain',

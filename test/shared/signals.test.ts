@@ -15,7 +15,7 @@ describe('signals', () => {
     [15, 'SIGTERM'],
     [0, null],
     [40, null],
-  ])('are told by their usual names: %i', (number, name) => {
+  ])('have their usual names: %i', (number, name) => {
     expect(nameOfSignal(number)).toBe(name);
   });
 
@@ -24,11 +24,11 @@ describe('signals', () => {
     ['usr1', 10],
     [' 9 ', 9],
     ['64', 64],
-  ])('are understood: %j', (text, number) => {
+  ])('are parsed: %j', (text, number) => {
     expect(signalNumber(text)).toBe(number);
   });
 
-  it.each(['', '0', '65', '-9', '9.0', 'SIGNOPE', 'toString'])('are refused: %j', (text) => {
+  it.each(['', '0', '65', '-9', '9.0', 'SIGNOPE', 'toString'])('are rejected: %j', (text) => {
     expect(() => signalNumber(text)).toThrow(/is not a signal/);
   });
 });

@@ -25,11 +25,11 @@ function left(): string[] {
 }
 
 describe('leftovers', needs('Linux', process.platform === 'linux'), () => {
-  it('finds none where nothing is', () => {
+  it('are empty when nothing was left', () => {
     expect(left()).toEqual([]);
   });
 
-  it('finds files, but not the caches of other programs', () => {
+  it('include files, but not the caches of other programs', () => {
     writeFileSync(join(scratch, 'file'), '');
     mkdirSync(join(scratch, 'tsx-0'));
     expect(left()).toEqual([`temporary file ${join(scratch, 'file')}`]);
@@ -39,7 +39,7 @@ describe('leftovers', needs('Linux', process.platform === 'linux'), () => {
     ['works below the folder', () => [[], { cwd: join(scratch, 'tsx-0') }]],
     ['names the folder', () => [[join(scratch, 'state')], {}]],
     ['has it in its environment', () => [[], { env: { STATE: join(scratch, 'state') } }]],
-  ])('finds a process that %s', async (_, options) => {
+  ])('include a process that %s', async (_, options) => {
     mkdirSync(join(scratch, 'tsx-0'));
     const [args, more] = options();
     const waiting = [process.execPath, '-e', 'process.stdin.resume(); console.log()', ...args] as const;
@@ -54,7 +54,7 @@ describe('leftovers', needs('Linux', process.platform === 'linux'), () => {
     expect(left()).toEqual([]);
   });
 
-  it('finds empty cgroups of sandboxes that were not there before', () => {
+  it('include new empty cgroups of sandboxes', () => {
     const [mine, running] = [
       join(cgroups, 'pids/sandbox-mcp.sbx_a'),
       join(cgroups, 'pids/sandbox-mcp.sbx_b'),

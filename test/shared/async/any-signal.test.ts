@@ -12,8 +12,8 @@ function runGc(): void {
   gc();
 }
 
-describe('a signal of several', () => {
-  it('aborts by a time limit that nobody else keeps', async () => {
+describe('a combined signal', () => {
+  it('aborts on a timeout that nothing else references', async () => {
     const never = new AbortController().signal;
     const any = anySignal([never, AbortSignal.timeout(100)]);
     const aborted = once(any, 'abort');
@@ -24,7 +24,7 @@ describe('a signal of several', () => {
     expect(any.reason).toMatchObject({ name: 'TimeoutError' });
   });
 
-  it('aborts with the reason of the first', () => {
+  it('aborts with the reason of the first to abort', () => {
     const [first, second] = [new AbortController(), new AbortController()];
     const any = anySignal([first.signal, second.signal]);
     second.abort('enough');

@@ -12,7 +12,7 @@ function gate(): { opened: Promise<void>; open: () => void } {
 }
 
 describe('KeyedLock', () => {
-  it('runs tasks of a key one after another, in order, and other keys at once', async () => {
+  it('runs tasks of one key in order, and of different keys concurrently', async () => {
     const lock = new KeyedLock();
     const events: string[] = [];
     const first = gate();
@@ -27,7 +27,7 @@ describe('KeyedLock', () => {
     expect(events).toEqual(['b', 'a1', 'a2']);
   });
 
-  it('goes on after a failure', async () => {
+  it('continues after a failure', async () => {
     const lock = new KeyedLock();
     const failed = lock.run('a', () => Promise.reject(new Error('no')));
     const next = lock.run('a', async () => 'yes');
@@ -63,7 +63,7 @@ describe('mapBounded', () => {
 });
 
 describe('settledWithin', () => {
-  it('tells work that is done from work that is late', async () => {
+  it('distinguishes finished work from late work', async () => {
     expect(await completesWithin(systemClock, 10_000, Promise.resolve())).toBe(true);
     const keepsAlive = setInterval(() => {}, 10_000);
     expect(await completesWithin(systemClock, 1, new Promise(() => {}))).toBe(false);

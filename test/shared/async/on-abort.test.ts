@@ -13,7 +13,7 @@ describe('onAbort', () => {
     expect(listener).toHaveBeenCalledTimes(1);
   });
 
-  it('calls the listener at once for a signal that has aborted', () => {
+  it('calls the listener at once for an aborted signal', () => {
     const listener = vi.fn();
     onAbort(AbortSignal.abort(), listener);
     expect(listener).toHaveBeenCalledTimes(1);

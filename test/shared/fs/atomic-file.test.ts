@@ -21,7 +21,7 @@ beforeEach(() => {
 afterAll(() => rmSync(root, { recursive: true, force: true }));
 
 describe('writeFileAtomic', () => {
-  it('writes the whole content with the mode asked for, and leaves nothing else', async () => {
+  it('writes the whole content with the given mode, and leaves nothing else', async () => {
     await writeFileAtomic(join(folder, 'plain'), 'text ünd mehr');
     await writeFileAtomic(join(folder, 'open'), 'x', 0o644);
     expect(readFileSync(join(folder, 'plain'), 'utf8')).toBe('text ünd mehr');
@@ -38,7 +38,7 @@ describe('writeFileAtomic', () => {
     expect(readFileSync(join(folder, 'link'), 'utf8')).toBe('new');
   });
 
-  it('ends with the content of one of many concurrent writers', async () => {
+  it('leaves the content of one of many concurrent writers', async () => {
     const texts = Array.from({ length: 20 }, (_, index) => String(index).repeat(10_000));
     await Promise.all(texts.map((text) => writeFileAtomic(join(folder, 'file'), text)));
     expect(texts).toContain(readFileSync(join(folder, 'file'), 'utf8'));
@@ -58,13 +58,13 @@ describe('writeFileAtomic', () => {
 describe('isAbandonedTemporary', () => {
   const { pid, startTime } = currentProcess();
 
-  it('tells a dead writer from a living one', () => {
+  it('distinguishes a dead writer from a living one', () => {
     expect(isAbandonedTemporary(`a.json.${pid}-${startTime}-0123456789ab.tmp`)).toBe(false);
     expect(isAbandonedTemporary(`a.json.${pid}-999${startTime}-0123456789ab.tmp`)).toBe(true);
   });
 
   it.each(['a.json', 'a.tmp', 'a.json.1-2.tmp', `a.json.${pid}-x-0123456789ab.tmp`])(
-    'is not for %s',
+    'is false for %s',
     (name) => {
       expect(isAbandonedTemporary(name)).toBe(false);
     },

@@ -12,13 +12,13 @@ beforeEach(async () => {
 });
 afterEach(() => rm(folder, { recursive: true }));
 
-describe('a lock file that nobody has filled', () => {
-  it('is taken over where its maker has died', async () => {
+describe('an empty lock file', () => {
+  it('is taken over when its creator has died', async () => {
     await writeFile(path, '');
     expect(await withFileLock(path, async () => 'done')).toBe('done');
   });
 
-  it.runIf(process.platform === 'linux')('is waited for while its maker has it open', async () => {
+  it.runIf(process.platform === 'linux')('is waited for while its creator has it open', async () => {
     const made = await open(path, 'wx');
     const waiting = withFileLock(path, async () => 'done', { waitMs: 1_500 });
     await expect(waiting).rejects.toMatchObject({ code: 'conflict' });

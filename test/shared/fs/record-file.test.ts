@@ -19,21 +19,21 @@ function read() {
 }
 
 describe('readRecordFile', () => {
-  it('answers the record, and null where there is none', async () => {
+  it('returns the record, or null when there is none', async () => {
     expect(await read()).toBeNull();
     await writeFile(join(folder, 'record.json'), '{"count": 2}');
     expect(await read()).toEqual({ count: 2 });
   });
 
   it.each(['', '{"count": ', '{"count": "2"}', '{"count": 2, "more": 1}', 'null'])(
-    'throws what it was given for %j',
+    'throws the given error for %j',
     async (text) => {
       await writeFile(join(folder, 'record.json'), text);
       await expect(read()).rejects.toMatchObject({ message: 'damaged', cause: expect.any(Error) });
     },
   );
 
-  it('takes what cannot be read for no damage', async () => {
+  it('does not treat an unreadable file as damaged', async () => {
     const path = join(folder, 'record.json', 'below');
     await writeFile(join(folder, 'record.json'), '{}');
     const reading = readRecordFile(path, schema, () => new Error('damaged'));

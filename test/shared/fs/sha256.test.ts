@@ -37,7 +37,7 @@ describe.each([
   });
 });
 
-test('many bytes are hashed on a thread of their own, few are not', async () => {
+test('sha256 hashes large inputs on a worker thread, small ones not', async () => {
   const [many, few] = [sha256(1_000_000_000), sha256(1_000)];
   try {
     expect(many).toBeInstanceOf(Sha256Worker);
@@ -47,7 +47,7 @@ test('many bytes are hashed on a thread of their own, few are not', async () => 
   }
 });
 
-test('a thread that has ended fails whoever goes on', async () => {
+test('a hash fails after its worker thread has ended', async () => {
   const hash = new Sha256Worker();
   await hash.close();
   await expect(

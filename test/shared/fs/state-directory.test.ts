@@ -25,7 +25,7 @@ function systemError(code: string, paths: { path?: string; dest?: string } = {})
 }
 
 describe('makeDirectory', () => {
-  it('makes what is missing of the way, with the mode, and leaves the rest as it is', async () => {
+  it('creates missing parents with the mode, and leaves existing ones unchanged', async () => {
     chmodSync(folder, 0o750);
     // Bits that no usual umask lets through.
     await makeDirectory(join(folder, 'a/b'), 0o733);
@@ -33,20 +33,20 @@ describe('makeDirectory', () => {
     expect([modeOf(), modeOf('a'), modeOf('a/b')]).toEqual([0o750, 0o733, 0o733]);
   });
 
-  it('is content where somebody else makes it at the same time', async () => {
+  it('accepts a directory created concurrently', async () => {
     const path = join(folder, 'a/b/c');
     await Promise.all(Array.from({ length: 8 }, () => makeDirectory(path, 0o700)));
     expect(readdirSync(join(folder, 'a/b'))).toEqual(['c']);
   });
 
-  it('refuses a file in its place or above it', async () => {
+  it('rejects a file in its place or above it', async () => {
     writeFileSync(join(folder, 'file'), '');
     await expect(makeDirectory(join(folder, 'file'), 0o700)).rejects.toMatchObject({ code: 'EEXIST' });
     await expect(makeDirectory(join(folder, 'file/below'), 0o700)).rejects.toMatchObject({ code: 'ENOTDIR' });
   });
 
   it(
-    'ends where the file system makes no directories',
+    'fails when the file system cannot create directories',
     needs('Linux', process.platform === 'linux'),
     async () => {
       await expect(makeDirectory('/proc/nothing/here', 0o700)).rejects.toMatchObject({ code: 'ENOENT' });
@@ -63,7 +63,7 @@ describe('stateDirectoryError', () => {
     ['ENOTDIR', 'a file is where a directory has to be'],
     ['ENOSPC', 'its disk is full'],
     ['ENAMETOOLONG', 'its path is too long'],
-  ])('says what %s means, without a path', (code, problem) => {
+  ])('explains %s without a path', (code, problem) => {
     const cause = systemError(code, { path: join(folder, 'records') });
     const error = stateDirectoryError(cause, folder);
     expect(error).toBeInstanceOf(SandboxError);
@@ -75,7 +75,7 @@ describe('stateDirectoryError', () => {
     });
   });
 
-  it('takes for its own what names no path, one above it, or one of two', () => {
+  it('handles errors that name no path, a parent, or one of two paths', () => {
     for (const paths of [
       {},
       { path: '/' },
@@ -86,7 +86,7 @@ describe('stateDirectoryError', () => {
     }
   });
 
-  it('leaves every other error as it is', () => {
+  it('leaves every other error unchanged', () => {
     for (const error of [
       systemError('EACCES', { path: '/etc/subuid' }),
       systemError('EACCES', { path: `${join(folder, 'state')}-of-others` }),

@@ -3,17 +3,17 @@ import { describe, expect, it } from 'vitest';
 import { isBinary, omission, outputText } from '../../../src/shared/text/output-text.ts';
 
 describe('outputText', () => {
-  it('shows text, colours stripped', () => {
+  it('shows text without colours', () => {
     expect(outputText(Buffer.from('\u001b[32mok\u001b[0m\n'), 'X')).toBe('ok\n');
     expect(outputText(Buffer.alloc(0), 'X')).toBe('');
   });
 
-  it('states binary data instead of showing it', () => {
+  it('reports binary data instead of showing it', () => {
     const bytes = Buffer.concat([Buffer.from('\u007fELF'), randomBytes(1_230)]);
     expect(outputText(bytes, 'the call')).toBe('[1,234 bytes of binary data; read with the call]');
   });
 
-  it('shows stray invalid bytes and says so', () => {
+  it('shows stray invalid bytes and reports them', () => {
     const latin1 = Buffer.from('a caf\u00e9 in Latin-1, a whole line of it\n', 'latin1');
     const shown = outputText(latin1, 'the call');
     expect(shown).toMatch(/^a caf\uFFFD in Latin-1/);
@@ -35,7 +35,7 @@ describe('isBinary', () => {
   });
 });
 
-it('tells what is left out, and how to get it', () => {
+it('the omission notice reports what is omitted and how to get it', () => {
   expect(omission({ bytes: 1_234_567, lines: 1 }, 'command_output')).toBe(
     '[… 1,234,567 bytes (1 line) left out; read with command_output …]',
   );

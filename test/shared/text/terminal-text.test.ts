@@ -56,7 +56,7 @@ describe('terminalText', () => {
 });
 
 describe('lastVisibleLine', () => {
-  it('skips lines that show nothing', () => {
+  it('skips invisible lines', () => {
     expect(lastVisibleLine(`first\n ${ESC}[0m \n\n`)).toBe('first');
     expect(lastVisibleLine('10%\r20%')).toBe('20%');
     expect(lastVisibleLine('\n\n')).toBeNull();

@@ -10,12 +10,12 @@ const LONG_MS = 120_000;
 describe('CombiningLimit', () => {
   const mark = '\u0301';
 
-  it('leaves text alone', () => {
+  it('leaves text unchanged', () => {
     const text = `cafe${mark} 👨\u200d👩\u200d👧 한국어 \u1112\u1161\u11ab e${mark.repeat(3)}`;
     expect(new CombiningLimit().pass(text)).toBe(text);
   });
 
-  it('cuts a run, within a chunk and over many', () => {
+  it('truncates a run, within a chunk and across many', () => {
     expect(new CombiningLimit().pass(`a${mark.repeat(100)}b`)).toBe(`a${mark.repeat(16)}b`);
     const limit = new CombiningLimit();
     const chunks = ['a', ...Array.from({ length: 50 }, () => mark.repeat(3)), `${mark}b`, mark];
@@ -24,7 +24,7 @@ describe('CombiningLimit', () => {
 });
 
 describe('ControlLimit', () => {
-  it('bounds counts and leaves names, text and colours alone', () => {
+  it('limits counts and leaves names, text and colours unchanged', () => {
     const limit = new ControlLimit();
     expect(limit.pass('4294967295 \u001b[4294967295L\u001b[9999;9999H\u009b77777M', 24)).toBe(
       '4294967295 \u001b[24L\u001b[500;500H\u001b[24M',
@@ -35,7 +35,7 @@ describe('ControlLimit', () => {
     expect(limit.pass(`\u001b[${'1;'.repeat(500)}H.`, 24)).toBe('H.');
   });
 
-  it('does so wherever chunks are cut', () => {
+  it('works at any chunk boundary', () => {
     const written = 'a\u001b[123456Lb\u001b[7mc';
     for (let cut = 0; cut <= written.length; cut++) {
       const limit = new ControlLimit();
@@ -44,7 +44,7 @@ describe('ControlLimit', () => {
     }
   });
 
-  it('finds a sequence that other controls hide in', () => {
+  it('finds a sequence interrupted by other controls', () => {
     const limit = new ControlLimit();
     expect(limit.pass('\u001b\u000e[\u00079\r99\u000099L.', 24)).toBe('\u001b[24L.');
     expect(limit.pass('\u009b\u000e99999M\u001b\u0000', 24) + limit.pass('[77S', 24)).toBe(
@@ -52,7 +52,7 @@ describe('ControlLimit', () => {
     );
   });
 
-  it('keeps the emulator quick under random sequences', { timeout: LONG_MS }, async () => {
+  it('keeps the emulator fast under random sequences', { timeout: LONG_MS }, async () => {
     const parts =
       '\u001b[ \u001b] \u001bP \u001b \u009b \u0090 ? > ! $ 9 99999 4294967296 ; : m h l H J K L M P @ X S T r s u t n c q p b d g \u000e \u0000 \u0007 \u001b\\\\ abc 日 \u0301 \n \r 1049 47 3 4 7 (0 #8 D E 8'.split(
         ' ',
@@ -72,7 +72,7 @@ describe('ControlLimit', () => {
     screen.dispose();
   });
 
-  it('keeps the emulator quick, whatever a program asks of it', { timeout: LONG_MS }, async () => {
+  it('keeps the emulator fast under expensive requests', { timeout: LONG_MS }, async () => {
     const screen = new TerminalScreen(80, 24, () => {});
     const limit = new ControlLimit();
     for (const final of 'ABCDEFGHIJKLMPSTXZ@`abdefgr') {
@@ -83,7 +83,7 @@ describe('ControlLimit', () => {
 });
 
 describe('TerminalTranscript', () => {
-  it('answers what is new, readable', () => {
+  it('returns new output as readable text', () => {
     const transcript = new TerminalTranscript();
     transcript.add('\u001b[31mred\u001b[0m\r\n10%\r20%\r\n');
     expect(transcript.take()).toBe('red\n20%\n');
@@ -93,7 +93,7 @@ describe('TerminalTranscript', () => {
     expect(transcript.since(total)).toBe('more');
   });
 
-  it('leaves out the alternate screen, wherever chunks are cut', () => {
+  it('omits the alternate screen at any chunk boundary', () => {
     const written = 'before \u001b[?1049h\u001b[2Jpainted\u001b[?25;1049lafter \u001b[?47hx\u001bcend';
     for (let cut = 0; cut <= written.length; cut++) {
       const transcript = new TerminalTranscript();
@@ -103,7 +103,7 @@ describe('TerminalTranscript', () => {
     }
   });
 
-  it('keeps the newest part of a flood and says what is gone', () => {
+  it('keeps the newest part of a flood and reports what was dropped', () => {
     const transcript = new TerminalTranscript();
     for (let line = 0; line < 10_000; line++) transcript.add(`line ${line}\r\n`);
     const text = transcript.take();
@@ -114,7 +114,7 @@ describe('TerminalTranscript', () => {
 });
 
 describe('TerminalScreen', () => {
-  it('shows rows and cells, and no link keeps anything', async () => {
+  it('shows rows and cells, and stores nothing for links', async () => {
     const answers: string[] = [];
     const screen = new TerminalScreen(20, 5, (answer) => answers.push(answer));
     await screen.write('one\r\n\u001b]8;;http://x/\u0007two\u001b]8;;\u0007\u001b[4;3Hcell 日本');
@@ -133,7 +133,7 @@ describe('TerminalScreen', () => {
     screen.dispose();
   });
 
-  it('answers nothing that a title, a clipboard or a colour request asks for', async () => {
+  it('does not answer title, clipboard or colour requests', async () => {
     const answers: string[] = [];
     const screen = new TerminalScreen(20, 5, (answer) => answers.push(answer));
     await screen.write(

@@ -11,7 +11,7 @@ import {
 const text = Buffer.from('aé€😀z');
 
 describe('character boundaries', () => {
-  it('never cuts a character, wherever the cut falls', () => {
+  it('never split a character', () => {
     for (let cut = 0; cut <= text.length; cut++) {
       const end = characterEnd(text, cut);
       expect(end).toBeLessThanOrEqual(cut);
@@ -22,14 +22,14 @@ describe('character boundaries', () => {
     }
   });
 
-  it('finds the first boundary of a part', () => {
+  it('include the first one of a slice', () => {
     for (let cut = 0; cut <= text.length; cut++) {
       const part = text.subarray(cut);
       expect(decodeUtf8(part.subarray(characterStart(part)))).not.toContain('\uFFFD');
     }
   });
 
-  it('finds the character that a byte lies in', () => {
+  it('are found from any byte of a character', () => {
     for (let at = 0; at <= text.length; at++) {
       const begin = characterAt(text, at);
       expect(decodeUtf8(text.subarray(begin))).not.toContain('\uFFFD');
@@ -40,7 +40,7 @@ describe('character boundaries', () => {
     for (let at = 0; at < latin1.length; at++) expect(characterAt(latin1, at)).toBe(at);
   });
 
-  it('leaves bytes alone that are no UTF-8', () => {
+  it('leave invalid UTF-8 unchanged', () => {
     const noise = Buffer.from([0x80, 0x80, 0x80, 0x80, 0x80]);
     expect(characterEnd(noise)).toBe(5);
     expect(characterStart(noise)).toBe(3);
@@ -58,16 +58,16 @@ describe('isPlainText', () => {
     expect(isPlainText(Buffer.from(value))).toBe(expected);
   });
 
-  it('refuses bytes that are no UTF-8', () => {
+  it('rejects invalid UTF-8', () => {
     expect(isPlainText(Buffer.from([0xc3]))).toBe(false);
   });
 });
 
-it('keeps a byte order mark', () => {
+it('decoding keeps a byte order mark', () => {
   expect(decodeUtf8(Buffer.from('\uFEFFa'))).toBe('\uFEFFa');
 });
 
-it('finds halves of characters', () => {
+it('lone surrogates are found', () => {
   expect(hasLoneSurrogate('a\ud800b')).toBe(true);
   expect(hasLoneSurrogate('a😀b')).toBe(false);
 });

@@ -13,7 +13,7 @@ function skipped(reason?: string): FileReport['tests'][number] {
 }
 
 describe('the summary of a run', () => {
-  it('ends with the numbers, and why tests were skipped', () => {
+  it('ends with the counts, and why tests were skipped', () => {
     const tests = [PASSED, FAILED, skipped('needs root'), skipped(), skipped('needs root')];
     expect(summary([file('a.test.ts', { tests })], '7')).toMatch(
       /\n2 tests ran: 1 passed, 1 failed, 3 skipped \(2: needs root; 1: no reason given\)$/,
@@ -33,20 +33,20 @@ describe('the summary of a run', () => {
     expect(lines.indexOf('')).toBe(11);
   });
 
-  it('gives the command that runs just a test that failed, with its seed', () => {
+  it('prints the command that reruns a failed test with its seed', () => {
     const text = summary([file('a.test.ts', { project: 'system', tests: [PASSED, FAILED] })], '7');
     expect(text).toContain(
       "\n  SEED=7 npx vitest run --project system a.test.ts -t 'group it'\\''s \\(a\\) test$'\n",
     );
   });
 
-  it('counts a file that failed without a failed test, as while it is imported', () => {
+  it('counts a file that failed without a failed test, as on import', () => {
     const files = [file('a.test.ts', { failedOutsideTests: true, tests: [] }), file('b.test.ts')];
     expect(totals(files)).toEqual({ passed: 1, failed: 1, skipped: 0 });
     expect(summary(files, '7')).toContain('\n  SEED=7 npx vitest run --project unit a.test.ts\n');
   });
 
-  it('counts a file with a failed test by its tests alone', () => {
+  it('counts a file with a failed test only by its tests', () => {
     const files = [file('a.test.ts', { failedOutsideTests: true, tests: [FAILED] })];
     expect(totalsLine(totals(files))).toBe('0 passed, 1 failed, 0 skipped');
   });

@@ -46,7 +46,7 @@ async function sleepers(): Promise<string> {
   return String(structured['stdout']).trim();
 }
 
-describe('a tree five deep that left its sessions and its parents', () => {
+describe('a process tree five deep, detached from sessions and parents', () => {
   const tree = ['./deep-tree.sh', [String(GENERATIONS - 1)]] as const;
 
   it('is gone after command_kill, 50 of 50', async () => {
@@ -106,7 +106,7 @@ describe('a call that is cancelled at any moment', () => {
 });
 
 describe('fifty commands at once', () => {
-  it('let one among them be killed at once, and everything else be done', async () => {
+  it('allow one of them to be killed at once, and everything else to finish', async () => {
     const talk = 'while :; do echo still here; sleep 0.1; done';
     const ids = await Promise.all(Array.from({ length: FIFTY }, () => start('bash', ['-c', talk])));
     await Promise.all(ids.map((id) => lines(id, 1)));
@@ -126,8 +126,8 @@ describe('fifty commands at once', () => {
   });
 });
 
-describe('how a command ended is told', () => {
-  it('by its time limit: SIGTERM first, SIGKILL for one that does not hear it', async () => {
+describe('the end of a command is reported', () => {
+  it('for its timeout: SIGTERM first, SIGKILL for one that ignores it', async () => {
     // Time enough to become deaf, on any machine.
     const request = { cmd: './deaf.sh', timeout_ms: 3_000 };
     const { structured } = await server.call('sandbox_run_command', request);
@@ -141,7 +141,7 @@ describe('how a command ended is told', () => {
     expect(structured['duration_ms']).toBeGreaterThanOrEqual(8_000);
   });
 
-  it('by its own doing, also where that is a signal', async () => {
+  it('for its own exit, even by a signal', async () => {
     const own = { cmd: 'bash', args: ['-c', 'kill -SEGV $$'] };
     expect((await server.call('sandbox_run_command', own)).structured).toMatchObject({
       ended_by: 'exit',
@@ -151,7 +151,7 @@ describe('how a command ended is told', () => {
     });
   });
 
-  it('with what it has left running, until that is gone', async () => {
+  it('with the processes it left running, until they exit', async () => {
     const left = { cmd: 'bash', args: ['-c', 'setsid sleep 4321 > /dev/null 2>&1 & echo done'] };
     const { structured } = await server.call('sandbox_run_command', left);
     const { command_id } = structured;
@@ -170,7 +170,7 @@ describe('how a command ended is told', () => {
     }
   });
 
-  it('by the stop of its sandbox', async () => {
+  it('for the stop of its sandbox', async () => {
     const sandbox_id = await createWithFixtures(server);
     const id = await start('./deaf.sh');
     await lines(id, 1);
@@ -184,7 +184,7 @@ describe('how a command ended is told', () => {
     });
   });
 
-  it('by the deadline of its sandbox, to each call that waits for it', async () => {
+  it('for the deadline of its sandbox, to every waiting call', async () => {
     const short = await startServer({ args: ['--max-lifetime', '8s'] });
     // Several: a supervisor dies in a moment in which the rest of its sandbox is still ending.
     const waitFor = async (): Promise<void> => {
@@ -206,7 +206,7 @@ describe('how a command ended is told', () => {
     }
   });
 
-  it('by lack of memory, also to a later server and after the sandbox has ended', async (context) => {
+  it('for lack of memory, even to a later server and after the sandbox has ended', async (context) => {
     const home = await mkdtemp(join(tmpdir(), 's-'));
     await chmod(home, 0o711);
     onTestFinished(() => rm(home, { recursive: true, force: true }));

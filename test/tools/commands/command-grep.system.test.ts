@@ -12,7 +12,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-it('a search made to take for ever keeps nobody waiting, and comes to its end page by page', async () => {
+it('a search built to run forever blocks no other call, and ends page by page', async () => {
   const script = `head -c ${PIECES * 16_384} /dev/zero | tr '\\0' a; echo; echo needZle`;
   const run = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
   const command_id = run.structured['command_id'];

@@ -45,7 +45,7 @@ function interleaved(): WrittenOutput {
 }
 
 describe('readLogs', () => {
-  it('answers lines by stream, in the order in which they were completed', async () => {
+  it('returns lines by stream, in order of completion', async () => {
     const logs = await read(interleaved().finish());
     expect(logs.lines.map(({ stream, data }) => `${stream} ${data}`)).toEqual([
       'stdout one',
@@ -57,12 +57,12 @@ describe('readLogs', () => {
     expect(logs.done).toBe(true);
   });
 
-  it.each([1, 2, 3, 4, 5])('loses and repeats nothing over pages of %i', async (limit) => {
+  it.each([1, 2, 3, 4, 5])('loses and repeats nothing across pages of %i', async (limit) => {
     const whole = await readAll(interleaved().finish());
     expect(await readAll(interleaved().finish(), { limit })).toEqual(whole);
   });
 
-  it('shows the unfinished line of a running command, marked, and later the whole of it', async () => {
+  it('shows the unfinished line of a running command, marked, and the whole line later', async () => {
     const output = interleaved();
     const first = await read(output);
     expect(first.lines.map(({ data }) => data)).toEqual(['one', 'two', 'three', 'warning', 'four']);
@@ -73,7 +73,7 @@ describe('readLogs', () => {
     expect(second).toMatchObject({ lines: [{ stream: 'stdout', data: 'four and a half' }], done: true });
   });
 
-  it('shows unfinished lines of the asked stream that match the pattern alone', async () => {
+  it('shows only unfinished lines of the requested stream that match the pattern', async () => {
     const output = new WrittenOutput().write('stdout', 'Password: ').write('stderr', 'half');
     const shown = async (wish: Wish) => (await read(output, wish)).lines.map(({ data }) => data);
     expect(await shown({})).toEqual(['Password: ', 'half']);
@@ -82,7 +82,7 @@ describe('readLogs', () => {
     expect(await shown({ grep: 'other' })).toEqual([]);
   });
 
-  it('goes on with what is left running after the end of a command', async () => {
+  it('continues with processes left running after the end of a command', async () => {
     const output = new WrittenOutput().write('stdout', 'early\nla').finish({ leftBehind: true });
     const first = await read(output);
     expect(first.lines).toEqual([
@@ -96,11 +96,11 @@ describe('readLogs', () => {
     expect(await read(output, { cursor: (await rest).cursor })).toMatchObject({ lines: [], done: true });
   });
 
-  it('answers one stream alone', async () => {
+  it('returns one stream only', async () => {
     expect(await readAll(interleaved().finish(), { stream: 'stderr' })).toEqual(['stderr warning']);
   });
 
-  it('keeps both streams in step while one holds an unfinished line for long', async () => {
+  it('keeps both streams in order while one holds an unfinished line', async () => {
     const output = new WrittenOutput().write('stdout', 'prompt> ');
     for (let index = 0; index < 40_000; index++) output.write('stderr', `noise ${index}\n`);
     const lines = await readAll(output.finish(), { limit: 1_000 });
@@ -109,7 +109,7 @@ describe('readLogs', () => {
     expect(lines).toContain('stdout prompt> ');
   });
 
-  it('cuts a very long line into pieces without harm to its characters', async () => {
+  it('splits a very long line without splitting its characters', async () => {
     const lines = await readAll(
       new WrittenOutput().write('stdout', `${'é'.repeat(100_000)}\nend\n`).finish(),
     );
@@ -118,7 +118,7 @@ describe('readLogs', () => {
     expect(lines[0]).toMatch(/more characters$/);
   });
 
-  it('tells bytes that are gone, and ends the line before them', async () => {
+  it('reports dropped bytes, and ends the line before them', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'a\ncut he')
       .lose('stdout', 500)
@@ -130,7 +130,7 @@ describe('readLogs', () => {
     expect((await read(output, { cursor: logs.cursor })).droppedBytes).toBe(0);
   });
 
-  it('shows whole characters around what is gone, and counts the rest of the cut ones as gone', async () => {
+  it('shows whole characters around dropped bytes, and counts partial ones as dropped', async () => {
     const euro = Buffer.from('€');
     const output = new WrittenOutput()
       .write('stdout', Buffer.concat([Buffer.from('head '), euro.subarray(0, 2)]))
@@ -145,13 +145,13 @@ describe('readLogs', () => {
     }
   });
 
-  it('reads every page of a long log within its size', async () => {
+  it('keeps every page of a long log within its size', async () => {
     const text = Array.from({ length: 30_000 }, (_, index) => `line ${index}\n`).join('');
     const lines = await readAll(new WrittenOutput().write('stdout', text).finish(), { limit: 1_000 });
     expect(lines).toHaveLength(30_000);
   });
 
-  it('cleans lines of escapes and of carriage returns', async () => {
+  it('removes escapes and carriage returns from lines', async () => {
     const output = new WrittenOutput().write('stdout', '\u001b[1mbold\u001b[0m\r\n10%\r20%\r\n').finish();
     expect(await readAll(output)).toEqual(['stdout bold', 'stdout 20%']);
   });
@@ -163,13 +163,13 @@ describe('grep', () => {
       .write('stdout', Array.from({ length: 50 }, (_, index) => `${index}\n`).join(''))
       .finish();
 
-  it('picks matching lines', async () => {
+  it('selects matching lines', async () => {
     expect(await readAll(numbers(), { grep: '^.?7$' })).toEqual(
       [7, 17, 27, 37, 47].map((each) => `stdout ${each}`),
     );
   });
 
-  it.each([1, 3, 100])('gives lines around a match, none twice, over pages of %i', async (limit) => {
+  it.each([1, 3, 100])('returns context lines once, across pages of %i', async (limit) => {
     const lines = await readAll(numbers(), { grep: '^(9|11|30)$', context: 2, limit });
     const expected = [7, 8, 9, 10, 11, 12, 13, 28, 29, 30, 31, 32];
     expect(lines).toEqual(expected.map((each) => `stdout ${each}`));
@@ -184,12 +184,12 @@ describe('grep', () => {
     expect(second.lines.map(({ data }) => data)).toEqual(['a', 'b', 'match']);
   });
 
-  it('takes linear time for a pattern made to take for ever', async () => {
+  it('takes linear time for a pattern built to backtrack', async () => {
     const output = new WrittenOutput().write('stdout', `${'a'.repeat(10_000)}\n`).finish();
     expect(await readAll(output, { grep: '(a+)+$b' })).toEqual([]);
   });
 
-  it('lets others have their turn, and ends with its call, in a search that takes long', async () => {
+  it('yields to other work during a long search, and ends with its call', async () => {
     const output = new WrittenOutput().write('stdout', `${'a'.repeat(400_000)}\n`).finish();
     const controller = new AbortController();
     const logs = read(output, { grep: '[a-z]{0,140}[YZ]' }, controller.signal);
@@ -197,26 +197,26 @@ describe('grep', () => {
     await expect(logs).rejects.toMatchObject({ code: 'cancelled' });
   });
 
-  it.each(['[a-z]{0,200}[^a]', '([a-c]?){999}$'])('refuses %s, which would take too long', (pattern) => {
+  it.each(['[a-z]{0,200}[^a]', '([a-c]?){999}$'])('rejects %s, which would take too long', (pattern) => {
     expect(() => lineMatcher(pattern)).toThrow(
       /The `grep` pattern compiles to \d+ steps; the maximum is 300/,
     );
   });
 
-  it.each(['(', 'a{2,1}', '(?=x)', '\\1'])('refuses %s and says why', (pattern) => {
+  it.each(['(', 'a{2,1}', '(?=x)', '\\1'])('rejects %s and explains why', (pattern) => {
     expect(() => lineMatcher(pattern)).toThrow(/Invalid `grep` pattern ".*"/);
   });
 });
 
 describe('waiting', () => {
-  it('answers with the first new line', async () => {
+  it('returns the first new line', async () => {
     const output = new WrittenOutput();
     const logs = read(output, { waitMs: 20_000 });
     output.write('stdout', 'part').write('stdout', ' and rest\n');
     expect((await logs).lines).toEqual([{ stream: 'stdout', data: 'part and rest' }]);
   });
 
-  it('answers with a prompt, and waits for what follows one that was shown before', async () => {
+  it('returns a prompt, and waits for what follows one already shown', async () => {
     const output = new WrittenOutput().write('stdout', 'Continue? ');
     const first = await read(output, { waitMs: 20_000 });
     expect(first.lines).toEqual([{ stream: 'stdout', data: 'Continue? ', partial: true }]);
@@ -225,14 +225,14 @@ describe('waiting', () => {
     expect((await second).lines).toEqual([{ stream: 'stdout', data: 'Continue? yes' }]);
   });
 
-  it('answers when the command finishes silently', async () => {
+  it('returns when the command finishes silently', async () => {
     const output = new WrittenOutput();
     const logs = read(output, { waitMs: 20_000 });
     output.finish();
     expect(await logs).toMatchObject({ lines: [], done: true });
   });
 
-  it('answers nothing when its time is up', async () => {
+  it('returns nothing on timeout', async () => {
     expect(await read(new WrittenOutput(), { waitMs: 20 })).toMatchObject({ lines: [], done: false });
   });
 

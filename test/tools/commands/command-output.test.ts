@@ -13,7 +13,7 @@ function numbered(from: number, to: number): string {
 }
 
 describe('captureOutput', () => {
-  it('answers both streams whole where they fit', async () => {
+  it('returns both streams whole when they fit', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'a\n')
       .write('stderr', 'oops\n')
@@ -22,7 +22,7 @@ describe('captureOutput', () => {
     expect(await capture(new WrittenOutput())).toEqual({ stdout: '', stderr: '', truncated: false });
   });
 
-  it('answers head and tail in whole lines, with what is missing and the call for it', async () => {
+  it('returns head and tail in whole lines, with what is missing and the call that gets it', async () => {
     const all = numbered(1, 20_000);
     const { stdout, truncated } = await capture(new WrittenOutput().write('stdout', all).finish());
     expect(truncated).toBe(true);
@@ -54,7 +54,7 @@ describe('captureOutput', () => {
     for (const text of [stdout, stderr]) expect(text.length).toBeLessThan(OUTPUT_BUDGET_BYTES / 2 + 300);
   });
 
-  it('never cuts a character, nor an escape, where there is no line end', async () => {
+  it('never splits a character or an escape where there is no line end', async () => {
     for (const padding of ['', 'a', 'ab', 'abc']) {
       const { stdout } = await capture(new WrittenOutput().write('stdout', padding + '😀'.repeat(20_000)));
       expect(stdout).not.toContain('\uFFFD');
@@ -62,7 +62,7 @@ describe('captureOutput', () => {
     }
   });
 
-  it('leaves the beginning of a character out until its rest is written', async () => {
+  it('omits a partial character until the rest is written', async () => {
     const bytes = Buffer.from('né 😀, and so on 😀');
     for (let written = 1; written < bytes.length; written++) {
       const output = new WrittenOutput().write('stdout', bytes.subarray(0, written));
@@ -77,13 +77,13 @@ describe('captureOutput', () => {
     expect((await capture(long.write('stdout', Buffer.from([0xf0, 0x9f])))).stdout).toMatch(/x\n$/);
   });
 
-  it('states binary output once, with its size', async () => {
+  it('reports binary output once, with its size', async () => {
     const { stdout, truncated } = await capture(new WrittenOutput().write('stdout', randomBytes(200_000)));
     expect(stdout).toMatch(/^\[200,000 bytes of binary data; read with command_output .* encoding=base64\]$/);
     expect(truncated).toBe(true);
   });
 
-  it('says what the bounded log no longer holds', async () => {
+  it('reports what the bounded log no longer holds', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'first\n')
       .lose('stdout', 1_000)

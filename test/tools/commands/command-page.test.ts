@@ -11,7 +11,7 @@ function page(output: WrittenOutput, wish: Wish = {}): Promise<OutputPage> {
 }
 
 describe('readOutputPage', () => {
-  it('pages to the end without cutting a character', async () => {
+  it('pages to the end without splitting a character', async () => {
     const text = 'aé€😀'.repeat(50);
     for (const limit of [4, 5, 6, 7, 64]) {
       const output = new WrittenOutput().write('stdout', text).finish();
@@ -26,14 +26,14 @@ describe('readOutputPage', () => {
     }
   });
 
-  it('answers exact bytes as base64', async () => {
+  it('returns exact bytes as base64', async () => {
     const bytes = Buffer.from([0, 255, 1, 254]);
     const output = new WrittenOutput().write('stdout', bytes).finish();
     expect((await page(output, { encoding: 'base64' })).content).toBe(bytes.toString('base64'));
     expect((await page(output)).content).toContain('4 bytes of binary data; read with command_output');
   });
 
-  it('picks a stream, and counts from the end', async () => {
+  it('selects a stream, and counts from the end', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'out1\n')
       .write('stderr', 'err\n')
@@ -57,7 +57,7 @@ describe('readOutputPage', () => {
     expect(await page(output, { offset: 900 })).toMatchObject({ content: '', nextOffset: null });
   });
 
-  it('takes an offset past the end for the end', async () => {
+  it('treats an offset past the end as the end', async () => {
     const output = new WrittenOutput().write('stdout', 'abc');
     const end = { offset: 3, content: '', totalBytes: 3, droppedBytes: 0 };
     expect(await page(output, { offset: 900 })).toMatchObject({ ...end, nextOffset: 3 });
@@ -66,7 +66,7 @@ describe('readOutputPage', () => {
     expect(await page(output, { offset: 900 })).toMatchObject({ ...end, nextOffset: null });
   });
 
-  it('begins with the whole character that an offset lies in, and never goes back further', async () => {
+  it('starts at the beginning of the character at an offset, and never further back', async () => {
     const text = 'aé€😀'.repeat(20);
     const bytes = Buffer.from(text);
     const output = new WrittenOutput().write('stdout', text).finish();
@@ -84,7 +84,7 @@ describe('readOutputPage', () => {
     expect((await page(output, { offset: -2 })).content).toBe('😀');
   });
 
-  it('repeats no byte that is no UTF-8', async () => {
+  it('repeats no invalid UTF-8 byte', async () => {
     const latin1 = Buffer.from('a line of Latin-1 \u00e9\u00ab that is long \u0092 enough', 'latin1');
     const output = new WrittenOutput().write('stdout', latin1).finish();
     for (const limit of [4, 5, 9]) {
@@ -99,7 +99,7 @@ describe('readOutputPage', () => {
     }
   });
 
-  it('leaves an escape sequence whole to the next page', async () => {
+  it('defers a whole escape sequence to the next page', async () => {
     const output = new WrittenOutput().write('stdout', 'one \u001b[1;31mred\u001b[0m two').finish();
     for (let limit = 8; limit < 30; limit++) {
       let read = '';
@@ -112,7 +112,7 @@ describe('readOutputPage', () => {
     }
   });
 
-  it('passes over a gap in one page, however long, also one that has cut characters', async () => {
+  it('skips a gap of any length in one page, even one that splits characters', async () => {
     const head = Buffer.from('head €').subarray(0, -1);
     const tail = Buffer.from('€ tail').subarray(1);
     const output = new WrittenOutput()
@@ -131,7 +131,7 @@ describe('readOutputPage', () => {
     expect(within.droppedBytes).toBe(within.offset - 5_000);
   });
 
-  it('tells what is gone', async () => {
+  it('reports what was dropped', async () => {
     const output = new WrittenOutput().lose('stdout', 100).write('stdout', 'kept').finish();
     expect(await page(output)).toMatchObject({ content: 'kept', offset: 100, droppedBytes: 100 });
     const cut = new WrittenOutput().write('stdout', 'ab').lose('stdout', 10).write('stdout', 'cd').finish();

@@ -34,7 +34,7 @@ async function running() {
 }
 
 describe('an agent that no record names', () => {
-  it('is found by the pid file, and without one by the state of the runtime', async () => {
+  it('is found by its pid file, or else by the state of the runtime', async () => {
     const { sandboxId, paths, init } = await running();
     expect(await findOrphanedInit(paths, sandboxId)).toEqual(init);
     await rm(paths.pidFile);
@@ -44,7 +44,7 @@ describe('an agent that no record names', () => {
     await engines.engine.forget(sandboxId, timeoutSignal());
   });
 
-  it('ends its sandbox when it is asked to', async () => {
+  it('ends its sandbox on request', async () => {
     const { sandboxId, paths, init } = await running();
     await shutDownOrphanedAgent(paths);
     while (init !== null && isProcessAlive(init)) await new Promise((resolve) => setImmediate(resolve));
@@ -52,7 +52,7 @@ describe('an agent that no record names', () => {
     await engines.engine.forget(sandboxId, timeoutSignal());
   });
 
-  it('is looked for only once the launcher of its server has ended', async () => {
+  it('is searched for only once the launcher of its server has exited', async () => {
     const paths = layout.sandbox(newSandboxId());
     const args = ['-e', 'process.stdin.resume()', 'launch', 'crun', 'run', '--bundle', paths.bundle];
     const launcher = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'ignore'] });
@@ -68,7 +68,7 @@ describe('an agent that no record names', () => {
     expect(await waited).toBe(true);
   });
 
-  it('is not waited for where nothing was started', async () => {
+  it('is not waited for when nothing was started', async () => {
     const paths = layout.sandbox(newSandboxId());
     await shutDownOrphanedAgent(paths);
     await mkdir(paths.runtime, { recursive: true });

@@ -27,7 +27,7 @@ async function withStandIn(script: string, use: (path: string) => Promise<void>)
 
 describe('--oci-runtime runsc', () => {
   it(
-    'is tried by running a sandbox, then used and told',
+    'is tested by running a sandbox, then used and reported',
     needs('crun or runc to stand in for it', real !== null),
     async () => {
       await withStandIn(`#!/bin/sh\nexec ${real} "$@"\n`, async (path) => {
@@ -44,7 +44,7 @@ describe('--oci-runtime runsc', () => {
     },
   );
 
-  it('that cannot run a sandbox is unavailable, and nothing else is taken in its place', async () => {
+  it('is unavailable, without a fallback, when it cannot run a sandbox', async () => {
     const script =
       '#!/bin/sh\n[ "$1" = --version ] && echo "runsc version release-1" && exit\necho no such flag >&2\nexit 128\n';
     await withStandIn(script, async (path) => {
@@ -78,19 +78,19 @@ describe('--oci-runtime runsc', () => {
     for (const { advice } of errors) expect(advice).toContain('`run --pass-fd`');
   };
 
-  it('that hands no descriptor over is told in one sentence, by the error and by doctor', async () => {
+  it('is reported in one sentence, by the error and by doctor, when it passes no descriptor', async () => {
     const words = 'flag provided but not defined: -preserve-fds';
     const script = `#!/bin/sh\n[ "$1" = --version ] && echo "runsc version 1" && exit\necho "${words}" >&2\nexit 128\n`;
     await withStandIn(script, expectRefusal);
   });
 
-  it('itself is told just so', async (context) => {
+  it('is reported the same way when it is the real runsc', async (context) => {
     if (findProgram('runsc') === null) return context.skip('needs gVisor (`apt-get install runsc`)');
     await expectRefusal('runsc');
   });
 
   it(
-    'that is not installed says so',
+    'is reported when it is not installed',
     needs('a host without gVisor', findProgram('runsc') === null),
     async () => {
       await expect(openOciEngines('runsc')).rejects.toMatchObject({

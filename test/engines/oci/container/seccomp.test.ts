@@ -7,8 +7,8 @@ function holds(prefixes: { mask: number; value: number }[], number: number): boo
   return prefixes.some(({ mask, value }) => (number & mask) >>> 0 === value);
 }
 
-describe('the filter of system calls', () => {
-  it('says of all numbers but some what they are', () => {
+describe('the seccomp filter', () => {
+  it('covers every number but the given ones by prefixes', () => {
     const refused = [0x5412, 0x541c, 0x5423];
     const prefixes = prefixesOfOthers(refused);
     for (const number of refused) {
@@ -21,7 +21,7 @@ describe('the filter of system calls', () => {
     for (const number of [0, 0xffff_ffff, 0x5401, 0x5413]) expect(holds(prefixes, number)).toBe(true);
   });
 
-  it('looks at the lower half of an argument alone, as the kernel does', () => {
+  it('compares only the lower half of an argument, as the kernel does', () => {
     for (const { args = [] } of ioctlRules()) {
       for (const { op, value, valueTwo } of args) {
         expect(op).toBe('SCMP_CMP_MASKED_EQ');
@@ -30,7 +30,7 @@ describe('the filter of system calls', () => {
     }
   });
 
-  it('names no call that makes namespaces, mounts or loads code into the kernel', () => {
+  it('allows no call that creates namespaces, mounts or loads kernel code', () => {
     const { defaultAction, syscalls } = seccompProfile('x64', '6.1.0');
     expect(defaultAction).toBe('SCMP_ACT_ERRNO');
     const always = syscalls.flatMap(({ names, action, args }) =>

@@ -26,7 +26,7 @@ describe('the verdict', () => {
     expect(diagnosis.works).toBe(true);
   });
 
-  it('is bad where no sandbox could be tried, whatever the reason', () => {
+  it('is bad when no sandbox could be started, whatever the reason', () => {
     const diagnosis = evaluate(ROOT, 'auto', {
       kind: 'not_tried',
       reason: 'The state directory has format "9".',
@@ -37,7 +37,7 @@ describe('the verdict', () => {
     ]);
   });
 
-  it('quotes the runtime where a trial failed', () => {
+  it('quotes the runtime when a trial failed', () => {
     expect(amiss(evaluate(ROOT, 'auto', failed))).toEqual([
       'error: crun 1.8 cannot run a sandbox (no cgroup limits)\nIt said: clone: Operation not permitted',
     ]);
@@ -57,7 +57,7 @@ describe('no runtime', () => {
     ['arch', ['pacman -Sy --noconfirm --needed crun']],
     ['alpine', ['apk add crun']],
     ['suse', ['zypper --non-interactive install crun']],
-  ])('on %s has its line', (family, lines) => {
+  ])('has an install command on %s', (family, lines) => {
     const facts = { ...ROOT, distro: { family, name: family } };
     const diagnosis = evaluate(facts, 'auto', nothingInstalled);
     expect(diagnosis.works).toBe(false);
@@ -66,14 +66,14 @@ describe('no runtime', () => {
     ]);
   });
 
-  it('on an unknown distribution names what to look for', () => {
+  it('names the program to install on an unknown distribution', () => {
     const facts: HostFacts = { ...ROOT, distro: { family: 'other', name: 'Void' } };
     expect(amiss(evaluate(facts, 'auto', nothingInstalled))).toEqual([
       'error: No OCI runtime (crun or runc) is installed\nInstall crun with the package manager of Void.',
     ]);
   });
 
-  it('means runc where cgroups are not unified, and the one that was asked for', () => {
+  it('means runc without unified cgroups, and otherwise the configured runtime', () => {
     const hybrid: HostFacts = { ...ROOT, cgroups: { ...ROOT.cgroups, layout: 'hybrid' } };
     expect(amiss(evaluate(hybrid, 'auto', nothingInstalled)).join()).toContain('recommends runc');
     expect(amiss(evaluate(hybrid, 'crun', nothingInstalled)).join()).toContain('crun is not installed');
@@ -91,7 +91,7 @@ describe('the agent', () => {
     expect(amiss(evaluate(unbuilt, 'auto', notTried))).toEqual([build]);
   });
 
-  it('takes a compiler, and with nothing installed a runtime as well', () => {
+  it('needs a compiler, and a runtime as well when nothing is installed', () => {
     const bare = without(unbuilt, 'cc', 'crun', 'runc');
     const [compiler, agent, runtime] = amiss(evaluate(bare, 'auto', notTried));
     expect(compiler).toContain('recommends gcc libc6-dev');
@@ -99,13 +99,13 @@ describe('the agent', () => {
     expect(runtime).toContain('recommends crun');
   });
 
-  it('is missing from a package for good', () => {
+  it('cannot be added to a package that lacks it', () => {
     const packaged = { ...unbuilt, agent: { built: false, buildScript: null } };
     expect(amiss(evaluate(packaged, 'auto', notTried)).join()).toContain('Reinstall the package');
   });
 });
 
-describe('what keeps a user from creating namespaces', () => {
+describe('restrictions on creating namespaces', () => {
   it.each<[string, HostFacts, string[]]>([
     [
       'disabled',
@@ -145,20 +145,20 @@ describe('what keeps a user from creating namespaces', () => {
           '--privileged, and a volume for the state directory).',
       ],
     ],
-  ])('are told: %s', (_, facts, lines) => {
+  ])('are reported: %s', (_, facts, lines) => {
     const diagnosis = evaluate(facts, 'auto', failed);
     expect(diagnosis.works).toBe(false);
     expect(amiss(diagnosis)).toContain(lines.join('\n'));
   });
 
-  it('name a profile for a runtime that the distribution has none for', () => {
+  it('include a profile for a runtime for which the distribution has none', () => {
     const facts = without({ ...ALICE, apparmorRestrictsUserns: 1 }, 'runc');
     const text = amiss(evaluate(facts, 'auto', failed)).join();
     expect(text).toContain('profile sandbox-mcp-crun /usr/{s,}bin/crun flags=(unconfined) { userns, }');
     expect(text).not.toContain('profile sandbox-mcp-runc');
   });
 
-  it('do not concern root where they are for users', () => {
+  it('do not concern root when they apply to users only', () => {
     const facts = { ...ROOT, unprivilegedUserns: 0, apparmorRestrictsUserns: 1 };
     expect(amiss(evaluate(facts, 'auto', failed))).toHaveLength(1);
   });
@@ -167,14 +167,14 @@ describe('what keeps a user from creating namespaces', () => {
 describe('the ids of a user', () => {
   const consequence = 'sandboxes have a single user, so sudo changes nothing and chown fails';
 
-  it('take newuidmap', () => {
+  it('need newuidmap', () => {
     const diagnosis = evaluate(without(ALICE, 'newuidmap'), 'auto', ran);
     expect(diagnosis.works).toBe(true);
     expect(amiss(diagnosis).join()).toContain(`newuidmap and newgidmap are missing: ${consequence}`);
     expect(amiss(diagnosis).join()).toContain('recommends uidmap');
   });
 
-  it('take a range, behind those that are taken', () => {
+  it('get a range after those already in use', () => {
     const facts = { ...ALICE, user: 'bob', uid: 1002 };
     expect(amiss(evaluate(facts, 'auto', ran))).toEqual([
       `warning: bob has no line in /etc/subuid or /etc/subgid: ${consequence}\n` +
@@ -183,7 +183,7 @@ describe('the ids of a user', () => {
     expect(amiss(evaluate(without(facts, 'usermod'), 'auto', ran)).join()).toContain('bob:165536:65536');
   });
 
-  it('are one where the user has no name', () => {
+  it('are a single id for a user without a name', () => {
     const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
     const facts = { ...ALICE, user: null, subuid: range, subgid: range };
     expect(amiss(evaluate(facts, 'auto', ran))).toEqual([
@@ -192,7 +192,7 @@ describe('the ids of a user', () => {
     ]);
   });
 
-  it('may be given by number', () => {
+  it('may be listed by number', () => {
     const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
     expect(amiss(evaluate({ ...ALICE, subuid: range, subgid: range }, 'auto', ran))).toEqual([]);
   });
@@ -209,7 +209,7 @@ describe('cgroups', () => {
       cgroups(ALICE, { delegated: ['memory', 'pids'] }),
       'does not delegate the controllers cpu to this user',
     ],
-  ])('that are %s cost the limits, not the engine', (_, facts, text) => {
+  ])('disable the limits, not the engine, when they are %s', (_, facts, text) => {
     const diagnosis = evaluate(facts, 'auto', ran);
     expect(diagnosis.works).toBe(true);
     expect(amiss(diagnosis)).toHaveLength(1);

@@ -18,7 +18,7 @@ describe('parseOsRelease', () => {
     ['ID="opensuse-leap"\nID_LIKE="suse opensuse"\n', 'suse', 'opensuse-leap'],
     ['ID=nixos\n', 'other', 'nixos'],
     ['', 'other', 'Linux'],
-  ])('reads %j', (text, family, name) => {
+  ])('parses %j', (text, family, name) => {
     expect(parseOsRelease(text)).toEqual({ family, name });
   });
 });
@@ -43,7 +43,7 @@ describe('fileSystemOf', () => {
 });
 
 describe('readHostFacts', needs('Linux', process.platform === 'linux'), () => {
-  it('reads this machine, also where the state directory is still to be made', async () => {
+  it('reads this machine, even before the state directory exists', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'facts-'));
     try {
       const facts = await readHostFacts(join(folder, 'a/b/state'), join(folder, 'dist/agent-x64'));
@@ -65,7 +65,7 @@ describe('readHostFacts', needs('Linux', process.platform === 'linux'), () => {
     }
   });
 
-  it('tells what is in the way of the state directory', async () => {
+  it('reports what is in the way of the state directory', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'facts-'));
     const [file, link] = [join(folder, 'file'), join(folder, 'link')];
     writeFileSync(file, '');

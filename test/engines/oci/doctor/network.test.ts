@@ -1,7 +1,7 @@
 import { expect, it } from 'vitest';
 import { networkFinding } from '../../../../src/engines/oci/doctor/runtime.ts';
 
-it('tells whether sandboxes have a way out', () => {
+it('the network finding reports whether sandboxes have network access', () => {
   expect(networkFinding({ egress: true })).toMatchObject({ level: 'ok', advice: null });
   const missing = networkFinding({ egress: false });
   expect(missing).toMatchObject({ level: 'warning', text: expect.stringContaining('no network') });

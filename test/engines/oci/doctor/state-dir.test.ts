@@ -24,7 +24,7 @@ describe('the state directory', () => {
   });
 });
 
-describe('a state directory that cannot be', () => {
+describe('an impossible state directory', () => {
   it.each<[string, HostFacts, string]>([
     [
       'a file',

@@ -25,7 +25,7 @@ async function* tree(end: () => void): AsyncGenerator<TreeEntry> {
   yield { path: 'one-more', type: 'directory', mode: 0o755, linkTarget: null, content: null };
 }
 
-it('an upload that is cut off has left nothing by the time it is told', async () => {
+it('an interrupted upload leaves nothing by the time its error is reported', async () => {
   const { engine, other } = under;
   const sandbox = await engine.create(createRequest({}), timeoutSignal());
   try {

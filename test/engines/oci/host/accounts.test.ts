@@ -12,7 +12,7 @@ async function etcWith(files: Record<string, string>): Promise<string> {
 }
 
 describe('accounts of a sandbox', () => {
-  it("are its own and the host's system accounts, by name and number alone", async () => {
+  it('are its own and the names and ids of the system accounts of the host', async () => {
     const etc = await etcWith({
       passwd: [
         'root:hash:0:0:The Boss:/root:/bin/zsh',
@@ -37,7 +37,7 @@ describe('accounts of a sandbox', () => {
     expect(group).toBe('root:x:0:\ntty:x:5:\nvercel-sandbox:x:1000:\nnogroup:x:65534:\nssl-cert:x:101:\n');
   });
 
-  it('leave out what clashes with its own, and lines that are none', async () => {
+  it('omit entries that conflict with its own, and malformed lines', async () => {
     const etc = await etcWith({
       passwd:
         'vercel-sandbox:x:12:12:::\ntoor:x:0:0:::\n+::::::\nbad name:x:3:3:::\nx:x:-1:1:::\ny:x:7:q:::\n\n',
@@ -48,7 +48,7 @@ describe('accounts of a sandbox', () => {
     expect(group.split('\n')).toHaveLength(5);
   });
 
-  it('are its own where the host has no such files', async () => {
+  it('are only its own when the host has no such files', async () => {
     const { passwd, group } = await accountFiles(await etcWith({}));
     expect(passwd.split('\n')).toHaveLength(4);
     expect(group.split('\n')).toHaveLength(5);

@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { enforcedLimits, unifiedCgroup } from '../../../../src/engines/oci/host/cgroups.ts';
 
-describe('the cgroup that systemd chose', () => {
+describe('the cgroup chosen by systemd', () => {
   it('is read from the unified line', () => {
     const scope = '/user.slice/user-1000.slice/user@1000.service/user.slice/sandbox-mcp-sbx_a.scope';
     expect(unifiedCgroup(`0::${scope}\n`)).toEqual([`/sys/fs/cgroup${scope}`]);
     expect(unifiedCgroup(`4:memory:/elsewhere\n0::${scope}\n`)).toEqual([`/sys/fs/cgroup${scope}`]);
   });
 
-  it('is none where the process is in the root, on version 1 alone, or outside what is visible', () => {
+  it('is null for a process in the root, on version 1 only, or outside the visible tree', () => {
     expect(unifiedCgroup('0::/\n')).toEqual([]);
     expect(unifiedCgroup('4:memory:/x\n')).toEqual([]);
     expect(unifiedCgroup('0::/../../other.scope\n')).toEqual([]);
@@ -25,7 +25,7 @@ describe('limits in force', () => {
   });
   afterEach(() => rm(directory, { recursive: true }));
 
-  it('are told from what the kernel calls no limit, in both versions', async () => {
+  it('are distinguished from the values for no limit, in both versions', async () => {
     await writeFile(join(directory, 'memory.max'), 'max\n');
     await writeFile(join(directory, 'cpu.max'), 'max 100000\n');
     await writeFile(join(directory, 'memory.limit_in_bytes'), '9223372036854771712\n');

@@ -15,7 +15,7 @@ import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 type Opened = Awaited<ReturnType<typeof openOciEngines>>;
 
-describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () => {
+describe('a sandbox created by root', needs('root', process.getuid?.() === 0), () => {
   let opened: Opened | null = null;
   let shared: Sandbox | null = null;
 
@@ -35,7 +35,7 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
     return run(subject, 'sh', ['-c', script], { sudo });
   }
 
-  it('owns its system directories, which its root alone may write', async () => {
+  it('owns its system directories, writable only by its root', async () => {
     expect((await shell('stat -c %u:%g /usr /usr/bin /etc /etc/passwd', false)).stdout).toBe(
       '0:0\n0:0\n0:0\n0:0\n',
     );
@@ -47,7 +47,7 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
     expect((await shell('touch /usr/bin/other', false)).exitCode).not.toBe(0);
   });
 
-  it('renames a directory of the system in one step', async () => {
+  it('renames a system directory atomically', async () => {
     const renamed = await shell(
       'perl -e \'rename("/usr/share/perl5", "/usr/share/moved") or die "$!"\' && ls /usr/share/moved | wc -l',
       true,
@@ -56,14 +56,14 @@ describe('a sandbox made by root', needs('root', process.getuid?.() === 0), () =
     expect(Number(renamed.stdout)).toBeGreaterThan(0);
   });
 
-  it('leaves the host as it was, and no mount on it', async () => {
+  it('leaves the host unchanged and without mounts', async () => {
     expect(await readdir('/usr/bin')).not.toContain('made');
     expect(await readdir('/usr/share')).toContain('perl5');
     expect(readFileSync('/proc/self/mountinfo', 'utf8')).not.toContain(opened?.stateDir ?? 'no state');
     expect((await opened?.engine.limits(timeoutSignal()))?.notEnforced.join(' ')).not.toMatch(/EXDEV|nobody/);
   });
 
-  it('is still made, and says what it lacks, where the kernel cannot mount for root', async () => {
+  it('is still created, and reports what it lacks, when the kernel cannot mount for root', async () => {
     const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-mounts-'));
     try {
       await chmod(stateDir, 0o711);

@@ -24,7 +24,7 @@ describe('the network log of a sandbox', () => {
   });
   afterAll(() => rm(dir, { recursive: true, force: true }));
 
-  it('is bounded, and the next reader has its sums and its latest connections', async () => {
+  it('is bounded, and gives the next reader its totals and latest connections', async () => {
     const sums: NetworkTotals = { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 };
     const fail = (error: unknown) => {
       throw error;
@@ -51,12 +51,12 @@ describe('the network log of a sandbox', () => {
     expect(before.entries.at(-1)).toMatchObject({ port: 500, domain: 'example.com' });
   });
 
-  it('is read past lines that are cut short or say something else', async () => {
+  it('is read past truncated and malformed lines', async () => {
     await appendFile(join(dir, 'network.jsonl'), '{"sums":{"connections":7}}\nnull\n{"sums":{"conn');
     expect((await readEgressLog(dir)).totals.connections).toBe(5_000);
   });
 
-  it('is empty where nothing was written', async () => {
+  it('is empty when nothing was written', async () => {
     expect(await readEgressLog(join(dir, 'nowhere'))).toEqual({
       entries: [],
       totals: { connections: 0, refused: 0, bytesIn: 0, bytesOut: 0 },

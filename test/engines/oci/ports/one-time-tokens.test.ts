@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { OneTimeTokens } from '../../../../src/engines/oci/ports/one-time-tokens.ts';
 
 describe('one-time tokens', () => {
-  it('open once', () => {
+  it('are accepted once', () => {
     const tokens = new OneTimeTokens();
     const [one, two] = [tokens.issue(), tokens.issue()];
     expect(one).toMatch(/^[\w-]{43}$/);
@@ -21,7 +21,7 @@ describe('one-time tokens', () => {
     expect(tokens.redeem(two)).toBe(false);
   });
 
-  it('are bounded in number: the oldest gives way', () => {
+  it('are bounded in number: the oldest is dropped', () => {
     const tokens = new OneTimeTokens();
     const all = Array.from({ length: 17 }, () => tokens.issue());
     expect(all.map((token) => tokens.redeem(token))).toEqual([false, ...Array(16).fill(true)]);

@@ -23,7 +23,7 @@ function parsed(stream: Buffer, size: number): [type: number, body: string][] {
   return frames;
 }
 
-describe('the frames of a stream', () => {
+describe('the frame parser', () => {
   const stream = Buffer.concat([
     encodeFrame(FRAME.ENTRY, Buffer.from('head')),
     encodeFrame(FRAME.DATA, Buffer.from('first, ')),
@@ -33,7 +33,7 @@ describe('the frames of a stream', () => {
     encodeFrame(FRAME.OK, Buffer.from('fields')),
   ]);
 
-  it.each([1, 2, 3, 5, 6, 7, 11, 1_000])('are the same in pieces of %d bytes', (size) => {
+  it.each([1, 2, 3, 5, 6, 7, 11, 1_000])('returns the same frames for chunks of %d bytes', (size) => {
     expect(parsed(stream, size)).toEqual([
       [FRAME.ENTRY, 'head'],
       [FRAME.DATA, 'first, second'],
@@ -42,7 +42,7 @@ describe('the frames of a stream', () => {
     ]);
   });
 
-  it('hand DATA out before all of it has come, from the memory it came in', () => {
+  it('emits DATA before all of it has arrived, without copying', () => {
     const parser = new FrameParser();
     const piece = Buffer.from('begun');
     parser.feed(encodeHeader(FRAME.DATA, 10));
@@ -54,7 +54,7 @@ describe('the frames of a stream', () => {
     expect(String(parser.rest())).toBe('!');
   });
 
-  it('are refused by their header where they are too large', () => {
+  it('rejects oversized frames by their header', () => {
     for (const type of [FRAME.DATA, FRAME.ENTRY]) {
       const parser = new FrameParser();
       parser.feed(encodeHeader(type, MAX_BODY + 1));

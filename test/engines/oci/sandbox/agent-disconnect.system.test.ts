@@ -41,7 +41,7 @@ async function agentThatSays(silent: number, path: string) {
 }
 
 describe('the reason of a closed connection', () => {
-  it('is asked for until it comes, but not for ever', async () => {
+  it('is polled until it is known, but not forever', async () => {
     const home = await mkdtemp(join(tmpdir(), 'gone-'));
     const path = join(home, 'agent');
     try {
@@ -59,8 +59,8 @@ describe('the reason of a closed connection', () => {
   });
 });
 
-describe('an agent that says nothing', () => {
-  it('keeps who asks it no longer than the call, and 5 s at most', async () => {
+describe('an unresponsive agent', () => {
+  it('blocks a caller no longer than the call, and 5 s at most', async () => {
     const home = await mkdtemp(join(tmpdir(), 'gone-'));
     const path = join(home, 'agent');
     const agent = createServer((socket) => socket.on('error', () => {}).resume()).listen(path);
@@ -95,7 +95,7 @@ async function inPlaceOfAgent(path: string, answer: (type: number, socket: Socke
   };
 }
 
-describe('a call that is cut off', () => {
+describe('an interrupted call', () => {
   let opened: Awaited<ReturnType<typeof openOciEngines>>;
   let sandboxId: string;
   let path: string;
@@ -109,7 +109,7 @@ describe('a call that is cut off', () => {
     await opened.close();
   });
 
-  it('can be cancelled while the agent is asked whether it still lives', async () => {
+  it('can be cancelled while the agent is checked for life', async () => {
     const cancelling = new AbortController();
     const putBack = await inPlaceOfAgent(path, (type, socket) => {
       if (type === FRAME.PING) cancelling.abort();
@@ -123,7 +123,7 @@ describe('a call that is cut off', () => {
     }
   });
 
-  it('to extend a sandbox that goes on says so, and keeps nobody from its record', async () => {
+  it('reports that an extended sandbox still runs, and releases its record', async () => {
     const ok = encodeFrame(FRAME.OK, encodeFields([[TAG.remainingMs, 100_000]]));
     let cuts = 1;
     let release = (): void => {};
@@ -156,14 +156,14 @@ describe('a call that is cut off', () => {
   });
 });
 
-describe('a sandbox that goes on', () => {
+describe('a sandbox that still runs', () => {
   let server: RunningServer;
   beforeAll(async () => {
     server = await startServer();
   });
   afterAll(() => server.close());
 
-  it('says that its processes are used up, whenever it is called', async (context) => {
+  it('reports on every call that its process limit is reached', async (context) => {
     if (!existsSync('/usr/bin/python3'))
       return context.skip('this host has no python3 to take processes with');
     const { text: limits } = await server.call('session_info');
@@ -203,7 +203,7 @@ describe('a sandbox that goes on', () => {
     expect((await server.call('sandbox_run_command', { cmd: 'true' })).structured['exit_code']).toBe(0);
   });
 
-  it('is not said to have ended when something inside kills what serves a call', async () => {
+  it('is not reported as ended when a program inside kills the process that serves a call', async () => {
     await server.call('sandbox_create');
     const kill = { cmd: 'sh', args: ['-c', 'kill -9 -1'], sudo: true };
     for (let call = 0; call < 10; call += 1) {

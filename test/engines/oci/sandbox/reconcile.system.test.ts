@@ -44,7 +44,7 @@ describe('a sandbox that ends by itself', () => {
     return opened.engine.commands.start(request, timeoutSignal());
   };
 
-  it('is cleaned up at its deadline without being asked for: port, layers, everything', async () => {
+  it('is cleaned up at its deadline without a request: port, layers, everything', async () => {
     const sandbox = await opened.engine.create(
       createRequest({ ports: [8080], timeoutMs: 1_000 }),
       timeoutSignal(),
@@ -57,7 +57,7 @@ describe('a sandbox that ends by itself', () => {
     await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
-  it('closes its ports where it was made when another process has ended it', async () => {
+  it('has its ports closed by its creator when another process has stopped it', async () => {
     const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), timeoutSignal());
     await opened.other.stop(sandbox.sandboxId, 'requested', timeoutSignal());
     const seen = await opened.engine.get(sandbox.sandboxId, timeoutSignal());
@@ -66,7 +66,7 @@ describe('a sandbox that ends by itself', () => {
     await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
-  it('tells whoever waits for a command why it ended: stopped here, stopped elsewhere, out of time', async () => {
+  it('tells each waiter for a command why it ended: stopped here, stopped elsewhere, expired', async () => {
     const ends: [string, number, (sandbox: Sandbox) => Promise<unknown>][] = [
       [
         'stopped here',
@@ -95,7 +95,7 @@ describe('a sandbox that ends by itself', () => {
     }
   });
 
-  it('is an error of its own when its record is damaged or unreadable, and can still be removed whole', async () => {
+  it('has a specific error when its record is damaged or unreadable, and can still be removed completely', async () => {
     for (const damage of ['{"format":1,', null]) {
       const sandbox = await opened.engine.create(createRequest({ ports: [8080] }), timeoutSignal());
       const neighbour = await opened.engine.create(createRequest(), timeoutSignal());

@@ -77,7 +77,7 @@ describe('snapshots on disk', () => {
     await writeFile(path, JSON.stringify({ ...record, ...fields }));
   }
 
-  it('go from the disk with the last one that stands on them', async () => {
+  it('are deleted from the disk with the last one that depends on them', async () => {
     const first = await take(await create());
     const living = await restore(first);
     const second = await take(await restore(first));
@@ -90,7 +90,7 @@ describe('snapshots on disk', () => {
     expect(await onDisk()).toEqual([]);
   });
 
-  it('go when their time is over, by a look at the list or by recovery', async () => {
+  it('are deleted after they expire, by a listing or by recovery', async () => {
     const [listed, recovered, kept] = [
       await take(await create()),
       await take(await create()),
@@ -110,7 +110,7 @@ describe('snapshots on disk', () => {
     expect(await onDisk()).toEqual([kept]);
   });
 
-  it('are counted anew by the next look where their counting was cut short', async () => {
+  it('are measured again by the next listing when measuring was interrupted', async () => {
     const snapshotId = await take(await create());
     const size = async () => (await snapshots.get(snapshotId, timeoutSignal())).sizeBytes;
     await expect.poll(size).toBeGreaterThan(0);
@@ -121,7 +121,7 @@ describe('snapshots on disk', () => {
     await expect.poll(size).toBe(counted.sizeBytes);
   });
 
-  it('leave nothing of those who died while they made or removed one', async () => {
+  it('leave nothing of processes killed while creating or deleting one', async () => {
     const kept = await take(await create());
     for (const name of [`.new.${newSnapshotId()}`, `.gone.${newSnapshotId()}`]) {
       await mkdir(join(stateDir, 'snapshots', name, 'layer/usr'), { recursive: true });
@@ -130,7 +130,7 @@ describe('snapshots on disk', () => {
     expect(await onDisk()).toEqual([kept]);
   });
 
-  it('keep every layer while a record cannot be read', async () => {
+  it('keep every layer while a record is unreadable', async () => {
     const [first, damaged] = [await take(await create()), await take(await create())];
     const path = join(stateDir, 'snapshots', damaged, 'record.json');
     const text = await readFile(path, 'utf8');
@@ -144,7 +144,7 @@ describe('snapshots on disk', () => {
     expect(await onDisk()).toEqual([damaged]);
   });
 
-  it('have directories that root can rename in the next sandbox', needs('root', isRoot), async () => {
+  it('contain directories that root can rename in the next sandbox', needs('root', isRoot), async () => {
     const source = await create();
     await shell(source, 'mkdir -p /vercel/sandbox/d/e && echo deep > /vercel/sandbox/d/e/f');
     const restored = await restore(await take(source));
@@ -157,7 +157,7 @@ describe('snapshots on disk', () => {
     });
   });
 
-  it('fail on a full disk without a loss: the sandbox goes on', needs('root', isRoot), async () => {
+  it('fail on a full disk without loss: the sandbox keeps running', needs('root', isRoot), async () => {
     const disk = join(stateDir, 'disk');
     await mkdir(disk);
     const mounted = spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=80m,mode=711', 'tmpfs', disk]);

@@ -25,14 +25,14 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     await world?.close();
   });
 
-  it('runs with nothing of what the sandbox’s programs will find in their environment', async () => {
+  it('is fetched without the environment of the sandbox’s programs', async () => {
     const source = { type: 'git' as const, url: `${world.server.url}/repo.git` };
     const env = { GIT_DIR: '/nowhere', PATH: '/nowhere', GIT_TRACE: '/vercel/sandbox/trace' };
     const script = `/usr/bin/env -u GIT_DIR -u GIT_TRACE /usr/bin/git log --format=%s -1; /bin/ls`;
     expect(await world.print(source, script, { env })).toBe('three\nfile.txt\n');
   });
 
-  it('is given up when its server is silent', async () => {
+  it('is abandoned when its server does not answer', async () => {
     impatient.server.on('/silent/info/refs', () => undefined);
     expect(await impatient.failure({ type: 'git', url: `${impatient.server.url}/silent` })).toMatchObject({
       code: 'timeout',
@@ -40,7 +40,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     });
   });
 
-  it('is given up when its server stops in the middle', async () => {
+  it('is abandoned when its server stalls midway', async () => {
     const type = 'application/x-git-upload-pack-advertisement';
     impatient.server.on(
       '/half/info/refs',
@@ -52,7 +52,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     });
   });
 
-  it('tells what the network policy refused when a server leads elsewhere', async () => {
+  it('reports what the network policy denied when a server redirects', async () => {
     world.server.on(
       '/away/info/refs',
       (_request, response) =>
@@ -65,7 +65,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     });
   });
 
-  it('says whose loopback it is that a server leads to, or that was given', async () => {
+  it('explains whose loopback a given URL or a redirect names', async () => {
     world.server.on(
       '/inward/info/refs',
       (_request, response) =>
@@ -82,7 +82,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     expect(await world.failure({ type: 'git', url: `${world.server.url}/500` })).not.toMatchObject({ hint });
   });
 
-  it('shows what a server says without escapes and credentials', async () => {
+  it('shows server messages without escapes and credentials', async () => {
     world.server.on(
       '/rude/info/refs',
       (_request, response) =>
@@ -95,7 +95,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     expect(JSON.stringify(error)).not.toMatch(/hunter22|\\u001b/);
   });
 
-  it('without that revision says so', async () => {
+  it('reports a missing revision', async () => {
     const url = `${world.server.url}/repo.git`;
     for (const revision of ['nope', '0'.repeat(40), 'abcdef12']) {
       expect(await world.failure({ type: 'git', url, revision })).toMatchObject({ code: 'not_found' });
@@ -105,7 +105,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     }
   });
 
-  it('sends credentials to a name alone', async () => {
+  it('sends credentials to host names only', async () => {
     const source = {
       type: 'git' as const,
       url: `${world.server.url}/private.git`,
@@ -125,7 +125,7 @@ describe(
   'a source on a full disk',
   needs('root, to mount a small one', isRoot && HOST_ADDRESS !== null),
   () => {
-    it('fails readably and leaves nothing', async () => {
+    it('fails with a readable error and leaves nothing', async () => {
       const disk = await mkdtemp(join(tmpdir(), 'small-'));
       execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=80m,mode=711', 'tmpfs', disk]);
       try {

@@ -54,12 +54,12 @@ describe.each(DOWNLOADERS)('%s', (name) => {
     return run(cmd, args, { encoding: 'buffer', env: { PATH: '/usr/local/bin:/usr/bin:/bin', LC_ALL: 'C' } });
   };
 
-  it('writes what it got', needs(`${name} on this host`, present), async () => {
+  it('writes what it received', needs(`${name} on this host`, present), async () => {
     for (const path of ['/end', '/once']) expect([...(await fetch(path)).stdout]).toEqual([0, 255, 10, 13]);
   });
 
   it(
-    'fails with the status, and follows no redirect but to http',
+    'fails with the status, and follows redirects only to http',
     needs(`${name} on this host`, present),
     async () => {
       await expect(fetch('/none')).rejects.toMatchObject({
@@ -69,7 +69,7 @@ describe.each(DOWNLOADERS)('%s', (name) => {
     },
   );
 
-  it('gives up where nothing more comes', needs(`${name} on this host`, present), async () => {
+  it('times out when nothing more arrives', needs(`${name} on this host`, present), async () => {
     await expect(fetch('/stall')).rejects.toMatchObject({
       stderr: expect.toSatisfy((said: Buffer) => /too slow|timed? ?out/i.test(said.toString())),
     });
@@ -120,7 +120,7 @@ function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Guest
 }
 
 describe('a machine without', () => {
-  it('git says what is missing', async () => {
+  it('git reports what is missing', async () => {
     const fetching = fetchGit(insideOf(127), { type: 'git', url: 'https://git.test/x' }, timeoutSignal());
     await expect(fetching).rejects.toMatchObject({
       code: 'unsupported',
@@ -128,7 +128,7 @@ describe('a machine without', () => {
     });
   });
 
-  it('anything that fetches a URL says what is missing', async () => {
+  it('any URL fetcher reports what is missing', async () => {
     const fetching = fetchTarball(
       insideOf(0),
       { type: 'tarball', url: 'https://git.test/x' },
@@ -143,12 +143,12 @@ describe('a machine without', () => {
 
 describe('a fetch', () => {
   const source = { type: 'git' as const, url: 'https://git.test/x' };
-  it('that runs out of memory says so', async () => {
+  it('reports that it ran out of memory', async () => {
     const fetching = fetchGit(insideOf(137, 'out_of_memory'), source, timeoutSignal());
     await expect(fetching).rejects.toMatchObject({ code: 'limit_exceeded' });
   });
 
-  it('is unsupported where sandboxes have no way out', () => {
+  it('is unsupported when sandboxes have no network access', () => {
     const secrets = new SecretStore();
     const gateways = new EgressGatewayPool(
       { allow: [], dns: [], maxBytes: null },
@@ -175,17 +175,17 @@ describe('a revision', () => {
     ['beef', { kind: 'prefix', name: 'beef' }],
     ['nothing', null],
     ['refs/heads/nothing', null],
-  ])('%s is what the remote has', (revision, head) => {
+  ])('%s is resolved as on the remote', (revision, head) => {
     expect(headOf(remote, revision)).toEqual(head);
   });
 
-  it('of a detached or an empty remote is its HEAD, or nothing', () => {
+  it('defaults to the HEAD of a detached remote, and to nothing on an empty one', () => {
     expect(headOf(refsOf('1\tHEAD\n'), null)).toEqual({ kind: 'ref', name: 'HEAD' });
     expect(headOf(refsOf(''), null)).toBeNull();
   });
 });
 
-describe('git’s words', () => {
+describe('git’s error output', () => {
   const outcome = { exitCode: 128, endedBy: 'exit' as const, signal: null, stdout: '' };
   const meaning = (said: string, endedBy: 'exit' | 'timeout' = 'exit') =>
     gitFailure(
@@ -212,7 +212,7 @@ describe('git’s words', () => {
     expect(meaning(said)).toMatchObject({ code, message: expect.stringContaining(said) });
   });
 
-  it('count less than the limit of time', () => {
+  it('matters less than the time limit', () => {
     expect(meaning('', 'timeout')).toMatchObject({
       code: 'timeout',
       message: expect.stringContaining('1800000 ms'),
@@ -220,7 +220,7 @@ describe('git’s words', () => {
   });
 });
 
-describe('a packing', () => {
+describe('a compression format', () => {
   it.each([
     ['tar', tarOf([{ path: 'a' }])],
     ['gzip', Buffer.from('1f8b08', 'hex')],
@@ -229,7 +229,7 @@ describe('a packing', () => {
     [null, Buffer.from('BZh91AY')],
     [null, Buffer.alloc(0)],
     [null, Buffer.alloc(1_024)],
-  ])('%s is told from its first bytes', (packing, bytes) => {
+  ])('%s is detected from its first bytes', (packing, bytes) => {
     expect(packingOf(bytes)).toBe(packing);
   });
 });

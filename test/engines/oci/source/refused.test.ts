@@ -7,7 +7,7 @@ import { DEFAULT_SOURCE_LIMITS } from '../../../../src/engines/oci/source/source
 
 const OPENED = /--egress-allow/;
 
-describe('a source that the network policy refuses', () => {
+describe('a source that the network policy denies', () => {
   it.each<[string, string, string, boolean]>([
     ['http://a.example/x', 'a.example (mode deny-all)', 'allows that domain', false],
     ['http://198.51.100.7/x', '198.51.100.7 (mode deny-all)', '198.51.100.7/32 in network_policy', false],
@@ -27,14 +27,14 @@ describe('a source that the network policy refuses', () => {
       'ask the operator',
       true,
     ],
-  ])('%s, for %s, has a way on: %s', (url, refusal, hint, isOpened) => {
+  ])('%s, for %s, has a next step: %s', (url, refusal, hint, isOpened) => {
     const error = policyRefusal(url, refusal);
     expect(error).toMatchObject({ code: 'permission', hint: expect.stringContaining(hint) });
     expect(OPENED.test(error.hint)).toBe(isOpened);
   });
 });
 
-describe('what git says', () => {
+describe('a git error', () => {
   const saying = (said: string, more: { username?: string; password?: string } = {}) => {
     const outcome: Outcome = { exitCode: 128, endedBy: 'exit', signal: null, stdout: '', stderrLines: said };
     return gitFailure(
@@ -59,7 +59,7 @@ describe('what git says', () => {
       'these credentials',
     ],
     ['The requested URL returned error: 403', 'permission', 'x refuses.', 'these credentials'],
-  ])('is told by whether credentials were sent: %s', (said, code, without, withThem) => {
+  ])('depends on whether credentials were sent: %s', (said, code, without, withThem) => {
     expect(saying(said)).toMatchObject({ code, message: expect.stringContaining(without) });
     const sent = saying(said, { password: 'x' });
     expect(sent).toMatchObject({ code, message: expect.stringContaining(withThem) });

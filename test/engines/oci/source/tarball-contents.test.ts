@@ -6,8 +6,8 @@ import { TarballContents } from '../../../../src/engines/oci/source/tarball-cont
 const URL = 'https://example.com/x.tgz';
 const link = (path: string, linkpath: string) => ({ path, linkpath, type: 'SymbolicLink' as const, size: 0 });
 
-describe('the contents of a tarball', () => {
-  it('count the targets of links like names, and say which limit was met', () => {
+describe('the check of a tarball', () => {
+  it('counts link targets like names, and reports which limit was reached', () => {
     const contents = new TarballContents(URL, DEFAULT_SOURCE_LIMITS);
     const target = 'a/'.repeat(2_000);
     const addAll = () => {
@@ -22,13 +22,13 @@ describe('the contents of a tarball', () => {
     );
   });
 
-  it('count the folders that are left out', () => {
+  it('counts implied folders', () => {
     const contents = new TarballContents(URL, { ...DEFAULT_SOURCE_LIMITS, maxEntries: 5 });
     const deep = { path: 'a/b/c/d/e/f', type: 'File' as const, size: 0 };
     expect(() => contents.add(deep)).toThrow('more than 5 files');
   });
 
-  it('let others have their turn while links are looked at', async () => {
+  it('yields to other work while it checks links', async () => {
     const contents = new TarballContents(URL, DEFAULT_SOURCE_LIMITS);
     for (let n = 0; n < 5_000; n += 1) contents.add(link(`l${n}`, 'a'));
     let turns = 0;

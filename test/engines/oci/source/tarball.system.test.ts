@@ -81,7 +81,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     expect(await world.print(source(tgzOf(members)), line)).toBe(printed);
   });
 
-  it('is unpacked whole: every byte, across many blocks', async () => {
+  it('is unpacked completely: every byte, across many blocks', async () => {
     const bytes = Buffer.alloc(1_500_000, 'sandbox ');
     const printed = await world.print(
       source(
@@ -163,7 +163,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     ['too deep folders', [{ path: `pkg/${'d/'.repeat(200)}f` }], /more than 200 levels/],
     ['devices', [FILE, { path: 'pkg/d', type: 'CharacterDevice' }], /CharacterDevice/],
     ['fifos', [FILE, { path: 'pkg/d', type: 'FIFO' }], /FIFO/],
-  ])('is refused with %s', async (_title, members, words) => {
+  ])('is rejected with %s', async (_title, members, words) => {
     expect(await world.failure(source(tgzOf(members)))).toMatchObject({
       code: 'invalid_argument',
       message: expect.stringMatching(words),
@@ -180,14 +180,14 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     ['a line break in such a header', tarWithPax(['path=pkg/a\nb'], FILE), /a name that cannot be read/],
     ['a sparse file, version 0', tarWithPax(['GNU.sparse.size=9'], FILE), /a sparse file/],
     ['a sparse file, version 1', tarWithPax(['GNU.sparse.major=1'], FILE), /a sparse file/],
-  ])('is refused with %s', async (_title, bytes, words) => {
+  ])('is rejected with %s', async (_title, bytes, words) => {
     expect(await world.failure(source(bytes))).toMatchObject({
       code: 'invalid_argument',
       message: expect.stringMatching(words),
     });
   });
 
-  it('is unpacked with carriage returns in names of such a header', async () => {
+  it('is unpacked with carriage returns in the names of such a header', async () => {
     const bytes = tarWithPax(['path=pkg/Icon\r'], FILE);
     expect(await world.print(source(bytes), 'cat Icon*; ls | od -An -c')).toBe(
       'a\n   I   c   o   n  \\r  \\n\n',
@@ -204,7 +204,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     ['with nothing in it', () => tgzOf([])],
     ['that is packed twice', () => gzipSync(tgzOf([FILE]))],
     ['of zip', () => Buffer.concat([Buffer.from('PK\u0003\u0004'), Buffer.alloc(2_000)])],
-  ])('is refused when it is one %s', async (_title, make) => {
+  ])('is rejected when it is one %s', async (_title, make) => {
     expect(await world.failure(source(make()))).toMatchObject({ code: 'invalid_argument' });
   });
 
@@ -220,14 +220,14 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       () => tgzOf(Array.from({ length: 60 }, (_, n) => ({ path: `pkg/${n}`, content: '' }))),
       /more than 50 files/,
     ],
-  ])('meets a limit: %s', async (_title, make, words) => {
+  ])('is limited: %s', async (_title, make, words) => {
     expect(await world.failure(source(make()))).toMatchObject({
       code: 'limit_exceeded',
       message: expect.stringMatching(words),
     });
   });
 
-  it('is given up when nothing more comes of it', async () => {
+  it('is abandoned when its server stalls', async () => {
     // Of its own: a second is too short for anything that is meant to come on a busy machine.
     const impatient = await openSourceWorld({ ...LIMITS, stallMs: 1_000 }, world.stateDir);
     try {
@@ -248,7 +248,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     [404, 'not_found'],
     [429, 'rate_limit'],
     [503, 'unavailable'],
-  ])('that is answered %i fails with %s', async (status, code) => {
+  ])('fails on status %i with %s', async (status, code) => {
     world.server.on('/status', (_request, response) => void response.writeHead(status).end());
     expect(await world.failure({ type: 'tarball', url: `${world.server.url}/status` })).toMatchObject({
       code,

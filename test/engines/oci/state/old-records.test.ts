@@ -41,7 +41,7 @@ const OLD_RECORD = {
   snapshot: null,
 };
 
-describe('a record that the version before wrote', () => {
+describe('a record written by the previous version', () => {
   let layout: StateLayout;
   beforeEach(async () => {
     layout = new StateLayout(await mkdtemp(join(tmpdir(), 'sandbox-mcp-old-records-')));
@@ -50,12 +50,12 @@ describe('a record that the version before wrote', () => {
   });
   afterEach(() => rm(layout.stateDir, { recursive: true }));
 
-  it('is read, with its layers under their present name', async () => {
+  it('is read, with its layers under their current name', async () => {
     const { ground, ...others } = OLD_RECORD;
     expect(await readRecord(layout, SANDBOX_ID)).toEqual({ ...others, baseLayers: ground });
   });
 
-  it('is written with the present names at its next change', async () => {
+  it('is written with the current names at its next change', async () => {
     await updateRecord(layout, SANDBOX_ID, (record) => ({ ...record, statusReason: 'changed' }));
     const written = JSON.parse(await readFile(layout.sandbox(SANDBOX_ID).record, 'utf8'));
     expect(written.baseLayers).toEqual(OLD_RECORD.ground);

@@ -36,8 +36,8 @@ class World {
 let world: World;
 afterEach(() => world.watch.close());
 
-describe('the watch over disk use', () => {
-  it('walks only where the free space says that a limit can have been passed', async () => {
+describe('the disk usage watch', () => {
+  it('scans only when the free space shows that a limit may be exceeded', async () => {
     world = new World();
     world.used.set('a', 10);
     world.watch.watch('a', 100);
@@ -52,7 +52,7 @@ describe('the watch over disk use', () => {
     expect(world.ended).toEqual([]);
   });
 
-  it('walks each thirtieth time all the same: somebody else may have made room', async () => {
+  it('scans every thirtieth time regardless: others may have freed space', async () => {
     world = new World();
     world.used.set('a', 10);
     world.watch.watch('a', 100);
@@ -60,7 +60,7 @@ describe('the watch over disk use', () => {
     expect(world.walks).toEqual(['a', 'a']);
   });
 
-  it('ends what takes more than its limit, once, and nothing else', async () => {
+  it('ends a sandbox over its limit, once, and nothing else', async () => {
     world = new World();
     for (const [id, used] of [['a', 100] as const, ['b', 101] as const]) {
       world.used.set(id, used);
@@ -72,7 +72,7 @@ describe('the watch over disk use', () => {
     expect(world.walks).not.toContain('unlimited');
   });
 
-  it('counts a file for 4 KiB at least: a disk holds a number of them', async () => {
+  it('counts at least 4 KiB per file: a disk holds a limited number of files', async () => {
     world = new World();
     world.used.set('a', 1);
     world.watch.watch('a', 100);
@@ -87,7 +87,7 @@ describe('the watch over disk use', () => {
     expect(world.ended).toEqual(['a 101.5625']);
   });
 
-  it('takes what cannot be counted for too much', async () => {
+  it('treats an unmeasurable sandbox as over its limit', async () => {
     world = new World();
     world.used.set('a', Number.POSITIVE_INFINITY);
     world.watch.watch('a', 100);
@@ -95,7 +95,7 @@ describe('the watch over disk use', () => {
     expect(world.ended).toEqual(['a Infinity']);
   });
 
-  it('lets go of what it is told of', async () => {
+  it('forgets a sandbox on request', async () => {
     world = new World();
     world.used.set('a', 101);
     world.watch.watch('a', 100);
@@ -104,7 +104,7 @@ describe('the watch over disk use', () => {
     expect(world.walks).toEqual([]);
   });
 
-  it('lets go of what has ended', async () => {
+  it('forgets a sandbox that has ended', async () => {
     world = new World();
     world.used.set('a', null);
     world.watch.watch('a', 100);
@@ -112,7 +112,7 @@ describe('the watch over disk use', () => {
     expect(world.walks).toEqual(['a']);
   });
 
-  it('tries again after a walk that failed', async () => {
+  it('retries after a failed scan', async () => {
     world = new World();
     world.used.set('a', 101);
     world.watch.watch('a', 100);
