@@ -42,12 +42,7 @@ async function killWhileTaking(stateDir: string, afterMs: number): Promise<strin
   return sandboxId;
 }
 
-<<<<<<< HEAD
-it('leaves one of both, whenever it is killed', async () => {
-=======
-it('a snapshot killed at any moment leaves either the sandbox or the snapshot', 
-  timeout: 300_000,, async () => {
->>>>>>> 9b96e31 (test: name the tests of the engine, the registry, the server and output plainly)
+it('a snapshot killed at any moment leaves either the sandbox or the snapshot', async () => {
   const stateDir = await mkdtemp(join(tmpdir(), 'crash-'));
   await chmod(stateDir, 0o711);
   const engine = createOciEngine({
