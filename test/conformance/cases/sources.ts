@@ -172,7 +172,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
     it.for<[string, Extract<SandboxSource, { url: string }>['type'], string, string, RegExp]>([
       ['a repository that is not there', 'git', '/none.git', 'not_found', /git said:/],
       ['a repository that wants a password', 'git', '/private.git', 'auth', /username and a password/],
-      ['a redirect to a file', 'git', '/to-file', 'permission', /neither http nor https/],
+      ['a redirect to a file', 'git', '/to-file', 'permission', /other than http or https/],
       ['a redirect to the sandbox itself', 'git', '/to-loopback', 'unavailable', /git said:/],
       ['a tarball that is not there', 'tarball', '/none', 'not_found', /404/],
       ['a redirect to a file', 'tarball', '/to-file', 'unavailable', /rotocol/],
