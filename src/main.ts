@@ -11,10 +11,14 @@ import { openKeyboard } from './cli/verbs/keyboard.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
+import { completesWithin, systemClock } from './shared/clock.ts';
 import { SandboxError } from './shared/errors.ts';
 import { createLogger, type Logger } from './shared/log.ts';
 
 const VERSION = packageJson.version;
+
+/** As long as the end of the sessions may take: a client waits about that long for the process to exit. */
+const END_RECOVERY_MS = 2_000;
 
 /** The compiled agent: next to the bundle, or in the same `dist` when running from sources. */
 function agentPath(): string {
@@ -95,7 +99,10 @@ async function serve(config: Config): Promise<number> {
   recovery = recover(registry, log, stopping.signal);
   const reason = await served;
   stopping.abort();
+  // Its steps in progress hold locks, which the exit of this process would leave behind.
+  const recovered = completesWithin(systemClock, END_RECOVERY_MS, recovery);
   await registry.close(reason);
+  if (!(await recovered)) log.warn('The recovery did not end in time; the next start continues it.');
   return 0;
 }
 

@@ -85,8 +85,9 @@ describe('the death of a server', () => {
     const sandboxes = [await busySandbox(first), await busySandbox(first)];
     await end(first);
     await untilEnded(sandboxes);
-    // What is left is files: the next start removes them and says how the sandboxes ended.
+    // What is left is files: the next start removes them and says how the sandboxes ended. A create waits for that.
     const next = await server();
+    await next.call('sandbox_create');
     for (const { sandboxId } of sandboxes) {
       const found = await next.call('sandbox_get', { sandbox_id: sandboxId });
       expect(found).toMatchObject({ status: 'stopped' });

@@ -75,6 +75,7 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();
   await removeUnfinished(host);
+  throwIfCancelled(signal);
   await host.images.sweep();
   for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
     await removeTemporaryFiles(dir);
@@ -103,6 +104,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
       context.log.error({ sandboxId, err: error }, 'cannot reconcile a sandbox; leaving it as it is');
     }
   }
+  throwIfCancelled(signal);
   await recoverSnapshots(context, host, templates);
   return settled;
 }

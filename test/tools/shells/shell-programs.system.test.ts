@@ -29,7 +29,7 @@ describe('interactive programs', () => {
     const changed = await shell.send({ text: 'cwFIRST', keys: ['esc'], wait_for: 'FIRST' });
     expect([row(changed, 1), row(changed, 2), row(changed, 3)]).toEqual(['FIRST line', 'second', '~']);
     expect(output(changed)).toBe('');
-    const saved = await shell.send({ text: ':wq\n' });
+    const saved = await shell.sendUntilExit({ text: ':wq\n' });
     expect(saved.structured).toMatchObject({ alternate_screen: false, exit_code: 0 });
     const file = await server.call('sandbox_read_file', { path: 'note.txt' });
     expect(file.structured['content']).toBe('FIRST line\nsecond\n');
@@ -49,7 +49,7 @@ describe('interactive programs', () => {
     const shell = await openShell(server, { command: ['/usr/bin/python3', '-q'] });
     await shell.send({ wait_for: '>>>' });
     expect(screen(await shell.send({ text: '6 * 7\n', wait_for: '42' }))).toContain('6 * 7\n42');
-    expect((await shell.send({ keys: ['ctrl-d'] })).structured['exit_code']).toBe(0);
+    expect((await shell.sendUntilExit({ keys: ['ctrl-d'] })).structured['exit_code']).toBe(0);
   });
 
   it('a password prompt: nothing of what is typed shows', async () => {

@@ -6,6 +6,8 @@ export interface Shell {
   opened: Answer;
   /** Types, waits and answers; an error answer fails the test. */
   send(args?: Record<string, unknown>): Promise<Answer>;
+  /** Types and answers once the program has ended, which may be long after the last change of its screen. */
+  sendUntilExit(args: Record<string, unknown>): Promise<Answer>;
   screen(answer: Answer): string;
 }
 
@@ -14,13 +16,19 @@ export async function openShell(server: RunningServer, args: Record<string, unkn
   const opened = await server.call('sandbox_shell', { env: { PS1: 'prompt> ' }, command: BASH, ...args });
   if (opened.isError) throw new Error(opened.text);
   const shellId = String(opened.structured['shell_id']);
+  const send: Shell['send'] = async (more = {}) => {
+    const answer = await server.call('shell_send', { shell_id: shellId, wait_ms: 50_000, ...more });
+    if (answer.isError) throw new Error(answer.text);
+    return answer;
+  };
   return {
     shellId,
     opened,
     screen,
-    async send(more = {}) {
-      const answer = await server.call('shell_send', { shell_id: shellId, wait_ms: 50_000, ...more });
-      if (answer.isError) throw new Error(answer.text);
+    send,
+    async sendUntilExit(args) {
+      let answer = await send(args);
+      while (answer.structured['exit_code'] === null) answer = await send();
       return answer;
     },
   };
