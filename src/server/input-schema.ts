@@ -1,5 +1,7 @@
 import { z } from 'zod';
 
+const MAX_PORT = 65_535;
+
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** An object schema as listed by `tools/list`. */
@@ -20,9 +22,16 @@ export function inputSchema(schema: z.ZodObject): ObjectSchema {
   };
 }
 
-/** The same for results, which may gain fields. */
+/**
+ * The same for results, which may gain fields. Without `required`: every field of a result is always present and may be
+ * null, and repeating that for every tool would cost a tenth of the list.
+ */
 export function outputSchema(schema: z.ZodObject): ObjectSchema {
-  return { ...compactObject(z.toJSONSchema(schema, { io: 'output' })), type: 'object' };
+  const generated = z.toJSONSchema(schema, {
+    io: 'output',
+    override: ({ jsonSchema }) => void delete jsonSchema.required,
+  });
+  return { ...compactObject(generated), type: 'object' };
 }
 
 function compactObject(generated: unknown): Record<string, Json> {
@@ -53,7 +62,8 @@ function isNoise(key: string, value: Json): boolean {
   // It is obvious that a size or a duration is not negative.
   if (key === 'minimum')
     return typeof value === 'number' && (value === 0 || value === 1 || value === Number.MIN_SAFE_INTEGER);
-  if (key === 'maximum') return value === Number.MAX_SAFE_INTEGER;
+  // A port number ends there everywhere.
+  if (key === 'maximum') return value === Number.MAX_SAFE_INTEGER || value === MAX_PORT;
   // Every property name is a string, and a missing schema allows any value.
   if (key === 'propertyNames') return isObject(value) && Object.keys(value).join() === 'type';
   // Stated once, at the root.

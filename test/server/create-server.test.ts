@@ -31,7 +31,6 @@ describe('a connection', () => {
       outputSchema: {
         type: 'object',
         properties: { said: { type: ['string', 'null'] } },
-        required: ['said'],
       },
       annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
     });
