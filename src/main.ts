@@ -111,7 +111,7 @@ async function recover(registry: Registry, log: Logger, signal: AbortSignal): Pr
   try {
     const { stopped, forgotten } = await registry.recover(signal);
     if (stopped.length + forgotten.length > 0)
-      log.info({ stopped, forgotten }, 'recovered what dead servers left');
+      log.info({ stopped, forgotten }, 'recovered what exited servers left behind');
   } catch (error) {
     if (!signal.aborted) log.error({ err: error }, 'recovery failed');
   }

@@ -45,11 +45,16 @@ function buildProgram(
   outcome: { exitCode: number },
 ): Command {
   const program = new Command('sandbox-mcp')
-    .description('MCP server that gives an agent isolated Linux sandboxes. Without a verb it serves stdio.')
+    .description(
+      'MCP server that gives an agent isolated Linux sandboxes. Without a subcommand, it serves MCP over stdio.',
+    )
     .version(parts.version, '--version', 'print the version')
     .helpOption('--help', 'show this help')
     .helpCommand(false)
-    .addHelpText('after', `\nEvery flag is also a variable: --max-vcpus is ${environmentName('max-vcpus')}.`)
+    .addHelpText(
+      'after',
+      `\nEvery flag can also be set in the environment: --max-vcpus as ${environmentName('max-vcpus')}.`,
+    )
     .exitOverride()
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err, outputError: () => {} });
   addFlags(program, given);
@@ -73,14 +78,21 @@ function buildProgram(
   program.action(async () => {
     outcome.exitCode = await parts.serve(parts.loadConfig(given));
   });
-  verb('doctor', 'say what each engine lacks on this machine and what mends it', (config, command) =>
-    doctor(
-      { fix: hasOption(command, 'fix'), json: hasOption(command, 'json'), isRoot: process.geteuid?.() === 0 },
-      () => parts.diagnose(config),
-      terminal,
-    ),
+  verb(
+    'doctor',
+    'check what each engine needs on this machine and show how to fix what is missing',
+    (config, command) =>
+      doctor(
+        {
+          fix: hasOption(command, 'fix'),
+          json: hasOption(command, 'json'),
+          isRoot: process.geteuid?.() === 0,
+        },
+        () => parts.diagnose(config),
+        terminal,
+      ),
   )
-    .option('--fix', 'run what mends it, where this user may')
+    .option('--fix', 'run the fixes that this user is allowed to run')
     .option('--json', 'print the findings as JSON');
   verb('list', 'list the sandboxes of this machine and user', (config, command) =>
     withSession(config, (session) =>
@@ -93,18 +105,18 @@ function buildProgram(
     ),
   )
     .argument('<id>', 'a command id or a sandbox id')
-    .option('-f, --follow', 'go on until the command has finished');
+    .option('-f, --follow', 'keep printing until the command finishes');
   verb('stop', 'stop a sandbox', (config, command) =>
     withSession(config, (session) => stop(session, command.args[0] ?? '', terminal)),
   ).argument('<id>', 'a sandbox id');
-  verb('attach', 'open a shell in a sandbox, in this terminal', (config, command) =>
+  verb('attach', 'open a shell in a sandbox from this terminal', (config, command) =>
     withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
   ).argument('<id>', 'a sandbox id');
   const images = program
     .command('image')
-    .description('import root file systems, which `runtime` then names; list and remove them')
+    .description('import root file systems for use as `runtime`; list and remove them')
     .helpCommand(false);
-  verb('clean', 'remove what servers left that are gone', (config) =>
+  verb('clean', 'remove what exited servers left behind', (config) =>
     withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
   );
   addImageVerbs(parts, terminal, (...image) => verb(...image, images));
@@ -121,20 +133,23 @@ type AddVerb = (
 ) => Command;
 
 function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
-  verb('import', 'take a root file system over as the runtime NAME', (config, command) => {
+  verb('import', 'import a root file system as the runtime NAME', (config, command) => {
     const [name = '', archive = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
     return parts.withImages(config, (images) => importImage(images, { name, archive, maxSize }, terminal));
   })
-    .argument('<name>', 'what `runtime` will name it')
-    .argument('<archive>', 'a tar archive (plain, gzip or zstd), also of `docker save` or in the OCI layout')
-    .option('--max-size <size>', 'refuse what is larger when it is unpacked', DEFAULT_MAX_SIZE);
+    .argument('<name>', 'the name to use as `runtime`')
+    .argument(
+      '<archive>',
+      'a tar archive (plain, gzip or zstd) of a root file system, from `docker save`, or in the OCI layout',
+    )
+    .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);
   verb('list', 'list the images', (config, command) =>
     parts.withImages(config, (images) =>
       listImages(images, { json: hasOption(command, 'json') }, Date.now(), terminal),
     ),
   ).option('--json', 'print the images as JSON');
-  verb('remove', 'remove an image that nothing stands on', (config, command) =>
+  verb('remove', 'remove an image that no sandbox or snapshot uses', (config, command) =>
     parts.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
   ).argument('<name>', 'an image');
 }
@@ -158,9 +173,7 @@ function hasOption(command: Command, name: string): boolean {
 function exitCodeOf(error: unknown, program: Command, terminal: Terminal): number {
   if (error instanceof CommanderError) {
     if (error.exitCode === 0) return 0;
-    terminal.err(
-      `sandbox-mcp: ${usageProblem(error, program)}\nRun \`sandbox-mcp --help\` to see what there is.\n`,
-    );
+    terminal.err(`sandbox-mcp: ${usageProblem(error, program)}\nRun \`sandbox-mcp --help\` for usage.\n`);
     return EXIT_USAGE;
   }
   if (error instanceof ConfigError) {
@@ -181,11 +194,11 @@ function usageProblem(error: CommanderError, program: Command): string {
   const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
   if (error.code === 'commander.unknownCommand' && within.length > 0) {
     const valid = within.map((command) => command.name()).join(', ');
-    return `${JSON.stringify(second)} is no verb of ${unknown}; valid ones are ${valid}.`;
+    return `${JSON.stringify(second)} is not a subcommand of ${unknown}; valid ones are ${valid}.`;
   }
-  if (error.code === 'commander.help') return `${unknown} needs a verb of its own.`;
+  if (error.code === 'commander.help') return `${unknown} needs a subcommand.`;
   if (error.code === 'commander.excessArguments' && unknown !== undefined && !verbs.includes(unknown)) {
-    return `${JSON.stringify(unknown)} is no verb; valid ones are ${verbs.join(', ')}.`;
+    return `${JSON.stringify(unknown)} is not a subcommand; valid ones are ${verbs.join(', ')}.`;
   }
   return error.message.replace(/^error: /, '');
 }

@@ -181,7 +181,7 @@ function toolsets(setting: Setting): Config['toolsets'] {
     if (found !== undefined) return found;
     throw new ConfigError(
       { ...setting, value: name },
-      `is no toolset; choose ${orList(['all', ...TOOLSETS])}.`,
+      `is not a toolset; valid ones are ${orList(['all', ...TOOLSETS])}.`,
     );
   });
 }
@@ -191,7 +191,7 @@ function egressRange(setting: Setting): string {
   if (/^\[?[0-9a-fA-F:.]+\]?(\/\d{1,3})?(:\d{1,5})?$/.test(setting.value)) return setting.value;
   throw new ConfigError(
     setting,
-    'is no range; give one such as 10.1.0.0/16, or 10.1.2.3/32:5432 for one port.',
+    'is not a range; use the form 10.1.0.0/16, or 10.1.2.3/32:5432 for a single port.',
   );
 }
 
@@ -200,7 +200,7 @@ function nameServer(setting: Setting): string {
   if (isIP(address) !== 0) return setting.value;
   throw new ConfigError(
     setting,
-    'is no address of a name server; give one such as 192.0.2.53 or 192.0.2.53:5353.',
+    'is not the address of a name server; use the form 192.0.2.53 or 192.0.2.53:5353.',
   );
 }
 
@@ -216,10 +216,10 @@ function existingDirectory(setting: Setting, path: string): string {
   try {
     real = realpathSync(path);
   } catch {
-    throw new ConfigError(setting, 'does not exist or cannot be reached; name an existing directory.');
+    throw new ConfigError(setting, 'does not exist or is not accessible; use an existing directory.');
   }
   if (statSync(real).isDirectory()) return real;
-  throw new ConfigError(setting, 'is not a directory; name an existing directory.');
+  throw new ConfigError(setting, 'is not a directory; use an existing directory.');
 }
 
 function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {
@@ -230,7 +230,7 @@ function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {
   if (homeDir !== null) return join(homeDir, '.local/state/sandbox-mcp');
   throw new ConfigError(
     { origin: '--state-dir', value: null },
-    'has no default for a user without a home directory; name a directory.',
+    'has no default for a user without a home directory; set it to a directory.',
   );
 }
 

@@ -16,7 +16,7 @@ export const FLAGS = [
     value: 'NAME',
     repeatable: false,
     default: 'stdio',
-    description: 'How clients talk to the server: `stdio`.',
+    description: 'Transport between client and server: `stdio`.',
   },
   {
     name: 'engine',
@@ -24,14 +24,14 @@ export const FLAGS = [
     repeatable: false,
     default: 'auto',
     description:
-      'What isolates the sandboxes: `oci` on this machine, which `auto` takes, or `vercel` in its cloud, which costs money.',
+      'Where sandboxes run: `oci` on this machine (the default for `auto`), or `vercel` in its cloud, which costs money.',
   },
   {
     name: 'state-dir',
     value: 'DIR',
     repeatable: false,
     default: '`$XDG_STATE_HOME/sandbox-mcp` or `~/.local/state/sandbox-mcp`; as root `/var/lib/sandbox-mcp`',
-    description: 'Where sandboxes, records and logs are kept.',
+    description: 'Directory for sandboxes, records and logs.',
   },
   {
     name: 'oci-runtime',
@@ -39,7 +39,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'auto',
     description:
-      'The OCI runtime: `auto` takes the first that works, else `crun`, `runc`, `runsc` or a path.',
+      'OCI runtime: `auto` (the first one that works), `crun`, `runc` or a path. `runsc` (gVisor) is not supported.',
   },
   {
     name: 'disk-mb',
@@ -47,22 +47,22 @@ export const FLAGS = [
     repeatable: false,
     default: '10240',
     description:
-      'What the files and command logs of a sandbox may take on disk, in MiB, or `off`. Looked at each second; a sandbox ' +
-      'that takes more is ended. At most 90 % of what is free when it is made.',
+      'Disk limit for the files and command logs of a sandbox, in MiB, or `off`. Checked every second; a sandbox that ' +
+      'exceeds it is stopped. Capped at 90 % of the space that is free when the sandbox is created.',
   },
   {
     name: 'max-lifetime',
     value: 'DURATION',
     repeatable: false,
     default: '24h',
-    description: 'The longest a sandbox may live, extensions included.',
+    description: 'Maximum lifetime of a sandbox, including extensions.',
   },
   {
     name: 'retention',
     value: 'DURATION',
     repeatable: false,
     default: '24h',
-    description: 'How long the record and the logs of an ended sandbox stay readable.',
+    description: 'How long the record and logs of an ended sandbox stay readable.',
   },
   {
     name: 'on-disconnect',
@@ -70,7 +70,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'stop',
     description:
-      "What becomes of a session's own sandboxes when it ends: `stop`, or `keep` to their deadline.",
+      "What to do with a session's own sandboxes when it ends: `stop` them, or `keep` them until their deadline.",
   },
   {
     name: 'allow-dir',
@@ -78,8 +78,8 @@ export const FLAGS = [
     repeatable: true,
     default: 'none',
     description:
-      'A host folder that uploads and downloads may touch, beside the working directory (which does not ' +
-      'count where it is the root directory). Repeatable; separated by `:` in the environment.',
+      'Host folder that uploads and downloads may access, in addition to the working directory (which is ' +
+      'excluded if it is `/`). Repeatable; separated by `:` in the environment.',
   },
   {
     name: 'egress-allow',
@@ -87,8 +87,8 @@ export const FLAGS = [
     repeatable: true,
     default: 'none',
     description:
-      "Addresses that sandboxes may reach although they are private or this host's own: `10.1.0.0/16`, or " +
-      '`10.1.2.3/32:5432` for one port. The network policy still decides. Repeatable; separated by `,` in the environment.',
+      'Private addresses, or addresses of this host, that sandboxes may reach: `10.1.0.0/16`, or ' +
+      '`10.1.2.3/32:5432` for one port. The network policy still applies. Repeatable; separated by `,` in the environment.',
   },
   {
     name: 'egress-dns',
@@ -96,7 +96,7 @@ export const FLAGS = [
     repeatable: true,
     default: "the host's own",
     description:
-      "A name server to look sandboxes' names up at, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.",
+      'Name server for the DNS queries of sandboxes, `ADDRESS` or `ADDRESS:PORT`. Repeatable; separated by `,` in the environment.',
   },
   {
     name: 'egress-ech',
@@ -104,7 +104,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'allow',
     description:
-      'TLS connections with an encrypted client hello, which browsers always send: `allow` goes by the outer name, `refuse` refuses them.',
+      'TLS connections with an encrypted client hello, which browsers always send: `allow` applies the policy to the outer name, `refuse` refuses them.',
   },
   {
     name: 'egress-max-bytes',
@@ -118,9 +118,9 @@ export const FLAGS = [
     name: 'vercel-api-url',
     value: 'URL',
     repeatable: false,
-    default: "the SDK's own, `https://vercel.com/api`",
+    default: "the SDK's, `https://vercel.com/api`",
     description:
-      'Where every request of the engine `vercel` goes instead, with the same paths: a company proxy, or a test server.',
+      'Base URL for every request of the `vercel` engine, with the same paths: a company proxy or a test server.',
   },
   {
     name: 'toolsets',
@@ -128,7 +128,7 @@ export const FLAGS = [
     repeatable: false,
     default: 'all',
     description:
-      'The tools to offer, by group and separated by commas: `all`, or any of `core`, `lifecycle`, `commands`, ' +
+      'Tool groups to offer, separated by commas: `all`, or any of `core`, `lifecycle`, `commands`, ' +
       '`files`, `shells`, `network`, `snapshots`, `session`.',
   },
   {
@@ -144,50 +144,50 @@ export const FLAGS = [
     repeatable: false,
     default: 'auto',
     description:
-      'What an answer contains: `both` readable text and structured content, `json` structured content and the same JSON ' +
-      'as text, or `text` alone. `auto` chooses by the name of the client, so that its model sees one copy.',
+      'Content of tool results: `both` for readable text and structured content, `json` for structured content and the same JSON ' +
+      'as text, or `text` only. `auto` chooses by client name, so that the model sees a single copy.',
   },
   {
     name: 'max-sandboxes',
     value: 'COUNT',
     repeatable: false,
     default: '10',
-    description: 'Live sandboxes a session may own.',
+    description: 'Maximum number of live sandboxes per session.',
   },
   {
     name: 'max-running-commands',
     value: 'COUNT',
     repeatable: false,
     default: '100',
-    description: 'Commands a session may have running at once.',
+    description: 'Maximum number of running commands per session.',
   },
   {
     name: 'max-shells',
     value: 'COUNT',
     repeatable: false,
     default: '10',
-    description: 'Terminals a session may have open at once.',
+    description: 'Maximum number of open terminals per session.',
   },
   {
     name: 'max-vcpus',
     value: 'COUNT',
     repeatable: false,
     default: '32',
-    description: 'Virtual CPUs that the live sandboxes of a session may add up to.',
+    description: 'Maximum number of virtual CPUs, summed over the live sandboxes of a session.',
   },
   {
     name: 'max-snapshots',
     value: 'COUNT',
     repeatable: false,
     default: '100',
-    description: 'Snapshots a principal may keep.',
+    description: 'Maximum number of snapshots per principal.',
   },
   {
     name: 'log-level',
     value: 'LEVEL',
     repeatable: false,
     default: 'info',
-    description: 'Log lines on stderr: `trace`, `debug`, `info`, `warn`, `error` or `silent`.',
+    description: 'Level of the log on stderr: `trace`, `debug`, `info`, `warn`, `error` or `silent`.',
   },
 ] as const satisfies readonly FlagSpec[];
 

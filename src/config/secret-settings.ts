@@ -29,9 +29,9 @@ export function secretSettings(env: Readonly<Record<string, string | undefined>>
 
 function secretOf(given: ReadonlyMap<string, string>, name: string, value: string): Secret {
   if (!SECRET_NAME.test(name)) {
-    throw problem(name, 'names no secret; a name has capital letters, digits and _.');
+    throw problem(name, 'is not a valid secret name; use capital letters, digits and _ only.');
   }
-  if (value.includes('\0')) throw problem(name, 'holds a NUL.');
+  if (value.includes('\0')) throw problem(name, 'contains a NUL character; remove it.');
   const domains = (given.get(`${name}_DOMAINS`) ?? '')
     .split(',')
     .map((text) => text.trim())
@@ -43,13 +43,13 @@ function secretOf(given: ReadonlyMap<string, string>, name: string, value: strin
 function domainOf(name: string, text: string): string {
   const pattern = normalizePattern(text);
   if (pattern !== null) return pattern;
-  throw problem(name, 'lists something that is no domain; give api.example.com,*.example.org and the like.');
+  throw problem(name, 'contains an invalid domain; use a list such as api.example.com,*.example.org.');
 }
 
 function envOf(name: string, text: string | undefined): boolean {
   if (text === undefined || text === 'false' || text === '0') return false;
   if (text === 'true' || text === '1') return true;
-  throw problem(name, 'is neither true nor false.');
+  throw problem(name, 'is not valid; valid values are true and false.');
 }
 
 /** A secret whose own name has such an ending would be taken for a setting of another secret. */

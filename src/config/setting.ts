@@ -18,7 +18,7 @@ export class ConfigError extends SandboxError {
   constructor({ origin, value }: Pick<Setting, 'origin'> & { value: string | null }, problem: string) {
     const subject = value === null ? origin : `${origin}: ${JSON.stringify(value)}`;
     super('invalid_argument', `${subject} ${problem}`, {
-      hint: 'Run `sandbox-mcp --help` to see every flag.',
+      hint: 'Run `sandbox-mcp --help` for a list of flags.',
       details: { origin, value },
     });
     this.name = 'ConfigError';
@@ -29,7 +29,7 @@ export class ConfigError extends SandboxError {
 export function oneOf<const T extends string>(setting: Setting, valid: readonly T[]): T {
   const found = valid.find((value) => value === setting.value);
   if (found !== undefined) return found;
-  throw new ConfigError(setting, `is not valid; choose ${orList(valid)}.`);
+  throw new ConfigError(setting, `is not valid; valid values are ${orList(valid)}.`);
 }
 
 /** `true`, `1`, `false` or `0`. */
@@ -41,16 +41,16 @@ export function boolean(setting: Setting): boolean {
 /** Milliseconds, from one second to a year. */
 export function duration(setting: Setting): number {
   const milliseconds = parseDuration(setting.value);
-  if (milliseconds === null) throw new ConfigError(setting, `is not a duration; give ${DURATION_FORMS}.`);
+  if (milliseconds === null) throw new ConfigError(setting, `is not a duration; use ${DURATION_FORMS}.`);
   if (milliseconds >= 1_000 && milliseconds <= MAX_DURATION_MS) return milliseconds;
-  throw new ConfigError(setting, 'is out of range; give 1s to 365d.');
+  throw new ConfigError(setting, 'is out of range; use 1s to 365d.');
 }
 
 /** A whole number of at least one. */
 export function count(setting: Setting): number {
   const number = /^\d{1,6}$/.test(setting.value) ? Number(setting.value) : 0;
   if (number >= 1 && number <= MAX_COUNT) return number;
-  throw new ConfigError(setting, `is not a whole number from 1 to ${MAX_COUNT}.`);
+  throw new ConfigError(setting, `is not valid; use a whole number from 1 to ${MAX_COUNT}.`);
 }
 
 /** MiB, from 64 to 10,000,000; null for `off`. */
@@ -58,7 +58,7 @@ export function megabytes(setting: Setting): number | null {
   if (setting.value === 'off') return null;
   const number = /^\d{1,8}$/.test(setting.value) ? Number(setting.value) : 0;
   if (number >= 64 && number <= 10_000_000) return number;
-  throw new ConfigError(setting, 'is neither `off` nor a whole number from 64 to 10000000.');
+  throw new ConfigError(setting, 'is not valid; use `off` or a whole number from 64 to 10000000.');
 }
 
 const BYTE_UNITS: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9, TB: 1e12 };
@@ -68,7 +68,7 @@ export function bytes(setting: Setting): number {
   const [, digits = '', unit = ''] = /^(\d{1,15})([KMGT]B)?$/.exec(setting.value) ?? [];
   const number = digits === '' ? 0 : Number(digits) * (BYTE_UNITS[unit] ?? 0);
   if (number >= 1 && Number.isSafeInteger(number)) return number;
-  throw new ConfigError(setting, 'is no number of bytes; give one such as 500000, 500MB or 2GB.');
+  throw new ConfigError(setting, 'is not a number of bytes; use a value such as 500000, 500MB or 2GB.');
 }
 
 /** `a, b or c`. */

@@ -42,7 +42,7 @@ export function vercelSettings(apiUrl: Setting | null, env: Environment): Vercel
 /** @throws ConfigError for a URL that paths cannot be appended to */
 function baseUrl(setting: Setting): string {
   const problem =
-    'is no base URL; give one such as https://proxy.example.com/vercel, without query or credentials.';
+    'is not a base URL; use one such as https://proxy.example.com/vercel, without query or credentials.';
   if (!URL.canParse(setting.value)) throw new ConfigError(setting, problem);
   const url = new URL(setting.value);
   const plain = url.search === '' && url.hash === '' && url.username === '' && url.password === '';

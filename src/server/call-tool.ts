@@ -30,7 +30,7 @@ export async function callTool(
     if (prepared.error !== undefined) throw argumentError(tool, args, prepared.error);
     throwIfCancelled(context.signal);
     const answer = await prepared.run(context);
-    log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call answered');
+    log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call completed');
     return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {
     const known = error instanceof SandboxError ? error : unexpected(error, request.name, log);
@@ -66,7 +66,7 @@ function unexpected(error: unknown, tool: string, log: Logger): SandboxError {
     'unexpected error',
   );
   return new SandboxError('internal', `Unexpected error in ${tool.slice(0, 100)}, reference ${reference}.`, {
-    hint: "Look at the present state (sandbox_get, session_info) before trying again; the server's log has the details.",
+    hint: "Check the current state (sandbox_get, session_info) before you try again; the server's log has the details.",
     details: { reference },
   });
 }

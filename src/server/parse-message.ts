@@ -25,7 +25,7 @@ export function parseMessage(line: string): ParsedLine {
   if (Array.isArray(value)) {
     return { errorReply: errorReply(null, INVALID_REQUEST, 'Invalid request: batches are not supported') };
   }
-  if (isResponse(value)) return { ignored: 'a response that is no valid JSON-RPC 2.0' };
+  if (isResponse(value)) return { ignored: 'a response that is not valid JSON-RPC 2.0' };
   return {
     errorReply: errorReply(idOf(value), INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message'),
   };
@@ -33,7 +33,11 @@ export function parseMessage(line: string): ParsedLine {
 
 /** The reply to a line that exceeded the size limit. */
 export function tooLongReply(limitBytes: number): ErrorReply {
-  return errorReply(null, INVALID_REQUEST, `Invalid request: a message may have at most ${limitBytes} bytes`);
+  return errorReply(
+    null,
+    INVALID_REQUEST,
+    `Invalid request: the message exceeds the limit of ${limitBytes} bytes`,
+  );
 }
 
 function errorReply(id: string | number | null, code: number, message: string): ErrorReply {

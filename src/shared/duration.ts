@@ -1,7 +1,7 @@
 const UNITS = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
 
 /** The accepted formats of `parseDuration`, for error messages. */
-export const DURATION_FORMS = 'milliseconds, or a number with ms, s, m, h or d such as 90s, 30m or 24h';
+export const DURATION_FORMS = 'milliseconds, or a number with ms, s, m, h or d, such as 90s, 30m or 24h';
 
 /** The milliseconds of a text such as `1500`, `90s`, `30m`, `24h` or `1.5d`; null if it is not a duration. */
 export function parseDuration(text: string): number | null {

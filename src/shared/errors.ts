@@ -19,19 +19,19 @@ export type ErrorCode = (typeof ERROR_CODES)[number];
 
 /** The default next step for each code. A code without a hint does not compile. */
 const DEFAULT_HINTS: Record<ErrorCode, string> = {
-  invalid_argument: 'Correct the named argument and call again.',
-  not_found: 'Call sandbox_list for sandboxes, or session_info for the commands of this session.',
-  conflict: 'Call sandbox_get to see the present state, then choose the next step.',
+  invalid_argument: 'Fix the argument named above and call again.',
+  not_found: 'Call sandbox_list for your sandboxes, or session_info for the commands of this session.',
+  conflict: 'Call sandbox_get to see the current state, then decide how to continue.',
   permission: 'Choose another path, or ask the operator to allow this one.',
   auth: 'Run `sandbox-mcp doctor` to see which credential is missing or expired.',
-  rate_limit: 'Wait a little, then call again.',
-  limit_exceeded: 'Call session_info to see the limits; stop what is no longer needed.',
+  rate_limit: 'Wait a moment, then call again.',
+  limit_exceeded: 'Call session_info to see the limits, and stop what you no longer need.',
   unsupported: 'Call session_info to see what this engine can do.',
-  timeout: 'Call again with a longer wait, or look at the state with sandbox_get.',
-  cancelled: 'The call was cancelled; call again if it is still wanted.',
+  timeout: 'Call again with a longer wait, or check the state with sandbox_get.',
+  cancelled: 'Call again if you still need the result.',
   unavailable: 'Run `sandbox-mcp doctor` to see what is missing on this machine.',
   server: 'Call again; if it keeps failing, run `sandbox-mcp doctor`.',
-  internal: 'This is a defect of the server; its log has the details.',
+  internal: 'This is a bug in the server; its log has the details.',
 };
 
 export interface SandboxErrorOptions {

@@ -17,7 +17,7 @@ function unknown(noun: 'sandbox' | 'command' | 'snapshot', id: string, hint: str
 
 /** The `not_found` of a sandbox id. */
 export function unknownSandbox(sandboxId: string): SandboxError {
-  const hint = 'Call sandbox_list to see the sandboxes there are, or sandbox_create for a new one.';
+  const hint = 'Call sandbox_list to see your sandboxes, or sandbox_create for a new one.';
   return unknown('sandbox', sandboxId, hint);
 }
 
@@ -32,13 +32,13 @@ export function unknownCommand(commandId: string): SandboxError {
  * snapshot
  */
 export function unknownSnapshot(snapshotId: string, why = ''): SandboxError {
-  const hint = 'Call snapshot_list to see the snapshots there are, or sandbox_create without a source.';
+  const hint = 'Call snapshot_list to see your snapshots, or sandbox_create without a source.';
   return unknown('snapshot', snapshotId, hint, why);
 }
 
 /** The `conflict` of a command id that is already in use. */
 export function duplicateCommand(): SandboxError {
-  return new SandboxError('conflict', 'A command of this id was started already; it is not run twice.', {
-    hint: 'Call sandbox_get_command to see how it stands.',
+  return new SandboxError('conflict', 'A command with this id was already started; it is not run twice.', {
+    hint: 'Call sandbox_get_command to see its state.',
   });
 }

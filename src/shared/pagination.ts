@@ -37,7 +37,7 @@ export function parseCursor(
   const [, createdAt, id] = CURSOR.exec(cursor) ?? [];
   if (createdAt === undefined || id === undefined || !isId(id)) {
     throw new SandboxError('invalid_argument', `${JSON.stringify(cursor.slice(0, 80))} is not a cursor.`, {
-      hint: 'Pass next_cursor of the page before, unchanged, or leave cursor out.',
+      hint: 'Pass the next_cursor of the previous page unchanged, or leave cursor out.',
     });
   }
   return { createdAt: Number(createdAt), id };

@@ -4,9 +4,9 @@ import { SandboxError } from './errors.ts';
 export function readOnlyDirectoryError(path: string, details: Record<string, unknown>): SandboxError {
   return new SandboxError(
     'invalid_argument',
-    `Nothing can be made at "${path}": its directory takes no new files.`,
+    `Cannot create "${path}": its directory does not accept new files.`,
     {
-      hint: 'Use a path below /vercel/sandbox or /tmp; /proc holds no files, and a link on the way has to lead somewhere.',
+      hint: 'Use a path below /vercel/sandbox or /tmp. New files cannot be created in /proc or behind a dangling link.',
       details,
     },
   );

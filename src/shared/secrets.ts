@@ -58,7 +58,7 @@ export class SecretStore {
       if (domains.some((pattern) => matchesPattern(pattern, domain))) return value;
       const allowed = domains.length === 0 ? 'none' : domains.join(', ');
       throw new SandboxError('permission', `Secret ${name} may not be sent to ${domain}.`, {
-        hint: `The operator of the server names its domains in ${variable(name, '_DOMAINS')}; at present: ${allowed}.`,
+        hint: `The operator of the server lists its domains in ${variable(name, '_DOMAINS')}; currently: ${allowed}.`,
         details: { secret: name, domain, domains },
       });
     });
@@ -74,7 +74,7 @@ export class SecretStore {
       if (env) return value;
       throw new SandboxError('permission', `Secret ${name} may not be read inside a sandbox.`, {
         hint:
-          `Send it in a header instead: network_policy.rules with headers. Only the operator of the server can ` +
+          `Send it in a header instead, with network_policy.rules. Only the operator of the server can ` +
           `allow it in env, with ${variable(name, '_ENV')}=true.`,
         details: { secret: name },
       });
@@ -108,7 +108,7 @@ export class SecretStore {
   #unknown(name: string): SandboxError {
     const known = this.#secrets.size === 0 ? 'none' : this.names.join(', ');
     return new SandboxError('invalid_argument', `There is no secret ${name.slice(0, 100)}.`, {
-      hint: `The operator of the server sets ${variable(name.slice(0, 100))} and its _DOMAINS; known at present: ${known}.`,
+      hint: `The operator of the server sets ${variable(name.slice(0, 100))} and its _DOMAINS; available secrets: ${known}.`,
       details: { secret: name.slice(0, 100), known: this.names },
     });
   }
@@ -122,8 +122,8 @@ export function mentionsSecret(template: string): boolean {
 function malformed(name: string): SandboxError {
   return new SandboxError(
     'invalid_argument',
-    `${JSON.stringify(`\${secret:${name.slice(0, 40)}`)} mentions no secret.`,
+    `${JSON.stringify(`\${secret:${name.slice(0, 40)}`)} is not a valid secret reference.`,
     // biome-ignore lint/suspicious/noTemplateCurlyInString: this is how a secret is mentioned
-    { hint: 'Say ${secret:NAME} with capital letters, digits and _, e.g. ${secret:GITHUB_TOKEN}.' },
+    { hint: 'Use ${secret:NAME} with capital letters, digits and _, e.g. ${secret:GITHUB_TOKEN}.' },
   );
 }

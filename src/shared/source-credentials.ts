@@ -37,9 +37,9 @@ export function sourceCredentials(source: SourceInput, secrets: SecretStore): So
   if (host === null) {
     throw new SandboxError(
       'invalid_argument',
-      `Credentials cannot be sent to ${hostname}: it is no host name.`,
+      `Credentials cannot be sent to ${hostname}: it is not a host name.`,
       {
-        hint: 'Give the address of the repository by its name in source.url.',
+        hint: 'Use a host name instead of an address in source.url.',
         details: { url: source.url },
       },
     );

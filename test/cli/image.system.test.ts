@@ -74,13 +74,13 @@ describe('the image commands', () => {
         1,
         'larger than 65536 bytes.\nIf that is intended, raise the limit: --max-size BYTES.',
       ],
-      [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is no size'],
+      [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is not a size'],
       [['import', 'x', join(folder, 'missing.tar')], 1, 'cannot be read (ENOENT)'],
       [['import', 'x', folder], 1, 'is not a file'],
       [['import', 'X Y', archive], 1, 'is not a valid image name'],
       [['remove', 'missing'], 1, 'Image "missing" does not exist.\nNo image has been imported.'],
       [['import', 'x'], 2, "missing required argument 'archive'"],
-      [['frobnicate'], 2, '"frobnicate" is no verb of image; valid ones are import, list, remove.'],
+      [['frobnicate'], 2, '"frobnicate" is not a subcommand of image; valid ones are import, list, remove.'],
     ];
     for (const [args, code, words] of cases) {
       const answer = await image(...args);
@@ -135,6 +135,6 @@ describe('a size', () => {
   ])('is parsed: %s', (text, bytes) => expect(bytesOf(text)).toBe(bytes));
 
   it.each(['', '12', '1.5g', '-1g', '9999999t', '1e9'])('is rejected: %j', (text) =>
-    expect(() => bytesOf(text)).toThrow('is no size'),
+    expect(() => bytesOf(text)).toThrow('is not a size'),
   );
 });

@@ -38,14 +38,18 @@ describe('the command line', () => {
     [
       ['frobnicate'],
       {},
-      '"frobnicate" is no verb; valid ones are doctor, list, logs, stop, attach, image, clean, tools.',
+      '"frobnicate" is not a subcommand; valid ones are doctor, list, logs, stop, attach, image, clean, tools.',
     ],
     [['--frobnicate'], {}, "unknown option '--frobnicate'"],
     [['--engin', 'oci'], {}, 'Did you mean --engine?'],
     [['list', 'everything'], {}, 'too many arguments'],
     [['stop'], {}, "missing required argument 'id'"],
     [['--max-vcpus'], {}, "option '--max-vcpus <COUNT>' argument missing"],
-    [['--max-vcpus', 'many', 'list'], {}, '--max-vcpus: "many" is not a whole number from 1 to 10000.'],
+    [
+      ['--max-vcpus', 'many', 'list'],
+      {},
+      '--max-vcpus: "many" is not valid; use a whole number from 1 to 10000.',
+    ],
     [[], { SANDBOX_MCP_RETENTION: 'ever' }, 'SANDBOX_MCP_RETENTION: "ever" is not a duration'],
   ])('rejects %j with %j', async (args, env, sentence) => {
     const { code, out, err } = await runVerb(args, env);

@@ -125,7 +125,7 @@ describe('loadConfig', () => {
   it('asks for a state directory where there is no home, and only there', () => {
     expect(() => load({}, { homeDir: null })).toThrow(ConfigError);
     expect(() => load({}, { homeDir: null })).toThrow(
-      '--state-dir has no default for a user without a home directory; name a directory.',
+      '--state-dir has no default for a user without a home directory; set it to a directory.',
     );
     expect(load({ 'state-dir': '/state' }, { homeDir: null }).stateDir).toBe('/state');
     expect(load({}, { homeDir: null, isRoot: true }).stateDir).toBe('/var/lib/sandbox-mcp');
@@ -181,31 +181,31 @@ describe('loadConfig', () => {
   });
 
   it.each<[FlagName, string, string]>([
-    ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; choose stdio.'],
-    ['engine', 'docker', '--engine: "docker" is not valid; choose auto, oci or vercel.'],
-    ['vercel-api-url', 'nowhere', '--vercel-api-url: "nowhere" is no base URL; give one such as https://'],
-    ['vercel-api-url', 'ftp://host/api', '--vercel-api-url is no base URL'],
-    ['vercel-api-url', 'https://me:hidden@host/api', '--vercel-api-url is no base URL'],
-    ['vercel-api-url', 'https://host/api?x=1', '--vercel-api-url is no base URL'],
-    ['on-disconnect', 'explode', '--on-disconnect: "explode" is not valid; choose stop or keep.'],
-    ['max-lifetime', '1w', '--max-lifetime: "1w" is not a duration; give milliseconds'],
+    ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; valid values are stdio.'],
+    ['engine', 'docker', '--engine: "docker" is not valid; valid values are auto, oci or vercel.'],
+    ['vercel-api-url', 'nowhere', '--vercel-api-url: "nowhere" is not a base URL; use one such as https://'],
+    ['vercel-api-url', 'ftp://host/api', '--vercel-api-url is not a base URL'],
+    ['vercel-api-url', 'https://me:hidden@host/api', '--vercel-api-url is not a base URL'],
+    ['vercel-api-url', 'https://host/api?x=1', '--vercel-api-url is not a base URL'],
+    ['on-disconnect', 'explode', '--on-disconnect: "explode" is not valid; valid values are stop or keep.'],
+    ['max-lifetime', '1w', '--max-lifetime: "1w" is not a duration; use milliseconds'],
     ['max-lifetime', '-5', '--max-lifetime: "-5" is not a duration'],
-    ['max-lifetime', '0', '--max-lifetime: "0" is out of range; give 1s to 365d.'],
+    ['max-lifetime', '0', '--max-lifetime: "0" is out of range; use 1s to 365d.'],
     ['retention', '366d', '--retention: "366d" is out of range'],
     [
       'egress-max-bytes',
       '0',
-      '--egress-max-bytes: "0" is no number of bytes; give one such as 500000, 500MB or 2GB.',
+      '--egress-max-bytes: "0" is not a number of bytes; use a value such as 500000, 500MB or 2GB.',
     ],
-    ['egress-max-bytes', '1.5GB', '--egress-max-bytes: "1.5GB" is no number of bytes'],
-    ['egress-max-bytes', '99999999TB', '--egress-max-bytes: "99999999TB" is no number of bytes'],
-    ['max-sandboxes', '0', '--max-sandboxes: "0" is not a whole number from 1 to 10000.'],
-    ['max-sandboxes', '1e3', '--max-sandboxes: "1e3" is not a whole number'],
-    ['max-vcpus', '2.5', '--max-vcpus: "2.5" is not a whole number'],
-    ['toolsets', 'core,cora', '--toolsets: "cora" is no toolset; choose all, core, lifecycle'],
-    ['log-level', 'loud', '--log-level: "loud" is not valid; choose trace, debug'],
-    ['read-only', 'maybe', '--read-only: "maybe" is not valid; choose true, false, 1 or 0.'],
-    ['allow-dir', '../nowhere', '--allow-dir: "../nowhere" does not exist or cannot be reached'],
+    ['egress-max-bytes', '1.5GB', '--egress-max-bytes: "1.5GB" is not a number of bytes'],
+    ['egress-max-bytes', '99999999TB', '--egress-max-bytes: "99999999TB" is not a number of bytes'],
+    ['max-sandboxes', '0', '--max-sandboxes: "0" is not valid; use a whole number from 1 to 10000.'],
+    ['max-sandboxes', '1e3', '--max-sandboxes: "1e3" is not valid; use a whole number'],
+    ['max-vcpus', '2.5', '--max-vcpus: "2.5" is not valid; use a whole number'],
+    ['toolsets', 'core,cora', '--toolsets: "cora" is not a toolset; valid ones are all, core, lifecycle'],
+    ['log-level', 'loud', '--log-level: "loud" is not valid; valid values are trace, debug'],
+    ['read-only', 'maybe', '--read-only: "maybe" is not valid; valid values are true, false, 1 or 0.'],
+    ['allow-dir', '../nowhere', '--allow-dir: "../nowhere" does not exist or is not accessible'],
     ['allow-dir', '../file', '--allow-dir: "../file" is not a directory'],
   ])('refuses --%s %s', (name, value, message) => {
     expect(() => load({ [name]: value })).toThrow(ConfigError);

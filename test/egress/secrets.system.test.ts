@@ -81,7 +81,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
   it.each<[title: string, policy: NetworkPolicy, code: string, words: string]>([
     ['another domain', rule('evil.test'), 'permission', 'SANDBOX_MCP_SECRET_TOKEN_DOMAINS'],
     ['a wider pattern', rule('*.test'), 'permission', 'Secret TOKEN may not be sent to *.test'],
-    ['no domain at all', rule('api.test', 'READABLE'), 'permission', 'at present: none'],
+    ['no domain at all', rule('api.test', 'READABLE'), 'permission', 'currently: none'],
     ['an unknown name', rule('api.test', 'NOBODY'), 'invalid_argument', 'There is no secret NOBODY'],
   ])('are not sent to %s', async (_title, network_policy, code, words) => {
     for (const tool of ['sandbox_update_network_policy', 'sandbox_create']) {

@@ -79,7 +79,7 @@ describe('operator secrets', () => {
       message: 'Secret TOKEN may not be sent to evil.net.',
       hint: expect.stringContaining('SANDBOX_MCP_SECRET_TOKEN_DOMAINS'),
     });
-    expect(refusal(() => store.fill(say('OPEN'), 'evil.net')).hint).toContain('at present: none');
+    expect(refusal(() => store.fill(say('OPEN'), 'evil.net')).hint).toContain('currently: none');
     expect(refusal(() => store.fill(say('EMPTY'), 'evil.net'))).toMatchObject({ code: 'invalid_argument' });
   });
 

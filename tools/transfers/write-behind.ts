@@ -1,5 +1,6 @@
-/** Work on files of this machine that goes on while the next bytes arrive, in bounds. */
-/** So much of one file is written at once. */
+/** Writes host files in the background while further bytes arrive, within fixed limits. */
+
+/** Maximum bytes of one write. */
 const BATCH_BYTES = 1_048_576;
 /** Compared with pieces to find zeros; a longer piece counts as data. */
 const ZEROS = Buffer.alloc(BATCH_BYTES);

@@ -1,16 +1,16 @@
 import type { ErrorCode, SandboxError } from '../../shared/errors.ts';
 
-const LIST = 'Run `sandbox-mcp list` to see what there is.';
-const DOCTOR = 'Run `sandbox-mcp doctor` to see whether this machine is in order.';
+const LIST = 'Run `sandbox-mcp list` to see the sandboxes.';
+const DOCTOR = 'Run `sandbox-mcp doctor` to check this machine.';
 
 /** The next step for a person at a terminal, who has verbs and no tools; null if the error's own hint applies. */
 const HINTS: Record<ErrorCode, string | null> = {
-  invalid_argument: 'Run `sandbox-mcp --help` to see what there is.',
+  invalid_argument: 'Run `sandbox-mcp --help` for usage.',
   not_found: LIST,
   conflict: LIST,
   permission: 'Run it as the user who started the server.',
   auth: null,
-  rate_limit: 'Run it again in a little while.',
+  rate_limit: 'Wait a moment, then run it again.',
   limit_exceeded: LIST,
   unsupported: DOCTOR,
   timeout: 'Run it again.',

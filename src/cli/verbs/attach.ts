@@ -23,8 +23,8 @@ export async function attach(
   terminal: Terminal,
 ): Promise<number> {
   if (keyboard === null) {
-    throw new SandboxError('invalid_argument', '`attach` needs a terminal as its input and output.', {
-      hint: 'Run it in a terminal, without pipes.',
+    throw new SandboxError('invalid_argument', '`attach` needs a terminal for its input and output.', {
+      hint: 'Run it in a terminal, without pipes or redirections.',
     });
   }
   const { signal } = new AbortController();

@@ -11,9 +11,7 @@ export async function clean(registry: Registry, terminal: Terminal): Promise<num
   for (const sandboxId of forgotten) terminal.out(`forgotten  ${sandboxId}\n`);
   for (const { id, reason } of failed) terminal.err(`failed     ${id}  ${reason}\n`);
   if (failed.length > 0) {
-    terminal.err(
-      'What failed is left as it is. `sandbox-mcp doctor` says whether this machine is in order.\n',
-    );
+    terminal.err('Failed items were left as they are. Run `sandbox-mcp doctor` to check this machine.\n');
     return 1;
   }
   if (stopped.length + forgotten.length === 0) terminal.out('Nothing to clean.\n');

@@ -20,7 +20,7 @@ export function bytesOf(value: string): number {
   if (match !== null && bytes >= MIN_BYTES && Number.isSafeInteger(bytes)) return bytes;
   throw new ConfigError(
     { origin: '--max-size', value },
-    `is no size; give bytes, or a number with k, m, g or t, of at least ${MIN_BYTES} bytes.`,
+    `is not a size; use bytes, or a number with k, m, g or t, of at least ${MIN_BYTES} bytes.`,
   );
 }
 

@@ -14,7 +14,7 @@ export function isDiskFull(error: unknown): boolean {
 export function diskFullError(error: unknown): unknown {
   if (!isDiskFull(error) || error instanceof SandboxError) return error;
   return new SandboxError('limit_exceeded', 'The disk that holds the sandboxes is full.', {
-    hint: 'Call sandbox_stop for a sandbox that is not needed, or remove files from a sandbox_shell, then call again.',
+    hint: 'Call sandbox_stop for a sandbox that you no longer need, or delete files from a sandbox_shell, then call again.',
     cause: error,
   });
 }

@@ -95,7 +95,7 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
     if (seen !== null && (abandoned || (holder !== null && !isProcessAlive(holder))))
       await breakLock(path, seen);
     else if (performance.now() > deadline) {
-      throw new SandboxError('conflict', 'Another server is changing this.', {
+      throw new SandboxError('conflict', 'Another server is changing the same record.', {
         hint: 'Call again in a moment.',
       });
     } else await delay(performance.now() - began > 1_000 ? LONG_PAUSE_MS : 2);

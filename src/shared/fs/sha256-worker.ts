@@ -47,7 +47,7 @@ export class Sha256Worker {
     });
     this.#worker.on('error', (error) => this.#fail(error));
     this.#worker.on('exit', () => {
-      if (this.#digest === null) this.#fail(new Error('the thread that hashes has ended'));
+      if (this.#digest === null) this.#fail(new Error('the hashing thread has exited'));
     });
   }
 

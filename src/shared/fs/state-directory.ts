@@ -5,16 +5,16 @@ import { SandboxError, systemErrorCode } from '../errors.ts';
 
 /** What each file system error code means. */
 const PROBLEMS: Readonly<Record<string, string>> = {
-  EACCES: 'this user may not write there',
-  EPERM: 'this user may not write there',
+  EACCES: 'this user has no permission to write there',
+  EPERM: 'this user has no permission to write there',
   EROFS: 'its file system is read-only',
-  EEXIST: 'a file is where a directory has to be',
-  ENOTDIR: 'a file is where a directory has to be',
-  ENOENT: 'it cannot be made there',
-  ELOOP: 'a link leads to itself',
+  EEXIST: 'part of its path is a file',
+  ENOTDIR: 'part of its path is a file',
+  ENOENT: 'it cannot be created there',
+  ELOOP: 'its path has a loop of symbolic links',
   ENAMETOOLONG: 'its path is too long',
   ENOSPC: 'its disk is full',
-  EDQUOT: 'the disk quota of this user is used up',
+  EDQUOT: 'the disk quota of this user is exceeded',
 };
 
 /**
@@ -48,7 +48,7 @@ export function stateDirectoryError(error: unknown, directory: string): unknown 
   const problem = PROBLEMS[systemErrorCode(error) ?? ''];
   if (problem === undefined || !concerns(error, directory)) return error;
   return new SandboxError('unavailable', `The state directory cannot be used: ${problem}.`, {
-    hint: 'The operator can name another with --state-dir; `sandbox-mcp doctor` shows whether it will do.',
+    hint: 'The operator can choose another with --state-dir; `sandbox-mcp doctor` shows whether it is suitable.',
     cause: error,
   });
 }

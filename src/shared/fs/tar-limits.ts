@@ -10,8 +10,8 @@ export const MAX_LINK_TARGET_BYTES = 4_095;
 /** The kind of an entry that the parser skipped; completes "the archive holds …". */
 export function describeSkipped({ type, size, meta }: { type: string; size: number; meta: boolean }): string {
   return meta
-    ? `a header of ${size} bytes, of which at most ${MAX_TAR_META_BYTES} are taken`
-    : `something of the kind ${type}`;
+    ? `a header of ${size} bytes, more than the limit of ${MAX_TAR_META_BYTES}`
+    : `an entry of type ${type}`;
 }
 
 /**

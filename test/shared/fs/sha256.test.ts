@@ -47,13 +47,13 @@ test('sha256 hashes large inputs on a worker thread, small ones not', async () =
   }
 });
 
-test('a hash fails after its worker thread has ended', async () => {
+test('a hash fails after its worker thread has exited', async () => {
   const hash = new Sha256Worker();
   await hash.close();
   await expect(
     (async () => {
       for (let block = 0; block < 8; block++) await hash.update(Buffer.alloc(BLOCK));
     })(),
-  ).rejects.toThrow('has ended');
-  await expect(hash.digest()).rejects.toThrow('has ended');
+  ).rejects.toThrow('has exited');
+  await expect(hash.digest()).rejects.toThrow('has exited');
 });

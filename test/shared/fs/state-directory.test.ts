@@ -56,11 +56,11 @@ describe('makeDirectory', () => {
 
 describe('stateDirectoryError', () => {
   it.each([
-    ['EACCES', 'this user may not write there'],
-    ['EPERM', 'this user may not write there'],
+    ['EACCES', 'this user has no permission to write there'],
+    ['EPERM', 'this user has no permission to write there'],
     ['EROFS', 'its file system is read-only'],
-    ['EEXIST', 'a file is where a directory has to be'],
-    ['ENOTDIR', 'a file is where a directory has to be'],
+    ['EEXIST', 'part of its path is a file'],
+    ['ENOTDIR', 'part of its path is a file'],
     ['ENOSPC', 'its disk is full'],
     ['ENAMETOOLONG', 'its path is too long'],
   ])('explains %s without a path', (code, problem) => {

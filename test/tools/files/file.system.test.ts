@@ -256,12 +256,12 @@ describe('what cannot be made', () => {
     }
   });
 
-  it('says of a directory that takes nothing new that it does not', async () => {
+  it('explains that a directory does not accept new files', async () => {
     const path = '/proc/no-such';
     const file = await server.call('sandbox_write_files', { files: [{ path, content: '' }] });
-    failsWith(file, 'invalid_argument', `"${path}"`, 'takes no new files');
+    failsWith(file, 'invalid_argument', `"${path}"`, 'does not accept new files');
     const directory = await server.call('sandbox_mk_dir', { path });
-    failsWith(directory, 'invalid_argument', `"${path}"`, 'takes no new files');
+    failsWith(directory, 'invalid_argument', `"${path}"`, 'does not accept new files');
   });
 });
 

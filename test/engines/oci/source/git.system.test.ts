@@ -115,7 +115,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
     const error = await world.failure(source);
     expect(error).toMatchObject({
       code: 'invalid_argument',
-      message: expect.stringContaining('no host name'),
+      message: expect.stringContaining('not a host name'),
     });
     expect(JSON.stringify(error)).not.toContain('swordfish');
   });
