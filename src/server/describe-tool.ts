@@ -10,7 +10,10 @@ export interface ToolDescription {
   inputSchema: ObjectSchema;
   /** Absent if results are text only: clients reject a result that lacks what its output schema promises. */
   outputSchema?: ObjectSchema;
-  annotations: ToolAnnotations;
+  /** The hints that differ from their defaults in the protocol. */
+  annotations: Partial<ToolAnnotations>;
+  /** For clients that load most tools on demand. */
+  _meta: { 'anthropic/alwaysLoad': true } | { 'anthropic/searchHint': string };
   [key: string]: unknown;
 }
 
@@ -22,6 +25,27 @@ export function describeTool(tool: Tool, form: AnswerForm = 'both'): ToolDescrip
     description: tool.description,
     inputSchema: inputSchema(tool.input),
     ...(form !== 'text' && { outputSchema: outputSchema(tool.output) }),
-    annotations: tool.annotations,
+    annotations: nonDefaultHints(tool.annotations),
+    _meta:
+      tool.searchHint === undefined
+        ? { 'anthropic/alwaysLoad': true }
+        : { 'anthropic/searchHint': tool.searchHint },
   };
+}
+
+/** What the protocol says about a tool without these hints. */
+const DEFAULT_HINTS: ToolAnnotations = {
+  readOnlyHint: false,
+  destructiveHint: true,
+  idempotentHint: false,
+  openWorldHint: true,
+};
+
+/** Leaves out what a client assumes anyway. Two of the hints have no meaning for a tool that only reads. */
+function nonDefaultHints(hints: ToolAnnotations): Partial<ToolAnnotations> {
+  const { readOnlyHint, openWorldHint } = hints;
+  const meaningful = readOnlyHint ? { readOnlyHint, openWorldHint } : hints;
+  return Object.fromEntries(
+    Object.entries(meaningful).filter(([name, value]) => Reflect.get(DEFAULT_HINTS, name) !== value),
+  );
 }

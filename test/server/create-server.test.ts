@@ -32,7 +32,8 @@ describe('a connection', () => {
         type: 'object',
         properties: { said: { type: ['string', 'null'] } },
       },
-      annotations: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+      annotations: { readOnlyHint: true, openWorldHint: false },
+      _meta: { 'anthropic/alwaysLoad': true },
     });
   });
 

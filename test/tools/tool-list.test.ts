@@ -76,6 +76,50 @@ describe('the list of tools', () => {
     }
   });
 
+  it('leaves out only the annotations that a client assumes anyway', () => {
+    for (const tool of TOOLS) {
+      // The defaults of the protocol; two of the hints have no meaning for a tool that only reads.
+      const defaults = {
+        readOnlyHint: false,
+        destructiveHint: true,
+        idempotentHint: false,
+        openWorldHint: true,
+      };
+      const assumed = { ...defaults, ...describeTool(tool).annotations };
+      const { readOnlyHint, openWorldHint } = tool.annotations;
+      expect(assumed).toMatchObject(readOnlyHint ? { readOnlyHint, openWorldHint } : tool.annotations);
+    }
+  });
+
+  it('has the tools that start every piece of work always loaded, and the others found by a search', () => {
+    const isAlwaysLoaded = (tool: Tool): boolean =>
+      Reflect.get(describeTool(tool)._meta, 'anthropic/alwaysLoad') === true;
+    expect(TOOLS.filter(isAlwaysLoaded).map(({ name }) => name)).toEqual([
+      'sandbox_create',
+      'sandbox_run_command',
+      'sandbox_read_file',
+      'sandbox_write_files',
+      'sandbox_upload_file',
+    ]);
+    const hints = TOOLS.filter((tool) => !isAlwaysLoaded(tool)).map((tool) =>
+      Reflect.get(describeTool(tool)._meta, 'anthropic/searchHint'),
+    );
+    for (const hint of hints) expect(hint).toMatch(/^[\w,. ]{8,60}$/);
+    expect(new Set(hints).size).toBe(hints.length);
+  });
+
+  it('says in words what clients drop from schemas: the longest wait, and that modes are octal', () => {
+    const words = (tool: Tool | undefined, pattern: RegExp): string[] =>
+      [...JSON.stringify(tool && describeTool(tool).inputSchema).matchAll(pattern)].map(([text]) => text);
+    for (const tool of TOOLS.filter(({ input }) => 'wait_ms' in input.shape)) {
+      expect(words(tool, /"wait_ms":\{[^}]*"description":"max 55000"/g), tool.name).toHaveLength(1);
+    }
+    for (const name of ['sandbox_write_files', 'sandbox_upload_file']) {
+      const tool = TOOLS.find((each) => each.name === name);
+      expect(words(tool, /"octal, e\.g\. 0755"/g), name).toHaveLength(1);
+    }
+  });
+
   it('refuses unknown arguments everywhere', () => {
     for (const tool of TOOLS) {
       const checked = tool.input.safeParse({ no_such_argument: 1 });

@@ -4,11 +4,11 @@ import type { CommandHandle, RunRequest } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
+  boundedWaitMs,
   commandId,
   encoding,
   execTooBig,
   fitsExec,
-  MAX_WAIT_MS,
   sandboxId,
   startShape,
   waitMs,
@@ -37,7 +37,7 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it; stdin is empty: for prompts use sandbox_shell. For shell lines: cmd "bash", args ["-c", line]. After wait_ms (max 55000) it continues in the background; follow `next`.',
+    'Run a program and wait for it; stdin is empty (prompts: sandbox_shell). Shell line: cmd "bash", args ["-c", line]. After wait_ms it continues in the background; follow `next`.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
@@ -61,8 +61,8 @@ const run = defineTool({
 const runDetached = defineTool({
   name: 'sandbox_run_command_detached',
   title: 'Start command',
-  description:
-    'Start a program in the background and return at once: servers, watchers, long jobs. Read it with command_logs.',
+  description: 'Start a program in the background: servers, watchers, long jobs. Read it with command_logs.',
+  searchHint: 'background process, server, daemon',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
   input: z.strictObject(startShape).refine(fitsExec, TOO_BIG),
@@ -78,6 +78,7 @@ const get = defineTool({
   name: 'sandbox_get_command',
   title: 'Get command',
   description: 'Get the state, exit code and output of a command, running or finished.',
+  searchHint: 'exit code of a command',
   toolsets: ['commands'],
   annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, sandbox_id: sandboxId }),
@@ -100,7 +101,8 @@ const logs = defineTool({
   name: 'command_logs',
   title: 'Command logs',
   description:
-    'Read the output of a command line by line, from cursor (the previous next_cursor). grep is an RE2 pattern. wait_ms waits for new lines.',
+    'Read command output line by line from cursor (the previous next_cursor). grep is an RE2 pattern. wait_ms waits for new lines.',
+  searchHint: 'tail, follow, grep output',
   toolsets: ['core', 'commands'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -110,7 +112,7 @@ const logs = defineTool({
     stream: z.enum(LOG_STREAMS).default('both'),
     grep: z.string().optional(),
     context: z.int().min(0).max(20).default(0).describe('lines around a match'),
-    wait_ms: z.int().min(0).max(MAX_WAIT_MS).default(0),
+    wait_ms: boundedWaitMs.default(0),
   }),
   output: z.object({
     command_id: z.string(),
@@ -154,6 +156,7 @@ const wait = defineTool({
   name: 'command_wait',
   title: 'Wait for command',
   description: 'Wait until a command finishes.',
+  searchHint: 'wait for a command',
   toolsets: ['core', 'commands'],
   annotations: READ_ONLY,
   input: z.strictObject({ command_id: commandId, wait_ms: waitMs }),
@@ -169,6 +172,7 @@ const output = defineTool({
   name: 'command_output',
   title: 'Command output',
   description: 'Read command output by byte offset. Negative offsets count from the end.',
+  searchHint: 'full output by byte offset',
   toolsets: ['commands'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -209,7 +213,8 @@ const output = defineTool({
 const kill = defineTool({
   name: 'command_kill',
   title: 'Kill command',
-  description: 'Send a signal to a command and all its child processes.',
+  description: 'Signal a command and all its child processes.',
+  searchHint: 'stop, signal, terminate a process',
   toolsets: ['core', 'commands'],
   annotations: REPLACES,
   input: z.strictObject({ command_id: commandId, signal: z.string().default('SIGTERM') }),

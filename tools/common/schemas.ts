@@ -97,13 +97,17 @@ export function execTooBig(names: string): string {
   return `${names} at most 1 MiB in all; put more into a file with sandbox_write_files and name that file.`;
 }
 
-/** How long a call waits before it returns the state reached. */
-export const waitMs = z.int().min(0).max(MAX_WAIT_MS).default(DEFAULT_WAIT_MS);
+/** How long a call waits before it returns the state reached. In words as well: some clients drop the bounds of numbers. */
+export const boundedWaitMs = z.int().min(0).max(MAX_WAIT_MS).describe(`max ${MAX_WAIT_MS}`);
+export const waitMs = boundedWaitMs.default(DEFAULT_WAIT_MS);
 
 export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 
-/** `0755` and the like. */
-export const mode = z.string().regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"');
+/** `0755` and the like. In words as well: some clients drop patterns. */
+export const mode = z
+  .string()
+  .regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"')
+  .describe('octal, e.g. 0755');
 
 /** ISO 8601 or epoch milliseconds. The schema has one JSON type, a string; a number is accepted as well. */
 const instant = z.coerce

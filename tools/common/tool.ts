@@ -47,6 +47,11 @@ export interface Tool {
   readonly name: string;
   readonly title: string;
   readonly description: string;
+  /**
+   * What the tool does, in the words of a search, for clients that load most tools on demand. Absent for the tools that
+   * start every piece of work, which such clients should always load.
+   */
+  readonly searchHint?: string;
   readonly toolsets: readonly Toolset[];
   readonly annotations: ToolAnnotations;
   /**
@@ -68,6 +73,7 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   name: string;
   title: string;
   description: string;
+  searchHint?: string;
   toolsets: readonly Toolset[];
   annotations: ToolAnnotations;
   readOnlyAnnotations?: ToolAnnotations;

@@ -14,7 +14,7 @@ export const fileContent = z.strictObject({
   path: path.refine((value) => !NO_FILE_NAME.test(value), 'a path that ends with a file name'),
   content: z.string(),
   encoding,
-  mode: mode.optional().describe('octal, e.g. 0755'),
+  mode: mode.optional(),
 });
 
 /**

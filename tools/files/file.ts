@@ -34,6 +34,7 @@ const mkDir = defineTool({
   name: 'sandbox_mk_dir',
   title: 'Make directory',
   description: 'Create a directory and its parents. An existing directory is fine.',
+  searchHint: 'create folder, mkdir',
   toolsets: ['files'],
   annotations: { ...ADDS, idempotentHint: true },
   input: z.strictObject({ path, cwd, sandbox_id: sandboxId }),
@@ -79,6 +80,7 @@ const iterate = defineTool({
   name: 'sandbox_iter_file',
   title: 'Read file in chunks',
   description: 'Read a large file in chunks: pass next_cursor as cursor until it is null.',
+  searchHint: 'large file in chunks',
   toolsets: ['files'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -129,6 +131,7 @@ const downloadFile = defineTool({
   name: 'sandbox_download_file',
   title: 'Download file',
   description: 'Copy a file or directory from the sandbox to the host.',
+  searchHint: 'copy results to the host',
   toolsets: ['files'],
   // A directory does not replace an existing one.
   annotations: { ...REPLACES, idempotentHint: false },

@@ -11,6 +11,7 @@ export const updateNetworkPolicy: Tool = defineTool({
   title: 'Update network policy',
   description:
     'Replace the network policy of a running sandbox. Connections that it no longer allows are closed.',
+  searchHint: 'allow or block internet access, domains',
   toolsets: ['network'],
   annotations: { ...REPLACES, openWorldHint: true },
   input: z.strictObject({ network_policy: networkPolicy, sandbox_id: sandboxId }),

@@ -27,7 +27,7 @@ const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 const create = defineTool({
   name: 'sandbox_create',
   title: 'Create sandbox',
-  description: 'Create an isolated Linux sandbox and select it. Ports can only be exposed at creation.',
+  description: 'Create an isolated Linux sandbox and select it. Ports are exposed only at creation.',
   toolsets: ['core', 'lifecycle'],
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
@@ -57,8 +57,8 @@ const create = defineTool({
 const get = defineTool({
   name: 'sandbox_get',
   title: 'Get sandbox',
-  description:
-    'Get the current state of a sandbox and select it. Also attaches to sandboxes from earlier sessions.',
+  description: 'Get the state of a sandbox and select it, also one from an earlier session.',
+  searchHint: 'attach to a sandbox',
   toolsets: ['core', 'lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject({ sandbox_id: sandboxId }),
@@ -73,6 +73,7 @@ const list = defineTool({
   name: 'sandbox_list',
   title: 'List sandboxes',
   description: 'List your sandboxes, newest first, including stopped ones.',
+  searchHint: 'find earlier sandboxes',
   toolsets: ['lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject(listShape),
@@ -97,6 +98,7 @@ const waitFor = defineTool({
   name: 'sandbox_wait_for_status',
   title: 'Wait for status',
   description: 'Wait until a sandbox reaches a status.',
+  searchHint: 'wait until a sandbox is ready',
   toolsets: ['lifecycle'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -124,6 +126,7 @@ const domain = defineTool({
   name: 'sandbox_domain',
   title: 'URL of a port',
   description: 'Get the URL of an exposed port. For interactive_port: a single-use WebSocket terminal.',
+  searchHint: 'preview URL of a web server port',
   toolsets: ['core', 'lifecycle'],
   // The URL of a terminal has a new single-use token.
   annotations: ADDS,
@@ -175,6 +178,7 @@ const extendTimeout = defineTool({
   name: 'sandbox_extend_timeout',
   title: 'Extend timeout',
   description: 'Extend the lifetime of a running sandbox.',
+  searchHint: 'keep a sandbox alive longer',
   toolsets: ['core', 'lifecycle'],
   annotations: ADDS,
   input: z.strictObject({ duration_ms: z.int().min(1), sandbox_id: sandboxId }),
@@ -190,6 +194,7 @@ const stop = defineTool({
   name: 'sandbox_stop',
   title: 'Stop sandbox',
   description: 'Stop a sandbox and delete its files. Command logs stay readable.',
+  searchHint: 'delete, shut down a sandbox',
   toolsets: ['core', 'lifecycle'],
   annotations: REPLACES,
   input: z.strictObject({

@@ -42,6 +42,7 @@ const take = defineTool({
   title: 'Snapshot sandbox',
   description:
     'Snapshot the file system and stop the sandbox. Restore it with sandbox_create, source {type: snapshot, snapshot_id}.',
+  searchHint: 'save, checkpoint a sandbox',
   toolsets: ['snapshots'],
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
@@ -88,6 +89,7 @@ const get = defineTool({
   name: 'snapshot_get',
   title: 'Get snapshot',
   description: 'Get the state, size and expiry of a snapshot.',
+  searchHint: 'state of a snapshot',
   toolsets: ['snapshots'],
   annotations: READ_ONLY,
   input: z.strictObject({ snapshot_id: z.string() }),
@@ -101,6 +103,7 @@ const list = defineTool({
   name: 'snapshot_list',
   title: 'List snapshots',
   description: 'List your snapshots, newest first.',
+  searchHint: 'find saved snapshots',
   toolsets: ['snapshots'],
   annotations: READ_ONLY,
   input: z.strictObject(listShape),
@@ -124,6 +127,7 @@ const remove = defineTool({
   name: 'snapshot_delete',
   title: 'Delete snapshot',
   description: 'Delete a snapshot. Sandboxes and snapshots made from it are kept.',
+  searchHint: 'remove a saved snapshot',
   toolsets: ['snapshots'],
   annotations: REPLACES,
   input: z.strictObject({ snapshot_id: z.string() }),

@@ -12,6 +12,7 @@ const info = defineTool({
   title: 'Session info',
   description:
     'Live sandboxes, running commands, shells, deadlines, limits, host folders and engine capabilities.',
+  searchHint: 'limits, quotas, allowed folders, engines',
   toolsets: ['session'],
   annotations: READ_ONLY,
   input: z.strictObject({}),

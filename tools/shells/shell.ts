@@ -5,12 +5,12 @@ import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
 import { REPLACES, RUNS } from '../common/annotations.ts';
 import {
   argument,
+  boundedWaitMs,
   cwd,
   DEFAULT_WAIT_MS,
   env,
   execTooBig,
   fitsExec,
-  MAX_WAIT_MS,
   sandboxId,
 } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
@@ -49,6 +49,7 @@ const open = defineTool({
   name: 'sandbox_shell',
   title: 'Open shell',
   description: 'Open a terminal for interactive programs (vim, REPLs, prompts) and return its screen.',
+  searchHint: 'interactive terminal, tty, REPL',
   toolsets: ['shells'],
   annotations: RUNS,
   input: z.strictObject({
@@ -98,6 +99,7 @@ const send = defineTool({
   title: 'Type in shell',
   description:
     'Type text, then keys, in a terminal, or only read its screen. Waits until wait_for appears or output stops.',
+  searchHint: 'press keys, read the screen',
   toolsets: ['shells'],
   annotations: RUNS,
   input: z.strictObject({
@@ -109,7 +111,7 @@ const send = defineTool({
       .optional(),
     keys: z.array(z.string()).max(500).optional().describe('enter, tab, esc, up, pgdn, ctrl-c, f1'),
     wait_for: z.string().min(1).optional().describe('text printed after this call'),
-    wait_ms: z.int().min(0).max(MAX_WAIT_MS).optional(),
+    wait_ms: boundedWaitMs.optional(),
     cols: cols.optional(),
     rows: rows.optional(),
   }),
@@ -147,6 +149,7 @@ const close = defineTool({
   name: 'shell_close',
   title: 'Close shell',
   description: 'Close a terminal and end its processes.',
+  searchHint: 'end a terminal',
   toolsets: ['shells'],
   annotations: REPLACES,
   input: z.strictObject({ shell_id: shellId }),
