@@ -1,18 +1,31 @@
-import { lstat, mkdir, realpath, rmdir } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { lstat, rmdir, stat } from 'node:fs/promises';
 import type { TreeEntry } from '../../src/engines/engine.ts';
-import type { SandboxHandle, TransferResult } from '../../src/registry/types.ts';
+import type { SandboxFiles, TransferResult } from '../../src/registry/types.ts';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
-import { sha256 } from '../../src/shared/fs/sha256.ts';
+import type { HostEntry } from '../../src/shared/fs/host-directory.ts';
+import { type Sha256, sha256 } from '../../src/shared/fs/sha256.ts';
 import { excluder } from './exclude.ts';
 import { hostError } from './host-error.ts';
-import { readHostTree } from './host-tree-read.ts';
+import { readHostTree, type TreeReading } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
-import { existingLocalPath, type LocalBounds, newLocalPath, realStateDir } from './local-path.ts';
+import {
+  existingLocalPath,
+  type LocalBounds,
+  type LocalEntry,
+  newLocalPath,
+  openLocal,
+  realStateDir,
+} from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 
 /** Reports files and bytes transferred. */
 type Report = (files: number, bytes: number) => void;
+
+/** What a transfer needs of a sandbox. */
+interface RunningSandbox<Methods extends keyof SandboxFiles> {
+  requireRunning(signal: AbortSignal): Promise<unknown>;
+  readonly files: Pick<SandboxFiles, Methods>;
+}
 
 export interface Download {
   localPath: string;
@@ -26,7 +39,7 @@ export interface Download {
  * dies.
  */
 export async function download(
-  handle: SandboxHandle,
+  handle: RunningSandbox<'stat' | 'readTree'>,
   request: Download,
   bounds: LocalBounds,
   signal: AbortSignal,
@@ -34,7 +47,7 @@ export async function download(
   note: (staging: string) => Promise<void>,
 ): Promise<TransferResult> {
   const { files } = handle;
-  const target = await newLocalPath(request.localPath, bounds);
+  await newLocalPath(request.localPath, bounds);
   await handle.requireRunning(signal);
   const source = await files.stat(request.remotePath, request.cwd, signal);
   if (source === null) {
@@ -43,10 +56,10 @@ export async function download(
       details: { remote_path: request.remotePath },
     });
   }
-  const made = await makeParent(target, request.createParents).catch((error) => {
-    throw hostError(request.localPath, error);
-  });
+  const made: HostEntry[] = [];
+  let target: LocalEntry | null = null;
   try {
+    target = await openTarget(request, bounds, made);
     const entries = files.readTree(request.remotePath, request.cwd, signal);
     const written = await writeHostTree(target, entries, signal, {
       report,
@@ -54,7 +67,7 @@ export async function download(
       expectedBytes: source.sizeBytes,
     });
     return {
-      localPath: target,
+      localPath: target.path,
       remotePath: source.path,
       files: written.files,
       bytes: written.bytes,
@@ -63,8 +76,11 @@ export async function download(
       skippedPaths: written.skipped.first,
     };
   } catch (error) {
-    await unmakeParents(dirname(target), made);
+    await unmakeParents(made);
     throw hostError(request.localPath, error);
+  } finally {
+    await target?.parent.close();
+    for (const { parent } of made) await parent.close();
   }
 }
 
@@ -78,28 +94,45 @@ export interface Upload {
 
 /** Uploads a file or directory into the sandbox. */
 export async function upload(
-  handle: SandboxHandle,
+  handle: RunningSandbox<'writeTree'>,
   request: Upload,
   bounds: LocalBounds,
   signal: AbortSignal,
   report: Report,
 ): Promise<TransferResult> {
-  const root = await existingLocalPath(request.localPath, bounds);
   const excludes = excluder(request.exclude);
-  const stat = await lstat(root);
-  const isFile = stat.isFile();
-  if (request.mode !== null && !isFile) {
-    throw new SandboxError(
-      'invalid_argument',
-      '`mode` applies to a single file; files in a directory keep their modes.',
-      {
-        hint: 'Call sandbox_upload_file without mode.',
-      },
-    );
+  const root = await openLocal(() => existingLocalPath(request.localPath, bounds));
+  try {
+    const { size, isFile } = await lstat(root.parent.at(root.name)).then((stats) => ({
+      size: stats.size,
+      isFile: stats.isFile(),
+    }));
+    if (request.mode !== null && !isFile) {
+      throw new SandboxError(
+        'invalid_argument',
+        '`mode` applies to a single file; files in a directory keep their modes.',
+        {
+          hint: 'Call sandbox_upload_file without mode.',
+        },
+      );
+    }
+    await handle.requireRunning(signal);
+    const stateDir = await stat(await realStateDir(bounds)).catch(() => null);
+    const reading = { root, fileMode: request.mode, excludes, stateDir };
+    return await sendTree(handle.files, request, reading, isFile ? sha256(size) : null, signal, report);
+  } finally {
+    await root.parent.close();
   }
-  await handle.requireRunning(signal);
-  const stateDir = await realStateDir(bounds);
-  const hash = isFile ? sha256(stat.size) : null;
+}
+
+async function sendTree(
+  files: Pick<SandboxFiles, 'writeTree'>,
+  request: Upload,
+  reading: Omit<TreeReading, 'skipped' | 'onData'>,
+  hash: Sha256 | null,
+  signal: AbortSignal,
+  report: Report,
+): Promise<TransferResult> {
   const skipped = new SkippedEntries();
   let sent = 0;
   const onData = (bytes: Buffer) => {
@@ -107,13 +140,10 @@ export async function upload(
     report(0, bytes.length);
     return hash?.update(bytes);
   };
-  const entries: AsyncIterable<TreeEntry> = readHostTree(
-    { root, fileMode: request.mode, excludes, stateDir, skipped, onData },
-    signal,
-  );
-  const { files } = handle;
+  const entries: AsyncIterable<TreeEntry> = readHostTree({ ...reading, skipped, onData }, signal);
   try {
-    const written = await files.writeTree(request.remotePath, request.cwd, counted(entries, report), signal);
+    const { remotePath, cwd } = request;
+    const written = await files.writeTree(remotePath, cwd, counted(entries, report), signal);
     if (written.bytes !== sent) {
       throw new SandboxError(
         'server',
@@ -124,7 +154,7 @@ export async function upload(
       );
     }
     return {
-      localPath: root,
+      localPath: reading.root.path,
       remotePath: written.path,
       files: written.files,
       bytes: written.bytes,
@@ -145,31 +175,33 @@ async function* counted(entries: AsyncIterable<TreeEntry>, report: Report): Asyn
   }
 }
 
-/** Returns the topmost directory that had to be created, or null. */
-async function makeParent(target: string, create: boolean): Promise<string | null> {
-  const parent = dirname(target);
-  if (create) return (await mkdir(parent, { recursive: true })) ?? null;
+/** Opens the directory to write to. What had to be created for it is added to `made`, parents first. */
+async function openTarget(request: Download, bounds: LocalBounds, made: HostEntry[]): Promise<LocalEntry> {
+  const { localPath, createParents } = request;
   try {
-    await realpath(parent);
-    return null;
+    return await openLocal(
+      () => newLocalPath(localPath, bounds),
+      createParents,
+      (parent, name) => made.push({ parent, name }),
+    );
   } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    if (createParents || systemErrorCode(error) !== 'ENOENT') throw error;
+    const path = await newLocalPath(localPath, bounds);
     throw new SandboxError(
       'not_found',
-      `The parent directory of local_path ${JSON.stringify(target)} does not exist.`,
+      `The parent directory of local_path ${JSON.stringify(path)} does not exist.`,
       {
         hint: 'Call sandbox_download_file with create_parents: true.',
-        details: { local_path: target },
+        details: { local_path: path },
       },
     );
   }
 }
 
-async function unmakeParents(parent: string, topmost: string | null): Promise<void> {
-  if (topmost === null) return;
-  for (let directory = parent; directory.length >= topmost.length; directory = dirname(directory)) {
+async function unmakeParents(made: readonly HostEntry[]): Promise<void> {
+  for (const { parent, name } of made.toReversed()) {
     // Not empty any more if somebody else has put something there.
-    const removed = await rmdir(directory).then(
+    const removed = await rmdir(parent.at(name)).then(
       () => true,
       () => false,
     );

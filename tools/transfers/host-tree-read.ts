@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, readdir, readlink } from 'node:fs/promises';
-import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
+import type { HostDirectory } from '../../src/shared/fs/host-directory.ts';
 import { decodeUtf8 } from '../../src/shared/text/utf8.ts';
 import { prefetch } from '../common/prefetch.ts';
+import type { LocalEntry } from './local-path.ts';
 import type { SkippedEntries } from './skipped-entries.ts';
 
 const PERMISSION_BITS = 0o777;
@@ -15,17 +16,19 @@ const READ_BYTES = 524_288;
 /** How many entries of a directory are examined ahead of their turn, and the size up to which files are read ahead. */
 const PREFETCHED_ENTRIES = 8;
 const SMALL_BYTES = 65_536;
+/** The longest path of the host's system calls; a tree below it could not be written anywhere. */
+const MAX_PATH_BYTES = 4_095;
 /** Opening a fifo must not wait for a writer, and a link that appears after the check is not followed. */
 const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
 
 export interface TreeReading {
-  /** Real path of the file or directory. */
-  root: string;
+  /** The file or directory. */
+  root: LocalEntry;
   /** The mode of a single file, instead of its own. */
   fileMode: number | null;
   excludes(path: string): boolean;
-  /** Real path of the server's own files, which never leave this machine. */
-  stateDir: string;
+  /** The directory of the server's own files, which never leave this machine; null if there is none. */
+  stateDir: Pick<Stats, 'dev' | 'ino'> | null;
   /** Receives what is skipped without having been excluded. */
   skipped: SkippedEntries;
   /** Called with each chunk read from a file; reading continues once it has resolved. */
@@ -40,75 +43,103 @@ export interface TreeReading {
  * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for unreadable files
  */
 export async function* readHostTree(reading: TreeReading, signal: AbortSignal): AsyncGenerator<TreeEntry> {
-  const stat = await lstat(reading.root);
+  const { parent, name, path } = reading.root;
+  const stat = await lstat(parent.at(name));
   if (stat.isFile()) {
-    yield* file(reading, '', reading.fileMode);
+    yield* file(reading, parent, '', name, reading.fileMode);
     return;
   }
   if (!stat.isDirectory()) {
     throw new SandboxError(
       'invalid_argument',
-      `local_path ${JSON.stringify(reading.root)} is a ${kindOf(stat)}, neither a file nor a directory.`,
+      `local_path ${JSON.stringify(path)} is a ${kindOf(stat)}, neither a file nor a directory.`,
       {
         hint: 'Call sandbox_upload_file with a regular file or a directory.',
-        details: { local_path: reading.root, kind: kindOf(stat) },
+        details: { local_path: path, kind: kindOf(stat) },
       },
     );
   }
-  yield directory('', stat.mode);
-  yield* children(reading, '', signal);
+  yield* tree(reading, parent, '', name, signal);
+}
+
+/** A directory and what is below it. It is open, and its names are looked up in it, until all of them have been sent. */
+async function* tree(
+  reading: TreeReading,
+  parent: HostDirectory,
+  path: string,
+  name: string,
+  signal: AbortSignal,
+): AsyncGenerator<TreeEntry> {
+  const directory = await parent.directory(name).catch((error) => passVanished(error, path));
+  if (directory === null) return;
+  try {
+    const { stats } = directory;
+    if (stats.dev === reading.stateDir?.dev && stats.ino === reading.stateDir.ino) {
+      reading.skipped.add(path, "the server's own state directory");
+      return;
+    }
+    yield directoryEntry(path, stats.mode);
+    yield* children(reading, directory, path, signal);
+  } finally {
+    await directory.close();
+  }
 }
 
 async function* children(
   reading: TreeReading,
+  directory: HostDirectory,
   parent: string,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
   // As bytes: decoding a name that is not UTF-8 would yield the name of another file, or of none.
-  const names = await readdir(join(reading.root, parent), { encoding: 'buffer' }).catch((error) =>
+  const names = await readdir(directory.self, { encoding: 'buffer' }).catch((error) =>
     passVanished(error, parent),
   );
-  const paths = wanted(reading, parent, names ?? []);
-  for await (const [path, seen] of prefetch(
-    paths,
-    (path) => readEntry(reading.root, path),
+  const found = wanted(reading, parent, names ?? []);
+  for await (const [{ path, name }, seen] of prefetch(
+    found,
+    ({ path, name }) => readEntry(directory, path, name),
     PREFETCHED_ENTRIES,
   )) {
     throwIfCancelled(signal);
-    if (seen !== null) yield* entry(reading, path, seen, signal);
+    if (seen !== null) yield* entry(reading, directory, path, name, seen, signal);
   }
 }
 
 /** The paths of these names; what cannot be sent is reported in its turn. */
-function* wanted(reading: TreeReading, parent: string, names: readonly Buffer[]): Generator<string> {
+function* wanted(
+  reading: TreeReading,
+  parent: string,
+  names: readonly Buffer[],
+): Generator<{ path: string; name: string }> {
   for (const bytes of names) {
     const name = decodeUtf8(bytes);
     const path = parent === '' ? name : `${parent}/${name}`;
     if (reading.excludes(path)) continue;
     if (!isUtf8(bytes)) reading.skipped.add(path, 'its name is not UTF-8');
-    else if (join(reading.root, path) === reading.stateDir)
-      reading.skipped.add(path, "the server's own state directory");
-    else yield path;
+    else if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw tooDeep();
+    else yield { path, name };
   }
 }
 
 async function* entry(
   reading: TreeReading,
+  parent: HostDirectory,
   path: string,
+  name: string,
   { stat, small }: Seen,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
   if (stat.isSymbolicLink()) {
-    yield* link(reading, path);
+    yield* link(reading, parent, path, name);
   } else if (stat.isDirectory()) {
-    yield directory(path, stat.mode);
-    yield* children(reading, path, signal);
+    yield* tree(reading, parent, path, name, signal);
   } else if (small !== null) {
     await reading.onData(small);
     const content = Readable.from([small]);
     yield { path, type: 'file', mode: stat.mode & PERMISSION_BITS, linkTarget: null, content };
   } else if (stat.isFile()) {
-    yield* file(reading, path, null);
+    yield* file(reading, parent, path, name, null);
   } else {
     reading.skipped.add(path, kindOf(stat));
   }
@@ -121,8 +152,8 @@ interface Seen {
 }
 
 /** Null for a file that has vanished or become something else meanwhile. */
-async function readEntry(root: string, path: string): Promise<Seen | null> {
-  const at = join(root, path);
+async function readEntry(parent: HostDirectory, path: string, name: string): Promise<Seen | null> {
+  const at = parent.at(name);
   const stat = await lstat(at).catch((error) => passVanished(error, path));
   if (stat === null || !stat.isFile() || stat.size > SMALL_BYTES) return stat && { stat, small: null };
   const handle = await open(at, OPEN_FLAGS).catch((error) => passVanished(error, path));
@@ -139,8 +170,13 @@ async function readEntry(root: string, path: string): Promise<Seen | null> {
   }
 }
 
-async function* link(reading: TreeReading, path: string): AsyncGenerator<TreeEntry> {
-  const target = await readlink(join(reading.root, path), { encoding: 'buffer' }).catch((error) =>
+async function* link(
+  reading: TreeReading,
+  parent: HostDirectory,
+  path: string,
+  name: string,
+): AsyncGenerator<TreeEntry> {
+  const target = await readlink(parent.at(name), { encoding: 'buffer' }).catch((error) =>
     passVanished(error, path),
   );
   if (target === null) return;
@@ -158,12 +194,18 @@ function kindOf(stat: Stats): string {
   return stat.isSymbolicLink() ? 'symbolic link' : 'device';
 }
 
-function directory(path: string, mode: number): TreeEntry {
+function directoryEntry(path: string, mode: number): TreeEntry {
   return { path, type: 'directory', mode: mode & PERMISSION_BITS, linkTarget: null, content: null };
 }
 
-async function* file(reading: TreeReading, path: string, mode: number | null): AsyncGenerator<TreeEntry> {
-  const handle = await open(join(reading.root, path), OPEN_FLAGS).catch((error) => passVanished(error, path));
+async function* file(
+  reading: TreeReading,
+  parent: HostDirectory,
+  path: string,
+  name: string,
+  mode: number | null,
+): AsyncGenerator<TreeEntry> {
+  const handle = await open(parent.at(name), OPEN_FLAGS).catch((error) => passVanished(error, path));
   if (handle === null) return;
   let bytes: Readable | null = null;
   try {
@@ -192,11 +234,22 @@ async function* observed(
 /** In a tree that is in use, files vanish while it is read; an unreadable file must be reported, not skipped. */
 function passVanished(error: unknown, path: string): null {
   const code = systemErrorCode(error);
-  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO') return null;
+  if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO' || code === 'ENOTDIR' || code === 'EINVAL')
+    return null;
   if (code !== 'EACCES' && code !== 'EPERM') throw error;
   throw new SandboxError('permission', `The server may not read ${JSON.stringify(path)} below local_path.`, {
     hint: 'Leave it out with exclude, and call sandbox_upload_file again.',
     details: { path },
     cause: error,
   });
+}
+
+function tooDeep(): SandboxError {
+  return new SandboxError(
+    'invalid_argument',
+    `A path below local_path is longer than ${MAX_PATH_BYTES} bytes.`,
+    {
+      hint: 'Leave the directory out with exclude, or upload a part of it.',
+    },
+  );
 }

@@ -1,19 +1,16 @@
-import { constants } from 'node:fs';
-import { chmod, lstat, mkdir, open, rename, rm, symlink } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
+import { lstat, symlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { onAbort } from '../../src/shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
-import { stageName } from '../../src/shared/fs/stage-name.ts';
+import { HostStage } from './host-stage.ts';
+import type { LocalEntry } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
 import { Background, FileWriter } from './write-behind.ts';
 
-/** Neither follows a link nor overwrites an existing file. */
-const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 /** A sandbox cannot make files here setuid, setgid, sticky or writable for others. */
 const GRANTABLE_BITS = 0o755;
 /** Replaces every invalid UTF-8 byte, so different names in the sandbox can arrive as the same name. */
@@ -31,7 +28,7 @@ export interface WrittenTree {
 }
 
 interface Writing extends WrittenTree {
-  staging: string;
+  stage: HostStage;
   /** Set last: a read-only directory could not be filled. */
   directoryModes: [path: string, mode: number][];
   background: Background;
@@ -46,31 +43,30 @@ interface Writing extends WrittenTree {
 interface WriteOptions {
   /** Called with each file and chunk of bytes. */
   report?: (files: number, bytes: number) => void;
-  /** Called with the staging path before it is created. */
-  note?: (staging: string) => Promise<void>;
+  /** Called with the path of the stage before it is created. */
+  note?: (path: string) => Promise<void>;
   /** The expected size of a single file in bytes. */
   expectedBytes?: number;
 }
 
 /**
- * Writes entries to `target`, whose parent exists and is a real path. Everything is staged next to it and moved into
- * place at the end: the target appears whole or not at all. What cannot be written faithfully is skipped and reported.
+ * Writes entries to `target`. Everything is staged next to it and moved into place at the end: the target appears whole or not at all. What cannot be written faithfully is skipped and reported.
  *
  * @throws `conflict` if the target cannot be replaced
  */
 export async function writeHostTree(
-  target: string,
+  target: LocalEntry,
   entries: AsyncIterable<TreeEntry>,
   signal: AbortSignal,
   { report = () => {}, note = () => Promise.resolve(), expectedBytes = 0 }: WriteOptions = {},
 ): Promise<WrittenTree> {
-  const staging = join(dirname(target), stageName(basename(target)));
+  const stage = new HostStage(target);
   const writing: Writing = {
     files: 0,
     bytes: 0,
     sha256: null,
     skipped: new SkippedEntries(),
-    staging,
+    stage,
     directoryModes: [],
     background: new Background(FILES_AT_ONCE),
     content: null,
@@ -81,7 +77,7 @@ export async function writeHostTree(
   const release = onAbort(signal, () => writing.content?.destroy());
   const checker = new TreeEntryChecker();
   try {
-    await note(staging);
+    await note(stage.path);
     for await (const entry of entries) {
       throwIfCancelled(signal);
       writing.content = entry.content;
@@ -97,42 +93,43 @@ export async function writeHostTree(
     }
     await writing.background.done();
     throwIfCancelled(signal);
-    for (const [path, mode] of writing.directoryModes.reverse()) await chmod(path, mode);
-    await rename(staging, target).catch((error) => refuseReplacement(target, error));
+    for (const [path, mode] of writing.directoryModes.reverse()) await stage.setDirectoryMode(path, mode);
+    await stage.publish().catch((error) => refuseReplacement(target, error));
   } catch (error) {
     // Pending writes would otherwise create files after the removal.
     await writing.background.settled();
-    await rm(staging, { recursive: true, force: true });
+    await stage.discard();
     throwIfCancelled(signal);
     throw error;
   } finally {
     release();
+    await stage.close();
   }
   const { files, bytes, sha256, skipped } = writing;
   return { files, bytes, sha256, skipped };
 }
 
 async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
-  const at = entry.path === '' ? writing.staging : join(writing.staging, entry.path);
+  const { stage } = writing;
   const mode = entry.mode & GRANTABLE_BITS;
   if (entry.type === 'directory') {
-    await mkdir(at, { mode: 0o700 });
-    writing.directoryModes.push([at, mode | 0o700]);
+    await stage.makeDirectory(entry.path);
+    writing.directoryModes.push([entry.path, mode | 0o700]);
   } else if (entry.type === 'file') {
-    await writeFile(writing, at, entry, mode | 0o600);
+    await writeFile(writing, entry, mode | 0o600);
   } else if (entry.linkTarget === null || !staysInside(entry.path, entry.linkTarget)) {
     writing.skipped.add(entry.path, 'a link that leads out of the tree');
   } else if (entry.linkTarget.includes(UNDECODABLE)) {
     writing.skipped.add(entry.path, 'a link whose target is not UTF-8');
   } else {
-    await symlink(entry.linkTarget, at);
+    await symlink(entry.linkTarget, stage.at(entry.path));
   }
 }
 
 /** A file that fits one batch is written while the next ones arrive. */
-async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: number): Promise<void> {
+async function writeFile(writing: Writing, entry: TreeEntry, mode: number): Promise<void> {
   const hash = entry.path === '' ? sha256(writing.expectedBytes) : null;
-  const writer = new FileWriter(() => open(at, CREATE_FLAGS, mode));
+  const writer = new FileWriter(() => writing.stage.createFile(entry.path, mode));
   try {
     for await (const chunk of entry.content ?? []) {
       const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(String(chunk));
@@ -155,8 +152,8 @@ async function writeFile(writing: Writing, at: string, entry: TreeEntry, mode: n
 }
 
 /** Checked at the first entry, before a long transfer runs in vain. */
-async function requireReplaceable(target: string, type: TreeEntry['type']): Promise<void> {
-  const stat = await lstat(target).catch((error) => {
+async function requireReplaceable(target: LocalEntry, type: TreeEntry['type']): Promise<void> {
+  const stat = await lstat(target.parent.at(target.name)).catch((error) => {
     if (systemErrorCode(error) === 'ENOENT') return null;
     throw error;
   });
@@ -164,16 +161,16 @@ async function requireReplaceable(target: string, type: TreeEntry['type']): Prom
   throw occupied(target, stat.isDirectory() ? 'a directory' : 'a file');
 }
 
-function refuseReplacement(target: string, error: unknown): never {
+function refuseReplacement(target: LocalEntry, error: unknown): never {
   const code = systemErrorCode(error);
   if (code === 'ENOTEMPTY' || code === 'EEXIST') throw occupied(target, 'a directory that is not empty');
   if (code === 'EISDIR' || code === 'ENOTDIR') throw occupied(target, 'of another kind');
   throw error;
 }
 
-function occupied(target: string, what: string): SandboxError {
-  return new SandboxError('conflict', `There is ${what} at local_path ${JSON.stringify(target)} already.`, {
+function occupied({ path }: LocalEntry, what: string): SandboxError {
+  return new SandboxError('conflict', `There is ${what} at local_path ${JSON.stringify(path)} already.`, {
     hint: 'Call sandbox_download_file with another local_path, or have that one removed first.',
-    details: { local_path: target },
+    details: { local_path: path },
   });
 }

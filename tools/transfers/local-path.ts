@@ -1,6 +1,7 @@
 import { realpath } from 'node:fs/promises';
 import { basename, dirname, join, resolve, sep } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
+import { type HostDirectory, type HostEntry, openHostEntry } from '../../src/shared/fs/host-directory.ts';
 
 /** The host folders that tools may access. */
 export interface LocalBounds {
@@ -41,6 +42,38 @@ export async function newLocalPath(given: string, bounds: LocalBounds): Promise<
     hint: 'Use a new file or directory inside it.',
     details: { local_path: given },
   });
+}
+
+/** Someone who renames faster than that is told so. */
+const MAX_RESOLUTIONS = 8;
+
+/** A file or directory, named in its parent, which is held open. Close the parent after use. */
+export interface LocalEntry extends HostEntry {
+  /** Its real path when it was opened. */
+  readonly path: string;
+}
+
+/**
+ * Opens the parent of the real path that `resolve` returns. Between the two, somebody may put a link in the way; none is
+ * followed: the path is then resolved, and checked, once more.
+ *
+ * @param making whether to create missing parents, and who is told of each
+ * @throws the system error if a parent is missing or keeps changing
+ */
+export async function openLocal(
+  resolveReal: () => Promise<string>,
+  ...making: [make?: boolean, onMade?: (parent: HostDirectory, name: string) => void]
+): Promise<LocalEntry> {
+  for (let attempt = 1; ; attempt += 1) {
+    const path = await resolveReal();
+    try {
+      return { ...(await openHostEntry(path, ...making)), path };
+    } catch (error) {
+      const code = systemErrorCode(error);
+      const changed = code === 'ENOTDIR' || code === 'ELOOP' || code === 'ENOENT';
+      if (!changed || attempt === MAX_RESOLUTIONS) throw error;
+    }
+  }
 }
 
 function absolute(given: string, bounds: LocalBounds): string {

@@ -4,6 +4,7 @@ import { basename, isAbsolute, join } from 'node:path';
 import { z } from 'zod';
 import { systemErrorCode } from '../../shared/errors.ts';
 import { isAbandonedTemporary, writeFileAtomic } from '../../shared/fs/atomic-file.ts';
+import { openHostEntry, removeHostTree } from '../../shared/fs/host-directory.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { isStageName } from '../../shared/fs/stage-name.ts';
 import { makeDirectory } from '../../shared/fs/state-directory.ts';
@@ -79,7 +80,7 @@ export class StagedDownloads {
       const { path, process } = note;
       if (isProcessAlive(process)) return;
       // Never remove a path that does not have the name of a staged download.
-      if (isAbsolute(path) && isStageName(basename(path))) await rm(path, { recursive: true, force: true });
+      if (isAbsolute(path) && isStageName(basename(path))) await removeStage(path);
     }
     await rm(file, { force: true });
   }
@@ -92,6 +93,22 @@ export class StagedDownloads {
         this.#log.warn({ err: error }, 'Could not list the notes of downloads.');
       return [];
     }
+  }
+}
+
+/** The folder may belong to another user, who can replace what is there meanwhile: no link is followed. */
+async function removeStage(path: string): Promise<void> {
+  const entry = await openHostEntry(path).catch((error: unknown) => {
+    // Its folder is gone, or something else is in its place.
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null;
+    throw error;
+  });
+  if (entry === null) return;
+  try {
+    await removeHostTree(entry);
+  } finally {
+    await entry.parent.close();
   }
 }
 

@@ -1,13 +1,15 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, onTestFinished } from 'vitest';
 import type { TreeEntry } from '../../../src/engines/engine.ts';
+import { openHostEntry } from '../../../src/shared/fs/host-directory.ts';
 import { readHostTree } from '../../../tools/transfers/host-tree-read.ts';
 import { writeHostTree } from '../../../tools/transfers/host-tree-write.ts';
+import type { LocalEntry } from '../../../tools/transfers/local-path.ts';
 import { SkippedEntries } from '../../../tools/transfers/skipped-entries.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
@@ -18,10 +20,20 @@ interface Wish {
   skipped?: SkippedEntries;
 }
 
-function reading(root: string, wish: Wish = {}): AsyncGenerator<TreeEntry> {
-  const { exclude = [], stateDir = '/nowhere', skipped = new SkippedEntries() } = wish;
+async function* reading(path: string, wish: Wish = {}): AsyncGenerator<TreeEntry> {
+  const { exclude = [], skipped = new SkippedEntries() } = wish;
   const excludes = (path: string): boolean => exclude.includes(path);
-  return readHostTree({ root, fileMode: null, excludes, stateDir, skipped, onData: () => {} }, neverAborted);
+  const stateDir = wish.stateDir === undefined ? null : await stat(wish.stateDir);
+  yield* readHostTree(
+    { root: await local(path), fileMode: null, excludes, stateDir, skipped, onData: () => {} },
+    neverAborted,
+  );
+}
+
+async function local(path: string): Promise<LocalEntry> {
+  const entry = await openHostEntry(path);
+  onTestFinished(() => entry.parent.close());
+  return { ...entry, path };
 }
 
 async function namesOf(entries: AsyncIterable<TreeEntry>): Promise<string[]> {
@@ -52,7 +64,7 @@ function link(path: string, linkTarget: string): TreeEntry {
 }
 
 async function write(target: string, entries: Iterable<TreeEntry>): ReturnType<typeof writeHostTree> {
-  return writeHostTree(target, Readable.from(entries), neverAborted);
+  return writeHostTree(await local(target), Readable.from(entries), neverAborted);
 }
 
 describe('a tree of this machine', () => {
@@ -65,7 +77,7 @@ describe('a tree of this machine', () => {
     await writeFile(join(from, 'sub/skipped'), 'x');
     await symlink('../run.sh', join(from, 'sub/link'));
     const written = await writeHostTree(
-      join(home, 'to'),
+      await local(join(home, 'to')),
       reading(from, { exclude: ['sub/skipped'] }),
       neverAborted,
     );
@@ -137,7 +149,7 @@ describe('a tree of this machine', () => {
   it('can be a single file', async () => {
     const home = await temporaryFolder();
     await writeFile(join(home, 'a'), 'content');
-    const written = await writeHostTree(join(home, 'b'), reading(join(home, 'a')), neverAborted);
+    const written = await writeHostTree(await local(join(home, 'b')), reading(join(home, 'a')), neverAborted);
     const sha256 = createHash('sha256').update('content').digest('hex');
     expect(written).toMatchObject({ files: 1, bytes: 7, sha256 });
     expect(await readFile(join(home, 'b'), 'utf8')).toBe('content');
@@ -238,7 +250,11 @@ describe('writing what a sandbox sends', () => {
         }
       })(),
     );
-    const writing = writeHostTree(join(home, 'f'), Readable.from([file('', endless)]), controller.signal);
+    const writing = writeHostTree(
+      await local(join(home, 'f')),
+      Readable.from([file('', endless)]),
+      controller.signal,
+    );
     await expect(writing).rejects.toMatchObject({ code: 'cancelled' });
     expect(await readdir(home)).toEqual([]);
   });
