@@ -124,7 +124,7 @@ export class Gateway {
 
   /** Cuts all connections. */
   close(): void {
-    for (const tracked of this.#open) tracked.terminate('the gateway has closed');
+    for (const tracked of this.#open) tracked.terminate('the gateway was closed');
   }
 }
 

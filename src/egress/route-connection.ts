@@ -35,7 +35,7 @@ function firstByteWait(port: number): number {
 }
 
 /** A server there could take anything else for HTTP, in a request that was never evaluated. */
-const HTTP_PORT_RULE = 'port 80 of an allowed domain takes HTTP and TLS alone';
+const HTTP_PORT_RULE = 'only HTTP and TLS are allowed on port 80 of an allowed domain';
 
 const denied = (rule: string): Decision => ({ allowed: false, rule });
 
@@ -80,7 +80,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   else if (direct.allowed) await relay(tracked, 'tcp', names.slice(0, 1), direct);
   else if (!byName.allowed) refuse(tracked, sniffed, names, byName);
   else if (sniffed.hasData && sniffed.protocol === null)
-    refuse(tracked, sniffed, names, denied('the protocol is not clear'));
+    refuse(tracked, sniffed, names, denied('the protocol could not be determined'));
   else if (port === HTTP_PORT && sniffed.protocol === 'opaque')
     refuse(tracked, sniffed, names, denied(HTTP_PORT_RULE));
   else await relay(tracked, 'tcp', names, byName, !sniffed.hasData);
@@ -165,10 +165,10 @@ async function routeTls(
   if (hello.serverName === null) {
     return byName.allowed
       ? relay(tracked, 'tls', names, byName)
-      : refuse(tracked, sniffed, names, denied(`${byName.rule}, and the TLS client names no server`));
+      : refuse(tracked, sniffed, names, denied(`${byName.rule}, and the TLS client sent no server name`));
   }
   const name = normalizeName(hello.serverName);
-  if (name === null) return refuse(tracked, sniffed, [], denied('the TLS server name is no host name'));
+  if (name === null) return refuse(tracked, sniffed, [], denied('the TLS server name is not a host name'));
   const judged = context.policy().evaluateName(name);
   const decision = judged.allowed ? judged : direct;
   if (!decision.allowed) return refuse(tracked, sniffed, [name], judged);
@@ -179,7 +179,7 @@ async function routeTls(
         tracked,
         sniffed,
         [name],
-        denied('the sandbox was made before header rules were possible'),
+        denied('the sandbox was created before header rules were supported'),
       );
     return terminateTls(tracked, context, context.tls, { name, protocols: hello.protocols });
   }
@@ -217,7 +217,7 @@ async function connectTo(tracked: TrackedConnection, address: string, silent = f
   const late = await sniff(connection, LONGEST_SILENCE_MS);
   if (tracked.ended) return;
   if (late.protocol !== 'opaque' && late.hasData)
-    tracked.terminate('the program named the server too late for the policy to decide');
+    tracked.terminate('the program sent the server name too late for a policy decision');
   else if (late.hasData && connection.port === HTTP_PORT) tracked.terminate(HTTP_PORT_RULE);
   else connection.release();
 }

@@ -14,7 +14,7 @@ export class ByteLimit {
     this.#seen += bytes;
     if (this.#seen <= this.#max) return;
     throw new SandboxError('limit_exceeded', `The unpacked archive is larger than ${this.#max} bytes.`, {
-      hint: 'If that is intended, raise the limit: --max-size BYTES.',
+      hint: 'If this is intended, raise the limit with --max-size BYTES.',
       details: { max_bytes: this.#max },
     });
   }

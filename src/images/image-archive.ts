@@ -48,7 +48,7 @@ class UnsuitableImageError extends Error {}
 
 function bad(why: string): SandboxError {
   return new SandboxError('invalid_argument', `Cannot use the image archive: ${why}.`, {
-    hint: 'Write it again with `docker save IMAGE`, or import a root file system (`docker export CONTAINER`).',
+    hint: 'Create it again with `docker save IMAGE`, or import a root file system (`docker export CONTAINER`).',
   });
 }
 
@@ -68,7 +68,7 @@ class Parts {
     if (!PART.test(entry.path)) throw new UnsuitableImageError();
     if (this.#files.size + this.#links.size >= MAX_PARTS) throw bad(`it has more than ${MAX_PARTS} parts`);
     if (entry.kind === 'symlink') {
-      if (!isUsablePath(entry.link)) throw bad(`${entry.path} is a link to a name that is too long`);
+      if (!isUsablePath(entry.link)) throw bad(`${entry.path} is a link with a target that is too long`);
       this.#links.set(entry.path, posix.join(posix.dirname(entry.path), entry.link));
       return;
     }
@@ -88,7 +88,7 @@ class Parts {
     );
     const named = DIGEST.exec(entry.path)?.[1];
     if (named !== undefined && hash.digest('hex') !== named)
-      throw bad(`${entry.path} does not have the digest of its name`);
+      throw bad(`the content of ${entry.path} does not match the digest in its name`);
     this.#files.set(entry.path, place);
   }
 
@@ -103,7 +103,7 @@ class Parts {
 
   place(name: string): string {
     const place = this.#files.get(name) ?? this.#files.get(this.#links.get(name) ?? '');
-    if (place === undefined) throw bad(`it lacks ${JSON.stringify(name.slice(0, 100))}`);
+    if (place === undefined) throw bad(`${JSON.stringify(name.slice(0, 100))} is missing`);
     return place;
   }
 
@@ -113,7 +113,7 @@ class Parts {
     try {
       return schema.parse(JSON.parse(bytes.toString('utf8')));
     } catch (error) {
-      if (error instanceof SyntaxError || error instanceof z.ZodError) throw bad(`${name} is not understood`);
+      if (error instanceof SyntaxError || error instanceof z.ZodError) throw bad(`${name} is not valid`);
       throw error;
     }
   }
@@ -133,7 +133,7 @@ async function ociManifest(parts: Parts, arch: string, index: string, depth = 0)
     const there = manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(', ');
     throw wrongArchitecture(there || 'nothing', arch);
   }
-  if (fitting.length > 1) throw bad(`it holds ${fitting.length} images, not one`);
+  if (fitting.length > 1) throw bad(`it contains ${fitting.length} images instead of one`);
   if (/index|manifest\.list/.test(only.mediaType ?? '') && depth < 4) {
     return ociManifest(parts, arch, blob(only.digest), depth + 1);
   }
@@ -144,14 +144,15 @@ async function ociManifest(parts: Parts, arch: string, index: string, depth = 0)
 async function dockerManifest(parts: Parts) {
   const images = await parts.json('manifest.json', dockerSchema);
   const [only] = images;
-  if (only === undefined || images.length > 1) throw bad(`it holds ${images.length} images, not one`);
+  if (only === undefined || images.length > 1)
+    throw bad(`it contains ${images.length} images instead of one`);
   return { config: only.Config, layers: only.Layers };
 }
 
 /** The error for an archive built for another architecture. */
 export function wrongArchitecture(found: string, arch: string): SandboxError {
   return new SandboxError('unsupported', `The archive is for ${found}; this machine is linux/${arch}.`, {
-    hint: 'Take the image for this machine, e.g. with `docker pull --platform`.',
+    hint: 'Use the image for this machine, e.g. with `docker pull --platform`.',
   });
 }
 

@@ -129,7 +129,7 @@ export class ImageStore {
       throw error;
     }
     const record = await this.find(name);
-    if (record === null) throw new Error(`image ${name} has gone as soon as it was made`);
+    if (record === null) throw new Error(`image ${name} disappeared right after it was created`);
     return record;
   }
 
@@ -146,7 +146,7 @@ export class ImageStore {
       const users = await usersOf();
       if (users.length > 0) {
         throw new SandboxError('conflict', `Image "${name}" is in use by ${users.join(', ')}.`, {
-          hint: 'Stop the sandboxes and delete the snapshots that use it, then remove it.',
+          hint: 'Stop the sandboxes and delete the snapshots that use it, then try again.',
           details: { name, used_by: users },
         });
       }
@@ -172,7 +172,7 @@ export class ImageStore {
   async notFound(name: string): Promise<SandboxError> {
     const names = await this.names();
     return new SandboxError('not_found', `Image "${name.slice(0, 64)}" does not exist.`, {
-      hint: names.length === 0 ? 'No image has been imported.' : `There are: ${names.join(', ')}.`,
+      hint: names.length === 0 ? 'No images have been imported.' : `Existing images: ${names.join(', ')}.`,
     });
   }
 
@@ -193,8 +193,8 @@ export class ImageStore {
 
   async #requireFree(name: string): Promise<void> {
     if (!(await this.#isThere(name))) return;
-    throw new SandboxError('conflict', `There is already an image "${name}".`, {
-      hint: `Choose another name, or remove that one first: \`sandbox-mcp image remove ${name}\`.`,
+    throw new SandboxError('conflict', `Image "${name}" already exists.`, {
+      hint: `Choose another name, or remove the existing image first: \`sandbox-mcp image remove ${name}\`.`,
       details: { name },
     });
   }

@@ -37,12 +37,12 @@ async function requireFile(path: string): Promise<void> {
     const code = systemErrorCode(error);
     if (code === null) throw error;
     throw new SandboxError('not_found', `The archive ${JSON.stringify(path)} cannot be read (${code}).`, {
-      hint: 'Give the path of a tar archive on this machine, plain or compressed with gzip or zstd.',
+      hint: 'Use the path of a tar archive on this machine, plain or compressed with gzip or zstd.',
       cause: error,
     });
   }
   throw new SandboxError('invalid_argument', `${JSON.stringify(path)} is not a file.`, {
-    hint: 'Name a tar archive; a directory is packed by `tar -c --numeric-owner -C DIR .`.',
+    hint: 'Use a tar archive; to pack a directory, run `tar -c --numeric-owner -C DIR .`.',
   });
 }
 
@@ -124,8 +124,8 @@ async function* checked(source: AsyncIterable<Buffer>, diffId: string | null): A
   }
   const digest = `sha256:${hash.digest('hex')}`;
   if (diffId !== null && digest !== diffId) {
-    throw new SandboxError('invalid_argument', `A layer has the digest ${digest}, not ${diffId}.`, {
-      hint: 'The archive is damaged or was modified: write it again.',
+    throw new SandboxError('invalid_argument', `A layer has the digest ${digest} instead of ${diffId}.`, {
+      hint: 'The archive is damaged or was modified: create it again.',
     });
   }
 }
@@ -152,9 +152,9 @@ async function survey(tree: string): Promise<Pick<MadeImage, 'directories' | 'li
   }
   throw new SandboxError(
     'invalid_argument',
-    `The archive holds ${count} directories at its top, /etc included.`,
+    `The archive has ${count} top-level directories, including /etc.`,
     {
-      hint: `A root file system has directories such as /usr or /bin at its top, and at most ${MAX_TOP_DIRECTORIES}.`,
+      hint: `A root file system has top-level directories such as /usr or /bin, and at most ${MAX_TOP_DIRECTORIES} of them.`,
     },
   );
 }

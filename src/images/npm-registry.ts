@@ -78,8 +78,8 @@ async function registryOfNpm(): Promise<string> {
     const options = { cwd: '/', env: { HOME: '/nonexistent' }, timeout: ASK_NPM_MS };
     return (await promisify(execFile)(process.execPath, args, options)).stdout.trim();
   } catch (error) {
-    throw new SandboxError('unavailable', 'No npm registry is configured, and there is no npm to ask.', {
-      hint: 'The operator can name it: npm_config_registry, or `registry = ADDRESS` in ~/.npmrc.',
+    throw new SandboxError('unavailable', 'No npm registry is configured, and npm is not installed.', {
+      hint: 'The operator can configure one: npm_config_registry, or `registry = URL` in ~/.npmrc.',
       cause: error,
     });
   }
@@ -119,8 +119,8 @@ export class NpmRegistry {
     const text = source.registry ?? settings.get('registry') ?? (await registryOfNpm());
     const base = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : null;
     if (base === null || !/^https?:$/.test(base.protocol)) {
-      throw new SandboxError('unavailable', 'npm’s setting "registry" is no http or https address.', {
-        hint: 'Correct it with `npm config set registry ADDRESS`, or by npm_config_registry.',
+      throw new SandboxError('unavailable', 'The npm setting "registry" is not an http or https URL.', {
+        hint: 'Correct it with `npm config set registry URL`, or with npm_config_registry.',
       });
     }
     const caFile = source.caFile ?? settings.get('cafile') ?? null;
@@ -128,7 +128,7 @@ export class NpmRegistry {
     try {
       ca = caFile === null ? null : await readFile(caFile, 'utf8');
     } catch (error) {
-      throw new SandboxError('unavailable', `npm’s setting "cafile" names a file that cannot be read.`, {
+      throw new SandboxError('unavailable', `The file in the npm setting "cafile" cannot be read.`, {
         hint: 'Correct it with `npm config set cafile FILE`.',
         cause: error,
       });
@@ -159,7 +159,7 @@ export class NpmRegistry {
       let bytes = 0;
       for await (const chunk of body) {
         bytes += chunk.length;
-        if (bytes > MAX_PACKUMENT_BYTES) throw new Error('the answer is too long');
+        if (bytes > MAX_PACKUMENT_BYTES) throw new Error('the response is too long');
         chunks.push(chunk);
       }
       const { versions } = packumentSchema.parse(JSON.parse(Buffer.concat(chunks).toString('utf8')));
@@ -185,7 +185,7 @@ export class NpmRegistry {
     const what = `${name} ${release.version}`;
     const expected = /(?:^|\s)sha512-([A-Za-z0-9+/]{86}==)/.exec(release.integrity ?? '')?.[1];
     if (expected === undefined)
-      throw unreachable(what, new Error('the registry tells no sha512 digest of it'));
+      throw unreachable(what, new Error('the registry has no sha512 digest for it'));
     const hash = createHash('sha512');
     const body = await this.#get(new URL(release.tarball), what, signal);
     try {
@@ -198,7 +198,7 @@ export class NpmRegistry {
       throw unreachable(what, error);
     }
     if (hash.digest('base64') !== expected)
-      throw unreachable(what, new Error('its digest is not the registry’s'));
+      throw unreachable(what, new Error('its digest does not match the registry’s'));
   }
 
   async #get(url: URL, what: string, signal: AbortSignal): Promise<AsyncIterable<Buffer>> {
@@ -213,7 +213,8 @@ export class NpmRegistry {
         dispatcher: this.#dispatcher,
         signal,
       });
-      if (!response.ok || response.body === null) throw new Error(`it answers ${response.status}`);
+      if (!response.ok || response.body === null)
+        throw new Error(`it responded with status ${response.status}`);
       return Readable.fromWeb(response.body);
     } catch (error) {
       throwIfCancelled(signal);

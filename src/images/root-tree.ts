@@ -81,8 +81,8 @@ export class RootTree {
     if (path === '' || KERNELS.test(path)) return;
     if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
     // Invalid UTF-8 was decoded to this character; under the changed name nothing would find the file.
-    if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is no UTF-8');
-    if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not taken over');
+    if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is not UTF-8');
+    if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not imported');
     this.#forget((noted) => noted === path && kind !== 'directory');
     if (path.startsWith('etc/apt/')) this.hasApt = true;
     if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
@@ -134,7 +134,7 @@ export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removal
 function tooManyRemovals(): SandboxError {
   return new SandboxError(
     'limit_exceeded',
-    `A layer removes files whose names take more than ${formatCount(MAX_REMOVALS_BYTES)} bytes.`,
-    { hint: 'Give the root file system itself, as `docker export CONTAINER` writes it.' },
+    `The names of the files that a layer removes take more than ${formatCount(MAX_REMOVALS_BYTES)} bytes.`,
+    { hint: 'Use the root file system itself, as written by `docker export CONTAINER`.' },
   );
 }

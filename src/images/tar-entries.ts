@@ -35,7 +35,7 @@ const MAX_ID = 4_294_967_294;
 
 function bad(why: string, cause?: unknown): SandboxError {
   return new SandboxError('invalid_argument', `The archive cannot be used: ${why}.`, {
-    hint: 'Make it anew, e.g. with `tar -c --numeric-owner -C ROOT .` or `docker save`.',
+    hint: 'Create it again, e.g. with `tar -c --numeric-owner -C ROOT .` or `docker save`.',
     ...(cause === undefined ? {} : { cause }),
   });
 }
@@ -46,22 +46,21 @@ function bad(why: string, cause?: unknown): SandboxError {
  */
 export function pathInside(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw bad(`${JSON.stringify(path.slice(0, 200))} leads out of it`);
+  if (parts.includes('..')) throw bad(`${JSON.stringify(path.slice(0, 200))} points outside of it`);
   return parts.join('/');
 }
 
 function idOf(id: number | undefined): number {
   if (id === undefined) return 0;
-  if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID) throw bad(`an entry belongs to the id ${id}`);
+  if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID)
+    throw bad(`an entry has the invalid owner id ${id}`);
   return id;
 }
 
 function entryOf(entry: ReadEntry): TarEntry {
   const kind = KINDS[entry.type];
   if (kind === undefined) {
-    throw bad(
-      `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
-    );
+    throw bad(`${JSON.stringify(entry.path.slice(0, 200))} has the unsupported type ${entry.type}`);
   }
   return {
     kind,
@@ -109,20 +108,20 @@ export async function readTar(
     },
   });
   parser.on('error', (error: unknown) =>
-    failWith(bad(error instanceof Error ? error.message : 'no tar archive', error)),
+    failWith(bad(error instanceof Error ? error.message : 'it is not a tar archive', error)),
   );
   parser.on('ignoredEntry', (entry: ReadEntry) =>
     failWith(
       bad(
         entry.meta
-          ? `it holds ${describeSkipped(entry)}`
-          : `${JSON.stringify(entry.path.slice(0, 200))} is of a kind (${entry.type}) that is not understood`,
+          ? `it contains ${describeSkipped(entry)}`
+          : `${JSON.stringify(entry.path.slice(0, 200))} has the unsupported type ${entry.type}`,
       ),
     ),
   );
   parser.on('meta', (meta: string) => {
     const misread = unsupportedPaxHeader(meta);
-    if (misread === 'a sparse file') failWith(bad(`it holds ${misread}`));
+    if (misread === 'a sparse file') failWith(bad(`it contains ${misread}`));
   });
   parser.on('drain', () => wake());
   parser.on('end', () => {

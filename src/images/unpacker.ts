@@ -84,11 +84,11 @@ export class Unpacker {
     if (content !== null) {
       for await (const chunk of content) {
         left -= chunk.length;
-        if (left < 0) throw new Error(`${step.path} has more content than was said`);
+        if (left < 0) throw new Error(`${step.path} has more content than its header declares`);
         await this.#write(chunk);
       }
     }
-    if (left > 0) throw new Error(`${step.path} has less content than was said`);
+    if (left > 0) throw new Error(`${step.path} has less content than its header declares`);
   }
 
   /** Adds a small file. */
@@ -126,8 +126,8 @@ async function* single(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
 
 /** Parses the agent's message, `path: reason`: the path is the archive's, the reason the kernel's. */
 function failure(errors: string): SandboxError {
-  const reason = errors.trim().slice(0, 500) || 'the process that unpacks was killed';
+  const reason = errors.trim().slice(0, 500) || 'the unpacking process was killed';
   return new SandboxError('unavailable', `The files could not be written: ${reason}`, {
-    hint: 'Look at the free space of the state directory; `sandbox-mcp doctor` says whether this machine is in order.',
+    hint: 'Check the free space of the state directory, and run `sandbox-mcp doctor` to check this machine.',
   });
 }

@@ -54,7 +54,7 @@ class SessionRegistry implements Registry {
 
   openSession(principal: string): Session {
     if (this.#closing !== null) {
-      throw new SandboxError('unavailable', 'The server is shutting down.', { hint: 'Connect again later.' });
+      throw new SandboxError('unavailable', 'The server is shutting down.', { hint: 'Reconnect later.' });
     }
     const session: RegistrySession = new RegistrySession(
       this.#context,
@@ -82,7 +82,7 @@ class SessionRegistry implements Registry {
       const inTime = await completesWithin(clock, CLOSE_ENGINE_MS, engine.close());
       if (!inTime) log.warn('The engine did not close in time.');
     } catch (error) {
-      log.error({ err: error }, 'The engine could not be closed.');
+      log.error({ err: error }, 'Could not close the engine.');
     }
   }
 

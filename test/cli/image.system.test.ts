@@ -55,7 +55,7 @@ describe('the image commands', () => {
       const refused = await image('remove', 'tiny');
       expect(refused.code).toBe(1);
       expect(refused.err).toBe(
-        `sandbox-mcp: Image "tiny" is in use by ${sandboxId}.\nStop the sandboxes and delete the snapshots that use it, then remove it.\n`,
+        `sandbox-mcp: Image "tiny" is in use by ${sandboxId}.\nStop the sandboxes and delete the snapshots that use it, then try again.\n`,
       );
     } finally {
       await server.close();
@@ -72,13 +72,13 @@ describe('the image commands', () => {
       [
         ['import', 'x', archive, '--max-size', '64k'],
         1,
-        'larger than 65536 bytes.\nIf that is intended, raise the limit: --max-size BYTES.',
+        'larger than 65536 bytes.\nIf this is intended, raise the limit with --max-size BYTES.',
       ],
       [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is not a size'],
       [['import', 'x', join(folder, 'missing.tar')], 1, 'cannot be read (ENOENT)'],
       [['import', 'x', folder], 1, 'is not a file'],
       [['import', 'X Y', archive], 1, 'is not a valid image name'],
-      [['remove', 'missing'], 1, 'Image "missing" does not exist.\nNo image has been imported.'],
+      [['remove', 'missing'], 1, 'Image "missing" does not exist.\nNo images have been imported.'],
       [['import', 'x'], 2, "missing required argument 'archive'"],
       [['frobnicate'], 2, '"frobnicate" is not a subcommand of image; valid ones are import, list, remove.'],
     ];

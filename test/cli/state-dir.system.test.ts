@@ -81,7 +81,9 @@ describe(
         );
         const clean = await run(user.command(['node', 'dist/main.js', 'clean', '--state-dir', stateDir]));
         expect(clean.code).toBe(1);
-        expect(clean.err).toContain('The state directory cannot be used: this user may not write there.');
+        expect(clean.err).toContain(
+          'The state directory cannot be used: this user has no permission to write there.',
+        );
       } finally {
         await user.remove();
       }

@@ -26,7 +26,7 @@ describe('an ownership record that cannot be read', () => {
     const { out, err } = await runVerb([verb, '--state-dir', stateDir]);
     expect(out).not.toBe('');
     expect(err).toBe(
-      `sandbox-mcp: An ownership record cannot be read. It is left as it is.\n${file}: it is not JSON\n`,
+      `sandbox-mcp: An ownership record cannot be read; leaving it as it is.\n${file}: it is not JSON\n`,
     );
   });
 

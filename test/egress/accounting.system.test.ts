@@ -120,7 +120,7 @@ tell(GOOD, 80, get(b'good.test'))`;
       const printed = await python(first, beyond);
       expect(printed).toContain('cut');
       expect(printed).toContain('403 Forbidden');
-      expect(printed).toContain('used up the 200000 bytes that --egress-max-bytes gives it');
+      expect(printed).toContain('used up its network quota of 200000 bytes');
       const reported = await accounts(first);
       expect(reported.max_bytes).toBe(200_000);
       expect(reported.bytes_in + reported.bytes_out).toBe(200_000);

@@ -157,7 +157,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     expect(entries.at(-1)).toMatchObject({
       domain: 'api.test',
       outcome: 'cut',
-      rule: 'header rules have come for its domain',
+      rule: 'a policy update added header rules for its domain',
     });
     gateway.setPolicy(compile(ALL));
   });
@@ -189,7 +189,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
       .toMatchObject({
         domain: 'self.test',
         outcome: 'failed',
-        rule: expect.stringContaining('not to be trusted'),
+        rule: expect.stringContaining('is not trusted'),
       });
     gateway.setPolicy(compile(ALL));
     expect(world.seen.some(({ path }) => path === '/repo/4')).toBe(false);
@@ -204,7 +204,7 @@ describe('the gateways of an engine', () => {
       createLogger('silent'),
     );
     const add = (rule: CredentialRule) => () => gateways.addCredentials('sbx_234567abcdef', [rule]);
-    expect(add({ domain: 'https://a.test', headers: {} })).toThrow(/is no domain/);
+    expect(add({ domain: 'https://a.test', headers: {} })).toThrow(/is not a domain/);
     expect(add({ domain: 'a.test', headers: { Authorization: 'a\nhidden' } })).toThrow(
       expect.objectContaining({ message: expect.not.stringContaining('hidden') }),
     );

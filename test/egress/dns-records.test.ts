@@ -81,7 +81,7 @@ describe('DNS records', () => {
       const before = queries.length;
       const { rcode, refused } = await ask(type, 'good.test');
       expect(rcode).toBe(RCODE.refused);
-      expect(refused?.decision.rule).toBe(`DNS records of type ${type} are not carried`);
+      expect(refused?.decision.rule).toBe(`DNS records of type ${type} are not supported`);
       expect(queries.length).toBe(before);
     },
   );

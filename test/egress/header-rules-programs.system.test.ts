@@ -135,7 +135,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
       `curl -sS -i https://${host}/secret; curl -sS -i --http1.1 https://${host}/secret`,
     );
     expect(printed.match(/^HTTP\/\S+ 502/gm)).toHaveLength(2);
-    expect(printed).toMatch(new RegExp(`certificate of ${host}:443 is not to be trusted \\(\\w*(${code})`));
+    expect(printed).toMatch(new RegExp(`certificate of ${host}:443 is not trusted \\(\\w*(${code})`));
     expect(printed).not.toContain('X-Sandbox-Network-Policy');
     expect(world.seen.some(({ path }) => path === '/secret')).toBe(false);
   });

@@ -73,7 +73,7 @@ describe('the limit of terminated connections', needs('root, for a route to test
       expect(printed).toMatch(/beyond [1-9]/);
       expect(printed).toMatch(/tls [1-9]/);
       expect(printed).toContain('access denied');
-      expect(printed).toContain(`used up the ${LIMIT} bytes that --egress-max-bytes gives it`);
+      expect(printed).toContain(`used up its network quota of ${LIMIT} bytes`);
       expect(world.seen.some(({ path }) => path === '/over')).toBe(false);
       const [only] = info.parse((await server.call('session_info')).structured).sandboxes;
       const moved = (only?.network.bytes_in ?? 0) + (only?.network.bytes_out ?? 0);

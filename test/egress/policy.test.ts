@@ -7,7 +7,7 @@ import { POLICY_CASES } from '../conformance/policies/policy-cases.ts';
 function ranges(texts: readonly string[]): Range[] {
   return texts.map((text) => {
     const range = parseRangeWithPort(text);
-    if (range === null) throw new Error(`${text} is no range`);
+    if (range === null) throw new Error(`${text} is not a range`);
     return range;
   });
 }

@@ -175,7 +175,7 @@ for pid in sorted(int(p) for p in os.listdir('/proc') if p.isdigit()):
       network_policy: { mode: 'custom', allow: ['https://good.test'] },
     });
     expect(answer.isError).toBe(true);
-    expect(answer.text).toContain('is no domain');
+    expect(answer.text).toContain('is not a domain');
     const { structured } = await box.server.call('sandbox_get');
     expect(structured['network_policy']).toEqual(GOOD_ONLY);
   });

@@ -77,7 +77,7 @@ except OSError as e: print('end', e)`;
       process.kill(relay, 'SIGKILL');
       await expect.poll(output).toContain('end');
       await expect.poll(() => fetchGood(server, sandbox_id)).toBe('good 0\n');
-      expect(server.stderr()).toContain('the carrier of a sandbox has ended');
+      expect(server.stderr()).toContain('the relay of a sandbox exited');
     } finally {
       await end(server, sandbox_id);
     }

@@ -95,7 +95,7 @@ describe('an archive of a root file system', () => {
     const { notes } = await place.import(
       tarOf([...ROOT, directory('dev'), { ...device, path: 'dev/sda' }, device]),
     );
-    expect(notes).toEqual(['Left out: usr/disk: devices, fifos and sockets are not taken over.']);
+    expect(notes).toEqual(['Left out: usr/disk: devices, fifos and sockets are not imported.']);
     expect(await readdir(inTree('usr'))).toEqual(['file']);
   });
 
@@ -108,12 +108,12 @@ describe('an archive of a root file system', () => {
       '../../etc',
     ],
     ['an entry of an unknown kind', [...ROOT, { path: 'usr/x', type: 'S' }], 'invalid_argument', 'usr/x'],
-    ['no root file system', [{ path: 'readme', content: 'x' }], 'invalid_argument', 'at its top'],
+    ['no root file system', [{ path: 'readme', content: 'x' }], 'invalid_argument', 'top-level'],
     [
       'no more than the start of an archive',
       tarOf([directory('./')]).subarray(0, 512),
       'invalid_argument',
-      'at its top',
+      'top-level',
     ],
     [
       'headers that take much memory',

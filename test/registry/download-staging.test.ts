@@ -42,7 +42,7 @@ describe('an unfinished download', () => {
     leave(stateDir, path);
     await restart().recover(neverAborted);
     expect(existsSync(path)).toBe(false);
-    expect(log.lines.filter((line) => line.includes('damaged note'))).toHaveLength(notes.length);
+    expect(log.lines.filter((line) => line.includes('damaged record'))).toHaveLength(notes.length);
     expect(readdirSync(join(stateDir, 'records/downloads'))).toEqual([]);
   });
 

@@ -71,7 +71,7 @@ describe('the end of a session', () => {
     clock.advance(1_400);
     await ended;
     expect(clock.now() - started).toBeLessThanOrEqual(1_500);
-    expect(log.lines.join('')).toContain('left to recovery');
+    expect(log.lines.join('')).toContain('leaving them to recovery');
     held.release();
     expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
   });

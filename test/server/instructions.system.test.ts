@@ -43,7 +43,7 @@ describe('the instructions', () => {
   it('keep what the core tools support', () => {
     const { text } = instructionsFor({ toolsets: ['core'], readOnly: false });
     expect(text).toContain('Take results out with sandbox_read_file.');
-    expect(text).toContain('sandbox_extend_timeout moves that. While');
+    expect(text).toContain('sandbox_extend_timeout postpones that. The lifetime');
     expect(text).toContain('command_logs pages through the rest');
     expect(text).toMatch(/^6\. sandbox_stop/m);
   });

@@ -70,7 +70,7 @@ export class TrackedConnection {
   /** The decision on the address alone that the program named. */
   evaluateAddress(policy: Policy): Decision {
     const address = parseAddress(this.connection.address);
-    if (address === null) return { allowed: false, rule: `${this.connection.address} is no address` };
+    if (address === null) return { allowed: false, rule: `${this.connection.address} is not an address` };
     return policy.evaluate([], address, this.connection.port);
   }
 
@@ -90,7 +90,7 @@ export class TrackedConnection {
     if (!decision.allowed) this.terminate(decision.rule);
     // The program reconnects, and then the new rules apply.
     else if (this.uninspectedNames.some((name) => policy.headers.appliesTo(name)))
-      this.terminate('header rules have come for its domain');
+      this.terminate('a policy update added header rules for its domain');
   }
 
   terminate(rule: string): void {

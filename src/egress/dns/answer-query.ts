@@ -66,7 +66,7 @@ export async function answerQuery(
   if (question.type === 'AAAA') return plain(RCODE.ok);
   const { type } = question;
   if (type !== 'A' && !isRecordType(type))
-    return refuse({ allowed: false, rule: `DNS records of type ${type} are not carried` });
+    return refuse({ allowed: false, rule: `DNS records of type ${type} are not supported` });
   let found: Found;
   try {
     found =

@@ -18,7 +18,7 @@ export function checkInnerRequest(
   host: string | null,
 ): void {
   if (host !== name) {
-    const shown = host ?? 'no host, or several,';
+    const shown = host ?? 'no host or several hosts';
     throw recordRefusal(tracked, 'tls', [name], `a request for ${shown} on a TLS connection to ${name}`, 421);
   }
   const policy = context.policy();

@@ -79,7 +79,7 @@ export function serveHttp1(
     else attempt(incoming, refused, (framed) => upgrade(serving, framed, incoming, socket, head));
   });
   server.on('connect', (_incoming, socket) => {
-    const { message } = recordRefusal(tracked, route.protocol, [], 'CONNECT would lead past the policy');
+    const { message } = recordRefusal(tracked, route.protocol, [], 'CONNECT would bypass the policy');
     endGracefully(socket, httpResponse('403 Forbidden', refusalBody(message)));
   });
   server.on('clientError', (error, socket) => {
@@ -94,8 +94,8 @@ export function serveHttp1(
 /** Why a request cannot be parsed; null if it is the connection that has failed. */
 function faultOf(error: Error): string | null {
   const code = systemErrorCode(error) ?? '';
-  if (code === 'HPE_HEADER_OVERFLOW') return `its headers are longer than ${MAX_HEAD} bytes`;
-  return code.startsWith('HPE_') ? `it is no HTTP/1.1 (${code})` : null;
+  if (code === 'HPE_HEADER_OVERFLOW') return `its headers exceed ${MAX_HEAD} bytes`;
+  return code.startsWith('HPE_') ? `it is not HTTP/1.1 (${code})` : null;
 }
 
 interface Framed {
@@ -208,7 +208,7 @@ async function upgrade(
   after: Buffer,
 ): Promise<void> {
   // The bytes after it belong to the upgraded connection: the server would take a body for those.
-  if (framing.hasBody) throw new Malformed('it asks for an upgrade and has a body');
+  if (framing.hasBody) throw new Malformed('it requests an upgrade and has a body');
   const target = await serving.route.target(head);
   const wanted = upgradeHeaders(incoming.headers.upgrade ?? '');
   const headers = forwardedHeaders(head, framing, headersSetOn(serving, head, target), wanted);

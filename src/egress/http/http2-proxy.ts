@@ -161,15 +161,16 @@ function checkHead(headers: IncomingHttpHeaders): void {
   const asterisk = path === '*' && headers[':method'] === 'OPTIONS';
   if (headers[':scheme'] !== 'https') throw new Malformed('its scheme is not https');
   if (!asterisk && !/^\/[\x21-\x7e\x80-\xff]*$/.test(path))
-    throw new Malformed('its path does not begin with a slash, or has a character that no path may have');
+    throw new Malformed('its path does not begin with a slash or contains an invalid character');
   for (const [name, value] of Object.entries(headers)) {
-    if (CONNECTION_HEADERS.has(name)) throw new Malformed(`it has the header ${name}, which HTTP/2 has not`);
+    if (CONNECTION_HEADERS.has(name))
+      throw new Malformed(`it has the header ${name}, which HTTP/2 does not allow`);
     if ([value].flat().some((each) => /[\0\r\n]/.test(each ?? '')))
-      throw new Malformed('one of its headers has a character that no header may have');
+      throw new Malformed('one of its headers contains an invalid character');
   }
   const length = headers['content-length'];
   if (length !== undefined && !/^\d{1,15}$/.test(length))
-    throw new Malformed('its Content-Length is no plain number');
+    throw new Malformed('its Content-Length is not a plain number');
 }
 
 /** The headers of a request with what the rules set; those are marked as never indexed, so that no hop stores them. */

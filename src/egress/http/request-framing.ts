@@ -38,9 +38,9 @@ export function framingOf(head: RequestHead): Framing {
   if (codings.length > 0 && lengths.length > 0)
     throw new Malformed('it has both Content-Length and Transfer-Encoding');
   if (lengths.length > 1) throw new Malformed('it has several Content-Length headers');
-  if (!LENGTH.test(length)) throw new Malformed('its Content-Length is no plain number');
+  if (!LENGTH.test(length)) throw new Malformed('its Content-Length is not a plain number');
   if (codings.length > 0 && (codings.join(',') !== 'chunked' || head.version !== '1.1'))
-    throw new Malformed('its Transfer-Encoding is another than chunked');
+    throw new Malformed('its Transfer-Encoding is not chunked');
   const chunked = codings.length > 0;
   const hasBody = chunked || Number(length) > 0;
   const bodiless = BODILESS.has(head.method);
@@ -51,10 +51,10 @@ export function framingOf(head: RequestHead): Framing {
 
 function checkHeaders(head: RequestHead): void {
   if (head.version !== '1.1' && head.version !== '1.0')
-    throw new Malformed(`it is of HTTP/${head.version}, not of HTTP/1.1`);
+    throw new Malformed(`it is HTTP/${head.version}, not HTTP/1.1`);
   for (let index = 0; index < head.rawHeaders.length; index += 2) {
     if (!NAME.test(head.rawHeaders[index] ?? '') || !VALUE.test(head.rawHeaders[index + 1] ?? ''))
-      throw new Malformed('one of its headers has a character that no header may have');
+      throw new Malformed('one of its headers contains an invalid character');
   }
   const taken = connectionOptions(head).find((name) => NEVER_LOCAL.has(name));
   if (taken !== undefined) throw new Malformed(`its Connection header names ${taken}`);

@@ -88,9 +88,9 @@ export function requestedHost(
   const absolute = /^[a-z][a-z0-9+.-]*:\/\/([^/?#]*)(.*)$/i.exec(url);
   const host = hostName(hosts[0]?.trim() ?? '');
   if (hosts.length !== 1 || host === null)
-    throw recordRefusal(tracked, protocol, [], 'the request names no host, or several');
+    throw recordRefusal(tracked, protocol, [], 'the request has no host or several hosts');
   if (absolute !== null && hostName(absolute[1] ?? '') !== host)
-    throw recordRefusal(tracked, protocol, [host], 'the request names two different hosts');
+    throw recordRefusal(tracked, protocol, [host], 'the request has two different hosts');
   return { host, path: absolute === null ? url : originForm(absolute[2] ?? '') };
 }
 
@@ -123,7 +123,7 @@ export function failureOf(tracked: TrackedConnection, protocol: 'http' | 'tls', 
   }
   if (error instanceof Malformed) {
     tracked.recordFailure(error.message);
-    const body = `The gateway passes no such request on: ${error.message}.\n`;
+    const body = `The gateway does not forward this request: ${error.message}.\n`;
     return { status: 400, reason: 'Bad Request', body, refused: false };
   }
   if (error instanceof DialError && error.refusal !== null) {

@@ -43,7 +43,7 @@ export function forwardUpgrade(
     upstream.once('upgrade', (response, up, upHead) => {
       if (!wanted.includes('Upgrade')) {
         up.destroy();
-        reject(new Error('the server answers with an upgrade that nobody asked for'));
+        reject(new Error('the server responded with an upgrade that was not requested'));
         return;
       }
       socket.write(head11(response, response.rawHeaders));

@@ -105,13 +105,13 @@ function compile(
   if (given.length > MAX_HEADERS)
     throw invalidRule(
       `a rule for ${pattern} has ${given.length} headers`,
-      `Set at most ${MAX_HEADERS} a rule.`,
+      `Set at most ${MAX_HEADERS} headers per rule.`,
     );
   const headers = given.map(
     ([name, value]) => [headerName(name), headerValue(name, value, pattern, fill)] as const,
   );
   if (new Set(headers.map(([name]) => name)).size < headers.length)
-    throw invalidRule(`a rule for ${pattern} sets a header twice`, 'Header names do not differ by capitals.');
+    throw invalidRule(`a rule for ${pattern} sets a header twice`, 'Header names are case-insensitive.');
   return { pattern, match: compileMatch(rule.match, pattern), headers };
 }
 
@@ -119,11 +119,11 @@ function headerName(name: string): string {
   const lower = name.toLowerCase();
   const shown = JSON.stringify(name.slice(0, 100));
   if (!TOKEN.test(name) || name.length > MAX_NAME)
-    throw invalidRule(`${shown} is no header name`, 'Give a name such as Authorization or X-Api-Key.');
+    throw invalidRule(`${shown} is not a header name`, 'Use a name such as Authorization or X-Api-Key.');
   if (NOT_SETTABLE.has(lower))
     throw invalidRule(
       `header ${shown} cannot be set`,
-      'It frames or routes the request; leave it to the program.',
+      'It controls the framing or routing of the request; leave it to the program.',
     );
   return lower;
 }
@@ -140,7 +140,7 @@ function headerValue(
   const filled = mentionsSecret(template) ? ' once its secret is filled in' : '';
   throw invalidRule(
     `the value of header ${JSON.stringify(name.slice(0, 100))} cannot be sent${filled}`,
-    `A value is one line of printable characters (ISO 8859-1), at most ${MAX_VALUE}.`,
+    `Use one line of at most ${MAX_VALUE} printable characters (ISO 8859-1).`,
   );
 }
 

@@ -90,7 +90,7 @@ export function holds(range: Range, address: Address, port: number | null): bool
 
 const CLOSED_RANGES = CLOSED.map(([text, what]) => {
   const range = parseRange(text);
-  if (range === null) throw new Error(`${text} is no range`);
+  if (range === null) throw new Error(`${text} is not a range`);
   return { range, what };
 });
 

@@ -10,11 +10,11 @@ export function parseDomainPattern(text: string): string {
   const address = parseRange(text) !== null;
   throw new SandboxError(
     'invalid_argument',
-    `network_policy: ${JSON.stringify(text.slice(0, 100))} is no domain.`,
+    `network_policy: ${JSON.stringify(text.slice(0, 100))} is not a domain.`,
     {
       hint: address
-        ? 'Addresses and ranges go to subnets.allow.'
-        : 'Name a domain such as example.com, or *.example.com for its subdomains; no scheme, port or path.',
+        ? 'Put addresses and ranges into subnets.allow.'
+        : 'Use a domain such as example.com, or *.example.com for its subdomains, without scheme, port or path.',
     },
   );
 }
@@ -25,9 +25,9 @@ export function parseSubnet(text: string): Range {
   if (range !== null) return range;
   throw new SandboxError(
     'invalid_argument',
-    `network_policy.subnets: ${JSON.stringify(text.slice(0, 100))} is no range.`,
+    `network_policy.subnets: ${JSON.stringify(text.slice(0, 100))} is not a range.`,
     {
-      hint: 'Give ranges such as 192.0.2.0/24 or 2001:db8::/32, or single addresses.',
+      hint: 'Use ranges such as 192.0.2.0/24 or 2001:db8::/32, or single addresses.',
     },
   );
 }

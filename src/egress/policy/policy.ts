@@ -70,7 +70,7 @@ export function compilePolicy(
   const forbids = (address: Address, port: number | null): Decision | null => {
     const closed = closedOnThisHost(address, hostNetwork);
     if (closed !== null && !hostNetwork.opened.some((range) => holds(range, address, port))) {
-      return denied(`${address.toString()} is a ${closed} address, which only the operator can open`);
+      return denied(`${address.toString()} is a ${closed} address, which only the operator can allow`);
     }
     if (data.mode === 'deny-all') return denied('mode deny-all');
     const range = denyRanges.find((each) => holds(each, address, port));
@@ -91,7 +91,7 @@ export function compilePolicy(
       if (decision !== undefined) return decision;
       const [name] = names;
       return name === undefined
-        ? denied(`${address.toString()} was reached by no allowed domain or subnet`)
+        ? denied(`${address.toString()} does not belong to an allowed domain or subnet`)
         : evaluateName(name);
     },
   };
@@ -112,9 +112,9 @@ function checkShape(data: NetworkPolicy): void {
   if (given.every((list) => list === undefined || list.length === 0)) return;
   throw new SandboxError(
     'invalid_argument',
-    `network_policy.mode ${data.mode} takes no allow, subnets or rules.`,
+    `network_policy.mode ${data.mode} cannot be combined with allow, subnets or rules.`,
     {
-      hint: 'Say mode: custom to name domains, subnets or rules.',
+      hint: 'Use mode custom to set allow, subnets or rules.',
     },
   );
 }

@@ -4,7 +4,7 @@ import type { Decision, Policy } from './policy.ts';
 export function quotaExceededPolicy(maxBytes: number): Policy {
   const decision: Decision = {
     allowed: false,
-    rule: `the sandbox has used up the ${maxBytes} bytes that --egress-max-bytes gives it`,
+    rule: `the sandbox has used up its network quota of ${maxBytes} bytes (--egress-max-bytes)`,
   };
   return {
     mode: 'deny-all',

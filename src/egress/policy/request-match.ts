@@ -21,9 +21,9 @@ export function compileMatch(match: NetworkRule['match'], domain: string): Reque
   if (methods !== null && (methods.length === 0 || !methods.every((method) => METHOD.test(method)))) {
     throw new SandboxError(
       'invalid_argument',
-      `network_policy.rules: match.methods for ${domain} has no use.`,
+      `network_policy.rules: match.methods for ${domain} is not valid.`,
       {
-        hint: 'Name methods such as ["GET", "POST"], or leave methods out for all.',
+        hint: 'Use methods such as ["GET", "POST"], or leave methods out to match all.',
       },
     );
   }
@@ -33,7 +33,7 @@ export function compileMatch(match: NetworkRule['match'], domain: string): Reque
       'invalid_argument',
       `network_policy.rules: match.path_prefix ${shown} for ${domain} matches no request.`,
       {
-        hint: 'Give the beginning of a path as it is sent, such as /v1/; without a query, `..`, `//` or `;`.',
+        hint: 'Use the beginning of a path as it is sent, such as /v1/, without a query, `..`, `//` or `;`.',
       },
     );
   }

@@ -56,6 +56,6 @@ export async function dialTls(
 function faultOf(error: unknown, server: string): string {
   const code = systemErrorCode(error);
   if (code !== null && CERTIFICATE_FAULT.test(code))
-    return `the certificate of ${server} is not to be trusted (${code})`;
-  return `no TLS with ${server}: ${code ?? 'it ended the handshake'}`;
+    return `the certificate of ${server} is not trusted (${code})`;
+  return `TLS with ${server} failed: ${code ?? 'it ended the handshake'}`;
 }

@@ -42,7 +42,7 @@ export class StagedDownloads {
       // No fsync: a download need not wait for it, and a note lost in a power cut does little harm.
       await writeFileAtomic(file, JSON.stringify({ path, process: currentProcess() }), 0o600, false);
     } catch (error) {
-      this.#log.warn({ path, err: error }, 'Could not note an unfinished download.');
+      this.#log.warn({ path, err: error }, 'Could not record a download.');
     }
     return () => this.#takeBack(file, path);
   }
@@ -67,7 +67,7 @@ export class StagedDownloads {
         this.#log.warn({ path }, 'Could not remove an unfinished download; left for recovery.');
       else await rm(file, { force: true });
     } catch (error) {
-      this.#log.warn({ file, err: error }, 'Could not remove the note of a download.');
+      this.#log.warn({ file, err: error }, 'Could not remove the record of a download.');
     }
   }
 
@@ -75,7 +75,7 @@ export class StagedDownloads {
     const note = parseNote(await readFile(file, 'utf8'));
     if (note === null) {
       // A power cut can leave it empty; its path is lost then.
-      this.#log.warn({ file }, 'Removing the damaged note of a download; its files may be left behind.');
+      this.#log.warn({ file }, 'Removing the damaged record of a download; its files may be left behind.');
     } else {
       const { path, process } = note;
       if (isProcessAlive(process)) return;
@@ -90,7 +90,7 @@ export class StagedDownloads {
       return await readdir(this.#directory);
     } catch (error) {
       if (systemErrorCode(error) !== 'ENOENT')
-        this.#log.warn({ err: error }, 'Could not list the notes of downloads.');
+        this.#log.warn({ err: error }, 'Could not list the records of downloads.');
       return [];
     }
   }

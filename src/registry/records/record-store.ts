@@ -75,7 +75,7 @@ export class RecordStore<Item> {
       }
       this.#report(path, error);
       throw new SandboxError('internal', `The ownership record of ${id} cannot be read.`, {
-        hint: `No other ${this.#kind.noun} is affected. The server log names the file.`,
+        hint: `Only this ${this.#kind.noun} is affected. The server log names the file.`,
         details: this.#details(id),
         cause: error,
       });
@@ -89,7 +89,7 @@ export class RecordStore<Item> {
       const id = this.#idOfFile(name);
       if (id === undefined) continue;
       if (this.#kind.isId(id)) ids.push(id);
-      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is no id'));
+      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is not a valid id'));
     }
     // `read` has logged an unreadable record; it must not hide the others.
     const records = await mapConcurrent(ids, 16, (id) => this.read(id).catch(() => null));
@@ -130,7 +130,7 @@ export class RecordStore<Item> {
       const problem = stateDirectoryError(error, this.#directory);
       if (problem !== error) throw problem;
       throw new SandboxError('server', `The ownership of ${this.#kind.idOf(record)} could not be recorded.`, {
-        hint: 'Ask the operator to look at the state directory (free space, permissions); the server log has more.',
+        hint: 'Ask the operator to check the state directory (free space, permissions); the server log has details.',
         details: this.#details(this.#kind.idOf(record)),
         cause: error,
       });
@@ -145,7 +145,7 @@ export class RecordStore<Item> {
       const problem = stateDirectoryError(error, this.#directory);
       if (problem !== error) throw problem;
       throw new SandboxError('server', 'The ownership records cannot be listed.', {
-        hint: 'Ask the operator to look at the state directory (permissions); the server log has more.',
+        hint: 'Ask the operator to check the permissions of the state directory; the server log has details.',
         cause: error,
       });
     }
@@ -174,6 +174,6 @@ export class RecordStore<Item> {
   #report(file: string, error: unknown): void {
     if (this.#reported.has(file)) return;
     this.#reported.add(file);
-    this.#log.error({ file, err: error }, 'An ownership record cannot be read. It is left as it is.');
+    this.#log.error({ file, err: error }, 'An ownership record cannot be read; leaving it as it is.');
   }
 }

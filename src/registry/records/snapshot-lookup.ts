@@ -8,8 +8,8 @@ import type { SnapshotOwnership } from './snapshot-record.ts';
 /** @throws SandboxError `unsupported` if the engine has no snapshots */
 export function requireSnapshots({ engine }: RegistryContext): Snapshots {
   if (engine.snapshots !== undefined) return engine.snapshots;
-  throw new SandboxError('unsupported', `The ${engine.name} engine keeps no snapshots.`, {
-    hint: 'Bring out what matters with sandbox_download_file, and into a new sandbox with sandbox_upload_file.',
+  throw new SandboxError('unsupported', `The ${engine.name} engine does not support snapshots.`, {
+    hint: 'Download the files you need with sandbox_download_file, and upload them to a new sandbox with sandbox_upload_file.',
     details: { engine: engine.name },
   });
 }

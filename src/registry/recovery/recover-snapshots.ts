@@ -28,7 +28,7 @@ export async function recoverSnapshots(context: RegistryContext, signal: AbortSi
         await ownershipOf(context, snapshot).catch((error: unknown) => {
           log.warn(
             { snapshot_id: snapshot.snapshotId, err: error },
-            'The owner of a snapshot cannot be told.',
+            'Could not determine the owner of a snapshot.',
           );
         });
       }
@@ -37,6 +37,6 @@ export async function recoverSnapshots(context: RegistryContext, signal: AbortSi
     for (const { snapshotId } of recorded) if (!present.has(snapshotId)) await snapshots.remove(snapshotId);
   } catch (error) {
     throwIfCancelled(signal);
-    log.error({ err: error }, 'The records of snapshots could not be looked through.');
+    log.error({ err: error }, 'Could not go through the snapshot records.');
   }
 }

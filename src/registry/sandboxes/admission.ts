@@ -72,7 +72,7 @@ function findExcess(
       'limit_exceeded',
       `The limit of ${maxSandboxes} sandboxes is reached (${present.length} in use).`,
       {
-        hint: 'Call session_info or sandbox_list to see them, and sandbox_stop for one that is no longer needed.',
+        hint: 'Call session_info or sandbox_list to see them, and sandbox_stop for one that you no longer need.',
         details: { limit: 'max_sandboxes', max: maxSandboxes, used: present.length },
       },
     );
@@ -81,9 +81,9 @@ function findExcess(
   if (used + wanted.vcpus > maxVcpus) {
     return new SandboxError(
       'limit_exceeded',
-      `The sandbox needs ${wanted.vcpus} vcpus, but ${used} of at most ${maxVcpus} are in use.`,
+      `The sandbox needs ${wanted.vcpus} vcpus, but ${used} of ${maxVcpus} are already in use.`,
       {
-        hint: 'Call sandbox_create with fewer resources.vcpus, or sandbox_stop for a sandbox that is no longer needed.',
+        hint: 'Call sandbox_create with fewer resources.vcpus, or sandbox_stop for a sandbox that you no longer need.',
         details: { limit: 'max_vcpus', max: maxVcpus, used, wanted: wanted.vcpus },
       },
     );

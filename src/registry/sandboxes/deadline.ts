@@ -19,7 +19,7 @@ export async function extendWithinLimit(
   if (!Number.isSafeInteger(durationMs) || durationMs <= 0) {
     throw new SandboxError(
       'invalid_argument',
-      `duration_ms is ${durationMs}; it has to be a whole number above 0.`,
+      `duration_ms is ${durationMs}; it must be a positive whole number.`,
     );
   }
   return context.lock.run(`deadline of ${sandboxId}`, async () => {
@@ -29,12 +29,12 @@ export async function extendWithinLimit(
     if (durationMs > room) {
       throw new SandboxError(
         'limit_exceeded',
-        `${durationMs} ms more would give ${sandboxId} a life of ${sandbox.timeoutMs + durationMs} ms; the maximum is ${max} ms.`,
+        `Extending ${sandboxId} by ${durationMs} ms gives it a lifetime of ${sandbox.timeoutMs + durationMs} ms; the maximum is ${max} ms.`,
         {
           hint:
             room > 0
               ? `Call sandbox_extend_timeout with duration_ms of at most ${room}.`
-              : 'It has all the time it can have: save what matters with sandbox_download_file, then call sandbox_create.',
+              : 'It has reached its maximum lifetime: save your files with sandbox_download_file, then call sandbox_create.',
           details: { sandbox_id: sandboxId, duration_ms: durationMs, max_lifetime_ms: max, room_ms: room },
         },
       );

@@ -90,7 +90,7 @@ export class Leases {
     } catch (error) {
       if (lease.ended.signal.aborted) return;
       if (error instanceof SandboxError && (error.code === 'not_found' || error.code === 'conflict')) {
-        this.#context.log.debug({ ...fields, err: error }, 'Lease ended: the sandbox no longer runs.');
+        this.#context.log.debug({ ...fields, err: error }, 'Lease ended: the sandbox is no longer running.');
         return;
       }
       this.#context.log.warn({ ...fields, err: error }, 'Could not extend a lease; retrying.');

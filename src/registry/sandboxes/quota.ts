@@ -13,13 +13,13 @@ export interface QuotaSubject {
 export const RUNNING_COMMANDS: QuotaSubject = {
   limit: 'max_running_commands',
   state: 'commands are running',
-  hint: 'Call command_wait for one to finish, or command_kill to end one; session_info lists them.',
+  hint: 'Call command_wait to wait for one, or command_kill to end one; session_info lists them.',
 };
 
 export const OPEN_SHELLS: QuotaSubject = {
   limit: 'max_shells',
   state: 'shells are open',
-  hint: 'Call shell_close for one that is no longer needed; session_info lists them.',
+  hint: 'Call shell_close for one that you no longer need; session_info lists them.',
 };
 
 /** Limits how many of one kind a principal has at a time, over all its sessions in this process. */
@@ -41,14 +41,10 @@ export class Quota {
   take(): () => void {
     const { limit, state, hint } = this.#subject;
     if (this.#used >= this.#max) {
-      throw new SandboxError(
-        'limit_exceeded',
-        `${this.#used} ${state}; at most ${this.#max} may at a time.`,
-        {
-          hint,
-          details: { limit, max: this.#max, used: this.#used },
-        },
-      );
+      throw new SandboxError('limit_exceeded', `${this.#used} ${state}; the limit is ${this.#max}.`, {
+        hint,
+        details: { limit, max: this.#max, used: this.#used },
+      });
     }
     this.#used += 1;
     let given = false;

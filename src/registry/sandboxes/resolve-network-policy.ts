@@ -17,9 +17,9 @@ export function resolveNetworkPolicy(
     const modes = limits.networkModes.join(', ');
     throw new SandboxError(
       'unsupported',
-      `network_policy.mode is ${policy.mode}; this engine has ${modes || 'none'}.`,
+      `network_policy.mode is ${policy.mode}; this engine supports ${modes || 'none'}.`,
       {
-        hint: `Call ${tool} with a network_policy.mode of: ${modes || 'none; leave network_policy out'}.`,
+        hint: `Call ${tool} with one of these network_policy.mode values: ${modes || 'none; leave network_policy out'}.`,
         details: { mode: policy.mode, network_modes: limits.networkModes },
       },
     );
@@ -39,7 +39,7 @@ function requireConsistent(policy: NetworkPolicy, limits: EngineLimits, tool: st
   const custom = limits.networkModes.includes('custom') ? 'with network_policy.mode "custom", or ' : '';
   throw new SandboxError(
     'invalid_argument',
-    `network_policy.mode ${policy.mode} contradicts ${given.join(', ')}, which it would ignore.`,
+    `network_policy.mode ${policy.mode} cannot be combined with ${given.join(', ')}, which it would ignore.`,
     {
       hint: `Call ${tool} ${custom}without ${given.join(', ')}.`,
       details: { mode: policy.mode, given },

@@ -42,13 +42,13 @@ function resolveTimeout(timeoutMs: number | null, maxLifetimeMs: number): number
   if (!Number.isSafeInteger(timeoutMs) || timeoutMs <= 0) {
     throw new SandboxError(
       'invalid_argument',
-      `timeout_ms is ${timeoutMs}; it has to be a whole number above 0.`,
+      `timeout_ms is ${timeoutMs}; it must be a positive whole number.`,
     );
   }
   if (timeoutMs > maxLifetimeMs) {
     throw new SandboxError(
       'limit_exceeded',
-      `timeout_ms is ${timeoutMs}; a sandbox lives at most ${maxLifetimeMs} ms.`,
+      `timeout_ms is ${timeoutMs}; the maximum lifetime of a sandbox is ${maxLifetimeMs} ms.`,
       {
         hint: `Call sandbox_create with timeout_ms of at most ${maxLifetimeMs}.`,
         details: { timeout_ms: timeoutMs, max_lifetime_ms: maxLifetimeMs },
@@ -63,7 +63,7 @@ function resolveVcpus(vcpus: number | null, limits: EngineLimits): number {
   if (!Number.isSafeInteger(vcpus) || vcpus < 1 || vcpus > limits.maxVcpus) {
     throw new SandboxError(
       'invalid_argument',
-      `resources.vcpus is ${vcpus}; a sandbox here has 1 to ${limits.maxVcpus}.`,
+      `resources.vcpus is ${vcpus}; it must be from 1 to ${limits.maxVcpus}.`,
       {
         hint: `Call sandbox_create with resources.vcpus from 1 to ${limits.maxVcpus}, or leave it out.`,
         details: { vcpus, max_vcpus: limits.maxVcpus },
@@ -76,14 +76,14 @@ function resolveVcpus(vcpus: number | null, limits: EngineLimits): number {
 function requireCapabilities(request: CreateRequest, engine: Engine): void {
   if (request.source !== null) requireSourceType(request.source.type, engine);
   if (request.ports.length > 0 && engine.ports === undefined) {
-    throw new SandboxError('unsupported', `Engine ${engine.name} cannot expose ports.`, {
-      hint: 'Call sandbox_create without ports, and reach the service from inside with sandbox_run_command.',
+    throw new SandboxError('unsupported', `The ${engine.name} engine cannot expose ports.`, {
+      hint: 'Call sandbox_create without ports, and access the service from within the sandbox with sandbox_run_command.',
       details: { engine: engine.name, argument: 'ports' },
     });
   }
   if (request.interactive && engine.shells?.interactiveUrl === undefined) {
     const instead = engine.shells === undefined ? 'sandbox_run_command for each command' : 'sandbox_shell';
-    throw new SandboxError('unsupported', `Engine ${engine.name} has no interactive port.`, {
+    throw new SandboxError('unsupported', `The ${engine.name} engine does not support interactive ports.`, {
       hint: `Call sandbox_create without interactive, then ${instead}.`,
       details: { engine: engine.name, argument: 'interactive' },
     });
@@ -93,9 +93,13 @@ function requireCapabilities(request: CreateRequest, engine: Engine): void {
 function requireSourceType(type: SandboxSource['type'], engine: Engine): void {
   const available = engine.sources?.types ?? [];
   if (available.includes(type)) return;
-  const others = available.length > 0 ? `it has: ${available.join(', ')}` : 'it has none';
-  throw new SandboxError('unsupported', `Engine ${engine.name} has no ${type} source; ${others}.`, {
-    hint: 'Call sandbox_create without source, then bring the files in with sandbox_upload_file or sandbox_write_files.',
-    details: { source: type, available },
-  });
+  const others = available.length > 0 ? `it supports: ${available.join(', ')}` : 'it supports none';
+  throw new SandboxError(
+    'unsupported',
+    `The ${engine.name} engine does not support ${type} sources; ${others}.`,
+    {
+      hint: 'Call sandbox_create without source, then add the files with sandbox_upload_file or sandbox_write_files.',
+      details: { source: type, available },
+    },
+  );
 }

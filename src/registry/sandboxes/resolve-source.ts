@@ -27,20 +27,20 @@ export function resolveSource(source: SandboxSource | null): SandboxSource | nul
     (revision.length > MAX_REVISION || revision === '' || NO_REVISION.test(revision))
   ) {
     throw invalid(
-      `source.revision is ${JSON.stringify(revision.slice(0, 100))}, which no branch, tag or commit can be called`,
-      'Give a branch, a tag or a commit, such as main, v1.2.0 or 3f2a9c1.',
+      `source.revision is ${JSON.stringify(revision.slice(0, 100))}, which is not a valid branch, tag or commit`,
+      'Use a branch, a tag or a commit, such as main, v1.2.0 or 3f2a9c1.',
     );
   }
   for (const [name, value] of Object.entries({ username, password })) {
     if (value === undefined || (value !== '' && value.length <= MAX_CREDENTIAL && !CONTROLS.test(value)))
       continue;
     throw invalid(
-      `source.${name} is empty, too long or has control characters`,
+      `source.${name} is empty, too long or contains control characters`,
       `Correct or leave out source.${name}.`,
     );
   }
   if (username?.includes(':') === true) {
-    throw invalid('source.username has a colon', 'Give what follows the colon as source.password.');
+    throw invalid('source.username contains a colon', 'Pass what follows the colon as source.password.');
   }
   return { ...source, url };
 }
@@ -51,14 +51,14 @@ function resolveUrl(text: string): string {
   const url = URL.canParse(text) && text.length <= MAX_URL && !CONTROLS.test(text) ? new URL(text) : null;
   if (url === null || !PROTOCOLS.includes(url.protocol) || url.hostname === '') {
     throw invalid(
-      `source.url is ${shown}, which is no address of http or https`,
-      'Give an address such as https://example.com/repository.git; for ssh addresses, give the https one of the same repository.',
+      `source.url is ${shown}, which is not an http or https URL`,
+      'Use a URL such as https://example.com/repository.git; instead of an ssh address, use the https URL of the same repository.',
     );
   }
   if (url.username !== '' || url.password !== '') {
     throw invalid(
-      `source.url has credentials in it (${shown})`,
-      'Give them as source.username and source.password, with a source of type git; they never reach the sandbox then.',
+      `source.url contains credentials (${shown})`,
+      'Pass them as source.username and source.password with a source of type git, so that they never reach the sandbox.',
     );
   }
   return url.href;

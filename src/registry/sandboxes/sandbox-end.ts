@@ -14,7 +14,7 @@ const CAUSES: Record<StopCause, string> = {
   out_of_memory: 'it ran out of memory',
 };
 
-const GO_ON = 'Call snapshot_list for its snapshot, and sandbox_create with that as source to go on.';
+const GO_ON = 'Call snapshot_list for its snapshot, and sandbox_create with it as source to continue.';
 
 /** True for a sandbox that will never run again. */
 export function hasEnded(sandbox: Sandbox): boolean {
@@ -54,7 +54,7 @@ export function notRunning(sandbox: Sandbox, endedAt: number | null): SandboxErr
     'conflict',
     `Sandbox ${sandbox.sandboxId} is ${sandbox.status}${cause}${time}${reason}.`,
     {
-      hint: `${sandbox.stopCause === 'snapshot' ? GO_ON : 'Call sandbox_create for a new one.'} What its commands wrote can still be read with command_logs.`,
+      hint: `${sandbox.stopCause === 'snapshot' ? GO_ON : 'Call sandbox_create for a new one.'} The output of its commands can still be read with command_logs.`,
       details: { ...details, stop_cause: sandbox.stopCause, ended_at: endedAt },
     },
   );

@@ -61,7 +61,10 @@ export async function viewIfKnown(
     throwIfCancelled(signal);
     if (error instanceof SandboxError && error.code === 'not_found') return null;
     if (error instanceof SandboxError && fatal.includes(error.code)) throw error;
-    context.log.error({ sandbox_id: record.sandboxId, err: error }, 'A sandbox cannot be read.');
-    return failedView(record, error instanceof SandboxError ? error.message : 'It cannot be read.');
+    context.log.error(
+      { sandbox_id: record.sandboxId, err: error },
+      'The record of a sandbox cannot be read.',
+    );
+    return failedView(record, error instanceof SandboxError ? error.message : 'Its record cannot be read.');
   }
 }

@@ -21,8 +21,8 @@ export async function updateNetworkPolicy(
   const { engine, store, lock, log } = context;
   const { networkPolicies } = engine;
   if (networkPolicies === undefined) {
-    throw new SandboxError('unsupported', `Engine ${engine.name} cannot change a network policy.`, {
-      hint: 'Call sandbox_create with the network_policy that you need.',
+    throw new SandboxError('unsupported', `The ${engine.name} engine cannot change a network policy.`, {
+      hint: 'Call sandbox_create with the network_policy you need.',
     });
   }
   const resolved = resolveNetworkPolicy(policy, await engine.limits(signal), 'sandbox_update_network_policy');
@@ -37,7 +37,7 @@ export async function updateNetworkPolicy(
       );
     } catch (error) {
       // The policy is in force; the record only tells what was requested.
-      log.warn({ sandbox_id: sandboxId, err: error }, 'A network policy could not be recorded.');
+      log.warn({ sandbox_id: sandboxId, err: error }, 'Could not record a network policy.');
     }
   });
 }

@@ -141,7 +141,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   async terminalUrl(signal: AbortSignal): Promise<string> {
     const { shells, name } = this.#context.engine;
     if (shells?.interactiveUrl !== undefined) return shells.interactiveUrl(this.sandboxId, signal);
-    throw new SandboxError('unsupported', `Engine ${name} has no interactive port.`, {
+    throw new SandboxError('unsupported', `The ${name} engine does not support interactive ports.`, {
       hint: 'Call sandbox_shell for a terminal.',
     });
   }
@@ -170,7 +170,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
   #requireShells(): Shells {
     const { shells, name } = this.#context.engine;
     if (shells !== undefined) return shells;
-    throw new SandboxError('unsupported', `Engine ${name} has no terminals here.`, {
+    throw new SandboxError('unsupported', `The ${name} engine does not support terminals.`, {
       hint: 'Call sandbox_run_command for each command.',
     });
   }

@@ -56,8 +56,8 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   if (!inTime || unfinished.size > 0) {
     const left =
       context.engine.ownership === undefined
-        ? 'The session ended before its sandboxes had ended: left to recovery.'
-        : 'The session ended before the files of its sandboxes were removed: left to recovery. Their processes end now.';
+        ? 'The session ended before its sandboxes did; leaving them to recovery.'
+        : 'The session ended before the files of its sandboxes were removed; leaving them to recovery. Their processes end now.';
     log.warn({ sandbox_ids: [...unfinished] }, left);
   }
   for (const sandboxId of unfinished) context.engine.ownership?.giveUp(sandboxId);

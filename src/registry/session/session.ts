@@ -146,7 +146,7 @@ export class RegistrySession implements Session {
   }
 
   async #end(reason: SessionEndReason): Promise<void> {
-    this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session ends.');
+    this.#context.log.info({ reason, sandboxes: this.#owned.size }, 'The session is ending.');
     await releaseSession(this.#context, {
       // Ending the scope ends those in state `creating`.
       owned: () => [...this.#owned.values()].filter(({ state }) => state === 'live'),
@@ -174,7 +174,7 @@ export class RegistrySession implements Session {
       throwIfCancelled(signal);
       log.warn(
         { sandbox_id: sandboxId, err: error },
-        'A sandbox could not be taken up; it ends with its other owners.',
+        'Could not become an owner of a sandbox; it ends with its other owners.',
       );
     }
   }

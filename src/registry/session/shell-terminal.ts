@@ -75,7 +75,7 @@ export class ShellTerminal {
   /** @throws `conflict` if too much of the program's input is still unread */
   type(text: string): void {
     if (this.#write(Buffer.from(text))) return;
-    throw new SandboxError('conflict', 'The program in the terminal does not read what is typed.', {
+    throw new SandboxError('conflict', 'The program in the terminal is not reading its input.', {
       hint: 'Call shell_send with keys ["ctrl-c"], or shell_close and sandbox_shell for a new terminal.',
     });
   }

@@ -15,11 +15,11 @@ const MAX_UNDER_WAY = 16;
 const ENDS = {
   stop: {
     message: 'The transfer ended with sandbox',
-    hint: 'Call sandbox_create for a new one; nothing of the transfer was kept.',
+    hint: 'Call sandbox_create for a new one; the transfer was undone.',
   },
   snapshot: {
-    message: 'The transfer was ended by a snapshot of sandbox',
-    hint: 'Call sandbox_get: once it is stopped, call sandbox_create with the snapshot (see snapshot_list) as source. Nothing of the transfer was kept.',
+    message: 'The transfer was stopped by a snapshot of sandbox',
+    hint: 'Call sandbox_get: once it is stopped, call sandbox_create with the snapshot (see snapshot_list) as source. The transfer was undone.',
   },
 } as const;
 
@@ -159,7 +159,7 @@ export class SessionTransfers {
         entry.cancelled = true;
         entry.ending.abort(
           new SandboxError('cancelled', 'The transfer was cancelled by the call that started it.', {
-            hint: 'Nothing of it was kept; repeat the call to start again.',
+            hint: 'The transfer was undone; repeat the call to start again.',
           }),
         );
         await Promise.allSettled([entry.result]);
@@ -173,9 +173,9 @@ export class SessionTransfers {
     if (underWay < MAX_UNDER_WAY) return;
     throw new SandboxError(
       'limit_exceeded',
-      `The limit of ${MAX_UNDER_WAY} transfers at a time is reached (${underWay} running).`,
+      `The limit of ${MAX_UNDER_WAY} concurrent transfers is reached (${underWay} running).`,
       {
-        hint: 'Repeat one of the earlier calls to wait for its end, then repeat this one.',
+        hint: 'Repeat one of the earlier calls to wait until it completes, then repeat this one.',
         details: { limit: 'transfers', max: MAX_UNDER_WAY, used: underWay },
       },
     );

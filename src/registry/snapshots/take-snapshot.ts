@@ -44,8 +44,8 @@ async function requireRoom(context: RegistryContext, principal: string): Promise
     (record) => record.principal === principal && record.engine === context.engine.name,
   ).length;
   if (used < max) return;
-  throw new SandboxError('limit_exceeded', `There are ${used} snapshots already; at most ${max} are kept.`, {
-    hint: 'Call snapshot_list to see them, and snapshot_delete for one that is no longer needed.',
+  throw new SandboxError('limit_exceeded', `There are already ${used} snapshots; the limit is ${max}.`, {
+    hint: 'Call snapshot_list to see them, and snapshot_delete for one that you no longer need.',
     details: { limit: 'max_snapshots', max, used },
   });
 }
@@ -56,6 +56,6 @@ async function recordEnd(context: RegistryContext, sandboxId: string): Promise<v
     const sandbox = await context.engine.get(sandboxId, AbortSignal.timeout(5_000));
     if (hasEnded(sandbox)) await markEnded(context, sandboxId, sandbox);
   } catch (error) {
-    context.log.warn({ sandbox_id: sandboxId, err: error }, 'The end of a sandbox could not be noted.');
+    context.log.warn({ sandbox_id: sandboxId, err: error }, 'Could not record the end of a sandbox.');
   }
 }

@@ -177,7 +177,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       ['a tarball that is not there', 'tarball', '/none', 'not_found', /404/],
       ['a redirect to a file', 'tarball', '/to-file', 'unavailable', /rotocol/],
       ['a web page', 'tarball', '/page', 'invalid_argument', /web page/],
-      ['half a tarball', 'tarball', '/half', 'invalid_argument', /no tarball|damaged/],
+      ['half a tarball', 'tarball', '/half', 'invalid_argument', /not a tarball|cannot be used|damaged/],
     ])('that fail leave nothing and say why: %s (%s)', async ([, type, path, code, words], context) => {
       const { url, on, serve } = serverFor(context);
       for (const [from, to] of [

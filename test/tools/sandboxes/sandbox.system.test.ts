@@ -130,7 +130,7 @@ describe('sandbox_create', () => {
     [{ resources: { cpus: 1 } }, 'invalid_argument', 'valid ones: vcpus'],
     [{ env: { '1A': 'x' } }, 'invalid_argument', '`env`'],
     [{ network_policy: { mode: 'allow-all', allow: ['a.com'] } }, 'invalid_argument', 'mode "custom"'],
-    [{ network_policy: { mode: 'custom', allow: ['http://a.com'] } }, 'invalid_argument', 'no domain'],
+    [{ network_policy: { mode: 'custom', allow: ['http://a.com'] } }, 'invalid_argument', 'is not a domain'],
     [{ source: { type: 'git', url: 'git@example.com:a.git' } }, 'invalid_argument', 'source.url'],
     [
       { source: { type: 'tarball', snapshot_id: 'x' } },

@@ -86,14 +86,14 @@ describe(
     });
 
     it.each<[Record<string, unknown>, string]>([
-      [{ type: 'git', url: 'https://robot:swordfish@git.test/x' }, 'credentials in it'],
-      [{ type: 'tarball', url: 'https://robot:swordfish@git.test/x' }, 'credentials in it'],
-      [{ type: 'git', url: 'ssh://git@git.test/x' }, 'no address of http or https'],
-      [{ type: 'git', url: 'git@git.test:x/y.git' }, 'no address of http or https'],
-      [{ type: 'git', url: 'file:///etc' }, 'no address of http or https'],
-      [{ type: 'git', url: 'ext::sh -c id' }, 'no address of http or https'],
-      [{ type: 'git', url: '--upload-pack=id' }, 'no address of http or https'],
-      [{ type: 'tarball', url: 'ftp://git.test/x' }, 'no address of http or https'],
+      [{ type: 'git', url: 'https://robot:swordfish@git.test/x' }, 'contains credentials'],
+      [{ type: 'tarball', url: 'https://robot:swordfish@git.test/x' }, 'contains credentials'],
+      [{ type: 'git', url: 'ssh://git@git.test/x' }, 'not an http or https URL'],
+      [{ type: 'git', url: 'git@git.test:x/y.git' }, 'not an http or https URL'],
+      [{ type: 'git', url: 'file:///etc' }, 'not an http or https URL'],
+      [{ type: 'git', url: 'ext::sh -c id' }, 'not an http or https URL'],
+      [{ type: 'git', url: '--upload-pack=id' }, 'not an http or https URL'],
+      [{ type: 'tarball', url: 'ftp://git.test/x' }, 'not an http or https URL'],
       [{ type: 'git', url: 'https://git.test/x', revision: '--output=/x' }, 'source.revision'],
       [{ type: 'git', url: 'https://git.test/x', revision: 'refs/heads/*' }, 'source.revision'],
       [{ type: 'git', url: 'https://git.test/x', revision: 'a b' }, 'source.revision'],

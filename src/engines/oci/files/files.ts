@@ -198,7 +198,8 @@ async function receiveData(connection: AgentConnection, limit: number): Promise<
     const frame = await connection.expect(FRAME.DATA, FRAME.END);
     if (frame.type === FRAME.END) return Buffer.concat(parts);
     length += frame.body.length;
-    if (length > limit) throw new SandboxError('server', 'The sandbox’s agent sent more than was asked for.');
+    if (length > limit)
+      throw new SandboxError('server', 'The sandbox’s agent sent more data than requested.');
     parts.push(frame.body);
   }
 }

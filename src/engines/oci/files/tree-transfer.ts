@@ -30,7 +30,7 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
   const fields = new Fields(body);
   const type = KINDS[fields.text(TAG.kind)];
   if (type === undefined)
-    throw new SandboxError('server', 'The sandbox’s agent sent an entry of no known kind.');
+    throw new SandboxError('server', 'The sandbox’s agent sent an entry of an unknown type.');
   return {
     path: fields.text(TAG.entryPath),
     type,
@@ -52,7 +52,7 @@ export async function* receiveTree(
   let frame: Frame = await expect();
   while (frame.type !== FRAME.END) {
     if (frame.type !== FRAME.ENTRY)
-      throw new SandboxError('server', 'The sandbox’s agent sent data of no file.');
+      throw new SandboxError('server', 'The sandbox’s agent sent data that belongs to no file.');
     const head = frame.body;
     if (KINDS[new Fields(head).text(TAG.kind)] !== 'file') {
       yield parseEntry(head, null);
@@ -76,7 +76,7 @@ export async function* receiveTree(
     }
     yield parseEntry(head, Readable.from(data(), { highWaterMark: PIECES_AHEAD }));
     if (following === null) {
-      throw new SandboxError('internal', 'A file of a tree was not read to its end.');
+      throw new SandboxError('internal', 'A file of the tree was not read to its end.');
     }
     frame = following;
   }

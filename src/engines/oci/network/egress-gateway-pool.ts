@@ -172,7 +172,7 @@ export class EgressGatewayPool {
         if (present !== undefined) await work(present.gateway);
       })
       .catch((error: unknown) => {
-        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a gateway could not be brought back');
+        this.#log.warn({ sandbox_id: sandboxId, err: error }, 'cannot restart a gateway');
       });
   }
 
@@ -186,7 +186,7 @@ export class EgressGatewayPool {
       else this.enforce(sandboxId, record.networkPolicy);
     } catch (error) {
       // Fail closed: an unreadable record does not say what is allowed.
-      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'a network policy could not be read anew');
+      this.#log.warn({ sandbox_id: sandboxId, err: error }, 'cannot reload a network policy');
       this.enforce(sandboxId, { mode: 'deny-all' });
     }
   }
@@ -195,7 +195,7 @@ export class EgressGatewayPool {
 function operatorRange(text: string): Range {
   const range = parseRangeWithPort(text);
   if (range !== null) return range;
-  throw new SandboxError('invalid_argument', `--egress-allow: ${JSON.stringify(text)} is no range.`, {
-    hint: 'Give a range such as 10.1.0.0/16, or 10.1.2.3/32:5432 for one port of it.',
+  throw new SandboxError('invalid_argument', `--egress-allow: ${JSON.stringify(text)} is not a range.`, {
+    hint: 'Use a range such as 10.1.0.0/16, or 10.1.2.3/32:5432 for a single port.',
   });
 }

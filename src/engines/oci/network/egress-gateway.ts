@@ -64,14 +64,14 @@ export class EgressGateway {
       previous: await readEgressLog(place.dir),
       onEntry: (entry) => {
         record.add(entry);
-        log.debug({ connection: entry }, 'a connection of a sandbox is over');
+        log.debug({ connection: entry }, 'a connection of a sandbox was closed');
       },
-      onDefect: (error) => log.error({ err: error }, 'a connection of a sandbox could not be carried'),
+      onDefect: (error) => log.error({ err: error }, 'cannot relay a connection of a sandbox'),
     });
     const record: EgressLog = new EgressLog(
       place.dir,
       () => gateway.totals(),
-      (error) => log.warn({ err: error }, 'a connection of a sandbox could not be recorded'),
+      (error) => log.warn({ err: error }, 'cannot log a connection of a sandbox'),
     );
     const opened = new EgressGateway(options, gateway, record);
     try {
@@ -131,11 +131,11 @@ export class EgressGateway {
     const { log, freed } = this.#options;
     log.warn(
       { words, restarts: this.#restarts },
-      'the carrier of a sandbox has ended; its connections are cut',
+      'the relay of a sandbox exited; its connections were closed',
     );
     const cleared = dead === null ? Promise.resolve() : dead.close();
     cleared
-      .catch((error: unknown) => log.warn({ err: error }, 'what a carrier has left could not be removed'))
+      .catch((error: unknown) => log.warn({ err: error }, 'cannot clean up after a relay'))
       .finally(() => {
         if (!this.#closed && this.#restarts <= MAX_RESTARTS) freed();
       });
@@ -149,6 +149,6 @@ export class EgressGateway {
       .then((current) => {
         if (!current && !this.#closed) relay.watchSuccessor();
       })
-      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'a gateway could not be looked at'));
+      .catch((error: unknown) => this.#options.log.warn({ err: error }, 'cannot check a gateway'));
   }
 }

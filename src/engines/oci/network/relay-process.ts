@@ -60,7 +60,7 @@ export class RelayProcess {
     handlers: RelayHandlers,
   ) {
     const control = child.stdio[3];
-    if (!(control instanceof Socket)) throw new Error('the carrier has no control connection');
+    if (!(control instanceof Socket)) throw new Error('the relay has no control connection');
     this.#child = child;
     this.#control = control;
     this.#directory = directory;
@@ -159,7 +159,7 @@ export class RelayProcess {
 
   #end(words: string, resolve: () => void): void {
     this.#control.destroy();
-    this.#listening?.reject(new Error(`the carrier has ended: ${words}`));
+    this.#listening?.reject(new Error(`the relay exited: ${words}`));
     for (const link of this.#links.values()) link.over({ in: 0, out: 0 });
     this.#links.clear();
     if (!this.#closing) this.#handlers.died(words);
@@ -177,7 +177,7 @@ export class RelayProcess {
       this.#inode = body.readBigUInt64LE();
       this.#listening?.resolve();
     } else if (type === RELAY_FRAME.LISTEN_FAILED) {
-      this.#listening?.reject(new Error(`the carrier cannot listen: ${errorCode(body.readUInt32LE())}`));
+      this.#listening?.reject(new Error(`the relay cannot listen: ${errorCode(body.readUInt32LE())}`));
     } else if (type === RELAY_FRAME.SUCCESSOR_EXITED) this.#handlers.freed();
     else if (type === RELAY_FRAME.QUOTA_EXCEEDED) this.#handlers.quotaExceeded();
     else if (type === RELAY_FRAME.TOTALS) this.#count(movedAt(body, 0));

@@ -40,7 +40,7 @@ export class TlsKeyProviders {
     try {
       return await readFile(this.#extraFile, 'utf8');
     } catch (error) {
-      this.#log.warn({ err: error }, 'NODE_EXTRA_CA_CERTS could not be read');
+      this.#log.warn({ err: error }, 'cannot read NODE_EXTRA_CA_CERTS');
       return '';
     }
   }

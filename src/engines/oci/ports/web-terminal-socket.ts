@@ -82,7 +82,7 @@ function send(socket: WebSocket, chunk: Buffer): Promise<void> {
 }
 
 function reason(error: unknown): string {
-  const words = error instanceof SandboxError ? error.message : 'the terminal could not be opened';
+  const words = error instanceof SandboxError ? error.message : 'cannot open the terminal';
   return Buffer.from(words)
     .subarray(0, MAX_REASON_BYTES)
     .toString()

@@ -110,12 +110,12 @@ export class WebTerminals {
 
 type Refusal = [status: string, words: string];
 
-const BAD_SIZE: Refusal = ['400 Bad Request', 'cols and rows are whole numbers from 1 to 1000'];
+const BAD_SIZE: Refusal = ['400 Bad Request', 'cols and rows must be whole numbers from 1 to 1000'];
 
 /** Why this request is refused; null if it is accepted, which uses up its token. */
 function refusalOf(request: IncomingMessage, listener: Listener, token: string): Refusal | null {
   if (!isLocal(request, listener.port))
-    return ['403 Forbidden', 'only programs and pages of this machine may connect'];
+    return ['403 Forbidden', 'only programs and pages on this machine may connect'];
   if (listener.sockets.clients.size >= MAX_TERMINALS) {
     return ['503 Service Unavailable', `${MAX_TERMINALS} terminals are open; close one`];
   }

@@ -111,7 +111,9 @@ function failure(url: string, outcome: Outcome, limitMs: number): SandboxError {
   }
   const said = outcome.stderrLines === '' ? `exit code ${outcome.exitCode}` : outcome.stderrLines;
   return new SandboxError('unavailable', `${url} could not be fetched: ${said}`, {
-    hint: loopbackHint(said) ?? 'Correct source.url (http or https), or look closer from an empty sandbox.',
+    hint:
+      loopbackHint(said) ??
+      'Correct source.url (http or https), or create an empty sandbox and fetch it there to investigate.',
     details,
   });
 }

@@ -60,7 +60,7 @@ export class TarballContents {
     const at = this.#members;
     this.#members += 1;
     const kind = KINDS[member.type];
-    if (kind === undefined) throw this.#unusable(member.path, `is of the kind ${member.type}`);
+    if (kind === undefined) throw this.#unusable(member.path, `has the unsupported type ${member.type}`);
     const path = this.#path(member.path);
     if (path === '') {
       if (kind !== 'directory')
@@ -71,14 +71,14 @@ export class TarballContents {
     if (target !== null && Buffer.byteLength(target) > MAX_LINK_TARGET_BYTES) {
       throw this.#unusable(
         member.path,
-        `is a link to a name of more than ${MAX_LINK_TARGET_BYTES} bytes, which no link can hold`,
+        `is a link with a target of more than ${MAX_LINK_TARGET_BYTES} bytes, which Linux does not support`,
       );
     }
     if (target?.includes('\ufffd') === true)
-      throw this.#unusable(member.path, 'is a link to a name that is not UTF-8');
+      throw this.#unusable(member.path, 'is a link with a target that is not UTF-8');
     const before = this.#placed.get(path);
     if (before !== undefined && before.kind !== kind && [before.kind, kind].includes('directory')) {
-      throw this.#unusable(member.path, 'comes twice, once as a directory');
+      throw this.#unusable(member.path, 'occurs twice, once as a directory');
     }
     this.#addParents(path, member.path);
     this.#place(path, { kind, at, link: target === null ? null : { target, hard: member.type === 'Link' } });
@@ -92,7 +92,7 @@ export class TarballContents {
       if (link === null) continue;
       if (!this.#isUsableLink(placeOf(path, top), link)) {
         const target = JSON.stringify(link.target.slice(0, 200));
-        throw this.#unusable(path, `is a link to ${target}, out of the tarball`);
+        throw this.#unusable(path, `is a link to ${target}, outside the tarball`);
       }
       links += 1;
       if (links % LINKS_AT_ONCE === 0) await setImmediate();
@@ -123,7 +123,7 @@ export class TarballContents {
       if (kind !== undefined)
         throw this.#unusable(
           listed,
-          `lies below ${JSON.stringify(parent.slice(0, 200))}, which is no directory`,
+          `is below ${JSON.stringify(parent.slice(0, 200))}, which is not a directory`,
         );
       this.#place(parent, { kind: 'directory', at: null, link: null });
     }
@@ -157,13 +157,16 @@ export class TarballContents {
     const names = given.split('/').filter((name) => name !== '' && name !== '.');
     if (names.includes('..')) throw this.#unusable(given, 'has a name that points outside the tarball');
     if (names.some((name) => Buffer.byteLength(name) > MAX_NAME_BYTES)) {
-      throw this.#unusable(given, `has a name of more than ${MAX_NAME_BYTES} bytes, which no file can have`);
+      throw this.#unusable(
+        given,
+        `has a name of more than ${MAX_NAME_BYTES} bytes, which Linux does not support`,
+      );
     }
     const path = names.join('/');
     if (Buffer.byteLength(path) > MAX_PATH_BYTES) {
       throw this.#unusable(given, `has a path of more than ${MAX_PATH_BYTES} bytes`);
     }
-    if (names.length > MAX_DEPTH) throw this.#unusable(given, `lies more than ${MAX_DEPTH} levels deep`);
+    if (names.length > MAX_DEPTH) throw this.#unusable(given, `is more than ${MAX_DEPTH} levels deep`);
     // The parser's replacement for invalid UTF-8: different names may have become equal.
     if (path.includes('\ufffd')) throw this.#unusable(given, 'has a name that is not UTF-8');
     if (path.includes('\0')) throw this.#unusable(given, 'has an invalid name');

@@ -23,12 +23,12 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
   parser.on('entry', (entry: ReadEntry) => tell(() => waiting.push(entry)));
   parser.on('ignoredEntry', (entry: ReadEntry) =>
     tell(() => {
-      failure ??= new Error(`it holds ${describeSkipped(entry)}`);
+      failure ??= new Error(`it contains ${describeSkipped(entry)}`);
     }),
   );
   parser.on('meta', (meta: string) => {
     const misread = unsupportedPaxHeader(meta);
-    if (misread !== null) tell(() => (failure ??= new Error(`it holds ${misread}`)));
+    if (misread !== null) tell(() => (failure ??= new Error(`it contains ${misread}`)));
   });
   parser.on('error', (error: Error) => tell(() => (failure ??= error)));
   parser.on('end', () => tell(() => (over = true)));
@@ -49,7 +49,7 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
 
 async function feed(content: Readable, parser: Parser): Promise<void> {
   for await (const chunk of content) {
-    if (!Buffer.isBuffer(chunk)) throw new Error('the archive did not come as bytes');
+    if (!Buffer.isBuffer(chunk)) throw new Error('the archive was not received as bytes');
     if (!parser.write(chunk)) await once(parser, 'drain');
   }
   parser.end();
@@ -57,12 +57,8 @@ async function feed(content: Readable, parser: Parser): Promise<void> {
 
 function notATar(url: string, cause: unknown): SandboxError {
   const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SandboxError(
-    'invalid_argument',
-    `${url} is no tarball that can be used: ${reason.slice(0, 200)}.`,
-    {
-      hint: 'Give the address of a whole tar archive, plain or packed with gzip, xz or zstd.',
-      details: { url },
-    },
-  );
+  return new SandboxError('invalid_argument', `The tarball ${url} cannot be used: ${reason.slice(0, 200)}.`, {
+    hint: 'Use the URL of a complete tar archive, plain or compressed with gzip, xz or zstd.',
+    details: { url },
+  });
 }

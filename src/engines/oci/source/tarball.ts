@@ -28,7 +28,7 @@ export async function fetchTarball(
   const packed = `${scratch}/packed`;
   await download(inside, url, packed, signal);
   const tar = await unpack(inside, url, packed, `${scratch}/tar`, signal);
-  inside.report?.('Looking through the tarball');
+  inside.report?.('Checking the tarball');
   const contents = new TarballContents(url, inside.limits);
   for await (const entry of tarEntries(await open(inside, tar, signal), url)) {
     contents.add(entry);
@@ -57,7 +57,7 @@ async function place(
       }
       if (placing.content === null) entry.resume();
       placed += 1;
-      if (placed % SHOWN_EVERY === 0) inside.report?.(`Placing files: ${formatCount(placed)}`);
+      if (placed % SHOWN_EVERY === 0) inside.report?.(`Writing files: ${formatCount(placed)}`);
       yield placing;
     }
   }
@@ -69,7 +69,7 @@ async function open(inside: GuestContext, path: string, signal: AbortSignal): Pr
   const tree = inside.files.readTree(inside.sandboxId, path, null, signal)[Symbol.asyncIterator]();
   const first = await tree.next();
   const content = first.done === true ? null : first.value.content;
-  if (content === null) throw new SandboxError('server', 'The fetched tarball cannot be read back.');
+  if (content === null) throw new SandboxError('server', 'The fetched tarball cannot be read.');
   // Release the connection only once the content is closed.
   content.once('close', () => void tree.return?.(undefined).catch(() => undefined));
   return content;

@@ -34,10 +34,10 @@ export async function unpack(
     boundedWriter(maxUnpackedBytes, target, packing, '-dc', packed),
     signal,
   );
-  if (isMissing(outcome)) throw missingProgram(packing, 'serve the tarball packed with gzip');
+  if (isMissing(outcome)) throw missingProgram(packing, 'serve a tarball compressed with gzip');
   const written = (await inside.files.stat(inside.sandboxId, target, null, signal))?.sizeBytes ?? 0;
   if (outcome.exitCode !== 0 && written >= maxUnpackedBytes) {
-    throw new SandboxError('limit_exceeded', `${url} holds more than ${maxUnpackedBytes} bytes.`, {
+    throw new SandboxError('limit_exceeded', `${url} contains more than ${maxUnpackedBytes} bytes.`, {
       hint: 'Use a smaller tarball, or upload the files with sandbox_upload_file.',
       details: { url, max_bytes: maxUnpackedBytes },
     });
@@ -76,22 +76,22 @@ function isTarHeader(block: Buffer): boolean {
 
 function noTarball(url: string, block: Buffer): SandboxError {
   const page = /^\s*<(!doctype|html)/i.test(block.toString('latin1')) ? ' (it is a web page)' : '';
-  return new SandboxError('invalid_argument', `${url} is no tarball${page}.`, {
-    hint: 'Give the address of a tar archive itself, plain or packed with gzip, xz or zstd.',
+  return new SandboxError('invalid_argument', `${url} is not a tarball${page}.`, {
+    hint: 'Use the URL of the tar archive itself, plain or compressed with gzip, xz or zstd.',
     details: { url },
   });
 }
 
 function damaged(url: string, packing: string, said: string): SandboxError {
   return new SandboxError('invalid_argument', `${url} is damaged. ${packing} said:\n${said}`, {
-    hint: 'Give the address of a whole tarball.',
+    hint: 'Use the URL of a complete tarball.',
     details: { url },
   });
 }
 
 function slow(url: string, limitMs: number): SandboxError {
-  return new SandboxError('timeout', `${url} was not unpacked within ${limitMs} ms.`, {
-    hint: 'Give a smaller tarball.',
+  return new SandboxError('timeout', `Unpacking ${url} took longer than ${limitMs} ms.`, {
+    hint: 'Use a smaller tarball.',
     details: { url },
   });
 }

@@ -52,7 +52,7 @@ export async function writeSnapshot(
 export async function readSnapshot(layout: StateLayout, snapshotId: string): Promise<SnapshotRecord> {
   const damaged = (cause: unknown) =>
     new SandboxError('server', `The record of ${snapshotId} is damaged or of another version.`, {
-      hint: 'The operator can look at record.json in its state directory; `sandbox-mcp doctor` names that directory.',
+      hint: 'The operator can check record.json in the state directory; `sandbox-mcp doctor` shows where it is.',
       cause,
       details: { snapshot_id: snapshotId },
     });

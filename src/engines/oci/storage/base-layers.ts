@@ -56,8 +56,8 @@ export async function findBase(
   if (image === null) return hostBase(host, etcTemplate, null);
   const record = await host.images.find(image);
   if (record === null) {
-    throw new SandboxError('unavailable', `Image "${image}" is gone.`, {
-      hint: `Available as runtime: ${(await host.images.names()).join(', ') || 'what the host has'}.`,
+    throw new SandboxError('unavailable', `Image "${image}" no longer exists.`, {
+      hint: `Available as runtime: ${(await host.images.names()).join(', ') || 'the runtime of the host'}.`,
       details: { image },
     });
   }

@@ -16,14 +16,14 @@ describe('a source that the network policy denies', () => {
     ['http://[2600::1]/x', '[2600::1] (mode deny-all)', '2600::1/128 in', false],
     [
       'http://8.8.8.8/x',
-      '8.8.8.8:80 (8.8.8.8 was reached by no allowed domain or subnet)',
+      '8.8.8.8:80 (8.8.8.8 does not belong to an allowed domain or subnet)',
       '8.8.8.8/32',
       false,
     ],
     ['http://a.example/x', 'a.example:80 (subnets.deny 8.0.0.0/8)', 'does not contain that address', false],
     [
       'http://10.1.2.3/x',
-      '10.1.2.3:80 (10.1.2.3 is a private address, which only the operator can open)',
+      '10.1.2.3:80 (10.1.2.3 is a private address, which only the operator can allow)',
       'ask the operator',
       true,
     ],

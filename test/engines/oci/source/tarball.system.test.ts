@@ -104,17 +104,17 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     [
       'links out',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: '../../etc/passwd' }],
-      /out of the tarball/,
+      /outside the tarball/,
     ],
     [
       'absolute links',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: '/etc/passwd' }],
-      /out of the tarball/,
+      /outside the tarball/,
     ],
     [
       'links out of what is left of it',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: '../pkg/a' }],
-      /out of the tarball/,
+      /outside the tarball/,
     ],
     [
       'hard links out',
@@ -124,7 +124,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     [
       'hard links to what it does not hold',
       [FILE, { path: 'pkg/l', type: 'Link', linkpath: 'pkg/none' }],
-      /out of the tarball/,
+      /outside the tarball/,
     ],
     [
       'files below a link',
@@ -132,21 +132,21 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
         { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a' },
         { path: 'pkg/l/f', content: 'x' },
       ],
-      /no directory/,
+      /not a directory/,
     ],
-    ['a folder where a file was', [FILE, { path: 'pkg/a', type: 'Directory' }], /comes twice/],
+    ['a folder where a file was', [FILE, { path: 'pkg/a', type: 'Directory' }], /occurs twice/],
     [
       'a link where a folder was',
       [
         { path: 'pkg/d', type: 'Directory' },
         { path: 'pkg/d', type: 'SymbolicLink', linkpath: 'a' },
       ],
-      /comes twice/,
+      /occurs twice/,
     ],
     [
       'a link out that replaces a file',
       [FILE, { path: 'pkg/a', type: 'SymbolicLink', linkpath: '../../x' }],
-      /out of the tarball/,
+      /outside the tarball/,
     ],
     [
       'targets that no link can hold',
