@@ -38,10 +38,12 @@ const shellOutput = z.object({
   shell_id: z.string(),
   screen: z.string(),
   output: z.string(),
-  cursor: z.object({ row: z.int(), col: z.int() }),
-  cols: z.int(),
-  rows: z.int(),
+  cursor: z.object({ row: z.number(), col: z.number() }),
+  cols: z.number(),
+  rows: z.number(),
   alternate_screen: z.boolean(),
+  /** A line each. */
+  highlights: z.string(),
   exit_code: z.int().nullable(),
 });
 
@@ -175,7 +177,7 @@ function hasEnded(shell: ShellHandle, exitCode: number): SandboxError {
 }
 
 function answer({ shellId: id, terminal }: ShellHandle): z.output<typeof shellOutput> {
-  const { text, cursor, cols: width, rows: height, alternateScreen } = terminal.view();
+  const { text, cursor, cols: width, rows: height, alternateScreen, highlights } = terminal.view();
   return {
     shell_id: id,
     screen: text,
@@ -184,6 +186,9 @@ function answer({ shellId: id, terminal }: ShellHandle): z.output<typeof shellOu
     cols: width,
     rows: height,
     alternate_screen: alternateScreen,
+    highlights: highlights
+      .map(({ row, col, endCol, text: marked }) => `row ${row}, columns ${col}-${endCol}: ${marked}`)
+      .join('\n'),
     exit_code: terminal.exit?.exitCode ?? null,
   };
 }

@@ -124,12 +124,33 @@ describe('TerminalScreen', () => {
       cols: 20,
       rows: 5,
       alternateScreen: false,
+      highlights: [],
     });
     await screen.write('\u001b[6n\u001b[?1h');
     expect(answers).toEqual(['\u001b[4;12R']);
     expect(screen.applicationCursor).toBe(true);
     await screen.write(`\u001b[2;1H${'x'.repeat(20)}`);
     expect(screen.view().cursor).toEqual({ row: 2, col: 20 });
+    screen.dispose();
+  });
+
+  it('counts two columns for an emoji, as programs do', async () => {
+    const screen = new TerminalScreen(20, 2, () => {});
+    // What bash writes for three times left, then backspace: it takes the second emoji away.
+    await screen.write('echo 😀😀abc\b\b\b\b\babc\u001b[K\b\b\b');
+    expect(screen.view()).toMatchObject({ text: 'echo 😀abc', cursor: { row: 1, col: 8 } });
+    screen.dispose();
+  });
+
+  it('names what stands out by its background', async () => {
+    const screen = new TerminalScreen(20, 4, () => {});
+    const blue = '\u001b[44m';
+    await screen.write(`${blue}${' '.repeat(20)}\r ${'\u001b[7m'}Yes\u001b[0m${blue} No`);
+    await screen.write(`\u001b[0m\r\n  plain\r\n\u001b[7m${'bar'.padEnd(20)}\u001b[0m`);
+    expect(screen.view().highlights).toEqual([
+      { row: 1, col: 2, endCol: 4, text: 'Yes' },
+      { row: 3, col: 1, endCol: 20, text: 'bar' },
+    ]);
     screen.dispose();
   });
 

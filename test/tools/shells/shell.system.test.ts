@@ -15,7 +15,17 @@ describe('a shell', () => {
     expect(answer.structured).toMatchObject({ cols: 80, rows: 24, alternate_screen: false, exit_code: null });
     expect(screen(answer)).toContain('/vercel/sandbox');
     expect(Object.keys(answer.structured).sort()).toEqual(
-      ['alternate_screen', 'cols', 'cursor', 'exit_code', 'output', 'rows', 'screen', 'shell_id'].sort(),
+      [
+        'alternate_screen',
+        'cols',
+        'cursor',
+        'exit_code',
+        'highlights',
+        'output',
+        'rows',
+        'screen',
+        'shell_id',
+      ].sort(),
     );
   });
 
