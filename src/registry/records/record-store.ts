@@ -5,6 +5,7 @@ import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isAbandonedTemporary, writeFileAtomic } from '../../shared/fs/atomic-file.ts';
 import { fileStamp } from '../../shared/fs/file-stamp.ts';
+import { requirePrivatePath } from '../../shared/fs/private-path.ts';
 import { makeDirectory, stateDirectoryError } from '../../shared/fs/state-directory.ts';
 import type { Logger } from '../../shared/log.ts';
 import { UnreadableRecord } from './record-format.ts';
@@ -34,6 +35,7 @@ export class RecordStore<Item> {
   readonly #log: Logger;
   readonly #lock = new KeyedLock();
   readonly #reported = new Set<string>();
+  #isPrivate = false;
   /** Records as last read, by path. Writers replace the file, so a changed file has another stamp. */
   readonly #known = new Map<string, { stamp: string; record: Item }>();
 
@@ -124,9 +126,11 @@ export class RecordStore<Item> {
   async #put(record: Item): Promise<void> {
     try {
       await makeDirectory(this.#directory, 0o700);
+      await this.#requirePrivate();
       await chmod(this.#directory, 0o700);
       await writeFileAtomic(this.#path(this.#kind.idOf(record)), this.#kind.format(record));
     } catch (error) {
+      if (error instanceof SandboxError) throw error;
       const problem = stateDirectoryError(error, this.#directory);
       if (problem !== error) throw problem;
       throw new SandboxError('server', `The ownership of ${this.#kind.idOf(record)} could not be recorded.`, {
@@ -139,9 +143,11 @@ export class RecordStore<Item> {
 
   async #names(): Promise<string[]> {
     try {
+      await this.#requirePrivate();
       return await readdir(this.#directory);
     } catch (error) {
       if (systemErrorCode(error) === 'ENOENT') return [];
+      if (error instanceof SandboxError) throw error;
       const problem = stateDirectoryError(error, this.#directory);
       if (problem !== error) throw problem;
       throw new SandboxError('server', 'The ownership records cannot be listed.', {
@@ -149,6 +155,13 @@ export class RecordStore<Item> {
         cause: error,
       });
     }
+  }
+
+  /** Checked until it holds once: from then on, nobody else can change what the check looked at. */
+  async #requirePrivate(): Promise<void> {
+    if (this.#isPrivate) return;
+    await requirePrivatePath(this.#directory);
+    this.#isPrivate = true;
   }
 
   #remember(path: string, stamp: string, record: Item): void {

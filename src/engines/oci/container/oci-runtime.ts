@@ -10,6 +10,7 @@ import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { identify, isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
+import { verifyAgent } from '../host/agent-program.ts';
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 
@@ -126,6 +127,7 @@ export async function startContainer(
   id: string,
   signal: AbortSignal,
 ): Promise<StartedContainer> {
+  await verifyAgent(launcher.agent);
   const directory = await open(
     paths.agent,
     constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,

@@ -3,6 +3,7 @@ import { constants } from 'node:fs';
 import { access, lstat, readFile, realpath, stat, statfs } from 'node:fs/promises';
 import { release } from 'node:os';
 import { dirname, join } from 'node:path';
+import { findSharedDirectory, type SharedDirectory } from '../../../shared/fs/private-path.ts';
 import { type CgroupLayout, cgroupLayout } from '../host/cgroups.ts';
 import { findProgram } from '../host/host-program.ts';
 import { parseSubordinateRanges, type SubordinateRange, userName } from '../host/id-map.ts';
@@ -56,6 +57,8 @@ export interface StateDirFacts {
   readonly fileSystem: string;
   /** The first directory on its path without search permission for others, or null. */
   readonly notPassable: string | null;
+  /** The first directory on its path that another user could write to, or null. */
+  readonly shared: SharedDirectory | null;
   readonly freeBytes: number;
 }
 
@@ -137,6 +140,7 @@ async function stateDirFacts(path: string): Promise<StateDirFacts> {
     },
     fileSystem: fileSystemOf(directory, (await textOf('/proc/self/mountinfo')) ?? ''),
     notPassable: await firstNotPassable(dirname(path)),
+    shared: await findSharedDirectory(path),
     freeBytes: bavail * bsize,
   };
 }

@@ -35,6 +35,13 @@ export function stateDirFindings(facts: HostFacts, works: boolean): Finding[] {
     return [advise('error', text, `${CHOOSE_ANOTHER}, one that this user can write to.`)];
   }
   const findings: Finding[] = [];
+  const { shared } = facts.stateDir;
+  if (shared !== null) {
+    const text = `Another user could replace what is in the state directory ${path}: ${shared.path} ${shared.problem}`;
+    findings.push(
+      advise('error', text, `${CHOOSE_ANOTHER}, below directories that only this user and root may change.`),
+    );
+  }
   if (/[,:\\\s]/.test(path)) {
     const text = `The state directory's path contains a comma, colon, backslash or whitespace: ${path}`;
     findings.push(advise('error', text, `${CHOOSE_ANOTHER}: mount options cannot contain these characters.`));

@@ -25,6 +25,7 @@ import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { accountFiles } from './accounts.ts';
 import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
+import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
 
 /** What programs in `/usr` expect in `/etc` on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
@@ -70,7 +71,6 @@ const COPIED = [
   'terminfo',
   'timezone',
   'vim',
-  'wgetrc',
   'xdg',
 ];
 /** Java's configuration and keystore: `java-17-openjdk`, `java-21-openjdk`, … */
@@ -87,10 +87,6 @@ const GENERATED: Record<string, string> = {
   'host.conf': 'multi on\n',
 };
 
-/** A URL with a password, as package sources and proxies may have: world-readable, but meant for this host only. */
-const CREDENTIALS = /:\/\/[^/\s"']*@/;
-/** Longer files are collections of certificates, fonts and the like, not settings. */
-const MAX_SETTINGS_BYTES = 65_536;
 /** Contains nothing but credentials (apt_auth.conf(5)). */
 const LEFT_OUT = ['auth.conf', 'auth.conf.d'];
 
@@ -124,13 +120,22 @@ async function copyEntry(from: string, to: string): Promise<void> {
       if (!LEFT_OUT.includes(name)) await copyEntry(join(source, name), join(to, name));
     }
   } else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
-    if (info.size <= MAX_SETTINGS_BYTES && CREDENTIALS.test(await readFile(source, 'latin1'))) return;
-    await copyFile(source, to);
+    if (!(await copyFileContent(source, to, info.size))) return;
     await chmod(to, info.mode & 0o755);
   }
   await lutimes(to, info.atime, info.mtime).catch((error: unknown) => {
     if (systemErrorCode(error) !== 'ENOENT') throw error;
   });
+}
+
+/** False for a file that a sandbox must not see. */
+async function copyFileContent(from: string, to: string, size: number): Promise<boolean> {
+  const content = size <= MAX_SETTINGS_BYTES ? await readFile(from, 'latin1') : null;
+  const visible = content === null ? null : visibleSettings(from, content);
+  if (content !== null && visible === null) return false;
+  if (visible === content) await copyFile(from, to);
+  else await writeFile(to, visible ?? '', 'latin1');
+  return true;
 }
 
 async function chownTree(path: string, uid: number, gid: number): Promise<void> {
@@ -146,7 +151,7 @@ async function templateName(
   generated: Record<string, string>,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([3, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([4, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);

@@ -1,14 +1,14 @@
 /** What the engine needs to know about this host before the first sandbox; determined once. */
-import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
+import { chmod, readFile } from 'node:fs/promises';
 import { availableParallelism } from 'node:os';
-import { join } from 'node:path';
 import type { ImageStore } from '../../../images/image-store.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import { temporaryName, writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { requirePrivatePath } from '../../../shared/fs/private-path.ts';
 import { makeDirectory, stateDirectoryError } from '../../../shared/fs/state-directory.ts';
 import { STATE_FORMAT, StateLayout } from '../state/state-layout.ts';
+import { installAgent } from './agent-program.ts';
 import { findSystemCaBundle, type SystemCaBundle } from './ca-trust.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
@@ -84,37 +84,11 @@ async function makeStateDirectories(layout: StateLayout, kind: IdMap['kind'] | n
     layout.images,
   ]) {
     await makeDirectory(directory, mode);
+    await requirePrivatePath(directory);
     // mkdir applies the umask.
     await chmod(directory, mode);
   }
   await makeDirectory(layout.trash, 0o700);
-}
-
-/** Copies the agent to where the mapped root can read it, named by its hash so that versions can coexist. */
-async function installAgent(layout: StateLayout, source: string): Promise<string> {
-  let content: Buffer;
-  try {
-    content = await readFile(source);
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-    throw new SandboxError('unavailable', `The agent for ${process.arch} is not built.`, {
-      hint: 'Run `npm run build` (it needs a C compiler), or install the published package, which includes the agent.',
-    });
-  }
-  const target = join(
-    layout.binaries,
-    `agent-${createHash('sha256').update(content).digest('hex').slice(0, 12)}`,
-  );
-  try {
-    if ((await stat(target)).size === content.length) return target;
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-  }
-  const temporary = temporaryName(target);
-  await writeFile(temporary, content, { mode: 0o755 });
-  await chmod(temporary, 0o755);
-  await rename(temporary, target);
-  return target;
 }
 
 /** The hard limit of open files (proc(5), `limits`), capped at 65,536. */

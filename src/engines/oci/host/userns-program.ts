@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
+import { verifyAgent } from './agent-program.ts';
 import { findProgram, type HostProgramResult, runHostProgram } from './host-program.ts';
 import type { IdMap, IdMapping } from './id-map.ts';
 
@@ -48,6 +49,7 @@ export async function startInUserns(
   args: string[],
   signal?: AbortSignal,
 ): Promise<UsernsProcess> {
+  await verifyAgent(agent);
   const child = spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
   const kept = { output: '', errors: '' };
   child.stderr.on('data', (chunk: Buffer) => {

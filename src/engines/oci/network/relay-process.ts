@@ -4,6 +4,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { ByteCounts, RedirectedConnection } from '../../../egress/connection/context.ts';
+import { verifyAgent } from '../host/agent-program.ts';
 import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
 import { RelayConnection } from './relay-connection.ts';
 import { errorCode, numbered, RELAY_FRAME } from './relay-frames.ts';
@@ -84,6 +85,7 @@ export class RelayProcess {
 
   /** Starts the process. It holds no connections until it is told to listen. */
   static async start(place: RelayLocation, handlers: RelayHandlers): Promise<RelayProcess> {
+    await verifyAgent(place.program);
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const directory = await open(place.agentDir, flags);
     try {

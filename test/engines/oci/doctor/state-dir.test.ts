@@ -14,6 +14,11 @@ describe('the state directory', () => {
       stateDir({ notPassable: '/root' }),
       'error: The root of a sandbox cannot reach the state directory: /root',
     ],
+    [
+      'a parent that others may write to',
+      stateDir({ shared: { path: '/srv', problem: 'belongs to user 1000' } }),
+      'error: Another user could replace what is in the state directory /state: /srv belongs to user 1000',
+    ],
     ['a full disk', stateDir({ freeBytes: 2 ** 20 }), 'error: Only 1 MiB are free for /state'],
     ['a nearly full disk', stateDir({ freeBytes: 2 ** 30 }), 'warning: Only 1024 MiB are free for /state'],
   ])('is reported for %s', (_, facts, text) => {

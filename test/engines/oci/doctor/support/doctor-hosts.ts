@@ -26,6 +26,7 @@ export const ROOT: HostFacts = {
     existing: { path: '/state', isDirectory: true, writable: true },
     fileSystem: 'ext4',
     notPassable: null,
+    shared: null,
     freeBytes: 2 ** 40,
   },
 };
