@@ -14,6 +14,8 @@ export interface TransferResult extends TransferProgress {
   /** How many entries were skipped, and the first of them with the reasons. */
   skipped: number;
   skippedPaths: string[];
+  /** Downloaded files that programs of this machine may run once somebody works in the folder. */
+  executesOnHost: string[];
 }
 
 export interface TransferRequest {

@@ -14,6 +14,7 @@ function resultOf(name: string): TransferResult {
     sha256: null,
     skipped: 0,
     skippedPaths: [],
+    executesOnHost: [],
   };
 }
 

@@ -4,7 +4,7 @@ import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
-import { runTransfer, transferOutput } from '../transfers/transfer-call.ts';
+import { downloadOutput, runTransfer, transferOutput } from '../transfers/transfer-call.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
 import { BinaryFileError, fileOutput, readFilePage } from './file-page.ts';
 import { type ImageFile, readImage } from './image-file.ts';
@@ -143,7 +143,7 @@ const downloadFile = defineTool({
     chunk_size: chunkSize,
     sandbox_id: sandboxId,
   }),
-  output: transferOutput,
+  output: downloadOutput,
   async handle(args, context) {
     const handle = await context.session.sandbox(args.sandbox_id);
     const request = {
@@ -158,9 +158,10 @@ const downloadFile = defineTool({
       request,
       more: [args.create_parents],
     } as const;
-    return runTransfer(handle, call, context, (signal, report, note) =>
+    const { structured, executesOnHost } = await runTransfer(handle, call, context, (signal, report, note) =>
       download(handle, request, context.config, signal, report, note),
     );
+    return { structured: { ...structured, executes_on_host: executesOnHost } };
   },
 });
 
@@ -190,9 +191,10 @@ const uploadFile = defineTool({
     };
     const more = [request.mode, ...new Set(request.exclude.toSorted())];
     const call = { tool: 'sandbox_upload_file', direction: 'upload', request, more } as const;
-    return runTransfer(handle, call, context, (signal, report) =>
+    const { structured } = await runTransfer(handle, call, context, (signal, report) =>
       upload(handle, request, context.config, signal, report),
     );
+    return { structured };
   },
 });
 

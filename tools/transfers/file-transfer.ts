@@ -74,6 +74,7 @@ export async function download(
       sha256: written.sha256,
       skipped: written.skipped.count,
       skippedPaths: written.skipped.first,
+      executesOnHost: written.executed.paths,
     };
   } catch (error) {
     await unmakeParents(made);
@@ -161,6 +162,7 @@ async function sendTree(
       sha256: (await hash?.digest()) ?? null,
       skipped: skipped.count,
       skippedPaths: skipped.first,
+      executesOnHost: [],
     };
   } finally {
     await hash?.close();

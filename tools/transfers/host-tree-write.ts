@@ -5,6 +5,7 @@ import { onAbort } from '../../src/shared/async/on-abort.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
+import { ExecutedOnHost } from './executes-on-host.ts';
 import { HostStage } from './host-stage.ts';
 import type { LocalEntry } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
@@ -25,6 +26,7 @@ export interface WrittenTree {
   sha256: string | null;
   /** Links that would have led out of the tree, and names that are not UTF-8. */
   skipped: SkippedEntries;
+  executed: ExecutedOnHost;
 }
 
 interface Writing extends WrittenTree {
@@ -66,6 +68,7 @@ export async function writeHostTree(
     bytes: 0,
     sha256: null,
     skipped: new SkippedEntries(),
+    executed: new ExecutedOnHost(),
     stage,
     directoryModes: [],
     background: new Background(FILES_AT_ONCE),
@@ -90,6 +93,7 @@ export async function writeHostTree(
       checker.check(entry);
       if (entry.path === '') await requireReplaceable(target, entry.type);
       await writeEntry(writing, entry);
+      if (entry.type !== 'directory') writing.executed.add(entry.path === '' ? target.name : entry.path);
     }
     await writing.background.done();
     throwIfCancelled(signal);
@@ -105,8 +109,8 @@ export async function writeHostTree(
     release();
     await stage.close();
   }
-  const { files, bytes, sha256, skipped } = writing;
-  return { files, bytes, sha256, skipped };
+  const { files, bytes, sha256, skipped, executed } = writing;
+  return { files, bytes, sha256, skipped, executed };
 }
 
 async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {

@@ -18,6 +18,9 @@ export const transferOutput = z.object({
   next: z.string().nullable(),
 });
 
+/** Of a download, which can bring files that run on the host. */
+export const downloadOutput = transferOutput.extend({ executes_on_host: z.array(z.string()) });
+
 type TransferAnswer = z.output<typeof transferOutput>;
 
 export interface TransferCall {
@@ -37,7 +40,7 @@ export async function runTransfer(
   { tool, direction, request, more }: TransferCall,
   context: ToolContext,
   work: TransferWork,
-): Promise<{ structured: TransferAnswer }> {
+): Promise<{ structured: TransferAnswer; executesOnHost: string[] }> {
   const { signal, config } = context;
   const { cwd } = await handle.view(signal);
   const localPath = resolve(config.allowDirs[0] ?? '/', request.localPath);
@@ -45,8 +48,9 @@ export async function runTransfer(
   const wanted = { direction, arguments: [localPath, remotePath, ...more] };
   const transfer = await handle.transfer(wanted, work, signal);
   const result = await resultInTime(transfer, context);
-  if (result !== null) return { structured: doneAnswer(result) };
+  if (result !== null) return { structured: doneAnswer(result), executesOnHost: result.executesOnHost };
   return {
+    executesOnHost: [],
     structured: {
       local_path: localPath,
       remote_path: remotePath,

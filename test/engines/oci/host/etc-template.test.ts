@@ -31,8 +31,7 @@ describe('the /etc of a sandbox', () => {
   it('has what programs need, as it was', async () => {
     const files = {
       profile: 'PATH="/usr/bin:/bin"\nexport PATH\nfor i in /etc/profile.d/*.sh; do . $i; done\n',
-      'bash.bashrc':
-        "# TOKEN=no\nPS1='$debian_chroot\\u@\\h:\\w\\$ '\nalias ll='ls -l'\n",
+      'bash.bashrc': "# TOKEN=no\nPS1='$debian_chroot\\u@\\h:\\w\\$ '\nalias ll='ls -l'\n",
       'skel/.bashrc': 'HISTCONTROL=ignoreboth\nif [ -x /usr/bin/tput ]; then color_prompt=yes; fi\n',
       'profile.d/lang.sh': 'export LANG=C.UTF-8 LC_ALL=C.UTF-8\n',
       'apt/sources.list': 'deb [arch=amd64] https://deb.example.org/debian stable main\n',

@@ -1,0 +1,47 @@
+import { describe, expect, it } from 'vitest';
+import { ExecutedOnHost } from '../../../tools/transfers/executes-on-host.ts';
+
+function named(...paths: string[]): string[] {
+  const executed = new ExecutedOnHost();
+  for (const path of paths) executed.add(path);
+  return executed.paths;
+}
+
+describe('what a download brings that can run on the host', () => {
+  it.each([
+    '.git/config',
+    '.git/config.worktree',
+    '.git/hooks/post-checkout',
+    'sub/.GIT/Config',
+    '.git/modules/dep/hooks/pre-commit',
+    'mirror.git/config',
+    'worktree/.git',
+    '.envrc',
+    '.vscode/tasks.json',
+    'app/package.json',
+    '.idea/runConfigurations/run.xml',
+    '.claude/settings.json',
+    '.husky/pre-commit',
+    'all.code-workspace',
+  ])('is named: %s', (path) => {
+    expect(named(path)).toEqual([path]);
+  });
+
+  it.each([
+    'src/config',
+    'hooks/use-state.ts',
+    '.git/HEAD',
+    '.gitignore',
+    'package.json.md',
+    'environment',
+    'vscode/x',
+  ])('is not: %s', (path) => {
+    expect(named(path)).toEqual([]);
+  });
+
+  it('is counted beyond the first ones', () => {
+    const found = named(...Array.from({ length: 30 }, (_, n) => `${n}/package.json`));
+    expect(found).toHaveLength(21);
+    expect(found.at(-1)).toBe('… and 10 more');
+  });
+});
