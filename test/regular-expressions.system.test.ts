@@ -22,8 +22,6 @@ const REVIEWED: Readonly<Record<string, string>> = {
     'a part never runs past the next quote',
   "src/engines/vercel/sandbox/source.ts: /transport '[^']*' not allowed|protocol \"?[\\w.+-]+\"? (is )?(not supported|disabled|not allowed)/i":
     'a part never runs past the next quote or blank',
-  'tools/commands/command-result.ts: /^(?:.*: )?sudo: (?:command not found|not found|.*no new privileges)/m':
-    'to be rewritten: quadratic within one line of the stderr that an answer shows',
   'src/images/npm-registry.ts: /^\\s*([^#;\\s=][^=]*?)\\s*=\\s*(.*?)\\s*$/': 'reads the operator’s own npmrc',
   'src/server/instructions.ts: new RegExp(`\\\\b${name}\\\\b`)':
     'built from our own tool names, run on our own text',

@@ -1,5 +1,6 @@
 import type { ToolAnswer } from '../../tools/common/tool.ts';
 import type { SandboxError } from '../shared/errors.ts';
+import { textBlock } from '../shared/text/text.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 
 /** The result of `tools/call`. A type, not an interface: the SDK's result type has an index signature. */
@@ -31,23 +32,32 @@ export function renderError(error: SandboxError): CallResult {
   return { content: [{ type: 'text', text: lines.join('\n') }], isError: true };
 }
 
+/** Fields with text that comes out of a sandbox. */
+const CONTENT = new Set(['content', 'stdout', 'stderr', 'screen', 'output']);
+
 /**
- * One `name: value` per line; long text goes below its name, lists have one entry per line. Fields without a value
- * share one last line, so that they are listed at little cost.
+ * One `name: value` per line, lists with one entry per line. Fields without a value share one line, so that they are listed
+ * at little cost. Text out of a sandbox comes last, each with its length: nothing in it can be taken for a field of ours.
  */
 export function readable(structured: Record<string, unknown>): string {
   const lines: string[] = [];
+  const blocks: string[] = [];
   const empty: string[] = [];
   for (const [name, value] of Object.entries(structured)) {
     if (value === null || value === undefined) empty.push(name);
+    else if (typeof value === 'string' && CONTENT.has(name)) blocks.push(textBlock(name, value));
     else lines.push(field(name, value));
   }
   if (empty.length > 0) lines.push(`null: ${empty.join(', ')}`);
-  return lines.join('\n');
+  return [...lines, ...blocks].join('\n');
 }
 
+/** Line breaks, also those that only some programs take for one. */
+const LINE_BREAK = /[\n\v\f\r\u0085\u2028\u2029]/;
+
 function field(name: string, value: unknown): string {
-  if (typeof value === 'string') return value.includes('\n') ? `${name}:\n${value}` : `${name}: ${value}`;
+  // A path, for example, may have a line break in it.
+  if (typeof value === 'string') return `${name}: ${LINE_BREAK.test(value) ? JSON.stringify(value) : value}`;
   if (Array.isArray(value) && value.some((entry) => typeof entry === 'object')) {
     return [`${name}:`, ...value.map((entry) => `- ${inline(entry)}`)].join('\n');
   }

@@ -33,7 +33,7 @@ async function answered(options: Parameters<typeof serve>[1], name: string) {
 }
 
 const DATA = { said: 'line 1\nline 2' };
-const READABLE = { type: 'text', text: 'said:\nline 1\nline 2' };
+const READABLE = { type: 'text', text: 'said: "line 1\\nline 2"' };
 const JSON_TEXT = { type: 'text', text: JSON.stringify(DATA) };
 
 const FORMS = {

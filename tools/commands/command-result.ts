@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Command } from '../../src/engines/engine.ts';
-import { formatCount } from '../../src/shared/text/text.ts';
+import { formatCount, textBlock } from '../../src/shared/text/text.ts';
 import type { CapturedOutput } from './command-output.ts';
 
 /** Arguments are echoed for orientation; a long script is shortened. */
@@ -69,9 +69,9 @@ function commandText(answer: CommandAnswer): string {
   lines.push(`command_id: ${answer.command_id}`, `sandbox_id: ${answer.sandbox_id}`, `cwd: ${answer.cwd}`);
   lines.push(`started_at: ${answer.started_at}`, `truncated: ${answer.truncated}`);
   lines.push(`command: ${JSON.stringify([answer.cmd, ...answer.args])}`);
-  lines.push(`stdout (${formatCount(answer.stdout_bytes)} bytes):`, answer.stdout.replace(/\n$/, ''));
-  lines.push(`stderr (${formatCount(answer.stderr_bytes)} bytes):`, answer.stderr.replace(/\n$/, ''));
-  return lines.filter((line) => line !== '').join('\n');
+  lines.push(textBlock('stdout', answer.stdout, answer.stdout_bytes));
+  lines.push(textBlock('stderr', answer.stderr, answer.stderr_bytes));
+  return lines.join('\n');
 }
 
 function outcome({ status, exit_code, signal, ended_by }: CommandAnswer): string {
@@ -112,7 +112,7 @@ function insteadOf(command: Command, output: CapturedOutput): string | null {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
     return `cmd is the name of one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
   }
-  if (command.exitCode !== 0 && SUDO_FAILED.test(output.stderr))
+  if (command.exitCode !== 0 && output.stderr.split('\n').some(isSudoFailure))
     return 'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
   if (isEmptyInput(command)) {
     const line = JSON.stringify([command.cmd]);
@@ -122,7 +122,15 @@ function insteadOf(command: Command, output: CapturedOutput): string | null {
 }
 
 /** What shells print where there is no sudo, and sudo itself under no_new_privs. */
-const SUDO_FAILED = /^(?:.*: )?sudo: (?:command not found|not found|.*no new privileges)/m;
+function isSudoFailure(line: string): boolean {
+  const at = line.startsWith(SUDO) ? 0 : line.lastIndexOf(`: ${SUDO}`) + 2;
+  if (at === 1) return false;
+  const problem = line.slice(at + SUDO.length);
+  return SUDO_PROBLEMS.some((text) => problem.startsWith(text)) || problem.includes('no new privileges');
+}
+
+const SUDO = 'sudo: ';
+const SUDO_PROBLEMS = ['command not found', 'not found'];
 
 /** An interpreter without a program reads one from stdin, and exits silently if that is empty. */
 function isEmptyInput({ cmd, args, exitCode, stdoutBytes, stderrBytes }: Command): boolean {

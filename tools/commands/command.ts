@@ -2,6 +2,7 @@ import { z } from 'zod';
 import type { Command } from '../../src/engines/engine.ts';
 import type { CommandHandle, RunRequest } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { textBlock } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
   boundedWaitMs,
@@ -148,7 +149,8 @@ const logs = defineTool({
       ({ stream, data, partial }) => `${stream}${partial === true ? ' (unfinished)' : ''} | ${data}`,
     );
     const next = structured.next === null ? [] : [`next: ${structured.next}`];
-    return { structured, text: [state, ...next, ...text].join('\n') };
+    const lines = text.length === 0 ? [] : [textBlock('lines', text.join('\n'))];
+    return { structured, text: [state, ...next, ...lines].join('\n') };
   },
 });
 

@@ -14,3 +14,16 @@ export function trimTrailingSlashes(text: string): string {
   while (text[end - 1] === '/') end -= 1;
   return text.slice(0, end);
 }
+
+/**
+ * A field whose text comes out of a sandbox, as `name (14 bytes):` and the text below it. The count says where the text ends,
+ * whatever lines that look like others' it has.
+ *
+ * @param total bytes of which the text is a part
+ */
+export function textBlock(name: string, text: string, total: number | null = null): string {
+  const bytes = Buffer.byteLength(text);
+  const count =
+    total === null || total === bytes ? formatCount(bytes) : `${formatCount(bytes)} of ${formatCount(total)}`;
+  return text === '' ? `${name} (${count} bytes):` : `${name} (${count} bytes):\n${text.replace(/\n$/, '')}`;
+}
