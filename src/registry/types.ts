@@ -215,8 +215,7 @@ export interface CommandHandle {
   /** Resolves when both streams together have more than `totalBytes`, or the command has finished. */
   waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command>;
   /**
-   * The number of line ends in the bytes `[start, end)`, including dropped ones. Null if the engine does not count
-   * them.
+   * The number of line ends in the bytes `[start, end)`, including dropped ones. Null if unknown.
    */
   countLines(
     range: { stream: OutputStream; start: number; end: number },

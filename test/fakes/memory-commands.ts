@@ -91,6 +91,10 @@ export class MemoryCommands implements Commands {
     return { chunks: [], nextOffset: 0, totalBytes: 0, droppedBytes: 0 };
   }
 
+  async countLines(): Promise<number | null> {
+    return null;
+  }
+
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
     throwIfCancelled(signal);
     const command = this.#find(commandId);

@@ -58,14 +58,17 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/engines/engine.ts': { 'src/engines/contract/': 'types', 'src/shared/': 'types' },
   'src/engines/contract/': { 'src/shared/': 'types' },
   'src/engines/': { 'src/engines/engine.ts': 'all', 'src/shared/': 'all' },
+  'src/engines/output-log/': { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' },
   ...layered('src/engines/oci/', OCI_ROOMS, {
     'src/engines/engine.ts': 'all',
+    'src/engines/output-log/': 'all',
     'src/egress/': 'all',
     'src/images/': 'all',
     'src/shared/': 'all',
   }),
   'src/engines/vercel/': {
     'src/engines/vercel/': 'all',
+    'src/engines/output-log/': 'all',
     'src/engines/engine.ts': 'all',
     'src/shared/': 'all',
   },
@@ -82,6 +85,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/engines/vercel/guest/': 'all',
     'src/engines/vercel/http/': 'all',
     'src/engines/vercel/state/': 'all',
+    'src/engines/output-log/': 'all',
     ...VERCEL_BASE,
   },
   'src/engines/vercel/files/': {

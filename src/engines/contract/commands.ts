@@ -93,9 +93,8 @@ export interface Commands {
   readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
   /**
    * Line ends in the bytes `[start, end)` of a stream, including those that the log no longer holds; null if unknown.
-   * Absent for an engine that would have to read the bytes.
    */
-  countLines?(
+  countLines(
     commandId: string,
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,

@@ -52,11 +52,11 @@ export class RegistryCommandHandle implements CommandHandle {
     return this.#engine.waitForOutput(this.commandId, totalBytes, signal);
   }
 
-  async countLines(
+  countLines(
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,
   ): Promise<number | null> {
-    return (await this.#engine.countLines?.(this.commandId, range, signal)) ?? null;
+    return this.#engine.countLines(this.commandId, range, signal);
   }
 
   addWaiter(): () => void {

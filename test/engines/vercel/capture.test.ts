@@ -1,17 +1,19 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OutputSlice, ReadOutput } from '../../../src/engines/engine.ts';
+import { LogWriter } from '../../../src/engines/output-log/log-writer.ts';
+import { countLines, readLog, readLogTotals } from '../../../src/engines/output-log/read-log.ts';
 import { captureName, fullestCapture } from '../../../src/engines/vercel/commands/output-captures.ts';
-import { CaptureLog, capturedTotals, readCaptured } from '../../../src/engines/vercel/commands/output-log.ts';
 import { newDigests, Replay } from '../../../src/engines/vercel/commands/stream-resume.ts';
 
 let folder = '';
-let log: CaptureLog;
+let log: LogWriter;
 
 beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'capture-'));
-  log = new CaptureLog(join(folder, 'log'));
+  log = new LogWriter(join(folder, 'log'));
 });
 
 afterEach(() => {
@@ -19,21 +21,37 @@ afterEach(() => {
   rmSync(folder, { recursive: true });
 });
 
-function text(stream: 'stdout' | 'stderr' | 'both', offset = 0, limit = 1_000_000): string {
+function read(
+  request: ReadOutput,
+  { directory, totals }: Pick<LogWriter, 'directory' | 'totals'> = log,
+): Promise<OutputSlice> {
+  const { stdout, stderr } = totals;
+  return readLog(directory, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
+}
+
+async function text(stream: ReadOutput['stream'], offset = 0, limit = 1_000_000): Promise<string> {
   log.flush();
-  const { chunks } = readCaptured(log.directory, { stream, offset, limit }, log.totals);
+  const { chunks } = await read({ stream, offset, limit });
   return Buffer.concat(chunks.map(({ data }) => data)).toString();
 }
 
 describe('a captured log', () => {
-  it('is read by stream, by page and from its end', () => {
+  it('is read by stream, by page and from its end', async () => {
     log.append('stdout', Buffer.from('one '));
     log.append('stderr', Buffer.from('two '));
     log.append('stdout', Buffer.from('three'));
-    expect([text('both'), text('stdout'), text('stderr')]).toEqual(['one two three', 'one three', 'two ']);
-    expect([text('both', 2, 4), text('stdout', -5), text('stderr', 9)]).toEqual(['e tw', 'three', '']);
+    expect([await text('both'), await text('stdout'), await text('stderr')]).toEqual([
+      'one two three',
+      'one three',
+      'two ',
+    ]);
+    expect([await text('both', 2, 4), await text('stdout', -5), await text('stderr', 9)]).toEqual([
+      'e tw',
+      'three',
+      '',
+    ]);
     const request = { stream: 'both' as const, offset: 0, limit: 100 };
-    expect(readCaptured(log.directory, request, log.totals)).toMatchObject({
+    expect(await read(request)).toMatchObject({
       chunks: [
         { stream: 'stdout', offset: 0 },
         { stream: 'stderr', offset: 4 },
@@ -45,16 +63,16 @@ describe('a captured log', () => {
     });
   });
 
-  it('keeps head and tail of a flood and counts exactly what is missing', () => {
+  it('keeps head and tail of a flood and counts exactly what is missing', async () => {
     const piece = Buffer.alloc(100_000, 'x');
     for (let n = 0; n < 500; n += 1) log.append(n % 2 === 0 ? 'stdout' : 'stderr', piece);
     log.append('stdout', Buffer.from('the end'));
     log.flush();
     for (const stream of ['both', 'stdout', 'stderr'] as const) {
       let [kept, dropped, offset] = [0, 0, 0];
-      const total = readCaptured(log.directory, { stream, offset: 0, limit: 1 }, log.totals).totalBytes;
+      const total = (await read({ stream, offset: 0, limit: 1 })).totalBytes;
       while (offset < total) {
-        const page = readCaptured(log.directory, { stream, offset, limit: 3_000_000 }, log.totals);
+        const page = await read({ stream, offset, limit: 3_000_000 });
         kept += page.chunks.reduce((sum, { data }) => sum + data.length, 0);
         dropped += page.droppedBytes;
         offset = page.nextOffset;
@@ -63,22 +81,62 @@ describe('a captured log', () => {
       expect(dropped, stream).toBeGreaterThan(0);
     }
     expect(log.totals).toEqual({ stdout: 25_000_007, stderr: 25_000_000 });
-    expect(text('stdout', -7)).toBe('the end');
-    expect(capturedTotals(log.directory)).toEqual(log.totals);
+    expect(await text('stdout', -7)).toBe('the end');
+    expect(await readLogTotals(log.directory)).toEqual(log.totals);
+  });
+
+  it('counts the lines that it no longer holds', async () => {
+    for (let n = 0; n < 500; n += 1) log.append('stdout', Buffer.from('12345678\n'.repeat(10_000)));
+    log.append('stderr', Buffer.from('one\n'));
+    log.flush();
+    const { stdout } = log.totals;
+    expect(
+      (await read({ stream: 'stdout', offset: 9_000_000, limit: 1_000_000 })).droppedBytes,
+    ).toBeGreaterThan(0);
+    expect(await countLines(log.directory, { stream: 'stdout', start: 0, end: stdout })).toBe(5_000_000);
+    expect(await countLines(log.directory, { stream: 'stderr', start: 0, end: 4 })).toBe(1);
+  });
+
+  it('of version 0.1.0 is read', async () => {
+    const header = Buffer.alloc(16);
+    header.writeBigUInt64LE(3n, 0);
+    const record = (tag: number, data: string) => {
+      const head = Buffer.alloc(5);
+      head.writeUInt8(tag, 0);
+      head.writeUInt32LE(data.length, 1);
+      return Buffer.concat([head, Buffer.from(data)]);
+    };
+    const segment = Buffer.concat([header, record(1, 'one'), record(2, 'two\n'), record(1, ' more')]);
+    const directory = join(folder, 'old');
+    mkdirSync(directory);
+    writeFileSync(join(directory, '00000000.log'), segment);
+    const totals = await readLogTotals(directory);
+    expect(totals).toEqual({ stdout: 11, stderr: 4 });
+    expect(await read({ stream: 'both', offset: 0, limit: 100 }, { directory, totals })).toEqual({
+      chunks: [
+        { stream: 'stdout', offset: 3, data: Buffer.from('one') },
+        { stream: 'stderr', offset: 6, data: Buffer.from('two\n') },
+        { stream: 'stdout', offset: 10, data: Buffer.from(' more') },
+      ],
+      nextOffset: 15,
+      totalBytes: 15,
+      droppedBytes: 3,
+    });
+    expect(await countLines(directory, { stream: 'stderr', start: 0, end: 4 })).toBeNull();
   });
 });
 
 describe('a new reading', () => {
   const digests = newDigests();
-  const read = (pieces: ['stdout' | 'stderr', string][], of = digests): Replay => {
-    const replay = new Replay(log, of);
-    for (const [stream, data] of pieces) replay.take(stream, data);
-    return replay;
+  const replay = (pieces: ['stdout' | 'stderr', string][], of = digests): Replay => {
+    const reading = new Replay(log, of);
+    for (const [stream, data] of pieces) reading.take(stream, data);
+    return reading;
   };
 
-  it('loses and doubles nothing, however the platform cuts its pieces', () => {
+  it('loses and doubles nothing, however the platform cuts its pieces', async () => {
     const own = newDigests();
-    read(
+    replay(
       [
         ['stdout', 'first '],
         ['stderr', 'wrong '],
@@ -86,7 +144,7 @@ describe('a new reading', () => {
       ],
       own,
     );
-    const again = read(
+    const again = replay(
       [
         ['stdout', 'fi'],
         ['stdout', 'rst second '],
@@ -95,12 +153,12 @@ describe('a new reading', () => {
       own,
     );
     expect(again.consistent).toBe(true);
-    expect([text('stdout'), text('stderr')]).toEqual(['first second ', 'wrong again']);
+    expect([await text('stdout'), await text('stderr')]).toEqual(['first second ', 'wrong again']);
   });
 
-  it('joins characters that were cut in the middle, and begins anew inside of one', () => {
+  it('joins characters that were cut in the middle, and begins anew inside of one', async () => {
     const own = newDigests();
-    read(
+    replay(
       [
         ['stdout', 'a\ud83d'],
         ['stderr', 'ä'],
@@ -108,27 +166,27 @@ describe('a new reading', () => {
       ],
       own,
     );
-    expect(text('stdout')).toBe('a😀b');
-    read(
+    expect(await text('stdout')).toBe('a😀b');
+    replay(
       [
         ['stdout', 'a\ud83d'],
         ['stdout', '\ude00bü'],
       ],
       own,
     );
-    expect([text('stdout'), text('stderr')]).toEqual(['a😀bü', 'ä']);
+    expect([await text('stdout'), await text('stderr')]).toEqual(['a😀bü', 'ä']);
   });
 
-  it('says where the platform tells another beginning than before', () => {
+  it('says where the platform tells another beginning than before', async () => {
     const own = newDigests();
-    read([['stdout', 'the beginning']], own);
-    expect(read([['stdout', 'beginning and more']], own).consistent).toBe(false);
+    replay([['stdout', 'the beginning']], own);
+    expect(replay([['stdout', 'beginning and more']], own).consistent).toBe(false);
   });
 });
 
 describe('the captures of a command', () => {
-  function capture(name: string, stdout: number, stderr: number): CaptureLog {
-    const made = new CaptureLog(join(folder, captureName(name)));
+  function capture(name: string, stdout: number, stderr: number): LogWriter {
+    const made = new LogWriter(join(folder, captureName(name)));
     made.append('stdout', Buffer.alloc(stdout, 'o'));
     made.append('stderr', Buffer.alloc(stderr, 'e'));
     made.close();
@@ -157,7 +215,7 @@ describe('the captures of a command', () => {
     expect(fullest).toEqual({ capture: captureName('b'), stdoutBytes: 500, stderrBytes: 600 });
     const request = { stream: 'stdout' as const, offset: 0, limit: 1_000 };
     const totals = { stdout: fullest.stdoutBytes, stderr: fullest.stderrBytes };
-    expect(readCaptured(join(folder, captureName('b')), request, totals)).toMatchObject({
+    expect(await read(request, { directory: join(folder, captureName('b')), totals })).toMatchObject({
       chunks: [{ offset: 0, data: Buffer.alloc(100, 'o') }],
       totalBytes: 500,
       droppedBytes: 400,

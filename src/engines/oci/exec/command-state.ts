@@ -1,9 +1,10 @@
 /** A command's state, from its exit file, its supervisor and the end of its sandbox. */
+
+import { readUntrusted } from '../../../shared/fs/untrusted-file.ts';
 import { nameOfSignal } from '../../../shared/signals.ts';
 import type { Command, EndedBy, StopCause } from '../../engine.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import { Fields, TAG } from '../protocol/frames.ts';
-import { readUntrusted } from '../protocol/untrusted-file.ts';
 import type { CommandPaths, CommandRecord } from '../state/command-record.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 

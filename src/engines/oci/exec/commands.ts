@@ -14,6 +14,7 @@ import type {
   ReadOutput,
   StartCommand,
 } from '../../engine.ts';
+import { countLines, readLog, readLogTotals } from '../../output-log/read-log.ts';
 import type { OciContext } from '../context.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
@@ -37,7 +38,6 @@ import { commandOfEndedSandbox, finishedCommand, readExit, runningCommand } from
 import { CommandWatch } from './command-watch.ts';
 import { encodeRun } from './exec-request.ts';
 import { hasLiveProcesses } from './has-live-processes.ts';
-import { countLines, readLog, readLogTotals } from './log-reader.ts';
 import { requestKill } from './request-kill.ts';
 
 /** For work that no caller may cancel. */

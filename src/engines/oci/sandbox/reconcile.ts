@@ -1,13 +1,13 @@
 /** Reconciles a record with the actual state: detects ended sandboxes and cleans up after them. */
 import { join } from 'node:path';
 import { isDiskFull } from '../../../shared/fs/disk-full.ts';
+import { readUntrusted } from '../../../shared/fs/untrusted-file.ts';
 import { isProcessAlive } from '../../../shared/process-identity.ts';
 import type { StopCause } from '../../engine.ts';
 import { cleanUpSandbox } from '../cleanup/cleanup.ts';
 import type { OciContext } from '../context.ts';
 import { outOfMemoryKills } from '../host/cgroups.ts';
 import type { Host } from '../host/host.ts';
-import { readUntrusted } from '../protocol/untrusted-file.ts';
 import { readRecord, type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
 import { resumeSnapshot } from '../storage/snapshot-commit.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';

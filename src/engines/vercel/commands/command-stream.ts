@@ -5,9 +5,10 @@ import type { Command as SdkCommand } from '@vercel/sandbox';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { whenAborted } from '../../../shared/async/when-aborted.ts';
+import type { Totals } from '../../output-log/log-format.ts';
+import { LogWriter } from '../../output-log/log-writer.ts';
 import { isPassing } from '../http/api-errors.ts';
 import type { HttpTuning } from '../http/dispatchers.ts';
-import { CaptureLog, type Totals } from './output-log.ts';
 import { newDigests, Replay } from './stream-resume.ts';
 
 /** How long to wait for the last output after a command's end; processes it left running may keep writing. */
@@ -30,7 +31,7 @@ export interface PlatformExit {
 }
 
 export class CommandFollow {
-  readonly log: CaptureLog;
+  readonly log: LogWriter;
   /**
    * Resolves with the platform's report, or with null if its sandbox's end cut it off; rejects if the platform reports
    * nothing.
@@ -65,7 +66,7 @@ export class CommandFollow {
     this.#command = command;
     this.#pauseMs = tuning.retryBaseMs;
     this.#attempts = tuning.attempts;
-    this.log = new CaptureLog(directory);
+    this.log = new LogWriter(directory);
     const cut = new Promise<null>((resolve) => {
       this.#cut = () => {
         this.#isCut = true;

@@ -1,8 +1,8 @@
 /** The contract's view of a command. */
 import { nameOfSignal } from '../../../shared/signals.ts';
 import type { Command } from '../../engine.ts';
+import type { Totals } from '../../output-log/log-format.ts';
 import type { CommandEnd, CommandRecord } from '../state/command-record.ts';
-import type { Totals } from './output-log.ts';
 
 /** Signals that end a program; an exit code above 128 that corresponds to any other is the program's own. */
 const LAST_ENDING_SIGNAL = 31;

@@ -5,7 +5,17 @@ import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
-import type { Command, Commands, KillCause, OutputSlice, ReadOutput, StartCommand } from '../../engine.ts';
+import type {
+  Command,
+  Commands,
+  KillCause,
+  OutputSlice,
+  OutputStream,
+  ReadOutput,
+  StartCommand,
+} from '../../engine.ts';
+import type { Totals } from '../../output-log/log-format.ts';
+import { countLines, readLog } from '../../output-log/read-log.ts';
 import type { VercelContext } from '../context.ts';
 import { killTree, MARK } from '../guest/kill-tree.ts';
 import { mayHaveHappened } from '../http/api-errors.ts';
@@ -25,7 +35,6 @@ import type { CommandFollow } from './command-stream.ts';
 import { Followed, type Looked } from './command-tracker.ts';
 import { runningView } from './command-view.ts';
 import { isOf } from './output-captures.ts';
-import { readCaptured } from './output-log.ts';
 
 const UNDO_MS = 10_000;
 const SIGKILL = 9;
@@ -96,16 +105,31 @@ export class VercelCommands implements Commands {
   }
 
   async readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
+    const { directory, totals } = await this.#captured(commandId, signal);
+    const { stdout, stderr } = totals;
+    return readLog(directory, request, { stdout, stderr, both: stdout + stderr }[request.stream]);
+  }
+
+  async countLines(
+    commandId: string,
+    range: { stream: OutputStream; start: number; end: number },
+    signal: AbortSignal,
+  ): Promise<number | null> {
+    return countLines((await this.#captured(commandId, signal)).directory, range);
+  }
+
+  /** The log that holds most of a command's output, with everything written so far, and the totals of the command. */
+  async #captured(commandId: string, signal: AbortSignal): Promise<{ directory: string; totals: Totals }> {
     const { command, follow } = await this.#followed.get(commandId, signal);
     if (follow !== null) await this.#requireReading(commandId, follow, signal);
     const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
     if (follow !== null && (end === null || isOf(end, follow.log))) {
       if (command.status === 'finished') await this.#followed.refresh(commandId, follow, signal);
       follow.log.flush();
-      return readCaptured(follow.log.directory, request, follow.totals);
+      return { directory: follow.log.directory, totals: follow.totals };
     }
     const totals = { stdout: end?.stdoutBytes ?? 0, stderr: end?.stderrBytes ?? 0 };
-    return readCaptured(this.#followed.captureDirectory(commandId, end?.capture ?? null), request, totals);
+    return { directory: this.#followed.captureDirectory(commandId, end?.capture ?? null), totals };
   }
 
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {

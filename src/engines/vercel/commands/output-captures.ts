@@ -1,8 +1,11 @@
 /** The captures of one command: each process that followed it has written its own. */
 import { readdir } from 'node:fs/promises';
 import { basename, join } from 'node:path';
+import { SandboxError } from '../../../shared/errors.ts';
+import type { Totals } from '../../output-log/log-format.ts';
+import type { LogWriter } from '../../output-log/log-writer.ts';
+import { readLogTotals } from '../../output-log/read-log.ts';
 import type { CommandEnd } from '../state/command-record.ts';
-import { type CaptureLog, capturedTotals } from './output-log.ts';
 
 const CAPTURE = 'capture-';
 
@@ -12,7 +15,7 @@ export function captureName(unique: string): string {
 }
 
 /** True if the stored end refers to this capture, false if it refers to one that holds more. */
-export function isOf(end: Pick<CommandEnd, 'capture'>, log: CaptureLog): boolean {
+export function isOf(end: Pick<CommandEnd, 'capture'>, log: LogWriter): boolean {
   return end.capture === basename(log.directory);
 }
 
@@ -24,7 +27,7 @@ export function isOf(end: Pick<CommandEnd, 'capture'>, log: CaptureLog): boolean
  */
 export async function fullestCapture(
   commandDir: string,
-  own: CaptureLog | null,
+  own: LogWriter | null,
 ): Promise<Pick<CommandEnd, 'capture' | 'stdoutBytes' | 'stderrBytes'>> {
   const name = own === null ? null : basename(own.directory);
   const fullest = {
@@ -35,7 +38,9 @@ export async function fullestCapture(
   let most = fullest.stdoutBytes + fullest.stderrBytes;
   for (const other of await readdir(commandDir)) {
     if (!other.startsWith(CAPTURE) || other === name) continue;
-    const { stdout, stderr } = capturedTotals(join(commandDir, other));
+    const totals = await totalsOf(join(commandDir, other));
+    if (totals === null) continue;
+    const { stdout, stderr } = totals;
     if (stdout + stderr > most) {
       most = stdout + stderr;
       fullest.capture = other;
@@ -44,4 +49,14 @@ export async function fullestCapture(
     fullest.stderrBytes = Math.max(fullest.stderrBytes, stderr);
   }
   return fullest;
+}
+
+/** Null if the log is damaged: its process may have died with the machine. */
+async function totalsOf(directory: string): Promise<Totals | null> {
+  try {
+    return await readLogTotals(directory);
+  } catch (error) {
+    if (error instanceof SandboxError) return null;
+    throw error;
+  }
 }

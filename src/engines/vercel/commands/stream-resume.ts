@@ -5,7 +5,7 @@
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { OutputStream } from '../../engine.ts';
-import type { CaptureLog } from './output-log.ts';
+import type { LogWriter } from '../../output-log/log-writer.ts';
 
 /** Digests of everything that a log has captured, kept next to it. */
 export interface Digests {
@@ -21,7 +21,7 @@ export function newDigests(): Digests {
 const HIGH_SURROGATE = /[\uD800-\uDBFF]$/;
 
 export class Replay {
-  readonly #log: CaptureLog;
+  readonly #log: LogWriter;
   readonly #digests: Digests;
   readonly #seen = newDigests();
   readonly #position = { stdout: 0, stderr: 0 };
@@ -32,7 +32,7 @@ export class Replay {
   /** False if the platform returned a different beginning than before: what lies between may be lost. */
   consistent = true;
 
-  constructor(log: CaptureLog, digests: Digests) {
+  constructor(log: LogWriter, digests: Digests) {
     this.#log = log;
     this.#digests = digests;
     this.#known = { ...log.totals };

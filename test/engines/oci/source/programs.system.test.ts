@@ -105,6 +105,7 @@ function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): Guest
     wait: async () => finished,
     waitForOutput: async () => finished,
     readOutput: async () => ({ chunks: [], nextOffset: 0, totalBytes: 0, droppedBytes: 0 }),
+    countLines: async () => null,
     kill: async () => finished,
   };
   return {

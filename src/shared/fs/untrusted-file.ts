@@ -1,7 +1,7 @@
 /** Reads files that the agent writes as untrusted data: without following links, and only regular files. */
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { SandboxError, systemErrorCode } from '../errors.ts';
 
 /**
  * Opens a regular file for reading; null if it does not exist.

@@ -1,63 +1,33 @@
-/** Reads the bounded log of a command (docs/agent-protocol.md, "Logs"). All of it is untrusted. */
+/** Reads the bounded log of a command. All of it is untrusted. */
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
-import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../../engine.ts';
-import { readUntrusted, readUntrustedInto } from '../protocol/untrusted-file.ts';
+import { systemErrorCode } from '../../shared/errors.ts';
+import { readUntrusted, readUntrustedInto } from '../../shared/fs/untrusted-file.ts';
+import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../engine.ts';
+import {
+  damagedLog,
+  HEADER_BYTES,
+  MAX_SEGMENT_BYTES,
+  parseSegment,
+  recordsOf,
+  SEGMENT_NAME,
+  type Segment,
+  type Totals,
+} from './log-format.ts';
 
-const MAGIC = 'SBXLOG2\n';
-const HEADER_BYTES = 48;
-const RECORD_HEADER_BYTES = 8;
-const MAX_RECORD = 65_536;
-/** A segment is closed after 1 MiB; its last record may exceed that. */
-const MAX_SEGMENT = 1_048_576 + RECORD_HEADER_BYTES + MAX_RECORD;
+/** More than a log ever has at once; a directory with more was not written by us. */
 const MAX_SEGMENTS = 64;
 const NEWLINE = 0x0a;
-const SEGMENT_NAME = /^\d{8}\.log$/;
-
-interface Segment {
-  /** Bytes of each stream before this segment. */
-  stdoutStart: number;
-  stderrStart: number;
-  /** Newlines of each stream among those bytes. */
-  linesBefore: Totals;
-  bytes: Buffer;
-}
-
-interface Totals {
-  stdout: number;
-  stderr: number;
-}
-
-function damaged(): SandboxError {
-  return new SandboxError('server', 'The output log of this command is damaged.', {
-    hint: 'sandbox_get_command still returns its exit code; run the command again only if that is safe.',
-  });
-}
 
 async function segmentNames(directory: string): Promise<string[]> {
   try {
     const names = (await readdir(directory)).filter((name) => SEGMENT_NAME.test(name)).sort();
-    if (names.length > MAX_SEGMENTS) throw damaged();
+    if (names.length > MAX_SEGMENTS) throw damagedLog();
     return names;
   } catch (error) {
     if (systemErrorCode(error) === 'ENOENT') return [];
     throw error;
   }
-}
-
-/** Null if the header is not complete yet. */
-function parseSegment(bytes: Buffer): Segment | null {
-  if (bytes.length < HEADER_BYTES) return null;
-  if (bytes.toString('latin1', 0, MAGIC.length) !== MAGIC) throw damaged();
-  const stdoutStart = Number(bytes.readBigUInt64LE(16));
-  const stderrStart = Number(bytes.readBigUInt64LE(24));
-  if (!Number.isSafeInteger(stdoutStart + stderrStart)) throw damaged();
-  const linesBefore = {
-    stdout: Number(bytes.readBigUInt64LE(32)),
-    stderr: Number(bytes.readBigUInt64LE(40)),
-  };
-  return { stdoutStart, stderrStart, linesBefore, bytes };
 }
 
 /** The header of a segment, without its records. Null if the segment was dropped or its header is not complete yet. */
@@ -79,7 +49,7 @@ async function withSegment<Result>(
   name: string,
   use: (segment: Segment) => Result,
 ): Promise<Result | null> {
-  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_SEGMENT);
+  const buffer = spare.pop() ?? Buffer.allocUnsafeSlow(MAX_SEGMENT_BYTES);
   try {
     const bytes = await readUntrustedInto(join(directory, name), buffer);
     const segment = bytes === null ? null : parseSegment(bytes);
@@ -89,24 +59,9 @@ async function withSegment<Result>(
   }
 }
 
-/** The complete records of a segment; an incomplete last one is still being written. */
-function* records(segment: Segment): Generator<{ stream: OutputStream; data: Buffer }> {
-  const { bytes } = segment;
-  let at = HEADER_BYTES;
-  while (at + RECORD_HEADER_BYTES <= bytes.length) {
-    const tag = bytes.readUInt8(at);
-    const length = bytes.readUInt32LE(at + 4);
-    if ((tag !== 1 && tag !== 2) || length === 0 || length > MAX_RECORD) throw damaged();
-    at += RECORD_HEADER_BYTES;
-    if (at + length > bytes.length) return;
-    yield { stream: tag === 1 ? 'stdout' : 'stderr', data: bytes.subarray(at, at + length) };
-    at += length;
-  }
-}
-
 function totalsOf(segment: Segment): Totals {
-  const totals = { stdout: segment.stdoutStart, stderr: segment.stderrStart };
-  for (const { stream, data } of records(segment)) totals[stream] += data.length;
+  const totals = { ...segment.start };
+  for (const { stream, data } of recordsOf(segment)) totals[stream] += data.length;
   return totals;
 }
 
@@ -120,9 +75,8 @@ export async function readLogTotals(directory: string): Promise<Totals> {
   return { stdout: 0, stderr: 0 };
 }
 
-function startOf(segment: Segment, stream: ReadOutput['stream']): number {
-  if (stream === 'both') return segment.stdoutStart + segment.stderrStart;
-  return stream === 'stdout' ? segment.stdoutStart : segment.stderrStart;
+function startOf({ start }: Segment, stream: ReadOutput['stream']): number {
+  return stream === 'both' ? start.stdout + start.stderr : start[stream];
 }
 
 /** The part of a record's data within [from, to), or null. */
@@ -164,9 +118,10 @@ async function linesBefore(directory: string, stream: OutputStream, offset: numb
 }
 
 function linesWithin(segment: Segment, stream: OutputStream, offset: number): number | null {
+  if (segment.linesBefore === null) return null;
   let at = startOf(segment, stream);
   let lines = segment.linesBefore[stream];
-  for (const record of records(segment)) {
+  for (const record of recordsOf(segment)) {
     if (record.stream !== stream || at >= offset) continue;
     const data = record.data.subarray(0, offset - at);
     for (let end = data.indexOf(NEWLINE); end !== -1; end = data.indexOf(NEWLINE, end + 1)) lines += 1;
@@ -202,7 +157,7 @@ export async function readLog(
   let budget = request.limit;
   const take = (segment: Segment): void => {
     let offset = startOf(segment, request.stream);
-    for (const { stream, data } of records(segment)) {
+    for (const { stream, data } of recordsOf(segment)) {
       if (request.stream !== 'both' && request.stream !== stream) continue;
       const part = cut(data, offset, next, Math.min(totalBytes, Math.max(next, offset) + budget));
       offset += data.length;
@@ -223,5 +178,22 @@ export async function readLog(
     dropped += totalBytes - next;
     next = totalBytes;
   }
-  return { chunks, nextOffset: Math.max(next, from), totalBytes, droppedBytes: dropped };
+  return { chunks: joined(chunks), nextOffset: Math.max(next, from), totalBytes, droppedBytes: dropped };
+}
+
+/** Merges neighbouring chunks of one stream: how the output arrived is not visible to callers. */
+function joined(chunks: readonly OutputChunk[]): OutputChunk[] {
+  const groups: { stream: OutputStream; offset: number; parts: Buffer[]; end: number }[] = [];
+  for (const { stream, offset, data } of chunks) {
+    const last = groups.at(-1);
+    if (last?.stream === stream && last.end === offset) {
+      last.parts.push(data);
+      last.end += data.length;
+    } else groups.push({ stream, offset, parts: [data], end: offset + data.length });
+  }
+  return groups.map(({ stream, offset, parts: [first, ...rest] }) => ({
+    stream,
+    offset,
+    data: first === undefined || rest.length > 0 ? Buffer.concat([first ?? Buffer.alloc(0), ...rest]) : first,
+  }));
 }
