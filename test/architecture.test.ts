@@ -33,7 +33,7 @@ function filesBelow(folders: readonly string[], extensions: readonly string[]): 
 const program = filesBelow(['src', 'tools'], ['.ts']);
 const tests = filesBelow(['test'], ['.ts']);
 const contracts = program.filter(({ path }) =>
-  /^src\/(engines\/engine|engines\/contract\/.*|registry\/types|registry\/transfer-types)\.ts$/.test(path),
+  /^src\/(engines\/engine|engines\/contract\/.*|registry\/types|registry\/log-types|registry\/transfer-types)\.ts$/.test(path),
 );
 const everything = filesBelow(['src', 'tools', 'test', 'scripts'], ['.ts', '.mjs', '.c', '.h']);
 

@@ -25,8 +25,10 @@ import type {
   Snapshot,
 } from '../engines/engine.ts';
 import type { ScreenView } from '../shared/text/terminal-screen.ts';
+import type { Logs, LogsRequest } from './log-types.ts';
 import type { Transfer, TransferRequest, TransferWork } from './transfer-types.ts';
 
+export type * from './log-types.ts';
 export type * from './transfer-types.ts';
 
 /** How a session ended. */
@@ -212,11 +214,14 @@ export interface CommandHandle {
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
   /** Captured output, by byte offset. */
   output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
+  /**
+   * Lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits for up to
+   * `waitMs` milliseconds.
+   */
+  logs(request: LogsRequest, signal: AbortSignal): Promise<Logs>;
   /** Resolves when both streams together have more than `totalBytes`, or the command has finished. */
   waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command>;
-  /**
-   * The number of line ends in the bytes `[start, end)`, including dropped ones. Null if unknown.
-   */
+  /** The number of line ends in the bytes `[start, end)`, including dropped ones. Null if unknown. */
   countLines(
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,

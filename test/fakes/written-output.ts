@@ -5,6 +5,7 @@ import type {
   OutputStream,
   ReadOutput,
 } from '../../src/engines/engine.ts';
+import { readLogs } from '../../src/registry/logs/read-logs.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
 
@@ -62,7 +63,7 @@ export class WrittenOutput {
   }
 
   get handle(): CommandHandle {
-    return {
+    const handle: CommandHandle = {
       commandId: this.commandId,
       get sandbox(): never {
         throw new Error('the stand-in command has no sandbox');
@@ -73,9 +74,11 @@ export class WrittenOutput {
       output: async (request) => this.#read(request),
       waitForOutput: (totalBytes, signal) =>
         this.#until(() => this.#finished || this.#total('both') > totalBytes, signal),
+      logs: (request, signal) => readLogs(handle, request, signal),
       countLines: async () => null,
       addWaiter: () => () => {},
     };
+    return handle;
   }
 
   #total(stream: ReadOutput['stream']): number {

@@ -22,11 +22,11 @@ export const OCI_ROOMS: readonly (readonly string[])[] = [
 export const REGISTRY_ROOMS: readonly (readonly string[])[] = [
   ['registry.ts'],
   ['session/', 'recovery/'],
-  ['snapshots/'],
+  ['logs/', 'snapshots/'],
   ['sandboxes/'],
   ['records/'],
   ['types.ts'],
-  ['transfer-types.ts'],
+  ['log-types.ts', 'transfer-types.ts'],
 ];
 
 /** Rooms of the tools. */

@@ -1,10 +1,10 @@
 import type { Command } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
 import { abortWith } from '../../src/shared/async/on-abort.ts';
+import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { lastVisibleLine } from '../../src/shared/text/terminal-text.ts';
 import { characterEnd, characterStart, decodeUtf8 } from '../../src/shared/text/utf8.ts';
 import type { ToolContext } from '../common/tool.ts';
-import { withTimeout } from '../common/with-timeout.ts';
 
 /** The number of bytes searched for a line of progress. */
 const TAIL_BYTES = 4_096;

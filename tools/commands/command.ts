@@ -1,6 +1,7 @@
 import { z } from 'zod';
-import type { Command } from '../../src/engines/engine.ts';
-import type { CommandHandle, RunRequest } from '../../src/registry/types.ts';
+import type { Command, OutputStream } from '../../src/engines/engine.ts';
+import type { CommandHandle, Logs, RunRequest } from '../../src/registry/types.ts';
+import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { textBlock } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
@@ -16,21 +17,23 @@ import {
 } from '../common/schemas.ts';
 import { isEndingSignal, signalName } from '../common/signal-name.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
-import { withTimeout } from '../common/with-timeout.ts';
 import { statusReason } from '../sandboxes/sandbox-result.ts';
 import { killOnCancel } from './command-cancel.ts';
-import { LOG_STREAMS, type Logs, lineMatcher, readLogs } from './command-logs.ts';
 import { captureOutput } from './command-output.ts';
 import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
-import { decodeCursor, encodeCursor, LOG_START } from './log-cursor.ts';
+import { lineMatcher } from './line-matcher.ts';
+import { decodeCursor, encodeCursor } from './log-cursor.ts';
 
 /** Long enough for a program to end by a signal, so that the result can say how. */
 const KILL_MOMENT_MS = 1_000;
 /** Room for at least one character. */
 const MIN_PAGE_BYTES = 4;
 const MAX_PAGE_BYTES = 65_536;
+
+/** Valid values of `stream`. */
+const LOG_STREAMS = ['both', 'stdout', 'stderr'] as const satisfies (OutputStream | 'both')[];
 
 const TOO_BIG = execTooBig('`cmd`, `args` and `env` take');
 
@@ -127,7 +130,7 @@ const logs = defineTool({
     const handle = await session.command(args.command_id);
     const id = handle.commandId;
     const request = {
-      cursor: args.cursor === undefined ? LOG_START : decodeCursor(id, args.cursor),
+      cursor: args.cursor === undefined ? null : decodeCursor(id, args.cursor),
       limit: args.limit,
       stream: args.stream,
       context: args.context,
@@ -135,7 +138,7 @@ const logs = defineTool({
       waitMs: args.wait_ms,
       exactBytes: 'command_output encoding=base64',
     };
-    const page = await readLogs(handle, request, signal);
+    const page = await handle.logs(request, signal);
     const structured = {
       command_id: id,
       lines: page.lines,

@@ -1,15 +1,5 @@
+import type { LogCursor } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import type { Positions } from './log-lines.ts';
-
-/** A position in the logs of a command, valid in every process that can read them. */
-export interface LogCursor extends Positions {
-  /** Lines of context that still belong to a match on the previous page. */
-  after: number;
-  /** Bytes of both streams that were shown, unfinished lines included: waiting for output continues from here. */
-  seen: number;
-}
-
-export const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0, seen: 0 };
 
 /** Opaque to callers. Ends with part of the command id, so that a cursor cannot be used on another command. */
 export function encodeCursor(commandId: string, cursor: LogCursor): string {

@@ -1,7 +1,7 @@
 import type { SandboxStatus } from '../../src/engines/engine.ts';
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
+import { sleep, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { sleep, withTimeout } from '../common/with-timeout.ts';
 
 export const STATUSES = [
   'pending',

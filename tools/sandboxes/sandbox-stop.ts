@@ -1,5 +1,5 @@
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
-import { raceAbort, withTimeout } from '../common/with-timeout.ts';
+import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
 
 /** Most sandboxes have stopped by then, and the result can say so. */
 const MOMENT_MS = 1_500;

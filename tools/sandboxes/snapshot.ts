@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import type { Snapshot } from '../../src/engines/engine.ts';
+import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { instantMs, listShape, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
-import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
 const snapshotShape = {
   snapshot_id: z.string(),

@@ -1,6 +1,6 @@
 import type { Terminal } from '../../src/registry/types.ts';
+import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { throwIfCancelled } from '../../src/shared/errors.ts';
-import { withTimeout } from '../common/with-timeout.ts';
 
 /** Busy programs print more often than this. */
 const QUIET_MS = 250;

@@ -1,9 +1,9 @@
 import { posix, resolve } from 'node:path';
 import { z } from 'zod';
 import type { SandboxHandle, Transfer, TransferResult, TransferWork } from '../../src/registry/types.ts';
+import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import type { ToolContext } from '../common/tool.ts';
-import { raceAbort, withTimeout } from '../common/with-timeout.ts';
 
 /** The fields of a result about a transfer. */
 export const transferOutput = z.object({

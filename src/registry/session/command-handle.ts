@@ -8,7 +8,8 @@ import type {
 } from '../../engines/engine.ts';
 import { unknownCommand } from '../../shared/id-errors.ts';
 import { sandboxIdOfCommand } from '../../shared/ids.ts';
-import type { CommandHandle, SandboxHandle } from '../types.ts';
+import { readLogs } from '../logs/read-logs.ts';
+import type { CommandHandle, Logs, LogsRequest, SandboxHandle } from '../types.ts';
 import type { SessionCommands } from './session-commands.ts';
 
 /** The sandbox that a command id names. @throws SandboxError `not_found` for text that is not a command id */
@@ -46,6 +47,10 @@ export class RegistryCommandHandle implements CommandHandle {
 
   output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice> {
     return this.#engine.readOutput(this.commandId, request, signal);
+  }
+
+  logs(request: LogsRequest, signal: AbortSignal): Promise<Logs> {
+    return readLogs(this, request, signal);
   }
 
   waitForOutput(totalBytes: number, signal: AbortSignal): Promise<Command> {

@@ -157,9 +157,9 @@ async function* logLines(engine: Engine, { commandId }: Command, signal: AbortSi
         signal,
       );
       if (slice.nextOffset === offset) break;
-      // The engine below bounds what it keeps; dropped bytes are replaced, so that counts stay the command's.
+      // The engine below bounds what it keeps; dropped bytes are replaced by lines of two bytes.
       for (let left = slice.droppedBytes; left > 0; left -= CHUNK_BYTES)
-        yield line('stdout', '.'.repeat(Math.min(left, CHUNK_BYTES)));
+        yield line('stdout', '.\n'.repeat(CHUNK_BYTES / 2).slice(0, left));
       for (const { stream, data } of slice.chunks) {
         const text = decoders[stream].write(data);
         if (text !== '') yield line(stream, text);

@@ -1,15 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { type Logs, lineMatcher, readLogs } from '../../../tools/commands/command-logs.ts';
-import { LOG_START } from '../../../tools/commands/log-cursor.ts';
-import { WrittenOutput } from '../../fakes/written-output.ts';
-import { neverAborted } from '../../registry/support/registry.ts';
+import type { LogCursor, Logs, LogsRequest } from '../../src/registry/types.ts';
+import { lineMatcher } from '../../tools/commands/line-matcher.ts';
+import { WrittenOutput } from '../fakes/written-output.ts';
+import { neverAborted } from './support/registry.ts';
 
-type Wish = Partial<Parameters<typeof readLogs>[1]> & { grep?: string };
+type Wish = Partial<LogsRequest> & { grep?: string };
 
 function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Promise<Logs> {
   const { grep, ...rest } = wish;
   const request = {
-    cursor: LOG_START,
+    cursor: null,
     limit: 100,
     stream: 'both' as const,
     context: 0,
@@ -18,17 +18,17 @@ function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Pr
     exactBytes: 'command_output',
     ...rest,
   };
-  return readLogs(output.handle, request, signal);
+  return output.handle.logs(request, signal);
 }
 
 /** `stream data` of every line, page by page until nothing more comes. */
 async function readAll(output: WrittenOutput, wish: Wish = {}): Promise<string[]> {
   const lines: string[] = [];
-  let cursor = LOG_START;
+  let cursor: LogCursor | null = null;
   for (let page = 0; page < 1_000; page++) {
     const logs = await read(output, { ...wish, cursor });
     lines.push(...logs.lines.map(({ stream, data }) => `${stream} ${data}`));
-    const moved = JSON.stringify(logs.cursor) !== JSON.stringify(cursor);
+    const moved: boolean = JSON.stringify(logs.cursor) !== JSON.stringify(cursor);
     cursor = logs.cursor;
     if (logs.done || (logs.lines.length === 0 && !moved)) return lines;
   }

@@ -1,40 +1,23 @@
-import type { OutputStream } from '../../src/engines/engine.ts';
-import { isBinary, outputText } from '../../src/shared/text/output-text.ts';
-import { formatCount } from '../../src/shared/text/text.ts';
-import type { Line, Positions } from './log-lines.ts';
+import type { OutputStream } from '../../engines/engine.ts';
+import { isBinary, outputText } from '../../shared/text/output-text.ts';
+import { formatCount } from '../../shared/text/text.ts';
+import type { LogLine, LogsRequest, Positions } from '../types.ts';
+import type { Line } from './line-splitter.ts';
 
 /** Of all lines of a page together. */
 const MAX_PAGE_CHARACTERS = 32_768;
 const MAX_LINE_CHARACTERS = 2_000;
 
-export interface LogLine {
-  stream: OutputStream;
-  data: string;
-  /** The line has no newline yet. A later page returns all of it. */
-  partial?: true;
-}
-
-export interface PageRequest {
-  limit: number;
-  stream: OutputStream | 'both';
-  /** Lines around each match. */
-  context: number;
-  /** Null takes every line. */
-  matches: ((text: string) => boolean) | null;
-  /** The call that returns a line's bytes unchanged. */
-  exactBytes: string;
-}
-
 /** Collects lines until the page is full; with a pattern, the matching lines and their context. */
 export class LogPage {
   readonly lines: LogLine[] = [];
-  readonly #request: PageRequest;
+  readonly #request: LogsRequest;
   #before: { line: Line; text: string }[] = [];
   #after: number;
   #characters = 0;
 
   /** @param after lines that still belong to a match on the previous page */
-  constructor(request: PageRequest, after: number) {
+  constructor(request: LogsRequest, after: number) {
     this.#request = request;
     this.#after = request.matches === null ? 0 : after;
   }

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { throwIfCancelled } from '../../src/shared/errors.ts';
+import { throwIfCancelled } from '../errors.ts';
 
 /** Other calls wait no longer than this plus one step of the work. */
 const STRETCH_MS = 20;

@@ -1,5 +1,6 @@
-import type { OutputChunk, OutputStream } from '../../src/engines/engine.ts';
-import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
+import type { OutputChunk, OutputStream } from '../../engines/engine.ts';
+import { characterEnd, characterStart } from '../../shared/text/utf8.ts';
+import type { Positions } from '../types.ts';
 
 const NEWLINE = 0x0a;
 const STREAMS: readonly OutputStream[] = ['stdout', 'stderr'];
@@ -15,12 +16,6 @@ export interface Line {
   start: number;
   /** After its newline. */
   end: number;
-}
-
-/** For each stream, the offset before which everything has been returned. */
-export interface Positions {
-  stdout: number;
-  stderr: number;
 }
 
 interface Pending {

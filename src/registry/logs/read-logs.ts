@@ -1,12 +1,9 @@
-import { RE2JS, RE2JSException } from 're2js';
-import type { Command, OutputChunk, OutputStream } from '../../src/engines/engine.ts';
-import type { CommandHandle } from '../../src/registry/types.ts';
-import { SandboxError } from '../../src/shared/errors.ts';
-import { CpuBudget } from '../common/cpu-budget.ts';
-import { sleep, withTimeout } from '../common/with-timeout.ts';
-import type { LogCursor } from './log-cursor.ts';
-import { type Line, LineSplitter } from './log-lines.ts';
-import { type LogLine, LogPage, type PageRequest } from './log-page.ts';
+import type { Command, OutputChunk } from '../../engines/engine.ts';
+import { CpuBudget } from '../../shared/async/cpu-budget.ts';
+import { sleep, withTimeout } from '../../shared/async/with-timeout.ts';
+import type { CommandHandle, LogCursor, Logs, LogsRequest } from '../types.ts';
+import { type Line, LineSplitter } from './line-splitter.ts';
+import { LogPage } from './log-page.ts';
 
 const SLICE_BYTES = 65_536;
 /** A page without a match ends after this much, to keep calls short; the cursor continues from there. */
@@ -19,39 +16,23 @@ const MAX_SEARCH_MS = 5_000;
 const PROMPT_QUIET_MS = 500;
 /** The poll interval for output of processes that outlive a finished command: no engine reports it. */
 const LEFT_BEHIND_POLL_MS = 250;
-const MAX_PATTERN_CHARACTERS = 1_000;
-/** Of a compiled pattern. At this size a 16 KiB line, whose match cannot be interrupted, takes 0.1 to 0.2 s. */
-const MAX_PATTERN_STEPS = 300;
+const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0, seen: 0 };
 
-export interface Logs {
-  lines: LogLine[];
-  cursor: LogCursor;
-  /** The command has finished, none of its processes is known to run, and every line was returned. */
-  done: boolean;
-  /** The command has finished, but processes that it started still run. */
-  leftBehind: boolean;
-  /** Everything written so far was read. */
-  atEnd: boolean;
-  /** Bytes before or between these lines that the bounded log no longer holds. */
-  droppedBytes: number;
-}
-
-export interface LogsRequest extends PageRequest {
-  cursor: LogCursor;
-  waitMs: number;
-}
+/** What lines are read from. */
+type CommandOutput = Pick<CommandHandle, 'get' | 'output' | 'waitForOutput'>;
 
 /**
  * Reads lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits for up
  * to `waitMs` milliseconds.
  */
 export async function readLogs(
-  handle: CommandHandle,
+  handle: CommandOutput,
   request: LogsRequest,
   signal: AbortSignal,
 ): Promise<Logs> {
   const until = performance.now() + request.waitMs;
-  let cursor = request.cursor;
+  const start = request.cursor ?? LOG_START;
+  let cursor = start;
   let droppedBytes = 0;
   for (;;) {
     // Checked before the page is read: once the command has finished, the page sees everything that it wrote.
@@ -62,7 +43,7 @@ export async function readLogs(
     const left = until - performance.now();
     const hasLines = page.lines.some(({ partial }) => partial !== true);
     if (hasLines || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
-    const hasNewPartial = page.lines.length > 0 && page.totalBytes > request.cursor.seen;
+    const hasNewPartial = page.lines.length > 0 && page.totalBytes > start.seen;
     const moment = hasNewPartial ? Math.min(left, PROMPT_QUIET_MS) : left;
     const isQuiet = !(await outputFollows(handle, page, moment, signal));
     if (isQuiet && hasNewPartial) return { ...page, droppedBytes };
@@ -71,7 +52,7 @@ export async function readLogs(
 
 /** Waits for output past this page. False if none came within `moment` milliseconds; may be true without any. */
 async function outputFollows(
-  handle: CommandHandle,
+  handle: CommandOutput,
   page: ScannedPage,
   moment: number,
   signal: AbortSignal,
@@ -95,9 +76,9 @@ interface ScannedPage extends Logs {
 }
 
 async function readPage(
-  handle: CommandHandle,
+  handle: CommandOutput,
   command: Command,
-  request: LogsRequest,
+  request: LogsRequest & { cursor: LogCursor },
   signal: AbortSignal,
 ): Promise<ScannedPage> {
   const splitter = new LineSplitter(request.cursor);
@@ -159,43 +140,3 @@ async function readPage(
     totalBytes,
   };
 }
-
-/**
- * Compiles an RE2 pattern to a predicate over lines. Matching takes linear time for any pattern and line.
- *
- * @throws `invalid_argument` for a pattern that RE2 does not accept, or one that is too large
- */
-export function lineMatcher(pattern: string): (text: string) => boolean {
-  if (pattern.length > MAX_PATTERN_CHARACTERS) {
-    throw new SandboxError(
-      'invalid_argument',
-      `\`grep\` has ${pattern.length} characters; the maximum is ${MAX_PATTERN_CHARACTERS}.`,
-    );
-  }
-  try {
-    const expression = RE2JS.compile(pattern);
-    const steps = expression.programSize();
-    if (steps > MAX_PATTERN_STEPS) throw tooLarge(steps);
-    return (text) => expression.matcher(text).find();
-  } catch (error) {
-    if (!(error instanceof RE2JSException)) throw error;
-    throw new SandboxError(
-      'invalid_argument',
-      `Invalid \`grep\` pattern ${JSON.stringify(pattern)}: ${error.message}.`,
-      {
-        hint: 'Use RE2 syntax (no backreferences, no lookaround); escape special characters with \\.',
-      },
-    );
-  }
-}
-
-function tooLarge(steps: number): SandboxError {
-  return new SandboxError(
-    'invalid_argument',
-    `The \`grep\` pattern compiles to ${steps} steps; the maximum is ${MAX_PATTERN_STEPS}.`,
-    { hint: 'Use fewer alternatives, and .* or + instead of large counts such as {0,500}.' },
-  );
-}
-
-/** Valid values of `stream`. */
-export const LOG_STREAMS = ['both', 'stdout', 'stderr'] as const satisfies (OutputStream | 'both')[];

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
+import { raceAbort, sleep, withTimeout } from '../../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../../src/shared/errors.ts';
-import { raceAbort, sleep, withTimeout } from '../../../tools/common/with-timeout.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 
 /** Ends with its signal alone, as an engine's waits do. */
