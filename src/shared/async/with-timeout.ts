@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import { abortWith, onAbort } from './on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../errors.ts';
+import { abortWith, onAbort } from './on-abort.ts';
 
 /**
  * Gives `work` at most `limitMs` milliseconds. Null if time was up; the work's signal has then fired and the work has

@@ -3,12 +3,12 @@ import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';
 import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
+import { tarEntries } from '../../../shared/fs/tar-entries.ts';
 import { formatCount } from '../../../shared/text/text.ts';
 import type { SandboxSource, TreeEntry } from '../../engine.ts';
 import { download } from './download.ts';
 import { type GuestContext, runInGuest } from './guest-program.ts';
 import { TarballContents } from './tarball-contents.ts';
-import { tarEntries } from './tarball-entries.ts';
 import { unpack } from './unpack.ts';
 
 export type TarballSource = Extract<SandboxSource, { type: 'tarball' }>;
@@ -30,7 +30,7 @@ export async function fetchTarball(
   const tar = await unpack(inside, url, packed, `${scratch}/tar`, signal);
   inside.report?.('Checking the tarball');
   const contents = new TarballContents(url, inside.limits);
-  for await (const entry of tarEntries(await open(inside, tar, signal), url)) {
+  for await (const entry of tarEntries(await open(inside, tar, signal), notATar(url))) {
     contents.add(entry);
     entry.resume();
   }
@@ -49,7 +49,7 @@ async function place(
   async function* entries(): AsyncGenerator<TreeEntry> {
     yield { path: '', type: 'directory', mode: 0o755, linkTarget: null, content: null };
     let placed = 0;
-    for await (const entry of tarEntries(content, contents.url)) {
+    for await (const entry of tarEntries(content, notATar(contents.url))) {
       const placing = layout.treeEntry(entry);
       if (placing === null) {
         entry.resume();
@@ -73,4 +73,13 @@ async function open(inside: GuestContext, path: string, signal: AbortSignal): Pr
   // Release the connection only once the content is closed.
   content.once('close', () => void tree.return?.(undefined).catch(() => undefined));
   return content;
+}
+
+function notATar(url: string): (reason: string, cause: unknown) => SandboxError {
+  return (reason, cause) =>
+    new SandboxError('invalid_argument', `The tarball ${url} cannot be used: ${reason.slice(0, 200)}.`, {
+      hint: 'Use the URL of a complete tar archive, plain or compressed with gzip, xz or zstd.',
+      details: { url },
+      cause,
+    });
 }

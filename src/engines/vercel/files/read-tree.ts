@@ -4,8 +4,9 @@ import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 import type { Session } from '@vercel/sandbox';
-import { type Entry, extract } from 'tar-stream';
+import type { ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
+import { tarEntries } from '../../../shared/fs/tar-entries.ts';
 import { trimTrailingSlashes } from '../../../shared/text/text.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
@@ -21,10 +22,11 @@ const PACK_MS = 290_000;
 const CLEAN_MS = 10_000;
 
 const TYPES: Readonly<Record<string, TreeEntry['type']>> = {
-  file: 'file',
-  'contiguous-file': 'file',
-  directory: 'directory',
-  symlink: 'symlink',
+  File: 'file',
+  OldFile: 'file',
+  ContiguousFile: 'file',
+  Directory: 'directory',
+  SymbolicLink: 'symlink',
 };
 
 /** @throws SandboxError `not_found` if nothing is there, or the error of the transfer */
@@ -123,14 +125,11 @@ async function* directoryEntries(
     const refused = refusal(result, path, 'read');
     if (refused !== null) throw refused;
     const packed = inOurWords(await open(session, archive, signal), translate);
-    const entries = extract();
     const unpacked = packed.pipe(createGunzip());
     // `pipe` does not propagate errors of its source.
-    packed.on('error', (error) => entries.destroy(error));
-    unpacked.on('error', (error) => entries.destroy(error));
-    unpacked.pipe(entries);
+    packed.on('error', (error) => unpacked.destroy(error));
     try {
-      for await (const entry of entries) {
+      for await (const entry of tarEntries(unpacked, notATar)) {
         const treeEntry = toTreeEntry(entry);
         if (treeEntry === null) entry.resume();
         else yield treeEntry;
@@ -144,19 +143,22 @@ async function* directoryEntries(
   }
 }
 
+function notATar(reason: string, cause: unknown): SandboxError {
+  return new SandboxError('server', `The archive that Vercel sent cannot be read: ${reason}.`, { cause });
+}
+
 /** Null for what is not transferred: fifos, devices, and names that lead out of the tree. */
-function toTreeEntry(entry: Entry): TreeEntry | null {
-  const { name, type, mode, linkname } = entry.header;
-  const path = trimTrailingSlashes(name.replace(/^\.\/?/, ''));
-  const known = TYPES[type ?? ''];
+function toTreeEntry(entry: ReadEntry): TreeEntry | null {
+  const path = trimTrailingSlashes(entry.path.replace(/^\.\/?/, ''));
+  const known = TYPES[entry.type];
   if (known === undefined || path.startsWith('/') || path.split('/').includes('..')) return null;
   const isFile = known === 'file';
   if (!isFile) entry.resume();
   return {
     path,
     type: known,
-    mode: (mode ?? 0) & PERMISSION_BITS,
-    linkTarget: known === 'symlink' ? (linkname ?? '') : null,
+    mode: (entry.mode ?? 0) & PERMISSION_BITS,
+    linkTarget: known === 'symlink' ? (entry.linkpath ?? '') : null,
     content: isFile ? Readable.from(entry, { objectMode: false }) : null,
   };
 }

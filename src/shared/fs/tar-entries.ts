@@ -1,16 +1,19 @@
 import { once } from 'node:events';
 import type { Readable } from 'node:stream';
 import { Parser, type ReadEntry } from 'tar';
-import { SandboxError } from '../../../shared/errors.ts';
-import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../../../shared/fs/tar-limits.ts';
+import { SandboxError } from '../errors.ts';
+import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from './tar-limits.ts';
 
 /**
  * The members of an uncompressed tar archive in order, in constant memory. Each must be read to its end, or `resume`d, before
  * the next is requested.
  *
- * @throws `invalid_argument` if the bytes are not a complete tar archive
+ * @param notATar the error for bytes that are not a complete tar archive
  */
-export async function* tarEntries(content: Readable, url: string): AsyncGenerator<ReadEntry> {
+export async function* tarEntries(
+  content: Readable,
+  notATar: (reason: string, cause: unknown) => SandboxError,
+): AsyncGenerator<ReadEntry> {
   const parser = new Parser({ strict: true, maxMetaEntrySize: MAX_TAR_META_BYTES });
   const waiting: ReadEntry[] = [];
   let failure: unknown = null;
@@ -32,12 +35,25 @@ export async function* tarEntries(content: Readable, url: string): AsyncGenerato
   });
   parser.on('error', (error: Error) => tell(() => (failure ??= error)));
   parser.on('end', () => tell(() => (over = true)));
-  const feeding = feed(content, parser).catch((error: unknown) => tell(() => (failure ??= error)));
+  let current: ReadEntry | null = null;
+  const feeding = feed(content, parser).catch((error: unknown) =>
+    tell(() => {
+      failure ??= error;
+      // Its reader waits for bytes that never come.
+      current?.destroy(error);
+    }),
+  );
   try {
     for (;;) {
       const entry = waiting.shift();
-      if (entry !== undefined) yield entry;
-      else if (failure !== null) throw failure instanceof SandboxError ? failure : notATar(url, failure);
+      if (entry !== undefined) {
+        current = entry;
+        // Whoever reads the content gets the error; without a reader it must not be an uncaught one.
+        entry.on('error', () => {});
+        yield entry;
+        current = null;
+      } else if (failure !== null)
+        throw failure instanceof SandboxError ? failure : notATar(reasonOf(failure), failure);
       else if (over) break;
       else await new Promise<void>((resolve) => (wake = resolve));
     }
@@ -55,10 +71,6 @@ async function feed(content: Readable, parser: Parser): Promise<void> {
   parser.end();
 }
 
-function notATar(url: string, cause: unknown): SandboxError {
-  const reason = cause instanceof Error ? cause.message : String(cause);
-  return new SandboxError('invalid_argument', `The tarball ${url} cannot be used: ${reason.slice(0, 200)}.`, {
-    hint: 'Use the URL of a complete tar archive, plain or compressed with gzip, xz or zstd.',
-    details: { url },
-  });
+function reasonOf(failure: unknown): string {
+  return failure instanceof Error ? failure.message : String(failure);
 }
