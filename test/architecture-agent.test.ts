@@ -1,14 +1,15 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { lengthViolations, nameViolations, type SourceFile } from './support/architecture.ts';
+import type { SourceFile } from './support/rules/architecture.ts';
 import {
   definitions,
   dependencies,
   includeViolations,
   sourceCircles,
   useViolations,
-} from './support/architecture-agent.ts';
+} from './support/rules/architecture-agent.ts';
+import { lengthViolations, nameViolations } from './support/rules/files.ts';
 
 const ROOT = join(import.meta.dirname, '../agent');
 const ROOM_MAX = 20;

@@ -9,15 +9,19 @@ import {
   environmentViolations,
   importsOf,
   importViolations,
-  lengthViolations,
-  medianViolations,
-  nameViolations,
   protocolViolations,
   type SourceFile,
   signalViolations,
-} from './support/architecture.ts';
-import { fileCircles, KNOWN_CIRCLES, outdated, roomCircles } from './support/import-circles.ts';
-import { SYSTEM_SUPPORT, unitTestViolations } from './support/unit-tests.ts';
+} from './support/rules/architecture.ts';
+import { unusedExports } from './support/rules/exports.ts';
+import {
+  folderViolations,
+  lengthViolations,
+  medianViolations,
+  nameViolations,
+} from './support/rules/files.ts';
+import { fileCircles, KNOWN_CIRCLES, outdated, roomCircles } from './support/rules/import-circles.ts';
+import { SYSTEM_SUPPORT, unitTestViolations } from './support/rules/unit-tests.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 
@@ -33,9 +37,12 @@ function filesBelow(folders: readonly string[], extensions: readonly string[]): 
 const program = filesBelow(['src', 'tools'], ['.ts']);
 const tests = filesBelow(['test'], ['.ts']);
 const contracts = program.filter(({ path }) =>
-  /^src\/(engines\/engine|engines\/contract\/.*|registry\/types|registry\/log-types|registry\/transfer-types)\.ts$/.test(path),
+  /^src\/(engines\/engine|engines\/contract\/.*|registry\/(?:[a-z]+-)?types)\.ts$/.test(path),
 );
-const everything = filesBelow(['src', 'tools', 'test', 'scripts'], ['.ts', '.mjs', '.c', '.h']);
+const everything = filesBelow(
+  ['src', 'tools', 'test', 'scripts', 'bench', 'demo'],
+  ['.ts', '.mjs', '.c', '.h'],
+);
 
 function file(path: string, text: string): SourceFile {
   return { path, text };
@@ -121,6 +128,19 @@ describe('the source tree', () => {
   ])('%s', (_, rule, files, violating, sentence) => {
     expect(rule(files)).toEqual([]);
     expect(rule([violating])).toEqual([sentence]);
+  });
+
+  it('has folders of at most twenty files', () => {
+    expect(folderViolations(everything)).toEqual([]);
+    const many = Array.from({ length: 21 }, (_, n) => file(`src/cli/x${n}.ts`, ''));
+    expect(folderViolations([...many, file('src/x.ts', '')])).toEqual(['src/cli: 21 files, at most 20']);
+  });
+
+  it('exports nothing that nobody imports', () => {
+    expect(unusedExports(program, everything)).toEqual([]);
+    const text = 'export interface A {}\nexport interface B {}\nexport function f(a: A): void {} // f, B';
+    const both = [file('src/x.ts', text), file('src/y.ts', '// f')];
+    expect(unusedExports(both, both)).toEqual(['src/x.ts: nobody imports B', 'src/x.ts: nobody imports f']);
   });
 
   it('consists mostly of short files', () => {

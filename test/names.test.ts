@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { ALLOWED, unusualNames } from './support/names.ts';
+import { ALLOWED, unusualNames } from './support/rules/names.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const FOLDERS = ['src', 'tools', 'agent', 'test', 'bench', 'demo', 'scripts'];
@@ -12,7 +12,7 @@ const files = FOLDERS.flatMap((folder) =>
     .filter((name) => /\.(ts|mjs|c|h)$/.test(name))
     .map((name) => join(folder, name))
     // These hold the words themselves.
-    .filter((path) => !['test/names.test.ts', 'test/support/names.ts'].includes(path))
+    .filter((path) => !['test/names.test.ts', 'test/support/rules/names.ts'].includes(path))
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') })),
 );
 

@@ -3,7 +3,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { regularExpressions, slowExpressions } from './support/regular-expressions.ts';
+import { regularExpressions, slowExpressions } from './support/rules/regular-expressions.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 

@@ -32,13 +32,7 @@ export type * from './log-types.ts';
 export type * from './transfer-types.ts';
 
 /** How a session ended. */
-export type SessionEndReason =
-  | 'stdin_closed'
-  | 'signal'
-  | 'parent_gone'
-  | 'client_request'
-  | 'idle'
-  | 'shutdown';
+export type SessionEndReason = 'stdin_closed' | 'signal' | 'parent_gone' | 'shutdown';
 
 export interface CreateRequest {
   runtime: string | null;

@@ -1,5 +1,5 @@
 /** The closed list of error codes that a caller can get. */
-export const ERROR_CODES = [
+const ERROR_CODES = [
   'invalid_argument',
   'not_found',
   'conflict',

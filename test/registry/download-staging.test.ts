@@ -81,6 +81,6 @@ describe('an unfinished download', () => {
     expect(notes).toHaveLength(1);
     expect(readFileSync(join(stateDir, 'records/downloads', notes[0] ?? ''), 'utf8')).toContain(left);
     expect(log.lines.join()).toContain('left for recovery');
-    await session.end('client_request');
+    await session.end('shutdown');
   });
 });

@@ -36,7 +36,7 @@ describe('limits', () => {
     const { registry } = openWorld({ maxSandboxes: 1 });
     const first = registry.openSession('ann');
     await first.create({ ...plainRequest, keep: true }, neverAborted);
-    await first.end('client_request');
+    await first.end('shutdown');
     const error = await rejection(registry.openSession('ann').create(plainRequest, neverAborted));
     expect(error.code).toBe('limit_exceeded');
   });

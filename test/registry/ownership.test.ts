@@ -73,7 +73,7 @@ describe('a session', () => {
     const first = registry.openSession('local');
     await first.create(plainRequest, neverAborted);
     const { commandId } = await (await first.sandbox(undefined)).run(sleep, neverAborted);
-    await first.end('client_request');
+    await first.end('shutdown');
     const found = await registry.openSession('local').command(commandId);
     expect(await found.get(neverAborted)).toMatchObject({ status: 'finished', endedBy: 'session_end' });
   });

@@ -41,7 +41,7 @@ describe('the end of a session', () => {
     const awaited = await sandbox.run(sleep, neverAborted);
     awaited.addWaiter();
     (await guest.command(theirs.commandId)).addWaiter();
-    await guest.end('client_request');
+    await guest.end('shutdown');
     expect((await engine.get(sandboxId, neverAborted)).status).toBe('running');
     expect((await engine.commands.get(awaited.commandId)).endedBy).toBe('session_end');
     for (const { commandId } of [theirs, detached, handedOff]) {
@@ -81,7 +81,7 @@ describe('the end of a session', () => {
     const session = registry.openSession('local');
     const { sandboxId } = await session.create(plainRequest, neverAborted);
     engine.fail('stop', sandboxId, new Error('busy'));
-    await session.end('idle');
+    await session.end('shutdown');
     engine.fail('stop', sandboxId, null);
     expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
   });

@@ -29,7 +29,7 @@ describe('a snapshot', () => {
     expect(await (await session.sandbox(undefined)).view(neverAborted)).toMatchObject({
       stopCause: 'snapshot',
     });
-    await session.end('client_request');
+    await session.end('shutdown');
     const later = restart().openSession('ann');
     expect(await later.snapshots.get(snapshot.snapshotId, neverAborted)).toEqual(snapshot);
     expect((await later.snapshots.list(everything, neverAborted)).items).toEqual([snapshot]);

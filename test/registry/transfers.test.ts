@@ -145,7 +145,7 @@ describe('a transfer', () => {
     expect(stopped.begun).toBe(true);
     await session.create(plainRequest, neverAborted);
     const last = await begin('last');
-    await session.end('client_request');
+    await session.end('shutdown');
     expect(await rejection(last.result)).toMatchObject({ code: 'cancelled' });
     expect(await rejection(begin('late'))).toMatchObject({ code: 'conflict' });
   });

@@ -6,7 +6,7 @@ import type { SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 
 /** In base64 this is the 5 MB that model providers take. */
-export const MAX_IMAGE_BYTES = 3_750_000;
+const MAX_IMAGE_BYTES = 3_750_000;
 /** Longest side. Providers take more for a single image, but refuse a conversation with many images above it. */
 const MAX_IMAGE_SIDE = 2_000;
 const SLICE_BYTES = 1_048_576;

@@ -251,7 +251,7 @@ describe('what ends a transfer under way', () => {
       expect((await other.call('sandbox_download_file', wish)).structured['status']).toBe('running');
       await reached;
       expect(await readdir(other.cwd)).toHaveLength(1);
-      await other.session.end('client_request');
+      await other.session.end('shutdown');
       expect(await readdir(other.cwd)).toEqual([]);
     } finally {
       await other.close();

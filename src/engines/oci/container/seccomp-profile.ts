@@ -41,7 +41,7 @@ const ALLOWED =
 const TRACING = ['ptrace', 'process_vm_readv', 'process_vm_writev'];
 
 /** Before Linux 4.8 a tracer could change a call after the filter had let it pass (seccomp(2)). */
-export function isTracingSafe(release: string): boolean {
+function isTracingSafe(release: string): boolean {
   const [major = 0, minor = 0] = release.split('.').map((part) => Number.parseInt(part, 10));
   return major > 4 || (major === 4 && minor >= 8);
 }

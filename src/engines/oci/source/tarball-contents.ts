@@ -183,7 +183,7 @@ export class TarballContents {
 }
 
 /** Where each member of a validated tarball goes. */
-export class TarballLayout {
+class TarballLayout {
   readonly #top: string | null;
   readonly #isLast: (path: string, at: number) => boolean;
   #members = 0;

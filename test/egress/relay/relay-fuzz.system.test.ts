@@ -8,9 +8,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { agentFiles, SOURCE_FLAGS } from '../../agent/build.mjs';
-import type { DialMode, RedirectedConnection } from '../../src/egress/connection/context.ts';
-import { RelayProcess } from '../../src/engines/oci/network/relay-process.ts';
+import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
+import type { DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
+import { RelayProcess } from '../../../src/engines/oci/network/relay-process.ts';
 
 /** What a sandbox that has taken its agent over could send: connections that are none, floods, cut messages, garbage. */
 const ATTACKER = `
@@ -73,7 +73,7 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'relay-fuzz-'));
   program = join(folder, 'agent');
   const rooms = (await agentFiles()).filter((path) => /\/agent\/(relay|wire)\/[^/]+\.c$/.test(path));
-  const sources = [join(import.meta.dirname, 'support/relay-only.c'), ...rooms];
+  const sources = [join(import.meta.dirname, '../support/relay-only.c'), ...rooms];
   const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', program, ...sources]);

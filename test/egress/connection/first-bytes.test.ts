@@ -1,12 +1,12 @@
 /** What the first bytes of a connection to an allowed domain decide. */
 import { encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
-import type { ConnectionEntry } from '../../src/egress/connection/connection-log.ts';
-import { Gateway } from '../../src/egress/gateway.ts';
-import { compilePolicy } from '../../src/egress/policy/policy.ts';
-import type { NetworkPolicy } from '../../src/shared/policy-schema.ts';
-import { clientHello, inSmallRecords, withEncryptedHello } from './support/client-hello.ts';
-import { ScriptedConnection } from './support/scripted-connection.ts';
+import type { ConnectionEntry } from '../../../src/egress/connection/connection-log.ts';
+import { Gateway } from '../../../src/egress/gateway.ts';
+import { compilePolicy } from '../../../src/egress/policy/policy.ts';
+import type { NetworkPolicy } from '../../../src/shared/policy-schema.ts';
+import { clientHello, inSmallRecords, withEncryptedHello } from '../support/client-hello.ts';
+import { ScriptedConnection } from '../support/scripted-connection.ts';
 
 const ADDRESS = '203.0.113.7';
 const BY_NAME: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };

@@ -1,8 +1,8 @@
 /** HTTP/2 requests that a server could hand on by HTTP/1 as more or other than one request. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { needs } from '../support/needs.ts';
-import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
-import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import { needs } from '../../support/needs.ts';
+import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ruled-sandbox.ts';
+import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 /** Frames by hand: a library would not write these. Prints how stream 1 ends, and then what stream 3 is answered. */

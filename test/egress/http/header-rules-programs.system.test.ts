@@ -1,9 +1,9 @@
 /** Programs of a sandbox get headers set on their requests, by HTTPS and HTTP, without a change of theirs. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { needs } from '../support/needs.ts';
-import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
-import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { needs } from '../../support/needs.ts';
+import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ruled-sandbox.ts';
+import { noted, openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const BEARER = `Bearer ${SECRETS.TOKEN}`;

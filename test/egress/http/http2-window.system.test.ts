@@ -1,8 +1,8 @@
 /** A server may send far ahead on a few streams of HTTP/2, and no further on many, whatever it acknowledges. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../support/needs.ts';
-import { openRuledSandbox, type RuledSandbox, say } from './support/ruled-sandbox.ts';
-import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import { needs } from '../../support/needs.ts';
+import { openRuledSandbox, type RuledSandbox, say } from '../support/ruled-sandbox.ts';
+import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 

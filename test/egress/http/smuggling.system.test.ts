@@ -1,10 +1,10 @@
 /** Requests that are written so that somebody could take a part of one for another: no server sees one that was not judged. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { needs } from '../support/needs.ts';
-import { type ReadRequest, requestsIn } from './support/request-reader.ts';
-import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
-import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { needs } from '../../support/needs.ts';
+import { type ReadRequest, requestsIn } from '../support/request-reader.ts';
+import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ruled-sandbox.ts';
+import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 /** It would take what comes after it for its body, with the secret in it. */

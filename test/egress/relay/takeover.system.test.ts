@@ -1,10 +1,10 @@
 /** Who holds a sandbox's connections may die, or be replaced: closed meanwhile, and open again with whoever is there. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../support/needs.ts';
-import { type RunningServer, startServer } from '../support/server.ts';
-import { PRELUDE } from './support/attempts.ts';
-import { isRunning, relaysOf } from './support/relays.ts';
-import { openWorld, type World } from './support/world.ts';
+import { needs } from '../../support/needs.ts';
+import { type RunningServer, startServer } from '../../support/server.ts';
+import { PRELUDE } from '../support/attempts.ts';
+import { isRunning, relaysOf } from '../support/relays.ts';
+import { openWorld, type World } from '../support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };

@@ -1,12 +1,12 @@
 import { decode, encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
-import { ClientHelloParser } from '../../src/egress/connection/client-hello.ts';
-import { ProtocolDetector } from '../../src/egress/connection/detect-protocol.ts';
-import { answerQuery, MAX_UDP_ANSWER } from '../../src/egress/dns/answer-query.ts';
-import { NameCache } from '../../src/egress/policy/name-cache.ts';
-import { compilePolicy } from '../../src/egress/policy/policy.ts';
-import { generator, SEED } from '../support/seed.ts';
-import { clientHello, inSmallRecords } from './support/client-hello.ts';
+import { ClientHelloParser } from '../../../src/egress/connection/client-hello.ts';
+import { ProtocolDetector } from '../../../src/egress/connection/detect-protocol.ts';
+import { answerQuery, MAX_UDP_ANSWER } from '../../../src/egress/dns/answer-query.ts';
+import { NameCache } from '../../../src/egress/policy/name-cache.ts';
+import { compilePolicy } from '../../../src/egress/policy/policy.ts';
+import { generator, SEED } from '../../support/seed.ts';
+import { clientHello, inSmallRecords } from '../support/client-hello.ts';
 
 const random = generator(SEED);
 

@@ -7,9 +7,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
-import { destination, numbered, RELAY_FRAME } from '../../src/engines/oci/network/relay-frames.ts';
-import { encodeFrame, type Frame, FrameParser } from '../../src/engines/oci/protocol/frames.ts';
-import { programs } from '../agent/support/agent-sandbox.ts';
+import { destination, numbered, RELAY_FRAME } from '../../../src/engines/oci/network/relay-frames.ts';
+import { encodeFrame, type Frame, FrameParser } from '../../../src/engines/oci/protocol/frames.ts';
+import { programs } from '../../agent/support/agent-sandbox.ts';
 
 /**
  * The sandbox: hands two connections over, floods the relay with queries, and echoes over the first connection what it is

@@ -120,8 +120,6 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   ...layered('tools/', TOOL_ROOMS, { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES }),
 };
 
-const MAX_LINES = 300;
-const MAX_MEDIAN = 100;
 const PROTOCOL_SDK = '@modelcontextprotocol/sdk';
 
 /** Imports that the table does not allow. Everybody may import the type of the configuration. */
@@ -218,33 +216,6 @@ export function contractViolations(files: readonly SourceFile[]): string[] {
     .map(({ path }) => `${path}: holds code`);
 }
 
-/** Files that are too long. */
-export function lengthViolations(files: readonly SourceFile[]): string[] {
-  return files
-    .map(({ path, text }) => ({ path, lines: lineCount(text) }))
-    .filter(({ lines }) => lines > MAX_LINES)
-    .map(({ path, lines }) => `${path}: ${lines} lines, at most ${MAX_LINES}`);
-}
-
-/** Files that are too long on the whole. */
-export function medianViolations(files: readonly SourceFile[]): string[] {
-  const sorted = files.map(({ text }) => lineCount(text)).sort((a, b) => a - b);
-  const median = sorted[Math.floor(sorted.length / 2)] ?? 0;
-  return median < MAX_MEDIAN
-    ? []
-    : [`the median file has ${median} lines, fewer than ${MAX_MEDIAN} are wanted`];
-}
-
-/** Names that are not kebab-case. */
-export function nameViolations(files: readonly SourceFile[]): string[] {
-  return files
-    .filter(
-      ({ path }) =>
-        !/^[a-z0-9]+(-[a-z0-9]+)*(\.(test|system\.test|config|d))?\.[a-z]+$/.test(posix.basename(path)),
-    )
-    .map(({ path }) => `${path}: the name is not kebab-case`);
-}
-
 /** The imports, re-exports and dynamic imports of a TypeScript text. */
 export function importsOf(text: string): Import[] {
   const found: Import[] = [];
@@ -283,8 +254,4 @@ function longestPrefix(prefixes: readonly string[], path: string): string | null
 /** The text without comments. */
 function code(text: string): string {
   return text.replace(/\/\*[\s\S]*?\*\//g, '').replace(/(^|[^:'"`\\])\/\/.*$/gm, '$1');
-}
-
-function lineCount(text: string): number {
-  return text.split('\n').length - (text.endsWith('\n') ? 1 : 0);
 }

@@ -1,9 +1,9 @@
 /** How HTTP/2 to a server behind header rules ends: whole answers stay whole, cut ones are seen to be cut. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { needs } from '../support/needs.ts';
-import { BURST } from './support/frame-server.ts';
-import { openRuledSandbox, type RuledSandbox, say } from './support/ruled-sandbox.ts';
-import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import { needs } from '../../support/needs.ts';
+import { BURST } from '../support/frame-server.ts';
+import { openRuledSandbox, type RuledSandbox, say } from '../support/ruled-sandbox.ts';
+import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 /** More than the program takes ahead of reading, and less than the server may send ahead. */

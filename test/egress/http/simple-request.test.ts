@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseSimpleRequest } from '../../src/egress/http/simple-request.ts';
+import { parseSimpleRequest } from '../../../src/egress/http/simple-request.ts';
 
 function parse(lines: readonly string[]) {
   return parseSimpleRequest(Buffer.from(`${['GET / HTTP/1.1', ...lines].join('\r\n')}\r\n\r\n`, 'latin1'));

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import type { CredentialRule } from '../../src/egress/policy/header-rules.ts';
-import { compilePolicy, type Policy } from '../../src/egress/policy/policy.ts';
-import { SandboxError } from '../../src/shared/errors.ts';
-import type { NetworkRule } from '../../src/shared/policy-schema.ts';
-import { SecretStore } from '../../src/shared/secrets.ts';
-import { HEADER_CASES } from '../conformance/policies/header-cases.ts';
+import type { CredentialRule } from '../../../src/egress/policy/header-rules.ts';
+import { compilePolicy, type Policy } from '../../../src/egress/policy/policy.ts';
+import { SandboxError } from '../../../src/shared/errors.ts';
+import type { NetworkRule } from '../../../src/shared/policy-schema.ts';
+import { SecretStore } from '../../../src/shared/secrets.ts';
+import { HEADER_CASES } from '../../conformance/policies/header-cases.ts';
 
 const SECRETS = new SecretStore([
   { name: 'KEY', value: 'k3y-value', domains: ['api.test', '*.deep.test'], env: false },

@@ -3,11 +3,11 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import type { NetworkPolicy } from '../../src/engines/engine.ts';
-import { needs } from '../support/needs.ts';
-import { relaysOf } from './support/relays.ts';
-import { openRuledSandbox, type RuledSandbox, SECRETS, say } from './support/ruled-sandbox.ts';
-import { noted, openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
+import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { needs } from '../../support/needs.ts';
+import { relaysOf } from '../support/relays.ts';
+import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ruled-sandbox.ts';
+import { noted, openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const RULES: NetworkPolicy = {
