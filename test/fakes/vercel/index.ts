@@ -8,8 +8,11 @@ import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { json } from 'node:stream/consumers';
+import type { Engine } from '../../../src/engines/engine.ts';
 import { anySignal } from '../../../src/shared/async/any-signal.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
+import { MemoryEngine } from '../memory-engine.ts';
+import { MemorySnapshots } from '../memory-snapshots.ts';
 import { handlersOf } from './calls/handlers.ts';
 import { Terminals } from './calls/interactive.ts';
 import { Cloud, type Deeds } from './cloud/cloud.ts';
@@ -64,8 +67,12 @@ export interface VercelApi {
   close(): Promise<void>;
 }
 
-export async function startVercelApi(): Promise<VercelApi> {
-  const below = await openOciEngines();
+/**
+ * @param sandboxes `memory` for tests in which nothing has to run in a sandbox: it is then only an entry of a map, which
+ * spares the machine a container
+ */
+export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'containers'): Promise<VercelApi> {
+  const below = sandboxes === 'memory' ? openMemoryEngine() : await openOciEngines();
   const cloud = new Cloud(below.engine);
   const credentials = {
     token: `tok_${randomBytes(8).toString('hex')}`,
@@ -157,6 +164,12 @@ export async function startVercelApi(): Promise<VercelApi> {
       await below.close();
     },
   };
+}
+
+function openMemoryEngine(): { engine: Engine; close(): Promise<void> } {
+  const engine = new MemoryEngine(() => Date.now());
+  engine.snapshots = new MemorySnapshots(engine, () => Date.now());
+  return { engine, close: () => engine.close() };
 }
 
 function portOf(address: AddressInfo | string | null): number {

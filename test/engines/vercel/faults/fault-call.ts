@@ -23,6 +23,11 @@ export interface FaultCall {
   repeatable: boolean;
   /** The sandbox it works in: one for many calls, or one of its own, which may be left in any state. */
   sandbox: 'shared' | 'own' | 'none';
+  /**
+   * True if nothing has to run in its sandbox and no change of the sandbox has to take time: the stand-in then keeps
+   * the sandbox in memory.
+   */
+  inMemory?: true;
   /** Makes what the call needs while all is well. */
   prepare?(attempt: Attempt): Promise<string>;
   run(engine: Engine, attempt: Attempt): Promise<unknown>;

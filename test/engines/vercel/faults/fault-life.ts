@@ -37,6 +37,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.get'],
     repeatable: true,
     sandbox: 'shared',
+    inMemory: true,
     run: (engine, { sandboxId }) => engine.get(sandboxId, timeoutSignal()),
     right: isSandbox,
   },
@@ -45,6 +46,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.list', 'sandbox.get'],
     repeatable: true,
     sandbox: 'shared',
+    inMemory: true,
     run: (engine) => engine.list({ limit: 100, since: null, until: null, cursor: null }, timeoutSignal()),
     right: (value, { sandboxId }) =>
       expect(value).toMatchObject({
@@ -56,6 +58,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['session.extend-timeout', 'sandbox.get'],
     repeatable: false,
     sandbox: 'own',
+    inMemory: true,
     run: (engine, { sandboxId }) => engine.extendTimeout(sandboxId, 60_000, timeoutSignal()),
     right: (value) => expect(value).toMatchObject({ timeoutMs: 360_000 }),
     async after(attempt, failure) {
@@ -83,6 +86,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['sandbox.get', 'session.stop', 'sandbox.delete'],
     repeatable: true,
     sandbox: 'own',
+    inMemory: true,
     run: async (engine, { sandboxId }) => {
       await engine.forget(sandboxId, timeoutSignal());
       return 'forgotten';
@@ -98,6 +102,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     operations: ['session.network-policy', 'sandbox.get'],
     repeatable: true,
     sandbox: 'own',
+    inMemory: true,
     run: async (engine, { sandboxId }) =>
       engine.networkPolicies?.update(
         sandboxId,

@@ -41,6 +41,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     operations: ['snapshot.get'],
     repeatable: true,
     sandbox: 'none',
+    inMemory: true,
     prepare: ({ world }) => world.sharedSnapshot(),
     run: async (engine, { made }) => engine.snapshots?.get(made, timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'created' }),
@@ -51,6 +52,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     operations: ['snapshot.list'],
     repeatable: true,
     sandbox: 'none',
+    inMemory: true,
     prepare: ({ world }) => world.sharedSnapshot(),
     run: async (engine) => engine.snapshots?.list(everySnapshot, timeoutSignal()),
     right: (value, { made }) =>
@@ -64,6 +66,7 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
     operations: ['snapshot.get', 'snapshot.delete'],
     repeatable: true,
     sandbox: 'none',
+    inMemory: true,
     prepare: ({ world }) => world.snapshot(),
     run: async (engine, { made }) => engine.snapshots?.delete(made, timeoutSignal()),
     right: (value, { made }) => expect(value).toMatchObject({ snapshotId: made, status: 'deleted' }),

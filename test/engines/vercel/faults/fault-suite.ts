@@ -42,10 +42,15 @@ function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
 /** Several at once, each in a world of its own: nearly all of their time is waiting for a sandbox or for a client's patience. */
 export function describeFaults(name: string, calls: readonly FaultCall[]): void {
   describe(`faults of the API: ${name}`, () => {
-    const worlds = new FaultWorlds();
+    const containers = new FaultWorlds('containers');
+    const memory = new FaultWorlds('memory');
+    const worldsOf = ({ inMemory }: FaultCall) => (inMemory ? memory : containers);
 
     afterAll(async () => {
-      for (const { alive, violations, resumed } of await worlds.close()) {
+      for (const { alive, violations, resumed } of [
+        ...(await containers.close()),
+        ...(await memory.close()),
+      ]) {
         expect(violations).toEqual([]);
         expect(resumed).toEqual([]);
         expect(alive).toEqual([]);
@@ -54,11 +59,11 @@ export function describeFaults(name: string, calls: readonly FaultCall[]): void 
 
     it.concurrent.each(calls.map((call) => [call.name, call] as const))(
       '%s asks what the table says',
-      (_, call) => worlds.use((world) => tryWithout(world, call)),
+      (_, call) => worldsOf(call).use((world) => tryWithout(world, call)),
     );
 
     it.concurrent.each(combinations(calls))('%s', (_, call, fault) =>
-      worlds.use((world) => tryUnder(world, call, fault)),
+      worldsOf(call).use((world) => tryUnder(world, call, fault)),
     );
   });
 }

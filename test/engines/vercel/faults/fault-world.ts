@@ -25,8 +25,8 @@ export class FaultWorld {
     this.patient = opened.engine;
   }
 
-  static async open(): Promise<FaultWorld> {
-    const api = await startVercelApi();
+  static async open(sandboxes: 'containers' | 'memory'): Promise<FaultWorld> {
+    const api = await startVercelApi(sandboxes);
     return new FaultWorld(api, await openVercelEngine(api, QUICK));
   }
 

@@ -12,8 +12,13 @@ export interface WorldsEnd {
 }
 
 export class FaultWorlds {
+  readonly #sandboxes: 'containers' | 'memory';
   readonly #opened: FaultWorld[] = [];
   readonly #idle: FaultWorld[] = [];
+
+  constructor(sandboxes: 'containers' | 'memory') {
+    this.#sandboxes = sandboxes;
+  }
 
   /** Gives `work` a world that nobody else uses meanwhile. One in which something went wrong serves on, so that it shows. */
   async use(work: (world: FaultWorld) => Promise<void>): Promise<void> {
@@ -35,7 +40,7 @@ export class FaultWorlds {
   }
 
   async #open(): Promise<FaultWorld> {
-    const world = await FaultWorld.open();
+    const world = await FaultWorld.open(this.#sandboxes);
     this.#opened.push(world);
     return world;
   }
