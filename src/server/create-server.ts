@@ -6,7 +6,7 @@ import type { Config } from '../config/config.ts';
 import type { Session } from '../registry/types.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
-import { answersFor } from './answer-form.ts';
+import { type AnswerForm, answersFor } from './answer-form.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
 import { instructions } from './instructions.ts';
@@ -64,10 +64,13 @@ export function createServer(options: ServerOptions): Connection {
     },
   );
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
+  const descriptions = memoize((form: AnswerForm) =>
+    [...tools.values()].map((tool) => describeTool(tool, form)),
+  );
   const answers = () => answersFor(config.answers, server.getClientVersion()?.name);
   server.setRequestHandler(ListToolsRequestSchema, () => {
     const { form } = answers();
-    return { tools: [...tools.values()].map((tool) => describeTool(tool, form)) };
+    return { tools: descriptions(form) };
   });
   server.setRequestHandler(CallRequest, async (request, extra) => {
     const { params } = CallToolRequestSchema.parse(request);
@@ -111,5 +114,17 @@ export function createServer(options: ServerOptions): Connection {
       for (const ending of running.keys()) ending.abort(reason);
       await Promise.allSettled(running.values());
     },
+  };
+}
+
+/** Computes the value of each key once. */
+function memoize<Key, Value>(compute: (key: Key) => Value): (key: Key) => Value {
+  const values = new Map<Key, Value>();
+  return (key) => {
+    const known = values.get(key);
+    if (known !== undefined) return known;
+    const value = compute(key);
+    values.set(key, value);
+    return value;
   };
 }

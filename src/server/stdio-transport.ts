@@ -6,6 +6,8 @@ import { messageLines } from './message-lines.ts';
 import { type ErrorReply, parseMessage, tooLongReply } from './parse-message.ts';
 
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
+/** Answers waiting for a client that does not read; meanwhile nothing more is read from it. */
+const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 
 /**
  * Newline-delimited JSON-RPC over two streams. The SDK's own transport closes the connection at a long line and leaves
@@ -72,8 +74,19 @@ export class StdioTransport implements Transport {
   #write(message: JSONRPCMessage | ErrorReply): Promise<void> {
     if (this.#closed || !this.#output.writable) return Promise.resolve();
     return new Promise((resolve) => {
+      // A client that does not read is noticed when it closes its end, and by signals, also while input is paused.
       // A failed write raises the stream's error event, which ends the session; the sender need not handle it.
       this.#output.write(`${JSON.stringify(message)}\n`, () => resolve());
+      if (this.#output.writableLength > MAX_UNREAD_BYTES) this.#waitForReader();
+    });
+  }
+
+  #waitForReader(): void {
+    if (this.#input.isPaused()) return;
+    this.#log.warn('the client does not read its answers; waiting');
+    this.#input.pause();
+    this.#output.once('drain', () => {
+      if (!this.#closed) this.#input.resume();
     });
   }
 }

@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { parseMessage } from '../../src/server/parse-message.ts';
 
+function withToken(token: string): string {
+  return `{"jsonrpc":"2.0","id":6,"method":"ping","params":{"_meta":{"progressToken":${token}}}}`;
+}
+
 describe('parseMessage', () => {
   it('accepts a request and a notification', () => {
     const request = { jsonrpc: '2.0', id: 1, method: 'ping' };
@@ -17,6 +21,17 @@ describe('parseMessage', () => {
     ['a foreign key', '{"jsonrpc":"2.0","id":"x","method":"ping","more":1}', -32600, 'x'],
     ['an id that is none', '{"jsonrpc":"2.0","id":{},"method":"ping"}', -32600, null],
     ['a method that is none', '{"jsonrpc":"2.0","id":4,"method":5}', -32600, 4],
+    ['a progress token that is an object', withToken('{}'), -32602, 6],
+    ['a progress token that is null', withToken('null'), -32602, 6],
+    ['a progress token that is a fraction', withToken('1.5'), -32602, 6],
+    ['metadata that is none', '{"jsonrpc":"2.0","id":6,"method":"ping","params":{"_meta":5}}', -32602, 6],
+    ['parameters in a list', '{"jsonrpc":"2.0","id":6,"method":"ping","params":[]}', -32602, 6],
+    [
+      'an initialize without a version',
+      '{"jsonrpc":"2.0","id":7,"method":"initialize","params":{}}',
+      -32602,
+      7,
+    ],
     ['very deep JSON', '['.repeat(200_000), -32700, null],
   ])('rejects %s', (_name, line, code, id) => {
     expect(parseMessage(line)).toMatchObject({ errorReply: { jsonrpc: '2.0', id, error: { code } } });
