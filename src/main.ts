@@ -149,10 +149,10 @@ const parts: Dependencies = {
   version: VERSION,
   loadConfig: (given) => loadConfig(given),
   serve,
-  openRegistry: async (config, tell) => {
+  openRegistry: async (config, report) => {
     // The log is meant for the server; people who run a verb get it only if they ask for a level other than the
     // default.
-    const log = config.logLevel === 'info' ? cliLog(tell) : createLogger(config.logLevel);
+    const log = config.logLevel === 'info' ? cliLog(report) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },
   withImages,

@@ -14,7 +14,7 @@ export interface Dependencies {
   /** Serves one conversation to its end. Returns the exit code. */
   serve(config: Config): Promise<number>;
   /** `tell` receives problems with files meanwhile. If a log level was chosen, they go to the log instead. */
-  openRegistry(config: Config, tell: (trouble: FileProblem) => void): Promise<Registry>;
+  openRegistry(config: Config, report: (trouble: FileProblem) => void): Promise<Registry>;
   /** Opens the images of the chosen engine for the duration of `work`. */
   withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number>;
   /** Every engine, the chosen one first. */

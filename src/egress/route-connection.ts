@@ -151,8 +151,8 @@ async function routeTls(
 ): Promise<void> {
   const hello = sniffed.hello;
   const shown = hello?.kind === 'hello' ? normalizeName(hello.serverName ?? '') : null;
-  const concerned = shown !== null && context.policy().headers.appliesTo(shown);
-  if (direct.allowed && !concerned) {
+  const hasHeaderRules = shown !== null && context.policy().headers.appliesTo(shown);
+  if (direct.allowed && !hasHeaderRules) {
     tracked.uninspectedNames = shown === null ? [] : [shown];
     return relay(tracked, 'tls', tracked.uninspectedNames, direct);
   }
@@ -173,7 +173,7 @@ async function routeTls(
   const decision = judged.allowed ? judged : direct;
   if (!decision.allowed) return refuse(tracked, sniffed, [name], judged);
   tracked.recordDecision('tls', [name], decision);
-  if (concerned && offersHttp(hello.protocols)) {
+  if (hasHeaderRules && offersHttp(hello.protocols)) {
     if (context.tls === null)
       return refuse(
         tracked,

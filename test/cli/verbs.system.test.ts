@@ -65,9 +65,9 @@ describe('the commands, beside a running server', () => {
       'echo first; until [ -e /tmp/go ]; do sleep 0.05; done; echo last',
       'sandbox_run_command_detached',
     );
-    const followed = verb('logs', '--follow', commandId);
+    const output = verb('logs', '--follow', commandId);
     await run(sandboxId, 'touch /tmp/go');
-    expect(await followed).toEqual({ code: 0, out: 'first\nlast\n', err: '' });
+    expect(await output).toEqual({ code: 0, out: 'first\nlast\n', err: '' });
     await verb('stop', sandboxId);
   });
 

@@ -33,8 +33,8 @@ describe('network policies', () => {
       { mode: 'allow-all' },
       { opened: [], ownAddresses: () => ['198.51.100.7'] },
     );
-    const judge = (text: string) => compiled.evaluate([], parseAddress(text) ?? fail(text), 80).allowed;
-    expect([judge('198.51.100.7'), judge('::ffff:198.51.100.7'), judge('198.51.100.8')]).toEqual([
+    const isAllowed = (text: string) => compiled.evaluate([], parseAddress(text) ?? fail(text), 80).allowed;
+    expect([isAllowed('198.51.100.7'), isAllowed('::ffff:198.51.100.7'), isAllowed('198.51.100.8')]).toEqual([
       false,
       false,
       true,

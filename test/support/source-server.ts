@@ -52,7 +52,7 @@ export async function openSourceServer(
     const { pathname } = new URL(request.url ?? '/', 'http://host');
     const { authorization: given } = request.headers;
     seen.push(`${request.method} ${pathname}${given === undefined ? '' : ` ${given}`}`);
-    for (const { path, seen: tell } of waiting) if (path === pathname) tell();
+    for (const { path, seen: resolve } of waiting) if (path === pathname) resolve();
     const responder = responders.get(pathname);
     if (responder !== undefined) responder(request, response);
     else if (pathname.startsWith('/private.git/') && given !== AUTHORIZATION) {

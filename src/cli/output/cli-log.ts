@@ -11,11 +11,11 @@ export interface FileProblem {
  * A log for the verbs: passes on messages about files, which no result shows, and drops the rest. Messages about a
  * sandbox are part of a verb's own result, and stack traces are for the server's log.
  */
-export function cliLog(tell: (trouble: FileProblem) => void): Logger {
+export function cliLog(report: (trouble: FileProblem) => void): Logger {
   const ignore = (): void => {};
   const take = (first: Record<string, unknown> | string, sentence = ''): void => {
     if (typeof first === 'string' || typeof first['file'] !== 'string') return;
-    tell({ message: sentence, file: first['file'], cause: first['err'] });
+    report({ message: sentence, file: first['file'], cause: first['err'] });
   };
   const log: Logger = {
     trace: ignore,

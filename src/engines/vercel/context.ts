@@ -2,7 +2,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { NetworkPolicy } from '../engine.ts';
 import type { HttpTuning } from './http/dispatchers.ts';
-import type { Cloud } from './http/sdk-client.ts';
+import type { SdkClient } from './http/sdk-client.ts';
 import type { VercelLayout } from './state/state-layout.ts';
 
 /**
@@ -15,7 +15,7 @@ export type ReadPolicy = (policy: NetworkPolicy) => {
 
 /** What the parts of this engine share. */
 export interface VercelContext {
-  readonly cloud: Cloud;
+  readonly cloud: SdkClient;
   readonly layout: VercelLayout;
   readonly tuning: HttpTuning;
   readonly secrets: SecretStore;

@@ -6,7 +6,7 @@ import { fromPlatform } from './http/api-errors.ts';
 import { type Credentials, credentialsOf, type VercelEnvironment } from './http/credentials.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
 import { createFetch, SDK_BASE_URL } from './http/fetch.ts';
-import { Cloud } from './http/sdk-client.ts';
+import { SdkClient } from './http/sdk-client.ts';
 
 export interface DiagnoseVercelOptions {
   readonly apiUrl: string | null;
@@ -76,7 +76,7 @@ async function tryCloud(
   const log = createLogger('silent');
   const fetch = createFetch({ baseUrl: options.apiUrl, credentials: of, dispatchers, tuning, log });
   try {
-    await new Cloud(fetch, of).list(1, null, AbortSignal.timeout(TRIAL_MS));
+    await new SdkClient(fetch, of).list(1, null, AbortSignal.timeout(TRIAL_MS));
     return null;
   } catch (error) {
     return fromPlatform(error, { doing: 'list sandboxes' });

@@ -8,7 +8,7 @@ import { VercelFiles } from './files/files.ts';
 import { credentialsOf, type VercelEnvironment } from './http/credentials.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
 import { createFetch } from './http/fetch.ts';
-import { Cloud } from './http/sdk-client.ts';
+import { SdkClient } from './http/sdk-client.ts';
 import { Creations } from './sandbox/create.ts';
 import { VERCEL_LIMITS } from './sandbox/engine-limits.ts';
 import { getSandbox } from './sandbox/get-sandbox.ts';
@@ -43,7 +43,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   const dispatchers = openDispatchers(proxy, tuning);
   const credentials = () => credentialsOf(options.environment);
   const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, tuning, log });
-  const cloud = new Cloud(fetch, credentials);
+  const cloud = new SdkClient(fetch, credentials);
   const layout = new VercelLayout(options.stateDir);
   const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, log };
   const creations = new Creations(context);

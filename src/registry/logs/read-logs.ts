@@ -89,15 +89,15 @@ async function readPage(
   let atEnd = false;
   let last: Line | null = null;
 
-  const pace = new CpuBudget(MAX_SEARCH_MS, signal);
+  const budget = new CpuBudget(MAX_SEARCH_MS, signal);
   let taken = 0;
   const take = async (lines: Iterable<Line>): Promise<boolean> => {
     for (const line of lines) {
       const room = page.offer(line);
       taken += 1;
-      if (pace.isDue) await pace.rest();
+      if (budget.isDue) await budget.rest();
       // The next page rereads some lines for their context: this page has to advance past them.
-      if (room && !(pace.isOver && taken > request.context)) continue;
+      if (room && !(budget.isOver && taken > request.context)) continue;
       last = line;
       return false;
     }

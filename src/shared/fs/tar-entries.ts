@@ -19,25 +19,25 @@ export async function* tarEntries(
   let failure: unknown = null;
   let over = false;
   let wake = (): void => {};
-  const tell = (change: () => void): void => {
+  const notify = (change: () => void): void => {
     change();
     wake();
   };
-  parser.on('entry', (entry: ReadEntry) => tell(() => waiting.push(entry)));
+  parser.on('entry', (entry: ReadEntry) => notify(() => waiting.push(entry)));
   parser.on('ignoredEntry', (entry: ReadEntry) =>
-    tell(() => {
+    notify(() => {
       failure ??= new Error(`it contains ${describeSkipped(entry)}`);
     }),
   );
   parser.on('meta', (meta: string) => {
     const misread = unsupportedPaxHeader(meta);
-    if (misread !== null) tell(() => (failure ??= new Error(`it contains ${misread}`)));
+    if (misread !== null) notify(() => (failure ??= new Error(`it contains ${misread}`)));
   });
-  parser.on('error', (error: Error) => tell(() => (failure ??= error)));
-  parser.on('end', () => tell(() => (over = true)));
+  parser.on('error', (error: Error) => notify(() => (failure ??= error)));
+  parser.on('end', () => notify(() => (over = true)));
   let current: ReadEntry | null = null;
   const feeding = feed(content, parser).catch((error: unknown) =>
-    tell(() => {
+    notify(() => {
       failure ??= error;
       // Its reader waits for bytes that never come.
       current?.destroy(error);

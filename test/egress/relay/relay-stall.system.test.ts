@@ -105,7 +105,7 @@ async function received(type: number, count: number): Promise<Frame[]> {
   return matching();
 }
 
-async function tell(step: string): Promise<string> {
+async function request(step: string): Promise<string> {
   sandbox.stdin?.write(`${step}\n`);
   const { value } = await lines.next();
   return String(value);
@@ -124,11 +124,11 @@ it('copies the bytes of a connection while the server does not read, and tells e
   );
   await received(RELAY_FRAME.CONNECTED, 1);
   control().pause();
-  const flooded = await tell('flood');
+  const flooded = await request('flood');
   const queries = Number(flooded.split(' ')[1]);
   // More than the control connection and the relay's queue hold.
   expect(queries).toBeGreaterThan(20);
-  expect(await tell('exchange')).toBe('exchanged 1000000');
+  expect(await request('exchange')).toBe('exchanged 1000000');
   control().resume();
   expect(await received(RELAY_FRAME.DNS_QUERY, queries)).toHaveLength(queries);
   // Tokens in their order: nothing was lost.

@@ -125,15 +125,15 @@ describe('the vercel engine', () => {
 
   it('tells who killed a command whose exit code the platform has no number for', async () => {
     let isKilled = false;
-    let tell = (): void => {};
+    let notify = (): void => {};
     const waited = new Promise<void>((resolve) => {
-      tell = resolve;
+      notify = resolve;
     });
     api.answers.push(({ method, path, query }) => {
       if (path.endsWith('/kill')) isKilled = true;
       const exitCode = isKilled ? -1 : null;
       if (query.get('wait') === 'true' && !isKilled) {
-        tell();
+        notify();
         return { status: 504, body: '' };
       }
       if (method === 'POST' && path.endsWith('/cmd')) return null;

@@ -49,15 +49,15 @@ it.each([0, 3_000_000])('a tree whose file has stopped coming after %i bytes', a
     await engine.forget(sandboxId, timeoutSignal());
   });
   const cancel = new AbortController();
-  let tell = (): void => {};
+  let notify = (): void => {};
   const stalled = new Promise<void>((resolve) => {
-    tell = resolve;
+    notify = resolve;
   });
   let isGiven = false;
   const content = new Readable({
     read() {
       if (!isGiven && bytes > 0) this.push(Buffer.alloc(bytes));
-      else tell();
+      else notify();
       isGiven = true;
     },
   });

@@ -6,7 +6,7 @@ import type { OutputSlice, ReadOutput } from '../../../src/engines/engine.ts';
 import { LogWriter } from '../../../src/engines/output-log/log-writer.ts';
 import { countLines, readLog, readLogTotals } from '../../../src/engines/output-log/read-log.ts';
 import { captureName, fullestCapture } from '../../../src/engines/vercel/commands/output-captures.ts';
-import { newDigests, Replay } from '../../../src/engines/vercel/commands/stream-resume.ts';
+import { newDigests, ResumedReading } from '../../../src/engines/vercel/commands/stream-resume.ts';
 
 let folder = '';
 let log: LogWriter;
@@ -128,8 +128,8 @@ describe('a captured log', () => {
 
 describe('a new reading', () => {
   const digests = newDigests();
-  const replay = (pieces: ['stdout' | 'stderr', string][], of = digests): Replay => {
-    const reading = new Replay(log, of);
+  const replay = (pieces: ['stdout' | 'stderr', string][], of = digests): ResumedReading => {
+    const reading = new ResumedReading(log, of);
     for (const [stream, data] of pieces) reading.take(stream, data);
     return reading;
   };

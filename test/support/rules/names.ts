@@ -41,6 +41,13 @@ export const UNUSUAL_WORDS: Readonly<Record<string, string>> = {
   hunt: 'walk',
   spared: 'excluded',
   told: 'reported',
+  tell: 'notify, report',
+  telling: 'notifying',
+  hands: 'callbacks',
+  concerned: 'hasHeaderRules',
+  followed: 'tracked',
+  looked: 'refreshed',
+  judge: 'evaluate',
 };
 
 /** Names that hold such a word for a reason: `path: word`, or `folder/: word` for everything below a folder. */

@@ -17,7 +17,7 @@ import {
 const ADDRESS = HOST_ADDRESS ?? '';
 const PASSWORD = 'swordfish';
 /** What must be nowhere: the password, and what it looks like on the wire. */
-const TELLING = [PASSWORD, AUTHORIZATION.slice('Basic '.length)];
+const SENSITIVE = [PASSWORD, AUTHORIZATION.slice('Basic '.length)];
 
 function certificateFor(name: string, dir: string): { key: string; cert: string; path: string } {
   const [key, cert] = [join(dir, 'key.pem'), join(dir, 'cert.pem')];
@@ -83,7 +83,7 @@ describe(
       expect(sources().seen).toContain(`GET /private.git/info/refs ${AUTHORIZATION}`);
 
       // All that the sandbox has written, its logs and its records are below there.
-      const needles = TELLING.flatMap((text) => ['-e', text]);
+      const needles = SENSITIVE.flatMap((text) => ['-e', text]);
       const found = spawnSync('grep', ['-rlaF', ...needles, server.stateDir], { encoding: 'utf8' });
       expect(found.stdout).toBe('');
       const script = [
@@ -96,7 +96,7 @@ describe(
       const { structured } = await server.call('sandbox_run_command', run);
       expect(structured['stdout']).toMatch(/^three\n/);
       expect(structured['stdout']).toMatch(/fetch 128\n$/);
-      for (const text of TELLING) {
+      for (const text of SENSITIVE) {
         expect(server.stderr()).not.toContain(text);
         expect(made.text).not.toContain(text);
         expect(structured['stdout']).not.toContain(text);
@@ -154,7 +154,7 @@ describe(
       const refused = await server.call('sandbox_create', { source });
       expect(refused.isError).toBe(true);
       expect(refused.text).toContain('git said:');
-      for (const text of TELLING) expect(refused.text).not.toContain(text);
+      for (const text of SENSITIVE) expect(refused.text).not.toContain(text);
     });
 
     it('that are wrong are refused readably', async () => {

@@ -40,14 +40,14 @@ export class CommandWatch {
           this.totals = { stdout: this.exit.stdoutBytes, stderr: this.exit.stderrBytes };
           return;
         }
-        this.#tell();
+        this.#notify();
       }
     } catch (error) {
       if (!(error instanceof AgentDisconnectedError)) throw error;
     } finally {
       this.closed = true;
       this.#connection.close();
-      this.#tell();
+      this.#notify();
     }
   }
 
@@ -71,7 +71,7 @@ export class CommandWatch {
     this.#connection.close();
   }
 
-  #tell(): void {
+  #notify(): void {
     for (const listener of [...this.#listeners]) listener();
   }
 }

@@ -28,8 +28,8 @@ async function mapIds(pid: string, idMap: IdMap): Promise<void> {
     ['newuidmap', idMap.uidMappings],
     ['newgidmap', idMap.gidMappings],
   ] as const) {
-    const mapped = await runHostProgram(findProgram(name) ?? name, [pid, ...mapArguments(mappings)]);
-    if (mapped.exitCode !== 0) throw new Error(`${name} failed: ${mapped.output.trim()}`);
+    const result = await runHostProgram(findProgram(name) ?? name, [pid, ...mapArguments(mappings)]);
+    if (result.exitCode !== 0) throw new Error(`${name} failed: ${result.output.trim()}`);
   }
 }
 

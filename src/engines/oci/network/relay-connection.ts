@@ -17,18 +17,18 @@ export class RelayConnection implements RedirectedConnection {
   readonly port: number;
   readonly closed: Promise<ByteCounts>;
   readonly #id: number;
-  readonly #hands: RelayConnectionCallbacks;
+  readonly #callbacks: RelayConnectionCallbacks;
   readonly #seen: (Buffer | 'end')[] = [];
-  #looking = false;
+  #sniffing = false;
   #onNext: ((next: Buffer | 'end' | 'timeout') => void) | null = null;
   #dialled: ((code: string | null) => void) | null = null;
   #onClosed: (moved: ByteCounts) => void = () => undefined;
   #over = false;
   #linger: NodeJS.Timeout | undefined;
 
-  constructor(id: number, to: Buffer, hands: RelayConnectionCallbacks) {
+  constructor(id: number, to: Buffer, callbacks: RelayConnectionCallbacks) {
     this.#id = id;
-    this.#hands = hands;
+    this.#callbacks = callbacks;
     this.address = [...to.subarray(0, 4)].join('.');
     this.port = to.readUInt16BE(4);
     this.closed = new Promise((resolve) => {
@@ -40,8 +40,8 @@ export class RelayConnection implements RedirectedConnection {
     const next = this.#seen.shift();
     if (next !== undefined) return Promise.resolve(next);
     if (this.#over) return Promise.resolve('end');
-    if (!this.#looking) this.#say(RELAY_FRAME.SNIFF);
-    this.#looking = true;
+    if (!this.#sniffing) this.#send(RELAY_FRAME.SNIFF);
+    this.#sniffing = true;
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#onNext?.('timeout'), timeoutMs);
       this.#onNext = (what) => {
@@ -56,31 +56,31 @@ export class RelayConnection implements RedirectedConnection {
     if (this.#over) return Promise.resolve('ECANCELED');
     const request = typeof how === 'string' ? Buffer.alloc(0) : how.request;
     const mode = Buffer.from([how === 'pass' ? 0 : how === 'hold' ? 1 : 2]);
-    this.#say(RELAY_FRAME.CONNECT, destination(address, port), mode, request);
-    this.#looking ||= how === 'hold';
+    this.#send(RELAY_FRAME.CONNECT, destination(address, port), mode, request);
+    this.#sniffing ||= how === 'hold';
     return new Promise((resolve) => {
       this.#dialled = resolve;
     });
   }
 
   release(): void {
-    this.#say(RELAY_FRAME.RELEASE);
+    this.#send(RELAY_FRAME.RELEASE);
   }
 
   async takeStream(): Promise<Duplex | null> {
-    return this.#over ? null : this.#hands.take(this.#id, this.closed);
+    return this.#over ? null : this.#callbacks.take(this.#id, this.closed);
   }
 
   endWith(words: Buffer): void {
     if (this.#over) return;
-    this.#say(RELAY_FRAME.RESPOND, words);
+    this.#send(RELAY_FRAME.RESPOND, words);
     // A program that does not read the final response does not keep its connection open.
     this.#linger = setTimeout(() => this.reset(), LINGER_MS);
     this.#linger.unref();
   }
 
   reset(): void {
-    if (!this.#over) this.#say(RELAY_FRAME.RESET);
+    if (!this.#over) this.#send(RELAY_FRAME.RESET);
   }
 
   /** Bytes that the program sent; empty at end of stream. */
@@ -103,7 +103,7 @@ export class RelayConnection implements RedirectedConnection {
     this.#onClosed(moved);
   }
 
-  #say(type: number, ...more: Buffer[]): void {
-    this.#hands.send(type, numbered(this.#id, ...more));
+  #send(type: number, ...more: Buffer[]): void {
+    this.#callbacks.send(type, numbered(this.#id, ...more));
   }
 }

@@ -12,7 +12,7 @@ import { RelayStreams } from './relay-streams.ts';
 
 /** Queries being answered at once; more are dropped, as a busy resolver would. */
 const MAX_QUERIES = 256;
-const MAX_WORDS = 1_000;
+const MAX_STDERR_CHARACTERS = 1_000;
 const QUERY_HEAD = 8;
 
 export interface RelayHandlers {
@@ -69,7 +69,7 @@ export class RelayProcess {
     this.#handlers = handlers;
     let words = '';
     child.stderr?.on('data', (chunk: Buffer) => {
-      words = (words + chunk.toString()).slice(0, MAX_WORDS);
+      words = (words + chunk.toString()).slice(0, MAX_STDERR_CHARACTERS);
     });
     control.on('data', (chunk: Buffer) => this.#receive(chunk));
     control.on('error', () => control.destroy());
@@ -185,7 +185,7 @@ export class RelayProcess {
     else if (type === RELAY_FRAME.TOTALS) this.#count(movedAt(body, 0));
     else if (type === RELAY_FRAME.DNS_QUERY) this.#query(body);
     else if (type === RELAY_FRAME.OPENED) this.#opened(body);
-    else this.#tell(type, body);
+    else this.#dispatch(type, body);
   }
 
   #count(total: ByteCounts): void {
@@ -204,7 +204,7 @@ export class RelayProcess {
     this.#handlers.connection(link);
   }
 
-  #tell(type: number, body: Buffer): void {
+  #dispatch(type: number, body: Buffer): void {
     const id = body.readUInt32LE();
     const link = this.#links.get(id);
     if (type === RELAY_FRAME.SNIFFED) link?.sent(body.subarray(4));

@@ -3,7 +3,7 @@ import { readOnlyDirectoryError } from '../../../shared/read-only-directory-erro
 import { AgentDisconnectedError, AgentError } from './agent-connection.ts';
 
 /** Descriptions of the steps that the agent names; others are shown as they are. */
-const WORDS: Partial<Record<string, string>> = {
+const ACTIONS: Partial<Record<string, string>> = {
   create: 'write',
   stage: 'write',
   entry: 'write',
@@ -23,7 +23,7 @@ const MAKING = ['create', 'stage', 'mkdir'];
 /** Translates an errno of the agent; `path` is a path in the sandbox, as the agent named it. */
 function describe(error: AgentError, path: string): SandboxError {
   const details = { path, errno: error.errno };
-  const doing = WORDS[error.what] ?? error.what;
+  const doing = ACTIONS[error.what] ?? error.what;
   switch (error.errno) {
     case 'ENOENT':
       if (MAKING.includes(error.what)) return readOnlyDirectoryError(path, details);

@@ -9,7 +9,7 @@ import type { Totals } from '../../output-log/log-format.ts';
 import { LogWriter } from '../../output-log/log-writer.ts';
 import { isPassing } from '../http/api-errors.ts';
 import type { HttpTuning } from '../http/dispatchers.ts';
-import { newDigests, Replay } from './stream-resume.ts';
+import { newDigests, ResumedReading } from './stream-resume.ts';
 
 /** How long to wait for the last output after a command's end; processes it left running may keep writing. */
 const LAST_OUTPUT_MS = 2_000;
@@ -51,7 +51,7 @@ export class CommandFollow {
   #exited = false;
   /** Pending until the platform has sent the first line of output, or the end. */
   #silent = true;
-  #telling = false;
+  #notifying = false;
   #isCut = false;
   #cut: () => void = () => {};
   #caughtUp: () => void = () => {};
@@ -75,7 +75,7 @@ export class CommandFollow {
     });
     this.exit = Promise.race([this.#wait(), cut]).finally(() => {
       this.#exited = true;
-      this.#tell();
+      this.#notify();
     });
     // Callers get the error; without a caller, it must not become an unhandled rejection.
     this.exit.catch(() => {});
@@ -186,7 +186,7 @@ export class CommandFollow {
   close(): void {
     this.#closing.abort();
     this.log.close();
-    this.#tell();
+    this.#notify();
   }
 
   /** The platform ends a wait after some minutes; this waits again. */
@@ -221,7 +221,7 @@ export class CommandFollow {
       // After reading was stopped, what would have come is unknown.
       if (this.#closing.signal.aborted) this.complete = false;
       else this.readFailure = { error };
-      this.#tell();
+      this.#notify();
     }
   }
 
@@ -257,24 +257,24 @@ export class CommandFollow {
 
   /** True if the platform ended the stream properly. */
   async #readOnce(): Promise<boolean> {
-    const replay = new Replay(this.log, this.#digests);
+    const reading = new ResumedReading(this.log, this.#digests);
     // A separate signal: the SDK leaves its listeners attached.
     const signal = anySignal([this.#closing.signal]);
     for await (const line of this.#command.logs({ signal })) {
       this.#silent = false;
       this.#caughtUp();
-      if (replay.take(line.stream, line.data)) this.#tell();
-      if (!replay.consistent) this.complete = false;
+      if (reading.take(line.stream, line.data)) this.#notify();
+      if (!reading.consistent) this.complete = false;
     }
     return true;
   }
 
   /** Once for everything that arrives in one turn of the event loop. */
-  #tell(): void {
-    if (this.#telling) return;
-    this.#telling = true;
+  #notify(): void {
+    if (this.#notifying) return;
+    this.#notifying = true;
     setImmediate(() => {
-      this.#telling = false;
+      this.#notifying = false;
       if (!this.#closing.signal.aborted) this.log.flush();
       for (const listener of [...this.#listeners]) listener();
     });

@@ -30,13 +30,13 @@ import { captureName, fullestCapture, isOf } from './output-captures.ts';
 /** How long to wait for the end of a command that was sent SIGKILL. */
 const DEATH_MS = 5_000;
 /** Finished commands are followed for processes they left running; older ones are read from disk. */
-const MAX_FOLLOWED = 200;
+const MAX_TRACKED = 200;
 /** How long the end of a command is withheld while its output could not be read. */
 const LAST_READING_MS = 5_000;
 
 const never = new AbortController().signal;
 
-export interface Looked {
+export interface TrackedCommand {
   command: Command;
   follow: CommandFollow | null;
 }
@@ -50,7 +50,7 @@ interface Entry {
   timer: NodeJS.Timeout | null;
 }
 
-export class Followed {
+export class CommandTracker {
   readonly #context: VercelContext;
   readonly #entries = new Map<string, Entry>();
   readonly #ends = new WeakMap<CommandFollow, Promise<void>>();
@@ -66,7 +66,7 @@ export class Followed {
   }
 
   /** @throws SandboxError `not_found`, or the platform's error */
-  async get(commandId: string, signal: AbortSignal): Promise<Looked> {
+  async get(commandId: string, signal: AbortSignal): Promise<TrackedCommand> {
     throwIfCancelled(signal);
     const paths = this.#context.layout.command(commandId);
     const known = this.#entries.get(commandId);
@@ -142,7 +142,7 @@ export class Followed {
     await Promise.race([ended, whenAborted(signal)]);
   }
 
-  #view({ record, paths, follow }: Entry): Looked {
+  #view({ record, paths, follow }: Entry): TrackedCommand {
     const { sandboxId } = paths;
     if (record.end !== null) return { command: finishedView(record, sandboxId, record.end), follow };
     return { command: runningView(record, sandboxId, follow.totals), follow };
@@ -243,7 +243,7 @@ export class Followed {
   }
 
   /** A command that no process followed when its sandbox ended: what was captured before is all there is. */
-  async #cutOff(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<Looked> {
+  async #cutOff(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<TrackedCommand> {
     const about = { ...(await fullestCapture(paths.dir, null)), complete: false };
     const written = await updateRecord(paths, record.commandId, (known) =>
       known.end === null ? { ...known, end: { ...about, ...cutOffEnd(known, sandbox) } } : known,
@@ -277,7 +277,7 @@ export class Followed {
   }
 
   #dropOldest(): void {
-    if (this.#entries.size <= MAX_FOLLOWED) return;
+    if (this.#entries.size <= MAX_TRACKED) return;
     for (const [id, { record, follow }] of this.#entries) {
       if (record.end === null) continue;
       follow.close();

@@ -32,7 +32,7 @@ import {
 import type { CommandPaths } from '../state/state-layout.ts';
 import { endsIt, sendSignal } from './command-kill.ts';
 import type { CommandFollow } from './command-stream.ts';
-import { Followed, type Looked } from './command-tracker.ts';
+import { CommandTracker, type TrackedCommand } from './command-tracker.ts';
 import { runningView } from './command-view.ts';
 import { isOf } from './output-captures.ts';
 
@@ -43,11 +43,11 @@ const never = new AbortController().signal;
 
 export class VercelCommands implements Commands {
   readonly #context: VercelContext;
-  readonly #followed: Followed;
+  readonly #tracker: CommandTracker;
 
   constructor(context: VercelContext) {
     this.#context = context;
-    this.#followed = new Followed(context);
+    this.#tracker = new CommandTracker(context);
   }
 
   async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
@@ -67,12 +67,12 @@ export class VercelCommands implements Commands {
       state: 'started',
       platformId: started.cmdId,
     }));
-    const follow = this.#followed.follow(record, paths, started);
+    const follow = this.#tracker.follow(record, paths, started);
     return runningView(record, sandboxId, follow.totals);
   }
 
   async get(commandId: string, signal: AbortSignal): Promise<Command> {
-    return this.#current(await this.#followed.get(commandId, signal), signal);
+    return this.#current(await this.#tracker.get(commandId, signal), signal);
   }
 
   async list(sandboxId: string, signal: AbortSignal): Promise<Command[]> {
@@ -81,7 +81,7 @@ export class VercelCommands implements Commands {
     for (const id of await listCommandIds(this.#context.layout, sandboxId)) {
       try {
         // Without reading further: that costs a request per command.
-        commands.push((await this.#followed.get(id, signal)).command);
+        commands.push((await this.#tracker.get(id, signal)).command);
       } catch (error) {
         // It is unknown whether it ever ran, so it is left out.
         if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
@@ -92,7 +92,7 @@ export class VercelCommands implements Commands {
 
   async wait(commandId: string, signal: AbortSignal): Promise<Command> {
     const command = await this.#until(commandId, null, signal);
-    const { follow } = await this.#followed.get(commandId, signal);
+    const { follow } = await this.#tracker.get(commandId, signal);
     return this.#current({ command, follow }, signal);
   }
 
@@ -120,36 +120,36 @@ export class VercelCommands implements Commands {
 
   /** The log that holds most of a command's output, with everything written so far, and the totals of the command. */
   async #captured(commandId: string, signal: AbortSignal): Promise<{ directory: string; totals: Totals }> {
-    const { command, follow } = await this.#followed.get(commandId, signal);
+    const { command, follow } = await this.#tracker.get(commandId, signal);
     if (follow !== null) await this.#requireReading(commandId, follow, signal);
     const { end } = await readRecord(this.#context.layout.command(commandId), commandId);
     if (follow !== null && (end === null || isOf(end, follow.log))) {
-      if (command.status === 'finished') await this.#followed.refresh(commandId, follow, signal);
+      if (command.status === 'finished') await this.#tracker.refresh(commandId, follow, signal);
       follow.log.flush();
       return { directory: follow.log.directory, totals: follow.totals };
     }
     const totals = { stdout: end?.stdoutBytes ?? 0, stderr: end?.stderrBytes ?? 0 };
-    return { directory: this.#followed.captureDirectory(commandId, end?.capture ?? null), totals };
+    return { directory: this.#tracker.captureDirectory(commandId, end?.capture ?? null), totals };
   }
 
   async kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command> {
     await sendSignal(this.#context, commandId, signalName, cause, signal);
     const command = await this.get(commandId, signal);
     // Nothing survives SIGKILL: the caller gets the end.
-    if (command.status === 'running' && endsIt(signalName)) await this.#followed.endsSoon(commandId, signal);
+    if (command.status === 'running' && endsIt(signalName)) await this.#tracker.endsSoon(commandId, signal);
     return this.get(commandId, signal);
   }
 
   /** A finished command including the bytes that were written after its end. */
-  async #current({ command, follow }: Looked, signal: AbortSignal): Promise<Command> {
+  async #current({ command, follow }: TrackedCommand, signal: AbortSignal): Promise<Command> {
     if (command.status === 'running' || follow === null) return command;
-    await this.#followed.refresh(command.commandId, follow, signal);
-    return (await this.#followed.get(command.commandId, signal)).command;
+    await this.#tracker.refresh(command.commandId, follow, signal);
+    return (await this.#tracker.get(command.commandId, signal)).command;
   }
 
   /** Closes every stream; the commands keep running. */
   close(): void {
-    this.#followed.close();
+    this.#tracker.close();
   }
 
   /** @throws SandboxError if the output cannot be read at present: missing output is never omitted silently */
@@ -210,10 +210,10 @@ export class VercelCommands implements Commands {
   ): Promise<Command> {
     for (;;) {
       throwIfCancelled(signal);
-      const { command, follow } = await this.#followed.get(commandId, signal);
+      const { command, follow } = await this.#tracker.get(commandId, signal);
       if (follow === null || command.status === 'finished' || enough?.(command)) return command;
       if (enough !== null) await this.#requireReading(commandId, follow, signal);
-      await this.#followed.waitForChange(follow, signal);
+      await this.#tracker.waitForChange(follow, signal);
     }
   }
 }

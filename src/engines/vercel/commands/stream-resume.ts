@@ -20,7 +20,7 @@ export function newDigests(): Digests {
 
 const HIGH_SURROGATE = /[\uD800-\uDBFF]$/;
 
-export class Replay {
+export class ResumedReading {
   readonly #log: LogWriter;
   readonly #digests: Digests;
   readonly #seen = newDigests();

@@ -3,7 +3,7 @@ import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { FileStat } from '../../engine.ts';
 import { DESCRIBE, MISSING, refusal, STAT } from '../guest/file-scripts.ts';
-import { runHelper } from '../guest/run-script.ts';
+import { runScript } from '../guest/run-script.ts';
 
 /** Below the 5 minutes after which the platform ends a request. */
 const DESCRIBE_MS = 290_000;
@@ -34,7 +34,7 @@ async function described(
   path: string,
   signal: AbortSignal,
 ): Promise<string[] | null> {
-  const result = await runHelper(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
+  const result = await runScript(session, script, [path], { signal, timeoutMs: DESCRIBE_MS });
   if (result.exitCode === MISSING) return null;
   const refused = refusal(result, path, 'read');
   if (refused !== null) throw refused;

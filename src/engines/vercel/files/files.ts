@@ -5,7 +5,7 @@ import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal } from '../guest/file-scripts.ts';
-import { runHelper } from '../guest/run-script.ts';
+import { runScript } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { statIn, unreadable } from './describe.ts';
 import { readTree } from './read-tree.ts';
@@ -31,7 +31,7 @@ export class VercelFiles implements Files {
   ): Promise<{ path: string }> {
     const absolute = absolutePath(path, cwd);
     await this.#in(sandboxId, 'make a directory', signal, async (session) => {
-      const result = await runHelper(session, MAKE_DIRECTORY, [absolute], { signal });
+      const result = await runScript(session, MAKE_DIRECTORY, [absolute], { signal });
       const refused = refusal(result, absolute, 'make');
       if (refused !== null) throw refused;
     });
@@ -58,7 +58,7 @@ export class VercelFiles implements Files {
     const absolute = absolutePath(path, cwd);
     return this.#in(sandboxId, 'read a file', signal, async (session) => {
       const args = [absolute, String(range.offset), String(range.limit)];
-      const result = await runHelper(session, READ, args, { signal });
+      const result = await runScript(session, READ, args, { signal });
       if (result.exitCode === MISSING) return null;
       const refused = refusal(result, absolute, 'read');
       if (refused !== null) throw refused;
@@ -128,7 +128,7 @@ export class VercelFiles implements Files {
     const stage = stageName();
     const paths = files.map(({ path }) => absolutePath(path, cwd));
     const staged = files.map(({ content }, index) => ({ path: `${stage}-${index}`, content }));
-    let result: Awaited<ReturnType<typeof runHelper>>;
+    let result: Awaited<ReturnType<typeof runScript>>;
     try {
       await session.writeFiles(staged, { signal });
       const places = files.flatMap(({ mode, content }, index) => [
@@ -136,7 +136,7 @@ export class VercelFiles implements Files {
         mode === null ? '' : mode.toString(8),
         String(content.length),
       ]);
-      result = await runHelper(session, PLACE_FILES, [stage, ...places], { signal });
+      result = await runScript(session, PLACE_FILES, [stage, ...places], { signal });
     } catch (error) {
       await this.#removeStaged(session, staged);
       throw error;
@@ -153,7 +153,7 @@ export class VercelFiles implements Files {
   async #removeStaged(session: Session, staged: { path: string }[]): Promise<void> {
     try {
       const paths = staged.map(({ path }) => path);
-      await runHelper(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
+      await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
     } catch (error) {
       this.#context.log.debug({ err: error }, 'staged files could not be removed');
     }

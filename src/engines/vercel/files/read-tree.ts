@@ -11,7 +11,7 @@ import { trimTrailingSlashes } from '../../../shared/text/text.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
-import { runHelper } from '../guest/run-script.ts';
+import { runScript } from '../guest/run-script.ts';
 import { brokenConnection } from '../http/parse-failure.ts';
 import { explain, inSession, runningSession } from '../sandbox/get-sandbox.ts';
 import { describeIn } from './describe.ts';
@@ -60,7 +60,7 @@ type Described = NonNullable<Awaited<ReturnType<typeof describeIn>>>;
 type Translate = (error: unknown) => Promise<SandboxError>;
 
 /** The same bytes; errors of the stream become our own. */
-function inOurWords(stream: Readable, translate: Translate): Readable {
+function withTranslatedErrors(stream: Readable, translate: Translate): Readable {
   const pieces = async function* () {
     try {
       for await (const chunk of stream) yield chunk;
@@ -86,7 +86,7 @@ async function fileEntry(
   signal: AbortSignal,
 ): Promise<TreeEntry> {
   const whole = checked(sizeBytes, sha256 ?? '', path, await open(session, path, signal));
-  return { path: '', type: 'file', mode, linkTarget: null, content: inOurWords(whole, translate) };
+  return { path: '', type: 'file', mode, linkTarget: null, content: withTranslatedErrors(whole, translate) };
 }
 
 /**
@@ -121,10 +121,10 @@ async function* directoryEntries(
 ): AsyncGenerator<TreeEntry> {
   const archive = `${stageName()}.tar.gz`;
   try {
-    const result = await runHelper(session, PACK, [path, archive], { signal, timeoutMs: PACK_MS });
+    const result = await runScript(session, PACK, [path, archive], { signal, timeoutMs: PACK_MS });
     const refused = refusal(result, path, 'read');
     if (refused !== null) throw refused;
-    const packed = inOurWords(await open(session, archive, signal), translate);
+    const packed = withTranslatedErrors(await open(session, archive, signal), translate);
     const unpacked = packed.pipe(createGunzip());
     // `pipe` does not propagate errors of its source.
     packed.on('error', (error) => unpacked.destroy(error));
@@ -166,7 +166,7 @@ function toTreeEntry(entry: ReadEntry): TreeEntry | null {
 /** Never rejects. */
 async function remove(context: VercelContext, session: Session, path: string): Promise<void> {
   try {
-    await runHelper(session, REMOVE, [path], { signal: AbortSignal.timeout(CLEAN_MS) });
+    await runScript(session, REMOVE, [path], { signal: AbortSignal.timeout(CLEAN_MS) });
   } catch (error) {
     context.log.debug({ err: error }, 'an archive could not be removed');
   }

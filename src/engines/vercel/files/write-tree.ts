@@ -3,7 +3,7 @@ import type { Session } from '@vercel/sandbox';
 import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { PLACE_TREE, REMOVE, refusal } from '../guest/file-scripts.ts';
-import { runHelper } from '../guest/run-script.ts';
+import { runScript } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { type Counted, packTree } from './pack-tree.ts';
 import { stageName } from './stage-name.ts';
@@ -41,7 +41,7 @@ export async function writeTree(
           await session.writeFiles([{ path: `${stage}-${parts++}`, content: part }], { signal });
         }
         const args = [path, stage, String(parts)];
-        const result = await runHelper(session, PLACE_TREE, args, { signal, timeoutMs: PLACE_MS });
+        const result = await runScript(session, PLACE_TREE, args, { signal, timeoutMs: PLACE_MS });
         const refused = refusal(result, path, 'write');
         if (refused !== null) throw refused;
         return { path, ...counted };
@@ -69,7 +69,7 @@ async function removeParts(
   const paths = Array.from({ length: parts }, (_, index) => `${stage}-${index}`);
   if (paths.length === 0) return;
   try {
-    await runHelper(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
+    await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
   } catch (error) {
     context.log.debug({ err: error }, 'parts of a tree could not be removed');
   }

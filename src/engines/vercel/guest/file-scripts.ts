@@ -1,7 +1,7 @@
 /** The scripts that work on files inside the sandbox, as its own user, and what their exit codes mean. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
-import type { HelperResult } from './run-script.ts';
+import type { ScriptResult } from './run-script.ts';
 
 /** Why a script refused, as told by its exit code. */
 export const MISSING = 40;
@@ -131,7 +131,7 @@ export const REMOVE = `rm -f -- "$@"`;
 
 /** What a script's refusal means; null where it did what it should. */
 export function refusal(
-  { exitCode, stderr }: HelperResult,
+  { exitCode, stderr }: ScriptResult,
   path: string,
   doing: string,
 ): SandboxError | null {

@@ -1,6 +1,6 @@
 /** Signals to a command and all its descendants, wherever they have moved. */
 import type { Session } from '@vercel/sandbox';
-import { runHelper } from './run-script.ts';
+import { runScript } from './run-script.ts';
 
 /**
  * Set in the environment of each command to its id; children inherit it by fork, including those that have left their
@@ -81,7 +81,7 @@ export async function killTree(
 }
 
 async function sweep(session: Session, args: string[], sudo: boolean, signal: AbortSignal) {
-  const { stdout } = await runHelper(session, SCRIPT, args, { signal, sudo });
+  const { stdout } = await runScript(session, SCRIPT, args, { signal, sudo });
   const [reached, blind] = stdout.trim().split('\n').at(-1)?.split(' ') ?? [];
   return { reached: Number(reached ?? 0), blind: blind === 'blind' };
 }

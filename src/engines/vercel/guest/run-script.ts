@@ -2,7 +2,7 @@
 import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../../shared/errors.ts';
 
-export interface HelperResult {
+export interface ScriptResult {
   exitCode: number;
   stdout: string;
   stderr: string;
@@ -18,12 +18,12 @@ const SHELL_IS_MISSING = 127;
  * @param timeoutMs after which the platform kills it
  * @throws SandboxError `unsupported` where the image has no bash or coreutils; what the SDK throws
  */
-export async function runHelper(
+export async function runScript(
   session: Session,
   script: string,
   args: string[],
   { signal, sudo = false, timeoutMs = 60_000 }: { signal: AbortSignal; sudo?: boolean; timeoutMs?: number },
-): Promise<HelperResult> {
+): Promise<ScriptResult> {
   const finished = await session.runCommand({
     cmd: 'bash',
     args: ['-c', script, 'sandbox-mcp', ...args],

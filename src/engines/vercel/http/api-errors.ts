@@ -69,7 +69,7 @@ export function mayHaveHappened(error: unknown): boolean {
 }
 
 /** The platform's or the system's message; empty if there is none. */
-export function platformWords(error: unknown): string {
+export function platformMessage(error: unknown): string {
   return factsOf(error)?.text ?? '';
 }
 

@@ -49,7 +49,7 @@ export function brokenConnection(error: unknown): unknown {
     ...NOTHING,
     kind: TIMED_OUT.has(code) ? 'timeout' : 'connection',
     outcome: NEVER_SENT.has(code) ? 'refused' : 'unknown',
-    text: code === '' ? wordsOf(root) : code,
+    text: code === '' ? messageOf(root) : code,
   };
   return new HttpFailure(facts, error);
 }
@@ -64,7 +64,7 @@ function rootOf(error: unknown): unknown {
   return root instanceof AggregateError && root.errors[0] instanceof Error ? root.errors[0] : root;
 }
 
-function wordsOf(error: unknown): string {
+function messageOf(error: unknown): string {
   return (error instanceof Error ? error.message : String(error)).slice(0, MAX_TEXT);
 }
 

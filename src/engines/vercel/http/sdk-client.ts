@@ -9,7 +9,7 @@ const MAX_SESSIONS = 500;
 
 export type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
 
-export class Cloud {
+export class SdkClient {
   readonly #fetch: typeof globalThis.fetch;
   readonly #credentials: () => Credentials;
   readonly #sessions = new Map<string, Session>();

@@ -11,7 +11,7 @@ import {
   isSandboxMissing,
   isSnapshotMissing,
   mayHaveHappened,
-  platformWords,
+  platformMessage,
 } from '../http/api-errors.ts';
 import type { CreateParams } from '../http/sdk-client.ts';
 import {
@@ -176,7 +176,7 @@ export class Creations {
       await removeRecord(layout, sandboxId);
       if (source?.type === 'snapshot' && isSnapshotMissing(error)) throw unknownSnapshot(source.snapshotId);
       const fetched = fetchedSource(request);
-      const words = platformWords(error);
+      const words = platformMessage(error);
       throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
     }
     try {

@@ -1,6 +1,6 @@
 import { SandboxError } from '../../../shared/errors.ts';
 import type { VercelContext } from '../context.ts';
-import { runHelper } from '../guest/run-script.ts';
+import { runScript } from '../guest/run-script.ts';
 import { inSession } from './get-sandbox.ts';
 
 const SCRIPT = `[[ -d $1 ]] && exit 0
@@ -15,7 +15,7 @@ export async function requireDirectory(
   signal: AbortSignal,
 ): Promise<void> {
   const { exitCode } = await inSession(context, sandboxId, 'look at a directory', signal, (session) =>
-    runHelper(session, SCRIPT, [path], { signal }),
+    runScript(session, SCRIPT, [path], { signal }),
   );
   if (exitCode === 0) return;
   const problem = exitCode === 41 ? 'is no directory' : 'does not exist';

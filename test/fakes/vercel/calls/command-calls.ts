@@ -59,7 +59,7 @@ export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Rep
   );
   cloud.deeds.commands.push({ sandbox: session.sandbox.name, cmd: body.command, args: body.args ?? [] });
   if (body.wait !== true) return replyWith(cloud, session, command);
-  const lines = followed(cloud, session, command, body.logs === true, request.signal);
+  const lines = followLines(cloud, session, command, body.logs === true, request.signal);
   return { kind: 'lines', lines };
 }
 
@@ -112,7 +112,7 @@ export async function streamLogs(cloud: Cloud, request: ApiRequest): Promise<Rep
 }
 
 /** The stream of `wait: true`: the command, its output, the command with its exit code. */
-async function* followed(
+async function* followLines(
   cloud: Cloud,
   session: SessionRecord,
   command: Command,
