@@ -7,6 +7,7 @@ import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
+import { type Patience, withinPatience } from './patience.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 import { suggestTools } from './suggest-tools.ts';
 
@@ -19,6 +20,7 @@ export async function callTool(
   request: { name: string; arguments: unknown },
   context: ToolContext,
   log: Logger,
+  patience: Patience,
   answers: ClientAnswers = REST,
 ): Promise<CallResult> {
   const started = context.now();
@@ -29,7 +31,8 @@ export async function callTool(
     const prepared = tool.prepare(args);
     if (prepared.error !== undefined) throw argumentError(tool, args, prepared.error);
     throwIfCancelled(context.signal);
-    const answer = await prepared.run(context);
+    const run = (signal: AbortSignal) => prepared.run({ ...context, signal });
+    const answer = await withinPatience(tool, args, context.signal, patience, run);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call completed');
     return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {

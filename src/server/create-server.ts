@@ -10,6 +10,7 @@ import { type AnswerForm, answersFor } from './answer-form.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
 import { instructions } from './instructions.ts';
+import type { Patience } from './patience.ts';
 import { createProgress } from './progress.ts';
 import { selectTools } from './select-tools.ts';
 
@@ -23,6 +24,8 @@ export interface ServerOptions {
    * Milliseconds after which a slow call returns the state reached. Absent: below the 60 s timeout of common clients.
    */
   softTimeoutMs?: number;
+  /** The longest that a call may take, in milliseconds; for tests. */
+  patience?: Omit<Patience, 'late'>;
 }
 
 /** Undoing work, or reading the last state, has to fit below the 55 s that a call may wait. */
@@ -90,18 +93,28 @@ export function createServer(options: ServerOptions): Connection {
       softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
       now: Date.now,
     };
+    let late: Promise<unknown> | null = null;
+    const patience: Patience = {
+      ...options.patience,
+      // The end of the conversation ends it too.
+      late: (work) => {
+        late = work.finally(() => running.delete(ending));
+        running.set(ending, late);
+      },
+    };
     const call = callTool(
       tools,
       { name: params.name, arguments: request.params.given },
       context,
       log,
+      patience,
       answers(),
     );
     running.set(ending, call);
     try {
       return await call;
     } finally {
-      running.delete(ending);
+      if (late === null) running.delete(ending);
       release();
       await progress.close();
     }

@@ -99,7 +99,7 @@ describe('a command call', () => {
       now: () => world.clock.now(),
     };
     const request = { name: 'sandbox_run_command', arguments: { cmd: 'true', wait_ms: 0 } };
-    const { isError } = await callTool(tools, request, context, createLogger('silent'));
+    const { isError } = await callTool(tools, request, context, createLogger('silent'), { late: () => {} });
     expect(isError).toBeUndefined();
     expect(reads).toHaveBeenCalledTimes(1);
     reads.mockRestore();

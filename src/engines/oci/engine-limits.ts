@@ -13,26 +13,32 @@ const USERS: Record<Host['idMap']['kind'], string> = {
   single: 'rootless with a single id (sudo changes nothing)',
 };
 
-/** An unprivileged process cannot set a directory quota, so the limit is monitored, not enforced. */
+/** Few file systems let a process limit a directory, so the limit is monitored, not enforced. */
 function diskSentence(diskMb: number | null): string {
   return diskMb === null
-    ? 'Disk use is limited by the free space of the state directory alone.'
-    : `Disk use is looked at each second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended then.`;
+    ? 'Disk use is limited only by the free space of the state directory.'
+    : `Disk use is checked every second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended. Deleted files that a program still has open do not count.`;
+}
+
+/** Limits that the cgroups of this host do not enforce. */
+function cgroupSentences(host: Host, runtime: OciRuntime): string[] {
+  if (runtime.cgroups === 'none') {
+    return [
+      'Memory and CPU are not limited: no cgroup is delegated to this user.',
+      'Processes are limited for each user of the sandbox by RLIMIT_NPROC, not for the sandbox as a whole.',
+    ];
+  }
+  // They have a limit of their own there, which runtimes no longer set.
+  const buffers =
+    host.cgroupLayout === 'v2' ? [] : ['Buffers of TCP connections do not count as used: cgroups v1.'];
+  return host.swapLimit ? buffers : ['Swap is not limited: this kernel does not account it.', ...buffers];
 }
 
 /** The resources of a sandbox on this host, and the limits of the contract that it cannot enforce. */
 export async function ociLimits(context: OciContext, signal: AbortSignal): Promise<EngineLimits> {
   const host = await context.host();
   const runtime: OciRuntime = await context.runtime(signal);
-  const notEnforced: string[] = [];
-  if (runtime.cgroups === 'none') {
-    notEnforced.push(
-      'Memory and CPU are not limited: no cgroup is delegated to this user.',
-      'Processes are limited for each user of the sandbox by RLIMIT_NPROC, not for the sandbox as a whole.',
-    );
-  } else if (!host.swapLimit) {
-    notEnforced.push('Swap is not limited: this kernel does not account it.');
-  }
+  const notEnforced = cgroupSentences(host, runtime);
   if (host.mounts === 'by-runtime') notEnforced.push(...RUNTIME_MOUNT_LIMITATIONS);
   if (!runtime.egress) notEnforced.push('There is no network but loopback: nf_tables cannot be set up here.');
   notEnforced.push(diskSentence(context.diskMb));

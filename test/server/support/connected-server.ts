@@ -2,7 +2,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js';
 import { z } from 'zod';
 import { type Config, loadConfig } from '../../../src/config/config.ts';
-import { type Connection, createServer } from '../../../src/server/create-server.ts';
+import { type Connection, createServer, type ServerOptions } from '../../../src/server/create-server.ts';
 import { createLogger } from '../../../src/shared/log.ts';
 import { READ_ONLY } from '../../../tools/common/annotations.ts';
 import { defineTool, type Tool, type ToolContext } from '../../../tools/common/tool.ts';
@@ -45,13 +45,25 @@ export async function serve(
   {
     clientName = 'test',
     answers = config.answers,
-  }: { clientName?: string; answers?: Config['answers'] } = {},
+    patience = {},
+  }: {
+    clientName?: string;
+    answers?: Config['answers'];
+    patience?: NonNullable<ServerOptions['patience']>;
+  } = {},
 ): Promise<Served> {
   let lines = '';
   const log = createLogger('debug', { write: (line: string) => (lines += line) });
   const { registry } = openWorld();
   const session = registry.openSession('local');
-  const connection = createServer({ session, tools, config: { ...config, answers }, log, version: '1.2.3' });
+  const connection = createServer({
+    session,
+    tools,
+    config: { ...config, answers },
+    log,
+    version: '1.2.3',
+    patience,
+  });
   const client = new Client({ name: clientName, version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();
   await Promise.all([connection.server.connect(far), client.connect(near)]);

@@ -1,0 +1,62 @@
+/** The promise that every call is answered before a client gives up on it, whatever the engine does. */
+import type { Tool } from '../../tools/common/tool.ts';
+import { abortWith } from '../shared/async/on-abort.ts';
+import { SandboxError } from '../shared/errors.ts';
+
+/** Common clients wait 60 s. */
+const CALL_MS = 55_000;
+/** How much later than its own `wait_ms` a call may answer. */
+const BEYOND_WAIT_MS = 5_000;
+
+export interface Patience {
+  /** Milliseconds for a call without `wait_ms`; for tests. */
+  readonly callMs?: number;
+  readonly beyondWaitMs?: number;
+  /** Receives the work that goes on after its call was answered. It never rejects. */
+  late(work: Promise<unknown>): void;
+}
+
+/**
+ * The outcome of `work`, or an error once time is up. A call that only reads is then cancelled. Any other goes on: an unanswered
+ * request may have been carried out, and cancelling it could undo what the caller wanted.
+ *
+ * @throws `timeout` with the next step
+ */
+export async function withinPatience<Result>(
+  tool: Tool,
+  args: unknown,
+  signal: AbortSignal,
+  patience: Patience,
+  work: (signal: AbortSignal) => Promise<Result>,
+): Promise<Result> {
+  const limitMs = limitOf(args, patience);
+  const { controller, release } = abortWith(signal);
+  const running = work(controller.signal).finally(release);
+  let timer: NodeJS.Timeout | undefined;
+  const timeUp = new Promise<null>((resolve) => {
+    timer = setTimeout(() => resolve(null), limitMs);
+  });
+  try {
+    const first = await Promise.race([running.then((result) => ({ result })), timeUp]);
+    if (first !== null) return first.result;
+  } finally {
+    clearTimeout(timer);
+  }
+  const reads = tool.annotations.readOnlyHint;
+  if (reads) controller.abort();
+  patience.late(running.catch(() => undefined));
+  throw new SandboxError('timeout', `No answer to ${tool.name} within ${limitMs / 1_000} s.`, {
+    hint: reads
+      ? 'Call it again; `sandbox-mcp doctor` tells the operator whether the engine can be reached.'
+      : HINT,
+  });
+}
+
+const HINT =
+  'It goes on and may still take effect: call session_info, which lists sandboxes and commands, before you repeat it.';
+
+function limitOf(args: unknown, patience: Patience): number {
+  const { callMs = CALL_MS, beyondWaitMs = BEYOND_WAIT_MS } = patience;
+  const waitMs = typeof args === 'object' && args !== null && 'wait_ms' in args ? args.wait_ms : null;
+  return typeof waitMs === 'number' ? Math.min(callMs, waitMs + beyondWaitMs) : callMs;
+}

@@ -1,0 +1,55 @@
+import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { REPLACES } from '../../tools/common/annotations.ts';
+import { defineTool, type Tool } from '../../tools/common/tool.ts';
+import { deferred, serve, textOf, toolOf } from './support/connected-server.ts';
+
+const PATIENCE = { callMs: 200, beyondWaitMs: 50 };
+
+/** A tool that changes something and never ends by itself. */
+function endless(seen: AbortSignal[]): Tool {
+  return defineTool({
+    name: 'change',
+    title: 'Change',
+    description: 'Change something.',
+    toolsets: ['core'],
+    annotations: REPLACES,
+    input: z.strictObject({ wait_ms: z.int().optional() }),
+    output: z.object({ said: z.string() }),
+    handle: (_args, { signal }) => {
+      seen.push(signal);
+      return new Promise(() => {});
+    },
+  });
+}
+
+describe('a call that the engine does not answer', () => {
+  it('is answered in time, and cancelled if it only reads', async () => {
+    const stopped = deferred<boolean>();
+    const read = toolOf('read', async (_args, { signal }) => {
+      signal.addEventListener('abort', () => stopped.resolve(true));
+      return new Promise(() => {});
+    });
+    const { client } = await serve([read], { patience: PATIENCE });
+    const answer = await client.callTool({ name: 'read', arguments: {} });
+    expect(answer.isError).toBe(true);
+    expect(textOf(answer)).toContain('Error (timeout): No answer to read within 0.2 s.');
+    expect(await stopped.promise).toBe(true);
+  });
+
+  it('goes on if it changes something, until the conversation ends', async () => {
+    const seen: AbortSignal[] = [];
+    const { client, connection } = await serve([endless(seen)], { patience: PATIENCE });
+    const answer = await client.callTool({ name: 'change', arguments: {} });
+    expect(textOf(answer)).toContain('session_info');
+    expect(seen.map(({ aborted }) => aborted)).toEqual([false]);
+    void connection.endCalls(new Error('over'));
+    expect(seen.map(({ aborted }) => aborted)).toEqual([true]);
+  });
+
+  it('is answered a moment after its own wait_ms', async () => {
+    const { client } = await serve([endless([])], { patience: { callMs: 60_000, beyondWaitMs: 50 } });
+    const answer = await client.callTool({ name: 'change', arguments: { wait_ms: 100 } });
+    expect(textOf(answer)).toContain('within 0.15 s');
+  });
+});
