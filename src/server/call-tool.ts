@@ -5,9 +5,9 @@ import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
+import { type CallTimeout, withCallTimeout } from './call-timeout.ts';
 import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
-import { type Patience, withinPatience } from './patience.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 import { suggestTools } from './suggest-tools.ts';
 
@@ -20,7 +20,7 @@ export async function callTool(
   request: { name: string; arguments: unknown },
   context: ToolContext,
   log: Logger,
-  patience: Patience,
+  callTimeout: CallTimeout,
   answers: ClientAnswers = REST,
 ): Promise<CallResult> {
   const started = context.now();
@@ -32,7 +32,7 @@ export async function callTool(
     if (prepared.error !== undefined) throw argumentError(tool, args, prepared.error);
     throwIfCancelled(context.signal);
     const run = (signal: AbortSignal) => prepared.run({ ...context, signal });
-    const answer = await withinPatience(tool, args, context.signal, patience, run);
+    const answer = await withCallTimeout(tool, args, context.signal, callTimeout, run);
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call completed');
     return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {

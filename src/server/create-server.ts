@@ -7,10 +7,10 @@ import type { Session } from '../registry/types.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
 import { type AnswerForm, answersFor } from './answer-form.ts';
+import type { CallTimeout } from './call-timeout.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
 import { instructions } from './instructions.ts';
-import type { Patience } from './patience.ts';
 import { createProgress } from './progress.ts';
 import { selectTools } from './select-tools.ts';
 
@@ -25,7 +25,7 @@ export interface ServerOptions {
    */
   softTimeoutMs?: number;
   /** The longest that a call may take, in milliseconds; for tests. */
-  patience?: Omit<Patience, 'late'>;
+  callTimeout?: Omit<CallTimeout, 'late'>;
 }
 
 /** Undoing work, or reading the last state, has to fit below the 55 s that a call may wait. */
@@ -94,8 +94,8 @@ export function createServer(options: ServerOptions): Connection {
       now: Date.now,
     };
     let late: Promise<unknown> | null = null;
-    const patience: Patience = {
-      ...options.patience,
+    const callTimeout: CallTimeout = {
+      ...options.callTimeout,
       // The end of the conversation ends it too.
       late: (work) => {
         late = work.finally(() => running.delete(ending));
@@ -107,7 +107,7 @@ export function createServer(options: ServerOptions): Connection {
       { name: params.name, arguments: request.params.given },
       context,
       log,
-      patience,
+      callTimeout,
       answers(),
     );
     running.set(ending, call);

@@ -45,11 +45,11 @@ export async function serve(
   {
     clientName = 'test',
     answers = config.answers,
-    patience = {},
+    callTimeout = {},
   }: {
     clientName?: string;
     answers?: Config['answers'];
-    patience?: NonNullable<ServerOptions['patience']>;
+    callTimeout?: NonNullable<ServerOptions['callTimeout']>;
   } = {},
 ): Promise<Served> {
   let lines = '';
@@ -62,7 +62,7 @@ export async function serve(
     config: { ...config, answers },
     log,
     version: '1.2.3',
-    patience,
+    callTimeout,
   });
   const client = new Client({ name: clientName, version: '1' });
   const [near, far] = InMemoryTransport.createLinkedPair();

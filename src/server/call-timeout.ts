@@ -8,7 +8,7 @@ const CALL_MS = 55_000;
 /** How much later than its own `wait_ms` a call may answer. */
 const BEYOND_WAIT_MS = 5_000;
 
-export interface Patience {
+export interface CallTimeout {
   /** Milliseconds for a call without `wait_ms`; for tests. */
   readonly callMs?: number;
   readonly beyondWaitMs?: number;
@@ -22,14 +22,14 @@ export interface Patience {
  *
  * @throws `timeout` with the next step
  */
-export async function withinPatience<Result>(
+export async function withCallTimeout<Result>(
   tool: Tool,
   args: unknown,
   signal: AbortSignal,
-  patience: Patience,
+  callTimeout: CallTimeout,
   work: (signal: AbortSignal) => Promise<Result>,
 ): Promise<Result> {
-  const limitMs = limitOf(args, patience);
+  const limitMs = limitOf(args, callTimeout);
   const { controller, release } = abortWith(signal);
   const running = work(controller.signal).finally(release);
   let timer: NodeJS.Timeout | undefined;
@@ -44,7 +44,7 @@ export async function withinPatience<Result>(
   }
   const reads = tool.annotations.readOnlyHint;
   if (reads) controller.abort();
-  patience.late(running.catch(() => undefined));
+  callTimeout.late(running.catch(() => undefined));
   throw new SandboxError('timeout', `No answer to ${tool.name} within ${limitMs / 1_000} s.`, {
     hint: reads
       ? 'Call it again; `sandbox-mcp doctor` tells the operator whether the engine can be reached.'
@@ -55,8 +55,8 @@ export async function withinPatience<Result>(
 const HINT =
   'It goes on and may still take effect: call session_info, which lists sandboxes and commands, before you repeat it.';
 
-function limitOf(args: unknown, patience: Patience): number {
-  const { callMs = CALL_MS, beyondWaitMs = BEYOND_WAIT_MS } = patience;
+function limitOf(args: unknown, callTimeout: CallTimeout): number {
+  const { callMs = CALL_MS, beyondWaitMs = BEYOND_WAIT_MS } = callTimeout;
   const waitMs = typeof args === 'object' && args !== null && 'wait_ms' in args ? args.wait_ms : null;
   return typeof waitMs === 'number' ? Math.min(callMs, waitMs + beyondWaitMs) : callMs;
 }

@@ -4,7 +4,7 @@ import { REPLACES } from '../../tools/common/annotations.ts';
 import { defineTool, type Tool } from '../../tools/common/tool.ts';
 import { deferred, serve, textOf, toolOf } from './support/connected-server.ts';
 
-const PATIENCE = { callMs: 200, beyondWaitMs: 50 };
+const TIMEOUT = { callMs: 200, beyondWaitMs: 50 };
 
 /** A tool that changes something and never ends by itself. */
 function endless(seen: AbortSignal[]): Tool {
@@ -30,7 +30,7 @@ describe('a call that the engine does not answer', () => {
       signal.addEventListener('abort', () => stopped.resolve(true));
       return new Promise(() => {});
     });
-    const { client } = await serve([read], { patience: PATIENCE });
+    const { client } = await serve([read], { callTimeout: TIMEOUT });
     const answer = await client.callTool({ name: 'read', arguments: {} });
     expect(answer.isError).toBe(true);
     expect(textOf(answer)).toContain('Error (timeout): No answer to read within 0.2 s.');
@@ -39,7 +39,7 @@ describe('a call that the engine does not answer', () => {
 
   it('goes on if it changes something, until the conversation ends', async () => {
     const seen: AbortSignal[] = [];
-    const { client, connection } = await serve([endless(seen)], { patience: PATIENCE });
+    const { client, connection } = await serve([endless(seen)], { callTimeout: TIMEOUT });
     const answer = await client.callTool({ name: 'change', arguments: {} });
     expect(textOf(answer)).toContain('session_info');
     expect(seen.map(({ aborted }) => aborted)).toEqual([false]);
@@ -48,7 +48,7 @@ describe('a call that the engine does not answer', () => {
   });
 
   it('is answered a moment after its own wait_ms', async () => {
-    const { client } = await serve([endless([])], { patience: { callMs: 60_000, beyondWaitMs: 50 } });
+    const { client } = await serve([endless([])], { callTimeout: { callMs: 60_000, beyondWaitMs: 50 } });
     const answer = await client.callTool({ name: 'change', arguments: { wait_ms: 100 } });
     expect(textOf(answer)).toContain('within 0.15 s');
   });
