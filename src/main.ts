@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 /** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
+import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
@@ -61,12 +62,36 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
   });
 }
 
-async function registryOver(engine: Engine, config: Config, log: Logger): Promise<Registry> {
+async function registryOver(
+  engine: Engine,
+  config: Config,
+  log: Logger,
+  finishLater?: () => void,
+): Promise<Registry> {
   const [{ createRegistry }, { systemClock }] = await Promise.all([
     import('./registry/registry.ts'),
     import('./shared/clock.ts'),
   ]);
-  return createRegistry({ engine, config, log, clock: systemClock, stateDir: config.stateDir });
+  const { stateDir } = config;
+  return createRegistry({
+    engine,
+    config,
+    log,
+    clock: systemClock,
+    stateDir,
+    ...(finishLater && { finishLater }),
+  });
+}
+
+/** `sandbox-mcp clean` with the settings of this server, in a process of its own that needs nobody to wait for it. */
+function startClean(log: Logger): void {
+  const [, program = ''] = process.argv;
+  const args = [...process.execArgv, program, ...process.argv.slice(2), 'clean'];
+  spawn(process.execPath, args, { detached: true, stdio: 'ignore' })
+    .on('error', (error) =>
+      log.error({ err: error }, 'Could not start the clean-up; the next start does it.'),
+    )
+    .unref();
 }
 
 async function selectedTools(config: Config) {
@@ -86,7 +111,7 @@ async function serve(config: Config): Promise<number> {
   ]);
   let recovery: Promise<unknown> = Promise.resolve();
   const engine = delayCreates(await openEngine(config, log), () => recovery);
-  const registry = await registryOver(engine, config, log);
+  const registry = await registryOver(engine, config, log, () => startClean(log));
   const stopping = new AbortController();
   const served = serveStdio({
     session: registry.openSession('local'),

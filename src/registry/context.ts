@@ -32,4 +32,6 @@ export interface RegistryContext {
   readonly stagedDownloads: StagedDownloads;
   /** Serialises work that must not run concurrently in this process: admissions and deadline changes. */
   readonly lock: KeyedLock;
+  /** Starts a recovery that outlives this process, for what could not be removed in time. */
+  finishLater(): void;
 }

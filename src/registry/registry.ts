@@ -24,6 +24,11 @@ export interface RegistryOptions {
   clock: Clock;
   /** Absolute. Ownership records are in its `records` folder. */
   stateDir: string;
+  /**
+   * Called when a session ends before its sandboxes do: starts a recovery that outlives this process. Without it, the rest is
+   * left to the next start.
+   */
+  finishLater?: () => void;
 }
 
 /** All sessions of this process on one engine. */
@@ -39,6 +44,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     snapshots: new RecordStore(snapshotRecords, join(records, 'snapshots'), log),
     stagedDownloads: new StagedDownloads(join(records, 'downloads'), log),
     lock: new KeyedLock(),
+    finishLater: options.finishLater ?? (() => {}),
   });
 }
 

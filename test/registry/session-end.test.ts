@@ -3,7 +3,7 @@ import { neverAborted, openWorld, plainRequest, rejection, sleep } from './suppo
 
 describe('the end of a session', () => {
   it('stops what it owns except kept sandboxes, and tells their commands why', async () => {
-    const { registry, engine } = openWorld();
+    const { registry, engine, finished } = openWorld();
     const session = registry.openSession('local');
     const kept = await session.create({ ...plainRequest, keep: true }, neverAborted);
     const detached = await (await session.sandbox(undefined)).run(sleep, neverAborted);
@@ -12,6 +12,7 @@ describe('the end of a session', () => {
     await session.end('stdin_closed');
     const ended = await engine.get(plain.sandboxId, neverAborted);
     expect(ended).toMatchObject({ status: 'stopped', stopCause: 'session_end' });
+    expect(finished()).toBe(0);
     expect((await engine.commands.get(command.commandId)).endedBy).toBe('session_end');
     expect((await engine.get(kept.sandboxId, neverAborted)).status).toBe('running');
     expect((await engine.commands.get(detached.commandId)).status).toBe('running');
@@ -61,7 +62,7 @@ describe('the end of a session', () => {
   });
 
   it('does not wait for an engine that hangs, and leaves the rest to recovery', async () => {
-    const { registry, engine, clock, log } = openWorld();
+    const { registry, engine, clock, log, finished } = openWorld();
     const session = registry.openSession('local');
     const { sandboxId } = await session.create(plainRequest, neverAborted);
     const started = clock.now();
@@ -72,6 +73,7 @@ describe('the end of a session', () => {
     await ended;
     expect(clock.now() - started).toBeLessThanOrEqual(1_500);
     expect(log.lines.join('')).toContain('leaving them to recovery');
+    expect(finished()).toBe(1);
     held.release();
     expect((await registry.recover(neverAborted)).stopped).toEqual([sandboxId]);
   });

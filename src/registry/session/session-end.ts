@@ -25,8 +25,8 @@ export interface SessionResources {
 
 /**
  * Aborts running creates, ends shells and awaited commands, stops the session's sandboxes except kept ones and those
- * that another server owns too, and releases all of them. Takes at most 1.5 s and never rejects: the next recovery does
- * the rest. For engines whose sandboxes end with their owners, only files then remain to be removed.
+ * that another server owns too, and releases all of them. Takes at most 1.5 s and never rejects: a recovery that outlives this
+ * process does the rest. For engines whose sandboxes end with their owners, only files then remain to be removed.
  */
 export async function releaseSession(context: RegistryContext, resources: SessionResources): Promise<void> {
   const { clock, log } = context;
@@ -63,6 +63,7 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   for (const sandboxId of unfinished) context.engine.ownership?.giveUp(sandboxId);
   const disowned = Promise.all([...unfinished].map((sandboxId) => releaseOwnership(context, sandboxId)));
   await completesWithin(clock, GIVE_UP_MS, disowned);
+  if (unfinished.size > 0) context.finishLater();
 }
 
 /**

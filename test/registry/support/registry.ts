@@ -96,6 +96,8 @@ export interface World {
   log: LogLines;
   /** Another server over the same engine and state: what the next start of the program would be. */
   restart(config?: Partial<RegistryConfig>): Registry;
+  /** How often a registry has started a recovery that outlives it. */
+  finished(): number;
 }
 
 /** A registry over the stand-in engine, with a state directory of its own. */
@@ -104,6 +106,7 @@ export function openWorld(config: Partial<RegistryConfig> = {}): World {
   const stateDir = temporaryFolder();
   const engine = new MemoryEngine(() => clock.now());
   const log = new LogLines();
+  let finished = 0;
   const start = (changes: Partial<RegistryConfig>): Registry =>
     createRegistry({
       engine,
@@ -111,12 +114,16 @@ export function openWorld(config: Partial<RegistryConfig> = {}): World {
       stateDir,
       config: { ...defaultConfig, ...changes },
       log: createLogger('debug', log),
+      finishLater: () => {
+        finished += 1;
+      },
     });
   return {
     engine,
     clock,
     stateDir,
     log,
+    finished: () => finished,
     registry: start(config),
     restart: (changes = config) => start(changes),
   };
