@@ -5,6 +5,7 @@ import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schem
 import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
 import { downloadOutput, runTransfer, transferOutput } from '../transfers/transfer-call.ts';
+import { editFile } from './edit/edit-file.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
 import { BinaryFileError, fileOutput, readFilePage } from './file-page.ts';
 import { type ImageFile, readImage } from './image-file.ts';
@@ -225,4 +226,4 @@ function offsetOf(cursor: string): number {
 }
 
 /** Files of a sandbox, in the order of the tool list. */
-export const fileTools: readonly Tool[] = [mkDir, read, iterate, write, downloadFile, uploadFile];
+export const fileTools: readonly Tool[] = [mkDir, read, iterate, write, editFile, downloadFile, uploadFile];
