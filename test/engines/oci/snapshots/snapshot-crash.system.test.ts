@@ -15,8 +15,11 @@ import { type Bundle, bundle } from '../../../support/bundle.ts';
 import { AGENT_PATH } from '../support/oci-engines.ts';
 
 const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
-/** From before the first step to after the last, which is reached in about 60 ms on an idle machine. */
-const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120];
+/**
+ * From before the first step to after the last. An idle machine takes the snapshot in about 60 ms; however slow one is, the
+ * last moment comes when it is taken.
+ */
+const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120, 'taken'] as const;
 
 let taker: Bundle;
 beforeAll(async () => {
@@ -24,19 +27,20 @@ beforeAll(async () => {
 });
 afterAll(() => taker.remove());
 
-/** Makes a sandbox in another process, and kills that process this long after it has begun a snapshot. Answers its id. */
-async function killWhileTaking(stateDir: string, afterMs: number): Promise<string> {
+/** Makes a sandbox in another process, and kills that process at a moment of a snapshot. Answers the sandbox's id. */
+async function killWhileTaking(stateDir: string, moment: (typeof MOMENTS_MS)[number]): Promise<string> {
   const child = spawn(process.execPath, [taker.path, stateDir, AGENT_PATH], {
     stdio: ['pipe', 'pipe', 'inherit'],
   });
   const exited = once(child, 'exit');
   let sandboxId = '';
   for await (const line of createInterface(child.stdout)) {
-    if (line === 'taking') break;
+    if (line === 'taken' || (line === 'taking' && moment !== 'taken')) break;
+    if (line === 'taking') continue;
     sandboxId = line;
     child.stdin.write('go\n');
   }
-  await delay(afterMs);
+  if (moment !== 'taken') await delay(moment);
   child.kill('SIGKILL');
   await exited;
   return sandboxId;
