@@ -10,12 +10,12 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
 import { identify, isProcessAlive, type ProcessIdentity } from '../../src/shared/process-identity.ts';
+import { generator, SEED } from '../support/seed.ts';
 import { SERVER } from '../support/server.ts';
 
 const CLIENT = fileURLToPath(new URL('fixtures/client.mjs', import.meta.url));
-/** `CLIENT_DEATHS=200` tries 200 moments for each kind of stderr; `CRASH_TEST_SEED` repeats a run. */
+/** `CLIENT_DEATHS=200` tries 200 moments for each kind of stderr. */
 const DEATHS = Number(process.env['CLIENT_DEATHS'] ?? 2);
-const SEED = Number(process.env['CRASH_TEST_SEED'] ?? Date.now() % 2 ** 31);
 /** From the spawn to well after the first answers on an idle machine. */
 const LATEST_DEATH_MS = 1_500;
 /** The promise is 2 s from the moment the server runs; the rest is for a machine that is slow to start it. */
@@ -30,17 +30,6 @@ const KINDS = [
   ['closed from the start', 'none'],
   ['a file', 'file'],
 ] as const;
-
-/** A repeatable sequence of numbers from 0 to below 1 (mulberry32). */
-function randomNumbers(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
 
 /** A named pipe that is full and whose read end stays open until the answered function is called. */
 function fullPipe(path: string): () => void {
@@ -81,7 +70,7 @@ async function waitForEnd(server: ProcessIdentity): Promise<number | null> {
 
 describe.runIf(process.platform === 'linux')('a server whose client is killed', () => {
   it.each(KINDS)('exits soon when its stderr is %s', { timeout: 0 }, async (_, kind) => {
-    const random = randomNumbers(SEED);
+    const random = generator(SEED);
     for (let round = 0; round < DEATHS; round += 1) {
       const folder = await mkdtemp(join(tmpdir(), 'death-'));
       const release = kind === 'full' ? fullPipe(join(folder, 'stderr')) : () => {};
@@ -94,6 +83,10 @@ describe.runIf(process.platform === 'linux')('a server whose client is killed', 
         expect(endedAfter, `seed ${SEED}, round ${round}, killed after ${afterMs} ms`).not.toBeNull();
       } finally {
         release();
+        // A trial of the runtime that the server's end has interrupted is for the next start to remove.
+        execFileSync(process.execPath, [SERVER, 'clean', '--state-dir', join(folder, 's')], {
+          stdio: 'ignore',
+        });
         await rm(folder, { recursive: true, force: true, maxRetries: 5 });
       }
     }
