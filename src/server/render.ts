@@ -33,7 +33,7 @@ export function renderError(error: SandboxError): CallResult {
 }
 
 /** Fields with text that comes out of a sandbox. */
-const CONTENT = new Set(['content', 'stdout', 'stderr', 'screen', 'output']);
+const CONTENT = new Set(['content', 'stdout', 'stderr', 'screen', 'output', 'diff']);
 
 /**
  * One `name: value` per line, lists with one entry per line. Fields without a value share one line, so that they are listed

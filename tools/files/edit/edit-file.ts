@@ -7,7 +7,7 @@ import { decodeUtf8, hasLoneSurrogate, isPlainText } from '../../../src/shared/t
 import { REPLACES } from '../../common/annotations.ts';
 import { cwd, path, sandboxId } from '../../common/schemas.ts';
 import { defineTool } from '../../common/tool.ts';
-import { nearestText } from './nearest-text.ts';
+import { type NearestText, nearestText } from './nearest-text.ts';
 import { type Edited, occurrences, replaceAt } from './replace-text.ts';
 import { unifiedDiff } from './unified-diff.ts';
 
@@ -36,6 +36,7 @@ export const editFile = defineTool({
   title: 'Edit file',
   description:
     'Replace exact text that occurs once, or everywhere with replace_all; edits apply in order, all or none. Returns the diff.',
+  searchHint: 'replace text, change code',
   toolsets: ['core', 'files'],
   annotations: { ...REPLACES, idempotentHint: false },
   input: z.strictObject({
@@ -175,7 +176,7 @@ function notFound(path: string, index: number, content: Buffer, oldText: string)
   const where =
     nearest === null
       ? ''
-      : ` The nearest text, at line ${nearest.line}${nearest.blanksOnly ? ', differs in blanks alone' : ''}:\n${nearest.text}`;
+      : ` The nearest text${nearest.blanksOnly ? ', which differs in blanks alone' : ''}:\n${numbered(nearest)}`;
   return new SandboxError(
     'not_found',
     `\`edits[${index}].old_text\` does not occur in ${JSON.stringify(path)}.${where}`,
@@ -184,6 +185,14 @@ function notFound(path: string, index: number, content: Buffer, oldText: string)
       details: { path, edit: index, nearest_line: nearest?.line ?? null },
     },
   );
+}
+
+/** With line numbers: text of the file cannot be taken for a line of the message. */
+function numbered({ line, text }: NearestText): string {
+  return text
+    .split('\n')
+    .map((content, index) => `${line + index}| ${content}`)
+    .join('\n');
 }
 
 function ambiguous(path: string, index: number, content: Buffer, positions: readonly number[]): SandboxError {
