@@ -90,7 +90,7 @@ describe('a diff', () => {
     const random = generator(SEED);
     const pick = (limit: number): number => Math.floor(random() * limit);
     const word = (): string => ['a', 'b', '\n', 'ab', 'a\nb', '\n\n', 'bb\n'][pick(7)] ?? '';
-    for (let round = 0; round < 60; round++) {
+    for (let round = 0; round < 20; round++) {
       const original = Array.from({ length: pick(60) }, word).join('');
       const edits = Array.from({ length: 1 + pick(4) }, (): [string, string] => [
         `${word()}${word()}`,
