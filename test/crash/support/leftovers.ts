@@ -18,7 +18,7 @@ const STAYS = new RegExp(
   ].join('|')})$`,
 );
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
-const TIMEOUT_MS = 90_000;
+const TIMEOUT_MS = 300_000;
 
 /** One sentence about each thing that is there and should not be; the processes of `alive` may. */
 export function leftoversOf(place: Place, alive: readonly number[] = []): string[] {
@@ -36,7 +36,7 @@ export function leftoversOf(place: Place, alive: readonly number[] = []): string
   ];
 }
 
-/** Waits until nothing is left, at most 90 s: what ends is on its way for a moment. @throws naming what is left */
+/** Waits until nothing is left, at most 5 minutes: what ends is on its way for a moment. @throws naming what is left */
 export function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
   return waitForNone(() => leftoversOf(place, alive));
 }
