@@ -1,12 +1,5 @@
 /** Exact replacement in a file's bytes, with a record of what has changed where. */
 
-/** One replacement: every byte sequence equal to `oldText`, or the only one, becomes `newText`. */
-export interface Replacement {
-  oldText: Buffer;
-  newText: Buffer;
-  all: boolean;
-}
-
 /** Bytes `[from, to)` of the original that have become bytes `[newFrom, newTo)` of the edited content. */
 export interface Change {
   from: number;
