@@ -2,17 +2,18 @@ import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
 import { boot } from './container/boot.ts';
-import { newRecord } from './container/new-record.ts';
+import { newRecord, type RecordInput } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
 import { MEMORY_MB_PER_VCPU } from './engine-limits.ts';
 import { IMAGE_BUNDLE } from './host/ca-trust.ts';
+import type { Host } from './host/host.ts';
 import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
 import { checkPolicy } from './network/check-policy.ts';
 import { diskLimitMb } from './sandbox/disk-limit.ts';
 import { viewOf } from './sandbox/sandbox-view.ts';
 import { concurrentEnd, endedDuringCreate, populatedRecord, runningRecord } from './source/pending-record.ts';
 import { checkSource, fetchedSource } from './source/populate.ts';
-import { DEFAULT_SHELL, writeRecord } from './state/sandbox-record.ts';
+import { DEFAULT_SHELL, type SandboxRecord, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
 
@@ -66,28 +67,8 @@ export async function createSandbox(
   // Last, because it may download a runtime.
   const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal);
   throwIfCancelled(signal);
-  const record = newRecord(host, {
-    sandboxId: request.sandboxId,
-    runtime: name,
-    image: image?.name ?? null,
-    shell: image?.shell ?? DEFAULT_SHELL,
-    vcpus: request.vcpus,
-    memoryMb: Math.round(request.vcpus * MEMORY_MB_PER_VCPU),
-    timeoutMs: request.timeoutMs,
-    ports: request.ports,
-    interactive: request.interactive,
-    diskMb: await diskLimitMb(host, context.diskMb),
-    env: { ...image?.env, ...request.env },
-    ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
-    // Mode and owner of the top-level directories come from the snapshot if there is one, else from the image.
-    ...(image && { baseLayers: { layers: [], owners: image.directories } }),
-    ...(snapshot && {
-      sourceSnapshotId: snapshot.snapshotId,
-      etcTemplate: snapshot.etcTemplate,
-      baseLayers: { layers: snapshot.layers, owners: snapshot.owners },
-    }),
-    networkPolicy: request.networkPolicy,
-  });
+  const diskMb = await diskLimitMb(host, context.diskMb);
+  const record = newRecord(host, { ...settingsOf(request, image, snapshot), runtime: name, diskMb });
   const paths = await claimWithLayers(host, record);
   try {
     const booted = await boot(host, runtime, paths, record, signal);
@@ -108,14 +89,47 @@ export async function createSandbox(
     if (request.keep) await context.owners.release(record.sandboxId);
     return viewOf(filled, context.forwards);
   } catch (error) {
-    context.disk.unwatch(record.sandboxId);
-    context.owners.close(record.sandboxId);
-    await Promise.all([context.gateways.close(record.sandboxId), context.forwards.close(record.sandboxId)]);
-    const end = await concurrentEnd(host, record.sandboxId);
-    // If a caller stopped it, keep the record: that caller reads it.
-    if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end') {
-      await removeSandbox(host, record.sandboxId);
-    }
+    const end = await undoCreate(context, host, record.sandboxId);
     throw end === null || signal.aborted ? bootFailure(error) : endedDuringCreate(end);
   }
+}
+
+/** What the request, the image and the snapshot say about a new sandbox. */
+function settingsOf(
+  request: CreateSandbox,
+  image: ResolvedRuntime['image'],
+  snapshot: SnapshotRecord | null,
+): Omit<RecordInput, 'runtime' | 'diskMb'> {
+  return {
+    sandboxId: request.sandboxId,
+    image: image?.name ?? null,
+    shell: image?.shell ?? DEFAULT_SHELL,
+    vcpus: request.vcpus,
+    memoryMb: Math.round(request.vcpus * MEMORY_MB_PER_VCPU),
+    timeoutMs: request.timeoutMs,
+    ports: request.ports,
+    interactive: request.interactive,
+    env: { ...image?.env, ...request.env },
+    ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
+    // Mode and owner of the top-level directories come from the snapshot if there is one, else from the image.
+    ...(image && { baseLayers: { layers: [], owners: image.directories } }),
+    ...(snapshot && {
+      sourceSnapshotId: snapshot.snapshotId,
+      etcTemplate: snapshot.etcTemplate,
+      baseLayers: { layers: snapshot.layers, owners: snapshot.owners },
+    }),
+    networkPolicy: request.networkPolicy,
+  };
+}
+
+/** Removes what a failed create has left. Returns the record of a sandbox that somebody else ended meanwhile. */
+async function undoCreate(context: OciContext, host: Host, sandboxId: string): Promise<SandboxRecord | null> {
+  context.disk.unwatch(sandboxId);
+  context.owners.close(sandboxId);
+  await Promise.all([context.gateways.close(sandboxId), context.forwards.close(sandboxId)]);
+  const end = await concurrentEnd(host, sandboxId);
+  // If a caller stopped it, keep the record: that caller reads it.
+  if (end?.stopCause !== 'requested' && end?.stopCause !== 'session_end')
+    await removeSandbox(host, sandboxId);
+  return end;
 }

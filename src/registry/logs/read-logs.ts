@@ -37,7 +37,7 @@ export async function readLogs(
   for (;;) {
     // Checked before the page is read: once the command has finished, the page sees everything that it wrote.
     const command = await handle.get(signal);
-    const page = await readPage(handle, command, { ...request, cursor }, signal);
+    const page = await new PageReader({ ...request, cursor }, signal).read(handle, command, signal);
     cursor = page.cursor;
     droppedBytes += page.droppedBytes;
     const left = until - performance.now();
@@ -75,68 +75,83 @@ interface ScannedPage extends Logs {
   totalBytes: number;
 }
 
-async function readPage(
-  handle: CommandOutput,
-  command: Command,
-  request: LogsRequest & { cursor: LogCursor },
-  signal: AbortSignal,
-): Promise<ScannedPage> {
-  const splitter = new LineSplitter(request.cursor);
-  const page = new LogPage(request, request.cursor.after);
-  const first = splitter.offset;
-  let totalBytes = 0;
-  let droppedBytes = 0;
-  let atEnd = false;
-  let last: Line | null = null;
+/** One page, read by lines. */
+class PageReader {
+  readonly #request: LogsRequest & { cursor: LogCursor };
+  readonly #splitter: LineSplitter;
+  readonly #page: LogPage;
+  readonly #budget: CpuBudget;
+  /** The line that filled the page; null while there is room. */
+  #last: Line | null = null;
+  #taken = 0;
+  #droppedBytes = 0;
 
-  const budget = new CpuBudget(MAX_SEARCH_MS, signal);
-  let taken = 0;
-  const take = async (lines: Iterable<Line>): Promise<boolean> => {
+  constructor(request: LogsRequest & { cursor: LogCursor }, signal: AbortSignal) {
+    this.#request = request;
+    this.#splitter = new LineSplitter(request.cursor);
+    this.#page = new LogPage(request, request.cursor.after);
+    this.#budget = new CpuBudget(MAX_SEARCH_MS, signal);
+  }
+
+  async read(handle: CommandOutput, command: Command, signal: AbortSignal): Promise<ScannedPage> {
+    const first = this.#splitter.offset;
+    let totalBytes = 0;
+    let atEnd = false;
+    while (this.#last === null && !atEnd && this.#splitter.offset - first < MAX_SCANNED_BYTES) {
+      const { offset } = this.#splitter;
+      const slice = await handle.output({ stream: 'both', offset, limit: SLICE_BYTES }, signal);
+      totalBytes = slice.totalBytes;
+      if (!(await this.#takeChunks(slice.chunks))) break;
+      if (!(await this.#skipTo(slice.nextOffset))) break;
+      atEnd = slice.nextOffset >= slice.totalBytes || slice.nextOffset <= offset;
+    }
+    const leftBehind = command.status === 'finished' && command.hasLiveProcesses === true;
+    const isOver = command.status === 'finished' && !leftBehind;
+    const done = atEnd && isOver && (await this.#take(this.#splitter.rest()));
+    const isCurrent = atEnd && this.#last === null;
+    if (isCurrent && !isOver) {
+      for (const line of this.#splitter.unfinished()) this.#page.offerPartial(line);
+    }
+    const positions = this.#page.rewind(this.#splitter.positions(this.#last));
+    const seen = isCurrent ? totalBytes : this.#request.cursor.seen;
+    return {
+      lines: this.#page.lines,
+      cursor: { ...positions, after: this.#page.after, seen },
+      done,
+      leftBehind,
+      droppedBytes: this.#droppedBytes + this.#splitter.cutBytes,
+      atEnd: isCurrent,
+      totalBytes,
+    };
+  }
+
+  async #takeChunks(chunks: readonly OutputChunk[]): Promise<boolean> {
+    for (const chunk of chunks) {
+      if (!(await this.#skipTo(chunk.offset))) return false;
+      if (!(await this.#take(this.#splitter.lines(chunk)))) return false;
+    }
+    return true;
+  }
+
+  /** Goes on at an offset; what is missing before it was dropped. */
+  async #skipTo(offset: number): Promise<boolean> {
+    const missing = offset - this.#splitter.offset;
+    if (!(await this.#take(this.#splitter.skipTo(offset)))) return false;
+    this.#droppedBytes += Math.max(0, missing);
+    return true;
+  }
+
+  /** False once the page is full, or the time for it is used up. */
+  async #take(lines: Iterable<Line>): Promise<boolean> {
     for (const line of lines) {
-      const room = page.offer(line);
-      taken += 1;
-      if (budget.isDue) await budget.rest();
+      const hasRoom = this.#page.offer(line);
+      this.#taken += 1;
+      if (this.#budget.isDue) await this.#budget.rest();
       // The next page rereads some lines for their context: this page has to advance past them.
-      if (room && !(budget.isOver && taken > request.context)) continue;
-      last = line;
+      if (hasRoom && !(this.#budget.isOver && this.#taken > this.#request.context)) continue;
+      this.#last = line;
       return false;
     }
     return true;
-  };
-  const takeChunk = async (chunk: OutputChunk): Promise<boolean> => {
-    const missing = chunk.offset - splitter.offset;
-    if (!(await take(splitter.skipTo(chunk.offset)))) return false;
-    droppedBytes += Math.max(0, missing);
-    return take(splitter.lines(chunk));
-  };
-  const takeChunks = async (chunks: readonly OutputChunk[]): Promise<boolean> => {
-    for (const chunk of chunks) if (!(await takeChunk(chunk))) return false;
-    return true;
-  };
-
-  while (last === null && !atEnd && splitter.offset - first < MAX_SCANNED_BYTES) {
-    const { offset } = splitter;
-    const slice = await handle.output({ stream: 'both', offset, limit: SLICE_BYTES }, signal);
-    totalBytes = slice.totalBytes;
-    if (!(await takeChunks(slice.chunks))) break;
-    const missing = slice.nextOffset - splitter.offset;
-    if (!(await take(splitter.skipTo(slice.nextOffset)))) break;
-    droppedBytes += Math.max(0, missing);
-    atEnd = slice.nextOffset >= slice.totalBytes || slice.nextOffset <= offset;
   }
-  const leftBehind = command.status === 'finished' && command.hasLiveProcesses === true;
-  const isOver = command.status === 'finished' && !leftBehind;
-  const done = atEnd && isOver && (await take(splitter.rest()));
-  const isCurrent = atEnd && last === null;
-  if (isCurrent && !isOver) for (const line of splitter.unfinished()) page.offerPartial(line);
-  const seen = isCurrent ? totalBytes : request.cursor.seen;
-  return {
-    lines: page.lines,
-    cursor: { ...page.rewind(splitter.positions(last)), after: page.after, seen },
-    done,
-    leftBehind,
-    droppedBytes: droppedBytes + splitter.cutBytes,
-    atEnd: isCurrent,
-    totalBytes,
-  };
 }
