@@ -17,8 +17,7 @@ static bool send_stat(int fd, const struct stat *st) {
   reply_bytes(&r, TAG_KIND, &kind, 1);
   reply_number(&r, TAG_SIZE, (uint64_t)st->st_size);
   reply_number(&r, TAG_MODE, st->st_mode & 07777);
-  int64_t mtime_ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
-  reply_number(&r, TAG_MTIME_MS, mtime_ms > 0 ? (uint64_t)mtime_ms : 0);
+  reply_number(&r, TAG_MTIME_MS, file_mtime_ms(st));
   return reply_send(fd, &r);
 }
 

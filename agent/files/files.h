@@ -12,6 +12,7 @@
 
 #define SYMLINKS_MAX 40
 #define DEPTH_MAX 200
+#define NO_TIME UINT64_MAX
 
 /* files.c, file-write.c, tree-read.c, tree-write.c: one function a request. False: the connection is over. */
 bool serve_stat(int fd, struct frame *frame);
@@ -28,6 +29,7 @@ int make_directories(const char *path);
 int resolve_links(const char *path, char *out, size_t size, struct stat *st); /* st_mode 0: nothing exists there */
 void temporary_name(const char *path, char *out, size_t size); /* in the same directory; empty when too long */
 char file_kind(mode_t mode);
+uint64_t file_mtime_ms(const struct stat *st); /* 0 for times before 1970 */
 
 /* file-io.c */
 int open_regular(int dir_fd, const char *name, int extra_flags, struct stat *st, const char **what);
@@ -43,6 +45,7 @@ struct entry {
   const char *path; /* relative, checked */
   char kind;
   mode_t mode;
+  uint64_t mtime_ms; /* NO_TIME: the time of writing */
   const char *link;
 };
 struct staging {
@@ -54,6 +57,7 @@ struct staging {
   char parent_path[4096];
   int file; /* that DATA is written to, or -1 */
   mode_t file_mode;
+  uint64_t file_mtime_ms;
   /* Directories without write permission for their owner: their mode is set once everything is in place. */
   char read_only[65536];
   size_t read_only_len;

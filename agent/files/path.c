@@ -16,6 +16,11 @@ char file_kind(mode_t mode) {
   return S_ISLNK(mode) ? 'l' : 'o';
 }
 
+uint64_t file_mtime_ms(const struct stat *st) {
+  int64_t ms = (int64_t)st->st_mtim.tv_sec * 1000 + st->st_mtim.tv_nsec / 1000000;
+  return ms > 0 ? (uint64_t)ms : 0;
+}
+
 static bool is_directory(const char *path) {
   struct stat st;
   return stat(path, &st) == 0 && S_ISDIR(st.st_mode);

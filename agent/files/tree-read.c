@@ -32,8 +32,30 @@ static bool send_entry(struct reader *r, const struct stat *st, const char *link
   reply_bytes(&reply, TAG_ENTRY_PATH, r->path, r->len);
   reply_bytes(&reply, TAG_KIND, &kind, 1);
   reply_number(&reply, TAG_MODE, st->st_mode & 07777);
+  reply_number(&reply, TAG_MTIME_MS, file_mtime_ms(st));
   if (link != NULL) reply_string(&reply, TAG_LINK, link);
   return reply_send(r->fd, &reply);
+}
+
+/* Reports an entry that is left out, with the reason, and goes on. */
+static bool skip(struct reader *r, const char *reason) {
+  struct reply reply;
+  reply_begin(&reply, ANS_ENTRY);
+  reply_bytes(&reply, TAG_ENTRY_PATH, r->path, r->len);
+  reply_bytes(&reply, TAG_KIND, "s", 1);
+  reply_string(&reply, TAG_WHAT, reason);
+  return reply_send(r->fd, &reply);
+}
+
+/* The root must be readable; what lies below it is skipped where it is not. */
+static bool skip_or_fail(struct reader *r, int error, const char *what) {
+  if (r->len == 0) return fail(r, error, what);
+  return skip(r, error == EACCES || error == EPERM ? "permission denied" : "cannot be read");
+}
+
+static const char *special_kind(mode_t mode) {
+  if (S_ISFIFO(mode)) return "fifo";
+  return S_ISSOCK(mode) ? "socket" : "device";
 }
 
 /* `what` stays NULL when the connection broke. */
@@ -44,7 +66,7 @@ static bool read_file(struct reader *r, int dir_fd, const char *name, int flags)
   if (file < 0) {
     /* Removed or replaced since it was listed: treated as if it had never existed. */
     bool swapped = errno == ENOENT || errno == ELOOP || strcmp(what, "not_regular") == 0;
-    return r->len > 0 && swapped ? true : fail(r, errno, what);
+    return r->len > 0 && swapped ? true : skip_or_fail(r, errno, what);
   }
   /* A file that grows meanwhile is sent up to the size it had when it was opened. */
   uint64_t limit = st.st_size > 0 ? (uint64_t)st.st_size : UNSIZED_MAX;
@@ -57,7 +79,7 @@ static bool read_file(struct reader *r, int dir_fd, const char *name, int flags)
 static bool read_link(struct reader *r, int dir_fd, const char *name, const struct stat *st) {
   char link[PATH_MAX];
   ssize_t n = readlinkat(dir_fd, name, link, sizeof link - 1);
-  if (n < 0) return errno == ENOENT || errno == EINVAL ? true : fail(r, errno, "readlink");
+  if (n < 0) return errno == ENOENT || errno == EINVAL ? true : skip_or_fail(r, errno, "readlink");
   link[n] = 0;
   return send_entry(r, st, link);
 }
@@ -67,11 +89,11 @@ static bool read_directory(struct reader *r, int dir_fd, const char *name, int f
 static bool read_below(struct reader *r, int dir_fd, const char *name, int depth) {
   struct stat st;
   if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-    return errno == ENOENT ? true : fail(r, errno, "stat");
+    return errno == ENOENT ? true : skip_or_fail(r, errno, "stat");
   }
   if (S_ISREG(st.st_mode)) return read_file(r, dir_fd, name, O_NOFOLLOW);
   if (S_ISDIR(st.st_mode)) return read_directory(r, dir_fd, name, O_NOFOLLOW, depth + 1);
-  return S_ISLNK(st.st_mode) ? read_link(r, dir_fd, name, &st) : true;
+  return S_ISLNK(st.st_mode) ? read_link(r, dir_fd, name, &st) : skip(r, special_kind(st.st_mode));
 }
 
 static bool read_entries(struct reader *r, DIR *dir, int depth) {
@@ -99,7 +121,8 @@ static bool read_directory(struct reader *r, int dir_fd, const char *name, int f
   if (depth > DEPTH_MAX) return fail(r, ENAMETOOLONG, "depth");
   int fd = openat(dir_fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NONBLOCK | flags);
   if (fd < 0)
-    return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true : fail(r, errno, "open");
+    return r->len > 0 && (errno == ENOENT || errno == ENOTDIR || errno == ELOOP) ? true
+                                                                                 : skip_or_fail(r, errno, "open");
   DIR *dir = fdopendir(fd);
   if (dir == NULL) {
     int error = errno;

@@ -63,6 +63,7 @@ static int make_file(struct staging *s, int parent, const char *name, const stru
   s->file = openat(parent, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (s->file < 0) return errno;
   s->file_mode = e->mode;
+  s->file_mtime_ms = e->mtime_ms;
   s->files++;
   return 0;
 }
@@ -124,6 +125,12 @@ int staging_end_file(struct staging *s) {
   if (s->file < 0) return 0;
   s->what = "write";
   int error = fchmod(s->file, s->file_mode) == 0 ? 0 : errno;
+  if (error == 0 && s->file_mtime_ms != NO_TIME) {
+    struct timespec time = {.tv_sec = (time_t)(s->file_mtime_ms / 1000),
+                            .tv_nsec = (long)(s->file_mtime_ms % 1000) * 1000000};
+    const struct timespec times[2] = {time, time};
+    if (futimens(s->file, times) != 0) error = errno;
+  }
   if (close(s->file) != 0 && error == 0) error = errno;
   s->file = -1;
   return error;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define DEFAULT_MODE UINT64_MAX
+#define MTIME_MAX_MS ((uint64_t)1 << 53)
 
 /* A relative path of plain names, without anything that leads up or elsewhere. */
 static bool path_is_plain(const char *path) {
@@ -23,19 +24,22 @@ static bool path_is_plain(const char *path) {
 
 static int take_entry(struct staging *s, struct frame *frame, char *failed) {
   char *path = NULL, *kind = NULL, *link = NULL;
-  uint64_t mode = DEFAULT_MODE;
+  uint64_t mode = DEFAULT_MODE, mtime_ms = NO_TIME;
   const struct field wanted[] = {{TAG_ENTRY_PATH, FIELD_STRING, true, &path},
                                  {TAG_KIND, FIELD_STRING, true, &kind},
                                  {TAG_MODE, FIELD_NUMBER, false, &mode},
+                                 {TAG_MTIME_MS, FIELD_NUMBER, false, &mtime_ms},
                                  {TAG_LINK, FIELD_STRING, false, &link}};
-  if (!fields_read(frame->body, frame->len, wanted, 4)) return EPROTO;
+  if (!fields_read(frame->body, frame->len, wanted, 5)) return EPROTO;
   bool is_kind = strlen(kind) == 1 && strchr("fdl", kind[0]) != NULL;
   s->what = "entry";
   snprintf(failed, PATH_MAX, "%s", path);
   if (strlen(path) >= PATH_MAX) return ENAMETOOLONG;
   if (!is_kind || !path_is_plain(path) || (kind[0] == 'l') != (link != NULL)) return EINVAL;
   if (mode == DEFAULT_MODE) mode = kind[0] == 'd' ? 0755 : 0644;
-  const struct entry entry = {.path = path, .kind = kind[0], .mode = (mode_t)(mode & 07777), .link = link};
+  if (mtime_ms != NO_TIME && mtime_ms > MTIME_MAX_MS) return EINVAL;
+  const struct entry entry = {
+      .path = path, .kind = kind[0], .mode = (mode_t)(mode & 07777), .mtime_ms = mtime_ms, .link = link};
   return staging_add(s, &entry);
 }
 

@@ -36,6 +36,7 @@ static bool serve_ping(int fd, struct frame *frame) {
   reply_number(&r, TAG_PROTOCOL, PROTOCOL_VERSION);
   reply_number(&r, TAG_REMAINING_MS, deadline_remaining_ms());
   reply_number(&r, TAG_EGRESS, egress.enabled);
+  reply_number(&r, TAG_FILE_TIMES, 1);
   return reply_send(fd, &r);
 }
 

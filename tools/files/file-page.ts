@@ -2,6 +2,7 @@ import { posix } from 'node:path';
 import { z } from 'zod';
 import type { SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { isBinary } from '../../src/shared/text/output-text.ts';
 import {
   characterEnd,
   characterStart,
@@ -9,6 +10,7 @@ import {
   isPlainText,
   MAX_CHARACTER_BYTES,
 } from '../../src/shared/text/utf8.ts';
+import { imageInfo } from './image-file.ts';
 
 export interface FilePageRequest {
   path: string;
@@ -26,7 +28,12 @@ export const fileOutput = z.object({
   encoding: z.string(),
   content: z.string().nullable(),
   next_offset: z.number().nullable(),
+  note: z.string().optional(),
 });
+
+/** Writing the text back as it is shown would change the file. */
+const NOT_PLAIN =
+  'Some bytes are not UTF-8 text (shown as \uFFFD, NUL as ␀): encoding "base64" returns them unchanged.';
 
 export type FileAnswer = z.output<typeof fileOutput>;
 
@@ -48,21 +55,35 @@ export async function readFilePage(
   if (read === null) {
     if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
     const absolute = posix.resolve(view.cwd, cwd ?? '', path);
-    return { path: absolute, exists: false, size_bytes: null, encoding, content: null, next_offset: null };
+    return {
+      path: absolute,
+      exists: false,
+      size_bytes: null,
+      encoding,
+      content: null,
+      next_offset: null,
+    };
   }
   const end = offset + read.data.length;
   // Files in /proc report a size of 0 but have content.
   const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
   const shown = encoding === 'base64' ? read.data : textPart(read.data, offset, last);
-  if (encoding === 'utf8' && !isPlainText(shown)) throw new BinaryFileError(read.path, read.sizeBytes);
+  if (encoding === 'utf8' && (isBinary(shown) || isImage(shown, offset)))
+    throw new BinaryFileError(read.path, read.sizeBytes);
   return {
     path: read.path,
     exists: true,
     size_bytes: read.sizeBytes,
     encoding,
-    content: encoding === 'base64' ? shown.toString('base64') : decodeUtf8(shown),
+    content: encoding === 'base64' ? shown.toString('base64') : decodeUtf8(shown).replaceAll('\0', '␀'),
     next_offset: last ? null : endOfPart(read.data, offset, encoding),
+    ...(encoding === 'utf8' && !isPlainText(shown) && { note: NOT_PLAIN }),
   };
+}
+
+/** An image with a lot of text in its metadata is still not text. */
+function isImage(shown: Buffer, offset: number): boolean {
+  return offset === 0 && !isPlainText(shown) && imageInfo(shown) !== null;
 }
 
 /** "The file does not exist" would be misleading if its directory does not exist either. */

@@ -4,6 +4,7 @@ import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
+import { OVERWRITE } from '../transfers/host-tree-place.ts';
 import { downloadOutput, runTransfer, transferOutput } from '../transfers/transfer-call.ts';
 import { editFile } from './edit/edit-file.ts';
 import { decodeFiles, fileContent } from './file-content.ts';
@@ -134,13 +135,13 @@ const downloadFile = defineTool({
   description: 'Copy a file or directory from the sandbox to the host.',
   searchHint: 'copy results to the host',
   toolsets: ['files'],
-  // A directory does not replace an existing one.
-  annotations: { ...REPLACES, idempotentHint: false },
+  annotations: REPLACES,
   input: z.strictObject({
     remote_path: path,
     local_path: localPath,
     cwd,
     create_parents: z.boolean().default(false),
+    overwrite: z.enum(OVERWRITE).default('merge'),
     chunk_size: chunkSize,
     sandbox_id: sandboxId,
   }),
@@ -152,12 +153,13 @@ const downloadFile = defineTool({
       remotePath: args.remote_path,
       cwd: args.cwd ?? null,
       createParents: args.create_parents,
+      overwrite: args.overwrite,
     };
     const call = {
       tool: 'sandbox_download_file',
       direction: 'download',
       request,
-      more: [args.create_parents],
+      more: [args.create_parents, args.overwrite],
     } as const;
     const { structured, executesOnHost } = await runTransfer(handle, call, context, (signal, report, note) =>
       download(handle, request, context.config, signal, report, note),

@@ -1,11 +1,13 @@
 import { lstat, rmdir, stat } from 'node:fs/promises';
-import type { TreeEntry } from '../../src/engines/engine.ts';
+import { basename, join, posix } from 'node:path';
+import type { FileStat, TreeEntry } from '../../src/engines/engine.ts';
 import type { SandboxFiles, TransferResult } from '../../src/registry/types.ts';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
 import type { HostEntry } from '../../src/shared/fs/host-directory.ts';
 import { type Sha256, sha256 } from '../../src/shared/fs/sha256.ts';
 import { excluder } from './exclude.ts';
 import { hostError } from './host-error.ts';
+import type { Overwrite } from './host-tree-place.ts';
 import { readHostTree, type TreeReading } from './host-tree-read.ts';
 import { writeHostTree } from './host-tree-write.ts';
 import {
@@ -32,6 +34,7 @@ export interface Download {
   remotePath: string;
   cwd: string | null;
   createParents: boolean;
+  overwrite: Overwrite;
 }
 
 /**
@@ -47,7 +50,8 @@ export async function download(
   note: (staging: string) => Promise<void>,
 ): Promise<TransferResult> {
   const { files } = handle;
-  await newLocalPath(request.localPath, bounds);
+  // Refused before the sandbox is asked.
+  await newLocalPath(await localTarget(request, null, bounds), bounds);
   await handle.requireRunning(signal);
   const source = await files.stat(request.remotePath, request.cwd, signal);
   if (source === null) {
@@ -56,12 +60,18 @@ export async function download(
       details: { remote_path: request.remotePath },
     });
   }
+  const localPath = await localTarget(request, source, bounds);
+  const skipped = new SkippedEntries();
   const made: HostEntry[] = [];
   let target: LocalEntry | null = null;
   try {
-    target = await openTarget(request, bounds, made);
-    const entries = files.readTree(request.remotePath, request.cwd, signal);
+    target = await openTarget(localPath, request.createParents, bounds, made);
+    const entries = files.readTree(request.remotePath, request.cwd, signal, (path, reason) =>
+      skipped.add(path, reason),
+    );
     const written = await writeHostTree(target, entries, signal, {
+      overwrite: request.overwrite,
+      skipped,
       report,
       note,
       expectedBytes: source.sizeBytes,
@@ -85,6 +95,30 @@ export async function download(
   }
 }
 
+/**
+ * Where a download goes: into `local_path` if that ends in a slash, or if it is a directory and the source is a file. With
+ * `source` null the source counts as a file.
+ */
+async function localTarget(
+  { localPath, remotePath }: Download,
+  source: FileStat | null,
+  bounds: LocalBounds,
+): Promise<string> {
+  const into = join(localPath, posix.basename(posix.normalize(source?.path ?? remotePath)) || 'root');
+  if (localPath.endsWith('/')) return into;
+  const isFile = source?.type !== 'directory';
+  return isFile && (await isLocalDirectory(localPath, bounds)) ? into : localPath;
+}
+
+async function isLocalDirectory(localPath: string, bounds: LocalBounds): Promise<boolean> {
+  try {
+    return (await lstat(await existingLocalPath(localPath, bounds))).isDirectory();
+  } catch (error) {
+    if (error instanceof SandboxError && error.code === 'not_found') return false;
+    throw error;
+  }
+}
+
 export interface Upload {
   localPath: string;
   remotePath: string;
@@ -95,7 +129,7 @@ export interface Upload {
 
 /** Uploads a file or directory into the sandbox. */
 export async function upload(
-  handle: RunningSandbox<'writeTree'>,
+  handle: RunningSandbox<'stat' | 'writeTree'>,
   request: Upload,
   bounds: LocalBounds,
   signal: AbortSignal,
@@ -120,10 +154,26 @@ export async function upload(
     await handle.requireRunning(signal);
     const stateDir = await stat(await realStateDir(bounds)).catch(() => null);
     const reading = { root, fileMode: request.mode, excludes, stateDir };
-    return await sendTree(handle.files, request, reading, isFile ? sha256(size) : null, signal, report);
+    const target = await remoteTarget(handle.files, request, { name: basename(root.path), isFile }, signal);
+    const placed = { ...request, remotePath: target };
+    return await sendTree(handle.files, placed, reading, isFile ? sha256(size) : null, signal, report);
   } finally {
     await root.parent.close();
   }
+}
+
+/** Where an upload goes: into `remote_path` if that ends in a slash, or if it is a directory and the source is a file. */
+async function remoteTarget(
+  files: Pick<SandboxFiles, 'stat'>,
+  { remotePath, cwd }: Upload,
+  source: { name: string; isFile: boolean },
+  signal: AbortSignal,
+): Promise<string> {
+  const into = posix.join(remotePath, source.name);
+  if (remotePath.endsWith('/')) return into;
+  if (!source.isFile) return remotePath;
+  const there = await files.stat(remotePath, cwd, signal);
+  return there?.type === 'directory' ? into : remotePath;
 }
 
 async function sendTree(
@@ -178,8 +228,12 @@ async function* counted(entries: AsyncIterable<TreeEntry>, report: Report): Asyn
 }
 
 /** Opens the directory to write to. What had to be created for it is added to `made`, parents first. */
-async function openTarget(request: Download, bounds: LocalBounds, made: HostEntry[]): Promise<LocalEntry> {
-  const { localPath, createParents } = request;
+async function openTarget(
+  localPath: string,
+  createParents: boolean,
+  bounds: LocalBounds,
+  made: HostEntry[],
+): Promise<LocalEntry> {
   try {
     return await openLocal(
       () => newLocalPath(localPath, bounds),

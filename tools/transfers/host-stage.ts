@@ -1,9 +1,25 @@
 import { constants, type Stats } from 'node:fs';
-import { chmod, type FileHandle, lstat, mkdir, open, readdir, rename, rmdir, unlink } from 'node:fs/promises';
+import {
+  chmod,
+  type FileHandle,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rmdir,
+  unlink,
+  utimes,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { SandboxError, systemErrorCode } from '../../src/shared/errors.ts';
-import { clearHostDirectory, type HostDirectory } from '../../src/shared/fs/host-directory.ts';
+import {
+  clearHostDirectory,
+  type HostDirectory,
+  removeHostTree,
+} from '../../src/shared/fs/host-directory.ts';
 import { stageName } from '../../src/shared/fs/stage-name.ts';
+import { kindOf, mergeHostDirectory, type Overwrite, requireReplaceable } from './host-tree-place.ts';
 import type { LocalEntry } from './local-path.ts';
 
 /** Neither follows a link nor overwrites an existing file. */
@@ -56,14 +72,23 @@ export class HostStage {
     return this.#root === null ? join(this.path, path) : this.#root.at(path);
   }
 
-  async setDirectoryMode(path: string, mode: number): Promise<void> {
-    await chmod(path === '' && this.#root !== null ? this.#root.self : this.at(path), mode);
+  /** Sets the mode and the modification time (milliseconds since 1970) of a directory. */
+  async finishDirectory(path: string, mode: number, mtimeMs: number | undefined): Promise<void> {
+    const at = path === '' && this.#root !== null ? this.#root.self : this.at(path);
+    await chmod(at, mode);
+    if (mtimeMs !== undefined) await utimes(at, mtimeMs / 1_000, mtimeMs / 1_000);
   }
 
-  /** Moves it to its target, which it replaces where rename(2) does. */
-  async publish(): Promise<void> {
+  /** Moves it to its target. @throws `conflict`, or the system error if the target has changed meanwhile */
+  async publish(overwrite: Overwrite): Promise<void> {
     const { parent, name } = this.#target;
-    await rename(this.at(''), parent.at(name));
+    await requireReplaceable(this.#target, this.#root === null ? 'file' : 'directory', overwrite);
+    if (this.#root !== null && (await kindOf(this.#target)) === 'directory') {
+      if (overwrite === 'merge') return this.#merge(this.#root);
+      await this.#replaceDirectory();
+    } else {
+      await rename(this.at(''), parent.at(name));
+    }
     const { dev, ino } = await lstat(parent.at(name));
     if (dev !== this.#identity?.dev || ino !== this.#identity.ino) throw this.#replaced();
   }
@@ -81,6 +106,31 @@ export class HostStage {
 
   async close(): Promise<void> {
     await this.#root?.close();
+  }
+
+  async #merge(root: HostDirectory): Promise<void> {
+    const target = await this.#target.parent.directory(this.#target.name);
+    try {
+      await mergeHostDirectory(root, target);
+    } finally {
+      await target.close();
+    }
+    await this.discard();
+  }
+
+  async #replaceDirectory(): Promise<void> {
+    const { parent, name } = this.#target;
+    const aside = stageName(name);
+    await rename(parent.at(name), parent.at(aside));
+    try {
+      await rename(this.at(''), parent.at(name));
+    } catch (error) {
+      await rename(parent.at(aside), parent.at(name));
+      throw error;
+    }
+    // Under the name that is noted, recovery removes it too if this process dies now.
+    await rename(parent.at(aside), parent.at(this.#name));
+    await removeHostTree({ parent, name: this.#name });
   }
 
   #replaced(): SandboxError {

@@ -70,7 +70,7 @@ async function* tree(
   name: string,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
-  const directory = await parent.directory(name).catch((error) => passVanished(error, path));
+  const directory = await parent.directory(name).catch((error) => passUnreadable(reading, error, path));
   if (directory === null) return;
   try {
     const { stats } = directory;
@@ -78,7 +78,7 @@ async function* tree(
       reading.skipped.add(path, "the server's own state directory");
       return;
     }
-    yield directoryEntry(path, stats.mode);
+    yield directoryEntry(path, stats);
     yield* children(reading, directory, path, signal);
   } finally {
     await directory.close();
@@ -93,12 +93,12 @@ async function* children(
 ): AsyncGenerator<TreeEntry> {
   // As bytes: decoding a name that is not UTF-8 would yield the name of another file, or of none.
   const names = await readdir(directory.self, { encoding: 'buffer' }).catch((error) =>
-    passVanished(error, parent),
+    passUnreadable(reading, error, parent),
   );
   const found = wanted(reading, parent, names ?? []);
   for await (const [{ path, name }, seen] of prefetch(
     found,
-    ({ path, name }) => readEntry(directory, path, name),
+    ({ path, name }) => readEntry(reading, directory, path, name),
     PREFETCHED_ENTRIES,
   )) {
     throwIfCancelled(signal);
@@ -137,7 +137,7 @@ async function* entry(
   } else if (small !== null) {
     await reading.onData(small);
     const content = Readable.from([small]);
-    yield { path, type: 'file', mode: stat.mode & PERMISSION_BITS, linkTarget: null, content };
+    yield { path, type: 'file', ...kept(stat), linkTarget: null, content };
   } else if (stat.isFile()) {
     yield* file(reading, parent, path, name, null);
   } else {
@@ -152,11 +152,16 @@ interface Seen {
 }
 
 /** Null for a file that has vanished or become something else meanwhile. */
-async function readEntry(parent: HostDirectory, path: string, name: string): Promise<Seen | null> {
+async function readEntry(
+  reading: TreeReading,
+  parent: HostDirectory,
+  path: string,
+  name: string,
+): Promise<Seen | null> {
   const at = parent.at(name);
-  const stat = await lstat(at).catch((error) => passVanished(error, path));
+  const stat = await lstat(at).catch((error) => passUnreadable(reading, error, path));
   if (stat === null || !stat.isFile() || stat.size > SMALL_BYTES) return stat && { stat, small: null };
-  const handle = await open(at, OPEN_FLAGS).catch((error) => passVanished(error, path));
+  const handle = await open(at, OPEN_FLAGS).catch((error) => passUnreadable(reading, error, path));
   if (handle === null) return null;
   try {
     const opened = await handle.stat();
@@ -177,7 +182,7 @@ async function* link(
   name: string,
 ): AsyncGenerator<TreeEntry> {
   const target = await readlink(parent.at(name), { encoding: 'buffer' }).catch((error) =>
-    passVanished(error, path),
+    passUnreadable(reading, error, path),
   );
   if (target === null) return;
   if (isUtf8(target)) {
@@ -194,8 +199,12 @@ function kindOf(stat: Stats): string {
   return stat.isSymbolicLink() ? 'symbolic link' : 'device';
 }
 
-function directoryEntry(path: string, mode: number): TreeEntry {
-  return { path, type: 'directory', mode: mode & PERMISSION_BITS, linkTarget: null, content: null };
+function directoryEntry(path: string, stats: Stats): TreeEntry {
+  return { path, type: 'directory', ...kept(stats), linkTarget: null, content: null };
+}
+
+function kept(stats: Stats): Pick<TreeEntry, 'mode' | 'mtimeMs'> {
+  return { mode: stats.mode & PERMISSION_BITS, mtimeMs: stats.mtimeMs };
 }
 
 async function* file(
@@ -205,7 +214,9 @@ async function* file(
   name: string,
   mode: number | null,
 ): AsyncGenerator<TreeEntry> {
-  const handle = await open(parent.at(name), OPEN_FLAGS).catch((error) => passVanished(error, path));
+  const handle = await open(parent.at(name), OPEN_FLAGS).catch((error) =>
+    passUnreadable(reading, error, path),
+  );
   if (handle === null) return;
   let bytes: Readable | null = null;
   try {
@@ -213,7 +224,7 @@ async function* file(
     if (!stat.isFile()) return;
     bytes = handle.createReadStream({ autoClose: false, highWaterMark: READ_BYTES });
     const content = Readable.from(observed(bytes, reading.onData));
-    yield { path, type: 'file', mode: mode ?? stat.mode & PERMISSION_BITS, linkTarget: null, content };
+    yield { path, type: 'file', ...kept(stat), ...(mode !== null && { mode }), linkTarget: null, content };
   } finally {
     // A consumer that stops early leaves the rest unread.
     bytes?.destroy();
@@ -231,15 +242,18 @@ async function* observed(
   }
 }
 
-/** In a tree that is in use, files vanish while it is read; an unreadable file must be reported, not skipped. */
-function passVanished(error: unknown, path: string): null {
+/** In a tree that is in use, files vanish while it is read. What may not be read is skipped and listed, except the root. */
+function passUnreadable({ skipped }: TreeReading, error: unknown, path: string): null {
   const code = systemErrorCode(error);
   if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO' || code === 'ENOTDIR' || code === 'EINVAL')
     return null;
   if (code !== 'EACCES' && code !== 'EPERM') throw error;
-  throw new SandboxError('permission', `The server may not read ${JSON.stringify(path)} below local_path.`, {
-    hint: 'Leave it out with exclude, and call sandbox_upload_file again.',
-    details: { path },
+  if (path !== '') {
+    skipped.add(path, 'permission denied');
+    return null;
+  }
+  throw new SandboxError('permission', 'The server may not read local_path.', {
+    hint: 'Upload another file or directory, or have the operator grant access to this one.',
     cause: error,
   });
 }

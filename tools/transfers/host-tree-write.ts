@@ -1,12 +1,13 @@
-import { lstat, symlink } from 'node:fs/promises';
+import { symlink } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { TreeEntry } from '../../src/engines/engine.ts';
 import { onAbort } from '../../src/shared/async/on-abort.ts';
-import { SandboxError, systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
+import { systemErrorCode, throwIfCancelled } from '../../src/shared/errors.ts';
 import { staysInside } from '../../src/shared/fs/link-target.ts';
 import { sha256 } from '../../src/shared/fs/sha256.ts';
 import { ExecutedOnHost } from './executes-on-host.ts';
 import { HostStage } from './host-stage.ts';
+import { type Overwrite, occupied, requireReplaceable } from './host-tree-place.ts';
 import type { LocalEntry } from './local-path.ts';
 import { SkippedEntries } from './skipped-entries.ts';
 import { TreeEntryChecker } from './tree-entry-check.ts';
@@ -32,7 +33,7 @@ export interface WrittenTree {
 interface Writing extends WrittenTree {
   stage: HostStage;
   /** Set last: a read-only directory could not be filled. */
-  directoryModes: [path: string, mode: number][];
+  directories: { path: string; mode: number; mtimeMs: number | undefined }[];
   background: Background;
   /** The content being read, so that an abort can end it. */
   content: Readable | null;
@@ -43,6 +44,9 @@ interface Writing extends WrittenTree {
 }
 
 interface WriteOptions {
+  overwrite?: Overwrite;
+  /** Shared with the reader of the tree, which adds what it leaves out. */
+  skipped?: SkippedEntries;
   /** Called with each file and chunk of bytes. */
   report?: (files: number, bytes: number) => void;
   /** Called with the path of the stage before it is created. */
@@ -52,7 +56,9 @@ interface WriteOptions {
 }
 
 /**
- * Writes entries to `target`. Everything is staged next to it and moved into place at the end: the target appears whole or not at all. What cannot be written faithfully is skipped and reported.
+ * Writes entries to `target`. Everything is staged next to it and moved into place at the end: a new target appears whole
+ * or not at all, and an existing directory is merged into once everything has arrived. What cannot be written faithfully
+ * is skipped and reported.
  *
  * @throws `conflict` if the target cannot be replaced
  */
@@ -60,17 +66,23 @@ export async function writeHostTree(
   target: LocalEntry,
   entries: AsyncIterable<TreeEntry>,
   signal: AbortSignal,
-  { report = () => {}, note = () => Promise.resolve(), expectedBytes = 0 }: WriteOptions = {},
+  options: WriteOptions = {},
 ): Promise<WrittenTree> {
+  const {
+    overwrite = 'merge',
+    report = () => {},
+    note = () => Promise.resolve(),
+    expectedBytes = 0,
+  } = options;
   const stage = new HostStage(target);
   const writing: Writing = {
     files: 0,
     bytes: 0,
     sha256: null,
-    skipped: new SkippedEntries(),
+    skipped: options.skipped ?? new SkippedEntries(),
     executed: new ExecutedOnHost(),
     stage,
-    directoryModes: [],
+    directories: [],
     background: new Background(FILES_AT_ONCE),
     content: null,
     expectedBytes,
@@ -91,14 +103,17 @@ export async function writeHostTree(
         continue;
       }
       checker.check(entry);
-      if (entry.path === '') await requireReplaceable(target, entry.type);
+      // Before a long transfer runs in vain.
+      if (entry.path === '') await requireReplaceable(target, entry.type, overwrite);
       await writeEntry(writing, entry);
       if (entry.type !== 'directory') writing.executed.add(entry.path === '' ? target.name : entry.path);
     }
     await writing.background.done();
     throwIfCancelled(signal);
-    for (const [path, mode] of writing.directoryModes.reverse()) await stage.setDirectoryMode(path, mode);
-    await stage.publish().catch((error) => refuseReplacement(target, error));
+    // Children first: a change in a directory changes its time.
+    for (const { path, mode, mtimeMs } of writing.directories.reverse())
+      await stage.finishDirectory(path, mode, mtimeMs);
+    await stage.publish(overwrite).catch((error) => refuseReplacement(target, error));
   } catch (error) {
     // Pending writes would otherwise create files after the removal.
     await writing.background.settled();
@@ -118,7 +133,7 @@ async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {
   const mode = entry.mode & GRANTABLE_BITS;
   if (entry.type === 'directory') {
     await stage.makeDirectory(entry.path);
-    writing.directoryModes.push([entry.path, mode | 0o700]);
+    writing.directories.push({ path: entry.path, mode: mode | 0o700, mtimeMs: entry.mtimeMs });
   } else if (entry.type === 'file') {
     await writeFile(writing, entry, mode | 0o600);
   } else if (entry.linkTarget === null || !staysInside(entry.path, entry.linkTarget)) {
@@ -149,32 +164,16 @@ async function writeFile(writing: Writing, entry: TreeEntry, mode: number): Prom
   } finally {
     await hash?.close();
   }
-  if (writer.idle) await writing.background.add(() => writer.finish());
-  else await writer.finish();
+  if (writer.idle) await writing.background.add(() => writer.finish(entry.mtimeMs));
+  else await writer.finish(entry.mtimeMs);
   writing.files += 1;
   writing.report(1, 0);
 }
 
-/** Checked at the first entry, before a long transfer runs in vain. */
-async function requireReplaceable(target: LocalEntry, type: TreeEntry['type']): Promise<void> {
-  const stat = await lstat(target.parent.at(target.name)).catch((error) => {
-    if (systemErrorCode(error) === 'ENOENT') return null;
-    throw error;
-  });
-  if (stat === null || (type === 'directory') === stat.isDirectory()) return;
-  throw occupied(target, stat.isDirectory() ? 'a directory' : 'a file');
-}
-
+/** The target has changed since it was checked. */
 function refuseReplacement(target: LocalEntry, error: unknown): never {
   const code = systemErrorCode(error);
-  if (code === 'ENOTEMPTY' || code === 'EEXIST') throw occupied(target, 'a directory that is not empty');
-  if (code === 'EISDIR' || code === 'ENOTDIR') throw occupied(target, 'of another kind');
+  if (code === 'ENOTEMPTY' || code === 'EEXIST' || code === 'EISDIR') throw occupied(target, 'directory');
+  if (code === 'ENOTDIR') throw occupied(target, 'file');
   throw error;
-}
-
-function occupied({ path }: LocalEntry, what: string): SandboxError {
-  return new SandboxError('conflict', `There is ${what} at local_path ${JSON.stringify(path)} already.`, {
-    hint: 'Call sandbox_download_file with another local_path, or have that one removed first.',
-    details: { local_path: path },
-  });
 }

@@ -47,6 +47,8 @@ export class Background {
 export interface Sink {
   writev(buffers: readonly Buffer[], position: number): Promise<{ bytesWritten: number }>;
   truncate(length: number): Promise<void>;
+  /** In seconds since 1970. */
+  utimes(atime: number, mtime: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -80,12 +82,16 @@ export class FileWriter {
     if (this.#size >= BATCH_BYTES) await this.#flush();
   }
 
-  /** Writes the rest and closes the file. Rejects with the first failure; the file is then closed as well. */
-  async finish(): Promise<void> {
+  /**
+   * Writes the rest, sets the modification time (milliseconds since 1970) and closes the file. Rejects with the first
+   * failure; the file is then closed as well.
+   */
+  async finish(mtimeMs?: number): Promise<void> {
     try {
       await this.#flush();
       await this.#writing.done();
       if (this.#endsInHole) await this.#file?.truncate(this.#position);
+      if (mtimeMs !== undefined) await this.#file?.utimes(mtimeMs / 1_000, mtimeMs / 1_000);
     } finally {
       await this.close();
     }

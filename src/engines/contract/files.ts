@@ -20,11 +20,16 @@ export interface TreeEntry {
   path: string;
   type: 'file' | 'directory' | 'symlink';
   mode: number;
+  /** Modification time of a file, in milliseconds since 1970; without it the file gets the time of writing. */
+  mtimeMs?: number | undefined;
   /** The target of a symbolic link. It is never followed on the way. */
   linkTarget: string | null;
   /** The content of a file. Must be read to its end before the next entry is requested. */
   content: Readable | null;
 }
+
+/** Receives what a tree leaves out: a path relative to its root, and the reason (`fifo`, `permission denied`). */
+export type OnSkipped = (path: string, reason: string) => void;
 
 /** Paths are paths in the sandbox. Relative ones start at `cwd`, itself relative to the sandbox's working directory. */
 export interface Files {
@@ -49,12 +54,16 @@ export interface Files {
     cwd: string | null,
     signal: AbortSignal,
   ): Promise<{ path: string; sizeBytes: number }[]>;
-  /** A file or directory tree as a stream of entries, in constant memory. A missing path is `not_found`. */
+  /**
+   * A file or directory tree as a stream of entries, in constant memory. A missing path is `not_found`. Below the root,
+   * whatever is not a file, directory or symbolic link, or cannot be read, is left out and reported to `onSkipped`.
+   */
   readTree(
     sandboxId: string,
     path: string,
     cwd: string | null,
     signal: AbortSignal,
+    onSkipped?: OnSkipped,
   ): AsyncIterable<TreeEntry>;
   /** The counterpart of the above: nothing of an incomplete tree is left behind. */
   writeTree(

@@ -8,7 +8,7 @@ export function filesOf(files: Files, sandboxId: string): SandboxFiles {
     stat: (path, cwd, signal) => files.stat(sandboxId, path, cwd, signal),
     read: (path, cwd, range, signal) => files.read(sandboxId, path, cwd, range, signal),
     write: (list, cwd, signal) => files.write(sandboxId, list, cwd, signal),
-    readTree: (path, cwd, signal) => files.readTree(sandboxId, path, cwd, signal),
+    readTree: (path, cwd, signal, onSkipped) => files.readTree(sandboxId, path, cwd, signal, onSkipped),
     writeTree: (path, cwd, entries, signal) => files.writeTree(sandboxId, path, cwd, entries, signal),
   };
 }

@@ -7,7 +7,9 @@ export const TAR_BLOCK_BYTES = 512;
 export function tarHeader(member: HeaderData): Buffer {
   const block = Buffer.alloc(TAR_BLOCK_BYTES);
   const needsPax = new Header(member).encode(block);
-  return needsPax ? Buffer.concat([new Pax(member).encode(), block]) : block;
+  // The plain header holds whole seconds.
+  const hasFraction = (member.mtime?.getMilliseconds() ?? 0) > 0;
+  return needsPax || hasFraction ? Buffer.concat([new Pax(member).encode(), block]) : block;
 }
 
 /** What follows a content of this many bytes. */

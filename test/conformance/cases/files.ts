@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { describe, expect, it } from 'vitest';
@@ -168,6 +169,32 @@ export function fileCases(get: () => Subject): void {
         'sub/run': 'file true beta',
         'sub/link': 'symlink true ../a.txt',
       });
+    });
+
+    it('keeps the times of files, and reports what it leaves out of a tree', async () => {
+      const { engine, shared } = get();
+      const mtimeMs = 1_234_567_890_123;
+      const entries = [directory(''), { ...file('old', 'alpha'), mtimeMs }];
+      await engine.files.writeTree(shared.sandboxId, 'times', null, stream(entries), timeoutSignal());
+      expect((await sh('stat -c %.3Y times/old; mkfifo times/pipe; mkdir -m 0 times/shut')).stdout).toBe(
+        '1234567890.123\n',
+      );
+      const skipped: string[] = [];
+      const seen: Record<string, number | undefined> = {};
+      for await (const entry of engine.files.readTree(
+        shared.sandboxId,
+        'times',
+        null,
+        timeoutSignal(),
+        (path, reason) => skipped.push(`${path} (${reason})`),
+      )) {
+        entry.content?.resume();
+        if (entry.content !== null) await once(entry.content, 'end');
+        if (entry.type === 'file') seen[entry.path] = entry.mtimeMs;
+      }
+      expect(seen).toEqual({ old: mtimeMs });
+      expect(skipped.sort()).toEqual(['pipe (fifo)', 'shut (permission denied)']);
+      await sh('rmdir times/shut');
     });
 
     it('leaves nothing of a tree that was cut short', async () => {

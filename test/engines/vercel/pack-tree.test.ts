@@ -57,3 +57,17 @@ it('packs directories, links, and files of any name and size, and leaves no spoo
   expect(counted).toEqual({ files: 3, bytes: 3_000_002 });
   expect(readdirSync(join(folder, 'spool'))).toEqual([]);
 });
+
+it('keeps the modification time of a file to the millisecond', async () => {
+  const times = [1_234_567_890_123, 1_234_567_890_000, 0];
+  const tree = Readable.from(
+    times.map((mtimeMs) => entry(`${mtimeMs}`, { mtimeMs, content: Readable.from([]) })),
+  );
+  const archive = Readable.from(packTree(join(folder, 'spool'), tree, { files: 0, bytes: 0 }, neverAborted));
+  const found: (number | undefined)[] = [];
+  for await (const member of tarEntries(archive, (reason) => new SandboxError('server', reason))) {
+    found.push(member.mtime?.getTime());
+    member.resume();
+  }
+  expect(found).toEqual(times);
+});

@@ -184,6 +184,15 @@ describe('writing and reading', () => {
     expect(raw.structured).toMatchObject(content(png(640, 480)));
   });
 
+  it('shows text with stray bytes, and says so', async () => {
+    await bash("printf 'a long enough line of caf\\351 latin text\\n' > latin");
+    for (const tool of ['sandbox_read_file', 'sandbox_iter_file']) {
+      const { structured } = await server.call(tool, { path: 'latin' });
+      expect(structured['content']).toBe('a long enough line of caf\uFFFD latin text\n');
+      expect(structured['note']).toContain('base64');
+    }
+  });
+
   it('refuses what cannot be read as it was asked for', async () => {
     await bash("printf '\\377\\000' > binary");
     failsWith(

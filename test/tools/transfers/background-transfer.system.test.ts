@@ -95,7 +95,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
 
   it('tells the same call how it failed', async () => {
     const { reached, release } = server.hold('tree');
-    const wish = { ...down, local_path: 'failing' };
+    const wish = { ...down, local_path: 'failing', overwrite: 'refuse' };
     const handed = await server.call('sandbox_download_file', wish);
     expect(handed.structured).toMatchObject({ status: 'running', sha256: null });
     await reached;

@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { lstat, mkdir, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { failsWith, outputOf } from '../../support/answers.ts';
@@ -75,8 +75,8 @@ describe('upload and download', () => {
       ['new', 'new/artefact', 'run', 'src', 'src/main.sh'].sort(),
     );
     expect((await lstat(join(server.cwd, 'result/run'))).isSymbolicLink()).toBe(true);
-    const again = await server.call('sandbox_download_file', { remote_path: 'app', local_path: 'result' });
-    failsWith(again, 'conflict', 'result');
+    const request = { remote_path: 'app', local_path: 'result', overwrite: 'refuse' };
+    failsWith(await server.call('sandbox_download_file', request), 'conflict', 'result');
   });
 
   it.each(['/etc/hostname', '../outside', 'link-out/secret', '/proc/self/environ'])(
@@ -118,14 +118,56 @@ describe('upload and download', () => {
     failsWith(exclude, 'invalid_argument', '`exclude`');
   });
 
-  it('does not say that a second download of a directory is like the first', async () => {
+  it('copies into a target that ends in a slash or is a directory', async () => {
+    await mkdir(join(server.cwd, 'into'), { recursive: true });
+    await writeFile(join(server.cwd, 'one.txt'), 'one');
+    await bash('mkdir -p there');
+    const targetOf = async (tool: string, args: object, field: string) => {
+      const { structured, isError, text } = await server.call(tool, { ...args });
+      expect(isError, text).toBe(false);
+      return structured[field];
+    };
+    const up = (remote_path: string, local_path = 'one.txt') =>
+      targetOf('sandbox_upload_file', { local_path, remote_path }, 'remote_path');
+    expect(await up('there')).toBe('/vercel/sandbox/there/one.txt');
+    expect(await up('made/')).toBe('/vercel/sandbox/made/one.txt');
+    expect(await up('made/', 'into')).toBe('/vercel/sandbox/made/into');
+    const down = (local_path: string, remote_path = 'there/one.txt') =>
+      targetOf('sandbox_download_file', { local_path, remote_path, create_parents: true }, 'local_path');
+    expect(await down('into')).toBe(join(server.cwd, 'into/one.txt'));
+    expect(await down('fresh/')).toBe(join(server.cwd, 'fresh/one.txt'));
+    expect(await down('fresh/', 'there')).toBe(join(server.cwd, 'fresh/there'));
+    expect(await down('.')).toBe(join(server.cwd, 'one.txt'));
+  });
+
+  it('keeps file times in both directions', async () => {
+    await writeFile(join(server.cwd, 'stale'), 'x');
+    await utimes(join(server.cwd, 'stale'), 1_234_567_890, 1_234_567_890);
+    await server.call('sandbox_upload_file', { local_path: 'stale', remote_path: 'stale' });
+    expect(await bash('stat -c %Y stale')).toBe('1234567890\n');
+    await server.call('sandbox_download_file', { remote_path: 'stale', local_path: 'stale-back' });
+    expect((await lstat(join(server.cwd, 'stale-back'))).mtimeMs).toBe(1_234_567_890_000);
+  });
+
+  it('skips what cannot be read, and lists it', async () => {
+    await bash('mkdir -p mixed; echo x > mixed/fine; mkfifo mixed/pipe; mkdir -m 0 mixed/shut');
+    const down = await server.call('sandbox_download_file', { remote_path: 'mixed', local_path: 'mixed' });
+    expect(down.structured).toMatchObject({ status: 'done', files: 1, skipped: 2 });
+    const paths = down.structured['skipped_paths'];
+    expect(Array.isArray(paths) && paths.sort()).toEqual(['pipe (fifo)', 'shut (permission denied)']);
+    await bash('rmdir mixed/shut');
+  });
+
+  it('downloads a directory twice to the same place', async () => {
     await server.call('sandbox_write_files', { files: [{ path: 'twice/file', content: '' }] });
     const args = { remote_path: 'twice', local_path: 'twice' };
     expect((await server.call('sandbox_download_file', args)).isError).toBe(false);
-    failsWith(await server.call('sandbox_download_file', args), 'conflict', 'twice');
-    const { tools } = await server.client.listTools();
-    const tool = tools.find(({ name }) => name === 'sandbox_download_file');
-    expect(tool?.annotations?.idempotentHint).toBe(false);
+    await writeFile(join(server.cwd, 'twice/mine'), 'x');
+    expect((await server.call('sandbox_download_file', args)).isError).toBe(false);
+    expect((await readdir(join(server.cwd, 'twice'))).sort()).toEqual(['file', 'mine']);
+    const replaced = await server.call('sandbox_download_file', { ...args, overwrite: 'replace' });
+    expect(replaced.isError).toBe(false);
+    expect(await readdir(join(server.cwd, 'twice'))).toEqual(['file']);
   });
 
   it('skips what has no name in text on the way out, and says so', async () => {

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { chmod, lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readFile, readlink, stat, symlink, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
@@ -63,7 +63,7 @@ function link(path: string, linkTarget: string): TreeEntry {
   return { path, type: 'symlink', mode: 0o777, linkTarget, content: null };
 }
 
-async function write(target: string, entries: Iterable<TreeEntry>): ReturnType<typeof writeHostTree> {
+async function write(target: string, entries: Iterable<TreeEntry>) {
   return writeHostTree(await local(target), Readable.from(entries), neverAborted);
 }
 
@@ -259,16 +259,22 @@ describe('writing what a sandbox sends', () => {
     expect(await readdir(home)).toEqual([]);
   });
 
-  it('does not put a tree over one that is there, nor a file over a directory', async () => {
+  it('keeps the times of files and directories', async () => {
     const home = await temporaryFolder();
-    await mkdir(join(home, 'full'));
-    await writeFile(join(home, 'full/kept'), 'x');
-    for (const entries of [[directory(''), file('a', 'x')], [file('', 'x')]]) {
-      await expect(write(join(home, 'full'), entries)).rejects.toMatchObject({ code: 'conflict' });
+    const mtimeMs = 1_234_567_890_123;
+    await write(join(home, 'tree'), [
+      { ...directory(''), mtimeMs },
+      { ...file('large', 'x'.repeat(3_000_000)), mtimeMs },
+      { ...file('small', 'x'), mtimeMs },
+    ]);
+    for (const path of ['tree', 'tree/large', 'tree/small'])
+      expect(Math.round((await lstat(join(home, path))).mtimeMs)).toBe(mtimeMs);
+    const read: (number | undefined)[] = [];
+    for await (const entry of reading(join(home, 'tree'))) {
+      entry.content?.resume();
+      read.push(entry.mtimeMs);
     }
-    await chmod(join(home, 'full'), 0o755);
-    expect(await readdir(home)).toEqual(['full']);
-    expect(await readdir(join(home, 'full'))).toEqual(['kept']);
+    expect(read.map((time) => Math.round(time ?? 0))).toEqual([mtimeMs, mtimeMs, mtimeMs]);
   });
 });
 

@@ -74,6 +74,7 @@ function uploads({ bounds }: World, found: string[]) {
   const handle: Parameters<typeof upload>[0] = {
     requireRunning: () => Promise.resolve(),
     files: {
+      stat: () => Promise.resolve(null),
       async writeTree(path, _cwd, entries) {
         let bytes = 0;
         for await (const { content } of entries) {
@@ -115,12 +116,13 @@ function downloads({ bounds }: World) {
   const handle: Parameters<typeof download>[0] = {
     requireRunning: () => Promise.resolve(),
     files: {
-      stat: (path) => Promise.resolve({ path, type: 'file', sizeBytes: 10, mode: 0o644 }),
+      stat: (path) =>
+        Promise.resolve({ path, type: path === 'file' ? 'file' : 'directory', sizeBytes: 10, mode: 0o644 }),
       readTree: (path) => Readable.from(trees[path]?.() ?? []),
     },
   };
   return (remotePath: string, localPath: string) => {
-    const request: Download = { localPath, remotePath, cwd: null, createParents: true };
+    const request: Download = { localPath, remotePath, cwd: null, createParents: true, overwrite: 'merge' };
     return download(
       handle,
       request,

@@ -82,6 +82,7 @@ describe('a file that is written behind', () => {
         return file.writev([first, second.subarray(0, 2)], position);
       },
       truncate: (length) => file.truncate(length),
+      utimes: (atime, mtime) => file.utimes(atime, mtime),
       close: () => file.close(),
     };
     const writer = new FileWriter(async () => sink);

@@ -2,7 +2,7 @@
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
-import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
+import type { FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { fromAgentError } from '../protocol/agent-errors.ts';
@@ -124,12 +124,13 @@ export class OciFiles implements Files {
     path: string,
     cwd: string | null,
     signal: AbortSignal,
+    onSkipped: OnSkipped = () => {},
   ): AsyncIterable<TreeEntry> {
     const absolute = absolutePath(path, cwd);
     const connection = await this.#open(sandboxId, signal);
     try {
       await connection.send(FRAME.TREE_READ, encodeFields([[TAG.path, absolute]]));
-      yield* receiveTree(connection, (error) => fromAgentError(error, absolute));
+      yield* receiveTree(connection, onSkipped, (error) => fromAgentError(error, absolute));
     } catch (error) {
       throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), absolute);
     } finally {
@@ -148,8 +149,11 @@ export class OciFiles implements Files {
     throwIfCancelled(signal);
     // The signal ends the stream but not the connection: the agent closes that once it has cleaned up.
     const write = async (connection: AgentConnection) => {
+      // The agent of a sandbox from an earlier version refuses an entry with a time.
+      const agent = await connection.request(FRAME.PING);
+      const withTimes = agent.optionalNumber(TAG.fileTimes) === 1;
       await connection.send(FRAME.TREE_WRITE, encodeFields([[TAG.path, absolute]]));
-      const answer = await sendTree(connection, entries, signal);
+      const answer = await sendTree(connection, entries, withTimes, signal);
       return { path: absolute, files: answer.number(TAG.files), bytes: answer.number(TAG.bytes) };
     };
     return this.#with(sandboxId, absolute, signal, write, null);

@@ -3,7 +3,7 @@
 import { Readable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import type { TreeEntry } from '../../engine.ts';
+import type { OnSkipped, TreeEntry } from '../../engine.ts';
 import { type AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import {
   encodeFields,
@@ -17,6 +17,8 @@ import {
 
 const KINDS: Record<string, TreeEntry['type']> = { f: 'file', d: 'directory', l: 'symlink' };
 const LETTERS: Record<TreeEntry['type'], string> = { file: 'f', directory: 'd', symlink: 'l' };
+/** Of an entry that the agent leaves out. */
+const SKIPPED = 's';
 const PERMISSION_BITS = 0o7777;
 /** Chunks of a file that are buffered ahead of the reader. */
 const PIECES_AHEAD = 8;
@@ -35,6 +37,7 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
     path: fields.text(TAG.entryPath),
     type,
     mode: fields.number(TAG.statMode) & PERMISSION_BITS,
+    mtimeMs: fields.optionalNumber(TAG.mtimeMs) ?? undefined,
     linkTarget: type === 'symlink' ? fields.text(TAG.link) : null,
     content,
   };
@@ -42,10 +45,12 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
 
 /**
  * Entries as they arrive. A file's content must be read to its end, or destroyed, before the next entry is requested.
+ * @param onSkipped receives what the agent leaves out
  * @param translate converts errors of the connection for the reader of a file's content
  */
 export async function* receiveTree(
   connection: AgentConnection,
+  onSkipped: OnSkipped,
   translate: (error: unknown) => unknown,
 ): AsyncGenerator<TreeEntry> {
   const expect = () => connection.expect(FRAME.ENTRY, FRAME.DATA, FRAME.END);
@@ -54,7 +59,14 @@ export async function* receiveTree(
     if (frame.type !== FRAME.ENTRY)
       throw new SandboxError('server', 'The sandbox’s agent sent data that belongs to no file.');
     const head = frame.body;
-    if (KINDS[new Fields(head).text(TAG.kind)] !== 'file') {
+    const fields = new Fields(head);
+    const kind = fields.text(TAG.kind);
+    if (kind === SKIPPED) {
+      onSkipped(fields.text(TAG.entryPath), fields.text(TAG.what));
+      frame = await expect();
+      continue;
+    }
+    if (KINDS[kind] !== 'file') {
       yield parseEntry(head, null);
       frame = await expect();
       continue;
@@ -82,12 +94,14 @@ export async function* receiveTree(
   }
 }
 
-function encodeEntry(entry: TreeEntry): Buffer {
+function encodeEntry(entry: TreeEntry, withTimes: boolean): Buffer {
   const fields: [number, FieldValue][] = [
     [TAG.entryPath, entry.path],
     [TAG.kind, LETTERS[entry.type]],
     [TAG.statMode, entry.mode],
   ];
+  if (withTimes && entry.mtimeMs !== undefined)
+    fields.push([TAG.mtimeMs, Math.max(0, Math.round(entry.mtimeMs))]);
   if (entry.linkTarget !== null) fields.push([TAG.link, entry.linkTarget]);
   return encodeFields(fields);
 }
@@ -109,12 +123,13 @@ async function sendContent(
 async function sendEntries(
   connection: AgentConnection,
   entries: AsyncIterable<TreeEntry>,
+  withTimes: boolean,
   signal: AbortSignal,
 ): Promise<void> {
   for await (const entry of entries) {
     try {
       throwIfCancelled(signal);
-      await connection.push(FRAME.ENTRY, encodeEntry(entry));
+      await connection.push(FRAME.ENTRY, encodeEntry(entry, withTimes));
       if (entry.content !== null) await sendContent(connection, entry.content, signal);
     } catch (error) {
       entry.content?.destroy();
@@ -130,10 +145,12 @@ async function sendEntries(
 /**
  * Sends entries and awaits the agent's `OK`. When the signal fires, the stream ends early and this rejects once the agent
  * has removed what it had staged. The connection must not close by that signal itself.
+ * @param withTimes the agent accepts modification times
  */
 export async function sendTree(
   connection: AgentConnection,
   entries: AsyncIterable<TreeEntry>,
+  withTimes: boolean,
   signal: AbortSignal,
 ): Promise<Fields> {
   let giveUp: NodeJS.Timeout | undefined;
@@ -144,7 +161,7 @@ export async function sendTree(
   throwIfCancelled(signal);
   const release = onAbort(signal, cut);
   try {
-    await sendEntries(connection, entries, signal);
+    await sendEntries(connection, entries, withTimes, signal);
     return new Fields((await connection.expect(FRAME.OK)).body);
   } catch (error) {
     if (!signal.aborted) throw error;

@@ -57,6 +57,7 @@ export const TAG = {
   files: 42,
   bytes: 43,
   egress: 45,
+  fileTimes: 46,
   errno: 50,
   what: 51,
   errorPath: 52,
@@ -156,6 +157,11 @@ export class Fields {
     const value = Number(bytes.readBigUInt64LE());
     if (!Number.isSafeInteger(value)) throw protocolError(`number ${tag} is too large`);
     return value;
+  }
+
+  /** A number field, or null if it is missing: an agent of an earlier version does not send it. */
+  optionalNumber(tag: number): number | null {
+    return this.#values.has(tag) ? this.number(tag) : null;
   }
 
   /** A text field, empty if missing. */

@@ -206,7 +206,7 @@ class TarballLayout {
     const mode = (entry.mode ?? (type === 'directory' ? 0o755 : 0o644)) & PERMISSION_BITS;
     if (type === 'file') {
       const content = Readable.from(entry, { objectMode: false });
-      return { path, type, mode, linkTarget: null, content };
+      return { path, type, mode, mtimeMs: entry.mtime?.getTime(), linkTarget: null, content };
     }
     return {
       path,

@@ -14,18 +14,23 @@ export async function statIn(session: Session, path: string, signal: AbortSignal
   return words === null ? null : statOf(words, path);
 }
 
-/** The same with the digest of a file's content, which is null for a directory; null if nothing is there. */
+/**
+ * The same with the modification time (milliseconds since 1970) and the digest of a file's content, which is null for a
+ * directory; null if nothing is there.
+ */
 export async function describeIn(
   session: Session,
   path: string,
   signal: AbortSignal,
-): Promise<{ stat: FileStat; sha256: string | null } | null> {
+): Promise<{ stat: FileStat; mtimeMs: number; sha256: string | null } | null> {
   const words = await described(session, DESCRIBE, path, signal);
   if (words === null) return null;
   const stat = statOf(words, path);
-  const sha256 = words[3] ?? null;
+  const mtimeMs = Math.trunc(Number(words[3]) * 1_000);
+  const sha256 = words[4] ?? null;
+  if (!Number.isSafeInteger(mtimeMs)) throw unreadable(path);
   if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
-  return { stat, sha256 };
+  return { stat, mtimeMs, sha256 };
 }
 
 async function described(

@@ -2,7 +2,7 @@
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
-import type { FileStat, Files, TreeEntry, WriteFile } from '../../engine.ts';
+import type { FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
@@ -94,8 +94,9 @@ export class VercelFiles implements Files {
     path: string,
     cwd: string | null,
     signal: AbortSignal,
+    onSkipped: OnSkipped = () => {},
   ): AsyncIterable<TreeEntry> {
-    return readTree(this.#context, sandboxId, absolutePath(path, cwd), signal);
+    return readTree(this.#context, sandboxId, absolutePath(path, cwd), signal, onSkipped);
   }
 
   async writeTree(

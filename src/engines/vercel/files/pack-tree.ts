@@ -30,6 +30,7 @@ export async function* packTree(
   counted: Counted,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
+  const now = Math.floor(Date.now() / 1_000) * 1_000;
   for await (const entry of entries) {
     throwIfCancelled(signal);
     const header: HeaderData = {
@@ -38,7 +39,7 @@ export async function* packTree(
       uid: 0,
       gid: 0,
       size: 0,
-      mtime: new Date(),
+      mtime: new Date(Math.max(0, Math.round(entry.mtimeMs ?? now))),
     };
     if (entry.type === 'directory') yield tarHeader({ ...header, type: 'Directory' });
     else if (entry.type === 'symlink') {

@@ -8,7 +8,7 @@ import type { ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
 import { tarEntries } from '../../../shared/fs/tar-entries.ts';
 import { trimTrailingSlashes } from '../../../shared/text/text.ts';
-import type { TreeEntry } from '../../engine.ts';
+import type { OnSkipped, TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
@@ -29,12 +29,16 @@ const TYPES: Readonly<Record<string, TreeEntry['type']>> = {
   SymbolicLink: 'symlink',
 };
 
+/** What PACK leaves out, by find's letter for it. */
+const SKIPPED_KINDS: Readonly<Record<string, string>> = { p: 'fifo', s: 'socket', b: 'device', c: 'device' };
+
 /** @throws SandboxError `not_found` if nothing is there, or the error of the transfer */
 export async function* readTree(
   context: VercelContext,
   sandboxId: string,
   path: string,
   signal: AbortSignal,
+  onSkipped: OnSkipped,
 ): AsyncGenerator<TreeEntry> {
   const doing = 'read a tree of files';
   const found = await inSession(context, sandboxId, doing, signal, (session) =>
@@ -45,7 +49,7 @@ export async function* readTree(
   const translated = (error: unknown) => explain(context, sandboxId, doing, signal, brokenConnection(error));
   try {
     if (found.stat.type === 'file') yield await fileEntry(session, found, translated, signal);
-    else yield* directoryEntries(context, session, path, translated, signal);
+    else yield* directoryEntries({ context, session, path, onSkipped }, translated, signal);
   } catch (error) {
     throw await translated(error);
   }
@@ -81,12 +85,19 @@ async function open(session: Session, path: string, signal: AbortSignal): Promis
 
 async function fileEntry(
   session: Session,
-  { stat: { path, mode, sizeBytes }, sha256 }: Described,
+  { stat: { path, mode, sizeBytes }, mtimeMs, sha256 }: Described,
   translate: Translate,
   signal: AbortSignal,
 ): Promise<TreeEntry> {
   const whole = checked(sizeBytes, sha256 ?? '', path, await open(session, path, signal));
-  return { path: '', type: 'file', mode, linkTarget: null, content: withTranslatedErrors(whole, translate) };
+  return {
+    path: '',
+    type: 'file',
+    mode,
+    mtimeMs,
+    linkTarget: null,
+    content: withTranslatedErrors(whole, translate),
+  };
 }
 
 /**
@@ -112,10 +123,15 @@ function checked(sizeBytes: number, sha256: string, path: string, stream: Readab
   return Readable.from(pieces(), { objectMode: false });
 }
 
+interface Packing {
+  context: VercelContext;
+  session: Session;
+  path: string;
+  onSkipped: OnSkipped;
+}
+
 async function* directoryEntries(
-  context: VercelContext,
-  session: Session,
-  path: string,
+  { context, session, path, onSkipped }: Packing,
   translate: Translate,
   signal: AbortSignal,
 ): AsyncGenerator<TreeEntry> {
@@ -124,6 +140,9 @@ async function* directoryEntries(
     const result = await runScript(session, PACK, [path, archive], { signal, timeoutMs: PACK_MS });
     const refused = refusal(result, path, 'read');
     if (refused !== null) throw refused;
+    for (const line of result.stdout.split('\0').filter((text) => text !== '')) {
+      onSkipped(line.slice(1), SKIPPED_KINDS[line.charAt(0)] ?? 'permission denied');
+    }
     const packed = withTranslatedErrors(await open(session, archive, signal), translate);
     const unpacked = packed.pipe(createGunzip());
     // `pipe` does not propagate errors of its source.
@@ -158,6 +177,7 @@ function toTreeEntry(entry: ReadEntry): TreeEntry | null {
     path,
     type: known,
     mode: (entry.mode ?? 0) & PERMISSION_BITS,
+    mtimeMs: entry.mtime?.getTime(),
     linkTarget: known === 'symlink' ? (entry.linkpath ?? '') : null,
     content: isFile ? Readable.from(entry, { objectMode: false }) : null,
   };

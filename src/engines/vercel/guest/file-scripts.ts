@@ -33,13 +33,13 @@ export const MAKE_DIRECTORY = `${PRELUDE}
 [[ -e $1 && ! -d $1 ]] && exit ${NOT_DIRECTORY}
 attempt mkdir -p -- "$1"`;
 
-/** Prints kind, size and mode of \`$1\`, links followed. */
+/** Prints kind, size, mode and modification time of \`$1\`, links followed. */
 export const STAT = `${PRELUDE}
 [[ -e $1 ]] || exit ${MISSING}
 kind=o
 [[ -f $1 ]] && kind=f
 [[ -d $1 ]] && kind=d
-said=$(stat -L -c '%s %a' -- "$1" 2>&1) || refuse "$said"
+said=$(stat -L -c '%s %a %.3Y' -- "$1" 2>&1) || refuse "$said"
 echo "$kind $said"`;
 
 /** The same, and for a file the digest of what it holds at this moment. */
@@ -47,7 +47,7 @@ export const DESCRIBE = `${STAT}
 [[ $kind == f ]] || exit 0
 [[ -r $1 ]] || refuse 'Permission denied'
 set -o pipefail
-head -c "\${said% *}" -- "$1" | sha256sum || exit 47`;
+head -c "\${said%% *}" -- "$1" | sha256sum || exit 47`;
 
 /** Prints the size of \`$1\`, then at most \`$3\` bytes from offset \`$2\` in base64. */
 export const READ = `${PRELUDE}
@@ -88,11 +88,19 @@ for (( n = 0; n < count; n++ )); do
   echo placed
 done`;
 
-/** Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. */
+/**
+ * Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. Prints what is left out, each as
+ * its kind in one letter, its path and a NUL.
+ */
 export const PACK = `${PRELUDE}
-said=$(tar --hard-dereference -C "$1" -czf "$2" . 2>&1)
+[[ -r $1 && -x $1 ]] || refuse 'Permission denied'
+said=$(tar --hard-dereference --ignore-failed-read --format=posix -C "$1" -czf "$2" . 2>&1)
 code=$?
-(( code <= 1 )) && exit 0
+if (( code <= 1 )); then
+  find "$1" -mindepth 1 '(' '(' -type f -o -type d ')' ! -readable -o -type d ! -executable -o \\
+    ! -type f ! -type d ! -type l ')' -printf '%y%P\\0' 2> /dev/null | head -c 1000000
+  exit 0
+fi
 rm -f -- "$2"
 refuse "$said"`;
 
