@@ -1,6 +1,7 @@
 /** What a run of the tests has left on this machine, told apart from everything else that runs here. */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 
 const CGROUP_ROOT = '/sys/fs/cgroup';
 const CGROUP_NAME = /^sandbox-mcp[.-]/;
@@ -77,6 +78,20 @@ function foldersIn(scratch: string): string[] {
   return entriesOf(realpathSync(scratch))
     .filter((name) => !NOT_OURS.some((pattern) => pattern.test(name)))
     .map((name) => `temporary file ${join(scratch, name)}`);
+}
+
+/**
+ * Waits until no process has the folder in its command line, at most 5 minutes: a server may have started a clean-up that
+ * outlives it.
+ */
+export async function waitForProcessesNaming(folder: string): Promise<void> {
+  const deadline = performance.now() + 300_000;
+  while (performance.now() < deadline && entriesOf('/proc').some((pid) => names(pid, folder)))
+    await delay(50);
+}
+
+function names(pid: string, folder: string): boolean {
+  return /^\d+$/.test(pid) && (textOf(`/proc/${pid}/cmdline`) ?? '').includes(folder);
 }
 
 /** Empty where it cannot be read: a process or cgroup that went away meanwhile is no leftover. */

@@ -7,6 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
+import { waitForProcessesNaming } from './leftovers.ts';
 
 export const SERVER = join(import.meta.dirname, '../../dist/main.js');
 
@@ -83,6 +84,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     async close() {
       await client.close();
       await closed;
+      if (logged.includes('leaving them to recovery')) await waitForProcessesNaming(stateDir);
       await rm(home, { recursive: true, force: true });
     },
   };

@@ -2,6 +2,7 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { waitForProcessesNaming } from '../../support/leftovers.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 
 export interface Place {
@@ -27,6 +28,9 @@ export async function makePlace(user: OrdinaryUser | null = null): Promise<Place
     stateDir: join(home, 's'),
     files,
     wrap: user === null ? null : (argv) => user.command(argv),
-    remove: () => rm(home, { recursive: true, force: true }),
+    remove: async () => {
+      await waitForProcessesNaming(home);
+      await rm(home, { recursive: true, force: true });
+    },
   };
 }
