@@ -13,16 +13,43 @@ const URL_WITH_PASSWORD = /:\/\/[^/\s"']*@/;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----/;
 
 /** Variables and aliases that the start files of shells set: prompts, search paths, languages, history, colours. */
-const SHELL_NAMES =
-  /^(PATH|MANPATH|INFOPATH|PS[0-4]|PROMPT_COMMAND|LANG|LANGUAGE|LC_[A-Z]+|TERM|TZ|SHELL|USER|HOME|LOGNAME|HOSTNAME|MAIL|EDITOR|VISUAL|PAGER|LESS\w*|LS_COLORS|GCC_COLORS|HIST\w+|XDG_\w+_DIRS?|BASH_\w+|ENV|TMOUT|EUID|UID|SHLVL|debian_chroot|color_prompt|force_color_prompt|i|sh|script|profile|ls|ll|la|l|dir|vdir|e?f?grep|which|vi)$/;
+const SHELL_NAMES: ReadonlySet<string> = new Set(
+  [
+    'PATH MANPATH INFOPATH PROMPT_COMMAND PS0 PS1 PS2 PS3 PS4 debian_chroot color_prompt force_color_prompt',
+    'LANG LANGUAGE TERM TZ SHELL USER HOME LOGNAME HOSTNAME MAIL EDITOR VISUAL PAGER LS_COLORS GCC_COLORS',
+    'ENV TMOUT EUID UID SHLVL i sh script profile ls ll la l dir vdir grep egrep fgrep efgrep which vi',
+  ].flatMap((names) => names.split(' ')),
+);
+const SHELL_NAME_PATTERN = /^(LC_[A-Z]+|LESS\w*|HIST\w+|XDG_\w+_DIRS?|BASH_\w+)$/;
 /** An assignment, also after `export`, `alias` or in the middle of a line, or one of the C shell. */
 const SHELL_ASSIGNMENT = /(?:^|[\s;&|({"'])(?:(?:setenv|set)\s+([A-Za-z_]\w*)\s|([A-Za-z_]\w*)\+?=)/g;
 const SHELL_FILES =
   /^(profile|bash\.bashrc|bashrc|bash_completion|\.profile|\.bashrc|\.bash_logout|\.bash_profile|.*\.c?sh)$/;
 
-/** The outermost names of apt.conf(5): how packages are installed and where from, not who does it. */
-const APT_NAMES =
-  /^(APT|DPkg|Dir|Acquire::(https?::(Proxy|Timeout|Pipeline-Depth|CaInfo|Verify-Peer|Verify-Host)|Languages|GzipIndexes|CompressionTypes|Retries|ForceIPv[46]|PDiffs|Check-[\w-]+|IndexTargets|Queue-Mode|Max-ValidTime))(::|$)/i;
+/** The outermost names of apt.conf(5), lower case: how packages are installed and where from, not who does it. */
+const APT_NAMES: ReadonlySet<string> = new Set(['apt', 'dpkg', 'dir']);
+/** Those below `Acquire`. */
+const APT_ACQUIRE_NAMES: ReadonlySet<string> = new Set([
+  'languages',
+  'gzipindexes',
+  'compressiontypes',
+  'retries',
+  'forceipv4',
+  'forceipv6',
+  'pdiffs',
+  'indextargets',
+  'queue-mode',
+  'max-validtime',
+]);
+/** Those below `Acquire::http` and `Acquire::https`. */
+const APT_HTTP_NAMES: ReadonlySet<string> = new Set([
+  'proxy',
+  'timeout',
+  'pipeline-depth',
+  'cainfo',
+  'verify-peer',
+  'verify-host',
+]);
 
 /** Files of `name = value` or `name value` lines, in which lines with other names are left out. */
 const LINE_NAMES: Readonly<Record<string, RegExp>> = {
@@ -39,8 +66,7 @@ export function visibleSettings(path: string, content: string): string | null {
   if (URL_WITH_PASSWORD.test(content) || PRIVATE_KEY.test(content)) return null;
   const name = basename(path);
   if (SHELL_FILES.test(name)) return setsOnlyKnownVariables(content) ? content : null;
-  if (path.includes('/apt/apt.conf'))
-    return aptNames(content).every((found) => APT_NAMES.test(found)) ? content : null;
+  if (path.includes('/apt/apt.conf')) return aptNames(content).every(isKnownAptName) ? content : null;
   const names = LINE_NAMES[name];
   if (names === undefined && !SETTINGS_FILE.test(name)) return content;
   const lines = content.split('\n');
@@ -53,9 +79,10 @@ function setsOnlyKnownVariables(content: string): boolean {
     .split('\n')
     .filter((line) => !line.trimStart().startsWith('#'))
     .join('\n');
-  return [...code.matchAll(SHELL_ASSIGNMENT)].every(([, cShell, other]) =>
-    SHELL_NAMES.test(cShell ?? other ?? ''),
-  );
+  return [...code.matchAll(SHELL_ASSIGNMENT)].every(([, cShell, other]) => {
+    const name = cShell ?? other ?? '';
+    return SHELL_NAMES.has(name) || SHELL_NAME_PATTERN.test(name);
+  });
 }
 
 function isKnownSetting(line: string, names: RegExp | undefined): boolean {
@@ -63,6 +90,13 @@ function isKnownSetting(line: string, names: RegExp | undefined): boolean {
   if (text === '' || text.startsWith('#') || text.startsWith(';') || text.startsWith('[')) return true;
   const [name = ''] = text.split(/[\s=]/, 1);
   return !SECRET_NAME.test(name) && (names === undefined || names.test(name));
+}
+
+function isKnownAptName(name: string): boolean {
+  const [first = '', second = '', third = ''] = name.toLowerCase().split('::');
+  if (first !== 'acquire') return APT_NAMES.has(first);
+  if (second === 'http' || second === 'https') return APT_HTTP_NAMES.has(third);
+  return APT_ACQUIRE_NAMES.has(second) || second.startsWith('check-');
 }
 
 /** The names outside of all braces, with `Acquire::http` for what is in `Acquire { http { … } }` left as `Acquire`. */
