@@ -112,7 +112,7 @@ for size in (40000, 70000):
   got = until(s, b'never'); print(got[:12], got.count(b'y') >= 40000, got[-70:])`,
       );
       expect(printed).toMatch(/HTTP\/1.1 200' True/);
-      expect(printed).toMatch(/HTTP\/1.1 400' False.*its headers are longer than 65536 bytes/);
+      expect(printed).toMatch(/HTTP\/1.1 400' False.*its headers exceed 65536 bytes/);
       world.seen.splice(0);
     });
 
