@@ -1,7 +1,10 @@
 /** The seccomp profile: every system call that is not listed here is refused. */
 import { ioctlRules, personalityRules, type SeccompRule, socketRules } from './seccomp-rules.ts';
 
-/** Ordinary work: files, memory, processes, signals, time, sockets. No module, mount, namespace, bpf, keyring or io_uring call. */
+/**
+ * Ordinary work: files, memory, processes, signals, time, sockets. No module, mount, namespace, bpf, keyring
+ * or io_uring call.
+ */
 const ALLOWED =
   `accept accept4 access alarm arch_prctl bind brk cachestat capget capset chdir chmod chown chown32 chroot
   clock_getres clock_getres_time64 clock_gettime clock_gettime64 clock_nanosleep clock_nanosleep_time64 close
@@ -37,7 +40,10 @@ const ALLOWED =
     .split(/\s+/)
     .filter((name) => name !== '');
 
-/** Debuggers' calls. The kernel allows them on processes of the same user and user namespace only; the agent is undumpable. */
+/**
+ * Debuggers' calls. The kernel allows them on processes of the same user and user namespace only; the agent
+ * is undumpable.
+ */
 const TRACING = ['ptrace', 'process_vm_readv', 'process_vm_writev'];
 
 /** Before Linux 4.8 a tracer could change a call after the filter had let it pass (seccomp(2)). */
@@ -46,7 +52,9 @@ function isTracingSafe(release: string): boolean {
   return major > 4 || (major === 4 && minor >= 8);
 }
 
-/** CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: no namespaces can be created inside. */
+/**
+ * CLONE_NEWNS | NEWCGROUP | NEWUTS | NEWIPC | NEWUSER | NEWPID | NEWNET: no namespaces can be created inside.
+ */
 const CLONE_NAMESPACE_FLAGS = 0x7e02_0000;
 const ENOSYS = 38;
 const EPERM = 1;

@@ -45,7 +45,10 @@ const INTERNET_PROTOCOLS: [type: number, protocols: number[]][] = [
 const NETLINK_PROTOCOLS = [0, 12];
 /** One past the highest protocol (netlink(7), `linux/netlink.h`). */
 const NETLINK_END = 23;
-/** The error of a kernel without the protocol: on it programs such as useradd continue without auditing; on others they abort. */
+/**
+ * The error of a kernel without the protocol: on it programs such as useradd continue without auditing; on
+ * others they abort.
+ */
 const EPROTONOSUPPORT = 93;
 
 function netlinkRule(protocol: number): SeccompRule {
@@ -80,16 +83,23 @@ export function personalityRules(): SeccompRule[] {
   return PERSONALITIES.map((personality) => allow('personality', is(0, personality)));
 }
 
-/** TIOCSTI and TIOCLINUX inject terminal input (CVE-2017-5226, CVE-2023-28100); TIOCSETD loads line discipline modules. */
+/**
+ * TIOCSTI and TIOCLINUX inject terminal input (CVE-2017-5226, CVE-2023-28100); TIOCSETD loads line discipline
+ * modules.
+ */
 const REFUSED_IOCTLS = [0x5412 /* TIOCSTI */, 0x541c /* TIOCLINUX */, 0x5423 /* TIOCSETD */];
 
-/** Allows every ioctl request but the refused ones. The kernel only reads the lower 32 bits, so the rules do too (CVE-2019-10063). */
+/**
+ * Allows every ioctl request but the refused ones. The kernel only reads the lower 32 bits, so the rules do
+ * too (CVE-2019-10063).
+ */
 export function ioctlRules(): SeccompRule[] {
   return prefixesOfOthers(REFUSED_IOCTLS).map(({ mask, value }) => allow('ioctl', masked(1, mask, value)));
 }
 
 /**
- * All 32-bit numbers except these, as prefixes: an allow list can only match equality, so each rule matches some upper bits.
+ * All 32-bit numbers except these, as prefixes: an allow list can only match equality, so each rule matches
+ * some upper bits.
  */
 export function prefixesOfOthers(values: readonly number[]): { mask: number; value: number }[] {
   const found: { mask: number; value: number }[] = [];
