@@ -45,13 +45,13 @@ export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Di
   ];
   if (!chosen) {
     findings.push(
-      finding('warning', 'Not tried', 'Run `sandbox-mcp doctor --engine vercel` to ask the cloud.'),
+      finding('warning', 'Not tried', 'Run `sandbox-mcp doctor --engine vercel` to test the connection.'),
     );
     return { engine: 'vercel', works: false, findings };
   }
   const failure = await tryCloud(options, credentials);
   const where = options.apiUrl ?? SDK_BASE_URL;
-  findings.push(failure === null ? finding('ok', `${where} accepts them`, null) : amiss(failure));
+  findings.push(failure === null ? finding('ok', `${where} accepts the credentials`, null) : amiss(failure));
   return { engine: 'vercel', works: failure === null, findings };
 }
 
@@ -62,7 +62,7 @@ function expiryFindings({ variable, expiresAt }: Credentials): Finding[] {
     return [finding('ok', `${variable} is valid until ${new Date(expiresAt).toISOString()}`, null)];
   }
   const advice = 'Run `vercel env pull`, set VERCEL_OIDC_TOKEN from .env.local, and start the server again.';
-  return [finding('warning', `${variable} ends in ${minutes} minutes`, advice)];
+  return [finding('warning', `${variable} expires in ${minutes} minutes`, advice)];
 }
 
 /** Vercel's error on listing one sandbox; null if it succeeds. */

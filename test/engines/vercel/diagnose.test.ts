@@ -52,7 +52,7 @@ describe('doctor of the vercel engine', () => {
       works: true,
       findings: [
         { level: 'ok', text: 'VERCEL_TOKEN is set, for team team_1 and project prj_1' },
-        { level: 'ok', text: `${apiUrl} accepts them` },
+        { level: 'ok', text: `${apiUrl} accepts the credentials` },
       ],
     });
     expect(requests).toHaveLength(1);
@@ -88,7 +88,7 @@ describe('doctor of the vercel engine', () => {
       'its own SDK does not accept',
       'Call again',
     ],
-    ['silence', 'hang', 'did not answer in time', 'HTTPS_PROXY'],
+    ['silence', 'hang', 'did not respond in time', 'HTTPS_PROXY'],
   ])('tells %s and what to do about it', async (_case, given, text, advice) => {
     answer = given;
     const { works, findings } = await diagnose();

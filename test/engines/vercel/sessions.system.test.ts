@@ -177,7 +177,7 @@ describe('sandboxes in the cloud', () => {
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
       capabilities: ['ports', 'snapshots', 'shells', 'network_policies', 'sources'],
-      not_enforced: expect.arrayContaining([expect.stringContaining('terminals for people')]),
+      not_enforced: expect.arrayContaining([expect.stringContaining('Terminals for people')]),
     });
     expect(await api.alive()).toEqual([]);
   });

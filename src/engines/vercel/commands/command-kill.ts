@@ -56,7 +56,7 @@ export async function sendSignal(
     const failure = await explain(context, paths.sandboxId, doing, signal, error);
     if (await tookItAlong(context, commandId, failure, signal)) return;
     throw new SandboxError(failure.code, failure.message, {
-      hint: 'Call again; where the sandbox has no process left to send it from, sandbox_stop ends it with all in it.',
+      hint: 'Call again. If the sandbox has no process left to send the signal from, end it with sandbox_stop.',
       details: { ...failure.details, command_id: commandId },
       cause: error,
     });
@@ -77,7 +77,10 @@ async function tookItAlong(
   const { sandboxId } = context.layout.command(commandId);
   const { status } = await getSandbox(context, sandboxId, signal);
   if (status !== 'stopping' && !hasEnded({ status })) return false;
-  context.log.debug({ command_id: commandId, status, err: refusal }, 'a signal came after its sandbox');
+  context.log.debug(
+    { command_id: commandId, status, err: refusal },
+    'the sandbox ended before a signal was sent',
+  );
   return true;
 }
 

@@ -164,7 +164,7 @@ export class CommandTracker {
       // The next caller attaches again.
       if (this.#entries.get(commandId) !== entry) return;
       this.#drop(entry);
-      this.#context.log.debug({ command_id: commandId, err: error }, 'lost sight of a command');
+      this.#context.log.debug({ command_id: commandId, err: error }, 'lost track of a command');
     });
     this.#dropOldest();
     return entry;
@@ -180,7 +180,7 @@ export class CommandTracker {
     const { commandId } = record;
     const taking = this.#taking.get(commandId);
     if (taking !== undefined) return taking;
-    const doing = 'show a command';
+    const doing = 'get a command';
     const made = (async () => {
       const session = await runningSession(this.#context, paths.sandboxId, doing, signal);
       try {
@@ -202,7 +202,7 @@ export class CommandTracker {
       const sandbox = await getSandbox(this.#context, sandboxId, never);
       if (sandbox.status !== 'running') return this.#end(commandId, null);
     }
-    throw await explain(this.#context, sandboxId, 'show a command', never, error);
+    throw await explain(this.#context, sandboxId, 'get a command', never, error);
   }
 
   /** Stores how a command ended. */
@@ -248,7 +248,7 @@ export class CommandTracker {
     const written = await updateRecord(paths, record.commandId, (known) =>
       known.end === null ? { ...known, end: { ...about, ...cutOffEnd(known, sandbox) } } : known,
     );
-    if (written.end === null) throw new SandboxError('internal', 'The end of a command was not written.');
+    if (written.end === null) throw new SandboxError('internal', 'Could not record the end of a command.');
     return { command: finishedView(written, paths.sandboxId, written.end), follow: null };
   }
 
@@ -257,7 +257,10 @@ export class CommandTracker {
     if (timeoutMs === null) return null;
     const end = (signalName: string) => {
       sendSignal(this.#context, commandId, signalName, 'timeout', never).catch((error: unknown) =>
-        this.#context.log.warn({ command_id: commandId, err: error }, 'a time limit could not be enforced'),
+        this.#context.log.warn(
+          { command_id: commandId, err: error },
+          'cannot enforce the timeout of a command',
+        ),
       );
     };
     return setTimeout(

@@ -183,9 +183,9 @@ export class VercelCommands implements Commands {
       await this.#endUnknown(session, commandId);
       throw new SandboxError(
         failure.code,
-        `${failure.message} Whether ${commandId} ran is not known; it is not run again, and what showed of it was killed.`,
+        `${failure.message} It is unknown whether ${commandId} ran; it is not run again, and the processes found were killed.`,
         {
-          hint: 'See in the sandbox what it has done before running it anew; that gets another id.',
+          hint: 'Check in the sandbox what it has done before you run it again; that gets a new id.',
           details: { ...failure.details, command_id: commandId },
           cause: error,
         },
@@ -198,7 +198,10 @@ export class VercelCommands implements Commands {
     try {
       await killTree(session, commandId, [SIGKILL], AbortSignal.timeout(UNDO_MS));
     } catch (error) {
-      this.#context.log.warn({ command_id: commandId, err: error }, 'a command in doubt could not be killed');
+      this.#context.log.warn(
+        { command_id: commandId, err: error },
+        'cannot kill a command that may have started',
+      );
     }
   }
 

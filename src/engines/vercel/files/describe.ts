@@ -58,7 +58,7 @@ function statOf([kind, size, mode]: string[], path: string): FileStat {
 }
 
 export function unreadable(path: string): SandboxError {
-  return new SandboxError('server', `What the sandbox says of "${path}" cannot be read.`, {
+  return new SandboxError('server', `The sandbox's description of "${path}" is invalid.`, {
     details: { path },
   });
 }

@@ -45,7 +45,7 @@ export class VercelFiles implements Files {
     signal: AbortSignal,
   ): Promise<FileStat | null> {
     const absolute = absolutePath(path, cwd);
-    return this.#in(sandboxId, 'look at a file', signal, (session) => statIn(session, absolute, signal));
+    return this.#in(sandboxId, 'stat a file', signal, (session) => statIn(session, absolute, signal));
   }
 
   async read(
@@ -156,7 +156,7 @@ export class VercelFiles implements Files {
       const paths = staged.map(({ path }) => path);
       await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
     } catch (error) {
-      this.#context.log.debug({ err: error }, 'staged files could not be removed');
+      this.#context.log.debug({ err: error }, 'cannot remove staged files');
     }
   }
 }

@@ -40,7 +40,7 @@ export async function* readTree(
   signal: AbortSignal,
   onSkipped: OnSkipped,
 ): AsyncGenerator<TreeEntry> {
-  const doing = 'read a tree of files';
+  const doing = 'read a file tree';
   const found = await inSession(context, sandboxId, doing, signal, (session) =>
     describeIn(session, path, signal),
   );
@@ -57,7 +57,9 @@ export async function* readTree(
 
 function missing(path: string): SandboxError {
   const result = { exitCode: MISSING, stdout: '', stderr: '' };
-  return refusal(result, path, 'read') ?? new SandboxError('not_found', `There is no "${path}".`);
+  return (
+    refusal(result, path, 'read') ?? new SandboxError('not_found', `"${path}" does not exist in the sandbox.`)
+  );
 }
 
 type Described = NonNullable<Awaited<ReturnType<typeof describeIn>>>;
@@ -115,8 +117,8 @@ function checked(sizeBytes: number, sha256: string, path: string, stream: Readab
       yield bytes;
     }
     if (length >= sizeBytes && hash.digest('hex') === sha256) return;
-    throw new SandboxError('server', `What Vercel sent of "${path}" is not what the file holds.`, {
-      hint: 'Call again; a file that is rewritten meanwhile is read whole once nothing writes to it.',
+    throw new SandboxError('server', `The data that Vercel sent for "${path}" does not match the file.`, {
+      hint: 'Call again; a file that is being written to can only be read once nothing writes to it.',
       details: { path, size_bytes: sizeBytes, received_bytes: length },
     });
   };
@@ -188,6 +190,6 @@ async function remove(context: VercelContext, session: Session, path: string): P
   try {
     await runScript(session, REMOVE, [path], { signal: AbortSignal.timeout(CLEAN_MS) });
   } catch (error) {
-    context.log.debug({ err: error }, 'an archive could not be removed');
+    context.log.debug({ err: error }, 'cannot remove an archive');
   }
 }

@@ -149,13 +149,13 @@ export function refusal(
     case MISSING:
       // What is to be written has its parents made: none of them is missing.
       if (doing !== 'read') return readOnlyDirectoryError(path, details);
-      return new SandboxError('not_found', `There is no "${path}" in the sandbox.`, {
+      return new SandboxError('not_found', `"${path}" does not exist in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
         details,
       });
     case IS_DIRECTORY:
       return new SandboxError('invalid_argument', `Expected a file, but "${path}" is a directory.`, {
-        hint: 'Name a file inside it; whole directories move with sandbox_download_file and sandbox_upload_file.',
+        hint: 'Name a file inside it; to copy whole directories use sandbox_download_file and sandbox_upload_file.',
         details,
       });
     case NOT_REGULAR:
@@ -163,7 +163,7 @@ export function refusal(
         'invalid_argument',
         `"${path}" is a device, fifo or socket, not a regular file.`,
         {
-          hint: 'Read it with sandbox_run_command if you mean to.',
+          hint: 'To read it anyway, use sandbox_run_command.',
           details,
         },
       );
@@ -177,12 +177,12 @@ export function refusal(
         },
       );
     case FORBIDDEN:
-      return new SandboxError('permission', `The sandbox's user may not ${doing} "${path}".`, {
+      return new SandboxError('permission', `The sandbox's user has no permission to ${doing} "${path}".`, {
         hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
         details,
       });
     case NO_SPACE:
-      return new SandboxError('limit_exceeded', `No space is left for "${path}" in the sandbox.`, {
+      return new SandboxError('limit_exceeded', `No space left for "${path}" in the sandbox.`, {
         hint: 'Remove files in the sandbox.',
         details,
       });

@@ -36,9 +36,9 @@ export async function runScript(
   if (finished.exitCode === SHELL_IS_MISSING) {
     throw new SandboxError(
       'unsupported',
-      `The sandbox's image lacks what this needs: ${stderr.trim().slice(0, 200)}`,
+      `The sandbox's image lacks a required program: ${stderr.trim().slice(0, 200)}`,
       {
-        hint: 'Files and kills need bash and the coreutils in the image; create a sandbox with another runtime.',
+        hint: 'File operations and signals need bash and coreutils in the image; create a sandbox with another runtime.',
       },
     );
   }

@@ -35,7 +35,7 @@ const BY_PLATFORM_CODE: Readonly<Record<string, ErrorCode>> = {
 };
 
 const CONNECTION_HINT =
-  'Call again; if it keeps failing, run `sandbox-mcp doctor`, which tries the connection (HTTPS_PROXY, --vercel-api-url).';
+  'Call again; if it keeps failing, run `sandbox-mcp doctor`, which tests the connection (HTTPS_PROXY, --vercel-api-url).';
 
 /** True if the platform returned this code, or an equivalent message. */
 export function isNotFound(error: unknown): boolean {
@@ -94,7 +94,7 @@ function factsOf(error: unknown): FailureFacts | null {
       outcome: 'unknown',
       status: error.response.status,
       platformCode: null,
-      text: 'an answer that its own SDK does not accept',
+      text: 'a response that its own SDK does not accept',
       retryAfterMs: null,
       invalidToken: false,
       variable: null,
@@ -116,12 +116,12 @@ export function fromPlatform(error: unknown, about: About, signal?: AbortSignal)
   if (facts !== null) return fromFacts(facts, about, details, error);
   if (error instanceof StreamError) {
     return new SandboxError('conflict', `Vercel ended the stream (${error.code}: ${error.message}).`, {
-      hint: 'Call sandbox_get to see whether the sandbox still runs.',
+      hint: 'Call sandbox_get to see whether the sandbox is still running.',
       details,
       cause: error,
     });
   }
-  return new SandboxError('server', `Vercel's answer cannot be read; it was asked to ${about.doing}.`, {
+  return new SandboxError('server', `Failed to ${about.doing}: Vercel's response is invalid.`, {
     details,
     cause: error,
   });
@@ -135,15 +135,15 @@ function fromFacts(
 ): SandboxError {
   const { kind, status, platformCode, text } = facts;
   if (kind === 'timeout') {
-    const message = `Vercel's API did not answer in time; it was asked to ${about.doing}.`;
+    const message = `Failed to ${about.doing}: Vercel's API did not respond in time.`;
     return new SandboxError('timeout', message, { hint: CONNECTION_HINT, details, cause });
   }
   if (kind === 'connection') {
-    const message = `The connection to Vercel's API failed (${text}); it was to ${about.doing}.`;
+    const message = `Failed to ${about.doing}: the connection to Vercel's API failed (${text}).`;
     return new SandboxError('unavailable', message, { hint: CONNECTION_HINT, details, cause });
   }
   if (kind === 'malformed') {
-    const message = `Vercel's API gave ${text}; it was asked to ${about.doing}.`;
+    const message = `Failed to ${about.doing}: Vercel's API returned ${text}.`;
     return new SandboxError('server', message, { details, cause });
   }
   const words = text === '' ? `status ${status}` : text;
@@ -178,7 +178,7 @@ function hintOf(
       return { hint: variable === null ? CONNECTION_HINT : RENEWAL[variable] };
     case 'permission':
       return {
-        hint: 'Check that the token may use sandboxes of this team and project; `sandbox-mcp doctor` tries it.',
+        hint: 'Check that the token may use sandboxes of this team and project; `sandbox-mcp doctor` tests it.',
       };
     case 'rate_limit':
       return retryAfterMs === null
@@ -186,14 +186,14 @@ function hintOf(
         : { hint: `Wait ${Math.ceil(retryAfterMs / 1_000)} s, then call again.` };
     case 'limit_exceeded':
       return {
-        hint: 'A limit of the team’s plan; stop what is no longer needed, or see its usage at vercel.com.',
+        hint: 'This is a limit of the team’s plan: stop what you no longer need, or check the usage at vercel.com.',
       };
     case 'not_found':
       if (platformCode === 'snapshot_not_found' || about.snapshotId !== undefined)
-        return { hint: 'Call snapshot_list to see the snapshots there are.' };
+        return { hint: 'Call snapshot_list to see your snapshots.' };
       return {};
     case 'conflict':
-      return { hint: 'Call sandbox_get to see how the sandbox stands; sandbox_create makes a new one.' };
+      return { hint: 'Call sandbox_get to see the state of the sandbox, or sandbox_create for a new one.' };
     default:
       return {};
   }

@@ -28,7 +28,7 @@ export const RENEWAL: Readonly<Record<Credentials['variable'], string>> = {
   VERCEL_OIDC_TOKEN:
     'Run `vercel env pull` in the linked project, set VERCEL_OIDC_TOKEN from its .env.local, and start the server again.',
   VERCEL_TOKEN:
-    'Make an access token in the account settings of vercel.com (Tokens), scoped to the team; set VERCEL_TOKEN with VERCEL_TEAM_ID and VERCEL_PROJECT_ID, and start the server again.',
+    'Create an access token in the account settings of vercel.com (Tokens), scoped to the team; set VERCEL_TOKEN with VERCEL_TEAM_ID and VERCEL_PROJECT_ID, and start the server again.',
 };
 
 interface Claims {
@@ -53,7 +53,7 @@ function identityToken(token: string, environment: VercelEnvironment, now: numbe
   const variable = 'VERCEL_OIDC_TOKEN';
   const claims = claimsOf(token);
   if (claims === null) {
-    throw refused('VERCEL_OIDC_TOKEN is not a token that can be read.', RENEWAL[variable], [variable]);
+    throw refused('VERCEL_OIDC_TOKEN is not a valid token.', RENEWAL[variable], [variable]);
   }
   if (claims.expiresAt !== null && claims.expiresAt <= now) {
     const when = new Date(claims.expiresAt).toISOString();
@@ -67,7 +67,7 @@ function identityToken(token: string, environment: VercelEnvironment, now: numbe
       ...(projectId === null ? ['VERCEL_PROJECT_ID'] : []),
     ];
     throw refused(
-      `VERCEL_OIDC_TOKEN does not tell what ${missing.join(' and ')} would.`,
+      `VERCEL_OIDC_TOKEN does not contain the values of ${missing.join(' and ')}.`,
       `Set ${missing.join(' and ')}, then start the server again.`,
       missing,
     );
@@ -91,7 +91,7 @@ function accessToken({ token, teamId, projectId }: VercelEnvironment): Credentia
     ...(projectId === null ? ['VERCEL_PROJECT_ID'] : []),
   ];
   throw refused(
-    `VERCEL_TOKEN needs ${missing.join(' and ')} beside it.`,
+    `VERCEL_TOKEN also needs ${missing.join(' and ')}.`,
     `Set ${missing.join(' and ')} from the settings of the team and the project, then start the server again.`,
     missing,
   );

@@ -57,7 +57,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
         const wait = repeatable && attempt < attempts ? pause(error, attempt, options.tuning) : null;
         if (wait === null) throw error;
         const { status, kind } = error.facts;
-        options.log.debug({ path: request.url.pathname, status, kind, attempt }, 'a request is repeated');
+        options.log.debug({ path: request.url.pathname, status, kind, attempt }, 'retrying a request');
         await delay(wait, undefined, request.signal === null ? {} : { signal: request.signal });
       }
     }
@@ -66,7 +66,7 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
 
 /** A failure on this side, with the request in flight or carried out. */
 function unforeseen(error: unknown): HttpFailure {
-  const text = `an answer that cannot be handed on (${error instanceof Error ? error.message : String(error)})`;
+  const text = `a response that cannot be processed (${error instanceof Error ? error.message : String(error)})`;
   const said = { status: null, platformCode: null, retryAfterMs: null, invalidToken: false, variable: null };
   return new HttpFailure({ ...said, kind: 'malformed', outcome: 'unknown', text }, error);
 }
@@ -90,7 +90,7 @@ async function readRequest(
 ): Promise<Request> {
   const requested = typeof input === 'string' ? input : input instanceof URL ? input.href : input.url;
   if (!requested.startsWith(`${SDK_BASE_URL}/`))
-    throw new TypeError('The SDK asked for an address of no API.');
+    throw new TypeError('The SDK requested a URL outside the API.');
   const headers = new Headers(init?.headers);
   // The SDK never gets the token: it would exchange one of its kind for another from the environment.
   const { token, variable } = credentials();
@@ -108,7 +108,7 @@ async function readRequest(
 function bodyOf(body: RequestInit['body']): string | Uint8Array | null {
   if (body === undefined || body === null) return null;
   if (typeof body === 'string' || body instanceof Uint8Array) return body;
-  throw new TypeError('The SDK sent a body of a kind that cannot be sent twice.');
+  throw new TypeError('The SDK sent a body that cannot be sent again in a retry.');
 }
 
 async function once(request: Request, { dispatchers }: FetchOptions): Promise<Response> {

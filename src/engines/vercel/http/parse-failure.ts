@@ -102,7 +102,7 @@ export function invalidBody(status: number, text: string): HttpFailure {
     kind: 'malformed',
     outcome: 'unknown',
     status,
-    text: start === '' ? 'an empty answer' : `an answer that begins ${JSON.stringify(start)}`,
+    text: start === '' ? 'an empty response' : `a response that begins with ${JSON.stringify(start)}`,
   });
 }
 

@@ -19,7 +19,7 @@ export async function planOf(
   const message = own === null ? '' : ` (it is ${own})`;
   throw new SandboxError(
     'invalid_argument',
-    `A snapshot brings its own runtime${message}; runtime is "${runtime}".`,
+    `The runtime "${runtime}" cannot be set: a snapshot has its own runtime${message}.`,
     {
       hint: 'Call sandbox_create with this source and without runtime.',
       details: { runtime, snapshot_id: source.snapshotId },

@@ -111,7 +111,7 @@ export class Creations {
       if (view.status === 'running') return await this.#handOut(view, signal);
       if (await this.#wasStopped(sandboxId)) throw endedMeanwhile(sandboxId);
       if (isLate()) throw tooSlow(request);
-      throw new SandboxError('server', `Vercel could not make the sandbox: it is ${view.status}.`, {
+      throw new SandboxError('server', `Vercel could not create the sandbox: it is ${view.status}.`, {
         hint: 'Call sandbox_create again; a source that cannot be fetched is the usual reason.',
       });
     } catch (error) {
@@ -154,7 +154,7 @@ export class Creations {
       await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
     } catch (error) {
       await this.#doubt(sandboxId);
-      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be stopped yet');
+      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'cannot stop a sandbox yet');
     }
     return endedMeanwhile(sandboxId);
   }
@@ -184,12 +184,15 @@ export class Creations {
       return;
     } catch (second) {
       if (!isSandboxMissing(second))
-        this.#context.log.warn({ sandbox_id: sandboxId, err: second }, 'a creation in doubt');
+        this.#context.log.warn(
+          { sandbox_id: sandboxId, err: second },
+          'unknown whether a sandbox was created',
+        );
       await this.#doubt(sandboxId);
     }
     throw new SandboxError(
       failure.code,
-      `${failure.message} Whether sandbox ${sandboxId} came to be is not known; it is removed as soon as it shows.`,
+      `${failure.message} It is unknown whether sandbox ${sandboxId} was created; it is removed as soon as it appears.`,
       { hint: failure.hint, details: { ...failure.details, sandbox_id: sandboxId }, cause: error },
     );
   }
@@ -205,7 +208,7 @@ export class Creations {
       await removeFromCloud(this.#context, sandboxId, AbortSignal.timeout(UNDO_MS));
       return true;
     } catch (error) {
-      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be undone yet');
+      this.#context.log.error({ sandbox_id: sandboxId, err: error }, 'cannot remove a failed sandbox yet');
       return false;
     }
   }
@@ -246,15 +249,19 @@ function cancelled(signal: AbortSignal): SandboxError {
 }
 
 function endedMeanwhile(sandboxId: string): SandboxError {
-  return new SandboxError('conflict', 'The sandbox ended while it was made: it was stopped.', {
+  return new SandboxError('conflict', 'The sandbox was stopped while it was being created.', {
     hint: 'Call sandbox_create for a new one.',
     details: { sandbox_id: sandboxId },
   });
 }
 
 function noTerminalsForPeople(): SandboxError {
-  return new SandboxError('unsupported', 'The vercel engine has no terminals for people.', {
-    hint: 'Call sandbox_create without interactive; sandbox_shell opens terminals all the same.',
-    details: { argument: 'interactive' },
-  });
+  return new SandboxError(
+    'unsupported',
+    'The vercel engine does not support interactive terminals for people.',
+    {
+      hint: 'Call sandbox_create without interactive; sandbox_shell still opens terminals.',
+      details: { argument: 'interactive' },
+    },
+  );
 }

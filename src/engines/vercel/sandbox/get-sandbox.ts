@@ -27,7 +27,7 @@ export async function getSandbox(
     await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'get a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
     const ended = endedView(record.lastSeen, record, Date.now());
     // Before its deadline, and if no one requested its end, a single such response is not stored: it may be wrong.
@@ -49,7 +49,7 @@ async function getPending(
     if (requestedStop !== null) await note(context, view, record);
     return view;
   } catch (error) {
-    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'show a sandbox', sandboxId }, signal);
+    if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'get a sandbox', sandboxId }, signal);
     if (lastSeen === null) throw unknownSandbox(sandboxId);
     if (requestedStop !== null) {
       const ended = endedView(lastSeen, record, Date.now());
@@ -68,9 +68,9 @@ function requireSameProject(context: VercelContext, record: SandboxRecord | null
   if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
   throw new SandboxError(
     'permission',
-    `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server works in ${projectId} of ${teamId}.`,
+    `Sandbox ${record.sandboxId} is in project ${record.projectId} of team ${record.teamId}; the server uses project ${projectId} of team ${teamId}.`,
     {
-      hint: 'Start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project to reach the sandbox.',
+      hint: 'To use the sandbox, start the server with VERCEL_TEAM_ID and VERCEL_PROJECT_ID of that project.',
     },
   );
 }
@@ -97,9 +97,9 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
   const hint = !hasEnded({ status })
     ? `Call sandbox_wait_for_status with status ${status === 'pending' ? 'running' : 'stopped'}.`
     : bySnapshot
-      ? 'Its snapshot stopped it: call snapshot_list for that, and sandbox_create with it as source to go on.'
-      : 'Call sandbox_create for a new one; logs and exit codes of this one stay readable.';
-  return new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; it cannot ${doing}.`, {
+      ? 'It was stopped by a snapshot: call snapshot_list to find it, and sandbox_create with it as source to continue.'
+      : 'Call sandbox_create for a new one; logs and exit codes of this one remain available.';
+  return new SandboxError('conflict', `Cannot ${doing}: sandbox ${sandboxId} is ${status}.`, {
     hint,
     details: { sandbox_id: sandboxId, status, stop_cause: stopCause },
   });
@@ -109,7 +109,7 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
  * Works in a running sandbox. One that has ended is a `conflict` with the way back, whether that is known before or is
  * told by the refusal.
  *
- * @param doing completes "it cannot …"
+ * @param doing completes "Cannot …"
  */
 export async function inSession<T>(
   context: VercelContext,
@@ -165,7 +165,7 @@ export async function explain(
       if (view.status !== 'running') return notRunning(view, doing);
       if (isStopped(error)) return sessionEnded(view, doing, error);
     } catch (second) {
-      context.log.debug({ sandbox_id: sandboxId, err: second }, 'a refusal could not be explained');
+      context.log.debug({ sandbox_id: sandboxId, err: second }, 'cannot determine why a request failed');
     }
   }
   return fromPlatform(error, { doing, sandboxId }, signal);
@@ -173,9 +173,9 @@ export async function explain(
 
 /** The sandbox itself says that it runs: in another session, or not for long. */
 function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): SandboxError {
-  const message = `The session of sandbox ${sandboxId} has ended, so that it did not ${doing}; the sandbox was started anew from elsewhere, or is about to end.`;
+  const message = `Cannot ${doing}: the session of sandbox ${sandboxId} has ended. The sandbox was restarted elsewhere or is about to end.`;
   return new SandboxError('conflict', message, {
-    hint: 'Call sandbox_get to see how it stands; in one that was started anew, look what is there before going on.',
+    hint: 'Call sandbox_get to see its state. If it was restarted, check what it contains before you continue.',
     details: { sandbox_id: sandboxId },
     cause,
   });

@@ -25,7 +25,7 @@ export async function extendTimeout(
   durationMs: number,
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  const doing = 'extend its time';
+  const doing = 'extend the timeout';
   return inSession(context, sandboxId, doing, signal, async (session) => {
     const before = (await getSandbox(context, sandboxId, signal)).timeoutMs;
     try {
@@ -47,7 +47,7 @@ export async function stopSandbox(
   cause: 'requested' | 'session_end',
   signal: AbortSignal,
 ): Promise<Sandbox> {
-  const doing = 'stop';
+  const doing = 'stop the sandbox';
   const record = await readRecord(context.layout, sandboxId);
   if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
   if (context.cloud.known(sandboxId) === null) {
@@ -132,7 +132,7 @@ export async function recoverAll(context: VercelContext, signal: AbortSignal): P
       throwIfCancelled(signal);
       // Without credentials nothing can be asked; that is told once, to who works.
       if (error instanceof SandboxError && error.code === 'auth') throw error;
-      context.log.warn({ sandbox_id: sandboxId, err: error }, 'a sandbox could not be looked after');
+      context.log.warn({ sandbox_id: sandboxId, err: error }, 'cannot check on a sandbox');
     }
   });
   return ended;

@@ -49,7 +49,7 @@ async function remembered(context: VercelContext): Promise<Position[]> {
       const record = await readRecord(context.layout, id);
       if (record?.lastSeen != null) places.push({ id, createdAt: record.lastSeen.createdAt });
     } catch (error) {
-      context.log.warn({ sandbox_id: id, err: error }, 'a record cannot be read');
+      context.log.warn({ sandbox_id: id, err: error }, 'cannot read a record');
     }
   }
   return places;

@@ -120,7 +120,7 @@ function isEnough<Item>(
 }
 
 function endless(): SandboxError {
-  return new SandboxError('server', "Vercel's list begins anew where it should go on.", {
-    hint: 'Call again; with since and until fewer pages are read.',
+  return new SandboxError('server', "Vercel's list restarts from the beginning instead of continuing.", {
+    hint: 'Call again, with since and until to read fewer pages.',
   });
 }

@@ -18,9 +18,9 @@ export async function requireDirectory(
     runScript(session, SCRIPT, [path], { signal }),
   );
   if (exitCode === 0) return;
-  const problem = exitCode === 41 ? 'is no directory' : 'does not exist';
+  const problem = exitCode === 41 ? 'is not a directory' : 'does not exist';
   throw new SandboxError('invalid_argument', `The working directory "${path}" ${problem} in the sandbox.`, {
-    hint: 'Make it with sandbox_mk_dir, or name another; relative paths start at /vercel/sandbox.',
+    hint: 'Create it with sandbox_mk_dir, or use another; relative paths start at /vercel/sandbox.',
     details: { cwd: path },
   });
 }

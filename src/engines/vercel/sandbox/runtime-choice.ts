@@ -12,7 +12,7 @@ export const DEFAULT_RUNTIME = 'vercel/sandbox/universal:latest';
 /** What can be named as a runtime. */
 export const VERCEL_RUNTIMES: Runtimes = {
   installed: [...RUNTIMES, ...MANAGED],
-  others: 'an image of a registry, such as vercel/sandbox/node:24 or my-repository:tag',
+  others: 'an image from a registry, such as vercel/sandbox/node:24 or my-repository:tag',
 };
 
 export type RuntimeChoice = { runtime: string } | { image: string } | null;
@@ -30,8 +30,8 @@ export function chooseRuntime(runtime: string | null): RuntimeChoice {
   if (/^[A-Za-z0-9][A-Za-z0-9._/@:-]{0,255}$/.test(runtime) && /[/:@]/.test(runtime))
     return { image: runtime };
   const valid = [...RUNTIMES, ...MANAGED].join(', ');
-  throw new SandboxError('invalid_argument', `runtime "${runtime.slice(0, 80)}" is none that Vercel has.`, {
-    hint: `Use ${valid}, or an image such as "vercel/sandbox/node:24" or "my-repository:tag"; left out, it is ${DEFAULT_RUNTIME}.`,
+  throw new SandboxError('invalid_argument', `Vercel has no runtime "${runtime.slice(0, 80)}".`, {
+    hint: `Use ${valid}, or an image such as "vercel/sandbox/node:24" or "my-repository:tag"; the default is ${DEFAULT_RUNTIME}.`,
     details: { runtime: runtime.slice(0, 80) },
   });
 }

@@ -80,7 +80,7 @@ function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCau
 }
 
 function reasonOf(status: SandboxStatus): string | null {
-  if (status === 'failed') return 'Vercel could not make it';
+  if (status === 'failed') return 'Vercel could not create it';
   return status === 'aborted' ? 'Vercel ended it' : null;
 }
 
@@ -95,6 +95,6 @@ export function endedView(last: Sandbox, record: SandboxRecord, now: number): Sa
     expiresAt: null,
     ports: last.ports.map(({ port }) => ({ port, url: null })),
     stopCause,
-    statusReason: stopCause === 'aborted' ? 'Vercel does not know it any more' : null,
+    statusReason: stopCause === 'aborted' ? 'it no longer exists at Vercel' : null,
   };
 }

@@ -38,7 +38,7 @@ export async function findOutcome(context: VercelContext, source: SnapshotSource
       if (created !== undefined) return await context.cloud.snapshot(created.id, signal);
       if (underWay && own.some(({ status }) => status === 'failed')) return 'not taken';
     } catch (error) {
-      log.warn({ sandbox_id: source.sandboxId, err: error }, 'a snapshot in doubt could not be looked for');
+      log.warn({ sandbox_id: source.sandboxId, err: error }, 'cannot check whether a snapshot was taken');
     }
     const limitMs = underWay ? tuning.longHeadersMs : tuning.effectMs;
     if (performance.now() - begun >= limitMs) return 'unknown';

@@ -30,8 +30,8 @@ function expirationOf(expirationMs: number | null): number {
     return duration;
   throw new SandboxError(
     'invalid_argument',
-    `expiration_ms is ${duration}; it has to be 0 (never) or at least ${DAY_MS}.`,
-    { hint: `Call sandbox_snapshot with expiration_ms 0 or ${DAY_MS} and more; left out, it is 30 days.` },
+    `expiration_ms is ${duration}; it must be 0 (never) or at least ${DAY_MS}.`,
+    { hint: `Call sandbox_snapshot with expiration_ms 0 or at least ${DAY_MS}; the default is 30 days.` },
   );
 }
 
@@ -116,7 +116,7 @@ export class VercelSnapshots implements Snapshots {
       snapshot = await this.#context.cloud.snapshot(snapshotId, signal);
     } catch (error) {
       if (isSnapshotMissing(error)) throw unknownSnapshot(snapshotId);
-      throw fromPlatform(error, { doing: 'show a snapshot', snapshotId }, signal);
+      throw fromPlatform(error, { doing: 'get a snapshot', snapshotId }, signal);
     }
     if (isThere(snapshot.status, snapshot.expiresAt?.getTime() ?? null)) return snapshot;
     throw unknownSnapshot(snapshotId);
@@ -154,7 +154,10 @@ export class VercelSnapshots implements Snapshots {
     try {
       await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
     } catch (error) {
-      this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'a snapshot did not stop its sandbox');
+      this.#context.log.warn(
+        { sandbox_id: sandboxId, err: error },
+        'the sandbox did not stop after its snapshot',
+      );
     }
   }
 
@@ -175,7 +178,7 @@ export class VercelSnapshots implements Snapshots {
 /** The call has failed; the platform may carry it out all the same. */
 function mayStillBeTaken(error: SandboxError): SandboxError {
   return new SandboxError(error.code, error.message, {
-    hint: 'It may be taken all the same, which stops the sandbox: call sandbox_get and snapshot_list in a minute.',
+    hint: 'The snapshot may still be taken, which stops the sandbox: call sandbox_get and snapshot_list in a minute.',
     details: error.details,
     cause: error,
   });
@@ -183,7 +186,7 @@ function mayStillBeTaken(error: SandboxError): SandboxError {
 
 function notTaken(sandboxId: string, status: string): SandboxError {
   return new SandboxError('server', `Vercel could not take the snapshot: it is ${status}.`, {
-    hint: 'Call sandbox_get to see whether the sandbox still runs, then sandbox_snapshot again.',
+    hint: 'Call sandbox_get to see whether the sandbox is still running, then sandbox_snapshot again.',
     details: { sandbox_id: sandboxId },
   });
 }

@@ -36,9 +36,9 @@ export function checkSource(
   if (decision.allowed) return;
   throw new SandboxError(
     'permission',
-    `${url} cannot be fetched: the network policy refuses ${hostname} (${decision.rule}).`,
+    `Cannot fetch ${url}: the network policy refuses ${hostname} (${decision.rule}).`,
     {
-      hint: 'Call sandbox_create with a network_policy that allows that domain; it can be narrowed with sandbox_update_network_policy afterwards.',
+      hint: 'Call sandbox_create with a network_policy that allows that domain; restrict it afterwards with sandbox_update_network_policy.',
       details: { url },
     },
   );
@@ -51,7 +51,7 @@ function evaluateAddress(
 ): { allowed: boolean; rule: string } {
   if (mode !== 'custom') return { allowed: mode === 'allow-all', rule: `mode ${mode}` };
   if (holds(subnets?.deny, address)) return { allowed: false, rule: 'subnets.deny' };
-  return { allowed: holds(subnets?.allow, address), rule: `${address} is in no allowed subnet` };
+  return { allowed: holds(subnets?.allow, address), rule: `${address} is not in an allowed subnet` };
 }
 
 function holds(ranges: readonly string[] = [], address: string): boolean {
@@ -77,20 +77,20 @@ const MEANINGS: readonly Meaning[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,
     code: 'auth',
-    says: 'wants a username and a password, or refuses the ones that were given',
+    says: 'requires a username and a password, or rejected the ones given',
     hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
   },
   {
     words: /remote ref|not our ref|pathspec|unknown revision|did not match any/i,
     code: 'not_found',
-    says: 'does not hand out that revision',
-    hint: 'Correct source.revision: a branch, a tag, or a commit that a branch or tag leads to.',
+    says: 'does not serve that revision',
+    hint: 'Correct source.revision: a branch, a tag, or a commit reachable from one.',
   },
   {
     words: /transport '[^']*' not allowed|protocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)/i,
     code: 'permission',
-    says: 'leads to something that is neither http nor https',
-    hint: 'Give the address that it really has, with http or https.',
+    says: 'redirects to something other than http or https',
+    hint: 'Use its final URL, with http or https.',
   },
   {
     words: /\b403\b/,
@@ -101,21 +101,21 @@ const MEANINGS: readonly Meaning[] = [
   {
     words: /not found|\b404\b|does not exist/i,
     code: 'not_found',
-    says: 'is not there, or cannot be seen without other credentials',
+    says: 'does not exist or needs other credentials',
     hint: 'Correct source.url; a private repository needs source.username and source.password.',
   },
   {
     words: /\bunpack|\btar\b|gzip|archive format/i,
     code: 'invalid_argument',
-    says: 'is no tarball that Vercel can unpack',
-    hint: 'Give the address of a .tar.gz file, and not of a page about it.',
+    says: 'is not a tarball that Vercel can unpack',
+    hint: 'Use the URL of a .tar.gz file, not of a web page about it.',
   },
 ];
 
 const OTHER: Omit<Meaning, 'words'> = {
   code: 'unavailable',
   says: 'could not be fetched',
-  hint: 'Correct source.url, or create an empty sandbox and fetch it there to look closer.',
+  hint: 'Correct source.url, or create an empty sandbox and fetch it there to investigate.',
 };
 
 /** Words that are about a source, and not about another part of the request. */
@@ -143,7 +143,7 @@ export function sourceFailure(
 export function tooSlow({ timeoutMs }: CreateSandbox): SandboxError {
   return new SandboxError(
     'timeout',
-    `The sandbox's time of ${timeoutMs} ms was up before its source was there.`,
+    `The sandbox's timeout of ${timeoutMs} ms expired before its source was fetched.`,
     {
       hint: 'Call sandbox_create with a longer timeout_ms, or a smaller source (git: depth 1).',
       details: { timeout_ms: timeoutMs },

@@ -15,7 +15,7 @@ export async function updatePolicy(
   policy: NetworkPolicy,
   signal: AbortSignal,
 ): Promise<NetworkPolicy> {
-  const doing = 'change its network policy';
+  const doing = 'change the network policy';
   context.readPolicy(policy);
   const networkPolicy = toSdkPolicy(policy, context.secrets);
   const view = await getSandbox(context, sandboxId, signal);

@@ -40,7 +40,7 @@ export async function connectShell(
 ): Promise<WebSocket> {
   const url = new URL(address.url);
   if (url.protocol !== 'wss:' && !(options.plainAllowed && url.protocol === 'ws:')) {
-    throw new SandboxError('server', `Vercel named no safe address for the terminal (${url.protocol}//).`);
+    throw new SandboxError('server', `Vercel returned an insecure URL for the terminal (${url.protocol}//).`);
   }
   url.searchParams.set('token', address.token);
   for (let attempt = 1; ; attempt += 1) {

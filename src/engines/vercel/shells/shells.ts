@@ -60,7 +60,7 @@ export class VercelShells implements Shells {
     const words = sudo ? ['sudo', '-E', '--', ...command] : command;
     const [program, ...args] = words;
     if (program === undefined)
-      throw new SandboxError('invalid_argument', 'A terminal needs a program to run.');
+      throw new SandboxError('invalid_argument', 'The command of the terminal is empty.');
     const address = await session.openInteractive({ signal });
     const socket = await connectShell(address, this.#socket, signal);
     // Its process tree is found by the same tag as a command's.
@@ -87,7 +87,7 @@ export class VercelShells implements Shells {
       await killTree(session, mark, [SIGHUP, SIGKILL], AbortSignal.timeout(END_MS));
     } catch (error) {
       // In a sandbox that has ended nothing is left.
-      this.#context.log.debug({ err: error }, 'a terminal could not be ended');
+      this.#context.log.debug({ err: error }, 'cannot end a terminal');
     }
   }
 }

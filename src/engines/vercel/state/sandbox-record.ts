@@ -81,7 +81,7 @@ export async function writeIntent(layout: VercelLayout, record: SandboxRecord): 
 export async function readRecord(layout: VercelLayout, sandboxId: string): Promise<SandboxRecord | null> {
   const damaged = (cause: unknown) =>
     new SandboxError('server', `The record of ${sandboxId} on this machine is damaged.`, {
-      hint: 'The sandbox itself is in the cloud: see it, and stop it, in the dashboard of the project.',
+      hint: 'The sandbox itself is in the cloud: check and stop it in the project’s dashboard.',
       cause,
     });
   return readRecordFile(layout.sandbox(sandboxId).record, storedSchema, damaged);
