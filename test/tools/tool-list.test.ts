@@ -48,7 +48,7 @@ describe('the list of tools', () => {
     ]);
   });
 
-  it('costs a model little', () => {
+  it('stays within its token budgets', () => {
     expect(modelTokens(TOOLS)).toBeLessThanOrEqual(3_500);
     expect(modelTokens(TOOLS.filter(({ toolsets }) => toolsets.includes('core')))).toBeLessThanOrEqual(1_900);
     expect(
@@ -57,7 +57,7 @@ describe('the list of tools', () => {
   });
 
   it.each(TOOLS.map((tool) => [tool.name, tool] as const))(
-    '%s is described as the others are',
+    '%s is described like the others',
     (_name, tool) => {
       const { description, title, inputSchema, outputSchema } = describeTool(tool);
       expect(title).toMatch(/^[A-Z]/);
@@ -70,7 +70,7 @@ describe('the list of tools', () => {
     },
   );
 
-  it('lets every sandbox tool but create and list name its sandbox', () => {
+  it('lets every sandbox tool except create and list name its sandbox', () => {
     for (const tool of TOOLS.filter(({ name }) => name.startsWith('sandbox_'))) {
       const named = 'sandbox_id' in tool.input.shape;
       expect(named).toBe(tool.name !== 'sandbox_create' && tool.name !== 'sandbox_list');
@@ -92,7 +92,7 @@ describe('the list of tools', () => {
     }
   });
 
-  it('has the tools that start every piece of work always loaded, and the others found by a search', () => {
+  it('always loads the tools that start every piece of work, and lets a search find the others', () => {
     const isAlwaysLoaded = (tool: Tool): boolean =>
       Reflect.get(describeTool(tool)._meta, 'anthropic/alwaysLoad') === true;
     expect(TOOLS.filter(isAlwaysLoaded).map(({ name }) => name)).toEqual([
@@ -109,7 +109,7 @@ describe('the list of tools', () => {
     expect(new Set(hints).size).toBe(hints.length);
   });
 
-  it('says in words what clients drop from schemas: the longest wait, and that modes are octal', () => {
+  it('describes in words what clients drop from schemas: the longest wait, and octal modes', () => {
     const words = (tool: Tool | undefined, pattern: RegExp): string[] =>
       [...JSON.stringify(tool && describeTool(tool).inputSchema).matchAll(pattern)].map(([text]) => text);
     for (const tool of TOOLS.filter(({ input }) => 'wait_ms' in input.shape)) {
@@ -121,7 +121,7 @@ describe('the list of tools', () => {
     }
   });
 
-  it('refuses unknown arguments everywhere', () => {
+  it('rejects unknown arguments everywhere', () => {
     for (const tool of TOOLS) {
       const checked = tool.input.safeParse({ no_such_argument: 1 });
       expect(checked.error?.issues.some(({ code }) => code === 'unrecognized_keys')).toBe(true);

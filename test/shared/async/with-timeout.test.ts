@@ -8,22 +8,22 @@ function endless(signal: AbortSignal): Promise<string> {
   return raceAbort(new Promise<string>(() => {}), signal);
 }
 
-describe('within', () => {
-  it('answers what comes in time', async () => {
+describe('withTimeout', () => {
+  it('returns what resolves in time', async () => {
     expect(await withTimeout(10_000, neverAborted, async () => 'done')).toBe('done');
   });
 
-  it('answers null when time is up', async () => {
+  it('returns null on timeout', async () => {
     expect(await withTimeout(10, neverAborted, endless)).toBeNull();
     expect(await withTimeout(0, neverAborted, endless)).toBeNull();
   });
 
-  it('passes failures on', async () => {
+  it('passes errors on', async () => {
     const failure = new SandboxError('conflict', 'no');
     await expect(withTimeout(10_000, neverAborted, () => Promise.reject(failure))).rejects.toBe(failure);
   });
 
-  it('passes the cancellation on, before and during the work', async () => {
+  it('passes cancellation on, before and during the work', async () => {
     const controller = new AbortController();
     const waiting = withTimeout(10_000, controller.signal, endless);
     controller.abort();
@@ -35,7 +35,7 @@ describe('within', () => {
 });
 
 describe('sleep', () => {
-  it('ends with the signal', async () => {
+  it('rejects when the signal fires', async () => {
     const controller = new AbortController();
     const sleeping = sleep(60_000, controller.signal);
     controller.abort();

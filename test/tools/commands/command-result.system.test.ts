@@ -14,8 +14,8 @@ async function run(cmd: string, ...args: string[]): Promise<Answer> {
   return server.call('sandbox_run_command', { cmd, args });
 }
 
-describe('what a command wrote', () => {
-  it('is what a person would see at the end of a progress bar', async () => {
+describe('the output of a command', () => {
+  it('shows a progress bar in its final state', async () => {
     const { structured, text } = await run('./progress-bar.sh');
     expect(structured['stdout']).toBe('[100%] installing\ndone\n');
     expect(text).not.toContain('\u001b');
@@ -31,7 +31,7 @@ describe('what a command wrote', () => {
     expect(bytes).toContain('\r\u001b[2K\u001b[32m[ 55%]\u001b[0m');
   });
 
-  it('is said to be binary, in every answer, with the call that reads it', async () => {
+  it('is reported as binary in every result, with the call that reads it', async () => {
     const { structured } = await run('head', '-c', '5000', '/proc/self/exe');
     const expected = /^\[5,000 bytes of binary data; read with command_output .* encoding=base64\]$/;
     expect(structured['stdout']).toMatch(expected);
@@ -42,12 +42,12 @@ describe('what a command wrote', () => {
     expect(logs.text).toMatch(/\[[\d,]+ bytes of binary data\]/);
   });
 
-  it('keeps its readable part where single bytes are no text, and says so', async () => {
+  it('keeps its readable part when single bytes are not text, and says so', async () => {
     const { structured } = await run('printf', 'caf\\351 in a line of Latin-1 that is long enough\\n');
     expect(structured['stdout']).toMatch(/^caf\uFFFD in a line[^\n]*\n\[some bytes are not UTF-8.*base64\]$/);
   });
 
-  it('is head and tail around a line that counts what is missing, and the call named there gets it', async () => {
+  it('is head and tail around a line that counts the missing bytes and names the call that reads them', async () => {
     const { structured } = await run('seq', '1', '30000');
     const text = String(structured['stdout']);
     const gap = /\[… ([\d,]+) bytes \(([\d,]+) lines\) left out; read with command_output (.*) …\]\n/.exec(
@@ -72,7 +72,7 @@ describe('what a command wrote', () => {
     expect(missing.split('\n').length - 1).toBe(Number(gap?.[2]?.replaceAll(',', '')));
   });
 
-  it('keeps the tag of its stream, line by line', async () => {
+  it('keeps its stream tag line by line', async () => {
     const { structured } = await run('python3', 'take-turns.py', '3');
     expect(structured).toMatchObject({ exit_code: 0, stderr: 'err 1\nerr 2\nerr 3\n' });
     const logs = await server.call('command_logs', { command_id: structured['command_id'] });
@@ -85,8 +85,8 @@ describe('what a command wrote', () => {
   });
 });
 
-describe('a command that still runs after wait_ms', () => {
-  it('is answered with its output so far and the call that goes on, and its end comes there', async () => {
+describe('a command still running after wait_ms', () => {
+  it('returns its output so far and the call to continue with, which returns its end', async () => {
     const script = 'echo begun; until [ -e go ]; do sleep 0.05; done; rm go; echo over; exit 3';
     const request = { cmd: 'bash', args: ['-c', script], wait_ms: 500 };
     let handed = await server.call('sandbox_run_command', request);
@@ -108,11 +108,11 @@ describe('a command that still runs after wait_ms', () => {
   });
 });
 
-describe('what the next step says of an end', () => {
+describe('the next step after a command has ended', () => {
   const next = async (cmd: string, args: string[] = [], more = {}): Promise<unknown> =>
     (await server.call('sandbox_run_command', { cmd, args, ...more })).structured['next'];
 
-  it('names the argument in place of a sudo that is not there or gains nothing', async () => {
+  it('suggests the argument when sudo is missing or has no effect', async () => {
     const expected =
       'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
     expect(await next('sudo', ['true'])).toBe(expected);
@@ -127,7 +127,7 @@ describe('what the next step says of an end', () => {
     );
   });
 
-  it('says why an interpreter ended at once, and where it can be typed in', async () => {
+  it('explains why an interpreter exited at once, and names the tool for typing', async () => {
     for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
       const expected = String(await next(cmd));
       expect(expected).toContain(`use sandbox_shell command=["${cmd}"] to type`);
@@ -141,15 +141,15 @@ describe('what the next step says of an end', () => {
     expect(await next('bash', ['-c', 'true'])).toBeNull();
   });
 
-  it('names the time limit that ended it', async () => {
+  it('names the timeout that ended it', async () => {
     expect(await next('sleep', ['60'], { timeout_ms: 100 })).toBe(
       'Killed at its timeout_ms: increase it, or leave it out',
     );
   });
 });
 
-describe('a program that asks', () => {
-  it('sees the end of its input, and the descriptions name the tool for typing', async () => {
+describe('a program that prompts', () => {
+  it('reads the end of its input, and the descriptions name the tool for typing', async () => {
     const { structured } = await run('./ask.sh');
     expect(structured).toMatchObject({ exit_code: 0, stdout: 'Continue? [y/N] end of input\n' });
     const { tools } = await server.client.listTools();
@@ -173,7 +173,7 @@ function record({ client: { transport } }: RunningServer): JSONRPCMessage[] {
 describe('progress', () => {
   const talk = { cmd: 'bash', args: ['-c', 'for i in $(seq 200); do echo line $i; sleep 0.01; done'] };
 
-  it('is real lines, few a second, the last of them before the answer', async () => {
+  it('consists of real lines, a few per second, the last one before the result', async () => {
     const received = record(server);
     const begun = performance.now();
     const { structured } = await server.call('sandbox_run_command', talk, { onprogress: () => {} });
@@ -190,7 +190,7 @@ describe('progress', () => {
     expect(shown.length).toBeLessThanOrEqual(seconds * 4 + 2);
   });
 
-  it('shows a line whole that came in pieces', async () => {
+  it('shows a line whole that arrived in pieces', async () => {
     const seen: (string | undefined)[] = [];
     const script = 'printf "step é"; sleep 0.4; printf "1 of"; sleep 0.4; echo " 3"; sleep 0.4; echo';
     await server.call(
@@ -203,7 +203,7 @@ describe('progress', () => {
     expect(new Set(seen).size).toBe(seen.length);
   });
 
-  it('is sent to nobody who did not ask', async () => {
+  it('is sent only on request', async () => {
     const received = record(server);
     await server.call('sandbox_run_command', talk);
     await server.call('session_info');

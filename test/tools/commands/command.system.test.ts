@@ -25,7 +25,7 @@ async function start(script: string): Promise<string> {
 }
 
 describe('sandbox_run_command', () => {
-  it('answers exit code and both streams, as data and as text', async () => {
+  it('returns the exit code and both streams, as data and as text', async () => {
     const { structured, text, isError } = await bash('echo out; echo err >&2; exit 3');
     expect(isError).toBe(false);
     expect(structured).toMatchObject({
@@ -44,7 +44,7 @@ describe('sandbox_run_command', () => {
     expect(text).toMatch(/^exit_code 3[\s\S]*\nout\n[\s\S]*\nerr$/);
   });
 
-  it('takes a directory, variables and root', async () => {
+  it('accepts a directory, variables and root', async () => {
     const { structured } = await bash('pwd; echo $GREETING; id -u', {
       cwd: '/usr',
       env: { GREETING: 'hi' },
@@ -53,7 +53,7 @@ describe('sandbox_run_command', () => {
     expect(structured).toMatchObject({ stdout: '/usr\nhi\n0\n', cwd: '/usr' });
   });
 
-  it('has 127 for a program that is not there, and says how a shell line goes', async () => {
+  it('returns 127 for a missing program, and explains how to run a shell line', async () => {
     const missing = await server.call('sandbox_run_command', { cmd: 'no-such-program' });
     expect(missing).toMatchObject({ isError: false, structured: { exit_code: 127, next: null } });
     const line = await server.call('sandbox_run_command', { cmd: 'echo a && echo b' });
@@ -63,7 +63,7 @@ describe('sandbox_run_command', () => {
     });
   });
 
-  it('says what is too big, and the way round', async () => {
+  it('names what is too large, and the alternative', async () => {
     const args = Array.from({ length: 9 }, () => 'x'.repeat(120_000));
     const answer = await server.call('sandbox_run_command', { cmd: 'true', args });
     expect(answer.text).toContain('`cmd`, `args` and `env` take at most 1 MiB in all; put more into a file');
@@ -72,7 +72,7 @@ describe('sandbox_run_command', () => {
     expect((await server.call('sandbox_create', { env })).text).toContain('`env` takes at most 1 MiB in all');
   });
 
-  it('hands a long command over, which is then waited for and never run twice', async () => {
+  it('answers early for a long command, which is then waited for and never run twice', async () => {
     const script = 'echo begun >> runs; cat runs; until [ -e go ]; do sleep 0.02; done; echo over';
     const handed = await bash(script, { wait_ms: 0 });
     expect(handed.structured).toMatchObject({ status: 'running', exit_code: null, ended_by: null });
@@ -89,7 +89,7 @@ describe('sandbox_run_command', () => {
     expect(structured).toMatchObject({ ended_by: 'timeout', signal: 'SIGTERM', exit_code: 143 });
   });
 
-  it('shows its newest lines while it is waited for', async () => {
+  it('shows the newest lines while waiting', async () => {
     const lines: string[] = [];
     await server.call(
       'sandbox_run_command',
@@ -100,7 +100,7 @@ describe('sandbox_run_command', () => {
     for (const line of lines) expect(line).toMatch(/^step \d$/);
   });
 
-  it('kills the command and all it started when the call is cancelled', async () => {
+  it('kills the command and its descendants when the call is cancelled', async () => {
     const controller = new AbortController();
     const ready = new Promise<void>((resolve) => {
       const script = 'setsid sleep 1000 & echo ready; wait';
@@ -151,7 +151,7 @@ describe('sandbox_run_command', () => {
 });
 
 describe('a command by its id', () => {
-  it('is looked up with its output', async () => {
+  it('is returned with its output', async () => {
     const id = await start('echo hello; exit 4');
     await server.call('command_wait', { command_id: id });
     const { structured } = await server.call('sandbox_get_command', { command_id: id });
@@ -164,7 +164,7 @@ describe('a command by its id', () => {
   });
 
   it.each(['sandbox_get_command', 'command_logs', 'command_wait', 'command_output', 'command_kill'])(
-    '%s does not know any other',
+    '%s rejects an unknown one',
     async (tool) => {
       for (const id of ['cmd_222222222222_22222222', '../../etc/passwd', '']) {
         const { isError, text } = await server.call(tool, { command_id: id });
@@ -214,7 +214,7 @@ describe('command_logs', () => {
     ]);
   });
 
-  it('greps', async () => {
+  it('filters with grep', async () => {
     const id = await start('seq 1 5000');
     await server.call('command_wait', { command_id: id });
     const { structured, text } = await server.call('command_logs', {
@@ -241,7 +241,7 @@ describe('command_logs', () => {
 });
 
 describe('command_output', () => {
-  it('pages through more than an answer holds', async () => {
+  it('pages through more than fits into one result', async () => {
     const run = await bash('seq 1 20000');
     expect(run.structured).toMatchObject({
       truncated: true,
@@ -257,7 +257,7 @@ describe('command_output', () => {
     expect(read).toBe(Array.from({ length: 20_000 }, (_, index) => `${index + 1}\n`).join(''));
   });
 
-  it('answers bytes that are no text as base64', async () => {
+  it('returns bytes that are not text as base64', async () => {
     const run = await bash("printf '\\000\\377\\001'");
     expect(run.structured['stdout']).toContain('3 bytes of binary data');
     const { structured } = await server.call('command_output', {
@@ -269,7 +269,7 @@ describe('command_output', () => {
 });
 
 describe('command_kill', () => {
-  it('sends a signal by any of its names', async () => {
+  it('accepts every name of a signal', async () => {
     for (const [signal, name] of [
       ['term', 'SIGTERM'],
       ['9', 'SIGKILL'],
@@ -282,7 +282,7 @@ describe('command_kill', () => {
     }
   });
 
-  it('has nothing against a finished command, and something against a bad signal', async () => {
+  it('accepts a finished command, and rejects an invalid signal', async () => {
     const id = await start('exit 5');
     await server.call('command_wait', { command_id: id });
     expect((await server.call('command_kill', { command_id: id })).structured).toMatchObject({

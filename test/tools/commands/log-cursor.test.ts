@@ -3,7 +3,7 @@ import { decodeCursor, encodeCursor } from '../../../tools/commands/log-cursor.t
 
 const ID = 'cmd_222222222222_abcdefgh';
 
-it('comes back as it was', () => {
+it('survives encoding and decoding', () => {
   const cursor = { stdout: 12_345_678_901, stderr: 0, after: 3, seen: 12_345_678_950 };
   expect(decodeCursor(ID, encodeCursor(ID, cursor))).toEqual(cursor);
 });
@@ -18,6 +18,6 @@ it.each([
   '0.0.0.0.abcdefgh.x',
   'zzzzzzzzzzz.0.0.0.abcdefgh',
   'x'.repeat(10_000),
-])('refuses %j', (text) => {
+])('rejects %j', (text) => {
   expect(() => decodeCursor(ID, text)).toThrow(/`cursor`/);
 });

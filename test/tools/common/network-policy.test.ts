@@ -28,12 +28,12 @@ const POLICY: NetworkPolicy = {
 };
 
 describe('the network policy of the tools', () => {
-  it('becomes the one of the engines', () => {
+  it("is translated to the engines' policy", () => {
     expect(toNetworkPolicy(networkPolicy.parse(ARGUMENT))).toEqual(POLICY);
     expect(toNetworkPolicy(networkPolicy.parse({ mode: 'deny-all' }))).toEqual({ mode: 'deny-all' });
   });
 
-  it('is shown in the spelling of the tools, without header values', () => {
+  it("is shown with the tools' field names, without header values", () => {
     const [first, second] = ARGUMENT.rules;
     expect(policyAnswer(POLICY)).toEqual({
       ...ARGUMENT,
@@ -41,7 +41,7 @@ describe('the network policy of the tools', () => {
     });
   });
 
-  it('takes no field of another spelling', () => {
+  it('rejects fields with another spelling', () => {
     const rules = [{ domain: 'api.test', match: { pathPrefix: '/v1/' } }];
     expect(networkPolicy.safeParse({ mode: 'custom', rules }).success).toBe(false);
   });

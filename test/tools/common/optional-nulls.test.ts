@@ -8,7 +8,7 @@ function check(name: string, args: unknown): string[] {
 }
 
 describe('null for an argument', () => {
-  it('counts as left out where the argument is optional, at any depth', () => {
+  it('counts as omitted when the argument is optional, at any depth', () => {
     expect(check('sandbox_list', { limit: null, cursor: null, since: null })).toEqual([]);
     expect(check('sandbox_run_command', { cmd: 'ls', args: null, env: null, wait_ms: null })).toEqual([]);
     expect(
@@ -21,7 +21,7 @@ describe('null for an argument', () => {
     expect(check('sandbox_write_files', { files: [{ path: 'a', content: '', mode: null }] })).toEqual([]);
   });
 
-  it('is refused where the argument is required, and in a list', () => {
+  it('is rejected when the argument is required, and in a list', () => {
     expect(check('sandbox_run_command', { cmd: null })).toEqual(['cmd']);
     expect(check('sandbox_run_command', { cmd: 'ls', args: [null] })).toEqual(['args.0']);
     expect(check('sandbox_run_command', { cmd: 'ls', env: { A: null } })).toEqual(['env.A']);
@@ -31,11 +31,11 @@ describe('null for an argument', () => {
 
 describe('since and until', () => {
   it.each([1_767_225_600_000, '1767225600000', '2026-01-01T00:00:00Z', '2026-01-01', '0', 0])(
-    'take %j',
+    'accept %j',
     (since) => expect(check('sandbox_list', { since })).toEqual([]),
   );
 
-  it.each(['yesterday', '', {}, '99999999999999999'])('refuse %j', (since) =>
+  it.each(['yesterday', '', {}, '99999999999999999'])('reject %j', (since) =>
     expect(check('sandbox_list', { since })).toEqual(['since']),
   );
 });

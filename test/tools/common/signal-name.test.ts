@@ -17,7 +17,7 @@ describe('signalName', () => {
   });
 
   it.each(['', '0', '-9', '65', '99', 'SIGNOPE', 'toString', 'SIG', '9.0', 'SIGKILL; rm -rf /'])(
-    'refuses %j',
+    'rejects %j',
     (given) => {
       expect(() => signalName(given)).toThrow(/is not a signal/);
     },

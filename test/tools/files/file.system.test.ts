@@ -15,7 +15,7 @@ afterAll(() => server.close());
 const bash = (script: string) => outputOf(server, script);
 
 describe('writing and reading', () => {
-  it('writes files whole, with their parents and modes, and reads them back', async () => {
+  it('writes files with parents and modes, and reads them back', async () => {
     const written = await server.call('sandbox_write_files', {
       files: [
         { path: 'deep/er/run.sh', content: '#!/bin/sh\necho ran\n', mode: '0755' },
@@ -42,13 +42,13 @@ describe('writing and reading', () => {
     expect(base64.structured).toMatchObject({ content: 'AP8=' });
   });
 
-  it('keeps the mode of a file that is written again', async () => {
+  it('keeps the mode of a file that is overwritten', async () => {
     await server.call('sandbox_write_files', { files: [{ path: 'kept', content: 'a', mode: '0700' }] });
     await server.call('sandbox_write_files', { files: [{ path: 'kept', content: 'b' }] });
     expect(await bash('cat kept; stat -c %a kept')).toBe('b700\n');
   });
 
-  it("refuses a shell's home, wherever a path is given, and takes a name that looks like one", async () => {
+  it('rejects ~ in every path argument, and accepts a name that starts with it', async () => {
     const before = await bash('ls -A');
     const file = { path: '~/a', content: '' };
     for (const [tool, args] of [
@@ -76,14 +76,14 @@ describe('writing and reading', () => {
     expect(await bash("cat './~/a' '~b'; rm -r './~' '~b'")).toBe('so namedtoo');
   });
 
-  it('says how long a name may be', async () => {
+  it('reports the maximum length of a name', async () => {
     for (const path of ['n'.repeat(256), 'd/'.repeat(2_048)]) {
       const answer = await server.call('sandbox_read_file', { path });
       failsWith(answer, 'invalid_argument', 'too long', '255 bytes, a path 4,095');
     }
   });
 
-  it('pages through a file without cutting a character', async () => {
+  it('pages through a file without splitting a character', async () => {
     const content = 'aé€😀\n'.repeat(3_000);
     await server.call('sandbox_write_files', { files: [{ path: 'long', content }] });
     let read = '';
@@ -107,12 +107,12 @@ describe('writing and reading', () => {
     expect(iterated).toBe(content);
   });
 
-  it('reads a file that has no size of its own', async () => {
+  it('reads a file that reports no size', async () => {
     const { structured } = await server.call('sandbox_read_file', { path: '/proc/version' });
     expect(structured['content']).toMatch(/^Linux version /);
   });
 
-  it('answers a missing file as missing', async () => {
+  it('reports a missing file as missing', async () => {
     const missing = { exists: false, size_bytes: null, content: null, next_offset: null };
     expect((await server.call('sandbox_read_file', { path: 'nothing' })).structured).toMatchObject(missing);
     expect((await server.call('sandbox_iter_file', { path: 'nothing' })).structured).toMatchObject({
@@ -121,7 +121,7 @@ describe('writing and reading', () => {
     });
   });
 
-  it('tells where a missing file would be, and which directory is missing itself', async () => {
+  it('reports the path of a missing file, or the missing directory', async () => {
     await bash('mkdir -p there; touch there/file');
     const { structured } = await server.call('sandbox_read_file', { path: '../x/./y', cwd: 'there' });
     expect(structured).toMatchObject({ path: '/vercel/sandbox/x/y', exists: false });
@@ -130,7 +130,7 @@ describe('writing and reading', () => {
     failsWith(await read('there/file'), 'invalid_argument', '`cwd` "there/file"');
   });
 
-  it('refuses an offset that no file can have', async () => {
+  it('rejects an offset that no file can have', async () => {
     await server.call('sandbox_write_files', { files: [{ path: 'short', content: 'abc' }] });
     const at = (offset: number): Promise<Answer> =>
       server.call('sandbox_read_file', { path: 'short', offset });
@@ -140,7 +140,7 @@ describe('writing and reading', () => {
     failsWith(await server.call('sandbox_iter_file', { path: 'short', cursor }), 'invalid_argument', cursor);
   });
 
-  it('shows an image as a block, and says how to scale down one that is too large', async () => {
+  it('returns an image as a block, and explains how to scale down one that is too large', async () => {
     const png = (width: number, height: number): Buffer => {
       const data = Buffer.alloc(64);
       data.write('\x89PNG\r\n\x1a\n\0\0\0\rIHDR', 'latin1');
@@ -229,14 +229,14 @@ describe('writing and reading', () => {
       'valid ones: path, content, encoding, mode',
     ],
     ['too much', { files: [{ path: 'a', content: 'x'.repeat(17_000_000) }] }, 'sandbox_upload_file'],
-  ])('refuses to write %s, and writes nothing', async (_name, args, message) => {
+  ])('rejects %s, and writes nothing', async (_name, args, message) => {
     failsWith(await server.call('sandbox_write_files', args), 'invalid_argument', message);
     expect((await server.call('sandbox_read_file', { path: 'a' })).structured).toMatchObject({
       exists: false,
     });
   });
 
-  it('does not write over a directory', async () => {
+  it('does not overwrite a directory', async () => {
     await bash('mkdir -p a-directory');
     const answer = await server.call('sandbox_write_files', {
       files: [{ path: 'a-directory', content: '' }],
@@ -247,8 +247,8 @@ describe('writing and reading', () => {
   });
 });
 
-describe('what cannot be made', () => {
-  it('names what was asked for, not how it is done', async () => {
+describe('what cannot be created', () => {
+  it('names the requested operation, not its implementation', async () => {
     const file = { files: [{ path: '/usr/up', content: '' }] };
     failsWith(
       await server.call('sandbox_write_files', file),
@@ -275,7 +275,7 @@ describe('what cannot be made', () => {
 });
 
 describe('sandbox_mk_dir', () => {
-  it('makes parents and is content with what is there', async () => {
+  it('creates parents and accepts an existing directory', async () => {
     for (let time = 0; time < 2; time++) {
       const { structured } = await server.call('sandbox_mk_dir', { path: 'x/y/z' });
       expect(structured['path']).toBe('/vercel/sandbox/x/y/z');

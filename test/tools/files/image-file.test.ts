@@ -20,7 +20,7 @@ describe('imageInfo', () => {
     expect(imageInfo(data)).toEqual({ mimeType, ...SIZE });
   });
 
-  it('takes nothing for an image that is none, or is cut off, at whatever byte', () => {
+  it('does not recognize other files, or images truncated at any byte', () => {
     expect(imageInfo(Buffer.from('<svg width="1" height="1"/>'))).toBeNull();
     expect(imageInfo(Buffer.from('RIFF\0\0\0\0WAVEfmt and more than thirty bytes'))).toBeNull();
     expect(imageInfo(Buffer.concat([PNG.subarray(0, 16), Buffer.alloc(17)]))).toBeNull();
@@ -29,7 +29,7 @@ describe('imageInfo', () => {
     }
   });
 
-  it('ends on bytes of any kind after the signature of a JPEG', () => {
+  it('terminates on arbitrary bytes after the signature of a JPEG', () => {
     const start = bytes('ffd8 ffe1 0002');
     for (const filler of ['00', 'ff', 'ffe10008457869660000', 'ffe1ffff', '0001ff']) {
       const data = Buffer.concat([start, Buffer.alloc(4_000_000, bytes(filler))]);

@@ -32,7 +32,7 @@ async function connect() {
   return { world, held, created: answer, call, client };
 }
 
-it('a create is handed on to sandbox_wait_for_status', async () => {
+it('a slow create continues in the background for sandbox_wait_for_status', async () => {
   const { held, created, call, client } = await connect();
   const { sandbox_id } = created;
   expect(created).toMatchObject({
@@ -55,7 +55,7 @@ it('a create is handed on to sandbox_wait_for_status', async () => {
   await client.close();
 });
 
-it('a create that fails after that is told by sandbox_wait_for_status and sandbox_get', async () => {
+it('a failure in the background is reported by sandbox_wait_for_status and sandbox_get', async () => {
   const { world, held, created, call, client } = await connect();
   const { sandbox_id } = created;
   world.engine.fail(

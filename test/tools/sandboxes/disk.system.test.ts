@@ -17,7 +17,7 @@ async function write(server: RunningServer, mib: number): Promise<string> {
 }
 
 describe('the disk limit', () => {
-  it('ends a sandbox that takes more, and says so', async () => {
+  it('stops a sandbox that exceeds it, and says so', async () => {
     const server = await startServer({ args: ['--disk-mb', '64'] });
     onTestFinished(() => server.close());
     await server.call('sandbox_create');
@@ -33,7 +33,7 @@ describe('the disk limit', () => {
     expect(refused.text).toContain('64');
   });
 
-  it('counts empty files as well', async () => {
+  it('counts empty files too', async () => {
     const server = await startServer({ args: ['--disk-mb', '64'] });
     onTestFinished(() => server.close());
     await server.call('sandbox_create');
@@ -43,7 +43,7 @@ describe('the disk limit', () => {
     expect(aborted.structured['status_reason']).toContain('the limit is 64 MiB');
   });
 
-  it('leaves one alone that stays below, and is told by session_info', async () => {
+  it('leaves a sandbox below it alone, and is shown by session_info', async () => {
     const server = await startServer({ args: ['--disk-mb', '64'] });
     onTestFinished(() => server.close());
     await server.call('sandbox_create');
@@ -72,7 +72,7 @@ async function smallDisk(): Promise<string> {
 describe('a full disk', needs('root, to mount a small one', isRoot), () => {
   const FILL = { cmd: 'dd', args: ['if=/dev/zero', 'of=/vercel/sandbox/big', 'bs=1M'] };
 
-  it('is told by every call, and leaves nothing half-made', async () => {
+  it('is reported by every call, and leaves nothing half-done', async () => {
     const server = await startServer({ args: ['--disk-mb', 'off'], stateDir: await smallDisk() });
     onTestFinished(() => server.close());
     await server.call('sandbox_create');
@@ -105,7 +105,7 @@ describe('a full disk', needs('root, to mount a small one', isRoot), () => {
     expect(runs.structured).toMatchObject({ exit_code: 0 });
   });
 
-  it('keeps no sandbox from being stopped', async () => {
+  it('does not prevent stopping a sandbox', async () => {
     const stateDir = await smallDisk();
     const server = await startServer({ args: ['--disk-mb', 'off'], stateDir });
     onTestFinished(() => server.close());
@@ -118,7 +118,7 @@ describe('a full disk', needs('root, to mount a small one', isRoot), () => {
     expect((await server.call('sandbox_create')).isError).toBe(false);
   });
 
-  it('keeps no sandbox of a dead server from being cleaned up', async () => {
+  it('does not prevent cleaning up the sandbox of a dead server', async () => {
     const stateDir = await smallDisk();
     const server = await startServer({ args: ['--disk-mb', 'off'], stateDir });
     const { structured } = await server.call('sandbox_create');

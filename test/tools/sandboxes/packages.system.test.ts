@@ -47,7 +47,7 @@ describe('packages', needs('root, and a host with apt', usable), () => {
     expect((await shell('ls /etc/greet-them.conf; command -v greet-them', false))['stdout']).toBe('');
   });
 
-  it('are those of the host, of which nothing changes', async () => {
+  it('come from the host, which does not change', async () => {
     const { stdout } = await shell('dpkg-query -W dpkg apt | wc -l', false);
     expect(stdout).toBe('2\n');
     expect(existsSync('/usr/bin/greet-them')).toBe(false);

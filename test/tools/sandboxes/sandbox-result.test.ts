@@ -12,17 +12,17 @@ async function nextStep(wish: { leftMs: number; maxLifetimeMs: number }): Promis
 }
 
 describe('the next step of a running sandbox', () => {
-  it('is none before its last minute', async () => {
+  it('is absent before its last minute', async () => {
     expect(await nextStep({ leftMs: 60_000, maxLifetimeMs: 300_000 })).toBeNull();
   });
 
-  it('is to extend it where that is granted', async () => {
+  it('is to extend it if possible', async () => {
     expect(await nextStep({ leftMs: 59_999, maxLifetimeMs: 300_001 })).toMatch(
       /^The sandbox ends in 60 s: sandbox_extend_timeout sandbox_id=sbx_\w+ extends it\.$/,
     );
   });
 
-  it('is to save the work where it has lived as long as it may', async () => {
+  it('is to save the work once it has reached its maximum lifetime', async () => {
     const next = await nextStep({ leftMs: 10_000, maxLifetimeMs: 300_000 });
     expect(next).toContain('The sandbox ends in 10 s');
     expect(next).toContain('sandbox_download_file');

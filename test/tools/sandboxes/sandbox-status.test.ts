@@ -13,7 +13,7 @@ async function stoppedSandbox() {
 describe('waitForStatus', () => {
   const wait = { timeoutMs: 20_000, pollIntervalMs: 1 };
 
-  it('answers at once what is there, and later what comes', async () => {
+  it('returns at once if the status is reached, otherwise later', async () => {
     const { handle, stop } = await stoppedSandbox();
     expect(await waitForStatus(handle, { ...wait, status: 'running' }, neverAborted)).toMatchObject({
       status: 'running',
@@ -23,7 +23,7 @@ describe('waitForStatus', () => {
     expect(await waiting).toMatchObject({ status: 'stopped' });
   });
 
-  it('answers null for what did not come', async () => {
+  it('returns null if the status is not reached', async () => {
     const { handle } = await stoppedSandbox();
     expect(
       await waitForStatus(handle, { ...wait, timeoutMs: 5, status: 'stopped' }, neverAborted),
@@ -31,7 +31,7 @@ describe('waitForStatus', () => {
   });
 
   it.each(STATUSES.filter((status) => status !== 'stopped'))(
-    'does not wait for a stopped one to be %s',
+    'does not wait for a stopped sandbox to be %s',
     async (status) => {
       const { handle, stop } = await stoppedSandbox();
       await stop();

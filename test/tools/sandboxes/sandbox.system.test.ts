@@ -18,8 +18,8 @@ async function create(args: Record<string, unknown> = {}): Promise<string> {
   return String(structured['sandbox_id']);
 }
 
-describe('a life', () => {
-  it('is created, found, extended, stopped and still known', async () => {
+describe('the life of a sandbox', () => {
+  it('is created, listed, extended, stopped, and still known afterwards', async () => {
     const { structured } = await server.call('sandbox_create', {
       timeout_ms: 120_000,
       resources: { vcpus: 1 },
@@ -72,7 +72,7 @@ describe('a life', () => {
     failsWith(await server.call('sandbox_domain', { port: 80 }), 'conflict');
   });
 
-  it('ends by itself, and says beforehand how to go on', async () => {
+  it('ends at its deadline, and says beforehand how to continue', async () => {
     const { structured } = await server.call('sandbox_create', { timeout_ms: 1_000 });
     expect(structured['next']).toContain(`sandbox_extend_timeout sandbox_id=${structured['sandbox_id']}`);
     const ended = await server.call('sandbox_wait_for_status', {
@@ -83,7 +83,7 @@ describe('a life', () => {
     expect(ended.structured).toMatchObject({ status: 'stopped', status_reason: 'its timeout expired' });
   });
 
-  it('is the current one when it was got', async () => {
+  it('makes the sandbox current that sandbox_get returned', async () => {
     const [first, second] = [await create(), await create()];
     expect((await server.call('sandbox_get')).structured['sandbox_id']).toBe(second);
     await server.call('sandbox_get', { sandbox_id: first });
@@ -94,7 +94,7 @@ describe('a life', () => {
 });
 
 describe('sandbox_list', () => {
-  it('pages, newest first, within bounds', async () => {
+  it('returns bounded pages, newest first', async () => {
     const ids = [await create(), await create(), await create()];
     const first = await server.call('sandbox_list', { limit: 2 });
     expect(first.structured['sandboxes']).toEqual([
@@ -115,7 +115,7 @@ describe('sandbox_list', () => {
     [{ since: 'yesterday' }, '`since` must be epoch milliseconds or an ISO 8601 time'],
     [{ cursor: 'nonsense' }, 'cursor'],
     [{ sandbox_id: 'x' }, 'Unknown argument "sandbox_id"'],
-  ])('refuses %j', async (args, message) => {
+  ])('rejects %j', async (args, message) => {
     failsWith(await server.call('sandbox_list', args), 'invalid_argument', message);
   });
 });
@@ -137,7 +137,7 @@ describe('sandbox_create', () => {
       'invalid_argument',
       '`source.snapshot_id` is not a field',
     ],
-  ])('refuses %j', async (args, code, message) => {
+  ])('rejects %j', async (args, code, message) => {
     const before = await server.call('sandbox_list');
     failsWith(await server.call('sandbox_create', args), code, message);
     expect((await server.call('sandbox_list')).structured).toEqual(before.structured);
@@ -146,7 +146,7 @@ describe('sandbox_create', () => {
 
 describe('unknown sandboxes', () => {
   it.each(['sandbox_get', 'sandbox_stop', 'sandbox_run_command', 'sandbox_read_file', 'sandbox_domain'])(
-    '%s does not find one',
+    '%s does not find them',
     async (tool) => {
       const more = {
         sandbox_run_command: { cmd: 'true' },
@@ -162,7 +162,7 @@ describe('unknown sandboxes', () => {
 });
 
 describe('sandbox_wait_for_status', () => {
-  it('does not wait for what cannot come, nor for ever, and can be cancelled', async () => {
+  it('does not wait for an unreachable status or forever, and can be cancelled', async () => {
     const sandbox_id = await create();
     failsWith(
       await server.call('sandbox_wait_for_status', { sandbox_id, status: 'pending' }),
@@ -193,7 +193,7 @@ describe('sandbox_wait_for_status', () => {
 });
 
 describe('sandbox_domain', () => {
-  it('leads to a server in the sandbox', async () => {
+  it('returns the URL of a server in the sandbox', async () => {
     await create({ ports: [8_080] });
     const script = "import http.server as h; h.test(h.SimpleHTTPRequestHandler, port=8080, bind='127.0.0.1')";
     await server.call('sandbox_write_files', { files: [{ path: 'page.txt', content: 'from inside' }] });
@@ -214,7 +214,7 @@ describe('sandbox_domain', () => {
     await server.call('sandbox_stop', { blocking: true });
   });
 
-  it('exists for exposed ports alone, and nothing of this machine is reached from inside', async () => {
+  it('works only for exposed ports, and the sandbox cannot access this machine', async () => {
     const outside = createServer((_request, response) => response.end('host'));
     await new Promise<void>((resolve) => outside.listen(0, '127.0.0.1', resolve));
     const address = outside.address();
@@ -233,7 +233,7 @@ describe('sandbox_domain', () => {
 });
 
 describe('sandbox_extend_timeout', () => {
-  it('stops at the operator’s maximum', async () => {
+  it('is limited by the operator’s maximum', async () => {
     await create();
     failsWith(
       await server.call('sandbox_extend_timeout', { duration_ms: 1e12 }),
@@ -250,7 +250,7 @@ describe('sandbox_extend_timeout', () => {
 });
 
 describe('session_info', () => {
-  it('tells what there is and what can be done', async () => {
+  it('shows what exists and what is possible', async () => {
     const sandbox_id = await create();
     const command = await server.call('sandbox_run_command_detached', { cmd: 'sleep', args: ['1000'] });
     const { structured } = await server.call('session_info');

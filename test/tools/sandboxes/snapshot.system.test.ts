@@ -35,7 +35,7 @@ describe('snapshots through the server', () => {
     await expect.poll(size).toBeGreaterThan(0);
   }
 
-  it('keep the files, say that the sandbox was stopped, and how to go on', async () => {
+  it('keep the files, and say that the sandbox was stopped and how to continue', async () => {
     const created = await server.call('sandbox_create');
     const source = String(created.structured['sandbox_id']);
     await sh('echo kept > file && echo changed > /etc/hostname', { sudo: true });
@@ -62,7 +62,7 @@ describe('snapshots through the server', () => {
     await server.call('sandbox_stop', { blocking: true });
   });
 
-  it('are looked up, listed and deleted, and then gone', async () => {
+  it('can be queried, listed and deleted, and are gone after that', async () => {
     await server.call('sandbox_create');
     const { snapshot_id, sandbox_status, next, ...facts } = await snapshot();
     expect([sandbox_status, next]).not.toContain(undefined);
@@ -87,7 +87,7 @@ describe('snapshots through the server', () => {
     }
   });
 
-  it('are refused with a reason where they cannot be', async () => {
+  it('are rejected with a reason when impossible', async () => {
     await server.call('sandbox_create');
     const soon = await server.call('sandbox_snapshot', { expiration_ms: 1_000 });
     expect(soon.text).toMatch(/invalid_argument.*1000/s);

@@ -73,7 +73,7 @@ describe(
     it.each([
       ['https, as a secret', () => `https://git.test:${secure.port}`, () => secure, `\${secret:TOKEN}`],
       ['http, as they are', () => `http://git.test:${plain.port}`, () => plain, PASSWORD],
-    ])('pass over %s', async (_title, base, sources, password) => {
+    ])('work over %s', async (_title, base, sources, password) => {
       const url = `${base()}/private.git`;
       const source = { type: 'git', url, username: 'robot', password };
       const made = await server.call('sandbox_create', { source });
@@ -104,7 +104,7 @@ describe(
       await server.call('sandbox_stop', { sandbox_id, blocking: true });
     });
 
-    it('of the operator go to their domains alone', async () => {
+    it('of the operator are sent to their domains only', async () => {
       const before = plain.seen.length;
       const source = {
         type: 'git',
@@ -139,7 +139,7 @@ describe(
       ]);
     });
 
-    it('that a server sends back are not told', async () => {
+    it('are masked if a server echoes them', async () => {
       plain.on('/echo.git/info/refs', (request, response) => {
         response
           .writeHead(302, { location: `http://127.0.0.1:1/${request.headers.authorization}/${PASSWORD}` })
@@ -157,7 +157,7 @@ describe(
       for (const text of SENSITIVE) expect(refused.text).not.toContain(text);
     });
 
-    it('that are wrong are refused readably', async () => {
+    it('are rejected with a readable error when wrong', async () => {
       const source = {
         type: 'git',
         url: `https://git.test:${secure.port}/private.git`,

@@ -11,7 +11,7 @@ import { tgzOf } from '../../support/tarball.ts';
 const ADDRESS = HOST_ADDRESS ?? '';
 
 describe(
-  'a sandbox of a source',
+  'a sandbox with a source',
   needs('an address of this host beside loopback', HOST_ADDRESS !== null),
   () => {
     let sources: SourceServer;
@@ -31,7 +31,7 @@ describe(
       await sources?.close();
     });
 
-    it('has the files of a repository, and shows how they come', async () => {
+    it('contains the files of a repository, and reports progress', async () => {
       const lines: string[] = [];
       const source = { type: 'git', url: `${sources.url}/repo.git`, revision: 'v1', depth: 1 };
       const made = await server.call(
@@ -46,7 +46,7 @@ describe(
       await server.call('sandbox_stop', { blocking: true });
     });
 
-    it('has the files of a tarball', async () => {
+    it('contains the files of a tarball', async () => {
       sources.serve('/t.tgz', tgzOf([{ path: 'pkg/a', content: 'from a tarball' }]));
       await server.call('sandbox_create', { source: { type: 'tarball', url: `${sources.url}/t.tgz` } });
       expect((await server.call('sandbox_read_file', { path: 'a' })).structured).toMatchObject({
@@ -55,7 +55,7 @@ describe(
       await server.call('sandbox_stop', { blocking: true });
     });
 
-    it('that could not be fetched is gone, and its record says why', async () => {
+    it('is removed if the source cannot be fetched, and its record says why', async () => {
       const url = `${sources.url}/none.git`;
       const network_policy = { mode: 'allow-all' };
       const failed = await server.call('sandbox_create', {
@@ -100,7 +100,7 @@ describe(
       [{ type: 'git', url: 'https://git.test/x', username: 'a:b', password: 'x' }, 'colon'],
       [{ type: 'git', url: 'https://git.test/x', password: 'a\nb' }, 'source.password'],
       [{ type: 'git', url: 'https://git.test/x', password: `\${secret:NONE}` }, 'no secret NONE'],
-    ])('is refused before anything is made: %j', async (source, words) => {
+    ])('is rejected before anything is created: %j', async (source, words) => {
       const before = await server.call('sandbox_list', { limit: 1 });
       const answer = await server.call('sandbox_create', { source });
       failsWith(answer, 'invalid_argument', words);
@@ -109,7 +109,7 @@ describe(
       expect((await server.call('sandbox_list', { limit: 1 })).text).toBe(before.text);
     });
 
-    it('is given up with the call that is cancelled', async () => {
+    it('is removed when its call is cancelled', async () => {
       sources.on('/cancel.git/info/refs', () => undefined);
       const reached = sources.next('/cancel.git/info/refs');
       const caller = new AbortController();
@@ -127,7 +127,7 @@ describe(
       expect(text).not.toContain('cancel.git');
     });
 
-    it('is seen as pending by other sessions, and goes with its own', async () => {
+    it('is pending for other sessions, and ends with its own', async () => {
       const first = await startServer({ args });
       sources.on('/end.git/info/refs', () => undefined);
       const reached = sources.next('/end.git/info/refs');
@@ -153,7 +153,7 @@ describe(
       }
     });
 
-    it('is removed by the next server when this one is killed in the middle', async () => {
+    it('is removed by the next server if this one is killed during the fetch', async () => {
       const first = await startServer({ args });
       sources.on('/kill.git/info/refs', () => undefined);
       const reached = sources.next('/kill.git/info/refs');

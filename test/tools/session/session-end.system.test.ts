@@ -23,8 +23,8 @@ async function attached(server: RunningServer, script: string): Promise<string> 
   return String(Object(command).command_id);
 }
 
-describe('a server that takes over from one that has ended', () => {
-  it('finds kept sandboxes, what ran in them, and how it ended', async () => {
+describe('a server started after another has exited', () => {
+  it('finds kept sandboxes, their commands, and how those ended', async () => {
     const stateDir = await sharedState();
     const first = await startServer({ stateDir });
     const { structured } = await first.call('sandbox_create', { keep: true });
@@ -62,7 +62,7 @@ describe('a server that takes over from one that has ended', () => {
     await second.close();
   });
 
-  it('finds the others stopped, and their logs', async () => {
+  it('finds the other sandboxes stopped, with their logs', async () => {
     const stateDir = await sharedState();
     const first = await startServer({ stateDir });
     const { structured } = await first.call('sandbox_create');

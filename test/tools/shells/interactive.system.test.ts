@@ -24,7 +24,7 @@ async function address(from = server): Promise<string> {
 }
 
 describe('a terminal over a WebSocket', () => {
-  it('is null without interactive, and sandbox_domain then says what is exposed', async () => {
+  it('is absent without interactive, and sandbox_domain lists the exposed ports', async () => {
     const plain = await startServer();
     onTestFinished(() => plain.close());
     const { structured } = await plain.call('sandbox_create');
@@ -33,7 +33,7 @@ describe('a terminal over a WebSocket', () => {
     expect(answer.text).toContain('invalid_argument');
   });
 
-  it('types what comes, shows what the program writes, tells the exit code', async () => {
+  it('passes input and output, and reports the exit code', async () => {
     const terminal = await PersonTerminal.open(`${await address()}&cols=100&rows=30`);
     terminal.socket.send('stty size; id -un; pwd; echo en""d\n');
     expect(await terminal.until('end\r\n')).toContain('30 100\r\nvercel-sandbox\r\n/vercel/sandbox\r\n');
@@ -41,7 +41,7 @@ describe('a terminal over a WebSocket', () => {
     expect(await terminal.closed).toEqual({ code: 1000, reason: 'exit_code=7' });
   });
 
-  it('resizes under its subprotocol, and refuses other text messages', async () => {
+  it('resizes with its subprotocol, and rejects other text messages', async () => {
     const terminal = await PersonTerminal.open(await address(), ['other', PROTOCOL]);
     expect(terminal.socket.protocol).toBe(PROTOCOL);
     terminal.socket.send(JSON.stringify({ type: 'resize', cols: 61, rows: 17 }));
@@ -51,7 +51,7 @@ describe('a terminal over a WebSocket', () => {
     expect((await terminal.closed).code).toBe(1008);
   });
 
-  it('carries megabytes to a reader that pauses, and all of it', async () => {
+  it('delivers megabytes completely to a reader that pauses', async () => {
     const terminal = await PersonTerminal.open(await address());
     terminal.socket.pause();
     const script =
@@ -62,7 +62,7 @@ describe('a terminal over a WebSocket', () => {
     expect(text.match(/x{1000,}/g)?.join('').length).toBe(3_000_000);
   });
 
-  it('ends what runs in it when the person leaves', async () => {
+  it('ends its program when the client disconnects', async () => {
     const terminal = await PersonTerminal.open(await address());
     terminal.socket.send('trap "" HUP; sleep 9876 & echo st""arted\n');
     await terminal.until('started');
@@ -73,20 +73,23 @@ describe('a terminal over a WebSocket', () => {
   });
 });
 
-describe('who is let in', () => {
-  it('a token opens one terminal', async () => {
+describe('access to the terminal', () => {
+  it('is granted once per token', async () => {
     const url = await address();
     const terminal = await PersonTerminal.open(url);
     await expect(PersonTerminal.open(url)).rejects.toThrow('401');
     terminal.socket.close();
   });
 
-  it.each(['', '?token=', `?token=${'A'.repeat(43)}`, '?token=%00', '//?token=x'])('not %j', async (path) => {
-    await expect(PersonTerminal.open(`ws://127.0.0.1:${port}/${path}`)).rejects.toThrow('401');
-  });
+  it.each(['', '?token=', `?token=${'A'.repeat(43)}`, '?token=%00', '//?token=x'])(
+    'is denied for %j',
+    async (path) => {
+      await expect(PersonTerminal.open(`ws://127.0.0.1:${port}/${path}`)).rejects.toThrow('401');
+    },
+  );
 
   it.each([{ origin: 'https://evil.example' }, { headers: { host: 'evil.example' } }, { origin: 'null' }])(
-    'no page of another site: %j, and the token stays good',
+    'is denied to pages of another site: %j, and the token stays valid',
     async (options) => {
       const url = await address();
       await expect(PersonTerminal.open(url, [], options)).rejects.toThrow('403');
@@ -95,7 +98,7 @@ describe('who is let in', () => {
     },
   );
 
-  it('an impossible window is refused, and the token stays good', async () => {
+  it('is denied for an invalid window size, and the token stays valid', async () => {
     const url = await address();
     for (const size of ['cols=0', 'rows=1001', 'cols=x', 'rows=1.5']) {
       await expect(PersonTerminal.open(`${url}&${size}`)).rejects.toThrow('400');
@@ -103,7 +106,7 @@ describe('who is let in', () => {
     (await PersonTerminal.open(url)).socket.close();
   });
 
-  it('a ninth terminal is refused', async () => {
+  it('is denied to a ninth terminal', async () => {
     const other = await startServer();
     onTestFinished(() => other.close());
     await other.call('sandbox_create', { interactive: true });
@@ -113,7 +116,7 @@ describe('who is let in', () => {
     for (const terminal of open) terminal.socket.close();
   });
 
-  it('a plain request is told what this is', async () => {
+  it('explains itself to a plain HTTP request', async () => {
     const plain = request(`http://127.0.0.1:${port}/`).end();
     const [response] = await once(plain, 'response');
     expect(response.statusCode).toBe(426);
@@ -121,8 +124,8 @@ describe('who is let in', () => {
   });
 });
 
-describe('a server that only reads', () => {
-  it('gives out the URLs of ports, and no terminal', async () => {
+describe('a read-only server', () => {
+  it('returns the URLs of ports, but opens no terminal', async () => {
     const { structured } = await server.call('sandbox_get');
     await server.call('sandbox_create', { interactive: true, ports: [8081], keep: true });
     onTestFinished(async () => {
@@ -142,7 +145,7 @@ describe('a server that only reads', () => {
 });
 
 describe('the port', () => {
-  it('closes with its sandbox, and terminals with it', async () => {
+  it('closes with its sandbox, and so do its terminals', async () => {
     const other = await startServer();
     onTestFinished(() => other.close());
     await other.call('sandbox_create', { interactive: true });
@@ -154,7 +157,7 @@ describe('the port', () => {
     await expect(PersonTerminal.open(url)).rejects.toThrow('ECONNREFUSED');
   });
 
-  it('opens anew in a server that takes the sandbox up', async () => {
+  it('opens again in a server that attaches to the sandbox', async () => {
     const first = await startServer();
     const { structured } = await first.call('sandbox_create', { interactive: true, keep: true });
     const second = await startServer({ stateDir: first.stateDir });

@@ -30,14 +30,14 @@ describe('keys', () => {
     expect(keySequences([name], true)).toBe(sequence);
   });
 
-  it('have two forms where a program asks for one', () => {
+  it("have two forms, depending on the program's mode", () => {
     const names = ['up', 'down', 'right', 'left', 'home', 'end'];
     expect(keySequences(names, false)).toBe('\x1b[A\x1b[B\x1b[C\x1b[D\x1b[H\x1b[F');
     expect(keySequences(names, true)).toBe('\x1bOA\x1bOB\x1bOC\x1bOD\x1bOH\x1bOF');
   });
 
   it.each(['', 'a', 'hyper-x', 'ctrl-1', 'f13', 'toString', 'ctrl-toString', 'alt-', '__proto__'])(
-    'has no key %j',
+    'rejects %j',
     (name) => {
       expect(() => keySequences([name], false)).toThrow(
         expect.objectContaining({ code: 'invalid_argument' }),

@@ -23,7 +23,7 @@ async function count(server: RunningServer, word: string): Promise<number> {
 const STUBBORN = 'trap "" HUP; (setsid sleep 4321 &); echo up; sleep 4321';
 
 describe('a shell ends', () => {
-  it('with shell_close, and everything in it', async () => {
+  it('with shell_close, including all its processes', async () => {
     const server = await started();
     await server.call('sandbox_create');
     const shell = await openShell(server, { command: ['bash', '-c', STUBBORN] });
@@ -41,7 +41,7 @@ describe('a shell ends', () => {
     expect(typed.text).toContain('has exited');
   });
 
-  it('with its session, also in a sandbox that is kept', async () => {
+  it('with its session, even in a kept sandbox', async () => {
     const first = await startServer({ args: ['--on-disconnect', 'keep'] });
     const { stateDir } = first;
     const second = await startServer({ stateDir });
@@ -57,7 +57,7 @@ describe('a shell ends', () => {
     await first.close();
   });
 
-  it('with a server that is killed', async () => {
+  it('when its server is killed', async () => {
     const first = await startServer();
     const second = await startServer({ stateDir: first.stateDir });
     const { structured } = await first.call('sandbox_create', { keep: true });
@@ -86,7 +86,7 @@ describe('a shell ends', () => {
     expect(refused.text).toContain('conflict');
   });
 
-  it('with a snapshot of its sandbox, and typing then leads to it', async () => {
+  it('with a snapshot of its sandbox, which a later shell_send then names', async () => {
     const server = await started();
     await server.call('sandbox_create');
     const shell = await openShell(server);
@@ -98,7 +98,7 @@ describe('a shell ends', () => {
 });
 
 describe('a cancelled call', () => {
-  it('leaves no shell that nobody knows of', async () => {
+  it('leaves no shell', async () => {
     const server = await started();
     await server.call('sandbox_create');
     const cancel = new AbortController();
@@ -112,8 +112,8 @@ describe('a cancelled call', () => {
   });
 });
 
-describe('an opening that the sandbox does not answer', () => {
-  it('ends with its call and gives the place back', async () => {
+describe('an open request that the sandbox does not answer', () => {
+  it('ends with its call and frees its place', async () => {
     const server = await started(['--max-shells', '1']);
     const silent = String((await server.call('sandbox_create')).structured['sandbox_id']);
     await server.call('sandbox_create');
@@ -135,7 +135,7 @@ describe('an opening that the sandbox does not answer', () => {
 });
 
 describe('the session', () => {
-  it('lists its shells, and no longer those that have ended', async () => {
+  it('lists its open shells only', async () => {
     const server = await started();
     const { structured } = await server.call('sandbox_create');
     const shell = await openShell(server);
@@ -152,7 +152,7 @@ describe('the session', () => {
     expect(await listed()).toEqual([]);
   });
 
-  it('bounds its shells and gives their places back', async () => {
+  it('limits its shells and frees their places', async () => {
     const server = await started(['--max-shells', '2']);
     await server.call('sandbox_create');
     const first = await openShell(server);
@@ -167,7 +167,7 @@ describe('the session', () => {
     expect((await server.call('session_info')).structured['limits']).toMatchObject({ max_shells: 2 });
   });
 
-  it('keeps a sandbox alive past its time while a shell is open in it', async () => {
+  it('keeps a sandbox alive past its timeout while a shell is open in it', async () => {
     const server = await started();
     const { structured } = await server.call('sandbox_create', { timeout_ms: 4_000 });
     const shell = await openShell(server);

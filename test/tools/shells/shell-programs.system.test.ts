@@ -17,7 +17,7 @@ const GIVEN_UP_MS = 40_000;
 const has = (name: string): boolean => existsSync(`/usr/bin/${name}`);
 
 describe('interactive programs', () => {
-  it('vim: keys, cells, the saved file', async (context) => {
+  it('vim: keys, screen cells, the saved file', async (context) => {
     const vim = ['vim', 'vi', 'vim.tiny'].find(has);
     if (vim === undefined) return context.skip('this host has no vim');
     const shell = await openShell(server, { command: [vim, '-u', 'NONE', '-N', '/vercel/sandbox/note.txt'] });
@@ -35,7 +35,7 @@ describe('interactive programs', () => {
     expect(file.structured['content']).toBe('FIRST line\nsecond\n');
   });
 
-  it('top: a screen that repaints itself, left with q', async (context) => {
+  it('top: a screen that repaints itself, quit with q', async (context) => {
     if (!has('top')) return context.skip('this host has no top');
     const shell = await openShell(server);
     const answer = await shell.send({ text: 'top\n', wait_for: 'COMMAND' });
@@ -44,7 +44,7 @@ describe('interactive programs', () => {
     expect(left.structured['exit_code']).toBeNull();
   });
 
-  it('python: a prompt that answers', async (context) => {
+  it('python: an interactive prompt', async (context) => {
     if (!has('python3')) return context.skip('this host has no python3');
     const shell = await openShell(server, { command: ['/usr/bin/python3', '-q'] });
     await shell.send({ wait_for: '>>>' });
@@ -52,7 +52,7 @@ describe('interactive programs', () => {
     expect((await shell.sendUntilExit({ keys: ['ctrl-d'] })).structured['exit_code']).toBe(0);
   });
 
-  it('a password prompt: nothing of what is typed shows', async () => {
+  it('a password prompt: typed text is not shown', async () => {
     const script =
       'read -s -p "Password: " word; echo; echo "$(printf %s "$word" | wc -c) characters"; read -r end';
     const shell = await openShell(server, { command: ['bash', '-c', script] });
@@ -62,7 +62,7 @@ describe('interactive programs', () => {
     expect(output(answer)).not.toContain('hunter2');
   });
 
-  it('the alternate screen: shown while it is on, the other one kept', async () => {
+  it('the alternate screen: shown while active, and the normal one restored', async () => {
     const shell = await openShell(server);
     const script = `printf '\\033[?1049h\\033[2J\\033[5;10Hmid%s' dle; read -r; printf '\\033[?1049l'`;
     const on = await shell.send({ text: `${script}\n`, wait_for: 'middle' });
@@ -75,7 +75,7 @@ describe('interactive programs', () => {
     expect(row(off, 1)).toMatch(/^prompt> printf/);
   });
 
-  it('a text of the typed line that a full-screen program shows is seen at once', async () => {
+  it('finds text of the typed line at once when a full-screen program shows it', async () => {
     const shell = await openShell(server);
     const script = `printf '\\033[?1049h\\033[2J\\033[Hnotes.txt'; read -r # notes.txt`;
     const started = performance.now();
@@ -84,7 +84,7 @@ describe('interactive programs', () => {
     expect(performance.now() - started).toBeLessThan(GIVEN_UP_MS);
   });
 
-  it('a text that was there and is painted anew ends the wait once the screen is quiet', async () => {
+  it('ends the wait for text that is repainted once the screen is quiet', async () => {
     const script = `printf '\\033[?1049h\\033[2J\\033[Hname'; stty -echo; read -r; printf '\\033[2J\\033[3;3Hname'; read -r`;
     const shell = await openShell(server, { command: ['bash', '-c', script] });
     await shell.send({ wait_for: 'name' });
@@ -94,7 +94,7 @@ describe('interactive programs', () => {
     expect(performance.now() - started).toBeLessThan(GIVEN_UP_MS);
   });
 
-  it('arrow keys in the form that the program asks for', async () => {
+  it('arrow keys in the mode of the program', async () => {
     const shell = await openShell(server, { command: ['bash', '-c', 'stty -echo; echo ready; cat -v'] });
     await shell.send({ wait_for: 'ready' });
     expect(screen(await shell.send({ keys: ['up', 'f5', 'enter'], wait_for: '15~' }))).toContain(
@@ -109,13 +109,13 @@ describe('interactive programs', () => {
 });
 
 describe('escape sequences of a hostile program', () => {
-  it('are answered by the emulator alone', async () => {
+  it('are answered only by the emulator', async () => {
     const script = `stty -echo -icanon; printf '\\033[3;4H\\033[6n'; head -c 6 | cat -v; sleep 1000`;
     const shell = await openShell(server, { command: ['bash', '-c', script] });
     expect(screen(await shell.send({ wait_for: '3;4R' }))).toContain('^[[3;4R');
   });
 
-  it('leave no control character in an answer', async () => {
+  it('leave no control characters in a result', async () => {
     const sequences = String.raw`\033]0;title\007\033]52;c;ZXZpbA==\007\033[31mred\033[0m \302\23331mC1 \033P+q544e\033\\ \033[21t \001\002\016 end`;
     const shell = await openShell(server, {
       command: ['bash', '-c', `printf '${sequences}%s' ing; read -r line`],
@@ -129,7 +129,7 @@ describe('escape sequences of a hostile program', () => {
     expect(screen(answer)).toContain('red');
   });
 
-  it('cannot flood the server: a program that never stops writing is slowed down and closed', async () => {
+  it('cannot flood the server: a program that never stops writing is throttled and closed', async () => {
     const shell = await openShell(server, { command: ['yes'] });
     expect(screen(shell.opened)).toContain('y\ny\n');
     // A server that reads without end would not come to this.

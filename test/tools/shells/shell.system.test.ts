@@ -10,7 +10,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 describe('a shell', () => {
-  it('opens as bash on 80 by 24 cells and shows its prompt', async () => {
+  it('opens bash with 80 by 24 cells and shows its prompt', async () => {
     const answer = await server.call('sandbox_shell');
     expect(answer.structured).toMatchObject({ cols: 80, rows: 24, alternate_screen: false, exit_code: null });
     expect(screen(answer)).toContain('/vercel/sandbox');
@@ -29,7 +29,7 @@ describe('a shell', () => {
     );
   });
 
-  it('runs what is typed, on a terminal that is its own', async () => {
+  it('runs what is typed, on a terminal of its own', async () => {
     const shell = await openShell(server);
     const answer = await shell.send({
       text: 'test -t 0 && test -O "$(tty)" && echo "own $TERM"\n',
@@ -39,7 +39,7 @@ describe('a shell', () => {
     expect(row(answer, 1)).toMatch(/^prompt> test -t 0/);
   });
 
-  it('answers the output since the last look, once', async () => {
+  it('returns the output since the last call, once', async () => {
     const shell = await openShell(server);
     const first = await shell.send({ text: 'echo one-$((1 + 1))\n', wait_for: 'one-2' });
     expect(output(first)).toContain('one-2');
@@ -50,19 +50,19 @@ describe('a shell', () => {
     expect(output(await shell.send())).toBe('');
   });
 
-  it('waits for a text that the program writes, not for its own echo', async () => {
+  it('waits for text that the program prints, not for the echo of its input', async () => {
     const shell = await openShell(server);
     const answer = await shell.send({ text: 'sleep 0.3; echo finished\n', wait_for: 'finished' });
     expect(screen(answer).split('\n').slice(1, 2)).toEqual(['finished']);
   });
 
-  it('finds a text that is there already when it only looks, and gives up on one that never comes', async () => {
+  it('finds text already on the screen when nothing is sent, and times out for text that never appears', async () => {
     const shell = await openShell(server);
     expect(screen(await shell.send({ wait_for: 'prompt>' }))).toBe('prompt>');
     expect(screen(await shell.send({ wait_for: 'never', wait_ms: 50 }))).toBe('prompt>');
   });
 
-  it('takes the size it is opened with, and a new one', async () => {
+  it('uses its initial size, and a new one', async () => {
     const shell = await openShell(server, { cols: 100, rows: 30 });
     expect(screen(await shell.send({ text: 'stty size\n', wait_for: '30 100' }))).toContain('30 100');
     const answer = await shell.send({ cols: 40, rows: 10, text: 'stty size\n', wait_for: '10 40' });
@@ -70,7 +70,7 @@ describe('a shell', () => {
     expect(screen(answer)).toContain('10 40');
   });
 
-  it('interrupts with ctrl-c and goes on', async () => {
+  it('interrupts with ctrl-c and continues', async () => {
     const shell = await openShell(server);
     await shell.send({ text: `sh -c 'echo started; exec sleep 1000'; echo over\n`, wait_for: '\nstarted' });
     const answer = await shell.send({ keys: ['ctrl-c'], wait_for: 'prompt>' });
@@ -78,7 +78,7 @@ describe('a shell', () => {
     expect(screen(await shell.send({ text: 'echo $?\n', wait_for: '130' }))).toContain('130');
   });
 
-  it('tells the exit code, keeps the last screen, and takes no more', async () => {
+  it('reports the exit code, keeps the last screen, and accepts no more input', async () => {
     const shell = await openShell(server);
     await shell.send({ text: 'sleep 1000 & echo last; exit 7\n' });
     await expect.poll(async () => (await shell.send()).structured['exit_code']).toBe(7);
@@ -101,13 +101,13 @@ describe('a shell', () => {
     expect(screen(answer)).toBe('hello /tmp 0');
   });
 
-  it('tells a program that does not exist by its exit code', async () => {
+  it('reports a missing program by its exit code', async () => {
     const answer = await server.call('sandbox_shell', { command: ['no-such-program'] });
     expect(answer.structured['exit_code']).toBe(127);
     expect(screen(answer)).toBe('no-such-program: command not found');
   });
 
-  it('passes a long paste whole', async () => {
+  it('passes a long paste completely', async () => {
     const shell = await openShell(server, {
       command: ['sh', '-c', 'stty -icanon -echo; echo go; head -c 60000 | md5sum'],
     });
@@ -126,7 +126,7 @@ describe('bad input', () => {
     return answer.text;
   };
 
-  it('names an unknown shell and the way on', async () => {
+  it('names an unknown shell and the next step', async () => {
     for (const name of ['shell_send', 'shell_close']) {
       const text = await refused(name, { shell_id: 'shl_none' });
       expect(text).toContain('not_found');
@@ -135,7 +135,7 @@ describe('bad input', () => {
     }
   });
 
-  it('names an unknown key and the valid ones, and types nothing of the call', async () => {
+  it('names an unknown key and the valid ones, and sends nothing', async () => {
     const shell = await openShell(server);
     const text = await refused('shell_send', {
       shell_id: shell.shellId,
@@ -148,18 +148,18 @@ describe('bad input', () => {
     expect(screen(await shell.send())).toBe('prompt>');
   });
 
-  it('bounds the window', async () => {
+  it('limits the window size', async () => {
     const shell = await openShell(server);
     expect(await refused('sandbox_shell', { cols: 501 })).toContain('500');
     expect(await refused('sandbox_shell', { rows: 0 })).toContain('rows');
     expect(await refused('shell_send', { shell_id: shell.shellId, cols: 1 })).toContain('cols');
   });
 
-  it('refuses a directory that is not there', async () => {
+  it('rejects a missing directory', async () => {
     expect(await refused('sandbox_shell', { cwd: '/no/such' })).toContain('"/no/such"');
   });
 
-  it('opens nothing in a sandbox that has stopped', async () => {
+  it('opens nothing in a stopped sandbox', async () => {
     const current = (await server.call('session_info')).structured['current_sandbox_id'];
     const { structured } = await server.call('sandbox_create');
     const sandboxId = structured['sandbox_id'];

@@ -52,7 +52,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
   const up = { local_path: 'tree', remote_path: 'tree' };
   const down = { remote_path: 'out', local_path: 'out' };
 
-  it('is handed over with the state reached, goes on, and gives its result to the same call once', async () => {
+  it('returns its progress, continues, and gives its result to a repeated call once', async () => {
     const { reached, release } = server.hold('tree');
     expect((await server.call('sandbox_upload_file', up)).structured['status']).toBe('running');
     await reached;
@@ -79,7 +79,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     expect(anew.structured).toMatchObject({ status: 'done', files: 4 });
   });
 
-  it('keeps a result that came between two calls', async () => {
+  it('keeps a result that is ready between two calls', async () => {
     await writeFile(join(server.cwd, 'one'), 'first');
     const one = { local_path: 'one', remote_path: 'one' };
     const { release } = server.hold('tree');
@@ -93,7 +93,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     expect(anew.structured).toMatchObject({ status: 'done', sha256: sha256('second') });
   });
 
-  it('tells the same call how it failed', async () => {
+  it('reports its failure to a repeated call', async () => {
     const { reached, release } = server.hold('tree');
     const wish = { ...down, local_path: 'failing', overwrite: 'refuse' };
     const handed = await server.call('sandbox_download_file', wish);
@@ -127,7 +127,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     expect(seen.at(-1)).toBe('4 files, 3,001 bytes');
   });
 
-  it('goes on when a call that has joined it is cancelled', async () => {
+  it('continues when a call that has joined it is cancelled', async () => {
     const { release } = server.hold('tree');
     const wish = { ...down, local_path: 'joined' };
     expect((await server.call('sandbox_download_file', wish)).structured['status']).toBe('running');
@@ -142,7 +142,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
   });
 });
 
-describe('a transfer whose call still waits', () => {
+describe('a transfer whose call is still waiting', () => {
   it('is undone when that call is cancelled', async () => {
     const patient = await openLocalServer(55_000);
     try {
@@ -180,7 +180,7 @@ describe('a transfer whose call still waits', () => {
   });
 });
 
-describe('what ends a transfer under way', () => {
+describe('the end of a running transfer', () => {
   beforeEach(async () => {
     await create(server);
     await bash('mkdir out; echo a > out/a; echo b > out/b');
@@ -199,7 +199,7 @@ describe('what ends a transfer under way', () => {
     return { up, down };
   }
 
-  it('a stop of the sandbox undoes it and says so', async () => {
+  it('comes with a stop of the sandbox, which undoes it and says so', async () => {
     const { up, down } = await begun('stopped');
     const stopped = await server.call('sandbox_stop', { blocking: true });
     expect(stopped.structured).toMatchObject({ status: 'stopped', next: null });
@@ -214,7 +214,7 @@ describe('what ends a transfer under way', () => {
     }
   });
 
-  it('a snapshot that is refused for its expiry is nothing', async () => {
+  it('does not come with a snapshot rejected for its expiry', async () => {
     const { down } = await begun('refused');
     for (const expiration_ms of [1, 3_600_000, 86_399_999, Number.MAX_SAFE_INTEGER]) {
       const refused = await server.call('sandbox_snapshot', { expiration_ms });
@@ -226,7 +226,7 @@ describe('what ends a transfer under way', () => {
     await server.call('sandbox_stop', { blocking: true });
   });
 
-  it('a snapshot says so, and holds nothing of an upload that it ends', async () => {
+  it('comes with a snapshot, which says so and contains nothing of the upload', async () => {
     const { up } = await begun('snapped');
     await server.call('sandbox_snapshot');
     await server.call('sandbox_wait_for_status', { status: 'stopped' });
@@ -241,7 +241,7 @@ describe('what ends a transfer under way', () => {
     await server.call('snapshot_delete', { snapshot_id });
   });
 
-  it('the end of the session undoes it', async () => {
+  it('comes with the end of the session, which undoes it', async () => {
     const other = await openLocalServer(SOFT_TIMEOUT_MS);
     try {
       await create(other);
@@ -260,7 +260,7 @@ describe('what ends a transfer under way', () => {
 });
 
 describe('stop and snapshot that run longer than the soft timeout', () => {
-  it('a blocking stop answers stopping, and what waits on', async () => {
+  it('a blocking stop returns stopping, and the call that waits', async () => {
     await create(server);
     const { release } = server.hold('stop');
     const handed = await server.call('sandbox_stop', { blocking: true, timeout_ms: 1 });
@@ -274,7 +274,7 @@ describe('stop and snapshot that run longer than the soft timeout', () => {
     expect(waited.structured).toMatchObject({ status: 'stopped' });
   });
 
-  it('a snapshot answers where it is, goes on, and is found', async () => {
+  it('a snapshot returns where it is, continues, and is found', async () => {
     const created = await create(server);
     const sandbox_id = created.structured['sandbox_id'];
     await bash('echo kept > file');

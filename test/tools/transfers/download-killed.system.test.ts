@@ -5,7 +5,7 @@ import { runVerb } from '../../support/run-verb.ts';
 import { startServer } from '../../support/server.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-it('a download whose server is killed leaves nothing that clean does not remove', async () => {
+it('clean removes everything left by a download whose server was killed', async () => {
   const stateDir = await temporaryFolder();
   const cwd = await temporaryFolder();
   const server = await startServer({ stateDir, cwd });

@@ -20,7 +20,7 @@ describe('excluder', () => {
     expect(excluder([pattern])(path)).toBe(expected);
   });
 
-  it('excludes nothing by itself', () => {
+  it('excludes nothing by default', () => {
     expect(excluder([])('anything')).toBe(false);
   });
 
@@ -32,7 +32,7 @@ describe('excluder', () => {
     ['a negated one', ['node_modules', '!*.ts']],
     ['a negated one behind a dot', ['./!keep']],
     ['too many', Array.from({ length: 101 }, () => 'a')],
-  ])('refuses %s', (_name, patterns) => {
+  ])('rejects %s', (_name, patterns) => {
     expect(() => excluder(patterns)).toThrow(/`exclude`/);
   });
 });

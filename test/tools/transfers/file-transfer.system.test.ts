@@ -18,7 +18,7 @@ const bash = (script: string) => outputOf(server, script);
 describe('upload and download', () => {
   // The second is hashed on another thread.
   it.each([3_000_000, 40_000_001])(
-    'takes a file of %i bytes in and brings it out, with its hash',
+    'uploads and downloads a file of %i bytes, with its hash',
     async (bytes) => {
       const content = randomBytes(bytes);
       const sha256 = createHash('sha256').update(content).digest('hex');
@@ -51,7 +51,7 @@ describe('upload and download', () => {
     },
   );
 
-  it('takes a directory in and brings it out whole', async () => {
+  it('uploads and downloads a whole directory', async () => {
     const project = join(server.cwd, 'project');
     await mkdir(join(project, 'src'), { recursive: true });
     await mkdir(join(project, 'node_modules/dep'), { recursive: true });
@@ -80,7 +80,7 @@ describe('upload and download', () => {
   });
 
   it.each(['/etc/hostname', '../outside', 'link-out/secret', '/proc/self/environ'])(
-    'does not touch %s, outside the allowed folders',
+    'does not access %s, outside the allowed folders',
     async (local_path) => {
       await symlink('/etc', join(server.cwd, 'link-out')).catch(() => {});
       const up = await server.call('sandbox_upload_file', { local_path, remote_path: 'stolen' });
@@ -93,7 +93,7 @@ describe('upload and download', () => {
     },
   );
 
-  it('says what is missing, on either side', async () => {
+  it('reports what is missing, on either side', async () => {
     const up = await server.call('sandbox_upload_file', { local_path: 'no-such', remote_path: 'x' });
     failsWith(up, 'not_found', 'no-such');
     const down = await server.call('sandbox_download_file', {
@@ -170,7 +170,7 @@ describe('upload and download', () => {
     expect(await readdir(join(server.cwd, 'twice'))).toEqual(['file']);
   });
 
-  it('skips what has no name in text on the way out, and says so', async () => {
+  it('skips names that are not text in a download, and says so', async () => {
     await bash("mkdir odd; touch odd/plain $'odd/\\xff' $'odd/\\xfe'");
     const down = await server.call('sandbox_download_file', { remote_path: 'odd', local_path: 'odd' });
     expect(down.structured).toMatchObject({ files: 1, skipped: 2 });
@@ -178,7 +178,7 @@ describe('upload and download', () => {
     expect(await readdir(join(server.cwd, 'odd'))).toEqual(['plain']);
   });
 
-  it('leaves nothing of a download that is cancelled', async () => {
+  it('leaves nothing of a cancelled download', async () => {
     await bash('mkfifo pipe 2>/dev/null; head -c 300000000 /dev/zero > big');
     const before = await readdir(server.cwd);
     const controller = new AbortController();
@@ -200,7 +200,7 @@ describe('upload and download', () => {
 });
 
 describe('a state directory below an allowed folder', () => {
-  it('stays here when its parent is uploaded, and cannot be named', async () => {
+  it('is skipped when its parent is uploaded, and rejected when named', async () => {
     const stateDir = join(server.cwd, 'state-of-other');
     const other = await startServer({ cwd: server.cwd, stateDir });
     try {

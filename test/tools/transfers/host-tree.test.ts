@@ -67,8 +67,8 @@ async function write(target: string, entries: Iterable<TreeEntry>) {
   return writeHostTree(await local(target), Readable.from(entries), neverAborted);
 }
 
-describe('a tree of this machine', () => {
-  it('comes out of a directory and goes into another as it was', async () => {
+describe('a tree on the host', () => {
+  it('is copied unchanged from one directory to another', async () => {
     const home = await temporaryFolder();
     const from = join(home, 'from');
     await mkdir(join(from, 'sub/empty'), { recursive: true });
@@ -91,7 +91,7 @@ describe('a tree of this machine', () => {
     expect((await readFile(join(home, 'to/sub/data'))).equals(Buffer.alloc(200_000, 7))).toBe(true);
   });
 
-  it('is not left by its links', async () => {
+  it('does not follow links out of it', async () => {
     const home = await temporaryFolder();
     await mkdir(join(home, 'tree'));
     await mkdir(join(home, 'secret'));
@@ -100,7 +100,7 @@ describe('a tree of this machine', () => {
     expect(await namesOf(reading(join(home, 'tree')))).toEqual(['directory ', 'symlink out']);
   });
 
-  it("does not carry the server's own files", async () => {
+  it("does not include the server's own files", async () => {
     const home = await temporaryFolder();
     await mkdir(join(home, 'deep/state/sub'), { recursive: true });
     await writeFile(join(home, 'deep/state/record'), 'secret');
@@ -111,7 +111,7 @@ describe('a tree of this machine', () => {
     expect(skipped.first).toEqual(["deep/state (the server's own state directory)"]);
   });
 
-  it('tells what it cannot carry: names that are no text, fifos and sockets', async () => {
+  it('reports what it skips: names that are not text, fifos and sockets', async () => {
     const home = await temporaryFolder();
     await writeFile(undecodable(home, 'file'), 'x');
     await mkdir(undecodable(home, 'folder'));
@@ -155,7 +155,7 @@ describe('a tree of this machine', () => {
     expect(await readFile(join(home, 'b'), 'utf8')).toBe('content');
   });
 
-  it('leaves its files closed when the reader stops early', async () => {
+  it('closes its files when the reader stops early', async () => {
     const home = await temporaryFolder();
     await writeFile(join(home, 'a'), Buffer.alloc(1_000_000));
     for await (const { content } of reading(home)) {
@@ -166,8 +166,8 @@ describe('a tree of this machine', () => {
   });
 });
 
-describe('writing what a sandbox sends', () => {
-  it('goes under the longest names', async () => {
+describe('writing a tree from a sandbox', () => {
+  it('works with the longest names', async () => {
     const home = await temporaryFolder();
     for (const name of ['n'.repeat(255), '日'.repeat(85), '\u{1F600}'.repeat(63)]) {
       await write(join(home, name), [file('', name)]);
@@ -184,7 +184,7 @@ describe('writing what a sandbox sends', () => {
     expect(await readFile(join(home, 'precious'), 'utf8')).toBe('old');
   });
 
-  it('leaves out links that lead away, and counts them', async () => {
+  it('skips links that point outside, and counts them', async () => {
     const home = await temporaryFolder();
     const written = await write(join(home, 'tree'), [
       directory(''),
@@ -201,7 +201,7 @@ describe('writing what a sandbox sends', () => {
     expect((await readdir(join(home, 'tree'))).sort()).toEqual(['file', 'good']);
   });
 
-  it('leaves out names that are no text, however many come as the same one, and counts them', async () => {
+  it('skips names that are not text, even if many become the same, and counts them', async () => {
     const home = await temporaryFolder();
     const written = await write(join(home, 'tree'), [
       directory(''),
@@ -218,7 +218,7 @@ describe('writing what a sandbox sends', () => {
     expect(await readdir(join(home, 'tree'))).toEqual(['kept']);
   });
 
-  it('grants no special bits and no writing by others', async () => {
+  it('sets no special mode bits and no write permission for others', async () => {
     const home = await temporaryFolder();
     await write(join(home, 'tree'), [
       directory('', 0o1777),

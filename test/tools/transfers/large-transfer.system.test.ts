@@ -37,7 +37,7 @@ async function peakGrowth(work: () => Promise<void>): Promise<number> {
 }
 
 describe(`a file of ${GIB} GiB`, () => {
-  it('comes in and goes out with the memory of a small one', { timeout: TIME_MS }, async () => {
+  it('is uploaded and downloaded with as little memory as a small one', { timeout: TIME_MS }, async () => {
     const local = join(server.cwd, 'large');
     const file = await open(local, 'w');
     await file.truncate(BYTES);
@@ -61,7 +61,7 @@ describe(`a file of ${GIB} GiB`, () => {
     expect(Math.max(up, down)).toBeLessThan(MOST_MB);
   });
 
-  it('is read in parts, from any place, with the memory of a part', { timeout: TIME_MS }, async () => {
+  it('is read in parts, from any offset, with the memory of one part', { timeout: TIME_MS }, async () => {
     await server.call('sandbox_run_command', { cmd: 'truncate', args: ['-s', String(BYTES), 'sparse'] });
     const growth = await peakGrowth(async () => {
       for (const offset of [0, BYTES / 2, BYTES - 4]) {

@@ -43,7 +43,7 @@ describe('existingLocalPath', () => {
     'state/record',
     'state',
     'out/not-there',
-  ])('refuses %s', async (path) => {
+  ])('rejects %s', async (path) => {
     const { bounds } = await folders();
     await expect(existingLocalPath(path, bounds)).rejects.toMatchObject({
       code: 'permission',
@@ -52,7 +52,7 @@ describe('existingLocalPath', () => {
   });
 
   it.each(['state', 'state/record', 'to-state/record', 'state/not-there'])(
-    'refuses %s with the reason: it is inside, and the server’s own',
+    'rejects %s because it is inside the server’s own directory',
     async (path) => {
       const { allowed, bounds } = await folders();
       await symlink('state', join(allowed, 'to-state'));
@@ -63,13 +63,13 @@ describe('existingLocalPath', () => {
     },
   );
 
-  it('refuses a folder whose name begins like an allowed one', async () => {
+  it('rejects a folder whose name starts like an allowed one', async () => {
     const { allowed, bounds } = await folders();
     await mkdir(`${allowed}-not`);
     await expect(existingLocalPath(`${allowed}-not`, bounds)).rejects.toMatchObject({ code: 'permission' });
   });
 
-  it('tells what is missing inside', async () => {
+  it('reports what is missing inside', async () => {
     const { bounds } = await folders();
     await expect(existingLocalPath('nothing', bounds)).rejects.toMatchObject({ code: 'not_found' });
     await expect(existingLocalPath('dangling', bounds)).rejects.toMatchObject({ code: 'not_found' });
@@ -77,7 +77,7 @@ describe('existingLocalPath', () => {
     await expect(existingLocalPath('loop', bounds)).rejects.toMatchObject({ code: 'permission' });
   });
 
-  it('allows nothing where no folder is allowed', async () => {
+  it('allows nothing if no folder is allowed', async () => {
     await expect(existingLocalPath('/tmp', { allowDirs: [], stateDir: '/s' })).rejects.toMatchObject({
       code: 'permission',
       hint: expect.stringContaining('--allow-dir'),
@@ -86,7 +86,7 @@ describe('existingLocalPath', () => {
 });
 
 describe('newLocalPath', () => {
-  it('resolves the parents, made or not, and keeps the last name', async () => {
+  it('resolves the parents, existing or not, and keeps the last name', async () => {
     const { allowed, bounds } = await folders();
     expect(await newLocalPath('new', bounds)).toBe(join(allowed, 'new'));
     expect(await newLocalPath('in/a/b', bounds)).toBe(join(allowed, 'sub/a/b'));
@@ -94,7 +94,7 @@ describe('newLocalPath', () => {
   });
 
   it.each(['/etc/cron.d/x', '../new', 'out/new', 'out', 'sub/../../new', '.', 'state/new'])(
-    'refuses %s',
+    'rejects %s',
     async (path) => {
       const { bounds } = await folders();
       const outcome = newLocalPath(path, bounds);

@@ -134,8 +134,8 @@ function downloads({ bounds }: World) {
   };
 }
 
-describe('a folder that somebody else keeps changing', () => {
-  it('never lends its place to a folder outside when files and trees are uploaded', async () => {
+describe('a folder that another process keeps replacing', () => {
+  it('never leads an upload of files or trees to a folder outside', async () => {
     const place = await world();
     const found: string[] = [];
     const send = uploads(place, found);

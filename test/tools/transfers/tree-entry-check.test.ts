@@ -8,7 +8,7 @@ function entry(path: string, type: TreeEntry['type'] = 'file'): TreeEntry {
 }
 
 describe('TreeEntryChecker', () => {
-  it('takes an orderly tree', () => {
+  it('accepts a valid tree', () => {
     const checker = new TreeEntryChecker();
     for (const each of [
       entry('', 'directory'),
@@ -21,7 +21,7 @@ describe('TreeEntryChecker', () => {
   });
 
   it.each(['..', '../x', 'a/../../x', '/etc/passwd', 'a//b', './a', 'a/.', 'a\0b', 'a/'])(
-    'refuses %j',
+    'rejects %j',
     (path) => {
       const checker = new TreeEntryChecker();
       checker.check(entry('', 'directory'));
@@ -30,7 +30,7 @@ describe('TreeEntryChecker', () => {
     },
   );
 
-  it('refuses what lies below a link or a file, or in no directory at all', () => {
+  it('rejects entries below a link or a file, or in no directory', () => {
     const checker = new TreeEntryChecker();
     checker.check(entry('', 'directory'));
     checker.check(entry('link', 'symlink'));
@@ -41,7 +41,7 @@ describe('TreeEntryChecker', () => {
     expect(() => new TreeEntryChecker().check(entry('a'))).toThrow(/is not in a directory/);
   });
 
-  it('refuses a second entry in the same place, and a link as the root', () => {
+  it('rejects a second entry at the same path, and a link as the root', () => {
     const checker = new TreeEntryChecker();
     checker.check(entry('', 'directory'));
     checker.check(entry('a', 'directory'));

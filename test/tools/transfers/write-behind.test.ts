@@ -17,7 +17,7 @@ function held(): { promise: Promise<void>; end: () => void; fail: (error: Error)
 }
 
 describe('tasks in the background', () => {
-  it('are at most so many, and the first failure is told by what is called next', async () => {
+  it('are limited in number, and the next call reports the first failure', async () => {
     const background = new Background(2);
     const [first, second] = [held(), held()];
     const started: string[] = [];
@@ -41,8 +41,8 @@ describe('tasks in the background', () => {
   });
 });
 
-describe('a file that is written behind', () => {
-  it('holds every byte in order, whatever its pieces are', async () => {
+describe('a file that is written in the background', () => {
+  it('contains every byte in order, whatever its pieces are', async () => {
     const path = join(await temporaryFolder(), 'f');
     const writer = new FileWriter(() => open(path, 'wx'));
     const pieces = [700_000, 1, 400_000, 2_500_000, 0, 3].map((size, index) => Buffer.alloc(size, index + 1));
@@ -57,7 +57,7 @@ describe('a file that is written behind', () => {
     ['between', [1, 0, 1]],
     ['behind', [1, 0, 0]],
     ['and nothing else', [0, 0, 0]],
-  ])('has holes %s where there are zeros, and every byte', async (_where, batches) => {
+  ])('has holes %s for zeros, and contains every byte', async (_where, batches) => {
     const path = join(await temporaryFolder(), 'f');
     const writer = new FileWriter(() => open(path, 'wx'));
     const pieces = [
@@ -70,7 +70,7 @@ describe('a file that is written behind', () => {
     expect((await stat(path)).blocks * 512).toBeLessThan(1_500_000 * (batches.filter(Boolean).length + 0.1));
   });
 
-  it('goes on where a write has taken less than it was given', async () => {
+  it('continues after a short write', async () => {
     const path = join(await temporaryFolder(), 'f');
     const file = await open(path, 'wx');
     let calls = 0;
@@ -91,7 +91,7 @@ describe('a file that is written behind', () => {
     expect([calls, await readFile(path, 'utf8')]).toEqual([2, 'abcdefghij']);
   });
 
-  it('tells a write that failed, and is closed', async () => {
+  it('reports a failed write, and is closed', async () => {
     const path = join(await temporaryFolder(), 'f');
     await (await open(path, 'wx')).close();
     const file = await open(path, 'r');
@@ -102,8 +102,8 @@ describe('a file that is written behind', () => {
   });
 });
 
-describe('work ahead', () => {
-  it('keeps the order and its bound, and a failure waits for its turn', async () => {
+describe('prefetching', () => {
+  it('keeps the order and the limit, and reports a failure in its turn', async () => {
     const begun: number[] = [];
     const seen: number[] = [];
     const run = async (): Promise<void> => {
@@ -121,7 +121,7 @@ describe('work ahead', () => {
     expect(seen).toEqual([10, 20]);
   });
 
-  it('has ended when the iteration is left', async () => {
+  it('ends when the iteration is left', async () => {
     const slow = held();
     let ended = false;
     const work = async (item: number): Promise<void> => {
