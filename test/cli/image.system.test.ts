@@ -108,7 +108,7 @@ describe('the image commands', () => {
     expect(await readdir(images)).toEqual([]);
   });
 
-  it('let the next command remove what a killed one left', async () => {
+  it('remove what a killed command left', async () => {
     const archive = join(folder, 'slow.tar');
     const images = join(stateDir, 'images');
     const child = spawn(

@@ -30,7 +30,7 @@ describe.each([
   ['lies below a file', () => join(file, 'state')],
   ['lies where nothing can be made', () => '/proc/sandbox-mcp-state'],
 ])('a state directory that %s', (_, path) => {
-  it('is an error in doctor, with nothing of it reported as ok', async () => {
+  it('is an error in doctor, and not reported as ok', async () => {
     const { code, out } = await runVerb(['doctor', '--state-dir', path()]);
     expect(code).toBe(1);
     expect(out).toContain(`error    The state directory ${path()} is not usable: `);

@@ -40,7 +40,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
     return { code, out, err };
   }
 
-  it('is told so by doctor on a working machine', async () => {
+  it('is reported by doctor on a working machine', async () => {
     const { code, out, err } = await verb([], 'doctor');
     expect(err).toBe('');
     expect(out).toMatch(/^oci: works here\n/);

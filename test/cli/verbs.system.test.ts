@@ -71,7 +71,7 @@ describe('the commands, beside a running server', () => {
     await verb('stop', sandboxId);
   });
 
-  it('do not clean what a running server owns', async () => {
+  it('do not clean up what a running server owns', async () => {
     const sandboxId = await createSandbox();
     expect(await verb('clean')).toEqual({ code: 0, out: 'Nothing to clean.\n', err: '' });
     const seen = await server.call('sandbox_get', { sandbox_id: sandboxId });
@@ -84,7 +84,7 @@ describe('the commands, beside a running server', () => {
     ['stop', '../../etc', 'There is no sandbox'],
     ['logs', 'cmd_222222222222_22222222', 'sandbox-mcp: '],
     ['logs', 'nonsense', 'There is no sandbox'],
-  ])('%s %s reports that there is none', async (name, id, sentence) => {
+  ])('%s %s reports an unknown id', async (name, id, sentence) => {
     const { code, out, err } = await verb(name, id);
     expect(code).toBe(1);
     expect(out).toBe('');
@@ -114,7 +114,7 @@ describe('clean', () => {
 });
 
 describe('doctor', () => {
-  it('finds by trial that this machine works', async () => {
+  it('confirms by a trial run that this machine works', async () => {
     const { code, out } = await verb('doctor');
     expect(out).toMatch(/^oci: works here\n/);
     expect(out).toMatch(/ok {7}\w+ \S+ ran a sandbox/);

@@ -20,7 +20,7 @@ const network = z.object({
 });
 const info = z.object({ sandboxes: z.array(z.object({ network })) });
 
-describe('the accounts of a network', needs('root, for routes to test addresses', isRoot), () => {
+describe('network accounting', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
   beforeAll(async () => {
     world = await openWorld();
@@ -47,7 +47,7 @@ describe('the accounts of a network', needs('root, for routes to test addresses'
     return `${structured['stdout']}${structured['stderr']}`;
   };
 
-  it('counts exactly what was moved, and every connection has its line on disk', async () => {
+  it('counts transferred bytes exactly, and logs every connection on disk', async () => {
     const server = await start();
     const { structured } = await server.call('sandbox_create', { network_policy: ALL });
     try {
@@ -94,7 +94,7 @@ describe('the accounts of a network', needs('root, for routes to test addresses'
     }
   });
 
-  it('cuts and refuses, readably, what goes beyond the limit, and the next server keeps to it', async () => {
+  it('closes and refuses connections over the limit with a readable reason, also in the next server', async () => {
     const limit = ['--egress-max-bytes', '200KB'];
     const first = await start(limit);
     const created = await first.call('sandbox_create', { network_policy: ALL });

@@ -12,7 +12,7 @@ import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-describe('ways around a network policy', needs('root, for routes to test addresses', isRoot), () => {
+describe('circumventing a network policy', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
   let strict: Sandboxed;
   let opened: Sandboxed;
@@ -74,7 +74,7 @@ describe('ways around a network policy', needs('root, for routes to test address
     'localhost',
     '[::1]',
     '[::ffff:127.0.0.1]',
-  ])("this host's loopback by the Host %s", async (spelling) => {
+  ])("does not work for this host's loopback with the Host %s", async (spelling) => {
     const policy = { mode: 'custom' as const, allow: ['*'] };
     const script = (host: string) => `tell(GOOD, HOST_PORT, get(b'${host}'))`;
     const names = { HOST_PORT: hostPort };
@@ -85,7 +85,7 @@ describe('ways around a network policy', needs('root, for routes to test address
     expect(allowed.seen, allowed.printed).toContain('host /');
   });
 
-  it('UDP, and with it QUIC, to a server that answers others', async () => {
+  it('does not work with UDP, and so not with QUIC, to a server that answers others', async () => {
     const tried = await strict.attempt(
       ALL,
       `
@@ -104,7 +104,7 @@ for port in [4443, 443]:
     fromHere.close();
   });
 
-  it('IPv6 to a server that answers others is refused at once, and no name leads there', async (context) => {
+  it('does not work with IPv6 to a server that answers others: refused at once, and no name resolves to it', async (context) => {
     const six = `2001:db8:${hostPort.toString(16)}::1`;
     try {
       execFileSync('ip', ['-6', 'addr', 'add', `${six}/128`, 'dev', 'lo', 'nodad'], { stdio: 'pipe' });
@@ -152,12 +152,12 @@ for port in [4443, 443]:
       'not permitted',
     ],
     ['a socket of the hypervisor', `socket.socket(40, socket.SOCK_STREAM)`, 'not permitted'],
-  ])('%s lead nowhere', async (title, script, answer) => {
+  ])('does not work with %s', async (title, script, answer) => {
     await strict.setPolicy(ALL);
     expect(await strict.python(script, { sudo: title.endsWith('root') })).toContain(answer);
   });
 
-  it("the gateway's own listener leads nowhere, by any of the sandbox's addresses", async () => {
+  it("does not work with the gateway's own listener, at any address of the sandbox", async () => {
     await strict.setPolicy(ALL);
     const printed = await strict.python(`
 ports = [int(l.split()[1].split(':')[1], 16) for l in open('/proc/net/tcp') if l.split()[3] == '0A']
@@ -171,7 +171,7 @@ for host in ['127.0.0.1', '127.8.9.1', '10.0.2.15', '0.0.0.0', 'localhost', '::f
     expect(printed).not.toContain('HTTP/');
   });
 
-  it('a neighbour is not reached by the address that both have', async () => {
+  it('does not reach a neighbour at the address that both have', async () => {
     await Promise.all([strict.setPolicy(ALL), opened.setPolicy(ALL)]);
     const listen = `import http.server; http.server.HTTPServer(('0.0.0.0', 8999), http.server.SimpleHTTPRequestHandler).serve_forever()`;
     await opened.server.call('sandbox_run_command_detached', { cmd: 'python3', args: ['-c', listen] });
@@ -180,7 +180,7 @@ for host in ['127.0.0.1', '127.8.9.1', '10.0.2.15', '0.0.0.0', 'localhost', '::f
     expect(await strict.python(fetchLocal.replace(`'--retry', '20',`, ''))).toContain('returncode=7');
   });
 
-  it('a program under deny-all is refused fast and readably', async () => {
+  it('refuses a program under deny-all fast and with a readable reason', async () => {
     await strict.setPolicy(NONE);
     const printed = await strict.python(`tell(EVIL, 80, get(b'evil.test'))`);
     expect(printed).toContain('403 Forbidden');

@@ -108,7 +108,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
 
   const outside = () => readFileSync(world.authorities, 'utf8');
 
-  it('are set while they are there, under any policy that allows the request', async () => {
+  it('are set while present, under any policy that allows the request', async () => {
     expect(await ask('/repo/0', outside())).toBe(200);
     for (const data of [
       ALL,
@@ -127,7 +127,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     expect(noted(world.seen, '/repo/2').headers['authorization']).toBe('mine');
   });
 
-  it('leave what they are not about as it is', async () => {
+  it('leave other requests unchanged', async () => {
     gateway.setPolicy(compile(ALL, CREDENTIALS));
     expect(await ask('/other', outside(), 'other.test')).toBe(200);
     gateway.setPolicy(compile(ALL));
@@ -142,7 +142,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     expect(world.seen.some(({ path }) => path === '/repo/3')).toBe(false);
   });
 
-  it('cut what passes unseen to their domain, and nothing else', async () => {
+  it('close uninspected connections to their domain, and no others', async () => {
     gateway.setPolicy(compile({ mode: 'custom', allow: ['api.test', 'other.test'] }));
     const socket = await opened(outside());
     gateway.setPolicy(
@@ -162,7 +162,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     gateway.setPolicy(compile(ALL));
   });
 
-  it('cut what passes by an allowed address, where any of the names that lead there is theirs', async () => {
+  it('close connections allowed by address if any name that resolves there is in their domain', async () => {
     const data: NetworkPolicy = { mode: 'custom', subnets: { allow: [TEST_RANGE] } };
     gateway.setPolicy(compile(data));
     for (const domain of ['api.test', 'other.test']) {
@@ -180,7 +180,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     gateway.setPolicy(compile(ALL));
   });
 
-  it('go to the address of the name alone, and to servers that are certified for it', async () => {
+  it('are sent only to the address of the name, and to servers with a certificate for it', async () => {
     const otherDomain: CredentialRule[] = [{ domain: '*.test', headers: { Authorization: 'Basic abc' } }];
     gateway.setPolicy(compile(ALL, otherDomain));
     expect(await ask('/repo/4', trusted, 'self.test')).toBe(502);
@@ -197,7 +197,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
 });
 
 describe('the gateways of an engine', () => {
-  it('refuse credentials that make no sense, and tell no value', () => {
+  it('reject invalid credentials without revealing a value', () => {
     const gateways = new EgressGatewayPool(
       { allow: [], dns: [], maxBytes: null },
       new SecretStore(),

@@ -67,7 +67,7 @@ describe('DNS records', () => {
     ['NS', 'good.test', 'ns.good.test'],
     ['TXT', 'good.test', [Buffer.from('v=spf1 -all')]],
     ['SRV', '_http._tcp.good.test', { priority: 1, weight: 2, port: 8080, target: 'a.good.test' }],
-  ])('of type %s are carried', async (type, name, data) => {
+  ])('of type %s are forwarded', async (type, name, data) => {
     expect(await ask(type, name)).toMatchObject({ rcode: RCODE.ok, answers: [data], refused: null });
   });
 
@@ -94,14 +94,14 @@ describe('DNS records', () => {
     expect(queries.filter((name) => name.endsWith('evil.test'))).toEqual([]);
   });
 
-  it('that do not exist are told apart from names that do not exist', async () => {
+  it('that do not exist are distinguished from names that do not exist', async () => {
     expect(await ask('MX', 'www.good.test')).toMatchObject({ rcode: RCODE.ok, answers: [] });
     expect(await ask('A', 'long.good.test')).toMatchObject({ rcode: RCODE.ok, answers: [] });
     expect(await ask('MX', 'gone.test')).toMatchObject({ rcode: RCODE.noSuchName, answers: [] });
     expect(await ask('A', 'gone.test')).toMatchObject({ rcode: RCODE.noSuchName, answers: [] });
   });
 
-  it('that are too long for UDP are truncated there, and whole by TCP', async () => {
+  it('that are too long for UDP are truncated, and complete over TCP', async () => {
     expect(await ask('TXT', 'long.good.test')).toMatchObject({ truncated: true, answers: [] });
     const whole = await ask('TXT', 'long.good.test', MAX_TCP_ANSWER);
     expect(whole).toMatchObject({ truncated: false, answers: [TEXTS] });

@@ -35,7 +35,7 @@ def said(s, words):
   return got.decode('latin1')
 `;
 
-describe('a change of policy', needs('root, for routes to test addresses', isRoot), () => {
+describe('a policy update', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
   let box: Sandboxed;
 
@@ -66,7 +66,7 @@ describe('a change of policy', needs('root, for routes to test addresses', isRoo
     return output();
   };
 
-  it('keeps connections that have not said yet whom they mean', async () => {
+  it('keeps connections whose destination is not known yet', async () => {
     await box.setPolicy(GOOD_ONLY);
     const printed = await during(
       `
@@ -79,7 +79,7 @@ print('web', said(web, get(b'good.test'))); print('secure', ord(said(secure, hel
     expect(printed).toContain(`secure ${HANDSHAKE}\n`);
   });
 
-  it('judges what was said only after it by the new one', async () => {
+  it('applies the new policy to what is sent after it', async () => {
     await box.setPolicy(ALSO_MORE);
     const before = world.seen.length;
     const printed = await during(
@@ -95,7 +95,7 @@ print('web', said(web, get(b'good.test'))); print('secure', ord(said(secure, hel
     expect(world.seen.slice(before).filter((line) => /^(http|tls)/.test(line))).toEqual([]);
   });
 
-  it('cuts what has said nothing yet where nothing may pass', async () => {
+  it('closes silent connections when nothing is allowed', async () => {
     await box.setPolicy(GOOD_ONLY);
     const printed = await during(
       `
@@ -108,7 +108,7 @@ except OSError as e: print('web', e)`,
     expect(printed).toContain('web [Errno 104]');
   });
 
-  it('keeps what goes to an address by the name that led there last', async () => {
+  it('keeps connections to an address by the name that resolved to it last', async () => {
     await box.setPolicy(ALL);
     const printed = await during(
       `
@@ -126,7 +126,7 @@ except OSError as e: print('open', e)`,
   it.each([
     ['for a name that only its address allowed', 'evil.test', 403],
     ['for a name that is still allowed', 'good.test', 200],
-  ])('acts on the next request of a connection: %s', async (_title, host, second) => {
+  ])('applies to the next request of a connection: %s', async (_title, host, second) => {
     await box.setPolicy(WITH_RULE);
     const printed = await during(
       `

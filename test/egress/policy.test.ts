@@ -22,13 +22,13 @@ describe('network policies', () => {
     expect(decision.rule).not.toBe('');
   });
 
-  it.each(BAD_POLICIES)('refuses %s', (_title, policy) => {
+  it.each(BAD_POLICIES)('rejects %s', (_title, policy) => {
     expect(() => compilePolicy(policy, { opened: [], ownAddresses: () => [] })).toThrow(
       expect.objectContaining({ code: 'invalid_argument' }),
     );
   });
 
-  it("closes the host's own addresses, whatever they are", () => {
+  it("blocks the host's own addresses, whatever they are", () => {
     const compiled = compilePolicy(
       { mode: 'allow-all' },
       { opened: [], ownAddresses: () => ['198.51.100.7'] },
@@ -42,7 +42,7 @@ describe('network policies', () => {
   });
 
   it.each(['0x7f.0.0.1', '127.1', '2130706433', '0177.0.0.1', '127.0.0.1 ', 'fe80::1%lo', '[::1]', ''])(
-    'takes %j for no address',
+    'does not parse %j as an address',
     (text) => {
       expect(parseAddress(text)).toBeNull();
     },

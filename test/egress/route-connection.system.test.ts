@@ -12,7 +12,7 @@ import { openWorld, type World } from './support/world.ts';
 const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };
 
-describe('the way out of a sandbox', needs('root, for routes to test addresses', isRoot), () => {
+describe('outbound connections of a sandbox', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
   let box: Sandboxed;
 
@@ -29,7 +29,7 @@ describe('the way out of a sandbox', needs('root, for routes to test addresses',
   it.each([
     ['allow-all', ALL],
     ['a custom policy', GOOD_ONLY],
-  ])('passes HTTP, HTTPS, streams, uploads and WebSockets under %s', async (_title, policy) => {
+  ])('pass HTTP, HTTPS, streams, uploads and WebSockets under %s', async (_title, policy) => {
     await box.setPolicy(policy);
     const printed = await box.python(`
 curl('http://good.test/a'); curl('https://good.test/b')
@@ -50,7 +50,7 @@ print('upgraded', got[:12])
       expect(printed).toContain(part);
   });
 
-  it('cuts what a change of the policy no longer allows, and keeps the rest', async () => {
+  it('are closed when a policy update no longer allows them, and kept otherwise', async () => {
     await box.setPolicy(ALL);
     const script = `
 a = tcp('good.test', 7777); b = tcp('evil.test', 7777)
@@ -78,7 +78,7 @@ except TimeoutError: print('good is open')
     expect(world.seen).toContain('raw good still');
   });
 
-  it('tells what was refused', async () => {
+  it('are reported when refused', async () => {
     await box.setPolicy(GOOD_ONLY);
     expect(await box.python(`curl('http://evil.test/')`)).toContain('returncode=6');
     expect(await box.python(`tell(EVIL, 80, get(b'evil.test'))`)).toContain(
@@ -96,7 +96,7 @@ except TimeoutError: print('good is open')
     }
   });
 
-  it('carries every byte in its order, both ways at once, and each end by itself', async () => {
+  it('pass every byte in order, in both directions at once, and close each direction separately', async () => {
     await box.setPolicy(ALL);
     const printed = await box.python(`
 import threading, hashlib, os
@@ -116,7 +116,7 @@ print([echoed(n) for n in (0, 1, 70000, 30000000)])
     expect(printed.trim()).toBe('[True, True, True, True]');
   });
 
-  it('carries 500 connections at once', async () => {
+  it('work 500 at once', async () => {
     await box.setPolicy(ALL);
     const printed = await box.python(`
 import threading
@@ -126,7 +126,7 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
     expect(printed.trim()).toBe('500');
   });
 
-  it('is closed without its server, and open again with the next that takes it up', async () => {
+  it('are impossible without the server, and possible again when the next one attaches', async () => {
     const first = await startServer({ args: ['--egress-dns', world.dns, '--on-disconnect', 'keep'] });
     const created = await first.call('sandbox_create', { network_policy: GOOD_ONLY, timeout_ms: 600_000 });
     const sandbox_id = String(created.structured['sandbox_id']);
@@ -154,7 +154,7 @@ print(sum(s.recv(6) == b'hello\\n' for s in held))
     }
   });
 
-  it('goes on when somebody with sudo kills the process that carries it', async () => {
+  it('keep working after a program with sudo has killed the agent processes that serve them', async () => {
     await box.setPolicy(ALL);
     const script = `
 import os
@@ -169,7 +169,7 @@ for pid in sorted(int(p) for p in os.listdir('/proc') if p.isdigit()):
     expect(await box.python(`curl('--retry', '3', 'http://good.test/')`)).toContain('returncode=0');
   });
 
-  it('refuses a policy that makes no sense, and changes nothing', async () => {
+  it('are unaffected by an invalid policy, which is rejected', async () => {
     await box.setPolicy(GOOD_ONLY);
     const answer = await box.server.call('sandbox_update_network_policy', {
       network_policy: { mode: 'custom', allow: ['https://good.test'] },
@@ -191,7 +191,7 @@ describe('a real install', () => {
   const registry = execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim();
   const { hostname } = new URL(registry);
 
-  it('works, also by the host of the registry alone, and fails readably without', async (context) => {
+  it("works, even with only the registry's host allowed, and fails with a readable reason without it", async (context) => {
     const reachable = await fetch(registry, { signal: AbortSignal.timeout(5_000) }).then(
       () => true,
       (error: unknown) => String(error instanceof Error ? error.cause : error).includes('certificate'),

@@ -56,7 +56,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
   const search = (text: string) =>
     box.script('python3', SEARCH.replace('NEEDLE', [...text].reverse().join('')), { sudo: true });
 
-  it('are nowhere in the sandbox, nor in the answers, the log and the state of the server', async () => {
+  it("appear nowhere in the sandbox, in results, in the log or in the server's state", async () => {
     const started = await box.server.call('sandbox_run_command_detached', {
       cmd: 'bash',
       args: ['-c', 'curl -sS https://api.test/used; curl -sS http://api.test/used; sleep 60'],
@@ -94,7 +94,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
     expect(await box.run('curl -sS https://api.test/still')).toContain('size 0');
   });
 
-  it('are in an environment only where the operator allows it', async () => {
+  it('are set in an environment only if the operator allows it', async () => {
     const env = { KEY: `<${say('READABLE')}>` };
     const refused = { KEY: say('TOKEN') };
     const length = String(SECRETS.READABLE.length + 2);
@@ -138,7 +138,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
     expect(answer.text).not.toContain(SECRETS.READABLE);
   });
 
-  it('of the gateway, its key, stay outside, and no two sandboxes share one', async () => {
+  it('of the gateway (its key) stay outside, and no two sandboxes share one', async () => {
     const folder = join(box.server.stateDir, 'sandboxes', box.sandboxId);
     const stored = join(folder, 'authority.json');
     expect(statSync(stored).mode & 0o777).toBe(0o600);
@@ -154,7 +154,7 @@ describe('secrets', needs('root, for a route to test addresses', isRoot), () => 
     await box.server.call('sandbox_get', { sandbox_id: box.sandboxId });
   });
 
-  it('are filled in by the next server that takes the sandbox up, and by none that lacks them', async () => {
+  it('are filled in by the next server that attaches to the sandbox, but not by one without them', async () => {
     const options = ruledServer(world);
     const keep = ['--on-disconnect', 'keep'];
     const first = await startServer({ ...options, args: [...(options.args ?? []), ...keep] });

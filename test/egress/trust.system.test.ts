@@ -12,8 +12,8 @@ import {
 } from '../../src/egress/tls/certificate-authority.ts';
 import { javaEntries, javaKeystore } from '../../src/engines/oci/host/java-keystore.ts';
 
-describe('the trust of a sandbox', () => {
-  it('is an authority by the strict rules, found by the hash that the template is laid out for', async () => {
+describe('the CA of a sandbox', () => {
+  it('is valid by strict rules, and found by the hash that the template is prepared for', async () => {
     const { certificate } = await createAuthority();
     const folder = mkdtempSync(join(tmpdir(), 'trust-'));
     try {
@@ -28,13 +28,13 @@ describe('the trust of a sandbox', () => {
     }
   });
 
-  it('is no other sandbox’s', async () => {
+  it('differs from that of any other sandbox', async () => {
     const stock = new AuthorityPool();
     const taken = await Promise.all([stock.take(), stock.take(), stock.take()]);
     expect(new Set(taken.map(({ key }) => key)).size).toBe(3);
   });
 
-  it('is there for Java, as a store of its own format', async () => {
+  it('is available to Java in its own store format', async () => {
     const authorities = [await createAuthority(), await createAuthority()];
     const parts = authorities.map(({ certificate }, index) => javaEntries(certificate, `a${index}`));
     const store = javaKeystore(parts);

@@ -10,7 +10,7 @@ const ESCAPED_TREE = 'setsid sh -c "(sleep 300 & echo $! ) &"; echo ready; sleep
 /** Run, look up, wait, kill. */
 export function commandCases(get: () => Subject): void {
   describe('commands', () => {
-    it('tells exit code, streams and duration', async () => {
+    it('reports exit code, streams and duration', async () => {
       const command = await run(get(), 'sh', ['-c', 'echo out; echo err >&2; exit 3']);
       expect(command).toMatchObject({ status: 'finished', exitCode: 3, signal: null, endedBy: 'exit' });
       expect(command).toMatchObject({ stdout: 'out\n', stderr: 'err\n', stdoutBytes: 4, stderrBytes: 4 });
@@ -23,7 +23,7 @@ export function commandCases(get: () => Subject): void {
       expect(JSON.parse(stdout)).toEqual(args);
     });
 
-    it('is 127 for a program that does not exist and 126 for one that cannot be executed', async () => {
+    it('exits with 127 for a missing program and 126 for one that cannot be executed', async () => {
       const missing = await run(get(), 'no-such-program', []);
       expect(missing).toMatchObject({ exitCode: 127, stderr: 'no-such-program: command not found\n' });
       const { engine, shared } = get();
@@ -32,7 +32,7 @@ export function commandCases(get: () => Subject): void {
       expect(await run(get(), '/vercel/sandbox/plain', [])).toMatchObject({ exitCode: 126 });
     });
 
-    it('refuses a working directory that does not exist; no command comes to be', async () => {
+    it('rejects a missing working directory and creates no command', async () => {
       const { engine, shared } = get();
       const commandId = newCommandId(shared.sandboxId);
       await expect(start(get(), 'true', [], { commandId, cwd: 'no/such' })).rejects.toMatchObject({
@@ -44,12 +44,12 @@ export function commandCases(get: () => Subject): void {
       });
     });
 
-    it('works in cwd, by default in /vercel/sandbox', async () => {
+    it('runs in cwd, by default /vercel/sandbox', async () => {
       expect((await run(get(), 'pwd', [])).stdout).toBe('/vercel/sandbox\n');
       expect((await run(get(), 'pwd', [], { cwd: '/tmp' })).stdout).toBe('/tmp\n');
     });
 
-    it('merges the environments, the command’s own last', async () => {
+    it('merges environments, with the command’s own taking precedence', async () => {
       const env = { FROM_COMMAND: 'yes', BOTH: 'command' };
       const { stdout } = await run(get(), 'sh', ['-c', 'echo $FROM_SANDBOX $FROM_COMMAND $BOTH'], { env });
       expect(stdout).toBe('yes yes command\n');
@@ -77,7 +77,7 @@ export function commandCases(get: () => Subject): void {
       expect((await run(get(), 'cat', ['ran-twice'])).stdout).toBe('once\n');
     });
 
-    it('is found, waited for and killed by another process', async () => {
+    it('can be found, awaited and killed by another process', async () => {
       const { other } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'echo here; sleep 300']);
       await untilOutput(get(), commandId, 'here');
@@ -106,7 +106,7 @@ export function commandCases(get: () => Subject): void {
       expect(await run(get(), 'kill', ['-0', pid ?? 'no pid was printed'])).toMatchObject({ exitCode: 1 });
     });
 
-    it('kills what a finished command left running; killing twice is no error', async () => {
+    it('kills what a finished command left running, and accepts a second kill', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'sleep 300 & echo $!']);
       expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 0 });
@@ -119,12 +119,12 @@ export function commandCases(get: () => Subject): void {
       expect(await run(get(), 'kill', ['-0', pid])).toMatchObject({ exitCode: 1 });
     });
 
-    it('ends at its own time limit, and says so', async () => {
+    it('ends at its own timeout, and says so', async () => {
       const command = await run(get(), 'sleep', ['300'], { timeoutMs: 200 });
       expect(command).toMatchObject({ exitCode: 143, signal: 'SIGTERM', endedBy: 'timeout' });
     });
 
-    it('ends a wait on abort, and nothing else', async () => {
+    it('ends only the wait on abort', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sleep', ['300']);
       await expect(engine.commands.wait(commandId, AbortSignal.timeout(50))).rejects.toMatchObject({
@@ -134,7 +134,7 @@ export function commandCases(get: () => Subject): void {
       await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
     });
 
-    it('tells how a command ended that its sandbox took along, and keeps its log', async () => {
+    it('reports the end of a command that ended with its sandbox, and keeps its log', async () => {
       const { engine, create } = get();
       const sandbox = await create();
       const { commandId } = await start(get(), 'sh', ['-c', 'echo kept; sleep 300'], sandbox);
@@ -158,7 +158,7 @@ export function commandCases(get: () => Subject): void {
       expect(commands.map(({ stdout }) => stdout)).toEqual(Array.from({ length: 50 }, (_, n) => `${n}\n`));
     });
 
-    it('lists the commands of a sandbox, oldest first, and does not know others', async () => {
+    it('lists the commands of a sandbox, oldest first, and rejects unknown ids', async () => {
       const { engine, create } = get();
       const sandbox = await create();
       const first = await run(get(), 'true', [], sandbox);

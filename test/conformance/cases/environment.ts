@@ -14,32 +14,28 @@ export function environmentCases(get: () => Subject): void {
       ['bash', '-lc'],
       ['bash', '-lic'],
       ['sh', '-lc'],
-    ] as const)(
-      'has the PATH it was given in %s %s, with and without sudo',
-      async ([shell, flag], context) => {
-        const { engine, create } = get();
-        if (engine.name === 'vercel')
-          return context.skip('the files of the platform decide what a login does');
-        const { sandboxId } = await create({ env: { PATH: OWN_PATH } });
-        const path = async (sudo: boolean, env: Record<string, string>) =>
-          (await run(get(), shell, [flag, 'echo "$PATH"'], { sandboxId, sudo, env })).stdout.trim();
-        for (const sudo of [false, true]) {
-          expect(await path(sudo, {})).toBe(OWN_PATH);
-          expect(await path(sudo, { PATH: `/of/call:${OWN_PATH}` })).toBe(`/of/call:${OWN_PATH}`);
-          // A value with the name of another variable in it is no other variable.
-          expect(await path(sudo, { A: '1\nPATH=/wrong' })).toBe(OWN_PATH);
-        }
-        await engine.forget(sandboxId, timeoutSignal());
-      },
-    );
+    ] as const)('keeps the given PATH in %s %s, with and without sudo', async ([shell, flag], context) => {
+      const { engine, create } = get();
+      if (engine.name === 'vercel') return context.skip('the files of the platform decide what a login does');
+      const { sandboxId } = await create({ env: { PATH: OWN_PATH } });
+      const path = async (sudo: boolean, env: Record<string, string>) =>
+        (await run(get(), shell, [flag, 'echo "$PATH"'], { sandboxId, sudo, env })).stdout.trim();
+      for (const sudo of [false, true]) {
+        expect(await path(sudo, {})).toBe(OWN_PATH);
+        expect(await path(sudo, { PATH: `/of/call:${OWN_PATH}` })).toBe(`/of/call:${OWN_PATH}`);
+        // A value with the name of another variable in it is no other variable.
+        expect(await path(sudo, { A: '1\nPATH=/wrong' })).toBe(OWN_PATH);
+      }
+      await engine.forget(sandboxId, timeoutSignal());
+    });
 
-    it('has defaults that fit a sandbox, and the caller’s own values in place of them', async () => {
+    it('has suitable defaults, which the caller’s values override', async () => {
       expect((await run(get(), 'sh', ['-c', DEFAULTS])).stdout).toBe('C.UTF-8 1 1\n');
       const env = { LANG: 'C', PYTHONUNBUFFERED: '', PIP_BREAK_SYSTEM_PACKAGES: '0' };
       expect((await run(get(), 'sh', ['-c', DEFAULTS], { env })).stdout).toBe('C 0\n');
     });
 
-    it('says with sudo who called it', async (context) => {
+    it('names the caller of sudo', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform’s own sudo sets these');
       const script = 'echo $HOME $USER $LOGNAME $SUDO_UID $SUDO_GID $SUDO_USER';
       const said = async (sudo: boolean) => (await run(get(), 'sh', ['-c', script], { sudo })).stdout.trim();
@@ -55,7 +51,7 @@ export function environmentCases(get: () => Subject): void {
       expect(status).toMatchObject({ exitCode: 0, stderr: '' });
     });
 
-    it('keeps the sandbox’s CA where programs look after update-ca-certificates', async (context) => {
+    it('keeps the sandbox’s CA in the system bundle after update-ca-certificates', async (context) => {
       const { engine, create } = get();
       if (engine.name === 'vercel') return context.skip('the platform’s own image decides');
       const { sandboxId } = await create();
@@ -71,7 +67,7 @@ export function environmentCases(get: () => Subject): void {
       await engine.forget(sandboxId, timeoutSignal());
     });
 
-    it('has everything the system trusts in the bundle of every program', async (context) => {
+    it('includes all CAs of the system in the bundle of every program', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform’s own image decides');
       const script = `for name in NODE_EXTRA_CA_CERTS SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
         eval file=\\$$name; grep -c BEGIN.CERTIFICATE $file; done; grep -c BEGIN.CERTIFICATE /run/sandbox-mcp/ca-bundle.crt`;

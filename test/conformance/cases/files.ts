@@ -55,14 +55,14 @@ export function fileCases(get: () => Subject): void {
       expect((await sh('[ -O deep/er/tool.sh ] && echo mine')).stdout).toBe('mine\n');
     });
 
-    it('keeps the mode of a file that it replaces, and gives a new one 0644', async () => {
+    it('keeps the mode of a replaced file, and uses 0644 for a new one', async () => {
       await write('modes', 'one', 0o700);
       await write('modes', 'two');
       await write('fresh', 'three');
       expect((await sh('stat -c %a modes fresh; cat modes')).stdout).toBe('700\n644\ntwo');
     });
 
-    it('reads a range, and null where nothing is', async () => {
+    it('reads a range, and returns null for a missing file', async () => {
       const { engine, shared } = get();
       await write('range', '0123456789');
       const part = await engine.files.read(
@@ -77,12 +77,12 @@ export function fileCases(get: () => Subject): void {
       expect(await engine.files.stat(shared.sandboxId, 'no-such', null, timeoutSignal())).toBeNull();
     });
 
-    it('starts relative paths at cwd, that at /vercel/sandbox', async () => {
+    it('resolves relative paths from cwd, and a relative cwd from /vercel/sandbox', async () => {
       await write('name', 'in cwd', null, 'some/where');
       expect(await read('/vercel/sandbox/some/where/name')).toBe('in cwd');
     });
 
-    it('refuses a directory or a fifo where a file is meant, and blocks on neither', async () => {
+    it('rejects a directory or a fifo instead of a file, without blocking', async () => {
       const { engine, shared } = get();
       await sh('mkdir -p a-directory; mkfifo a-fifo');
       for (const path of ['a-directory', 'a-fifo', '/dev/zero']) {
@@ -92,17 +92,17 @@ export function fileCases(get: () => Subject): void {
       await expect(write('a-directory', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
     });
 
-    it('acts as the sandbox’s user: what that user may not write is refused', async (context) => {
+    it('acts as the sandbox’s user, and rejects what that user may not write', async (context) => {
       const { isolation } = await get().engine.limits(timeoutSignal());
       if (isolation.includes('single id')) return context.skip('root is the only user here');
       await expect(write('/etc/passwd', 'x'.repeat(5_000_000))).rejects.toMatchObject({ code: 'permission' });
     });
 
-    it('says of a directory that takes nothing new what it is, not that something is missing', async () => {
+    it('reports a directory that does not accept new files as such, not as missing', async () => {
       await expect(write('/proc/no-such', 'x')).rejects.toMatchObject({ code: 'invalid_argument' });
     });
 
-    it('follows a link inside the sandbox alone', async () => {
+    it('follows links inside the sandbox only', async () => {
       const { engine, shared } = get();
       await sh('ln -s /etc/hostname to-hostname; ln -s target to-target');
       expect(await read('to-hostname')).toBe('sandbox\n');
@@ -119,7 +119,7 @@ export function fileCases(get: () => Subject): void {
       expect(outside?.data.toString()).toBe('sandbox\n');
     });
 
-    it('makes directories with their parents and is content with an existing one', async () => {
+    it('creates directories with parents, and accepts an existing one', async () => {
       const { engine, shared } = get();
       for (let times = 0; times < 2; times++) {
         const made = await engine.files.mkDir(shared.sandboxId, 'made/by/us', null, timeoutSignal());
@@ -133,7 +133,7 @@ export function fileCases(get: () => Subject): void {
       });
     });
 
-    it('carries a tree in and out, links and modes included', async () => {
+    it('writes and reads a tree, with links and modes', async () => {
       const { engine, shared } = get();
       const link: TreeEntry = {
         path: 'sub/link',
@@ -208,7 +208,7 @@ export function fileCases(get: () => Subject): void {
         .toBe('');
     });
 
-    it('says not_found for a tree that is not there', async () => {
+    it('reports not_found for a missing tree', async () => {
       const { engine, shared } = get();
       const reading = async () => {
         for await (const _ of engine.files.readTree(shared.sandboxId, 'no-tree', null, timeoutSignal()));

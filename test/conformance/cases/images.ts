@@ -45,7 +45,7 @@ export function imageCases(get: () => Subject): void {
   }
 
   describe('images', () => {
-    it('are root file systems of their own, which sandboxes change for themselves alone', async (context) => {
+    it('are separate root file systems, which each sandbox changes only for itself', async (context) => {
       const images = await imported(context, 'tiny');
       const { create, engine } = get();
       const sandbox = await create({ runtime: 'tiny', env: { OWN: 'too' } });
@@ -89,7 +89,7 @@ export function imageCases(get: () => Subject): void {
       expect(await images.list(timeoutSignal())).toEqual([]);
     });
 
-    it('have the way out that their sandbox’s policy leaves', async (context) => {
+    it('have the network access that the sandbox’s policy allows', async (context) => {
       const { engine, create } = get();
       const { networkPolicies } = engine;
       const { networkModes } = await engine.limits(timeoutSignal());
@@ -118,7 +118,7 @@ export function imageCases(get: () => Subject): void {
       await images.remove('tiny', timeoutSignal());
     });
 
-    it('keep their owners, or say that they could not', async (context) => {
+    it('keep file owners, or report that they could not', async (context) => {
       const images = await imported(context, 'owned');
       const { create, engine } = get();
       const { notes } = (await images.list(timeoutSignal()))[0] ?? { notes: [] };
@@ -133,7 +133,7 @@ export function imageCases(get: () => Subject): void {
       await images.remove('owned', timeoutSignal());
     });
 
-    it('open a terminal with the shell they have', async (context) => {
+    it('open a terminal with the shell they contain', async (context) => {
       const images = await imported(context, 'shell');
       const { create, engine } = get();
       if (engine.shells === undefined) return context.skip(`engine ${engine.name} has no terminals`);
@@ -150,7 +150,7 @@ export function imageCases(get: () => Subject): void {
       await images.remove('shell', timeoutSignal());
     });
 
-    it('stay while a sandbox or a snapshot stands on them', async (context) => {
+    it('cannot be removed while a sandbox or a snapshot uses them', async (context) => {
       const images = await imported(context, 'used');
       const { create, engine, other } = get();
       const refused = (id: string) =>
@@ -182,7 +182,7 @@ export function imageCases(get: () => Subject): void {
       await images.remove('used', timeoutSignal());
     });
 
-    it('that are not there are told with those that are', async (context) => {
+    it('that do not exist are reported with those that do', async (context) => {
       const images = await imported(context, 'there');
       const { engine } = get();
       await expect(engine.create(createRequest({ runtime: 'thare' }), timeoutSignal())).rejects.toMatchObject(

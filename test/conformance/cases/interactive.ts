@@ -6,7 +6,7 @@ import type { Subject } from '../support/subject.ts';
 /** Terminals for people, where the engine has them. */
 export function interactiveCases(get: () => Subject): void {
   describe('interactive', () => {
-    it('gives a port and an address that opens one terminal', async (context) => {
+    it('returns a port and a URL that opens one terminal', async (context) => {
       const { engine, create } = get();
       if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
       const { sandboxId, interactivePort } = await create({ interactive: true });
@@ -25,7 +25,7 @@ export function interactiveCases(get: () => Subject): void {
       });
     });
 
-    it('is not there without being asked for', async (context) => {
+    it('is absent unless requested', async (context) => {
       const { engine, shared } = get();
       if (!engine.shells?.interactiveUrl) return context.skip('this engine has no terminals for people');
       expect(shared.interactivePort).toBeNull();

@@ -6,8 +6,8 @@ import type { Subject } from '../support/subject.ts';
 
 /** Create, look up, list, extend, stop, forget. */
 export function lifecycleCases(get: () => Subject): void {
-  describe('life of a sandbox', () => {
-    it('answers a running sandbox with what was asked for', () => {
+  describe('the life of a sandbox', () => {
+    it('returns a running sandbox as requested', () => {
       const { shared, engine } = get();
       expect(shared).toMatchObject({
         status: 'running',
@@ -29,14 +29,14 @@ export function lifecycleCases(get: () => Subject): void {
       expect(found).toMatchObject({ sandboxId: shared.sandboxId, status: 'running' });
     });
 
-    it('does not know other ids, and no id leads out of the state directory', async () => {
+    it('rejects unknown ids, none of which escapes the state directory', async () => {
       const { engine } = get();
       for (const id of [newSandboxId(), 'sbx_../../../etc', '', '../x', 'sbx_'.padEnd(5_000, 'a')]) {
         await expect(engine.get(id, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
       }
     });
 
-    it('lists newest first, in pages that neither repeat nor skip', async () => {
+    it('lists newest first, in pages without repetition or gap', async () => {
       const { engine, shared, create } = get();
       const second = await create();
       const third = await create();
@@ -64,7 +64,7 @@ export function lifecycleCases(get: () => Subject): void {
       });
     });
 
-    it('extends the deadline by just what was asked', async () => {
+    it('extends the deadline by exactly the requested time', async () => {
       const { engine, create } = get();
       const before = await create({ timeoutMs: 60_000 });
       const after = await engine.extendTimeout(before.sandboxId, 30_000, timeoutSignal());
@@ -73,7 +73,7 @@ export function lifecycleCases(get: () => Subject): void {
       expect((after.expiresAt ?? 0) - (before.expiresAt ?? 0)).toBeLessThan(31_000);
     });
 
-    it('stops, says so, and stays stopped', async () => {
+    it('stops, reports it, and stays stopped', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create();
       const stopped = await engine.stop(sandboxId, 'requested', timeoutSignal());
@@ -92,14 +92,14 @@ export function lifecycleCases(get: () => Subject): void {
       });
     });
 
-    it('is stopped by another process just as well', async () => {
+    it('can be stopped by another process', async () => {
       const { engine, other, create } = get();
       const { sandboxId } = await create();
       expect(await other.stop(sandboxId, 'requested', timeoutSignal())).toMatchObject({ status: 'stopped' });
       expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'stopped' });
     });
 
-    it('ends by itself at its deadline', async () => {
+    it('ends at its deadline', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create({ timeoutMs: 1_000 });
       await expect
@@ -111,7 +111,7 @@ export function lifecycleCases(get: () => Subject): void {
       });
     });
 
-    it('forgets without a trace, and forgetting twice is no error', async () => {
+    it('is forgotten without a trace, and can be forgotten twice', async () => {
       const { engine, create } = get();
       const { sandboxId } = await create();
       await engine.forget(sandboxId, timeoutSignal());
@@ -119,7 +119,7 @@ export function lifecycleCases(get: () => Subject): void {
       await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
     });
 
-    it('leaves nothing of a create that was cancelled', async () => {
+    it('leaves nothing of a cancelled create', async () => {
       const { engine } = get();
       for (const delay of [0, 5, 20, 40]) {
         const request = createRequest();
@@ -136,7 +136,7 @@ export function lifecycleCases(get: () => Subject): void {
       }
     });
 
-    it('refuses a network policy, a source or a runtime that it does not have, and makes nothing', async () => {
+    it('rejects an unsupported network policy, source or runtime, and creates nothing', async () => {
       const { engine } = get();
       const limits = await engine.limits(timeoutSignal());
       const missing = (['allow-all', 'deny-all', 'custom'] as const).filter(

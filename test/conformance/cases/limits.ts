@@ -22,7 +22,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
       return !notEnforced.some((sentence) => sentence.toLowerCase().includes(what));
     };
 
-    it('kills what takes more memory than there is, says so, and lives on', async (context) => {
+    it('kills a command that exceeds the memory limit, reports it, and keeps running', async (context) => {
       if (!(await enforces('memory')))
         return context.skip('needs a memory limit, which this host does not delegate');
       const sandbox = await get().create();
@@ -66,7 +66,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
       expect(traced.stdout).toBe('0\n');
     });
 
-    it('survives a fork bomb, which a kill ends for sure', async (context) => {
+    it('survives a fork bomb, which a kill reliably ends', async (context) => {
       if (!(await enforces('fork bomb')))
         return context.skip('this engine has nothing outside of the sandbox that could kill it');
       const sandbox = await get().create();

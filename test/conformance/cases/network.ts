@@ -29,7 +29,7 @@ function reported(policy: NetworkPolicy): unknown {
 /** Network policies, where the engine can change them. */
 export function networkCases(get: () => Subject): void {
   describe('network policies', () => {
-    it('refuses addresses that no policy opens, readably, and tells', async (context) => {
+    it('refuses addresses that no policy can allow, with a readable reason, and reports it', async (context) => {
       const { engine, other, create } = get();
       const { networkPolicies } = engine;
       const { networkModes } = await engine.limits(timeoutSignal());
@@ -54,7 +54,7 @@ export function networkCases(get: () => Subject): void {
       expect((await networkPolicies.activity(sandboxId)).lastRefused[0]?.rule).not.toBe('');
     });
 
-    it('takes every policy of the tables as it is given, and none that makes no sense', async (context) => {
+    it('accepts every policy of the tables unchanged, and rejects invalid ones', async (context) => {
       const { engine, other, shared } = get();
       const { networkPolicies } = engine;
       const { networkModes } = await engine.limits(timeoutSignal());
@@ -78,7 +78,7 @@ export function networkCases(get: () => Subject): void {
       await networkPolicies.update(sandboxId, shared.networkPolicy, timeoutSignal());
     });
 
-    it('changes nothing of a sandbox that has ended', async (context) => {
+    it('cannot be changed once the sandbox has ended', async (context) => {
       const { engine, create } = get();
       if (!engine.networkPolicies) return context.skip('this engine cannot change a policy');
       const { sandboxId } = await create();

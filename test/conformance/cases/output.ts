@@ -11,7 +11,7 @@ const MIB = 1_048_576;
 /** Captured output: offsets, pages, what is dropped. */
 export function outputCases(get: () => Subject): void {
   describe('output', () => {
-    it('reads pages by offset that join to the whole', async () => {
+    it('reads pages by offset that add up to the whole', async () => {
       const { engine } = get();
       const { commandId, stdoutBytes } = await run(get(), 'seq', ['1', '20000']);
       const hash = createHash('sha256');
@@ -59,7 +59,7 @@ export function outputCases(get: () => Subject): void {
       ]);
     });
 
-    it('keeps head and tail of a flood and says exactly how much is missing', async () => {
+    it('keeps head and tail of a flood and reports exactly how much is missing', async () => {
       const { engine } = get();
       const bytes = 100 * MIB;
       const { commandId, stdoutBytes } = await run(get(), 'sh', [
@@ -115,7 +115,7 @@ export function outputCases(get: () => Subject): void {
       await run(get(), 'rm', ['go2']);
     });
 
-    it('wakes who waits for output as soon as there is some', async () => {
+    it('wakes a waiter as soon as there is output', async () => {
       const { engine } = get();
       const { commandId } = await start(get(), 'sh', ['-c', 'sleep 0.1; echo news; sleep 300']);
       const command = await engine.commands.waitForOutput(commandId, 0, timeoutSignal());

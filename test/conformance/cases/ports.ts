@@ -35,14 +35,14 @@ export function portCases(get: () => Subject): void {
       }
     };
 
-    it('reaches a server inside by http', async (context) => {
+    it('forward HTTP to a server in the sandbox', async (context) => {
       if (!get().engine.ports) return context.skip('this engine exposes no ports');
       await serve(HTTP_SERVER, async (url) => {
         expect(await (await fetch(`${url}/page`, { signal: timeoutSignal() })).text()).toBe('hello /page');
       });
     });
 
-    it('passes WebSockets', async (context) => {
+    it('pass WebSockets', async (context) => {
       if (!get().engine.ports) return context.skip('this engine exposes no ports');
       await serve(WEBSOCKET_SERVER, async (url) => {
         const socket = new WebSocket(url.replace('http:', 'ws:'));
@@ -52,7 +52,7 @@ export function portCases(get: () => Subject): void {
       });
     });
 
-    it('passes half-closes and a megabyte', async (context) => {
+    it('pass half-closes and a megabyte', async (context) => {
       if (!get().engine.ports) return context.skip('this engine exposes no ports');
       await serve(HALF_CLOSE_SERVER, async (url) => {
         const { hostname, port } = new URL(url);
@@ -64,14 +64,14 @@ export function portCases(get: () => Subject): void {
       });
     });
 
-    it('resets a connection where nothing listens inside', async (context) => {
+    it('reset a connection if nothing listens in the sandbox', async (context) => {
       const { engine, shared } = get();
       if (!engine.ports) return context.skip('this engine exposes no ports');
       const url = (await engine.get(shared.sandboxId, timeoutSignal())).ports[0]?.url;
       await expect(fetch(String(url), { signal: timeoutSignal() })).rejects.toThrow('fetch failed');
     });
 
-    it('opens in another process that takes the sandbox up', async (context) => {
+    it('open in another process that attaches to the sandbox', async (context) => {
       const { other, shared } = get();
       if (!other.ports) return context.skip('this engine exposes no ports');
       await other.ports.open(shared.sandboxId, timeoutSignal());
@@ -81,7 +81,7 @@ export function portCases(get: () => Subject): void {
       });
     });
 
-    it('closes with the sandbox', async (context) => {
+    it('close with the sandbox', async (context) => {
       const { engine, create } = get();
       if (!engine.ports) return context.skip('this engine exposes no ports');
       const sandbox = await create({ ports: [9000] });

@@ -46,7 +46,7 @@ export function shellCases(get: () => Subject): void {
     };
     const here = (): boolean => get().engine.shells !== undefined;
 
-    it('types, resizes and tells the end', async (context) => {
+    it('accept input, resize and report their end', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       const reader = await open(['bash', '--norc', '--noprofile'], { env: { PS1: '> ' } });
       await reader.shell.write(Buffer.from('stty size; pwd; tty\n'));
@@ -63,14 +63,14 @@ export function shellCases(get: () => Subject): void {
       expect(await reader.shell.close()).toEqual({ exitCode: 3, signal: null });
     });
 
-    it('gives environment, directory and sudo', async (context) => {
+    it('support environment, directory and sudo', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       const command = ['sh', '-c', 'echo "$FROM_SANDBOX $BOTH $PWD $(id -u) $TERM"'];
       const more = { env: { BOTH: 'shell' }, cwd: '/tmp', sudo: true };
       expect(await (await open(command, more)).toEnd()).toBe('yes shell /tmp 0 xterm-256color\r\n');
     });
 
-    it('ends everything with close', async (context) => {
+    it('end all processes on close', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       const marker = 'sleep 98765';
       const reader = await open(['bash', '-c', `trap "" HUP; (setsid ${marker} &); echo up; ${marker}`]);
@@ -85,13 +85,13 @@ export function shellCases(get: () => Subject): void {
       expect(stdout).not.toContain(marker);
     });
 
-    it('closes without a reader of its output', async (context) => {
+    it('close without a reader of their output', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       const { shell } = await open(['yes']);
       expect((await shell.close()).exitCode).toBeGreaterThan(128);
     });
 
-    it('ends with its sandbox', async (context) => {
+    it('end with their sandbox', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       const { engine, create } = get();
       const { sandboxId } = await create();
@@ -103,7 +103,7 @@ export function shellCases(get: () => Subject): void {
       await expect(open(['true'], { sandboxId })).rejects.toMatchObject({ code: 'conflict' });
     });
 
-    it('refuses a directory that is not there, and tells a missing program by 127', async (context) => {
+    it('reject a missing directory, and report a missing program by 127', async (context) => {
       if (!here()) return context.skip('this engine opens no terminals');
       await expect(open(['true'], { cwd: '/none' })).rejects.toMatchObject({ code: 'invalid_argument' });
       const reader = await open(['no-such-program']);

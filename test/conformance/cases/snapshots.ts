@@ -47,7 +47,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
   }
 
   describe('snapshots', () => {
-    it('stop the sandbox and keep its files, in a sandbox made of them', async (context) => {
+    it('stop the sandbox and keep its files for a new sandbox', async (context) => {
       const snapshots = snapshotsOf(context);
       const { engine, other, create } = get();
       const source = await create();
@@ -87,7 +87,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       await deleteAll(snapshots, [snapshot]);
     });
 
-    it('are restored many at once, each on its own', async (context) => {
+    it('can be restored many times at once, independently', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       const snapshot = await snapshotAfter(
@@ -111,7 +111,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     });
 
     const depth = extent === 'sample' ? 3 : 12;
-    it(`stand on each other, ${depth} deep, with what was removed and made anew on the way`, async (context) => {
+    it(`are layered ${depth} deep, including what was removed and recreated in between`, async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       const top = depth - 1;
@@ -142,7 +142,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(await shell(after, 'cat /vercel/sandbox/log | tail -n 1')).toBe(`line${top}`);
     });
 
-    it('of one sandbox are one at a time', async (context) => {
+    it('of one sandbox are taken one at a time', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create, other } = get();
       const { sandboxId } = await create();
@@ -163,7 +163,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       await deleteAll(snapshots, taken);
     });
 
-    it('are refused of a sandbox that has ended, or with an expiry that is too soon, which changes nothing', async (context) => {
+    it('are rejected for an ended sandbox or too short an expiry, without any change', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create, engine } = get();
       const { sandboxId } = await create();
@@ -189,7 +189,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       });
     });
 
-    it('have a size, and are not there once deleted', async (context) => {
+    it('have a size, and no longer exist once deleted', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create, other } = get();
       const taken = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > /vercel/sandbox/blob');
@@ -212,7 +212,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       await deleteAll(snapshots, [child]);
     });
 
-    it('are unknown by any other id, none of which leads out of the state directory', async (context) => {
+    it('are not found by any other id, none of which escapes the state directory', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       for (const id of [newSnapshotId(), '', '../x', 'snap_../../../../etc', 'snap_'.padEnd(5_000, 'a')]) {
@@ -238,7 +238,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       await deleteAll(snapshots, [first, second]);
     });
 
-    it('keep their runtime: another one is refused before anything is made', async (context) => {
+    it('keep their runtime, and reject another one before anything is created', async (context) => {
       const snapshots = snapshotsOf(context);
       const { engine, create } = get();
       const snapshot = await snapshotAfter(snapshots, 'true');

@@ -109,7 +109,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       },
     );
 
-    it('tell the progress of a fetch', async (context) => {
+    it('report the progress of a fetch', async (context) => {
       const { url } = serverFor(context);
       const request = createRequest({ source: { type: 'git', url: `${url}/repo.git` }, networkPolicy: ALL });
       const lines: string[] = [];
@@ -126,7 +126,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       ['zstd', (tar) => packed('zstd', tar)],
     ];
     it.for(sampleOf(formats, 1, extent))(
-      'fetch a tarball, %s, and leave out its single top folder',
+      'fetch a tarball, %s, and strip its single top-level folder',
       async ([name, pack], context) => {
         const { url, serve } = serverFor(context);
         if (isFetchedByService)
@@ -141,7 +141,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       },
     );
 
-    it('fetch a tarball, whoever unpacks it', async (context) => {
+    it('fetch a tarball with every unpacker', async (context) => {
       const { url, serve } = serverFor(context);
       serve(
         '/flat',
@@ -178,7 +178,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       ['a redirect to a file', 'tarball', '/to-file', 'unavailable', /rotocol/],
       ['a web page', 'tarball', '/page', 'invalid_argument', /web page/],
       ['half a tarball', 'tarball', '/half', 'invalid_argument', /not a tarball|cannot be used|damaged/],
-    ])('that fail leave nothing and say why: %s (%s)', async ([, type, path, code, words], context) => {
+    ])('that fail leave nothing and report why: %s (%s)', async ([, type, path, code, words], context) => {
       const { url, on, serve } = serverFor(context);
       for (const [from, to] of [
         ['/to-file', 'file:///etc/passwd'],
@@ -200,7 +200,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       });
     });
 
-    it('are pending until they are there, and end with the sandbox that is stopped', async (context) => {
+    it('keep the sandbox pending until they are fetched, and end when it is stopped', async (context) => {
       const { engine, other } = get();
       const { url, on, next } = serverFor(context);
       on('/hang', () => undefined);
@@ -225,7 +225,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       await engine.forget(sandboxId, timeoutSignal());
     });
 
-    it('are given up when the caller does', async (context) => {
+    it('are abandoned when the call is cancelled', async (context) => {
       const { url, on, next } = serverFor(context);
       on('/hang', () => undefined);
       const caller = new AbortController();
@@ -241,7 +241,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       });
     });
 
-    it('have the time of the sandbox', async (context) => {
+    it("are limited by the sandbox's timeout", async (context) => {
       const { url, on } = serverFor(context);
       on('/hang', () => undefined);
       const source = { type: 'tarball' as const, url: `${url}/hang` };

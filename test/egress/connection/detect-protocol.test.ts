@@ -42,11 +42,11 @@ describe('the first bytes of a connection', () => {
     ['\x00\x00\x00\x08', 'opaque'],
     [`GET /${'a'.repeat(20_000)}`, 'http'],
     ['a'.repeat(20_000), 'opaque'],
-  ])('%.40j say what it is', (text, protocol) => {
+  ])('identify %.40j', (text, protocol) => {
     expect(detectProtocol(Buffer.from(text, 'latin1'))).toBe(protocol);
   });
 
-  it('name the server, however the hello is cut', async () => {
+  it('give the server name, however the hello is split', async () => {
     const hello = await clientHello('www.example.com', ['h2', 'http/1.1']);
     const protocols = ['h2', 'http/1.1'];
     const expected = { kind: 'hello', serverName: 'www.example.com', encrypted: false, protocols };
@@ -78,7 +78,7 @@ describe('the first bytes of a connection', () => {
     expect(parser.push(Buffer.from([22, 3, 1, 0, 1, 0])).kind).toBe('malformed');
   });
 
-  it('never make the reader fail, whatever they are', async () => {
+  it('never make the parser fail', async () => {
     const hello = await clientHello('www.example.com');
     for (let round = 0; round < 3_000; round++) {
       const bytes =
@@ -91,7 +91,7 @@ describe('the first bytes of a connection', () => {
     }
   });
 
-  it('are no query when they are none, and never make the answer fail', async () => {
+  it('are not taken for a query when they are none, and never make the response fail', async () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
     const names = new NameCache(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
     const query = Buffer.from('0007010000010000000000000474657374036e65740000010001', 'hex');
@@ -105,7 +105,7 @@ describe('the first bytes of a connection', () => {
     }
   });
 
-  it('are answered with as many addresses as every program takes by UDP', async () => {
+  it('are answered with as many addresses as fit into UDP for every program', async () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
     const addresses = Array.from({ length: 20 }, (_, index) => `198.51.100.${index + 1}`);
     const names = new NameCache(async () => ({ addresses, ttl: 60 }));

@@ -65,7 +65,7 @@ describe('what resembles an HTTP request', () => {
     }
   });
 
-  it('passes in its one valid form, after empty lines too', async () => {
+  it('passes in its only valid form, even after empty lines', async () => {
     for (const before of ['', '\r\n', '\n\n']) {
       const request = `${before}GET / HTTP/1.1\r\nHost: good.test\r\n\r\n`;
       const { connection } = await decide(7777, request);
@@ -74,7 +74,7 @@ describe('what resembles an HTTP request', () => {
   });
 
   it.each(['GET key\r\n', 'get key\r\n', 'PING\r\n', 'SSH-2.0-OpenSSH_9.2p1\r\n', '\x00\x00\x00\x08'])(
-    'is not the command %j of another protocol',
+    'does not match the command %j of another protocol',
     async (command) => {
       const { connection } = await decide(6379, command);
       expect(connection.dialled).toEqual([`${ADDRESS}:6379`]);
@@ -89,26 +89,26 @@ describe('port 80 of an allowed domain', () => {
     expect(entry).toMatchObject({ outcome: 'refused', rule: expect.stringContaining('port 80') });
   });
 
-  it('takes it where the policy allows the address itself', async () => {
+  it('accepts it when the policy allows the address itself', async () => {
     const { connection } = await decide(80, 'SSH-2.0-OpenSSH_9.2p1\r\n', { policy: BY_ADDRESS });
     expect(connection.dialled).toEqual([`${ADDRESS}:80`]);
   });
 });
 
 describe('a client hello with an encrypted client hello', () => {
-  it('passes by its outer name', async () => {
+  it('is allowed by its outer name', async () => {
     const { connection, entry } = await decide(443, withEncryptedHello(await clientHello('good.test')));
     expect(connection.dialled).toEqual([`${ADDRESS}:443`]);
     expect(entry).toMatchObject({ protocol: 'tls', domain: 'good.test', outcome: 'allowed' });
   });
 
-  it('is refused where its outer name is not allowed', async () => {
+  it('is refused if its outer name is not allowed', async () => {
     const { connection, entry } = await decide(443, withEncryptedHello(await clientHello('evil.test')));
     expect(connection.dialled).toEqual([]);
     expect(entry).toMatchObject({ domain: 'evil.test', outcome: 'refused' });
   });
 
-  it('is refused where the operator refuses the extension', async () => {
+  it('is refused if the operator refuses the extension', async () => {
     const hello = await clientHello('good.test');
     const { connection, entry } = await decide(443, withEncryptedHello(hello), { refuseEch: true });
     expect(connection.dialled).toEqual([]);
@@ -119,7 +119,7 @@ describe('a client hello with an encrypted client hello', () => {
 });
 
 describe('a client hello in records of one byte each', () => {
-  it('passes by its name', async () => {
+  it('is allowed by its name', async () => {
     const hello = inSmallRecords(await clientHello('good.test'), 1);
     const { connection } = await decide(443, hello);
     expect(connection.dialled).toEqual([`${ADDRESS}:443`]);

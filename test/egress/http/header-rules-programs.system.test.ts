@@ -93,7 +93,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     });
   });
 
-  it('replace what the program says itself, whatever its capitals', async () => {
+  it("replace the program's own headers, in any case", async () => {
     await box.run(
       `curl -sS --http1.1 -H 'AUTHORIZATION: mine' -H 'authorization: too' https://api.test/replace`,
     );
@@ -106,7 +106,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     expect(noted(world.seen, '/replace3').headers['authorization']).toBe(BEARER);
   });
 
-  it('are for what they match, and what nothing matches passes without', async () => {
+  it('apply to what they match; other requests pass without them', async () => {
     await box.run(
       `for u in https://api.test http://api.test; do curl -sS -d x $u/v1/a; curl -sS $u/v1/b; curl -sS -d x $u/v2; done;
       curl -sS --path-as-is -d x https://api.test/v1/../admin; curl -sS https://www.api.test/below; curl -sS http://other.test/other`,
@@ -119,7 +119,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     expect(noted(world.seen, '/other').headers['authorization']).toBeUndefined();
   });
 
-  it('leave a domain without rules to its own certificate', async () => {
+  it('leave domains without rules their own certificate', async () => {
     const printed = await box.run(
       `curl -sS https://other.test/ ; curl -vsSk https://other.test/x 2>&1 | grep issuer`,
     );
@@ -130,7 +130,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
   it.each([
     ['of its own authority', 'self.test', 'SELF_SIGNED|UNABLE_TO'],
     ['for another name', 'wrong.test', 'ALTNAME'],
-  ])('send nothing to a server with a certificate %s, and say why', async (_title, host, code) => {
+  ])('send nothing to a server with a certificate %s, and report the reason', async (_title, host, code) => {
     const printed = await box.run(
       `curl -sS -i https://${host}/secret; curl -sS -i --http1.1 https://${host}/secret`,
     );
@@ -140,7 +140,7 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     expect(world.seen.some(({ path }) => path === '/secret')).toBe(false);
   });
 
-  it('refuse a request for another host inside, by HTTP/1 and HTTP/2', async () => {
+  it('refuse a request for another host within the connection, over HTTP/1 and HTTP/2', async () => {
     const printed = await box.run(
       `curl -sS -i --http1.1 -H 'Host: other.test' https://api.test/fronted
       curl -sS -i -H 'Host: other.test' https://api.test/fronted
@@ -154,12 +154,12 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     expect(JSON.stringify(structured)).toContain('a request for other.test on a TLS connection');
   });
 
-  it('take TLS to the address of the name, wherever the program connects', async () => {
+  it('connect TLS to the address of the name, wherever the program connects', async () => {
     await box.run(`curl -sS --connect-to api.test:443:${world.selfSigned}:443 https://api.test/led`);
     expect(noted(world.seen, '/led').headers['authorization']).toBe(BEARER);
   });
 
-  it('pass other protocols inside TLS as they are', async () => {
+  it('pass other protocols in TLS unchanged', async () => {
     const printed = await box.script(
       'python3',
       `import ssl, socket
@@ -172,7 +172,7 @@ except OSError as e: print('ended', e)`,
     expect(printed).not.toContain('timed out');
   });
 
-  it('are applied after the sandbox has made its list of authorities anew', async (context) => {
+  it('are applied after the sandbox has regenerated its CA bundle', async (context) => {
     if ((await box.run('command -v update-ca-certificates', { sudo: true })) === '')
       return context.skip('this host has no update-ca-certificates');
     expect(await box.run('update-ca-certificates', { sudo: true })).toContain('done.');
@@ -180,7 +180,7 @@ except OSError as e: print('ended', e)`,
     expect(await box.run('env -i /usr/bin/curl -sS https://api.test/anew')).toBe('size 0\n');
   });
 
-  it('are there for Java, where the host has it', async (context) => {
+  it('work for Java, if the host has it', async (context) => {
     const store = '/etc/ssl/certs/java/cacerts';
     if ((await box.run(`test -e ${store} || echo none`)) !== '')
       return context.skip('this host has no Java store');
@@ -191,13 +191,13 @@ except OSError as e: print('ended', e)`,
     expect(printed).toBe('True\n');
   });
 
-  it('are shown without their values', async () => {
+  it('are shown without values', async () => {
     const { structured, text } = await box.server.call('sandbox_get');
     expect(JSON.stringify(structured)).toContain('"Authorization":"***"');
     expect(text + JSON.stringify(structured)).not.toContain('secret:TOKEN');
   });
 
-  it('that are changed act on the next request of an open connection', async () => {
+  it('apply to the next request of an open connection when changed', async () => {
     await box.script('python3', `open('/tmp/ask.js', 'w').write('''${ASK_TWICE}''')`);
     const opened = await box.server.call('sandbox_shell', { command: ['node', '/tmp/ask.js'] });
     const shell_id = String(opened.structured['shell_id']);

@@ -49,7 +49,7 @@ describe('terminated connections', needs('root, for a route to test addresses', 
     ['HTTPS', 'True', 'https'],
     ['HTTP', 'False', 'http'],
   ])('%s', (_title, secure, scheme) => {
-    it('passes WebSockets both ways, with headers set', async () => {
+    it('passes WebSockets in both directions, with headers set', async () => {
       const printed = await box.script(
         'python3',
         `${PYTHON}
@@ -71,7 +71,7 @@ print(until(r, b'never'))`,
       });
     });
 
-    it('passes server-sent events as they come', async () => {
+    it('passes server-sent events as they arrive', async () => {
       const printed = await box.script(
         'python3',
         `${PYTHON}
@@ -103,7 +103,7 @@ print(until(s, b'never').count(b'size 0'))`,
       world.seen.splice(0);
     });
 
-    it('passes long headers, and says of longer ones what is wrong', async () => {
+    it('passes long headers, and explains the refusal of longer ones', async () => {
       const printed = await box.script(
         'python3',
         `${PYTHON}
@@ -122,7 +122,7 @@ for size in (40000, 70000):
       ['a folded header', 'X-A: a\\r\\n Transfer-Encoding: chunked\\r\\n\\r\\n'],
       ['a blank before the colon', 'Transfer-Encoding : chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
       ['a bare line feed in a header', 'X-A: a\\nHost: other.test\\r\\n\\r\\n'],
-    ])('takes no request with %s', async (_case, rest) => {
+    ])('rejects a request with %s', async (_case, rest) => {
       const printed = await box.script(
         'python3',
         `${PYTHON}
@@ -133,14 +133,14 @@ s = open_to(${secure}); s.sendall(b'POST /smuggled HTTP/1.1\\r\\nHost: api.test\
     });
   });
 
-  it('carry large bodies both ways, whole, by HTTP/2 and HTTP/1.1', async () => {
+  it('pass large bodies completely in both directions, over HTTP/2 and HTTP/1.1', async () => {
     const printed = await box.run(`
       head -c 5000000 /dev/zero > /tmp/big
       for v in --http2 --http1.1; do curl -sS $v --data-binary @/tmp/big https://api.test/big; done`);
     expect(printed).toBe('size 5000000\nsize 5000000\n');
   });
 
-  it('carry HTTP/2 streams both ways at once, with trailers, resets and ends without a body', async () => {
+  it('pass concurrent HTTP/2 streams in both directions, with trailers, resets and ends without a body', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://api.test');
@@ -169,13 +169,13 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
     });
   });
 
-  it('speak HTTP/1.1 where the server does not speak HTTP/2', async () => {
+  it('use HTTP/1.1 if the server does not support HTTP/2', async () => {
     const printed = await box.run(`curl -sS -w '%{http_version}' https://api.test:8443/older`);
     expect(printed).toBe('size 0\n1.1');
     expect(noted(world.seen, '/older').headers['authorization']).toBe(SECRETS.TOKEN);
   });
 
-  it.each(['--http1.1', '--http2'])('end outside when the program ends inside: %s', async (version) => {
+  it.each(['--http1.1', '--http2'])('end on the server side when the program ends: %s', async (version) => {
     const path = `/hang${version}`;
     const { structured } = await box.server.call('sandbox_run_command_detached', {
       cmd: 'curl',
@@ -187,7 +187,7 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
     await expect.poll(() => world.aborted).toContain(path);
   });
 
-  it.each(['--http1.1', '--http2'])('are over once the program has ended: %s', async (version) => {
+  it.each(['--http1.1', '--http2'])('are closed once the program has ended: %s', async (version) => {
     const file = join(box.server.stateDir, 'sandboxes', box.sandboxId, 'network.jsonl');
     const over = () =>
       readFileSync(file, 'utf8')
@@ -199,7 +199,7 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
     await expect.poll(() => over().length - before).toBeGreaterThanOrEqual(3);
   });
 
-  it('are over by HTTP/2 once the server has ended, also without a word', async () => {
+  it('are closed over HTTP/2 once the server has ended, even without a GOAWAY', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://api.test');
@@ -210,7 +210,7 @@ s.request({ ':path': '/gone' }).resume().end();`,
   });
 
   it.each(['--http1.1', '--http2'])(
-    'are cut with their carrier, and pass by the next: %s',
+    'are closed with their relay, and work through the next one: %s',
     async (version) => {
       const path = `/hang-carried${version}`;
       const { structured } = await box.server.call('sandbox_run_command_detached', {
@@ -228,7 +228,7 @@ s.request({ ':path': '/gone' }).resume().end();`,
     },
   );
 
-  it('let a far server send ahead by HTTP/2, unless many streams are open', async () => {
+  it('let a distant server send ahead over HTTP/2, unless many streams are open', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://api.test');
@@ -248,7 +248,7 @@ const ask = () => new Promise((done) => { let text = ''; s.request({ ':path': '/
     expect(many).toEqual([65_535, expect.any(Number)]);
   });
 
-  it('tell what was refused in them, whatever else passes', async () => {
+  it('report what was refused in them, whatever else passes', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://api.test');
@@ -261,7 +261,7 @@ ask('strange.test').then(async (first) => { console.log(first, await ask('api.te
       .toContain('"rule":"a request for strange.test on a TLS connection to api.test"');
   });
 
-  it('are cut when the policy no longer allows their domain', async () => {
+  it('are closed when the policy no longer allows their domain', async () => {
     const printed = box.script(
       'python3',
       `${PYTHON}

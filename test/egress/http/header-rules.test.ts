@@ -28,7 +28,7 @@ describe('header rules', () => {
     expect(Object.fromEntries(compiled.headers.headersFor(request))).toEqual(expected);
   });
 
-  it('set headers on what they match, and allow their domain whatever they match', () => {
+  it('set headers on matching requests, and allow their whole domain', () => {
     const policy = compile([
       { domain: 'api.test', headers: { 'X-All': '1' } },
       { domain: 'api.test', match: { methods: ['post'], pathPrefix: '/v1/' }, headers: { 'X-Some': '2' } },
@@ -62,18 +62,18 @@ describe('header rules', () => {
     '/v1/%252e',
     '/v1/a#b',
     '/v1/#',
-  ])('of a path do not fit %s, which servers may take for another', (path) => {
+  ])('with a path do not match %s, which servers may interpret as another path', (path) => {
     const policy = compile([{ domain: 'api.test', match: { pathPrefix: '/v1/' }, headers: { 'X-A': '1' } }]);
     expect(set(policy, 'api.test', '/v1/admin')).toEqual({ 'x-a': '1' });
     expect(set(policy, 'api.test', path)).toEqual({});
   });
 
-  it('set nothing on TRACE, which is sent back', () => {
+  it('set nothing on TRACE, which echoes headers', () => {
     const policy = compile([{ domain: 'api.test', headers: { 'X-A': '1' } }]);
     expect(set(policy, 'api.test', '/', 'TRACE')).toEqual({});
   });
 
-  it('of the engine add to those of the policy, win over them, and allow nothing', () => {
+  it('of the engine are added to those of the policy, override them, and allow nothing', () => {
     const credentials = [{ domain: 'git.test', headers: { Authorization: `Basic ${KEY}` } }];
     const policy = compile([{ domain: 'api.test', headers: { 'X-A': '1' } }], credentials);
     expect(set(policy, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
@@ -87,7 +87,7 @@ describe('header rules', () => {
     expect(set(open, 'git.test')).toEqual({ authorization: `Basic ${KEY}` });
   });
 
-  it('are filled with secrets where all of their domain may have them', () => {
+  it('are filled with secrets that all of their domain may receive', () => {
     const policy = compile([
       { domain: 'api.test', headers: { 'X-Key': `key ${KEY}` } },
       { domain: '*.deep.test', headers: { 'X-Key': KEY } },
@@ -132,7 +132,7 @@ describe('header rules', () => {
     ['a prefix that leads up', { domain: 'a.test', match: { pathPrefix: '/v1/../' } }],
     ['an unknown secret', { domain: 'a.test', headers: { 'X-A': `\${secret:NO}` } }],
     ['a URL for a domain', { domain: 'https://a.test', headers: {} }],
-  ])('are refused for %s', (_title, rule) => {
+  ])('are rejected for %s', (_title, rule) => {
     let refused: unknown = null;
     try {
       compile([rule]);

@@ -9,7 +9,7 @@ const isRoot = process.getuid?.() === 0;
 /** More than the program takes ahead of reading, and less than the server may send ahead. */
 const WHOLE = 700_000;
 
-describe('ends of HTTP/2', needs('root, for a route to test addresses', isRoot), () => {
+describe('the end of HTTP/2 connections', needs('root, for a route to test addresses', isRoot), () => {
   let world: RuledWorld;
   let box: RuledSandbox;
 
@@ -42,7 +42,7 @@ r.on('end', () => console.log('whole', size)).on('error', (e) => console.log(e.c
 s.on('close', () => console.log('over'));`,
     );
 
-  it('leave a whole answer to be read after the server has gone', async () => {
+  it('lets a complete response be read after the server has disconnected', async () => {
     expect(await read(`/last/${WHOLE}`, "s.on('goaway'")).toBe(`whole ${WHOLE}\nover\n`);
     const printed = await box.run(
       `curl -sS --http2 --limit-rate 1M https://api.test/last/${WHOLE} | wc -c; echo "exit \${PIPESTATUS[0]}"`,
@@ -50,14 +50,14 @@ s.on('close', () => console.log('over'));`,
     expect(printed).toBe(`${WHOLE}\nexit 0\n`);
   });
 
-  it('leave an answer whole that comes at once with the end', async () => {
+  it('keeps a response complete that arrives together with the end', async () => {
     const printed = await box.run(
       'for i in 1 2 3; do curl -sS --http2 -o /dev/null -w "%{size_download} %{exitcode}\\n" https://burst.api.test/; done',
     );
     expect(printed).toBe(`${BURST} 0\n`.repeat(3));
   });
 
-  it('cut an answer that the server has cut', async () => {
+  it('truncates a response that the server has truncated', async () => {
     expect(await read('/half', "r.on('response'")).toBe('ERR_HTTP2_STREAM_ERROR\nover\n');
     const printed = await box.run('curl -sS --http2 https://api.test/half; echo "exit $?"');
     expect(printed).toMatch(/exit (18|92)\n/);

@@ -6,7 +6,7 @@ import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-describe('windows of HTTP/2', needs('root, for a route to test addresses', isRoot), () => {
+describe('HTTP/2 windows', needs('root, for a route to test addresses', isRoot), () => {
   let world: RuledWorld;
   let box: RuledSandbox;
 
@@ -26,7 +26,7 @@ describe('windows of HTTP/2', needs('root, for a route to test addresses', isRoo
     await world?.close();
   });
 
-  it('keep many streams from a server that does not acknowledge narrow ones, and end', async () => {
+  it('withhold many streams from a server that does not acknowledge small ones, then end the connection', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://mute.api.test');
@@ -46,7 +46,7 @@ s.ping(() => reset.close(2));`,
     expect(world.seen.filter(({ host }) => host === 'mute.api.test')).toHaveLength(8);
   });
 
-  it('hold streams back whole, with bodies and trailers', async () => {
+  it('delay streams completely, with bodies and trailers', async () => {
     const printed = await box.script(
       'node',
       `const s = require('http2').connect('https://api.test');

@@ -6,19 +6,19 @@ function parse(lines: readonly string[]) {
 }
 
 describe('a simple request', () => {
-  it('has its headers without the blanks around their values', () => {
+  it('has its header values without surrounding blanks', () => {
     const { rawHeaders } = parse(['Host:  a.test\t', 'X-Empty:', 'X-Inner: a  b']) ?? {};
     expect(rawHeaders).toEqual(['Host', 'a.test', 'X-Empty', '', 'X-Inner', 'a  b']);
   });
 
   it.each([['X A: b'], ['X-A : b'], [': b'], ['X-A'], [' folded'], ['X-A: a\x00b']])(
-    'is not one with the header %j',
+    'may not have the header %j',
     (line) => {
       expect(parse(['Host: a.test', line])).toBeNull();
     },
   );
 
-  it('is parsed in linear time, whatever blanks a value has', () => {
+  it('is parsed in linear time, however many blanks a value has', () => {
     // A backtracking expression took 21 s for 4,000 blanks before a control character.
     const value = `${' '.repeat(15_000)}\x01`;
     const before = process.cpuUsage();

@@ -50,7 +50,7 @@ const GET: Fields = [
 const but = (name: string, value: string): Fields =>
   GET.map(([each, was]) => [each, each === name ? value : was]);
 
-describe('HTTP/2 requests in requests', needs('root, for a route to test addresses', isRoot), () => {
+describe('HTTP/2 request smuggling', needs('root, for a route to test addresses', isRoot), () => {
   let world: RuledWorld;
   let box: RuledSandbox;
 
@@ -100,7 +100,7 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
     ['another authority', but(':authority', 'evil.test'), null],
     ['CONNECT', but(':method', 'CONNECT'), null],
     ['a protocol', [...but(':method', 'CONNECT'), [':protocol', 'websocket']], null],
-  ])('with %s do not pass', async (_case, fields, data) => {
+  ])('does not work with %s', async (_case, fields, data) => {
     const printed = await ask(fields, data);
     expect(printed).not.toMatch(/^\['size/);
     expect(world.seen.filter(({ path }) => path !== '/allowed/2')).toEqual([]);
@@ -109,7 +109,7 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
   it.each([
     ['a value of lines', [['x-a', `a\r\n\r\n${HIDDEN}`]]],
     ['a name of lines', [[`x-a: a\r\n\r\n${HIDDEN}x`, 'a']]],
-  ] as [string, Fields][])('pass nothing of %s', async (_case, more) => {
+  ] as [string, Fields][])('does not work with %s', async (_case, more) => {
     await ask([...GET, ...more], null);
     for (const { headers, names } of world.seen)
       expect(JSON.stringify([headers, names])).not.toMatch(/collect|evil|x-a/);
@@ -118,7 +118,7 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
   it.each([
     ['more', '3'],
     ['less', '300'],
-  ])('whose body has %s than its length are reset, and the next is answered', async (_case, length) => {
+  ])('resets a request whose body has %s than its length, and answers the next', async (_case, length) => {
     const printed = await ask([...but(':method', 'POST'), ['content-length', length]], HIDDEN);
     expect(printed).toMatch(/\['reset'\]\n\['size 0\\n', 'end'\]/);
     for (const { host, path, headers } of world.seen) {
@@ -127,7 +127,7 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
     }
   });
 
-  it('with a body of its length pass', async () => {
+  it('does not affect a request whose body has its declared length', async () => {
     const printed = await ask([...GET, ['content-length', String(HIDDEN.length)]], HIDDEN);
     expect(printed).toContain(`['size ${HIDDEN.length}\\n'`);
     expect(world.seen.map(({ path }) => path)).toEqual(['/allowed/1', '/allowed/2']);

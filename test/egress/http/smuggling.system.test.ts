@@ -73,7 +73,7 @@ const POLICY: NetworkPolicy = {
   ],
 };
 
-describe('requests in requests', needs('root, for a route to test addresses', isRoot), () => {
+describe('request smuggling', needs('root, for a route to test addresses', isRoot), () => {
   let world: RuledWorld;
   let box: RuledSandbox;
 
@@ -124,7 +124,7 @@ except OSError as e: print(e)`,
     ['HTTP', false],
   ])('%s', (_title, secure) => {
     it.each(METHODS.flatMap((method) => REFUSED.map(([title, rest]) => [method, title, rest] as const)))(
-      '%s with %s is answered 400, and nothing of it or after it passes',
+      'gets 400 for %s with %s, and neither it nor what follows passes',
       async (method, _case, rest) => {
         const answer = await send(
           secure,
@@ -135,16 +135,13 @@ except OSError as e: print(e)`,
       },
     );
 
-    it.each(REFUSED_HEADS)(
-      '%s is answered 400, and nothing of it or after it passes',
-      async (_case, rest) => {
-        const answer = await send(secure, `GET /allowed/1 HTTP/1.1\r\nHost: api.test\r\n${rest}${NEXT}`);
-        expect(answer).toMatch(/^HTTP\/1\.1 400 /);
-        expect(arrived()).toEqual([]);
-      },
-    );
+    it.each(REFUSED_HEADS)('gets 400 for %s, and neither it nor what follows passes', async (_case, rest) => {
+      const answer = await send(secure, `GET /allowed/1 HTTP/1.1\r\nHost: api.test\r\n${rest}${NEXT}`);
+      expect(answer).toMatch(/^HTTP\/1\.1 400 /);
+      expect(arrived()).toEqual([]);
+    });
 
-    it('chunks by HTTP/1.0 are answered 400', async () => {
+    it('gets 400 for chunks over HTTP/1.0', async () => {
       const chunks = `Transfer-Encoding: chunked\r\n\r\n${CHUNK}`;
       const answer = await send(secure, `GET /allowed/1 HTTP/1.0\r\nHost: api.test\r\n${chunks}${NEXT}`);
       expect(answer).toMatch(/^HTTP\/1\.1 400 /);
@@ -166,7 +163,7 @@ except OSError as e: print(e)`,
           `Expect: 100-continue\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`,
         ] as const,
       ]),
-    )('%s with %s keeps its body, and the next request is the next', async (method, _case, rest) => {
+    )('passes %s with %s and its body, and then the next request', async (method, _case, rest) => {
       const answer = await send(secure, `${method} /allowed/1 HTTP/1.1\r\nHost: api.test\r\n${rest}${NEXT}`);
       expect(answer.match(/HTTP\/1\.1 200 /g)).toHaveLength(2);
       const requests = arrived();
@@ -182,7 +179,7 @@ except OSError as e: print(e)`,
       expect(world.heard.filter(({ text }) => text !== '')).toHaveLength(shared ? 1 : 2);
     });
 
-    it('trailers bring no header that frames, routes or is set', async () => {
+    it('cannot add framing, routing or rule headers in trailers', async () => {
       const trailers = 'Authorization: mine\r\nHost: evil.test\r\nExpect: evil\r\nX-Sum: 1\r\n\r\n';
       const chunks = `Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n${trailers}`;
       await send(secure, `GET /allowed/trailers HTTP/1.1\r\nHost: api.test\r\n${chunks}${NEXT}`);
@@ -192,7 +189,7 @@ except OSError as e: print(e)`,
     });
 
     it.each(['Content-Length: 3', 'Transfer-Encoding: chunked'])(
-      'a trailer that frames is not passed on, and nothing after it: %s',
+      'cannot pass a framing trailer or what follows it: %s',
       async (trailer) => {
         const chunks = `Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n${trailer}\r\n\r\n`;
         await send(secure, `GET /allowed/1 HTTP/1.1\r\nHost: api.test\r\n${chunks}${NEXT}`);
@@ -201,7 +198,7 @@ except OSError as e: print(e)`,
       },
     );
 
-    it('half a body ends the connection to the server', async () => {
+    it('closes the connection to the server after half a body', async () => {
       const half = 'POST /hang HTTP/1.1\\r\\nHost: api.test\\r\\nContent-Length: 50\\r\\n\\r\\nhalf';
       const script = `
 import socket, ssl, time
@@ -224,7 +221,7 @@ time.sleep(1000)`;
     });
 
     it.each(['h2c', 'h2c, HTTP/2.0', 'TLS/1.0'])(
-      'no upgrade to %s passes, in which nobody judges',
+      'cannot upgrade to %s, which would not be inspected',
       async (to) => {
         const more = `Connection: Upgrade, HTTP2-Settings\r\nUpgrade: ${to}\r\nHTTP2-Settings: AAMAAABk\r\n\r\n`;
         const answer = await send(secure, `GET /allowed/1 HTTP/1.1\r\nHost: api.test\r\n${more}${NEXT}`);
@@ -236,14 +233,14 @@ time.sleep(1000)`;
       },
     );
 
-    it('CONNECT is refused', async () => {
+    it('cannot use CONNECT', async () => {
       const answer = await send(secure, `CONNECT api.test:80 HTTP/1.1\r\nHost: api.test\r\n\r\n${NEXT}`);
       expect(answer).toMatch(/^HTTP\/1\.1 403 /);
       expect(arrived()).toEqual([]);
     });
   });
 
-  it('what a server says unasked ends its connection, so that it answers no later request', async () => {
+  it('closes the connection of a server that sends a response without a request', async () => {
     const printed = box.script(
       'python3',
       `
@@ -270,7 +267,7 @@ except OSError as e: print(e)`,
   });
 
   it.each(['host', 'content-length', 'close, transfer-encoding'])(
-    'a request that stands alone is read as strictly: Connection: %s',
+    'is prevented as strictly for a standalone request: Connection: %s',
     async (named) => {
       const request = `GET /alone HTTP/1.1\r\nHost: other.test\r\nConnection: ${named}\r\n\r\n`;
       expect(await send(false, request, 'other.test')).toMatch(/^HTTP\/1\.1 400 /);

@@ -90,7 +90,7 @@ function randomFrom(seed: number): (limit: number) => number {
 }
 
 describe('a hostile sandbox', () => {
-  it('neither breaks its relay nor makes it forget a connection', { timeout: 600_000 }, async () => {
+  it('neither breaks its relay nor makes it lose a connection', { timeout: 600_000 }, async () => {
     const random = randomFrom(7);
     const outside = createServer({ allowHalfOpen: random(2) === 0 }, (socket) => {
       socket.on('error', () => socket.destroy());

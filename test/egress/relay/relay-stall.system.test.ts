@@ -111,7 +111,7 @@ async function request(step: string): Promise<string> {
   return String(value);
 }
 
-it('copies the bytes of a connection while the server does not read, and tells everything afterwards', async () => {
+it('copies the bytes of a connection while the server does not read, and reports everything afterwards', async () => {
   const [first] = await received(RELAY_FRAME.OPENED, 2);
   const id = first?.body.readUInt32LE() ?? 0;
   const address = echo.address();

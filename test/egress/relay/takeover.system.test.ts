@@ -10,7 +10,7 @@ const isRoot = process.getuid?.() === 0;
 const GOOD_ONLY = { mode: 'custom' as const, allow: ['good.test'] };
 const FETCH = { cmd: 'curl', args: ['-sS', '-m', '20', 'http://good.test/'] };
 
-describe('a gateway that goes', needs('root, for routes to test addresses', isRoot), () => {
+describe('the end of a gateway', needs('root, for routes to test addresses', isRoot), () => {
   let world: World;
   const servers: RunningServer[] = [];
 
@@ -41,7 +41,7 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
     for (const server of servers.splice(0)) await server.close();
   };
 
-  it('comes back to the first server once the second that took it over is dead', async () => {
+  it('returns it to the first server once the second, which took over, is dead', async () => {
     const first = await start();
     const sandbox_id = await create(first);
     try {
@@ -57,7 +57,7 @@ describe('a gateway that goes', needs('root, for routes to test addresses', isRo
     }
   });
 
-  it('cuts what a carrier held that has died, brings up the next, and says so', async () => {
+  it('closes the connections of a relay that died, starts the next, and logs it', async () => {
     const server = await start();
     const sandbox_id = await create(server);
     try {
@@ -83,7 +83,7 @@ except OSError as e: print('end', e)`;
     }
   });
 
-  it('leaves no carrier, however its server ends', async () => {
+  it('leaves no relay, however the server ends', async () => {
     const server = await start();
     const [stopped, kept] = [await create(server), await create(server)];
     expect(relaysOf(server.pid)).toHaveLength(2);
