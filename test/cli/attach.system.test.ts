@@ -45,7 +45,7 @@ class Person {
     this.#child.stdin?.write(`${JSON.stringify(action)}\n`);
   }
 
-  /** Waits for a text behind the one that was seen last. */
+  /** Waits for text after the last match. */
   async sees(text: string): Promise<void> {
     while (this.#shown.indexOf(text, this.#seen) === -1) {
       const more = new Promise<string>((resolve) => this.#listeners.push(() => resolve('')));
@@ -69,13 +69,13 @@ describe('attach', () => {
     person.do({ type: 'until [ "$(stty size)" = "30 100" ]; do :; done; echo resized-$((1 + 1))\r' });
     await person.sees('resized-2');
     await person.sees('$ ');
-    // Keys mean something inside alone: this ends the program there, not the verb here. The program itself says that it
-    // has the terminal: an interrupt that comes while the shell is still starting it is lost.
+    // Keys act in the sandbox only: this interrupts its program, not the subcommand here. Wait until the program has the
+    // terminal: an interrupt while the shell is still starting it is lost.
     person.do({ type: `sh -c 'echo wait-$((1 + 1)); exec sleep 1000'\r` });
     await person.sees('wait-2');
     person.do({ type: '\u0003' });
     await person.sees('^C');
-    // What is typed before the prompt is back goes with the line that was interrupted.
+    // Text typed before the prompt is back is discarded with the interrupted line.
     await person.sees('$ ');
     person.do({ type: 'echo code-$?\r' });
     await person.sees('code-130');

@@ -1,4 +1,4 @@
-/** `sandbox-mcp image import | list | remove`, beside a server on the same state. */
+/** `sandbox-mcp image import | list | remove`, while a server uses the same state. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { runVerb } from '../support/run-verb.ts';
 import { startServer } from '../support/server.ts';
 
-/** Makes a program believe that it runs elsewhere. */
+/** Makes a program believe that it runs on another system. */
 function pretending(platform: string): Record<string, string> {
   const script = `Object.defineProperty(process, 'platform', { value: '${platform}' })`;
   return { NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(script)}` };

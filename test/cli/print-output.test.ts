@@ -22,7 +22,7 @@ const { signal } = new AbortController();
 
 type Piece = readonly ['stdout' | 'stderr', Buffer | string];
 
-/** A log of these pieces, one a slice; `dropped` bytes are missing before the first. */
+/** A log with one slice per piece; `dropped` bytes are missing before the first. */
 function logOf(pieces: readonly Piece[], dropped = 0) {
   const chunks = pieces.map(([stream, data]) => ({ stream, data: Buffer.from(data) }));
   const totalBytes = chunks.reduce((sum, { data }) => sum + data.length, dropped);

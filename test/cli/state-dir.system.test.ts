@@ -1,4 +1,4 @@
-/** A state directory that cannot be used: each way in says so at once, and none of them takes it for an empty one. */
+/** An unusable state directory: every entry point reports it at once, and none treats it as empty. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/** A user id without a line in /etc/passwd, as containers and schedulers hand them out: with and without `HOME`. */
+/** A user id without a line in /etc/passwd, as used by containers and schedulers: with and without `HOME`. */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
   let user: OrdinaryUser;
 
   beforeAll(async () => {
-    // The range is there by number; newuidmap looks for a name all the same.
+    // The range is listed by number, but newuidmap looks for a name.
     user = await makeOrdinaryUser(true, { named: false });
   });
 
@@ -55,7 +55,7 @@ describe('a user without a name', needs('root, to become another user', canBecom
     const child = start(before, ['--state-dir', join(user.home, 'state')]);
     const closed = once(child, 'close');
     const client = new Client({ name: 'test', version: '1' });
-    // Both ends of standard streams frame alike.
+    // Both directions use the same framing.
     await client.connect(new StdioServerTransport(child.stdout, child.stdin));
     const call = async (name: string, args: Record<string, unknown>) => {
       const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));

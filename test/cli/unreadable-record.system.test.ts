@@ -1,4 +1,4 @@
-/** An ownership record that cannot be read: people get a sentence and the file's name, not the server's log. */
+/** An unreadable ownership record: the command line prints a sentence and the file's path, not the server's log. */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -12,7 +12,7 @@ afterAll(async () => {
   await server.close();
 });
 
-/** A verb beside the server, on the same state. */
+/** Runs a subcommand on the state of the running server. */
 function verb(...args: string[]): Promise<VerbResult> {
   return runVerb([...args, '--state-dir', server.stateDir]);
 }
@@ -51,7 +51,7 @@ describe('the commands, beside a running server', () => {
     expect(ofSandbox.out).toMatch(new RegExp(`^== ${commandId}  sh -c .* \\(exit code 3\\)\\n`));
 
     expect(await verb('stop', sandboxId)).toEqual({ code: 0, out: `${sandboxId} stopped\n`, err: '' });
-    // Stopping what has stopped is no error, and its logs stay.
+    // Stopping a stopped sandbox is not an error, and its logs remain.
     expect((await verb('stop', sandboxId)).code).toBe(0);
     expect((await verb('logs', commandId)).out).toBe(ofCommand.out);
     const seen = await server.call('sandbox_get', { sandbox_id: sandboxId });

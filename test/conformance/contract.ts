@@ -1,4 +1,4 @@
-/** The suite that every engine passes: behaviour alone, through `Engine`. */
+/** The suite that every engine must pass: it tests behaviour only, through `Engine`. */
 import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox } from '../../src/engines/engine.ts';
 import { commandCases } from './cases/commands.ts';
@@ -38,7 +38,7 @@ export function describeEngineContract(
       };
       const shared = await create({
         ports: [8080],
-        // No run of the suite lasts longer.
+        // Longer than any run of the suite.
         timeoutMs: 1_800_000,
         env: { FROM_SANDBOX: 'yes', BOTH: 'sandbox' },
       });

@@ -1,4 +1,4 @@
-/** What a sandbox's network did is counted, kept on disk, and may be limited. */
+/** Network traffic of a sandbox is counted, logged on disk, and can be limited. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';

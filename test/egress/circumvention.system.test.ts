@@ -1,4 +1,4 @@
-/** Nothing gets around a policy; each attempt works where the policy allows it. */
+/** No attempt circumvents a policy, and each one works when the policy allows it. */
 import { execFileSync } from 'node:child_process';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -50,7 +50,7 @@ describe('circumventing a network policy', needs('root, for routes to test addre
   });
 
   it.each(CLOSED_ATTEMPTS)('$title', async ({ title, script, reached, policy }) => {
-    // The world counts questions by name: each side gets a fresh one.
+    // The test servers count queries by name, so each side uses a fresh one.
     const named = (side: string) => script.replaceAll('NAME', `${title.length}${side}`);
     const names = { HOST_PORT: hostPort };
     const policyOf = (side: string) =>
@@ -80,7 +80,7 @@ describe('circumventing a network policy', needs('root, for routes to test addre
     const names = { HOST_PORT: hostPort };
     const tried = await strict.attempt(policy, script(spelling), names);
     expect(tried.seen.filter((line) => line.startsWith('host'))).toEqual([]);
-    // The way is real: by a name that leads there, where the operator has opened it.
+    // The control: it works through a name that resolves there, if the operator has allowed it.
     const allowed = await opened.control(policy, script('loop.test'), /^host \/$/, names);
     expect(allowed.seen, allowed.printed).toContain('host /');
   });
@@ -121,10 +121,10 @@ for port in [4443, 443]:
       expect(await (await fetch(url)).text()).toBe('six\n');
       await strict.setPolicy(ALL);
       const printed = await strict.python(`curl('${url}'); print(len(ask('good.test', kind=28)))`);
-      // Not 28, which is what an answer that does not come would be.
+      // Not 28, which would be a timeout.
       expect(printed).toContain('returncode=7');
       expect(printed).not.toContain('six');
-      // The question alone: 12 bytes of header, 11 of the name, 4 of type and class.
+      // Only the question: 12 bytes of header, 11 of name, 4 of type and class.
       expect(printed.trim()).toMatch(/\n27$/);
     } finally {
       server.closeAllConnections();

@@ -1,4 +1,4 @@
-/** Headers that the engine adds on its own account, with a gateway and its clients in this process. */
+/** Headers that the engine itself adds, with a gateway and its clients in this process. */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { request } from 'node:https';
@@ -38,7 +38,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
   let trusted = '';
   const entries: ConnectionEntry[] = [];
   const sockets = new Set<Socket>();
-  /** Takes the place of the agent: what connects here wanted to go to the world's HTTPS port. */
+  /** Replaces the agent: connections to it count as connections to the HTTPS port of the test servers. */
   const agent = createServer({ allowHalfOpen: true, pauseOnConnect: true }, (stream) => {
     sockets.add(stream);
     gateway.handleConnection(redirectedBy(stream, { address: world.address, port: 443 }));
@@ -82,7 +82,7 @@ describe('credentials of the engine', needs('root, for a route to test addresses
     return address.port;
   }
 
-  /** @param ca whom the client trusts: the gateway shows its own certificate, the world another */
+  /** @param ca the CA that the client trusts: the gateway and the test servers have different ones */
   async function ask(path: string, ca: string, servername = 'api.test'): Promise<number> {
     const asking = request({
       port: agentPort(),

@@ -1,4 +1,4 @@
-/** DNS record types: which are carried, and how the others are answered. */
+/** DNS record types: which are forwarded, and how others are answered. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Answer, decode, encode, type RecordType } from 'dns-packet';

@@ -1,4 +1,4 @@
-/** The limit of `--egress-max-bytes` holds for connections whose TLS ends at the gateway like for any other. */
+/** The quota of `--egress-max-bytes` also applies to connections whose TLS the gateway terminates. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
@@ -9,7 +9,7 @@ import { openRuledWorld, type RuledWorld } from './support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 const LIMIT = 2_000_000;
-/** What name lookups may add, which are counted but carried elsewhere. */
+/** An allowance for name lookups, which count but use another path. */
 const LOOKUPS = 10_000;
 const RULES: NetworkPolicy = {
   mode: 'custom',

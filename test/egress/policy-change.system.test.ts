@@ -1,4 +1,4 @@
-/** A policy that changes while connections are open or beginning: each is judged by the one in force when it matters. */
+/** Policy updates while connections are open or being opened: each decision uses the policy in force at that moment. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { needs } from '../support/needs.ts';
@@ -8,7 +8,7 @@ import { TEST_RANGE } from './support/test-range.ts';
 import { openWorld, type World } from './support/world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** The first byte of what a TLS server says. */
+/** The first byte sent by a TLS server. */
 const [ALERT, HANDSHAKE] = [21, 22];
 const GOOD_ONLY: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };
 const ALSO_MORE: NetworkPolicy = { mode: 'custom', allow: ['good.test', 'more.test'] };
@@ -17,7 +17,7 @@ const WITH_RULE: NetworkPolicy = {
   subnets: { allow: [TEST_RANGE] },
   rules: [{ domain: 'good.test', headers: { 'X-Set': 'yes' } }],
 };
-/** Says how far it is, and waits to be told to go on. */
+/** Prints its progress, and waits for a line before it continues. */
 const STEP = `
 import os
 def step(n):
@@ -49,7 +49,7 @@ describe('a policy update', needs('root, for routes to test addresses', isRoot),
     await world?.close();
   });
 
-  /** Runs a script, and each change when the script waits for the next step; answers what it printed. */
+  /** Runs a script, applying each change when the script waits; returns its output. */
   const during = async (script: string, ...changes: (() => Promise<unknown>)[]) => {
     const { structured } = await box.server.call('sandbox_run_command_detached', {
       cmd: 'python3',

@@ -1,4 +1,4 @@
-/** What is allowed passes whole and at once; what is not, no longer; and who carries it may change. */
+/** Allowed connections work completely and without delay, others are refused, and the server may change. */
 import { execFileSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -181,7 +181,7 @@ for pid in sorted(int(p) for p in os.listdir('/proc') if p.isdigit()):
   });
 });
 
-/** Where nothing is installed yet. */
+/** A directory without installed packages. */
 async function freshFolder(server: RunningServer): Promise<string> {
   const { structured } = await server.call('sandbox_run_command', { cmd: 'mktemp', args: ['-d'] });
   return String(structured['stdout']).trim();

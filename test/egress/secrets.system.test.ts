@@ -1,4 +1,4 @@
-/** Secrets reach the servers they are for, and nothing else: no file, process, answer or log has their values. */
+/** Secrets reach only their servers: no file, process, result or log contains their values. */
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -13,7 +13,7 @@ const rule = (domain: string, name = 'TOKEN'): NetworkPolicy => ({
   mode: 'custom',
   rules: [{ domain, headers: { Authorization: `Bearer ${say(name)}` } }],
 });
-/** Looks for a text, given backwards, in every process and every file that a sandbox does not share with the host. */
+/** Searches for a text, given backwards, in every process and every file not shared with the host. */
 const SEARCH = `
 import os, sys
 needle = sys.argv[1][::-1].encode() if len(sys.argv) > 1 else b'NEEDLE'[::-1]

@@ -1,4 +1,4 @@
-/** What makes programs trust the gateway, apart from the programs. */
+/** The CA files that make programs trust the gateway, without the programs. */
 import { execFileSync } from 'node:child_process';
 import { createHash, X509Certificate } from 'node:crypto';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';

@@ -21,7 +21,7 @@ function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Pr
   return output.handle.logs(request, signal);
 }
 
-/** `stream data` of every line, page by page until nothing more comes. */
+/** `stream data` of every line, page by page to the end. */
 async function readAll(output: WrittenOutput, wish: Wish = {}): Promise<string[]> {
   const lines: string[] = [];
   let cursor: LogCursor | null = null;

@@ -27,7 +27,7 @@ async function answered(options: Parameters<typeof serve>[1], name: string) {
   const { client } = await serve([echo, picture], options);
   const { tools } = await client.listTools();
   const args = name === 'echo' ? { text: 'line 1\nline 2' } : {};
-  // The client refuses an answer that does not match the output schema of its tool.
+  // The client rejects a result that does not match the tool's output schema.
   const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
   return { result, hasSchema: tools.map(({ outputSchema }) => outputSchema !== undefined) };
 }
@@ -77,7 +77,7 @@ describe('an answer', () => {
   });
 
   it('contains only the image for a client that shows nothing but data', async () => {
-    // Such a client does not check answers, as the SDK's does: it is asked without its memory of the tools.
+    // Unlike the SDK's, such a client does not validate results, so its tool cache is bypassed.
     const { client } = await serve([picture], { clientName: 'codex-mcp-client' });
     const request = { method: 'tools/call', params: { name: 'picture' } } as const;
     expect(await client.request(request, CallToolResultSchema)).toEqual({

@@ -7,7 +7,7 @@ import { startServer } from '../support/server.ts';
 const ALL = TOOLS.map(({ name }) => name);
 const everything = { toolsets: 'all', readOnly: false } as const;
 
-/** The tools that a text names, and the text, for a server narrowed like this. */
+/** The instructions of a server with these flags, and the tools that they name. */
 function instructionsFor(selection: Parameters<typeof selectTools>[1]) {
   const offered = selectTools(TOOLS, selection).map(({ name }) => name);
   const text = instructions(offered, ALL);

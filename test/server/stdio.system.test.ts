@@ -21,12 +21,12 @@ afterEach(() => {
 interface RawServer {
   process: ChildProcessWithoutNullStreams;
   send(line: string | object): void;
-  /** The next line that the server writes, which has to be JSON. */
+  /** The next line written by the server, which must be JSON. */
   next(): Promise<unknown>;
   exited: Promise<unknown[]>;
 }
 
-/** The real server, spoken to in bytes. */
+/** The real server, accessed at the byte level. */
 async function rawServer(): Promise<RawServer> {
   const home = await temporaryFolder();
   const started = spawn(process.execPath, [SERVER, '--state-dir', join(home, 's')], { cwd: home });
@@ -124,7 +124,7 @@ describe('the end of the session', () => {
 
   it('comes when the parent has exited, though input stays open', async () => {
     const home = await temporaryFolder();
-    // The shell hands its own streams on, tells the server's number and waits to be killed.
+    // The shell passes its streams to the server, prints the server's pid and waits to be killed.
     const script = '"$0" "$1" --state-dir "$2" <&3 & echo $! >&2; wait';
     const shell = spawn('bash', ['-c', script, process.execPath, SERVER, join(home, 's')], {
       stdio: ['ignore', 'pipe', 'pipe', 'pipe'],
@@ -139,7 +139,7 @@ describe('the end of the session', () => {
     input.write(`${JSON.stringify(request(1, 'ping'))}\n`);
     await answered;
     shell.kill('SIGKILL');
-    // Its end closes the streams that it shared with the shell.
+    // Its exit closes the streams it shared with the shell.
     await once(shell, 'close');
     expect(server !== null && isProcessAlive(server)).toBe(false);
   });

@@ -4,7 +4,7 @@ import { describeTool } from '../../src/server/describe-tool.ts';
 import type { Tool } from '../../tools/common/tool.ts';
 import { TOOLS } from '../../tools/index.ts';
 
-/** What a model pays for the list: name, description and input schema. */
+/** What the list costs a model: name, description and input schema. */
 function modelTokens(tools: readonly Tool[]): number {
   const shown = tools
     .map((tool) => describeTool(tool))

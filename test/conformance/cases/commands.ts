@@ -4,7 +4,7 @@ import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
-/** A tree whose grandchild has left the process group, the session and its parent. */
+/** A process tree whose grandchild has left its process group, session and parent. */
 const ESCAPED_TREE = 'setsid sh -c "(sleep 300 & echo $! ) &"; echo ready; sleep 300';
 
 /** Run, look up, wait, kill. */

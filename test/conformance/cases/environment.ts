@@ -6,7 +6,7 @@ import type { Subject } from '../support/subject.ts';
 const OWN_PATH = '/opt/own tools/bin:/usr/local/bin:/usr/bin:/bin';
 const DEFAULTS = 'echo $LANG $PYTHONUNBUFFERED $PIP_BREAK_SYSTEM_PACKAGES';
 
-/** The environment that every program starts with. */
+/** The initial environment of programs. */
 export function environmentCases(get: () => Subject): void {
   describe('environment', () => {
     it.for([
@@ -23,7 +23,7 @@ export function environmentCases(get: () => Subject): void {
       for (const sudo of [false, true]) {
         expect(await path(sudo, {})).toBe(OWN_PATH);
         expect(await path(sudo, { PATH: `/of/call:${OWN_PATH}` })).toBe(`/of/call:${OWN_PATH}`);
-        // A value with the name of another variable in it is no other variable.
+        // A value that contains the name of a variable must not be mistaken for that variable.
         expect(await path(sudo, { A: '1\nPATH=/wrong' })).toBe(OWN_PATH);
       }
       await engine.forget(sandboxId, timeoutSignal());
@@ -58,7 +58,7 @@ export function environmentCases(get: () => Subject): void {
       const root = (script: string) => run(get(), 'sh', ['-c', script], { sandboxId, sudo: true });
       if ((await root('command -v openssl && test -w /etc/ssl/certs')).exitCode !== 0)
         return context.skip('needs openssl and /etc/ssl/certs on this machine');
-      // What that program does with the directory; all of it takes a minute on a busy machine.
+      // What that program does with the directory; running all of it takes a minute on a busy machine.
       expect(await root('openssl rehash /etc/ssl/certs')).toMatchObject({ exitCode: 0 });
       const verify = 'openssl verify -no-CAfile -CApath /etc/ssl/certs /run/sandbox-mcp/ca.crt';
       expect((await root(verify)).stdout).toBe('/run/sandbox-mcp/ca.crt: OK\n');

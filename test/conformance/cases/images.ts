@@ -70,7 +70,7 @@ export function imageCases(get: () => Subject): void {
         await shell(sandbox, 'cat /etc/motd; ls /var/data 2>&1 || whoami; echo mine > file; cat file'),
       ).toMatch(/^changed\nls: .*\n(vercel-sandbox|root)\nmine$/);
       expect(await shell(sandbox, 'echo x > /tmp/x; stat -c %a /tmp; rm /tmp/x')).toBe('1777');
-      // As /etc/profile of Alpine does it.
+      // As in Alpine's /etc/profile.
       const profile = 'export PATH=/bin; for i in /etc/profile.d/*.sh; do . $i; done';
       await shell(sandbox, `echo '${profile}' > /etc/profile`, true);
       for (const sudo of [false, true]) {
@@ -104,7 +104,7 @@ export function imageCases(get: () => Subject): void {
         const port = typeof address === 'object' ? address?.port : null;
         const networkPolicy = { mode: 'custom' as const, subnets: { allow: [`${HOST_ADDRESS}/32`] } };
         const sandbox = await create({ runtime: 'tiny', networkPolicy });
-        // A static wget would ask libraries for names that this image does not have.
+        // A static wget would need libraries for name resolution that this image does not have.
         const request = `GET / HTTP/1.1\\r\\nHost: ${HOST_ADDRESS}\\r\\nConnection: close\\r\\n\\r\\n`;
         const ask = `printf '${request}' | /bin/busybox nc -w 5 ${HOST_ADDRESS} ${port}`;
         expect(await shell(sandbox, ask)).toContain('from outside');
@@ -126,7 +126,7 @@ export function imageCases(get: () => Subject): void {
       const owners = await shell(sandbox, 'stat -c "%u:%g %a" /srv/owned', true);
       expect(owners).toBe(notes.length === 0 ? '7:8 4640' : '0:0 4640');
       if (notes.length > 0) expect(notes.join()).toContain('2 entries belong to root');
-      // Where there is no other user to fetch as, apt is told so.
+      // If there is no other user to fetch as, configure apt accordingly.
       const apt = await shell(sandbox, 'cat /etc/apt/apt.conf.d/00sandbox 2>&1 || true');
       expect(apt.includes('Sandbox::User "root"')).toBe(notes.length > 0);
       await engine.forget(sandbox.sandboxId, timeoutSignal());

@@ -3,7 +3,7 @@ import { PersonTerminal } from '../../support/person-terminal.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import type { Subject } from '../support/subject.ts';
 
-/** Terminals for people, where the engine has them. */
+/** Terminals for people, if the engine supports them. */
 export function interactiveCases(get: () => Subject): void {
   describe('interactive', () => {
     it('returns a port and a URL that opens one terminal', async (context) => {

@@ -3,9 +3,9 @@ import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';
 
-/** Touches memory until it is killed. */
+/** Allocates and writes memory until it is killed. */
 const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;
-/** Five generations, each in a session of its own, forked twice so that its parent is gone; all write down their pid. */
+/** Five generations, each in a new session and forked twice, so that its parent has exited; all record their pid. */
 const DEEP_TREE = `grow() {
   echo $BASHPID
   [ "$1" = 0 ] && exec sleep 300
@@ -14,7 +14,7 @@ const DEEP_TREE = `grow() {
 }
 grow 4`;
 
-/** What one sandbox cannot do to its host, to its neighbours or to itself. */
+/** Limits that protect the host, other sandboxes and the sandbox itself. */
 export function limitCases(get: () => Subject, extent: Extent): void {
   describe('limits', () => {
     const enforces = async (what: string) => {
@@ -59,7 +59,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('lets a program trace its own child', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform decides');
-      // PTRACE_TRACEME, by the C library that Python has loaded.
+      // PTRACE_TRACEME, through the C library that Python has loaded.
       const script = 'import ctypes; print(ctypes.CDLL(None).ptrace(0, 0, 0, 0))';
       const traced = await run(get(), 'python3', ['-c', script]);
       if (traced.exitCode === 127) return context.skip('needs python3 on this machine');
@@ -82,7 +82,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('kills trees five deep, each time', async () => {
       const { engine, create } = get();
-      // In the cloud the platform kills; the engine asks it to, the same way each time.
+      // In the cloud the platform kills; the engine requests it the same way each time.
       const trees = extent === 'sample' || engine.name === 'vercel' ? 20 : 100;
       const sandbox = await create();
       for (let count = 0; count < trees; count += 10) {
@@ -95,7 +95,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
         await Promise.all(
           roots.map(({ commandId }) => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal())),
         );
-        // A zombie has ended; whoever adopts it takes note of that in its own time.
+        // A zombie has ended; its new parent reaps it later.
         const living = await run(get(), 'pgrep', ['-c', '-r', 'R,S,D,T', 'sleep'], sandbox);
         expect(living.stdout).toBe('0\n');
       }

@@ -7,12 +7,12 @@ import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
-/** Asks for an address that no policy opens, and prints the answer's first line. */
+/** Connects to an address that no policy can allow, and prints the first line of the response. */
 const ASK = `const s = require('net').connect(80, '169.254.169.254', () => s.write('GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n'));
 s.setTimeout(4000, () => s.destroy());
 s.on('data', (d) => console.log(String(d).split('\\n')[0])).on('error', (e) => console.log(e.code)).on('close', () => process.exit());`;
 
-/** As an engine may tell a policy: the values of headers, or that it keeps them to itself. */
+/** A policy as an engine may report it: with the header values, or with masked ones. */
 function reported(policy: NetworkPolicy): unknown {
   if (policy.rules === undefined) return policy;
   const rules = policy.rules.map(({ headers, ...rule }) => ({
@@ -26,7 +26,7 @@ function reported(policy: NetworkPolicy): unknown {
   return { ...policy, rules };
 }
 
-/** Network policies, where the engine can change them. */
+/** Network policies, if the engine can change them. */
 export function networkCases(get: () => Subject): void {
   describe('network policies', () => {
     it('refuses addresses that no policy can allow, with a readable reason, and reports it', async (context) => {

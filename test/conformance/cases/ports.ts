@@ -14,12 +14,12 @@ const WEBSOCKET_SERVER = `require('http').createServer().on('upgrade', (q, s) =>
   s.write('HTTP/1.1 101 Switching Protocols\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\nSec-WebSocket-Accept: ' + key + '\\r\\n\\r\\n');
   s.write(Buffer.from([0x81, 2, 0x68, 0x69]));
 }).listen(8080, () => console.log('up'))`;
-/** Reads to the end of its input, then answers: works only where half-closes pass. */
+/** Reads to the end of its input, then responds: works only if half-closes are passed on. */
 const HALF_CLOSE_SERVER = `require('net').createServer({ allowHalfOpen: true }, (s) => {
   let n = 0; s.on('data', (d) => { n += d.length; }).on('end', () => s.end(String(n)));
 }).listen(8080, () => console.log('up'))`;
 
-/** Exposed ports, where the engine has them. */
+/** Exposed ports, if the engine supports them. */
 export function portCases(get: () => Subject): void {
   describe('ports', () => {
     const serve = async (program: string, work: (url: string) => Promise<void>) => {

@@ -4,7 +4,7 @@ import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
-/** Output so far, and a promise of more. */
+/** The output so far, and a promise of more. */
 class Reader {
   readonly shell: Shell;
   readonly #chunks: AsyncIterator<Buffer>;
@@ -33,7 +33,7 @@ class Reader {
   }
 }
 
-/** Terminals, where the engine has them. */
+/** Terminals, if the engine supports them. */
 export function shellCases(get: () => Subject): void {
   describe('shells', () => {
     const open = async (command: string[], more: Partial<OpenShell> = {}): Promise<Reader> => {
@@ -57,7 +57,7 @@ export function shellCases(get: () => Subject): void {
       await reader.shell.write(Buffer.from('exit 3\n'));
       await reader.toEnd();
       expect(await reader.shell.exit).toEqual({ exitCode: 3, signal: null });
-      // After the end both are heard by nobody, and that is no error.
+      // After the end both are ignored without an error.
       await reader.shell.write(Buffer.from('x'));
       await reader.shell.resize(80, 24);
       expect(await reader.shell.close()).toEqual({ exitCode: 3, signal: null });

@@ -16,21 +16,21 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
 
   const from = (snapshotId: string): Partial<CreateSandbox> => ({ source: { type: 'snapshot', snapshotId } });
 
-  /** What a script says, run as the sandbox's root. */
+  /** The output of a script, run as root of the sandbox. */
   async function shell(sandbox: Sandbox, script: string): Promise<string> {
     const done = await run({ ...get(), shared: sandbox }, 'sh', ['-c', script], { sudo: true });
     if (done.exitCode !== 0) throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);
     return done.stdout.trim();
   }
 
-  /** A snapshot of a new sandbox after this script, deleted by the caller. */
+  /** A snapshot of a new sandbox after running this script; the caller deletes it. */
   async function snapshotAfter(snapshots: Snapshots, script: string, parent?: Snapshot): Promise<Snapshot> {
     const sandbox = await get().create(parent === undefined ? {} : from(parent.snapshotId));
     await shell(sandbox, script);
     return snapshots.take(sandbox.sandboxId, null, timeoutSignal());
   }
 
-  /** The snapshot with its size, which takes a moment to be counted. */
+  /** The snapshot with its size, which is determined in the background. */
   async function counted(
     snapshots: Snapshots,
     { snapshotId }: Snapshot,
@@ -131,7 +131,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(
         await shell(last, 'cd /vercel/sandbox && ls && ls d && cat d/only /etc/generation && wc -l < log'),
       ).toBe(`d\nlog\nn${top}\nonly\n${top}\n${top}\n${top}`);
-      // Those in the middle go first: the last one goes on working, in a living sandbox and in a new one.
+      // Deletes the middle ones first: the last one keeps working, in a running sandbox and in a new one.
       await deleteAll(snapshots, chain.slice(0, -1));
       expect(await shell(last, `cat /vercel/sandbox/n${top} && echo more >> /vercel/sandbox/log`)).toBe(
         `${top}`,

@@ -26,12 +26,12 @@ function sampleOf<Case>(cases: readonly Case[], size: number, extent: Extent): r
   return extent === 'whole' ? cases : cases.slice(0, size);
 }
 
-/** Sources that are fetched, where the engine can and this host has an address to serve them at. */
+/** Sources, if the engine can fetch them and this host has an address to serve them. */
 export function sourceCases(get: () => Subject, extent: Extent): void {
   describe('sources', () => {
     let server: SourceServer | null = null;
     let unable: string | null = null;
-    /** Vercel's own service fetches: in its own words, and without telling how it goes. */
+    /** Vercel's own service fetches sources: with its own messages, and without progress. */
     let isFetchedByService = false;
 
     beforeAll(async () => {
@@ -62,7 +62,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       }
     }
 
-    /** Starts a creation that is to fail; `failure` is null where it succeeds. */
+    /** Starts a create that should fail; `failure` is null if it succeeds. */
     function startCreate(request: CreateSandbox, signal: AbortSignal) {
       const failure = get()
         .engine.create(request, signal)
@@ -70,7 +70,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
           () => null,
           (error: unknown) => error,
         );
-      /** Resolves with the event; throws where the creation ends before. */
+      /** Resolves with the event; throws if the create ends before. */
       const until = async (event: Promise<void>): Promise<void> => {
         const early = failure.then((cause) => {
           throw new Error('the creation ended before its source was requested', { cause });
@@ -104,7 +104,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
         const script =
           'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
         expect((await run(get(), 'bash', ['-c', script], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
-        // What fetched is nobody's business any more.
+        // The result of the fetch no longer matters.
         expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
       },
     );

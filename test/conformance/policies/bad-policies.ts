@@ -5,7 +5,7 @@ const custom = (policy: Omit<NetworkPolicy, 'mode'>): NetworkPolicy => ({ mode: 
 const header = (name: string, value: string): NetworkPolicy =>
   custom({ rules: [{ domain: 'example.com', headers: { [name]: value } }] });
 
-/** Policies that are refused as a whole. */
+/** Invalid policies. */
 export const BAD_POLICIES: readonly (readonly [title: string, policy: NetworkPolicy])[] = [
   ['a URL for a domain', custom({ allow: ['https://example.com'] })],
   ['a domain with a port', custom({ allow: ['example.com:443'] })],

@@ -1,4 +1,4 @@
-/** Addresses that no policy opens by itself, and how the operator does. */
+/** Addresses that no policy can allow by itself, and how the operator allows them. */
 import { ALLOW_ALL, custom, type PolicyCase } from './policy-case.ts';
 
 const CLOSED = [

@@ -1,13 +1,13 @@
-/** What header rules mean, as a table that the tests of every engine share. Values are literal: no secret is needed. */
+/** The semantics of header rules, as a table shared by the tests of all engines. Values are literal, without secrets. */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 
 export interface HeaderCase {
   readonly title: string;
   readonly policy: NetworkPolicy;
   readonly request: { readonly name: string; readonly method: string; readonly path: string };
-  /** Whether the request passes at all. */
+  /** Whether the request is allowed. */
   readonly allowed: boolean;
-  /** What is set on it, lower-case names; a header of the same name that the program sends is replaced. */
+  /** The headers set on it, with lower-case names; they replace headers of the program with the same name. */
   readonly set: Readonly<Record<string, string>>;
 }
 

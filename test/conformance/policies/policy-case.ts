@@ -3,9 +3,9 @@ import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 export interface PolicyCase {
   readonly title: string;
   readonly policy: NetworkPolicy;
-  /** Ranges that the operator opens. */
+  /** Ranges that the operator allows. */
   readonly opened?: readonly string[];
-  /** The name that the program connects by, or null for a bare address. */
+  /** The name that the program connects to, or null for an address. */
   readonly name: string | null;
   readonly address: string;
   readonly port?: number;

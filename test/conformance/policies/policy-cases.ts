@@ -1,4 +1,4 @@
-/** What a network policy means, as a table that the tests of every engine share. */
+/** The semantics of network policies, as a table shared by the tests of all engines. */
 import { CLOSED_CASES } from './closed-cases.ts';
 import { ALLOW_ALL, custom, type PolicyCase } from './policy-case.ts';
 

@@ -1,8 +1,8 @@
 /**
- * What the reference says of each operation, as calls with complete answers: every field, none derived from a run.
+ * The reference for each operation, as calls with complete results: every field, none derived from a run.
  *
- * Values that no reference can fix (ids, times, addresses) are told by their form. The cases follow each other: `seen`
- * holds the answers so far, by the name of their case.
+ * Values that a reference cannot define (ids, times, addresses) are checked by their form. Cases run in order: `seen`
+ * contains the results so far, by case name.
  */
 import { expect } from 'vitest';
 
@@ -11,11 +11,11 @@ export type Seen = Record<string, Answer>;
 
 export interface ReferenceCase {
   name: string;
-  /** The section of the reference that fixes the answer. */
+  /** The section of the reference that defines the result. */
   section: string;
   tool: string;
   args: (seen: Seen) => Record<string, unknown>;
-  /** The whole answer, or the code of the error. */
+  /** The complete result, or the error code. */
   answer: (seen: Seen) => Answer | string;
 }
 
@@ -33,7 +33,7 @@ function isDuration(value: unknown): boolean {
   return typeof value === 'number' && value >= 0 && value < 60_000;
 }
 
-/** A field of an earlier answer. */
+/** A field of an earlier result. */
 export function from(seen: Seen, name: string, field: string): unknown {
   const answer = seen[name];
   if (answer === undefined || !(field in answer)) throw new Error(`${name} did not answer ${field}`);
@@ -86,14 +86,14 @@ export const command = (seen: Seen, more: Answer): Answer => ({
   ...more,
 });
 
-/** Arguments of a command that a shell reads. */
+/** Arguments to run a shell line. */
 export const sh = (script: string, more: Record<string, unknown> = {}): Record<string, unknown> => ({
   cmd: 'sh',
   args: ['-c', script],
   ...more,
 });
 
-/** A case whose arguments need no earlier answer. */
+/** A case whose arguments do not depend on earlier results. */
 export const one = (
   name: string,
   section: string,
@@ -102,7 +102,7 @@ export const one = (
   answer: ReferenceCase['answer'],
 ): ReferenceCase => ({ name, section, tool, args: () => ({ ...args }), answer });
 
-/** How the sandbox of the cases is made. */
+/** How the sandbox of the cases is created. */
 export const CREATE = {
   ports: [3000],
   timeout_ms: 300_000,

@@ -1,4 +1,4 @@
-/** The reference's cases about commands. */
+/** The cases of the reference about commands. */
 import { expect } from 'vitest';
 import { command, from, one, type ReferenceCase, type Seen, sh } from './reference-case.ts';
 

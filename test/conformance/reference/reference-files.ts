@@ -1,4 +1,4 @@
-/** The part of the reference's cases about files. */
+/** The cases of the reference about files. */
 import { expect } from 'vitest';
 import { from, one, type ReferenceCase, type Seen } from './reference-case.ts';
 

@@ -1,4 +1,4 @@
-/** The reference's cases about a living sandbox. */
+/** The cases of the reference about a running sandbox. */
 import { expect } from 'vitest';
 import {
   type Answer,
@@ -11,7 +11,7 @@ import {
   sh,
 } from './reference-case.ts';
 
-/** @param engine the name of the engine that answers */
+/** @param engine the name of the engine under test */
 export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
   const box = (more?: Answer): Answer => sandbox(engine, more);
   return [

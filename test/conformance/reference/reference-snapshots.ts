@@ -1,4 +1,4 @@
-/** The reference's cases about snapshots, and about the end of a sandbox. */
+/** The cases of the reference about snapshots and the end of a sandbox. */
 import { expect } from 'vitest';
 import {
   type Answer,
@@ -13,7 +13,7 @@ import {
   sandbox,
 } from './reference-case.ts';
 
-/** @param engine the name of the engine that answers */
+/** @param engine the name of the engine under test */
 export function snapshotCasesOfReference(engine: string): ReferenceCase[] {
   const box = (more?: Answer): Answer => sandbox(engine, more);
   const stopped = { ...ENDED, status: 'stopped', status_reason: 'stopped by request' };

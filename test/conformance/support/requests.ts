@@ -1,8 +1,8 @@
-/** What cases ask of an engine; free of the test runner, so that child processes can use it. */
+/** Requests of the cases; independent of the test runner, so that child processes can use them. */
 import type { CreateSandbox } from '../../../src/engines/engine.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';
 
-/** For calls that no case cancels; long enough for a slow machine, short enough to end a hung run. */
+/** For calls that are not cancelled; long enough for a slow machine, short enough to end a hung run. */
 export function timeoutSignal(): AbortSignal {
   return AbortSignal.timeout(300_000);
 }

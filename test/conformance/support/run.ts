@@ -25,7 +25,7 @@ export async function start(
   return engine.commands.start(request, timeoutSignal());
 }
 
-/** Everything that a command has written to these streams, dropped bytes left out. */
+/** Everything that a command has written to these streams, without dropped bytes. */
 export async function outputOf(
   { engine }: Pick<Subject, 'engine'>,
   commandId: string,
@@ -55,7 +55,7 @@ export async function run(
   return { ...command, stdout, stderr };
 }
 
-/** Resolves once a command's output holds `text`. */
+/** Resolves once a command's output contains `text`. */
 export async function untilOutput(subject: Subject, commandId: string, text: string): Promise<void> {
   let seen = -1;
   for (;;) {

@@ -1,13 +1,13 @@
 import type { CreateSandbox, Engine, Sandbox } from '../../../src/engines/engine.ts';
 
-/** An engine under test, and what its cases share. */
+/** An engine under test, and what the cases share. */
 export interface Subject {
   engine: Engine;
-  /** A second engine over the same state, as another process of the same user would have it. */
+  /** A second engine on the same state, like that of another process of the same user. */
   other: Engine;
-  /** A running sandbox for cases that leave it as they found it; port 8080 is exposed. */
+  /** A running sandbox for cases that leave it unchanged; port 8080 is exposed. */
   shared: Sandbox;
-  /** Creates a sandbox for a case that ends or changes it. */
+  /** Creates a sandbox for a case that stops or changes it. */
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
 }
 

@@ -1,4 +1,4 @@
-/** What the first bytes of a connection to an allowed domain decide. */
+/** How the first bytes of a connection to an allowed domain are evaluated. */
 import { encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
 import type { ConnectionEntry } from '../../../src/egress/connection/connection-log.ts';
@@ -12,7 +12,7 @@ const ADDRESS = '203.0.113.7';
 const BY_NAME: NetworkPolicy = { mode: 'custom', allow: ['good.test'] };
 const BY_ADDRESS: NetworkPolicy = { mode: 'custom', subnets: { allow: [`${ADDRESS}/32`] } };
 
-/** Lets a program that was given the address for `good.test` connect to a port and send bytes. */
+/** A program connects to a port of the address it got for `good.test` and sends bytes. */
 async function decide(
   port: number,
   sent: Buffer | string,
@@ -127,7 +127,7 @@ describe('a client hello in records of one byte each', () => {
 
   it('is refused when it has more records than any client sends', async () => {
     const one = Buffer.from([22, 3, 1, 0, 1, 0]);
-    // A message of 65,535 bytes is announced, and comes a byte a record.
+    // Announces a message of 65,535 bytes, and sends one byte per record.
     const start = inSmallRecords(Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0, 0xff, 0xff])]), 1);
     const { connection, entry } = await decide(443, Buffer.concat([start, ...Array(13_000).fill(one)]));
     expect(connection.dialled).toEqual([]);

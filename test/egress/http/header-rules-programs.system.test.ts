@@ -1,4 +1,4 @@
-/** Programs of a sandbox get headers set on their requests, by HTTPS and HTTP, without a change of theirs. */
+/** Headers are set on the HTTPS and HTTP requests of unmodified programs. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { needs } from '../../support/needs.ts';
@@ -23,7 +23,7 @@ const RULES: NetworkPolicy = {
   ],
 };
 
-/** Asks once, and again on the same connection once a line was typed. */
+/** Sends a request, and another on the same connection after a line of input. */
 const ASK_TWICE = `
 const lines = require('readline').createInterface({ input: process.stdin });
 const session = require('http2').connect('https://api.test');

@@ -1,4 +1,4 @@
-/** What passes a terminated connection passes whole, as it comes, and both ways. */
+/** Terminated connections pass data completely, without delay, and in both directions. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -14,7 +14,7 @@ const RULES: NetworkPolicy = {
   mode: 'custom',
   rules: [{ domain: 'api.test', headers: { Authorization: say('TOKEN') } }],
 };
-/** Helpers of the scripts: a TLS connection that speaks HTTP/1.1, or plain TCP. */
+/** Helpers for the scripts: a TLS connection with HTTP/1.1, or plain TCP. */
 const PYTHON = `
 import socket, ssl, sys
 def open_to(secure, port=None):
@@ -195,7 +195,7 @@ Promise.all([many, new Promise((done) => chat.on('close', done)), new Promise((d
         .filter((line) => line.includes('"protocol":"tls"'));
     const before = over().length;
     await box.run(`for i in 1 2 3; do curl -sS ${version} https://api.test/over; done`);
-    // One of before may be over only now.
+    // A connection of an earlier test may end only now.
     await expect.poll(() => over().length - before).toBeGreaterThanOrEqual(3);
   });
 

@@ -1,4 +1,4 @@
-/** How HTTP/2 to a server behind header rules ends: whole answers stay whole, cut ones are seen to be cut. */
+/** The end of HTTP/2 connections with header rules: complete responses stay complete, truncated ones are seen as such. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { BURST } from '../support/frame-server.ts';
@@ -6,7 +6,7 @@ import { openRuledSandbox, type RuledSandbox, say } from '../support/ruled-sandb
 import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** More than the program takes ahead of reading, and less than the server may send ahead. */
+/** More than the program buffers, and less than the server may send ahead. */
 const WHOLE = 700_000;
 
 describe('the end of HTTP/2 connections', needs('root, for a route to test addresses', isRoot), () => {
@@ -29,7 +29,7 @@ describe('the end of HTTP/2 connections', needs('root, for a route to test addre
     await world?.close();
   });
 
-  /** What a program gets that begins to read at an event, and how it ends. */
+  /** What a program receives that starts to read at an event, and how that ends. */
   const read = (path: string, from: string) =>
     box.script(
       'node',

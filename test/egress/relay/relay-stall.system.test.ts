@@ -1,4 +1,4 @@
-/** The relay on its own, with a server that stops reading: the connections that it has allowed go on. */
+/** The relay alone, with a server that stops reading: allowed connections keep working. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, open, rm } from 'node:fs/promises';
@@ -131,7 +131,7 @@ it('copies the bytes of a connection while the server does not read, and reports
   expect(await request('exchange')).toBe('exchanged 1000000');
   control().resume();
   expect(await received(RELAY_FRAME.DNS_QUERY, queries)).toHaveLength(queries);
-  // Tokens in their order: nothing was lost.
+  // The tokens are in order: nothing was lost.
   const tokens = frames
     .filter(({ type }) => type === RELAY_FRAME.DNS_QUERY)
     .map(({ body }) => body.readUInt32LE(4));

@@ -1,4 +1,4 @@
-/** Who holds a sandbox's connections may die, or be replaced: closed meanwhile, and open again with whoever is there. */
+/** When the process that holds the connections dies or is replaced, the network is down until the next one is up. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';

@@ -1,4 +1,4 @@
-/** Ways around a network policy. Each is shown to fail under `policy` and to work under `control`: the way itself is real. */
+/** Attempts to circumvent a network policy. Each fails under `policy` and works under `control`, so it is real. */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { TEST_RANGE } from './test-range.ts';
 
@@ -6,7 +6,7 @@ export interface Attempt {
   readonly title: string;
   /** Python, with `GOOD`, `EVIL`, `INNER`, `META` for the addresses and the helpers of the prelude. */
   readonly script: string;
-  /** A line of the world's log that says that it came through. */
+  /** A line of the test servers' log that shows that it got through. */
   readonly reached: RegExp;
   readonly policy: NetworkPolicy;
   readonly control: NetworkPolicy;
@@ -32,8 +32,8 @@ function attempt(
 }
 
 /**
- * What every script may use. `tell` opens a connection and sends parts one by one. `LIMIT` is how many seconds a script waits
- * for an answer: far more than any takes, unless the script says otherwise.
+ * The prelude of every script. `tell` opens a connection and sends parts one by one. `LIMIT` is how many seconds a
+ * script waits for a response: far more than any takes, unless the script overrides it.
  */
 export const PRELUDE = `
 import socket, ssl, struct, time, sys, subprocess

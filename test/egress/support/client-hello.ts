@@ -1,9 +1,9 @@
-/** TLS client hellos of a real client, and the same cut or extended by hand. */
+/** TLS client hellos of a real client, and split or extended variants. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { connect } from 'node:tls';
 
-/** What Node's TLS client sends first. */
+/** The first bytes sent by Node's TLS client. */
 export async function clientHello(servername: string, protocols?: string[]): Promise<Buffer> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -31,7 +31,7 @@ export function inSmallRecords(hello: Buffer, size: number): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The same hello with an encrypted_client_hello extension of four bytes, as browsers send it for grease. */
+/** The same hello with an encrypted_client_hello extension of four bytes, like the GREASE that browsers send. */
 export function withEncryptedHello(hello: Buffer): Buffer {
   const message = hello.subarray(9);
   let at = 34;

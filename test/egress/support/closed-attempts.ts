@@ -1,4 +1,4 @@
-/** Ways to addresses that only the operator opens. The control is the same policy on a server whose operator has. */
+/** Attempts to reach addresses that only the operator can allow. The control: the same policy, allowed. */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { ALL } from './attempts.ts';
 

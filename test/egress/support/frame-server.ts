@@ -1,4 +1,4 @@
-/** HTTP/2 frame by frame, for servers that do what a library would not. */
+/** HTTP/2 servers written frame by frame, which behave as no library would. */
 import type { TLSSocket } from 'node:tls';
 import type { SeenRequest } from './ruled-servers.ts';
 
@@ -6,7 +6,7 @@ const [DATA, HEADERS, SETTINGS, PING] = [0, 1, 4, 6];
 const [ACK, END_STREAM, END_HEADERS] = [1, 1, 4];
 const [PREFACE, HEAD] = [24, 9];
 const STATUS_200 = Buffer.from([0x88]);
-/** What `burst.api.test` answers, in frames of the most that one may have. */
+/** The response of `burst.api.test`, in frames of maximum size. */
 const PIECES = 8;
 const PIECE = Buffer.alloc(16_384, 'x');
 export const BURST = PIECES * PIECE.length;

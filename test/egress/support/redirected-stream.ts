@@ -1,4 +1,4 @@
-/** A connection for a gateway without an agent and a carrier: a socket of this process takes their place. */
+/** A connection for a gateway without agent and relay: a socket in this process replaces them. */
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { ByteCounts, DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';

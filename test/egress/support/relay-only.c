@@ -1,4 +1,4 @@
-/* The relay alone: its tests build it with sanitizers, without the rest of the agent. */
+/* The relay alone, built with sanitizers for its tests, without the rest of the agent. */
 #include "relay/relay.h"
 
 int main(int argc, char **argv) { return relay_main(argc, argv); }

@@ -1,7 +1,7 @@
-/** The relay processes of a server, among the processes of this machine. */
+/** Finds the relay processes of a server. */
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** The process ids of the relay processes that this process has started. */
+/** The pids of the relay processes started by this process. */
 export function relaysOf(serverPid: number): number[] {
   return readdirSync('/proc')
     .filter((name) => /^\d+$/.test(name))
@@ -12,7 +12,7 @@ export function relaysOf(serverPid: number): number[] {
     );
 }
 
-/** True while a process is there, and is no zombie. */
+/** True while a process exists and is not a zombie. */
 export function isRunning(pid: number): boolean {
   return /^\d+ \(.*\) [^ZX]/.test(textOf(`/proc/${pid}/stat`));
 }

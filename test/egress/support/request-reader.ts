@@ -1,4 +1,4 @@
-/** Reads the requests of a connection as RFC 9112 has them, and takes nothing that it leaves open. */
+/** Parses the requests of a connection according to RFC 9112, strictly where it leaves a choice. */
 
 export interface ReadRequest {
   /** The request line without its version. */
@@ -7,7 +7,7 @@ export interface ReadRequest {
   readonly body: string;
 }
 
-/** Throws for a request that is incomplete, says its end twice, or has a header twice. */
+/** Throws for a request that is incomplete, defines its length twice, or repeats a header. */
 export function requestsIn(text: string): ReadRequest[] {
   const requests: ReadRequest[] = [];
   let rest = text;

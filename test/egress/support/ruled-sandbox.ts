@@ -1,29 +1,29 @@
-/** A server that has secrets and trusts the authority of a `RuledWorld`, with one sandbox. */
+/** A server with secrets that trusts the CA of a `RuledWorld`, and one sandbox. */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../../support/server.ts';
 import type { RuledWorld } from './ruled-world.ts';
 
-/** Values that no other text has. */
+/** Unique values. */
 export const SECRETS = {
   TOKEN: 'tok-5f1c0e8a77d94b21',
   READABLE: 'open-3b9a6612fd',
 } as const;
 
-/** How a secret is mentioned. */
+/** A reference to a secret. */
 export const say = (name: string): string => `\${secret:${name}}`;
 
 export interface RuledSandbox {
   readonly server: RunningServer;
   readonly sandboxId: string;
   setPolicy(policy: NetworkPolicy): Promise<void>;
-  /** Runs a shell line to its end and answers what it printed, errors included. */
+  /** Runs a shell line and returns its output, including errors. */
   run(line: string, more?: { sudo?: boolean; env?: Record<string, string> }): Promise<string>;
   /** Runs a Python or Node script the same way. */
   script(program: 'python3' | 'node', text: string, more?: { sudo?: boolean }): Promise<string>;
   close(): Promise<void>;
 }
 
-/** What starts a server in that world. */
+/** The options to start a server in that world. */
 export function ruledServer(world: RuledWorld): ServerOptions {
   return {
     args: ['--egress-dns', world.dns],
@@ -37,7 +37,7 @@ export function ruledServer(world: RuledWorld): ServerOptions {
   };
 }
 
-/** The argument of the tools that states a policy. */
+/** The `network_policy` argument of the tools. */
 function argumentOf({ rules, ...policy }: NetworkPolicy): Record<string, unknown> {
   if (rules === undefined) return policy;
   return {

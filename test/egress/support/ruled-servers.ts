@@ -1,4 +1,4 @@
-/** What the servers of a `RuledWorld` answer, by HTTP/1 and HTTP/2 alike. */
+/** The responses of the servers of a `RuledWorld`, over HTTP/1 and HTTP/2. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
@@ -11,11 +11,11 @@ export interface SeenRequest {
   readonly path: string;
   /** Lower-case names; two of the same name are joined by a comma. */
   readonly headers: Readonly<Record<string, string>>;
-  /** All names as they came, to see those that came twice. */
+  /** All names as received, to detect duplicates. */
   readonly names: readonly string[];
 }
 
-/** The last request for a path, which has to have come. */
+/** The last request for a path; throws if there was none. */
 export function noted(seen: readonly SeenRequest[], path: string): SeenRequest {
   const found = seen.findLast((request) => request.path === path);
   if (found === undefined) throw new Error(`nobody asked for ${path}`);
@@ -37,14 +37,14 @@ function noteMessage(seen: SeenRequest[], protocol: SeenRequest['protocol'], req
   });
 }
 
-/** What `git ls-remote` wants of a repository with one commit. */
+/** What `git ls-remote` requests from a repository with one commit. */
 function refs(): string {
   const line = `${'a'.repeat(40)} HEAD\0 \n`;
   const packet = (text: string) => (text.length + 4).toString(16).padStart(4, '0') + text;
   return `${packet('# service=git-upload-pack\n')}0000${packet(line)}0000`;
 }
 
-/** What `/bytes/N` answers, and `/last/N`. */
+/** The response to `/bytes/N` and `/last/N`. */
 function bytesFor(path: string): Buffer | null {
   const count = /^\/(?:bytes|last)\/(\d+)$/.exec(path)?.[1];
   return count === undefined ? null : Buffer.alloc(Number(count), 'x');
@@ -70,7 +70,7 @@ export function serveRequest(
   if (path === '/events') {
     response.writeHead(200, { 'content-type': 'text/event-stream' });
     response.write('data: one\n\n');
-    // The second event comes once the program has told that it got the first.
+    // The second event is sent once the program has confirmed the first.
     const poll = setInterval(() => {
       if (!seen.some((each) => each.path === '/got-one')) return;
       clearInterval(poll);
@@ -98,7 +98,7 @@ export function serveRequest(
   });
 }
 
-/** HTTP/2. `/chat` answers each piece as it comes, as gRPC streams do, and ends with trailers. */
+/** HTTP/2. `/chat` answers each piece as it arrives, as gRPC streams do, and ends with trailers. */
 export function answerStream(
   seen: SeenRequest[],
   aborted: string[],
@@ -125,7 +125,7 @@ export function answerStream(
     return;
   }
   if (path === '/window') {
-    // How much may be sent before anybody has read any of it.
+    // How much may be sent before any of it is read.
     const { remoteSettings, state } = stream.session ?? {};
     stream.respond({ ':status': 200 });
     stream.end(JSON.stringify([remoteSettings?.initialWindowSize, state?.remoteWindowSize]));
@@ -164,17 +164,17 @@ export function answerStream(
   stream.on('end', () => stream.end(`size ${size}\n`));
 }
 
-/** Ends the connection of an HTTP/2 stream that was answered, or half, as servers do. */
+/** Closes the connection of an HTTP/2 stream that was answered, completely or in half, as servers do. */
 export function endConnection(stream: ServerHttp2Stream, path: string, socket: Socket): void {
   const { session } = stream;
-  // Without a word to the session that it is over.
+  // Without a GOAWAY.
   if (path === '/gone') stream.once('close', () => socket.end());
-  // In good order.
+  // An orderly close.
   if (path.startsWith('/last')) stream.once('close', () => session?.close());
   if (path === '/half') stream.write('', () => socket.end());
 }
 
-/** A WebSocket that greets, and says back what it hears. `/refused` is no WebSocket. */
+/** A WebSocket that sends a greeting and echoes messages. `/refused` is not a WebSocket. */
 export function serveUpgrade(seen: SeenRequest[], request: IncomingMessage, socket: Duplex): void {
   noteMessage(seen, 'upgrade', request);
   socket.on('error', () => socket.destroy());

@@ -1,4 +1,4 @@
-/** Servers that header rules are for: they note each request with its headers, and are certified by an authority of the test. */
+/** Servers for header rules: they record each request with its headers, and have certificates from a CA of the test. */
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
@@ -29,24 +29,24 @@ export interface Heard {
 }
 
 export interface RuledWorld {
-  /** Where `api.test`, `*.api.test` and `other.test` are, on ports 80 and 443. */
+  /** The address of `api.test`, `*.api.test` and `other.test`, on ports 80 and 443. */
   readonly address: string;
-  /** Where `self.test` is: its certificate is its own. */
+  /** The address of `self.test`, which has a self-signed certificate. */
   readonly selfSigned: string;
-  /** Where `wrong.test` is: its certificate is for another name. */
+  /** The address of `wrong.test`, which has a certificate for another name. */
   readonly wrongName: string;
   readonly dns: string;
-  /** The authority's certificate, a file. */
+  /** Path of the CA certificate. */
   readonly authorities: string;
   readonly seen: SeenRequest[];
-  /** What each HTTP/1 connection brought, byte by byte. */
+  /** The bytes received on each HTTP/1 connection. */
   readonly heard: Heard[];
-  /** Requests that began and whose connection was gone before they were answered. */
+  /** Requests whose connection was closed before they were answered. */
   readonly aborted: string[];
   close(): Promise<void>;
 }
 
-/** Needs root: it adds a route to this machine's loopback and takes it away again. */
+/** Needs root: it adds a route to the loopback interface and removes it again. */
 export async function openRuledWorld(): Promise<RuledWorld> {
   const outside = openTestRange();
   const [address, selfSigned, wrongName] = [outside.address(1), outside.address(2), outside.address(3)];
@@ -151,7 +151,7 @@ export async function openRuledWorld(): Promise<RuledWorld> {
   };
 }
 
-/** Beside the server that the connection was given to, which then reads it by events too. */
+/** In addition to the server that the connection was passed to, which then reads it by events too. */
 function hear(heard: Heard[], socket: Socket): void {
   const connection = { text: '', socket };
   heard.push(connection);

@@ -7,28 +7,28 @@ import type { World } from './world.ts';
 
 type Names = Record<string, string | number>;
 
-/** What a script printed, and what the world has seen of it. */
+/** The output of a script, and what the test servers have seen of it. */
 interface Outcome {
   readonly seen: string[];
   readonly printed: string;
 }
 
-/** Seconds that a blocked script waits for an answer that never comes. */
+/** Seconds that a blocked script waits for a response that never arrives. */
 const BLOCKED_LIMIT = 4;
 
 export interface Sandboxed {
   readonly server: RunningServer;
   setPolicy(policy: NetworkPolicy): Promise<void>;
-  /** Runs a script to its end and answers what it printed, errors included. */
+  /** Runs a script and returns its output, including errors. */
   python(script: string, more?: { sudo?: boolean; names?: Names }): Promise<string>;
-  /** Runs a script that the policy should block, to its end. */
+  /** Runs a script that the policy should block. */
   attempt(policy: NetworkPolicy, script: string, names?: Names): Promise<Outcome>;
-  /** Runs a script that the policy allows until the world has seen a matching line, or the script has ended. */
+  /** Runs an allowed script until the test servers have logged a matching line, or the script has ended. */
   control(policy: NetworkPolicy, script: string, reached: RegExp, names?: Names): Promise<Outcome>;
   close(): Promise<void>;
 }
 
-/** Starts a server that asks the world's name server, and a sandbox in it. */
+/** Starts a server that uses the test name server, and a sandbox in it. */
 export async function openSandboxed(world: World, args: string[] = []): Promise<Sandboxed> {
   const server = await startServer({ args: ['--egress-dns', world.dns, ...args] });
   const created = await server.call('sandbox_create', { timeout_ms: 600_000, resources: { vcpus: 1 } });

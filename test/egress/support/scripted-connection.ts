@@ -1,18 +1,18 @@
-/** A connection whose program sends what a test says, for tests of what the gateway decides about it. */
+/** A connection whose program sends what the test provides, to test the gateway's decisions. */
 import type { ByteCounts, DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
 
 export class ScriptedConnection implements RedirectedConnection {
   readonly address: string;
   readonly port: number;
   readonly closed: Promise<ByteCounts>;
-  /** Where the gateway has connected it to, each `address:port`. */
+  /** The servers that the gateway has connected it to, each `address:port`. */
   readonly dialled: string[] = [];
-  /** The last bytes that the program got. */
+  /** The last bytes that the program received. */
   answer = '';
   readonly #chunks: Buffer[];
   #close: (counts: ByteCounts) => void = () => {};
 
-  /** @param chunks what the program sends, then nothing more; none: it stays silent */
+  /** @param chunks everything the program sends; if empty, it stays silent */
   constructor(to: { address: string; port: number }, chunks: readonly Buffer[]) {
     this.address = to.address;
     this.port = to.port;

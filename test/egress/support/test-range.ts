@@ -1,8 +1,8 @@
-/** Addresses that a gateway takes for ones on the internet: slices of a range for documentation (RFC 5737), routed to loopback. */
+/** Addresses that a gateway treats as public: slices of a documentation range (RFC 5737), routed to loopback. */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 
-/** All slices lie in it. */
+/** Contains all slices. */
 export const TEST_RANGE = '203.0.113.0/24';
 const SLICE = 8;
 const TRIES = 100;
@@ -14,7 +14,7 @@ export interface TestRange {
   close(): void;
 }
 
-/** Routes a slice that no other test has. Needs root. */
+/** Routes a slice that no other test uses. Needs root. */
 export function openTestRange(): TestRange {
   for (let attempt = 0; attempt < TRIES; attempt++) {
     const first = randomInt(0, 256 / SLICE) * SLICE;
@@ -22,7 +22,7 @@ export function openTestRange(): TestRange {
     try {
       execFileSync('ip', ['route', 'add', 'local', range, 'dev', 'lo'], { stdio: 'ignore' });
     } catch {
-      // Another test has it.
+      // Another test uses it.
       continue;
     }
     return {

@@ -1,4 +1,4 @@
-/** A small internet on this machine, reachable by the gateway alone: name server, web and TLS servers that note who came. */
+/** A small internet on this machine, reached only through the gateway: name, web and TLS servers that log requests. */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -18,18 +18,18 @@ import { type Answer, decode, encode } from 'dns-packet';
 import { openTestRange } from './test-range.ts';
 
 export interface World {
-  /** In `TEST_RANGE`: addresses like any on the internet. */
+  /** In `TEST_RANGE`: treated as public addresses. */
   readonly good: string;
   readonly evil: string;
   /** In 10.0.0.0/8. */
   readonly inner: string;
   readonly innerRange: string;
-  /** In 169.254.0.0/16, where clouds have their metadata. */
+  /** In 169.254.0.0/16, where clouds have their metadata service. */
   readonly meta: string;
   readonly metaRange: string;
   /** `address:port` of the name server. */
   readonly dns: string;
-  /** What was seen so far, e.g. `http good good.test /`, `tls evil`, `tcp evil:7777`, `dns x.evil.test`, `udp evil`. */
+  /** The log so far, e.g. `http good good.test /`, `tls evil`, `tcp evil:7777`, `dns x.evil.test`, `udp evil`. */
   readonly seen: string[];
   close(): Promise<void>;
 }
@@ -38,13 +38,13 @@ type Place = 'good' | 'evil' | 'inner' | 'meta';
 const PLACES: readonly Place[] = ['good', 'evil', 'inner', 'meta'];
 
 const RAW_PORT = 7777;
-/** Sends back what it gets, to the end of it. */
+/** Echoes its input to the end. */
 const ECHO_PORT = 7778;
 
-/** Needs root: it adds routes to this machine's loopback and takes them away again. */
+/** Needs root: it adds routes to the loopback interface and removes them again. */
 export async function openWorld(): Promise<World> {
   const n = randomInt(1, 255);
-  // The address that clouds really use stays theirs.
+  // The real metadata address of clouds is not touched.
   const link = n === 169 ? 170 : n;
   const outside = openTestRange();
   const ranges = [`10.99.${n}.0/24`, `169.254.${link}.0/24`];
@@ -136,7 +136,7 @@ export async function openWorld(): Promise<World> {
   };
 }
 
-/** `rebind.test` leads outside when it is asked for first, inside from then on. */
+/** `rebind.test` resolves to a public address first, and to a private one from then on. */
 function addressOf(name: string, addresses: Record<Place, string>, seen: readonly string[]): string | null {
   const queries = seen.filter((line) => line === `dns ${name}`).length;
   if (name.startsWith('rebind')) return queries > 1 ? addresses.inner : addresses.good;
@@ -146,7 +146,7 @@ function addressOf(name: string, addresses: Record<Place, string>, seen: readonl
   return name === 'loop.test' ? '127.0.0.1' : null;
 }
 
-/** A proxy by CONNECT, and WebSockets that greet. */
+/** A CONNECT proxy, and WebSockets that send a greeting. */
 function withExtras(server: HttpServer, seen: string[], place: Place): HttpServer {
   server.on('connect', (request, client) => {
     const [host = '', port] = (request.url ?? '').split(':');
@@ -166,7 +166,7 @@ function withExtras(server: HttpServer, seen: string[], place: Place): HttpServe
   return server;
 }
 
-/** Two events; the second comes once the program has told that it got the first. */
+/** Two events; the second is sent once the program has confirmed the first. */
 function stream(response: ServerResponse, seen: readonly string[]): void {
   const gotOne = () => seen.filter((line) => line.endsWith(' /got-one')).length;
   const before = gotOne();

@@ -1,4 +1,4 @@
-/** Snapshots whose answers the SDK takes and the stand-in never gives, and what becomes of their source. */
+/** Snapshot responses that the SDK accepts but the stand-in never sends, and their effect on the source sandbox. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
@@ -134,7 +134,7 @@ describe('the vercel engine after a snapshot', () => {
   });
 
   describe('whose answer is lost', () => {
-    /** What the platform lists; empty until the snapshot is there. */
+    /** The platform's list; empty until the snapshot exists. */
     let listed: object[];
 
     beforeEach(() => {
@@ -151,7 +151,7 @@ describe('the vercel engine after a snapshot', () => {
       const waiting = new Promise<void>((resolve) => {
         api.answers.unshift(({ path }) => {
           if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
-          // Far longer than `effectMs`: only what the session says keeps the engine waiting.
+          // Far longer than `effectMs`: only the session's state keeps the engine waiting.
           if (api.requestsTo('GET', '/snapshots').length > 5) resolve();
           return null;
         });

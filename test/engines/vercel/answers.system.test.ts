@@ -1,4 +1,4 @@
-/** Answers that the SDK takes and that the stand-in never gives: the engine relies on nothing but the wire format. */
+/** Responses that the SDK accepts but the stand-in never sends: the engine relies only on the wire format. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';
@@ -37,7 +37,7 @@ describe('the vercel engine', () => {
     return engine.commands.start({ ...request, timeoutMs }, timeoutSignal());
   };
 
-  /** A command that was waited for and that has written nothing. */
+  /** A finished command without output. */
   const finishedStream = (exitCode: number) => {
     const lines = [null, exitCode].map((code) => ({ command: scriptedCommand({ exitCode: code }) }));
     const body = lines.map((line) => `${JSON.stringify(line)}\n`).join('');
@@ -141,7 +141,7 @@ describe('the vercel engine', () => {
         ? { body: { command: scriptedCommand({ exitCode }) } }
         : null;
     });
-    // An image without bash: the platform's own way is all there is.
+    // An image without bash: only the platform's own mechanism is available.
     api.answers.push(({ path, body }) =>
       path.endsWith('/cmd') && body.includes('"wait"') ? finishedStream(127) : null,
     );
@@ -152,7 +152,7 @@ describe('the vercel engine', () => {
   });
 
   it('takes no snapshot that is being taken for the end of a command', async () => {
-    // A shell of its own is not there, so that the platform is asked to send the signal.
+    // There is no shell, so the platform has to send the signal.
     const refusal = (status: string) => ({
       status: 422,
       body: { error: { code: `sandbox_${status}`, message: 'Refused' } },

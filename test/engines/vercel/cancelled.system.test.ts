@@ -1,4 +1,4 @@
-/** A call that is cancelled ends, also where it waits for something that may never come. */
+/** A cancelled call ends, even if it waits for something that may never happen. */
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { Readable } from 'node:stream';

@@ -1,4 +1,4 @@
-/** The contract on the vercel engine: always through the stand-in, and against the real cloud where that is asked for. */
+/** The contract on the vercel engine: always with the stand-in, and with the real cloud on request. */
 import { expect, it } from 'vitest';
 import { describeEngineContract } from '../../conformance/contract.ts';
 import type { EngineUnderTest } from '../../conformance/support/subject.ts';

@@ -4,7 +4,7 @@ import { credentialsOf, type VercelEnvironment } from '../../../src/engines/verc
 const NOW = Date.UTC(2026, 0, 1);
 const NOTHING: VercelEnvironment = { oidcToken: null, token: null, teamId: null, projectId: null };
 
-/** A token as Vercel's, with these claims. */
+/** A token like Vercel's, with these claims. */
 function oidc(claims: Record<string, unknown>): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'none' })}.${part(claims)}.signature`;

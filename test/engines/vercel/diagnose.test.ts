@@ -15,7 +15,7 @@ const SET: VercelEnvironment = {
 const NO_PROXY = { http: null, https: null, no: null };
 const TUNING = { retryBaseMs: 1, headersMs: 300, attempts: 2 };
 
-/** What the API answers next, and what it was asked. */
+/** The next responses of the API, and the requests received. */
 let answer: { status: number; body: unknown } | 'hang' = { status: 200, body: {} };
 let requests: { url: string; authorization: string | undefined }[] = [];
 let server: Server;

@@ -1,4 +1,4 @@
-/** Lists of a project that others use as well: read no further than needed, and to their end. */
+/** Lists of a project shared with others: read no further than needed, but to their end. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine, ListQuery } from '../../../src/engines/engine.ts';
 import { timeoutSignal } from '../../conformance/support/requests.ts';
@@ -12,7 +12,7 @@ import {
 import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts';
 
 const EVERYTHING: ListQuery = { limit: 20, since: null, until: null, cursor: null };
-/** Epoch ms of the newest entry; each next one is a second older. */
+/** Epoch ms of the newest entry; each further one is a second older. */
 const NEWEST = 1_790_000_000_000;
 const ENTRIES = 400;
 
@@ -41,7 +41,7 @@ describe('a list of the vercel engine', () => {
     await api.close();
   });
 
-  /** Its cursors count from the newest entry, so that they shift with every entry that comes or goes. */
+  /** Its cursors count from the newest entry, so they shift whenever an entry is added or removed. */
   function pageOf(name: string, all: object[], { query }: ScriptedRequest): object {
     const start = Number(query.get('cursor') ?? 0);
     const end = start + Number(query.get('limit'));

@@ -1,4 +1,4 @@
-/** The way through a company's proxy, and past it. */
+/** Requests through a company proxy, and bypassing it. */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
@@ -8,7 +8,7 @@ import { createRequest, timeoutSignal } from '../../conformance/support/requests
 import { startVercelApi } from '../../fakes/vercel/index.ts';
 import { openVercelEngine } from './support/vercel-engines.ts';
 
-/** A proxy that tunnels, and counts what it was asked for. */
+/** A tunnelling proxy that counts its requests. */
 async function startProxy(): Promise<{ url: string; requested: string[]; close(): Promise<void> }> {
   const requested: string[] = [];
   const server = createServer();

@@ -1,4 +1,4 @@
-/** Secrets on the vercel engine: they reach the cloud, and nothing that is told, kept or logged. */
+/** Secrets on the vercel engine: they reach the cloud, but no result, record or log. */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
@@ -25,7 +25,7 @@ describe('secrets in the cloud', () => {
     return answer;
   };
 
-  /** What the cloud was told by the last request of a kind. */
+  /** The body of the last request of this kind to the cloud. */
   const sentTo = (operation: Operation): string =>
     JSON.stringify(api.bodies.findLast((request) => request.operation === operation)?.body);
 
@@ -112,7 +112,7 @@ describe('secrets in the cloud', () => {
   it('go to the server of a repository, by Vercel’s service', async () => {
     const source = { type: 'git', url: 'http://git.test:1/private.git', password: say('TOKEN') };
     const { text } = await call('sandbox_create', { source });
-    // Nobody is there; what matters is who would be told.
+    // No server is listening; only the recipient matters.
     expect(text).toContain('Error (unavailable): http://git.test:1/private.git could not be fetched.');
     expect(text).toContain('Vercel said:');
     expect(sentTo('sandbox.create')).toContain(`"username":"x-access-token","password":"${TOKEN}"`);
@@ -127,7 +127,7 @@ describe('secrets in the cloud', () => {
   it('are in no answer, no record and no log', () => {
     const values = [TOKEN, READABLE];
     const needles = values.flatMap((value) => ['-e', value]);
-    // Output is kept as it came, closed to other users, and masked when it is told.
+    // Output is stored unchanged, closed to other users, and masked in results.
     const kept = spawnSync('grep', ['-rlaF', ...needles, '--include=*.json', server.stateDir]);
     expect(kept.stdout.toString()).toBe('');
     for (const value of values) {

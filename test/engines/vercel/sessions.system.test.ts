@@ -1,4 +1,4 @@
-/** However a conversation ends, nothing of it goes on in the cloud: counted where it would cost. */
+/** However a session ends, nothing of it keeps running in the cloud, where it would cost money. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -1,4 +1,4 @@
-/** The connection to a terminal, whose other side may come later than its address. */
+/** The connection to a terminal, whose server may start later than its URL is known. */
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { expect, it, onTestFinished } from 'vitest';
@@ -13,7 +13,7 @@ const OPTIONS = {
   plainAllowed: true,
 };
 
-/** Answers each attempt with the next of these statuses, and takes the connection when there are none left. */
+/** Answers each attempt with the next of these statuses, and accepts the connection when none are left. */
 async function listen(statuses: number[]) {
   const sockets = new WebSocketServer({ noServer: true });
   const server = createServer();

@@ -1,4 +1,4 @@
-/** The stand-in misbehaves as it says it does: before the request has an effect, or after. */
+/** The faults of the stand-in happen as described: before the request takes effect, or after. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
@@ -32,7 +32,7 @@ describe('a fault of the stand-in', () => {
     });
   }
 
-  /** What a client sees: a status, a valid answer or not, or no answer at all. */
+  /** What a client sees: a status, a valid or invalid response, or none at all. */
   async function seen(body: object): Promise<string> {
     try {
       const response = await post(`/v2/sandboxes/sessions/${sessionId}/cmd`, body, AbortSignal.timeout(400));

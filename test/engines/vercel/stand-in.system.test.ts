@@ -1,4 +1,4 @@
-/** The stand-in, driven by the unchanged SDK through every call that the SDK can make of it. */
+/** The stand-in, tested with the unmodified SDK through every call of the SDK. */
 import { once } from 'node:events';
 import { buffer } from 'node:stream/consumers';
 import { Sandbox, Snapshot } from '@vercel/sandbox';

@@ -1,4 +1,4 @@
-/** What the platform does to those who do not expect it, through the engine. */
+/** Surprising behaviour of the platform, handled by the engine. */
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Sandbox } from '@vercel/sandbox';
@@ -273,7 +273,7 @@ describe('the vercel engine', () => {
     );
     const request = createRequest();
     await expect(lost.engine.create(request, timeoutSignal())).rejects.toMatchObject({ code: 'unavailable' });
-    // Nothing was asked, so nothing can have come of it.
+    // Nothing was requested, so nothing can have happened.
     await expect(lost.engine.get(request.sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: expect.stringMatching(/unavailable|not_found/),
     });

@@ -15,7 +15,7 @@ export const config: Config = loadConfig(new Map(), {
   isRoot: false,
 });
 
-/** A tool that does what the test says; takes `text` and `count`. */
+/** A tool with the given behaviour; its arguments are `text` and `count`. */
 export function toolOf(
   name: string,
   handle: (args: { text?: string | undefined; count: number }, context: ToolContext) => Promise<unknown>,
@@ -35,11 +35,11 @@ export function toolOf(
 export interface Served {
   client: Client;
   connection: Connection;
-  /** What was logged, one JSON object a line. */
+  /** The log, one JSON object per line. */
   logged(): string;
 }
 
-/** A server over these tools and a client, joined in this process. */
+/** A server with these tools and a client, connected in this process. */
 export async function serve(
   tools: readonly Tool[],
   {
@@ -71,13 +71,13 @@ export async function serve(
   return { client, connection, logged: () => lines };
 }
 
-/** The text of an answer. */
+/** The text of a result. */
 export function textOf(result: unknown): string {
   const answer = z.object({ content: z.array(z.object({ text: z.string() })) }).parse(result);
   return answer.content.map(({ text }) => text).join('\n');
 }
 
-/** A promise and what resolves it. */
+/** A promise and its resolve function. */
 export function deferred<Value>(): { promise: Promise<Value>; resolve: (value: Value) => void } {
   let resolve = (_value: Value): void => {};
   const promise = new Promise<Value>((resolvePromise) => {

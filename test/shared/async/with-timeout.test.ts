@@ -3,7 +3,7 @@ import { raceAbort, sleep, withTimeout } from '../../../src/shared/async/with-ti
 import { SandboxError } from '../../../src/shared/errors.ts';
 import { neverAborted } from '../../registry/support/registry.ts';
 
-/** Ends with its signal alone, as an engine's waits do. */
+/** Ends only when its signal fires, as an engine's waits do. */
 function endless(signal: AbortSignal): Promise<string> {
   return raceAbort(new Promise<string>(() => {}), signal);
 }

@@ -25,7 +25,7 @@ async function write(
   const args = ['seeded-output.mjs', String(seed), String(bytes), kind];
   const { structured } = await server.call('sandbox_run_command', { cmd: 'node', args });
   const { command_id } = structured;
-  // A slow machine writes on when the call has been answered.
+  // On a slow machine the output continues after the call has returned.
   const ended = structured['exit_code'] === null ? await waited(command_id) : structured;
   expect(ended).toMatchObject({ exit_code: 0, stdout_bytes: expected.length });
   return ended;
@@ -39,13 +39,13 @@ async function waited(command_id: unknown): Promise<Record<string, unknown>> {
 }
 
 interface Pages {
-  /** Each page's bytes with the offset at which they stand. */
+  /** The bytes of each page, with their offset. */
   pages: { offset: number; bytes: Buffer }[];
   dropped: number;
   total: number;
 }
 
-/** Every page of a stream, of lengths that the seed decides. */
+/** Every page of a stream; the seed determines the page sizes. */
 async function readAll(
   command_id: unknown,
   stream: string,
@@ -105,11 +105,11 @@ describe(`random output, SEED=${SEED}`, () => {
       cursor = { cursor: page.structured['next_cursor'] };
       done = page.structured['done'];
     }
-    // A last line without its end is a line as well.
+    // An unterminated last line counts as a line.
     expect(lines).toEqual((text.endsWith('\n') ? text.slice(0, -1) : text).split('\n'));
   });
 
-  // Hundreds of pages, one call each.
+  // Hundreds of pages, with one call each.
   const long = { timeout: 600_000 };
   it(`reports every dropped byte and keeps the others in place, seed ${SEED}`, long, async () => {
     const bytes = 36 * 1_048_576;
@@ -146,7 +146,7 @@ describe(`random output, SEED=${SEED}`, () => {
 
 describe('a gigabyte of output', () => {
   it('does not grow the server, and its end can be read', async () => {
-    // One of its own: what the pages above have cost is no part of it.
+    // A separate server, so that the memory used by the pages above is not counted.
     const server = await startServer();
     onTestFinished(() => server.close());
     await server.call('sandbox_create');

@@ -21,7 +21,7 @@ async function start(cmd: string, args: string[] = [], on = server): Promise<str
   return String(started.structured['command_id']);
 }
 
-/** Reads a command's lines until there are so many. */
+/** Reads a command's lines until there are `count` of them. */
 async function lines(command_id: string, count: number, on = server): Promise<void> {
   for (let cursor: Record<string, unknown> = {}, seen = 0; seen < count; ) {
     const { structured } = await on.call('command_logs', { command_id, wait_ms: 20_000, ...cursor });
@@ -31,7 +31,7 @@ async function lines(command_id: string, count: number, on = server): Promise<vo
   }
 }
 
-/** Waits past the time that one call takes at most. */
+/** Waits longer than a single call may. */
 async function runToEnd(on: RunningServer, request: Record<string, unknown>): Promise<Answer> {
   let answer = await on.call('sandbox_run_command', request);
   while (answer.structured['status'] === 'running') {
@@ -53,7 +53,7 @@ describe('a process tree five deep, detached from sessions and parents', () => {
     for (let round = 0; round < 5; round++) {
       const ids = await Promise.all(Array.from({ length: 10 }, () => start(tree[0], [...tree[1]])));
       await Promise.all(ids.map((id) => lines(id, GENERATIONS)));
-      // Each tells of itself before it becomes the program that sleeps.
+      // Each prints its pid before it executes sleep.
       await expect.poll(sleepers).toBe('50');
       const kill = (command_id: string) => server.call('command_kill', { command_id, signal: 'SIGKILL' });
       for (const { structured } of await Promise.all(ids.map(kill))) {
@@ -94,7 +94,7 @@ describe('a call that is cancelled at any moment', () => {
         const controller = new AbortController();
         const request = { cmd: './deep-tree.sh', args: [String(GENERATIONS - 1)] };
         const call = server.call('sandbox_run_command', request, { signal: controller.signal });
-        // Not to wait for anything: each call is met at another point of its way.
+        // A deliberate fixed delay: it interrupts each call at a different point.
         setTimeout(() => controller.abort(), index * 4);
         await expect(call).rejects.toThrow();
       }),
@@ -128,7 +128,7 @@ describe('fifty commands at once', () => {
 
 describe('the end of a command is reported', () => {
   it('for its timeout: SIGTERM first, SIGKILL for one that ignores it', async () => {
-    // Time enough to become deaf, on any machine.
+    // Enough time to install the signal handler on any machine.
     const request = { cmd: './deaf.sh', timeout_ms: 3_000 };
     const { structured } = await server.call('sandbox_run_command', request);
     expect(structured).toMatchObject({
@@ -137,7 +137,7 @@ describe('the end of a command is reported', () => {
       exit_code: 137,
       stdout: 'ready\n',
     });
-    // The grace lies between the two.
+    // The grace period is in between.
     expect(structured['duration_ms']).toBeGreaterThanOrEqual(8_000);
   });
 
@@ -163,7 +163,7 @@ describe('the end of a command is reported', () => {
     await server.call('command_kill', { command_id, signal: 'SIGKILL' });
     const after = await server.call('sandbox_get_command', { command_id });
     expect(after.structured).toMatchObject({ ended_by: 'exit', exit_code: 0, next: null });
-    // Programs that leave nothing never seem to.
+    // Programs that leave no process behind are never reported as if they did.
     for (let round = 0; round < 100; round++) {
       const quick = await server.call('sandbox_run_command', { cmd: 'true' });
       expect(quick.structured['next']).toBeNull();
@@ -186,7 +186,7 @@ describe('the end of a command is reported', () => {
 
   it('for the deadline of its sandbox, to every waiting call', async () => {
     const short = await startServer({ args: ['--max-lifetime', '8s'] });
-    // Several: a supervisor dies in a moment in which the rest of its sandbox is still ending.
+    // Several commands, since a supervisor may die while the rest of its sandbox is still ending.
     const waitFor = async (): Promise<void> => {
       const made = await short.call('sandbox_create', { timeout_ms: 6_000, resources: { vcpus: 1 } });
       const { sandbox_id } = made.structured;

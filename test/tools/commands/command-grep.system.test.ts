@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
-/** As slow as a pattern may be: every position of a line is tried with hundreds of steps. */
+/** The slowest pattern allowed: it takes hundreds of steps at every position of a line. */
 const SLOW = '[a-z]{0,140}[YZ]';
 const PIECES = 40;
 

@@ -91,7 +91,7 @@ describe('a command still running after wait_ms', () => {
     const request = { cmd: 'bash', args: ['-c', script], wait_ms: 500 };
     let handed = await server.call('sandbox_run_command', request);
     const { command_id } = handed.structured;
-    // A busy machine may take longer to begin.
+    // The start may take longer on a busy machine.
     while (handed.structured['stdout'] === '') {
       handed = await server.call('command_wait', { command_id, wait_ms: 500 });
     }
@@ -131,7 +131,7 @@ describe('the next step after a command has ended', () => {
     for (const cmd of ['bash', '/bin/sh', 'python3', 'node']) {
       const expected = String(await next(cmd));
       expect(expected).toContain(`use sandbox_shell command=["${cmd}"] to type`);
-      // As it is told, so it can be called.
+      // The suggested call works as given.
       const command: unknown = JSON.parse(/command=(.*) to type/.exec(expected)?.[1] ?? '');
       const shell = await server.call('sandbox_shell', { command });
       expect(shell.isError, shell.text).toBe(false);
@@ -158,7 +158,7 @@ describe('a program that prompts', () => {
   });
 });
 
-/** What the client receives from now on, as it comes: its own handling of notifications is not in step with answers. */
+/** Everything received from now on, in order, which the client does not keep between notifications and results. */
 function record({ client: { transport } }: RunningServer): JSONRPCMessage[] {
   const received: JSONRPCMessage[] = [];
   const handle = transport?.onmessage;

@@ -13,7 +13,7 @@ async function bash(script: string, more: Record<string, unknown> = {}) {
   return server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script], ...more });
 }
 
-/** Starts a script and answers its id. */
+/** Starts a script and returns its command id. */
 async function start(script: string): Promise<string> {
   const started = await server.call('sandbox_run_command_detached', { cmd: 'bash', args: ['-c', script] });
   expect(started.structured).toMatchObject({

@@ -1,4 +1,4 @@
-/** What a client is answered when a sandbox takes longer than it waits. */
+/** Results for a client when creating a sandbox takes longer than the soft timeout. */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { InMemoryTransport } from '@modelcontextprotocol/sdk/inMemory.js';
 import { expect, it } from 'vitest';
@@ -9,7 +9,7 @@ import { TOOLS } from '../../../tools/index.ts';
 import { openWorld } from '../../registry/support/registry.ts';
 import { config, textOf } from '../../server/support/connected-server.ts';
 
-/** Past the patience of `sandbox_create`, under that of common clients. */
+/** Longer than the soft timeout of `sandbox_create`, shorter than the timeout of common clients. */
 const WAIT_MS = 55_000;
 
 async function connect() {

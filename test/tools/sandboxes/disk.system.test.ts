@@ -1,4 +1,4 @@
-/** Disk: the limit of a sandbox, and a disk that is full. */
+/** The disk limit of a sandbox, and a full disk. */
 import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -58,7 +58,7 @@ describe('the disk limit', () => {
   });
 });
 
-/** A state directory on a disk of 96 MiB, which only root can make. */
+/** A state directory on a file system of 96 MiB, which only root can create. */
 async function smallDisk(): Promise<string> {
   const disk = await mkdtemp(join(tmpdir(), 'd-'));
   execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=96m,mode=0711', 'none', disk]);

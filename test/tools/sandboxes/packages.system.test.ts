@@ -1,10 +1,10 @@
-/** Packages in the default root file system, where its system directories belong to the sandbox's root. */
+/** Packages in the default root file system, if its system directories belong to the sandbox's root. */
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
-/** A package with a program, a configuration file and a user of its own, made inside: nothing of it is fetched. */
+/** A package with a program, a configuration file and a user, built in the sandbox without any download. */
 const BUILD = `set -e; cd "$(mktemp -d)"
 mkdir -p p/DEBIAN p/usr/bin p/etc
 printf '#!/bin/sh\\necho greetings\\n' > p/usr/bin/greet-them; chmod 755 p/usr/bin/greet-them

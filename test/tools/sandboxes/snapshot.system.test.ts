@@ -29,7 +29,7 @@ describe('snapshots through the server', () => {
     return answer.structured;
   }
 
-  /** The size takes a moment to be counted. */
+  /** The size is determined in the background. */
   async function untilCounted(snapshot_id: unknown): Promise<void> {
     const size = async () => (await server.call('snapshot_get', { snapshot_id })).structured['size_bytes'];
     await expect.poll(size).toBeGreaterThan(0);

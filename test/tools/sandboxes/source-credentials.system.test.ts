@@ -1,4 +1,4 @@
-/** Credentials of a git source: they reach the server that they are for, and nothing in the sandbox or of what is told. */
+/** Credentials of a git source reach only their server: not the sandbox, results or logs. */
 import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -89,7 +89,7 @@ describe(
       const script = [
         'cat file.txt .git/config; env',
         'for file in /proc/[0-9]*/cmdline /proc/[0-9]*/environ; do tr "\\0" "\\n" <"$file"; done 2>/dev/null',
-        // Nobody adds them any more.
+        // They are no longer added.
         'GIT_TERMINAL_PROMPT=0 git fetch origin; echo fetch $?',
       ].join('; ');
       const run = { cmd: 'bash', args: ['-c', script], sandbox_id };

@@ -1,4 +1,4 @@
-/** Sources as an agent asks for them: a client, the built server, sandboxes that fetch. */
+/** Sources end to end: a client, the built server, and sandboxes that fetch. */
 import { spawnSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { failsWith } from '../../support/answers.ts';
@@ -132,7 +132,7 @@ describe(
       sources.on('/end.git/info/refs', () => undefined);
       const reached = sources.next('/end.git/info/refs');
       const call = first.call('sandbox_create', { source: { type: 'git', url: `${sources.url}/end.git` } });
-      // Answered, or cut off: who closes the connection does not read on.
+      // Either answered or reset: a client that closes the connection does not read the rest.
       const over = Promise.allSettled([call]);
       await reached;
       const second = await startServer({ args, stateDir: first.stateDir });
@@ -166,7 +166,7 @@ describe(
       const second = await startServer({ args, stateDir: first.stateDir });
       try {
         await expect.poll(() => agentsBelow(first.stateDir)).toBe(0);
-        // Forgotten, or told as failed by whoever looked first.
+        // Removed, or reported as failed by the first reader.
         expect((await second.call('sandbox_list')).text).not.toMatch(/pending|running/);
       } finally {
         await second.close();
@@ -176,7 +176,7 @@ describe(
   },
 );
 
-/** Agents of sandboxes whose files lie below a state directory: their open directory tells. */
+/** Agents of the sandboxes in a state directory, found by their open directories. */
 function agentsBelow(stateDir: string): number {
   const script = `n=0; for fd in /proc/[0-9]*/fd/3; do case "$(readlink "$fd" 2>/dev/null)" in "$1"/*) n=$((n+1));; esac; done; echo $n`;
   return Number(spawnSync('sh', ['-c', script, 'sh', stateDir], { encoding: 'utf8' }).stdout);

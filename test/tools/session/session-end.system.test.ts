@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
-/** A state directory that outlives a server, as it does on a user's machine. */
+/** A state directory that outlives its server, as on a user's machine. */
 async function sharedState(): Promise<string> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
@@ -12,7 +12,7 @@ async function sharedState(): Promise<string> {
   return join(home, 's');
 }
 
-/** Starts a script attached, and answers its id once it has written something. */
+/** Starts an attached script, and returns its command id once it has written something. */
 async function attached(server: RunningServer, script: string): Promise<string> {
   await new Promise<void>((resolve) => {
     const args = { cmd: 'bash', args: ['-c', script] };

@@ -1,4 +1,4 @@
-/** Terminals for people: `interactive: true`, the port it gives, and who is let in. */
+/** Terminals for people: `interactive: true`, its port, and access control. */
 import { once } from 'node:events';
 import { request } from 'node:http';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';

@@ -1,4 +1,4 @@
-/** How long a shell lives: as its session, its sandbox, its server and the limits have it. */
+/** The life of a shell: it depends on its session, its sandbox, its server and the limits. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished } from 'vitest';
@@ -12,14 +12,14 @@ async function started(args: string[] = []): Promise<RunningServer> {
   return server;
 }
 
-/** How many processes of the current sandbox match this expression by their command line. */
+/** The number of processes in the current sandbox whose command line matches this expression. */
 async function count(server: RunningServer, word: string): Promise<number> {
   const script = `cat /proc/[0-9]*/cmdline 2> /dev/null | tr '\\0' ' ' | grep -o "${word}" | wc -l`;
   const answer = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
   return Number(answer.structured['stdout']);
 }
 
-/** Programs that stay when their terminal hangs up, one of them in a session of its own. */
+/** Programs that survive a hangup of their terminal, one of them in a separate session. */
 const STUBBORN = 'trap "" HUP; (setsid sleep 4321 &); echo up; sleep 4321';
 
 describe('a shell ends', () => {
@@ -66,7 +66,7 @@ describe('a shell ends', () => {
     await shell.send({ wait_for: 'up' });
     await second.call('sandbox_get', { sandbox_id: sandboxId });
     process.kill(first.pid, 'SIGKILL');
-    // The agent notices the end of the connection; a command that waits for it does so inside.
+    // The agent notices the closed connection; a command in the sandbox waits for the result.
     const script = 'while pgrep -f "sleep 432[1]" > /dev/null; do sleep 0.05; done; echo gone';
     const waited = await second.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
     expect(waited.structured).toMatchObject({ exit_code: 0, stdout: 'gone\n' });
@@ -102,7 +102,7 @@ describe('a cancelled call', () => {
     const server = await started();
     await server.call('sandbox_create');
     const cancel = new AbortController();
-    // It shows nothing, so that its opening waits for it.
+    // It prints nothing, so the open call keeps waiting.
     const opening = server.call('sandbox_shell', { command: ['sleep', '1000'] }, { signal: cancel.signal });
     const listed = async () => (await server.call('session_info')).structured['shells'];
     await expect.poll(listed, { interval: 10 }).toHaveLength(1);

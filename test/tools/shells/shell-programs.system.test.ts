@@ -1,4 +1,4 @@
-/** Programs that people use a terminal for, driven as a person would. */
+/** Typical terminal programs, used as a person would. */
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../support/server.ts';
@@ -11,7 +11,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Less than `shell.send` waits for a text that never comes. */
+/** Shorter than the wait of `shell.send` for text that never appears. */
 const GIVEN_UP_MS = 40_000;
 
 const has = (name: string): boolean => existsSync(`/usr/bin/${name}`);
@@ -24,7 +24,7 @@ describe('interactive programs', () => {
     await shell.send({ wait_for: 'note.txt' });
     const inserted = await shell.send({ text: 'ifirst line\nsecond', wait_for: 'second' });
     expect(inserted.structured).toMatchObject({ alternate_screen: true, cursor: { row: 2, col: 7 } });
-    // Up and home in the application form that vim asks for, a word changed there.
+    // Up and home in application mode, which vim enables; then a word is changed.
     await shell.send({ keys: ['esc', 'up', 'home'], text: '' });
     const changed = await shell.send({ text: 'cwFIRST', keys: ['esc'], wait_for: 'FIRST' });
     expect([row(changed, 1), row(changed, 2), row(changed, 3)]).toEqual(['FIRST line', 'second', '~']);
@@ -121,7 +121,7 @@ describe('escape sequences of a hostile program', () => {
       command: ['bash', '-c', `printf '${sequences}%s' ing; read -r line`],
     });
     const answer = await shell.send({ wait_for: 'ending' });
-    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: these characters must not occur
     expect(answer.text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(JSON.stringify([shell.opened.structured, answer.structured])).not.toMatch(
       /\\u00[0189]|title|ZXZp/,
@@ -132,7 +132,7 @@ describe('escape sequences of a hostile program', () => {
   it('cannot flood the server: a program that never stops writing is throttled and closed', async () => {
     const shell = await openShell(server, { command: ['yes'] });
     expect(screen(shell.opened)).toContain('y\ny\n');
-    // A server that reads without end would not come to this.
+    // A server that keeps reading would never get here.
     expect((await server.call('session_info')).isError).toBe(false);
     const closed = await server.call('shell_close', { shell_id: shell.shellId });
     expect(closed.structured['exit_code']).toBe(129);

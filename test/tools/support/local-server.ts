@@ -1,4 +1,4 @@
-/** The real tools over the real engine in this process, driven by the SDK's client; slow parts wait where a test says. */
+/** The real tools and engine in this process, called with the SDK's client; tests can pause the slow parts. */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -18,7 +18,7 @@ import { TOOLS } from '../../../tools/index.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
 import type { Answer } from '../../support/server.ts';
 
-/** What can be made to wait: entries of a tree behind its first file, a stop, the answer of a snapshot. */
+/** The steps that can be paused: tree entries after the first file, a stop, the result of a snapshot. */
 export type Step = 'tree' | 'stop' | 'snapshot';
 
 export interface LocalServer {
@@ -27,12 +27,12 @@ export interface LocalServer {
   /** Folder that `local_path` may name. */
   cwd: string;
   call(name: string, args?: Record<string, unknown>, options?: RequestOptions): Promise<Answer>;
-  /** Holds a step up from now on; `reached` resolves when something first waits there. */
+  /** Pauses a step from now on; `reached` resolves when the first call waits there. */
   hold(step: Step): { reached: Promise<void>; release: () => void };
   close(): Promise<void>;
 }
 
-/** `patienceMs` as `createServer` takes it. */
+/** Passed to `createServer`. */
 export async function openLocalServer(softTimeoutMs: number): Promise<LocalServer> {
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
@@ -105,7 +105,7 @@ class Gates {
     return { reached, release };
   }
 
-  /** Goes on at once where nothing is held, and when the signal fires. */
+  /** Resolves at once if the step is not paused, and when the signal fires. */
   async pass(step: Step, signal?: AbortSignal): Promise<void> {
     const held = this.#held.get(step);
     if (held === undefined) return;

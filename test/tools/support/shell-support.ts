@@ -2,11 +2,11 @@ import type { Answer, RunningServer } from '../../support/server.ts';
 
 export interface Shell {
   shellId: string;
-  /** The answer to its opening. */
+  /** The result of opening it. */
   opened: Answer;
-  /** Types, waits and answers; an error answer fails the test. */
+  /** Types, waits and returns the result; an error fails the test. */
   send(args?: Record<string, unknown>): Promise<Answer>;
-  /** Types and answers once the program has ended, which may be long after the last change of its screen. */
+  /** Types, and returns once the program has exited, which may be long after the last change of its screen. */
   sendUntilExit(args: Record<string, unknown>): Promise<Answer>;
   screen(answer: Answer): string;
 }
@@ -34,7 +34,7 @@ export async function openShell(server: RunningServer, args: Record<string, unkn
   };
 }
 
-/** Without start-up files, which would set another prompt. */
+/** Without startup files, which could change the prompt. */
 export const BASH = ['/bin/bash', '--norc', '--noprofile'];
 
 export function screen(answer: Answer): string {

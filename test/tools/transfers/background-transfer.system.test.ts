@@ -7,7 +7,7 @@ import { outputOf } from '../../support/answers.ts';
 import type { Answer } from '../../support/server.ts';
 import { type LocalServer, openLocalServer } from '../support/local-server.ts';
 
-/** Longer than any wait that is to be answered in time, shorter than a test. */
+/** Longer than any wait that must end in time, shorter than a test. */
 const SOFT_TIMEOUT_MS = 250;
 
 let server: LocalServer;
@@ -16,7 +16,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A create may outlast the patience as well. */
+/** A create may exceed the soft timeout too. */
 async function create(on: LocalServer, args: Record<string, unknown> = {}): Promise<Answer> {
   const made = await on.call('sandbox_create', args);
   if (made.structured['status'] !== 'pending') return made;
@@ -29,7 +29,7 @@ function sha256(text: string): string {
   return createHash('sha256').update(text).digest('hex');
 }
 
-/** The same call until it is done, as its `next` says. */
+/** Repeats the same call until it is done, as its `next` says. */
 async function untilDone(
   name: string,
   args: Record<string, unknown>,
@@ -57,7 +57,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     expect((await server.call('sandbox_upload_file', up)).structured['status']).toBe('running');
     await reached;
     const handed = () => server.call('sandbox_upload_file', up).then(({ structured }) => structured);
-    // What was read ahead counts as soon as it is sent.
+    // Prefetched data counts as soon as it is sent.
     await expect.poll(async () => (await handed())['bytes']).toBe(1_000);
     expect(await handed()).toMatchObject({
       local_path: join(server.cwd, 'tree'),
@@ -70,7 +70,7 @@ describe('a transfer that runs longer than the soft timeout', () => {
     });
     expect(await bash('ls')).toBe('out\n');
     release();
-    // In other words the same request: neither starts a second transfer.
+    // Equivalent requests: neither starts a second transfer.
     const same = { local_path: './tree/', remote_path: '/vercel/sandbox/tree', exclude: [] };
     const done = await untilDone('sandbox_upload_file', same);
     expect(done.structured).toMatchObject({ status: 'done', files: 3, bytes: 3_000, next: null });
@@ -169,7 +169,7 @@ describe('a transfer whose call is still waiting', () => {
         release();
         await expect.poll(() => readdir(patient.cwd)).toEqual(['in']);
         await expect.poll(list).toBe(before);
-        // The same call begins anew.
+        // The same call starts again.
         expect((await patient.call(tool, wish)).structured).toMatchObject({ status: 'done', files: 2 });
         await rm(join(patient.cwd, 'cancelled'), { recursive: true, force: true });
         await patient.call('sandbox_run_command', { cmd: 'rm', args: ['-rf', 'cancelled'] });

@@ -11,7 +11,7 @@ it('clean removes everything left by a download whose server was killed', async 
   const server = await startServer({ stateDir, cwd });
   try {
     await server.call('sandbox_create');
-    // Longer than any test, and without room anywhere.
+    // Takes longer than any test, and would not fit anywhere.
     const args = ['-c', 'mkdir tree; echo 1 > tree/a; truncate -s 4T tree/b'];
     await server.call('sandbox_run_command', { cmd: 'sh', args });
     const begun = new Promise<void>((resolve) => {

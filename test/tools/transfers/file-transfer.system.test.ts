@@ -16,7 +16,7 @@ afterAll(() => server.close());
 const bash = (script: string) => outputOf(server, script);
 
 describe('upload and download', () => {
-  // The second is hashed on another thread.
+  // The second one is hashed in a worker thread.
   it.each([3_000_000, 40_000_001])(
     'uploads and downloads a file of %i bytes, with its hash',
     async (bytes) => {
@@ -189,7 +189,7 @@ describe('upload and download', () => {
     );
     controller.abort();
     await expect(call).rejects.toThrow();
-    // Whatever order the two calls come to, the session answers again and no part is left.
+    // Whatever the order of the two calls, the session keeps answering and no partial file is left.
     await server.call('session_info');
     await expect.poll(() => readdir(server.cwd)).toEqual(before);
     failsWith(

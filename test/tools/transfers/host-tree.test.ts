@@ -45,7 +45,7 @@ async function namesOf(entries: AsyncIterable<TreeEntry>): Promise<string[]> {
   return names.sort();
 }
 
-/** A path whose last byte is no UTF-8, below a folder whose path is. */
+/** A path whose last byte is not UTF-8, in a folder with a valid path. */
 function undecodable(folder: string, name: string): Buffer {
   return Buffer.concat([Buffer.from(`${folder}/${name}`), Buffer.from([0xff])]);
 }

@@ -1,14 +1,14 @@
-/** Files of any size pass through the server; they do not stay in it. */
+/** Files of any size are streamed through the server, not held in memory. */
 import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
-/** `TRANSFER_GIB=5` for more than what is quick. */
+/** Set `TRANSFER_GIB=5` for a longer run. */
 const GIB = Number(process.env['TRANSFER_GIB'] ?? '1');
 const BYTES = GIB * 1_073_741_824;
-/** Buffers on their way and what the garbage collector has not met yet: far below the size, whatever that is. */
+/** For buffers in flight and memory not yet garbage collected: far below the size of the file. */
 const MOST_MB = 192;
 const TIME_MS = 60_000 + GIB * 60_000;
 
@@ -17,7 +17,7 @@ let server: RunningServer;
 beforeAll(async () => {
   server = await startServer();
   await server.call('sandbox_create');
-  // Loads what every transfer needs.
+  // Loads the code that every transfer needs.
   await server.call('sandbox_write_files', { files: [{ path: 'small', content: 'x' }] });
   await server.call('sandbox_download_file', { remote_path: 'small', local_path: 'small' });
 });
@@ -28,7 +28,7 @@ function status(name: 'VmRSS' | 'VmHWM'): number {
   return Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1]) / 1_024;
 }
 
-/** How much more memory than before the server has had at any moment of `work`, in MB (proc(5): `clear_refs`). */
+/** The server's peak memory during `work` above that before it, in MB (proc(5): `clear_refs`). */
 async function peakGrowth(work: () => Promise<void>): Promise<number> {
   writeFileSync(`/proc/${server.pid}/clear_refs`, '5');
   const before = status('VmRSS');

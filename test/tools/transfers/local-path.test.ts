@@ -98,7 +98,7 @@ describe('newLocalPath', () => {
     async (path) => {
       const { bounds } = await folders();
       const outcome = newLocalPath(path, bounds);
-      // A link in the last place is replaced, not followed.
+      // A link as the last component is replaced, not followed.
       if (path === 'out') await expect(outcome).resolves.toBe(join(bounds.allowDirs[0] ?? '', 'out'));
       else await expect(outcome).rejects.toMatchObject({ code: 'permission' });
     },

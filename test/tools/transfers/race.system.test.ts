@@ -1,4 +1,4 @@
-/** Somebody else owns the allowed folder and replaces what is in it while the server works there. */
+/** Another process replaces entries of the allowed folder while the server works there. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises';
@@ -47,7 +47,7 @@ async function world(): Promise<World> {
   return { bounds: { allowDirs: [allowed], stateDir: join(folder, 'state') }, allowed, secret };
 }
 
-/** Runs the rounds while everything is being swapped; returns how many ended well, and how many swaps there were. */
+/** Runs the rounds while entries are being swapped; returns the number of successful rounds and of swaps. */
 async function race({ allowed, secret }: World, round: (n: number) => Promise<unknown>) {
   const swapper: ChildProcess = spawn(swap, [allowed, secret], { stdio: ['pipe', 'pipe', 'inherit'] });
   const output = swapper.stdout === null ? '' : text(swapper.stdout);
@@ -59,7 +59,7 @@ async function race({ allowed, secret }: World, round: (n: number) => Promise<un
         await round(n);
         done += 1;
       } catch (error) {
-        // Refused, or the file system's answer to what changed meanwhile.
+        // A refusal, or a file system error caused by the swap.
         if (!(error instanceof SandboxError) && systemErrorCode(error) === null) throw error;
       }
     }
@@ -142,7 +142,7 @@ describe('a folder that another process keeps replacing', () => {
     const paths = ['dir/file', 'dir', 'dir/sub', 'dir/sub/file', '.'];
     const { done, swaps } = await race(place, (n) => send(paths[n % paths.length] ?? 'dir'));
     expect(found.filter((data) => data === SECRET)).toEqual([]);
-    // The rounds met both states, and the race took place.
+    // The rounds saw both states, so the race took place.
     expect(done).toBeGreaterThan(0);
     expect(found).toContain('public');
     expect(swaps).toBeGreaterThan(ROUNDS);

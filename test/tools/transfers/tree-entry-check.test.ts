@@ -63,7 +63,7 @@ describe('staysInside', () => {
     ['link', '/etc/passwd', false],
     ['link', '', false],
     ['link', 'a\0', false],
-    // Where the name is a link to the root of the tree, this leads out of it.
+    // If the name is a link to the root of the tree, this points outside of it.
     ['a/b/link', 'up/..', false],
   ])('%s to %j: %s', (path, target, expected) => {
     expect(staysInside(path, target)).toBe(expected);

@@ -5,7 +5,7 @@ import { prefetch } from '../../../tools/common/prefetch.ts';
 import { Background, FileWriter, type Sink } from '../../../tools/transfers/write-behind.ts';
 import { temporaryFolder } from '../support/temporary-folder.ts';
 
-/** Work whose end the test decides. */
+/** Work that the test completes. */
 function held(): { promise: Promise<void>; end: () => void; fail: (error: Error) => void } {
   let end = (): void => {};
   let fail = (_error: Error): void => {};

@@ -1,15 +1,15 @@
-/** The fault suite's calls about commands. */
+/** The command calls of the fault suite. */
 import { expect } from 'vitest';
 import { z } from 'zod';
 import { newCommandId } from '../../../../src/shared/ids.ts';
 import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, Failure, FaultCall } from './fault-call.ts';
 
-/** Prints the marker and ends with 7. */
+/** Prints the marker and exits with 7. */
 const shellScript = (marker: string): string => `echo ${marker}; exit 7`;
 
 const WHOLE = { stream: 'both' as const, offset: 0, limit: 1_000_000 };
-/** More than one line of a stream holds, so that it can be cut in the middle. */
+/** Longer than one line of a stream, so that it can be cut in the middle. */
 const longScript = (marker: string): string => `echo ${marker}; seq 1 20000; exit 7`;
 
 function longOutput(marker: string): string {
@@ -20,14 +20,14 @@ async function startLong({ world, sandboxId, marker }: Attempt): Promise<string>
   return world.start(sandboxId, longScript(marker));
 }
 
-/** Started once at most, and exactly once where somebody was told so; its output whole, or its loss told. */
+/** Started at most once, and exactly once if reported as started; its output is complete, or its loss is reported. */
 async function onceAndWhole({ world, made, marker }: Attempt, failure: Failure | null): Promise<void> {
   const started = world.started(marker);
   expect(started).toBeLessThanOrEqual(1);
   if (failure === null) expect(started).toBe(1);
   const known = await world.patient.commands.get(made, timeoutSignal()).catch((error: unknown) => error);
   if (known instanceof Error) {
-    // A command that nobody can find by its id was never started, or the error has said that it may have been.
+    // A command that cannot be found by its id was never started, or the error has said that it may have been.
     if (started === 1) expect(failure?.text).toMatch(/may|whether|unknown/i);
     return;
   }
@@ -65,7 +65,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     async after(attempt, failure) {
       await onceAndWhole(attempt, failure);
       const { world, made, sandboxId, marker } = attempt;
-      // The same id again is never a second run, whatever became of the first.
+      // The same id never causes a second run, whatever happened to the first.
       const again = world.patient.commands.start(
         {
           commandId: made,
@@ -142,7 +142,7 @@ export const COMMAND_CALLS: readonly FaultCall[] = [
     sandbox: 'shared',
     prepare: ({ world, sandboxId, marker }) => world.start(sandboxId, `echo ${marker}; sleep 300`),
     run: (engine, { made }) => engine.commands.kill(made, 'SIGKILL', 'killed', timeoutSignal()),
-    // Where its end cannot be asked for it is told as still running, never as killed.
+    // If its end cannot be queried, it is reported as still running, never as killed.
     right: (value) => {
       const ended = { status: 'finished', exitCode: 137, signal: 'SIGKILL', endedBy: 'killed' };
       expect([ended, { status: 'running', exitCode: null, signal: null, endedBy: null }]).toContainEqual({

@@ -1,4 +1,4 @@
-/** The fault suite's calls about files. */
+/** The file calls of the fault suite. */
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { expect } from 'vitest';
@@ -14,7 +14,7 @@ async function* tree(marker: string): AsyncGenerator<TreeEntry> {
   yield { ...plain, path: 'file', type: 'file', content: Readable.from([Buffer.from(marker)]) };
 }
 
-/** The whole content or none, never a part. */
+/** The complete content or none, never a part. */
 async function wholeOrNothing({ world, sandboxId, marker }: Attempt, path: string, failure: Failure | null) {
   const found = await world.patient.files.read(sandboxId, path, null, ALL, timeoutSignal());
   if (failure === null) expect(found?.data.toString()).toBe(marker);

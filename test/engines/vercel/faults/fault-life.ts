@@ -1,4 +1,4 @@
-/** The fault suite's calls about sandboxes and terminals. */
+/** The sandbox and terminal calls of the fault suite. */
 import { expect } from 'vitest';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
@@ -8,7 +8,7 @@ const isSandbox = (value: unknown, { sandboxId }: Attempt): void => {
   expect(value).toMatchObject({ sandboxId, status: 'running', engine: 'vercel', cwd: '/vercel/sandbox' });
 };
 
-/** Nothing of this name costs any longer, whatever had to be done for it. */
+/** Nothing with this name still costs money, whatever that required. */
 async function waitUntilDeleted({ world, sandboxId }: Attempt): Promise<void> {
   await world.patient.forget(sandboxId, timeoutSignal());
   expect(await world.api.alive()).not.toContain(sandboxId);
@@ -27,7 +27,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
       const { created } = world.api.deeds;
       expect(created.filter((name) => name === made).length).toBeLessThanOrEqual(1);
       const lives = (await world.api.alive()).includes(made);
-      // What lives on after an error is named in it, so that somebody can end it.
+      // An error names the sandbox that it leaves running, so that it can be stopped.
       if (lives && failure !== null) expect(failure.text).toContain(made);
       await waitUntilDeleted({ ...rest, world, made, sandboxId: made });
     },
@@ -93,7 +93,7 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     },
     right: (value) => expect(value).toBe('forgotten'),
     async after(attempt, failure) {
-      // It must not be forgotten here while it lives there.
+      // Its record must not be removed here while it runs there.
       if (failure === null) expect(await attempt.world.api.alive()).not.toContain(attempt.sandboxId);
     },
   },

@@ -1,11 +1,11 @@
-/** The fault suite's calls about snapshots. */
+/** The snapshot calls of the fault suite. */
 import { expect } from 'vitest';
 import { timeoutSignal } from '../../../conformance/support/requests.ts';
 import type { Attempt, FaultCall } from './fault-call.ts';
 
 const everySnapshot = { limit: 100, since: null, until: null, cursor: null };
 
-/** A fault of a look at a snapshot is no reason to take it for gone. */
+/** A fault while querying a snapshot does not mean that it is gone. */
 const isThere = async ({ world, made }: Attempt): Promise<void> => {
   expect(await world.patient.snapshots?.get(made, timeoutSignal())).toMatchObject({ status: 'created' });
 };
@@ -28,10 +28,10 @@ export const SNAPSHOT_CALLS: readonly FaultCall[] = [
       const own = (listed?.items ?? []).filter(({ sourceSandboxId }) => sourceSandboxId === sandboxId);
       expect(own.length).toBeLessThanOrEqual(1);
       if (failure === null) expect(own).toHaveLength(1);
-      // A failure in which it was taken all the same sends to where it shows.
+      // If it was taken despite the error, the error says where to find it.
       else if (own.length === 1) expect(failure.text).toContain('snapshot_list');
       const { status } = await world.patient.get(sandboxId, timeoutSignal());
-      // Taken means stopped, and the status says so; not taken means that the sandbox still works.
+      // If taken, the sandbox is stopped and reported so; if not, it still works.
       expect(status).toBe(own.length === 1 ? 'stopped' : 'running');
       for (const { snapshotId } of own) await world.patient.snapshots?.delete(snapshotId, timeoutSignal());
     },

@@ -1,4 +1,4 @@
-/** Every fault at every call that the engine makes of the API. */
+/** Every fault at every API call of the engine. */
 import { afterAll, describe, expect, it } from 'vitest';
 import { SandboxError } from '../../../../src/shared/errors.ts';
 import { FAULT_KINDS, type Fault, type FaultKind } from '../../../fakes/vercel/wire/faults.ts';
@@ -10,7 +10,7 @@ import { CODE_OF, hangs, PASSING_FAULTS } from './faults.ts';
 
 type Combination = [name: string, call: FaultCall, fault: Fault];
 
-/** Each fault that stays at each call, and by turns half of those that pass at each call that may be repeated. */
+/** Every permanent fault at each call, and alternating halves of the temporary ones at each repeatable call. */
 export function combinations(calls: readonly FaultCall[]): Combination[] {
   return calls.flatMap((call, place) =>
     operationsOf(call).flatMap((operation, turn): Combination[] => [
@@ -30,7 +30,7 @@ export function combinations(calls: readonly FaultCall[]): Combination[] {
   );
 }
 
-/** That a sandbox is not found, or gone, where it is looked up is no fault, but the platform's word that there is none. */
+/** A lookup that returns not found or gone is not a fault, but the platform's statement that there is no sandbox. */
 function isTheWord(operation: Operation, kind: FaultKind): boolean {
   return operation === 'sandbox.get' && (kind === 404 || kind === 410);
 }
@@ -39,7 +39,7 @@ function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
   return [...operations, ...behind];
 }
 
-/** Several at once, each in a world of its own: nearly all of their time is waiting for a sandbox or for a client's patience. */
+/** Several at once, each in a separate world: nearly all of their time is spent waiting for a sandbox or a timeout. */
 export function describeFaults(name: string, calls: readonly FaultCall[]): void {
   describe(`faults of the API: ${name}`, () => {
     const containers = new FaultWorlds('containers');
@@ -94,7 +94,7 @@ async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promi
   } finally {
     world.api.faults.clear();
     await engine.close();
-    // Who has given up on an answer may be ahead of what it asked for.
+    // A caller that stopped waiting may be ahead of its request's effect.
     await world.api.settled();
   }
   await call.after?.(attempt, failure);
@@ -110,7 +110,7 @@ async function prepare(world: FaultWorld, call: FaultCall): Promise<Attempt> {
   return attempt;
 }
 
-/** One sandbox serves many calls, so that one that was broken by a fault shows at once; its own one goes. */
+/** One sandbox serves many calls, so that damage by a fault shows at once; a separate one is removed. */
 async function finish({ world, sandboxId }: Attempt, call: FaultCall): Promise<void> {
   if (call.sandbox === 'own') await world.end(sandboxId);
   if (call.sandbox === 'shared') await world.expectRunning(sandboxId);

@@ -1,19 +1,19 @@
-/** What each faulty call of the vercel engine is tried in: a stand-in, two engines over one state, a sandbox. */
+/** The environment of a faulty call of the vercel engine: a stand-in, two engines on one state, a sandbox. */
 import type { CreateSandbox, Engine, Sandbox } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
 import { type OpenedVercel, openVercelEngine } from '../support/vercel-engines.ts';
 
-/** So short that an API that hangs costs next to no time. */
+/** So short that an API that hangs costs almost no time. */
 const HASTE = { headersMs: 150, longHeadersMs: 150, bodyMs: 150, silentMs: 150, attempts: 1 };
 const QUICK = { retryBaseMs: 1, pollMs: 10, effectMs: 50 };
-/** No run lasts longer. */
+/** Longer than any run. */
 const LONGEST_MS = 3_600_000;
 
 export class FaultWorld {
   readonly api: VercelApi;
-  /** Makes what calls need, and looks what came of them. */
+  /** Creates what calls need, and checks their effects. */
   readonly patient: Engine;
   readonly #opened: OpenedVercel;
   #shared: Sandbox | null = null;
@@ -30,51 +30,51 @@ export class FaultWorld {
     return new FaultWorld(api, await openVercelEngine(api, QUICK));
   }
 
-  /** An engine that knows nothing but what is on disk, so that a call has to ask for everything. */
+  /** An engine that knows only what is on disk, so that a call has to query everything. */
   async cold({ hasty }: { hasty: boolean }): Promise<Engine> {
     const { stateDir } = this.#opened;
     return (await openVercelEngine(this.api, { stateDir, ...QUICK, ...(hasty ? HASTE : {}) })).engine;
   }
 
-  /** A running sandbox that no call is meant to end. */
+  /** A running sandbox that no call should stop. */
   async shared(): Promise<string> {
     this.#shared ??= await this.patient.create(createRequest({ timeoutMs: LONGEST_MS }), timeoutSignal());
     return this.#shared.sandboxId;
   }
 
-  /** A sandbox of its own for a call that ends or changes it. */
+  /** A separate sandbox for a call that stops or changes it. */
   async fresh(request: Partial<CreateSandbox> = {}): Promise<string> {
     return (await this.patient.create(createRequest(request), timeoutSignal())).sandboxId;
   }
 
-  /** A snapshot that no call is meant to delete. */
+  /** A snapshot that no call should delete. */
   async sharedSnapshot(): Promise<string> {
     this.#sharedSnapshot ??= await this.snapshot();
     return this.#sharedSnapshot;
   }
 
-  /** A snapshot of its own for a call that deletes it. */
+  /** A separate snapshot for a call that deletes it. */
   async snapshot(): Promise<string> {
     const taken = await this.patient.snapshots?.take(await this.fresh(), null, timeoutSignal());
     if (taken === undefined) throw new Error('the engine keeps no snapshots');
     return taken.snapshotId;
   }
 
-  /** Ends a sandbox of its own, by which nothing of it is left. */
+  /** Stops a separate sandbox, which leaves nothing of it. */
   async end(sandboxId: string): Promise<void> {
     await this.patient.forget(sandboxId, timeoutSignal());
     const alive = await this.api.alive();
     if (alive.includes(sandboxId)) throw new Error(`${sandboxId} was forgotten and goes on`);
   }
 
-  /** A fault of one call is no reason to take a sandbox for ended. */
+  /** A fault in one call does not mean that a sandbox has ended. */
   async expectRunning(sandboxId: string): Promise<void> {
     const { status } = await this.patient.get(sandboxId, timeoutSignal());
     if (status !== 'running')
       throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
   }
 
-  /** Starts a shell script and lets go of it, so that nobody follows it when the fault comes; answers its id. */
+  /** Starts a shell script without following it, so that nothing follows it when the fault occurs; returns its id. */
   async start(sandboxId: string, script: string): Promise<string> {
     const engine = await this.cold({ hasty: false });
     const commandId = newCommandId(sandboxId);
@@ -85,7 +85,7 @@ export class FaultWorld {
     return commandId;
   }
 
-  /** How often a command whose arguments hold this text was really started. */
+  /** How often a command whose arguments contain this text was really started. */
   started(marker: string): number {
     return this.api.deeds.commands.filter(({ args }) => args.some((arg) => arg.includes(marker))).length;
   }
@@ -97,7 +97,7 @@ export class FaultWorld {
     return { text, droppedBytes: slice.droppedBytes };
   }
 
-  /** Answers what went on in the cloud until then. */
+  /** Returns what was still running in the cloud. */
   async close(): Promise<string[]> {
     this.api.faults.clear();
     if (this.#shared !== null) await this.patient.forget(this.#shared.sandboxId, timeoutSignal());

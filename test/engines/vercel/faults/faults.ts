@@ -1,8 +1,8 @@
-/** What each fault of the API has to become, whatever call meets it. */
+/** The error that each fault of the API must become, in any call. */
 import type { ErrorCode } from '../../../../src/shared/errors.ts';
 import type { FaultKind } from '../../../fakes/vercel/wire/faults.ts';
 
-/** The code of a call that cannot be answered because of a fault that stays. */
+/** The error code of a call that fails because of a permanent fault. */
 export const CODE_OF: Record<FaultKind, ErrorCode> = {
   reset: 'unavailable',
   hang: 'timeout',
@@ -27,7 +27,7 @@ export const CODE_OF: Record<FaultKind, ErrorCode> = {
   invalid: 'server',
 };
 
-/** Faults that pass: a call that may be repeated does not notice one of them. */
+/** Temporary faults: a repeatable call hides a single one. */
 export const PASSING_FAULTS: readonly FaultKind[] = [
   'reset',
   429,
@@ -41,7 +41,7 @@ export const PASSING_FAULTS: readonly FaultKind[] = [
   'wrong-type',
 ];
 
-/** Those that cost as long as a client waits. */
+/** Faults that cost the full timeout of a client. */
 export function hangs(kind: FaultKind): boolean {
   return kind === 'hang' || kind === 'hang-after' || kind === 'hang-mid-body';
 }

@@ -1,4 +1,4 @@
-/** The vercel engine against the stand-in: in this process, and as the server's own. */
+/** The vercel engine with the stand-in: in this process, and in the built server. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -16,10 +16,10 @@ import { SecretStore } from '../../../../src/shared/secrets.ts';
 import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import type { VercelApi } from '../../../fakes/vercel/index.ts';
 
-/** No proxy, whatever this machine's environment says. */
+/** No proxy, whatever the environment of this machine contains. */
 const NO_PROXY = { http: null, https: null, no: null };
 
-/** No secrets, and policies read as the server does. */
+/** No secrets, and policies parsed as in the server. */
 const WITHOUT_SECRETS = {
   secrets: new SecretStore(),
   readPolicy: (policy: NetworkPolicy) => compilePolicy(policy, { opened: [], ownAddresses: () => [] }),
@@ -28,11 +28,11 @@ const WITHOUT_SECRETS = {
 export interface OpenedVercel {
   engine: Engine;
   stateDir: string;
-  /** Removes the state directory, where it was made for this engine. */
+  /** Removes the state directory if it was created for this engine. */
   remove(): Promise<void>;
 }
 
-/** An engine whose every request goes to the stand-in. */
+/** An engine that sends every request to the stand-in. */
 export async function openVercelEngine(
   { url, credentials }: { url: string; credentials: Partial<VercelEnvironment> },
   options: Partial<HttpTuning> & { stateDir?: string; proxy?: ProxySettings } = {},
@@ -51,7 +51,7 @@ export async function openVercelEngine(
   return { engine, stateDir, remove };
 }
 
-/** What is missing to run against the real cloud, in words; null where nothing is. It costs money, so it is asked for. */
+/** What is missing to run against the real cloud, or null if nothing is. It costs money, so it is opt-in. */
 export function missingForLive(env: NodeJS.ProcessEnv = process.env): string | null {
   if (env['RUN_LIVE'] !== '1') return 'RUN_LIVE=1 and the credentials of VERCEL_*';
   if (env['VERCEL_OIDC_TOKEN'] !== undefined) return null;
@@ -61,7 +61,7 @@ export function missingForLive(env: NodeJS.ProcessEnv = process.env): string | n
   return needed.length === 0 ? null : `${needed.join(', ')} (or VERCEL_OIDC_TOKEN)`;
 }
 
-/** Two engines over one state directory, in the cloud of the environment's credentials. */
+/** Two engines on one state directory, in the cloud that the environment's credentials belong to. */
 export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Promise<EngineUnderTest> {
   const stateDir = await mkdtemp(join(tmpdir(), 'v-'));
   const open = (): Engine =>
@@ -94,7 +94,7 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
   };
 }
 
-/** Flags of a server that works in the stand-in's cloud. */
+/** Flags of a server that uses the stand-in. */
 export function vercelArguments({ url }: Pick<VercelApi, 'url'>): string[] {
   return ['--engine', 'vercel', '--vercel-api-url', url];
 }
