@@ -1,4 +1,4 @@
-/** The command line: without a verb it serves; the verbs are for people. */
+/** The command line: serves without a subcommand; the subcommands are for people. */
 import { Command, CommanderError, Option } from 'commander';
 import type { Config } from '../config/config.ts';
 import { environmentName, FLAGS, type FlagName } from '../config/flags.ts';
@@ -189,7 +189,7 @@ function exitCodeOf(error: unknown, program: Command, terminal: Terminal): numbe
 
 function usageProblem(error: CommanderError, program: Command): string {
   const verbs = program.commands.map((command) => command.name());
-  // Without a verb the program takes no arguments, so commander reports an unknown verb as an excess argument.
+  // The program itself takes no arguments, so commander reports an unknown subcommand as an excess argument.
   const [unknown, second] = program.args;
   const within = program.commands.find((command) => command.name() === unknown)?.commands ?? [];
   if (error.code === 'commander.unknownCommand' && within.length > 0) {

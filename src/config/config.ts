@@ -206,7 +206,7 @@ function nameServer(setting: Setting): string {
 
 function allowDirs(given: Setting[], cwd: string | null): string[] {
   const named = given.map((setting) => existingDirectory(setting, resolve(cwd ?? '/', setting.value)));
-  // Desktop clients start servers in `/`: that is no intention to expose the whole file system.
+  // Desktop clients start servers in `/`, without intending to expose the whole file system.
   const working = cwd === null || cwd === resolve('/') ? [] : [realpathSync(cwd)];
   return [...new Set([...working, ...named])];
 }

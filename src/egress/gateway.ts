@@ -1,4 +1,6 @@
-/** The egress gateway of one sandbox: judges its connections and queries, and records what was allowed and refused. */
+/**
+ * The egress gateway of one sandbox: decides on its connections and queries, and records what was allowed and refused.
+ */
 import { networkInterfaces } from 'node:os';
 import {
   type ConnectionEntry,
@@ -103,7 +105,7 @@ export class Gateway {
     return maxBytes === null ? null : Math.max(0, maxBytes - this.#bytesIn - this.#bytesOut);
   }
 
-  /** Ends all traffic for good: the quota is used up. */
+  /** Ends all traffic permanently: the quota is used up. */
   exceedQuota(): void {
     if (this.#quotaPolicy !== null) return;
     this.#quotaPolicy = quotaExceededPolicy(this.#options.maxBytes ?? 0);

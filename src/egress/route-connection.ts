@@ -1,4 +1,4 @@
-/** Decides about one connection, then carries it. */
+/** Decides on one connection, then relays it. */
 
 import { normalizeName } from '../shared/domains.ts';
 import type { GatewayContext } from './connection/context.ts';
@@ -90,7 +90,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
 interface DestinationDecision {
   readonly names: readonly string[];
   readonly byName: Decision;
-  /** On the address alone. */
+  /** Decides on the address only. */
   readonly byAddress: Decision;
   /** Whether rules may set headers on requests in it. */
   readonly hasHeaderRules: boolean;
@@ -142,7 +142,7 @@ async function routeHttp(
   }
 }
 
-/** TLS is judged by the server name, and sent to an address that the gateway resolved for that name. */
+/** TLS is evaluated by the server name, and sent to an address that the gateway resolved for that name. */
 async function routeTls(
   tracked: TrackedConnection,
   context: GatewayContext,

@@ -1,5 +1,5 @@
 /**
- * The contract between the registry and an engine: types alone, plain data in and out.
+ * The contract between the registry and an engine: types only, plain data in and out.
  *
  * Times are Unix epoch milliseconds, durations milliseconds, sizes bytes. Every call takes an AbortSignal; an aborted
  * call rejects with `SandboxError` code `cancelled` and leaves nothing half-done. Engines convert every failure to
@@ -207,7 +207,7 @@ export interface Engine {
   readonly name: EngineName;
   /**
    * Creates a sandbox, fills it from its source, and resolves once it is `running`. Until then `get` returns it as
-   * `pending`, and stopping it makes this call reject. On failure or abort nothing of it is left.
+   * `pending`, and stopping it makes this call reject. On failure or abort, nothing of it is left.
    *
    * @param report shows a line of progress; absent if nobody watches
    */

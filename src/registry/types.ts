@@ -49,8 +49,8 @@ export interface CreateRequest {
 /** How a caller waits for a sandbox that is being created. */
 export interface CreateWait {
   /**
-   * After so many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits until it is
-   * done.
+   * After this many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits until it
+   * completes.
    */
   softTimeoutMs?: number;
   /** Shows a line of progress. */
@@ -204,7 +204,7 @@ export interface CommandHandle {
   get(signal: AbortSignal): Promise<Command>;
   /** Resolves when the command has finished. The signal ends the wait, not the command. */
   wait(signal: AbortSignal): Promise<Command>;
-  /** Sends a signal to the command and all its descendants. A finished command is no error. */
+  /** Sends a signal to the command and all its descendants. A finished command is not an error. */
   kill(signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
   /** Captured output, by byte offset. */
   output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
@@ -261,7 +261,7 @@ export interface Session {
    * another principal's.
    */
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
-  /** Finds a command by its id alone, also in a sandbox that has ended or that another session created. */
+  /** Finds a command by its id only, even in a sandbox that has ended or that another session created. */
   command(commandId: string): Promise<CommandHandle>;
   /** A shell of this session, running or ended. `not_found` for any other. */
   shell(shellId: string): ShellHandle;

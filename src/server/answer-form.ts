@@ -2,7 +2,7 @@ import type { Config } from '../config/config.ts';
 
 /**
  * The form in which results are sent: `both` is readable text plus `structuredContent`, `json` is the same data in both
- * places, and `text` is readable text alone.
+ * places, and `text` is only readable text.
  */
 export type AnswerForm = 'both' | 'json' | 'text';
 

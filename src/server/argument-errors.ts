@@ -25,7 +25,7 @@ export function argumentError(
 }
 
 function sentence(issue: Issue, schema: z.ZodObject, args: unknown): string {
-  // A problem of the arguments as a whole has its own sentence.
+  // A problem with the arguments as a whole has a complete message.
   if (issue.code === 'custom' && issue.path.length === 0) return issue.message;
   const where = pathText(issue.path);
   const value = valueAt(args, issue.path);

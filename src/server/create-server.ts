@@ -28,7 +28,7 @@ export interface ServerOptions {
   callTimeout?: Omit<CallTimeout, 'late'>;
 }
 
-/** Undoing work, or reading the last state, has to fit below the 55 s that a call may wait. */
+/** Leaves time for undoing work or reading the last state within the 55 s that a call may wait. */
 const SOFT_TIMEOUT_MS = 52_000;
 
 /** The server for one connection, with its running calls. */

@@ -41,7 +41,7 @@ const DEFAULT_HINTS: ToolAnnotations = {
   openWorldHint: true,
 };
 
-/** Leaves out what a client assumes anyway. Two of the hints have no meaning for a tool that only reads. */
+/** Omits defaults. Two of the hints have no meaning for a read-only tool. */
 function nonDefaultHints(hints: ToolAnnotations): Partial<ToolAnnotations> {
   const { readOnlyHint, openWorldHint } = hints;
   const meaningful = readOnlyHint ? { readOnlyHint, openWorldHint } : hints;

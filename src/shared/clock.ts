@@ -7,7 +7,7 @@ export interface Clock {
   now(): number;
   /** Calls back once after `delayMs` milliseconds; never keeps the process alive. */
   setTimeout(callback: () => void, delayMs: number): Timer;
-  /** Clearing a timer that has already fired is no error. */
+  /** Clearing a timer that has already fired is not an error. */
   clearTimeout(timer: Timer): void;
 }
 

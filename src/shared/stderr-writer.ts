@@ -13,8 +13,8 @@ export interface LineWriter {
 }
 
 /**
- * A writer to a file descriptor, 2 by default. Each line is written at once. If the reader is slow, lines wait, and they
- * are dropped if the process exits first. After any other failure, such as a broken pipe, all lines are dropped.
+ * A writer to a file descriptor, 2 by default. Each line is written at once. If the reader is slow, lines wait, and
+ * they are dropped if the process exits first. After any other failure, such as a broken pipe, all lines are dropped.
  *
  * Node's own streams and asynchronous file writes do not fit: a pending write keeps the event loop alive, and one that
  * blocks a thread of the pool makes `process.exit` wait for that thread.
@@ -85,7 +85,7 @@ function openNonBlocking(fd: number): Target | null {
   // Writes to a file do not wait for a reader. Opening it again would lose its position.
   if (stats.isFile()) return { fd };
   if (!stats.isSocket()) {
-    // The flag belongs to the open file, which the parent may share. A second one has flags of its own.
+    // The flag belongs to the open file, which the parent may share. A second open file has its own flags.
     const again = reopen(fd);
     if (again !== null) return { fd: again };
     if (!stats.isFIFO()) return { fd };

@@ -33,8 +33,8 @@ export const commandOutput = z.object({
 export type CommandAnswer = z.output<typeof commandOutput>;
 
 /**
- * A command as a tool result: as data, and as text laid out like a terminal. `sandboxEnd` says why its sandbox ended, if
- * the command ended with it.
+ * A command as a tool result: as data, and as text laid out like a terminal. `sandboxEnd` says why its sandbox ended,
+ * if the command ended with it.
  */
 export function commandAnswer(
   command: Command,
@@ -106,7 +106,7 @@ function nextSteps(command: Command, output: CapturedOutput): string[] {
   return [insteadOf(command, output), rest].filter((step) => step !== null);
 }
 
-/** A better call, where this command cannot have done what was intended. */
+/** A better call, if this command cannot have done what was intended. */
 function insteadOf(command: Command, output: CapturedOutput): string | null {
   if (command.exitCode === 127 && isShellLine(command.cmd)) {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
@@ -121,7 +121,7 @@ function insteadOf(command: Command, output: CapturedOutput): string | null {
   return null;
 }
 
-/** What shells print where there is no sudo, and sudo itself under no_new_privs. */
+/** True for the messages of shells without sudo, and of sudo under no_new_privs. */
 function isSudoFailure(line: string): boolean {
   const at = line.startsWith(SUDO) ? 0 : line.lastIndexOf(`: ${SUDO}`) + 2;
   if (at === 1) return false;

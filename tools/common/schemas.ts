@@ -59,7 +59,7 @@ export const env = z
       `an object whose names are letters, digits and _, not starting with a digit${wrongName(input)}`,
   });
 
-/** The first invalid name, without what may be a value. */
+/** The first invalid name, without anything that may be a value. */
 function wrongName(names: unknown): string {
   const wrong = Object.keys(Object(names)).find((name) => !ENV_NAME.test(name)) ?? '';
   return `; not ${JSON.stringify(wrong.slice(0, 80).replace(/=.*/s, '=…'))}`;
@@ -97,13 +97,15 @@ export function execTooBig(names: string): string {
   return `${names} at most 1 MiB in all; put more into a file with sandbox_write_files and name that file.`;
 }
 
-/** How long a call waits before it returns the state reached. In words as well: some clients drop the bounds of numbers. */
+/**
+ * How long a call waits before it returns the state reached. Also in words: some clients drop the bounds of numbers.
+ */
 export const boundedWaitMs = z.int().min(0).max(MAX_WAIT_MS).describe(`max ${MAX_WAIT_MS}`);
 export const waitMs = boundedWaitMs.default(DEFAULT_WAIT_MS);
 
 export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 
-/** `0755` and the like. In words as well: some clients drop patterns. */
+/** Such as `0755`. Also in words: some clients drop patterns. */
 export const mode = z
   .string()
   .regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"')

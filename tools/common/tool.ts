@@ -48,7 +48,7 @@ export interface Tool {
   readonly title: string;
   readonly description: string;
   /**
-   * What the tool does, in the words of a search, for clients that load most tools on demand. Absent for the tools that
+   * What the tool does, in search terms, for clients that load most tools on demand. Absent for the tools that
    * start every piece of work, which such clients should always load.
    */
   readonly searchHint?: string;

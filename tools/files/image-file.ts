@@ -10,10 +10,14 @@ const MAX_IMAGE_BYTES = 3_750_000;
 /** Longest side. Providers take more for a single image, but refuse a conversation with many images above it. */
 const MAX_IMAGE_SIDE = 2_000;
 const SLICE_BYTES = 1_048_576;
-/** Metadata may precede the size of a JPEG. A hostile file makes the parser look at every byte, so this is its bound. */
+/**
+ * Metadata may precede the size of a JPEG. A malicious file makes the parser read every byte, so this bounds the work.
+ */
 const MAX_HEADER_BYTES = 524_288;
 
-/** The formats that models can look at. Each handler is imported alone, so that no other parser sees hostile bytes. */
+/**
+ * The formats that models accept. Each handler is imported separately, so that no other parser reads untrusted bytes.
+ */
 const FORMATS = [
   { mimeType: 'image/png', handler: PNG, minBytes: 33 },
   { mimeType: 'image/jpeg', handler: JPG, minBytes: 4 },

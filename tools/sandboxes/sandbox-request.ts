@@ -18,7 +18,7 @@ interface CreateArguments {
 }
 
 /**
- * The arguments of `sandbox_create` as the registry takes them; null means the default.
+ * The arguments of `sandbox_create` as a request to the registry; null means the default.
  *
  * @throws `invalid_argument` for values that contradict each other
  */

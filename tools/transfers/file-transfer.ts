@@ -38,8 +38,8 @@ export interface Download {
 }
 
 /**
- * Downloads a file or directory, all of it or nothing. `note` records the staging path first, for clean-up if this process
- * dies.
+ * Downloads a file or directory, all of it or nothing. `note` records the staging path first, for clean-up if this
+ * process dies.
  */
 export async function download(
   handle: RunningSandbox<'stat' | 'readTree'>,
@@ -256,7 +256,7 @@ async function openTarget(
 
 async function unmakeParents(made: readonly HostEntry[]): Promise<void> {
   for (const { parent, name } of made.toReversed()) {
-    // Not empty any more if somebody else has put something there.
+    // No longer empty if another process has put something there.
     const removed = await rmdir(parent.at(name)).then(
       () => true,
       () => false,

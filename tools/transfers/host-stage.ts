@@ -28,9 +28,9 @@ const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL |
 type Identity = Pick<Stats, 'dev' | 'ino'>;
 
 /**
- * A file or directory next to its target, where it is completed before it takes the target's name. Whoever may write in the
- * target's parent can rename what is there and put links in its place at any moment. Therefore a staged directory is held
- * open and closed to other users, and all work happens in it, not below its name.
+ * A file or directory next to its target, where it is completed before it takes the target's name. Anyone who may write
+ * to the target's parent can rename entries and replace them with links at any moment. Therefore a staged directory is
+ * held open and closed to other users, and all work happens in it, not below its name.
  */
 export class HostStage {
   readonly #target: LocalEntry;
@@ -93,7 +93,7 @@ export class HostStage {
     if (dev !== this.#identity?.dev || ino !== this.#identity.ino) throw this.#replaced();
   }
 
-  /** Removes what has been written. What somebody else has put in its place stays. */
+  /** Removes what was written. Anything that another process has put in its place stays. */
   async discard(): Promise<void> {
     const { parent } = this.#target;
     if (this.#root !== null) await clearHostDirectory(this.#root);

@@ -24,12 +24,12 @@ const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBL
 export interface TreeReading {
   /** The file or directory. */
   root: LocalEntry;
-  /** The mode of a single file, instead of its own. */
+  /** Overrides the mode of a single file. */
   fileMode: number | null;
   excludes(path: string): boolean;
   /** The directory of the server's own files, which never leave this machine; null if there is none. */
   stateDir: Pick<Stats, 'dev' | 'ino'> | null;
-  /** Receives what is skipped without having been excluded. */
+  /** Receives entries that are skipped, except excluded ones. */
   skipped: SkippedEntries;
   /** Called with each chunk read from a file; reading continues once it has resolved. */
   onData(bytes: Buffer): Promise<void> | void;
@@ -62,7 +62,9 @@ export async function* readHostTree(reading: TreeReading, signal: AbortSignal): 
   yield* tree(reading, parent, '', name, signal);
 }
 
-/** A directory and what is below it. It is open, and its names are looked up in it, until all of them have been sent. */
+/**
+ * A directory and what is below it. It is open, and its names are looked up in it, until all of them have been sent.
+ */
 async function* tree(
   reading: TreeReading,
   parent: HostDirectory,
@@ -106,7 +108,7 @@ async function* children(
   }
 }
 
-/** The paths of these names; what cannot be sent is reported in its turn. */
+/** The paths of these names; those that cannot be sent are reported in order. */
 function* wanted(
   reading: TreeReading,
   parent: string,

@@ -25,7 +25,7 @@ export interface WrittenTree {
   bytes: number;
   /** Of a single file; null for a directory. */
   sha256: string | null;
-  /** Links that would have led out of the tree, and names that are not UTF-8. */
+  /** Links that point outside the tree, and names that are not UTF-8. */
   skipped: SkippedEntries;
   executed: ExecutedOnHost;
 }

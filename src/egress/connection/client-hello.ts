@@ -51,8 +51,8 @@ class Reader {
 }
 
 /**
- * Parses a client hello as its bytes arrive, however the client has cut it into records (RFC 8446, 5.1). Each byte is looked
- * at once: the time is linear in the bytes, and both bytes and records are bounded.
+ * Parses a client hello as its bytes arrive, however the client has cut it into records (RFC 8446, 5.1). Each byte is
+ * examined once: the time is linear in the bytes, and both bytes and records are bounded.
  */
 export class ClientHelloParser {
   readonly #header = Buffer.alloc(RECORD_HEADER);
@@ -147,5 +147,7 @@ function readProtocols(body: Buffer): string[] {
   return protocols;
 }
 
-/** A fatal, unencrypted alert (RFC 8446, 6): `access_denied` tells the client that it was refused, not that it failed. */
+/**
+ * A fatal, unencrypted alert (RFC 8446, 6): `access_denied` tells the client that it was refused, not that it failed.
+ */
 export const ALERT_ACCESS_DENIED: Buffer = Buffer.from([21, 3, 3, 0, 2, 2, 49]);

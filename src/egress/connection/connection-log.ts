@@ -80,7 +80,7 @@ export class ConnectionLog {
   }
 }
 
-/** The activity of a sandbox that this process carries no traffic for. */
+/** The activity of a sandbox whose traffic is not handled by this process. */
 export function activityOf({ totals: sums, entries }: PreviousLog, maxBytes: number | null): NetworkActivity {
   return { ...sums, maxBytes, lastRefused: lastRefusedOf(entries) };
 }

@@ -46,7 +46,7 @@ export interface RedirectedConnection {
   reset(): void;
 }
 
-/** What is needed to judge and carry a connection. */
+/** What is needed to evaluate and relay a connection. */
 export interface GatewayContext {
   /** The current policy. */
   policy(): Policy;

@@ -1,4 +1,4 @@
-/** Opens outside connections, only to addresses that this process resolved and the policy judged, never to a name. */
+/** Opens outside connections, only to addresses that this process resolved and the policy allows, never to a name. */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
@@ -17,7 +17,7 @@ export class DialError extends Error {
   }
 }
 
-/** Connects a program's connection to an address that has been judged already. Rejects with `NotDialled`. */
+/** Connects a program's connection to an address that the policy allows. Rejects with `NotDialled`. */
 export async function dialThrough(
   connection: RedirectedConnection,
   address: string,
@@ -30,7 +30,7 @@ export async function dialThrough(
   if (code !== null) throw new DialError(`${address}:${connection.port} cannot be reached: ${code}`, null);
 }
 
-/** Connects this process to an address that has been judged already. Rejects with `NotDialled`. */
+/** Connects this process to an address that the policy allows. Rejects with `NotDialled`. */
 export function dialAddress(address: string, port: number): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const socket = connect({ host: address, port, allowHalfOpen: true, noDelay: true });

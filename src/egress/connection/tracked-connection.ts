@@ -8,7 +8,7 @@ import type { ByteCounts, GatewayContext, RedirectedConnection } from './context
 export class TrackedConnection {
   readonly connection: RedirectedConnection;
   readonly entry: ConnectionEntry;
-  /** The host names it was judged by; a policy change judges it by them again. */
+  /** The host names it was evaluated by; a policy update evaluates it by them again. */
   #names: readonly string[] = [];
   /** Until then none of its bytes are sent anywhere. */
   #decided = false;
@@ -39,7 +39,7 @@ export class TrackedConnection {
     return this.#ended;
   }
 
-  /** Records what the connection was judged by. */
+  /** Records what the decision was based on. */
   recordDecision(protocol: ConnectionEntry['protocol'], names: readonly string[], decision: Decision): void {
     this.#decided = true;
     this.#names = names;
@@ -67,7 +67,7 @@ export class TrackedConnection {
     if (this.#ended) upstream?.destroy();
   }
 
-  /** The decision on the address alone that the program named. */
+  /** The decision on the program's destination address only. */
   evaluateAddress(policy: Policy): Decision {
     const address = parseAddress(this.connection.address);
     if (address === null) return { allowed: false, rule: `${this.connection.address} is not an address` };
@@ -75,7 +75,8 @@ export class TrackedConnection {
   }
 
   /**
-   * Closes it if the policy no longer allows it. A connection that has not named its host yet is judged when it does.
+   * Closes it if the policy no longer allows it. A connection that has not named its host yet is evaluated when it
+   * does.
    */
   reevaluate(policy: Policy): void {
     const address = parseAddress(this.#destination);

@@ -1,6 +1,5 @@
 /**
- * HTTP/1 under a policy: judges each request on its own, sets the headers of header rules, and sends it along its
- * route.
+ * HTTP/1 under a policy: evaluates each request separately, sets the headers of header rules, and forwards it.
  */
 import {
   type ClientRequest,
@@ -52,7 +51,7 @@ export function serveHttp1(
   stream: Duplex,
 ): void {
   const serving = { tracked, context, route, stream };
-  // Strict, whatever this process's options say.
+  // Strict, whatever the options of this process are.
   const server = createServer({
     keepAliveTimeout: 60_000,
     requestTimeout: 0,

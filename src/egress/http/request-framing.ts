@@ -4,7 +4,7 @@ import { HOP_BY_HOP, headerValues, Malformed, type RequestHead } from './request
 
 /** Methods that usually have no body, so that a server may not read one (RFC 9110, 9.3). */
 const BODILESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'TRACE']);
-/** A `Connection` header that names one of these would remove what says whom a request is for, and where it ends. */
+/** A `Connection` header that names one of these would remove the request's host or its length. */
 const NEVER_LOCAL = new Set([
   'connection',
   'host',
@@ -60,7 +60,7 @@ function checkHeaders(head: RequestHead): void {
   if (taken !== undefined) throw new Malformed(`its Connection header names ${taken}`);
 }
 
-/** The headers that `Connection` lists are meant for the gateway alone (RFC 9110, 7.6.1). */
+/** The headers that `Connection` lists are meant for the gateway only (RFC 9110, 7.6.1). */
 function connectionOptions(head: RequestHead): string[] {
   const values = headerValues(head, 'connection').join(',').split(',');
   return values.map((token) => token.trim().toLowerCase());

@@ -4,7 +4,7 @@ import type { Duplex } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { endToEndHeaders } from './request.ts';
 
-/** Protocols that carry requests: nothing would judge those. */
+/** Protocols that contain requests, which would not be checked. */
 const TUNNELS_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
 const NO_UPGRADE = ['Connection', 'close'] as const;
 

@@ -7,7 +7,7 @@ import { headerValues, hostName, Refused, type RequestHead, requestedHost } from
 
 /** Where a request is sent, and over which connection. */
 export interface Target {
-  /** Normalized; null if the request is sent to an address alone. */
+  /** Normalized; null if the request is sent to an address without a name. */
   readonly host: string | null;
   readonly path: string;
   /** For messages: which server did not respond. If `protocol` is `http`, the address. */

@@ -101,7 +101,7 @@ function accept(
   });
 }
 
-/** Only the name of the certificate is served: a request for another would be judged by the wrong name. */
+/** Only the name of the certificate is served: a request for another would be evaluated by the wrong name. */
 function terminatedRoute(of: TerminatedConnection, upstream: TLSSocket | DialError, agent: Agent): Route {
   const { tracked, name } = of;
   return {

@@ -99,6 +99,6 @@ export interface Commands {
     range: { stream: OutputStream; start: number; end: number },
     signal: AbortSignal,
   ): Promise<number | null>;
-  /** Sends a signal to the command and all its descendants. Signalling a finished command is no error. */
+  /** Sends a signal to the command and all its descendants. Signalling a finished command is not an error. */
   kill(commandId: string, signalName: string, cause: KillCause, signal: AbortSignal): Promise<Command>;
 }

@@ -52,7 +52,7 @@ export class LineSplitter {
     return this.#cutBytes;
   }
 
-  /** Goes on at `offset`; unfinished lines end where bytes are missing before it, with a whole character. */
+  /** Continues at `offset`; if bytes are missing before it, unfinished lines end there, with a whole character. */
   *skipTo(offset: number): Generator<Line> {
     if (offset <= this.#offset) return;
     for (const line of this.rest()) {
@@ -85,7 +85,7 @@ export class LineSplitter {
     yield* this.#lagging();
   }
 
-  /** Takes the unfinished lines as they are. */
+  /** Returns the unfinished lines. */
   *rest(): Generator<Line> {
     for (const { stream, end } of this.#unfinished()) yield this.#take(stream, end);
   }

@@ -50,7 +50,7 @@ export async function readLogs(
   }
 }
 
-/** Waits for output past this page. False if none came within `moment` milliseconds; may be true without any. */
+/** Waits for output past this page. False if there was none within `moment` milliseconds; may be true without any. */
 async function outputFollows(
   handle: CommandOutput,
   page: ScannedPage,

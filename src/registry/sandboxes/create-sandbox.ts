@@ -28,7 +28,8 @@ export interface CreateHooks {
 
 /**
  * Creates a sandbox for a session: writes a record in state `creating`, creates the sandbox, then sets the record to
- * `live`. On failure, or when `signal` aborts, everything is removed, except a record of the reason if `onFailure` asks.
+ * `live`. On failure, or when `signal` aborts, everything is removed, except a record of the reason if `onFailure`
+ * asks.
  *
  * @throws SandboxError of the plan, the limits or the engine
  */
@@ -86,7 +87,7 @@ async function makeLive(
   throwIfCancelled(signal);
   await context.store.write(record);
   // The sandbox shows as running from the write on: a session that ends now stops it, with a record of its end, as it
-  // stops every other. A caller who cancels now is not answered, so that nobody knows the sandbox: it is removed.
+  // stops every other. A caller who cancels now gets no result, so nobody knows the sandbox: it is removed.
   if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
   return { ...sandbox, keep: record.keep };

@@ -1,14 +1,17 @@
 /**
- * Directories of this machine, held open. A path can lead elsewhere by the time it is used again, if another user may rename
- * or replace one of its parents; a descriptor cannot. On Linux every name below is looked up in the held directory itself,
- * through `/proc/self/fd`. Other systems have no such way from Node, so names there are joined to paths.
+ * Directories of this machine, held open. A path can lead elsewhere by the time it is used again, if another user may
+ * rename or replace one of its parents; a descriptor cannot. On Linux every name below is looked up in the held
+ * directory itself, through `/proc/self/fd`. Other systems have no such way from Node, so names there are joined to
+ * paths.
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
 import { basename, dirname, join, parse, sep } from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 
-/** Not among Node's constants; one value on every architecture that Node supports. Needs no permission to read or list. */
+/**
+ * Not among Node's constants; one value on every architecture that Node supports. Needs no permission to read or list.
+ */
 const O_PATH = 0x20_0000;
 const DIRECTORY_FLAGS = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const HELD = process.platform === 'linux';
@@ -109,8 +112,8 @@ export async function openHostEntry(
 }
 
 /**
- * Removes a file or a directory with all that it contains, without following a link that somebody puts on the way meanwhile.
- * Nothing there is no error.
+ * Removes a file or a directory with all that it contains, without following a link that is put in its path meanwhile.
+ * A missing one is not an error.
  */
 export async function removeHostTree({ parent, name }: HostEntry): Promise<void> {
   try {
@@ -130,7 +133,7 @@ export async function removeHostTree({ parent, name }: HostEntry): Promise<void>
   }
 }
 
-/** Removes what a directory contains. */
+/** Removes the contents of a directory. */
 export async function clearHostDirectory(directory: HostDirectory): Promise<void> {
   for (const name of await readdir(directory.self)) await removeHostTree({ parent: directory, name });
 }

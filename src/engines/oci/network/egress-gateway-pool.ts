@@ -67,15 +67,18 @@ export class EgressGatewayPool {
     this.#keys = new TlsKeyProviders(options.authorities ?? null, log);
   }
 
-  /** Compiles a policy; throws `invalid_argument` if it is invalid, `permission` for a secret that may not be used there. */
+  /**
+   * Compiles a policy; throws `invalid_argument` if it is invalid, `permission` for a secret that may not be used
+   * there.
+   */
   compile(policy: NetworkPolicy): Policy {
     return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets });
   }
 
   /**
-   * Sets headers on a sandbox's requests in addition to its policy's; the policy still decides what is allowed. They apply from
-   * the next request on, also in a gateway that is started later, and are shown to nobody. A server that takes over the sandbox
-   * does not have them.
+   * Sets headers on a sandbox's requests in addition to its policy's; the policy still decides what is allowed. They
+   * apply from the next request on, also in a gateway that is started later, and are never shown. A server that takes
+   * over the sandbox does not have them.
    *
    * @returns a function that removes them, to be called at the latest when the sandbox ends
    * @throws `invalid_argument` for an invalid domain, match or header

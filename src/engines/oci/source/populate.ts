@@ -1,4 +1,4 @@
-/** Populates a booted sandbox before it is handed out. */
+/** Populates a booted sandbox before it is returned. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { sourceCredentials, withoutCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox, NetworkPolicy, SandboxSource } from '../../engine.ts';

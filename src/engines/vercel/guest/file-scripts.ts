@@ -1,9 +1,9 @@
-/** The scripts that work on files inside the sandbox, as its own user, and what their exit codes mean. */
+/** Scripts for file operations in the sandbox, run as its user, and the meaning of their exit codes. */
 import { SandboxError } from '../../../shared/errors.ts';
 import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import type { ScriptResult } from './run-script.ts';
 
-/** Why a script refused, as told by its exit code. */
+/** The reason for a failure, as an exit code of a script. */
 export const MISSING = 40;
 const IS_DIRECTORY = 41;
 const NOT_REGULAR = 42;
@@ -12,7 +12,7 @@ const FORBIDDEN = 44;
 const NO_SPACE = 45;
 const UNRESOLVABLE = 46;
 
-/** Turns what a program of the coreutils complained about into an exit code. */
+/** Translates error messages of coreutils into exit codes. */
 const PRELUDE = `refuse() {
   printf '%s' "$1" >&2
   case $1 in
@@ -28,7 +28,7 @@ const PRELUDE = `refuse() {
 attempt() { local said; said=$("$@" 2>&1) || refuse "$said"; }
 `;
 
-/** `$1` and its parents become directories. */
+/** Creates the directory `$1` and its parents. */
 export const MAKE_DIRECTORY = `${PRELUDE}
 [[ -e $1 && ! -d $1 ]] && exit ${NOT_DIRECTORY}
 attempt mkdir -p -- "$1"`;
@@ -42,7 +42,7 @@ kind=o
 said=$(stat -L -c '%s %a %.3Y' -- "$1" 2>&1) || refuse "$said"
 echo "$kind $said"`;
 
-/** The same, and for a file the digest of what it holds at this moment. */
+/** The same, and for a file also the digest of its current content. */
 export const DESCRIBE = `${STAT}
 [[ $kind == f ]] || exit 0
 [[ -r $1 ]] || refuse 'Permission denied'
@@ -60,8 +60,9 @@ stat -L -c '%s' -- "$1" || exit 47
 tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
 
 /**
- * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with, then
- * come path, mode (or nothing) and size of each. Prints a line for each that is in place, and takes the stages away.
+ * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with,
+ * then come path, mode (or nothing) and size of each. Prints a line for each that is in place, and takes the stages
+ * away.
  */
 export const PLACE_FILES = `${PRELUDE}
 stage=$1 count=$(( ($# - 1) / 3 ))
@@ -105,8 +106,8 @@ rm -f -- "$2"
 refuse "$said"`;
 
 /**
- * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the place \`$1\`, where it is
- * merged with a directory that is there. What cannot be merged is found before anything is moved.
+ * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the place \`$1\`,
+ * where it is merged with a directory that is there. What cannot be merged is found before anything is moved.
  */
 export const PLACE_TREE = `${PRELUDE}
 place=$1 parts=$2 count=$3 stage=
@@ -134,10 +135,10 @@ else
   attempt cp -aT --remove-destination -- "$stage/root" "$place"
 fi`;
 
-/** Takes files away that may be there. */
+/** Removes files if they exist. */
 export const REMOVE = `rm -f -- "$@"`;
 
-/** What a script's refusal means; null where it did what it should. */
+/** The error for a failed script; null if it succeeded. */
 export function refusal(
   { exitCode, stderr }: ScriptResult,
   path: string,
@@ -147,7 +148,7 @@ export function refusal(
   const details = { path };
   switch (exitCode) {
     case MISSING:
-      // What is to be written has its parents made: none of them is missing.
+      // Writing creates missing parents, so none of them can be missing.
       if (doing !== 'read') return readOnlyDirectoryError(path, details);
       return new SandboxError('not_found', `"${path}" does not exist in the sandbox.`, {
         hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',

@@ -66,7 +66,7 @@ echo "$all $blind"`;
  * if root may not inspect other users' processes, once more as the sandbox's user. Returns how many were signalled; 0
  * if none is left.
  *
- * @throws SandboxError `unsupported` where the image has no bash; what the SDK throws
+ * @throws SandboxError `unsupported` if the image has no bash; what the SDK throws
  */
 export async function killTree(
   session: Session,

@@ -16,7 +16,7 @@ const SHELL_IS_MISSING = 127;
  * lost response is a failure.
  *
  * @param timeoutMs after which the platform kills it
- * @throws SandboxError `unsupported` where the image has no bash or coreutils; what the SDK throws
+ * @throws SandboxError `unsupported` if the image has no bash or coreutils; what the SDK throws
  */
 export async function runScript(
   session: Session,

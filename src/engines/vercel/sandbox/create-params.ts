@@ -8,7 +8,7 @@ import { snapshotRuntime } from '../state/snapshot-record.ts';
 import { toSdkPolicy } from './network-policy.ts';
 import { chooseRuntime, type RuntimeChoice } from './runtime-choice.ts';
 
-/** What it starts from, and how that is told. A snapshot brings its runtime along; naming another one is refused. */
+/** What the sandbox starts from, and how that is shown. A snapshot has its own runtime; any other is rejected. */
 export async function planOf(
   context: VercelContext,
   { runtime, source }: CreateSandbox,

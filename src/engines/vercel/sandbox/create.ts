@@ -131,7 +131,7 @@ export class Creations {
     }
   }
 
-  /** From here on it is told as it stands. Who has asked for its end meanwhile has been answered that it ended. */
+  /** From here on its real state is reported. A caller that stopped it meanwhile was already told that it ended. */
   async #handOut(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {

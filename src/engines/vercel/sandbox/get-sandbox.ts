@@ -56,7 +56,7 @@ async function getPending(
       await note(context, ended, record);
       return ended;
     }
-    // Its creator has died if it still does not show.
+    // If it still does not appear, its creator has died.
     if (Date.now() - requestedAt > context.tuning.longHeadersMs) throw unknownSandbox(sandboxId);
     return lastSeen;
   }
@@ -106,8 +106,8 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
 }
 
 /**
- * Works in a running sandbox. One that has ended is a `conflict` with the way back, whether that is known before or is
- * told by the refusal.
+ * Works in a running sandbox. If it has ended, rejects with `conflict` and the next step, whether that was known before
+ * or follows from the refusal.
  *
  * @param doing completes "Cannot …"
  */
@@ -171,7 +171,7 @@ export async function explain(
   return fromPlatform(error, { doing, sandboxId }, signal);
 }
 
-/** The sandbox itself says that it runs: in another session, or not for long. */
+/** The sandbox is reported as running: in another session, or not for long. */
 function sessionEnded({ sandboxId }: Sandbox, doing: string, cause: unknown): SandboxError {
   const message = `Cannot ${doing}: the session of sandbox ${sandboxId} has ended. The sandbox was restarted elsewhere or is about to end.`;
   return new SandboxError('conflict', message, {

@@ -106,7 +106,7 @@ async function removed(context: VercelContext, sandboxId: string, signal: AbortS
   try {
     return await removeFromCloud(context, sandboxId, signal);
   } catch (error) {
-    // Regardless of its state: one that has ended is to be removed all the same.
+    // Regardless of its state: an ended sandbox is removed too.
     throw fromPlatform(error, { doing: 'remove a sandbox', sandboxId }, signal);
   }
 }
@@ -130,7 +130,7 @@ export async function recoverAll(context: VercelContext, signal: AbortSignal): P
       if (await recoverOne(context, sandboxId, signal)) ended.push(sandboxId);
     } catch (error) {
       throwIfCancelled(signal);
-      // Without credentials nothing can be asked; that is told once, to who works.
+      // Without credentials no request is possible: report that once, to the caller.
       if (error instanceof SandboxError && error.code === 'auth') throw error;
       context.log.warn({ sandbox_id: sandboxId, err: error }, 'cannot check on a sandbox');
     }

@@ -1,4 +1,4 @@
-/** Network policies between the one flat shape of the tools and the SDK's. */
+/** Converts network policies between the flat shape of the tools and the SDK's. */
 import type { NetworkPolicy as SdkPolicy, NetworkPolicyRule as SdkRule } from '@vercel/sandbox';
 import { normalizePattern } from '../../../shared/domains.ts';
 import { mentionsSecret, type SecretStore } from '../../../shared/secrets.ts';
@@ -6,12 +6,12 @@ import type { NetworkPolicy, NetworkRule } from '../../engine.ts';
 
 const MASK = '***';
 
-/** What to send in place of a header's value, given where it is sent. */
+/** Substitutes the value of a header, given its destination. */
 type Fill = (value: string, domain: string) => string;
 
 /**
- * As the SDK takes it. A rule's domain counts as allowed; rules of one domain keep their order, and requests that no
- * rule fits pass without headers, on the platform as in the tools. Secrets are filled in: the platform sets the headers.
+ * Converts a policy for the SDK. A rule's domain counts as allowed, rules of one domain keep their order, and requests
+ * that match no rule pass without headers, as in the tools. Secrets are substituted: the platform sets the headers.
  *
  * @throws what `SecretStore.fill` throws
  */
@@ -26,7 +26,7 @@ function sdkPolicy(policy: NetworkPolicy, fill: Fill): SdkPolicy {
   for (const rule of rules) {
     const domain = spelled(rule.domain);
     const known = domains.get(domain) ?? [];
-    // A rule without headers would change nothing of a request.
+    // A rule without headers has no effect.
     const added =
       Object.keys(rule.headers ?? {}).length === 0 ? known : [...known, toSdkRule(rule, domain, fill)];
     domains.set(domain, added);
@@ -59,7 +59,7 @@ function toSdkRule({ match, headers }: NetworkRule, domain: string, fill: Fill):
   };
 }
 
-/** As the tools tell it, header values masked. A sandbox without a policy may reach everything. */
+/** Converts a policy for the tools, with masked header values. A sandbox without a policy may access everything. */
 export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
   if (policy === undefined) return { mode: 'allow-all' };
   if (typeof policy === 'string') return { mode: policy };
@@ -100,7 +100,7 @@ function fromSdkRule(domain: string, rule: SdkRule): NetworkRule {
   };
 }
 
-/** The same policy as it may be kept: header values are secrets, unless they only mention one. */
+/** The policy as it may be stored: header values are masked unless they only reference a secret. */
 export function masked(policy: NetworkPolicy): NetworkPolicy {
   if (policy.rules === undefined) return policy;
   const rules = policy.rules.map((rule) => ({
@@ -115,10 +115,10 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
 }
 
 /**
- * The policy in force as it is told: in the words it was asked for with, as long as the platform has that one, or has
- * one of lists and does not tell them.
+ * The policy in force as reported: as it was requested, if the platform still has that one, or has one with lists that
+ * it does not return.
  *
- * @param requested as `masked` keeps it; null where this machine did not ask
+ * @param requested as `masked` returns it; null if it was not requested from this machine
  */
 export function policyInForce(
   present: SdkPolicy | undefined,
@@ -131,12 +131,12 @@ export function policyInForce(
   return JSON.stringify(canonical(reported)) === JSON.stringify(canonical(expected)) ? requested : reported;
 }
 
-/** A policy of lists without the lists: its answers may leave out what they hold. */
+/** A policy with lists whose lists are missing: the platform may omit them in responses. */
 function isUnreported(policy: SdkPolicy | undefined): boolean {
   return typeof policy === 'object' && policy.allow === undefined && policy.subnets === undefined;
 }
 
-/** The same for all spellings of a policy: only the order of rules of one domain means something. */
+/** Equal for all forms of a policy: only the order of rules of one domain matters. */
 function canonical({ mode, allow, subnets, rules }: NetworkPolicy) {
   return {
     mode,

@@ -2,18 +2,18 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { matchesQuery, type Position, paginate, parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page } from '../../engine.ts';
 
-/** Lists that are gone through at a time, by all who ask; older marks only cost requests. */
+/** Maximum number of lists with marks, over all callers; losing a mark only costs requests. */
 const MAX_MARKS = 200;
-/** Items that the platform is asked for at a time. */
+/** Items requested from the platform at a time. */
 export const BATCH = 50;
 
-/** A page as the platform has it. */
+/** A page of the platform. */
 export interface PlatformPage<Item> {
-  /** Those of its entries that are ours to tell. */
+  /** Its entries that belong to this server's sandboxes. */
   readonly items: Item[];
-  /** When its first and its last entry were made, whosesoever they are: epoch ms; null for a page without entries. */
+  /** Creation times of its first and last entry, including foreign ones: epoch ms; null for an empty page. */
   readonly span: { readonly newest: number; readonly oldest: number } | null;
-  /** Where the next one begins; null behind the last one. */
+  /** The cursor of the next page; null after the last one. */
   readonly next: string | null;
 }
 
@@ -27,7 +27,7 @@ export function spanOf(entries: readonly { createdAt: number }[]): PlatformPage<
 
 type Read<Item> = (cursor: string | null) => Promise<PlatformPage<Item>>;
 
-/** Where pages of the platform begin that hold the ends of our own: going on there spares all that is newer. */
+/** Where the platform's pages start that contain the ends of our own: continuing there skips all newer entries. */
 export class PageMarks {
   readonly #byCursor = new Map<string, string>();
 
@@ -42,7 +42,7 @@ export class PageMarks {
   }
 }
 
-/** One page of what the platform has, whose own pages come newest first and know no times to begin or end at. */
+/** One page of the platform's entries, whose own pages are newest first and cannot be limited by time. */
 export async function pageFrom<Item>(
   query: ListQuery,
   placeOfItem: (item: Item) => Position,
@@ -58,10 +58,10 @@ export async function pageFrom<Item>(
 }
 
 /**
- * Reads pages of the platform until what is asked for is surely among them.
+ * Reads pages of the platform until they certainly contain the requested entries.
  *
- * @param mark the page to begin with, where that is known; it counts only as long as nothing before it is missed
- * @throws SandboxError `server` where the pages have no end; what `read` throws
+ * @param mark the page to start with, if known; ignored if that would miss entries before it
+ * @throws SandboxError `server` if the pages do not end; what `read` throws
  */
 export async function gather<Item>(
   query: ListQuery,
@@ -71,7 +71,7 @@ export async function gather<Item>(
 ): Promise<{ items: Item[]; begins: Map<string, string> }> {
   const after = parseCursor(query.cursor);
   const items: Item[] = [];
-  /** Of each item, where its page begins; those of the first page are not in it. */
+  /** The start of each item's page; items of the first page are omitted. */
   const begins = new Map<string, string>();
   const seen = new Set<string>();
   let { cursor, page } = await begin(read, mark, after);
@@ -91,12 +91,12 @@ export async function gather<Item>(
   return { items, begins };
 }
 
-/** The first page to look at: the marked one, unless it is refused or entries have moved past its beginning. */
+/** The first page to read: the marked one, unless it is rejected or entries have moved past its start. */
 async function begin<Item>(read: Read<Item>, mark: string | null, after: Position | null) {
   if (mark !== null && after !== null) {
     try {
       const page = await read(mark);
-      // One of the same millisecond may be on the page before.
+      // An entry of the same millisecond may be on the previous page.
       if (page.span !== null && page.span.newest > after.createdAt) return { cursor: mark, page };
     } catch (error) {
       if (!(error instanceof SandboxError) || error.code !== 'invalid_argument') throw error;
@@ -106,7 +106,7 @@ async function begin<Item>(read: Read<Item>, mark: string | null, after: Positio
   return { cursor, page: await read(cursor) };
 }
 
-/** @param beyond the first item that does not fit into the page that is asked for */
+/** @param beyond the first item that does not fit into the requested page */
 function isEnough<Item>(
   { span }: PlatformPage<Item>,
   beyond: Item | undefined,
@@ -115,7 +115,7 @@ function isEnough<Item>(
 ): boolean {
   if (span === null) return false;
   if (since !== null && span.oldest < since) return true;
-  // One of the same millisecond may be on the next page.
+  // An entry of the same millisecond may be on the next page.
   return beyond !== undefined && span.oldest < placeOfItem(beyond).createdAt;
 }
 

@@ -1,4 +1,4 @@
-/** A sandbox that was requested and that the cloud does not show yet. */
+/** A requested sandbox that the cloud does not list yet. */
 import { SANDBOX_CWD } from '../../../shared/fs/sandbox-path.ts';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
 import { VERCEL_LIMITS } from './engine-limits.ts';

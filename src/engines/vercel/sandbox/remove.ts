@@ -5,10 +5,10 @@ import { isNotFound, isSandboxMissing, isStopped } from '../http/api-errors.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 /**
- * Stops a sandbox where it still runs and deletes it with all the cloud has of it; its snapshots stay. One that is not
- * there is no error. Answers whether there was one.
+ * Stops a sandbox if it still runs and deletes all its data in the cloud except its snapshots. A missing sandbox is not
+ * an error. Returns whether there was one.
  *
- * @throws what the platform answers; the sandbox may live on then
+ * @throws the platform's error; the sandbox may still be running then
  */
 export async function removeFromCloud(
   context: VercelContext,

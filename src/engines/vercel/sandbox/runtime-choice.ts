@@ -4,12 +4,12 @@ import type { Runtimes } from '../../engine.ts';
 
 /** The `runtime` values of the SDK's reference. */
 export const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'] as const;
-/** Images of the platform's own, by the last part of their names. */
+/** The platform's own images, by the last part of their names. */
 const MANAGED = ['universal', 'ubuntu', 'arch'];
-/** What the platform takes where nothing is named. */
+/** The platform's default. */
 export const DEFAULT_RUNTIME = 'vercel/sandbox/universal:latest';
 
-/** What can be named as a runtime. */
+/** The valid values of `runtime`. */
 export const VERCEL_RUNTIMES: Runtimes = {
   installed: [...RUNTIMES, ...MANAGED],
   others: 'an image from a registry, such as vercel/sandbox/node:24 or my-repository:tag',
@@ -18,10 +18,10 @@ export const VERCEL_RUNTIMES: Runtimes = {
 export type RuntimeChoice = { runtime: string } | { image: string } | null;
 
 /**
- * `node24` is a runtime, `ubuntu` or `vercel/sandbox/node:24` an image, and so is every name of a registry, which holds a
- * slash, a colon or an `@`. Null means the platform's default.
+ * `node24` is a runtime, `ubuntu` or `vercel/sandbox/node:24` an image, and so is every name with a slash, a colon or
+ * an `@`, which belongs to a registry. Null means the platform's default.
  *
- * @throws SandboxError `invalid_argument` for any other word
+ * @throws SandboxError `invalid_argument` for anything else
  */
 export function chooseRuntime(runtime: string | null): RuntimeChoice {
   if (runtime === null) return null;

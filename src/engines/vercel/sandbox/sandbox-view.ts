@@ -48,8 +48,8 @@ function statusOf(session: SdkSession, record: SandboxRecord | null): SandboxSta
 }
 
 /**
- * `snapshottedAt` is when a snapshot was asked for, and may stay after that has failed and the session goes on. The
- * record says then that nobody asks for one any more; without a record there is only the platform's word.
+ * `snapshottedAt` is when a snapshot was requested. It may remain after that failed and the session continues; the
+ * record then has no pending request. Without a record, only the platform's value is known.
  */
 function endsBySnapshot({ snapshottedAt }: SdkSession, record: SandboxRecord | null): boolean {
   return snapshottedAt !== undefined && (record === null || record.requestedStop === 'snapshot');
@@ -75,7 +75,7 @@ function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCau
   const deadline = (session.startedAt ?? session.createdAt).getTime() + session.timeout;
   const end = session.stoppedAt?.getTime() ?? Date.now();
   if (end >= deadline - DEADLINE_SLACK_MS) return 'deadline';
-  // Before its deadline, and not requested here: a snapshot was taken from elsewhere, or its response was lost.
+  // Before its deadline, and not requested here: a snapshot was taken elsewhere, or its response was lost.
   return session.snapshottedAt === undefined ? 'requested' : 'snapshot';
 }
 

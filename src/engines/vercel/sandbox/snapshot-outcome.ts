@@ -17,12 +17,12 @@ export interface SnapshotSource {
   readonly snapshottedBefore: number | undefined;
 }
 
-/** `unknown`: it neither shows nor has failed, so that it may still appear. */
+/** `unknown`: it has neither appeared nor failed, so it may still appear. */
 export type SnapshotOutcome = SdkSnapshot | 'not taken' | 'unknown';
 
 /**
- * Waits for the snapshot while the platform is seen taking it, up to the time that its answer would be waited for; where
- * nothing of it shows, for `effectMs`. Never rejects.
+ * Waits for the snapshot while the platform is seen taking it, as long as for its response; otherwise for `effectMs`.
+ * Never rejects.
  */
 export async function findOutcome(context: VercelContext, source: SnapshotSource): Promise<SnapshotOutcome> {
   const { tuning, log } = context;
@@ -46,7 +46,7 @@ export async function findOutcome(context: VercelContext, source: SnapshotSource
   }
 }
 
-/** True while the session runs and says that a snapshot is being taken of it. */
+/** True while the session runs and reports that it is being snapshotted. */
 async function isUnderWay(
   { cloud }: VercelContext,
   { sandboxId, sessionId, snapshottedBefore }: SnapshotSource,

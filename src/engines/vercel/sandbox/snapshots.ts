@@ -122,7 +122,7 @@ export class VercelSnapshots implements Snapshots {
     throw unknownSnapshot(snapshotId);
   }
 
-  /** Asked once, and by nobody's signal: half a snapshot is neither that nor a sandbox. */
+  /** Requested once and not cancellable: an interrupted snapshot would leave neither a snapshot nor a sandbox. */
   async #take(sandboxId: string, session: Session, expiration: number): Promise<SdkSnapshot> {
     const { layout } = this.#context;
     await updateRecord(layout, sandboxId, (record) => ({
@@ -149,7 +149,7 @@ export class VercelSnapshots implements Snapshots {
     }
   }
 
-  /** Taking a snapshot ends its source; one that the platform lets go on is stopped, as is told of it. Never rejects. */
+  /** Taking a snapshot ends its source; if the platform keeps it running, stops it, as was reported. Never rejects. */
   async #stopSource(sandboxId: string): Promise<void> {
     try {
       await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));
@@ -175,7 +175,7 @@ export class VercelSnapshots implements Snapshots {
   }
 }
 
-/** The call has failed; the platform may carry it out all the same. */
+/** The call has failed, but the platform may still carry it out. */
 function mayStillBeTaken(error: SandboxError): SandboxError {
   return new SandboxError(error.code, error.message, {
     hint: 'The snapshot may still be taken, which stops the sandbox: call sandbox_get and snapshot_list in a minute.',

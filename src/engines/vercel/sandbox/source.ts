@@ -1,4 +1,4 @@
-/** Sources that Vercel's service fetches before a sandbox is ready: what is refused in advance, and what went wrong. */
+/** Sources that Vercel's service fetches before a sandbox is ready: checks in advance, and errors. */
 import { BlockList, isIPv6 } from 'node:net';
 import { normalizeName } from '../../../shared/domains.ts';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
@@ -44,7 +44,7 @@ export function checkSource(
   );
 }
 
-/** For a URL without a host name: by the subnets alone. What a name resolves to is not known here. */
+/** Decides a URL with an address by the subnets only. The addresses of names are not known here. */
 function evaluateAddress(
   { mode, subnets }: NetworkPolicy,
   address: string,
@@ -118,7 +118,7 @@ const OTHER: Omit<Meaning, 'words'> = {
   hint: 'Correct source.url, or create an empty sandbox and fetch it there to investigate.',
 };
 
-/** Words that are about a source, and not about another part of the request. */
+/** Messages about a source, not about another part of the request. */
 const ABOUT_SOURCE =
   /source|clone|\bgit\b|download|fetch|repositor|tarball|archive|revision|unpack|remote ref|transport '/i;
 

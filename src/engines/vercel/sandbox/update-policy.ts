@@ -5,9 +5,9 @@ import { getSandbox, inSession, notRunning } from './get-sandbox.ts';
 import { masked, policyInForce, toSdkPolicy } from './network-policy.ts';
 
 /**
- * Gives a running sandbox another policy, whose headers Vercel's own firewall sets.
+ * Replaces the policy of a running sandbox. Vercel's firewall sets its headers.
  *
- * @throws SandboxError before anything is asked for a policy that makes no sense; of the platform
+ * @throws SandboxError for an invalid policy, before any request; the platform's errors
  */
 export async function updatePolicy(
   context: VercelContext,

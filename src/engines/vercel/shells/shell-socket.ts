@@ -1,4 +1,4 @@
-/** The connection to a terminal of the platform: bytes both ways, sizes in, the exit out. */
+/** The connection to a terminal of the platform: bytes in both directions, sizes in, the exit out. */
 
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpsProxyAgent } from 'https-proxy-agent';
@@ -10,8 +10,8 @@ import { HttpFailure } from '../http/http-failure.ts';
 import { brokenConnection, failedStatus } from '../http/parse-failure.ts';
 
 /**
- * Tries of a connection whose other side was just told to listen: across regions it takes seconds, and what stands
- * before it answers for it meanwhile, with whatever status. Each waits twice as long as the one before.
+ * Attempts to connect to a server that was just told to listen: across regions that takes seconds, and meanwhile a
+ * proxy in front of it responds, with any status. Each wait is twice as long as the previous one.
  */
 const ATTEMPTS = 6;
 /** Statuses that are about the token, so that a retry cannot help. */
@@ -28,10 +28,10 @@ export interface SocketOptions {
 }
 
 /**
- * Connects to where the platform said, with its token. Nothing runs before the first message, so a failed attempt is
- * repeated: the other side may not listen yet.
+ * Connects to the URL from the platform, with its token. Nothing runs before the first message, so a failed attempt is
+ * repeated: the server may not listen yet.
  *
- * @throws SandboxError `server` for an address of another kind; HttpFailure where no attempt succeeds
+ * @throws SandboxError `server` for an unsafe URL; HttpFailure if no attempt succeeds
  */
 export async function connectShell(
   address: { url: string; token: string },

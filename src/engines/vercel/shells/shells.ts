@@ -11,7 +11,7 @@ import { requireDirectory } from '../sandbox/require-directory.ts';
 import { connectShell, type SocketOptions } from './shell-socket.ts';
 import { ShellStream } from './shell-stream.ts';
 
-/** A type that the terminal emulators on this side understand. */
+/** A terminal type that our emulators support. */
 const TERM = 'xterm-256color';
 const SIGHUP = 1;
 const SIGKILL = 9;

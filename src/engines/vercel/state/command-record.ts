@@ -47,14 +47,14 @@ const recordSchema = z.strictObject({
   end: endSchema.nullable(),
 });
 
-/** Never the environment: it may hold secrets. */
+/** Never the environment: it may contain secrets. */
 export type CommandRecord = z.output<typeof recordSchema>;
 export type CommandEnd = z.output<typeof endSchema>;
 
 /**
  * Writes the intent to run a command, once.
  *
- * @throws SandboxError `conflict` where the id was used before
+ * @throws SandboxError `conflict` if the id was used before
  */
 export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
   try {
@@ -66,7 +66,7 @@ export function writeIntent(paths: CommandPaths, record: CommandRecord): void {
   writeFileSync(paths.record, JSON.stringify(record), { mode: 0o600, flag: 'wx' });
 }
 
-/** @throws SandboxError `not_found` where there is none, `server` where it is damaged */
+/** @throws SandboxError `not_found` if there is none, `server` if it is damaged */
 export async function readRecord(paths: CommandPaths, commandId: string): Promise<CommandRecord> {
   const damaged = (cause: unknown) =>
     new SandboxError('server', `The record of ${commandId} is damaged.`, { cause });
@@ -94,7 +94,7 @@ export async function removeIntent(paths: CommandPaths): Promise<void> {
   await rm(paths.dir, { recursive: true, force: true });
 }
 
-/** The ids of a sandbox's commands that this machine started, in no order. */
+/** The ids of a sandbox's commands that this machine started, in any order. */
 export async function listCommandIds(layout: VercelLayout, sandboxId: string): Promise<string[]> {
   try {
     return await readdir(layout.sandbox(sandboxId).commands);
@@ -104,7 +104,7 @@ export async function listCommandIds(layout: VercelLayout, sandboxId: string): P
   }
 }
 
-/** The same end, with the output of a later reading where that is more. */
+/** The same end, with the output of a later read if that is more. */
 export function withOutput(
   record: CommandRecord,
   end: CommandEnd,

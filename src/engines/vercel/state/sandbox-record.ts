@@ -1,4 +1,7 @@
-/** What this machine records about a sandbox in addition to the cloud's state. Written before the create request is sent. */
+/**
+ * What this machine records about a sandbox in addition to the cloud's state. Written before the create request is
+ * sent.
+ */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
@@ -10,7 +13,7 @@ import { isSandboxId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
 import type { VercelLayout } from './state-layout.ts';
 
-/** A sandbox as it was last seen, with its policy as `policy` keeps it. */
+/** The last known state of a sandbox, with the policy stored as in `policy`. */
 const seenSchema = z.strictObject({
   sandboxId: z.string(),
   status: z.enum(['pending', 'running', 'snapshotting', 'stopping', 'stopped', 'aborted', 'failed']),
@@ -35,7 +38,9 @@ const seenSchema = z.strictObject({
 const recordSchema = z.strictObject({
   version: z.literal(1),
   sandboxId: z.string().refine(isSandboxId),
-  /** `creating`: the create request is sent or about to be. `doubtful`: the answer left open whether the sandbox exists. */
+  /**
+   * `creating`: the create request is sent or about to be. `doubtful`: the answer left open whether the sandbox exists.
+   */
   state: z.enum(['creating', 'made', 'doubtful']),
   teamId: z.string(),
   projectId: z.string(),
@@ -63,7 +68,7 @@ const storedSchema = z.preprocess((data) => {
   return { ...rest, requestedAt: askedAt, requestedStop: stopAsked };
 }, recordSchema);
 
-/** @throws SandboxError `conflict` where the id was used before */
+/** @throws SandboxError `conflict` if the id was used before */
 export async function writeIntent(layout: VercelLayout, record: SandboxRecord): Promise<void> {
   const paths = layout.sandbox(record.sandboxId);
   await mkdir(layout.sandboxes, { recursive: true, mode: 0o700 });
@@ -103,7 +108,7 @@ export async function updateRecord(
   });
 }
 
-/** Ids of the sandboxes that this machine has records of, in no order. */
+/** The ids of the sandboxes with records on this machine, in any order. */
 export async function listRecordIds(layout: VercelLayout): Promise<string[]> {
   try {
     return (await readdir(layout.sandboxes)).filter(isSandboxId);
@@ -113,7 +118,7 @@ export async function listRecordIds(layout: VercelLayout): Promise<string[]> {
   }
 }
 
-/** Removes all that this machine has of a sandbox: record, commands, logs. */
+/** Removes everything about a sandbox on this machine: record, commands, logs. */
 export async function removeRecord(layout: VercelLayout, sandboxId: string): Promise<void> {
   await rm(layout.sandbox(sandboxId).dir, { recursive: true, force: true });
 }

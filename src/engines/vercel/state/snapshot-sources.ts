@@ -1,9 +1,9 @@
-/** Which of this machine's sandboxes a snapshot was taken of: the cloud names its session alone. */
+/** Finds the sandbox that a snapshot was taken of: the cloud returns only its session. */
 import { listRecordIds, readRecord, type SandboxRecord } from './sandbox-record.ts';
 import { readSnapshotRecord, writeSnapshotRecord } from './snapshot-record.ts';
 import type { VercelLayout } from './state-layout.ts';
 
-/** For one call: the records of the sandboxes are read at most once, and only for a snapshot that has none of its own. */
+/** Used for one call: reads the sandbox records at most once, and only for a snapshot without a record. */
 export class SnapshotSources {
   readonly #layout: VercelLayout;
   #bySession: Promise<Map<string, SandboxRecord>> | null = null;
@@ -16,7 +16,7 @@ export class SnapshotSources {
   async sandboxOf(snapshotId: string, sessionId: string): Promise<string> {
     const known = await readSnapshotRecord(this.#layout, snapshotId);
     if (known !== null) return known.sourceSandboxId;
-    // Taken after its answer was lost, or after the server that asked for it was killed.
+    // Its response was lost, or the server that requested it was killed.
     this.#bySession ??= recordsBySession(this.#layout);
     const source = (await this.#bySession).get(sessionId);
     if (source === undefined) return sessionId;
