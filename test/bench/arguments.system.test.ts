@@ -14,7 +14,7 @@ function bench(...args: string[]) {
 }
 
 describe('the command line of the bench', () => {
-  it('is read', () => {
+  it('is parsed', () => {
     expect(readArguments([])).toEqual({ only: null, json: false, large: false, help: false });
     expect(readArguments(['--only', 'call', '--json', '--only=kill', '--large'])).toEqual({
       only: ['call', 'kill'],
@@ -38,7 +38,7 @@ describe('the command line of the bench', () => {
     [['--only'], "'--only <value>' argument missing"],
     [['--json=1'], "'--json' does not take an argument"],
     [['--only', 'call', '--only', 'nothing'], 'There is no row "nothing".'],
-  ])('refuses %j with the usage, and measures nothing', (args, words) => {
+  ])('rejects %j with the usage, and measures nothing', (args, words) => {
     const { status, stdout, stderr } = bench(...args);
     expect([status, stdout]).toEqual([2, '']);
     expect(stderr).toMatch(/^bench: /);

@@ -40,7 +40,7 @@ function load(
 }
 
 describe('loadConfig', () => {
-  it('has a default for everything', () => {
+  it('has a default for every flag', () => {
     expect(load({})).toEqual({
       transport: 'stdio',
       egressAllow: [],
@@ -84,7 +84,7 @@ describe('loadConfig', () => {
     expect(Object.isFrozen(load({}))).toBe(true);
   });
 
-  it('takes every flag from its variable, and the flag before the variable', () => {
+  it('reads every flag from its variable, with precedence for the flag', () => {
     const env = { SANDBOX_MCP_MAX_VCPUS: '4', SANDBOX_MCP_READ_ONLY: '1', SANDBOX_MCP_MAX_LIFETIME: '' };
     expect(load({}, { env })).toMatchObject({ maxVcpus: 4, readOnly: true, maxLifetimeMs: 86_400_000 });
     expect(load({ 'max-vcpus': '8' }, { env }).maxVcpus).toBe(8);
@@ -97,7 +97,7 @@ describe('loadConfig', () => {
     ['30m', 1_800_000],
     ['24h', 86_400_000],
     ['1.5d', 129_600_000],
-  ])('reads the duration %s', (text, milliseconds) => {
+  ])('parses the duration %s', (text, milliseconds) => {
     expect(load({ retention: text }).retentionMs).toBe(milliseconds);
   });
 
@@ -105,24 +105,24 @@ describe('loadConfig', () => {
     ['500000', 500_000],
     ['64KB', 64_000],
     ['2GB', 2_000_000_000],
-  ])('reads the bytes %s', (text, bytes) => {
+  ])('parses the bytes %s', (text, bytes) => {
     expect(load({ 'egress-max-bytes': text }).egressMaxBytes).toBe(bytes);
   });
 
   it.each<[string, Partial<ProcessContext>, string]>([
     ['root', { isRoot: true }, '/var/lib/sandbox-mcp'],
     ['XDG_STATE_HOME', { env: { XDG_STATE_HOME: '/xdg' } }, '/xdg/sandbox-mcp'],
-  ])('puts the state of %s in its place', (_, surroundings, stateDir) => {
+  ])('chooses the state directory of %s', (_, surroundings, stateDir) => {
     expect(load({}, surroundings).stateDir).toBe(stateDir);
   });
 
-  it('ignores a relative XDG_STATE_HOME, as its specification has it', () => {
+  it('ignores a relative XDG_STATE_HOME, as its specification requires', () => {
     expect(load({}, { env: { XDG_STATE_HOME: 'xdg' } }).stateDir).toBe(
       join(folder, 'home/.local/state/sandbox-mcp'),
     );
   });
 
-  it('asks for a state directory where there is no home, and only there', () => {
+  it('requires a state directory only if there is no home', () => {
     expect(() => load({}, { homeDir: null })).toThrow(ConfigError);
     expect(() => load({}, { homeDir: null })).toThrow(
       '--state-dir has no default for a user without a home directory; set it to a directory.',
@@ -132,7 +132,7 @@ describe('loadConfig', () => {
     expect(load({}, { homeDir: null, env: { XDG_STATE_HOME: '/xdg' } }).stateDir).toBe('/xdg/sandbox-mcp');
   });
 
-  it('makes paths absolute, and leaves the name of a runtime alone', () => {
+  it('makes paths absolute, and keeps the name of a runtime', () => {
     const config = load({ 'state-dir': 'state', 'oci-runtime': './bin/crun' });
     expect(config).toMatchObject({
       stateDir: join(folder, 'work/state'),
@@ -141,20 +141,20 @@ describe('loadConfig', () => {
     expect(load({ 'oci-runtime': 'crun' }).ociRuntime).toBe('crun');
   });
 
-  it('allows the working directory and the named ones, symbolic links resolved, each once', () => {
+  it('allows the working directory and the given ones, with symbolic links resolved, once each', () => {
     const data = join(folder, 'data');
     expect(load({ 'allow-dir': ['../link', data] }).allowDirs).toEqual([join(folder, 'work'), data]);
     const env = { SANDBOX_MCP_ALLOW_DIR: `${data}:${join(folder, 'link')}` };
     expect(load({}, { env }).allowDirs).toEqual([join(folder, 'work'), data]);
   });
 
-  it('does not take the root directory for a working directory', () => {
+  it('does not accept the root directory as the working directory', () => {
     expect(load({}, { cwd: '/' }).allowDirs).toEqual([]);
     expect(load({}, { cwd: null }).allowDirs).toEqual([]);
     expect(load({ 'allow-dir': '/' }, { cwd: '/' }).allowDirs).toEqual(['/']);
   });
 
-  it('reads what the environment says of Vercel, and where its requests go', () => {
+  it("reads Vercel's settings and base URL from the environment", () => {
     const nothing = { oidcToken: null, token: null, teamId: null, projectId: null };
     const noProxy = { http: null, https: null, no: null };
     expect(load({}).vercel).toEqual({ apiUrl: null, environment: nothing, proxy: noProxy });
@@ -176,7 +176,7 @@ describe('loadConfig', () => {
     });
   });
 
-  it('reads toolsets', () => {
+  it('parses toolsets', () => {
     expect(load({ toolsets: 'core, files' }).toolsets).toEqual(['core', 'files']);
   });
 
@@ -207,7 +207,7 @@ describe('loadConfig', () => {
     ['read-only', 'maybe', '--read-only: "maybe" is not valid; valid values are true, false, 1 or 0.'],
     ['allow-dir', '../nowhere', '--allow-dir: "../nowhere" does not exist or is not accessible'],
     ['allow-dir', '../file', '--allow-dir: "../file" is not a directory'],
-  ])('refuses --%s %s', (name, value, message) => {
+  ])('rejects --%s %s', (name, value, message) => {
     expect(() => load({ [name]: value })).toThrow(ConfigError);
     expect(() => load({ [name]: value })).toThrow(message);
     const origin = environmentName(name);

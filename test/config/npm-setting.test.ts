@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { npmSetting } from '../../src/config/npm-setting.ts';
 
 describe('npm’s settings', () => {
-  it('are in npm’s own places', () => {
+  it('are read from npm’s own places', () => {
     expect(npmSetting({}, '/home/me', '/opt/node/bin/node')).toEqual({
       registry: null,
       caFile: null,
@@ -11,7 +11,7 @@ describe('npm’s settings', () => {
     expect(npmSetting({}, null, '/usr/bin/node').files).toEqual(['/usr/etc/npmrc']);
   });
 
-  it('are told by variables in either case, of which an empty one is unset', () => {
+  it('are read from variables in either case, and an empty one counts as unset', () => {
     const env = {
       npm_config_registry: 'https://registry.example/',
       NPM_CONFIG_CAFILE: '/ca.pem',

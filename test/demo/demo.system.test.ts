@@ -84,7 +84,7 @@ function expectNothingLeft({ out }: Ended): void {
 }
 
 describe('the demo', needs('Linux', process.platform === 'linux'), () => {
-  it('takes the example through a sandbox and leaves nothing', async () => {
+  it('runs the example in a sandbox and leaves nothing', async () => {
     const ended = await demo([]);
     expect(ended).toMatchObject({ code: 0, err: '' });
     expect(stepLine(ended.out, 'create a sandbox')).toMatch(/ ms {3}sbx_/);
@@ -100,7 +100,7 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
     expect(ended.out).not.toContain('\u001b');
   });
 
-  it('takes a directory that is no project it knows', async () => {
+  it('accepts a directory without a known project', async () => {
     const ended = await demo([project({ 'letter.txt': 'Dear reader' })]);
     expect(ended).toMatchObject({ code: 0, err: '' });
     expect(ended.out).toContain('project: no project that the demo knows');
@@ -108,7 +108,7 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
     expectNothingLeft(ended);
   });
 
-  it('says that tests of a project failed, after it has cleaned up', async () => {
+  it('reports failed tests of a project, after cleaning up', async () => {
     const scripts = { test: 'echo one is wrong >&2; exit 3' };
     const ended = await demo([project({ 'package.json': JSON.stringify({ scripts }) })]);
     expect(ended.code).toBe(1);
@@ -120,13 +120,13 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
   it.each([
     ['that does not exist', 'nowhere', 'There is no directory "nowhere".'],
     ['that is a file', 'package.json', '"package.json" is not a directory.'],
-  ])('refuses a directory %s', async (_, given, sentence) => {
+  ])('rejects a directory %s', async (_, given, sentence) => {
     const ended = await demo([given]);
     expect(ended).toMatchObject({ code: 1, err: '' });
     expect(ended.out).toContain(`The demo failed: ${sentence}`);
   });
 
-  it('cleans up when it is told to end in the middle', async () => {
+  it('cleans up when it is interrupted', async () => {
     let signalled = false;
     const scripts = { test: 'sleep 1000' };
     const directory = project({ 'package.json': JSON.stringify({ scripts }) });

@@ -7,7 +7,7 @@ import { recognise } from '../../demo/project.ts';
 import { Screen, wantsColour } from '../../demo/screen.ts';
 
 describe('wantsColour', () => {
-  it('is for terminals whose user has not asked for none', () => {
+  it('is true for terminals whose user has not disabled colours', () => {
     expect(wantsColour({ isTTY: true }, undefined)).toBe(true);
     expect(wantsColour({ isTTY: true }, '')).toBe(true);
     expect(wantsColour({ isTTY: true }, '1')).toBe(false);
@@ -26,14 +26,14 @@ describe('Screen', () => {
     return text;
   }
 
-  it('lets no program of the sandbox act upon the terminal', () => {
+  it('removes control sequences of sandboxed programs', () => {
     const line = 'a\u001b[2Jb\u001b]0;title\u0007c\rd\u009b31me';
     const text = shown(false, (screen) => screen.output(line));
     expect(text.trimEnd()).not.toMatch(/\p{Cc}/u);
     expect(text).toContain('a');
   });
 
-  it('colours where it may', () => {
+  it('colours if enabled', () => {
     expect(shown(true, (screen) => screen.step('s', 1_234, 'done'))).toContain('\u001b[32m✓\u001b[0m');
     expect(shown(false, (screen) => screen.step('s', 1_234, 'done'))).toMatch(
       /^ {2}✓ s +1,234 ms {3}done\n$/,
@@ -47,7 +47,7 @@ describe('NewestLines', () => {
     ['a program that ends at once', ['b'], ['a', 'b'], ['a', 'b']],
     ['a long one whose end was seen in part', ['x', 'a', 'b'], ['a', 'b', 'c'], ['x', 'a', 'b', 'c']],
     ['one whose end is news', ['x', 'y'], ['b', 'c'], ['x', 'b', 'c']],
-  ])('puts together the lines of %s', (_, progress, tail, expected) => {
+  ])('joins the lines of %s', (_, progress, tail, expected) => {
     const lines: string[] = [];
     const newest = new NewestLines((line) => lines.push(line));
     for (const line of progress) newest.add(line);
@@ -67,7 +67,7 @@ describe('recognise', () => {
     rmSync(directory, { recursive: true });
   });
 
-  it('knows the scripts of a Node project', async () => {
+  it('recognises the scripts of a Node project', async () => {
     const scripts = { test: 'node --test', start: 'node server.js' };
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts }));
     const project = await recognise(directory);
@@ -76,23 +76,23 @@ describe('recognise', () => {
     expect(project.start?.args[1]).toMatch(/node_modules\/\.bin.*; node server\.js$/);
   });
 
-  it('takes a test script that says that there is none for none', async () => {
+  it('ignores the placeholder test script of npm', async () => {
     const scripts = { test: 'echo "Error: no test specified" && exit 1' };
     writeFileSync(join(directory, 'package.json'), JSON.stringify({ scripts }));
     expect((await recognise(directory)).test).toBeNull();
   });
 
-  it('refuses a package.json that is none', async () => {
+  it('rejects an invalid package.json', async () => {
     writeFileSync(join(directory, 'package.json'), '{');
     await expect(recognise(directory)).rejects.toThrow(/package\.json is not valid/);
   });
 
-  it('knows a Python project by its files', async () => {
+  it('recognises a Python project by its files', async () => {
     writeFileSync(join(directory, 'test_it.py'), '');
     expect(await recognise(directory)).toMatchObject({ kind: 'a Python project', needs: 'python3' });
   });
 
-  it('says where it knows nothing', async () => {
+  it('reports an unknown project', async () => {
     expect(await recognise(directory)).toMatchObject({ needs: null, test: null });
   });
 });

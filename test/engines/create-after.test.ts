@@ -29,7 +29,7 @@ function gated() {
   return { inner, engine: delayCreates(inner, () => ready), open, fail };
 }
 
-it('creates once the way is free, and does everything else at once', async () => {
+it('creates once the wait is over, and does everything else at once', async () => {
   const { inner, engine, open } = gated();
   const creating = engine.create(request, signal);
   await expect(engine.list({ limit: 1, since: null, until: null, cursor: null }, signal)).resolves.toEqual({
@@ -42,7 +42,7 @@ it('creates once the way is free, and does everything else at once', async () =>
   expect(inner.calls).toContain(`create ${request.sandboxId}`);
 });
 
-it('creates also where what it waited for has failed', async () => {
+it('creates even if what it waited for has failed', async () => {
   const { engine, fail } = gated();
   fail();
   await expect(engine.create(request, signal)).resolves.toMatchObject({ status: 'running' });
@@ -57,7 +57,7 @@ it('stops waiting when it is cancelled, and creates nothing', async () => {
   expect(inner.calls).toEqual([]);
 });
 
-it('has the capability groups of the engine, no more', () => {
+it('has exactly the capability groups of the engine', () => {
   const { inner, engine } = gated();
   expect(engine.ports).toBe(inner.ports);
   expect(Object.keys(engine)).not.toContain('shells');

@@ -7,7 +7,7 @@ import { FLAGS } from '../../src/config/flags.ts';
 import { TOOLS } from '../../tools/index.ts';
 
 describe('parametersOf', () => {
-  it('tells type, default and bounds, and the fields of what is nested', () => {
+  it('describes type, default and bounds, and nested fields', () => {
     const schema = z.strictObject({
       name: z.string().describe('what it is called'),
       kind: z.enum(['a', 'b']).optional(),
@@ -37,20 +37,20 @@ describe('parametersOf', () => {
 });
 
 describe('replaceBetween', () => {
-  it('replaces what is between the markers, the same way each time', () => {
+  it('replaces the text between the markers, idempotently', () => {
     const text = 'a\n<!-- x:begin -->\nold\n<!-- x:end -->\nb\n';
     const once = replaceBetween(text, 'x', 'new\n');
     expect(once).toBe('a\n<!-- x:begin -->\nnew\n<!-- x:end -->\nb\n');
     expect(replaceBetween(once, 'x', 'new\n')).toBe(once);
   });
 
-  it.each(['', '<!-- x:begin -->', '<!-- x:end --><!-- x:begin -->'])('refuses %j', (text) => {
+  it.each(['', '<!-- x:begin -->', '<!-- x:end --><!-- x:begin -->'])('rejects %j', (text) => {
     expect(() => replaceBetween(text, 'x', '')).toThrow('<!-- x:begin --> and <!-- x:end --> are missing');
   });
 });
 
 describe('the pages', () => {
-  it('tell every tool and every flag, and nothing twice', () => {
+  it('describe every tool and flag once', () => {
     const pages = [toolsPage(TOOLS), toolsTable(TOOLS), configurationPage()];
     for (const { name } of TOOLS) {
       expect(pages[0]?.match(new RegExp(`^## \`${name}\`$`, 'gm'))).toHaveLength(1);
@@ -60,7 +60,7 @@ describe('the pages', () => {
     expect([toolsPage(TOOLS), toolsTable(TOOLS), configurationPage()]).toEqual(pages);
   });
 
-  it('keep their tables whole', () => {
+  it('contain well-formed tables', () => {
     expect(table(['a', 'b'], [['x|y', 'two\nlines']])).toBe(
       '| a | b |\n| --- | --- |\n| x\\|y | two lines |\n',
     );

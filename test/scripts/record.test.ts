@@ -11,7 +11,7 @@ function recording(events: Recording['events']): Recording {
 }
 
 describe('eventsOf', () => {
-  it('cuts the output where the timing says, and no character in two', () => {
+  it('splits the output by the timing, and never within a character', () => {
     const output = Buffer.from('Script started\nab€c\nScript done\n');
     expect(eventsOf('0.5 3\n0.25 3\n', output)).toEqual([
       { time: 0.5, data: 'ab' },
@@ -19,20 +19,20 @@ describe('eventsOf', () => {
     ]);
   });
 
-  it('refuses what is no timing', () => {
+  it('rejects an invalid timing', () => {
     expect(() => eventsOf('nonsense', Buffer.from('\n'))).toThrow('not a line of timing: "nonsense"');
   });
 });
 
 describe('a cast', () => {
-  it('is read as it was written', () => {
+  it('survives writing and reading', () => {
     const written = recording([{ time: 0.5, data: '\u001b[1mhi\r\n' }]);
     expect(parseCast(formatCast(written))).toEqual(written);
   });
 });
 
 describe('renderSvg', () => {
-  it('lets lines appear at their time, with long pauses cut', async () => {
+  it('shows lines at their time, with long pauses shortened', async () => {
     const svg = await renderSvg(
       recording([
         { time: 5, data: 'one\r\n' },
@@ -48,7 +48,7 @@ describe('renderSvg', () => {
     expect(svg).toMatch(/y="63" style="animation:show 1ms 1\.50s both"[^>]*>three</);
   });
 
-  it('hides what was replaced, also where nothing is animated', async () => {
+  it('hides what was replaced, even without animation', async () => {
     const svg = await renderSvg(
       recording([
         { time: 0, data: 'working' },
@@ -63,11 +63,11 @@ describe('renderSvg', () => {
 describe('the picture of the README', () => {
   const cast = readFileSync(join(DOCS, 'first-session.cast'), 'utf8');
 
-  it('is drawn from the recording beside it', async () => {
+  it('is rendered from its recording', async () => {
     expect(readFileSync(join(DOCS, 'first-session.svg'), 'utf8')).toBe(await renderSvg(parseCast(cast)));
   });
 
-  it('shows the session to its end, and no path of the machine that it was recorded on', () => {
+  it('shows the whole session, and no path of the recording machine', () => {
     expect(cast).toContain('sandbox_stop');
     expect(cast).not.toMatch(/\/(home|root|tmp|Users)\b/);
   });

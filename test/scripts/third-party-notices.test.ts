@@ -41,14 +41,14 @@ describe('thirdPartyNotices', () => {
     ]);
   });
 
-  it('refuses a package whose license it cannot quote', async () => {
+  it('rejects a package without a license to quote', async () => {
     addPackage('node_modules/bare', 'bare', {});
     await expect(thirdPartyNotices(root, ['node_modules/bare/index.js'])).rejects.toThrow(
       'the package bare has no license file',
     );
   });
 
-  it('is what THIRD-PARTY-NOTICES.txt holds', async () => {
+  it('matches THIRD-PARTY-NOTICES.txt', async () => {
     const committed = readFileSync(join(ROOT, 'THIRD-PARTY-NOTICES.txt'), 'utf8');
     // `npm run docs` brings it up to date.
     expect(committed).toBe(await thirdPartyNotices(ROOT, await buildJavaScript()));
@@ -56,7 +56,7 @@ describe('thirdPartyNotices', () => {
 });
 
 describe('package.json', () => {
-  it('depends on nothing but what stays outside the bundle', () => {
+  it('depends only on what is not bundled', () => {
     const { dependencies } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8'));
     expect(Object.keys(dependencies).sort()).toEqual([...EXTERNAL_PACKAGES].sort());
   });

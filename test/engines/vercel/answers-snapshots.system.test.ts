@@ -42,7 +42,7 @@ describe('the vercel engine after a snapshot', () => {
     await api.close();
   });
 
-  it('tells the sandbox as stopped by it, whatever its session says', async () => {
+  it('reports the sandbox as stopped by it, whatever its session reports', async () => {
     api.answers.unshift(({ path }) => {
       if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
       return null;
@@ -55,7 +55,7 @@ describe('the vercel engine after a snapshot', () => {
     });
   });
 
-  it('stops a sandbox that goes on all the same', async () => {
+  it('stops a sandbox that keeps running', async () => {
     await engine.snapshots?.take(sandboxId, null, timeoutSignal());
     expect(api.requestsTo('POST', '/stop')).toHaveLength(1);
     expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({
@@ -64,7 +64,7 @@ describe('the vercel engine after a snapshot', () => {
     });
   });
 
-  it('says that it failed, and leaves the sandbox as it is', async () => {
+  it('reports its failure, and leaves the sandbox unchanged', async () => {
     snapshots.unshift('failed');
     await expect(engine.snapshots?.take(sandboxId, null, timeoutSignal())).rejects.toMatchObject({
       code: 'server',
@@ -77,7 +77,7 @@ describe('the vercel engine after a snapshot', () => {
     });
   });
 
-  describe('that failed, but whose time stays with the session', () => {
+  describe('that failed, but whose time remains in the session', () => {
     const snapshottedAt = Date.now();
 
     beforeEach(async () => {
@@ -111,7 +111,7 @@ describe('the vercel engine after a snapshot', () => {
       expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ endedBy: 'exit' });
     });
 
-    it('is not the cause of an end that was asked for', async () => {
+    it('is not the cause of a requested end', async () => {
       const stopped = await engine.stop(sandboxId, 'requested', timeoutSignal());
       expect(stopped).toMatchObject({ status: 'stopped', stopCause: 'requested' });
     });
@@ -123,7 +123,7 @@ describe('the vercel engine after a snapshot', () => {
     });
   });
 
-  it('is told of a sandbox of which another machine takes one', async () => {
+  it('is reported for a sandbox that another machine snapshots', async () => {
     api.session = { snapshottedAt: Date.now() };
     const other = await openVercelEngine({ url: api.url, credentials: SCRIPTED_CREDENTIALS });
     expect(await other.engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'snapshotting' });
@@ -133,7 +133,7 @@ describe('the vercel engine after a snapshot', () => {
     expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'snapshot' });
   });
 
-  describe('whose answer is lost', () => {
+  describe('whose response is lost', () => {
     /** The platform's list; empty until the snapshot exists. */
     let listed: object[];
 
@@ -147,7 +147,7 @@ describe('the vercel engine after a snapshot', () => {
       });
     });
 
-    it('is waited for while the platform takes it', async () => {
+    it('is awaited while the platform takes it', async () => {
       const waiting = new Promise<void>((resolve) => {
         api.answers.unshift(({ path }) => {
           if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
@@ -164,7 +164,7 @@ describe('the vercel engine after a snapshot', () => {
       expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ stopCause: 'snapshot' });
     });
 
-    it('fails at once where the platform says that it has failed', async () => {
+    it('fails at once if the platform reports its failure', async () => {
       api.answers.unshift(({ path }) => {
         if (path.endsWith('/snapshot')) api.session = { snapshottedAt: Date.now() };
         return null;
@@ -174,7 +174,7 @@ describe('the vercel engine after a snapshot', () => {
       await expect(taking).rejects.toMatchObject({ hint: expect.not.stringContaining('snapshot_list') });
     });
 
-    it("shows as its sandbox's where it is taken after the call has failed", async () => {
+    it('is attributed to its sandbox if it is taken after the call has failed', async () => {
       const taking = engine.snapshots?.take(sandboxId, null, timeoutSignal());
       await expect(taking).rejects.toMatchObject({ hint: expect.stringContaining('snapshot_list') });
       listed = [scriptedSnapshot()];

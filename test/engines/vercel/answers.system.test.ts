@@ -44,7 +44,7 @@ describe('the vercel engine', () => {
     return { headers: { 'content-type': 'application/x-ndjson' }, body };
   };
 
-  it.each([204, 205])('asks once for a command whose answer is %i', async (status) => {
+  it.each([204, 205])('requests a command only once if the response is %i', async (status) => {
     api.answers.push(({ method, path, body }) =>
       method === 'POST' && path.endsWith('/cmd') && !body.includes('"wait"') ? { status, body: null } : null,
     );
@@ -53,7 +53,7 @@ describe('the vercel engine', () => {
     expect(started).toHaveLength(1);
   });
 
-  it('names the variable that a refused token came from', async () => {
+  it('names the variable of a rejected token', async () => {
     const payload = { owner_id: 'team_scripted', project_id: 'prj_scripted' };
     const oidcToken = `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.x`;
     const environment = { oidcToken, token: null, teamId: null, projectId: null };
@@ -69,7 +69,7 @@ describe('the vercel engine', () => {
     await other.remove();
   });
 
-  it('says of a sandbox of another project where it is', async () => {
+  it('reports the project of a sandbox in another project', async () => {
     const credentials = { ...SCRIPTED_CREDENTIALS, projectId: 'prj_other' };
     const other = await openVercelEngine({ url: api.url, credentials }, { stateDir: opened.stateDir });
     await expect(other.engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({
@@ -79,7 +79,7 @@ describe('the vercel engine', () => {
     await other.engine.close();
   });
 
-  it('takes what the platform calls gone for what is not there, whatever its words', async () => {
+  it('treats a 410 as not found, whatever its message', async () => {
     const response = { status: 410, body: { error: { code: 'gone', message: 'Gone' } } };
     api.answers.push(({ method, path, body }) => {
       const isOwn = method !== 'POST' && path.endsWith(`/${sandboxId}`);
@@ -94,7 +94,7 @@ describe('the vercel engine', () => {
     await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({ code: 'not_found' });
   });
 
-  it('goes on waiting for a command where a proxy has lost patience', async () => {
+  it('keeps waiting for a command after a timeout in a proxy', async () => {
     const refused = [408, 429, 504];
     api.answers.push(({ path, query }) => {
       if (query.get('wait') !== 'true' || !path.includes('/cmd/')) return null;
@@ -107,7 +107,7 @@ describe('the vercel engine', () => {
     expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ exitCode: 3 });
   });
 
-  it('reads a stream whose type names its encoding', async () => {
+  it('reads a stream whose content type names its encoding', async () => {
     api.answers.push(({ path }) =>
       path.endsWith('/logs')
         ? {
@@ -123,7 +123,7 @@ describe('the vercel engine', () => {
     expect(Buffer.concat(chunks.map(({ data }) => data)).toString()).toBe('here\n');
   });
 
-  it('tells who killed a command whose exit code the platform has no number for', async () => {
+  it('reports who killed a command without an exit code from the platform', async () => {
     let isKilled = false;
     let notify = (): void => {};
     const waited = new Promise<void>((resolve) => {
@@ -151,7 +151,7 @@ describe('the vercel engine', () => {
     expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({ endedBy: 'killed' });
   });
 
-  it('takes no snapshot that is being taken for the end of a command', async () => {
+  it('does not mistake a running snapshot for the end of a command', async () => {
     // There is no shell, so the platform has to send the signal.
     const refusal = (status: string) => ({
       status: 422,
@@ -181,7 +181,7 @@ describe('the vercel engine', () => {
     await kill();
   });
 
-  it('says that a sandbox was begun anew elsewhere, and works in it from then on', async () => {
+  it('reports that a sandbox was restarted elsewhere, and works in it from then on', async () => {
     await run();
     const before = api.requestsTo('POST', '/cmd').length;
     api.session = { id: 'ses_other' };
@@ -199,7 +199,7 @@ describe('the vercel engine', () => {
     expect(api.requestsTo('POST', '/cmd').length - before).toBe(2);
   });
 
-  it('forgets no sandbox whose removal is refused because it stops', async () => {
+  it('keeps the record of a sandbox whose removal is refused because it is stopping', async () => {
     api.answers.push(({ method }) =>
       method === 'DELETE' && api.requestsTo('DELETE', sandboxId).length === 1
         ? { status: 410, body: { error: { code: 'sandbox_stopping', message: 'Sandbox is stopping' } } }

@@ -12,7 +12,7 @@ import { openVercelEngine } from './support/vercel-engines.ts';
 
 const FILE = { path: '', type: 'file', mode: 0o644, linkTarget: null } as const;
 
-it('a terminal that is tried again', async () => {
+it('a terminal connection that is being retried', async () => {
   const listener = createServer((socket) => socket.destroy()).listen(0, '127.0.0.1');
   onTestFinished(() => {
     listener.close();
@@ -36,7 +36,7 @@ it('a terminal that is tried again', async () => {
   await rejected;
 });
 
-it.each([0, 3_000_000])('a tree whose file has stopped coming after %i bytes', async (bytes) => {
+it.each([0, 3_000_000])('a tree with a file that stalls after %i bytes', async (bytes) => {
   const api = await startVercelApi();
   onTestFinished(() => api.close());
   const { engine, remove } = await openVercelEngine(api);

@@ -13,7 +13,7 @@ function oidc(claims: Record<string, unknown>): string {
 const CLAIMS = { owner_id: 'team_claimed', project_id: 'prj_claimed', exp: NOW / 1_000 + 3_600 };
 
 describe('credentials', () => {
-  it('are the OIDC token first, with team and project of its payload', () => {
+  it('prefer the OIDC token, with the team and project of its payload', () => {
     const token = oidc(CLAIMS);
     expect(credentialsOf({ ...NOTHING, oidcToken: token, token: 'other' }, NOW)).toEqual({
       token,
@@ -24,12 +24,12 @@ describe('credentials', () => {
     });
   });
 
-  it('take team and project from the environment before the payload', () => {
+  it('prefer team and project from the environment to the payload', () => {
     const environment = { ...NOTHING, oidcToken: oidc(CLAIMS), teamId: 'team_set', projectId: 'prj_set' };
     expect(credentialsOf(environment, NOW)).toMatchObject({ teamId: 'team_set', projectId: 'prj_set' });
   });
 
-  it('are otherwise the access token with both beside it', () => {
+  it('otherwise use the access token with team and project', () => {
     const environment = { ...NOTHING, token: 'secret', teamId: 'team_1', projectId: 'prj_1' };
     expect(credentialsOf(environment, NOW)).toEqual({
       token: 'secret',
@@ -74,7 +74,7 @@ describe('credentials', () => {
       'Set VERCEL_PROJECT_ID',
     ],
   ])(
-    'are refused where %s, by variable and remedy, without the value',
+    'are rejected where %s, with variable and remedy, without the value',
     (_case, environment, message, hint) => {
       expect(() => credentialsOf({ ...NOTHING, ...environment }, NOW)).toThrow(
         expect.objectContaining({

@@ -45,7 +45,7 @@ function diagnose(environment = SET, chosen = true) {
 }
 
 describe('doctor of the vercel engine', () => {
-  it('asks the cloud once, at the base URL of the operator, in the name of the token', async () => {
+  it("sends one request to the operator's base URL, with the token", async () => {
     answer = { status: 200, body: { sandboxes: [], pagination: { count: 0, next: null } } };
     expect(await diagnose()).toMatchObject({
       engine: 'vercel',
@@ -89,7 +89,7 @@ describe('doctor of the vercel engine', () => {
       'Call again',
     ],
     ['silence', 'hang', 'did not respond in time', 'HTTPS_PROXY'],
-  ])('tells %s and what to do about it', async (_case, given, text, advice) => {
+  ])('reports %s and what to do about it', async (_case, given, text, advice) => {
     answer = given;
     const { works, findings } = await diagnose();
     expect(works).toBe(false);
@@ -101,7 +101,7 @@ describe('doctor of the vercel engine', () => {
     expect(JSON.stringify(findings)).not.toContain('hidden-token');
   });
 
-  it('names what is missing, and asks nothing where nobody chose the cloud', async () => {
+  it('names what is missing, and sends no request unless the engine was chosen', async () => {
     expect(await diagnose(NOTHING)).toMatchObject({
       works: false,
       findings: [
@@ -117,7 +117,7 @@ describe('doctor of the vercel engine', () => {
   });
 });
 
-describe('the way of a terminal through a proxy', () => {
+describe('the proxy of a terminal connection', () => {
   const proxy = {
     http: 'http://plain:1',
     https: 'http://secure:2',
@@ -133,7 +133,7 @@ describe('the way of a terminal through a proxy', () => {
     ['wss://notinternal.example/x', 'http://secure:2'],
     ['wss://by-port.example:8443/x', null],
     ['wss://by-port.example/x', 'http://secure:2'],
-  ])('%s goes by %s', (url, expected) => {
+  ])('%s uses %s', (url, expected) => {
     expect(proxyFor(new URL(url), proxy)).toBe(expected);
     expect(proxyFor(new URL(url), { http: null, https: null, no: null })).toBeNull();
     expect(proxyFor(new URL(url), { ...proxy, no: '*' })).toBeNull();

@@ -20,7 +20,7 @@ const RULE = {
 };
 
 describe('network policies of the cloud', () => {
-  it('are words where they need no lists', () => {
+  it('are strings if they need no lists', () => {
     for (const mode of ['allow-all', 'deny-all'] as const) {
       expect(toSdkPolicy({ mode })).toBe(mode);
       expect(fromSdkPolicy(mode)).toEqual({ mode });
@@ -28,7 +28,7 @@ describe('network policies of the cloud', () => {
     expect(fromSdkPolicy(undefined)).toEqual({ mode: 'allow-all' });
   });
 
-  it('count the domain of a rule as allowed, and carry match and headers', () => {
+  it('count the domain of a rule as allowed, and include match and headers', () => {
     const policy = toSdkPolicy({
       mode: 'custom',
       allow: ['*.example.org'],
@@ -50,14 +50,14 @@ describe('network policies of the cloud', () => {
     });
   });
 
-  it('keep the rules of one domain in their order', () => {
+  it('keep the rules of one domain in order', () => {
     const second = { domain: RULE.domain, headers: { 'x-second': '2' } };
     expect(toSdkPolicy({ mode: 'custom', rules: [RULE, second] })).toMatchObject({
       allow: { 'api.example.com': [{ match: {} }, { transform: [{ headers: { 'x-second': '2' } }] }] },
     });
   });
 
-  it('come back without a header value', () => {
+  it('are returned without header values', () => {
     const reported = fromSdkPolicy(toSdkPolicy({ mode: 'custom', rules: [RULE] }));
     expect(reported).toEqual({
       mode: 'custom',
@@ -67,13 +67,13 @@ describe('network policies of the cloud', () => {
     expect(masked({ mode: 'custom', rules: [RULE] }).rules?.[0]?.headers).toEqual({ authorization: '***' });
   });
 
-  it('deny everything where nothing is allowed', () => {
+  it('deny everything if nothing is allowed', () => {
     expect(toSdkPolicy({ mode: 'custom' })).toEqual({ allow: {} });
     expect(fromSdkPolicy({ allow: {} })).toEqual({ mode: 'custom', allow: [] });
     expect(fromSdkPolicy({ allow: ['example.com'] })).toEqual({ mode: 'custom', allow: ['example.com'] });
   });
 
-  it('carry secrets to where they may go, and are kept without them', () => {
+  it('contain secrets for their domains only, and are stored without them', () => {
     const requested: NetworkPolicy = {
       mode: 'custom',
       rules: [{ domain: 'API.example.com', headers: { authorization: 'Bearer \u0024{secret:KEY}' } }],
@@ -91,7 +91,7 @@ describe('network policies of the cloud', () => {
     expect(() => toSdkPolicy(otherDomain)).toThrow('Secret KEY may not be sent to other.example.com');
   });
 
-  it('are told as they were asked for where the platform spells or orders them otherwise', () => {
+  it('are reported as requested if the platform returns them in another form or order', () => {
     const requested: NetworkPolicy = {
       mode: 'custom',
       allow: ['b.example', 'a.example'],
@@ -124,7 +124,7 @@ describe('network policies of the cloud', () => {
     });
   });
 
-  it('are told as the platform has them where somebody else has changed them', () => {
+  it('are reported as the platform has them if they were changed elsewhere', () => {
     const requested: NetworkPolicy = { mode: 'custom', allow: ['Example.com'] };
     expect(policyInForce(toSdkPolicy(requested), requested)).toBe(requested);
     expect(policyInForce('deny-all', requested)).toEqual({ mode: 'deny-all' });

@@ -26,7 +26,7 @@ beforeEach(async () => {
 afterEach(() => rm(folder, { recursive: true }));
 
 describe('a record of version 0.1.0', () => {
-  it('is read, and written with the names of today', async () => {
+  it('is read, and written with the current names', async () => {
     const layout = new VercelLayout(folder);
     const paths = layout.sandbox(SANDBOX_ID);
     await mkdir(paths.dir, { recursive: true });

@@ -61,19 +61,19 @@ describe('a list of the vercel engine', () => {
     return found;
   }
 
-  it('goes on where it was, instead of reading all that is newer anew', async () => {
+  it('continues where it was, without reading all newer entries again', async () => {
     const ids = snapshots.map(({ id }) => id);
     expect(await walk()).toEqual(ids);
     // Twenty pages of ours, each out of one or two of the platform's.
     expect(api.requestsTo('GET', '/snapshots').length).toBeLessThanOrEqual(40);
   });
 
-  it('misses none where newer ones are deleted meanwhile', async () => {
+  it('misses nothing when newer entries are deleted meanwhile', async () => {
     const ids = snapshots.map(({ id }) => id);
     expect(await walk(() => void snapshots.splice(0, 15))).toEqual(ids);
   });
 
-  it('begins anew where the platform does not take a place of before any more', async () => {
+  it('restarts if the platform no longer accepts an earlier cursor', async () => {
     let isFirst = true;
     let refused = 0;
     api.answers.unshift(({ path, query }) => {
@@ -92,7 +92,7 @@ describe('a list of the vercel engine', () => {
     expect(refused).toBeGreaterThan(5);
   });
 
-  it('ends with an error where the pages have no end', async () => {
+  it('fails if the pages do not end', async () => {
     api.answers.unshift(({ path, query }) =>
       path.endsWith('/snapshots')
         ? { body: { snapshots: [], pagination: { count: 0, next: query.get('cursor') ?? 'again' } } }
@@ -103,7 +103,7 @@ describe('a list of the vercel engine', () => {
     });
   });
 
-  it("reads no further back than since, also where all entries are others'", async () => {
+  it('reads no further back than since, even if all entries belong to others', async () => {
     const others = Array.from({ length: ENTRIES }, (_, n) => ({
       name: `theirs-${n}`,
       persistent: true,

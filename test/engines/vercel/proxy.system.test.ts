@@ -38,7 +38,7 @@ async function startProxy(): Promise<{ url: string; requested: string[]; close()
   };
 }
 
-it('goes through the proxy that the environment names, except to hosts that it excepts', async () => {
+it('uses the proxy from the environment, except for excluded hosts', async () => {
   const [api, proxy] = [await startVercelApi(), await startProxy()];
   const through = await openVercelEngine(api, { proxy: { http: proxy.url, https: proxy.url, no: null } });
   const past = await openVercelEngine(api, { proxy: { http: proxy.url, https: null, no: '127.0.0.1' } });

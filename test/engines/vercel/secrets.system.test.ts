@@ -49,7 +49,7 @@ describe('secrets in the cloud', () => {
     expect(api.violations).toEqual([]);
   });
 
-  it('are set on requests by the cloud’s own firewall', async () => {
+  it('are set on requests by the cloud’s firewall', async () => {
     const made = await call('sandbox_create', { network_policy: policyFor('api.test') });
     expect(made.structured).toMatchObject({
       status: 'running',
@@ -70,7 +70,7 @@ describe('secrets in the cloud', () => {
     ['another domain', policyFor('other.test'), 'permission', 'other.test'],
     ['a wildcard', policyFor('*.test'), 'permission', '*.test'],
     ['a name that nobody gave', policyFor('api.test', 'NOBODY'), 'invalid_argument', 'no secret NOBODY'],
-  ])('are refused for %s, before the cloud is asked', async (_, network_policy, code, words) => {
+  ])('are rejected for %s, before any request to the cloud', async (_, network_policy, code, words) => {
     await call('sandbox_create', { network_policy: { mode: 'deny-all' } });
     const before = api.bodies.length;
     for (const tool of ['sandbox_create', 'sandbox_update_network_policy']) {
@@ -82,7 +82,7 @@ describe('secrets in the cloud', () => {
     await call('sandbox_stop', { blocking: true });
   });
 
-  it('are in the environment where the operator allows it, and there alone', async () => {
+  it('are set in the environment only if the operator allows it', async () => {
     const env = { KEY: say('READABLE') };
     const length = { cmd: 'bash', args: ['-c', `echo \${#KEY}; echo "$KEY"`] };
     await call('sandbox_create', { env, network_policy: { mode: 'deny-all' } });
@@ -109,7 +109,7 @@ describe('secrets in the cloud', () => {
     await call('sandbox_stop', { blocking: true });
   });
 
-  it('go to the server of a repository, by Vercel’s service', async () => {
+  it('are sent to the server of a repository by Vercel’s service', async () => {
     const source = { type: 'git', url: 'http://git.test:1/private.git', password: say('TOKEN') };
     const { text } = await call('sandbox_create', { source });
     // No server is listening; only the recipient matters.
@@ -124,7 +124,7 @@ describe('secrets in the cloud', () => {
     expect(api.bodies.length).toBe(before);
   });
 
-  it('are in no answer, no record and no log', () => {
+  it('appear in no result, record or log', () => {
     const values = [TOKEN, READABLE];
     const needles = values.flatMap((value) => ['-e', value]);
     // Output is stored unchanged, closed to other users, and masked in results.

@@ -57,7 +57,7 @@ describe('sandboxes in the cloud', () => {
     return String(structured['sandbox_id']);
   };
 
-  it('stop when the client goes', async () => {
+  it('stop when the client disconnects', async () => {
     const server = await serve();
     const made = [await busy(server), await busy(server)];
     expect(await api.alive()).toEqual(made);
@@ -65,14 +65,14 @@ describe('sandboxes in the cloud', () => {
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
-  it('stop at SIGTERM', async () => {
+  it('stop on SIGTERM', async () => {
     const server = await serve();
     await busy(server);
     process.kill(server.pid, 'SIGTERM');
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
-  it('stay where they are to be kept, until their deadline', async () => {
+  it('remain until their deadline if kept', async () => {
     const server = await serve();
     const kept = await busy(server, { keep: true, timeout_ms: 15_000 });
     await server.close();
@@ -89,7 +89,7 @@ describe('sandboxes in the cloud', () => {
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
-  it('are stopped by `clean` after a crash, kept ones excepted', async () => {
+  it('are stopped by `clean` after a crash, except kept ones', async () => {
     const server = await serve();
     const kept = await busy(server, { keep: true });
     await busy(server);
@@ -106,7 +106,7 @@ describe('sandboxes in the cloud', () => {
     expect(await api.alive()).toEqual([]);
   });
 
-  it('are stopped by the next server where the crash came before the answer', async () => {
+  it('are stopped by the next server if the crash came before the response', async () => {
     const server = await serve();
     api.faults.add({ kind: 'hang-after', operation: 'sandbox.create' });
     const making = server.call('sandbox_create').catch(() => 'the server is gone');
@@ -118,7 +118,7 @@ describe('sandboxes in the cloud', () => {
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
-  it('are none where the answer of their creation was lost, or are taken up', async () => {
+  it('are removed or adopted if the response to their creation was lost', async () => {
     const server = await serve();
     for (const kind of ['lost', 'lost-502', 'half', 'malformed', 'invalid'] as const) {
       api.faults.add({ kind, operation: 'sandbox.create', times: 1 });
@@ -132,7 +132,7 @@ describe('sandboxes in the cloud', () => {
     }
   });
 
-  it('are stopped later where the end of the session could not stop them', async () => {
+  it('are stopped later if the end of the session could not stop them', async () => {
     const server = await serve();
     const made = await busy(server);
     api.faults.add({ kind: 503, operation: 'session.stop' });
@@ -143,7 +143,7 @@ describe('sandboxes in the cloud', () => {
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
-  it('are filled from a source that the cloud fetches, and say so; a fetch ends with the session', async () => {
+  it('are populated from a source fetched by the cloud, and report it; a fetch ends with the session', async () => {
     const sources = await openSourceServer('127.0.0.1');
     try {
       const server = await serve();
@@ -170,7 +170,7 @@ describe('sandboxes in the cloud', () => {
     }
   });
 
-  it('have no terminals for people, which is refused and not ignored', async () => {
+  it('reject requests for terminals for people instead of ignoring them', async () => {
     const server = await serve();
     const { text } = await server.call('sandbox_create', { interactive: true });
     expect(text).toMatch(/^Error \(unsupported\): .*interactive port.*\nNext step: .*sandbox_shell/);

@@ -35,14 +35,14 @@ async function listen(statuses: number[]) {
   return { url: `ws://127.0.0.1:${address.port}/`, attempts: () => attempts };
 }
 
-it('is tried again as long as only what stands before the terminal answers', async () => {
+it('is retried as long as only the proxy in front of the terminal responds', async () => {
   const { url, attempts } = await listen([404, 502, 503, 404]);
   const socket = await connectShell({ url, token: 'token' }, OPTIONS, timeoutSignal());
   expect(socket.readyState).toBe(socket.OPEN);
   expect(attempts()).toBe(5);
 });
 
-it('is tried once where the token is refused', async () => {
+it('is not retried if the token is rejected', async () => {
   const { url, attempts } = await listen([401]);
   await expect(connectShell({ url, token: 'token' }, OPTIONS, timeoutSignal())).rejects.toMatchObject({
     facts: { status: 401 },

@@ -39,7 +39,7 @@ describe('sources that the cloud fetches', () => {
     ],
     ['an address beside a name', { mode: 'custom', allow: ['git.test'] }, '203.0.113.7', false],
     ['an address under deny-all', { mode: 'deny-all' }, '203.0.113.7', false],
-  ])('are judged by the policy of the sandbox: %s', (_, networkPolicy, host, allowed) => {
+  ])('are checked against the policy of the sandbox: %s', (_, networkPolicy, host, allowed) => {
     const source = { type: 'tarball' as const, url: `https://${host}/a.tgz` };
     const check = () => checkSource({ readPolicy }, source, createRequest({ networkPolicy }));
     if (allowed) expect(check).not.toThrow();
@@ -57,20 +57,20 @@ describe('sources that the cloud fetches', () => {
     ["fatal: transport 'file' not allowed", 'permission'],
     ['Could not clone: connection refused', 'unavailable'],
     ['Could not unpack the source: This does not look like a tar archive', 'invalid_argument'],
-  ])('tell what the cloud said: %s', (words, code) => {
+  ])("report the cloud's message: %s", (words, code) => {
     const failure = sourceFailure({ secrets }, GIT, refusal(), words);
     expect(failure).toMatchObject({ code, message: expect.stringContaining(`Vercel said:\n${words}`) });
     expect(failure.hint).not.toBe('');
   });
 
-  it('leave a refusal of something else as it is', () => {
+  it('leave other refusals unchanged', () => {
     const failure = refusal();
     expect(sourceFailure({ secrets }, GIT, failure, 'ports: at most 4')).toBe(failure);
     const auth = new SandboxError('auth', 'The token has expired.');
     expect(sourceFailure({ secrets }, GIT, auth, 'clone')).toBe(auth);
   });
 
-  it('never tell credentials that came back', () => {
+  it('never reveal echoed credentials', () => {
     const encoded = Buffer.from('x-access-token:swordfish').toString('base64');
     const words = `Could not clone https://x-access-token:swordfish@git.test with Basic ${encoded}`;
     const { message } = sourceFailure({ secrets }, GIT, refusal(), words);

@@ -76,14 +76,14 @@ describe('a fault of the stand-in', () => {
     expect(api.calls.slice(-2).map(({ fault }) => fault)).toEqual([String(kind), null]);
   });
 
-  it('comes after as many good calls as it says', async () => {
+  it('occurs after the given number of successful calls', async () => {
     api.faults.add({ kind: 500, operation: 'command.run', after: 1, times: 1 });
     const answers = [];
     for (let call = 0; call < 3; call += 1) answers.push(await seen({ command: 'true' }));
     expect(answers).toEqual(['answered', '500', 'answered']);
   });
 
-  it('cuts a stream after as many lines as it says', async () => {
+  it('cuts a stream after the given number of lines', async () => {
     api.faults.add({ kind: 'half', operation: 'command.run', times: 1, lines: 2 });
     const body = {
       command: 'sh',

@@ -26,7 +26,7 @@ describe('the stand-in of the API', () => {
     expect(api.violations).toEqual([]);
   });
 
-  it('makes, finds, lists and changes sandboxes', async () => {
+  it('creates, gets, lists and updates sandboxes', async () => {
     const sandbox = await Sandbox.create({
       ...access,
       name: 'first',
@@ -76,7 +76,7 @@ describe('the stand-in of the API', () => {
     });
   });
 
-  it('runs commands, which can be followed, waited for and killed', async () => {
+  it('runs commands, which can be followed, awaited and killed', async () => {
     const done = await shared.runCommand({
       cmd: 'sh',
       args: ['-c', 'echo "grün $E"; echo no >&2; exit 3'],
@@ -115,7 +115,7 @@ describe('the stand-in of the API', () => {
     expect(await shared.readFile({ path: 'none' })).toBeNull();
   });
 
-  it('takes snapshots, starts from them, and tells those that are gone', async () => {
+  it('takes snapshots, starts from them, and reports deleted ones', async () => {
     const source = await Sandbox.create({ ...access, name: 'source', persistent: false });
     await source.writeFiles([{ path: 'kept', content: Buffer.from('kept') }]);
     const snapshot = await source.snapshot({ expiration: DAY_MS });
@@ -140,7 +140,7 @@ describe('the stand-in of the API', () => {
     expect(await api.alive()).toEqual(['shared']);
   });
 
-  it('resumes what has stopped, and counts it', async () => {
+  it('resumes stopped sandboxes, and counts that', async () => {
     const sandbox = await Sandbox.create({ ...access, name: 'again', persistent: false });
     await sandbox.stop();
     await (await Sandbox.get({ ...access, name: 'again' })).currentSession().stop();
@@ -172,7 +172,7 @@ describe('the stand-in of the API', () => {
     expect(shared.domain(8080)).toBe('https://sb-shared-8080.vercel.run');
   });
 
-  it('answers for a sandbox that is being made when it is there', async () => {
+  it('responds to a request for a pending sandbox once it exists', async () => {
     const name = 'asked-early';
     const making = Sandbox.create({ ...access, name, persistent: false });
     await expect.poll(() => api.deeds.created, { interval: 1 }).toContain(name);
@@ -181,7 +181,7 @@ describe('the stand-in of the API', () => {
     await expect(Sandbox.get({ ...access, name, resume: false })).rejects.toThrow('404');
   });
 
-  it('refuses a wrong token, another team and another project', async () => {
+  it('rejects a wrong token, another team and another project', async () => {
     for (const wrong of [{ token: 'x' }, { teamId: 'x' }])
       await expect(Sandbox.get({ ...access, ...wrong, name: 'shared' })).rejects.toMatchObject({
         response: { status: 403 },
@@ -203,7 +203,7 @@ describe('the stand-in of the API', () => {
     }
   });
 
-  it('was asked for everything but what the SDK has no way to ask', () => {
+  it('received every request that the SDK can send', () => {
     const called = new Set(api.calls.map(({ operation }) => operation));
     expect(OPERATIONS.filter((operation) => !called.has(operation))).toEqual(['session.get']);
   });

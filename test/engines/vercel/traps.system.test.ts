@@ -67,7 +67,7 @@ describe('the vercel engine', () => {
     }
   }
 
-  it('waits longer than the platform lets a request last', async () => {
+  it("waits longer than the platform's limit for a request", async () => {
     await withStreamLimit(150, async () => {
       const { commandId } = await start('sleep 1; exit 7');
       expect(await engine.commands.wait(commandId, timeoutSignal())).toMatchObject({
@@ -77,7 +77,7 @@ describe('the vercel engine', () => {
     });
   });
 
-  it('resumes a stream that is cut, without loss and without doubling', async () => {
+  it('resumes a truncated stream without loss or repetition', async () => {
     await withStreamLimit(100, async () => {
       const script =
         'for n in 1 2 3 4 5 6 7 8; do printf "größe %s 雪\\n" $n; printf "e%s\\n" $n >&2; sleep 0.1; done';
@@ -103,7 +103,7 @@ describe('the vercel engine', () => {
     expect(text === Array.from({ length: 60_000 }, (_, n) => `${n + 1}\n`).join('')).toBe(true);
   });
 
-  it('tells what an earlier process has read where a later one cannot read it again', async () => {
+  it('returns what an earlier process has read if it cannot be read again', async () => {
     const made = await engine.create(createRequest(), timeoutSignal());
     const tuning = { stateDir: opened.stateDir, retryBaseMs: 1, pollMs: 20 };
     const earlier = (await openVercelEngine(api, tuning)).engine;
@@ -125,7 +125,7 @@ describe('the vercel engine', () => {
     await later.close();
   });
 
-  it('takes output that it has stopped reading for incomplete', async () => {
+  it('treats output that it stopped reading as incomplete', async () => {
     api.faults.add({ kind: 'hang', operation: 'command.logs' });
     const access = { ...api.credentials, fetch: fetchFrom(api.url) };
     const session = (await Sandbox.get({ ...access, name: sandboxId })).currentSession();
@@ -141,7 +141,7 @@ describe('the vercel engine', () => {
   });
 
   it.each([409, 410] as const)(
-    'takes no %i for the end of a sandbox that runs, and kills later',
+    'does not treat a %i as the end of a running sandbox, and kills later',
     async (kind) => {
       const { commandId } = await start('sleep 300');
       const kill = () => engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
@@ -156,12 +156,12 @@ describe('the vercel engine', () => {
     },
   );
 
-  it('makes ephemeral sandboxes', async () => {
+  it('creates ephemeral sandboxes', async () => {
     const access = { ...api.credentials, fetch: fetchFrom(api.url) };
     expect(await Sandbox.get({ ...access, name: sandboxId })).toMatchObject({ persistent: false });
   });
 
-  it('sends the headers of a rule, and never tells them', async () => {
+  it('sends the headers of a rule, and never reveals them', async () => {
     const networkPolicy = {
       mode: 'custom' as const,
       allow: ['*.example.org'],
@@ -191,14 +191,14 @@ describe('the vercel engine', () => {
     await engine.forget(made.sandboxId, timeoutSignal());
   });
 
-  it('waits as long as Retry-After says, then goes on', async () => {
+  it('waits as long as Retry-After requires, then continues', async () => {
     api.faults.add({ kind: 429, operation: 'sandbox.get', times: 1, retryAfter: 1 });
     const before = performance.now();
     expect(await engine.get(sandboxId, timeoutSignal())).toMatchObject({ status: 'running' });
     expect(performance.now() - before).toBeGreaterThanOrEqual(990);
   });
 
-  it('tells how long to wait where that is too long', async () => {
+  it('reports how long to wait if that is too long', async () => {
     api.faults.add({ kind: 429, operation: 'sandbox.get', times: 1, retryAfter: 600 });
     await expect(engine.get(sandboxId, timeoutSignal())).rejects.toMatchObject({
       code: 'rate_limit',
@@ -206,7 +206,7 @@ describe('the vercel engine', () => {
     });
   });
 
-  it('takes a snapshot that is gone for one that is not found', async () => {
+  it('reports a deleted snapshot as not found', async () => {
     const source = await engine.create(createRequest(), timeoutSignal());
     const { snapshotId = '' } = (await engine.snapshots?.take(source.sandboxId, null, timeoutSignal())) ?? {};
     await engine.snapshots?.delete(snapshotId, timeoutSignal());
@@ -217,7 +217,7 @@ describe('the vercel engine', () => {
     await engine.forget(source.sandboxId, timeoutSignal());
   });
 
-  it('refuses a runtime beside a snapshot before it asks', async () => {
+  it('rejects a runtime together with a snapshot before any request', async () => {
     const creates = api.calls.filter(({ operation }) => operation === 'sandbox.create').length;
     const source = { type: 'snapshot' as const, snapshotId: 'snap_000000000000' };
     await expect(
@@ -229,7 +229,7 @@ describe('the vercel engine', () => {
     expect(api.calls.filter(({ operation }) => operation === 'sandbox.create')).toHaveLength(creates);
   });
 
-  it('never shortens the time of a sandbox that it takes up', async () => {
+  it('never shortens the lifetime of a sandbox that it attaches to', async () => {
     const made = await engine.create(createRequest({ timeoutMs: 60_000 }), timeoutSignal());
     await engine.extendTimeout(made.sandboxId, 240_000, timeoutSignal());
     const again = await openVercelEngine(api, { stateDir: opened.stateDir });
@@ -240,7 +240,7 @@ describe('the vercel engine', () => {
     await engine.forget(made.sandboxId, timeoutSignal());
   });
 
-  it('answers a stopped sandbox with the way back, and starts none anew', async () => {
+  it('reports the next step for a stopped sandbox, without restarting it', async () => {
     const made = await engine.create(createRequest(), timeoutSignal());
     await engine.stop(made.sandboxId, 'requested', timeoutSignal());
     await expect(engine.files.stat(made.sandboxId, '/', null, timeoutSignal())).rejects.toMatchObject({
@@ -250,7 +250,7 @@ describe('the vercel engine', () => {
     expect(await api.alive()).toEqual([sandboxId]);
   });
 
-  it('says which variable a wrong token came from, and what renews it', async () => {
+  it('names the variable of a wrong token, and how to renew it', async () => {
     const credentials = { ...api.credentials, token: 'wrong' };
     const wrong = await openVercelEngine({ url: api.url, credentials });
     await expect(wrong.engine.create(createRequest(), timeoutSignal())).rejects.toMatchObject({
@@ -261,7 +261,7 @@ describe('the vercel engine', () => {
     await wrong.remove();
   });
 
-  it('says that nobody listens where nobody listens', async () => {
+  it('reports a refused connection as such', async () => {
     const closed = createServer();
     await new Promise<void>((resolve) => closed.listen(0, '127.0.0.1', resolve));
     const address = closed.address();

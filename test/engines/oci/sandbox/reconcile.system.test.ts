@@ -11,7 +11,7 @@ import { openOciEngines } from '../support/oci-engines.ts';
 type Opened = Awaited<ReturnType<typeof openOciEngines>>;
 
 /** What becomes of a sandbox that ends while nobody asks for it, or whose record is lost. */
-describe('a sandbox that ends by itself', () => {
+describe('a sandbox that ends without a request', () => {
   let opened: Opened;
   beforeAll(async () => {
     opened = await openOciEngines();
@@ -66,7 +66,7 @@ describe('a sandbox that ends by itself', () => {
     await opened.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
-  it('tells each waiter for a command why it ended: stopped here, stopped elsewhere, expired', async () => {
+  it('reports to each waiter of a command why it ended: stopped here, stopped elsewhere, expired', async () => {
     const ends: [string, number, (sandbox: Sandbox) => Promise<unknown>][] = [
       [
         'stopped here',
