@@ -8,7 +8,7 @@ import type { Subject } from '../support/subject.ts';
 
 const MIB = 1_048_576;
 
-/** Captured output: offsets, pages, what is dropped. */
+/** Captured output: offsets, pages, dropped bytes. */
 export function outputCases(get: () => Subject): void {
   describe('output', () => {
     it('reads pages by offset that add up to the whole', async () => {

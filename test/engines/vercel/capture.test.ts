@@ -36,7 +36,7 @@ async function text(stream: ReadOutput['stream'], offset = 0, limit = 1_000_000)
 }
 
 describe('a captured log', () => {
-  it('is read by stream, by page and from its end', async () => {
+  it('can be read by stream, by page and from its end', async () => {
     log.append('stdout', Buffer.from('one '));
     log.append('stderr', Buffer.from('two '));
     log.append('stdout', Buffer.from('three'));
@@ -126,7 +126,7 @@ describe('a captured log', () => {
   });
 });
 
-describe('a new reading', () => {
+describe('a new read', () => {
   const digests = newDigests();
   const replay = (pieces: ['stdout' | 'stderr', string][], of = digests): ResumedReading => {
     const reading = new ResumedReading(log, of);
@@ -134,7 +134,7 @@ describe('a new reading', () => {
     return reading;
   };
 
-  it('loses and doubles nothing, however the platform cuts its pieces', async () => {
+  it('neither loses nor repeats anything, however the platform splits its chunks', async () => {
     const own = newDigests();
     replay(
       [
@@ -156,7 +156,7 @@ describe('a new reading', () => {
     expect([await text('stdout'), await text('stderr')]).toEqual(['first second ', 'wrong again']);
   });
 
-  it('joins characters that were cut in the middle, and begins anew inside of one', async () => {
+  it('joins split characters, and can resume inside one', async () => {
     const own = newDigests();
     replay(
       [
@@ -177,7 +177,7 @@ describe('a new reading', () => {
     expect([await text('stdout'), await text('stderr')]).toEqual(['a😀bü', 'ä']);
   });
 
-  it('says where the platform tells another beginning than before', async () => {
+  it("reports where the platform's data differs from what was read before", async () => {
     const own = newDigests();
     replay([['stdout', 'the beginning']], own);
     expect(replay([['stdout', 'beginning and more']], own).consistent).toBe(false);
@@ -193,7 +193,7 @@ describe('the captures of a command', () => {
     return made;
   }
 
-  it('are told by the one of this process where no other holds more', async () => {
+  it("use this process's capture if no other contains more", async () => {
     capture('a', 10, 0);
     const own = capture('b', 4, 6);
     expect(await fullestCapture(folder, own)).toEqual({
@@ -208,7 +208,7 @@ describe('the captures of a command', () => {
     });
   });
 
-  it('are told by the fullest, and what only others held is counted as missing', async () => {
+  it('use the fullest capture, and count what only others contained as missing', async () => {
     capture('a', 500, 0);
     capture('b', 100, 600);
     const fullest = await fullestCapture(folder, capture('c', 3, 3));

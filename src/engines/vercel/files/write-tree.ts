@@ -34,7 +34,7 @@ export async function writeTree(
     }
   };
   try {
-    return await inSession(context, sandboxId, 'write a tree of files', signal, async (session) => {
+    return await inSession(context, sandboxId, 'write a file tree', signal, async (session) => {
       try {
         const counted: Counted = { files: 0, bytes: 0 };
         for await (const part of packed(context, own(), counted, signal)) {
@@ -71,7 +71,7 @@ async function removeParts(
   try {
     await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
   } catch (error) {
-    context.log.debug({ err: error }, 'parts of a tree could not be removed');
+    context.log.debug({ err: error }, 'cannot remove the parts of a file tree');
   }
 }
 

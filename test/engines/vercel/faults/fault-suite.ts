@@ -58,7 +58,7 @@ export function describeFaults(name: string, calls: readonly FaultCall[]): void 
     });
 
     it.concurrent.each(calls.map((call) => [call.name, call] as const))(
-      '%s asks what the table says',
+      '%s sends the requests in the table',
       (_, call) => worldsOf(call).use((world) => tryWithout(world, call)),
     );
 

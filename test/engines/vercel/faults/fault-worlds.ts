@@ -1,11 +1,11 @@
-/** Worlds that are used one call at a time, as many as calls are tried at once. */
+/** A pool of worlds, each used by one call at a time. */
 import { FaultWorld } from './fault-world.ts';
 
-/** What a world has to say when it ends; all of it has to be empty. */
+/** Problems reported when a world is closed; all lists must be empty. */
 export interface WorldsEnd {
-  /** What goes on in the cloud. */
+  /** What is still running in the cloud. */
   alive: string[];
-  /** What the stand-in was asked that the service does not take. */
+  /** Requests to the stand-in that the real service would reject. */
   violations: readonly unknown[];
   /** Sessions that were started because a stopped sandbox was resumed. */
   resumed: string[];
@@ -20,7 +20,7 @@ export class FaultWorlds {
     this.#sandboxes = sandboxes;
   }
 
-  /** Gives `work` a world that nobody else uses meanwhile. One in which something went wrong serves on, so that it shows. */
+  /** Runs `work` with exclusive use of a world. After a failure a world stays in use, so that damage shows. */
   async use(work: (world: FaultWorld) => Promise<void>): Promise<void> {
     const world = this.#idle.pop() ?? (await this.#open());
     try {
