@@ -37,9 +37,9 @@ export function readArguments(args: string[]): BenchArguments {
 export function usage(rows: readonly string[]): string {
   return `Usage: npm run bench [-- OPTION…]
 
-  --only NAME   this row alone; may be given more than once
+  --only NAME   only this row; repeatable
   --json        the results as JSON
-  --large       also the row that writes 10 GB a run
+  --large       also the row that writes 10 GB per run
   -h, --help    this text
 
 Rows: ${rows.join(', ')}

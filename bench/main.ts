@@ -43,7 +43,7 @@ const NAMES = ROWS.map(({ name }) => name);
 /** @throws UsageError */
 function rowsOf({ only, large }: BenchArguments): Row[] {
   const unknown = only?.find((name) => !NAMES.includes(name));
-  if (unknown !== undefined) throw new UsageError(`There is no row ${JSON.stringify(unknown)}.`);
+  if (unknown !== undefined) throw new UsageError(`Unknown row ${JSON.stringify(unknown)}.`);
   return ROWS.filter((row) => only?.includes(row.name) ?? (large || row !== LARGE));
 }
 

@@ -65,7 +65,7 @@ export class TimedSpawner {
   async run(argv: readonly string[], output: Output = 'counted'): Promise<Timed> {
     this.#child.stdin.write(`${JSON.stringify({ argv, output })}\n`);
     const line = await this.#lines.next();
-    if (line.done) throw new Error('the helper that times programs has ended');
+    if (line.done) throw new Error('the timing helper has exited');
     const timed = answer.parse(JSON.parse(line.value));
     if (timed.exitCode !== 0)
       throw new Error(`${argv.join(' ')} ended with ${timed.exitCode}: ${timed.errors}`);

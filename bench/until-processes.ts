@@ -7,7 +7,7 @@ const TIMEOUT_MS = 10_000;
 export async function untilSleepers(seconds: number, isEnough: (count: number) => boolean): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
   while (!isEnough(processesNamed('sleep', String(seconds)))) {
-    if (performance.now() > deadline) throw new Error('the processes did not come or go within 10 s');
+    if (performance.now() > deadline) throw new Error('the processes did not start or end within 10 s');
     await delay(1);
   }
 }

@@ -47,7 +47,7 @@ export interface WebServer {
 export async function openWebServer(): Promise<WebServer> {
   const addresses = Object.values(networkInterfaces()).flatMap((list) => list ?? []);
   const address = addresses.find(({ family, internal }) => family === 'IPv4' && !internal)?.address;
-  if (address === undefined) throw new Error('this machine has no IPv4 address but loopback');
+  if (address === undefined) throw new Error('this machine has no IPv4 address except loopback');
   const child = spawn(process.execPath, ['-e', SERVER, address], { stdio: ['pipe', 'pipe', 'inherit'] });
   const [line] = await once(child.stdout, 'data');
   const [webPort, greeterPort]: number[] = JSON.parse(String(line));

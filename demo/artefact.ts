@@ -60,5 +60,5 @@ async function requireArrived(path: string, sha256: string | null): Promise<void
     .update(await readFile(path))
     .digest('hex');
   if (found !== sha256)
-    throw new DemoError(`The downloaded ${path} is not what was sent: its SHA-256 is ${found}.`);
+    throw new DemoError(`The downloaded ${path} differs from the original: its SHA-256 is ${found}.`);
 }

@@ -20,7 +20,7 @@ export async function endCleanly(
   const took = performance.now() - started;
   const after = await tracesOf(subject, before.processes);
   const serverLives = isProcessAlive(server.process);
-  screen.step('end the session', took, "the server's input closed; its process is gone", !serverLives);
+  screen.step('end the session', took, "the server's input was closed; its process has exited", !serverLives);
   screen.note(`what this machine has of ${subject.sandboxId}: before the end → now`);
   screen.count('processes', before.processes.length, after.processes.length);
   screen.count('mounts', before.mounts.length, after.mounts.length);

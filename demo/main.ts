@@ -22,11 +22,11 @@ function startDirectory(): string {
 async function projectDirectory(args: readonly string[]): Promise<string> {
   const [given, ...more] = args;
   if (more.length > 0)
-    throw new DemoError(`One directory at a time; ${JSON.stringify(more[0])} is one too many.`);
+    throw new DemoError(`Expected one directory; unexpected argument ${JSON.stringify(more[0])}.`);
   if (given === undefined) return realpath(EXAMPLE);
   const path = resolve(startDirectory(), given);
   const found = await stat(path).catch(() => null);
-  if (found === null) throw new DemoError(`There is no directory ${JSON.stringify(given)}.`);
+  if (found === null) throw new DemoError(`Directory ${JSON.stringify(given)} does not exist.`);
   if (!found.isDirectory()) throw new DemoError(`${JSON.stringify(given)} is not a directory.`);
   return realpath(path);
 }
@@ -50,7 +50,7 @@ for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(name, () => interrupted.abort(new DemoError(`Ended by ${name}.`)));
 }
 // A reader such as `head` has closed the pipe; what was begun is still cleaned up.
-process.stdout.on('error', () => interrupted.abort(new DemoError('Nobody reads the output.')));
+process.stdout.on('error', () => interrupted.abort(new DemoError('The output was closed.')));
 const screen = new Screen(
   (text) => void process.stdout.write(text),
   wantsColour(process.stdout, process.env['NO_COLOR']),

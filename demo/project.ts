@@ -37,7 +37,7 @@ export async function recognise(directory: string): Promise<Project> {
   if (names.includes('package.json'))
     return nodeProject(await readFile(join(directory, 'package.json'), 'utf8'));
   if (names.some((name) => PYTHON_MARKS.includes(name) || name.endsWith('.py'))) return pythonProject();
-  return { kind: 'no project that the demo knows', needs: null, ...NOTHING };
+  return { kind: 'not a known kind of project', needs: null, ...NOTHING };
 }
 
 const NOTHING = { test: null, build: null, start: null, artefacts: [] };
@@ -47,7 +47,7 @@ function nodeProject(text: string): Project {
   try {
     ({ scripts } = packageSchema.parse(JSON.parse(text)));
   } catch {
-    throw new DemoError('Its package.json is not valid: no JSON, or scripts that are no text.');
+    throw new DemoError('Its package.json is not valid: it is not JSON, or a script is not text.');
   }
   const runnable = scripts.test !== undefined && !NO_TEST.test(scripts.test) ? scripts.test : undefined;
   return {

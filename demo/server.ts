@@ -79,7 +79,7 @@ export class DemoServer {
       throw new DemoError(`The server did not start: ${logged.trim() || messageOf(error)}`);
     }
     const identity = identify(transport.pid ?? 0);
-    if (identity === null) throw new DemoError('The server ended right after its start.');
+    if (identity === null) throw new DemoError('The server exited right after its start.');
     return new DemoServer(client, identity, signal);
   }
 
@@ -129,7 +129,7 @@ export class DemoServer {
       );
     } catch (error) {
       this.#signal.throwIfAborted();
-      throw new DemoError(`${tool} was not answered: ${messageOf(error)}`);
+      throw new DemoError(`${tool} got no response: ${messageOf(error)}`);
     }
   }
 
@@ -142,7 +142,7 @@ export class DemoServer {
     const deadline = performance.now() + EXIT_TIMEOUT_MS;
     while (isProcessAlive(this.process)) {
       if (performance.now() > deadline)
-        throw new DemoError(`The server, process ${this.process.pid}, lives on.`);
+        throw new DemoError(`The server, process ${this.process.pid}, is still running.`);
       await new Promise((resolve) => setTimeout(resolve, 10));
     }
   }

@@ -76,7 +76,7 @@ async function inSandbox(server: DemoServer, project: Project, tour: Tour): Prom
   const able = project.needs === null || programs.includes(project.needs);
   const problems: string[] = [];
   if (!able)
-    problems.push(`The sandbox has no ${project.needs}: it sees this machine's /usr, where none is.`);
+    problems.push(`The sandbox has no ${project.needs}, because this machine's /usr has none.`);
   const run = async (title: string, program: Program): Promise<void> => {
     const ended = await step(screen, title, () => runToEnd(server, program, cwd, screen));
     const good = ended.value.exit_code === 0;
@@ -88,7 +88,7 @@ async function inSandbox(server: DemoServer, project: Project, tour: Tour): Prom
   if (able && project.build !== null) await run('build it', project.build);
 
   const page = await servePage(server, able ? project.start : null, fileServer(programs, PORT), tour, cwd);
-  if (page === null) screen.note('nothing in the sandbox could serve a page');
+  if (page === null) screen.note('the sandbox has no program that can serve a page');
   await timed(
     screen,
     'download an artefact',
@@ -119,7 +119,7 @@ async function servePage(
     );
     const page = fetched.value;
     if (page === null) {
-      screen.note(`${program.title}: nothing answers on port ${PORT}`);
+      screen.note(`${program.title}: nothing listens on port ${PORT}`);
       continue;
     }
     screen.step(

@@ -71,7 +71,7 @@ function isInstalled(program) {
 try {
   await buildJavaScript();
   if (!((await agentsAreBuilt()) && doctor([], { quiet: true }))) {
-    console.error('prepare: this machine is not ready for sandboxes yet; seeing to it');
+    console.error('prepare: this machine is not ready for sandboxes yet; preparing it');
     // It checks again after fixing, so that its report describes the machine's final state.
     if (!doctor(['--fix'], { quiet: false })) throw new Error('sandboxes do not work here; see above');
     await buildAgents({ release: false });

@@ -51,7 +51,7 @@ export const busyKill: Row = {
       ],
       async after() {
         await server.close();
-        return [`the longest among others: ${longest.toFixed(0)} ms (${LIMIT_MS} at most are promised)`];
+        return [`the longest among others: ${longest.toFixed(0)} ms (the limit is ${LIMIT_MS} ms)`];
       },
     };
   },

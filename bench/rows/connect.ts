@@ -44,7 +44,7 @@ export const connect: Row = {
     return {
       contenders: [
         { label: 'in a sandbox, mode allow-all', run: await inSandbox(all, web.address) },
-        { label: 'in a sandbox, the lookup of a name alone', run: await inSandbox(all, NAME, 'lookup') },
+        { label: 'in a sandbox, only the name lookup', run: await inSandbox(all, NAME, 'lookup') },
         {
           label: "on the host's own network",
           run: async () => {

@@ -37,7 +37,7 @@ export const kill: Row = {
     };
     const contenders = [
       {
-        label: 'sandbox-mcp: command_kill, the sandbox lives on',
+        label: 'sandbox-mcp: command_kill, the sandbox keeps running',
         run: async () => {
           const mark = seconds++;
           const [cmd, ...args] = tree(mark);

@@ -37,7 +37,7 @@ function bare(runtime: BareRuntime, sandboxId: string, direction: Direction): Co
       const argv = ['sh', '-c', redirect, local, ...execLine(runtime, sandboxId, program)];
       const { ms } = await runtime.spawner.run(argv, 'none');
       if (direction === 'down' && (await stat(local)).size !== BYTES)
-        throw new Error(`${runtime.label} has brought out another size`);
+        throw new Error(`${runtime.label} returned a file of another size`);
       return ms;
     },
   };

@@ -37,7 +37,7 @@ describe('the command line of the bench', () => {
     [['call'], "Unexpected argument 'call'"],
     [['--only'], "'--only <value>' argument missing"],
     [['--json=1'], "'--json' does not take an argument"],
-    [['--only', 'call', '--only', 'nothing'], 'There is no row "nothing".'],
+    [['--only', 'call', '--only', 'nothing'], 'Unknown row "nothing".'],
   ])('rejects %j with the usage, and measures nothing', (args, words) => {
     const { status, stdout, stderr } = bench(...args);
     expect([status, stdout]).toEqual([2, '']);

@@ -103,7 +103,7 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
   it('accepts a directory without a known project', async () => {
     const ended = await demo([project({ 'letter.txt': 'Dear reader' })]);
     expect(ended).toMatchObject({ code: 0, err: '' });
-    expect(ended.out).toContain('project: no project that the demo knows');
+    expect(ended.out).toContain('project: not a known kind of project');
     expect(ended.out).toMatch(/│ .*letter\.txt/);
     expectNothingLeft(ended);
   });
@@ -118,7 +118,7 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
   });
 
   it.each([
-    ['that does not exist', 'nowhere', 'There is no directory "nowhere".'],
+    ['that does not exist', 'nowhere', 'Directory "nowhere" does not exist.'],
     ['that is a file', 'package.json', '"package.json" is not a directory.'],
   ])('rejects a directory %s', async (_, given, sentence) => {
     const ended = await demo([given]);
