@@ -6,7 +6,10 @@ import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';
 import { NAME, openWebServer } from '../web-server.ts';
 
-/** Prints the median of many, in ms: connect to HOST PORT, read one byte, close; with a third argument, look the name up. */
+/**
+ * Prints the median of many, in ms: connect to HOST PORT, read one byte, close; with a third argument, look the name
+ * up.
+ */
 const CLIENT = `
 import socket, sys, time
 host, port, lookup = sys.argv[1], int(sys.argv[2]), len(sys.argv) > 3

@@ -1,4 +1,4 @@
-/** However and whenever its client is killed, the server goes too, whatever its log is written to. */
+/** The server exits whenever and however its client is killed, whatever its log is written to. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, constants, openSync, writeSync } from 'node:fs';
@@ -16,12 +16,12 @@ import { SERVER } from '../support/server.ts';
 const CLIENT = fileURLToPath(new URL('fixtures/client.mjs', import.meta.url));
 /** `CLIENT_DEATHS=200` tries 200 moments for each kind of stderr. */
 const DEATHS = Number(process.env['CLIENT_DEATHS'] ?? 2);
-/** From the spawn to well after the first answers on an idle machine. */
+/** From the spawn until well after the first results on an idle machine. */
 const LATEST_DEATH_MS = 1_500;
-/** The promise is 2 s from the moment the server runs; the rest is for a machine that is slow to start it. */
+/** The limit is 2 s from the moment the server runs; the rest allows for a slow start. */
 const ENDS_WITHIN_MS = 20_000;
 
-/** What the server's stderr is, and the name that the client knows it by. */
+/** The server's stderr, and its name in the client's arguments. */
 const KINDS = [
   ['a pipe that the client reads', 'pipe'],
   ['a pipe that the client does not read', 'unread'],
@@ -31,7 +31,7 @@ const KINDS = [
   ['a file', 'file'],
 ] as const;
 
-/** A named pipe that is full and whose read end stays open until the answered function is called. */
+/** A full named pipe whose read end stays open until the returned function is called. */
 function fullPipe(path: string): () => void {
   execFileSync('mkfifo', [path]);
   const fd = openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
@@ -43,7 +43,7 @@ function fullPipe(path: string): () => void {
   return () => closeSync(fd);
 }
 
-/** Kills the client `afterMs` milliseconds after it has spawned the server. Answers the server that was left. */
+/** Kills the client `afterMs` milliseconds after it has spawned the server. Returns the remaining server. */
 async function killClient(kind: string, folder: string, afterMs: number): Promise<ProcessIdentity | null> {
   const command = [process.execPath, SERVER, '--state-dir', join(folder, 's'), '--log-level', 'trace'];
   const client = spawn(process.execPath, [CLIENT, kind, join(folder, 'stderr'), ...command], {
@@ -58,7 +58,7 @@ async function killClient(kind: string, folder: string, afterMs: number): Promis
   return server;
 }
 
-/** Milliseconds until the process is gone; null if it lives on for `GONE_WITHIN_MS`. */
+/** Milliseconds until the process has exited; null if it is still running after `GONE_WITHIN_MS`. */
 async function waitForEnd(server: ProcessIdentity): Promise<number | null> {
   const began = performance.now();
   while (isProcessAlive(server)) {

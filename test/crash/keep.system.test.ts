@@ -1,4 +1,4 @@
-/** What a killed server was told to keep: the sandbox and its commands are found by whoever comes next. */
+/** Kept sandboxes of a killed server: the next server finds them and their commands. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -64,7 +64,7 @@ describe('a kept sandbox of a killed server', () => {
       exit_code: 0,
       stdout: 'still here',
     });
-    // A create waits until recovery is through.
+    // A create waits until recovery is complete.
     await next.call('sandbox_create');
     expect(await next.call('sandbox_get', { sandbox_id: lost.sandbox_id })).toMatchObject({
       status: 'stopped',
@@ -87,7 +87,7 @@ describe('a kept sandbox of a killed server', () => {
     const waiting = await start(waitThenCount('go', 7));
     const meanwhile = await start(`sleep 0.3; seq ${LINES}; exit 3`);
     await first.kill();
-    // It ends while no server lives.
+    // It ends while no server is running.
     const exit = join(place.stateDir, 'sandboxes', sandbox_id, 'agent/c', meanwhile, 'exit');
     while (!existsSync(exit)) await delay(10);
 

@@ -1,4 +1,4 @@
-/** A server that is killed at any moment of a busy session leaves nothing that the next start, or `clean`, does not remove. */
+/** The next start, or `clean`, removes everything left by a server killed at any moment of a busy session. */
 import { describe, it } from 'vitest';
 import { SEED } from '../support/seed.ts';
 import { killAt } from './support/kill-at.ts';
@@ -6,7 +6,7 @@ import { randomMoments, SOUGHT } from './support/moments.ts';
 
 const MOMENTS = 20;
 
-// Side by side: most of a round is waiting for sandboxes and for the server.
+// In parallel: most of a round is spent waiting for sandboxes and the server.
 describe(`killed by SIGKILL (SEED=${SEED})`, { concurrent: true, timeout: 600_000 }, () => {
   const moments = [...SOUGHT, ...randomMoments(SEED, MOMENTS - SOUGHT.length)];
   for (const [index, moment] of moments.entries()) {

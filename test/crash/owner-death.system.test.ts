@@ -1,4 +1,4 @@
-/** A sandbox ends with the last server that owns it, however that dies, and nothing has to be started for it. */
+/** A sandbox ends with its last owner, however that dies, without starting anything. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { waitForNoLeftovers } from './support/leftovers.ts';
 import { makePlace, type Place } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
-/** The promise is one second; the rest is for a machine without time to spare. */
+/** The limit is one second; the rest allows for a busy machine. */
 const ENDS_WITHIN_MS = 20_000;
 const AT_ONCE = 20;
 
@@ -18,7 +18,7 @@ const recorded = z.object({
   init: z.object({ pid: z.number(), startTime: z.string(), bootId: z.string() }),
 });
 
-/** A sandbox, known by its first process: all others end with that one. */
+/** A sandbox, identified by its first process: all others end with it. */
 interface Running {
   sandboxId: string;
   init: ProcessIdentity;
@@ -43,7 +43,7 @@ async function server(flags: string[] = []): Promise<ServerProcess> {
   return started;
 }
 
-/** A sandbox with a program in it that no signal but SIGKILL ends. */
+/** A sandbox with a program that only SIGKILL ends. */
 async function busySandbox(by: ServerProcess, request: Record<string, unknown> = {}): Promise<Running> {
   const sandboxId = created.parse(await by.call('sandbox_create', request)).sandbox_id;
   const args = ['-c', 'trap "" TERM HUP INT; setsid sleep 1000 & sleep 1000'];
@@ -52,7 +52,7 @@ async function busySandbox(by: ServerProcess, request: Record<string, unknown> =
   return { sandboxId, init: recorded.parse(JSON.parse(record)).init };
 }
 
-/** Milliseconds until all of them have ended. @throws where one has not after 20 s */
+/** Milliseconds until all of them have ended. @throws if one has not after 20 s */
 async function untilEnded(sandboxes: readonly Running[]): Promise<number> {
   const began = performance.now();
   for (;;) {
@@ -64,7 +64,7 @@ async function untilEnded(sandboxes: readonly Running[]): Promise<number> {
   }
 }
 
-/** SIGTERM, and SIGKILL this much later: what some clients do. */
+/** SIGTERM, and SIGKILL this much later, as some clients do. */
 const termThenKill = (afterMs: number) => async (ended: ServerProcess) => {
   ended.child.kill('SIGTERM');
   await delay(afterMs);
@@ -85,7 +85,7 @@ describe('the death of a server', () => {
     const sandboxes = [await busySandbox(first), await busySandbox(first)];
     await end(first);
     await untilEnded(sandboxes);
-    // What is left is files: the next start removes them and says how the sandboxes ended. A create waits for that.
+    // Only files are left: the next start removes them and reports how the sandboxes ended. A create waits for that.
     const next = await server();
     await next.call('sandbox_create');
     for (const { sandboxId } of sandboxes) {

@@ -1,4 +1,4 @@
-/** The crash test of an ordinary user's server: ids of others among its processes and files, and no cgroups. */
+/** The crash test for the server of an ordinary user: processes and files with subordinate ids, and no cgroups. */
 import { describe, it } from 'vitest';
 import { needs } from '../support/needs.ts';
 import { canBecomeOrdinary, makeOrdinaryUser } from '../support/ordinary-user.ts';
@@ -13,7 +13,7 @@ describe(title, needs('root, to become another user', canBecomeOrdinary), () => 
   const moments = [...SOUGHT.filter(({ inStart }) => inStart), ...randomMoments(SEED, AT_RANDOM)];
   for (const [index, moment] of moments.entries()) {
     const way = index % 3 === 2 ? 'clean' : 'next start';
-    // Root sees all processes, so root looks for what is left; a server of an ordinary user could not.
+    // The check for leftovers runs as root, which sees all processes.
     it(`${index + 1}, then ${way}: ${moment.name}`, async () => {
       const user = await makeOrdinaryUser(index % 2 === 0);
       try {

@@ -1,4 +1,4 @@
-/** However a conversation ends, the server is gone within two seconds and has taken everything along. */
+/** However a session ends, the server exits within two seconds and leaves nothing behind. */
 import { describe, expect, it } from 'vitest';
 import { measureTimerLag } from '../support/timer-lag.ts';
 import { startBusySession } from './support/busy-session.ts';
@@ -6,9 +6,9 @@ import { waitForNoLeftovers, waitForNoProcesses } from './support/leftovers.ts';
 import { makePlace } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
-/** The product's promise, for a machine with time to spare. */
+/** The documented limit, for an idle machine. */
 const WITHIN_MS = 2_000;
-/** The server, its sandboxes and this process share the processors: as late as this one's timers, each step may be. */
+/** The server, its sandboxes and this process share the CPUs: each step may be as late as this process's timers. */
 const STEPS_AT_THE_END = 5;
 const NOTICEABLE_MS = 100;
 /** A session that takes longer may have given up removing files. */
@@ -38,7 +38,7 @@ describe('a busy session', () => {
         const late = lag();
         expect(took).toBeLessThan(WITHIN_MS + STEPS_AT_THE_END * late);
         await waitForNoProcesses(place);
-        // The files that a machine without time to spare has not removed by then are left to recovery.
+        // Files that a busy machine has not removed by then are left to recovery.
         if (took > FILES_WITHIN_MS || late > NOTICEABLE_MS) await clean(place);
         await waitForNoLeftovers(place);
       } finally {

@@ -1,4 +1,4 @@
-/** Package installs from inside an imported image, over each network policy. */
+/** Package installs in an imported image, under each network policy. */
 import { afterAll, beforeAll, describe, expect, it, type TestContext } from 'vitest';
 import { z } from 'zod';
 import { runVerb } from '../support/run-verb.ts';
@@ -78,7 +78,7 @@ describe('apt in an imported Debian', () => {
     });
     const hello = await server.call('sandbox_run_command', { cmd: 'hello' });
     expect(hello.structured['stdout']).toBe('Hello, world!\n');
-    // Owners and groups of a package are as it wants them.
+    // Owners and groups are as the package defines them.
     expect((await sudo('stat -c "%G %a" /var/spool/cron/crontabs')).output.trim()).toBe('crontab 1730');
     expect(await sudo('apt-get remove -y hello && ! command -v hello')).toMatchObject({ exitCode: 0 });
     await server.call('sandbox_stop', { sandbox_id: sandboxId });

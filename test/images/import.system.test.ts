@@ -1,4 +1,4 @@
-/** What becomes of archives: ordinary ones, and ones made to do harm. */
+/** Importing archives: ordinary and malicious ones. */
 import { spawnSync } from 'node:child_process';
 import { createReadStream } from 'node:fs';
 import { lstat, mkdir, readdir, readFile, readlink, writeFile } from 'node:fs/promises';
@@ -52,7 +52,7 @@ describe('an archive of a root file system', () => {
     const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
     expect(await lstat(inTree('usr/theirs'))).toMatchObject({ uid: base + 7, gid: base + 8, mode: 0o104750 });
     expect(await lstat(inTree('usr/file'))).toMatchObject({ uid: base, gid: base });
-    // Nobody else on the host may run what is set-user-id.
+    // No other user of the host may run set-user-id files.
     expect((await lstat(inTree())).mode & 0o777).toBe(0o700);
   });
 
@@ -75,7 +75,7 @@ describe('an archive of a root file system', () => {
     expect(await readdir(outside)).toEqual(['secret']);
     expect(await readFile(join(outside, 'secret'), 'utf8')).toBe('untouched');
     expect(await readFile(inTree('usr/rooted'), 'utf8')).toBe('inside');
-    // Links lead as they do in a sandbox; one that leads nowhere gives way to what is to be below it.
+    // Links resolve as in a sandbox; a dangling one is replaced by a directory if needed.
     expect(await readFile(inTree('etc/motd'), 'utf8')).toBe('of the image');
     expect(await readFile(inTree('usr/up/secret'), 'utf8')).toBe('changed');
     expect(await readFile(inTree('etc/passwd'), 'utf8')).toContain('vercel-sandbox:x:1000:');
@@ -247,13 +247,13 @@ describe('an archive of a root file system', () => {
   });
 });
 
-/** Null where the program is missing. */
+/** Null if the program is missing. */
 function zstd(bytes: Buffer): Buffer | null {
   const { status, stdout } = spawnSync('zstd', ['-c', '-q'], { input: bytes, maxBuffer: 1e9 });
   return status === 0 ? stdout : null;
 }
 
-/** The head of a program for riscv64. */
+/** The ELF header of a program for riscv64. */
 function otherElf(): Buffer {
   const bytes = Buffer.alloc(64);
   bytes.write('\x7fELF\x02\x01\x01', 'latin1');

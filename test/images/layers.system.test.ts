@@ -1,4 +1,4 @@
-/** Archives of container images: layers upon layers, named by their digests. */
+/** Archives of container images: stacked layers, named by their digests. */
 import { spawnSync } from 'node:child_process';
 import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ const LOWER = tarOf([
 const UPPER = tarOf([
   { path: 'usr/.wh.removed' },
   { path: 'usr/.wh.tree' },
-  // Written before the mark that hides what is below: it stays all the same.
+  // Written before the opaque marker of its directory: it must stay nevertheless.
   { path: 'usr/opaque/new', content: 'new' },
   { path: 'usr/opaque/.wh..wh..opq' },
   { path: 'usr/link/file', content: 'through the link' },
@@ -80,7 +80,7 @@ describe('an archive of a container image', () => {
     expect(await text('usr/linked/file')).toBe('through the link');
     expect(await readdir(join(place.stateDir, 'images/image'))).toEqual(['record.json', 'tree']);
     const users = (await text('etc/passwd')).split('\n').map((line) => line.split(':')[0]);
-    // Programs name the first one with the number.
+    // Programs report the first one with its number.
     expect(users).toEqual(['root', 'vercel-sandbox', 'node', '']);
   });
 

@@ -1,4 +1,4 @@
-/** Node releases as runtimes, from a registry on this machine, and from the real one where it can be reached. */
+/** Node releases as runtimes, from a local registry, and from the real one if it can be reached. */
 import { mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -112,7 +112,7 @@ describe('a Node release as a runtime', () => {
     registry.intercept = (path) => {
       if (!path.endsWith('.tgz') || registry.requested.filter((one) => one.endsWith('.tgz')).length > 1)
         return false;
-      // Never answered: whoever asked has to give up.
+      // Never answered: the caller has to time out.
       held();
       return true;
     };
@@ -159,7 +159,7 @@ describe('through the server', () => {
       await reached.close();
 
       await registry.close();
-      // A variable wins over the file; nothing listens there any more.
+      // The variable overrides the file; nothing listens there.
       const offline = await startServer({
         env: { HOME: '/nonexistent', npm_config_registry: registry.address },
       });

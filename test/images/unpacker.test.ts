@@ -1,4 +1,4 @@
-/** The writing end towards a process that reads slowly, or not at all. */
+/** Writing to a process that reads slowly, or not at all. */
 import { Writable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
 import { readTar } from '../../src/images/tar-entries.ts';

@@ -1,4 +1,4 @@
-/** A sandbox that takes longer to make than its caller waits. */
+/** Creating a sandbox takes longer than its caller waits. */
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it, onTestFinished, vi } from 'vitest';
@@ -9,7 +9,7 @@ import { neverAborted, openWorld, plainRequest, rejection, sleep, type World } f
 
 const WAIT = { softTimeoutMs: 50_000 };
 
-/** A session that was answered with a pending sandbox, which `held` keeps so. */
+/** A session that got a pending sandbox, which `held` keeps pending. */
 async function handedOff(world: World, request = plainRequest) {
   const session = world.registry.openSession('local');
   const held = world.engine.hold('create');
@@ -20,7 +20,9 @@ async function handedOff(world: World, request = plainRequest) {
   return { session, held, view };
 }
 
-/** The write of the next record in state `live` does not return until `release`, but the record is on disk at `entered`. */
+/**
+ * The write of the next record in state `live` does not return until `release`, but the record is on disk at `entered`.
+ */
 function holdAfterLiveRecord(): { entered: Promise<void>; release: () => void } {
   const write = RecordStore.prototype.write;
   let release = (): void => {};
@@ -43,7 +45,7 @@ function holdAfterLiveRecord(): { entered: Promise<void>; release: () => void } 
   return { entered, release };
 }
 
-/** The sandbox as it is once it is no longer pending. */
+/** The sandbox once it is no longer pending. */
 async function settled(session: Session, sandboxId: string) {
   return expect.poll(async () => (await (await session.sandbox(sandboxId)).view(neverAborted)).status);
 }
@@ -131,7 +133,7 @@ describe('a create that runs longer than its soft timeout', () => {
     expect(await handle.stop(neverAborted)).toMatchObject(failed);
     expect((await rejection(handle.run(sleep, neverAborted))).message).toContain('No such repository.');
     expect((await world.engine.list()).items).toEqual([]);
-    // It counts no more, and nobody has to clean it up by hand.
+    // It no longer counts, and need not be cleaned up manually.
     await session.create(plainRequest, neverAborted);
     world.clock.advance(1_001);
     await world.restart({ retentionMs: 1_000 }).recover(neverAborted);

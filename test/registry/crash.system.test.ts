@@ -1,4 +1,4 @@
-/** Recovery after servers that were really killed: child processes with a registry of their own, ended by SIGKILL. */
+/** Recovery after servers that were really killed: child processes with their own registry, ended by SIGKILL. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
@@ -26,7 +26,7 @@ interface Server {
   kill(): Promise<void>;
 }
 
-/** A process that owns sandboxes of this state directory, up to the moment that `mode` names. */
+/** A process that owns sandboxes in this state directory, up to the moment given by `mode`. */
 async function startServer(stateDir: string, mode: 'live' | 'creating' | 'keep'): Promise<Server> {
   const child = spawn(process.execPath, [program.path, stateDir, mode], {
     stdio: ['ignore', 'pipe', 'inherit'],

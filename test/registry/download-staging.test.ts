@@ -8,7 +8,7 @@ import { neverAborted, openWorld, plainRequest, rejection, temporaryFolder } fro
 /** No process of this boot has started at this tick with the first pid. */
 const DEAD = { pid: 1, startTime: '999999999999', bootId: currentProcess().bootId };
 
-/** What a process leaves that dies in a download: an unfinished tree, and the note of it. */
+/** What a process leaves that dies during a download: an unfinished tree, and its record. */
 function leave(stateDir: string, path: string, process = DEAD): void {
   mkdirSync(path, { recursive: true });
   writeFileSync(join(path, 'file'), 'x');
@@ -35,7 +35,7 @@ describe('an unfinished download', () => {
     const { stateDir, restart, log } = openWorld();
     const path = join(temporaryFolder(), stageName('dead'));
     mkdirSync(join(stateDir, 'records/downloads'), { recursive: true });
-    // Empty, as a power cut leaves it; half; and of no form that is known.
+    // Empty, as after a power failure; truncated; and of an unknown format.
     const notes = ['', '{', '{}'];
     for (const [index, note] of notes.entries())
       writeFileSync(join(stateDir, `records/downloads/${index}.json`), note);

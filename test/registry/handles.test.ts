@@ -9,7 +9,7 @@ import { TOOLS } from '../../tools/index.ts';
 import { config } from '../server/support/connected-server.ts';
 import { neverAborted, openWorld, plainRequest, rejection, type World } from './support/registry.ts';
 
-/** The stand-in engine with policies that can be changed; answers what it was told. */
+/** The fake engine with changeable policies; returns the policies it received. */
 function withPolicies(world: World): { sandboxId: string; policy: NetworkPolicy }[] {
   const updates: { sandboxId: string; policy: NetworkPolicy }[] = [];
   world.engine.engineLimits.networkModes.push('custom');

@@ -9,7 +9,7 @@ import {
   type World,
 } from './support/registry.ts';
 
-/** Moves on until the lease has woken, done its work and set its next timer. */
+/** Advances the clock until the lease has done its work and set its next timer. */
 async function passUntilRenewed(clock: FakeClock, ms: number): Promise<void> {
   const armed = clock.nextTimer();
   clock.advance(ms);

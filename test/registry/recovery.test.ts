@@ -13,7 +13,7 @@ const DEAD = { pid: 1, startTime: '999999999999', bootId: currentProcess().bootI
 const pathOf = (stateDir: string, sandboxId: string): string =>
   join(stateDir, 'records', `${sandboxId}.json`);
 
-/** What a server leaves that made a sandbox and died: the sandbox as it is, and its record. */
+/** What a server leaves that created a sandbox and died: the sandbox and its record. */
 async function leftBehind(
   world: World,
   sandboxId: string,
@@ -282,7 +282,7 @@ describe('a sandbox attached by another server', () => {
   });
 });
 
-/** The identity of a process that lives. */
+/** The identity of a running process. */
 function living(pid: number): ProcessIdentity {
   const found = identify(pid);
   if (found === null) throw new Error(`no process ${pid}`);

@@ -18,7 +18,7 @@ function resultOf(name: string): TransferResult {
   };
 }
 
-/** Work that ends when the test says so, or when its signal fires. */
+/** Work that the test completes, or that ends when its signal fires. */
 function work(name: string): { work: TransferWork; finish: () => void; runs: () => number } {
   let finish = (): void => {};
   let runs = 0;
@@ -59,7 +59,7 @@ describe('a transfer', () => {
     const first = await open(session, 'a', body);
     const second = await open(session, 'a', body);
     expect([first.begun, second.begun]).toEqual([true, false]);
-    // One under way is not forgotten, whatever a caller says.
+    // A running transfer is not forgotten, whatever a caller says.
     first.fetched();
     expect((await open(session, 'a', body)).begun).toBe(false);
     finish();
@@ -102,7 +102,7 @@ describe('a transfer', () => {
       quick.finish();
       await (await open(session, `quick ${index}`, quick.work)).result;
     }
-    // 33 results: the oldest had to go.
+    // 33 results: the oldest was dropped.
     expect((await open(session, 'held 1', work('x').work)).begun).toBe(false);
     expect((await open(session, 'held 0', work('x').work)).begun).toBe(true);
   });
@@ -130,7 +130,7 @@ describe('a transfer', () => {
     const begin = (name: string) => open(session, name, work(name).work);
     const cancelled = await begin('cancelled');
     const undone = cancelled.cancel();
-    // Asked while it is being undone: begun anew after that.
+    // Requested while it is being undone: starts again after that.
     expect((await begin('cancelled')).begun).toBe(true);
     await undone;
     expect(await rejection(cancelled.result)).toMatchObject({ code: 'cancelled' });

@@ -1,4 +1,4 @@
-/** Archives as tests need them, hostile ones included, which no ordinary program writes. */
+/** Archives for tests, including malicious ones that no ordinary program writes. */
 import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 
@@ -62,10 +62,10 @@ export function sha256(bytes: Buffer): string {
 /** As image configurations name it. */
 export const ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
 
-/** A program without libraries that is a shell and more. */
+/** A static program with a shell and other tools. */
 const BUSYBOX = ['/bin/busybox', '/usr/bin/busybox'].find((path) => existsSync(path)) ?? null;
 
-/** Null where this machine has no static busybox (`npm test` installs it). */
+/** Null if this machine has no static busybox (`npm test` installs it). */
 export function busyboxEntries(): Entry[] | null {
   if (BUSYBOX === null) return null;
   const programs = [
@@ -101,7 +101,7 @@ export function busyboxEntries(): Entry[] | null {
   ];
 }
 
-/** What `docker save` writes of an image with these layers. */
+/** An archive as `docker save` writes it, of an image with these layers. */
 export function dockerArchive(
   layers: readonly Buffer[],
   { architecture = ARCHITECTURE, env = [] }: { architecture?: string; env?: string[] } = {},
@@ -128,7 +128,7 @@ export interface OciImage {
   layers: readonly { plain: Buffer; stored: Buffer }[];
 }
 
-/** An OCI image layout with one manifest an image, named by an index. */
+/** An OCI image layout with one manifest per image, listed in an index. */
 export function ociLayout(images: readonly OciImage[]): Entry[] {
   const blobs = new Map<string, Buffer>();
   const descriptor = (bytes: Buffer, mediaType: string) => {

@@ -1,10 +1,10 @@
-/** A test's own program in one file: started from its sources it takes ten times as long. */
+/** Bundles a test's program into one file: started from sources, it takes ten times as long. */
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { build } from 'esbuild';
 
-/** Bundled CommonJS modules still ask for Node's own modules by `require`, which an ES module does not have. */
+/** Bundled CommonJS modules load Node's modules with `require`, which an ES module does not have. */
 const REQUIRE =
   "import { createRequire as makeRequire } from 'node:module'; const require = makeRequire(import.meta.url);";
 
@@ -13,7 +13,7 @@ export interface Bundle {
   remove(): Promise<void>;
 }
 
-/** @throws the compiler's words */
+/** @throws the compiler's message */
 export async function bundle(entry: string): Promise<Bundle> {
   const folder = await mkdtemp(join(tmpdir(), 'bundle-'));
   const path = join(folder, 'program.mjs');

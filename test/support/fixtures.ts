@@ -4,10 +4,10 @@ import type { RunningServer } from './server.ts';
 
 const FOLDER = fileURLToPath(new URL('../fixtures', import.meta.url));
 
-/** For `startServer`: lets the fixtures be uploaded. */
+/** For `startServer`: allows uploading the fixtures. */
 export const ALLOW_FIXTURES = ['--allow-dir', FOLDER];
 
-/** Makes a sandbox that has the fixtures in its working directory. */
+/** Creates a sandbox with the fixtures in its working directory. */
 export async function createWithFixtures(
   server: RunningServer,
   args: Record<string, unknown> = {},

@@ -1,4 +1,4 @@
-/** What a run of the tests has left on this machine, told apart from everything else that runs here. */
+/** Finds what a test run has left on this machine, as opposed to everything else that runs here. */
 import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -8,7 +8,7 @@ const CGROUP_NAME = /^sandbox-mcp[.-]/;
 /** Other programs keep their caches in the temporary folder. */
 const NOT_OURS = [/^tsx-/, /^node-compile-cache$/, /^v8-compile-cache/];
 
-/** Sentences about each process, mount, folder and cgroup that is left; `scratch` is the run's own temporary folder. */
+/** A sentence about each leftover process, mount, folder and cgroup; `scratch` is the run's temporary folder. */
 export function leftovers(
   scratch: string,
   cgroupsBefore: ReadonlySet<string>,
@@ -24,7 +24,7 @@ export function leftovers(
   ];
 }
 
-/** The cgroups of sandboxes that are on this machine. */
+/** The cgroups of all sandboxes on this machine. */
 export function sandboxCgroups(root = CGROUP_ROOT): string[] {
   const found: string[] = [];
   const walk = (directory: string, depth: number): void => {
@@ -38,7 +38,7 @@ export function sandboxCgroups(root = CGROUP_ROOT): string[] {
   return found;
 }
 
-/** A populated one belongs to a sandbox that runs: ours shows as a process, another's is none of our business. */
+/** A populated one belongs to a running sandbox: ours shows up as a process, and others do not concern this run. */
 function isEmpty(cgroup: string): boolean {
   return (textOf(join(cgroup, 'cgroup.procs')) ?? '').trim() === '';
 }

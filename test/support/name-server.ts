@@ -1,9 +1,9 @@
-/** A name server on this machine's loopback, for names that are nobody's. */
+/** A name server on the loopback interface, for reserved test names. */
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';
 import { type Answer, decode, encode } from 'dns-packet';
 
-/** Authoritative answer, recursion available; and the same for a name that is not there. */
+/** Authoritative answer, recursion available; and the same for a missing name. */
 const FOUND = 0x0580;
 const NOT_FOUND = 0x0583;
 
@@ -13,7 +13,7 @@ export interface NameServer {
   close(): Promise<void>;
 }
 
-/** Answers the addresses of these names. */
+/** Resolves these names to addresses. */
 export async function openNameServer(names: Readonly<Record<string, string>>): Promise<NameServer> {
   const socket = createSocket('udp4');
   socket.on('message', (message, from) => {

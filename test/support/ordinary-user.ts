@@ -1,4 +1,4 @@
-/** An ordinary user for as long as a test needs one, on a machine that gets neither a user nor a line in /etc/subuid. */
+/** A temporary ordinary user for a test, without adding a user or a line of /etc/subuid to the machine. */
 import { chownSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -6,10 +6,10 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dirname, '../..');
 const USER = { name: 'sandboxtester', uid: 4_242 };
-/** Far from the ids of a real user of the machine, and from those of the engine as root. */
+/** Far from the ids of real users, and from those of the engine as root. */
 const RANGE = '2000000000:65536';
 
-/** Runs in a mount namespace of its own. Every step replaces the process, so the program keeps the number of the first. */
+/** Runs in a new mount namespace. Every step replaces the process, so the program keeps the pid of the first. */
 const SCRIPT = `set -e
 mount --make-rprivate /
 for name in passwd group subuid subgid; do
@@ -22,20 +22,20 @@ shift 3
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups env HOME="$scratch/home" TMPDIR="$scratch/tmp" "$@"`;
 
 export interface OrdinaryUser {
-  /** Folders of the user's own. */
+  /** Folders that belong to the user. */
   readonly home: string;
   readonly tmp: string;
-  /** What root has to run so that `argv` runs as this user, in the repository's folder, with the same process number. */
+  /** The command for root to run `argv` as this user, in the repository's folder, with the same pid. */
   command(argv: readonly string[]): string[];
   remove(): Promise<void>;
 }
 
-/** Only root can become somebody else. */
+/** Only root can become another user. */
 export const canBecomeOrdinary = process.getuid?.() === 0;
 
 /**
- * Makes the user. `subordinate`: with a range of ids beside their own, else with the one. Without `named` no line of
- * /etc/passwd or /etc/group tells of them, and the range is given by number.
+ * Creates the user. `subordinate`: with a range of subordinate ids, otherwise with a single id. Without `named`, the
+ * user has no line in /etc/passwd or /etc/group, and the range is listed by number.
  */
 export async function makeOrdinaryUser(
   subordinate: boolean,

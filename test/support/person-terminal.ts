@@ -1,4 +1,4 @@
-/** A person's side of a terminal over a WebSocket. */
+/** The client side of a terminal over a WebSocket. */
 import { once } from 'node:events';
 import { type ClientOptions, WebSocket } from 'ws';
 
@@ -28,7 +28,7 @@ export class PersonTerminal {
     return terminal;
   }
 
-  /** Resolves when `part` has come since the opening. */
+  /** Resolves when `part` has been received since the start. */
   async until(part: string): Promise<string> {
     while (!this.text.includes(part)) {
       const ended = await Promise.race([

@@ -1,6 +1,6 @@
 import type { Terminal } from '../../src/cli/output/terminal.ts';
 
-/** A terminal that remembers what was written to it. */
+/** A terminal that records what is written to it. */
 export function recordingTerminal(isScreen = false): Terminal & { output(): string; errors(): string } {
   const out: Buffer[] = [];
   const err: string[] = [];

@@ -9,7 +9,7 @@ export interface VerbResult {
   err: string;
 }
 
-/** Runs the built program as somebody who types it, to its end. */
+/** Runs the built program as from a shell, to its end. */
 export async function runVerb(
   args: readonly string[],
   env: Record<string, string> = {},

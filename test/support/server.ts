@@ -14,9 +14,9 @@ export const SERVER = join(import.meta.dirname, '../../dist/main.js');
 export interface ServerOptions {
   args?: string[];
   env?: Record<string, string>;
-  /** Left out, the server gets a state directory of its own, removed by `close`. */
+  /** If omitted, the server gets a new state directory, removed by `close`. */
   stateDir?: string;
-  /** Left out, an empty directory, removed by `close`. It is the folder that `local_path` may name. */
+  /** If omitted, an empty directory, removed by `close`. It is the folder that `local_path` may use. */
   cwd?: string;
 }
 

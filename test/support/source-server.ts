@@ -1,4 +1,4 @@
-/** Git repositories and tarballs served on this machine, where sandboxes with the way out opened can reach them. */
+/** Serves git repositories and tarballs on this machine, for sandboxes that may access it. */
 import { execFileSync, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { createServer as createSecureServer } from 'node:https';
 import { networkInterfaces, tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** An address of this host that is not loopback: inside a sandbox that would be its own. Null on a host without any. */
+/** A non-loopback address of this host, since loopback would be the sandbox itself. Null if there is none. */
 export const HOST_ADDRESS: string | null =
   Object.values(networkInterfaces())
     .flatMap((list) => list ?? [])
@@ -19,13 +19,13 @@ export interface SourceServer {
   /** `http://address:port`. */
   readonly url: string;
   readonly port: number;
-  /** What an operator opens so that sandboxes reach it. */
+  /** What an operator allows so that sandboxes can access it. */
   readonly range: string;
   /** The commits of `/repo.git`, oldest first. `main` has all, `old` the first, which is `v1`, an annotated tag. */
   readonly commits: readonly string[];
-  /** `METHOD path` of every request, with its `authorization` where it has one. */
+  /** `METHOD path` of every request, with its `authorization` if it has one. */
   readonly seen: string[];
-  /** Serves a path by hand. */
+  /** Serves a path with a handler. */
   on(path: string, responder: Responder): void;
   /** Serves these bytes. */
   serve(path: string, bytes: Buffer): void;
@@ -34,7 +34,7 @@ export interface SourceServer {
   close(): Promise<void>;
 }
 
-/** What `/private.git` wants. */
+/** The credentials for `/private.git`. */
 export const AUTHORIZATION = `Basic ${Buffer.from('robot:swordfish').toString('base64')}`;
 
 /** Starts the server on a free port; `tls` is a key and its certificate. */
@@ -107,7 +107,7 @@ function makeRepository(home: string): string[] {
   return commits;
 }
 
-/** The smart protocol as git's own program speaks it over CGI (git-http-backend(1)). */
+/** The smart protocol, through git's CGI program (git-http-backend(1)). */
 function gitBackend(home: string, request: IncomingMessage, response: ServerResponse): void {
   const url = new URL(request.url ?? '/', 'http://host');
   const header = (name: string): string => String(request.headers[name] ?? '');
@@ -123,7 +123,7 @@ function gitBackend(home: string, request: IncomingMessage, response: ServerResp
       CONTENT_TYPE: header('content-type'),
       HTTP_CONTENT_ENCODING: header('content-encoding'),
       GIT_PROTOCOL: header('git-protocol'),
-      // A repository of root's is served to root alone otherwise.
+      // Otherwise root's repositories are served to root only.
       GIT_CONFIG_COUNT: '1',
       GIT_CONFIG_KEY_0: 'safe.directory',
       GIT_CONFIG_VALUE_0: '*',

@@ -1,4 +1,4 @@
-/** Tar archives as no honest program would write them. */
+/** Malformed and malicious tar archives. */
 import { gzipSync } from 'node:zlib';
 import { Header, Pax } from 'tar';
 
@@ -63,7 +63,7 @@ function paxRecord(record: string | Buffer): Buffer {
   return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
-/** A plain archive of these members, packed with gzip. */
+/** A plain archive of these members, compressed with gzip. */
 export function tgzOf(members: readonly Member[]): Buffer {
   return gzipSync(tarOf(members));
 }

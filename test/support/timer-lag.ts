@@ -1,8 +1,8 @@
-/** How far behind this machine is: by as much as its timers come late, everything else may. */
+/** Measures the load of this machine: everything may be as late as its timers. */
 
 const EVERY_MS = 5;
 
-/** Starts to measure; answers, when it is called, the milliseconds in all by which timers of this process came late. */
+/** Starts measuring; the returned function returns the total lag of this process's timers in milliseconds. */
 export function measureTimerLag(): () => number {
   let lag = 0;
   let last = performance.now();

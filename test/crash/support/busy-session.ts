@@ -1,4 +1,4 @@
-/** A session that is busy with everything at once; each step is announced, so that a test can end it there. */
+/** A session that does everything at once; each step is announced, so that a test can kill the server there. */
 import { EventEmitter, once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -7,7 +7,7 @@ import { z } from 'zod';
 import type { Place } from './place.ts';
 import type { ServerProcess } from './server-process.ts';
 
-/** In the order in which they come. */
+/** In order. */
 export const STEPS = [
   'creating',
   'created',
@@ -23,7 +23,7 @@ export type Step = (typeof STEPS)[number];
 
 /** Answers every connection with a line and keeps it open. */
 const LISTENER = `require('net').createServer((s) => s.write('hi\\n')).listen(8080, () => console.log('up'))`;
-/** Leaves its session and its parent, twice. */
+/** Leaves its session and its parent twice. */
 const TREE = 'for i in 1 2 3; do (setsid sh -c "setsid sleep 1000 & sleep 1000" &) ; done; sleep 1000';
 const UPLOAD_FILES = 24;
 
@@ -33,19 +33,19 @@ const withPorts = z.object({ ports: z.array(z.object({ url: z.string() })) });
 const logged = z.object({ lines: z.array(z.object({ data: z.string() })) });
 
 export interface BusySession {
-  /** Resolves when the step is reached. Rejects where the session failed before. */
+  /** Resolves when the step is reached. Rejects if the session failed before. */
   reached(step: Step): Promise<void>;
-  /** Rejects where the session failed; else it never ends by itself. */
+  /** Rejects if the session failed; otherwise never settles. */
   readonly playing: Promise<void>;
-  /** The host's port that leads into a sandbox, once a client is connected to it. */
+  /** The host port forwarded to a sandbox, once a client is connected to it. */
   readonly port: number | null;
-  /** Lets go of what the session holds on this side; resolves when none of its calls is under way. */
+  /** Releases what the session holds in this process; resolves when none of its calls is running. */
   release(): Promise<void>;
 }
 
 /**
  * Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and a create.
- * `onStep` is called at each step, before the server is asked for anything of it.
+ * `onStep` is called at each step, before its first request.
  */
 export function startBusySession(
   server: ServerProcess,
@@ -103,7 +103,7 @@ export function startBusySession(
     await server.call('sandbox_stop', { sandbox_id: second });
     reach('creating again');
     const fourth = await make({ ports: [8081] });
-    // Many at once: their records are written one after the other without another word from this side.
+    // Many at once: their records are written one after the other without further requests.
     const extend = { sandbox_id: fourth, duration_ms: 100 };
     reach('extending');
     await Promise.all(Array.from({ length: 60 }, () => server.call('sandbox_extend_timeout', extend)));

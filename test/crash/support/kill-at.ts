@@ -1,4 +1,4 @@
-/** One round of the crash test: a busy session, its server killed at a moment, and what is there afterwards. */
+/** One round of the crash test: a busy session, its server killed at a moment, and a check of what remains. */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -13,7 +13,7 @@ import { clean, startServer } from './server-process.ts';
 
 const listed = z.object({ sandboxes: z.array(z.object({ status: z.string() })) });
 
-/** @throws what is left, where something is */
+/** @throws if anything is left, naming it */
 export async function killAt(
   moment: Moment,
   way: 'next start' | 'clean',
@@ -22,20 +22,20 @@ export async function killAt(
   const place = await makePlace(user);
   try {
     const port = await killBusyServer(moment, place);
-    // Else the round would prove nothing; at random a server can be met before it has made anything.
+    // Otherwise the round would prove nothing; a random moment may come before the server has created anything.
     if (typeof moment.when !== 'number') expect(leftoversOf(place)).not.toEqual([]);
     if (way === 'next start') await startAnew(place);
     else await cleanUp(place);
     if (port !== null)
       await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
   } finally {
-    // Nothing to do after a round that went well.
+    // Nothing to do after a successful round.
     await clean(place);
     await place.remove();
   }
 }
 
-/** Answers the port that led into a sandbox, if it came to that. */
+/** Returns the port forwarded to a sandbox, if that step was reached. */
 async function killBusyServer({ step, when }: Moment, place: Place): Promise<number | null> {
   const server = await startServer(place, { stops: typeof when !== 'number' });
   const session = startBusySession(server, place, (reached) => {
@@ -62,10 +62,10 @@ async function startAnew(place: Place): Promise<void> {
     await waitForNoLeftovers(place, [server.pid]);
     const { sandboxes } = listed.parse(await server.call('sandbox_list'));
     for (const { status } of sandboxes) expect(['stopped', 'aborted', 'failed']).toContain(status);
-    // What is new works beside what was left.
+    // New sandboxes work next to leftovers.
     await server.call('sandbox_create');
     await server.call('sandbox_run_command', { cmd: 'true' });
-    // Not left to the end of the session, which a busy machine may leave to recovery.
+    // Not left to the end of the session, which on a busy machine may leave it to recovery.
     await server.call('sandbox_stop');
     while ((await server.call('sandbox_get'))['status'] !== 'stopped') await delay(50);
   } finally {

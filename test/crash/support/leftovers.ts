@@ -1,4 +1,4 @@
-/** What is left of the sandboxes of a place, told by everything that a sandbox is made of. */
+/** Finds leftovers of a place's sandboxes, among everything that a sandbox consists of. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -20,7 +20,7 @@ const STAYS = new RegExp(
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
 const TIMEOUT_MS = 300_000;
 
-/** One sentence about each thing that is there and should not be; the processes of `alive` may. */
+/** One sentence about each leftover; processes of `alive` are allowed. */
 export function leftoversOf(place: Place, alive: readonly number[] = []): string[] {
   const inState = filesBelow(place.stateDir);
   const ids = new Set(inState.flatMap((path) => path.match(new RegExp(ID)) ?? []));
@@ -41,7 +41,7 @@ export function waitForNoLeftovers(place: Place, alive: readonly number[] = []):
   return waitForNone(() => leftoversOf(place, alive));
 }
 
-/** The same for processes alone: they end without another start. */
+/** The same for processes only: they end without another start. */
 export function waitForNoProcesses(place: Place): Promise<void> {
   return waitForNone(() => leftoversOf(place).filter((line) => line.startsWith('process ')));
 }
@@ -63,7 +63,7 @@ function notEnded(stateDir: string, path: string): string[] {
   return ENDED.includes(value) ? [] : [`${path} says ${value}`];
 }
 
-/** Paths relative to the folder; what goes while one looks is not there. */
+/** Paths relative to the folder; entries that disappear meanwhile are omitted. */
 function filesBelow(folder: string, prefix = ''): string[] {
   return entriesOf(join(folder, prefix)).flatMap((entry) => {
     const path = prefix === '' ? entry.name : `${prefix}/${entry.name}`;
@@ -79,7 +79,7 @@ function entriesOf(path: string) {
   }
 }
 
-/** Empty where nothing can be read. */
+/** Empty if it cannot be read. */
 export function textOf(path: string): string {
   try {
     return readFileSync(path, 'utf8');

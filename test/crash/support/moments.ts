@@ -1,4 +1,4 @@
-/** Moments at which a server is killed: some sought on purpose, the others at random. */
+/** Moments at which a server is killed: some chosen, the others random. */
 import { existsSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -11,15 +11,15 @@ export interface Moment {
   readonly name: string;
   /** The step of the session after which it is. */
   readonly step: Step;
-  /** How long after the step, milliseconds; or where the server stops itself, and what is then so in the state directory. */
+  /** Milliseconds after the step; or where the server stops itself, and what then holds in the state directory. */
   readonly when: number | { readonly place: string; isSo(stateDir: string): boolean };
-  /** In the middle of a sandbox's start, where processes are that no record names. */
+  /** During the start of a sandbox, when there are processes that no record names. */
   readonly inStart?: boolean;
 }
 
 const LATEST_MS = 80;
 
-/** Moments that are too short to be met by chance, in the middle of something that must be whole or not at all. */
+/** Moments too short to be hit by chance, in the middle of an atomic operation. */
 export const SOUGHT: readonly Moment[] = [
   {
     name: 'a sandbox directory is being claimed',
@@ -106,15 +106,15 @@ export function randomMoments(seed: number, count: number): Moment[] {
   });
 }
 
-/** Lets a server that was started with `stops` stop at a place of `stop-at.mjs`. */
+/** Makes a server that was started with `stops` stop at a place of `stop-at.mjs`. */
 export function stopAt(place: Place, name: string): void {
   const path = join(place.home, 'stop-at');
-  // Seen whole or not at all.
+  // Written atomically.
   writeFileSync(`${path}.new`, name);
   renameSync(`${path}.new`, path);
 }
 
-/** Resolves once the process stands still. @throws where it has ended instead */
+/** Resolves once the process is stopped. @throws if it has ended instead */
 export async function untilStopped(pid: number): Promise<void> {
   for (;;) {
     const state = / ([A-Z]) /.exec(textOf(`/proc/${pid}/stat`))?.[1] ?? 'X';

@@ -1,4 +1,4 @@
-/** Where a server of a crash test lives: folders of its own, and who it runs as. */
+/** The environment of a server in a crash test: its folders, and the user it runs as. */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,17 +6,17 @@ import { waitForProcessesNaming } from '../../support/leftovers.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 
 export interface Place {
-  /** Holds everything of the place, and stands in every path by which a leftover is known. */
+  /** Contains all files of the place, and is part of every path that identifies a leftover. */
   readonly home: string;
   readonly stateDir: string;
   /** The folder that `local_path` may name. */
   readonly files: string;
-  /** What makes an ordinary user's command of one; null runs as this process's user. */
+  /** Wraps a command to run as an ordinary user; null runs as this process's user. */
   readonly wrap: ((argv: readonly string[]) => string[]) | null;
   remove(): Promise<void>;
 }
 
-/** Makes the folders. `user` is who the servers run as where that is somebody else. */
+/** Creates the folders. `user` is the user that the servers run as, if it is another one. */
 export async function makePlace(user: OrdinaryUser | null = null): Promise<Place> {
   // Short, since socket paths have a limit; passable, since a sandbox's users work below it.
   const home = await mkdtemp(join(user?.tmp ?? tmpdir(), 'c-'));

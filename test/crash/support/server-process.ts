@@ -15,23 +15,23 @@ import type { Place } from './place.ts';
 const INTERMEDIATE = `require('node:child_process').spawn(process.execPath, process.argv.slice(1), { stdio: 'inherit' })`;
 
 export interface ServerProcess {
-  /** The server's, or that of the process between where there is one. */
+  /** That of the server, or of the process in between if there is one. */
   readonly child: ChildProcessByStdio<Writable, Readable, Readable>;
   readonly pid: number;
-  /** Resolves when nobody holds the server's output any more. */
+  /** Resolves when the server's output is closed. */
   readonly exited: Promise<unknown>;
-  /** Rejects with the text of an error answer. */
+  /** Rejects with the text of an error result. */
   call(name: string, args?: Record<string, unknown>): Promise<Record<string, unknown>>;
   stderr(): string;
-  /** Ends the input, as a client does that goes. */
+  /** Ends the input, as a client does when it exits. */
   close(): Promise<void>;
-  /** SIGKILL; calls under way reject. */
+  /** SIGKILL; running calls reject. */
   kill(): Promise<void>;
 }
 
 /**
- * Starts a server in a place. `between`: as the child of another process, which holds nothing of it. `stops`: it can be
- * told where to stop itself, by `stopAt`. `flags`: further ones.
+ * Starts a server in a place. `between`: as the child of another process. `stops`: it stops itself where `stopAt` tells
+ * it to. `flags`: additional flags.
  */
 export async function startServer(
   place: Place,
@@ -46,10 +46,10 @@ export async function startServer(
   child.stderr.on('data', (chunk: Buffer) => {
     logged += chunk.toString('utf8');
   });
-  // A server that has been killed reads no more; the calls under way say so themselves.
+  // A killed server reads no more; running calls reject themselves.
   child.stdin.on('error', () => {});
   const client = new Client({ name: 'crash-test', version: '1' });
-  // Both ends of standard streams frame alike.
+  // Both directions use the same framing.
   await client.connect(new StdioServerTransport(child.stdout, child.stdin));
   const leave = async (end: () => void): Promise<void> => {
     end();
@@ -71,7 +71,7 @@ export async function startServer(
   };
 }
 
-/** The place's own copy: whoever the server runs as can read it. */
+/** The place's own copy, readable for the user that the server runs as. */
 async function preloadOf(place: Place): Promise<string> {
   const path = join(place.home, 'stop-at.mjs');
   await writeFile(path, await readFile(join(import.meta.dirname, 'stop-at.mjs')), { mode: 0o644 });

@@ -1,4 +1,4 @@
-/** A small Debian made from this machine's own package sources, once a run of a test file. */
+/** A small Debian built from this machine's package sources, once per test file. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, rm } from 'node:fs/promises';
@@ -13,7 +13,7 @@ export interface DebianArchive {
   remove(): Promise<void>;
 }
 
-/** Where apt gets packages from, by sources.list(5) of either format, and the suite of the first. */
+/** The package sources of apt, from sources.list(5) in either format, and the suite of the first. */
 async function aptSource(): Promise<{ uri: string; suite: string } | null> {
   const folder = '/etc/apt/sources.list.d';
   const names = (await readdir(folder).catch(() => [])).filter((name) => /\.(sources|list)$/.test(name));
@@ -29,13 +29,13 @@ async function aptSource(): Promise<{ uri: string; suite: string } | null> {
   return null;
 }
 
-/** Makes it, or answers in words why it cannot be made here. */
+/** Builds it, or returns why it cannot be built here. */
 export async function makeDebian(): Promise<DebianArchive | string> {
   if (process.getuid?.() !== 0) return 'only root makes a Debian here';
   const source = await aptSource();
   if (source === null) return 'this machine has no package sources of Debian';
   const path = join(tmpdir(), `debian-${process.pid}.tar`);
-  // The smallest that has apt; the mirror's own caches are of no use in it.
+  // The smallest with apt; the mirror's caches are useless in it.
   const args = ['--variant=apt', '--quiet', source.suite, path, `deb ${source.uri} ${source.suite} main`];
   const child = spawn('mmdebstrap', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const words = text(child.stderr);

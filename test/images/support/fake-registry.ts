@@ -1,4 +1,4 @@
-/** A registry as npm's, on this machine, whose answers a test decides. */
+/** A local npm registry whose responses the test controls. */
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer, type ServerResponse } from 'node:http';
@@ -7,11 +7,11 @@ import { type Entry, tarOf } from '../../support/archives.ts';
 
 export interface FakeRegistry {
   readonly address: string;
-  /** Paths that were asked for, in order. */
+  /** Requested paths, in order. */
   readonly requested: string[];
-  /** Called before an answer; one that answers itself says so. */
+  /** Called before each response; returns true if it has responded itself. */
   intercept: (path: string, response: ServerResponse) => boolean | Promise<boolean>;
-  /** Spoils the digests that the registry tells. */
+  /** Corrupts the digests that the registry returns. */
   lies: boolean;
   close(): Promise<void>;
 }
@@ -22,7 +22,7 @@ function pack(entries: Entry[]): Buffer {
   return gzipSync(tarOf(entries.map((entry) => ({ ...entry, path: `package/${entry.path}` }))));
 }
 
-/** A shell script stands for Node: it says its version, and runs as little else. */
+/** A shell script replaces Node: it prints its version and does little else. */
 function nodePackage(version: string): Buffer {
   const script = `#!/bin/sh\nif [ "$1" = -v ]; then echo v${version}; else echo "node ran $*"; fi\n`;
   return pack([
@@ -40,7 +40,7 @@ function npmPackage(version: string): Buffer {
   ]);
 }
 
-/** Has Node 22.1.0, 22.11.0 and 24.0.0, and npm 10 and 11, of which 11 wants Node 24. */
+/** Has Node 22.1.0, 22.11.0 and 24.0.0, and npm 10 and 11, of which 11 requires Node 24. */
 export async function startFakeRegistry(): Promise<FakeRegistry> {
   const archives = new Map<string, Buffer>();
   const listings = new Map<string, Map<string, { node?: string }>>();

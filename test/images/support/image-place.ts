@@ -1,4 +1,4 @@
-/** An engine of its own for tests of images, with a folder for archives. */
+/** A separate engine for tests of images, with a folder for archives. */
 import { chmod, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -13,15 +13,15 @@ export interface ImagePlace {
   engine: Engine;
   images: Images;
   stateDir: string;
-  /** Where a finished image's files are. */
+  /** The path of a finished image's files. */
   tree(name: string): string;
   /** Writes bytes as an archive and imports it. */
   import(bytes: Buffer, request?: Partial<ImportImage>): Promise<Image>;
-  /** What is in the directory of images, half-made ones and locks included. */
+  /** The entries of the image directory, including unfinished images and locks. */
   left(): Promise<string[]>;
-  /** Runs a script as root of a new sandbox of this runtime, which goes again; fails unless it ends with 0. */
+  /** Runs a script as root in a temporary sandbox with this runtime; fails unless it exits with 0. */
   script(runtime: string, script: string, sudo?: boolean): Promise<string>;
-  /** Another engine over the same state, as another server would have it. */
+  /** Another engine on the same state, like that of another server. */
   another(): Engine;
   close(): Promise<void>;
 }

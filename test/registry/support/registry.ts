@@ -11,7 +11,7 @@ import { createLogger } from '../../../src/shared/log.ts';
 import { MemoryEngine } from '../../fakes/memory-engine.ts';
 import { defaultConfig } from './requests.ts';
 
-/** Time that passes when the test says so. */
+/** A clock controlled by the test. */
 export class FakeClock implements Clock {
   #now = 1_800_000_000_000;
   #lastTimer = 0;
@@ -35,7 +35,7 @@ export class FakeClock implements Clock {
     if (this.#timers.size === 0) for (const idle of this.#idle.splice(0)) idle();
   }
 
-  /** Moves on by `ms` and fires what is due, in order. */
+  /** Advances by `ms` and fires due timers in order. */
   advance(ms: number): void {
     const end = this.#now + ms;
     for (;;) {
@@ -49,7 +49,7 @@ export class FakeClock implements Clock {
     this.#now = end;
   }
 
-  /** Resolves when somebody sets the next timer. */
+  /** Resolves when the next timer is set. */
   nextTimer(): Promise<void> {
     return new Promise((resolve) => this.#armed.push(resolve));
   }
@@ -81,7 +81,7 @@ export class LogLines {
   }
 }
 
-/** A folder that is removed with the test. */
+/** A folder that is removed at the end of the test. */
 export function temporaryFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'sandbox-mcp-registry-'));
   onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
@@ -94,13 +94,13 @@ export interface World {
   clock: FakeClock;
   stateDir: string;
   log: LogLines;
-  /** Another server over the same engine and state: what the next start of the program would be. */
+  /** Another server on the same engine and state, like the next start of the program. */
   restart(config?: Partial<RegistryConfig>): Registry;
   /** How often a registry has started a recovery that outlives it. */
   finished(): number;
 }
 
-/** A registry over the stand-in engine, with a state directory of its own. */
+/** A registry with the fake engine and a new state directory. */
 export function openWorld(config: Partial<RegistryConfig> = {}): World {
   const clock = new FakeClock();
   const stateDir = temporaryFolder();

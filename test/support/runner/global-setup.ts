@@ -1,4 +1,7 @@
-/** Before the first test of a project, and after its last: builds what system tests run, and fails when anything is left behind. */
+/**
+ * Before the first test of a project, and after its last: builds what system tests run, and fails when anything is left
+ * behind.
+ */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -8,17 +11,17 @@ import type { TestProject } from 'vitest/node';
 import { leftovers, sandboxCgroups } from '../leftovers.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
-/** What ends asynchronously, such as a server that was told to, is given this long. */
+/** Time for processes to end asynchronously, such as a stopping server. */
 const GRACE_MS = 20_000;
 
 export default function setup(project: TestProject): () => Promise<void> {
   // Unit tests run the sources, so that they need neither a build nor a compiler.
   if (project.name === 'system') build();
-  // Short, since socket paths are; open, since sandboxes of root and tests of other users work in it.
+  // Short, since socket paths are limited; accessible, since root's sandboxes and tests of other users work in it.
   const scratch = mkdtempSync(join(tmpdir(), 'sbxt-'));
   chmodSync(scratch, 0o1777);
   spreadFolders(scratch);
-  // The workers get it, so that whatever a test makes in the temporary folder is known to be this run's.
+  // Passed to the workers, so that everything a test creates in the temporary folder belongs to this run.
   project.config.env['TMPDIR'] = scratch;
   const cgroupsBefore = new Set(sandboxCgroups());
 
@@ -30,7 +33,7 @@ export default function setup(project: TestProject): () => Promise<void> {
       left = leftovers(scratch, cgroupsBefore);
     }
     if (left.length > 0) {
-      // The runner reports what is thrown here, but ends as if all were well.
+      // The runner reports errors thrown here, but exits with 0.
       process.exitCode = 1;
       throw new Error(`the tests left behind:\n${left.join('\n')}`);
     }
@@ -43,7 +46,7 @@ export default function setup(project: TestProject): () => Promise<void> {
  * deleted nearby, one by one: after some hundred sandboxes a new file costs twenty times as much.
  */
 function spreadFolders(folder: string): void {
-  // Only speed depends on it, so that a system without the program or the flag goes without.
+  // Only for speed, so systems without the program or the flag do without it.
   spawnSync('chattr', ['+T', folder], { stdio: 'ignore' });
 }
 

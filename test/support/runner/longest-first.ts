@@ -1,6 +1,6 @@
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
-/** The files that take longest, so that the run does not end with one of them alone. */
+/** The slowest files, so that the run does not end waiting for one of them. */
 const LONG = [
   'faults/faults-commands',
   'oci/conformance-rootless',

@@ -1,10 +1,10 @@
-/** What is said at the end of a run of the tests: the slowest files, how many tests ran, and how to repeat a failure. */
+/** The summary of a test run: the slowest files, the number of tests, and how to repeat a failure. */
 
 export interface TestReport {
   /** Names of its groups and its own, outermost first. */
   readonly names: readonly string[];
   readonly state: 'passed' | 'failed' | 'skipped';
-  /** Why it was skipped, where it says. */
+  /** Why it was skipped, if known. */
   readonly reason?: string | undefined;
 }
 
@@ -13,7 +13,7 @@ export interface FileReport {
   readonly path: string;
   readonly project: string;
   readonly durationMs: number;
-  /** True where the file failed outside of its tests, for example while it was imported or in a hook. */
+  /** True if the file failed outside its tests, for example during import or in a hook. */
   readonly failedOutsideTests: boolean;
   readonly tests: readonly TestReport[];
 }
@@ -80,7 +80,7 @@ function failedAsAWhole({ failedOutsideTests, tests }: FileReport): boolean {
   return failedOutsideTests && tests.every(({ state }) => state !== 'failed');
 }
 
-/** What `-t` takes: a regular expression over the names of the groups and the test, joined by blanks. */
+/** The argument for `-t`: a regular expression for the names of the groups and the test, joined by blanks. */
 function pattern(names: readonly string[]): string {
   return `${names.join(' ').replaceAll(/[\\^$.*+?()[\]{}|]/g, '\\$&')}$`;
 }

@@ -9,14 +9,14 @@ export default class SummaryReporter implements Reporter {
 
   onInit(vitest: Vitest): void {
     this.#vitest = vitest;
-    // So that no numbers of a run before are taken for this one's, whatever ends it.
+    // So that numbers of an earlier run are never mistaken for this one's, however it ends.
     this.#writeTotals([]);
   }
 
   onTestRunEnd(modules: readonly TestModule[]): void {
     const vitest = this.#vitest;
     if (vitest === null) return;
-    // Those that a name did not select have no reason of their own.
+    // Tests not selected by name have no reason.
     const unselected = vitest.config.testNamePattern === undefined ? undefined : 'not selected by name';
     const files = modules.map((module) => fileReport(module, vitest.config.root, unselected));
     this.#writeTotals(files);
@@ -45,7 +45,7 @@ function testReport(test: TestCase, unselected: string | undefined): TestReport 
   const result = test.result();
   const groups = groupsOf(test);
   const names = [...groups.map(({ name }) => name), test.name];
-  // One that never came to run, since a hook of its group failed, says nothing of the product.
+  // A test that did not run because a hook of its group failed says nothing about the product.
   const state = result.state === 'pending' ? 'skipped' : result.state;
   const note = result.state === 'skipped' ? result.note : undefined;
   const needed = [test, ...groups].map((task) => task.meta().needs).find((needs) => needs !== undefined);
