@@ -30,9 +30,9 @@ export class VercelFiles implements Files {
     signal: AbortSignal,
   ): Promise<{ path: string }> {
     const absolute = absolutePath(path, cwd);
-    await this.#in(sandboxId, 'make a directory', signal, async (session) => {
+    await this.#in(sandboxId, 'create a directory', signal, async (session) => {
       const result = await runScript(session, MAKE_DIRECTORY, [absolute], { signal });
-      const refused = refusal(result, absolute, 'make');
+      const refused = refusal(result, absolute, 'create');
       if (refused !== null) throw refused;
     });
     return { path: absolute };

@@ -14,7 +14,7 @@ export async function requireDirectory(
   path: string,
   signal: AbortSignal,
 ): Promise<void> {
-  const { exitCode } = await inSession(context, sandboxId, 'look at a directory', signal, (session) =>
+  const { exitCode } = await inSession(context, sandboxId, 'check a directory', signal, (session) =>
     runScript(session, SCRIPT, [path], { signal }),
   );
   if (exitCode === 0) return;
