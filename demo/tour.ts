@@ -75,8 +75,7 @@ async function inSandbox(server: DemoServer, project: Project, tour: Tour): Prom
   const programs = await programsIn(server, ['node', 'python3']);
   const able = project.needs === null || programs.includes(project.needs);
   const problems: string[] = [];
-  if (!able)
-    problems.push(`The sandbox has no ${project.needs}, because this machine's /usr has none.`);
+  if (!able) problems.push(`The sandbox has no ${project.needs}, because this machine's /usr has none.`);
   const run = async (title: string, program: Program): Promise<void> => {
     const ended = await step(screen, title, () => runToEnd(server, program, cwd, screen));
     const good = ended.value.exit_code === 0;
