@@ -6,6 +6,7 @@ import { isAbandonedTemporary } from '../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../shared/fs/path-exists.ts';
 import { identify } from '../../shared/process-identity.ts';
 import type { OciContext } from './context.ts';
+import { templateOf } from './host/etc-template.ts';
 import type { Host } from './host/host.ts';
 import { removeTrees } from './host/remove-tree.ts';
 import { reconcileRecord } from './sandbox/reconcile.ts';
@@ -49,7 +50,7 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
   for (const name of await readdir(host.layout.etcTemplates)) {
     const stays = name.startsWith('.')
       ? !isAbandonedTemporary(name)
-      : name === host.etcTemplate || used.has(name);
+      : templateOf(name) === host.etcTemplate || used.has(templateOf(name));
     if (!stays) await removeTrees(host.agent, host.idMap, [join(host.layout.etcTemplates, name)]);
   }
 }

@@ -3,6 +3,7 @@
  * it contains none of the host's secrets.
  */
 import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
 import {
   chmod,
   copyFile,
@@ -18,14 +19,22 @@ import {
   rm,
   stat,
   symlink,
+  utimes,
   writeFile,
 } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { accountFiles } from './accounts.ts';
+import { authenticationFiles, type GeneratedFile } from './authentication.ts';
 import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
+
 import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
+
+import { pristineConfigFiles } from './package-config.ts';
+import { copyPackageDatabase } from './package-database.ts';
+import { DPKG_DATABASE } from './system-directories.ts';
 
 /** What programs in `/usr` expect in `/etc` on Debian, Fedora, Arch, Alpine and openSUSE. */
 const COPIED = [
@@ -56,6 +65,7 @@ const COPIED = [
   'nanorc',
   'netconfig',
   'os-release',
+  'pam.d',
   'perl',
   'pki',
   'profile',
@@ -64,6 +74,7 @@ const COPIED = [
   'python3',
   'python3.11',
   'rpc',
+  'security',
   'services',
   'shells',
   'skel',
@@ -77,7 +88,7 @@ const COPIED = [
 const COPIED_PATTERN = /^(java|java-\d+(-openjdk)?|python3\.\d+)$/;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
-const GENERATED: Record<string, string> = {
+const GENERATED = {
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
   'nsswitch.conf':
@@ -148,15 +159,17 @@ async function chownTree(path: string, uid: number, gid: number): Promise<void> 
 async function templateName(
   etc: string,
   names: string[],
-  generated: Record<string, string>,
+  generated: Record<string, GeneratedFile>,
+  database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([4, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([5, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
     return info;
   };
+  for (const { mtimeMs, size } of await statusOf(database)) hash.update(`status:${mtimeMs}:${size};`);
   for (const name of names) {
     // Some are directories, such as package sources: a change in one changes its mtime.
     if (!(await stamp(name)).isDirectory()) continue;
@@ -164,6 +177,28 @@ async function templateName(
   }
   return hash.digest('hex').slice(0, 12);
 }
+
+/** Of dpkg's `status` file; empty on hosts without dpkg. */
+async function statusOf(database: string): Promise<Stats[]> {
+  try {
+    return [await stat(join(database, 'status'))];
+  } catch (error) {
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+    return [];
+  }
+}
+
+/** Next to a template: the host's package database as it was when the template was made. */
+export function packageDatabaseOf(template: string): string {
+  return `${template}${DATABASE_SUFFIX}`;
+}
+
+/** The template that an entry of the directory of templates belongs to. */
+export function templateOf(entry: string): string {
+  return entry.endsWith(DATABASE_SUFFIX) ? entry.slice(0, -DATABASE_SUFFIX.length) : entry;
+}
+
+const DATABASE_SUFFIX = '.dpkg';
 
 /**
  * Creates the template for this host unless it exists; returns its name below `templatesDir`.
@@ -173,34 +208,72 @@ export async function ensureEtcTemplate(
   templatesDir: string,
   uid: number,
   gid: number,
-  etc = '/etc',
+  root = '/',
 ): Promise<string> {
+  const etc = join(root, 'etc');
+  const database = join(root, DPKG_DATABASE);
   const names = await entriesToCopy(etc);
-  const generated = { ...GENERATED, ...(await accountFiles(etc)) };
-  const name = await templateName(etc, names, generated, uid);
+  const generated = await generatedFiles(etc);
+  const hasDatabase = (await statusOf(database)).length > 0;
+  const name = await templateName(etc, names, generated, database, uid);
   const finished = join(templatesDir, name);
-  try {
-    await lstat(finished);
-    return name;
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-  }
-  const building = temporaryName(join(templatesDir, `.${name}`));
-  await mkdir(building, { mode: 0o755 });
-  try {
+  const asRoot = process.getuid?.() === 0;
+  // Only root's sandboxes own /usr and can change the database.
+  if (asRoot && hasDatabase)
+    await createOnce(packageDatabaseOf(finished), async (building) => {
+      await copyPackageDatabase(database, building);
+      await chownTree(building, uid, gid);
+    });
+  await createOnce(finished, async (building) => {
     for (const entry of names) await copyEntry(join(etc, entry), join(building, entry));
-    for (const [file, text] of Object.entries(generated))
-      await writeFile(join(building, file), text, { mode: 0o644 });
+    if (hasDatabase) await copyPackageConfig(etc, database, building);
+    for (const [file, { text, mode }] of Object.entries(generated)) {
+      await mkdir(dirname(join(building, file)), { recursive: true, mode: 0o755 });
+      await writeFile(join(building, file), text);
+      await chmod(join(building, file), mode);
+    }
     await symlink('/proc/self/mounts', join(building, 'mtab'));
     await linkCaBundle(building);
+    if (asRoot) await chownTree(building, uid, gid);
+  });
+  return name;
+}
+
+async function generatedFiles(etc: string): Promise<Record<string, GeneratedFile>> {
+  const accounts = await accountFiles(etc);
+  const readable = Object.entries({ ...GENERATED, ...accounts }).map(([name, text]) => [
+    name,
+    { text, mode: 0o644 },
+  ]);
+  return { ...Object.fromEntries(readable), ...(await authenticationFiles(etc, accounts)) };
+}
+
+async function copyPackageConfig(etc: string, database: string, building: string): Promise<void> {
+  const status = await readFile(join(database, 'status'), 'utf8');
+  for (const file of await pristineConfigFiles(etc, status)) {
+    const [source, target] = [join(etc, file), join(building, file)];
+    const info = await stat(source);
+    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
+    // Whole, also where settings were left out above: what a package ships is no secret of this host.
+    await copyFile(source, target);
+    await chmod(target, info.mode & 0o755);
+    await utimes(target, info.atime, info.mtime);
+  }
+}
+
+/** Builds a directory under another name first, so that it is complete whenever it exists. */
+async function createOnce(finished: string, build: (building: string) => Promise<void>): Promise<void> {
+  if (await pathExists(finished)) return;
+  const building = temporaryName(join(dirname(finished), `.${basename(finished)}`));
+  await mkdir(building, { mode: 0o755 });
+  try {
+    await build(building);
     await chmod(building, 0o755);
-    if (process.getuid?.() === 0) await chownTree(building, uid, gid);
     await rename(building, finished);
   } catch (error) {
     await rm(building, { recursive: true, force: true });
-    // Another server may have created the same template first.
+    // Another server may have created the same one first.
     const code = systemErrorCode(error);
     if (code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
   }
-  return name;
 }

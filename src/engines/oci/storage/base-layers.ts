@@ -2,6 +2,8 @@
 import { join } from 'node:path';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError } from '../../../shared/errors.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { packageDatabaseOf } from '../host/etc-template.ts';
 import type { Host } from '../host/host.ts';
 import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from '../host/system-directories.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
@@ -16,17 +18,23 @@ export interface Base {
   links: { name: string; target: string }[];
 }
 
-function hostBase(host: Host, etcTemplate: string, node: ImageRecord | null): Base {
+async function hostBase(host: Host, etcTemplate: string, node: ImageRecord | null): Promise<Base> {
+  const template = join(host.layout.etcTemplates, etcTemplate);
   const fresh = (name: string): BaseDirectory =>
     // An image of a Node release contains it as `runtimes/node22`.
     name === 'vercel' && node !== null ? { path: host.images.treeOf(node.name), ofHost: false } : null;
   // If `/usr` belongs to the sandbox's root, its package manager works and needs the host's package database.
   const packages = host.system.dpkg && host.mounts === 'by-root';
-  const dpkg = { name: 'dpkg', place: DPKG_DATABASE, base: { path: `/${DPKG_DATABASE}`, ofHost: true } };
+  const copied = packageDatabaseOf(template);
+  // A snapshot from an earlier version has no copy.
+  const database = (await pathExists(copied))
+    ? { path: copied, ofHost: false }
+    : { path: `/${DPKG_DATABASE}`, ofHost: true };
+  const dpkg = { name: 'dpkg', place: DPKG_DATABASE, base: database };
   return {
     directories: [
       ...host.system.directories.map((name) => ({ name, base: { path: `/${name}`, ofHost: true } })),
-      { name: 'etc', base: { path: join(host.layout.etcTemplates, etcTemplate), ofHost: false } },
+      { name: 'etc', base: { path: template, ofHost: false } },
       ...FRESH_DIRECTORIES.map((name) => ({ name, base: fresh(name) })),
       ...(packages ? [dpkg] : []),
     ],

@@ -20,7 +20,7 @@ async function copied(files: Record<string, string>): Promise<Record<string, str
     await writeFile(join(folder, 'etc', path), content, { mode: 0o644 });
   }
   const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
-  const name = await ensureEtcTemplate(join(folder, 'templates'), uid, gid, join(folder, 'etc'));
+  const name = await ensureEtcTemplate(join(folder, 'templates'), uid, gid, folder);
   const there = await readdir(join(folder, 'templates', name), { recursive: true });
   const found = Object.keys(files).filter((path) => there.includes(path));
   const read = (path: string) => readFile(join(folder, 'templates', name, path), 'utf8');

@@ -1,0 +1,63 @@
+/** On the host's files, programs that the host's packages installed find the configuration they need. */
+import { existsSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Sandbox } from '../../../../src/engines/engine.ts';
+import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
+import { run } from '../../../conformance/support/run.ts';
+import { needs } from '../../../support/needs.ts';
+import { openOciEngines } from '../support/oci-engines.ts';
+
+type Opened = Awaited<ReturnType<typeof openOciEngines>>;
+
+const isDebian = process.getuid?.() === 0 && existsSync('/var/lib/dpkg/status');
+
+describe('packages of a Debian host', needs('root on Debian', isDebian), () => {
+  let opened: Opened | null = null;
+  let shared: Sandbox | null = null;
+
+  beforeAll(async () => {
+    opened = await openOciEngines();
+    shared = await opened.engine.create(createRequest(), timeoutSignal());
+  });
+
+  afterAll(async () => {
+    if (shared !== null) await opened?.engine.forget(shared.sandboxId, timeoutSignal());
+    await opened?.close();
+  });
+
+  async function sudo(script: string) {
+    if (opened === null || shared === null) throw new Error('there is no sandbox');
+    const subject = { ...opened, shared, create: () => Promise.reject(new Error('not here')) };
+    return run(subject, 'sh', ['-c', script], { sudo: true });
+  }
+
+  it.for([
+    'runuser -u vercel-sandbox -- id -un',
+    'runuser -l vercel-sandbox -c "id -un"',
+    'su vercel-sandbox -c "id -un"',
+    'su - vercel-sandbox -c "id -un"',
+  ])('change the user: %s', async (command) => {
+    expect(await sudo(command)).toMatchObject({ exitCode: 0, stdout: 'vercel-sandbox\n' });
+  });
+
+  it('create users', async () => {
+    const made = await sudo('useradd --create-home other && su other -c "id -un"');
+    expect(made).toMatchObject({ exitCode: 0, stdout: 'other\n' });
+  });
+
+  it('find their services', async () => {
+    expect((await sudo('service --status-all 2>&1')).stdout).toMatch(/\[ . \]/);
+  });
+
+  it('are consistent', async () => {
+    expect(await sudo('dpkg --audit')).toMatchObject({ exitCode: 0, stdout: '' });
+    expect(await sudo('apt-get check -qq')).toMatchObject({ exitCode: 0 });
+    expect((await sudo('ls /var/lib/dpkg/updates')).stdout).toBe('');
+    expect((await sudo('stat -c %u:%g /var/lib/dpkg /var/lib/dpkg/status')).stdout).toBe('0:0\n0:0\n');
+  });
+
+  it('have no password hashes of the host', async () => {
+    const { stdout } = await sudo('cut -d: -f2 /etc/shadow | sort -u');
+    expect(stdout.split('\n').filter((line) => line !== '*' && line !== '!' && line !== '')).toEqual([]);
+  });
+});

@@ -1,0 +1,118 @@
+import { createHash } from 'node:crypto';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { ensureEtcTemplate, packageDatabaseOf } from '../../../../src/engines/oci/host/etc-template.ts';
+import { atRest, copyPackageDatabase } from '../../../../src/engines/oci/host/package-database.ts';
+
+let host = '';
+
+beforeEach(async () => {
+  host = await mkdtemp(join(tmpdir(), 'host-'));
+  await put('etc/passwd', 'root:x:0:0::/root:/bin/sh\nwww-data:x:33:33::/:/bin/sh\n');
+});
+
+afterEach(() => rm(host, { recursive: true }));
+
+async function put(path: string, content: string, mode = 0o644): Promise<void> {
+  await mkdir(dirname(join(host, path)), { recursive: true });
+  await writeFile(join(host, path), content);
+  await chmod(join(host, path), mode);
+}
+
+/** The path of the template. */
+async function template(): Promise<string> {
+  await mkdir(join(host, 'templates'), { recursive: true });
+  const [uid, gid] = [process.getuid?.() ?? 0, process.getgid?.() ?? 0];
+  return join(host, 'templates', await ensureEtcTemplate(join(host, 'templates'), uid, gid, host));
+}
+
+function stanza(name: string, state: string, ...lines: string[]): string {
+  return [`Package: ${name}`, `Status: install ok ${state}`, 'Version: 1', ...lines, ''].join('\n');
+}
+
+const md5 = (text: string) => createHash('md5').update(text).digest('hex');
+
+describe('the configuration of packages', () => {
+  it('is copied as the package ships it, and not if it was changed or is not readable', async () => {
+    const shipped = { 'init.d/server': '#!/bin/sh\n', 'server/auth.conf': 'password example\n' };
+    const listed = Object.entries(shipped).map(([path, text]) => ` /etc/${path} ${md5(text)}`);
+    for (const [path, text] of Object.entries(shipped)) await put(`etc/${path}`, text, 0o755);
+    await put('etc/server/changed.conf', 'password mine\n');
+    await put('etc/server/private.conf', 'x', 0o600);
+    await put('var/secret', 'y');
+    const conffiles = [
+      ...listed,
+      ` /etc/server/changed.conf ${md5('before')}`,
+      ` /etc/server/private.conf ${md5('x')}`,
+      ` /etc/server/missing.conf ${md5('x')}`,
+      ` /etc/../var/secret ${md5('y')}`,
+    ];
+    await put('var/lib/dpkg/status', stanza('server', 'installed', 'Conffiles:', ...conffiles));
+    const made = await template();
+    expect((await readdir(join(made, 'server'))).sort()).toEqual(['auth.conf']);
+    expect(await readFile(join(made, 'server/auth.conf'), 'utf8')).toBe('password example\n');
+    expect((await stat(join(made, 'init.d/server'))).mode & 0o777).toBe(0o755);
+  });
+
+  it('includes accounts without passwords and authentication of local accounts', async () => {
+    await put('etc/shadow', 'root:$hash:1:0:99999:7:::\n', 0o640);
+    await put('etc/sudoers', 'boss ALL=(ALL) ALL\n', 0o440);
+    await put('etc/pam.d/common-auth', 'auth required pam_ldap.so\n');
+    await put('etc/pam.d/su', '@include common-auth\n');
+    const made = await template();
+    const shadow = await readFile(join(made, 'shadow'), 'utf8');
+    expect(shadow.split('\n').map((line) => line.split(':').slice(0, 2).join(':'))).toEqual([
+      'root:*',
+      'vercel-sandbox:*',
+      'nobody:*',
+      'www-data:*',
+      '',
+    ]);
+    expect((await stat(join(made, 'shadow'))).mode & 0o777).toBe(0o640);
+    expect(await readFile(join(made, 'sudoers'), 'utf8')).not.toContain('boss');
+    expect(await readFile(join(made, 'pam.d/su'), 'utf8')).toBe('@include common-auth\n');
+    expect(await readFile(join(made, 'pam.d/common-auth'), 'utf8')).not.toContain('ldap');
+  });
+});
+
+describe('the package database', () => {
+  it('is a copy without the journal and the locks of a transaction', async () => {
+    await put('var/lib/dpkg/status', stanza('server', 'half-configured', 'Config-Version: 0'));
+    await put('var/lib/dpkg/updates/0001', stanza('other', 'unpacked'));
+    await put('var/lib/dpkg/lock', '', 0o640);
+    await put('var/lib/dpkg/info/server.postinst', '#!/bin/sh\n', 0o755);
+    const copy = join(host, 'copy');
+    await mkdir(copy);
+    await copyPackageDatabase(join(host, 'var/lib/dpkg'), copy);
+    expect((await readdir(copy, { recursive: true })).sort()).toEqual([
+      'info',
+      'info/server.postinst',
+      'status',
+      'updates',
+    ]);
+    expect((await stat(join(copy, 'info/server.postinst'))).mode & 0o777).toBe(0o755);
+    expect(await readFile(join(copy, 'status'), 'utf8')).toBe(stanza('server', 'installed'));
+  });
+
+  it('gets a template of its own whenever it changes', async () => {
+    await put('var/lib/dpkg/status', stanza('server', 'installed'));
+    const before = await template();
+    expect(await template()).toBe(before);
+    await put('var/lib/dpkg/status', stanza('server', 'installed', 'Priority: extra'));
+    const after = await template();
+    expect(after).not.toBe(before);
+    expect(packageDatabaseOf(after)).toBe(`${after}.dpkg`);
+  });
+
+  it('counts what is upgraded as installed, and what is installed for the first time as absent', () => {
+    const kept = [stanza('a', 'installed'), 'Package: b\nStatus: deinstall ok config-files\n'].join('\n');
+    expect(atRest(kept)).toBe(kept);
+    expect(atRest([stanza('new', 'half-installed'), stanza('a', 'installed')].join('\n'))).toBe(
+      stanza('a', 'installed'),
+    );
+    for (const state of ['unpacked', 'half-configured', 'half-installed', 'triggers-pending'])
+      expect(atRest(stanza('a', state, 'Config-Version: 0'))).toBe(stanza('a', 'installed'));
+  });
+});
