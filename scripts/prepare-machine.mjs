@@ -42,6 +42,9 @@ const TESTED_PROGRAMS = {
   xz: 'xz-utils',
   zstd: 'zstd',
   openssl: 'openssl',
+  skopeo: 'skopeo',
+  umoci: 'umoci',
+  'docker-registry': 'docker-registry',
 };
 
 /** What `npm run test:slow` needs in addition. */

@@ -41,7 +41,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     return createVercelEngine({ stateDir, ...vercel, secrets, readPolicy, log });
   }
   const { createOciEngine } = await import('./engines/oci/index.ts');
-  const { stateDir, ociRuntime, npm, diskMb, secrets, timeZone } = config;
+  const { stateDir, ociRuntime, npm, images, diskMb, secrets, timeZone } = config;
   const egress = {
     allow: config.egressAllow,
     dns: config.egressDns,
@@ -57,6 +57,7 @@ async function openEngine(config: Config, log: Logger): Promise<Engine> {
     secrets,
     timeZone,
     npm,
+    images,
     diskMb,
     log,
   });

@@ -25,7 +25,7 @@
 #define CHUNK 65536
 
 struct unpack_entry {
-  char kind; /* f file, d directory, l symbolic link, h hard link, r remove, c clear a directory, e end */
+  char kind; /* f file, d directory, t times of a directory, l symbolic link, h hard link, r remove, c clear, e end */
   char unused[3];
   uint32_t mode, uid, gid;
   int64_t mtime;
@@ -88,12 +88,22 @@ static bool set_owner(const struct unpack_entry *e) {
   return true;
 }
 
-static bool set_attributes(const struct unpack_entry *e) {
+static bool set_times(const struct unpack_entry *e) {
   const struct timespec times[2] = {{.tv_sec = e->mtime}, {.tv_sec = e->mtime}};
+  return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+/* Creating entries in a directory changes its times, so they are set again once it is complete. */
+static bool set_directory_times(const struct unpack_entry *e) {
+  struct stat st;
+  return lstat(path, &st) != 0 || !S_ISDIR(st.st_mode) || set_times(e);
+}
+
+static bool set_attributes(const struct unpack_entry *e) {
   if (!set_owner(e)) return false;
   /* After the owner, since changing it clears the set-user-id bits. */
   if (e->kind != 'l' && chmod(path, e->mode & 07777) != 0) return false;
-  return utimensat(AT_FDCWD, path, times, AT_SYMLINK_NOFOLLOW) == 0;
+  return set_times(e);
 }
 
 static bool make_file(const struct unpack_entry *e) {
@@ -130,6 +140,7 @@ static bool clear_directory(void) {
 static bool apply_entry(const struct unpack_entry *e) {
   if (e->kind == 'r') return remove_path();
   if (e->kind == 'c') return clear_directory();
+  if (e->kind == 't') return set_directory_times(e);
   if (!create_parents()) return false;
   if (e->kind == 'd') return make_directory(e);
   if (!remove_path()) return false;

@@ -11,7 +11,14 @@ import type { Terminal } from './output/terminal.ts';
 import { attach } from './verbs/attach.ts';
 import { clean } from './verbs/clean.ts';
 import { doctor } from './verbs/doctor.ts';
-import { DEFAULT_MAX_SIZE, importImage, listImages, removeImage } from './verbs/image.ts';
+import {
+  DEFAULT_MAX_SIZE,
+  importImage,
+  listImages,
+  pruneImages,
+  pullImage,
+  removeImage,
+} from './verbs/image.ts';
 import { list } from './verbs/list.ts';
 import { logs } from './verbs/logs.ts';
 import { stop } from './verbs/stop.ts';
@@ -114,7 +121,7 @@ function buildProgram(
   ).argument('<id>', 'a sandbox id');
   const images = program
     .command('image')
-    .description('import root file systems for use as `runtime`; list and remove them')
+    .description('import or pull images for use as `runtime`; list and remove them')
     .helpCommand(false);
   verb('clean', 'remove what exited servers left behind', (config) =>
     withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
@@ -136,14 +143,29 @@ function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): 
   verb('import', 'import a root file system as the runtime NAME', (config, command) => {
     const [name = '', archive = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
-    return parts.withImages(config, (images) => importImage(images, { name, archive, maxSize }, terminal));
+    const chosen: unknown = command.getOptionValue('image');
+    const image = typeof chosen === 'string' ? chosen : undefined;
+    return parts.withImages(config, (images) =>
+      importImage(images, { name, archive, image, maxSize }, terminal),
+    );
   })
     .argument('<name>', 'the name to use as `runtime`')
     .argument(
       '<archive>',
-      'a tar archive (plain, gzip or zstd) of a root file system, from `docker save`, or in the OCI layout',
+      'a tar archive (plain, gzip or zstd) of a root file system or a container image, or a directory of the latter',
     )
+    .option('--image <name>', 'which image, if the archive contains several')
     .option('--max-size <size>', 'maximum size once unpacked', DEFAULT_MAX_SIZE);
+  verb('pull', 'pull an image from its registry', (config, command) => {
+    const [reference = ''] = command.args;
+    const maxSize = String(command.getOptionValue('maxSize'));
+    return parts.withImages(config, (images) => pullImage(images, { reference, maxSize }, terminal));
+  })
+    .argument('<reference>', 'such as python:3.13-slim or registry.example/app@sha256:…')
+    .option('--max-size <size>', 'maximum size of the download and once unpacked', DEFAULT_MAX_SIZE);
+  verb('prune', 'remove the pulled images that nothing uses', (config) =>
+    parts.withImages(config, (images) => pruneImages(images, terminal)),
+  );
   verb('list', 'list the images', (config, command) =>
     parts.withImages(config, (images) =>
       listImages(images, { json: hasOption(command, 'json') }, Date.now(), terminal),
@@ -151,7 +173,7 @@ function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): 
   ).option('--json', 'print the images as JSON');
   verb('remove', 'remove an image that no sandbox or snapshot uses', (config, command) =>
     parts.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
-  ).argument('<name>', 'an image');
+  ).argument('<name>', 'an image, or the reference it was pulled as');
 }
 
 function addFlags(program: Command, given: Map<FlagName, string[]>): void {

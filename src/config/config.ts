@@ -6,6 +6,7 @@ import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { ENGINE_NAMES, type EngineName } from '../shared/engine-names.ts';
 import { SecretStore } from '../shared/secrets.ts';
 import { defaultText, environmentName, type FlagName, type ParsedFlags } from './flags.ts';
+import { type ImageSettings, imageSettings } from './image-settings.ts';
 import { type NpmSetting, npmSetting } from './npm-setting.ts';
 import { secretSettings } from './secret-settings.ts';
 import {
@@ -66,6 +67,7 @@ export interface Config {
   readonly egressEch: (typeof EGRESS_ECH)[number];
   /** The npm registry, from which Node releases are downloaded. */
   readonly npm: NpmSetting;
+  readonly images: ImageSettings;
   /** `NODE_EXTRA_CA_CERTS`: CA certificates trusted for outside servers, in addition to the host's. */
   readonly extraCaCerts: string | null;
   /** `TZ`: the server's time zone, if set in its environment. */
@@ -92,6 +94,10 @@ const SEPARATORS: Partial<Record<FlagName, string>> = {
   'allow-dir': delimiter,
   'egress-allow': ',',
   'egress-dns': ',',
+  images: ',',
+  'runtime-image': ',',
+  'registry-mirror': ',',
+  'insecure-registry': ',',
 };
 
 /** What a configuration depends on besides the flags. */
@@ -136,6 +142,16 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     egressDns: settings('egress-dns', flags, env).map(nameServer),
     egressEch: oneOf(value('egress-ech'), EGRESS_ECH),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
+    images: imageSettings(
+      {
+        images: settings('images', flags, env),
+        runtimeImages: settings('runtime-image', flags, env),
+        mirrors: settings('registry-mirror', flags, env),
+        insecure: settings('insecure-registry', flags, env),
+      },
+      env,
+      surroundings.homeDir,
+    ),
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),

@@ -115,6 +115,41 @@ export const FLAGS = [
       'Lifetime network quota per sandbox, inbound plus outbound: `500MB`, `2GB`. Further traffic is refused.',
   },
   {
+    name: 'images',
+    value: 'NAMES',
+    repeatable: true,
+    default: 'all of public registries',
+    description:
+      'Images that an agent may name as `runtime`: a registry, a path below one, or an image, such as ' +
+      '`registry.example`, `registry.example/team`, `python` or `python:3.13-slim`. A registry with a private address has to be ' +
+      'named here. Repeatable; separated by `,`.',
+  },
+  {
+    name: 'runtime-image',
+    value: 'NAME=IMAGE',
+    repeatable: true,
+    default: 'official images for `node` and `python` versions',
+    description:
+      'The image for a runtime name: `python3.13=registry.example/python:3.13`. Repeatable; separated by `,` in the environment.',
+  },
+  {
+    name: 'registry-mirror',
+    value: 'REGISTRY=ADDRESS',
+    repeatable: true,
+    default: 'none',
+    description:
+      'An address to try before the registry itself: `registry.example=https://mirror.example`. Mirrors get no credentials. ' +
+      'Repeatable; separated by `,` in the environment.',
+  },
+  {
+    name: 'insecure-registry',
+    value: 'REGISTRY',
+    repeatable: true,
+    default: 'those on the loopback interface',
+    description:
+      'A registry to reach over plain HTTP, `HOST` or `HOST:PORT`. Repeatable; separated by `,` in the environment.',
+  },
+  {
     name: 'vercel-api-url',
     value: 'URL',
     repeatable: false,

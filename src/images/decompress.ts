@@ -16,8 +16,6 @@ const MAGIC: [kind: 'gzip' | 'zstd' | 'xz' | 'bzip2', bytes: number[]][] = [
   ['bzip2', [0x42, 0x5a, 0x68]],
 ];
 const LONGEST_MAGIC = 6;
-/** A tar archive consists of blocks; the reader gets whole ones, so that no header is split. */
-const BLOCK = 512;
 /** Input per step: repetitive data can expand 32,768 times. */
 const ZSTD_TURN = 4_096;
 
@@ -68,21 +66,15 @@ async function* unzstd(source: Bytes): AsyncGenerator<Uint8Array> {
   yield* out;
 }
 
-/** Regroups the stream into whole blocks and counts the bytes; a truncated archive ends with a partial block. */
-async function* blocks(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
-  let rest = Buffer.alloc(0);
+async function* counted(source: Bytes, limit: ByteLimit): AsyncGenerator<Uint8Array> {
   for await (const chunk of source) {
     limit.add(chunk.length);
-    const bytes = rest.length === 0 ? Buffer.from(chunk) : Buffer.concat([rest, chunk]);
-    const whole = bytes.length - (bytes.length % BLOCK);
-    rest = bytes.subarray(whole);
-    if (whole > 0) yield bytes.subarray(0, whole);
+    yield chunk;
   }
-  if (rest.length > 0) yield rest;
 }
 
 /** The decompressed archive. Fails with the decompressor's message, or `limit_exceeded`. */
-export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGenerator<Buffer> {
+export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGenerator<Uint8Array> {
   const outer = await readHead(source);
   const kind = kindOf(outer.head);
   if (kind === 'xz' || kind === 'bzip2') {
@@ -98,5 +90,5 @@ export async function* decompressed(source: Bytes, limit: ByteLimit): AsyncGener
       hint: 'Decompress it once and import the result.',
     });
   }
-  yield* blocks(inner.all, limit);
+  yield* counted(inner.all, limit);
 }

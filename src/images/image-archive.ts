@@ -1,188 +1,141 @@
 /**
- * Reads container image archives: the output of `docker save`, and an OCI image layout in a tar archive. Their parts can come
- * in any order, so they are stored first; a part that is named by its digest is verified against it.
+ * Reads the manifest of a stored container image: in the form of `docker save`, an OCI image layout, or skopeo's `dir:`. The one
+ * for this machine is chosen, and by name where there are several images.
  */
-import { createHash } from 'node:crypto';
-import { createWriteStream } from 'node:fs';
-import { readFile } from 'node:fs/promises';
-import { join, posix } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
 import { configuredArchitecture } from './architecture.ts';
-import { readTar, type TarEntry } from './tar-entries.ts';
-import { isUsablePath } from './unpacker.ts';
+import {
+  configSchema,
+  type Descriptor,
+  fittingManifests,
+  indexSchema,
+  isIndex,
+  manifestSchema,
+  wrongArchitecture,
+} from './image-manifest.ts';
+import { badImage, type ImageParts } from './image-parts.ts';
 
-/** An archive that starts with anything else is a root file system. */
-const PART =
-  /^(oci-layout|index\.json|manifest\.json|repositories|(sha256:)?[0-9a-f]{64}(\.json|\.tar|\.tar\.gz)?|[0-9a-f]{64}\/(json|VERSION|layer\.tar)|blobs(\/sha256(\/[0-9a-f]{64})?)?)$/;
-const DIGEST = /^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json)?$/;
-const MAX_JSON_BYTES = 4_194_304;
-const MAX_PARTS = 4_096;
-
-const descriptorSchema = z.object({
-  mediaType: z.string().optional(),
-  digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
-  platform: z.object({ os: z.string().optional(), architecture: z.string().optional() }).optional(),
-});
-const indexSchema = z.object({ manifests: z.array(descriptorSchema) });
-const manifestSchema = z.object({ config: descriptorSchema, layers: z.array(descriptorSchema) });
-const dockerSchema = z.array(z.object({ Config: z.string(), Layers: z.array(z.string()) }));
-const configSchema = z.object({
-  architecture: z.string().optional(),
-  os: z.string().optional(),
-  config: z.object({ Env: z.array(z.string()).nullish() }).nullish(),
-  rootfs: z.object({ diff_ids: z.array(z.string()) }).optional(),
-});
+const dockerSchema = z.array(
+  z.object({ Config: z.string(), Layers: z.array(z.string()), RepoTags: z.array(z.string()).nullish() }),
+);
+/** Annotations that name an image of an index. */
+const NAMES = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
+/** Index in index: deeper nesting is a mistake or an attack. */
+const MAX_DEPTH = 4;
 
 /** An image's layers, lowest first, and its configuration. */
-export interface ImageParts {
+export interface StoredImage {
   layers: { path: string; diffId: string | null }[];
   /** In Node's naming; null if unknown. */
   arch: string | null;
   env: string[];
 }
 
-/** Thrown to stop reading: the archive is not an image and is read again as a root file system. */
-class UnsuitableImageError extends Error {}
+/** Names of the parts that make up one image. */
+interface Manifest {
+  config: string;
+  layers: string[];
+}
 
-function bad(why: string): SandboxError {
-  return new SandboxError('invalid_argument', `Cannot use the image archive: ${why}.`, {
-    hint: 'Create it again with `docker save IMAGE`, or import a root file system (`docker export CONTAINER`).',
+const withTag = (name: string): string => (/:[^/]*$/.test(name) ? name : `${name}:latest`);
+
+/** Tools store `registry.example/app:1`, `app:1` or `1` of the same image. */
+function isNamed(name: string, wanted: string): boolean {
+  const full = withTag(name);
+  const requested = withTag(wanted);
+  return name === wanted || full === requested || full.endsWith(`/${requested}`);
+}
+
+/** Chooses by name; without one, there must be only one. */
+function choose<T>(
+  images: readonly T[],
+  namesOf: (image: T) => readonly string[],
+  wanted: string | null,
+): T[] {
+  if (wanted === null) return [...images];
+  const found = images.filter((image) => namesOf(image).some((name) => isNamed(name, wanted)));
+  if (found.length > 0) return found;
+  const names = images.flatMap(namesOf);
+  throw new SandboxError('not_found', `The archive has no image ${JSON.stringify(wanted.slice(0, 200))}.`, {
+    hint: names.length === 0 ? 'Its images have no names: leave out --image.' : `It has ${names.join(', ')}.`,
   });
 }
 
-/** The parts of one archive, stored in a directory. */
-class Parts {
-  readonly #directory: string;
-  readonly #files = new Map<string, string>();
-  readonly #links = new Map<string, string>();
-  #written = 0;
+function severalImages(count: number, names: readonly string[]): SandboxError {
+  const those = names.length === 0 ? '' : ` (${names.slice(0, 20).join(', ')})`;
+  return badImage(
+    `it contains ${count} images${those}`,
+    names.length === 0 ? 'Write the one image to an archive of its own.' : 'Choose one with --image NAME.',
+  );
+}
 
-  constructor(directory: string) {
-    this.#directory = directory;
-  }
+const namesOf = ({ annotations }: Descriptor): string[] => NAMES.flatMap((name) => annotations?.[name] ?? []);
 
-  async keep(entry: TarEntry): Promise<void> {
-    if (entry.kind === 'directory' && (entry.path === '' || /^[0-9a-f]{64}$|^blobs/.test(entry.path))) return;
-    if (!PART.test(entry.path)) throw new UnsuitableImageError();
-    if (this.#files.size + this.#links.size >= MAX_PARTS) throw bad(`it has more than ${MAX_PARTS} parts`);
-    if (entry.kind === 'symlink') {
-      if (!isUsablePath(entry.link)) throw bad(`${entry.path} is a link with a target that is too long`);
-      this.#links.set(entry.path, posix.join(posix.dirname(entry.path), entry.link));
-      return;
-    }
-    if (entry.kind !== 'file') throw new UnsuitableImageError();
-    const place = join(this.#directory, String(this.#written));
-    this.#written += 1;
-    const hash = createHash('sha256');
-    await pipeline(
-      entry.content,
-      async function* (source) {
-        for await (const chunk of source) {
-          hash.update(chunk);
-          yield chunk;
-        }
-      },
-      createWriteStream(place, { flags: 'wx', mode: 0o600 }),
-    );
-    const named = DIGEST.exec(entry.path)?.[1];
-    if (named !== undefined && hash.digest('hex') !== named)
-      throw bad(`the content of ${entry.path} does not match the digest in its name`);
-    this.#files.set(entry.path, place);
-  }
-
-  /** True while no part of an image has been read; directories do not count. */
-  get isEmpty(): boolean {
-    return this.#files.size + this.#links.size === 0;
-  }
-
-  has(name: string): boolean {
-    return this.#files.has(name);
-  }
-
-  place(name: string): string {
-    const place = this.#files.get(name) ?? this.#files.get(this.#links.get(name) ?? '');
-    if (place === undefined) throw bad(`${JSON.stringify(name.slice(0, 100))} is missing`);
-    return place;
-  }
-
-  async json<T>(name: string, schema: z.ZodType<T>): Promise<T> {
-    const bytes = await readFile(this.place(name));
-    if (bytes.length > MAX_JSON_BYTES) throw bad(`${name} is too large`);
-    try {
-      return schema.parse(JSON.parse(bytes.toString('utf8')));
-    } catch (error) {
-      if (error instanceof SyntaxError || error instanceof z.ZodError) throw bad(`${name} is not valid`);
-      throw error;
-    }
-  }
+/** The one manifest for this architecture. @throws `unsupported`, or `invalid_argument` if there are several */
+function manifestFor(manifests: readonly Descriptor[], arch: string): Descriptor {
+  const fitting = fittingManifests(manifests, arch);
+  // An image with two names is listed twice.
+  const digests = new Set(fitting.map(({ digest }) => digest));
+  if (digests.size > 1) throw severalImages(digests.size, fitting.flatMap(namesOf));
+  return fitting[0];
 }
 
 const blob = (digest: string) => `blobs/sha256/${digest.slice('sha256:'.length)}`;
+const topLevel = (digest: string) => digest.slice('sha256:'.length);
 
-/** OCI image layout: finds the manifest for this machine, following nested indexes. */
-async function ociManifest(parts: Parts, arch: string, index: string, depth = 0) {
-  const { manifests } = await parts.json(index, indexSchema);
-  const fitting = manifests.filter(({ platform }) => {
-    if (platform?.architecture === undefined) return true;
-    return (platform.os ?? 'linux') === 'linux' && configuredArchitecture(platform.architecture) === arch;
-  });
-  const [only] = fitting;
-  if (only === undefined) {
-    const there = manifests.map(({ platform }) => `${platform?.os}/${platform?.architecture}`).join(', ');
-    throw wrongArchitecture(there || 'nothing', arch);
+async function ociManifest(parts: ImageParts, arch: string, wanted: string | null): Promise<Manifest> {
+  let { manifests } = await parts.json('index.json', indexSchema);
+  manifests = choose(manifests, namesOf, wanted);
+  for (let depth = 0; depth < MAX_DEPTH; depth += 1) {
+    const { digest, mediaType } = manifestFor(manifests, arch);
+    if (!isIndex(mediaType)) {
+      const { config, layers } = await parts.json(blob(digest), manifestSchema);
+      return { config: blob(config.digest), layers: layers.map((layer) => blob(layer.digest)) };
+    }
+    manifests = (await parts.json(blob(digest), indexSchema)).manifests;
   }
-  if (fitting.length > 1) throw bad(`it contains ${fitting.length} images instead of one`);
-  if (/index|manifest\.list/.test(only.mediaType ?? '') && depth < 4) {
-    return ociManifest(parts, arch, blob(only.digest), depth + 1);
-  }
-  const manifest = await parts.json(blob(only.digest), manifestSchema);
-  return { config: blob(manifest.config.digest), layers: manifest.layers.map(({ digest }) => blob(digest)) };
+  throw badImage(`its indexes are nested more than ${MAX_DEPTH} deep`);
 }
 
-async function dockerManifest(parts: Parts) {
-  const images = await parts.json('manifest.json', dockerSchema);
-  const [only] = images;
-  if (only === undefined || images.length > 1)
-    throw bad(`it contains ${images.length} images instead of one`);
+/** `manifest.json` is a list of images in an archive of `docker save`, and a manifest in skopeo's `dir:`. */
+async function listedManifest(parts: ImageParts, wanted: string | null): Promise<Manifest> {
+  const listed = await parts.json('manifest.json', z.union([dockerSchema, manifestSchema]));
+  if (!Array.isArray(listed)) {
+    return {
+      config: topLevel(listed.config.digest),
+      layers: listed.layers.map(({ digest }) => topLevel(digest)),
+    };
+  }
+  const tagsOf = (image: (typeof listed)[number]) => image.RepoTags ?? [];
+  const found = choose(listed, tagsOf, wanted);
+  const [only] = found;
+  if (only === undefined || found.length > 1) throw severalImages(found.length, found.flatMap(tagsOf));
   return { config: only.Config, layers: only.Layers };
 }
 
-/** The error for an archive built for another architecture. */
-export function wrongArchitecture(found: string, arch: string): SandboxError {
-  return new SandboxError('unsupported', `The archive is for ${found}; this machine is linux/${arch}.`, {
-    hint: 'Use the image for this machine, e.g. with `docker pull --platform`.',
-  });
-}
-
 /**
- * Reads an image archive and stores its parts in `directory`. Null if the archive is not an image.
  * @param arch this machine's architecture in Node's naming
+ * @param wanted the name of an image, where there are several
+ * @throws `invalid_argument`, `not_found` or `unsupported`
  */
-export async function readImageArchive(
-  source: AsyncIterable<Buffer>,
-  directory: string,
+export async function readStoredImage(
+  parts: ImageParts,
   arch: string,
-): Promise<ImageParts | null> {
-  const parts = new Parts(directory);
-  try {
-    await readTar(source, (entry) => parts.keep(entry));
-  } catch (error) {
-    if (error instanceof UnsuitableImageError) return null;
-    throw error;
+  wanted: string | null,
+): Promise<StoredImage> {
+  const manifest = parts.has('manifest.json')
+    ? await listedManifest(parts, wanted)
+    : await ociManifest(parts, arch, wanted);
+  const { os, architecture, config, rootfs } = await parts.json(manifest.config, configSchema);
+  const diffIds = rootfs?.diff_ids ?? [];
+  if (diffIds.length !== manifest.layers.length) {
+    throw badImage(`${manifest.layers.length} layers have ${diffIds.length} digests`);
   }
-  if (parts.isEmpty) return null;
-  const { config: configName, layers } = parts.has('manifest.json')
-    ? await dockerManifest(parts)
-    : await ociManifest(parts, arch, 'index.json');
-  const config = await parts.json(configName, configSchema);
-  const diffIds = config.rootfs?.diff_ids ?? [];
-  if (diffIds.length !== layers.length) throw bad(`${layers.length} layers have ${diffIds.length} digests`);
-  if ((config.os ?? 'linux') !== 'linux') throw wrongArchitecture(config.os ?? '', arch);
+  if ((os ?? 'linux') !== 'linux') throw wrongArchitecture(os ?? '', arch);
   return {
-    layers: layers.map((name, at) => ({ path: parts.place(name), diffId: diffIds[at] ?? null })),
-    arch: config.architecture === undefined ? null : configuredArchitecture(config.architecture),
-    env: config.config?.Env ?? [],
+    layers: manifest.layers.map((name, at) => ({ path: parts.place(name), diffId: diffIds[at] ?? null })),
+    arch: architecture === undefined ? null : configuredArchitecture(architecture),
+    env: config?.Env ?? [],
   };
 }

@@ -20,6 +20,10 @@ const recordSchema = z.strictObject({
   /** The id mapping that its files were written with. */
   ids: z.string(),
   sizeBytes: z.number(),
+  /** Of the registry's manifest; null for an image that was not pulled. */
+  digest: z.string().nullable().default(null),
+  /** What it was pulled as, in canonical form; empty once other images have taken its tags. */
+  references: z.array(z.string()).default([]),
   /** Default environment of its programs. */
   env: z.record(z.string(), z.string()),
   /** Default shell of a terminal. */

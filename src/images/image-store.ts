@@ -10,6 +10,7 @@ import { type LockOptions, withFileLock } from '../shared/fs/file-lock.ts';
 import { currentProcess, identify } from '../shared/process-identity.ts';
 import { isImageName, requireImageName } from './image-name.ts';
 import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } from './image-record.ts';
+import { shortReference } from './registry/reference.ts';
 import type { Unpacker } from './unpacker.ts';
 
 /** What the store needs from the engine. */
@@ -71,6 +72,66 @@ export class ImageStore {
   async find(name: string): Promise<ImageRecord | null> {
     if (!isImageName(name)) return null;
     return readImageRecord(join(this.#place(name), RECORD), name);
+  }
+
+  /** What `runtime` can name: names of images, and references instead of them for those that were pulled. */
+  async runtimes(): Promise<string[]> {
+    const found: string[] = [];
+    for (const name of await this.names()) {
+      const record = await this.#findReadable(name);
+      if (record?.digest == null) found.push(name);
+      else found.push(...record.references.map(shortReference));
+    }
+    return found;
+  }
+
+  /** The image that was pulled as this reference (canonical form); null if there is none. Damaged records are passed over. */
+  async findPulled(reference: string): Promise<ImageRecord | null> {
+    for (const name of await this.names()) {
+      const record = await this.#findReadable(name);
+      if (record?.references.includes(reference)) return record;
+    }
+    return null;
+  }
+
+  /** Makes `reference` mean this image, and no other any more. @throws `not_found` */
+  async tag(name: string, reference: string): Promise<ImageRecord> {
+    return this.locked(async () => {
+      let tagged: ImageRecord | null = null;
+      for (const other of await this.names()) {
+        const record = await this.#findReadable(other);
+        if (record === null) continue;
+        const references = record.references.filter((one) => one !== reference);
+        if (other === name) references.push(reference);
+        const changed = { ...record, references };
+        if (references.join() !== record.references.join()) {
+          await writeImageRecord(join(this.#place(other), RECORD), changed);
+        }
+        if (other === name) tagged = changed;
+      }
+      if (tagged === null) throw await this.notFound(name);
+      return tagged;
+    });
+  }
+
+  /** Removes one of several references of an image. Returns false, without a change, if it is the only one. */
+  async untag(name: string, reference: string): Promise<boolean> {
+    return this.locked(async () => {
+      const record = await this.find(name);
+      const references = record?.references.filter((one) => one !== reference) ?? [];
+      if (record === null || references.length === 0) return false;
+      await writeImageRecord(join(this.#place(name), RECORD), { ...record, references });
+      return true;
+    });
+  }
+
+  async #findReadable(name: string): Promise<ImageRecord | null> {
+    try {
+      return await this.find(name);
+    } catch (error) {
+      if (error instanceof SandboxError && error.code === 'server') return null;
+      throw error;
+    }
   }
 
   /** The names of all images, sorted, including those with a damaged record. */
@@ -170,9 +231,9 @@ export class ImageStore {
   }
 
   async notFound(name: string): Promise<SandboxError> {
-    const names = await this.names();
+    const names = await this.runtimes();
     return new SandboxError('not_found', `Image "${name.slice(0, 64)}" does not exist.`, {
-      hint: names.length === 0 ? 'No images have been imported.' : `Existing images: ${names.join(', ')}.`,
+      hint: names.length === 0 ? 'There are no images.' : `Existing images: ${names.join(', ')}.`,
     });
   }
 

@@ -94,6 +94,8 @@ async function build(
     return {
       kind: 'node',
       version: node.version,
+      digest: null,
+      references: [],
       sizeBytes: unpacker.sizeBytes,
       env: { PATH: `/vercel/${home}/bin:${PATH}` },
       shell: '/bin/bash',

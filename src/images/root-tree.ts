@@ -1,10 +1,9 @@
 /** Applies the layers of a root file system to a tree in order, and collects what the image record needs. */
-import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
-import { formatCount } from '../shared/text/text.ts';
 import { machineOf } from './architecture.ts';
 import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
 import { isUsablePath, type Unpacker } from './unpacker.ts';
+import { AddedPaths, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
 
 /** The account files in `/etc` whose text is collected. */
 const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
@@ -14,18 +13,13 @@ const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
 /** Kernel file systems in every sandbox, which would hide the image's files. */
 const KERNELS = /^(dev|proc|sys)\//;
 const MAX_SKIPPED_LISTED = 20;
+/** About 1.5 million files. */
+const MAX_NAMES_BYTES = 268_435_456;
+/** What a name takes in memory beyond its characters, roughly. */
+const NAME_OVERHEAD = 100;
 
-/** Whiteouts of layers (OCI image specification, layer.md). */
-const WHITEOUT = '.wh.';
-const OPAQUE = '.wh..wh..opq';
-/** Limit of a layer's whiteout names in total: they stay in memory until the layer has been read. */
-const MAX_REMOVALS_BYTES = 67_108_864;
-
-/** A layer's removals. They affect only the layers below, so they are applied first. */
-export interface Removals {
-  removed: string[];
-  cleared: string[];
-}
+/** Thrown to stop reading a layer whose whiteouts come after what they must not remove. */
+class LateWhiteoutError extends Error {}
 
 export class RootTree {
   readonly #unpacker: Unpacker;
@@ -37,6 +31,10 @@ export class RootTree {
   hasApt = false;
   readonly skipped: string[] = [];
   skippedCount = 0;
+  #namesBytes = 0;
+  readonly #skippedDevices = new Set<string>();
+  /** Times of the directories, set when the tree is complete. */
+  readonly #directoryTimes = new Map<string, number>();
 
   constructor(unpacker: Unpacker) {
     this.#unpacker = unpacker;
@@ -47,15 +45,49 @@ export class RootTree {
     return this.texts.get(path) ?? null;
   }
 
-  /** Adds every entry. With `whiteouts`, skips a layer's whiteouts, which `remove` has already applied. */
-  async add(source: AsyncIterable<Buffer>, { whiteouts }: { whiteouts: boolean }): Promise<void> {
+  /** Adds every entry. */
+  async add(source: AsyncIterable<Uint8Array>): Promise<void> {
+    await readTar(source, (entry) => this.#addEntry(entry));
+  }
+
+  /**
+   * Applies a layer. Tools write a whiteout before the entries that it must not remove, so that one pass is enough; otherwise
+   * all whiteouts are collected first, and the layer is read again.
+   */
+  async addLayer(open: () => AsyncIterable<Uint8Array>): Promise<void> {
+    const { skippedCount, skipped } = this;
+    const listed = skipped.length;
+    try {
+      await this.#addInOnePass(open());
+    } catch (error) {
+      if (!(error instanceof LateWhiteoutError)) throw error;
+      this.skippedCount = skippedCount;
+      skipped.length = listed;
+      await this.#remove(await removalsOf(open()));
+      await readTar(open(), async (entry) => {
+        if (whiteoutOf(entry.path) === null) await this.#addEntry(entry);
+      });
+    }
+  }
+
+  async #addInOnePass(source: AsyncIterable<Uint8Array>): Promise<void> {
+    const added = new AddedPaths();
     await readTar(source, async (entry) => {
-      if (whiteouts && posix.basename(entry.path).startsWith(WHITEOUT)) return;
-      await this.#addEntry(entry);
+      const whiteout = whiteoutOf(entry.path);
+      if (whiteout === null) {
+        added.add(entry.path);
+        await this.#addEntry(entry);
+      } else if (whiteout.kind !== 'none') {
+        if (added.conflictsWith(whiteout)) throw new LateWhiteoutError();
+        const { kind, path } = whiteout;
+        await this.#remove(
+          kind === 'clear' ? { removed: [], cleared: [path] } : { removed: [path], cleared: [] },
+        );
+      }
     });
   }
 
-  async remove({ removed, cleared }: Removals): Promise<void> {
+  async #remove({ removed, cleared }: Removals): Promise<void> {
     for (const path of cleared) {
       await this.#unpacker.step({ kind: 'clear', path });
       this.#forget((noted) => noted.startsWith(`${path}/`));
@@ -66,31 +98,52 @@ export class RootTree {
     }
   }
 
+  /** Must be called after the last entry. */
+  async finish(): Promise<void> {
+    for (const [path, mtime] of this.#directoryTimes)
+      await this.#unpacker.step({ kind: 'times', path, mtime });
+  }
+
   #forget(isRemoved: (path: string) => boolean): void {
     for (const set of [this.texts, this.shells])
       for (const path of set.keys()) if (isRemoved(path)) set.delete(path);
   }
 
+  /** Names are kept in memory, and a small archive can unpack to very many. */
+  #count(path: string): void {
+    this.#namesBytes += path.length + NAME_OVERHEAD;
+    if (this.#namesBytes <= MAX_NAMES_BYTES) return;
+    throw new SandboxError('limit_exceeded', 'The image has too many files, or names that are too long.', {
+      hint: `Its names may take ${MAX_NAMES_BYTES} bytes, with ${NAME_OVERHEAD} for each file.`,
+    });
+  }
+
   #skip(path: string, why: string): void {
     this.skippedCount += 1;
-    if (this.skipped.length < MAX_SKIPPED_LISTED) this.skipped.push(`${path.slice(0, 200)}: ${why}`);
+    if (this.skipped.length >= MAX_SKIPPED_LISTED) return;
+    this.skipped.push(`${Buffer.from(path.slice(0, 200), 'latin1').toString('utf8')}: ${why}`);
   }
 
   async #addEntry(entry: TarEntry): Promise<void> {
     const { kind, path, mode, uid, gid, mtime, size } = entry;
+    this.#count(path);
     if (path === '' || KERNELS.test(path)) return;
     if (!isUsablePath(path) || !isUsablePath(entry.link)) return this.#skip(path, 'its path is too long');
-    // Invalid UTF-8 was decoded to this character; under the changed name nothing would find the file.
-    if (`${path}${entry.link}`.includes('\ufffd')) return this.#skip(path, 'its name is not UTF-8');
-    if (kind === 'device') return this.#skip(path, 'devices, fifos and sockets are not imported');
+    const link = kind === 'hardlink' ? pathInside(entry.link) : entry.link;
+    if (kind === 'hardlink' && this.#skippedDevices.has(link))
+      return this.#skip(path, 'its target is left out');
+    if (kind === 'device') {
+      this.#skippedDevices.add(path);
+      return this.#skip(path, 'devices, fifos and sockets are not imported');
+    }
+    if (kind === 'directory') this.#directoryTimes.set(path, mtime);
     this.#forget((noted) => noted === path && kind !== 'directory');
     if (path.startsWith('etc/apt/')) this.hasApt = true;
     if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
     const step = { kind, path, mode, uid, gid, mtime, size };
     if (kind === 'file') await this.#unpacker.step(step, this.#noting(entry));
     else if (kind === 'directory') await this.#unpacker.step(step);
-    else
-      await this.#unpacker.step({ ...step, link: kind === 'hardlink' ? pathInside(entry.link) : entry.link });
+    else await this.#unpacker.step({ ...step, link });
   }
 
   async *#noting({ path, size, content }: TarEntry): AsyncGenerator<Uint8Array> {
@@ -106,35 +159,4 @@ export class RootTree {
     if (NOTED.includes(path) && size <= MAX_NOTED_BYTES)
       this.texts.set(path, Buffer.concat(kept).toString('utf8'));
   }
-}
-
-/** Removes what a layer deletes from the layers below. */
-export async function removalsOf(source: AsyncIterable<Buffer>): Promise<Removals> {
-  const removals: Removals = { removed: [], cleared: [] };
-  let bytes = 0;
-  await readTar(source, async ({ path }) => {
-    const name = posix.basename(path);
-    const parent = posix.dirname(path) === '.' ? '' : `${posix.dirname(path)}/`;
-    if (!name.startsWith(WHITEOUT)) return;
-    // A name that cannot exist needs no removal.
-    if (!isUsablePath(path)) return;
-    bytes += Buffer.byteLength(path);
-    if (bytes > MAX_REMOVALS_BYTES) throw tooManyRemovals();
-    if (name === OPAQUE) {
-      // A whiteout of the root would drop all layers below; no real image does that.
-      if (parent !== '') removals.cleared.push(parent.slice(0, -1));
-    } else if (!name.startsWith(`${WHITEOUT}${WHITEOUT}`)) {
-      const target = name.slice(WHITEOUT.length);
-      if (target !== '' && target !== '.' && target !== '..') removals.removed.push(`${parent}${target}`);
-    }
-  });
-  return removals;
-}
-
-function tooManyRemovals(): SandboxError {
-  return new SandboxError(
-    'limit_exceeded',
-    `The names of the files that a layer removes take more than ${formatCount(MAX_REMOVALS_BYTES)} bytes.`,
-    { hint: 'Use the root file system itself, as written by `docker export CONTAINER`.' },
-  );
 }

@@ -1,9 +1,19 @@
-/** Reads a tar archive entry by entry, in order, with bounded memory. */
-import { Parser, type ReadEntry } from 'tar';
-import { SandboxError } from '../shared/errors.ts';
-import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from '../shared/fs/tar-limits.ts';
+/**
+ * Reads a tar archive entry by entry, in order, with bounded memory. The libraries decode names as UTF-8, which loses other
+ * names, reject what layers contain (whiteouts that are hard links, times before 1970, no end blocks), or both.
+ */
+import { MAX_TAR_META_BYTES } from '../shared/fs/tar-limits.ts';
+import {
+  BLOCK,
+  badArchive,
+  parseHeader,
+  parsePax,
+  printable,
+  type TarHeader,
+  withPax,
+} from './tar-header.ts';
 
-/** An entry of the archive. */
+/** An entry of the archive. Names have one character per byte (latin1). */
 export interface TarEntry {
   kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'device';
   /** Relative to the archive's root, without `.` and empty parts; empty for the root itself. */
@@ -13,32 +23,24 @@ export interface TarEntry {
   mode: number;
   uid: number;
   gid: number;
+  /** Whole seconds since the epoch; may be negative. */
   mtime: number;
   size: number;
-  /** Must be read to its end, or not at all. */
+  /** What is not read is skipped. */
   content: AsyncIterable<Uint8Array>;
 }
 
-const KINDS: Partial<Record<ReadEntry['type'], TarEntry['kind']>> = {
-  File: 'file',
-  OldFile: 'file',
-  ContiguousFile: 'file',
-  Directory: 'directory',
-  SymbolicLink: 'symlink',
-  Link: 'hardlink',
-  CharacterDevice: 'device',
-  BlockDevice: 'device',
-  FIFO: 'device',
+const KINDS: Partial<Record<string, TarEntry['kind']>> = {
+  '0': 'file',
+  '1': 'hardlink',
+  '2': 'symlink',
+  '3': 'device',
+  '4': 'device',
+  '5': 'directory',
+  '6': 'device',
 };
 /** Linux ids have 32 bits; all ones means "no id". */
 const MAX_ID = 4_294_967_294;
-
-function bad(why: string, cause?: unknown): SandboxError {
-  return new SandboxError('invalid_argument', `The archive cannot be used: ${why}.`, {
-    hint: 'Create it again, e.g. with `tar -c --numeric-owner -C ROOT .` or `docker save`.',
-    ...(cause === undefined ? {} : { cause }),
-  });
-}
 
 /**
  * Normalizes an archive path to one relative to the root; ignores a leading slash, as every tar does.
@@ -46,96 +48,165 @@ function bad(why: string, cause?: unknown): SandboxError {
  */
 export function pathInside(path: string): string {
   const parts = path.split('/').filter((part) => part !== '' && part !== '.');
-  if (parts.includes('..')) throw bad(`${JSON.stringify(path.slice(0, 200))} points outside of it`);
+  if (parts.includes('..')) throw badArchive(`${printable(path)} points outside of it`);
   return parts.join('/');
 }
 
-function idOf(id: number | undefined): number {
-  if (id === undefined) return 0;
+function idOf(id: number): number {
   if (!Number.isSafeInteger(id) || id < 0 || id > MAX_ID)
-    throw bad(`an entry has the invalid owner id ${id}`);
+    throw badArchive(`an entry has the invalid owner id ${id}`);
   return id;
 }
 
-function entryOf(entry: ReadEntry): TarEntry {
-  const kind = KINDS[entry.type];
+/** The bytes of the archive, to be read in order. */
+class ArchiveBytes {
+  readonly #source: AsyncIterator<Uint8Array>;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(source: AsyncIterator<Uint8Array>) {
+    this.#source = source;
+  }
+
+  /** The next bytes, at most `max`; null at the end. */
+  async some(max: number): Promise<Buffer | null> {
+    while (this.#rest.length === 0) {
+      const next = await this.#source.next();
+      if (next.done === true) return null;
+      const { buffer, byteOffset, length } = next.value;
+      this.#rest = Buffer.from(buffer, byteOffset, length);
+    }
+    const bytes = this.#rest.subarray(0, max);
+    this.#rest = this.#rest.subarray(bytes.length);
+    return bytes;
+  }
+
+  /** The next `size` bytes, fewer only at the end. */
+  async upTo(size: number): Promise<Buffer> {
+    const first = await this.some(size);
+    if (first === null || first.length === size) return first ?? Buffer.alloc(0);
+    const parts = [first];
+    let left = size - first.length;
+    for (let part = await this.some(left); part !== null; part = left > 0 ? await this.some(left) : null) {
+      parts.push(part);
+      left -= part.length;
+    }
+    return Buffer.concat(parts);
+  }
+}
+
+/** The content of one entry; whatever its reader leaves is skipped. */
+class Content implements AsyncIterable<Buffer> {
+  readonly #bytes: ArchiveBytes;
+  readonly #path: string;
+  #left: number;
+
+  constructor(bytes: ArchiveBytes, { path, size }: TarHeader) {
+    this.#bytes = bytes;
+    this.#path = path;
+    this.#left = size;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Buffer> {
+    while (this.#left > 0) {
+      const part = await this.#bytes.some(this.#left);
+      if (part === null) throw badArchive(`it ends within ${printable(this.#path)}`);
+      this.#left -= part.length;
+      yield part;
+    }
+  }
+
+  async skip(): Promise<void> {
+    for await (const _ of this);
+  }
+}
+
+/** Content is padded to whole blocks; some writers (umoci) leave out the padding at the end of the archive. */
+const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
+
+/** What extension headers say about the next entry. */
+class Extensions {
+  #global: ReadonlyMap<string, string> = new Map();
+  #next = new Map<string, string>();
+
+  static isExtension({ type }: TarHeader): boolean {
+    return 'xXgLK'.includes(type);
+  }
+
+  async read({ type, size }: TarHeader, bytes: ArchiveBytes): Promise<void> {
+    if (size > MAX_TAR_META_BYTES) {
+      throw badArchive(`it has a header of ${size} bytes; the maximum is ${MAX_TAR_META_BYTES}`);
+    }
+    const body = await bytes.upTo(size);
+    if (body.length < size) throw badArchive('it ends within a header');
+    await bytes.upTo(padding(size));
+    if (type === 'g') this.#global = new Map([...this.#global, ...parsePax(body)]);
+    else if (type === 'L' || type === 'K') {
+      const end = body.indexOf(0);
+      const name = body.toString('latin1', 0, end < 0 ? body.length : end);
+      this.#next.set(type === 'L' ? 'path' : 'linkpath', name);
+    } else for (const [keyword, value] of parsePax(body)) this.#next.set(keyword, value);
+  }
+
+  /** Applies them to a header, once. */
+  apply(header: TarHeader): TarHeader {
+    const records = this.#global.size === 0 ? this.#next : new Map([...this.#global, ...this.#next]);
+    this.#next = new Map();
+    return records.size === 0 ? header : withPax(header, records);
+  }
+}
+
+function entryOf(header: TarHeader, content: Content): TarEntry {
+  const kind = KINDS[header.type];
   if (kind === undefined) {
-    throw bad(`${JSON.stringify(entry.path.slice(0, 200))} has the unsupported type ${entry.type}`);
+    throw badArchive(`${printable(header.path)} has the unsupported type ${JSON.stringify(header.type)}`);
   }
   return {
     kind,
-    path: pathInside(entry.path),
-    link: entry.linkpath ?? '',
-    mode: (entry.mode ?? 0) & 0o7777,
-    uid: idOf(entry.uid),
-    gid: idOf(entry.gid),
-    mtime: Math.floor((entry.mtime?.getTime() ?? 0) / 1_000),
-    size: kind === 'file' ? entry.size : 0,
-    content: entry,
+    path: pathInside(header.path),
+    link: kind === 'symlink' || kind === 'hardlink' ? header.link : '',
+    mode: header.mode & 0o7777,
+    uid: idOf(header.uid),
+    gid: idOf(header.gid),
+    mtime: Math.floor(header.mtime),
+    size: header.size,
+    content,
   };
 }
 
 /**
- * Calls `visit` for each entry in order; content that it does not read is skipped.
+ * Calls `visit` for each entry in order; content that it does not read is skipped. Reads the source to its end, so that a
+ * digest of it covers all bytes. The end blocks may be missing, as in layers that umoci writes.
  * @throws `invalid_argument` if it is not a tar archive, is truncated or contains something unsupported
  */
 export async function readTar(
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Uint8Array>,
   visit: (entry: TarEntry) => Promise<void>,
 ): Promise<void> {
-  const failures: unknown[] = [];
-  // One function wakes whoever waits for the parser; racing a promise per chunk would leak memory.
-  let wake = (): void => {};
-  const failWith = (error: unknown) => {
-    failures.push(error);
-    wake();
-  };
-  let visits: Promise<void> = Promise.resolve();
-  let over = false;
-  const parser = new Parser({
-    strict: true,
-    maxMetaEntrySize: MAX_TAR_META_BYTES,
-    onReadEntry: (entry) => {
-      visits = visits.then(async () => {
-        if (failures.length > 0) return;
-        try {
-          await visit(entryOf(entry));
-          entry.resume();
-        } catch (error) {
-          failWith(error);
-        }
-      });
-    },
-  });
-  parser.on('error', (error: unknown) =>
-    failWith(bad(error instanceof Error ? error.message : 'it is not a tar archive', error)),
-  );
-  parser.on('ignoredEntry', (entry: ReadEntry) =>
-    failWith(
-      bad(
-        entry.meta
-          ? `it contains ${describeSkipped(entry)}`
-          : `${JSON.stringify(entry.path.slice(0, 200))} has the unsupported type ${entry.type}`,
-      ),
-    ),
-  );
-  parser.on('meta', (meta: string) => {
-    const misread = unsupportedPaxHeader(meta);
-    if (misread === 'a sparse file') failWith(bad(`it contains ${misread}`));
-  });
-  parser.on('drain', () => wake());
-  parser.on('end', () => {
-    over = true;
-    wake();
-  });
-  for await (const chunk of source) {
-    if (!parser.write(chunk) && failures.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-    if (failures.length > 0) break;
+  const iterator = source[Symbol.asyncIterator]();
+  try {
+    await readEntries(new ArchiveBytes(iterator), visit);
+    for (let rest = await iterator.next(); rest.done !== true; rest = await iterator.next());
+  } finally {
+    await iterator.return?.();
   }
-  if (failures.length === 0) {
-    parser.end();
-    if (!over && failures.length === 0) await new Promise<void>((resolve) => (wake = resolve));
-    await visits;
+}
+
+async function readEntries(bytes: ArchiveBytes, visit: (entry: TarEntry) => Promise<void>): Promise<void> {
+  const extensions = new Extensions();
+  for (;;) {
+    const block = await bytes.upTo(BLOCK);
+    if (block.length === 0) return;
+    if (block.length < BLOCK) throw badArchive('it ends within a header');
+    const raw = parseHeader(block);
+    if (raw === null) return;
+    if (Extensions.isExtension(raw)) {
+      await extensions.read(raw, bytes);
+      continue;
+    }
+    const header = extensions.apply(raw);
+    const content = new Content(bytes, header);
+    await visit(entryOf(header, content));
+    await content.skip();
+    await bytes.upTo(padding(header.size));
   }
-  if (failures.length > 0) throw failures[0];
 }

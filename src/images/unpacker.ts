@@ -2,9 +2,10 @@
 import type { Writable } from 'node:stream';
 import { SandboxError } from '../shared/errors.ts';
 
-/** One operation on the tree. Paths are relative to its root, without `..`. */
+/** One operation on the tree. Paths are relative to its root, without `..`, with one character per byte (latin1). */
 export interface TreeStep {
-  kind: 'file' | 'directory' | 'symlink' | 'hardlink' | 'remove' | 'clear';
+  /** `times` sets the times of a directory that is complete; `clear` empties a directory. */
+  kind: 'file' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
   path: string;
   mode?: number;
   uid?: number;
@@ -13,7 +14,7 @@ export interface TreeStep {
   mtime?: number;
   /** Exact size of a file's content in bytes. */
   size?: number;
-  /** Target of a link. */
+  /** Target of a link, as bytes like `path`. */
   link?: string;
 }
 
@@ -25,13 +26,22 @@ export interface UnpackProcess {
   kill(): void;
 }
 
-const KINDS = { file: 'f', directory: 'd', symlink: 'l', hardlink: 'h', remove: 'r', clear: 'c', end: 'e' };
+const KINDS = {
+  file: 'f',
+  directory: 'd',
+  times: 't',
+  symlink: 'l',
+  hardlink: 'h',
+  remove: 'r',
+  clear: 'c',
+  end: 'e',
+};
 const HEADER_BYTES = 40;
 const MAX_PATH_BYTES = 4_095;
 
 function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer {
-  const path = Buffer.from(step.path);
-  const link = Buffer.from(step.link ?? '');
+  const path = Buffer.from(step.path, 'latin1');
+  const link = Buffer.from(step.link ?? '', 'latin1');
   const bytes = Buffer.alloc(HEADER_BYTES + path.length + link.length);
   bytes.write(KINDS[kind], 0, 'latin1');
   bytes.writeUInt32LE(step.mode ?? 0o644, 4);
@@ -46,9 +56,9 @@ function encode(kind: keyof typeof KINDS, step: Omit<TreeStep, 'kind'>): Buffer 
   return bytes;
 }
 
-/** True if the kernel accepts this as a path or link target. */
+/** True if the kernel accepts this as a path or link target, with one character per byte. */
 export function isUsablePath(path: string): boolean {
-  return Buffer.byteLength(path) <= MAX_PATH_BYTES && !path.includes('\0');
+  return path.length <= MAX_PATH_BYTES && !path.includes('\0');
 }
 
 /** Fills one tree. Must be closed, also after an error. */
@@ -91,10 +101,11 @@ export class Unpacker {
     if (left > 0) throw new Error(`${step.path} has less content than its header declares`);
   }
 
-  /** Adds a small file. */
+  /** Adds a small file, modified now. */
   async file(path: string, text: string): Promise<void> {
     const bytes = Buffer.from(text);
-    await this.step({ kind: 'file', path, mode: 0o644, size: bytes.length }, single(bytes));
+    const mtime = Math.floor(Date.now() / 1_000);
+    await this.step({ kind: 'file', path, mode: 0o644, mtime, size: bytes.length }, single(bytes));
   }
 
   /** Ends the tree. Returns how many entries could not be given their owner. */

@@ -76,11 +76,15 @@ describe('the image commands', () => {
       ],
       [['import', 'x', archive, '--max-size', 'much'], 2, '--max-size: "much" is not a size'],
       [['import', 'x', join(folder, 'missing.tar')], 1, 'cannot be read (ENOENT)'],
-      [['import', 'x', folder], 1, 'is not a file'],
+      [['import', 'x', folder], 1, 'is not an archive'],
       [['import', 'X Y', archive], 1, 'is not a valid image name'],
-      [['remove', 'missing'], 1, 'Image "missing" does not exist.\nNo images have been imported.'],
+      [['remove', 'missing'], 1, 'Image "missing" does not exist.\nThere are no images.'],
       [['import', 'x'], 2, "missing required argument 'archive'"],
-      [['frobnicate'], 2, '"frobnicate" is not a subcommand of image; valid ones are import, list, remove.'],
+      [
+        ['frobnicate'],
+        2,
+        '"frobnicate" is not a subcommand of image; valid ones are import, pull, prune, list, remove.',
+      ],
     ];
     for (const [args, code, words] of cases) {
       const answer = await image(...args);

@@ -68,6 +68,16 @@ describe('loadConfig', () => {
         caFile: null,
         files: [join(folder, 'home/.npmrc'), join(dirname(dirname(process.execPath)), 'etc/npmrc')],
       },
+      images: {
+        allowed: null,
+        runtimeImages: new Map(),
+        mirrors: new Map(),
+        insecure: [],
+        credentialFiles: [
+          join(folder, 'home/.config/containers/auth.json'),
+          join(folder, 'home/.docker/config.json'),
+        ],
+      },
       toolsets: 'all',
       readOnly: false,
       answers: 'auto',

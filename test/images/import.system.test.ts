@@ -199,9 +199,9 @@ describe('an archive of a root file system', () => {
   it('is not imported under an ambiguous name', async () => {
     for (const name of ['', '.', '..', 'a/b', 'A', 'host', 'probe', 'x'.repeat(64), '-x', '.x', 'a b']) {
       await expect(place.import(tarOf(ROOT), { name })).rejects.toMatchObject({ code: 'invalid_argument' });
-      await expect(place.images.remove(name, timeoutSignal())).rejects.toMatchObject({
-        code: 'invalid_argument',
-      });
+      // Pulled images are removed by reference.
+      const code = name === 'a/b' ? 'not_found' : 'invalid_argument';
+      await expect(place.images.remove(name, timeoutSignal())).rejects.toMatchObject({ code });
     }
   });
 

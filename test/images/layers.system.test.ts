@@ -10,6 +10,7 @@ import {
   directory,
   dockerArchive,
   type Entry,
+  hardlink,
   ociLayout,
   symlink,
   tarOf,
@@ -84,6 +85,16 @@ describe('an archive of a container image', () => {
     expect(users).toEqual(['root', 'vercel-sandbox', 'node', '']);
   });
 
+  it('may delete several entries with whiteouts that are hard links of one', async () => {
+    const whiteouts = tarOf([
+      { path: 'usr/.wh.kept', mode: 0 },
+      hardlink('usr/.wh.removed', 'usr/kept'),
+      { path: 'usr/.wh.tree', link: 'usr/kept', mode: 0 },
+    ]);
+    await place.import(tarOf(dockerArchive([LOWER, whiteouts])));
+    expect((await readdir(inTree('usr'))).sort()).toEqual(['link', 'linked', 'opaque']);
+  });
+
   it('may have Zstandard layers', async () => {
     const { stdout } = spawnSync('zstd', ['-c', '-q'], { input: LOWER });
     await place.import(tarOf(ociLayout([{ architecture: ARCHITECTURE, layers: [layer(LOWER, stdout)] }])));
@@ -123,13 +134,31 @@ describe('an archive of a container image', () => {
       '/etc/passwd',
     ],
     ['its list is none', [{ path: 'manifest.json', content: '{"a":1}' }], 'manifest.json'],
-    ['it holds two images', twice(dockerArchive([LOWER])), '2 images'],
+    ['it contains two images', twice(dockerArchive([LOWER])), '2 images (test:latest, test:latest)'],
   ])('is rejected when %s, and leaves nothing', async (_, entries, words) => {
     await expect(place.import(tarOf(entries))).rejects.toMatchObject({
       code: 'invalid_argument',
       message: expect.stringContaining(words),
     });
     expect(await place.left()).toEqual([]);
+  });
+
+  it('is selected by name, where there are several', async () => {
+    const entries = several({ 'registry.example/org/app:1': LOWER, 'other:latest': UPPER });
+    await place.import(tarOf(entries), { image: 'app:1' });
+    expect(await text('usr/tree/leaf')).toBe('leaf');
+    await place.import(tarOf(entries), { name: 'second', image: 'other' });
+    expect(await readdir(join(place.tree('second'), 'usr/opaque'))).toEqual(['new']);
+    await expect(place.import(tarOf(entries), { name: 'third', image: 'app' })).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringContaining('"app"'),
+      hint: expect.stringContaining('registry.example/org/app:1, other:latest'),
+    });
+    await expect(place.import(LOWER, { name: 'third', image: 'app' })).rejects.toMatchObject({
+      code: 'invalid_argument',
+      hint: expect.stringContaining('--image'),
+    });
+    expect(await place.left()).toEqual(['image', 'second']);
   });
 
   it('limits the total of its layers', async () => {
@@ -149,6 +178,16 @@ describe('an archive of a container image', () => {
     expect(await place.left()).toEqual([]);
   });
 });
+
+/** One archive of several images, each of one layer. */
+function several(images: Record<string, Buffer>): Entry[] {
+  const all = Object.entries(images).map(([name, layer]) => dockerArchive([layer], { name }));
+  const lists = all.map((entries) => String(entries.at(-1)?.content).slice(1, -1));
+  return [
+    ...all.flatMap((entries) => entries.slice(0, -1)),
+    { path: 'manifest.json', content: `[${lists.join(',')}]` },
+  ];
+}
 
 function spoil(entries: Entry[]): Entry[] {
   return entries.map((entry, at) =>

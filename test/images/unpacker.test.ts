@@ -1,9 +1,7 @@
 /** Writing to a process that reads slowly, or not at all. */
 import { Writable } from 'node:stream';
 import { describe, expect, it, vi } from 'vitest';
-import { readTar } from '../../src/images/tar-entries.ts';
 import { Unpacker } from '../../src/images/unpacker.ts';
-import { tarOf } from '../support/archives.ts';
 
 const slowly = () =>
   new Writable({ highWaterMark: 1, write: (_chunk, _encoding, done) => void setImmediate(done) });
@@ -36,22 +34,5 @@ describe('writing to the unpacker process', () => {
     end({ ...OUTCOME, exitCode: 1, errors: 'd: No space left on device' });
     await expect(step).rejects.toMatchObject({ message: expect.stringContaining('No space left') });
     await unpacker.close();
-  });
-});
-
-describe('reading a tar archive', () => {
-  it('creates no promise race per chunk', async () => {
-    const race = vi.spyOn(Promise, 'race');
-    const bytes = tarOf([{ path: 'a', content: 'a'.repeat(100_000) }]);
-    async function* source(): AsyncGenerator<Buffer> {
-      for (let at = 0; at < bytes.length; at += 4_096) yield bytes.subarray(at, at + 4_096);
-    }
-    let read = 0;
-    await readTar(source(), async ({ content }) => {
-      for await (const chunk of content) read += chunk.length;
-    });
-    expect(read).toBe(100_000);
-    expect(race).not.toHaveBeenCalled();
-    race.mockRestore();
   });
 });

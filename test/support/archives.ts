@@ -9,6 +9,8 @@ export interface Entry {
   mode?: number;
   uid?: number;
   gid?: number;
+  /** Seconds since the epoch; may be negative. */
+  mtime?: number;
   link?: string;
   content?: string | Buffer;
 }
@@ -24,7 +26,13 @@ function header(entry: Entry, size: number): Buffer {
   octal(entry.uid ?? 0, 108, 8);
   octal(entry.gid ?? 0, 116, 8);
   octal(size, 124, 12);
-  octal(1_000_000_000, 136, 12);
+  const { mtime = 1_000_000_000 } = entry;
+  if (mtime >= 0) octal(mtime, 136, 12);
+  else {
+    // Base 256, in two's complement.
+    block.fill(0xff, 136, 140);
+    block.writeBigInt64BE(BigInt(mtime), 140);
+  }
   block.write('        ', 148);
   block.write(entry.type ?? '0', 156);
   block.write(entry.link ?? '', 157, 100);
@@ -44,6 +52,17 @@ export function tarOf(entries: readonly Entry[]): Buffer {
     return [header(entry, content.length), content, Buffer.alloc((BLOCK - (content.length % BLOCK)) % BLOCK)];
   });
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
+}
+
+/** An extension header of the next entry; a value can be any bytes. */
+export function pax(records: Record<string, string | Buffer>): Entry {
+  const lines = Object.entries(records).map(([keyword, value]) => {
+    const record = Buffer.concat([Buffer.from(` ${keyword}=`), Buffer.from(value), Buffer.from('\n')]);
+    let length = record.length + 1;
+    while (String(length).length + record.length !== length) length += 1;
+    return Buffer.concat([Buffer.from(String(length)), record]);
+  });
+  return { path: 'PaxHeaders/x', type: 'x', content: Buffer.concat(lines) };
 }
 
 export const directory = (path: string, more: Partial<Entry> = {}): Entry => ({
@@ -104,7 +123,11 @@ export function busyboxEntries(): Entry[] | null {
 /** An archive as `docker save` writes it, of an image with these layers. */
 export function dockerArchive(
   layers: readonly Buffer[],
-  { architecture = ARCHITECTURE, env = [] }: { architecture?: string; env?: string[] } = {},
+  {
+    architecture = ARCHITECTURE,
+    env = [],
+    name = 'test:latest',
+  }: { architecture?: string; env?: string[]; name?: string } = {},
 ): Entry[] {
   const config = Buffer.from(
     JSON.stringify({
@@ -115,7 +138,7 @@ export function dockerArchive(
     }),
   );
   const names = layers.map((layer) => `${sha256(layer)}/layer.tar`);
-  const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: ['test:latest'], Layers: names }];
+  const manifest = [{ Config: `${sha256(config)}.json`, RepoTags: [name], Layers: names }];
   return [
     ...layers.map((content, at) => ({ path: names[at] ?? '', content })),
     { path: `${sha256(config)}.json`, content: config },

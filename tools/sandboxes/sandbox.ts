@@ -32,7 +32,7 @@ const create = defineTool({
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
     source: source.optional().describe('git: url; tarball: url; snapshot: snapshot_id'),
-    runtime: z.string().optional().describe("node22, node24, … or an image; default: the host's"),
+    runtime: z.string().optional().describe("node22, python3.13, … or image:tag; default: the host's"),
     ports: z
       .array(port)
       .max(MAX_PORTS)

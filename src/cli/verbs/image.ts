@@ -6,6 +6,7 @@ import { formatDuration } from '../../shared/duration.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { alignColumns } from '../output/table.ts';
 import type { Terminal } from '../output/terminal.ts';
+import { openProgressDisplay } from './pull-progress.ts';
 
 const MEGABYTE = 1_024 ** 2;
 const UNITS: Record<string, number> = { '': 1, k: 1_024, m: MEGABYTE, g: 1_024 ** 3, t: 1_024 ** 4 };
@@ -27,17 +28,52 @@ export function bytesOf(value: string): number {
 /** Imports an archive. A relative path starts at the working directory. */
 export function importImage(
   images: Images,
-  request: { name: string; archive: string; maxSize: string },
+  request: { name: string; archive: string; image: string | undefined; maxSize: string },
   terminal: Terminal,
 ): Promise<number> {
-  const { name, archive, maxSize } = request;
+  const { name, archive, image: wanted, maxSize } = request;
   const maxBytes = bytesOf(maxSize);
   return withEngineHints(async () => {
     const image = await untilInterrupted((signal) =>
-      images.import({ name, archive: resolve(archive), maxBytes }, signal),
+      images.import({ name, archive: resolve(archive), image: wanted, maxBytes }, signal),
     );
     terminal.out(`${image.name}  ${formatBytes(image.sizeBytes)}  linux/${image.arch}\n`);
     for (const note of image.notes) terminal.err(`sandbox-mcp: ${note}\n`);
+    return 0;
+  });
+}
+
+/** Pulls an image from its registry, also if an older one of the same name is here. */
+export function pullImage(
+  images: Images,
+  request: { reference: string; maxSize: string },
+  terminal: Terminal,
+): Promise<number> {
+  const { reference, maxSize } = request;
+  const maxBytes = bytesOf(maxSize);
+  return withEngineHints(async () => {
+    const display = openProgressDisplay(terminal, () => performance.now());
+    try {
+      const image = await untilInterrupted((signal) =>
+        images.pull({ reference, maxBytes }, signal, (state) => display.show(state)),
+      );
+      display.close();
+      terminal.out(`${reference}  ${image.digest}  ${formatBytes(image.sizeBytes)}  linux/${image.arch}\n`);
+      for (const note of image.notes) terminal.err(`sandbox-mcp: ${note}\n`);
+      return 0;
+    } finally {
+      display.close();
+    }
+  });
+}
+
+/** Removes the pulled images that no live sandbox and no snapshot uses. */
+export function pruneImages(images: Images, terminal: Terminal): Promise<number> {
+  return withEngineHints(async () => {
+    const removed = await untilInterrupted((signal) => images.prune(signal));
+    for (const image of removed)
+      terminal.out(`removed  ${titleOf(image)}  ${formatBytes(image.sizeBytes)}\n`);
+    if (removed.length === 0) terminal.out('No unused images.\n');
     return 0;
   });
 }
@@ -70,9 +106,14 @@ export function removeImage(images: Images, name: string, terminal: Terminal): P
   });
 }
 
+/** What people call it. */
+function titleOf({ name, references }: Image): string {
+  return references.length === 0 ? name : references.join(',');
+}
+
 function row(image: Image, now: number): string[] {
   return [
-    image.name,
+    titleOf(image),
     image.version === null ? image.kind : `${image.kind} ${image.version}`,
     formatBytes(image.sizeBytes),
     formatDuration(now - image.createdAt),

@@ -3,6 +3,7 @@ import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
 import type { Host } from './host/host.ts';
+import type { ImagePolicy } from './images/image-policy.ts';
 import type { EgressGatewayPool } from './network/egress-gateway-pool.ts';
 import type { PortForwards } from './ports/port-forwards.ts';
 import type { ExpiryWatch } from './sandbox/expiry-watch.ts';
@@ -15,6 +16,7 @@ export interface OciContext {
   readonly log: Logger;
   /** Where Node releases are downloaded from. */
   readonly npm: RegistrySource;
+  readonly imagePolicy: ImagePolicy;
   readonly secrets: SecretStore;
   /** `TZ` of every program; null: not set, and `/etc/localtime` has the host's. */
   readonly timeZone: string | null;

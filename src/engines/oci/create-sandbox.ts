@@ -28,9 +28,10 @@ async function resolveBaseImage(
   snapshot: SnapshotRecord | null,
   wanted: string | null,
   signal: AbortSignal,
+  report?: (line: string) => void,
 ): Promise<ResolvedRuntime> {
   if (snapshot === null || snapshot.image === null) {
-    return resolveRuntime(context, snapshot?.runtime ?? wanted, signal);
+    return resolveRuntime(context, snapshot?.runtime ?? wanted, signal, report);
   }
   const { images } = await context.host();
   const image = await images.find(snapshot.image);
@@ -65,7 +66,7 @@ export async function createSandbox(
   checkPolicy(context, runtime, request.networkPolicy);
   if (source !== null) checkSource(context, runtime, source, request.networkPolicy);
   // Last, because it may download a runtime.
-  const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal);
+  const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal, report);
   throwIfCancelled(signal);
   const diskMb = await diskLimitMb(host, context.diskMb);
   const record = newRecord(host, { ...settingsOf(request, image, snapshot), runtime: name, diskMb });

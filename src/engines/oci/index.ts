@@ -16,6 +16,7 @@ import { OciCommands } from './exec/commands.ts';
 import { OciShells } from './exec/shells.ts';
 import { OciFiles } from './files/files.ts';
 import { type AlterBundle, type Host, prepareHost } from './host/host.ts';
+import { ImagePolicy, type ImageSettings, NO_IMAGE_SETTINGS } from './images/image-policy.ts';
 import { OciImages } from './images/images.ts';
 import { ociRuntimes } from './images/runtimes.ts';
 import { EgressGatewayPool, type EgressOptions } from './network/egress-gateway-pool.ts';
@@ -48,6 +49,8 @@ export interface OciEngineOptions {
   diskMb?: number | null;
   /** Where Node releases are downloaded from. Default: npm's own configuration. */
   npm?: RegistrySource;
+  /** Which images agents may name, and how their registries are reached. Default: those of public registries. */
+  images?: ImageSettings;
   /** The values of `${secret:NAME}`. Default: none. */
   secrets?: SecretStore;
   /** `TZ` of every program. Default: not set, and `/etc/localtime` has the host's. */
@@ -93,6 +96,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     secrets,
     timeZone: options.timeZone ?? null,
     npm,
+    imagePolicy: new ImagePolicy(options.images ?? NO_IMAGE_SETTINGS),
     forwards,
     gateways,
     owners,
@@ -152,7 +156,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     get: async (sandboxId) => viewOf(await reconcileRecord(context, sandboxId), forwards),
     list: (query: ListQuery) => listSandboxes(context, query),
     limits: (signal) => ociLimits(context, signal),
-    runtimes: async () => ociRuntimes(await context.host()),
+    runtimes: async () => ociRuntimes(context),
     recover: (signal) => recoverAll(context, signal),
 
     extendTimeout: async (sandboxId, durationMs, signal) =>

@@ -114,7 +114,12 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/egress/dns/': { 'src/egress/connection/': 'all', 'src/egress/policy/': 'all', 'src/shared/': 'all' },
   'src/egress/connection/': { 'src/egress/policy/': 'all', 'src/shared/': 'all' },
   'src/egress/policy/': { 'src/shared/': 'all' },
-  'src/images/': { 'src/shared/': 'all' },
+  'src/images/': { 'src/images/registry/': 'all', 'src/shared/': 'all' },
+  'src/images/registry/': {
+    'src/images/architecture.ts': 'all',
+    'src/images/image-manifest.ts': 'all',
+    'src/shared/': 'all',
+  },
   'src/shared/': {},
   'tools/': { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES },
   ...layered('tools/', TOOL_ROOMS, { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES }),

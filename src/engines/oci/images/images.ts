@@ -1,7 +1,15 @@
 /** Images of this engine: import, users of an image, and removal of unused ones. */
 import type { ImageRecord } from '../../../images/image-record.ts';
+import {
+  canonicalReference,
+  isExplicitReference,
+  parseReference,
+  requireReference,
+  shortReference,
+} from '../../../images/registry/reference.ts';
+import { imageOfRuntime } from '../../../images/registry/runtime-images.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import type { Image, Images, ImportImage } from '../../engine.ts';
+import type { Image, Images, ImportImage, PullImage, PullState } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { hasExpired } from '../state/snapshot-record.ts';
@@ -38,9 +46,11 @@ function notesOf(image: ImageRecord): string[] {
 }
 
 function viewOf(image: ImageRecord, users: Map<string, string[]>): Image {
-  const { name, kind, version, arch, sizeBytes, createdAt } = image;
+  const { name, kind, version, arch, sizeBytes, createdAt, digest, references } = image;
   return {
     name,
+    references: references.map(shortReference),
+    digest,
     kind,
     version,
     arch,
@@ -76,6 +86,41 @@ export class OciImages implements Images {
     }
   }
 
+  async pull(
+    request: PullImage,
+    signal: AbortSignal,
+    report: ((state: PullState) => void) | null = null,
+  ): Promise<Image> {
+    const host = await this.#context.host();
+    throwIfCancelled(signal);
+    await host.images.sweep();
+    const { registries, runtimeImages } = this.#context.imagePolicy;
+    const reference = requireReference(imageOfRuntime(request.reference, runtimeImages) ?? request.reference);
+    const { pullImage } = await import('../../../images/pull-image.ts');
+    const { maxBytes } = request;
+    const pull = { reference, maxBytes, trusted: true, onProgress: report };
+    return viewOf(await pullImage(host.images, registries, pull, signal), new Map());
+  }
+
+  async prune(signal: AbortSignal): Promise<Image[]> {
+    const host = await this.#context.host();
+    await host.images.sweep();
+    const removed: Image[] = [];
+    for (const image of await this.list()) {
+      throwIfCancelled(signal);
+      if (image.digest === null || image.usedBy.length > 0) continue;
+      try {
+        await host.images.remove(image.name, async () => (await usersOfImages(host)).get(image.name) ?? []);
+        removed.push(image);
+      } catch (error) {
+        // A sandbox that started meanwhile uses it, or somebody else removed it.
+        const passed = error instanceof SandboxError && ['conflict', 'not_found'].includes(error.code);
+        if (!passed) throw error;
+      }
+    }
+    return removed;
+  }
+
   async list(): Promise<Image[]> {
     const host = await this.#context.host();
     const users = await usersOfImages(host);
@@ -87,9 +132,23 @@ export class OciImages implements Images {
     return images;
   }
 
-  async remove(name: string): Promise<void> {
+  async remove(given: string): Promise<void> {
     const host = await this.#context.host();
+    const pulled = await this.#findPulled(host, given);
+    if (pulled !== null && (await host.images.untag(pulled.image.name, pulled.reference))) return;
+    const name = pulled?.image.name ?? given;
     await host.images.remove(name, async () => (await usersOfImages(host)).get(name) ?? []);
+  }
+
+  /** The image that this reference means; null for the name of an image. @throws `not_found` */
+  async #findPulled(host: Host, given: string): Promise<{ image: ImageRecord; reference: string } | null> {
+    const reference = parseReference(given);
+    if (reference === null || (await host.images.names()).includes(given)) return null;
+    const canonical = canonicalReference(reference);
+    const image = await host.images.findPulled(canonical);
+    if (image !== null) return { image, reference: canonical };
+    if (isExplicitReference(given)) throw await host.images.notFound(given);
+    return null;
   }
 }
 

@@ -2,6 +2,9 @@
 import { existsSync } from 'node:fs';
 import { nodeMajor } from '../../../images/image-name.ts';
 import type { ImageRecord } from '../../../images/image-record.ts';
+import type { PullStep } from '../../../images/pull-image.ts';
+import { requireReference } from '../../../images/registry/reference.ts';
+import { imageOfRuntime } from '../../../images/registry/runtime-images.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Runtimes } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
@@ -46,15 +49,17 @@ function hostRuntimes(): Promise<string[]> {
 
 /** The installed runtimes, images included. */
 async function availableRuntimes(host: Host): Promise<string[]> {
-  return [...new Set([...(await hostRuntimes()), ...(await host.images.names())])];
+  return [...new Set([...(await hostRuntimes()), ...(await host.images.runtimes())])];
 }
 
 /** The runtimes that a request can name. */
-export async function ociRuntimes(host: Host): Promise<Runtimes> {
-  const others = isGlibc()
-    ? 'node and a major version (node22, node24): downloaded from the npm registry when first used'
-    : null;
-  return { installed: await availableRuntimes(host), others };
+export async function ociRuntimes(context: OciContext): Promise<Runtimes> {
+  const others = [
+    ...(isGlibc() ? ['node22, node24, … from the npm registry'] : []),
+    ...[...context.imagePolicy.runtimeImages].map(([name, image]) => `${name} (${image})`),
+    context.imagePolicy.describe(),
+  ];
+  return { installed: await availableRuntimes(await context.host()), others: others.join('; ') };
 }
 
 async function withAvailable(host: Host, error: SandboxError): Promise<SandboxError> {
@@ -66,8 +71,44 @@ async function withAvailable(host: Host, error: SandboxError): Promise<SandboxEr
   });
 }
 
+/** Errors of a download after which another runtime may do. */
+const OTHER_RUNTIME_HELPS = ['invalid_argument', 'unavailable', 'timeout', 'not_found', 'auth', 'permission'];
+
+async function orAvailable<T>(host: Host, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    const helps = error instanceof SandboxError && OTHER_RUNTIME_HELPS.includes(error.code);
+    throw helps ? await withAvailable(host, error) : error;
+  }
+}
+
+/** Pulls the image that a name stands for, unless it is here. */
+async function pulledImage(
+  context: OciContext,
+  wanted: string,
+  image: string,
+  signal: AbortSignal,
+  report: Report,
+): Promise<ImageRecord> {
+  // Loaded on demand: most sandboxes need no download.
+  const { describeStep, ensurePulled } = await import('../../../images/pull-image.ts');
+  const host = await context.host();
+  const reference = requireReference(image);
+  const request = context.imagePolicy.pullFor(
+    reference,
+    context.imagePolicy.runtimeImages.has(wanted),
+    report === undefined ? null : (step: PullStep) => report(describeStep(reference, step)),
+  );
+  return ensurePulled(host.images, context.imagePolicy.registries, request, signal);
+}
+
+/** Shows a line of progress; absent if nobody watches. */
+type Report = ((line: string) => void) | undefined;
+
 /**
- * The image of that name, else the host's runtime, else the Node release of that name, which is downloaded.
+ * The image of that name, else the host's runtime, else the operator's image for that name, else the Node release of that
+ * name, else the image that it refers to. The last three are downloaded on first use.
  *
  * @throws `invalid_argument` for an unknown runtime, `unavailable` if it cannot be downloaded; both list the installed ones
  */
@@ -75,22 +116,27 @@ export async function resolveRuntime(
   context: OciContext,
   wanted: string | null,
   signal: AbortSignal,
+  report?: Report,
 ): Promise<ResolvedRuntime> {
   if (wanted === null || wanted === DEFAULT_RUNTIME) return { name: DEFAULT_RUNTIME, image: null };
   const host = await context.host();
   const image = await host.images.find(wanted);
   if (image !== null) return { name: wanted, image };
   if ((await hostRuntimes()).includes(wanted)) return { name: wanted, image: null };
-  if (nodeMajor(wanted) !== null && isGlibc()) {
-    try {
+  const { runtimeImages } = context.imagePolicy;
+  if (nodeMajor(wanted) !== null && isGlibc() && !runtimeImages.has(wanted)) {
+    return orAvailable(host, async () => {
       // Loaded on demand: most sandboxes need no download.
       const { ensureNodeRuntime } = await import('../../../images/node-runtime.ts');
       return { name: wanted, image: await ensureNodeRuntime(host.images, context.npm, wanted, signal) };
-    } catch (error) {
-      const unknown =
-        error instanceof SandboxError && ['invalid_argument', 'unavailable', 'timeout'].includes(error.code);
-      throw unknown ? await withAvailable(host, error) : error;
-    }
+    });
+  }
+  const named = imageOfRuntime(wanted, runtimeImages);
+  if (named !== null) {
+    return orAvailable(host, async () => ({
+      name: wanted,
+      image: await pulledImage(context, wanted, named, signal, report),
+    }));
   }
   throw await withAvailable(
     host,
@@ -98,7 +144,7 @@ export async function resolveRuntime(
       'invalid_argument',
       `Runtime ${JSON.stringify(wanted.slice(0, 64))} is not available here.`,
       {
-        hint: 'Node releases are downloaded by name (node22, node24); the operator adds other runtimes with `sandbox-mcp image import`.',
+        hint: 'Node releases are downloaded by name (node22, node24), images by reference with a tag (alpine:3).',
       },
     ),
   );

@@ -1,0 +1,110 @@
+/** Names of images: references, rules for them, and short names. */
+import { describe, expect, it } from 'vitest';
+import { ImageRules } from '../../../src/images/registry/image-rules.ts';
+import {
+  canonicalReference,
+  familiarReference,
+  isExplicitReference,
+  parseReference,
+  requireReference,
+} from '../../../src/images/registry/reference.ts';
+import { imageOfRuntime } from '../../../src/images/registry/runtime-images.ts';
+
+const DIGEST = `sha256:${'0123456789abcdef'.repeat(4)}`;
+const HUB = canonicalReference(requireReference('x')).split('/')[0];
+
+describe('a reference', () => {
+  it.each([
+    ['python', `${HUB}/library/python:latest`, 'python:latest'],
+    ['python:3.13-slim', `${HUB}/library/python:3.13-slim`, 'python:3.13-slim'],
+    ['team/app', `${HUB}/team/app:latest`, 'team/app:latest'],
+    ['registry.example/app:1', 'registry.example/app:1', 'registry.example/app:1'],
+    ['localhost/app', 'localhost/app:latest', 'localhost/app:latest'],
+    ['localhost:5000/a/b__c-d.e:T_1', 'localhost:5000/a/b__c-d.e:T_1', 'localhost:5000/a/b__c-d.e:T_1'],
+    ['[::1]:5000/app', '[::1]:5000/app:latest', '[::1]:5000/app:latest'],
+    [`registry.example/app:1@${DIGEST}`, `registry.example/app@${DIGEST}`, `registry.example/app@${DIGEST}`],
+  ])('%s is read in full', (text, canonical, familiar) => {
+    const reference = requireReference(text);
+    expect(canonicalReference(reference)).toBe(canonical);
+    expect(familiarReference(reference)).toBe(familiar);
+    expect(parseReference(canonical)).toEqual(reference);
+  });
+
+  it.each([
+    '',
+    'A',
+    'a b',
+    '../etc/passwd',
+    'a//b',
+    '/a',
+    'a/',
+    'a:',
+    'a:-',
+    'a@sha256:12',
+    'a@sha512:12',
+    'a..b',
+    'a___b',
+    '-a',
+    'registry.example:port/a',
+    'http://registry.example/a',
+    'registry.example/A',
+    `a:${'t'.repeat(129)}`,
+    `${'a/'.repeat(200)}a`,
+    'user:password@registry.example/app',
+  ])('%j is none', (text) => {
+    expect(parseReference(text)).toBeNull();
+    expect(() => requireReference(text)).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
+  });
+
+  it('is told from a misspelled runtime by its tag, digest or path', () => {
+    expect(['alpine', 'nod24', 'python3.13'].filter(isExplicitReference)).toEqual([]);
+    expect(['alpine:3', 'a/b', `a@${DIGEST}`].filter(isExplicitReference)).toHaveLength(3);
+  });
+});
+
+describe('the rules for images', () => {
+  it.each([
+    ['python', 'python:3.13', true],
+    ['python', 'python-tools:1', false],
+    ['python', 'team/python:1', false],
+    ['python:3.13', 'python:3.13', true],
+    ['python:3.13', 'python:3.12', false],
+    ['registry.example', 'registry.example/team/app:1', true],
+    ['registry.example', 'registry.example.evil/team/app:1', false],
+    ['registry.example', 'registry.example:5000/app:1', false],
+    ['registry.example:5000', 'registry.example:5000/app:1', true],
+    ['registry.example/team', 'registry.example/team/app:1', true],
+    ['registry.example/team', 'registry.example/teamwork:1', false],
+    ['localhost:5000', `localhost:5000/app@${DIGEST}`, true],
+    [`app@${DIGEST}`, `app@${DIGEST}`, true],
+  ])('%s: %s is allowed: %j', (rule, image, allowed) => {
+    const rules = new ImageRules([rule]);
+    const reference = requireReference(image);
+    expect(rules.isListed(reference)).toBe(allowed);
+    if (allowed) rules.require(reference);
+    else expect(() => rules.require(reference)).toThrow(expect.objectContaining({ code: 'permission' }));
+  });
+
+  it('allow everything where there are none, but list nothing', () => {
+    const rules = new ImageRules(null);
+    rules.require(requireReference('registry.example/app'));
+    expect(rules.isListed(requireReference('registry.example/app'))).toBe(false);
+    for (const text of ['a b', '', 'A', 'http://registry.example'])
+      expect(() => new ImageRules([text])).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
+  });
+});
+
+describe('the name of a runtime', () => {
+  it('stands for an official image, unless the operator chose another', () => {
+    const own = new Map([
+      ['python3.13', 'registry.example/python:3.13'],
+      ['tools', 'registry.example/tools:1'],
+    ]);
+    expect(imageOfRuntime('python3.12', own)).toMatch(/^python:3\.12-/);
+    expect(imageOfRuntime('node24', own)).toMatch(/^node:24-/);
+    expect(imageOfRuntime('python3.13', own)).toBe('registry.example/python:3.13');
+    expect(imageOfRuntime('tools', own)).toBe('registry.example/tools:1');
+    expect(imageOfRuntime('alpine:3', own)).toBe('alpine:3');
+    expect(imageOfRuntime('alpine', own)).toBeNull();
+  });
+});

@@ -1,0 +1,38 @@
+/** Lists a tree entry by entry, so that two unpacked trees can be compared. */
+import { createHash } from 'node:crypto';
+import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+
+/** Root's id on the host, which the listing subtracts: `0` for a tree with its real owners. */
+export async function listTree(root: string, baseId: number): Promise<string[]> {
+  const lines: string[] = [];
+  const inodes = new Map<number, string>();
+  // As bytes, since a name need not be UTF-8.
+  const visit = async (path: Buffer, shown: string): Promise<void> => {
+    const found = await lstat(path);
+    const { mode, uid, gid, mtimeMs, size, ino } = found;
+    const first = inodes.get(ino);
+    const what = found.isDirectory()
+      ? 'directory'
+      : found.isSymbolicLink()
+        ? `-> ${await readlink(path)}`
+        : `${size} bytes ${sha(await readFile(path))}`;
+    const owner = `${uid - baseId}:${gid - baseId}`;
+    const same = first === undefined ? '' : ` = ${first}`;
+    const time = Math.floor(mtimeMs / 1_000);
+    lines.push(`${shown} ${(mode & 0o7777).toString(8)} ${owner} ${time} ${what}${same}`);
+    if (!found.isDirectory()) inodes.set(ino, shown);
+    else
+      for (const name of await names(path))
+        await visit(below(path, name), `${shown}/${name.toString('latin1')}`);
+  };
+  for (const name of await names(Buffer.from(root)))
+    await visit(below(Buffer.from(root), name), name.toString('latin1'));
+  return lines;
+}
+
+async function names(directory: Buffer): Promise<Buffer[]> {
+  return (await readdir(directory, { encoding: 'buffer' })).sort(Buffer.compare);
+}
+
+const below = (directory: Buffer, name: Buffer) => Buffer.concat([directory, Buffer.from('/'), name]);
+const sha = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 12);
