@@ -211,7 +211,7 @@ describe('hostile frames', () => {
     connection.pause();
     await connection.send(frame(99));
     await delay(1_500);
-    // Would reset the connection, and lose the answer with it, were nobody there to read it.
+    // Otherwise the connection would be reset, and the response lost.
     await connection.send(Buffer.alloc(65_536));
     connection.resume();
     expect(errno(await connection.expect(answer.error))).toBe(71);

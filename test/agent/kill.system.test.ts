@@ -105,7 +105,7 @@ describe('KILL', () => {
     await printed(holder, 1);
     await connection.send(frame(request.kill, fields([15, 9], [16, 1])));
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));
-    // It is told two seconds after the kill, since its child is held.
+    // Reported two seconds after the kill, since its child is held.
     expect(exit.endedAt).toBeLessThan(Date.now() - 1_000);
     await kill(holder, 9);
     expect((await connection.expect(answer.ok)).number(44)).toBe(2);
@@ -142,7 +142,7 @@ describe('timeout_ms', () => {
     const exit = outcome(await connection.expect(answer.exit, [answer.output]));
     expect(exit).toMatchObject({ code: 137, signal: 9, cause: 4 });
     expect(exit.durationMs).toBeGreaterThanOrEqual(4150);
-    // By the grace of its own request.
+    // By the grace period of its own request.
     expect(await exists(join(sandbox.dir, 'c/patient/exit'))).toBe(false);
     expect(await kill(patient, 9)).toBeGreaterThan(0);
     patient.close();

@@ -1,4 +1,4 @@
-/** A sandbox ends with the last of its owners, and with nothing that is done from inside. */
+/** A sandbox ends with its last owner, but not by anything done from inside. */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, describe, expect, it } from 'vitest';

@@ -21,7 +21,7 @@ beforeEach(() => {
 });
 
 afterEach(async () => {
-  // Of a test that has run out of time: the demo takes its server and its sandbox along.
+  // Of a test that timed out: the demo stops its server and its sandbox.
   if (running?.kill('SIGTERM')) await once(running, 'close');
   running = null;
   rmSync(scratch, { recursive: true });

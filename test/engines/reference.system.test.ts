@@ -1,4 +1,4 @@
-/** The reference's words hold on every engine, field by field: the same calls, the same fixed answers. */
+/** Every engine follows the reference field by field: the same calls give the same fixed results. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Seen } from '../conformance/reference/reference-case.ts';
 import { referenceCases } from '../conformance/reference/reference-cases.ts';

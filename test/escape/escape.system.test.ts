@@ -1,4 +1,4 @@
-/** Every attempt in a sandbox as it is, and again where the wall that it meets has been taken away. */
+/** Every attempt in a normal sandbox, and again without the mechanism that stops it. */
 import { existsSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../support/needs.ts';
@@ -15,12 +15,12 @@ const LONG_MS = 900_000;
 const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(
   ({ only }) => only === undefined || only === process.arch,
 );
-/** Kernels are built without this or that: what the host does not have is no way out of a sandbox of it. */
+/** Kernels lack some features: what the host does not have cannot be used to escape. */
 const isHere = ({ argument }: Attempt) =>
   typeof argument !== 'string' || !/^\/(proc|sys)\//.test(argument) || existsSync(argument);
 const ATTEMPTS = ALL.filter(isHere);
 
-/** What a control has to say: that it succeeded, or that the kernel or the machine does not have what it wants. */
+/** The result of a control: success, or that the kernel or the machine lacks what it needs. */
 function allowed({ control, orAbsent }: Attempt): string[] {
   return 'says' in control ? [control.says, ...(orAbsent ?? [])] : [];
 }

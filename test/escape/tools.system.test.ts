@@ -1,4 +1,4 @@
-/** Ways out through the tools: what a hostile sandbox makes of paths, files, output and terminals. */
+/** Escapes through the tools: attacks by a malicious sandbox with paths, files, output and terminals. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { symlinkSync } from 'node:fs';
@@ -176,7 +176,7 @@ describe('output with terminal escapes', () => {
     const command_id = ran.structured['command_id'];
     const logs = await server.call('command_logs', { command_id });
     expect(textsOf(logs)).not.toMatch(CONTROL);
-    // The bytes are there: whoever asks for them as bytes gets them.
+    // The bytes are available as such.
     const raw = await server.call('command_output', { command_id, encoding: 'base64' });
     expect(Buffer.from(String(raw.structured['content']), 'base64').toString()).toMatch(CONTROL);
   });

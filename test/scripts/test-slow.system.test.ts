@@ -1,4 +1,4 @@
-/** The slow machine that `npm run test:slow` makes: what it gives, and that it goes with its run. */
+/** The slow machine of `npm run test:slow`: its resources, and its cleanup. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-/* Where the driver works: a root directory, a user and a network of its own. */
+/* The environment of the driver: a separate root directory, user and network. */
 #include "stand-ins.h"
 
 #include <sched.h>

@@ -185,7 +185,7 @@ static void mutate(struct stream *s) {
       default: s->len -= random_below(8) == 0 ? s->len - at : 0;
     }
   }
-  /* Mostly the first frame stays whole, so that what is in it is read. */
+  /* Usually the first frame stays intact, so that its content is parsed. */
   if (s->len >= FRAME_HEADER && random_below(3) == 0) store_u32(s->bytes, (uint32_t)(s->len - FRAME_HEADER));
 }
 

@@ -1,4 +1,4 @@
-/* What the driver puts in place of the parts of the agent that must not run for real. */
+/* Replacements in the driver for parts of the agent that must not really run. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sys/stat.h>

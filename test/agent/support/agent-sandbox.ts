@@ -1,4 +1,4 @@
-/** Starts the real agent as PID 1 of namespaces of its own, for tests. */
+/** Starts the real agent as PID 1 of new namespaces, for tests. */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { closeSync, constants, openSync, watch, writeFileSync } from 'node:fs';
 import { access, mkdir, mkdtemp, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
@@ -13,12 +13,12 @@ import { answer, Connection, type Field, type Frame, fields, frame, request } fr
 const cache = fileURLToPath(new URL('../../../node_modules/.cache/agent-tests/', import.meta.url));
 const fixtures = fileURLToPath(new URL('../fixtures/', import.meta.url));
 
-/** Only root can map the range that gives the sandbox an ordinary user of its own. */
+/** Only root can map the range that gives the sandbox a separate ordinary user. */
 export const isRoot = process.getuid?.() === 0;
 
 let built: Promise<string> | null = null;
 
-/** The agent and the C fixtures, compiled where a source is newer. */
+/** The agent and the C fixtures, compiled if a source is newer. */
 export function programs(): Promise<string> {
   built ??= compile();
   return built;
@@ -157,7 +157,7 @@ export class AgentSandbox {
     return Connection.open(join(this.dir, 'c', id, 'socket'));
   }
 
-  /** One request on a connection of its own; the first answer. */
+  /** One request on a new connection; returns the first response. */
   async ask(type: number, ...list: Field[]): Promise<Frame> {
     const connection = await this.connect();
     await connection.send(frame(type, fields(...list)));
@@ -167,7 +167,7 @@ export class AgentSandbox {
     return got;
   }
 
-  /** Starts a command and answers once it runs. */
+  /** Starts a command and returns once it runs. */
   async run(argv: string[], options: RunOptions = {}): Promise<Connection> {
     const connection = await this.connect();
     await connection.send(runFrame(argv, options));

@@ -13,7 +13,7 @@ export interface Elf {
   readonly machine: number;
   readonly positionIndependent: boolean;
   readonly interpreter: boolean;
-  /** Shared libraries that it asks for. */
+  /** Shared libraries that it requests. */
   readonly libraries: number;
   readonly executableStack: boolean;
   readonly readOnlyRelocations: boolean;

@@ -1,4 +1,4 @@
-/* What the attempts share. Each is a function that answers 0 or more for success, or -1 with errno. */
+/* Shared by the attempts. Each is a function that returns 0 or more for success, or -1 with errno. */
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 #define _GNU_SOURCE

@@ -1,4 +1,4 @@
-/* Files, directories and devices. What is opened for writing is not written to: that it opens is enough. */
+/* Files, directories and devices. Files opened for writing are not written to: opening them is enough. */
 #include "attempt.h"
 
 #include <dirent.h>

@@ -9,7 +9,7 @@
 #define TIOCLINUX 0x541C
 #endif
 
-/* A request to a terminal of its own, which controls it. */
+/* A request to its own controlling terminal. */
 static long terminal(unsigned long request, void *argument) {
   int master = posix_openpt(O_RDWR | O_NOCTTY);
   if (master < 0 || grantpt(master) != 0 || unlockpt(master) != 0) return -1;

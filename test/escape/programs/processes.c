@@ -1,4 +1,4 @@
-/* Other processes: the agent, those of the host, and what they own. */
+/* Other processes: the agent, those of the host, and their resources. */
 #include "attempt.h"
 
 #include <ctype.h>
@@ -29,7 +29,7 @@ static long search(const char *file, const char *text) {
   for (struct dirent *entry; (entry = readdir(dir)) != NULL;) {
     char path[300];
     snprintf(path, sizeof path, "/proc/%s/%s", entry->d_name, file);
-    /* Its own arguments name what is looked for. */
+    /* Its own arguments contain the text that is searched for. */
     if (isdigit((unsigned char)entry->d_name[0]) && atoi(entry->d_name) != getpid() &&
         atoi(entry->d_name) != getppid() && holds(path, text)) {
       return say("FOUND");

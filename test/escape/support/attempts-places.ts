@@ -15,7 +15,7 @@ const readable = (
   control: { without, says: 'OK' },
 });
 
-/** What of /proc and /sys tells too much, or would change the host. */
+/** Files in /proc and /sys that reveal too much, or would change the host. */
 const KERNEL_FILES: readonly Attempt[] = [
   readable('/proc/kcore', ['masked paths', 'user namespace', 'capabilities']),
   readable('/proc/timer_list', ['masked paths', 'user namespace']),
@@ -228,7 +228,7 @@ function agent(name: string, argument: string): Attempt {
   };
 }
 
-/** What a sandbox may use up of the machine. */
+/** Resource exhaustion. */
 const LIMITS: readonly Attempt[] = [
   { name: 'forks', argument: '600', refused: 'EAGAIN', control: { without: ['process limit'], says: 'OK' } },
   {

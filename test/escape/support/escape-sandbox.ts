@@ -1,4 +1,6 @@
-/** Where the battery runs: one engine with every wall, others over the same state without some, and things to aim at. */
+/**
+ * Where the battery runs: one engine with every wall, others over the same state without some, and things to aim at.
+ */
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
 import { once } from 'node:events';
@@ -24,7 +26,7 @@ const VCPUS = 0.5;
 
 export interface EscapeSandbox {
   readonly targets: Targets;
-  /** What the engine says that it does not bound here. */
+  /** The limits that the engine reports as not enforced here. */
   readonly notEnforced: string[];
   /** Runs attempts in a new sandbox without these walls; answers what each has said, in order. */
   attempt(walls: readonly Wall[], attempts: readonly Attempt[]): Promise<string[]>;

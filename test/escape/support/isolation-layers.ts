@@ -101,7 +101,7 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
     const names = draft.process.capabilities.bounding.filter((name) => !name.startsWith('CAP_NET_'));
     setCapabilities(draft, names);
     withoutNamespace(draft, 'network');
-    // A user namespace may mount the sysfs of its own network alone, and the cgroup mount lies in it.
+    // A user namespace may mount only the sysfs of its own network, which contains the cgroup mount.
     draft.mounts = draft.mounts.filter(({ type }) => type !== 'sysfs' && type !== 'cgroup');
   },
   'ipc namespace': (draft) => withoutNamespace(draft, 'ipc'),

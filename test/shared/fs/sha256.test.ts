@@ -27,7 +27,7 @@ describe.each([
       for (const part of parts) {
         const bytes = Buffer.from(part);
         await hash.update(bytes);
-        // Whoever gave it may use the memory again.
+        // The caller may reuse the memory.
         bytes.fill(0);
       }
       expect(await hash.digest()).toBe(expected(...parts));

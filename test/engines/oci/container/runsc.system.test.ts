@@ -1,4 +1,4 @@
-/** gVisor's runtime by name. Stand-ins show that it is tried, used and told; its own words are met where it is installed. */
+/** gVisor's runtime by name. Fakes show how it is tried and reported; the real one is tested if installed. */
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

@@ -7,7 +7,7 @@ import {
   MAX_BODY,
 } from '../../../../src/engines/oci/protocol/frames.ts';
 
-/** What comes out of a stream that arrives in pieces of this size; `DATA` that follows `DATA` is joined. */
+/** The output for a stream that arrives in pieces of this size; consecutive `DATA` is joined. */
 function parsed(stream: Buffer, size: number): [type: number, body: string][] {
   const parser = new FrameParser();
   const frames: [number, string][] = [];

@@ -1,4 +1,4 @@
-/** Calls that the agent cuts off while its sandbox goes on. */
+/** Calls that lose the connection to the agent while the sandbox keeps running. */
 import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { mkdtemp, rename, rm } from 'node:fs/promises';

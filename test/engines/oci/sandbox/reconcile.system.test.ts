@@ -10,7 +10,7 @@ import { openOciEngines } from '../support/oci-engines.ts';
 
 type Opened = Awaited<ReturnType<typeof openOciEngines>>;
 
-/** What becomes of a sandbox that ends while nobody asks for it, or whose record is lost. */
+/** Sandboxes that end without a request, or whose record is lost. */
 describe('a sandbox that ends without a request', () => {
   let opened: Opened;
   beforeAll(async () => {

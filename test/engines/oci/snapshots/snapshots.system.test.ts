@@ -1,4 +1,4 @@
-/** What snapshots are on this engine's disk: layers that stay while something stands on them, and no longer. */
+/** Snapshots on this engine's disk: layers that stay exactly as long as something is based on them. */
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,4 @@
-/** What is advised where a source is refused. */
+/** The hints for refused sources. */
 import { describe, expect, it } from 'vitest';
 import { gitFailure } from '../../../../src/engines/oci/source/git-failure.ts';
 import type { Outcome } from '../../../../src/engines/oci/source/guest-program.ts';

@@ -228,7 +228,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
   });
 
   it('is abandoned when its server stalls', async () => {
-    // Of its own: a second is too short for anything that is meant to come on a busy machine.
+    // A separate, longer limit: a second is too short on a busy machine.
     const impatient = await openSourceWorld({ ...LIMITS, stallMs: 1_000 }, world.stateDir);
     try {
       impatient.server.on('/stall', (_request, response) => void response.writeHead(200).write('begin'));

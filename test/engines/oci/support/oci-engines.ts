@@ -9,8 +9,7 @@ import { HOST_ADDRESS } from '../../../support/source-server.ts';
 
 export const AGENT_PATH = fileURLToPath(new URL(`../../../../dist/agent-${process.arch}`, import.meta.url));
 
-/**
- * Two engines over one state directory of their own, which goes when they are closed.
+/** Two engines on a new state directory, which is removed when they are closed.
  * @param isolation what the engine has to say of itself; throws where it says something else
  */
 export async function openOciEngines(

@@ -1,4 +1,4 @@
-/** The contract suite alone, for a process that may write nowhere in this tree. */
+/** The contract suite only, for a process that must not write to this tree. */
 import { defineConfig } from 'vitest/config';
 
 /** As in the configuration of the whole suite. */

@@ -117,7 +117,7 @@ async function relay(
   connection.close();
 }
 
-/** What the image's `sudo` would run: skips its own options; the environment is kept in any case. */
+/** What the image's `sudo` would run: skips its own options; the environment is always kept. */
 function behindSudo(args: string[]): string[] {
   if (args[0] === '--login' || args[0] === '-i') return ['/bin/bash', '--login'];
   const first = args.findIndex((arg) => !arg.startsWith('-'));

@@ -1,4 +1,4 @@
-/** Network policies on the wire: asked for in one shape, answered in another. */
+/** Network policies on the wire: requests and responses use different shapes. */
 import { z } from 'zod';
 import type { NetworkPolicy } from '../../../../src/engines/engine.ts';
 
@@ -23,7 +23,7 @@ export const policyRequest = z.union([
 
 export type PolicyRequest = z.infer<typeof policyRequest>;
 
-/** As the service tells a policy: without the values of headers. */
+/** A policy as the service returns it: without header values. */
 export function policyAnswer(policy: PolicyRequest): object {
   if ('mode' in policy) return policy;
   const { allow } = policy;

@@ -15,7 +15,7 @@ export interface Writing {
   limit: AbortSignal;
 }
 
-/** What a call meets that is never carried out; resolves when nothing more will be said. */
+/** The fault of a call that is never carried out; resolves once the response is complete. */
 export async function misbehaveBefore(
   fault: Fault,
   request: IncomingMessage,

@@ -21,7 +21,7 @@ export type FaultKind = (typeof FAULTS_BEFORE)[number] | (typeof FAULTS_AFTER)[n
 
 export const FAULT_KINDS: readonly FaultKind[] = [...FAULTS_BEFORE, ...FAULTS_AFTER];
 
-/** True where the request of a faulty call is never carried out. */
+/** True if the request of a faulty call is never carried out. */
 export function actsBefore(kind: FaultKind): boolean {
   const before: readonly FaultKind[] = FAULTS_BEFORE;
   return before.includes(kind);

@@ -1,4 +1,4 @@
-/** The calls of the API: what the SDK's paths and methods mean. */
+/** The calls of the API: the meaning of the SDK's paths and methods. */
 
 export const OPERATIONS = [
   'sandbox.create',

@@ -1,4 +1,4 @@
-/** What a call of the API answers, before it is written to the wire (or misbehaves on the way). */
+/** The response of an API call, before it is sent (or corrupted on the way). */
 import type { Operation } from './operations.ts';
 import type { ValidatorName } from './validators.ts';
 
@@ -21,7 +21,7 @@ export interface ApiRequest {
   header(name: string): string | null;
   /** The body as JSON; an empty object if there is none. */
   json(): Promise<unknown>;
-  /** The body as it comes. */
+  /** The body as received. */
   bytes: AsyncIterable<Buffer>;
   /** Aborts when the client disconnects. */
   signal: AbortSignal;

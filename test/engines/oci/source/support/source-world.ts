@@ -15,7 +15,7 @@ export interface SourceWorld {
   engine: Engine;
   server: SourceServer;
   stateDir: string;
-  /** Makes a sandbox of this source, looks at it with a line of shell, and answers what that printed. */
+  /** Creates a sandbox with this source, and returns the output of a shell line in it. */
   print(source: SandboxSource, line: string, more?: Partial<CreateSandbox>): Promise<string>;
   /** What making one rejects with; throws where anything of it is left. */
   failure(source: SandboxSource, more?: Partial<CreateSandbox>): Promise<unknown>;
