@@ -1,0 +1,19 @@
+/** LangChain's adapters. A call of a tool gives the message for the model; an error of the server is thrown. */
+import { MultiServerMCPClient } from '@langchain/mcp-adapters';
+import { shownOf } from './blocks.mjs';
+
+export async function connect({ command, args }) {
+  const client = new MultiServerMCPClient({
+    mcpServers: { sandbox: { transport: 'stdio', command, args, stderr: 'ignore' } },
+  });
+  const tools = new Map((await client.getTools()).map((tool) => [tool.name, tool]));
+  return {
+    async call(name, given) {
+      const call = { type: 'tool_call', id: 'call', name, args: given };
+      const { content } = await tools.get(name).invoke(call);
+      if (typeof content === 'string') return { text: content, images: 0 };
+      return { ...shownOf(content), images: content.filter(({ type }) => type === 'image_url').length };
+    },
+    close: () => client.close(),
+  };
+}

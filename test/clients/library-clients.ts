@@ -1,0 +1,97 @@
+/** The client libraries that the job runs through, pinned. */
+export interface LibraryClient {
+  readonly name: string;
+  /** As people know it. */
+  readonly title: string;
+  /** Exact versions. The first is the client. */
+  readonly packages: readonly string[];
+  /** A file of `drivers/`. */
+  readonly driver: string;
+  /** Whether it does not run on Node 20. */
+  readonly needsNewerNode?: boolean;
+  /** What docs/clients.md recommends for it. */
+  readonly serverArgs?: readonly string[];
+  /** Whether it checks arguments itself and refuses null for one that is optional. */
+  readonly refusesNulls?: boolean;
+  /** What its model gets for an image, if that is not an image. */
+  readonly imageBecomes?: 'base64' | 'nothing';
+  /** Whether it hands the whole result to the program, which chooses what its model sees. */
+  readonly raw?: boolean;
+}
+
+/** Node for those that need a newer one than this project. */
+export const NEWER_NODE = `node-linux-${process.arch}@24.22.3`;
+
+export const LIBRARY_CLIENTS: readonly LibraryClient[] = [
+  {
+    name: 'sdk-1.12',
+    title: 'MCP TypeScript SDK 1.12',
+    packages: ['@modelcontextprotocol/sdk@1.12.3'],
+    driver: 'sdk.mjs',
+    raw: true,
+  },
+  {
+    name: 'sdk-1.20',
+    title: 'MCP TypeScript SDK 1.20',
+    packages: ['@modelcontextprotocol/sdk@1.20.2'],
+    driver: 'sdk.mjs',
+    raw: true,
+  },
+  {
+    name: 'sdk-1.32',
+    title: 'MCP TypeScript SDK 1.32',
+    packages: ['@modelcontextprotocol/sdk@1.32.2'],
+    driver: 'sdk.mjs',
+    raw: true,
+  },
+  {
+    name: 'client-2',
+    title: 'MCP TypeScript client 2',
+    packages: ['@modelcontextprotocol/client@2.4.0'],
+    driver: 'client-2.mjs',
+    raw: true,
+  },
+  {
+    name: 'ai-sdk',
+    title: 'Vercel AI SDK',
+    packages: ['@ai-sdk/mcp@2.0.99', 'ai@7.0.173'],
+    driver: 'ai-sdk.mjs',
+    needsNewerNode: true,
+  },
+  {
+    name: 'langchain',
+    title: 'LangChain adapters',
+    packages: ['@langchain/mcp-adapters@1.1.4', '@langchain/core@1.4.0'],
+    driver: 'langchain.mjs',
+    refusesNulls: true,
+  },
+  {
+    name: 'openai-agents',
+    title: 'OpenAI Agents SDK',
+    packages: ['@openai/agents@0.20.0', 'zod@4.6.7'],
+    driver: 'openai-agents.mjs',
+  },
+  {
+    name: 'google-genai',
+    title: 'Google GenAI SDK',
+    packages: ['@google/genai@3.3.0', '@modelcontextprotocol/sdk@1.32.2'],
+    driver: 'google-genai.mjs',
+    serverArgs: ['--answers', 'text'],
+    imageBecomes: 'base64',
+  },
+  {
+    name: 'mastra',
+    title: 'Mastra',
+    packages: ['@mastra/mcp@2.0.0', '@mastra/core@1.71.0'],
+    driver: 'mastra.mjs',
+    needsNewerNode: true,
+    imageBecomes: 'nothing',
+  },
+  {
+    name: 'llamaindex',
+    title: 'LlamaIndex tools',
+    packages: ['@llamaindex/tools@0.2.1'],
+    driver: 'llamaindex.mjs',
+    imageBecomes: 'base64',
+  },
+];

@@ -1,0 +1,93 @@
+/** The real server, spoken to in lines of bytes: for what the SDK's client would never send. */
+import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmod, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { expect, onTestFinished } from 'vitest';
+import { SERVER } from '../../support/server.ts';
+import { temporaryFolder } from '../../tools/support/temporary-folder.ts';
+
+/** A message from the server, as far as tests look at it. */
+export interface Message {
+  id?: unknown;
+  method?: unknown;
+  params?: unknown;
+  result?: unknown;
+  error?: unknown;
+}
+
+export interface RawServer {
+  process: ChildProcessWithoutNullStreams;
+  stateDir: string;
+  send(line: string | object): void;
+  /** The next line that the server writes, which has to be JSON. */
+  next(): Promise<Message>;
+  /** The messages up to the one that answers this request, which is the last. */
+  until(id: string | number): Promise<Message[]>;
+  exited: Promise<unknown[]>;
+  /** Resolves once this text is in the log. */
+  logged(text: string): Promise<void>;
+}
+
+/** Starts the built server. It ends with the test. */
+export async function rawServer(sharedStateDir?: string): Promise<RawServer> {
+  const home = await temporaryFolder();
+  // The users of a sandbox work below it.
+  await chmod(home, 0o711);
+  const stateDir = sharedStateDir ?? join(home, 's');
+  const started = spawn(process.execPath, [SERVER, '--state-dir', stateDir], { cwd: home });
+  const exited = once(started, 'exit');
+  onTestFinished(async () => {
+    started.kill('SIGTERM');
+    await exited;
+  });
+  let log = '';
+  started.stderr.setEncoding('utf8').on('data', (text: string) => {
+    log += text;
+  });
+  const lines = createInterface({ input: started.stdout })[Symbol.asyncIterator]();
+  const next = async (): Promise<Message> => {
+    const { value, done } = await lines.next();
+    if (done === true) throw new Error(`the server has closed its output; its log: ${log}`);
+    return JSON.parse(String(value));
+  };
+  return {
+    process: started,
+    stateDir,
+    send: (line) => void started.stdin.write(`${typeof line === 'string' ? line : JSON.stringify(line)}\n`),
+    next,
+    async until(id) {
+      const messages: Message[] = [];
+      do messages.push(await next());
+      while (messages.at(-1)?.id !== id);
+      return messages;
+    },
+    exited,
+    async logged(text) {
+      while (!log.includes(text)) await once(started.stderr, 'data');
+    },
+  };
+}
+
+export function request(id: string | number, method: string, params: object = {}): object {
+  return { jsonrpc: '2.0', id, method, params };
+}
+
+export function initialize(id: string | number, protocolVersion: unknown = '2025-11-25'): object {
+  const clientInfo = { name: 'test', version: '1' };
+  return request(id, 'initialize', { protocolVersion, capabilities: {}, clientInfo });
+}
+
+export async function initialized(sharedStateDir?: string): Promise<RawServer> {
+  const server = await rawServer(sharedStateDir);
+  server.send(initialize(0));
+  expect(await server.next()).toMatchObject({ id: 0, result: { serverInfo: { name: 'sandbox-mcp' } } });
+  server.send({ jsonrpc: '2.0', method: 'notifications/initialized' });
+  return server;
+}
+
+export async function residentBytes(pid: number | undefined): Promise<number> {
+  const status = await readFile(`/proc/${pid}/status`, 'utf8');
+  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
+}
