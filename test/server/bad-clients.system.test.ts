@@ -202,7 +202,6 @@ describe('a client that reads nothing', () => {
 
   it('ends the server when it closes its streams', async () => {
     const server = await stalled();
-    server.process.stdin.on('error', () => {});
     server.process.stdout.destroy();
     server.process.stdin.destroy();
     expect(await server.exited).toEqual(EXITED);

@@ -42,6 +42,8 @@ export async function rawServer(sharedStateDir?: string): Promise<RawServer> {
     started.kill('SIGTERM');
     await exited;
   });
+  // What is under way when the server exits is lost.
+  started.stdin.on('error', () => {});
   let log = '';
   started.stderr.setEncoding('utf8').on('data', (text: string) => {
     log += text;
