@@ -18,7 +18,7 @@ const BANNER =
 /**
  * Packages that are not bundled, since only the `vercel` engine needs them. They are the package's only dependencies.
  */
-export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent', 'tar-stream'];
+export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
 
 /**
  * Bundles unless nothing has changed since the last build. Returns the paths of the source files of the bundle,
