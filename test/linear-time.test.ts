@@ -25,7 +25,8 @@ import { TerminalTranscript } from '../src/shared/text/terminal-transcript.ts';
 import { decodeFiles } from '../tools/files/file-content.ts';
 import { TOOLS } from '../tools/index.ts';
 import { excluder } from '../tools/transfers/exclude.ts';
-import { generator, SEED } from './support/seed.ts';
+import { foreignInputs } from './support/foreign-inputs.ts';
+import { SEED } from './support/seed.ts';
 import { type Member, tarOf } from './support/tarball.ts';
 
 /** Bytes of the smaller input. A parser of quadratic time takes a good part of a second for it. */
@@ -38,50 +39,6 @@ const MAX_MICROSECONDS_PER_BYTE = 20;
 const RUNS = 4;
 
 type Target = (input: Buffer) => unknown;
-
-/** What an input consists of, over and over. */
-const PIECES: Readonly<Record<string, readonly string[]>> = {
-  blanks: [' '],
-  'tabs and a control character': ['\t\t\t\t\t\t\t\u0001'],
-  'line breaks': ['\r\n'],
-  'one line': ['a'],
-  colons: [':'],
-  'short headers': ['a: b\r\n'],
-  'long headers': [`x: ${' '.repeat(4_000)}\u0001\r\n`],
-  'a request line': ['GET / HTTP/1.1\r\n', 'Host: a\r\n'],
-  'slashes and dots': ['/../', './'],
-  'escape characters': ['\u001b'],
-  'unfinished escape sequences': ['\u001b[', '\u001b]8;;', '\u001b[?1;2;3'],
-  colours: ['\u001b[31mx\u001b[0m'],
-  'hyperlinks without an end': ['\u001b]8;;http://a'],
-  'cursor movements': ['\u001b[A\u001b[2K\r'],
-  'combining characters': ['e\u0301\u0301\u0301\u0301'],
-  'joined emoji': ['\u{1F468}\u200D'],
-  brackets: ['[[[[{{{{'],
-  'quotes and backslashes': ['\\"'],
-  'words of base64': ['QUJD'],
-  'base64 with blanks': ['QUJD ', '    '],
-  commas: ['a,'],
-  sudo: ['sudo: ', ': sudo: '],
-};
-
-/** Inputs of this size: each kind of piece, and random mixtures of them with random bytes. */
-function inputs(size: number, seed: number): Map<string, Buffer> {
-  const random = generator(seed);
-  const made = new Map<string, Buffer>();
-  for (const [name, pieces] of Object.entries(PIECES)) made.set(name, Buffer.alloc(size, pieces.join('')));
-  const all = Object.values(PIECES).flat();
-  const mixed: Buffer[] = [];
-  for (let length = 0; length < size; ) {
-    const piece = Buffer.from((all[Math.floor(random() * all.length)] ?? '').slice(0, 40));
-    const next = random() < 0.2 ? Buffer.from([Math.floor(random() * 256)]) : piece;
-    mixed.push(next);
-    length += next.length;
-  }
-  made.set(`a mixture (SEED=${seed})`, Buffer.concat(mixed).subarray(0, size));
-  made.set(`random bytes (SEED=${seed})`, Buffer.from(Array.from({ length: size }, () => random() * 256)));
-  return made;
-}
 
 /** Milliseconds of processor time. */
 async function cost(target: Target, input: Buffer): Promise<number> {
@@ -302,9 +259,9 @@ const TARGETS: Readonly<Record<string, Target>> = {
 
 describe.each(Object.entries(TARGETS))('%s', (_title, target) => {
   it('takes time in proportion to its length', async () => {
-    const longer = inputs(2 * SIZE, SEED);
+    const longer = foreignInputs(2 * SIZE, SEED);
     const slow: string[] = [];
-    for (const [name, input] of inputs(SIZE, SEED)) {
+    for (const [name, input] of foreignInputs(SIZE, SEED)) {
       const twice = longer.get(name) ?? Buffer.alloc(0);
       const problem = await problemOf(target, input, twice);
       if (problem !== null) slow.push(`${name}: ${problem}`);
