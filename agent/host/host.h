@@ -13,8 +13,10 @@ int host_userns(int argc, char **argv);
 
 /* Leaves the host's mount namespace: only this process and its children see later mounts. */
 int unshare_mounts(void);
-/* A user namespace with these ids, as a descriptor; -1 with errno. */
-int create_userns(const char *base, const char *size);
+/* A user namespace with these ids that belongs to this user of the host, as a descriptor; -1 with errno. */
+int create_userns(const char *base, const char *size, const char *owner);
+/* Makes a namespace reachable by the path of an existing file. */
+int bind_namespace(int namespace_fd, const char *target);
 /* Mounts a directory of the host read-only with the ids of the namespace. Without a target it only tries. */
 int mount_idmapped(int userns_fd, const char *source, const char *target);
 /* `layers`: lowerdir, upperdir and workdir as overlay options; relative paths start at the working directory. */

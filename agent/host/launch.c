@@ -5,7 +5,8 @@
  * has succeeded, the container keeps running without it.
  *
  *   --hide-unified           hide the unified cgroup hierarchy of a hybrid host
- *   --ids BASE SIZE          the sandbox's ids on the host, for --map
+ *   --ids BASE SIZE OWNER    make a user namespace with the sandbox's ids on the host, which belongs to the user OWNER
+ *   --userns PATH            make that namespace reachable at PATH, an empty file, for the runtime
  *   --map SOURCE TARGET      mount a directory of the host at TARGET, read-only and idmapped to the sandbox's ids
  *   --overlay TARGET LAYERS  mount an overlay of these directories; relative paths start at the working directory
  *
@@ -21,6 +22,7 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <time.h>
@@ -29,6 +31,11 @@
 #include "process/process.h"
 
 #define ROUND_NS 1000000
+
+/* Queued signals; bytes of POSIX message queues (the kernel's default); bytes of locked memory. */
+#define SIGPENDING_MAX 16384u
+#define MSGQUEUE_MAX 819200u
+#define MEMLOCK_MAX (64u << 20)
 
 static int fail(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -48,10 +55,13 @@ static int apply_options(int argc, char **argv) {
   for (; failed == 0 && at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
     if (strcmp(argv[at], "--hide-unified") == 0) {
       failed = hide_unified();
-    } else if (argc - at > 2 && strcmp(argv[at], "--ids") == 0) {
-      userns_fd = create_userns(argv[at + 1], argv[at + 2]);
+    } else if (argc - at > 3 && strcmp(argv[at], "--ids") == 0) {
+      userns_fd = create_userns(argv[at + 1], argv[at + 2], argv[at + 3]);
       if (userns_fd < 0) failed = fail("user namespace");
-      at += 2;
+      at += 3;
+    } else if (argc - at > 1 && strcmp(argv[at], "--userns") == 0) {
+      failed = bind_namespace(userns_fd, argv[at + 1]);
+      at += 1;
     } else if (argc - at > 2 && strcmp(argv[at], "--map") == 0) {
       failed = mount_idmapped(userns_fd, argv[at + 1], argv[at + 2]);
       at += 2;
@@ -65,6 +75,15 @@ static int apply_options(int argc, char **argv) {
   }
   if (userns_fd >= 0) close(userns_fd);
   return failed == 0 ? at : 0;
+}
+
+/*
+ * Limits of what the kernel counts by user. A user namespace keeps those of its creator for all of its users together, so that
+ * they are lowered before one is made.
+ */
+static bool lower_user_limits(void) {
+  return lower_limit(RLIMIT_SIGPENDING, SIGPENDING_MAX) && lower_limit(RLIMIT_MSGQUEUE, MSGQUEUE_MAX) &&
+         lower_limit(RLIMIT_MEMLOCK, MEMLOCK_MAX);
 }
 
 static bool any_child_left(void) {
@@ -114,6 +133,7 @@ int host_launch(int argc, char **argv) {
   if (prctl(PR_SET_PDEATHSIG, SIGTERM) != 0) return fail("prctl");
   /* The parent may have died before PR_SET_PDEATHSIG. */
   if (getppid() != parent) return EX_SOFTWARE;
+  if (!lower_user_limits()) return fail("limits");
   int at = apply_options(argc, argv);
   if (at == 0) return EX_SOFTWARE;
   if (at >= argc) {

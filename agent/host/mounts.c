@@ -11,7 +11,9 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <linux/capability.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
@@ -64,8 +66,23 @@ static bool write_map(pid_t pid, const char *name, const char *base, const char 
   return written;
 }
 
+/*
+ * The kernel counts what a user namespace uses (inotify instances, queued signals, …) against the user that created it, too.
+ * With the effective id of another user, nothing is counted against the host's root. The capabilities stay, since hosts may
+ * let nobody else create user namespaces.
+ */
+static bool become_owner(const char *owner) {
+  unsigned uid = 0;
+  if (sscanf(owner, "%u", &uid) != 1) return false;
+  if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) != 0) return false;
+  struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+  struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+  if (syscall(SYS_capget, &header, data) != 0 || setresuid(uid, uid, uid) != 0) return false;
+  return syscall(SYS_capset, &header, data) == 0;
+}
+
 /* Only a process can create a namespace. This one ends once its namespace is open here, or with its parent. */
-int create_userns(const char *base, const char *size) {
+int create_userns(const char *base, const char *size, const char *owner) {
   int created[2], release[2], fd = -1;
   char byte = 0;
   if (pipe2(created, O_CLOEXEC) != 0 || pipe2(release, O_CLOEXEC) != 0) return -1;
@@ -73,7 +90,8 @@ int create_userns(const char *base, const char *size) {
   if (pid == 0) {
     close(release[1]);
     close(created[0]);
-    if (unshare(CLONE_NEWUSER) == 0 && write(created[1], &byte, 1) == 1) (void)!read(release[0], &byte, 1);
+    if (become_owner(owner) && unshare(CLONE_NEWUSER) == 0 && write(created[1], &byte, 1) == 1)
+      (void)!read(release[0], &byte, 1);
     _exit(0);
   }
   close(created[1]);
@@ -104,6 +122,12 @@ int mount_idmapped(int userns_fd, const char *source, const char *target) {
     failed = fail("move_mount");
   close(tree);
   return failed;
+}
+
+int bind_namespace(int namespace_fd, const char *target) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", namespace_fd);
+  return mount(path, target, NULL, MS_BIND, NULL) == 0 ? 0 : fail(target);
 }
 
 int mount_overlay(const char *target, const char *layers) {

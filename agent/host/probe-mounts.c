@@ -70,7 +70,7 @@ int host_probe_mounts(int argc, char **argv) {
   if (sscanf(argv[3], "%u", &base) != 1) return EX_USAGE;
   if (chdir(argv[2]) != 0) return fail(argv[2]);
   if (unshare_mounts() != 0 || make_directories(base) != 0) return EX_SOFTWARE;
-  int userns = create_userns(argv[3], argv[4]);
+  int userns = create_userns(argv[3], argv[4], argv[3]);
   if (userns < 0) return fail("user namespace");
   /* /usr may be on a different file system from the state directory, one that cannot be idmapped. */
   for (int i = 5; i < argc; i++)

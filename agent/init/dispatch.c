@@ -64,11 +64,14 @@ static bool serve_shutdown(int fd, struct frame *frame) {
 
 static bool serve_run(int fd, struct frame *frame) {
   if (dropped) return send_error(fd, EPERM, "run", NULL);
+  /* A client that has given up was told that nothing was started. */
+  if (peer_has_left(fd)) return false;
   run_command(fd, frame);
 }
 
 static bool serve_shell_request(int fd, struct frame *frame) {
   if (dropped) return send_error(fd, EPERM, "shell", NULL);
+  if (peer_has_left(fd)) return false;
   serve_shell(fd, frame);
 }
 

@@ -51,14 +51,6 @@ static bool set_up_streams(int out_fd, int err_fd, int report_fd) {
   return true;
 }
 
-static bool lower_limit(int resource, rlim_t to) {
-  struct rlimit limit;
-  if (getrlimit(resource, &limit) != 0) return false;
-  if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max > to) limit.rlim_max = to;
-  if (limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > limit.rlim_max) limit.rlim_cur = limit.rlim_max;
-  return setrlimit(resource, &limit) == 0;
-}
-
 static _Noreturn void execute(const struct program *p) {
   const char *name = p->argv.items[0];
   /* execvp searches PATH in the environment set here, and runs a file without `#!` with /bin/sh. */

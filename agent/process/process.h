@@ -67,4 +67,7 @@ int pidfd_open_process(pid_t pid); /* -1 if the process is gone or the kernel ha
 /* Signals the process that `pidfd` refers to, or `pid` if `pidfd` is -1. */
 int signal_process(int pidfd, pid_t pid, int sig);
 
+/* Lowers a resource limit, hard and soft; one that is lower already stays. */
+bool lower_limit(int resource, uint64_t to);
+
 #endif

@@ -59,3 +59,8 @@ int accept_outside(int listen_fd) {
   close(fd);
   return -1;
 }
+
+bool peer_has_left(int fd) {
+  struct pollfd peer = {.fd = fd, .events = POLLRDHUP};
+  return poll(&peer, 1, 0) == 1 && (peer.revents & (POLLRDHUP | POLLHUP | POLLERR)) != 0;
+}

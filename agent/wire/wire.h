@@ -98,6 +98,8 @@ bool fields_read(uint8_t *body, size_t len, const struct field *wanted, size_t c
 int listen_at(int dir_fd,
               const char *name); /* creates that socket in that directory; leaves the working directory at / */
 bool peer_is_outside(int fd);
+/* Whether the peer has closed its end. What it sent before may still be unread. */
+bool peer_has_left(int fd);
 int accept_outside(int listen_fd); /* -1: no connection, or from a process of this pid namespace */
 
 #endif

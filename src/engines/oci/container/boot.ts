@@ -23,6 +23,7 @@ import {
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
+import { prepareUserNamespace } from './user-namespace.ts';
 
 /** Tasks allowed per vcpu, shared by the whole sandbox. */
 const PROCESSES_PER_VCPU = 512;
@@ -106,7 +107,9 @@ export async function boot(
   ]);
   const tops = topDirectories(base, request.baseLayers);
   await prepareBundle(host, paths, tops, request.baseLayers);
+  const namespace = await prepareUserNamespace(host.idMap, runtime.name, paths, request.sandboxId);
   const config = ociConfig({
+    userns: namespace.path,
     paths,
     idMap: host.idMap,
     agent: host.agent,
@@ -123,7 +126,7 @@ export async function boot(
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
   const { init, connection, owner } = await startContainer(
     runtime,
-    { agent: host.agent, mounts: launchMounts(host, paths, tops) },
+    { agent: host.agent, mounts: [...namespace.options, ...launchMounts(host, paths, tops)] },
     paths,
     request.sandboxId,
     signal,

@@ -25,6 +25,8 @@ export interface ConfigRequest {
   /** The host's hard limit of open files; a sandbox can lower but not raise it. */
   maxOpenFiles: number;
   arch: string;
+  /** The path of its user namespace; null if the runtime makes it. */
+  userns: string | null;
 }
 
 /** Capabilities the agent needs to serve users and sudo; it drops all of them for ordinary commands. */
@@ -43,7 +45,7 @@ const BOUNDING = [
 ];
 /** Capabilities at the agent's start only: it sets up egress and drops CAP_NET_ADMIN before any command runs. */
 const STARTING = [...BOUNDING, 'CAP_NET_ADMIN'];
-const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network', 'user'];
+const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network'];
 const MASKED = [
   '/proc/acpi',
   '/proc/asound',
@@ -61,6 +63,8 @@ const MASKED = [
 ];
 const READ_ONLY = ['/proc/bus', '/proc/fs', '/proc/irq', '/proc/sys', '/proc/sysrq-trigger'];
 const CPU_PERIOD_US = 100_000;
+/** Of one sandbox. All of the machine's share `kernel.pty.max`, 4,096 by default. */
+const MAX_TERMINALS = 256;
 
 function tmpfs(destination: string, mode: string, sizeMb: number, more: string[] = []): Mount {
   const options = ['nosuid', 'nodev', `mode=${mode}`, `size=${sizeMb}m`, ...more];
@@ -91,7 +95,7 @@ function systemMounts({ memoryMb, cgroup }: ConfigRequest): Mount[] {
       destination: '/dev/pts',
       type: 'devpts',
       source: 'devpts',
-      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620'],
+      options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', `max=${MAX_TERMINALS}`],
     },
     // Half of the memory, as on an ordinary Linux machine: the usual container default of 64 MB breaks browsers and databases.
     tmpfs('/dev/shm', '1777', Math.floor(memoryMb / 2), ['noexec']),
@@ -153,7 +157,10 @@ export function ociConfig(request: ConfigRequest) {
     hostname: 'sandbox',
     mounts: [...systemMounts(request), ...fileMounts(request)],
     linux: {
-      namespaces: [...NAMESPACES, ...(cgroup ? ['cgroup'] : [])].map((type) => ({ type })),
+      namespaces: [
+        request.userns === null ? { type: 'user' } : { type: 'user', path: request.userns },
+        ...[...NAMESPACES, ...(cgroup ? ['cgroup'] : [])].map((type) => ({ type })),
+      ],
       uidMappings: idMap.uidMappings,
       gidMappings: idMap.gidMappings,
       ...(cgroup ? { cgroupsPath: cgroup.path, resources: resources(request, cgroup) } : {}),

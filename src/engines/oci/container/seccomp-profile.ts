@@ -1,5 +1,11 @@
 /** The seccomp profile: every system call that is not listed here is refused. */
-import { ioctlRules, personalityRules, type SeccompRule, socketRules } from './seccomp-rules.ts';
+import {
+  ioctlRules,
+  personalityRules,
+  prlimitRules,
+  type SeccompRule,
+  socketRules,
+} from './seccomp-rules.ts';
 
 /**
  * Ordinary work: files, memory, processes, signals, time, sockets. No module, mount, namespace, bpf, keyring
@@ -22,7 +28,7 @@ const ALLOWED =
   memfd_create mincore mkdir mkdirat mknod mknodat mlock mlock2 mlockall mmap mmap2 mprotect mq_getsetattr mq_notify
   mq_open mq_timedreceive mq_timedsend mq_unlink mremap mseal msgctl msgget msgrcv msgsnd msync munlock munlockall
   munmap nanosleep newfstatat _newselect open openat openat2 pause pidfd_open pidfd_send_signal
-  pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv preadv2 prlimit64
+  pipe pipe2 pkey_alloc pkey_free pkey_mprotect poll ppoll ppoll_time64 prctl pread64 preadv preadv2
   process_mrelease pselect6 pselect6_time64 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv recv
   recvfrom recvmmsg recvmsg remap_file_pages removexattr rename renameat renameat2 restart_syscall rmdir rseq
   rt_sigaction rt_sigpending rt_sigprocmask rt_sigqueueinfo rt_sigreturn rt_sigsuspend rt_sigtimedwait
@@ -90,6 +96,7 @@ export function seccompProfile(arch: string, release: string): SeccompProfile {
       },
       // glibc falls back to clone, whose flags a filter can check; those of clone3 are behind a pointer.
       { names: ['clone3'], action: 'SCMP_ACT_ERRNO', errnoRet: ENOSYS },
+      ...prlimitRules(),
       ...socketRules(),
       ...ioctlRules(),
       ...personalityRules(),

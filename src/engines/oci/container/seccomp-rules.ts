@@ -84,6 +84,15 @@ export function personalityRules(): SeccompRule[] {
 }
 
 /**
+ * A process reads the limits of any process, and sets its own. Root inside shares its ids with PID 1, and could
+ * take away that one's descriptors.
+ */
+export function prlimitRules(): SeccompRule[] {
+  const [own, noNewLimit] = [is(0, 0), is(2, 0)];
+  return [allow('prlimit64', own), allow('prlimit64', noNewLimit)];
+}
+
+/**
  * TIOCSTI and TIOCLINUX inject terminal input (CVE-2017-5226, CVE-2023-28100); TIOCSETD loads line discipline
  * modules.
  */

@@ -262,7 +262,8 @@ export class OciCommands implements Commands {
   ): Promise<CommandWatch | null> {
     throwIfCancelled(signal);
     try {
-      const connection = await AgentConnection.open(paths.socket, null);
+      // The first event of a quiet command may be its exit.
+      const connection = await AgentConnection.open(paths.socket, null, { firstFrameMs: null });
       await connection.send(FRAME.ATTACH);
       const watch = new CommandWatch(record, connection, await readLogTotals(paths.agentDir));
       this.#follow(record.commandId, watch);

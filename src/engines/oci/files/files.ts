@@ -13,6 +13,8 @@ import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts'
 import { receiveTree, sendTree } from './tree-transfer.ts';
 
 const PERMISSION_BITS = 0o7777;
+/** The agent answers an upload at its end, once all of it is in place. The calls that wait for it have their own limits. */
+const WRITE_TREE_MS = 600_000;
 
 function parseStat(path: string, body: Buffer): FileStat & { kind: string } {
   const fields = new Fields(body);
@@ -170,7 +172,13 @@ export class OciFiles implements Files {
     throwIfCancelled(signal);
     const host = await this.#context.host();
     try {
-      return await AgentConnection.open(host.layout.sandbox(sandboxId).agentSocket, bound);
+      const firstFrameMs = bound === null ? WRITE_TREE_MS : undefined;
+      const { agentSocket } = host.layout.sandbox(sandboxId);
+      return await AgentConnection.open(
+        agentSocket,
+        bound,
+        firstFrameMs === undefined ? {} : { firstFrameMs },
+      );
     } catch (error) {
       throw fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), sandboxId);
     }

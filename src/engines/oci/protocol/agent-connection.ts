@@ -13,6 +13,11 @@ const MAX_SOCKET_PATH = 107;
 /** Limit of bytes read but not consumed, and of bytes queued but not sent, before one side waits for the other. */
 const WINDOW_BYTES = 524_288;
 const NOTHING = Buffer.alloc(0);
+/**
+ * How long the other side may take until its first frame, and to accept what is sent: an agent without descriptors or memory
+ * accepts nobody. Below what a call may take, above what a busy machine takes.
+ */
+const FIRST_FRAME_MS = 40_000;
 
 function connectPath(path: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
@@ -56,11 +61,17 @@ export class AgentError extends Error {
   }
 }
 
-/** The agent or supervisor has closed the connection: it, or the sandbox, has ended. */
+/** The agent or supervisor has closed the connection: it, or the sandbox, has ended. Or it is silent. */
 export class AgentDisconnectedError extends Error {
   constructor(cause?: unknown) {
     super('the agent closed the connection', { cause });
   }
+}
+
+/** Options of a connection; for tests and for answers that are known to come late. */
+export interface ConnectionOptions {
+  /** Milliseconds until the first frame; null for any time. */
+  firstFrameMs?: number | null;
 }
 
 export class AgentConnection {
@@ -68,14 +79,17 @@ export class AgentConnection {
   readonly #parser = new FrameParser();
   readonly #stopListening: () => void;
   readonly #onData: (chunk: Buffer) => void;
+  readonly #firstFrameMs: number | null;
+  #answered = false;
   #signal: AbortSignal | null;
   #failure: unknown = null;
   /** Why nothing more will come: `end`: the other side closed; `cut`: an error. */
   #over: 'end' | 'cut' | null = null;
   #wake: () => void = () => {};
 
-  private constructor(socket: Socket, signal: AbortSignal | null) {
+  private constructor(socket: Socket, signal: AbortSignal | null, { firstFrameMs }: ConnectionOptions) {
     this.#socket = socket;
+    this.#firstFrameMs = firstFrameMs === undefined ? FIRST_FRAME_MS : firstFrameMs;
     this.#signal = signal;
     // Reads and writes report the error; this listener only keeps it from being unhandled.
     socket.on('error', (error) => {
@@ -98,7 +112,11 @@ export class AgentConnection {
   }
 
   /** Connects; an abort closes the connection and rejects every wait on it. Rejects with `AgentDisconnectedError` if nobody listens. */
-  static async open(path: string, signal: AbortSignal | null): Promise<AgentConnection> {
+  static async open(
+    path: string,
+    signal: AbortSignal | null,
+    options: ConnectionOptions = {},
+  ): Promise<AgentConnection> {
     if (signal?.aborted) throw new SandboxError('cancelled', 'The call was cancelled.');
     let socket: Socket;
     try {
@@ -113,7 +131,7 @@ export class AgentConnection {
       socket.destroy();
       throw new SandboxError('cancelled', 'The call was cancelled.');
     }
-    return new AgentConnection(socket, signal);
+    return new AgentConnection(socket, signal, options);
   }
 
   /** Detaches the connection from its signal. */
@@ -124,9 +142,10 @@ export class AgentConnection {
 
   /** Sends a frame and waits until the socket has taken it. */
   send(type: number, body: Buffer = NOTHING): Promise<void> {
-    return new Promise((resolve, reject) => {
+    const sent = new Promise<void>((resolve, reject) => {
       this.#write(type, body, (error) => (error ? reject(this.#ending(error)) : resolve()));
     });
+    return this.#inTime(sent);
   }
 
   /**
@@ -141,10 +160,15 @@ export class AgentConnection {
   }
 
   /** The next frame, `DATA` in pieces as they arrive; null at the end of the stream. Throws an `ERROR` frame as `AgentError`. */
-  async next(): Promise<Frame | null> {
+  next(): Promise<Frame | null> {
+    return this.#answered ? this.#next() : this.#inTime(this.#next());
+  }
+
+  async #next(): Promise<Frame | null> {
     for (;;) {
       const frame = this.#parser.take();
       if (frame !== null) {
+        this.#answered = true;
         if (frame.type === FRAME.ERROR) throw new AgentError(new Fields(frame.body));
         return frame;
       }
@@ -210,6 +234,20 @@ export class AgentConnection {
   /** Stops the connection from keeping the process alive. */
   unref(): void {
     this.#socket.unref();
+  }
+
+  /** Closes the connection if nothing comes of `work` in time, which makes it reject. */
+  async #inTime<Result>(work: Promise<Result>): Promise<Result> {
+    if (this.#firstFrameMs === null) return work;
+    const silent = new Error(`the agent was silent for ${this.#firstFrameMs} ms`);
+    const timer = setTimeout(() => this.#socket.destroy(silent), this.#firstFrameMs);
+    // The connection decides whether this process lives on.
+    timer.unref();
+    try {
+      return await work;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   #write(type: number, body: Buffer, done: (error?: Error | null) => void): void {

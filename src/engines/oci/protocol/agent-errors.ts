@@ -84,12 +84,16 @@ function describe(error: AgentError, path: string): SandboxError {
         },
       );
     case 'ENOSPC':
+      if (error.what === 'terminal') {
+        return new SandboxError('limit_exceeded', 'The sandbox has no terminal left.', {
+          hint: 'Close shells with shell_close, or end the programs that opened terminals.',
+          details,
+        });
+      }
+      return noSpace(error, path, details);
     case 'EDQUOT':
     case 'EFBIG':
-      return new SandboxError('limit_exceeded', `No space left for "${path}" (${error.errno}).`, {
-        hint: 'Remove files in the sandbox, or free disk space on its host.',
-        details,
-      });
+      return noSpace(error, path, details);
     case 'EAGAIN':
     case 'ENOMEM':
       return new SandboxError('limit_exceeded', 'The sandbox is at its process or memory limit.', {
@@ -99,6 +103,13 @@ function describe(error: AgentError, path: string): SandboxError {
     default:
   }
   return new SandboxError('server', `The sandbox's system refused to ${doing} "${path}" (${error.errno}).`, {
+    details,
+  });
+}
+
+function noSpace(error: AgentError, path: string, details: Record<string, string>): SandboxError {
+  return new SandboxError('limit_exceeded', `No space left for "${path}" (${error.errno}).`, {
+    hint: 'Remove files in the sandbox, or free disk space on its host.',
     details,
   });
 }

@@ -36,6 +36,8 @@ export interface SandboxPaths {
   readonly runtime: string;
   readonly pidFile: string;
   readonly startLog: string;
+  /** An empty file that leads to the sandbox's user namespace where the launcher makes one. */
+  readonly userns: string;
 }
 
 /** The host paths below the state directory. */
@@ -117,5 +119,6 @@ export function sandboxPaths(dir: string): SandboxPaths {
     runtime: join(dir, 'runtime'),
     pidFile: join(bundle, 'pid'),
     startLog: join(bundle, 'start.log'),
+    userns: join(bundle, 'userns'),
   };
 }

@@ -65,9 +65,8 @@ export function layerLinks(host: Host, baseLayers: BaseLayers): { place: string;
 
 /** Options of the agent's `launch` for the mounts that root makes (see agent/host/launch.c). */
 export function launchMounts(host: Host, paths: SandboxPaths, tops: TopDirectory[]): string[] {
-  const [ids] = host.idMap.uidMappings;
-  if (host.mounts === 'by-runtime' || ids === undefined) return [];
-  const options = ['--ids', String(ids.hostID), String(ids.size)];
+  if (host.mounts === 'by-runtime') return [];
+  const options: string[] = [];
   for (const top of tops.filter(isLayered)) {
     const { name, base, links } = top;
     const mapped = join(MAPPED, name);
