@@ -1,12 +1,10 @@
 import { randomInt } from 'node:crypto';
 import { defineConfig } from 'vitest/config';
 import { LongestFirst } from './test/support/runner/longest-first.ts';
+import { TIMEOUT_FACTOR } from './test/support/timeout-factor.ts';
 
 /** Tests of random inputs start from it; the run's summary repeats it, so that a failure can be had again. */
 const SEED = process.env['SEED'] ?? String(randomInt(2 ** 31));
-
-/** How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on purpose. */
-const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
 
 const SYSTEM_TESTS = 'test/**/*.system.test.ts';
 

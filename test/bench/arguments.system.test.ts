@@ -2,13 +2,14 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { readArguments } from '../../bench/arguments.ts';
+import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 
 const MAIN = join(import.meta.dirname, '../../bench/main.ts');
 
 function bench(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, ['--import', 'tsx', MAIN, ...args], {
     encoding: 'utf8',
-    timeout: 25_000,
+    timeout: 25_000 * TIMEOUT_FACTOR,
   });
   return { status, stdout, stderr };
 }

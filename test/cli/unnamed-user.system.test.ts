@@ -10,6 +10,7 @@ import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../support/needs.ts';
 import { canBecomeOrdinary, makeOrdinaryUser, type OrdinaryUser } from '../support/ordinary-user.ts';
+import { CALL_TIMEOUT_MS } from '../support/timeout-factor.ts';
 
 const HOMELESS = ['env', '-u', 'HOME', '-u', 'XDG_STATE_HOME'];
 
@@ -56,9 +57,11 @@ describe('a user without a name', needs('root, to become another user', canBecom
     const closed = once(child, 'close');
     const client = new Client({ name: 'test', version: '1' });
     // Both directions use the same framing.
-    await client.connect(new StdioServerTransport(child.stdout, child.stdin));
+    const options = { timeout: CALL_TIMEOUT_MS };
+    await client.connect(new StdioServerTransport(child.stdout, child.stdin), options);
     const call = async (name: string, args: Record<string, unknown>) => {
-      const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
+      const request = { name, arguments: args };
+      const result = CallToolResultSchema.parse(await client.callTool(request, undefined, options));
       if (result.isError) throw new Error(JSON.stringify(result.content));
       return result.structuredContent;
     };

@@ -12,6 +12,7 @@ import { describe, expect, it } from 'vitest';
 import { identify, isProcessAlive, type ProcessIdentity } from '../../src/shared/process-identity.ts';
 import { generator, SEED } from '../support/seed.ts';
 import { SERVER } from '../support/server.ts';
+import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 
 const CLIENT = fileURLToPath(new URL('fixtures/client.mjs', import.meta.url));
 /** `CLIENT_DEATHS=200` tries 200 moments for each kind of stderr. */
@@ -19,7 +20,7 @@ const DEATHS = Number(process.env['CLIENT_DEATHS'] ?? 2);
 /** From the spawn until well after the first results on an idle machine. */
 const LATEST_DEATH_MS = 1_500;
 /** The limit is 2 s from the moment the server runs; the rest allows for a slow start. */
-const ENDS_WITHIN_MS = 20_000;
+const ENDS_WITHIN_MS = 20_000 * TIMEOUT_FACTOR;
 
 /** The server's stderr, and its name in the client's arguments. */
 const KINDS = [

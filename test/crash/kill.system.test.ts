@@ -7,7 +7,7 @@ import { randomMoments, SOUGHT } from './support/moments.ts';
 const MOMENTS = 20;
 
 // In parallel: most of a round is spent waiting for sandboxes and the server.
-describe(`killed by SIGKILL (SEED=${SEED})`, { concurrent: true, timeout: 600_000 }, () => {
+describe(`killed by SIGKILL (SEED=${SEED})`, { concurrent: true }, () => {
   const moments = [...SOUGHT, ...randomMoments(SEED, MOMENTS - SOUGHT.length)];
   for (const [index, moment] of moments.entries()) {
     const way = index % 3 === 2 ? 'clean' : 'next start';

@@ -5,12 +5,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { isProcessAlive, type ProcessIdentity } from '../../src/shared/process-identity.ts';
+import { TIMEOUT_FACTOR } from '../support/timeout-factor.ts';
 import { waitForNoLeftovers } from './support/leftovers.ts';
 import { makePlace, type Place } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
 
 /** The limit is one second; the rest allows for a busy machine. */
-const ENDS_WITHIN_MS = 20_000;
+const ENDS_WITHIN_MS = 20_000 * TIMEOUT_FACTOR;
 const AT_ONCE = 20;
 
 const created = z.object({ sandbox_id: z.string() });
@@ -60,7 +61,7 @@ async function untilEnded(sandboxes: readonly Running[]): Promise<number> {
     const took = performance.now() - began;
     if (alive.length === 0) return took;
     if (took > ENDS_WITHIN_MS) throw new Error(`${alive.length} of ${sandboxes.length} sandboxes live on`);
-    await delay(2);
+    await delay(10);
   }
 }
 

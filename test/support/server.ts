@@ -8,6 +8,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { waitForProcessesNaming } from './leftovers.ts';
+import { CALL_TIMEOUT_MS } from './timeout-factor.ts';
 
 export const SERVER = join(import.meta.dirname, '../../dist/main.js');
 
@@ -62,8 +63,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   });
   const client = new Client({ name: 'test', version: '1' });
   try {
-    await client.connect(transport);
-    await client.listTools();
+    await client.connect(transport, { timeout: CALL_TIMEOUT_MS });
+    await client.listTools(undefined, { timeout: CALL_TIMEOUT_MS });
   } catch (error) {
     await rm(home, { recursive: true, force: true });
     throw new Error(`the server did not start:\n${logged}`, { cause: error });
@@ -75,7 +76,10 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     cwd,
     async call(name, args = {}, requestOptions) {
       const result = CallToolResultSchema.parse(
-        await client.callTool({ name, arguments: args }, undefined, requestOptions),
+        await client.callTool({ name, arguments: args }, undefined, {
+          timeout: CALL_TIMEOUT_MS,
+          ...requestOptions,
+        }),
       );
       const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
       return { structured: result.structuredContent ?? {}, text, isError: result.isError === true };

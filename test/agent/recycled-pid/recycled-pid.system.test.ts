@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { SOURCE_FLAGS } from '../../../agent/build.mjs';
+import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 
 const run = promisify(execFile);
 const agent = fileURLToPath(new URL('../../../agent/process/', import.meta.url));
@@ -33,6 +34,6 @@ it.each([
   ['between reading /proc and opening the process', 'open'],
   ['between opening the process and signalling it', 'signal'],
 ])('never kills the process that received a recycled pid %s', async (_, moment) => {
-  const { stdout } = await run(join(folder, 'driver'), [moment], { timeout: 30_000 });
+  const { stdout } = await run(join(folder, 'driver'), [moment], { timeout: 30_000 * TIMEOUT_FACTOR });
   expect(stdout).toBe('0\nalive\n');
 });

@@ -20,6 +20,7 @@ export async function killAt(
   user: OrdinaryUser | null = null,
 ): Promise<void> {
   const place = await makePlace(user);
+  let isClean = false;
   try {
     const port = await killBusyServer(moment, place);
     // Otherwise the round would prove nothing; a random moment may come before the server has created anything.
@@ -28,9 +29,10 @@ export async function killAt(
     else await cleanUp(place);
     if (port !== null)
       await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
+    isClean = true;
   } finally {
-    // Nothing to do after a successful round.
-    await clean(place);
+    // Only a failed round leaves anything.
+    if (!isClean) await clean(place);
     await place.remove();
   }
 }

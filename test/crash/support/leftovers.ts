@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leftovers, sandboxCgroups } from '../../support/leftovers.ts';
+import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 import type { Place } from './place.ts';
 
 const ID = 'sbx_[2-9a-z]{12}';
@@ -18,7 +19,10 @@ const STAYS = new RegExp(
   ].join('|')})$`,
 );
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
-const TIMEOUT_MS = 300_000;
+const TIMEOUT_MS = 300_000 * TIMEOUT_FACTOR;
+/** Each look reads files of every process, so that frequent ones would slow down what they wait for. */
+const FIRST_PAUSE_MS = 20;
+const LONGEST_PAUSE_MS = 320;
 
 /** One sentence about each leftover; processes of `alive` are allowed. */
 export function leftoversOf(place: Place, alive: readonly number[] = []): string[] {
@@ -48,11 +52,11 @@ export function waitForNoProcesses(place: Place): Promise<void> {
 
 async function waitForNone(list: () => string[]): Promise<void> {
   const deadline = performance.now() + TIMEOUT_MS;
-  for (;;) {
+  for (let pauseMs = FIRST_PAUSE_MS; ; pauseMs = Math.min(2 * pauseMs, LONGEST_PAUSE_MS)) {
     const left = list();
     if (left.length === 0) return;
     if (performance.now() > deadline) throw new Error(`left behind:\n${left.join('\n')}`);
-    await delay(20);
+    await delay(pauseMs);
   }
 }
 

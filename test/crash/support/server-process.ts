@@ -9,6 +9,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { SERVER } from '../../support/server.ts';
+import { CALL_TIMEOUT_MS } from '../../support/timeout-factor.ts';
 import type { Place } from './place.ts';
 
 /** Runs its arguments as a child with its own standard streams, and does nothing else. */
@@ -50,7 +51,7 @@ export async function startServer(
   child.stdin.on('error', () => {});
   const client = new Client({ name: 'crash-test', version: '1' });
   // Both directions use the same framing.
-  await client.connect(new StdioServerTransport(child.stdout, child.stdin));
+  await client.connect(new StdioServerTransport(child.stdout, child.stdin), { timeout: CALL_TIMEOUT_MS });
   const leave = async (end: () => void): Promise<void> => {
     end();
     await exited;
@@ -61,7 +62,10 @@ export async function startServer(
     pid: child.pid ?? 0,
     exited,
     async call(name, args = {}) {
-      const result = CallToolResultSchema.parse(await client.callTool({ name, arguments: args }));
+      const request = { name, arguments: args };
+      const result = CallToolResultSchema.parse(
+        await client.callTool(request, undefined, { timeout: CALL_TIMEOUT_MS }),
+      );
       if (result.isError) throw new Error(`${name}: ${JSON.stringify(result.content)}`);
       return result.structuredContent ?? {};
     },

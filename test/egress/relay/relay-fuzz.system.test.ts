@@ -11,6 +11,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
 import type { DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
 import { RelayProcess } from '../../../src/engines/oci/network/relay-process.ts';
+import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 
 /** What a sandbox could send that has taken over its agent: fake connections, floods, truncated messages, garbage. */
 const ATTACKER = `
@@ -77,7 +78,7 @@ beforeAll(async () => {
   const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
   await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', program, ...sources]);
-}, 600_000);
+});
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 /** Deterministic: the same seed makes the same decisions, regardless of timing. */
@@ -90,7 +91,7 @@ function randomFrom(seed: number): (limit: number) => number {
 }
 
 describe('a hostile sandbox', () => {
-  it('neither breaks its relay nor makes it lose a connection', { timeout: 600_000 }, async () => {
+  it('neither breaks its relay nor makes it lose a connection', async () => {
     const random = randomFrom(7);
     const outside = createServer({ allowHalfOpen: random(2) === 0 }, (socket) => {
       socket.on('error', () => socket.destroy());
@@ -176,7 +177,7 @@ describe('a hostile sandbox', () => {
       await sleep(FUZZ_MS);
       // It must have reached the tested states, however slow the machine is.
       await expect
-        .poll(() => Math.min(...Object.values(counts)), { timeout: 400_000, interval: 500 })
+        .poll(() => Math.min(...Object.values(counts)), { timeout: 400_000 * TIMEOUT_FACTOR, interval: 500 })
         .toBeGreaterThan(50);
       attacker.kill('SIGKILL');
       await ended;

@@ -55,7 +55,7 @@ const frames: Frame[] = [];
 // Compiles, which takes long on a busy machine.
 beforeAll(async () => {
   await programs();
-}, 600_000);
+});
 
 beforeEach(async () => {
   base = await mkdtemp(join(tmpdir(), 'relay-stall-'));

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { canBecomeOrdinary, makeOrdinaryUser } from '../../support/ordinary-user.ts';
+import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 
 const VITEST = [
   'node',
@@ -21,7 +22,7 @@ const VITEST = [
 ];
 
 /** For about fifty tests one after another. */
-const RUN_TIMEOUT_MS = 1_800_000 * Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
+const RUN_TIMEOUT_MS = 1_800_000 * TIMEOUT_FACTOR;
 
 const reportSchema = z.object({
   numPassedTests: z.number(),
@@ -35,13 +36,19 @@ const reportSchema = z.object({
   ),
 });
 
-async function runAsOrdinaryUser(subordinate: boolean) {
+/** @param signal fires if the test is given up; the user's processes are then killed */
+async function runAsOrdinaryUser(subordinate: boolean, signal: AbortSignal) {
   const user = await makeOrdinaryUser(subordinate);
   try {
     const reportFile = join(user.home, 'report.json');
     const isolation = `EXPECTED_ISOLATION=${subordinate ? 'subordinate ids' : 'a single id'}`;
     const [program = '', ...args] = user.command(['env', isolation, ...VITEST, reportFile]);
-    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A process group of its own, so that the workers of the user's run can be killed with it.
+    const child = spawn(program, args, { stdio: ['ignore', 'pipe', 'pipe'], detached: true });
+    const kill = (): void => {
+      if (child.pid !== undefined) process.kill(-child.pid, 'SIGKILL');
+    };
+    signal.addEventListener('abort', kill, { once: true });
     let output = '';
     for (const stream of [child.stdout, child.stderr]) {
       stream.on('data', (chunk: Buffer) => {
@@ -49,6 +56,7 @@ async function runAsOrdinaryUser(subordinate: boolean) {
       });
     }
     await once(child, 'close');
+    signal.removeEventListener('abort', kill);
     const report = await readFile(reportFile, 'utf8').catch(() => {
       throw new Error(`the tests of the ordinary user did not run:\n${output}`);
     });
@@ -66,7 +74,7 @@ describe('engine contract: oci in a process of an ordinary user', () => {
     it(name, { timeout: RUN_TIMEOUT_MS }, async (context) => {
       if (!canBecomeOrdinary)
         return context.skip('needs root, to become another user; the suite itself runs as this one');
-      const report = await runAsOrdinaryUser(subordinate);
+      const report = await runAsOrdinaryUser(subordinate, context.signal);
       const failed = report.testResults
         .flatMap(({ assertionResults }) => assertionResults)
         .filter(({ status }) => status === 'failed')

@@ -17,6 +17,7 @@ import { createLogger } from '../../../src/shared/log.ts';
 import { TOOLS } from '../../../tools/index.ts';
 import { openOciEngines } from '../../engines/oci/support/oci-engines.ts';
 import type { Answer } from '../../support/server.ts';
+import { CALL_TIMEOUT_MS } from '../../support/timeout-factor.ts';
 
 /** The steps that can be paused: tree entries after the first file, a stop, the result of a snapshot. */
 export type Step = 'tree' | 'stop' | 'snapshot';
@@ -69,7 +70,10 @@ export async function openLocalServer(softTimeoutMs: number): Promise<LocalServe
     cwd,
     async call(name, args = {}, options) {
       const result = CallToolResultSchema.parse(
-        await client.callTool({ name, arguments: args }, undefined, options),
+        await client.callTool({ name, arguments: args }, undefined, {
+          timeout: CALL_TIMEOUT_MS,
+          ...options,
+        }),
       );
       const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
       return { structured: result.structuredContent ?? {}, text, isError: result.isError === true };

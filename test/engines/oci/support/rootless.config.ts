@@ -1,8 +1,6 @@
 /** The contract suite only, for a process that must not write to this tree. */
 import { defineConfig } from 'vitest/config';
-
-/** As in the configuration of the whole suite. */
-const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
+import { TIMEOUT_FACTOR } from '../../../support/timeout-factor.ts';
 
 export default defineConfig({
   cacheDir: process.env['TMPDIR'] ?? '/tmp',
