@@ -43,7 +43,7 @@ describe('a shell', () => {
     const shell = await openShell(server);
     const first = await shell.send({ text: 'echo one-$((1 + 1))\n', wait_for: 'one-2' });
     expect(output(first)).toContain('one-2');
-    const second = await shell.send({ text: 'echo two-$((1 + 1))\n', wait_for: 'two-2' });
+    const second = await shell.send({ text: 'echo two-$((1 + 1))\n', wait_for: 'two-2\nprompt>' });
     expect(output(second)).not.toContain('one-2');
     expect(screen(second)).toContain('one-2');
     expect(screen(await shell.send())).toBe(screen(await shell.send()));
@@ -102,7 +102,8 @@ describe('a shell', () => {
   });
 
   it('reports a missing program by its exit code', async () => {
-    const answer = await server.call('sandbox_shell', { command: ['no-such-program'] });
+    const shell = await openShell(server, { command: ['no-such-program'] });
+    const answer = await shell.sendUntilExit();
     expect(answer.structured['exit_code']).toBe(127);
     expect(screen(answer)).toBe('no-such-program: command not found');
   });
@@ -111,6 +112,7 @@ describe('a shell', () => {
     const shell = await openShell(server, {
       command: ['sh', '-c', 'stty -icanon -echo; echo go; head -c 60000 | md5sum'],
     });
+    await shell.send({ wait_for: 'go' });
     const { createHash } = await import('node:crypto');
     const text = 'some text to paste, '.repeat(3_000);
     const sum = createHash('md5').update(text).digest('hex');
@@ -145,7 +147,7 @@ describe('bad input', () => {
     expect(text).toContain('invalid_argument');
     expect(text).toContain('"hyper-x"');
     expect(text).toContain('ctrl-a to ctrl-z');
-    expect(screen(await shell.send())).toBe('prompt>');
+    expect(screen(await shell.send({ wait_for: 'prompt>' }))).toBe('prompt>');
   });
 
   it('limits the window size', async () => {

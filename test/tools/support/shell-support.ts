@@ -7,7 +7,7 @@ export interface Shell {
   /** Types, waits and returns the result; an error fails the test. */
   send(args?: Record<string, unknown>): Promise<Answer>;
   /** Types, and returns once the program has exited, which may be long after the last change of its screen. */
-  sendUntilExit(args: Record<string, unknown>): Promise<Answer>;
+  sendUntilExit(args?: Record<string, unknown>): Promise<Answer>;
   screen(answer: Answer): string;
 }
 
@@ -26,7 +26,7 @@ export async function openShell(server: RunningServer, args: Record<string, unkn
     opened,
     screen,
     send,
-    async sendUntilExit(args) {
+    async sendUntilExit(args = {}) {
       let answer = await send(args);
       while (answer.structured['exit_code'] === null) answer = await send();
       return answer;
