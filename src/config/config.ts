@@ -155,7 +155,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),
-    vercel: vercelSettings(given('vercel-api-url') ?? null, env),
+    vercel: vercelSettings(given('vercel-api-url') ?? null, surroundings),
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),
     readOnly: boolean(value('read-only')),

@@ -1,4 +1,5 @@
 /** The environment's settings for Vercel's cloud and the proxy to it. */
+import { join } from 'node:path';
 import { trimTrailingSlashes } from '../shared/text/text.ts';
 import { ConfigError, type Setting } from './setting.ts';
 
@@ -13,12 +14,19 @@ export interface VercelSettings {
     readonly token: string | null;
     readonly teamId: string | null;
     readonly projectId: string | null;
+    /** Where an OIDC token is read again when it expires; each null if there is none. */
+    readonly tokenFile: string | null;
+    readonly tokenCommand: string | null;
+    readonly envFile: string | null;
   };
   readonly proxy: { readonly http: string | null; readonly https: string | null; readonly no: string | null };
 }
 
 /** Secrets come only from the environment. `apiUrl` is the flag's value, null if it was not given. */
-export function vercelSettings(apiUrl: Setting | null, env: Environment): VercelSettings {
+export function vercelSettings(
+  apiUrl: Setting | null,
+  { env, cwd }: { env: Environment; cwd: string | null },
+): VercelSettings {
   const variable = (...names: string[]): string | null => {
     for (const name of names) if (env[name] !== undefined && env[name] !== '') return env[name];
     return null;
@@ -30,6 +38,9 @@ export function vercelSettings(apiUrl: Setting | null, env: Environment): Vercel
       token: variable('VERCEL_TOKEN'),
       teamId: variable('VERCEL_TEAM_ID'),
       projectId: variable('VERCEL_PROJECT_ID'),
+      tokenFile: variable('VERCEL_OIDC_TOKEN_FILE'),
+      tokenCommand: variable('VERCEL_OIDC_TOKEN_COMMAND'),
+      envFile: cwd === null ? null : join(cwd, '.env.local'),
     },
     proxy: {
       http: variable('http_proxy', 'HTTP_PROXY'),

@@ -53,9 +53,16 @@ export interface Sandbox {
    */
   interactivePort: number | null;
   sourceSnapshotId: string | null;
+  /** Where it runs; absent on an engine without regions. */
+  region?: string | undefined;
+  /** Where the repository of a git source is, if it got a directory of its own; null if `cwd` holds its files. */
+  sourcePath: string | null;
   /** Null while the sandbox is alive. */
   stopCause: StopCause | null;
-  /** Why it ended, as readable text, if status and cause do not say it all; null otherwise. */
+  /**
+   * Why it ended, as readable text, if status and cause do not say it all; of a running one, that it was restarted
+   * elsewhere. Null otherwise.
+   */
   statusReason: string | null;
 }
 
@@ -74,6 +81,10 @@ export interface CreateSandbox {
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;
   interactive: boolean;
+  /** `Regions` alone: the preferred region first, then those to fail over to. */
+  regions?: string[];
+  /** `Persistence` alone: its files are kept when it stops, and `resume` starts it again. */
+  persistent?: { name: string; keepSnapshots: number | null };
   /** Runs to its deadline, whatever happens to the processes that use it. For other sandboxes see `Ownership`. */
   keep: boolean;
 }
@@ -111,6 +122,12 @@ export interface Page<T> {
 export interface Ports {
   /** Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's end. */
   open(sandboxId: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Exposes a further port of a running sandbox. One that is exposed already is no error.
+   *
+   * @throws `limit_exceeded` for more ports than a sandbox may expose, `conflict` unless it is running
+   */
+  expose(sandboxId: string, port: number, signal: AbortSignal): Promise<void>;
 }
 
 /**
@@ -122,6 +139,25 @@ export interface Ownership {
   take(sandboxId: string, signal: AbortSignal): Promise<void>;
   /** Ends this process's ownership. If there are no other owners, the sandbox's processes are killed at once. */
   giveUp(sandboxId: string): void;
+}
+
+/** Present if the engine runs sandboxes in regions that the caller can choose. */
+export interface Regions {
+  readonly example: string;
+}
+
+/** Present if the engine keeps sandboxes elsewhere than on this machine: they outlive its records, and others know them. */
+export interface Persistence {
+  /** Starts a stopped persistent sandbox again, with its files. One that runs is returned as it is. */
+  resume(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
+  /**
+   * Makes records here of a sandbox that was created with another state directory.
+   *
+   * @throws `not_found` if there is none
+   */
+  adopt(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
+  /** Removes the records of a sandbox here; the sandbox itself stays. */
+  release(sandboxId: string): Promise<void>;
 }
 
 /** Present if the engine has snapshots. */
@@ -241,4 +277,6 @@ export interface Engine {
   readonly networkPolicies?: NetworkPolicies;
   readonly sources?: Sources;
   readonly images?: Images;
+  readonly regions?: Regions;
+  readonly persistence?: Persistence;
 }

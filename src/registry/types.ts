@@ -44,6 +44,9 @@ export interface CreateRequest {
   source: SandboxSource | null;
   interactive: boolean;
   keep: boolean;
+  name?: string;
+  regions?: string[];
+  keepSnapshots?: number;
 }
 
 /** How a caller waits for a sandbox that is being created. */
@@ -179,6 +182,8 @@ export interface SandboxHandle {
    * @throws `unsupported` for an engine without policy updates or without the mode, `invalid_argument`, `conflict`
    */
   updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView>;
+  /** @throws `unsupported` for an engine without ports, `limit_exceeded`, `conflict` */
+  exposePort(port: number, signal: AbortSignal): Promise<SandboxView>;
   /** A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable` */
   terminalUrl(signal: AbortSignal): Promise<string>;
   /** Starts a command, counts it against the limits and keeps the sandbox alive while it runs. */

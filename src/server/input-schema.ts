@@ -51,10 +51,21 @@ function compact(node: Json): Json {
   const result: Record<string, Json> = {};
   for (const [key, value] of Object.entries(node)) {
     // The names below `properties` are arguments, not keywords.
-    if (key === 'properties' && isObject(value)) result[key] = mapValues(value, compact);
+    if (key === 'properties' && isObject(value)) Object.assign(result, listed(shown(value)));
     else if (!isNoise(key, value)) result[key] = compact(value);
   }
   return mergeNullable(result);
+}
+
+/** Nothing for an object whose fields its description lists. */
+function listed(properties: Record<string, Json>): Record<string, Json> {
+  return Object.keys(properties).length === 0 ? {} : { properties: mapValues(properties, compact) };
+}
+
+/** Without what another tool, or a description, lists. */
+function shown(properties: Record<string, Json>): Record<string, Json> {
+  const entries = Object.entries(properties);
+  return Object.fromEntries(entries.filter(([, value]) => !isObject(value) || value['hidden'] !== true));
 }
 
 function isNoise(key: string, value: Json): boolean {

@@ -13,7 +13,7 @@ const STEPS: readonly (readonly Sentence[])[] = [
   ],
   [
     [
-      'Bring files in with sandbox_write_files (small, text) or sandbox_upload_file (a host file or a whole directory); relative paths start at /vercel/sandbox.',
+      "Bring files in with sandbox_write_files (small, text) or sandbox_upload_file (a host file or a whole directory); relative paths start at the sandbox's cwd.",
     ],
   ],
   [

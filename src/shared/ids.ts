@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 
 /** Lower-case letters and digits that cannot be confused with one another. */
 const ALPHABET = '23456789abcdefghjkmnpqrstuvwxyz';
@@ -22,6 +22,15 @@ const COMMAND_ID = /^cmd_([2-9a-z]{12})_[2-9a-z]{8}$/;
 /** `sbx_` and 12 characters. */
 export function newSandboxId(): string {
   return `sbx_${randomWord(12)}`;
+}
+
+/** The id of the sandbox that an owner calls by this name: always the same, on every machine. */
+export function namedSandboxId(owner: string, name: string): string {
+  const digest = createHash('sha256')
+    .update(JSON.stringify([owner, name]))
+    .digest();
+  const letters = [...digest.subarray(0, 12)].map((byte) => ALPHABET[byte % ALPHABET.length]);
+  return `sbx_${letters.join('')}`;
 }
 
 /** `cmd_`, the sandbox's 12 characters and 8 random ones, so that the id alone identifies the sandbox. */

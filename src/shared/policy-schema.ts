@@ -2,6 +2,13 @@
 import { z } from 'zod';
 
 const strings = z.array(z.string()).optional();
+const text = z.string().optional();
+
+/** One of the three; none means any value. `regex` is an RE2 pattern that has to match somewhere. */
+const valueMatch = z.strictObject({ exact: text, prefix: text, regex: text });
+const valueMatches = z.record(z.string(), valueMatch).optional();
+/** What was set elsewhere and has no field here, in the platform's own words. In what is told alone. */
+const other = strings;
 
 export const networkPolicySchema = z.strictObject({
   mode: z.enum(['allow-all', 'deny-all', 'custom']),
@@ -14,15 +21,40 @@ export const networkPolicySchema = z.strictObject({
       z.strictObject({
         /** Allowed as if listed in `allow`. */
         domain: z.string(),
-        match: z.strictObject({ methods: strings, pathPrefix: z.string().optional() }).optional(),
+        /** Conditions on a request, all of which have to hold. */
+        match: z
+          .strictObject({
+            methods: strings,
+            path: text,
+            pathPrefix: text,
+            /** An RE2 pattern that has to match somewhere in the path. */
+            pathRegex: text,
+            headers: valueMatches,
+            query: valueMatches,
+            other,
+          })
+          .optional(),
         /** Set on requests that match; values may hold `${secret:NAME}`. */
         headers: z.record(z.string(), z.string()).optional(),
+        /** Where to send them instead. */
+        forwardUrl: text,
+        /** What to answer them instead of sending them. */
+        response: z
+          .strictObject({
+            status: z.int(),
+            headers: z.record(z.string(), z.string()).optional(),
+            body: text,
+            contentType: text,
+          })
+          .optional(),
       }),
     )
     .optional(),
+  other,
 });
 
 export type NetworkPolicy = z.output<typeof networkPolicySchema>;
+export type ValueMatch = z.output<typeof valueMatch>;
 export type NetworkRule = NonNullable<NetworkPolicy['rules']>[number];
 
 const recordWithOldNames = z.looseObject({

@@ -46,7 +46,10 @@ describe('loadConfig', () => {
       egressAllow: [],
       vercel: {
         apiUrl: null,
-        environment: { oidcToken: null, token: null, teamId: null, projectId: null },
+        environment: {
+          ...{ oidcToken: null, token: null, teamId: null, projectId: null },
+          ...{ tokenFile: null, tokenCommand: null, envFile: join(folder, 'work', '.env.local') },
+        },
         proxy: { http: null, https: null, no: null },
       },
       egressDns: [],
@@ -164,8 +167,10 @@ describe('loadConfig', () => {
     expect(load({ 'allow-dir': '/' }, { cwd: '/' }).allowDirs).toEqual(['/']);
   });
 
-  it("reads Vercel's settings and base URL from the environment", () => {
-    const nothing = { oidcToken: null, token: null, teamId: null, projectId: null };
+  it('reads what the environment says of Vercel, and where its requests go', () => {
+    const ids = { oidcToken: null, token: null, teamId: null, projectId: null };
+    const envFile = join(folder, 'work', '.env.local');
+    const nothing = { ...ids, tokenFile: null, tokenCommand: null, envFile };
     const noProxy = { http: null, https: null, no: null };
     expect(load({}).vercel).toEqual({ apiUrl: null, environment: nothing, proxy: noProxy });
     const env = {
@@ -173,6 +178,8 @@ describe('loadConfig', () => {
       VERCEL_TOKEN: 'secret',
       VERCEL_TEAM_ID: 'team_1',
       VERCEL_PROJECT_ID: 'prj_1',
+      VERCEL_OIDC_TOKEN_FILE: '/run/token',
+      VERCEL_OIDC_TOKEN_COMMAND: 'print-token',
       HTTPS_PROXY: 'http://proxy:3128',
       no_proxy: 'localhost',
     };
@@ -180,7 +187,10 @@ describe('loadConfig', () => {
       engine: 'vercel',
       vercel: {
         apiUrl: 'http://127.0.0.1:9/base',
-        environment: { oidcToken: null, token: 'secret', teamId: 'team_1', projectId: 'prj_1' },
+        environment: {
+          ...{ oidcToken: null, token: 'secret', teamId: 'team_1', projectId: 'prj_1' },
+          ...{ tokenFile: '/run/token', tokenCommand: 'print-token', envFile },
+        },
         proxy: { http: null, https: 'http://proxy:3128', no: 'localhost' },
       },
     });

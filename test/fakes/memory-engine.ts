@@ -8,6 +8,7 @@ import type {
   EngineLimits,
   KillCause,
   Page,
+  Persistence,
   Ports,
   Runtimes,
   Sandbox,
@@ -29,6 +30,8 @@ export class MemoryEngine implements Engine {
   readonly ports: Ports;
   /** None, until a test gives it some. */
   snapshots?: Snapshots;
+  /** The same. */
+  persistence?: Persistence;
   /** Every call that reached the engine, as `operation id`, in order. */
   readonly calls: string[] = [];
   readonly engineLimits: EngineLimits = {
@@ -54,6 +57,10 @@ export class MemoryEngine implements Engine {
         await this.#enter('open', sandboxId, signal);
         const sandbox = this.#fresh(sandboxId);
         for (const port of sandbox.ports) port.url = `http://127.0.0.1:${port.port}`;
+      },
+      expose: async (sandboxId, port, signal) => {
+        await this.#enter('open', sandboxId, signal);
+        this.#fresh(sandboxId).ports.push({ port, url: `http://127.0.0.1:${port}` });
       },
     };
   }
@@ -99,6 +106,7 @@ export class MemoryEngine implements Engine {
       networkPolicy,
       interactivePort: null,
       sourceSnapshotId: null,
+      sourcePath: null,
       stopCause: null,
       statusReason: null,
     };

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { LogCursor, Logs, LogsRequest } from '../../src/registry/types.ts';
-import { lineMatcher } from '../../tools/commands/line-matcher.ts';
+import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
 import { WrittenOutput } from '../fakes/written-output.ts';
 import { neverAborted } from './support/registry.ts';
 
@@ -13,7 +13,7 @@ function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Pr
     limit: 100,
     stream: 'both' as const,
     context: 0,
-    matches: grep === undefined ? null : lineMatcher(grep),
+    matches: grep === undefined ? null : linearPattern(grep, 'grep'),
     waitMs: 0,
     exactBytes: 'command_output',
     ...rest,
@@ -198,13 +198,13 @@ describe('grep', () => {
   });
 
   it.each(['[a-z]{0,200}[^a]', '([a-c]?){999}$'])('rejects %s, which would take too long', (pattern) => {
-    expect(() => lineMatcher(pattern)).toThrow(
+    expect(() => linearPattern(pattern, 'grep')).toThrow(
       /The `grep` pattern compiles to \d+ steps; the maximum is 300/,
     );
   });
 
   it.each(['(', 'a{2,1}', '(?=x)', '\\1'])('rejects %s and explains why', (pattern) => {
-    expect(() => lineMatcher(pattern)).toThrow(/Invalid `grep` pattern ".*"/);
+    expect(() => linearPattern(pattern, 'grep')).toThrow(/Invalid `grep` pattern ".*"/);
   });
 });
 

@@ -3,6 +3,7 @@ import type { Command, OutputStream } from '../../src/engines/engine.ts';
 import type { CommandHandle, Logs, RunRequest } from '../../src/registry/types.ts';
 import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
 import { textBlock } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
@@ -23,7 +24,6 @@ import { captureOutput } from './command-output.ts';
 import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
-import { lineMatcher } from './line-matcher.ts';
 import { decodeCursor, encodeCursor } from './log-cursor.ts';
 
 /** Long enough for a program to end by a signal, so that the result can say how. */
@@ -134,7 +134,7 @@ const logs = defineTool({
       limit: args.limit,
       stream: args.stream,
       context: args.context,
-      matches: args.grep === undefined ? null : lineMatcher(args.grep),
+      matches: args.grep === undefined ? null : linearPattern(args.grep, 'grep'),
       waitMs: args.wait_ms,
       exactBytes: 'command_output encoding=base64',
     };

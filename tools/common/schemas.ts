@@ -1,5 +1,4 @@
 import { z } from 'zod';
-import { SANDBOX_CWD } from '../../src/shared/fs/sandbox-path.ts';
 import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
 
 /** Below the 60 s timeout of common clients, with time left for the result. */
@@ -44,7 +43,7 @@ export const localPath = notEmpty.refine(
 /** A path in the sandbox. */
 export const path = notEmpty.refine(
   (value) => !isHome(value),
-  `a path without ~, which is not expanded (relative paths start at ${SANDBOX_CWD}; ./~ is a name)`,
+  "a path without ~, which is not expanded (relative paths start at the sandbox's cwd; ./~ is a name)",
 );
 export const cwd = path.optional();
 
@@ -105,10 +104,10 @@ export const waitMs = boundedWaitMs.default(DEFAULT_WAIT_MS);
 
 export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 
-/** Such as `0755`. Also in words: some clients drop patterns. */
+/** `0755` and the like, said in words: some clients drop patterns. */
 export const mode = z
   .string()
-  .regex(/^[0-7]{3,4}$/, 'an octal string such as "0755"')
+  .refine((value) => /^[0-7]{3,4}$/.test(value), 'an octal string such as "0755"')
   .describe('octal, e.g. 0755');
 
 /** ISO 8601 or epoch milliseconds. The schema has one JSON type, a string; a number is accepted as well. */

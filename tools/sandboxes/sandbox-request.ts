@@ -15,6 +15,9 @@ interface CreateArguments {
   network_policy?: NetworkPolicyArgument | undefined;
   interactive?: boolean | undefined;
   keep?: boolean | undefined;
+  name?: string | undefined;
+  regions?: string[] | undefined;
+  keep_snapshots?: number | undefined;
 }
 
 /**
@@ -36,5 +39,8 @@ export function toCreateRequest(args: CreateArguments): CreateRequest {
     networkPolicy: args.network_policy === undefined ? null : toNetworkPolicy(args.network_policy),
     interactive: args.interactive ?? false,
     keep: args.keep ?? false,
+    ...(args.name !== undefined && { name: args.name }),
+    ...(args.regions !== undefined && { regions: args.regions }),
+    ...(args.keep_snapshots !== undefined && { keepSnapshots: args.keep_snapshots }),
   };
 }

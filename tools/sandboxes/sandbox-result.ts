@@ -25,6 +25,8 @@ export const sandboxOutput = z.object({
   network_policy: z.record(z.string(), z.unknown()),
   interactive_port: z.int().nullable(),
   source_snapshot_id: text,
+  source_path: text,
+  region: text,
   keep: z.boolean(),
   next: text,
 });
@@ -52,6 +54,8 @@ export function sandboxAnswer(view: SandboxView, context: AnswerContext): Sandbo
     network_policy: { ...policyAnswer(view.networkPolicy) },
     interactive_port: view.interactivePort,
     source_snapshot_id: view.sourceSnapshotId,
+    source_path: view.sourcePath,
+    region: view.region ?? null,
     keep: view.keep,
     next: nextStep(view, context),
   };

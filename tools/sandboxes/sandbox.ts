@@ -1,7 +1,9 @@
 import { z } from 'zod';
+import type { SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
+import { MAX_PORTS } from '../../src/shared/network/exposed-ports.ts';
 import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
-import { networkPolicy } from '../common/network-policy.ts';
+import { briefNetworkPolicy } from '../common/network-policy.ts';
 import {
   env,
   instantMs,
@@ -21,13 +23,12 @@ import { STATUSES, waitForStatus } from './sandbox-status.ts';
 import { stopSandbox } from './sandbox-stop.ts';
 import { takeSnapshot } from './snapshot.ts';
 
-const MAX_PORTS = 15;
 const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 
 const create = defineTool({
   name: 'sandbox_create',
   title: 'Create sandbox',
-  description: 'Create an isolated Linux sandbox and select it. Ports are exposed only at creation.',
+  description: 'Create an isolated Linux sandbox and select it.',
   toolsets: ['core', 'lifecycle'],
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
@@ -41,9 +42,25 @@ const create = defineTool({
     timeout_ms: z.int().min(MIN_TIMEOUT_MS).optional().describe('lifetime, default 300000'),
     resources: z.strictObject({ vcpus: z.int().min(1).optional() }).optional(),
     env: env.optional().describe('set for every command'),
-    network_policy: networkPolicy.optional(),
+    network_policy: briefNetworkPolicy.optional(),
     interactive: z.boolean().optional(),
     keep: z.boolean().optional().describe('survives the session'),
+    name: z
+      .string()
+      .refine((value) => /^[\w-]{1,64}$/.test(value), 'up to 64 letters, digits, _ and -')
+      .optional()
+      .describe('with keep: resumable'),
+    keep_snapshots: z
+      .int()
+      .refine((count) => count >= 1 && count <= 10, 'a number from 1 to 10')
+      .optional(),
+    regions: z
+      .array(z.string().refine((value) => /^[a-z]{3}\d$/.test(value), 'a region such as iad1 or fra1'))
+      .refine(
+        (regions) => regions.length > 0 && new Set(regions).size === regions.length,
+        'a list of different regions',
+      )
+      .optional(),
   }),
   output: sandboxOutput,
   async handle(args, context) {
@@ -125,7 +142,8 @@ const waitFor = defineTool({
 const domain = defineTool({
   name: 'sandbox_domain',
   title: 'URL of a port',
-  description: 'Get the URL of an exposed port. For interactive_port: a single-use WebSocket terminal.',
+  description:
+    'Get the URL of a port, exposing it if need be. For interactive_port: a single-use WebSocket terminal.',
   searchHint: 'preview URL of a web server port',
   toolsets: ['core', 'lifecycle'],
   // The URL of a terminal has a new single-use token.
@@ -141,8 +159,9 @@ const domain = defineTool({
       const url = await handle.terminalUrl(signal);
       return { structured: { sandbox_id: handle.sandboxId, port: args.port, url } };
     }
-    const exposed = ports.find((each) => each.port === args.port);
-    if (exposed === undefined) throw notExposed(args.port, ports);
+    const known = ports.find((each) => each.port === args.port);
+    if (known === undefined && config.readOnly) throw notExposed(args.port, ports);
+    const exposed = known ?? (await exposePort(handle, args.port, signal));
     if (exposed.url === null) {
       throw new SandboxError('unavailable', `Port ${args.port} is not forwarded at the moment.`, {
         hint: `Call sandbox_get with sandbox_id ${handle.sandboxId} to forward its ports.`,
@@ -163,15 +182,22 @@ function noTerminals(wanted: number): SandboxError {
   );
 }
 
+async function exposePort(handle: SandboxHandle, port: number, signal: AbortSignal) {
+  const { ports } = await handle.exposePort(port, signal);
+  return ports.find((each) => each.port === port) ?? { port, url: null };
+}
+
 function notExposed(wanted: number, ports: { port: number }[]): SandboxError {
   const exposed = ports.map((each) => each.port);
-  return new SandboxError('invalid_argument', `Port ${wanted} is not exposed.`, {
-    hint:
-      exposed.length > 0
-        ? `Exposed ports: ${exposed.join(', ')}. Listen on one of these, or call sandbox_create with ${wanted} in ports.`
-        : `This sandbox exposes no ports; call sandbox_create with ${wanted} in ports.`,
-    details: { port: wanted, exposed },
-  });
+  const choice = exposed.length > 0 ? `one of ${exposed.join(', ')}` : 'another sandbox';
+  return new SandboxError(
+    'permission',
+    `Port ${wanted} is not exposed, and this server is read-only: it exposes none.`,
+    {
+      hint: `Ask the operator for a server without --read-only, or use ${choice}.`,
+      details: { port: wanted, exposed },
+    },
+  );
 }
 
 const extendTimeout = defineTool({

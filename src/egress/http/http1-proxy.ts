@@ -19,6 +19,7 @@ import type { TrackedConnection } from '../connection/tracked-connection.ts';
 import {
   endToEndHeaders,
   failureText,
+  headerValues,
   headOf,
   Malformed,
   type RequestHead,
@@ -124,7 +125,12 @@ function attempt(
 function headersSetOn({ context }: Serving, head: RequestHead, { host: name, path }: Target): HeadersSet {
   return name === null
     ? NOTHING_SET
-    : context.policy().headers.headersFor({ name, method: head.method, path });
+    : context.policy().headers.headersFor({
+        name,
+        method: head.method,
+        path,
+        headerValues: (wanted) => headerValues(head, wanted),
+      });
 }
 
 function openUpstream(

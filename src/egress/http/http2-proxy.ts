@@ -141,6 +141,7 @@ function exchange(
     name: of.name,
     method: headers[':method'] ?? 'GET',
     path: headers[':path'] ?? '/',
+    headerValues: (name) => [headers[name] ?? []].flat(),
   });
   const request = outside.request(forwardedHeaders(headers, authority, set), {
     endStream: ended,

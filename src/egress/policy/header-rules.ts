@@ -4,7 +4,8 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
 import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
 import { parseDomainPattern } from './parse-policy.ts';
-import { compileMatch, matchesPrefix, type RequestMatch } from './request-match.ts';
+import { compileMatch, type RequestInfo, type RequestMatch } from './request-match.ts';
+import { checkEffects } from './rule-effects.ts';
 
 /**
  * Headers that the engine itself adds, e.g. while it fetches a source. They allow nothing: a request has to pass the
@@ -15,15 +16,6 @@ export interface CredentialRule {
   readonly domain: string;
   readonly match?: NetworkRule['match'];
   readonly headers: Readonly<Record<string, string>>;
-}
-
-/** The properties of a request that rules match. */
-export interface RequestInfo {
-  /** Normalized host name. */
-  readonly name: string;
-  readonly method: string;
-  /** The target in origin form, query included. */
-  readonly path: string;
 }
 
 export interface HeaderRules {
@@ -82,17 +74,13 @@ export function compileHeaderRules(
   const rulesFor = (name: string) => compiled.filter(({ pattern }) => matchesPattern(pattern, name));
   return {
     appliesTo: (name) => rulesFor(name).length > 0,
-    headersFor({ name, method, path }) {
+    headersFor(request) {
       // A server that answers TRACE sends the request back, including what was set.
-      if (method === 'TRACE') return NONE;
-      const fitting = rulesFor(name).filter(({ match }) => matches(match, method, path));
+      if (request.method === 'TRACE') return NONE;
+      const fitting = rulesFor(request.name).filter(({ match }) => match(request));
       return fitting.length === 0 ? NONE : new Map(fitting.flatMap(({ headers }) => headers));
     },
   };
-}
-
-function matches(match: RequestMatch, method: string, path: string): boolean {
-  return (match.methods === null || match.methods.includes(method)) && matchesPrefix(match.pathPrefix, path);
 }
 
 /** Substituted at once: the secret may be sent to every name that the pattern matches. */
@@ -101,6 +89,7 @@ function compile(
   fill: (value: string, pattern: string) => string,
 ): Compiled {
   const pattern = parseDomainPattern(rule.domain);
+  checkEffects(rule);
   const given = Object.entries(rule.headers ?? {});
   if (given.length > MAX_HEADERS)
     throw invalidRule(

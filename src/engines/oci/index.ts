@@ -25,6 +25,7 @@ import { WebTerminals } from './ports/web-terminals.ts';
 import { recoverAll } from './recover.ts';
 import { diskProbe } from './sandbox/disk-limit.ts';
 import { ExpiryWatch } from './sandbox/expiry-watch.ts';
+import { exposePort } from './sandbox/expose-port.ts';
 import { extendTimeout } from './sandbox/extend-timeout.ts';
 import { listSandboxes } from './sandbox/list-sandboxes.ts';
 import { OwnerConnections } from './sandbox/owner-connections.ts';
@@ -135,6 +136,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         expiry.watch(sandboxId, record.expiresAt);
         context.disk.watch(sandboxId, record.diskMb);
       },
+      expose: (sandboxId, port) => exposePort(context, sandboxId, port),
     },
     ownership: {
       async take(sandboxId) {

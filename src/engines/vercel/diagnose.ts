@@ -3,10 +3,12 @@ import { SandboxError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/log.ts';
 import type { Diagnosis, Finding } from '../engine.ts';
 import { fromPlatform } from './http/api-errors.ts';
-import { type Credentials, credentialsOf, type VercelEnvironment } from './http/credentials.ts';
+import { CredentialSource } from './http/credential-source.ts';
+import { type Credentials, RENEWAL, type VercelEnvironment } from './http/credentials.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
 import { createFetch, SDK_BASE_URL } from './http/fetch.ts';
 import { SdkClient } from './http/sdk-client.ts';
+import { UnknownPolicyParts } from './http/unknown-policy-parts.ts';
 
 export interface DiagnoseVercelOptions {
   readonly apiUrl: string | null;
@@ -17,6 +19,7 @@ export interface DiagnoseVercelOptions {
   readonly tuning?: Partial<HttpTuning>;
 }
 
+const SILENT = createLogger('silent');
 const TRIAL_MS = 30_000;
 /** An OIDC token is valid for hours; one that expires sooner than this expires in the middle of the work. */
 const SOON_MS = 60 * 60_000;
@@ -24,7 +27,8 @@ const SOON_MS = 60 * 60_000;
 /** Never rejects. */
 export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Diagnosis> {
   const { environment, chosen } = options;
-  const isSet = environment.oidcToken !== null || environment.token !== null;
+  const { oidcToken, token, tokenFile, tokenCommand } = environment;
+  const isSet = [oidcToken, token, tokenFile, tokenCommand].some((value) => value !== null);
   if (!chosen && !isSet) {
     return {
       engine: 'vercel',
@@ -32,9 +36,10 @@ export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Di
       findings: [finding('warning', 'not set up (--engine vercel)', null)],
     };
   }
+  const source = new CredentialSource(environment, SILENT);
   let credentials: Credentials;
   try {
-    credentials = credentialsOf(environment);
+    credentials = await source.current();
   } catch (error) {
     return { engine: 'vercel', works: false, findings: [amiss(error)] };
   }
@@ -49,7 +54,7 @@ export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Di
     );
     return { engine: 'vercel', works: false, findings };
   }
-  const failure = await tryCloud(options, credentials);
+  const failure = await tryCloud(options, source);
   const where = options.apiUrl ?? SDK_BASE_URL;
   findings.push(failure === null ? finding('ok', `${where} accepts the credentials`, null) : amiss(failure));
   return { engine: 'vercel', works: failure === null, findings };
@@ -61,22 +66,24 @@ function expiryFindings({ variable, expiresAt }: Credentials): Finding[] {
   if (expiresAt - Date.now() > SOON_MS) {
     return [finding('ok', `${variable} is valid until ${new Date(expiresAt).toISOString()}`, null)];
   }
-  const advice = 'Run `vercel env pull`, set VERCEL_OIDC_TOKEN from .env.local, and start the server again.';
-  return [finding('warning', `${variable} expires in ${minutes} minutes`, advice)];
+  return [finding('warning', `${variable} expires in ${minutes} minutes`, RENEWAL[variable])];
 }
 
 /** Vercel's error on listing one sandbox; null if it succeeds. */
 async function tryCloud(
   options: DiagnoseVercelOptions,
-  credentials: Credentials,
+  credentials: CredentialSource,
 ): Promise<SandboxError | null> {
   const tuning = { ...DEFAULT_TUNING, ...options.tuning };
   const dispatchers = openDispatchers(options.proxy, tuning);
-  const of = () => credentials;
-  const log = createLogger('silent');
-  const fetch = createFetch({ baseUrl: options.apiUrl, credentials: of, dispatchers, tuning, log });
+  const unknownParts = new UnknownPolicyParts();
+  const settings = { baseUrl: options.apiUrl, credentials, dispatchers, unknownParts, tuning, log: SILENT };
   try {
-    await new SdkClient(fetch, of).list(1, null, AbortSignal.timeout(TRIAL_MS));
+    await new SdkClient(createFetch(settings), credentials, unknownParts).list(
+      1,
+      null,
+      AbortSignal.timeout(TRIAL_MS),
+    );
     return null;
   } catch (error) {
     return fromPlatform(error, { doing: 'list sandboxes' });

@@ -5,15 +5,19 @@ import type { Engine } from '../engine.ts';
 import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
 import { VercelFiles } from './files/files.ts';
-import { credentialsOf, type VercelEnvironment } from './http/credentials.ts';
+import { CredentialSource } from './http/credential-source.ts';
+import type { VercelEnvironment } from './http/credentials.ts';
 import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
 import { createFetch } from './http/fetch.ts';
 import { SdkClient } from './http/sdk-client.ts';
+import { UnknownPolicyParts } from './http/unknown-policy-parts.ts';
 import { Creations } from './sandbox/create.ts';
 import { VERCEL_LIMITS } from './sandbox/engine-limits.ts';
+import { exposePort } from './sandbox/expose-port.ts';
 import { getSandbox } from './sandbox/get-sandbox.ts';
 import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './sandbox/lifecycle.ts';
 import { listSandboxes } from './sandbox/list.ts';
+import { persistenceOf } from './sandbox/persistence.ts';
 import { VERCEL_RUNTIMES } from './sandbox/runtime-choice.ts';
 import { VercelSnapshots } from './sandbox/snapshots.ts';
 import { updatePolicy } from './sandbox/update-policy.ts';
@@ -41,9 +45,10 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   const { apiUrl, proxy, secrets, readPolicy, log } = options;
   const tuning = { ...DEFAULT_TUNING, ...options.tuning };
   const dispatchers = openDispatchers(proxy, tuning);
-  const credentials = () => credentialsOf(options.environment);
-  const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, tuning, log });
-  const cloud = new SdkClient(fetch, credentials);
+  const credentials = new CredentialSource(options.environment, log);
+  const unknownParts = new UnknownPolicyParts();
+  const fetch = createFetch({ baseUrl: apiUrl, credentials, dispatchers, unknownParts, tuning, log });
+  const cloud = new SdkClient(fetch, credentials, unknownParts);
   const layout = new VercelLayout(options.stateDir);
   const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, log };
   const creations = new Creations(context);
@@ -66,10 +71,14 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       async open(sandboxId, signal) {
         await getSandbox(context, sandboxId, signal);
       },
+      expose: (sandboxId, port, signal) => exposePort(context, sandboxId, port, signal),
     },
     networkPolicies: {
       update: (sandboxId, policy, signal) => updatePolicy(context, sandboxId, policy, signal),
     },
+
+    regions: { example: 'iad1' },
+    persistence: persistenceOf(context),
 
     create: (request, signal, report) => creations.create(request, signal, report),
     get: (sandboxId, signal) => getSandbox(context, sandboxId, signal),

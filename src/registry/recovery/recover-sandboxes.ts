@@ -137,7 +137,10 @@ async function forget(
   recovered: Recovered,
   signal: AbortSignal,
 ): Promise<void> {
-  await context.engine.forget(sandboxId, signal);
+  const record = await context.store.read(sandboxId);
+  const { engine } = context;
+  if (record?.persistent && record.state !== 'creating') await engine.persistence?.release(sandboxId);
+  else await engine.forget(sandboxId, signal);
   // Last: as long as the record exists, the next recovery continues an interrupted one.
   await context.store.remove(sandboxId);
   recovered.forgotten.push(sandboxId);

@@ -1,6 +1,6 @@
 import type { CreateSandbox } from '../../engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
-import { newSandboxId } from '../../shared/ids.ts';
+import { namedSandboxId, newSandboxId } from '../../shared/ids.ts';
 import { SessionEnded } from '../../shared/session-ended.ts';
 import type { RegistryContext } from '../context.ts';
 import { ownerOf } from '../records/owner.ts';
@@ -40,12 +40,15 @@ export async function createSandbox(
   signal: AbortSignal,
   hooks: CreateHooks,
 ): Promise<SandboxView> {
-  const { engine, config, clock } = context;
+  const { engine, config, clock, store } = context;
   await requireOwnedSource(context, session.principal, request.source, signal);
   const limits = await engine.limits(signal);
   // Decided here and not at the session's end, which a crash may leave out.
   const keep = request.keep || config.onDisconnect === 'keep';
-  const plan = resolveRequest(newSandboxId(), { ...request, keep }, engine, limits, config.maxLifetimeMs);
+  const id = request.name === undefined ? newSandboxId() : namedSandboxId(session.principal, request.name);
+  // The request's own `keep`: a name asks for a sandbox that somebody has to look after.
+  const plan = { ...resolveRequest(id, request, engine, limits, config.maxLifetimeMs), keep };
+  if (request.name !== undefined && (await store.read(id)) !== null) throw nameIsTaken(request.name, id);
   const intent: OwnershipRecord = {
     version: RECORD_VERSION,
     sandboxId: plan.sandboxId,
@@ -58,12 +61,18 @@ export async function createSandbox(
     endedAt: null,
     owner: ownerOf(session.sessionId),
     requested: requestedConfig(plan, limits),
+    ...(plan.persistent !== undefined && { persistent: true }),
   };
   await admit(context, intent, signal);
   hooks.onRecorded(intent);
   try {
     return await makeLive(context, plan, intent, signal, hooks);
   } catch (error) {
+    if (isNameTaken(error)) {
+      // The sandbox of that id is another one: it must not be undone.
+      await store.remove(plan.sandboxId);
+      throw error;
+    }
     const kept = hooks.onFailure() && !signal.aborted;
     if (!kept) await undo(context, intent, null);
     else if (!(await wasStopped(context, intent))) await undo(context, intent, reasonOf(error));
@@ -91,6 +100,18 @@ async function makeLive(
   if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
   return { ...sandbox, keep: record.keep };
+}
+
+function nameIsTaken(name: string, sandboxId: string): SandboxError {
+  return new SandboxError('conflict', `A sandbox named ${JSON.stringify(name)} exists: ${sandboxId}.`, {
+    hint: `Call sandbox_get with sandbox_id ${sandboxId}, which resumes it, or sandbox_create with another name.`,
+    details: { name, sandbox_id: sandboxId },
+  });
+}
+
+/** True if the engine says that the project has a sandbox of that name, which this machine did not know. */
+function isNameTaken(error: unknown): boolean {
+  return error instanceof SandboxError && error.code === 'conflict' && error.details['name'] !== undefined;
 }
 
 /** True, and recorded, if the sandbox was stopped on request during its creation: it did not fail. */

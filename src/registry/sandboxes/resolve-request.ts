@@ -34,6 +34,10 @@ export function resolveRequest(
     source: resolveSource(request.source),
     interactive: request.interactive,
     keep: request.keep,
+    ...(request.regions !== undefined && { regions: request.regions }),
+    ...(request.name !== undefined && {
+      persistent: { name: request.name, keepSnapshots: request.keepSnapshots ?? null },
+    }),
   };
 }
 
@@ -74,6 +78,7 @@ function resolveVcpus(vcpus: number | null, limits: EngineLimits): number {
 }
 
 function requireCapabilities(request: CreateRequest, engine: Engine): void {
+  requireCloudArguments(request, engine);
   if (request.source !== null) requireSourceType(request.source.type, engine);
   if (request.ports.length > 0 && engine.ports === undefined) {
     throw new SandboxError('unsupported', `The ${engine.name} engine cannot expose ports.`, {
@@ -88,6 +93,46 @@ function requireCapabilities(request: CreateRequest, engine: Engine): void {
       details: { engine: engine.name, argument: 'interactive' },
     });
   }
+}
+
+/** Arguments that only an engine with regions or persistence can carry out. */
+function requireCloudArguments({ name, keep, regions, keepSnapshots }: CreateRequest, engine: Engine): void {
+  const refuse = (argument: string, problem: string, hint: string) =>
+    new SandboxError('unsupported', `The ${engine.name} engine ${problem}.`, {
+      hint,
+      details: { engine: engine.name, argument },
+    });
+  if (regions !== undefined && engine.regions === undefined) {
+    throw refuse(
+      'regions',
+      'runs sandboxes on this machine, in no region',
+      'Call sandbox_create without regions.',
+    );
+  }
+  if (name !== undefined && engine.persistence === undefined) {
+    throw refuse(
+      'name',
+      'cannot resume a stopped sandbox by its name',
+      'Call sandbox_create without name; sandbox_snapshot keeps the files, and sandbox_create restores them.',
+    );
+  }
+  if (keepSnapshots !== undefined && engine.persistence === undefined) {
+    throw refuse(
+      'keep_snapshots',
+      'keeps every snapshot until it expires',
+      'Call sandbox_create without keep_snapshots; snapshot_delete removes a snapshot, expiration_ms lets it expire.',
+    );
+  }
+  if (name !== undefined && !keep) throw needs(`name "${name}"`, 'keep: true', 'keep');
+  if (keepSnapshots !== undefined && name === undefined)
+    throw needs(`keep_snapshots ${keepSnapshots}`, 'name', 'name');
+}
+
+function needs(given: string, other: string, argument: string): SandboxError {
+  return new SandboxError('invalid_argument', `${given} needs ${other}: only a named sandbox is resumed.`, {
+    hint: `Call sandbox_create with ${other} too, or without it.`,
+    details: { argument },
+  });
 }
 
 function requireSourceType(type: SandboxSource['type'], engine: Engine): void {

@@ -78,6 +78,7 @@ function bareView(record: OwnershipRecord, status: 'pending' | 'failed', reason:
     networkPolicy: requested?.networkPolicy ?? { mode: 'deny-all' },
     interactivePort: null,
     sourceSnapshotId: requested?.sourceSnapshotId ?? null,
+    sourcePath: null,
     stopCause: null,
     statusReason: reason,
     keep: record.keep,

@@ -138,6 +138,20 @@ export class RegistrySandboxHandle implements SandboxHandle {
     });
   }
 
+  exposePort(port: number, signal: AbortSignal): Promise<SandboxView> {
+    return this.#scope.run(signal, async (either) => {
+      const { ports, name } = this.#context.engine;
+      if (ports === undefined) {
+        throw new SandboxError('unsupported', `Engine ${name} cannot expose ports.`, {
+          hint: 'Reach the server from inside, with sandbox_run_command.',
+        });
+      }
+      await this.requireRunning(either);
+      await ports.expose(this.sandboxId, port, either);
+      return this.view(either);
+    });
+  }
+
   async terminalUrl(signal: AbortSignal): Promise<string> {
     const { shells, name } = this.#context.engine;
     if (shells?.interactiveUrl !== undefined) return shells.interactiveUrl(this.sandboxId, signal);

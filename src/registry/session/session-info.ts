@@ -6,6 +6,7 @@ import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded } from '../sandboxes/sandbox-end.ts';
 import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
 import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
+import { capabilitiesOf } from './capabilities.ts';
 
 /** What a session reports about itself. */
 export interface SessionState {
@@ -70,17 +71,4 @@ async function commandIfKnown(
     if (error instanceof SandboxError && error.code === 'not_found') return null;
     throw error;
   }
-}
-
-function capabilitiesOf(engine: Engine): string[] {
-  const groups: [string, unknown][] = [
-    ['ports', engine.ports],
-    ['snapshots', engine.snapshots],
-    ['shells', engine.shells],
-    ['interactive', engine.shells?.interactiveUrl],
-    ['network_policies', engine.networkPolicies],
-    ['sources', engine.sources],
-    ['images', engine.images],
-  ];
-  return groups.filter(([, group]) => group !== undefined).map(([name]) => name);
 }

@@ -7,6 +7,7 @@ import { withCoOwner } from '../records/owner.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { BackgroundCreates } from '../sandboxes/background-create.ts';
 import { Leases } from '../sandboxes/keep-alive.ts';
+import { adoptSandbox, resumeIfStopped } from '../sandboxes/persistence.ts';
 import type { Quotas } from '../sandboxes/quota.ts';
 import { listSandboxes } from '../sandboxes/sandbox-list.ts';
 import { findRecord, noCurrentSandbox } from '../sandboxes/sandbox-lookup.ts';
@@ -81,9 +82,9 @@ export class RegistrySession implements Session {
 
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView> {
     return this.#scope.run(signal, async (either) => {
-      const record = await this.#find(sandboxId);
+      const record = await this.#findOrAdopt(sandboxId, either);
       const handle = this.#handle(record);
-      const view = await handle.view(either);
+      const view = await resumeIfStopped(this.#context, record, await handle.view(either), either);
       if (!this.#owned.has(record.sandboxId)) this.#attached.set(record.sandboxId, record);
       this.#current = record.sandboxId;
       if (view.status !== 'running') return view;
@@ -186,6 +187,19 @@ export class RegistrySession implements Session {
     } catch (error) {
       throwIfCancelled(signal);
       this.#context.log.warn({ sandbox_id: sandboxId, err: error }, 'Could not open the ports of a sandbox.');
+    }
+  }
+
+  /** Also one that another state directory created, where the engine knows it. */
+  async #findOrAdopt(sandboxId: string | undefined, signal: AbortSignal): Promise<OwnershipRecord> {
+    try {
+      return await this.#find(sandboxId);
+    } catch (error) {
+      if (!(error instanceof SandboxError) || error.code !== 'not_found' || sandboxId === undefined)
+        throw error;
+      const adopted = await adoptSandbox(this.#context, this.principal, sandboxId, signal);
+      if (adopted === null) throw error;
+      return adopted;
     }
   }
 

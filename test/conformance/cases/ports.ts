@@ -81,7 +81,42 @@ export function portCases(get: () => Subject): void {
       });
     });
 
-    it('close with the sandbox', async (context) => {
+    it('exposes a further port of a running sandbox, for every process', async (context) => {
+      const { engine, other, create } = get();
+      const { ports } = engine;
+      if (!ports) return context.skip('this engine exposes no ports');
+      const { sandboxId } = await create({ ports: [9000] });
+      await ports.expose(sandboxId, 8080, timeoutSignal());
+      await ports.expose(sandboxId, 8080, timeoutSignal());
+      const { commandId } = await start(get(), 'node', ['-e', HTTP_SERVER], { sandboxId });
+      await untilOutput(get(), commandId, 'up');
+      await other.ports?.open(sandboxId, timeoutSignal());
+      for (const each of [engine, other]) {
+        const view = await each.get(sandboxId, timeoutSignal());
+        expect(view.ports.map(({ port }) => port)).toEqual([9000, 8080]);
+        const answer = await fetch(`${view.ports[1]?.url}/late`, { signal: timeoutSignal() });
+        expect(await answer.text()).toBe('hello /late');
+      }
+    });
+
+    it('exposes no more than 15 ports, and none of a sandbox that has ended', async (context) => {
+      const { engine, create } = get();
+      const { ports } = engine;
+      if (!ports) return context.skip('this engine exposes no ports');
+      const exposed = Array.from({ length: 15 }, (_, index) => 9_000 + index);
+      const { sandboxId } = await create({ ports: exposed });
+      await expect(ports.expose(sandboxId, 8080, timeoutSignal())).rejects.toMatchObject({
+        code: 'limit_exceeded',
+        message: expect.stringContaining('8080'),
+        hint: expect.stringContaining('9014'),
+      });
+      await engine.stop(sandboxId, 'requested', timeoutSignal());
+      await expect(ports.expose(sandboxId, 9000, timeoutSignal())).rejects.toMatchObject({
+        code: 'conflict',
+      });
+    });
+
+    it('closes with the sandbox', async (context) => {
       const { engine, create } = get();
       if (!engine.ports) return context.skip('this engine exposes no ports');
       const sandbox = await create({ ports: [9000] });

@@ -99,12 +99,13 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       async ([, part, text, state], context) => {
         const { url, commits } = serverFor(context);
         const source = { type: 'git' as const, url: `${url}/repo.git`, ...part(commits) };
-        const { sandboxId, status } = await get().create({ source, networkPolicy: ALL });
+        const { sandboxId, status, sourcePath } = await get().create({ source, networkPolicy: ALL });
         expect(status).toBe('running');
         const script =
           'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
-        expect((await run(get(), 'bash', ['-c', script], { sandboxId })).stdout).toBe(`${text}\n${state}\n`);
-        // The result of the fetch no longer matters.
+        const inRepository = { sandboxId, cwd: sourcePath };
+        expect((await run(get(), 'bash', ['-c', script], inRepository)).stdout).toBe(`${text}\n${state}\n`);
+        // What fetched is nobody's business any more.
         expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
       },
     );

@@ -56,6 +56,8 @@ export const sandbox = (engine: unknown, more: Answer = {}): Answer => ({
   network_policy: { mode: 'deny-all' },
   interactive_port: null,
   source_snapshot_id: null,
+  source_path: null,
+  region: null,
   keep: false,
   next: null,
   ...more,

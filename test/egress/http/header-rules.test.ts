@@ -50,6 +50,88 @@ describe('header rules', () => {
     ]);
   });
 
+  it.each<[string, NonNullable<NetworkRule['match']>, string, boolean]>([
+    ['an exact path', { path: '/v1' }, '/v1?q=1', true],
+    ['an exact path', { path: '/v1' }, '/v1/', false],
+    ['an exact path that a server may resolve otherwise', { path: '/v1' }, '/v1;x', false],
+    ['a pattern', { pathRegex: '^/v[12]/' }, '/v2/x', true],
+    ['a pattern', { pathRegex: '^/v[12]/' }, '/v3/x?/v1/', false],
+    ['a pattern, past which a path could lead', { pathRegex: '^/v1/' }, '/v1/../admin', false],
+    ['a value of the query', { query: { q: { exact: 'a b' } } }, '/?q=a+b', true],
+    ['a beginning in the query', { query: { q: { prefix: 'a' } } }, '/?q=ba', false],
+    ['a name in the query', { query: { q: {} } }, '/?q', true],
+    ['a name in the query', { query: { q: {} } }, '/q?p=1', false],
+    ['a value of a header', { headers: { 'X-Kind': { exact: 'b' } } }, '/', true],
+    ['a pattern for a header', { headers: { 'x-kind': { regex: '^c' } } }, '/', false],
+    ['all of them together', { path: '/', query: { q: {} }, headers: { 'x-kind': {} } }, '/?q=1', true],
+  ])('match %s: %o %s %s', (_case, match, path, expected) => {
+    const policy = compile([{ domain: 'api.test', match, headers: { 'X-Set': '1' } }]);
+    const headerValues = (name: string) => (name === 'x-kind' ? ['a', 'b'] : []);
+    const set = policy.headers.headersFor({ name: 'api.test', method: 'GET', path, headerValues });
+    expect(set.size).toBe(expected ? 1 : 0);
+  });
+
+  it.each<[string, NetworkRule, RegExp, RegExp]>([
+    [
+      'two paths',
+      { domain: 'a.test', match: { path: '/', pathPrefix: '/' } },
+      /more than one condition/,
+      /one of path/,
+    ],
+    [
+      'a path that is none',
+      { domain: 'a.test', match: { path: 'v1' } },
+      /match\.path "v1" for a\.test/,
+      /\/v1\//,
+    ],
+    ['a pattern', { domain: 'a.test', match: { pathRegex: '(' } }, /path_regex.*"\("/, /RE2/],
+    [
+      'two conditions on a value',
+      { domain: 'a.test', match: { query: { q: { exact: 'a', prefix: 'a' } } } },
+      /match\.query\.q for a\.test has more than one/,
+      /one of exact/,
+    ],
+    [
+      'a header name',
+      { domain: 'a.test', match: { headers: { 'x y': {} } } },
+      /"x y".*no header name/,
+      /X-Api-Key/,
+    ],
+    [
+      'two effects',
+      { domain: 'a.test', headers: { x: '1' }, response: { status: 403 } },
+      /headers and response/,
+      /rules of their own/,
+    ],
+    [
+      'where to forward',
+      { domain: 'a.test', forwardUrl: 'http://p.test' },
+      /"http:\/\/p\.test"/,
+      /https URL/,
+    ],
+    ['a status', { domain: 'a.test', response: { status: 100 } }, /status 100/, /200 to 599/],
+    [
+      'a body without a type',
+      { domain: 'a.test', response: { status: 200, body: 'x' } },
+      /no content_type/,
+      /text\/plain/,
+    ],
+    [
+      'a header of the proxy',
+      { domain: 'a.test', response: { status: 200, headers: { 'Content-Length': '1' } } },
+      /sets content-length/,
+      /Leave that header out/,
+    ],
+  ])('are refused by value, with what is valid: %s', (_case, rule, message, hint) => {
+    expect(() => compile([rule])).toThrow(
+      expect.objectContaining({
+        code: 'invalid_argument',
+        message: expect.stringMatching(message),
+        hint: expect.stringMatching(hint),
+      }),
+    );
+  });
+
   it.each([
     '/v1/../admin',
     '/v1/%2e%2e/admin',

@@ -55,9 +55,8 @@ describe('the vercel engine', () => {
 
   it('names the variable of a rejected token', async () => {
     const payload = { owner_id: 'team_scripted', project_id: 'prj_scripted' };
-    const oidcToken = `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.x`;
-    const environment = { oidcToken, token: null, teamId: null, projectId: null };
-    const other = await openVercelEngine({ url: api.url, credentials: environment });
+    const token = `e30.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.x`;
+    const other = await openVercelEngine({ url: api.url, credentials: { oidcToken: token } });
     api.answers.push(() => ({ status: 403, body: { error: { code: 'forbidden', invalidToken: true } } }));
     const hint = expect.stringMatching(/vercel env pull.*VERCEL_OIDC_TOKEN/);
     const refused = { code: 'auth', hint };

@@ -4,10 +4,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { diagnoseVercel } from '../../../src/engines/vercel/diagnose.ts';
 import type { VercelEnvironment } from '../../../src/engines/vercel/http/credentials.ts';
 import { proxyFor } from '../../../src/engines/vercel/shells/shell-socket.ts';
+import { NO_CREDENTIALS } from './support/vercel-engines.ts';
 
-const NOTHING = { oidcToken: null, token: null, teamId: null, projectId: null };
 const SET: VercelEnvironment = {
-  oidcToken: null,
+  ...NO_CREDENTIALS,
   token: 'hidden-token',
   teamId: 'team_1',
   projectId: 'prj_1',
@@ -101,14 +101,14 @@ describe('doctor of the vercel engine', () => {
     expect(JSON.stringify(findings)).not.toContain('hidden-token');
   });
 
-  it('names what is missing, and sends no request unless the engine was chosen', async () => {
-    expect(await diagnose(NOTHING)).toMatchObject({
+  it('names what is missing, and asks nothing where nobody chose the cloud', async () => {
+    expect(await diagnose(NO_CREDENTIALS)).toMatchObject({
       works: false,
       findings: [
         { level: 'error', text: expect.stringContaining('neither VERCEL_OIDC_TOKEN nor VERCEL_TOKEN') },
       ],
     });
-    expect(await diagnose(NOTHING, false)).toMatchObject({
+    expect(await diagnose(NO_CREDENTIALS, false)).toMatchObject({
       works: false,
       findings: [{ level: 'warning', text: 'not set up (--engine vercel)', advice: null }],
     });

@@ -5,7 +5,7 @@ import {
   masked,
   policyInForce,
   toSdkPolicy as toFilled,
-} from '../../../src/engines/vercel/sandbox/network-policy.ts';
+} from '../../../src/engines/vercel/policy/network-policy.ts';
 import { SecretStore } from '../../../src/shared/secrets.ts';
 
 const SECRETS = new SecretStore([
@@ -129,5 +129,107 @@ describe('network policies of the cloud', () => {
     expect(policyInForce(toSdkPolicy(requested), requested)).toBe(requested);
     expect(policyInForce('deny-all', requested)).toEqual({ mode: 'deny-all' });
     expect(policyInForce('deny-all', null)).toEqual({ mode: 'deny-all' });
+  });
+
+  it.each<[string, NonNullable<NetworkPolicy['rules']>[number], object]>([
+    [
+      'an exact path',
+      { domain: 'a.example', match: { path: '/v1' }, headers: { x: '1' } },
+      { path: { exact: '/v1' } },
+    ],
+    [
+      'a pattern for the path',
+      { domain: 'a.example', match: { pathRegex: '^/v[12]/' }, headers: { x: '1' } },
+      { path: { regex: '^/v[12]/' } },
+    ],
+    [
+      'headers and query',
+      {
+        domain: 'a.example',
+        match: {
+          headers: { 'x-key': { exact: 'k' }, 'x-any': {} },
+          query: { page: { regex: '^[0-9]+$' }, q: { prefix: 'a' } },
+        },
+        headers: { x: '1' },
+      },
+      {
+        headers: [{ key: { exact: 'x-key' }, value: { exact: 'k' } }, { key: { exact: 'x-any' } }],
+        queryString: [
+          { key: { exact: 'page' }, value: { regex: '^[0-9]+$' } },
+          { key: { exact: 'q' }, value: { startsWith: 'a' } },
+        ],
+      },
+    ],
+  ])('carry conditions there and back: %s', (_case, rule, match) => {
+    const policy: NetworkPolicy = { mode: 'custom', allow: ['a.example'], rules: [rule] };
+    const sent = toSdkPolicy(policy);
+    expect(sent).toEqual({ allow: { 'a.example': [{ match, transform: [{ headers: { x: '1' } }] }] } });
+    expect(fromSdkPolicy(sent)).toEqual({
+      mode: 'custom',
+      allow: ['a.example'],
+      rules: [{ ...rule, headers: { x: '***' } }],
+    });
+    expect(policyInForce(sent, masked(policy))).toEqual(masked(policy));
+  });
+
+  it('forward requests and answer them', () => {
+    const forward = {
+      domain: 'a.example',
+      match: { methods: ['GET'] },
+      forwardUrl: 'https://proxy.example/p',
+    };
+    const response = { status: 403, body: 'no', contentType: 'text/plain' };
+    const policy: NetworkPolicy = { mode: 'custom', rules: [forward, { domain: 'a.example', response }] };
+    const sent = toSdkPolicy(policy);
+    expect(sent).toEqual({
+      allow: {
+        'a.example': [
+          { match: { method: ['GET'] }, forwardURL: 'https://proxy.example/p' },
+          { response: { statusCode: 403, body: 'no', contentType: 'text/plain' } },
+        ],
+      },
+    });
+    expect(fromSdkPolicy(sent).rules).toEqual(policy.rules);
+  });
+
+  it('are reported with conditions that have no field, in the words of the platform', () => {
+    const match = {
+      path: { exact: '/a', startsWith: '/' },
+      headers: [{ key: { regex: '^x-' }, value: { exact: 'k' } }],
+      queryString: [
+        { key: { exact: 'q' }, value: { exact: '1' } },
+        { key: { exact: 'q' }, value: { exact: '2' } },
+      ],
+    };
+    const reported = fromSdkPolicy({
+      allow: { 'a.example': [{ match, transform: [{ headers: { x: '1' } }] }] },
+    });
+    expect(reported.rules?.[0]?.match).toEqual({
+      headers: {},
+      query: { q: { exact: '1' } },
+      other: [
+        'path {"exact":"/a","startsWith":"/"}',
+        'headers {"key":{"regex":"^x-"},"value":{"exact":"k"}}',
+        'query {"key":{"exact":"q"},"value":{"exact":"2"}}',
+      ],
+    });
+  });
+
+  it('are reported with what the SDK does not read, and as requested where that may be what it is', () => {
+    const allow: NetworkPolicy = { mode: 'custom', allow: ['a.example'] };
+    const other = ['responseRules: [{"domain":"a.example"}]'];
+    expect(policyInForce(toSdkPolicy(allow), allow, other)).toEqual({ ...allow, other });
+    expect(policyInForce('allow-all', null, other)).toEqual({ mode: 'allow-all', other });
+    const answers: NetworkPolicy = {
+      mode: 'custom',
+      allow: ['a.example'],
+      rules: [{ domain: 'a.example', response: { status: 403 } }],
+    };
+    const present = { allow: ['a.example'] };
+    expect(policyInForce(present, answers, other)).toBe(answers);
+    expect(policyInForce({ allow: ['b.example'] }, answers, other)).toMatchObject({
+      allow: ['b.example'],
+      other,
+    });
   });
 });

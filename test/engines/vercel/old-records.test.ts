@@ -19,6 +19,9 @@ const OTHERS = {
   lastSeen: null,
 };
 
+/** Fields that came later, as an older record has them. */
+const ADDED = { sourcePath: null, sessionId: null, persistent: false };
+
 let folder: string;
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vercel-old-records-'));
@@ -35,10 +38,16 @@ describe('a record of version 0.1.0', () => {
       ...OTHERS,
       requestedAt: 1_700_000_000_000,
       requestedStop: null,
+      ...ADDED,
     });
 
     await updateRecord(layout, SANDBOX_ID, (record) => ({ ...record, requestedStop: 'snapshot' }));
     const written: unknown = JSON.parse(await readFile(paths.record, 'utf8'));
-    expect(written).toEqual({ ...OTHERS, requestedAt: 1_700_000_000_000, requestedStop: 'snapshot' });
+    expect(written).toEqual({
+      ...OTHERS,
+      requestedAt: 1_700_000_000_000,
+      requestedStop: 'snapshot',
+      ...ADDED,
+    });
   });
 });

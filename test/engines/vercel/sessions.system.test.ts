@@ -153,7 +153,12 @@ describe('sandboxes in the cloud', () => {
       const made = await server.call('sandbox_create', { source }, { onprogress });
       expect(made.structured, made.text).toMatchObject({ status: 'running' });
       expect(lines).toContain(`Fetching ${source.url}`);
-      const read = await server.call('sandbox_read_file', { path: 'file.txt' });
+      // A managed image gets the repository in a folder of its own.
+      expect(made.structured).toMatchObject({ source_path: '/vercel/sandbox/repo' });
+      const read = await server.call('sandbox_read_file', {
+        path: 'file.txt',
+        cwd: made.structured['source_path'],
+      });
       expect(read.structured).toMatchObject({ content: 'one\n' });
 
       sources.on('/hang', () => undefined);
@@ -176,7 +181,10 @@ describe('sandboxes in the cloud', () => {
     expect(text).toMatch(/^Error \(unsupported\): .*interactive port.*\nNext step: .*sandbox_shell/);
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
-      capabilities: ['ports', 'snapshots', 'shells', 'network_policies', 'sources'],
+      capabilities: [
+        ...['ports', 'snapshots', 'shells', 'network_policies', 'sources'],
+        ...['regions', 'named_sandboxes'],
+      ],
       not_enforced: expect.arrayContaining([expect.stringContaining('Terminals for people')]),
     });
     expect(await api.alive()).toEqual([]);

@@ -172,7 +172,42 @@ describe('the stand-in of the API', () => {
     expect(shared.domain(8080)).toBe('https://sb-shared-8080.vercel.run');
   });
 
-  it('responds to a request for a pending sandbox once it exists', async () => {
+  it('takes 15 ports and no more, and other ones later', async () => {
+    const ports = Array.from({ length: 15 }, (_, index) => 9_000 + index);
+    const name = 'ports';
+    const sandbox = await Sandbox.create({ ...access, name, persistent: false, ports });
+    expect(sandbox.routes).toHaveLength(15);
+    const tooMany = { response: { status: 400 }, json: { error: { code: 'bad_request' } } };
+    await expect(sandbox.update({ ports: [...ports, 9_100] })).rejects.toMatchObject(tooMany);
+    await sandbox.delete();
+    const other = await Sandbox.create({ ...access, name: 'port', persistent: false, ports: [9_000] });
+    await other.update({ ports: [9_000, 9_100] });
+    expect(other.routes.map(({ port }) => port)).toEqual([9_000, 9_100]);
+    await other.update({ ports: [9_100] });
+    expect(other.routes.map(({ port }) => port)).toEqual([9_100]);
+    await other.delete();
+  });
+
+  it('refuses a name that is taken, and tells it as a bad request', async () => {
+    const message = "A sandbox with the name 'shared' already exists for this project.";
+    await expect(Sandbox.create({ ...access, name: 'shared' })).rejects.toMatchObject({
+      response: { status: 400 },
+      json: { error: { code: 'bad_request', message } },
+    });
+  });
+
+  it('tells when a sandbox expires, and refuses an extension past the maximum by its code', async () => {
+    const { sandboxes } = await Sandbox.list({ ...access, namePrefix: 'shared' });
+    const [listed] = sandboxes;
+    const session = (await Sandbox.get({ ...access, name: 'shared', resume: false })).currentSession();
+    expect(listed?.expiresAt).toBe((session.startedAt?.getTime() ?? 0) + session.timeout);
+    await expect(shared.extendTimeout(5 * DAY_MS)).rejects.toMatchObject({
+      response: { status: 400 },
+      json: { error: { code: 'sandbox_timeout_invalid' } },
+    });
+  });
+
+  it('answers for a sandbox that is being made when it is there', async () => {
     const name = 'asked-early';
     const making = Sandbox.create({ ...access, name, persistent: false });
     await expect.poll(() => api.deeds.created, { interval: 1 }).toContain(name);

@@ -61,6 +61,8 @@ export interface VercelApi {
   alive(): Promise<string[]>;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
   readonly violations: readonly string[];
+  /** The working directory of the sandboxes that are created next. */
+  cwd: string;
   /** How long the platform lets a stream or a wait last; a stream is cut in the middle of a line. */
   streamLimitMs: number;
   /** Closes every connection, and ends every sandbox. */
@@ -150,6 +152,12 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
       await Promise.allSettled(underWay);
     },
     alive: () => cloud.alive(),
+    get cwd() {
+      return cloud.cwd;
+    },
+    set cwd(value: string) {
+      cloud.cwd = value;
+    },
     get streamLimitMs() {
       return limits.streamMs;
     },

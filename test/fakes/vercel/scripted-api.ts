@@ -19,6 +19,7 @@ export interface ScriptedRequest {
   path: string;
   query: URLSearchParams;
   body: string;
+  authorization: string;
 }
 
 type Answering = (request: ScriptedRequest) => ScriptedAnswer | null | Promise<ScriptedAnswer | null>;
@@ -28,6 +29,8 @@ export interface ScriptedApi {
   readonly requests: readonly ScriptedRequest[];
   /** Fields of the session that differ from a running one's. */
   session: Record<string, unknown>;
+  /** Whether the sandbox keeps its files. */
+  persistent: boolean;
   /** Asked in order before the default response; null passes the request to the next one. */
   readonly answers: Answering[];
   /** Requests of this method whose path ends so. */
@@ -41,7 +44,7 @@ const SESSION_ID = 'ses_scripted';
 export async function startScriptedApi(): Promise<ScriptedApi> {
   const requests: ScriptedRequest[] = [];
   const answers: Answering[] = [];
-  const state: { session: Record<string, unknown>; name: string } = { session: {}, name: '' };
+  const state: ScriptedState = { session: {}, name: '', persistent: false };
   const server = createServer((incoming, response) => {
     void (async () => {
       const request = await read(incoming);
@@ -67,6 +70,12 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
     set session(fields) {
       state.session = fields;
     },
+    get persistent() {
+      return state.persistent;
+    },
+    set persistent(value) {
+      state.persistent = value;
+    },
     requestsTo: (method, end) =>
       requests.filter((request) => request.method === method && request.path.endsWith(end)),
     async close() {
@@ -79,13 +88,18 @@ export async function startScriptedApi(): Promise<ScriptedApi> {
 async function read(incoming: IncomingMessage): Promise<ScriptedRequest> {
   const url = new URL(incoming.url ?? '/', 'http://scripted');
   const body = await text(incoming);
-  return { method: incoming.method ?? '', path: url.pathname, query: url.searchParams, body };
+  const { method = '', headers } = incoming;
+  const authorization = headers.authorization ?? '';
+  return { method, path: url.pathname, query: url.searchParams, body, authorization };
 }
 
-function byDefault(
-  state: { session: Record<string, unknown>; name: string },
-  { method, path, body }: ScriptedRequest,
-): ScriptedAnswer {
+interface ScriptedState {
+  session: Record<string, unknown>;
+  name: string;
+  persistent: boolean;
+}
+
+function byDefault(state: ScriptedState, { method, path, body }: ScriptedRequest): ScriptedAnswer {
   if (method === 'POST' && /\/v[23]\/sandboxes$/.test(path)) {
     const requestsTo: unknown = JSON.parse(body);
     if (typeof requestsTo === 'object' && requestsTo !== null)
@@ -99,7 +113,7 @@ function byDefault(
   if (path.includes('/sessions/')) return { body: { session } };
   const { id, status, createdAt, updatedAt } = session;
   const common = { createdAt, updatedAt, status };
-  const sandbox = { name: state.name, persistent: false, currentSessionId: id, ...common };
+  const sandbox = { name: state.name, persistent: state.persistent, currentSessionId: id, ...common };
   return { body: { sandbox, session, routes: [] } };
 }
 

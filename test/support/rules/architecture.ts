@@ -95,11 +95,13 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     ...VERCEL_BASE,
   },
   'src/engines/vercel/sandbox/': {
+    'src/engines/vercel/policy/': 'all',
     'src/engines/vercel/guest/': 'all',
     'src/engines/vercel/http/': 'all',
     'src/engines/vercel/state/': 'all',
     ...VERCEL_BASE,
   },
+  'src/engines/vercel/policy/': VERCEL_BASE,
   'src/engines/vercel/guest/': VERCEL_BASE,
   'src/engines/vercel/http/': VERCEL_BASE,
   'src/engines/vercel/state/': VERCEL_BASE,

@@ -37,6 +37,8 @@ describe('the life of a sandbox', () => {
       network_policy: { mode: 'deny-all' },
       interactive_port: null,
       source_snapshot_id: null,
+      source_path: null,
+      region: null,
       keep: false,
       next: null,
     });
@@ -205,23 +207,29 @@ describe('sandbox_domain', () => {
     const { structured } = await server.call('sandbox_domain', { port: 8_080 });
     const page = await fetch(new URL('/page.txt', String(structured['url'])));
     expect(await page.text()).toBe('from inside');
-    failsWith(
-      await server.call('sandbox_domain', { port: 8_081 }),
-      'invalid_argument',
-      'Exposed ports: 8080',
-    );
     failsWith(await server.call('sandbox_domain', { port: 0 }), 'invalid_argument', '`port`');
     await server.call('sandbox_stop', { blocking: true });
   });
 
-  it('works only for exposed ports, and the sandbox cannot access this machine', async () => {
+  it('exposes a port that sandbox_create did not name, and no 16th', async () => {
+    await create({ ports: Array.from({ length: 14 }, (_, index) => 9_000 + index) });
+    const { structured } = await server.call('sandbox_domain', { port: 8_081 });
+    expect(structured).toMatchObject({ port: 8_081, url: expect.stringMatching(/^http:/) });
+    const { structured: seen } = await server.call('sandbox_get');
+    expect(seen['ports']).toContainEqual({ port: 8_081, url: structured['url'] });
+    failsWith(await server.call('sandbox_domain', { port: 8_082 }), 'limit_exceeded', '8082');
+    await server.call('sandbox_stop', { blocking: true });
+  });
+
+  it('reaches the sandbox alone: nothing of this machine answers, outside or inside', async () => {
     const outside = createServer((_request, response) => response.end('host'));
     await new Promise<void>((resolve) => outside.listen(0, '127.0.0.1', resolve));
     const address = outside.address();
     const port = typeof address === 'object' && address !== null ? address.port : 0;
     try {
       await create();
-      failsWith(await server.call('sandbox_domain', { port }), 'invalid_argument', 'exposes no ports');
+      const exposed = await server.call('sandbox_domain', { port });
+      await expect(fetch(String(exposed.structured['url']))).rejects.toThrow('fetch failed');
       const script = `exec 3<>/dev/tcp/127.0.0.1/${port}`;
       const { structured } = await server.call('sandbox_run_command', { cmd: 'bash', args: ['-c', script] });
       expect(structured['exit_code']).not.toBe(0);

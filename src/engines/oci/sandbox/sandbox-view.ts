@@ -21,6 +21,7 @@ export function viewOf(record: SandboxRecord, forwards: PortForwards): Sandbox {
     networkPolicy: record.networkPolicy,
     interactivePort: ended ? null : forwards.interactive.port(record.sandboxId),
     sourceSnapshotId: record.sourceSnapshotId,
+    sourcePath: null,
     stopCause: record.stopCause,
     statusReason: record.statusReason,
   };

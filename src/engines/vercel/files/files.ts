@@ -1,19 +1,23 @@
 /** Files of a sandbox: transferred by the platform's calls, placed and inspected by scripts that run as its user. */
+import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
 import type { FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
-import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE, refusal } from '../guest/file-scripts.ts';
-import { runScript } from '../guest/run-script.ts';
+import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE_STAGED, refusal } from '../guest/file-scripts.ts';
+import { runScript, type ScriptResult } from '../guest/run-script.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { statIn, unreadable } from './describe.ts';
 import { readTree } from './read-tree.ts';
 import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
-/** Limit for one call to the platform, in bytes; it is packed in memory. */
+/** Limits for one call to the platform: the bytes are packed in memory, and placing the files has to fit into its time. */
 const MAX_BATCH_BYTES = 16 * 1_048_576;
+const MAX_BATCH_FILES = 100;
+/** Below the 5 minutes after which the platform ends a request. */
+const PLACE_MS = 290_000;
 const CLEAN_MS = 10_000;
 
 export class VercelFiles implements Files {
@@ -29,13 +33,13 @@ export class VercelFiles implements Files {
     cwd: string | null,
     signal: AbortSignal,
   ): Promise<{ path: string }> {
-    const absolute = absolutePath(path, cwd);
-    await this.#in(sandboxId, 'create a directory', signal, async (session) => {
+    return this.#in(sandboxId, 'create a directory', signal, async (session) => {
+      const absolute = absolutePath(path, cwd, session.cwd);
       const result = await runScript(session, MAKE_DIRECTORY, [absolute], { signal });
       const refused = refusal(result, absolute, 'create');
       if (refused !== null) throw refused;
+      return { path: absolute };
     });
-    return { path: absolute };
   }
 
   async stat(
@@ -44,8 +48,9 @@ export class VercelFiles implements Files {
     cwd: string | null,
     signal: AbortSignal,
   ): Promise<FileStat | null> {
-    const absolute = absolutePath(path, cwd);
-    return this.#in(sandboxId, 'stat a file', signal, (session) => statIn(session, absolute, signal));
+    return this.#in(sandboxId, 'stat a file', signal, (session) =>
+      statIn(session, absolutePath(path, cwd, session.cwd), signal),
+    );
   }
 
   async read(
@@ -55,8 +60,8 @@ export class VercelFiles implements Files {
     range: { offset: number; limit: number },
     signal: AbortSignal,
   ): Promise<{ path: string; sizeBytes: number; data: Buffer } | null> {
-    const absolute = absolutePath(path, cwd);
     return this.#in(sandboxId, 'read a file', signal, async (session) => {
+      const absolute = absolutePath(path, cwd, session.cwd);
       const args = [absolute, String(range.offset), String(range.limit)];
       const result = await runScript(session, READ, args, { signal });
       if (result.exitCode === MISSING) return null;
@@ -96,7 +101,7 @@ export class VercelFiles implements Files {
     signal: AbortSignal,
     onSkipped: OnSkipped = () => {},
   ): AsyncIterable<TreeEntry> {
-    return readTree(this.#context, sandboxId, absolutePath(path, cwd), signal, onSkipped);
+    return readTree(this.#context, sandboxId, path, cwd, signal, onSkipped);
   }
 
   async writeTree(
@@ -106,7 +111,7 @@ export class VercelFiles implements Files {
     entries: AsyncIterable<TreeEntry>,
     signal: AbortSignal,
   ): Promise<{ path: string; files: number; bytes: number }> {
-    return writeTree(this.#context, sandboxId, absolutePath(path, cwd), entries, signal);
+    return writeTree(this.#context, sandboxId, path, cwd, entries, signal);
   }
 
   #in<T>(
@@ -127,9 +132,10 @@ export class VercelFiles implements Files {
     signal: AbortSignal,
   ): Promise<void> {
     const stage = stageName();
-    const paths = files.map(({ path }) => absolutePath(path, cwd));
+    const name = posix.basename(stage);
+    const paths = files.map(({ path }) => absolutePath(path, cwd, session.cwd));
     const staged = files.map(({ content }, index) => ({ path: `${stage}-${index}`, content }));
-    let result: Awaited<ReturnType<typeof runScript>>;
+    let result: ScriptResult;
     try {
       await session.writeFiles(staged, { signal });
       const places = files.flatMap(({ mode, content }, index) => [
@@ -137,11 +143,13 @@ export class VercelFiles implements Files {
         mode === null ? '' : mode.toString(8),
         String(content.length),
       ]);
-      result = await runScript(session, PLACE_FILES, [stage, ...places], { signal });
+      const limits = { timeoutMs: PLACE_MS, silentMs: this.#context.tuning.placeSilentMs };
+      result = await runScript(session, PLACE_FILES, [stage, name, ...places], { signal, ...limits });
     } catch (error) {
-      await this.#removeStaged(session, staged);
+      await this.#removeStaged(session, [stage, name, ...paths]);
       throw error;
     }
+    if (result.exitCode !== 0) await this.#removeStaged(session, [stage, name, ...paths]);
     const placed = result.stdout.split('\n').filter((line) => line === 'placed').length;
     for (const [index, path] of paths.slice(0, placed).entries()) {
       written.push({ path, sizeBytes: files[index]?.content.length ?? 0 });
@@ -151,10 +159,9 @@ export class VercelFiles implements Files {
   }
 
   /** Never rejects. */
-  async #removeStaged(session: Session, staged: { path: string }[]): Promise<void> {
+  async #removeStaged(session: Session, args: string[]): Promise<void> {
     try {
-      const paths = staged.map(({ path }) => path);
-      await runScript(session, REMOVE, paths, { signal: AbortSignal.timeout(CLEAN_MS) });
+      await runScript(session, REMOVE_STAGED, args, { signal: AbortSignal.timeout(CLEAN_MS) });
     } catch (error) {
       this.#context.log.debug({ err: error }, 'cannot remove staged files');
     }
@@ -166,7 +173,8 @@ function* batches(files: WriteFile[]): Generator<WriteFile[]> {
   let batch: WriteFile[] = [];
   let bytes = 0;
   for (const file of files) {
-    if (batch.length > 0 && bytes + file.content.length > MAX_BATCH_BYTES) {
+    const isFull = batch.length >= MAX_BATCH_FILES || bytes + file.content.length > MAX_BATCH_BYTES;
+    if (batch.length > 0 && isFull) {
       yield batch;
       batch = [];
       bytes = 0;

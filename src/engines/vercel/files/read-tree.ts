@@ -6,6 +6,7 @@ import { createGunzip } from 'node:zlib';
 import type { Session } from '@vercel/sandbox';
 import type { ReadEntry } from 'tar';
 import { SandboxError } from '../../../shared/errors.ts';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { tarEntries } from '../../../shared/fs/tar-entries.ts';
 import { trimTrailingSlashes } from '../../../shared/text/text.ts';
 import type { OnSkipped, TreeEntry } from '../../engine.ts';
@@ -36,16 +37,16 @@ const SKIPPED_KINDS: Readonly<Record<string, string>> = { p: 'fifo', s: 'socket'
 export async function* readTree(
   context: VercelContext,
   sandboxId: string,
-  path: string,
+  name: string,
+  cwd: string | null,
   signal: AbortSignal,
   onSkipped: OnSkipped,
 ): AsyncGenerator<TreeEntry> {
   const doing = 'read a file tree';
-  const found = await inSession(context, sandboxId, doing, signal, (session) =>
-    describeIn(session, path, signal),
-  );
-  if (found === null) throw missing(path);
   const session = await runningSession(context, sandboxId, doing, signal);
+  const path = absolutePath(name, cwd, session.cwd);
+  const found = await inSession(context, sandboxId, doing, signal, () => describeIn(session, path, signal));
+  if (found === null) throw missing(path);
   const translated = (error: unknown) => explain(context, sandboxId, doing, signal, brokenConnection(error));
   try {
     if (found.stat.type === 'file') yield await fileEntry(session, found, translated, signal);

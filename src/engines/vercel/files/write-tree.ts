@@ -1,5 +1,6 @@
 /** Writes a tree of files into the sandbox: packed as it is read, transferred in parts, placed as a whole. */
 import type { Session } from '@vercel/sandbox';
+import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { PLACE_TREE, REMOVE, refusal } from '../guest/file-scripts.ts';
@@ -17,7 +18,8 @@ const PLACE_MS = 290_000;
 export async function writeTree(
   context: VercelContext,
   sandboxId: string,
-  path: string,
+  name: string,
+  cwd: string | null,
   entries: AsyncIterable<TreeEntry>,
   signal: AbortSignal,
 ): Promise<Counted & { path: string }> {
@@ -35,6 +37,7 @@ export async function writeTree(
   };
   try {
     return await inSession(context, sandboxId, 'write a file tree', signal, async (session) => {
+      const path = absolutePath(name, cwd, session.cwd);
       try {
         const counted: Counted = { files: 0, bytes: 0 };
         for await (const part of packed(context, own(), counted, signal)) {

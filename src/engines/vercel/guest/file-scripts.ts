@@ -60,14 +60,13 @@ stat -L -c '%s' -- "$1" || exit 47
 tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
 
 /**
- * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with,
- * then come path, mode (or nothing) and size of each. Prints a line for each that is in place, and takes the stages
- * away.
+ * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with, \`$2\` the
+ * name of a file while it is written beside its place, then come path, mode (or nothing) and size of each. Prints a line
+ * for each that is in place. What is left of the stages is for \`REMOVE_STAGED\`: a script that was killed removes nothing.
  */
 export const PLACE_FILES = `${PRELUDE}
-stage=$1 count=$(( ($# - 1) / 3 ))
-shift
-trap 'for (( n = 0; n < count; n++ )); do rm -f -- "$stage-$n"; done; [[ -n $fresh ]] && rm -f -- "$fresh"' EXIT
+stage=$1 name=$2 count=$(( ($# - 2) / 3 ))
+shift 2
 for (( n = 0; n < count; n++ )); do
   target=$(readlink -m -- "$1" 2> /dev/null) || target=$1
   mode=$2 size=$3
@@ -79,15 +78,21 @@ for (( n = 0; n < count; n++ )); do
   [[ -e $target && ! -w $target ]] && refuse 'Permission denied'
   directory=$(dirname -- "$target")
   attempt mkdir -p -- "$directory"
-  fresh=$(mktemp -- "$directory/.sandbox-mcp-XXXXXXXX" 2>&1) || { said=$fresh fresh=; refuse "$said"; }
-  attempt cp -- "$stage-$n" "$fresh"
+  fresh=$directory/$name
+  attempt cp -T --remove-destination -- "$stage-$n" "$fresh"
   if [[ -n $mode ]]; then attempt chmod -- "$mode" "$fresh"
   elif [[ -e $target ]]; then attempt chmod --reference="$target" -- "$fresh"
   else attempt chmod 0644 -- "$fresh"; fi
   attempt mv -fT -- "$fresh" "$target"
-  fresh=
   echo placed
-done`;
+done
+rm -f -- "$stage"-*`;
+
+/** Removes what \`PLACE_FILES\` was given and has not placed: \`$1\` and \`$2\` as there, then the paths. */
+export const REMOVE_STAGED = `stage=$1 name=$2
+shift 2
+rm -f -- "$stage"-*
+for path; do rm -f -- "$(dirname -- "$(readlink -m -- "$path" 2> /dev/null || echo "$path")")/$name"; done`;
 
 /**
  * Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. Prints what is left out, each as
@@ -179,7 +184,7 @@ export function refusal(
       );
     case FORBIDDEN:
       return new SandboxError('permission', `The sandbox's user has no permission to ${doing} "${path}".`, {
-        hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
+        hint: "Use a path below the sandbox's cwd, or sandbox_run_command with sudo: true.",
         details,
       });
     case NO_SPACE:
@@ -192,10 +197,19 @@ export function refusal(
     default:
       return new SandboxError(
         'server',
-        `The sandbox could not ${doing} "${path}": ${stderr.trim().slice(0, 200)}`,
+        `The sandbox could not ${doing} "${path}": ${reasonOf(exitCode, stderr)}.`,
         {
-          details,
+          hint: 'Call again; sandbox_run_command (cmd: "df", "ls") shows the state of its disk and of the directory.',
+          details: { ...details, exit_code: exitCode },
         },
       );
   }
+}
+
+function reasonOf(exitCode: number, stderr: string): string {
+  const said = stderr.trim().slice(0, 200).replace(/\.$/, '');
+  if (said !== '') return said;
+  return exitCode > 128
+    ? `its script was killed by signal ${exitCode - 128}`
+    : `its script ended with exit code ${exitCode} and no message`;
 }

@@ -11,6 +11,12 @@ export interface VercelEnvironment {
   readonly teamId: string | null;
   /** `VERCEL_PROJECT_ID` */
   readonly projectId: string | null;
+  /** `VERCEL_OIDC_TOKEN_FILE`: a file that holds the token, or a line `VERCEL_OIDC_TOKEN=…`. */
+  readonly tokenFile: string | null;
+  /** `VERCEL_OIDC_TOKEN_COMMAND`: a command line that prints the same. */
+  readonly tokenCommand: string | null;
+  /** The `.env.local` of the server's working directory, which `vercel env pull` rewrites; null without such a directory. */
+  readonly envFile: string | null;
 }
 
 export interface Credentials {
@@ -26,7 +32,7 @@ export interface Credentials {
 /** How to renew each kind. */
 export const RENEWAL: Readonly<Record<Credentials['variable'], string>> = {
   VERCEL_OIDC_TOKEN:
-    'Run `vercel env pull` in the linked project, set VERCEL_OIDC_TOKEN from its .env.local, and start the server again.',
+    'Run `vercel env pull` in the linked project and call again: the server reads .env.local of its own folder anew, or what VERCEL_OIDC_TOKEN_FILE or VERCEL_OIDC_TOKEN_COMMAND names. Otherwise set VERCEL_OIDC_TOKEN and start the server again.',
   VERCEL_TOKEN:
     'Create an access token in the account settings of vercel.com (Tokens), scoped to the team; set VERCEL_TOKEN with VERCEL_TEAM_ID and VERCEL_PROJECT_ID, and start the server again.',
 };

@@ -29,6 +29,8 @@ export interface HttpTuning {
   readonly attempts: number;
   /** Polling interval for a state that is about to change. */
   readonly pollMs: number;
+  /** How long placing written files may take between one file and the next. */
+  readonly placeSilentMs: number;
   /** How long a request whose response was lost may take to show an effect. */
   readonly effectMs: number;
 }
@@ -43,6 +45,7 @@ export const DEFAULT_TUNING: HttpTuning = {
   maxRetryAfterMs: 20_000,
   attempts: 3,
   pollMs: 500,
+  placeSilentMs: 60_000,
   effectMs: 5_000,
 };
 

@@ -6,11 +6,13 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fetch as undiciFetch } from 'undici';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import type { Logger } from '../../../shared/log.ts';
+import type { CredentialSource } from './credential-source.ts';
 import type { Credentials } from './credentials.ts';
 import type { Dispatchers, HttpTuning } from './dispatchers.ts';
 import { HttpFailure } from './http-failure.ts';
 import { brokenConnection, failedStatus, invalidBody } from './parse-failure.ts';
 import { isRepeatable, mayBeSilent, mayTakeLong } from './retry-policy.ts';
+import type { UnknownPolicyParts } from './unknown-policy-parts.ts';
 
 /** The default base URL of the SDK's requests. */
 export const SDK_BASE_URL = 'https://vercel.com/api';
@@ -25,9 +27,11 @@ const MAX_JSON_BYTES = 16 * 1_048_576;
 export interface FetchOptions {
   /** Instead of `SDK_BASE_URL`; without a trailing slash. */
   readonly baseUrl: string | null;
-  /** Called for every request; throws if there are no valid credentials. */
-  readonly credentials: () => Credentials;
+  /** Asked for every request; throws if there are no valid credentials. */
+  readonly credentials: CredentialSource;
   readonly dispatchers: Dispatchers;
+  /** Told of each answer. */
+  readonly unknownParts: UnknownPolicyParts;
   readonly tuning: HttpTuning;
   readonly log: Logger;
 }
@@ -36,6 +40,7 @@ interface Request {
   readonly method: string;
   readonly url: URL;
   readonly headers: Headers;
+  readonly token: string;
   readonly body: string | Uint8Array | null;
   readonly signal: AbortSignal | null;
   readonly variable: Credentials['variable'];
@@ -44,7 +49,8 @@ interface Request {
 /** @throws HttpFailure, or the signal's abort reason; from the returned function */
 export function createFetch(options: FetchOptions): typeof globalThis.fetch {
   return async (input, init) => {
-    const request = await readRequest(input, init, options);
+    let request = await readRequest(input, init, options);
+    let renewed = false;
     const repeatable = isRepeatable(request.method, request.url.pathname);
     const { attempts } = options.tuning;
     for (let attempt = 1; ; attempt += 1) {
@@ -54,6 +60,16 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
         request.signal?.throwIfAborted();
         // The SDK retries after every other error, whatever the platform has done.
         if (!(error instanceof HttpFailure)) throw unforeseen(error);
+        if (
+          !renewed &&
+          isTokenRefused(error) &&
+          (await options.credentials.renewAfterRefusal(request.token))
+        ) {
+          // A refused token means that nothing was done, whatever the request was.
+          renewed = true;
+          request = await readRequest(input, init, options);
+          continue;
+        }
         const wait = repeatable && attempt < attempts ? pause(error, attempt, options.tuning) : null;
         if (wait === null) throw error;
         const { status, kind } = error.facts;
@@ -62,6 +78,10 @@ export function createFetch(options: FetchOptions): typeof globalThis.fetch {
       }
     }
   };
+}
+
+function isTokenRefused({ facts }: HttpFailure): boolean {
+  return facts.status === 401 || (facts.status === 403 && facts.invalidToken);
 }
 
 /** A failure on this side, with the request in flight or carried out. */
@@ -93,12 +113,13 @@ async function readRequest(
     throw new TypeError('The SDK requested a URL outside the API.');
   const headers = new Headers(init?.headers);
   // The SDK never gets the token: it would exchange one of its kind for another from the environment.
-  const { token, variable } = credentials();
+  const { token, variable } = await credentials.current();
   headers.set('authorization', `Bearer ${token}`);
   return {
     method: (init?.method ?? 'GET').toUpperCase(),
     url: new URL(`${baseUrl ?? SDK_BASE_URL}${requested.slice(SDK_BASE_URL.length)}`),
     headers,
+    token,
     body: bodyOf(init?.body),
     signal: init?.signal ?? null,
     variable,
@@ -111,7 +132,7 @@ function bodyOf(body: RequestInit['body']): string | Uint8Array | null {
   throw new TypeError('The SDK sent a body that cannot be sent again in a retry.');
 }
 
-async function once(request: Request, { dispatchers }: FetchOptions): Promise<Response> {
+async function once(request: Request, { dispatchers, unknownParts }: FetchOptions): Promise<Response> {
   const { method, url, headers, body, signal, variable } = request;
   const long = mayTakeLong(method, url);
   let answer: Awaited<ReturnType<typeof undiciFetch>>;
@@ -142,16 +163,19 @@ async function once(request: Request, { dispatchers }: FetchOptions): Promise<Re
     throw brokenConnection(error);
   }
   if (!answer.ok) throw failedStatus(answer.status, answer.headers.get('retry-after'), text, variable);
-  if (!isJsonObject(text)) throw invalidBody(answer.status, text);
+  const json = jsonObject(text);
+  if (json === null) throw invalidBody(answer.status, text);
+  unknownParts.note(json);
   return new Response(NO_BODY.includes(answer.status) ? null : text, head);
 }
 
-function isJsonObject(text: string): boolean {
+/** Null for anything else; an empty text counts as an empty object. */
+function jsonObject(text: string): object | null {
   try {
     const value: unknown = JSON.parse(text === '' ? '{}' : text);
-    return typeof value === 'object' && value !== null;
+    return typeof value === 'object' ? value : null;
   } catch {
-    return false;
+    return null;
   }
 }
 

@@ -10,7 +10,9 @@ const REPEATABLE_POSTS = [
 
 /** Command starts, creations, snapshots, extensions and kills are excluded: each would happen twice. */
 export function isRepeatable(method: string, pathname: string): boolean {
-  if (method === 'GET' || method === 'HEAD' || method === 'DELETE') return true;
+  if (['GET', 'HEAD', 'DELETE'].includes(method)) return true;
+  // Sets what it names to the same values again.
+  if (method === 'PATCH') return true;
   return method === 'POST' && REPEATABLE_POSTS.some((pattern) => pattern.test(pathname));
 }
 

@@ -1,6 +1,8 @@
 /** The SDK, bound to the credentials and the `fetch` of this engine. */
 import { Sandbox, type Session, Snapshot } from '@vercel/sandbox';
+import type { CredentialSource } from './credential-source.ts';
 import type { Credentials } from './credentials.ts';
+import type { UnknownPolicyParts } from './unknown-policy-parts.ts';
 
 /** A placeholder for the token; `fetch` inserts the real one, which never passes through the SDK. */
 const NO_TOKEN = 'set-by-fetch';
@@ -11,26 +13,39 @@ export type CreateParams = NonNullable<Parameters<typeof Sandbox.create>[0]>;
 
 export class SdkClient {
   readonly #fetch: typeof globalThis.fetch;
-  readonly #credentials: () => Credentials;
+  readonly #credentials: CredentialSource;
+  /** Of the policies of sessions. */
+  readonly unknownParts: UnknownPolicyParts;
   readonly #sessions = new Map<string, Session>();
 
-  constructor(fetch: typeof globalThis.fetch, credentials: () => Credentials) {
+  constructor(
+    fetch: typeof globalThis.fetch,
+    credentials: CredentialSource,
+    unknownParts: UnknownPolicyParts,
+  ) {
     this.#fetch = fetch;
+    this.unknownParts = unknownParts;
     this.#credentials = credentials;
   }
 
   /** @throws SandboxError `auth` if there are no valid credentials */
-  credentials(): Credentials {
-    return this.#credentials();
+  credentials(): Promise<Credentials> {
+    return this.#credentials.current();
   }
 
   async create(params: CreateParams, signal: AbortSignal): Promise<Sandbox> {
-    return this.#remember(await Sandbox.create({ ...params, ...this.#auth(), signal }));
+    return this.#remember(await Sandbox.create({ ...params, ...(await this.#auth()), signal }));
   }
 
   /** Only reads: a stopped sandbox stays stopped. */
   async get(name: string, signal: AbortSignal): Promise<Sandbox> {
-    return this.#remember(await Sandbox.get({ ...this.#auth(), name, resume: false, signal }));
+    return this.#remember(await Sandbox.get({ ...(await this.#auth()), name, resume: false, signal }));
+  }
+
+  /** Starts a stopped sandbox again. */
+  async resume(name: string, signal: AbortSignal): Promise<Session> {
+    const sandbox = await Sandbox.get({ ...(await this.#auth()), name, resume: true, signal });
+    return this.#remember(sandbox).currentSession();
   }
 
   /**
@@ -47,19 +62,26 @@ export class SdkClient {
   }
 
   /** A page as the platform returns it, newest first. */
-  list(limit: number, cursor: string | null, signal: AbortSignal) {
+  async list(limit: number, cursor: string | null, signal: AbortSignal) {
     const at = cursor === null ? {} : { cursor };
-    return Sandbox.list({ ...this.#auth(), sortBy: 'createdAt', sortOrder: 'desc', limit, ...at, signal });
+    return Sandbox.list({
+      ...(await this.#auth()),
+      sortBy: 'createdAt',
+      sortOrder: 'desc',
+      limit,
+      ...at,
+      signal,
+    });
   }
 
-  snapshot(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
-    return Snapshot.get({ ...this.#auth(), snapshotId, signal });
+  async snapshot(snapshotId: string, signal: AbortSignal): Promise<Snapshot> {
+    return Snapshot.get({ ...(await this.#auth()), snapshotId, signal });
   }
 
   /** A page as the platform returns it, newest first. */
-  snapshots(limit: number, cursor: string | null, signal: AbortSignal) {
+  async snapshots(limit: number, cursor: string | null, signal: AbortSignal) {
     const at = cursor === null ? {} : { cursor };
-    return Snapshot.list({ ...this.#auth(), sortOrder: 'desc', limit, ...at, signal });
+    return Snapshot.list({ ...(await this.#auth()), sortOrder: 'desc', limit, ...at, signal });
   }
 
   /** Drops a session that has ended from the cache. */
@@ -73,8 +95,8 @@ export class SdkClient {
     return sandbox;
   }
 
-  #auth() {
-    const { teamId, projectId } = this.#credentials();
+  async #auth() {
+    const { teamId, projectId } = await this.#credentials.current();
     return { token: NO_TOKEN, teamId, projectId, fetch: this.#fetch };
   }
 }

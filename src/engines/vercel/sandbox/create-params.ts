@@ -4,8 +4,8 @@ import { PROGRAM_DEFAULTS } from '../../../shared/program-defaults.ts';
 import { type SourceCredentials, sourceCredentials } from '../../../shared/source-credentials.ts';
 import type { CreateSandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
+import { toSdkPolicy } from '../policy/network-policy.ts';
 import { snapshotRuntime } from '../state/snapshot-record.ts';
-import { toSdkPolicy } from './network-policy.ts';
 import { chooseRuntime, type RuntimeChoice } from './runtime-choice.ts';
 
 /** What the sandbox starts from, and how that is shown. A snapshot has its own runtime; any other is rejected. */
@@ -27,16 +27,22 @@ export async function planOf(
   );
 }
 
+/** How long the files of a stopped persistent sandbox are kept. */
+const DEFAULT_EXPIRATION_MS = 30 * 86_400_000;
+
 /** With its secrets substituted: never to be stored or returned. */
 export function paramsOf(
   { secrets }: Pick<VercelContext, 'secrets'>,
   request: CreateSandbox,
   choice: RuntimeChoice,
 ) {
-  const { sandboxId, ports, timeoutMs, vcpus, env, networkPolicy, source } = request;
+  const { sandboxId, ports, timeoutMs, vcpus, env, networkPolicy, source, regions, persistent } = request;
+  const [region, ...failoverRegions] = regions ?? [];
   const common = {
     name: sandboxId,
-    persistent: false,
+    ...persistence(persistent),
+    ...(region !== undefined && { region }),
+    ...(failoverRegions.length > 0 && { failoverRegions }),
     ports,
     timeout: timeoutMs,
     resources: { vcpus },
@@ -51,6 +57,18 @@ export function paramsOf(
     return { ...common, ...choice, source: { type: 'tarball' as const, url: source.url } };
   }
   return { ...common, ...choice, source: gitSource(source, sourceCredentials(source, secrets)) };
+}
+
+/** The platform's own name is the id; the chosen one is shown as a tag. Kept files expire, so that nothing costs for ever. */
+function persistence(persistent: CreateSandbox['persistent']) {
+  if (persistent === undefined) return { persistent: false };
+  const { name, keepSnapshots } = persistent;
+  return {
+    persistent: true,
+    tags: { name },
+    snapshotExpiration: DEFAULT_EXPIRATION_MS,
+    ...(keepSnapshots !== null && { keepLastSnapshots: { count: keepSnapshots } }),
+  };
 }
 
 function gitSource(

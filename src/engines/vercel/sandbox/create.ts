@@ -14,6 +14,7 @@ import {
   platformMessage,
 } from '../http/api-errors.ts';
 import type { CreateParams } from '../http/sdk-client.ts';
+import { masked } from '../policy/network-policy.ts';
 import {
   readRecord,
   removeRecord,
@@ -22,10 +23,10 @@ import {
   writeIntent,
 } from '../state/sandbox-record.ts';
 import { paramsOf, planOf } from './create-params.ts';
-import { masked } from './network-policy.ts';
+import { currentView } from './get-sandbox.ts';
 import { pendingView } from './pending-view.ts';
 import { removeFromCloud, stopInCloud } from './remove.ts';
-import { viewOf } from './sandbox-view.ts';
+import { located } from './repository-path.ts';
 import { checkSource, fetchedSource, sourceFailure, tooSlow } from './source.ts';
 
 /** How long a cancelled caller waits for the cleanup; the rest continues in the background. */
@@ -33,6 +34,9 @@ const UNDO_MS = 10_000;
 const FIND_MS = 15_000;
 /** How much longer than the sandbox's own timeout to wait for the response to its creation. */
 const START_MS = 10_000;
+
+/** A sandbox of the requested name that is older was not created by the request. */
+const OLDER_MS = 15 * 60_000;
 
 const never = new AbortController().signal;
 
@@ -78,7 +82,7 @@ export class Creations {
   /** Rejects everything that can be rejected before anything is stored or requested. */
   async #plan(request: CreateSandbox): Promise<{ record: SandboxRecord; params: CreateParams }> {
     const { sandboxId, networkPolicy } = request;
-    const { teamId, projectId } = this.#context.cloud.credentials();
+    const { teamId, projectId } = await this.#context.cloud.credentials();
     if (request.interactive) throw noTerminalsForPeople();
     this.#context.readPolicy(networkPolicy);
     const source = fetchedSource(request);
@@ -90,7 +94,14 @@ export class Creations {
     const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, requestedAt);
     const requestedStop = null;
     const known = { sandboxId, teamId, projectId, requestedAt, runtime, policy, lastSeen };
-    const record = { ...known, requestedStop, snapshotSession: null };
+    const record = {
+      ...known,
+      requestedStop,
+      snapshotSession: null,
+      sourcePath: null,
+      sessionId: null,
+      persistent: request.persistent !== undefined,
+    };
     return { record: { version: 1, state: 'creating', ...record }, params };
   }
 
@@ -108,7 +119,8 @@ export class Creations {
     try {
       throwIfCancelled(signal);
       const view = await this.#started(sandboxId, signal);
-      if (view.status === 'running') return await this.#handOut(view, signal);
+      if (view.status === 'running')
+        return await this.#handOut(await located(this.#context, view, request), signal);
       if (await this.#wasStopped(sandboxId)) throw endedMeanwhile(sandboxId);
       if (isLate()) throw tooSlow(request);
       throw new SandboxError('server', `Vercel could not create the sandbox: it is ${view.status}.`, {
@@ -123,9 +135,9 @@ export class Creations {
 
   /** The sandbox once its creation is complete. */
   async #started(sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
-    const { cloud, layout, tuning } = this.#context;
+    const { layout, tuning } = this.#context;
     for (;;) {
-      const view = viewOf(await cloud.get(sandboxId, signal), await readRecord(layout, sandboxId));
+      const view = await currentView(this.#context, sandboxId, await readRecord(layout, sandboxId), signal);
       if (view.status !== 'pending') return view;
       await delay(tuning.pollMs, undefined, { signal });
     }
@@ -136,7 +148,9 @@ export class Creations {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
       isOut = record.state === 'creating' && record.requestedStop === null;
-      return isOut ? { ...record, state: 'made', lastSeen: view } : record;
+      const sessionId = this.#context.cloud.known(view.sandboxId)?.sessionId ?? null;
+      const { sourcePath } = view;
+      return isOut ? { ...record, state: 'made', lastSeen: view, sourcePath, sessionId } : record;
     });
     if (isOut) return view;
     throwIfCancelled(signal);
@@ -174,14 +188,17 @@ export class Creations {
     const failure = fromPlatform(error, { doing: 'create a sandbox', sandboxId });
     if (!mayHaveHappened(error)) {
       await removeRecord(layout, sandboxId);
+      if (request.persistent !== undefined && /already exists/.test(platformMessage(error)))
+        throw nameIsTaken(request.persistent.name, sandboxId);
       if (source?.type === 'snapshot' && isSnapshotMissing(error)) throw unknownSnapshot(source.snapshotId);
       const fetched = fetchedSource(request);
       const words = platformMessage(error);
       throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
     }
     try {
-      await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));
-      return;
+      const { createdAt } = await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));
+      const isOlder = createdAt.getTime() < Date.now() - OLDER_MS;
+      if (request.persistent === undefined || !isOlder) return;
     } catch (second) {
       if (!isSandboxMissing(second))
         this.#context.log.warn(
@@ -189,12 +206,15 @@ export class Creations {
           'unknown whether a sandbox was created',
         );
       await this.#doubt(sandboxId);
+      throw new SandboxError(
+        failure.code,
+        `${failure.message} It is unknown whether sandbox ${sandboxId} was created; it is removed as soon as it appears.`,
+        { hint: failure.hint, details: { ...failure.details, sandbox_id: sandboxId }, cause: error },
+      );
     }
-    throw new SandboxError(
-      failure.code,
-      `${failure.message} It is unknown whether sandbox ${sandboxId} was created; it is removed as soon as it appears.`,
-      { hint: failure.hint, details: { ...failure.details, sandbox_id: sandboxId }, cause: error },
-    );
+    // A named sandbox that was there before.
+    await removeRecord(layout, sandboxId);
+    throw nameIsTaken(request.persistent.name, sandboxId);
   }
 
   async #undo(sandboxId: string): Promise<void> {
@@ -253,6 +273,17 @@ function endedMeanwhile(sandboxId: string): SandboxError {
     hint: 'Call sandbox_create for a new one.',
     details: { sandbox_id: sandboxId },
   });
+}
+
+function nameIsTaken(name: string, sandboxId: string): SandboxError {
+  return new SandboxError(
+    'conflict',
+    `The project has a sandbox named ${JSON.stringify(name)}: ${sandboxId}.`,
+    {
+      hint: `Call sandbox_get with sandbox_id ${sandboxId}, which resumes it, or sandbox_create with another name.`,
+      details: { name, sandbox_id: sandboxId },
+    },
+  );
 }
 
 function noTerminalsForPeople(): SandboxError {

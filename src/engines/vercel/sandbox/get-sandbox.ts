@@ -17,13 +17,13 @@ export async function getSandbox(
 ): Promise<Sandbox> {
   throwIfCancelled(signal);
   const record = await readRecord(context.layout, sandboxId);
-  if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
+  if (record?.lastSeen && hasEndedForGood(record)) return record.lastSeen;
   // Its creation failed without a response from the cloud: if the sandbox appears later, it is removed.
   if (record?.state === 'doubtful') throw unknownSandbox(sandboxId);
-  requireSameProject(context, record);
+  await requireSameProject(context, record);
   if (record?.state === 'creating') return getPending(context, record, signal);
   try {
-    const view = viewOf(await context.cloud.get(sandboxId, signal), record);
+    const view = await currentView(context, sandboxId, record, signal);
     await note(context, view, record);
     return view;
   } catch (error) {
@@ -36,6 +36,22 @@ export async function getSandbox(
   }
 }
 
+/** True if the sandbox is known to have ended and cannot be started again. */
+function hasEndedForGood({ lastSeen, persistent }: SandboxRecord): boolean {
+  return lastSeen !== null && hasEnded(lastSeen) && !persistent;
+}
+
+/** As the platform reports it now. @throws what the SDK throws */
+export async function currentView(
+  { cloud }: VercelContext,
+  sandboxId: string,
+  record: SandboxRecord | null,
+  signal: AbortSignal,
+): Promise<Sandbox> {
+  const sandbox = await cloud.get(sandboxId, signal);
+  return viewOf(sandbox, record, cloud.unknownParts.of(sandbox.currentSession().sessionId));
+}
+
 /** A sandbox is pending until it is returned to its creator, even if the cloud shows it as running. */
 async function getPending(
   context: VercelContext,
@@ -44,7 +60,7 @@ async function getPending(
 ): Promise<Sandbox> {
   const { sandboxId, lastSeen, requestedStop, requestedAt } = record;
   try {
-    const view = viewOf(await context.cloud.get(sandboxId, signal), record);
+    const view = await currentView(context, sandboxId, record, signal);
     if (!hasEnded(view)) return { ...view, status: view.status === 'running' ? 'pending' : view.status };
     if (requestedStop !== null) await note(context, view, record);
     return view;
@@ -63,8 +79,8 @@ async function getPending(
 }
 
 /** Another project would not know the sandbox, so it would appear to be gone while it keeps running. */
-function requireSameProject(context: VercelContext, record: SandboxRecord | null): void {
-  const { teamId, projectId } = context.cloud.credentials();
+async function requireSameProject(context: VercelContext, record: SandboxRecord | null): Promise<void> {
+  const { teamId, projectId } = await context.cloud.credentials();
   if (record === null || (record.teamId === teamId && record.projectId === projectId)) return;
   throw new SandboxError(
     'permission',
@@ -85,7 +101,7 @@ export async function note(
   if (hasEnded(view)) context.cloud.forget(view.sandboxId);
   if (record.state === 'made' && JSON.stringify(record.lastSeen) === JSON.stringify(view)) return;
   await updateRecord(context.layout, view.sandboxId, (present) =>
-    present.state === 'doubtful' || (present.lastSeen !== null && hasEnded(present.lastSeen))
+    present.state === 'doubtful' || hasEndedForGood(present)
       ? present
       : { ...present, state: 'made', lastSeen: view },
   );
@@ -135,7 +151,7 @@ export async function runningSession(
 ): Promise<Session> {
   throwIfCancelled(signal);
   const record = await readRecord(context.layout, sandboxId);
-  if (record?.lastSeen && (record.state === 'creating' || hasEnded(record.lastSeen)))
+  if (record?.lastSeen && (record.state === 'creating' || hasEndedForGood(record)))
     throw notRunning(record.lastSeen, doing);
   const known = context.cloud.known(sandboxId);
   if (known !== null) return known;

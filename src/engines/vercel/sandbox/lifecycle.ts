@@ -49,7 +49,7 @@ export async function stopSandbox(
 ): Promise<Sandbox> {
   const doing = 'stop the sandbox';
   const record = await readRecord(context.layout, sandboxId);
-  if (record?.lastSeen && hasEnded(record.lastSeen)) return record.lastSeen;
+  if (record?.lastSeen && hasEnded(record.lastSeen) && !record.persistent) return record.lastSeen;
   if (context.cloud.known(sandboxId) === null) {
     const view = await getSandbox(context, sandboxId, signal);
     if (hasEnded(view)) return view;

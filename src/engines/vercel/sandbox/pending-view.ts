@@ -22,6 +22,7 @@ export function pendingView(request: CreateSandbox, requestedAt: number): Sandbo
     networkPolicy,
     interactivePort: null,
     sourceSnapshotId: source?.type === 'snapshot' ? source.snapshotId : null,
+    sourcePath: null,
     stopCause: null,
     statusReason: null,
   };

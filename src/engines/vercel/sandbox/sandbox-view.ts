@@ -1,8 +1,8 @@
 /** The contract's view of a sandbox in the cloud, from the SDK's data and this machine's records. */
 import type { Sandbox as SdkSandbox, Session as SdkSession } from '@vercel/sandbox';
 import type { Sandbox, SandboxStatus, StopCause } from '../../engine.ts';
+import { policyInForce } from '../policy/network-policy.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
-import { policyInForce } from './network-policy.ts';
 import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 
 /** The platform ends a sandbox a little before or after its deadline. */
@@ -16,7 +16,11 @@ export function hasEnded({ status }: Pick<Sandbox, 'status'>): boolean {
 }
 
 /** The current state of the sandbox; `record` is null if another machine created it. */
-export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandbox {
+export function viewOf(
+  sandbox: SdkSandbox,
+  record: SandboxRecord | null,
+  unknownParts: readonly string[],
+): Sandbox {
   const session = sandbox.currentSession();
   const status = statusOf(session, record);
   const startedAt = (session.startedAt ?? session.createdAt).getTime();
@@ -33,13 +37,26 @@ export function viewOf(sandbox: SdkSandbox, record: SandboxRecord | null): Sandb
     timeoutMs: session.timeout,
     expiresAt: ended ? null : startedAt + session.timeout,
     ports: portsOf(sandbox, ended),
-    networkPolicy: policyInForce(session.networkPolicy, record?.policy ?? null),
+    networkPolicy: policyInForce(session.networkPolicy, record?.policy ?? null, unknownParts),
     // Interactive terminals need a server between them and the platform.
     interactivePort: null,
     sourceSnapshotId: session.sourceSnapshotId ?? null,
+    sourcePath: record?.sourcePath ?? null,
     stopCause: ended ? stopCauseOf(sandbox, record) : null,
-    statusReason: reasonOf(status),
+    statusReason: reasonOf(status) ?? otherSession(session, record, status),
+    region: session.region,
   };
+}
+
+/** A new session has the files of the last snapshot at most, and none of the processes. */
+function otherSession(
+  { sessionId }: SdkSession,
+  record: SandboxRecord | null,
+  status: SandboxStatus,
+): string | null {
+  const known = record?.sessionId ?? null;
+  if (known === null || known === sessionId || hasEnded({ status })) return null;
+  return 'restarted elsewhere, in a new session: its earlier processes are gone, and files may be older';
 }
 
 /** A session that is being snapshotted keeps reporting that it runs, until the snapshot ends it. */

@@ -1,8 +1,8 @@
 import type { NetworkPolicy } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
+import { masked, policyInForce, toSdkPolicy } from '../policy/network-policy.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { getSandbox, inSession, notRunning } from './get-sandbox.ts';
-import { masked, policyInForce, toSdkPolicy } from './network-policy.ts';
 
 /**
  * Replaces the policy of a running sandbox. Vercel's firewall sets its headers.
@@ -24,6 +24,6 @@ export async function updatePolicy(
   return inSession(context, sandboxId, doing, signal, async (session) => {
     await session.update({ networkPolicy }, { signal });
     await updateRecord(context.layout, sandboxId, (record) => ({ ...record, policy: requested }));
-    return policyInForce(session.networkPolicy, requested);
+    return policyInForce(session.networkPolicy, requested, context.cloud.unknownParts.of(session.sessionId));
   });
 }

@@ -29,6 +29,8 @@ const seenSchema = z.strictObject({
   networkPolicy: networkPolicyRecord,
   interactivePort: z.number().nullable(),
   sourceSnapshotId: z.string().nullable(),
+  sourcePath: z.string().nullable().default(null),
+  region: z.string().optional(),
   stopCause: z
     .enum(['requested', 'session_end', 'deadline', 'snapshot', 'aborted', 'out_of_memory'])
     .nullable(),
@@ -52,6 +54,12 @@ const recordSchema = z.strictObject({
   requestedStop: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
   /** The session that a snapshot was requested from: the API names a snapshot's source by its session alone. */
   snapshotSession: z.string().nullable().default(null),
+  /** Stopped, it can be started again with its files, also from elsewhere. */
+  persistent: z.boolean().default(false),
+  /** The session that was started last from here; null in records of early versions. */
+  sessionId: z.string().nullable().default(null),
+  /** Where a git source is, as `Sandbox.sourcePath`. */
+  sourcePath: z.string().nullable().default(null),
   /** The policy requested last: header values masked, `${secret:NAME}` not substituted. */
   policy: networkPolicyRecord,
   lastSeen: seenSchema.nullable(),

@@ -117,6 +117,21 @@ export const LIFE_CALLS: readonly FaultCall[] = [
     },
   },
   {
+    name: 'expose a port',
+    operations: ['sandbox.get', 'sandbox.update'],
+    repeatable: true,
+    sandbox: 'own',
+    run: async (engine, { sandboxId }) => {
+      await engine.ports?.expose(sandboxId, 8099, timeoutSignal());
+      return 'exposed';
+    },
+    right: (value) => expect(value).toBe('exposed'),
+    async after({ world, sandboxId }, failure) {
+      const { ports } = await world.patient.get(sandboxId, timeoutSignal());
+      if (failure === null) expect(ports.map(({ port }) => port)).toContain(8099);
+    },
+  },
+  {
     name: 'open a shell',
     operations: ['sandbox.get', 'session.interactive'],
     repeatable: true,

@@ -16,7 +16,24 @@ import { SecretStore } from '../../../../src/shared/secrets.ts';
 import type { EngineUnderTest } from '../../../conformance/support/subject.ts';
 import type { VercelApi } from '../../../fakes/vercel/index.ts';
 
-/** No proxy, whatever the environment of this machine contains. */
+/** No credentials, and nothing to read them from. */
+export const NO_CREDENTIALS: VercelEnvironment = {
+  oidcToken: null,
+  token: null,
+  teamId: null,
+  projectId: null,
+  tokenFile: null,
+  tokenCommand: null,
+  envFile: null,
+};
+
+/** A token as Vercel's, with these claims. */
+export function oidcToken(claims: Record<string, unknown>): string {
+  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+  return `${part({ alg: 'none' })}.${part(claims)}.signature`;
+}
+
+/** No proxy, whatever this machine's environment says. */
 const NO_PROXY = { http: null, https: null, no: null };
 
 /** No secrets, and policies parsed as in the server. */
@@ -41,7 +58,7 @@ export async function openVercelEngine(
   const engine = createVercelEngine({
     stateDir,
     apiUrl: url,
-    environment: { oidcToken: null, token: null, teamId: null, projectId: null, ...credentials },
+    environment: { ...NO_CREDENTIALS, ...credentials },
     proxy,
     ...WITHOUT_SECRETS,
     tuning: { ...DEFAULT_TUNING, ...tuning },
@@ -69,6 +86,7 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
       stateDir,
       apiUrl: null,
       environment: {
+        ...NO_CREDENTIALS,
         oidcToken: env['VERCEL_OIDC_TOKEN'] ?? null,
         token: env['VERCEL_TOKEN'] ?? null,
         teamId: env['VERCEL_TEAM_ID'] ?? null,

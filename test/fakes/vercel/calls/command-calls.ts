@@ -1,5 +1,6 @@
 /** The calls about commands. */
 import { constants } from 'node:os';
+import { posix } from 'node:path';
 import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
 import type { Command, Engine, OutputStream } from '../../../../src/engines/engine.ts';
@@ -49,7 +50,7 @@ export async function runCommand(cloud: Cloud, request: ApiRequest): Promise<Rep
         sandboxId: session.below,
         cmd: body.command,
         args: body.args ?? [],
-        cwd: body.cwd ?? null,
+        cwd: posix.resolve(session.sandbox.cwd, body.cwd ?? ''),
         env: { ...body.env, [MARK]: cloud.commandIds.above(commandId) },
         sudo: body.sudo ?? false,
         timeoutMs: body.timeout ?? null,

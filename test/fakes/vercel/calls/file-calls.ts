@@ -15,25 +15,25 @@ const pathRequest = z.strictObject({ path: z.string().min(1), cwd: z.string().op
 
 /** Makes one directory: a missing parent or an existing path is an error, as in `mkdir` without options. */
 export async function makeDirectory(cloud: Cloud, request: ApiRequest): Promise<Reply> {
-  const { below } = await cloud.running(request.names[0] ?? '');
-  const { path, cwd } = await bodyOf(request, pathRequest);
+  const { below, sandbox } = await cloud.running(request.names[0] ?? '');
+  const { path, cwd = sandbox.cwd } = await bodyOf(request, pathRequest);
   const { files } = cloud.engine;
   const parent = posix.dirname(path.replace(/\/+$/, ''));
-  if ((await asApi(() => files.stat(below, parent, cwd ?? null, never()))) === null)
+  if ((await asApi(() => files.stat(below, parent, cwd, never()))) === null)
     throw new ApiFailure(400, 'bad_request', `mkdir ${path}: no such file or directory`);
-  if ((await asApi(() => files.stat(below, path, cwd ?? null, never()))) !== null)
+  if ((await asApi(() => files.stat(below, path, cwd, never()))) !== null)
     throw new ApiFailure(400, 'bad_request', `mkdir ${path}: file exists`);
-  await asApi(() => files.mkDir(below, path, cwd ?? null, never()));
+  await asApi(() => files.mkDir(below, path, cwd, never()));
   return answer('EmptyResponse', {});
 }
 
 /** Unpacks the archive inside, as the sandbox's user, below the directory that `x-cwd` names. */
 export async function writeFiles(cloud: Cloud, request: ApiRequest): Promise<Reply> {
-  const { below } = await cloud.running(request.names[0] ?? '');
+  const { below, sandbox } = await cloud.running(request.names[0] ?? '');
   if (request.header('content-type') !== 'application/gzip')
     throw new ApiFailure(400, 'bad_request', 'The body must be a gzipped tar archive');
   const archive = `/tmp/.upload-${randomUUID()}.tar.gz`;
-  const folder = request.header('x-cwd') ?? '/vercel/sandbox';
+  const folder = request.header('x-cwd') ?? sandbox.cwd;
   const entries = only(Readable.from(request.bytes));
   await asApi(() => cloud.engine.files.writeTree(below, archive, null, entries, never()));
   const script = 'tar -xzf "$0" -C "$1" --no-same-owner -p; code=$?; rm -f "$0"; exit $code';
@@ -47,11 +47,11 @@ async function* only(content: Readable): AsyncGenerator<TreeEntry> {
 }
 
 export async function readFile(cloud: Cloud, request: ApiRequest): Promise<Reply> {
-  const { below } = await cloud.running(request.names[0] ?? '');
-  const { path, cwd } = await bodyOf(request, pathRequest);
+  const { below, sandbox } = await cloud.running(request.names[0] ?? '');
+  const { path, cwd = sandbox.cwd } = await bodyOf(request, pathRequest);
   const { files } = cloud.engine;
   const read = (offset: number) =>
-    asApi(() => files.read(below, path, cwd ?? null, { offset, limit: CHUNK_BYTES }, never()));
+    asApi(() => files.read(below, path, cwd, { offset, limit: CHUNK_BYTES }, never()));
   const first = await read(0);
   if (first === null) throw new ApiFailure(404, 'not_found', `File not found: ${path}`);
   const content = async function* (): AsyncGenerator<Buffer> {

@@ -134,7 +134,7 @@ function requestOf(session: SessionRecord, start: z.infer<typeof startMessage>):
     sandboxId: session.below,
     command,
     env,
-    cwd: start.cwd ?? null,
+    cwd: start.cwd ?? session.sandbox.cwd,
     sudo,
     cols: start.cols ?? 80,
     rows: start.rows ?? 24,

@@ -1,13 +1,15 @@
 /** The calls about named sandboxes. */
 import { randomBytes } from 'node:crypto';
 import { availableParallelism } from 'node:os';
+import { posix } from 'node:path';
 import { z } from 'zod';
 import type { Cloud } from '../cloud/cloud.ts';
 import { asApi, never } from '../cloud/cloud.ts';
-import { fill, sourceRequest } from '../cloud/fill.ts';
+import { type FetchedSource, fill, sourceRequest } from '../cloud/fill.ts';
 import { policyRequest } from '../cloud/network-policy.ts';
 import {
   currentSession,
+  DEFAULT_REGION,
   routesPayload,
   type SandboxRecord,
   sandboxPayload,
@@ -18,15 +20,29 @@ import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire
 /** The service's values; here all are the host's own. */
 const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'];
 const MAX_TIMEOUT_MS = 86_400_000;
+const MAX_PORTS = 15;
 
 const shared = {
   projectId: z.string().optional(),
-  ports: z.array(z.number().int().min(1).max(65_535)).max(4).optional(),
+  ports: z
+    .array(z.number().int().min(1).max(65_535))
+    .max(MAX_PORTS, `\`ports\` should NOT have more than ${MAX_PORTS} items.`)
+    .optional(),
   timeout: z.number().int().min(1_000).max(MAX_TIMEOUT_MS).optional(),
   resources: z.object({ vcpus: z.number().int().min(1).max(32), memory: z.number().optional() }).optional(),
   networkPolicy: policyRequest.optional(),
   persistent: z.boolean().optional(),
   tags: z.record(z.string(), z.string()).optional(),
+  region: z.string().optional(),
+  failoverRegions: z.array(z.string()).optional(),
+  snapshotExpiration: z.number().optional(),
+  keepLastSnapshots: z
+    .strictObject({
+      count: z.number().int().min(1).max(10),
+      expiration: z.number().optional(),
+      deleteEvicted: z.boolean().optional(),
+    })
+    .optional(),
 };
 
 const createRequest = z.strictObject({
@@ -39,8 +55,6 @@ const createRequest = z.strictObject({
   image: z.string().optional(),
   source: sourceRequest.optional(),
   env: z.record(z.string(), z.string()).optional(),
-  snapshotExpiration: z.number().optional(),
-  region: z.string().optional(),
   __interactive: z.boolean().optional(),
 });
 
@@ -62,6 +76,10 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
     throw new ApiFailure(400, 'bad_request', 'A runtime cannot be given with a snapshot source');
   if (runtime !== undefined && !RUNTIMES.includes(runtime))
     throw new ApiFailure(400, 'bad_request', `Invalid runtime: ${runtime}`);
+  if (body.region !== undefined && body.failoverRegions?.includes(body.region)) {
+    const message = `failoverRegions must not include the sandbox region: ${body.region}`;
+    throw new ApiFailure(400, 'bad_request', message);
+  }
   const now = Date.now();
   const record: SandboxRecord = {
     name: body.name ?? `sandbox-${randomBytes(6).toString('hex')}`,
@@ -72,6 +90,12 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
     vcpus: Math.min(body.resources?.vcpus ?? 2, availableParallelism()),
     timeoutMs: body.timeout ?? 300_000,
     ports: body.ports ?? [],
+    cwd: cloud.cwd,
+    region: body.region ?? DEFAULT_REGION,
+    failoverRegions: body.failoverRegions ?? null,
+    snapshotExpiration: body.snapshotExpiration ?? null,
+    keepLastSnapshots: body.keepLastSnapshots ?? null,
+    currentSnapshotId: null,
     env: body.env ?? {},
     tags: body.tags ?? null,
     policy: body.networkPolicy ?? { mode: 'allow-all' },
@@ -85,13 +109,19 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
   if (source !== undefined && source.type !== 'snapshot') {
     try {
       const session = currentSession(record);
-      await fill(cloud.engine, session.below, source, cloud.life(session));
+      await fill(cloud.engine, session.below, source, sourceFolder(record, source), cloud.life(session));
     } catch (error) {
       await cloud.delete(record);
       throw error;
     }
   }
   return whole(cloud, record);
+}
+
+/** In a managed image a repository gets a folder of its own name. */
+function sourceFolder({ cwd, runtime }: SandboxRecord, { type, url }: FetchedSource): string {
+  if (type === 'tarball' || runtime !== null) return cwd;
+  return posix.join(cwd, posix.basename(new URL(url).pathname, '.git'));
 }
 
 /** Distinguishes a deleted snapshot from a deleted sandbox. */
@@ -121,8 +151,9 @@ export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiR
   const resumes = url.searchParams.get('resume') === 'true';
   if (!resumes || (await cloud.current(currentSession(record))).expiresAt !== null)
     return whole(cloud, record);
-  // Without the files of the previous session, as for one that does not persist.
-  await cloud.startSession(record, { snapshotId: null, interactive: false });
+  // One that does not persist starts without the files of the session before.
+  const snapshotId = record.persistent ? record.currentSnapshotId : null;
+  await cloud.startSession(record, { snapshotId, interactive: false });
   cloud.deeds.resumed.push(name);
   return whole(cloud, record, true);
 }
@@ -152,8 +183,10 @@ export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<
   record.tags = body.tags ?? record.tags;
   record.persistent = body.persistent ?? record.persistent;
   record.updatedAt = Date.now();
+  if (body.ports !== undefined) await cloud.setPorts(record, body.ports);
   const below = await cloud.current(currentSession(record));
-  return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
+  const routes = body.ports === undefined ? undefined : routesPayload(record, below);
+  return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below), routes });
 }
 
 export async function deleteSandbox(cloud: Cloud, { names: [name = ''] }: ApiRequest): Promise<Reply> {

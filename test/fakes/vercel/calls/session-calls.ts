@@ -49,7 +49,7 @@ export async function extendTimeout(cloud: Cloud, request: ApiRequest): Promise<
   const { duration } = await bodyOf(request, extendRequest);
   const { timeoutMs } = await cloud.current(session);
   if (timeoutMs + duration > MAX_LIFE_MS)
-    throw new ApiFailure(400, 'bad_request', `The timeout cannot exceed ${MAX_LIFE_MS} ms`);
+    throw new ApiFailure(400, 'sandbox_timeout_invalid', `The timeout cannot exceed ${MAX_LIFE_MS} ms`);
   await asApi(() => cloud.engine.extendTimeout(session.below, duration, never()));
   return answer('SessionResponse', { session: await payloadOf(cloud, session) });
 }

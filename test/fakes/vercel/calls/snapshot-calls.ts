@@ -25,6 +25,7 @@ export async function createSnapshot(cloud: Cloud, request: ApiRequest): Promise
   const { expiration } = await bodyOf(request, snapshotRequest);
   const taken = await asTaken(() => snapshotsOf(cloud).take(session.below, expiration ?? null, never()));
   session.snapshottedAt = taken.createdAt;
+  await cloud.keepSnapshot(session, taken.snapshotId);
   return answer('CreateSnapshotResponse', {
     snapshot: await payloadOf(cloud, taken),
     session: sessionPayload(session, await cloud.current(session)),
@@ -90,5 +91,5 @@ async function payloadOf(cloud: Cloud, snapshot: Snapshot): Promise<object> {
     counted = await snapshotsOf(cloud).get(snapshot.snapshotId, never());
   }
   const source = cloud.sessionBelow(snapshot.sourceSandboxId);
-  return snapshotPayload(source?.id ?? 'unknown', cloud.snapshotIds.above(counted.snapshotId), counted);
+  return snapshotPayload(source, cloud.snapshotIds.above(counted.snapshotId), counted);
 }

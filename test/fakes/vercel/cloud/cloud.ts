@@ -9,6 +9,7 @@ import { IdMap } from './id-map.ts';
 import type { PolicyRequest } from './network-policy.ts';
 import { policyBelow } from './network-policy.ts';
 import { currentSession, type SandboxRecord, type SessionRecord } from './records.ts';
+import { runBelow } from './run-below.ts';
 
 export interface StartedCommand {
   sandbox: string;
@@ -31,6 +32,8 @@ export interface Deeds {
 export class Cloud {
   readonly engine: Engine;
   readonly deeds: Deeds = { commands: [], resumed: [], created: [], deletedSnapshots: [] };
+  /** The working directory of the base images: older ones have the folder of the engine below, newer ones its parent. */
+  cwd = '/vercel/sandbox';
   readonly snapshotIds = new IdMap('snap');
   readonly commandIds = new IdMap('cmd');
   /** Commands of root, in the words of the engine below. */
@@ -40,6 +43,8 @@ export class Cloud {
   readonly #sessions = new Map<string, SessionRecord>();
   readonly #starting = new Map<string, Promise<unknown>>();
   readonly #ends = new Map<string, AbortController>();
+  /** By the name of the sandbox, oldest first, in the words of the engine below. */
+  readonly #snapshotsOf = new Map<string, string[]>();
   readonly #byBelow = new Map<string, SessionRecord>();
 
   constructor(engine: Engine) {
@@ -91,7 +96,11 @@ export class Cloud {
   /** Adds a record with its first session. */
   async add(record: SandboxRecord, start: StartSession): Promise<void> {
     if (this.#sandboxes.has(record.name))
-      throw new ApiFailure(409, 'conflict', `A sandbox named ${record.name} exists already`);
+      throw new ApiFailure(
+        400,
+        'bad_request',
+        `A sandbox with the name '${record.name}' already exists for this project.`,
+      );
     // Known before it runs, as two requests of one name would be there.
     this.#sandboxes.set(record.name, record);
     this.deeds.created.push(record.name);
@@ -139,6 +148,10 @@ export class Cloud {
       policy: record.policy,
     };
     await asApi(() => this.engine.create({ ...request, source }, never()));
+    // The engine below makes its own folder the user's.
+    const script = 'mkdir -p "$0" && chown --reference=/vercel/sandbox "$0"';
+    if (record.cwd !== '/vercel/sandbox')
+      await runBelow(this.engine, below, 'sh', ['-c', script, record.cwd], { sudo: true });
     record.sessions.push(session);
     this.#sessions.set(session.id, session);
     this.#byBelow.set(below, session);
@@ -152,7 +165,32 @@ export class Cloud {
     return anySignal([end.signal, AbortSignal.timeout(timeoutMs)]);
   }
 
+  /** A persistent sandbox keeps its files: they become a snapshot, from which the next session starts. */
   async stop(session: SessionRecord): Promise<Sandbox> {
+    const { persistent } = session.sandbox;
+    if (persistent && this.has(session.sandbox.name) && (await this.current(session)).status === 'running') {
+      session.requestedStopAt ??= Date.now();
+      const taken = await asApi(async () => this.engine.snapshots?.take(session.below, null, never()));
+      if (taken !== undefined) await this.keepSnapshot(session, taken.snapshotId);
+      return this.current(session);
+    }
+    return this.#end(session);
+  }
+
+  /** Notes a snapshot of the sandbox, and deletes those that its retention no longer keeps. */
+  async keepSnapshot({ sandbox }: SessionRecord, below: string): Promise<void> {
+    sandbox.currentSnapshotId = this.snapshotIds.above(below);
+    const own = this.#snapshotsOf.get(sandbox.name) ?? [];
+    own.push(below);
+    this.#snapshotsOf.set(sandbox.name, own);
+    const { count = Number.POSITIVE_INFINITY } = sandbox.keepLastSnapshots ?? {};
+    while (own.length > count) {
+      const evicted = own.shift();
+      if (evicted !== undefined) await this.engine.snapshots?.delete(evicted, never());
+    }
+  }
+
+  async #end(session: SessionRecord): Promise<Sandbox> {
     this.#ends.get(session.id)?.abort();
     session.requestedStopAt ??= Date.now();
     return asApi(() => this.engine.stop(session.below, 'requested', never()));
@@ -164,9 +202,18 @@ export class Cloud {
     session.sandbox.policy = policy;
   }
 
+  /** Replaces the ports, also those of the session that runs. */
+  async setPorts(record: SandboxRecord, ports: number[]): Promise<void> {
+    const { below } = currentSession(record);
+    const { expiresAt } = await this.current(currentSession(record));
+    for (const port of expiresAt === null ? [] : ports)
+      await asApi(async () => this.engine.ports?.expose(below, port, never()));
+    record.ports = ports;
+  }
+
   /** Stops and removes by name; its sessions stay known to snapshots. */
   async delete(record: SandboxRecord): Promise<Sandbox> {
-    const ended = await this.stop(currentSession(record));
+    const ended = await this.#end(currentSession(record));
     this.#sandboxes.delete(record.name);
     return ended;
   }

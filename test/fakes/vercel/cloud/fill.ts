@@ -27,17 +27,19 @@ export const sourceRequest = z.discriminatedUnion('type', [
   z.strictObject({ type: z.literal('snapshot'), snapshotId: z.string() }),
 ]);
 
-type Fetched = Exclude<z.infer<typeof sourceRequest>, { type: 'snapshot' }>;
+export type FetchedSource = Exclude<z.infer<typeof sourceRequest>, { type: 'snapshot' }>;
 
 /**
  * Fetches on this machine, as the service does on its own, and unpacks inside.
  *
+ * @param folderInside where it is unpacked
  * @param signal fires when the sandbox ends
  */
 export async function fill(
   engine: Engine,
   sandboxId: string,
-  source: Fetched,
+  source: FetchedSource,
+  folderInside: string,
   signal: AbortSignal,
 ): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'source-'));
@@ -46,8 +48,8 @@ export async function fill(
     if (source.type === 'git') await packRepository(source, folder, archive, signal);
     else await download(source.url, archive, signal);
     await engine.files.writeTree(sandboxId, ARCHIVE, null, only(archive), never());
-    const script = `tar -xf ${ARCHIVE} -C /vercel/sandbox --no-same-owner && rm ${ARCHIVE}`;
-    const { exitCode, stderr } = await runBelow(engine, sandboxId, 'sh', ['-c', script]);
+    const script = `mkdir -p "$0" && tar -xf ${ARCHIVE} -C "$0" --no-same-owner && rm ${ARCHIVE}`;
+    const { exitCode, stderr } = await runBelow(engine, sandboxId, 'sh', ['-c', script, folderInside]);
     if (exitCode !== 0) throw new ApiFailure(400, 'bad_request', `Could not unpack the source: ${stderr}`);
   } catch (error) {
     if (signal.aborted) throw new ApiFailure(410, 'sandbox_stopped', 'Sandbox is stopped and cannot be used');
@@ -68,7 +70,7 @@ const GIT_ENVIRONMENT = {
 };
 
 async function packRepository(
-  { url: address, revision, depth, username, password }: Fetched & { type: 'git' },
+  { url: address, revision, depth, username, password }: FetchedSource & { type: 'git' },
   folder: string,
   archive: string,
   signal: AbortSignal,

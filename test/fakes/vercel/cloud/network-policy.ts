@@ -3,14 +3,33 @@ import { z } from 'zod';
 import type { NetworkPolicy } from '../../../../src/engines/engine.ts';
 
 const headers = z.record(z.string(), z.string());
-const match = z.object({
-  path: z.object({ exact: z.string(), startsWith: z.string(), regex: z.string() }).partial().optional(),
+const matcher = z.strictObject({ exact: z.string(), startsWith: z.string(), regex: z.string() }).partial();
+const pairs = z.array(z.strictObject({ key: matcher.optional(), value: matcher.optional() })).optional();
+const match = z.strictObject({
+  path: matcher.optional(),
   method: z.array(z.string()).optional(),
+  queryString: pairs,
+  headers: pairs,
 });
-const rule = z.object({
-  match: match.optional(),
-  transform: z.array(z.object({ headers: headers.optional() })).optional(),
+const response = z.strictObject({
+  statusCode: z.number().int().min(200).max(599),
+  headers: headers.optional(),
+  body: z.string().optional(),
+  contentType: z.string().optional(),
 });
+const rule = z
+  .strictObject({
+    match: match.optional(),
+    transform: z.array(z.object({ headers: headers.optional() })).optional(),
+    forwardURL: z.url({ protocol: /^https$/ }).optional(),
+    response: response.optional(),
+  })
+  .refine(
+    (effects) =>
+      [effects.transform, effects.forwardURL, effects.response].filter((each) => each !== undefined)
+        .length === 1,
+    'one of transform, forwardURL, or response must be provided',
+  );
 const subnets = z.object({ allow: z.array(z.string()).optional(), deny: z.array(z.string()).optional() });
 
 export const policyRequest = z.union([
@@ -29,11 +48,17 @@ export function policyAnswer(policy: PolicyRequest): object {
   const { allow } = policy;
   const rules = Array.isArray(allow) || allow === undefined ? [] : Object.entries(allow);
   const injectionRules = rules.flatMap(([domain, each]) =>
-    each.map(({ match: matching, transform }) => ({
-      domain,
-      headerNames: (transform ?? []).flatMap(({ headers: set }) => Object.keys(set ?? {})),
-      ...(matching && { match: matching }),
-    })),
+    each.flatMap(({ match: matching, transform }) => {
+      if (transform === undefined) return [];
+      const headerNames = transform.flatMap(({ headers: set }) => Object.keys(set ?? {}));
+      return [{ domain, headerNames, ...(matching && { match: matching }) }];
+    }),
+  );
+  // The SDK reads no direct responses.
+  const forwardRules = rules.flatMap(([domain, each]) =>
+    each.flatMap(({ match: matching, forwardURL }) =>
+      forwardURL === undefined ? [] : [{ domain, forwardURL, ...(matching && { match: matching }) }],
+    ),
   );
   return {
     mode: 'custom',
@@ -41,6 +66,7 @@ export function policyAnswer(policy: PolicyRequest): object {
     ...(policy.subnets?.allow && { allowedCIDRs: policy.subnets.allow }),
     ...(policy.subnets?.deny && { deniedCIDRs: policy.subnets.deny }),
     ...(injectionRules.length > 0 && { injectionRules }),
+    ...(forwardRules.length > 0 && { forwardRules }),
   };
 }
 
@@ -57,14 +83,35 @@ export function policyBelow(policy: PolicyRequest): NetworkPolicy {
 function rulesOf({ allow }: Exclude<PolicyRequest, { mode: unknown }>): NonNullable<NetworkPolicy['rules']> {
   if (allow === undefined || Array.isArray(allow)) return [];
   return Object.entries(allow).flatMap(([domain, rules]) =>
-    rules.map(({ match: matching, transform = [] }) => ({
-      domain,
-      ...(matching && { match: { methods: matching.method, pathPrefix: matching.path?.startsWith } }),
-      headers: Object.assign({}, ...transform.map(({ headers: set }) => set)),
-    })),
+    rules.flatMap(({ match: matching, transform }) => {
+      if (transform === undefined) return [];
+      const set = Object.assign({}, ...transform.map(({ headers: each }) => each));
+      return [{ domain, ...(matching && { match: matchBelow(matching) }), headers: set }];
+    }),
   );
 }
 
 function domainsOf({ allow }: Exclude<PolicyRequest, { mode: unknown }>): string[] {
   return Array.isArray(allow) ? allow : Object.keys(allow ?? {});
+}
+
+function matchBelow({ path, method, headers: sent, queryString }: z.infer<typeof match>) {
+  return {
+    methods: method,
+    path: path?.exact,
+    pathPrefix: path?.startsWith,
+    pathRegex: path?.regex,
+    headers: valuesBelow(sent),
+    query: valuesBelow(queryString),
+  };
+}
+
+/** The engine below knows conditions on named values alone. */
+function valuesBelow(given: z.infer<typeof pairs>) {
+  if (given === undefined) return undefined;
+  const named = given.map(({ key, value }) => {
+    const { exact, startsWith: prefix, regex } = value ?? {};
+    return [key?.exact ?? '', { exact, prefix, regex }] as const;
+  });
+  return Object.fromEntries(named);
 }

@@ -2,9 +2,15 @@
 import type { Command, Sandbox, Snapshot } from '../../../../src/engines/engine.ts';
 import { type PolicyRequest, policyAnswer } from './network-policy.ts';
 
-const REGION = 'iad1';
+export const DEFAULT_REGION = 'iad1';
 const DEFAULT_IMAGE = 'vercel/sandbox/universal:latest';
 const DIGEST = 'sha256:5e6b1cf2';
+
+export interface KeepLastSnapshots {
+  count: number;
+  expiration?: number | undefined;
+  deleteEvicted?: boolean | undefined;
+}
 
 /** A named sandbox: configuration that outlives its sessions. */
 export interface SandboxRecord {
@@ -17,7 +23,15 @@ export interface SandboxRecord {
   vcpus: number;
   timeoutMs: number;
   ports: number[];
+  /** Where its commands and relative paths start: newer base images have another one than older ones. */
+  cwd: string;
   env: Record<string, string>;
+  region: string;
+  failoverRegions: string[] | null;
+  snapshotExpiration: number | null;
+  keepLastSnapshots: KeepLastSnapshots | null;
+  /** What the next session starts from. */
+  currentSnapshotId: string | null;
   tags: Record<string, string> | null;
   policy: PolicyRequest;
   createdAt: number;
@@ -54,7 +68,7 @@ export function sessionPayload(session: SessionRecord, below: Sandbox): object {
     id: session.id,
     memory: below.memoryMb,
     vcpus: below.vcpus,
-    region: REGION,
+    region: session.sandbox.region,
     runtime: session.sandbox.runtime ?? undefined,
     timeout: below.timeoutMs,
     status: below.status,
@@ -67,7 +81,7 @@ export function sessionPayload(session: SessionRecord, below: Sandbox): object {
     sourceSnapshotId: session.sourceSnapshotId ?? undefined,
     snapshottedAt: session.snapshottedAt ?? undefined,
     createdAt: session.requestedAt,
-    cwd: below.cwd,
+    cwd: session.sandbox.cwd,
     updatedAt: Math.max(session.sandbox.updatedAt, stopped ?? 0),
     interactivePort: session.interactivePort ?? undefined,
     networkPolicy: policyAnswer(session.policy),
@@ -84,7 +98,11 @@ export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
   return {
     name: record.name,
     persistent: record.persistent,
-    region: REGION,
+    region: record.region,
+    failoverRegions: record.failoverRegions ?? undefined,
+    snapshotExpiration: record.snapshotExpiration ?? undefined,
+    keepLastSnapshots: record.keepLastSnapshots ?? undefined,
+    currentSnapshotId: record.currentSnapshotId ?? undefined,
     vcpus: below.vcpus,
     memory: below.memoryMb,
     runtime: record.runtime ?? undefined,
@@ -93,9 +111,10 @@ export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
     networkPolicy: policyAnswer(record.policy),
     createdAt: record.createdAt,
     updatedAt: record.updatedAt,
+    expiresAt: below.expiresAt === null ? undefined : below.createdAt + below.timeoutMs,
     currentSessionId: currentSession(record).id,
     status: below.status,
-    cwd: below.cwd,
+    cwd: record.cwd,
     tags: record.tags ?? undefined,
   };
 }
@@ -107,7 +126,8 @@ function imageOf({ image }: SandboxRecord): string {
 
 /** The service names a public host; here it is the port on this machine that the engine below forwards. */
 export function routesPayload(record: SandboxRecord, below: Sandbox): object[] {
-  return below.ports.map(({ port, url }) => {
+  const open = below.ports.filter(({ port }) => record.ports.includes(port));
+  return open.map(({ port, url }) => {
     const subdomain = `sb-${record.name.replace(/[^a-z0-9]+/gi, '')}-${port}`;
     return { port, subdomain, url: url ?? `https://${subdomain}.vercel.run` };
   });
@@ -126,12 +146,13 @@ export function commandPayload(sessionId: string, id: string, command: Command):
   };
 }
 
-export function snapshotPayload(sourceSessionId: string, id: string, snapshot: Snapshot): object {
+export function snapshotPayload(source: SessionRecord | null, id: string, snapshot: Snapshot): object {
+  const region = source?.sandbox.region ?? DEFAULT_REGION;
   return {
     id,
-    sourceSessionId,
-    region: REGION,
-    regions: [REGION],
+    sourceSessionId: source?.id ?? 'unknown',
+    region,
+    regions: [region],
     status: snapshot.status,
     sizeBytes: snapshot.sizeBytes ?? 0,
     expiresAt: snapshot.expiresAt ?? undefined,

@@ -3,6 +3,7 @@ import type { NetworkPolicy as SdkPolicy, NetworkPolicyRule as SdkRule } from '@
 import { normalizePattern } from '../../../shared/domains.ts';
 import { mentionsSecret, type SecretStore } from '../../../shared/secrets.ts';
 import type { NetworkPolicy, NetworkRule } from '../../engine.ts';
+import { defined, fromSdkMatch, toSdkMatch } from './request-match.ts';
 
 const MASK = '***';
 
@@ -26,10 +27,8 @@ function sdkPolicy(policy: NetworkPolicy, fill: Fill): SdkPolicy {
   for (const rule of rules) {
     const domain = spelled(rule.domain);
     const known = domains.get(domain) ?? [];
-    // A rule without headers has no effect.
-    const added =
-      Object.keys(rule.headers ?? {}).length === 0 ? known : [...known, toSdkRule(rule, domain, fill)];
-    domains.set(domain, added);
+    const added = toSdkRule(rule, domain, fill);
+    domains.set(domain, added === null ? known : [...known, added]);
   }
   return {
     allow: Object.fromEntries(domains),
@@ -46,17 +45,18 @@ function spelled(domain: string): string {
   return normalizePattern(domain) ?? domain;
 }
 
-function toSdkRule({ match, headers }: NetworkRule, domain: string, fill: Fill): SdkRule {
-  const filled = Object.entries(headers ?? {}).map(([name, value]) => [name, fill(value, domain)]);
-  const transform = [{ headers: Object.fromEntries(filled) }];
-  if (match === undefined) return { transform };
-  return {
-    transform,
-    match: {
-      ...(match.methods !== undefined && match.methods.length > 0 && { method: match.methods }),
-      ...(match.pathPrefix !== undefined && { path: { startsWith: match.pathPrefix } }),
-    },
-  };
+/** Null for a rule without an effect, which would change nothing of a request. */
+function toSdkRule(rule: NetworkRule, domain: string, fill: Fill): SdkRule | null {
+  const { headers = {}, forwardUrl, response } = rule;
+  const match = rule.match === undefined ? {} : { match: toSdkMatch(rule.match) };
+  if (forwardUrl !== undefined) return { ...match, forwardURL: forwardUrl };
+  if (response !== undefined) {
+    const { status, ...others } = response;
+    return { ...match, response: { statusCode: status, ...defined(others) } };
+  }
+  const filled = Object.entries(headers).map(([name, value]) => [name, fill(value, domain)]);
+  if (filled.length === 0) return null;
+  return { ...match, transform: [{ headers: Object.fromEntries(filled) }] };
 }
 
 /** Converts a policy for the tools, with masked header values. A sandbox without a policy may access everything. */
@@ -84,20 +84,14 @@ export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
 }
 
 function fromSdkRule(domain: string, rule: SdkRule): NetworkRule {
+  const match = rule.match === undefined ? {} : { match: fromSdkMatch(rule.match) };
+  if (rule.forwardURL !== undefined) return { domain, ...match, forwardUrl: rule.forwardURL };
+  if (rule.response !== undefined) {
+    const { statusCode, ...others } = rule.response;
+    return { domain, ...match, response: { status: statusCode, ...others } };
+  }
   const names = (rule.transform ?? []).flatMap(({ headers }) => Object.keys(headers ?? {}));
-  const path = rule.match?.path;
-  const prefix = path !== undefined && 'startsWith' in path ? path.startsWith : undefined;
-  const methods = rule.match?.method;
-  return {
-    domain,
-    ...((prefix !== undefined || methods !== undefined) && {
-      match: {
-        ...(methods !== undefined && { methods }),
-        ...(prefix !== undefined && { pathPrefix: prefix }),
-      },
-    }),
-    headers: Object.fromEntries(names.map((name) => [name, MASK])),
-  };
+  return { domain, ...match, headers: Object.fromEntries(names.map((name) => [name, MASK])) };
 }
 
 /** The policy as it may be stored: header values are masked unless they only reference a secret. */
@@ -118,17 +112,24 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
  * The policy in force as reported: as it was requested, if the platform still has that one, or has one with lists that
  * it does not return.
  *
- * @param requested as `masked` returns it; null if it was not requested from this machine
+ * @param requested as `masked` keeps it; null where this machine did not ask
+ * @param unknownParts what the platform reports of it and the SDK does not read
  */
 export function policyInForce(
   present: SdkPolicy | undefined,
   requested: NetworkPolicy | null,
+  unknownParts: readonly string[] = [],
 ): NetworkPolicy {
-  const reported = fromSdkPolicy(present);
+  const other = unknownParts.length === 0 ? {} : { other: [...unknownParts] };
+  const reported = { ...fromSdkPolicy(present), ...other };
   if (requested === null) return reported;
-  if (requested.mode === 'custom' && isUnreported(present)) return requested;
+  if (requested.mode === 'custom' && isUnreported(present) && unknownParts.length === 0) return requested;
   const expected = fromSdkPolicy(sdkPolicy(requested, (value) => value));
-  return JSON.stringify(canonical(reported)) === JSON.stringify(canonical(expected)) ? requested : reported;
+  const answers = expected.rules?.some(({ response }) => response !== undefined) ?? false;
+  // The SDK reads no direct responses: where some were asked for, they may be what it does not know.
+  if (unknownParts.length > 0 && !answers) return reported;
+  const same = JSON.stringify(canonical(reported)) === JSON.stringify(canonical(expected));
+  return same ? requested : reported;
 }
 
 /** A policy with lists whose lists are missing: the platform may omit them in responses. */
@@ -138,23 +139,33 @@ function isUnreported(policy: SdkPolicy | undefined): boolean {
 
 /** Equal for all forms of a policy: only the order of rules of one domain matters. */
 function canonical({ mode, allow, subnets, rules }: NetworkPolicy) {
+  // Each kind by itself, and no direct responses: that is how the platform reports them.
+  const listed = rules?.filter(({ response }) => response === undefined) ?? [];
+  const place = ({ domain, forwardUrl }: NetworkRule) => `${forwardUrl === undefined ? 0 : 1} ${domain}`;
   return {
     mode,
     allow: allow?.toSorted() ?? [],
     subnets: [subnets?.allow?.toSorted() ?? [], subnets?.deny?.toSorted() ?? []],
-    rules:
-      rules
-        ?.toSorted((a, b) => (a.domain < b.domain ? -1 : a.domain > b.domain ? 1 : 0))
-        .map(canonicalRule) ?? [],
+    rules: listed
+      .toSorted((a, b) => (place(a) < place(b) ? -1 : place(a) > place(b) ? 1 : 0))
+      .map(canonicalRule),
   };
 }
 
-function canonicalRule({ domain, match, headers }: NetworkRule) {
+function canonicalRule({ domain, match = {}, headers, forwardUrl }: NetworkRule) {
   const names = Object.keys(headers ?? {}).map((name) => name.toLowerCase());
+  const { methods = [], path, pathPrefix, pathRegex, headers: sent = {}, query = {}, other = [] } = match;
+  const values = (of: NonNullable<NetworkRule['match']>['query'] = {}) =>
+    Object.entries(of)
+      .map(([name, { exact, prefix, regex }]) => [name, exact, prefix, regex])
+      .toSorted(([a = ''], [b = '']) => (a < b ? -1 : 1));
   return {
     domain,
-    methods: match?.methods?.toSorted() ?? [],
-    prefix: match?.pathPrefix ?? '',
+    methods: methods.toSorted(),
+    path: [path, pathPrefix, pathRegex],
+    values: [values(sent), values(query)],
+    other,
     names: names.sort(),
+    forwardUrl,
   };
 }

@@ -1,21 +1,15 @@
 import { describe, expect, it } from 'vitest';
-import { credentialsOf, type VercelEnvironment } from '../../../src/engines/vercel/http/credentials.ts';
+import { credentialsOf, type VercelEnvironment } from '../../../../src/engines/vercel/http/credentials.ts';
+import { NO_CREDENTIALS, oidcToken } from '../support/vercel-engines.ts';
 
 const NOW = Date.UTC(2026, 0, 1);
-const NOTHING: VercelEnvironment = { oidcToken: null, token: null, teamId: null, projectId: null };
-
-/** A token like Vercel's, with these claims. */
-function oidc(claims: Record<string, unknown>): string {
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
-  return `${part({ alg: 'none' })}.${part(claims)}.signature`;
-}
 
 const CLAIMS = { owner_id: 'team_claimed', project_id: 'prj_claimed', exp: NOW / 1_000 + 3_600 };
 
 describe('credentials', () => {
-  it('prefer the OIDC token, with the team and project of its payload', () => {
-    const token = oidc(CLAIMS);
-    expect(credentialsOf({ ...NOTHING, oidcToken: token, token: 'other' }, NOW)).toEqual({
+  it('are the OIDC token first, with team and project of its payload', () => {
+    const token = oidcToken(CLAIMS);
+    expect(credentialsOf({ ...NO_CREDENTIALS, oidcToken: token, token: 'other' }, NOW)).toEqual({
       token,
       teamId: 'team_claimed',
       projectId: 'prj_claimed',
@@ -24,13 +18,18 @@ describe('credentials', () => {
     });
   });
 
-  it('prefer team and project from the environment to the payload', () => {
-    const environment = { ...NOTHING, oidcToken: oidc(CLAIMS), teamId: 'team_set', projectId: 'prj_set' };
+  it('take team and project from the environment before the payload', () => {
+    const environment = {
+      ...NO_CREDENTIALS,
+      oidcToken: oidcToken(CLAIMS),
+      teamId: 'team_set',
+      projectId: 'prj_set',
+    };
     expect(credentialsOf(environment, NOW)).toMatchObject({ teamId: 'team_set', projectId: 'prj_set' });
   });
 
-  it('otherwise use the access token with team and project', () => {
-    const environment = { ...NOTHING, token: 'secret', teamId: 'team_1', projectId: 'prj_1' };
+  it('are otherwise the access token with both beside it', () => {
+    const environment = { ...NO_CREDENTIALS, token: 'secret', teamId: 'team_1', projectId: 'prj_1' };
     expect(credentialsOf(environment, NOW)).toEqual({
       token: 'secret',
       teamId: 'team_1',
@@ -44,7 +43,7 @@ describe('credentials', () => {
     ['nothing is set', {}, 'neither VERCEL_OIDC_TOKEN nor VERCEL_TOKEN is set', 'vercel env pull'],
     [
       'the token has expired',
-      { oidcToken: oidc({ ...CLAIMS, exp: NOW / 1_000 }) },
+      { oidcToken: oidcToken({ ...CLAIMS, exp: NOW / 1_000 }) },
       'VERCEL_OIDC_TOKEN expired at 2026-01-01T00:00:00.000Z.',
       'vercel env pull',
     ],
@@ -57,7 +56,7 @@ describe('credentials', () => {
     ],
     [
       'the project is nowhere told',
-      { oidcToken: oidc({ owner_id: 'team_1' }) },
+      { oidcToken: oidcToken({ owner_id: 'team_1' }) },
       'does not contain the values of VERCEL_PROJECT_ID',
       'Set VERCEL_PROJECT_ID',
     ],
@@ -76,7 +75,7 @@ describe('credentials', () => {
   ])(
     'are rejected where %s, with variable and remedy, without the value',
     (_case, environment, message, hint) => {
-      expect(() => credentialsOf({ ...NOTHING, ...environment }, NOW)).toThrow(
+      expect(() => credentialsOf({ ...NO_CREDENTIALS, ...environment }, NOW)).toThrow(
         expect.objectContaining({
           code: 'auth',
           message: expect.stringContaining(message),
@@ -84,7 +83,7 @@ describe('credentials', () => {
         }),
       );
       try {
-        credentialsOf({ ...NOTHING, ...environment }, NOW);
+        credentialsOf({ ...NO_CREDENTIALS, ...environment }, NOW);
       } catch (error) {
         expect(JSON.stringify(error) + String(error)).not.toContain('secret');
       }
