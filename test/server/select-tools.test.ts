@@ -23,6 +23,7 @@ describe('selectTools', () => {
         'sandbox_run_command_detached',
         'sandbox_read_file',
         'sandbox_write_files',
+        'sandbox_edit_file',
         'sandbox_upload_file',
         'command_logs',
         'command_wait',
