@@ -18,7 +18,7 @@ export interface Step {
 
 /** The field `name` with this value as `name: value` or in JSON, which may be quoted inside of JSON. */
 function field(name: string, value: string): RegExp {
-  return new RegExp(`\\b${name}\\W{1,6}${value}(?!\\w)`);
+  return new RegExp(`(?:\\b|\\\\n)${name}\\W{1,6}${value}(?!\\w)`);
 }
 
 const LINES = 700;
