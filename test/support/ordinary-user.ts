@@ -25,6 +25,8 @@ export interface OrdinaryUser {
   /** Folders that belong to the user. */
   readonly home: string;
   readonly tmp: string;
+  /** Makes the user the owner of a file or folder. */
+  own(path: string): void;
   /** The command for root to run `argv` as this user, in the repository's folder, with the same pid. */
   command(argv: readonly string[]): string[];
   remove(): Promise<void>;
@@ -53,6 +55,7 @@ export async function makeOrdinaryUser(
   return {
     home: join(scratch, 'home'),
     tmp: join(scratch, 'tmp'),
+    own: (path) => chownSync(path, USER.uid, USER.uid),
     command: (argv) => [
       'unshare',
       '--mount',

@@ -20,9 +20,10 @@ export interface Place {
 export async function makePlace(user: OrdinaryUser | null = null): Promise<Place> {
   // Short, since socket paths have a limit; passable, since a sandbox's users work below it.
   const home = await mkdtemp(join(user?.tmp ?? tmpdir(), 'c-'));
-  await chmod(home, user === null ? 0o711 : 0o777);
+  await chmod(home, 0o711);
   const files = join(home, 'w');
   await mkdir(files);
+  for (const path of [home, files]) user?.own(path);
   return {
     home,
     stateDir: join(home, 's'),
