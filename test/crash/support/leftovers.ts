@@ -11,7 +11,7 @@ const ID = 'sbx_[2-9a-z]{12}';
 const STAYS = new RegExp(
   `^(${[
     'format|uid-range\\.json|runtime\\.json|trash|bin|etc|images|records(/downloads)?|sandboxes|snapshots',
-    'bin/agent-[0-9a-f]{12}',
+    'bin/agent-[0-9a-f]{32}',
     'etc/[0-9a-f]{12}(/.*)?',
     `records/${ID}\\.json`,
     `sandboxes/${ID}(/record\\.json|/network(\\.old)?\\.jsonl|/commands(/[^/]+\\.json)?)?`,
