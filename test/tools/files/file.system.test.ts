@@ -64,7 +64,7 @@ describe('writing and reading', () => {
       ['sandbox_shell', { cwd: '~' }],
     ] as const) {
       const answer = await server.call(tool, args);
-      failsWith(answer, 'invalid_argument', 'without ~, which is not expanded', 'start at /vercel/sandbox');
+      failsWith(answer, 'invalid_argument', 'without ~, which is not expanded', "start at the sandbox's cwd");
     }
     for (const tool of ['sandbox_download_file', 'sandbox_upload_file']) {
       const answer = await server.call(tool, { remote_path: 'a', local_path: '~/a' });

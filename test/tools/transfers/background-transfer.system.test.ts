@@ -231,7 +231,7 @@ describe('the end of a running transfer', () => {
     await server.call('sandbox_snapshot');
     await server.call('sandbox_wait_for_status', { status: 'stopped' });
     const failed = await server.call('sandbox_upload_file', up);
-    expect(failed.text).toMatch(/Error \(conflict\): The transfer was ended by a snapshot of sandbox/);
+    expect(failed.text).toMatch(/Error \(conflict\): The transfer was stopped by a snapshot of sandbox/);
     expect(failed.text).toContain('snapshot_list');
     const listed = await server.call('snapshot_list', { limit: 1 });
     const snapshot_id = /snap_\w+/.exec(listed.text)?.[0];
