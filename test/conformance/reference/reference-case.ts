@@ -57,7 +57,7 @@ export const sandbox = (engine: unknown, more: Answer = {}): Answer => ({
   interactive_port: null,
   source_snapshot_id: null,
   source_path: null,
-  region: null,
+  region: engine === 'vercel' ? 'iad1' : null,
   keep: false,
   next: null,
   ...more,

@@ -88,6 +88,7 @@ export function fileCasesOfReference(): ReferenceCase[] {
         sha256: 'd2d8a3547ed87a59bd66ca28402de461108a17edfc3c91d0fe1ecd44f25986b9',
         skipped: 0,
         skipped_paths: [],
+        executes_on_host: [],
         status: 'done',
         next: null,
       }),
