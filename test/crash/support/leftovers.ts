@@ -12,7 +12,7 @@ const STAYS = new RegExp(
   `^(${[
     'format|uid-range\\.json|runtime\\.json|trash|bin|etc|images|records(/downloads)?|sandboxes|snapshots',
     'bin/agent-[0-9a-f]{32}',
-    'etc/[0-9a-f]{12}(/.*)?',
+    'etc/[0-9a-f]{12}(\\.dpkg)?(/.*)?',
     `records/${ID}\\.json`,
     `sandboxes/${ID}(/record\\.json|/network(\\.old)?\\.jsonl|/commands(/[^/]+\\.json)?)?`,
     `sandboxes/${ID}/agent(/ended|/c(/[^/]+(/exit|/[0-9]{8}\\.log)?)?)?`,
