@@ -31,6 +31,8 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     ...(engine.networkPolicies && { networkPolicies: engine.networkPolicies }),
     ...(engine.sources && { sources: engine.sources }),
     ...(engine.images && { images: engine.images }),
+    ...(engine.regions && { regions: engine.regions }),
+    ...(engine.persistence && { persistence: engine.persistence }),
   };
 }
 

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import { delayCreates } from '../../src/engines/delay-creates.ts';
-import type { CreateSandbox } from '../../src/engines/engine.ts';
+import type { CreateSandbox, Persistence } from '../../src/engines/engine.ts';
+import { capabilitiesOf } from '../../src/registry/session/capabilities.ts';
 import { MemoryEngine } from '../fakes/memory-engine.ts';
 
 const request: CreateSandbox = {
@@ -61,4 +62,15 @@ it('has exactly the capability groups of the engine', () => {
   const { inner, engine } = gated();
   expect(engine.ports).toBe(inner.ports);
   expect(Object.keys(engine)).not.toContain('shells');
+  const persistence = new PersistentMemoryEngine(() => 0);
+  expect(capabilitiesOf(delayCreates(persistence, async () => {}))).toEqual(capabilitiesOf(persistence));
+  expect(capabilitiesOf(persistence)).toEqual(expect.arrayContaining(['regions', 'named_sandboxes']));
 });
+
+const unused = (): Promise<never> => Promise.reject(new Error('not called by this test'));
+
+/** With the groups that the memory engine lacks. */
+class PersistentMemoryEngine extends MemoryEngine {
+  readonly regions = { example: 'here' };
+  override persistence: Persistence = { resume: unused, adopt: unused, release: unused };
+}
