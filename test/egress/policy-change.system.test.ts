@@ -56,7 +56,8 @@ describe('a policy update', needs('root, for routes to test addresses', isRoot),
       args: ['-c', `${PRELUDE}${STEP}GOOD = ${JSON.stringify(world.good)}\n${script}`],
     });
     const command = { command_id: structured['command_id'] };
-    const output = async () => (await box.server.call('command_output', command)).text;
+    const output = async () =>
+      String((await box.server.call('command_output', command)).structured['content']);
     for (const [index, change] of changes.entries()) {
       await expect.poll(output).toContain(`step ${index}\n`);
       await change();
