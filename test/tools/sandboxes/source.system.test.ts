@@ -122,9 +122,10 @@ describe(
       caller.abort();
       await expect(call).rejects.toThrow();
       await expect.poll(() => agentsBelow(server.stateDir)).toBe(0);
-      const { text } = await server.call('sandbox_list', { limit: 20 });
-      expect(text).not.toContain('pending');
-      expect(text).not.toContain('cancel.git');
+      // Its record goes after its processes.
+      const listed = async () => (await server.call('sandbox_list', { limit: 20 })).text;
+      await expect.poll(listed).not.toContain('pending');
+      expect(await listed()).not.toContain('cancel.git');
     });
 
     it('is pending for other sessions, and ends with its own', async () => {
