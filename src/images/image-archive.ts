@@ -38,7 +38,8 @@ interface Manifest {
   layers: string[];
 }
 
-const withTag = (name: string): string => (/:[^/]*$/.test(name) ? name : `${name}:latest`);
+const hasTag = (name: string): boolean => name.lastIndexOf(':') > name.lastIndexOf('/');
+const withTag = (name: string): string => (hasTag(name) ? name : `${name}:latest`);
 
 /** Tools store `registry.example/app:1`, `app:1` or `1` of the same image. */
 function isNamed(name: string, wanted: string): boolean {

@@ -14,8 +14,14 @@ import { printable } from './tar-header.ts';
 import { isUsablePath } from './unpacker.ts';
 
 /** An archive that contains anything else is a root file system. */
-const PART =
-  /^(oci-layout|index\.json|manifest\.json|version|repositories|signature-\d+|(sha256:)?[0-9a-f]{64}(\.json|\.manifest\.json|\.tar|\.tar\.gz)?|[0-9a-f]{64}\/(json|VERSION|layer\.tar)|blobs(\/sha256(\/[0-9a-f]{64})?)?)$/;
+const PARTS = [
+  /^(?:oci-layout|index\.json|manifest\.json|version|repositories|blobs|blobs\/sha256)$/,
+  /^signature-\d+$/,
+  /^(?:sha256:)?[0-9a-f]{64}(?:\.json|\.manifest\.json|\.tar|\.tar\.gz)?$/,
+  /^[0-9a-f]{64}\/(?:json|VERSION|layer\.tar)$/,
+  /^blobs\/sha256\/[0-9a-f]{64}$/,
+];
+const isPart = (path: string): boolean => PARTS.some((pattern) => pattern.test(path));
 const DIGEST = /^(?:blobs\/sha256\/|sha256:)?([0-9a-f]{64})(?:\.json|\.manifest\.json)?$/;
 const MAX_JSON_BYTES = 4_194_304;
 const MAX_PARTS = 4_096;
@@ -60,7 +66,7 @@ export class ImageParts {
     const parts = new ImageParts();
     for (const prefix of ['', 'blobs/sha256/']) {
       for (const name of await names(join(directory, prefix))) {
-        if (PART.test(prefix + name)) parts.#files.set(prefix + name, join(directory, prefix, name));
+        if (isPart(prefix + name)) parts.#files.set(prefix + name, join(directory, prefix, name));
       }
     }
     return parts;
@@ -97,7 +103,7 @@ export class ImageParts {
 
   async #keep(entry: TarEntry, directory: string): Promise<void> {
     if (entry.kind === 'directory' && (entry.path === '' || /^[0-9a-f]{64}$|^blobs/.test(entry.path))) return;
-    if (!PART.test(entry.path)) throw new UnsuitableImageError();
+    if (!isPart(entry.path)) throw new UnsuitableImageError();
     if (this.#stored + this.#links.size >= MAX_PARTS) throw badImage(`it has more than ${MAX_PARTS} parts`);
     if (entry.kind === 'symlink') {
       if (!isUsablePath(entry.link))

@@ -23,9 +23,15 @@ function checkForwardUrl(text: string, domain: string): void {
   const plain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.username === '';
   if (plain && url?.password === '') return;
   throw invalid(
-    `forward_url ${JSON.stringify(text.replace(/\/\/.*@/, '//…@').slice(0, 100))} for ${domain} is no address to forward to`,
+    `forward_url ${JSON.stringify(withoutCredentials(text).slice(0, 100))} for ${domain} is no address to forward to`,
     'Give an https URL such as https://proxy.example.com/path, without query, fragment or credentials.',
   );
+}
+
+/** What precedes an `@` may be a password. */
+function withoutCredentials(text: string): string {
+  const at = text.lastIndexOf('@');
+  return at === -1 ? text : `…${text.slice(at)}`;
 }
 
 function checkResponse(response: NonNullable<NetworkRule['response']>, domain: string): void {
