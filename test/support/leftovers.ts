@@ -81,17 +81,18 @@ function foldersIn(scratch: string): string[] {
 }
 
 /**
- * Waits until no process has the folder in its command line, at most 5 minutes: a server may have started a clean-up that
- * outlives it.
+ * Waits until no `clean` of this folder runs, at most 5 minutes: a server may have started one that outlives it. Other servers
+ * may go on using the folder.
  */
-export async function waitForProcessesNaming(folder: string): Promise<void> {
+export async function waitForCleanUps(folder: string): Promise<void> {
   const deadline = performance.now() + 300_000;
-  while (performance.now() < deadline && entriesOf('/proc').some((pid) => names(pid, folder)))
+  while (performance.now() < deadline && entriesOf('/proc').some((pid) => isCleanUp(pid, folder)))
     await delay(50);
 }
 
-function names(pid: string, folder: string): boolean {
-  return /^\d+$/.test(pid) && (textOf(`/proc/${pid}/cmdline`) ?? '').includes(folder);
+function isCleanUp(pid: string, folder: string): boolean {
+  const commandLine = /^\d+$/.test(pid) ? (textOf(`/proc/${pid}/cmdline`) ?? '') : '';
+  return commandLine.includes(folder) && commandLine.split('\0').includes('clean');
 }
 
 /** Empty where it cannot be read: a process or cgroup that went away meanwhile is no leftover. */

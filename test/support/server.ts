@@ -7,7 +7,7 @@ import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
-import { waitForProcessesNaming } from './leftovers.ts';
+import { waitForCleanUps } from './leftovers.ts';
 import { CALL_TIMEOUT_MS } from './timeout-factor.ts';
 
 export const SERVER = join(import.meta.dirname, '../../dist/main.js');
@@ -88,7 +88,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     async close() {
       await client.close();
       await closed;
-      if (logged.includes('leaving them to recovery')) await waitForProcessesNaming(stateDir);
+      if (logged.includes('leaving them to recovery')) await waitForCleanUps(stateDir);
       await rm(home, { recursive: true, force: true });
     },
   };

@@ -2,7 +2,7 @@
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { waitForProcessesNaming } from '../../support/leftovers.ts';
+import { waitForCleanUps } from '../../support/leftovers.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 
 export interface Place {
@@ -30,7 +30,7 @@ export async function makePlace(user: OrdinaryUser | null = null): Promise<Place
     files,
     wrap: user === null ? null : (argv) => user.command(argv),
     remove: async () => {
-      await waitForProcessesNaming(home);
+      await waitForCleanUps(home);
       await rm(home, { recursive: true, force: true });
     },
   };
