@@ -1,5 +1,5 @@
 /** Finds what a test run has left on this machine, as opposed to everything else that runs here. */
-import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -19,7 +19,7 @@ export function leftovers(
   return [
     ...processesOf(scratch),
     ...mountsBelow(scratch),
-    ...cgroups.map((path) => `cgroup ${path}`),
+    ...cgroups.map((path) => `cgroup ${path}, created at ${creationTime(path)}`),
     ...foldersIn(scratch),
   ];
 }
@@ -36,6 +36,11 @@ export function sandboxCgroups(root = CGROUP_ROOT): string[] {
   };
   walk(root, 5);
   return found;
+}
+
+/** Tells which test it belongs to. */
+function creationTime(path: string): string {
+  return statSync(path, { throwIfNoEntry: false })?.ctime.toISOString() ?? 'an unknown time';
 }
 
 /** A populated one belongs to a running sandbox: ours shows up as a process, and others do not concern this run. */

@@ -10,7 +10,9 @@ import { promisify } from 'node:util';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
 import type { DialMode, RedirectedConnection } from '../../../src/egress/connection/context.ts';
+import { installAgent } from '../../../src/engines/oci/host/agent-program.ts';
 import { RelayProcess } from '../../../src/engines/oci/network/relay-process.ts';
+import { StateLayout } from '../../../src/engines/oci/state/state-layout.ts';
 import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 
 /** What a sandbox could send that has taken over its agent: fake connections, floods, truncated messages, garbage. */
@@ -72,12 +74,15 @@ let folder: string;
 let program: string;
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'relay-fuzz-'));
-  program = join(folder, 'agent');
+  const built = join(folder, 'agent');
   const rooms = (await agentFiles()).filter((path) => /\/agent\/(relay|wire)\/[^/]+\.c$/.test(path));
   const sources = [join(import.meta.dirname, '../support/relay-only.c'), ...rooms];
   const flags = [...SOURCE_FLAGS, '-g', '-O1', '-Wall', '-Wextra', '-fno-omit-frame-pointer'];
   const sanitizers = ['-fsanitize=address,undefined', '-fno-sanitize-recover=all'];
-  await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', program, ...sources]);
+  await promisify(execFile)('cc', [...flags, ...sanitizers, '-o', built, ...sources]);
+  const layout = new StateLayout(folder);
+  await mkdir(layout.binaries);
+  program = await installAgent(layout, built);
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
