@@ -17,7 +17,8 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [SYSTEM_TESTS],
-          // No unit test mocks a module or changes its process, so that files can share what one has imported.
+          // No unit test mocks a module or changes its process, so that files can share what one has
+          // imported.
           isolate: false,
         },
       },
@@ -33,7 +34,8 @@ export default defineConfig({
     env: { SEED },
     globalSetup: 'test/support/runner/global-setup.ts',
     pool: 'forks',
-    // More than a small machine has processors: most of a test's time is waiting for programs and for their limits.
+    // More than a small machine has processors: most of a test's time is waiting for programs and for their
+    // limits.
     maxWorkers: 4,
     maxConcurrency: 4,
     sequence: { sequencer: LongestFirst },

@@ -10,8 +10,9 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 /** What every compilation of the agent's sources needs, for tests that link some of them with a driver. */
 export const SOURCE_FLAGS = ['-std=gnu11', '-D_GNU_SOURCE', `-I${folder}`];
 const WARNINGS = ['-Wall', '-Wextra', ...(process.env['CI'] ? ['-Werror'] : [])];
-// Position-independent code at random addresses although nothing is linked dynamically, stack canaries, checked libc calls
-// (FORTIFY needs -O2), relocations that are read-only before main, and no executable stack.
+// Position-independent code at random addresses although nothing is linked dynamically, stack canaries,
+// checked libc calls (FORTIFY needs -O2), relocations that are read-only before main, and no executable
+// stack.
 const HARDENING = [
   '-O2',
   '-fPIE',
@@ -53,7 +54,8 @@ export async function buildAgent({ outFile, cc = 'cc', extraFlags = [] }) {
   if ((await modifiedAt(outFile)) >= newest) return false;
   const [command = 'cc', ...args] = cc.split(' ');
   const sources = inputs.filter((path) => path.endsWith('.c'));
-  // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half of one.
+  // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half
+  // of one.
   const partial = `${outFile}.${process.pid}.new`;
   try {
     await promisify(execFile)(command, [

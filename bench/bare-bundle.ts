@@ -22,8 +22,8 @@ export interface BareBundle {
 }
 
 /**
- * Copies the bundle that a running sandbox was started from. Directories are created in advance, unlike in a create by
- * the server.
+ * Copies the bundle that a running sandbox was started from. Directories are created in advance, unlike in a
+ * create by the server.
  */
 export async function copyBundle(
   runtime: BareRuntime,
@@ -45,7 +45,8 @@ export async function copyBundle(
   const parsed = config.parse(JSON.parse((await readFile(file, 'utf8')).replaceAll(`${from}/`, `${to}/`)));
   parsed.process.args = [...program];
   for (const mount of parsed.mounts) {
-    // The server's launcher mounts these overlays; a bare runtime gets the host's directory as it is, which costs less.
+    // The server's launcher mounts these overlays; a bare runtime gets the host's directory as it is, which
+    // costs less.
     if (!mount.source.startsWith(`${to}/bundle/`)) continue;
     mount.source = mount.destination;
     mount.options = ['bind', 'ro'];

@@ -1,6 +1,6 @@
 /**
- * `npm run bench [-- OPTION…]` (`--help` lists the options): measures what a user waits for, compared with doing the
- * same without this server, in one run on this machine.
+ * `npm run bench [-- OPTION…]` (`--help` lists the options): measures what a user waits for, compared with
+ * doing the same without this server, in one run on this machine.
  */
 import { cpus, release } from 'node:os';
 import { type BenchArguments, readArguments, UsageError, usage } from './arguments.ts';

@@ -1,6 +1,6 @@
 /**
- * A row of the bench: contenders that do the same thing, run in turns so that a drift of the machine affects all of
- * them.
+ * A row of the bench: contenders that do the same thing, run in turns so that a drift of the machine affects
+ * all of them.
  */
 import { type Summary, summarize } from './statistics.ts';
 
@@ -18,7 +18,10 @@ export interface Row {
   readonly bytes?: number;
   readonly warmUps: number;
   readonly runs: number;
-  /** This server first. Called once; `after` undoes everything it created and may return a remark for the table. */
+  /**
+   * This server first. Called once; `after` undoes everything it created and may return a remark for the
+   * table.
+   */
   open(): Promise<{ contenders: Contender[]; after(): Promise<string[]> }>;
 }
 

@@ -22,8 +22,8 @@ export interface BenchServer {
 }
 
 /**
- * Starts a server. `ociRuntime` is the value of the flag, `more` are further flags; results are checked against the
- * tools' output schemas.
+ * Starts a server. `ociRuntime` is the value of the flag, `more` are further flags; results are checked
+ * against the tools' output schemas.
  */
 export async function openServer(ociRuntime = 'auto', more: readonly string[] = []): Promise<BenchServer> {
   const home = await mkdtemp(join(tmpdir(), 'sbxb-'));

@@ -1,7 +1,9 @@
 /** Formats the results for people. */
 import type { RowResult } from './row.ts';
 
-/** One row of the bench as a table of its contenders; a ratio below 1 means that this server takes less time. */
+/**
+ * One row of the bench as a table of its contenders; a ratio below 1 means that this server takes less time.
+ */
 export function tableOf({ name, title, bytes, contenders, remarks }: RowResult): string {
   const head = ['', 'p50 ms', 'p95 ms', 'ours / this', 'runs', ...(bytes === null ? [] : ['MB/s at p50'])];
   const lines = contenders.map(({ label, summary, ratio }, index) => [

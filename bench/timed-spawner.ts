@@ -1,6 +1,7 @@
 /**
- * Starts programs and times them, in a process of its own that may live in another mount namespace: where the runtime
- * must not see the unified cgroup hierarchy, it is hidden once and not for each run, so that no run pays for it.
+ * Starts programs and times them, in a process of its own that may live in another mount namespace: where the
+ * runtime must not see the unified cgroup hierarchy, it is hidden once and not for each run, so that no run
+ * pays for it.
  */
 import { type ChildProcessByStdio, spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
@@ -8,13 +9,16 @@ import type { Readable, Writable } from 'node:stream';
 import { z } from 'zod';
 
 /**
- * What to do with a program's output: count it here, let `cat` read it, or discard it, as a detached program requires.
+ * What to do with a program's output: count it here, let `cat` read it, or discard it, as a detached program
+ * requires.
  */
 type Output = 'counted' | 'cat' | 'none';
 
 const LIMIT_MS = 30_000;
 
-/** Answers each line of JSON, an argument list and the handling of its output, with times and the exit code. */
+/**
+ * Answers each line of JSON, an argument list and the handling of its output, with times and the exit code.
+ */
 const HELPER = `
 const { spawn } = require('node:child_process');
 require('node:readline').createInterface({ input: process.stdin }).on('line', (line) => {

@@ -1,5 +1,6 @@
 /**
- * A web server on an address of this machine, in a separate process, and a DNS server that resolves `bench.test` to it.
+ * A web server on an address of this machine, in a separate process, and a DNS server that resolves
+ * `bench.test` to it.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { createSocket } from 'node:dgram';

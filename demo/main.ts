@@ -1,6 +1,6 @@
 /**
- * `npm run demo [-- DIR]`: takes a project through a sandbox with the real server and the protocol's own client, and
- * shows that nothing is left. Exits with code 1 and a sentence if something fails.
+ * `npm run demo [-- DIR]`: takes a project through a sandbox with the real server and the protocol's own
+ * client, and shows that nothing is left. Exits with code 1 and a sentence if something fails.
  */
 import { mkdtemp, realpath, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

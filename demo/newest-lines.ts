@@ -1,4 +1,7 @@
-/** Shows the lines of a running program from its progress, completed with the end of its output once that is known. */
+/**
+ * Shows the lines of a running program from its progress, completed with the end of its output once that is
+ * known.
+ */
 export class NewestLines {
   readonly #show: (line: string) => void;
   #held: string | null = null;

@@ -7,7 +7,10 @@ import type { DemoServer } from './server.ts';
 
 const TAIL_LINES = 8;
 
-/** Runs a program to its end and shows its newest lines meanwhile. If `wait_ms` is over first, it continues waiting. */
+/**
+ * Runs a program to its end and shows its newest lines meanwhile. If `wait_ms` is over first, it continues
+ * waiting.
+ */
 export async function runToEnd(
   server: DemoServer,
   program: Program,

@@ -10,7 +10,10 @@ import { identify, isProcessAlive, type ProcessIdentity } from '../src/shared/pr
 import { DemoError } from './demo-error.ts';
 
 const SERVER = join(import.meta.dirname, '../dist/main.js');
-/** Variables that determine a user's state directory and runtime; nothing else of the environment is passed on. */
+/**
+ * Variables that determine a user's state directory and runtime; nothing else of the environment is passed
+ * on.
+ */
 const INHERITED = [
   'XDG_STATE_HOME',
   'XDG_RUNTIME_DIR',
@@ -49,8 +52,8 @@ export class DemoServer {
   }
 
   /**
-   * Starts the built server with `cwd` as its working directory and `allowDir` as a further folder that it may write
-   * to.
+   * Starts the built server with `cwd` as its working directory and `allowDir` as a further folder that it
+   * may write to.
    * @throws DemoError if it does not start
    */
   static async start(

@@ -1,6 +1,7 @@
 /**
- * `npm run session`: a first conversation with the real server, as an agent has it: each call with the server's own
- * result, shortened where it shows `…`. `npm run record` makes the picture in the README from it.
+ * `npm run session`: a first conversation with the real server, as an agent has it: each call with the
+ * server's own result, shortened where it shows `…`. `npm run record` makes the picture in the README from
+ * it.
  */
 import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -1,4 +1,6 @@
-/** What a sandbox has on the host, found by searching for its id everywhere rather than by asking the server. */
+/**
+ * What a sandbox has on the host, found by searching for its id everywhere rather than by asking the server.
+ */
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
@@ -25,8 +27,8 @@ export interface Subject {
 }
 
 /**
- * All traces of this sandbox that exist now; `known` are processes that belonged to it before, whatever their parent is
- * now.
+ * All traces of this sandbox that exist now; `known` are processes that belonged to it before, whatever their
+ * parent is now.
  */
 export async function tracesOf(subject: Subject, known: readonly ProcessIdentity[] = []): Promise<Traces> {
   const home = join(subject.stateDir, 'sandboxes', subject.sandboxId);
@@ -60,7 +62,8 @@ export function keptFiles(subject: Subject): { files: number; bytes: number } {
 }
 
 /**
- * Processes whose cgroups or mounts name the sandbox, the first process of the container, and all their descendants.
+ * Processes whose cgroups or mounts name the sandbox, the first process of the container, and all their
+ * descendants.
  */
 function processesOf(id: string, pidFile: string, known: readonly ProcessIdentity[]): ProcessIdentity[] {
   const pids = numbersOf('/proc');

@@ -12,8 +12,8 @@ const TARGETS = {
 };
 
 /**
- * Compiles for this machine, or for every architecture if `release` is set. Throws if a compiler is missing, naming the
- * package that provides it.
+ * Compiles for this machine, or for every architecture if `release` is set. Throws if a compiler is missing,
+ * naming the package that provides it.
  */
 export async function buildAgents({ release }) {
   if (process.platform !== 'linux' && !release) {

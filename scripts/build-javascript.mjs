@@ -1,4 +1,5 @@
-// Bundles src/main.ts and all it needs into dist/main.js, an executable, and dist/parts, which it loads when they are needed.
+// Bundles src/main.ts and all it needs into dist/main.js, an executable, and dist/parts, which it loads when
+// they are needed.
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -16,13 +17,14 @@ const BANNER =
   'const require = nodeCreateRequire(import.meta.url);';
 
 /**
- * Packages that are not bundled, since only the `vercel` engine needs them. They are the package's only dependencies.
+ * Packages that are not bundled, since only the `vercel` engine needs them. They are the package's only
+ * dependencies.
  */
 export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
 
 /**
- * Bundles unless nothing has changed since the last build. Returns the paths of the source files of the bundle,
- * relative to the root of the repository. Throws the bundler's message if the build fails.
+ * Bundles unless nothing has changed since the last build. Returns the paths of the source files of the
+ * bundle, relative to the root of the repository. Throws the bundler's message if the build fails.
  */
 export async function buildJavaScript() {
   const before = await freshInputs();
@@ -73,7 +75,10 @@ async function removeOthers(present) {
   }
 }
 
-/** The schema library includes messages in fifty languages; dropping all but one makes the server start faster. */
+/**
+ * The schema library includes messages in fifty languages; dropping all but one makes the server start
+ * faster.
+ */
 const englishOnly = {
   name: 'english-only',
   setup(build) {

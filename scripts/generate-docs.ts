@@ -1,6 +1,6 @@
 /**
- * Generates what is derived from the code: docs/tools.md, docs/configuration.md, the tables of tools and engines in the README, and
- * THIRD-PARTY-NOTICES.txt.
+ * Generates what is derived from the code: docs/tools.md, docs/configuration.md, the tables of tools and
+ * engines in the README, and THIRD-PARTY-NOTICES.txt.
  */
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';

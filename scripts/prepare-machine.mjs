@@ -1,5 +1,6 @@
-// Prepares this machine for tests, demo and bench: builds, and installs what the `oci` engine needs to run sandboxes.
-// As root it installs what is missing; for other users it prints the command to run and exits with code 1.
+// Prepares this machine for tests, demo and bench: builds, and installs what the `oci` engine needs to run
+// sandboxes. As root it installs what is missing; for other users it prints the command to run and exits with
+// code 1.
 import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -26,9 +27,9 @@ async function agentsAreBuilt() {
 }
 
 /**
- * What the tests need beyond what a user needs: both runtimes, ordinary users with a range of ids, root file systems to
- * import, and sources of every kind, downloaded and served here. busybox has to be the static one, which cannot be told
- * from its name.
+ * What the tests need beyond what a user needs: both runtimes, ordinary users with a range of ids, root file
+ * systems to import, and sources of every kind, downloaded and served here. busybox has to be the static one,
+ * which cannot be told from its name.
  */
 const TESTED_PROGRAMS = {
   crun: 'crun',

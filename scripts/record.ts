@@ -1,6 +1,7 @@
 /**
- * `npm run record`: runs demo/session.ts with the real server in a separate terminal (`script` of util-linux) and
- * records it: docs/first-session.cast, an asciicast, and docs/first-session.svg, the picture in the README.
+ * `npm run record`: runs demo/session.ts with the real server in a separate terminal (`script` of util-linux)
+ * and records it: docs/first-session.cast, an asciicast, and docs/first-session.svg, the picture in the
+ * README.
  */
 import { spawnSync } from 'node:child_process';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';

@@ -17,7 +17,9 @@ const PERIOD_US = 100_000;
 const QUOTA_US = 50_000;
 const DROP_CACHES = '/proc/sys/vm/drop_caches';
 const DROP_EVERY_MS = 10_000;
-/** How often, and at which interval, removing the cgroup is retried: its last processes may still be ending. */
+/**
+ * How often, and at which interval, removing the cgroup is retried: its last processes may still be ending.
+ */
 const REMOVALS = 100;
 const BETWEEN_REMOVALS_MS = 100;
 
@@ -78,8 +80,8 @@ async function removeCgroup({ path }) {
 }
 
 /**
- * Keeps every core busy. `stress` is the first process of a PID namespace, so that its children end with it, and it
- * ends with this process, however this one ends.
+ * Keeps every core busy. `stress` is the first process of a PID namespace, so that its children end with it,
+ * and it ends with this process, however this one ends.
  */
 function startLoad() {
   const inNamespace = ['unshare', '--pid', '--fork', '--kill-child', 'stress', '--quiet', '--cpu'];
@@ -126,7 +128,10 @@ function startTests(cgroup, selected, seed) {
   });
 }
 
-/** The tests see the cgroup as the root of the hierarchy, so that the cgroups of sandboxes are created below it. */
+/**
+ * The tests see the cgroup as the root of the hierarchy, so that the cgroups of sandboxes are created below
+ * it.
+ */
 function enterScript({ version2 }) {
   const cover = version2 ? '' : 'mount --bind "$1" "$2";';
   return `echo $$ > "$1/cgroup.procs"; ${cover} shift 2; exec "$@"`;
@@ -162,8 +167,8 @@ if (process.platform !== 'linux') {
 const cgroup = makeCgroup();
 const load = startLoad();
 const dropping = startDroppingCaches();
-// The tests are in the same process group and receive these signals as well; this process waits for them, and cleans
-// up.
+// The tests are in the same process group and receive these signals as well; this process waits for them, and
+// cleans up.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => undefined);
 try {
   process.exitCode = await startTests(cgroup, selection(values, positionals), values.seed);

@@ -5,8 +5,8 @@ import { join } from 'node:path';
 const LICENSE_FILE = /^(licen[cs]e|copying)([.-].*)?$/i;
 const NOTICE_FILE = /^notice([.-].*)?$/i;
 /**
- * Packages that are published without their license file, with the path of its text relative to the root of the
- * repository.
+ * Packages that are published without their license file, with the path of its text relative to the root of
+ * the repository.
  */
 const KEPT_TEXTS = { '@xterm/headless': 'licenses/xterm-headless.txt' };
 const RULE = '-'.repeat(80);
@@ -24,15 +24,17 @@ source of these programs is in agent/. This compiles and links it again, with a 
 `;
 
 /**
- * The text of the file. `inputs` are the paths of the bundle's source files relative to `root`, with slashes. Throws
- * for a package without a license file, since its license could not be passed on.
+ * The text of the file. `inputs` are the paths of the bundle's source files relative to `root`, with slashes.
+ * Throws for a package without a license file, since its license could not be passed on.
  */
 export async function thirdPartyNotices(root, inputs) {
   const sections = await Promise.all(packageFolders(inputs).map((folder) => sectionOf(root, folder)));
   return [INTRODUCTION, ...sections.sort()].join(`\n${RULE}\n\n`);
 }
 
-/** `node_modules/a`, `node_modules/a/node_modules/@b/c`: the folders of the packages that the files belong to. */
+/**
+ * `node_modules/a`, `node_modules/a/node_modules/@b/c`: the folders of the packages that the files belong to.
+ */
 function packageFolders(inputs) {
   const folders = inputs.flatMap((path) => path.match(/^(?:.*\/)?node_modules\/(?:@[^/]+\/)?[^/]+/) ?? []);
   return [...new Set(folders)];

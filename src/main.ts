@@ -84,7 +84,10 @@ async function registryOver(
   });
 }
 
-/** `sandbox-mcp clean` with the settings of this server, in a process of its own that needs nobody to wait for it. */
+/**
+ * `sandbox-mcp clean` with the settings of this server, in a process of its own that needs nobody to wait for
+ * it.
+ */
 function startClean(log: Logger): void {
   const [, program = ''] = process.argv;
   const args = [...process.execArgv, program, ...process.argv.slice(2), 'clean'];
@@ -176,8 +179,8 @@ const parts: Dependencies = {
   loadConfig: (given) => loadConfig(given),
   serve,
   openRegistry: async (config, report) => {
-    // The log is meant for the server; people who run a verb get it only if they ask for a level other than the
-    // default.
+    // The log is meant for the server; people who run a verb get it only if they ask for a level other than
+    // the default.
     const log = config.logLevel === 'info' ? cliLog(report) : createLogger(config.logLevel);
     return registryOver(await openEngine(config, log), config, log);
   },

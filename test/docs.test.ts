@@ -88,7 +88,10 @@ function blocksOf(page: string, language: string): string[] {
   return blocks.filter(([, name]) => name === language).map(([, , text = '']) => text);
 }
 
-/** The lines `TOOL {…}` of the examples. What stands behind the arguments, after two spaces or an arrow, is a remark. */
+/**
+ * The lines `TOOL {…}` of the examples. What stands behind the arguments, after two spaces or an arrow, is a
+ * remark.
+ */
 function exampleCalls(page: string): { tool: string; args: string }[] {
   const lines = blocksOf(page, '').flatMap((block) => block.split('\n'));
   return lines.flatMap((line) => {

@@ -1,6 +1,7 @@
 /**
- * Nothing that comes out of a sandbox, or from a model, costs the server more than linear time. Each parser gets inputs of one
- * size and of twice that size; their processor times are compared, not the time of the clock, which a busy machine stretches.
+ * Nothing that comes out of a sandbox, or from a model, costs the server more than linear time. Each parser
+ * gets inputs of one size and of twice that size; their processor times are compared, not the time of the
+ * clock, which a busy machine stretches.
  */
 import { encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
@@ -53,7 +54,10 @@ async function cost(target: Target, input: Buffer): Promise<number> {
   return (user + system) / 1_000;
 }
 
-/** What is wrong with the time that an input takes, or null. Collecting garbage can hit one run: a few have to agree. */
+/**
+ * What is wrong with the time that an input takes, or null. Collecting garbage can hit one run: a few have to
+ * agree.
+ */
 async function problemOf(target: Target, input: Buffer, twice: Buffer): Promise<string | null> {
   let [one, two] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
   for (let run = 0; run < RUNS; run += 1) {

@@ -7,7 +7,9 @@ import { regularExpressions, slowExpressions } from './support/rules/regular-exp
 
 const ROOT = join(import.meta.dirname, '..');
 
-/** Those that the checker cannot decide or that are not linear, and why each may stay. The list only shrinks. */
+/**
+ * Those that the checker cannot decide or that are not linear, and why each may stay. The list only shrinks.
+ */
 const REVIEWED: Readonly<Record<string, string>> = {
   'src/cli/verbs/tools.ts: /^.*?[.](?=\\s|$)/s': 'reads our own tool descriptions',
   'src/egress/http/request.ts: /^[a-z][a-z0-9+.-]*:\\/\\/([^/?#]*)(.*)$/i':

@@ -1,6 +1,6 @@
 /*
- * The connections of a command's clients. Events describe a state instead of queueing up, so that a slow client costs no
- * memory and delays nobody.
+ * The connections of a command's clients. Events describe a state instead of queueing up, so that a slow client costs
+ * no memory and delays nobody.
  */
 #include "command/command.h"
 

@@ -1,6 +1,7 @@
 /*
- * Sets up outbound networking before any user code can run: the listeners, the nftables rules that redirect to them, then the
- * address and route without which a program could not connect to anything. PID 1 drops CAP_NET_ADMIN right after.
+ * Sets up outbound networking before any user code can run: the listeners, the nftables rules that redirect to them,
+ * then the address and route without which a program could not connect to anything. PID 1 drops CAP_NET_ADMIN right
+ * after.
  */
 #include "egress/egress.h"
 
@@ -49,8 +50,8 @@ static bool loopback_up(void) {
 }
 
 /*
- * Packets larger than 64 KiB halve the CPU cost of what a program receives from the relay; they never leave loopback. Kernels
- * before 6.3 cannot do it and work without.
+ * Packets larger than 64 KiB halve the CPU cost of what a program receives from the relay; they never leave loopback.
+ * Kernels before 6.3 cannot do it and work without.
  */
 static void allow_large_packets(void) {
   struct netlink_batch b = {0};

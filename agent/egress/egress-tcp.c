@@ -1,6 +1,6 @@
 /*
- * Accepts redirected TCP connections and passes each to the relay as a descriptor, with its original destination. None of its
- * bytes pass through this process. Without a relay the connection is reset.
+ * Accepts redirected TCP connections and passes each to the relay as a descriptor, with its original destination. None
+ * of its bytes pass through this process. Without a relay the connection is reset.
  */
 #include "egress/egress.h"
 

@@ -6,7 +6,8 @@
  *                        UDP port 53: redirect to the DNS listener
  *   chain output_filter  127.0.0.0/8 and the sandbox's own address: accept; drop the rest (EPERM at once)
  *
- * The rules only redirect. They do not isolate: with or without them, nothing leaves the namespace except through the agent.
+ * The rules only redirect. They do not isolate: with or without them, nothing leaves the namespace except through the
+ * agent.
  */
 #include "egress/egress.h"
 

@@ -1,8 +1,8 @@
 /*
- * `agent launch [OPTION…] PROGRAM ARGS…`, on the host: runs the OCI runtime and makes sure that an unfinished start leaves no
- * process behind. Runtimes fork and change their session; this process is the subreaper of all of that. On SIGTERM, from the
- * server or from the kernel when the server has died, it kills everything the runtime has started so far. Once the runtime
- * has succeeded, the container keeps running without it.
+ * `agent launch [OPTION…] PROGRAM ARGS…`, on the host: runs the OCI runtime and makes sure that an unfinished start
+ * leaves no process behind. Runtimes fork and change their session; this process is the subreaper of all of that. On
+ * SIGTERM, from the server or from the kernel when the server has died, it kills everything the runtime has started so
+ * far. Once the runtime has succeeded, the container keeps running without it.
  *
  *   --hide-unified           hide the unified cgroup hierarchy of a hybrid host
  *   --ids BASE SIZE OWNER    make a user namespace with the sandbox's ids on the host, which belongs to the user OWNER
@@ -78,8 +78,8 @@ static int apply_options(int argc, char **argv) {
 }
 
 /*
- * Limits of what the kernel counts by user. A user namespace keeps those of its creator for all of its users together, so that
- * they are lowered before one is made.
+ * Limits of what the kernel counts by user. A user namespace keeps those of its creator for all of its users together,
+ * so that they are lowered before one is made.
  */
 static bool lower_user_limits(void) {
   return lower_limit(RLIMIT_SIGPENDING, SIGPENDING_MAX) && lower_limit(RLIMIT_MSGQUEUE, MSGQUEUE_MAX) &&

@@ -1,7 +1,7 @@
 /*
- * The mounts that root makes for a sandbox before the OCI runtime starts, in a mount namespace of their own that ends with the
- * sandbox: idmapped directories of the host (mount_setattr(2), MOUNT_ATTR_IDMAP), and overlays with `trusted` attributes, so
- * that directories of a lower layer can be renamed (redirect_dir).
+ * The mounts that root makes for a sandbox before the OCI runtime starts, in a mount namespace of their own that ends
+ * with the sandbox: idmapped directories of the host (mount_setattr(2), MOUNT_ATTR_IDMAP), and overlays with `trusted`
+ * attributes, so that directories of a lower layer can be renamed (redirect_dir).
  */
 #include "host/host.h"
 
@@ -67,9 +67,9 @@ static bool write_map(pid_t pid, const char *name, const char *base, const char 
 }
 
 /*
- * The kernel counts what a user namespace uses (inotify instances, queued signals, …) against the user that created it, too.
- * With the effective id of another user, nothing is counted against the host's root. The capabilities stay, since hosts may
- * let nobody else create user namespaces.
+ * The kernel counts what a user namespace uses (inotify instances, queued signals, …) against the user that created it,
+ * too. With the effective id of another user, nothing is counted against the host's root. The capabilities stay, since
+ * hosts may let nobody else create user namespaces.
  */
 static bool become_owner(const char *owner) {
   unsigned uid = 0;

@@ -1,7 +1,7 @@
 /*
- * `agent probe-mounts DIR BASE SIZE SYSTEM_DIR…`, on the host: exits with 0 if root's mounts work here. A successful mount is
- * not enough: the sandbox's root must be able to remove, create, list and rename directories of a lower layer. DIR must be
- * empty and on the file system of the state directory; the probe leaves files in it.
+ * `agent probe-mounts DIR BASE SIZE SYSTEM_DIR…`, on the host: exits with 0 if root's mounts work here. A successful
+ * mount is not enough: the sandbox's root must be able to remove, create, list and rename directories of a lower layer.
+ * DIR must be empty and on the file system of the state directory; the probe leaves files in it.
  */
 #include "host/host.h"
 

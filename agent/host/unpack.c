@@ -1,9 +1,9 @@
 /*
- * `agent unpack DIR`, run by `agent userns` with the ids of a sandbox: creates the tree that standard input describes below
- * DIR. DIR becomes the root directory of this process first, so that no name, link or `..` in the tree leads outside. Each
- * entry is a header (struct unpack_entry, in this machine's byte order, since both ends run on it), a path, for links a
- * target, and for files the content. The entry `e` ends the tree; standard output then gets the number of entries whose owner
- * could not be set. If the input ends early, so does this process, with an error.
+ * `agent unpack DIR`, run by `agent userns` with the ids of a sandbox: creates the tree that standard input describes
+ * below DIR. DIR becomes the root directory of this process first, so that no name, link or `..` in the tree leads
+ * outside. Each entry is a header (struct unpack_entry, in this machine's byte order, since both ends run on it), a
+ * path, for links a target, and for files the content. The entry `e` ends the tree; standard output then gets the
+ * number of entries whose owner could not be set. If the input ends early, so does this process, with an error.
  */
 #include "host/host.h"
 

@@ -1,7 +1,7 @@
 /*
- * `agent userns PROGRAM ARGS…`, on the host: runs a program as root of a new user namespace. It prints `ready`, waits until
- * the caller has mapped the ids (newuidmap) and written a byte to standard input, then executes the program. An ordinary user
- * needs it to remove a sandbox's files, which belong to subordinate ids.
+ * `agent userns PROGRAM ARGS…`, on the host: runs a program as root of a new user namespace. It prints `ready`, waits
+ * until the caller has mapped the ids (newuidmap) and written a byte to standard input, then executes the program. An
+ * ordinary user needs it to remove a sandbox's files, which belong to subordinate ids.
  */
 #include "host/host.h"
 

@@ -1,6 +1,7 @@
 /*
- * The owners of a sandbox: servers, each known by an open connection. The kernel closes the connection of a server that dies
- * in any way, and the sandbox ends with its last owner. A stopped server keeps its connection, and with it the sandbox.
+ * The owners of a sandbox: servers, each known by an open connection. The kernel closes the connection of a server that
+ * dies in any way, and the sandbox ends with its last owner. A stopped server keeps its connection, and with it the
+ * sandbox.
  */
 #include <errno.h>
 #include <fcntl.h>

@@ -75,7 +75,9 @@ static void watch_ends(struct connection *c) {
 static void copy(struct connection *c) {
   enum copy_result result = c->state == STATE_CLOSING ? copy_final(c) : copy_both(c);
   if (result == COPY_DRAIN) {
-    /* Closing with unread input would reset the connection, and the program might lose bytes that it has not read yet. */
+    /*
+     * Closing with unread input would reset the connection, and the program might lose bytes that it has not read yet.
+     */
     loop_close(&c->end[OUTSIDE]);
     c->from[INSIDE].eof = false;
     c->state = STATE_CLOSING;
@@ -253,7 +255,10 @@ void connection_intercept(struct connection *c) {
   connection_close(c, true);
 }
 
-/* Sends a final answer to the program. What it still sends is discarded: closing with unread input would reset the connection. */
+/*
+ * Sends a final answer to the program. What it still sends is discarded: closing with unread input would reset the
+ * connection.
+ */
 void connection_respond(struct connection *c, const uint8_t *bytes, size_t len) {
   if (!is_undecided(c)) {
     connection_close(c, true);

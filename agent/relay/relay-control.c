@@ -1,4 +1,6 @@
-/* The control connection: receives the server's commands, sends it the queued notifications. The process ends with it. */
+/*
+ * The control connection: receives the server's commands, sends it the queued notifications. The process ends with it.
+ */
 #include "relay/relay.h"
 
 #include <errno.h>

@@ -1,6 +1,6 @@
 /*
- * Copies bytes between the two ends of a connection. Large reads are faster than splice(2), which works page by page. No call
- * may block, whatever flags the sandbox sets on its copy of a descriptor: hence MSG_DONTWAIT everywhere.
+ * Copies bytes between the two ends of a connection. Large reads are faster than splice(2), which works page by page.
+ * No call may block, whatever flags the sandbox sets on its copy of a descriptor: hence MSG_DONTWAIT everywhere.
  */
 #include "relay/relay.h"
 
@@ -13,7 +13,10 @@
 #define SCRATCH 524288u
 #define SNIFF_CHUNK 16384u
 #define READS_PER_TURN 4
-/* When all buffers together hold more than this, further reads are small: one sandbox must not use up the host's memory. */
+/*
+ * When all buffers together hold more than this, further reads are small: one sandbox must not use up the host's
+ * memory.
+ */
 #define BUFFERED_MAX (32u << 20)
 #define SMALL_READ 16384u
 

@@ -1,6 +1,6 @@
 /*
- * The socket `egress` in the agent directory. The last relay to bind it owns it; the one before can watch its successor and
- * learn when it ends. The sandbox can write to the directory, so nothing in it is followed.
+ * The socket `egress` in the agent directory. The last relay to bind it owns it; the one before can watch its successor
+ * and learn when it ends. The sandbox can write to the directory, so nothing in it is followed.
  */
 #include "relay/relay.h"
 

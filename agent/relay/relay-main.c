@@ -1,7 +1,7 @@
 /*
- * `agent relay`, on the host: a child of the server, one for each sandbox. Descriptors: 3 control, 4 the agent directory, 5 the
- * directory of the server's socket `streams`. If the server is root, the relay runs as the sandbox's own root. It has no
- * capabilities and ends with the server.
+ * `agent relay`, on the host: a child of the server, one for each sandbox. Descriptors: 3 control, 4 the agent
+ * directory, 5 the directory of the server's socket `streams`. If the server is root, the relay runs as the sandbox's
+ * own root. It has no capabilities and ends with the server.
  */
 #include "relay/relay.h"
 

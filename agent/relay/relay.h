@@ -1,6 +1,6 @@
 /*
- * Room relay: `agent relay`, on the host. It holds the connections that leave a sandbox and copies their bytes as the server
- * decides. See docs/agent-protocol.md.
+ * Room relay: `agent relay`, on the host. It holds the connections that leave a sandbox and copies their bytes as the
+ * server decides. See docs/agent-protocol.md.
  */
 #ifndef RELAY_H
 #define RELAY_H
@@ -47,7 +47,9 @@ bool loop_watch(struct source *source, uint32_t events);
 void loop_close(struct source *source);
 void loop_turn(int timeout_ms);
 
-/* relay-notify.c: frames to the server. They are queued, so that a server that does not read stalls nothing but itself. */
+/*
+ * relay-notify.c: frames to the server. They are queued, so that a server that does not read stalls nothing but itself.
+ */
 void notify(uint8_t type, const void *a, size_t a_len, const void *b, size_t b_len);
 void notify_number(uint8_t type, uint32_t number);
 void notify_totals(void);

@@ -1,4 +1,6 @@
-/* Builds answers and events. Fields that do not fit are truncated: only paths and links of the sandbox are that long. */
+/*
+ * Builds answers and events. Fields that do not fit are truncated: only paths and links of the sandbox are that long.
+ */
 #include "wire/wire.h"
 
 #include <errno.h>

@@ -1,4 +1,6 @@
-/** A kill in a sandbox in which fifty commands run and write, compared with one in an otherwise idle sandbox. */
+/**
+ * A kill in a sandbox in which fifty commands run and write, compared with one in an otherwise idle sandbox.
+ */
 import { z } from 'zod';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';

@@ -1,4 +1,7 @@
-/** A tool call that runs `true`, through a real client, compared with the runtime's own exec in the same container. */
+/**
+ * A tool call that runs `true`, through a real client, compared with the runtime's own exec in the same
+ * container.
+ */
 import { z } from 'zod';
 import { execLine, openRuntimes } from '../bare-runtime.ts';
 import type { Row } from '../row.ts';

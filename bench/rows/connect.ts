@@ -7,8 +7,8 @@ import { openServer } from '../server.ts';
 import { NAME, openWebServer } from '../web-server.ts';
 
 /**
- * Prints the median of many, in ms: connect to HOST PORT, read one byte, close; with a third argument, look the name
- * up.
+ * Prints the median of many, in ms: connect to HOST PORT, read one byte, close; with a third argument, look
+ * the name up.
  */
 const CLIENT = `
 import socket, sys, time

@@ -8,7 +8,10 @@ import { untilSleepers } from '../until-processes.ts';
 const TREE_SIZE = 60;
 const started = z.object({ command_id: z.string() });
 
-/** Each member leaves its session and forks twice; the number of seconds tells one tree from every other process. */
+/**
+ * Each member leaves its session and forks twice; the number of seconds tells one tree from every other
+ * process.
+ */
 function tree(seconds: number): string[] {
   const member = `(setsid sh -c "sleep ${seconds} &" &)`;
   return [

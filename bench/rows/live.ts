@@ -1,4 +1,7 @@
-/** One more sandbox while this many are alive: how long its creation takes, and what all of them cost on the host. */
+/**
+ * One more sandbox while this many are alive: how long its creation takes, and what all of them cost on the
+ * host.
+ */
 import { readFileSync } from 'node:fs';
 import type { Row } from '../row.ts';
 import { openServer } from '../server.ts';

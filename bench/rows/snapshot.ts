@@ -10,8 +10,8 @@ const created = z.object({ sandbox_id: z.string() });
 const succeeded = z.object({ exit_code: z.literal(0) });
 
 /**
- * The kernel is still writing back what the preparation wrote, and any record's flush would wait for that: finish it
- * first, as it would be for files that are half a minute old.
+ * The kernel is still writing back what the preparation wrote, and any record's flush would wait for that:
+ * finish it first, as it would be for files that are half a minute old.
  */
 const quiet = () => promisify(execFile)('sync');
 

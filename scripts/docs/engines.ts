@@ -7,7 +7,9 @@ import { createLogger } from '../../src/shared/log.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
 import { table } from './markdown.ts';
 
-/** The comparison of the README. Nothing is started or asked: an engine does nothing before its first call. */
+/**
+ * The comparison of the README. Nothing is started or asked: an engine does nothing before its first call.
+ */
 export function enginesTable(): string {
   const engines = [oci(), vercel()];
   const had = engines.map((engine) => new Set(capabilitiesOf(engine)));

@@ -5,7 +5,9 @@ export function table(head: readonly string[], rows: readonly (readonly string[]
   return line(head) + line(head.map(() => '---')) + rows.map(line).join('');
 }
 
-/** Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. Throws if the markers are missing. */
+/**
+ * Replaces the text between `<!-- NAME:begin -->` and `<!-- NAME:end -->`. Throws if the markers are missing.
+ */
 export function replaceBetween(text: string, name: string, content: string): string {
   const begin = `<!-- ${name}:begin -->`;
   const end = `<!-- ${name}:end -->`;

@@ -1,4 +1,7 @@
-/** Recordings of a terminal in the asciicast format, version 2: https://docs.asciinema.org/manual/asciicast/v2/ */
+/**
+ * Recordings of a terminal in the asciicast format, version 2:
+ * https://docs.asciinema.org/manual/asciicast/v2/
+ */
 import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
 
@@ -46,8 +49,8 @@ export function parseCast(text: string): Recording {
 }
 
 /**
- * The events of a typescript as `script --log-timing --log-out` of util-linux writes it: `timing` has a line "SECONDS
- * BYTES" for each piece of `output`, which begins with a header line.
+ * The events of a typescript as `script --log-timing --log-out` of util-linux writes it: `timing` has a line
+ * "SECONDS BYTES" for each piece of `output`, which begins with a header line.
  */
 export function eventsOf(timing: string, output: Buffer): Recording['events'] {
   const decoder = new StringDecoder('utf8');

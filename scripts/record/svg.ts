@@ -1,6 +1,6 @@
 /**
- * Renders a recording as an animated SVG: each line of the screen appears when it did; without animation the last
- * screen is shown.
+ * Renders a recording as an animated SVG: each line of the screen appears when it did; without animation the
+ * last screen is shown.
  */
 import xterm, { type IBufferCell, type Terminal } from '@xterm/headless';
 import type { Recording } from './asciicast.ts';
@@ -20,7 +20,9 @@ const PALETTE = [
   '#8b949e', '#ffa198', '#56d364', '#e3b341', '#79c0ff', '#d2a8ff', '#56d4dd', '#ffffff',
 ] as const;
 
-/** What a row of the screen showed and when, in seconds of playback; `until` is null if it stayed to the end. */
+/**
+ * What a row of the screen showed and when, in seconds of playback; `until` is null if it stayed to the end.
+ */
 interface Appearance {
   readonly row: number;
   readonly markup: string;

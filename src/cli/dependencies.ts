@@ -6,7 +6,9 @@ import type { FileProblem } from './output/cli-log.ts';
 import type { Keyboard } from './verbs/keyboard.ts';
 import type { ToolLine } from './verbs/tools.ts';
 
-/** What subcommands need from the rest of the program, created on demand so that each loads only what it uses. */
+/**
+ * What subcommands need from the rest of the program, created on demand so that each loads only what it uses.
+ */
 export interface Dependencies {
   readonly version: string;
   /** Throws `ConfigError`. */

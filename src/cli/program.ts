@@ -28,7 +28,9 @@ import { withRegistry } from './with-registry.ts';
 const EXIT_FAILED = 1;
 const EXIT_USAGE = 2;
 
-/** Runs the command line (without the program's own name). Returns the exit code; rejects only for defects. */
+/**
+ * Runs the command line (without the program's own name). Returns the exit code; rejects only for defects.
+ */
 export async function runProgram(
   argv: readonly string[],
   parts: Dependencies,

@@ -6,8 +6,8 @@ import type { FileProblem } from './output/cli-log.ts';
 import type { Terminal } from './output/terminal.ts';
 
 /**
- * Opens the registry for a verb and closes it again. Problems with files that did not stop the verb are printed after
- * its result; the one that made it fail becomes the hint of the error.
+ * Opens the registry for a verb and closes it again. Problems with files that did not stop the verb are
+ * printed after its result; the one that made it fail becomes the hint of the error.
  */
 export async function withRegistry(
   parts: Dependencies,

@@ -121,8 +121,8 @@ export function processContext(): ProcessContext {
 }
 
 /**
- * Builds the configuration of this process. A flag wins over its variable, and an empty variable counts as unset.
- * Throws `ConfigError` at the first invalid value.
+ * Builds the configuration of this process. A flag wins over its variable, and an empty variable counts as
+ * unset. Throws `ConfigError` at the first invalid value.
  */
 export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = processContext()): Config {
   const { env, cwd } = surroundings;
@@ -184,7 +184,9 @@ function optional<Value>(setting: Setting | undefined, read: (setting: Setting) 
   return setting === undefined ? null : read(setting);
 }
 
-/** A plain name is kept; a path is made absolute, so that it does not depend on where the server is started. */
+/**
+ * A plain name is kept; a path is made absolute, so that it does not depend on where the server is started.
+ */
 function runtime(text: string, cwd: string | null): string {
   return text.includes('/') ? resolve(cwd ?? '/', text) : text;
 }

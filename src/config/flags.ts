@@ -1,4 +1,6 @@
-/** Every command-line flag, defined once: the parser, the configuration and the reference page use this table. */
+/**
+ * Every command-line flag, defined once: the parser, the configuration and the reference page use this table.
+ */
 
 export interface FlagSpec {
   readonly name: string;

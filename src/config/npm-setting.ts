@@ -1,4 +1,6 @@
-/** The npm registry according to npm's own settings: the Node releases for sandboxes are downloaded from it. */
+/**
+ * The npm registry according to npm's own settings: the Node releases for sandboxes are downloaded from it.
+ */
 import { dirname, join } from 'node:path';
 
 /** npm's settings as found in the environment. The files are read when a release is downloaded. */
@@ -7,7 +9,9 @@ export interface NpmSetting {
   readonly registry: string | null;
   /** From `npm_config_cafile`; wins over the files. */
   readonly caFile: string | null;
-  /** Configuration files in order of precedence: the user's, then the global one. A project's own is not read. */
+  /**
+   * Configuration files in order of precedence: the user's, then the global one. A project's own is not read.
+   */
   readonly files: readonly string[];
 }
 

@@ -7,8 +7,8 @@ const PREFIX = 'SANDBOX_MCP_SECRET_';
 const SUFFIX = /_(DOMAINS|ENV)$/;
 
 /**
- * Reads every `SANDBOX_MCP_SECRET_NAME` with its `_DOMAINS` (comma-separated) and `_ENV`. Empty variables count as
- * unset.
+ * Reads every `SANDBOX_MCP_SECRET_NAME` with its `_DOMAINS` (comma-separated) and `_ENV`. Empty variables
+ * count as unset.
  *
  * @throws ConfigError naming the variable that is invalid
  */

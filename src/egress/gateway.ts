@@ -1,5 +1,6 @@
 /**
- * The egress gateway of one sandbox: decides on its connections and queries, and records what was allowed and refused.
+ * The egress gateway of one sandbox: decides on its connections and queries, and records what was allowed and
+ * refused.
  */
 import { networkInterfaces } from 'node:os';
 import {

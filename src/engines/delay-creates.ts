@@ -3,8 +3,8 @@ import { throwIfCancelled } from '../shared/errors.ts';
 import type { Engine } from './engine.ts';
 
 /**
- * The same engine, but creates wait until `ready` has settled, successfully or not: by then recovery has cleaned up
- * after dead servers. All other calls pass straight through.
+ * The same engine, but creates wait until `ready` has settled, successfully or not: by then recovery has
+ * cleaned up after dead servers. All other calls pass straight through.
  */
 export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Engine {
   return {

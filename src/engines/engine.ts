@@ -1,9 +1,9 @@
 /**
  * The contract between the registry and an engine: types only, plain data in and out.
  *
- * Times are Unix epoch milliseconds, durations milliseconds, sizes bytes. Every call takes an AbortSignal; an aborted
- * call rejects with `SandboxError` code `cancelled` and leaves nothing half-done. Engines convert every failure to
- * `SandboxError` at their own edge. No method knows of sessions, ownership or tools.
+ * Times are Unix epoch milliseconds, durations milliseconds, sizes bytes. Every call takes an AbortSignal; an
+ * aborted call rejects with `SandboxError` code `cancelled` and leaves nothing half-done. Engines convert
+ * every failure to `SandboxError` at their own edge. No method knows of sessions, ownership or tools.
  */
 import type { EngineName } from '../shared/engine-names.ts';
 import type { NetworkPolicy } from '../shared/policy-schema.ts';
@@ -49,19 +49,22 @@ export interface Sandbox {
   ports: { port: number; url: string | null }[];
   networkPolicy: NetworkPolicy;
   /**
-   * The URL at which people open terminals. Null unless created `interactive`, and if no process serves it at present.
+   * The URL at which people open terminals. Null unless created `interactive`, and if no process serves it at
+   * present.
    */
   interactivePort: number | null;
   sourceSnapshotId: string | null;
   /** Where it runs; absent on an engine without regions. */
   region?: string | undefined;
-  /** Where the repository of a git source is, if it got a directory of its own; null if `cwd` holds its files. */
+  /**
+   * Where the repository of a git source is, if it got a directory of its own; null if `cwd` holds its files.
+   */
   sourcePath: string | null;
   /** Null while the sandbox is alive. */
   stopCause: StopCause | null;
   /**
-   * Why it ended, as readable text, if status and cause do not say it all; of a running one, that it was restarted
-   * elsewhere. Null otherwise.
+   * Why it ended, as readable text, if status and cause do not say it all; of a running one, that it was
+   * restarted elsewhere. Null otherwise.
    */
   statusReason: string | null;
 }
@@ -74,8 +77,8 @@ export interface CreateSandbox {
   timeoutMs: number;
   vcpus: number;
   /**
-   * Default environment of every program; a program's own `StartCommand.env` wins. Stored with `${secret:NAME}`
-   * unfilled.
+   * Default environment of every program; a program's own `StartCommand.env` wins. Stored with
+   * `${secret:NAME}` unfilled.
    */
   env: Record<string, string>;
   networkPolicy: NetworkPolicy;
@@ -85,7 +88,9 @@ export interface CreateSandbox {
   regions?: string[];
   /** `Persistence` alone: its files are kept when it stops, and `resume` starts it again. */
   persistent?: { name: string; keepSnapshots: number | null };
-  /** Runs to its deadline, whatever happens to the processes that use it. For other sandboxes see `Ownership`. */
+  /**
+   * Runs to its deadline, whatever happens to the processes that use it. For other sandboxes see `Ownership`.
+   */
   keep: boolean;
 }
 
@@ -120,7 +125,10 @@ export interface Page<T> {
 
 /** Present if the engine can expose ports. */
 export interface Ports {
-  /** Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's end. */
+  /**
+   * Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's
+   * end.
+   */
   open(sandboxId: string, signal: AbortSignal): Promise<void>;
   /**
    * Exposes a further port of a running sandbox. One that is exposed already is no error.
@@ -131,13 +139,15 @@ export interface Ports {
 }
 
 /**
- * Present if a sandbox ends with its owners: when the last process that owns it has died or closed its engine, every
- * process in the sandbox is killed at once. The process that creates a sandbox owns it.
+ * Present if a sandbox ends with its owners: when the last process that owns it has died or closed its
+ * engine, every process in the sandbox is killed at once. The process that creates a sandbox owns it.
  */
 export interface Ownership {
   /** Makes this process an owner too. Does nothing for a sandbox that is kept or not running. */
   take(sandboxId: string, signal: AbortSignal): Promise<void>;
-  /** Ends this process's ownership. If there are no other owners, the sandbox's processes are killed at once. */
+  /**
+   * Ends this process's ownership. If there are no other owners, the sandbox's processes are killed at once.
+   */
   giveUp(sandboxId: string): void;
 }
 
@@ -146,7 +156,10 @@ export interface Regions {
   readonly example: string;
 }
 
-/** Present if the engine keeps sandboxes elsewhere than on this machine: they outlive its records, and others know them. */
+/**
+ * Present if the engine keeps sandboxes elsewhere than on this machine: they outlive its records, and others
+ * know them.
+ */
 export interface Persistence {
   /** Starts a stopped persistent sandbox again, with its files. One that runs is returned as it is. */
   resume(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
@@ -163,8 +176,9 @@ export interface Persistence {
 /** Present if the engine has snapshots. */
 export interface Snapshots {
   /**
-   * Stops a running sandbox (stop cause `snapshot`) and keeps its files. Resolves once the snapshot is on disk. Once
-   * started, it continues if the signal fires. A second snapshot of the same sandbox is a `conflict`.
+   * Stops a running sandbox (stop cause `snapshot`) and keeps its files. Resolves once the snapshot is on
+   * disk. Once started, it continues if the signal fires. A second snapshot of the same sandbox is a
+   * `conflict`.
    *
    * @param expirationMs null means 30 days, 0 never; otherwise at least 86,400,000
    */
@@ -182,7 +196,8 @@ export interface Snapshot {
   sourceSandboxId: string;
   status: 'created' | 'deleted' | 'failed';
   /**
-   * Its size beyond the runtime's own files, including the snapshots it is based on. Null until it has been measured.
+   * Its size beyond the runtime's own files, including the snapshots it is based on. Null until it has been
+   * measured.
    */
   sizeBytes: number | null;
   createdAt: number;
@@ -242,24 +257,30 @@ export interface Runtimes {
 export interface Engine {
   readonly name: EngineName;
   /**
-   * Creates a sandbox, fills it from its source, and resolves once it is `running`. Until then `get` returns it as
-   * `pending`, and stopping it makes this call reject. On failure or abort, nothing of it is left.
+   * Creates a sandbox, fills it from its source, and resolves once it is `running`. Until then `get` returns
+   * it as `pending`, and stopping it makes this call reject. On failure or abort, nothing of it is left.
    *
    * @param report shows a line of progress; absent if nobody watches
    */
   create(request: CreateSandbox, signal: AbortSignal, report?: (line: string) => void): Promise<Sandbox>;
-  /** Queries the current state. An unknown sandbox is `not_found`; a stopped one is returned until it is forgotten. */
+  /**
+   * Queries the current state. An unknown sandbox is `not_found`; a stopped one is returned until it is
+   * forgotten.
+   */
   get(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
   /** Newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<Sandbox>>;
   /** Extends the deadline of a running sandbox. */
   extendTimeout(sandboxId: string, durationMs: number, signal: AbortSignal): Promise<Sandbox>;
   /**
-   * Ends a sandbox: no process, mount, port or file system layer is left; its record and logs are kept. Resolves when
-   * that is done. A sandbox that has already ended is returned unchanged.
+   * Ends a sandbox: no process, mount, port or file system layer is left; its record and logs are kept.
+   * Resolves when that is done. A sandbox that has already ended is returned unchanged.
    */
   stop(sandboxId: string, cause: 'requested' | 'session_end', signal: AbortSignal): Promise<Sandbox>;
-  /** Stops the sandbox if it runs, then removes everything, record and logs included. An unknown one is no error. */
+  /**
+   * Stops the sandbox if it runs, then removes everything, record and logs included. An unknown one is no
+   * error.
+   */
   forget(sandboxId: string, signal: AbortSignal): Promise<void>;
   /** Cleans up sandboxes that ended without a server (deadline, crash, reboot). Returns their ids. */
   recover(signal: AbortSignal): Promise<string[]>;

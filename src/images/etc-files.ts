@@ -28,7 +28,8 @@ export function shellOf(tree: RootTree): string {
 const APT_AS_ROOT = 'APT::Sandbox::User "root";\n';
 
 /**
- * Writes the files. Replaces links in their place (usually into `/run`), since no service maintains the targets.
+ * Writes the files. Replaces links in their place (usually into `/run`), since no service maintains the
+ * targets.
  */
 export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boolean): Promise<void> {
   const shell = shellOf(tree);

@@ -1,6 +1,6 @@
 /**
- * Reads the manifest of a stored container image: in the form of `docker save`, an OCI image layout, or skopeo's `dir:`. The one
- * for this machine is chosen, and by name where there are several images.
+ * Reads the manifest of a stored container image: in the form of `docker save`, an OCI image layout, or
+ * skopeo's `dir:`. The one for this machine is chosen, and by name where there are several images.
  */
 import { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
@@ -73,7 +73,9 @@ function severalImages(count: number, names: readonly string[]): SandboxError {
 
 const namesOf = ({ annotations }: Descriptor): string[] => NAMES.flatMap((name) => annotations?.[name] ?? []);
 
-/** The one manifest for this architecture. @throws `unsupported`, or `invalid_argument` if there are several */
+/**
+ * The one manifest for this architecture. @throws `unsupported`, or `invalid_argument` if there are several
+ */
 function manifestFor(manifests: readonly Descriptor[], arch: string): Descriptor {
   const fitting = fittingManifests(manifests, arch);
   // An image with two names is listed twice.

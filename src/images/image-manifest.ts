@@ -1,4 +1,7 @@
-/** The documents of a container image (OCI image specification, Docker image manifest v2) and the choice by platform. */
+/**
+ * The documents of a container image (OCI image specification, Docker image manifest v2) and the choice by
+ * platform.
+ */
 import { z } from 'zod';
 import { SandboxError } from '../shared/errors.ts';
 import { configuredArchitecture } from './architecture.ts';

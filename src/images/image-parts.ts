@@ -1,6 +1,7 @@
 /**
- * The parts of a container image: those of a tar archive, which can come in any order and are stored first, or those of a
- * directory, which are used in place. A part that is named by its digest is verified against it.
+ * The parts of a container image: those of a tar archive, which can come in any order and are stored first,
+ * or those of a directory, which are used in place. A part that is named by its digest is verified against
+ * it.
  */
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';

@@ -10,7 +10,10 @@ const FORMAT = 1;
 const recordSchema = z.strictObject({
   format: z.literal(FORMAT),
   name: z.string().refine(isImageName),
-  /** `rootfs`: a complete root file system; `node`: mounted below `/vercel/runtimes` on top of the host's files. */
+  /**
+   * `rootfs`: a complete root file system; `node`: mounted below `/vercel/runtimes` on top of the host's
+   * files.
+   */
   kind: z.enum(['rootfs', 'node']),
   /** Version of the Node release; null for a root file system. */
   version: z.string().nullable(),

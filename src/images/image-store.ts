@@ -1,6 +1,6 @@
 /**
- * Images on disk, one directory each. It is built under a temporary name and then renamed, so an image exists completely or not
- * at all. One lock keeps an image from being removed while a new sandbox starts to use it.
+ * Images on disk, one directory each. It is built under a temporary name and then renamed, so an image exists
+ * completely or not at all. One lock keeps an image from being removed while a new sandbox starts to use it.
  */
 import { randomBytes } from 'node:crypto';
 import { chmod, lstat, mkdir, readdir, rename } from 'node:fs/promises';
@@ -85,7 +85,10 @@ export class ImageStore {
     return found;
   }
 
-  /** The image that was pulled as this reference (canonical form); null if there is none. Damaged records are passed over. */
+  /**
+   * The image that was pulled as this reference (canonical form); null if there is none. Damaged records are
+   * passed over.
+   */
   async findPulled(reference: string): Promise<ImageRecord | null> {
     for (const name of await this.names()) {
       const record = await this.#findReadable(name);
@@ -114,7 +117,9 @@ export class ImageStore {
     });
   }
 
-  /** Removes one of several references of an image. Returns false, without a change, if it is the only one. */
+  /**
+   * Removes one of several references of an image. Returns false, without a change, if it is the only one.
+   */
   async untag(name: string, reference: string): Promise<boolean> {
     return this.locked(async () => {
       const record = await this.find(name);

@@ -11,7 +11,9 @@ import type { ImageStore, Staging } from './image-store.ts';
 
 export interface ImportRequest {
   name: string;
-  /** Path on the host: a tar archive, or a directory in the OCI image layout or as skopeo's `dir:` writes it. */
+  /**
+   * Path on the host: a tar archive, or a directory in the OCI image layout or as skopeo's `dir:` writes it.
+   */
   archive: string;
   /** The image's name in an archive that contains several. */
   image?: string | undefined;

@@ -45,7 +45,9 @@ export interface Release {
   integrity: string | null;
 }
 
-/** Parses `key = value` lines of npm's configuration. `${NAME}` is not expanded: no such value is used here. */
+/**
+ * Parses `key = value` lines of npm's configuration. `${NAME}` is not expanded: no such value is used here.
+ */
 function parseSettings(text: string): Map<string, string> {
   const found = new Map<string, string>();
   for (const line of text.split('\n')) {

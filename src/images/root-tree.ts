@@ -51,8 +51,8 @@ export class RootTree {
   }
 
   /**
-   * Applies a layer. Tools write a whiteout before the entries that it must not remove, so that one pass is enough; otherwise
-   * all whiteouts are collected first, and the layer is read again.
+   * Applies a layer. Tools write a whiteout before the entries that it must not remove, so that one pass is
+   * enough; otherwise all whiteouts are collected first, and the layer is read again.
    */
   async addLayer(open: () => AsyncIterable<Uint8Array>): Promise<void> {
     const { skippedCount, skipped } = this;

@@ -1,6 +1,7 @@
 /**
- * Reads a tar archive entry by entry, in order, with bounded memory. The libraries decode names as UTF-8, which loses other
- * names, reject what layers contain (whiteouts that are hard links, times before 1970, no end blocks), or both.
+ * Reads a tar archive entry by entry, in order, with bounded memory. The libraries decode names as UTF-8,
+ * which loses other names, reject what layers contain (whiteouts that are hard links, times before 1970, no
+ * end blocks), or both.
  */
 import { MAX_TAR_META_BYTES } from '../shared/fs/tar-limits.ts';
 import {
@@ -120,7 +121,9 @@ class Content implements AsyncIterable<Buffer> {
   }
 }
 
-/** Content is padded to whole blocks; some writers (umoci) leave out the padding at the end of the archive. */
+/**
+ * Content is padded to whole blocks; some writers (umoci) leave out the padding at the end of the archive.
+ */
 const padding = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 
 /** What extension headers say about the next entry. */
@@ -174,8 +177,9 @@ function entryOf(header: TarHeader, content: Content): TarEntry {
 }
 
 /**
- * Calls `visit` for each entry in order; content that it does not read is skipped. Reads the source to its end, so that a
- * digest of it covers all bytes. The end blocks may be missing, as in layers that umoci writes.
+ * Calls `visit` for each entry in order; content that it does not read is skipped. Reads the source to its
+ * end, so that a digest of it covers all bytes. The end blocks may be missing, as in layers that umoci
+ * writes.
  * @throws `invalid_argument` if it is not a tar archive, is truncated or contains something unsupported
  */
 export async function readTar(

@@ -1,6 +1,7 @@
 /**
- * Decodes the header blocks of a tar archive: ustar, GNU and PAX (pax(1p), tar(5)). Names in archives are bytes, not text, so
- * they are kept as strings with one character per byte (latin1), which all string functions for paths handle.
+ * Decodes the header blocks of a tar archive: ustar, GNU and PAX (pax(1p), tar(5)). Names in archives are
+ * bytes, not text, so they are kept as strings with one character per byte (latin1), which all string
+ * functions for paths handle.
  */
 import { SandboxError } from '../shared/errors.ts';
 
@@ -8,7 +9,9 @@ export const BLOCK = 512;
 
 /** A header block, before extension headers are applied. */
 export interface TarHeader {
-  /** The type flag: `0` file, `1` hard link, `2` symbolic link, `5` directory, `x` PAX, `L` GNU long name, … */
+  /**
+   * The type flag: `0` file, `1` hard link, `2` symbolic link, `5` directory, `x` PAX, `L` GNU long name, …
+   */
   type: string;
   path: string;
   link: string;

@@ -1,8 +1,13 @@
-/** Drives the agent's `unpack` (agent/host/unpack.c), which creates a tree with the owners that sandboxes see. */
+/**
+ * Drives the agent's `unpack` (agent/host/unpack.c), which creates a tree with the owners that sandboxes see.
+ */
 import type { Writable } from 'node:stream';
 import { SandboxError } from '../shared/errors.ts';
 
-/** One operation on the tree. Paths are relative to its root, without `..`, with one character per byte (latin1). */
+/**
+ * One operation on the tree. Paths are relative to its root, without `..`, with one character per byte
+ * (latin1).
+ */
 export interface TreeStep {
   /** `times` sets the times of a directory that is complete; `clear` empties a directory. */
   kind: 'file' | 'directory' | 'times' | 'symlink' | 'hardlink' | 'remove' | 'clear';
@@ -65,7 +70,9 @@ export function isUsablePath(path: string): boolean {
 export class Unpacker {
   readonly #process: UnpackProcess;
   #sizeBytes = 0;
-  /** Set while a write waits. One listener serves all writes: racing a promise per write would leak memory. */
+  /**
+   * Set while a write waits. One listener serves all writes: racing a promise per write would leak memory.
+   */
   #wake = (): void => {};
   #hasEnded = false;
 

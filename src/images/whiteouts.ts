@@ -1,4 +1,7 @@
-/** Whiteouts: the entries of a layer that remove files of the layers below (OCI image specification, layer.md). */
+/**
+ * Whiteouts: the entries of a layer that remove files of the layers below (OCI image specification,
+ * layer.md).
+ */
 import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { formatCount } from '../shared/text/text.ts';
@@ -10,7 +13,10 @@ const OPAQUE = '.wh..wh..opq';
 /** Limit of a layer's whiteout names in total, where they stay in memory until the layer has been read. */
 const MAX_REMOVALS_BYTES = 67_108_864;
 
-/** `remove` removes a path, `clear` the content of a directory; `none` is a mark that builders keep for themselves. */
+/**
+ * `remove` removes a path, `clear` the content of a directory; `none` is a mark that builders keep for
+ * themselves.
+ */
 export type Whiteout = { kind: 'remove' | 'clear'; path: string } | { kind: 'none' };
 
 /** A layer's removals. They affect only the layers below. */
@@ -19,7 +25,10 @@ export interface Removals {
   cleared: string[];
 }
 
-/** Null for an ordinary entry. Its type does not matter: of several whiteouts all but the first may be hard links. */
+/**
+ * Null for an ordinary entry. Its type does not matter: of several whiteouts all but the first may be hard
+ * links.
+ */
 export function whiteoutOf(path: string): Whiteout | null {
   const name = posix.basename(path);
   if (!name.startsWith(PREFIX)) return null;

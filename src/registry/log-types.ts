@@ -11,7 +11,9 @@ export interface Positions {
 export interface LogCursor extends Positions {
   /** Lines of context that still belong to a match on the previous page. */
   after: number;
-  /** Bytes of both streams that were shown, unfinished lines included: waiting for output continues from here. */
+  /**
+   * Bytes of both streams that were shown, unfinished lines included: waiting for output continues from here.
+   */
   seen: number;
 }
 

@@ -25,8 +25,8 @@ export interface RegistryOptions {
   /** Absolute. Ownership records are in its `records` folder. */
   stateDir: string;
   /**
-   * Called when a session ends before its sandboxes do: starts a recovery that outlives this process. Without it, the rest is
-   * left to the next start.
+   * Called when a session ends before its sandboxes do: starts a recovery that outlives this process. Without
+   * it, the rest is left to the next start.
    */
   finishLater?: () => void;
 }
@@ -92,7 +92,9 @@ class SessionRegistry implements Registry {
     }
   }
 
-  /** One per principal, shared by all its sessions. The operator configures the principals, so there are few. */
+  /**
+   * One per principal, shared by all its sessions. The operator configures the principals, so there are few.
+   */
   #quotasOf(principal: string): Quotas {
     const { maxRunningCommands, maxShells } = this.#context.config;
     const quotas = this.#quotas.get(principal) ?? {

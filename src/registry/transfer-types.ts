@@ -20,14 +20,16 @@ export interface TransferResult extends TransferProgress {
 
 export interface TransferRequest {
   direction: 'upload' | 'download';
-  /** Everything that determines what is transferred where, normalized: equal values mean the same transfer. */
+  /**
+   * Everything that determines what is transferred where, normalized: equal values mean the same transfer.
+   */
   arguments: readonly unknown[];
 }
 
 /**
- * Runs the transfer and reports each file and chunk of bytes. When the signal fires, it undoes its work and rejects.
- * `note` is called with each unfinished path on this machine before the path is created, so that recovery can find it
- * if this process dies.
+ * Runs the transfer and reports each file and chunk of bytes. When the signal fires, it undoes its work and
+ * rejects. `note` is called with each unfinished path on this machine before the path is created, so that
+ * recovery can find it if this process dies.
  */
 export type TransferWork = (
   signal: AbortSignal,

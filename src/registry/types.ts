@@ -1,8 +1,8 @@
 /**
  * The interface of the registry for the tools and the server. Types only.
  *
- * A session is one conversation. It knows which sandboxes it owns and which one is current, and keeps sandboxes alive
- * while their commands run.
+ * A session is one conversation. It knows which sandboxes it owns and which one is current, and keeps
+ * sandboxes alive while their commands run.
  */
 import type {
   Command,
@@ -52,8 +52,8 @@ export interface CreateRequest {
 /** How a caller waits for a sandbox that is being created. */
 export interface CreateWait {
   /**
-   * After this many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits until it
-   * completes.
+   * After this many milliseconds the sandbox is returned as `pending` and the create continues. Absent: waits
+   * until it completes.
    */
   softTimeoutMs?: number;
   /** Shows a line of progress. */
@@ -153,14 +153,14 @@ type WithoutId<Method> = Method extends (sandboxId: string, ...rest: infer Rest)
   : never;
 
 /**
- * File operations in one sandbox. Paths are paths in the sandbox; relative ones start at `cwd`, or else at its working
- * directory.
+ * File operations in one sandbox. Paths are paths in the sandbox; relative ones start at `cwd`, or else at
+ * its working directory.
  */
 export type SandboxFiles = { readonly [Name in keyof Files]: WithoutId<Files[Name]> };
 
 /**
- * A sandbox that this session may use. Ownership is checked once, when the handle is made; whether the state of the
- * sandbox allows an operation is checked by each call.
+ * A sandbox that this session may use. Ownership is checked once, when the handle is made; whether the state
+ * of the sandbox allows an operation is checked by each call.
  */
 export interface SandboxHandle {
   readonly sandboxId: string;
@@ -172,32 +172,37 @@ export interface SandboxHandle {
   extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView>;
   stop(signal: AbortSignal): Promise<SandboxView>;
   /**
-   * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the signal
-   * fires.
+   * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the
+   * signal fires.
    */
   snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /**
    * Replaces the network policy, after the same checks as a create, and records it as the requested one.
    *
-   * @throws `unsupported` for an engine without policy updates or without the mode, `invalid_argument`, `conflict`
+   * @throws `unsupported` for an engine without policy updates or without the mode, `invalid_argument`,
+   *   `conflict`
    */
   updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView>;
   /** @throws `unsupported` for an engine without ports, `limit_exceeded`, `conflict` */
   exposePort(port: number, signal: AbortSignal): Promise<SandboxView>;
-  /** A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable` */
+  /**
+   * A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable`
+   */
   terminalUrl(signal: AbortSignal): Promise<string>;
   /** Starts a command, counts it against the limits and keeps the sandbox alive while it runs. */
   run(request: RunRequest, signal: AbortSignal): Promise<SeenCommand>;
   /** The commands of this sandbox, oldest first. */
   commands(signal: AbortSignal): Promise<SeenCommand[]>;
   /**
-   * Starts a transfer that continues without its caller, or joins a running one with an equal request. The end of the
-   * session or of the sandbox undoes it.
+   * Starts a transfer that continues without its caller, or joins a running one with an equal request. The
+   * end of the session or of the sandbox undoes it.
    */
   transfer(request: TransferRequest, work: TransferWork, signal: AbortSignal): Promise<Transfer>;
   /** Opens a terminal, counts it against the limits and keeps the sandbox alive while its program runs. */
   openShell(request: ShellRequest, signal: AbortSignal): Promise<ShellHandle>;
-  /** Opens a terminal without an emulated screen, for a person at a real one. Not counted against the limits. */
+  /**
+   * Opens a terminal without an emulated screen, for a person at a real one. Not counted against the limits.
+   */
   openRawShell(request: ShellRequest, signal: AbortSignal): Promise<Shell>;
 }
 
@@ -214,8 +219,8 @@ export interface CommandHandle {
   /** Captured output, by byte offset. */
   output(request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
   /**
-   * Lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits for up to
-   * `waitMs` milliseconds.
+   * Lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits
+   * for up to `waitMs` milliseconds.
    */
   logs(request: LogsRequest, signal: AbortSignal): Promise<Logs>;
   /** Resolves when both streams together have more than `totalBytes`, or the command has finished. */
@@ -226,9 +231,9 @@ export interface CommandHandle {
     signal: AbortSignal,
   ): Promise<number | null>;
   /**
-   * Registers a caller that waits for this command, until the returned function is called (when the command ends, or
-   * when the caller is answered earlier). A command with a waiter does not outlive its session; any other is a
-   * background command.
+   * Registers a caller that waits for this command, until the returned function is called (when the command
+   * ends, or when the caller is answered earlier). A command with a waiter does not outlive its session; any
+   * other is a background command.
    */
   addWaiter(): () => void;
 }
@@ -255,15 +260,15 @@ export interface Session {
   /** Until it has returned, cancelling undoes it. */
   create(request: CreateRequest, signal: AbortSignal, wait?: CreateWait): Promise<SandboxView>;
   /**
-   * `sandbox_get`: selects the sandbox, attaches to it if another session created it, and opens what needs a living
-   * process.
+   * `sandbox_get`: selects the sandbox, attaches to it if another session created it, and opens what needs a
+   * living process.
    */
   attach(sandboxId: string | undefined, signal: AbortSignal): Promise<SandboxView>;
   /** The sandboxes that this principal may see, newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<SandboxView>>;
   /**
-   * The named sandbox, or the current one. `not_found` if there is none (the hint says to create one) or if it is
-   * another principal's.
+   * The named sandbox, or the current one. `not_found` if there is none (the hint says to create one) or if
+   * it is another principal's.
    */
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
   /** Finds a command by its id only, even in a sandbox that has ended or that another session created. */
@@ -282,8 +287,8 @@ export interface Session {
 export interface Registry {
   openSession(principal: string): Session;
   /**
-   * Stops and removes what dead owners left, and removes what is past its retention. Returns what was done, for the
-   * log.
+   * Stops and removes what dead owners left, and removes what is past its retention. Returns what was done,
+   * for the log.
    */
   recover(signal: AbortSignal): Promise<{
     stopped: string[];

@@ -1,8 +1,8 @@
 import type { Config } from '../config/config.ts';
 
 /**
- * The form in which results are sent: `both` is readable text plus `structuredContent`, `json` is the same data in both
- * places, and `text` is only readable text.
+ * The form in which results are sent: `both` is readable text plus `structuredContent`, `json` is the same
+ * data in both places, and `text` is only readable text.
  */
 export type AnswerForm = 'both' | 'json' | 'text';
 
@@ -16,8 +16,8 @@ export interface ClientAnswers {
 export const REST: ClientAnswers = { form: 'both', imagesAlone: false };
 
 /**
- * Clients whose form differs from `both`, by the name they send as `clientInfo.name`. docs/clients.md lists the
- * versions that were measured.
+ * Clients whose form differs from `both`, by the name they send as `clientInfo.name`. docs/clients.md lists
+ * the versions that were measured.
  */
 const CLIENTS: ReadonlyMap<string, ClientAnswers> = new Map([
   // These show the model text and data, but only one of them if the text is the data's JSON.

@@ -17,8 +17,9 @@ export interface CallTimeout {
 }
 
 /**
- * The outcome of `work`, or an error once time is up. A call that only reads is then cancelled. Any other goes on: an unanswered
- * request may have been carried out, and cancelling it could undo what the caller wanted.
+ * The outcome of `work`, or an error once time is up. A call that only reads is then cancelled. Any other
+ * goes on: an unanswered request may have been carried out, and cancelling it could undo what the caller
+ * wanted.
  *
  * @throws `timeout` with the next step
  */

@@ -12,8 +12,8 @@ import { type CallResult, renderAnswer, renderError } from './render.ts';
 import { suggestTools } from './suggest-tools.ts';
 
 /**
- * The only path from a request to a tool and back: finds the tool, checks the arguments, runs it and converts the
- * outcome into a result. Never rejects.
+ * The only path from a request to a tool and back: finds the tool, checks the arguments, runs it and converts
+ * the outcome into a result. Never rejects.
  */
 export async function callTool(
   tools: ReadonlyMap<string, Tool>,

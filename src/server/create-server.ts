@@ -21,7 +21,8 @@ export interface ServerOptions {
   log: Logger;
   version: string;
   /**
-   * Milliseconds after which a slow call returns the state reached. Absent: below the 60 s timeout of common clients.
+   * Milliseconds after which a slow call returns the state reached. Absent: below the 60 s timeout of common
+   * clients.
    */
   softTimeoutMs?: number;
   /** The longest that a call may take, in milliseconds; for tests. */
@@ -39,8 +40,9 @@ export interface Connection {
 }
 
 /**
- * Accepts any parameters: what the SDK's own schema rejects is then reported as invalid arguments, not as an internal
- * error. Non-object arguments bypass that schema as `given`, so that the tool call rejects them with a next step.
+ * Accepts any parameters: what the SDK's own schema rejects is then reported as invalid arguments, not as an
+ * internal error. Non-object arguments bypass that schema as `given`, so that the tool call rejects them with
+ * a next step.
  */
 const CallRequest = z.object({
   method: z.literal('tools/call'),

@@ -1,6 +1,9 @@
 import type { z } from 'zod';
 
-/** Parsed JSON can have it as an own key, and assigning it to another object would change that object's prototype. */
+/**
+ * Parsed JSON can have it as an own key, and assigning it to another object would change that object's
+ * prototype.
+ */
 const FORBIDDEN = '__proto__';
 /** Deeper than the arguments of any tool: schemas reject anything below. */
 const MAX_DEPTH = 16;

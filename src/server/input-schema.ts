@@ -11,8 +11,8 @@ export interface ObjectSchema {
 }
 
 /**
- * The JSON Schema of a tool's arguments for clients. Generated keywords without information for the reader are removed,
- * since a model pays for each. What is rejected stays the same.
+ * The JSON Schema of a tool's arguments for clients. Generated keywords without information for the reader
+ * are removed, since a model pays for each. What is rejected stays the same.
  */
 export function inputSchema(schema: z.ZodObject): ObjectSchema {
   return {
@@ -23,8 +23,8 @@ export function inputSchema(schema: z.ZodObject): ObjectSchema {
 }
 
 /**
- * The same for results, which may gain fields. Without `required`: every field of a result is always present and may be
- * null, and repeating that for every tool would cost a tenth of the list.
+ * The same for results, which may gain fields. Without `required`: every field of a result is always present
+ * and may be null, and repeating that for every tool would cost a tenth of the list.
  */
 export function outputSchema(schema: z.ZodObject): ObjectSchema {
   const generated = z.toJSONSchema(schema, {

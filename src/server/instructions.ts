@@ -66,8 +66,8 @@ const FACTS: readonly (readonly Sentence[])[] = [
 ];
 
 /**
- * The server's `instructions`, which clients pass to the model; clients truncate them at about 2 KB. They name no tool
- * of `all` that is not `offered`.
+ * The server's `instructions`, which clients pass to the model; clients truncate them at about 2 KB. They
+ * name no tool of `all` that is not `offered`.
  */
 export function instructions(offered: readonly string[], all: readonly string[]): string {
   const missing = all.filter((name) => !offered.includes(name)).map((name) => new RegExp(`\\b${name}\\b`));

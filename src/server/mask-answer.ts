@@ -3,8 +3,8 @@ import { SandboxError } from '../shared/errors.ts';
 import type { SecretStore } from '../shared/secrets.ts';
 
 /**
- * Masks the operator's secrets in a result, wherever they came from: a program that may read one can print it, and a
- * server that received one in a header can send it back.
+ * Masks the operator's secrets in a result, wherever they came from: a program that may read one can print
+ * it, and a server that received one in a header can send it back.
  */
 export function maskAnswer(answer: ToolAnswer, secrets: SecretStore): ToolAnswer {
   if (!secrets.masks) return answer;

@@ -7,8 +7,9 @@ export interface LineHandlers {
 }
 
 /**
- * Splits a byte stream into lines without ever holding more than `limitBytes`: a longer line is dropped up to its
- * newline and reported once. Chunks are joined once per line, so the cost does not grow with their number.
+ * Splits a byte stream into lines without ever holding more than `limitBytes`: a longer line is dropped up to
+ * its newline and reported once. Chunks are joined once per line, so the cost does not grow with their
+ * number.
  */
 export function messageLines(limitBytes: number, handlers: LineHandlers): (chunk: Buffer) => void {
   let parts: Buffer[] = [];

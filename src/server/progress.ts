@@ -5,8 +5,8 @@ import { type Clock, systemClock } from '../shared/clock.ts';
 const INTERVAL_MS = 300;
 const MAX_LINE_CHARACTERS = 300;
 /**
- * The delay between the last notification and the result. Clients built on the SDK forget the token when they read the
- * result, and would report a notification from the same read as unsolicited.
+ * The delay between the last notification and the result. Clients built on the SDK forget the token when they
+ * read the result, and would report a notification from the same read as unsolicited.
  */
 const ANSWER_GAP_MS = 10;
 

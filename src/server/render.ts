@@ -11,8 +11,8 @@ export type CallResult = {
 };
 
 /**
- * A complete result, in most forms twice: as data and as text, since some clients show the model only one of the two.
- * An image is sent once, as a separate content block.
+ * A complete result, in most forms twice: as data and as text, since some clients show the model only one of
+ * the two. An image is sent once, as a separate content block.
  */
 export function renderAnswer(answer: ToolAnswer, { form, imagesAlone }: ClientAnswers = REST): CallResult {
   const { structured, image } = answer;
@@ -36,8 +36,9 @@ export function renderError(error: SandboxError): CallResult {
 const CONTENT = new Set(['content', 'stdout', 'stderr', 'screen', 'output', 'diff']);
 
 /**
- * One `name: value` per line, lists with one entry per line. Fields without a value share one line, so that they are listed
- * at little cost. Text out of a sandbox comes last, each with its length: nothing in it can be taken for a field of ours.
+ * One `name: value` per line, lists with one entry per line. Fields without a value share one line, so that
+ * they are listed at little cost. Text out of a sandbox comes last, each with its length: nothing in it can
+ * be taken for a field of ours.
  */
 export function readable(structured: Record<string, unknown>): string {
   const lines: string[] = [];

@@ -15,8 +15,8 @@ export interface SessionEndSources {
 }
 
 /**
- * Resolves once, with the first of: input ended or broken, output broken (the reader is gone), a termination signal,
- * the parent process gone. Later signals are ignored, so that they do not cut the clean-up short.
+ * Resolves once, with the first of: input ended or broken, output broken (the reader is gone), a termination
+ * signal, the parent process gone. Later signals are ignored, so that they do not cut the clean-up short.
  */
 export function watchSessionEnd({ input, output, process }: SessionEndSources): Promise<SessionEndReason> {
   return new Promise((resolve) => {

@@ -10,8 +10,8 @@ const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 
 /**
- * Newline-delimited JSON-RPC over two streams. The SDK's own transport closes the connection at a long line and leaves
- * a malformed one unanswered; this one rejects both with an error and continues.
+ * Newline-delimited JSON-RPC over two streams. The SDK's own transport closes the connection at a long line
+ * and leaves a malformed one unanswered; this one rejects both with an error and continues.
  */
 export class StdioTransport implements Transport {
   onclose?: () => void;
@@ -37,7 +37,9 @@ export class StdioTransport implements Transport {
     this.#input.on('data', this.#onData);
   }
 
-  /** Resolves when the stream has accepted the message. After the connection has ended, messages are dropped. */
+  /**
+   * Resolves when the stream has accepted the message. After the connection has ended, messages are dropped.
+   */
   async send(message: JSONRPCMessage): Promise<void> {
     await this.#write(message);
   }
@@ -74,8 +76,9 @@ export class StdioTransport implements Transport {
   #write(message: JSONRPCMessage | ErrorReply): Promise<void> {
     if (this.#closed || !this.#output.writable) return Promise.resolve();
     return new Promise((resolve) => {
-      // A client that does not read is noticed when it closes its end, and by signals, also while input is paused.
-      // A failed write raises the stream's error event, which ends the session; the sender need not handle it.
+      // A client that does not read is noticed when it closes its end, and by signals, also while input is
+      // paused. A failed write raises the stream's error event, which ends the session; the sender need not
+      // handle it.
       this.#output.write(`${JSON.stringify(message)}\n`, () => resolve());
       if (this.#output.writableLength > MAX_UNREAD_BYTES) this.#waitForReader();
     });

@@ -16,9 +16,10 @@ export interface StdioOptions extends ServerOptions {
 }
 
 /**
- * Serves one client on the standard streams until the conversation ends: end of input, a broken pipe, SIGTERM, SIGINT,
- * SIGHUP, or the parent process gone. Then running calls are cancelled and the session ends. Resolves with the reason,
- * so that the caller can exit; a process still alive 1.9 s after the end is forced to exit.
+ * Serves one client on the standard streams until the conversation ends: end of input, a broken pipe,
+ * SIGTERM, SIGINT, SIGHUP, or the parent process gone. Then running calls are cancelled and the session ends.
+ * Resolves with the reason, so that the caller can exit; a process still alive 1.9 s after the end is forced
+ * to exit.
  */
 export async function serveStdio(options: StdioOptions): Promise<SessionEndReason> {
   const { session, log, input = process.stdin, output = process.stdout } = options;

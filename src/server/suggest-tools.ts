@@ -22,7 +22,9 @@ const SYNONYMS: ReadonlyMap<string, readonly string[]> = new Map([
   ['repl', TYPE],
 ]);
 
-/** The tools of `names` that a call of an unknown tool may have meant, best first; empty if nothing matches. */
+/**
+ * The tools of `names` that a call of an unknown tool may have meant, best first; empty if nothing matches.
+ */
 export function suggestTools(unknown: string, names: readonly string[]): string[] {
   const typo = closestNames(unknown, names, TYPO_EDITS);
   if (typo.length > 0) return typo;

@@ -14,7 +14,9 @@ export interface Clock {
 /** Node treats a longer delay as one millisecond. */
 const LONGEST_DELAY_MS = 2 ** 31 - 1;
 
-/** The system clock. A delay over 24.8 days fires after 24.8 days: callers with longer waits must check again. */
+/**
+ * The system clock. A delay over 24.8 days fires after 24.8 days: callers with longer waits must check again.
+ */
 export const systemClock: Clock = {
   now: () => Date.now(),
   setTimeout: (callback, delayMs) => setTimeout(callback, Math.min(delayMs, LONGEST_DELAY_MS)).unref(),
@@ -22,8 +24,8 @@ export const systemClock: Clock = {
 };
 
 /**
- * Waits for `work`, at most `delayMs` milliseconds. False if time was up first; the work then continues, and a later
- * failure of it is not reported.
+ * Waits for `work`, at most `delayMs` milliseconds. False if time was up first; the work then continues, and
+ * a later failure of it is not reported.
  *
  * @throws what `work` rejects with within that time
  */

@@ -3,7 +3,10 @@ import { domainToASCII } from 'node:url';
 
 const LABEL = /^[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?$/;
 
-/** The name in lower-case ASCII, without the trailing dot; null if it is not a host name (an IP address is not). */
+/**
+ * The name in lower-case ASCII, without the trailing dot; null if it is not a host name (an IP address is
+ * not).
+ */
 export function normalizeName(text: string): string | null {
   const bare = text.endsWith('.') ? text.slice(0, -1) : text;
   // Converting to ASCII drops line breaks, which would change the meaning elsewhere.

@@ -11,7 +11,9 @@ export function parseDuration(text: string): number | null {
   return Number.isSafeInteger(milliseconds) ? milliseconds : null;
 }
 
-/** A duration in milliseconds as readable text, in its two largest units: `450ms`, `12s`, `3m 20s`, `23h 5m`. */
+/**
+ * A duration in milliseconds as readable text, in its two largest units: `450ms`, `12s`, `3m 20s`, `23h 5m`.
+ */
 export function formatDuration(milliseconds: number): string {
   if (milliseconds < 1_000) return `${Math.max(0, Math.round(milliseconds))}ms`;
   const seconds = Math.round(milliseconds / 1_000);

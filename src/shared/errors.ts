@@ -42,7 +42,9 @@ export interface SandboxErrorOptions {
   cause?: unknown;
 }
 
-/** The only error class that crosses module boundaries. Anything else is a bug and is returned as `internal`. */
+/**
+ * The only error class that crosses module boundaries. Anything else is a bug and is returned as `internal`.
+ */
 export class SandboxError extends Error {
   readonly code: ErrorCode;
   readonly hint: string;

@@ -1,6 +1,6 @@
 /**
- * Errors for unknown ids, with a single wording, so that another principal's object is indistinguishable from one that
- * never existed.
+ * Errors for unknown ids, with a single wording, so that another principal's object is indistinguishable from
+ * one that never existed.
  */
 import { SandboxError } from './errors.ts';
 
@@ -28,8 +28,8 @@ export function unknownCommand(commandId: string): SandboxError {
 }
 
 /**
- * The `not_found` of a snapshot id. @param why continues the sentence, for callers who may know what became of the
- * snapshot
+ * The `not_found` of a snapshot id. @param why continues the sentence, for callers who may know what became
+ * of the snapshot
  */
 export function unknownSnapshot(snapshotId: string, why = ''): SandboxError {
   const hint = 'Call snapshot_list to see your snapshots, or sandbox_create without a source.';

@@ -21,8 +21,9 @@ export interface Logger {
 }
 
 /**
- * Writes JSON lines to standard error, because standard output carries the protocol. A client that does not read them
- * never blocks the server or keeps it alive. `mask` removes secrets from all text. `stream` replaces standard error.
+ * Writes JSON lines to standard error, because standard output carries the protocol. A client that does not
+ * read them never blocks the server or keeps it alive. `mask` removes secrets from all text. `stream`
+ * replaces standard error.
  */
 export function createLogger(
   level: LogLevel,

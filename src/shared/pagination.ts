@@ -49,8 +49,8 @@ export function formatCursor({ createdAt, id }: Position): string {
 }
 
 /**
- * Whether the item at this position matches the query, on this page or a later one. @param after the position of the
- * query's cursor
+ * Whether the item at this position matches the query, on this page or a later one. @param after the position
+ * of the query's cursor
  */
 export function matchesQuery(
   { createdAt, id }: Position,

@@ -73,5 +73,8 @@ function withCurrentNames(value: unknown): unknown {
   return { ...old.data, rules };
 }
 
-/** A network policy in a record on disk. Which header values are masked is up to the code that writes the record. */
+/**
+ * A network policy in a record on disk. Which header values are masked is up to the code that writes the
+ * record.
+ */
 export const networkPolicyRecord = z.preprocess(withCurrentNames, networkPolicySchema);

@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import { systemErrorCode } from './errors.ts';
 
 /**
- * Identifies a process uniquely: pids are reused, start times are not within one boot, and each boot has an id. Without
- * `/proc`, `startTime` and `bootId` are empty and only the pid is compared.
+ * Identifies a process uniquely: pids are reused, start times are not within one boot, and each boot has an
+ * id. Without `/proc`, `startTime` and `bootId` are empty and only the pid is compared.
  */
 export interface ProcessIdentity {
   pid: number;

@@ -1,6 +1,6 @@
 /**
- * Default environment variables of every program, on every engine; the caller's own override them. They are for
- * programs whose usual behaviour does not suit a sandbox.
+ * Default environment variables of every program, on every engine; the caller's own override them. They are
+ * for programs whose usual behaviour does not suit a sandbox.
  */
 export const PROGRAM_DEFAULTS: Readonly<Record<string, string>> = {
   LANG: 'C.UTF-8',

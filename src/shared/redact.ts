@@ -17,8 +17,8 @@ export function redactText(text: string, mask: Mask = unmasked): string {
 }
 
 /**
- * A copy that is safe to log: plain data, bounded in depth and width, with every value masked whose key suggests a
- * secret. Errors become their type, message, stack, own fields and cause.
+ * A copy that is safe to log: plain data, bounded in depth and width, with every value masked whose key
+ * suggests a secret. Errors become their type, message, stack, own fields and cause.
  */
 export function redactFields(
   fields: Record<string, unknown>,

@@ -49,9 +49,10 @@ export class SecretStore {
   /**
    * Fills in every `${secret:NAME}` of a text that is sent to a domain.
    *
-   * @param domain normalized (`normalizeName`); for a pattern, every matching name has to be one of the secret's
-   * domains
-   * @throws `invalid_argument` for a malformed reference or an unknown secret, `permission` for another domain
+   * @param domain normalized (`normalizeName`); for a pattern, every matching name has to be one of the
+   *   secret's domains
+   * @throws `invalid_argument` for a malformed reference or an unknown secret, `permission` for another
+   *   domain
    */
   fill(template: string, domain: string): string {
     return this.#fill(template, ({ name, value, domains }) => {
@@ -86,7 +87,10 @@ export class SecretStore {
     return Object.fromEntries(Object.entries(env).map(([name, value]) => [name, this.fillEnv(value)]));
   }
 
-  /** Masks the values of secrets in a text, except those shorter than six characters, which could be ordinary text. */
+  /**
+   * Masks the values of secrets in a text, except those shorter than six characters, which could be ordinary
+   * text.
+   */
   mask(text: string): string {
     return this.#masked.reduce((masked, value) => masked.replaceAll(value, MASK), text);
   }

@@ -13,11 +13,12 @@ export interface LineWriter {
 }
 
 /**
- * A writer to a file descriptor, 2 by default. Each line is written at once. If the reader is slow, lines wait, and
- * they are dropped if the process exits first. After any other failure, such as a broken pipe, all lines are dropped.
+ * A writer to a file descriptor, 2 by default. Each line is written at once. If the reader is slow, lines
+ * wait, and they are dropped if the process exits first. After any other failure, such as a broken pipe, all
+ * lines are dropped.
  *
- * Node's own streams and asynchronous file writes do not fit: a pending write keeps the event loop alive, and one that
- * blocks a thread of the pool makes `process.exit` wait for that thread.
+ * Node's own streams and asynchronous file writes do not fit: a pending write keeps the event loop alive, and
+ * one that blocks a thread of the pool makes `process.exit` wait for that thread.
  */
 export function createStderrWriter(fd = 2): LineWriter {
   const target = openNonBlocking(fd);

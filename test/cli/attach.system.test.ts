@@ -69,9 +69,8 @@ describe('attach', () => {
     person.do({ type: 'until [ "$(stty size)" = "30 100" ]; do :; done; echo resized-$((1 + 1))\r' });
     await person.sees('resized-2');
     await person.sees('$ ');
-    // Keys act in the sandbox only: this interrupts its program, not the subcommand here. Wait until the program has
-    // the
-    // terminal: an interrupt while the shell is still starting it is lost.
+    // Keys act in the sandbox only: this interrupts its program, not the subcommand here. Wait until the
+    // program has the terminal: an interrupt while the shell is still starting it is lost.
     person.do({ type: `sh -c 'echo wait-$((1 + 1)); exec sleep 1000'\r` });
     await person.sees('wait-2');
     person.do({ type: '\u0003' });

@@ -1,4 +1,7 @@
-/** An unreadable ownership record: the command line prints a sentence and the file's path, not the server's log. */
+/**
+ * An unreadable ownership record: the command line prints a sentence and the file's path, not the server's
+ * log.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

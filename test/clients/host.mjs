@@ -1,6 +1,6 @@
 /**
- * A program with one client library: does what its parent says over IPC, and tells what a model would be shown. It runs
- * in the folder where the library is installed, with the Node that it needs.
+ * A program with one client library: does what its parent says over IPC, and tells what a model would be
+ * shown. It runs in the folder where the library is installed, with the Node that it needs.
  */
 import { argv, exit } from 'node:process';
 
@@ -8,7 +8,10 @@ const [driver, ...serverCommand] = argv.slice(2);
 const [command, ...args] = serverCommand;
 const { connect } = await import(driver);
 
-/** @type {{ call(name: string, given: object): Promise<{ text: string, images: number }>, close(): Promise<void> } | null} */
+/**
+ * @type {{ call(name: string, given: object): Promise<{ text: string, images: number }>, close():
+ *   Promise<void> } | null}
+ */
 let server = null;
 
 const actions = {

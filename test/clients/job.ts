@@ -143,7 +143,10 @@ export interface JobResult {
   readonly image: 'image' | 'base64' | 'nothing';
 }
 
-/** Runs all steps, without the arguments that are null if told so; the sandbox and a detached command stay behind. */
+/**
+ * Runs all steps, without the arguments that are null if told so; the sandbox and a detached command stay
+ * behind.
+ */
 export async function runJob(
   client: ClientProcess,
   picture: Buffer,

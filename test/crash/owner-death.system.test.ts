@@ -86,7 +86,8 @@ describe('the death of a server', () => {
     const sandboxes = [await busySandbox(first), await busySandbox(first)];
     await end(first);
     await untilEnded(sandboxes);
-    // Only files are left: the next start removes them and reports how the sandboxes ended. A create waits for that.
+    // Only files are left: the next start removes them and reports how the sandboxes ended. A create waits
+    // for that.
     const next = await server();
     await next.call('sandbox_create');
     for (const { sandboxId } of sandboxes) {

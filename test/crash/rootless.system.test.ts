@@ -1,4 +1,7 @@
-/** The crash test for the server of an ordinary user: processes and files with subordinate ids, and no cgroups. */
+/**
+ * The crash test for the server of an ordinary user: processes and files with subordinate ids, and no
+ * cgroups.
+ */
 import { describe, it } from 'vitest';
 import { needs } from '../support/needs.ts';
 import { canBecomeOrdinary, makeOrdinaryUser } from '../support/ordinary-user.ts';

@@ -8,7 +8,10 @@ import { clean, type ServerProcess, startServer } from './support/server-process
 
 /** The documented limit, for an idle machine. */
 const WITHIN_MS = 2_000;
-/** The server, its sandboxes and this process share the CPUs: each step may be as late as this process's timers. */
+/**
+ * The server, its sandboxes and this process share the CPUs: each step may be as late as this process's
+ * timers.
+ */
 const STEPS_AT_THE_END = 5;
 const NOTICEABLE_MS = 100;
 /** A session that takes longer may have given up removing files. */

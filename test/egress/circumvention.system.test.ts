@@ -133,9 +133,8 @@ for port in [4443, 443]:
     }
   });
 
-  // Seccomp refuses SCTP and UDP-Lite. That they would open without it is shown in test/escape, where the kernel has
-  // them: there
-  // is no control for them here.
+  // Seccomp refuses SCTP and UDP-Lite. That they would open without it is shown in test/escape, where the
+  // kernel has them: there is no control for them here.
   it.each([
     ['IPv6 addresses', `tcp('2606:4700::1', 80, socket.AF_INET6)`, 'unreachable'],
     ['SCTP', `socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)`, 'Error'],

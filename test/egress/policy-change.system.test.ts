@@ -1,4 +1,7 @@
-/** Policy updates while connections are open or being opened: each decision uses the policy in force at that moment. */
+/**
+ * Policy updates while connections are open or being opened: each decision uses the policy in force at that
+ * moment.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { NetworkPolicy } from '../../src/engines/engine.ts';
 import { needs } from '../support/needs.ts';

@@ -32,7 +32,9 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** Uses up all of `kind` in the first sandbox; returns how many that were, and holds them while `work` runs. */
+/**
+ * Uses up all of `kind` in the first sandbox; returns how many that were, and holds them while `work` runs.
+ */
 async function whileExhausted(kind: string, work: () => Promise<void>): Promise<number> {
   const started = await server.call('sandbox_run_command_detached', {
     sandbox_id: greedy,

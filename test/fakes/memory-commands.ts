@@ -11,7 +11,9 @@ import type {
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
 import { unknownCommand } from '../../src/shared/id-errors.ts';
 
-/** The commands of the stand-in engine: they run until the test, a kill or the sandbox's end finishes them. */
+/**
+ * The commands of the stand-in engine: they run until the test, a kill or the sandbox's end finishes them.
+ */
 export class MemoryCommands implements Commands {
   readonly #now: () => number;
   readonly #sandbox: (sandboxId: string) => Sandbox;

@@ -1,6 +1,6 @@
 /**
- * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle that the contract promises.
- * Nothing runs, commands write no output and end when the test says so; there are no files.
+ * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle that the contract
+ * promises. Nothing runs, commands write no output and end when the test says so; there are no files.
  */
 import type {
   CreateSandbox,
@@ -65,7 +65,10 @@ export class MemoryEngine implements Engine {
     };
   }
 
-  /** Calls of this operation wait until `release`; `entered` resolves at the first. An aborted call does not wait on. */
+  /**
+   * Calls of this operation wait until `release`; `entered` resolves at the first. An aborted call does not
+   * wait on.
+   */
   hold(operation: Operation): { entered: Promise<void>; release: () => void } {
     let release = (): void => {};
     const opened = new Promise<void>((resolve) => {

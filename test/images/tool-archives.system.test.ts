@@ -1,4 +1,7 @@
-/** Images as umoci, skopeo and buildah write them: what is imported is the tree that umoci unpacks, entry by entry. */
+/**
+ * Images as umoci, skopeo and buildah write them: what is imported is the tree that umoci unpacks, entry by
+ * entry.
+ */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';

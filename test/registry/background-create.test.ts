@@ -21,7 +21,8 @@ async function handedOff(world: World, request = plainRequest) {
 }
 
 /**
- * The write of the next record in state `live` does not return until `release`, but the record is on disk at `entered`.
+ * The write of the next record in state `live` does not return until `release`, but the record is on disk at
+ * `entered`.
  */
 function holdAfterLiveRecord(): { entered: Promise<void>; release: () => void } {
   const write = RecordStore.prototype.write;

@@ -1,4 +1,6 @@
-/** Recovery after servers that were really killed: child processes with their own registry, ended by SIGKILL. */
+/**
+ * Recovery after servers that were really killed: child processes with their own registry, ended by SIGKILL.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readdirSync, writeFileSync } from 'node:fs';
@@ -48,7 +50,10 @@ async function startServer(stateDir: string, mode: 'live' | 'creating' | 'keep')
   throw new Error('The server ended before it was ready.');
 }
 
-/** The sandboxes of a dead server's engine, in this process's engine: an engine keeps its state outside the server. */
+/**
+ * The sandboxes of a dead server's engine, in this process's engine: an engine keeps its state outside the
+ * server.
+ */
 async function adopt({ engine }: World, sandboxIds: string[]): Promise<void> {
   for (const sandboxId of sandboxIds) {
     const networkPolicy = { mode: 'deny-all' as const };

@@ -8,7 +8,9 @@ const CGROUP_NAME = /^sandbox-mcp[.-]/;
 /** Other programs keep their caches in the temporary folder. */
 const NOT_OURS = [/^tsx-/, /^node-compile-cache$/, /^v8-compile-cache/];
 
-/** A sentence about each leftover process, mount, folder and cgroup; `scratch` is the run's temporary folder. */
+/**
+ * A sentence about each leftover process, mount, folder and cgroup; `scratch` is the run's temporary folder.
+ */
 export function leftovers(
   scratch: string,
   cgroupsBefore: ReadonlySet<string>,
@@ -43,12 +45,18 @@ function creationTime(path: string): string {
   return statSync(path, { throwIfNoEntry: false })?.ctime.toISOString() ?? 'an unknown time';
 }
 
-/** A populated one belongs to a running sandbox: ours shows up as a process, and others do not concern this run. */
+/**
+ * A populated one belongs to a running sandbox: ours shows up as a process, and others do not concern this
+ * run.
+ */
 function isEmpty(cgroup: string): boolean {
   return (textOf(join(cgroup, 'cgroup.procs')) ?? '').trim() === '';
 }
 
-/** Programs started by a test work below the folder, name it, or have it mounted; the runner's own workers do not. */
+/**
+ * Programs started by a test work below the folder, name it, or have it mounted; the runner's own workers do
+ * not.
+ */
 function processesOf(scratch: string): string[] {
   const inside = `${scratch}/`;
   return entriesOf('/proc')
@@ -86,8 +94,8 @@ function foldersIn(scratch: string): string[] {
 }
 
 /**
- * Waits until no `clean` of this folder runs, at most 5 minutes: a server may have started one that outlives it. Other servers
- * may go on using the folder.
+ * Waits until no `clean` of this folder runs, at most 5 minutes: a server may have started one that outlives
+ * it. Other servers may go on using the folder.
  */
 export async function waitForCleanUps(folder: string): Promise<void> {
   const deadline = performance.now() + 300_000;

@@ -7,8 +7,9 @@ declare module 'vitest' {
 }
 
 /**
- * Options of a test or group that requires something of the machine: `describe('name', needs('root', isRoot), () =>
- * {})`. If it is known only inside the test, `context.skip('needs …')` does the same.
+ * Options of a test or group that requires something of the machine:
+ * `describe('name', needs('root', isRoot), () => {})`. If it is known only inside the test,
+ * `context.skip('needs …')` does the same.
  */
 export function needs(what: string, present: boolean): { skip?: boolean; meta?: { needs: string } } {
   return present ? {} : { skip: true, meta: { needs: what } };

@@ -9,7 +9,9 @@ const USER = { name: 'sandboxtester', uid: 4_242 };
 /** Far from the ids of real users, and from those of the engine as root. */
 const RANGE = '2000000000:65536';
 
-/** Runs in a new mount namespace. Every step replaces the process, so the program keeps the pid of the first. */
+/**
+ * Runs in a new mount namespace. Every step replaces the process, so the program keeps the pid of the first.
+ */
 const SCRIPT = `set -e
 mount --make-rprivate /
 for name in passwd group subuid subgid; do
@@ -36,8 +38,8 @@ export interface OrdinaryUser {
 export const canBecomeOrdinary = process.getuid?.() === 0;
 
 /**
- * Creates the user. `subordinate`: with a range of subordinate ids, otherwise with a single id. Without `named`, the
- * user has no line in /etc/passwd or /etc/group, and the range is listed by number.
+ * Creates the user. `subordinate`: with a range of subordinate ids, otherwise with a single id. Without
+ * `named`, the user has no line in /etc/passwd or /etc/group, and the range is listed by number.
  */
 export async function makeOrdinaryUser(
   subordinate: boolean,

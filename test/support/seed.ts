@@ -1,6 +1,6 @@
 /**
- * The number from which every random choice of a test starts. One for the whole run: `SEED=… npx vitest run …` repeats
- * it, and the summary of a run with failures says which it was.
+ * The number from which every random choice of a test starts. One for the whole run:
+ * `SEED=… npx vitest run …` repeats it, and the summary of a run with failures says which it was.
  */
 export const SEED = seedOf(process.env['SEED']);
 

@@ -35,7 +35,9 @@ export interface RunningServer {
   call(name: string, args?: Record<string, unknown>, options?: RequestOptions): Promise<Answer>;
   /** Everything logged so far. */
   stderr(): string;
-  /** Ends the session as a client does, by closing the server's input, and removes the folders made for it. */
+  /**
+   * Ends the session as a client does, by closing the server's input, and removes the folders made for it.
+   */
   close(): Promise<void>;
 }
 

@@ -21,7 +21,10 @@ export interface SourceServer {
   readonly port: number;
   /** What an operator allows so that sandboxes can access it. */
   readonly range: string;
-  /** The commits of `/repo.git`, oldest first. `main` has all, `old` the first, which is `v1`, an annotated tag. */
+  /**
+   * The commits of `/repo.git`, oldest first. `main` has all, `old` the first, which is `v1`, an annotated
+   * tag.
+   */
   readonly commits: readonly string[];
   /** `METHOD path` of every request, with its `authorization` if it has one. */
   readonly seen: string[];

@@ -1,5 +1,11 @@
-/** How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on purpose. */
+/**
+ * How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on
+ * purpose.
+ */
 export const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
 
-/** For a call of a server: the SDK's own limit of a minute would make a test depend on how busy the machine is. */
+/**
+ * For a call of a server: the SDK's own limit of a minute would make a test depend on how busy the machine
+ * is.
+ */
 export const CALL_TIMEOUT_MS = 300_000 * TIMEOUT_FACTOR;

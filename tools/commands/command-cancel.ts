@@ -5,7 +5,10 @@ import { SessionEnded } from '../../src/shared/session-ended.ts';
 /** A kill that takes longer has failed; only ending the sandbox is left then. */
 const KILL_LIMIT_MS = 10_000;
 
-/** Runs `work`. If the caller cancels the call meanwhile, the command and all its descendants are killed first. */
+/**
+ * Runs `work`. If the caller cancels the call meanwhile, the command and all its descendants are killed
+ * first.
+ */
 export async function killOnCancel<Result>(
   handle: CommandHandle,
   signal: AbortSignal,

@@ -11,7 +11,10 @@ export const OUTPUT_BUDGET_BYTES = 32_768;
 const HEAD_SHARE = 0.4;
 /** A cut moves to a line break if there is one this close. */
 const LINE_REACH_BYTES = 2_048;
-/** If the engine does not count lines, a longer gap is reported only in bytes: counting lines means reading it. */
+/**
+ * If the engine does not count lines, a longer gap is reported only in bytes: counting lines means reading
+ * it.
+ */
 const MAX_COUNTED_BYTES = 4_194_304;
 
 const NEWLINE = 0x0a;
@@ -23,7 +26,9 @@ export interface CapturedOutput {
   truncated: boolean;
 }
 
-/** Both streams of a command as readable text: complete if they fit the budget, else head and tail of each. */
+/**
+ * Both streams of a command as readable text: complete if they fit the budget, else head and tail of each.
+ */
 export async function captureOutput(
   handle: CommandHandle,
   command: Command,
@@ -79,8 +84,8 @@ async function captureStream(
 }
 
 /**
- * Removes an incomplete character from the end of the last span, whose remaining bytes are still to be written. Returns
- * the number of bytes removed.
+ * Removes an incomplete character from the end of the last span, whose remaining bytes are still to be
+ * written. Returns the number of bytes removed.
  */
 function cutUnfinished(spans: Span[], total: number): number {
   const last = spans.at(-1);

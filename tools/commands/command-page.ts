@@ -20,8 +20,8 @@ export interface OutputPageRequest {
 
 export interface OutputPage {
   /**
-   * Of the first byte of the content. For text, the start of the character at the requested offset; after a gap, the
-   * end of the gap.
+   * Of the first byte of the content. For text, the start of the character at the requested offset; after a
+   * gap, the end of the gap.
    */
   offset: number;
   content: string;
@@ -29,13 +29,15 @@ export interface OutputPage {
   nextOffset: number | null;
   totalBytes: number;
   /**
-   * Bytes between the requested offset and `offset`: no longer held, or (for text) the rest of a character cut by a
-   * gap.
+   * Bytes between the requested offset and `offset`: no longer held, or (for text) the rest of a character
+   * cut by a gap.
    */
   droppedBytes: number;
 }
 
-/** One page of a command's bytes; text begins and ends with complete characters. A gap is skipped in one step. */
+/**
+ * One page of a command's bytes; text begins and ends with complete characters. A gap is skipped in one step.
+ */
 export async function readOutputPage(
   handle: CommandHandle,
   command: Command,
@@ -60,8 +62,8 @@ export async function readOutputPage(
 }
 
 /**
- * The first available bytes from `asked` on, at most `limit`; none if nothing is there yet. `final` is the final
- * length, null while more may come.
+ * The first available bytes from `asked` on, at most `limit`; none if nothing is there yet. `final` is the
+ * final length, null while more may come.
  */
 async function readSpan(
   handle: CommandHandle,

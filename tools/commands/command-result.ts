@@ -33,8 +33,8 @@ export const commandOutput = z.object({
 export type CommandAnswer = z.output<typeof commandOutput>;
 
 /**
- * A command as a tool result: as data, and as text laid out like a terminal. `sandboxEnd` says why its sandbox ended,
- * if the command ended with it.
+ * A command as a tool result: as data, and as text laid out like a terminal. `sandboxEnd` says why its
+ * sandbox ended, if the command ended with it.
  */
 export function commandAnswer(
   command: Command,

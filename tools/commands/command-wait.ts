@@ -10,7 +10,8 @@ import type { ToolContext } from '../common/tool.ts';
 const TAIL_BYTES = 4_096;
 
 /**
- * Waits for the command, at most `waitMs` milliseconds, and returns its state then. Shows its newest line meanwhile.
+ * Waits for the command, at most `waitMs` milliseconds, and returns its state then. Shows its newest line
+ * meanwhile.
  */
 export async function waitForCommand(
   handle: CommandHandle,

@@ -1,7 +1,9 @@
 import type { LogCursor } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 
-/** Opaque to callers. Ends with part of the command id, so that a cursor cannot be used on another command. */
+/**
+ * Opaque to callers. Ends with part of the command id, so that a cursor cannot be used on another command.
+ */
 export function encodeCursor(commandId: string, cursor: LogCursor): string {
   const numbers = [cursor.stdout, cursor.stderr, cursor.after, cursor.seen].map((value) =>
     value.toString(36),

@@ -16,8 +16,8 @@ export function endOf(span: Span): number {
 }
 
 /**
- * The captured bytes of `[start, end)`, in as many spans as there are gaps. Reads in slices, so that memory is bounded by
- * the range.
+ * The captured bytes of `[start, end)`, in as many spans as there are gaps. Reads in slices, so that memory
+ * is bounded by the range.
  */
 export async function readRange(
   handle: Pick<CommandHandle, 'output'>,

@@ -1,4 +1,7 @@
-/** The network policy as tools accept and return it: the shared schema with the tools' spelling of field names. */
+/**
+ * The network policy as tools accept and return it: the shared schema with the tools' spelling of field
+ * names.
+ */
 import { z } from 'zod';
 import { type NetworkPolicy, type NetworkRule, networkPolicySchema } from '../../src/shared/policy-schema.ts';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * Removes `null` for optional arguments: strict function calling sends `null` for each optional argument that a model
- * does not use.
+ * Removes `null` for optional arguments: strict function calling sends `null` for each optional argument that
+ * a model does not use.
  */
 export function withoutNulls(value: unknown, schema: unknown): unknown {
   const inner = unwrapped(schema);

@@ -2,7 +2,8 @@ type Outcome<T> = { value: T } | { error: unknown };
 
 /**
  * Yields each item with the result of `work` for it, in order, while the work on the next `most` items runs
- * concurrently. A failure is thrown when its item's turn comes. When the iteration has ended, no work is left running.
+ * concurrently. A failure is thrown when its item's turn comes. When the iteration has ended, no work is left
+ * running.
  */
 export async function* prefetch<Item, T>(
   items: Iterable<Item>,

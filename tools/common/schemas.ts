@@ -97,7 +97,8 @@ export function execTooBig(names: string): string {
 }
 
 /**
- * How long a call waits before it returns the state reached. Also in words: some clients drop the bounds of numbers.
+ * How long a call waits before it returns the state reached. Also in words: some clients drop the bounds of
+ * numbers.
  */
 export const boundedWaitMs = z.int().min(0).max(MAX_WAIT_MS).describe(`max ${MAX_WAIT_MS}`);
 export const waitMs = boundedWaitMs.default(DEFAULT_WAIT_MS);

@@ -48,14 +48,15 @@ export interface Tool {
   readonly title: string;
   readonly description: string;
   /**
-   * What the tool does, in search terms, for clients that load most tools on demand. Absent for the tools that
-   * start every piece of work, which such clients should always load.
+   * What the tool does, in search terms, for clients that load most tools on demand. Absent for the tools
+   * that start every piece of work, which such clients should always load.
    */
   readonly searchHint?: string;
   readonly toolsets: readonly Toolset[];
   readonly annotations: ToolAnnotations;
   /**
-   * Annotations under `--read-only`, for a tool that then refuses anything but reading; if absent, `annotations` apply.
+   * Annotations under `--read-only`, for a tool that then refuses anything but reading; if absent,
+   * `annotations` apply.
    */
   readonly readOnlyAnnotations?: ToolAnnotations;
   readonly input: z.ZodObject;
@@ -82,7 +83,9 @@ interface ToolDefinition<Input extends z.ZodObject, Output extends z.ZodObject> 
   handle(args: z.output<Input>, context: ToolContext): Promise<ToolAnswer & { structured: z.output<Output> }>;
 }
 
-/** Binds a handler to its schemas: it can only be called with arguments that its own input schema accepted. */
+/**
+ * Binds a handler to its schemas: it can only be called with arguments that its own input schema accepted.
+ */
 export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   definition: ToolDefinition<Input, Output>,
 ): Tool {

@@ -42,7 +42,8 @@ export function decodeFiles(files: readonly z.output<typeof fileContent>[]): Wri
 
 function decode(file: z.output<typeof fileContent>, index: number): Buffer {
   if (file.encoding === 'base64') {
-    // Blanks are removed first: an expression that allows them before and after the padding takes quadratic time.
+    // Blanks are removed first: an expression that allows them before and after the padding takes quadratic
+    // time.
     const compact = file.content.replace(/\s/g, '');
     const digits = compact.replaceAll('=', '').length;
     if (BASE64.test(compact) && digits % 4 !== 1) return Buffer.from(compact, 'base64');

@@ -38,10 +38,11 @@ const NOT_PLAIN =
 export type FileAnswer = z.output<typeof fileOutput>;
 
 /**
- * Reads `limit` bytes of a file from `offset`; text is cut at whole characters. A missing file is a result, not an error.
+ * Reads `limit` bytes of a file from `offset`; text is cut at whole characters. A missing file is a result,
+ * not an error.
  *
- * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory; `BinaryFileError` for binary
- * data when the encoding is utf8
+ * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory;
+ *   `BinaryFileError` for binary data when the encoding is utf8
  */
 export async function readFilePage(
   handle: SandboxHandle,

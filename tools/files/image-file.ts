@@ -7,16 +7,20 @@ import { SandboxError } from '../../src/shared/errors.ts';
 
 /** In base64 this is the 5 MB that model providers take. */
 const MAX_IMAGE_BYTES = 3_750_000;
-/** Longest side. Providers take more for a single image, but refuse a conversation with many images above it. */
+/**
+ * Longest side. Providers take more for a single image, but refuse a conversation with many images above it.
+ */
 const MAX_IMAGE_SIDE = 2_000;
 const SLICE_BYTES = 1_048_576;
 /**
- * Metadata may precede the size of a JPEG. A malicious file makes the parser read every byte, so this bounds the work.
+ * Metadata may precede the size of a JPEG. A malicious file makes the parser read every byte, so this bounds
+ * the work.
  */
 const MAX_HEADER_BYTES = 524_288;
 
 /**
- * The formats that models accept. Each handler is imported separately, so that no other parser reads untrusted bytes.
+ * The formats that models accept. Each handler is imported separately, so that no other parser reads
+ * untrusted bytes.
  */
 const FORMATS = [
   { mimeType: 'image/png', handler: PNG, minBytes: 33 },
@@ -38,7 +42,8 @@ export interface ImageFile extends ImageInfo {
 }
 
 /**
- * The image format and size according to the first bytes of a file; null for anything else, and for a damaged header.
+ * The image format and size according to the first bytes of a file; null for anything else, and for a damaged
+ * header.
  */
 export function imageInfo(data: Buffer): ImageInfo | null {
   const header = data.subarray(0, MAX_HEADER_BYTES);

@@ -31,7 +31,8 @@ export interface StatusWait {
 }
 
 /**
- * Polls the sandbox until it has the status, for up to `timeoutMs` milliseconds. Null if it does not get there in time.
+ * Polls the sandbox until it has the status, for up to `timeoutMs` milliseconds. Null if it does not get
+ * there in time.
  *
  * @throws `conflict` at once for a status that it can no longer reach
  */

@@ -5,8 +5,9 @@ import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
 const MOMENT_MS = 1_500;
 
 /**
- * Stops a sandbox and returns the state reached within `timeoutMs`, or within a moment if the caller does not block. Once
- * started, a stop continues, so that neither a cancelled call nor one answered early leaves a sandbox half stopped.
+ * Stops a sandbox and returns the state reached within `timeoutMs`, or within a moment if the caller does not
+ * block. Once started, a stop continues, so that neither a cancelled call nor one answered early leaves a
+ * sandbox half stopped.
  */
 export async function stopSandbox(
   handle: SandboxHandle,

@@ -62,7 +62,8 @@ const take = defineTool({
   async handle(args, { session, signal, softTimeoutMs }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
-    // Once started it continues, so that neither a cancelled call nor one answered early leaves half a snapshot.
+    // Once started it continues, so that neither a cancelled call nor one answered early leaves half a
+    // snapshot.
     const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
     const taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(take(), limited));
     if (taken !== null) {

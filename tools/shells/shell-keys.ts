@@ -75,8 +75,8 @@ function normalized(given: string): string {
 }
 
 /**
- * The bytes that a terminal sends for these keys. `applicationCursor`: the program has requested the application form of
- * the arrow keys (DECCKM).
+ * The bytes that a terminal sends for these keys. `applicationCursor`: the program has requested the
+ * application form of the arrow keys (DECCKM).
  *
  * @throws `invalid_argument` with the valid names
  */

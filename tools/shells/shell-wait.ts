@@ -4,7 +4,10 @@ import { throwIfCancelled } from '../../src/shared/errors.ts';
 
 /** Busy programs print more often than this. */
 const QUIET_MS = 250;
-/** On a full-screen program's screen, text that was already there cannot be told from text repainted; after this long without output it counts. */
+/**
+ * On a full-screen program's screen, text that was already there cannot be told from text repainted; after
+ * this long without output it counts.
+ */
 const PAINTED_MS = 1_500;
 
 export interface ShellWait {
@@ -40,7 +43,10 @@ export function screenBefore(terminal: Terminal, text: string, waitFor: string |
   };
 }
 
-/** Waits for the text, or for output to stop. With `since` null, text already on the screen counts. Also ends when the program exits or `waitMs` is over. */
+/**
+ * Waits for the text, or for output to stop. With `since` null, text already on the screen counts. Also ends
+ * when the program exits or `waitMs` is over.
+ */
 export async function waitForScreen(
   terminal: Terminal,
   wait: ShellWait,

@@ -9,10 +9,11 @@ const MAX_WILDCARDS_IN_NAME = 3;
 const MAX_GLOBSTARS = 3;
 
 /**
- * Returns a predicate for the paths of a tree to exclude. A pattern with a slash is matched against the path from the root
- * of the tree, one without against the name at any depth, as in a .gitignore.
+ * Returns a predicate for the paths of a tree to exclude. A pattern with a slash is matched against the path
+ * from the root of the tree, one without against the name at any depth, as in a .gitignore.
  *
- * @throws `invalid_argument` for patterns that are too many, too long, negated or could take very long to match
+ * @throws `invalid_argument` for patterns that are too many, too long, negated or could take very long to
+ *   match
  */
 export function excluder(patterns: readonly string[]): (path: string) => boolean {
   if (patterns.length > MAX_PATTERNS) {

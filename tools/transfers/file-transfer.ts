@@ -38,8 +38,8 @@ export interface Download {
 }
 
 /**
- * Downloads a file or directory, all of it or nothing. `note` records the staging path first, for clean-up if this
- * process dies.
+ * Downloads a file or directory, all of it or nothing. `note` records the staging path first, for clean-up if
+ * this process dies.
  */
 export async function download(
   handle: RunningSandbox<'stat' | 'readTree'>,
@@ -96,8 +96,8 @@ export async function download(
 }
 
 /**
- * Where a download goes: into `local_path` if that ends in a slash, or if it is a directory and the source is a file. With
- * `source` null the source counts as a file.
+ * Where a download goes: into `local_path` if that ends in a slash, or if it is a directory and the source is
+ * a file. With `source` null the source counts as a file.
  */
 async function localTarget(
   { localPath, remotePath }: Download,
@@ -162,7 +162,10 @@ export async function upload(
   }
 }
 
-/** Where an upload goes: into `remote_path` if that ends in a slash, or if it is a directory and the source is a file. */
+/**
+ * Where an upload goes: into `remote_path` if that ends in a slash, or if it is a directory and the source is
+ * a file.
+ */
 async function remoteTarget(
   files: Pick<SandboxFiles, 'stat'>,
   { remotePath, cwd }: Upload,

@@ -28,9 +28,9 @@ const CREATE_FLAGS = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL |
 type Identity = Pick<Stats, 'dev' | 'ino'>;
 
 /**
- * A file or directory next to its target, where it is completed before it takes the target's name. Anyone who may write
- * to the target's parent can rename entries and replace them with links at any moment. Therefore a staged directory is
- * held open and closed to other users, and all work happens in it, not below its name.
+ * A file or directory next to its target, where it is completed before it takes the target's name. Anyone who
+ * may write to the target's parent can rename entries and replace them with links at any moment. Therefore a
+ * staged directory is held open and closed to other users, and all work happens in it, not below its name.
  */
 export class HostStage {
   readonly #target: LocalEntry;

@@ -1,4 +1,7 @@
-/** What happens to an existing target of a download. Names are looked up in held directories, and no link is followed. */
+/**
+ * What happens to an existing target of a download. Names are looked up in held directories, and no link is
+ * followed.
+ */
 import { lstat, readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { TreeEntry } from '../../src/engines/engine.ts';

@@ -13,7 +13,10 @@ import type { SkippedEntries } from './skipped-entries.ts';
 const PERMISSION_BITS = 0o777;
 /** The size of one read from a file. */
 const READ_BYTES = 524_288;
-/** How many entries of a directory are examined ahead of their turn, and the size up to which files are read ahead. */
+/**
+ * How many entries of a directory are examined ahead of their turn, and the size up to which files are read
+ * ahead.
+ */
 const PREFETCHED_ENTRIES = 8;
 const SMALL_BYTES = 65_536;
 /** The longest path of the host's system calls; a tree below it could not be written anywhere. */
@@ -36,11 +39,12 @@ export interface TreeReading {
 }
 
 /**
- * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one directory
- * per level. Symlinks are sent as links and never followed. Devices, fifos and sockets, names that are not UTF-8 and
- * the server's own files are skipped and reported.
+ * A file or directory of this machine as a stream of entries, parents first; memory holds the names of one
+ * directory per level. Symlinks are sent as links and never followed. Devices, fifos and sockets, names that
+ * are not UTF-8 and the server's own files are skipped and reported.
  *
- * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for unreadable files
+ * @throws `invalid_argument` for a root that is neither a file nor a directory, `permission` for unreadable
+ *   files
  */
 export async function* readHostTree(reading: TreeReading, signal: AbortSignal): AsyncGenerator<TreeEntry> {
   const { parent, name, path } = reading.root;
@@ -63,7 +67,8 @@ export async function* readHostTree(reading: TreeReading, signal: AbortSignal): 
 }
 
 /**
- * A directory and what is below it. It is open, and its names are looked up in it, until all of them have been sent.
+ * A directory and what is below it. It is open, and its names are looked up in it, until all of them have
+ * been sent.
  */
 async function* tree(
   reading: TreeReading,
@@ -244,7 +249,10 @@ async function* observed(
   }
 }
 
-/** In a tree that is in use, files vanish while it is read. What may not be read is skipped and listed, except the root. */
+/**
+ * In a tree that is in use, files vanish while it is read. What may not be read is skipped and listed, except
+ * the root.
+ */
 function passUnreadable({ skipped }: TreeReading, error: unknown, path: string): null {
   const code = systemErrorCode(error);
   if (code === 'ENOENT' || code === 'ELOOP' || code === 'ENXIO' || code === 'ENOTDIR' || code === 'EINVAL')

@@ -56,9 +56,9 @@ interface WriteOptions {
 }
 
 /**
- * Writes entries to `target`. Everything is staged next to it and moved into place at the end: a new target appears whole
- * or not at all, and an existing directory is merged into once everything has arrived. What cannot be written faithfully
- * is skipped and reported.
+ * Writes entries to `target`. Everything is staged next to it and moved into place at the end: a new target
+ * appears whole or not at all, and an existing directory is merged into once everything has arrived. What
+ * cannot be written faithfully is skipped and reported.
  *
  * @throws `conflict` if the target cannot be replaced
  */

@@ -29,8 +29,8 @@ export async function existingLocalPath(given: string, bounds: LocalBounds): Pro
 }
 
 /**
- * The real path of a file or directory to create: symlinks in its parents are resolved, but not the last name, so that
- * a link there is replaced and never followed.
+ * The real path of a file or directory to create: symlinks in its parents are resolved, but not the last
+ * name, so that a link there is replaced and never followed.
  *
  * @throws `permission` outside the allowed folders and in the state directory
  */
@@ -54,8 +54,8 @@ export interface LocalEntry extends HostEntry {
 }
 
 /**
- * Opens the parent of the real path that `resolve` returns. Between the two, somebody may put a link in the way; none
- * is followed: the path is then resolved, and checked, once more.
+ * Opens the parent of the real path that `resolve` returns. Between the two, somebody may put a link in the
+ * way; none is followed: the path is then resolved, and checked, once more.
  *
  * @param making whether to create missing parents, and who is told of each
  * @throws the system error if a parent is missing or keeps changing

@@ -32,8 +32,8 @@ export interface TransferCall {
 }
 
 /**
- * Starts a transfer, or joins the one that an equal call has started, and returns its result, or the progress after the
- * soft timeout, while the transfer continues. Cancelling the call that started it undoes it.
+ * Starts a transfer, or joins the one that an equal call has started, and returns its result, or the progress
+ * after the soft timeout, while the transfer continues. Cancelling the call that started it undoes it.
  */
 export async function runTransfer(
   handle: SandboxHandle,

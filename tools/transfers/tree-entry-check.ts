@@ -3,8 +3,8 @@ import { SandboxError } from '../../src/shared/errors.ts';
 import { FORBIDDEN_IN_NAMES } from '../../src/shared/fs/link-target.ts';
 
 /**
- * Checks entries that a sandbox sends before they become files on the host: each must be in a directory that was sent
- * before it, have a plain name, and appear once. Use one checker per tree.
+ * Checks entries that a sandbox sends before they become files on the host: each must be in a directory that
+ * was sent before it, have a plain name, and appear once. Use one checker per tree.
  *
  * @throws `server` for anything else, which only a compromised sandbox sends
  */

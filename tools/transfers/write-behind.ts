@@ -53,8 +53,8 @@ export interface Sink {
 }
 
 /**
- * Buffered writes to one file: the next batch is collected while the previous one is written. A batch of zeros becomes
- * a hole, as it probably was in the sandbox: a sparse file there must not fill the disk here.
+ * Buffered writes to one file: the next batch is collected while the previous one is written. A batch of
+ * zeros becomes a hole, as it probably was in the sandbox: a sparse file there must not fill the disk here.
  */
 export class FileWriter {
   readonly #open: () => Promise<Sink>;
@@ -83,8 +83,8 @@ export class FileWriter {
   }
 
   /**
-   * Writes the rest, sets the modification time (milliseconds since 1970) and closes the file. Rejects with the first
-   * failure; the file is then closed as well.
+   * Writes the rest, sets the modification time (milliseconds since 1970) and closes the file. Rejects with
+   * the first failure; the file is then closed as well.
    */
   async finish(mtimeMs?: number): Promise<void> {
     try {

@@ -3,7 +3,9 @@ import type { ErrorCode, SandboxError } from '../../shared/errors.ts';
 const LIST = 'Run `sandbox-mcp list` to see the sandboxes.';
 const DOCTOR = 'Run `sandbox-mcp doctor` to check this machine.';
 
-/** The next step for a person at a terminal, who has verbs and no tools; null if the error's own hint applies. */
+/**
+ * The next step for a person at a terminal, who has verbs and no tools; null if the error's own hint applies.
+ */
 const HINTS: Record<ErrorCode, string | null> = {
   invalid_argument: 'Run `sandbox-mcp --help` for usage.',
   not_found: LIST,

@@ -8,8 +8,8 @@ export interface FileProblem {
 }
 
 /**
- * A log for the verbs: passes on messages about files, which no result shows, and drops the rest. Messages about a
- * sandbox are part of a verb's own result, and stack traces are for the server's log.
+ * A log for the verbs: passes on messages about files, which no result shows, and drops the rest. Messages
+ * about a sandbox are part of a verb's own result, and stack traces are for the server's log.
  */
 export function cliLog(report: (trouble: FileProblem) => void): Logger {
   const ignore = (): void => {};

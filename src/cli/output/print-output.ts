@@ -7,8 +7,8 @@ import type { Terminal } from './terminal.ts';
 const SLICE_BYTES = 65_536;
 
 /**
- * Prints what a command has written so far, both streams in order, and with `follow` what it writes next. A file or
- * pipe gets the raw bytes; a screen gets only text.
+ * Prints what a command has written so far, both streams in order, and with `follow` what it writes next. A
+ * file or pipe gets the raw bytes; a screen gets only text.
  */
 export async function printOutput(
   handle: Pick<CommandHandle, 'output' | 'waitForOutput'>,

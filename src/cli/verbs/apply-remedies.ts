@@ -5,9 +5,9 @@ import { commandLine } from '../output/command-line.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Runs the fixes for the problems found, announcing each step. Each step runs once: `tried` holds those of earlier
- * rounds. A step that fails is shown. Steps that need root are only printed for other users. Returns whether anything
- * ran.
+ * Runs the fixes for the problems found, announcing each step. Each step runs once: `tried` holds those of
+ * earlier rounds. A step that fails is shown. Steps that need root are only printed for other users. Returns
+ * whether anything ran.
  */
 export async function applyRemedies(
   findings: readonly Finding[],
@@ -33,7 +33,10 @@ export async function applyRemedies(
   return ran;
 }
 
-/** Runs one step without a shell and without input, its output on our stderr. Returns the error message, or null. */
+/**
+ * Runs one step without a shell and without input, its output on our stderr. Returns the error message, or
+ * null.
+ */
 async function run([program, ...args]: readonly string[]): Promise<string | null> {
   if (program === undefined) return null;
   const child = spawn(program, args, { stdio: ['ignore', 2, 2] });

@@ -7,14 +7,14 @@ import type { Keyboard } from './keyboard.ts';
 const COMMAND = ['/bin/bash'];
 const ESC = '\u001b';
 /**
- * Resets modes that a program may have left on when it was cut off: alternate screen, hidden cursor, application keys,
- * mouse, bracketed paste, colours (xterm's control sequences).
+ * Resets modes that a program may have left on when it was cut off: alternate screen, hidden cursor,
+ * application keys, mouse, bracketed paste, colours (xterm's control sequences).
  */
 const RESTORE = `${ESC}[?47l${ESC}[?25h${ESC}[?1l${ESC}>${ESC}[?1000l${ESC}[?1002l${ESC}[?1003l${ESC}[?1006l${ESC}[?2004l${ESC}[0m`;
 
 /**
- * Opens a shell in a sandbox on the user's own terminal, until the shell ends. Returns its exit code. Rejects with
- * `invalid_argument` without a terminal, with `conflict` if the sandbox is not running.
+ * Opens a shell in a sandbox on the user's own terminal, until the shell ends. Returns its exit code. Rejects
+ * with `invalid_argument` without a terminal, with `conflict` if the sandbox is not running.
  */
 export async function attach(
   session: Session,

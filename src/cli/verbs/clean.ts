@@ -2,8 +2,8 @@ import type { Registry } from '../../registry/types.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Stops and removes what dead servers left, and removes what is past its retention. Returns exit code 1 if some of it
- * failed; the reasons go to the terminal's `err`.
+ * Stops and removes what dead servers left, and removes what is past its retention. Returns exit code 1 if
+ * some of it failed; the reasons go to the terminal's `err`.
  */
 export async function clean(registry: Registry, terminal: Terminal): Promise<number> {
   const { stopped, forgotten, failed } = await registry.recover(new AbortController().signal);

@@ -7,8 +7,8 @@ import { applyRemedies } from './apply-remedies.ts';
 const MAX_ROUNDS = 3;
 
 /**
- * Reports for each engine whether it works here and how to fix it; with `fix`, applies the fixes first. `diagnose`
- * returns the chosen engine first. Returns exit code 0 if that one works, 1 otherwise.
+ * Reports for each engine whether it works here and how to fix it; with `fix`, applies the fixes first.
+ * `diagnose` returns the chosen engine first. Returns exit code 0 if that one works, 1 otherwise.
  */
 export async function doctor(
   options: { fix: boolean; json: boolean; isRoot: boolean },

@@ -1,4 +1,7 @@
-/** The verbs for images: root file systems imported by the operator, which sandboxes select as their `runtime`. */
+/**
+ * The verbs for images: root file systems imported by the operator, which sandboxes select as their
+ * `runtime`.
+ */
 import { resolve } from 'node:path';
 import { ConfigError } from '../../config/setting.ts';
 import type { Image, Images } from '../../engines/engine.ts';

@@ -46,8 +46,9 @@ export function openKeyboard(input: ReadStream, output: WriteStream): Keyboard |
 }
 
 /**
- * Node's raw mode still adds a carriage return to each line feed, which breaks full-screen programs: they expect a line
- * feed to move down only. Leaving raw mode restores this, too. Without `stty` the terminal stays in Node's mode.
+ * Node's raw mode still adds a carriage return to each line feed, which breaks full-screen programs: they
+ * expect a line feed to move down only. Leaving raw mode restores this, too. Without `stty` the terminal
+ * stays in Node's mode.
  */
 function keepLineFeeds(): void {
   spawnSync('stty', ['-opost'], { stdio: ['inherit', 'ignore', 'ignore'] });

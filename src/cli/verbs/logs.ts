@@ -4,8 +4,8 @@ import { printable, printOutput } from '../output/print-output.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Prints the output of a command, or of each command of a sandbox below a heading. Rejects with `not_found` for an
- * unknown id.
+ * Prints the output of a command, or of each command of a sandbox below a heading. Rejects with `not_found`
+ * for an unknown id.
  */
 export async function logs(
   session: Session,

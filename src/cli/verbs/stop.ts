@@ -2,8 +2,8 @@ import type { Session } from '../../registry/types.ts';
 import type { Terminal } from '../output/terminal.ts';
 
 /**
- * Stops any sandbox of this user and waits until none of its processes is left. Rejects with `not_found` for an unknown
- * id.
+ * Stops any sandbox of this user and waits until none of its processes is left. Rejects with `not_found` for
+ * an unknown id.
  */
 export async function stop(session: Session, sandboxId: string, terminal: Terminal): Promise<number> {
   const handle = await session.sandbox(sandboxId);

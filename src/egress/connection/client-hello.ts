@@ -1,4 +1,7 @@
-/** Reads the server name from the client hello of a TLS connection (RFC 8446, RFC 6066) without terminating TLS. */
+/**
+ * Reads the server name from the client hello of a TLS connection (RFC 8446, RFC 6066) without terminating
+ * TLS.
+ */
 
 import { GrowingBuffer } from './growing-buffer.ts';
 
@@ -9,7 +12,9 @@ export type ClientHello =
   | {
       readonly kind: 'hello';
       readonly serverName: string | null;
-      /** True if it has an encrypted client hello extension, real or grease: `serverName` is the outer name. */
+      /**
+       * True if it has an encrypted client hello extension, real or grease: `serverName` is the outer name.
+       */
       readonly encrypted: boolean;
       /** The ALPN protocols that the client offers (RFC 7301), e.g. `h2`; empty if it offers none. */
       readonly protocols: readonly string[];
@@ -51,8 +56,8 @@ class Reader {
 }
 
 /**
- * Parses a client hello as its bytes arrive, however the client has cut it into records (RFC 8446, 5.1). Each byte is
- * examined once: the time is linear in the bytes, and both bytes and records are bounded.
+ * Parses a client hello as its bytes arrive, however the client has cut it into records (RFC 8446, 5.1). Each
+ * byte is examined once: the time is linear in the bytes, and both bytes and records are bounded.
  */
 export class ClientHelloParser {
   readonly #header = Buffer.alloc(RECORD_HEADER);
@@ -148,6 +153,7 @@ function readProtocols(body: Buffer): string[] {
 }
 
 /**
- * A fatal, unencrypted alert (RFC 8446, 6): `access_denied` tells the client that it was refused, not that it failed.
+ * A fatal, unencrypted alert (RFC 8446, 6): `access_denied` tells the client that it was refused, not that it
+ * failed.
  */
 export const ALERT_ACCESS_DENIED: Buffer = Buffer.from([21, 3, 3, 0, 2, 2, 49]);

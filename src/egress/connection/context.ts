@@ -11,14 +11,14 @@ export interface ByteCounts {
 }
 
 /**
- * What to send upstream: everything that the program sends (`pass`); the same, but held back for inspection until
- * `release` (`hold`); or only this request, in place of what was read so far.
+ * What to send upstream: everything that the program sends (`pass`); the same, but held back for inspection
+ * until `release` (`hold`); or only this request, in place of what was read so far.
  */
 export type DialMode = 'pass' | 'hold' | { readonly request: Buffer };
 
 /**
- * A connection made by a program in the sandbox, with its original destination. The relay moves the bytes: none pass
- * through this process unless it asks for them.
+ * A connection made by a program in the sandbox, with its original destination. The relay moves the bytes:
+ * none pass through this process unless it asks for them.
  */
 export interface RedirectedConnection {
   /** IPv4, in canonical form. */
@@ -27,8 +27,8 @@ export interface RedirectedConnection {
   /** Resolves once the connection is closed, for whatever reason. */
   readonly closed: Promise<ByteCounts>;
   /**
-   * Reads the next bytes that the program sends, without consuming them: the eventual reader of the connection gets
-   * them too.
+   * Reads the next bytes that the program sends, without consuming them: the eventual reader of the
+   * connection gets them too.
    */
   nextChunk(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'>;
   /**
@@ -38,7 +38,10 @@ export interface RedirectedConnection {
    */
   dial(address: string, port: number, how: DialMode): Promise<string | null>;
   release(): void;
-  /** Hands the byte stream to this process, from the program's first byte on; null if the connection is closed. */
+  /**
+   * Hands the byte stream to this process, from the program's first byte on; null if the connection is
+   * closed.
+   */
   takeStream(): Promise<Duplex | null>;
   /** Sends these final bytes and closes the connection. */
   endWith(words: Buffer): void;

@@ -10,20 +10,23 @@ const MAX_LINE = 16_384;
 const REQUEST_LINE = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+ \S+ HTTP\/\d\.\d\r?$/;
 /** Matches a line whose whitespace characters have all been replaced by spaces. */
 const VERSION = / http\//i;
-/** HTTP/0.9, or a missing version. Other protocols have similar commands, but not with such an argument: `GET key`. */
+/**
+ * HTTP/0.9, or a missing version. Other protocols have similar commands, but not with such an argument:
+ * `GET key`.
+ */
 const METHOD_AND_TARGET = /^(?:get|head|post|put|patch|delete|options|trace|connect) +(?:\/|\*|https?:)/i;
 
 /**
- * True for bytes that a lenient server skips before a request line or treats as whitespace in it (Python splits at all
- * of these).
+ * True for bytes that a lenient server skips before a request line or treats as whitespace in it (Python
+ * splits at all of these).
  */
 function isBlank(byte: number): boolean {
   return (byte >= 0x09 && byte <= 0x0d) || (byte >= 0x1c && byte <= 0x20) || byte === 0x85 || byte === 0xa0;
 }
 
 /**
- * Detects the protocol as bytes arrive, reading each byte once. Anything that a lenient server could take for an HTTP
- * request counts as HTTP, so that the strict parser decides about it.
+ * Detects the protocol as bytes arrive, reading each byte once. Anything that a lenient server could take for
+ * an HTTP request counts as HTTP, so that the strict parser decides about it.
  */
 export class ProtocolDetector {
   #start = 0;
@@ -54,7 +57,10 @@ export class ProtocolDetector {
   }
 }
 
-/** True if bytes detected as HTTP begin with a request line in its only valid form, preceded by empty lines at most. */
+/**
+ * True if bytes detected as HTTP begin with a request line in its only valid form, preceded by empty lines at
+ * most.
+ */
 export function hasValidRequestLine(bytes: Buffer): boolean {
   let start = 0;
   while (bytes[start] === 0x0d || bytes[start] === LINE_FEED) start++;

@@ -1,4 +1,7 @@
-/** Opens outside connections, only to addresses that this process resolved and the policy allows, never to a name. */
+/**
+ * Opens outside connections, only to addresses that this process resolved and the policy allows, never to a
+ * name.
+ */
 import { connect, type Socket } from 'node:net';
 import { setTimeout as wait } from 'node:timers/promises';
 import { systemErrorCode } from '../../shared/errors.ts';
@@ -51,8 +54,8 @@ export function dialAddress(address: string, port: number): Promise<Socket> {
 }
 
 /**
- * The address to dial for a name that the policy allows: the program's own destination if the name resolves to it, else
- * the first address of the name that may be dialled. Rejects with `NotDialled`.
+ * The address to dial for a name that the policy allows: the program's own destination if the name resolves
+ * to it, else the first address of the name that may be dialled. Rejects with `NotDialled`.
  */
 export async function chooseAddress(
   context: GatewayContext,

@@ -1,4 +1,7 @@
-/** A buffer for bytes that arrive in pieces. Its size doubles as needed, so appending takes linear time in total. */
+/**
+ * A buffer for bytes that arrive in pieces. Its size doubles as needed, so appending takes linear time in
+ * total.
+ */
 export class GrowingBuffer {
   #buffer = Buffer.alloc(1_024);
   #length = 0;

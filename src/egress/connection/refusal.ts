@@ -22,7 +22,9 @@ export function httpResponse(status: string, body: string, refused = true): stri
   );
 }
 
-/** Closes a connection with the clearest reason that its protocol can carry: a 403, a TLS alert, else a reset. */
+/**
+ * Closes a connection with the clearest reason that its protocol can carry: a 403, a TLS alert, else a reset.
+ */
 export function refuseConnection(
   connection: RedirectedConnection,
   protocol: Protocol | null,
@@ -36,8 +38,8 @@ export function refuseConnection(
 const LINGER_MS = 2_000;
 
 /**
- * Writes the final bytes and waits briefly until they are read: closing with unread input would reset the connection
- * and lose them.
+ * Writes the final bytes and waits briefly until they are read: closing with unread input would reset the
+ * connection and lose them.
  */
 export function endGracefully(stream: Duplex, words: string | Buffer): void {
   const timer = setTimeout(() => stream.destroy(), LINGER_MS);

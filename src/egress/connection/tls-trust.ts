@@ -9,8 +9,8 @@ export interface TlsKeyProvider {
 }
 
 /**
- * A TLS context that trusts these authorities (PEM), created on first use. If the system's trust store is known, only
- * that one counts, since sandboxes trust the same; else Node's own list.
+ * A TLS context that trusts these authorities (PEM), created on first use. If the system's trust store is
+ * known, only that one counts, since sandboxes trust the same; else Node's own list.
  */
 export function createTrustContext(system: string, extra: string): () => SecureContext {
   let made: SecureContext | null = null;

@@ -16,7 +16,10 @@ export class TrackedConnection {
   #destination: string;
   #upstream: Duplex | null = null;
   #ended = false;
-  /** The names that requests passing through it unseen may be for: rules added later cannot act on those requests. */
+  /**
+   * The names that requests passing through it unseen may be for: rules added later cannot act on those
+   * requests.
+   */
   uninspectedNames: readonly string[] = [];
 
   constructor(connection: RedirectedConnection, context: GatewayContext) {
@@ -75,8 +78,8 @@ export class TrackedConnection {
   }
 
   /**
-   * Closes it if the policy no longer allows it. A connection that has not named its host yet is evaluated when it
-   * does.
+   * Closes it if the policy no longer allows it. A connection that has not named its host yet is evaluated
+   * when it does.
    */
   reevaluate(policy: Policy): void {
     const address = parseAddress(this.#destination);

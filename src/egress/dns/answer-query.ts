@@ -1,4 +1,7 @@
-/** Answers the DNS queries of a sandbox: for names that its policy allows, and with addresses that it may connect to. */
+/**
+ * Answers the DNS queries of a sandbox: for names that its policy allows, and with addresses that it may
+ * connect to.
+ */
 import { type Answer, decode, encode, type Question } from 'dns-packet';
 import { normalizeName } from '../../shared/domains.ts';
 import { parseAddress } from '../policy/ip-ranges.ts';
@@ -24,10 +27,10 @@ export interface DnsAnswer {
 /**
  * Answers one query.
  *
- * A queries get the addresses that the sandbox may connect to. AAAA queries get an empty answer, as from a host without
- * IPv6, since resolvers treat a refusal as a failure of the whole name. CNAME, MX, NS, PTR, SRV and TXT records are
- * looked up; all other types are refused, including HTTPS and SVCB, whose keys would hide the name that a program
- * connects to.
+ * A queries get the addresses that the sandbox may connect to. AAAA queries get an empty answer, as from a
+ * host without IPv6, since resolvers treat a refusal as a failure of the whole name. CNAME, MX, NS, PTR, SRV
+ * and TXT records are looked up; all other types are refused, including HTTPS and SVCB, whose keys would hide
+ * the name that a program connects to.
  *
  * @param maxBytes of the answer; a longer one is marked as truncated, and the program retries over TCP
  * @returns null for bytes that are not a query
@@ -123,7 +126,8 @@ async function findAddresses(name: string, policy: Policy, names: NameCache): Pr
 }
 
 /**
- * Service names lie below their domain (`_https._tcp.example.com`): a policy that allows the domain allows them too.
+ * Service names lie below their domain (`_https._tcp.example.com`): a policy that allows the domain allows
+ * them too.
  */
 function evaluateQuery(policy: Policy, name: string): Decision {
   const decision = policy.evaluateName(name);
@@ -133,7 +137,10 @@ function evaluateQuery(policy: Policy, name: string): Decision {
   return byDomain.allowed ? byDomain : decision;
 }
 
-/** Why a program may connect to no port of an address; null if some port is allowed, which the connection decides. */
+/**
+ * Why a program may connect to no port of an address; null if some port is allowed, which the connection
+ * decides.
+ */
 function forbiddenAt(policy: Policy, text: string): Decision | null {
   const address = parseAddress(text);
   return address === null

@@ -9,7 +9,8 @@ const MAX_QUERIES = 1_000;
 const IDLE_MS = 30_000;
 
 /**
- * Answers queries one by one until the program closes the connection, idles, or sends something that is not a query.
+ * Answers queries one by one until the program closes the connection, idles, or sends something that is not a
+ * query.
  */
 export async function serveDnsOverTcp(
   stream: Duplex,

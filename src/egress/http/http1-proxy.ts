@@ -1,5 +1,6 @@
 /**
- * HTTP/1 under a policy: evaluates each request separately, sets the headers of header rules, and forwards it.
+ * HTTP/1 under a policy: evaluates each request separately, sets the headers of header rules, and forwards
+ * it.
  */
 import {
   type ClientRequest,

@@ -1,5 +1,6 @@
 /**
- * HTTP/2 inside a terminated connection: one outside stream for each inside stream, with the headers of header rules.
+ * HTTP/2 inside a terminated connection: one outside stream for each inside stream, with the headers of
+ * header rules.
  */
 import {
   type ClientHttp2Session,
@@ -41,7 +42,9 @@ interface InnerRequest {
   readonly trailers: (set: ReadonlyMap<string, string>) => OutgoingHttpHeaders;
 }
 
-/** Serves the streams of a connection; if there is no connection to the server, answers them with the reason. */
+/**
+ * Serves the streams of a connection; if there is no connection to the server, answers them with the reason.
+ */
 export function serveHttp2(
   of: TerminatedConnection,
   secure: TLSSocket,
@@ -86,7 +89,9 @@ export function serveHttp2(
   });
 }
 
-/** Ties both sessions together: once one accepts no more streams, the other finishes only those that are open. */
+/**
+ * Ties both sessions together: once one accepts no more streams, the other finishes only those that are open.
+ */
 function linkSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): void {
   outside.on('error', () => outside.destroy());
   outside.on('goaway', () => inside.close());
@@ -96,8 +101,8 @@ function linkSessions(inside: ServerHttp2Session, outside: ClientHttp2Session): 
 }
 
 /**
- * After the server has closed its connection, complete responses may still be read, and incomplete ones are reset.
- * Destroying the session would lose the former and end the latter as if they were complete.
+ * After the server has closed its connection, complete responses may still be read, and incomplete ones are
+ * reset. Destroying the session would lose the former and end the latter as if they were complete.
  * @returns a function to call with each stream
  */
 function closeWithServer(
@@ -108,7 +113,8 @@ function closeWithServer(
   const cut = () => {
     for (const request of open) if (!request.closed) request.close(NGHTTP2_INTERNAL_ERROR);
   };
-  // Data from before the end may be unread still: Node does not read while it writes, which ends by the next turn.
+  // Data from before the end may be unread still: Node does not read while it writes, which ends by the next
+  // turn.
   upstream.once('end', () =>
     setImmediate(() => {
       cut();
@@ -154,8 +160,8 @@ function exchange(
 }
 
 /**
- * A server may forward the request over HTTP/1, where these would split it or change where it ends (RFC 9113, 8.2.2 and
- * 8.3.1). Wrong lengths and connection headers end the stream before they get here.
+ * A server may forward the request over HTTP/1, where these would split it or change where it ends (RFC 9113,
+ * 8.2.2 and 8.3.1). Wrong lengths and connection headers end the stream before they get here.
  */
 function checkHead(headers: IncomingHttpHeaders): void {
   const path = headers[':path'] ?? '';
@@ -174,7 +180,10 @@ function checkHead(headers: IncomingHttpHeaders): void {
     throw new Malformed('its Content-Length is not a plain number');
 }
 
-/** The headers of a request with what the rules set; those are marked as never indexed, so that no hop stores them. */
+/**
+ * The headers of a request with what the rules set; those are marked as never indexed, so that no hop stores
+ * them.
+ */
 function forwardedHeaders(
   headers: IncomingHttpHeaders,
   authority: string,

@@ -6,15 +6,20 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 
-/** Bytes of a stream that may be in flight. The default limits a server 50 ms away to about a megabyte a second. */
+/**
+ * Bytes of a stream that may be in flight. The default limits a server 50 ms away to about a megabyte a
+ * second.
+ */
 export const WIDE_WINDOW = 1_048_576;
 const DEFAULT_WINDOW = 65_535;
 /**
- * Bytes of all streams. Node returns them as they arrive, whoever reads them: the stream windows bound what is
- * buffered.
+ * Bytes of all streams. Node returns them as they arrive, whoever reads them: the stream windows bound what
+ * is buffered.
  */
 const CONNECTION_WINDOW = 16_777_216;
-/** With more concurrent streams, each gets the default window from then on: an unread stream fills its window. */
+/**
+ * With more concurrent streams, each gets the default window from then on: an unread stream fills its window.
+ */
 const WIDE_STREAMS = 8;
 /** The time a server has to acknowledge the default: until it does, it may send as far ahead as before. */
 const ACKNOWLEDGE_MS = 30_000;
@@ -27,8 +32,8 @@ const ACKNOWLEDGE_MS = 30_000;
 type Begin = (late: Error | null) => ClientHttp2Stream | null;
 
 /**
- * Widens the windows of a session that was opened with `WIDE_WINDOW`. The session to a server that does not acknowledge
- * narrower ones is closed.
+ * Widens the windows of a session that was opened with `WIDE_WINDOW`. The session to a server that does not
+ * acknowledge narrower ones is closed.
  * @returns a function that opens each stream, once the windows allow it
  */
 export function widenWindows(session: ClientHttp2Session): (stream: ServerHttp2Stream, begin: Begin) => void {

@@ -66,7 +66,10 @@ function connectionOptions(head: RequestHead): string[] {
   return values.map((token) => token.trim().toLowerCase());
 }
 
-/** The headers to forward: the request's own without those that `set` replaces, then `set`, its framing and `extra`. */
+/**
+ * The headers to forward: the request's own without those that `set` replaces, then `set`, its framing and
+ * `extra`.
+ */
 export function forwardedHeaders(
   head: RequestHead,
   framing: Framing,

@@ -1,6 +1,6 @@
 /**
- * One HTTP request under a policy: what it is evaluated by, which headers are forwarded, and the gateway's own
- * responses.
+ * One HTTP request under a policy: what it is evaluated by, which headers are forwarded, and the gateway's
+ * own responses.
  */
 import type { IncomingMessage } from 'node:http';
 import { normalizeName } from '../../shared/domains.ts';

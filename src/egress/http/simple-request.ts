@@ -1,4 +1,7 @@
-/** HTTP requests that can be parsed and forwarded whole, so that the relay can pass their responses uninspected. */
+/**
+ * HTTP requests that can be parsed and forwarded whole, so that the relay can pass their responses
+ * uninspected.
+ */
 import type { HeaderRules } from '../policy/header-rules.ts';
 import { headerValues, hostName, Malformed, type RequestHead } from './request.ts';
 import { forwardedHeaders, framingOf } from './request-framing.ts';
@@ -6,14 +9,17 @@ import { forwardedHeaders, framingOf } from './request-framing.ts';
 /** More than a request needs: a larger one is parsed incrementally. */
 const MAX_HEAD = 16_384;
 const REQUEST_LINE = /^([A-Za-z]+) (\S+) HTTP\/1\.1$/;
-/** The value with surrounding whitespace, which `trimBlanks` removes: one expression for both takes cubic time. */
+/**
+ * The value with surrounding whitespace, which `trimBlanks` removes: one expression for both takes cubic
+ * time.
+ */
 const HEADER_LINE = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e\x80-\xff]*)$/;
 /** A request with one of these is more than a head and its response. */
 const NOT_SIMPLE = new Set(['content-length', 'transfer-encoding', 'upgrade', 'expect', 'te', 'trailer']);
 
 /**
- * Parses bytes that are exactly one request without a body, in a form that every parser reads alike. Null for anything
- * else, which may well be a valid request.
+ * Parses bytes that are exactly one request without a body, in a form that every parser reads alike. Null for
+ * anything else, which may well be a valid request.
  */
 export function parseSimpleRequest(bytes: Buffer): RequestHead | null {
   if (bytes.length > MAX_HEAD || bytes.indexOf('\r\n\r\n') !== bytes.length - 4) return null;

@@ -9,8 +9,8 @@ const TUNNELS_REQUESTS = /^(h2c?|h3|http|tls|connect-)/i;
 const NO_UPGRADE = ['Connection', 'close'] as const;
 
 /**
- * The headers that ask for an upgrade, without protocols that may not pass; if none is left, the request is an ordinary
- * one.
+ * The headers that ask for an upgrade, without protocols that may not pass; if none is left, the request is
+ * an ordinary one.
  */
 export function upgradeHeaders(wanted: string): readonly string[] {
   const protocols = wanted

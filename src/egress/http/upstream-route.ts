@@ -26,8 +26,8 @@ export interface Route {
 }
 
 /**
- * Sends each request to an address of its host, on a connection of its own; if the address itself is allowed, only
- * hosts that rules concern are looked up.
+ * Sends each request to an address of its host, on a connection of its own; if the address itself is allowed,
+ * only hosts that rules concern are looked up.
  */
 export function plainRoute(tracked: TrackedConnection, context: GatewayContext): Route {
   const { address: dialled, port } = tracked.connection;

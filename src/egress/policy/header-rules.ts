@@ -8,8 +8,9 @@ import { compileMatch, type RequestInfo, type RequestMatch } from './request-mat
 import { checkEffects } from './rule-effects.ts';
 
 /**
- * Headers that the engine itself adds, e.g. while it fetches a source. They allow nothing: a request has to pass the
- * policy first. Values are literal (`${secret:NAME}` is not substituted), and they override the policy's.
+ * Headers that the engine itself adds, e.g. while it fetches a source. They allow nothing: a request has to
+ * pass the policy first. Values are literal (`${secret:NAME}` is not substituted), and they override the
+ * policy's.
  */
 export interface CredentialRule {
   /** As in a policy: `example.com` or `*.example.com`. */
@@ -38,7 +39,8 @@ const MAX_NAME = 256;
 const MAX_VALUE = 8_192;
 const MAX_HEADERS = 64;
 /**
- * They frame the message, route it or belong to one connection: a rule that set them would split or redirect requests.
+ * They frame the message, route it or belong to one connection: a rule that set them would split or redirect
+ * requests.
  */
 export const NOT_SETTABLE: ReadonlySet<string> = new Set([
   'connection',

@@ -13,7 +13,8 @@ export interface Range {
 }
 
 /**
- * Never dialled unless the operator allows them (RFC 6890 and the ranges that clouds use for their metadata services).
+ * Never dialled unless the operator allows them (RFC 6890 and the ranges that clouds use for their metadata
+ * services).
  */
 const CLOSED: readonly (readonly [range: string, what: string])[] = [
   ['0.0.0.0/8', 'this host'],
@@ -41,7 +42,10 @@ const CLOSED: readonly (readonly [range: string, what: string])[] = [
   ['ff00::/8', 'multicast'],
 ];
 
-/** An address in canonical form; IPv4 inside IPv6 becomes IPv4. Null for anything else, unusual spellings included. */
+/**
+ * An address in canonical form; IPv4 inside IPv6 becomes IPv4. Null for anything else, unusual spellings
+ * included.
+ */
 export function parseAddress(text: string): Address | null {
   if (ipaddr.IPv4.isValidFourPartDecimal(text)) return ipaddr.IPv4.parse(text);
   if (!text.includes(':') || text.includes('%') || !ipaddr.IPv6.isValid(text)) return null;
@@ -82,7 +86,9 @@ function rangeOf(written: string, text: string, port: number | null): Range | nu
   return { text: written, base, bits: given, port };
 }
 
-/** True if the range contains the address and, if it names a port, the port matches; a null port matches any. */
+/**
+ * True if the range contains the address and, if it names a port, the port matches; a null port matches any.
+ */
 export function holds(range: Range, address: Address, port: number | null): boolean {
   if (range.port !== null && port !== null && range.port !== port) return false;
   return range.base.kind() === address.kind() && address.match(range.base, range.bits);

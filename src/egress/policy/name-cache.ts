@@ -10,7 +10,10 @@ export interface Resolution {
   readonly nameExists?: boolean;
 }
 
-/** Looks up the IPv4 addresses of a name; resolves with an empty list if it has none. Rejects if no name server answers. */
+/**
+ * Looks up the IPv4 addresses of a name; resolves with an empty list if it has none. Rejects if no name
+ * server answers.
+ */
 export type Lookup = (name: string) => Promise<Resolution>;
 
 /** The record types that the gateway answers besides addresses: mail, service discovery and verification. */
@@ -106,7 +109,10 @@ async function resolveRecords(resolver: Resolver, name: string, type: RecordType
 
 const noRecords: RecordLookup = () => Promise.resolve([]);
 
-/** The names of one sandbox: caches answers for their time to live, and remembers which names led to each address. */
+/**
+ * The names of one sandbox: caches answers for their time to live, and remembers which names led to each
+ * address.
+ */
 export class NameCache {
   readonly #lookup: Lookup;
   readonly #lookupRecords: RecordLookup;

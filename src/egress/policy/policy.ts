@@ -31,9 +31,14 @@ export interface Policy {
   readonly mode: NetworkPolicy['mode'];
   /** Whether this name may be looked up and connected to, whatever it resolves to. */
   evaluateName(name: string): Decision;
-  /** Why an address may not be dialled (on any port: null), whatever name led to it. Null: nothing forbids it. */
+  /**
+   * Why an address may not be dialled (on any port: null), whatever name led to it. Null: nothing forbids it.
+   */
   forbids(address: Address, port: number | null): Decision | null;
-  /** Whether an address may be dialled under those names (normalized) that are known to resolve to it; may be none. */
+  /**
+   * Whether an address may be dialled under those names (normalized) that are known to resolve to it; may be
+   * none.
+   */
   evaluate(names: readonly string[], address: Address, port: number): Decision;
   /** The headers to set on requests that pass. */
   readonly headers: HeaderRules;
@@ -44,8 +49,8 @@ const denied = (rule: string): Decision => ({ allowed: false, rule });
 
 /**
  * Parses a policy.
- * @throws `invalid_argument` naming the invalid or misplaced value; `permission` for a secret that may not be sent to a
- * rule's destination
+ * @throws `invalid_argument` naming the invalid or misplaced value; `permission` for a secret that may not be
+ *   sent to a rule's destination
  */
 export function compilePolicy(
   data: NetworkPolicy,

@@ -26,7 +26,10 @@ const MAX_CONDITIONS = 16;
 /** Servers resolve these, but not all alike: the compared path could differ from the one that is served. */
 const AMBIGUOUS = /\/\.{1,2}(\/|;|$)|\/\/|\\|;|%(2e|2f|5c|25|00)/i;
 
-/** Parses a rule's `match`: all of its conditions have to hold. @throws `invalid_argument` naming the invalid value */
+/**
+ * Parses a rule's `match`: all of its conditions have to hold. @throws `invalid_argument` naming the invalid
+ * value
+ */
 export function compileMatch(match: Match | undefined, domain: string): RequestMatch {
   const { methods, path, pathPrefix, pathRegex, headers = {}, query = {} } = match ?? {};
   const conditions: RequestMatch[] = [];

@@ -1,4 +1,7 @@
-/** What a rule does with a request besides setting headers: forwarding it elsewhere, or answering in its place. */
+/**
+ * What a rule does with a request besides setting headers: forwarding it elsewhere, or answering in its
+ * place.
+ */
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
 

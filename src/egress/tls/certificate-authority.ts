@@ -2,7 +2,9 @@
 import { createPrivateKey, createPublicKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 
-/** As stored between server runs, PEM. The key is the host's secret: nothing inside the sandbox may read it. */
+/**
+ * As stored between server runs, PEM. The key is the host's secret: nothing inside the sandbox may read it.
+ */
 export interface StoredAuthority {
   readonly certificate: string;
   readonly key: string;

@@ -1,4 +1,7 @@
-/** Terminates TLS for names whose requests get headers: an issued certificate inside, a verified connection outside. */
+/**
+ * Terminates TLS for names whose requests get headers: an issued certificate inside, a verified connection
+ * outside.
+ */
 import { Agent, type ClientRequest } from 'node:http';
 import { type Duplex, PassThrough } from 'node:stream';
 import { createServer, type SecureContext, type TLSSocket } from 'node:tls';
@@ -32,9 +35,9 @@ export interface TlsClient {
 }
 
 /**
- * Serves a connection to a name that the policy allows. Both sides speak the protocol that the server chose from the
- * client's offer, as if they were connected directly. If the server cannot be reached or trusted, the client gets an
- * HTTP response that says so.
+ * Serves a connection to a name that the policy allows. Both sides speak the protocol that the server chose
+ * from the client's offer, as if they were connected directly. If the server cannot be reached or trusted,
+ * the client gets an HTTP response that says so.
  */
 export async function terminateTls(
   tracked: TrackedConnection,
@@ -148,7 +151,10 @@ class UpstreamAgent extends Agent {
     return undefined;
   }
 
-  /** A server that sends unsolicited data has miscounted the requests, or counts them differently than the gateway. */
+  /**
+   * A server that sends unsolicited data has miscounted the requests, or counts them differently than the
+   * gateway.
+   */
   override keepSocketAlive(socket: Duplex): boolean {
     socket.once('data', endUnasked);
     const kept: unknown = super.keepSocketAlive(socket);

@@ -1,4 +1,7 @@
-/** Issues X.509 certificates (RFC 5280) on P-256 keys. Loads its library: import it when a certificate is needed. */
+/**
+ * Issues X.509 certificates (RFC 5280) on P-256 keys. Loads its library: import it when a certificate is
+ * needed.
+ */
 import { createHash, type KeyObject, randomBytes, sign } from 'node:crypto';
 import { AsnConvert, OctetString } from '@peculiar/asn1-schema';
 import {
@@ -44,7 +47,9 @@ export interface CertificateRequest {
   readonly issuerKey: { readonly privateKey: KeyObject; readonly publicKey: KeyObject };
   readonly notBefore: Date;
   readonly notAfter: Date;
-  /** The host name of a server certificate; null makes an authority that can only issue server certificates. */
+  /**
+   * The host name of a server certificate; null makes an authority that can only issue server certificates.
+   */
   readonly host: string | null;
 }
 

@@ -30,14 +30,19 @@ export interface Command {
   /** Bytes written by the command, dropped ones included. */
   stdoutBytes: number;
   stderrBytes: number;
-  /** True if the command has finished and processes that it started still run. Absent if the engine cannot tell. */
+  /**
+   * True if the command has finished and processes that it started still run. Absent if the engine cannot
+   * tell.
+   */
   hasLiveProcesses?: boolean;
   /** True if the kernel killed a process in the sandbox for lack of memory while the command ran. */
   ranOutOfMemory?: boolean;
 }
 
 export interface StartCommand {
-  /** Chosen by the caller (`newCommandId`); starting the same id twice is a `conflict`, never a second run. */
+  /**
+   * Chosen by the caller (`newCommandId`); starting the same id twice is a `conflict`, never a second run.
+   */
   commandId: string;
   sandboxId: string;
   cmd: string;
@@ -47,7 +52,9 @@ export interface StartCommand {
   /** The engine fills in `${secret:NAME}` in values when the program starts (`SecretStore.fillEnv`). */
   env: Record<string, string>;
   sudo: boolean;
-  /** The command is killed after this long (SIGTERM, then SIGKILL after a grace period); null means no limit. */
+  /**
+   * The command is killed after this long (SIGTERM, then SIGKILL after a grace period); null means no limit.
+   */
   timeoutMs: number | null;
 }
 
@@ -81,7 +88,10 @@ export interface ReadOutput {
 }
 
 export interface Commands {
-  /** Starts a command and resolves as soon as it runs. A program that does not exist is exit code 127, not an error. */
+  /**
+   * Starts a command and resolves as soon as it runs. A program that does not exist is exit code 127, not an
+   * error.
+   */
   start(request: StartCommand, signal: AbortSignal): Promise<Command>;
   get(commandId: string, signal: AbortSignal): Promise<Command>;
   /** The commands of a sandbox, oldest first. */
@@ -92,7 +102,8 @@ export interface Commands {
   waitForOutput(commandId: string, totalBytes: number, signal: AbortSignal): Promise<Command>;
   readOutput(commandId: string, request: ReadOutput, signal: AbortSignal): Promise<OutputSlice>;
   /**
-   * Line ends in the bytes `[start, end)` of a stream, including those that the log no longer holds; null if unknown.
+   * Line ends in the bytes `[start, end)` of a stream, including those that the log no longer holds; null if
+   * unknown.
    */
   countLines(
     commandId: string,

@@ -20,7 +20,9 @@ export interface TreeEntry {
   path: string;
   type: 'file' | 'directory' | 'symlink';
   mode: number;
-  /** Modification time of a file, in milliseconds since 1970; without it the file gets the time of writing. */
+  /**
+   * Modification time of a file, in milliseconds since 1970; without it the file gets the time of writing.
+   */
   mtimeMs?: number | undefined;
   /** The target of a symbolic link. It is never followed on the way. */
   linkTarget: string | null;
@@ -28,10 +30,15 @@ export interface TreeEntry {
   content: Readable | null;
 }
 
-/** Receives what a tree leaves out: a path relative to its root, and the reason (`fifo`, `permission denied`). */
+/**
+ * Receives what a tree leaves out: a path relative to its root, and the reason (`fifo`, `permission denied`).
+ */
 export type OnSkipped = (path: string, reason: string) => void;
 
-/** Paths are paths in the sandbox. Relative ones start at `cwd`, itself relative to the sandbox's working directory. */
+/**
+ * Paths are paths in the sandbox. Relative ones start at `cwd`, itself relative to the sandbox's working
+ * directory.
+ */
 export interface Files {
   mkDir(sandboxId: string, path: string, cwd: string | null, signal: AbortSignal): Promise<{ path: string }>;
   /** Null if nothing exists there. */
@@ -55,8 +62,9 @@ export interface Files {
     signal: AbortSignal,
   ): Promise<{ path: string; sizeBytes: number }[]>;
   /**
-   * A file or directory tree as a stream of entries, in constant memory. A missing path is `not_found`. Below the root,
-   * whatever is not a file, directory or symbolic link, or cannot be read, is left out and reported to `onSkipped`.
+   * A file or directory tree as a stream of entries, in constant memory. A missing path is `not_found`. Below
+   * the root, whatever is not a file, directory or symbolic link, or cannot be read, is left out and reported
+   * to `onSkipped`.
    */
   readTree(
     sandboxId: string,

@@ -23,8 +23,8 @@ export interface Image {
 export interface ImportImage {
   name: string;
   /**
-   * Path on this host of a tar archive, plain or compressed with gzip or zstd, or of a directory in the OCI image layout
-   * or as skopeo's `dir:` writes it.
+   * Path on this host of a tar archive, plain or compressed with gzip or zstd, or of a directory in the OCI
+   * image layout or as skopeo's `dir:` writes it.
    */
   archive: string;
   /** Which image, if the archive contains several. */
@@ -51,14 +51,15 @@ export interface Images {
   /**
    * Imports an archive as the runtime `name`. On failure or abort nothing of it is left.
    *
-   * @throws `conflict` if the name is taken, `invalid_argument` or `unsupported` for the archive, `limit_exceeded`,
-   *   `not_found` for `image`
+   * @throws `conflict` if the name is taken, `invalid_argument` or `unsupported` for the archive,
+   *   `limit_exceeded`, `not_found` for `image`
    */
   import(request: ImportImage, signal: AbortSignal): Promise<Image>;
   /**
    * Pulls an image for the operator, whatever agents may name. On failure or abort nothing of it is left.
    *
-   * @throws `invalid_argument` for the reference, `not_found`, `auth`, `unavailable`, `server` for a registry that lies
+   * @throws `invalid_argument` for the reference, `not_found`, `auth`, `unavailable`, `server` for a registry
+   *   that lies
    */
   pull(request: PullImage, signal: AbortSignal, report?: (state: PullState) => void): Promise<Image>;
   /** Sorted by name. */

@@ -20,7 +20,8 @@ export interface ShellExit {
 }
 
 /**
- * A program on a terminal. `close`, the end of this process and the end of the sandbox each end its whole process tree.
+ * A program on a terminal. `close`, the end of this process and the end of the sandbox each end its whole
+ * process tree.
  */
 export interface Shell {
   /** The program's output as it is written; ends before `exit` resolves. Unread output blocks the program. */
@@ -39,8 +40,8 @@ export interface Shells {
   /** Resolves as soon as the program runs. A program that does not exist is exit code 127, not an error. */
   open(request: OpenShell, signal: AbortSignal): Promise<Shell>;
   /**
-   * Present if sandboxes can be `interactive`: a `ws://` or `wss://` URL that opens one terminal, once. The URL is the
-   * only credential. `unavailable` if the sandbox has no such port here.
+   * Present if sandboxes can be `interactive`: a `ws://` or `wss://` URL that opens one terminal, once. The
+   * URL is the only credential. `unavailable` if the sandbox has no such port here.
    */
   interactiveUrl?(sandboxId: string, signal: AbortSignal): Promise<string>;
 }

@@ -112,7 +112,8 @@ function settingsOf(
     interactive: request.interactive,
     env: { ...image?.env, ...request.env },
     ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
-    // Mode and owner of the top-level directories come from the snapshot if there is one, else from the image.
+    // Mode and owner of the top-level directories come from the snapshot if there is one, else from the
+    // image.
     ...(image && { baseLayers: { layers: [], owners: image.directories } }),
     ...(snapshot && {
       sourceSnapshotId: snapshot.snapshotId,
@@ -123,7 +124,9 @@ function settingsOf(
   };
 }
 
-/** Removes what a failed create has left. Returns the record of a sandbox that somebody else ended meanwhile. */
+/**
+ * Removes what a failed create has left. Returns the record of a sandbox that somebody else ended meanwhile.
+ */
 async function undoCreate(context: OciContext, host: Host, sandboxId: string): Promise<SandboxRecord | null> {
   context.disk.unwatch(sandboxId);
   context.owners.close(sandboxId);

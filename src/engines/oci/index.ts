@@ -44,13 +44,18 @@ export interface OciEngineOptions {
   ociRuntime: string;
   /** The agent's executable for this machine, e.g. `dist/agent-x64`. */
   agentPath: string;
-  /** The operator's network settings. Default: no private range is opened, and the host's name servers are used. */
+  /**
+   * The operator's network settings. Default: no private range is opened, and the host's name servers are
+   * used.
+   */
   egress?: EgressOptions;
   /** Disk limit of each sandbox, in MiB; null or omitted: no limit. */
   diskMb?: number | null;
   /** Where Node releases are downloaded from. Default: npm's own configuration. */
   npm?: RegistrySource;
-  /** Which images agents may name, and how their registries are reached. Default: those of public registries. */
+  /**
+   * Which images agents may name, and how their registries are reached. Default: those of public registries.
+   */
   images?: ImageSettings;
   /** The values of `${secret:NAME}`. Default: none. */
   secrets?: SecretStore;
@@ -129,7 +134,8 @@ export function createOciEngine(options: OciEngineOptions): Engine {
         if (record.status !== 'running') return;
         const present = await context.host();
         const paths = present.layout.sandbox(sandboxId);
-        // The gateway is opened together with the ports: both need a running process, and this is the one being called.
+        // The gateway is opened together with the ports: both need a running process, and this is the one
+        // being called.
         if ((await runtime(signal)).egress)
           await gateways.open(present, sandboxId, paths, record.networkPolicy);
         await forwards.open(paths.agentSocket, record);

@@ -45,7 +45,10 @@ async function releaseLock(host: Host, sandboxId: string): Promise<void> {
     await updateRecord(host.layout, sandboxId, () => null);
 }
 
-/** Removes `/etc` templates that no record names and that are not the current one, and half-built ones of dead processes. */
+/**
+ * Removes `/etc` templates that no record names and that are not the current one, and half-built ones of dead
+ * processes.
+ */
 async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> {
   for (const name of await readdir(host.layout.etcTemplates)) {
     const stays = name.startsWith('.')
@@ -55,7 +58,10 @@ async function removeOldTemplates(host: Host, used: Set<string>): Promise<void> 
   }
 }
 
-/** Removes expired and unused snapshots, then what only they needed. A damaged record keeps everything it might depend on. */
+/**
+ * Removes expired and unused snapshots, then what only they needed. A damaged record keeps everything it
+ * might depend on.
+ */
 async function recoverSnapshots(context: OciContext, host: Host, templates: Set<string>): Promise<void> {
   try {
     await removeSnapshotLeftovers(host);
@@ -70,8 +76,8 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
 }
 
 /**
- * Reconciles every sandbox of this state directory and returns those that had ended unnoticed. A damaged record is logged
- * and skipped.
+ * Reconciles every sandbox of this state directory and returns those that had ended unnoticed. A damaged
+ * record is logged and skipped.
  */
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
   const host = await context.host();

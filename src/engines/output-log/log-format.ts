@@ -1,6 +1,6 @@
 /**
- * The format of a command's bounded log (docs/agent-protocol.md, "Logs"). The agent writes it in a sandbox of the `oci`
- * engine, `LogWriter` on this machine for other engines. Nothing in a log is trusted.
+ * The format of a command's bounded log (docs/agent-protocol.md, "Logs"). The agent writes it in a sandbox of
+ * the `oci` engine, `LogWriter` on this machine for other engines. Nothing in a log is trusted.
  */
 import { SandboxError } from '../../shared/errors.ts';
 import type { OutputStream } from '../engine.ts';
@@ -80,7 +80,10 @@ export function parseSegment(bytes: Buffer): Segment | null {
   return { start, linesBefore: isOld ? null : pair(32), bytes, isOld };
 }
 
-/** The complete records of a segment; an incomplete last one is still being written. @throws `server` for a damaged one */
+/**
+ * The complete records of a segment; an incomplete last one is still being written. @throws `server` for a
+ * damaged one
+ */
 export function* recordsOf({ bytes, isOld }: Segment): Generator<LogRecord> {
   const headerBytes = isOld ? OLD_RECORD_HEADER_BYTES : RECORD_HEADER_BYTES;
   let at = isOld ? OLD_HEADER_BYTES : HEADER_BYTES;

@@ -1,4 +1,7 @@
-/** Writes the bounded log of a command's output: head and tail, and an exact count of what was dropped between. */
+/**
+ * Writes the bounded log of a command's output: head and tail, and an exact count of what was dropped
+ * between.
+ */
 import { closeSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import type { OutputStream } from '../engine.ts';

@@ -30,19 +30,24 @@ async function segmentNames(directory: string): Promise<string[]> {
   }
 }
 
-/** The header of a segment, without its records. Null if the segment was dropped or its header is not complete yet. */
+/**
+ * The header of a segment, without its records. Null if the segment was dropped or its header is not complete
+ * yet.
+ */
 async function readHeader(directory: string, name: string): Promise<Segment | null> {
   const bytes = await readUntrusted(join(directory, name), HEADER_BYTES);
   return bytes === null ? null : parseSegment(bytes);
 }
 
-/** Unused buffers of a segment's size: allocating one per read creates garbage faster than it is collected. */
+/**
+ * Unused buffers of a segment's size: allocating one per read creates garbage faster than it is collected.
+ */
 const spare: Buffer[] = [];
 const MAX_SPARE = 2;
 
 /**
- * The result of `use` on a segment; null if the segment was dropped or its header is not complete yet. `use` must copy what it
- * keeps: the buffer is reused.
+ * The result of `use` on a segment; null if the segment was dropped or its header is not complete yet. `use`
+ * must copy what it keeps: the buffer is reused.
  */
 async function withSegment<Result>(
   directory: string,
@@ -91,7 +96,10 @@ function cut(
   return start < end ? { data: data.subarray(start - offset, end - offset), offset: start } : null;
 }
 
-/** The segments that may hold bytes from `offset` on: the last one starting at or before it, and all later ones. */
+/**
+ * The segments that may hold bytes from `offset` on: the last one starting at or before it, and all later
+ * ones.
+ */
 async function segmentsFrom(
   directory: string,
   stream: ReadOutput['stream'],
@@ -108,8 +116,8 @@ async function segmentsFrom(
 }
 
 /**
- * Newlines before an offset of a stream; null if the log no longer holds the bytes right before it. Earlier bytes are not
- * needed: each segment's header has the counts before it.
+ * Newlines before an offset of a stream; null if the log no longer holds the bytes right before it. Earlier
+ * bytes are not needed: each segment's header has the counts before it.
  */
 async function linesBefore(directory: string, stream: OutputStream, offset: number): Promise<number | null> {
   const [name] = await segmentsFrom(directory, stream, offset);
@@ -130,7 +138,10 @@ function linesWithin(segment: Segment, stream: OutputStream, offset: number): nu
   return at === offset ? lines : null;
 }
 
-/** Newlines among the bytes `[start, end)` of a stream, dropped ones included; null if the log does not hold either end. */
+/**
+ * Newlines among the bytes `[start, end)` of a stream, dropped ones included; null if the log does not hold
+ * either end.
+ */
 export async function countLines(
   directory: string,
   { stream, start, end }: { stream: OutputStream; start: number; end: number },

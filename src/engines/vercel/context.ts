@@ -6,8 +6,8 @@ import type { SdkClient } from './http/sdk-client.ts';
 import type { VercelLayout } from './state/state-layout.ts';
 
 /**
- * Parses a policy as every engine does: rejects invalid values, including a secret that may not be sent to a rule's
- * destination, and evaluates normalized names by the rest.
+ * Parses a policy as every engine does: rejects invalid values, including a secret that may not be sent to a
+ * rule's destination, and evaluates normalized names by the rest.
  */
 export type ReadPolicy = (policy: NetworkPolicy) => {
   evaluateName(name: string): { readonly allowed: boolean; readonly rule: string };

@@ -1,4 +1,7 @@
-/** Finds the credentials of a registry where Docker, Podman, buildah and skopeo keep them, credential helpers included. */
+/**
+ * Finds the credentials of a registry where Docker, Podman, buildah and skopeo keep them, credential helpers
+ * included.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

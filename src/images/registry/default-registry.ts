@@ -1,6 +1,6 @@
 /**
- * What a reference without a registry means. The format of references (as Docker, containerd and Podman read it) defines
- * these names; no other registry is named anywhere.
+ * What a reference without a registry means. The format of references (as Docker, containerd and Podman read
+ * it) defines these names; no other registry is named anywhere.
  */
 
 /** The registry of `python:3.13`. */

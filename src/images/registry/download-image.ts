@@ -133,8 +133,8 @@ export async function resolveImage(
 }
 
 /**
- * Downloads layers into `scratch`, several at a time. If one fails the others are cancelled, and none is still running when
- * this rejects. Returns the path of each.
+ * Downloads layers into `scratch`, several at a time. If one fails the others are cancelled, and none is
+ * still running when this rejects. Returns the path of each.
  */
 export async function downloadLayers(
   client: RegistryClient,

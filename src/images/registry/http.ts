@@ -1,4 +1,7 @@
-/** HTTP for registries: proxies, timeouts, redirects, and the addresses that an agent may make the server connect to. */
+/**
+ * HTTP for registries: proxies, timeouts, redirects, and the addresses that an agent may make the server
+ * connect to.
+ */
 import { type LookupAddress, type LookupOptions, lookup } from 'node:dns';
 import { isIP } from 'node:net';
 import type { Dispatcher } from 'undici';
@@ -88,8 +91,10 @@ export class RegistryHttp {
   }
 
   /**
-   * Follows redirects; `Authorization` is sent only to the origin that it is meant for. The body must be consumed.
-   * @throws TransientError, or `SandboxError` for an address or a redirect that is not allowed, and `cancelled`
+   * Follows redirects; `Authorization` is sent only to the origin that it is meant for. The body must be
+   * consumed.
+   * @throws TransientError, or `SandboxError` for an address or a redirect that is not allowed, and
+   *   `cancelled`
    */
   async send({ url, method = 'GET', headers = {}, body }: HttpRequest, signal: AbortSignal): Promise<Answer> {
     let at = url;

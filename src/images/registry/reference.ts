@@ -64,7 +64,9 @@ export function requireReference(text: string): ImageReference {
   );
 }
 
-/** True for a text that names a tag, a digest or a path, unlike `alpine`, which may be a misspelled runtime. */
+/**
+ * True for a text that names a tag, a digest or a path, unlike `alpine`, which may be a misspelled runtime.
+ */
 export function isExplicitReference(text: string): boolean {
   return /[/:@]/.test(text) && parseReference(text) !== null;
 }

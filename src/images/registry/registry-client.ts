@@ -96,7 +96,9 @@ export class RegistryClient {
     );
   }
 
-  /** Requests a blob from its byte `from` on; `read` gets the answer, 200 or 206, and has to consume its body. */
+  /**
+   * Requests a blob from its byte `from` on; `read` gets the answer, 200 or 206, and has to consume its body.
+   */
   async blob<T>(
     digest: string,
     from: () => number,

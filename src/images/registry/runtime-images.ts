@@ -1,7 +1,10 @@
 /** The short names of runtimes (`node24`, `python3.13`) and the images that they stand for. */
 import { isExplicitReference } from './reference.ts';
 
-/** The official images of a program, by its version; the tag names the distribution, which is part of the choice. */
+/**
+ * The official images of a program, by its version; the tag names the distribution, which is part of the
+ * choice.
+ */
 const OFFICIAL: readonly [name: RegExp, image: (version: string) => string][] = [
   [/^node([1-9]\d?)$/, (version) => `node:${version}-bookworm-slim`],
   [/^python(3\.\d{1,2})$/, (version) => `python:${version}-slim-bookworm`],

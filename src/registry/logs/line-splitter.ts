@@ -25,7 +25,10 @@ interface Pending {
   length: number;
 }
 
-/** Splits interleaved output into lines, separately for each stream, in the order in which the lines were completed. */
+/**
+ * Splits interleaved output into lines, separately for each stream, in the order in which the lines were
+ * completed.
+ */
 export class LineSplitter {
   readonly #from: Positions;
   readonly #pending: Record<OutputStream, Pending | null> = { stdout: null, stderr: null };
@@ -52,7 +55,10 @@ export class LineSplitter {
     return this.#cutBytes;
   }
 
-  /** Continues at `offset`; if bytes are missing before it, unfinished lines end there, with a whole character. */
+  /**
+   * Continues at `offset`; if bytes are missing before it, unfinished lines end there, with a whole
+   * character.
+   */
   *skipTo(offset: number): Generator<Line> {
     if (offset <= this.#offset) return;
     for (const line of this.rest()) {
@@ -64,7 +70,10 @@ export class LineSplitter {
     for (const stream of STREAMS) this.#afterGap.add(stream);
   }
 
-  /** The lines that a chunk completes. Stopping between two of them loses nothing: `positions` records the place. */
+  /**
+   * The lines that a chunk completes. Stopping between two of them loses nothing: `positions` records the
+   * place.
+   */
   *lines(chunk: OutputChunk): Generator<Line> {
     const { stream } = chunk;
     const known = Math.max(0, this.#from[stream] - chunk.offset);

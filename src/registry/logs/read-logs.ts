@@ -11,7 +11,8 @@ const MAX_SCANNED_BYTES = 2_097_152;
 /** A page that takes longer ends as well. */
 const MAX_SEARCH_MS = 5_000;
 /**
- * A waiting caller gets an unfinished line once nothing has followed it for this long: it is a prompt, not half a line.
+ * A waiting caller gets an unfinished line once nothing has followed it for this long: it is a prompt, not
+ * half a line.
  */
 const PROMPT_QUIET_MS = 500;
 /** The poll interval for output of processes that outlive a finished command: no engine reports it. */
@@ -22,8 +23,8 @@ const LOG_START: LogCursor = { stdout: 0, stderr: 0, after: 0, seen: 0 };
 type CommandOutput = Pick<CommandHandle, 'get' | 'output' | 'waitForOutput'>;
 
 /**
- * Reads lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come, waits for up
- * to `waitMs` milliseconds.
+ * Reads lines from a cursor on, then the unfinished ones. If there is nothing new yet and more may come,
+ * waits for up to `waitMs` milliseconds.
  */
 export async function readLogs(
   handle: CommandOutput,
@@ -50,7 +51,10 @@ export async function readLogs(
   }
 }
 
-/** Waits for output past this page. False if there was none within `moment` milliseconds; may be true without any. */
+/**
+ * Waits for output past this page. False if there was none within `moment` milliseconds; may be true without
+ * any.
+ */
 async function outputFollows(
   handle: CommandOutput,
   page: ScannedPage,

@@ -18,8 +18,8 @@ const noteSchema = z.strictObject({
 });
 
 /**
- * Notes on disk of the paths of unfinished downloads on this machine, so that those of a killed process can be found and
- * removed.
+ * Notes on disk of the paths of unfinished downloads on this machine, so that those of a killed process can
+ * be found and removed.
  */
 export class StagedDownloads {
   readonly #directory: string;
@@ -32,8 +32,8 @@ export class StagedDownloads {
   }
 
   /**
-   * Notes a path before it is created. The returned function removes the note, unless the path still exists. Neither
-   * rejects: a full state directory must not prevent a download.
+   * Notes a path before it is created. The returned function removes the note, unless the path still exists.
+   * Neither rejects: a full state directory must not prevent a download.
    */
   async record(path: string): Promise<() => Promise<void>> {
     const file = join(this.#directory, `${randomBytes(12).toString('hex')}.json`);
@@ -47,7 +47,10 @@ export class StagedDownloads {
     return () => this.#takeBack(file, path);
   }
 
-  /** Removes unfinished downloads of dead processes. Never rejects: what cannot be removed is left for the next time. */
+  /**
+   * Removes unfinished downloads of dead processes. Never rejects: what cannot be removed is left for the
+   * next time.
+   */
   async removeAbandoned(): Promise<void> {
     for (const name of await this.#names()) {
       const file = join(this.#directory, name);

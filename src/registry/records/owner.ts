@@ -15,7 +15,9 @@ export function ownerOf(sessionId: string): Owner {
   return { sessionId, process: THIS_PROCESS };
 }
 
-/** False if the owner's process has ended or there is no owner: a session that ended releases what it owned. */
+/**
+ * False if the owner's process has ended or there is no owner: a session that ended releases what it owned.
+ */
 export function isAlive(owner: Owner | null): owner is Owner {
   return owner !== null && isProcessAlive(owner.process);
 }

@@ -26,8 +26,8 @@ export interface RecordKind<Item> {
 }
 
 /**
- * The ownership records of a state directory, one file each, shared by all processes of the user. There is no lock
- * between processes: every write is atomic, and every change is idempotent.
+ * The ownership records of a state directory, one file each, shared by all processes of the user. There is no
+ * lock between processes: every write is atomic, and every change is idempotent.
  */
 export class RecordStore<Item> {
   readonly #kind: RecordKind<Item>;
@@ -115,7 +115,8 @@ export class RecordStore<Item> {
   }
 
   /**
-   * Removes temporary files of writes that a crash interrupted. Writes in progress, here or elsewhere, are left alone.
+   * Removes temporary files of writes that a crash interrupted. Writes in progress, here or elsewhere, are
+   * left alone.
    */
   async removeAbandoned(): Promise<void> {
     for (const name of await this.#names()) {

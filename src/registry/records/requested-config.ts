@@ -2,7 +2,10 @@
 import type { CreateSandbox, EngineLimits, NetworkPolicy } from '../../engines/engine.ts';
 import type { OwnershipRecord } from './sandbox-record.ts';
 
-/** A reference to a secret, alone or after a common authentication scheme; any other value may itself be a secret. */
+/**
+ * A reference to a secret, alone or after a common authentication scheme; any other value may itself be a
+ * secret.
+ */
 const REFERENCE = /^((Bearer|Basic|Token) )?\$\{secret:[A-Za-z0-9_]+\}$/i;
 const MASK = '***';
 

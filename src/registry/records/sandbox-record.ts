@@ -28,9 +28,13 @@ const recordSchema = z.strictObject({
   endedAt: z.number().int().nullable(),
   /** Null once the owning session has ended and released it. */
   owner: z.strictObject({ sessionId: z.string(), process: processSchema }).nullable(),
-  /** The sandbox outlives this record: when the record is removed, it stays where it is. Absent for others. */
+  /**
+   * The sandbox outlives this record: when the record is removed, it stays where it is. Absent for others.
+   */
   persistent: z.literal(true).optional(),
-  /** Further processes that own the sandbox because a session there attached to it. Absent if there are none. */
+  /**
+   * Further processes that own the sandbox because a session there attached to it. Absent if there are none.
+   */
   coOwners: z.array(processSchema).optional(),
   /** Shown while the engine does not know the sandbox; absent in records of early versions. */
   requested: z

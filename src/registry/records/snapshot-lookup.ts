@@ -33,8 +33,8 @@ export async function ownSnapshot(
 }
 
 /**
- * The recorded owner of a snapshot. If its creator died before recording one, the owner of the sandbox it was taken
- * from. Null if neither is known.
+ * The recorded owner of a snapshot. If its creator died before recording one, the owner of the sandbox it was
+ * taken from. Null if neither is known.
  */
 export async function ownershipOf(
   context: RegistryContext,
@@ -48,7 +48,8 @@ export async function ownershipOf(
 }
 
 /**
- * A snapshot that the principal may see. Another principal's snapshot is indistinguishable from one that never existed.
+ * A snapshot that the principal may see. Another principal's snapshot is indistinguishable from one that
+ * never existed.
  *
  * @throws SandboxError `not_found`
  */

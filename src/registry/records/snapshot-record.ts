@@ -4,7 +4,9 @@ import { isSandboxId, isSnapshotId } from '../../shared/ids.ts';
 import { parseVersioned, RECORD_VERSION, UnreadableRecord } from './record-format.ts';
 import type { RecordKind } from './record-store.ts';
 
-/** Ownership of a snapshot, from its creation until it is deleted or expires. It is independent of sessions. */
+/**
+ * Ownership of a snapshot, from its creation until it is deleted or expires. It is independent of sessions.
+ */
 const schema = z.strictObject({
   version: z.literal(RECORD_VERSION),
   snapshotId: z.string(),

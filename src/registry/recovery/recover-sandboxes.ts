@@ -18,8 +18,9 @@ export interface Recovered {
 }
 
 /**
- * Cleans up after dead owners, including unfinished downloads, and removes ended sandboxes past their retention. Sandboxes
- * with a running owner are left alone. Two recoveries at a time are harmless: every step is idempotent.
+ * Cleans up after dead owners, including unfinished downloads, and removes ended sandboxes past their
+ * retention. Sandboxes with a running owner are left alone. Two recoveries at a time are harmless: every step
+ * is idempotent.
  *
  * A sandbox that cannot be recovered is logged and left for the next recovery.
  *

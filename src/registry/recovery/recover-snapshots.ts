@@ -3,8 +3,9 @@ import type { RegistryContext } from '../context.ts';
 import { ownershipOf } from '../records/snapshot-lookup.ts';
 
 /**
- * Syncs the snapshot records with the engine: records owners for snapshots whose creator died before it could, and
- * removes records of snapshots that are gone. Must run before sandbox records are removed, since those name the owners.
+ * Syncs the snapshot records with the engine: records owners for snapshots whose creator died before it
+ * could, and removes records of snapshots that are gone. Must run before sandbox records are removed, since
+ * those name the owners.
  *
  * @throws SandboxError `cancelled`
  */

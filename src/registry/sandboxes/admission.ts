@@ -6,8 +6,9 @@ import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
 /**
- * Writes the record of a sandbox to be created if it fits the quotas of its principal. The record is the reservation:
- * creates of one principal pass through here one at a time, so two of them cannot share the last place.
+ * Writes the record of a sandbox to be created if it fits the quotas of its principal. The record is the
+ * reservation: creates of one principal pass through here one at a time, so two of them cannot share the last
+ * place.
  *
  * @throws SandboxError `limit_exceeded`
  */
@@ -29,7 +30,8 @@ export async function admit(
 }
 
 /**
- * The live sandboxes of a principal, except those owned by another running process: two editors do not share a quota.
+ * The live sandboxes of a principal, except those owned by another running process: two editors do not share
+ * a quota.
  */
 async function countedRecords(context: RegistryContext, principal: string): Promise<OwnershipRecord[]> {
   const records = await context.store.all();

@@ -15,7 +15,10 @@ export interface SessionOwner {
   own(record: OwnershipRecord, current: boolean): void;
 }
 
-/** Creates the sandboxes of one session. After the soft timeout the caller gets a pending sandbox, and the create continues. */
+/**
+ * Creates the sandboxes of one session. After the soft timeout the caller gets a pending sandbox, and the
+ * create continues.
+ */
 export class BackgroundCreates {
   readonly #context: RegistryContext;
   readonly #scope: TaskScope;
@@ -55,7 +58,8 @@ export class BackgroundCreates {
     try {
       const first = await Promise.race([work, timer.timeUp]);
       if (first !== null) return first;
-      // Almost finished or being undone: wait for the result. Without a record there is no sandbox to show yet.
+      // Almost finished or being undone: wait for the result. Without a record there is no sandbox to show
+      // yet.
       const begun = givenBy(() => intent);
       if (over || begun === null || signal.aborted) return await work;
       handedOff = true;

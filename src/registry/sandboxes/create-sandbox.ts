@@ -21,15 +21,18 @@ export interface CreateHooks {
   onRecorded(record: OwnershipRecord): void;
   /** The record says `live`: the sandbox belongs to its session. */
   onLive(record: OwnershipRecord): void;
-  /** The create failed. Returns true if no caller will get the error, so that the record has to keep the reason. */
+  /**
+   * The create failed. Returns true if no caller will get the error, so that the record has to keep the
+   * reason.
+   */
   onFailure(): boolean;
   report?: ((line: string) => void) | undefined;
 }
 
 /**
- * Creates a sandbox for a session: writes a record in state `creating`, creates the sandbox, then sets the record to
- * `live`. On failure, or when `signal` aborts, everything is removed, except a record of the reason if `onFailure`
- * asks.
+ * Creates a sandbox for a session: writes a record in state `creating`, creates the sandbox, then sets the
+ * record to `live`. On failure, or when `signal` aborts, everything is removed, except a record of the reason
+ * if `onFailure` asks.
  *
  * @throws SandboxError of the plan, the limits or the engine
  */
@@ -95,8 +98,9 @@ async function makeLive(
   const record: OwnershipRecord = { ...intent, state: 'live', createdAt: sandbox.createdAt };
   throwIfCancelled(signal);
   await context.store.write(record);
-  // The sandbox shows as running from the write on: a session that ends now stops it, with a record of its end, as it
-  // stops every other. A caller who cancels now gets no result, so nobody knows the sandbox: it is removed.
+  // The sandbox shows as running from the write on: a session that ends now stops it, with a record of its
+  // end, as it stops every other. A caller who cancels now gets no result, so nobody knows the sandbox: it is
+  // removed.
   if (!(signal.reason instanceof SessionEnded)) throwIfCancelled(signal);
   hooks.onLive(record);
   return { ...sandbox, keep: record.keep };

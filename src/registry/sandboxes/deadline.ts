@@ -3,9 +3,9 @@ import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 
 /**
- * Extends the deadline of a running sandbox, within the operator's maximum. `look` returns the current state of the
- * sandbox or throws. Changes of one sandbox's deadline run one at a time, so that two of them cannot exceed the maximum
- * together.
+ * Extends the deadline of a running sandbox, within the operator's maximum. `look` returns the current state
+ * of the sandbox or throws. Changes of one sandbox's deadline run one at a time, so that two of them cannot
+ * exceed the maximum together.
  *
  * @throws SandboxError `invalid_argument`, or `limit_exceeded` with the maximum
  */
@@ -44,8 +44,8 @@ export async function extendWithinLimit(
 }
 
 /**
- * Extension by the keep-alive lease: if less than a margin of its time is left, the sandbox is extended to `ahead`
- * milliseconds from now, or as far as the maximum allows. Returns the resulting state.
+ * Extension by the keep-alive lease: if less than a margin of its time is left, the sandbox is extended to
+ * `ahead` milliseconds from now, or as far as the maximum allows. Returns the resulting state.
  */
 export async function extendForWork(
   context: RegistryContext,

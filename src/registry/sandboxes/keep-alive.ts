@@ -28,8 +28,8 @@ export class Leases {
   }
 
   /**
-   * Extends the sandbox's deadline before it expires, up to the operator's maximum, until every holder has called the
-   * returned function. `sandbox` gives the current deadline.
+   * Extends the sandbox's deadline before it expires, up to the operator's maximum, until every holder has
+   * called the returned function. `sandbox` gives the current deadline.
    */
   hold(sandbox: Sandbox): () => void {
     let lease = this.#leases.get(sandbox.sandboxId);

@@ -8,8 +8,8 @@ import type { SandboxView } from '../types.ts';
 import { hasEnded } from './sandbox-end.ts';
 
 /**
- * Records a sandbox that another state directory created, for this principal. Nobody here owns it: it ends as its creator
- * decided. Null if the engine knows no such sandbox, or if it is another principal's here.
+ * Records a sandbox that another state directory created, for this principal. Nobody here owns it: it ends as
+ * its creator decided. Null if the engine knows no such sandbox, or if it is another principal's here.
  */
 export async function adoptSandbox(
   context: RegistryContext,

@@ -6,7 +6,10 @@ const MAX_URL = 4_096;
 const MAX_REVISION = 250;
 const MAX_CREDENTIAL = 4_096;
 const PROTOCOLS = ['https:', 'http:'];
-/** What a ref name cannot contain (git-check-ref-format(1)), so that a revision is never a pattern or an option. */
+/**
+ * What a ref name cannot contain (git-check-ref-format(1)), so that a revision is never a pattern or an
+ * option.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused
 const NO_REVISION = /^[-/.]|[\u0000-\u0020\u007f~^:?*[\\]|\.\.|@\{|\/\/|[/.]$|\.lock$|^@$/;
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is refused

@@ -22,8 +22,8 @@ export function hasEnded(sandbox: Sandbox): boolean {
 }
 
 /**
- * Records that a sandbox has ended, unless that is recorded already. `sandbox` is null if the engine no longer knows it.
- * Returns the current record, or null if there is none.
+ * Records that a sandbox has ended, unless that is recorded already. `sandbox` is null if the engine no
+ * longer knows it. Returns the current record, or null if there is none.
  */
 export async function markEnded(
   context: RegistryContext,

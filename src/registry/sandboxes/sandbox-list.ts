@@ -13,10 +13,11 @@ import { failedView, getSandboxView } from './sandbox-view.ts';
 const OF_THE_ENGINE: readonly ErrorCode[] = ['auth', 'rate_limit', 'timeout', 'unavailable'];
 
 /**
- * The sandboxes of a principal, newest first. Order and cursor come from the records, the state from the engine.
+ * The sandboxes of a principal, newest first. Order and cursor come from the records, the state from the
+ * engine.
  *
- * @throws SandboxError `invalid_argument` for a cursor that no list returned; the engine's error if it cannot report on
- * any sandbox at present, since an unreachable sandbox has not failed
+ * @throws SandboxError `invalid_argument` for a cursor that no list returned; the engine's error if it cannot
+ *   report on any sandbox at present, since an unreachable sandbox has not failed
  */
 export async function listSandboxes(
   context: RegistryContext,
@@ -44,8 +45,8 @@ export async function listSandboxes(
 }
 
 /**
- * Null if neither the engine nor a record knows the sandbox any more. A sandbox that cannot be read is listed as
- * `failed` with the reason, so that it does not hide the others.
+ * Null if neither the engine nor a record knows the sandbox any more. A sandbox that cannot be read is listed
+ * as `failed` with the reason, so that it does not hide the others.
  *
  * @param fatal errors that are thrown nevertheless
  */

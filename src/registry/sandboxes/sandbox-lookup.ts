@@ -4,8 +4,8 @@ import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 
 /**
- * The record of a sandbox that this principal may see. Another principal's sandbox is indistinguishable from one that
- * never existed, so that its existence is not revealed.
+ * The record of a sandbox that this principal may see. Another principal's sandbox is indistinguishable from
+ * one that never existed, so that its existence is not revealed.
  *
  * @throws SandboxError `not_found`, or `internal` for a record that cannot be read
  */

@@ -8,7 +8,8 @@ import type { SandboxView } from '../types.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 
 /**
- * The current state of a sandbox: from the engine, or from the record alone while the engine does not know the sandbox.
+ * The current state of a sandbox: from the engine, or from the record alone while the engine does not know
+ * the sandbox.
  *
  * @throws SandboxError `not_found` if neither has it
  */

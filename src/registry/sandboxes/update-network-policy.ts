@@ -5,9 +5,9 @@ import { requestedPolicy } from '../records/requested-config.ts';
 import { resolveNetworkPolicy } from './resolve-network-policy.ts';
 
 /**
- * Replaces the network policy of a running sandbox, after the same checks as a create, and records it as the requested
- * one. `requireRunning` rejects unless the sandbox is running. Updates of one sandbox run one after another, so that the
- * record ends with the policy in force.
+ * Replaces the network policy of a running sandbox, after the same checks as a create, and records it as the
+ * requested one. `requireRunning` rejects unless the sandbox is running. Updates of one sandbox run one after
+ * another, so that the record ends with the policy in force.
  *
  * @throws SandboxError `unsupported`, `invalid_argument`, `conflict` or what the engine throws
  */

@@ -54,7 +54,10 @@ export class SessionCommands {
     return [...this.#running.keys()].reverse();
   }
 
-  /** Marks a command as awaited until the returned function is called. Does nothing for commands of other sessions. */
+  /**
+   * Marks a command as awaited until the returned function is called. Does nothing for commands of other
+   * sessions.
+   */
   addWaiter(commandId: string): () => void {
     const command = this.#running.get(commandId);
     if (command === undefined) return () => {};

@@ -15,7 +15,8 @@ const GIVE_UP_MS = 100;
 /** What a session holds when it ends. */
 export interface SessionResources {
   /**
-   * Records of the live sandboxes that the session created. A create that finishes while the session ends adds to them.
+   * Records of the live sandboxes that the session created. A create that finishes while the session ends
+   * adds to them.
    */
   owned(): OwnershipRecord[];
   scope: TaskScope;
@@ -24,9 +25,10 @@ export interface SessionResources {
 }
 
 /**
- * Aborts running creates, ends shells and awaited commands, stops the session's sandboxes except kept ones and those
- * that another server owns too, and releases all of them. Takes at most 1.5 s and never rejects: a recovery that outlives this
- * process does the rest. For engines whose sandboxes end with their owners, only files then remain to be removed.
+ * Aborts running creates, ends shells and awaited commands, stops the session's sandboxes except kept ones
+ * and those that another server owns too, and releases all of them. Takes at most 1.5 s and never rejects: a
+ * recovery that outlives this process does the rest. For engines whose sandboxes end with their owners, only
+ * files then remain to be removed.
  */
 export async function releaseSession(context: RegistryContext, resources: SessionResources): Promise<void> {
   const { clock, log } = context;
@@ -67,8 +69,8 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
 }
 
 /**
- * Never rejects. False if something of the sandbox is left. A sandbox that another server owns too is left to that
- * server.
+ * Never rejects. False if something of the sandbox is left. A sandbox that another server owns too is left to
+ * that server.
  */
 async function stopOwned(context: RegistryContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   try {
@@ -124,8 +126,8 @@ async function killAwaitedCommand(
 }
 
 /**
- * Never rejects. Without an owner a kept sandbox runs to its deadline, and the next recovery stops any other, even
- * while this process serves other sessions.
+ * Never rejects. Without an owner a kept sandbox runs to its deadline, and the next recovery stops any other,
+ * even while this process serves other sessions.
  */
 async function releaseOwnership(context: RegistryContext, sandboxId: string): Promise<void> {
   try {

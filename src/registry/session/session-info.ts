@@ -20,8 +20,8 @@ export interface SessionState {
 }
 
 /**
- * The current state of the session's live sandboxes and running commands. The current sandbox is included even if it
- * has ended.
+ * The current state of the session's live sandboxes and running commands. The current sandbox is included
+ * even if it has ended.
  */
 export async function describeSession(
   context: RegistryContext,

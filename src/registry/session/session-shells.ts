@@ -56,7 +56,8 @@ export class SessionShells {
     const ended = (): void => {
       endLease();
       giveBack();
-      // Move it behind the shells that ended before it: the map's order is the order in which they are forgotten.
+      // Move it behind the shells that ended before it: the map's order is the order in which they are
+      // forgotten.
       if (this.#shells.delete(shellId)) this.#shells.set(shellId, handle);
       this.#forgetOldest();
     };

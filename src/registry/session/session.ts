@@ -34,7 +34,10 @@ import { describeSession } from './session-info.ts';
 import { SessionShells } from './session-shells.ts';
 import { SessionTransfers } from './transfers.ts';
 
-/** One conversation: its current sandbox, the sandboxes it created or attached to, and its commands and shells. */
+/**
+ * One conversation: its current sandbox, the sandboxes it created or attached to, and its commands and
+ * shells.
+ */
 export class RegistrySession implements Session {
   readonly sessionId = newSessionId();
   readonly principal: string;
@@ -161,14 +164,15 @@ export class RegistrySession implements Session {
   }
 
   /**
-   * From now on the sandbox ends with the last of its owners, and this process is one of them. A failure must not hide
-   * the sandbox's state.
+   * From now on the sandbox ends with the last of its owners, and this process is one of them. A failure must
+   * not hide the sandbox's state.
    */
   async #takeOwnership(sandboxId: string, signal: AbortSignal): Promise<void> {
     const { engine, store, log } = this.#context;
     if (engine.ownership === undefined) return;
     try {
-      // Record the ownership first: another server's recovery must not end a sandbox that this process attached to.
+      // Record the ownership first: another server's recovery must not end a sandbox that this process
+      // attached to.
       await store.update(sandboxId, withCoOwner);
       await engine.ownership.take(sandboxId, signal);
     } catch (error) {

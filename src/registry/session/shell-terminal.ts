@@ -110,7 +110,10 @@ export class ShellTerminal {
     this.#screen.dispose();
   }
 
-  /** False if the bytes were dropped: replies that the program requests and does not read must not accumulate here. */
+  /**
+   * False if the bytes were dropped: replies that the program requests and does not read must not accumulate
+   * here.
+   */
   #write(data: Buffer): boolean {
     if (this.#unreadInput + data.length > MAX_UNREAD_INPUT) return false;
     this.#unreadInput += data.length;

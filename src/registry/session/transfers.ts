@@ -51,9 +51,9 @@ export class SessionTransfers {
   }
 
   /**
-   * Starts a transfer, or joins the one that the same request started and whose result was not fetched yet. It continues
-   * without its caller; the end of the session, `end` and `cancel` undo it. `sandbox` gives the deadline, which is extended
-   * while the transfer runs.
+   * Starts a transfer, or joins the one that the same request started and whose result was not fetched yet.
+   * It continues without its caller; the end of the session, `end` and `cancel` undo it. `sandbox` gives the
+   * deadline, which is extended while the transfer runs.
    *
    * @throws SandboxError `limit_exceeded` for too many at a time, `conflict` once the session has ended
    */
@@ -74,8 +74,8 @@ export class SessionTransfers {
   }
 
   /**
-   * Cancels the transfers of a sandbox that is about to end, by a stop or a snapshot; resolves when they are undone.
-   * Never rejects.
+   * Cancels the transfers of a sandbox that is about to end, by a stop or a snapshot; resolves when they are
+   * undone. Never rejects.
    */
   async end(sandboxId: string, by: keyof typeof ENDS): Promise<void> {
     const { message, hint } = ENDS[by];
@@ -133,7 +133,9 @@ export class SessionTransfers {
     return entry;
   }
 
-  /** Removes the notes of staged paths once the work has ended, except for a path that could not be removed. */
+  /**
+   * Removes the notes of staged paths once the work has ended, except for a path that could not be removed.
+   */
   async #noted<Result>(work: (note: (path: string) => Promise<void>) => Promise<Result>): Promise<Result> {
     const taken: (() => Promise<void>)[] = [];
     try {

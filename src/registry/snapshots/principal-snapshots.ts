@@ -40,7 +40,8 @@ export class PrincipalSnapshots implements SessionSnapshots {
     const snapshots = requireSnapshots(this.#context);
     const items: Snapshot[] = [];
     for (let { cursor } = query; ; ) {
-      // The engine's order and cursors are kept. Snapshots of other principals are skipped, however many there are.
+      // The engine's order and cursors are kept. Snapshots of other principals are skipped, however many
+      // there are.
       const limit = Math.min(BATCH, query.limit - items.length);
       const page = await snapshots.list({ ...query, cursor, limit }, signal);
       for (const snapshot of page.items) if (await this.#isOwn(snapshot)) items.push(snapshot);

@@ -6,8 +6,8 @@ import { ownSnapshot, requireSnapshots } from '../records/snapshot-lookup.ts';
 import { hasEnded, markEnded } from '../sandboxes/sandbox-end.ts';
 
 /**
- * Takes a snapshot of a sandbox; its owner is the principal that owns the sandbox. `look` returns the sandbox, or
- * throws if it cannot be used. `quieten` ends this session's writes to it.
+ * Takes a snapshot of a sandbox; its owner is the principal that owns the sandbox. `look` returns the
+ * sandbox, or throws if it cannot be used. `quieten` ends this session's writes to it.
  *
  * @throws SandboxError `unsupported`, `limit_exceeded`, or what the engine throws
  */

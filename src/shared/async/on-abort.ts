@@ -1,6 +1,6 @@
 /**
- * Calls `listener` when the signal aborts, or at once if it already has. Call the returned function to stop listening:
- * otherwise a signal that outlives thousands of calls accumulates their listeners.
+ * Calls `listener` when the signal aborts, or at once if it already has. Call the returned function to stop
+ * listening: otherwise a signal that outlives thousands of calls accumulates their listeners.
  */
 export function onAbort(signal: AbortSignal, listener: () => void): () => void {
   if (signal.aborted) {

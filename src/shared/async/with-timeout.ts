@@ -3,8 +3,8 @@ import { SandboxError, throwIfCancelled } from '../errors.ts';
 import { abortWith, onAbort } from './on-abort.ts';
 
 /**
- * Gives `work` at most `limitMs` milliseconds. Null if time was up; the work's signal has then fired and the work has
- * settled. The caller's own cancellation is passed on, and rejects as the work does.
+ * Gives `work` at most `limitMs` milliseconds. Null if time was up; the work's signal has then fired and the
+ * work has settled. The caller's own cancellation is passed on, and rejects as the work does.
  */
 export async function withTimeout<Result>(
   limitMs: number,
@@ -36,8 +36,8 @@ export async function sleep(ms: number, signal: AbortSignal): Promise<void> {
 }
 
 /**
- * The outcome of `work`. If the signal fires first, this rejects with `cancelled`, and the work continues with its
- * outcome ignored.
+ * The outcome of `work`. If the signal fires first, this rejects with `cancelled`, and the work continues
+ * with its outcome ignored.
  */
 export async function raceAbort<Result>(work: Promise<Result>, signal: AbortSignal): Promise<Result> {
   let release = (): void => {};

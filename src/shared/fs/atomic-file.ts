@@ -3,15 +3,17 @@ import { open, rename, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { currentProcess, identify } from '../process-identity.ts';
 
-/** The random part identifies the writer, so that a file left by a crash can be told from one being written. */
+/**
+ * The random part identifies the writer, so that a file left by a crash can be told from one being written.
+ */
 const TEMPORARY_NAME = /\.([1-9][0-9]{0,9})-([0-9]*)-[0-9a-f]{12}\.tmp$/;
 
 const WRITER = currentProcess();
 
 /**
- * Writes a file atomically: after a crash or power cut, and for any reader, it has the old content or the new, never a
- * part. The new content is on disk when this resolves, unless `durable` is false: then it survives this process but not
- * a power cut, and costs no disk flush.
+ * Writes a file atomically: after a crash or power cut, and for any reader, it has the old content or the
+ * new, never a part. The new content is on disk when this resolves, unless `durable` is false: then it
+ * survives this process but not a power cut, and costs no disk flush.
  *
  * @param mode permission bits of the new file, independent of the umask; 0600 by default
  * @throws the Node system error of the failed step; the temporary file is then removed
@@ -53,7 +55,8 @@ export function isAbandonedTemporary(name: string): boolean {
 }
 
 /**
- * A rename survives a power cut once its directory is flushed. Windows cannot open directories and does not need this.
+ * A rename survives a power cut once its directory is flushed. Windows cannot open directories and does not
+ * need this.
  */
 export async function syncDirectory(path: string): Promise<void> {
   if (process.platform === 'win32') return;

@@ -9,7 +9,8 @@ export function isDiskFull(error: unknown): boolean {
 }
 
 /**
- * What to throw for a failed write to the state directory: `limit_exceeded` if its disk is full, else the error itself.
+ * What to throw for a failed write to the state directory: `limit_exceeded` if its disk is full, else the
+ * error itself.
  */
 export function diskFullError(error: unknown): unknown {
   if (!isDiskFull(error) || error instanceof SandboxError) return error;

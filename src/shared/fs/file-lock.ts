@@ -30,7 +30,10 @@ function parseHolder(text: string): ProcessIdentity | null {
   }
 }
 
-/** Removes a dead holder's lock. If another process has already replaced it, that process's new lock is put back. */
+/**
+ * Removes a dead holder's lock. If another process has already replaced it, that process's new lock is put
+ * back.
+ */
 async function breakLock(path: string, seen: string): Promise<void> {
   const aside = temporaryName(path);
   try {
@@ -61,7 +64,9 @@ async function isOpenSomewhere(path: string): Promise<boolean> {
   return false;
 }
 
-/** A full disk lets a file be created but not written. A lock file with content belongs to another process. */
+/**
+ * A full disk lets a file be created but not written. A lock file with content belongs to another process.
+ */
 async function removeUnfilled(path: string): Promise<void> {
   if ((await readFile(path, 'utf8').catch(() => 'gone')) === '') await rm(path, { force: true });
 }
@@ -84,7 +89,8 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
       throw error;
     });
     const holder = seen === null ? null : parseHolder(seen);
-    // A holder that has just created the file has not written it yet; one that was killed in between never will.
+    // A holder that has just created the file has not written it yet; one that was killed in between never
+    // will.
     emptySince = seen !== null && holder === null ? (emptySince ?? performance.now()) : null;
     let abandoned = emptySince !== null && performance.now() - emptySince > 500;
     if (abandoned && (await isOpenSomewhere(path))) {
@@ -105,8 +111,8 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
 const queues = new Map<string, Promise<unknown>>();
 
 /**
- * Runs `work` while no other process, and no other call in this one, holds the lock file `path`. The lock of a dead
- * process is taken over.
+ * Runs `work` while no other process, and no other call in this one, holds the lock file `path`. The lock of
+ * a dead process is taken over.
  * @throws `conflict` if a living holder keeps it for longer than the options allow, `cancelled`
  */
 export async function withFileLock<T>(

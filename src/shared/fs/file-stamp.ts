@@ -2,8 +2,9 @@ import { statSync } from 'node:fs';
 import { systemErrorCode } from '../errors.ts';
 
 /**
- * A text that changes when the file at `path` is replaced or written to; null if there is no file. Synchronous: the
- * metadata is cached by the kernel, so a stat is faster than a round trip to the thread pool.
+ * A text that changes when the file at `path` is replaced or written to; null if there is no file.
+ * Synchronous: the metadata is cached by the kernel, so a stat is faster than a round trip to the thread
+ * pool.
  *
  * @throws the Node system error of any other failure
  */

@@ -1,8 +1,8 @@
 /**
- * Directories of this machine, held open. A path can lead elsewhere by the time it is used again, if another user may
- * rename or replace one of its parents; a descriptor cannot. On Linux every name below is looked up in the held
- * directory itself, through `/proc/self/fd`. Other systems have no such way from Node, so names there are joined to
- * paths.
+ * Directories of this machine, held open. A path can lead elsewhere by the time it is used again, if another
+ * user may rename or replace one of its parents; a descriptor cannot. On Linux every name below is looked up
+ * in the held directory itself, through `/proc/self/fd`. Other systems have no such way from Node, so names
+ * there are joined to paths.
  */
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, lstat, mkdir, open, readdir, rmdir, unlink } from 'node:fs/promises';
@@ -10,7 +10,8 @@ import { basename, dirname, join, parse, sep } from 'node:path';
 import { systemErrorCode } from '../errors.ts';
 
 /**
- * Not among Node's constants; one value on every architecture that Node supports. Needs no permission to read or list.
+ * Not among Node's constants; one value on every architecture that Node supports. Needs no permission to read
+ * or list.
  */
 const O_PATH = 0x20_0000;
 const DIRECTORY_FLAGS = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -29,7 +30,8 @@ export class HostDirectory {
   }
 
   /**
-   * Opens a directory by an absolute, real path, one name after the other: none of them may be a symbolic link.
+   * Opens a directory by an absolute, real path, one name after the other: none of them may be a symbolic
+   * link.
    * @param make whether to create what is missing, with mode 0777 less the umask
    * @param onMade called with the parent and the name of each created directory
    * @throws the system error: `ELOOP` or `ENOTDIR` for a link or a file on the way
@@ -112,8 +114,8 @@ export async function openHostEntry(
 }
 
 /**
- * Removes a file or a directory with all that it contains, without following a link that is put in its path meanwhile.
- * A missing one is not an error.
+ * Removes a file or a directory with all that it contains, without following a link that is put in its path
+ * meanwhile. A missing one is not an error.
  */
 export async function removeHostTree({ parent, name }: HostEntry): Promise<void> {
   try {

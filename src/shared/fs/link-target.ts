@@ -4,8 +4,8 @@ import { posix } from 'node:path';
 export const FORBIDDEN_IN_NAMES = process.platform === 'win32' ? /[\0\\:]/ : /\0/;
 
 /**
- * Whether a link stays within its tree wherever the tree is placed. `..` is only allowed at the start: after a name it
- * would go up from wherever that name, perhaps itself a link, leads.
+ * Whether a link stays within its tree wherever the tree is placed. `..` is only allowed at the start: after
+ * a name it would go up from wherever that name, perhaps itself a link, leads.
  */
 export function staysInside(linkPath: string, target: string): boolean {
   if (target === '' || posix.isAbsolute(target) || FORBIDDEN_IN_NAMES.test(target)) return false;

@@ -17,8 +17,9 @@ export interface SharedDirectory {
 }
 
 /**
- * The first directory on the way to `path`, itself included, that another user owns or may write to; null if there is none.
- * What does not exist yet is skipped. A sticky directory such as /tmp is fine as a parent: what is in it keeps its owner.
+ * The first directory on the way to `path`, itself included, that another user owns or may write to; null if
+ * there is none. What does not exist yet is skipped. A sticky directory such as /tmp is fine as a parent:
+ * what is in it keeps its owner.
  */
 export async function findSharedDirectory(path: string): Promise<SharedDirectory | null> {
   const uid = process.geteuid?.();
@@ -37,7 +38,8 @@ export async function findSharedDirectory(path: string): Promise<SharedDirectory
 }
 
 /**
- * @throws `unavailable` if another user could change what is in the state directory; doctor names the directory
+ * @throws `unavailable` if another user could change what is in the state directory; doctor names the
+ *   directory
  */
 export async function requirePrivatePath(path: string): Promise<void> {
   const shared = await findSharedDirectory(path);

@@ -6,8 +6,8 @@ const BLOCK_BYTES = 1_048_576;
 const BLOCKS = 4;
 
 /**
- * Messages to the worker hold the start and length of a block; it replies with the start once the block is hashed. Null
- * requests the digest.
+ * Messages to the worker hold the start and length of a block; it replies with the start once the block is
+ * hashed. Null requests the digest.
  */
 const PROGRAM = `
 const { parentPort, workerData } = require('node:worker_threads');
@@ -25,8 +25,8 @@ parentPort.on('message', (block) => {
 
 export class Sha256Worker {
   /**
-   * Shared, not transferred: a transferred buffer is a new allocation for the garbage collector on both sides, each
-   * time.
+   * Shared, not transferred: a transferred buffer is a new allocation for the garbage collector on both
+   * sides, each time.
    */
   readonly #memory = new SharedArrayBuffer(BLOCK_BYTES * BLOCKS);
   readonly #worker: Worker;
@@ -51,7 +51,9 @@ export class Sha256Worker {
     });
   }
 
-  /** Copies the bytes; waits while the worker is behind. One call at a time. Rejects if the worker has failed. */
+  /**
+   * Copies the bytes; waits while the worker is behind. One call at a time. Rejects if the worker has failed.
+   */
   async update(bytes: Buffer): Promise<void> {
     for (let from = 0; from < bytes.length; ) {
       this.#block ??= { at: await this.#freeBlock(), length: 0 };

@@ -20,8 +20,8 @@ const PROBLEMS: Readonly<Record<string, string>> = {
 /**
  * Creates a directory and its missing parents; an existing one is left unchanged.
  *
- * Creates one level at a time, since Node's recursive `mkdir` never returns on a file system that refuses a new
- * directory with ENOENT, as /proc does.
+ * Creates one level at a time, since Node's recursive `mkdir` never returns on a file system that refuses a
+ * new directory with ENOENT, as /proc does.
  *
  * @param mode permission bits of new directories, independent of the umask
  * @throws the Node system error of the failed step
@@ -39,10 +39,11 @@ export async function makeDirectory(path: string, mode: number): Promise<void> {
 }
 
 /**
- * What to throw for an error from creating, reading or writing something in the state directory: `unavailable` for what
- * only the operator can fix, else the error itself.
+ * What to throw for an error from creating, reading or writing something in the state directory:
+ * `unavailable` for what only the operator can fix, else the error itself.
  *
- * @param directory the state directory or a folder in it; an error about a path elsewhere is returned unchanged
+ * @param directory the state directory or a folder in it; an error about a path elsewhere is returned
+ *   unchanged
  */
 export function stateDirectoryError(error: unknown, directory: string): unknown {
   const problem = PROBLEMS[systemErrorCode(error) ?? ''];
@@ -53,7 +54,10 @@ export function stateDirectoryError(error: unknown, directory: string): unknown 
   });
 }
 
-/** True unless the error names paths and none of them is in, at or above the directory. A full disk names none. */
+/**
+ * True unless the error names paths and none of them is in, at or above the directory. A full disk names
+ * none.
+ */
 function concerns(error: unknown, directory: string): boolean {
   if (typeof error !== 'object' || error === null) return false;
   const paths = ['path' in error ? error.path : undefined, 'dest' in error ? error.dest : undefined].filter(

@@ -5,8 +5,8 @@ import { SandboxError } from '../errors.ts';
 import { describeSkipped, MAX_TAR_META_BYTES, unsupportedPaxHeader } from './tar-limits.ts';
 
 /**
- * The members of an uncompressed tar archive in order, in constant memory. Each must be read to its end, or `resume`d, before
- * the next is requested.
+ * The members of an uncompressed tar archive in order, in constant memory. Each must be read to its end, or
+ * `resume`d, before the next is requested.
  *
  * @param notATar the error for bytes that are not a complete tar archive
  */

@@ -1,6 +1,6 @@
 /**
- * Maximum bytes of one extension header before a member (PAX, or a GNU long name or target): enough for both at full
- * length, plus extended attributes of ordinary size. All of it is held in memory.
+ * Maximum bytes of one extension header before a member (PAX, or a GNU long name or target): enough for both
+ * at full length, plus extended attributes of ordinary size. All of it is held in memory.
  */
 export const MAX_TAR_META_BYTES = 65_536;
 
@@ -15,9 +15,10 @@ export function describeSkipped({ type, size, meta }: { type: string; size: numb
 }
 
 /**
- * A PAX header field that the parser silently ignores, so that a file would be extracted wrongly; completes "the
- * archive holds …". Null if there is none. `meta` is the header as text, with U+FFFD for invalid UTF-8. Each record is
- * its length in bytes, a space, `key=value` and a line feed; the parser splits at line feeds instead.
+ * A PAX header field that the parser silently ignores, so that a file would be extracted wrongly; completes
+ * "the archive holds …". Null if there is none. `meta` is the header as text, with U+FFFD for invalid UTF-8.
+ * Each record is its length in bytes, a space, `key=value` and a line feed; the parser splits at line feeds
+ * instead.
  */
 export function unsupportedPaxHeader(meta: string): 'a sparse file' | 'a name that cannot be read' | null {
   for (const line of meta.split('\n')) {

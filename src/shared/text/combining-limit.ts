@@ -1,14 +1,16 @@
 /** Far more than any script puts on one letter. */
 const MAX_RUN = 16;
-/** Characters that terminals draw in the previous cell (marks, format characters, Hangul vowels and finals). */
+/**
+ * Characters that terminals draw in the previous cell (marks, format characters, Hangul vowels and finals).
+ */
 const NO_CELL = '[\\p{M}\\p{Cf}\\u06de\\u1160-\\u11ff]';
 const LONG_RUN = new RegExp(`(${NO_CELL}{${MAX_RUN}})${NO_CELL}+`, 'gu');
 const RUN_AT_START = new RegExp(`^${NO_CELL}+`, 'u');
 const RUN_AT_END = new RegExp(`${NO_CELL}+$`, 'u');
 
 /**
- * Truncates runs of characters that share one cell, across chunk boundaries: otherwise a cell could take any number of
- * them, and with them any amount of memory.
+ * Truncates runs of characters that share one cell, across chunk boundaries: otherwise a cell could take any
+ * number of them, and with them any amount of memory.
  */
 export class CombiningLimit {
   /** Length of the run at the end of the text so far. */

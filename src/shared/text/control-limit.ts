@@ -16,8 +16,9 @@ const CONTROLS = new RegExp(WITHIN, 'g');
 const MOVES_LINES = ['L', 'M', 'S', 'T'];
 
 /**
- * Limits the counts in control sequences. An emulator repeats an operation as often as requested: "insert 4,294,967,295
- * lines" would block this process for hours. Private modes are identifiers, not counts, and are kept.
+ * Limits the counts in control sequences. An emulator repeats an operation as often as requested: "insert
+ * 4,294,967,295 lines" would block this process for hours. Private modes are identifiers, not counts, and are
+ * kept.
  */
 export class ControlLimit {
   /** The beginning of a sequence that the next chunk completes. */

@@ -2,12 +2,15 @@ import { RE2JS, RE2JSException } from 're2js';
 import { SandboxError } from '../errors.ts';
 
 const MAX_CHARACTERS = 1_000;
-/** Of a compiled pattern. At this size a text of 16 KiB, whose match cannot be interrupted, takes 0.1 to 0.2 s. */
+/**
+ * Of a compiled pattern. At this size a text of 16 KiB, whose match cannot be interrupted, takes 0.1 to 0.2
+ * s.
+ */
 const MAX_STEPS = 300;
 
 /**
- * Compiles an RE2 pattern to a predicate that is true for texts in which it matches somewhere. Matching takes linear time
- * for any pattern and text.
+ * Compiles an RE2 pattern to a predicate that is true for texts in which it matches somewhere. Matching takes
+ * linear time for any pattern and text.
  *
  * @param argument what the pattern was given as, for messages
  * @throws `invalid_argument` for a pattern that RE2 does not accept, or one that is too large

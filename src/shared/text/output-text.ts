@@ -7,8 +7,8 @@ import { decodeUtf8 } from './utf8.ts';
 const BINARY_SHARE = 0.1;
 
 /**
- * A program's output as text, with terminal escapes resolved. Binary data is replaced by a note with its size and
- * `exactBytes`, the call that returns it unchanged; stray invalid bytes are shown as U+FFFD, with a note.
+ * A program's output as text, with terminal escapes resolved. Binary data is replaced by a note with its size
+ * and `exactBytes`, the call that returns it unchanged; stray invalid bytes are shown as U+FFFD, with a note.
  */
 export function outputText(bytes: Uint8Array, exactBytes: string): string {
   if (bytes.length === 0) return '';

@@ -28,7 +28,9 @@ export interface Highlight {
 
 const MAX_HIGHLIGHTS = 20;
 
-/** Each link keeps an entry as long as its line exists: a program could fill this process's memory with them. */
+/**
+ * Each link keeps an entry as long as its line exists: a program could fill this process's memory with them.
+ */
 const OSC_LINK = 8;
 /** Whatever a cell contains, a result holds no control character. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is dropped
@@ -41,7 +43,9 @@ type Emulator = InstanceType<typeof Terminal>;
 export class TerminalScreen {
   readonly #terminal: Emulator;
 
-  /** `answer` receives the replies of the terminal to queries of the program (cursor position, terminal type). */
+  /**
+   * `answer` receives the replies of the terminal to queries of the program (cursor position, terminal type).
+   */
   constructor(cols: number, rows: number, answer: (text: string) => void) {
     this.#terminal = new Terminal({ cols, rows, scrollback: 0, allowProposedApi: true, logLevel: 'off' });
     // Widths as the programs inside count them; the emulator's own are those of Unicode 6.
@@ -81,8 +85,8 @@ export class TerminalScreen {
         .map((line) => line.replace(CONTROLS, '').trimEnd())
         .join('\n')
         .trimEnd(),
-      // After the last cell of a full line the emulator's cursor is past it; a terminal shows it on that cell until the
-      // next character.
+      // After the last cell of a full line the emulator's cursor is past it; a terminal shows it on that cell
+      // until the next character.
       cursor: { row: active.cursorY + 1, col: Math.min(active.cursorX + 1, cols) },
       cols,
       rows,
@@ -92,8 +96,8 @@ export class TerminalScreen {
   }
 
   /**
-   * Most of a screen can have a background, such as a dialog's: the most common one of each row is taken for plain where it
-   * covers more than half of the row.
+   * Most of a screen can have a background, such as a dialog's: the most common one of each row is taken for
+   * plain where it covers more than half of the row.
    */
   #highlights(): Highlight[] {
     const { buffer, cols, rows } = this.#terminal;

@@ -4,15 +4,16 @@ import stripAnsi from 'strip-ansi';
 const ESCAPE = '\u001b';
 const UNFINISHED_ESCAPE = new RegExp(`${ESCAPE}(?:[\\[(][0-9;:?]*|\\][^\\u0007${ESCAPE}]{0,256})?$`);
 /**
- * What moves the cursor in text: line ends, carriage returns, backspaces, and the control sequences of progress bars
- * (ECMA-48: cursor up, down, right, left, to a row or a column, erase below, erase line).
+ * What moves the cursor in text: line ends, carriage returns, backspaces, and the control sequences of
+ * progress bars (ECMA-48: cursor up, down, right, left, to a row or a column, erase below, erase line).
  */
 const MOVE = new RegExp(`[\\n\\r\\b]|(?:${ESCAPE}\\[|\\u009b)([0-9]{0,9})([A-GJK])`, 'g');
 
 /**
- * What remains readable on a terminal of a program's output: without colours and other escapes; of overwritten text (by
- * carriage returns, backspaces or cursor movement) only the final state; without other control characters. NUL is shown
- * as ␀. Takes linear time, and the result is at most twice as long as the input.
+ * What remains readable on a terminal of a program's output: without colours and other escapes; of
+ * overwritten text (by carriage returns, backspaces or cursor movement) only the final state; without other
+ * control characters. NUL is shown as ␀. Takes linear time, and the result is at most twice as long as the
+ * input.
  */
 export function terminalText(raw: string): string {
   if (!hasControls(raw)) return raw;
@@ -59,7 +60,10 @@ class Screen {
   readonly #lines = [this.#line];
   #row = 0;
   #column = 0;
-  /** Limits the blanks added when the cursor moves past the end of a line: short escapes must not produce long text. */
+  /**
+   * Limits the blanks added when the cursor moves past the end of a line: short escapes must not produce long
+   * text.
+   */
   #blanks: number;
 
   constructor(blanks: number) {
@@ -115,7 +119,10 @@ class Screen {
     this.#line = this.#lines[this.#row] ?? this.#line;
   }
 
-  /** Erases from the cursor on. Erasing the whole screen is ignored: what was on it before is part of the output. */
+  /**
+   * Erases from the cursor on. Erasing the whole screen is ignored: what was on it before is part of the
+   * output.
+   */
   #eraseBelow(count: number): void {
     if (count !== 0) return;
     this.#line.length = Math.min(this.#line.length, this.#column);

@@ -11,8 +11,8 @@ const UNFINISHED = new RegExp(`${ESCAPE}(?:\\[(?:\\?[0-9;]{0,64})?)?$`);
 const ALTERNATE_MODES = ['47', '1047', '1049'];
 
 /**
- * The newest part of a terminal program's output, line by line. What a full-screen program draws on the alternate
- * screen is omitted: it is only meaningful as a screen.
+ * The newest part of a terminal program's output, line by line. What a full-screen program draws on the
+ * alternate screen is omitted: it is only meaningful as a screen.
  */
 export class TerminalTranscript {
   #kept = '';

@@ -8,7 +8,9 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Removes trailing slashes. A regular expression such as `/\/+$/` takes quadratic time on slashes elsewhere. */
+/**
+ * Removes trailing slashes. A regular expression such as `/\/+$/` takes quadratic time on slashes elsewhere.
+ */
 export function trimTrailingSlashes(text: string): string {
   let end = text.length;
   while (text[end - 1] === '/') end -= 1;
@@ -16,8 +18,8 @@ export function trimTrailingSlashes(text: string): string {
 }
 
 /**
- * A field whose text comes out of a sandbox, as `name (14 bytes):` and the text below it. The count says where the text ends,
- * whatever lines that look like others' it has.
+ * A field whose text comes out of a sandbox, as `name (14 bytes):` and the text below it. The count says
+ * where the text ends, whatever lines that look like others' it has.
  *
  * @param total bytes of which the text is a part
  */

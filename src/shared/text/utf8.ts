@@ -6,8 +6,8 @@ const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 export const MAX_CHARACTER_BYTES = 4;
 
 /**
- * The end, in bytes, of the last complete character that starts before `end`: any bytes after it belong to a character
- * that is incomplete in `bytes[0, end)`. Invalid UTF-8 is left alone.
+ * The end, in bytes, of the last complete character that starts before `end`: any bytes after it belong to a
+ * character that is incomplete in `bytes[0, end)`. Invalid UTF-8 is left alone.
  */
 export function characterEnd(bytes: Uint8Array, end = bytes.length): number {
   for (let back = 1; back < MAX_CHARACTER_BYTES && back <= end; back++) {
@@ -25,7 +25,10 @@ export function characterStart(bytes: Uint8Array): number {
   return start;
 }
 
-/** The start of the character that contains the byte at `at`; `at` itself if a character starts there, or none does. */
+/**
+ * The start of the character that contains the byte at `at`; `at` itself if a character starts there, or none
+ * does.
+ */
 export function characterAt(bytes: Uint8Array, at: number): number {
   const begin = characterEnd(bytes, at);
   if (begin === at) return at;

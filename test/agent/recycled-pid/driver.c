@@ -1,7 +1,7 @@
 /*
- * Replaces a process of the tree by another one with the same pid, at a chosen moment of signal_tree. It works in user and pid
- * namespaces of its own, where clone3 can choose a pid. The kernel's calls are wrapped by the linker (--wrap).
- * usage: driver open|signal     prints whether the process that got the pid is alive, and how many were signalled
+ * Replaces a process of the tree by another one with the same pid, at a chosen moment of signal_tree. It works in user
+ * and pid namespaces of its own, where clone3 can choose a pid. The kernel's calls are wrapped by the linker (--wrap).
+ * usage: driver open|signal prints whether the process that got the pid is alive, and how many were signalled
  */
 #include "process/process.h"
 

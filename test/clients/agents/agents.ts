@@ -1,4 +1,6 @@
-/** The agent programs that the job runs through, pinned, and how each is told of its model and of the server. */
+/**
+ * The agent programs that the job runs through, pinned, and how each is told of its model and of the server.
+ */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 

@@ -1,6 +1,6 @@
 /**
- * A model on the loopback that calls the tools of a script, one after the other, and records what it is shown. It speaks the
- * streaming forms of three APIs: chat completions, responses, and generateContent.
+ * A model on the loopback that calls the tools of a script, one after the other, and records what it is
+ * shown. It speaks the streaming forms of three APIs: chat completions, responses, and generateContent.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';

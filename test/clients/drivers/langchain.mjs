@@ -1,4 +1,6 @@
-/** LangChain's adapters. A call of a tool gives the message for the model; an error of the server is thrown. */
+/**
+ * LangChain's adapters. A call of a tool gives the message for the model; an error of the server is thrown.
+ */
 import { MultiServerMCPClient } from '@langchain/mcp-adapters';
 import { shownOf } from './blocks.mjs';
 

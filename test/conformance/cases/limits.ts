@@ -5,7 +5,10 @@ import type { Extent, Subject } from '../support/subject.ts';
 
 /** Allocates and writes memory until it is killed. */
 const MEMORY_HOG = `const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));`;
-/** Five generations, each in a new session and forked twice, so that its parent has exited; all record their pid. */
+/**
+ * Five generations, each in a new session and forked twice, so that its parent has exited; all record their
+ * pid.
+ */
 const DEEP_TREE = `grow() {
   echo $BASHPID
   [ "$1" = 0 ] && exec sleep 300

@@ -1,5 +1,6 @@
 /**
- * The semantics of header rules, as a table shared by the tests of all engines. Values are literal, without secrets.
+ * The semantics of header rules, as a table shared by the tests of all engines. Values are literal, without
+ * secrets.
  */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 

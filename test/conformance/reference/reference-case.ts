@@ -1,8 +1,8 @@
 /**
  * The reference for each operation, as calls with complete results: every field, none derived from a run.
  *
- * Values that a reference cannot define (ids, times, addresses) are checked by their form. Cases run in order: `seen`
- * contains the results so far, by case name.
+ * Values that a reference cannot define (ids, times, addresses) are checked by their form. Cases run in
+ * order: `seen` contains the results so far, by case name.
  */
 import { expect } from 'vitest';
 

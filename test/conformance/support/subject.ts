@@ -12,8 +12,8 @@ export interface Subject {
 }
 
 /**
- * How much of the contract is run. A sample has every case that depends on who the sandboxes run as or on the runtime,
- * with fewer repetitions; the rest, such as how output is kept, is the same code whoever runs it.
+ * How much of the contract is run. A sample has every case that depends on who the sandboxes run as or on the
+ * runtime, with fewer repetitions; the rest, such as how output is kept, is the same code whoever runs it.
  */
 export type Extent = 'whole' | 'sample';
 

@@ -1,4 +1,6 @@
-/** A session that does everything at once; each step is announced, so that a test can kill the server there. */
+/**
+ * A session that does everything at once; each step is announced, so that a test can kill the server there.
+ */
 import { EventEmitter, once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { connect, type Socket } from 'node:net';
@@ -44,8 +46,8 @@ export interface BusySession {
 }
 
 /**
- * Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and a create.
- * `onStep` is called at each step, before its first request.
+ * Starts the session: three sandboxes, five commands, an open port with a client, an upload, then a stop and
+ * a create. `onStep` is called at each step, before its first request.
  */
 export function startBusySession(
   server: ServerProcess,

@@ -1,4 +1,6 @@
-/** One round of the crash test: a busy session, its server killed at a moment, and a check of what remains. */
+/**
+ * One round of the crash test: a busy session, its server killed at a moment, and a check of what remains.
+ */
 import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -23,7 +25,8 @@ export async function killAt(
   let isClean = false;
   try {
     const port = await killBusyServer(moment, place);
-    // Otherwise the round would prove nothing; a random moment may come before the server has created anything.
+    // Otherwise the round would prove nothing; a random moment may come before the server has created
+    // anything.
     if (typeof moment.when !== 'number') expect(leftoversOf(place)).not.toEqual([]);
     if (way === 'next start') await startAnew(place);
     else await cleanUp(place);

@@ -40,7 +40,10 @@ export function leftoversOf(place: Place, alive: readonly number[] = []): string
   ];
 }
 
-/** Waits until nothing is left, at most 5 minutes: what ends is on its way for a moment. @throws naming what is left */
+/**
+ * Waits until nothing is left, at most 5 minutes: what ends is on its way for a moment. @throws naming what
+ * is left
+ */
 export function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {
   return waitForNone(() => leftoversOf(place, alive));
 }

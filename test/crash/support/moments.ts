@@ -11,7 +11,10 @@ export interface Moment {
   readonly name: string;
   /** The step of the session after which it is. */
   readonly step: Step;
-  /** Milliseconds after the step; or where the server stops itself, and what then holds in the state directory. */
+  /**
+   * Milliseconds after the step; or where the server stops itself, and what then holds in the state
+   * directory.
+   */
   readonly when: number | { readonly place: string; isSo(stateDir: string): boolean };
   /** During the start of a sandbox, when there are processes that no record names. */
   readonly inStart?: boolean;

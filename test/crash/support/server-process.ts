@@ -31,8 +31,8 @@ export interface ServerProcess {
 }
 
 /**
- * Starts a server in a place. `between`: as the child of another process. `stops`: it stops itself where `stopAt` tells
- * it to. `flags`: additional flags.
+ * Starts a server in a place. `between`: as the child of another process. `stops`: it stops itself where
+ * `stopAt` tells it to. `flags`: additional flags.
  */
 export async function startServer(
   place: Place,

@@ -1,5 +1,5 @@
-// Loaded into a server by `--import`: stops the process, as SIGSTOP does, at the place named in the file `stop-at` next
-// to this one. System calls in progress continue; the process itself does nothing more.
+// Loaded into a server by `--import`: stops the process, as SIGSTOP does, at the place named in the file
+// `stop-at` next to this one. System calls in progress continue; the process itself does nothing more.
 import childProcess from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import fs from 'node:fs/promises';

@@ -66,7 +66,8 @@ describe('the first bytes of a connection', () => {
       for (let at = 0; at < hello.length; at += size) last = parser.push(hello.subarray(at, at + size));
       expect(last).toMatchObject({ kind: 'hello', serverName: 'www.example.com' });
     }
-    // The maximum number of records, one byte at a time: concatenating each piece with the previous ones took minutes.
+    // The maximum number of records, one byte at a time: concatenating each piece with the previous ones took
+    // minutes.
     const start = inSmallRecords(Buffer.concat([Buffer.alloc(5), Buffer.from([1, 0, 0xff, 0xff])]), 1);
     const records = Buffer.concat([start, ...Array(4_092).fill(Buffer.from([22, 3, 1, 0, 1, 0]))]);
     const began = process.cpuUsage();

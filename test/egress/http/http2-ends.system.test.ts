@@ -1,5 +1,6 @@
 /**
- * The end of HTTP/2 connections with header rules: complete responses stay complete, truncated ones are seen as such.
+ * The end of HTTP/2 connections with header rules: complete responses stay complete, truncated ones are seen
+ * as such.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';

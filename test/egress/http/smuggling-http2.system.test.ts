@@ -5,7 +5,10 @@ import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ru
 import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** Handwritten frames, which no library would send. Prints how stream 1 ends, and then the response on stream 3. */
+/**
+ * Handwritten frames, which no library would send. Prints how stream 1 ends, and then the response on stream
+ * 3.
+ */
 const PYTHON = `
 import json, socket, ssl, struct, sys
 def frame(kind, flags, stream, body): return struct.pack('>I', len(body))[1:] + bytes([kind, flags]) + struct.pack('>I', stream) + body

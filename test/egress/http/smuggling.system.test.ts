@@ -108,7 +108,9 @@ try:
 except OSError as e: print(e)`,
     );
 
-  /** The requests a strict parser finds in the server's input; the secret occurs in that single header only. */
+  /**
+   * The requests a strict parser finds in the server's input; the secret occurs in that single header only.
+   */
   const arrived = (): ReadRequest[] => {
     const requests = world.heard.flatMap(({ text }) => requestsIn(text));
     for (const { line, headers, body } of requests) {

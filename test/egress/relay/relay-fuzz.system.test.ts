@@ -1,4 +1,7 @@
-/** The relay, built with sanitizers, between a malicious sandbox and a server that sends any command at any time. */
+/**
+ * The relay, built with sanitizers, between a malicious sandbox and a server that sends any command at any
+ * time.
+ */
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdir, mkdtemp, rm } from 'node:fs/promises';
@@ -15,7 +18,10 @@ import { RelayProcess } from '../../../src/engines/oci/network/relay-process.ts'
 import { StateLayout } from '../../../src/engines/oci/state/state-layout.ts';
 import { TIMEOUT_FACTOR } from '../../support/timeout-factor.ts';
 
-/** What a sandbox could send that has taken over its agent: fake connections, floods, truncated messages, garbage. */
+/**
+ * What a sandbox could send that has taken over its agent: fake connections, floods, truncated messages,
+ * garbage.
+ */
 const ATTACKER = `
 import os, random, socket, struct, sys, threading, time
 random.seed(int(sys.argv[1])); place = sys.argv[2]; until = time.time() + float(sys.argv[3])

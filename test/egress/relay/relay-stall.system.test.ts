@@ -12,8 +12,8 @@ import { encodeFrame, type Frame, FrameParser } from '../../../src/engines/oci/p
 import { programs } from '../../agent/support/agent-sandbox.ts';
 
 /**
- * The sandbox: hands two connections over, floods the relay with queries, and echoes over the first connection what it
- * is told to. Each step says on standard output that it is done.
+ * The sandbox: hands two connections over, floods the relay with queries, and echoes over the first
+ * connection what it is told to. Each step says on standard output that it is done.
  */
 const SANDBOX = `
 import socket, struct, sys

@@ -1,4 +1,7 @@
-/** When the process that holds the connections dies or is replaced, the network is down until the next one is up. */
+/**
+ * When the process that holds the connections dies or is replaced, the network is down until the next one is
+ * up.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';

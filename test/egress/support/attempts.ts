@@ -1,4 +1,7 @@
-/** Attempts to circumvent a network policy. Each fails under `policy` and works under `control`, so it is real. */
+/**
+ * Attempts to circumvent a network policy. Each fails under `policy` and works under `control`, so it is
+ * real.
+ */
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
 import { TEST_RANGE } from './test-range.ts';
 
@@ -32,8 +35,8 @@ function attempt(
 }
 
 /**
- * The prelude of every script. `tell` opens a connection and sends parts one by one. `LIMIT` is how many seconds a
- * script waits for a response: far more than any takes, unless the script overrides it.
+ * The prelude of every script. `tell` opens a connection and sends parts one by one. `LIMIT` is how many
+ * seconds a script waits for a response: far more than any takes, unless the script overrides it.
  */
 export const PRELUDE = `
 import socket, ssl, struct, time, sys, subprocess

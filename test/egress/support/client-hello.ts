@@ -31,7 +31,9 @@ export function inSmallRecords(hello: Buffer, size: number): Buffer {
   return Buffer.concat(parts);
 }
 
-/** The same hello with an encrypted_client_hello extension of four bytes, like the GREASE that browsers send. */
+/**
+ * The same hello with an encrypted_client_hello extension of four bytes, like the GREASE that browsers send.
+ */
 export function withEncryptedHello(hello: Buffer): Buffer {
   const message = hello.subarray(9);
   let at = 34;

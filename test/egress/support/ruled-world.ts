@@ -1,4 +1,7 @@
-/** Servers for header rules: they record each request with its headers, and have certificates from a CA of the test. */
+/**
+ * Servers for header rules: they record each request with its headers, and have certificates from a CA of the
+ * test.
+ */
 import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
 import { createSocket } from 'node:dgram';
 import { once } from 'node:events';

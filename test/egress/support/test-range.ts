@@ -1,4 +1,6 @@
-/** Addresses that a gateway treats as public: slices of a documentation range (RFC 5737), routed to loopback. */
+/**
+ * Addresses that a gateway treats as public: slices of a documentation range (RFC 5737), routed to loopback.
+ */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 

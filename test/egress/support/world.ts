@@ -1,4 +1,7 @@
-/** A small internet on this machine, reached only through the gateway: name, web and TLS servers that log requests. */
+/**
+ * A small internet on this machine, reached only through the gateway: name, web and TLS servers that log
+ * requests.
+ */
 import { execFileSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createSocket } from 'node:dgram';
@@ -29,7 +32,9 @@ export interface World {
   readonly metaRange: string;
   /** `address:port` of the name server. */
   readonly dns: string;
-  /** The log so far, e.g. `http good good.test /`, `tls evil`, `tcp evil:7777`, `dns x.evil.test`, `udp evil`. */
+  /**
+   * The log so far, e.g. `http good good.test /`, `tls evil`, `tcp evil:7777`, `dns x.evil.test`, `udp evil`.
+   */
   readonly seen: string[];
   close(): Promise<void>;
 }

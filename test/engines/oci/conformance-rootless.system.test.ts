@@ -1,4 +1,7 @@
-/** A sample of the contract suite once more, in a process of an ordinary user: with subordinate ids, and with a single id. */
+/**
+ * A sample of the contract suite once more, in a process of an ordinary user: with subordinate ids, and with
+ * a single id.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';

@@ -5,7 +5,10 @@ import { needs } from '../../support/needs.ts';
 import { openOciEngines } from './support/oci-engines.ts';
 
 const USER = process.getuid?.() === 0 ? 'root' : 'an ordinary user';
-/** Set by the test that runs a sample of this suite in a process of another user, so that it is sure to test what it says. */
+/**
+ * Set by the test that runs a sample of this suite in a process of another user, so that it is sure to test
+ * what it says.
+ */
 const EXPECTED = process.env['EXPECTED_ISOLATION'];
 
 function isInstalled(program: string): boolean {

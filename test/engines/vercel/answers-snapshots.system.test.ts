@@ -1,4 +1,7 @@
-/** Snapshot responses that the SDK accepts but the stand-in never sends, and their effect on the source sandbox. */
+/**
+ * Snapshot responses that the SDK accepts but the stand-in never sends, and their effect on the source
+ * sandbox.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Engine } from '../../../src/engines/engine.ts';
 import { newCommandId } from '../../../src/shared/ids.ts';

@@ -1,4 +1,7 @@
-/** Files where the platform's sandboxes differ from one another: working directories, repositories, slow and broken images. */
+/**
+ * Files where the platform's sandboxes differ from one another: working directories, repositories, slow and
+ * broken images.
+ */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CreateSandbox, Engine, Sandbox } from '../../../src/engines/engine.ts';
 import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';

@@ -1,4 +1,7 @@
-/** Sandboxes that others know too, against answers that a test writes: taken up, named, resumed, restarted elsewhere. */
+/**
+ * Sandboxes that others know too, against answers that a test writes: taken up, named, resumed, restarted
+ * elsewhere.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { CreateSandbox, Engine, Persistence } from '../../../src/engines/engine.ts';
 import { newSandboxId } from '../../../src/shared/ids.ts';

@@ -30,7 +30,9 @@ export interface Targets {
   /** A word of its environment. */
   readonly secret: string;
   readonly stateDir: string;
-  /** Another sandbox's file, as it lies on the host, and a word on the command line of one of its processes. */
+  /**
+   * Another sandbox's file, as it lies on the host, and a word on the command line of one of its processes.
+   */
   readonly neighbourFile: string;
   readonly neighbourWord: string;
   /** The place of the program inside. */
@@ -48,7 +50,10 @@ export interface Attempt {
   readonly control:
     | {
         readonly without: readonly Wall[];
-        /** `OK` where it succeeds; another word where success would harm, so that the arguments are wrong on purpose. */
+        /**
+         * `OK` where it succeeds; another word where success would harm, so that the arguments are wrong on
+         * purpose.
+         */
         readonly says: string;
       }
     /** The same program as a process of the host, where the wall cannot be taken from a sandbox. */
@@ -57,8 +62,8 @@ export interface Attempt {
   /** Where the kernel or the machine may lack what the attempt wants: then the control says one of these. */
   readonly orAbsent?: readonly string[];
   /**
-   * What a processor or hypervisor says that refuses the attempt before the sandbox's own layer could: then this is no
-   * proof of the layer, and the control has to say the same.
+   * What a processor or hypervisor says that refuses the attempt before the sandbox's own layer could: then
+   * this is no proof of the layer, and the control has to say the same.
    */
   readonly beforeLayer?: string;
   readonly only?: 'x64';

@@ -104,7 +104,10 @@ const MACHINE: readonly Attempt[] = [
 /** Kinds of sockets. Their modules may be missing here: then the kernel says so in place of opening one. */
 const NOT_BUILT = ['EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ESOCKTNOSUPPORT'];
 const socket = (name: string) => call(name, 'OK', { orAbsent: NOT_BUILT });
-/** Refused as by a kernel without them, which programs expect; that the control opens them tells the two apart. */
+/**
+ * Refused as by a kernel without them, which programs expect; that the control opens them tells the two
+ * apart.
+ */
 const netlink = (name: string): Attempt => ({ ...socket(name), refused: 'EPROTONOSUPPORT' });
 const SOCKETS: readonly Attempt[] = [
   socket('vsock'),

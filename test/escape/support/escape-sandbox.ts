@@ -1,5 +1,6 @@
 /**
- * Where the battery runs: one engine with every wall, others over the same state without some, and things to aim at.
+ * Where the battery runs: one engine with every wall, others over the same state without some, and things to
+ * aim at.
  */
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';

@@ -1,8 +1,9 @@
 /**
- * A stand-in for the API of Vercel's sandboxes: its wire format over real HTTP, its sandboxes in the `oci` engine.
+ * A stand-in for the API of Vercel's sandboxes: its wire format over real HTTP, its sandboxes in the `oci`
+ * engine.
  *
- * Every answer passes the SDK's own validators before it is sent. It misbehaves on command (`faults`), and counts what
- * was really done, so that a test can tell a call that was answered from one that had an effect.
+ * Every answer passes the SDK's own validators before it is sent. It misbehaves on command (`faults`), and
+ * counts what was really done, so that a test can tell a call that was answered from one that had an effect.
  */
 import { randomBytes } from 'node:crypto';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -55,7 +56,10 @@ export interface VercelApi {
   readonly deeds: Deeds;
   /** The body of each request, if it was JSON. */
   readonly bodies: readonly { operation: Operation; body: unknown }[];
-  /** Resolves when everything that was asked for is done, also what nobody waits for any longer; waits of commands aside. */
+  /**
+   * Resolves when everything that was asked for is done, also what nobody waits for any longer; waits of
+   * commands aside.
+   */
   settled(): Promise<void>;
   /** Names of the running, billable sandboxes. */
   alive(): Promise<string[]>;
@@ -70,8 +74,8 @@ export interface VercelApi {
 }
 
 /**
- * @param sandboxes `memory` for tests in which nothing has to run in a sandbox: it is then only an entry of a map, which
- * spares the machine a container
+ * @param sandboxes `memory` for tests in which nothing has to run in a sandbox: it is then only an entry of a
+ *   map, which spares the machine a container
  */
 export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'containers'): Promise<VercelApi> {
   const below = sandboxes === 'memory' ? openMemoryEngine() : await openOciEngines();

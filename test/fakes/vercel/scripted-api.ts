@@ -1,6 +1,7 @@
 /**
- * An API of Vercel's that says what a test wants it to say: for answers that the stand-in never gives and that the SDK
- * takes all the same. One sandbox and one session, whose fields a test may set; everything else by `answers`.
+ * An API of Vercel's that says what a test wants it to say: for answers that the stand-in never gives and
+ * that the SDK takes all the same. One sandbox and one session, whose fields a test may set; everything else
+ * by `answers`.
  */
 import { createServer, type IncomingMessage } from 'node:http';
 import type { AddressInfo } from 'node:net';

@@ -1,4 +1,7 @@
-/** Images made by the tools themselves (umoci, buildah, skopeo) in a temporary folder, for tests that import them. */
+/**
+ * Images made by the tools themselves (umoci, buildah, skopeo) in a temporary folder, for tests that import
+ * them.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import {

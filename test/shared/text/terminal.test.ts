@@ -4,7 +4,10 @@ import { ControlLimit } from '../../../src/shared/text/control-limit.ts';
 import { TerminalScreen } from '../../../src/shared/text/terminal-screen.ts';
 import { TerminalTranscript } from '../../../src/shared/text/terminal-transcript.ts';
 
-/** Without its limits the emulator works for hours; with them it is a matter of seconds, however slow the machine. */
+/**
+ * Without its limits the emulator works for hours; with them it is a matter of seconds, however slow the
+ * machine.
+ */
 const LONG_MS = 120_000;
 
 describe('CombiningLimit', () => {

@@ -41,7 +41,10 @@ export function sourceCircles(files: readonly SourceFile[]): string[] {
   return circlesOf(dependencies(files));
 }
 
-/** From each source file to those that define a function or variable it names; the same edges that a linker sees. */
+/**
+ * From each source file to those that define a function or variable it names; the same edges that a linker
+ * sees.
+ */
 export function dependencies(files: readonly SourceFile[]): Map<string, Set<string>> {
   const sources = files.filter(({ path }) => path.endsWith('.c'));
   const definedIn = new Map(
@@ -59,7 +62,9 @@ export function dependencies(files: readonly SourceFile[]): Map<string, Set<stri
   );
 }
 
-/** Names of the functions and variables that a C text defines at its top level, the static ones or the others. */
+/**
+ * Names of the functions and variables that a C text defines at its top level, the static ones or the others.
+ */
 export function definitions(text: string, isStatic: boolean): string[] {
   const body = code(text).replace(/^#.*$/gm, '');
   const functions = /^(static )?(?:_Noreturn |const |unsigned |struct |enum )*\w+ \**(\w+)\([^;{]*\) \{/gm;

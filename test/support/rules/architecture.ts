@@ -1,4 +1,7 @@
-/** The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks it. */
+/**
+ * The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks
+ * it.
+ */
 import { posix } from 'node:path';
 import { layered, OCI_ROOMS, REGISTRY_ROOMS, type Reach, TOOL_ROOMS } from './room-order.ts';
 
@@ -25,8 +28,8 @@ const VERCEL_BASE: Record<string, Reach> = {
 };
 
 /**
- * Which part of the tree may import which. A path belongs to the zone with the longest prefix that matches; the longest
- * matching prefix in that zone's entry decides about an import. A zone may always import itself.
+ * Which part of the tree may import which. A path belongs to the zone with the longest prefix that matches;
+ * the longest matching prefix in that zone's entry decides about an import. A zone may always import itself.
  */
 export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> = {
   'src/main.ts': 'everything',
@@ -198,8 +201,9 @@ export function abortListenerViolations(files: readonly SourceFile[]): string[] 
 const ENGINE_PARTS = ['Engine', 'Commands', 'Shells', 'NetworkPolicies', 'Snapshots', 'Ports', 'Sources'];
 
 /**
- * Above the registry nothing uses an engine: every access goes through a session's handles, which check the ownership.
- * That holds for the registry's own interface as well, or a tool would get at an engine without importing it.
+ * Above the registry nothing uses an engine: every access goes through a session's handles, which check the
+ * ownership. That holds for the registry's own interface as well, or a tool would get at an engine without
+ * importing it.
  */
 export function engineViolations(files: readonly SourceFile[]): string[] {
   const statement =

@@ -5,7 +5,10 @@ import { importsOf, type SourceFile } from './architecture.ts';
 /** Edges of a graph: from each node, the nodes that it imports. */
 export type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 
-/** `from > to`: imports that close a circle today and are not counted until somebody opens it. The list only shrinks. */
+/**
+ * `from > to`: imports that close a circle today and are not counted until somebody opens it. The list only
+ * shrinks.
+ */
 export const KNOWN_CIRCLES: readonly string[] = [];
 
 /** Circles of files, each as the shortest way around: `a.ts > b.ts > a.ts`. */
@@ -16,8 +19,8 @@ export function fileCircles(files: readonly SourceFile[], known: readonly string
 }
 
 /**
- * Circles of rooms. A room is a folder; files that have rooms beside them are a room each. A `context.ts` holds the types
- * that its rooms share: the rooms below may import its types, although it names theirs.
+ * Circles of rooms. A room is a folder; files that have rooms beside them are a room each. A `context.ts`
+ * holds the types that its rooms share: the rooms below may import its types, although it names theirs.
  */
 export function roomCircles(files: readonly SourceFile[], known: readonly string[] = []): string[] {
   const folders = new Set(files.map(({ path }) => posix.dirname(path)));

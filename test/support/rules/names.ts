@@ -1,4 +1,7 @@
-/** The rule that names are the field's terms: finds words that this project used to use for things that have a usual name. */
+/**
+ * The rule that names are the field's terms: finds words that this project used to use for things that have a
+ * usual name.
+ */
 import { posix } from 'node:path';
 import type { SourceFile } from './architecture.ts';
 
@@ -50,7 +53,9 @@ export const UNUSUAL_WORDS: Readonly<Record<string, string>> = {
   judge: 'evaluate',
 };
 
-/** Names that hold such a word for a reason: `path: word`, or `folder/: word` for everything below a folder. */
+/**
+ * Names that hold such a word for a reason: `path: word`, or `folder/: word` for everything below a folder.
+ */
 export const ALLOWED: Readonly<Record<string, string>> = {
   'agent/: reaper': 'the process that collects its children, as in PR_SET_CHILD_SUBREAPER',
   'agent/egress/nft-rules.c: verdict': 'constants of nf_tables: NFTA_DATA_VERDICT, NFT_REG_VERDICT',

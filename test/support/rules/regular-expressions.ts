@@ -17,7 +17,10 @@ interface Node {
   readonly [key: string]: unknown;
 }
 
-/** Every regular expression literal and `RegExp(…)` call; templates are filled in from the constants of the same file. */
+/**
+ * Every regular expression literal and `RegExp(…)` call; templates are filled in from the constants of the
+ * same file.
+ */
 export function regularExpressions({ path, text }: SourceFile): FoundExpression[] {
   const { code } = transformSync(text, { loader: 'ts', target: 'es2023' });
   const nodes = allNodes(parseAst(code));

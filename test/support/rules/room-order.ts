@@ -38,8 +38,8 @@ export const TOOL_ROOMS: readonly (readonly string[])[] = [
 ];
 
 /**
- * Rows of the table for rooms that import what is below them and `outside` alone. All may import the types of `context.ts`
- * in the same folder, which holds types of theirs.
+ * Rows of the table for rooms that import what is below them and `outside` alone. All may import the types of
+ * `context.ts` in the same folder, which holds types of theirs.
  */
 export function layered(
   folder: string,

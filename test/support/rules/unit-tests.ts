@@ -2,7 +2,9 @@
 import { posix } from 'node:path';
 import { importsOf, type SourceFile } from './architecture.ts';
 
-/** What only system tests may import, directly or not: it needs a build, a runtime, root or programs of Linux. */
+/**
+ * What only system tests may import, directly or not: it needs a build, a runtime, root or programs of Linux.
+ */
 export const SYSTEM_SUPPORT = [
   'test/agent/support/agent-sandbox.ts',
   'test/egress/support/ruled-world.ts',

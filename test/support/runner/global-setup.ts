@@ -1,6 +1,6 @@
 /**
- * Before the first test of a project, and after its last: builds what system tests run, and fails when anything is left
- * behind.
+ * Before the first test of a project, and after its last: builds what system tests run, and fails when
+ * anything is left behind.
  */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
@@ -17,7 +17,8 @@ const GRACE_MS = 20_000;
 export default function setup(project: TestProject): () => Promise<void> {
   // Unit tests run the sources, so that they need neither a build nor a compiler.
   if (project.name === 'system') build();
-  // Short, since socket paths are limited; accessible, since root's sandboxes and tests of other users work in it.
+  // Short, since socket paths are limited; accessible, since root's sandboxes and tests of other users work
+  // in it.
   const scratch = mkdtempSync(join(tmpdir(), 'sbxt-'));
   chmodSync(scratch, 0o1777);
   spreadFolders(scratch);
@@ -42,8 +43,8 @@ export default function setup(project: TestProject): () => Promise<void> {
 }
 
 /**
- * Lets ext4 lay the folders made in this one far apart. Without a journal it passes over each inode that was lately
- * deleted nearby, one by one: after some hundred sandboxes a new file costs twenty times as much.
+ * Lets ext4 lay the folders made in this one far apart. Without a journal it passes over each inode that was
+ * lately deleted nearby, one by one: after some hundred sandboxes a new file costs twenty times as much.
  */
 function spreadFolders(folder: string): void {
   // Only for speed, so systems without the program or the flag do without it.

@@ -30,7 +30,9 @@ const LONG = [
   'sandboxes/disk',
 ];
 
-/** Starts the long files first, the other system tests next and the short unit tests last, to fill the gaps. */
+/**
+ * Starts the long files first, the other system tests next and the short unit tests last, to fill the gaps.
+ */
 export class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
     return (await super.sort(files)).sort((a, b) => rank(a) - rank(b));

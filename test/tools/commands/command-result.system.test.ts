@@ -158,7 +158,10 @@ describe('a program that prompts', () => {
   });
 });
 
-/** Everything received from now on, in order, which the client does not keep between notifications and results. */
+/**
+ * Everything received from now on, in order, which the client does not keep between notifications and
+ * results.
+ */
 function record({ client: { transport } }: RunningServer): JSONRPCMessage[] {
   const received: JSONRPCMessage[] = [];
   const handle = transport?.onmessage;

@@ -1,4 +1,6 @@
-/** The real tools and engine in this process, called with the SDK's client; tests can pause the slow parts. */
+/**
+ * The real tools and engine in this process, called with the SDK's client; tests can pause the slow parts.
+ */
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';

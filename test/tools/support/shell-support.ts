@@ -6,7 +6,9 @@ export interface Shell {
   opened: Answer;
   /** Types, waits and returns the result; an error fails the test. */
   send(args?: Record<string, unknown>): Promise<Answer>;
-  /** Types, and returns once the program has exited, which may be long after the last change of its screen. */
+  /**
+   * Types, and returns once the program has exited, which may be long after the last change of its screen.
+   */
   sendUntilExit(args?: Record<string, unknown>): Promise<Answer>;
   screen(answer: Answer): string;
 }

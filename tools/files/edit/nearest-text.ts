@@ -15,7 +15,9 @@ export interface NearestText {
   blanksOnly: boolean;
 }
 
-/** The place that has most lines in common with `wanted`, blanks aside; null if no line is. Takes linear time. */
+/**
+ * The place that has most lines in common with `wanted`, blanks aside; null if no line is. Takes linear time.
+ */
 export function nearestText(content: string, wanted: string): NearestText | null {
   const lines = content.split('\n');
   const wantedLines = wanted.split('\n').map(withoutBlanks);

@@ -15,8 +15,8 @@ export interface Edited {
 }
 
 /**
- * Where `needle` occurs in `content`, without overlaps, at most `limit` positions. Takes linear time (Knuth, Morris and
- * Pratt), which `Buffer.indexOf` does not for repetitive text.
+ * Where `needle` occurs in `content`, without overlaps, at most `limit` positions. Takes linear time (Knuth,
+ * Morris and Pratt), which `Buffer.indexOf` does not for repetitive text.
  */
 export function occurrences(content: Buffer, needle: Buffer, limit = Number.POSITIVE_INFINITY): number[] {
   const found: number[] = [];
@@ -77,7 +77,9 @@ function compose(first: readonly Change[], second: readonly Change[]): Change[] 
   const composed: Change[] = [];
   let left = 0;
   let right = 0;
-  /** How much longer than the original the content is up to here: after the first step, and after the second. */
+  /**
+   * How much longer than the original the content is up to here: after the first step, and after the second.
+   */
   let grown = 0;
   let grownAgain = 0;
   while (left < first.length || right < second.length) {

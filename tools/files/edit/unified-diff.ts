@@ -10,8 +10,8 @@ const NO_LINE_END = '\\ No newline at end of file';
 type LineChange = Change;
 
 /**
- * The diff of one file in the form of `diff -u`, with three lines of context; empty if nothing has changed. It ends after
- * `maxLength` characters at a whole line, with the number of lines that are left out.
+ * The diff of one file in the form of `diff -u`, with three lines of context; empty if nothing has changed.
+ * It ends after `maxLength` characters at a whole line, with the number of lines that are left out.
  */
 export function unifiedDiff(path: string, original: Buffer, edited: Edited, maxLength: number): string {
   const before = new Lines(original);
@@ -48,8 +48,8 @@ class Lines {
   }
 
   /**
-   * The line that `offset` is in. The end of the text is in its last line if that has no line end, and otherwise in a line
-   * of its own: `count`.
+   * The line that `offset` is in. The end of the text is in its last line if that has no line end, and
+   * otherwise in a line of its own: `count`.
    */
   at(offset: number): number {
     if (offset === this.#bytes.length && offset > 0 && this.#bytes[offset - 1] !== LF) return this.count - 1;

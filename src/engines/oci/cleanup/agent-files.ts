@@ -1,4 +1,7 @@
-/** Removes what a killed agent leaves in its directory: sockets and half-written files. Logs and exit files stay. */
+/**
+ * Removes what a killed agent leaves in its directory: sockets and half-written files. Logs and exit files
+ * stay.
+ */
 import { lstat, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
@@ -9,7 +12,10 @@ import type { SandboxPaths } from '../state/state-layout.ts';
 const OF_AGENT = ['socket', 'socket.new', 'owners', 'ended.new'];
 const OF_SUPERVISOR = ['socket', 'socket.new', 'exit.new'];
 
-/** Rejects a symbolic link, which could lead anywhere. No process of the sandbox is left that could place one later. */
+/**
+ * Rejects a symbolic link, which could lead anywhere. No process of the sandbox is left that could place one
+ * later.
+ */
 async function isDirectory(path: string): Promise<boolean> {
   try {
     return (await lstat(path)).isDirectory();

@@ -9,8 +9,8 @@ import type { Host } from '../host/host.ts';
 const KILL_TIMEOUT_MS = 30_000;
 
 /**
- * Kills every process of a sandbox and waits until the kernel has released them. Killing PID 1 ends the whole PID
- * namespace; the cgroups cover what an interrupted start left without one.
+ * Kills every process of a sandbox and waits until the kernel has released them. Killing PID 1 ends the whole
+ * PID namespace; the cgroups cover what an interrupted start left without one.
  */
 async function killProcesses(init: ProcessIdentity | null, cgroups: string[]): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;

@@ -1,4 +1,6 @@
-/** Finds the agent that an interrupted create left running, from the files the runtime had written by then. */
+/**
+ * Finds the agent that an interrupted create left running, from the files the runtime had written by then.
+ */
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -67,8 +69,8 @@ export async function findOrphanedInit(paths: SandboxPaths, id: string): Promise
 }
 
 /**
- * Resolves once no launcher of this sandbox is running: an interrupted start is then either cleaned up or complete.
- * Resolves after a minute in any case.
+ * Resolves once no launcher of this sandbox is running: an interrupted start is then either cleaned up or
+ * complete. Resolves after a minute in any case.
  */
 export async function untilLaunchEnded(paths: SandboxPaths): Promise<void> {
   const deadline = performance.now() + LAUNCH_END_TIMEOUT_MS;
@@ -98,8 +100,8 @@ async function wasStarted(paths: SandboxPaths): Promise<boolean> {
 }
 
 /**
- * Asks an agent that no file names to shut its sandbox down; resolves once its connection has closed. The runtime may have
- * died just before the agent listens, so a start that had begun gets a second to appear.
+ * Asks an agent that no file names to shut its sandbox down; resolves once its connection has closed. The
+ * runtime may have died just before the agent listens, so a start that had begun gets a second to appear.
  */
 export async function shutDownOrphanedAgent(paths: SandboxPaths): Promise<void> {
   const deadline = performance.now() + START_GRACE_MS;

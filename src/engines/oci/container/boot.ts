@@ -1,4 +1,6 @@
-/** Boots a sandbox, from an empty directory to an agent that answers; used by create and by the runtime probe. */
+/**
+ * Boots a sandbox, from an empty directory to an agent that answers; used by create and by the runtime probe.
+ */
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
@@ -92,7 +94,9 @@ async function prepareBundle(
     await symlink(target, join(paths.bundle, place));
 }
 
-/** Boots a sandbox in `paths.dir`, which must hold nothing but a record. After a failure the caller cleans up. */
+/**
+ * Boots a sandbox in `paths.dir`, which must hold nothing but a record. After a failure the caller cleans up.
+ */
 export async function boot(
   host: Host,
   runtime: OciRuntime,

@@ -43,7 +43,9 @@ const BOUNDING = [
   'CAP_SETUID',
   'CAP_SYS_CHROOT',
 ];
-/** Capabilities at the agent's start only: it sets up egress and drops CAP_NET_ADMIN before any command runs. */
+/**
+ * Capabilities at the agent's start only: it sets up egress and drops CAP_NET_ADMIN before any command runs.
+ */
 const STARTING = [...BOUNDING, 'CAP_NET_ADMIN'];
 const NAMESPACES = ['pid', 'ipc', 'uts', 'mount', 'network'];
 const MASKED = [
@@ -97,7 +99,8 @@ function systemMounts({ memoryMb, cgroup }: ConfigRequest): Mount[] {
       source: 'devpts',
       options: ['nosuid', 'noexec', 'newinstance', 'ptmxmode=0666', 'mode=0620', `max=${MAX_TERMINALS}`],
     },
-    // Half of the memory, as on an ordinary Linux machine: the usual container default of 64 MB breaks browsers and databases.
+    // Half of the memory, as on an ordinary Linux machine: the usual container default of 64 MB breaks
+    // browsers and databases.
     tmpfs('/dev/shm', '1777', Math.floor(memoryMb / 2), ['noexec']),
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
     ...(cgroup === null ? [] : [cgroupMount(plain)]),

@@ -34,7 +34,9 @@ export interface Launcher {
   mounts: string[];
 }
 
-/** A start takes a tenth of a second; these limits abort one that hangs, but not a slow one on a busy machine. */
+/**
+ * A start takes a tenth of a second; these limits abort one that hangs, but not a slow one on a busy machine.
+ */
 const START_TIMEOUT_MS = 120_000;
 const AGENT_TIMEOUT_MS = 60_000;
 /** The agent's descriptor of the connection to the server that starts it. */
@@ -64,7 +66,9 @@ function runtimeArguments(runtime: OciRuntime, paths: SandboxPaths, id: string):
   ];
 }
 
-/** The runtime's own message, shortened. It may contain host paths, so it goes to the log and to doctor only. */
+/**
+ * The runtime's own message, shortened. It may contain host paths, so it goes to the log and to doctor only.
+ */
 async function startFailure(paths: SandboxPaths, how: string): Promise<Error> {
   const text = (await readFile(paths.startLog, 'utf8')).trim().slice(-2_000);
   return new Error(`the OCI runtime ${how}: ${text}`);
@@ -89,7 +93,10 @@ async function waitForAgent(
   }
 }
 
-/** Resolves with the launcher's exit code, null after a signal. On abort it first kills everything the runtime started. */
+/**
+ * Resolves with the launcher's exit code, null after a signal. On abort it first kills everything the runtime
+ * started.
+ */
 async function runToExit(child: ChildProcess, signal: AbortSignal): Promise<number | null> {
   const release = onAbort(signal, () => child.kill('SIGTERM'));
   try {
@@ -117,8 +124,9 @@ function ownerConnection(child: ChildProcess): Socket {
 }
 
 /**
- * Runs the complete bundle and returns the agent's process and connections to it. The runtime dies with this process and on
- * abort, and the container does from its first moment. The caller removes what it may have created.
+ * Runs the complete bundle and returns the agent's process and connections to it. The runtime dies with this
+ * process and on abort, and the container does from its first moment. The caller removes what it may have
+ * created.
  */
 export async function startContainer(
   runtime: OciRuntime,

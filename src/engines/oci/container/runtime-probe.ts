@@ -40,7 +40,9 @@ function baseName(wanted: string): string {
   return ['crun', 'runc', 'runsc'].find((known) => name.startsWith(known)) ?? name;
 }
 
-/** The ways to call the installed runtimes, best first: with cgroup limits before without, crun before runc. */
+/**
+ * The ways to call the installed runtimes, best first: with cgroup limits before without, crun before runc.
+ */
 export async function candidates(host: Host, wanted: string): Promise<OciRuntime[]> {
   const root = host.idMap.kind === 'root';
   const found: OciRuntime[] = [];

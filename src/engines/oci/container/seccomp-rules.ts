@@ -84,8 +84,8 @@ export function personalityRules(): SeccompRule[] {
 }
 
 /**
- * A process reads the limits of any process, and sets its own. Root inside shares its ids with PID 1, and could
- * take away that one's descriptors.
+ * A process reads the limits of any process, and sets its own. Root inside shares its ids with PID 1, and
+ * could take away that one's descriptors.
  */
 export function prlimitRules(): SeccompRule[] {
   const [own, noNewLimit] = [is(0, 0), is(2, 0)];

@@ -15,9 +15,10 @@ export interface UserNamespace {
 }
 
 /**
- * Prepares the namespace that root's launcher makes; an ordinary user's runtime makes it. The kernel counts what the users of a
- * namespace use against its owner as well. Each sandbox gets an owner that is nobody else: an id of the state directory's range,
- * chosen by the sandbox's id. runc 1.1 cannot join such a namespace; the launcher then needs it for its mounts alone.
+ * Prepares the namespace that root's launcher makes; an ordinary user's runtime makes it. The kernel counts
+ * what the users of a namespace use against its owner as well. Each sandbox gets an owner that is nobody
+ * else: an id of the state directory's range, chosen by the sandbox's id. runc 1.1 cannot join such a
+ * namespace; the launcher then needs it for its mounts alone.
  */
 export async function prepareUserNamespace(
   idMap: IdMap,

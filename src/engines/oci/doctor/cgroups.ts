@@ -7,7 +7,10 @@ const DELEGATION = '/etc/systemd/system/user@.service.d';
 const UNBOUNDED = 'CPU and memory of sandboxes are not limited';
 const NAMES = { none: 'no cgroups', v1: 'cgroups v1', hybrid: 'hybrid cgroups', v2: 'cgroups v2' } as const;
 
-/** Whether this user can limit a sandbox's resources. Never an error: sandboxes run without limits, and report it. */
+/**
+ * Whether this user can limit a sandbox's resources. Never an error: sandboxes run without limits, and report
+ * it.
+ */
 export function cgroupFindings(facts: HostFacts): Finding[] {
   const { layout, writable } = facts.cgroups;
   if (layout === 'none') {

@@ -24,7 +24,10 @@ export interface DiagnoseOptions {
 /** Long enough to try every runtime on a loaded machine; after that the trial has failed. */
 const TRIAL_TIMEOUT_MS = 300_000;
 
-/** Collects the host facts, tries to run a sandbox with every installed runtime, and evaluates both. Reports obstacles, never rejects on one. */
+/**
+ * Collects the host facts, tries to run a sandbox with every installed runtime, and evaluates both. Reports
+ * obstacles, never rejects on one.
+ */
 export async function diagnoseOci(options: DiagnoseOptions): Promise<Diagnosis> {
   if (process.platform !== 'linux') return wrongSystem(process.platform);
   const facts = await readHostFacts(options.stateDir, options.agentPath);

@@ -40,7 +40,10 @@ export interface CgroupFacts {
   readonly layout: CgroupLayout;
   /** Root: whether cgroups can be created. */
   readonly writable: boolean;
-  /** Ordinary user with cgroups v2: the controllers that systemd delegates to the user manager; null without one. */
+  /**
+   * Ordinary user with cgroups v2: the controllers that systemd delegates to the user manager; null without
+   * one.
+   */
   readonly delegated: readonly string[] | null;
 }
 

@@ -49,7 +49,10 @@ function sysctl(text: string, setting: string): Finding {
   return fixAsRoot('error', text, [writeFileStep(SYSCTL_FILE, [setting]), ['sysctl', '-p', SYSCTL_FILE]]);
 }
 
-/** Ubuntu 23.10 and later: a program that creates user namespaces needs an AppArmor profile that allows `userns`. */
+/**
+ * Ubuntu 23.10 and later: a program that creates user namespaces needs an AppArmor profile that allows
+ * `userns`.
+ */
 function apparmorFindings(facts: HostFacts): Finding[] {
   if (facts.isRoot || facts.apparmorRestrictsUserns !== 1) return [];
   const runtimes = ['crun', 'runc'].filter(

@@ -65,8 +65,8 @@ function base(command: CommandRecord, sandboxId: string) {
 }
 
 /**
- * A command whose end the agent has recorded. `isNow`: it ended just now, so an out-of-memory kill in its sandbox counts as
- * its own; later it may have hit something that ran afterwards.
+ * A command whose end the agent has recorded. `isNow`: it ended just now, so an out-of-memory kill in its
+ * sandbox counts as its own; later it may have hit something that ran afterwards.
  */
 export function finishedCommand(
   command: CommandRecord,

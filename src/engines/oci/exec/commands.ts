@@ -150,7 +150,10 @@ export class OciCommands implements Commands {
     for (const watch of this.#watches.values()) watch.close();
   }
 
-  /** A finished command with what its remaining processes have written since; the record of its end has none of that. */
+  /**
+   * A finished command with what its remaining processes have written since; the record of its end has none
+   * of that.
+   */
   async #withRest(command: Command): Promise<Command> {
     if (command.status === 'running' || command.hasLiveProcesses === false) return command;
     const paths = await this.#paths(command.commandId);

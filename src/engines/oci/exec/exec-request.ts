@@ -27,7 +27,8 @@ const ROOT = {
 type ProgramSettings = Pick<OciContext, 'secrets' | 'timeZone'>;
 
 /**
- * A program's environment: its user, then the sandbox's variables, then its own. Secrets are filled in here and not stored.
+ * A program's environment: its user, then the sandbox's variables, then its own. Secrets are filled in here
+ * and not stored.
  */
 function environment(
   sandbox: SandboxRecord,
@@ -67,8 +68,8 @@ function programFields(
 }
 
 /**
- * @throws `invalid_argument` if program, arguments and environment together exceed a frame; for a secret in the environment
- * what `SecretStore.fillEnvironment` throws
+ * @throws `invalid_argument` if program, arguments and environment together exceed a frame; for a secret in
+ *   the environment what `SecretStore.fillEnvironment` throws
  */
 export function encodeRun(
   sandbox: SandboxRecord,

@@ -10,7 +10,8 @@ const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end
  * @param socket path of the supervisor's socket
  * @param signalNumber what to send
  * @param cause recorded as the reason if this ends the command
- * @throws what the agent reports; nothing if no supervisor is left, since the command then has no processes either
+ * @throws what the agent reports; nothing if no supervisor is left, since the command then has no processes
+ *   either
  */
 export async function requestKill(
   { commandId, socket }: { commandId: string; socket: string },

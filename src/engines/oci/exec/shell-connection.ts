@@ -1,4 +1,7 @@
-/** One terminal's connection: receives output and exit, sends keys and window sizes (docs/agent-protocol.md, `SHELL`). */
+/**
+ * One terminal's connection: receives output and exit, sends keys and window sizes (docs/agent-protocol.md,
+ * `SHELL`).
+ */
 import type { Shell, ShellExit } from '../../engine.ts';
 import type { AgentConnection } from '../protocol/agent-connection.ts';
 import { encodeFields, Fields, FRAME, MAX_DATA, TAG } from '../protocol/frames.ts';
@@ -19,7 +22,10 @@ export class ShellConnection implements Shell {
   #ended = false;
   #closing = false;
 
-  /** Takes over a connection after `STARTED`. Without a reader of `output`, the end is only noticed at `close`. */
+  /**
+   * Takes over a connection after `STARTED`. Without a reader of `output`, the end is only noticed at
+   * `close`.
+   */
   constructor(connection: AgentConnection) {
     this.#connection = connection;
     this.exit = new Promise((resolve) => {

@@ -1,4 +1,6 @@
-/** Files of a sandbox. The agent opens them as the sandbox's user; their paths are never resolved on the host. */
+/**
+ * Files of a sandbox. The agent opens them as the sandbox's user; their paths are never resolved on the host.
+ */
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
@@ -13,7 +15,10 @@ import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts'
 import { receiveTree, sendTree } from './tree-transfer.ts';
 
 const PERMISSION_BITS = 0o7777;
-/** The agent answers an upload at its end, once all of it is in place. The calls that wait for it have their own limits. */
+/**
+ * The agent answers an upload at its end, once all of it is in place. The calls that wait for it have their
+ * own limits.
+ */
 const WRITE_TREE_MS = 600_000;
 
 function parseStat(path: string, body: Buffer): FileStat & { kind: string } {

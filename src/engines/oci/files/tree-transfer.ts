@@ -23,8 +23,8 @@ const PERMISSION_BITS = 0o7777;
 /** Chunks of a file that are buffered ahead of the reader. */
 const PIECES_AHEAD = 8;
 /**
- * How long the agent may take to remove the staged files of an aborted upload. Thousands of files can take seconds on a
- * busy machine; only an agent that hangs takes longer.
+ * How long the agent may take to remove the staged files of an aborted upload. Thousands of files can take
+ * seconds on a busy machine; only an agent that hangs takes longer.
  */
 const UNDO_MS = 30_000;
 
@@ -44,7 +44,8 @@ function parseEntry(body: Buffer, content: Readable | null): TreeEntry {
 }
 
 /**
- * Entries as they arrive. A file's content must be read to its end, or destroyed, before the next entry is requested.
+ * Entries as they arrive. A file's content must be read to its end, or destroyed, before the next entry is
+ * requested.
  * @param onSkipped receives what the agent leaves out
  * @param translate converts errors of the connection for the reader of a file's content
  */
@@ -143,8 +144,8 @@ async function sendEntries(
 }
 
 /**
- * Sends entries and awaits the agent's `OK`. When the signal fires, the stream ends early and this rejects once the agent
- * has removed what it had staged. The connection must not close by that signal itself.
+ * Sends entries and awaits the agent's `OK`. When the signal fires, the stream ends early and this rejects
+ * once the agent has removed what it had staged. The connection must not close by that signal itself.
  * @param withTimes the agent accepts modification times
  */
 export async function sendTree(

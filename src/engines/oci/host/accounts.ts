@@ -18,8 +18,8 @@ const USERS = [
 const GROUPS = ['root:x:0:', 'tty:x:5:', 'vercel-sandbox:x:1000:', 'nogroup:x:65534:'];
 
 /**
- * The contents of `passwd` and `group` (passwd(5), group(5)). From the host they only take names and ids of system accounts:
- * package managers fail if an owner that their database names does not exist.
+ * The contents of `passwd` and `group` (passwd(5), group(5)). From the host they only take names and ids of
+ * system accounts: package managers fail if an owner that their database names does not exist.
  *
  * @param etc the host's `/etc`
  */

@@ -1,4 +1,7 @@
-/** The agent's executable in the state directory. Its name contains its digest, which is checked before it is used. */
+/**
+ * The agent's executable in the state directory. Its name contains its digest, which is checked before it is
+ * used.
+ */
 import { createHash } from 'node:crypto';
 import { chmod, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -10,7 +13,10 @@ const PREFIX = 'agent-';
 /** Hexadecimal digits of the SHA-256 digest. */
 const DIGITS = 32;
 
-/** Executables found to be right, by path, as they were then. The kernel sets the time of a change, and nobody can choose it. */
+/**
+ * Executables found to be right, by path, as they were then. The kernel sets the time of a change, and nobody
+ * can choose it.
+ */
 const verified = new Map<string, string>();
 
 function nameOf(content: Buffer): string {

@@ -1,6 +1,6 @@
 /**
- * What `su`, `runuser`, `sudo` and `useradd` need in `/etc`. The host's own is not readable, and may name directory
- * services that a sandbox cannot reach. No account has a password.
+ * What `su`, `runuser`, `sudo` and `useradd` need in `/etc`. The host's own is not readable, and may name
+ * directory services that a sandbox cannot reach. No account has a password.
  */
 
 import { join } from 'node:path';
@@ -11,7 +11,10 @@ export interface GeneratedFile {
   mode: number;
 }
 
-/** The stacks that the services of Debian's packages include, as pam-auth-update(8) writes them for local accounts. */
+/**
+ * The stacks that the services of Debian's packages include, as pam-auth-update(8) writes them for local
+ * accounts.
+ */
 const DEBIAN_STACKS: Readonly<Record<string, string>> = {
   'common-auth': stack('auth', 'pam_unix.so nullok'),
   'common-account': stack('account', 'pam_unix.so'),

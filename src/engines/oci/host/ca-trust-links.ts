@@ -19,7 +19,10 @@ const REPLACED: Readonly<Record<string, string>> = {
 };
 /** OpenSSL's directory of single certificates, named by a hash of the subject. */
 const HASHED = 'ssl/certs';
-/** A name that `openssl rehash`, which `update-ca-certificates` runs, links by hash, and that programs without hashes read. */
+/**
+ * A name that `openssl rehash`, which `update-ca-certificates` runs, links by hash, and that programs without
+ * hashes read.
+ */
 const PEM_NAME = 'sandbox-mcp.pem';
 /** The hook that `update-ca-certificates` runs after it has rewritten the bundle. */
 const HOOKS = 'ca-certificates/update.d';

@@ -21,7 +21,10 @@ export const CA_FILES = {
 /** The CA bundle for a sandbox on an image, wherever the image keeps its own. */
 export const IMAGE_BUNDLE = `${CA_DIR}/${CA_FILES.bundle}`;
 
-/** Variables that name a CA bundle: Node and Bun, OpenSSL, Python's requests and pip, curl, git, cargo, Deno, gRPC. */
+/**
+ * Variables that name a CA bundle: Node and Bun, OpenSSL, Python's requests and pip, curl, git, cargo, Deno,
+ * gRPC.
+ */
 const CA_VARIABLES = [
   'NODE_EXTRA_CA_CERTS',
   'SSL_CERT_FILE',
@@ -103,10 +106,11 @@ export async function readCa(paths: SandboxPaths): Promise<StoredAuthority | nul
 }
 
 /**
- * Environment variables for programs that bring a list of CAs of their own, and for all programs of an image, whose system
- * paths do not link to the bundle.
+ * Environment variables for programs that bring a list of CAs of their own, and for all programs of an image,
+ * whose system paths do not link to the bundle.
  *
- * @param bundle path inside the sandbox of the bundle with everything that the host trusts and the sandbox's own CA
+ * @param bundle path inside the sandbox of the bundle with everything that the host trusts and the sandbox's
+ *   own CA
  */
 export function caEnvironment(bundle: string): Record<string, string> {
   return Object.fromEntries(CA_VARIABLES.map((name) => [name, bundle]));

@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
 const ROOT = '/sys/fs/cgroup';
-/** cgroups v1 controllers, one hierarchy each; `systemd` and `unified` have no limits but hold directories. */
+/**
+ * cgroups v1 controllers, one hierarchy each; `systemd` and `unified` have no limits but hold directories.
+ */
 const LIMITING = ['memory', 'cpu', 'pids'] as const;
 
 export type CgroupLayout = 'none' | 'v1' | 'hybrid' | 'v2';

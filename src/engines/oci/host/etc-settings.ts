@@ -1,7 +1,7 @@
 /**
- * Which of the host's world-readable settings a sandbox may see. Everybody on the host may read them, but what runs in a sandbox
- * may send them away: a file may hold a token or a password, under whatever name. So files of settings are copied if all
- * that they set is known.
+ * Which of the host's world-readable settings a sandbox may see. Everybody on the host may read them, but
+ * what runs in a sandbox may send them away: a file may hold a token or a password, under whatever name. So
+ * files of settings are copied if all that they set is known.
  */
 import { basename } from 'node:path';
 
@@ -12,7 +12,10 @@ export const MAX_SETTINGS_BYTES = 65_536;
 const URL_WITH_PASSWORD = /:\/\/[^/\s"']*@/;
 const PRIVATE_KEY = /-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----/;
 
-/** Variables and aliases that the start files of shells set: prompts, search paths, languages, history, colours. */
+/**
+ * Variables and aliases that the start files of shells set: prompts, search paths, languages, history,
+ * colours.
+ */
 const SHELL_NAMES: ReadonlySet<string> = new Set(
   [
     'PATH MANPATH INFOPATH PROMPT_COMMAND PS0 PS1 PS2 PS3 PS4 debian_chroot color_prompt force_color_prompt',
@@ -26,7 +29,9 @@ const SHELL_ASSIGNMENT = /(?:^|[\s;&|({"'])(?:(?:setenv|set)\s+([A-Za-z_]\w*)\s|
 const SHELL_FILES =
   /^(profile|bash\.bashrc|bashrc|bash_completion|\.profile|\.bashrc|\.bash_logout|\.bash_profile|.*\.c?sh)$/;
 
-/** The outermost names of apt.conf(5), lower case: how packages are installed and where from, not who does it. */
+/**
+ * The outermost names of apt.conf(5), lower case: how packages are installed and where from, not who does it.
+ */
 const APT_NAMES: ReadonlySet<string> = new Set(['apt', 'dpkg', 'dir']);
 /** Those below `Acquire`. */
 const APT_ACQUIRE_NAMES: ReadonlySet<string> = new Set([
@@ -57,7 +62,9 @@ const LINE_NAMES: Readonly<Record<string, RegExp>> = {
   'adduser.conf': /^[A-Z][A-Z_]+$/,
   'deluser.conf': /^[A-Z][A-Z_]+$/,
 };
-/** In these, and in other files of settings, a line with such a name is left out, whatever else is allowed. */
+/**
+ * In these, and in other files of settings, a line with such a name is left out, whatever else is allowed.
+ */
 const SECRET_NAME = /passw|passphrase|pwd|secret|token|api_?key|credential|auth/i;
 const SETTINGS_FILE = /(\.(conf|cnf|cfg|ini|defs)|rc)$/;
 
@@ -99,7 +106,10 @@ function isKnownAptName(name: string): boolean {
   return APT_ACQUIRE_NAMES.has(second) || second.startsWith('check-');
 }
 
-/** The names outside of all braces, with `Acquire::http` for what is in `Acquire { http { … } }` left as `Acquire`. */
+/**
+ * The names outside of all braces, with `Acquire::http` for what is in `Acquire { http { … } }` left as
+ * `Acquire`.
+ */
 function aptNames(content: string): string[] {
   const found: string[] = [];
   let depth = 0;

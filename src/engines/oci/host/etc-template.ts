@@ -1,6 +1,6 @@
 /**
- * The `/etc` of a sandbox: what programs in `/usr` need, and a few generated files. Only world-readable files are copied, so
- * it contains none of the host's secrets.
+ * The `/etc` of a sandbox: what programs in `/usr` need, and a few generated files. Only world-readable files
+ * are copied, so it contains none of the host's secrets.
  */
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';

@@ -33,8 +33,8 @@ export interface HostProgramResult {
 const MAX_KEPT = 16_384;
 
 /**
- * Runs a host program to completion, without a shell, with only PATH and `env` as its environment. Rejects with the
- * system's error if it cannot be started, and with `signal.reason` on abort, which kills it.
+ * Runs a host program to completion, without a shell, with only PATH and `env` as its environment. Rejects
+ * with the system's error if it cannot be started, and with `signal.reason` on abort, which kills it.
  */
 export function runHostProgram(
   program: string,

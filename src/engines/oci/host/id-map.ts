@@ -13,7 +13,10 @@ export interface IdMapping {
 
 /** The mapping between a sandbox's ids and the host's. */
 export interface IdMap {
-  /** `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user's id only. */
+  /**
+   * `root`: a range of its own; `subordinate`: the user and their /etc/subuid range; `single`: the user's id
+   * only.
+   */
   kind: 'root' | 'subordinate' | 'single';
   uidMappings: IdMapping[];
   gidMappings: IdMapping[];
@@ -31,7 +34,10 @@ export function idsOf({ kind, hostUid, hostGid }: IdMap): string {
 }
 
 const RANGE = 65_536;
-/** Above the ranges that distributions assign in /etc/subuid (from 100,000) and systemd's container ranges (to 1,879,048,191). */
+/**
+ * Above the ranges that distributions assign in /etc/subuid (from 100,000) and systemd's container ranges (to
+ * 1,879,048,191).
+ */
 const FIRST_BASE = 1_879_048_192;
 const LAST_BASE = 2_147_418_112;
 
@@ -115,8 +121,8 @@ export function userName(): string | null {
 }
 
 /**
- * Ordinary user: the subordinate range if newuidmap and a line of at least 2,000 ids exist, else the user's id only. newuidmap
- * refuses a user without a name.
+ * Ordinary user: the subordinate range if newuidmap and a line of at least 2,000 ids exist, else the user's
+ * id only. newuidmap refuses a user without a name.
  */
 async function userMap(uid: number, gid: number): Promise<IdMap> {
   const name = userName();

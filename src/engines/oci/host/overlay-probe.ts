@@ -6,8 +6,9 @@ import { runHostProgram } from './host-program.ts';
 import type { IdMap } from './id-map.ts';
 
 /**
- * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with id-mapped host directories and directory renames.
- * `by-runtime`: the OCI runtime, inside the sandbox's user namespace, which supports neither.
+ * Who mounts the overlays. `by-root`: the agent's `launch`, as root, with id-mapped host directories and
+ * directory renames. `by-runtime`: the OCI runtime, inside the sandbox's user namespace, which supports
+ * neither.
  */
 export type MountsBy = 'by-root' | 'by-runtime';
 

@@ -1,4 +1,6 @@
-/** The configuration files of the host's installed packages (deb-conffiles(5)), as dpkg's database names them. */
+/**
+ * The configuration files of the host's installed packages (deb-conffiles(5)), as dpkg's database names them.
+ */
 import { createHash } from 'node:crypto';
 import { lstat, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,8 +12,8 @@ const MAX_FILE_BYTES = 1_048_576;
 const FILES_AT_ONCE = 16;
 
 /**
- * Paths below `etc` of configuration files that are as their package ships them and readable by everybody. A file that
- * the host's administrator has changed may hold what only this host should know.
+ * Paths below `etc` of configuration files that are as their package ships them and readable by everybody. A
+ * file that the host's administrator has changed may hold what only this host should know.
  *
  * @param status dpkg's `status` file
  */

@@ -1,6 +1,6 @@
 /**
- * A copy of the host's dpkg database, at rest. In the live one a sandbox would see each of the host's transactions, and apt
- * refuses to work in the middle of one.
+ * A copy of the host's dpkg database, at rest. In the live one a sandbox would see each of the host's
+ * transactions, and apt refuses to work in the middle of one.
  */
 import { constants } from 'node:fs';
 import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
@@ -39,8 +39,8 @@ async function copyDirectory(from: string, to: string, wanted: (name: string) =>
 const UNFINISHED = ['unpacked', 'half-configured', 'triggers-awaited', 'triggers-pending', 'half-installed'];
 
 /**
- * dpkg's `status` without traces of a transaction: a package that is being upgraded or configured counts as installed, since
- * its files are in `/usr`; one that is being installed for the first time is not there yet.
+ * dpkg's `status` without traces of a transaction: a package that is being upgraded or configured counts as
+ * installed, since its files are in `/usr`; one that is being installed for the first time is not there yet.
  */
 export function atRest(status: string): string {
   const kept = status.split('\n\n').flatMap((stanza) => {

@@ -4,8 +4,8 @@ import type { IdMap } from './id-map.ts';
 import { runInUserns } from './userns-program.ts';
 
 /**
- * Removes these trees. `rm` never follows a symbolic link, continues if this process ends, and is faster than removing them
- * from here. Rejects if something remains.
+ * Removes these trees. `rm` never follows a symbolic link, continues if this process ends, and is faster than
+ * removing them from here. Rejects if something remains.
  */
 export async function removeTrees(agent: string, idMap: IdMap, paths: string[]): Promise<void> {
   if (paths.length === 0) return;

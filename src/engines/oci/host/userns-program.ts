@@ -15,7 +15,10 @@ function mapArguments(mappings: IdMapping[]): string[] {
   return mappings.flatMap(({ containerID, hostID, size }) => [containerID, hostID, size].map(String));
 }
 
-/** Maps the ids of a process's new user namespace: directly if this process may (user_namespaces(7)), else with the setuid helpers. */
+/**
+ * Maps the ids of a process's new user namespace: directly if this process may (user_namespaces(7)), else
+ * with the setuid helpers.
+ */
 async function mapIds(pid: string, idMap: IdMap): Promise<void> {
   if (idMap.kind !== 'subordinate') {
     // An unprivileged user may map a group only after setgroups(2) was denied.

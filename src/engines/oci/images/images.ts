@@ -15,7 +15,10 @@ import type { Host } from '../host/host.ts';
 import { hasExpired } from '../state/snapshot-record.ts';
 import { readSandboxes, readSnapshots } from '../storage/snapshot-gc.ts';
 
-/** The active sandboxes and the snapshots that use each image. Rejects if a record is damaged: it might use any image. */
+/**
+ * The active sandboxes and the snapshots that use each image. Rejects if a record is damaged: it might use
+ * any image.
+ */
 async function usersOfImages(host: Host): Promise<Map<string, string[]>> {
   const users = new Map<string, string[]>();
   const add = (image: string | null, id: string) => {

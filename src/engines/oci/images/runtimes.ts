@@ -107,10 +107,11 @@ async function pulledImage(
 type Report = ((line: string) => void) | undefined;
 
 /**
- * The image of that name, else the host's runtime, else the operator's image for that name, else the Node release of that
- * name, else the image that it refers to. The last three are downloaded on first use.
+ * The image of that name, else the host's runtime, else the operator's image for that name, else the Node
+ * release of that name, else the image that it refers to. The last three are downloaded on first use.
  *
- * @throws `invalid_argument` for an unknown runtime, `unavailable` if it cannot be downloaded; both list the installed ones
+ * @throws `invalid_argument` for an unknown runtime, `unavailable` if it cannot be downloaded; both list the
+ *   installed ones
  */
 export async function resolveRuntime(
   context: OciContext,

@@ -68,17 +68,17 @@ export class EgressGatewayPool {
   }
 
   /**
-   * Compiles a policy; throws `invalid_argument` if it is invalid, `permission` for a secret that may not be used
-   * there.
+   * Compiles a policy; throws `invalid_argument` if it is invalid, `permission` for a secret that may not be
+   * used there.
    */
   compile(policy: NetworkPolicy): Policy {
     return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets });
   }
 
   /**
-   * Sets headers on a sandbox's requests in addition to its policy's; the policy still decides what is allowed. They
-   * apply from the next request on, also in a gateway that is started later, and are never shown. A server that takes
-   * over the sandbox does not have them.
+   * Sets headers on a sandbox's requests in addition to its policy's; the policy still decides what is
+   * allowed. They apply from the next request on, also in a gateway that is started later, and are never
+   * shown. A server that takes over the sandbox does not have them.
    *
    * @returns a function that removes them, to be called at the latest when the sandbox ends
    * @throws `invalid_argument` for an invalid domain, match or header
@@ -184,7 +184,8 @@ export class EgressGatewayPool {
     try {
       const record = await readRecord(host.layout, sandboxId);
       const ends = record.endedAt !== null || record.status === 'stopping';
-      // Nobody else would close a gateway that was opened, or came back, while its sandbox was being cleaned up.
+      // Nobody else would close a gateway that was opened, or came back, while its sandbox was being cleaned
+      // up.
       if (ends || (record.init !== null && !isProcessAlive(record.init))) await this.#shut(sandboxId);
       else this.enforce(sandboxId, record.networkPolicy);
     } catch (error) {

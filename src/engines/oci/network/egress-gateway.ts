@@ -1,4 +1,7 @@
-/** The gateway of one sandbox in this process: policy decisions, the relay that holds the connections, the log on disk. */
+/**
+ * The gateway of one sandbox in this process: policy decisions, the relay that holds the connections, the log
+ * on disk.
+ */
 import { type FSWatcher, watch } from 'node:fs';
 import { join } from 'node:path';
 import type { NetworkActivity } from '../../../egress/connection/connection-log.ts';
@@ -12,7 +15,10 @@ import { GATEWAY_MARK } from '../state/state-layout.ts';
 import { EgressLog, readEgressLog } from './egress-log.ts';
 import { type RelayLocation, RelayProcess } from './relay-process.ts';
 
-/** A relay that keeps dying must not keep the server busy: after this many restarts the sandbox has no network. */
+/**
+ * A relay that keeps dying must not keep the server busy: after this many restarts the sandbox has no
+ * network.
+ */
 const MAX_RESTARTS = 100;
 
 export interface EgressGatewayOptions {

@@ -1,4 +1,7 @@
-/** The log of a sandbox's connections on disk, one line of JSON each: bounded, and readable by later servers and people. */
+/**
+ * The log of a sandbox's connections on disk, one line of JSON each: bounded, and readable by later servers
+ * and people.
+ */
 import { constants } from 'node:fs';
 import { type FileHandle, open, readFile, rename } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,4 +1,7 @@
-/** `agent relay`: the process that holds a sandbox's connections, controlled by this one (docs/agent-protocol.md). */
+/**
+ * `agent relay`: the process that holds a sandbox's connections, controlled by this one
+ * (docs/agent-protocol.md).
+ */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';

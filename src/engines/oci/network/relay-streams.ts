@@ -1,4 +1,7 @@
-/** Receives the intercepted connections of a relay: each arrives on a unix socket as a stream that starts with its id. */
+/**
+ * Receives the intercepted connections of a relay: each arrives on a unix socket as a stream that starts with
+ * its id.
+ */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, mkdir, open, rm } from 'node:fs/promises';

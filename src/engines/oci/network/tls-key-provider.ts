@@ -1,4 +1,7 @@
-/** What a sandbox's gateway needs to terminate TLS: the sandbox's CA, and the CAs that this server trusts upstream. */
+/**
+ * What a sandbox's gateway needs to terminate TLS: the sandbox's CA, and the CAs that this server trusts
+ * upstream.
+ */
 import { readFile } from 'node:fs/promises';
 import { createTrustContext, type TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';

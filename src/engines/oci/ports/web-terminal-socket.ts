@@ -1,7 +1,7 @@
 /**
- * A terminal over a WebSocket. Output is sent as binary messages; binary messages from the client are input. Text messages are
- * input too, because simple clients send keys that way; with the subprotocol they are control messages. The close reason
- * contains the exit code.
+ * A terminal over a WebSocket. Output is sent as binary messages; binary messages from the client are input.
+ * Text messages are input too, because simple clients send keys that way; with the subprotocol they are
+ * control messages. The close reason contains the exit code.
  */
 
 import type { RawData, WebSocket } from 'ws';

@@ -1,4 +1,7 @@
-/** Web terminals for people: a WebSocket listener on the host's loopback for each sandbox created with `interactive`. */
+/**
+ * Web terminals for people: a WebSocket listener on the host's loopback for each sandbox created with
+ * `interactive`.
+ */
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { WebSocketServer } from 'ws';

@@ -10,12 +10,15 @@ import { encodeHeader, Fields, FRAME, type Frame, FrameParser, TAG } from './fra
 
 /** sun_path of unix(7) has 108 bytes including the NUL. */
 const MAX_SOCKET_PATH = 107;
-/** Limit of bytes read but not consumed, and of bytes queued but not sent, before one side waits for the other. */
+/**
+ * Limit of bytes read but not consumed, and of bytes queued but not sent, before one side waits for the
+ * other.
+ */
 const WINDOW_BYTES = 524_288;
 const NOTHING = Buffer.alloc(0);
 /**
- * How long the other side may take until its first frame, and to accept what is sent: an agent without descriptors or memory
- * accepts nobody. Below what a call may take, above what a busy machine takes.
+ * How long the other side may take until its first frame, and to accept what is sent: an agent without
+ * descriptors or memory accepts nobody. Below what a call may take, above what a busy machine takes.
  */
 const FIRST_FRAME_MS = 40_000;
 
@@ -30,7 +33,9 @@ function connectPath(path: string): Promise<Socket> {
   });
 }
 
-/** Connects to a unix socket, also if its path exceeds the system's limit. Rejects with the system's error. */
+/**
+ * Connects to a unix socket, also if its path exceeds the system's limit. Rejects with the system's error.
+ */
 async function connectUnixSocket(path: string): Promise<Socket> {
   if (Buffer.byteLength(path) <= MAX_SOCKET_PATH) return connectPath(path);
   const directory = await open(dirname(path), 'r');
@@ -111,7 +116,10 @@ export class AgentConnection {
     this.#stopListening = signal === null ? () => {} : onAbort(signal, () => socket.destroy());
   }
 
-  /** Connects; an abort closes the connection and rejects every wait on it. Rejects with `AgentDisconnectedError` if nobody listens. */
+  /**
+   * Connects; an abort closes the connection and rejects every wait on it. Rejects with
+   * `AgentDisconnectedError` if nobody listens.
+   */
   static async open(
     path: string,
     signal: AbortSignal | null,
@@ -149,8 +157,8 @@ export class AgentConnection {
   }
 
   /**
-   * Sends one of many frames; waits only if too many bytes are queued. The body must not change afterwards. A failure may only
-   * surface at a later call.
+   * Sends one of many frames; waits only if too many bytes are queued. The body must not change afterwards. A
+   * failure may only surface at a later call.
    */
   push(type: number, body: Buffer = NOTHING): Promise<void> {
     const socket = this.#socket;
@@ -159,7 +167,10 @@ export class AgentConnection {
     return Promise.resolve();
   }
 
-  /** The next frame, `DATA` in pieces as they arrive; null at the end of the stream. Throws an `ERROR` frame as `AgentError`. */
+  /**
+   * The next frame, `DATA` in pieces as they arrive; null at the end of the stream. Throws an `ERROR` frame
+   * as `AgentError`.
+   */
   next(): Promise<Frame | null> {
     return this.#answered ? this.#next() : this.#inTime(this.#next());
   }
@@ -183,7 +194,10 @@ export class AgentConnection {
     }
   }
 
-  /** The next frame, which must have one of these types. Throws `AgentDisconnectedError` at the end of the stream. */
+  /**
+   * The next frame, which must have one of these types. Throws `AgentDisconnectedError` at the end of the
+   * stream.
+   */
   async expect(...types: number[]): Promise<Frame> {
     const frame = await this.next();
     if (frame === null) throw new AgentDisconnectedError();
@@ -252,7 +266,8 @@ export class AgentConnection {
 
   #write(type: number, body: Buffer, done: (error?: Error | null) => void): void {
     const socket = this.#socket;
-    // One system call for everything sent in one turn of the event loop, without copying bodies to add headers.
+    // One system call for everything sent in one turn of the event loop, without copying bodies to add
+    // headers.
     socket.cork();
     const header = encodeHeader(type, body.length);
     if (body.length === 0) {

@@ -17,7 +17,10 @@ const ACTIONS: Partial<Record<string, string>> = {
   open: 'read',
   fork: 'start a program for',
 };
-/** Steps that create missing paths: their ENOENT means a directory that accepts no new entries, such as those of `/proc`. */
+/**
+ * Steps that create missing paths: their ENOENT means a directory that accepts no new entries, such as those
+ * of `/proc`.
+ */
 const MAKING = ['create', 'stage', 'mkdir'];
 
 /** Translates an errno of the agent; `path` is a path in the sandbox, as the agent named it. */

@@ -168,8 +168,8 @@ export class Fields {
 }
 
 /**
- * Splits a byte stream into frames, one at a time, because raw bytes may follow a frame. A `DATA` body is returned in pieces as
- * they arrive, as several frames: file contents are never joined here.
+ * Splits a byte stream into frames, one at a time, because raw bytes may follow a frame. A `DATA` body is
+ * returned in pieces as they arrive, as several frames: file contents are never joined here.
  */
 export class FrameParser {
   #chunks: Buffer[] = [];

@@ -12,9 +12,9 @@ const UNASKED_MS = 20;
 const ANSWER_MS = 5_000;
 
 /**
- * Sends a PING to get the agent's reason for refusing. PID 1 refuses a connection for which it can start no process and closes
- * it at once: a client that is writing then gets EPIPE and never reads the reason, so try again. Null if the agent answers, or
- * says nothing for 5 s.
+ * Sends a PING to get the agent's reason for refusing. PID 1 refuses a connection for which it can start no
+ * process and closes it at once: a client that is writing then gets EPIPE and never reads the reason, so try
+ * again. Null if the agent answers, or says nothing for 5 s.
  *
  * @throws SandboxError `cancelled`
  */
@@ -49,8 +49,9 @@ export async function refusalOf(
 }
 
 /**
- * Explains an `AgentDisconnectedError`: returns it unchanged if the sandbox has ended, else an error that says why the call
- * failed although the sandbox is running. Any other error is returned unchanged. `signal` cancels the diagnosis.
+ * Explains an `AgentDisconnectedError`: returns it unchanged if the sandbox has ended, else an error that
+ * says why the call failed although the sandbox is running. Any other error is returned unchanged. `signal`
+ * cancels the diagnosis.
  *
  * @throws SandboxError `cancelled`
  */

@@ -5,8 +5,8 @@ import { reconcileRecord } from './reconcile.ts';
 import { requireStatus } from './require-status.ts';
 
 /**
- * Exposes a further port of a running sandbox: recorded, so that every process that opens its ports forwards it, and
- * forwarded by this one.
+ * Exposes a further port of a running sandbox: recorded, so that every process that opens its ports forwards
+ * it, and forwarded by this one.
  *
  * @throws `conflict` unless the sandbox is running, `limit_exceeded` for too many ports
  */

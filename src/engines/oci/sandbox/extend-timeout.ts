@@ -8,7 +8,8 @@ import { diagnoseDisconnect } from './agent-disconnect.ts';
 import { reconcileRecord } from './reconcile.ts';
 
 /**
- * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is promised.
+ * Extends the deadline of a running sandbox, in the agent first: only what the agent has accepted is
+ * promised.
  *
  * @throws `conflict` if the sandbox is not running
  */

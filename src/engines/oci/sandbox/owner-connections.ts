@@ -1,4 +1,7 @@
-/** The connections by which this process owns sandboxes: the agent ends a sandbox when the last owner's connection is gone. */
+/**
+ * The connections by which this process owns sandboxes: the agent ends a sandbox when the last owner's
+ * connection is gone.
+ */
 import type { Socket } from 'node:net';
 import { AgentConnection, AgentDisconnectedError } from '../protocol/agent-connection.ts';
 import { FRAME } from '../protocol/frames.ts';
@@ -8,8 +11,8 @@ const ANSWER_MS = 10_000;
 const RELEASE = Buffer.from([1]);
 
 /**
- * At most one connection for each sandbox. The kernel closes all of them when this process dies, however that happens. None of
- * them keeps the process alive.
+ * At most one connection for each sandbox. The kernel closes all of them when this process dies, however that
+ * happens. None of them keeps the process alive.
  */
 export class OwnerConnections {
   readonly #sockets = new Map<string, Socket>();
@@ -30,8 +33,8 @@ export class OwnerConnections {
   }
 
   /**
-   * Makes this process an owner of a sandbox that another one created. Does nothing if the sandbox has no owners: it is kept, was
-   * started by an agent of an earlier version, or has ended.
+   * Makes this process an owner of a sandbox that another one created. Does nothing if the sandbox has no
+   * owners: it is kept, was started by an agent of an earlier version, or has ended.
    *
    * @param path the agent's socket for owners
    */

@@ -125,8 +125,8 @@ async function releaseLayers(context: OciContext, { sandboxId, baseLayers }: San
 }
 
 /**
- * `updateRecord` for a sandbox that is being ended. A full disk must not prevent that: then the sandbox is removed first, which
- * frees space for the record. A snapshot in progress needs the files and is left alone.
+ * `updateRecord` for a sandbox that is being ended. A full disk must not prevent that: then the sandbox is
+ * removed first, which frees space for the record. A snapshot in progress needs the files and is left alone.
  */
 async function changeToEnd(
   host: Host,

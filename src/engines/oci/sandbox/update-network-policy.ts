@@ -6,8 +6,8 @@ import { updateRecord } from '../state/sandbox-record.ts';
 import { reconcileRecord } from './reconcile.ts';
 
 /**
- * Changes the network policy of a running sandbox. When this resolves, it is in force and connections that it does not allow
- * are closed. Starts the gateway here unless another process runs it.
+ * Changes the network policy of a running sandbox. When this resolves, it is in force and connections that it
+ * does not allow are closed. Starts the gateway here unless another process runs it.
  *
  * @throws `conflict` if the sandbox has ended, `invalid_argument` or `unsupported` for the policy
  */

@@ -32,8 +32,9 @@ async function agentAnswers(socket: string, signal: AbortSignal): Promise<boolea
 }
 
 /**
- * The sandbox's record once it is clear whether the sandbox has ended, and why, or is still running. Supervisors die a moment
- * before the sandbox counts as ended, so this waits for an ending one, at most a minute and until `signal` fires.
+ * The sandbox's record once it is clear whether the sandbox has ended, and why, or is still running.
+ * Supervisors die a moment before the sandbox counts as ended, so this waits for an ending one, at most a
+ * minute and until `signal` fires.
  *
  * @throws SandboxError `cancelled`
  */

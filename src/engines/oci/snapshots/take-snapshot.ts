@@ -54,10 +54,11 @@ function requireRoom(host: Host, record: SandboxRecord): void {
 }
 
 /**
- * Stops a sandbox and keeps its files as a snapshot, whose id it returns. Cannot be aborted once begun: half of it would be
- * neither a sandbox nor a snapshot.
+ * Stops a sandbox and keeps its files as a snapshot, whose id it returns. Cannot be aborted once begun: half
+ * of it would be neither a sandbox nor a snapshot.
  *
- * @throws `invalid_argument` for the expiry, `conflict` unless the sandbox is running, `limit_exceeded` for the chain
+ * @throws `invalid_argument` for the expiry, `conflict` unless the sandbox is running, `limit_exceeded` for
+ *   the chain
  */
 export async function takeSnapshot(
   context: OciContext,

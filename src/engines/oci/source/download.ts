@@ -13,7 +13,10 @@ const POLL_MS = 500;
 /** Prints the first of its arguments that is an installed program. */
 const FIND = 'for name in "$@"; do command -v "$name" >/dev/null && echo "$name" && exit; done; exit 0';
 
-/** @throws the error for the HTTP status, `limit_exceeded` if it is too large, `unsupported` if no program can download */
+/**
+ * @throws the error for the HTTP status, `limit_exceeded` if it is too large, `unsupported` if no program can
+ *   download
+ */
 export async function download(
   inside: GuestContext,
   url: string,

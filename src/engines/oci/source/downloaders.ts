@@ -1,4 +1,6 @@
-/** Command lines of programs that can download a URL to their standard output, over http and https only. Pure. */
+/**
+ * Command lines of programs that can download a URL to their standard output, over http and https only. Pure.
+ */
 
 /** In order of preference. */
 export const DOWNLOADERS = ['curl', 'wget', 'node', 'python3'] as const;

@@ -32,7 +32,10 @@ export function refsOf(text: string): Remote {
   return { size: refs.size, has: (ref) => refs.has(ref), defaultBranch };
 }
 
-/** Branches take precedence over tags, and tags over commits, as in git. Null if the remote has no such revision. */
+/**
+ * Branches take precedence over tags, and tags over commits, as in git. Null if the remote has no such
+ * revision.
+ */
 export function headOf(remote: Remote, revision: string | null): Head | null {
   if (revision === null || revision === 'HEAD') {
     if (!remote.has('HEAD')) return null;

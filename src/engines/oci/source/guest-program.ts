@@ -1,4 +1,7 @@
-/** Runs the programs that populate a new sandbox, inside it, as its ordinary user, under its limits and network policy. */
+/**
+ * Runs the programs that populate a new sandbox, inside it, as its ordinary user, under its limits and
+ * network policy.
+ */
 import { SandboxError } from '../../../shared/errors.ts';
 import { newCommandId } from '../../../shared/ids.ts';
 import { redactText } from '../../../shared/redact.ts';

@@ -36,8 +36,8 @@ export async function populatedRecord(
 }
 
 /**
- * The record of a sandbox that ended while it was being created; null if it did not end or has no record. Waits for an end in
- * progress.
+ * The record of a sandbox that ended while it was being created; null if it did not end or has no record.
+ * Waits for an end in progress.
  */
 export async function concurrentEnd(host: Host, sandboxId: string): Promise<SandboxRecord | null> {
   try {

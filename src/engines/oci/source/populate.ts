@@ -21,8 +21,8 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
 /**
  * Refuses a source that cannot be fetched, before anything is created.
  *
- * @throws `unsupported` if sandboxes on this host have no network, `permission` if the policy does not allow the source's
- * host, or a secret may not be sent to it
+ * @throws `unsupported` if sandboxes on this host have no network, `permission` if the policy does not allow
+ *   the source's host, or a secret may not be sent to it
  */
 export function checkSource(
   context: Pick<OciContext, 'secrets' | 'gateways'>,

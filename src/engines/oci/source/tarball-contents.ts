@@ -55,7 +55,9 @@ export class TarballContents {
     this.#limits = limits;
   }
 
-  /** @throws `invalid_argument` for a member that a sandbox cannot hold, `limit_exceeded` for too many members */
+  /**
+   * @throws `invalid_argument` for a member that a sandbox cannot hold, `limit_exceeded` for too many members
+   */
   add(member: Member): void {
     const at = this.#members;
     this.#members += 1;

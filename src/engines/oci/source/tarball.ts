@@ -1,4 +1,6 @@
-/** A tarball as the source of a sandbox: downloaded and unpacked inside, validated before any of it is placed. */
+/**
+ * A tarball as the source of a sandbox: downloaded and unpacked inside, validated before any of it is placed.
+ */
 import { randomBytes } from 'node:crypto';
 import type { Readable } from 'node:stream';
 import { SandboxError } from '../../../shared/errors.ts';

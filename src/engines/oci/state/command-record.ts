@@ -20,7 +20,10 @@ const commandRecordSchema = z.strictObject({
   startedAt: z.number(),
   /** Out-of-memory kills in the sandbox before the command started. */
   outOfMemoryKills: z.number(),
-  /** Set at its end if there were out-of-memory kills while it ran: the cgroup that counts them will be removed. */
+  /**
+   * Set at its end if there were out-of-memory kills while it ran: the cgroup that counts them will be
+   * removed.
+   */
   ranOutOfMemory: z.boolean().optional(),
 });
 
@@ -54,9 +57,9 @@ export function commandPaths(layout: StateLayout, commandId: string): CommandPat
 }
 
 /**
- * Records the intent to run a command, once. It survives this process; a power cut ends the sandbox anyway, so it is not
- * flushed. Synchronous on purpose: writing to the page cache takes some ten microseconds, while three round trips
- * through the thread pool would each wait for the scheduler, for every command.
+ * Records the intent to run a command, once. It survives this process; a power cut ends the sandbox anyway,
+ * so it is not flushed. Synchronous on purpose: writing to the page cache takes some ten microseconds, while
+ * three round trips through the thread pool would each wait for the scheduler, for every command.
  * @throws `conflict` if the id was used before, `limit_exceeded` if the disk is full
  */
 export function writeCommandRecord(paths: CommandPaths, record: CommandRecord): void {

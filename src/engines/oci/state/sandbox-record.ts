@@ -24,7 +24,9 @@ export const layerSchema = z.strictObject({
   directories: z.array(z.string()),
 });
 
-/** Mode and host owner of each top-level directory itself, which an overlay does not take from a lower layer. */
+/**
+ * Mode and host owner of each top-level directory itself, which an overlay does not take from a lower layer.
+ */
 export const ownersSchema = z.record(
   z.string(),
   z.strictObject({ mode: z.number().int(), uid: z.number().int(), gid: z.number().int() }),
@@ -143,7 +145,8 @@ function remember(path: string, stamp: string, record: SandboxRecord): void {
 
 /**
  * Reads a record; one that has not changed since is not parsed again.
- * @throws `not_found` if there is none, `server` with the file's name if it is damaged; neither changes anything
+ * @throws `not_found` if there is none, `server` with the file's name if it is damaged; neither changes
+ *   anything
  */
 export async function readRecord(layout: StateLayout, sandboxId: string): Promise<SandboxRecord> {
   const path = layout.sandbox(sandboxId).record;
@@ -168,8 +171,8 @@ export async function readRecord(layout: StateLayout, sandboxId: string): Promis
 }
 
 /**
- * Reads, changes and writes a record under its lock. `change` returns the new record, or null to leave it unchanged.
- * Returns the resulting record.
+ * Reads, changes and writes a record under its lock. `change` returns the new record, or null to leave it
+ * unchanged. Returns the resulting record.
  */
 export async function updateRecord(
   layout: StateLayout,
@@ -187,7 +190,10 @@ export async function updateRecord(
   });
 }
 
-/** `.new.<sandbox id>.<pid>.<start time>`: a sandbox's directory being created; its name identifies the creating process. */
+/**
+ * `.new.<sandbox id>.<pid>.<start time>`: a sandbox's directory being created; its name identifies the
+ * creating process.
+ */
 const UNFINISHED_NAME = /^\.new\.sbx_[2-9a-z]{12}\.(\d+)\.(\d*)$/;
 
 /** Creates a sandbox's directory together with its record: neither exists without the other. */

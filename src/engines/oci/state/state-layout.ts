@@ -5,9 +5,15 @@ import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
 /** Incremented when the on-disk format changes incompatibly; a newer version is refused, never rewritten. */
 export const STATE_FORMAT = 1;
 
-/** In a sandbox's directory: touched by each server that takes over its egress gateway, so that the others notice. */
+/**
+ * In a sandbox's directory: touched by each server that takes over its egress gateway, so that the others
+ * notice.
+ */
 export const GATEWAY_MARK = 'gateway';
-/** Prefix of the directories in a sandbox's directory that hold a relay's stream sockets, one for each relay process. */
+/**
+ * Prefix of the directories in a sandbox's directory that hold a relay's stream sockets, one for each relay
+ * process.
+ */
 export const STREAMS_PREFIX = 'streams-';
 
 /** The host paths of one sandbox. Nothing of a sandbox exists outside `dir` and its cgroup. */
@@ -18,7 +24,9 @@ export interface SandboxPaths {
   readonly lock: string;
   /** Command records, written by the engine. */
   readonly commands: string;
-  /** The directory that the agent holds as descriptor 3: sockets, logs and exit files, written by the agent. */
+  /**
+   * The directory that the agent holds as descriptor 3: sockets, logs and exit files, written by the agent.
+   */
   readonly agent: string;
   readonly agentSocket: string;
   /** Where further servers become owners; missing while the sandbox has no owners. */

@@ -4,8 +4,8 @@ import { runInUserns } from '../host/userns-program.ts';
 import type { DiskUse } from './disk-watch.ts';
 
 /**
- * Disk use of a tree of a sandbox's files in bytes (whole KiB, as `du -k` counts). Its cost depends on the number of files.
- * `du` follows no link. An abort kills it.
+ * Disk use of a tree of a sandbox's files in bytes (whole KiB, as `du -k` counts). Its cost depends on the
+ * number of files. `du` follows no link. An abort kills it.
  */
 export async function countBytes(host: Host, path: string, signal: AbortSignal): Promise<number> {
   const { exitCode, output, stdout } = await runDu(host, ['-sk'], path, signal);
@@ -15,8 +15,8 @@ export async function countBytes(host: Host, path: string, signal: AbortSignal):
 }
 
 /**
- * Disk use and number of files of a tree that is being written to. Files that disappear before they are counted are
- * ignored. The number is 0 if `du` does not support `--inodes`.
+ * Disk use and number of files of a tree that is being written to. Files that disappear before they are
+ * counted are ignored. The number is 0 if `du` does not support `--inodes`.
  */
 export async function countRunning(host: Host, path: string, signal: AbortSignal): Promise<DiskUse> {
   const [size, files] = await Promise.all([

@@ -1,6 +1,6 @@
 /**
- * Ends sandboxes that exceed their disk limit. Most file systems offer an unprivileged process no directory quota, so this
- * polls: a sandbox can exceed its limit by what it writes in a second.
+ * Ends sandboxes that exceed their disk limit. Most file systems offer an unprivileged process no directory
+ * quota, so this polls: a sandbox can exceed its limit by what it writes in a second.
  */
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import type { Logger } from '../../../shared/log.ts';
@@ -23,7 +23,10 @@ export interface DiskUse {
 export interface DiskProbe {
   /** Free space of the file system that holds the sandboxes; cheap. */
   free(): Promise<DiskUse>;
-  /** Disk use of a sandbox, by walking its files. Null if it no longer runs, infinite if they cannot be counted. */
+  /**
+   * Disk use of a sandbox, by walking its files. Null if it no longer runs, infinite if they cannot be
+   * counted.
+   */
   used(sandboxId: string): Promise<DiskUse | null>;
   /** Ends a sandbox that exceeds its limit. */
   end(sandboxId: string, usedBytes: number): Promise<void>;
@@ -32,7 +35,10 @@ export interface DiskProbe {
 interface Watched {
   limitBytes: number;
   used: number;
-  /** Free space when `used` was measured: use cannot have grown by more than free space fell. Null before the first walk. */
+  /**
+   * Free space when `used` was measured: use cannot have grown by more than free space fell. Null before the
+   * first walk.
+   */
   freeThen: DiskUse | null;
   checks: number;
 }

@@ -14,7 +14,9 @@ export interface TopDirectory {
   place: string;
   /** The lowest layer: a directory of the host or of an image, or the template of `/etc`. */
   base: BaseDirectory;
-  /** Names of the links in the bundle's `l` to the snapshot layers that contain this directory; newest first. */
+  /**
+   * Names of the links in the bundle's `l` to the snapshot layers that contain this directory; newest first.
+   */
   links: string[];
 }
 
@@ -37,7 +39,9 @@ function isLayered({ base, links }: TopDirectory): boolean {
   return base !== null || links.length > 0;
 }
 
-/** Mount points of root's mounts in the bundle. Relative, because mount options are limited to 4,096 bytes. */
+/**
+ * Mount points of root's mounts in the bundle. Relative, because mount options are limited to 4,096 bytes.
+ */
 const MERGED = 'm';
 const MAPPED = 'b';
 const LINKS = 'l';
@@ -97,8 +101,8 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
   const lower = [...layers, ...(base === null ? [] : [base.path])].join(':');
-  // `userxattr` makes whiteouts work in a user namespace (without it `rm -rf` of a lower directory fails); without `volatile`,
-  // ending a sandbox would wait until all dirty pages of the host's disk are written.
+  // `userxattr` makes whiteouts work in a user namespace (without it `rm -rf` of a lower directory fails);
+  // without `volatile`, ending a sandbox would wait until all dirty pages of the host's disk are written.
   const options = [
     `lowerdir=${lower}`,
     `upperdir=${upper}`,

@@ -26,8 +26,8 @@ export function layerPaths(paths: SandboxPaths, name: string): { upper: string; 
 }
 
 /**
- * Creates the directories of a new sandbox. Other host users cannot access what its root owns; parent directories can only be
- * traversed.
+ * Creates the directories of a new sandbox. Other host users cannot access what its root owns; parent
+ * directories can only be traversed.
  */
 export async function makeSandboxDirectories(
   paths: SandboxPaths,
@@ -76,7 +76,10 @@ export async function makeSandboxDirectories(
 
 /** Where login shells of every distribution look for scripts; the name sorts behind those of packages. */
 const LOGIN_PROFILE = 'etc/profile.d/zz-sandbox-mcp.sh';
-/** From the environment that the shell was started with, because `/etc/profile` has replaced the variable by now. */
+/**
+ * From the environment that the shell was started with, because `/etc/profile` has replaced the variable by
+ * now.
+ */
 const LOGIN_SCRIPT = `# Login shells keep the PATH that they were started with; /etc/profile sets another.
 _path=$(tr '\\0\\n' '\\n ' < "/proc/$$/environ" 2> /dev/null | sed -n '/^PATH=./{s/^PATH=//p;q;}')
 if [ -n "$_path" ]; then
@@ -86,7 +89,9 @@ fi
 unset _path
 `;
 
-/** In the sandbox's own layer, so that it holds on the host's files, on every image and on older snapshots. */
+/**
+ * In the sandbox's own layer, so that it holds on the host's files, on every image and on older snapshots.
+ */
 async function addLoginProfile(upper: string, own: (path: string) => Promise<void> | null): Promise<void> {
   await makeBelow(upper, dirname(LOGIN_PROFILE), own);
   const file = join(upper, LOGIN_PROFILE);

@@ -1,6 +1,7 @@
 /**
- * Makes a snapshot of a sandbox whose record is `snapshotting`. Until its directory is staged, the sandbox is intact and can
- * continue; from then on every step is idempotent, and any process that finds it unfinished completes it.
+ * Makes a snapshot of a sandbox whose record is `snapshotting`. Until its directory is staged, the sandbox is
+ * intact and can continue; from then on every step is idempotent, and any process that finds it unfinished
+ * completes it.
  */
 import { chmod, lstat, mkdir, opendir, readdir, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,8 +88,8 @@ async function recordOf(host: Host, record: SnapshotOf, layer: string): Promise<
 }
 
 /**
- * The last step after which the sandbox can continue: it tries what a full disk or missing permissions would make fail later,
- * while the sandbox is still running.
+ * The last step after which the sandbox can continue: it tries what a full disk or missing permissions would
+ * make fail later, while the sandbox is still running.
  */
 export async function stageSnapshot(host: Host, record: SnapshotOf): Promise<void> {
   const staged = stagedPaths(host, record);

@@ -1,6 +1,7 @@
 /**
- * Garbage collection of snapshots. A deleted or expired one keeps its layer while an active sandbox or another snapshot is
- * based on it. Records alone decide; there is no reference count that a crash could leave wrong.
+ * Garbage collection of snapshots. A deleted or expired one keeps its layer while an active sandbox or
+ * another snapshot is based on it. Records alone decide; there is no reference count that a crash could leave
+ * wrong.
  */
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -90,7 +91,9 @@ export async function templatesOfSnapshots(host: Host): Promise<string[]> {
   return (await readSnapshots(host)).map(({ etcTemplate }) => etcTemplate);
 }
 
-/** Removes what processes left that died while creating or removing a snapshot. Reconcile the sandboxes first. */
+/**
+ * Removes what processes left that died while creating or removing a snapshot. Reconcile the sandboxes first.
+ */
 export async function removeSnapshotLeftovers(host: Host): Promise<void> {
   // List these before reading the sandboxes, so that nothing staged later is in the list.
   const names = (await readdir(host.layout.snapshots)).filter((name) => name.startsWith('.'));

@@ -8,9 +8,11 @@ import { readLiveSnapshot, type SnapshotRecord } from '../state/snapshot-record.
 import type { SandboxPaths } from '../state/state-layout.ts';
 
 /**
- * The snapshot for a new sandbox, which must use the snapshot's runtime: another one has different base files.
+ * The snapshot for a new sandbox, which must use the snapshot's runtime: another one has different base
+ * files.
  *
- * @throws `not_found`, `invalid_argument` for a different runtime, `conflict` if the snapshot was taken with different mounts
+ * @throws `not_found`, `invalid_argument` for a different runtime, `conflict` if the snapshot was taken with
+ *   different mounts
  */
 export async function sourceSnapshot(
   host: Host,
@@ -42,7 +44,8 @@ export async function sourceSnapshot(
 }
 
 /**
- * Creates a new sandbox's directory unless its image or snapshot was removed. From then on its record protects them.
+ * Creates a new sandbox's directory unless its image or snapshot was removed. From then on its record
+ * protects them.
  */
 export async function claimWithLayers(host: Host, record: SandboxRecord): Promise<SandboxPaths> {
   const { image, sourceSnapshotId } = record;

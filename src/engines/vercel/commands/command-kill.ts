@@ -19,8 +19,8 @@ export function endsIt(signalName: string): boolean {
 }
 
 /**
- * Sends a signal to a command and all its descendants, even after the command itself has ended. If the sandbox has
- * ended or is about to, there is nothing to signal, and that is not an error.
+ * Sends a signal to a command and all its descendants, even after the command itself has ended. If the
+ * sandbox has ended or is about to, there is nothing to signal, and that is not an error.
  *
  * @throws SandboxError `not_found`, `invalid_argument` for the signal, or the platform's error
  */
@@ -64,8 +64,8 @@ export async function sendSignal(
 }
 
 /**
- * True for a refusal because the sandbox is ending, and its commands with it; after any other refusal the command keeps
- * running. So it does after a snapshot that fails, which leaves the sandbox running.
+ * True for a refusal because the sandbox is ending, and its commands with it; after any other refusal the
+ * command keeps running. So it does after a snapshot that fails, which leaves the sandbox running.
  */
 async function tookItAlong(
   context: VercelContext,

@@ -33,8 +33,8 @@ export interface PlatformExit {
 export class CommandFollow {
   readonly log: LogWriter;
   /**
-   * Resolves with the platform's report, or with null if its sandbox's end cut it off; rejects if the platform reports
-   * nothing.
+   * Resolves with the platform's report, or with null if its sandbox's end cut it off; rejects if the
+   * platform reports nothing.
    */
   readonly exit: Promise<PlatformExit | null>;
   /** False once some of the output is known to be missing. */
@@ -60,7 +60,8 @@ export class CommandFollow {
 
   /**
    * @param directory for this command alone; captured output is stored there
-   * @param tuning how long to wait before the first retry after a failure, and how many consecutive failures are final
+   * @param tuning how long to wait before the first retry after a failure, and how many consecutive failures
+   *   are final
    */
   constructor(command: SdkCommand, directory: string, tuning: Pick<HttpTuning, 'retryBaseMs' | 'attempts'>) {
     this.#command = command;
@@ -96,7 +97,9 @@ export class CommandFollow {
     return { ...this.log.totals };
   }
 
-  /** Resolves once earlier output is read: at once after a start, soon after attaching to a running command. */
+  /**
+   * Resolves once earlier output is read: at once after a start, soon after attaching to a running command.
+   */
   async caughtUp(signal: AbortSignal): Promise<void> {
     const quiet = new Promise<void>((resolve) => {
       let timer = setTimeout(resolve, SILENT_MS);
@@ -142,7 +145,9 @@ export class CommandFollow {
     this.log.flush();
   }
 
-  /** Reads output written after a command's end by processes it left behind; seldom, and for small logs only. */
+  /**
+   * Reads output written after a command's end by processes it left behind; seldom, and for small logs only.
+   */
   async refresh(signal: AbortSignal): Promise<void> {
     const { stdout, stderr } = this.log.totals;
     if (!this.#exited || this.#closing.signal.aborted || stdout + stderr > MAX_REFRESHED) return;

@@ -93,7 +93,8 @@ export class CommandTracker {
   /** Resolves at the next change of a command; its end counts once it is on disk. */
   async waitForChange(follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.waitForChange(signal);
-    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the change to report.
+    // Not by the entry: one whose following has failed meanwhile is gone, and its failure is the change to
+    // report.
     const ended = this.#ends.get(follow);
     if (ended !== undefined && follow.exited && !signal.aborted)
       await Promise.race([ended, whenAborted(signal)]);
@@ -195,7 +196,9 @@ export class CommandTracker {
     return made;
   }
 
-  /** After the platform refused to report the end: the sandbox's own end explains it, or else it is an error. */
+  /**
+   * After the platform refused to report the end: the sandbox's own end explains it, or else it is an error.
+   */
   async #endOrThrow(commandId: string, error: unknown): Promise<void> {
     const { sandboxId } = this.#context.layout.command(commandId);
     if (isStopped(error) || isNotFound(error)) {
@@ -252,7 +255,9 @@ export class CommandTracker {
     return { command: finishedView(written, paths.sandboxId, written.end), follow: null };
   }
 
-  /** SIGTERM at the timeout, SIGKILL after a grace period; the platform's own limit is a fallback for both. */
+  /**
+   * SIGTERM at the timeout, SIGKILL after a grace period; the platform's own limit is a fallback for both.
+   */
   #limitTime({ commandId, timeoutMs, startedAt }: CommandRecord): NodeJS.Timeout | null {
     if (timeoutMs === null) return null;
     const end = (signalName: string) => {

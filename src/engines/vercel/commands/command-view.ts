@@ -7,7 +7,9 @@ import type { CommandEnd, CommandRecord } from '../state/command-record.ts';
 /** Signals that end a program; an exit code above 128 that corresponds to any other is the program's own. */
 const LAST_ENDING_SIGNAL = 31;
 
-/** The signal that an exit code of 128 + n stands for, as in shells; the platform reports it in no other way. */
+/**
+ * The signal that an exit code of 128 + n stands for, as in shells; the platform reports it in no other way.
+ */
 export function signalOf(exitCode: number): string | null {
   const number = exitCode - 128;
   return number >= 1 && number <= LAST_ENDING_SIGNAL ? nameOfSignal(number) : null;

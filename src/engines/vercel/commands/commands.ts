@@ -1,5 +1,6 @@
 /**
- * Commands: started once on the platform, followed by this process, looked up in the stored records and the platform.
+ * Commands: started once on the platform, followed by this process, looked up in the stored records and the
+ * platform.
  */
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
@@ -118,7 +119,10 @@ export class VercelCommands implements Commands {
     return countLines((await this.#captured(commandId, signal)).directory, range);
   }
 
-  /** The log that holds most of a command's output, with everything written so far, and the totals of the command. */
+  /**
+   * The log that holds most of a command's output, with everything written so far, and the totals of the
+   * command.
+   */
   async #captured(commandId: string, signal: AbortSignal): Promise<{ directory: string; totals: Totals }> {
     const { command, follow } = await this.#tracker.get(commandId, signal);
     if (follow !== null) await this.#requireReading(commandId, follow, signal);
@@ -152,7 +156,9 @@ export class VercelCommands implements Commands {
     this.#tracker.close();
   }
 
-  /** @throws SandboxError if the output cannot be read at present: missing output is never omitted silently */
+  /**
+   * @throws SandboxError if the output cannot be read at present: missing output is never omitted silently
+   */
   async #requireReading(commandId: string, follow: CommandFollow, signal: AbortSignal): Promise<void> {
     await follow.readOn(signal);
     if (follow.readFailure === null || follow.isCut) return;

@@ -20,8 +20,8 @@ export function isOf(end: Pick<CommandEnd, 'capture'>, log: LogWriter): boolean 
 }
 
 /**
- * The output of a command on this machine: the capture that holds most, and the most bytes of each stream that any
- * capture has counted, so that what the chosen one lacks is reported as missing.
+ * The output of a command on this machine: the capture that holds most, and the most bytes of each stream
+ * that any capture has counted, so that what the chosen one lacks is reported as missing.
  *
  * @param own the capture of this process, used if no other holds more; null if it has none
  */

@@ -1,7 +1,8 @@
 /**
- * One reading of a command's output from its beginning. The platform cannot resume at an offset, so a stream that was
- * cut is read again, and the part that is already captured is skipped: by bytes of each stream, since a new reading may
- * be chunked differently. A digest verifies that the skipped bytes equal the captured ones.
+ * One reading of a command's output from its beginning. The platform cannot resume at an offset, so a stream
+ * that was cut is read again, and the part that is already captured is skipped: by bytes of each stream,
+ * since a new reading may be chunked differently. A digest verifies that the skipped bytes equal the captured
+ * ones.
  */
 import { createHash, type Hash } from 'node:crypto';
 import type { OutputStream } from '../../engine.ts';

@@ -15,8 +15,8 @@ export async function statIn(session: Session, path: string, signal: AbortSignal
 }
 
 /**
- * The same with the modification time (milliseconds since 1970) and the digest of a file's content, which is null for a
- * directory; null if nothing is there.
+ * The same with the modification time (milliseconds since 1970) and the digest of a file's content, which is
+ * null for a directory; null if nothing is there.
  */
 export async function describeIn(
   session: Session,

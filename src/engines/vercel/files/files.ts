@@ -1,4 +1,7 @@
-/** Files of a sandbox: transferred by the platform's calls, placed and inspected by scripts that run as its user. */
+/**
+ * Files of a sandbox: transferred by the platform's calls, placed and inspected by scripts that run as its
+ * user.
+ */
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
@@ -13,7 +16,10 @@ import { readTree } from './read-tree.ts';
 import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
-/** Limits for one call to the platform: the bytes are packed in memory, and placing the files has to fit into its time. */
+/**
+ * Limits for one call to the platform: the bytes are packed in memory, and placing the files has to fit into
+ * its time.
+ */
 const MAX_BATCH_BYTES = 16 * 1_048_576;
 const MAX_BATCH_FILES = 100;
 /** Below the 5 minutes after which the platform ends a request. */

@@ -10,7 +10,10 @@ import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { TAR_BLOCK_BYTES, tarHeader, tarPadding } from '../../../shared/fs/tar-header.ts';
 import type { TreeEntry } from '../../engine.ts';
 
-/** An archive states a file's size before its content: larger files are spooled to disk until their size is known. */
+/**
+ * An archive states a file's size before its content: larger files are spooled to disk until their size is
+ * known.
+ */
 const IN_MEMORY_BYTES = 1_048_576;
 
 export interface Counted {

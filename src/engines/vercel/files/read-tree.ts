@@ -104,8 +104,8 @@ async function fileEntry(
 }
 
 /**
- * The same bytes, verified against the file's state just before. Data appended meanwhile is included; anything else is
- * not the file, whatever the response status was.
+ * The same bytes, verified against the file's state just before. Data appended meanwhile is included;
+ * anything else is not the file, whatever the response status was.
  */
 function checked(sizeBytes: number, sha256: string, path: string, stream: Readable): Readable {
   const pieces = async function* () {

@@ -60,9 +60,10 @@ stat -L -c '%s' -- "$1" || exit 47
 tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
 
 /**
- * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin with, \`$2\` the
- * name of a file while it is written beside its place, then come path, mode (or nothing) and size of each. Prints a line
- * for each that is in place. What is left of the stages is for \`REMOVE_STAGED\`: a script that was killed removes nothing.
+ * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin
+ * with, \`$2\` the name of a file while it is written beside its place, then come path, mode (or nothing) and
+ * size of each. Prints a line for each that is in place. What is left of the stages is for \`REMOVE_STAGED\`:
+ * a script that was killed removes nothing.
  */
 export const PLACE_FILES = `${PRELUDE}
 stage=$1 name=$2 count=$(( ($# - 2) / 3 ))
@@ -95,8 +96,8 @@ rm -f -- "$stage"-*
 for path; do rm -f -- "$(dirname -- "$(readlink -m -- "$path" 2> /dev/null || echo "$path")")/$name"; done`;
 
 /**
- * Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. Prints what is left out, each as
- * its kind in one letter, its path and a NUL.
+ * Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. Prints what is
+ * left out, each as its kind in one letter, its path and a NUL.
  */
 export const PACK = `${PRELUDE}
 [[ -r $1 && -x $1 ]] || refuse 'Permission denied'
@@ -111,8 +112,9 @@ rm -f -- "$2"
 refuse "$said"`;
 
 /**
- * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the place \`$1\`,
- * where it is merged with a directory that is there. What cannot be merged is found before anything is moved.
+ * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the
+ * place \`$1\`, where it is merged with a directory that is there. What cannot be merged is found before
+ * anything is moved.
  */
 export const PLACE_TREE = `${PRELUDE}
 place=$1 parts=$2 count=$3 stage=

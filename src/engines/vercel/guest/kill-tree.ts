@@ -3,15 +3,16 @@ import type { Session } from '@vercel/sandbox';
 import { runScript } from './run-script.ts';
 
 /**
- * Set in the environment of each command to its id; children inherit it by fork, including those that have left their
- * parent, session and group. A process that has cleared its environment is found through its parent.
+ * Set in the environment of each command to its id; children inherit it by fork, including those that have
+ * left their parent, session and group. A process that has cleared its environment is found through its
+ * parent.
  */
 export const MARK = 'SANDBOX_MCP_COMMAND';
 
 /**
- * Pure bash, without a fork: a fork bomb takes every free process id. All processes found are stopped first, until no
- * new ones appear; then all get the signal and are continued. Processes that were sent SIGKILL take a moment to die:
- * the script waits for them, a few seconds at most.
+ * Pure bash, without a fork: a fork bomb takes every free process id. All processes found are stopped first,
+ * until no new ones appear; then all get the signal and are continued. Processes that were sent SIGKILL take
+ * a moment to die: the script waits for them, a few seconds at most.
  */
 const SCRIPT = `mark=$1 all=0 blind=
 shift
@@ -62,9 +63,9 @@ done
 echo "$all $blind"`;
 
 /**
- * Sends signals by number, a moment apart, to every tagged process. As root, since what `sudo` started belongs to it;
- * if root may not inspect other users' processes, once more as the sandbox's user. Returns how many were signalled; 0
- * if none is left.
+ * Sends signals by number, a moment apart, to every tagged process. As root, since what `sudo` started
+ * belongs to it; if root may not inspect other users' processes, once more as the sandbox's user. Returns how
+ * many were signalled; 0 if none is left.
  *
  * @throws SandboxError `unsupported` if the image has no bash; what the SDK throws
  */

@@ -23,11 +23,11 @@ export interface ScriptOptions {
 }
 
 /**
- * Runs a bash script with arguments, available as `$1` and on; they are never part of the script text. Started once; a
- * lost response is a failure.
+ * Runs a bash script with arguments, available as `$1` and on; they are never part of the script text.
+ * Started once; a lost response is a failure.
  *
- * @throws SandboxError `unsupported` where the image has no bash or coreutils, `timeout` after `silentMs`; what the SDK
- * throws
+ * @throws SandboxError `unsupported` where the image has no bash or coreutils, `timeout` after `silentMs`;
+ *   what the SDK throws
  */
 export async function runScript(
   session: Session,

@@ -1,4 +1,7 @@
-/** Maps every failure of the SDK, the network and the platform to a SandboxError with its code and the next step. */
+/**
+ * Maps every failure of the SDK, the network and the platform to a SandboxError with its code and the next
+ * step.
+ */
 import { APIError, StreamError } from '@vercel/sandbox';
 import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import { RENEWAL } from './credentials.ts';

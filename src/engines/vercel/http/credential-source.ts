@@ -1,4 +1,7 @@
-/** The credentials in use. An OIDC token lasts hours, so one that expires is read again from where it came from. */
+/**
+ * The credentials in use. An OIDC token lasts hours, so one that expires is read again from where it came
+ * from.
+ */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { parseEnv, promisify } from 'node:util';
@@ -91,8 +94,8 @@ export class CredentialSource {
   }
 
   /**
-   * Others may write into the folder that the server works in: their token must not move sandboxes, with what runs in
-   * them, into another project.
+   * Others may write into the folder that the server works in: their token must not move sandboxes, with what
+   * runs in them, into another project.
    */
   #requireSameProject({ teamId, projectId }: Credentials): void {
     const first = this.#current;
@@ -103,7 +106,10 @@ export class CredentialSource {
   }
 }
 
-/** The credentials of the environment, expired or not; null if there are none, or if they are read from elsewhere. */
+/**
+ * The credentials of the environment, expired or not; null if there are none, or if they are read from
+ * elsewhere.
+ */
 function given(environment: VercelEnvironment): Credentials | null {
   const { oidcToken, tokenFile, tokenCommand } = environment;
   if (oidcToken === null && (tokenFile !== null || tokenCommand !== null)) return null;

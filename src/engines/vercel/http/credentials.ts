@@ -15,7 +15,10 @@ export interface VercelEnvironment {
   readonly tokenFile: string | null;
   /** `VERCEL_OIDC_TOKEN_COMMAND`: a command line that prints the same. */
   readonly tokenCommand: string | null;
-  /** The `.env.local` of the server's working directory, which `vercel env pull` rewrites; null without such a directory. */
+  /**
+   * The `.env.local` of the server's working directory, which `vercel env pull` rewrites; null without such a
+   * directory.
+   */
   readonly envFile: string | null;
 }
 
@@ -44,8 +47,8 @@ interface Claims {
 }
 
 /**
- * The credentials to use now: an OIDC token first, with team and project from their variables, else from its payload;
- * otherwise an access token, which needs both.
+ * The credentials to use now: an OIDC token first, with team and project from their variables, else from its
+ * payload; otherwise an access token, which needs both.
  *
  * @throws SandboxError `auth` naming the variable that is missing, unreadable or expired, and what renews it
  */
@@ -107,7 +110,9 @@ function refused(message: string, hint: string, variables: string[]): SandboxErr
   return new SandboxError('auth', message, { hint, details: { variables } });
 }
 
-/** The claims in the payload of a JSON Web Token (unverified: the API verifies it); null for anything else. */
+/**
+ * The claims in the payload of a JSON Web Token (unverified: the API verifies it); null for anything else.
+ */
 function claimsOf(token: string): Claims | null {
   const parts = token.split('.');
   if (parts.length !== 3 || parts[1] === undefined) return null;

@@ -14,7 +14,8 @@ export interface HttpTuning {
   /** Until the head of an ordinary response. */
   readonly headersMs: number;
   /**
-   * Until the head of a response that legitimately takes long; more than the 5 minutes after which the platform cuts.
+   * Until the head of a response that legitimately takes long; more than the 5 minutes after which the
+   * platform cuts.
    */
   readonly longHeadersMs: number;
   /** Between two pieces of an ordinary body. */

@@ -1,6 +1,6 @@
 /**
- * The `fetch` given to the SDK: pooled, through the company's proxy, with timeouts, to the base URL that the operator
- * configured. Retries only what is safe to retry; the SDK's own retries are suppressed here.
+ * The `fetch` given to the SDK: pooled, through the company's proxy, with timeouts, to the base URL that the
+ * operator configured. Retries only what is safe to retry; the SDK's own retries are suppressed here.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { fetch as undiciFetch } from 'undici';

@@ -32,8 +32,8 @@ export interface FailureFacts {
 }
 
 /**
- * The failure of a request after all safe retries. The SDK retries every failure except an error of this name, which it
- * rethrows unchanged.
+ * The failure of a request after all safe retries. The SDK retries every failure except an error of this
+ * name, which it rethrows unchanged.
  */
 export class HttpFailure extends Error {
   override readonly name = 'AbortError';

@@ -16,7 +16,10 @@ export function isRepeatable(method: string, pathname: string): boolean {
   return method === 'POST' && REPEATABLE_POSTS.some((pattern) => pattern.test(pathname));
 }
 
-/** Requests whose response legitimately takes long: waiting for a command's end, creating a sandbox or snapshot. */
+/**
+ * Requests whose response legitimately takes long: waiting for a command's end, creating a sandbox or
+ * snapshot.
+ */
 export function mayTakeLong(method: string, url: URL): boolean {
   if (url.searchParams.get('wait') === 'true') return true;
   return method === 'POST' && /\/(sandboxes|snapshot|cmd|stop)$/.test(url.pathname);

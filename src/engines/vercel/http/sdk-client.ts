@@ -49,8 +49,8 @@ export class SdkClient {
   }
 
   /**
-   * The session to work in. Its own calls go straight to the platform: those of the sandbox would restart a stopped one
-   * and repeat the call.
+   * The session to work in. Its own calls go straight to the platform: those of the sandbox would restart a
+   * stopped one and repeat the call.
    */
   async session(name: string, signal: AbortSignal): Promise<Session> {
     return this.#sessions.get(name) ?? (await this.get(name, signal)).currentSession();

@@ -1,4 +1,7 @@
-/** What the platform tells of a session's network policy and the SDK does not read: it would be told as if it were not there. */
+/**
+ * What the platform tells of a session's network policy and the SDK does not read: it would be told as if it
+ * were not there.
+ */
 import { z } from 'zod';
 
 const MAX_SESSIONS = 500;

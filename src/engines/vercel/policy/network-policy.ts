@@ -11,8 +11,9 @@ const MASK = '***';
 type Fill = (value: string, domain: string) => string;
 
 /**
- * Converts a policy for the SDK. A rule's domain counts as allowed, rules of one domain keep their order, and requests
- * that match no rule pass without headers, as in the tools. Secrets are substituted: the platform sets the headers.
+ * Converts a policy for the SDK. A rule's domain counts as allowed, rules of one domain keep their order, and
+ * requests that match no rule pass without headers, as in the tools. Secrets are substituted: the platform
+ * sets the headers.
  *
  * @throws what `SecretStore.fill` throws
  */
@@ -59,7 +60,10 @@ function toSdkRule(rule: NetworkRule, domain: string, fill: Fill): SdkRule | nul
   return { ...match, transform: [{ headers: Object.fromEntries(filled) }] };
 }
 
-/** Converts a policy for the tools, with masked header values. A sandbox without a policy may access everything. */
+/**
+ * Converts a policy for the tools, with masked header values. A sandbox without a policy may access
+ * everything.
+ */
 export function fromSdkPolicy(policy: SdkPolicy | undefined): NetworkPolicy {
   if (policy === undefined) return { mode: 'allow-all' };
   if (typeof policy === 'string') return { mode: policy };
@@ -109,8 +113,8 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
 }
 
 /**
- * The policy in force as reported: as it was requested, if the platform still has that one, or has one with lists that
- * it does not return.
+ * The policy in force as reported: as it was requested, if the platform still has that one, or has one with
+ * lists that it does not return.
  *
  * @param requested as `masked` keeps it; null where this machine did not ask
  * @param unknownParts what the platform reports of it and the SDK does not read

@@ -33,7 +33,10 @@ function pairsOf(values: Values): SdkPair[] {
   });
 }
 
-/** What has no field is told in the SDK's own words, so that the rule looks neither weaker nor stronger than it is. */
+/**
+ * What has no field is told in the SDK's own words, so that the rule looks neither weaker nor stronger than
+ * it is.
+ */
 export function fromSdkMatch({ method, path, headers, queryString }: SdkMatch): Match {
   const other: string[] = [];
   const match: Match = {};

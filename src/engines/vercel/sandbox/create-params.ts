@@ -8,7 +8,9 @@ import { toSdkPolicy } from '../policy/network-policy.ts';
 import { snapshotRuntime } from '../state/snapshot-record.ts';
 import { chooseRuntime, type RuntimeChoice } from './runtime-choice.ts';
 
-/** What the sandbox starts from, and how that is shown. A snapshot has its own runtime; any other is rejected. */
+/**
+ * What the sandbox starts from, and how that is shown. A snapshot has its own runtime; any other is rejected.
+ */
 export async function planOf(
   context: VercelContext,
   { runtime, source }: CreateSandbox,
@@ -59,7 +61,10 @@ export function paramsOf(
   return { ...common, ...choice, source: gitSource(source, sourceCredentials(source, secrets)) };
 }
 
-/** The platform's own name is the id; the chosen one is shown as a tag. Kept files expire, so that nothing costs for ever. */
+/**
+ * The platform's own name is the id; the chosen one is shown as a tag. Kept files expire, so that nothing
+ * costs for ever.
+ */
 function persistence(persistent: CreateSandbox['persistent']) {
   if (persistent === undefined) return { persistent: false };
   const { name, keepSnapshots } = persistent;

@@ -3,8 +3,8 @@ import type { VercelContext } from '../context.ts';
 import { explain, getSandbox, notRunning } from './get-sandbox.ts';
 
 /**
- * Exposes a further port of a running sandbox. The platform is sent all of its ports, so that sending the request twice
- * changes nothing.
+ * Exposes a further port of a running sandbox. The platform is sent all of its ports, so that sending the
+ * request twice changes nothing.
  *
  * @throws `conflict` unless the sandbox is running, `limit_exceeded` for too many ports
  */

@@ -30,7 +30,8 @@ export async function getSandbox(
     if (!isSandboxMissing(error)) throw fromPlatform(error, { doing: 'get a sandbox', sandboxId }, signal);
     if (record?.lastSeen == null) throw unknownSandbox(sandboxId);
     const ended = endedView(record.lastSeen, record, Date.now());
-    // Before its deadline, and if no one requested its end, a single such response is not stored: it may be wrong.
+    // Before its deadline, and if no one requested its end, a single such response is not stored: it may be
+    // wrong.
     if (ended.stopCause !== 'aborted') await note(context, ended, record);
     return ended;
   }
@@ -122,8 +123,8 @@ export function notRunning({ sandboxId, status, stopCause }: Sandbox, doing: str
 }
 
 /**
- * Works in a running sandbox. If it has ended, rejects with `conflict` and the next step, whether that was known before
- * or follows from the refusal.
+ * Works in a running sandbox. If it has ended, rejects with `conflict` and the next step, whether that was
+ * known before or follows from the refusal.
  *
  * @param doing completes "Cannot …"
  */
@@ -165,7 +166,8 @@ export async function runningSession(
 }
 
 /**
- * The error for a failure in a session: if the sandbox has ended, that is more informative than the platform's message.
+ * The error for a failure in a session: if the sandbox has ended, that is more informative than the
+ * platform's message.
  */
 export async function explain(
   context: VercelContext,

@@ -1,4 +1,7 @@
-/** The life of a sandbox after its creation: extending, stopping, removing, and recovery after a server has died. */
+/**
+ * The life of a sandbox after its creation: extending, stopping, removing, and recovery after a server has
+ * died.
+ */
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -18,7 +21,9 @@ const DOUBT_MS = 15 * 60_000;
 const END_MS = 60_000;
 const AT_A_TIME = 4;
 
-/** Extends the deadline. Sent once: if the response is lost, the deadline itself shows whether it was moved. */
+/**
+ * Extends the deadline. Sent once: if the response is lost, the deadline itself shows whether it was moved.
+ */
 export async function extendTimeout(
   context: VercelContext,
   sandboxId: string,
@@ -86,7 +91,10 @@ export async function untilEnded(
   }
 }
 
-/** Removes every trace, in the cloud and here. A creation in doubt stays on record until it can no longer appear. */
+/**
+ * Removes every trace, in the cloud and here. A creation in doubt stays on record until it can no longer
+ * appear.
+ */
 export async function forgetSandbox(
   context: VercelContext,
   creations: Creations,

@@ -11,7 +11,10 @@ import { BATCH, gather, spanOf } from './pagination.ts';
 
 const MAX_CONCURRENT_GETS = 8;
 
-/** One page of the sandboxes of this project that such a server created, including those it still has records of. */
+/**
+ * One page of the sandboxes of this project that such a server created, including those it still has records
+ * of.
+ */
 export async function listSandboxes(
   context: VercelContext,
   query: ListQuery,

@@ -27,7 +27,10 @@ export function spanOf(entries: readonly { createdAt: number }[]): PlatformPage<
 
 type Read<Item> = (cursor: string | null) => Promise<PlatformPage<Item>>;
 
-/** Where the platform's pages start that contain the ends of our own: continuing there skips all newer entries. */
+/**
+ * Where the platform's pages start that contain the ends of our own: continuing there skips all newer
+ * entries.
+ */
 export class PageMarks {
   readonly #byCursor = new Map<string, string>();
 

@@ -5,8 +5,8 @@ import { isNotFound, isSandboxMissing, isStopped } from '../http/api-errors.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 /**
- * Stops a sandbox if it still runs and deletes all its data in the cloud except its snapshots. A missing sandbox is not
- * an error. Returns whether there was one.
+ * Stops a sandbox if it still runs and deletes all its data in the cloud except its snapshots. A missing
+ * sandbox is not an error. Returns whether there was one.
  *
  * @throws the platform's error; the sandbox may still be running then
  */

@@ -1,4 +1,7 @@
-/** Where the platform cloned a git source: some base images get it in the working directory, others in one of its own. */
+/**
+ * Where the platform cloned a git source: some base images get it in the working directory, others in one of
+ * its own.
+ */
 import { posix } from 'node:path';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
@@ -8,7 +11,10 @@ const LOCATE_MS = 30_000;
 /** `$1` is the working directory, `$2` the name of the repository. */
 const SCRIPT = `[[ ! -e $1/.git && -e $1/$2/.git ]]`;
 
-/** Null if the working directory itself holds the repository, or if the sandbox cannot be asked. Never rejects. */
+/**
+ * Null if the working directory itself holds the repository, or if the sandbox cannot be asked. Never
+ * rejects.
+ */
 async function repositoryPath(
   { cloud, log }: VercelContext,
   { sandboxId, cwd }: Sandbox,

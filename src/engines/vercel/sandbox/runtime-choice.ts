@@ -18,8 +18,8 @@ export const VERCEL_RUNTIMES: Runtimes = {
 export type RuntimeChoice = { runtime: string } | { image: string } | null;
 
 /**
- * `node24` is a runtime, `ubuntu` or `vercel/sandbox/node:24` an image, and so is every name with a slash, a colon or
- * an `@`, which belongs to a registry. Null means the platform's default.
+ * `node24` is a runtime, `ubuntu` or `vercel/sandbox/node:24` an image, and so is every name with a slash, a
+ * colon or an `@`, which belongs to a registry. Null means the platform's default.
  *
  * @throws SandboxError `invalid_argument` for anything else
  */

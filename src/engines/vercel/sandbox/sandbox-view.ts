@@ -65,8 +65,8 @@ function statusOf(session: SdkSession, record: SandboxRecord | null): SandboxSta
 }
 
 /**
- * `snapshottedAt` is when a snapshot was requested. It may remain after that failed and the session continues; the
- * record then has no pending request. Without a record, only the platform's value is known.
+ * `snapshottedAt` is when a snapshot was requested. It may remain after that failed and the session
+ * continues; the record then has no pending request. Without a record, only the platform's value is known.
  */
 function endsBySnapshot({ snapshottedAt }: SdkSession, record: SandboxRecord | null): boolean {
   return snapshottedAt !== undefined && (record === null || record.requestedStop === 'snapshot');

@@ -21,8 +21,8 @@ export interface SnapshotSource {
 export type SnapshotOutcome = SdkSnapshot | 'not taken' | 'unknown';
 
 /**
- * Waits for the snapshot while the platform is seen taking it, as long as for its response; otherwise for `effectMs`.
- * Never rejects.
+ * Waits for the snapshot while the platform is seen taking it, as long as for its response; otherwise for
+ * `effectMs`. Never rejects.
  */
 export async function findOutcome(context: VercelContext, source: SnapshotSource): Promise<SnapshotOutcome> {
   const { tuning, log } = context;

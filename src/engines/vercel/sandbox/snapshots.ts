@@ -122,7 +122,9 @@ export class VercelSnapshots implements Snapshots {
     throw unknownSnapshot(snapshotId);
   }
 
-  /** Requested once and not cancellable: an interrupted snapshot would leave neither a snapshot nor a sandbox. */
+  /**
+   * Requested once and not cancellable: an interrupted snapshot would leave neither a snapshot nor a sandbox.
+   */
   async #take(sandboxId: string, session: Session, expiration: number): Promise<SdkSnapshot> {
     const { layout } = this.#context;
     await updateRecord(layout, sandboxId, (record) => ({
@@ -149,7 +151,10 @@ export class VercelSnapshots implements Snapshots {
     }
   }
 
-  /** Taking a snapshot ends its source; if the platform keeps it running, stops it, as was reported. Never rejects. */
+  /**
+   * Taking a snapshot ends its source; if the platform keeps it running, stops it, as was reported. Never
+   * rejects.
+   */
   async #stopSource(sandboxId: string): Promise<void> {
     try {
       await stopInCloud(this.#context, sandboxId, AbortSignal.timeout(FIND_MS));

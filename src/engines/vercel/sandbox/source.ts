@@ -15,8 +15,8 @@ export function fetchedSource({ source }: CreateSandbox): FetchedSource | null {
 }
 
 /**
- * Rejects a source that the sandbox's own policy would not let it fetch, as on every engine; the service would fetch
- * it.
+ * Rejects a source that the sandbox's own policy would not let it fetch, as on every engine; the service
+ * would fetch it.
  *
  * @throws `permission`
  */
@@ -72,7 +72,9 @@ interface Meaning {
   hint: string;
 }
 
-/** The first match wins. The service's messages are not documented; these are git's, curl's and HTTP's own. */
+/**
+ * The first match wins. The service's messages are not documented; these are git's, curl's and HTTP's own.
+ */
 const MEANINGS: readonly Meaning[] = [
   {
     words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,

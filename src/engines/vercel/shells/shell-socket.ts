@@ -10,8 +10,8 @@ import { HttpFailure } from '../http/http-failure.ts';
 import { brokenConnection, failedStatus } from '../http/parse-failure.ts';
 
 /**
- * Attempts to connect to a server that was just told to listen: across regions that takes seconds, and meanwhile a
- * proxy in front of it responds, with any status. Each wait is twice as long as the previous one.
+ * Attempts to connect to a server that was just told to listen: across regions that takes seconds, and
+ * meanwhile a proxy in front of it responds, with any status. Each wait is twice as long as the previous one.
  */
 const ATTEMPTS = 6;
 /** Statuses that are about the token, so that a retry cannot help. */
@@ -28,8 +28,8 @@ export interface SocketOptions {
 }
 
 /**
- * Connects to the URL from the platform, with its token. Nothing runs before the first message, so a failed attempt is
- * repeated: the server may not listen yet.
+ * Connects to the URL from the platform, with its token. Nothing runs before the first message, so a failed
+ * attempt is repeated: the server may not listen yet.
  *
  * @throws SandboxError `server` for an unsafe URL; HttpFailure if no attempt succeeds
  */

@@ -3,7 +3,10 @@ import type { RawData, WebSocket } from 'ws';
 import type { Shell, ShellExit } from '../../engine.ts';
 import { signalOf } from '../commands/command-view.ts';
 
-/** High and low water marks of unread output: past the first the platform is paused, below the second it resumes. */
+/**
+ * High and low water marks of unread output: past the first the platform is paused, below the second it
+ * resumes.
+ */
 const PAUSE_AT = 1_048_576;
 const RESUME_AT = 262_144;
 /** How long to wait for the platform to report the end of a killed program. */
@@ -26,7 +29,8 @@ export class ShellStream implements Shell {
   #resolveExit: (exit: ShellExit) => void = () => {};
 
   /**
-   * Takes over a connection on which the program was started. Without a reader of `output` the end shows only at `close`.
+   * Takes over a connection on which the program was started. Without a reader of `output` the end shows only
+   * at `close`.
    *
    * @param end kills what the terminal's program has started; never rejects
    */

@@ -1,4 +1,7 @@
-/** Terminals: opened by the platform's interactive session, alive as long as this process holds their connection. */
+/**
+ * Terminals: opened by the platform's interactive session, alive as long as this process holds their
+ * connection.
+ */
 import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';

@@ -1,6 +1,6 @@
 /**
- * What this machine records about a sandbox in addition to the cloud's state. Written before the create request is
- * sent.
+ * What this machine records about a sandbox in addition to the cloud's state. Written before the create
+ * request is sent.
  */
 import { mkdir, readdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
@@ -41,7 +41,8 @@ const recordSchema = z.strictObject({
   version: z.literal(1),
   sandboxId: z.string().refine(isSandboxId),
   /**
-   * `creating`: the create request is sent or about to be. `doubtful`: the answer left open whether the sandbox exists.
+   * `creating`: the create request is sent or about to be. `doubtful`: the answer left open whether the
+   * sandbox exists.
    */
   state: z.enum(['creating', 'made', 'doubtful']),
   teamId: z.string(),
@@ -52,7 +53,9 @@ const recordSchema = z.strictObject({
   runtime: z.string().nullable(),
   /** The first request to end the sandbox. */
   requestedStop: z.enum(['requested', 'session_end', 'snapshot']).nullable(),
-  /** The session that a snapshot was requested from: the API names a snapshot's source by its session alone. */
+  /**
+   * The session that a snapshot was requested from: the API names a snapshot's source by its session alone.
+   */
   snapshotSession: z.string().nullable().default(null),
   /** Stopped, it can be started again with its files, also from elsewhere. */
   persistent: z.boolean().default(false),

@@ -1,4 +1,6 @@
-/** This machine's record of a snapshot that it took: the cloud knows neither our sandbox's id nor its runtime. */
+/**
+ * This machine's record of a snapshot that it took: the cloud knows neither our sandbox's id nor its runtime.
+ */
 import { mkdir, readFile, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { systemErrorCode } from '../../../shared/errors.ts';

@@ -1,4 +1,7 @@
-/** What root gives a sandbox beyond what an ordinary user can: system directories of its own, renames of directories. */
+/**
+ * What root gives a sandbox beyond what an ordinary user can: system directories of its own, renames of
+ * directories.
+ */
 import { readFileSync } from 'node:fs';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

@@ -80,7 +80,10 @@ describe('an unresponsive agent', () => {
   });
 });
 
-/** Takes the place of a sandbox's agent until `close`: `answer` is what it does with a connection's first frame. */
+/**
+ * Takes the place of a sandbox's agent until `close`: `answer` is what it does with a connection's first
+ * frame.
+ */
 async function inPlaceOfAgent(path: string, answer: (type: number, socket: Socket) => void) {
   await rename(path, `${path}.real`);
   const agent = createServer((socket) => {

@@ -16,8 +16,8 @@ import { AGENT_PATH } from '../support/oci-engines.ts';
 
 const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
 /**
- * From before the first step to after the last. An idle machine takes the snapshot in about 60 ms; however slow one is, the
- * last moment comes when it is taken.
+ * From before the first step to after the last. An idle machine takes the snapshot in about 60 ms; however
+ * slow one is, the last moment comes when it is taken.
  */
 const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120, 'taken'] as const;
 
@@ -27,7 +27,10 @@ beforeAll(async () => {
 });
 afterAll(() => taker.remove());
 
-/** Makes a sandbox in another process, and kills that process at a moment of a snapshot. Answers the sandbox's id. */
+/**
+ * Makes a sandbox in another process, and kills that process at a moment of a snapshot. Answers the sandbox's
+ * id.
+ */
 async function killWhileTaking(stateDir: string, moment: (typeof MOMENTS_MS)[number]): Promise<string> {
   const child = spawn(process.execPath, [taker.path, stateDir, AGENT_PATH], {
     stdio: ['pipe', 'pipe', 'inherit'],

@@ -1,4 +1,6 @@
-/** An engine call in the fault suite: its preconditions, the correct results, and what must not have happened. */
+/**
+ * An engine call in the fault suite: its preconditions, the correct results, and what must not have happened.
+ */
 import type { Engine } from '../../../../src/engines/engine.ts';
 import type { Operation } from '../../../fakes/vercel/wire/operations.ts';
 import type { FaultWorld } from './fault-world.ts';
@@ -19,13 +21,16 @@ export interface FaultCall {
   operations: readonly Operation[];
   /** Requests sent in the background, at any time. */
   behind?: readonly Operation[];
-  /** True if temporary faults are hidden from the caller, since all its requests may be repeated; commands may not. */
+  /**
+   * True if temporary faults are hidden from the caller, since all its requests may be repeated; commands may
+   * not.
+   */
   repeatable: boolean;
   /** The sandbox it uses: shared by many calls, or a separate one, which may be left in any state. */
   sandbox: 'shared' | 'own' | 'none';
   /**
-   * True if nothing has to run in its sandbox and no change of the sandbox has to take time: the stand-in then keeps
-   * the sandbox in memory.
+   * True if nothing has to run in its sandbox and no change of the sandbox has to take time: the stand-in
+   * then keeps the sandbox in memory.
    */
   inMemory?: true;
   /** Creates what the call needs, without faults. */
@@ -33,7 +38,10 @@ export interface FaultCall {
   run(engine: Engine, attempt: Attempt): Promise<unknown>;
   /** Whether a result is correct; an incorrect result is worse than an error. */
   right(value: unknown, attempt: Attempt): void;
-  /** Checked after the fault: nothing done twice, partly or forgotten. `failure` is null if the call succeeded. */
+  /**
+   * Checked after the fault: nothing done twice, partly or forgotten. `failure` is null if the call
+   * succeeded.
+   */
   after?(attempt: Attempt, failure: Failure | null): Promise<void>;
 }
 

@@ -20,14 +20,18 @@ async function startLong({ world, sandboxId, marker }: Attempt): Promise<string>
   return world.start(sandboxId, longScript(marker));
 }
 
-/** Started at most once, and exactly once if reported as started; its output is complete, or its loss is reported. */
+/**
+ * Started at most once, and exactly once if reported as started; its output is complete, or its loss is
+ * reported.
+ */
 async function onceAndWhole({ world, made, marker }: Attempt, failure: Failure | null): Promise<void> {
   const started = world.started(marker);
   expect(started).toBeLessThanOrEqual(1);
   if (failure === null) expect(started).toBe(1);
   const known = await world.patient.commands.get(made, timeoutSignal()).catch((error: unknown) => error);
   if (known instanceof Error) {
-    // A command that cannot be found by its id was never started, or the error has said that it may have been.
+    // A command that cannot be found by its id was never started, or the error has said that it may have
+    // been.
     if (started === 1) expect(failure?.text).toMatch(/may|whether|unknown/i);
     return;
   }

@@ -10,7 +10,9 @@ import { CODE_OF, hangs, PASSING_FAULTS } from './faults.ts';
 
 type Combination = [name: string, call: FaultCall, fault: Fault];
 
-/** Every permanent fault at each call, and alternating halves of the temporary ones at each repeatable call. */
+/**
+ * Every permanent fault at each call, and alternating halves of the temporary ones at each repeatable call.
+ */
 export function combinations(calls: readonly FaultCall[]): Combination[] {
   return calls.flatMap((call, place) =>
     operationsOf(call).flatMap((operation, turn): Combination[] => [
@@ -30,7 +32,10 @@ export function combinations(calls: readonly FaultCall[]): Combination[] {
   );
 }
 
-/** A lookup that returns not found or gone is not a fault, but the platform's statement that there is no sandbox. */
+/**
+ * A lookup that returns not found or gone is not a fault, but the platform's statement that there is no
+ * sandbox.
+ */
 function isTheWord(operation: Operation, kind: FaultKind): boolean {
   return operation === 'sandbox.get' && (kind === 404 || kind === 410);
 }
@@ -39,7 +44,10 @@ function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
   return [...operations, ...behind];
 }
 
-/** Several at once, each in a separate world: nearly all of their time is spent waiting for a sandbox or a timeout. */
+/**
+ * Several at once, each in a separate world: nearly all of their time is spent waiting for a sandbox or a
+ * timeout.
+ */
 export function describeFaults(name: string, calls: readonly FaultCall[]): void {
   describe(`faults of the API: ${name}`, () => {
     const containers = new FaultWorlds('containers');

@@ -74,7 +74,10 @@ export class FaultWorld {
       throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
   }
 
-  /** Starts a shell script without following it, so that nothing follows it when the fault occurs; returns its id. */
+  /**
+   * Starts a shell script without following it, so that nothing follows it when the fault occurs; returns its
+   * id.
+   */
   async start(sandboxId: string, script: string): Promise<string> {
     const engine = await this.cold({ hasty: false });
     const commandId = newCommandId(sandboxId);

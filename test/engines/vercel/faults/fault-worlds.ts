@@ -20,7 +20,9 @@ export class FaultWorlds {
     this.#sandboxes = sandboxes;
   }
 
-  /** Runs `work` with exclusive use of a world. After a failure a world stays in use, so that damage shows. */
+  /**
+   * Runs `work` with exclusive use of a world. After a failure a world stays in use, so that damage shows.
+   */
   async use(work: (world: FaultWorld) => Promise<void>): Promise<void> {
     const world = this.#idle.pop() ?? (await this.#open());
     try {

@@ -1,4 +1,7 @@
-/** Terminals: a WebSocket whose binary frames are the terminal's bytes and whose text frames are control messages. */
+/**
+ * Terminals: a WebSocket whose binary frames are the terminal's bytes and whose text frames are control
+ * messages.
+ */
 import { randomBytes } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';

@@ -1,4 +1,6 @@
-/** The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below. */
+/**
+ * The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below.
+ */
 import { randomBytes } from 'node:crypto';
 import type { Engine, Sandbox } from '../../../../src/engines/engine.ts';
 import { anySignal } from '../../../../src/shared/async/any-signal.ts';
@@ -32,7 +34,10 @@ export interface Deeds {
 export class Cloud {
   readonly engine: Engine;
   readonly deeds: Deeds = { commands: [], resumed: [], created: [], deletedSnapshots: [] };
-  /** The working directory of the base images: older ones have the folder of the engine below, newer ones its parent. */
+  /**
+   * The working directory of the base images: older ones have the folder of the engine below, newer ones its
+   * parent.
+   */
   cwd = '/vercel/sandbox';
   readonly snapshotIds = new IdMap('snap');
   readonly commandIds = new IdMap('cmd');

@@ -1,4 +1,6 @@
-/** The service's own ids: in a different format than those of the engine below, as a client would see them. */
+/**
+ * The service's own ids: in a different format than those of the engine below, as a client would see them.
+ */
 import { randomBytes } from 'node:crypto';
 
 export class IdMap {

@@ -84,7 +84,9 @@ export async function misbehaveAfter(
   }
 }
 
-/** Half of the body, cut in the middle of a line; then either the end of the connection or nothing any more. */
+/**
+ * Half of the body, cut in the middle of a line; then either the end of the connection or nothing any more.
+ */
 async function writeHalf(
   reply: Reply,
   response: ServerResponse,
@@ -160,7 +162,8 @@ export class ClientDisconnected extends Error {}
 
 /**
  * Waits for a slow reader, so that nothing piles up here.
- * @throws ClientGone where nobody reads any more, which a write may tell before the response counts as destroyed
+ * @throws ClientGone where nobody reads any more, which a write may tell before the response counts as
+ *   destroyed
  */
 async function send(response: ServerResponse, data: string | Buffer): Promise<void> {
   if (response.destroyed) throw new ClientDisconnected();

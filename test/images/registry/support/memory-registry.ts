@@ -1,4 +1,7 @@
-/** A registry in memory, whose answers a test can change. It speaks the OCI distribution protocol, ranges included. */
+/**
+ * A registry in memory, whose answers a test can change. It speaks the OCI distribution protocol, ranges
+ * included.
+ */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { type Entry, sha256 } from '../../../support/archives.ts';

@@ -1,4 +1,7 @@
-/** Facts of hosts that are in order, what came of a trial there, and how a diagnosis reads: for tests of the verdicts. */
+/**
+ * Facts of hosts that are in order, what came of a trial there, and how a diagnosis reads: for tests of the
+ * verdicts.
+ */
 import type { Diagnosis } from '../../../../../src/engines/engine.ts';
 import type { HostFacts } from '../../../../../src/engines/oci/doctor/host-facts.ts';
 import type { TrialOutcome } from '../../../../../src/engines/oci/doctor/runtime.ts';
