@@ -10,6 +10,7 @@ import type { NetworkPolicy } from '../shared/policy-schema.ts';
 import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { Images } from './contract/images.ts';
+import type { NetworkPolicies } from './contract/network.ts';
 import type { Shells } from './contract/shells.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
@@ -18,6 +19,7 @@ export type * from './contract/commands.ts';
 export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
 export type * from './contract/images.ts';
+export type * from './contract/network.ts';
 export type * from './contract/shells.ts';
 
 export type SandboxStatus =
@@ -202,25 +204,6 @@ export interface Snapshot {
   sizeBytes: number | null;
   createdAt: number;
   expiresAt: number | null;
-}
-
-/** Present if the engine can change the policy of a running sandbox. */
-export interface NetworkPolicies {
-  update(sandboxId: string, policy: NetworkPolicy, signal: AbortSignal): Promise<NetworkPolicy>;
-  /** Allowed and refused traffic over the sandbox's life, as far as it is known. */
-  activity?(sandboxId: string): Promise<NetworkActivity>;
-}
-
-export interface NetworkActivity {
-  connections: number;
-  refused: number;
-  /** Inbound plus outbound. */
-  bytesIn: number;
-  bytesOut: number;
-  /** The network quota in bytes, inbound plus outbound; null means none. Beyond it all traffic is refused. */
-  maxBytes: number | null;
-  /** Latest first. */
-  lastRefused: { time: number; domain: string | null; address: string; port: number; rule: string }[];
 }
 
 /** Present if the engine can fill a sandbox from a remote source. */
