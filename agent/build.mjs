@@ -25,7 +25,7 @@ const HARDENING = [
 
 /**
  * @param {string} path
- * @returns {Promise<number>} modification time in milliseconds, 0 where nothing is
+ * @returns {Promise<number>} modification time in milliseconds, 0 if it does not exist
  */
 async function modifiedAt(path) {
   try {
@@ -54,8 +54,8 @@ export async function buildAgent({ outFile, cc = 'cc', extraFlags = [] }) {
   if ((await modifiedAt(outFile)) >= newest) return false;
   const [command = 'cc', ...args] = cc.split(' ');
   const sources = inputs.filter((path) => path.endsWith('.c'));
-  // Compiled beside its place and moved in: whoever starts the agent meanwhile gets the old one, never half
-  // of one.
+  // Compiled under a temporary name, then renamed: a concurrent start gets the old agent, never a partial
+  // file.
   const partial = `${outFile}.${process.pid}.new`;
   try {
     await promisify(execFile)(command, [

@@ -47,9 +47,7 @@ function makeCgroup() {
     else say('half a core for the tests and their sandboxes');
     return { path, parent: realpathSync(parent), version2 };
   } catch (error) {
-    say(
-      `no quota on the processor (${error.message}); it needs root and a cpu cgroup. Only the load is there`,
-    );
+    say(`no CPU quota (${error.message}): it needs root and a cpu cgroup. Applying the load only`);
     return null;
   }
 }
@@ -88,9 +86,9 @@ function startLoad() {
   const asRoot = ['setpriv', '--pdeathsig', 'KILL', ...inNamespace, String(availableParallelism())];
   const [program, ...args] = isRoot ? asRoot : ['unshare', '--user', '--map-root-user', ...asRoot];
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'] });
-  child.on('error', (error) => say(`no load on the processors: ${error.message}`));
+  child.on('error', (error) => say(`no CPU load: ${error.message}`));
   child.on('exit', (code) => {
-    if (code !== null && code !== 0) say(`no load on the processors: ${args.join(' ')} ended with ${code}`);
+    if (code !== null && code !== 0) say(`no CPU load: ${args.join(' ')} ended with ${code}`);
   });
   return child;
 }
@@ -101,7 +99,7 @@ function startDroppingCaches() {
   try {
     drop();
   } catch (error) {
-    say(`caches stay as they are: ${error.message}`);
+    say(`caches are not dropped: ${error.message}`);
     return undefined;
   }
   return setInterval(drop, DROP_EVERY_MS);

@@ -60,7 +60,7 @@ void exit_status_reply(const struct supervisor *s, struct reply *r) {
 
 /*
  * Called once the first process is reaped and its pipes are drained. The times are those of its own end, which may be
- * earlier: the processes that it left behind may have been waited for since.
+ * earlier: the supervisor may have waited for processes left behind.
  */
 void exit_status_finish(struct supervisor *s) {
   struct exit_status *e = &s->exit_status;

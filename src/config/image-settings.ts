@@ -34,7 +34,7 @@ export function imageSettings(
   for (const setting of flags.mirrors) {
     const [registry, base] = pair(setting, 'REGISTRY=ADDRESS');
     if (!URL.canParse(base) || !/^https?:\/\//.test(base)) {
-      throw new ConfigError(setting, 'is no mirror; give REGISTRY=ADDRESS with an http or https address.');
+      throw new ConfigError(setting, 'is not a mirror; use REGISTRY=ADDRESS with an http or https address.');
     }
     mirrors.set(registry, [...(mirrors.get(registry) ?? []), base]);
   }
@@ -51,12 +51,12 @@ function pair(setting: Setting, form: string): [string, string] {
   const at = setting.value.indexOf('=');
   const [left, right] = [setting.value.slice(0, Math.max(at, 0)).trim(), setting.value.slice(at + 1).trim()];
   if (left !== '' && right !== '') return [left, right];
-  throw new ConfigError(setting, `is not valid; give ${form}.`);
+  throw new ConfigError(setting, `is not valid; use ${form}.`);
 }
 
 function registry(setting: Setting): string {
   if (/^[A-Za-z0-9.-]+(:\d{1,5})?$|^\[[0-9a-fA-F:]+\](:\d{1,5})?$/.test(setting.value)) return setting.value;
-  throw new ConfigError(setting, 'is no registry; give HOST or HOST:PORT.');
+  throw new ConfigError(setting, 'is not a registry; use HOST or HOST:PORT.');
 }
 
 /** In the order of containers-auth.json(5), then Docker's. */

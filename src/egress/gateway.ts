@@ -34,7 +34,7 @@ export interface GatewayOptions {
   readonly tls: TlsKeyProvider | null;
   /** Called with every connection once it is closed, and every refused query. */
   readonly onEntry: (entry: ConnectionEntry) => void;
-  /** Called with a defect met while carrying a connection; the connection is cut. */
+  /** Called with an internal error that occurred while relaying a connection; the connection is closed. */
   readonly onDefect: (error: unknown) => void;
 }
 
@@ -87,7 +87,7 @@ export class Gateway {
     return answer?.bytes ?? null;
   }
 
-  /** Applies a policy and cuts the connections that it does not allow. */
+  /** Applies a policy and closes the connections that it does not allow. */
   setPolicy(policy: Policy): void {
     this.#policy = policy;
     for (const tracked of this.#open) tracked.reevaluate(policy);
@@ -125,7 +125,7 @@ export class Gateway {
     return { ...this.#log.activity(open), bytesIn, bytesOut, maxBytes: this.#options.maxBytes };
   }
 
-  /** Cuts all connections. */
+  /** Closes all connections. */
   close(): void {
     for (const tracked of this.#open) tracked.terminate('the gateway was closed');
   }

@@ -39,7 +39,7 @@ const HTTP_PORT_RULE = 'only HTTP and TLS are allowed on port 80 of an allowed d
 
 const denied = (rule: string): Decision => ({ allowed: false, rule });
 
-/** Carries a connection to its end, or refuses it. Rejects only for defects. */
+/** Relays a connection to its end, or refuses it. Rejects only for defects. */
 export async function routeConnection(tracked: TrackedConnection, context: GatewayContext): Promise<void> {
   const { address: text, port } = tracked.connection;
   const address = parseAddress(text);

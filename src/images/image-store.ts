@@ -74,7 +74,7 @@ export class ImageStore {
     return readImageRecord(join(this.#place(name), RECORD), name);
   }
 
-  /** What `runtime` can name: names of images, and references instead of them for those that were pulled. */
+  /** Valid values of `runtime`: image names, or references for images that were pulled. */
   async runtimes(): Promise<string[]> {
     const found: string[] = [];
     for (const name of await this.names()) {
@@ -87,7 +87,7 @@ export class ImageStore {
 
   /**
    * The image that was pulled as this reference (canonical form); null if there is none. Damaged records are
-   * passed over.
+   * skipped.
    */
   async findPulled(reference: string): Promise<ImageRecord | null> {
     for (const name of await this.names()) {
@@ -97,7 +97,7 @@ export class ImageStore {
     return null;
   }
 
-  /** Makes `reference` mean this image, and no other any more. @throws `not_found` */
+  /** Makes `reference` refer to this image and to no other. @throws `not_found` */
   async tag(name: string, reference: string): Promise<ImageRecord> {
     return this.locked(async () => {
       let tagged: ImageRecord | null = null;

@@ -65,7 +65,7 @@ export async function ensurePulled(
   });
 }
 
-/** Pulls the image, also if there is an older one of the same reference, which then loses it. */
+/** Pulls the image even if an older one has the same reference, which the older one then loses. */
 export function pullImage(
   store: ImageStore,
   options: RegistryOptions,

@@ -12,14 +12,14 @@ export interface CallTimeout {
   /** Milliseconds for a call without `wait_ms`; for tests. */
   readonly callMs?: number;
   readonly beyondWaitMs?: number;
-  /** Receives the work that goes on after its call was answered. It never rejects. */
+  /** Receives the work that continues after its call was answered. It never rejects. */
   late(work: Promise<unknown>): void;
 }
 
 /**
  * The outcome of `work`, or an error once time is up. A call that only reads is then cancelled. Any other
- * goes on: an unanswered request may have been carried out, and cancelling it could undo what the caller
- * wanted.
+ * call continues: an unanswered request may have been carried out, and cancelling it could undo what the
+ * caller wanted.
  *
  * @throws `timeout` with the next step
  */
@@ -54,7 +54,7 @@ export async function withCallTimeout<Result>(
 }
 
 const HINT =
-  'It goes on and may still take effect: call session_info, which lists sandboxes and commands, before you repeat it.';
+  'It continues and may still take effect: call session_info, which lists sandboxes and commands, before you repeat it.';
 
 function limitOf(args: unknown, callTimeout: CallTimeout): number {
   const { callMs = CALL_MS, beyondWaitMs = BEYOND_WAIT_MS } = callTimeout;

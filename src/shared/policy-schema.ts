@@ -7,7 +7,7 @@ const text = z.string().optional();
 /** One of the three; none means any value. `regex` is an RE2 pattern that has to match somewhere. */
 const valueMatch = z.strictObject({ exact: text, prefix: text, regex: text });
 const valueMatches = z.record(z.string(), valueMatch).optional();
-/** What was set elsewhere and has no field here, in the platform's own words. In what is told alone. */
+/** What was set elsewhere and has no field here, in the platform's own form. Only in reported policies. */
 const other = strings;
 
 export const networkPolicySchema = z.strictObject({

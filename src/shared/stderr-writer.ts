@@ -32,7 +32,7 @@ export function createStderrWriter(fd = 2): LineWriter {
     backlogBytes = 0;
   };
 
-  /** Writes what the reader takes now. */
+  /** Writes as much as the reader accepts now. */
   const flush = (): void => {
     timer = null;
     process.off('exit', flush);

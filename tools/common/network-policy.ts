@@ -5,7 +5,7 @@
 import { z } from 'zod';
 import { type NetworkPolicy, type NetworkRule, networkPolicySchema } from '../../src/shared/policy-schema.ts';
 
-// How a secret is mentioned; each piece apart, since together they would be taken for a template.
+// A reference to a secret, in pieces: the whole would look like a template.
 const SECRET_HINT = ['values may hold $', '{secret:NAME}'].join('');
 
 const { allow, rules, mode, subnets } = networkPolicySchema.shape;
@@ -13,18 +13,21 @@ const rule = rules.unwrap().element;
 const { methods, path, pathPrefix, pathRegex, headers } = rule.shape.match.unwrap().shape;
 const response = rule.shape.response.unwrap().shape;
 
-/** Listed in `sandbox_update_network_policy` alone, so that the list holds them once; taken everywhere. */
+/**
+ * Accepted everywhere, but listed only in `sandbox_update_network_policy`, so that the tool list has them
+ * once.
+ */
 const HIDDEN = { hidden: true };
 
 const { exact, prefix, regex: pattern } = headers.unwrap().valueType.shape;
-/** Listed by its description alone. */
+/** Listed only by its description. */
 const valueMatch = z.strictObject({
   exact: exact.meta(HIDDEN),
   prefix: prefix.meta(HIDDEN),
   regex: pattern.meta(HIDDEN),
 });
 
-/** @param brief leaves out of the listed schema what is seldom needed */
+/** @param brief omits rarely needed fields from the listed schema */
 function policySchema(brief: boolean) {
   const rare = <Schema extends z.ZodType>(schema: Schema) => (brief ? schema.meta(HIDDEN) : schema);
   const values = z.record(z.string(), valueMatch).optional();

@@ -19,7 +19,7 @@ function kernelString(maxBytes: number): z.ZodString {
     .string()
     .refine(
       (value) => !value.includes('\0') && !hasLoneSurrogate(value),
-      'text without NUL or half characters',
+      'text without NUL or unpaired surrogates',
     )
     .refine((value) => Buffer.byteLength(value) <= maxBytes, `at most ${maxBytes} bytes of text`);
 }
@@ -73,7 +73,7 @@ export const startShape = {
   cwd,
   env: env.optional(),
   sudo: z.boolean().optional(),
-  timeout_ms: z.int().min(1).optional().describe('kills the command; over when its main program ends'),
+  timeout_ms: z.int().min(1).optional().describe('kills the command; void once its main program ends'),
   sandbox_id: sandboxId,
 };
 
@@ -105,7 +105,7 @@ export const waitMs = boundedWaitMs.default(DEFAULT_WAIT_MS);
 
 export const encoding = z.enum(['utf8', 'base64']).default('utf8');
 
-/** `0755` and the like, said in words: some clients drop patterns. */
+/** `0755` and the like, described in words: some clients drop patterns. */
 export const mode = z
   .string()
   .refine((value) => /^[0-7]{3,4}$/.test(value), 'an octal string such as "0755"')

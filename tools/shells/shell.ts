@@ -108,7 +108,7 @@ const send = defineTool({
     shell_id: shellId,
     text: z
       .string()
-      .refine((text) => !hasLoneSurrogate(text), 'text without half characters')
+      .refine((text) => !hasLoneSurrogate(text), 'text without unpaired surrogates')
       .refine((text) => Buffer.byteLength(text) <= MAX_TEXT_BYTES, `at most ${MAX_TEXT_BYTES} bytes of text`)
       .optional(),
     keys: z.array(z.string()).max(500).optional().describe('enter, tab, esc, up, pgdn, ctrl-c, f1'),

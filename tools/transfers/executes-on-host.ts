@@ -1,7 +1,7 @@
 /**
  * Names of files that programs of the host run, or take commands from, once somebody works in the folder:
  * version control, editors, shells that load a folder's environment, package managers, assistants. What a
- * sandbox wrote there would run outside.
+ * sandbox writes there would run outside of it.
  */
 
 /** How many a result names. */

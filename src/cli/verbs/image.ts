@@ -46,7 +46,7 @@ export function importImage(
   });
 }
 
-/** Pulls an image from its registry, also if an older one of the same name is here. */
+/** Pulls an image from its registry, even if an older image of that name is installed. */
 export function pullImage(
   images: Images,
   request: { reference: string; maxSize: string },
@@ -109,7 +109,7 @@ export function removeImage(images: Images, name: string, terminal: Terminal): P
   });
 }
 
-/** What people call it. */
+/** The name shown to people. */
 function titleOf({ name, references }: Image): string {
   return references.length === 0 ? name : references.join(',');
 }

@@ -4,9 +4,9 @@ import type { Terminal } from '../output/terminal.ts';
 
 const BAR_WIDTH = 30;
 const MEGABYTE = 1_048_576;
-/** Often enough for the eye. */
+/** Smooth enough for a reader. */
 const INTERVAL_MS = 100;
-/** Replaces the present line. */
+/** Redraws the current line. */
 const LINE_START = '\r\x1b[K';
 
 function bar({ bytes, totalBytes }: { bytes: number; totalBytes: number }): string {
@@ -41,7 +41,7 @@ export function openProgressDisplay(terminal: Terminal, now: () => number): Prog
         shownAt = now();
         terminal.out(`${LINE_START}${describe(state)}`);
       } else if (isNew) {
-        // Where nobody watches, a line for each phase is enough.
+        // If the output is not a terminal, one line per phase is enough.
         const size =
           state.kind === 'download' ? `Downloading ${(state.totalBytes / MEGABYTE).toFixed(1)} MB` : null;
         terminal.err(`${size ?? describe(state)}\n`);

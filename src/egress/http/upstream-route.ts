@@ -19,7 +19,7 @@ export interface Target {
 /** How the requests of a connection find their servers. */
 export interface Route {
   readonly protocol: 'http' | 'tls';
-  /** Judges a request. Throws `Refused`, or `NotDialled`. */
+  /** Evaluates a request. Throws `Refused`, or `NotDialled`. */
   target(head: RequestHead): Promise<Target>;
   /** Headers about the connection to the server. */
   readonly extra: readonly string[];
@@ -27,7 +27,7 @@ export interface Route {
 
 /**
  * Sends each request to an address of its host, on a connection of its own; if the address itself is allowed,
- * only hosts that rules concern are looked up.
+ * only hosts with rules are looked up.
  */
 export function plainRoute(tracked: TrackedConnection, context: GatewayContext): Route {
   const { address: dialled, port } = tracked.connection;

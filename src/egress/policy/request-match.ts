@@ -35,7 +35,7 @@ export function compileMatch(match: Match | undefined, domain: string): RequestM
   const conditions: RequestMatch[] = [];
   const paths = [path, pathPrefix, pathRegex].filter((each) => each !== undefined);
   if (paths.length > 1) {
-    const hint = 'Give one of path, path_prefix and path_regex.';
+    const hint = 'Use only one of path, path_prefix and path_regex.';
     throw invalid('match', domain, 'has more than one condition on the path', hint);
   }
   if (methods !== undefined) conditions.push(methodIn(methods, domain));
@@ -53,7 +53,7 @@ export function compileMatch(match: Match | undefined, domain: string): RequestM
   }
   for (const [name, value] of entriesOf('headers', headers, domain)) {
     if (!HEADER_NAME.test(name))
-      throw invalid(`match.headers ${show(name)}`, domain, 'is no header name', NAMES);
+      throw invalid(`match.headers ${show(name)}`, domain, 'is not a header name', NAMES);
     const matches = compileValue(value, `match.headers.${name}`, domain);
     conditions.push(({ headerValues }) => headerValues?.(name.toLowerCase()).some(matches) ?? false);
   }
@@ -64,7 +64,7 @@ export function compileMatch(match: Match | undefined, domain: string): RequestM
   return (request) => conditions.every((holds) => holds(request));
 }
 
-const NAMES = 'Give a name such as X-Api-Key.';
+const NAMES = 'Use a name such as X-Api-Key.';
 
 function methodIn(methods: readonly string[], domain: string): RequestMatch {
   const wanted = methods.map((method) => method.toUpperCase());
@@ -100,14 +100,14 @@ function entriesOf(
   const entries = Object.entries(values);
   if (entries.length <= MAX_CONDITIONS) return entries;
   const problem = `has ${entries.length} conditions`;
-  throw invalid(`match.${field}`, domain, problem, `Give at most ${MAX_CONDITIONS}.`);
+  throw invalid(`match.${field}`, domain, problem, `Use at most ${MAX_CONDITIONS}.`);
 }
 
-/** Without a condition, any value: it has to be there. */
+/** Without a condition any value matches, but it must be present. */
 function compileValue(value: ValueMatch, field: string, domain: string): (text: string) => boolean {
   const { exact, prefix, regex } = value;
   if (Object.values(value).filter((each) => each !== undefined).length > 1) {
-    const hint = 'Give one of exact, prefix and regex; none means any value.';
+    const hint = 'Use only one of exact, prefix and regex; without them, any value matches.';
     throw invalid(field, domain, 'has more than one condition', hint);
   }
   if (exact !== undefined) return (text) => text === exact;

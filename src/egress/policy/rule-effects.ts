@@ -1,6 +1,5 @@
 /**
- * What a rule does with a request besides setting headers: forwarding it elsewhere, or answering in its
- * place.
+ * What a rule does with a request besides setting headers: forward it elsewhere, or answer it directly.
  */
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
@@ -9,12 +8,13 @@ const WITHOUT_BODY = [204, 205, 304];
 /** The proxy sets them itself. */
 const PROXY_HEADERS = ['connection', 'content-length', 'transfer-encoding'];
 
-/** @throws `invalid_argument` for a rule with more than one effect, or with one that makes no sense */
+/** @throws `invalid_argument` for a rule with more than one effect, or with an invalid one */
 export function checkEffects({ domain, headers, forwardUrl, response }: NetworkRule): void {
   const given = { headers, forward_url: forwardUrl, response };
   const names = Object.entries(given).flatMap(([name, value]) => (value === undefined ? [] : [name]));
   if (names.length > 1) {
-    const hint = 'Give one of headers, forward_url and response, and the others in rules of their own.';
+    const hint =
+      'Use only one of headers, forward_url and response per rule; put the others into separate rules.';
     throw invalid(`a rule for ${domain} has ${names.join(' and ')}`, hint);
   }
   if (forwardUrl !== undefined) checkForwardUrl(forwardUrl, domain);
@@ -26,12 +26,12 @@ function checkForwardUrl(text: string, domain: string): void {
   const plain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.username === '';
   if (plain && url?.password === '') return;
   throw invalid(
-    `forward_url ${JSON.stringify(withoutCredentials(text).slice(0, 100))} for ${domain} is no address to forward to`,
-    'Give an https URL such as https://proxy.example.com/path, without query, fragment or credentials.',
+    `forward_url ${JSON.stringify(withoutCredentials(text).slice(0, 100))} for ${domain} is not a URL to forward to`,
+    'Use an https URL such as https://proxy.example.com/path, without query, fragment or credentials.',
   );
 }
 
-/** What precedes an `@` may be a password. */
+/** The part before an `@` may be a password. */
 function withoutCredentials(text: string): string {
   const at = text.lastIndexOf('@');
   return at === -1 ? text : `…${text.slice(at)}`;
@@ -42,16 +42,16 @@ function checkResponse(response: NonNullable<NetworkRule['response']>, domain: s
   const fail = (problem: string, hint: string) =>
     invalid(`the response of a rule for ${domain} ${problem}`, hint);
   if (!Number.isInteger(status) || status < 200 || status > 599)
-    throw fail(`has status ${status}`, 'Give a status from 200 to 599, such as 403.');
+    throw fail(`has status ${status}`, 'Use a status from 200 to 599, such as 403.');
   if (body !== undefined && contentType === undefined)
-    throw fail('has a body and no content_type', 'Give content_type too, such as text/plain.');
+    throw fail('has a body but no content_type', 'Set content_type too, such as text/plain.');
   if (body !== undefined && WITHOUT_BODY.includes(status))
-    throw fail(`has a body and status ${status}`, 'Leave the body out, or give another status.');
+    throw fail(`has a body and status ${status}`, 'Leave the body out, or use another status.');
   const names = Object.keys(headers).map((name) => name.toLowerCase());
   const managed = names.find((name) => PROXY_HEADERS.includes(name));
   if (managed !== undefined) throw fail(`sets ${managed}`, 'Leave that header out: the proxy sets it.');
   if (new Set(names).size < names.length)
-    throw fail('sets a header twice', 'Header names do not differ by capitals.');
+    throw fail('sets a header twice', 'Header names are case-insensitive.');
 }
 
 function invalid(problem: string, hint: string): SandboxError {

@@ -16,7 +16,7 @@ export interface Image {
   references: string[];
   /** Of the registry's manifest; null for an image that was not pulled. */
   digest: string | null;
-  /** Differences from the archive, in words. */
+  /** Differences from the archive, as readable text. */
   notes: string[];
 }
 
@@ -59,7 +59,7 @@ export interface Images {
    * Pulls an image for the operator, whatever agents may name. On failure or abort nothing of it is left.
    *
    * @throws `invalid_argument` for the reference, `not_found`, `auth`, `unavailable`, `server` for a registry
-   *   that lies
+   *   whose answers are inconsistent
    */
   pull(request: PullImage, signal: AbortSignal, report?: (state: PullState) => void): Promise<Image>;
   /** Sorted by name. */
@@ -67,7 +67,7 @@ export interface Images {
   /** Removes the pulled images that nothing uses. Returns what was removed. */
   prune(signal: AbortSignal): Promise<Image[]>;
   /**
-   * Removes an image by its name or reference. A reference that is one of several only loses its meaning.
+   * Removes an image by its name or reference. If the image has several references, only this one is removed.
    *
    * @throws `not_found`, or `conflict` naming the sandboxes and snapshots that use it
    */

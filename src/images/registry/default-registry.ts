@@ -9,5 +9,5 @@ export const DEFAULT_REGISTRY = 'docker.io';
 export const DEFAULT_REGISTRY_API = 'https://registry-1.docker.io/';
 /** Its keys in credential files. */
 export const DEFAULT_REGISTRY_KEYS = ['docker.io', 'https://index.docker.io/v1/', 'index.docker.io'];
-/** What a name without a slash is below. */
+/** The namespace of a name without a slash. */
 export const DEFAULT_NAMESPACE = 'library';

@@ -49,7 +49,7 @@ class Partial {
     this.#onBytes(chunk.length);
   }
 
-  /** Forgets what is there: the registry sends the blob from its start. */
+  /** Discards what was written: the registry sends the blob from its start. */
   restart(): void {
     this.#onBytes(-this.#bytes);
     this.#hash = createHash('sha256');
@@ -88,7 +88,7 @@ export async function downloadBlob(
       else if (start !== partial.bytes) {
         await answer.body.dump();
         partial.restart();
-        throw new TransientError('the registry sends another range than requested');
+        throw new TransientError('the registry sent a different range than requested');
       }
       try {
         for await (const chunk of answer.body) {
@@ -106,7 +106,7 @@ export async function downloadBlob(
         if (error instanceof SandboxError) throw error;
         throw new TransientError('the connection broke', null, error);
       }
-      // A connection that breaks is an error above, so this is what the registry has.
+      // A broken connection is an error above, so this is all that the registry has.
       if (partial.bytes < blob.size) {
         throw untrustworthy(client.what, `blob ${blob.digest} has ${partial.bytes} bytes, not ${blob.size}`);
       }

@@ -49,7 +49,7 @@ function parse<T>(client: RegistryClient, bytes: Buffer, schema: z.ZodType<T>, w
   } catch (error) {
     if (!(error instanceof SyntaxError || error instanceof z.ZodError)) throw error;
     throw new SandboxError('unsupported', `The ${client.what} has ${what} of an unknown form.`, {
-      hint: 'It may be of an outdated format, or no container image: choose another.',
+      hint: 'It may have an outdated format, or not be a container image: choose another one.',
       cause: error,
     });
   }

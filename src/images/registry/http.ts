@@ -107,7 +107,8 @@ export class RegistryHttp {
       const location = answer.headers['location'];
       if (answer.statusCode < 300 || answer.statusCode >= 400 || typeof location !== 'string') return answer;
       await answer.body.dump();
-      if (!URL.canParse(location, at.href)) throw new TransientError(`${at.host} redirects to no address`);
+      if (!URL.canParse(location, at.href))
+        throw new TransientError(`${at.host} redirects without an address`);
       const next = new URL(location, at);
       if (next.protocol !== 'https:' && next.protocol !== at.protocol) {
         throw new SandboxError('permission', `${at.host} redirects to ${next.protocol}//${next.host}.`, {

@@ -10,7 +10,7 @@ interface ImageRule {
   exact: boolean;
 }
 
-/** Null if the text is no rule. */
+/** Null if the text is not a rule. */
 function parseRule(text: string): ImageRule | null {
   const isRegistry =
     !text.includes('/') && /[.:]|^localhost$/.test(text) && parseReference(`${text}/x`) !== null;
@@ -33,9 +33,9 @@ function requireRule(text: string): ImageRule {
   if (rule !== null) return rule;
   throw new SandboxError(
     'invalid_argument',
-    `--images: ${JSON.stringify(text.slice(0, 200))} is no registry and no image.`,
+    `--images: ${JSON.stringify(text.slice(0, 200))} is neither a registry nor an image.`,
     {
-      hint: 'Give names such as registry.example, registry.example/team, python or python:3.13-slim.',
+      hint: 'Use names such as registry.example, registry.example/team, python or python:3.13-slim.',
     },
   );
 }

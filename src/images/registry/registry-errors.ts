@@ -1,7 +1,7 @@
 /** What can go wrong with a registry, as errors that name the image and the next step. */
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 
-/** A failure that another attempt may not meet. */
+/** A failure that a retry may avoid. */
 export class TransientError extends Error {
   readonly retryAfterMs: number | null;
 

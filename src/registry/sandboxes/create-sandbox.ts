@@ -49,7 +49,7 @@ export async function createSandbox(
   // Decided here and not at the session's end, which a crash may leave out.
   const keep = request.keep || config.onDisconnect === 'keep';
   const id = request.name === undefined ? newSandboxId() : namedSandboxId(session.principal, request.name);
-  // The request's own `keep`: a name asks for a sandbox that somebody has to look after.
+  // The request's own `keep`: a named sandbox needs somebody who looks after it.
   const plan = { ...resolveRequest(id, request, engine, limits, config.maxLifetimeMs), keep };
   if (request.name !== undefined && (await store.read(id)) !== null) throw nameIsTaken(request.name, id);
   const intent: OwnershipRecord = {
@@ -72,7 +72,7 @@ export async function createSandbox(
     return await makeLive(context, plan, intent, signal, hooks);
   } catch (error) {
     if (isNameTaken(error)) {
-      // The sandbox of that id is another one: it must not be undone.
+      // The sandbox with that id is a different one and must not be removed.
       await store.remove(plan.sandboxId);
       throw error;
     }

@@ -96,8 +96,8 @@ export class TerminalScreen {
   }
 
   /**
-   * Most of a screen can have a background, such as a dialog's: the most common one of each row is taken for
-   * plain where it covers more than half of the row.
+   * Most of a screen can have a background, such as a dialog's: the most common one of a row counts as plain
+   * if it covers more than half of the row.
    */
   #highlights(): Highlight[] {
     const { buffer, cols, rows } = this.#terminal;

@@ -94,14 +94,14 @@ describe('header rules', () => {
     [
       'a header name',
       { domain: 'a.test', match: { headers: { 'x y': {} } } },
-      /"x y".*no header name/,
+      /"x y".*not a header name/,
       /X-Api-Key/,
     ],
     [
       'two effects',
       { domain: 'a.test', headers: { x: '1' }, response: { status: 403 } },
       /headers and response/,
-      /rules of their own/,
+      /separate rules/,
     ],
     [
       'where to forward',

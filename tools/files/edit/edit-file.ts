@@ -18,7 +18,7 @@ const MAX_DIFF_CHARACTERS = 32_768;
 const MAX_LISTED_LINES = 10;
 
 /** Text for UTF-8, as no edit can write half a character. */
-const text = z.string().refine((value) => !hasLoneSurrogate(value), 'text without half characters');
+const text = z.string().refine((value) => !hasLoneSurrogate(value), 'text without unpaired surrogates');
 
 const edit = z.strictObject({
   old_text: text.refine((value) => value !== '', 'text that is not empty'),
@@ -28,7 +28,7 @@ const edit = z.strictObject({
 
 type Edit = z.output<typeof edit>;
 
-/** Edits of one file wait for each other: two at a time would each undo what the other wrote. */
+/** Edits of one file run one after another: concurrent edits would undo each other. */
 const lock = new KeyedLock();
 
 export const editFile = defineTool({
@@ -166,8 +166,8 @@ function requireEncoding({ path, content }: TextFile, index: number, newText: Bu
   if (newText.every((byte) => byte < 0x80) || isPlainText(content)) return;
   throw new SandboxError(
     'invalid_argument',
-    `${JSON.stringify(path)} is not UTF-8, and \`edits[${index}].new_text\` has characters beyond ASCII.`,
-    { hint: 'Nothing was changed. Insert ASCII text alone, or convert the file first with iconv.' },
+    `${JSON.stringify(path)} is not UTF-8, and \`edits[${index}].new_text\` has non-ASCII characters.`,
+    { hint: 'Nothing was changed. Insert only ASCII text, or convert the file first with iconv.' },
   );
 }
 
@@ -176,18 +176,18 @@ function notFound(path: string, index: number, content: Buffer, oldText: string)
   const where =
     nearest === null
       ? ''
-      : ` The nearest text${nearest.blanksOnly ? ', which differs in blanks alone' : ''}:\n${numbered(nearest)}`;
+      : ` The nearest text${nearest.blanksOnly ? ', which differs only in whitespace' : ''}:\n${numbered(nearest)}`;
   return new SandboxError(
     'not_found',
     `\`edits[${index}].old_text\` does not occur in ${JSON.stringify(path)}.${where}`,
     {
-      hint: 'Nothing was changed. Copy old_text exactly from sandbox_read_file, blanks included.',
+      hint: 'Nothing was changed. Copy old_text exactly from sandbox_read_file, whitespace included.',
       details: { path, edit: index, nearest_line: nearest?.line ?? null },
     },
   );
 }
 
-/** With line numbers: text of the file cannot be taken for a line of the message. */
+/** With line numbers, so that file content cannot be mistaken for a line of the message. */
 function numbered({ line, text }: NearestText): string {
   return text
     .split('\n')

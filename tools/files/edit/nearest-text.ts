@@ -1,22 +1,23 @@
-/** Where a text that a file does not contain exactly was probably meant to be. */
+/** Finds the place in a file that a text without an exact match probably refers to. */
 
-/** Lines of the text that occur more often in the file say little about where it is meant. */
+/** Lines that occur more often than this in the file do not help to locate the text. */
 const MAX_PLACES = 20;
 const MAX_SHOWN_LINES = 12;
 const MAX_SHOWN_CHARACTERS = 1_000;
 
-/** The part of the file that comes nearest. */
+/** The closest part of the file. */
 export interface NearestText {
   /** Its first line, from 1. */
   line: number;
   /** Its lines as they are in the file; long ones are cut. */
   text: string;
-  /** Whether it differs from the text in nothing but blanks. */
+  /** Whether it differs from the text only in whitespace. */
   blanksOnly: boolean;
 }
 
 /**
- * The place that has most lines in common with `wanted`, blanks aside; null if no line is. Takes linear time.
+ * The place that has most lines in common with `wanted`, ignoring whitespace; null if it has none. Takes
+ * linear time.
  */
 export function nearestText(content: string, wanted: string): NearestText | null {
   const lines = content.split('\n');

@@ -14,8 +14,8 @@ const PREFIX = 'agent-';
 const DIGITS = 32;
 
 /**
- * Executables found to be right, by path, as they were then. The kernel sets the time of a change, and nobody
- * can choose it.
+ * Verified executables by path, with their metadata at that time. The kernel sets the change time, so it
+ * cannot be forged.
  */
 const verified = new Map<string, string>();
 

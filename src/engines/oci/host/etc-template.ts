@@ -254,7 +254,8 @@ async function copyPackageConfig(etc: string, database: string, building: string
     const [source, target] = [join(etc, file), join(building, file)];
     const info = await stat(source);
     await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-    // Whole, also where settings were left out above: what a package ships is no secret of this host.
+    // Copied whole, even where settings were left out above: what a package ships is not a secret of this
+    // host.
     await copyFile(source, target);
     await chmod(target, info.mode & 0o755);
     await utimes(target, info.atime, info.mtime);

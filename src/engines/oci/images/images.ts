@@ -143,7 +143,7 @@ export class OciImages implements Images {
     await host.images.remove(name, async () => (await usersOfImages(host)).get(name) ?? []);
   }
 
-  /** The image that this reference means; null for the name of an image. @throws `not_found` */
+  /** The image that this reference refers to; null for an image name. @throws `not_found` */
   async #findPulled(host: Host, given: string): Promise<{ image: ImageRecord; reference: string } | null> {
     const reference = parseReference(given);
     if (reference === null || (await host.images.names()).includes(given)) return null;

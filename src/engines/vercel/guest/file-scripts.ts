@@ -33,7 +33,7 @@ export const MAKE_DIRECTORY = `${PRELUDE}
 [[ -e $1 && ! -d $1 ]] && exit ${NOT_DIRECTORY}
 attempt mkdir -p -- "$1"`;
 
-/** Prints kind, size, mode and modification time of \`$1\`, links followed. */
+/** Prints kind, size, mode and modification time of `$1`, following links. */
 export const STAT = `${PRELUDE}
 [[ -e $1 ]] || exit ${MISSING}
 kind=o
@@ -49,7 +49,7 @@ export const DESCRIBE = `${STAT}
 set -o pipefail
 head -c "\${said%% *}" -- "$1" | sha256sum || exit 47`;
 
-/** Prints the size of \`$1\`, then at most \`$3\` bytes from offset \`$2\` in base64. */
+/** Prints the size of `$1`, then at most `$3` bytes from offset `$2` in base64. */
 export const READ = `${PRELUDE}
 [[ -e $1 ]] || exit ${MISSING}
 [[ -d $1 ]] && exit ${IS_DIRECTORY}
@@ -60,10 +60,10 @@ stat -L -c '%s' -- "$1" || exit 47
 tail -c "+$(( $2 + 1 ))" -- "$1" | head -c "$3" | base64`;
 
 /**
- * Puts staged files into their places, each whole or not at all: \`$1\` is what the names of the stages begin
- * with, \`$2\` the name of a file while it is written beside its place, then come path, mode (or nothing) and
- * size of each. Prints a line for each that is in place. What is left of the stages is for \`REMOVE_STAGED\`:
- * a script that was killed removes nothing.
+ * Moves staged files to their targets, each whole or not at all. `$1` is the prefix of the staged names, `$2`
+ * the name of a file while it is written next to its target; then path, mode (or nothing) and size of each
+ * file. Prints a line for each file in place. `REMOVE_STAGED` removes what is left, since a killed script
+ * removes nothing.
  */
 export const PLACE_FILES = `${PRELUDE}
 stage=$1 name=$2 count=$(( ($# - 2) / 3 ))
@@ -89,15 +89,15 @@ for (( n = 0; n < count; n++ )); do
 done
 rm -f -- "$stage"-*`;
 
-/** Removes what \`PLACE_FILES\` was given and has not placed: \`$1\` and \`$2\` as there, then the paths. */
+/** Removes the staged files that `PLACE_FILES` has not moved: `$1` and `$2` as there, then the paths. */
 export const REMOVE_STAGED = `stage=$1 name=$2
 shift 2
 rm -f -- "$stage"-*
 for path; do rm -f -- "$(dirname -- "$(readlink -m -- "$path" 2> /dev/null || echo "$path")")/$name"; done`;
 
 /**
- * Packs the directory \`$1\` into \`$2\`. Files that change meanwhile are as they are read. Prints what is
- * left out, each as its kind in one letter, its path and a NUL.
+ * Packs the directory `$1` into `$2`. Files that change meanwhile are packed as they are read. Prints each
+ * entry that is left out as a letter for its kind, its path and a NUL.
  */
 export const PACK = `${PRELUDE}
 [[ -r $1 && -x $1 ]] || refuse 'Permission denied'
@@ -112,9 +112,8 @@ rm -f -- "$2"
 refuse "$said"`;
 
 /**
- * Unpacks the parts \`$2-0\` to \`$2-(n - 1)\`, \`$3\` of them, and puts their one entry \`root\` in the
- * place \`$1\`, where it is merged with a directory that is there. What cannot be merged is found before
- * anything is moved.
+ * Unpacks the parts `$2-0` to `$2-(n - 1)`, `$3` of them, and moves their single entry `root` to `$1`,
+ * merging it with a directory that exists there. Conflicts are detected before anything is moved.
  */
 export const PLACE_TREE = `${PRELUDE}
 place=$1 parts=$2 count=$3 stage=

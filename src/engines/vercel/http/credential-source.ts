@@ -12,7 +12,7 @@ import { type Credentials, credentialsOf, type VercelEnvironment } from './crede
 const VARIABLE = 'VERCEL_OIDC_TOKEN';
 /** A token that expires sooner is renewed first: a request may take minutes. */
 const EARLY_MS = 5 * 60_000;
-/** After a renewal that found no newer token, so that not every request tries again. */
+/** The pause after a renewal that found no newer token, so that not every request tries again. */
 const PAUSE_MS = 5_000;
 const COMMAND_MS = 30_000;
 const MAX_OUTPUT_BYTES = 1_048_576;

@@ -35,7 +35,7 @@ export interface Credentials {
 /** How to renew each kind. */
 export const RENEWAL: Readonly<Record<Credentials['variable'], string>> = {
   VERCEL_OIDC_TOKEN:
-    'Run `vercel env pull` in the linked project and call again: the server reads .env.local of its own folder anew, or what VERCEL_OIDC_TOKEN_FILE or VERCEL_OIDC_TOKEN_COMMAND names. Otherwise set VERCEL_OIDC_TOKEN and start the server again.',
+    'Run `vercel env pull` in the linked project and call again: the server rereads .env.local in its working directory, or the source in VERCEL_OIDC_TOKEN_FILE or VERCEL_OIDC_TOKEN_COMMAND. Otherwise set VERCEL_OIDC_TOKEN and restart the server.',
   VERCEL_TOKEN:
     'Create an access token in the account settings of vercel.com (Tokens), scoped to the team; set VERCEL_TOKEN with VERCEL_TEAM_ID and VERCEL_PROJECT_ID, and start the server again.',
 };

@@ -30,7 +30,7 @@ export interface FetchOptions {
   /** Asked for every request; throws if there are no valid credentials. */
   readonly credentials: CredentialSource;
   readonly dispatchers: Dispatchers;
-  /** Told of each answer. */
+  /** Called with each response. */
   readonly unknownParts: UnknownPolicyParts;
   readonly tuning: HttpTuning;
   readonly log: Logger;

@@ -1,6 +1,6 @@
 /**
- * What the platform tells of a session's network policy and the SDK does not read: it would be told as if it
- * were not there.
+ * The parts of a session's network policy that the platform returns but the SDK does not parse. Without them,
+ * a policy would be reported as if it did not have them.
  */
 import { z } from 'zod';
 
@@ -32,7 +32,7 @@ const answer = z.looseObject({ session: z.looseObject({ id: z.string(), networkP
 export class UnknownPolicyParts {
   readonly #bySession = new Map<string, readonly string[]>();
 
-  /** Reads an answer of the API, as it came. */
+  /** Reads a raw response of the API. */
   note(body: unknown): void {
     const read = answer.safeParse(body);
     if (!read.success || read.data.session.networkPolicy === undefined) return;
@@ -47,7 +47,7 @@ export class UnknownPolicyParts {
   }
 }
 
-/** Each as its place and its value. */
+/** Each as its path and value. */
 export function unknownPartsOf(policy: unknown): string[] {
   const { error } = known.safeParse(policy);
   return (error?.issues ?? []).slice(0, MAX_PARTS).flatMap(({ path, ...issue }) => {

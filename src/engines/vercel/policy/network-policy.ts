@@ -116,8 +116,8 @@ export function masked(policy: NetworkPolicy): NetworkPolicy {
  * The policy in force as reported: as it was requested, if the platform still has that one, or has one with
  * lists that it does not return.
  *
- * @param requested as `masked` keeps it; null where this machine did not ask
- * @param unknownParts what the platform reports of it and the SDK does not read
+ * @param requested as kept by `masked`; null if this machine requested none
+ * @param unknownParts what the platform reports and the SDK does not parse
  */
 export function policyInForce(
   present: SdkPolicy | undefined,
@@ -130,7 +130,7 @@ export function policyInForce(
   if (requested.mode === 'custom' && isUnreported(present) && unknownParts.length === 0) return requested;
   const expected = fromSdkPolicy(sdkPolicy(requested, (value) => value));
   const answers = expected.rules?.some(({ response }) => response !== undefined) ?? false;
-  // The SDK reads no direct responses: where some were asked for, they may be what it does not know.
+  // The SDK reads no direct responses: if some were requested, they may be the unknown parts.
   if (unknownParts.length > 0 && !answers) return reported;
   const same = JSON.stringify(canonical(reported)) === JSON.stringify(canonical(expected));
   return same ? requested : reported;

@@ -34,8 +34,8 @@ function pairsOf(values: Values): SdkPair[] {
 }
 
 /**
- * What has no field is told in the SDK's own words, so that the rule looks neither weaker nor stronger than
- * it is.
+ * Conditions without a field here are reported in the SDK's own form, so that the rule looks neither weaker
+ * nor stronger than it is.
  */
 export function fromSdkMatch({ method, path, headers, queryString }: SdkMatch): Match {
   const other: string[] = [];

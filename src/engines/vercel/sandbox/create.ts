@@ -67,7 +67,8 @@ export class Creations {
     await writeIntent(this.#context.layout, record);
     const source = fetchedSource(request);
     if (source !== null) report?.(`Fetching ${source.url}`);
-    // Not the caller's signal: an aborted request may still be carried out; one that is waited for reports its outcome.
+    // Not the caller's signal: an aborted request may still be carried out; one that is waited for reports
+    // its outcome.
     const making = this.#make(request, params, signal);
     this.#pending.set(sandboxId, making);
     try {
@@ -143,7 +144,10 @@ export class Creations {
     }
   }
 
-  /** From here on its real state is reported. A caller that stopped it meanwhile was already told that it ended. */
+  /**
+   * From here on its real state is reported. A caller that stopped it meanwhile was already told that it
+   * ended.
+   */
   async #handOut(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
@@ -174,8 +178,8 @@ export class Creations {
   }
 
   /**
-   * After a creation without a clear response: resolves if the sandbox was created; otherwise throws the error to
-   * report.
+   * After a creation without a clear response: resolves if the sandbox was created; otherwise throws the
+   * error to report.
    */
   async #requireFound(request: CreateSandbox, error: unknown, isLate: boolean): Promise<void> {
     const { sandboxId, source } = request;
@@ -212,7 +216,7 @@ export class Creations {
         { hint: failure.hint, details: { ...failure.details, sandbox_id: sandboxId }, cause: error },
       );
     }
-    // A named sandbox that was there before.
+    // A named sandbox that existed before.
     await removeRecord(layout, sandboxId);
     throw nameIsTaken(request.persistent.name, sandboxId);
   }

@@ -1,4 +1,4 @@
-/** Sandboxes that others know too: taken up by their id, and started again after a stop. */
+/** Sandboxes that other machines know too: attached by id, and resumed after a stop. */
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSandbox } from '../../../shared/id-errors.ts';
 import { isSandboxId } from '../../../shared/ids.ts';

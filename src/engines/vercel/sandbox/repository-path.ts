@@ -27,7 +27,7 @@ async function repositoryPath(
     const { exitCode } = await runScript(session, SCRIPT, [cwd, name], { signal });
     return exitCode === 0 ? posix.join(cwd, name) : null;
   } catch (error) {
-    log.warn({ sandbox_id: sandboxId, err: error }, 'the place of a repository could not be looked up');
+    log.warn({ sandbox_id: sandboxId, err: error }, 'cannot determine the directory of a repository');
     return null;
   }
 }

@@ -20,7 +20,7 @@ export async function requireDirectory(
   if (exitCode === 0) return;
   const problem = exitCode === 41 ? 'is not a directory' : 'does not exist';
   throw new SandboxError('invalid_argument', `The working directory "${path}" ${problem} in the sandbox.`, {
-    hint: "Make it with sandbox_mk_dir, or name another; relative paths start at the sandbox's own cwd (sandbox_get).",
+    hint: "Create it with sandbox_mk_dir, or use another one; relative paths start at the sandbox's own cwd (sandbox_get).",
     details: { cwd: path },
   });
 }

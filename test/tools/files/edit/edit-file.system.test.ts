@@ -60,7 +60,7 @@ describe('sandbox_edit_file', () => {
   it('shows the nearest text with its line when nothing matches', async () => {
     await write('near.py', 'def f():\n\treturn 1\n\ndef g():\n\treturn 2\n');
     const answer = await edit('near.py', [{ old_text: 'def g():\n    return 2', new_text: '' }]);
-    failsWith(answer, 'not_found', 'differs in blanks alone:\n4| def g():\n5| \treturn 2');
+    failsWith(answer, 'not_found', 'differs only in whitespace:\n4| def g():\n5| \treturn 2');
   });
 
   it('refuses text that occurs more than once and names the lines, unless all are meant', async () => {

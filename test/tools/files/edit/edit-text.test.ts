@@ -120,7 +120,7 @@ function patched(original: string, patch: string): string {
 describe('the nearest text', () => {
   const source = 'function first() {\n  return 1;\n}\n\nfunction second() {\n\treturn 2;\n}\n';
 
-  it('is the one that differs in blanks alone', () => {
+  it('is the one that differs only in whitespace', () => {
     expect(nearestText(source, 'function second() {\n  return 2;\n}')).toEqual({
       line: 5,
       text: 'function second() {\n\treturn 2;\n}',
