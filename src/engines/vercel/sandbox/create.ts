@@ -1,7 +1,6 @@
 /** Creates a sandbox; this either succeeds or leaves nothing behind that this machine does not know of. */
 
 import { setTimeout as delay } from 'node:timers/promises';
-import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { unknownSnapshot } from '../../../shared/id-errors.ts';
 import type { CreateSandbox, Sandbox } from '../../engine.ts';
@@ -24,6 +23,7 @@ import {
 } from '../state/sandbox-record.ts';
 import { paramsOf, planOf } from './create-params.ts';
 import { currentView } from './get-sandbox.ts';
+import { orUndone } from './or-undone.ts';
 import { pendingView } from './pending-view.ts';
 import { removeFromCloud, stopInCloud } from './remove.ts';
 import { located } from './repository-path.ts';
@@ -74,7 +74,7 @@ export class Creations {
     try {
       // Fetching a source may take minutes more.
       const onAbort = () => (source === null ? undefined : this.#takeBack(sandboxId));
-      return await orUndone(making, signal, onAbort);
+      return await orUndone(making, signal, onAbort, UNDO_MS);
     } finally {
       void Promise.allSettled([making]).then(() => this.#pending.delete(sandboxId));
     }
@@ -241,35 +241,6 @@ export class Creations {
     const { layout } = this.#context;
     await updateRecord(layout, sandboxId, (record) => ({ ...record, state: 'doubtful', lastSeen: null }));
   }
-}
-
-/** The result of `making`; once the signal has fired, waits no longer than `UNDO_MS`. */
-async function orUndone(
-  making: Promise<Sandbox>,
-  signal: AbortSignal,
-  undo: () => Promise<unknown> | undefined,
-): Promise<Sandbox> {
-  let timer: NodeJS.Timeout | undefined;
-  let release = (): void => {};
-  const givenUp = new Promise<never>((_resolve, reject) => {
-    release = onAbort(signal, () => {
-      void undo();
-      timer = setTimeout(() => reject(cancelled(signal)), UNDO_MS);
-    });
-  });
-  try {
-    return await Promise.race([making, givenUp]);
-  } catch (error) {
-    if (signal.aborted) throw cancelled(signal);
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    release();
-  }
-}
-
-function cancelled(signal: AbortSignal): SandboxError {
-  return new SandboxError('cancelled', 'The call was cancelled.', { cause: signal.reason });
 }
 
 function endedMeanwhile(sandboxId: string): SandboxError {
