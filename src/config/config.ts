@@ -22,6 +22,10 @@ import {
 } from './setting.ts';
 import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
+export type { ImageSettings } from './image-settings.ts';
+export type { NpmSetting } from './npm-setting.ts';
+export type { ProxySettings, VercelEnvironment } from './vercel-settings.ts';
+
 const TRANSPORTS = ['stdio'] as const;
 const ON_DISCONNECT = ['stop', 'keep'] as const;
 const EGRESS_ECH = ['allow', 'refuse'] as const;

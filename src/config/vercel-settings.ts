@@ -5,21 +5,40 @@ import { ConfigError, type Setting } from './setting.ts';
 
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** Vercel's own variables, and those of a corporate proxy; null if not set. */
+/** The values of Vercel's environment variables; null if a variable is not set. */
+export interface VercelEnvironment {
+  /** `VERCEL_OIDC_TOKEN` */
+  readonly oidcToken: string | null;
+  /** `VERCEL_TOKEN` */
+  readonly token: string | null;
+  /** `VERCEL_TEAM_ID` */
+  readonly teamId: string | null;
+  /** `VERCEL_PROJECT_ID` */
+  readonly projectId: string | null;
+  /** `VERCEL_OIDC_TOKEN_FILE`: a file that holds the token, or a line `VERCEL_OIDC_TOKEN=…`. */
+  readonly tokenFile: string | null;
+  /** `VERCEL_OIDC_TOKEN_COMMAND`: a command line that prints the same. */
+  readonly tokenCommand: string | null;
+  /**
+   * The `.env.local` of the server's working directory, which `vercel env pull` rewrites; null without such a
+   * directory.
+   */
+  readonly envFile: string | null;
+}
+
+/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` from the environment; null if not set. */
+export interface ProxySettings {
+  readonly http: string | null;
+  readonly https: string | null;
+  readonly no: string | null;
+}
+
+/** Vercel's own variables, and those of a corporate proxy. */
 export interface VercelSettings {
   /** Replaces the SDK's own base URL; without a trailing slash. */
   readonly apiUrl: string | null;
-  readonly environment: {
-    readonly oidcToken: string | null;
-    readonly token: string | null;
-    readonly teamId: string | null;
-    readonly projectId: string | null;
-    /** Where an OIDC token is read again when it expires; each null if there is none. */
-    readonly tokenFile: string | null;
-    readonly tokenCommand: string | null;
-    readonly envFile: string | null;
-  };
-  readonly proxy: { readonly http: string | null; readonly https: string | null; readonly no: string | null };
+  readonly environment: VercelEnvironment;
+  readonly proxy: ProxySettings;
 }
 
 /** Secrets come only from the environment. `apiUrl` is the flag's value, null if it was not given. */

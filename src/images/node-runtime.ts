@@ -1,5 +1,6 @@
 /** Installs Node releases as runtimes: Node and npm from the npm registry, as an image. */
 import { maxSatisfying, rcompare, satisfies } from 'semver';
+import type { NpmSetting } from '../config/config.ts';
 import { anySignal } from '../shared/async/any-signal.ts';
 import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
@@ -7,8 +8,8 @@ import { decompressed } from './decompress.ts';
 import { nodeMajor } from './image-name.ts';
 import type { ImageRecord, MadeImage } from './image-record.ts';
 import type { ImageStore } from './image-store.ts';
-import { NpmRegistry, type RegistrySource, type Release } from './npm-registry.ts';
-import { readTar } from './tar-entries.ts';
+import { readTar } from './image-tar-reader.ts';
+import { NpmRegistry, type Release } from './npm-registry.ts';
 import type { Unpacker } from './unpacker.ts';
 
 /** Limit of the unpacked size; a release takes about 120 MB. */
@@ -117,7 +118,7 @@ async function build(
  */
 export async function ensureNodeRuntime(
   store: ImageStore,
-  source: RegistrySource,
+  source: NpmSetting,
   name: string,
   signal: AbortSignal,
 ): Promise<ImageRecord> {

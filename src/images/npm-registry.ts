@@ -1,4 +1,5 @@
 /** A client of the npm registry: lists a package's versions and downloads archives, verified by digest. */
+
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile } from 'node:fs/promises';
@@ -7,16 +8,8 @@ import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import type { Dispatcher } from 'undici';
 import { z } from 'zod';
+import type { NpmSetting } from '../config/config.ts';
 import { SandboxError, systemErrorCode, throwIfCancelled } from '../shared/errors.ts';
-
-/** Where npm's configuration of the registry comes from. */
-export interface RegistrySource {
-  /** Takes precedence over the files. */
-  readonly registry: string | null;
-  readonly caFile: string | null;
-  /** npm's configuration files, highest precedence first; missing ones are ignored. */
-  readonly files: readonly string[];
-}
 
 const ASK_NPM_MS = 20_000;
 const CONNECT_MS = 10_000;
@@ -116,7 +109,7 @@ export class NpmRegistry {
   }
 
   /** Reads npm's configuration. @throws `unavailable` if it cannot be used */
-  static async open(source: RegistrySource): Promise<NpmRegistry> {
+  static async open(source: NpmSetting): Promise<NpmRegistry> {
     const settings = await readSettings(source.files);
     const text = source.registry ?? settings.get('registry') ?? (await registryOfNpm());
     const base = URL.canParse(text) ? new URL(text.endsWith('/') ? text : `${text}/`) : null;

@@ -1,7 +1,7 @@
 /** Applies the layers of a root file system to a tree in order, and collects what the image record needs. */
 import { SandboxError } from '../shared/errors.ts';
 import { machineOf } from './architecture.ts';
-import { pathInside, readTar, type TarEntry } from './tar-entries.ts';
+import { pathInside, readTar, type TarEntry } from './image-tar-reader.ts';
 import { isUsablePath, type Unpacker } from './unpacker.ts';
 import { AddedPaths, type Removals, removalsOf, whiteoutOf } from './whiteouts.ts';
 

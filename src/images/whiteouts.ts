@@ -5,7 +5,7 @@
 import { posix } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { formatCount } from '../shared/text/text.ts';
-import { readTar } from './tar-entries.ts';
+import { readTar } from './image-tar-reader.ts';
 import { isUsablePath } from './unpacker.ts';
 
 const PREFIX = '.wh.';

@@ -11,8 +11,8 @@ import {
 } from 'node:http';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import type { ImageSettings } from '../../src/config/config.ts';
 import type { PullState } from '../../src/engines/engine.ts';
-import type { ImageSettings } from '../../src/engines/oci/images/image-policy.ts';
 import { createRequest, timeoutSignal } from '../conformance/support/requests.ts';
 import { busyboxEntries, dockerArchive, tarOf } from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';

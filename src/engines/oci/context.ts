@@ -1,4 +1,4 @@
-import type { RegistrySource } from '../../images/npm-registry.ts';
+import type { NpmSetting } from '../../config/config.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
@@ -15,7 +15,7 @@ import type { DiskWatch } from './storage/disk-watch.ts';
 export interface OciContext {
   readonly log: Logger;
   /** Where Node releases are downloaded from. */
-  readonly npm: RegistrySource;
+  readonly npm: NpmSetting;
   readonly imagePolicy: ImagePolicy;
   readonly secrets: SecretStore;
   /** `TZ` of every program; null: not set, and `/etc/localtime` has the host's. */

@@ -1,6 +1,6 @@
 /** The `oci` engine: local sandboxes run by an installed OCI runtime, without a daemon. */
 
-import type { RegistrySource } from '../../images/npm-registry.ts';
+import type { ImageSettings, NpmSetting } from '../../config/config.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { Logger } from '../../shared/log.ts';
 import { currentProcess } from '../../shared/process-identity.ts';
@@ -16,7 +16,7 @@ import { OciCommands } from './exec/commands.ts';
 import { OciShells } from './exec/shells.ts';
 import { OciFiles } from './files/files.ts';
 import { type AlterBundle, type Host, prepareHost } from './host/host.ts';
-import { ImagePolicy, type ImageSettings, NO_IMAGE_SETTINGS } from './images/image-policy.ts';
+import { ImagePolicy, NO_IMAGE_SETTINGS } from './images/image-policy.ts';
 import { OciImages } from './images/images.ts';
 import { ociRuntimes } from './images/runtimes.ts';
 import { EgressGatewayPool, type EgressOptions } from './network/egress-gateway-pool.ts';
@@ -52,7 +52,7 @@ export interface OciEngineOptions {
   /** Disk limit of each sandbox, in MiB; null or omitted: no limit. */
   diskMb?: number | null;
   /** Where Node releases are downloaded from. Default: npm's own configuration. */
-  npm?: RegistrySource;
+  npm?: NpmSetting;
   /**
    * Which images agents may name, and how their registries are reached. Default: those of public registries.
    */

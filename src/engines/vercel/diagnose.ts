@@ -1,11 +1,12 @@
 /** Checks access to Vercel: first the credentials themselves, then one harmless request. */
+import type { ProxySettings, VercelEnvironment } from '../../config/config.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { createLogger } from '../../shared/log.ts';
 import type { Diagnosis, Finding } from '../engine.ts';
 import { fromPlatform } from './http/api-errors.ts';
 import { CredentialSource } from './http/credential-source.ts';
-import { type Credentials, RENEWAL, type VercelEnvironment } from './http/credentials.ts';
-import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
+import { type Credentials, RENEWAL } from './http/credentials.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers } from './http/dispatchers.ts';
 import { createFetch, SDK_BASE_URL } from './http/fetch.ts';
 import { SdkClient } from './http/sdk-client.ts';
 import { UnknownPolicyParts } from './http/unknown-policy-parts.ts';

@@ -1,4 +1,5 @@
 /** Sandboxes in Vercel's cloud, through its official SDK. */
+import type { ProxySettings, VercelEnvironment } from '../../config/config.ts';
 import type { Logger } from '../../shared/log.ts';
 import type { SecretStore } from '../../shared/secrets.ts';
 import type { Engine } from '../engine.ts';
@@ -6,8 +7,7 @@ import { VercelCommands } from './commands/commands.ts';
 import type { ReadPolicy, VercelContext } from './context.ts';
 import { VercelFiles } from './files/files.ts';
 import { CredentialSource } from './http/credential-source.ts';
-import type { VercelEnvironment } from './http/credentials.ts';
-import { DEFAULT_TUNING, type HttpTuning, openDispatchers, type ProxySettings } from './http/dispatchers.ts';
+import { DEFAULT_TUNING, type HttpTuning, openDispatchers } from './http/dispatchers.ts';
 import { createFetch } from './http/fetch.ts';
 import { SdkClient } from './http/sdk-client.ts';
 import { UnknownPolicyParts } from './http/unknown-policy-parts.ts';

@@ -1,8 +1,8 @@
 import { createServer, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { VercelEnvironment } from '../../../src/config/config.ts';
 import { diagnoseVercel } from '../../../src/engines/vercel/diagnose.ts';
-import type { VercelEnvironment } from '../../../src/engines/vercel/http/credentials.ts';
 import { proxyFor } from '../../../src/engines/vercel/shells/shell-socket.ts';
 import { NO_CREDENTIALS } from './support/vercel-engines.ts';
 
@@ -70,7 +70,7 @@ describe('doctor of the vercel engine', () => {
       'VERCEL_TOKEN',
     ],
     [
-      'a token that is none, told as forbidden',
+      'an invalid token, reported as forbidden',
       { status: 403, body: { error: { code: 'forbidden', message: 'Not authorized', invalidToken: true } } },
       'Not authorized',
       'VERCEL_TOKEN',
@@ -83,13 +83,13 @@ describe('doctor of the vercel engine', () => {
     ],
     ['a failing cloud', { status: 503, body: {} }, 'status 503', 'Call again'],
     [
-      'an answer of something else',
+      'a response of something else',
       { status: 200, body: { hello: 1 } },
       'its own SDK does not accept',
       'Call again',
     ],
     ['silence', 'hang', 'did not respond in time', 'HTTPS_PROXY'],
-  ])('reports %s and what to do about it', async (_case, given, text, advice) => {
+  ])('reports %s and what to do', async (_case, given, text, advice) => {
     answer = given;
     const { works, findings } = await diagnose();
     expect(works).toBe(false);
@@ -101,7 +101,7 @@ describe('doctor of the vercel engine', () => {
     expect(JSON.stringify(findings)).not.toContain('hidden-token');
   });
 
-  it('names what is missing, and asks nothing where nobody chose the cloud', async () => {
+  it('names what is missing, and sends no request unless the cloud was chosen', async () => {
     expect(await diagnose(NO_CREDENTIALS)).toMatchObject({
       works: false,
       findings: [

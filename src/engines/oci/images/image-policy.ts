@@ -1,4 +1,5 @@
 /** Which images can be pulled here, and for whom. */
+import type { ImageSettings } from '../../../config/config.ts';
 import { closedBecause, parseAddress } from '../../../egress/policy/ip-ranges.ts';
 import type { PullRequest } from '../../../images/pull-image.ts';
 import { ImageRules } from '../../../images/registry/image-rules.ts';
@@ -8,16 +9,6 @@ import {
   DEFAULT_MAX_IMAGE_BYTES,
   type RegistryOptions,
 } from '../../../images/registry/registry-options.ts';
-
-/** The operator's settings for images. */
-export interface ImageSettings {
-  /** What agents may name; null: every image of a public registry. */
-  readonly allowed: readonly string[] | null;
-  readonly runtimeImages: ReadonlyMap<string, string>;
-  readonly mirrors: ReadonlyMap<string, readonly string[]>;
-  readonly insecure: readonly string[];
-  readonly credentialFiles: readonly string[];
-}
 
 export const NO_IMAGE_SETTINGS: ImageSettings = {
   allowed: null,

@@ -2,12 +2,14 @@
  * The credentials in use. An OIDC token lasts hours, so one that expires is read again from where it came
  * from.
  */
+
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { parseEnv, promisify } from 'node:util';
+import type { VercelEnvironment } from '../../../config/config.ts';
 import { SandboxError } from '../../../shared/errors.ts';
 import type { Logger } from '../../../shared/log.ts';
-import { type Credentials, credentialsOf, type VercelEnvironment } from './credentials.ts';
+import { type Credentials, credentialsOf } from './credentials.ts';
 
 const VARIABLE = 'VERCEL_OIDC_TOKEN';
 /** A token that expires sooner is renewed first: a request may take minutes. */

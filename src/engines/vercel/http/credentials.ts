@@ -1,26 +1,6 @@
 /** Credentials for Vercel's API: one of two kinds, as in the SDK's reference. */
+import type { VercelEnvironment } from '../../../config/config.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-
-/** The values of the environment variables; null if a variable is not set. */
-export interface VercelEnvironment {
-  /** `VERCEL_OIDC_TOKEN` */
-  readonly oidcToken: string | null;
-  /** `VERCEL_TOKEN` */
-  readonly token: string | null;
-  /** `VERCEL_TEAM_ID` */
-  readonly teamId: string | null;
-  /** `VERCEL_PROJECT_ID` */
-  readonly projectId: string | null;
-  /** `VERCEL_OIDC_TOKEN_FILE`: a file that holds the token, or a line `VERCEL_OIDC_TOKEN=…`. */
-  readonly tokenFile: string | null;
-  /** `VERCEL_OIDC_TOKEN_COMMAND`: a command line that prints the same. */
-  readonly tokenCommand: string | null;
-  /**
-   * The `.env.local` of the server's working directory, which `vercel env pull` rewrites; null without such a
-   * directory.
-   */
-  readonly envFile: string | null;
-}
 
 export interface Credentials {
   readonly token: string;

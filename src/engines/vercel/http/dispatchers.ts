@@ -1,12 +1,6 @@
 /** Connection pools for Vercel's API, through the company proxy if there is one. */
 import { type Dispatcher, EnvHttpProxyAgent } from 'undici';
-
-/** `HTTP_PROXY`, `HTTPS_PROXY` and `NO_PROXY` from the environment; null if not set. */
-export interface ProxySettings {
-  readonly http: string | null;
-  readonly https: string | null;
-  readonly no: string | null;
-}
+import type { ProxySettings } from '../../../config/config.ts';
 
 /** Times in milliseconds. */
 export interface HttpTuning {

@@ -3,9 +3,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { HttpsProxyAgent } from 'https-proxy-agent';
 import { WebSocket } from 'ws';
+import type { ProxySettings } from '../../../config/config.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import type { HttpTuning, ProxySettings } from '../http/dispatchers.ts';
+import type { HttpTuning } from '../http/dispatchers.ts';
 import { HttpFailure } from '../http/http-failure.ts';
 import { brokenConnection, failedStatus } from '../http/parse-failure.ts';
 

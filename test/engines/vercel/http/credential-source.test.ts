@@ -2,8 +2,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { VercelEnvironment } from '../../../../src/config/config.ts';
 import { CredentialSource } from '../../../../src/engines/vercel/http/credential-source.ts';
-import type { VercelEnvironment } from '../../../../src/engines/vercel/http/credentials.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../../conformance/support/requests.ts';
 import { startScriptedApi } from '../../../fakes/vercel/scripted-api.ts';
@@ -11,7 +11,7 @@ import { NO_CREDENTIALS, oidcToken, openVercelEngine } from '../support/vercel-e
 
 const HOUR_S = 3_600;
 
-/** A token of the project that expires in so many seconds. */
+/** A token of the project that expires in this many seconds. */
 function tokenFor(seconds: number, project = 'prj_1'): string {
   const exp = Math.round(Date.now() / 1_000) + seconds;
   return oidcToken({ owner_id: 'team_1', project_id: project, exp });
@@ -40,7 +40,7 @@ describe('an OIDC token', () => {
     }
   });
 
-  it('stays as it is while it is valid, and where nothing newer is there', async () => {
+  it('is kept while it is valid, and if there is no newer one', async () => {
     await writeFile(envFile, `VERCEL_OIDC_TOKEN=${tokenFor(2 * HOUR_S)}\n`);
     const valid = tokenFor(HOUR_S);
     expect(await open({ oidcToken: valid, envFile }).current()).toMatchObject({ token: valid });
@@ -50,7 +50,7 @@ describe('an OIDC token', () => {
     });
   });
 
-  it('comes from a file or a command from the first request on, and again when it expires', async () => {
+  it('is read from a file or a command at the first request, and again when it expires', async () => {
     const tokenFile = join(folder, 'token');
     const tokenCommand = `cat ${tokenFile}`;
     for (const environment of [{ tokenFile }, { tokenCommand }]) {
@@ -64,7 +64,7 @@ describe('an OIDC token', () => {
     }
   });
 
-  it('of another project is not taken: the sandboxes would move there', async () => {
+  it('of another project is rejected: the sandboxes would move there', async () => {
     await writeFile(envFile, `VERCEL_OIDC_TOKEN=${tokenFor(HOUR_S, 'prj_other')}\n`);
     await expect(open({ oidcToken: tokenFor(-60), envFile }).current()).rejects.toMatchObject({
       code: 'auth',
@@ -74,10 +74,10 @@ describe('an OIDC token', () => {
   });
 
   it.each<[string, Partial<VercelEnvironment>, RegExp]>([
-    ['a file that is not there', { tokenFile: '/none/token' }, /VERCEL_OIDC_TOKEN_FILE.*ENOENT/],
+    ['a missing file', { tokenFile: '/none/token' }, /VERCEL_OIDC_TOKEN_FILE.*ENOENT/],
     ['a command that fails', { tokenCommand: 'exit 3' }, /VERCEL_OIDC_TOKEN_COMMAND.*failed/],
-    ['a command that prints none', { tokenCommand: 'echo hello' }, /it holds no token/],
-  ])('that cannot be had says why: %s', async (_case, environment, words) => {
+    ['a command that prints no token', { tokenCommand: 'echo hello' }, /it holds no token/],
+  ])('that cannot be read is reported with the reason: %s', async (_case, environment, words) => {
     await expect(open(environment).current()).rejects.toMatchObject({
       code: 'auth',
       message: expect.stringMatching(words),
@@ -85,7 +85,7 @@ describe('an OIDC token', () => {
     });
   });
 
-  it('that the platform refuses in mid-session is replaced, so that the stop still works', async () => {
+  it('rejected by the platform during a session is replaced, so that the stop still works', async () => {
     const api = await startScriptedApi();
     const [first, second] = [tokenFor(HOUR_S), tokenFor(2 * HOUR_S)];
     let valid = first;

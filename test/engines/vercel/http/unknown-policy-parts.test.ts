@@ -4,8 +4,8 @@ import {
   unknownPartsOf,
 } from '../../../../src/engines/vercel/http/unknown-policy-parts.ts';
 
-describe('the parts of a policy that the SDK does not read', () => {
-  it('are none in what it reads', () => {
+describe('the parts of a policy that the SDK does not parse', () => {
+  it('are empty for a policy that it parses completely', () => {
     const match = {
       path: { startsWith: '/' },
       method: ['GET'],
@@ -38,7 +38,7 @@ describe('the parts of a policy that the SDK does not read', () => {
     ]);
   });
 
-  it('are kept by session, as the last answer had them', () => {
+  it('are kept per session, from the last response', () => {
     const parts = new UnknownPolicyParts();
     parts.note({ sandbox: {} });
     expect(parts.of('ses_1')).toEqual([]);

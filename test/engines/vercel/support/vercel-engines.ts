@@ -2,14 +2,10 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { ProxySettings, VercelEnvironment } from '../../../../src/config/config.ts';
 import { compilePolicy } from '../../../../src/egress/policy/policy.ts';
 import type { Engine, NetworkPolicy } from '../../../../src/engines/engine.ts';
-import type { VercelEnvironment } from '../../../../src/engines/vercel/http/credentials.ts';
-import {
-  DEFAULT_TUNING,
-  type HttpTuning,
-  type ProxySettings,
-} from '../../../../src/engines/vercel/http/dispatchers.ts';
+import { DEFAULT_TUNING, type HttpTuning } from '../../../../src/engines/vercel/http/dispatchers.ts';
 import { createVercelEngine } from '../../../../src/engines/vercel/index.ts';
 import { createLogger } from '../../../../src/shared/log.ts';
 import { SecretStore } from '../../../../src/shared/secrets.ts';
@@ -27,7 +23,7 @@ export const NO_CREDENTIALS: VercelEnvironment = {
   envFile: null,
 };
 
-/** A token as Vercel's, with these claims. */
+/** A token like Vercel's, with these claims. */
 export function oidcToken(claims: Record<string, unknown>): string {
   const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   return `${part({ alg: 'none' })}.${part(claims)}.signature`;

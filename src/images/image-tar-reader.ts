@@ -12,7 +12,7 @@ import {
   printable,
   type TarHeader,
   withPax,
-} from './tar-header.ts';
+} from './image-tar-header.ts';
 
 /** An entry of the archive. Names have one character per byte (latin1). */
 export interface TarEntry {

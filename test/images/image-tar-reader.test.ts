@@ -1,6 +1,6 @@
 /** Tar archives as programs write them, and damaged ones. */
 import { describe, expect, it, vi } from 'vitest';
-import { readTar, type TarEntry } from '../../src/images/tar-entries.ts';
+import { readTar, type TarEntry } from '../../src/images/image-tar-reader.ts';
 import { directory, type Entry, hardlink, pax, tarOf } from '../support/archives.ts';
 
 const END_BLOCKS = 1_024;
