@@ -24,7 +24,7 @@ const file = (path: string, text: string): SourceFile => ({ path, text });
 describe("the agent's sources", () => {
   it('are found', () => {
     expect(sources.length).toBeGreaterThan(40);
-    // The graph has the edges that a linker sees: a few that are known, across rooms and inside one.
+    // The graph has the edges that a linker sees. These known ones are across rooms and inside one.
     const graph = dependencies(sources);
     expect([...(graph.get('init/dispatch.c') ?? [])]).toEqual(
       expect.arrayContaining(['command/run.c', 'shell/shell.c', 'wire/reply.c', 'init/deadline.c']),
@@ -47,13 +47,13 @@ describe("the agent's sources", () => {
       'init/x.c: includes egress/netlink.h',
     ],
     [
-      'include nothing of a room beside them',
+      'include nothing of a room of the same layer',
       includeViolations,
       [file('shell/x.c', '#include "command/command.h"\n')],
       'shell/x.c: includes command/command.h',
     ],
     [
-      'use lower rooms alone, whatever they declare',
+      'use only lower rooms, whatever they declare',
       useViolations,
       [
         file('files/x.c', 'void open_it(void);\nvoid read_it(void) {\n  open_it();\n}\n'),

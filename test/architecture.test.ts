@@ -63,28 +63,28 @@ describe('the source tree', () => {
       'src/registry/x.ts: imports src/engines/oci/boot.ts',
     ],
     [
-      'imports the protocol SDK in src/server alone',
+      'imports the protocol SDK only in src/server',
       protocolViolations,
       program,
       file('tools/x.ts', "import { Server } from '@modelcontextprotocol/sdk/server/index.js';"),
       'tools/x.ts: imports @modelcontextprotocol/sdk',
     ],
     [
-      'reads the environment in src/config/config.ts alone',
+      'reads the environment only in src/config/config.ts',
       environmentViolations,
       program,
       file('src/cli/x.ts', "const home = process.env['HOME'];"),
       'src/cli/x.ts: reads process.env',
     ],
     [
-      'has no console',
+      'does not use the console',
       consoleViolations,
       program,
       file('src/cli/x.ts', "console.log('hello');"),
       'src/cli/x.ts: uses console',
     ],
     [
-      'makes signals of several in one way',
+      'combines signals in one way',
       signalViolations,
       program,
       file('src/cli/x.ts', 'const signal = AbortSignal.any([closing, given]);'),
@@ -98,7 +98,7 @@ describe('the source tree', () => {
       'src/cli/x.ts: adds a listener for an abort; use onAbort',
     ],
     [
-      'uses engines below the registry alone',
+      'uses engines only below the registry',
       engineViolations,
       program,
       file('tools/x.ts', "import type { Command, Commands } from '../src/engines/engine.ts';"),
@@ -157,13 +157,13 @@ describe('the rule against import cycles', () => {
     file('src/c/three.ts', "import { one } from '../a/one.ts';"),
   ];
 
-  it('finds no cycle of files but the known ones', () => {
+  it('finds no cycle of files except known ones', () => {
     expect(fileCircles([...program, ...tests], KNOWN_CIRCLES)).toEqual([]);
     expect(fileCircles(circle)).toEqual(['src/a/one.ts > src/b/two.ts > src/c/three.ts > src/a/one.ts']);
     expect(fileCircles(circle, ['src/b/two.ts > src/c/three.ts'])).toEqual([]);
   });
 
-  it('finds no cycle of folders but the known ones', () => {
+  it('finds no cycle of folders except known ones', () => {
     expect(roomCircles(program, KNOWN_CIRCLES)).toEqual([]);
     const rooms = [
       file('src/a/one.ts', "import { two } from '../b/two.ts';"),

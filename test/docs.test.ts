@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-/** What a path of the repository begins with. */
+/** The beginnings of paths in the repository. */
 const ROOMS = ['src', 'tools', 'agent', 'test', 'scripts', 'docs', 'bench', 'demo', 'examples', 'licenses'];
 
 const FILES = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
@@ -16,11 +16,11 @@ const FILES = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   .split('\n');
 const NAMES = new Set(FILES.map((path) => basename(path)));
 const PAGES = FILES.filter((path) => /^([A-Z_]+|docs\/[^/]+|\.github\/.+)\.md$/.test(path));
-/** It speaks of the past as well. */
+/** It also names past files. */
 const HISTORY = 'CHANGELOG.md';
 
 const PATH = new RegExp(`(?<![\\w./~$-])(?:${ROOMS.join('|')})/[\\w.*/-]*[\\w*/]`, 'g');
-/** Methods of MCP look like paths. */
+/** MCP methods look like paths. */
 const METHODS = ['tools/call', 'tools/list'];
 const CODE_SPAN = /`([^`\n]+)`/g;
 const SOURCE_NAME = /^[\w-]+(\.[\w-]+)*\.(ts|mjs|c|h)$/;
@@ -41,7 +41,7 @@ function escapeAll(text: string): string {
   return text.replace(/[.*+?^${}()|[\]\\-]/g, '\\$&');
 }
 
-/** The anchors that the headings of a page get. */
+/** The anchors of a page's headings. */
 function anchorsOf(text: string): string[] {
   return [...withoutFences(text).matchAll(/^#+ (.+)$/gm)].map(([, heading = '']) =>
     heading
@@ -55,7 +55,7 @@ function withoutFences(text: string): string {
   return text.replace(/^```[\s\S]*?^```$/gm, '');
 }
 
-/** Relative targets of links and pictures that lead nowhere. */
+/** Broken relative targets of links and images. */
 function brokenLinks(page: string): string[] {
   const targets = [...withoutFences(read(page)).matchAll(/\]\(([^)\s]+)\)/g)].map(
     ([, target = '']) => target,
@@ -70,7 +70,7 @@ function brokenLinks(page: string): string[] {
     });
 }
 
-/** Paths and names of source files that are not in the repository. */
+/** Paths and names of source files that do not exist in the repository. */
 function unknownPaths(page: string): string[] {
   const text = read(page);
   const paths = [...text.matchAll(PATH)]
@@ -82,15 +82,14 @@ function unknownPaths(page: string): string[] {
   return [...paths, ...names];
 }
 
-/** The contents of the fenced blocks of a language; the empty one is of those without. */
+/** The contents of the fenced blocks of a language; the empty string selects blocks without one. */
 function blocksOf(page: string, language: string): string[] {
   const blocks = [...read(page).matchAll(/^```(\w*)\n([\s\S]*?)^```$/gm)];
   return blocks.filter(([, name]) => name === language).map(([, , text = '']) => text);
 }
 
 /**
- * The lines `TOOL {…}` of the examples. What stands behind the arguments, after two spaces or an arrow, is a
- * remark.
+ * The lines `TOOL {…}` of the examples. Text after the arguments, behind two spaces or an arrow, is a remark.
  */
 function exampleCalls(page: string): { tool: string; args: string }[] {
   const lines = blocksOf(page, '').flatMap((block) => block.split('\n'));

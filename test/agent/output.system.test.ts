@@ -34,7 +34,7 @@ describe('captured output', () => {
       const next = segments.find((other) => other.index === segment.index + 1);
       const end = next === undefined && segment.index === last ? got.stdout : next?.before.stdout;
       if (end !== undefined) expect(segment.before.stdout + data.length).toBe(end);
-      // Each line of 8 bytes says where it stands, so the bytes tell whether the offset is right.
+      // Each 8-byte line contains its own offset, so the content shows whether an offset is right.
       const start = Math.ceil(segment.before.stdout / 8) * 8;
       const line = data.subarray(start - segment.before.stdout, start - segment.before.stdout + 8).toString();
       expect(line).toBe(`${String(start / 8 + 1).padStart(7, '0')}\n`);

@@ -41,7 +41,7 @@ describe('an owned sandbox', () => {
     box.owner.destroy();
     second.close();
     expect((await box.ask(request.ping)).number(40)).toBe(1);
-    // Both ends have been noticed by the time that a later owner is accepted.
+    // Once a later owner is accepted, both disconnections have been noticed.
     (await box.own()).close();
     expect((await box.ask(request.ping)).number(40)).toBe(1);
     third.close();
@@ -77,7 +77,7 @@ describe('an owned sandbox', () => {
     const box = await start();
     await box.own();
     const { out } = await box.finish(['sh', '-c', 'ls /proc/self/fd | wc -l'], { sudo: true });
-    // Three streams and the directory that is being listed.
+    // The three standard streams and the directory being listed.
     expect(out.trim()).toBe('4');
   });
 

@@ -31,14 +31,14 @@ async function open(argv: string[]): Promise<Connection> {
   return connection;
 }
 
-/** Output up to and with `text`. */
+/** Output up to and including `text`. */
 async function until(connection: Connection, text: string): Promise<string> {
   let all = '';
   while (!all.includes(text)) all += (await connection.expect(answer.data)).body.toString();
   return all;
 }
 
-/** Output to the end, and how it ended. */
+/** All output, and the exit. */
 async function rest(connection: Connection): Promise<{ out: string; exit: Frame }> {
   let out = '';
   for (;;) {
@@ -102,7 +102,7 @@ describe('SHELL', () => {
     connection.halfClose();
     const { exit } = await rest(connection);
     expect(exit.number(71)).toBe(1);
-    // The end of the connection says that nothing is left.
+    // The connection ends when nothing is left.
     expect(await connection.next()).toBeNull();
     expect(await sandbox.programs()).toBe(0);
   });

@@ -162,7 +162,7 @@ describe('trees', () => {
     while ((await shell('ls -A /tmp/cut')) !== '');
   });
 
-  it('report fifos and what they may not read, go on, and report what is missing', async () => {
+  it('report fifos and unreadable entries and continue, and report a missing root', async () => {
     await shell('mkdir -p /tmp/q/sub; mkfifo /tmp/q/p; touch /tmp/q/f');
     const got = await readTree('/tmp/q');
     expect(Array.isArray(got) && got.map(({ path, kind }) => `${kind} ${path}`)).toEqual([

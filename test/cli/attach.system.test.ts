@@ -17,7 +17,7 @@ beforeAll(async () => {
 });
 afterAll(() => server.close());
 
-/** A person at a terminal. */
+/** A user at a terminal. */
 class Person {
   readonly #child: ChildProcess;
   #shown = '';

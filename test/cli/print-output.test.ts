@@ -81,7 +81,7 @@ describe('printOutput', () => {
     expect(terminal.errors()).toBe('[1000 bytes were not kept]\n');
   });
 
-  it('waits for more only when it follows', async () => {
+  it('waits for more only with follow', async () => {
     const running: Command = { ...finished, status: 'running', exitCode: null };
     const terminal = recordingTerminal();
     let waited = 0;

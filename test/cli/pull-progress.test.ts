@@ -1,4 +1,4 @@
-/** The progress of a pull, as people see it. */
+/** The progress of a pull, as shown to users. */
 import { describe, expect, it } from 'vitest';
 import { openProgressDisplay } from '../../src/cli/verbs/pull-progress.ts';
 
@@ -21,7 +21,7 @@ function display(isScreen: boolean) {
 }
 
 describe('the progress of a pull', () => {
-  it('is a bar on a terminal, redrawn not too often and cleared at the end', () => {
+  it('is a bar on a terminal, redrawn at a limited rate and cleared at the end', () => {
     const { shown, progress, download } = display(true);
     progress.show({ kind: 'resolve' });
     download(MEGABYTE, 0);
@@ -37,7 +37,7 @@ describe('the progress of a pull', () => {
     ]);
   });
 
-  it('is a line for each phase elsewhere, apart from the result', () => {
+  it('is one line per phase elsewhere, separate from the result', () => {
     const { shown, progress, download } = display(false);
     progress.show({ kind: 'resolve' });
     download(0, 0);

@@ -27,8 +27,8 @@ afterEach(() => {
 
 describe.each([
   ['is a file', () => file],
-  ['lies below a file', () => join(file, 'state')],
-  ['lies where nothing can be made', () => '/proc/sandbox-mcp-state'],
+  ['is below a file', () => join(file, 'state')],
+  ['is where nothing can be created', () => '/proc/sandbox-mcp-state'],
 ])('a state directory that %s', (_, path) => {
   it('is an error in doctor, and not reported as ok', async () => {
     const { code, out } = await runVerb(['doctor', '--state-dir', path()]);

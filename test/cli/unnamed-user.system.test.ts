@@ -50,8 +50,8 @@ describe('a user without a name', needs('root, to become another user', canBecom
   });
 
   it.each([
-    ['with a home', []],
-    ['without one, where the state directory is named', HOMELESS],
+    ['with a home directory', []],
+    ['without a home, but with a state directory', HOMELESS],
   ])('gets a sandbox, %s', async (_, before) => {
     const child = start(before, ['--state-dir', join(user.home, 'state')]);
     const closed = once(child, 'close');

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import { SERVER } from '../support/server.ts';
 
-/** What a model is shown of one answer. */
+/** What a model sees of one answer. */
 export interface Shown {
   text: string;
   images: number;

@@ -1,6 +1,6 @@
 /**
- * A program with one client library: does what its parent says over IPC, and tells what a model would be
- * shown. It runs in the folder where the library is installed, with the Node that it needs.
+ * A program with one client library: obeys its parent over IPC, and reports what a model would see. It runs
+ * in the folder where the library is installed, with the Node version that it needs.
  */
 import { argv, exit } from 'node:process';
 

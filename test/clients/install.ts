@@ -7,8 +7,8 @@ import { promisify } from 'node:util';
 const run = promisify(execFile);
 
 /**
- * The folder with these packages below `root`; nothing is installed if it has them already. `scripts` lets
- * the packages' own install scripts run.
+ * The folder below `root` with these packages, which are installed unless they are there already. `scripts`
+ * allows the packages' own install scripts.
  */
 export async function installPackages(
   root: string,

@@ -1,4 +1,4 @@
-/** One job through a client, step by step, with what every client's model has to be shown. */
+/** A job for a client, step by step, with what every client's model must see. */
 import type { ClientProcess, Shown } from './client-process.ts';
 
 const MARK = 'mark-4711';
@@ -9,14 +9,14 @@ export interface Step {
   readonly given: Record<string, unknown>;
   /** Patterns of fields, whether shown as lines of text or as JSON. */
   readonly expected: readonly RegExp[];
-  /** A text that the answer has once. */
+  /** Text that must occur exactly once in the answer. */
   readonly once?: string;
   readonly image?: boolean;
   /** A row of the table of tokens. */
   readonly cost?: string;
 }
 
-/** The field `name` with this value as `name: value` or in JSON, which may be quoted inside of JSON. */
+/** Matches the field `name` with this value as `name: value` or in JSON, possibly quoted inside JSON. */
 function field(name: string, value: string): RegExp {
   return new RegExp(`(?:\\b|\\\\n)${name}\\W{1,6}${value}(?!\\w)`);
 }
@@ -129,23 +129,22 @@ const STEPS: readonly Step[] = [
   },
 ];
 
-/** The steps that need no id of an earlier answer: a scripted model knows none. */
+/** The steps that need no id from an earlier answer: a scripted model knows none. */
 export const AGENT_STEPS = STEPS.filter(({ name }) =>
   ['create', 'write', 'run', 'exit 3', 'long output', 'read', 'read missing', 'error'].includes(name),
 );
 
 export interface JobResult {
-  /** What was not as expected, each with its step. */
+  /** Deviations from the expected results, each with its step. */
   readonly problems: string[];
-  /** What the model was shown, by row of the table of tokens. */
+  /** What the model saw, by row of the table of tokens. */
   readonly costs: Map<string, string>;
   /** How an image arrived. */
   readonly image: 'image' | 'base64' | 'nothing';
 }
 
 /**
- * Runs all steps, without the arguments that are null if told so; the sandbox and a detached command stay
- * behind.
+ * Runs all steps, optionally without null arguments; leaves the sandbox and a detached command running.
  */
 export async function runJob(
   client: ClientProcess,
@@ -173,7 +172,7 @@ export async function runJob(
   return { problems, costs, image };
 }
 
-/** What is not as a model has to be shown it. */
+/** The deviations from what a model must see. */
 export function problemsOf(
   step: Step,
   { text, images }: Pick<Shown, 'text' | 'images'>,
@@ -191,7 +190,7 @@ export function problemsOf(
   ];
 }
 
-/** The arguments with the ids of earlier answers. */
+/** The arguments, with ids from earlier answers filled in. */
 export function fill(
   given: Record<string, unknown>,
   known: ReadonlyMap<string, string>,

@@ -7,7 +7,7 @@ const CLIENTS = [['the MCP SDK, version 1', 'sdk.mjs']] as const;
 
 describe('a program with a client library', () => {
   it.each(CLIENTS)(
-    'gets the same answers, once, and leaves nothing however it ends: %s',
+    'gets the same answers exactly once, and leaves nothing however it ends: %s',
     async (_, driver) => {
       const setup = { folder: import.meta.dirname, driver, node: process.execPath };
       const report = await runLibraryClient(setup);

@@ -1,25 +1,25 @@
 /** The client libraries that the job runs through, pinned. */
 export interface LibraryClient {
   readonly name: string;
-  /** As people know it. */
+  /** Its usual name. */
   readonly title: string;
   /** Exact versions. The first is the client. */
   readonly packages: readonly string[];
   /** A file of `drivers/`. */
   readonly driver: string;
-  /** Whether it does not run on Node 20. */
+  /** True if it needs a newer Node than 20. */
   readonly needsNewerNode?: boolean;
   /** What docs/clients.md recommends for it. */
   readonly serverArgs?: readonly string[];
-  /** Whether it checks arguments itself and refuses null for one that is optional. */
+  /** True if it checks arguments itself and rejects null for an optional one. */
   readonly refusesNulls?: boolean;
-  /** What its model gets for an image, if that is not an image. */
+  /** What its model gets instead of an image, if it does not get the image. */
   readonly imageBecomes?: 'base64' | 'nothing';
-  /** Whether it hands the whole result to the program, which chooses what its model sees. */
+  /** True if it returns the whole result to the program, which chooses what its model sees. */
   readonly raw?: boolean;
 }
 
-/** Node for those that need a newer one than this project. */
+/** The Node version for clients that need a newer one than this project. */
 export const NEWER_NODE = `node-linux-${process.arch}@24.22.3`;
 
 export const LIBRARY_CLIENTS: readonly LibraryClient[] = [

@@ -1,6 +1,6 @@
 /**
  * `npm run clients`: installs pinned clients in a temporary folder, runs one job through each without a
- * model, prints what their models are shown and what each way to end leaves behind.
+ * model, and prints what their models see and what each way of ending leaves behind.
  *
  *     npm run clients                    all libraries
  *     npm run clients -- ai-sdk mastra   these alone

@@ -10,9 +10,11 @@ export interface ReportRow {
   report: ClientReport;
 }
 
-/** Which version was driven, whether the job went as expected, and what was left after each way to end. */
+/**
+ * The version of each client, whether the job went as expected, and what was left after each way of ending.
+ */
 export function jobTable(rows: readonly ReportRow[]): string {
-  const head = ['client', 'results', 'copies for the model', 'an image is'];
+  const head = ['client', 'results', 'copies for the model', 'image becomes'];
   const lines = rows.map(({ client, report }) => [
     `${client.title}, \`${client.packages[0]}\``,
     report.problems.length === 0 ? 'as expected' : `${report.problems.length} differ`,

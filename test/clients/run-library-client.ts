@@ -1,4 +1,4 @@
-/** Runs the job through one client, once for each way to end, and looks for what is left. */
+/** Runs the job through one client, once for each way of ending, and looks for leftovers. */
 import { existsSync, readdirSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -40,7 +40,7 @@ export async function runLibraryClient(
   let first: JobResult | null = null;
   for (const ending of endings) {
     const home = await mkdtemp(join(tmpdir(), 'c-'));
-    // The users of a sandbox work below it.
+    // Sandbox users work below it.
     await chmod(home, 0o711);
     try {
       const cgroupsBefore = new Set(sandboxCgroups());
@@ -69,7 +69,7 @@ async function runOnce(setup: ClientSetup, home: string, ending: Ending): Promis
   }
 }
 
-/** Processes, mounts and cgroups that are still there after a while; normally none. */
+/** Processes, mounts and cgroups still present after a while; normally none. */
 export async function waitForNoLeftovers(
   home: string,
   cgroupsBefore: ReadonlySet<string>,
@@ -84,7 +84,7 @@ export async function waitForNoLeftovers(
   }
 }
 
-/** Other servers of this machine make sandboxes at the same time. */
+/** Other servers on this machine create sandboxes at the same time. */
 function isCgroupOfAnother(text: string, home: string): boolean {
   if (!text.startsWith('cgroup ')) return false;
   const folder = join(home, 's', 'sandboxes');

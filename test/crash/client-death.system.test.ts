@@ -84,7 +84,7 @@ describe.runIf(process.platform === 'linux')('a server whose client is killed', 
         expect(endedAfter, `seed ${SEED}, round ${round}, killed after ${afterMs} ms`).not.toBeNull();
       } finally {
         release();
-        // A trial of the runtime that the server's end has interrupted is for the next start to remove.
+        // The next start removes a runtime trial that the server's end has interrupted.
         execFileSync(process.execPath, [SERVER, 'clean', '--state-dir', join(folder, 's')], {
           stdio: 'ignore',
         });

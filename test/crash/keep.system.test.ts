@@ -72,7 +72,7 @@ describe('a kept sandbox of a killed server', () => {
     expect(await next.call('sandbox_get', { sandbox_id })).toMatchObject({ status: 'running' });
     await next.call('sandbox_stop', { sandbox_id });
     await next.close();
-    // What a busy machine has not removed within the session's end.
+    // Whatever a busy machine did not remove in time when the session ended.
     await clean(place);
     await waitForNoLeftovers(place);
   });
@@ -111,7 +111,7 @@ describe('a kept sandbox of a killed server', () => {
     expect(await wholeOutput(next, waiting)).toBe(`first\n${NUMBERS}`);
     await next.call('sandbox_stop', { sandbox_id });
     await next.close();
-    // What a busy machine has not removed within the session's end.
+    // Whatever a busy machine did not remove in time when the session ended.
     await clean(place);
     await waitForNoLeftovers(place);
   });

@@ -60,7 +60,8 @@ async function untilEnded(sandboxes: readonly Running[]): Promise<number> {
     const alive = sandboxes.filter(({ init }) => isProcessAlive(init));
     const took = performance.now() - began;
     if (alive.length === 0) return took;
-    if (took > ENDS_WITHIN_MS) throw new Error(`${alive.length} of ${sandboxes.length} sandboxes live on`);
+    if (took > ENDS_WITHIN_MS)
+      throw new Error(`${alive.length} of ${sandboxes.length} sandboxes are still running`);
     await delay(10);
   }
 }
@@ -81,7 +82,7 @@ const DEATHS: readonly [name: string, end: (server: ServerProcess) => unknown][]
 ];
 
 describe('the death of a server', () => {
-  it.each(DEATHS)('ends its sandboxes without a new server: %s', async (_, end) => {
+  it.each(DEATHS)('ends its sandboxes without help from a new server: %s', async (_, end) => {
     const first = await server();
     const sandboxes = [await busySandbox(first), await busySandbox(first)];
     await end(first);
@@ -150,7 +151,7 @@ describe('the death of a server', () => {
 });
 
 describe('a server that survives', () => {
-  it('has lost nothing when it continues after SIGSTOP', async () => {
+  it('keeps its sandboxes across SIGSTOP and SIGCONT', async () => {
     const first = await server();
     const sandbox = await busySandbox(first);
     const second = await server();

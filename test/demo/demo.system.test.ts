@@ -1,4 +1,4 @@
-/** The demo as a user starts it: a process whose lines and exit code are all that counts. */
+/** The demo as a user starts it: a process, of which only lines and exit code count. */
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -15,13 +15,13 @@ let running: ChildProcess | null = null;
 
 beforeEach(() => {
   scratch = mkdtempSync(join(tmpdir(), 'd-'));
-  // A sandbox's own users pass through it.
+  // Sandbox users traverse it.
   chmodSync(scratch, 0o711);
   mkdirSync(join(scratch, 'tmp'));
 });
 
 afterEach(async () => {
-  // Of a test that timed out: the demo stops its server and its sandbox.
+  // After a test that timed out: the demo stops its server and its sandbox.
   if (running?.kill('SIGTERM')) await once(running, 'close');
   running = null;
   rmSync(scratch, { recursive: true });
@@ -69,14 +69,14 @@ function project(files: Record<string, string>): string {
   return directory;
 }
 
-/** The line of a step, without which there is no answer to what it did. */
+/** The output line of a step. */
 function stepLine(out: string, title: string): string {
   return out.split('\n').find((line) => line.includes(`✓ ${title}`)) ?? `no step "${title}" in:\n${out}`;
 }
 
 function expectNothingLeft({ out }: Ended): void {
   for (const name of NOTHING_LEFT) expect(out).toMatch(new RegExp(`^ +${name} +\\d+ → 0$`, 'm'));
-  // Not a check that finds nothing because it looks at nothing.
+  // The check must have looked at something.
   expect(out).toMatch(/^ +processes +[1-9]\d* → 0$/m);
   expect(out).toMatch(/^ +open ports +1 → 0$/m);
   expect(out).toMatch(/^ +file system layers +[1-9]\d* → 0$/m);

@@ -44,9 +44,9 @@ describe('Screen', () => {
 describe('NewestLines', () => {
   it.each<[string, string[], string[], string[]]>([
     ['a program without progress', [], ['a', 'b'], ['a', 'b']],
-    ['a program that ends at once', ['b'], ['a', 'b'], ['a', 'b']],
-    ['a long one whose end was seen in part', ['x', 'a', 'b'], ['a', 'b', 'c'], ['x', 'a', 'b', 'c']],
-    ['one whose end is news', ['x', 'y'], ['b', 'c'], ['x', 'b', 'c']],
+    ['a program that exits at once', ['b'], ['a', 'b'], ['a', 'b']],
+    ['long output whose end was partly shown', ['x', 'a', 'b'], ['a', 'b', 'c'], ['x', 'a', 'b', 'c']],
+    ['output whose end was not shown yet', ['x', 'y'], ['b', 'c'], ['x', 'b', 'c']],
   ])('joins the lines of %s', (_, progress, tail, expected) => {
     const lines: string[] = [];
     const newest = new NewestLines((line) => lines.push(line));

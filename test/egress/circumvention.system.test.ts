@@ -80,7 +80,7 @@ describe('circumventing a network policy', needs('root, for routes to test addre
     const names = { HOST_PORT: hostPort };
     const tried = await strict.attempt(policy, script(spelling), names);
     expect(tried.seen.filter((line) => line.startsWith('host'))).toEqual([]);
-    // The control: it works through a name that resolves there, if the operator has allowed it.
+    // The control: it works through a name that resolves to it, if the operator allowed the address.
     const allowed = await opened.control(policy, script('loop.test'), /^host \/$/, names);
     expect(allowed.seen, allowed.printed).toContain('host /');
   });
@@ -124,7 +124,7 @@ for port in [4443, 443]:
       // Not 28, which would be a timeout.
       expect(printed).toContain('returncode=7');
       expect(printed).not.toContain('six');
-      // Only the question: 12 bytes of header, 11 of name, 4 of type and class.
+      // Only the question section: 12 bytes of header, 11 of name, 4 of type and class.
       expect(printed.trim()).toMatch(/\n27$/);
     } finally {
       server.closeAllConnections();
@@ -133,8 +133,8 @@ for port in [4443, 443]:
     }
   });
 
-  // Seccomp refuses SCTP and UDP-Lite. That they would open without it is shown in test/escape, where the
-  // kernel has them: there is no control for them here.
+  // Seccomp refuses SCTP and UDP-Lite. There is no control here: test/escape shows that they would open
+  // without it, if the kernel has them.
   it.each([
     ['IPv6 addresses', `tcp('2606:4700::1', 80, socket.AF_INET6)`, 'unreachable'],
     ['SCTP', `socket.socket(socket.AF_INET, socket.SOCK_STREAM, 132)`, 'Error'],
@@ -142,7 +142,7 @@ for port in [4443, 443]:
     ['raw packets', `socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, 'not permitted'],
     ['raw packets as root', `socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)`, 'not permitted'],
     [
-      'other rules as root',
+      'other nftables rules as root',
       `print(subprocess.run(['ip', 'route', 'add', '1.2.3.0/24', 'dev', 'lo'], capture_output=True))`,
       'not permitted',
     ],
@@ -151,7 +151,7 @@ for port in [4443, 443]:
       `socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('224.0.0.1', 5353))`,
       'not permitted',
     ],
-    ['a socket of the hypervisor', `socket.socket(40, socket.SOCK_STREAM)`, 'not permitted'],
+    ['a vsock socket', `socket.socket(40, socket.SOCK_STREAM)`, 'not permitted'],
   ])('does not work with %s', async (title, script, answer) => {
     await strict.setPolicy(ALL);
     expect(await strict.python(script, { sudo: title.endsWith('root') })).toContain(answer);

@@ -49,10 +49,10 @@ describe(
     it.each([
       ['a download by HTTP/1.1', '--http1.1', 'https://api.test/bytes/4000000'],
       ['a download by HTTP/2', '--http2', 'https://api.test/bytes/4000000'],
-      ['an upload by HTTP/1.1', '--http1.1', '--data-binary @/tmp/big https://api.test/up'],
-      ['an upload by HTTP/2', '--http2', '--data-binary @/tmp/big https://api.test/up'],
+      ['an HTTP/1.1 upload', '--http1.1', '--data-binary @/tmp/big https://api.test/up'],
+      ['an HTTP/2 upload', '--http2', '--data-binary @/tmp/big https://api.test/up'],
       [
-        'several at once by HTTP/2',
+        'several concurrent HTTP/2 transfers',
         '--http2',
         '--parallel -o /dev/null -o /dev/null -o /dev/null https://api.test/bytes/90000[1-3]',
       ],

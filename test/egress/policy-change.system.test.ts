@@ -128,7 +128,7 @@ except OSError as e: print('open', e)`,
   });
 
   it.each([
-    ['for a name that only its address allowed', 'evil.test', 403],
+    ['for a name that was only allowed by its address', 'evil.test', 403],
     ['for a name that is still allowed', 'good.test', 200],
   ])('applies to the next request of a connection: %s', async (_title, host, second) => {
     await box.setPolicy(WITH_RULE);

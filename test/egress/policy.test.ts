@@ -16,7 +16,7 @@ describe('network policies', () => {
   it.each(POLICY_CASES)('$title', ({ policy, opened, name, address, port, allowed }) => {
     const compiled = compilePolicy(policy, { opened: ranges(opened ?? []), ownAddresses: () => [] });
     const parsed = parseAddress(address);
-    if (parsed === null) throw new Error(`${address} is no address`);
+    if (parsed === null) throw new Error(`${address} is not an address`);
     const decision = compiled.evaluate(name === null ? [] : [name], parsed, port ?? 443);
     expect(decision.allowed).toBe(allowed);
     expect(decision.rule).not.toBe('');
@@ -50,5 +50,5 @@ describe('network policies', () => {
 });
 
 function fail(text: string): never {
-  throw new Error(`${text} is no address`);
+  throw new Error(`${text} is not an address`);
 }

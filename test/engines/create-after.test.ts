@@ -18,7 +18,7 @@ const request: CreateSandbox = {
 };
 const { signal } = new AbortController();
 
-/** An engine behind a gate that the test opens. */
+/** An engine whose creates wait until the test allows them. */
 function gated() {
   let open = (): void => {};
   let fail = (): void => {};

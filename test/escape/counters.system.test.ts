@@ -1,4 +1,4 @@
-/** What one sandbox uses up of the kernel's counters, the next one and the host still have. */
+/** Kernel counters that one sandbox exhausts are still available to the next one and to the host. */
 import { execFile } from 'node:child_process';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -33,7 +33,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 /**
- * Uses up all of `kind` in the first sandbox; returns how many that were, and holds them while `work` runs.
+ * Exhausts `kind` in the first sandbox; returns how many there were, and holds them while `work` runs.
  */
 async function whileExhausted(kind: string, work: () => Promise<void>): Promise<number> {
   const started = await server.call('sandbox_run_command_detached', {
@@ -59,8 +59,8 @@ async function whileExhausted(kind: string, work: () => Promise<void>): Promise<
   return Number(/"data":"(\d+)"/.exec(JSON.stringify(lines))?.[1]);
 }
 
-// What the owner of the user namespace has is not the ordinary user's own: see SECURITY.md.
-describe('a sandbox that uses up', needs('root, whose sandboxes have ids of their own', isRoot), () => {
+// The owner of the user namespace is not the ordinary user: see SECURITY.md.
+describe('a sandbox that exhausts', needs('root, whose sandboxes have separate ids', isRoot), () => {
   it.for<[kind: string, wanted: number, fewerThan: number]>([
     ['inotify', 20, 100_000],
     ['signals', 1_000, 20_000],
@@ -69,7 +69,7 @@ describe('a sandbox that uses up', needs('root, whose sandboxes have ids of thei
     ['locked_memory', 4, 65],
     ['shared_memory', 20, 100_001],
     ['semaphores', 20, 100_001],
-  ])('%s leaves them to the next one and to the host', async ([kind, wanted, fewerThan], context) => {
+  ])('%s does not affect the next one and the host', async ([kind, wanted, fewerThan], context) => {
     if (kind === 'inotify' && !isolation.startsWith('crun'))
       return context.skip('needs crun: runc 1.1 cannot join a user namespace of another owner');
     const got = await whileExhausted(kind, async () => {
@@ -90,7 +90,7 @@ describe('a sandbox that uses up', needs('root, whose sandboxes have ids of thei
     expect(got).toBeLessThan(fewerThan);
   });
 
-  it('its descriptors from PID 1 cannot: root inside sets only its own limits', async () => {
+  it('the descriptor limit of PID 1 cannot: root inside sets only its own limits', async () => {
     const limits =
       'prlimit --pid 1 --nofile=5:5; echo $?; prlimit --pid 1 --nofile >/dev/null; echo $?; ulimit -n 64; ulimit -n';
     const { structured } = await server.call('sandbox_run_command', {

@@ -8,14 +8,14 @@ import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
 import { type EscapeSandbox, openEscapeSandbox } from './support/escape-sandbox.ts';
 import type { Wall } from './support/isolation-layers.ts';
 
-const CONTROLS = 'root: controls give a sandbox the ids of the host';
+const CONTROLS = 'root, since controls give a sandbox the ids of the host';
 const isRoot = process.getuid?.() === 0;
-/** A compiler, a hundred programs and a gigabyte of memory take their time on a busy machine. */
+/** A compiler, a hundred programs and a gigabyte of memory take long on a busy machine. */
 const LONG_MS = 900_000;
 const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(
   ({ only }) => only === undefined || only === process.arch,
 );
-/** Kernels lack some features: what the host does not have cannot be used to escape. */
+/** A feature that the host's kernel lacks cannot be used to escape. */
 const isHere = ({ argument }: Attempt) =>
   typeof argument !== 'string' || !/^\/(proc|sys)\//.test(argument) || existsSync(argument);
 const ATTEMPTS = ALL.filter(isHere);
@@ -25,7 +25,7 @@ function allowed({ control, orAbsent }: Attempt): string[] {
   return 'says' in control ? [control.says, ...(orAbsent ?? [])] : [];
 }
 
-/** Attempts by the walls that their control lacks: one sandbox serves them all. */
+/** Attempts by the isolation layers that their control lacks: one sandbox serves all of a group. */
 function byWalls(): [title: string, walls: readonly Wall[], attempts: Attempt[]][] {
   const groups = new Map<string, { walls: readonly Wall[]; attempts: Attempt[] }>();
   for (const attempt of ATTEMPTS) {
@@ -43,7 +43,7 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
   let sandbox: EscapeSandbox | null = null;
   let refusals = new Map<Attempt, string>();
   const open = (): EscapeSandbox => {
-    if (sandbox === null) throw new Error('the ground was not opened');
+    if (sandbox === null) throw new Error('the sandboxes were not created');
     return sandbox;
   };
 
@@ -69,7 +69,7 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
         const { beforeLayer, control } = attempt;
         if (word !== undefined && word === beforeLayer && 'without' in control) {
           expect(await open().attempt(control.without, [attempt])).toEqual([word]);
-          skip(`needs a machine that does not refuse it by itself: ${word} without the layer as well`);
+          skip(`needs a machine that does not refuse it itself: ${word} even without the layer`);
         }
         expect(word).toBe(attempt.refused);
       });
@@ -77,7 +77,7 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
   });
 
   for (const attempt of ALL.filter((one) => !isHere(one))) {
-    it(titleOf(attempt), needs('a kernel that has the call', false), () => undefined);
+    it(titleOf(attempt), needs('a kernel with the system call', false), () => undefined);
   }
 
   describe('would succeed', needs(CONTROLS, isRoot), () => {
@@ -91,7 +91,7 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
       });
     }
 
-    it('outside of every sandbox', async () => {
+    it('outside any sandbox', async () => {
       const attempts = ATTEMPTS.filter(({ control }) => 'onHost' in control);
       const words = await open().attemptOnHost(attempts);
       expect(attempts.map((attempt, index) => `${titleOf(attempt)}: ${words[index]}`)).toEqual(

@@ -1,4 +1,4 @@
-/* Compiled into the agent of a control: the agent without two of its walls, hiding itself and no_new_privs. */
+/* Compiled into the agent of a control: without hiding itself and without no_new_privs. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
 #endif

@@ -9,7 +9,7 @@ import { type Answer, type RunningServer, startServer } from '../support/server.
 
 const SECRET = `secret-${randomBytes(8).toString('hex')}`;
 let server: RunningServer;
-/** A file of the host that holds the secret, outside of all that a tool may name. */
+/** A file of the host with the secret, outside everything that a tool may access. */
 let hostFile: string;
 
 beforeAll(async () => {
@@ -113,7 +113,7 @@ describe('a special file', () => {
 describe('files that change while a tool reads them', () => {
   it('never redirect its reads or writes', async () => {
     await bash(`rm -rf swap; mkdir swap; echo good > swap/file`);
-    // A directory that is now itself, now a link to the folder of the host.
+    // A directory that is repeatedly replaced by a link to the host's folder.
     const swapping = await server.call('sandbox_run_command_detached', {
       cmd: 'bash',
       args: [
@@ -176,7 +176,7 @@ describe('output with terminal escapes', () => {
     const command_id = ran.structured['command_id'];
     const logs = await server.call('command_logs', { command_id });
     expect(textsOf(logs)).not.toMatch(CONTROL);
-    // The bytes are available as such.
+    // The raw bytes are available.
     const raw = await server.call('command_output', { command_id, encoding: 'base64' });
     expect(Buffer.from(String(raw.structured['content']), 'base64').toString()).toMatch(CONTROL);
   });

@@ -1,6 +1,6 @@
 /**
- * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle that the contract
- * promises. Nothing runs, commands write no output and end when the test says so; there are no files.
+ * A stand-in for an engine: sandboxes and commands are entries of maps, with the life cycle defined by the
+ * contract. Nothing runs, commands write no output and end when the test says so; there are no files.
  */
 import type {
   CreateSandbox,
@@ -28,14 +28,14 @@ export class MemoryEngine implements Engine {
   readonly commands: MemoryCommands;
   readonly files = noFiles;
   readonly ports: Ports;
-  /** None, until a test gives it some. */
+  /** Undefined unless a test sets it. */
   snapshots?: Snapshots;
   /** The same. */
   persistence?: Persistence;
   /** Every call that reached the engine, as `operation id`, in order. */
   readonly calls: string[] = [];
   readonly engineLimits: EngineLimits = {
-    isolation: 'none: a stand-in',
+    isolation: 'none (stand-in)',
     networkModes: ['deny-all'],
     defaultNetworkPolicy: { mode: 'deny-all' },
     defaultVcpus: 1,
@@ -66,8 +66,8 @@ export class MemoryEngine implements Engine {
   }
 
   /**
-   * Calls of this operation wait until `release`; `entered` resolves at the first. An aborted call does not
-   * wait on.
+   * Calls of this operation wait until `release`; `entered` resolves at the first. An aborted call stops
+   * waiting.
    */
   hold(operation: Operation): { entered: Promise<void>; release: () => void } {
     let release = (): void => {};

@@ -1,4 +1,4 @@
-/** Snapshots of the stand-in engine: entries of a map, and the end of the sandbox they were taken of. */
+/** Snapshots of the stand-in engine: entries of a map; taking one ends the sandbox. */
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../src/engines/engine.ts';
 import { unknownSnapshot } from '../../src/shared/id-errors.ts';
 import { newSnapshotId } from '../../src/shared/ids.ts';

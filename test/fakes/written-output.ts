@@ -35,7 +35,9 @@ export class WrittenOutput {
     return this;
   }
 
-  /** @param leftBehind whether processes that it started still run; again without it once they are gone */
+  /**
+   * @param leftBehind whether processes that it started still run; call again without it once they are gone
+   */
   finish({ leftBehind = false } = {}): this {
     this.#finished = true;
     this.#leftBehind = leftBehind;

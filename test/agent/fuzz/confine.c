@@ -13,10 +13,10 @@ static bool write_to(const char *path, const char *value) {
   return written;
 }
 
-/* Paths are the frames' to choose: the whole file system that they can name is the directory that was given. */
+/* The frames choose the paths, so the given directory is the whole file system that they can name. */
 void confine(const char *directory) {
   char map[2][32];
-  /* Without a mapped id nothing can be made. */
+  /* Without a mapped id no file can be created. */
   snprintf(map[0], sizeof map[0], "0 %u 1", (unsigned)geteuid());
   snprintf(map[1], sizeof map[1], "0 %u 1", (unsigned)getegid());
   if (unshare(CLONE_NEWUSER | CLONE_NEWNET | CLONE_NEWNS) != 0) die("unshare");

@@ -1,5 +1,4 @@
-/* Feeds mutated frames to the agent's request code through socketpairs. Built with sanitizers, it dies of the first
-   report. Deterministic: the same seed makes the same frames.
+/* Feeds mutated frames to the agent's request code through socketpairs. Built with sanitizers, it dies at the first report. Deterministic: the same seed generates the same frames.
    usage: driver EMPTY_DIRECTORY SEED LEAST_ITERATIONS SECONDS */
 #include "stand-ins.h"
 
@@ -22,8 +21,8 @@ static void parse_run(struct frame *frame) {
     for (size_t i = 0; i < c.program.argv.count; i++) bytes += strlen(c.program.argv.items[i]);
     for (size_t i = 0; i < c.program.env.count; i++) bytes += strlen(c.program.env.items[i]);
     if (c.program.argv.items[c.program.argv.count] != NULL || c.program.env.items[c.program.env.count] != NULL)
-      die("an array without an end");
-    if (bytes > frame->len) die("a RUN that is longer than its frame");
+      die("an unterminated array");
+    if (bytes > frame->len) die("a RUN longer than its frame");
   }
   free(c.program.argv.items);
   free(c.program.env.items);
@@ -205,7 +204,7 @@ static void feed_connection(const struct stream *s, bool is_run) {
     enum frame_result got = frame_read(pair[1], &frame);
     if (got == FRAME_INVALID) send_protocol_error(pair[1]);
     if (got != FRAME_OK) break;
-    /* Just as long as what it holds, so that one byte too far is seen. */
+    /* Exactly as long as its content, so that reading one byte too far is detected. */
     frame.body = realloc(frame.body, frame.len + (frame.len == 0));
     frame.capacity = frame.len + (frame.len == 0);
     if (frame.body == NULL) die("realloc");
@@ -235,7 +234,7 @@ static void feed_command(const struct stream *s) {
     clients_flush(&supervisor);
   }
   close(pair[0]);
-  if (clients_poll(polled) != 0) die("a client that stays");
+  if (clients_poll(polled) != 0) die("a client that was not removed");
 }
 
 static void feed_terminal(const struct stream *s) {
@@ -264,7 +263,7 @@ int main(int argc, char **argv) {
   deadline.page = &page;
   confine(argv[1]);
   if (!become_user()) die("become_user");
-  /* A fast machine tries more in its time; a slow one takes the time it needs for the least. */
+  /* A fast machine runs more iterations in the given time; a slow one takes as long as the minimum needs. */
   for (; done < least || now_ms() < until; done++) {
     if (done % 200 == 0) fresh_files();
     stream.len = 0;

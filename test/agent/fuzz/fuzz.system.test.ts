@@ -12,7 +12,7 @@ const own = ['./driver.c', './stand-ins.c', './confine.c', './shell.c'].map((nam
   fileURLToPath(new URL(name, import.meta.url)),
 );
 const agent = fileURLToPath(new URL('../../../agent/', import.meta.url));
-// The driver stands in for these: what they do must not happen for real.
+// The driver replaces these, since their effects must not really happen.
 const replaced =
   /^(main\.c|host\/.*|(init\/(init|event-loop)|process\/(drop-privileges|exec-child|kill-tree)|command\/(run|start-kill|supervisor)|shell\/(shell|pty))\.c)$/;
 
@@ -33,14 +33,14 @@ describe('mutated frames', () => {
   it('raise no sanitizer report', async () => {
     const root = join(folder, 'root');
     await mkdir(root);
-    // Leaks are not looked for: a child of the agent that has failed ends.
+    // Leak detection is off: a child of the agent exits after a failure anyway.
     const options = {
       env: { ASAN_OPTIONS: 'detect_leaks=0:abort_on_error=1', UBSAN_OPTIONS: 'print_stacktrace=1' },
     };
     const { stdout, stderr } = await run(join(folder, 'driver'), [root, '1', '6000', '20'], options);
     expect(stderr).toBe('');
     const [iterations = 0, commands = 0, kills = 0, sizes = 0] = stdout.trim().split(' ').map(Number);
-    // It has to have reached what it is meant to test.
+    // It must have reached the code under test.
     expect(iterations).toBeGreaterThan(5000);
     expect(commands).toBeGreaterThan(100);
     expect(kills).toBeGreaterThan(100);

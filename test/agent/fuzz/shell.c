@@ -8,16 +8,16 @@ unsigned sizes;
 
 _Noreturn void serve_shell(int fd, struct frame *frame) {
   (void)fd, (void)frame;
-  die("a SHELL that was let through");
+  die("an invalid SHELL was accepted");
 }
 
 bool pty_resize(int fd, uint16_t cols, uint16_t rows) {
-  if (fd < 0 || cols == 0 || rows == 0) die("a window without cells");
+  if (fd < 0 || cols == 0 || rows == 0) die("a window without cells was accepted");
   sizes++;
   return true;
 }
 
-/* Reads all that a client has sent, as the terminal's supervisor does. */
+/* Reads everything that a client has sent, as the terminal's supervisor does. */
 void feed_shell(int client) {
   static struct shell s;
   int pipes[2];
@@ -35,7 +35,7 @@ void feed_shell(int client) {
     }
     if (s.in_len > sizeof s.in || s.typed_at > s.typed_end || s.typed_end > s.in_len) die("bounds");
   }
-  if (!s.closed) die("a client that stays");
+  if (!s.closed) die("a client that was not removed");
   close(pipes[0]);
   close(pipes[1]);
 }

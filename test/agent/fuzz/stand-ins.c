@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What must not really happen: these replace parts of the rooms init, process and command. */
+/* Replacements for parts of the rooms init, process and command whose effects must not really happen. */
 unsigned commands, kills;
 
 _Noreturn void die(const char *what) {
@@ -18,13 +18,13 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep, const char **failed) {
 
 _Noreturn void run_command(int fd, struct frame *frame) {
   (void)fd, (void)frame;
-  die("a RUN that was let through");
+  die("an invalid RUN was accepted");
 }
 
 void start_kill(struct supervisor *s) { s->killing = true; }
 
 unsigned signal_tree(pid_t root, exclude_fn exclude, int sig) {
   (void)root, (void)exclude;
-  if (sig < 1 || sig > 64) die("a signal that does not exist");
+  if (sig < 1 || sig > 64) die("a nonexistent signal was accepted");
   return ++kills;
 }

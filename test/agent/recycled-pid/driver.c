@@ -1,5 +1,5 @@
 /*
- * Replaces a process of the tree by another one with the same pid, at a chosen moment of signal_tree. It works in user
+ * Replaces a process of the tree with another one of the same pid, at a chosen moment of signal_tree. It works in user
  * and pid namespaces of its own, where clone3 can choose a pid. The kernel's calls are wrapped by the linker (--wrap).
  * usage: driver open|signal prints whether the process that got the pid is alive, and how many were signalled
  */
@@ -22,7 +22,7 @@
 #define VICTIM 300
 
 static enum { AT_OPEN, AT_SIGNAL, DONE } moment;
-static int ask[2], answer[2]; /* of the process that gets the pid: it echoes */
+static int ask[2], answer[2]; /* of the process that gets the pid: echoes its input */
 
 static _Noreturn void die(const char *what) {
   fprintf(stderr, "%s: %s\n", what, strerror(errno));
@@ -44,7 +44,7 @@ static _Noreturn void echo(void) {
   _exit(0);
 }
 
-/* The pid passes to a process that is no descendant of the root: a sibling of it. */
+/* The pid passes to a process that is not a descendant of the root but its sibling. */
 static void replace(void) {
   moment = DONE;
   kill(VICTIM, SIGKILL);

@@ -1,4 +1,4 @@
-/** Reads what an ELF file (64 bits, little-endian) says of how it is loaded. */
+/** Reads from an ELF file (64-bit, little-endian) how it is loaded. */
 
 const SEGMENT = { load: 1, dynamic: 2, interpreter: 3, stack: 0x6474e551, relro: 0x6474e552 } as const;
 const TAG = { needed: 1, flags: 30 } as const;
@@ -23,7 +23,7 @@ export interface Elf {
 
 export interface ElfSymbol {
   readonly address: number;
-  /** Where its code is in the file, and how long it is. */
+  /** Offset and length of its code in the file. */
   readonly offset: number;
   readonly size: number;
 }
@@ -72,7 +72,7 @@ export function calls(file: Buffer, { machine, symbols }: Elf, from: string, to:
   return false;
 }
 
-/** From an instruction to what it calls; NaN where it is no call. */
+/** The distance from a call instruction to its target; NaN for other instructions. */
 function callDistance(file: Buffer, at: number, machine: number): number {
   if (machine === X86_64) return file[at] === 0xe8 ? file.readInt32LE(at + 1) + 5 : Number.NaN;
   const instruction = file.readUInt32LE(at);
@@ -107,7 +107,7 @@ function symbolsOf(file: Buffer, loaded: readonly Segment[]): Map<string, ElfSym
 /** Offsets of the entries of a table. */
 function table(file: Buffer, offset: number, size: number, count: number): number[] {
   const offsets = Array.from({ length: count }, (_, index) => offset + index * size);
-  if (offsets.some((at) => at + size > file.length)) throw new Error('an ELF table is cut short');
+  if (offsets.some((at) => at + size > file.length)) throw new Error('an ELF table is truncated');
   return offsets;
 }
 

@@ -116,7 +116,7 @@ export class Connection {
     return new Connection(socket);
   }
 
-  /** Resolves when the bytes have left, so that a long upload does not pile up here. */
+  /** Resolves when the bytes are sent, so that a long upload is not buffered here. */
   async send(data: Buffer): Promise<void> {
     if (this.#socket.destroyed || this.#socket.write(data)) return;
     await new Promise<void>((resolve) => {
@@ -149,7 +149,7 @@ export class Connection {
     }
   }
 
-  /** The next frame of that type; frames of the types in `skip` are passed over, any other is an error. */
+  /** The next frame of that type; frames of the types in `skip` are skipped, any other is an error. */
   async expect(type: number, skip: number[] = []): Promise<Frame> {
     for (;;) {
       const got = await this.next();

@@ -1,5 +1,5 @@
 /**
- * The agent programs that the job runs through, pinned, and how each is told of its model and of the server.
+ * The agent programs that run the job, pinned, and how each is configured with its model and the server.
  */
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ export interface Agent {
   /** The program, below `node_modules/.bin`. */
   readonly bin: string;
   readonly args: readonly string[];
-  /** Writes the settings and answers the environment. */
+  /** Writes the settings and returns the environment. */
   prepare(setup: AgentSetup): Promise<Record<string, string>>;
 }
 

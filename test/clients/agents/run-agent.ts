@@ -1,4 +1,4 @@
-/** Runs the job through one agent program whose model is scripted, and looks for what is left. */
+/** Runs the job through one agent program with a scripted model, and looks for leftovers. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
@@ -22,7 +22,7 @@ export interface AgentReport {
 /** `folder` is where the agent's package is installed, `node` the program that runs it. */
 export async function runAgent(agent: Agent, folder: string, node: string): Promise<AgentReport> {
   const home = await mkdtemp(join(tmpdir(), 'a-'));
-  // The users of a sandbox work below it.
+  // Sandbox users work below it.
   await chmod(home, 0o711);
   const cgroupsBefore = new Set(sandboxCgroups());
   const script = AGENT_STEPS.map((step) => ({ tool: step.tool, given: fill(step.given, new Map(), true) }));

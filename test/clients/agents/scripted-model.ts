@@ -1,6 +1,6 @@
 /**
  * A model on the loopback that calls the tools of a script, one after the other, and records what it is
- * shown. It speaks the streaming forms of three APIs: chat completions, responses, and generateContent.
+ * shown. It implements the streaming form of three APIs: chat completions, responses, and generateContent.
  */
 import { once } from 'node:events';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
@@ -21,11 +21,11 @@ export interface ScriptedModel {
 
 interface OfferedTool {
   name: string;
-  /** Of the responses API: calls have to repeat it. */
+  /** Of the responses API; calls must repeat it. */
   namespace?: string;
 }
 
-/** What this model needs of a request, whichever the API. */
+/** The parts of a request that this model needs, whatever the API. */
 interface Conversation {
   tools: OfferedTool[];
   /** The results of tools, oldest first. */
@@ -80,7 +80,7 @@ async function reply(
     shown.push(JSON.stringify(result));
   });
   const next = script[results.length];
-  // Agents ask a model for titles and summaries as well, without tools.
+  // Agents also request titles and summaries, without tools.
   const tool = tools.find(({ name }) => next !== undefined && isTool(name, next.tool));
   const call = next === undefined || tool === undefined ? null : { ...tool, given: next.given };
   const lines = dialect.answer(call && { ...call, id: `call_${results.length}` });
@@ -88,7 +88,7 @@ async function reply(
   response.end(lines.map((line) => `data: ${line}\n\n`).join(''));
 }
 
-/** Agents put the server's name in front. */
+/** Agents prefix the server's name. */
 function isTool(name: string, tool: string): boolean {
   return name === tool || name.endsWith(`_${tool}`) || name.endsWith(`-${tool}`);
 }

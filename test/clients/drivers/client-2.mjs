@@ -1,5 +1,5 @@
 /**
- * The SDK's client, version 2. It hands over what the server sends; the program chooses what its model sees.
+ * The SDK's client, version 2. It returns what the server sends; the program chooses what its model sees.
  */
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';

@@ -1,5 +1,5 @@
 /**
- * LangChain's adapters. A call of a tool gives the message for the model; an error of the server is thrown.
+ * LangChain's adapters. A tool call returns the message for the model; a server error is thrown.
  */
 import { MultiServerMCPClient } from '@langchain/mcp-adapters';
 import { shownOf } from './blocks.mjs';

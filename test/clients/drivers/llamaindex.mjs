@@ -1,4 +1,4 @@
-/** LlamaIndex. Its tools give the whole result, which its agents send to the model as JSON. */
+/** LlamaIndex. Its tools return the whole result, which its agents send to the model as JSON. */
 import { mcp } from '@llamaindex/tools';
 
 export async function connect({ command, args }) {

@@ -1,4 +1,4 @@
-/** OpenAI's Agents SDK. Its function tools take and give what the model writes and reads. */
+/** OpenAI's Agents SDK. Its function tools take what the model writes and return what it reads. */
 import { getAllMcpTools, MCPServerStdio, RunContext } from '@openai/agents';
 import { shownOf } from './blocks.mjs';
 

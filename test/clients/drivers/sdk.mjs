@@ -1,6 +1,5 @@
 /**
- * The SDK's own client, version 1. It hands over what the server sends; the program chooses what its model
- * sees.
+ * The SDK's own client, version 1. It returns what the server sends; the program chooses what its model sees.
  */
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js';

@@ -16,7 +16,7 @@ export function environmentCases(get: () => Subject): void {
       ['sh', '-lc'],
     ] as const)('keeps the given PATH in %s %s, with and without sudo', async ([shell, flag], context) => {
       const { engine, create } = get();
-      if (engine.name === 'vercel') return context.skip('the files of the platform decide what a login does');
+      if (engine.name === 'vercel') return context.skip('login files are the platform’s own');
       const { sandboxId } = await create({ env: { PATH: OWN_PATH } });
       const path = async (sudo: boolean, env: Record<string, string>) =>
         (await run(get(), shell, [flag, 'echo "$PATH"'], { sandboxId, sudo, env })).stdout.trim();
@@ -53,7 +53,7 @@ export function environmentCases(get: () => Subject): void {
 
     it('keeps the sandbox’s CA in the system bundle after update-ca-certificates', async (context) => {
       const { engine, create } = get();
-      if (engine.name === 'vercel') return context.skip('the platform’s own image decides');
+      if (engine.name === 'vercel') return context.skip('the CA bundle is part of the platform’s image');
       const { sandboxId } = await create();
       const root = (script: string) => run(get(), 'sh', ['-c', script], { sandboxId, sudo: true });
       if ((await root('command -v openssl && test -w /etc/ssl/certs')).exitCode !== 0)
@@ -68,7 +68,8 @@ export function environmentCases(get: () => Subject): void {
     });
 
     it('includes all CAs of the system in the bundle of every program', async (context) => {
-      if (get().engine.name === 'vercel') return context.skip('the platform’s own image decides');
+      if (get().engine.name === 'vercel')
+        return context.skip('the CA bundle is part of the platform’s image');
       const script = `for name in NODE_EXTRA_CA_CERTS SSL_CERT_FILE REQUESTS_CA_BUNDLE CURL_CA_BUNDLE GIT_SSL_CAINFO; do
         eval file=\\$$name; grep -c BEGIN.CERTIFICATE $file; done; grep -c BEGIN.CERTIFICATE /run/sandbox-mcp/ca-bundle.crt`;
       const counts = (await run(get(), 'sh', ['-c', script])).stdout.trim().split('\n').map(Number);

@@ -94,7 +94,7 @@ export function imageCases(get: () => Subject): void {
       const { networkPolicies } = engine;
       const { networkModes } = await engine.limits(timeoutSignal());
       if (!networkPolicies || !networkModes.includes('custom') || HOST_ADDRESS === null)
-        return context.skip('no way out of a sandbox to this host');
+        return context.skip('sandboxes cannot reach this host');
       const images = await imported(context, 'tiny');
       const server = createServer((_request, response) => response.end('from outside\n'));
       server.listen(0, HOST_ADDRESS);

@@ -27,7 +27,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('kills a command that exceeds the memory limit, reports it, and keeps running', async (context) => {
       if (!(await enforces('memory')))
-        return context.skip('needs a memory limit, which this host does not delegate');
+        return context.skip('needs a memory cgroup, which this host does not delegate');
       const sandbox = await get().create();
       const hog = await run(get(), 'node', ['-e', MEMORY_HOG], sandbox);
       expect(hog).toMatchObject({ signal: 'SIGKILL', exitCode: 137, endedBy: 'out_of_memory' });
@@ -37,7 +37,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
     });
 
     it('has shared memory of half its memory, and /tmp on disk', async (context) => {
-      if (get().engine.name === 'vercel') return context.skip('the platform mounts its own');
+      if (get().engine.name === 'vercel') return context.skip('the platform sets its own mounts');
       const sandbox = await get().create({ vcpus: 1 });
       const script = 'df -B 1M --output=size /dev/shm | tail -1; df --output=fstype /tmp | tail -1';
       const { stdout } = await run(get(), 'sh', ['-c', script], sandbox);
@@ -49,7 +49,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
     it('shows programs their own limits, read-only', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform decides');
       if (!(await enforces('memory')))
-        return context.skip('needs a memory limit, which this host does not delegate');
+        return context.skip('needs a memory cgroup, which this host does not delegate');
       const sandbox = await get().create({ vcpus: 1 });
       const limit = await run(get(), 'node', ['-p', 'process.constrainedMemory()'], sandbox);
       expect(Number(limit.stdout)).toBe(2048 * 1024 * 1024);
@@ -71,7 +71,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
 
     it('survives a fork bomb, which a kill reliably ends', async (context) => {
       if (!(await enforces('fork bomb')))
-        return context.skip('this engine has nothing outside of the sandbox that could kill it');
+        return context.skip('this engine cannot kill processes from outside the sandbox');
       const sandbox = await get().create();
       const bomb = await start(get(), 'bash', ['-c', 'echo lit; b() { b | b & }; b; sleep 300'], sandbox);
       await untilOutput(get(), bomb.commandId, 'lit');

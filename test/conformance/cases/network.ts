@@ -34,7 +34,7 @@ export function networkCases(get: () => Subject): void {
       const { networkPolicies } = engine;
       const { networkModes } = await engine.limits(timeoutSignal());
       if (!networkPolicies?.activity || !networkModes.includes('allow-all'))
-        return context.skip('this engine has no way out');
+        return context.skip('this engine has no outbound network');
       const { sandboxId } = await create({ networkPolicy: { mode: 'allow-all' } });
       expect((await run(get(), 'node', ['-e', ASK], { sandboxId })).stdout).toBe(
         'HTTP/1.1 403 Forbidden\r\n',

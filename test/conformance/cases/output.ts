@@ -79,7 +79,7 @@ export function outputCases(get: () => Subject): void {
       }
       expect(dropped).toBeGreaterThan(0);
       expect(kept + dropped).toBe(stdoutBytes);
-      // The whole of it: two bytes a line, and the last one.
+      // All of it: two bytes per line, and the last line.
       const lines = { stream: 'stdout', start: 0, end: stdoutBytes } as const;
       const counted = await engine.commands.countLines(commandId, lines, timeoutSignal());
       expect(counted).toBe(bytes / 2 + 1);

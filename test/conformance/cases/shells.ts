@@ -4,7 +4,7 @@ import { timeoutSignal } from '../support/requests.ts';
 import { run } from '../support/run.ts';
 import type { Subject } from '../support/subject.ts';
 
-/** The output so far, and a promise of more. */
+/** The output so far, and a way to wait for more. */
 class Reader {
   readonly shell: Shell;
   readonly #chunks: AsyncIterator<Buffer>;
@@ -41,13 +41,13 @@ export function shellCases(get: () => Subject): void {
       const { sandboxId } = shared;
       const plain = { sandboxId, env: {}, cwd: null, sudo: false, cols: 80, rows: 24 };
       const shell = await engine.shells?.open({ ...plain, command, ...more }, timeoutSignal());
-      if (shell === undefined) throw new Error('this engine has no shells');
+      if (shell === undefined) throw new Error('this engine has no terminals');
       return new Reader(shell);
     };
     const here = (): boolean => get().engine.shells !== undefined;
 
     it('accept input, resize and report their end', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       const reader = await open(['bash', '--norc', '--noprofile'], { env: { PS1: '> ' } });
       await reader.shell.write(Buffer.from('stty size; pwd; tty\n'));
       expect(await reader.until('/dev/pts/')).toMatch(/24 80\r\n\/vercel\/sandbox\r\n/);
@@ -64,14 +64,14 @@ export function shellCases(get: () => Subject): void {
     });
 
     it('support environment, directory and sudo', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       const command = ['sh', '-c', 'echo "$FROM_SANDBOX $BOTH $PWD $(id -u) $TERM"'];
       const more = { env: { BOTH: 'shell' }, cwd: '/tmp', sudo: true };
       expect(await (await open(command, more)).toEnd()).toBe('yes shell /tmp 0 xterm-256color\r\n');
     });
 
     it('end all processes on close', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       const marker = 'sleep 98765';
       const reader = await open(['bash', '-c', `trap "" HUP; (setsid ${marker} &); echo up; ${marker}`]);
       await reader.until('up');
@@ -86,13 +86,13 @@ export function shellCases(get: () => Subject): void {
     });
 
     it('close without a reader of their output', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       const { shell } = await open(['yes']);
       expect((await shell.close()).exitCode).toBeGreaterThan(128);
     });
 
     it('end with their sandbox', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       const { engine, create } = get();
       const { sandboxId } = await create();
       const reader = await open(['bash', '-c', 'echo up; sleep 1000'], { sandboxId });
@@ -104,7 +104,7 @@ export function shellCases(get: () => Subject): void {
     });
 
     it('reject a missing directory, and report a missing program by 127', async (context) => {
-      if (!here()) return context.skip('this engine opens no terminals');
+      if (!here()) return context.skip('this engine has no terminals');
       await expect(open(['true'], { cwd: '/none' })).rejects.toMatchObject({ code: 'invalid_argument' });
       const reader = await open(['no-such-program']);
       expect(await reader.toEnd()).toContain('command not found');

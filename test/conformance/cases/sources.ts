@@ -39,8 +39,8 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       const { networkModes } = await engine.limits(timeoutSignal());
       isFetchedByService = engine.name === 'vercel';
       if (!engine.sources?.types.includes('git')) unable = 'this engine fetches no sources';
-      else if (!networkModes.includes('allow-all')) unable = 'sandboxes have no way out here';
-      else if (HOST_ADDRESS === null) unable = 'this host has no address but loopback';
+      else if (!networkModes.includes('allow-all')) unable = 'sandboxes have no outbound network here';
+      else if (HOST_ADDRESS === null) unable = 'this host has only a loopback address';
       else server = await openSourceServer(HOST_ADDRESS);
     });
     afterAll(() => server?.close());
@@ -105,7 +105,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
           'cat file.txt; echo $(git rev-list --count HEAD) $(git rev-parse --abbrev-ref HEAD); git status --short; ls -A ~';
         const inRepository = { sandboxId, cwd: sourcePath };
         expect((await run(get(), 'bash', ['-c', script], inRepository)).stdout).toBe(`${text}\n${state}\n`);
-        // What fetched is nobody's business any more.
+        // The processes that fetched it are no longer listed.
         expect(await get().engine.commands.list(sandboxId, timeoutSignal())).toHaveLength(1);
       },
     );
@@ -130,8 +130,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       'fetch a tarball, %s, and strip its single top-level folder',
       async ([name, pack], context) => {
         const { url, serve } = serverFor(context);
-        if (isFetchedByService)
-          return context.skip('how archives are unpacked is the decision of Vercel’s own service');
+        if (isFetchedByService) return context.skip('Vercel’s own service decides how archives are unpacked');
         serve(`/${name}`, pack(tarOf(PACKAGE)));
         const source = { type: 'tarball' as const, url: `${url}/${name}` };
         const { sandboxId } = await get().create({ source, networkPolicy: ALL });
@@ -171,14 +170,14 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
     });
 
     it.for<[string, Extract<SandboxSource, { url: string }>['type'], string, string, RegExp]>([
-      ['a repository that is not there', 'git', '/none.git', 'not_found', /git said:/],
-      ['a repository that wants a password', 'git', '/private.git', 'auth', /username and a password/],
+      ['a missing repository', 'git', '/none.git', 'not_found', /git said:/],
+      ['a repository that requires a password', 'git', '/private.git', 'auth', /username and a password/],
       ['a redirect to a file', 'git', '/to-file', 'permission', /other than http or https/],
       ['a redirect to the sandbox itself', 'git', '/to-loopback', 'unavailable', /git said:/],
-      ['a tarball that is not there', 'tarball', '/none', 'not_found', /404/],
+      ['a missing tarball', 'tarball', '/none', 'not_found', /404/],
       ['a redirect to a file', 'tarball', '/to-file', 'unavailable', /rotocol/],
       ['a web page', 'tarball', '/page', 'invalid_argument', /web page/],
-      ['half a tarball', 'tarball', '/half', 'invalid_argument', /not a tarball|cannot be used|damaged/],
+      ['a truncated tarball', 'tarball', '/half', 'invalid_argument', /not a tarball|cannot be used|damaged/],
     ])('that fail leave nothing and report why: %s (%s)', async ([, type, path, code, words], context) => {
       const { url, on, serve } = serverFor(context);
       for (const [from, to] of [

@@ -83,7 +83,7 @@ export const CLOSED_CASES: readonly PolicyCase[] = [
     allowed: false,
   },
   {
-    title: 'an opened range needs the policy as well',
+    title: 'an opened range must also be allowed by the policy',
     policy: custom({ allow: ['example.com'] }),
     opened: ['10.0.0.0/8'],
     name: null,

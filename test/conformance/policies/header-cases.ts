@@ -45,36 +45,36 @@ export const HEADER_CASES: readonly HeaderCase[] = [
     {},
   ),
   header(
-    'a rule is for its domain in capitals too',
+    'a rule matches its domain in upper case',
     rules({ domain: 'Example.COM.', headers: KEY }),
     get('example.com'),
     { 'x-key': 'k' },
   ),
-  header('what fits method and path gets headers', POSTS, get('example.com', '/v1/a', 'POST'), {
+  header('a request that matches method and path gets headers', POSTS, get('example.com', '/v1/a', 'POST'), {
     'x-key': 'k',
   }),
-  header('a method of a rule has no capitals of its own', POSTS, get('example.com', '/v1/a', 'PUT'), {
+  header('a method in a rule is case-insensitive', POSTS, get('example.com', '/v1/a', 'PUT'), {
     'x-key': 'k',
   }),
-  header('another method passes without', POSTS, get('example.com', '/v1/a'), {}),
-  header('another path passes without', POSTS, get('example.com', '/v2/a', 'POST'), {}),
-  header('the prefix itself has to be whole', POSTS, get('example.com', '/v1', 'POST'), {}),
-  header('a query is no part of the path', POSTS, get('example.com', '/?a=/v1/', 'POST'), {}),
-  header('a path that leads up passes without', POSTS, get('example.com', '/v1/../v2', 'POST'), {}),
+  header('another method passes without headers', POSTS, get('example.com', '/v1/a'), {}),
+  header('another path passes without headers', POSTS, get('example.com', '/v2/a', 'POST'), {}),
+  header('the whole prefix must match', POSTS, get('example.com', '/v1', 'POST'), {}),
+  header('a query is not part of the path', POSTS, get('example.com', '/?a=/v1/', 'POST'), {}),
+  header('a path with .. passes without headers', POSTS, get('example.com', '/v1/../v2', 'POST'), {}),
   header(
-    'an encoded path that leads up passes without',
+    'a path with an encoded .. passes without headers',
     POSTS,
     get('example.com', '/v1/%2E%2E/v2', 'POST'),
     {},
   ),
   header(
-    'a wildcard is for subdomains',
+    'a wildcard matches subdomains',
     rules({ domain: '*.example.com', headers: KEY }),
     get('a.b.example.com'),
     { 'x-key': 'k' },
   ),
   header(
-    'of two rules that fit, the later one wins',
+    'of two matching rules, the later one wins',
     rules(
       { domain: 'example.com', headers: KEY },
       { domain: '*', headers: { 'x-KEY': 'later', 'X-Other': 'o' } },
@@ -83,7 +83,7 @@ export const HEADER_CASES: readonly HeaderCase[] = [
     { 'x-key': 'later', 'x-other': 'o' },
   ),
   header(
-    'TRACE gets none',
+    'TRACE gets no headers',
     rules({ domain: 'example.com', headers: KEY }),
     get('example.com', '/', 'TRACE'),
     {},
@@ -96,7 +96,7 @@ export const HEADER_CASES: readonly HeaderCase[] = [
     set: {},
   },
   {
-    title: 'another domain stays refused',
+    title: 'another domain is still refused',
     policy: rules({ domain: 'example.com', headers: KEY }),
     request: get('example.net'),
     allowed: false,

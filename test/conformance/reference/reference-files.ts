@@ -46,7 +46,7 @@ export function fileCasesOfReference(): ReferenceCase[] {
       { path: 'data/a.txt', encoding: 'base64' },
       () => page('/vercel/sandbox/data/a.txt', 6, 'Z3LDvG4K', { encoding: 'base64' }),
     ),
-    one('read_file: nothing there', 'read_file()', 'sandbox_read_file', { path: 'none' }, () => ({
+    one('read_file: a missing file', 'read_file()', 'sandbox_read_file', { path: 'none' }, () => ({
       path: '/vercel/sandbox/none',
       exists: false,
       size_bytes: null,

@@ -35,7 +35,7 @@ export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
     },
     one('domain: no port', 'domain()', 'sandbox_domain', { port: 0 }, () => 'invalid_argument'),
     one(
-      'wait for a status that it has',
+      'wait for the current status',
       'wait_for_status()',
       'sandbox_wait_for_status',
       { status: 'running' },
@@ -44,6 +44,6 @@ export function sandboxCasesOfReference(engine: string): ReferenceCase[] {
     one('extend', 'extend_timeout()', 'sandbox_extend_timeout', { duration_ms: 60_000 }, () =>
       box({ timeout_ms: 360_000 }),
     ),
-    one('get: timeout after it', 'timeout', 'sandbox_get', {}, () => box({ timeout_ms: 360_000 })),
+    one('get: timeout after an extension', 'timeout', 'sandbox_get', {}, () => box({ timeout_ms: 360_000 })),
   ];
 }

@@ -38,7 +38,13 @@ export function snapshotCasesOfReference(engine: string): ReferenceCase[] {
     one('snapshot stops its source', 'snapshot()', 'sandbox_get', {}, () =>
       box({ ...ENDED, status: 'stopped', status_reason: 'stopped by a snapshot', timeout_ms: 360_000 }),
     ),
-    one('a stopped sandbox runs nothing', 'status', 'sandbox_run_command', { cmd: 'true' }, () => 'conflict'),
+    one(
+      'a stopped sandbox runs no command',
+      'status',
+      'sandbox_run_command',
+      { cmd: 'true' },
+      () => 'conflict',
+    ),
     {
       name: 'snapshot_get',
       section: 'Snapshot.get()',
@@ -63,14 +69,20 @@ export function snapshotCasesOfReference(engine: string): ReferenceCase[] {
       }),
       answer: (seen) => box({ source_snapshot_id: from(seen, 'snapshot', 'snapshot_id') }),
     },
-    one('a snapshot keeps files', 'Snapshot class', 'sandbox_read_file', { path: 'data/a.txt' }, () => ({
-      path: '/vercel/sandbox/data/a.txt',
-      exists: true,
-      size_bytes: 6,
-      encoding: 'utf8',
-      content: 'grün\n',
-      next_offset: null,
-    })),
+    one(
+      'a snapshot contains the files',
+      'Snapshot class',
+      'sandbox_read_file',
+      { path: 'data/a.txt' },
+      () => ({
+        path: '/vercel/sandbox/data/a.txt',
+        exists: true,
+        size_bytes: 6,
+        encoding: 'utf8',
+        content: 'grün\n',
+        next_offset: null,
+      }),
+    ),
     {
       name: 'snapshot_list',
       section: 'Snapshot.list()',

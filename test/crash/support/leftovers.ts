@@ -20,7 +20,7 @@ const STAYS = new RegExp(
 );
 const ENDED = ['stopped', 'aborted', 'failed', 'ended'];
 const TIMEOUT_MS = 300_000 * TIMEOUT_FACTOR;
-/** Each look reads files of every process, so that frequent ones would slow down what they wait for. */
+/** Each check reads files of every process; frequent checks would slow down what they wait for. */
 const FIRST_PAUSE_MS = 20;
 const LONGEST_PAUSE_MS = 320;
 
@@ -41,7 +41,7 @@ export function leftoversOf(place: Place, alive: readonly number[] = []): string
 }
 
 /**
- * Waits until nothing is left, at most 5 minutes: what ends is on its way for a moment. @throws naming what
+ * Waits until nothing is left, at most 5 minutes: ending processes take a moment. @throws naming what
  * is left
  */
 export function waitForNoLeftovers(place: Place, alive: readonly number[] = []): Promise<void> {

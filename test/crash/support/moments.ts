@@ -12,7 +12,7 @@ export interface Moment {
   /** The step of the session after which it is. */
   readonly step: Step;
   /**
-   * Milliseconds after the step; or where the server stops itself, and what then holds in the state
+   * Milliseconds after the step; or where the server stops itself, and what is then true in the state
    * directory.
    */
   readonly when: number | { readonly place: string; isSo(stateDir: string): boolean };
@@ -109,7 +109,7 @@ export function randomMoments(seed: number, count: number): Moment[] {
   });
 }
 
-/** Makes a server that was started with `stops` stop at a place of `stop-at.mjs`. */
+/** Makes a server that was started with `stops` stop at a point named in `stop-at.mjs`. */
 export function stopAt(place: Place, name: string): void {
   const path = join(place.home, 'stop-at');
   // Written atomically.

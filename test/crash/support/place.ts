@@ -6,7 +6,7 @@ import { waitForCleanUps } from '../../support/leftovers.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 
 export interface Place {
-  /** Contains all files of the place, and is part of every path that identifies a leftover. */
+  /** Contains all files, and is part of every path that identifies a leftover. */
   readonly home: string;
   readonly stateDir: string;
   /** The folder that `local_path` may name. */
@@ -18,7 +18,7 @@ export interface Place {
 
 /** Creates the folders. `user` is the user that the servers run as, if it is another one. */
 export async function makePlace(user: OrdinaryUser | null = null): Promise<Place> {
-  // Short, since socket paths have a limit; passable, since a sandbox's users work below it.
+  // Short, since socket paths have a limit; searchable by all, since sandbox users work below it.
   const home = await mkdtemp(join(user?.tmp ?? tmpdir(), 'c-'));
   await chmod(home, 0o711);
   const files = join(home, 'w');

@@ -28,7 +28,7 @@ const PLACES = {
   open: {
     before: {
       'upload under way': (path) => {
-        // By its directory, which is held open: the path leads through /proc.
+        // Identified by its open directory: the path goes through /proc.
         if (/\/[0-9]+\.bin$/.test(String(path))) opened += 1;
         return opened === 12;
       },

@@ -44,17 +44,17 @@ async function decide(
   return { connection, entry: await entry };
 }
 
-describe('what resembles an HTTP request', () => {
+describe('input that resembles an HTTP request', () => {
   it.each([
     ['two blanks', 'GET  / HTTP/1.1'],
     ['a tab', 'GET\t/ HTTP/1.1'],
     ['a leading blank', ' GET / HTTP/1.1'],
-    ['a leading line of blanks', ' \r\nGET / HTTP/1.1'],
-    ['a blank at its end', 'GET / HTTP/1.1 '],
+    ['a leading line of spaces', ' \r\nGET / HTTP/1.1'],
+    ['a trailing space', 'GET / HTTP/1.1 '],
     ['a version in lower case', 'GET / http/1.1'],
     ['no version', 'GET /'],
     ['a method in lower case and no version', 'get http://evil.test/'],
-    ['a blank that only some servers know', 'GET\x1c/ HTTP/1.1'],
+    ['whitespace that only some servers accept', 'GET\x1c/ HTTP/1.1'],
     ['a vertical tab', 'GET /\x0bHTTP/1.1'],
   ])('is answered 400 with %s', async (_title, line) => {
     for (const port of [80, 7777]) {

@@ -120,7 +120,7 @@ for size in (40000, 70000):
       ['both lengths', 'Content-Length: 4\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
       ['two lengths', 'Content-Length: 4\\r\\nContent-Length: 40\\r\\n\\r\\nabcd'],
       ['a folded header', 'X-A: a\\r\\n Transfer-Encoding: chunked\\r\\n\\r\\n'],
-      ['a blank before the colon', 'Transfer-Encoding : chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
+      ['a space before the colon', 'Transfer-Encoding : chunked\\r\\n\\r\\n0\\r\\n\\r\\n'],
       ['a bare line feed in a header', 'X-A: a\\nHost: other.test\\r\\n\\r\\n'],
     ])('rejects a request with %s', async (_case, rest) => {
       const printed = await box.script(

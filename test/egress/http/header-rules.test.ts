@@ -56,14 +56,14 @@ describe('header rules', () => {
     ['an exact path that a server may resolve otherwise', { path: '/v1' }, '/v1;x', false],
     ['a pattern', { pathRegex: '^/v[12]/' }, '/v2/x', true],
     ['a pattern', { pathRegex: '^/v[12]/' }, '/v3/x?/v1/', false],
-    ['a pattern, past which a path could lead', { pathRegex: '^/v1/' }, '/v1/../admin', false],
+    ['a pattern that a path with .. could bypass', { pathRegex: '^/v1/' }, '/v1/../admin', false],
     ['a value of the query', { query: { q: { exact: 'a b' } } }, '/?q=a+b', true],
-    ['a beginning in the query', { query: { q: { prefix: 'a' } } }, '/?q=ba', false],
+    ['a prefix in the query', { query: { q: { prefix: 'a' } } }, '/?q=ba', false],
     ['a name in the query', { query: { q: {} } }, '/?q', true],
     ['a name in the query', { query: { q: {} } }, '/q?p=1', false],
     ['a value of a header', { headers: { 'X-Kind': { exact: 'b' } } }, '/', true],
     ['a pattern for a header', { headers: { 'x-kind': { regex: '^c' } } }, '/', false],
-    ['all of them together', { path: '/', query: { q: {} }, headers: { 'x-kind': {} } }, '/?q=1', true],
+    ['all conditions together', { path: '/', query: { q: {} }, headers: { 'x-kind': {} } }, '/?q=1', true],
   ])('match %s: %o %s %s', (_case, match, path, expected) => {
     const policy = compile([{ domain: 'api.test', match, headers: { 'X-Set': '1' } }]);
     const headerValues = (name: string) => (name === 'x-kind' ? ['a', 'b'] : []);
@@ -79,7 +79,7 @@ describe('header rules', () => {
       /one of path/,
     ],
     [
-      'a path that is none',
+      'an invalid path',
       { domain: 'a.test', match: { path: 'v1' } },
       /match\.path "v1" for a\.test/,
       /\/v1\//,
@@ -104,7 +104,7 @@ describe('header rules', () => {
       /separate rules/,
     ],
     [
-      'where to forward',
+      'an invalid forward_url',
       { domain: 'a.test', forwardUrl: 'http://p.test' },
       /"http:\/\/p\.test"/,
       /https URL/,
@@ -117,12 +117,12 @@ describe('header rules', () => {
       /text\/plain/,
     ],
     [
-      'a header of the proxy',
+      'a header that the proxy sets',
       { domain: 'a.test', response: { status: 200, headers: { 'Content-Length': '1' } } },
       /sets content-length/,
       /Leave that header out/,
     ],
-  ])('are refused by value, with what is valid: %s', (_case, rule, message, hint) => {
+  ])('are rejected with the value and what is valid: %s', (_case, rule, message, hint) => {
     expect(() => compile([rule])).toThrow(
       expect.objectContaining({
         code: 'invalid_argument',
@@ -187,9 +187,9 @@ describe('header rules', () => {
     ['a line break in a value', { domain: 'a.test', headers: { 'X-A': 'a\r\nX-B: c' } }],
     ['a lone line feed in a value', { domain: 'a.test', headers: { 'X-A': 'a\nb' } }],
     ['a NUL in a value', { domain: 'a.test', headers: { 'X-A': 'a\0' } }],
-    ['a value outside of ISO 8859-1', { domain: 'a.test', headers: { 'X-A': '€' } }],
+    ['a value outside ISO 8859-1', { domain: 'a.test', headers: { 'X-A': '€' } }],
     ['a value that is too long', { domain: 'a.test', headers: { 'X-A': 'a'.repeat(9_000) } }],
-    ['a secret of several lines', { domain: 'a.test', headers: { 'X-A': `\${secret:LINES}` } }],
+    ['a multi-line secret', { domain: 'a.test', headers: { 'X-A': `\${secret:LINES}` } }],
     ['a name with a colon', { domain: 'a.test', headers: { 'X-A:': 'a' } }],
     ['a pseudo-header', { domain: 'a.test', headers: { ':authority': 'b.test' } }],
     ['a name with a line break', { domain: 'a.test', headers: { 'X-A\r\n': 'a' } }],
@@ -208,12 +208,12 @@ describe('header rules', () => {
       'Keep-Alive',
     ].map((name): [string, NetworkRule] => [name, { domain: 'a.test', headers: { [name]: 'a' } }]),
     ['no methods', { domain: 'a.test', match: { methods: [] } }],
-    ['a method with a blank', { domain: 'a.test', match: { methods: ['GET /'] } }],
+    ['a method with a space', { domain: 'a.test', match: { methods: ['GET /'] } }],
     ['a prefix without a slash', { domain: 'a.test', match: { pathPrefix: 'v1' } }],
     ['a prefix with a query', { domain: 'a.test', match: { pathPrefix: '/v1?a' } }],
-    ['a prefix that leads up', { domain: 'a.test', match: { pathPrefix: '/v1/../' } }],
+    ['a prefix with ..', { domain: 'a.test', match: { pathPrefix: '/v1/../' } }],
     ['an unknown secret', { domain: 'a.test', headers: { 'X-A': `\${secret:NO}` } }],
-    ['a URL for a domain', { domain: 'https://a.test', headers: {} }],
+    ['a URL as a domain', { domain: 'https://a.test', headers: {} }],
   ])('are rejected for %s', (_title, rule) => {
     let refused: unknown = null;
     try {

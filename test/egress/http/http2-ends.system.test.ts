@@ -32,7 +32,7 @@ describe('the end of HTTP/2 connections', needs('root, for a route to test addre
     await world?.close();
   });
 
-  /** What a program receives that starts to read at an event, and how that ends. */
+  /** What a program receives that starts to read at an event, and how the connection ends. */
   const read = (path: string, from: string) =>
     box.script(
       'node',

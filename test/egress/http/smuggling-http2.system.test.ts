@@ -6,7 +6,7 @@ import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 /**
- * Handwritten frames, which no library would send. Prints how stream 1 ends, and then the response on stream
+ * Handwritten frames that no library would send. Prints how stream 1 ends, and then the response on stream
  * 3.
  */
 const PYTHON = `
@@ -91,13 +91,13 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
     ['Transfer-Encoding', [...GET, ['transfer-encoding', 'chunked']], HIDDEN],
     ['Connection', [...GET, ['connection', 'content-length']], HIDDEN],
     ['Upgrade', [...GET, ['upgrade', 'h2c']], null],
-    ['TE of another kind', [...GET, ['te', 'chunked']], null],
+    ['an unsupported TE value', [...GET, ['te', 'chunked']], null],
     ['another scheme', but(':scheme', 'http'), null],
-    ['a scheme that is none', but(':scheme', 'https://evil.test/?'), null],
+    ['an invalid scheme', but(':scheme', 'https://evil.test/?'), null],
     ['a path without a slash', but(':path', 'evil.test/collect'), null],
-    ['a path with a blank', but(':path', '/allowed HTTP/1.1'), null],
-    ['a path with lines', but(':path', `/allowed HTTP/1.1\r\n\r\n${HIDDEN}`), null],
-    ['a method with lines', but(':method', `GET / HTTP/1.1\r\n\r\n${HIDDEN}GET`), null],
+    ['a path with a space', but(':path', '/allowed HTTP/1.1'), null],
+    ['a path with line breaks', but(':path', `/allowed HTTP/1.1\r\n\r\n${HIDDEN}`), null],
+    ['a method with line breaks', but(':method', `GET / HTTP/1.1\r\n\r\n${HIDDEN}GET`), null],
     ['two paths', [...GET, [':path', '/collect']], null],
     ['another host', [...GET, ['host', 'evil.test']], null],
     ['another authority', but(':authority', 'evil.test'), null],
@@ -110,8 +110,8 @@ print(ask(3, json.loads(${JSON.stringify(JSON.stringify(but(':path', '/allowed/2
   });
 
   it.each([
-    ['a value of lines', [['x-a', `a\r\n\r\n${HIDDEN}`]]],
-    ['a name of lines', [[`x-a: a\r\n\r\n${HIDDEN}x`, 'a']]],
+    ['a value with line breaks', [['x-a', `a\r\n\r\n${HIDDEN}`]]],
+    ['a name with line breaks', [[`x-a: a\r\n\r\n${HIDDEN}x`, 'a']]],
   ] as [string, Fields][])('does not work with %s', async (_case, more) => {
     await ask([...GET, ...more], null);
     for (const { headers, names } of world.seen)

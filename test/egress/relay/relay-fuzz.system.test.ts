@@ -167,7 +167,7 @@ describe('a hostile sandbox', () => {
         moved(bytes) {
           counts.bytes += bytes.in + bytes.out;
         },
-        quotaExceeded: () => died.push('a limit that nobody set'),
+        quotaExceeded: () => died.push('a limit that was not set'),
         freed: () => undefined,
         died: (words) => died.push(words),
       },

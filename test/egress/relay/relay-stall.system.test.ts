@@ -12,8 +12,8 @@ import { encodeFrame, type Frame, FrameParser } from '../../../src/engines/oci/p
 import { programs } from '../../agent/support/agent-sandbox.ts';
 
 /**
- * The sandbox: hands two connections over, floods the relay with queries, and echoes over the first
- * connection what it is told to. Each step says on standard output that it is done.
+ * The sandbox: passes two connections to the relay, floods it with queries, and echoes input over the first
+ * connection. Reports each completed step on standard output.
  */
 const SANDBOX = `
 import socket, struct, sys
@@ -52,7 +52,7 @@ let lines: AsyncIterator<string>;
 const parser = new FrameParser();
 const frames: Frame[] = [];
 
-// Compiles, which takes long on a busy machine.
+// Compiles, which can take long on a busy machine.
 beforeAll(async () => {
   await programs();
 });

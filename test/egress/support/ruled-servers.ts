@@ -18,7 +18,7 @@ export interface SeenRequest {
 /** The last request for a path; throws if there was none. */
 export function noted(seen: readonly SeenRequest[], path: string): SeenRequest {
   const found = seen.findLast((request) => request.path === path);
-  if (found === undefined) throw new Error(`nobody asked for ${path}`);
+  if (found === undefined) throw new Error(`no request for ${path}`);
   return found;
 }
 
@@ -125,7 +125,7 @@ export function answerStream(
     return;
   }
   if (path === '/window') {
-    // How much may be sent before any of it is read.
+    // How much may be sent before any is read.
     const { remoteSettings, state } = stream.session ?? {};
     stream.respond({ ':status': 200 });
     stream.end(JSON.stringify([remoteSettings?.initialWindowSize, state?.remoteWindowSize]));
@@ -164,7 +164,7 @@ export function answerStream(
   stream.on('end', () => stream.end(`size ${size}\n`));
 }
 
-/** Closes the connection of an HTTP/2 stream that was answered, completely or in half, as servers do. */
+/** Closes the connection of an HTTP/2 stream after a complete or partial answer, as servers do. */
 export function endConnection(stream: ServerHttp2Stream, path: string, socket: Socket): void {
   const { session } = stream;
   // Without a GOAWAY.

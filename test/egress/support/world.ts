@@ -1,5 +1,5 @@
 /**
- * A small internet on this machine, reached only through the gateway: name, web and TLS servers that log
+ * A small internet on this machine, reachable only through the gateway: name, web and TLS servers that log
  * requests.
  */
 import { execFileSync } from 'node:child_process';

@@ -61,7 +61,7 @@ async function runAsOrdinaryUser(subordinate: boolean, signal: AbortSignal) {
     await once(child, 'close');
     signal.removeEventListener('abort', kill);
     const report = await readFile(reportFile, 'utf8').catch(() => {
-      throw new Error(`the tests of the ordinary user did not run:\n${output}`);
+      throw new Error(`the ordinary user's tests did not run:\n${output}`);
     });
     return reportSchema.parse(JSON.parse(report));
   } finally {
@@ -76,7 +76,7 @@ describe('engine contract: oci in a process of an ordinary user', () => {
   ] as const) {
     it(name, { timeout: RUN_TIMEOUT_MS }, async (context) => {
       if (!canBecomeOrdinary)
-        return context.skip('needs root, to become another user; the suite itself runs as this one');
+        return context.skip('needs root, to become another user; the suite itself already runs as this user');
       const report = await runAsOrdinaryUser(subordinate, context.signal);
       const failed = report.testResults
         .flatMap(({ assertionResults }) => assertionResults)

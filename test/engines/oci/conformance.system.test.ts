@@ -6,8 +6,8 @@ import { openOciEngines } from './support/oci-engines.ts';
 
 const USER = process.getuid?.() === 0 ? 'root' : 'an ordinary user';
 /**
- * Set by the test that runs a sample of this suite in a process of another user, so that it is sure to test
- * what it says.
+ * Set by the test that runs a sample of this suite as another user, to ensure that the intended isolation is
+ * tested.
  */
 const EXPECTED = process.env['EXPECTED_ISOLATION'];
 
@@ -27,13 +27,13 @@ describeEngineContract(
 );
 
 if (EXPECTED === undefined && USER === 'root') {
-  // `auto` takes the faster one; the other has to hold as well.
+  // `auto` chooses the faster runtime; the other one must pass as well.
   if (isInstalled('crun') && isInstalled('runc')) {
     describeEngineContract(`oci as ${USER}, by runc`, () => openOciEngines('runc', 'runc'), 'sample');
   } else {
     it(
-      'by the other runtime',
-      needs('both crun and runc; the one that is here is tested', false),
+      'with the other runtime',
+      needs('both crun and runc; only the installed one is tested', false),
       () => undefined,
     );
   }

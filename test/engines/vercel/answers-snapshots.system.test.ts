@@ -80,7 +80,7 @@ describe('the vercel engine after a snapshot', () => {
     });
   });
 
-  describe('that failed, but whose time remains in the session', () => {
+  describe('that failed, but whose timestamp remains in the session', () => {
     const snapshottedAt = Date.now();
 
     beforeEach(async () => {

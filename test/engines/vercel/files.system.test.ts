@@ -84,8 +84,8 @@ describe('files in the cloud', () => {
     }
   });
 
-  it('of a repository have a place that is told, and that can be a working directory', async (context) => {
-    if (HOST_ADDRESS === null) return context.skip('this host has no address but loopback');
+  it('of a repository have a reported path, which can be a working directory', async (context) => {
+    if (HOST_ADDRESS === null) return context.skip('this host has only a loopback address');
     const sources = await openSourceServer(HOST_ADDRESS);
     try {
       const request = {
@@ -99,7 +99,7 @@ describe('files in the cloud', () => {
         });
         expect(await shell(shared, 'cat file.txt', 'repo')).toBe('three\n');
       });
-      // The older runtimes have it in the working directory itself.
+      // Older runtimes have it in the working directory itself.
       await inside({ ...request, runtime: 'node24' }, async (shared) => {
         expect(shared.sourcePath).toBeNull();
         expect(await shell(shared, 'cat file.txt')).toBe('three\n');
@@ -109,7 +109,7 @@ describe('files in the cloud', () => {
     }
   });
 
-  it('are written by the hundred, a bounded number by one call', async () => {
+  it('are written by the hundred, a bounded number per call', async () => {
     await inside({}, async (shared) => {
       const many = Array.from({ length: 101 }, (_, index) => file(`many/${index}.txt`));
       const before = api.calls.length;
@@ -120,13 +120,13 @@ describe('files in the cloud', () => {
     });
   });
 
-  /** A `cp` of the image's own that comes before the system's. */
+  /** A `cp` in the image that precedes the system's. */
   const brokenCp = async (shared: Sandbox, script: string) =>
     shell(shared, `mkdir -p bin; printf '%s\\n' '#!/bin/bash' '${script}' > bin/cp; chmod +x bin/cp`);
   const PATH = '/vercel/sandbox/bin:/usr/local/bin:/usr/bin:/bin';
   const LEFT = 'ls -A /tmp; ls -A target';
 
-  it('are given up where nothing gets written any more, and nothing is left', async () => {
+  it('are abandoned when writing makes no progress, and leave nothing', async () => {
     await inside({ env: { PATH } }, async (shared) => {
       // The third file never gets written.
       await brokenCp(shared, '[[ $4 == *-2 ]] && exec sleep 1000; exec /bin/cp "$@"');
@@ -145,7 +145,7 @@ describe('files in the cloud', () => {
     });
   });
 
-  it('say why they were not written, and leave nothing', async () => {
+  it('report why they were not written, and leave nothing', async () => {
     await inside({ env: { PATH } }, async (shared) => {
       const shells = '[[ $(< /proc/$p/comm) == bash ]] && kill -9 $p; kill -9 $PPID';
       await brokenCp(shared, `read -r _ _ _ p _ < /proc/$PPID/stat; ${shells}`);

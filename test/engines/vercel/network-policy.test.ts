@@ -160,7 +160,7 @@ describe('network policies of the cloud', () => {
         ],
       },
     ],
-  ])('carry conditions there and back: %s', (_case, rule, match) => {
+  ])('keep conditions in both directions: %s', (_case, rule, match) => {
     const policy: NetworkPolicy = { mode: 'custom', allow: ['a.example'], rules: [rule] };
     const sent = toSdkPolicy(policy);
     expect(sent).toEqual({ allow: { 'a.example': [{ match, transform: [{ headers: { x: '1' } }] }] } });
@@ -192,7 +192,7 @@ describe('network policies of the cloud', () => {
     expect(fromSdkPolicy(sent).rules).toEqual(policy.rules);
   });
 
-  it('are reported with conditions that have no field, in the words of the platform', () => {
+  it('are reported with conditions that have no field, in the form of the platform', () => {
     const match = {
       path: { exact: '/a', startsWith: '/' },
       headers: [{ key: { regex: '^x-' }, value: { exact: 'k' } }],
@@ -215,7 +215,7 @@ describe('network policies of the cloud', () => {
     });
   });
 
-  it('are reported with what the SDK does not read, and as requested where that may be what it is', () => {
+  it('are reported with the parts that the SDK does not parse, and as requested if those may be the same', () => {
     const allow: NetworkPolicy = { mode: 'custom', allow: ['a.example'] };
     const other = ['responseRules: [{"domain":"a.example"}]'];
     expect(policyInForce(toSdkPolicy(allow), allow, other)).toEqual({ ...allow, other });

@@ -19,7 +19,7 @@ const OTHERS = {
   lastSeen: null,
 };
 
-/** Fields that came later, as an older record has them. */
+/** Fields that were added later, with the values for an older record. */
 const ADDED = { sourcePath: null, sessionId: null, persistent: false };
 
 let folder: string;

@@ -1,5 +1,5 @@
 /**
- * Sandboxes that others know too, against answers that a test writes: taken up, named, resumed, restarted
+ * Sandboxes that other machines know too, with scripted responses: attached, named, resumed, restarted
  * elsewhere.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -11,7 +11,7 @@ import { type OpenedVercel, openVercelEngine } from './support/vercel-engines.ts
 
 const NOT_FOUND = { status: 404, body: { error: { code: 'not_found', message: 'Sandbox not found' } } };
 
-describe('a sandbox that others know too', () => {
+describe('a sandbox that other machines know too', () => {
   let api: ScriptedApi;
   const opened: OpenedVercel[] = [];
 
@@ -41,7 +41,7 @@ describe('a sandbox that others know too', () => {
     engine.create(createRequest(more), timeoutSignal());
   const sentBody = (): unknown => JSON.parse(api.requestsTo('POST', '/sandboxes')[0]?.body ?? '{}');
 
-  it('is taken up by its id with another state directory, and let go without touching it', async () => {
+  it('is attached by id from another state directory, and released unchanged', async () => {
     const { sandboxId } = await create((await open()).engine);
     const { engine, persistence } = await open();
     expect(await persistence.adopt(sandboxId, timeoutSignal())).toMatchObject({
@@ -56,7 +56,7 @@ describe('a sandbox that others know too', () => {
     expect(api.requestsTo('DELETE', sandboxId)).toEqual([]);
   });
 
-  it('that is not there is not found, and no request is made for what is no id', async () => {
+  it('that does not exist is not found, and no request is sent for an invalid id', async () => {
     const { persistence } = await open();
     api.answers.push(() => NOT_FOUND);
     for (const id of [newSandboxId(), '../sbx'])
@@ -64,7 +64,7 @@ describe('a sandbox that others know too', () => {
     expect(api.requests).toHaveLength(1);
   });
 
-  it('says that it was restarted elsewhere, until it is resumed from here', async () => {
+  it('is reported as restarted elsewhere, until it is resumed from here', async () => {
     const { engine } = await open();
     const { sandboxId, statusReason } = await create(engine);
     expect(statusReason).toBeNull();
@@ -75,7 +75,7 @@ describe('a sandbox that others know too', () => {
     });
   });
 
-  it('is created in its regions, and otherwise in the one of the project', async () => {
+  it('is created in the requested regions, or else in that of the project', async () => {
     const { engine } = await open();
     await create(engine, { regions: ['fra1', 'cdg1', 'dub1'] });
     expect(sentBody()).toMatchObject({
@@ -118,7 +118,7 @@ describe('a sandbox that others know too', () => {
     expect(api.requestsTo('POST', '/ses_second/cmd')).toHaveLength(1);
   });
 
-  it('without persistence is not started again: it would be empty', async () => {
+  it('without persistence is not resumed: it would be empty', async () => {
     const { engine, persistence } = await open();
     const { sandboxId } = await create(engine);
     api.session = { status: 'stopped', stoppedAt: Date.now() };
@@ -126,7 +126,7 @@ describe('a sandbox that others know too', () => {
     expect(api.requests.filter(({ query }) => query.get('resume') === 'true')).toEqual([]);
   });
 
-  it('whose name is taken is not created, nor is the other one touched', async () => {
+  it('whose name is taken is not created, and the other one is unchanged', async () => {
     const { engine } = await open();
     api.answers.push(({ method }) =>
       method === 'POST'

@@ -69,7 +69,7 @@ describe('secrets in the cloud', () => {
   it.each([
     ['another domain', policyFor('other.test'), 'permission', 'other.test'],
     ['a wildcard', policyFor('*.test'), 'permission', '*.test'],
-    ['a name that nobody gave', policyFor('api.test', 'NOBODY'), 'invalid_argument', 'no secret NOBODY'],
+    ['an unknown name', policyFor('api.test', 'NOBODY'), 'invalid_argument', 'no secret NOBODY'],
   ])('are rejected for %s, before any request to the cloud', async (_, network_policy, code, words) => {
     await call('sandbox_create', { network_policy: { mode: 'deny-all' } });
     const before = api.bodies.length;

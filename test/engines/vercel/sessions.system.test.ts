@@ -153,7 +153,7 @@ describe('sandboxes in the cloud', () => {
       const made = await server.call('sandbox_create', { source }, { onprogress });
       expect(made.structured, made.text).toMatchObject({ status: 'running' });
       expect(lines).toContain(`Fetching ${source.url}`);
-      // A managed image gets the repository in a folder of its own.
+      // A managed image puts the repository into a folder of its own.
       expect(made.structured).toMatchObject({ source_path: '/vercel/sandbox/repo' });
       const read = await server.call('sandbox_read_file', {
         path: 'file.txt',

@@ -18,7 +18,12 @@ describe('sources that the cloud fetches', () => {
     ['a name under deny-all', { mode: 'deny-all' }, 'git.test', false],
     ['a name that is allowed', { mode: 'custom', allow: ['*.test'] }, 'git.test', true],
     ['another name', { mode: 'custom', allow: ['other.test'] }, 'git.test', false],
-    ['a name beside a subnet', { mode: 'custom', subnets: { allow: ['203.0.113.0/24'] } }, 'git.test', false],
+    [
+      'a name with only a subnet allowed',
+      { mode: 'custom', subnets: { allow: ['203.0.113.0/24'] } },
+      'git.test',
+      false,
+    ],
     [
       'an address of the subnet',
       { mode: 'custom', subnets: { allow: ['203.0.113.0/24'] } },
@@ -37,7 +42,7 @@ describe('sources that the cloud fetches', () => {
       '[2001:db8::7]',
       true,
     ],
-    ['an address beside a name', { mode: 'custom', allow: ['git.test'] }, '203.0.113.7', false],
+    ['an address with only a name allowed', { mode: 'custom', allow: ['git.test'] }, '203.0.113.7', false],
     ['an address under deny-all', { mode: 'deny-all' }, '203.0.113.7', false],
   ])('are checked against the policy of the sandbox: %s', (_, networkPolicy, host, allowed) => {
     const source = { type: 'tarball' as const, url: `https://${host}/a.tgz` };

@@ -172,7 +172,7 @@ describe('the stand-in of the API', () => {
     expect(shared.domain(8080)).toBe('https://sb-shared-8080.vercel.run');
   });
 
-  it('takes 15 ports and no more, and other ones later', async () => {
+  it('accepts 15 ports and no more, and replaces them later', async () => {
     const ports = Array.from({ length: 15 }, (_, index) => 9_000 + index);
     const name = 'ports';
     const sandbox = await Sandbox.create({ ...access, name, persistent: false, ports });
@@ -188,7 +188,7 @@ describe('the stand-in of the API', () => {
     await other.delete();
   });
 
-  it('refuses a name that is taken, and tells it as a bad request', async () => {
+  it('rejects a name that is taken, as a bad request', async () => {
     const message = "A sandbox with the name 'shared' already exists for this project.";
     await expect(Sandbox.create({ ...access, name: 'shared' })).rejects.toMatchObject({
       response: { status: 400 },
@@ -196,7 +196,7 @@ describe('the stand-in of the API', () => {
     });
   });
 
-  it('tells when a sandbox expires, and refuses an extension past the maximum by its code', async () => {
+  it('reports when a sandbox expires, and rejects an extension past the maximum with its code', async () => {
     const { sandboxes } = await Sandbox.list({ ...access, namePrefix: 'shared' });
     const [listed] = sandboxes;
     const session = (await Sandbox.get({ ...access, name: 'shared', resume: false })).currentSession();
@@ -207,7 +207,7 @@ describe('the stand-in of the API', () => {
     });
   });
 
-  it('answers for a sandbox that is being made when it is there', async () => {
+  it('delays answers about a sandbox that is being created until it exists', async () => {
     const name = 'asked-early';
     const making = Sandbox.create({ ...access, name, persistent: false });
     await expect.poll(() => api.deeds.created, { interval: 1 }).toContain(name);

@@ -1,4 +1,4 @@
-/* Shared by the attempts. Each is a function that returns 0 or more for success, or -1 with errno. */
+/* Shared by the attempts. Each attempt is a function that returns 0 or more on success, or -1 with errno. */
 #ifndef ATTEMPT_H
 #define ATTEMPT_H
 #define _GNU_SOURCE
@@ -19,10 +19,10 @@ struct attempt {
 };
 extern const struct attempt call_attempts[], socket_attempts[], file_attempts[], process_attempts[], machine_attempts[];
 
-/* Open beside the three standard streams when the program started. */
+/* A descriptor besides the three standard streams that was open when the program started. */
 extern int inherited_descriptors;
 
-/* Says another word than OK or the name of an error. */
+/* Reports a word other than OK or the name of an error. */
 long say(const char *word);
 
 #define DEFINE(name, expression) \

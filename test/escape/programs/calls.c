@@ -1,5 +1,7 @@
-/* System calls. Where success would harm the machine, the arguments are wrong on purpose: then the error tells that the
-   call has come through to the kernel's own code. */
+/*
+ * System calls. If success would harm the machine, the arguments are wrong on purpose: the error then shows that the
+ * call reached the kernel's own code.
+ */
 #include "attempt.h"
 
 #include <linux/bpf.h>
@@ -83,7 +85,7 @@ static long by_handle(const char *path) {
     unsigned char room[128];
   } h = {.head = {.handle_bytes = 128}};
   int mount_id = 0, at = open(path, O_RDONLY | O_DIRECTORY);
-  /* Refused as well, and then the handle is of no use: what counts is who says no to the next call. */
+  /* This may be refused as well, which makes the handle useless: what counts is what refuses the next call. */
   (void)syscall(SYS_name_to_handle_at, AT_FDCWD, path, &h, &mount_id, 0);
   return syscall(SYS_open_by_handle_at, at, &h, O_RDONLY);
 }
@@ -92,7 +94,7 @@ static long name_handle(void) {
   struct file_handle h = {.handle_bytes = 0};
   int mount_id = 0;
   long result = syscall(SYS_name_to_handle_at, AT_FDCWD, "/tmp", &h, &mount_id, 0);
-  /* It tells how much room the handle needs: the call has worked. */
+  /* The required size was returned: the call worked. */
   return result < 0 && errno == EOVERFLOW ? 0 : result;
 }
 

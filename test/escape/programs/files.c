@@ -28,7 +28,7 @@ static long create(const char *path) {
   return fd < 0 ? -1 : unlink(path);
 }
 
-/* `PATH`, and the device that is made there for a moment. */
+/* `PATH`, and the device that is briefly created there. */
 static long device(const char *path, unsigned minor_number, bool use) {
   unlink(path);
   long result = mknod(path, S_IFCHR | 0666, makedev(1, minor_number));
@@ -39,7 +39,7 @@ static long device(const char *path, unsigned minor_number, bool use) {
   return result;
 }
 
-/* Writes 600 MiB, more than any memory file system of a sandbox with 1 GiB holds, or as much as there is room for. */
+/* Writes 600 MiB, more than any memory file system of a sandbox with 1 GiB holds, or as much as fits. */
 static long fill(const char *path) {
   static char block[1 << 20];
   int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -53,7 +53,7 @@ static long fill(const char *path) {
   return result;
 }
 
-/* Lets whoever executes the file change root, as `setcap cap_sys_chroot+ep` does. */
+/* Lets anyone who executes the file change root, as `setcap cap_sys_chroot+ep` does. */
 static long grant(const char *path) {
   struct vfs_cap_data data = {.magic_etc = VFS_CAP_REVISION_2 | VFS_CAP_FLAGS_EFFECTIVE};
   data.data[0].permitted = 1u << CAP_SYS_CHROOT;

@@ -1,4 +1,4 @@
-/* Terminals, and calls that only this kind of processor has. */
+/* Terminals, and calls that only this processor architecture has. */
 #include "attempt.h"
 
 #include <signal.h>
@@ -25,7 +25,7 @@ static char paste[] = {3};
 #ifdef __x86_64__
 static long old_call(void) {
   long result;
-  /* getpid of the 32-bit system calls, of which the filter knows nothing. */
+  /* getpid of the 32-bit system calls, which the filter does not know. */
   __asm__ volatile("int $0x80" : "=a"(result) : "a"(20L) : "memory", "r8", "r9", "r10", "r11");
   if (result < 0) errno = (int)-result;
   return result < 0 ? -1 : 0;

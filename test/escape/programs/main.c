@@ -42,7 +42,7 @@ static void attempt(const char *given) {
   }
   close(outcome[1]);
   char text[128] = "";
-  /* An attempt may leave children behind that hold the pipe: the word is written at once. */
+  /* An attempt may leave children that hold the pipe, so the word is written at once. */
   ssize_t n = pid < 0 ? -1 : read(outcome[0], text, sizeof text - 1);
   close(outcome[0]);
   int status = 0;

@@ -22,7 +22,7 @@ static bool holds(const char *path, const char *text) {
   return memmem(content, (size_t)got, text, strlen(text)) != NULL;
 }
 
-/* Looks through a file of every process that shows, e.g. for a word of the server's environment. */
+/* Searches a file of every visible process, e.g. for a word of the server's environment. */
 static long search(const char *file, const char *text) {
   DIR *dir = opendir("/proc");
   if (dir == NULL) return -1;
@@ -75,7 +75,7 @@ static long forks(int count) {
   return error == 0 ? 0 : -1;
 }
 
-/* Touches as many mebibytes; whoever is killed for it says nothing. */
+/* Touches this many mebibytes; a killed process prints nothing. */
 static long memory(int mib) {
   for (int i = 0; i < mib; i++) {
     char *page = mmap(NULL, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);

@@ -1,4 +1,4 @@
-/* Sockets: kinds that the sandbox is not to have, and sockets of the host. */
+/* Sockets: kinds that the sandbox must not have, and sockets of the host. */
 #include "attempt.h"
 
 #include <arpa/inet.h>
@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
-/* Asks for the tables of the packet filter, and answers what the kernel says to it. */
+/* Requests the tables of the packet filter, and reports the kernel's answer. */
 static long packet_filter(void) {
   int fd = socket(AF_NETLINK, SOCK_RAW, NETLINK_NETFILTER);
   struct {

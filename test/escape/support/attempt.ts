@@ -1,7 +1,10 @@
-/** What an attempt is: a program's way out, the wall it meets, and the proof that it would work without. */
+/**
+ * An escape attempt: what a program tries, the isolation layer that stops it, and the proof that it would
+ * work without that layer.
+ */
 import type { Wall } from './isolation-layers.ts';
 
-/** Devices of the host that no sandbox has; not every machine has each. */
+/** Devices of the host that no sandbox has; a machine may lack some. */
 export const HOST_DEVICES = [
   '/dev/mem',
   '/dev/kmsg',
@@ -12,30 +15,30 @@ export const HOST_DEVICES = [
   '/dev/loop0',
 ];
 
-/** What the attempts aim at on this host; made for the run, so that nobody else's things are touched. */
+/** The targets of the attempts on this host, created for the run so that nothing else is touched. */
 export interface Targets {
-  /** Below `folder` on the host; `hostFile` holds a line. */
+  /** Below `folder` on the host; `hostFile` contains one line. */
   readonly folder: string;
   readonly hostFile: string;
   readonly hostSocket: string;
-  /** In /dev/shm of the host. */
+  /** In the host's /dev/shm. */
   readonly hostShared: string;
   /** The name of an abstract socket of the host. */
   readonly abstractName: string;
   readonly port: number;
   readonly sharedMemoryKey: number;
   readonly hostName: string;
-  /** Of the process that runs the engine, so the server. */
+  /** The process id of the server. */
   readonly serverPid: number;
-  /** A word of its environment. */
+  /** A word in the server's environment. */
   readonly secret: string;
   readonly stateDir: string;
   /**
-   * Another sandbox's file, as it lies on the host, and a word on the command line of one of its processes.
+   * The host path of another sandbox's file, and a word on the command line of one of its processes.
    */
   readonly neighbourFile: string;
   readonly neighbourWord: string;
-  /** The place of the program inside. */
+  /** The path of the program inside. */
   readonly program: string;
 }
 
@@ -45,37 +48,37 @@ export interface Attempt {
   readonly argument?: string | ((targets: Targets) => string);
   /** Run as the sandbox's root instead of its ordinary user. */
   readonly sudo?: true;
-  /** What a sandbox says: the name of an error, a signal, or the attempt's own word. */
+  /** The expected result in a sandbox: the name of an error, a signal, or the attempt's own word. */
   readonly refused: string;
   readonly control:
     | {
         readonly without: readonly Wall[];
         /**
-         * `OK` where it succeeds; another word where success would harm, so that the arguments are wrong on
-         * purpose.
+         * The expected result of the control: `OK`, or another word if success would do harm, so that the
+         * arguments are wrong on purpose.
          */
         readonly says: string;
       }
-    /** The same program as a process of the host, where the wall cannot be taken from a sandbox. */
+    /** The control is a process of the host if the layer cannot be removed from a sandbox. */
     | { readonly onHost: string; readonly says: string }
     | { readonly none: string };
-  /** Where the kernel or the machine may lack what the attempt wants: then the control says one of these. */
+  /** Results of the control that mean that the kernel or the machine lacks what the attempt needs. */
   readonly orAbsent?: readonly string[];
   /**
-   * What a processor or hypervisor says that refuses the attempt before the sandbox's own layer could: then
-   * this is no proof of the layer, and the control has to say the same.
+   * The result if a processor or hypervisor refuses the attempt before the sandbox's own layer can. It proves
+   * nothing about the layer, and the control must have the same result.
    */
   readonly beforeLayer?: string;
   readonly only?: 'x64';
 }
 
-/** An attempt as it is told and looked up. */
+/** The title of an attempt, by which results are looked up. */
 export function titleOf({ name, argument, sudo }: Attempt): string {
   const shown = typeof argument === 'string' ? ` ${argument}` : '';
   return `${name}${shown}${sudo ? ' with sudo' : ''}`;
 }
 
-/** As the program takes it. */
+/** The argument of the program. */
 export function wordOf({ name, argument }: Attempt, targets: Targets): string {
   if (argument === undefined) return name;
   return `${name}=${typeof argument === 'string' ? argument : argument(targets)}`;

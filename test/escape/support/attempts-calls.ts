@@ -1,11 +1,11 @@
-/** Attempts that a single system call makes. */
+/** Attempts with a single system call. */
 import type { Attempt } from './attempt.ts';
 import type { Wall } from './isolation-layers.ts';
 
 const CALLS: readonly Wall[] = ['system calls'];
-/** A capability in the sandbox's own namespaces is needed as well. */
+/** It also needs a capability in the sandbox's own namespaces. */
 const CAPABLE: readonly Wall[] = ['system calls', 'capabilities'];
-/** The kernel asks for a capability of the host itself. */
+/** The kernel requires a capability of the host itself. */
 const HOST: readonly Wall[] = ['system calls', 'capabilities', 'user namespace'];
 
 function call(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
@@ -22,7 +22,8 @@ function host(name: string, says = 'OK', more: Partial<Attempt> = {}): Attempt {
 const NAMESPACES: readonly Attempt[] = [
   call('unshare_user'),
   call('clone_user'),
-  // Unknown instead of refused, so that C libraries fall back to clone, whose flags can be looked at.
+  // Reported as unknown instead of refused, so that C libraries fall back to clone, whose flags can be
+  // checked.
   call('clone3_user', 'OK', { refused: 'ENOSYS' }),
   capable('unshare_mount'),
   capable('unshare_net'),
@@ -33,7 +34,7 @@ const NAMESPACES: readonly Attempt[] = [
   capable('mount_bind'),
   capable('remount_proc_sys'),
   capable('umount_mask'),
-  // A root cannot go where it is: the call got as far as to find that out.
+  // The new root is the old one, which is an error: the call got far enough to check that.
   capable('pivot_root', 'EINVAL'),
   capable('fsopen'),
   capable('open_tree'),
@@ -42,11 +43,11 @@ const NAMESPACES: readonly Attempt[] = [
   {
     name: 'chroot',
     refused: 'EPERM',
-    control: { onHost: 'a user has no capability to be left', says: 'OK' },
+    control: { onHost: 'an ordinary user has no capabilities to drop', says: 'OK' },
   },
 ];
 
-/** Other processes' memory and files, keys, and parts of the kernel that are known for their holes. */
+/** Other processes' memory and files, keys, and parts of the kernel with a history of vulnerabilities. */
 const SURFACE: readonly Attempt[] = [
   call('kcmp'),
   call('pidfd_getfd'),
@@ -67,7 +68,7 @@ const SURFACE: readonly Attempt[] = [
   call('memfd_secret', 'OK', { orAbsent: ['ENOSYS'] }),
 ];
 
-/** The machine itself. Arguments are wrong on purpose where the call would do harm. */
+/** The machine itself. Arguments are wrong on purpose if the call would do harm. */
 const MACHINE: readonly Attempt[] = [
   host('swapon', 'ENOENT'),
   host('swapoff', 'ENOENT'),
@@ -90,23 +91,23 @@ const MACHINE: readonly Attempt[] = [
     only: 'x64',
     refused: 'SIGSYS',
     orAbsent: ['ENOSYS', 'SIGSEGV'],
-    // The interrupt of 32-bit calls traps to the filter only where the machine has that interrupt at all.
+    // The interrupt of 32-bit calls reaches the filter only if the machine has that interrupt.
     beforeLayer: 'SIGSEGV',
   }),
   call('x32_call', 'OK', { only: 'x64', refused: 'SIGSYS', orAbsent: ['ENOSYS'] }),
-  // With capabilities of the host: newer kernels refuse everybody else by themselves.
+  // With capabilities of the host: newer kernels refuse everybody else anyway.
   host('type_for_others'),
   host('type_high_bits'),
   call('paste_for_others', 'ENOTTY'),
   call('line_discipline'),
 ];
 
-/** Kinds of sockets. Their modules may be missing here: then the kernel says so in place of opening one. */
+/** Kinds of sockets. The kernel reports an error if it lacks the module. */
 const NOT_BUILT = ['EAFNOSUPPORT', 'EPROTONOSUPPORT', 'ESOCKTNOSUPPORT'];
 const socket = (name: string) => call(name, 'OK', { orAbsent: NOT_BUILT });
 /**
- * Refused as by a kernel without them, which programs expect; that the control opens them tells the two
- * apart.
+ * Refused as by a kernel without them, which programs expect; the control opens them, which distinguishes the
+ * two.
  */
 const netlink = (name: string): Attempt => ({ ...socket(name), refused: 'EPROTONOSUPPORT' });
 const SOCKETS: readonly Attempt[] = [

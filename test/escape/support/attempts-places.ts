@@ -22,7 +22,7 @@ const KERNEL_FILES: readonly Attempt[] = [
   readable('/proc/interrupts', ['masked paths']),
   readable('/proc/key-users', ['masked paths', 'user namespace']),
   readable('/sys/firmware', ['masked paths'], 'EMPTY', 'list'),
-  // Refused twice: the files belong to the host's root, and what they are mounted by is read-only.
+  // Refused twice: the files belong to the host's root, and their mount is read-only.
   ...[
     '/proc/sysrq-trigger',
     '/proc/sys/kernel/core_pattern',
@@ -44,7 +44,7 @@ const KERNEL_FILES: readonly Attempt[] = [
     'EACCES',
     'open_write',
   ),
-  // Its own limits; cgroups of version 1 and 2.
+  // The sandbox's own limits; cgroups of version 1 and 2.
   ...[
     '/sys/fs/cgroup/memory/memory.limit_in_bytes',
     '/sys/fs/cgroup/memory.max',
@@ -69,7 +69,7 @@ const making = (name: string, refused: string, without: readonly Wall[]): Attemp
 });
 
 const DEVICES: readonly Attempt[] = [
-  // Not every machine has each: what is missing on the host is missing in the control, too.
+  // A machine may lack some: what is missing on the host is missing in the control, too.
   ...HOST_DEVICES.map((path) => device(path, 'OK', ['ENOENT', 'ENXIO', 'ENODEV'])),
   making('mknod_device', 'EPERM', ['capabilities', 'user namespace', 'devices']),
   making('open_device', 'EPERM', ['capabilities', 'user namespace', 'devices', 'mount options']),
@@ -93,7 +93,7 @@ const ROOT_ONLY: readonly Attempt[] = [
     argument: '/.agent',
     sudo: true,
     refused: 'EACCES',
-    control: { none: 'taking it away would let the test write to the program that every other sandbox runs' },
+    control: { none: 'without this layer the test could write to the program that every other sandbox runs' },
   },
   {
     name: 'setuid_unmapped',
@@ -119,7 +119,7 @@ const ROOT_ONLY: readonly Attempt[] = [
     sudo: true,
     refused: 'EPERM',
     control: { without: ['user namespace', 'capabilities'], says: 'OK' },
-    // A new cgroup of version 1 has no share of real time to give.
+    // A new cgroup of version 1 has no real-time budget.
     orAbsent: ['EPERM'],
   },
   {
@@ -146,7 +146,7 @@ const shown = (name: string, argument: (targets: Targets) => string, refused = '
   control: { without: ['mount namespace', 'user namespace'], says: 'OK' },
 });
 
-/** Things of the host, of the server and of other sandboxes. */
+/** Files, processes and sockets of the host, of the server and of other sandboxes. */
 const OTHERS: readonly Attempt[] = [
   shown('read_file', ({ hostFile }) => hostFile),
   shown('read_file', ({ hostShared }) => hostShared),
@@ -189,7 +189,7 @@ const OTHERS: readonly Attempt[] = [
   ...outside('search_command_lines', ({ neighbourWord }) => neighbourWord, 'NOT_FOUND', 'FOUND'),
   ...outside('read_file', ({ serverPid }) => `/proc/${serverPid}/environ`, 'ENOENT', 'OK'),
   ...outside('through', ({ serverPid }) => `/proc/${serverPid}/root/etc`, 'ENOENT', 'OK'),
-  ...outside('inherited', () => '', 'NONE', 'SOME', 'the descriptor is given to it there'),
+  ...outside('inherited', () => '', 'NONE', 'SOME', 'the descriptor is passed to it there'),
 ];
 
 function outside(
@@ -197,12 +197,12 @@ function outside(
   argument: (targets: Targets) => string,
   refused: string,
   says: string,
-  onHost = 'without a pid namespace of its own the agent refuses to start',
+  onHost = 'the agent refuses to start without a pid namespace of its own',
 ): Attempt[] {
   return [{ name, argument, sudo: true, refused, control: { onHost, says } }];
 }
 
-/** PID 1 and its descriptors; the working directory of a process of another's is the same thing. */
+/** PID 1 and its descriptors; the working directory of another user's process is protected the same way. */
 const AGENT: readonly Attempt[] = [
   ...['/proc/1/environ', '/proc/1/maps'].map((path) => agent('read_file', path)),
   ...['/proc/1/root/etc', '/proc/1/cwd/.', '/proc/1/fd/3/.', '/proc/1/exe'].map((path) =>

@@ -1,6 +1,6 @@
 /**
- * Where the battery runs: one engine with every wall, others over the same state without some, and things to
- * aim at.
+ * The environment of the attempts: one engine with every isolation layer, others on the same state without
+ * some, and targets.
  */
 import { execFile, spawn } from 'node:child_process';
 import { randomBytes, randomInt } from 'node:crypto';
@@ -29,7 +29,7 @@ export interface EscapeSandbox {
   readonly targets: Targets;
   /** The limits that the engine reports as not enforced here. */
   readonly notEnforced: string[];
-  /** Runs attempts in a new sandbox without these walls; answers what each has said, in order. */
+  /** Runs attempts in a new sandbox without these layers; returns the results in order. */
   attempt(walls: readonly Wall[], attempts: readonly Attempt[]): Promise<string[]>;
   attemptOnHost(attempts: readonly Attempt[]): Promise<string[]>;
   close(): Promise<void>;
@@ -50,7 +50,7 @@ async function listening(address: string | { port: number; host: string }): Prom
   return server;
 }
 
-/** The words after the names, in the order asked for. */
+/** The results after the names, in the requested order. */
 function outcomes(attempts: readonly Attempt[], printed: string): string[] {
   const lines = printed.trimEnd().split('\n');
   return attempts.map(({ name }, index) => {
@@ -60,7 +60,7 @@ function outcomes(attempts: readonly Attempt[], printed: string): string[] {
   });
 }
 
-/** Prepares everything; what was made of it is gone when this rejects. */
+/** Prepares everything. If this rejects, nothing is left. */
 export async function openEscapeSandbox(): Promise<EscapeSandbox> {
   const undo: (() => unknown)[] = [];
   const close = async () => {

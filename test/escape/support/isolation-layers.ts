@@ -1,4 +1,4 @@
-/** The walls of a sandbox, and how a test takes one of them away. */
+/** The isolation layers of a sandbox, and how a test removes one of them. */
 import { readFileSync } from 'node:fs';
 import { z } from 'zod';
 import type { Mount } from '../../../src/engines/oci/storage/overlay-layers.ts';
@@ -21,7 +21,7 @@ export const WALLS = [
 ] as const;
 export type Wall = (typeof WALLS)[number];
 
-/** What the alterations change of `config.json`; the rest of it passes through. */
+/** The parts of `config.json` that the changes need; the rest is kept. */
 const draftSchema = z.looseObject({
   process: z.looseObject({
     args: z.array(z.string()),
@@ -50,7 +50,7 @@ const draftSchema = z.looseObject({
 });
 type Draft = z.infer<typeof draftSchema>;
 
-/** What of the host the control without a `mount namespace` or without `devices` shows inside. */
+/** What the control without a `mount namespace` or `devices` shows of the host inside. */
 export interface Shown {
   folders: readonly string[];
   devices: readonly string[];
@@ -63,7 +63,7 @@ const NAMES = `CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETU
   /\s+/,
 );
 
-/** Every capability that this process could hand on. */
+/** Every capability that this process can pass on. */
 export function heldCapabilities(): string[] {
   const bits = BigInt(`0x${/^CapBnd:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1]}`);
   return NAMES.filter((_, bit) => ((bits >> BigInt(bit)) & 1n) === 1n).map((name) => `CAP_${name}`);
@@ -86,7 +86,7 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
     delete draft.linux.seccomp;
   },
   capabilities: (draft) => {
-    // The way out is left as it is: the agent gives up what it needs for that.
+    // The egress setup is kept: the agent drops the capability that it needs for it.
     draft.process.args = draft.process.args.filter((word) => word !== 'egress');
     setCapabilities(draft, heldCapabilities());
   },
@@ -96,7 +96,7 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
     delete draft.linux.gidMappings;
   },
   'network namespace': (draft) => {
-    // In the host's own network nothing may be set up: neither rules nor addresses.
+    // In the host's network, no rules or addresses may be set up.
     draft.process.args = draft.process.args.filter((word) => word !== 'egress');
     const names = draft.process.capabilities.bounding.filter((name) => !name.startsWith('CAP_NET_'));
     setCapabilities(draft, names);
@@ -139,10 +139,10 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
     const { memory: _, ...others } = draft.linux.resources ?? {};
     draft.linux.resources = others;
   },
-  // The rest of it is another agent: see no-hiding.h.
+  // The rest is a different agent: see no-hiding.h.
   'hidden agent': (draft) => {
     draft.process.noNewPrivileges = false;
-    // What PID 1 may and a sudo command may not would keep the one from the other.
+    // Capabilities that PID 1 has and a sudo command lacks would protect PID 1.
     const more = ['CAP_SETPCAP', 'CAP_NET_ADMIN'];
     const names = draft.process.capabilities.bounding.filter((name) => !more.includes(name));
     draft.process.args = draft.process.args.filter((word) => word !== 'egress');
@@ -150,7 +150,7 @@ const REMOVED: Record<Wall, (draft: Draft, shown: Shown) => void> = {
   },
 };
 
-/** The bundle of a sandbox that lacks these walls. */
+/** The bundle of a sandbox without these layers. */
 export function without(walls: readonly Wall[], config: object, shown: Shown): object {
   const draft = draftSchema.parse(structuredClone(config));
   for (const wall of walls) REMOVED[wall](draft, shown);

@@ -69,7 +69,7 @@ async function smallDisk(): Promise<string> {
   return join(disk, 's');
 }
 
-describe('a full disk', needs('root, to mount a small one', isRoot), () => {
+describe('a full disk', needs('root, to mount a small disk', isRoot), () => {
   const FILL = { cmd: 'dd', args: ['if=/dev/zero', 'of=/vercel/sandbox/big', 'bs=1M'] };
 
   it('is reported by every call, and leaves nothing half-done', async () => {

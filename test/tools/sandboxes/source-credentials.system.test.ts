@@ -16,7 +16,7 @@ import {
 
 const ADDRESS = HOST_ADDRESS ?? '';
 const PASSWORD = 'swordfish';
-/** What must be nowhere: the password, and what it looks like on the wire. */
+/** What must not appear anywhere: the password, and its encoded form. */
 const SENSITIVE = [PASSWORD, AUTHORIZATION.slice('Basic '.length)];
 
 function certificateFor(name: string, dir: string): { key: string; cert: string; path: string } {
@@ -39,7 +39,7 @@ function certificateFor(name: string, dir: string): { key: string; cert: string;
 
 describe(
   'credentials of a git source',
-  needs('an address of this host beside loopback', HOST_ADDRESS !== null),
+  needs('a non-loopback address of this host', HOST_ADDRESS !== null),
   () => {
     const dir = mkdtempSync(join(tmpdir(), 'cert-'));
     let plain: SourceServer;
@@ -72,7 +72,7 @@ describe(
 
     it.each([
       ['https, as a secret', () => `https://git.test:${secure.port}`, () => secure, `\${secret:TOKEN}`],
-      ['http, as they are', () => `http://git.test:${plain.port}`, () => plain, PASSWORD],
+      ['http, in plain text', () => `http://git.test:${plain.port}`, () => plain, PASSWORD],
     ])('work over %s', async (_title, base, sources, password) => {
       const url = `${base()}/private.git`;
       const source = { type: 'git', url, username: 'robot', password };
@@ -82,7 +82,7 @@ describe(
       const { sandbox_id } = made.structured;
       expect(sources().seen).toContain(`GET /private.git/info/refs ${AUTHORIZATION}`);
 
-      // All that the sandbox has written, its logs and its records are below there.
+      // Everything that the sandbox has written, its logs and its records are below this directory.
       const needles = SENSITIVE.flatMap((text) => ['-e', text]);
       const found = spawnSync('grep', ['-rlaF', ...needles, server.stateDir], { encoding: 'utf8' });
       expect(found.stdout).toBe('');

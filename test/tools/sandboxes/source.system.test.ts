@@ -12,7 +12,7 @@ const ADDRESS = HOST_ADDRESS ?? '';
 
 describe(
   'a sandbox with a source',
-  needs('an address of this host beside loopback', HOST_ADDRESS !== null),
+  needs('a non-loopback address of this host', HOST_ADDRESS !== null),
   () => {
     let sources: SourceServer;
     let names: NameServer;
@@ -122,7 +122,7 @@ describe(
       caller.abort();
       await expect(call).rejects.toThrow();
       await expect.poll(() => agentsBelow(server.stateDir)).toBe(0);
-      // Its record goes after its processes.
+      // Its record is removed after its processes.
       const listed = async () => (await server.call('sandbox_list', { limit: 20 })).text;
       await expect.poll(listed).not.toContain('pending');
       expect(await listed()).not.toContain('cancel.git');

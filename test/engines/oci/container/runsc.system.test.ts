@@ -1,4 +1,6 @@
-/** gVisor's runtime by name. Fakes show how it is tried and reported; the real one is tested if installed. */
+/**
+ * gVisor's runtime by name. Fakes show how it is probed and reported; the real one is tested if installed.
+ */
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -12,7 +14,7 @@ import { AGENT_PATH, openOciEngines } from '../support/oci-engines.ts';
 
 const real = findProgram('runc') ?? findProgram('crun');
 
-/** A program called `runsc` for as long as `use` takes. */
+/** Provides a program called `runsc` while `use` runs. */
 async function withStandIn(script: string, use: (path: string) => Promise<void>): Promise<void> {
   const folder = await mkdtemp(join(tmpdir(), 'runsc-'));
   try {
@@ -91,7 +93,7 @@ describe('--oci-runtime runsc', () => {
 
   it(
     'is reported when it is not installed',
-    needs('a host without gVisor', findProgram('runsc') === null),
+    needs('a host on which gVisor is not installed', findProgram('runsc') === null),
     async () => {
       await expect(openOciEngines('runsc')).rejects.toMatchObject({
         code: 'unavailable',

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { seccompProfile } from '../../../../src/engines/oci/container/seccomp-profile.ts';
 import { ioctlRules, prefixesOfOthers } from '../../../../src/engines/oci/container/seccomp-rules.ts';
 
-/** Whether some prefix holds the number, as 32 bits. */
+/** Whether one of the prefixes matches the number, as 32 bits. */
 function holds(prefixes: { mask: number; value: number }[], number: number): boolean {
   return prefixes.some(({ mask, value }) => (number & mask) >>> 0 === value);
 }

@@ -18,15 +18,15 @@ describe('the verdict', () => {
   it.each([
     ['root', ROOT],
     ['a user', ALICE],
-    ['a container in which it works all the same', { ...ROOT, inContainer: true, rootIsLimited: true }],
-    ['an odd file system on which it works all the same', stateDir({ fileSystem: 'overlay' })],
-  ])('is good for %s', (_, facts) => {
+    ['a container in which sandboxes work anyway', { ...ROOT, inContainer: true, rootIsLimited: true }],
+    ['an unusual file system on which sandboxes work anyway', stateDir({ fileSystem: 'overlay' })],
+  ])('is positive for %s', (_, facts) => {
     const diagnosis = evaluate(facts, 'auto', ran);
     expect(amiss(diagnosis)).toEqual([]);
     expect(diagnosis.works).toBe(true);
   });
 
-  it('is bad when no sandbox could be started, whatever the reason', () => {
+  it('is negative if no sandbox could be started, whatever the reason', () => {
     const diagnosis = evaluate(ROOT, 'auto', {
       kind: 'not_tried',
       reason: 'The state directory has format "9".',
@@ -117,7 +117,7 @@ describe('restrictions on creating namespaces', () => {
       ],
     ],
     [
-      'disabled for ordinary users',
+      'disabled for unprivileged users',
       { ...ALICE, unprivilegedUserns: 0 },
       [
         'error: User namespaces are disabled for ordinary users (kernel.unprivileged_userns_clone is 0)',
@@ -137,7 +137,7 @@ describe('restrictions on creating namespaces', () => {
       ],
     ],
     [
-      'those of an unprivileged container',
+      'imposed by an unprivileged container',
       { ...ROOT, inContainer: true, rootIsLimited: true },
       [
         'error: This is root of an unprivileged container: it cannot mount or create namespaces',
@@ -202,10 +202,14 @@ describe('cgroups', () => {
   it.each<[string, HostFacts, string]>([
     ['absent', cgroups(ROOT, { layout: 'none' }), 'No cgroup file system is mounted'],
     ['read-only', cgroups(ROOT, { writable: false }), 'mounted read-only'],
-    ['not for users', cgroups(ALICE, { layout: 'hybrid' }), 'Ordinary users cannot use hybrid cgroups'],
+    [
+      'not available to users',
+      cgroups(ALICE, { layout: 'hybrid' }),
+      'Ordinary users cannot use hybrid cgroups',
+    ],
     ['of nobody', cgroups(ALICE, { delegated: null }), 'no systemd user manager'],
     [
-      'delegated in part',
+      'partly delegated',
       cgroups(ALICE, { delegated: ['memory', 'pids'] }),
       'does not delegate the controllers cpu to this user',
     ],

@@ -52,7 +52,7 @@ describe('readHostFacts', needs('Linux', process.platform === 'linux'), () => {
         arch: process.arch,
         isRoot: process.geteuid?.() === 0,
         agent: { built: false, buildScript: null },
-        // As mkdtemp makes it.
+        // The mode that mkdtemp uses.
         stateDir: {
           notPassable: folder,
           existing: { path: folder, isDirectory: true, writable: true },

@@ -29,7 +29,7 @@ describe("the agent's executable", () => {
     await verifyAgent(path);
   });
 
-  it('is refused before it is used if it has changed since, even with the times of before', async () => {
+  it('is refused before use if it has changed, even with its old modification time', async () => {
     const path = await install();
     await verifyAgent(path);
     await chmod(path, 0o755);

@@ -28,7 +28,7 @@ async function copied(files: Record<string, string>): Promise<Record<string, str
 }
 
 describe('the /etc of a sandbox', () => {
-  it('has what programs need, as it was', async () => {
+  it('has what programs need, unchanged', async () => {
     const files = {
       profile: 'PATH="/usr/bin:/bin"\nexport PATH\nfor i in /etc/profile.d/*.sh; do . $i; done\n',
       'bash.bashrc': "# TOKEN=no\nPS1='$debian_chroot\\u@\\h:\\w\\$ '\nalias ll='ls -l'\n",
@@ -58,7 +58,7 @@ describe('the /etc of a sandbox', () => {
     ['apt/sources.list.d/x.list', 'deb https://me:abc@deb.example.org/ stable main\n'],
     ['apt/auth.conf', 'machine deb.example.org login me password abc\n'],
     ['ssl/own.pem', '-----BEGIN PRIVATE KEY-----\nabc\n-----END PRIVATE KEY-----\n'],
-  ])('has no %s that sets what is not known: %s', async (path, content) => {
+  ])('has no %s with unknown settings: %s', async (path, content) => {
     expect(await copied({ [path]: content })).toEqual({});
   });
 
@@ -66,7 +66,7 @@ describe('the /etc of a sandbox', () => {
     ['login.defs', 'UID_MIN 1000\nmirror_login abc\n', 'UID_MIN 1000\n'],
     ['adduser.conf', 'DSHELL=/bin/bash\napi=abc\n', 'DSHELL=/bin/bash\n'],
     ['ssl/openssl.cnf', '[ req ]\ninput_password = abc\nbits = 1\n', '[ req ]\nbits = 1\n'],
-  ])('has %s without the lines that it need not have', async (path, content, left) => {
+  ])('has %s without unneeded lines', async (path, content, left) => {
     expect(await copied({ [path]: content })).toEqual({ [path]: left });
   });
 });

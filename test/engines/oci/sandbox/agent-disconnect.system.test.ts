@@ -20,7 +20,7 @@ import { neverAborted, rejection } from '../../../registry/support/registry.ts';
 import { type RunningServer, startServer } from '../../../support/server.ts';
 import { openOciEngines } from '../support/oci-engines.ts';
 
-/** An agent that closes so many connections without a word, then says that it cannot fork. */
+/** An agent that silently closes this many connections, then reports that it cannot fork. */
 async function agentThatSays(silent: number, path: string) {
   const body = encodeFields([
     [TAG.errno, constants.errno.EAGAIN],
@@ -30,7 +30,7 @@ async function agentThatSays(silent: number, path: string) {
   let connections = 0;
   const agent = createServer((socket) => {
     connections += 1;
-    // Whoever has gone already is no failure of the agent's.
+    // A client that has disconnected is not a failure of the agent.
     socket.on('error', () => {}).resume();
     if (connections <= silent) socket.destroy();
     else socket.end(Buffer.concat([encodeHeader(FRAME.ERROR, body.length), body]));
@@ -81,8 +81,7 @@ describe('an unresponsive agent', () => {
 });
 
 /**
- * Takes the place of a sandbox's agent until `close`: `answer` is what it does with a connection's first
- * frame.
+ * Replaces a sandbox's agent until `close`; `answer` handles the first frame of a connection.
  */
 async function inPlaceOfAgent(path: string, answer: (type: number, socket: Socket) => void) {
   await rename(path, `${path}.real`);
@@ -168,11 +167,11 @@ describe('a sandbox that still runs', () => {
 
   it('reports on every call that its process limit is reached', async (context) => {
     if (!existsSync('/usr/bin/python3'))
-      return context.skip('this host has no python3 to take processes with');
+      return context.skip('this host has no python3 to create processes with');
     const { text: limits } = await server.call('session_info');
     if (limits.includes('RLIMIT_NPROC')) return context.skip('the agent itself is under no limit here');
     await server.call('sandbox_create', { resources: { vcpus: 1 } });
-    // Takes every process there is and keeps them.
+    // Takes every available process and keeps it.
     const take = [
       'import os, time',
       'def take():',

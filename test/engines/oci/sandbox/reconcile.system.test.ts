@@ -78,7 +78,7 @@ describe('a sandbox that ends without a request', () => {
         60_000,
         ({ sandboxId }) => opened.other.stop(sandboxId, 'requested', timeoutSignal()),
       ],
-      ['out of time', 1_000, () => Promise.resolve()],
+      ['expired', 1_000, () => Promise.resolve()],
     ];
     for (const [how, timeoutMs, end] of ends) {
       const sandbox = await opened.engine.create(createRequest({ timeoutMs }), timeoutSignal());
@@ -101,7 +101,7 @@ describe('a sandbox that ends without a request', () => {
       const neighbour = await opened.engine.create(createRequest(), timeoutSignal());
       const record = join(dirOf(sandbox), 'record.json');
       await rm(record);
-      // A directory in its place cannot be read at all.
+      // A directory in place of the record cannot be read at all.
       if (damage === null) await mkdir(record);
       else await writeFile(record, damage);
       await expect(opened.engine.get(sandbox.sandboxId, timeoutSignal())).rejects.toMatchObject({

@@ -1,4 +1,4 @@
-/** A server that is killed while it takes a snapshot leaves the sandbox or the snapshot, whole. */
+/** A server killed while it takes a snapshot leaves either the intact sandbox or the complete snapshot. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -16,8 +16,8 @@ import { AGENT_PATH } from '../support/oci-engines.ts';
 
 const TAKER = fileURLToPath(new URL('fixtures/taker.ts', import.meta.url));
 /**
- * From before the first step to after the last. An idle machine takes the snapshot in about 60 ms; however
- * slow one is, the last moment comes when it is taken.
+ * From before the first step to after the last. An idle machine needs about 60 ms; on any machine, the last
+ * moment is when the snapshot is complete.
  */
 const MOMENTS_MS = [0, 2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 60, 120, 'taken'] as const;
 
@@ -28,8 +28,8 @@ beforeAll(async () => {
 afterAll(() => taker.remove());
 
 /**
- * Makes a sandbox in another process, and kills that process at a moment of a snapshot. Answers the sandbox's
- * id.
+ * Creates a sandbox in another process, and kills that process at a moment of a snapshot. Returns the
+ * sandbox's id.
  */
 async function killWhileTaking(stateDir: string, moment: (typeof MOMENTS_MS)[number]): Promise<string> {
   const child = spawn(process.execPath, [taker.path, stateDir, AGENT_PATH], {

@@ -1,4 +1,4 @@
-/** Snapshots on this engine's disk: layers that stay exactly as long as something is based on them. */
+/** Snapshots on this engine's disk: layers are kept exactly as long as something is based on them. */
 import { spawnSync } from 'node:child_process';
 import { chmod, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';

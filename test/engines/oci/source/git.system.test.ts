@@ -1,4 +1,4 @@
-/** Git sources that meet hostile or broken servers, and machines that lack something. */
+/** Git sources with hostile or broken servers, and on machines that lack something. */
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -12,12 +12,12 @@ import { openSourceWorld, type SourceWorld } from './support/source-world.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-describe('a git source', needs('an address of this host beside loopback', HOST_ADDRESS !== null), () => {
+describe('a git source', needs('a non-loopback address of this host', HOST_ADDRESS !== null), () => {
   let world: SourceWorld;
   let impatient: SourceWorld;
   beforeAll(async () => {
     world = await openSourceWorld();
-    // A second is too short for anything that is meant to come on a busy machine.
+    // On a busy machine, a second is too short for expected data.
     impatient = await openSourceWorld({ stallMs: 1_000 }, world.stateDir);
   });
   afterAll(async () => {
@@ -123,7 +123,7 @@ describe('a git source', needs('an address of this host beside loopback', HOST_A
 
 describe(
   'a source on a full disk',
-  needs('root, to mount a small one', isRoot && HOST_ADDRESS !== null),
+  needs('root, to mount a small disk', isRoot && HOST_ADDRESS !== null),
   () => {
     it('fails with a readable error and leaves nothing', async () => {
       const disk = await mkdtemp(join(tmpdir(), 'small-'));
@@ -132,7 +132,7 @@ describe(
         const world = await openSourceWorld({}, join(disk, 's'));
         try {
           world.server.serve('/big', tarOf([{ path: 'p/big', content: randomBytes(100_000_000) }]));
-          // Fits once, but not twice: what was fetched, and what is placed of it.
+          // Fits once but not twice: as fetched, and as unpacked.
           world.server.serve('/twice', tarOf([{ path: 'p/big', content: randomBytes(44_000_000) }]));
           for (const path of ['/big', '/twice']) {
             expect(await world.failure({ type: 'tarball', url: `${world.server.url}${path}` })).toMatchObject(

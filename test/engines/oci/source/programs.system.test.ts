@@ -1,4 +1,4 @@
-/** Which programs a source is fetched with, and what happens without. */
+/** Which programs fetch a source, and what happens without them. */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -47,7 +47,7 @@ describe.each(DOWNLOADERS)('%s', (name) => {
     await new Promise((resolve) => server.close(resolve));
   });
 
-  /** Everything but the stall itself gets a limit that a slow machine does not reach. */
+  /** Everything except the stall itself has a limit that a slow machine does not reach. */
   const fetch = (path: string) => {
     const stallMs = path === '/stall' ? 1_000 : 60_000;
     const [cmd, ...args] = downloaderArguments(name, `${base}${path}`, stallMs);
@@ -81,7 +81,7 @@ function portOf(address: string | AddressInfo | null): number {
   return address.port;
 }
 
-/** A sandbox in which every program ends with this code and these words. */
+/** A sandbox in which every program exits with this code and prints this text. */
 function insideOf(exitCode: number, endedBy: Command['endedBy'] = 'exit'): GuestContext {
   const finished: Command = {
     commandId: '',

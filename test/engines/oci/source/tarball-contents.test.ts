@@ -1,4 +1,4 @@
-/** What is remembered of a tarball, without a sandbox: archives larger than a test would fetch. */
+/** Validation of a tarball without a sandbox, for archives larger than a test would fetch. */
 import { describe, expect, it } from 'vitest';
 import { DEFAULT_SOURCE_LIMITS } from '../../../../src/engines/oci/source/source-limits.ts';
 import { TarballContents } from '../../../../src/engines/oci/source/tarball-contents.ts';

@@ -1,4 +1,4 @@
-/** Tarballs as only an odd program, or a hostile one, makes them. */
+/** Unusual and hostile tarballs. */
 import { spawnSync } from 'node:child_process';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -10,7 +10,7 @@ import { openSourceWorld, type SourceWorld } from './support/source-world.ts';
 const LIMITS = { maxDownloadBytes: 2_000_000, maxUnpackedBytes: 5_000_000, maxEntries: 50 };
 const FILE: Member = { path: 'pkg/a', content: 'a\n' };
 
-describe('a tarball', needs('an address of this host beside loopback', HOST_ADDRESS !== null), () => {
+describe('a tarball', needs('a non-loopback address of this host', HOST_ADDRESS !== null), () => {
   let world: SourceWorld;
   beforeAll(async () => {
     world = await openSourceWorld(LIMITS);
@@ -33,10 +33,15 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       'a\n',
     ],
     ['without entries for its folders', [{ path: 'pkg/x/y/z', content: 'z\n' }], 'cat x/y/z', 'z\n'],
-    ['with two top folders', [FILE, { path: 'other/b', content: 'b\n' }], 'cat pkg/a other/b', 'a\nb\n'],
+    [
+      'with two top-level folders',
+      [FILE, { path: 'other/b', content: 'b\n' }],
+      'cat pkg/a other/b',
+      'a\nb\n',
+    ],
     ['with a file at the top', [{ path: 'a', content: 'a\n' }], 'cat a', 'a\n'],
     [
-      'with a folder that comes twice',
+      'with a repeated folder',
       [{ path: 'pkg', type: 'Directory' }, FILE, { path: 'pkg/', type: 'Directory' }],
       'cat a',
       'a\n',
@@ -48,7 +53,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       'a\n../a\n',
     ],
     [
-      'with names that come twice, the last of each',
+      'with repeated names: the last entry wins',
       [
         FILE,
         { path: 'pkg/b', type: 'SymbolicLink', linkpath: 'none' },
@@ -67,9 +72,9 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       'ls */ | wc -c',
       '201\n',
     ],
-    ['with names of other scripts', [{ path: 'pkg/Прива́т ☃', content: 'x' }], 'ls', 'Прива́т ☃\n'],
+    ['with names in other scripts', [{ path: 'pkg/Прива́т ☃', content: 'x' }], 'ls', 'Прива́т ☃\n'],
     [
-      'with closed folders',
+      'with unreadable folders',
       [
         { path: 'pkg/d', type: 'Directory', mode: 0o500 },
         { path: 'pkg/d/f', content: 'f\n' },
@@ -99,7 +104,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
   });
 
   it.each<[string, Member[], RegExp]>([
-    ['names that lead out', [FILE, { path: 'pkg/../../etc/x', content: 'x' }], /points outside/],
+    ['names that lead outside', [FILE, { path: 'pkg/../../etc/x', content: 'x' }], /points outside/],
     ['absolute names', [FILE, { path: '/etc/cron.d/x', content: 'x' }], /absolute path/],
     [
       'links out',
@@ -112,17 +117,17 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       /outside the tarball/,
     ],
     [
-      'links out of what is left of it',
+      'links that lead outside once the top-level folder is stripped',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: '../pkg/a' }],
       /outside the tarball/,
     ],
     [
-      'hard links out',
+      'hard links that lead outside',
       [FILE, { path: 'pkg/l', type: 'Link', linkpath: '../../etc/passwd' }],
       /points outside/,
     ],
     [
-      'hard links to what it does not hold',
+      'hard links to missing members',
       [FILE, { path: 'pkg/l', type: 'Link', linkpath: 'pkg/none' }],
       /outside the tarball/,
     ],
@@ -134,9 +139,9 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       ],
       /not a directory/,
     ],
-    ['a folder where a file was', [FILE, { path: 'pkg/a', type: 'Directory' }], /occurs twice/],
+    ['a folder in place of a file', [FILE, { path: 'pkg/a', type: 'Directory' }], /occurs twice/],
     [
-      'a link where a folder was',
+      'a link in place of a folder',
       [
         { path: 'pkg/d', type: 'Directory' },
         { path: 'pkg/d', type: 'SymbolicLink', linkpath: 'a' },
@@ -144,23 +149,23 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
       /occurs twice/,
     ],
     [
-      'a link out that replaces a file',
+      'a link to the outside that replaces a file',
       [FILE, { path: 'pkg/a', type: 'SymbolicLink', linkpath: '../../x' }],
       /outside the tarball/,
     ],
     [
-      'targets that no link can hold',
+      'targets that are too long for a link',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a/'.repeat(2_048) }],
       /more than 4095 bytes/,
     ],
     [
-      'headers that take much memory',
+      'headers that take too much memory',
       [FILE, { path: 'pkg/l', type: 'SymbolicLink', linkpath: 'a'.repeat(70_000) }],
       /a header of 7\d{4} bytes/,
     ],
-    ['too long names', [{ path: `pkg/${'n'.repeat(256)}` }], /\/x cannot be used.* more than 255 bytes/],
-    ['too long paths', [{ path: `pkg/${`${'n'.repeat(200)}/`.repeat(20)}` }], /more than 4000 bytes/],
-    ['too deep folders', [{ path: `pkg/${'d/'.repeat(200)}f` }], /more than 200 levels/],
+    ['overlong names', [{ path: `pkg/${'n'.repeat(256)}` }], /\/x cannot be used.* more than 255 bytes/],
+    ['overlong paths', [{ path: `pkg/${`${'n'.repeat(200)}/`.repeat(20)}` }], /more than 4000 bytes/],
+    ['too deeply nested folders', [{ path: `pkg/${'d/'.repeat(200)}f` }], /more than 200 levels/],
     ['devices', [FILE, { path: 'pkg/d', type: 'CharacterDevice' }], /CharacterDevice/],
     ['fifos', [FILE, { path: 'pkg/d', type: 'FIFO' }], /FIFO/],
   ])('is rejected with %s', async (_title, members, words) => {
@@ -171,13 +176,17 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
   });
 
   it.each<[string, Buffer, RegExp]>([
-    ['names that are no UTF-8', tarNamed(Buffer.from('pkg/\xff', 'latin1')), /not UTF-8/],
+    ['names that are not UTF-8', tarNamed(Buffer.from('pkg/\xff', 'latin1')), /not UTF-8/],
     [
-      'such names in a header before them',
+      'names that are not UTF-8 in an extension header',
       tarWithPax([Buffer.from('path=pkg/\xff', 'latin1')], FILE),
       /a name that cannot be read/,
     ],
-    ['a line break in such a header', tarWithPax(['path=pkg/a\nb'], FILE), /a name that cannot be read/],
+    [
+      'a line break in an extension header',
+      tarWithPax(['path=pkg/a\nb'], FILE),
+      /a name that cannot be read/,
+    ],
     ['a sparse file, version 0', tarWithPax(['GNU.sparse.size=9'], FILE), /a sparse file/],
     ['a sparse file, version 1', tarWithPax(['GNU.sparse.major=1'], FILE), /a sparse file/],
   ])('is rejected with %s', async (_title, bytes, words) => {
@@ -187,7 +196,7 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
     });
   });
 
-  it('is unpacked with carriage returns in the names of such a header', async () => {
+  it('is unpacked with carriage returns in names of an extension header', async () => {
     const bytes = tarWithPax(['path=pkg/Icon\r'], FILE);
     expect(await world.print(source(bytes), 'cat Icon*; ls | od -An -c')).toBe(
       'a\n   I   c   o   n  \\r  \\n\n',
@@ -195,14 +204,14 @@ describe('a tarball', needs('an address of this host beside loopback', HOST_ADDR
   });
 
   it.each<[string, () => Buffer]>([
-    ['within its header', () => tarOf([FILE]).subarray(0, 300)],
-    ['within a file', () => tarOf([{ path: 'a', content: 'x'.repeat(2_000) }]).subarray(0, 1_024)],
+    ['truncated within its header', () => tarOf([FILE]).subarray(0, 300)],
+    ['truncated within a file', () => tarOf([{ path: 'a', content: 'x'.repeat(2_000) }]).subarray(0, 1_024)],
     [
       'with a damaged header',
       () => Buffer.concat([tarOf([FILE]).subarray(0, 1_024), Buffer.alloc(512, 'x'), Buffer.alloc(1_024)]),
     ],
-    ['with nothing in it', () => tgzOf([])],
-    ['that is packed twice', () => gzipSync(tgzOf([FILE]))],
+    ['without members', () => tgzOf([])],
+    ['compressed twice', () => gzipSync(tgzOf([FILE]))],
     ['of zip', () => Buffer.concat([Buffer.from('PK\u0003\u0004'), Buffer.alloc(2_000)])],
   ])('is rejected when it is one %s', async (_title, make) => {
     expect(await world.failure(source(make()))).toMatchObject({ code: 'invalid_argument' });

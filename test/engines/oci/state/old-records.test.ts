@@ -6,7 +6,7 @@ import { readRecord, updateRecord } from '../../../../src/engines/oci/state/sand
 import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
 
 const SANDBOX_ID = 'sbx_8k3f9c2m7q4z';
-/** As a server wrote it before `ground` was called `baseLayers`. */
+/** As written before `ground` was renamed to `baseLayers`. */
 const OLD_RECORD = {
   format: 1,
   sandboxId: SANDBOX_ID,

@@ -5,7 +5,7 @@ import { DiskWatch } from '../../../../src/engines/oci/storage/disk-watch.ts';
 const MIB = 1_048_576;
 const log = pino({ level: 'silent' });
 
-/** A file system of numbers, and what was asked of it. */
+/** A simulated file system that records its calls. */
 class World {
   freeMb = 1_000;
   freeFiles = 1_000_000;

@@ -10,7 +10,7 @@ import { HOST_ADDRESS } from '../../../support/source-server.ts';
 export const AGENT_PATH = fileURLToPath(new URL(`../../../../dist/agent-${process.arch}`, import.meta.url));
 
 /** Two engines on a new state directory, which is removed when they are closed.
- * @param isolation what the engine has to say of itself; throws where it says something else
+ * @param isolation the isolation that the engine must report; throws if it reports another
  */
 export async function openOciEngines(
   ociRuntime = 'auto',
@@ -18,7 +18,7 @@ export async function openOciEngines(
 ): Promise<EngineUnderTest & { stateDir: string }> {
   const stateDir = await mkdtemp(join(tmpdir(), 'sandbox-mcp-test-'));
   await chmod(stateDir, 0o711);
-  // Servers of the cases are on this host, which an operator has to open.
+  // The servers of the cases run on this host, which the operator must allow.
   const egress = { allow: HOST_ADDRESS === null ? [] : [`${HOST_ADDRESS}/32`], dns: [], maxBytes: null };
   const options = { stateDir, ociRuntime, agentPath: AGENT_PATH, egress, log: createLogger('silent') };
   const engine = createOciEngine(options);
@@ -30,7 +30,7 @@ export async function openOciEngines(
   try {
     const limits = await engine.limits(AbortSignal.timeout(300_000));
     if (isolation !== undefined && !limits.isolation.includes(isolation)) {
-      throw new Error(`this is to test "${isolation}", and the engine is "${limits.isolation}"`);
+      throw new Error(`expected the isolation "${isolation}", but the engine reports "${limits.isolation}"`);
     }
   } catch (error) {
     await close();

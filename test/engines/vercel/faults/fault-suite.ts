@@ -45,7 +45,7 @@ function operationsOf({ operations, behind = [] }: FaultCall): Operation[] {
 }
 
 /**
- * Several at once, each in a separate world: nearly all of their time is spent waiting for a sandbox or a
+ * Several at a time, each in a separate world: nearly all of their time is spent waiting for a sandbox or a
  * timeout.
  */
 export function describeFaults(name: string, calls: readonly FaultCall[]): void {
@@ -98,7 +98,7 @@ async function tryUnder(world: FaultWorld, call: FaultCall, fault: Fault): Promi
     if (!(error instanceof SandboxError)) throw error;
     failure = failureOf(error);
     expect(failure).toMatchObject({ code: CODE_OF[fault.kind] });
-    expect(fault.times, `a fault that passes was told: ${failure.text}`).toBeUndefined();
+    expect(fault.times, `a temporary fault was reported: ${failure.text}`).toBeUndefined();
   } finally {
     world.api.faults.clear();
     await engine.close();

@@ -64,14 +64,14 @@ export class FaultWorld {
   async end(sandboxId: string): Promise<void> {
     await this.patient.forget(sandboxId, timeoutSignal());
     const alive = await this.api.alive();
-    if (alive.includes(sandboxId)) throw new Error(`${sandboxId} was forgotten and goes on`);
+    if (alive.includes(sandboxId)) throw new Error(`${sandboxId} was forgotten but is still running`);
   }
 
   /** A fault in one call does not mean that a sandbox has ended. */
   async expectRunning(sandboxId: string): Promise<void> {
     const { status } = await this.patient.get(sandboxId, timeoutSignal());
     if (status !== 'running')
-      throw new Error(`${sandboxId} is ${status} after a fault that did not touch it`);
+      throw new Error(`${sandboxId} is ${status} after a fault that did not concern it`);
   }
 
   /**

@@ -1,6 +1,5 @@
 /**
- * Facts of hosts that are in order, what came of a trial there, and how a diagnosis reads: for tests of the
- * verdicts.
+ * Facts of healthy hosts, outcomes of trials there, and diagnoses as text, for tests of the findings.
  */
 import type { Diagnosis } from '../../../../../src/engines/engine.ts';
 import type { HostFacts } from '../../../../../src/engines/oci/doctor/host-facts.ts';
@@ -66,7 +65,7 @@ export function without(facts: HostFacts, ...names: string[]): HostFacts {
   return { ...facts, programs: new Set([...facts.programs].filter((name) => !names.includes(name))) };
 }
 
-/** What is amiss: level, text, the lines that mend it, advice. */
+/** The problems: level, text, the commands that fix it, advice. */
 export function amiss({ findings }: Diagnosis): string[] {
   return findings
     .filter(({ level }) => level !== 'ok')

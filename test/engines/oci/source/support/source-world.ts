@@ -17,12 +17,12 @@ export interface SourceWorld {
   stateDir: string;
   /** Creates a sandbox with this source, and returns the output of a shell line in it. */
   print(source: SandboxSource, line: string, more?: Partial<CreateSandbox>): Promise<string>;
-  /** What making one rejects with; throws where anything of it is left. */
+  /** The error of a create that must fail; throws if anything of the sandbox is left. */
   failure(source: SandboxSource, more?: Partial<CreateSandbox>): Promise<unknown>;
   close(): Promise<void>;
 }
 
-/** `stateDir` left out, it is one of the world's own. */
+/** Without `stateDir`, a new one is used. */
 export async function openSourceWorld(
   limits: Partial<SourceLimits> = {},
   given?: string,
@@ -78,7 +78,7 @@ export async function openSourceWorld(
       );
       if (items.length === 0 && error !== null) return error;
       await engine.forget(request.sandboxId, timeoutSignal());
-      throw new Error('the sandbox was made, or something of it is left', { cause: error });
+      throw new Error('the sandbox was created, or something of it is left', { cause: error });
     },
     async close() {
       await engine.close();
