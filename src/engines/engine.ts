@@ -163,6 +163,8 @@ export interface Regions {
  * know them.
  */
 export interface Persistence {
+  /** Whether it can be started again with its files once it has stopped. */
+  isResumable(sandboxId: string, signal: AbortSignal): Promise<boolean>;
   /** Starts a stopped persistent sandbox again, with its files. One that runs is returned as it is. */
   resume(sandboxId: string, signal: AbortSignal): Promise<Sandbox>;
   /**

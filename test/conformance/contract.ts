@@ -42,7 +42,8 @@ export function describeEngineContract(
         timeoutMs: 1_800_000,
         env: { FROM_SANDBOX: 'yes', BOTH: 'sandbox' },
       });
-      subject = { engine: under.engine, other: under.other, shared, create };
+      const { engine, other, remote = false } = under;
+      subject = { engine, other, remote, shared, create };
     });
 
     afterAll(async () => {

@@ -72,5 +72,7 @@ const unused = (): Promise<never> => Promise.reject(new Error('not called by thi
 /** With the groups that the memory engine lacks. */
 class PersistentMemoryEngine extends MemoryEngine {
   readonly regions = { example: 'here' };
-  override persistence: Persistence = { resume: unused, adopt: unused, release: unused };
+  override persistence: Persistence = {
+    ...{ isResumable: unused, resume: unused, adopt: unused, release: unused },
+  };
 }

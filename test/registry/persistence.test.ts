@@ -6,15 +6,20 @@ import { neverAborted, openWorld, plainRequest, rejection } from './support/regi
 const NAMED = { ...plainRequest, name: 'work', keep: true };
 
 /** A world whose engine knows sandboxes of others, and starts stopped ones again. */
-function openPersistent() {
-  const world = openWorld();
+function openPersistent(config: Parameters<typeof openWorld>[0] = {}) {
+  const world = openWorld(config);
   const { engine } = world;
   const foreign = new Map<string, Sandbox>();
   const get = engine.get.bind(engine);
   const resumed: string[] = [];
   const released: string[] = [];
+  /** Stopped, they stay stopped. */
+  const ephemeral = new Set<string>();
   engine.get = async (id, signal) => foreign.get(id) ?? get(id, signal);
   engine.persistence = {
+    async isResumable(id) {
+      return !ephemeral.has(id);
+    },
     async resume(id, signal) {
       resumed.push(id);
       const { stopCause: _, ...before } = await engine.get(id, signal);
@@ -36,7 +41,7 @@ function openPersistent() {
       released.push(id);
     },
   };
-  return { ...world, foreign, resumed, released };
+  return { ...world, foreign, resumed, released, ephemeral };
 }
 
 describe('an engine without persistence and regions', () => {
@@ -97,13 +102,46 @@ describe('a named sandbox', () => {
     expect(resumed).toEqual([sandboxId]);
   });
 
+  it('is counted again when it is resumed, and not resumed where that is too many', async () => {
+    const { registry, resumed } = openPersistent({ maxSandboxes: 1 });
+    const session = registry.openSession('local');
+    const { sandboxId } = await session.create(NAMED, neverAborted);
+    await (await session.sandbox(sandboxId)).stop(neverAborted);
+    const other = await session.create(plainRequest, neverAborted);
+    expect(await rejection(session.attach(sandboxId, neverAborted))).toMatchObject({
+      code: 'limit_exceeded',
+      details: { limit: 'max_sandboxes' },
+    });
+    expect(resumed).toEqual([]);
+    await (await session.sandbox(other.sandboxId)).stop(neverAborted);
+    expect((await session.attach(sandboxId, neverAborted)).status).toBe('running');
+    expect((await rejection(session.create(plainRequest, neverAborted))).code).toBe('limit_exceeded');
+  });
+
+  it('that has stopped says in every refusal that it can be resumed', async () => {
+    const session = openPersistent().registry.openSession('local');
+    const { sandboxId } = await session.create(NAMED, neverAborted);
+    const handle = await session.sandbox(sandboxId);
+    await handle.stop(neverAborted);
+    expect(await rejection(handle.requireRunning(neverAborted))).toMatchObject({
+      code: 'conflict',
+      hint: expect.stringContaining('sandbox_get, which starts a named sandbox again with its files'),
+    });
+  });
+
   it('is released after the retention, and not deleted', async () => {
     const { registry, engine, clock, released } = openPersistent();
     const session = registry.openSession('local');
     const { sandboxId } = await session.create(NAMED, neverAborted);
     await (await session.sandbox(sandboxId)).stop(neverAborted);
+    // However old it is, the retention counts from its last stop.
+    clock.advance(80_000_000);
+    await session.attach(sandboxId, neverAborted);
+    await (await session.sandbox(sandboxId)).stop(neverAborted);
     await session.end('shutdown');
-    clock.advance(90_000_000);
+    clock.advance(80_000_000);
+    expect(await registry.recover(neverAborted)).toMatchObject({ forgotten: [] });
+    clock.advance(10_000_000);
     expect(await registry.recover(neverAborted)).toMatchObject({ forgotten: [sandboxId] });
     expect(released).toEqual([sandboxId]);
     expect(engine.calls).not.toContain(`forget ${sandboxId}`);
@@ -126,6 +164,16 @@ describe('a sandbox of another state directory', () => {
     expect(engine.calls.filter((call) => call === `stop ${ID}`)).toEqual([]);
     // It is this principal's here from now on.
     expect((await rejection(registry.openSession('ann').attach(ID, neverAborted))).code).toBe('not_found');
+  });
+
+  it('that has stopped for good stays stopped, whatever the quotas', async () => {
+    const { registry, foreign, resumed, ephemeral } = openPersistent({ maxSandboxes: 1 });
+    const session = registry.openSession('local');
+    const made = await session.create(plainRequest, neverAborted);
+    ephemeral.add(ID);
+    foreign.set(ID, { ...made, sandboxId: ID, status: 'stopped', stopCause: 'requested', expiresAt: null });
+    expect(await session.attach(ID, neverAborted)).toMatchObject({ status: 'stopped' });
+    expect(resumed).toEqual([]);
   });
 
   it('that is not there is not found', async () => {

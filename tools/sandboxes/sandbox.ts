@@ -219,7 +219,7 @@ const extendTimeout = defineTool({
 const stop = defineTool({
   name: 'sandbox_stop',
   title: 'Stop sandbox',
-  description: 'Stop a sandbox and delete its files. Command logs stay readable.',
+  description: 'Stop a sandbox and delete its files, unless it has a name. Command logs stay readable.',
   searchHint: 'delete, shut down a sandbox',
   toolsets: ['core', 'lifecycle'],
   annotations: REPLACES,

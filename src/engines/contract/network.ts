@@ -4,6 +4,8 @@ import type { NetworkPolicy } from '../../shared/policy-schema.ts';
 /** Present if the engine can change the policy of a running sandbox. */
 export interface NetworkPolicies {
   update(sandboxId: string, policy: NetworkPolicy, signal: AbortSignal): Promise<NetworkPolicy>;
+  /** Present if rules can do more with requests than set headers. */
+  readonly ruleEffects?: readonly ('forwardUrl' | 'response')[];
   /** Allowed and refused traffic over the sandbox's life, as far as it is known. */
   activity?(sandboxId: string): Promise<NetworkActivity>;
 }

@@ -74,9 +74,9 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       expose: (sandboxId, port, signal) => exposePort(context, sandboxId, port, signal),
     },
     networkPolicies: {
+      ruleEffects: ['forwardUrl', 'response'],
       update: (sandboxId, policy, signal) => updatePolicy(context, sandboxId, policy, signal),
     },
-
     regions: { example: 'iad1' },
     persistence: persistenceOf(context),
 

@@ -5,7 +5,9 @@ import type { RegistryContext } from '../context.ts';
 import { RECORD_VERSION } from '../records/record-format.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { SandboxView } from '../types.ts';
-import { hasEnded } from './sandbox-end.ts';
+import { admit } from './admission.ts';
+import { hasEnded, markEnded } from './sandbox-end.ts';
+import { toSandboxView } from './sandbox-view.ts';
 
 /**
  * Records a sandbox that another state directory created, for this principal. Nobody here owns it: it ends as
@@ -44,17 +46,28 @@ export async function adoptSandbox(
   }
 }
 
-/** Starts a stopped persistent sandbox again; any other view is returned as it is. */
+/**
+ * Starts a stopped persistent sandbox again; any other view is returned as it is.
+ *
+ * @throws SandboxError `limit_exceeded` if it does not fit the quotas of its principal
+ */
 export async function resumeIfStopped(
-  { engine, store }: RegistryContext,
-  { sandboxId, persistent }: OwnershipRecord,
+  context: RegistryContext,
+  record: OwnershipRecord,
   view: SandboxView,
   signal: AbortSignal,
 ): Promise<SandboxView> {
-  if (!persistent || engine.persistence === undefined || !hasEnded(view) || view.status === 'failed')
+  const { persistence } = context.engine;
+  const { sandboxId } = record;
+  if (!record.persistent || persistence === undefined || !hasEnded(view) || view.status === 'failed')
     return view;
-  const resumed = await engine.persistence.resume(sandboxId, signal);
-  if (hasEnded(resumed)) return view;
-  await store.update(sandboxId, (record) => ({ ...record, state: 'live', endedAt: null }));
-  return { ...resumed, keep: view.keep };
+  if (!(await persistence.isResumable(sandboxId, signal))) return view;
+  await admit(context, { ...record, state: 'live', endedAt: null }, signal);
+  try {
+    const resumed = await persistence.resume(sandboxId, signal);
+    return await toSandboxView(context, record, resumed);
+  } catch (error) {
+    await markEnded(context, sandboxId, view);
+    throw error;
+  }
 }

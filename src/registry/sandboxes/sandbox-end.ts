@@ -15,6 +15,7 @@ const CAUSES: Record<StopCause, string> = {
 };
 
 const GO_ON = 'Call snapshot_list for its snapshot, and sandbox_create with it as source to continue.';
+const RESUME = 'Call sandbox_get, which starts a named sandbox again with its files, or sandbox_create.';
 
 /** True for a sandbox that will never run again. */
 export function hasEnded(sandbox: Sandbox): boolean {
@@ -31,15 +32,21 @@ export async function markEnded(
   sandbox: Sandbox | null,
 ): Promise<OwnershipRecord | null> {
   const now = context.clock.now();
-  // A late reader must not lengthen the retention: a sandbox cannot have lived past its deadline.
-  const endedAt = sandbox === null ? now : Math.min(now, sandbox.createdAt + sandbox.timeoutMs);
-  return context.store.update(sandboxId, (record) =>
-    record.state === 'ended' ? record : { ...record, state: 'ended', endedAt },
-  );
+  return context.store.update(sandboxId, (record) => {
+    if (record.state === 'ended') return record;
+    // A late reader must not lengthen the retention: a sandbox that is not resumed cannot have lived past its deadline.
+    const deadline = sandbox === null || record.persistent ? now : sandbox.createdAt + sandbox.timeoutMs;
+    return { ...record, state: 'ended', endedAt: Math.min(now, deadline) };
+  });
 }
 
-/** Why this sandbox cannot be used now, and the next step. `endedAt` is epoch ms, null if unknown. */
-export function notRunning(sandbox: Sandbox, endedAt: number | null): SandboxError {
+/**
+ * Why this sandbox cannot be used now, and the next step.
+ *
+ * @param endedAt epoch ms, null if unknown
+ * @param resumable whether it may have been created to be resumed
+ */
+export function notRunning(sandbox: Sandbox, endedAt: number | null, resumable: boolean): SandboxError {
   const details = { sandbox_id: sandbox.sandboxId, status: sandbox.status };
   if (!hasEnded(sandbox)) {
     return new SandboxError('conflict', `Sandbox ${sandbox.sandboxId} is ${sandbox.status}, not running.`, {
@@ -50,11 +57,13 @@ export function notRunning(sandbox: Sandbox, endedAt: number | null): SandboxErr
   const cause = sandbox.stopCause === null ? '' : `: ${CAUSES[sandbox.stopCause]}`;
   const time = endedAt === null ? '' : ` at ${new Date(endedAt).toISOString()}`;
   const reason = sandbox.statusReason === null ? '' : ` (${sandbox.statusReason})`;
+  const snapshotted = sandbox.stopCause === 'snapshot';
+  const next = resumable ? RESUME : snapshotted ? GO_ON : 'Call sandbox_create for a new one.';
   return new SandboxError(
     'conflict',
     `Sandbox ${sandbox.sandboxId} is ${sandbox.status}${cause}${time}${reason}.`,
     {
-      hint: `${sandbox.stopCause === 'snapshot' ? GO_ON : 'Call sandbox_create for a new one.'} The output of its commands can still be read with command_logs.`,
+      hint: `${next} The output of its commands can still be read with command_logs.`,
       details: { ...details, stop_cause: sandbox.stopCause, ended_at: endedAt },
     },
   );

@@ -29,6 +29,11 @@ export const CAPABILITIES: readonly Capability[] = [
     text: 'what connected, and what the policy refused',
     group: ({ networkPolicies }) => networkPolicies?.activity,
   },
+  {
+    name: 'rule_effects',
+    text: 'rules that forward requests, or answer them',
+    group: ({ networkPolicies }) => networkPolicies?.ruleEffects,
+  },
   { name: 'sources', text: 'git, tarball and snapshot sources', group: ({ sources }) => sources },
   { name: 'images', text: 'images that are imported from files', group: ({ images }) => images },
   {

@@ -64,7 +64,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     const view = await this.view(signal);
     if (view.status === 'running') return view;
     const record = await this.#context.store.read(this.sandboxId);
-    throw notRunning(view, record?.endedAt ?? null);
+    throw notRunning(view, record?.endedAt ?? null, this.#record.persistent === true);
   }
 
   async extendTimeout(durationMs: number, signal: AbortSignal): Promise<SandboxView> {
@@ -94,7 +94,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
       }
       // The create may have failed or not have finished.
       const view = await this.view(signal);
-      if (view.status === 'pending') throw notRunning(view, null);
+      if (view.status === 'pending') throw notRunning(view, null, false);
       return view;
     }
   }

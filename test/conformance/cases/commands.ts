@@ -29,7 +29,7 @@ export function commandCases(get: () => Subject): void {
       const { engine, shared } = get();
       const file = { path: 'plain', content: Buffer.from('x'), mode: 0o644 };
       await engine.files.write(shared.sandboxId, [file], null, timeoutSignal());
-      expect(await run(get(), '/vercel/sandbox/plain', [])).toMatchObject({ exitCode: 126 });
+      expect(await run(get(), `${shared.cwd}/plain`, [])).toMatchObject({ exitCode: 126 });
     });
 
     it('rejects a missing working directory and creates no command', async () => {
@@ -37,15 +37,15 @@ export function commandCases(get: () => Subject): void {
       const commandId = newCommandId(shared.sandboxId);
       await expect(start(get(), 'true', [], { commandId, cwd: 'no/such' })).rejects.toMatchObject({
         code: 'invalid_argument',
-        message: expect.stringContaining('/vercel/sandbox/no/such'),
+        message: expect.stringContaining(`${shared.cwd}/no/such`),
       });
       await expect(engine.commands.get(commandId, timeoutSignal())).rejects.toMatchObject({
         code: 'not_found',
       });
     });
 
-    it('runs in cwd, by default /vercel/sandbox', async () => {
-      expect((await run(get(), 'pwd', [])).stdout).toBe('/vercel/sandbox\n');
+    it('runs in cwd, by default that of the sandbox', async () => {
+      expect((await run(get(), 'pwd', [])).stdout).toBe(`${get().shared.cwd}\n`);
       expect((await run(get(), 'pwd', [], { cwd: '/tmp' })).stdout).toBe('/tmp\n');
     });
 

@@ -49,7 +49,7 @@ export function fileCases(get: () => Subject): void {
 
     it('writes a file with its parents and mode, owned by the sandbox’s user', async () => {
       expect(await write('deep/er/tool.sh', '#!/bin/sh\necho ran\n', 0o755)).toEqual([
-        { path: '/vercel/sandbox/deep/er/tool.sh', sizeBytes: 19 },
+        { path: `${get().shared.cwd}/deep/er/tool.sh`, sizeBytes: 19 },
       ]);
       expect((await sh('./deep/er/tool.sh; stat -c %a deep/er/tool.sh')).stdout).toBe('ran\n755\n');
       expect((await sh('[ -O deep/er/tool.sh ] && echo mine')).stdout).toBe('mine\n');
@@ -72,14 +72,14 @@ export function fileCases(get: () => Subject): void {
         { offset: 3, limit: 4 },
         timeoutSignal(),
       );
-      expect(part).toMatchObject({ path: '/vercel/sandbox/range', sizeBytes: 10, data: Buffer.from('3456') });
+      expect(part).toMatchObject({ path: `${shared.cwd}/range`, sizeBytes: 10, data: Buffer.from('3456') });
       expect(await read('no/such/file')).toBeNull();
       expect(await engine.files.stat(shared.sandboxId, 'no-such', null, timeoutSignal())).toBeNull();
     });
 
-    it('resolves relative paths from cwd, and a relative cwd from /vercel/sandbox', async () => {
+    it('resolves relative paths from cwd, and a relative cwd from that of the sandbox', async () => {
       await write('name', 'in cwd', null, 'some/where');
-      expect(await read('/vercel/sandbox/some/where/name')).toBe('in cwd');
+      expect(await read(`${get().shared.cwd}/some/where/name`)).toBe('in cwd');
     });
 
     it('rejects a directory or a fifo instead of a file, without blocking', async () => {
@@ -123,7 +123,7 @@ export function fileCases(get: () => Subject): void {
       const { engine, shared } = get();
       for (let times = 0; times < 2; times++) {
         const made = await engine.files.mkDir(shared.sandboxId, 'made/by/us', null, timeoutSignal());
-        expect(made).toEqual({ path: '/vercel/sandbox/made/by/us' });
+        expect(made).toEqual({ path: `${shared.cwd}/made/by/us` });
       }
       await write('made/file', 'x');
       await expect(
@@ -156,7 +156,7 @@ export function fileCases(get: () => Subject): void {
         stream(entries),
         timeoutSignal(),
       );
-      expect(sent).toMatchObject({ path: '/vercel/sandbox/tree', files: 2, bytes: 9 });
+      expect(sent).toMatchObject({ path: `${get().shared.cwd}/tree`, files: 2, bytes: 9 });
       const back = new Map<string, string>();
       for await (const entry of engine.files.readTree(shared.sandboxId, 'tree', null, timeoutSignal())) {
         const content = entry.content === null ? entry.linkTarget : (await buffer(entry.content)).toString();

@@ -19,6 +19,8 @@ const HALF_CLOSE_SERVER = `require('net').createServer({ allowHalfOpen: true }, 
   let n = 0; s.on('data', (d) => { n += d.length; }).on('end', () => s.end(String(n)));
 }).listen(8080, () => console.log('up'))`;
 
+const NO_TCP = 'this engine exposes no ports, or to clients of HTTP alone';
+
 /** Exposed ports, if the engine supports them. */
 export function portCases(get: () => Subject): void {
   describe('ports', () => {
@@ -45,7 +47,7 @@ export function portCases(get: () => Subject): void {
     it('pass WebSockets', async (context) => {
       if (!get().engine.ports) return context.skip('this engine exposes no ports');
       await serve(WEBSOCKET_SERVER, async (url) => {
-        const socket = new WebSocket(url.replace('http:', 'ws:'));
+        const socket = new WebSocket(url.replace(/^http/, 'ws'));
         const [message] = await once(socket, 'message');
         expect(String(message)).toBe('hi');
         socket.terminate();
@@ -53,7 +55,7 @@ export function portCases(get: () => Subject): void {
     });
 
     it('pass half-closes and a megabyte', async (context) => {
-      if (!get().engine.ports) return context.skip('this engine exposes no ports');
+      if (!get().engine.ports || get().remote) return context.skip(NO_TCP);
       await serve(HALF_CLOSE_SERVER, async (url) => {
         const { hostname, port } = new URL(url);
         const socket = createConnection({ host: hostname, port: Number(port), allowHalfOpen: true });
@@ -65,8 +67,8 @@ export function portCases(get: () => Subject): void {
     });
 
     it('reset a connection if nothing listens in the sandbox', async (context) => {
-      const { engine, shared } = get();
-      if (!engine.ports) return context.skip('this engine exposes no ports');
+      const { engine, shared, remote } = get();
+      if (!engine.ports || remote) return context.skip(NO_TCP);
       const url = (await engine.get(shared.sandboxId, timeoutSignal())).ports[0]?.url;
       await expect(fetch(String(url), { signal: timeoutSignal() })).rejects.toThrow('fetch failed');
     });
@@ -117,8 +119,8 @@ export function portCases(get: () => Subject): void {
     });
 
     it('closes with the sandbox', async (context) => {
-      const { engine, create } = get();
-      if (!engine.ports) return context.skip('this engine exposes no ports');
+      const { engine, create, remote } = get();
+      if (!engine.ports || remote) return context.skip(NO_TCP);
       const sandbox = await create({ ports: [9000] });
       const url = String(sandbox.ports[0]?.url);
       await engine.stop(sandbox.sandboxId, 'requested', timeoutSignal());

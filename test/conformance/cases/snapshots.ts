@@ -53,7 +53,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       const source = await create();
       await shell(
         source,
-        `cd /vercel/sandbox && echo kept > file && chmod 0640 file && ln -s file link && mkdir -p deep/er &&
+        `echo kept > file && chmod 0640 file && ln -s file link && mkdir -p deep/er &&
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
          chmod 0750 /srv && echo temporary > /tmp/file && (sleep 1000 & )`,
       );
@@ -79,7 +79,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(
         await shell(
           restored,
-          `cd /vercel/sandbox && cat link && stat -c %a file && readlink link && test -d deep/er &&
+          `cat link && stat -c %a file && readlink link && test -d deep/er &&
            cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && cat /tmp/file && stat -c %a /tmp && id -u`,
         ),
       ).toBe('kept\n640\nfile\ntool\nchanged\n750\ntemporary\n1777\n0');
@@ -90,23 +90,16 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     it('can be restored many times at once, independently', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create } = get();
-      const snapshot = await snapshotAfter(
-        snapshots,
-        'mkdir /vercel/sandbox/d && echo one > /vercel/sandbox/d/f',
-      );
+      const snapshot = await snapshotAfter(snapshots, 'mkdir d && echo one > d/f');
       const restored = await Promise.all(Array.from({ length: 6 }, () => create(from(snapshot.snapshotId))));
       await Promise.all(
-        restored.map((sandbox, index) =>
-          shell(sandbox, `echo ${index} >> /vercel/sandbox/d/f; rm -rf /vercel/sandbox/${index}`),
-        ),
+        restored.map((sandbox, index) => shell(sandbox, `echo ${index} >> d/f; rm -rf ${index}`)),
       );
-      const contents = await Promise.all(
-        restored.map((sandbox) => shell(sandbox, 'cat /vercel/sandbox/d/f')),
-      );
+      const contents = await Promise.all(restored.map((sandbox) => shell(sandbox, 'cat d/f')));
       expect(contents).toEqual(restored.map((_, index) => `one\n${index}`));
       for (const { sandboxId } of restored) await get().engine.stop(sandboxId, 'requested', timeoutSignal());
       const again = await create(from(snapshot.snapshotId));
-      expect(await shell(again, 'cat /vercel/sandbox/d/f')).toBe('one');
+      expect(await shell(again, 'cat d/f')).toBe('one');
       await deleteAll(snapshots, [snapshot]);
     });
 
@@ -115,31 +108,24 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       const snapshots = snapshotsOf(context);
       const { create } = get();
       const top = depth - 1;
-      const chain = [
-        await snapshotAfter(
-          snapshots,
-          'cd /vercel/sandbox && mkdir -p d/old && echo 0 > n0 && echo x > d/old/x',
-        ),
-      ];
+      const chain = [await snapshotAfter(snapshots, 'mkdir -p d/old && echo 0 > n0 && echo x > d/old/x')];
       for (let index = 1; index < depth; index += 1) {
-        const script = `cd /vercel/sandbox && test "$(cat n${index - 1})" = ${index - 1} && echo ${index} > n${index} &&
+        const script = `test "$(cat n${index - 1})" = ${index - 1} && echo ${index} > n${index} &&
           rm -rf n${index - 1} d && test ! -e d && mkdir d && echo ${index} > d/only && echo line${index} >> log &&
           echo ${index} > /etc/generation`;
         chain.push(await snapshotAfter(snapshots, script, chain.at(-1)));
       }
       const last = await create(from(chain.at(-1)?.snapshotId ?? ''));
-      expect(
-        await shell(last, 'cd /vercel/sandbox && ls && ls d && cat d/only /etc/generation && wc -l < log'),
-      ).toBe(`d\nlog\nn${top}\nonly\n${top}\n${top}\n${top}`);
+      expect(await shell(last, 'ls && ls d && cat d/only /etc/generation && wc -l < log')).toBe(
+        `d\nlog\nn${top}\nonly\n${top}\n${top}\n${top}`,
+      );
       // Deletes the middle ones first: the last one keeps working, in a running sandbox and in a new one.
       await deleteAll(snapshots, chain.slice(0, -1));
-      expect(await shell(last, `cat /vercel/sandbox/n${top} && echo more >> /vercel/sandbox/log`)).toBe(
-        `${top}`,
-      );
+      expect(await shell(last, `cat n${top} && echo more >> log`)).toBe(`${top}`);
       const after = await create(from(chain.at(-1)?.snapshotId ?? ''));
-      expect(await shell(after, 'wc -l < /vercel/sandbox/log')).toBe(`${top}`);
+      expect(await shell(after, 'wc -l < log')).toBe(`${top}`);
       await deleteAll(snapshots, chain.slice(-1));
-      expect(await shell(after, 'cat /vercel/sandbox/log | tail -n 1')).toBe(`line${top}`);
+      expect(await shell(after, 'cat log | tail -n 1')).toBe(`line${top}`);
     });
 
     it('of one sandbox are taken one at a time', async (context) => {
@@ -192,15 +178,12 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     it('have a size, and no longer exist once deleted', async (context) => {
       const snapshots = snapshotsOf(context);
       const { create, other } = get();
-      const taken = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > /vercel/sandbox/blob');
+      const taken = await snapshotAfter(snapshots, 'head -c 3000000 /dev/urandom > blob');
       const snapshot = await counted(snapshots, taken);
       expect(snapshot.sizeBytes).toBeGreaterThanOrEqual(3_000_000);
       expect(snapshot.sizeBytes).toBeLessThan(4_000_000);
       expect(await other.snapshots?.get(snapshot.snapshotId, timeoutSignal())).toEqual(snapshot);
-      const child = await counted(
-        snapshots,
-        await snapshotAfter(snapshots, 'echo > /vercel/sandbox/more', snapshot),
-      );
+      const child = await counted(snapshots, await snapshotAfter(snapshots, 'echo > more', snapshot));
       expect(child.sizeBytes).toBeGreaterThan(snapshot.sizeBytes);
       expect(await snapshots.delete(snapshot.snapshotId, timeoutSignal())).toMatchObject({
         status: 'deleted',

@@ -40,6 +40,7 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
       isFetchedByService = engine.name === 'vercel';
       if (!engine.sources?.types.includes('git')) unable = 'this engine fetches no sources';
       else if (!networkModes.includes('allow-all')) unable = 'sandboxes have no outbound network here';
+      else if (get().remote) unable = 'the cloud cannot reach a server of this machine';
       else if (HOST_ADDRESS === null) unable = 'this host has only a loopback address';
       else server = await openSourceServer(HOST_ADDRESS);
     });

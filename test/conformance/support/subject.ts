@@ -7,6 +7,8 @@ export interface Subject {
   other: Engine;
   /** A running sandbox for cases that leave it unchanged; port 8080 is exposed. */
   shared: Sandbox;
+  /** Whether its sandboxes cannot reach servers of this machine, and their ports are behind a proxy for HTTP. */
+  remote?: boolean;
   /** Creates a sandbox for a case that stops or changes it. */
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;
 }
@@ -20,5 +22,6 @@ export type Extent = 'whole' | 'sample';
 export interface EngineUnderTest {
   engine: Engine;
   other: Engine;
+  remote?: boolean;
   close(): Promise<void>;
 }

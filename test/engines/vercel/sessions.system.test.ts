@@ -1,5 +1,5 @@
 /** However a session ends, nothing of it keeps running in the cloud, where it would cost money. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -7,7 +7,7 @@ import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
 import { runVerb } from '../../support/run-verb.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { openSourceServer } from '../../support/source-server.ts';
-import { serverEnvironment, vercelArguments } from './support/vercel-engines.ts';
+import { oidcToken, serverEnvironment, vercelArguments } from './support/vercel-engines.ts';
 
 describe('sandboxes in the cloud', () => {
   let api: VercelApi;
@@ -37,12 +37,8 @@ describe('sandboxes in the cloud', () => {
     await rm(stateDir, { recursive: true, force: true });
   });
 
-  async function serve(args: string[] = []): Promise<RunningServer> {
-    const server = await startServer({
-      args: [...vercelArguments(api), ...args],
-      env: serverEnvironment(api),
-      stateDir,
-    });
+  async function serve(env = serverEnvironment(api)): Promise<RunningServer> {
+    const server = await startServer({ args: vercelArguments(api), env, stateDir });
     servers.push(server);
     return server;
   }
@@ -69,6 +65,25 @@ describe('sandboxes in the cloud', () => {
     const server = await serve();
     await busy(server);
     process.kill(server.pid, 'SIGTERM');
+    await expect.poll(() => api.alive()).toEqual([]);
+  });
+
+  it('stop at the end of a session that outlasts its OIDC token', async () => {
+    const tokenFor = (hours: number) => {
+      const { teamId, projectId } = api.credentials;
+      const exp = Math.round(Date.now() / 1_000) + hours * 3_600;
+      return oidcToken({ owner_id: teamId, project_id: projectId, exp });
+    };
+    const [first, second] = [tokenFor(1), tokenFor(2)];
+    const tokenFile = join(stateDir, 'token');
+    await writeFile(tokenFile, first);
+    api.credentials.token = first;
+    const server = await serve({ VERCEL_OIDC_TOKEN_FILE: tokenFile });
+    const made = await busy(server);
+    api.credentials.token = second;
+    await writeFile(tokenFile, `VERCEL_OIDC_TOKEN="${second}"\n`);
+    expect(await api.alive()).toEqual([made]);
+    await server.close();
     await expect.poll(() => api.alive()).toEqual([]);
   });
 
@@ -182,7 +197,7 @@ describe('sandboxes in the cloud', () => {
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
       capabilities: [
-        ...['ports', 'snapshots', 'shells', 'network_policies', 'sources'],
+        ...['ports', 'snapshots', 'shells', 'network_policies', 'rule_effects', 'sources'],
         ...['regions', 'named_sandboxes'],
       ],
       not_enforced: expect.arrayContaining([expect.stringContaining('Terminals for people')]),

@@ -33,6 +33,7 @@ import { loadWireCheck } from './wire/validators.ts';
 const STREAM_LIMIT_MS = 300_000;
 
 export interface Credentials {
+  /** The only valid one; a test may replace it. */
   token: string;
   teamId: string;
   projectId: string;
@@ -63,6 +64,8 @@ export interface VercelApi {
   settled(): Promise<void>;
   /** Names of the running, billable sandboxes. */
   alive(): Promise<string[]>;
+  /** Lets the deadline of a persistent sandbox come now; resolves once its session has ended. */
+  passDeadline(name: string): Promise<void>;
   /** Answers that the SDK's validators do not accept; a test fails on any. */
   readonly violations: readonly string[];
   /** The working directory of the sandboxes that are created next. */
@@ -79,7 +82,6 @@ export interface VercelApi {
  */
 export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'containers'): Promise<VercelApi> {
   const below = sandboxes === 'memory' ? openMemoryEngine() : await openOciEngines();
-  const cloud = new Cloud(below.engine);
   const credentials = {
     token: `tok_${randomBytes(8).toString('hex')}`,
     teamId: 'team_stand_in',
@@ -89,6 +91,7 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
   const calls: ApiCall[] = [];
   const bodies: { operation: Operation; body: unknown }[] = [];
   const violations: string[] = [];
+  const cloud = new Cloud(below.engine, (error) => violations.push(`the stand-in failed: ${String(error)}`));
   const limits = { streamMs: STREAM_LIMIT_MS };
   const server = createServer();
   const origin = (): string => `http://127.0.0.1:${portOf(server.address())}`;
@@ -156,6 +159,7 @@ export async function startVercelApi(sandboxes: 'containers' | 'memory' = 'conta
       await Promise.allSettled(underWay);
     },
     alive: () => cloud.alive(),
+    passDeadline: (name) => cloud.passDeadline(name),
     get cwd() {
       return cloud.cwd;
     },

@@ -5,8 +5,8 @@ import type { OciContext } from '../context.ts';
 
 /** @throws `unsupported` for a policy that this host cannot enforce, `invalid_argument` for an invalid one */
 export function checkPolicy(
-  context: Pick<OciContext, 'gateways'>,
-  runtime: OciRuntime,
+  context: { readonly gateways: Pick<OciContext['gateways'], 'compile'> },
+  runtime: Pick<OciRuntime, 'egress'>,
   policy: NetworkPolicy,
 ): void {
   context.gateways.compile(policy);

@@ -11,18 +11,27 @@ import { getSandbox } from './get-sandbox.ts';
 
 export function persistenceOf(context: VercelContext): Persistence {
   return {
+    isResumable: (sandboxId, signal) => isResumable(context, sandboxId, signal),
     resume: (sandboxId, signal) => resume(context, sandboxId, signal),
     adopt: (sandboxId, signal) => adopt(context, sandboxId, signal),
     release: (sandboxId) => removeRecord(context.layout, sandboxId),
   };
 }
 
-async function resume(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
+async function isResumable(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<boolean> {
   throwIfCancelled(signal);
   try {
-    // Another one would start empty.
-    if (!(await context.cloud.get(sandboxId, signal)).persistent)
-      return await getSandbox(context, sandboxId, signal);
+    return (await context.cloud.get(sandboxId, signal)).persistent;
+  } catch (error) {
+    if (isSandboxMissing(error)) return false;
+    throw fromPlatform(error, { doing: 'get a sandbox', sandboxId }, signal);
+  }
+}
+
+async function resume(context: VercelContext, sandboxId: string, signal: AbortSignal): Promise<Sandbox> {
+  // Another one would start empty.
+  if (!(await isResumable(context, sandboxId, signal))) return getSandbox(context, sandboxId, signal);
+  try {
     const { sessionId } = await context.cloud.resume(sandboxId, signal);
     await updateRecord(context.layout, sandboxId, (record) => ({
       ...record,

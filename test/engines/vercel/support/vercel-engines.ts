@@ -64,7 +64,10 @@ export async function openVercelEngine(
   return { engine, stateDir, remove };
 }
 
-/** What is missing to run against the real cloud, or null if nothing is. It costs money, so it is opt-in. */
+/**
+ * What is missing to run against the real cloud, or null if nothing is. It costs money, so it is opt-in;
+ * `RUN_LIVE_API_URL` is for a cloud other than Vercel's own.
+ */
 export function missingForLive(env: NodeJS.ProcessEnv = process.env): string | null {
   if (env['RUN_LIVE'] !== '1') return 'RUN_LIVE=1 and the credentials of VERCEL_*';
   if (env['VERCEL_OIDC_TOKEN'] !== undefined) return null;
@@ -80,7 +83,7 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
   const open = (): Engine =>
     createVercelEngine({
       stateDir,
-      apiUrl: null,
+      apiUrl: env['RUN_LIVE_API_URL'] ?? null,
       environment: {
         ...NO_CREDENTIALS,
         oidcToken: env['VERCEL_OIDC_TOKEN'] ?? null,
@@ -101,6 +104,7 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
   return {
     engine,
     other,
+    remote: true,
     async close() {
       await Promise.all([engine.close(), other.close()]);
       await rm(stateDir, { recursive: true });

@@ -5,9 +5,10 @@ import { StringDecoder } from 'node:string_decoder';
 import { z } from 'zod';
 import type { Command, Engine, OutputStream } from '../../../../src/engines/engine.ts';
 import { newCommandId } from '../../../../src/shared/ids.ts';
-import { asApi, type Cloud, never } from '../cloud/cloud.ts';
+import type { Cloud } from '../cloud/cloud.ts';
 import { commandPayload, type SessionRecord } from '../cloud/records.ts';
 import { runBelow } from '../cloud/run-below.ts';
+import { asApi, never } from '../cloud/work.ts';
 import { ApiFailure, type ApiRequest, answer, type Line, type Reply } from '../wire/reply.ts';
 import { bodyOf } from './sandbox-calls.ts';
 

@@ -4,8 +4,9 @@ import { posix } from 'node:path';
 import { Readable } from 'node:stream';
 import { z } from 'zod';
 import type { TreeEntry } from '../../../../src/engines/engine.ts';
-import { asApi, type Cloud, never } from '../cloud/cloud.ts';
+import type { Cloud } from '../cloud/cloud.ts';
 import { runBelow } from '../cloud/run-below.ts';
+import { asApi, never } from '../cloud/work.ts';
 import { ApiFailure, type ApiRequest, answer, type Reply } from '../wire/reply.ts';
 import { bodyOf } from './sandbox-calls.ts';
 

@@ -8,8 +8,9 @@ import type { Duplex } from 'node:stream';
 import { type RawData, type WebSocket, WebSocketServer } from 'ws';
 import { z } from 'zod';
 import type { OpenShell, Shell } from '../../../../src/engines/engine.ts';
-import { type Cloud, never } from '../cloud/cloud.ts';
+import type { Cloud } from '../cloud/cloud.ts';
 import type { SessionRecord } from '../cloud/records.ts';
+import { never } from '../cloud/work.ts';
 import { type ApiRequest, answer, type Reply } from '../wire/reply.ts';
 
 const startMessage = z.strictObject({

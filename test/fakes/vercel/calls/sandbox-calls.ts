@@ -4,7 +4,6 @@ import { availableParallelism } from 'node:os';
 import { posix } from 'node:path';
 import { z } from 'zod';
 import type { Cloud } from '../cloud/cloud.ts';
-import { asApi, never } from '../cloud/cloud.ts';
 import { type FetchedSource, fill, sourceRequest } from '../cloud/fill.ts';
 import { policyRequest } from '../cloud/network-policy.ts';
 import {
@@ -15,12 +14,14 @@ import {
   sandboxPayload,
   sessionPayload,
 } from '../cloud/records.ts';
+import { asApi } from '../cloud/work.ts';
 import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
 
 /** The service's values; here all are the host's own. */
 const RUNTIMES = ['node26', 'node24', 'node22', 'python3.13'];
 const MAX_TIMEOUT_MS = 86_400_000;
 const MAX_PORTS = 15;
+const MAX_TAGS = 5;
 
 const shared = {
   projectId: z.string().optional(),
@@ -32,21 +33,26 @@ const shared = {
   resources: z.object({ vcpus: z.number().int().min(1).max(32), memory: z.number().optional() }).optional(),
   networkPolicy: policyRequest.optional(),
   persistent: z.boolean().optional(),
-  tags: z.record(z.string(), z.string()).optional(),
+  tags: z
+    .record(z.string(), z.string())
+    .refine(
+      (tags) => Object.keys(tags).length <= MAX_TAGS,
+      `should NOT have more than ${MAX_TAGS} properties`,
+    )
+    .optional(),
   region: z.string().optional(),
   failoverRegions: z.array(z.string()).optional(),
   snapshotExpiration: z.number().optional(),
-  keepLastSnapshots: z
-    .strictObject({
-      count: z.number().int().min(1).max(10),
-      expiration: z.number().optional(),
-      deleteEvicted: z.boolean().optional(),
-    })
-    .optional(),
 };
+const keepLastSnapshots = z.strictObject({
+  count: z.number().int().min(1).max(10),
+  expiration: z.number().optional(),
+  deleteEvicted: z.boolean().default(true),
+});
 
-const createRequest = z.strictObject({
+export const createRequest = z.strictObject({
   ...shared,
+  keepLastSnapshots: keepLastSnapshots.optional(),
   name: z
     .string()
     .regex(/^[a-zA-Z0-9_-]{1,64}$/)
@@ -58,7 +64,11 @@ const createRequest = z.strictObject({
   __interactive: z.boolean().optional(),
 });
 
-const updateRequest = z.strictObject(shared);
+export const updateRequest = z.strictObject({
+  ...shared,
+  keepLastSnapshots: keepLastSnapshots.nullable().optional(),
+  currentSnapshotId: z.string().optional(),
+});
 
 /** Validates a body by its schema; reports errors as the service does. */
 export async function bodyOf<T>(request: ApiRequest, schema: z.ZodType<T>): Promise<T> {
@@ -72,22 +82,20 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
   const body = await bodyOf(request, createRequest);
   const { source, runtime } = body;
   if (body.projectId !== project) throw new ApiFailure(404, 'not_found', 'Project not found');
-  if (source?.type === 'snapshot' && runtime !== undefined)
-    throw new ApiFailure(400, 'bad_request', 'A runtime cannot be given with a snapshot source');
+  if (runtime !== undefined && (source?.type === 'snapshot' || body.image !== undefined))
+    throw new ApiFailure(400, 'bad_request', 'A runtime cannot be given with an image or a snapshot source');
   if (runtime !== undefined && !RUNTIMES.includes(runtime))
     throw new ApiFailure(400, 'bad_request', `Invalid runtime: ${runtime}`);
-  if (body.region !== undefined && body.failoverRegions?.includes(body.region)) {
-    const message = `failoverRegions must not include the sandbox region: ${body.region}`;
-    throw new ApiFailure(400, 'bad_request', message);
-  }
+  requireOtherRegions(body.region, body.failoverRegions);
+  const snapshotId = source?.type === 'snapshot' ? source.snapshotId : null;
+  const origin = snapshotId === null ? null : await sourceOf(cloud, snapshotId);
   const now = Date.now();
   const record: SandboxRecord = {
     name: body.name ?? `sandbox-${randomBytes(6).toString('hex')}`,
     persistent: body.persistent ?? true,
-    runtime: runtime ?? null,
+    runtime: runtime ?? origin?.runtime ?? null,
     image: body.image ?? null,
-    // The service has more of them than this machine.
-    vcpus: Math.min(body.resources?.vcpus ?? 2, availableParallelism()),
+    vcpus: available(body.resources?.vcpus ?? 2),
     timeoutMs: body.timeout ?? 300_000,
     ports: body.ports ?? [],
     cwd: cloud.cwd,
@@ -103,8 +111,6 @@ export async function createSandbox(cloud: Cloud, request: ApiRequest, project: 
     updatedAt: now,
     sessions: [],
   };
-  const snapshotId = source?.type === 'snapshot' ? source.snapshotId : null;
-  if (snapshotId !== null) await present(cloud, snapshotId);
   await cloud.add(record, { snapshotId, interactive: body.__interactive === true });
   if (source !== undefined && source.type !== 'snapshot') {
     try {
@@ -124,10 +130,23 @@ function sourceFolder({ cwd, runtime }: SandboxRecord, { type, url }: FetchedSou
   return posix.join(cwd, posix.basename(new URL(url).pathname, '.git'));
 }
 
-/** Distinguishes a deleted snapshot from a deleted sandbox. */
-async function present(cloud: Cloud, snapshotId: string): Promise<void> {
+/** The service has more of them than this machine. */
+function available(vcpus: number): number {
+  return Math.min(vcpus, availableParallelism());
+}
+
+/** Checks what the caller sent or can read, and not the region that a sandbox has by default. */
+function requireOtherRegions(region: string | undefined, failoverRegions: string[] | null = null): void {
+  if (region === undefined || !failoverRegions?.includes(region)) return;
+  const message = `failoverRegions must not include the sandbox region: ${region}`;
+  throw new ApiFailure(400, 'bad_request', message);
+}
+
+/** The sandbox that a snapshot was taken of, null if it is not known any more. A deleted snapshot is no deleted sandbox. */
+async function sourceOf(cloud: Cloud, snapshotId: string): Promise<SandboxRecord | null> {
   try {
-    await asApi(async () => cloud.engine.snapshots?.get(cloud.snapshotIds.below(snapshotId), never()));
+    const { sourceSandboxId } = await asApi(() => cloud.snapshots.get(snapshotId));
+    return cloud.sessionBelow(sourceSandboxId)?.sandbox ?? null;
   } catch (error) {
     if (error instanceof ApiFailure && error.status === 404)
       throw new ApiFailure(410, 'snapshot_not_found', `Snapshot not found: ${snapshotId}`);
@@ -149,6 +168,7 @@ async function whole(cloud: Cloud, record: SandboxRecord, resumed = false): Prom
 export async function getSandbox(cloud: Cloud, { names: [name = ''], url }: ApiRequest): Promise<Reply> {
   const record = await cloud.sandbox(name);
   const resumes = url.searchParams.get('resume') === 'true';
+  if (resumes) await cloud.settled(currentSession(record));
   if (!resumes || (await cloud.current(currentSession(record))).expiresAt !== null)
     return whole(cloud, record);
   // One that does not persist starts without the files of the session before.
@@ -177,11 +197,20 @@ export async function listSandboxes(cloud: Cloud, { url }: ApiRequest): Promise<
 export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const record = await cloud.sandbox(request.names[0] ?? '');
   const body = await bodyOf(request, updateRequest);
+  if (body.region !== undefined || body.failoverRegions !== undefined)
+    requireOtherRegions(body.region ?? record.region, body.failoverRegions ?? record.failoverRegions);
+  if (body.currentSnapshotId !== undefined) await sourceOf(cloud, body.currentSnapshotId);
   // Only the configuration: the SDK changes the running session by calls of its own.
   record.policy = body.networkPolicy ?? record.policy;
   record.timeoutMs = body.timeout ?? record.timeoutMs;
+  record.vcpus = available(body.resources?.vcpus ?? record.vcpus);
   record.tags = body.tags ?? record.tags;
   record.persistent = body.persistent ?? record.persistent;
+  record.region = body.region ?? record.region;
+  record.failoverRegions = body.failoverRegions ?? record.failoverRegions;
+  record.snapshotExpiration = body.snapshotExpiration ?? record.snapshotExpiration;
+  record.currentSnapshotId = body.currentSnapshotId ?? record.currentSnapshotId;
+  if (body.keepLastSnapshots !== undefined) record.keepLastSnapshots = body.keepLastSnapshots;
   record.updatedAt = Date.now();
   if (body.ports !== undefined) await cloud.setPorts(record, body.ports);
   const below = await cloud.current(currentSession(record));
@@ -189,8 +218,10 @@ export async function updateSandbox(cloud: Cloud, request: ApiRequest): Promise<
   return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below), routes });
 }
 
-export async function deleteSandbox(cloud: Cloud, { names: [name = ''] }: ApiRequest): Promise<Reply> {
+export async function deleteSandbox(cloud: Cloud, { names: [name = ''], url }: ApiRequest): Promise<Reply> {
   const record = await cloud.sandbox(name);
   const below = await cloud.delete(record);
+  if (url.searchParams.get('deleteOrphanSnapshots') === 'true')
+    await asApi(() => cloud.snapshots.deleteOrphans(name, cloud.all()));
   return answer('UpdateSandboxResponse', { sandbox: sandboxPayload(record, below) });
 }

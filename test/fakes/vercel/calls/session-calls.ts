@@ -1,6 +1,6 @@
 /** The calls about sessions: one life of a sandbox. */
 import { z } from 'zod';
-import { asApi, type Cloud, never } from '../cloud/cloud.ts';
+import type { Cloud } from '../cloud/cloud.ts';
 import { policyRequest } from '../cloud/network-policy.ts';
 import { routesPayload, type SessionRecord, sandboxPayload, sessionPayload } from '../cloud/records.ts';
 import { ApiFailure, type ApiRequest, answer, pageOf, type Reply } from '../wire/reply.ts';
@@ -37,20 +37,20 @@ export async function listSessions(cloud: Cloud, { url }: ApiRequest): Promise<R
 /** Stopping twice is not an error. */
 export async function stopSession(cloud: Cloud, { names: [id = ''] }: ApiRequest): Promise<Reply> {
   const session = cloud.session(id);
-  const below = await cloud.stop(session);
+  const { below, snapshot } = await cloud.stop(session, 'request');
   return answer('StopSessionResponse', {
     session: sessionPayload(session, below),
     sandbox: sandboxPayload(session.sandbox, below),
+    snapshot: snapshot === null ? undefined : await cloud.snapshots.payloadOf(snapshot),
   });
 }
 
 export async function extendTimeout(cloud: Cloud, request: ApiRequest): Promise<Reply> {
   const session = await cloud.running(request.names[0] ?? '');
   const { duration } = await bodyOf(request, extendRequest);
-  const { timeoutMs } = await cloud.current(session);
-  if (timeoutMs + duration > MAX_LIFE_MS)
+  if (session.timeoutMs + duration > MAX_LIFE_MS)
     throw new ApiFailure(400, 'sandbox_timeout_invalid', `The timeout cannot exceed ${MAX_LIFE_MS} ms`);
-  await asApi(() => cloud.engine.extendTimeout(session.below, duration, never()));
+  await cloud.extend(session, duration);
   return answer('SessionResponse', { session: await payloadOf(cloud, session) });
 }
 

@@ -2,16 +2,24 @@
  * The sandboxes of the stand-in: named ones with their sessions, each session a sandbox of the engine below.
  */
 import { randomBytes } from 'node:crypto';
-import type { Engine, Sandbox } from '../../../../src/engines/engine.ts';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Engine, Sandbox, SandboxStatus, Snapshot } from '../../../../src/engines/engine.ts';
 import { anySignal } from '../../../../src/shared/async/any-signal.ts';
-import { SandboxError } from '../../../../src/shared/errors.ts';
 import { newSandboxId } from '../../../../src/shared/ids.ts';
 import { ApiFailure } from '../wire/reply.ts';
+import { Deadlines } from './deadlines.ts';
 import { IdMap } from './id-map.ts';
 import type { PolicyRequest } from './network-policy.ts';
 import { policyBelow } from './network-policy.ts';
 import { currentSession, type SandboxRecord, type SessionRecord } from './records.ts';
 import { runBelow } from './run-below.ts';
+import { CloudSnapshots } from './snapshots.ts';
+import { asApi, never } from './work.ts';
+
+const ENDING: readonly SandboxStatus[] = ['stopping', 'snapshotting'];
+const ENDING_POLL_MS = 20;
+/** For the snapshot of a persistent sandbox, beyond the deadline that the service tells. */
+const SNAPSHOT_MS = 120_000;
 
 export interface StartedCommand {
   sandbox: string;
@@ -27,19 +35,17 @@ export interface Deeds {
   resumed: string[];
   /** Names, in the order they were requested; deleted ones included. */
   created: string[];
-  /** Ids of deleted snapshots. */
-  deletedSnapshots: string[];
 }
 
 export class Cloud {
   readonly engine: Engine;
-  readonly deeds: Deeds = { commands: [], resumed: [], created: [], deletedSnapshots: [] };
+  readonly deeds: Deeds = { commands: [], resumed: [], created: [] };
   /**
    * The working directory of the base images: older ones have the folder of the engine below, newer ones its
    * parent.
    */
   cwd = '/vercel/sandbox';
-  readonly snapshotIds = new IdMap('snap');
+  readonly snapshots: CloudSnapshots;
   readonly commandIds = new IdMap('cmd');
   /** Commands of root, in the words of the engine below. */
   readonly asRoot = new Set<string>();
@@ -48,12 +54,17 @@ export class Cloud {
   readonly #sessions = new Map<string, SessionRecord>();
   readonly #starting = new Map<string, Promise<unknown>>();
   readonly #ends = new Map<string, AbortController>();
-  /** By the name of the sandbox, oldest first, in the words of the engine below. */
-  readonly #snapshotsOf = new Map<string, string[]>();
+  readonly #stops = new Map<string, Promise<Stopped>>();
+  readonly #deadlines = new Deadlines();
   readonly #byBelow = new Map<string, SessionRecord>();
 
-  constructor(engine: Engine) {
+  readonly #failed: (error: unknown) => void;
+
+  /** @param failed called for work that nobody waits for and that could not be done */
+  constructor(engine: Engine, failed: (error: unknown) => void) {
     this.engine = engine;
+    this.#failed = failed;
+    this.snapshots = new CloudSnapshots(engine, ({ sourceSandboxId }) => this.sessionBelow(sourceSandboxId));
   }
 
   /** A request about a sandbox that is being created is answered once it exists. */
@@ -127,7 +138,7 @@ export class Cloud {
       sandboxId: below,
       runtime: null,
       ports: record.ports,
-      timeoutMs: record.timeoutMs,
+      timeoutMs: record.timeoutMs + (record.persistent ? SNAPSHOT_MS : 0),
       vcpus: record.vcpus,
       env: record.env,
       networkPolicy: policyBelow(record.policy),
@@ -139,11 +150,12 @@ export class Cloud {
     const source =
       snapshotId === null
         ? null
-        : { type: 'snapshot' as const, snapshotId: this.snapshotIds.below(snapshotId) };
+        : { type: 'snapshot' as const, snapshotId: this.snapshots.ids.below(snapshotId) };
     const session: SessionRecord = {
       id: `ses_${randomBytes(8).toString('hex')}`,
       sandbox: record,
       below,
+      timeoutMs: record.timeoutMs,
       requestedAt: Date.now(),
       requestedStopAt: null,
       stoppedAt: null,
@@ -152,7 +164,7 @@ export class Cloud {
       interactivePort: start.interactive ? 46_767 : null,
       policy: record.policy,
     };
-    await asApi(() => this.engine.create({ ...request, source }, never()));
+    const { createdAt } = await asApi(() => this.engine.create({ ...request, source }, never()));
     // The engine below makes its own folder the user's.
     const script = 'mkdir -p "$0" && chown --reference=/vercel/sandbox "$0"';
     if (record.cwd !== '/vercel/sandbox')
@@ -160,7 +172,23 @@ export class Cloud {
     record.sessions.push(session);
     this.#sessions.set(session.id, session);
     this.#byBelow.set(below, session);
+    this.#setDeadline(session, createdAt);
     return session;
+  }
+
+  /** Grants a running session more time. */
+  async extend(session: SessionRecord, durationMs: number): Promise<void> {
+    const { createdAt } = await asApi(() => this.engine.extendTimeout(session.below, durationMs, never()));
+    session.timeoutMs += durationMs;
+    this.#setDeadline(session, createdAt);
+  }
+
+  /** The engine below ends the others itself; of these it would delete the files. */
+  #setDeadline(session: SessionRecord, startedAt: number): void {
+    if (!session.sandbox.persistent) return;
+    this.#deadlines.set(session.id, startedAt + session.timeoutMs, () => {
+      this.stop(session, 'deadline').catch(this.#failed);
+    });
   }
 
   /** Fires when the session ends: by request, or by its time. */
@@ -170,29 +198,44 @@ export class Cloud {
     return anySignal([end.signal, AbortSignal.timeout(timeoutMs)]);
   }
 
-  /** A persistent sandbox keeps its files: they become a snapshot, from which the next session starts. */
-  async stop(session: SessionRecord): Promise<Sandbox> {
-    const { persistent } = session.sandbox;
-    if (persistent && this.has(session.sandbox.name) && (await this.current(session)).status === 'running') {
-      session.requestedStopAt ??= Date.now();
-      const taken = await asApi(async () => this.engine.snapshots?.take(session.below, null, never()));
-      if (taken !== undefined) await this.keepSnapshot(session, taken.snapshotId);
-      return this.current(session);
-    }
-    return this.#end(session);
+  /**
+   * Ends a session, once. A persistent sandbox keeps its files: they become a snapshot, from which the next session
+   * starts.
+   */
+  stop(session: SessionRecord, cause: 'request' | 'deadline'): Promise<Stopped> {
+    const known = this.#stops.get(session.id);
+    if (known !== undefined) return known;
+    const stopping = this.#stop(session, cause);
+    this.#stops.set(session.id, stopping);
+    stopping.catch(() => this.#stops.delete(session.id));
+    return stopping;
   }
 
-  /** Notes a snapshot of the sandbox, and deletes those that its retention no longer keeps. */
-  async keepSnapshot({ sandbox }: SessionRecord, below: string): Promise<void> {
-    sandbox.currentSnapshotId = this.snapshotIds.above(below);
-    const own = this.#snapshotsOf.get(sandbox.name) ?? [];
-    own.push(below);
-    this.#snapshotsOf.set(sandbox.name, own);
-    const { count = Number.POSITIVE_INFINITY } = sandbox.keepLastSnapshots ?? {};
-    while (own.length > count) {
-      const evicted = own.shift();
-      if (evicted !== undefined) await this.engine.snapshots?.delete(evicted, never());
-    }
+  /** Lets the deadline of a persistent sandbox come now; resolves once its session has ended. */
+  async passDeadline(name: string): Promise<void> {
+    const session = currentSession(await this.sandbox(name));
+    session.timeoutMs = Date.now() - (await this.current(session)).createdAt;
+    await this.stop(session, 'deadline');
+  }
+
+  async #stop(session: SessionRecord, cause: 'request' | 'deadline'): Promise<Stopped> {
+    this.#deadlines.clear(session.id);
+    const { persistent, name, keepLastSnapshots, snapshotExpiration } = session.sandbox;
+    const below = await this.current(session);
+    if (cause === 'deadline' && below.status !== 'running') return { below, snapshot: null };
+    if (!persistent || !this.has(name) || below.status !== 'running')
+      return { below: await this.#end(session), snapshot: null };
+    if (cause === 'request') session.requestedStopAt ??= Date.now();
+    const expirationMs = keepLastSnapshots?.expiration ?? snapshotExpiration;
+    const snapshot = await asApi(() => this.snapshots.take(session, expirationMs));
+    session.stoppedAt = Date.now();
+    return { below: await this.current(session), snapshot };
+  }
+
+  /** Resolves once nothing that ends the session is under way any more. */
+  async settled(session: SessionRecord): Promise<void> {
+    await Promise.allSettled([this.#stops.get(session.id)]);
+    while (ENDING.includes((await this.current(session)).status)) await delay(ENDING_POLL_MS);
   }
 
   async #end(session: SessionRecord): Promise<Sandbox> {
@@ -218,6 +261,7 @@ export class Cloud {
 
   /** Stops and removes by name; its sessions stay known to snapshots. */
   async delete(record: SandboxRecord): Promise<Sandbox> {
+    this.#deadlines.clear(currentSession(record).id);
     const ended = await this.#end(currentSession(record));
     this.#sandboxes.delete(record.name);
     return ended;
@@ -226,6 +270,7 @@ export class Cloud {
   /** Stops and removes everything, snapshots included. */
   async end(): Promise<void> {
     const { snapshots } = this.engine;
+    this.#deadlines.clearAll();
     for (const session of this.#sessions.values()) await this.engine.forget(session.below, never());
     if (snapshots === undefined) return;
     const { items } = await snapshots.list({ limit: 100, since: null, until: null, cursor: null }, never());
@@ -242,32 +287,13 @@ export class Cloud {
   }
 }
 
+interface Stopped {
+  below: Sandbox;
+  /** What a persistent sandbox starts from next; null for others. */
+  snapshot: Snapshot | null;
+}
+
 export interface StartSession {
   snapshotId: string | null;
   interactive: boolean;
-}
-
-/** Work in progress continues when a client disconnects, as on the platform. */
-export function never(): AbortSignal {
-  return AbortSignal.timeout(300_000);
-}
-
-const STATUS_BY_CODE: Record<string, readonly [number, string]> = {
-  invalid_argument: [400, 'bad_request'],
-  not_found: [404, 'not_found'],
-  conflict: [410, 'sandbox_stopped'],
-  permission: [403, 'forbidden'],
-  limit_exceeded: [400, 'bad_request'],
-  unsupported: [400, 'bad_request'],
-};
-
-/** Maps failures of the engine below to the service's errors. */
-export async function asApi<T>(work: () => Promise<T>): Promise<T> {
-  try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof SandboxError)) throw error;
-    const [status, code] = STATUS_BY_CODE[error.code] ?? [500, 'internal_server_error'];
-    throw new ApiFailure(status, code, error.message);
-  }
 }

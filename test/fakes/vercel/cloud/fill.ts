@@ -8,8 +8,8 @@ import { promisify } from 'node:util';
 import { z } from 'zod';
 import type { Engine, TreeEntry } from '../../../../src/engines/engine.ts';
 import { ApiFailure } from '../wire/reply.ts';
-import { never } from './cloud.ts';
 import { runBelow } from './run-below.ts';
+import { never } from './work.ts';
 
 const run = promisify(execFile);
 const ARCHIVE = '/tmp/source.tar';

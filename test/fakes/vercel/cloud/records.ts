@@ -5,11 +5,12 @@ import { type PolicyRequest, policyAnswer } from './network-policy.ts';
 export const DEFAULT_REGION = 'iad1';
 const DEFAULT_IMAGE = 'vercel/sandbox/universal:latest';
 const DIGEST = 'sha256:5e6b1cf2';
+const MEMORY_MB_PER_VCPU = 2_048;
 
 export interface KeepLastSnapshots {
   count: number;
   expiration?: number | undefined;
-  deleteEvicted?: boolean | undefined;
+  deleteEvicted: boolean;
 }
 
 /** A named sandbox: configuration that outlives its sessions. */
@@ -46,6 +47,8 @@ export interface SessionRecord {
   sandbox: SandboxRecord;
   /** The id in the engine below. */
   below: string;
+  /** Granted so far, extensions included. */
+  timeoutMs: number;
   requestedAt: number;
   requestedStopAt: number | null;
   stoppedAt: number | null;
@@ -62,7 +65,7 @@ export function currentSession(record: SandboxRecord): SessionRecord {
 }
 
 export function sessionPayload(session: SessionRecord, below: Sandbox): object {
-  if (below.expiresAt === null) session.stoppedAt ??= endOf(below);
+  if (below.expiresAt === null) session.stoppedAt ??= endOf(session, below);
   const stopped = session.stoppedAt;
   return {
     id: session.id,
@@ -70,7 +73,7 @@ export function sessionPayload(session: SessionRecord, below: Sandbox): object {
     vcpus: below.vcpus,
     region: session.sandbox.region,
     runtime: session.sandbox.runtime ?? undefined,
-    timeout: below.timeoutMs,
+    timeout: session.timeoutMs,
     status: below.status,
     requestedAt: session.requestedAt,
     startedAt: below.createdAt,
@@ -90,33 +93,40 @@ export function sessionPayload(session: SessionRecord, below: Sandbox): object {
   };
 }
 
-function endOf(below: Sandbox): number {
-  return below.stopCause === 'deadline' ? below.createdAt + below.timeoutMs : Date.now();
+function endOf({ timeoutMs }: SessionRecord, below: Sandbox): number {
+  return below.stopCause === 'deadline' ? below.createdAt + timeoutMs : Date.now();
 }
 
 export function sandboxPayload(record: SandboxRecord, below: Sandbox): object {
+  const session = currentSession(record);
   return {
     name: record.name,
     persistent: record.persistent,
     region: record.region,
-    failoverRegions: record.failoverRegions ?? undefined,
+    failoverRegions: failoverRegionsOf(record),
     snapshotExpiration: record.snapshotExpiration ?? undefined,
     keepLastSnapshots: record.keepLastSnapshots ?? undefined,
     currentSnapshotId: record.currentSnapshotId ?? undefined,
-    vcpus: below.vcpus,
-    memory: below.memoryMb,
+    vcpus: record.vcpus,
+    memory: record.vcpus * MEMORY_MB_PER_VCPU,
     runtime: record.runtime ?? undefined,
     image: record.runtime === null ? imageOf(record) : undefined,
     timeout: record.timeoutMs,
     networkPolicy: policyAnswer(record.policy),
     createdAt: record.createdAt,
     updatedAt: record.updatedAt,
-    expiresAt: below.expiresAt === null ? undefined : below.createdAt + below.timeoutMs,
-    currentSessionId: currentSession(record).id,
+    expiresAt: below.expiresAt === null ? undefined : below.createdAt + session.timeoutMs,
+    currentSessionId: session.id,
     status: below.status,
     cwd: record.cwd,
     tags: record.tags ?? undefined,
   };
+}
+
+/** Each once, and without the region that the sandbox has by default. */
+function failoverRegionsOf({ region, failoverRegions }: SandboxRecord): string[] | undefined {
+  if (failoverRegions === null) return undefined;
+  return [...new Set(failoverRegions)].filter((each) => each !== region);
 }
 
 /** The repository without its tag, at the digest it stood for. */

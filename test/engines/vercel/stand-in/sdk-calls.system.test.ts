@@ -4,9 +4,9 @@ import { buffer } from 'node:stream/consumers';
 import { Sandbox, Snapshot } from '@vercel/sandbox';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
-import { fetchFrom } from '../../fakes/vercel/sdk-fetch.ts';
-import { OPERATIONS } from '../../fakes/vercel/wire/operations.ts';
+import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
+import { fetchFrom } from '../../../fakes/vercel/sdk-fetch.ts';
+import { OPERATIONS } from '../../../fakes/vercel/wire/operations.ts';
 
 const DAY_MS = 86_400_000;
 

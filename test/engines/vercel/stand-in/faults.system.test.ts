@@ -1,8 +1,8 @@
 /** The faults of the stand-in happen as described: before the request takes effect, or after. */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
-import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';
-import { actsBefore, FAULT_KINDS, type FaultKind } from '../../fakes/vercel/wire/faults.ts';
+import { startVercelApi, type VercelApi } from '../../../fakes/vercel/index.ts';
+import { actsBefore, FAULT_KINDS, type FaultKind } from '../../../fakes/vercel/wire/faults.ts';
 
 const created = z.object({ session: z.object({ id: z.string() }) });
 const answered = z.object({ command: z.object({ id: z.string() }) });
