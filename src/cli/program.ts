@@ -47,17 +47,53 @@ export async function runProgram(
   }
 }
 
+type RunVerb = (config: Config, command: Command) => Promise<number>;
+type AddVerb = (name: string, description: string, run: RunVerb) => Command;
+
 function buildProgram(
   parts: Dependencies,
   terminal: Terminal,
   given: Map<FlagName, string[]>,
   outcome: { exitCode: number },
 ): Command {
-  const program = new Command('sandbox-mcp')
+  const program = baseProgram(parts.version, terminal);
+  addFlags(program, given);
+  program.action(async () => {
+    outcome.exitCode = await parts.serve(parts.loadConfig(given));
+  });
+  const verbsOf =
+    (parent: Command): AddVerb =>
+    (name, description, run) =>
+      parent
+        .command(name)
+        .description(description)
+        .action(async (...args) => {
+          const command: unknown = args.at(-1);
+          if (command instanceof Command) outcome.exitCode = await run(parts.loadConfig(given), command);
+        });
+  const verb = verbsOf(program);
+  addDoctor(parts, terminal, verb);
+  addSandboxVerbs(parts, terminal, verb);
+  const images = program
+    .command('image')
+    .description('import or pull images for use as `runtime`; list and remove them')
+    .helpCommand(false);
+  addImageVerbs(parts, terminal, verbsOf(images));
+  verb('clean', 'remove what exited servers left behind', (config) =>
+    withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
+  );
+  verb('tools', 'print the tools that the server offers', async (config) =>
+    showTools(await parts.tools(config), terminal),
+  );
+  return program;
+}
+
+function baseProgram(version: string, terminal: Terminal): Command {
+  return new Command('sandbox-mcp')
     .description(
       'MCP server that gives an agent isolated Linux sandboxes. Without a subcommand, it serves MCP over stdio.',
     )
-    .version(parts.version, '--version', 'print the version')
+    .version(version, '--version', 'print the version')
     .helpOption('--help', 'show this help')
     .helpCommand(false)
     .addHelpText(
@@ -66,27 +102,9 @@ function buildProgram(
     )
     .exitOverride()
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err, outputError: () => {} });
-  addFlags(program, given);
+}
 
-  const verb = (
-    name: string,
-    description: string,
-    run: (config: Config, command: Command) => Promise<number>,
-    parent = program,
-  ) =>
-    parent
-      .command(name)
-      .description(description)
-      .action(async (...args) => {
-        const command: unknown = args.at(-1);
-        if (command instanceof Command) outcome.exitCode = await run(parts.loadConfig(given), command);
-      });
-  const withSession = (config: Config, work: (session: Session) => Promise<number>): Promise<number> =>
-    withRegistry(parts, config, terminal, (registry) => work(registry.openSession('local')));
-
-  program.action(async () => {
-    outcome.exitCode = await parts.serve(parts.loadConfig(given));
-  });
+function addDoctor(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
   verb(
     'doctor',
     'check what each engine needs on this machine and show how to fix what is missing',
@@ -103,6 +121,11 @@ function buildProgram(
   )
     .option('--fix', 'run the fixes that this user is allowed to run')
     .option('--json', 'print the findings as JSON');
+}
+
+function addSandboxVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
+  const withSession = (config: Config, work: (session: Session) => Promise<number>): Promise<number> =>
+    withRegistry(parts, config, terminal, (registry) => work(registry.openSession('local')));
   verb('list', 'list the sandboxes of this machine and user', (config, command) =>
     withSession(config, (session) =>
       list(session, { json: hasOption(command, 'json') }, Date.now(), terminal),
@@ -121,25 +144,7 @@ function buildProgram(
   verb('attach', 'open a shell in a sandbox from this terminal', (config, command) =>
     withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
   ).argument('<id>', 'a sandbox id');
-  const images = program
-    .command('image')
-    .description('import or pull images for use as `runtime`; list and remove them')
-    .helpCommand(false);
-  verb('clean', 'remove what exited servers left behind', (config) =>
-    withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
-  );
-  addImageVerbs(parts, terminal, (...image) => verb(...image, images));
-  verb('tools', 'print the tools that the server offers', async (config) =>
-    showTools(await parts.tools(config), terminal),
-  );
-  return program;
 }
-
-type AddVerb = (
-  name: string,
-  description: string,
-  run: (config: Config, command: Command) => Promise<number>,
-) => Command;
 
 function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
   verb('import', 'import a root file system as the runtime NAME', (config, command) => {

@@ -56,8 +56,7 @@ const CallRequest = z.object({
 export function createServer(options: ServerOptions): Connection {
   const { session, config, log } = options;
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
-  const running = new Map<AbortController, Promise<unknown>>();
-  let over: Error | null = null;
+  const calls = new RunningCalls();
   const server = new Server(
     { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
     {
@@ -82,54 +81,66 @@ export function createServer(options: ServerOptions): Connection {
     const progress = createProgress(params._meta?.progressToken, (notification) =>
       extra.sendNotification({ method: 'notifications/progress', params: { ...notification } }),
     );
-    // A call ends when the client cancels it or with the conversation; the handler can tell the two apart.
-    const { controller: ending, release } = abortWith(extra.signal);
-    // A request that arrives after the end starts nothing.
-    if (over !== null) ending.abort(over);
-    const context = {
-      session,
-      config,
-      signal: ending.signal,
-      wantsProgress: progress.wanted,
-      progress: (line: string) => progress.report(config.secrets.mask(line)),
-      softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
-      now: Date.now,
-    };
-    let late: Promise<unknown> | null = null;
-    const callTimeout: CallTimeout = {
-      ...options.callTimeout,
-      // The end of the conversation ends it too.
-      late: (work) => {
-        late = work.finally(() => running.delete(ending));
-        running.set(ending, late);
-      },
-    };
-    const call = callTool(
-      tools,
-      { name: params.name, arguments: request.params.given },
-      context,
-      log,
-      callTimeout,
-      answers(),
-    );
-    running.set(ending, call);
     try {
-      return await call;
+      return await calls.run(extra.signal, (signal, late) => {
+        const context = {
+          session,
+          config,
+          signal,
+          wantsProgress: progress.wanted,
+          progress: (line: string) => progress.report(config.secrets.mask(line)),
+          softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
+          now: Date.now,
+        };
+        const call = { name: params.name, arguments: request.params.given };
+        return callTool(tools, call, context, log, { ...options.callTimeout, late }, answers());
+      });
     } finally {
-      if (late === null) running.delete(ending);
-      release();
       await progress.close();
     }
   });
+  return { server, endCalls: (reason) => calls.end(reason) };
+}
 
-  return {
-    server,
-    async endCalls(reason) {
-      over = reason;
-      for (const ending of running.keys()) ending.abort(reason);
-      await Promise.allSettled(running.values());
-    },
-  };
+/** A call. `late` receives the work that continues after the call was answered. */
+type Call<Result> = (signal: AbortSignal, late: (work: Promise<unknown>) => void) => Promise<Result>;
+
+/** The running calls of one connection. The end of the conversation cancels and awaits them. */
+class RunningCalls {
+  readonly #running = new Map<AbortController, Promise<unknown>>();
+  #over: Error | null = null;
+
+  /**
+   * Runs a call with a signal that fires when the client cancels the call or the conversation ends; the
+   * call can tell the two apart by the reason.
+   */
+  async run<Result>(cancelled: AbortSignal, call: Call<Result>): Promise<Result> {
+    const { controller, release } = abortWith(cancelled);
+    // A call that arrives after the end starts nothing.
+    if (this.#over !== null) controller.abort(this.#over);
+    let isLate = false;
+    const running = call(controller.signal, (work) => {
+      isLate = true;
+      this.#running.set(
+        controller,
+        work.finally(() => this.#running.delete(controller)),
+      );
+    });
+    if (!isLate) this.#running.set(controller, running);
+    try {
+      return await running;
+    } finally {
+      if (!isLate) this.#running.delete(controller);
+      release();
+    }
+  }
+
+  /** Cancels every call because the conversation is over, and resolves when all have finished. */
+  async end(reason: Error): Promise<void> {
+    this.#over = reason;
+    for (const controller of this.#running.keys()) controller.abort(reason);
+    await Promise.allSettled(this.#running.values());
+  }
 }
 
 /** Computes the value of each key once. */

@@ -90,24 +90,9 @@ export async function writeHostTree(
   };
   // Destroyed without an error, which might have no listener yet: the reader sees a premature end.
   const release = onAbort(signal, () => writing.content?.destroy());
-  const checker = new TreeEntryChecker();
   try {
     await note(stage.path);
-    for await (const entry of entries) {
-      throwIfCancelled(signal);
-      writing.content = entry.content;
-      if (entry.path.includes(UNDECODABLE)) {
-        writing.skipped.add(entry.path, 'its name is not UTF-8');
-        // The next entry is requested once this one's content has been read.
-        for await (const _ of entry.content ?? []);
-        continue;
-      }
-      checker.check(entry);
-      // Before a long transfer runs in vain.
-      if (entry.path === '') await requireReplaceable(target, entry.type, overwrite);
-      await writeEntry(writing, entry);
-      if (entry.type !== 'directory') writing.executed.add(entry.path === '' ? target.name : entry.path);
-    }
+    await stageEntries(writing, entries, { target, overwrite, signal });
     await writing.background.done();
     throwIfCancelled(signal);
     // Children first: a change in a directory changes its time.
@@ -126,6 +111,29 @@ export async function writeHostTree(
   }
   const { files, bytes, sha256, skipped, executed } = writing;
   return { files, bytes, sha256, skipped, executed };
+}
+
+async function stageEntries(
+  writing: Writing,
+  entries: AsyncIterable<TreeEntry>,
+  { target, overwrite, signal }: { target: LocalEntry; overwrite: Overwrite; signal: AbortSignal },
+): Promise<void> {
+  const checker = new TreeEntryChecker();
+  for await (const entry of entries) {
+    throwIfCancelled(signal);
+    writing.content = entry.content;
+    if (entry.path.includes(UNDECODABLE)) {
+      writing.skipped.add(entry.path, 'its name is not UTF-8');
+      // The next entry is requested once this one's content has been read.
+      for await (const _ of entry.content ?? []);
+      continue;
+    }
+    checker.check(entry);
+    // Checked early, so that a long transfer does not run in vain.
+    if (entry.path === '') await requireReplaceable(target, entry.type, overwrite);
+    await writeEntry(writing, entry);
+    if (entry.type !== 'directory') writing.executed.add(entry.path === '' ? target.name : entry.path);
+  }
 }
 
 async function writeEntry(writing: Writing, entry: TreeEntry): Promise<void> {

@@ -5,7 +5,13 @@
 import { type Answer, decode, encode, type Question } from 'dns-packet';
 import { normalizeName } from '../../shared/domains.ts';
 import { parseAddress } from '../policy/ip-ranges.ts';
-import { type DnsRecord, isRecordType, type NameCache, RECORD_TTL_S } from '../policy/name-cache.ts';
+import {
+  type DnsRecord,
+  isRecordType,
+  type NameCache,
+  RECORD_TTL_S,
+  type RecordType,
+} from '../policy/name-cache.ts';
 import type { Decision, Policy } from '../policy/policy.ts';
 
 /** RFC 1035, 4.1.1. */
@@ -70,15 +76,8 @@ export async function answerQuery(
   const { type } = question;
   if (type !== 'A' && !isRecordType(type))
     return refuse({ allowed: false, rule: `DNS records of type ${type} are not supported` });
-  let found: Found;
-  try {
-    found =
-      type === 'A'
-        ? await findAddresses(name, policy, names)
-        : toFound(await names.resolveRecords(name, type));
-  } catch {
-    return plain(RCODE.serverFailure);
-  }
+  const found = await find(name, type, policy, names);
+  if (found === null) return plain(RCODE.serverFailure);
   if (found.refusal !== null) return refuse(found.refusal);
   const answer = (): Buffer =>
     reply(
@@ -103,6 +102,21 @@ interface Found {
   readonly records: ((DnsRecord | { type: 'A'; data: string }) & { ttl: number })[];
   /** Why the sandbox may connect to no address of the name. */
   readonly refusal: Decision | null;
+}
+
+/** Null if no name server answers. */
+async function find(
+  name: string,
+  type: 'A' | RecordType,
+  policy: Policy,
+  names: NameCache,
+): Promise<Found | null> {
+  try {
+    if (type === 'A') return await findAddresses(name, policy, names);
+    return toFound(await names.resolveRecords(name, type));
+  } catch {
+    return null;
+  }
 }
 
 function toFound(records: readonly DnsRecord[] | null): Found {

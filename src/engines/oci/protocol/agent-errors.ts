@@ -1,4 +1,4 @@
-import { SandboxError } from '../../../shared/errors.ts';
+import { type ErrorCode, SandboxError } from '../../../shared/errors.ts';
 import { readOnlyDirectoryError } from '../../../shared/read-only-directory-error.ts';
 import { AgentDisconnectedError, AgentError } from './agent-connection.ts';
 
@@ -23,98 +23,105 @@ const ACTIONS: Partial<Record<string, string>> = {
  */
 const MAKING = ['create', 'stage', 'mkdir'];
 
+interface Problem {
+  code: ErrorCode;
+  message: string;
+  hint: string;
+}
+
 /** Translates an errno of the agent; `path` is a path in the sandbox, as the agent named it. */
 function describe(error: AgentError, path: string): SandboxError {
   const details = { path, errno: error.errno };
+  if (error.errno === 'ENOENT' && MAKING.includes(error.what)) return readOnlyDirectoryError(path, details);
   const doing = ACTIONS[error.what] ?? error.what;
-  switch (error.errno) {
-    case 'ENOENT':
-      if (MAKING.includes(error.what)) return readOnlyDirectoryError(path, details);
-      return new SandboxError('not_found', `"${path}" does not exist in the sandbox.`, {
-        hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
-        details,
-      });
-    case 'EISDIR':
-      return new SandboxError('invalid_argument', `Expected a file, but "${path}" is a directory.`, {
-        hint: 'Name a file inside it; to copy whole directories use sandbox_download_file and sandbox_upload_file.',
-        details,
-      });
-    case 'EEXIST':
-    case 'ENOTDIR':
-      return new SandboxError(
-        'invalid_argument',
-        `Expected a directory, but "${path}" or a part of it is a file.`,
-        {
-          hint: 'Correct the path; relative paths start at cwd.',
-          details,
-        },
-      );
-    case 'EINVAL':
-      if (error.what === 'not_regular') {
-        return new SandboxError(
-          'invalid_argument',
-          `"${path}" is a device, fifo or socket, not a regular file.`,
-          {
-            hint: 'To read it anyway, use sandbox_run_command.',
-            details,
-          },
-        );
-      }
-      break;
-    case 'EACCES':
-    case 'EPERM':
-    case 'EROFS':
-      return new SandboxError(
-        'permission',
-        `The sandbox's user has no permission to ${doing} "${path}" (${error.errno}).`,
-        {
-          hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
-          details,
-        },
-      );
-    case 'ENAMETOOLONG':
-      return new SandboxError('invalid_argument', `"${path.slice(0, 300)}" is too long (${error.errno}).`, {
-        hint: 'Shorten it: a name may have 255 bytes, a path 4,095 bytes, and a transferred tree 200 levels.',
-        details,
-      });
-    case 'ELOOP':
-      return new SandboxError(
-        'invalid_argument',
-        `"${path}" cannot be resolved: too many symbolic links (${error.errno}).`,
-        {
-          hint: 'Check the links with sandbox_run_command (cmd: "ls", args: ["-l"]), or correct the path.',
-          details,
-        },
-      );
-    case 'ENOSPC':
-      if (error.what === 'terminal') {
-        return new SandboxError('limit_exceeded', 'The sandbox has no terminal left.', {
-          hint: 'Close shells with shell_close, or end the programs that opened terminals.',
-          details,
-        });
-      }
-      return noSpace(error, path, details);
-    case 'EDQUOT':
-    case 'EFBIG':
-      return noSpace(error, path, details);
-    case 'EAGAIN':
-    case 'ENOMEM':
-      return new SandboxError('limit_exceeded', 'The sandbox is at its process or memory limit.', {
-        hint: 'Stop commands with command_kill, or create a sandbox with more vcpus.',
-        details,
-      });
-    default:
-  }
-  return new SandboxError('server', `The sandbox's system refused to ${doing} "${path}" (${error.errno}).`, {
-    details,
-  });
+  const problem =
+    pathProblem(error, path) ?? accessProblem(error, doing, path) ?? resourceProblem(error, path);
+  if (problem !== null)
+    return new SandboxError(problem.code, problem.message, { hint: problem.hint, details });
+  const message = `The sandbox's system refused to ${doing} "${path}" (${error.errno}).`;
+  return new SandboxError('server', message, { details });
 }
 
-function noSpace(error: AgentError, path: string, details: Record<string, string>): SandboxError {
-  return new SandboxError('limit_exceeded', `No space left for "${path}" (${error.errno}).`, {
-    hint: 'Remove files in the sandbox, or free disk space on its host.',
-    details,
-  });
+/** A path that does not lead to what the request needs. */
+function pathProblem({ errno, what }: AgentError, path: string): Problem | null {
+  switch (errno) {
+    case 'ENOENT':
+      return {
+        code: 'not_found',
+        message: `"${path}" does not exist in the sandbox.`,
+        hint: 'List the directory with sandbox_run_command (cmd: "ls"), or correct the path.',
+      };
+    case 'EISDIR':
+      return {
+        code: 'invalid_argument',
+        message: `Expected a file, but "${path}" is a directory.`,
+        hint: 'Name a file inside it; to copy whole directories use sandbox_download_file and sandbox_upload_file.',
+      };
+    case 'EEXIST':
+    case 'ENOTDIR':
+      return {
+        code: 'invalid_argument',
+        message: `Expected a directory, but "${path}" or a part of it is a file.`,
+        hint: 'Correct the path; relative paths start at cwd.',
+      };
+    case 'ENAMETOOLONG':
+      return {
+        code: 'invalid_argument',
+        message: `"${path.slice(0, 300)}" is too long (${errno}).`,
+        hint: 'Shorten it: a name may have 255 bytes, a path 4,095 bytes, and a transferred tree 200 levels.',
+      };
+    case 'ELOOP':
+      return {
+        code: 'invalid_argument',
+        message: `"${path}" cannot be resolved: too many symbolic links (${errno}).`,
+        hint: 'Check the links with sandbox_run_command (cmd: "ls", args: ["-l"]), or correct the path.',
+      };
+    default:
+  }
+  if (errno !== 'EINVAL' || what !== 'not_regular') return null;
+  return {
+    code: 'invalid_argument',
+    message: `"${path}" is a device, fifo or socket, not a regular file.`,
+    hint: 'To read it anyway, use sandbox_run_command.',
+  };
+}
+
+function accessProblem({ errno }: AgentError, doing: string, path: string): Problem | null {
+  if (!['EACCES', 'EPERM', 'EROFS'].includes(errno)) return null;
+  return {
+    code: 'permission',
+    message: `The sandbox's user has no permission to ${doing} "${path}" (${errno}).`,
+    hint: 'Use a path below /vercel/sandbox, or sandbox_run_command with sudo: true.',
+  };
+}
+
+/** Something that the sandbox has used up. */
+function resourceProblem({ errno, what }: AgentError, path: string): Problem | null {
+  if (errno === 'ENOSPC' && what === 'terminal')
+    return {
+      code: 'limit_exceeded',
+      message: 'The sandbox has no terminal left.',
+      hint: 'Close shells with shell_close, or end the programs that opened terminals.',
+    };
+  switch (errno) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+    case 'EFBIG':
+      return {
+        code: 'limit_exceeded',
+        message: `No space left for "${path}" (${errno}).`,
+        hint: 'Remove files in the sandbox, or free disk space on its host.',
+      };
+    case 'EAGAIN':
+    case 'ENOMEM':
+      return {
+        code: 'limit_exceeded',
+        message: 'The sandbox is at its process or memory limit.',
+        hint: 'Stop commands with command_kill, or create a sandbox with more vcpus.',
+      };
+    default:
+      return null;
+  }
 }
 
 /** Converts an error of a request to the agent to a `SandboxError`; `path` is the request's path. */
