@@ -33,19 +33,20 @@ export function configurationPage(): string {
   return `${GENERATED}
 # Configuration
 
-Every flag is also an environment variable. The flag takes precedence, and an empty variable counts as unset. An invalid value
-ends the program with exit code 2 and a message that names it. Durations are milliseconds, or a number with \`ms\`, \`s\`, \`m\`,
-\`h\` or \`d\`. In the environment, a switch takes \`true\`, \`false\`, \`1\` or \`0\`.
+Every flag is also an environment variable. The flag takes precedence, and an empty variable counts as
+unset. An invalid value ends the program with exit code 2 and a message that names it. Durations are
+milliseconds, or a number with \`ms\`, \`s\`, \`m\`, \`h\` or \`d\`. In the environment, a switch takes
+\`true\`, \`false\`, \`1\` or \`0\`.
 
 ${table(['flag', 'variable', 'default', 'meaning'], rows)}
 ## Secrets
 
-Set by environment variables only, and never shown. Use them as \`\${secret:NAME}\` in header values of a network policy, in
-credentials of a source and, where allowed, in environments.
+Set by environment variables only, and never shown. Use them as \`\${secret:NAME}\` in header values of a
+network policy, in credentials of a source and, where allowed, in environments.
 
 ${table(['variable', 'meaning'], SECRET_ROWS)}
-\`NODE_EXTRA_CA_CERTS\` names a file of additional certificate authorities to trust when the gateway terminates TLS to set
-headers.
+\`NODE_EXTRA_CA_CERTS\` names a file of additional certificate authorities to trust when the gateway
+terminates TLS to set headers.
 `;
 }
 
