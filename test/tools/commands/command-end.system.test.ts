@@ -1,8 +1,10 @@
+import { existsSync, writeFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ALLOW_FIXTURES, createWithFixtures } from '../../support/fixtures.ts';
+import { sandboxCgroups } from '../../support/leftovers.ts';
 import { type Answer, type RunningServer, startServer } from '../../support/server.ts';
 
 const GENERATIONS = 5;
@@ -38,6 +40,14 @@ async function runToEnd(on: RunningServer, request: Record<string, unknown>): Pr
     answer = await on.call('command_wait', { command_id: answer.structured['command_id'] });
   }
   return answer;
+}
+
+/** To 256 MiB, below what a sandbox can be created with: a machine can take ten seconds for each new gigabyte. */
+function lowerMemoryLimit(sandboxId: string): void {
+  const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.max'];
+  const paths = sandboxCgroups().flatMap((path) => files.map((file) => join(path, file)));
+  for (const path of paths)
+    if (path.includes(sandboxId) && existsSync(path)) writeFileSync(path, String(256 << 20));
 }
 
 async function sleepers(): Promise<string> {
@@ -215,7 +225,8 @@ describe('the end of a command is reported', () => {
       const info = await first.call('session_info');
       if (/memory/i.test(JSON.stringify(Object(info.structured['engine']).not_enforced)))
         return context.skip('needs a memory limit, which this host does not give');
-      await first.call('sandbox_create', { resources: { vcpus: 1 } });
+      const created = await first.call('sandbox_create', { resources: { vcpus: 1 } });
+      lowerMemoryLimit(String(created.structured['sandbox_id']));
       const hog = 'const held = []; for (;;) held.push(Buffer.alloc(64 << 20, 1));';
       const run = await runToEnd(first, { cmd: 'node', args: ['-e', hog] });
       const killed = {
