@@ -55,6 +55,8 @@ export interface Config {
   readonly ociRuntime: string;
   /** Maximum disk usage of a sandbox, in MiB; null for no limit. */
   readonly diskMb: number | null;
+  /** A call that takes longer is answered, and its work continues. */
+  readonly callTimeoutMs: number;
   readonly maxLifetimeMs: number;
   readonly retentionMs: number;
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
@@ -138,6 +140,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
     ociRuntime: runtime(value('oci-runtime').value, cwd),
     diskMb: megabytes(value('disk-mb')),
+    callTimeoutMs: callTimeout(value('call-timeout')),
     maxLifetimeMs: duration(value('max-lifetime')),
     retentionMs: duration(value('retention')),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
@@ -206,6 +209,13 @@ function toolsets(setting: Setting): Config['toolsets'] {
       `is not a toolset; valid ones are ${orList(['all', ...TOOLSETS])}.`,
     );
   });
+}
+
+/** Tools promise to wait for up to 55 s, which common clients do too. */
+function callTimeout(setting: Setting): number {
+  const milliseconds = duration(setting);
+  if (milliseconds >= 55_000) return milliseconds;
+  throw new ConfigError(setting, 'is too short; use 55s or more.');
 }
 
 /** The engine parses the range; here only its form is checked. */

@@ -53,6 +53,14 @@ export const FLAGS = [
       'exceeds it is stopped. Capped at 90 % of the space that is free when the sandbox is created.',
   },
   {
+    name: 'call-timeout',
+    value: 'DURATION',
+    repeatable: false,
+    default: '55s',
+    description:
+      'How long a tool call may take before it answers and its work continues in the background; at least 55s. Raise it for clients that wait longer.',
+  },
+  {
     name: 'max-lifetime',
     value: 'DURATION',
     repeatable: false,

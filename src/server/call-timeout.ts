@@ -3,14 +3,13 @@ import type { Tool } from '../../tools/common/tool.ts';
 import { abortWith } from '../shared/async/on-abort.ts';
 import { SandboxError } from '../shared/errors.ts';
 
-/** Common clients wait 60 s. */
-const CALL_MS = 55_000;
 /** How much later than its own `wait_ms` a call may answer. */
 const BEYOND_WAIT_MS = 5_000;
 
 export interface CallTimeout {
-  /** Milliseconds for a call without `wait_ms`; for tests. */
-  readonly callMs?: number;
+  /** Milliseconds for a call without `wait_ms`. */
+  readonly callMs: number;
+  /** For tests. */
   readonly beyondWaitMs?: number;
   /** Receives the work that continues after its call was answered. It never rejects. */
   late(work: Promise<unknown>): void;
@@ -57,7 +56,7 @@ const HINT =
   'It continues and may still take effect: call session_info, which lists sandboxes and commands, before you repeat it.';
 
 function limitOf(args: unknown, callTimeout: CallTimeout): number {
-  const { callMs = CALL_MS, beyondWaitMs = BEYOND_WAIT_MS } = callTimeout;
+  const { callMs, beyondWaitMs = BEYOND_WAIT_MS } = callTimeout;
   const waitMs = typeof args === 'object' && args !== null && 'wait_ms' in args ? args.wait_ms : null;
   return typeof waitMs === 'number' ? Math.min(callMs, waitMs + beyondWaitMs) : callMs;
 }

@@ -20,17 +20,14 @@ export interface ServerOptions {
   config: Config;
   log: Logger;
   version: string;
-  /**
-   * Milliseconds after which a slow call returns the state reached. Absent: below the 60 s timeout of common
-   * clients.
-   */
+  /** Milliseconds after which a slow call returns the state reached; for tests. */
   softTimeoutMs?: number;
   /** The longest that a call may take, in milliseconds; for tests. */
-  callTimeout?: Omit<CallTimeout, 'late'>;
+  callTimeout?: Partial<Omit<CallTimeout, 'late'>>;
 }
 
-/** Leaves time for undoing work or reading the last state within the 55 s that a call may wait. */
-const SOFT_TIMEOUT_MS = 52_000;
+/** Time for undoing work or reading the last state before a call has to be answered. */
+const UNDO_MS = 3_000;
 
 /** The server for one connection, with its running calls. */
 export interface Connection {
@@ -89,11 +86,12 @@ export function createServer(options: ServerOptions): Connection {
           signal,
           wantsProgress: progress.wanted,
           progress: (line: string) => progress.report(config.secrets.mask(line)),
-          softTimeoutMs: options.softTimeoutMs ?? SOFT_TIMEOUT_MS,
+          softTimeoutMs: options.softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,
           now: Date.now,
         };
         const call = { name: params.name, arguments: request.params.given };
-        return callTool(tools, call, context, log, { ...options.callTimeout, late }, answers());
+        const callTimeout = { callMs: config.callTimeoutMs, ...options.callTimeout, late };
+        return callTool(tools, call, context, log, callTimeout, answers());
       });
     } finally {
       await progress.close();

@@ -62,6 +62,7 @@ describe('loadConfig', () => {
       stateDir: join(folder, 'home/.local/state/sandbox-mcp'),
       ociRuntime: 'auto',
       diskMb: 10_240,
+      callTimeoutMs: 55_000,
       maxLifetimeMs: 86_400_000,
       retentionMs: 86_400_000,
       onDisconnect: 'stop',
@@ -211,6 +212,7 @@ describe('loadConfig', () => {
     ['max-lifetime', '1w', '--max-lifetime: "1w" is not a duration; use milliseconds'],
     ['max-lifetime', '-5', '--max-lifetime: "-5" is not a duration'],
     ['max-lifetime', '0', '--max-lifetime: "0" is out of range; use 1s to 365d.'],
+    ['call-timeout', '30s', '--call-timeout: "30s" is too short; use 55s or more.'],
     ['retention', '366d', '--retention: "366d" is out of range'],
     [
       'egress-max-bytes',

@@ -178,7 +178,7 @@ describe('through the server', () => {
     const home = process.env['HOME'] ?? '/root';
     const server = await startServer({ env: { HOME: home } });
     try {
-      const made = await server.call('sandbox_create', { runtime: 'node22' }, { timeout: 100_000 });
+      const made = await server.call('sandbox_create', { runtime: 'node22' });
       if (made.isError && made.text.includes('npm registry')) {
         return context.skip(`the npm registry cannot be reached: ${made.text.split('\n')[0]}`);
       }

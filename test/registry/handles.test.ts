@@ -99,7 +99,8 @@ describe('a command call', () => {
       now: () => world.clock.now(),
     };
     const request = { name: 'sandbox_run_command', arguments: { cmd: 'true', wait_ms: 0 } };
-    const { isError } = await callTool(tools, request, context, createLogger('silent'), { late: () => {} });
+    const callTimeout = { callMs: 55_000, late: () => {} };
+    const { isError } = await callTool(tools, request, context, createLogger('silent'), callTimeout);
     expect(isError).toBeUndefined();
     expect(reads).toHaveBeenCalledTimes(1);
     reads.mockRestore();

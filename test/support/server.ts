@@ -8,7 +8,7 @@ import { StdioClientTransport } from '@modelcontextprotocol/sdk/client/stdio.js'
 import type { RequestOptions } from '@modelcontextprotocol/sdk/shared/protocol.js';
 import { CallToolResultSchema } from '@modelcontextprotocol/sdk/types.js';
 import { waitForCleanUps } from './leftovers.ts';
-import { CALL_TIMEOUT_MS } from './timeout-factor.ts';
+import { CALL_TIMEOUT_MS, PATIENT } from './timeout-factor.ts';
 
 export const SERVER = join(import.meta.dirname, '../../dist/main.js');
 
@@ -52,7 +52,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 
   const transport = new StdioClientTransport({
     command: process.execPath,
-    args: [SERVER, '--state-dir', stateDir, '--log-level', 'warn', ...(options.args ?? [])],
+    args: [SERVER, '--state-dir', stateDir, '--log-level', 'warn', ...PATIENT, ...(options.args ?? [])],
     env: { PATH: process.env['PATH'] ?? '', TMPDIR: tmpdir(), ...options.env },
     cwd,
     stderr: 'pipe',
@@ -64,6 +64,16 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     logged += chunk.toString('utf8');
   });
   const client = new Client({ name: 'test', version: '1' });
+  const callOnce: RunningServer['call'] = async (name, args = {}, requestOptions) => {
+    const result = CallToolResultSchema.parse(
+      await client.callTool({ name, arguments: args }, undefined, {
+        timeout: CALL_TIMEOUT_MS,
+        ...requestOptions,
+      }),
+    );
+    const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
+    return { structured: result.structuredContent ?? {}, text, isError: result.isError === true };
+  };
   try {
     await client.connect(transport, { timeout: CALL_TIMEOUT_MS });
     await client.listTools(undefined, { timeout: CALL_TIMEOUT_MS });
@@ -77,14 +87,14 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     stateDir,
     cwd,
     async call(name, args = {}, requestOptions) {
-      const result = CallToolResultSchema.parse(
-        await client.callTool({ name, arguments: args }, undefined, {
-          timeout: CALL_TIMEOUT_MS,
-          ...requestOptions,
-        }),
-      );
-      const text = result.content.map((block) => (block.type === 'text' ? block.text : '')).join('\n');
-      return { structured: result.structuredContent ?? {}, text, isError: result.isError === true };
+      let answer = await callOnce(name, args, requestOptions);
+      // Without `wait_ms`, a command counts as running in the background after 45 s, which a slow machine may take.
+      const waits = ['sandbox_run_command', 'command_wait'].includes(name) && args['wait_ms'] === undefined;
+      while (waits && answer.structured['status'] === 'running') {
+        const { command_id } = answer.structured;
+        answer = await callOnce('command_wait', { command_id }, requestOptions);
+      }
+      return answer;
     },
     stderr: () => logged,
     async close() {

@@ -9,3 +9,6 @@ export const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
  * is.
  */
 export const CALL_TIMEOUT_MS = 300_000 * TIMEOUT_FACTOR;
+
+/** For a server under test, whose slow calls are otherwise continued in the background after 55 s. */
+export const PATIENT = ['--call-timeout', `${CALL_TIMEOUT_MS - 60_000}ms`];
