@@ -17,9 +17,6 @@ export default defineConfig({
           name: 'unit',
           include: ['test/**/*.test.ts'],
           exclude: [SYSTEM_TESTS],
-          // No unit test mocks a module or changes its process, so that files can share what one has
-          // imported.
-          isolate: false,
         },
       },
       { extends: true, test: { name: 'system', include: [SYSTEM_TESTS] } },
@@ -34,6 +31,8 @@ export default defineConfig({
     env: { SEED },
     globalSetup: 'test/support/runner/global-setup.ts',
     pool: 'forks',
+    // No test mocks a module or changes its process, so that files can share what one has imported.
+    isolate: false,
     // More than a small machine has processors: most of a test's time is waiting for programs and for their
     // limits.
     maxWorkers: 4,

@@ -6,7 +6,7 @@ import { commandAnswer } from './answers.ts';
 import type { Program } from './project.ts';
 import type { DemoServer } from './server.ts';
 
-const READY_TIMEOUT_MS = 15_000;
+const READY_TIMEOUT_MS = 120_000;
 const RETRY_MS = 50;
 
 const domainAnswer = z.object({ url: z.string() });

@@ -22,7 +22,7 @@ const INHERITED = [
 ] as const;
 /** Longer than the server's own limit: it answers any call by then. */
 const CALL_TIMEOUT_MS = 120_000;
-const EXIT_TIMEOUT_MS = 10_000;
+const EXIT_TIMEOUT_MS = 60_000;
 const MAX_LOGGED = 4_000;
 
 export interface CallOptions {
@@ -75,7 +75,7 @@ export class DemoServer {
     });
     const client = new Client({ name: 'sandbox-mcp-demo', version: '1' });
     try {
-      await client.connect(transport, { signal: anySignal([signal]) });
+      await client.connect(transport, { signal: anySignal([signal]), timeout: CALL_TIMEOUT_MS });
     } catch (error) {
       await client.close();
       signal.throwIfAborted();

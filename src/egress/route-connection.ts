@@ -29,9 +29,10 @@ const LONGEST_SILENCE_MS = 86_400_000;
 /** Long enough for a refused program to send its first bytes, which identify the protocol. */
 const REFUSED_WAIT_MS = 1_000;
 
-function firstByteWait(port: number): number {
+/** @param hasHeaderRules a program that is slow to send its first bytes must not go without the headers */
+function firstByteWait(port: number, hasHeaderRules: boolean): number {
   if (SERVER_FIRST_PORTS.has(port)) return SERVER_FIRST_WAIT_MS;
-  return CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
+  return hasHeaderRules || CLIENT_FIRST_PORTS.has(port) ? CLIENT_FIRST_WAIT_MS : FIRST_BYTE_MS;
 }
 
 /** A server there could take anything else for HTTP, in a request that was never evaluated. */
@@ -67,7 +68,7 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   }
   const sniffed = await sniff(
     tracked.connection,
-    first.byName.allowed ? firstByteWait(port) : REFUSED_WAIT_MS,
+    first.byName.allowed ? firstByteWait(port, first.hasHeaderRules) : REFUSED_WAIT_MS,
   );
   if (tracked.ended) return;
   // The policy may have changed by now.
@@ -83,7 +84,20 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
     refuse(tracked, sniffed, names, denied('the protocol could not be determined'));
   else if (port === HTTP_PORT && sniffed.protocol === 'opaque')
     refuse(tracked, sniffed, names, denied(HTTP_PORT_RULE));
-  else await relay(tracked, 'tcp', names, byName, !sniffed.hasData);
+  else if (sniffed.hasData) await relay(tracked, 'tcp', names, byName);
+  else await relay(tracked, 'tcp', names, byName, (late) => isAllowedHello(late, context, names));
+}
+
+/** Whether first bytes that come late are a TLS hello for one of the names, which no header rule applies to. */
+function isAllowedHello(
+  { hello }: SniffResult,
+  { policy, refuseEch }: GatewayContext,
+  names: readonly string[],
+): boolean {
+  if (hello?.kind !== 'hello' || (hello.encrypted && refuseEch)) return false;
+  const name = normalizeName(hello.serverName ?? '');
+  if (name === null || !names.includes(name)) return false;
+  return policy().evaluateName(name).allowed && !policy().headers.appliesTo(name);
 }
 
 /** The verdicts on a connection by its destination, before its contents count. */
@@ -198,25 +212,32 @@ async function relay(
   protocol: 'tcp' | 'tls',
   names: readonly string[],
   decision: Decision,
-  silent = false,
+  isAllowedLate: IsAllowedLate | null = null,
 ): Promise<void> {
   tracked.recordDecision(protocol, names, decision);
   try {
-    await connectTo(tracked, tracked.connection.address, silent);
+    await connectTo(tracked, tracked.connection.address, isAllowedLate);
   } catch (error) {
     handleDialError(tracked, null, error);
   }
 }
 
-/** @param silent the program has sent nothing yet: its first bytes are inspected before they are sent */
-async function connectTo(tracked: TrackedConnection, address: string, silent = false): Promise<void> {
+/** Decides on TLS, HTTP or an incomplete start of them. */
+type IsAllowedLate = (sniffed: SniffResult) => boolean;
+
+/** @param isAllowedLate if the program has sent nothing yet: inspects its first bytes before they are sent */
+async function connectTo(
+  tracked: TrackedConnection,
+  address: string,
+  isAllowedLate: IsAllowedLate | null = null,
+): Promise<void> {
   const { connection } = tracked;
   tracked.setDestination(address);
-  await dialThrough(connection, address, silent ? 'hold' : 'pass');
-  if (!silent || tracked.ended) return;
+  await dialThrough(connection, address, isAllowedLate === null ? 'pass' : 'hold');
+  if (isAllowedLate === null || tracked.ended) return;
   const late = await sniff(connection, LONGEST_SILENCE_MS);
   if (tracked.ended) return;
-  if (late.protocol !== 'opaque' && late.hasData)
+  if (late.protocol !== 'opaque' && late.hasData && !isAllowedLate(late))
     tracked.terminate('the program sent the server name too late for a policy decision');
   else if (late.hasData && connection.port === HTTP_PORT) tracked.terminate(HTTP_PORT_RULE);
   else connection.release();

@@ -5,6 +5,7 @@ import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { waitForCleanUps } from '../support/leftovers.ts';
 import { needs } from '../support/needs.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -24,6 +25,7 @@ afterEach(async () => {
   // After a test that timed out: the demo stops its server and its sandbox.
   if (running?.kill('SIGTERM')) await once(running, 'close');
   running = null;
+  await waitForCleanUps(scratch);
   rmSync(scratch, { recursive: true });
 });
 
@@ -86,7 +88,7 @@ function expectNothingLeft({ out }: Ended): void {
 describe('the demo', needs('Linux', process.platform === 'linux'), () => {
   it('runs the example in a sandbox and leaves nothing', async () => {
     const ended = await demo([]);
-    expect(ended).toMatchObject({ code: 0, err: '' });
+    expect(ended, ended.out).toMatchObject({ code: 0, err: '' });
     expect(stepLine(ended.out, 'create a sandbox')).toMatch(/ ms {3}sbx_/);
     expect(stepLine(ended.out, 'upload word-count')).toMatch(/\d+ files, [\d,]+ bytes/);
     expect(ended.out).toContain('│ ℹ fail 0');
@@ -102,7 +104,7 @@ describe('the demo', needs('Linux', process.platform === 'linux'), () => {
 
   it('accepts a directory without a known project', async () => {
     const ended = await demo([project({ 'letter.txt': 'Dear reader' })]);
-    expect(ended).toMatchObject({ code: 0, err: '' });
+    expect(ended, ended.out).toMatchObject({ code: 0, err: '' });
     expect(ended.out).toContain('project: not a known kind of project');
     expect(ended.out).toMatch(/│ .*letter\.txt/);
     expectNothingLeft(ended);

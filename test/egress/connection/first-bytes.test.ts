@@ -16,7 +16,11 @@ const BY_ADDRESS: NetworkPolicy = { mode: 'custom', subnets: { allow: [`${ADDRES
 async function decide(
   port: number,
   sent: Buffer | string,
-  { policy = BY_NAME, refuseEch = false }: { policy?: NetworkPolicy; refuseEch?: boolean } = {},
+  {
+    policy = BY_NAME,
+    refuseEch = false,
+    late = false,
+  }: { policy?: NetworkPolicy; refuseEch?: boolean; late?: boolean } = {},
 ): Promise<{ connection: ScriptedConnection; entry: ConnectionEntry }> {
   let ended: (entry: ConnectionEntry) => void = () => {};
   const entry = new Promise<ConnectionEntry>((resolve, reject) => {
@@ -39,7 +43,9 @@ async function decide(
   });
   await gateway.answerQuery(encode({ type: 'query', id: 1, questions: [{ type: 'A', name: 'good.test' }] }));
   const bytes = typeof sent === 'string' ? Buffer.from(sent, 'latin1') : sent;
-  const connection = new ScriptedConnection({ address: ADDRESS, port }, bytes.length === 0 ? [] : [bytes]);
+  const chunks = bytes.length === 0 ? [] : [bytes];
+  const to = { address: ADDRESS, port };
+  const connection = new ScriptedConnection(to, late ? ['timeout', ...chunks] : chunks);
   gateway.handleConnection(connection);
   return { connection, entry: await entry };
 }
@@ -132,5 +138,38 @@ describe('a client hello in records of one byte each', () => {
     const { connection, entry } = await decide(443, Buffer.concat([start, ...Array(13_000).fill(one)]));
     expect(connection.dialled).toEqual([]);
     expect(entry).toMatchObject({ outcome: 'refused', rule: expect.stringContaining('malformed') });
+  });
+});
+
+describe('first bytes that come late', () => {
+  const late = true;
+
+  it('pass as a hello for the allowed name', async () => {
+    const { connection, entry } = await decide(7777, await clientHello('good.test'), { late });
+    expect(connection.dialled).toEqual([`${ADDRESS}:7777`]);
+    expect(connection.answer).toBe('released');
+    expect(entry).toMatchObject({ outcome: 'allowed' });
+  });
+
+  it('do not pass as a hello for another name, as one that the operator refuses, or as a request', async () => {
+    const hello = await clientHello('good.test');
+    const refused: [Buffer | string, refuseEch: boolean][] = [
+      [await clientHello('evil.test'), false],
+      [withEncryptedHello(hello), true],
+      ['GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n', false],
+    ];
+    for (const [bytes, refuseEch] of refused) {
+      const { connection, entry } = await decide(7777, bytes, { late, refuseEch });
+      expect(connection.answer).toBe('reset');
+      expect(entry).toMatchObject({ rule: expect.stringContaining('too late') });
+    }
+  });
+
+  it('are waited for as long as those of a web client where a rule sets headers', async () => {
+    const rules = [{ domain: 'good.test', headers: { 'X-Key': 'a' } }];
+    for (const policy of [BY_NAME, { mode: 'custom' as const, rules }]) {
+      const { connection } = await decide(7777, 'PING\r\n', { policy });
+      expect(connection.waits[0]).toBe(policy === BY_NAME ? 1_000 : 30_000);
+    }
   });
 });

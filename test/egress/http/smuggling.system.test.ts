@@ -180,9 +180,10 @@ except OSError as e: print(e)`,
         ].sort(),
       );
       for (const { headers } of requests) expect([...headers.keys()]).not.toContain('x-local');
-      // If the server may leave a body unread, nothing follows on its connection.
-      const shared = secure && method === 'POST';
-      expect(world.heard.filter(({ text }) => text !== '')).toHaveLength(shared ? 1 : 2);
+      // If the server may leave a body unread, nothing follows on its connection. Otherwise it may: a request that
+      // comes before the connection is known to be idle gets one of its own.
+      const mayShare = secure && method === 'POST';
+      expect(world.heard.filter(({ text }) => text !== '').length).toBeOneOf(mayShare ? [1, 2] : [2]);
     });
 
     it('cannot add framing, routing or rule headers in trailers', async () => {

@@ -9,11 +9,13 @@ export class ScriptedConnection implements RedirectedConnection {
   readonly dialled: string[] = [];
   /** The last bytes that the program received. */
   answer = '';
-  readonly #chunks: Buffer[];
+  /** How long the gateway was ready to wait for each chunk, in milliseconds. */
+  readonly waits: number[] = [];
+  readonly #chunks: (Buffer | 'timeout')[];
   #close: (counts: ByteCounts) => void = () => {};
 
-  /** @param chunks everything the program sends; if empty, it stays silent */
-  constructor(to: { address: string; port: number }, chunks: readonly Buffer[]) {
+  /** @param chunks everything the program sends, and when it is too slow; if empty, it stays silent */
+  constructor(to: { address: string; port: number }, chunks: readonly (Buffer | 'timeout')[]) {
     this.address = to.address;
     this.port = to.port;
     this.#chunks = [...chunks];
@@ -22,17 +24,21 @@ export class ScriptedConnection implements RedirectedConnection {
     });
   }
 
-  nextChunk(): Promise<Buffer | 'end' | 'timeout'> {
+  nextChunk(waitMs: number): Promise<Buffer | 'end' | 'timeout'> {
+    this.waits.push(waitMs);
     return Promise.resolve(this.#chunks.shift() ?? 'timeout');
   }
 
-  dial(address: string, port: number, _how: DialMode): Promise<string | null> {
+  dial(address: string, port: number, how: DialMode): Promise<string | null> {
     this.dialled.push(`${address}:${port}`);
-    this.#close({ in: 0, out: 0 });
+    if (how !== 'hold') this.#close({ in: 0, out: 0 });
     return Promise.resolve(null);
   }
 
-  release(): void {}
+  release(): void {
+    this.answer = 'released';
+    this.#close({ in: 0, out: 0 });
+  }
 
   takeStream(): Promise<null> {
     this.#close({ in: 0, out: 0 });
