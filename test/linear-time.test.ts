@@ -1,7 +1,7 @@
 /**
  * Nothing that comes out of a sandbox, or from a model, costs the server more than linear time. Each parser
- * gets inputs of one size and of twice that size; their processor times are compared, not the time of the
- * clock, which a busy machine stretches.
+ * gets inputs of one size and of twice that size. Their CPU times are compared, not wall-clock times, which
+ * depend on the load of the machine.
  */
 import { encode } from 'dns-packet';
 import { describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ import { foreignInputs } from './support/foreign-inputs.ts';
 import { SEED } from './support/seed.ts';
 import { type Member, tarOf } from './support/tarball.ts';
 
-/** Bytes of the smaller input. A parser of quadratic time takes a good part of a second for it. */
+/** Bytes of the smaller input. A quadratic parser takes a considerable part of a second for it. */
 const SIZE = 16_384;
 /** Twice the input may take this many times the time; a quadratic parser takes four times. */
 const RATIO = 3;
@@ -47,7 +47,7 @@ async function cost(target: Target, input: Buffer): Promise<number> {
   try {
     await target(input);
   } catch (error) {
-    // Refused. Anything else is a defect.
+    // A refusal is fine; anything else is a defect.
     if (!(error instanceof SandboxError) && !(error instanceof Malformed)) throw error;
   }
   const { user, system } = process.cpuUsage(before);
@@ -55,8 +55,8 @@ async function cost(target: Target, input: Buffer): Promise<number> {
 }
 
 /**
- * What is wrong with the time that an input takes, or null. Collecting garbage can hit one run: a few have to
- * agree.
+ * The problem with the time that an input takes, or null. Garbage collection can slow down a single run, so a
+ * few must agree.
  */
 async function problemOf(target: Target, input: Buffer, twice: Buffer): Promise<string | null> {
   let [one, two] = [Number.POSITIVE_INFINITY, Number.POSITIVE_INFINITY];
@@ -137,7 +137,7 @@ async function* archiveOf(input: Buffer): AsyncGenerator<Buffer> {
 
 const TYPES = ['File', 'Directory', 'SymbolicLink', 'Link'] as const;
 
-/** Arguments of every tool: each text that the schema names is the input. */
+/** Arguments of every tool, with the input for each text in the schema. */
 function prepareTools(input: Buffer): void {
   const text = input.toString('latin1');
   for (const tool of TOOLS) {
@@ -154,7 +154,7 @@ function prepareTools(input: Buffer): void {
   refusing(() => excluder([text, text.slice(0, 200)]));
 }
 
-/** A refusal does not end the input's way through the other parsers. */
+/** After a refusal, the other parsers still get the input. */
 function refusing(parse: () => unknown): void {
   try {
     parse();
@@ -274,8 +274,8 @@ describe.each(Object.entries(TARGETS))('%s', (_title, target) => {
   });
 });
 
-describe('a parser of quadratic time', () => {
-  it('is told from the others', async () => {
+describe('a quadratic parser', () => {
+  it('is detected', async () => {
     const quadratic = (input: Buffer): number => {
       let equal = 0;
       const { length } = input;

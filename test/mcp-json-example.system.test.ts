@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { TOOLS } from '../tools/index.ts';
 
 const ROOT = join(import.meta.dirname, '..');
-/** What people put paths of their own in place of. */
+/** Placeholders that users replace with their own paths. */
 const CHECKOUT = '/path/to/sandbox-mcp';
 const PROJECTS = '/home/me/projects';
 

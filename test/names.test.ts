@@ -11,7 +11,7 @@ const files = FOLDERS.flatMap((folder) =>
   readdirSync(join(ROOT, folder), { recursive: true, encoding: 'utf8' })
     .filter((name) => /\.(ts|mjs|c|h)$/.test(name))
     .map((name) => join(folder, name))
-    // These hold the words themselves.
+    // These contain the words themselves.
     .filter((path) => !['test/names.test.ts', 'test/support/rules/names.ts'].includes(path))
     .map((path) => ({ path, text: readFileSync(join(ROOT, path), 'utf8') })),
 );
@@ -22,7 +22,7 @@ describe('names', () => {
     expect(unusualNames(files, ALLOWED)).toEqual([]);
   });
 
-  it('are excepted only when they contain the word', () => {
+  it('are allowed only if they contain the word', () => {
     const needed = (place: string): boolean => {
       const { [place]: _, ...others } = ALLOWED;
       return unusualNames(files, others).length > 0;

@@ -109,12 +109,12 @@ describe('a tar archive', () => {
 
   it.each<[string, Buffer, string]>([
     ['text', Buffer.from('#!/bin/sh\n'.repeat(200)), 'not a tar archive'],
-    ['a size that is no number', withSize('12x4567'), 'not octal'],
+    ['a size that is not a number', withSize('12x4567'), 'not octal'],
     ['a sparse file', tarOf([pax({ 'GNU.sparse.major': '1' }), { path: 'usr/x' }]), 'sparse file, "usr/x"'],
     ['a record longer than its header', tarOf([{ path: 'x', type: 'x', content: '99 path=a\n' }]), 'damaged'],
-    ['a record without end', tarOf([{ path: 'x', type: 'x', content: '9 path=abc' }]), 'damaged'],
+    ['an unterminated record', tarOf([{ path: 'x', type: 'x', content: '9 path=abc' }]), 'damaged'],
     ['a record without length', tarOf([{ path: 'x', type: 'x', content: 'path=a\n' }]), 'damaged'],
-    ['a size of its own', tarOf([pax({ size: '-1' }), { path: 'x' }]), 'size -1'],
+    ['a size in an extension header', tarOf([pax({ size: '-1' }), { path: 'x' }]), 'size -1'],
     ['an owner out of range', tarOf([pax({ uid: '4294967295' }), { path: 'x' }]), 'owner id 4294967295'],
     ['an unknown type', tarOf([{ path: 'usr/x', type: 'S' }]), '"usr/x" has the unsupported type "S"'],
   ])('is rejected for %s', async (_, bytes, words) => {
@@ -133,7 +133,7 @@ describe('a tar archive', () => {
   });
 });
 
-/** An archive with this size in its first header, whose checksum is right. */
+/** An archive with this size in its first header and a correct checksum. */
 function withSize(digits: string): Buffer {
   const bytes = tarOf([{ path: 'x' }]);
   bytes.write(digits, 124, 'latin1');

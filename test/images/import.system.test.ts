@@ -47,7 +47,7 @@ describe('an archive of a root file system', () => {
   });
 
   it('keeps owners and modes, mapped to the ids of the sandboxes', async (context) => {
-    if (!isRoot) return context.skip('only root has ids of its own to give');
+    if (!isRoot) return context.skip('only root has a separate range of ids');
     await place.import(tarOf([...ROOT, { path: 'usr/theirs', mode: 0o4750, uid: 7, gid: 8, content: 'x' }]));
     const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
     expect(await lstat(inTree('usr/theirs'))).toMatchObject({ uid: base + 7, gid: base + 8, mode: 0o104750 });
@@ -100,23 +100,28 @@ describe('an archive of a root file system', () => {
   });
 
   it.each<[string, Entry[] | Buffer, string, string]>([
-    ['a path that leads out', [...ROOT, { path: 'usr/../../x' }], 'invalid_argument', 'usr/../../x'],
+    ['a path that leads outside', [...ROOT, { path: 'usr/../../x' }], 'invalid_argument', 'usr/../../x'],
     [
-      'a hard link that leads out',
+      'a hard link that leads outside',
       [...ROOT, hardlink('usr/x', '../../etc/passwd')],
       'invalid_argument',
       '../../etc',
     ],
-    ['an entry of an unknown kind', [...ROOT, { path: 'usr/x', type: 'S' }], 'invalid_argument', 'usr/x'],
-    ['no root file system', [{ path: 'readme', content: 'x' }], 'invalid_argument', 'top-level'],
+    ['an entry of an unknown type', [...ROOT, { path: 'usr/x', type: 'S' }], 'invalid_argument', 'usr/x'],
     [
-      'no more than the start of an archive',
+      'an archive that is not a root file system',
+      [{ path: 'readme', content: 'x' }],
+      'invalid_argument',
+      'top-level',
+    ],
+    [
+      'only the start of an archive',
       tarOf([directory('./')]).subarray(0, 512),
       'invalid_argument',
       'top-level',
     ],
     [
-      'headers that take much memory',
+      'headers that take too much memory',
       [...ROOT, { path: 'PaxHeaders/x', type: 'x', content: `70016 linkpath=${'a'.repeat(70_000)}\n` }],
       'invalid_argument',
       'a header of 70016 bytes',
@@ -130,7 +135,7 @@ describe('an archive of a root file system', () => {
     ['no archive', Buffer.from('#!/bin/sh\n'.repeat(200)), 'invalid_argument', 'archive'],
     ['nothing', Buffer.alloc(0), 'invalid_argument', 'archive'],
     [
-      'half an archive',
+      'a truncated archive',
       tarOf([...ROOT, { path: 'usr/y', content: 'y'.repeat(9_000) }]).subarray(0, 6_000),
       'invalid_argument',
       'archive',
@@ -144,7 +149,7 @@ describe('an archive of a root file system', () => {
     ['two compressions', gzipSync(gzipSync(tarOf(ROOT))), 'invalid_argument', 'twice'],
     ['xz', Buffer.from('\xfd7zXZ\0aaaaaaaaaaaaaaaaaaaa', 'latin1'), 'unsupported', 'xz'],
     [
-      'programs of another machine',
+      'programs for another architecture',
       [...ROOT, { path: 'usr/bin/sh', mode: 0o755, content: otherElf() }],
       'unsupported',
       'riscv64',
@@ -205,7 +210,7 @@ describe('an archive of a root file system', () => {
     }
   });
 
-  it('is refused to sandboxes with user ids other than those of its files', async () => {
+  it('is refused to sandboxes with other user ids than its files', async () => {
     await place.import(tarOf(ROOT));
     const path = join(place.stateDir, 'images/image/record.json');
     const record = z.record(z.string(), z.unknown()).parse(JSON.parse(await readFile(path, 'utf8')));

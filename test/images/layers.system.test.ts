@@ -34,7 +34,7 @@ const LOWER = tarOf([
 const UPPER = tarOf([
   { path: 'usr/.wh.removed' },
   { path: 'usr/.wh.tree' },
-  // Written before the opaque marker of its directory: it must stay nevertheless.
+  // Written before the opaque marker of its directory, but must be kept.
   { path: 'usr/opaque/new', content: 'new' },
   { path: 'usr/opaque/.wh..wh..opq' },
   { path: 'usr/link/file', content: 'through the link' },
@@ -81,7 +81,7 @@ describe('an archive of a container image', () => {
     expect(await text('usr/linked/file')).toBe('through the link');
     expect(await readdir(join(place.stateDir, 'images/image'))).toEqual(['record.json', 'tree']);
     const users = (await text('etc/passwd')).split('\n').map((line) => line.split(':')[0]);
-    // Programs report the first one with its number.
+    // Programs report the first account with this number.
     expect(users).toEqual(['root', 'vercel-sandbox', 'node', '']);
   });
 
@@ -116,12 +116,12 @@ describe('an archive of a container image', () => {
 
   it.each<[string, Entry[], string]>([
     [
-      'a part is not what its digest says',
+      'a part does not match its digest',
       spoil(ociLayout([{ architecture: ARCHITECTURE, layers: [layer(LOWER)] }])),
       'digest',
     ],
     [
-      'a layer is not what the configuration says',
+      'a layer does not match the configuration',
       dockerArchive([LOWER]).map((entry) =>
         entry.path.endsWith('.tar') ? { ...entry, content: UPPER } : entry,
       ),
@@ -129,11 +129,11 @@ describe('an archive of a container image', () => {
     ],
     ['a part is missing', dockerArchive([LOWER]).slice(1), 'layer.tar'],
     [
-      'its list leads elsewhere',
+      'its list names missing parts',
       [{ path: 'manifest.json', content: '[{"Config":"/etc/passwd","Layers":[]}]' }],
       '/etc/passwd',
     ],
-    ['its list is none', [{ path: 'manifest.json', content: '{"a":1}' }], 'manifest.json'],
+    ['its list is invalid', [{ path: 'manifest.json', content: '{"a":1}' }], 'manifest.json'],
     ['it contains two images', twice(dockerArchive([LOWER])), '2 images (test:latest, test:latest)'],
   ])('is rejected when %s, and leaves nothing', async (_, entries, words) => {
     await expect(place.import(tarOf(entries))).rejects.toMatchObject({
@@ -143,7 +143,7 @@ describe('an archive of a container image', () => {
     expect(await place.left()).toEqual([]);
   });
 
-  it('is selected by name, where there are several', async () => {
+  it('is selected by name if there are several', async () => {
     const entries = several({ 'registry.example/org/app:1': LOWER, 'other:latest': UPPER });
     await place.import(tarOf(entries), { image: 'app:1' });
     expect(await text('usr/tree/leaf')).toBe('leaf');
@@ -179,7 +179,7 @@ describe('an archive of a container image', () => {
   });
 });
 
-/** One archive of several images, each of one layer. */
+/** One archive with several images of one layer each. */
 function several(images: Record<string, Buffer>): Entry[] {
   const all = Object.entries(images).map(([name, layer]) => dockerArchive([layer], { name }));
   const lists = all.map((entries) => String(entries.at(-1)?.content).slice(1, -1));

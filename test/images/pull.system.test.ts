@@ -51,7 +51,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
     const layout = `oci:${tools.layout}:two`;
     await push(layout, 'team/two:oci');
     await push(layout, 'team/two:docker', '--format', 'v2s2');
-    // Compressed beforehand, since a push takes layers that the registry has already.
+    // Compressed beforehand, since a push reuses layers that the registry already has.
     await tools.skopeo('copy', '--dest-compress', '--dest-compress-format', 'zstd', layout, 'oci:zstd:two');
     await push('oci:zstd:two', 'team/two:zstd', '--preserve-digests');
     const layer = tarOf(busybox ?? []);
@@ -76,7 +76,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
   const pull = (name: string, report?: (state: PullState) => void) =>
     place.images.pull({ reference: `${proxy.host}/team/${name}`, ...MAX }, timeoutSignal(), report);
 
-  it.each(['oci', 'docker', 'zstd'] as const)('are the tree that umoci unpacks: %s', async (tag) => {
+  it.each(['oci', 'docker', 'zstd'] as const)('equal the tree that umoci unpacks: %s', async (tag) => {
     const states: PullState[] = [];
     const image = await pull(`two:${tag}`, (state) => states.push({ ...state }));
     const manifest = await (
@@ -97,7 +97,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
     expect(await readdir(join(place.stateDir, 'images', image.name))).toEqual(['record.json', 'tree']);
   });
 
-  it('are pulled at the first sandbox that names them, and need no registry afterwards', async () => {
+  it('are pulled for the first sandbox that names them, and need no registry afterwards', async () => {
     const runtime = `${proxy.host}/team/tiny:1`;
     const lines: string[] = [];
     const sandbox = await place.engine.create(createRequest({ runtime }), timeoutSignal(), (line) =>
@@ -115,7 +115,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
     expect((await place.engine.runtimes(timeoutSignal())).installed).toContain(runtime);
   });
 
-  it('of the operator’s table are those that short names stand for', async () => {
+  it('for short names come from the operator’s table', async () => {
     const settings = { ...allowing([]), runtimeImages: new Map([['tiny', `${proxy.host}/team/tiny:1`]]) };
     const other = await openImagePlace({ images: settings });
     try {
@@ -173,7 +173,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
     await place.engine.forget(sandbox.sandboxId, timeoutSignal());
   });
 
-  it('leave nothing when the registry lies about a layer, is cut off, or the pull is cancelled', async () => {
+  it('leave nothing when a layer is corrupt, the connection breaks, or the pull is cancelled', async () => {
     await place.images.list(timeoutSignal());
     let layers = 0;
     proxy.intercept = (request, _, forward) => {
@@ -221,7 +221,7 @@ interface Proxy {
   close(): Promise<void>;
 }
 
-/** Stands in front of the registry, and may change its answers. */
+/** A proxy in front of the registry that may change its answers. */
 async function startProxy(target: string): Promise<Proxy> {
   const server: Server = createServer((request, response) => {
     const forward = (change: Change) => {

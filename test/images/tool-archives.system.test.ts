@@ -1,6 +1,6 @@
 /**
- * Images as umoci, skopeo and buildah write them: what is imported is the tree that umoci unpacks, entry by
- * entry.
+ * Images as umoci, skopeo and buildah write them: the imported tree equals the one that umoci unpacks, entry
+ * by entry.
  */
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import {
 } from './support/image-tools.ts';
 import { listTree } from './support/tree-listing.ts';
 
-/** What the import itself writes in `/etc`, and with it the directory's time. */
+/** What the import itself writes to `/etc`, which also changes the directory's time. */
 const WRITTEN = /^etc(\/(passwd|group|hostname|hosts|resolv\.conf|nsswitch\.conf))? /;
 const missing = missingTools('umoci', 'skopeo');
 
@@ -95,7 +95,7 @@ describe.skipIf(missing !== null)(`images of real tools${missing === null ? '' :
     },
   );
 
-  it('are imported as buildah writes them, deletions in hard links of one whiteout', async (context) => {
+  it('are imported as buildah writes them, with deletions as hard links of one whiteout', async (context) => {
     const unavailable = missingTools('buildah');
     if (unavailable !== null) return context.skip(unavailable);
     const build = async (from: string, change: (root: string) => Promise<void>) => {

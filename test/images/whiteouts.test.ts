@@ -19,7 +19,7 @@ describe('a whiteout', () => {
     expect(whiteoutOf(path)).toEqual(expected);
   });
 
-  it('is one whatever its type', async () => {
+  it('is recognized whatever its type', async () => {
     async function* source() {
       yield tarOf([{ path: 'a/.wh.one' }, hardlink('a/.wh.two', 'a/one'), { path: 'b/.wh..wh..opq' }]);
     }

@@ -24,7 +24,7 @@ function withPolicies(world: World): { sandboxId: string; policy: NetworkPolicy 
   return updates;
 }
 
-// In two pieces: in one it would look like a template.
+// In two pieces, since the whole would look like a template.
 const REFERENCE = ['$', '{secret:KEY}'].join('');
 
 const POLICY: NetworkPolicy = {

@@ -5,7 +5,7 @@ import { neverAborted, openWorld, plainRequest, rejection } from './support/regi
 
 const NAMED = { ...plainRequest, name: 'work', keep: true };
 
-/** A world whose engine knows sandboxes of others, and starts stopped ones again. */
+/** A registry whose engine knows sandboxes of other machines and resumes stopped ones. */
 function openPersistent(config: Parameters<typeof openWorld>[0] = {}) {
   const world = openWorld(config);
   const { engine } = world;
@@ -49,7 +49,7 @@ describe('an engine without persistence and regions', () => {
     ['name', { name: 'work', keep: true }, /sandbox_snapshot keeps the files/],
     ['keep_snapshots', { keepSnapshots: 3 }, /snapshot_delete/],
     ['regions', { regions: ['fra1'] }, /without regions/],
-  ])('refuses %s, with what to do instead', async (argument, more, hint) => {
+  ])('refuses %s, with an alternative', async (argument, more, hint) => {
     const session = openWorld().registry.openSession('local');
     const error = await rejection(session.create({ ...plainRequest, ...more }, neverAborted));
     expect(error).toMatchObject({
@@ -61,7 +61,7 @@ describe('an engine without persistence and regions', () => {
 });
 
 describe('a named sandbox', () => {
-  it('has the same id on every machine, of one owner', async () => {
+  it('has the same id on every machine for the same owner', async () => {
     const first = await openPersistent().registry.openSession('local').create(NAMED, neverAborted);
     const second = await openPersistent().registry.openSession('local').create(NAMED, neverAborted);
     const other = await openPersistent().registry.openSession('ann').create(NAMED, neverAborted);
@@ -80,7 +80,7 @@ describe('a named sandbox', () => {
     }
   });
 
-  it('is created once; a second one is told how to resume it', async () => {
+  it('is created once; a second create is told how to resume it', async () => {
     const { registry } = openPersistent();
     const session = registry.openSession('local');
     const { sandboxId } = await session.create(NAMED, neverAborted);
@@ -162,7 +162,7 @@ describe('a sandbox of another state directory', () => {
     expect(sandboxes).toMatchObject([{ sandboxId: ID, ownership: 'attached' }]);
     await session.end('shutdown');
     expect(engine.calls.filter((call) => call === `stop ${ID}`)).toEqual([]);
-    // It is this principal's here from now on.
+    // From now on it belongs to this principal here.
     expect((await rejection(registry.openSession('ann').attach(ID, neverAborted))).code).toBe('not_found');
   });
 
@@ -176,7 +176,7 @@ describe('a sandbox of another state directory', () => {
     expect(resumed).toEqual([]);
   });
 
-  it('that is not there is not found', async () => {
+  it('that does not exist is not found', async () => {
     const session = openPersistent().registry.openSession('local');
     expect((await rejection(session.attach(ID, neverAborted))).code).toBe('not_found');
   });

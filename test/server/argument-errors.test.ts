@@ -26,7 +26,7 @@ describe('argumentError', () => {
   it.each<[string, unknown, string]>([
     ['a missing argument', {}, '`cmd` is required: a string.'],
     ['a wrong type', { cmd: 5 }, '`cmd` must be a string, not 5.'],
-    ['no object at all', [], '`arguments` must be an object, not a list of 0.'],
+    ['a list instead of an object', [], '`arguments` must be an object, not a list of 0.'],
     ['a fraction', { cmd: 'a', wait_ms: 1.5 }, '`wait_ms` must be a whole number, not 1.5.'],
     ['too much', { cmd: 'a', wait_ms: 60_000 }, '`wait_ms` must be at most 55000, not 60000.'],
     [

@@ -1,4 +1,4 @@
-/** Clients that break the protocol, or use it in ways that few do, over the real streams. */
+/** Clients that break the protocol or use it in unusual ways, over the real streams. */
 import { once } from 'node:events';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -16,7 +16,7 @@ import {
 const MEGABYTE = 1_048_576;
 const MAX_LINE_BYTES = 32 * MEGABYTE;
 
-/** By itself: 0, or 1 where the machine was too slow to end everything in time. */
+/** Exits by itself: with 0, or 1 if the machine was too slow to end everything in time. */
 const EXITED = [expect.any(Number), null];
 
 let lastId = 1_000;
@@ -37,7 +37,7 @@ function pingOf(id: number, bytes: number): string {
 }
 
 describe('a client that cancels', () => {
-  it('twice, and again after the end, gets no answer to that call; its command is killed', async () => {
+  it('twice, and again after the end, gets no answer to that call; the command is killed', async () => {
     const server = await initialized();
     await call(server, 'sandbox_create');
     const args = { cmd: 'bash', args: ['-c', 'echo started; sleep 1000'] };
@@ -71,7 +71,7 @@ describe('a client with an odd progress token', () => {
     expect(messages[0]).toMatchObject({ method: 'notifications/progress', params: { progressToken } });
   });
 
-  it('is told what a token has to be', async () => {
+  it('is told what a valid token is', async () => {
     const server = await initialized();
     for (const progressToken of [null, 1.5, true, {}, ['x']]) {
       server.send(request('run', 'tools/call', { name: 'session_info', _meta: { progressToken } }));
@@ -100,7 +100,7 @@ describe('the handshake', () => {
     });
   });
 
-  it('may come late: requests before it are answered', async () => {
+  it('may arrive late: requests before it are answered', async () => {
     const server = await rawServer();
     server.send(request('ping', 'ping'));
     expect(await server.next()).toMatchObject({ id: 'ping', result: {} });
@@ -133,7 +133,7 @@ describe('the handshake', () => {
     expect(await server.next()).toMatchObject({ id: 'second', result: { protocolVersion: '2025-11-25' } });
   });
 
-  it('tells a client of the stateless protocol that this method is unknown', async () => {
+  it('reports an unknown method to a client of the stateless protocol', async () => {
     const server = await rawServer();
     server.send(request('probe', 'server/discover'));
     expect(await server.next()).toMatchObject({ id: 'probe', error: { code: -32601 } });
@@ -143,7 +143,7 @@ describe('the handshake', () => {
 });
 
 describe('a client that ends in the middle of a line', () => {
-  it('has not sent that message; the server exits', async () => {
+  it('has not sent that message, and the server exits', async () => {
     const server = await initialized();
     server.process.stdin.end(JSON.stringify(request('half', 'ping')));
     expect(await server.exited).toEqual(EXITED);
@@ -152,7 +152,7 @@ describe('a client that ends in the middle of a line', () => {
 });
 
 describe('a line of 32 MiB', () => {
-  it('is the longest that is read', async () => {
+  it('is the longest that is accepted', async () => {
     const server = await initialized();
     server.send(pingOf(1, MAX_LINE_BYTES));
     expect(await server.next()).toMatchObject({ id: 1, result: {} });
@@ -166,10 +166,10 @@ describe('a line of 32 MiB', () => {
 
 describe('a client that reads nothing', () => {
   const REQUESTS = 3_000;
-  /** Padding, so that little is under way in a pipe. */
+  /** Padding, so that little is in flight in a pipe. */
   const list = (id: number): object => request(id, 'tools/list', { _meta: { padding: 'x'.repeat(1_000) } });
 
-  /** The server, once it has stopped reading as well. */
+  /** The server, once it has stopped reading too. */
   async function stalled(): Promise<RawServer> {
     const server = await initialized();
     server.process.stdout.pause();
@@ -178,7 +178,7 @@ describe('a client that reads nothing', () => {
     return server;
   }
 
-  it('is read no further, which bounds memory, and gets all answers when it reads', async () => {
+  it('is not read any further, which bounds memory, and gets all answers when it reads again', async () => {
     const server = await initialized();
     server.send(list(0));
     const answerBytes = JSON.stringify(await server.next()).length;
@@ -212,7 +212,7 @@ describe('a client that starts two servers at once on one state directory and ki
   const KILL_AFTER_MS = [0, 5, 20, 40];
   const WAYS = ['SIGTERM', 'SIGKILL', 'end'] as const;
 
-  /** Starts two, and ends both that many milliseconds after their answers. */
+  /** Starts two servers, and ends both this many milliseconds after their answers. */
   async function probe(stateDir: string, way: (typeof WAYS)[number], afterMs: number): Promise<void> {
     const servers = await Promise.all([rawServer(stateDir), rawServer(stateDir)]);
     await Promise.all(
@@ -248,7 +248,7 @@ describe('a client that starts two servers at once on one state directory and ki
   async function filesOf(stateDir: string): Promise<string[]> {
     const entries = await readdir(stateDir, { recursive: true, withFileTypes: true });
     const paths = entries.map(({ parentPath, name }) => join(parentPath, name));
-    // What a killed server was about to remove is there until the next recovery.
+    // What a killed server was about to remove stays until the next recovery.
     return paths.filter((path) => !path.startsWith(join(stateDir, 'trash/'))).toSorted();
   }
 });

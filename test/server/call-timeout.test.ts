@@ -37,7 +37,7 @@ describe('a call that the engine does not answer', () => {
     expect(await stopped.promise).toBe(true);
   });
 
-  it('goes on if it changes something, until the conversation ends', async () => {
+  it('continues if it changes something, until the conversation ends', async () => {
     const seen: AbortSignal[] = [];
     const { client, connection } = await serve([endless(seen)], { callTimeout: TIMEOUT });
     const answer = await client.callTool({ name: 'change', arguments: {} });

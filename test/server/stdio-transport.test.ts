@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { StdioTransport } from '../../src/server/stdio-transport.ts';
 import { createLogger } from '../../src/shared/log.ts';
 
-/** A client that takes nothing until it is told to. */
+/** A client that reads nothing until it is told to. */
 class UnreadOutput extends Writable {
   #taken: (() => void)[] = [];
 
@@ -19,7 +19,7 @@ class UnreadOutput extends Writable {
 const ping = (id: number): string => `${JSON.stringify({ jsonrpc: '2.0', id, method: 'ping' })}\n`;
 
 describe('a transport whose client does not read', () => {
-  it('reads no further once 16 MiB wait, and goes on when the client has read them', async () => {
+  it('stops reading once 16 MiB wait, and continues when the client has read them', async () => {
     const input = new PassThrough();
     const output = new UnreadOutput();
     const transport = new StdioTransport(input, output, createLogger('silent'));

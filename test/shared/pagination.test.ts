@@ -4,7 +4,7 @@ import { paginate, parseCursor } from '../../src/shared/pagination.ts';
 
 const ALL = { limit: 100, since: null, until: null, cursor: null };
 const own = (place: { createdAt: number; id: string }) => place;
-/** In no order; three of the same millisecond. */
+/** Unordered; three of the same millisecond. */
 const PLACES = [
   { createdAt: 1, id: 'sbx_22222a' },
   { createdAt: 3, id: 'sbx_22222e' },

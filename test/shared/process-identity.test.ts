@@ -23,7 +23,7 @@ describe('process identity', () => {
   });
 
   it('reports a zombie as dead', needs('Linux', process.platform === 'linux'), async () => {
-    // The shell becomes a program that never looks after the child it inherits.
+    // The shell becomes a program that never reaps the child it inherits.
     const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 1000'], {
       stdio: ['ignore', 'pipe', 'ignore'],
     });

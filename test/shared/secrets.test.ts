@@ -4,7 +4,7 @@ import { secretSettings } from '../../src/config/secret-settings.ts';
 import { ConfigError } from '../../src/config/setting.ts';
 import { SecretStore } from '../../src/shared/secrets.ts';
 
-// How a secret is mentioned, without a template that the linter would take for a mistake.
+// A reference to a secret, built so that the linter does not report a template in a string.
 const say = (name: string): string => `\${secret:${name}}`;
 
 const ENV = {
@@ -38,12 +38,12 @@ describe('operator secrets', () => {
   });
 
   it.each<[string, Record<string, string>]>([
-    ['a name in small letters', { SANDBOX_MCP_SECRET_token: 'hidden!' }],
+    ['a lower-case name', { SANDBOX_MCP_SECRET_token: 'hidden!' }],
     ['no name', { SANDBOX_MCP_SECRET_: 'hidden!' }],
-    ['a name that ends like a setting', { SANDBOX_MCP_SECRET_PROD_ENV: 'hidden!' }],
-    ['domains of nothing', { SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
-    ['a domain that is none', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
-    ['a truth that is none', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_ENV: 'hidden!' }],
+    ['a name that ends in a setting suffix', { SANDBOX_MCP_SECRET_PROD_ENV: 'hidden!' }],
+    ['an empty list of domains', { SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
+    ['an invalid domain', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_DOMAINS: 'hidden!' }],
+    ['an invalid boolean', { SANDBOX_MCP_SECRET_A: 'x', SANDBOX_MCP_SECRET_A_ENV: 'hidden!' }],
   ])('are rejected for %s, without showing a value', (_title, env) => {
     const error = refusal(() => secretSettings(env));
     expect(() => secretSettings(env)).toThrow(ConfigError);

@@ -1,7 +1,7 @@
 /** Bytes that a sandbox, a peer or a model may send to make a parser slow. */
 import { generator } from './seed.ts';
 
-/** What an input consists of, over and over. */
+/** The pieces that inputs repeat. */
 const PIECES: Readonly<Record<string, readonly string[]>> = {
   blanks: [' '],
   'tabs and a control character': ['\t\t\t\t\t\t\t\u0001'],

@@ -40,7 +40,7 @@ export function sandboxCgroups(root = CGROUP_ROOT): string[] {
   return found;
 }
 
-/** Tells which test it belongs to. */
+/** Identifies the test that it belongs to. */
 function creationTime(path: string): string {
   return statSync(path, { throwIfNoEntry: false })?.ctime.toISOString() ?? 'an unknown time';
 }
@@ -108,7 +108,7 @@ function isCleanUp(pid: string, folder: string): boolean {
   return commandLine.includes(folder) && commandLine.split('\0').includes('clean');
 }
 
-/** Empty where it cannot be read: a process or cgroup that went away meanwhile is no leftover. */
+/** Empty if it cannot be read: a process or cgroup that disappeared meanwhile is not a leftover. */
 function entriesOf(directory: string): string[] {
   try {
     return readdirSync(directory);

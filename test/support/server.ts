@@ -43,7 +43,7 @@ export interface RunningServer {
 
 /** Starts the built server. Answers are checked against the output schema of their tool by the client. */
 export async function startServer(options: ServerOptions = {}): Promise<RunningServer> {
-  // Short, since socket paths below it have a limit; passable, since a sandbox's users work below it.
+  // Short, since socket paths below it have a limit; searchable by all, since sandbox users work below it.
   const home = await mkdtemp(join(tmpdir(), 's-'));
   await chmod(home, 0o711);
   const stateDir = options.stateDir ?? join(home, 's');

@@ -19,7 +19,7 @@ export interface SourceServer {
   /** `http://address:port`. */
   readonly url: string;
   readonly port: number;
-  /** What an operator allows so that sandboxes can access it. */
+  /** The range that an operator must allow so that sandboxes can access it. */
   readonly range: string;
   /**
    * The commits of `/repo.git`, oldest first. `main` has all, `old` the first, which is `v1`, an annotated

@@ -1,6 +1,5 @@
 /**
- * How many times as long as elsewhere a test may take; more than 1 where the machine is slowed down on
- * purpose.
+ * The factor by which tests may take longer; more than 1 on a machine that is slowed down on purpose.
  */
 export const TIMEOUT_FACTOR = Number(process.env['TEST_TIMEOUT_FACTOR'] ?? 1);
 

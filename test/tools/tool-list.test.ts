@@ -77,7 +77,7 @@ describe('the list of tools', () => {
     }
   });
 
-  it('leaves out only the annotations that a client assumes anyway', () => {
+  it('omits only the annotations that clients assume by default', () => {
     for (const tool of TOOLS) {
       // The defaults of the protocol; two of the hints have no meaning for a tool that only reads.
       const defaults = {
@@ -109,7 +109,7 @@ describe('the list of tools', () => {
     expect(new Set(hints).size).toBe(hints.length);
   });
 
-  it('describes in words what clients drop from schemas: the longest wait, and octal modes', () => {
+  it('describes in words what some clients drop from schemas: the longest wait, and octal modes', () => {
     const words = (tool: Tool | undefined, pattern: RegExp): string[] =>
       [...JSON.stringify(tool && describeTool(tool).inputSchema).matchAll(pattern)].map(([text]) => text);
     for (const tool of TOOLS.filter(({ input }) => 'wait_ms' in input.shape)) {

@@ -48,7 +48,7 @@ describe('credentials', () => {
     expect(await find('other.example/app', { auths })).toBeNull();
   });
 
-  it('are found by the keys that Docker writes, and in the first file that has them', async () => {
+  it('are found by the keys that Docker writes, in the first file that has them', async () => {
     const hub = { auths: { [DEFAULT_REGISTRY_KEYS[1] ?? '']: { auth: encode('me:hub') } } };
     expect(await find('python:3', null, {}, hub)).toEqual(basic('me', 'hub'));
     const old = { auths: { 'https://registry.example/v1/': { identitytoken: 'refresh' } } };
@@ -56,7 +56,7 @@ describe('credentials', () => {
     expect(await find('registry.example/app', old, later)).toEqual({ kind: 'identity', token: 'refresh' });
   });
 
-  it('are asked of credential helpers', async () => {
+  it('are requested from credential helpers', async () => {
     const helper = join(folder, 'docker-credential-test');
     const script = `#!/bin/sh\nread -r asked\n[ "$1 $asked" = "get registry.example" ] || { echo not found; exit 1; }\necho '{"Username":"me","Secret":"helped"}'\n`;
     await writeFile(helper, script);
@@ -94,7 +94,7 @@ describe('a challenge', () => {
     expect(Object.fromEntries(challenge?.parameters ?? [])).toEqual(parameters);
   });
 
-  it('is answered by a token where there is a choice, and by nothing where it is unknown', () => {
+  it('is answered with a token if there is a choice, and not at all if it is unknown', () => {
     expect(parseChallenge(['Basic realm="x"', 'Bearer realm="y"'])?.scheme).toBe('bearer');
     expect(parseChallenge('Negotiate')).toBeNull();
     expect(parseChallenge(undefined)).toBeNull();

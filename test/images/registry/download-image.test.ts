@@ -1,4 +1,4 @@
-/** Images from a registry that works, and from those that do not. */
+/** Images from a working registry, and from faulty ones. */
 import { readFile } from 'node:fs/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { PullProgress } from '../../../src/images/registry/download-image.ts';
@@ -42,7 +42,7 @@ describe('an image of a registry', () => {
     expect((await pull({ tag: `@${digest}` })).digest).toBe(digest);
   });
 
-  it('may have an attestation beside it in its index', async () => {
+  it('may have an attestation next to it in its index', async () => {
     const index: { manifests: object[] } = JSON.parse(String(registry.stored.get('latest')));
     const attestation = {
       digest: `sha256:${'0'.repeat(64)}`,
@@ -96,34 +96,34 @@ describe('an image of a registry', () => {
   });
 
   it.each<[string, () => void, string, string]>([
-    ['another manifest than its digest says', () => spoilManifest(), 'server', 'has the digest'],
+    ['a manifest that does not match its digest', () => spoilManifest(), 'server', 'has the digest'],
     [
-      'another layer of the same size',
+      'a different layer of the same size',
       () => replace(SECOND, (bytes) => Buffer.alloc(bytes.length)),
       'server',
       'has the digest',
     ],
     [
-      'more bytes than its size',
+      'more bytes than the declared size',
       () => replace(SECOND, (bytes) => Buffer.concat([bytes, bytes])),
       'server',
       'more than',
     ],
     [
-      'fewer bytes than its size',
+      'fewer bytes than the declared size',
       () => replace(SECOND, (bytes) => bytes.subarray(1)),
       'server',
       'bytes, not',
     ],
     [
-      'another digest in its header',
+      'a wrong digest in its header',
       () => answerWith(200, { 'docker-content-digest': `sha256:${'1'.repeat(64)}` }),
       'server',
       'names its manifest',
     ],
     ['no image of that name', () => registry.stored.clear(), 'not_found', 'does not have image'],
     [
-      'a demand for credentials',
+      'required credentials',
       () => answerWith(401, { 'www-authenticate': 'Basic realm="x"' }),
       'auth',
       'denies access',
@@ -132,18 +132,18 @@ describe('an image of a registry', () => {
     ['a rate limit', () => answerWith(429, {}), 'rate_limit', 'limits how often'],
     ['errors of its own', () => answerWith(503, { 'retry-after': '0' }), 'unavailable', 'HTTP 503'],
     [
-      'redirects without end',
+      'endless redirects',
       () => answerWith(307, { location: '/v2/team/app/manifests/latest' }),
       'unavailable',
       'redirects more than',
     ],
     [
-      'something that is no manifest',
+      'an invalid manifest',
       () => registry.stored.set('latest', Buffer.from('{"a":1}')),
       'unsupported',
       'unknown form',
     ],
-    ['images for other machines alone', () => otherMachines(), 'unsupported', 's390x'],
+    ['images only for other architectures', () => otherMachines(), 'unsupported', 's390x'],
   ])('is rejected for a registry with %s', async (_, arrange, code, words) => {
     arrange();
     await expect(pull()).rejects.toMatchObject({ code, message: expect.stringContaining(words) });

@@ -56,7 +56,7 @@ describe('a reference', () => {
     expect(() => requireReference(text)).toThrow(expect.objectContaining({ code: 'invalid_argument' }));
   });
 
-  it('is told from a misspelled runtime by its tag, digest or path', () => {
+  it('is distinguished from a misspelled runtime by its tag, digest or path', () => {
     expect(['alpine', 'nod24', 'python3.13'].filter(isExplicitReference)).toEqual([]);
     expect(['alpine:3', 'a/b', `a@${DIGEST}`].filter(isExplicitReference)).toHaveLength(3);
   });
@@ -85,7 +85,7 @@ describe('the rules for images', () => {
     else expect(() => rules.require(reference)).toThrow(expect.objectContaining({ code: 'permission' }));
   });
 
-  it('allow everything where there are none, but list nothing', () => {
+  it('allow everything if there are none, and nothing if the list is empty', () => {
     const rules = new ImageRules(null);
     rules.require(requireReference('registry.example/app'));
     expect(rules.isListed(requireReference('registry.example/app'))).toBe(false);

@@ -25,8 +25,8 @@ afterEach(async () => {
 
 const pull = (request: Partial<Pull> = {}) => pullInto(folder, { host: registry.host, ...request });
 
-describe('the way to a registry', () => {
-  it('leads to a mirror first, and to the registry if that fails', async () => {
+describe('access to a registry', () => {
+  it('tries a mirror first, and the registry if that fails', async () => {
     const mirror = await startMemoryRegistry(LAYOUT);
     const options = { mirrors: new Map([[registry.host, [`http://${mirror.host}`]]]) };
     await pull({ options });
@@ -36,7 +36,7 @@ describe('the way to a registry', () => {
     expect(registry.requests.length).toBeGreaterThan(0);
   });
 
-  it('leads to no private address for an agent, not by a redirect either', async () => {
+  it('reaches no private address for an agent, not even by a redirect', async () => {
     const closedBecause = (address: string) => (address.startsWith('127.') ? 'loopback' : null);
     await expect(pull({ guarded: true, options: { closedBecause } })).rejects.toMatchObject({
       code: 'permission',
@@ -61,7 +61,7 @@ describe('the way to a registry', () => {
     });
   });
 
-  it('takes credentials along to the registry alone', async () => {
+  it('sends credentials only to the registry', async () => {
     const storage = await startMemoryRegistry(LAYOUT);
     await logIn({ [registry.host]: { auth: Buffer.from('me:secret').toString('base64') } });
     registry.intercept = (request, response) => {

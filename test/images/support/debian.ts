@@ -31,11 +31,11 @@ async function aptSource(): Promise<{ uri: string; suite: string } | null> {
 
 /** Builds it, or returns why it cannot be built here. */
 export async function makeDebian(): Promise<DebianArchive | string> {
-  if (process.getuid?.() !== 0) return 'only root makes a Debian here';
+  if (process.getuid?.() !== 0) return 'only root can build a Debian here';
   const source = await aptSource();
-  if (source === null) return 'this machine has no package sources of Debian';
+  if (source === null) return 'this machine has no Debian package sources';
   const path = join(tmpdir(), `debian-${process.pid}.tar`);
-  // The smallest with apt; the mirror's caches are useless in it.
+  // The smallest variant with apt; the mirror's caches are useless in it.
   const args = ['--variant=apt', '--quiet', source.suite, path, `deb ${source.uri} ${source.suite} main`];
   const child = spawn('mmdebstrap', args, { stdio: ['ignore', 'ignore', 'pipe'] });
   const words = text(child.stderr);

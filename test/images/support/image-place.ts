@@ -63,7 +63,7 @@ export async function openImagePlace(options: Partial<OciEngineOptions> = {}): P
     async script(runtime, script, sudo = true) {
       const shared = await engine.create(createRequest({ runtime }), timeoutSignal());
       try {
-        const create = () => Promise.reject(new Error('one is enough'));
+        const create = () => Promise.reject(new Error('a single id is enough'));
         const done = await run({ engine, other: engine, shared, create }, 'sh', ['-c', script], { sudo });
         if (done.exitCode !== 0)
           throw new Error(`${script}: ${done.exitCode}\n${done.stdout}\n${done.stderr}`);

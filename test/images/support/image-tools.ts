@@ -24,7 +24,7 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** What the tests of this machine lack, as a sentence; null if nothing. */
+/** What this machine lacks for these tests, as a sentence; null if nothing. */
 export function missingTools(...tools: string[]): string | null {
   const missing = tools.filter(
     (tool) => !['/usr/bin', '/usr/local/bin'].some((dir) => existsSync(join(dir, tool))),
@@ -48,7 +48,7 @@ export interface ImageTools {
 const OLD = new Date('1965-03-04T05:06:07Z');
 const PAST = new Date('2001-02-03T04:05:06Z');
 
-/** What a lower layer contains: names, owners, modes and times of every sort. */
+/** The content of a lower layer: names, owners, modes and times of every kind. */
 export async function fillLower(root: string): Promise<void> {
   for (const directory of ['usr/bin', 'usr/deep/er', 'etc', 'opt/rm/tree', 'opt/opaque', 'srv'])
     await mkdir(join(root, directory), { recursive: true });
@@ -88,7 +88,7 @@ export async function fillLower(root: string): Promise<void> {
   for (const directory of ['usr/deep/er', 'usr/deep', 'srv']) await utimes(join(root, directory), OLD, OLD);
 }
 
-/** What the layer above it changes. */
+/** The changes of the layer above it. */
 export async function changeUpper(root: string): Promise<void> {
   for (const name of ['opt/rm/one', 'opt/rm/two', 'opt/dangling', 'opt/replaced'])
     await unlink(join(root, name));

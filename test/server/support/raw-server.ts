@@ -1,4 +1,4 @@
-/** The real server, spoken to in lines of bytes: for what the SDK's client would never send. */
+/** The real server at the level of bytes and lines, for input that the SDK's client would never send. */
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { chmod, readFile } from 'node:fs/promises';
@@ -8,7 +8,7 @@ import { expect, onTestFinished } from 'vitest';
 import { SERVER } from '../../support/server.ts';
 import { temporaryFolder } from '../../tools/support/temporary-folder.ts';
 
-/** A message from the server, as far as tests look at it. */
+/** The fields of a server message that tests use. */
 export interface Message {
   id?: unknown;
   method?: unknown;
@@ -21,7 +21,7 @@ export interface RawServer {
   process: ChildProcessWithoutNullStreams;
   stateDir: string;
   send(line: string | object): void;
-  /** The next line that the server writes, which has to be JSON. */
+  /** The next line written by the server, which must be JSON. */
   next(): Promise<Message>;
   /** The messages up to the one that answers this request, which is the last. */
   until(id: string | number): Promise<Message[]>;
@@ -33,7 +33,7 @@ export interface RawServer {
 /** Starts the built server. It ends with the test. */
 export async function rawServer(sharedStateDir?: string): Promise<RawServer> {
   const home = await temporaryFolder();
-  // The users of a sandbox work below it.
+  // Sandbox users work below it.
   await chmod(home, 0o711);
   const stateDir = sharedStateDir ?? join(home, 's');
   const started = spawn(process.execPath, [SERVER, '--state-dir', stateDir], { cwd: home });
@@ -42,7 +42,7 @@ export async function rawServer(sharedStateDir?: string): Promise<RawServer> {
     started.kill('SIGTERM');
     await exited;
   });
-  // What is under way when the server exits is lost.
+  // Whatever is in flight when the server exits is lost.
   started.stdin.on('error', () => {});
   let log = '';
   started.stderr.setEncoding('utf8').on('data', (text: string) => {

@@ -4,11 +4,11 @@ import { runInNewContext } from 'node:vm';
 import { describe, expect, it } from 'vitest';
 import { anySignal } from '../../../src/shared/async/any-signal.ts';
 
-/** The collector, which Node hands out only by a flag. */
+/** The garbage collector, which Node exposes only with a flag. */
 function runGc(): void {
   setFlagsFromString('--expose-gc');
   const gc: unknown = runInNewContext('gc');
-  if (typeof gc !== 'function') throw new Error('this Node has no way to collect garbage');
+  if (typeof gc !== 'function') throw new Error('this Node does not expose the garbage collector');
   gc();
 }
 
@@ -17,7 +17,7 @@ describe('a combined signal', () => {
     const never = new AbortController().signal;
     const any = anySignal([never, AbortSignal.timeout(100)]);
     const aborted = once(any, 'abort');
-    // A turn of the event loop later, nothing on the stack names the limit any more.
+    // After a turn of the event loop, nothing on the stack references the limit any more.
     await new Promise(setImmediate);
     runGc();
     await aborted;

@@ -18,8 +18,8 @@ describe.each([
     ['a byte', [1]],
     ['a block', [BLOCK]],
     ['a byte more', [BLOCK + 1]],
-    ['pieces that no block begins with', [BLOCK - 1, 3, 0, 2 * BLOCK, 65_531, 7]],
-    ['more than is held at once', Array.from({ length: 12 }, () => 700_001)],
+    ['pieces that do not align with blocks', [BLOCK - 1, 3, 0, 2 * BLOCK, 65_531, 7]],
+    ['more than fits into memory at once', Array.from({ length: 12 }, () => 700_001)],
   ])('digests %s', async (_name, sizes) => {
     const parts = sizes.map((size) => randomBytes(size));
     const hash = open();

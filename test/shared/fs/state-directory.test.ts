@@ -27,7 +27,7 @@ function systemError(code: string, paths: { path?: string; dest?: string } = {})
 describe('makeDirectory', () => {
   it('creates missing parents with the mode, and leaves existing ones unchanged', async () => {
     chmodSync(folder, 0o750);
-    // Bits that no usual umask lets through.
+    // Mode bits that any usual umask clears.
     await makeDirectory(join(folder, 'a/b'), 0o733);
     await makeDirectory(join(folder, 'a'), 0o700);
     expect([modeOf(), modeOf('a'), modeOf('a/b')]).toEqual([0o750, 0o733, 0o733]);
@@ -92,7 +92,7 @@ describe('stateDirectoryError', () => {
       systemError('EACCES', { path: `${join(folder, 'state')}-of-others` }),
       systemError('EIO', { path: folder }),
       new Error('a defect'),
-      'no error at all',
+      'a value that is not an error',
     ]) {
       expect(stateDirectoryError(error, join(folder, 'state'))).toBe(error);
     }

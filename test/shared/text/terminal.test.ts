@@ -5,8 +5,7 @@ import { TerminalScreen } from '../../../src/shared/text/terminal-screen.ts';
 import { TerminalTranscript } from '../../../src/shared/text/terminal-transcript.ts';
 
 /**
- * Without its limits the emulator works for hours; with them it is a matter of seconds, however slow the
- * machine.
+ * Without its limits the emulator works for hours; with them it takes seconds, however slow the machine is.
  */
 const LONG_MS = 120_000;
 
@@ -145,7 +144,7 @@ describe('TerminalScreen', () => {
     screen.dispose();
   });
 
-  it('names what stands out by its background', async () => {
+  it('lists what is highlighted by its background', async () => {
     const screen = new TerminalScreen(20, 4, () => {});
     const blue = '\u001b[44m';
     await screen.write(`${blue}${' '.repeat(20)}\r ${'\u001b[7m'}Yes\u001b[0m${blue} No`);

@@ -1,6 +1,5 @@
 /**
- * The rules of the source tree as functions over paths and texts; each answers the sentences of what breaks
- * it.
+ * The rules of the source tree as functions over paths and texts; each returns its violations as sentences.
  */
 import { posix } from 'node:path';
 import { layered, OCI_ROOMS, REGISTRY_ROOMS, type Reach, TOOL_ROOMS } from './room-order.ts';
@@ -13,11 +12,11 @@ export interface SourceFile {
 
 export interface Import {
   readonly specifier: string;
-  /** True where nothing of it is left at run time. */
+  /** True if the import does not exist at run time. */
   readonly typeOnly: boolean;
 }
 
-/** What the registry and the tools may import from outside: of engines the types alone. */
+/** What the registry and the tools may import from outside; of engines only the types. */
 const ABOVE_ENGINES: Record<string, Reach> = { 'src/engines/engine.ts': 'types', 'src/shared/': 'all' };
 
 /** What every room of the vercel engine may import. */
@@ -177,7 +176,7 @@ export function consoleViolations(files: readonly SourceFile[]): string[] {
     .map(({ path }) => `${path}: uses console`);
 }
 
-/** Signals of several are made in one file, which keeps alive what they wait for. */
+/** Signals are combined in one file, which keeps their sources alive. */
 export function signalViolations(files: readonly SourceFile[]): string[] {
   return files
     .filter(
@@ -202,7 +201,7 @@ const ENGINE_PARTS = ['Engine', 'Commands', 'Shells', 'NetworkPolicies', 'Snapsh
 
 /**
  * Above the registry nothing uses an engine: every access goes through a session's handles, which check the
- * ownership. That holds for the registry's own interface as well, or a tool would get at an engine without
+ * ownership. That includes the registry's own interface: otherwise a tool could reach an engine without
  * importing it.
  */
 export function engineViolations(files: readonly SourceFile[]): string[] {
@@ -218,7 +217,7 @@ export function engineViolations(files: readonly SourceFile[]): string[] {
     );
 }
 
-/** Contracts are types: nothing of them is left at run time. */
+/** Contracts are types only: nothing of them exists at run time. */
 export function contractViolations(files: readonly SourceFile[]): string[] {
   return files
     .filter(({ text }) =>

@@ -1,4 +1,4 @@
-/** The rule that nothing is exported in vain. */
+/** The rule that every export is used. */
 import type { SourceFile } from './architecture.ts';
 
 const DECLARATION =
@@ -6,8 +6,8 @@ const DECLARATION =
 const COMMENTS = /\/\*[\s\S]*?\*\/|(?<=^|[^:'"`\\])\/\/.*$/gm;
 
 /**
- * Exported names that no other file mentions. A type may be named in its own file alone, where it describes
- * what an exported function takes or returns.
+ * Exported names that no other file mentions. A type may be used only in its own file if it describes what an
+ * exported function takes or returns.
  *
  * @param users every file that may import from `program`, `program` included
  */

@@ -26,7 +26,7 @@ export function folderViolations(files: readonly SourceFile[]): string[] {
     .map(([folder, count]) => `${folder}: ${count} files, at most ${MAX_FOLDER_FILES}`);
 }
 
-/** Files that are too long on the whole. */
+/** Whether the median file is too long. */
 export function medianViolations(files: readonly SourceFile[]): string[] {
   const sorted = files.map(({ text }) => lineCount(text)).sort((a, b) => a - b);
   const median = sorted[Math.floor(sorted.length / 2)] ?? 0;

@@ -6,8 +6,7 @@ import { importsOf, type SourceFile } from './architecture.ts';
 export type Graph = ReadonlyMap<string, ReadonlySet<string>>;
 
 /**
- * `from > to`: imports that close a circle today and are not counted until somebody opens it. The list only
- * shrinks.
+ * `from > to`: known imports that close a circle, which are not reported. Do not add to this list.
  */
 export const KNOWN_CIRCLES: readonly string[] = [];
 
@@ -20,7 +19,7 @@ export function fileCircles(files: readonly SourceFile[], known: readonly string
 
 /**
  * Circles of rooms. A room is a folder; files that have rooms beside them are a room each. A `context.ts`
- * holds the types that its rooms share: the rooms below may import its types, although it names theirs.
+ * holds the types that its rooms share: they may import its types although it uses theirs.
  */
 export function roomCircles(files: readonly SourceFile[], known: readonly string[] = []): string[] {
   const folders = new Set(files.map(({ path }) => posix.dirname(path)));
@@ -37,7 +36,7 @@ export function roomCircles(files: readonly SourceFile[], known: readonly string
   return circlesOf(graph);
 }
 
-/** Entries of `known` that are no import any more. */
+/** Entries of `known` that no longer exist. */
 export function outdated(files: readonly SourceFile[], known: readonly string[]): string[] {
   const present = new Set(edgesOf(files, []).map(({ from, to }) => `${from} > ${to}`));
   return known.filter((edge) => !present.has(edge));

@@ -1,6 +1,6 @@
 /**
- * The rule that names are the field's terms: finds words that this project used to use for things that have a
- * usual name.
+ * The rule that names are the usual terms: finds words that this project must not use for things with a
+ * standard name.
  */
 import { posix } from 'node:path';
 import type { SourceFile } from './architecture.ts';
@@ -54,7 +54,8 @@ export const UNUSUAL_WORDS: Readonly<Record<string, string>> = {
 };
 
 /**
- * Names that hold such a word for a reason: `path: word`, or `folder/: word` for everything below a folder.
+ * Names that contain such a word for a reason: `path: word`, or `folder/: word` for everything below a
+ * folder.
  */
 export const ALLOWED: Readonly<Record<string, string>> = {
   'agent/: reaper': 'the process that collects its children, as in PR_SET_CHILD_SUBREAPER',
@@ -98,7 +99,7 @@ function wordsOf(name: string): string[] {
     .split(/[^a-z]+/);
 }
 
-/** The text without comments, strings and regular expressions, as far as one line tells. */
+/** The text without comments, strings and regular expressions, judged line by line. */
 function code(text: string): string {
   return text
     .replace(/\/\*[\s\S]*?\*\//g, '')

@@ -1,6 +1,6 @@
 /** The order of rooms, from which rows of the import table follow. */
 
-/** What may be imported: the whole, or its types alone. */
+/** What may be imported: everything, or only types. */
 export type Reach = 'all' | 'types';
 
 /** Rooms of the oci engine from top to bottom; those of one line do not import each other. */
@@ -18,7 +18,7 @@ export const OCI_ROOMS: readonly (readonly string[])[] = [
   ['protocol/', 'state/'],
 ];
 
-/** Rooms of the registry. `types.ts` is what the tools and the server see of it. */
+/** Rooms of the registry. `types.ts` is its interface for the tools and the server. */
 export const REGISTRY_ROOMS: readonly (readonly string[])[] = [
   ['registry.ts'],
   ['session/', 'recovery/'],

@@ -123,11 +123,15 @@ describe('sandbox_run_command', () => {
 
   it.each<[string, Record<string, unknown>, string]>([
     ['no program', {}, '`cmd` is required'],
-    ['an empty one', { cmd: ' ' }, '`cmd` must be the name or path of a program'],
+    ['an empty cmd', { cmd: ' ' }, '`cmd` must be the name or path of a program'],
     ['a NUL', { cmd: 'echo', args: ['a\0b'] }, '`args[0]` must be text without NUL'],
     ['a long wait', { cmd: 'true', wait_ms: 60_000 }, '`wait_ms` must be at most 55000, not 60000'],
     ['a bad variable', { cmd: 'true', env: { 'A=B': 'x' } }, '`env` must be an object whose names are'],
-    ['its name alone', { cmd: 'true', env: { A: '1', 'B=hidden': 'x' } }, 'digit; not "B=…".'],
+    [
+      'only the name of an invalid variable',
+      { cmd: 'true', env: { A: '1', 'B=hidden': 'x' } },
+      'digit; not "B=…".',
+    ],
     ['an unknown argument', { cmd: 'true', timeout: 5 }, 'Unknown argument "timeout"'],
     ['a missing directory', { cmd: 'true', cwd: '/no/such/place' }, '/no/such/place'],
     [

@@ -193,7 +193,7 @@ describe('writing and reading', () => {
     }
   });
 
-  it('refuses what cannot be read as it was asked for', async () => {
+  it('refuses what cannot be read in the requested way', async () => {
     await bash("printf '\\377\\000' > binary");
     failsWith(
       await server.call('sandbox_read_file', { path: 'binary' }),
@@ -247,7 +247,7 @@ describe('writing and reading', () => {
   });
 });
 
-describe('what cannot be created', () => {
+describe('an error for what cannot be created', () => {
   it('names the requested operation, not its implementation', async () => {
     const file = { files: [{ path: '/usr/up', content: '' }] };
     failsWith(

@@ -24,7 +24,7 @@ describe('interactive programs', () => {
     await shell.send({ wait_for: 'note.txt' });
     const inserted = await shell.send({ text: 'ifirst line\nsecond', wait_for: 'second' });
     expect(inserted.structured).toMatchObject({ alternate_screen: true, cursor: { row: 2, col: 7 } });
-    // Up and home in application mode, which vim enables; then a word is changed.
+    // Up and home in application mode, which vim enables; then changes a word.
     await shell.send({ keys: ['esc', 'up', 'home'], text: '' });
     const changed = await shell.send({ text: 'cwFIRST', keys: ['esc'], wait_for: 'FIRST' });
     expect([row(changed, 1), row(changed, 2), row(changed, 3)]).toEqual(['FIRST line', 'second', '~']);
@@ -132,7 +132,7 @@ describe('escape sequences of a hostile program', () => {
   it('cannot flood the server: a program that never stops writing is throttled and closed', async () => {
     const shell = await openShell(server, { command: ['yes'] });
     expect(screen(shell.opened)).toContain('y\ny\n');
-    // A server that keeps reading would never get here.
+    // A server that never stops reading would not get here.
     expect((await server.call('session_info')).isError).toBe(false);
     const closed = await server.call('shell_close', { shell_id: shell.shellId });
     expect(closed.structured['exit_code']).toBe(129);

@@ -15,7 +15,7 @@ export interface MemoryRegistry {
   readonly authorizations: (string | undefined)[];
   /** Changes what is stored, by digest or tag. */
   readonly stored: Map<string, Buffer>;
-  /** Returns true if it has answered itself. */
+  /** Returns true if it has sent the answer itself. */
   intercept: (request: IncomingMessage, response: ServerResponse) => boolean;
   close(): Promise<void>;
 }

@@ -22,7 +22,7 @@ const write = async (path: string, content: string | Buffer, mode?: string) => {
 };
 
 describe('sandbox_edit_file', () => {
-  it('replaces text and answers the diff; the mode stays', async () => {
+  it('replaces text, returns the diff and keeps the mode', async () => {
     await write('run.sh', '#!/bin/sh\necho one\necho two\n', '0755');
     const answer = await edit('run.sh', [{ old_text: 'echo one', new_text: 'echo 1' }]);
     const content = '#!/bin/sh\necho 1\necho two\n';
@@ -37,7 +37,7 @@ describe('sandbox_edit_file', () => {
     expect(await bash('./run.sh; stat -c %a run.sh')).toBe('1\ntwo\n755\n');
   });
 
-  it('applies edits in order, each to what the one before has made', async () => {
+  it('applies edits in order, each to the result of the previous one', async () => {
     await write('order', 'a b\n');
     const edits = [
       { old_text: 'a', new_text: 'bb' },
@@ -47,7 +47,7 @@ describe('sandbox_edit_file', () => {
     expect(await bash('cat order')).toBe('c\n');
   });
 
-  it('changes nothing if one of the edits does not fit', async () => {
+  it('changes nothing if one of the edits does not match', async () => {
     await write('whole', 'one\ntwo\n');
     const answer = await edit('whole', [
       { old_text: 'one', new_text: '1' },
@@ -86,7 +86,7 @@ describe('sandbox_edit_file', () => {
     failsWith(mixed, 'invalid_argument', 'is not UTF-8');
   });
 
-  it('refuses a file that is not the one expected', async () => {
+  it('refuses a file with another digest than expected', async () => {
     await write('known', 'one\n');
     const digest = createHash('sha256').update('one\n').digest('hex');
     const edits = [{ old_text: 'one', new_text: 'two' }];
@@ -96,7 +96,7 @@ describe('sandbox_edit_file', () => {
     expect(await bash('cat known')).toBe('two\n');
   });
 
-  it('loses no edit of several at a time', async () => {
+  it('loses none of several concurrent edits', async () => {
     await write('shared', Array.from({ length: 20 }, (_, at) => `line-${at}-\n`).join(''));
     const answers = await Promise.all(
       Array.from({ length: 20 }, (_, at) =>

@@ -41,7 +41,7 @@ describe('occurrences', () => {
   });
 
   it('takes no more than linear time for repetitive text', () => {
-    // 10^10 comparisons if each position were compared with the whole text.
+    // It would take 10^10 comparisons to compare each position with the whole text.
     const content = Buffer.alloc(4_000_000, 'a');
     const needle = Buffer.concat([Buffer.from('b'), Buffer.alloc(100_000, 'a')]);
     expect(occurrences(content, needle)).toEqual([]);
@@ -86,7 +86,7 @@ describe('a diff', () => {
     expect(text).toMatch(/-line \d+\n… \d+ more lines of this diff$/);
   });
 
-  it('turns the original into the edited text, as git apply has it, for any edits', () => {
+  it('turns the original into the edited text with git apply, for any edits', () => {
     const random = generator(SEED);
     const pick = (limit: number): number => Math.floor(random() * limit);
     const word = (): string => ['a', 'b', '\n', 'ab', 'a\nb', '\n\n', 'bb\n'][pick(7)] ?? '';
@@ -128,18 +128,18 @@ describe('the nearest text', () => {
     });
   });
 
-  it('is the one with most lines in common', () => {
+  it('is the place with the most lines in common', () => {
     expect(nearestText(source, 'function second() {\n  return 3;\n}')).toMatchObject({
       line: 5,
       blanksOnly: false,
     });
   });
 
-  it('is the line with most words in common when no line is the same', () => {
+  it('is the line with the most words in common if no line is equal', () => {
     expect(nearestText(source, 'first(): number')).toMatchObject({ line: 1 });
   });
 
-  it('is none where nothing is alike', () => {
+  it('is absent if nothing is similar', () => {
     expect(nearestText(source, 'xyz abc def')).toBeNull();
   });
 });
