@@ -1,9 +1,10 @@
 /** Links the places where programs look for CA certificates to the sandbox's own CA bundle. */
-import { chmod, lstat, mkdir, realpath, rm, symlink, writeFile } from 'node:fs/promises';
+import { chmod, lstat, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { AUTHORITY_HASH } from '../../../egress/tls/certificate-authority.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { CA_DIR, CA_FILES } from './ca-trust.ts';
 
 /** CA bundle files below `/etc` on Debian, Alpine, Fedora and openSUSE; those that exist are replaced. */
@@ -50,7 +51,7 @@ export async function linkCaBundle(etc: string): Promise<void> {
     }
   }
   if (await isInside(etc, dirname(join(etc, HOOKS)))) {
-    await mkdir(join(etc, HOOKS), { recursive: true });
+    await makeDirectory(join(etc, HOOKS), 0o755);
     if (!(await isInside(etc, join(etc, HOOKS)))) return;
     const path = join(etc, HOOKS, 'sandbox-mcp');
     await rm(path, { force: true });

@@ -1,9 +1,10 @@
 /** Makes a sandbox's programs trust its gateway: a CA of its own, next to the CAs that the host trusts. */
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { AuthorityPool, type StoredAuthority } from '../../../egress/tls/certificate-authority.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
+import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { type JavaEntries, javaEntries, javaKeystore } from './java-keystore.ts';
 
@@ -79,12 +80,14 @@ export async function writeCaTrust(
   system: SystemCaBundle,
 ): Promise<void> {
   const authority = await system.authorities.take();
-  await mkdir(paths.caTrust, { mode: 0o755 });
+  await makeDirectory(paths.caTrust, 0o755);
   const { certificate } = authority;
   const bundle = `${system.bundle}\n# The gateway of ${sandboxId}\n${certificate}`;
   const java = javaKeystore([system.java, javaEntries(certificate, 'sandbox-mcp')]);
-  const put = (name: string, content: string | Buffer) =>
-    writeFile(join(paths.caTrust, name), content, { mode: 0o644, flag: 'wx' });
+  const put = async (name: string, content: string | Buffer) => {
+    await writeFile(join(paths.caTrust, name), content, { flag: 'wx' });
+    await chmod(join(paths.caTrust, name), 0o644);
+  };
   await Promise.all([
     writeFile(paths.ca, JSON.stringify(authority), { mode: 0o600, flag: 'wx' }),
     put(CA_FILES.authority, certificate),

@@ -26,14 +26,13 @@ import { basename, dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { accountFiles } from './accounts.ts';
 import { authenticationFiles, type GeneratedFile } from './authentication.ts';
 import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
-
 import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
-
 import { pristineConfigFiles } from './package-config.ts';
-import { copyPackageDatabase } from './package-database.ts';
+import { writePackageState } from './package-database.ts';
 import { DPKG_DATABASE } from './system-directories.ts';
 
 /** What programs in `/usr` expect in `/etc` on Debian, Fedora, Arch, Alpine and openSUSE. */
@@ -126,7 +125,7 @@ async function copyEntry(from: string, to: string): Promise<void> {
   }
   if (info.isDirectory()) {
     if ((info.mode & 0o005) !== 0o005) return;
-    await mkdir(to, { mode: 0o755 });
+    await makeDirectory(to, 0o755);
     for (const name of await readdir(source)) {
       if (!LEFT_OUT.includes(name)) await copyEntry(join(source, name), join(to, name));
     }
@@ -163,7 +162,7 @@ async function templateName(
   database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([5, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([6, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
@@ -188,8 +187,8 @@ async function statusOf(database: string): Promise<Stats[]> {
   }
 }
 
-/** Next to a template: the host's package database as it was when the template was made. */
-export function packageDatabaseOf(template: string): string {
+/** Next to a template: the state of the host's packages when the template was made. */
+export function packageStateOf(template: string): string {
   return `${template}${DATABASE_SUFFIX}`;
 }
 
@@ -220,15 +219,15 @@ export async function ensureEtcTemplate(
   const asRoot = process.getuid?.() === 0;
   // Only root's sandboxes own /usr and can change the database.
   if (asRoot && hasDatabase)
-    await createOnce(packageDatabaseOf(finished), async (building) => {
-      await copyPackageDatabase(database, building);
+    await createOnce(packageStateOf(finished), async (building) => {
+      await writePackageState(database, building);
       await chownTree(building, uid, gid);
     });
   await createOnce(finished, async (building) => {
     for (const entry of names) await copyEntry(join(etc, entry), join(building, entry));
     if (hasDatabase) await copyPackageConfig(etc, database, building);
     for (const [file, { text, mode }] of Object.entries(generated)) {
-      await mkdir(dirname(join(building, file)), { recursive: true, mode: 0o755 });
+      await makeDirectory(dirname(join(building, file)), 0o755);
       await writeFile(join(building, file), text);
       await chmod(join(building, file), mode);
     }
@@ -253,9 +252,8 @@ async function copyPackageConfig(etc: string, database: string, building: string
   for (const file of await pristineConfigFiles(etc, status)) {
     const [source, target] = [join(etc, file), join(building, file)];
     const info = await stat(source);
-    await mkdir(dirname(target), { recursive: true, mode: 0o755 });
-    // Copied whole, even where settings were left out above: what a package ships is not a secret of this
-    // host.
+    await makeDirectory(dirname(target), 0o755);
+    // Whole, also where settings were left out above: what a package ships is no secret of this host.
     await copyFile(source, target);
     await chmod(target, info.mode & 0o755);
     await utimes(target, info.atime, info.mtime);

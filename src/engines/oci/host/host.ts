@@ -15,7 +15,7 @@ import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';
 import { openImageStore } from './image-store-setup.ts';
 import { type MountsBy, probeMounts } from './overlay-probe.ts';
-import { findSystemDirectories, type SystemDirectories } from './system-directories.ts';
+import { DPKG_DATABASE, findSystemDirectories, type SystemDirectories } from './system-directories.ts';
 
 export interface Host {
   layout: StateLayout;
@@ -138,12 +138,13 @@ export async function prepareHost(
     findSystemCaBundle(),
     cgroupLayout(),
   ]);
+  const hostDirectories = [...system.directories, ...(system.dpkg ? [DPKG_DATABASE] : [])];
   return {
     layout,
     idMap,
     agent,
     system,
-    mounts: await probeMounts(layout, agent, idMap, system.directories),
+    mounts: await probeMounts(layout, agent, idMap, hostDirectories),
     etcTemplate,
     images: openImageStore(layout, agent, idMap, process.arch),
     caBundle: trust,

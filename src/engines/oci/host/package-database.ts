@@ -1,39 +1,46 @@
 /**
- * A copy of the host's dpkg database, at rest. In the live one a sandbox would see each of the host's
- * transactions, and apt refuses to work in the middle of one.
+ * The host's dpkg database as a sandbox sees it: at rest. In the live one a sandbox would see each of the host's transactions,
+ * and apt refuses to work in the middle of one. Two layers above the host's directory replace what changes during a
+ * transaction; the thousands of files of packages (`info`) need no copy.
  */
-import { constants } from 'node:fs';
-import { copyFile, mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
+import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
-import { systemErrorCode } from '../../../shared/errors.ts';
+import { pathExists } from '../../../shared/fs/path-exists.ts';
+import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 
-/** The journal of a transaction, and locks. `status` is written last. */
-const LEFT_OUT = ['updates', 'lock', 'lock-frontend', 'status'];
-const FILES_AT_ONCE = 16;
+const STATE = 'state';
+const MASK = 'mask';
+/** Directories that hold a transaction: the journal, and the control files of the package that is being unpacked. */
+const OF_TRANSACTION = ['updates', 'tmp.ci'];
 
-/** @param to an empty directory */
-export async function copyPackageDatabase(from: string, to: string): Promise<void> {
-  const status = await readFile(join(from, 'status'), 'utf8');
-  await copyDirectory(from, to, (name) => !LEFT_OUT.includes(name));
-  await mkdir(join(to, 'updates'), { mode: 0o755 });
-  await writeFile(join(to, 'status'), atRest(status), { mode: 0o644 });
+/**
+ * Writes the layers, for the database as it is now.
+ * @param database the host's
+ * @param to an empty directory
+ */
+export async function writePackageState(database: string, to: string): Promise<void> {
+  const status = await readFile(join(database, 'status'), 'utf8');
+  const [state, mask] = [join(to, STATE), join(to, MASK)];
+  for (const directory of [state, mask, join(state, 'triggers')]) await makeDirectory(directory, 0o755);
+  for (const [name, content] of [
+    ['status', atRest(status)],
+    ['triggers/Unincorp', ''],
+  ] as const) {
+    await writeFile(join(state, name), content);
+    await chmod(join(state, name), 0o644);
+  }
+  for (const name of OF_TRANSACTION) {
+    await makeDirectory(join(state, name), 0o755);
+    // A directory merges with those of lower layers; a file between them ends the merge.
+    await writeFile(join(mask, name), '');
+  }
 }
 
-async function copyDirectory(from: string, to: string, wanted: (name: string) => boolean): Promise<void> {
-  const entries = (await readdir(from, { withFileTypes: true })).filter(({ name }) => wanted(name));
-  await mapConcurrent(entries, FILES_AT_ONCE, async (entry) => {
-    const [source, target] = [join(from, entry.name), join(to, entry.name)];
-    if (entry.isDirectory()) {
-      await mkdir(target, { mode: 0o755 });
-      await copyDirectory(source, target, () => true);
-    } else if (entry.isFile()) {
-      await copyFile(source, target, constants.COPYFILE_FICLONE).catch((error: unknown) => {
-        // dpkg removes its temporary files meanwhile.
-        if (systemErrorCode(error) !== 'ENOENT') throw error;
-      });
-    }
-  });
+/** What `writePackageState` wrote, the uppermost layer first; none if `directory` does not have it. */
+export async function packageStateLayers(directory: string): Promise<string[]> {
+  const layers = [STATE, MASK].map((name) => join(directory, name));
+  const [state = ''] = layers;
+  return (await pathExists(state)) ? layers : [];
 }
 
 const UNFINISHED = ['unpacked', 'half-configured', 'triggers-awaited', 'triggers-pending', 'half-installed'];

@@ -2,14 +2,17 @@
 import { join } from 'node:path';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-import { pathExists } from '../../../shared/fs/path-exists.ts';
-import { packageDatabaseOf } from '../host/etc-template.ts';
+import { packageStateOf } from '../host/etc-template.ts';
 import type { Host } from '../host/host.ts';
+import { packageStateLayers } from '../host/package-database.ts';
 import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from '../host/system-directories.ts';
 import type { SandboxRecord } from '../state/sandbox-record.ts';
 
-/** Null for a top-level directory that starts empty. */
-export type BaseDirectory = { path: string; ofHost: boolean } | null;
+/**
+ * Null for a top-level directory that starts empty.
+ * @property above further layers, the uppermost first
+ */
+export type BaseDirectory = { path: string; ofHost: boolean; above?: string[] } | null;
 
 export interface Base {
   /** The writable directories. `place` is the path of one that is not at the top level. */
@@ -25,11 +28,9 @@ async function hostBase(host: Host, etcTemplate: string, node: ImageRecord | nul
     name === 'vercel' && node !== null ? { path: host.images.treeOf(node.name), ofHost: false } : null;
   // If `/usr` belongs to the sandbox's root, its package manager works and needs the host's package database.
   const packages = host.system.dpkg && host.mounts === 'by-root';
-  const copied = packageDatabaseOf(template);
-  // A snapshot from an earlier version has no copy.
-  const database = (await pathExists(copied))
-    ? { path: copied, ofHost: false }
-    : { path: `/${DPKG_DATABASE}`, ofHost: true };
+  // A snapshot from an earlier version has no state of its own.
+  const above = packages ? await packageStateLayers(packageStateOf(template)) : [];
+  const database = { path: `/${DPKG_DATABASE}`, ofHost: true, above };
   const dpkg = { name: 'dpkg', place: DPKG_DATABASE, base: database };
   return {
     directories: [

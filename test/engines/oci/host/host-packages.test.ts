@@ -3,8 +3,12 @@ import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'n
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ensureEtcTemplate, packageDatabaseOf } from '../../../../src/engines/oci/host/etc-template.ts';
-import { atRest, copyPackageDatabase } from '../../../../src/engines/oci/host/package-database.ts';
+import { ensureEtcTemplate, packageStateOf } from '../../../../src/engines/oci/host/etc-template.ts';
+import {
+  atRest,
+  packageStateLayers,
+  writePackageState,
+} from '../../../../src/engines/oci/host/package-database.ts';
 
 let host = '';
 
@@ -78,22 +82,21 @@ describe('the configuration of packages', () => {
 });
 
 describe('the package database', () => {
-  it('is a copy without the journal and the locks of a transaction', async () => {
+  it('has layers with its state whatever the umask, without the journal of a transaction', async () => {
     await put('var/lib/dpkg/status', stanza('server', 'half-configured', 'Config-Version: 0'));
-    await put('var/lib/dpkg/updates/0001', stanza('other', 'unpacked'));
-    await put('var/lib/dpkg/lock', '', 0o640);
-    await put('var/lib/dpkg/info/server.postinst', '#!/bin/sh\n', 0o755);
-    const copy = join(host, 'copy');
-    await mkdir(copy);
-    await copyPackageDatabase(join(host, 'var/lib/dpkg'), copy);
-    expect((await readdir(copy, { recursive: true })).sort()).toEqual([
-      'info',
-      'info/server.postinst',
-      'status',
-      'updates',
-    ]);
-    expect((await stat(join(copy, 'info/server.postinst'))).mode & 0o777).toBe(0o755);
-    expect(await readFile(join(copy, 'status'), 'utf8')).toBe(stanza('server', 'installed'));
+    const layers = join(host, 'layers');
+    await mkdir(layers);
+    expect(await packageStateLayers(layers)).toEqual([]);
+    const umask = process.umask(0o077);
+    await writePackageState(join(host, 'var/lib/dpkg'), layers).finally(() => process.umask(umask));
+    const [state = '', mask = ''] = await packageStateLayers(layers);
+    expect(await readFile(join(state, 'status'), 'utf8')).toBe(stanza('server', 'installed'));
+    expect((await stat(join(state, 'status'))).mode & 0o777).toBe(0o644);
+    for (const name of ['updates', 'tmp.ci']) {
+      expect(await readdir(join(state, name))).toEqual([]);
+      expect((await stat(join(state, name))).mode & 0o777).toBe(0o755);
+      expect((await stat(join(mask, name))).isFile()).toBe(true);
+    }
   });
 
   it('gets a template of its own whenever it changes', async () => {
@@ -103,7 +106,7 @@ describe('the package database', () => {
     await put('var/lib/dpkg/status', stanza('server', 'installed', 'Priority: extra'));
     const after = await template();
     expect(after).not.toBe(before);
-    expect(packageDatabaseOf(after)).toBe(`${after}.dpkg`);
+    expect(packageStateOf(after)).toBe(`${after}.dpkg`);
   });
 
   it('counts what is upgraded as installed, and what is installed for the first time as absent', () => {
