@@ -35,8 +35,6 @@ export interface LogsRequest {
   /** Null takes every line. */
   matches: ((text: string) => boolean) | null;
   waitMs: number;
-  /** The call that returns a line's bytes unchanged. */
-  exactBytes: string;
 }
 
 export interface Logs {
@@ -50,4 +48,8 @@ export interface Logs {
   atEnd: boolean;
   /** Bytes before or between these lines that the bounded log no longer holds. */
   droppedBytes: number;
+  /** Bytes of binary lines, in which `matches` did not look. */
+  unsearchedBytes: number;
+  /** A line shows characters in place of bytes that are not UTF-8, or of NUL. */
+  isReplaced: boolean;
 }

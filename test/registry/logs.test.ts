@@ -15,7 +15,6 @@ function read(output: WrittenOutput, wish: Wish = {}, signal = neverAborted): Pr
     context: 0,
     matches: grep === undefined ? null : linearPattern(grep, 'grep'),
     waitMs: 0,
-    exactBytes: 'command_output',
     ...rest,
   };
   return output.handle.logs(request, signal);
@@ -107,6 +106,41 @@ describe('readLogs', () => {
     expect(lines.filter((line) => line.startsWith('stderr'))).toHaveLength(40_000);
     expect(new Set(lines).size).toBe(lines.length);
     expect(lines).toContain('stdout prompt> ');
+  });
+
+  it('searches text of other encodings as it is shown, and counts the binary data that it cannot search', async () => {
+    const output = new WrittenOutput()
+      .write('stdout', Buffer.from('f\u00fcr\n', 'latin1'))
+      .write('stdout', Buffer.from('Zo\u00eb needle\n', 'latin1'))
+      .write('stdout', Buffer.from([0, 1, 2, 10]))
+      .write('stdout', 'a needle\n')
+      .finish();
+    const all = await read(output);
+    expect(all.lines.map(({ data }) => data)).toEqual([
+      'f\uFFFDr',
+      'Zo\uFFFD needle',
+      '[3 bytes of binary data]',
+      'a needle',
+    ]);
+    expect(all).toMatchObject({ unsearchedBytes: 0, isReplaced: true });
+    const found = await read(output, { grep: '^(Zo\uFFFD|a) needle' });
+    expect(found.lines.map(({ data }) => data)).toEqual(['Zo\uFFFD needle', 'a needle']);
+    expect(found).toMatchObject({ unsearchedBytes: 3, isReplaced: true });
+    expect(await read(output, { grep: 'bytes of' })).toMatchObject({ lines: [], unsearchedBytes: 3 });
+  });
+
+  it.each([1, 2, 3])('counts what a search left out once, with %i lines of context', async (context) => {
+    const output = new WrittenOutput();
+    for (let index = 0; index < 20; index++) output.write('stdout', index % 3 === 0 ? 'x\n' : '\0\0\n');
+    output.finish();
+    let unsearched = 0;
+    let cursor: LogCursor | null = null;
+    for (let done = false; !done; ) {
+      const page: Logs = await read(output, { grep: 'x', context, limit: 2, cursor });
+      unsearched += page.unsearchedBytes;
+      ({ cursor, done } = page);
+    }
+    expect(unsearched).toBe(13 * 2);
   });
 
   it('splits a very long line without splitting its characters', async () => {

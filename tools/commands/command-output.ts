@@ -1,6 +1,6 @@
 import type { Command, OutputStream } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
-import { isBinary, omission, outputText } from '../../src/shared/text/output-text.ts';
+import { annotatedOutputText, isBinary, omission } from '../../src/shared/text/output-text.ts';
 import { plural } from '../../src/shared/text/text.ts';
 import { characterEnd, characterStart } from '../../src/shared/text/utf8.ts';
 import { endOf, readRange, type Span } from '../common/byte-range.ts';
@@ -75,7 +75,7 @@ async function captureStream(
   let position = 0;
   for (const span of shown) {
     if (span.start > position) pieces.push(await gapText(source, stream, position, span.start, readWith));
-    pieces.push(outputText(span.bytes, `${readWith} offset=${span.start} encoding=base64`));
+    pieces.push(annotatedOutputText(span.bytes, `${readWith} offset=${span.start} encoding=base64`));
     position = endOf(span);
   }
   const end = total - unfinished;

@@ -1,11 +1,12 @@
 import type { Command, OutputStream } from '../../src/engines/engine.ts';
 import type { CommandHandle } from '../../src/registry/types.ts';
-import { outputText } from '../../src/shared/text/output-text.ts';
+import { isBinary, NOT_PLAIN, outputText } from '../../src/shared/text/output-text.ts';
 import { unfinishedEscapeBytes } from '../../src/shared/text/terminal-text.ts';
 import {
   characterAt,
   characterEnd,
   characterStart,
+  isPlainText,
   MAX_CHARACTER_BYTES,
 } from '../../src/shared/text/utf8.ts';
 import { endOf, readRange, type Span } from '../common/byte-range.ts';
@@ -33,6 +34,8 @@ export interface OutputPage {
    * cut by a gap.
    */
   droppedBytes: number;
+  /** Null for text that is shown as it was written. */
+  note: string | null;
 }
 
 /**
@@ -51,6 +54,7 @@ export async function readOutputPage(
   const { start, bytes } = await readSpan(handle, request, requested, final, signal);
   const end = start + bytes.length;
   const exact = `command_output command_id=${command.commandId} stream=${request.stream} offset=${start} encoding=base64`;
+  const isReplaced = request.encoding === 'utf8' && !isPlainText(bytes) && !isBinary(bytes);
   return {
     offset: start,
     content: request.encoding === 'base64' ? bytes.toString('base64') : outputText(bytes, exact),
@@ -58,6 +62,7 @@ export async function readOutputPage(
     // More may have been written since the totals were taken.
     totalBytes: Math.max(totalBytes, end),
     droppedBytes: Math.max(0, start - requested),
+    note: isReplaced ? NOT_PLAIN : null,
   };
 }
 

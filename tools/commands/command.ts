@@ -4,6 +4,7 @@ import type { CommandHandle, Logs, RunRequest } from '../../src/registry/types.t
 import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
+import { NOT_PLAIN } from '../../src/shared/text/output-text.ts';
 import { textBlock } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
@@ -124,6 +125,8 @@ const logs = defineTool({
     next_cursor: z.string(),
     done: z.boolean(),
     dropped_bytes: z.number(),
+    unsearched_bytes: z.number(),
+    note: z.string().optional(),
     next: z.string().nullable(),
   }),
   async handle(args, { session, signal }) {
@@ -136,7 +139,6 @@ const logs = defineTool({
       context: args.context,
       matches: args.grep === undefined ? null : linearPattern(args.grep, 'grep'),
       waitMs: args.wait_ms,
-      exactBytes: 'command_output encoding=base64',
     };
     const page = await handle.logs(request, signal);
     const structured = {
@@ -145,15 +147,23 @@ const logs = defineTool({
       next_cursor: encodeCursor(id, page.cursor),
       done: page.done,
       dropped_bytes: page.droppedBytes,
+      unsearched_bytes: page.unsearchedBytes,
+      ...(page.isReplaced && { note: `command_output: ${NOT_PLAIN}` }),
       next: nextOfLogs(page, args.grep !== undefined),
     };
-    const state = `done: ${page.done}, next_cursor: ${structured.next_cursor}, dropped_bytes: ${page.droppedBytes}`;
+    const state = [
+      `done: ${page.done}`,
+      `next_cursor: ${structured.next_cursor}`,
+      `dropped_bytes: ${page.droppedBytes}`,
+      ...(page.unsearchedBytes > 0 ? [`unsearched_bytes: ${page.unsearchedBytes} (binary data)`] : []),
+    ].join(', ');
     const text = page.lines.map(
       ({ stream, data, partial }) => `${stream}${partial === true ? ' (unfinished)' : ''} | ${data}`,
     );
     const next = structured.next === null ? [] : [`next: ${structured.next}`];
+    const note = structured.note === undefined ? [] : [`note: ${structured.note}`];
     const lines = text.length === 0 ? [] : [textBlock('lines', text.join('\n'))];
-    return { structured, text: [state, ...next, ...lines].join('\n') };
+    return { structured, text: [state, ...next, ...note, ...lines].join('\n') };
   },
 });
 
@@ -196,6 +206,7 @@ const output = defineTool({
     next_offset: z.number().nullable(),
     total_bytes: z.number(),
     dropped_bytes: z.number(),
+    note: z.string().optional(),
   }),
   async handle(args, { session, signal }) {
     const handle = await session.command(args.command_id);
@@ -210,6 +221,7 @@ const output = defineTool({
         next_offset: page.nextOffset,
         total_bytes: page.totalBytes,
         dropped_bytes: page.droppedBytes,
+        ...(page.note !== null && { note: page.note }),
       },
     };
   },

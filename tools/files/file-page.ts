@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { z } from 'zod';
 import type { SandboxHandle } from '../../src/registry/types.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { isBinary } from '../../src/shared/text/output-text.ts';
+import { isBinary, NOT_PLAIN } from '../../src/shared/text/output-text.ts';
 import {
   characterEnd,
   characterStart,
@@ -30,10 +30,6 @@ export const fileOutput = z.object({
   next_offset: z.number().nullable(),
   note: z.string().optional(),
 });
-
-/** Writing the text back as it is shown would change the file. */
-const NOT_PLAIN =
-  'Some bytes are not UTF-8 text (shown as \uFFFD, NUL as ␀): encoding "base64" returns them unchanged.';
 
 export type FileAnswer = z.output<typeof fileOutput>;
 
@@ -78,6 +74,7 @@ export async function readFilePage(
     encoding,
     content: encoding === 'base64' ? shown.toString('base64') : decodeUtf8(shown).replaceAll('\0', '␀'),
     next_offset: last ? null : endOfPart(read.data, offset, encoding),
+    // Writing the text back as it is shown would change the file.
     ...(encoding === 'utf8' && !isPlainText(shown) && { note: NOT_PLAIN }),
   };
 }

@@ -35,19 +35,22 @@ export async function readLogs(
   const start = request.cursor ?? LOG_START;
   let cursor = start;
   let droppedBytes = 0;
+  let unsearchedBytes = 0;
   for (;;) {
     // Checked before the page is read: once the command has finished, the page sees everything that it wrote.
     const command = await handle.get(signal);
     const page = await new PageReader({ ...request, cursor }, signal).read(handle, command, signal);
     cursor = page.cursor;
     droppedBytes += page.droppedBytes;
+    unsearchedBytes += page.unsearchedBytes;
+    const result = { ...page, droppedBytes, unsearchedBytes };
     const left = until - performance.now();
     const hasLines = page.lines.some(({ partial }) => partial !== true);
-    if (hasLines || page.done || !page.atEnd || left <= 0) return { ...page, droppedBytes };
+    if (hasLines || page.done || !page.atEnd || left <= 0) return result;
     const hasNewPartial = page.lines.length > 0 && page.totalBytes > start.seen;
     const moment = hasNewPartial ? Math.min(left, PROMPT_QUIET_MS) : left;
     const isQuiet = !(await outputFollows(handle, page, moment, signal));
-    if (isQuiet && hasNewPartial) return { ...page, droppedBytes };
+    if (isQuiet && hasNewPartial) return result;
   }
 }
 
@@ -124,6 +127,8 @@ class PageReader {
       done,
       leftBehind,
       droppedBytes: this.#droppedBytes + this.#splitter.cutBytes,
+      unsearchedBytes: this.#page.unsearchedBytes,
+      isReplaced: this.#page.isReplaced,
       atEnd: isCurrent,
       totalBytes,
     };

@@ -65,6 +65,7 @@ export function commandCasesOfReference(): ReferenceCase[] {
         next_cursor: expect.anything(),
         done: false,
         dropped_bytes: 0,
+        unsearched_bytes: 0,
         next: expect.stringContaining('wait_ms'),
       }),
     },

@@ -33,6 +33,16 @@ describe('readOutputPage', () => {
     expect((await page(output)).content).toContain('4 bytes of binary data; read with command_output');
   });
 
+  it('shows bytes that are not UTF-8 replaced, with a note and no more than what was written', async () => {
+    const output = new WrittenOutput().write('stdout', Buffer.from('\u00e9t\u00e9\n', 'latin1')).finish();
+    expect(await page(output)).toMatchObject({
+      content: '\uFFFDt\uFFFD\n',
+      note: expect.stringContaining('base64'),
+    });
+    expect((await page(output, { encoding: 'base64' })).note).toBeNull();
+    expect((await page(new WrittenOutput().write('stdout', 'été').finish())).note).toBeNull();
+  });
+
   it('selects a stream, and counts from the end', async () => {
     const output = new WrittenOutput()
       .write('stdout', 'out1\n')

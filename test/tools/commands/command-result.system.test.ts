@@ -45,6 +45,18 @@ describe('the output of a command', () => {
   it('keeps its readable part when single bytes are not text, and says so', async () => {
     const { structured } = await run('printf', 'caf\\351 in a line of Latin-1 that is long enough\\n');
     expect(structured['stdout']).toMatch(/^caf\uFFFD in a line[^\n]*\n\[some bytes are not UTF-8.*base64\]$/);
+    const { command_id } = structured;
+    const page = await server.call('command_output', { command_id });
+    expect(page.structured).toMatchObject({
+      content: 'caf\uFFFD in a line of Latin-1 that is long enough\n',
+      note: expect.stringContaining('not UTF-8'),
+    });
+    const logs = await server.call('command_logs', { command_id, grep: '^caf\uFFFD in' });
+    expect(logs.structured).toMatchObject({
+      lines: [{ stream: 'stdout', data: 'caf\uFFFD in a line of Latin-1 that is long enough' }],
+      note: expect.stringContaining('not UTF-8'),
+      unsearched_bytes: 0,
+    });
   });
 
   it('is head and tail around a line that counts the missing bytes and names the call that reads them', async () => {
