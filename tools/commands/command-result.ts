@@ -1,11 +1,9 @@
 import { z } from 'zod';
 import type { Command } from '../../src/engines/engine.ts';
 import { formatCount, textBlock } from '../../src/shared/text/text.ts';
+import { shortened, shortenedList } from './command-arguments.ts';
+import { hintFor } from './command-hints.ts';
 import type { CapturedOutput } from './command-output.ts';
-
-/** Arguments are echoed for orientation; a long script is shortened. */
-const MAX_SHOWN_ARGUMENT = 400;
-const MAX_SHOWN_ARGUMENTS = 40;
 
 const text = z.string().nullable();
 
@@ -103,69 +101,5 @@ function nextSteps(command: Command, output: CapturedOutput): string[] {
   if (command.status === 'running')
     return [`Still running; do not start it again. command_wait ${id}, or command_logs ${id}`];
   const rest = output.truncated ? `command_output ${id}, or command_logs ${id} grep=…` : null;
-  return [insteadOf(command, output), rest].filter((step) => step !== null);
-}
-
-/** A better call, if this command cannot have done what was intended. */
-function insteadOf(command: Command, output: CapturedOutput): string | null {
-  if (command.exitCode === 127 && isShellLine(command.cmd)) {
-    const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));
-    return `cmd is the name of one program, not a shell line: sandbox_run_command cmd: "bash", args: ["-c", ${script}]`;
-  }
-  if (command.exitCode !== 0 && output.stderr.split('\n').some(isSudoFailure))
-    return 'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
-  if (isEmptyInput(command)) {
-    const line = JSON.stringify([command.cmd]);
-    return `It read an empty stdin and exited: pass a program in args, or use sandbox_shell command=${line} to type`;
-  }
-  return null;
-}
-
-/** True for the messages of shells without sudo, and of sudo under no_new_privs. */
-function isSudoFailure(line: string): boolean {
-  const at = line.startsWith(SUDO) ? 0 : line.lastIndexOf(`: ${SUDO}`) + 2;
-  if (at === 1) return false;
-  const problem = line.slice(at + SUDO.length);
-  return SUDO_PROBLEMS.some((text) => problem.startsWith(text)) || problem.includes('no new privileges');
-}
-
-const SUDO = 'sudo: ';
-const SUDO_PROBLEMS = ['command not found', 'not found'];
-
-/** An interpreter without a program reads one from stdin, and exits silently if that is empty. */
-function isEmptyInput({ cmd, args, exitCode, stdoutBytes, stderrBytes }: Command): boolean {
-  return INTERPRETERS.test(cmd) && args.length === 0 && exitCode === 0 && stdoutBytes + stderrBytes === 0;
-}
-
-const INTERPRETERS = /^(?:\/.*\/)?(?:ba|da|z)?sh$|^(?:\/.*\/)?(?:python[0-9.]*|node|ruby|perl|php|lua)$/;
-
-/** Blanks, operators and shell builtins are not program names. */
-function isShellLine(cmd: string): boolean {
-  return /[\s;&|<>$`*?(){}=~]/.test(cmd) || SHELL_WORDS.has(cmd);
-}
-
-const SHELL_WORDS = new Set([
-  'cd',
-  'export',
-  'source',
-  '.',
-  'alias',
-  'set',
-  'unset',
-  'ulimit',
-  'exit',
-  'eval',
-  'exec',
-]);
-
-function shortenedList(args: readonly string[]): string[] {
-  const shown = args.slice(0, MAX_SHOWN_ARGUMENTS).map(shortened);
-  if (args.length > shown.length) shown.push(`… ${args.length - shown.length} more`);
-  return shown;
-}
-
-function shortened(argument: string): string {
-  if (argument.length <= MAX_SHOWN_ARGUMENT) return argument;
-  const kept = argument.slice(0, MAX_SHOWN_ARGUMENT).replace(/\p{Surrogate}$/u, '');
-  return `${kept}… ${argument.length - MAX_SHOWN_ARGUMENT} more characters`;
+  return [hintFor(command, output), rest].filter((step) => step !== null);
 }

@@ -124,6 +124,13 @@ describe('the next step after a command has ended', () => {
   const next = async (cmd: string, args: string[] = [], more = {}): Promise<unknown> =>
     (await server.call('sandbox_run_command', { cmd, args, ...more })).structured['next'];
 
+  it('names the likely cause of a bus error, and why a process cannot be traced', async () => {
+    expect(await next('bash', ['-c', 'kill -BUS $$'])).toContain('df -h /dev/shm');
+    const attach = 'import ctypes, os; l = ctypes.CDLL(None, use_errno=True); l.ptrace(0x4206, 1, 0, 0)';
+    const report = 'exit("ptrace: " + os.strerror(ctypes.get_errno()))';
+    expect(await next('python3', ['-c', `${attach}; ${report}`])).toContain('does not allow tracing');
+  });
+
   it('suggests the argument when sudo is missing or has no effect', async () => {
     const expected =
       'sudo does not work inside the sandbox: leave it out, and pass sudo: true to sandbox_run_command';
