@@ -15,7 +15,7 @@ export interface ShellWait {
   waitFor: string | null;
   /** The longest wait, in milliseconds. */
   waitMs: number;
-  /** How long a program may take to react before its silence counts as the end of its output. */
+  /** How long a program may take to react, or to put text on a blank screen, before its silence counts as the end of its output. */
   reactionMs: number;
 }
 
@@ -43,10 +43,7 @@ export function screenBefore(terminal: Terminal, text: string, waitFor: string |
   };
 }
 
-/**
- * Waits for the text, or for output to stop. With `since` null, text already on the screen counts. Also ends
- * when the program exits or `waitMs` is over.
- */
+/** Waits for the text, or for output to stop on a screen that is painted. With `since` null, text already on the screen counts. Also ends when the program exits or `waitMs` is over. */
 export async function waitForScreen(
   terminal: Terminal,
   wait: ShellWait,
@@ -97,13 +94,24 @@ async function untilQuiet(
   reactionMs: number,
   signal: AbortSignal,
 ): Promise<void> {
+  const until = performance.now() + reactionMs;
   let seen = changes;
   await withTimeout(reactionMs, signal, (limited) => terminal.waitForChange(seen, limited));
   do {
     throwIfCancelled(signal);
     seen = terminal.changes;
-    await withTimeout(QUIET_MS, signal, (limited) => terminal.waitForChange(seen, limited));
+    const wait = (limited: AbortSignal) => terminal.waitForChange(seen, limited);
+    if (willPaint(terminal)) await wait(signal);
+    else {
+      const reaction = terminal.isBlank ? until - performance.now() : 0;
+      await withTimeout(Math.max(QUIET_MS, reaction), signal, wait);
+    }
   } while (terminal.exit === null && terminal.changes !== seen);
+}
+
+/** A full-screen program has taken over the screen and has not painted it yet: editors load their files first. */
+function willPaint(terminal: Terminal): boolean {
+  return terminal.exit === null && terminal.isBlank && terminal.view().alternateScreen;
 }
 
 function occurrences(text: string, part: string): number {

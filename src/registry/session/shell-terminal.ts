@@ -58,6 +58,10 @@ export class ShellTerminal {
     return this.#screen.applicationCursor;
   }
 
+  get isBlank(): boolean {
+    return this.#screen.isBlank;
+  }
+
   view(): ScreenView {
     return this.#screen.view();
   }

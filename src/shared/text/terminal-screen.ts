@@ -73,6 +73,16 @@ export class TerminalScreen {
     this.#terminal.resize(cols, rows);
   }
 
+  /** True if no row has text. */
+  get isBlank(): boolean {
+    const { active } = this.#terminal.buffer;
+    for (let row = 0; row < this.#terminal.rows; row++) {
+      const text = active.getLine(active.baseY + row)?.translateToString(true) ?? '';
+      if (text.trim() !== '') return false;
+    }
+    return true;
+  }
+
   view(): ScreenView {
     const { buffer, cols, rows } = this.#terminal;
     const { active } = buffer;
