@@ -5,6 +5,7 @@ import { boot } from './container/boot.ts';
 import { newRecord, type RecordInput } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
 import { MEMORY_MB_PER_VCPU } from './engine-limits.ts';
+import { defaultPath } from './exec/exec-request.ts';
 import { IMAGE_BUNDLE } from './host/ca-trust.ts';
 import type { Host } from './host/host.ts';
 import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
@@ -110,7 +111,7 @@ function settingsOf(
     timeoutMs: request.timeoutMs,
     ports: request.ports,
     interactive: request.interactive,
-    env: { ...image?.env, ...request.env },
+    env: { ...image?.env, ...(image && { PATH: defaultPath(image.env['PATH']) }), ...request.env },
     ...(image?.kind === 'rootfs' && { caBundle: IMAGE_BUNDLE }),
     // Mode and owner of the top-level directories come from the snapshot if there is one, else from the
     // image.

@@ -29,6 +29,27 @@ export function environmentCases(get: () => Subject): void {
       await engine.forget(sandboxId, timeoutSignal());
     });
 
+    it('finds programs in ~/.local/bin in every shell, with and without sudo', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform decides');
+      const make =
+        'mkdir -p ~/.local/bin && printf "#!/bin/sh\nid -un\n" > ~/.local/bin/$0 && chmod +x ~/.local/bin/$0';
+      for (const sudo of [false, true])
+        expect(await run(get(), 'sh', ['-c', make, sudo ? 'of-root' : 'of-user'], { sudo })).toMatchObject({
+          exitCode: 0,
+        });
+      const found = async (words: [string, ...string[]], sudo: boolean) =>
+        (await run(get(), words[0], words.slice(1), { sudo })).stdout.trim();
+      for (const shell of [[], ['sh', '-c'], ['bash', '-lc'], ['sh', '-lc']]) {
+        const words = (program: string): [string, ...string[]] => {
+          const [first = program, ...rest] = [...shell, program];
+          return [first, ...rest];
+        };
+        expect(await found(words('of-user'), false)).toBe('vercel-sandbox');
+        expect(await found(words('of-user'), true)).toBe('root');
+        expect(await found(words('of-root'), true)).toBe('root');
+      }
+    });
+
     it('has suitable defaults, which the caller’s values override', async () => {
       expect((await run(get(), 'sh', ['-c', DEFAULTS])).stdout).toBe('C.UTF-8 1 1\n');
       const env = { LANG: 'C', PYTHONUNBUFFERED: '', PIP_BREAK_SYSTEM_PACKAGES: '0' };

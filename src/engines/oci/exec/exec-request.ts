@@ -10,7 +10,6 @@ import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
 
 /** The terminal type that clients of our terminals emulate. */
 const TERM = 'xterm-256color';
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** Who a program runs as. The `SUDO_` variables are those of sudo(8): git trusts the files of their user. */
 const USER = { HOME: '/home/vercel-sandbox', USER: 'vercel-sandbox', LOGNAME: 'vercel-sandbox' };
@@ -22,6 +21,16 @@ const ROOT = {
   SUDO_GID: '1000',
   SUDO_USER: 'vercel-sandbox',
 };
+
+const SYSTEM_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+/** Where `pip install --user`, pipx, uv and others put programs. */
+const LOCAL_BIN = '.local/bin';
+const USERS_PATH = `${USER.HOME}/${LOCAL_BIN}:`;
+
+/** The PATH of a sandbox, unless its creator gives one. */
+export function defaultPath(ofImage = SYSTEM_PATH): string {
+  return `${USERS_PATH}${ofImage}`;
+}
 
 /** What the engine adds to what is requested. */
 type ProgramSettings = Pick<OciContext, 'secrets' | 'timeZone'>;
@@ -37,14 +46,16 @@ function environment(
 ): Record<string, string> {
   const given = secrets.fillEnvironment({ ...sandbox.env, ...request.env });
   const trust = sandbox.caBundle === null ? {} : caEnvironment(sandbox.caBundle);
+  const path = given['PATH'] ?? defaultPath();
   return {
-    PATH,
     SHELL: sandbox.shell,
     ...PROGRAM_DEFAULTS,
     ...(timeZone === null ? {} : { TZ: timeZone }),
     ...(request.sudo ? ROOT : USER),
     ...trust,
     ...given,
+    // Root of the sandbox finds its own programs, too. Nobody else may search its directory.
+    PATH: request.sudo && path.startsWith(USERS_PATH) ? `${ROOT.HOME}/${LOCAL_BIN}:${path}` : path,
   };
 }
 
