@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { SandboxError } from '../shared/errors.ts';
 import { ByteLimit } from './byte-limit.ts';
 import { decompressed } from './decompress.ts';
-import { shellOf, writeEtc } from './etc-files.ts';
+import { linkCaStores, shellOf, writeEtc } from './etc-files.ts';
 import type { StoredImage } from './image-archive.ts';
 import { wrongArchitecture } from './image-manifest.ts';
 import type { MadeImage } from './image-record.ts';
@@ -71,6 +71,7 @@ export async function buildRootfs(
       throw wrongArchitecture(`linux/${[...tree.machines].join(', linux/')}`, arch);
     }
     await writeEtc(unpacker, tree, store.host.hasIds);
+    await linkCaStores(unpacker, tree, store.host.caLinks);
     await tree.finish();
     const flattenedOwners = await unpacker.finish();
     return {

@@ -1,4 +1,5 @@
-/** Writes the files of an image's `/etc` that every sandbox needs: accounts and name resolution. */
+/** Writes the files of an image that every sandbox needs: accounts, name resolution, and links to its CA. */
+import type { CaLinks } from './image-store.ts';
 import type { RootTree } from './root-tree.ts';
 import type { Unpacker } from './unpacker.ts';
 
@@ -51,4 +52,14 @@ export async function writeEtc(unpacker: Unpacker, tree: RootTree, hasIds: boole
   };
   await unpacker.step({ kind: 'directory', path: 'etc', mode: 0o755 });
   for (const [name, text] of Object.entries(files)) await unpacker.file(`etc/${name}`, text);
+}
+
+/** Links the CA stores of programs that do not use the system's to those of the sandbox. */
+export async function linkCaStores(unpacker: Unpacker, tree: RootTree, links: CaLinks): Promise<void> {
+  for (const path of tree.javaKeystores)
+    await unpacker.step({ kind: 'symlink', path, link: links.javaKeystore });
+  for (const [name, link] of links.etc) {
+    const path = `etc/${name}`;
+    if (!tree.etcFiles.has(path)) await unpacker.step({ kind: 'symlink', path, link });
+  }
 }

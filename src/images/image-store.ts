@@ -13,6 +13,14 @@ import { type ImageRecord, type MadeImage, readImageRecord, writeImageRecord } f
 import { shortReference } from './registry/reference.ts';
 import type { Unpacker } from './unpacker.ts';
 
+/** Links by which programs that have a CA store of their own find the CA of their sandbox. */
+export interface CaLinks {
+  /** Target of the link in place of every Java keystore. */
+  readonly javaKeystore: string;
+  /** Further links, created where the image has nothing: paths below `/etc`, and targets. */
+  readonly etc: readonly (readonly [path: string, target: string])[];
+}
+
 /** What the store needs from the engine. */
 export interface ImageStoreHost {
   /** The images directory; the engine creates it. */
@@ -24,6 +32,7 @@ export interface ImageStoreHost {
   readonly ids: string;
   /** Whether ids other than root's are mapped; if not, root owns every file. */
   readonly hasIds: boolean;
+  readonly caLinks: CaLinks;
   /** Creates an empty directory that only the sandboxes' root can access. */
   makeTree(path: string): Promise<void>;
   /** Starts to unpack into such a directory, with the owners that sandboxes see. */

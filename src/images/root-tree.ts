@@ -10,6 +10,9 @@ const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
 const MAX_NOTED_BYTES = 1_048_576;
 const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
+/** The CA store of a Java (`JAVA_HOME/lib/security`), and where distributions keep the one that it links to. */
+const JAVA_KEYSTORE =
+  /(?:^|\/)lib\/security\/cacerts$|^etc\/(?:ssl\/certs|pki|pki\/ca-trust\/extracted)\/java\/cacerts$/;
 /** Kernel file systems in every sandbox, which would hide the image's files. */
 const KERNELS = /^(dev|proc|sys)\//;
 const MAX_SKIPPED_LISTED = 20;
@@ -28,6 +31,9 @@ export class RootTree {
   /** Architectures of the programs found. */
   readonly machines = new Set<string>();
   readonly shells = new Set<string>();
+  readonly javaKeystores = new Set<string>();
+  /** Entries of `/etc` that are no directories. */
+  readonly etcFiles = new Set<string>();
   hasApt = false;
   readonly skipped: string[] = [];
   skippedCount = 0;
@@ -105,7 +111,7 @@ export class RootTree {
   }
 
   #forget(isRemoved: (path: string) => boolean): void {
-    for (const set of [this.texts, this.shells])
+    for (const set of [this.texts, this.shells, this.javaKeystores, this.etcFiles])
       for (const path of set.keys()) if (isRemoved(path)) set.delete(path);
   }
 
@@ -140,6 +146,8 @@ export class RootTree {
     this.#forget((noted) => noted === path && kind !== 'directory');
     if (path.startsWith('etc/apt/')) this.hasApt = true;
     if (SHELL.test(path) && kind !== 'directory') this.shells.add(path);
+    if (JAVA_KEYSTORE.test(path) && (kind === 'file' || kind === 'hardlink')) this.javaKeystores.add(path);
+    if (path.startsWith('etc/') && kind !== 'directory') this.etcFiles.add(path);
     const step = { kind, path, mode, uid, gid, mtime, size };
     if (kind === 'file') await this.#unpacker.step(step, this.#noting(entry));
     else if (kind === 'directory') await this.#unpacker.step(step);

@@ -5,12 +5,14 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import {
   AUTHORITY_HASH,
   AuthorityPool,
   createAuthority,
 } from '../../src/egress/tls/certificate-authority.ts';
-import { javaEntries, javaKeystore } from '../../src/engines/oci/host/java-keystore.ts';
+import { chromiumPolicy, FIREFOX_POLICY } from '../../src/engines/oci/host/ca/browser-policies.ts';
+import { javaEntries, javaKeystore } from '../../src/engines/oci/host/ca/java-keystore.ts';
 
 describe('the CA of a sandbox', () => {
   it('is valid by strict rules, and found by the hash that the template is prepared for', async () => {
@@ -32,6 +34,19 @@ describe('the CA of a sandbox', () => {
     const stock = new AuthorityPool();
     const taken = await Promise.all([stock.take(), stock.take(), stock.take()]);
     expect(new Set(taken.map(({ key }) => key)).size).toBe(3);
+  });
+
+  it('is available to browsers as policies', async () => {
+    const { certificate } = await createAuthority();
+    const { CACertificates: [der] = [] } = z
+      .object({ CACertificates: z.array(z.string()) })
+      .parse(JSON.parse(chromiumPolicy(certificate)));
+    expect(new X509Certificate(Buffer.from(der ?? '', 'base64')).raw).toEqual(
+      new X509Certificate(certificate).raw,
+    );
+    expect(JSON.parse(FIREFOX_POLICY)).toEqual({
+      policies: { Certificates: { Install: ['/run/sandbox-mcp/ca.crt'] } },
+    });
   });
 
   it('is available to Java in its own store format', async () => {

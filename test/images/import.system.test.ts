@@ -56,6 +56,25 @@ describe('an archive of a root file system', () => {
     expect((await lstat(inTree())).mode & 0o777).toBe(0o700);
   });
 
+  it('makes its Java and browsers trust the CA of the sandbox, and keeps its own policies', async () => {
+    const java = 'usr/lib/jvm/java/lib/security/cacerts';
+    const own = 'etc/firefox/policies/policies.json';
+    await place.import(
+      tarOf([
+        ...ROOT,
+        { path: java, content: 'its own' },
+        symlink('opt/java/lib/security/cacerts', `/${java}`),
+        { path: own, content: '{}' },
+      ]),
+    );
+    expect(await readlink(inTree(java))).toBe('/run/sandbox-mcp/cacerts');
+    expect(await readlink(inTree('opt/java/lib/security/cacerts'))).toBe(`/${java}`);
+    expect(await readlink(inTree('etc/chromium/policies/managed/sandbox-mcp.json'))).toBe(
+      '/run/sandbox-mcp/chromium-policy.json',
+    );
+    expect(await readFile(inTree(own), 'utf8')).toBe('{}');
+  });
+
   it('never writes elsewhere, whatever its links name', async () => {
     const outside = join(place.stateDir, 'outside');
     await mkdir(outside);

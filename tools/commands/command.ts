@@ -1,18 +1,15 @@
 import { z } from 'zod';
-import type { Command, OutputStream } from '../../src/engines/engine.ts';
-import type { CommandHandle, Logs, RunRequest } from '../../src/registry/types.ts';
+import type { Command } from '../../src/engines/engine.ts';
+import type { CommandHandle, RunRequest } from '../../src/registry/types.ts';
 import { withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
-import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
-import { NOT_PLAIN } from '../../src/shared/text/output-text.ts';
-import { textBlock } from '../../src/shared/text/text.ts';
 import { READ_ONLY, REPLACES, RUNS } from '../common/annotations.ts';
 import {
-  boundedWaitMs,
   commandId,
   encoding,
   execTooBig,
   fitsExec,
+  outputStream,
   sandboxId,
   startShape,
   waitMs,
@@ -21,20 +18,17 @@ import { isEndingSignal, signalName } from '../common/signal-name.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { statusReason } from '../sandboxes/sandbox-result.ts';
 import { killOnCancel } from './command-cancel.ts';
+import { commandLogs } from './command-logs.ts';
 import { captureOutput } from './command-output.ts';
 import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
-import { decodeCursor, encodeCursor } from './log-cursor.ts';
 
 /** Long enough for a program to end by a signal, so that the result can say how. */
 const KILL_MOMENT_MS = 1_000;
 /** Room for at least one character. */
 const MIN_PAGE_BYTES = 4;
 const MAX_PAGE_BYTES = 65_536;
-
-/** Valid values of `stream`. */
-const LOG_STREAMS = ['both', 'stdout', 'stderr'] as const satisfies (OutputStream | 'both')[];
 
 const TOO_BIG = execTooBig('`cmd`, `args` and `env` take');
 
@@ -102,71 +96,6 @@ const get = defineTool({
   },
 });
 
-const logs = defineTool({
-  name: 'command_logs',
-  title: 'Command logs',
-  description:
-    'Read command output line by line from cursor (the previous next_cursor). grep is an RE2 pattern. wait_ms waits for new lines.',
-  searchHint: 'tail, follow, grep output',
-  toolsets: ['core', 'commands'],
-  annotations: READ_ONLY,
-  input: z.strictObject({
-    command_id: commandId,
-    cursor: z.string().optional(),
-    limit: z.int().min(1).max(1_000).default(200),
-    stream: z.enum(LOG_STREAMS).default('both'),
-    grep: z.string().optional(),
-    context: z.int().min(0).max(20).default(0).describe('lines around a match'),
-    wait_ms: boundedWaitMs.default(0),
-  }),
-  output: z.object({
-    command_id: z.string(),
-    lines: z.array(z.object({ stream: z.string(), data: z.string(), partial: z.boolean().optional() })),
-    next_cursor: z.string(),
-    done: z.boolean(),
-    dropped_bytes: z.number(),
-    unsearched_bytes: z.number(),
-    note: z.string().optional(),
-    next: z.string().nullable(),
-  }),
-  async handle(args, { session, signal }) {
-    const handle = await session.command(args.command_id);
-    const id = handle.commandId;
-    const request = {
-      cursor: args.cursor === undefined ? null : decodeCursor(id, args.cursor),
-      limit: args.limit,
-      stream: args.stream,
-      context: args.context,
-      matches: args.grep === undefined ? null : linearPattern(args.grep, 'grep'),
-      waitMs: args.wait_ms,
-    };
-    const page = await handle.logs(request, signal);
-    const structured = {
-      command_id: id,
-      lines: page.lines,
-      next_cursor: encodeCursor(id, page.cursor),
-      done: page.done,
-      dropped_bytes: page.droppedBytes,
-      unsearched_bytes: page.unsearchedBytes,
-      ...(page.isReplaced && { note: `command_output: ${NOT_PLAIN}` }),
-      next: nextOfLogs(page, args.grep !== undefined),
-    };
-    const state = [
-      `done: ${page.done}`,
-      `next_cursor: ${structured.next_cursor}`,
-      `dropped_bytes: ${page.droppedBytes}`,
-      ...(page.unsearchedBytes > 0 ? [`unsearched_bytes: ${page.unsearchedBytes} (binary data)`] : []),
-    ].join(', ');
-    const text = page.lines.map(
-      ({ stream, data, partial }) => `${stream}${partial === true ? ' (unfinished)' : ''} | ${data}`,
-    );
-    const next = structured.next === null ? [] : [`next: ${structured.next}`];
-    const note = structured.note === undefined ? [] : [`note: ${structured.note}`];
-    const lines = text.length === 0 ? [] : [textBlock('lines', text.join('\n'))];
-    return { structured, text: [state, ...next, ...note, ...lines].join('\n') };
-  },
-});
-
 const wait = defineTool({
   name: 'command_wait',
   title: 'Wait for command',
@@ -192,7 +121,7 @@ const output = defineTool({
   annotations: READ_ONLY,
   input: z.strictObject({
     command_id: commandId,
-    stream: z.enum(LOG_STREAMS).default('both'),
+    stream: outputStream,
     offset: z.int().default(0),
     limit: z.int().min(MIN_PAGE_BYTES).max(MAX_PAGE_BYTES).default(32_768),
     encoding,
@@ -269,21 +198,6 @@ const kill = defineTool({
   },
 });
 
-/** The next step after a page of logs; null once everything was read. */
-function nextOfLogs(
-  { done, atEnd, leftBehind }: Pick<Logs, 'done' | 'atEnd' | 'leftBehind'>,
-  isSearch: boolean,
-): string | null {
-  if (done) return null;
-  const again = 'command_logs with the same arguments and cursor=next_cursor';
-  if (atEnd && leftBehind)
-    return `It has finished; processes that it started still run: ${again} and wait_ms returns what they write next`;
-  if (atEnd) return `Still running: ${again} and wait_ms returns what it writes next`;
-  return isSearch
-    ? `The rest was not searched yet: ${again} continues the search`
-    : `There is more: ${again}`;
-}
-
 function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest {
   return {
     cmd: args.cmd,
@@ -308,4 +222,4 @@ async function answer(
 /** Tools that start commands or get them, in the order of the tool list. */
 export const startTools: readonly Tool[] = [run, runDetached, get];
 /** Tools that take a command id, in the order of the tool list. */
-export const commandTools: readonly Tool[] = [logs, wait, output, kill];
+export const commandTools: readonly Tool[] = [commandLogs, wait, output, kill];

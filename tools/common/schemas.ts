@@ -27,6 +27,7 @@ function kernelString(maxBytes: number): z.ZodString {
 /** If absent, the session's current sandbox is used. */
 export const sandboxId = z.string().optional();
 export const commandId = z.string();
+export const outputStream = z.enum(['both', 'stdout', 'stderr']).default('both');
 
 const notEmpty = kernelString(MAX_PATH_BYTES).refine((value) => value !== '', 'a path that is not empty');
 

@@ -6,7 +6,7 @@ import { newRecord, type RecordInput } from './container/new-record.ts';
 import type { OciContext } from './context.ts';
 import { MEMORY_MB_PER_VCPU } from './engine-limits.ts';
 import { defaultPath } from './exec/exec-request.ts';
-import { IMAGE_BUNDLE } from './host/ca-trust.ts';
+import { IMAGE_BUNDLE } from './host/ca/ca-trust.ts';
 import type { Host } from './host/host.ts';
 import { type ResolvedRuntime, resolveRuntime } from './images/runtimes.ts';
 import { checkPolicy } from './network/check-policy.ts';

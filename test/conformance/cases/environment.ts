@@ -88,6 +88,15 @@ export function environmentCases(get: () => Subject): void {
       await engine.forget(sandboxId, timeoutSignal());
     });
 
+    it('gives browsers the policies by which they trust the CA', async (context) => {
+      if (get().engine.name === 'vercel') return context.skip('the platform’s own image decides');
+      const script = `cat /etc/chromium/policies/managed/sandbox-mcp.json /etc/firefox/policies/policies.json
+        sed 1d /run/sandbox-mcp/ca.crt | head -n 1`;
+      const [chromium = '', firefox = '', line] = (await run(get(), 'sh', ['-c', script])).stdout.split('\n');
+      expect(JSON.parse(chromium)).toEqual({ CACertificates: [expect.stringContaining(line ?? 'no line')] });
+      expect(firefox).toContain('/run/sandbox-mcp/ca.crt');
+    });
+
     it('includes all CAs of the system in the bundle of every program', async (context) => {
       if (get().engine.name === 'vercel')
         return context.skip('the CA bundle is part of the platform’s image');

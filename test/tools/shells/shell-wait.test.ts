@@ -40,20 +40,20 @@ describe('the first look at a terminal', () => {
   it('waits until a full-screen program has painted its screen', async () => {
     const program = terminal();
     const wait = { waitFor: null, waitMs: NEVER_MS, reactionMs: 10 };
-    const look = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
+    const shown = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
     program.print(TO_ALTERNATE_SCREEN);
-    expect(await Promise.race([look.then(() => 'answered'), sleep(LONG_SILENCE_MS, 'waiting')])).toBe(
+    expect(await Promise.race([shown.then(() => 'answered'), sleep(LONG_SILENCE_MS, 'waiting')])).toBe(
       'waiting',
     );
     program.print('\u001b[5;5H');
     program.print('painted');
-    await look;
+    await shown;
     expect(program.terminal.view()).toMatchObject({ text: '\n\n\n\n    painted', alternateScreen: true });
   });
 
   it('does not wait for a program that has exited, nor for text on a screen that the program only cleared', async () => {
     const left = terminal();
-    const look = waitForScreen(
+    const shown = waitForScreen(
       left.terminal,
       { waitFor: null, waitMs: NEVER_MS, reactionMs: NEVER_MS },
       BEFORE_ALL,
@@ -61,7 +61,7 @@ describe('the first look at a terminal', () => {
     );
     left.print(TO_ALTERNATE_SCREEN);
     left.exit();
-    await look;
+    await shown;
     const cleared = terminal();
     cleared.print('\u001b[2J');
     const wait = { waitFor: null, waitMs: NEVER_MS, reactionMs: 10 };
@@ -72,13 +72,13 @@ describe('the first look at a terminal', () => {
   it('gives a program on an ordinary screen time to print its first text', async () => {
     const program = terminal();
     const wait = { waitFor: null, waitMs: NEVER_MS, reactionMs: NEVER_MS };
-    const look = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
+    const shown = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
     program.print('\u001b[?2004h');
-    expect(await Promise.race([look.then(() => 'answered'), sleep(LONG_SILENCE_MS, 'waiting')])).toBe(
+    expect(await Promise.race([shown.then(() => 'answered'), sleep(LONG_SILENCE_MS, 'waiting')])).toBe(
       'waiting',
     );
     program.print('$ ');
-    await look;
+    await shown;
     expect(program.terminal.view().text).toBe('$');
   });
 });

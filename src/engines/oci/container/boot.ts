@@ -5,7 +5,7 @@ import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
-import { writeCaTrust } from '../host/ca-trust.ts';
+import { writeCaTrust } from '../host/ca/ca-trust.ts';
 import { cgroupPath, enforcedLimits, findCgroups, unifiedCgroup } from '../host/cgroups.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';

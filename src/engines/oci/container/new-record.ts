@@ -1,5 +1,5 @@
 import { currentProcess } from '../../../shared/process-identity.ts';
-import { IMAGE_BUNDLE } from '../host/ca-trust.ts';
+import { IMAGE_BUNDLE } from '../host/ca/ca-trust.ts';
 import type { Host } from '../host/host.ts';
 import { DEFAULT_SHELL, NO_BASE_LAYERS, type SandboxRecord } from '../state/sandbox-record.ts';
 import { STATE_FORMAT } from '../state/state-layout.ts';

@@ -1,7 +1,7 @@
 /** Builds `config.json` (OCI runtime specification): the isolation of a sandbox. */
 import { release } from 'node:os';
 import { join } from 'node:path';
-import { CA_DIR } from '../host/ca-trust.ts';
+import { CA_DIR } from '../host/ca/ca-locations.ts';
 import type { IdMap } from '../host/id-map.ts';
 import { AGENT_NAME } from '../host/system-directories.ts';
 import { PROTOCOL_VERSION } from '../protocol/frames.ts';

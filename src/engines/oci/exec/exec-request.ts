@@ -4,7 +4,7 @@ import { TIMEOUT_GRACE_MS } from '../../../shared/signals.ts';
 import type { OpenShell, StartCommand } from '../../engine.ts';
 import { processLimit } from '../container/boot.ts';
 import type { OciContext } from '../context.ts';
-import { caEnvironment } from '../host/ca-trust.ts';
+import { caEnvironment } from '../host/ca/ca-trust.ts';
 import { encodeFields, type FieldValue, MAX_BODY, TAG } from '../protocol/frames.ts';
 import { DEFAULT_SHELL, type SandboxRecord } from '../state/sandbox-record.ts';
 

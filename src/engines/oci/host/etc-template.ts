@@ -29,7 +29,7 @@ import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { accountFiles } from './accounts.ts';
 import { authenticationFiles, type GeneratedFile } from './authentication.ts';
-import { CA_LINKS, linkCaBundle } from './ca-trust-links.ts';
+import { CA_LINKS, linkCaBundle } from './ca/ca-trust-links.ts';
 import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
 import { pristineConfigFiles } from './package-config.ts';
 import { writePackageState } from './package-database.ts';

@@ -9,7 +9,7 @@ import { requirePrivatePath } from '../../../shared/fs/private-path.ts';
 import { makeDirectory, stateDirectoryError } from '../../../shared/fs/state-directory.ts';
 import { STATE_FORMAT, StateLayout } from '../state/state-layout.ts';
 import { installAgent } from './agent-program.ts';
-import { findSystemCaBundle, type SystemCaBundle } from './ca-trust.ts';
+import { findSystemCaBundle, type SystemCaBundle } from './ca/ca-trust.ts';
 import { type CgroupLayout, canLimitSwap, cgroupLayout } from './cgroups.ts';
 import { ensureEtcTemplate } from './etc-template.ts';
 import { chooseIdMap, type IdMap } from './id-map.ts';

@@ -3,6 +3,8 @@ import { chmod, chown, mkdir } from 'node:fs/promises';
 import { ImageStore } from '../../../images/image-store.ts';
 import { Unpacker } from '../../../images/unpacker.ts';
 import type { StateLayout } from '../state/state-layout.ts';
+import { POLICY_LINKS } from './ca/browser-policies.ts';
+import { CA_DIR, CA_FILES } from './ca/ca-locations.ts';
 import { type IdMap, idsOf } from './id-map.ts';
 import { removeTrees } from './remove-tree.ts';
 import { startInUserns } from './userns-program.ts';
@@ -15,6 +17,7 @@ export function openImageStore(layout: StateLayout, agent: string, idMap: IdMap,
     arch,
     ids: idsOf(idMap),
     hasIds: idMap.kind !== 'single',
+    caLinks: { javaKeystore: `${CA_DIR}/${CA_FILES.java}`, etc: POLICY_LINKS },
     async makeTree(path) {
       await mkdir(path, { mode: 0o700 });
       await chmod(path, 0o700);

@@ -6,7 +6,7 @@ import { readFile } from 'node:fs/promises';
 import { createTrustContext, type TlsKeyProvider } from '../../../egress/connection/tls-trust.ts';
 import { CertificateAuthority } from '../../../egress/tls/certificate-authority.ts';
 import type { Logger } from '../../../shared/log.ts';
-import { readCa } from '../host/ca-trust.ts';
+import { readCa } from '../host/ca/ca-trust.ts';
 import type { Host } from '../host/host.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 

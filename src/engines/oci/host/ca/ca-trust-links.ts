@@ -1,11 +1,12 @@
 /** Links the places where programs look for CA certificates to the sandbox's own CA bundle. */
 import { chmod, lstat, realpath, rm, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
-import { AUTHORITY_HASH } from '../../../egress/tls/certificate-authority.ts';
-import { systemErrorCode } from '../../../shared/errors.ts';
-import { pathExists } from '../../../shared/fs/path-exists.ts';
-import { makeDirectory } from '../../../shared/fs/state-directory.ts';
-import { CA_DIR, CA_FILES } from './ca-trust.ts';
+import { AUTHORITY_HASH } from '../../../../egress/tls/certificate-authority.ts';
+import { systemErrorCode } from '../../../../shared/errors.ts';
+import { pathExists } from '../../../../shared/fs/path-exists.ts';
+import { makeDirectory } from '../../../../shared/fs/state-directory.ts';
+import { POLICY_LINKS } from './browser-policies.ts';
+import { CA_DIR, CA_FILES } from './ca-locations.ts';
 
 /** CA bundle files below `/etc` on Debian, Alpine, Fedora and openSUSE; those that exist are replaced. */
 const REPLACED: Readonly<Record<string, string>> = {
@@ -34,7 +35,7 @@ const HOOK = `#!/bin/sh
 `;
 
 /** Part of a template's name, so that another way of linking gives another template. */
-export const CA_LINKS: unknown = [REPLACED, HASHED, PEM_NAME, HOOK, CA_DIR, AUTHORITY_HASH];
+export const CA_LINKS: unknown = [REPLACED, HASHED, PEM_NAME, HOOK, CA_DIR, AUTHORITY_HASH, POLICY_LINKS];
 
 /** @param etc the copy of `/etc` being built; nothing outside it is touched, whatever its links point to */
 export async function linkCaBundle(etc: string): Promise<void> {
@@ -49,6 +50,11 @@ export async function linkCaBundle(etc: string): Promise<void> {
       const path = join(etc, HASHED, name);
       if (!(await pathExists(path))) await symlink(join(CA_DIR, CA_FILES.authority), path);
     }
+  }
+  for (const [file, target] of POLICY_LINKS) {
+    const path = join(etc, file);
+    await makeDirectory(dirname(path), 0o755);
+    if (!(await pathExists(path))) await symlink(target, path);
   }
   if (await isInside(etc, dirname(join(etc, HOOKS)))) {
     await makeDirectory(join(etc, HOOKS), 0o755);

@@ -2,22 +2,13 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { AuthorityPool, type StoredAuthority } from '../../../egress/tls/certificate-authority.ts';
-import { systemErrorCode } from '../../../shared/errors.ts';
-import { makeDirectory } from '../../../shared/fs/state-directory.ts';
-import type { SandboxPaths } from '../state/state-layout.ts';
+import { AuthorityPool, type StoredAuthority } from '../../../../egress/tls/certificate-authority.ts';
+import { systemErrorCode } from '../../../../shared/errors.ts';
+import { makeDirectory } from '../../../../shared/fs/state-directory.ts';
+import type { SandboxPaths } from '../../state/state-layout.ts';
+import { chromiumPolicy, FIREFOX_POLICY } from './browser-policies.ts';
+import { CA_DIR, CA_FILES } from './ca-locations.ts';
 import { type JavaEntries, javaEntries, javaKeystore } from './java-keystore.ts';
-
-/** The sandbox's directory of CA files, read-only inside. */
-export const CA_DIR = '/run/sandbox-mcp';
-export const CA_FILES = {
-  /** The sandbox's CA only. */
-  authority: 'ca.crt',
-  /** The host's CAs and the sandbox's. */
-  bundle: 'ca-bundle.crt',
-  /** The same as a Java keystore. */
-  java: 'cacerts',
-} as const;
 
 /** The CA bundle for a sandbox on an image, wherever the image keeps its own. */
 export const IMAGE_BUNDLE = `${CA_DIR}/${CA_FILES.bundle}`;
@@ -93,6 +84,8 @@ export async function writeCaTrust(
     put(CA_FILES.authority, certificate),
     put(CA_FILES.bundle, bundle),
     put(CA_FILES.java, java),
+    put(CA_FILES.chromium, chromiumPolicy(certificate)),
+    put(CA_FILES.firefox, FIREFOX_POLICY),
   ]);
 }
 
