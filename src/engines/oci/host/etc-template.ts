@@ -23,6 +23,7 @@ import {
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
@@ -85,6 +86,8 @@ const COPIED = [
 ];
 /** Java's configuration and keystore: `java-17-openjdk`, `java-21-openjdk`, … */
 const COPIED_PATTERN = /^(java|java-\d+(-openjdk)?|python3\.\d+)$/;
+/** Entries of a directory that are copied at the same time: more than the threads that do it. */
+const AT_ONCE = 8;
 const MAX_FILE_BYTES = 16 * 1024 * 1024;
 
 const GENERATED = {
@@ -126,9 +129,8 @@ async function copyEntry(from: string, to: string): Promise<void> {
   if (info.isDirectory()) {
     if ((info.mode & 0o005) !== 0o005) return;
     await makeDirectory(to, 0o755);
-    for (const name of await readdir(source)) {
-      if (!LEFT_OUT.includes(name)) await copyEntry(join(source, name), join(to, name));
-    }
+    const names = (await readdir(source)).filter((name) => !LEFT_OUT.includes(name));
+    await mapConcurrent(names, AT_ONCE, (name) => copyEntry(join(source, name), join(to, name)));
   } else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
     if (!(await copyFileContent(source, to, info.size))) return;
     await chmod(to, info.mode & 0o755);
@@ -151,7 +153,7 @@ async function copyFileContent(from: string, to: string, size: number): Promise<
 async function chownTree(path: string, uid: number, gid: number): Promise<void> {
   await lchown(path, uid, gid);
   if (!(await lstat(path)).isDirectory()) return;
-  for (const name of await readdir(path)) await chownTree(join(path, name), uid, gid);
+  await mapConcurrent(await readdir(path), AT_ONCE, (name) => chownTree(join(path, name), uid, gid));
 }
 
 /** A name that changes with the host's files and with the ids that will own them. */
@@ -224,7 +226,7 @@ export async function ensureEtcTemplate(
       await chownTree(building, uid, gid);
     });
   await createOnce(finished, async (building) => {
-    for (const entry of names) await copyEntry(join(etc, entry), join(building, entry));
+    await mapConcurrent(names, AT_ONCE, (entry) => copyEntry(join(etc, entry), join(building, entry)));
     if (hasDatabase) await copyPackageConfig(etc, database, building);
     for (const [file, { text, mode }] of Object.entries(generated)) {
       await makeDirectory(dirname(join(building, file)), 0o755);
