@@ -1,0 +1,103 @@
+/** Web development: a browser behind header rules, and a development server with hot reload. */
+import { execFileSync } from 'node:child_process';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import WebSocket from 'ws';
+import { z } from 'zod';
+import { needs } from '../support/needs.ts';
+import { isDebian, type Machine, NEEDED, openMachine } from './support/machine.ts';
+
+/** The npm registry that this machine uses: a site with TLS that can be reached wherever the project can be installed. */
+const SITE = new URL(execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim());
+const PAGE = new URL('is-number/7.0.0', SITE).href;
+const RULES = {
+  mode: 'custom',
+  allow: ['*'],
+  rules: [{ domain: SITE.hostname, headers: { 'x-sandbox-test': 'yes' } }],
+};
+const CHROMIUM = 'chromium --headless=new --no-sandbox --disable-gpu';
+const JAVA = `import java.net.URL;
+public class Get {
+  public static void main(String[] args) throws Exception {
+    var connection = (javax.net.ssl.HttpsURLConnection) new URL(args[0]).openConnection();
+    System.out.println(connection.getResponseCode());
+    System.out.println(connection.getServerCertificates()[0].toString().contains("sandbox-mcp"));
+  }
+}
+`;
+
+describe('programs of the web', needs(NEEDED, isDebian), () => {
+  let machine: Machine;
+
+  beforeAll(async () => {
+    machine = await openMachine(RULES);
+  });
+
+  afterAll(() => machine?.close());
+
+  it('Chromium: opens a page of a site with header rules, and takes a screenshot', async () => {
+    await machine.install('chromium', 'fonts-dejavu-core');
+    expect(await machine.output(`${CHROMIUM} --dump-dom ${PAGE}`)).toContain('"name":"is-number"');
+    await machine.output(`${CHROMIUM} --window-size=640,480 --screenshot=shot.png ${PAGE}`);
+    const shot = await machine.server.call('sandbox_read_file', { path: 'shot.png' });
+    expect(shot.structured).toMatchObject({ encoding: 'image', image: 'image/png, 640 × 480' });
+    // A page of one colour takes a few hundred bytes.
+    expect(shot.structured['size_bytes']).toBeGreaterThan(5_000);
+  });
+
+  it('Chromium: trusts the gateway by its policy alone', async () => {
+    const policies = '/etc/chromium/policies/managed';
+    expect(await machine.output(`ls ${policies}`)).toBe('sandbox-mcp.json\n');
+    await machine.output(`mv ${policies} /tmp/policies`, { sudo: true });
+    const refused = (await machine.run(`${CHROMIUM} --dump-dom ${PAGE}`)).stdout;
+    await machine.output(`mv /tmp/policies ${policies}`, { sudo: true });
+    expect(refused).not.toContain('"name":"is-number"');
+  });
+
+  it('Java: trusts the gateway', async () => {
+    await machine.install('default-jdk-headless');
+    await machine.write({ 'Get.java': JAVA });
+    expect(await machine.output(`java Get.java ${PAGE}`)).toBe('200\ntrue\n');
+  });
+
+  it('vite: shows the host an edit at once, through the port of the sandbox', async () => {
+    const files = {
+      'package.json': '{"type": "module"}',
+      'index.html': '<script type="module" src="/main.js"></script>',
+      'main.js':
+        'import { text } from "./text.js"; document.body.append(text); import.meta.hot?.accept("./text.js");',
+      'text.js': 'export const text = "before";',
+    };
+    await machine.write(files, 'site');
+    await machine.output('npm install vite', { cwd: 'site' });
+    await machine.start('npx vite --host 0.0.0.0 --port 5173', { cwd: 'site' });
+    const url = await machine.url(5173);
+    const get = async (path: string) => (await fetch(new URL(path, url))).text();
+    await expect.poll(() => get('/').catch(() => '')).toContain('/@vite/client');
+    expect(await get('/main.js')).toContain('/text.js');
+    await get('/text.js');
+    const token = /const wsToken = "([^"]*)"/.exec(await get('/@vite/client'))?.[1] ?? '';
+    const socket = new WebSocket(`${url.replace(/^http/, 'ws')}/?token=${token}`, 'vite-hmr');
+    const messages: string[] = [];
+    const connected = new Promise((resolve, reject) => {
+      socket.once('error', reject);
+      socket.on('message', (data) => {
+        messages.push(String(data));
+        resolve(null);
+      });
+    });
+    try {
+      await connected;
+      await machine.write({ 'text.js': 'export const text = "after";' }, 'site');
+      const update = z.object({
+        type: z.literal('update'),
+        updates: z.array(z.object({ path: z.string() })),
+      });
+      await expect
+        .poll(() => messages.map((text) => update.safeParse(JSON.parse(text)).data).find(Boolean))
+        .toMatchObject({ updates: [{ path: '/main.js' }] });
+      expect(await get('/text.js')).toContain('after');
+    } finally {
+      socket.close();
+    }
+  });
+});
