@@ -105,6 +105,7 @@ function systemMounts({ memoryMb, cgroup }: ConfigRequest): Mount[] {
     { destination: '/sys', type: 'sysfs', source: 'sysfs', options: [...plain, 'ro'] },
     ...(cgroup === null ? [] : [cgroupMount(plain)]),
     tmpfs('/run', '755', 64),
+    tmpfs('/run/lock', '1777', 5, ['noexec']),
   ];
 }
 

@@ -34,6 +34,7 @@ import { CA_LINKS, linkCaBundle } from './ca/ca-trust-links.ts';
 import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
 import { pristineConfigFiles } from './package-config.ts';
 import { writePackageState } from './package-database.ts';
+import { copyPackageDirectories } from './package-directories.ts';
 import { DPKG_DATABASE } from './system-directories.ts';
 
 /** What programs in `/usr` expect in `/etc` on Debian, Fedora, Arch, Alpine and openSUSE. */
@@ -164,7 +165,7 @@ async function templateName(
   database: string,
   uid: number,
 ): Promise<string> {
-  const hash = createHash('sha256').update(JSON.stringify([6, uid, generated, CA_LINKS]));
+  const hash = createHash('sha256').update(JSON.stringify([7, uid, generated, CA_LINKS]));
   const stamp = async (name: string) => {
     const info = await lstat(join(etc, name));
     hash.update(`${name}:${info.mtimeMs}:${info.size};`);
@@ -194,12 +195,19 @@ export function packageStateOf(template: string): string {
   return `${template}${DATABASE_SUFFIX}`;
 }
 
+/** The `/var` of new sandboxes; null for a template of an earlier version, or of a host without dpkg. */
+export async function packageVariable(template: string): Promise<string | null> {
+  const path = join(packageStateOf(template), VARIABLE);
+  return (await pathExists(path)) ? path : null;
+}
+
 /** The template that an entry of the directory of templates belongs to. */
 export function templateOf(entry: string): string {
   return entry.endsWith(DATABASE_SUFFIX) ? entry.slice(0, -DATABASE_SUFFIX.length) : entry;
 }
 
 const DATABASE_SUFFIX = '.dpkg';
+const VARIABLE = 'var';
 
 /**
  * Creates the template for this host unless it exists; returns its name below `templatesDir`.
@@ -219,13 +227,19 @@ export async function ensureEtcTemplate(
   const name = await templateName(etc, names, generated, database, uid);
   const finished = join(templatesDir, name);
   const asRoot = process.getuid?.() === 0;
-  // Only root's sandboxes own /usr and can change the database.
-  if (asRoot && hasDatabase)
-    await createOnce(packageStateOf(finished), async (building) => {
+  const state = createOnce(packageStateOf(finished), async (building) => {
+    if (!hasDatabase) return;
+    // Only root's sandboxes own /usr and can change the database.
+    if (asRoot) {
       await writePackageState(database, building);
       await chownTree(building, uid, gid);
-    });
-  await createOnce(finished, async (building) => {
+    }
+    const variable = join(building, VARIABLE);
+    await makeDirectory(variable, 0o755);
+    await copyPackageDirectories(root, variable, asRoot ? uid : null);
+    if (asRoot) await lchown(variable, uid, gid);
+  });
+  const settings = createOnce(finished, async (building) => {
     await mapConcurrent(names, AT_ONCE, (entry) => copyEntry(join(etc, entry), join(building, entry)));
     if (hasDatabase) await copyPackageConfig(etc, database, building);
     for (const [file, { text, mode }] of Object.entries(generated)) {
@@ -237,6 +251,7 @@ export async function ensureEtcTemplate(
     await linkCaBundle(building);
     if (asRoot) await chownTree(building, uid, gid);
   });
+  await Promise.all([state, settings]);
   return name;
 }
 

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { ImageRecord } from '../../../images/image-record.ts';
 import { SandboxError } from '../../../shared/errors.ts';
-import { packageStateOf } from '../host/etc-template.ts';
+import { packageStateOf, packageVariable } from '../host/etc-template.ts';
 import type { Host } from '../host/host.ts';
 import { packageStateLayers } from '../host/package-database.ts';
 import { DPKG_DATABASE, FRESH_DIRECTORIES, isMountPoint } from '../host/system-directories.ts';
@@ -23,9 +23,13 @@ export interface Base {
 
 async function hostBase(host: Host, etcTemplate: string, node: ImageRecord | null): Promise<Base> {
   const template = join(host.layout.etcTemplates, etcTemplate);
-  const fresh = (name: string): BaseDirectory =>
+  const variable = await packageVariable(template);
+  const fresh = (name: string): BaseDirectory => {
+    if (name === 'var' && variable !== null) return { path: variable, ofHost: false };
     // An image of a Node release contains it as `runtimes/node22`.
-    name === 'vercel' && node !== null ? { path: host.images.treeOf(node.name), ofHost: false } : null;
+    if (name === 'vercel' && node !== null) return { path: host.images.treeOf(node.name), ofHost: false };
+    return null;
+  };
   // If `/usr` belongs to the sandbox's root, its package manager works and needs the host's package database.
   const packages = host.system.dpkg && host.mounts === 'by-root';
   // A snapshot from an earlier version has no state of its own.

@@ -3,19 +3,11 @@ import { chmod, chown, mkdir, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import type { IdMap } from '../host/id-map.ts';
+import { PACKAGE_DIRECTORIES } from '../host/package-directories.ts';
 import { AGENT_NAME, DPKG_DATABASE, MOUNT_POINTS } from '../host/system-directories.ts';
 import type { BaseLayers } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Base } from './base-layers.ts';
-
-/** The mount point of dpkg's database, and directories that apt expects (apt.conf(5), `Dir`). */
-const PACKAGE_DIRECTORIES = [
-  DPKG_DATABASE,
-  'var/lib/apt/lists/partial',
-  'var/cache/apt/archives/partial',
-  'var/cache/debconf',
-  'var/log/apt',
-];
 
 /** Modes of the top-level directories that differ from 0755. */
 const MODES: Readonly<Record<string, number>> = { root: 0o700, tmp: 0o1777 };
@@ -69,7 +61,8 @@ export async function makeSandboxDirectories(
     }),
   );
   if (layered.includes('etc')) await addLoginProfile(paths.upper, own);
-  if (base.directories.some(({ place }) => place === DPKG_DATABASE)) {
+  const hasVariable = base.directories.some(({ name, base: bottom }) => name === 'var' && bottom !== null);
+  if (!hasVariable && base.directories.some(({ place }) => place === DPKG_DATABASE)) {
     for (const directory of PACKAGE_DIRECTORIES) await makeBelow(paths.upper, directory, own);
   }
 }

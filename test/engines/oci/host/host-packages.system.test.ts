@@ -55,6 +55,24 @@ describe('packages of a Debian host', needs('root on Debian', isDebian), () => {
     expect((await sudo('service --status-all 2>&1')).stdout).toMatch(/\[ . \]/);
   });
 
+  it('find the directories of /var that they ship, with their owners', async () => {
+    const { stdout } = await sudo(
+      'stat -c "%F %a %U" /var/tmp /var/log /var/run /run/lock && touch /var/lock/x /var/tmp/y',
+    );
+    expect(stdout.trim().split('\n')).toEqual([
+      'directory 1777 root',
+      'directory 755 root',
+      'symbolic link 777 root',
+      'directory 1777 root',
+    ]);
+    expect(
+      await sudo('touch /var/lock/x /var/tmp/y && mv /var/log /var/logs && ls -A /var/tmp'),
+    ).toMatchObject({
+      exitCode: 0,
+      stdout: 'y\n',
+    });
+  });
+
   it('are consistent', async () => {
     expect(await sudo('dpkg --audit')).toMatchObject({ exitCode: 0, stdout: '' });
     expect(await sudo('apt-get check -qq')).toMatchObject({ exitCode: 0 });

@@ -1,9 +1,24 @@
 import { createHash } from 'node:crypto';
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  symlink,
+  writeFile,
+} from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ensureEtcTemplate, packageStateOf } from '../../../../src/engines/oci/host/etc-template.ts';
+import {
+  ensureEtcTemplate,
+  packageStateOf,
+  packageVariable,
+} from '../../../../src/engines/oci/host/etc-template.ts';
 import {
   atRest,
   packageStateLayers,
@@ -34,6 +49,17 @@ async function template(): Promise<string> {
 
 function stanza(name: string, state: string, ...lines: string[]): string {
   return [`Package: ${name}`, `Status: install ok ${state}`, 'Version: 1', ...lines, ''].join('\n');
+}
+
+/** Without what links lead to. */
+async function pathsBelow(directory: string): Promise<string[]> {
+  const entries = await readdir(directory, { withFileTypes: true });
+  const nested = entries.map(async (entry) =>
+    entry.isDirectory()
+      ? (await pathsBelow(join(directory, entry.name))).map((path) => join(entry.name, path))
+      : [],
+  );
+  return [...entries.map(({ name }) => name), ...(await Promise.all(nested)).flat()];
 }
 
 const md5 = (text: string) => createHash('md5').update(text).digest('hex');
@@ -78,6 +104,61 @@ describe('the configuration of packages', () => {
     expect(await readFile(join(made, 'sudoers'), 'utf8')).not.toContain('boss');
     expect(await readFile(join(made, 'pam.d/su'), 'utf8')).toBe('@include common-auth\n');
     expect(await readFile(join(made, 'pam.d/common-auth'), 'utf8')).not.toContain('ldap');
+  });
+});
+
+describe('the /var of packages', () => {
+  it('has the directories and unchanged files that they ship, with their modes, and no data', async () => {
+    await put('var/lib/dpkg/status', stanza('server', 'installed'));
+    for (const [path, mode] of [
+      ['var/tmp', 0o1777],
+      ['var/lib/server', 0o750],
+      ['var/lib/other', 0o755],
+    ] as const) {
+      await mkdir(join(host, path), { recursive: true });
+      await chmod(join(host, path), mode);
+    }
+    await mkdir(join(host, 'run/server'), { recursive: true, mode: 0o700 });
+    await symlink(join(host, 'run'), join(host, 'var/run'));
+    await put('var/lib/server/data', 'mine');
+    await put('var/lib/server/shipped', 'x');
+    await put('var/lib/server/changed', 'mine');
+    const listed = [
+      '/.',
+      '/usr/bin/server',
+      '/var',
+      '/var/tmp',
+      '/var/run',
+      '/var/lib/server',
+      '/var/gone',
+      '/var/../etc',
+      '/var/run/server',
+      '/var/run/new',
+    ];
+    const files = ['/var/lib/server/shipped', '/var/lib/server/changed'];
+    await put('var/lib/dpkg/info/server.list', `${[...listed, ...files].join('\n')}\n`);
+    const sums = [`${md5('x')}  var/lib/server/shipped`, `${md5('before')}  var/lib/server/changed`];
+    await put('var/lib/dpkg/info/server.md5sums', `${sums.join('\n')}\n`);
+    const variable = (await packageVariable(await template())) ?? 'none';
+    expect((await pathsBelow(variable)).sort()).toEqual(
+      [
+        ...['cache', 'cache/apt', 'cache/apt/archives', 'cache/apt/archives/partial', 'cache/debconf'],
+        ...[
+          'lib',
+          'lib/apt',
+          'lib/apt/lists',
+          'lib/apt/lists/partial',
+          'lib/dpkg',
+          'lib/server',
+          'lib/server/shipped',
+        ],
+        ...['log', 'log/apt', 'run', 'tmp'],
+      ].sort(),
+    );
+    expect((await stat(join(variable, 'tmp'))).mode & 0o7777).toBe(0o1777);
+    expect((await stat(join(variable, 'lib/server'))).mode & 0o7777).toBe(0o750);
+    expect(await readlink(join(variable, 'run'))).toBe(join(host, 'run'));
+    expect(await readdir(join(host, 'run'))).toEqual(['server']);
   });
 });
 
