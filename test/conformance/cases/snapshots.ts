@@ -53,7 +53,7 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       const source = await create();
       await shell(
         source,
-        `echo kept > file && chmod 0640 file && ln -s file link && mkdir -p deep/er &&
+        `cd /vercel/sandbox && echo kept > file && chmod 0640 file && touch -d @1234567890 file && ln -s file link && mkdir -p deep/er &&
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
          chmod 0750 /srv && echo temporary > /tmp/file && (sleep 1000 & )`,
       );
@@ -79,10 +79,10 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(
         await shell(
           restored,
-          `cat link && stat -c %a file && readlink link && test -d deep/er &&
+          `cd /vercel/sandbox && cat link && stat -c '%a %Y' file && readlink link && test -d deep/er &&
            cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && cat /tmp/file && stat -c %a /tmp && id -u`,
         ),
-      ).toBe('kept\n640\nfile\ntool\nchanged\n750\ntemporary\n1777\n0');
+      ).toBe('kept\n640 1234567890\nfile\ntool\nchanged\n750\ntemporary\n1777\n0');
       await other.forget(restored.sandboxId, timeoutSignal());
       await deleteAll(snapshots, [snapshot]);
     });

@@ -135,9 +135,9 @@ export function sourceCases(get: () => Subject, extent: Extent): void {
         serve(`/${name}`, pack(tarOf(PACKAGE)));
         const source = { type: 'tarball' as const, url: `${url}/${name}` };
         const { sandboxId } = await get().create({ source, networkPolicy: ALL });
-        const script = 'ls -A . ~; cat read.me; ./link; stat -c %a bin/tool';
+        const script = 'ls -A . ~; cat read.me; ./link; stat -c "%a %Y" bin/tool';
         expect((await run(get(), 'bash', ['-c', script], { sandboxId })).stdout).toBe(
-          '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755\n',
+          '.:\nbin\nlink\nread.me\n\n/home/vercel-sandbox:\nhello\ntool\n755 1700000000\n',
         );
       },
     );
