@@ -5,7 +5,7 @@ import { type Answer, type RunningServer, startServer } from '../../support/serv
 
 let server: RunningServer;
 beforeAll(async () => {
-  server = await startServer({ args: ALLOW_FIXTURES });
+  server = await startServer({ args: ALLOW_FIXTURES, env: { TZ: 'Asia/Tokyo' } });
   await createWithFixtures(server);
 });
 afterAll(() => server.close());
@@ -40,6 +40,10 @@ describe('the output of a command', () => {
     expect(page.structured['content']).toMatch(expected);
     const logs = await server.call('command_logs', { command_id });
     expect(logs.text).toMatch(/\[[\d,]+ bytes of binary data\]/);
+  });
+
+  it('has the time zone of the server', async () => {
+    expect((await run('sh', '-c', 'echo $TZ')).structured['stdout']).toBe('Asia/Tokyo\n');
   });
 
   it('keeps its readable part when single bytes are not text, and says so', async () => {
