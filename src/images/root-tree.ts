@@ -10,7 +10,9 @@ const NOTED = ['etc/passwd', 'etc/group', 'etc/nsswitch.conf'];
 const MAX_NOTED_BYTES = 1_048_576;
 const PROGRAM = /(^|\/)s?bin\/[^/]+$/;
 const SHELL = /^(usr\/)?bin\/(bash|sh)$/;
-/** The CA store of a Java (`JAVA_HOME/lib/security`), and where distributions keep the one that it links to. */
+/**
+ * The CA store of a Java (`JAVA_HOME/lib/security`), and where distributions keep the one that it links to.
+ */
 const JAVA_KEYSTORE =
   /(?:^|\/)lib\/security\/cacerts$|^etc\/(?:ssl\/certs|pki|pki\/ca-trust\/extracted)\/java\/cacerts$/;
 /** Kernel file systems in every sandbox, which would hide the image's files. */

@@ -22,6 +22,8 @@ export interface Terminal {
   readonly position: number;
   /** True while the program expects arrow keys in application mode. */
   readonly applicationCursor: boolean;
+  /** True if the screen has no text, as before a program has painted it. */
+  readonly isBlank: boolean;
   view(): ScreenView;
   outputSince(position: number): string;
   /** Readable output since the last call. */

@@ -6,7 +6,10 @@ import { z } from 'zod';
 import { needs } from '../support/needs.ts';
 import { isDebian, type Machine, NEEDED, openMachine } from './support/machine.ts';
 
-/** The npm registry that this machine uses: a site with TLS that can be reached wherever the project can be installed. */
+/**
+ * The npm registry that this machine uses: a site with TLS that can be reached wherever the project can be
+ * installed.
+ */
 const SITE = new URL(execFileSync('npm', ['config', 'get', 'registry'], { encoding: 'utf8' }).trim());
 const PAGE = new URL('is-number/7.0.0', SITE).href;
 const RULES = {

@@ -2,7 +2,10 @@ import type { Command } from '../../src/engines/engine.ts';
 import { shortened } from './command-arguments.ts';
 import type { CapturedOutput } from './command-output.ts';
 
-/** What to do instead if a command cannot have done what was intended, or the likely cause of its failure; null if unknown. */
+/**
+ * What to do instead if a command cannot have done what was intended, or the likely cause of its failure;
+ * null if unknown.
+ */
 export function hintFor(command: Command, output: CapturedOutput): string | null {
   if (command.exitCode === 127 && isShellLine(command.cmd)) {
     const script = JSON.stringify(shortened([command.cmd, ...command.args].join(' ')));

@@ -15,7 +15,10 @@ export interface ShellWait {
   waitFor: string | null;
   /** The longest wait, in milliseconds. */
   waitMs: number;
-  /** How long a program may take to react, or to put text on a blank screen, before its silence counts as the end of its output. */
+  /**
+   * How long a program may take to react, or to put text on a blank screen, before its silence counts as the
+   * end of its output.
+   */
   reactionMs: number;
 }
 
@@ -43,7 +46,10 @@ export function screenBefore(terminal: Terminal, text: string, waitFor: string |
   };
 }
 
-/** Waits for the text, or for output to stop on a screen that is painted. With `since` null, text already on the screen counts. Also ends when the program exits or `waitMs` is over. */
+/**
+ * Waits for the text, or for output to stop on a screen that is painted. With `since` null, text already on
+ * the screen counts. Also ends when the program exits or `waitMs` is over.
+ */
 export async function waitForScreen(
   terminal: Terminal,
   wait: ShellWait,
@@ -109,7 +115,9 @@ async function untilQuiet(
   } while (terminal.exit === null && terminal.changes !== seen);
 }
 
-/** A full-screen program has taken over the screen and has not painted it yet: editors load their files first. */
+/**
+ * A full-screen program has taken over the screen and has not painted it yet: editors load their files first.
+ */
 function willPaint(terminal: Terminal): boolean {
   return terminal.exit === null && terminal.isBlank && terminal.view().alternateScreen;
 }

@@ -5,7 +5,10 @@ import { decodeUtf8 } from './utf8.ts';
 
 /** Above this share of control characters, output counts as binary data. */
 const BINARY_SHARE = 0.1;
-/** The same for what is not UTF-8. Text in other encodings has none; in compressed data every tenth byte is one. */
+/**
+ * The same for what is not UTF-8. Text in other encodings has none; in compressed data every tenth byte is
+ * one.
+ */
 const BINARY_SHARE_NOT_UTF8 = 0.03;
 
 /** What `encoding` says about text that `isPlainText` refuses. */
@@ -13,8 +16,8 @@ export const NOT_PLAIN =
   'Some bytes are not UTF-8 text (shown as \uFFFD, NUL as ␀): encoding "base64" returns them unchanged.';
 
 /**
- * A program's output as text, with terminal escapes resolved; bytes that are not UTF-8 are shown as U+FFFD. Binary data is
- * replaced by a note with its size and `exactBytes`, the call that returns it unchanged.
+ * A program's output as text, with terminal escapes resolved; bytes that are not UTF-8 are shown as U+FFFD.
+ * Binary data is replaced by a note with its size and `exactBytes`, the call that returns it unchanged.
  */
 export function outputText(bytes: Uint8Array, exactBytes: string): string {
   if (isBinary(bytes)) return `[${plural(bytes.length, 'byte')} of binary data; read with ${exactBytes}]`;
@@ -28,7 +31,10 @@ export function annotatedOutputText(bytes: Uint8Array, exactBytes: string): stri
   return `${text}${text.endsWith('\n') ? '' : '\n'}[some bytes are not UTF-8, shown as \uFFFD; exact with ${exactBytes}]`;
 }
 
-/** Whether bytes look like binary data, which has many control characters. Text in any 8-bit encoding does not. */
+/**
+ * Whether bytes look like binary data, which has many control characters. Text in any 8-bit encoding does
+ * not.
+ */
 export function isBinary(bytes: Uint8Array): boolean {
   let controls = 0;
   let nuls = 0;

@@ -1,6 +1,6 @@
 /**
- * `npm run test:programs`: installs large programs inside sandboxes and drives them. Not part of `npm test`: it downloads about
- * a gigabyte from the package archives of Debian and npm.
+ * `npm run test:programs`: installs large programs inside sandboxes and drives them. Not part of `npm test`:
+ * it downloads about a gigabyte from the package archives of Debian and npm.
  */
 import { defineConfig } from 'vitest/config';
 

@@ -40,8 +40,9 @@ describe('the first look at a terminal', () => {
   it('waits until a full-screen program has painted its screen', async () => {
     const program = terminal();
     const wait = { waitFor: null, waitMs: NEVER_MS, reactionMs: 10 };
-    const shown = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
     program.print(TO_ALTERNATE_SCREEN);
+    await program.terminal.waitForChange(0, neverAborted);
+    const shown = waitForScreen(program.terminal, wait, BEFORE_ALL, neverAborted);
     expect(await Promise.race([shown.then(() => 'answered'), sleep(LONG_SILENCE_MS, 'waiting')])).toBe(
       'waiting',
     );

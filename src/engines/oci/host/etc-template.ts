@@ -230,14 +230,13 @@ export async function ensureEtcTemplate(
   const state = createOnce(packageStateOf(finished), async (building) => {
     if (!hasDatabase) return;
     // Only root's sandboxes own /usr and can change the database.
-    if (asRoot) {
-      await writePackageState(database, building);
-      await chownTree(building, uid, gid);
-    }
+    if (asRoot) await writePackageState(database, building);
     const variable = join(building, VARIABLE);
     await makeDirectory(variable, 0o755);
-    await copyPackageDirectories(root, variable, asRoot ? uid : null);
-    if (asRoot) await lchown(variable, uid, gid);
+    const owned = await copyPackageDirectories(root, variable);
+    if (!asRoot) return;
+    await chownTree(building, uid, gid);
+    for (const { path, ...ids } of owned) await lchown(path, uid + ids.uid, gid + ids.gid);
   });
   const settings = createOnce(finished, async (building) => {
     await mapConcurrent(names, AT_ONCE, (entry) => copyEntry(join(etc, entry), join(building, entry)));
@@ -270,7 +269,8 @@ async function copyPackageConfig(etc: string, database: string, building: string
     const [source, target] = [join(etc, file), join(building, file)];
     const info = await stat(source);
     await makeDirectory(dirname(target), 0o755);
-    // Whole, also where settings were left out above: what a package ships is no secret of this host.
+    // Copied whole, even where settings were left out above: what a package ships is not a secret of this
+    // host.
     await copyFile(source, target);
     await chmod(target, info.mode & 0o755);
     await utimes(target, info.atime, info.mtime);

@@ -1,7 +1,7 @@
 /**
- * The host's dpkg database as a sandbox sees it: at rest. In the live one a sandbox would see each of the host's transactions,
- * and apt refuses to work in the middle of one. Two layers above the host's directory replace what changes during a
- * transaction; the thousands of files of packages (`info`) need no copy.
+ * The host's dpkg database as a sandbox sees it: at rest. In the live one a sandbox would see each of the
+ * host's transactions, and apt refuses to work in the middle of one. Two layers above the host's directory
+ * replace what changes during a transaction; the thousands of files of packages (`info`) need no copy.
  */
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -10,7 +10,10 @@ import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 
 const STATE = 'state';
 const MASK = 'mask';
-/** Directories that hold a transaction: the journal, and the control files of the package that is being unpacked. */
+/**
+ * Directories that hold a transaction: the journal, and the control files of the package that is being
+ * unpacked.
+ */
 const OF_TRANSACTION = ['updates', 'tmp.ci'];
 
 /**

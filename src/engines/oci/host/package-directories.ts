@@ -1,20 +1,10 @@
 /**
- * The part of `/var` that the host's packages ship, so that what dpkg calls installed finds its directories. What programs and
- * package scripts have put there is the host's data and is left out.
+ * The part of `/var` that the host's packages ship, so that what dpkg calls installed finds its directories.
+ * What programs and package scripts have put there is the host's data and is left out.
  */
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import {
-  chmod,
-  copyFile,
-  lchown,
-  lstat,
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  symlink,
-} from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, symlink } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
@@ -36,32 +26,39 @@ const MAX_FILE_BYTES = 1_048_576;
 /** Ids of system accounts, which are the same inside. */
 const SYSTEM_IDS = 1_000;
 
+/** What belongs to a system account rather than to root. */
+interface Owned {
+  path: string;
+  uid: number;
+  gid: number;
+}
+
 /**
+ * Everything copied belongs to this process's user; returns what another account should own.
  * @param root the host's root directory
  * @param to an empty directory, which becomes the sandbox's `/var`
- * @param base the host id of the sandbox's root; null if everything belongs to this process's user
  */
-export async function copyPackageDirectories(root: string, to: string, base: number | null): Promise<void> {
+export async function copyPackageDirectories(root: string, to: string): Promise<Owned[]> {
   const info = join(root, DPKG_DATABASE, 'info');
   const links: string[] = [];
+  const owned: Owned[] = [];
   for (const { path, list } of await shippedPaths(info)) {
     // Through a link such as /var/run the copy would lead to the host's own files.
     if (links.some((link) => path.startsWith(`${link}/`))) continue;
     const target = join(to, posix.relative('/var', path));
     const copied = await copyShipped(join(root, path), target, () => shippedDigest(info, list, path));
     if (copied?.isSymbolicLink()) links.push(path);
-    if (copied !== null && base !== null) {
-      const [uid, gid] = [copied.uid, copied.gid].map((id) => base + (id < SYSTEM_IDS ? id : 0));
-      await lchown(target, uid ?? base, gid ?? base);
-    }
+    if (copied === null) continue;
+    const [uid = 0, gid = 0] = [copied.uid, copied.gid].map((id) => (id < SYSTEM_IDS ? id : 0));
+    if (uid + gid > 0) owned.push({ path: target, uid, gid });
   }
-  for (const name of PACKAGE_DIRECTORIES) {
-    const made = await makeMissing(join(to, posix.relative('var', name)));
-    if (base !== null) for (const path of made) await lchown(path, base, base);
-  }
+  for (const name of PACKAGE_DIRECTORIES) await makeDirectory(join(to, posix.relative('var', name)), 0o755);
+  return owned;
 }
 
-/** Paths below `/var` in the lists of files that packages ship, parents first, and the list that names each. */
+/**
+ * Paths below `/var` in the lists of files that packages ship, parents first, and the list that names each.
+ */
 async function shippedPaths(info: string): Promise<{ path: string; list: string }[]> {
   const lists = (await pathExists(info)) ? (await readdir(info)).filter((name) => name.endsWith(LIST)) : [];
   const found = new Map<string, string>();
@@ -83,7 +80,7 @@ async function copyShipped(
 ): Promise<Stats | null> {
   try {
     const info = await lstat(from);
-    await makeMissing(dirname(to));
+    await makeDirectory(dirname(to), 0o755);
     if (info.isDirectory()) {
       await mkdir(to, { recursive: true });
       await chmod(to, info.mode & 0o7777);
@@ -112,17 +109,4 @@ async function shippedDigest(info: string, list: string, path: string): Promise<
     if (systemErrorCode(error) === 'ENOENT') return null;
     throw error;
   }
-}
-
-/** Creates a directory and its missing parents; returns those created. */
-async function makeMissing(path: string): Promise<string[]> {
-  try {
-    await lstat(path);
-    return [];
-  } catch (error) {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-  }
-  const made = await makeMissing(dirname(path));
-  await makeDirectory(path, 0o755);
-  return [...made, path];
 }

@@ -101,8 +101,8 @@ export function topMount(host: Host, paths: SandboxPaths, top: TopDirectory): Mo
   }
   const layers = links.map((link) => join(paths.bundle, LINKS, link, name));
   const lower = [...layers, ...(base === null ? [] : [...(base.above ?? []), base.path])].join(':');
-  // `userxattr` makes whiteouts work in a user namespace (without it `rm -rf` of a lower directory fails); without `volatile`,
-  // ending a sandbox would wait until all dirty pages of the host's disk are written.
+  // `userxattr` makes whiteouts work in a user namespace (without it `rm -rf` of a lower directory fails);
+  // without `volatile`, ending a sandbox would wait until all dirty pages of the host's disk are written.
   const options = [
     `lowerdir=${lower}`,
     `upperdir=${upper}`,
@@ -122,7 +122,8 @@ const MAX_LAYERS = 100;
 /** How many snapshot layers a sandbox of this host can have. */
 export function maxLayers(host: Host): number {
   const { bundle, upper } = host.layout.sandbox('sbx_222222222222');
-  // The names of an image and of one of its directories, up to 63 bytes each; or the two layers of the package database.
+  // The names of an image and of one of its directories, up to 63 bytes each; or the two layers of the
+  // package database.
   const base = Math.max(host.layout.images.length + 2 * 63, 2 * (host.layout.etcTemplates.length + 32));
   const fixed = 400 + 2 * upper.length + base;
   const one = (host.mounts === 'by-root' ? '' : `${bundle}/`).length + 'l/99/vercel:'.length;

@@ -1,6 +1,6 @@
 /**
- * Managed policies that make browsers, which have CA stores of their own, trust the sandbox's CA as well. Chromium's takes the
- * certificate itself, Firefox's the path of a file.
+ * Managed policies that make browsers, which have CA stores of their own, trust the sandbox's CA as well.
+ * Chromium's takes the certificate itself, Firefox's the path of a file.
  */
 import { CA_DIR, CA_FILES } from './ca-locations.ts';
 
