@@ -33,12 +33,12 @@ const EXIT_USAGE = 2;
  */
 export async function runProgram(
   argv: readonly string[],
-  parts: Dependencies,
+  dependencies: Dependencies,
   terminal: Terminal,
 ): Promise<number> {
   const given = new Map<FlagName, string[]>();
   const outcome = { exitCode: 0 };
-  const program = buildProgram(parts, terminal, given, outcome);
+  const program = buildProgram(dependencies, terminal, given, outcome);
   try {
     await program.parseAsync([...argv], { from: 'user' });
     return outcome.exitCode;
@@ -51,15 +51,15 @@ type RunVerb = (config: Config, command: Command) => Promise<number>;
 type AddVerb = (name: string, description: string, run: RunVerb) => Command;
 
 function buildProgram(
-  parts: Dependencies,
+  dependencies: Dependencies,
   terminal: Terminal,
   given: Map<FlagName, string[]>,
   outcome: { exitCode: number },
 ): Command {
-  const program = baseProgram(parts.version, terminal);
+  const program = baseProgram(dependencies.version, terminal);
   addFlags(program, given);
   program.action(async () => {
-    outcome.exitCode = await parts.serve(parts.loadConfig(given));
+    outcome.exitCode = await dependencies.serve(dependencies.loadConfig(given));
   });
   const verbsOf =
     (parent: Command): AddVerb =>
@@ -69,21 +69,22 @@ function buildProgram(
         .description(description)
         .action(async (...args) => {
           const command: unknown = args.at(-1);
-          if (command instanceof Command) outcome.exitCode = await run(parts.loadConfig(given), command);
+          if (command instanceof Command)
+            outcome.exitCode = await run(dependencies.loadConfig(given), command);
         });
   const verb = verbsOf(program);
-  addDoctor(parts, terminal, verb);
-  addSandboxVerbs(parts, terminal, verb);
+  addDoctor(dependencies, terminal, verb);
+  addSandboxVerbs(dependencies, terminal, verb);
   const images = program
     .command('image')
     .description('import or pull images for use as `runtime`; list and remove them')
     .helpCommand(false);
-  addImageVerbs(parts, terminal, verbsOf(images));
+  addImageVerbs(dependencies, terminal, verbsOf(images));
   verb('clean', 'remove what exited servers left behind', (config) =>
-    withRegistry(parts, config, terminal, (registry) => clean(registry, terminal)),
+    withRegistry(dependencies, config, terminal, (registry) => clean(registry, terminal)),
   );
   verb('tools', 'print the tools that the server offers', async (config) =>
-    showTools(await parts.tools(config), terminal),
+    showTools(await dependencies.tools(config), terminal),
   );
   return program;
 }
@@ -104,7 +105,7 @@ function baseProgram(version: string, terminal: Terminal): Command {
     .configureOutput({ writeOut: terminal.out, writeErr: terminal.err, outputError: () => {} });
 }
 
-function addDoctor(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
+function addDoctor(dependencies: Dependencies, terminal: Terminal, verb: AddVerb): void {
   verb(
     'doctor',
     'check what each engine needs on this machine and show how to fix what is missing',
@@ -115,7 +116,7 @@ function addDoctor(parts: Dependencies, terminal: Terminal, verb: AddVerb): void
           json: hasOption(command, 'json'),
           isRoot: process.geteuid?.() === 0,
         },
-        () => parts.diagnose(config),
+        () => dependencies.diagnose(config),
         terminal,
       ),
   )
@@ -123,9 +124,9 @@ function addDoctor(parts: Dependencies, terminal: Terminal, verb: AddVerb): void
     .option('--json', 'print the findings as JSON');
 }
 
-function addSandboxVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
+function addSandboxVerbs(dependencies: Dependencies, terminal: Terminal, verb: AddVerb): void {
   const withSession = (config: Config, work: (session: Session) => Promise<number>): Promise<number> =>
-    withRegistry(parts, config, terminal, (registry) => work(registry.openSession('local')));
+    withRegistry(dependencies, config, terminal, (registry) => work(registry.openSession('local')));
   verb('list', 'list the sandboxes of this machine and user', (config, command) =>
     withSession(config, (session) =>
       list(session, { json: hasOption(command, 'json') }, Date.now(), terminal),
@@ -142,17 +143,19 @@ function addSandboxVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb)
     withSession(config, (session) => stop(session, command.args[0] ?? '', terminal)),
   ).argument('<id>', 'a sandbox id');
   verb('attach', 'open a shell in a sandbox from this terminal', (config, command) =>
-    withSession(config, (session) => attach(session, command.args[0] ?? '', parts.keyboard(), terminal)),
+    withSession(config, (session) =>
+      attach(session, command.args[0] ?? '', dependencies.keyboard(), terminal),
+    ),
   ).argument('<id>', 'a sandbox id');
 }
 
-function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): void {
+function addImageVerbs(dependencies: Dependencies, terminal: Terminal, verb: AddVerb): void {
   verb('import', 'import a root file system as the runtime NAME', (config, command) => {
     const [name = '', archive = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
     const chosen: unknown = command.getOptionValue('image');
     const image = typeof chosen === 'string' ? chosen : undefined;
-    return parts.withImages(config, (images) =>
+    return dependencies.withImages(config, (images) =>
       importImage(images, { name, archive, image, maxSize }, terminal),
     );
   })
@@ -166,20 +169,20 @@ function addImageVerbs(parts: Dependencies, terminal: Terminal, verb: AddVerb): 
   verb('pull', 'pull an image from its registry', (config, command) => {
     const [reference = ''] = command.args;
     const maxSize = String(command.getOptionValue('maxSize'));
-    return parts.withImages(config, (images) => pullImage(images, { reference, maxSize }, terminal));
+    return dependencies.withImages(config, (images) => pullImage(images, { reference, maxSize }, terminal));
   })
     .argument('<reference>', 'such as python:3.13-slim or registry.example/app@sha256:…')
     .option('--max-size <size>', 'maximum size of the download and once unpacked', DEFAULT_MAX_SIZE);
   verb('prune', 'remove the pulled images that nothing uses', (config) =>
-    parts.withImages(config, (images) => pruneImages(images, terminal)),
+    dependencies.withImages(config, (images) => pruneImages(images, terminal)),
   );
   verb('list', 'list the images', (config, command) =>
-    parts.withImages(config, (images) =>
+    dependencies.withImages(config, (images) =>
       listImages(images, { json: hasOption(command, 'json') }, Date.now(), terminal),
     ),
   ).option('--json', 'print the images as JSON');
   verb('remove', 'remove an image that no sandbox or snapshot uses', (config, command) =>
-    parts.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
+    dependencies.withImages(config, (images) => removeImage(images, command.args[0] ?? '', terminal)),
   ).argument('<name>', 'an image, or the reference it was pulled as');
 }
 

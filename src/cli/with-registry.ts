@@ -10,13 +10,13 @@ import type { Terminal } from './output/terminal.ts';
  * printed after its result; the one that made it fail becomes the hint of the error.
  */
 export async function withRegistry(
-  parts: Dependencies,
+  dependencies: Dependencies,
   config: Config,
   terminal: Terminal,
   work: (registry: Registry) => Promise<number>,
 ): Promise<number> {
   const troubles: FileProblem[] = [];
-  const registry = await parts.openRegistry(config, (trouble) => troubles.push(trouble));
+  const registry = await dependencies.openRegistry(config, (trouble) => troubles.push(trouble));
   try {
     const exitCode = await work(registry);
     for (const trouble of troubles)

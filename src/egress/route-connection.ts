@@ -150,9 +150,9 @@ async function routeHttp(
     });
   } catch (error) {
     if (tracked.ended) return;
-    const words = failureText(tracked, 'http', error);
+    const text = failureText(tracked, 'http', error);
     if (error instanceof DialError && error.refusal === null) tracked.recordFailure(error.message);
-    tracked.connection.endWith(Buffer.from(words));
+    tracked.connection.endWith(Buffer.from(text));
   }
 }
 

@@ -44,7 +44,7 @@ export interface RedirectedConnection {
    */
   takeStream(): Promise<Duplex | null>;
   /** Sends these final bytes and closes the connection. */
-  endWith(words: Buffer): void;
+  endWith(bytes: Buffer): void;
   /** Resets the connection at once: no further byte passes. */
   reset(): void;
 }

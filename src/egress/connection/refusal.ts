@@ -41,10 +41,10 @@ const LINGER_MS = 2_000;
  * Writes the final bytes and waits briefly until they are read: closing with unread input would reset the
  * connection and lose them.
  */
-export function endGracefully(stream: Duplex, words: string | Buffer): void {
+export function endGracefully(stream: Duplex, bytes: string | Buffer): void {
   const timer = setTimeout(() => stream.destroy(), LINGER_MS);
   stream.once('close', () => clearTimeout(timer));
   stream.once('end', () => stream.destroy());
   stream.resume();
-  stream.end(words);
+  stream.end(bytes);
 }

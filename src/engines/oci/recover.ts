@@ -86,7 +86,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
   await host.images.sweep();
   for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
     await removeTemporaryFiles(dir);
-  const settled: string[] = [];
+  const recovered: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {
     throwIfCancelled(signal);
@@ -104,7 +104,7 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
         if (after.endedAt !== null) await removeTrees(host.agent, host.idMap, [paths.dir]);
         continue;
       }
-      if (before.endedAt === null && after.endedAt !== null) settled.push(sandboxId);
+      if (before.endedAt === null && after.endedAt !== null) recovered.push(sandboxId);
       await releaseLock(host, sandboxId);
       await removeTemporaryFiles(paths.dir);
     } catch (error) {
@@ -113,5 +113,5 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
   }
   throwIfCancelled(signal);
   await recoverSnapshots(context, host, templates);
-  return settled;
+  return recovered;
 }

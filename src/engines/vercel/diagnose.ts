@@ -42,7 +42,7 @@ export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Di
   try {
     credentials = await source.current();
   } catch (error) {
-    return { engine: 'vercel', works: false, findings: [amiss(error)] };
+    return { engine: 'vercel', works: false, findings: [problemOf(error)] };
   }
   const { variable, teamId, projectId } = credentials;
   const findings = [
@@ -57,7 +57,9 @@ export async function diagnoseVercel(options: DiagnoseVercelOptions): Promise<Di
   }
   const failure = await tryCloud(options, source);
   const where = options.apiUrl ?? SDK_BASE_URL;
-  findings.push(failure === null ? finding('ok', `${where} accepts the credentials`, null) : amiss(failure));
+  findings.push(
+    failure === null ? finding('ok', `${where} accepts the credentials`, null) : problemOf(failure),
+  );
   return { engine: 'vercel', works: failure === null, findings };
 }
 
@@ -93,7 +95,7 @@ async function tryCloud(
   }
 }
 
-function amiss(error: unknown): Finding {
+function problemOf(error: unknown): Finding {
   if (error instanceof SandboxError) return finding('error', withoutStop(error.message), error.hint);
   return finding('error', error instanceof Error ? error.message : String(error), null);
 }

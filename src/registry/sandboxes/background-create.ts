@@ -34,7 +34,7 @@ export class BackgroundCreates {
   async create(request: CreateRequest, signal: AbortSignal, wait: CreateWait): Promise<SandboxView> {
     let intent: OwnershipRecord | null = null;
     let over = false;
-    let handedOff = false;
+    let isAnswered = false;
     // The caller can cancel until the answer; the session's end always can.
     const cancelled = abortWith(signal);
     const { report } = wait;
@@ -45,13 +45,13 @@ export class BackgroundCreates {
         },
         onLive: (record) => {
           over = true;
-          this.#parent.own(record, !handedOff);
+          this.#parent.own(record, !isAnswered);
         },
         onFailure: () => {
           over = true;
-          return handedOff || isFetched(request);
+          return isAnswered || isFetched(request);
         },
-        report: report && ((line) => handedOff || report(line)),
+        report: report && ((line) => isAnswered || report(line)),
       }),
     );
     const timer = this.#timer(wait);
@@ -62,7 +62,7 @@ export class BackgroundCreates {
       // yet.
       const begun = givenBy(() => intent);
       if (over || begun === null || signal.aborted) return await work;
-      handedOff = true;
+      isAnswered = true;
       this.#parent.own(begun, true);
       this.#detach(begun, work);
       return await getSandboxView(this.#context, begun, cancelled.controller.signal);

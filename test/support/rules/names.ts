@@ -51,6 +51,8 @@ export const UNUSUAL_WORDS: Readonly<Record<string, string>> = {
   followed: 'tracked',
   looked: 'refreshed',
   judge: 'evaluate',
+  amiss: 'problem',
+  anew: 'again',
 };
 
 /**

@@ -85,8 +85,8 @@ async function isLaunching({ bundle }: SandboxPaths): Promise<boolean> {
   // An unreadable process belongs to another user, so it is not a launcher of this sandbox.
   const lines = await Promise.all(pids.map((pid) => readOrNull(`/proc/${pid}/cmdline`).catch(() => null)));
   return lines.some((line) => {
-    const words = line?.split('\0') ?? [];
-    return words.includes('launch') && words.includes(bundle);
+    const argv = line?.split('\0') ?? [];
+    return argv.includes('launch') && argv.includes(bundle);
   });
 }
 

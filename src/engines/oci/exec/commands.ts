@@ -47,14 +47,14 @@ const MAX_FINISHED = 1_000;
 
 export class OciCommands implements Commands {
   readonly #context: OciContext;
-  readonly #works: AllowedStatus;
+  readonly #allowedStatus: AllowedStatus;
   readonly #watches = new Map<string, CommandWatch>();
   readonly #finished = new Map<string, Command>();
 
-  /** @param works the status a sandbox must have to start commands in it */
-  constructor(context: OciContext, works: AllowedStatus = 'running') {
+  /** @param allowedStatus the status a sandbox must have to start commands in it */
+  constructor(context: OciContext, allowedStatus: AllowedStatus = 'running') {
     this.#context = context;
-    this.#works = works;
+    this.#allowedStatus = allowedStatus;
   }
 
   async start(request: StartCommand, signal: AbortSignal): Promise<Command> {
@@ -180,9 +180,9 @@ export class OciCommands implements Commands {
 
   async #running(sandboxId: string): Promise<SandboxRecord> {
     const sandbox = await reconcileRecord(this.#context, sandboxId);
-    requireStatus(sandbox, this.#works, 'no command can run in it');
+    requireStatus(sandbox, this.#allowedStatus, 'no command can run in it');
     // The sandbox's environment is not meant for the programs that populate it.
-    return this.#works === 'pending' ? { ...sandbox, env: {} } : sandbox;
+    return this.#allowedStatus === 'pending' ? { ...sandbox, env: {} } : sandbox;
   }
 
   /** Removes a command from the list. Its logs are removed with the sandbox. */

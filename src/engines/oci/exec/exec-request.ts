@@ -64,12 +64,12 @@ type RequestField = [tag: number, value: FieldValue];
 /** The fields of every request to start a program. */
 function programFields(
   sandbox: SandboxRecord,
-  words: string[],
+  argv: string[],
   env: Record<string, string>,
   request: { cwd: string; sudo: boolean },
 ): RequestField[] {
   return [
-    ...words.map((word): RequestField => [TAG.argv, word]),
+    ...argv.map((word): RequestField => [TAG.argv, word]),
     ...Object.entries(env).map(([name, value]): RequestField => [TAG.env, `${name}=${value}`]),
     [TAG.cwd, request.cwd],
     [TAG.sudo, request.sudo ? 1 : 0],

@@ -39,12 +39,12 @@ function isMissing(error: unknown): boolean {
 
 export class OciFiles implements Files {
   readonly #context: OciContext;
-  readonly #works: AllowedStatus;
+  readonly #allowedStatus: AllowedStatus;
 
-  /** @param works the status a sandbox must have for its files to be accessible */
-  constructor(context: OciContext, works: AllowedStatus = 'running') {
+  /** @param allowedStatus the status a sandbox must have for its files to be accessible */
+  constructor(context: OciContext, allowedStatus: AllowedStatus = 'running') {
     this.#context = context;
-    this.#works = works;
+    this.#allowedStatus = allowedStatus;
   }
 
   async mkDir(
@@ -173,7 +173,7 @@ export class OciFiles implements Files {
     bound: AbortSignal | null = signal,
   ): Promise<AgentConnection> {
     const sandbox = await reconcileRecord(this.#context, sandboxId);
-    requireStatus(sandbox, this.#works, 'its files cannot be reached');
+    requireStatus(sandbox, this.#allowedStatus, 'its files cannot be reached');
     throwIfCancelled(signal);
     const host = await this.#context.host();
     try {

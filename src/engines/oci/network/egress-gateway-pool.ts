@@ -87,11 +87,11 @@ export class EgressGatewayPool {
     compilePolicy({ mode: 'deny-all' }, this.#hostNetwork, { credentials: rules });
     const present = this.#credentials.get(sandboxId) ?? new Set();
     this.#credentials.set(sandboxId, present.add(rules));
-    this.#enforceAnew(sandboxId);
+    this.#reenforce(sandboxId);
     return () => {
       present.delete(rules);
       if (present.size === 0) this.#credentials.delete(sandboxId);
-      this.#enforceAnew(sandboxId);
+      this.#reenforce(sandboxId);
     };
   }
 
@@ -100,7 +100,7 @@ export class EgressGatewayPool {
     return compilePolicy(policy, this.#hostNetwork, { secrets: this.#secrets, credentials });
   }
 
-  #enforceAnew(sandboxId: string): void {
+  #reenforce(sandboxId: string): void {
     const open = this.#open.get(sandboxId);
     if (open !== undefined) this.enforce(sandboxId, open.policy);
   }

@@ -123,20 +123,20 @@ export class EgressGateway {
       moved: (bytes) => gateway.countBytes(bytes),
       quotaExceeded: () => gateway.exceedQuota(),
       freed: this.#options.freed,
-      died: (words) => this.#died(words),
+      died: (stderr) => this.#died(stderr),
     });
     const left = gateway.remainingBytes();
     if (left !== null) relay.limit(left);
     return relay;
   }
 
-  #died(words: string): void {
+  #died(stderr: string): void {
     const dead = this.#relay;
     this.#relay = null;
     this.#restarts++;
     const { log, freed } = this.#options;
     log.warn(
-      { words, restarts: this.#restarts },
+      { stderr, restarts: this.#restarts },
       'the relay of a sandbox exited; its connections were closed',
     );
     const cleared = dead === null ? Promise.resolve() : dead.close();

@@ -71,9 +71,9 @@ export class RelayConnection implements RedirectedConnection {
     return this.#over ? null : this.#callbacks.take(this.#id, this.closed);
   }
 
-  endWith(words: Buffer): void {
+  endWith(bytes: Buffer): void {
     if (this.#over) return;
-    this.#send(RELAY_FRAME.RESPOND, words);
+    this.#send(RELAY_FRAME.RESPOND, bytes);
     // A program that does not read the final response does not keep its connection open.
     this.#linger = setTimeout(() => this.reset(), LINGER_MS);
     this.#linger.unref();

@@ -29,7 +29,7 @@ export interface RelayHandlers {
   /** The relay that replaced this one has exited. */
   freed(): void;
   /** The relay exited unexpectedly; its connections are lost. */
-  died(words: string): void;
+  died(stderr: string): void;
 }
 
 export interface RelayLocation {
@@ -70,15 +70,15 @@ export class RelayProcess {
     this.#directory = directory;
     this.#streams = streams;
     this.#handlers = handlers;
-    let words = '';
+    let stderr = '';
     child.stderr?.on('data', (chunk: Buffer) => {
-      words = (words + chunk.toString()).slice(0, MAX_STDERR_CHARACTERS);
+      stderr = (stderr + chunk.toString()).slice(0, MAX_STDERR_CHARACTERS);
     });
     control.on('data', (chunk: Buffer) => this.#receive(chunk));
     control.on('error', () => control.destroy());
     this.#exited = new Promise((resolve) => {
       child.once('error', (error) => this.#end(error.message, resolve));
-      child.once('close', (code, signal) => this.#end(words.trim() || `${signal ?? code}`, resolve));
+      child.once('close', (code, signal) => this.#end(stderr.trim() || `${signal ?? code}`, resolve));
     });
     // It does not keep this process alive, and ends with it.
     child.unref();
@@ -162,12 +162,12 @@ export class RelayProcess {
     if (!this.#control.destroyed) this.#control.write(encodeFrame(type, body));
   }
 
-  #end(words: string, resolve: () => void): void {
+  #end(stderr: string, resolve: () => void): void {
     this.#control.destroy();
-    this.#listening?.reject(new Error(`the relay exited: ${words}`));
+    this.#listening?.reject(new Error(`the relay exited: ${stderr}`));
     for (const link of this.#links.values()) link.over({ in: 0, out: 0 });
     this.#links.clear();
-    if (!this.#closing) this.#handlers.died(words);
+    if (!this.#closing) this.#handlers.died(stderr);
     this.#closing = true;
     resolve();
   }

@@ -82,8 +82,8 @@ function send(socket: WebSocket, chunk: Buffer): Promise<void> {
 }
 
 function reason(error: unknown): string {
-  const words = error instanceof SandboxError ? error.message : 'cannot open the terminal';
-  return Buffer.from(words)
+  const message = error instanceof SandboxError ? error.message : 'cannot open the terminal';
+  return Buffer.from(message)
     .subarray(0, MAX_REASON_BYTES)
     .toString()
     .replace(/\uFFFD$/, '');

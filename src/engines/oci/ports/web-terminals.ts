@@ -111,7 +111,7 @@ export class WebTerminals {
   }
 }
 
-type Refusal = [status: string, words: string];
+type Refusal = [status: string, message: string];
 
 const BAD_SIZE: Refusal = ['400 Bad Request', 'cols and rows must be whole numbers from 1 to 1000'];
 
@@ -159,7 +159,7 @@ function isLocal({ headers }: IncomingMessage, port: number): boolean {
   return ['127.0.0.1', 'localhost', '[::1]'].includes(origin);
 }
 
-function refuse(socket: Duplex, [status, words]: Refusal): void {
-  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${words.length + 1}`;
-  socket.end(`${head}\r\n\r\n${words}\n`);
+function refuse(socket: Duplex, [status, message]: Refusal): void {
+  const head = `HTTP/1.1 ${status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: ${message.length + 1}`;
+  socket.end(`${head}\r\n\r\n${message}\n`);
 }

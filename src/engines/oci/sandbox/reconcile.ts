@@ -94,16 +94,16 @@ export async function reconcileRecord(context: OciContext, sandboxId: string): P
     }
     return record;
   }
-  const settled = await changeToEnd(host, sandboxId, async (present) => {
+  const updated = await changeToEnd(host, sandboxId, async (present) => {
     const corrected = await correction(host, present);
     if (corrected !== null && present.status === 'snapshotting') return resumedSnapshot(host, present);
     if (corrected !== null) await cleanUpSandbox(host, present);
     return corrected;
   });
-  if (settled.endedAt === null) return settled;
+  if (updated.endedAt === null) return updated;
   await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
-  await releaseLayers(context, settled);
-  return settled;
+  await releaseLayers(context, updated);
+  return updated;
 }
 
 /** Finishes a snapshot whose creator died, or lets the sandbox continue. */
@@ -160,7 +160,7 @@ export async function endSandbox(
   const host = await context.host();
   const paths = host.layout.sandbox(sandboxId);
   await Promise.all([context.forwards.close(sandboxId), context.gateways.close(sandboxId)]);
-  const settled = await changeToEnd(host, sandboxId, async (present) => {
+  const updated = await changeToEnd(host, sandboxId, async (present) => {
     const record = present.status === 'snapshotting' ? await resumedSnapshot(host, present) : present;
     if (record.endedAt !== null) return record;
     const stopping: SandboxRecord = { ...record, status: 'stopping', stopCause: end.cause, worker };
@@ -169,6 +169,6 @@ export async function endSandbox(
     await cleanUpSandbox(host, stopping);
     return toEndedRecord(stopping, end.status, end.cause, end.reason);
   });
-  await releaseLayers(context, settled);
-  return settled;
+  await releaseLayers(context, updated);
+  return updated;
 }

@@ -5,9 +5,9 @@ import type { SandboxRecord } from '../state/sandbox-record.ts';
 export type AllowedStatus = 'running' | 'pending';
 
 /** @throws `conflict` unless the sandbox has the required status; `problem` names the consequence */
-export function requireStatus(sandbox: SandboxRecord, works: AllowedStatus, problem: string): void {
+export function requireStatus(sandbox: SandboxRecord, allowedStatus: AllowedStatus, problem: string): void {
   const { sandboxId, status } = sandbox;
-  if (status === works) return;
+  if (status === allowedStatus) return;
   throw new SandboxError('conflict', `Sandbox ${sandboxId} is ${status}; ${problem}.`, {
     hint:
       status === 'pending'

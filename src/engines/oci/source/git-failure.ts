@@ -7,7 +7,7 @@ import type { SourceLimits } from './source-limits.ts';
 import type { GitSource } from './source-types.ts';
 
 interface KnownFailure {
-  words: RegExp;
+  pattern: RegExp;
   code: ErrorCode;
   says: string;
   hint: string;
@@ -18,7 +18,7 @@ interface KnownFailure {
 /** The first match wins. Messages of git and libcurl in the C locale. */
 const KNOWN_FAILURES: KnownFailure[] = [
   {
-    words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
+    pattern: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|error: 401/,
     code: 'auth',
     says: 'requires a username and a password',
     hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
@@ -28,26 +28,27 @@ const KNOWN_FAILURES: KnownFailure[] = [
     },
   },
   {
-    words: /No space left on device|Disk quota exceeded|File too large/,
+    pattern: /No space left on device|Disk quota exceeded|File too large/,
     code: 'limit_exceeded',
     says: 'does not fit on the disk',
     hint: 'Fetch less with source.depth: 1, or free space on the disk of the state directory.',
   },
   {
-    words:
+    pattern:
       /transport '[^']*' not allowed|rotocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)|protocol error: only/,
     code: 'permission',
     says: 'redirects to something other than http or https',
     hint: 'Use its final URL, with http or https.',
   },
   {
-    words: /remote ref|not our ref|unadvertised object|did not send all necessary objects/,
+    pattern: /remote ref|not our ref|unadvertised object|did not send all necessary objects/,
     code: 'not_found',
     says: 'does not serve that revision',
     hint: 'Correct source.revision: a branch, a tag, or a commit reachable from one.',
   },
   {
-    words: /repository '[^']*' not found|error: 404|not valid: is this a git repository|Repository not found/,
+    pattern:
+      /repository '[^']*' not found|error: 404|not valid: is this a git repository|Repository not found/,
     code: 'not_found',
     says: 'does not exist or needs other credentials',
     hint: 'Correct source.url; a private repository needs source.username and source.password.',
@@ -57,7 +58,7 @@ const KNOWN_FAILURES: KnownFailure[] = [
     },
   },
   {
-    words: /error: 403/,
+    pattern: /error: 403/,
     code: 'permission',
     says: 'refuses',
     hint: 'Correct source.url; for a private repository set source.username and source.password.',
@@ -67,20 +68,20 @@ const KNOWN_FAILURES: KnownFailure[] = [
     },
   },
   {
-    words: /Operation too slow|timed? ?out/i,
+    pattern: /Operation too slow|timed? ?out/i,
     code: 'timeout',
     says: 'stopped sending data',
     hint: 'Call sandbox_create again later, or with source.depth: 1.',
   },
   {
-    words: /Could not resolve host/,
+    pattern: /Could not resolve host/,
     code: 'unavailable',
     says: 'has a host name that cannot be resolved',
     hint: 'Correct source.url.',
   },
 ];
 
-function otherMeaning(said: string): Omit<KnownFailure, 'words'> {
+function otherMeaning(said: string): Omit<KnownFailure, 'pattern'> {
   return {
     code: 'unavailable',
     says: 'could not be fetched',
@@ -107,7 +108,8 @@ export function gitFailure(
   }
   if (refusal !== null) return policyRefusal(url, refusal, details);
   const meaning =
-    KNOWN_FAILURES.find(({ words }) => words.test(outcome.stderrLines)) ?? otherMeaning(outcome.stderrLines);
+    KNOWN_FAILURES.find(({ pattern }) => pattern.test(outcome.stderrLines)) ??
+    otherMeaning(outcome.stderrLines);
   const hasCredentials = username !== undefined || password !== undefined;
   const { says, hint } = (hasCredentials ? meaning.withCredentials : undefined) ?? meaning;
   return new SandboxError(meaning.code, `${url} ${says}.${said}`, { hint, details });

@@ -10,8 +10,8 @@ const DESCRIBE_MS = 290_000;
 
 /** Null if nothing is there. */
 export async function statIn(session: Session, path: string, signal: AbortSignal): Promise<FileStat | null> {
-  const words = await described(session, STAT, path, signal);
-  return words === null ? null : statOf(words, path);
+  const fields = await described(session, STAT, path, signal);
+  return fields === null ? null : statOf(fields, path);
 }
 
 /**
@@ -23,11 +23,11 @@ export async function describeIn(
   path: string,
   signal: AbortSignal,
 ): Promise<{ stat: FileStat; mtimeMs: number; sha256: string | null } | null> {
-  const words = await described(session, DESCRIBE, path, signal);
-  if (words === null) return null;
-  const stat = statOf(words, path);
-  const mtimeMs = Math.trunc(Number(words[3]) * 1_000);
-  const sha256 = words[4] ?? null;
+  const fields = await described(session, DESCRIBE, path, signal);
+  if (fields === null) return null;
+  const stat = statOf(fields, path);
+  const mtimeMs = Math.trunc(Number(fields[3]) * 1_000);
+  const sha256 = fields[4] ?? null;
   if (!Number.isSafeInteger(mtimeMs)) throw unreadable(path);
   if (stat.type === 'file' && !/^[0-9a-f]{64}$/.test(sha256 ?? '')) throw unreadable(path);
   return { stat, mtimeMs, sha256 };

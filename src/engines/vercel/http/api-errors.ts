@@ -149,9 +149,9 @@ function fromFacts(
     const message = `Failed to ${about.doing}: Vercel's API returned ${text}.`;
     return new SandboxError('server', message, { details, cause });
   }
-  const words = text === '' ? `status ${status}` : text;
+  const reason = text === '' ? `status ${status}` : text;
   const code = codeOf(facts);
-  const message = `Vercel refused to ${about.doing}: ${words}`;
+  const message = `Vercel refused to ${about.doing}: ${reason}`;
   return new SandboxError(code, /[.!?]$/.test(message) ? message : `${message}.`, {
     ...hintOf(code, facts, about),
     details: {

@@ -121,7 +121,7 @@ export class Creations {
       throwIfCancelled(signal);
       const view = await this.#started(sandboxId, signal);
       if (view.status === 'running')
-        return await this.#handOut(await located(this.#context, view, request), signal);
+        return await this.#deliver(await located(this.#context, view, request), signal);
       if (await this.#wasStopped(sandboxId)) throw endedMeanwhile(sandboxId);
       if (isLate()) throw tooSlow(request);
       throw new SandboxError('server', `Vercel could not create the sandbox: it is ${view.status}.`, {
@@ -148,7 +148,7 @@ export class Creations {
    * From here on its real state is reported. A caller that stopped it meanwhile was already told that it
    * ended.
    */
-  async #handOut(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
+  async #deliver(view: Sandbox, signal: AbortSignal): Promise<Sandbox> {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
       isOut = record.state === 'creating' && record.requestedStop === null;
@@ -196,8 +196,8 @@ export class Creations {
         throw nameIsTaken(request.persistent.name, sandboxId);
       if (source?.type === 'snapshot' && isSnapshotMissing(error)) throw unknownSnapshot(source.snapshotId);
       const fetched = fetchedSource(request);
-      const words = platformMessage(error);
-      throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, words);
+      const message = platformMessage(error);
+      throw fetched === null ? failure : sourceFailure(this.#context, fetched, failure, message);
     }
     try {
       const { createdAt } = await cloud.get(sandboxId, AbortSignal.timeout(FIND_MS));

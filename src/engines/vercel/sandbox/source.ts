@@ -66,7 +66,7 @@ function holds(ranges: readonly string[] = [], address: string): boolean {
 }
 
 interface Meaning {
-  words: RegExp;
+  pattern: RegExp;
   code: ErrorCode;
   says: string;
   hint: string;
@@ -77,44 +77,45 @@ interface Meaning {
  */
 const MEANINGS: readonly Meaning[] = [
   {
-    words: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,
+    pattern: /could not read (Username|Password)|terminal prompts disabled|Authentication failed|\b401\b/i,
     code: 'auth',
     says: 'requires a username and a password, or rejected the ones given',
     hint: 'Call sandbox_create again with source.username and source.password; the operator can keep them as a secret.',
   },
   {
-    words: /remote ref|not our ref|pathspec|unknown revision|did not match any/i,
+    pattern: /remote ref|not our ref|pathspec|unknown revision|did not match any/i,
     code: 'not_found',
     says: 'does not serve that revision',
     hint: 'Correct source.revision: a branch, a tag, or a commit reachable from one.',
   },
   {
-    words: /transport '[^']*' not allowed|protocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)/i,
+    pattern:
+      /transport '[^']*' not allowed|protocol "?[\w.+-]+"? (is )?(not supported|disabled|not allowed)/i,
     code: 'permission',
     says: 'redirects to something other than http or https',
     hint: 'Use its final URL, with http or https.',
   },
   {
-    words: /\b403\b/,
+    pattern: /\b403\b/,
     code: 'permission',
     says: 'refuses',
     hint: 'Correct source.url or the credentials.',
   },
   {
-    words: /not found|\b404\b|does not exist/i,
+    pattern: /not found|\b404\b|does not exist/i,
     code: 'not_found',
     says: 'does not exist or needs other credentials',
     hint: 'Correct source.url; a private repository needs source.username and source.password.',
   },
   {
-    words: /\bunpack|\btar\b|gzip|archive format/i,
+    pattern: /\bunpack|\btar\b|gzip|archive format/i,
     code: 'invalid_argument',
     says: 'is not a tarball that Vercel can unpack',
     hint: 'Use the URL of a .tar.gz file, not of a web page about it.',
   },
 ];
 
-const OTHER: Omit<Meaning, 'words'> = {
+const OTHER: Omit<Meaning, 'pattern'> = {
   code: 'unavailable',
   says: 'could not be fetched',
   hint: 'Correct source.url, or create an empty sandbox and fetch it there to investigate.',
@@ -129,12 +130,12 @@ export function sourceFailure(
   { secrets }: Pick<VercelContext, 'secrets'>,
   source: FetchedSource,
   failure: SandboxError,
-  words: string,
+  message: string,
 ): SandboxError {
-  const aboutSource = ABOUT_SOURCE.test(words) || words.includes(source.url);
+  const aboutSource = ABOUT_SOURCE.test(message) || message.includes(source.url);
   if (failure.code !== 'invalid_argument' || !aboutSource) return failure;
-  const said = withoutCredentials(words, sourceCredentials(source, secrets));
-  const { code, says, hint } = MEANINGS.find((meaning) => meaning.words.test(said)) ?? OTHER;
+  const said = withoutCredentials(message, sourceCredentials(source, secrets));
+  const { code, says, hint } = MEANINGS.find((meaning) => meaning.pattern.test(said)) ?? OTHER;
   return new SandboxError(code, `${source.url} ${says}. Vercel said:\n${said}`, {
     hint,
     details: { url: source.url },

@@ -60,8 +60,8 @@ export class VercelShells implements Shells {
     cwd: string,
     signal: AbortSignal,
   ): Promise<ShellStream> {
-    const words = sudo ? ['sudo', '-E', '--', ...command] : command;
-    const [program, ...args] = words;
+    const argv = sudo ? ['sudo', '-E', '--', ...command] : command;
+    const [program, ...args] = argv;
     if (program === undefined)
       throw new SandboxError('invalid_argument', 'The command of the terminal is empty.');
     const address = await session.openInteractive({ signal });
