@@ -19,7 +19,7 @@ afterEach(() => {
 });
 
 function finding(facts: Partial<Finding>): Finding {
-  return { level: 'error', text: 'amiss', remedy: [], remedyNeedsRoot: false, advice: null, ...facts };
+  return { level: 'error', text: 'a problem', remedy: [], remedyNeedsRoot: false, advice: null, ...facts };
 }
 
 function diagnosis(works: boolean, ...findings: Finding[]): Diagnosis {
@@ -52,7 +52,7 @@ describe('doctor', () => {
     const broken = diagnosis(false, finding({ remedy, remedyNeedsRoot: true, advice: 'Or ask.' }));
     expect(await doctor(INSPECT, async () => [broken], terminal)).toBe(1);
     expect(terminal.output()).toContain(
-      `  error    amiss\n           apt-get update && awk 'BEGIN { print "it'\\''s" }'\n           Or ask.\n`,
+      `  error    a problem\n           apt-get update && awk 'BEGIN { print "it'\\''s" }'\n           Or ask.\n`,
     );
   });
 

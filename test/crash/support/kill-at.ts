@@ -28,7 +28,7 @@ export async function killAt(
     // Otherwise the round would prove nothing; a random moment may come before the server has created
     // anything.
     if (typeof moment.when !== 'number') expect(leftoversOf(place)).not.toEqual([]);
-    if (way === 'next start') await startAnew(place);
+    if (way === 'next start') await startAgain(place);
     else await cleanUp(place);
     if (port !== null)
       await expect(once(connect(port, '127.0.0.1'), 'connect')).rejects.toThrow('ECONNREFUSED');
@@ -61,7 +61,7 @@ async function killBusyServer({ step, when }: Moment, place: Place): Promise<num
   }
 }
 
-async function startAnew(place: Place): Promise<void> {
+async function startAgain(place: Place): Promise<void> {
   const server = await startServer(place);
   try {
     await waitForNoLeftovers(place, [server.pid]);

@@ -177,7 +177,7 @@ except OSError as e: print('ended', e)`,
       return context.skip('this host has no update-ca-certificates');
     expect(await box.run('update-ca-certificates', { sudo: true })).toContain('done.');
     expect(await box.run('test -L /etc/ssl/certs/ca-certificates.crt || echo made')).toBe('made\n');
-    expect(await box.run('env -i /usr/bin/curl -sS https://api.test/anew')).toBe('size 0\n');
+    expect(await box.run('env -i /usr/bin/curl -sS https://api.test/again')).toBe('size 0\n');
   });
 
   it('work for Java, if the host has it', async (context) => {

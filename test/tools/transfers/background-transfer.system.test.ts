@@ -75,8 +75,8 @@ describe('a transfer that runs longer than the soft timeout', () => {
     const done = await untilDone('sandbox_upload_file', same);
     expect(done.structured).toMatchObject({ status: 'done', files: 3, bytes: 3_000, next: null });
     await writeFile(join(server.cwd, 'tree', 'd'), 'd');
-    const anew = await untilDone('sandbox_upload_file', up);
-    expect(anew.structured).toMatchObject({ status: 'done', files: 4 });
+    const repeated = await untilDone('sandbox_upload_file', up);
+    expect(repeated.structured).toMatchObject({ status: 'done', files: 4 });
   });
 
   it('keeps a result that is ready between two calls', async () => {
@@ -89,8 +89,8 @@ describe('a transfer that runs longer than the soft timeout', () => {
     await writeFile(join(server.cwd, 'one'), 'second');
     const fetched = await untilDone('sandbox_upload_file', one);
     expect(fetched.structured).toMatchObject({ status: 'done', sha256: sha256('first') });
-    const anew = await untilDone('sandbox_upload_file', one);
-    expect(anew.structured).toMatchObject({ status: 'done', sha256: sha256('second') });
+    const repeated = await untilDone('sandbox_upload_file', one);
+    expect(repeated.structured).toMatchObject({ status: 'done', sha256: sha256('second') });
   });
 
   it('reports its failure to a repeated call', async () => {

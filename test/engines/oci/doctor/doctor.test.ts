@@ -4,10 +4,10 @@ import type { DistroFamily } from '../../../../src/engines/oci/doctor/distro.ts'
 import type { HostFacts } from '../../../../src/engines/oci/doctor/host-facts.ts';
 import {
   ALICE,
-  amiss,
   failed,
   nothingInstalled,
   notTried,
+  problemsOf,
   ROOT,
   ran,
   stateDir,
@@ -22,7 +22,7 @@ describe('the verdict', () => {
     ['an unusual file system on which sandboxes work anyway', stateDir({ fileSystem: 'overlay' })],
   ])('is positive for %s', (_, facts) => {
     const diagnosis = evaluate(facts, 'auto', ran);
-    expect(amiss(diagnosis)).toEqual([]);
+    expect(problemsOf(diagnosis)).toEqual([]);
     expect(diagnosis.works).toBe(true);
   });
 
@@ -32,13 +32,13 @@ describe('the verdict', () => {
       reason: 'The state directory has format "9".',
     });
     expect(diagnosis.works).toBe(false);
-    expect(amiss(diagnosis)).toEqual([
+    expect(problemsOf(diagnosis)).toEqual([
       'error: Could not try a sandbox: The state directory has format "9".\nFix that, then run doctor again.',
     ]);
   });
 
   it('quotes the runtime when a trial failed', () => {
-    expect(amiss(evaluate(ROOT, 'auto', failed))).toEqual([
+    expect(problemsOf(evaluate(ROOT, 'auto', failed))).toEqual([
       'error: crun 1.8 cannot run a sandbox (no cgroup limits)\nIt said: clone: Operation not permitted',
     ]);
   });
@@ -61,23 +61,23 @@ describe('no runtime', () => {
     const facts = { ...ROOT, distro: { family, name: family } };
     const diagnosis = evaluate(facts, 'auto', nothingInstalled);
     expect(diagnosis.works).toBe(false);
-    expect(amiss(diagnosis)).toEqual([
+    expect(problemsOf(diagnosis)).toEqual([
       ['error: No OCI runtime (crun or runc) is installed', ...lines.map((line) => `# ${line}`)].join('\n'),
     ]);
   });
 
   it('names the program to install on an unknown distribution', () => {
     const facts: HostFacts = { ...ROOT, distro: { family: 'other', name: 'Void' } };
-    expect(amiss(evaluate(facts, 'auto', nothingInstalled))).toEqual([
+    expect(problemsOf(evaluate(facts, 'auto', nothingInstalled))).toEqual([
       'error: No OCI runtime (crun or runc) is installed\nInstall crun with the package manager of Void.',
     ]);
   });
 
   it('means runc without unified cgroups, and otherwise the configured runtime', () => {
     const hybrid: HostFacts = { ...ROOT, cgroups: { ...ROOT.cgroups, layout: 'hybrid' } };
-    expect(amiss(evaluate(hybrid, 'auto', nothingInstalled)).join()).toContain('recommends runc');
-    expect(amiss(evaluate(hybrid, 'crun', nothingInstalled)).join()).toContain('crun is not installed');
-    expect(amiss(evaluate(hybrid, '/opt/runsc', nothingInstalled))).toEqual([
+    expect(problemsOf(evaluate(hybrid, 'auto', nothingInstalled)).join()).toContain('recommends runc');
+    expect(problemsOf(evaluate(hybrid, 'crun', nothingInstalled)).join()).toContain('crun is not installed');
+    expect(problemsOf(evaluate(hybrid, '/opt/runsc', nothingInstalled))).toEqual([
       'error: The OCI runtime /opt/runsc is not installed\nInstall it, or leave --oci-runtime out.',
     ]);
   });
@@ -88,12 +88,12 @@ describe('the agent', () => {
   const build = `error: The agent for x64 is not built\n$ ${process.execPath} /project/scripts/build.mjs`;
 
   it('is built from the sources', () => {
-    expect(amiss(evaluate(unbuilt, 'auto', notTried))).toEqual([build]);
+    expect(problemsOf(evaluate(unbuilt, 'auto', notTried))).toEqual([build]);
   });
 
   it('needs a compiler, and a runtime as well when nothing is installed', () => {
     const bare = without(unbuilt, 'cc', 'crun', 'runc');
-    const [compiler, agent, runtime] = amiss(evaluate(bare, 'auto', notTried));
+    const [compiler, agent, runtime] = problemsOf(evaluate(bare, 'auto', notTried));
     expect(compiler).toContain('recommends gcc libc6-dev');
     expect(agent).toBe(build);
     expect(runtime).toContain('recommends crun');
@@ -101,7 +101,7 @@ describe('the agent', () => {
 
   it('cannot be added to a package that lacks it', () => {
     const packaged = { ...unbuilt, agent: { built: false, buildScript: null } };
-    expect(amiss(evaluate(packaged, 'auto', notTried)).join()).toContain('Reinstall the package');
+    expect(problemsOf(evaluate(packaged, 'auto', notTried)).join()).toContain('Reinstall the package');
   });
 });
 
@@ -148,19 +148,19 @@ describe('restrictions on creating namespaces', () => {
   ])('are reported: %s', (_, facts, lines) => {
     const diagnosis = evaluate(facts, 'auto', failed);
     expect(diagnosis.works).toBe(false);
-    expect(amiss(diagnosis)).toContain(lines.join('\n'));
+    expect(problemsOf(diagnosis)).toContain(lines.join('\n'));
   });
 
   it('include a profile for a runtime for which the distribution has none', () => {
     const facts = without({ ...ALICE, apparmorRestrictsUserns: 1 }, 'runc');
-    const text = amiss(evaluate(facts, 'auto', failed)).join();
+    const text = problemsOf(evaluate(facts, 'auto', failed)).join();
     expect(text).toContain('profile sandbox-mcp-crun /usr/{s,}bin/crun flags=(unconfined) { userns, }');
     expect(text).not.toContain('profile sandbox-mcp-runc');
   });
 
   it('do not concern root when they apply to users only', () => {
     const facts = { ...ROOT, unprivilegedUserns: 0, apparmorRestrictsUserns: 1 };
-    expect(amiss(evaluate(facts, 'auto', failed))).toHaveLength(1);
+    expect(problemsOf(evaluate(facts, 'auto', failed))).toHaveLength(1);
   });
 });
 
@@ -170,23 +170,23 @@ describe('the ids of a user', () => {
   it('need newuidmap', () => {
     const diagnosis = evaluate(without(ALICE, 'newuidmap'), 'auto', ran);
     expect(diagnosis.works).toBe(true);
-    expect(amiss(diagnosis).join()).toContain(`newuidmap and newgidmap are missing: ${consequence}`);
-    expect(amiss(diagnosis).join()).toContain('recommends uidmap');
+    expect(problemsOf(diagnosis).join()).toContain(`newuidmap and newgidmap are missing: ${consequence}`);
+    expect(problemsOf(diagnosis).join()).toContain('recommends uidmap');
   });
 
   it('get a range after those already in use', () => {
     const facts = { ...ALICE, user: 'bob', uid: 1002 };
-    expect(amiss(evaluate(facts, 'auto', ran))).toEqual([
+    expect(problemsOf(evaluate(facts, 'auto', ran))).toEqual([
       `warning: bob has no line in /etc/subuid or /etc/subgid: ${consequence}\n` +
         '# usermod --add-subuids 165536-231071 --add-subgids 165536-231071 bob',
     ]);
-    expect(amiss(evaluate(without(facts, 'usermod'), 'auto', ran)).join()).toContain('bob:165536:65536');
+    expect(problemsOf(evaluate(without(facts, 'usermod'), 'auto', ran)).join()).toContain('bob:165536:65536');
   });
 
   it('are a single id for a user without a name', () => {
     const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
     const facts = { ...ALICE, user: null, subuid: range, subgid: range };
-    expect(amiss(evaluate(facts, 'auto', ran))).toEqual([
+    expect(problemsOf(evaluate(facts, 'auto', ran))).toEqual([
       `warning: User 1001 has no line in /etc/passwd: ${consequence}\n` +
         'Run the server as a user that has one, or accept the limitation.',
     ]);
@@ -194,7 +194,7 @@ describe('the ids of a user', () => {
 
   it('may be listed by number', () => {
     const range = [{ owner: '1001', start: 100_000, count: 65_536 }];
-    expect(amiss(evaluate({ ...ALICE, subuid: range, subgid: range }, 'auto', ran))).toEqual([]);
+    expect(problemsOf(evaluate({ ...ALICE, subuid: range, subgid: range }, 'auto', ran))).toEqual([]);
   });
 });
 
@@ -216,15 +216,15 @@ describe('cgroups', () => {
   ])('disable the limits, not the engine, when they are %s', (_, facts, text) => {
     const diagnosis = evaluate(facts, 'auto', ran);
     expect(diagnosis.works).toBe(true);
-    expect(amiss(diagnosis)).toHaveLength(1);
-    expect(amiss(diagnosis).join()).toMatch(/^warning: /);
-    expect(amiss(diagnosis).join()).toContain(text);
-    expect(amiss(diagnosis).join()).toContain('CPU and memory of sandboxes are not limited');
+    expect(problemsOf(diagnosis)).toHaveLength(1);
+    expect(problemsOf(diagnosis).join()).toMatch(/^warning: /);
+    expect(problemsOf(diagnosis).join()).toContain(text);
+    expect(problemsOf(diagnosis).join()).toContain('CPU and memory of sandboxes are not limited');
   });
 
   it('are delegated by a drop-in of systemd', () => {
     const facts = cgroups(ALICE, { delegated: ['memory', 'pids'] });
-    expect(amiss(evaluate(facts, 'auto', ran)).join()).toContain(
+    expect(problemsOf(evaluate(facts, 'auto', ran)).join()).toContain(
       '# awk BEGIN { print "[Service]\\nDelegate=cpu cpuset io memory pids" > ' +
         '"/etc/systemd/system/user@.service.d/sandbox-mcp.conf" }\n# systemctl daemon-reload',
     );

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { evaluate } from '../../../../src/engines/oci/doctor/diagnose.ts';
 import type { HostFacts } from '../../../../src/engines/oci/doctor/host-facts.ts';
-import { amiss, failed, notTried, stateDir } from './support/doctor-hosts.ts';
+import { failed, notTried, problemsOf, stateDir } from './support/doctor-hosts.ts';
 
 describe('the state directory', () => {
   it.each<[string, HostFacts, string]>([
@@ -24,8 +24,8 @@ describe('the state directory', () => {
   ])('is reported for %s', (_, facts, text) => {
     const diagnosis = evaluate(facts, 'auto', failed);
     expect(diagnosis.works).toBe(false);
-    expect(amiss(diagnosis).join('\n')).toContain(text);
-    expect(amiss(diagnosis).join('\n')).toMatch(/choose another directory with --state-dir/i);
+    expect(problemsOf(diagnosis).join('\n')).toContain(text);
+    expect(problemsOf(diagnosis).join('\n')).toMatch(/choose another directory with --state-dir/i);
   });
 });
 

@@ -66,7 +66,7 @@ export function without(facts: HostFacts, ...names: string[]): HostFacts {
 }
 
 /** The problems: level, text, the commands that fix it, advice. */
-export function amiss({ findings }: Diagnosis): string[] {
+export function problemsOf({ findings }: Diagnosis): string[] {
   return findings
     .filter(({ level }) => level !== 'ok')
     .map(({ level, text, remedy, remedyNeedsRoot, advice }) =>
