@@ -37,6 +37,9 @@ export function ruledServer(world: RuledWorld): ServerOptions {
   };
 }
 
+/** For programs that the gateway must not keep waiting. Some take a minute on a busy machine. */
+const TIMEOUT_MS = 300_000;
+
 /** The `network_policy` argument of the tools. */
 function argumentOf({ rules, ...policy }: NetworkPolicy): Record<string, unknown> {
   if (rules === undefined) return policy;
@@ -63,7 +66,9 @@ export async function openRuledSandbox(world: RuledWorld, policy: NetworkPolicy)
     args: string[],
     more: { sudo?: boolean; env?: Record<string, string> },
   ) => {
-    const answer = await server.call('sandbox_run_command', { cmd, args, timeout_ms: 100_000, ...more });
+    let answer = await server.call('sandbox_run_command', { cmd, args, timeout_ms: TIMEOUT_MS, ...more });
+    while (answer.structured['status'] === 'running')
+      answer = await server.call('command_wait', { command_id: answer.structured['command_id'] });
     if (answer.isError) throw new Error(answer.text);
     return `${answer.structured['stdout']}${answer.structured['stderr']}`;
   };
