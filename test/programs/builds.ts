@@ -86,6 +86,17 @@ describe('builds', needs(NEEDED, isDebian), () => {
     expect(await machine.output(`node -e "${script}"`, { cwd: 'addon' })).toBe('42\n');
   });
 
+  it('strace and gdb: trace what they start and own processes, and say why another cannot be traced', async () => {
+    await machine.install('strace', 'gdb');
+    expect(await machine.output('strace -e trace=execve true 2>&1')).toMatch(
+      /execve\("\S+\/true".*exited with 0/s,
+    );
+    const attach = 'sleep 100 & gdb --batch --pid $! -ex "print 6 * 7" 2>&1; kill $!';
+    expect(await machine.output(attach)).toContain('= 42');
+    const refused = await machine.server.call('sandbox_run_command', { cmd: 'strace', args: ['-p', '1'] });
+    expect(refused.structured['next']).toContain('does not allow tracing');
+  });
+
   it('the JVM: an Ant build and its program, which plans for the memory of the sandbox', async () => {
     await machine.install('default-jdk-headless', 'ant');
     await machine.write({ 'build.xml': ANT, 'src/App.java': JAVA }, 'java');

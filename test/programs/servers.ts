@@ -48,6 +48,11 @@ describe('servers', needs(NEEDED, isDebian), () => {
     expect([page.status, await page.text()]).toEqual([200, '<h1>served</h1>\n']);
   });
 
+  it('sudo: changes the user for root', async () => {
+    await machine.install('sudo');
+    expect(await machine.output('sudo -n -u vercel-sandbox id -un', { sudo: true })).toBe('vercel-sandbox\n');
+  });
+
   it('sshd: lets its user log in by key, run a command and copy a file', async () => {
     await machine.install('openssh-server', 'openssh-client');
     await machine.output(
