@@ -1,8 +1,11 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { sandboxRecords } from '../../src/registry/records/sandbox-record.ts';
-import { neverAborted, openWorld } from './support/registry.ts';
+import { snapshotRecords } from '../../src/registry/records/snapshot-record.ts';
+import { neverAborted, openWorld, plainRequest } from './support/registry.ts';
+import { sleep } from './support/requests.ts';
 
 const ID = 'sbx_aaaaaaaaaaaa';
 const OLD = readFileSync(join(import.meta.dirname, 'fixtures/sandbox-record-0.1.0.json'), 'utf8');
@@ -41,5 +44,39 @@ describe('a record written by version 0.1.0', () => {
     const session = registry.openSession('local');
     const { items } = await session.list({ limit: 10, since: null, until: null, cursor: null }, neverAborted);
     expect(items).toMatchObject([{ sandboxId: ID, status: 'failed', runtime: 'node22', memoryMb: 4096 }]);
+  });
+
+  it('of a running sandbox is listed, got, worked in and stopped', async () => {
+    const { registry, restart, stateDir } = openWorld();
+    const creator = registry.openSession('local');
+    const { sandboxId } = await creator.create({ ...plainRequest, keep: true }, neverAborted);
+    await creator.end('stdin_closed');
+    const file = join(stateDir, 'records', `${sandboxId}.json`);
+    const { requested, ...record } = z
+      .record(z.string(), z.unknown())
+      .parse(JSON.parse(readFileSync(file, 'utf8')));
+    writeFileSync(file, JSON.stringify({ ...record, asked: requested }));
+
+    const session = restart().openSession('local');
+    const query = { limit: 10, since: null, until: null, cursor: null };
+    expect((await session.list(query, neverAborted)).items).toMatchObject([{ sandboxId, status: 'running' }]);
+    expect((await session.attach(sandboxId, neverAborted)).status).toBe('running');
+    const sandbox = await session.sandbox(undefined);
+    const command = await sandbox.run(sleep, neverAborted);
+    expect((await session.command(command.commandId)).commandId).toBe(command.commandId);
+    expect((await sandbox.stop(neverAborted)).status).toBe('stopped');
+    expect(JSON.parse(readFileSync(file, 'utf8'))).toHaveProperty('requested');
+  });
+
+  it('of a snapshot is read', () => {
+    const old = {
+      version: 1,
+      snapshotId: 'snap_aaaaaaaaaaaa',
+      engine: 'oci',
+      principal: 'local',
+      sourceSandboxId: ID,
+      createdAt: 1_764_444_000_000,
+    };
+    expect(snapshotRecords.parse(JSON.stringify(old), old.snapshotId)).toEqual(old);
   });
 });
