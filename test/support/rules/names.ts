@@ -67,6 +67,7 @@ export const ALLOWED: Readonly<Record<string, string>> = {
   'src/engines/oci/state/sandbox-record.ts: ground': 'a field of records that version 0.1.0 wrote',
   'src/engines/oci/network/egress-log.ts: verdict': 'a field of records that version 0.1.0 wrote',
   'test/engines/oci/state/old-records.test.ts: ground': 'a record that version 0.1.0 wrote',
+  'test/registry/records.test.ts: asked': 'a record that version 0.1.0 wrote',
   'test/engines/vercel/old-records.test.ts: asked': 'a record that version 0.1.0 wrote',
   'test/engines/oci/network/egress-log.test.ts: verdict': 'a record that version 0.1.0 wrote',
 };
