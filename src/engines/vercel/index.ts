@@ -15,6 +15,7 @@ import { Creations } from './sandbox/create.ts';
 import { VERCEL_LIMITS } from './sandbox/engine-limits.ts';
 import { exposePort } from './sandbox/expose-port.ts';
 import { getSandbox } from './sandbox/get-sandbox.ts';
+import { Leases } from './sandbox/lease.ts';
 import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './sandbox/lifecycle.ts';
 import { listSandboxes } from './sandbox/list.ts';
 import { persistenceOf } from './sandbox/persistence.ts';
@@ -51,7 +52,8 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
   const cloud = new SdkClient(fetch, credentials, unknownParts);
   const layout = new VercelLayout(options.stateDir);
   const context: VercelContext = { cloud, layout, tuning, secrets, readPolicy, log };
-  const creations = new Creations(context);
+  const leases = new Leases(context);
+  const creations = new Creations(context, leases);
   const commands = new VercelCommands(context);
   const shells = new VercelShells(context, {
     proxy,
@@ -77,13 +79,19 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
       ruleEffects: ['forwardUrl', 'response'],
       update: (sandboxId, policy, signal) => updatePolicy(context, sandboxId, policy, signal),
     },
+
+    ownership: {
+      take: (sandboxId) => leases.hold(sandboxId),
+      giveUp: (sandboxId) => leases.release(sandboxId),
+    },
     regions: { example: 'iad1' },
     persistence: persistenceOf(context),
 
     create: (request, signal, report) => creations.create(request, signal, report),
     get: (sandboxId, signal) => getSandbox(context, sandboxId, signal),
     list: (query, signal) => listSandboxes(context, query, signal),
-    extendTimeout: (sandboxId, durationMs, signal) => extendTimeout(context, sandboxId, durationMs, signal),
+    extendTimeout: (sandboxId, durationMs, signal) =>
+      extendTimeout(context, leases, sandboxId, durationMs, signal),
     stop: (sandboxId, cause, signal) => stopSandbox(context, sandboxId, cause, signal),
     forget: (sandboxId, signal) => forgetSandbox(context, creations, sandboxId, signal),
     recover: (signal) => recoverAll(context, signal),
@@ -91,6 +99,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     runtimes: () => Promise.resolve(VERCEL_RUNTIMES),
 
     async close() {
+      leases.close();
       commands.close();
       await shells.close();
       await dispatchers.close();

@@ -1,11 +1,14 @@
 import { abortWith } from '../../shared/async/on-abort.ts';
-import type { Timer } from '../../shared/clock.ts';
+import { completesWithin, type Timer } from '../../shared/clock.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { CreateRequest, CreateWait, SandboxView } from '../types.ts';
 import { createSandbox } from './create-sandbox.ts';
-import { getSandboxView } from './sandbox-view.ts';
+import { getSandboxView, pendingView } from './sandbox-view.ts';
 import type { TaskScope } from './task-scope.ts';
+
+/** After the soft timeout, how long the engine may take to report the state of the sandbox. */
+const VIEW_MS = 1_000;
 
 /** The session that sandboxes are created for. */
 export interface SessionOwner {
@@ -33,6 +36,10 @@ export class BackgroundCreates {
   /** @throws SandboxError; once `pending` was returned, a failure is kept in the sandbox's record instead */
   async create(request: CreateRequest, signal: AbortSignal, wait: CreateWait): Promise<SandboxView> {
     let intent: OwnershipRecord | null = null;
+    let announce = (): void => {};
+    const recorded = new Promise<null>((resolve) => {
+      announce = () => resolve(null);
+    });
     let over = false;
     let isAnswered = false;
     // The caller can cancel until the answer; the session's end always can.
@@ -42,6 +49,7 @@ export class BackgroundCreates {
       createSandbox(this.#context, this.#parent, request, either, {
         onRecorded: (record) => {
           intent = record;
+          announce();
         },
         onLive: (record) => {
           over = true;
@@ -58,18 +66,28 @@ export class BackgroundCreates {
     try {
       const first = await Promise.race([work, timer.timeUp]);
       if (first !== null) return first;
-      // Almost finished or being undone: wait for the result. Without a record there is no sandbox to show
-      // yet.
+      // Without a record there is no sandbox to show yet.
+      await Promise.race([work, recorded]);
+      // Almost finished or being undone: wait for the result.
       const begun = givenBy(() => intent);
       if (over || begun === null || signal.aborted) return await work;
       isAnswered = true;
       this.#parent.own(begun, true);
       this.#detach(begun, work);
-      return await getSandboxView(this.#context, begun, cancelled.controller.signal);
+      return await this.#viewSoon(begun, cancelled.controller.signal);
     } finally {
       timer.clear();
       cancelled.release();
     }
+  }
+
+  /**
+   * The engine's view, or what the record says if the engine does not answer soon: the caller must be
+   * answered.
+   */
+  async #viewSoon(record: OwnershipRecord, signal: AbortSignal): Promise<SandboxView> {
+    const view = getSandboxView(this.#context, record, signal);
+    return (await completesWithin(this.#context.clock, VIEW_MS, view)) ? view : pendingView(record);
   }
 
   /** The caller has been answered; the outcome is stored in the record. */

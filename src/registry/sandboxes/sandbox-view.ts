@@ -26,7 +26,7 @@ export async function getSandboxView(
     if (!(error instanceof SandboxError) || error.code !== 'not_found') throw error;
     const present = await context.store.read(record.sandboxId);
     if (present?.failure !== undefined) return failedView(present, present.failure);
-    if (present?.state === 'creating' && isAlive(present.owner)) return bareView(present, 'pending', null);
+    if (present?.state === 'creating' && isAlive(present.owner)) return pendingView(present);
     throw error;
   }
 }
@@ -60,6 +60,11 @@ export async function toSandboxView(
 /** A view from the ownership record alone, of a sandbox that could not be created or cannot be read. */
 export function failedView(record: OwnershipRecord, reason: string): SandboxView {
   return bareView(record, 'failed', reason);
+}
+
+/** A view from the ownership record alone, of a sandbox that is being created. */
+export function pendingView(record: OwnershipRecord): SandboxView {
+  return bareView(record, 'pending', null);
 }
 
 function bareView(record: OwnershipRecord, status: 'pending' | 'failed', reason: string | null): SandboxView {

@@ -38,7 +38,7 @@ export const CAPABILITIES: readonly Capability[] = [
   { name: 'images', text: 'images imported from files', group: ({ images }) => images },
   {
     name: 'ownership',
-    text: 'sandboxes end within a second of the death of their last server',
+    text: 'sandboxes end after the death of their last server: locally within a second, in the cloud within minutes',
     group: ({ ownership }) => ownership,
   },
   { name: 'regions', text: 'choice of region', group: ({ regions }) => regions },

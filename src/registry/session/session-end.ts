@@ -56,11 +56,10 @@ export async function releaseSession(context: RegistryContext, resources: Sessio
   giveUp.abort();
   resources.commands.close();
   if (!inTime || unfinished.size > 0) {
-    const left =
-      context.engine.ownership === undefined
-        ? 'The session ended before its sandboxes did; leaving them to recovery.'
-        : 'The session ended before the files of its sandboxes were removed; leaving them to recovery. Their processes end now.';
-    log.warn({ sandbox_ids: [...unfinished] }, left);
+    log.warn(
+      { sandbox_ids: [...unfinished] },
+      'The session ended before its sandboxes were removed; leaving them to recovery, which starts now.',
+    );
   }
   for (const sandboxId of unfinished) context.engine.ownership?.giveUp(sandboxId);
   const disowned = Promise.all([...unfinished].map((sandboxId) => releaseOwnership(context, sandboxId)));

@@ -20,7 +20,7 @@ const OTHERS = {
 };
 
 /** Fields that were added later, with the values for an older record. */
-const ADDED = { sourcePath: null, sessionId: null, persistent: false };
+const ADDED = { sourcePath: null, sessionId: null, persistent: false, lease: null };
 
 let folder: string;
 beforeEach(async () => {

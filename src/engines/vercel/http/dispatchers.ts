@@ -28,6 +28,8 @@ export interface HttpTuning {
   readonly placeSilentMs: number;
   /** How long a request whose response was lost may take to show an effect. */
   readonly effectMs: number;
+  /** The lifetime that is requested from the platform at a time. */
+  readonly leaseMs: number;
 }
 
 export const DEFAULT_TUNING: HttpTuning = {
@@ -42,6 +44,7 @@ export const DEFAULT_TUNING: HttpTuning = {
   pollMs: 500,
   placeSilentMs: 60_000,
   effectMs: 5_000,
+  leaseMs: 300_000,
 };
 
 export interface Dispatchers {

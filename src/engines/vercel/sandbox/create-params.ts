@@ -32,13 +32,16 @@ export async function planOf(
 /** How long the files of a stopped persistent sandbox are kept. */
 const DEFAULT_EXPIRATION_MS = 30 * 86_400_000;
 
-/** With its secrets substituted: never to be stored or returned. */
+/**
+ * With its secrets substituted: never to be stored or returned. `timeoutMs` is what is requested at first.
+ */
 export function paramsOf(
   { secrets }: Pick<VercelContext, 'secrets'>,
   request: CreateSandbox,
   choice: RuntimeChoice,
+  timeoutMs: number,
 ) {
-  const { sandboxId, ports, timeoutMs, vcpus, env, networkPolicy, source, regions, persistent } = request;
+  const { sandboxId, ports, vcpus, env, networkPolicy, source, regions, persistent } = request;
   const [region, ...failoverRegions] = regions ?? [];
   const common = {
     name: sandboxId,

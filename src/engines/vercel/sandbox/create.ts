@@ -23,10 +23,12 @@ import {
 } from '../state/sandbox-record.ts';
 import { paramsOf, planOf } from './create-params.ts';
 import { currentView } from './get-sandbox.ts';
+import { type Leases, newLease } from './lease.ts';
 import { orUndone } from './or-undone.ts';
 import { pendingView } from './pending-view.ts';
 import { removeFromCloud, stopInCloud } from './remove.ts';
 import { located } from './repository-path.ts';
+import { startOf } from './sandbox-view.ts';
 import { checkSource, fetchedSource, sourceFailure, tooSlow } from './source.ts';
 
 /** How long a cancelled caller waits for the cleanup; the rest continues in the background. */
@@ -43,10 +45,12 @@ const never = new AbortController().signal;
 /** Creations in progress, and the cleanup of abandoned ones. */
 export class Creations {
   readonly #context: VercelContext;
+  readonly #leases: Leases;
   readonly #pending = new Map<string, Promise<unknown>>();
 
-  constructor(context: VercelContext) {
+  constructor(context: VercelContext, leases: Leases) {
     this.#context = context;
+    this.#leases = leases;
   }
 
   /** Resolves when this process is neither creating nor cleaning up the sandbox any more. */
@@ -89,7 +93,8 @@ export class Creations {
     const source = fetchedSource(request);
     if (source !== null) checkSource(this.#context, source, request);
     const { choice, runtime } = await planOf(this.#context, request);
-    const params = paramsOf(this.#context, request, choice);
+    const lease = newLease(this.#context.tuning, request);
+    const params = paramsOf(this.#context, request, choice, lease?.grantedMs ?? request.timeoutMs);
     const requestedAt = Date.now();
     const policy = masked(networkPolicy);
     const lastSeen = pendingView({ ...request, runtime, networkPolicy: policy }, requestedAt);
@@ -101,6 +106,7 @@ export class Creations {
       snapshotSession: null,
       sourcePath: null,
       sessionId: null,
+      lease,
       persistent: request.persistent !== undefined,
     };
     return { record: { version: 1, state: 'creating', ...record }, params };
@@ -152,11 +158,16 @@ export class Creations {
     let isOut = false;
     await updateRecord(this.#context.layout, view.sandboxId, (record) => {
       isOut = record.state === 'creating' && record.requestedStop === null;
-      const sessionId = this.#context.cloud.known(view.sandboxId)?.sessionId ?? null;
+      const session = this.#context.cloud.known(view.sandboxId);
+      const sessionId = session?.sessionId ?? null;
+      const lease = record.lease && { ...record.lease, startedAt: session && startOf(session) };
       const { sourcePath } = view;
-      return isOut ? { ...record, state: 'made', lastSeen: view, sourcePath, sessionId } : record;
+      return isOut ? { ...record, state: 'made', lastSeen: view, sourcePath, sessionId, lease } : record;
     });
-    if (isOut) return view;
+    if (isOut) {
+      await this.#leases.hold(view.sandboxId);
+      return view;
+    }
     throwIfCancelled(signal);
     throw endedMeanwhile(view.sandboxId);
   }

@@ -2,6 +2,7 @@
  * The life of a sandbox after its creation: extending, stopping, removing, and recovery after a server has
  * died.
  */
+import type { Session } from '@vercel/sandbox';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
@@ -12,6 +13,7 @@ import { fromPlatform, isNotFound, isStopped, mayHaveHappened } from '../http/ap
 import { listRecordIds, readRecord, removeRecord, updateRecord } from '../state/sandbox-record.ts';
 import type { Creations } from './create.ts';
 import { explain, getSandbox, inSession, pollUntil } from './get-sandbox.ts';
+import { extensionMs, type Leases } from './lease.ts';
 import { removeFromCloud } from './remove.ts';
 import { hasEnded } from './sandbox-view.ts';
 
@@ -21,28 +23,51 @@ const DOUBT_MS = 15 * 60_000;
 const END_MS = 60_000;
 const AT_A_TIME = 4;
 
-/**
- * Extends the deadline. Sent once: if the response is lost, the deadline itself shows whether it was moved.
- */
+/** Extends the deadline. The platform is asked for no more than a lease needs now. */
 export async function extendTimeout(
   context: VercelContext,
+  leases: Leases,
   sandboxId: string,
   durationMs: number,
   signal: AbortSignal,
 ): Promise<Sandbox> {
   const doing = 'extend the timeout';
   return inSession(context, sandboxId, doing, signal, async (session) => {
-    const before = (await getSandbox(context, sandboxId, signal)).timeoutMs;
-    try {
-      await session.extendTimeout(durationMs, { signal });
-    } catch (error) {
-      if (!mayHaveHappened(error) || signal.aborted) throw error;
-      const after = await getSandbox(context, sandboxId, signal);
-      if (after.timeoutMs - before < durationMs) throw error;
-      return after;
-    }
+    const { expiresAt } = await getSandbox(context, sandboxId, signal);
+    const record = await readRecord(context.layout, sandboxId);
+    const present = context.cloud.known(sandboxId) ?? session;
+    const requestedMs =
+      record?.lease == null
+        ? durationMs
+        : extensionMs(present, (expiresAt ?? Date.now()) + durationMs, context.tuning.leaseMs);
+    // The SDK changes the session by the extension.
+    const grantedMs = present.timeout + requestedMs;
+    if (requestedMs > 0) await extendSession(context, sandboxId, present, requestedMs, signal);
+    await updateRecord(context.layout, sandboxId, (known) => ({
+      ...known,
+      lease: known.lease && { ...known.lease, promisedMs: known.lease.promisedMs + durationMs, grantedMs },
+    }));
+    await leases.hold(sandboxId);
     return getSandbox(context, sandboxId, signal);
   });
+}
+
+/** Sent once: if the response is lost, the deadline itself shows whether it was moved. */
+async function extendSession(
+  { cloud }: VercelContext,
+  sandboxId: string,
+  session: Session,
+  durationMs: number,
+  signal: AbortSignal,
+): Promise<void> {
+  const before = session.timeout;
+  try {
+    await session.extendTimeout(durationMs, { signal });
+  } catch (error) {
+    if (!mayHaveHappened(error) || signal.aborted) throw error;
+    const after = (await cloud.get(sandboxId, signal)).currentSession();
+    if (after.timeout - before < durationMs) throw error;
+  }
 }
 
 /** Ends a sandbox and waits until it has ended. */

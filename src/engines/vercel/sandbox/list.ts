@@ -5,9 +5,9 @@ import { type Position, paginate, parseCursor } from '../../../shared/pagination
 import type { ListQuery, Page, Sandbox } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform } from '../http/api-errors.ts';
+import { BATCH, gather, spanOf } from '../http/pagination.ts';
 import { listRecordIds, readRecord } from '../state/sandbox-record.ts';
 import { getSandbox } from './get-sandbox.ts';
-import { BATCH, gather, spanOf } from './pagination.ts';
 
 const MAX_CONCURRENT_GETS = 8;
 

@@ -67,6 +67,7 @@ async function adopt(context: VercelContext, sandboxId: string, signal: AbortSig
     persistent,
     sessionId: session.sessionId,
     sourcePath: null,
+    lease: null,
     policy: fromSdkPolicy(session.networkPolicy),
     lastSeen: view,
   });

@@ -8,7 +8,14 @@ import { DEFAULT_RUNTIME } from './runtime-choice.ts';
 /** The platform ends a sandbox a little before or after its deadline. */
 const DEADLINE_SLACK_MS = 5_000;
 
+const LEASE_ENDED = 'no server renewed its lease: the one that owned it has exited';
+
 const ENDED: readonly SandboxStatus[] = ['stopped', 'aborted', 'failed'];
+
+/** When a session started, as far as its deadline is concerned; epoch ms. */
+export function startOf(session: Pick<SdkSession, 'startedAt' | 'createdAt'>): number {
+  return (session.startedAt ?? session.createdAt).getTime();
+}
 
 /** True for a final status. */
 export function hasEnded({ status }: Pick<Sandbox, 'status'>): boolean {
@@ -23,8 +30,9 @@ export function viewOf(
 ): Sandbox {
   const session = sandbox.currentSession();
   const status = statusOf(session, record);
-  const startedAt = (session.startedAt ?? session.createdAt).getTime();
   const ended = hasEnded({ status });
+  const timeoutMs = Math.max(session.timeout, record?.lease?.promisedMs ?? 0);
+  const stopCause = ended ? stopCauseOf(sandbox, record) : null;
   return {
     sandboxId: sandbox.name,
     status,
@@ -34,16 +42,16 @@ export function viewOf(
     vcpus: session.vcpus,
     memoryMb: session.memory,
     createdAt: sandbox.createdAt.getTime(),
-    timeoutMs: session.timeout,
-    expiresAt: ended ? null : startedAt + session.timeout,
+    timeoutMs,
+    expiresAt: ended ? null : startOf(session) + timeoutMs,
     ports: portsOf(sandbox, ended),
     networkPolicy: policyInForce(session.networkPolicy, record?.policy ?? null, unknownParts),
     // Interactive terminals need a server between them and the platform.
     interactivePort: null,
     sourceSnapshotId: session.sourceSnapshotId ?? null,
     sourcePath: record?.sourcePath ?? null,
-    stopCause: ended ? stopCauseOf(sandbox, record) : null,
-    statusReason: reasonOf(status) ?? otherSession(session, record, status),
+    stopCause,
+    statusReason: reasonOf(status) ?? leaseReason(stopCause, record) ?? otherSession(session, record, status),
     region: session.region,
   };
 }
@@ -89,9 +97,9 @@ function stopCauseOf(sandbox: SdkSandbox, record: SandboxRecord | null): StopCau
   if (session.status === 'aborted') return 'aborted';
   const requested = record?.requestedStop ?? null;
   if (requested !== null) return requested;
-  const deadline = (session.startedAt ?? session.createdAt).getTime() + session.timeout;
+  const deadline = startOf(session) + session.timeout;
   const end = session.stoppedAt?.getTime() ?? Date.now();
-  if (end >= deadline - DEADLINE_SLACK_MS) return 'deadline';
+  if (end >= deadline - DEADLINE_SLACK_MS) return isPromised(record, end) ? 'session_end' : 'deadline';
   // Before its deadline, and not requested here: a snapshot was taken elsewhere, or its response was lost.
   return session.snapshottedAt === undefined ? 'requested' : 'snapshot';
 }
@@ -101,17 +109,33 @@ function reasonOf(status: SandboxStatus): string | null {
   return status === 'aborted' ? 'Vercel ended it' : null;
 }
 
+/** True if callers were promised that the sandbox lasts longer: then its lease has run out. */
+function isPromised(record: SandboxRecord | null, end: number): boolean {
+  const lease = record?.lease;
+  if (lease == null || lease.startedAt === null) return false;
+  return end < lease.startedAt + lease.promisedMs - DEADLINE_SLACK_MS;
+}
+
+/** Why a sandbox ended that nobody stopped. */
+function leaseReason(cause: StopCause | null, record: SandboxRecord | null): string | null {
+  const byLease = cause === 'session_end' && record !== null && record.requestedStop === null;
+  return byLease ? LEASE_ENDED : null;
+}
+
 /** A sandbox that the cloud no longer knows: its last known state, and how it must have ended. */
 export function endedView(last: Sandbox, record: SandboxRecord, now: number): Sandbox {
   if (hasEnded(last)) return last;
   const outlived = last.expiresAt !== null && now >= last.expiresAt - DEADLINE_SLACK_MS;
-  const stopCause = record.requestedStop ?? (outlived ? 'deadline' : 'aborted');
+  const { lease } = record;
+  const until = lease?.startedAt == null ? null : lease.startedAt + lease.grantedMs;
+  const leaseEnded = until !== null && now >= until - DEADLINE_SLACK_MS;
+  const stopCause = record.requestedStop ?? (outlived ? 'deadline' : leaseEnded ? 'session_end' : 'aborted');
   return {
     ...last,
     status: stopCause === 'aborted' ? 'aborted' : 'stopped',
     expiresAt: null,
     ports: last.ports.map(({ port }) => ({ port, url: null })),
     stopCause,
-    statusReason: stopCause === 'aborted' ? 'it no longer exists at Vercel' : null,
+    statusReason: stopCause === 'aborted' ? 'it no longer exists at Vercel' : leaseReason(stopCause, record),
   };
 }

@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Snapshot as SdkSnapshot } from '@vercel/sandbox';
 import type { VercelContext } from '../context.ts';
 import { isSandboxMissing } from '../http/api-errors.ts';
-import { BATCH } from './pagination.ts';
+import { BATCH } from '../http/pagination.ts';
 import { hasEnded } from './sandbox-view.ts';
 
 const LONGEST_PAUSE_MS = 5_000;

@@ -7,12 +7,12 @@ import { parseCursor } from '../../../shared/pagination.ts';
 import type { ListQuery, Page, Snapshot, Snapshots } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { fromPlatform, isSnapshotMissing, mayHaveHappened } from '../http/api-errors.ts';
+import { BATCH, PageMarks, pageFrom, spanOf } from '../http/pagination.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { removeSnapshotRecord, writeSnapshotRecord } from '../state/snapshot-record.ts';
 import { SnapshotSources } from '../state/snapshot-sources.ts';
 import { explain, getSandbox, notRunning } from './get-sandbox.ts';
 import { untilEnded } from './lifecycle.ts';
-import { BATCH, PageMarks, pageFrom, spanOf } from './pagination.ts';
 import { stopInCloud } from './remove.ts';
 import { findOutcome } from './snapshot-outcome.ts';
 

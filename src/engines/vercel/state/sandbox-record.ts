@@ -37,6 +37,15 @@ const seenSchema = z.strictObject({
   statusReason: z.string().nullable(),
 });
 
+const leaseSchema = z.strictObject({
+  /** The total lifetime that callers were promised, extensions included. */
+  promisedMs: z.number(),
+  /** As much of it as the platform has granted so far. */
+  grantedMs: z.number(),
+  /** Epoch ms; null until the sandbox runs. */
+  startedAt: z.number().nullable(),
+});
+
 const recordSchema = z.strictObject({
   version: z.literal(1),
   sandboxId: z.string().refine(isSandboxId),
@@ -61,6 +70,8 @@ const recordSchema = z.strictObject({
   persistent: z.boolean().default(false),
   /** The session that was started last from here; null in records of early versions. */
   sessionId: z.string().nullable().default(null),
+  /** Null for a sandbox that outlives its servers, and in records of early versions. */
+  lease: leaseSchema.nullable().default(null),
   /** Where a git source is, as `Sandbox.sourcePath`. */
   sourcePath: z.string().nullable().default(null),
   /** The policy requested last: header values masked, `${secret:NAME}` not substituted. */
@@ -69,6 +80,7 @@ const recordSchema = z.strictObject({
 });
 
 export type SandboxRecord = z.output<typeof recordSchema>;
+export type Lease = z.output<typeof leaseSchema>;
 
 /** Version 0.1.0 called `requestedAt` `askedAt`, and `requestedStop` `stopAsked`. */
 const storedSchema = z.preprocess((data) => {
