@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Tool, ToolContext } from '../../tools/common/tool.ts';
-import { SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
@@ -36,7 +36,8 @@ export async function callTool(
     log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call completed');
     return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {
-    const known = error instanceof SandboxError ? error : unexpected(error, request.name, log);
+    const known =
+      error instanceof SandboxError ? error : (exhaustedError(error) ?? unexpected(error, request.name, log));
     log.debug(
       { tool: request.name, code: known.code, duration_ms: context.now() - started },
       'tool call failed',

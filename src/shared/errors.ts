@@ -69,3 +69,22 @@ export function throwIfCancelled(signal: AbortSignal): void {
 export function systemErrorCode(error: unknown): string | null {
   return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
 }
+
+/** What the machine has run out of, by the code of the system's error. */
+const EXHAUSTED: Readonly<Record<string, string>> = {
+  EMFILE: 'The server has no file descriptors left',
+  ENFILE: 'The machine has no file descriptors left',
+  EAGAIN: 'The server can start no more processes',
+  ENOMEM: 'The machine has no memory left',
+};
+
+/** The error to report for a system error that says that something is used up; null for any other. */
+export function exhaustedError(error: unknown): SandboxError | null {
+  const code = systemErrorCode(error) ?? '';
+  const what = Object.hasOwn(EXHAUSTED, code) ? EXHAUSTED[code] : undefined;
+  if (what === undefined) return null;
+  return new SandboxError('unavailable', `${what} (${code}).`, {
+    hint: 'Call again in a moment; stop sandboxes and commands that you no longer need if it keeps failing.',
+    cause: error,
+  });
+}

@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
 import { text } from 'node:stream/consumers';
 import { z } from 'zod';
+import { whenSpawned } from '../../shared/async/when-spawned.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { DEFAULT_REGISTRY, DEFAULT_REGISTRY_KEYS } from './default-registry.ts';
 import type { ImageReference } from './reference.ts';
@@ -60,7 +61,9 @@ async function askHelper(name: string, registry: string): Promise<Credentials | 
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(name)) return null;
   const program = `docker-credential-${name}`;
   try {
-    const child = spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], timeout: HELPER_MS });
+    const child = await whenSpawned(
+      spawn(program, ['get'], { stdio: ['pipe', 'pipe', 'ignore'], timeout: HELPER_MS }),
+    );
     const closed = once(child, 'close');
     // One that does not read its input says so by its exit code.
     child.stdin.on('error', () => {});

@@ -8,6 +8,7 @@ import { Socket } from 'node:net';
 import { setTimeout as delay } from 'node:timers/promises';
 import { anySignal } from '../../../shared/async/any-signal.ts';
 import { onAbort } from '../../../shared/async/on-abort.ts';
+import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { throwIfCancelled } from '../../../shared/errors.ts';
 import { identify, isProcessAlive, type ProcessIdentity } from '../../../shared/process-identity.ts';
 import { verifyAgent } from '../host/agent-program.ts';
@@ -144,7 +145,7 @@ export async function startContainer(
   const hide = runtime.hideUnified ? ['--hide-unified'] : [];
   let owner: Socket | null = null;
   try {
-    const launching = spawn(
+    const starting = spawn(
       launcher.agent,
       ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
       {
@@ -154,6 +155,7 @@ export async function startContainer(
         env: runtimeEnvironment(),
       },
     );
+    const launching = await whenSpawned(starting);
     owner = ownerConnection(launching);
     const exitCode = await runToExit(launching, anySignal([signal, AbortSignal.timeout(START_TIMEOUT_MS)]));
     throwIfCancelled(signal);

@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process';
 import { accessSync, constants } from 'node:fs';
 import { delimiter, isAbsolute, join } from 'node:path';
+import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 
 /** Host programs are searched here only; a PATH from the environment may be incomplete or hostile. */
 const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(
@@ -36,18 +37,21 @@ const MAX_KEPT = 16_384;
  * Runs a host program to completion, without a shell, with only PATH and `env` as its environment. Rejects
  * with the system's error if it cannot be started, and with `signal.reason` on abort, which kills it.
  */
-export function runHostProgram(
+export async function runHostProgram(
   program: string,
   args: string[],
   options: { signal?: AbortSignal; env?: Record<string, string>; detached?: boolean } = {},
 ): Promise<HostProgramResult> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(program, args, {
+  const child = await whenSpawned(
+    spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { PATH: SEARCH, ...options.env },
       detached: options.detached ?? false,
       ...(options.signal ? { signal: options.signal, killSignal: 'SIGKILL' } : {}),
-    });
+    }),
+  );
+  options.signal?.throwIfAborted();
+  return new Promise((resolve, reject) => {
     let output = '';
     let stdout = '';
     const kept = (text: string, chunk: Buffer) =>

@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import type { Writable } from 'node:stream';
 import { onAbort } from '../../../shared/async/on-abort.ts';
+import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { verifyAgent } from './agent-program.ts';
 import { findProgram, type HostProgramResult, runHostProgram } from './host-program.ts';
 import type { IdMap, IdMapping } from './id-map.ts';
@@ -53,7 +54,9 @@ export async function startInUserns(
   signal?: AbortSignal,
 ): Promise<UsernsProcess> {
   await verifyAgent(agent);
-  const child = spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} });
+  const child = await whenSpawned(
+    spawn(agent, ['userns', program, ...args], { stdio: ['pipe', 'pipe', 'pipe'], env: {} }),
+  );
   const kept = { output: '', errors: '' };
   child.stderr.on('data', (chunk: Buffer) => {
     kept.errors = (kept.errors + chunk.toString('utf8')).slice(0, MAX_KEPT);

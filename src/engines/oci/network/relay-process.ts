@@ -7,6 +7,7 @@ import { constants } from 'node:fs';
 import { type FileHandle, lstat, open, rm } from 'node:fs/promises';
 import { Socket } from 'node:net';
 import type { ByteCounts, RedirectedConnection } from '../../../egress/connection/context.ts';
+import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { verifyAgent } from '../host/agent-program.ts';
 import { encodeFrame, type Frame, FrameParser } from '../protocol/frames.ts';
 import { RelayConnection } from './relay-connection.ts';
@@ -91,17 +92,18 @@ export class RelayProcess {
     await verifyAgent(place.program);
     const flags = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
     const directory = await open(place.agentDir, flags);
+    let streams: RelayStreams | null = null;
     try {
-      const streams = await RelayStreams.open(place.dir);
-      const child = spawn(place.program, ['relay'], {
+      streams = await RelayStreams.open(place.dir);
+      const starting = spawn(place.program, ['relay'], {
         stdio: ['ignore', 'ignore', 'pipe', 'pipe', directory.fd, streams.directory.fd],
         env: {},
         cwd: '/',
         ...(process.getuid?.() === 0 ? place.owner : {}),
       });
-      return new RelayProcess(child, directory, streams, handlers);
+      return new RelayProcess(await whenSpawned(starting), directory, streams, handlers);
     } catch (error) {
-      await directory.close();
+      await Promise.all([directory.close(), streams?.close()]);
       throw error;
     }
   }

@@ -63,7 +63,8 @@ export class RelayStreams {
     // Via /proc/self/fd: short enough for a socket address.
     const path = `/proc/self/fd/${this.directory.fd}/streams`;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      // For good: one that cannot be accepted, without descriptors left, must not end this process.
+      server.on('error', reject);
       server.listen(path, resolve);
     });
     server.unref();

@@ -71,7 +71,8 @@ export class PortForwards {
     });
     server.maxConnections = MAX_CONNECTIONS;
     await new Promise<void>((resolve, reject) => {
-      server.once('error', reject);
+      // For good: one that cannot be accepted, without descriptors left, must not end this process.
+      server.on('error', reject);
       server.listen(0, HOST, resolve);
     });
     // A forward does not keep the process alive.

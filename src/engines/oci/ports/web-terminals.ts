@@ -136,7 +136,8 @@ function windowSize(query: URLSearchParams): { cols: number; rows: number } | nu
 async function listen(http: Server, taken: number[]): Promise<number> {
   for (;;) {
     await new Promise<void>((resolve, reject) => {
-      http.once('error', reject);
+      // For good: one that cannot be accepted, without descriptors left, must not end this process.
+      http.on('error', reject);
       http.listen(0, HOST, resolve);
     });
     const address = http.address();
