@@ -1,6 +1,5 @@
 import { type ChildProcessWithoutNullStreams, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { Writable } from 'node:stream';
@@ -8,6 +7,7 @@ import { afterEach, describe, expect, it } from 'vitest';
 import { identify, isProcessAlive } from '../../src/shared/process-identity.ts';
 import { SERVER } from '../support/server.ts';
 import { temporaryFolder } from '../tools/support/temporary-folder.ts';
+import { residentBytes } from './support/raw-server.ts';
 
 const MEGABYTE = 1_048_576;
 
@@ -144,8 +144,3 @@ describe('the end of the session', () => {
     expect(server !== null && isProcessAlive(server)).toBe(false);
   });
 });
-
-async function residentBytes(pid: number | undefined): Promise<number> {
-  const status = await readFile(`/proc/${pid}/status`, 'utf8');
-  return Number(/VmRSS:\s+(\d+) kB/.exec(status)?.[1]) * 1_024;
-}

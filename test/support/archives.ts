@@ -54,14 +54,19 @@ export function tarOf(entries: readonly Entry[]): Buffer {
   return Buffer.concat([...parts, Buffer.alloc(2 * BLOCK)]);
 }
 
+/** One `key=value` of an extension header. The length in front counts its own digits. */
+export function paxRecord(record: string | Buffer): Buffer {
+  const rest = Buffer.concat([Buffer.from(' '), Buffer.from(record), Buffer.from('\n')]);
+  let length = rest.length + 1;
+  while (String(length).length + rest.length !== length) length += 1;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
 /** An extension header of the next entry; a value can be any bytes. */
 export function pax(records: Record<string, string | Buffer>): Entry {
-  const lines = Object.entries(records).map(([keyword, value]) => {
-    const record = Buffer.concat([Buffer.from(` ${keyword}=`), Buffer.from(value), Buffer.from('\n')]);
-    let length = record.length + 1;
-    while (String(length).length + record.length !== length) length += 1;
-    return Buffer.concat([Buffer.from(String(length)), record]);
-  });
+  const lines = Object.entries(records).map(([keyword, value]) =>
+    paxRecord(Buffer.concat([Buffer.from(`${keyword}=`), Buffer.from(value)])),
+  );
   return { path: 'PaxHeaders/x', type: 'x', content: Buffer.concat(lines) };
 }
 

@@ -1,6 +1,7 @@
 /** Malformed and malicious tar archives. */
 import { gzipSync } from 'node:zlib';
 import { Header, Pax } from 'tar';
+import { paxRecord } from './archives.ts';
 
 export interface Member {
   path: string;
@@ -53,14 +54,6 @@ export function tarWithPax(records: readonly (string | Buffer)[], member: Member
   new Header({ path: 'PaxHeader', type: 'ExtendedHeader', mode: 0o644, size: body.length }).encode(block, 0);
   const pad = Buffer.alloc((BLOCK - (body.length % BLOCK)) % BLOCK);
   return Buffer.concat([block, body, pad, tarOf([member])]);
-}
-
-/** The length counts its own digits. */
-function paxRecord(record: string | Buffer): Buffer {
-  const rest = Buffer.concat([Buffer.from(' '), Buffer.from(record), Buffer.from('\n')]);
-  let length = rest.length + 1;
-  while (String(length).length + rest.length !== length) length += 1;
-  return Buffer.concat([Buffer.from(String(length)), rest]);
 }
 
 /** A plain archive of these members, compressed with gzip. */

@@ -1,11 +1,11 @@
 /** Header rules: what the gateway sets on outgoing requests. Pure data and logic, without sockets. */
 import { matchesPattern } from '../../shared/domains.ts';
-import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
 import { mentionsSecret, type SecretStore } from '../../shared/secrets.ts';
 import { parseDomainPattern } from './parse-policy.ts';
 import { compileMatch, type RequestInfo, type RequestMatch } from './request-match.ts';
 import { checkEffects } from './rule-effects.ts';
+import { ruleError } from './rule-error.ts';
 
 /**
  * Headers that the engine itself adds, e.g. while it fetches a source. They allow nothing: a request has to
@@ -94,7 +94,7 @@ function compile(
   checkEffects(rule);
   const given = Object.entries(rule.headers ?? {});
   if (given.length > MAX_HEADERS)
-    throw invalidRule(
+    throw ruleError(
       `a rule for ${pattern} has ${given.length} headers`,
       `Set at most ${MAX_HEADERS} headers per rule.`,
     );
@@ -102,7 +102,7 @@ function compile(
     ([name, value]) => [headerName(name), headerValue(name, value, pattern, fill)] as const,
   );
   if (new Set(headers.map(([name]) => name)).size < headers.length)
-    throw invalidRule(`a rule for ${pattern} sets a header twice`, 'Header names are case-insensitive.');
+    throw ruleError(`a rule for ${pattern} sets a header twice`, 'Header names are case-insensitive.');
   return { pattern, match: compileMatch(rule.match, pattern), headers };
 }
 
@@ -110,9 +110,9 @@ function headerName(name: string): string {
   const lower = name.toLowerCase();
   const shown = JSON.stringify(name.slice(0, 100));
   if (!TOKEN.test(name) || name.length > MAX_NAME)
-    throw invalidRule(`${shown} is not a header name`, 'Use a name such as Authorization or X-Api-Key.');
+    throw ruleError(`${shown} is not a header name`, 'Use a name such as Authorization or X-Api-Key.');
   if (NOT_SETTABLE.has(lower))
-    throw invalidRule(
+    throw ruleError(
       `header ${shown} cannot be set`,
       'It controls the framing or routing of the request; leave it to the program.',
     );
@@ -129,12 +129,8 @@ function headerValue(
   const value = fill(template, pattern);
   if (VALUE.test(value) && value.length <= MAX_VALUE) return value;
   const filled = mentionsSecret(template) ? ' once its secret is filled in' : '';
-  throw invalidRule(
+  throw ruleError(
     `the value of header ${JSON.stringify(name.slice(0, 100))} cannot be sent${filled}`,
     `Use one line of at most ${MAX_VALUE} printable characters (ISO 8859-1).`,
   );
-}
-
-function invalidRule(problem: string, hint: string): SandboxError {
-  return new SandboxError('invalid_argument', `network_policy.rules: ${problem}.`, { hint });
 }

@@ -2,6 +2,7 @@
 import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule, ValueMatch } from '../../shared/policy-schema.ts';
 import { linearPattern } from '../../shared/text/linear-pattern.ts';
+import { ruleError } from './rule-error.ts';
 
 /** The properties of a request that rules match. */
 export interface RequestInfo {
@@ -139,7 +140,5 @@ function show(text: string): string {
 }
 
 function invalid(what: string, domain: string, problem: string, hint: string): SandboxError {
-  return new SandboxError('invalid_argument', `network_policy.rules: ${what} for ${domain} ${problem}.`, {
-    hint,
-  });
+  return ruleError(`${what} for ${domain} ${problem}`, hint);
 }

@@ -1,8 +1,8 @@
 /**
  * What a rule does with a request besides setting headers: forward it elsewhere, or answer it directly.
  */
-import { SandboxError } from '../../shared/errors.ts';
 import type { NetworkRule } from '../../shared/policy-schema.ts';
+import { ruleError } from './rule-error.ts';
 
 const WITHOUT_BODY = [204, 205, 304];
 /** The proxy sets them itself. */
@@ -15,7 +15,7 @@ export function checkEffects({ domain, headers, forwardUrl, response }: NetworkR
   if (names.length > 1) {
     const hint =
       'Use only one of headers, forward_url and response per rule; put the others into separate rules.';
-    throw invalid(`a rule for ${domain} has ${names.join(' and ')}`, hint);
+    throw ruleError(`a rule for ${domain} has ${names.join(' and ')}`, hint);
   }
   if (forwardUrl !== undefined) checkForwardUrl(forwardUrl, domain);
   if (response !== undefined) checkResponse(response, domain);
@@ -25,7 +25,7 @@ function checkForwardUrl(text: string, domain: string): void {
   const url = URL.canParse(text) ? new URL(text) : null;
   const plain = url?.protocol === 'https:' && url.search === '' && url.hash === '' && url.username === '';
   if (plain && url?.password === '') return;
-  throw invalid(
+  throw ruleError(
     `forward_url ${JSON.stringify(withoutCredentials(text).slice(0, 100))} for ${domain} is not a URL to forward to`,
     'Use an https URL such as https://proxy.example.com/path, without query, fragment or credentials.',
   );
@@ -40,7 +40,7 @@ function withoutCredentials(text: string): string {
 function checkResponse(response: NonNullable<NetworkRule['response']>, domain: string): void {
   const { status, headers = {}, body, contentType } = response;
   const fail = (problem: string, hint: string) =>
-    invalid(`the response of a rule for ${domain} ${problem}`, hint);
+    ruleError(`the response of a rule for ${domain} ${problem}`, hint);
   if (!Number.isInteger(status) || status < 200 || status > 599)
     throw fail(`has status ${status}`, 'Use a status from 200 to 599, such as 403.');
   if (body !== undefined && contentType === undefined)
@@ -52,8 +52,4 @@ function checkResponse(response: NonNullable<NetworkRule['response']>, domain: s
   if (managed !== undefined) throw fail(`sets ${managed}`, 'Leave that header out: the proxy sets it.');
   if (new Set(names).size < names.length)
     throw fail('sets a header twice', 'Header names are case-insensitive.');
-}
-
-function invalid(problem: string, hint: string): SandboxError {
-  return new SandboxError('invalid_argument', `network_policy.rules: ${problem}.`, { hint });
 }

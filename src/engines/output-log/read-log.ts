@@ -1,7 +1,5 @@
-/** Reads the bounded log of a command. All of it is untrusted. */
-import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { systemErrorCode } from '../../shared/errors.ts';
+import { listDirectory } from '../../shared/fs/list-directory.ts';
 import { readUntrusted, readUntrustedInto } from '../../shared/fs/untrusted-file.ts';
 import type { OutputChunk, OutputSlice, OutputStream, ReadOutput } from '../engine.ts';
 import {
@@ -20,14 +18,9 @@ const MAX_SEGMENTS = 64;
 const NEWLINE = 0x0a;
 
 async function segmentNames(directory: string): Promise<string[]> {
-  try {
-    const names = (await readdir(directory)).filter((name) => SEGMENT_NAME.test(name)).sort();
-    if (names.length > MAX_SEGMENTS) throw damagedLog();
-    return names;
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+  const names = (await listDirectory(directory)).filter((name) => SEGMENT_NAME.test(name)).sort();
+  if (names.length > MAX_SEGMENTS) throw damagedLog();
+  return names;
 }
 
 /**

@@ -2,6 +2,7 @@ import type { SandboxSource, Snapshot, Snapshots } from '../../engines/engine.ts
 import { SandboxError } from '../../shared/errors.ts';
 import { unknownSnapshot } from '../../shared/id-errors.ts';
 import type { RegistryContext } from '../context.ts';
+import { isOwn } from './is-own.ts';
 import { RECORD_VERSION } from './record-format.ts';
 import type { SnapshotOwnership } from './snapshot-record.ts';
 
@@ -66,11 +67,6 @@ export async function findSnapshot(
   const owner = record ?? (await ownershipOf(context, snapshot));
   if (owner === null || !isOwn(context, principal, owner)) throw unknownSnapshot(snapshotId);
   return snapshot;
-}
-
-/** True for a record of this principal and this engine. */
-export function isOwn(context: RegistryContext, principal: string, record: SnapshotOwnership): boolean {
-  return record.principal === principal && record.engine === context.engine.name;
 }
 
 /** The engine's answer. If the engine no longer has the snapshot, its record is removed as well. */

@@ -4,9 +4,9 @@ import { type ErrorCode, SandboxError, throwIfCancelled } from '../../shared/err
 import { isSandboxId } from '../../shared/ids.ts';
 import { formatCursor, matchingItems, parseCursor } from '../../shared/pagination.ts';
 import type { RegistryContext } from '../context.ts';
+import { isOwn } from '../records/is-own.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import type { SandboxView } from '../types.ts';
-import { isVisible } from './sandbox-lookup.ts';
 import { failedView, getSandboxView } from './sandbox-view.ts';
 
 /** Failures of the engine as a whole, unrelated to any one sandbox. */
@@ -26,7 +26,7 @@ export async function listSandboxes(
   signal: AbortSignal,
 ): Promise<Page<SandboxView>> {
   parseCursor(query.cursor, isSandboxId);
-  const own = (await context.store.all()).filter((record) => isVisible(context, principal, record));
+  const own = (await context.store.all()).filter((record) => isOwn(context, principal, record));
   const records = matchingItems(own, query, ({ createdAt, sandboxId }) => ({ createdAt, id: sandboxId }));
   const items: SandboxView[] = [];
   let used = 0;

@@ -1,6 +1,7 @@
 import { SandboxError } from '../../shared/errors.ts';
 import { unknownSandbox } from '../../shared/id-errors.ts';
 import type { RegistryContext } from '../context.ts';
+import { isOwn } from '../records/is-own.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 
 /**
@@ -15,13 +16,8 @@ export async function findRecord(
   sandboxId: string,
 ): Promise<OwnershipRecord> {
   const record = await context.store.read(sandboxId);
-  if (record === null || !isVisible(context, principal, record)) throw unknownSandbox(sandboxId);
+  if (record === null || !isOwn(context, principal, record)) throw unknownSandbox(sandboxId);
   return record;
-}
-
-/** True for a record of this principal and this engine: another engine does not know the sandbox. */
-export function isVisible(context: RegistryContext, principal: string, record: OwnershipRecord): boolean {
-  return record.principal === principal && record.engine === context.engine.name;
 }
 
 /** The error for a call without `sandbox_id` in a session that has no current sandbox. */

@@ -1,13 +1,8 @@
 import type { ListQuery, Page, Snapshot } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
-import {
-  findSnapshot,
-  forgetIfMissing,
-  isOwn,
-  ownershipOf,
-  requireSnapshots,
-} from '../records/snapshot-lookup.ts';
+import { isOwn } from '../records/is-own.ts';
+import { findSnapshot, forgetIfMissing, ownershipOf, requireSnapshots } from '../records/snapshot-lookup.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
 import type { SessionSnapshots } from '../types.ts';
 

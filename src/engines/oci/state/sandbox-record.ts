@@ -6,6 +6,7 @@ import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { diskFullError } from '../../../shared/fs/disk-full.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
 import { fileStamp } from '../../../shared/fs/file-stamp.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { unknownSandbox } from '../../../shared/id-errors.ts';
 import { isSandboxId, isSnapshotId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
@@ -226,10 +227,5 @@ export async function listUnfinished(
 
 /** The ids of all sandboxes that have a directory, in no particular order. */
 export async function listSandboxIds(layout: StateLayout): Promise<string[]> {
-  try {
-    return (await readdir(layout.sandboxes)).filter(isSandboxId);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return (await listDirectory(layout.sandboxes)).filter(isSandboxId);
 }

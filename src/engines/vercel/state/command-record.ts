@@ -1,10 +1,11 @@
 /** This machine's record of a command: the intent, stored before the platform is asked, and the end. */
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { readdir, rm } from 'node:fs/promises';
+import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { readRecordFile } from '../../../shared/fs/record-file.ts';
 import { duplicateCommand, unknownCommand } from '../../../shared/id-errors.ts';
 import type { CommandPaths, VercelLayout } from './state-layout.ts';
@@ -95,13 +96,8 @@ export async function removeIntent(paths: CommandPaths): Promise<void> {
 }
 
 /** The ids of a sandbox's commands that this machine started, in any order. */
-export async function listCommandIds(layout: VercelLayout, sandboxId: string): Promise<string[]> {
-  try {
-    return await readdir(layout.sandbox(sandboxId).commands);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+export function listCommandIds(layout: VercelLayout, sandboxId: string): Promise<string[]> {
+  return listDirectory(layout.sandbox(sandboxId).commands);
 }
 
 /** The same end, with the output of a later read if that is more. */

@@ -2,12 +2,13 @@
  * What this machine records about a sandbox in addition to the cloud's state. Written before the create
  * request is sent.
  */
-import { mkdir, readdir, rm } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { z } from 'zod';
 import { ENGINE_NAMES } from '../../../shared/engine-names.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import { listDirectory } from '../../../shared/fs/list-directory.ts';
 import { readRecordFile } from '../../../shared/fs/record-file.ts';
 import { isSandboxId } from '../../../shared/ids.ts';
 import { networkPolicyRecord } from '../../../shared/policy-schema.ts';
@@ -133,12 +134,7 @@ export async function updateRecord(
 
 /** The ids of the sandboxes with records on this machine, in any order. */
 export async function listRecordIds(layout: VercelLayout): Promise<string[]> {
-  try {
-    return (await readdir(layout.sandboxes)).filter(isSandboxId);
-  } catch (error) {
-    if (systemErrorCode(error) === 'ENOENT') return [];
-    throw error;
-  }
+  return (await listDirectory(layout.sandboxes)).filter(isSandboxId);
 }
 
 /** Removes everything about a sandbox on this machine: record, commands, logs. */
