@@ -4,7 +4,7 @@
  */
 import { createHash } from 'node:crypto';
 import type { Stats } from 'node:fs';
-import { chmod, copyFile, lstat, mkdir, readdir, readFile, readlink, symlink } from 'node:fs/promises';
+import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
 import { dirname, join, posix } from 'node:path';
 import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
 import { systemErrorCode } from '../../../shared/errors.ts';
@@ -88,7 +88,7 @@ async function copyShipped(
     else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
       const content = await readFile(from);
       if (createHash('md5').update(content).digest('hex') !== (await digest())) return null;
-      await copyFile(from, to);
+      await writeFile(to, content);
       await chmod(to, info.mode & 0o755);
     } else return null;
     return info;
