@@ -61,7 +61,7 @@ describe('leftovers', needs('Linux', process.platform === 'linux'), () => {
     ];
     for (const path of [mine, running, join(cgroups, 'pids/other')]) mkdirSync(path, { recursive: true });
     writeFileSync(join(running, 'cgroup.procs'), '17\n');
-    expect(left()).toEqual([expect.stringMatching(new RegExp(`^cgroup ${mine}, created at \\d`))]);
+    expect(left()).toEqual([`cgroup ${mine}`]);
     expect(leftovers(scratch, new Set([mine]), cgroups)).toEqual([]);
   });
 });

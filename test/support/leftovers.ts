@@ -1,5 +1,5 @@
 /** Finds what a test run has left on this machine, as opposed to everything else that runs here. */
-import { readdirSync, readFileSync, readlinkSync, realpathSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -21,7 +21,7 @@ export function leftovers(
   return [
     ...processesOf(scratch),
     ...mountsBelow(scratch),
-    ...cgroups.map((path) => `cgroup ${path}, created at ${creationTime(path)}`),
+    ...cgroups.map((path) => `cgroup ${path}`),
     ...foldersIn(scratch),
   ];
 }
@@ -38,11 +38,6 @@ export function sandboxCgroups(root = CGROUP_ROOT): string[] {
   };
   walk(root, 5);
   return found;
-}
-
-/** Identifies the test that it belongs to. */
-function creationTime(path: string): string {
-  return statSync(path, { throwIfNoEntry: false })?.ctime.toISOString() ?? 'an unknown time';
 }
 
 /**

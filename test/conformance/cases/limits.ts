@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { lowerMemoryLimit } from '../../support/memory-limit.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';
@@ -29,6 +30,7 @@ export function limitCases(get: () => Subject, extent: Extent): void {
       if (!(await enforces('memory')))
         return context.skip('needs a memory cgroup, which this host does not delegate');
       const sandbox = await get().create();
+      lowerMemoryLimit(sandbox.sandboxId);
       const hog = await run(get(), 'node', ['-e', MEMORY_HOG], sandbox);
       expect(hog).toMatchObject({ signal: 'SIGKILL', exitCode: 137, endedBy: 'out_of_memory' });
       const inShell = await run(get(), 'sh', ['-c', 'node -e "$0"; exit $?', MEMORY_HOG], sandbox);

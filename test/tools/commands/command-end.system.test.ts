@@ -1,10 +1,9 @@
-import { existsSync, writeFileSync } from 'node:fs';
 import { chmod, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ALLOW_FIXTURES, createWithFixtures } from '../../support/fixtures.ts';
-import { sandboxCgroups } from '../../support/leftovers.ts';
+import { lowerMemoryLimit } from '../../support/memory-limit.ts';
 import { type Answer, type RunningServer, startServer } from '../../support/server.ts';
 
 const GENERATIONS = 5;
@@ -40,14 +39,6 @@ async function runToEnd(on: RunningServer, request: Record<string, unknown>): Pr
     answer = await on.call('command_wait', { command_id: answer.structured['command_id'] });
   }
   return answer;
-}
-
-/** To 256 MiB, below what a sandbox can be created with: a machine can take ten seconds for each new gigabyte. */
-function lowerMemoryLimit(sandboxId: string): void {
-  const files = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.max'];
-  const paths = sandboxCgroups().flatMap((path) => files.map((file) => join(path, file)));
-  for (const path of paths)
-    if (path.includes(sandboxId) && existsSync(path)) writeFileSync(path, String(256 << 20));
 }
 
 async function sleepers(): Promise<string> {
