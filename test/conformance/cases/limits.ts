@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { lowerMemoryLimit } from '../../support/memory-limit.ts';
+import { lowerMemoryLimit } from '../../support/host/memory-limit.ts';
 import { timeoutSignal } from '../support/requests.ts';
 import { outputOf, run, start, untilOutput } from '../support/run.ts';
 import type { Extent, Subject } from '../support/subject.ts';

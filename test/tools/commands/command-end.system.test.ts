@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { ALLOW_FIXTURES, createWithFixtures } from '../../support/fixtures.ts';
-import { lowerMemoryLimit } from '../../support/memory-limit.ts';
+import { lowerMemoryLimit } from '../../support/host/memory-limit.ts';
 import { type Answer, type RunningServer, startServer } from '../../support/server.ts';
 
 const GENERATIONS = 5;

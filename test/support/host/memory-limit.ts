@@ -1,7 +1,7 @@
 /** Lowers the memory limit of a local sandbox. */
 import { existsSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { sandboxCgroups } from './leftovers.ts';
+import { sandboxCgroups } from '../leftovers.ts';
 
 /** The limits of memory, and of memory with swap, on cgroups v1; the limit of memory on v2. */
 const FILES = ['memory.limit_in_bytes', 'memory.memsw.limit_in_bytes', 'memory.max'];
