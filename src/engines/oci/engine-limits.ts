@@ -17,7 +17,7 @@ const USERS: Record<Host['idMap']['kind'], string> = {
 function diskSentence(diskMb: number | null): string {
   return diskMb === null
     ? 'Disk use is limited only by the free space of the state directory.'
-    : `Disk use is checked every second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended. Deleted files that a program still has open do not count.`;
+    : `Disk use is checked every second while a server has the sandbox; one that takes more than ${diskMb} MiB is ended. Deleted files that a program still has open count, except those in the queue of a socket.`;
 }
 
 /** Limits that the cgroups of this host do not enforce. */

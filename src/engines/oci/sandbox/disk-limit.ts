@@ -4,7 +4,8 @@ import { SandboxError } from '../../../shared/errors.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
-import { readRecord } from '../state/sandbox-record.ts';
+import { readRecord, type SandboxRecord } from '../state/sandbox-record.ts';
+import { countDeletedFiles } from '../storage/deleted-files.ts';
 import { countRunning } from '../storage/disk-usage.ts';
 import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
 import { endSandbox } from './reconcile.ts';
@@ -39,32 +40,36 @@ export async function diskLimitMb(host: Host, diskMb: number | null): Promise<nu
 }
 
 /** Null for a sandbox whose record is gone. */
-async function statusOf(host: Host, sandboxId: string): Promise<string | null> {
+async function recordOf(host: Host, sandboxId: string): Promise<SandboxRecord | null> {
   try {
-    return (await readRecord(host.layout, sandboxId)).status;
+    return await readRecord(host.layout, sandboxId);
   } catch (error) {
     if (error instanceof SandboxError && error.code === 'not_found') return null;
     throw error;
   }
 }
 
-/** Measures the sandboxes of an engine: their files and the logs of their commands count. */
+/**
+ * Measures the sandboxes of an engine: their files, deleted ones that are still open, and the logs of their
+ * commands count.
+ */
 export function diskProbe(context: () => OciContext): DiskProbe {
   return {
     free: async () => freeNow(await context().host()),
 
     async used(sandboxId) {
       const host = await context().host();
-      const status = await statusOf(host, sandboxId);
-      if (status !== 'running' && status !== 'pending') return null;
+      const record = await recordOf(host, sandboxId);
+      if (record?.status !== 'running' && record?.status !== 'pending') return null;
       const { upper, agent } = host.layout.sandbox(sandboxId);
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
       try {
-        const [files, logs] = [
-          await countRunning(host, upper, signal),
-          await countRunning(host, agent, signal),
-        ];
-        return { bytes: files.bytes + logs.bytes, files: files.files + logs.files };
+        const parts = [await countRunning(host, upper, signal), await countRunning(host, agent, signal)];
+        if (record.init !== null) parts.push(await countDeletedFiles(record.init.pid, signal));
+        return {
+          bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
+          files: parts.reduce((sum, { files }) => sum + files, 0),
+        };
       } catch (error) {
         // Too many files to count exceeds the limit.
         if (signal.aborted) return { bytes: Number.POSITIVE_INFINITY, files: 0 };
