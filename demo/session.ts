@@ -1,5 +1,5 @@
 /**
- * `npm run session`: a first conversation with the real server, as an agent has it: each call with the
+ * `npm run session`: a first conversation with the real server, as an agent would have it: each call with the
  * server's own result, shortened where it shows `…`. `npm run record` makes the picture in the README from
  * it.
  */

@@ -164,7 +164,7 @@ void clients_answer_kills(unsigned signalled) {
   }
 }
 
-/* Writes the next event for this client; false when there is none. */
+/* Writes the next event for this client; false if there is none. */
 static bool compose(const struct supervisor *s, struct client *c) {
   struct reply r;
   if (c->want_started) {

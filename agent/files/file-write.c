@@ -60,7 +60,7 @@ static void abort_upload(struct upload *u) {
   u->temporary[0] = 0;
 }
 
-/* Receives up to END. `*error` is the file's error; the result is whether the connection can go on. */
+/* Receives up to END. `*error` is the file's error; the result is whether the connection can still be used. */
 static bool receive(int fd, struct frame *frame, struct upload *u, int *error) {
   for (;;) {
     enum frame_result got = frame_read(fd, frame);

@@ -37,7 +37,7 @@ static bool send_entry(struct reader *r, const struct stat *st, const char *link
   return reply_send(r->fd, &reply);
 }
 
-/* Reports an entry that is left out, with the reason, and goes on. */
+/* Reports an entry that is left out, with the reason, and continues. */
 static bool skip(struct reader *r, const char *reason) {
   struct reply reply;
   reply_begin(&reply, ANS_ENTRY);
@@ -47,7 +47,7 @@ static bool skip(struct reader *r, const char *reason) {
   return reply_send(r->fd, &reply);
 }
 
-/* The root must be readable; what lies below it is skipped where it is not. */
+/* The root must be readable; unreadable entries below it are skipped. */
 static bool skip_or_fail(struct reader *r, int error, const char *what) {
   if (r->len == 0) return fail(r, error, what);
   return skip(r, error == EACCES || error == EPERM ? "permission denied" : "cannot be read");

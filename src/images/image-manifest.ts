@@ -31,7 +31,7 @@ export function wrongArchitecture(found: string, arch: string): SandboxError {
   });
 }
 
-/** Signatures and provenance of an image stand beside it in its index. */
+/** Signatures and provenance of an image are listed next to it in its index. */
 function isAttestation({ platform, annotations }: Descriptor): boolean {
   return annotations?.['vnd.docker.reference.type'] !== undefined || platform?.architecture === 'unknown';
 }

@@ -47,7 +47,7 @@ export async function withCallTimeout<Result>(
   callTimeout.late(running.catch(() => undefined));
   throw new SandboxError('timeout', `No answer to ${tool.name} within ${limitMs / 1_000} s.`, {
     hint: reads
-      ? 'Call it again; `sandbox-mcp doctor` tells the operator whether the engine can be reached.'
+      ? 'Call it again; `sandbox-mcp doctor` shows the operator whether the engine can be reached.'
       : HINT,
   });
 }

@@ -33,7 +33,7 @@ async function run(sandboxId: string, script: string, tool = 'sandbox_run_comman
   return String(structured['command_id']);
 }
 
-describe('the commands, beside a running server', () => {
+describe('the commands, next to a running server', () => {
   it('list, log and stop one of its sandboxes', async () => {
     const sandboxId = await createSandbox();
     const commandId = await run(sandboxId, 'echo out; echo err >&2; exit 3');

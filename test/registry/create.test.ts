@@ -57,7 +57,7 @@ describe('create', () => {
     const created = rejection(registry.openSession('local').create(plainRequest, neverAborted));
     await held.entered;
     rmSync(join(stateDir, 'records'), { recursive: true });
-    writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
+    writeFileSync(join(stateDir, 'records'), 'a file in place of the folder');
     held.release();
     const error = await created;
     expect(error.code).toBe('unavailable');
@@ -67,7 +67,7 @@ describe('create', () => {
 
   it('creates nothing when the intent cannot be recorded', async () => {
     const { registry, engine, stateDir } = openWorld();
-    writeFileSync(join(stateDir, 'records'), 'a file where the folder has to be');
+    writeFileSync(join(stateDir, 'records'), 'a file in place of the folder');
     const error = await rejection(registry.openSession('local').create(plainRequest, neverAborted));
     expect(error.code).toBe('unavailable');
     expect(error.message).not.toContain(stateDir);

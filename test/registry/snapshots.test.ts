@@ -87,7 +87,7 @@ describe('a snapshot', () => {
     await take(session);
   });
 
-  it('leaves no record once it is deleted, whoever noticed', async () => {
+  it('leaves no record once it is deleted, whoever notices', async () => {
     const { registry, stateDir, snapshots, clock } = open();
     const session = registry.openSession('ann');
     const records = () => readdirSync(join(stateDir, 'records/snapshots'));

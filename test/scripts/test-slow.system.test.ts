@@ -37,7 +37,7 @@ function descendants(of: number): Map<number, string> {
   return found;
 }
 
-const title = 'gives the tests half a core beside a load, and ends all of it when it is killed';
+const title = 'gives the tests half a core under load, and ends all processes when it is killed';
 it(title, needs('root, stress and cgroups of version 1', usable), async () => {
   const args = ['scripts/test-slow.mjs', 'test/shared/duration.test.ts'];
   const child = spawn(process.execPath, args, { cwd: ROOT, stdio: 'ignore' });

@@ -122,7 +122,7 @@ describe('the handshake', () => {
     },
   );
 
-  it('rejects a version that is no text, and can be repeated', async () => {
+  it('rejects a version that is not text, and can be repeated', async () => {
     const server = await rawServer();
     for (const version of [5, null, {}]) {
       server.send(initialize('first', version));

@@ -9,9 +9,7 @@ export const SEED = seedOf(process.env['SEED']);
 function seedOf(text: string | undefined): number {
   const seed = Number(text);
   if (text === undefined || !Number.isSafeInteger(seed)) {
-    throw new Error(
-      `SEED is ${text}; it has to be a whole number, and vitest.config.ts chooses one where none is given`,
-    );
+    throw new Error(`SEED is ${text}; it must be a whole number (vitest.config.ts chooses one by default)`);
   }
   return seed;
 }

@@ -14,7 +14,7 @@ export interface ToolContext {
   readonly config: Config;
   /** Shows a line of progress; does nothing if the client did not ask for progress. */
   progress(line: string): void;
-  /** Whether the client asked for progress; otherwise nothing needs to be read for it. */
+  /** Whether the client requested progress; otherwise nothing needs to be read for it. */
   readonly wantsProgress: boolean;
   /** Milliseconds after which work without a timeout argument returns the state reached. */
   readonly softTimeoutMs: number;

@@ -54,8 +54,8 @@ export interface LocalEntry extends HostEntry {
 }
 
 /**
- * Opens the parent of the real path that `resolve` returns. Between the two, somebody may put a link in the
- * way; none is followed: the path is then resolved, and checked, once more.
+ * Opens the parent of the real path that `resolve` returns. In between, somebody may place a link on the way.
+ * No link is followed: the path is then resolved and checked again.
  *
  * @param making whether to create missing parents, and who is told of each
  * @throws the system error if a parent is missing or keeps changing

@@ -13,14 +13,14 @@ const tokenSchema = z.object({ token: z.string().optional(), access_token: z.str
 const basic = (username: string, password: string): string =>
   `Basic ${Buffer.from(`${username}:${password}`).toString('base64')}`;
 
-/** What a token is asked for. */
+/** What a token is requested for. */
 export interface TokenRequest {
   registry: string;
   repository: string;
   /** For messages. */
   what: string;
   credentials: Credentials | null;
-  /** Whether the registry itself is reached over TLS; then its token service has to be as well. */
+  /** Whether the registry itself is reached over TLS; if so, its token service must be as well. */
   secure: boolean;
 }
 

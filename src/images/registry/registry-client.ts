@@ -146,7 +146,7 @@ export class RegistryClient {
       } catch (error) {
         throwIfCancelled(signal);
         if (!(error instanceof TransientError)) throw error;
-        // An interrupted download that made progress may go on.
+        // An interrupted download that made progress may continue.
         const now = from?.() ?? 0;
         failures = now > reached ? 1 : failures + 1;
         reached = Math.max(reached, now);

@@ -158,7 +158,7 @@ export class RecordStore<Item> {
     }
   }
 
-  /** Checked until it holds once: from then on, nobody else can change what the check looked at. */
+  /** Checked until it holds once: from then on, nobody else can change what was checked. */
   async #requirePrivate(): Promise<void> {
     if (this.#isPrivate) return;
     await requirePrivatePath(this.#directory);

@@ -36,7 +36,7 @@ export async function updateNetworkPolicy(
           : { ...record, requested: { ...record.requested, networkPolicy: requestedPolicy(resolved) } },
       );
     } catch (error) {
-      // The policy is in force; the record only tells what was requested.
+      // The policy is in force; the record only stores what was requested.
       log.warn({ sandbox_id: sandboxId, err: error }, 'Could not record a network policy.');
     }
   });

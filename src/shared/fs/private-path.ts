@@ -18,8 +18,8 @@ export interface SharedDirectory {
 
 /**
  * The first directory on the way to `path`, itself included, that another user owns or may write to; null if
- * there is none. What does not exist yet is skipped. A sticky directory such as /tmp is fine as a parent:
- * what is in it keeps its owner.
+ * there is none. Components that do not exist yet are skipped. A sticky directory such as /tmp is fine as a
+ * parent: what is in it keeps its owner.
  */
 export async function findSharedDirectory(path: string): Promise<SharedDirectory | null> {
   const uid = process.geteuid?.();

@@ -88,7 +88,7 @@ export function environmentCases(get: () => Subject): void {
       await engine.forget(sandboxId, timeoutSignal());
     });
 
-    it('gives browsers the policies by which they trust the CA', async (context) => {
+    it('gives browsers policies that make them trust the CA', async (context) => {
       if (get().engine.name === 'vercel') return context.skip('the platform’s own image decides');
       const script = `cat /etc/chromium/policies/managed/sandbox-mcp.json /etc/firefox/policies/policies.json
         sed 1d /run/sandbox-mcp/ca.crt | head -n 1`;

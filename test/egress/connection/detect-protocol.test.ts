@@ -92,7 +92,7 @@ describe('the first bytes of a connection', () => {
     }
   });
 
-  it('are not taken for a query when they are none, and never make the response fail', async () => {
+  it('are not mistaken for a query, and never make the response fail', async () => {
     const policy = compilePolicy({ mode: 'allow-all' }, { opened: [], ownAddresses: () => [] });
     const names = new NameCache(async () => ({ addresses: ['198.51.100.7', '127.0.0.1'], ttl: 60 }));
     const query = Buffer.from('0007010000010000000000000474657374036e65740000010001', 'hex');

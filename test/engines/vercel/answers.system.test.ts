@@ -151,7 +151,7 @@ describe('the vercel engine', () => {
   });
 
   it('does not mistake a running snapshot for the end of a command', async () => {
-    // There is no shell, so the platform has to send the signal.
+    // There is no shell, so the platform must send the signal.
     const refusal = (status: string) => ({
       status: 422,
       body: { error: { code: `sandbox_${status}`, message: 'Refused' } },

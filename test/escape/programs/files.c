@@ -60,7 +60,7 @@ static long grant(const char *path) {
   return setxattr(path, "security.capability", &data, sizeof data, 0);
 }
 
-/* The oldest way out of a chroot: a root below the working directory, then up. */
+/* The oldest chroot escape: a root below the working directory, then up. */
 static long chroot_breakout(const char *marker) {
   if (mkdir("hole", 0700) != 0 && errno != EEXIST) return -1;
   int outside = open(".", O_RDONLY | O_DIRECTORY);

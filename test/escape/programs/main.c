@@ -1,5 +1,7 @@
-/* Tries each way out that its arguments name (`NAME` or `NAME=ARGUMENT`) and prints a line for it: its name, and OK, the
-   name of the error, the signal that ended it, or a word of its own. */
+/*
+ * Runs each attempt that its arguments name (`NAME` or `NAME=ARGUMENT`) and prints a line for it: its name, and OK, the
+ * name of the error, the signal that ended it, or its own word.
+ */
 #include "attempt.h"
 
 #include <signal.h>

@@ -58,8 +58,8 @@ export interface VercelApi {
   /** The body of each request, if it was JSON. */
   readonly bodies: readonly { operation: Operation; body: unknown }[];
   /**
-   * Resolves when everything that was asked for is done, also what nobody waits for any longer; waits of
-   * commands aside.
+   * Resolves when all requested work is done, even if nobody waits for it any longer; waiting for commands
+   * excepted.
    */
   settled(): Promise<void>;
   /** Names of the running, billable sandboxes. */
@@ -196,7 +196,7 @@ function plain(status: number, body: unknown): Reply {
   return { kind: 'json', status, body, validator: null };
 }
 
-/** What the service says to credentials that are none, of another team, or of another project. */
+/** The service's response to invalid credentials, or those of another team or project. */
 function refusalOf(request: IncomingMessage, url: URL, credentials: Credentials): Reply | null {
   if (request.headers.authorization !== `Bearer ${credentials.token}`)
     return failureReply(403, 'forbidden', 'Not authorized', { invalidToken: true });

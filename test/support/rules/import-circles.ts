@@ -18,7 +18,7 @@ export function fileCircles(files: readonly SourceFile[], known: readonly string
 }
 
 /**
- * Circles of rooms. A room is a folder; files that have rooms beside them are a room each. A `context.ts`
+ * Circles of rooms. A room is a folder; files next to rooms are a room each. A `context.ts`
  * holds the types that its rooms share: they may import its types although it uses theirs.
  */
 export function roomCircles(files: readonly SourceFile[], known: readonly string[] = []): string[] {

@@ -39,7 +39,7 @@ describe('captureOutput', () => {
     );
   });
 
-  it('leaves a short stream whole beside a long one', async () => {
+  it('keeps a short stream whole next to a long one', async () => {
     const output = new WrittenOutput().write('stdout', numbered(1, 50_000)).write('stderr', 'the reason\n');
     const { stdout, stderr } = await capture(output);
     expect(stderr).toBe('the reason\n');
@@ -54,7 +54,7 @@ describe('captureOutput', () => {
     for (const text of [stdout, stderr]) expect(text.length).toBeLessThan(OUTPUT_BUDGET_BYTES / 2 + 300);
   });
 
-  it('never splits a character or an escape where there is no line end', async () => {
+  it('never splits a character or an escape if there is no line end', async () => {
     for (const padding of ['', 'a', 'ab', 'abc']) {
       const { stdout } = await capture(new WrittenOutput().write('stdout', padding + '😀'.repeat(20_000)));
       expect(stdout).not.toContain('\uFFFD');

@@ -36,7 +36,7 @@ function terminal(): { terminal: ShellTerminal; print: (text: string) => void; e
   };
 }
 
-describe('the first look at a terminal', () => {
+describe('the first screen of a terminal', () => {
   it('waits until a full-screen program has painted its screen', async () => {
     const program = terminal();
     const wait = { waitFor: null, waitMs: NEVER_MS, reactionMs: 10 };

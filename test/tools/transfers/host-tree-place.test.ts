@@ -28,7 +28,7 @@ async function write(path: string, entries: Iterable<TreeEntry>, overwrite: Over
 }
 
 describe('a download to an existing directory', () => {
-  it('merges with the directory that is there, or replaces it', async () => {
+  it('merges with an existing directory, or replaces it', async () => {
     const home = await temporaryFolder();
     const target = join(home, 'tree');
     await mkdir(join(target, 'sub'), { recursive: true });

@@ -112,7 +112,7 @@ async function readWhole(handle: SandboxHandle, path: string, signal: AbortSigna
     const content = Buffer.concat(slices);
     if (!content.includes(0)) return { path: read.path, content };
     throw new SandboxError('invalid_argument', `${JSON.stringify(read.path)} is a binary file.`, {
-      hint: 'Nothing was changed. Text in UTF-16 has to be converted first: sandbox_run_command cmd "iconv".',
+      hint: 'Nothing was changed. Convert UTF-16 text first: sandbox_run_command cmd "iconv".',
     });
   }
 }

@@ -150,7 +150,7 @@ function signed(sign: string, line: Buffer): string[] {
   return ended ? [sign + text] : [sign + text, NO_LINE_END];
 }
 
-/** As `diff -u` has it: a count of 1 is left out, and an empty range names the line before it. */
+/** As in `diff -u`: a count of 1 is omitted, and an empty range names the line before it. */
 function range(from: number, to: number): string {
   const count = to - from;
   if (count === 1) return `${from + 1}`;

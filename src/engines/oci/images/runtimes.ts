@@ -83,7 +83,7 @@ async function orAvailable<T>(host: Host, work: () => Promise<T>): Promise<T> {
   }
 }
 
-/** Pulls the image that a name stands for, unless it is here. */
+/** Pulls the image that a name stands for, unless it is installed. */
 async function pulledImage(
   context: OciContext,
   wanted: string,

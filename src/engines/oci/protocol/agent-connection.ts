@@ -226,7 +226,7 @@ export class AgentConnection {
     this.#socket.end();
   }
 
-  /** Reads to the end of the stream, by which time the other side has finished its work. Never rejects. */
+  /** Reads to the end of the stream; by then the other side has finished its work. Never rejects. */
   async drained(): Promise<void> {
     try {
       while ((await this.next()) !== null);

@@ -1,7 +1,7 @@
 /**
  * Garbage collection of snapshots. A deleted or expired one keeps its layer while an active sandbox or
- * another snapshot is based on it. Records alone decide; there is no reference count that a crash could leave
- * wrong.
+ * another snapshot is based on it. Only records decide; there is no reference count that a crash could
+ * corrupt.
  */
 import { readdir, rename } from 'node:fs/promises';
 import { join } from 'node:path';

@@ -1,6 +1,6 @@
 /**
- * Leases: the platform is asked for minutes at a time, so that a sandbox costs no more than minutes after its
- * last server has died. The lifetime that the caller was promised is kept by renewing.
+ * Leases: the platform gets timeouts of a few minutes, so that a sandbox costs money for only minutes after
+ * its last server has died. Renewals keep it alive for the lifetime that the caller requested.
  */
 import type { Session } from '@vercel/sandbox';
 import { SandboxError } from '../../../shared/errors.ts';
@@ -24,7 +24,7 @@ const SHORTEST_MS = 1_000;
 export function newLease({ leaseMs }: { leaseMs: number }, request: CreateSandbox): Lease | null {
   if (request.keep) return null;
   const { timeoutMs } = request;
-  // A source is fetched within the sandbox's lifetime, while there is no session yet to renew.
+  // A source is fetched within the sandbox's lifetime, before there is a session that could renew it.
   const grantedMs = fetchedSource(request) === null ? Math.min(timeoutMs, leaseMs) : timeoutMs;
   return { promisedMs: timeoutMs, grantedMs, startedAt: null };
 }

@@ -1,6 +1,5 @@
 /**
- * The lease of a cloud sandbox: short at the platform, renewed by its owner, and never visible in what
- * callers are told.
+ * The lease of a cloud sandbox: short at the platform, renewed by its owner, and never visible to callers.
  */
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -60,7 +59,7 @@ describe('the lease of a sandbox', () => {
     while (extensions().length < times) await delay(10);
   }
 
-  it('is short at the platform and renewed, while callers see what they asked for', async () => {
+  it('is short at the platform and renewed, while callers see the requested lifetime', async () => {
     const { engine } = await open();
     const made = await create(engine);
     expect(grantedMs).toBe(LEASE_MS);
@@ -74,14 +73,14 @@ describe('the lease of a sandbox', () => {
     });
   });
 
-  it('is never renewed past what the caller asked for', async () => {
+  it('is never renewed past the requested lifetime', async () => {
     const { engine } = await open();
     await create(engine, { timeoutMs: LEASE_MS + 1_500 });
     while (grantedMs < LEASE_MS + 1_500) await delay(10);
     expect(grantedMs).toBe(LEASE_MS + 1_500);
   });
 
-  it('grows with what the caller extends, of which the platform is asked for what it needs now', async () => {
+  it('grows with an extension, of which the platform is only asked for what is needed now', async () => {
     const { engine } = await open();
     const { sandboxId } = await create(engine);
     const extended = await engine.extendTimeout(sandboxId, HOUR_MS, timeoutSignal());

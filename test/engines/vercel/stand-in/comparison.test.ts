@@ -1,6 +1,7 @@
 /**
- * The stand-in against the installed SDK: every request that it can send is served or named as missing in the page of
- * the docs, and so is every field that it reads. A new version of the SDK fails here until both are compared again.
+ * The stand-in against the installed SDK: every request that it can send is served or named as missing in the
+ * page of the docs, and so is every field that it reads. A new version of the SDK fails here until both are
+ * compared again.
  */
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -96,7 +97,9 @@ describe('the page about the stand-in', () => {
   });
 });
 
-/** Null for a request that the stand-in refuses as unknown; names take any word that is none of the API's. */
+/**
+ * Null for a request that the stand-in refuses as unknown; names may be any word that is not part of the API.
+ */
 function served(method: string, url: URL): string | null {
   const routed = route(method, url);
   if (routed === null) return null;
@@ -132,7 +135,7 @@ async function requestsOfSdk(): Promise<Sent[]> {
 }
 
 async function started(method: unknown, client: object, params: object): Promise<void> {
-  if (typeof method !== 'function') throw new Error('the client has a member that is no method');
+  if (typeof method !== 'function') throw new Error('the client has a member that is not a method');
   const result: unknown = method.call(client, params);
   if (typeof result === 'object' && result !== null && Symbol.asyncIterator in result)
     for await (const _line of z.custom<AsyncIterable<unknown>>().parse(result)) return;

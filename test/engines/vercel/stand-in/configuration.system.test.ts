@@ -1,6 +1,6 @@
 /**
- * What the stand-in keeps of sandboxes and snapshots, as the SDK's own tests and those of the platform's mock expect it
- * of the platform. Nothing runs in these sandboxes.
+ * What the stand-in keeps of sandboxes and snapshots, as the SDK's own tests and those of the platform's mock
+ * expect it of the platform. Nothing runs in these sandboxes.
  */
 import { Sandbox, Snapshot } from '@vercel/sandbox';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -30,7 +30,7 @@ describe('the stand-in', () => {
   const snapshotsOf = async (name: string) =>
     (await Snapshot.list({ ...access, name })).snapshots.map(({ id, status }) => ({ id, status }));
 
-  it('runs sandboxes in the region that is asked for, and fails over to others', async () => {
+  it('runs sandboxes in the requested region, and fails over to others', async () => {
     expect(await create()).toMatchObject({ region: 'iad1', failoverRegions: [] });
     const given = await create({ region: 'sfo1', failoverRegions: ['iad1'] });
     expect(given).toMatchObject({ region: 'sfo1', failoverRegions: ['iad1'] });

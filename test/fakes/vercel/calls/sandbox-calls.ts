@@ -142,7 +142,10 @@ function requireOtherRegions(region: string | undefined, failoverRegions: string
   throw new ApiFailure(400, 'bad_request', message);
 }
 
-/** The sandbox that a snapshot was taken of, null if it is not known any more. A deleted snapshot is no deleted sandbox. */
+/**
+ * The sandbox that a snapshot was taken of; null if it is no longer known. A deleted snapshot is not a
+ * deleted sandbox.
+ */
 async function sourceOf(cloud: Cloud, snapshotId: string): Promise<SandboxRecord | null> {
   try {
     const { sourceSandboxId } = await asApi(() => cloud.snapshots.get(snapshotId));

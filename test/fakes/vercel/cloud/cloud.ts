@@ -60,7 +60,7 @@ export class Cloud {
 
   readonly #failed: (error: unknown) => void;
 
-  /** @param failed called for work that nobody waits for and that could not be done */
+  /** @param failed called when background work has failed */
   constructor(engine: Engine, failed: (error: unknown) => void) {
     this.engine = engine;
     this.#failed = failed;
@@ -199,8 +199,8 @@ export class Cloud {
   }
 
   /**
-   * Ends a session, once. A persistent sandbox keeps its files: they become a snapshot, from which the next session
-   * starts.
+   * Ends a session, once. A persistent sandbox keeps its files: they become a snapshot, from which the next
+   * session starts.
    */
   stop(session: SessionRecord, cause: 'request' | 'deadline'): Promise<Stopped> {
     const known = this.#stops.get(session.id);

@@ -12,7 +12,7 @@ export class IdMap {
     this.#prefix = prefix;
   }
 
-  /** The id by which the service knows what the engine below calls this; made when it is first asked for. */
+  /** The service's id for an id of the engine below; created on first use. */
   above(below: string): string {
     const known = this.#above.get(below);
     if (known !== undefined) return known;
@@ -22,7 +22,7 @@ export class IdMap {
     return made;
   }
 
-  /** What the engine below calls it; a text that is no id of it where the service never made such an id. */
+  /** The id in the engine below; for an id that the service never created, a text that is not an id there. */
   below(above: string): string {
     return this.#below.get(above) ?? '';
   }

@@ -1,4 +1,4 @@
-/** Writes an answer to the wire, whole, or as badly as a fault says. */
+/** Writes an answer to the wire, complete or as a fault demands. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Fault } from './faults.ts';
 import { actsBefore } from './faults.ts';
@@ -11,7 +11,7 @@ export interface Writing {
   check: WireCheck;
   /** Called with each response that the SDK's validators reject. */
   violated(sentence: string): void;
-  /** Fires when streams of this answer have lasted as long as the platform lets them. */
+  /** Fires when streams of this answer have reached the platform's time limit. */
   limit: AbortSignal;
 }
 
@@ -35,7 +35,7 @@ export async function misbehaveBefore(
     const code = fault.code ?? CODES[kind] ?? 'internal_server_error';
     await write(failureReply(kind, code, `Fault: ${kind}`, invalid), response, writing);
   } else {
-    throw new Error(`${kind} is no fault before the effect`);
+    throw new Error(`${kind} is not a fault before the effect`);
   }
 }
 
@@ -51,14 +51,14 @@ const CODES: Record<number, string> = {
   503: 'service_unavailable',
 };
 
-/** What becomes of the answer of a call that was carried out. */
+/** Sends the answer of a call that was carried out, with its fault. */
 export async function misbehaveAfter(
   { kind, lines = 0 }: Fault,
   reply: Reply,
   response: ServerResponse,
   writing: Writing,
 ): Promise<void> {
-  if (actsBefore(kind)) throw new Error(`${kind} is no fault after the effect`);
+  if (actsBefore(kind)) throw new Error(`${kind} is not a fault after the effect`);
   switch (kind) {
     case 'lost':
       response.socket?.resetAndDestroy();
@@ -69,7 +69,7 @@ export async function misbehaveAfter(
       return write(failureReply(502, 'bad_gateway', 'Fault: the answer was lost'), response, writing);
     case 'malformed':
       response.writeHead(200, { 'content-type': contentTypeOf(reply) });
-      response.end('<html>\u0000 this is no answer of the API');
+      response.end('<html>\u0000 this is not an answer of the API');
       return;
     case 'invalid':
       response.writeHead(200, { 'content-type': contentTypeOf(reply) });
@@ -85,7 +85,7 @@ export async function misbehaveAfter(
 }
 
 /**
- * Half of the body, cut in the middle of a line; then either the end of the connection or nothing any more.
+ * Half of the body, cut in the middle of a line; then either the end of the connection or nothing.
  */
 async function writeHalf(
   reply: Reply,
@@ -148,7 +148,7 @@ export async function write(reply: Reply, response: ServerResponse, writing: Wri
     response.end();
   } catch (error) {
     if (!writing.limit.aborted) throw error;
-    // The platform ends what has lasted too long wherever it is: in the middle of a line.
+    // The platform ends a stream that has lasted too long even in the middle of a line.
     response.write('{"stream":"stdout","da', () => response.socket?.destroy());
   }
 }
@@ -161,9 +161,8 @@ function report(writing: Writing, sentence: string | null): void {
 export class ClientDisconnected extends Error {}
 
 /**
- * Waits for a slow reader, so that nothing piles up here.
- * @throws ClientGone where nobody reads any more, which a write may tell before the response counts as
- *   destroyed
+ * Waits for a slow reader, so that nothing is buffered here. @throws ClientGone if the client has
+ * disconnected, which a write may report before the response counts as destroyed
  */
 async function send(response: ServerResponse, data: string | Buffer): Promise<void> {
   if (response.destroyed) throw new ClientDisconnected();

@@ -37,9 +37,9 @@ export interface Fault {
   times?: number;
   /** The `Retry-After` of 429 and 503, in seconds. */
   retryAfter?: number;
-  /** How many whole lines of a stream come before it is cut; left out, none. */
+  /** How many whole lines of a stream precede the cut; none if omitted. */
   lines?: number;
-  /** The `error.code` of a status, where the client may look at it. */
+  /** The `error.code` of a status, which the client may read. */
   code?: string;
 }
 
@@ -56,7 +56,7 @@ export class FaultPlan {
     this.#planned = [];
   }
 
-  /** The fault that this call meets, used up by it. */
+  /** Takes the fault for this call. */
   take(operation: Operation): Fault | null {
     for (const planned of this.#planned) {
       if (planned.fault.operation !== null && planned.fault.operation !== operation) continue;

@@ -30,7 +30,7 @@ export type Operation = (typeof OPERATIONS)[number];
 
 const SESSION = '/v2/sandboxes/sessions/([^/]+)';
 
-/** The first match counts: a sandbox's name is whatever is no word of the API. */
+/** The first match wins: a sandbox's name is any word that is not part of the API. */
 const ROUTES: readonly [method: string, pattern: RegExp, operation: Operation][] = [
   ['POST', /^\/v[23]\/sandboxes$/, 'sandbox.create'],
   ['GET', /^\/v2\/sandboxes$/, 'sandbox.list'],
@@ -62,7 +62,7 @@ export interface Routed {
   names: string[];
 }
 
-/** What a request asks for, or null where the API has no such call. */
+/** The operation of a request, or null if the API has no such call. */
 export function route(method: string, url: URL): Routed | null {
   const path = url.pathname.replace(/^\/api(?=\/)/, '');
   for (const [wanted, pattern, operation] of ROUTES) {

@@ -48,7 +48,7 @@ export function failureReply(status: number, code: string, message: string, more
   return { kind: 'json', status, body: { error: { code, message, ...more } }, validator: null };
 }
 
-/** A cursor of a list is the number of what was answered before it. */
+/** The cursor of a list is the number of items returned before. */
 export function pageOf<T>(
   all: T[],
   url: URL,
