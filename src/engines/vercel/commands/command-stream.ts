@@ -183,7 +183,7 @@ export class CommandFollow {
   }
 
   /** Treats the end of the sandbox as the end of the command: the platform may report nothing further. */
-  cutOff(): void {
+  sandboxEnded(): void {
     this.#cut();
   }
 

@@ -12,7 +12,7 @@ const RESUME_AT = 262_144;
 /** How long to wait for the platform to report the end of a killed program. */
 const LAST_WORD_MS = 2_000;
 /** The program ends with its terminal. */
-const CUT_OFF: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
+const KILLED: ShellExit = { exitCode: 137, signal: 'SIGKILL' };
 
 export class ShellStream implements Shell {
   readonly exit: Promise<ShellExit>;
@@ -79,7 +79,7 @@ export class ShellStream implements Shell {
     this.#socket.terminate();
     this.#ended = true;
     this.#wake();
-    const exit = this.#reported ?? CUT_OFF;
+    const exit = this.#reported ?? KILLED;
     this.#resolveExit(exit);
     return exit;
   }
@@ -92,7 +92,7 @@ export class ShellStream implements Shell {
         if (this.#waitingBytes < RESUME_AT && this.#socket.isPaused) this.#socket.resume();
         yield next;
       } else if (this.#ended) {
-        this.#resolveExit(this.#reported ?? CUT_OFF);
+        this.#resolveExit(this.#reported ?? KILLED);
         return;
       } else {
         await new Promise<void>((resolve) => {
@@ -126,7 +126,7 @@ export class ShellStream implements Shell {
     }
     if (typeof word !== 'object' || word === null || !('type' in word)) return false;
     if (word.type !== 'exit') return true;
-    const code = 'code' in word && typeof word.code === 'number' ? word.code : CUT_OFF.exitCode;
+    const code = 'code' in word && typeof word.code === 'number' ? word.code : KILLED.exitCode;
     this.#reported = { exitCode: code, signal: signalOf(code) };
     // The platform closes next; if it does not, nothing waits for it.
     this.#socket.close();

@@ -142,13 +142,13 @@ describe('an interrupted call', () => {
     });
     try {
       const { engine } = opened;
-      const cutOff = rejection(engine.extendTimeout(sandboxId, 1_000, timeoutSignal()));
+      const interrupted = rejection(engine.extendTimeout(sandboxId, 1_000, timeoutSignal()));
       await asking;
       expect(await engine.extendTimeout(sandboxId, 1_000, timeoutSignal())).toMatchObject({
         status: 'running',
       });
       release();
-      expect(await cutOff).toMatchObject({
+      expect(await interrupted).toMatchObject({
         code: 'unavailable',
         message: expect.stringContaining('is still running'),
       });
