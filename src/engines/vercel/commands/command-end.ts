@@ -18,7 +18,7 @@ export function endedBy(record: CommandRecord, exit: PlatformExit): CommandEnd['
 }
 
 /** The end of a command that ended with its sandbox. */
-export function endWithSandbox(record: CommandRecord, sandbox: Sandbox | null) {
+export function sandboxEndOf(record: CommandRecord, sandbox: Sandbox | null) {
   const byCause = { session_end: 'session_end', out_of_memory: 'out_of_memory' } as const;
   const cause = sandbox?.stopCause;
   return {

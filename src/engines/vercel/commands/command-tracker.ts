@@ -21,7 +21,7 @@ import {
 } from '../state/command-record.ts';
 import { readRecord as readSandboxRecord } from '../state/sandbox-record.ts';
 import type { CommandPaths } from '../state/state-layout.ts';
-import { endedBy, endWithSandbox } from './command-end.ts';
+import { endedBy, sandboxEndOf } from './command-end.ts';
 import { sendSignal } from './command-kill.ts';
 import { CommandFollow, type PlatformExit } from './command-stream.ts';
 import { finishedView, runningView } from './command-view.ts';
@@ -80,7 +80,7 @@ export class CommandTracker {
     if (record.platformId === null) throw unknownCommand(commandId);
     const sandbox = await getSandbox(this.#context, paths.sandboxId, signal);
     if (hasEnded(sandbox)) {
-      if (record.end === null) return this.#recordSandboxEnd(record, paths, sandbox);
+      if (record.end === null) return this.#sandboxEnded(record, paths, sandbox);
       return { command: finishedView(record, paths.sandboxId, record.end), follow: null };
     }
     // Output that was incomplete when the command ended is read again, as long as the platform has it.
@@ -226,7 +226,7 @@ export class CommandTracker {
       const end =
         cut === null && exit !== null
           ? { ...exit, endedBy: endedBy(record, exit) }
-          : endWithSandbox(record, cut);
+          : sandboxEndOf(record, cut);
       return { ...record, end: { ...about, ...end } };
     });
     if (entry.timer !== null) clearTimeout(entry.timer);
@@ -248,14 +248,10 @@ export class CommandTracker {
   }
 
   /** A command that no process followed when its sandbox ended: what was captured before is all there is. */
-  async #recordSandboxEnd(
-    record: CommandRecord,
-    paths: CommandPaths,
-    sandbox: Sandbox,
-  ): Promise<TrackedCommand> {
+  async #sandboxEnded(record: CommandRecord, paths: CommandPaths, sandbox: Sandbox): Promise<TrackedCommand> {
     const about = { ...(await fullestCapture(paths.dir, null)), complete: false };
     const written = await updateRecord(paths, record.commandId, (known) =>
-      known.end === null ? { ...known, end: { ...about, ...endWithSandbox(known, sandbox) } } : known,
+      known.end === null ? { ...known, end: { ...about, ...sandboxEndOf(known, sandbox) } } : known,
     );
     if (written.end === null) throw new SandboxError('internal', 'Could not record the end of a command.');
     return { command: finishedView(written, paths.sandboxId, written.end), follow: null };
