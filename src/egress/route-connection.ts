@@ -88,7 +88,9 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   else await relay(tracked, 'tcp', names, byName, (late) => isAllowedHello(late, context, names));
 }
 
-/** Whether first bytes that come late are a TLS hello for one of the names, which no header rule applies to. */
+/**
+ * Whether first bytes that come late are a TLS hello for one of the names, which no header rule applies to.
+ */
 function isAllowedHello(
   { hello }: SniffResult,
   { policy, refuseEch }: GatewayContext,

@@ -88,7 +88,8 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
     cwd,
     async call(name, args = {}, requestOptions) {
       let answer = await callOnce(name, args, requestOptions);
-      // Without `wait_ms`, a command counts as running in the background after 45 s, which a slow machine may take.
+      // Without `wait_ms`, a command counts as running in the background after 45 s, which a slow machine may
+      // take.
       const waits = ['sandbox_run_command', 'command_wait'].includes(name) && args['wait_ms'] === undefined;
       while (waits && answer.structured['status'] === 'running') {
         const { command_id } = answer.structured;

@@ -34,7 +34,8 @@ export async function markEnded(
   const now = context.clock.now();
   return context.store.update(sandboxId, (record) => {
     if (record.state === 'ended') return record;
-    // A late reader must not lengthen the retention: a sandbox that is not resumed cannot have lived past its deadline.
+    // A late reader must not lengthen the retention: a sandbox that is not resumed cannot have lived past its
+    // deadline.
     const deadline = sandbox === null || record.persistent ? now : sandbox.createdAt + sandbox.timeoutMs;
     return { ...record, state: 'ended', endedAt: Math.min(now, deadline) };
   });

@@ -2,8 +2,8 @@ import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 
 /**
- * The child once it runs. Without descriptors or processes left, `spawn` returns a child without streams and reports why only
- * later, as an event that ends this process unless somebody listens.
+ * The child once it runs. Without descriptors or processes left, `spawn` returns a child without streams and
+ * reports why only later, as an event that ends this process unless somebody listens.
  *
  * @throws the system's error if it could not be started
  */

@@ -7,7 +7,9 @@ export interface Subject {
   other: Engine;
   /** A running sandbox for cases that leave it unchanged; port 8080 is exposed. */
   shared: Sandbox;
-  /** Whether its sandboxes cannot reach servers of this machine, and their ports are behind a proxy for HTTP. */
+  /**
+   * Whether its sandboxes cannot reach servers of this machine, and their ports are behind a proxy for HTTP.
+   */
   remote?: boolean;
   /** Creates a sandbox for a case that stops or changes it. */
   create(request?: Partial<CreateSandbox>): Promise<Sandbox>;

@@ -180,8 +180,8 @@ except OSError as e: print(e)`,
         ].sort(),
       );
       for (const { headers } of requests) expect([...headers.keys()]).not.toContain('x-local');
-      // If the server may leave a body unread, nothing follows on its connection. Otherwise it may: a request that
-      // comes before the connection is known to be idle gets one of its own.
+      // If the server may leave a body unread, nothing follows on its connection. Otherwise it may: a request
+      // that comes before the connection is known to be idle gets one of its own.
       const mayShare = secure && method === 'POST';
       expect(world.heard.filter(({ text }) => text !== '').length).toBeOneOf(mayShare ? [1, 2] : [2]);
     });

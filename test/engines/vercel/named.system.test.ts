@@ -1,4 +1,7 @@
-/** Named sandboxes through the built server: their files outlive sessions, deadlines and the machine they were made on. */
+/**
+ * Named sandboxes through the built server: their files outlive sessions, deadlines and the machine they were
+ * made on.
+ */
 import { Snapshot } from '@vercel/sandbox';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { startVercelApi, type VercelApi } from '../../fakes/vercel/index.ts';

@@ -1,4 +1,7 @@
-/** Timers for the ends of sessions that the engine below must not end itself, because it would delete their files. */
+/**
+ * Timers for the ends of sessions that the engine below must not end itself, because it would delete their
+ * files.
+ */
 export class Deadlines {
   readonly #timers = new Map<string, NodeJS.Timeout>();
 

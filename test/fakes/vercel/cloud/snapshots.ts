@@ -1,4 +1,7 @@
-/** The snapshots of the stand-in: which sandbox each belongs to, how long it is kept, and those that were deleted. */
+/**
+ * The snapshots of the stand-in: which sandbox each belongs to, how long it is kept, and those that were
+ * deleted.
+ */
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Engine, Snapshot, Snapshots } from '../../../../src/engines/engine.ts';
 import { IdMap } from './id-map.ts';
