@@ -1,6 +1,7 @@
 // Checks the layout of the C sources against .clang-format, where clang-format is installed.
 //
-//   node scripts/check-c-format.mjs          names each file that differs; in root's CI run a missing clang-format is an error
+//   node scripts/check-c-format.mjs          names each file that differs; in root's CI run, a missing
+//                                            clang-format is an error
 //   node scripts/check-c-format.mjs --fix    formats them in place
 import { spawnSync } from 'node:child_process';
 import { readdirSync } from 'node:fs';
