@@ -1,8 +1,8 @@
 // Runs the tests as a slow, busy machine would: `npm run test:slow -- [files…] [-t NAME] [--seed N]`.
 //
 // The tests and the sandboxes they make share half a core (a cgroup quota). Outside of the quota `stress`
-// keeps every
-// core busy. The page cache is dropped again and again, so that programs and files are read from disk again.
+// keeps every core busy. The page cache is dropped again and again, so that programs and files are read from
+// disk again.
 import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, realpathSync, rmdirSync, writeFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
