@@ -3,6 +3,7 @@ import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { SERVER } from '../support/server.ts';
+import type { Ending } from './endings.ts';
 
 /** What a model sees of one answer. */
 export interface Shown {
@@ -17,10 +18,6 @@ export interface ClientProcess {
   /** Ends the program; resolves when it has exited. */
   end(way: Ending): Promise<void>;
 }
-
-export const ENDINGS = ['close', 'exit', 'kill'] as const;
-/** The program closes the client, exits without closing it, or is killed. */
-export type Ending = (typeof ENDINGS)[number];
 
 export interface ClientOptions {
   /** Holds `host.mjs`, `drivers/` and what they import. */

@@ -129,10 +129,15 @@ const STEPS: readonly Step[] = [
   },
 ];
 
+/** The rows of the table of tokens. */
+export const COSTS = STEPS.flatMap(({ cost = [] }) => cost);
+
 /** The steps that need no id from an earlier answer: a scripted model knows none. */
-export const AGENT_STEPS = STEPS.filter(({ name }) =>
-  ['create', 'write', 'run', 'exit 3', 'long output', 'read', 'read missing', 'error'].includes(name),
+export const AGENT_STEPS = STEPS.filter(
+  ({ given, image }) => !JSON.stringify(given).includes('$') && image !== true && !('local_path' in given),
 );
+/** Leaves a command running when the client ends. */
+export const LAST_CALL = { tool: 'sandbox_run_command_detached', given: { cmd: 'sleep', args: ['1000'] } };
 
 export interface JobResult {
   /** Deviations from the expected results, each with its step. */
@@ -157,10 +162,7 @@ export async function runJob(
   let image: JobResult['image'] = 'nothing';
   for (const step of STEPS) {
     const shown = await client.call(step.tool, fill(step.given, known, withoutNulls));
-    for (const id of ['sandbox_id', 'command_id']) {
-      const found = new RegExp(`\\b${id}\\W{1,6}(\\w+)`).exec(shown.text)?.[1];
-      if (found !== undefined && step.name !== 'error') known.set(id, found);
-    }
+    if (step.name !== 'error') learn(shown.text, known);
     problems.push(...problemsOf(step, shown, known).map((problem) => `${step.name}: ${problem}`));
     if (step.cost !== undefined) costs.set(step.cost, shown.text);
     if (step.image === true) {
@@ -168,8 +170,16 @@ export async function runJob(
         shown.images > 0 ? 'image' : shown.text.includes(picture.toString('base64')) ? 'base64' : 'nothing';
     }
   }
-  await client.call('sandbox_run_command_detached', { cmd: 'sleep', args: ['1000'] });
+  await client.call(LAST_CALL.tool, LAST_CALL.given);
   return { problems, costs, image };
+}
+
+/** Adds the ids of an answer. */
+export function learn(text: string, known: Map<string, string>): void {
+  for (const id of ['sandbox_id', 'command_id']) {
+    const found = new RegExp(`\\b${id}\\W{1,6}(\\w+)`).exec(text)?.[1];
+    if (found !== undefined) known.set(id, found);
+  }
 }
 
 /** The deviations from what a model must see. */

@@ -1,6 +1,6 @@
 /** The job of `npm run clients`, through the client that is a development dependency. */
 import { describe, expect, it } from 'vitest';
-import { ENDINGS } from './client-process.ts';
+import { ENDINGS } from './endings.ts';
 import { runLibraryClient } from './run-library-client.ts';
 
 const CLIENTS = [['the MCP SDK, version 1', 'sdk.mjs']] as const;

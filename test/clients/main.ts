@@ -1,23 +1,33 @@
 /**
  * `npm run clients`: installs pinned clients in a temporary folder, runs one job through each without a
- * model, and prints what their models see and what each way of ending leaves behind.
+ * model, prints what their models see and what each way of ending leaves behind, and updates the tables of
+ * docs/clients.md.
  *
  *     npm run clients                    all libraries
  *     npm run clients -- ai-sdk mastra   these alone
  *     npm run clients -- --agents        the agent programs, whose model is a script on the loopback
  *     npm run clients -- --dir DIR       installs into DIR and leaves it there for the next run
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { AGENTS, type Agent } from './agents/agents.ts';
 import { runAgent } from './agents/run-agent.ts';
 import { copyDrivers, installPackages } from './install.ts';
-import { AGENT_STEPS } from './job.ts';
 import { LIBRARY_CLIENTS, type LibraryClient, NEWER_NODE } from './library-clients.ts';
-import { jobTable, type ReportRow, tokenTable } from './report.ts';
-import { runLibraryClient } from './run-library-client.ts';
+import {
+  type AgentReport,
+  agentTables,
+  type LibraryReport,
+  libraryTables,
+  printed,
+  type Report,
+  updatedPage,
+} from './report.ts';
+import { type ClientReport, runLibraryClient } from './run-library-client.ts';
+
+const PAGE = join(import.meta.dirname, '../../docs/clients.md');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -44,50 +54,44 @@ try {
 
 /** Whether every client did as expected. */
 async function runAll(clients: readonly LibraryClient[], folder: string): Promise<boolean> {
-  const rows: ReportRow[] = [];
-  let isGood = true;
-  for (const client of clients) {
-    const problems: string[] = [];
-    try {
-      const row = await runOne(client, folder);
-      rows.push(row);
-      problems.push(...problemsOf(row));
-    } catch (error) {
-      problems.push(error instanceof Error ? error.message : String(error));
-    }
-    say(`${client.name}: ${problems.length === 0 ? 'as expected' : problems.join('\n  ')}`);
-    isGood &&= problems.length === 0;
-  }
-  if (rows.length > 0) say(`\n${jobTable(rows)}\n\n${tokenTable(rows)}`);
+  const reports: LibraryReport[] = [];
+  const isGood = await forEach(clients, async (client) => {
+    const report = { client, ...(await runOne(client, folder)) };
+    reports.push(report);
+    await save(libraryTables([report]));
+    const expected = client.imageBecomes ?? 'image';
+    const isImage = report.image === expected;
+    return [...problemsOf(report), ...(isImage ? [] : [`an image became ${report.image}, not ${expected}`])];
+  });
+  say(`\n${printed(libraryTables(reports))}`);
   return isGood;
 }
 
-async function runOne(client: LibraryClient, folder: string): Promise<ReportRow> {
+async function runOne(client: LibraryClient, folder: string): Promise<ClientReport> {
   const installed = await installPackages(folder, client.name, client.packages);
   await copyDrivers(installed);
   const node = client.needsNewerNode === true ? await newerNode(folder) : process.execPath;
-  const report = await runLibraryClient({
+  return runLibraryClient({
     folder: installed,
     driver: client.driver,
     node,
     ...(client.refusesNulls && { refusesNulls: true }),
     ...(client.serverArgs && { serverArgs: client.serverArgs }),
   });
-  return { client, report };
 }
 
 /** Whether every agent did as expected. */
 async function runAgents(agents: readonly Agent[], folder: string): Promise<boolean> {
-  let isGood = true;
+  const reports: AgentReport[] = [];
   const node = await newerNode(folder);
-  for (const agent of agents) {
+  const isGood = await forEach(agents, async (agent) => {
     const installed = await installPackages(folder, agent.name, [agent.package], { scripts: true });
-    const { problems, left } = await runAgent(agent, installed, node);
-    const found = [...problems, ...left.map((what) => `left: ${what}`)];
-    const calls = `${AGENT_STEPS.length} calls as expected, nothing left`;
-    say(`${agent.package}: ${found.length === 0 ? calls : found.join('\n  ')}`);
-    isGood &&= found.length === 0;
-  }
+    const report = await runAgent(agent, installed, node);
+    reports.push(report);
+    await save(agentTables([report]));
+    return problemsOf(report);
+  });
+  say(`\n${printed(agentTables(reports))}`);
   return isGood;
 }
 
@@ -96,13 +100,30 @@ async function newerNode(folder: string): Promise<string> {
   return join(installed, `node_modules/node-linux-${process.arch}/bin/node`);
 }
 
-function problemsOf({ client, report }: ReportRow): string[] {
-  const expectedImage = client.imageBecomes ?? 'image';
-  return [
-    ...report.problems,
-    ...(report.image === expectedImage ? [] : [`an image became ${report.image}, not ${expectedImage}`]),
-    ...[...report.endings].flatMap(([ending, left]) => left.map((what) => `left after ${ending}: ${what}`)),
-  ];
+/** Says the problems of each client; returns whether there were none. */
+async function forEach<Client extends { readonly name: string }>(
+  clients: readonly Client[],
+  run: (client: Client) => Promise<string[]>,
+): Promise<boolean> {
+  let isGood = true;
+  for (const client of clients) {
+    const problems = await run(client).catch((error: unknown) => [String(error)]);
+    say(`${client.name}: ${problems.length === 0 ? 'as expected' : problems.join('\n  ')}`);
+    isGood &&= problems.length === 0;
+  }
+  return isGood;
+}
+
+function problemsOf({ problems, endings }: Report): string[] {
+  const left = [...endings].flatMap(([ending, things]) =>
+    things.map((thing) => `left after ${ending}: ${thing}`),
+  );
+  return [...problems, ...left];
+}
+
+/** Puts the rows of these tables into the page. */
+async function save(tables: ReturnType<typeof libraryTables>): Promise<void> {
+  await writeFile(PAGE, updatedPage(await readFile(PAGE, 'utf8'), tables));
 }
 
 function say(text: string): void {

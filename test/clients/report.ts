@@ -1,49 +1,126 @@
-/** The tables of a run, as Markdown. */
+/** The results of a run as tables, which are printed and kept in docs/clients.md. */
 import { encode } from 'gpt-tokenizer/encoding/o200k_base';
 import { table } from '../../scripts/docs/markdown.ts';
-import { ENDINGS } from './client-process.ts';
-import type { LibraryClient } from './library-clients.ts';
-import type { ClientReport } from './run-library-client.ts';
+import { AGENTS, type Agent } from './agents/agents.ts';
+import { ENDINGS, type Ending } from './endings.ts';
+import { COSTS } from './job.ts';
+import { LIBRARY_CLIENTS, type LibraryClient } from './library-clients.ts';
+import { type TableRow, withRows } from './table-rows.ts';
 
-export interface ReportRow {
-  client: LibraryClient;
-  report: ClientReport;
+/** The results of one client. */
+export interface Report {
+  /** Deviations from the expected results, each with its step. */
+  readonly problems: readonly string[];
+  /** What the model saw, by column of the table of tokens. */
+  readonly costs: ReadonlyMap<string, string>;
+  /** Leftovers of each way of ending. */
+  readonly endings: ReadonlyMap<Ending, readonly string[]>;
 }
 
-/**
- * The version of each client, whether the job went as expected, and what was left after each way of ending.
- */
-export function jobTable(rows: readonly ReportRow[]): string {
-  const head = ['client', 'results', 'copies for the model', 'image becomes'];
-  const lines = rows.map(({ client, report }) => [
-    `${client.title}, \`${client.packages[0]}\``,
-    report.problems.length === 0 ? 'as expected' : `${report.problems.length} differ`,
-    client.raw === true ? 'the program chooses' : report.problems.some(isCopies) ? 'several' : 'one',
-    { image: 'an image', base64: 'base64 text', nothing: 'lost' }[report.image],
-    ...ENDINGS.map((ending) => leftText(report.endings.get(ending))),
-  ]);
-  return table([...head, ...ENDINGS.map((ending) => `left after ${ending}`)], lines);
+export interface LibraryReport extends Report {
+  readonly client: LibraryClient;
+  readonly image: 'image' | 'base64' | 'nothing';
 }
 
-function isCopies(problem: string): boolean {
-  return / copies of /.test(problem);
+export interface AgentReport extends Report {
+  readonly agent: Agent;
 }
 
-function leftText(left: readonly string[] | undefined): string {
-  if (left === undefined) return 'not tried';
-  return left.length === 0 ? 'nothing' : `${left.length} things`;
+interface ReportTable {
+  /** Of its markers. */
+  readonly name: string;
+  readonly head: readonly string[];
+  readonly keys: readonly string[];
+  readonly rows: readonly TableRow[];
 }
 
-/** What typical answers cost a model, in tokens (o200k_base), per client. */
-export function tokenTable(rows: readonly ReportRow[]): string {
-  const names = [...(rows[0]?.report.costs.keys() ?? [])];
-  const lines = rows.map(({ client, report }) => [
-    client.title,
-    ...names.map((name) => tokens(report.costs.get(name) ?? '').toLocaleString('en')),
-  ]);
-  return table(['client', ...names], lines);
+/** An agent closes its clients itself. */
+const AGENT_ENDINGS = ['exit', 'kill'] as const;
+const leftHead = (endings: readonly Ending[]) => endings.map((ending) => `left after ${ending}`);
+
+export function libraryKey({ title, packages }: LibraryClient): string {
+  return `${title}, \`${packages[0]}\``;
 }
 
-export function tokens(text: string): number {
-  return encode(text).length;
+export function agentKey(agent: Agent): string {
+  return `${agent.title}, \`${agent.package}\``;
+}
+
+/** The page with the rows of these clients replaced. */
+export function updatedPage(page: string, tables: readonly ReportTable[]): string {
+  return tables.reduce((text, { name, head, keys, rows }) => withRows(text, name, head, keys, rows), page);
+}
+
+export function printed(tables: readonly ReportTable[]): string {
+  return tables.map(({ head, rows }) => table(head, rows)).join('\n');
+}
+
+export function libraryTables(reports: readonly LibraryReport[]): ReportTable[] {
+  const jobs = reports.map((report): TableRow => {
+    const { client, problems, image } = report;
+    const copies = client.raw === true ? 'the program chooses' : copiesText(problems);
+    const imageText = { image: 'an image', base64: 'base64 text', nothing: 'lost' }[image];
+    return [libraryKey(client), resultsText(problems), copies, imageText, ...leftTexts(report, ENDINGS)];
+  });
+  const tokenRows = reports.map((report) => tokenRow(report.client.title, report));
+  return [
+    {
+      name: 'library-jobs',
+      head: ['client', 'results', 'copies for the model', 'image becomes', ...leftHead(ENDINGS)],
+      keys: LIBRARY_CLIENTS.map(libraryKey),
+      rows: jobs,
+    },
+    tokenTable('library-tokens', LIBRARY_CLIENTS, tokenRows),
+  ];
+}
+
+export function agentTables(reports: readonly AgentReport[]): ReportTable[] {
+  const jobs = reports.map((report): TableRow => {
+    const { agent, problems } = report;
+    return [
+      agentKey(agent),
+      resultsText(problems),
+      copiesText(problems),
+      ...leftTexts(report, AGENT_ENDINGS),
+    ];
+  });
+  const tokenRows = reports.map((report) => tokenRow(report.agent.title, report));
+  return [
+    {
+      name: 'agent-jobs',
+      head: ['agent', 'results', 'copies for the model', ...leftHead(AGENT_ENDINGS)],
+      keys: AGENTS.map(agentKey),
+      rows: jobs,
+    },
+    tokenTable('agent-tokens', AGENTS, tokenRows),
+  ];
+}
+
+function tokenTable(
+  name: string,
+  clients: readonly { readonly title: string }[],
+  rows: readonly TableRow[],
+): ReportTable {
+  return { name, head: ['client', ...COSTS], keys: clients.map(({ title }) => title), rows };
+}
+
+/** Tokens of o200k_base. */
+function tokenRow(title: string, { costs }: Report): TableRow {
+  return [title, ...COSTS.map((name) => encode(costs.get(name) ?? '').length.toLocaleString('en'))];
+}
+
+function resultsText(problems: readonly string[]): string {
+  return problems.length === 0 ? 'as expected' : `${problems.length} differ`;
+}
+
+function copiesText(problems: readonly string[]): string {
+  return problems.some((problem) => / copies of /.test(problem)) ? 'several' : 'one';
+}
+
+function leftTexts({ endings }: Report, wanted: readonly Ending[]): string[] {
+  return wanted.map((ending) => {
+    const left = endings.get(ending);
+    if (left === undefined) return 'not tried';
+    return left.length === 0 ? 'nothing' : `${left.length} things`;
+  });
 }

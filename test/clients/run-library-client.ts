@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { leftovers, sandboxCgroups } from '../support/leftovers.ts';
-import { ENDINGS, type Ending, startClient } from './client-process.ts';
+import { startClient } from './client-process.ts';
+import { ENDINGS, type Ending } from './endings.ts';
 import { type JobResult, runJob } from './job.ts';
 
 /** One transparent pixel. */
@@ -27,7 +28,7 @@ export interface ClientSetup {
 }
 
 export interface ClientReport extends JobResult {
-  readonly endings: ReadonlyMap<Ending, string[]>;
+  readonly endings: ReadonlyMap<Ending, readonly string[]>;
 }
 
 /** The job once per ending, each with a state directory of its own. `problems` are those of all runs. */
@@ -69,19 +70,25 @@ async function runOnce(setup: ClientSetup, home: string, ending: Ending): Promis
   }
 }
 
-/** Processes, mounts and cgroups still present after a while; normally none. */
+/** Processes, mounts and cgroups still present after a while, if they are of these kinds; normally none. */
 export async function waitForNoLeftovers(
   home: string,
   cgroupsBefore: ReadonlySet<string>,
+  kinds: (text: string) => boolean = () => true,
 ): Promise<string[]> {
   const until = performance.now() + LEFTOVERS_TIMEOUT_MS;
   for (;;) {
-    const left = leftovers(home, cgroupsBefore).filter(
-      (text) => !text.startsWith('temporary file ') && !isCgroupOfAnother(text, home),
-    );
+    const left = ownLeftovers(home, cgroupsBefore).filter(kinds);
     if (left.length === 0 || performance.now() > until) return left;
     await delay(100);
   }
+}
+
+/** Processes, mounts and cgroups of the servers below `home`. */
+export function ownLeftovers(home: string, cgroupsBefore: ReadonlySet<string>): string[] {
+  return leftovers(home, cgroupsBefore).filter(
+    (text) => !text.startsWith('temporary file ') && !isCgroupOfAnother(text, home),
+  );
 }
 
 /** Other servers on this machine create sandboxes at the same time. */

@@ -13,6 +13,8 @@ export interface AgentSetup {
 
 export interface Agent {
   readonly name: string;
+  /** Its usual name. */
+  readonly title: string;
   readonly package: string;
   /** The program, below `node_modules/.bin`. */
   readonly bin: string;
@@ -26,6 +28,7 @@ const PROMPT = 'Do the job in a sandbox.';
 export const AGENTS: readonly Agent[] = [
   {
     name: 'codex',
+    title: 'Codex',
     package: '@openai/codex@0.171.0',
     bin: 'codex',
     args: ['exec', '--skip-git-repo-check', '--dangerously-bypass-approvals-and-sandbox', PROMPT],
@@ -50,6 +53,7 @@ export const AGENTS: readonly Agent[] = [
   },
   {
     name: 'copilot',
+    title: 'Copilot CLI',
     package: '@github/copilot@1.0.102',
     bin: 'copilot',
     args: ['-p', PROMPT, '--allow-all-tools', '--disable-builtin-mcps'],
@@ -67,6 +71,7 @@ export const AGENTS: readonly Agent[] = [
   },
   {
     name: 'gemini',
+    title: 'Gemini CLI',
     package: '@google/gemini-cli@0.61.0',
     bin: 'gemini',
     args: ['-p', PROMPT, '--yolo', '--skip-trust'],
@@ -77,6 +82,56 @@ export const AGENTS: readonly Agent[] = [
       };
       await write(home, '.gemini/settings.json', JSON.stringify(settings));
       return { GEMINI_API_KEY: 'none', GOOGLE_GEMINI_BASE_URL: modelUrl, GEMINI_MODEL: 'gemini-2.5-flash' };
+    },
+  },
+  {
+    name: 'qwen',
+    title: 'Qwen Code',
+    package: '@qwen-code/qwen-code@0.24.4',
+    bin: 'qwen',
+    args: ['-p', PROMPT, '--yolo'],
+    async prepare({ home, modelUrl, server }) {
+      const settings = {
+        security: { auth: { selectedType: 'openai' } },
+        // By default the tools are behind a search, which a scripted model cannot use.
+        tools: { toolSearch: { threshold: 100 } },
+        mcpServers: { sandbox: server },
+      };
+      await write(home, '.qwen/settings.json', JSON.stringify(settings));
+      return {
+        OPENAI_API_KEY: 'none',
+        OPENAI_BASE_URL: `${modelUrl}/v1`,
+        OPENAI_MODEL: 'scripted',
+        // Otherwise its first turn starts without the tools of a server that is still starting.
+        QWEN_CODE_LEGACY_MCP_BLOCKING: '1',
+      };
+    },
+  },
+  {
+    name: 'opencode',
+    title: 'OpenCode',
+    package: 'opencode-ai@1.18.33',
+    bin: 'opencode',
+    args: ['run', PROMPT],
+    async prepare({ home, modelUrl, server: { command, args } }) {
+      const provider = {
+        npm: '@ai-sdk/openai-compatible',
+        name: 'scripted',
+        options: { baseURL: `${modelUrl}/v1`, apiKey: 'none' },
+        models: { scripted: { name: 'scripted', tool_call: true } },
+      };
+      const settings = {
+        $schema: 'https://opencode.ai/config.json',
+        model: 'scripted/scripted',
+        small_model: 'scripted/scripted',
+        provider: { scripted: provider },
+        permission: 'allow',
+        autoupdate: false,
+        share: 'disabled',
+        mcp: { sandbox: { type: 'local', command: [command, ...args], enabled: true } },
+      };
+      await write(home, '.config/opencode/opencode.json', JSON.stringify(settings));
+      return { XDG_CONFIG_HOME: join(home, '.config'), OPENCODE_DISABLE_MODELS_FETCH: '1' };
     },
   },
 ];

@@ -14,8 +14,10 @@ export interface ScriptedCall {
 
 export interface ScriptedModel {
   readonly url: string;
-  /** What the model was shown of each call, as the JSON of the request. */
-  readonly shown: string[];
+  /** What the model was shown of each call. */
+  readonly shown: readonly string[];
+  /** Resolves when the model has been shown the result of the last call. */
+  readonly finished: Promise<void>;
   close(): Promise<void>;
 }
 
@@ -41,12 +43,24 @@ interface Dialect {
 
 const DONE = 'The job is done.';
 
-export async function startScriptedModel(script: readonly ScriptedCall[]): Promise<ScriptedModel> {
+/** With `silentAtEnd` it does not answer the result of the last call, so that the agent keeps waiting. */
+export async function startScriptedModel(
+  script: readonly ScriptedCall[],
+  { silentAtEnd = false } = {},
+): Promise<ScriptedModel> {
   const shown: string[] = [];
+  let finish = (): void => {};
+  const finished = new Promise<void>((resolve) => {
+    finish = resolve;
+  });
   const server = createServer((request, response) => {
-    reply(request, response, script, shown).catch((error: unknown) => {
-      response.writeHead(500).end(String(error));
-    });
+    const work = async (): Promise<void> => {
+      const answer = await answerTo(request, script, shown);
+      if (shown.length === script.length) finish();
+      if (shown.length === script.length && silentAtEnd) return;
+      send(response, answer);
+    };
+    work().catch((error: unknown) => response.writeHead(500).end(String(error)));
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -55,6 +69,7 @@ export async function startScriptedModel(script: readonly ScriptedCall[]): Promi
   return {
     url: `http://127.0.0.1:${address.port}`,
     shown,
+    finished,
     async close() {
       server.closeAllConnections();
       await new Promise((resolve) => server.close(resolve));
@@ -62,30 +77,41 @@ export async function startScriptedModel(script: readonly ScriptedCall[]): Promi
   };
 }
 
-async function reply(
+/** The lines of the answer; null for a request of another kind. Adds the new results to `shown`. */
+async function answerTo(
   request: IncomingMessage,
-  response: ServerResponse,
   script: readonly ScriptedCall[],
   shown: string[],
-): Promise<void> {
+): Promise<string[] | null> {
   let body = '';
   for await (const chunk of request.setEncoding('utf8')) body += chunk;
   const dialect = DIALECTS.find(({ path }) => path.test(request.url ?? ''));
-  if (dialect === undefined) {
-    response.writeHead(404, { 'content-type': 'application/json' }).end('{"data":[]}');
-    return;
-  }
+  if (dialect === undefined) return null;
   const { tools, results } = dialect.read(JSON.parse(body));
-  results.slice(shown.length).forEach((result) => {
-    shown.push(JSON.stringify(result));
-  });
+  shown.push(...results.slice(shown.length).map(textOf));
   const next = script[results.length];
   // Agents also request titles and summaries, without tools.
   const tool = tools.find(({ name }) => next !== undefined && isTool(name, next.tool));
   const call = next === undefined || tool === undefined ? null : { ...tool, given: next.given };
-  const lines = dialect.answer(call && { ...call, id: `call_${results.length}` });
+  return dialect.answer(call && { ...call, id: `call_${results.length}` });
+}
+
+function send(response: ServerResponse, lines: readonly string[] | null): void {
+  if (lines === null) {
+    response.writeHead(404, { 'content-type': 'application/json' }).end('{"data":[]}');
+    return;
+  }
   response.writeHead(200, { 'content-type': 'text/event-stream' });
   response.end(lines.map((line) => `data: ${line}\n\n`).join(''));
+}
+
+const textParts = z.array(z.looseObject({ text: z.string() }));
+
+/** What the model sees: text, or the JSON of what has no text. */
+function textOf(result: unknown): string {
+  if (typeof result === 'string') return result;
+  const { data } = textParts.safeParse(result);
+  return data === undefined ? JSON.stringify(result) : data.map(({ text }) => text).join('\n');
 }
 
 /** Agents prefix the server's name. */

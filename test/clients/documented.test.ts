@@ -1,0 +1,49 @@
+/** The tables of docs/clients.md are those of the pinned clients: `npm run clients` writes them. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { AGENTS } from './agents/agents.ts';
+import { LIBRARY_CLIENTS } from './library-clients.ts';
+import { agentKey, libraryKey } from './report.ts';
+import { rowsOf, withRows } from './table-rows.ts';
+
+const PAGE = readFileSync(join(import.meta.dirname, '../../docs/clients.md'), 'utf8');
+
+describe('the page about clients', () => {
+  it.each([
+    ['library-jobs', LIBRARY_CLIENTS.map(libraryKey)],
+    ['library-tokens', LIBRARY_CLIENTS.map(({ title }) => title)],
+    ['agent-jobs', AGENTS.map(agentKey)],
+    ['agent-tokens', AGENTS.map(({ title }) => title)],
+  ])('has rows of pinned versions alone: %s', (name, keys) => {
+    const rows = rowsOf(PAGE, name).map(([key]) => key);
+    expect(rows.length).toBeGreaterThan(0);
+    expect(keys.filter((key) => rows.includes(key))).toEqual(rows);
+  });
+
+  it.each(['library-jobs', 'agent-jobs'])('tells of runs as expected, which left nothing: %s', (name) => {
+    for (const [key, results, copies, ...more] of rowsOf(PAGE, name)) {
+      expect([key, results]).toEqual([key, 'as expected']);
+      expect(['one', 'the program chooses']).toContain(copies);
+      expect([...new Set(more.slice(name === 'library-jobs' ? 1 : 0))]).toEqual(['nothing']);
+    }
+  });
+});
+
+describe('a table of a page', () => {
+  const page = ['a', '<!-- t:begin -->', '| k | v |', '| --- | --- |', '| one | 1 |', '| old | 0 |'].join(
+    '\n',
+  );
+  const whole = `${page}\n<!-- t:end -->\nb`;
+
+  it('keeps the rows that are not replaced, in the order of the keys, and drops what has no key', () => {
+    const changed = withRows(whole, 't', ['k', 'v'], ['two', 'one', 'three'], [['two', '2']]);
+    expect(rowsOf(changed, 't')).toEqual([
+      ['two', '2'],
+      ['one', '1'],
+    ]);
+    expect(changed.startsWith('a\n')).toBe(true);
+    expect(changed.endsWith('<!-- t:end -->\nb')).toBe(true);
+    expect(rowsOf(withRows(changed, 't', ['k', 'v'], ['one'], [['one', '3']]), 't')).toEqual([['one', '3']]);
+  });
+});
