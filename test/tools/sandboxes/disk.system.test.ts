@@ -3,57 +3,97 @@ import { execFileSync } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it, onTestFinished } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import { needs } from '../../support/needs.ts';
 import { runVerb } from '../../support/run-verb.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 
 const isRoot = process.getuid?.() === 0;
 
-async function write(server: RunningServer, mib: number): Promise<string> {
-  const script = `head -c ${mib}M /dev/zero > big; echo written; sleep 1000`;
-  const args = { cmd: 'bash', args: ['-c', script] };
-  return String((await server.call('sandbox_run_command_detached', args)).structured['command_id']);
-}
+/** More than the limit of 64 MiB. */
+const BYTES = 104_857_600;
+/** A file that has neither a name nor a descriptor any more. */
+const MAPPED = `import ctypes, os, time
+size = ${BYTES}
+fd = os.open('mapped', os.O_RDWR | os.O_CREAT)
+os.ftruncate(fd, size)
+mmap = ctypes.CDLL(None).mmap
+mmap.restype = ctypes.c_void_p
+mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t] + 3 * [ctypes.c_int] + [ctypes.c_long]
+memory = mmap(None, size, 3, 1, fd, 0)
+os.unlink('mapped')
+os.close(fd)
+ctypes.memset(memory, 1, size)
+time.sleep(1000)`;
+const shell = (script: string): string[] => ['bash', '-c', `${script}; sleep 1000`];
+
+type Way = readonly [name: string, ...programs: string[][]];
+/** Only root may see the mappings of other users' programs. */
+const ONLY_MAPPED: Way = ['a deleted file that is mapped', ['python3', '-c', MAPPED]];
+/** Of each command's output 32 MiB are kept. */
+const LOG = shell(`head -c ${BYTES} /dev/zero | tr '\\0' x`);
+
+/** Ways to take more than the limit: a program each, or several at once. */
+const WAYS: readonly Way[] = [
+  ['a file', shell(`head -c ${BYTES} /dev/zero > big`)],
+  ['a file in /tmp', shell(`head -c ${BYTES} /dev/zero > /tmp/big`)],
+  ['a sparse file that is written later', shell(`truncate -s 1T s; head -c ${BYTES} /dev/zero 1<> s`)],
+  ['a deleted file that is open', shell(`exec 3> open; rm open; head -c ${BYTES} /dev/zero >&3`)],
+  ...(isRoot ? [ONLY_MAPPED] : []),
+  ['empty files', shell('mkdir many && cd many && seq 20000 | xargs touch')],
+  ['logs', LOG, LOG, LOG],
+];
 
 describe('the disk limit', () => {
-  it('stops a sandbox that exceeds it, and says so', async () => {
-    const server = await startServer({ args: ['--disk-mb', '64'] });
-    onTestFinished(() => server.close());
-    await server.call('sandbox_create');
-    const commandId = await write(server, 100);
-    const aborted = await server.call('sandbox_wait_for_status', { status: 'aborted', timeout_ms: 50_000 });
-    expect(aborted.structured).toMatchObject({ status: 'aborted' });
-    expect(aborted.structured['status_reason']).toMatch(
-      /Its files took \d+ MiB of disk; the limit is 64 MiB/,
+  let server: RunningServer;
+  /** By way. */
+  const sandboxes = new Map<string, string>();
+
+  beforeAll(async () => {
+    server = await startServer({ args: ['--disk-mb', '64'] });
+    const create = async (): Promise<string> => {
+      const { structured } = await server.call('sandbox_create', { resources: { vcpus: 1 } });
+      return String(structured['sandbox_id']);
+    };
+    // All at once: each waits for the next check.
+    await Promise.all(
+      WAYS.map(async ([name, ...programs]) => {
+        const sandbox_id = await create();
+        sandboxes.set(name, sandbox_id);
+        for (const [cmd, ...args] of programs)
+          await server.call('sandbox_run_command_detached', { sandbox_id, cmd, args });
+      }),
     );
-    const command = await server.call('sandbox_get_command', { command_id: commandId });
-    expect(command.structured).toMatchObject({ status: 'finished', ended_by: 'sandbox_stopped' });
-    const refused = await server.call('sandbox_run_command', { cmd: 'true' });
-    expect(refused.text).toContain('64');
   });
 
-  it('counts empty files too', async () => {
-    const server = await startServer({ args: ['--disk-mb', '64'] });
-    onTestFinished(() => server.close());
-    await server.call('sandbox_create');
-    const script = 'mkdir many && cd many && seq 20000 | xargs touch; sleep 1000';
-    await server.call('sandbox_run_command_detached', { cmd: 'bash', args: ['-c', script] });
-    const aborted = await server.call('sandbox_wait_for_status', { status: 'aborted', timeout_ms: 50_000 });
-    expect(aborted.structured['status_reason']).toContain('the limit is 64 MiB');
-  });
+  afterAll(() => server.close());
+
+  it.each(WAYS.map(([name]) => name))(
+    'stops a sandbox that exceeds it with %s, and says so',
+    async (name) => {
+      const sandbox_id = sandboxes.get(name);
+      const request = { sandbox_id, status: 'aborted', timeout_ms: 50_000 };
+      const aborted = await server.call('sandbox_wait_for_status', request);
+      expect(aborted.structured).toMatchObject({ status: 'aborted' });
+      expect(aborted.structured['status_reason']).toMatch(
+        /Its files took \d+ MiB of disk; the limit is 64 MiB/,
+      );
+      const refused = await server.call('sandbox_run_command', { sandbox_id, cmd: 'true' });
+      expect(refused.text).toContain('64');
+    },
+  );
 
   it('leaves a sandbox below it alone, and is shown by session_info', async () => {
-    const server = await startServer({ args: ['--disk-mb', '64'] });
-    onTestFinished(() => server.close());
-    await server.call('sandbox_create');
-    await write(server, 30);
-    const waited = await server.call('sandbox_wait_for_status', { status: 'aborted', timeout_ms: 2_500 });
-    expect(waited.text).toContain('timeout');
+    const { structured: created } = await server.call('sandbox_create', { resources: { vcpus: 1 } });
+    const { sandbox_id } = created;
+    const args = shell('head -c 30M /dev/zero > big').slice(1);
+    await server.call('sandbox_run_command_detached', { sandbox_id, cmd: 'bash', args });
+    const request = { sandbox_id, status: 'aborted', timeout_ms: 2_500 };
+    expect((await server.call('sandbox_wait_for_status', request)).text).toContain('timeout');
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
       disk_mb: 64,
-      not_enforced: expect.arrayContaining([expect.stringContaining('64 MiB')]),
+      not_enforced: expect.arrayContaining([expect.stringMatching(/64 MiB.*[Dd]eleted files/)]),
     });
   });
 });
