@@ -14,6 +14,7 @@ import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
+import { sessionInfo } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
@@ -37,6 +38,7 @@ const ROWS: readonly Row[] = [
   download,
   connect,
   manyConnections,
+  sessionInfo,
 ];
 const NAMES = ROWS.map(({ name }) => name);
 

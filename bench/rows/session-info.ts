@@ -1,0 +1,48 @@
+/**
+ * session_info while a sandbox makes as much work for the server as it can, compared with one that is idle.
+ */
+import { OVERLOAD } from '../overload.ts';
+import type { Row } from '../row.ts';
+import { openServer } from '../server.ts';
+import { openWebServer } from '../web-server.ts';
+
+const LIMIT_MS = 250;
+
+export const sessionInfo: Row = {
+  name: 'session-info',
+  title: 'session_info from the client, to its answer',
+  warmUps: 5,
+  runs: 100,
+  async open() {
+    const web = await openWebServer();
+    const [busy, idle] = [await openServer('auto', web.flags), await openServer()];
+    await idle.create();
+    const sandbox_id = await busy.create();
+    const args = ['-c', OVERLOAD, web.address, String(web.greeterPort)];
+    await busy.call('sandbox_run_command_detached', { sandbox_id, cmd: 'python3', args });
+    let longest = 0;
+    const timed = async (server: typeof busy): Promise<number> => {
+      const before = performance.now();
+      await server.call('session_info');
+      return performance.now() - before;
+    };
+    return {
+      contenders: [
+        {
+          label: 'while a sandbox floods connections, DNS, TLS hellos, headers and lines',
+          run: async () => {
+            const taken = await timed(busy);
+            longest = Math.max(longest, taken);
+            return taken;
+          },
+        },
+        { label: 'idle', run: () => timed(idle) },
+      ],
+      async after() {
+        await Promise.all([busy.close(), idle.close()]);
+        await web.close();
+        return [`the longest under load: ${longest.toFixed(0)} ms (the limit is ${LIMIT_MS} ms)`];
+      },
+    };
+  },
+};
