@@ -1,9 +1,11 @@
 /** Kept sandboxes of a killed server: the next server finds them and their commands. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { appendFile, cp } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { z } from 'zod';
+import { SERVER } from '../support/server.ts';
 import { waitForNoLeftovers } from './support/leftovers.ts';
 import { makePlace, type Place } from './support/place.ts';
 import { clean, type ServerProcess, startServer } from './support/server-process.ts';
@@ -30,10 +32,18 @@ afterEach(async () => {
   await place.remove();
 });
 
-async function server(): Promise<ServerProcess> {
-  const started = await startServer(place);
+async function server(program?: string): Promise<ServerProcess> {
+  const started = await startServer(place, program === undefined ? {} : { program });
   servers.push(started);
   return started;
+}
+
+/** A server of another version: with an agent of its own. Returns the path of its program. */
+async function upgrade(): Promise<string> {
+  const dist = join(place.home, 'dist');
+  await cp(dirname(SERVER), dist, { recursive: true });
+  await appendFile(join(dist, `agent-${process.arch}`), 'another version');
+  return join(dist, 'main.js');
 }
 
 /** Everything that a command wrote to its standard output, page by page. */
@@ -50,14 +60,14 @@ async function wholeOutput(by: ServerProcess, command_id: string): Promise<strin
 }
 
 describe('a kept sandbox of a killed server', () => {
-  it('is found, used and stopped by the next server', async () => {
+  it('is found, used and stopped by the next server, of another version', async () => {
     const first = await server();
     const { sandbox_id } = created.parse(await first.call('sandbox_create', { keep: true }));
     const lost = created.parse(await first.call('sandbox_create'));
     await first.call('sandbox_write_files', { sandbox_id, files: [{ path: 'note', content: 'still here' }] });
     await first.kill();
 
-    const next = await server();
+    const next = await server(await upgrade());
     const found = await next.call('sandbox_get', { sandbox_id });
     expect(found).toMatchObject({ sandbox_id, status: 'running', keep: true });
     expect(await next.call('sandbox_run_command', { cmd: 'cat', args: ['note'] })).toMatchObject({

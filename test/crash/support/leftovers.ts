@@ -10,7 +10,7 @@ const ID = 'sbx_[2-9a-z]{12}';
 /** The host's part, ownership, and of each sandbox its record, those of its commands and their logs. */
 const STAYS = new RegExp(
   `^(${[
-    'format|uid-range\\.json|runtime\\.json|trash|bin|etc|images|records(/downloads)?|sandboxes|snapshots',
+    'format|uid-range\\.json|runtime\\.json|trash|bin|etc|images|records(/downloads|/snapshots)?|sandboxes|snapshots',
     'bin/agent-[0-9a-f]{32}',
     'etc/[0-9a-f]{12}(\\.dpkg)?(/.*)?',
     `records/${ID}\\.json`,

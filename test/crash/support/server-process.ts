@@ -32,16 +32,16 @@ export interface ServerProcess {
 
 /**
  * Starts a server in a place. `between`: as the child of another process. `stops`: it stops itself where
- * `stopAt` tells it to. `flags`: additional flags.
+ * `stopAt` tells it to. `flags`: additional flags. `program`: another build of the server.
  */
 export async function startServer(
   place: Place,
-  options: { between?: boolean; stops?: boolean; flags?: string[] } = {},
+  options: { between?: boolean; stops?: boolean; flags?: string[]; program?: string } = {},
 ): Promise<ServerProcess> {
   const stops = options.stops === true ? ['--import', await preloadOf(place)] : [];
   const between = options.between === true ? ['-e', INTERMEDIATE] : [];
   const after = ['--log-level', 'warn', '--allow-dir', place.files, ...(options.flags ?? [])];
-  const child = spawnServer(place, [...stops, ...between], after);
+  const child = spawnServer(place, [...stops, ...between], after, options.program);
   const exited = Promise.all([once(child, 'exit'), once(child.stdout, 'close')]);
   let logged = '';
   child.stderr.on('data', (chunk: Buffer) => {
@@ -93,12 +93,12 @@ export async function clean(place: Place): Promise<{ code: unknown; out: string;
   return { code, out, err };
 }
 
-function spawnServer(place: Place, before: string[], after: string[]) {
+function spawnServer(place: Place, before: string[], after: string[], own = SERVER) {
   const program = (server: string) => [...before, server, '--state-dir', place.stateDir, ...after];
   // Another user may not be able to pass the folders that lead to this process's files.
   const [command = '', ...args] =
     place.wrap === null
-      ? [process.execPath, ...program(SERVER)]
+      ? [process.execPath, ...program(own)]
       : place.wrap(['node', ...program('dist/main.js')]);
   return spawn(command, args, {
     stdio: ['pipe', 'pipe', 'pipe'],
