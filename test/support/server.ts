@@ -19,6 +19,8 @@ export interface ServerOptions {
   stateDir?: string;
   /** If omitted, an empty directory, removed by `close`. It is the folder that `local_path` may use. */
   cwd?: string;
+  /** Changes the command to run as another user, in the repository's folder. */
+  wrap?: (argv: readonly string[]) => string[];
 }
 
 export interface Answer {
@@ -50,9 +52,16 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   const cwd = options.cwd ?? join(home, 'w');
   await mkdir(cwd, { recursive: true });
 
+  const flags = ['--state-dir', stateDir, '--log-level', 'warn', ...PATIENT, ...(options.args ?? [])];
+  // Another user may not be able to pass the folders that lead to this process's files.
+  const [command = '', ...args] = options.wrap?.(['node', 'dist/main.js', ...flags]) ?? [
+    process.execPath,
+    SERVER,
+    ...flags,
+  ];
   const transport = new StdioClientTransport({
-    command: process.execPath,
-    args: [SERVER, '--state-dir', stateDir, '--log-level', 'warn', ...PATIENT, ...(options.args ?? [])],
+    command,
+    args,
     env: { PATH: process.env['PATH'] ?? '', TMPDIR: tmpdir(), ...options.env },
     cwd,
     stderr: 'pipe',

@@ -1,6 +1,8 @@
 /** A server with one sandbox, and Python in it. */
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { NetworkPolicy } from '../../../src/engines/engine.ts';
+import { makeOrdinaryUser } from '../../support/ordinary-user.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { PRELUDE } from './attempts.ts';
 import type { World } from './world.ts';
@@ -28,9 +30,17 @@ export interface Sandboxed {
   close(): Promise<void>;
 }
 
-/** Starts a server that uses the test name server, and a sandbox in it. */
+/**
+ * Starts a server that uses the test name server, and a sandbox in it. `EGRESS_RUNTIME=runc` chooses the
+ * runtime, and `EGRESS_USER=ordinary` the user.
+ */
 export async function openSandboxed(world: World, args: string[] = []): Promise<Sandboxed> {
-  const server = await startServer({ args: ['--egress-dns', world.dns, ...args] });
+  const user = process.env['EGRESS_USER'] === 'ordinary' ? await makeOrdinaryUser(true) : null;
+  const runtime = ['--oci-runtime', process.env['EGRESS_RUNTIME'] ?? 'auto'];
+  const server = await startServer({
+    args: ['--egress-dns', world.dns, ...runtime, ...args],
+    ...(user !== null && { wrap: (argv) => user.command(argv), stateDir: join(user.tmp, 's') }),
+  });
   const created = await server.call('sandbox_create', { timeout_ms: 600_000, resources: { vcpus: 1 } });
   if (created.isError) throw new Error(created.text);
   const setPolicy = async (policy: NetworkPolicy) => {
@@ -76,6 +86,9 @@ export async function openSandboxed(world: World, args: string[] = []): Promise<
       const { text } = await server.call('command_output', command);
       return { seen: world.seen.slice(before), printed: text };
     },
-    close: () => server.close(),
+    async close() {
+      await server.close();
+      await user?.remove();
+    },
   };
 }
