@@ -14,6 +14,7 @@ const LONG = [
   'egress/circumvention',
   'crash/owner-death',
   'vercel/sessions',
+  'torture/torture',
   'snapshot-crash',
   'test/egress/secrets',
   'crash/rootless',

@@ -1,0 +1,30 @@
+/**
+ * `npm run torture [-- --minutes 10 --seed 7 --sessions 3]`: prints what was done, and fails if a promise was
+ * broken.
+ */
+import { randomInt } from 'node:crypto';
+import { parseArgs } from 'node:util';
+import { torture } from './torture.ts';
+
+const { values } = parseArgs({
+  options: {
+    minutes: { type: 'string', default: '5' },
+    seed: { type: 'string', default: String(randomInt(2 ** 31)) },
+    sessions: { type: 'string', default: '3' },
+  },
+});
+const [seed, minutes, sessions] = [values.seed, values.minutes, values.sessions].map(Number);
+if (seed === undefined || !minutes || !sessions || !Number.isSafeInteger(seed))
+  throw new Error('--seed, --minutes and --sessions take numbers');
+const until = performance.now() + minutes * 60_000;
+process.stdout.write(`seed ${seed}, ${minutes} minutes, ${sessions} sessions\n`);
+
+const report = await torture({
+  seed,
+  sessions,
+  faultsPerRound: 6,
+  another: () => performance.now() < until,
+  notify: (line) => void process.stdout.write(`${line}\n`),
+});
+process.stdout.write(`${report}\n`);
+process.exitCode = report.violations.length === 0 ? 0 : 1;

@@ -1,0 +1,93 @@
+/** One session under torture: a server, the sandboxes that it made, and random calls. */
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Environment } from './environment.ts';
+import type { SandboxLedger } from './ledger.ts';
+import type { Report } from './report.ts';
+import { TortureServer } from './torture-server.ts';
+
+/** Calls in progress at a time. */
+const LANES = 2;
+
+export class Player {
+  readonly name: string;
+  readonly environment: Environment;
+  readonly report: Report;
+  readonly random: () => number;
+  readonly sandboxes: SandboxLedger[] = [];
+  /** Replaced when the server is killed. */
+  server: TortureServer;
+  #starting: Promise<void> = Promise.resolve();
+  #nextToken = 0;
+
+  static async start(
+    name: string,
+    environment: Environment,
+    report: Report,
+    random: () => number,
+  ): Promise<Player> {
+    return new Player(name, environment, report, random, await TortureServer.start(environment, report));
+  }
+
+  private constructor(
+    name: string,
+    environment: Environment,
+    report: Report,
+    random: () => number,
+    server: TortureServer,
+  ) {
+    this.name = name;
+    this.environment = environment;
+    this.report = report;
+    this.random = random;
+    this.server = server;
+  }
+
+  /** Makes calls until the signal fires and the last of them is answered. */
+  async play(call: (player: Player) => Promise<void>, signal: AbortSignal): Promise<void> {
+    const lane = async (): Promise<void> => {
+      while (!signal.aborted) {
+        await this.#starting;
+        await call(this);
+        // Even if every call is refused at once.
+        await delay(1);
+      }
+    };
+    await Promise.all(Array.from({ length: LANES }, lane));
+  }
+
+  /** Kills the server with `end`, and starts the next one, which continues with the kept sandboxes. */
+  async restart(end: (server: TortureServer) => Promise<unknown>): Promise<void> {
+    const restarted = async (): Promise<void> => {
+      const { server } = this;
+      for (const sandbox of this.sandboxes) if (!sandbox.keep) sandbox.mayHaveEnded = true;
+      await end(server);
+      await server.exited();
+      this.server = await TortureServer.start(this.environment, this.report);
+    };
+    this.#starting = restarted();
+    await this.#starting;
+  }
+
+  usable(): SandboxLedger[] {
+    return this.sandboxes.filter(({ mayHaveEnded }) => !mayHaveEnded);
+  }
+
+  /** A word that no other call uses, and that is part of no other word. */
+  token(): string {
+    return `=${this.name}-${this.#nextToken++}=`;
+  }
+
+  below(limit: number): number {
+    return Math.floor(this.random() * limit);
+  }
+
+  /** A random entry of a list of pairs, by its weight. */
+  pick<Value>(weighted: readonly (readonly [weight: number, value: Value])[]): Value {
+    let left = this.random() * weighted.reduce((total, [weight]) => total + weight, 0);
+    for (const [weight, value] of weighted) {
+      left -= weight;
+      if (left < 0) return value;
+    }
+    throw new Error('there is nothing to choose from');
+  }
+}
