@@ -1,9 +1,11 @@
 /** Web development: a browser behind header rules, and a development server with hot reload. */
 import { execFileSync } from 'node:child_process';
+import { imageSize } from 'image-size';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import WebSocket from 'ws';
 import { z } from 'zod';
 import { needs } from '../support/needs.ts';
+import { openPage } from './support/bidi.ts';
 import { isDebian, type Machine, NEEDED, openMachine } from './support/machine.ts';
 
 /**
@@ -54,6 +56,25 @@ describe('programs of the web', needs(NEEDED, isDebian), () => {
     const refused = (await machine.run(`${CHROMIUM} --dump-dom ${PAGE}`)).stdout;
     await machine.output(`mv /tmp/policies ${policies}`, { sudo: true });
     expect(refused).not.toContain('"name":"is-number"');
+  });
+
+  it('Firefox: opens a page of a site with header rules, and takes a screenshot', async () => {
+    await machine.install('firefox-esr');
+    await machine.start(
+      'mkdir -p ~/firefox && firefox-esr --headless --profile ~/firefox --remote-debugging-port 9222',
+    );
+    const browser = await machine.url(9222);
+    await expect
+      .poll(() =>
+        fetch(browser).then(
+          ({ status }) => status,
+          () => 0,
+        ),
+      )
+      .toBeGreaterThan(0);
+    const { text, png } = await openPage(browser, PAGE);
+    expect(text).toContain('is-number');
+    expect(imageSize(png)).toMatchObject({ type: 'png' });
   });
 
   it('Java: trusts the gateway', async () => {
