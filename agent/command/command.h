@@ -51,7 +51,7 @@ struct exit_status {
   int cause, cause_signal;
   int64_t cause_until;
   int exit_code, signal, recorded_cause;
-  int64_t ended_at, duration_ms;
+  int64_t duration_ms;
   uint64_t stdout_bytes, stderr_bytes;
 };
 struct supervisor {
@@ -59,7 +59,7 @@ struct supervisor {
   struct reaper reaper;
   int dir_fd, listen_fd, report_fd, exit_fd;
   bool started, finished, exit_saved;
-  int64_t started_at, started_mono, timeout_at, escalate_at;
+  int64_t started_mono, timeout_at, escalate_at;
   struct exit_status exit_status;
   struct output_log log;
   struct output_pump pump;

@@ -51,7 +51,6 @@ void exit_status_reply(const struct supervisor *s, struct reply *r) {
   reply_number(r, TAG_EXIT_CODE, (uint64_t)e->exit_code);
   reply_number(r, TAG_EXIT_SIGNAL, (uint64_t)e->signal);
   reply_number(r, TAG_EXIT_CAUSE, (uint64_t)e->recorded_cause);
-  reply_number(r, TAG_ENDED_AT, (uint64_t)e->ended_at);
   reply_number(r, TAG_DURATION_MS, (uint64_t)e->duration_ms);
   reply_number(r, TAG_STDOUT_BYTES, e->stdout_bytes);
   reply_number(r, TAG_STDERR_BYTES, e->stderr_bytes);
@@ -69,7 +68,6 @@ void exit_status_finish(struct supervisor *s) {
   e->exit_code = e->signal != 0 ? 128 + e->signal : WEXITSTATUS(s->reaper.status);
   bool by_request = e->cause != CAUSE_EXIT && (ended <= e->cause_until || e->signal == e->cause_signal);
   e->recorded_cause = by_request ? e->cause : CAUSE_EXIT;
-  e->ended_at = s->reaper.ended_at;
   e->duration_ms = ended - s->started_mono;
   e->stdout_bytes = s->log.total[0];
   e->stderr_bytes = s->log.total[1];

@@ -33,7 +33,6 @@ static bool start(struct supervisor *s, const char **what) {
   int out[2] = {-1, -1}, err[2] = {-1, -1}, report[2] = {-1, -1};
   *what = "pipe";
   if (!open_pipes(s, out, err, report)) return false;
-  s->started_at = clock_ms(CLOCK_REALTIME);
   s->started_mono = now_ms();
   *what = "fork";
   s->reaper.first = fork();

@@ -170,7 +170,6 @@ static bool compose(const struct supervisor *s, struct client *c) {
   if (c->want_started) {
     c->want_started = false;
     reply_begin(&r, ANS_STARTED);
-    reply_number(&r, TAG_STARTED_AT, (uint64_t)s->started_at);
   } else if (c->want_output && s->started) {
     c->want_output = false;
     reply_begin(&r, ANS_OUTPUT);

@@ -17,7 +17,6 @@ static bool send_stat(int fd, const struct stat *st) {
   reply_bytes(&r, TAG_KIND, &kind, 1);
   reply_number(&r, TAG_SIZE, (uint64_t)st->st_size);
   reply_number(&r, TAG_MODE, st->st_mode & 07777);
-  reply_number(&r, TAG_MTIME_MS, file_mtime_ms(st));
   return reply_send(fd, &r);
 }
 

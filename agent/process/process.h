@@ -45,9 +45,9 @@ struct reaper {
   pid_t first;   /* the program's own process */
   bool ended;    /* whether `first` has ended; `status` then says how */
   int status;
-  int64_t ended_at, ended_mono; /* when it was reaped: ms since the epoch, and on the clock of `now_ms` */
-  bool children;                /* false once no descendant is left */
-  bool again;                   /* there may be more to reap without waiting */
+  int64_t ended_mono; /* when it was reaped, on the clock of `now_ms` */
+  bool children;      /* false once no descendant is left */
+  bool again;         /* there may be more to reap without waiting */
 };
 bool reaper_open(struct reaper *r, const char **what);
 void reaper_clear_signal(const struct reaper *r); /* empties `signal_fd` */

@@ -43,7 +43,6 @@ void reap_children(struct reaper *r) {
     if (pid == r->first && !r->ended) {
       r->ended = true;
       r->status = status;
-      r->ended_at = clock_ms(CLOCK_REALTIME);
       r->ended_mono = now_ms();
     }
   }

@@ -56,7 +56,6 @@ static void read_report(struct shell *s, const struct program *program) {
   s->started = true;
   struct reply r;
   reply_begin(&r, ANS_STARTED);
-  reply_number(&r, TAG_STARTED_AT, (uint64_t)s->started_at);
   queue(s, &r);
 }
 
@@ -141,7 +140,6 @@ static bool start(struct shell *s, const struct program *program, const char **w
   *what = "pipe";
   if (pipe2(report, O_CLOEXEC) != 0 || fcntl(report[0], F_SETFL, O_NONBLOCK) != 0) return false;
   s->report_fd = report[0];
-  s->started_at = clock_ms(CLOCK_REALTIME);
   *what = "fork";
   s->reaper.first = fork();
   if (s->reaper.first == 0) exec_child(program, s->tty, s->tty, s->tty, report[1]);

@@ -14,8 +14,7 @@ struct shell {
   struct reaper reaper;
   int client, ptm, tty, report_fd; /* `ptm` and `tty`: the two ends of the pseudo-terminal */
   bool started, exit_sent;
-  bool closed; /* the client has gone, or has broken the protocol */
-  int64_t started_at;
+  bool closed;    /* the client has gone, or has broken the protocol */
   size_t drained; /* bytes read from the terminal after the program had ended */
   size_t in_len;
   size_t typed_at, typed_end; /* the part of `in` that is being written to the terminal */

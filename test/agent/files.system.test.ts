@@ -62,7 +62,6 @@ describe('STAT and MKDIR', () => {
     await shell('cd /tmp; printf 12345 > f; chmod 640 f; ln -s f l; mkfifo p');
     const file = await sandbox.ask(request.stat, [10, '/tmp/l']);
     expect([file.text(56), file.number(57), file.number(58)]).toEqual(['f', 5, 0o640]);
-    expect(Math.abs(file.number(59) - Date.now())).toBeLessThan(60_000);
     expect((await sandbox.ask(request.stat, [10, '/tmp'])).text(56)).toBe('d');
     expect((await sandbox.ask(request.stat, [10, '/tmp/p'])).text(56)).toBe('o');
     const missing = await sandbox.ask(request.stat, [10, '/tmp/none']);

@@ -32,7 +32,7 @@ async function compile(): Promise<string> {
   for (const name of sources) {
     const outFile = join(cache, name.slice(0, -2));
     if ((await modifiedAt(outFile)) >= (await modifiedAt(join(fixtures, name)))) continue;
-    // Test files run side by side: none may find half a program.
+    // Test files run in parallel, so none may see a partially written program.
     const partial = `${outFile}.${process.pid}.new`;
     await run('cc', ['-O1', '-Wall', '-pthread', '-o', partial, join(fixtures, name)]);
     await rename(partial, outFile);
@@ -197,7 +197,7 @@ export class AgentSandbox {
     return { out: of(1), err: of(2) };
   }
 
-  /** How many processes there are inside, the agent's own and `ps` left out. */
+  /** The number of processes inside, without the agent's own and `ps`. */
   async processes(): Promise<number> {
     const id = `ps${Math.random().toString(36).slice(2)}`;
     const { out } = await this.finish(['sh', '-c', 'for d in /proc/[0-9]*; do echo "$d"; done; echo $$'], {
@@ -208,7 +208,9 @@ export class AgentSandbox {
     return lines.length - 1 - 3;
   }
 
-  /** How many programs run inside: living processes that are not the agent's, the one that looks left out. */
+  /**
+   * The number of programs running inside: living processes other than the agent's and the one that counts.
+   */
   async programs(): Promise<number> {
     const id = `ps${Math.random().toString(36).slice(2)}`;
     return Number((await this.finish([process.execPath, '-e', COUNT_PROGRAMS], { id })).out);
@@ -237,7 +239,6 @@ export interface Outcome {
   stdout: number;
   stderr: number;
   durationMs: number;
-  endedAt: number;
 }
 
 export function outcome(exit: Frame): Outcome {
@@ -245,7 +246,6 @@ export function outcome(exit: Frame): Outcome {
     code: exit.number(70),
     signal: exit.number(71),
     cause: exit.number(72),
-    endedAt: exit.number(73),
     durationMs: exit.number(74),
     stdout: exit.number(75),
     stderr: exit.number(76),

@@ -197,7 +197,7 @@ describe('sandboxes in the cloud', () => {
     const { structured } = await server.call('session_info');
     expect(structured['engine']).toMatchObject({
       capabilities: [
-        ...['ports', 'snapshots', 'shells', 'network_policies', 'rule_effects', 'sources'],
+        ...['ports', 'snapshots', 'shells', 'network_policies', 'rule_effects', 'sources', 'ownership'],
         ...['regions', 'named_sandboxes'],
       ],
       not_enforced: expect.arrayContaining([expect.stringContaining('Terminals for people')]),

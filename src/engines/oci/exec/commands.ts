@@ -141,7 +141,9 @@ export class OciCommands implements Commands {
     const number = signalNumber(signalName);
     // An unknown id is `not_found`, whether or not there is a supervisor.
     await readCommandRecord(paths, commandId);
-    await requestKill({ commandId, socket: paths.socket }, { signalNumber: number, cause }, signal);
+    const command = { commandId, socket: paths.socket };
+    const signalled = await requestKill(command, { signalNumber: number, cause }, signal);
+    this.#context.log.debug({ commandId, signal: signalName, signalled }, 'signalled a command');
     return this.get(commandId, signal);
   }
 

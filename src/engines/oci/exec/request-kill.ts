@@ -10,6 +10,7 @@ const CAUSES: Record<KillCause, number> = { killed: 1, cancelled: 2, session_end
  * @param socket path of the supervisor's socket
  * @param signalNumber what to send
  * @param cause recorded as the reason if this ends the command
+ * @returns how many processes were signalled; 0 if no supervisor is left
  * @throws what the agent reports; nothing if no supervisor is left, since the command then has no processes
  *   either
  */
@@ -17,7 +18,7 @@ export async function requestKill(
   { commandId, socket }: { commandId: string; socket: string },
   { signalNumber, cause }: { signalNumber: number; cause: KillCause },
   signal: AbortSignal,
-): Promise<void> {
+): Promise<number> {
   try {
     const connection = await AgentConnection.open(socket, signal);
     try {
@@ -25,11 +26,13 @@ export async function requestKill(
         [TAG.signal, signalNumber],
         [TAG.cause, CAUSES[cause]],
       ]);
-      await connection.request(FRAME.KILL, body);
+      const reply = await connection.request(FRAME.KILL, body);
+      return reply.optionalNumber(TAG.signalled) ?? 0;
     } finally {
       connection.close();
     }
   } catch (error) {
     if (!(error instanceof AgentDisconnectedError)) throw fromAgentError(error, commandId);
+    return 0;
   }
 }
