@@ -13,9 +13,19 @@ const tree = z.object({ contexts: z.array(z.object({ context: z.string() })).min
 const text = z.object({ result: z.object({ value: z.string() }) });
 const picture = z.object({ data: z.string() });
 
-/** Opens a page, and returns its text and a PNG picture of it. Rejects with the browser's reason. */
-export async function openPage(browser: string, page: string): Promise<{ text: string; png: Buffer }> {
-  const socket = new WebSocket(`${browser.replace(/^http/, 'ws')}/session`);
+/**
+ * Opens a page, and returns its text and a PNG picture of it. Rejects with the browser's reason.
+ * @param browser the URL of its debugging port
+ * @param port the number of that port inside the sandbox
+ */
+export async function openPage(
+  browser: string,
+  port: number,
+  page: string,
+): Promise<{ text: string; png: Buffer }> {
+  // The browser refuses the name of another port than its own, such as the one that leads into the sandbox.
+  const headers = { host: `127.0.0.1:${port}` };
+  const socket = new WebSocket(`${browser.replace(/^http/, 'ws')}/session`, { headers });
   await once(socket, 'open');
   let last = 0;
   const ask = (method: string, params: object): Promise<unknown> =>

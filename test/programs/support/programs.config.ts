@@ -8,6 +8,8 @@ export default defineConfig({
   test: {
     include: ['test/programs/*.ts'],
     globalSetup: 'test/support/runner/global-setup.ts',
+    // The setup adds to it.
+    env: {},
     pool: 'forks',
     // Each file has a sandbox of its own; two of them at once would only wait for the same disk and network.
     maxWorkers: 1,
