@@ -18,10 +18,9 @@ import { busyboxEntries, dockerArchive, tarOf } from '../support/archives.ts';
 import { type ImagePlace, openImagePlace } from './support/image-place.ts';
 import { type ImageTools, missingTools, openImageTools } from './support/image-tools.ts';
 import { type RealRegistry, startRealRegistry } from './support/real-registry.ts';
-import { listTree } from './support/tree-listing.ts';
+import { isWritten, listTree } from './support/tree-listing.ts';
 
 const MAX = { maxBytes: 1e9 };
-const WRITTEN = /^etc(\/(passwd|group|hostname|hosts|resolv\.conf|nsswitch\.conf))? /;
 const MEDIA_TYPES = {
   oci: 'application/vnd.oci.image.layer.v1.tar+gzip',
   docker: 'application/vnd.docker.image.rootfs.diff.tar.gzip',
@@ -86,7 +85,7 @@ describe.skipIf(skipped !== null)(`images of a registry${skipped === null ? '' :
     expect(image).toMatchObject({ references: [`${proxy.host}/team/two:${tag}`], notes: [] });
     const base = Number(await readFile(join(place.stateDir, 'uid-range.json'), 'utf8'));
     const listed = async (root: string, id: number) =>
-      (await listTree(root, id)).filter((line) => !WRITTEN.test(line));
+      (await listTree(root, id)).filter((line) => !isWritten(line));
     const expected = await listed(await tools.unpack(tools.layout, 'two'), 0);
     expect(await listed(place.tree(image.name), base)).toEqual(expected);
     const kinds = states.map(({ kind }) => kind);

@@ -1,6 +1,7 @@
 /** Lists a tree entry by entry, so that two unpacked trees can be compared. */
 import { createHash } from 'node:crypto';
 import { lstat, readdir, readFile, readlink } from 'node:fs/promises';
+import { POLICY_LINKS } from '../../../src/engines/oci/host/ca/browser-policies.ts';
 
 /** Root's id on the host, which the listing subtracts: `0` for a tree with its real owners. */
 export async function listTree(root: string, baseId: number): Promise<string[]> {
@@ -36,3 +37,19 @@ async function names(directory: Buffer): Promise<Buffer[]> {
 
 const below = (directory: Buffer, name: Buffer) => Buffer.concat([directory, Buffer.from('/'), name]);
 const sha = (bytes: Buffer) => createHash('sha256').update(bytes).digest('hex').slice(0, 12);
+
+/** What the import itself writes to `/etc`; it also changes the times of the directories. */
+const WRITTEN = new Set(
+  [
+    ...['passwd', 'group', 'hostname', 'hosts', 'resolv.conf', 'nsswitch.conf'],
+    ...POLICY_LINKS.map(([path]) => path),
+  ].flatMap((path) => {
+    const parts = ['etc', ...path.split('/')];
+    return parts.map((_, index) => parts.slice(0, index + 1).join('/'));
+  }),
+);
+
+/** Whether a line of the listing is about something that the import itself writes. */
+export function isWritten(line: string): boolean {
+  return WRITTEN.has(line.split(' ')[0] ?? '');
+}
