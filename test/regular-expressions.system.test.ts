@@ -17,7 +17,7 @@ const REVIEWED: Readonly<Record<string, string>> = {
     'anchored, one way to match each part; the input has no line ends',
   'src/engines/oci/doctor/distro.ts: /^([\'"])(.*)\\1$/': 'anchored; reads /etc/os-release of the host',
   'src/engines/oci/doctor/distro.ts: new RegExp(`^${key}=(.*)$`, "m")': 'reads /etc/os-release of the host',
-  'src/engines/oci/host/java-keystore.ts: /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----/g':
+  'src/engines/oci/host/ca/java-keystore.ts: /-----BEGIN CERTIFICATE-----([A-Za-z0-9+/=\\s]+)-----END CERTIFICATE-----/g':
     'reads the host’s own CA bundle',
   "src/engines/oci/source/git-failure.ts: /transport '[^']*' not allowed|rotocol \"?[\\w.+-]+\"? (is )?(not supported|disabled|not allowed)|protocol error: only/":
     'a part never runs past the next quote or blank',
