@@ -99,7 +99,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
     runtimes: () => Promise.resolve(VERCEL_RUNTIMES),
 
     async close() {
-      leases.close();
+      await leases.close();
       commands.close();
       await shells.close();
       await dispatchers.close();

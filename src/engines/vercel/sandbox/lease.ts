@@ -46,6 +46,7 @@ function isFinal(error: unknown): boolean {
 export class Leases {
   readonly #context: VercelContext;
   readonly #timers = new Map<string, NodeJS.Timeout>();
+  readonly #renewals = new Set<Promise<void>>();
   readonly #closed = new AbortController();
 
   constructor(context: VercelContext) {
@@ -64,9 +65,11 @@ export class Leases {
     this.#timers.delete(sandboxId);
   }
 
-  close(): void {
+  /** Resolves when no renewal is in progress any more. */
+  async close(): Promise<void> {
     this.#closed.abort();
     for (const sandboxId of this.#timers.keys()) this.release(sandboxId);
+    await Promise.all(this.#renewals);
   }
 
   #schedule(sandboxId: string, { startedAt, grantedMs }: Lease): void {
@@ -77,8 +80,13 @@ export class Leases {
   #wake(sandboxId: string, delayMs: number): void {
     if (this.#closed.signal.aborted) return;
     clearTimeout(this.#timers.get(sandboxId));
-    const timer = setTimeout(() => void this.#renew(sandboxId), Math.max(SHORTEST_MS, delayMs));
+    const timer = setTimeout(() => this.#startRenewal(sandboxId), Math.max(SHORTEST_MS, delayMs));
     this.#timers.set(sandboxId, timer.unref());
+  }
+
+  #startRenewal(sandboxId: string): void {
+    const renewal = this.#renew(sandboxId).finally(() => this.#renewals.delete(renewal));
+    this.#renewals.add(renewal);
   }
 
   /** Never rejects. */
