@@ -5,7 +5,7 @@ import { needs } from '../support/needs.ts';
 import { type Attempt, titleOf } from './support/attempt.ts';
 import { CALL_ATTEMPTS } from './support/attempts-calls.ts';
 import { PLACE_ATTEMPTS } from './support/attempts-places.ts';
-import { type EscapeSandbox, openEscapeSandbox } from './support/escape-sandbox.ts';
+import { type EscapeSandbox, openEscapeSandbox, type SandboxKind } from './support/escape-sandbox.ts';
 import type { Wall } from './support/isolation-layers.ts';
 
 const CONTROLS = 'root, since controls give a sandbox the ids of the host';
@@ -15,6 +15,7 @@ const LONG_MS = 900_000;
 const ALL = [...CALL_ATTEMPTS, ...PLACE_ATTEMPTS].filter(
   ({ only }) => only === undefined || only === process.arch,
 );
+const KINDS: readonly SandboxKind[] = ['of runc', 'of an image', 'from a snapshot'];
 /** A feature that the host's kernel lacks cannot be used to escape. */
 const isHere = ({ argument }: Attempt) =>
   typeof argument !== 'string' || !/^\/(proc|sys)\//.test(argument) || existsSync(argument);
@@ -74,6 +75,22 @@ describe('escape attempts', { timeout: LONG_MS }, () => {
         expect(word).toBe(attempt.refused);
       });
     }
+  });
+
+  /** What succeeded, by an attempt's own control. */
+  const successes = (words: readonly string[]) =>
+    ATTEMPTS.flatMap((attempt, index) =>
+      allowed(attempt)
+        .slice(0, 1)
+        .includes(words[index] ?? '')
+        ? [`${titleOf(attempt)}: ${words[index]}`]
+        : [],
+    );
+
+  it.for(KINDS)('do not succeed in a sandbox %s', needs(CONTROLS, isRoot), async (kind, context) => {
+    const words = await open().attemptIn(kind, ATTEMPTS);
+    if (words === null) return context.skip(`needs what makes a sandbox ${kind}`);
+    expect(successes(words)).toEqual([]);
   });
 
   for (const attempt of ALL.filter((one) => !isHere(one))) {

@@ -12,18 +12,25 @@ import { hostname, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { buildAgent } from '../../../agent/build.mjs';
+import type { CreateSandbox, Engine, SandboxSource } from '../../../src/engines/engine.ts';
+import { findProgram } from '../../../src/engines/oci/host/host-program.ts';
 import { createOciEngine } from '../../../src/engines/oci/index.ts';
 import { createLogger } from '../../../src/shared/log.ts';
 import { createRequest, timeoutSignal } from '../../conformance/support/requests.ts';
 import { run, start } from '../../conformance/support/run.ts';
 import { AGENT_PATH } from '../../engines/oci/support/oci-engines.ts';
+import { busyboxEntries, dockerArchive, tarOf } from '../../support/archives.ts';
 import { type Attempt, HOST_DEVICES, type Targets, wordOf } from './attempt.ts';
 import { type Wall, without } from './isolation-layers.ts';
 
 const PROGRAM = '/vercel/sandbox/attempt';
 const PROGRAMS = join(import.meta.dirname, '../programs');
+const isRoot = process.getuid?.() === 0;
 /** Half a vcpu: 1,024 MB and 512 tasks. */
 const VCPUS = 0.5;
+
+/** How a sandbox differs from a plain one of the host's best runtime. */
+export type SandboxKind = 'of runc' | 'of an image' | 'from a snapshot';
 
 export interface EscapeSandbox {
   readonly targets: Targets;
@@ -31,6 +38,8 @@ export interface EscapeSandbox {
   readonly notEnforced: string[];
   /** Runs attempts in a new sandbox without these layers; returns the results in order. */
   attempt(walls: readonly Wall[], attempts: readonly Attempt[]): Promise<string[]>;
+  /** The same with every layer in a sandbox of another kind; null if the machine lacks what it needs. */
+  attemptIn(kind: SandboxKind, attempts: readonly Attempt[]): Promise<string[] | null>;
   attemptOnHost(attempts: readonly Attempt[]): Promise<string[]>;
   close(): Promise<void>;
 }
@@ -41,6 +50,12 @@ async function compile(folder: string): Promise<string> {
   const flags = ['-std=gnu11', '-O1', '-static', '-Wall', '-Wextra', '-Werror', '-Wno-unused-parameter'];
   await promisify(execFile)('cc', [...flags, '-o', out, ...sources.map((name) => join(PROGRAMS, name))]);
   return out;
+}
+
+/** An agent that hides nothing, for controls, which need root. */
+function buildOpenAgent(folder: string): Promise<unknown> {
+  const extraFlags = ['-include', join(import.meta.dirname, '../no-hiding.h')];
+  return buildAgent({ outFile: join(folder, 'agent'), extraFlags });
 }
 
 async function listening(address: string | { port: number; host: string }): Promise<Server> {
@@ -58,6 +73,25 @@ function outcomes(attempts: readonly Attempt[], printed: string): string[] {
     if (first !== name) throw new Error(`${name}: the program printed ${lines[index] ?? 'nothing'}`);
     return word;
   });
+}
+
+/** The runtime name of a small image; null without busybox. */
+async function importImage({ images }: Engine, folder: string): Promise<string | null> {
+  const entries = busyboxEntries();
+  if (entries === null || images === undefined) return null;
+  const archive = join(folder, 'image.tar');
+  await writeFile(archive, tarOf(dockerArchive([tarOf(entries)])));
+  const name = 'escape';
+  await images.import({ name, archive, maxBytes: 64 * 1_048_576 }, timeoutSignal());
+  return name;
+}
+
+async function snapshotOf(engine: Engine): Promise<SandboxSource> {
+  const { sandboxId } = await engine.create(createRequest({ vcpus: VCPUS }), timeoutSignal());
+  const snapshot = await engine.snapshots?.take(sandboxId, null, timeoutSignal());
+  await engine.forget(sandboxId, timeoutSignal());
+  if (snapshot === undefined) throw new Error('the engine has no snapshots');
+  return { type: 'snapshot', snapshotId: snapshot.snapshotId };
 }
 
 /** Prepares everything. If this rejects, nothing is left. */
@@ -81,13 +115,7 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
   const folder = join(base, 'host');
   const stateDir = join(base, 's');
   await mkdir(folder);
-  const [program] = await Promise.all([
-    compile(base),
-    buildAgent({
-      outFile: join(base, 'agent'),
-      extraFlags: ['-include', join(import.meta.dirname, '../no-hiding.h')],
-    }),
-  ]);
+  const [program] = await Promise.all([compile(base), isRoot ? buildOpenAgent(base) : null]);
   const word = randomBytes(8).toString('hex');
   const host = {
     folder,
@@ -123,10 +151,10 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
     folders: [base, host.hostShared],
     devices: HOST_DEVICES.filter((path) => existsSync(path)),
   };
-  const open = (walls: readonly Wall[]) =>
+  const open = (walls: readonly Wall[], ociRuntime = 'auto') =>
     createOciEngine({
       stateDir,
-      ociRuntime: 'auto',
+      ociRuntime,
       agentPath: walls.includes('hidden agent') ? join(base, 'agent') : AGENT_PATH,
       log: createLogger('silent'),
       ...(walls.length > 0 && { alterBundle: (config) => without(walls, config, shown) }),
@@ -153,31 +181,58 @@ async function prepare(undo: (() => unknown)[]): Promise<Omit<EscapeSandbox, 'cl
     program: PROGRAM,
   };
 
+  /** Runs attempts in a new sandbox of this engine. */
+  const attemptWith = async (
+    engine: Engine,
+    request: Partial<CreateSandbox>,
+    attempts: readonly Attempt[],
+  ): Promise<string[]> => {
+    const sandbox = await engine.create(createRequest({ vcpus: VCPUS, ...request }), timeoutSignal());
+    try {
+      const file = { path: PROGRAM, content: await readFile(program), mode: 0o755 };
+      await engine.files.write(sandbox.sandboxId, [file], null, timeoutSignal());
+      const found = new Map<Attempt, string>();
+      for (const sudo of [false, true]) {
+        const batch = attempts.filter((one) => (one.sudo === true) === sudo);
+        if (batch.length === 0) continue;
+        const words = batch.map((one) => wordOf(one, targets));
+        const { stdout } = await run({ ...subject, engine, shared: sandbox }, PROGRAM, words, { sudo });
+        for (const [index, outcome] of outcomes(batch, stdout).entries()) {
+          const one = batch[index];
+          if (one !== undefined) found.set(one, outcome);
+        }
+      }
+      return attempts.map((one) => found.get(one) ?? 'NOTHING');
+    } finally {
+      await engine.forget(sandbox.sandboxId, timeoutSignal());
+    }
+  };
+
   return {
     targets,
     notEnforced,
     async attempt(walls, attempts) {
       const engine = walls.length === 0 ? strict : open(walls);
-      const sandbox = await engine.create(createRequest({ vcpus: VCPUS }), timeoutSignal());
       try {
-        const file = { path: PROGRAM, content: await readFile(program), mode: 0o755 };
-        await engine.files.write(sandbox.sandboxId, [file], null, timeoutSignal());
-        const found = new Map<Attempt, string>();
-        for (const sudo of [false, true]) {
-          const batch = attempts.filter((one) => (one.sudo === true) === sudo);
-          if (batch.length === 0) continue;
-          const words = batch.map((one) => wordOf(one, targets));
-          const { stdout } = await run({ ...subject, engine, shared: sandbox }, PROGRAM, words, { sudo });
-          for (const [index, outcome] of outcomes(batch, stdout).entries()) {
-            const one = batch[index];
-            if (one !== undefined) found.set(one, outcome);
-          }
-        }
-        return attempts.map((one) => found.get(one) ?? 'NOTHING');
+        return await attemptWith(engine, {}, attempts);
       } finally {
-        await engine.forget(sandbox.sandboxId, timeoutSignal());
         if (engine !== strict) await engine.close();
       }
+    },
+    async attemptIn(kind, attempts) {
+      if (kind === 'of runc') {
+        if (findProgram('runc') === null) return null;
+        const engine = open([], 'runc');
+        try {
+          return await attemptWith(engine, {}, attempts);
+        } finally {
+          await engine.close();
+        }
+      }
+      if (kind === 'from a snapshot')
+        return attemptWith(strict, { source: await snapshotOf(strict) }, attempts);
+      const imported = await importImage(strict, base);
+      return imported ? attemptWith(strict, { runtime: imported }, attempts) : null;
     },
     async attemptOnHost(attempts) {
       const words = attempts.map((one) => wordOf(one, targets));
