@@ -60,7 +60,8 @@ export async function openVercelEngine(
     tuning: { ...DEFAULT_TUNING, ...tuning },
     log: createLogger('silent'),
   });
-  const remove = options.stateDir === undefined ? () => rm(stateDir, { recursive: true }) : async () => {};
+  const remove =
+    options.stateDir === undefined ? () => rm(stateDir, { recursive: true, maxRetries: 10 }) : async () => {};
   return { engine, stateDir, remove };
 }
 
@@ -107,7 +108,8 @@ export async function openLiveEngines(env: NodeJS.ProcessEnv = process.env): Pro
     remote: true,
     async close() {
       await Promise.all([engine.close(), other.close()]);
-      await rm(stateDir, { recursive: true });
+      // A command's last reading may still be recorded.
+      await rm(stateDir, { recursive: true, maxRetries: 10 });
     },
   };
 }
