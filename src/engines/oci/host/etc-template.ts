@@ -3,27 +3,22 @@
  * are copied, so it contains none of the host's secrets.
  */
 import { createHash } from 'node:crypto';
-import type { Stats } from 'node:fs';
+import { chmodSync, copyFileSync, type Stats, statSync, utimesSync } from 'node:fs';
 import {
   chmod,
-  copyFile,
   lchown,
   lstat,
-  lutimes,
   mkdir,
   readdir,
   readFile,
-  readlink,
-  realpath,
   rename,
   rm,
   stat,
   symlink,
-  utimes,
   writeFile,
 } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
-import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
+import { setImmediate as otherEvents } from 'node:timers/promises';
 import { systemErrorCode } from '../../../shared/errors.ts';
 import { temporaryName } from '../../../shared/fs/atomic-file.ts';
 import { pathExists } from '../../../shared/fs/path-exists.ts';
@@ -31,7 +26,7 @@ import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { accountFiles } from './accounts.ts';
 import { authenticationFiles, type GeneratedFile } from './authentication.ts';
 import { CA_LINKS, linkCaBundle } from './ca/ca-trust-links.ts';
-import { MAX_SETTINGS_BYTES, visibleSettings } from './etc-settings.ts';
+import { chownTree, copyEntry } from './copy-settings.ts';
 import { pristineConfigFiles } from './package-config.ts';
 import { writePackageState } from './package-database.ts';
 import { copyPackageDirectories } from './package-directories.ts';
@@ -87,10 +82,6 @@ const COPIED = [
 ];
 /** Java's configuration and keystore: `java-17-openjdk`, `java-21-openjdk`, … */
 const COPIED_PATTERN = /^(java|java-\d+(-openjdk)?|python3\.\d+)$/;
-/** Entries of a directory that are copied at the same time: more than the threads that do it. */
-const AT_ONCE = 8;
-const MAX_FILE_BYTES = 16 * 1024 * 1024;
-
 const GENERATED = {
   hostname: 'sandbox\n',
   hosts: '127.0.0.1 localhost sandbox\n::1 localhost ip6-localhost ip6-loopback\n',
@@ -101,60 +92,9 @@ const GENERATED = {
   'host.conf': 'multi on\n',
 };
 
-/** Contains nothing but credentials (apt_auth.conf(5)). */
-const LEFT_OUT = ['auth.conf', 'auth.conf.d'];
-
 async function entriesToCopy(etc: string): Promise<string[]> {
   const names = await readdir(etc);
   return names.filter((name) => COPIED.includes(name) || COPIED_PATTERN.test(name)).sort();
-}
-
-/** Copies one entry; links into /usr stay links, other links are replaced by their target. */
-async function copyEntry(from: string, to: string): Promise<void> {
-  let info = await lstat(from);
-  let source = from;
-  if (info.isSymbolicLink()) {
-    const target = await readlink(from);
-    if (!target.startsWith('/') || target.startsWith('/usr/') || target.startsWith('/etc/alternatives/')) {
-      await symlink(target, to);
-      return;
-    }
-    try {
-      source = await realpath(from);
-      info = await stat(source);
-    } catch (error) {
-      if (systemErrorCode(error) === 'ENOENT') return;
-      throw error;
-    }
-  }
-  if (info.isDirectory()) {
-    if ((info.mode & 0o005) !== 0o005) return;
-    await makeDirectory(to, 0o755);
-    const names = (await readdir(source)).filter((name) => !LEFT_OUT.includes(name));
-    await mapConcurrent(names, AT_ONCE, (name) => copyEntry(join(source, name), join(to, name)));
-  } else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
-    if (!(await copyFileContent(source, to, info.size))) return;
-    await chmod(to, info.mode & 0o755);
-  }
-  await lutimes(to, info.atime, info.mtime).catch((error: unknown) => {
-    if (systemErrorCode(error) !== 'ENOENT') throw error;
-  });
-}
-
-/** False for a file that a sandbox must not see. */
-async function copyFileContent(from: string, to: string, size: number): Promise<boolean> {
-  const content = size <= MAX_SETTINGS_BYTES ? await readFile(from, 'latin1') : null;
-  const visible = content === null ? null : visibleSettings(from, content);
-  if (content !== null && visible === null) return false;
-  if (visible === content) await copyFile(from, to);
-  else await writeFile(to, visible ?? '', 'latin1');
-  return true;
-}
-
-async function chownTree(path: string, uid: number, gid: number): Promise<void> {
-  await lchown(path, uid, gid);
-  if (!(await lstat(path)).isDirectory()) return;
-  await mapConcurrent(await readdir(path), AT_ONCE, (name) => chownTree(join(path, name), uid, gid));
 }
 
 /** A name that changes with the host's files and with the ids that will own them. */
@@ -235,11 +175,14 @@ export async function ensureEtcTemplate(
     await makeDirectory(variable, 0o755);
     const owned = await copyPackageDirectories(root, variable);
     if (!asRoot) return;
-    await chownTree(building, uid, gid);
+    chownTree(building, uid, gid);
     for (const { path, ...ids } of owned) await lchown(path, uid + ids.uid, gid + ids.gid);
   });
   const settings = createOnce(finished, async (building) => {
-    await mapConcurrent(names, AT_ONCE, (entry) => copyEntry(join(etc, entry), join(building, entry)));
+    for (const entry of names) {
+      copyEntry(join(etc, entry), join(building, entry));
+      await otherEvents();
+    }
     if (hasDatabase) await copyPackageConfig(etc, database, building);
     for (const [file, { text, mode }] of Object.entries(generated)) {
       await makeDirectory(dirname(join(building, file)), 0o755);
@@ -248,7 +191,7 @@ export async function ensureEtcTemplate(
     }
     await symlink('/proc/self/mounts', join(building, 'mtab'));
     await linkCaBundle(building);
-    if (asRoot) await chownTree(building, uid, gid);
+    if (asRoot) chownTree(building, uid, gid);
   });
   await Promise.all([state, settings]);
   return name;
@@ -267,13 +210,13 @@ async function copyPackageConfig(etc: string, database: string, building: string
   const status = await readFile(join(database, 'status'), 'utf8');
   for (const file of await pristineConfigFiles(etc, status)) {
     const [source, target] = [join(etc, file), join(building, file)];
-    const info = await stat(source);
+    const info = statSync(source);
     await makeDirectory(dirname(target), 0o755);
     // Copied whole, even where settings were left out above: what a package ships is not a secret of this
     // host.
-    await copyFile(source, target);
-    await chmod(target, info.mode & 0o755);
-    await utimes(target, info.atime, info.mtime);
+    copyFileSync(source, target);
+    chmodSync(target, info.mode & 0o755);
+    utimesSync(target, info.atime, info.mtime);
   }
 }
 

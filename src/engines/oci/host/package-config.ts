@@ -2,14 +2,15 @@
  * The configuration files of the host's installed packages (deb-conffiles(5)), as dpkg's database names them.
  */
 import { createHash } from 'node:crypto';
-import { lstat, readFile } from 'node:fs/promises';
+import { lstatSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
+import { setImmediate as otherEvents } from 'node:timers/promises';
 import { systemErrorCode } from '../../../shared/errors.ts';
 
 const LINE = /^ \/etc\/(\S+) ([0-9a-f]{32})( obsolete)?$/;
 const MAX_FILE_BYTES = 1_048_576;
-const FILES_AT_ONCE = 16;
+/** Files are read synchronously, which costs a tenth; other events pass after this many. */
+const FILES_AT_ONCE = 32;
 
 /**
  * Paths below `etc` of configuration files that are as their package ships them and readable by everybody. A
@@ -18,10 +19,14 @@ const FILES_AT_ONCE = 16;
  * @param status dpkg's `status` file
  */
 export async function pristineConfigFiles(etc: string, status: string): Promise<string[]> {
-  const found = await mapConcurrent([...conffiles(status)], FILES_AT_ONCE, async ([path, md5]) =>
-    (await isPristine(join(etc, path), md5)) ? path : null,
-  );
-  return found.filter((path) => path !== null).sort();
+  const found: string[] = [];
+  let read = 0;
+  for (const [path, md5] of conffiles(status)) {
+    if (isPristine(join(etc, path), md5)) found.push(path);
+    read += 1;
+    if (read % FILES_AT_ONCE === 0) await otherEvents();
+  }
+  return found.sort();
 }
 
 function conffiles(status: string): Map<string, string> {
@@ -34,15 +39,11 @@ function conffiles(status: string): Map<string, string> {
   return found;
 }
 
-async function isPristine(file: string, md5: string): Promise<boolean> {
+function isPristine(file: string, md5: string): boolean {
   try {
-    const info = await lstat(file);
+    const info = lstatSync(file);
     if (!info.isFile() || (info.mode & 0o004) === 0 || info.size > MAX_FILE_BYTES) return false;
-    return (
-      createHash('md5')
-        .update(await readFile(file))
-        .digest('hex') === md5
-    );
+    return createHash('md5').update(readFileSync(file)).digest('hex') === md5;
   } catch (error) {
     const code = systemErrorCode(error);
     if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'EACCES') return false;

@@ -3,12 +3,21 @@
  * What programs and package scripts have put there is the host's data and is left out.
  */
 import { createHash } from 'node:crypto';
-import type { Stats } from 'node:fs';
-import { chmod, lstat, mkdir, readdir, readFile, readlink, symlink, writeFile } from 'node:fs/promises';
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  type Stats,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join, posix } from 'node:path';
-import { mapConcurrent } from '../../../shared/async/map-concurrent.ts';
+import { setImmediate as otherEvents } from 'node:timers/promises';
 import { systemErrorCode } from '../../../shared/errors.ts';
-import { pathExists } from '../../../shared/fs/path-exists.ts';
 import { makeDirectory } from '../../../shared/fs/state-directory.ts';
 import { DPKG_DATABASE } from './system-directories.ts';
 
@@ -21,7 +30,8 @@ export const PACKAGE_DIRECTORIES = [
   'var/log/apt',
 ];
 const LIST = '.list';
-const FILES_AT_ONCE = 16;
+/** Files are read and written synchronously, which costs a tenth; other events pass after this many. */
+const FILES_AT_ONCE = 32;
 const MAX_FILE_BYTES = 1_048_576;
 /** Ids of system accounts, which are the same inside. */
 const SYSTEM_IDS = 1_000;
@@ -42,11 +52,12 @@ export async function copyPackageDirectories(root: string, to: string): Promise<
   const info = join(root, DPKG_DATABASE, 'info');
   const links: string[] = [];
   const owned: Owned[] = [];
-  for (const { path, list } of await shippedPaths(info)) {
+  for (const [index, { path, list }] of (await shippedPaths(info)).entries()) {
+    if (index % FILES_AT_ONCE === 0) await otherEvents();
     // Through a link such as /var/run the copy would lead to the host's own files.
     if (links.some((link) => path.startsWith(`${link}/`))) continue;
     const target = join(to, posix.relative('/var', path));
-    const copied = await copyShipped(join(root, path), target, () => shippedDigest(info, list, path));
+    const copied = copyShipped(join(root, path), target, () => shippedDigest(info, list, path));
     if (copied?.isSymbolicLink()) links.push(path);
     if (copied === null) continue;
     const [uid = 0, gid = 0] = [copied.uid, copied.gid].map((id) => (id < SYSTEM_IDS ? id : 0));
@@ -60,36 +71,38 @@ export async function copyPackageDirectories(root: string, to: string): Promise<
  * Paths below `/var` in the lists of files that packages ship, parents first, and the list that names each.
  */
 async function shippedPaths(info: string): Promise<{ path: string; list: string }[]> {
-  const lists = (await pathExists(info)) ? (await readdir(info)).filter((name) => name.endsWith(LIST)) : [];
+  const lists = existsSync(info) ? readdirSync(info).filter((name) => name.endsWith(LIST)) : [];
   const found = new Map<string, string>();
-  await mapConcurrent(lists, FILES_AT_ONCE, async (list) => {
-    for (const path of (await readFile(join(info, list), 'utf8')).split('\n'))
-      if (path.startsWith('/var/') && posix.normalize(path) === path) found.set(path, list);
-  });
+  for (const [index, list] of lists.entries()) {
+    if (index % FILES_AT_ONCE === 0) await otherEvents();
+    for (const path of pathsBelowVar(readFileSync(join(info, list), 'utf8'))) found.set(path, list);
+  }
   const paths = [...found].map(([path, list]) => ({ path, list }));
   return paths
     .filter(({ path }) => !path.startsWith(`/${DPKG_DATABASE}/`))
     .sort((a, b) => (a.path < b.path ? -1 : 1));
 }
 
+function pathsBelowVar(list: string): string[] {
+  // Most lists name none, and splitting them would take most of the time.
+  if (!list.includes('/var/')) return [];
+  return list.split('\n').filter((path) => path.startsWith('/var/') && posix.normalize(path) === path);
+}
+
 /** Returns what was copied; null for what the host does not have, or has changed. */
-async function copyShipped(
-  from: string,
-  to: string,
-  digest: () => Promise<string | null>,
-): Promise<Stats | null> {
+function copyShipped(from: string, to: string, digest: () => string | null): Stats | null {
   try {
-    const info = await lstat(from);
-    await makeDirectory(dirname(to), 0o755);
+    const info = lstatSync(from);
+    makeParents(to);
     if (info.isDirectory()) {
-      await mkdir(to, { recursive: true });
-      await chmod(to, info.mode & 0o7777);
-    } else if (info.isSymbolicLink()) await symlink(await readlink(from), to);
+      mkdirSync(to, { recursive: true });
+      chmodSync(to, info.mode & 0o7777);
+    } else if (info.isSymbolicLink()) symlinkSync(readlinkSync(from), to);
     else if (info.isFile() && (info.mode & 0o004) !== 0 && info.size <= MAX_FILE_BYTES) {
-      const content = await readFile(from);
-      if (createHash('md5').update(content).digest('hex') !== (await digest())) return null;
-      await writeFile(to, content);
-      await chmod(to, info.mode & 0o755);
+      const content = readFileSync(from);
+      if (createHash('md5').update(content).digest('hex') !== digest()) return null;
+      writeFileSync(to, content);
+      chmodSync(to, info.mode & 0o755);
     } else return null;
     return info;
   } catch (error) {
@@ -99,10 +112,20 @@ async function copyShipped(
   }
 }
 
+/** Parents that no list names. */
+function makeParents(path: string): void {
+  const parent = dirname(path);
+  if (existsSync(parent)) return;
+  makeParents(parent);
+  mkdirSync(parent);
+  // mkdir applies the umask.
+  chmodSync(parent, 0o755);
+}
+
 /** As the package recorded it (`*.md5sums`, with paths relative to the root); null if it did not. */
-async function shippedDigest(info: string, list: string, path: string): Promise<string | null> {
+function shippedDigest(info: string, list: string, path: string): string | null {
   try {
-    const sums = await readFile(join(info, `${list.slice(0, -LIST.length)}.md5sums`), 'utf8');
+    const sums = readFileSync(join(info, `${list.slice(0, -LIST.length)}.md5sums`), 'utf8');
     const line = sums.split('\n').find((text) => text.slice(32) === `  ${path.slice(1)}`);
     return line?.slice(0, 32) ?? null;
   } catch (error) {
