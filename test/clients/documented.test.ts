@@ -2,6 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { answersFor } from '../../src/server/answer-form.ts';
 import { AGENTS } from './agents/agents.ts';
 import { LIBRARY_CLIENTS } from './library-clients.ts';
 import { agentKey, libraryKey } from './report.ts';
@@ -27,6 +28,24 @@ describe('the page about clients', () => {
       expect(['one', 'the program chooses']).toContain(copies);
       expect([...new Set(more.slice(name === 'library-jobs' ? 1 : 0))]).toEqual(['nothing']);
     }
+  });
+});
+
+describe('the form of answers', () => {
+  const section = PAGE.split(/^## /m).find((text) => text.startsWith('One copy of an answer')) ?? '';
+  const rows = [...section.matchAll(/^\| (.*?) \| `(.*?)` \| `(.*?)`/gm)];
+
+  it('is documented as it is chosen', () => {
+    expect(rows.length).toBeGreaterThan(4);
+    const chosen = rows.map(([, , name = '']) => answersFor('auto', name.replace('NAME', 'mine')).form);
+    expect(chosen).toEqual(rows.map(([, , , form]) => form));
+  });
+
+  it('is in the README for each client that gets one of its own', () => {
+    const readme = readFileSync(join(import.meta.dirname, '../../README.md'), 'utf8');
+    const paragraph = readme.split('\n\n').find((text) => text.startsWith('The model sees each answer once'));
+    const clients = rows.filter(([, , , form]) => form !== 'both').map(([, client = '']) => client);
+    for (const client of clients) expect(paragraph).toContain(client.split(' ')[0]);
   });
 });
 
