@@ -26,7 +26,7 @@ export async function writePackageState(database: string, to: string): Promise<v
   const [state, mask] = [join(to, STATE), join(to, MASK)];
   for (const directory of [state, mask, join(state, 'triggers')]) await makeDirectory(directory, 0o755);
   for (const [name, content] of [
-    ['status', atRest(status)],
+    ['status', withoutServerData(atRest(status))],
     ['triggers/Unincorp', ''],
   ] as const) {
     await writeFile(join(state, name), content);
@@ -65,4 +65,53 @@ export function atRest(status: string): string {
     ];
   });
   return kept.join('\n\n');
+}
+
+/**
+ * Packages that create the data of their server when they are installed for the first time, and never again:
+ * a cluster of PostgreSQL. The host's data is not in a sandbox, so there they count as not installed, and
+ * `apt-get install` creates new data. Their programs are in `/usr` all the same.
+ */
+const CREATES_DATA_ONCE = /^postgresql-\d+(\.\d+)?$/;
+
+/** dpkg's `status` without these packages, and without those that depend on them. */
+export function withoutServerData(status: string): string {
+  const packages = status.split('\n\n').map(parseStanza);
+  let kept = packages.filter(({ name }) => !CREATES_DATA_ONCE.test(name));
+  const provided = new Set(packages.flatMap(({ provides }) => provides));
+  for (let before = packages.length; kept.length < before; ) {
+    before = kept.length;
+    const available = new Set(kept.flatMap(({ provides }) => provides));
+    const isLost = (names: readonly string[]): boolean =>
+      names.some((name) => provided.has(name)) && !names.some((name) => available.has(name));
+    kept = kept.filter(({ depends }) => !depends.some(isLost));
+  }
+  return kept.map(({ stanza }) => stanza).join('\n\n');
+}
+
+interface Package {
+  stanza: string;
+  name: string;
+  /** Its own name and those of virtual packages; none if it is not installed. */
+  provides: string[];
+  /** Groups of alternatives, one of which is needed; none if it is not installed. */
+  depends: string[][];
+}
+
+function parseStanza(stanza: string): Package {
+  const lines = stanza.split('\n');
+  const groups = (field: string): string[][] => {
+    const value = lines.find((line) => line.startsWith(`${field}: `))?.slice(field.length + 2);
+    // A name may have an architecture and a version: `perl:any (>= 5)`.
+    const nameOf = (text: string): string => text.trim().split(/[ :(]/, 1)[0] ?? '';
+    return value?.split(',').map((group) => group.split('|').map(nameOf)) ?? [];
+  };
+  const [name = ''] = groups('Package').flat();
+  const isInstalled = /^Status: \S+ \S+ installed$/m.test(stanza);
+  return {
+    stanza,
+    name,
+    provides: isInstalled ? [name, ...groups('Provides').flat()] : [],
+    depends: isInstalled ? [...groups('Pre-Depends'), ...groups('Depends')] : [],
+  };
 }

@@ -22,6 +22,7 @@ import {
 import {
   atRest,
   packageStateLayers,
+  withoutServerData,
   writePackageState,
 } from '../../../../src/engines/oci/host/package-database.ts';
 
@@ -198,5 +199,23 @@ describe('the package database', () => {
     );
     for (const state of ['unpacked', 'half-configured', 'half-installed', 'triggers-pending'])
       expect(atRest(stanza('a', state, 'Config-Version: 0'))).toBe(stanza('a', 'installed'));
+  });
+
+  it('has no server whose data only its first installation creates, and nothing that depends on it', () => {
+    const postgres = stanza('postgresql-15', 'installed', 'Provides: postgresql-contrib-15 (= 1), db');
+    const dependents = [
+      stanza('postgresql', 'installed', 'Depends: libc6 (>= 2), postgresql-15 (>= 1)'),
+      stanza('contrib', 'installed', 'Pre-Depends: postgresql-contrib-15 | missing'),
+      stanza('above', 'installed', 'Depends: contrib:any'),
+    ];
+    const others = [
+      stanza('postgresql-client-15', 'installed', 'Depends: libc6'),
+      stanza('sqlite', 'installed', 'Provides: db'),
+      stanza('needs-any', 'installed', 'Depends: db, missing'),
+      stanza('removed', 'config-files', 'Depends: postgresql'),
+    ];
+    const status = [dependents[2], others[0], postgres, ...dependents.slice(0, 2), ...others.slice(1)];
+    expect(withoutServerData(status.join('\n'))).toBe(others.join('\n'));
+    expect(withoutServerData(others.join('\n'))).toBe(others.join('\n'));
   });
 });
