@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/types.h>
 
@@ -58,6 +59,7 @@ struct staging {
   int file; /* that DATA is written to, or -1 */
   mode_t file_mode;
   uint64_t file_mtime_ms;
+  FILE *times; /* of directories, to be set once nothing is added to them any more; NULL while there are none */
   /* Directories without write permission for their owner: their mode is set once everything is in place. */
   char read_only[65536];
   size_t read_only_len;
@@ -68,6 +70,7 @@ int staging_open(struct staging *s, const char *path);
 int staging_add(struct staging *s, const struct entry *entry);
 int staging_write(struct staging *s, const uint8_t *data, size_t len);
 int staging_end_file(struct staging *s);
+int staging_set_times(struct staging *s); /* after the last entry */
 void staging_discard(struct staging *s);
 int staging_commit(struct staging *s);
 

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define ROOT "root"
+#define TIMES "times"
 #define DIR_FLAGS (O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW)
 
 int staging_open(struct staging *s, const char *text) {
@@ -41,6 +42,28 @@ int staging_open(struct staging *s, const char *text) {
   return s->dir_fd < 0 ? errno : 0;
 }
 
+static struct timespec time_of(uint64_t ms) {
+  return (struct timespec){.tv_sec = (time_t)(ms / 1000), .tv_nsec = (long)(ms % 1000) * 1000000};
+}
+
+/* A record is the time, then the path with its end. Kept in a file: a tree may have any number of directories. */
+static int remember_time(struct staging *s, const struct entry *e) {
+  if (e->mtime_ms == NO_TIME) return 0;
+  if (s->times == NULL) {
+    int fd = openat(s->dir_fd, TIMES, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    if (fd < 0) return errno;
+    s->times = fdopen(fd, "w+");
+    if (s->times == NULL) {
+      int error = errno;
+      close(fd);
+      return error;
+    }
+  }
+  bool written = fwrite(&e->mtime_ms, sizeof e->mtime_ms, 1, s->times) == 1 &&
+                 fwrite(e->path, strlen(e->path) + 1, 1, s->times) == 1;
+  return written ? 0 : errno;
+}
+
 /* A directory that its owner could not write to, or that could not be renamed, gets its own mode at the very end. */
 static int make_directory(struct staging *s, int parent, const char *name, const struct entry *e) {
   s->what = "mkdir";
@@ -49,6 +72,7 @@ static int make_directory(struct staging *s, int parent, const char *name, const
   if (fd < 0) return errno;
   int error = fchmod(fd, e->mode | 0700) == 0 ? 0 : errno;
   close(fd);
+  if (error == 0) error = remember_time(s, e);
   if (error != 0 || (e->mode & 0700) == 0700) return error;
   size_t len = strlen(e->path) + 1;
   if (len + sizeof e->mode > sizeof s->read_only - s->read_only_len) return E2BIG;
@@ -126,9 +150,7 @@ int staging_end_file(struct staging *s) {
   s->what = "write";
   int error = fchmod(s->file, s->file_mode) == 0 ? 0 : errno;
   if (error == 0 && s->file_mtime_ms != NO_TIME) {
-    struct timespec time = {.tv_sec = (time_t)(s->file_mtime_ms / 1000),
-                            .tv_nsec = (long)(s->file_mtime_ms % 1000) * 1000000};
-    const struct timespec times[2] = {time, time};
+    const struct timespec times[2] = {time_of(s->file_mtime_ms), time_of(s->file_mtime_ms)};
     if (futimens(s->file, times) != 0) error = errno;
   }
   if (close(s->file) != 0 && error == 0) error = errno;
@@ -136,11 +158,35 @@ int staging_end_file(struct staging *s) {
   return error;
 }
 
+int staging_set_times(struct staging *s) {
+  if (s->times == NULL) return 0;
+  s->what = "write";
+  if (fflush(s->times) != 0 || fseek(s->times, 0, SEEK_SET) != 0) return errno;
+  int root = openat(s->dir_fd, ROOT, DIR_FLAGS);
+  if (root < 0) return errno;
+  uint64_t ms;
+  int error = 0;
+  while (error == 0 && fread(&ms, sizeof ms, 1, s->times) == 1) {
+    char path[4096];
+    size_t len = 0;
+    int byte;
+    while (len < sizeof path - 1 && (byte = getc(s->times)) > 0) path[len++] = (char)byte;
+    path[len] = 0;
+    const struct timespec times[2] = {time_of(ms), time_of(ms)};
+    if (utimensat(root, len == 0 ? "." : path, times, AT_SYMLINK_NOFOLLOW) != 0) error = errno;
+  }
+  if (error == 0 && ferror(s->times)) error = EIO;
+  close(root);
+  return error;
+}
+
 void staging_discard(struct staging *s) {
   if (s->file >= 0) close(s->file);
   if (s->parent_fd >= 0) close(s->parent_fd);
   if (s->dir_fd >= 0) close(s->dir_fd);
+  if (s->times != NULL) fclose(s->times);
   s->file = s->parent_fd = s->dir_fd = -1;
+  s->times = NULL;
   if (s->path[0] != 0) remove_tree(AT_FDCWD, s->path, 0);
   s->path[0] = 0;
 }

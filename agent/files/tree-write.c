@@ -88,6 +88,9 @@ bool serve_tree_write(int fd, struct frame *frame) {
   }
   if (error == 0) {
     failed[0] = 0;
+    error = staging_set_times(&staging);
+  }
+  if (error == 0) {
     error = staging_commit(&staging);
   }
   const char *what = staging.what;

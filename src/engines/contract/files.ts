@@ -21,7 +21,8 @@ export interface TreeEntry {
   type: 'file' | 'directory' | 'symlink';
   mode: number;
   /**
-   * Modification time of a file, in milliseconds since 1970; without it the file gets the time of writing.
+   * Modification time of a file or directory, in milliseconds since 1970; without it, the time of writing. A
+   * directory that exists already keeps its own.
    */
   mtimeMs?: number | undefined;
   /** The target of a symbolic link. It is never followed on the way. */

@@ -13,8 +13,8 @@ function file(path: string, content: string, mode = 0o644): TreeEntry {
   return { path, type: 'file', mode, linkTarget: null, content: Readable.from([Buffer.from(content)]) };
 }
 
-function directory(path: string): TreeEntry {
-  return { path, type: 'directory', mode: 0o755, linkTarget: null, content: null };
+function directory(path: string, mode = 0o755): TreeEntry {
+  return { path, type: 'directory', mode, linkTarget: null, content: null };
 }
 
 async function* stream(entries: TreeEntry[], failure?: Error): AsyncGenerator<TreeEntry> {
@@ -171,14 +171,16 @@ export function fileCases(get: () => Subject): void {
       });
     });
 
-    it('keeps the times of files, and reports what it leaves out of a tree', async () => {
+    it('keeps the times of files and directories, and reports what it leaves out of a tree', async () => {
       const { engine, shared } = get();
       const mtimeMs = 1_234_567_890_123;
-      const entries = [directory(''), { ...file('old', 'alpha'), mtimeMs }];
+      const entries = [
+        ...[directory(''), { ...directory('folder', 0o555), mtimeMs }, file('folder/inner', 'beta')],
+        { ...file('old', 'alpha'), mtimeMs },
+      ];
       await engine.files.writeTree(shared.sandboxId, 'times', null, stream(entries), timeoutSignal());
-      expect((await sh('stat -c %.3Y times/old; mkfifo times/pipe; mkdir -m 0 times/shut')).stdout).toBe(
-        '1234567890.123\n',
-      );
+      const { stdout } = await sh('cd times; stat -c %.3Y old folder; mkfifo pipe; mkdir -m 0 shut');
+      expect(stdout).toBe('1234567890.123\n1234567890.123\n');
       const skipped: string[] = [];
       const seen: Record<string, number | undefined> = {};
       for await (const entry of engine.files.readTree(
@@ -190,11 +192,11 @@ export function fileCases(get: () => Subject): void {
       )) {
         entry.content?.resume();
         if (entry.content !== null) await once(entry.content, 'end');
-        if (entry.type === 'file') seen[entry.path] = entry.mtimeMs;
+        seen[entry.path] = entry.mtimeMs;
       }
-      expect(seen).toEqual({ old: mtimeMs });
+      expect(seen).toMatchObject({ old: mtimeMs, folder: mtimeMs });
       expect(skipped.sort()).toEqual(['pipe (fifo)', 'shut (permission denied)']);
-      await sh('rmdir times/shut');
+      await sh('rmdir times/shut; chmod 755 times/folder');
     });
 
     it('leaves nothing of a tree that was cut short', async () => {

@@ -140,13 +140,22 @@ describe('upload and download', () => {
     expect(await down('.')).toBe(join(server.cwd, 'one.txt'));
   });
 
-  it('keeps file times in both directions', async () => {
-    await writeFile(join(server.cwd, 'stale'), 'x');
-    await utimes(join(server.cwd, 'stale'), 1_234_567_890, 1_234_567_890);
+  it('keeps times in both directions, and gives files to the user of each side', async () => {
+    await mkdir(join(server.cwd, 'stale'));
+    await writeFile(join(server.cwd, 'stale/file'), 'x');
+    for (const name of ['stale/file', 'stale'])
+      await utimes(join(server.cwd, name), 1_234_567_890, 1_234_567_890);
     await server.call('sandbox_upload_file', { local_path: 'stale', remote_path: 'stale' });
-    expect(await bash('stat -c %Y stale')).toBe('1234567890\n');
+    expect(await bash('stat -c %Y stale stale/file; find stale ! -user $(id -un)')).toBe(
+      '1234567890\n1234567890\n',
+    );
+    const script = 'chown -R root stale';
+    await server.call('sandbox_run_command', { cmd: 'sh', args: ['-c', script], sudo: true });
     await server.call('sandbox_download_file', { remote_path: 'stale', local_path: 'stale-back' });
-    expect((await lstat(join(server.cwd, 'stale-back'))).mtimeMs).toBe(1_234_567_890_000);
+    for (const name of ['stale-back', 'stale-back/file']) {
+      const uid = process.getuid?.();
+      expect(await lstat(join(server.cwd, name))).toMatchObject({ mtimeMs: 1_234_567_890_000, uid });
+    }
   });
 
   it('skips what cannot be read, and lists it', async () => {

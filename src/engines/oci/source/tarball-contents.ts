@@ -206,14 +206,16 @@ class TarballLayout {
     if (path === '' || type === undefined) return null;
     if (type !== 'directory' && !this.#isLast(named, at)) return null;
     const mode = (entry.mode ?? (type === 'directory' ? 0o755 : 0o644)) & PERMISSION_BITS;
+    const mtimeMs = entry.mtime?.getTime();
     if (type === 'file') {
       const content = Readable.from(entry, { objectMode: false });
-      return { path, type, mode, mtimeMs: entry.mtime?.getTime(), linkTarget: null, content };
+      return { path, type, mode, mtimeMs, linkTarget: null, content };
     }
     return {
       path,
       type,
       mode,
+      mtimeMs,
       linkTarget: type === 'symlink' ? this.#target(path, entry) : null,
       content: null,
     };

@@ -74,6 +74,15 @@ describe('a tarball', needs('a non-loopback address of this host', HOST_ADDRESS 
     ],
     ['with names in other scripts', [{ path: 'pkg/Прива́т ☃', content: 'x' }], 'ls', 'Прива́т ☃\n'],
     [
+      'with the times of its files and folders',
+      [
+        { path: 'pkg/d', type: 'Directory' },
+        { path: 'pkg/d/f', content: 'f\n' },
+      ],
+      'stat -c %Y d d/f',
+      '1700000000\n1700000000\n',
+    ],
+    [
       'with unreadable folders',
       [
         { path: 'pkg/d', type: 'Directory', mode: 0o500 },
