@@ -51,9 +51,11 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       const snapshots = snapshotsOf(context);
       const { engine, other, create } = get();
       const source = await create();
-      await shell(
+      // Without ids of its own, a sandbox has a single owner.
+      const owner = await shell(
         source,
-        `cd /vercel/sandbox && echo kept > file && chmod 0640 file && touch -d @1234567890 file && ln -s file link && mkdir -p deep/er &&
+        `cd /vercel/sandbox && echo kept > file && { chown 7:8 file 2> /dev/null || true; } && stat -c %u:%g file &&
+         chmod 0640 file && touch -d @1234567890 file && ln -s file link && mkdir -p deep/er &&
          mkdir -p /opt/tool && echo tool > /opt/tool/run && echo changed > /etc/hostname && rm -rf /etc/ssl &&
          chmod 0750 /srv && echo temporary > /tmp/file && (sleep 1000 & )`,
       );
@@ -79,10 +81,10 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
       expect(
         await shell(
           restored,
-          `cd /vercel/sandbox && cat link && stat -c '%a %Y' file && readlink link && test -d deep/er &&
+          `cd /vercel/sandbox && cat link && stat -c '%a %Y %u:%g' file && readlink link && test -d deep/er &&
            cat /opt/tool/run /etc/hostname && test ! -e /etc/ssl && stat -c %a /srv && cat /tmp/file && stat -c %a /tmp && id -u`,
         ),
-      ).toBe('kept\n640 1234567890\nfile\ntool\nchanged\n750\ntemporary\n1777\n0');
+      ).toBe(`kept\n640 1234567890 ${owner}\nfile\ntool\nchanged\n750\ntemporary\n1777\n0`);
       await other.forget(restored.sandboxId, timeoutSignal());
       await deleteAll(snapshots, [snapshot]);
     });
