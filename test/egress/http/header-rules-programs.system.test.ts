@@ -17,6 +17,11 @@ const RULES: NetworkPolicy = {
       match: { methods: ['POST'], pathPrefix: '/v1/' },
       headers: { 'X-Matched': 'yes' },
     },
+    {
+      domain: 'api.test',
+      match: { pathRegex: '^/m/', query: { q: { exact: '1' } }, headers: { 'X-Kind': { prefix: 'b' } } },
+      headers: { 'X-Conditions': 'hold' },
+    },
     { domain: '*.api.test', headers: { 'X-Below': 'yes' } },
     { domain: 'self.test', headers: { Authorization: say('TOKEN') } },
     { domain: 'wrong.test', headers: { Authorization: say('TOKEN') } },
@@ -117,6 +122,20 @@ describe('header rules', needs('root, for a route to test addresses', isRoot), (
     expect(noted(world.seen, '/below').headers).toMatchObject({ 'x-below': 'yes' });
     expect(noted(world.seen, '/below').headers['authorization']).toBeUndefined();
     expect(noted(world.seen, '/other').headers['authorization']).toBeUndefined();
+  });
+
+  it('apply to requests with the header and the query that they require, in every protocol', async () => {
+    await box.run(
+      `ask() { curl -sS $1 -H "X-Kind: $3" "$2://api.test$4"; }
+      for each in '--http2 https' '--http1.1 https' '--http1.1 http'; do
+        ask $each blue '/m/a?q=1'; ask $each red '/m/b?q=1'; ask $each blue '/m/c?q=2'; ask $each blue '/n/d?q=1'
+      done`,
+    );
+    const under = (prefix: string) => world.seen.filter(({ path }) => path.startsWith(prefix));
+    expect([...under('/m/'), ...under('/n/')]).toHaveLength(12);
+    const matched = world.seen.filter(({ headers }) => headers['x-conditions'] === 'hold');
+    expect(matched.map(({ path }) => path)).toEqual(['/m/a?q=1', '/m/a?q=1', '/m/a?q=1']);
+    expect(new Set(matched.map(({ protocol }) => protocol))).toEqual(new Set(['h2', 'http/1.1']));
   });
 
   it('leave domains without rules their own certificate', async () => {

@@ -46,9 +46,9 @@ function argumentOf({ rules, ...policy }: NetworkPolicy): Record<string, unknown
   return {
     ...policy,
     rules: rules.map(({ match, ...rule }) => {
-      if (match?.pathPrefix === undefined) return { ...rule, match };
-      const { pathPrefix: path_prefix, ...rest } = match;
-      return { ...rule, match: { ...rest, path_prefix } };
+      if (match === undefined) return rule;
+      const { pathPrefix: path_prefix, pathRegex: path_regex, ...rest } = match;
+      return { ...rule, match: { ...rest, path_prefix, path_regex } };
     }),
   };
 }
