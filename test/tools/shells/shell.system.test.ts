@@ -39,6 +39,13 @@ describe('a shell', () => {
     expect(row(answer, 1)).toMatch(/^prompt> test -t 0/);
   });
 
+  it('shows the line that bash holds after an edit between emoji', async () => {
+    const shell = await openShell(server);
+    await shell.send({ text: 'echo 😀😀abc', keys: ['left', 'left', 'left', 'backspace'] });
+    const answer = await shell.send({ keys: ['enter'], wait_for: '\n😀abc' });
+    expect([row(answer, 1), row(answer, 2)]).toEqual(['prompt> echo 😀abc', '😀abc']);
+  });
+
   it('returns the output since the last call, once', async () => {
     const shell = await openShell(server);
     const first = await shell.send({ text: 'echo one-$((1 + 1))\n', wait_for: 'one-2' });
