@@ -177,7 +177,7 @@ export async function runJob(
 /** Adds the ids of an answer. */
 export function learn(text: string, known: Map<string, string>): void {
   for (const id of ['sandbox_id', 'command_id']) {
-    const found = new RegExp(`\\b${id}\\W{1,6}(\\w+)`).exec(text)?.[1];
+    const found = field(id, '(\\w+)').exec(text)?.[1];
     if (found !== undefined) known.set(id, found);
   }
 }
