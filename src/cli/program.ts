@@ -80,9 +80,11 @@ function buildProgram(
     .description('import or pull images for use as `runtime`; list and remove them')
     .helpCommand(false);
   addImageVerbs(dependencies, terminal, verbsOf(images));
-  verb('clean', 'remove what exited servers left behind', (config) =>
-    withRegistry(dependencies, config, terminal, (registry) => clean(registry, terminal)),
-  );
+  verb('clean', 'remove what exited servers left behind', (config, command) =>
+    withRegistry(dependencies, config, terminal, (registry) =>
+      clean(registry, hasOption(command, 'damaged'), terminal),
+    ),
+  ).option('--damaged', 'also end and remove sandboxes with damaged ownership records, even if in use');
   verb('tools', 'print the tools that the server offers', async (config) =>
     showTools(await dependencies.tools(config), terminal),
   );

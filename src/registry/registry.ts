@@ -72,8 +72,8 @@ class SessionRegistry implements Registry {
     return session;
   }
 
-  recover(signal: AbortSignal): Promise<Recovered> {
-    return recoverSandboxes(this.#context, signal);
+  recover(signal: AbortSignal, { includeDamaged = false } = {}): Promise<Recovered> {
+    return recoverSandboxes(this.#context, signal, includeDamaged);
   }
 
   close(reason: SessionEndReason): Promise<void> {

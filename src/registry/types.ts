@@ -240,9 +240,13 @@ export interface Registry {
   openSession(principal: string): Session;
   /**
    * Stops and removes what dead owners left, and removes what is past its retention. Returns what was done,
-   * for the log.
+   * for the log. `includeDamaged` also ends and removes sandboxes with damaged ownership records, which nothing
+   * else does: they may be in use.
    */
-  recover(signal: AbortSignal): Promise<{
+  recover(
+    signal: AbortSignal,
+    options?: { includeDamaged?: boolean },
+  ): Promise<{
     stopped: string[];
     forgotten: string[];
     /** What could not be recovered, as readable messages. It is left for the next recovery. */

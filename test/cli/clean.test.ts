@@ -22,7 +22,7 @@ describe('clean', () => {
   it('reports what it stopped and removed', async () => {
     const terminal = recordingTerminal();
     const recover = async () => ({ ...nothing, stopped: ['sbx_a'], forgotten: ['sbx_b', 'sbx_c'] });
-    expect(await clean(registryThat(recover), terminal)).toBe(0);
+    expect(await clean(registryThat(recover), false, terminal)).toBe(0);
     expect(terminal.output()).toBe('stopped    sbx_a\nforgotten  sbx_b\nforgotten  sbx_c\n');
     expect(terminal.errors()).toBe('');
   });
@@ -32,6 +32,7 @@ describe('clean', () => {
     expect(
       await clean(
         registryThat(async () => nothing),
+        false,
         terminal,
       ),
     ).toBe(0);
@@ -42,7 +43,7 @@ describe('clean', () => {
     const terminal = recordingTerminal();
     const failed = [{ id: 'sbx_b', reason: 'The disk is full.' }];
     const recover = async () => ({ ...nothing, stopped: ['sbx_a'], failed });
-    expect(await clean(registryThat(recover), terminal)).toBe(1);
+    expect(await clean(registryThat(recover), false, terminal)).toBe(1);
     expect(terminal.output()).toBe('stopped    sbx_a\n');
     expect(terminal.errors()).toContain('failed     sbx_b  The disk is full.\n');
     expect(terminal.errors()).toContain('sandbox-mcp doctor');
@@ -54,6 +55,7 @@ describe('clean', () => {
     expect(
       await clean(
         registryThat(async () => ({ ...nothing, failed })),
+        false,
         terminal,
       ),
     ).toBe(1);
@@ -62,6 +64,8 @@ describe('clean', () => {
 
   it('fails when recovery fails', async () => {
     const recover = () => Promise.reject(new SandboxError('unavailable', 'No state directory.'));
-    await expect(clean(registryThat(recover), recordingTerminal())).rejects.toThrow('No state directory.');
+    await expect(clean(registryThat(recover), false, recordingTerminal())).rejects.toThrow(
+      'No state directory.',
+    );
   });
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -78,5 +78,27 @@ describe('a record written by version 0.1.0', () => {
       createdAt: 1_764_444_000_000,
     };
     expect(snapshotRecords.parse(JSON.stringify(old), old.snapshotId)).toEqual(old);
+  });
+});
+
+describe('a damaged ownership record', () => {
+  it('stays with its sandbox until it is to be removed, even if in use', async () => {
+    const { registry, engine, stateDir } = openWorld();
+    const session = registry.openSession('local');
+    const torn = await session.create(plainRequest, neverAborted);
+    const newer = await session.create(plainRequest, neverAborted);
+    const pathOf = (sandboxId: string) => join(stateDir, 'records', `${sandboxId}.json`);
+    writeFileSync(pathOf(torn.sandboxId), '{ torn');
+    writeFileSync(pathOf(newer.sandboxId), '{"version":1000}');
+    expect(await registry.recover(neverAborted)).toMatchObject({ stopped: [], forgotten: [] });
+    // What a newer version has written is not damaged.
+    expect(await registry.recover(neverAborted, { includeDamaged: true })).toEqual({
+      stopped: [],
+      forgotten: [torn.sandboxId],
+      failed: [],
+    });
+    expect((await engine.list()).items.map(({ sandboxId }) => sandboxId)).toEqual([newer.sandboxId]);
+    expect(existsSync(pathOf(torn.sandboxId))).toBe(false);
+    await session.end('stdin_closed');
   });
 });

@@ -8,6 +8,13 @@ const versionSchema = z.object({ version: z.number() });
 /** Why a record cannot be used. Its file is left unchanged, for a person or a newer version to handle. */
 export class UnreadableRecord extends Error {
   override readonly name = 'UnreadableRecord';
+  /** Written by a newer version of this program: not damaged. */
+  readonly isNewer: boolean;
+
+  constructor(message: string, options: ErrorOptions & { isNewer?: boolean } = {}) {
+    super(message, options);
+    this.isNewer = options.isNewer ?? false;
+  }
 }
 
 /**
@@ -26,6 +33,7 @@ export function parseVersioned(text: string): unknown {
   if (version.success && version.data.version > RECORD_VERSION) {
     throw new UnreadableRecord(
       `it has format version ${version.data.version}; this program knows ${RECORD_VERSION}`,
+      { isNewer: true },
     );
   }
   return data;

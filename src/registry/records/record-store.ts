@@ -86,16 +86,24 @@ export class RecordStore<Item> {
 
   /** Every readable record, in no particular order. Unreadable ones are logged and skipped. */
   async all(): Promise<Item[]> {
-    const ids: string[] = [];
-    for (const name of await this.#names()) {
-      const id = this.#idOfFile(name);
-      if (id === undefined) continue;
-      if (this.#kind.isId(id)) ids.push(id);
-      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is not a valid id'));
-    }
+    const ids = await this.#ids();
     // `read` has logged an unreadable record; it must not hide the others.
     const records = await mapConcurrent(ids, 16, (id) => this.read(id).catch(() => null));
     return records.filter((record) => record !== null);
+  }
+
+  /** The ids of records with damaged contents. Those that a newer version has written are not among them. */
+  async damaged(): Promise<string[]> {
+    const ids = await this.#ids();
+    const isDamaged = await mapConcurrent(ids, 16, async (id) => {
+      try {
+        this.#kind.parse(await readFile(this.#path(id), 'utf8'), id);
+        return false;
+      } catch (error) {
+        return error instanceof UnreadableRecord && !error.isNewer;
+      }
+    });
+    return ids.filter((_, index) => isDamaged[index]);
   }
 
   /** Changes a record and returns the new one. Null if the record is gone: it is not created again. */
@@ -163,6 +171,18 @@ export class RecordStore<Item> {
     if (this.#isPrivate) return;
     await requirePrivatePath(this.#directory);
     this.#isPrivate = true;
+  }
+
+  /** Files whose name is no id are logged and skipped. */
+  async #ids(): Promise<string[]> {
+    const ids: string[] = [];
+    for (const name of await this.#names()) {
+      const id = this.#idOfFile(name);
+      if (id === undefined) continue;
+      if (this.#kind.isId(id)) ids.push(id);
+      else this.#report(join(this.#directory, name), new UnreadableRecord('its name is not a valid id'));
+    }
+    return ids;
   }
 
   #remember(path: string, stamp: string, record: Item): void {

@@ -24,38 +24,75 @@ export interface Recovered {
  *
  * A sandbox that cannot be recovered is logged and left for the next recovery.
  *
+ * @param includeDamaged also ends and removes every sandbox with a damaged ownership record: nothing says who
+ *   owns it, so it may be in use
  * @throws SandboxError `cancelled`
  */
-export async function recoverSandboxes(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
+export async function recoverSandboxes(
+  context: RegistryContext,
+  signal: AbortSignal,
+  includeDamaged: boolean,
+): Promise<Recovered> {
   try {
-    return await recoverAll(context, signal);
+    return await recoverAll(context, signal, includeDamaged);
   } finally {
     // Last, since they may be large and no sandbox waits for them; and also if the engine's recovery fails.
     await context.stagedDownloads.removeAbandoned();
   }
 }
 
-async function recoverAll(context: RegistryContext, signal: AbortSignal): Promise<Recovered> {
-  const { engine, store, log } = context;
+async function recoverAll(
+  context: RegistryContext,
+  signal: AbortSignal,
+  includeDamaged: boolean,
+): Promise<Recovered> {
+  const { engine, store } = context;
   await store.removeAbandoned();
   const recovered: Recovered = { stopped: [], forgotten: [], failed: [] };
+  if (includeDamaged) await removeDamaged(context, recovered, signal);
   await reclaim(context, recovered, signal);
   await recoverSnapshots(context, signal);
   const records = (await store.all()).filter((record) => record.engine === engine.name);
-  await mapConcurrent(records, AT_A_TIME, async ({ sandboxId }) => {
-    throwIfCancelled(signal);
-    try {
-      await recoverOne(context, sandboxId, recovered, signal);
-    } catch (error) {
-      throwIfCancelled(signal);
-      recovered.failed.push({ id: sandboxId, reason: reasonOf(error) });
-      log.error(
-        { sandbox_id: sandboxId, err: error },
-        'Could not recover a sandbox; left for the next recovery.',
-      );
-    }
-  });
+  await mapConcurrent(records, AT_A_TIME, ({ sandboxId }) =>
+    attempt(context, sandboxId, recovered, signal, () => recoverOne(context, sandboxId, recovered, signal)),
+  );
   return recovered;
+}
+
+/** Rejects only if cancelled: any other failure is recorded and logged. */
+async function attempt(
+  { log }: RegistryContext,
+  sandboxId: string,
+  recovered: Recovered,
+  signal: AbortSignal,
+  work: () => Promise<void>,
+): Promise<void> {
+  throwIfCancelled(signal);
+  try {
+    await work();
+  } catch (error) {
+    throwIfCancelled(signal);
+    recovered.failed.push({ id: sandboxId, reason: reasonOf(error) });
+    log.error(
+      { sandbox_id: sandboxId, err: error },
+      'Could not recover a sandbox; left for the next recovery.',
+    );
+  }
+}
+
+async function removeDamaged(
+  context: RegistryContext,
+  recovered: Recovered,
+  signal: AbortSignal,
+): Promise<void> {
+  const { engine, store } = context;
+  for (const sandboxId of await store.damaged()) {
+    await attempt(context, sandboxId, recovered, signal, async () => {
+      await engine.forget(sandboxId, signal);
+      await store.remove(sandboxId);
+      recovered.forgotten.push(sandboxId);
+    });
+  }
 }
 
 function reasonOf(error: unknown): string {
