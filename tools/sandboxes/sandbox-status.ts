@@ -1,6 +1,6 @@
 import type { SandboxStatus } from '../../src/engines/engine.ts';
 import type { SandboxHandle, SandboxView } from '../../src/registry/types.ts';
-import { sleep, withTimeout } from '../../src/shared/async/with-timeout.ts';
+import { raceAbort, sleep, withTimeout } from '../../src/shared/async/with-timeout.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 
 export const STATUSES = [
@@ -37,13 +37,14 @@ export interface StatusWait {
  * @throws `conflict` at once for a status that it can no longer reach
  */
 export async function waitForStatus(
-  handle: SandboxHandle,
+  handle: Pick<SandboxHandle, 'view'>,
   wait: StatusWait,
   signal: AbortSignal,
 ): Promise<SandboxView | null> {
   return withTimeout(wait.timeoutMs, signal, async (limited) => {
     for (;;) {
-      const view = await handle.view(limited);
+      // An engine may be slow to notice that the time is up.
+      const view = await raceAbort(handle.view(limited), limited);
       if (view.status === wait.status) return view;
       requirePossible(view, wait.status);
       await sleep(wait.pollIntervalMs, limited);

@@ -30,6 +30,13 @@ describe('waitForStatus', () => {
     ).toBeNull();
   });
 
+  it('returns null in time if the engine never answers and ignores its signal', async () => {
+    const handle = { view: () => new Promise<never>(() => {}) };
+    expect(
+      await waitForStatus(handle, { ...wait, timeoutMs: 5, status: 'stopped' }, neverAborted),
+    ).toBeNull();
+  });
+
   it.each(STATUSES.filter((status) => status !== 'stopped'))(
     'does not wait for a stopped sandbox to be %s',
     async (status) => {

@@ -71,6 +71,14 @@ describe('an API that accepts every request and answers none', () => {
     expect((await call('sandbox_create', {})).structuredContent).toMatchObject({ status: 'pending' });
   });
 
+  it('does not delay the end of a wait for a status', async () => {
+    await session.create(plainRequest, neverAborted);
+    api.answers.unshift(() => new Promise(() => {}));
+    const call = await connect({});
+    const waited = await call('sandbox_wait_for_status', { status: 'stopped', timeout_ms: 100 });
+    expect(waited.content[0]?.text).toContain('did not become stopped within 100 ms');
+  });
+
   it('leaves no tool without an answer in time', async () => {
     const { sandboxId } = await session.create(plainRequest, neverAborted);
     const sandbox = await session.sandbox(sandboxId);
