@@ -1,9 +1,10 @@
 /**
- * `npm run torture [-- --minutes 10 --seed 7 --sessions 3]`: prints what was done, and fails if a promise was
- * broken.
+ * `npm run torture [-- --minutes 10 --seed 7 --sessions 3 --fault "full disk" --fault SIGKILL]`: prints what was
+ * done, and fails if a promise was broken.
  */
 import { randomInt } from 'node:crypto';
 import { parseArgs } from 'node:util';
+import { FAULTS } from './faults.ts';
 import { torture } from './torture.ts';
 
 const { values } = parseArgs({
@@ -11,11 +12,15 @@ const { values } = parseArgs({
     minutes: { type: 'string', default: '5' },
     seed: { type: 'string', default: String(randomInt(2 ** 31)) },
     sessions: { type: 'string', default: '3' },
+    fault: { type: 'string', multiple: true, default: FAULTS.map(({ name }) => name) },
   },
 });
 const [seed, minutes, sessions] = [values.seed, values.minutes, values.sessions].map(Number);
 if (seed === undefined || !minutes || !sessions || !Number.isSafeInteger(seed))
   throw new Error('--seed, --minutes and --sessions take numbers');
+const { fault: faults } = values;
+const unknown = faults.filter((wanted) => !FAULTS.some(({ name }) => name === wanted));
+if (unknown.length > 0) throw new Error(`there is no fault "${unknown.join('", "')}"`);
 const until = performance.now() + minutes * 60_000;
 process.stdout.write(`seed ${seed}, ${minutes} minutes, ${sessions} sessions\n`);
 
@@ -23,6 +28,7 @@ const report = await torture({
   seed,
   sessions,
   faultsPerRound: 6,
+  faults,
   another: () => performance.now() < until,
   notify: (line) => void process.stdout.write(`${line}\n`),
 });

@@ -24,6 +24,8 @@ export interface TortureOptions {
   readonly sessions: number;
   /** Faults of one round. */
   readonly faultsPerRound: number;
+  /** Names of the faults to draw from; all of them by default. */
+  readonly faults?: readonly string[];
   /** Whether another round begins. */
   another(report: Report): boolean;
   /** Receives a line about each fault, violation and round. */
@@ -42,7 +44,7 @@ export async function torture(options: TortureOptions): Promise<Report> {
   const environment = makeEnvironment();
   try {
     const random = generator(options.seed);
-    const deck = new Deck(environment, random, report);
+    const deck = new Deck(environment, random, report, options.faults);
     const damaged = new Set<string>();
     while (options.another(report)) {
       const faults = Array.from({ length: options.faultsPerRound }, () => deck.draw());
@@ -63,10 +65,11 @@ class Deck {
   readonly #random: () => number;
   #left: Fault[] = [];
 
-  constructor(environment: Environment, random: () => number, report: Report) {
+  constructor(environment: Environment, random: () => number, report: Report, names?: readonly string[]) {
+    const faults = FAULTS.filter(({ name }) => names?.includes(name) ?? true);
     this.#random = random;
-    this.#possible = FAULTS.filter((fault) => fault.lacks(environment) === null);
-    for (const fault of FAULTS) {
+    this.#possible = faults.filter((fault) => fault.lacks(environment) === null);
+    for (const fault of faults) {
       const lack = fault.lacks(environment);
       if (lack !== null) report.skipped.set(fault.name, lack);
     }
