@@ -11,7 +11,10 @@ const config = z.looseObject({
   mounts: z.array(
     z.looseObject({ destination: z.string(), source: z.string(), options: z.array(z.string()) }),
   ),
-  linux: z.looseObject({ cgroupsPath: z.string().optional() }),
+  linux: z.looseObject({
+    cgroupsPath: z.string().optional(),
+    namespaces: z.array(z.looseObject({ type: z.string(), path: z.string().optional() })),
+  }),
 });
 
 export interface BareBundle {
@@ -52,6 +55,8 @@ export async function copyBundle(
     mount.options = ['bind', 'ro'];
   }
   if (parsed.linux.cgroupsPath !== undefined) parsed.linux.cgroupsPath = `/sandbox-mcp.bare-${sandboxId}`;
+  // The server's launcher makes the user namespace; a bare runtime makes its own.
+  for (const namespace of parsed.linux.namespaces) delete namespace.path;
   await writeFile(file, JSON.stringify(parsed));
   return {
     global: [runtime.path, '--root', join(to, 'runtime')],
