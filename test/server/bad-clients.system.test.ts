@@ -245,10 +245,16 @@ describe('a client that starts two servers at once on one state directory and ki
     expect(await call(server, 'sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
   });
 
-  async function filesOf(stateDir: string): Promise<string[]> {
-    const entries = await readdir(stateDir, { recursive: true, withFileTypes: true });
-    const paths = entries.map(({ parentPath, name }) => join(parentPath, name));
-    // What a killed server was about to remove stays until the next recovery.
-    return paths.filter((path) => !path.startsWith(join(stateDir, 'trash/'))).toSorted();
+  async function filesOf(directory: string): Promise<string[]> {
+    const paths: string[] = [];
+    for (const entry of await readdir(directory, { withFileTypes: true })) {
+      const path = join(directory, entry.name);
+      paths.push(path);
+      // What a killed server was about to remove stays until the next recovery. The kernel lets nobody but root
+      // into the working directory of an overlay.
+      if (entry.isDirectory() && !['trash', 'work'].includes(entry.name))
+        paths.push(...(await filesOf(path)));
+    }
+    return paths.toSorted();
   }
 });

@@ -66,7 +66,9 @@ export function makeEnvironment(): Environment {
 
 /** A script that does what the mode says and then becomes the runtime. Returns its path. */
 function writeRuntime(control: string, modeFile: string): string {
-  const found = ['crun', 'runc'].map(locate).find((path) => path !== null);
+  // crun of Debian 12 starts nothing for ordinary users without cgroups of their own.
+  const names = process.getuid?.() === 0 ? ['crun', 'runc'] : ['runc', 'crun'];
+  const found = names.map(locate).find((path) => path !== null);
   if (!found) throw new Error('neither crun nor runc is installed');
   const path = join(control, `${found.endsWith('runc') ? 'runc' : 'crun'}-wrapper`);
   const script = `#!/bin/sh

@@ -141,7 +141,7 @@ async function writeUpload(place: Place): Promise<void> {
 
 async function untilUp(server: ServerProcess, command_id: string): Promise<void> {
   for (;;) {
-    const { lines } = logged.parse(await server.call('command_logs', { command_id, wait_ms: 1_000 }));
+    const { lines } = logged.parse(await server.call('command_logs', { command_id, wait_ms: 20_000 }));
     if (lines.some(({ data }) => data === 'up')) return;
   }
 }
