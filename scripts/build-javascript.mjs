@@ -49,6 +49,8 @@ export async function buildJavaScript() {
     legalComments: 'none',
     banner: { js: BANNER },
     plugins: [englishOnly],
+    // Its CommonJS form loads its files in a way that a bundler cannot follow.
+    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     external: EXTERNAL_PACKAGES,
     logLevel: 'error',
   });

@@ -2,12 +2,14 @@
 /** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
 import { spawn } from 'node:child_process';
 import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Dependencies } from './cli/dependencies.ts';
 import { cliLog } from './cli/output/cli-log.ts';
 import type { Terminal } from './cli/output/terminal.ts';
 import { runProgram } from './cli/program.ts';
+import { selfCommand } from './cli/setup/self-command.ts';
 import { openKeyboard } from './cli/verbs/keyboard.ts';
 import { type Config, loadConfig } from './config/config.ts';
 import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
@@ -187,6 +189,19 @@ const parts: Dependencies = {
   withImages,
   diagnose,
   keyboard: () => openKeyboard(process.stdin, process.stdout),
+  ask: async (question) => {
+    if (!process.stdin.isTTY || !process.stdout.isTTY) return null;
+    const lines = createInterface({ input: process.stdin, output: process.stdout });
+    try {
+      return await lines.question(question);
+    } catch {
+      // Ctrl-C or ctrl-D: no answer is no consent.
+      return '';
+    } finally {
+      lines.close();
+    }
+  },
+  self: selfCommand(process.execPath, fileURLToPath(import.meta.url), process.platform),
   tools: selectedTools,
 };
 

@@ -3,6 +3,7 @@ import type { ParsedFlags } from '../config/flags.ts';
 import type { Diagnosis, Images } from '../engines/engine.ts';
 import type { Registry } from '../registry/types.ts';
 import type { FileProblem } from './output/cli-log.ts';
+import type { ServerCommand } from './setup/clients.ts';
 import type { Keyboard } from './verbs/keyboard.ts';
 import type { ToolLine } from './verbs/tools.ts';
 
@@ -23,6 +24,10 @@ export interface Dependencies {
   diagnose(config: Config): Promise<Diagnosis[]>;
   /** Null if the program was not started in a terminal. */
   keyboard(): Keyboard | null;
+  /** Resolves to the line that the user types; null if the program was not started in a terminal. */
+  ask(question: string): Promise<string | null>;
+  /** The program that starts this server again, and its first arguments. */
+  readonly self: ServerCommand;
   /** The tools that the configuration offers. */
   tools(config: Config): Promise<readonly ToolLine[]>;
 }

@@ -80,6 +80,24 @@ function buildProgram(
     .description('import or pull images for use as `runtime`; list and remove them')
     .helpCommand(false);
   addImageVerbs(dependencies, terminal, verbsOf(images));
+  verb(
+    'setup',
+    'add this server to the settings of a client, or of every client found',
+    async (config, command) => {
+      const { setupClients } = await import('./setup-clients.ts');
+      const request = {
+        client: command.args[0] ?? null,
+        remove: hasOption(command, 'remove'),
+        yes: hasOption(command, 'yes'),
+        flags: given,
+      };
+      return setupClients(request, config, dependencies, terminal);
+    },
+  )
+    .argument('[client]', 'such as claude-code, cursor or vscode')
+    .option('--remove', 'take it out again')
+    .option('--yes', 'change the files without asking')
+    .addHelpText('after', '\nFlags before `setup` become flags of the server.');
   verb('clean', 'remove what exited servers left behind', (config, command) =>
     withRegistry(dependencies, config, terminal, (registry) =>
       clean(registry, hasOption(command, 'damaged'), terminal),

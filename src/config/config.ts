@@ -20,6 +20,7 @@ import {
   orList,
   type Setting,
 } from './setting.ts';
+import { type UserFolders, userFolders } from './user-folders.ts';
 import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
 export type { ImageSettings } from './image-settings.ts';
@@ -80,6 +81,8 @@ export interface Config {
   readonly timeZone: string | null;
   /** `SANDBOX_MCP_SECRET_NAME` and related variables. */
   readonly secrets: SecretStore;
+  /** Null if this user has no home directory. */
+  readonly userFolders: UserFolders | null;
   /** Settings of the cloud engine; they hold secrets. */
   readonly vercel: VercelSettings;
   /** Network quota of a sandbox in bytes, inbound plus outbound; null means no limit. */
@@ -162,6 +165,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     extraCaCerts: env['NODE_EXTRA_CA_CERTS'] || null,
     timeZone: env['TZ'] || null,
     secrets: new SecretStore(secretSettings(env)),
+    userFolders: userFolders(env, surroundings.homeDir),
     vercel: vercelSettings(given('vercel-api-url') ?? null, surroundings),
     egressMaxBytes: optional(given('egress-max-bytes'), bytes),
     toolsets: toolsets(value('toolsets')),

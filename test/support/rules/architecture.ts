@@ -35,6 +35,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/config/': { 'src/shared/': 'all' },
   'src/cli/': {
     'src/cli/output/': 'all',
+    'src/cli/setup/': 'all',
     'src/cli/verbs/': 'all',
     'src/config/': 'all',
     'src/registry/': 'types',
@@ -44,11 +45,13 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   'src/cli/verbs/': {
     'src/config/': 'all',
     'src/cli/output/': 'all',
+    'src/cli/setup/': 'all',
     'src/registry/': 'types',
     'src/engines/engine.ts': 'types',
     'src/images/': 'all',
     'src/shared/': 'all',
   },
+  'src/cli/setup/': { 'src/config/': 'types', 'src/shared/': 'all' },
   'src/cli/output/': {
     'src/registry/types.ts': 'types',
     'src/engines/engine.ts': 'types',
