@@ -39,7 +39,7 @@ export async function setup(request: SetupRequest, surroundings: SetupSurroundin
       const change = request.remove
         ? await changeToRemove(client, file)
         : await changeToAdd(client, file, request.server);
-      failed = !(await carryOut(client, change, request, surroundings)) || failed;
+      failed = !(await makeChange(client, change, request, surroundings)) || failed;
     } catch (error) {
       if (!(error instanceof SandboxError) || chosen.length === 1) throw error;
       terminal.err(`${client.title}: ${error.message}\n  ${error.hint}\n`);
@@ -50,7 +50,7 @@ export async function setup(request: SetupRequest, surroundings: SetupSurroundin
 }
 
 /** False if nobody could be asked. */
-async function carryOut(
+async function makeChange(
   client: Client,
   change: EntryChange,
   request: SetupRequest,
