@@ -14,6 +14,7 @@ import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
+import { searchRow } from './rows/search.ts';
 import { sessionInfo } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
@@ -39,6 +40,7 @@ const ROWS: readonly Row[] = [
   connect,
   manyConnections,
   sessionInfo,
+  searchRow,
 ];
 const NAMES = ROWS.map(({ name }) => name);
 

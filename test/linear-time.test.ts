@@ -23,7 +23,7 @@ import { outputText } from '../src/shared/text/output-text.ts';
 import { TerminalScreen } from '../src/shared/text/terminal-screen.ts';
 import { lastVisibleLine, terminalText, unfinishedEscapeBytes } from '../src/shared/text/terminal-text.ts';
 import { TerminalTranscript } from '../src/shared/text/terminal-transcript.ts';
-import { decodeFiles } from '../tools/files/file-content.ts';
+import { decodeFiles } from '../tools/common/file-content.ts';
 import { TOOLS } from '../tools/index.ts';
 import { excluder } from '../tools/transfers/exclude.ts';
 import { foreignInputs } from './support/foreign-inputs.ts';

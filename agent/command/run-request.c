@@ -13,6 +13,7 @@ bool command_read(struct frame *frame, struct command *c) {
       {TAG_SUDO, FIELD_NUMBER, false, &c->program.sudo},
       {TAG_TIMEOUT_MS, FIELD_NUMBER, false, &c->timeout_ms},
       {TAG_GRACE_MS, FIELD_NUMBER, false, &c->grace_ms},
+      {TAG_STDIN, FIELD_STRING, false, &c->program.input},
       {TAG_NPROC, FIELD_NUMBER, false, &c->program.nproc},
   };
   return fields_read(frame->body, frame->len, wanted, sizeof wanted / sizeof wanted[0]);

@@ -15,13 +15,16 @@
 #define DEPTH_MAX 200
 #define NO_TIME UINT64_MAX
 
-/* files.c, file-write.c, tree-read.c, tree-write.c: one function a request. False: the connection is over. */
+/* files.c, file-write.c, tree-read.c, tree-write.c, list.c, scan.c, listeners.c: one function a request. False: the connection is over. */
 bool serve_stat(int fd, struct frame *frame);
 bool serve_mkdir(int fd, struct frame *frame);
 bool serve_read(int fd, struct frame *frame);
 bool serve_write(int fd, struct frame *frame);
 bool serve_tree_read(int fd, struct frame *frame);
 bool serve_tree_write(int fd, struct frame *frame);
+bool serve_list(int fd, struct frame *frame);
+bool serve_scan(int fd, struct frame *frame);
+bool serve_listeners(int fd, struct frame *frame);
 
 /* path.c: the functions that return int return 0 or an errno */
 bool path_is_absolute(const char *path);
@@ -37,6 +40,20 @@ int open_regular(int dir_fd, const char *name, int extra_flags, struct stat *st,
 void enlarge_send_buffer(int fd);
 bool send_file(int fd, int file, uint64_t limit, int *error);
 bool discard_upload(int fd, struct frame *frame);
+
+/* record-stream.c: many small records in DATA frames; `open` turns false when the connection is over */
+struct record_stream {
+  int fd;
+  bool open;
+  size_t len;
+  uint8_t bytes[DATA_MAX];
+};
+void stream_begin(struct record_stream *s, int fd);
+void stream_bytes(struct record_stream *s, const void *data, size_t len);
+void stream_u8(struct record_stream *s, uint8_t value);
+void stream_u32(struct record_stream *s, uint32_t value);
+void stream_u64(struct record_stream *s, uint64_t value);
+bool stream_flush(struct record_stream *s);
 
 /* remove-tree.c */
 void remove_tree(int dir_fd, const char *name, int depth);

@@ -88,6 +88,9 @@ bool serve_frame(int fd, struct frame *frame) {
     case REQ_WRITE:
     case REQ_TREE_READ:
     case REQ_TREE_WRITE:
+    case REQ_LIST:
+    case REQ_SCAN:
+    case REQ_LISTENERS:
     case REQ_CONNECT: break;
     default: return send_protocol_error(fd);
   }
@@ -99,6 +102,9 @@ bool serve_frame(int fd, struct frame *frame) {
     case REQ_WRITE: return serve_write(fd, frame);
     case REQ_TREE_READ: return serve_tree_read(fd, frame);
     case REQ_TREE_WRITE: return serve_tree_write(fd, frame);
+    case REQ_LIST: return serve_list(fd, frame);
+    case REQ_SCAN: return serve_scan(fd, frame);
+    case REQ_LISTENERS: return serve_listeners(fd, frame);
     default: return serve_connect(fd, frame);
   }
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -68,10 +69,20 @@ void send_exec_failure(int client, const struct exec_failure *failure, const str
   send_error(client, error, exec_step_names[step], step == STEP_CWD ? program->cwd : NULL);
 }
 
+/* A file in memory, so that no process has to feed a pipe. */
+static int open_input(const char *input) {
+  if (input == NULL) return open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int fd = memfd_create("stdin", MFD_CLOEXEC);
+  if (fd < 0) return -1;
+  if (write_all(fd, input, strlen(input)) && lseek(fd, 0, SEEK_SET) == 0) return fd;
+  close(fd);
+  return -1;
+}
+
 _Noreturn void exec_child(const struct program *p, int tty_fd, int out_fd, int err_fd, int report_fd) {
   raise_oom_score();
   reset_signals();
-  int in = tty_fd >= 0 ? tty_fd : open("/dev/null", O_RDONLY | O_CLOEXEC);
+  int in = tty_fd >= 0 ? tty_fd : open_input(p->input);
   bool have_stdin = in >= 0 && dup2(in, STDIN_FILENO) >= 0;
   int error = errno;
   if (!set_up_streams(out_fd, err_fd, report_fd)) _exit(126);

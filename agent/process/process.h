@@ -25,6 +25,7 @@ bool drop_privileges(uid_t uid, gid_t gid, bool keep_capabilities, const char **
 struct program {
   struct string_list argv, env;
   char *cwd;
+  char *input; /* what it reads from standard input; NULL: nothing */
   uint64_t sudo, nproc;
 };
 const char *invalid_program_field(const struct program *program); /* its name, or NULL */

@@ -24,7 +24,7 @@ void store_u64(uint8_t *p, uint64_t v) {
 uint32_t frame_limit(uint8_t type) {
   if (type == ANS_DATA) return DATA_MAX;
   if (type == ANS_END) return 0;
-  if (type == ANS_ENTRY || (type >= REQ_PING && type <= REQ_SHELL)) return BODY_MAX;
+  if (type == ANS_ENTRY || (type >= REQ_PING && type <= REQ_LISTENERS)) return BODY_MAX;
   if (type == REQ_ATTACH || type == REQ_KILL) return BODY_MAX;
   return UINT32_MAX;
 }

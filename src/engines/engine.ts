@@ -11,6 +11,7 @@ import type { Commands } from './contract/commands.ts';
 import type { Files } from './contract/files.ts';
 import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
+import type { Ports } from './contract/ports.ts';
 import type { Shells } from './contract/shells.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
@@ -20,6 +21,7 @@ export type * from './contract/diagnosis.ts';
 export type * from './contract/files.ts';
 export type * from './contract/images.ts';
 export type * from './contract/network.ts';
+export type * from './contract/ports.ts';
 export type * from './contract/shells.ts';
 
 export type SandboxStatus =
@@ -125,21 +127,6 @@ export interface Page<T> {
   nextCursor: string | null;
 }
 
-/** Present if the engine can expose ports. */
-export interface Ports {
-  /**
-   * Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's
-   * end.
-   */
-  open(sandboxId: string, signal: AbortSignal): Promise<void>;
-  /**
-   * Exposes a further port of a running sandbox. One that is exposed already is no error.
-   *
-   * @throws `limit_exceeded` for more ports than a sandbox may expose, `conflict` unless it is running
-   */
-  expose(sandboxId: string, port: number, signal: AbortSignal): Promise<void>;
-}
-
 /**
  * Present if a sandbox ends with its owners: when the last process that owns it has died or closed its
  * engine, every process in the sandbox is killed, on this machine at once, in a cloud when its lease has run
@@ -188,6 +175,12 @@ export interface Snapshots {
    * @param expirationMs null means 30 days, 0 never; otherwise at least 86,400,000
    */
   take(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
+  /**
+   * Present if the engine can keep the sandbox running: its processes are frozen while its files are copied.
+   *
+   * @throws as `take`; `unsupported` where this host cannot
+   */
+  copy?(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
   /** An unknown, deleted or expired snapshot is `not_found`. */
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
   /** Newest first. */

@@ -10,6 +10,7 @@ import type {
   EngineName,
   Files,
   KillCause,
+  Listener,
   ListQuery,
   NetworkActivity,
   NetworkPolicy,
@@ -71,6 +72,7 @@ export interface RunRequest {
   cwd: string | null;
   env: Record<string, string>;
   sudo: boolean;
+  stdin?: string | undefined;
   timeoutMs: number | null;
 }
 
@@ -87,8 +89,12 @@ export interface SessionInfo {
   sessionId: string;
   engine: EngineName;
   currentSandboxId: string | null;
-  /** `network` is null if the engine does not count connections. */
-  sandboxes: (SandboxView & { ownership: 'owned' | 'attached'; network: NetworkActivity | null })[];
+  /** `network` is null if the engine does not count connections, `listening` if it cannot tell now. */
+  sandboxes: (SandboxView & {
+    ownership: 'owned' | 'attached';
+    network: NetworkActivity | null;
+    listening: Listener[] | null;
+  })[];
   /** Running commands of this session, newest first. */
   commands: Command[];
   /** Running shells of this session, newest first. */
@@ -125,9 +131,11 @@ export interface SandboxHandle {
   stop(signal: AbortSignal): Promise<SandboxView>;
   /**
    * Snapshots the file system and stops the sandbox. Once started, it completes and is recorded even if the
-   * signal fires.
+   * signal fires. With `keepRunning`, copies the files of the sandbox instead, which goes on.
+   *
+   * @throws `unsupported` for `keepRunning` on an engine without it
    */
-  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot>;
+  snapshot(expirationMs: number | null, signal: AbortSignal, keepRunning?: boolean): Promise<Snapshot>;
   /**
    * Replaces the network policy, after the same checks as a create, and records it as the requested one.
    *
@@ -137,6 +145,8 @@ export interface SandboxHandle {
   updateNetworkPolicy(policy: NetworkPolicy, signal: AbortSignal): Promise<SandboxView>;
   /** @throws `unsupported` for an engine without ports, `limit_exceeded`, `conflict` */
   exposePort(port: number, signal: AbortSignal): Promise<SandboxView>;
+  /** The TCP ports that programs inside listen on; null for an engine that cannot tell. */
+  listeners(signal: AbortSignal): Promise<Listener[] | null>;
   /**
    * A `ws://` or `wss://` URL that opens one terminal and works once. @throws `unsupported`, `unavailable`
    */

@@ -1,7 +1,5 @@
 import { z } from 'zod';
 
-const MAX_PORT = 65_535;
-
 type Json = null | boolean | number | string | Json[] | { [key: string]: Json };
 
 /** An object schema as listed by `tools/list`. */
@@ -52,7 +50,7 @@ function compact(node: Json): Json {
   for (const [key, value] of Object.entries(node)) {
     // The names below `properties` are arguments, not keywords.
     if (key === 'properties' && isObject(value)) Object.assign(result, listed(shown(value)));
-    else if (!isNoise(key, value)) result[key] = compact(value);
+    else if (!isNoise(key, value) && !isImplied(key, value, node)) result[key] = compact(value);
   }
   return mergeNullable(result);
 }
@@ -70,11 +68,9 @@ function shown(properties: Record<string, Json>): Record<string, Json> {
 
 function isNoise(key: string, value: Json): boolean {
   if (key === '$schema') return true;
-  // It is obvious that a size or a duration is not negative.
-  if (key === 'minimum')
-    return typeof value === 'number' && (value === 0 || value === 1 || value === Number.MIN_SAFE_INTEGER);
-  // A port number ends there everywhere.
-  if (key === 'maximum') return value === Number.MAX_SAFE_INTEGER || value === MAX_PORT;
+  // It is obvious that a size or a duration is not negative, and that a given text or list is not empty.
+  // Other bounds are told by the error for what is beyond them, and in words where they matter.
+  if (['minimum', 'maximum', 'minItems', 'maxItems', 'minLength'].includes(key)) return true;
   // Every property name is a string, and a missing schema allows any value.
   if (key === 'propertyNames') return isObject(value) && Object.keys(value).join() === 'type';
   // Stated once, at the root.
@@ -82,6 +78,14 @@ function isNoise(key: string, value: Json): boolean {
     key === 'additionalProperties' &&
     (value === false || (isObject(value) && Object.keys(value).length === 0))
   );
+}
+
+/** What is not given is off, empty or nothing, or the first of several values. */
+function isImplied(key: string, value: Json, node: Record<string, Json>): boolean {
+  if (key !== 'default') return false;
+  if (value === false || value === 0 || (Array.isArray(value) && value.length === 0)) return true;
+  const values = node['enum'];
+  return Array.isArray(values) && values[0] === value;
 }
 
 /** `anyOf: [{type: integer}, {type: null}]` is equivalent to `type: [integer, null]`. */

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe } from 'vitest';
 import type { CreateSandbox } from '../../src/engines/engine.ts';
 import { commandCases } from './cases/commands.ts';
 import { environmentCases } from './cases/environment.ts';
+import { exploreCases } from './cases/explore.ts';
 import { fileCases } from './cases/files.ts';
 import { imageCases } from './cases/images.ts';
 import { interactiveCases } from './cases/interactive.ts';
@@ -59,6 +60,7 @@ export function describeEngineContract(
     commandCases(get);
     environmentCases(get);
     fileCases(get);
+    exploreCases(get);
     portCases(get);
     shellCases(get);
     snapshotCases(get, extent);

@@ -129,5 +129,6 @@ export const noFiles: Files = {
   read: noFile,
   write: noFile,
   writeTree: noFile,
+  explore: noFile,
   readTree: () => ({ [Symbol.asyncIterator]: () => ({ next: noFile }) }),
 };

@@ -62,6 +62,7 @@ export class MemoryEngine implements Engine {
         await this.#enter('open', sandboxId, signal);
         this.#fresh(sandboxId).ports.push({ port, url: `http://127.0.0.1:${port}` });
       },
+      listeners: async () => [],
     };
   }
 

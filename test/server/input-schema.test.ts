@@ -7,6 +7,10 @@ describe('inputSchema', () => {
     const schema = z.strictObject({
       count: z.int().min(1).optional(),
       wait: z.int().min(50).max(100).default(60).describe('ms'),
+      flag: z.boolean().default(false),
+      kind: z.enum(['a', 'b']).default('a'),
+      other: z.enum(['a', 'b']).default('b'),
+      list: z.array(z.int()).min(1).max(5).optional(),
       names: z.record(z.string(), z.string()),
       either: z.union([z.int(), z.string()]).optional(),
       nested: z.strictObject({ on: z.boolean() }).optional(),
@@ -15,7 +19,11 @@ describe('inputSchema', () => {
       type: 'object',
       properties: {
         count: { type: 'integer' },
-        wait: { type: 'integer', minimum: 50, maximum: 100, default: 60, description: 'ms' },
+        wait: { type: 'integer', default: 60, description: 'ms' },
+        flag: { type: 'boolean' },
+        kind: { type: 'string', enum: ['a', 'b'] },
+        other: { type: 'string', enum: ['a', 'b'], default: 'b' },
+        list: { type: 'array', items: { type: 'integer' } },
         names: { type: 'object', additionalProperties: { type: 'string' } },
         either: { type: ['integer', 'string'] },
         nested: { type: 'object', properties: { on: { type: 'boolean' } }, required: ['on'] },

@@ -23,6 +23,8 @@ import { captureOutput } from './command-output.ts';
 import { readOutputPage } from './command-page.ts';
 import { commandAnswer, commandOutput } from './command-result.ts';
 import { waitForCommand } from './command-wait.ts';
+import { inputShape, writeInputFiles } from './start-input.ts';
+import { readinessOf, waitFor, waitUntilReady } from './wait-until-ready.ts';
 
 /** Long enough for a program to end by a signal, so that the result can say how. */
 const KILL_MOMENT_MS = 1_000;
@@ -36,14 +38,15 @@ const run = defineTool({
   name: 'sandbox_run_command',
   title: 'Run command',
   description:
-    'Run a program and wait for it; stdin is empty (prompts: sandbox_shell). Shell line: cmd "bash", args ["-c", line]. After wait_ms it continues in the background; follow `next`.',
+    'Write files, if any, then run a program and wait for it (prompts: sandbox_shell). Shell line: cmd "bash", args ["-c", line]. After wait_ms it continues in the background; follow `next`.',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
-  input: z.strictObject({ ...startShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
+  input: z.strictObject({ ...startShape, ...inputShape, wait_ms: waitMs }).refine(fitsExec, TOO_BIG),
   output: commandOutput,
   async handle(args, context) {
     const { session, signal } = context;
     const sandbox = await session.sandbox(args.sandbox_id);
+    await writeInputFiles(sandbox, args, signal);
     const handle = await sandbox.run(runRequest(args), signal);
     const release = handle.addWaiter();
     try {
@@ -60,16 +63,22 @@ const run = defineTool({
 const runDetached = defineTool({
   name: 'sandbox_run_command_detached',
   title: 'Start command',
-  description: 'Start a program in the background: servers, watchers, long jobs. Read it with command_logs.',
+  description:
+    'Start a program in the background: servers, watchers, long jobs. wait_for a port or log line (RE2). Read it with command_logs.',
   searchHint: 'background process, server, daemon',
   toolsets: ['core', 'commands'],
   annotations: RUNS,
-  input: z.strictObject(startShape).refine(fitsExec, TOO_BIG),
-  output: commandOutput,
+  input: z.strictObject({ ...startShape, wait_for: waitFor.optional() }).refine(fitsExec, TOO_BIG),
+  output: commandOutput.extend({ ready: z.boolean().nullable() }),
   async handle(args, { session, signal }) {
+    const readiness = args.wait_for === undefined ? null : readinessOf(args.wait_for);
     const sandbox = await session.sandbox(args.sandbox_id);
     const handle = await sandbox.run(runRequest(args), signal);
-    return answer(handle, handle.seen, signal);
+    if (args.wait_for === undefined || readiness === null) {
+      return readyAnswer(null, await answer(handle, handle.seen, signal));
+    }
+    const ready = await waitUntilReady(handle, readiness, args.wait_for.timeout_ms, signal);
+    return readyAnswer(ready, await answer(handle, await handle.get(signal), signal));
   },
 });
 
@@ -198,15 +207,22 @@ const kill = defineTool({
   },
 });
 
-function runRequest(args: z.output<z.ZodObject<typeof startShape>>): RunRequest {
+function runRequest(
+  args: z.output<z.ZodObject<typeof startShape>> & { stdin?: string | undefined },
+): RunRequest {
   return {
     cmd: args.cmd,
     args: args.args ?? [],
     cwd: args.cwd ?? null,
     env: args.env ?? {},
     sudo: args.sudo ?? false,
+    stdin: args.stdin,
     timeoutMs: args.timeout_ms ?? null,
   };
+}
+
+function readyAnswer(ready: boolean | null, { structured, text }: ReturnType<typeof commandAnswer>) {
+  return { structured: { ...structured, ready }, text: ready === null ? text : `ready: ${ready}\n${text}` };
 }
 
 async function answer(

@@ -74,7 +74,7 @@ export const startShape = {
   cwd,
   env: env.optional(),
   sudo: z.boolean().optional(),
-  timeout_ms: z.int().min(1).optional().describe('kills the command; void once its main program ends'),
+  timeout_ms: z.int().min(1).optional().describe('kills the command'),
   sandbox_id: sandboxId,
 };
 

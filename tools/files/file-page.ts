@@ -49,18 +49,7 @@ export async function readFilePage(
   const { path, cwd, offset, encoding } = request;
   const range = { offset, limit: Math.max(request.limit, MAX_CHARACTER_BYTES) };
   const read = await handle.files.read(path, cwd ?? null, range, signal);
-  if (read === null) {
-    if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
-    const absolute = posix.resolve(view.cwd, cwd ?? '', path);
-    return {
-      path: absolute,
-      exists: false,
-      size_bytes: null,
-      encoding,
-      content: null,
-      next_offset: null,
-    };
-  }
+  if (read === null) return { ...(await missingFile(handle, view, request, signal)), encoding };
   const end = offset + read.data.length;
   // Files in /proc report a size of 0 but have content.
   const last = read.data.length === 0 || (read.sizeBytes > 0 && end >= read.sizeBytes);
@@ -76,6 +65,28 @@ export async function readFilePage(
     next_offset: last ? null : endOfPart(read.data, offset, encoding),
     // Writing the text back as it is shown would change the file.
     ...(encoding === 'utf8' && !isPlainText(shown) && { note: NOT_PLAIN }),
+  };
+}
+
+/**
+ * The answer for a file that does not exist.
+ *
+ * @throws `not_found` for a missing `cwd`, `invalid_argument` for a `cwd` that is not a directory
+ */
+export async function missingFile(
+  handle: SandboxHandle,
+  view: { cwd: string },
+  { path, cwd }: { path: string; cwd?: string | undefined },
+  signal: AbortSignal,
+): Promise<FileAnswer> {
+  if (cwd !== undefined) await requireDirectory(handle, cwd, signal);
+  return {
+    path: posix.resolve(view.cwd, cwd ?? '', path),
+    exists: false,
+    size_bytes: null,
+    encoding: 'utf8',
+    content: null,
+    next_offset: null,
   };
 }
 

@@ -1,20 +1,22 @@
 import { z } from 'zod';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { ADDS, READ_ONLY, REPLACES } from '../common/annotations.ts';
+import { decodeFiles, fileList } from '../common/file-content.ts';
 import { cwd, encoding, localPath, mode, path, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
 import { download, upload } from '../transfers/file-transfer.ts';
 import { OVERWRITE } from '../transfers/host-tree-place.ts';
 import { downloadOutput, runTransfer, transferOutput } from '../transfers/transfer-call.ts';
 import { editFile } from './edit/edit-file.ts';
-import { decodeFiles, fileContent } from './file-content.ts';
 import { BinaryFileError, fileOutput, readFilePage } from './file-page.ts';
 import { type ImageFile, readImage } from './image-file.ts';
+import { readLinePage } from './line-page.ts';
+import { listFiles } from './list-files.ts';
+import { searchFiles } from './search-files.ts';
 
 const DEFAULT_PAGE_BYTES = 32_768;
 const DEFAULT_CHUNK_BYTES = 65_536;
 const MAX_CHUNK_BYTES = 1_048_576;
-const MAX_FILES = 1_000;
 /** 8 TiB: no file in a sandbox gets that large, and file systems refuse much larger offsets. */
 const MAX_OFFSET = 2 ** 43;
 
@@ -26,11 +28,6 @@ const fileOffset = z
   .int()
   .min(0)
   .refine((value) => value <= MAX_OFFSET, `at most ${MAX_OFFSET}`);
-
-const files = z
-  .array(fileContent)
-  .min(1)
-  .refine((list) => list.length <= MAX_FILES, `a list of at most ${MAX_FILES} files`);
 
 const mkDir = defineTool({
   name: 'sandbox_mk_dir',
@@ -53,7 +50,7 @@ const read = defineTool({
   name: 'sandbox_read_file',
   title: 'Read file',
   description:
-    'Read limit bytes of a file from offset; a PNG, JPEG, GIF or WebP image is shown. A missing file returns exists: false.',
+    'Read a file: limit bytes from offset, or lines from from_line. A PNG, JPEG, GIF or WebP image is shown. A missing file returns exists: false.',
   toolsets: ['core', 'files'],
   annotations: READ_ONLY,
   input: z.strictObject({
@@ -61,12 +58,26 @@ const read = defineTool({
     cwd,
     offset: fileOffset.default(0),
     limit: limit.default(DEFAULT_PAGE_BYTES),
+    from_line: z.int().min(1).optional(),
+    lines: z.int().min(1).optional(),
     encoding,
     sandbox_id: sandboxId,
   }),
-  output: fileOutput.extend({ image: z.string().optional() }),
+  output: fileOutput.extend({
+    from_line: z.number().optional(),
+    to_line: z.number().optional(),
+    total_lines: z.number().nullable().optional(),
+    next_line: z.number().nullable().optional(),
+    image: z.string().optional(),
+  }),
   async handle(args, { session, signal }) {
     const handle = await session.sandbox(args.sandbox_id);
+    const { from_line, lines } = args;
+    if (from_line !== undefined || lines !== undefined) {
+      requireLinesAlone(args);
+      const request = { ...args, fromLine: from_line ?? 1 };
+      return { structured: await readLinePage(handle, request, signal) };
+    }
     try {
       return { structured: await readFilePage(handle, args, signal) };
     } catch (error) {
@@ -110,7 +121,7 @@ const write = defineTool({
   description: 'Write files atomically, creating parent directories.',
   toolsets: ['core', 'files'],
   annotations: REPLACES,
-  input: z.strictObject({ files, cwd, sandbox_id: sandboxId }),
+  input: z.strictObject({ files: fileList, cwd, sandbox_id: sandboxId }),
   output: z.object({
     sandbox_id: z.string(),
     files: z.array(z.object({ path: z.string(), size_bytes: z.number() })),
@@ -201,6 +212,13 @@ const uploadFile = defineTool({
   },
 });
 
+function requireLinesAlone({ offset, encoding }: { offset: number; encoding: string }): void {
+  if (offset === 0 && encoding === 'utf8') return;
+  throw new SandboxError('invalid_argument', '`from_line` and `lines` read text, without offset or base64.', {
+    hint: 'Leave out offset and encoding, or from_line and lines.',
+  });
+}
+
 /** Only the image block holds the bytes: a model pays for everything that the data repeats. */
 function imageAnswer({ path, data, mimeType, width, height }: ImageFile) {
   const structured = {
@@ -228,4 +246,14 @@ function offsetOf(cursor: string): number {
 }
 
 /** Files of a sandbox, in the order of the tool list. */
-export const fileTools: readonly Tool[] = [mkDir, read, iterate, write, editFile, downloadFile, uploadFile];
+export const fileTools: readonly Tool[] = [
+  mkDir,
+  listFiles,
+  searchFiles,
+  read,
+  iterate,
+  write,
+  editFile,
+  downloadFile,
+  uploadFile,
+];

@@ -41,7 +41,7 @@ const take = defineTool({
   name: 'sandbox_snapshot',
   title: 'Snapshot sandbox',
   description:
-    'Snapshot the file system and stop the sandbox. Restore it with sandbox_create, source {type: snapshot, snapshot_id}.',
+    'Snapshot the file system and stop the sandbox, unless keep_running copies it. Restore or fork it with sandbox_create, source {type: snapshot, snapshot_id}.',
   searchHint: 'save, checkpoint a sandbox',
   toolsets: ['snapshots'],
   annotations: { ...REPLACES, idempotentHint: false },
@@ -49,6 +49,7 @@ const take = defineTool({
     expiration_ms: expirationMs
       .optional()
       .describe('0: never expires; else at least 86400000; default 30 days'),
+    keep_running: z.boolean().optional(),
     sandbox_id: sandboxId,
   }),
   output: z.object({
@@ -62,13 +63,15 @@ const take = defineTool({
   async handle(args, { session, signal, softTimeoutMs }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
+    const keepRunning = args.keep_running ?? false;
     // Once started it continues, so that neither a cancelled call nor one answered early leaves half a
     // snapshot.
-    const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal);
+    const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal, keepRunning);
     const taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(take(), limited));
     if (taken !== null) {
-      const next = `Sandbox ${id} is stopped. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} restores it.`;
-      return { structured: { ...snapshotAnswer(taken), sandbox_status: 'stopped', next } };
+      const state = keepRunning ? 'running' : 'stopped';
+      const next = `Sandbox ${id} is ${state}. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} restores it.`;
+      return { structured: { ...snapshotAnswer(taken), sandbox_status: state, next } };
     }
     const { status } = await handle.view(signal);
     return {
@@ -79,8 +82,10 @@ const take = defineTool({
         size_bytes: null,
         created_at: null,
         expires_at: null,
-        sandbox_status: status === 'running' ? 'snapshotting' : status,
-        next: `sandbox_wait_for_status sandbox_id=${id} status=stopped, then snapshot_list`,
+        sandbox_status: status === 'running' && !keepRunning ? 'snapshotting' : status,
+        next: keepRunning
+          ? 'snapshot_list shows it when it is complete'
+          : `sandbox_wait_for_status sandbox_id=${id} status=stopped, then snapshot_list`,
       },
     };
   },

@@ -11,7 +11,7 @@ const info = defineTool({
   name: 'session_info',
   title: 'Session info',
   description:
-    'Live sandboxes, running commands, shells, deadlines, limits, host folders and engine capabilities.',
+    'Live sandboxes, listening ports, running commands, shells, deadlines, limits, host folders and engine capabilities.',
   searchHint: 'limits, quotas, allowed folders, engines',
   toolsets: ['session'],
   annotations: READ_ONLY,
@@ -51,6 +51,7 @@ const info = defineTool({
         sandboxes: known.sandboxes.map((view) => ({
           ...sandboxAnswer(view, context),
           ownership: view.ownership,
+          listening_ports: view.listening,
           network: networkAnswer(view.network),
         })),
         commands: known.commands.map((command) => ({

@@ -52,6 +52,8 @@ export interface StartCommand {
   /** The engine fills in `${secret:NAME}` in values when the program starts (`SecretStore.fillEnv`). */
   env: Record<string, string>;
   sudo: boolean;
+  /** What the program reads from standard input, without NUL; absent: nothing. */
+  stdin?: string | undefined;
   /**
    * The command is killed after this long (SIGTERM, then SIGKILL after a grace period); null means no limit.
    */

@@ -37,6 +37,73 @@ export interface TreeEntry {
 export type OnSkipped = (path: string, reason: string) => void;
 
 /**
+ * An entry of a directory. `name` has one character per byte, so that names that are not UTF-8 keep their
+ * order and can be passed back.
+ */
+export interface ListedEntry {
+  name: string;
+  type: 'file' | 'directory' | 'symlink' | 'other';
+  /** Size and modification time, if details were requested; otherwise 0. */
+  sizeBytes: number;
+  mtimeMs: number;
+}
+
+export interface ListedDirectory {
+  /** Sorted by bytes. */
+  entries: ListedEntry[];
+  /** Whether more entries follow the last one. */
+  hasMore: boolean;
+  /** The start of its .gitignore, one character per byte; empty if there is none. */
+  ignoreFile: string;
+  hasGit: boolean;
+}
+
+export interface ListDirectories {
+  /** Absolute, one character per byte. */
+  directories: string[];
+  /** Only entries whose names sort after this one, in each directory. */
+  after?: string | undefined;
+  /** The maximum number of entries per directory; at most 20,000. */
+  limit: number;
+  details: boolean;
+}
+
+export interface ScanFiles {
+  /** Absolute, one character per byte. */
+  directory: string;
+  /** Relative to the directory, one character per byte. */
+  files: string[];
+  /** At most 16 byte strings of which a line must contain one; every line if there are none. */
+  literals: string[];
+  /** Whether ASCII letters in literals match in either case. */
+  ignoreCase: boolean;
+}
+
+/** What a scan reports of a file, named by its index. In the order of the files. */
+export type ScanRecord =
+  | {
+      kind: 'line';
+      file: number;
+      /** From 1. */
+      line: number;
+      /** Of the first byte of `data` in the file. */
+      offset: number;
+      /** The line without its end; a part of it if it is longer than 16 KiB. */
+      data: Buffer;
+    }
+  /** `end`: a large file has been scanned; `truncated`: only its start is scanned. */
+  | { kind: 'binary' | 'unreadable' | 'truncated' | 'end'; file: number };
+
+/** Lists and scans files of one sandbox. One request at a time. */
+export interface FileExplorer {
+  /** Null for a directory that does not exist or cannot be read. */
+  list(request: ListDirectories): Promise<(ListedDirectory | null)[]>;
+  /** Starts at once; the records must be read to their end before the next request. */
+  scan(request: ScanFiles): AsyncIterable<ScanRecord>;
+  close(): void;
+}
+
+/**
  * Paths are paths in the sandbox. Relative ones start at `cwd`, itself relative to the sandbox's working
  * directory.
  */
@@ -82,4 +149,6 @@ export interface Files {
     entries: AsyncIterable<TreeEntry>,
     signal: AbortSignal,
   ): Promise<{ path: string; files: number; bytes: number }>;
+  /** Opens an explorer. The signal ends it; it must be closed. */
+  explore(sandboxId: string, signal: AbortSignal): Promise<FileExplorer>;
 }

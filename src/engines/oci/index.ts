@@ -12,7 +12,10 @@ import { OciFiles } from './files/files.ts';
 import { OciImages } from './images/images.ts';
 import { ociRuntimes } from './images/runtimes.ts';
 import { type OciEngineOptions, openContext } from './open-context.ts';
+import { readListeners } from './ports/listeners.ts';
+import { fromAgentError } from './protocol/agent-errors.ts';
 import { recoverAll } from './recover.ts';
+import { diagnoseDisconnect } from './sandbox/agent-disconnect.ts';
 import { exposePort } from './sandbox/expose-port.ts';
 import { extendTimeout } from './sandbox/extend-timeout.ts';
 import { listSandboxes } from './sandbox/list-sandboxes.ts';
@@ -83,6 +86,17 @@ function portsOf(context: OciContext): Ports {
       context.disk.watch(sandboxId, record.diskMb);
     },
     expose: (sandboxId, port) => exposePort(context, sandboxId, port),
+    async listeners(sandboxId, signal) {
+      const record = await reconcileRecord(context, sandboxId);
+      if (record.status !== 'running') return [];
+      const { layout } = await context.host();
+      try {
+        return await readListeners(layout.sandbox(sandboxId).agentSocket, signal);
+      } catch (error) {
+        const failure = await diagnoseDisconnect(context, sandboxId, error, signal);
+        throw fromAgentError(failure, 'the listening ports');
+      }
+    },
   };
 }
 

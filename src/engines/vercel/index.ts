@@ -11,9 +11,10 @@ import { DEFAULT_TUNING, type HttpTuning, openDispatchers } from './http/dispatc
 import { createFetch } from './http/fetch.ts';
 import { SdkClient } from './http/sdk-client.ts';
 import { UnknownPolicyParts } from './http/unknown-policy-parts.ts';
+import { exposePort } from './ports/expose-port.ts';
+import { readListeners } from './ports/listeners.ts';
 import { Creations } from './sandbox/create.ts';
 import { VERCEL_LIMITS } from './sandbox/engine-limits.ts';
-import { exposePort } from './sandbox/expose-port.ts';
 import { getSandbox } from './sandbox/get-sandbox.ts';
 import { Leases } from './sandbox/lease.ts';
 import { extendTimeout, forgetSandbox, recoverAll, stopSandbox } from './sandbox/lifecycle.ts';
@@ -74,6 +75,7 @@ export function createVercelEngine(options: VercelEngineOptions): Engine {
         await getSandbox(context, sandboxId, signal);
       },
       expose: (sandboxId, port, signal) => exposePort(context, sandboxId, port, signal),
+      listeners: (sandboxId, signal) => readListeners(context, sandboxId, signal),
     },
     networkPolicies: {
       ruleEffects: ['forwardUrl', 'response'],

@@ -10,5 +10,6 @@ export function filesOf(files: Files, sandboxId: string): SandboxFiles {
     write: (list, cwd, signal) => files.write(sandboxId, list, cwd, signal),
     readTree: (path, cwd, signal, onSkipped) => files.readTree(sandboxId, path, cwd, signal, onSkipped),
     writeTree: (path, cwd, entries, signal) => files.writeTree(sandboxId, path, cwd, entries, signal),
+    explore: (signal) => files.explore(sandboxId, signal),
   };
 }

@@ -1,4 +1,12 @@
-import type { Command, NetworkPolicy, Sandbox, Shell, Shells, Snapshot } from '../../engines/engine.ts';
+import type {
+  Command,
+  Listener,
+  NetworkPolicy,
+  Sandbox,
+  Shell,
+  Shells,
+  Snapshot,
+} from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import { newCommandId } from '../../shared/ids.ts';
 import type { RegistryContext } from '../context.ts';
@@ -99,7 +107,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
     }
   }
 
-  snapshot(expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
+  snapshot(expirationMs: number | null, signal: AbortSignal, keepRunning = false): Promise<Snapshot> {
     return this.#scope.run(signal, (either) =>
       takeSnapshot(
         this.#context,
@@ -109,7 +117,7 @@ export class RegistrySandboxHandle implements SandboxHandle {
           // A snapshot must not contain half of an upload.
           quieten: () => this.#transfers.end(this.sandboxId, 'snapshot'),
         },
-        expirationMs,
+        { expirationMs, keepRunning },
         either,
       ),
     );
@@ -150,6 +158,11 @@ export class RegistrySandboxHandle implements SandboxHandle {
       await ports.expose(this.sandboxId, port, either);
       return this.view(either);
     });
+  }
+
+  async listeners(signal: AbortSignal): Promise<Listener[] | null> {
+    const { ports } = this.#context.engine;
+    return ports === undefined ? null : ports.listeners(this.sandboxId, signal);
   }
 
   async terminalUrl(signal: AbortSignal): Promise<string> {

@@ -1,12 +1,15 @@
-import type { Command, Engine, NetworkActivity } from '../../engines/engine.ts';
+import type { Command, Engine, Listener, NetworkActivity } from '../../engines/engine.ts';
 import { mapConcurrent } from '../../shared/async/map-concurrent.ts';
-import { SandboxError } from '../../shared/errors.ts';
+import { withTimeout } from '../../shared/async/with-timeout.ts';
+import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
 import { hasEnded } from '../sandboxes/sandbox-end.ts';
 import { viewIfKnown } from '../sandboxes/sandbox-list.ts';
 import type { SessionInfo, SessionLimits, ShellInfo } from '../types.ts';
 import { capabilitiesOf } from './capabilities.ts';
+
+const LISTENERS_MS = 1_000;
 
 /** What a session reports about itself. */
 export interface SessionState {
@@ -35,7 +38,12 @@ export async function describeSession(
   ];
   const views = await mapConcurrent(members, 8, async ({ record, ownership }) => {
     const view = await viewIfKnown(context, record, signal);
-    return view === null ? null : { ...view, ownership, network: await activityOf(engine, view.sandboxId) };
+    if (view === null) return null;
+    const [network, listening] = await Promise.all([
+      activityOf(engine, view.sandboxId),
+      view.status === 'running' ? listenersOf(context, view.sandboxId, signal) : null,
+    ]);
+    return { ...view, ownership, network, listening };
   });
   const commands = await mapConcurrent(state.commandIds, 8, (id) => commandIfKnown(engine, id, signal));
   return {
@@ -58,6 +66,23 @@ export async function describeSession(
 
 async function activityOf({ networkPolicies }: Engine, sandboxId: string): Promise<NetworkActivity | null> {
   return (await networkPolicies?.activity?.(sandboxId)) ?? null;
+}
+
+/** Null within a second: a sandbox that is too busy to answer must not keep the others' state back. */
+async function listenersOf(
+  { engine, log }: RegistryContext,
+  sandboxId: string,
+  signal: AbortSignal,
+): Promise<Listener[] | null> {
+  if (engine.ports === undefined) return null;
+  const { ports } = engine;
+  try {
+    return await withTimeout(LISTENERS_MS, signal, (limited) => ports.listeners(sandboxId, limited));
+  } catch (error) {
+    throwIfCancelled(signal);
+    log.debug({ sandbox_id: sandboxId, err: error }, 'cannot read the listening ports');
+    return null;
+  }
 }
 
 async function commandIfKnown(

@@ -1,4 +1,4 @@
-import type { Sandbox, Snapshot } from '../../engines/engine.ts';
+import type { Sandbox, Snapshot, Snapshots } from '../../engines/engine.ts';
 import { SandboxError } from '../../shared/errors.ts';
 import type { RegistryContext } from '../context.ts';
 import type { OwnershipRecord } from '../records/sandbox-record.ts';
@@ -15,17 +15,18 @@ export async function takeSnapshot(
   context: RegistryContext,
   { sandboxId, principal }: OwnershipRecord,
   { requireRunning, quieten }: { requireRunning: () => Promise<Sandbox>; quieten: () => Promise<void> },
-  expirationMs: number | null,
+  { expirationMs, keepRunning }: { expirationMs: number | null; keepRunning: boolean },
   signal: AbortSignal,
 ): Promise<Snapshot> {
   const snapshots = requireSnapshots(context);
+  const take = keepRunning ? copierOf(snapshots, context.engine.name) : snapshots.take.bind(snapshots);
   // One at a time, so that two of them cannot exceed the limit together.
   return context.lock.run(`snapshots of ${principal}`, async () => {
     await requireRunning();
     await requireRoom(context, principal);
     await quieten();
     try {
-      const snapshot = await snapshots.take(sandboxId, expirationMs, signal);
+      const snapshot = await take(sandboxId, expirationMs, signal);
       await ownSnapshot(context, snapshot, principal);
       return snapshot;
     } catch (error) {
@@ -35,6 +36,13 @@ export async function takeSnapshot(
     } finally {
       await recordEnd(context, sandboxId);
     }
+  });
+}
+
+function copierOf(snapshots: Snapshots, engine: string): NonNullable<Snapshots['copy']> {
+  if (snapshots.copy !== undefined) return snapshots.copy.bind(snapshots);
+  throw new SandboxError('unsupported', `Engine ${engine} cannot snapshot a sandbox that keeps running.`, {
+    hint: 'Call sandbox_snapshot without keep_running, then sandbox_create from the snapshot.',
   });
 }
 

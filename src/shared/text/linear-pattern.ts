@@ -16,6 +16,12 @@ const MAX_STEPS = 300;
  * @throws `invalid_argument` for a pattern that RE2 does not accept, or one that is too large
  */
 export function linearPattern(pattern: string, argument: string): (text: string) => boolean {
+  const expression = compileLinear(pattern, argument);
+  return (text) => expression.test(text);
+}
+
+/** The same, as an expression. */
+export function compileLinear(pattern: string, argument: string, flags = 0): RE2JS {
   if (pattern.length > MAX_CHARACTERS) {
     throw new SandboxError(
       'invalid_argument',
@@ -23,10 +29,10 @@ export function linearPattern(pattern: string, argument: string): (text: string)
     );
   }
   try {
-    const expression = RE2JS.compile(pattern);
+    const expression = RE2JS.compile(pattern, flags);
     const steps = expression.programSize();
     if (steps > MAX_STEPS) throw tooLarge(argument, steps);
-    return (text) => expression.matcher(text).find();
+    return expression;
   } catch (error) {
     if (!(error instanceof RE2JSException)) throw error;
     throw new SandboxError(

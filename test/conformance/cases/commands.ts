@@ -23,6 +23,17 @@ export function commandCases(get: () => Subject): void {
       expect(JSON.parse(stdout)).toEqual(args);
     });
 
+    it('gives a program standard input, and nothing without', async () => {
+      const stdin = `first\n${'é'.repeat(100_000)}\n"$HOME"`;
+      expect((await run(get(), 'cat', [], { stdin })).stdout).toBe(stdin);
+      expect((await run(get(), 'cat', [], { stdin: '' })).stdout).toBe('');
+      expect((await run(get(), 'sh', ['-c', 'cat; id -u'], { stdin: 'root\n', sudo: true })).stdout).toBe(
+        'root\n0\n',
+      );
+      expect((await run(get(), 'cat', [])).stdout).toBe('');
+      expect(await run(get(), 'no-such-program', [], { stdin: 'x' })).toMatchObject({ exitCode: 127 });
+    });
+
     it('exits with 127 for a missing program and 126 for one that cannot be executed', async () => {
       const missing = await run(get(), 'no-such-program', []);
       expect(missing).toMatchObject({ exitCode: 127, stderr: 'no-such-program: command not found\n' });

@@ -24,6 +24,29 @@ const NO_TCP = 'this engine exposes no ports, or to clients of HTTP alone';
 /** Exposed ports, if the engine supports them. */
 export function portCases(get: () => Subject): void {
   describe('ports', () => {
+    it('names the programs that are listening, exposed or not', async () => {
+      const { engine, shared } = get();
+      if (engine.ports === undefined) return;
+      const listen = `for (const port of [8181, 8182]) require('net').createServer().listen(port)
+        .on('listening', () => console.log('up ' + port))`;
+      const { commandId } = await start(get(), 'node', ['-e', listen]);
+      await untilOutput(get(), commandId, 'up 8182');
+      const listeners = await engine.ports.listeners(shared.sandboxId, timeoutSignal());
+      const own = listeners.filter(({ port }) => port === 8181 || port === 8182);
+      expect(own).toEqual(
+        [8181, 8182].map((port) => ({
+          port,
+          pid: own[0]?.pid,
+          program: expect.stringMatching(/node|MainThread/),
+        })),
+      );
+      expect(own[0]?.pid).toBeGreaterThan(1);
+      await engine.commands.kill(commandId, 'SIGKILL', 'killed', timeoutSignal());
+      await expect
+        .poll(async () => engine.ports?.listeners(shared.sandboxId, timeoutSignal()))
+        .not.toContainEqual(expect.objectContaining({ port: 8181 }));
+    });
+
     const serve = async (program: string, work: (url: string) => Promise<void>) => {
       const { engine, shared } = get();
       const { commandId } = await start(get(), 'node', ['-e', program]);

@@ -93,6 +93,11 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
     'src/engines/output-log/': 'all',
     ...VERCEL_BASE,
   },
+  'src/engines/vercel/ports/': {
+    'src/engines/vercel/sandbox/': 'all',
+    'src/engines/vercel/guest/': 'all',
+    ...VERCEL_BASE,
+  },
   'src/engines/vercel/files/': {
     'src/engines/vercel/sandbox/': 'all',
     'src/engines/vercel/guest/': 'all',

@@ -148,6 +148,7 @@ function heldEngine(engine: Engine, gates: Gates): Engine {
       stat: (...given) => files.stat(...given),
       read: (...given) => files.read(...given),
       write: (...given) => files.write(...given),
+      explore: (...given) => files.explore(...given),
       readTree: (id, path, cwd, signal) => held(files.readTree(id, path, cwd, signal), signal),
       writeTree: (id, path, cwd, entries, signal) =>
         files.writeTree(id, path, cwd, held(entries, signal), signal),

@@ -48,7 +48,7 @@ export const editFile = defineTool({
       .refine((list) => list.length <= MAX_EDITS, `a list of at most ${MAX_EDITS} edits`),
     expected_sha256: z
       .string()
-      .regex(/^[0-9a-fA-F]{64}$/, '64 hexadecimal digits')
+      .refine((value) => /^[0-9a-fA-F]{64}$/.test(value), '64 hexadecimal digits')
       .optional(),
     sandbox_id: sandboxId,
   }),

@@ -92,6 +92,7 @@ export function encodeRun(
   return encodeBounded([
     [TAG.id, request.commandId],
     ...programFields(sandbox, [request.cmd, ...request.args], env, { cwd, sudo: request.sudo }),
+    ...(request.stdin === undefined ? [] : [[TAG.stdin, request.stdin] satisfies RequestField]),
     [TAG.timeoutMs, request.timeoutMs ?? 0],
     [TAG.graceMs, TIMEOUT_GRACE_MS],
   ]);

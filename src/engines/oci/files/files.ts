@@ -4,7 +4,7 @@
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
-import type { FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
+import type { FileExplorer, FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
 import type { OciContext } from '../context.ts';
 import { AgentConnection, AgentDisconnectedError, AgentError } from '../protocol/agent-connection.ts';
 import { fromAgentError } from '../protocol/agent-errors.ts';
@@ -12,6 +12,7 @@ import { encodeFields, Fields, FRAME, KEEP_MODE, MAX_DATA, TAG } from '../protoc
 import { diagnoseDisconnect } from '../sandbox/agent-disconnect.ts';
 import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { type AllowedStatus, requireStatus } from '../sandbox/require-status.ts';
+import { OciExplorer } from './explorer.ts';
 import { receiveTree, sendTree } from './tree-transfer.ts';
 
 const PERMISSION_BITS = 0o7777;
@@ -164,6 +165,13 @@ export class OciFiles implements Files {
       return { path: absolute, files: answer.number(TAG.files), bytes: answer.number(TAG.bytes) };
     };
     return this.#with(sandboxId, absolute, signal, write, null);
+  }
+
+  async explore(sandboxId: string, signal: AbortSignal): Promise<FileExplorer> {
+    const connection = await this.#open(sandboxId, signal);
+    return new OciExplorer(connection, async (error) =>
+      fromAgentError(await diagnoseDisconnect(this.#context, sandboxId, error, signal), sandboxId),
+    );
   }
 
   /** `bound` closes the connection, `signal` cancels the call. */

@@ -4,13 +4,13 @@ import { delimiter, isAbsolute, join } from 'node:path';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 
 /** Host programs are searched here only; a PATH from the environment may be incomplete or hostile. */
-const SEARCH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(
+export const HOST_PATH = ['/usr/local/sbin', '/usr/local/bin', '/usr/sbin', '/usr/bin', '/sbin', '/bin'].join(
   delimiter,
 );
 
 /** The absolute path of an executable on the host, or null. */
 export function findProgram(name: string): string | null {
-  const candidates = isAbsolute(name) ? [name] : SEARCH.split(delimiter).map((dir) => join(dir, name));
+  const candidates = isAbsolute(name) ? [name] : HOST_PATH.split(delimiter).map((dir) => join(dir, name));
   for (const path of candidates) {
     try {
       accessSync(path, constants.X_OK);
@@ -45,7 +45,7 @@ export async function runHostProgram(
   const child = await whenSpawned(
     spawn(program, args, {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { PATH: SEARCH, ...options.env },
+      env: { PATH: HOST_PATH, ...options.env },
       detached: options.detached ?? false,
       ...(options.signal ? { signal: options.signal, killSignal: 'SIGKILL' } : {}),
     }),

@@ -14,6 +14,7 @@ import {
 } from '../state/snapshot-record.ts';
 import { countBytes } from '../storage/disk-usage.ts';
 import { collectSnapshots } from '../storage/snapshot-gc.ts';
+import { copySnapshot } from './copy-snapshot.ts';
 import { takeSnapshot } from './take-snapshot.ts';
 
 /** How long to wait for a snapshot's size; after that it is null until it is known. */
@@ -32,6 +33,10 @@ export class OciSnapshots implements Snapshots {
   async take(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
     const snapshotId = await takeSnapshot(this.#context, sandboxId, expirationMs, signal);
     return this.#counted(snapshotId);
+  }
+
+  async copy(sandboxId: string, expirationMs: number | null, signal: AbortSignal): Promise<Snapshot> {
+    return this.#counted(await copySnapshot(this.#context, sandboxId, expirationMs, signal));
   }
 
   async get(snapshotId: string): Promise<Snapshot> {

@@ -6,13 +6,19 @@ import type { Host } from '../host/host.ts';
 import { reconcileRecord, toEndedRecord } from '../sandbox/reconcile.ts';
 import { type SandboxRecord, updateRecord, writeRecord } from '../state/sandbox-record.ts';
 import { maxLayers } from '../storage/overlay-layers.ts';
-import { finishSnapshot, isStaged, snapshotFailure, stageSnapshot } from '../storage/snapshot-commit.ts';
+import {
+  finishSnapshot,
+  isBeingCopied,
+  isStaged,
+  snapshotFailure,
+  stageSnapshot,
+} from '../storage/snapshot-commit.ts';
 
 const DAY_MS = 86_400_000;
 const DEFAULT_EXPIRATION_MS = 30 * DAY_MS;
 
 /** Epoch ms, or null for never. */
-function expiryOf(expirationMs: number | null): number | null {
+export function expiryOf(expirationMs: number | null): number | null {
   const duration = expirationMs ?? DEFAULT_EXPIRATION_MS;
   if (duration === 0) return null;
   const expiresAt = Date.now() + duration;
@@ -25,9 +31,10 @@ function expiryOf(expirationMs: number | null): number | null {
   );
 }
 
-function requireRunning(record: SandboxRecord): void {
-  if (record.status === 'running') return;
+export function requireRunning(record: SandboxRecord): void {
   const { sandboxId, status } = record;
+  if (isBeingCopied(record)) throw copyInProgress(sandboxId);
+  if (status === 'running') return;
   const under = status === 'snapshotting' || record.stopCause === 'snapshot';
   const message = under
     ? `A snapshot of sandbox ${sandboxId} is in progress or was already taken.`
@@ -40,7 +47,14 @@ function requireRunning(record: SandboxRecord): void {
   });
 }
 
-function requireRoom(host: Host, record: SandboxRecord): void {
+function copyInProgress(sandboxId: string): SandboxError {
+  return new SandboxError('conflict', `A snapshot of sandbox ${sandboxId} is in progress.`, {
+    hint: 'Call sandbox_snapshot again when it has been taken; snapshot_list shows it then.',
+    details: { sandbox_id: sandboxId },
+  });
+}
+
+export function requireRoom(host: Host, record: SandboxRecord): void {
   const max = maxLayers(host);
   if (record.baseLayers.layers.length < max) return;
   throw new SandboxError(

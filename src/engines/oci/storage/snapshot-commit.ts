@@ -22,9 +22,9 @@ import { topDirectories } from './overlay-layers.ts';
 /** In the snapshots directory, under a name that is not a snapshot id. */
 export const STAGED_PREFIX = '.new.';
 
-type SnapshotOf = SandboxRecord & { snapshot: NonNullable<SandboxRecord['snapshot']> };
+export type SnapshotOf = SandboxRecord & { snapshot: NonNullable<SandboxRecord['snapshot']> };
 
-function stagedPaths(host: Host, record: SnapshotOf): SnapshotPaths {
+export function stagedPaths(host: Host, record: SnapshotOf): SnapshotPaths {
   return snapshotPaths(join(host.layout.snapshots, `${STAGED_PREFIX}${record.snapshot.snapshotId}`));
 }
 
@@ -134,6 +134,20 @@ export async function resumeSnapshot(host: Host, record: SandboxRecord): Promise
 
 function isSnapshotOf(record: SandboxRecord): record is SnapshotOf {
   return record.snapshot !== null;
+}
+
+/** Whether a snapshot of a running sandbox is being copied. */
+export function isBeingCopied({ status, snapshot, worker }: SandboxRecord): boolean {
+  return status === 'running' && snapshot !== null && worker !== null && isProcessAlive(worker);
+}
+
+/** Makes a snapshot of a staged layer that is complete. It exists once this resolves. */
+export async function commitCopy(host: Host, record: SnapshotOf): Promise<void> {
+  const staged = stagedPaths(host, record);
+  await writeSnapshot(staged, await recordOf(host, record, staged.layer));
+  await syncDirectory(staged.dir);
+  await rename(staged.dir, host.layout.snapshot(record.snapshot.snapshotId).dir);
+  await syncDirectory(host.layout.snapshots);
 }
 
 /** Ends the sandbox and moves its files to the snapshot. The snapshot exists once this resolves. */

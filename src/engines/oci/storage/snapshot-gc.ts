@@ -18,7 +18,7 @@ import {
   type SnapshotRecord,
   updateSnapshot,
 } from '../state/snapshot-record.ts';
-import { STAGED_PREFIX } from './snapshot-commit.ts';
+import { isBeingCopied, STAGED_PREFIX } from './snapshot-commit.ts';
 
 /** Prefix of a snapshot directory that is being removed. */
 const REMOVED_PREFIX = '.gone.';
@@ -99,7 +99,9 @@ export async function removeSnapshotLeftovers(host: Host): Promise<void> {
   const names = (await readdir(host.layout.snapshots)).filter((name) => name.startsWith('.'));
   const sandboxes = await readSandboxes(host);
   const making = new Set(
-    sandboxes.filter(({ status }) => status === 'snapshotting').map(({ snapshot }) => snapshot?.snapshotId),
+    sandboxes
+      .filter((record) => record.status === 'snapshotting' || isBeingCopied(record))
+      .map(({ snapshot }) => snapshot?.snapshotId),
   );
   const left = names.filter(
     (name) =>

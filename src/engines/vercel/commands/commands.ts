@@ -31,6 +31,7 @@ import {
   writeIntent,
 } from '../state/command-record.ts';
 import type { CommandPaths } from '../state/state-layout.ts';
+import { withInput } from './command-input.ts';
 import { endsIt, sendSignal } from './command-kill.ts';
 import type { CommandFollow } from './command-stream.ts';
 import { CommandTracker, type TrackedCommand } from './command-tracker.ts';
@@ -60,9 +61,10 @@ export class VercelCommands implements Commands {
     const cwd = request.cwd === null ? session.cwd : posix.resolve(session.cwd, request.cwd);
     if (request.cwd !== null) await requireDirectory(this.#context, sandboxId, cwd, signal);
     throwIfCancelled(signal);
+    const program = await withInput(session, request, signal);
     // Not cancellable from here on: a requested command is either started and known, or refused.
     writeIntent(paths, intentOf(request, cwd));
-    const started = await this.#start(session, { ...request, env }, cwd, paths);
+    const started = await this.#start(session, { ...request, ...program, env }, cwd, paths);
     const record = await updateRecord(paths, commandId, (known) => ({
       ...known,
       state: 'started',

@@ -6,14 +6,15 @@ import { posix } from 'node:path';
 import type { Session } from '@vercel/sandbox';
 import { absolutePath } from '../../../shared/fs/sandbox-path.ts';
 import { partialWriteError } from '../../../shared/partial-write-error.ts';
-import type { FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
+import type { FileExplorer, FileStat, Files, OnSkipped, TreeEntry, WriteFile } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MAKE_DIRECTORY, MISSING, PLACE_FILES, READ, REMOVE_STAGED, refusal } from '../guest/file-scripts.ts';
 import { runScript, type ScriptResult } from '../guest/run-script.ts';
+import { stageName } from '../guest/stage-name.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { statIn, unreadable } from './describe.ts';
+import { VercelExplorer } from './explorer.ts';
 import { readTree } from './read-tree.ts';
-import { stageName } from './stage-name.ts';
 import { writeTree } from './write-tree.ts';
 
 /**
@@ -118,6 +119,10 @@ export class VercelFiles implements Files {
     signal: AbortSignal,
   ): Promise<{ path: string; files: number; bytes: number }> {
     return writeTree(this.#context, sandboxId, path, cwd, entries, signal);
+  }
+
+  async explore(sandboxId: string, signal: AbortSignal): Promise<FileExplorer> {
+    return new VercelExplorer((work) => this.#in(sandboxId, 'search files', signal, work), signal);
   }
 
   #in<T>(

@@ -13,10 +13,10 @@ import type { OnSkipped, TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { MISSING, PACK, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
+import { stageName } from '../guest/stage-name.ts';
 import { brokenConnection } from '../http/parse-failure.ts';
 import { explain, inSession, runningSession } from '../sandbox/get-sandbox.ts';
 import { describeIn } from './describe.ts';
-import { stageName } from './stage-name.ts';
 
 const PERMISSION_BITS = 0o7777;
 const PACK_MS = 290_000;

@@ -5,9 +5,9 @@ import type { TreeEntry } from '../../engine.ts';
 import type { VercelContext } from '../context.ts';
 import { PLACE_TREE, REMOVE, refusal } from '../guest/file-scripts.ts';
 import { runScript } from '../guest/run-script.ts';
+import { stageName } from '../guest/stage-name.ts';
 import { inSession } from '../sandbox/get-sandbox.ts';
 import { type Counted, packTree } from './pack-tree.ts';
-import { stageName } from './stage-name.ts';
 
 /** Limit for one call to the platform, in bytes; it is packed in memory. */
 const PART_BYTES = 8 * 1_048_576;

@@ -1,6 +1,6 @@
 import { withPort } from '../../../shared/network/exposed-ports.ts';
 import type { VercelContext } from '../context.ts';
-import { explain, getSandbox, notRunning } from './get-sandbox.ts';
+import { explain, getSandbox, notRunning } from '../sandbox/get-sandbox.ts';
 
 /**
  * Exposes a further port of a running sandbox. The platform is sent all of its ports, so that sending the

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { WriteFile } from '../../src/engines/engine.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { hasLoneSurrogate } from '../../src/shared/text/utf8.ts';
-import { encoding, mode, path } from '../common/schemas.ts';
+import { encoding, mode, path } from './schemas.ts';
 
 /** All files of one call together. */
 const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
@@ -10,12 +10,31 @@ const MAX_TOTAL_BYTES = 16 * 1024 * 1024;
 const NO_FILE_NAME = /(?:^|\/)\.{0,2}$/;
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-export const fileContent = z.strictObject({
+const MAX_FILES = 1_000;
+
+const fileContent = z.strictObject({
   path: path.refine((value) => !NO_FILE_NAME.test(value), 'a path that ends with a file name'),
   content: z.string(),
   encoding,
   mode: mode.optional(),
 });
+
+/** The same, for a tool whose list says where the rest is described. */
+const briefContent = fileContent.extend({
+  encoding: encoding.meta({ hidden: true }),
+  mode: mode.optional().meta({ hidden: true }),
+});
+
+export const fileList = z
+  .array(fileContent)
+  .min(1)
+  .refine((list) => list.length <= MAX_FILES, `a list of at most ${MAX_FILES} files`);
+
+export const briefFileList = z
+  .array(briefContent)
+  .min(1)
+  .refine((list) => list.length <= MAX_FILES, `a list of at most ${MAX_FILES} files`)
+  .describe('as for sandbox_write_files');
 
 /**
  * Decodes the contents of the files.

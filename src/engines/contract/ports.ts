@@ -1,0 +1,25 @@
+/** The part of the engine contract for the ports of a sandbox. */
+
+export interface Listener {
+  port: number;
+  /** Null if it cannot be seen, such as that of another user. */
+  pid: number | null;
+  program: string | null;
+}
+
+/** Present if the engine can expose ports. */
+export interface Ports {
+  /**
+   * Makes every exposed port of the sandbox reachable from here, until the engine's `close` or the sandbox's
+   * end.
+   */
+  open(sandboxId: string, signal: AbortSignal): Promise<void>;
+  /**
+   * Exposes a further port of a running sandbox. One that is exposed already is no error.
+   *
+   * @throws `limit_exceeded` for more ports than a sandbox may expose, `conflict` unless it is running
+   */
+  expose(sandboxId: string, port: number, signal: AbortSignal): Promise<void>;
+  /** The TCP ports that programs in a running sandbox listen on, exposed or not, by port. */
+  listeners(sandboxId: string, signal: AbortSignal): Promise<Listener[]>;
+}

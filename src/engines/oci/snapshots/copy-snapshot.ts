@@ -1,0 +1,80 @@
+import { chmod, mkdir } from 'node:fs/promises';
+import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
+import { newSnapshotId } from '../../../shared/ids.ts';
+import { currentProcess } from '../../../shared/process-identity.ts';
+import type { OciContext } from '../context.ts';
+import { copyTree } from '../host/copy-tree.ts';
+import { directoryMode } from '../host/directory-mode.ts';
+import { findFreezer, whileFrozen } from '../host/freezer.ts';
+import type { Host } from '../host/host.ts';
+import { removeTrees } from '../host/remove-tree.ts';
+import { reconcileRecord } from '../sandbox/reconcile.ts';
+import { updateRecord } from '../state/sandbox-record.ts';
+import { commitCopy, type SnapshotOf, snapshotFailure, stagedPaths } from '../storage/snapshot-commit.ts';
+import { expiryOf, requireRoom, requireRunning } from './take-snapshot.ts';
+
+/**
+ * Copies a sandbox's files to a snapshot, whose id it returns, while its processes are frozen. They go on
+ * afterwards. A failure or an abort leaves the sandbox as it was.
+ *
+ * @throws `unsupported` without a freezer; else as `takeSnapshot`
+ */
+export async function copySnapshot(
+  context: OciContext,
+  sandboxId: string,
+  expirationMs: number | null,
+  signal: AbortSignal,
+): Promise<string> {
+  const host = await context.host();
+  const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
+  const before = await reconcileRecord(context, sandboxId);
+  requireRunning(before);
+  requireRoom(host, before);
+  const freezer = await findFreezer(before.cgroups);
+  if (freezer === null) throw cannotFreeze(sandboxId);
+  throwIfCancelled(signal);
+  const copying = await updateRecord(host.layout, sandboxId, (record) => {
+    requireRunning(record);
+    return Promise.resolve({ ...record, snapshot, worker: currentProcess() });
+  });
+  const record = { ...copying, snapshot };
+  try {
+    await copy(host, record, freezer);
+    return snapshot.snapshotId;
+  } catch (error) {
+    throw snapshotFailure(sandboxId, error);
+  } finally {
+    await removeTrees(host.agent, host.idMap, [stagedPaths(host, record).dir]);
+    await updateRecord(host.layout, sandboxId, (present) =>
+      Promise.resolve(
+        present.status === 'running' && present.snapshot?.snapshotId === snapshot.snapshotId
+          ? { ...present, snapshot: null, worker: null }
+          : present,
+      ),
+    );
+  }
+}
+
+async function copy(
+  host: Host,
+  record: SnapshotOf,
+  freezer: NonNullable<Awaited<ReturnType<typeof findFreezer>>>,
+): Promise<void> {
+  const staged = stagedPaths(host, record);
+  const { upper } = host.layout.sandbox(record.sandboxId);
+  await mkdir(staged.dir, { recursive: true });
+  await chmod(staged.dir, directoryMode(host));
+  await whileFrozen(freezer, () => copyTree(host.agent, host.idMap, upper, staged.layer));
+  await commitCopy(host, record);
+}
+
+function cannotFreeze(sandboxId: string): SandboxError {
+  return new SandboxError(
+    'unsupported',
+    'This host has no freezer for sandboxes, which keep_running needs.',
+    {
+      hint: 'Call sandbox_snapshot without keep_running, then sandbox_create from the snapshot.',
+      details: { sandbox_id: sandboxId },
+    },
+  );
+}

@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import type { CommandHandle, LogCursor } from '../../src/registry/types.ts';
+import { sleep, withTimeout } from '../../src/shared/async/with-timeout.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { linearPattern } from '../../src/shared/text/linear-pattern.ts';
+import { boundedWaitMs, DEFAULT_WAIT_MS, port } from '../common/schemas.ts';
+
+/** No engine reports a new listener: they are read again after a pause that grows. */
+const FIRST_PAUSE_MS = 50;
+const MAX_PAUSE_MS = 1_000;
+
+/** What a server does when it is ready: listen on a port, or write a line that matches an RE2 pattern. */
+export const waitFor = z
+  .strictObject({
+    port: port.optional(),
+    log: z.string().min(1).optional(),
+    timeout_ms: boundedWaitMs.default(DEFAULT_WAIT_MS),
+  })
+  .refine((value) => (value.port === undefined) !== (value.log === undefined), 'either port or log');
+
+export type WaitFor = z.output<typeof waitFor>;
+
+/**
+ * Checks a condition before anything is started.
+ *
+ * @throws `invalid_argument` for a pattern that RE2 does not accept
+ */
+export function readinessOf({ port, log }: WaitFor): Readiness {
+  return { port: port ?? null, matches: log === undefined ? null : linearPattern(log, 'wait_for.log') };
+}
+
+interface Readiness {
+  port: number | null;
+  matches: ((text: string) => boolean) | null;
+}
+
+/** Whether the command became ready in time; false also if it ended before. */
+export async function waitUntilReady(
+  handle: CommandHandle,
+  readiness: Readiness,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const { port, matches } = readiness;
+  const ready = await withTimeout(timeoutMs, signal, (limited) =>
+    matches === null
+      ? untilListening(handle, port ?? 0, limited)
+      : untilLogged(handle, matches, timeoutMs, limited),
+  );
+  return ready === true;
+}
+
+async function untilListening(handle: CommandHandle, port: number, signal: AbortSignal): Promise<boolean> {
+  for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, MAX_PAUSE_MS)) {
+    // Asked first: a program may leave a server behind and end.
+    const { status } = await handle.get(signal);
+    const listeners = await handle.sandbox.listeners(signal);
+    if (listeners === null) throw noListeners();
+    if (listeners.some((listener) => listener.port === port)) return true;
+    if (status === 'finished') return false;
+    await withTimeout(pause, signal, (limited) => handle.wait(limited));
+  }
+}
+
+async function untilLogged(
+  handle: CommandHandle,
+  matches: (text: string) => boolean,
+  waitMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  let cursor: LogCursor | null = null;
+  for (;;) {
+    const request = { cursor, limit: 1, stream: 'both', context: 0, matches, waitMs } as const;
+    const page = await handle.logs(request, signal);
+    if (page.lines.length > 0) return true;
+    if (page.done || page.leftBehind) return false;
+    cursor = page.cursor;
+    // A page without a match that could be searched further is no reason to spin.
+    await sleep(0, signal);
+  }
+}
+
+function noListeners(): SandboxError {
+  return new SandboxError('unsupported', 'This engine cannot tell which ports a program listens on.', {
+    hint: 'The command was started. Pass wait_for with log instead of port next time.',
+  });
+}
