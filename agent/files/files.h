@@ -24,7 +24,8 @@ bool serve_tree_read(int fd, struct frame *frame);
 bool serve_tree_write(int fd, struct frame *frame);
 bool serve_list(int fd, struct frame *frame);
 bool serve_scan(int fd, struct frame *frame);
-bool serve_listeners(int fd, struct frame *frame);
+/* `own_port` is the agent's listener for the sandbox's connections, which is not reported; 0: none. */
+bool serve_listeners(int fd, struct frame *frame, uint16_t own_port);
 
 /* path.c: the functions that return int return 0 or an errno */
 bool path_is_absolute(const char *path);

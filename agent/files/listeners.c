@@ -22,7 +22,7 @@ static struct tcp_listener listeners[LISTENERS_MAX];
 static size_t count;
 
 /* Lines such as ` 0: 0100007F:1F90 00000000:0000 0A … inode …`. */
-static void read_table(const char *path) {
+static void read_table(const char *path, uint16_t own_port) {
   FILE *table = fopen(path, "re");
   if (table == NULL) return;
   char line[512];
@@ -30,7 +30,7 @@ static void read_table(const char *path) {
     unsigned port = 0, state = 0;
     unsigned long long inode = 0;
     const char *format = "%*s %*[^:]:%x %*[^:]:%*x %x %*s %*s %*s %*s %*s %llu";
-    if (sscanf(line, format, &port, &state, &inode) != 3 || state != STATE_LISTEN) continue;
+    if (sscanf(line, format, &port, &state, &inode) != 3 || state != STATE_LISTEN || port == own_port) continue;
     listeners[count++] = (struct tcp_listener){.inode = inode, .port = port};
   }
   fclose(table);
@@ -78,12 +78,12 @@ static void read_process(int proc, const char *pid) {
   close(dir_fd);
 }
 
-bool serve_listeners(int fd, struct frame *frame) {
+bool serve_listeners(int fd, struct frame *frame, uint16_t own_port) {
   static struct record_stream s;
   if (frame->len != 0) return send_protocol_error(fd);
   count = 0;
-  read_table("/proc/net/tcp");
-  read_table("/proc/net/tcp6");
+  read_table("/proc/net/tcp", own_port);
+  read_table("/proc/net/tcp6", own_port);
   DIR *proc = count == 0 ? NULL : opendir("/proc");
   for (struct dirent *entry; proc != NULL && (entry = readdir(proc)) != NULL;) {
     if (isdigit((unsigned char)entry->d_name[0])) read_process(dirfd(proc), entry->d_name);

@@ -104,7 +104,7 @@ bool serve_frame(int fd, struct frame *frame) {
     case REQ_TREE_WRITE: return serve_tree_write(fd, frame);
     case REQ_LIST: return serve_list(fd, frame);
     case REQ_SCAN: return serve_scan(fd, frame);
-    case REQ_LISTENERS: return serve_listeners(fd, frame);
+    case REQ_LISTENERS: return serve_listeners(fd, frame, egress.tcp_port);
     default: return serve_connect(fd, frame);
   }
 }

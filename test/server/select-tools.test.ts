@@ -16,11 +16,13 @@ describe('selectTools', () => {
       [
         'sandbox_create',
         'sandbox_get',
+        'sandbox_list_files',
         'sandbox_stop',
         'sandbox_extend_timeout',
         'sandbox_domain',
         'sandbox_run_command',
         'sandbox_run_command_detached',
+        'sandbox_search_files',
         'sandbox_read_file',
         'sandbox_write_files',
         'sandbox_edit_file',

@@ -50,22 +50,30 @@ export function snapshotCases(get: () => Subject, extent: Extent): void {
     it('can be copies of a sandbox that keeps running', async (context) => {
       const snapshots = snapshotsOf(context);
       const { engine, create } = get();
-      if (snapshots.copy === undefined) return context.skip(`engine ${engine.name} cannot keep a sandbox running`);
+      if (snapshots.copy === undefined)
+        return context.skip(`engine ${engine.name} cannot keep a sandbox running`);
       const source = await create();
       await shell(
         source,
         `cd /vercel/sandbox && echo before > file && chmod 0640 file && ln file hard && ln -s file link && mkfifo pipe &&
          echo changed > /etc/hostname && rm -rf /etc/ssl && : > "$(printf 'new\nline')"`,
       );
-      const { commandId } = await start({ ...get(), shared: source }, 'sh', ['-c', 'while :; do echo x; sleep 0.05; done']);
+      const { commandId } = await start({ ...get(), shared: source }, 'sh', [
+        '-c',
+        'while :; do echo x; sleep 0.05; done',
+      ]);
       const copied = await snapshots.copy(source.sandboxId, null, timeoutSignal());
       expect(copied).toMatchObject({ sourceSandboxId: source.sandboxId, status: 'created' });
-      expect(await engine.get(source.sandboxId, timeoutSignal())).toMatchObject({ status: 'running', stopCause: null });
+      expect(await engine.get(source.sandboxId, timeoutSignal())).toMatchObject({
+        status: 'running',
+        stopCause: null,
+      });
       const { stdoutBytes } = await engine.commands.get(commandId, timeoutSignal());
       await engine.commands.waitForOutput(commandId, stdoutBytes, timeoutSignal());
       await shell(source, 'echo after > /vercel/sandbox/file');
       const fork = await create(from(copied.snapshotId));
-      const seen = 'cd /vercel/sandbox && cat file hard link && stat -c %a.%h file && cat /etc/hostname && ls -d /etc/ssl || ls | wc -l';
+      const seen =
+        'cd /vercel/sandbox && cat file hard link && stat -c %a.%h file && cat /etc/hostname && ls -d /etc/ssl || ls | wc -l';
       expect(await shell(fork, seen)).toBe('before\nbefore\nbefore\n640.2\nchanged\n6');
       // The source can be snapshotted again, and ended, without the fork noticing.
       const second = await snapshots.take(source.sandboxId, null, timeoutSignal());

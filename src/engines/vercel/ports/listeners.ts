@@ -23,20 +23,30 @@ for port in "\${ports[@]}"; do echo "$port 0"; done`;
 
 const LINE = /^(\d{1,5}) (\d{1,10})(?: (.{0,64}))?$/;
 
-/** The ports that programs in a sandbox listen on, each once. */
+/**
+ * The ports that programs in a sandbox listen on, each once. Read as the sandbox's user, whose programs root may
+ * not inspect everywhere, then as root, for those of others.
+ */
 export function readListeners(
   context: VercelContext,
   sandboxId: string,
   signal: AbortSignal,
 ): Promise<Listener[]> {
   return inSession(context, sandboxId, 'read the listening ports', signal, async (session) => {
-    const { stdout } = await runScript(session, SCRIPT, [], { signal, sudo: true });
     const found = new Map<number, Listener>();
-    for (const line of stdout.split('\n')) {
-      const [, port, pid, program] = LINE.exec(line) ?? [];
-      const listener = { port: Number(port), pid: Number(pid) || null, program: program || null };
-      if (port !== undefined && found.get(listener.port)?.program == null) found.set(listener.port, listener);
+    for (const sudo of [false, true]) {
+      const { stdout } = await runScript(session, SCRIPT, [], { signal, sudo });
+      addListeners(found, stdout);
+      if ([...found.values()].every(({ pid }) => pid !== null)) break;
     }
     return [...found.values()].sort((a, b) => a.port - b.port);
   });
+}
+
+function addListeners(found: Map<number, Listener>, output: string): void {
+  for (const line of output.split('\n')) {
+    const [, port, pid, program] = LINE.exec(line) ?? [];
+    const listener = { port: Number(port), pid: Number(pid) || null, program: program || null };
+    if (port !== undefined && found.get(listener.port)?.program == null) found.set(listener.port, listener);
+  }
 }
