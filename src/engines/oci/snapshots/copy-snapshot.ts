@@ -5,12 +5,12 @@ import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import { copyTree } from '../host/copy-tree.ts';
 import { directoryMode } from '../host/directory-mode.ts';
-import { findFreezer, whileFrozen } from '../host/freezer.ts';
 import type { Host } from '../host/host.ts';
 import { removeTrees } from '../host/remove-tree.ts';
 import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { commitCopy, type SnapshotOf, snapshotFailure, stagedPaths } from '../storage/snapshot-commit.ts';
+import { findFreezer, whileFrozen } from './freezer.ts';
 import { expiryOf, requireRoom, requireRunning } from './take-snapshot.ts';
 
 /**

@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 import { whenSpawned } from '../../../shared/async/when-spawned.ts';
-import { findProgram, HOST_PATH } from './host-program.ts';
+import { findProgram, HOST_PATH } from '../host/host-program.ts';
 
 interface Freezer {
   /** The file that freezes (`on`) and thaws (`off`). */
