@@ -20,6 +20,11 @@ export interface OciContext {
   readonly secrets: SecretStore;
   /** `TZ` of every program; null: not set, and `/etc/localtime` has the host's. */
   readonly timeZone: string | null;
+  /**
+   * Whether the state directory was ever prepared. If not, it holds no sandbox and no snapshot, and looking for
+   * them need not prepare it, which takes a while.
+   */
+  hasState(): Promise<boolean>;
   /** Prepared at the first call. Rejects with `unavailable` if this machine cannot run sandboxes. */
   host(): Promise<Host>;
   /** Probed at the first call. */

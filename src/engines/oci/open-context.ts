@@ -1,5 +1,7 @@
 /** Assembles what the rooms of the engine share. Nothing is touched or probed before the first call. */
 import type { ImageSettings, NpmSetting } from '../../config/config.ts';
+import { pathExists } from '../../shared/fs/path-exists.ts';
+import { makeDirectory } from '../../shared/fs/state-directory.ts';
 import type { Logger } from '../../shared/log.ts';
 import { SecretStore } from '../../shared/secrets.ts';
 import type { OciRuntime } from './container/oci-runtime.ts';
@@ -16,6 +18,7 @@ import { ExpiryWatch } from './sandbox/expiry-watch.ts';
 import { OwnerConnections } from './sandbox/owner-connections.ts';
 import { reconcileRecord } from './sandbox/reconcile.ts';
 import { DEFAULT_SOURCE_LIMITS, type SourceLimits } from './source/source-limits.ts';
+import { StateLayout } from './state/state-layout.ts';
 import { DiskWatch } from './storage/disk-watch.ts';
 
 export interface OciEngineOptions {
@@ -62,6 +65,17 @@ function once<T>(make: () => Promise<T>): () => Promise<T> {
   };
 }
 
+async function hasState(stateDir: string): Promise<boolean> {
+  try {
+    if (await pathExists(new StateLayout(stateDir).sandboxes)) return true;
+    await makeDirectory(stateDir, 0o700);
+    return false;
+  } catch {
+    // It cannot be used; preparing it reports why.
+    return true;
+  }
+}
+
 /** @param shells called when the first web terminal is opened */
 export function openContext(options: OciEngineOptions, shells: () => OciShells): OciContext {
   const { log, secrets = new SecretStore() } = options;
@@ -89,6 +103,7 @@ export function openContext(options: OciEngineOptions, shells: () => OciShells):
     ),
     diskMb: options.diskMb ?? null,
     sourceLimits: { ...DEFAULT_SOURCE_LIMITS, ...options.sourceLimits },
+    hasState: () => hasState(options.stateDir),
     host,
     runtime,
   };

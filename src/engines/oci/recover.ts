@@ -80,6 +80,7 @@ async function recoverSnapshots(context: OciContext, host: Host, templates: Set<
  * record is logged and skipped.
  */
 export async function recoverAll(context: OciContext, signal: AbortSignal): Promise<string[]> {
+  if (!(await context.hasState())) return [];
   const host = await context.host();
   await removeUnfinished(host);
   throwIfCancelled(signal);

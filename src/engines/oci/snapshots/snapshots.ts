@@ -46,6 +46,7 @@ export class OciSnapshots implements Snapshots {
   }
 
   async list(query: ListQuery): Promise<Page<Snapshot>> {
+    if (!(await this.#context.hasState())) return { items: [], nextCursor: null };
     const host = await this.#context.host();
     const all = await this.#readable(host);
     if (all.some((record) => record.status === 'created' && hasExpired(record))) {
