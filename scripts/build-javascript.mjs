@@ -3,12 +3,13 @@
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OUT_DIR = join(ROOT, 'dist');
 const PARTS = 'parts';
 const DAY_MS = 86_400_000;
+const TOOL_LIST = join(OUT_DIR, 'tools.json');
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
 
 // Bundled CommonJS modules still load Node's built-in modules by `require`, which an ES module does not have.
@@ -63,9 +64,41 @@ export async function buildJavaScript() {
   const outputs = Object.fromEntries(
     result.outputFiles.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
   );
-  const inputs = [...Object.keys(result.metafile.inputs), ...ownFiles()];
+  const list = await buildToolList(build);
+  await writeWhole(TOOL_LIST, list.json, 0o644);
+  outputs[relative(ROOT, TOOL_LIST)] = digest(list.json);
+  const inputs = [...new Set([...Object.keys(result.metafile.inputs), ...list.inputs, ...ownFiles()])];
   await writeWhole(STAMP_FILE, JSON.stringify(await stampOf(inputs, outputs)), 0o644);
   return inputs;
+}
+
+/** The tool list in all its forms, which the front sends without loading the tools. */
+async function buildToolList(build) {
+  const source = `import { TOOLS } from './tools/index.ts';
+    import { prebuiltList } from './src/server/front/prebuilt-list.ts';
+    export const list = prebuiltList(TOOLS);`;
+  const result = await build({
+    absWorkingDir: ROOT,
+    stdin: { contents: source, resolveDir: ROOT },
+    bundle: true,
+    write: false,
+    metafile: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    banner: { js: BANNER },
+    external: EXTERNAL_PACKAGES,
+    logLevel: 'error',
+  });
+  const program = join(dirname(STAMP_FILE), `tool-list.${process.pid}.mjs`);
+  try {
+    await writeWhole(program, result.outputFiles[0].contents, 0o644);
+    const { list } = await import(pathToFileURL(program).href);
+    const inputs = Object.keys(result.metafile.inputs).filter((path) => path !== '<stdin>');
+    return { json: JSON.stringify(list), inputs };
+  } finally {
+    await rm(program, { force: true });
+  }
 }
 
 /** Removes parts of earlier builds, except today's: a running server may still load them. */

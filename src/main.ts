@@ -1,22 +1,24 @@
 #!/usr/bin/env node
 /** Composition root: the only file that knows every part. Parts are loaded when a verb needs them. */
 import { spawn } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { createInterface } from 'node:readline/promises';
 import { fileURLToPath } from 'node:url';
 import packageJson from '../package.json' with { type: 'json' };
 import type { Dependencies } from './cli/dependencies.ts';
 import { cliLog } from './cli/output/cli-log.ts';
 import type { Terminal } from './cli/output/terminal.ts';
-import { runProgram } from './cli/program.ts';
 import { selfCommand } from './cli/setup/self-command.ts';
 import { openKeyboard } from './cli/verbs/keyboard.ts';
-import { type Config, loadConfig } from './config/config.ts';
+import { type Config, loadConfig, processContext } from './config/config.ts';
+import { plainFlags } from './config/plain-flags.ts';
 import type { Diagnosis, Engine, Images, NetworkPolicy } from './engines/engine.ts';
 import type { Registry } from './registry/types.ts';
+import { FrontAnswers, type PrebuiltList } from './server/front/answers.ts';
+import { answerFirst, type Handover } from './server/front/front.ts';
 import { completesWithin, systemClock } from './shared/clock.ts';
 import { SandboxError } from './shared/errors.ts';
-import { createLogger, type Logger } from './shared/log.ts';
+import type { Logger, LogLevel } from './shared/log.ts';
 
 const VERSION = packageJson.version;
 
@@ -27,6 +29,12 @@ const END_RECOVERY_MS = 1_000;
 function agentPath(): string {
   const here = dirname(fileURLToPath(import.meta.url));
   return join(dirname(here), 'dist', `agent-${process.arch}`);
+}
+
+/** Loaded on demand, like all that the front does not need. */
+async function createLog(level: LogLevel, mask?: (text: string) => string): Promise<Logger> {
+  const { createLogger } = await import('./shared/log.ts');
+  return createLogger(level, undefined, mask);
 }
 
 /** The platform decides which addresses cloud sandboxes can reach. */
@@ -108,8 +116,8 @@ async function selectedTools(config: Config) {
   return selectTools(TOOLS, config);
 }
 
-async function serve(config: Config): Promise<number> {
-  const log = createLogger(config.logLevel, undefined, (text) => config.secrets.mask(text));
+async function serve(config: Config, handover: Handover | null): Promise<number> {
+  const log = await createLog(config.logLevel, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { delayCreates }, { TOOLS }] = await Promise.all([
     import('./server/stdio.ts'),
     import('./engines/delay-creates.ts'),
@@ -125,6 +133,7 @@ async function serve(config: Config): Promise<number> {
     config,
     log,
     version: VERSION,
+    handover,
   });
   // Do not wait for it: the client is answered meanwhile.
   recovery = recover(registry, log, stopping.signal);
@@ -151,7 +160,7 @@ async function recover(registry: Registry, log: Logger, signal: AbortSignal): Pr
 async function withImages(config: Config, work: (images: Images) => Promise<number>): Promise<number> {
   const engine = await openEngine(
     config,
-    createLogger(config.logLevel === 'info' ? 'silent' : config.logLevel),
+    await createLog(config.logLevel === 'info' ? 'silent' : config.logLevel),
   );
   try {
     if (engine.images === undefined)
@@ -176,34 +185,43 @@ async function diagnose(config: Config): Promise<Diagnosis[]> {
   return chosen ? [vercel, oci] : [oci, vercel];
 }
 
-const parts: Dependencies = {
-  version: VERSION,
-  loadConfig: (given) => loadConfig(given),
-  serve,
-  openRegistry: async (config, report) => {
-    // The log is meant for the server; people who run a verb get it only if they ask for a level other than
-    // the default.
-    const log = config.logLevel === 'info' ? cliLog(report) : createLogger(config.logLevel);
-    return registryOver(await openEngine(config, log), config, log);
-  },
-  withImages,
-  diagnose,
-  keyboard: () => openKeyboard(process.stdin, process.stdout),
-  ask: async (question) => {
-    if (!process.stdin.isTTY || !process.stdout.isTTY) return null;
-    const lines = createInterface({ input: process.stdin, output: process.stdout });
-    try {
-      return await lines.question(question);
-    } catch {
-      // Ctrl-C or ctrl-D: no answer is no consent.
-      return '';
-    } finally {
-      lines.close();
-    }
-  },
-  self: selfCommand(process.execPath, fileURLToPath(import.meta.url), process.platform),
-  tools: selectedTools,
-};
+/** The conversation that the front began, if it did. */
+interface Begun {
+  config: Config;
+  handover: Handover;
+}
+
+function partsAfter(begun: Begun | null): Dependencies {
+  return {
+    version: VERSION,
+    loadConfig: (given) => begun?.config ?? loadConfig(given),
+    serve: (config) => serve(config, begun?.handover ?? null),
+    openRegistry: async (config, report) => {
+      // The log is meant for the server; people who run a verb get it only if they ask for a level other than
+      // the default.
+      const log = config.logLevel === 'info' ? cliLog(report) : await createLog(config.logLevel);
+      return registryOver(await openEngine(config, log), config, log);
+    },
+    withImages,
+    diagnose,
+    keyboard: () => openKeyboard(process.stdin, process.stdout),
+    ask: async (question) => {
+      if (!process.stdin.isTTY || !process.stdout.isTTY) return null;
+      const { createInterface } = await import('node:readline/promises');
+      const lines = createInterface({ input: process.stdin, output: process.stdout });
+      try {
+        return await lines.question(question);
+      } catch {
+        // Ctrl-C or ctrl-D: no answer is no consent.
+        return '';
+      } finally {
+        lines.close();
+      }
+    },
+    self: selfCommand(process.execPath, fileURLToPath(import.meta.url), process.platform),
+    tools: selectedTools,
+  };
+}
 
 const terminal: Terminal = {
   out: (data) => {
@@ -222,7 +240,36 @@ function exit(code: number): void {
   process.stdout.write('', () => process.exit(code));
 }
 
-runProgram(process.argv.slice(2), parts, terminal).then(exit, (error: unknown) => {
+/** Lets the front answer the first messages if it can, until the server has to take over. */
+async function begin(argv: readonly string[]): Promise<Begun | null> {
+  const list = join(dirname(fileURLToPath(import.meta.url)), 'tools.json');
+  const given = plainFlags(argv, processContext().env);
+  if (given === null || !existsSync(list)) return null;
+  let config: Config;
+  try {
+    config = loadConfig(given);
+  } catch {
+    // The complete parser reports it.
+    return null;
+  }
+  const prebuilt: PrebuiltList = JSON.parse(readFileSync(list, 'utf8'));
+  const handover = await answerFirst({
+    answers: new FrontAnswers(prebuilt, config, VERSION),
+    input: process.stdin,
+    output: process.stdout,
+    process,
+    end: () => exit(0),
+  });
+  return { config, handover };
+}
+
+async function main(argv: readonly string[]): Promise<number> {
+  const begun = await begin(argv);
+  const { runProgram } = await import('./cli/program.ts');
+  return runProgram(argv, partsAfter(begun), terminal);
+}
+
+main(process.argv.slice(2)).then(exit, (error: unknown) => {
   terminal.err(`sandbox-mcp: ${error instanceof Error ? error.stack : String(error)}\n`);
   exit(1);
 });

@@ -10,6 +10,7 @@ import { type AnswerForm, answersFor } from './answer-form.ts';
 import type { CallTimeout } from './call-timeout.ts';
 import { callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
+import { CAPABILITIES, serverInfo } from './front/server-info.ts';
 import { instructions } from './instructions.ts';
 import { createProgress } from './progress.ts';
 import { selectTools } from './select-tools.ts';
@@ -54,16 +55,13 @@ export function createServer(options: ServerOptions): Connection {
   const { session, config, log } = options;
   const tools = new Map(selectTools(options.tools, config).map((tool) => [tool.name, tool]));
   const calls = new RunningCalls();
-  const server = new Server(
-    { name: 'sandbox-mcp', title: 'Sandboxes', version: options.version },
-    {
-      capabilities: { tools: {} },
-      instructions: instructions(
-        [...tools.keys()],
-        options.tools.map(({ name }) => name),
-      ),
-    },
-  );
+  const server = new Server(serverInfo(options.version), {
+    capabilities: CAPABILITIES,
+    instructions: instructions(
+      [...tools.keys()],
+      options.tools.map(({ name }) => name),
+    ),
+  });
   server.onerror = (error) => log.debug({ err: error }, 'protocol error');
   const descriptions = memoize((form: AnswerForm) =>
     [...tools.values()].map((tool) => describeTool(tool, form)),

@@ -22,6 +22,8 @@ export class StdioTransport implements Transport {
   readonly #log: Logger;
   readonly #onData: (chunk: Buffer) => void;
   #closed = false;
+  /** Requests that were answered before they were replayed, and what to call in place of their replies. */
+  readonly #answered = new Map<unknown, () => void>();
 
   constructor(input: Readable, output: Writable, log: Logger) {
     this.#input = input;
@@ -41,7 +43,28 @@ export class StdioTransport implements Transport {
    * Resolves when the stream has accepted the message. After the connection has ended, messages are dropped.
    */
   async send(message: JSONRPCMessage): Promise<void> {
+    if ('id' in message && !('method' in message)) {
+      const dropped = this.#answered.get(message.id);
+      this.#answered.delete(message.id);
+      if (dropped !== undefined) {
+        dropped();
+        return;
+      }
+    }
     await this.#write(message);
+  }
+
+  /**
+   * Delivers a message that the front has answered. Resolves when its own reply, which is dropped, is there.
+   */
+  async replay(line: string): Promise<void> {
+    const parsed = parseMessage(line);
+    if (!('message' in parsed)) return;
+    const { message } = parsed;
+    const replied =
+      'id' in message ? new Promise<void>((resolve) => this.#answered.set(message.id, resolve)) : null;
+    this.#deliver(message);
+    await replied;
   }
 
   async close(): Promise<void> {

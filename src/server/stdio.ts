@@ -2,6 +2,7 @@ import type { Readable, Writable } from 'node:stream';
 import type { SessionEndReason } from '../registry/types.ts';
 import { SessionEnded } from '../shared/session-ended.ts';
 import { createServer, type ServerOptions } from './create-server.ts';
+import type { Handover } from './front/front.ts';
 import { type SessionEndSources, watchSessionEnd } from './session-end.ts';
 import { StdioTransport } from './stdio-transport.ts';
 
@@ -9,6 +10,8 @@ import { StdioTransport } from './stdio-transport.ts';
 const EXIT_AFTER_MS = 1_900;
 
 export interface StdioOptions extends ServerOptions {
+  /** What the front has answered already. */
+  handover?: Handover | null;
   /** The default streams and process. */
   input?: Readable;
   output?: Writable;
@@ -28,6 +31,8 @@ export async function serveStdio(options: StdioOptions): Promise<SessionEndReaso
   const ended = watchSessionEnd({ input, output, process: host });
   const transport = new StdioTransport(input, output, log);
   await connection.server.connect(transport);
+  for (const line of options.handover?.replay ?? []) await transport.replay(line);
+  options.handover?.release();
 
   const reason = await ended;
   log.info({ reason }, 'session ends');

@@ -1,0 +1,149 @@
+/**
+ * Answers to the first messages of a conversation, from text computed at build: without the protocol library
+ * and without the schemas, whose loading takes most of a start. Anything unusual is left to the server itself.
+ */
+import type { Config } from '../../config/config.ts';
+import { type AnswerForm, answersFor } from '../answer-form.ts';
+import { instructions } from '../instructions.ts';
+import { CAPABILITIES, serverInfo } from './server-info.ts';
+
+/** A tool of `tools/list` as JSON, by the form of results. */
+export type PrebuiltForms = Readonly<Record<AnswerForm, string>>;
+
+export interface PrebuiltList {
+  readonly protocolVersions: readonly string[];
+  readonly latestProtocolVersion: string;
+  readonly tools: readonly {
+    readonly name: string;
+    readonly toolsets: readonly string[];
+    readonly forms: PrebuiltForms | null;
+    /** Under `--read-only`; null for a tool that is not offered then. */
+    readonly readOnlyForms: PrebuiltForms | null;
+  }[];
+}
+
+/** What the front needs of the configuration. */
+export type FrontConfig = Pick<Config, 'toolsets' | 'readOnly' | 'answers'>;
+
+/**
+ * @property reply the line to write, without its end; null for a notification
+ * @property replay whether the server has to see the message too
+ * @property last whether the server should take over now
+ */
+export interface Answer {
+  reply: string | null;
+  replay: boolean;
+  last: boolean;
+}
+
+/** Answers the messages of one conversation in turn; null for one that the server has to answer. */
+export class FrontAnswers {
+  readonly #list: PrebuiltList;
+  readonly #config: FrontConfig;
+  readonly #version: string;
+  /** The client's name; null before it has introduced itself. */
+  #client: string | null = null;
+
+  constructor(list: PrebuiltList, config: FrontConfig, version: string) {
+    this.#list = list;
+    this.#config = config;
+    this.#version = version;
+  }
+
+  answer(line: string): Answer | null {
+    const message = parsed(line);
+    if (message === null || message['jsonrpc'] !== '2.0') return null;
+    const { method, id, params } = message;
+    if (method === 'notifications/initialized') {
+      const plain = hasOnly(message, ['jsonrpc', 'method', 'params']) && isEmpty(params);
+      return plain && this.#client !== null ? { reply: null, replay: true, last: false } : null;
+    }
+    if (!hasOnly(message, ['jsonrpc', 'id', 'method', 'params']) || !isId(id)) return null;
+    const reply = (result: string): string =>
+      `{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`;
+    if (method === 'initialize') {
+      const result = this.#client === null ? this.#initialize(params) : null;
+      return result === null ? null : { reply: reply(result), replay: true, last: false };
+    }
+    if (this.#client === null || !isEmpty(params)) return null;
+    if (method === 'ping') return { reply: reply('{}'), replay: false, last: false };
+    if (method === 'tools/list')
+      return { reply: reply(this.#tools(this.#client)), replay: false, last: true };
+    return null;
+  }
+
+  #initialize(params: unknown): string | null {
+    if (!isObject(params) || !hasOnly(params, ['protocolVersion', 'capabilities', 'clientInfo'])) return null;
+    const { protocolVersion, capabilities, clientInfo } = params;
+    if (typeof protocolVersion !== 'string' || !isPlainCapabilities(capabilities)) return null;
+    if (!isObject(clientInfo) || !hasOnly(clientInfo, ['name', 'version', 'title'])) return null;
+    if (!Object.values(clientInfo).every((value) => typeof value === 'string')) return null;
+    const { name, version } = clientInfo;
+    if (typeof name !== 'string' || version === undefined) return null;
+    this.#client = name;
+    const known = this.#list.protocolVersions.includes(protocolVersion);
+    return JSON.stringify({
+      protocolVersion: known ? protocolVersion : this.#list.latestProtocolVersion,
+      capabilities: CAPABILITIES,
+      serverInfo: serverInfo(this.#version),
+      instructions: instructions(
+        this.#offered().map(({ name: offered }) => offered),
+        this.#list.tools.map(({ name: any }) => any),
+      ),
+    });
+  }
+
+  #offered(): { name: string; forms: PrebuiltForms }[] {
+    const { toolsets, readOnly } = this.#config;
+    return this.#list.tools.flatMap((tool) => {
+      const forms = readOnly ? tool.readOnlyForms : tool.forms;
+      const chosen = toolsets === 'all' || toolsets.some((name) => tool.toolsets.includes(name));
+      return forms !== null && chosen ? [{ name: tool.name, forms }] : [];
+    });
+  }
+
+  #tools(client: string): string {
+    const { form } = answersFor(this.#config.answers, client);
+    return `{"tools":[${this.#offered()
+      .map(({ forms }) => forms[form])
+      .join(',')}]}`;
+  }
+}
+
+/** Capabilities of the usual shape; others are checked by the server. */
+function isPlainCapabilities(value: unknown): boolean {
+  if (!isObject(value) || !hasOnly(value, ['roots', 'sampling', 'elicitation'])) return false;
+  const { roots = {}, sampling = {}, elicitation = {} } = value;
+  return (
+    isObject(roots) &&
+    hasOnly(roots, ['listChanged']) &&
+    ['undefined', 'boolean'].includes(typeof roots['listChanged']) &&
+    isEmpty(sampling) &&
+    isEmpty(elicitation)
+  );
+}
+
+function parsed(line: string): Record<string, unknown> | null {
+  try {
+    const value: unknown = JSON.parse(line);
+    return isObject(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+function isId(value: unknown): boolean {
+  return typeof value === 'string' || Number.isSafeInteger(value);
+}
+
+function isEmpty(value: unknown): boolean {
+  return value === undefined || (isObject(value) && hasOnly(value, []));
+}
+
+function hasOnly(object: Record<string, unknown>, keys: readonly string[]): boolean {
+  return Object.keys(object).every((key) => keys.includes(key));
+}
+
+function isObject(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

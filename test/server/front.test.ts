@@ -1,0 +1,211 @@
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { PassThrough } from 'node:stream';
+import { describe, expect, it } from 'vitest';
+import { TOOLSETS } from '../../src/config/config.ts';
+import { plainFlags } from '../../src/config/plain-flags.ts';
+import { FrontAnswers, type FrontConfig } from '../../src/server/front/answers.ts';
+import { answerFirst, type Handover } from '../../src/server/front/front.ts';
+import { prebuiltList } from '../../src/server/front/prebuilt-list.ts';
+import { serveStdio } from '../../src/server/stdio.ts';
+import { createLogger } from '../../src/shared/log.ts';
+import { TOOLS } from '../../tools/index.ts';
+import { openWorld } from '../registry/support/registry.ts';
+import { config } from './support/connected-server.ts';
+
+const VERSION = '1.2.3';
+const LIST = prebuiltList(TOOLS);
+const PROCESS = { ppid: 1, on: () => {}, off: () => {}, exit: () => {} };
+
+const initialize = (params: object = {}, id: unknown = 0) => ({
+  jsonrpc: '2.0',
+  id,
+  method: 'initialize',
+  params: {
+    protocolVersion: '2025-06-18',
+    capabilities: {},
+    clientInfo: { name: 'test', version: '1' },
+    ...params,
+  },
+});
+const INITIALIZED = { jsonrpc: '2.0', method: 'notifications/initialized' };
+const PING = { jsonrpc: '2.0', id: 'ping', method: 'ping' };
+const TOOLS_LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
+const START = [initialize(), INITIALIZED, PING, TOOLS_LIST];
+
+type Line = string | object;
+
+/** Every line that is answered to these, sorted; and how many of them the front answered. */
+async function converse(
+  lines: readonly Line[],
+  chosen: Partial<FrontConfig>,
+  withFront: boolean,
+): Promise<{ answers: string[]; byFront: number }> {
+  const [input, output] = [new PassThrough(), new PassThrough()];
+  const settings = { ...config, ...chosen };
+  const answers: string[] = [];
+  const reader = createInterface({ input: output }).on('line', (line) => answers.push(line));
+  const last = (): boolean => answers.some((line) => line.includes('"id":"last"'));
+  for (const line of [...lines, { ...PING, id: 'last' }])
+    input.write(`${typeof line === 'string' ? line : JSON.stringify(line)}\n`);
+  let handover: Handover | null = null;
+  let byFront = 0;
+  if (withFront) {
+    handover = await answerFirst({
+      answers: new FrontAnswers(LIST, settings, VERSION),
+      input,
+      output,
+      process: PROCESS,
+      end: () => {},
+    });
+    byFront = answers.length;
+  }
+  const session = openWorld().registry.openSession('local');
+  const served = serveStdio({
+    session,
+    tools: TOOLS,
+    config: settings,
+    log: createLogger('silent'),
+    version: VERSION,
+    input,
+    output,
+    process: PROCESS,
+    handover,
+  });
+  while (!last()) await once(reader, 'line');
+  input.end();
+  await served;
+  return { answers: answers.sort(), byFront };
+}
+
+/** The front and the server together answer what the server alone answers. */
+async function expectSame(lines: readonly Line[], chosen: Partial<FrontConfig> = {}): Promise<number> {
+  const alone = await converse(lines, chosen, false);
+  const together = await converse(lines, chosen, true);
+  expect(together.answers).toEqual(alone.answers);
+  return together.byFront;
+}
+
+describe('the front', () => {
+  it.each([
+    'all' as const,
+    ...TOOLSETS.map((name) => [name]),
+    ['core', 'files'] as const,
+    ['session', 'shells'] as const,
+  ])('answers as the server does, with the toolsets %s', async (toolsets) => {
+    for (const readOnly of [false, true]) {
+      for (const answers of ['auto', 'both', 'text', 'json'] as const)
+        expect(await expectSame(START, { toolsets, readOnly, answers })).toBe(3);
+    }
+  });
+
+  it.each(['copilot-cli', 'qwen-cli-mcp-client-mine', 'mcp-client-cli', 'codex-mcp-client', ''])(
+    'answers the client %j in its form',
+    async (name) => {
+      const first = initialize({ clientInfo: { name, version: '1', title: 'A client' } });
+      expect(await expectSame([first, INITIALIZED, TOOLS_LIST])).toBe(2);
+    },
+  );
+
+  it.each(['2024-10-07', '2024-11-05', '2025-03-26', '2025-11-25', '1999-01-01', ''])(
+    'negotiates protocol version %j',
+    async (protocolVersion) => {
+      const capabilities = { roots: { listChanged: true }, sampling: {}, elicitation: {} };
+      expect(await expectSame([initialize({ protocolVersion, capabilities }, 'ü"'), TOOLS_LIST])).toBe(2);
+    },
+  );
+
+  it.each<[string, Line[], number]>([
+    ['no JSON', ['{"jsonrpc"', ...START], 0],
+    ['an empty line', ['', ...START], 0],
+    ['a batch', [[initialize()], ...START], 0],
+    ['a list before the start', [TOOLS_LIST, ...START], 0],
+    ['a ping before the start', [PING, ...START], 0],
+    ['a second start', [initialize(), initialize({}, 5), TOOLS_LIST], 1],
+    ['an id that is null', [initialize({}, null), ...START], 0],
+    ['an id that is a fraction', [initialize({}, 1.5), ...START], 0],
+    ['no protocol version', [initialize({ protocolVersion: 7 }), ...START], 0],
+    ['no capabilities', [initialize({ capabilities: [] }), ...START], 0],
+    ['roots that are no object', [initialize({ capabilities: { roots: true } }), ...START], 0],
+    [
+      'listChanged that is null',
+      [initialize({ capabilities: { roots: { listChanged: null } } }), ...START],
+      0,
+    ],
+    ['unknown capabilities', [initialize({ capabilities: { experimental: { a: {} } } }), ...START], 0],
+    ['no client', [initialize({ clientInfo: undefined }), ...START], 0],
+    ['a client without a version', [initialize({ clientInfo: { name: 'a' } }), ...START], 0],
+    [
+      'a client with icons',
+      [initialize({ clientInfo: { name: 'a', version: '1', icons: [] } }), TOOLS_LIST],
+      0,
+    ],
+    ['a list with a cursor', [initialize(), { ...TOOLS_LIST, params: { cursor: 'x' } }, PING], 1],
+    ['a list with a wrong cursor', [initialize(), { ...TOOLS_LIST, params: { cursor: 5 } }, PING], 1],
+    ['a list with parameters that are no object', [initialize(), { ...TOOLS_LIST, params: [] }], 1],
+    ['a list with _meta', [initialize(), { ...TOOLS_LIST, params: { _meta: { progressToken: 1 } } }], 1],
+    ['another version of JSON-RPC', [initialize(), { ...TOOLS_LIST, jsonrpc: '1.0' }], 1],
+    ['an unknown method', [initialize(), { ...TOOLS_LIST, method: 'resources/list' }, TOOLS_LIST], 1],
+    ['an unknown notification', [initialize(), { ...INITIALIZED, method: 'notifications/x' }, TOOLS_LIST], 1],
+    [
+      'a call first',
+      [
+        initialize(),
+        { jsonrpc: '2.0', id: 8, method: 'tools/call', params: { name: 'sandbox_lst' } },
+        TOOLS_LIST,
+      ],
+      1,
+    ],
+    ['a long line', [initialize(), `{"a":"${'x'.repeat(100_000)}"}`, TOOLS_LIST], 1],
+  ])('leaves %s to the server', async (_name, lines, byFront) => {
+    expect(await expectSame(lines)).toBe(byFront);
+  });
+
+  it('calls for the end when the input ends', async () => {
+    const [input, output] = [new PassThrough(), new PassThrough()];
+    const answers = new FrontAnswers(LIST, config, VERSION);
+    const ended = new Promise<void>((resolve) => {
+      void answerFirst({ answers, input, output, process: PROCESS, end: resolve });
+    });
+    input.end(`${JSON.stringify(initialize())}\n`);
+    await ended;
+    expect(String(output.read())).toContain('"protocolVersion":"2025-06-18"');
+  });
+});
+
+describe('plainFlags', () => {
+  it('reads flags with their values', () => {
+    const flags = plainFlags(
+      ['--toolsets', 'core', '--allow-dir=/a', '--allow-dir', '/b', '--read-only'],
+      {},
+    );
+    expect([...(flags ?? [])]).toEqual([
+      ['toolsets', ['core']],
+      ['allow-dir', ['/a', '/b']],
+      ['read-only', ['true']],
+    ]);
+  });
+
+  it.each([
+    [['list']],
+    [['--help']],
+    [['--version']],
+    [['--nonsense']],
+    [['--toolsets']],
+    [['--toolsets', '']],
+    [['--toolsets', '--read-only']],
+    [['--read-only=true']],
+    [['--engine', 'vercel']],
+    [['--transport', 'stdio']],
+    [['--egress-allow', '10.0.0.0/8']],
+    [['--']],
+    [['-h']],
+  ])('leaves %j to the complete parser', (argv) => {
+    expect(plainFlags(argv, {})).toBeNull();
+  });
+
+  it('leaves settings of the environment that are checked later to the complete parser', () => {
+    expect(plainFlags([], { SANDBOX_MCP_ENGINE: 'vercel' })).toBeNull();
+    expect(plainFlags([], { SANDBOX_MCP_TOOLSETS: 'core', SANDBOX_MCP_ENGINE: '' })).not.toBeNull();
+  });
+});
