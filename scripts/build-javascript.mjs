@@ -49,7 +49,7 @@ export async function buildJavaScript() {
     minifyWhitespace: true,
     legalComments: 'none',
     banner: { js: BANNER },
-    plugins: [englishOnly],
+    plugins: [englishOnly, withoutAjv],
     // Its CommonJS form loads its files in a way that a bundler cannot follow.
     alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     external: EXTERNAL_PACKAGES,
@@ -119,6 +119,20 @@ const englishOnly = {
   setup(build) {
     build.onLoad({ filter: /[\\/]zod[\\/]v4[\\/]locales[\\/]index\.js$/ }, () => ({
       contents: "export { default as en } from './en.js';",
+    }));
+  },
+};
+
+/**
+ * The protocol library loads Ajv to check what a user enters for a server, which this one never asks for.
+ */
+const withoutAjv = {
+  name: 'without-ajv',
+  setup(build) {
+    build.onLoad({ filter: /[\\/]sdk[\\/]dist[\\/]esm[\\/]validation[\\/]ajv-provider\.js$/ }, () => ({
+      contents: `export class AjvJsonSchemaValidator {
+        getValidator() { throw new Error('This server does not ask its users for input.'); }
+      }`,
     }));
   },
 };

@@ -8,6 +8,8 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export interface SessionEndSources {
   input: Readable;
   output: Writable;
+  /** The process that started this one. */
+  parent: number;
   process: {
     readonly ppid: number;
     on(event: NodeJS.Signals, listener: () => void): unknown;
@@ -18,9 +20,13 @@ export interface SessionEndSources {
  * Resolves once, with the first of: input ended or broken, output broken (the reader is gone), a termination
  * signal, the parent process gone. Later signals are ignored, so that they do not cut the clean-up short.
  */
-export function watchSessionEnd({ input, output, process }: SessionEndSources): Promise<SessionEndReason> {
+export function watchSessionEnd({
+  input,
+  output,
+  parent,
+  process,
+}: SessionEndSources): Promise<SessionEndReason> {
   return new Promise((resolve) => {
-    const parent = process.ppid;
     const timer = setInterval(() => {
       if (process.ppid !== parent) end('parent_gone');
     }, PARENT_CHECK_MS);

@@ -28,7 +28,12 @@ export async function serveStdio(options: StdioOptions): Promise<SessionEndReaso
   const { session, log, input = process.stdin, output = process.stdout } = options;
   const host = options.process ?? process;
   const connection = createServer(options);
-  const ended = watchSessionEnd({ input, output, process: host });
+  const ended = watchSessionEnd({
+    input,
+    output,
+    parent: options.handover?.parent ?? host.ppid,
+    process: host,
+  });
   const transport = new StdioTransport(input, output, log);
   await connection.server.connect(transport);
   for (const line of options.handover?.replay ?? []) await transport.replay(line);

@@ -12,6 +12,8 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export interface Handover {
   /** Answered messages that the server has to see as well, each one line. */
   readonly replay: readonly string[];
+  /** The parent process at the start; it may have exited since. */
+  readonly parent: number;
   /** To be called once the server listens to the input and to signals. */
   release(): void;
 }
@@ -21,6 +23,7 @@ export interface FrontOptions {
   input: Readable;
   output: Writable;
   process: {
+    readonly ppid: number;
     on(event: NodeJS.Signals, listener: () => void): unknown;
     off(event: NodeJS.Signals, listener: () => void): unknown;
   };
@@ -31,6 +34,7 @@ export interface FrontOptions {
 /** Answers the first messages. Resolves when the server has to take over. */
 export function answerFirst({ answers, input, output, process, end }: FrontOptions): Promise<Handover> {
   return new Promise((resolve) => {
+    const parent = process.ppid;
     const replay: string[] = [];
     let held = Buffer.alloc(0);
 
@@ -57,7 +61,7 @@ export function answerFirst({ answers, input, output, process, end }: FrontOptio
       clearTimeout(timer);
       input.off('data', onData).off('end', end).pause();
       if (held.length > 0) input.unshift(held);
-      resolve({ replay, release });
+      resolve({ replay, parent, release });
     };
     const release = (): void => {
       output.off('error', end);
