@@ -9,6 +9,7 @@ import { busyKill } from './rows/busy-kill.ts';
 import { call } from './rows/call.ts';
 import { connect } from './rows/connect.ts';
 import { download } from './rows/download.ts';
+import { firstCommand } from './rows/first-command.ts';
 import { firstOutput } from './rows/first-output.ts';
 import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
@@ -25,6 +26,7 @@ import { tableOf } from './table.ts';
 const LARGE = snapshotRow('snapshot-10gb', 10_000, 2);
 const ROWS: readonly Row[] = [
   start,
+  firstCommand,
   call,
   firstOutput,
   flood,
