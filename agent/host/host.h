@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 
+int host_deleted_files(int argc, char **argv);
 int host_launch(int argc, char **argv);
 int host_probe_mounts(int argc, char **argv);
 int host_unpack(int argc, char **argv);

@@ -37,6 +37,17 @@ async function mapIds(pid: string, idMap: IdMap): Promise<void> {
   }
 }
 
+/** Runs a verb of the agent on the host to completion. An abort kills it. */
+export async function runAgentVerb(
+  agent: string,
+  verb: string,
+  args: string[],
+  signal: AbortSignal,
+): Promise<HostProgramResult> {
+  await verifyAgent(agent);
+  return runHostProgram(agent, [verb, ...args], { signal });
+}
+
 /** A program running as root of a user namespace with the sandbox's ids. */
 export interface UsernsProcess {
   readonly stdin: Writable;

@@ -5,7 +5,7 @@ import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import type { Host } from '../host/host.ts';
 import { readRecord, type SandboxRecord } from '../state/sandbox-record.ts';
-import { countDeletedFiles } from '../storage/deleted-files.ts';
+import { countDeletedOf } from '../storage/deleted-files.ts';
 import { countRunning } from '../storage/disk-usage.ts';
 import type { DiskProbe, DiskUse } from '../storage/disk-watch.ts';
 import { endSandbox } from './reconcile.ts';
@@ -65,7 +65,7 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
       try {
         const parts = [await countRunning(host, upper, signal), await countRunning(host, agent, signal)];
-        if (record.init !== null) parts.push(await countDeletedFiles(record.init.pid, signal));
+        if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
         return {
           bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),
           files: parts.reduce((sum, { files }) => sum + files, 0),
