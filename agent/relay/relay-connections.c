@@ -195,6 +195,22 @@ static bool is_undecided(const struct connection *c) {
   return (c->state == STATE_WAITING || c->state == STATE_SNIFFING) && c->end[OUTSIDE].fd < 0;
 }
 
+/*
+ * A held connection whose server has sent nothing can go elsewhere: what the program has sent went nowhere yet. One
+ * whose server has spoken is closed.
+ */
+static bool make_undecided(struct connection *c) {
+  if (!c->held) return is_undecided(c);
+  if (c->state != STATE_OPEN || c->bytes[OUTSIDE] > 0 || c->from[OUTSIDE].eof) {
+    connection_close(c, true);
+    return false;
+  }
+  loop_close(&c->end[OUTSIDE]);
+  c->held = false;
+  c->state = STATE_SNIFFING;
+  return true;
+}
+
 /* Takes over a socket that is being connected. */
 static void start_connecting(struct connection *c, int fd, bool hold) {
   c->end[OUTSIDE].fd = fd;
@@ -212,7 +228,7 @@ static bool set_request(struct connection *c, const uint8_t *request, size_t len
 }
 
 void connection_connect(struct connection *c, const uint8_t to[6], uint8_t mode, const uint8_t *request, size_t len) {
-  if (!is_undecided(c)) return;
+  if (!make_undecided(c)) return;
   if (mode == CONNECT_REQUEST && !set_request(c, request, len)) {
     connection_close(c, true);
     return;
@@ -239,7 +255,7 @@ void connection_release(struct connection *c) {
 
 /* Connects the program to the server itself, which recognises the connection by the id in front. */
 void connection_intercept(struct connection *c) {
-  if (!is_undecided(c)) return;
+  if (!make_undecided(c)) return;
   int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
   struct sockaddr_un address = {.sun_family = AF_UNIX, .sun_path = "streams"};
   uint8_t id[4];
@@ -260,7 +276,7 @@ void connection_intercept(struct connection *c) {
  * connection.
  */
 void connection_respond(struct connection *c, const uint8_t *bytes, size_t len) {
-  if (!is_undecided(c)) {
+  if (!make_undecided(c)) {
     connection_close(c, true);
     return;
   }

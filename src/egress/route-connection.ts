@@ -85,7 +85,21 @@ export async function routeConnection(tracked: TrackedConnection, context: Gatew
   else if (port === HTTP_PORT && sniffed.protocol === 'opaque')
     refuse(tracked, sniffed, names, denied(HTTP_PORT_RULE));
   else if (sniffed.hasData) await relay(tracked, 'tcp', names, byName);
-  else await relay(tracked, 'tcp', names, byName, (late) => isAllowedHello(late, context, names));
+  else await relay(tracked, 'tcp', names, byName, (late) => routeLate(tracked, context, names, late));
+}
+
+/** Decides on the first bytes of a program that sent nothing before its server was dialled. They are held back. */
+async function routeLate(
+  tracked: TrackedConnection,
+  context: GatewayContext,
+  names: readonly string[],
+  late: SniffResult,
+): Promise<void> {
+  if (late.protocol === 'http') return routeHttp(tracked, context, late);
+  if (late.protocol !== 'opaque' && late.hasData && !isAllowedHello(late, context, names))
+    tracked.terminate('the program sent the server name too late for a policy decision');
+  else if (late.hasData && tracked.connection.port === HTTP_PORT) tracked.terminate(HTTP_PORT_RULE);
+  else tracked.connection.release();
 }
 
 /**
@@ -214,35 +228,30 @@ async function relay(
   protocol: 'tcp' | 'tls',
   names: readonly string[],
   decision: Decision,
-  isAllowedLate: IsAllowedLate | null = null,
+  whenLate: RouteLate | null = null,
 ): Promise<void> {
   tracked.recordDecision(protocol, names, decision);
   try {
-    await connectTo(tracked, tracked.connection.address, isAllowedLate);
+    await connectTo(tracked, tracked.connection.address, whenLate);
   } catch (error) {
     handleDialError(tracked, null, error);
   }
 }
 
-/** Decides on TLS, HTTP or an incomplete start of them. */
-type IsAllowedLate = (sniffed: SniffResult) => boolean;
+type RouteLate = (late: SniffResult) => Promise<void>;
 
-/** @param isAllowedLate if the program has sent nothing yet: inspects its first bytes before they are sent */
+/** @param whenLate if the program has sent nothing yet: decides on its first bytes before they are sent */
 async function connectTo(
   tracked: TrackedConnection,
   address: string,
-  isAllowedLate: IsAllowedLate | null = null,
+  whenLate: RouteLate | null = null,
 ): Promise<void> {
   const { connection } = tracked;
   tracked.setDestination(address);
-  await dialThrough(connection, address, isAllowedLate === null ? 'pass' : 'hold');
-  if (isAllowedLate === null || tracked.ended) return;
+  await dialThrough(connection, address, whenLate === null ? 'pass' : 'hold');
+  if (whenLate === null || tracked.ended) return;
   const late = await sniff(connection, LONGEST_SILENCE_MS);
-  if (tracked.ended) return;
-  if (late.protocol !== 'opaque' && late.hasData && !isAllowedLate(late))
-    tracked.terminate('the program sent the server name too late for a policy decision');
-  else if (late.hasData && connection.port === HTTP_PORT) tracked.terminate(HTTP_PORT_RULE);
-  else connection.release();
+  if (!tracked.ended) await whenLate(late);
 }
 
 function refuse(

@@ -44,9 +44,11 @@ s = tcp('good.test', 80); s.sendall(b'GET /ws HTTP/1.1\\r\\nHost: good.test\\r\\
 got = b''
 while b'welcome' not in got: got += s.recv(4096)
 print('upgraded', got[:12])
+s = tcp('good.test', 7780); time.sleep(1.5); s.sendall(get(b'good.test', path=b'/late'))
+print('late', b'200 OK' in rest(s))
 `);
     expect(printed.match(/returncode=0/g)).toHaveLength(2);
-    for (const part of ['streams True True', 'upload True', "upgraded b'HTTP/1.1 101"])
+    for (const part of ['streams True True', 'upload True', 'late True', "upgraded b'HTTP/1.1 101"])
       expect(printed).toContain(part);
   });
 

@@ -32,7 +32,9 @@ export interface RedirectedConnection {
    */
   nextChunk(timeoutMs: number): Promise<Buffer | 'end' | 'timeout'>;
   /**
-   * Connects it to an outside address; from then on the relay copies bytes in both directions.
+   * Connects it to an outside address; from then on the relay copies bytes in both directions. A connection
+   * that is held can still be dialled elsewhere, taken or ended, as long as the first server has sent nothing;
+   * after that it is reset.
    *
    * @returns null, or the system's error code; `ECANCELED` if the connection is closed
    */

@@ -151,12 +151,28 @@ describe('first bytes that come late', () => {
     expect(entry).toMatchObject({ outcome: 'allowed' });
   });
 
-  it('do not pass as a hello for another name, as one that the operator refuses, or as a request', async () => {
+  it.each([
+    ['whole', 'GET / HTTP/1.1\r\nHost: good.test\r\n\r\n'],
+    ['with a body', 'POST / HTTP/1.1\r\nHost: good.test\r\nContent-Length: 2\r\n\r\nab'],
+  ])('are proxied as a request for the allowed name, %s', async (_, request) => {
+    const { connection, entry } = await decide(7777, request, { late });
+    expect(connection.answer).toBe('');
+    expect(entry).toMatchObject({ outcome: 'allowed' });
+    // The connection that was held is not what carries the request.
+    expect(connection.continued).toMatch(request.startsWith('GET') ? /^GET \/ HTTP/ : /^taken$/);
+  });
+
+  it('are answered as a request for another name', async () => {
+    const { connection, entry } = await decide(7777, 'GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n', { late });
+    expect(connection.answer).toContain('HTTP/1.1 403');
+    expect(entry).toMatchObject({ protocol: 'http', domain: 'evil.test', outcome: 'refused' });
+  });
+
+  it('do not pass as a hello for another name, or as one that the operator refuses', async () => {
     const hello = await clientHello('good.test');
     const refused: [Buffer | string, refuseEch: boolean][] = [
       [await clientHello('evil.test'), false],
       [withEncryptedHello(hello), true],
-      ['GET / HTTP/1.1\r\nHost: evil.test\r\n\r\n', false],
     ];
     for (const [bytes, refuseEch] of refused) {
       const { connection, entry } = await decide(7777, bytes, { late, refuseEch });

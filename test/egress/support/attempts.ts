@@ -181,6 +181,12 @@ export const ATTEMPTS: readonly Attempt[] = [
     RANGE,
   ),
   attempt(
+    'a request sent late to an HTTP server',
+    `socket.gethostbyname('good.test'); s = tcp(GOOD, 7780); time.sleep(1.5); s.sendall(get(b'evil.test')); print(rest(s))`,
+    EVIL_HOST,
+    RANGE,
+  ),
+  attempt(
     'a request sent late, in two parts',
     `socket.gethostbyname('good.test'); s = tcp(GOOD, 7777); time.sleep(1.5); s.sendall(b'G'); time.sleep(0.3); s.sendall(get(b'evil.test')[1:]); print(rest(s))`,
     /^raw good G/,

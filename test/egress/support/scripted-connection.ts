@@ -9,6 +9,8 @@ export class ScriptedConnection implements RedirectedConnection {
   readonly dialled: string[] = [];
   /** The last bytes that the program received. */
   answer = '';
+  /** The request that replaced what the program sent, or `taken` if the gateway took its stream. */
+  continued = '';
   /** How long the gateway was ready to wait for each chunk, in milliseconds. */
   readonly waits: number[] = [];
   readonly #chunks: (Buffer | 'timeout')[];
@@ -31,6 +33,7 @@ export class ScriptedConnection implements RedirectedConnection {
 
   dial(address: string, port: number, how: DialMode): Promise<string | null> {
     this.dialled.push(`${address}:${port}`);
+    if (typeof how === 'object') this.continued = how.request.toString('latin1');
     if (how !== 'hold') this.#close({ in: 0, out: 0 });
     return Promise.resolve(null);
   }
@@ -41,6 +44,7 @@ export class ScriptedConnection implements RedirectedConnection {
   }
 
   takeStream(): Promise<null> {
+    this.continued = 'taken';
     this.#close({ in: 0, out: 0 });
     return Promise.resolve(null);
   }

@@ -43,6 +43,8 @@ type Place = 'good' | 'evil' | 'inner' | 'meta';
 const PLACES: readonly Place[] = ['good', 'evil', 'inner', 'meta'];
 
 const RAW_PORT = 7777;
+/** Not one where a program is known to speak first. */
+const HTTP_PORT = 7780;
 /** Echoes its input to the end. */
 const ECHO_PORT = 7778;
 
@@ -87,7 +89,8 @@ export async function openWorld(): Promise<World> {
       });
       request.on('end', () => response.end(`${place} ${size}\n`));
     };
-    for (const port of [80, 8080]) await listen(withExtras(createHttp(answer), seen, place), port, address);
+    for (const port of [80, 8080, HTTP_PORT])
+      await listen(withExtras(createHttp(answer), seen, place), port, address);
     for (const port of [443, 853]) {
       const server = createHttps(certificate, answer);
       server.on('secureConnection', (socket) => seen.push(`tls ${place} ${socket.servername || ''}`));
