@@ -11,7 +11,9 @@ describe.runIf(process.platform === 'linux')('servers under torture', () => {
       seed: SEED,
       sessions: 2,
       faultsPerRound: 6,
-      another: ({ rounds }) => rounds === 0,
+      // On a busy machine a round may bring too few calls to have anything to verify.
+      another: ({ rounds, verified }) =>
+        rounds === 0 || (rounds < 10 && verified.files + verified.logs === 0),
     });
     process.stderr.write(`${report}\n`);
     expect(report.violations).toEqual([]);
