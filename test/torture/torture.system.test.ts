@@ -17,7 +17,7 @@ describe.runIf(process.platform === 'linux')('servers under torture', () => {
     });
     process.stderr.write(`${report}\n`);
     expect(report.violations).toEqual([]);
-    expect(report.verified).toMatchObject({ leftoverChecks: 1 });
+    expect(report.verified.leftoverChecks).toBeGreaterThan(0);
     expect(report.verified.files + report.verified.logs).toBeGreaterThan(0);
   });
 });
