@@ -94,17 +94,25 @@ async function registryOver(
   });
 }
 
+let isCleaning = false;
+
 /**
  * `sandbox-mcp clean` with the settings of this server, in a process of its own that needs nobody to wait for
  * it.
  */
 function startClean(log: Logger): void {
+  // It finds what all sessions left. Over HTTP many may end at once, and regular recoveries find the rest.
+  if (isCleaning) return;
+  isCleaning = true;
   const [, program = ''] = process.argv;
   const args = [...process.execArgv, program, ...process.argv.slice(2), 'clean'];
   spawn(process.execPath, args, { detached: true, stdio: 'ignore' })
     .on('error', (error) =>
       log.error({ err: error }, 'Could not start the clean-up; the next start does it.'),
     )
+    .once('close', () => {
+      isCleaning = false;
+    })
     .unref();
 }
 
@@ -127,14 +135,11 @@ async function serve(config: Config, handover: Handover | null): Promise<number>
   const engine = delayCreates(await openEngine(config, log), () => recovery);
   const registry = await registryOver(engine, config, log, () => startClean(log));
   const stopping = new AbortController();
-  const served = serveStdio({
-    session: registry.openSession('local'),
-    tools: TOOLS,
-    config,
-    log,
-    version: VERSION,
-    handover,
-  });
+  const shared = { tools: TOOLS, config, log, version: VERSION };
+  const served =
+    config.transport === 'http'
+      ? import('./server/http/serve-http.ts').then(({ serveHttp }) => serveHttp({ ...shared, registry }))
+      : serveStdio({ ...shared, session: registry.openSession('local'), handover });
   // Do not wait for it: the client is answered meanwhile.
   recovery = recover(registry, log, stopping.signal);
   const reason = await served;
@@ -252,6 +257,7 @@ async function begin(argv: readonly string[]): Promise<Begun | null> {
     // The complete parser reports it.
     return null;
   }
+  if (config.transport === 'http') return null;
   const prebuilt: PrebuiltList = JSON.parse(readFileSync(list, 'utf8'));
   const handover = await answerFirst({
     answers: new FrontAnswers(prebuilt, config, VERSION),

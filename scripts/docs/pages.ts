@@ -52,6 +52,10 @@ terminates TLS to set headers.
 
 const SECRET_ROWS = [
   [
+    '`SANDBOX_MCP_AUTH_TOKENS`',
+    'Bearer tokens for `--transport http`, `name:token`, separated by commas. The name is the principal, who sees its own sandboxes only.',
+  ],
+  [
     '`SANDBOX_MCP_SECRET_NAME`',
     'The value of secret `NAME`: capital letters, digits and `_`, not ending in `_DOMAINS` or `_ENV`.',
   ],

@@ -6,6 +6,7 @@ import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { ENGINE_NAMES, type EngineName } from '../shared/engine-names.ts';
 import { SecretStore } from '../shared/secrets.ts';
 import { defaultText, environmentName, type FlagName, type ParsedFlags } from './flags.ts';
+import { type HttpSettings, httpSettings } from './http-settings.ts';
 import { type ImageSettings, imageSettings } from './image-settings.ts';
 import { type NpmSetting, npmSetting } from './npm-setting.ts';
 import { secretSettings } from './secret-settings.ts';
@@ -23,11 +24,12 @@ import {
 import { type UserFolders, userFolders } from './user-folders.ts';
 import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 
+export type { HttpSettings } from './http-settings.ts';
 export type { ImageSettings } from './image-settings.ts';
 export type { NpmSetting } from './npm-setting.ts';
 export type { ProxySettings, VercelEnvironment } from './vercel-settings.ts';
 
-const TRANSPORTS = ['stdio'] as const;
+const TRANSPORTS = ['stdio', 'http'] as const;
 const ON_DISCONNECT = ['stop', 'keep'] as const;
 const EGRESS_ECH = ['allow', 'refuse'] as const;
 const ANSWERS = ['auto', 'both', 'text', 'json'] as const;
@@ -49,6 +51,7 @@ const ENGINES = ['auto', ...ENGINE_NAMES] as const;
 
 export interface Config {
   readonly transport: (typeof TRANSPORTS)[number];
+  readonly http: HttpSettings;
   readonly engine: EngineName | 'auto';
   /** Absolute. */
   readonly stateDir: string;
@@ -62,8 +65,8 @@ export interface Config {
   readonly retentionMs: number;
   readonly onDisconnect: (typeof ON_DISCONNECT)[number];
   /**
-   * Host folders that `local_path` may name, absolute, symlinks resolved: the working directory and every
-   * `--allow-dir`.
+   * Host folders that `local_path` may name, absolute, symlinks resolved: every `--allow-dir` and, on stdio,
+   * the working directory. Over HTTP each principal has a folder of its own below them.
    */
   readonly allowDirs: readonly string[];
   /** Private or host addresses that sandboxes may reach nevertheless, each `CIDR` or `CIDR:port`. */
@@ -101,6 +104,8 @@ export interface Config {
 /** Separates the values of a repeatable flag in its environment variable. */
 const SEPARATORS: Partial<Record<FlagName, string>> = {
   'allow-dir': delimiter,
+  'allow-host': ',',
+  'allow-origin': ',',
   'egress-allow': ',',
   'egress-dns': ',',
   images: ',',
@@ -137,8 +142,11 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
   const { env, cwd } = surroundings;
   const given = (name: FlagName): Setting | undefined => settings(name, flags, env).at(-1);
   const value = (name: FlagName): Setting => given(name) ?? { origin: `--${name}`, value: defaultText(name) };
+  const transport = oneOf(value('transport'), TRANSPORTS);
+  const all = (name: FlagName) => settings(name, flags, env);
   return Object.freeze<Config>({
-    transport: oneOf(value('transport'), TRANSPORTS),
+    transport,
+    http: httpSettings({ value, given, all, env, cwd, serves: transport === 'http' }),
     engine: oneOf(value('engine'), ENGINES),
     stateDir: resolve(cwd ?? '/', given('state-dir')?.value ?? defaultStateDir(surroundings)),
     ociRuntime: runtime(value('oci-runtime').value, cwd),
@@ -147,17 +155,17 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     maxLifetimeMs: duration(value('max-lifetime')),
     retentionMs: duration(value('retention')),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
-    allowDirs: allowDirs(settings('allow-dir', flags, env), cwd),
-    egressAllow: settings('egress-allow', flags, env).map(egressRange),
-    egressDns: settings('egress-dns', flags, env).map(nameServer),
+    allowDirs: allowDirs(all('allow-dir'), cwd, transport),
+    egressAllow: all('egress-allow').map(egressRange),
+    egressDns: all('egress-dns').map(nameServer),
     egressEch: oneOf(value('egress-ech'), EGRESS_ECH),
     npm: npmSetting(env, surroundings.homeDir, process.execPath),
     images: imageSettings(
       {
-        images: settings('images', flags, env),
-        runtimeImages: settings('runtime-image', flags, env),
-        mirrors: settings('registry-mirror', flags, env),
-        insecure: settings('insecure-registry', flags, env),
+        images: all('images'),
+        runtimeImages: all('runtime-image'),
+        mirrors: all('registry-mirror'),
+        insecure: all('insecure-registry'),
       },
       env,
       surroundings.homeDir,
@@ -240,10 +248,11 @@ function nameServer(setting: Setting): string {
   );
 }
 
-function allowDirs(given: Setting[], cwd: string | null): string[] {
+function allowDirs(given: Setting[], cwd: string | null, transport: Config['transport']): string[] {
   const named = given.map((setting) => existingDirectory(setting, resolve(cwd ?? '/', setting.value)));
   // Desktop clients start servers in `/`, without intending to expose the whole file system.
-  const working = cwd === null || cwd === resolve('/') ? [] : [realpathSync(cwd)];
+  const hasNone = transport === 'http' || cwd === null || cwd === resolve('/');
+  const working = hasNone ? [] : [realpathSync(cwd)];
   return [...new Set([...working, ...named])];
 }
 

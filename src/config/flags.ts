@@ -1,6 +1,7 @@
 /**
  * Every command-line flag, defined once: the parser, the configuration and the reference page use this table.
  */
+import { HTTP_FLAGS } from './http-flags.ts';
 
 export interface FlagSpec {
   readonly name: string;
@@ -18,8 +19,9 @@ export const FLAGS = [
     value: 'NAME',
     repeatable: false,
     default: 'stdio',
-    description: 'Transport between client and server: `stdio`.',
+    description: 'Transport between client and server: `stdio`, or `http` for many clients at `/mcp`.',
   },
+  ...HTTP_FLAGS,
   {
     name: 'engine',
     value: 'NAME',

@@ -33,7 +33,7 @@ export type * from './shell-types.ts';
 export type * from './transfer-types.ts';
 
 /** How a session ended. */
-export type SessionEndReason = 'stdin_closed' | 'signal' | 'parent_gone' | 'shutdown';
+export type SessionEndReason = 'stdin_closed' | 'signal' | 'parent_gone' | 'shutdown' | 'deleted' | 'idle';
 
 export interface CreateRequest {
   runtime: string | null;

@@ -43,6 +43,11 @@ describe('loadConfig', () => {
   it('has a default for every flag', () => {
     expect(load({})).toEqual({
       transport: 'stdio',
+      http: {
+        ...{ host: '127.0.0.1', port: 8931, publicUrl: null, allowedHosts: [], allowedOrigins: [] },
+        ...{ tokens: [], maxSessions: 1_000, maxPrincipalSessions: 250 },
+        ...{ sessionIdleMs: 1_800_000, rateLimit: 6_000 },
+      },
       egressAllow: [],
       vercel: {
         apiUrl: null,
@@ -202,7 +207,17 @@ describe('loadConfig', () => {
   });
 
   it.each<[FlagName, string, string]>([
-    ['transport', 'carrier-pigeon', '--transport: "carrier-pigeon" is not valid; valid values are stdio.'],
+    [
+      'transport',
+      'carrier-pigeon',
+      '--transport: "carrier-pigeon" is not valid; valid values are stdio or http.',
+    ],
+    ['host', 'everywhere', '--host: "everywhere" is not an address; use one such as 127.0.0.1'],
+    ['port', '65536', '--port: "65536" is not a port; use a number from 0 to 65535.'],
+    ['public-url', 'sandbox.example', '--public-url: "sandbox.example" is not a base URL'],
+    ['allow-host', 'a.example:80', '--allow-host: "a.example:80" is not a host name'],
+    ['allow-origin', 'https://a.example/x', '--allow-origin: "https://a.example/x" is not an origin'],
+    ['rate-limit', '0', '--rate-limit: "0" is not valid; use `off` or a whole number'],
     ['engine', 'docker', '--engine: "docker" is not valid; valid values are auto, oci or vercel.'],
     ['vercel-api-url', 'nowhere', '--vercel-api-url: "nowhere" is not a base URL; use one such as https://'],
     ['vercel-api-url', 'ftp://host/api', '--vercel-api-url is not a base URL'],
@@ -234,5 +249,49 @@ describe('loadConfig', () => {
     expect(() => load({ [name]: value })).toThrow(message);
     const origin = environmentName(name);
     expect(() => load({}, { env: { [origin]: value } })).toThrow(message.replace(`--${name}`, origin));
+  });
+});
+
+describe('the settings of HTTP', () => {
+  const TOKEN = 'a-token-of-enough-length';
+
+  it('needs credentials for an address that others can reach', () => {
+    expect(() => load({ transport: 'http', host: '0.0.0.0' })).toThrow(
+      '--host: "0.0.0.0" can be reached by other machines; set SANDBOX_MCP_AUTH_TOKENS',
+    );
+    const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${TOKEN}` };
+    expect(load({ transport: 'http', host: '0.0.0.0' }, { env }).http.host).toBe('0.0.0.0');
+    expect(load({ transport: 'http', host: '::1' }).http.host).toBe('::1');
+  });
+
+  it('reads tokens from the environment and a file, and keeps only digests', () => {
+    const file = join(folder, 'tokens');
+    writeFileSync(file, `# people\nbob:${TOKEN}-of-bob\n\n`);
+    const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${TOKEN}, ann:${TOKEN}-again` };
+    const { http } = load({ transport: 'http', 'auth-tokens-file': file }, { env });
+    expect(http.tokens.map(({ principal }) => principal)).toEqual(['ann', 'ann', 'bob']);
+    expect(JSON.stringify(http)).not.toContain(TOKEN);
+  });
+
+  it.each(['ann', `ann:short`, `../ann:${TOKEN}`, `:${TOKEN}`, `ann:${TOKEN} x`])(
+    'rejects the token entry %s',
+    (entry) => {
+      const env = { SANDBOX_MCP_AUTH_TOKENS: entry };
+      expect(() => load({ transport: 'http' }, { env })).toThrow(
+        'SANDBOX_MCP_AUTH_TOKENS has an invalid entry',
+      );
+      expect(() => load({ transport: 'http' }, { env })).not.toThrow(TOKEN);
+    },
+  );
+
+  it('rejects a token that two principals share, and a file that cannot be read', () => {
+    const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${TOKEN},bob:${TOKEN}` };
+    expect(() => load({ transport: 'http' }, { env })).toThrow('gives two principals the same token');
+    expect(() => load({ transport: 'http', 'auth-tokens-file': '/nowhere' })).toThrow('cannot be read');
+  });
+
+  it('does not offer the working directory', () => {
+    expect(load({ transport: 'http' }).allowDirs).toEqual([]);
+    expect(load({ transport: 'http', 'allow-dir': '../data' }).allowDirs).toEqual([join(folder, 'data')]);
   });
 });

@@ -9,9 +9,12 @@ import { admit } from './admission.ts';
 import { hasEnded, markEnded } from './sandbox-end.ts';
 import { toSandboxView } from './sandbox-view.ts';
 
+/** The principal of stdio and of the command line, who shares the engine's account with nobody. */
+const LOCAL = 'local';
+
 /**
  * Records a sandbox that another state directory created, for this principal. Nobody here owns it: it ends as
- * its creator decided. Null if the engine knows no such sandbox, or if it is another principal's here.
+ * its creator decided. Null if the engine knows no such sandbox, or if it could be another principal's.
  */
 export async function adoptSandbox(
   context: RegistryContext,
@@ -21,6 +24,8 @@ export async function adoptSandbox(
 ): Promise<OwnershipRecord | null> {
   const { engine, store, log } = context;
   if (engine.persistence === undefined || !isSandboxId(sandboxId)) return null;
+  // Only the record says whose a sandbox is, and without one this principal could take another's by its id.
+  if (principal !== LOCAL) return null;
   if ((await store.read(sandboxId)) !== null) return null;
   try {
     const sandbox = await engine.persistence.adopt(sandboxId, signal);

@@ -1,0 +1,80 @@
+import type { FlagSpec } from './flags.ts';
+
+/** The flags of `--transport http`. */
+export const HTTP_FLAGS = [
+  {
+    name: 'host',
+    value: 'ADDRESS',
+    repeatable: false,
+    default: '127.0.0.1',
+    description:
+      'Address on which `--transport http` listens. An address that other machines can reach needs tokens.',
+  },
+  {
+    name: 'port',
+    value: 'PORT',
+    repeatable: false,
+    default: '8931',
+    description: 'Port on which `--transport http` listens; 0 chooses a free one.',
+  },
+  {
+    name: 'public-url',
+    value: 'URL',
+    repeatable: false,
+    default: 'the address it listens on',
+    description:
+      'URL under which clients reach the server, without `/mcp`, if a reverse proxy is in front: `https://sandbox.example`.',
+  },
+  {
+    name: 'allow-host',
+    value: 'NAME',
+    repeatable: true,
+    default: '`localhost` and the name in `--public-url`',
+    description:
+      'Further host name that requests may carry in `Host`; others get 403. Repeatable; separated by `,` in the environment.',
+  },
+  {
+    name: 'allow-origin',
+    value: 'ORIGIN',
+    repeatable: true,
+    default: "the server's own host names",
+    description:
+      'Web origin that may call the server from a browser: `https://chat.example`. Repeatable; separated by `,` in the environment.',
+  },
+  {
+    name: 'auth-tokens-file',
+    value: 'FILE',
+    repeatable: false,
+    default: 'none',
+    description:
+      'File of bearer tokens, one `name:token` per line; the name is the principal. `SANDBOX_MCP_AUTH_TOKENS` holds the same, separated by `,`.',
+  },
+  {
+    name: 'max-sessions',
+    value: 'COUNT',
+    repeatable: false,
+    default: '1000',
+    description: 'Maximum number of open HTTP sessions.',
+  },
+  {
+    name: 'max-principal-sessions',
+    value: 'COUNT',
+    repeatable: false,
+    default: '250',
+    description: 'Maximum number of open HTTP sessions per principal.',
+  },
+  {
+    name: 'session-idle',
+    value: 'DURATION',
+    repeatable: false,
+    default: '30m',
+    description: 'An HTTP session without requests and open streams ends after this time.',
+  },
+  {
+    name: 'rate-limit',
+    value: 'CALLS',
+    repeatable: false,
+    default: '6000',
+    description: 'Maximum number of HTTP requests per minute and principal, or `off`.',
+  },
+] as const satisfies readonly FlagSpec[];

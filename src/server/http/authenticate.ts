@@ -1,0 +1,45 @@
+import { createHash, timingSafeEqual } from 'node:crypto';
+import type { HttpSettings } from '../../config/config.ts';
+import type { Refusal } from './reply.ts';
+
+/** Who sent a request. */
+export interface Caller {
+  readonly principal: string;
+}
+
+export type Authentication = { readonly caller: Caller } | { readonly refused: Refusal };
+
+/** The caller if nobody has to authenticate; the same principal as on stdio. */
+const LOCAL: Caller = { principal: 'local' };
+
+/** Identifies callers by the operator's tokens. If there are none, everybody is `local`. */
+export function createAuthenticator(
+  tokens: HttpSettings['tokens'],
+): (authorization: string | undefined) => Authentication {
+  const known = tokens.map(({ principal, digest }) => ({ principal, digest: Buffer.from(digest, 'hex') }));
+  return (authorization) => {
+    if (known.length === 0) return { caller: LOCAL };
+    if (authorization === undefined) return unauthorized('A bearer token is required.', 'Bearer');
+    const [, token] = /^Bearer +([\w.~+/=-]{1,8192})$/i.exec(authorization) ?? [];
+    if (token === undefined)
+      return unauthorized('The Authorization header is malformed.', 'Bearer error="invalid_request"');
+    const principal = findPrincipal(known, token);
+    if (principal !== null) return { caller: { principal } };
+    return unauthorized('The token is not valid.', 'Bearer error="invalid_token"');
+  };
+}
+
+function unauthorized(message: string, challenge: string): Authentication {
+  return { refused: { status: 401, message, headers: { 'www-authenticate': challenge } } };
+}
+
+/** Compares digests, all of them, so that the time says nothing about any token. */
+function findPrincipal(
+  known: readonly { principal: string; digest: Buffer }[],
+  token: string,
+): string | null {
+  const given = createHash('sha256').update(token).digest();
+  let found: string | null = null;
+  for (const { principal, digest } of known) if (timingSafeEqual(digest, given)) found = principal;
+  return found;
+}

@@ -1,0 +1,84 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { parseMessage } from '../parse-message.ts';
+import type { Authentication, Caller } from './authenticate.ts';
+import type { HttpSessions } from './http-sessions.ts';
+import type { RateLimit } from './rate-limit.ts';
+import { type Refusal, refuse, sendJson } from './reply.ts';
+import { readBody } from './request-body.ts';
+
+/** As on stdio. */
+const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
+
+export interface McpEndpointOptions {
+  sessions: HttpSessions;
+  authenticate: (authorization: string | undefined) => Authentication;
+  rateLimit: RateLimit | null;
+  maxMessageBytes?: number;
+}
+
+/** Handles requests for `/mcp`: authenticates, limits, and passes them to the session that they name. */
+export class McpEndpoint {
+  readonly #options: McpEndpointOptions;
+  #draining = false;
+
+  constructor(options: McpEndpointOptions) {
+    this.#options = options;
+  }
+
+  /** From now on every request is refused; running calls continue. */
+  drain(): void {
+    this.#draining = true;
+  }
+
+  async handle(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = '' } = request;
+    if (!['GET', 'POST', 'DELETE'].includes(method)) {
+      const headers = { allow: 'GET, POST, DELETE' };
+      return refuse(response, { status: 405, message: 'Method not allowed.', headers });
+    }
+    const authentication = this.#options.authenticate(request.headers.authorization);
+    if ('refused' in authentication) return refuse(response, authentication.refused);
+    const { caller } = authentication;
+    const limited = this.#admit(caller);
+    if (limited !== null) return refuse(response, limited);
+    if (method === 'POST') return this.#post(caller, request, response);
+    const named = this.#sessionOf(caller, request);
+    if ('refused' in named) return refuse(response, named.refused);
+    if (method === 'GET') return named.session.handle(request, response);
+    await this.#options.sessions.delete(named.session);
+    response.writeHead(200).end();
+  }
+
+  async #post(caller: Caller, request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = await readBody(request, this.#options.maxMessageBytes ?? MAX_MESSAGE_BYTES);
+    if ('aborted' in body) return;
+    if ('refused' in body) return refuse(response, body.refused);
+    const parsed = parseMessage(body.text);
+    if ('errorReply' in parsed) return sendJson(response, 400, parsed.errorReply);
+    if ('ignored' in parsed) return refuse(response, { status: 400, message: `Ignored ${parsed.ignored}.` });
+    const { message } = parsed;
+    const initializes = 'method' in message && 'id' in message && message.method === 'initialize';
+    if (initializes && request.headers['mcp-session-id'] === undefined)
+      return this.#options.sessions.open(caller.principal, request, response, message);
+    const named = this.#sessionOf(caller, request);
+    if ('refused' in named) return refuse(response, named.refused);
+    return named.session.handle(request, response, message);
+  }
+
+  #sessionOf(caller: Caller, request: IncomingMessage): ReturnType<HttpSessions['find']> {
+    const id = request.headers['mcp-session-id'];
+    if (typeof id === 'string' && id !== '') return this.#options.sessions.find(caller.principal, id);
+    return { refused: { status: 400, message: 'The Mcp-Session-Id header is missing; initialize first.' } };
+  }
+
+  #admit({ principal }: Caller): Refusal | null {
+    if (this.#draining) {
+      const headers = { 'retry-after': '5', connection: 'close' };
+      return { status: 503, message: 'The server is shutting down; reconnect later.', headers };
+    }
+    const seconds = this.#options.rateLimit?.take(principal, performance.now()) ?? null;
+    if (seconds === null) return null;
+    const message = `Too many requests; try again in ${seconds} s.`;
+    return { status: 429, message, headers: { 'retry-after': String(seconds) } };
+  }
+}

@@ -1,0 +1,125 @@
+import { once } from 'node:events';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { SessionEndReason } from '../../registry/types.ts';
+import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
+import { isLoopback } from '../../shared/network/loopback.ts';
+import { createAuthenticator } from './authenticate.ts';
+import { allowCrossOrigin } from './cross-origin.ts';
+import { checkHost, type HostRules } from './host-check.ts';
+import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
+import { McpEndpoint } from './mcp-endpoint.ts';
+import { RateLimit } from './rate-limit.ts';
+import { refuse, sendJson } from './reply.ts';
+import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
+
+/** How long calls may still run after the first signal. */
+const DRAIN_MS = 10_000;
+/** The longest that a client may take to send a request. */
+const REQUEST_MS = 120_000;
+const HEADERS_MS = 30_000;
+/** Longer than the idle time of common reverse proxies, which would otherwise use a connection being closed. */
+const KEEP_ALIVE_MS = 65_000;
+/** What servers that exited left, and records past their retention, are removed this often. */
+const RECOVERY_MS = 600_000;
+
+export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
+  /** The default: this process. */
+  process?: SignalSource;
+  clock?: Clock;
+  drainMs?: number;
+  requestMs?: number;
+  maxMessageBytes?: number;
+  /** Called with the server's own URL, without `/mcp`, once it listens. */
+  onListening?: (url: string) => void;
+}
+
+/**
+ * Serves many clients over Streamable HTTP at `/mcp` until SIGTERM, SIGINT or SIGHUP. Then new requests are
+ * refused, running calls get ten seconds (or until a second signal), and every session ends. Resolves with the
+ * reason.
+ *
+ * @throws the system's error if the address cannot be used
+ */
+export async function serveHttp(options: HttpOptions): Promise<SessionEndReason> {
+  const { config, log, clock = systemClock, registry } = options;
+  const { host, port, tokens, rateLimit, allowedHosts, allowedOrigins, publicUrl } = config.http;
+  const sessions = new HttpSessions({ ...options, clock });
+  const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
+  const rules: HostRules = {
+    loopback: isLoopback(host),
+    names: ['localhost', ...publicHost, ...allowedHosts],
+    origins: allowedOrigins,
+  };
+  const endpoint = new McpEndpoint({
+    sessions,
+    authenticate: createAuthenticator(tokens),
+    rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
+    ...(options.maxMessageBytes !== undefined && { maxMessageBytes: options.maxMessageBytes }),
+  });
+  const route = async (request: IncomingMessage, response: ServerResponse): Promise<void> => {
+    const [path] = (request.url ?? '').split('?');
+    if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
+    const refused = checkHost(request.headers, rules);
+    if (refused !== null) return refuse(response, refused);
+    if (allowCrossOrigin(request, response)) return;
+    if (path === '/mcp') return endpoint.handle(request, response);
+    refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
+  };
+  const server = createHttpServer({
+    requestTimeout: options.requestMs ?? REQUEST_MS,
+    headersTimeout: Math.min(HEADERS_MS, options.requestMs ?? REQUEST_MS),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(5_000, options.requestMs ?? REQUEST_MS),
+  });
+  server.on('request', (request, response) => {
+    response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
+    route(request, response).catch((error: unknown) => {
+      log.error({ err: error }, 'request failed');
+      refuse(response, { status: 500, message: 'Internal error.' });
+    });
+  });
+  server.listen(port, host);
+  await once(server, 'listening');
+  const url = urlOf(host, server.address());
+  log.info({ url: `${url}/mcp` }, 'listening');
+  if (tokens.length === 0)
+    log.warn('No credentials are configured: every program of this machine may call; others cannot.');
+  options.onListening?.(url);
+
+  const recovery = new AbortController();
+  recoverRegularly({ registry, log, clock }, recovery.signal);
+  const { first, second } = shutdownSignals(options.process ?? process);
+  await first;
+  log.info('shutting down');
+  recovery.abort();
+  endpoint.drain();
+  server.close();
+  server.closeIdleConnections();
+  await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([sessions.answered(), second]));
+  await sessions.close('signal');
+  server.closeAllConnections();
+  return 'signal';
+}
+
+/** Runs recoveries until the signal fires, each some time after the last. */
+function recoverRegularly(
+  { registry, log, clock }: Pick<HttpOptions, 'registry' | 'log'> & { clock: Clock },
+  signal: AbortSignal,
+): void {
+  const recover = async (): Promise<void> => {
+    if (signal.aborted) return;
+    try {
+      await registry.recover(signal);
+    } catch (error) {
+      if (!signal.aborted) log.error({ err: error }, 'recovery failed');
+    }
+    recoverRegularly({ registry, log, clock }, signal);
+  };
+  clock.setTimeout(() => void recover(), RECOVERY_MS);
+}
+
+function urlOf(host: string, address: AddressInfo | string | null): string {
+  const port = typeof address === 'object' ? address?.port : null;
+  return `http://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
