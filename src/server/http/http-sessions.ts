@@ -85,11 +85,13 @@ export class HttpSessions {
       eventStore: new BoundedEventStore(),
       onsessioninitialized: (id) => void this.#byId.set(id, session),
     });
+    // It may fail, and then there must not be a session yet.
+    const ownConfig = configOf(config, principal);
     const registrySession = registry.openSession(principal);
     const connection = createServer({
       ...this.#options,
       session: registrySession,
-      config: configOf(config, principal),
+      config: ownConfig,
     });
     const session: HttpSession = new HttpSession(
       { principal, connection, transport, session: registrySession },

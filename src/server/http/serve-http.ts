@@ -1,8 +1,14 @@
 import { once } from 'node:events';
-import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import {
+  createServer as createHttpServer,
+  type IncomingMessage,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { SessionEndReason } from '../../registry/types.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
+import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
@@ -39,7 +45,7 @@ export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
  * refused, running calls get ten seconds (or until a second signal), and every session ends. Resolves with the
  * reason.
  *
- * @throws the system's error if the address cannot be used
+ * @throws `unavailable` if the address cannot be used
  */
 export async function serveHttp(options: HttpOptions): Promise<SessionEndReason> {
   const { config, log, clock = systemClock, registry } = options;
@@ -79,8 +85,7 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
       refuse(response, { status: 500, message: 'Internal error.' });
     });
   });
-  server.listen(port, host);
-  await once(server, 'listening');
+  await listen(server, host, port);
   const url = urlOf(host, server.address());
   log.info({ url: `${url}/mcp` }, 'listening');
   if (tokens.length === 0)
@@ -117,6 +122,19 @@ function recoverRegularly(
     recoverRegularly({ registry, log, clock }, signal);
   };
   clock.setTimeout(() => void recover(), RECOVERY_MS);
+}
+
+async function listen(server: Server, host: string, port: number): Promise<void> {
+  server.listen(port, host);
+  try {
+    await once(server, 'listening');
+  } catch (error) {
+    const code = systemErrorCode(error) ?? 'unknown error';
+    throw new SandboxError('unavailable', `Cannot listen on ${host}, port ${port} (${code}).`, {
+      hint: 'Choose another address with --host and --port, or stop the program that uses this one.',
+      cause: error,
+    });
+  }
 }
 
 function urlOf(host: string, address: AddressInfo | string | null): string {

@@ -1,8 +1,10 @@
 import { request as httpRequest } from 'node:http';
 import { connect as connectSocket } from 'node:net';
 import { describe, expect, it } from 'vitest';
-import { FakeClock } from '../../registry/support/registry.ts';
-import { deferred, textOf, toolOf } from '../support/connected-server.ts';
+import { serveHttp } from '../../../src/server/http/serve-http.ts';
+import { createLogger } from '../../../src/shared/log.ts';
+import { FakeClock, openWorld } from '../../registry/support/registry.ts';
+import { config, deferred, textOf, toolOf } from '../support/connected-server.ts';
 import { connect, INITIALIZE, post, startHttp } from './support/http-server.ts';
 
 const echo = toolOf('echo', async ({ text }) => text);
@@ -152,6 +154,18 @@ describe('SIGTERM', () => {
     server.signal();
     expect((await call).isError).toBe(true);
     await server.ended;
+  });
+});
+
+it('says which address cannot be used', async () => {
+  const { port } = new URL((await startHttp({ tools: [echo] })).url);
+  const world = openWorld();
+  const log = createLogger('silent');
+  const http = { ...config.http, port: Number(port) };
+  const second = serveHttp({ ...world, log, config: { ...config, http }, tools: [echo], version: '1' });
+  await expect(second).rejects.toMatchObject({
+    code: 'unavailable',
+    message: `Cannot listen on 127.0.0.1, port ${port} (EADDRINUSE).`,
   });
 });
 
