@@ -1,17 +1,8 @@
 /**
  * Every command-line flag, defined once: the parser, the configuration and the reference page use this table.
  */
+import type { FlagSpec } from './flag-spec.ts';
 import { HTTP_FLAGS } from './http-flags.ts';
-
-export interface FlagSpec {
-  readonly name: string;
-  /** The name of the value in help; null for a switch. */
-  readonly value: string | null;
-  readonly repeatable: boolean;
-  /** As displayed in help. */
-  readonly default: string;
-  readonly description: string;
-}
 
 export const FLAGS = [
   {

@@ -1,4 +1,4 @@
-import type { FlagSpec } from './flags.ts';
+import type { FlagSpec } from './flag-spec.ts';
 
 /** The flags of `--transport http`. */
 export const HTTP_FLAGS = [

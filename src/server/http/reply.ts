@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http';
 
 /** JSON-RPC leaves these codes to servers. */
-export const SERVER_ERROR = -32_000;
+const SERVER_ERROR = -32_000;
 export const SESSION_NOT_FOUND = -32_001;
 
 /** A request that is answered with an HTTP error before any session sees it. */

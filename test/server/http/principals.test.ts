@@ -67,6 +67,8 @@ describe('two principals', () => {
       sandbox_iter_file: { path: 'f', ...inSandbox },
       sandbox_write_files: { files: [{ path: 'f', content: '' }], ...inSandbox },
       sandbox_edit_file: { path: 'f', edits: [{ old_text: 'a', new_text: 'b' }], ...inSandbox },
+      sandbox_list_files: inSandbox,
+      sandbox_search_files: { pattern: 'a', ...inSandbox },
       sandbox_download_file: paths,
       sandbox_upload_file: paths,
       sandbox_shell: inSandbox,
