@@ -186,6 +186,20 @@ static bool set_literals(struct scan *s, const struct string_list *literals, boo
   return true;
 }
 
+static bool scan_all(struct scan *s, int fd, const char *path, const struct string_list *names) {
+  int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (root < 0) return send_error(fd, errno, "open", path);
+  stream_begin(&s->out, fd);
+  for (size_t i = 0; i < names->count && s->out.open; i++) {
+    /* Without lines to send, only this shows that the client has given up. */
+    if (i % CHECK_PEER_EVERY == CHECK_PEER_EVERY - 1 && peer_has_left(fd)) break;
+    s->file = (uint32_t)i;
+    scan_path(s, root, names->items[i]);
+  }
+  close(root);
+  return stream_flush(&s->out) && send_empty(fd, ANS_END);
+}
+
 bool serve_scan(int fd, struct frame *frame) {
   static struct scan s;
   char *path = NULL;
@@ -196,19 +210,15 @@ bool serve_scan(int fd, struct frame *frame) {
                                  {TAG_LITERALS, FIELD_STRINGS, false, &literals},
                                  {TAG_FOLD, FIELD_NUMBER, false, &fold}};
   if (!fields_read(frame->body, frame->len, wanted, 4)) return send_protocol_error(fd);
-  if (!path_is_absolute(path)) return send_error(fd, EINVAL, "path", path);
-  if (!set_literals(&s, &literals, fold != 0)) return send_error(fd, EINVAL, "literals", path);
-  int root = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (root < 0) return send_error(fd, errno, "open", path);
-  stream_begin(&s.out, fd);
-  for (size_t i = 0; i < names.count && s.out.open; i++) {
-    /* Without lines to send, only this shows that the client has given up. */
-    if (i % CHECK_PEER_EVERY == CHECK_PEER_EVERY - 1 && peer_has_left(fd)) break;
-    s.file = (uint32_t)i;
-    scan_path(&s, root, names.items[i]);
+  bool alive = false;
+  if (!path_is_absolute(path)) {
+    alive = send_error(fd, EINVAL, "path", path);
+  } else if (!set_literals(&s, &literals, fold != 0)) {
+    alive = send_error(fd, EINVAL, "literals", path);
+  } else {
+    alive = scan_all(&s, fd, path, &names);
   }
-  close(root);
   free(names.items);
   free(literals.items);
-  return stream_flush(&s.out) && send_empty(fd, ANS_END);
+  return alive;
 }

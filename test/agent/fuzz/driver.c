@@ -111,15 +111,33 @@ static void tree_frames(struct stream *s) {
   for (uint32_t n = random_below(8); n > 0; n--) entry_frame(s, names[random_below(12)]);
 }
 
+static void list_fields(struct stream *s) {
+  for (uint32_t n = random_below(3) + 1; n > 0; n--) text(s, TAG_PATHS, some_path());
+  if (random_below(2)) text(s, TAG_AFTER, random_below(2) ? "dir" : "");
+  number(s, TAG_LIMIT, random_below(4));
+  number(s, TAG_DETAILS, random_below(2));
+}
+
+static void scan_fields(struct stream *s) {
+  static const char *const names[] = {"file", "dir", "fifo", "none", "../w/file", "link", "long"};
+  static const char *const literals[] = {"content", "o", "SOME", "nowhere", ""};
+  text(s, TAG_PATH, random_below(4) ? "/w" : some_path());
+  for (uint32_t n = random_below(4); n > 0; n--) text(s, TAG_PATHS, names[random_below(7)]);
+  for (uint32_t n = random_below(20) / 4; n > 0; n--) text(s, TAG_LITERALS, literals[random_below(5)]);
+  number(s, TAG_FOLD, random_below(2));
+}
+
 static void request_frames(struct stream *s) {
-  static const uint8_t types[] = {REQ_PING,       REQ_DEADLINE,   REQ_STAT,       REQ_MKDIR,
-                                  REQ_READ,       REQ_WRITE,      REQ_WRITE,      REQ_TREE_READ,
-                                  REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_CONNECT};
+  static const uint8_t types[] = {REQ_PING,  REQ_DEADLINE,  REQ_STAT,       REQ_MKDIR,      REQ_READ,       REQ_WRITE,
+                                  REQ_WRITE, REQ_TREE_READ, REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_TREE_WRITE, REQ_CONNECT,
+                                  REQ_LIST,  REQ_SCAN,      REQ_SCAN,       REQ_LISTENERS};
   uint8_t type = types[random_below(sizeof types)];
   size_t at = frame_start(s, type);
   if (type == REQ_DEADLINE) number(s, TAG_MS, random_below(100000));
   if (type == REQ_CONNECT) number(s, TAG_PORT, random_below(70000));
-  if (type >= REQ_STAT && type != REQ_CONNECT) text(s, TAG_PATH, some_path());
+  if (type >= REQ_STAT && type < REQ_CONNECT) text(s, TAG_PATH, some_path());
+  if (type == REQ_LIST) list_fields(s);
+  if (type == REQ_SCAN) scan_fields(s);
   if (type == REQ_READ && random_below(2)) number(s, TAG_OFFSET, random_below(5000));
   if (type == REQ_READ && random_below(2)) number(s, TAG_LIMIT, random_below(5000));
   if (type == REQ_WRITE && random_below(2)) number(s, TAG_WRITE_MODE, random_below(010000));
@@ -249,6 +267,12 @@ static void fresh_files(void) {
   remove_tree(AT_FDCWD, "/w", 0);
   if (mkdir("/w", 0755) != 0 || mkdir("/w/dir", 0755) != 0 || mkfifo("/w/fifo", 0644) != 0) die("files");
   if (symlink("dir/target", "/w/link") != 0 || symlink("loop", "/w/loop") != 0) die("links");
+  /* Longer than a piece of a line. */
+  static char line[40000];
+  memset(line, 'o', sizeof line);
+  int wide = open("/w/long", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
+  if (wide < 0 || !write_all(wide, line, sizeof line)) die("long");
+  close(wide);
   int fd = open("/w/file", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
   if (fd < 0 || !write_all(fd, "some content\n", 13)) die("file");
   close(fd);
