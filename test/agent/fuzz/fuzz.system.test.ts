@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { agentFiles, SOURCE_FLAGS } from '../../../agent/build.mjs';
 
 const run = promisify(execFile);
-const own = ['./driver.c', './stand-ins.c', './confine.c', './shell.c'].map((name) =>
+const own = ['./driver.c', './frames.c', './stand-ins.c', './confine.c', './shell.c'].map((name) =>
   fileURLToPath(new URL(name, import.meta.url)),
 );
 const agent = fileURLToPath(new URL('../../../agent/', import.meta.url));
