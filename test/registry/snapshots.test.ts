@@ -35,6 +35,17 @@ describe('a snapshot', () => {
     expect((await later.snapshots.list(everything, neverAborted)).items).toEqual([snapshot]);
   });
 
+  it('of a sandbox that keeps running is refused if the engine has no copies, and harms nothing', async () => {
+    const session = open().registry.openSession('ann');
+    await session.create(plainRequest, neverAborted);
+    const sandbox = await session.sandbox(undefined);
+    const error = await rejection(sandbox.snapshot(null, neverAborted, true));
+    expect(error.code).toBe('unsupported');
+    expect(error.hint).toContain('without keep_running');
+    expect(await sandbox.view(neverAborted)).toMatchObject({ status: 'running' });
+    expect((await session.snapshots.list(everything, neverAborted)).items).toEqual([]);
+  });
+
   it('is hidden from another principal: not listed, not restored, not deleted', async () => {
     const { registry, engine } = open();
     const { snapshotId } = await take(registry.openSession('ann'));
