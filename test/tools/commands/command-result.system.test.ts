@@ -177,7 +177,7 @@ describe('a program that prompts', () => {
     expect(structured).toMatchObject({ exit_code: 0, stdout: 'Continue? [y/N] end of input\n' });
     const { tools } = await server.client.listTools();
     const described = tools.find(({ name }) => name === 'sandbox_run_command')?.description;
-    expect(described).toMatch(/stdin is empty.*sandbox_shell/);
+    expect(described).toMatch(/prompts: sandbox_shell/);
   });
 });
 

@@ -18,15 +18,17 @@ interface Freezer {
 
 /**
  * `$1` to `$5` are the fields of a `Freezer`. The end of standard input thaws: also when the server is killed,
- * so that no sandbox stays frozen. Prints a line once everything is frozen; gives up after ten seconds.
+ * so that no sandbox stays frozen. Prints a line once everything is frozen; gives up after half a minute. The
+ * freezer of v1 can wait for ever for processes that start others meanwhile, so it begins again each second.
  */
 const GUARD = `thaw() { echo "$3" > "$1"; }
 echo "$2" > "$1" || exit 1
 count=0
 until grep -q "^$5\\$" "$4"; do
   count=$((count + 1))
-  if [ "$count" -gt 200 ]; then thaw "$@"; exit 1; fi
+  if [ "$count" -gt 600 ]; then thaw "$@"; exit 1; fi
   sleep 0.05
+  if [ $((count % 20)) = 0 ]; then thaw "$@"; echo "$2" > "$1"; fi
 done
 echo frozen
 cat > /dev/null
