@@ -54,7 +54,8 @@ describe('progress', () => {
     progress.report('one');
     const reported = performance.now();
     await progress.close();
-    expect(performance.now() - reported).toBeGreaterThan(9);
+    // Ten, of which timers may take off one and the clock's start another.
+    expect(performance.now() - reported).toBeGreaterThan(8);
   });
 
   it('keeps a notification small', async () => {

@@ -90,7 +90,8 @@ function without(text: string, start: number, end: number): string {
     }
   }
   const cutEnd = after === null ? end : after + 1;
-  const lineStart = text.slice(0, start).replace(/[ \t]+$/, '').length;
+  let lineStart = start;
+  while (lineStart > 0 && ' \t'.includes(text.charAt(lineStart - 1))) lineStart -= 1;
   const restOfLine = /^[ \t]*(\r?\n|$)/.exec(text.slice(cutEnd))?.[0];
   const ownLines = restOfLine !== undefined && (lineStart === 0 || text[lineStart - 1] === '\n');
   const [from, to] = ownLines ? [lineStart, cutEnd + restOfLine.length] : [start, cutEnd];

@@ -12,6 +12,9 @@ export type Authentication = { readonly caller: Caller } | { readonly refused: R
 /** The caller if nobody has to authenticate; the same principal as on stdio. */
 const LOCAL: Caller = { principal: 'local' };
 
+const SCHEME = 'bearer ';
+const MAX_TOKEN_CHARACTERS = 8_192;
+
 /** Identifies callers by the operator's tokens. If there are none, everybody is `local`. */
 export function createAuthenticator(
   tokens: HttpSettings['tokens'],
@@ -20,13 +23,20 @@ export function createAuthenticator(
   return (authorization) => {
     if (known.length === 0) return { caller: LOCAL };
     if (authorization === undefined) return unauthorized('A bearer token is required.', 'Bearer');
-    const [, token] = /^Bearer +([\w.~+/=-]{1,8192})$/i.exec(authorization) ?? [];
-    if (token === undefined)
+    const token = bearerToken(authorization);
+    if (token === null)
       return unauthorized('The Authorization header is malformed.', 'Bearer error="invalid_request"');
     const principal = findPrincipal(known, token);
     if (principal !== null) return { caller: { principal } };
     return unauthorized('The token is not valid.', 'Bearer error="invalid_token"');
   };
+}
+
+/** The token of a header, whose scheme is case-insensitive (RFC 9110 section 11.1, RFC 6750 section 2.1). */
+function bearerToken(authorization: string): string | null {
+  if (authorization.slice(0, SCHEME.length).toLowerCase() !== SCHEME) return null;
+  const token = authorization.slice(SCHEME.length).trimStart();
+  return token.length <= MAX_TOKEN_CHARACTERS && /^[\w.~+/=-]+$/.test(token) ? token : null;
 }
 
 function unauthorized(message: string, challenge: string): Authentication {

@@ -43,7 +43,7 @@ export function commandCasesOfReference(): ReferenceCase[] {
       'detached',
       'run_command_detached()',
       'sandbox_run_command_detached',
-      sh('echo up; sleep 300'),
+      sh('echo up; exec sleep 300'),
       (seen) =>
         command(seen, {
           status: 'running',
@@ -52,6 +52,7 @@ export function commandCasesOfReference(): ReferenceCase[] {
           stdout: expect.any(String),
           stdout_bytes: expect.any(Number),
           next: expect.stringContaining('command_wait'),
+          ready: null,
         }),
     ),
     {

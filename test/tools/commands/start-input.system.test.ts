@@ -109,7 +109,10 @@ describe('a snapshot that keeps its sandbox running', () => {
     const ticker = await detached({ cmd: 'sh', args: ['-c', 'while :; do date >> ticks; sleep 0.1; done'] });
     const { structured: source } = await server.call('sandbox_get');
     const taken = await server.call('sandbox_snapshot', { keep_running: true });
-    expect(taken.structured).toMatchObject({ status: 'created', sandbox_status: 'running' });
+    expect(taken.isError ? taken.text : taken.structured).toMatchObject({
+      status: 'created',
+      sandbox_status: 'running',
+    });
     await bash('echo after > state');
     const status = await server.call('command_wait', {
       command_id: ticker.structured['command_id'],
