@@ -1,3 +1,4 @@
+import { readFileSync, rmSync } from 'node:fs';
 import { readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { setTimeout as delay } from 'node:timers/promises';
 import { whenAborted } from '../async/when-aborted.ts';
@@ -110,6 +111,28 @@ async function acquire(path: string, content: string, options: LockOptions): Pro
 
 const queues = new Map<string, Promise<unknown>>();
 
+/** The locks of this process with their contents; null until the first, which makes the exit release them. */
+let held: Map<string, string> | null = null;
+
+function hold(path: string, content: string): void {
+  if (held === null) {
+    held = new Map();
+    // An exit does not wait for the work of others, and would leave their lock files.
+    process.once('exit', releaseAll);
+  }
+  held.set(path, content);
+}
+
+function releaseAll(): void {
+  for (const [path, content] of held ?? []) {
+    try {
+      if (readFileSync(path, 'utf8') === content) rmSync(path, { force: true });
+    } catch {
+      // Released already, or taken over together with its directory.
+    }
+  }
+}
+
 /**
  * Runs `work` while no other process, and no other call in this one, holds the lock file `path`. The lock of
  * a dead process is taken over.
@@ -123,11 +146,14 @@ export async function withFileLock<T>(
   const before = queues.get(path) ?? Promise.resolve();
   const turn = options.signal === undefined ? before : Promise.race([before, whenAborted(options.signal)]);
   const run = turn.then(async () => {
-    await acquire(path, JSON.stringify(currentProcess()), options);
+    const content = JSON.stringify(currentProcess());
+    await acquire(path, content, options);
+    hold(path, content);
     try {
       return await work();
     } finally {
       await rm(path, { force: true });
+      held?.delete(path);
     }
   });
   const settled = run.then(
