@@ -1,17 +1,15 @@
 import { chmod, mkdir } from 'node:fs/promises';
 import { SandboxError, throwIfCancelled } from '../../../shared/errors.ts';
-import { newSnapshotId } from '../../../shared/ids.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import type { OciContext } from '../context.ts';
 import { copyTree } from '../host/copy-tree.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import { removeTrees } from '../host/remove-tree.ts';
-import { reconcileRecord } from '../sandbox/reconcile.ts';
 import { updateRecord } from '../state/sandbox-record.ts';
 import { commitCopy, type SnapshotOf, snapshotFailure, stagedPaths } from '../storage/snapshot-commit.ts';
 import { findFreezer, whileFrozen } from './freezer.ts';
-import { expiryOf, requireRoom, requireRunning } from './take-snapshot.ts';
+import { prepareSnapshot, requireRunning } from './take-snapshot.ts';
 
 /**
  * Copies a sandbox's files to a snapshot, whose id it returns, while its processes are frozen. They go on
@@ -25,11 +23,7 @@ export async function copySnapshot(
   expirationMs: number | null,
   signal: AbortSignal,
 ): Promise<string> {
-  const host = await context.host();
-  const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
-  const before = await reconcileRecord(context, sandboxId);
-  requireRunning(before);
-  requireRoom(host, before);
+  const { host, snapshot, before } = await prepareSnapshot(context, sandboxId, expirationMs);
   const freezer = await findFreezer(before.cgroups);
   if (freezer === null) throw cannotFreeze(sandboxId);
   throwIfCancelled(signal);

@@ -18,7 +18,7 @@ const DAY_MS = 86_400_000;
 const DEFAULT_EXPIRATION_MS = 30 * DAY_MS;
 
 /** Epoch ms, or null for never. */
-export function expiryOf(expirationMs: number | null): number | null {
+function expiryOf(expirationMs: number | null): number | null {
   const duration = expirationMs ?? DEFAULT_EXPIRATION_MS;
   if (duration === 0) return null;
   const expiresAt = Date.now() + duration;
@@ -54,7 +54,7 @@ function copyInProgress(sandboxId: string): SandboxError {
   });
 }
 
-export function requireRoom(host: Host, record: SandboxRecord): void {
+function requireRoom(host: Host, record: SandboxRecord): void {
   const max = maxLayers(host);
   if (record.baseLayers.layers.length < max) return;
   throw new SandboxError(
@@ -65,6 +65,21 @@ export function requireRoom(host: Host, record: SandboxRecord): void {
       details: { limit: 'snapshot_chain', max },
     },
   );
+}
+
+/**
+ * What a snapshot of a running sandbox begins with.
+ *
+ * @throws `invalid_argument` for the expiry, `conflict` unless the sandbox is running, `limit_exceeded` for
+ *   the chain
+ */
+export async function prepareSnapshot(context: OciContext, sandboxId: string, expirationMs: number | null) {
+  const host = await context.host();
+  const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
+  const before = await reconcileRecord(context, sandboxId);
+  requireRunning(before);
+  requireRoom(host, before);
+  return { host, snapshot, before };
 }
 
 /**
@@ -80,11 +95,7 @@ export async function takeSnapshot(
   expirationMs: number | null,
   signal: AbortSignal,
 ): Promise<string> {
-  const host = await context.host();
-  const snapshot = { snapshotId: newSnapshotId(), expiresAt: expiryOf(expirationMs) };
-  const before = await reconcileRecord(context, sandboxId);
-  requireRunning(before);
-  requireRoom(host, before);
+  const { host, snapshot } = await prepareSnapshot(context, sandboxId, expirationMs);
   throwIfCancelled(signal);
   let failure: unknown = null;
   const taken = updateRecord(host.layout, sandboxId, async (record) => {
