@@ -6,6 +6,7 @@
  *     npm run clients                    all libraries
  *     npm run clients -- ai-sdk mastra   these alone
  *     npm run clients -- --agents        the agent programs, whose model is a script on the loopback
+ *     npm run clients -- --agents --minutes 60   the same, again and again for an hour
  *     npm run clients -- --dir DIR       installs into DIR and leaves it there for the next run
  */
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
@@ -31,7 +32,11 @@ const PAGE = join(import.meta.dirname, '../../docs/clients.md');
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { dir: { type: 'string' }, agents: { type: 'boolean', default: false } },
+  options: {
+    dir: { type: 'string' },
+    agents: { type: 'boolean', default: false },
+    minutes: { type: 'string', default: '0' },
+  },
 });
 
 const NAMES = (values.agents ? AGENTS : LIBRARY_CLIENTS).map(({ name }) => name);
@@ -40,12 +45,17 @@ if (unknown.length > 0) {
   say(`unknown: ${unknown.join(', ')}; known: ${NAMES.join(', ')}`);
   process.exit(1);
 }
+const minutes = Number(values.minutes);
+if (!(minutes >= 0)) {
+  say(`--minutes is a number of minutes, not ${values.minutes}`);
+  process.exit(1);
+}
 const isChosen = ({ name }: { name: string }): boolean =>
   positionals.length === 0 || positionals.includes(name);
 const root = values.dir ?? (await mkdtemp(join(tmpdir(), 'clients-')));
 try {
   const isGood = values.agents
-    ? await runAgents(AGENTS.filter(isChosen), root)
+    ? await repeatAgents(AGENTS.filter(isChosen), root, minutes)
     : await runAll(LIBRARY_CLIENTS.filter(isChosen), root);
   process.exitCode = isGood ? 0 : 1;
 } finally {
@@ -78,6 +88,19 @@ async function runOne(client: LibraryClient, folder: string): Promise<ClientRepo
     ...(client.refusesNulls && { refusesNulls: true }),
     ...(client.serverArgs && { serverArgs: client.serverArgs }),
   });
+}
+
+/** Runs all of them until so many minutes have passed, once at least; returns whether every run was good. */
+async function repeatAgents(agents: readonly Agent[], folder: string, minutes: number): Promise<boolean> {
+  const end = performance.now() + minutes * 60_000;
+  let rounds = 0;
+  let good = 0;
+  do {
+    rounds += 1;
+    if (await runAgents(agents, folder)) good += 1;
+    if (minutes > 0) say(`\n${good} of ${rounds} rounds as expected\n`);
+  } while (performance.now() < end);
+  return good === rounds;
 }
 
 /** Whether every agent did as expected. */

@@ -18,7 +18,7 @@ import type { Agent } from './agents.ts';
 import { type ScriptedModel, startScriptedModel } from './scripted-model.ts';
 
 /** A run that takes longer hangs. */
-const RUN_LIMIT_MS = 90_000;
+const RUN_LIMIT_MS = 300_000;
 
 const SCRIPT = [
   ...AGENT_STEPS.map((step) => ({ tool: step.tool, given: fill(step.given, new Map(), true) })),
