@@ -1,9 +1,12 @@
 /** Clients that break the protocol or use it in unusual ways, over the real streams. */
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { readdir } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { describe, expect, it } from 'vitest';
+import { temporaryFolder } from '../tools/support/temporary-folder.ts';
 import {
   initialize,
   initialized,
@@ -244,6 +247,41 @@ describe('a client that starts two servers at once on one state directory and ki
     expect(await call(server, 'sandbox_get_command', { command_id })).toMatchObject({ status: 'running' });
     expect(await call(server, 'sandbox_run_command', { cmd: 'true' })).toMatchObject({ exit_code: 0 });
   });
+
+  it('pays for two answers, not for two servers', async () => {
+    const home = await temporaryFolder();
+    const stateDir = join(home, 's');
+    const ROUNDS = 4;
+    let [probed, idle] = [0, 0];
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const plain = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6); console.log()']);
+      await once(plain.stdout, 'data');
+      idle += await processorTicks(plain.pid);
+      plain.kill('SIGKILL');
+      const servers = await Promise.all([rawServer(stateDir), rawServer(stateDir)]);
+      for (const server of servers) server.send(initialize('probe'));
+      for (const server of servers) await server.next();
+      for (const {
+        process: { pid },
+      } of servers) {
+        probed += await processorTicks(pid);
+        expect(await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8')).toBe('');
+      }
+      for (const server of servers) server.process.kill('SIGKILL');
+      await Promise.all(servers.map(({ exited }) => exited));
+    }
+    expect(existsSync(stateDir)).toBe(false);
+    // Twice that of a Node that does nothing; a server that is loaded costs more than ten times as much.
+    expect(probed / 2).toBeLessThanOrEqual(4 * idle);
+  });
+
+  /** User and system time so far, in ticks of 10 ms. */
+  async function processorTicks(pid: number | undefined): Promise<number> {
+    const stat = await readFile(`/proc/${pid}/stat`, 'utf8');
+    // The fields after the name, which is in brackets and may hold anything, start with the third.
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+    return Number(fields[11]) + Number(fields[12]);
+  }
 
   async function filesOf(directory: string): Promise<string[]> {
     const paths: string[] = [];

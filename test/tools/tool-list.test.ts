@@ -72,6 +72,22 @@ describe('the list of tools', () => {
     },
   );
 
+  it('gives every argument one JSON type, also the instants, which may be numbers', () => {
+    for (const tool of TOOLS) {
+      const properties = Object.entries(Object(describeTool(tool).inputSchema['properties']));
+      expect(properties.map(([name]) => name)).toEqual(Object.keys(tool.input.shape));
+      for (const [name, schema] of properties) {
+        expect(schema, `${tool.name} ${name}`).toHaveProperty('type', expect.any(String));
+      }
+    }
+    for (const name of ['sandbox_list', 'snapshot_list']) {
+      const input = TOOLS.find((tool) => tool.name === name)?.input;
+      for (const since of [1_700_000_000_000, '1700000000000', '2023-11-14T22:13:20Z']) {
+        expect(input?.safeParse({ since, until: since }).success).toBe(true);
+      }
+    }
+  });
+
   it('lets every sandbox tool except create and list name its sandbox', () => {
     for (const tool of TOOLS.filter(({ name }) => name.startsWith('sandbox_'))) {
       const named = 'sandbox_id' in tool.input.shape;
