@@ -6,7 +6,8 @@ import { fileURLToPath } from 'node:url';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 
-const TARGETS = {
+/** By architecture: its cross compiler, and the Debian packages that contain it. */
+export const AGENT_COMPILERS = {
   x64: { cross: 'x86_64-linux-gnu-gcc', packages: 'gcc-x86-64-linux-gnu libc6-dev-amd64-cross' },
   arm64: { cross: 'aarch64-linux-gnu-gcc', packages: 'gcc-aarch64-linux-gnu libc6-dev-arm64-cross' },
 };
@@ -22,7 +23,7 @@ export async function buildAgents({ release }) {
   }
   const { buildAgent } = await import('../agent/build.mjs');
   await mkdir(join(ROOT, 'dist'), { recursive: true });
-  for (const arch of release ? Object.keys(TARGETS) : [process.arch]) {
+  for (const arch of release ? Object.keys(AGENT_COMPILERS) : [process.arch]) {
     const cc = compilerFor(arch);
     await buildAgent({ outFile: join(ROOT, `dist/agent-${arch}`), cc });
   }
@@ -30,9 +31,9 @@ export async function buildAgents({ release }) {
 
 function compilerFor(arch) {
   const native = process.platform === 'linux' && process.arch === arch;
-  const compiler = native ? 'cc' : TARGETS[arch].cross;
+  const compiler = native ? 'cc' : AGENT_COMPILERS[arch].cross;
   if (spawnSync(compiler, ['--version'], { stdio: 'ignore' }).status === 0) return compiler;
-  const packages = native ? 'gcc libc6-dev' : TARGETS[arch].packages;
+  const packages = native ? 'gcc libc6-dev' : AGENT_COMPILERS[arch].packages;
   throw new Error(
     `the agent for ${arch} needs the compiler ${compiler}; on Debian and Ubuntu: apt-get install --no-install-recommends ${packages}`,
   );

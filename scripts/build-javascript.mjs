@@ -18,12 +18,6 @@ const BANNER =
   'const require = nodeCreateRequire(import.meta.url);';
 
 /**
- * Packages that are not bundled, since only the `vercel` engine needs them. They are the package's only
- * dependencies.
- */
-export const EXTERNAL_PACKAGES = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
-
-/**
  * Bundles unless nothing has changed since the last build. Returns the paths of the source files of the
  * bundle, relative to the root of the repository. Throws the bundler's message if the build fails.
  */
@@ -52,7 +46,6 @@ export async function buildJavaScript() {
     plugins: [englishOnly, withoutAjv],
     // Its CommonJS form loads its files in a way that a bundler cannot follow.
     alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
-    external: EXTERNAL_PACKAGES,
     logLevel: 'error',
   });
   // The entry is written last: until then the previous one still finds its parts.
@@ -87,7 +80,6 @@ async function buildToolList(build) {
     format: 'esm',
     target: 'node20',
     banner: { js: BANNER },
-    external: EXTERNAL_PACKAGES,
     logLevel: 'error',
   });
   const program = join(dirname(STAMP_FILE), `tool-list.${process.pid}.mjs`);
@@ -101,12 +93,21 @@ async function buildToolList(build) {
   }
 }
 
-/** Removes parts of earlier builds, except today's: a running server may still load them. */
-async function removeOthers(present) {
+/** Removes all parts of earlier builds, so that none is packed. Call it after `buildJavaScript`. */
+export async function removeEarlierParts() {
+  const { outputs } = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
+  await removeOthers(
+    Object.keys(outputs).map((path) => join(ROOT, path)),
+    0,
+  );
+}
+
+/** Removes parts of earlier builds. Recent ones are kept: a running server may still load them. */
+async function removeOthers(present, keptForMs = DAY_MS) {
   const directory = join(OUT_DIR, PARTS);
   for (const name of await readdir(directory)) {
     const path = join(directory, name);
-    if (!present.includes(path) && Date.now() - (await stat(path)).mtimeMs > DAY_MS) await rm(path);
+    if (!present.includes(path) && Date.now() - (await stat(path)).mtimeMs >= keptForMs) await rm(path);
   }
 }
 

@@ -4,7 +4,7 @@
 //   node scripts/build.mjs --js-only    JavaScript alone
 //   node scripts/build.mjs --release    JavaScript, and the agent for every architecture
 import { buildAgents } from './build-agents.mjs';
-import { buildJavaScript } from './build-javascript.mjs';
+import { buildJavaScript, removeEarlierParts } from './build-javascript.mjs';
 
 const KNOWN = ['--js-only', '--release'];
 const given = process.argv.slice(2);
@@ -15,8 +15,10 @@ if (unknown.length > 0) {
 }
 
 try {
+  const release = given.includes('--release');
   await buildJavaScript();
-  if (!given.includes('--js-only')) await buildAgents({ release: given.includes('--release') });
+  if (release) await removeEarlierParts();
+  if (!given.includes('--js-only')) await buildAgents({ release });
 } catch (error) {
   console.error(`build: ${error instanceof Error ? error.message : error}`);
   process.exit(1);

@@ -5,7 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { buildAgents } from './build-agents.mjs';
+import { AGENT_COMPILERS, buildAgents } from './build-agents.mjs';
 import { buildJavaScript } from './build-javascript.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -46,7 +46,14 @@ const TESTED_PROGRAMS = {
   skopeo: 'skopeo',
   umoci: 'umoci',
   'docker-registry': 'docker-registry',
+  ...crossCompiler(),
 };
+
+/** Compiles the agent of the other architecture, which the packed package includes. */
+function crossCompiler() {
+  const other = process.arch === 'arm64' ? 'x64' : 'arm64';
+  return { [AGENT_COMPILERS[other].cross]: AGENT_COMPILERS[other].packages };
+}
 
 /** What `npm run test:slow` needs in addition. */
 const SLOWING_PROGRAMS = { stress: 'stress' };
@@ -54,7 +61,7 @@ const SLOWING_PROGRAMS = { stress: 'stress' };
 function installPrograms(programs) {
   const missing = Object.entries(programs).filter(([program]) => !isInstalled(program));
   if (missing.length === 0) return;
-  const packages = missing.map(([, name]) => name);
+  const packages = missing.flatMap(([, names]) => names.split(' '));
   if (process.getuid?.() !== 0 || !isInstalled('apt-get')) {
     console.error(`prepare: some tests will be skipped; they need: ${packages.join(' ')}`);
     return;
