@@ -5,7 +5,12 @@ import { TIMEOUT_FACTOR } from '../../../support/timeout-factor.ts';
 export default defineConfig({
   cacheDir: process.env['TMPDIR'] ?? '/tmp',
   test: {
-    include: ['test/engines/oci/conformance.system.test.ts'],
+    include: [
+      'test/engines/oci/conformance.system.test.ts',
+      ...(process.env['EXPECTED_ISOLATION'] === 'subordinate ids'
+        ? ['test/escape/escape.system.test.ts']
+        : []),
+    ],
     pool: 'forks',
     maxWorkers: 1,
     testTimeout: 600_000 * TIMEOUT_FACTOR,
