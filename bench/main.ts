@@ -15,6 +15,7 @@ import { flood } from './rows/flood.ts';
 import { kill } from './rows/kill.ts';
 import { liveRow } from './rows/live.ts';
 import { manyConnections } from './rows/many-connections.ts';
+import { ownerEndRow } from './rows/owner-end.ts';
 import { searchRow } from './rows/search.ts';
 import { sessionInfo } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
@@ -38,6 +39,8 @@ const ROWS: readonly Row[] = [
   transferRow('up'),
   transferRow('down'),
   ...[1, 10, 50, 100].map(liveRow),
+  ownerEndRow(1, 10),
+  ownerEndRow(100, 3),
   download,
   connect,
   manyConnections,

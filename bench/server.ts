@@ -59,7 +59,8 @@ export async function openServer(ociRuntime = 'auto', more: readonly string[] = 
     create: async () => created.parse(await call('sandbox_create', { resources: { vcpus: 1 } })).sandbox_id,
     async close() {
       await client.close();
-      await rm(home, { recursive: true, force: true });
+      // The clean-up of a session that ended late may still be removing files.
+      await rm(home, { recursive: true, force: true, maxRetries: 20 });
     },
   };
 }
