@@ -5,12 +5,14 @@ import { sandboxTools } from './sandboxes/sandbox.ts';
 import { snapshotTools } from './sandboxes/snapshot.ts';
 import { sessionTools } from './session/session.ts';
 import { shellTools } from './shells/shell.ts';
+import { workspaceTools } from './workspaces/workspace.ts';
 
 /** All tools, in the fixed order in which they are listed. */
 export const TOOLS: readonly Tool[] = [
   ...sandboxTools,
   ...startTools,
   ...fileTools,
+  ...workspaceTools,
   ...shellTools,
   ...commandTools,
   ...snapshotTools,

@@ -9,6 +9,8 @@ int host_launch(int argc, char **argv);
 int host_probe_mounts(int argc, char **argv);
 int host_unpack(int argc, char **argv);
 int host_userns(int argc, char **argv);
+int host_whiteouts(int argc, char **argv);
+int host_upper(int argc, char **argv);
 
 /* mounts.c. Functions that return int return 0, or an exit code after printing what failed to standard error. */
 
@@ -16,10 +18,16 @@ int host_userns(int argc, char **argv);
 int unshare_mounts(void);
 /* A user namespace with these ids that belongs to this user of the host, as a descriptor; -1 with errno. */
 int create_userns(const char *base, const char *size, const char *owner);
+/* The same with whole id maps (user_namespaces(7)), lines that end with newlines. */
+int create_userns_with_maps(const char *uid_map, const char *gid_map, const char *owner);
 /* Makes a namespace reachable by the path of an existing file. */
 int bind_namespace(int namespace_fd, const char *target);
 /* Mounts a directory of the host read-only with the ids of the namespace. Without a target it only tries. */
 int mount_idmapped(int userns_fd, const char *source, const char *target);
+/* A detached copy of the mount of an open directory, from this mount namespace; -1 with errno. */
+int clone_tree(int directory_fd);
+/* The same for such a copy, which it closes, and writable if asked for. */
+int mount_idmapped_tree(int userns_fd, int tree, const char *target, bool writable);
 /* `layers`: lowerdir, upperdir and workdir as overlay options; relative paths start at the working directory. */
 int mount_overlay(const char *target, const char *layers);
 

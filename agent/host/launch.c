@@ -8,6 +8,11 @@
  *   --ids BASE SIZE OWNER    make a user namespace with the sandbox's ids on the host, which belongs to the user OWNER
  *   --userns PATH            make that namespace reachable at PATH, an empty file, for the runtime
  *   --map SOURCE TARGET      mount a directory of the host at TARGET, read-only and idmapped to the sandbox's ids
+ *   --workspace UIDS GIDS OWNER TARGET ro|rw
+ *                            mount the directory of descriptor 5 at TARGET with its ids mapped by UIDS and GIDS, the
+ *                            lines of id maps; the namespace that this takes belongs to the user OWNER
+ *   --workspace-mask SOURCE TARGET
+ *                            mount the directory SOURCE at TARGET with the same ids
  *   --overlay TARGET LAYERS  mount an overlay of these directories; relative paths start at the working directory
  *
  * Options apply in order. Only the runtime and its container see the mounts.
@@ -31,6 +36,7 @@
 #include "process/process.h"
 
 #define ROUND_NS 1000000
+#define WORKSPACE_FD 5
 
 /* Queued signals; bytes of POSIX message queues (the kernel's default); bytes of locked memory. */
 #define SIGPENDING_MAX 16384u
@@ -48,9 +54,31 @@ static int hide_unified(void) {
   return 0;
 }
 
+/* Whether the caller has opened a workspace. */
+static bool wants_workspace(int argc, char **argv) {
+  for (int i = 2; i < argc; i++)
+    if (strcmp(argv[i], "--workspace") == 0) return true;
+  return false;
+}
+
+/* The runtime does not get the workspace itself, only its mount. */
+static int mount_workspace(char **argv, int tree, int *userns_fd) {
+  *userns_fd = create_userns_with_maps(argv[0], argv[1], argv[2]);
+  if (*userns_fd < 0) return fail("user namespace of the workspace");
+  int failed = mount_idmapped_tree(*userns_fd, tree, argv[3], strcmp(argv[4], "rw") == 0);
+  return failed;
+}
+
 /* Returns the index of the program in `argv`, or 0 after a failure. */
 static int apply_options(int argc, char **argv) {
-  int at = 2, failed = 0, userns_fd = -1;
+  int at = 2, failed = 0, userns_fd = -1, workspace_ids_fd = -1;
+  int tree = -1;
+  if (wants_workspace(argc, argv)) {
+    /* Before the namespace changes: a descriptor from another mount namespace cannot be cloned. */
+    tree = clone_tree(WORKSPACE_FD);
+    close(WORKSPACE_FD);
+    if (tree < 0) return fail("workspace"), 0;
+  }
   if (at < argc && strncmp(argv[at], "--", 2) == 0 && unshare_mounts() != 0) return 0;
   for (; failed == 0 && at < argc && strncmp(argv[at], "--", 2) == 0; at++) {
     if (strcmp(argv[at], "--hide-unified") == 0) {
@@ -65,6 +93,12 @@ static int apply_options(int argc, char **argv) {
     } else if (argc - at > 2 && strcmp(argv[at], "--map") == 0) {
       failed = mount_idmapped(userns_fd, argv[at + 1], argv[at + 2]);
       at += 2;
+    } else if (argc - at > 5 && strcmp(argv[at], "--workspace") == 0) {
+      failed = mount_workspace(argv + at + 1, tree, &workspace_ids_fd);
+      at += 5;
+    } else if (argc - at > 2 && strcmp(argv[at], "--workspace-mask") == 0) {
+      failed = mount_idmapped(workspace_ids_fd, argv[at + 1], argv[at + 2]);
+      at += 2;
     } else if (argc - at > 2 && strcmp(argv[at], "--overlay") == 0) {
       failed = mount_overlay(argv[at + 1], argv[at + 2]);
       at += 2;
@@ -74,6 +108,7 @@ static int apply_options(int argc, char **argv) {
     }
   }
   if (userns_fd >= 0) close(userns_fd);
+  if (workspace_ids_fd >= 0) close(workspace_ids_fd);
   return failed == 0 ? at : 0;
 }
 

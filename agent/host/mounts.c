@@ -51,17 +51,13 @@ int unshare_mounts(void) {
   return 0;
 }
 
-static bool write_map(pid_t pid, const char *name, const char *base, const char *size) {
-  char path[64], line[64];
+/* The kernel takes all lines of a map in one write. */
+static bool write_map(pid_t pid, const char *name, const char *map) {
+  char path[64];
   snprintf(path, sizeof path, "/proc/%d/%s", (int)pid, name);
-  int length = snprintf(line, sizeof line, "0 %s %s\n", base, size);
-  if (length < 0 || (size_t)length >= sizeof line) {
-    errno = EINVAL;
-    return false;
-  }
   int fd = open(path, O_WRONLY | O_CLOEXEC);
   if (fd < 0) return false;
-  bool written = write(fd, line, (size_t)length) == length;
+  bool written = write(fd, map, strlen(map)) == (ssize_t)strlen(map);
   close(fd);
   return written;
 }
@@ -82,7 +78,7 @@ static bool become_owner(const char *owner) {
 }
 
 /* Only a process can create a namespace. This one ends once its namespace is open here, or with its parent. */
-int create_userns(const char *base, const char *size, const char *owner) {
+int create_userns_with_maps(const char *uid_map, const char *gid_map, const char *owner) {
   int created[2], release[2], fd = -1;
   char byte = 0;
   if (pipe2(created, O_CLOEXEC) != 0 || pipe2(release, O_CLOEXEC) != 0) return -1;
@@ -96,8 +92,8 @@ int create_userns(const char *base, const char *size, const char *owner) {
   }
   close(created[1]);
   close(release[0]);
-  if (pid > 0 && read(created[0], &byte, 1) == 1 && write_map(pid, "uid_map", base, size) &&
-      write_map(pid, "gid_map", base, size)) {
+  if (pid > 0 && read(created[0], &byte, 1) == 1 && write_map(pid, "uid_map", uid_map) &&
+      write_map(pid, "gid_map", gid_map)) {
     char path[64];
     snprintf(path, sizeof path, "/proc/%d/ns/user", (int)pid);
     fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -110,10 +106,20 @@ int create_userns(const char *base, const char *size, const char *owner) {
   return fd;
 }
 
-int mount_idmapped(int userns_fd, const char *source, const char *target) {
-  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, source, TREE_CLONE | O_CLOEXEC);
+int create_userns(const char *base, const char *size, const char *owner) {
+  char map[64];
+  int length = snprintf(map, sizeof map, "0 %s %s\n", base, size);
+  if (length < 0 || (size_t)length >= sizeof map) {
+    errno = EINVAL;
+    return -1;
+  }
+  return create_userns_with_maps(map, map, owner);
+}
+
+/* Mounts a clone of `tree`, and closes it. */
+static int mount_mapped_tree(int tree, int userns_fd, const char *target, bool writable) {
   if (tree < 0) return fail("open_tree");
-  struct attributes attributes = {.set = ATTR_IDMAP | ATTR_RDONLY | ATTR_NOSUID | ATTR_NODEV,
+  struct attributes attributes = {.set = ATTR_IDMAP | ATTR_NOSUID | ATTR_NODEV | (writable ? 0 : ATTR_RDONLY),
                                   .userns_fd = (uint64_t)userns_fd};
   int failed = 0;
   if (syscall(SYS_mount_setattr, tree, "", AT_EMPTY_PATH, &attributes, sizeof attributes) != 0)
@@ -122,6 +128,19 @@ int mount_idmapped(int userns_fd, const char *source, const char *target) {
     failed = fail("move_mount");
   close(tree);
   return failed;
+}
+
+int mount_idmapped(int userns_fd, const char *source, const char *target) {
+  int tree = (int)syscall(SYS_open_tree, AT_FDCWD, source, TREE_CLONE | O_CLOEXEC);
+  return mount_mapped_tree(tree, userns_fd, target, false);
+}
+
+int clone_tree(int directory_fd) {
+  return (int)syscall(SYS_open_tree, directory_fd, "", TREE_CLONE | O_CLOEXEC | AT_EMPTY_PATH);
+}
+
+int mount_idmapped_tree(int userns_fd, int tree, const char *target, bool writable) {
+  return mount_mapped_tree(tree, userns_fd, target, writable);
 }
 
 int bind_namespace(int namespace_fd, const char *target) {

@@ -33,6 +33,7 @@ export function delayCreates(engine: Engine, ready: () => Promise<unknown>): Eng
     ...(engine.images && { images: engine.images }),
     ...(engine.regions && { regions: engine.regions }),
     ...(engine.persistence && { persistence: engine.persistence }),
+    ...(engine.workspaces && { workspaces: engine.workspaces }),
   };
 }
 

@@ -13,6 +13,7 @@ import type { Images } from './contract/images.ts';
 import type { NetworkPolicies } from './contract/network.ts';
 import type { Ports } from './contract/ports.ts';
 import type { Shells } from './contract/shells.ts';
+import type { WorkspaceRequest, Workspaces } from './contract/workspaces.ts';
 
 export type { EngineName } from '../shared/engine-names.ts';
 export type { NetworkPolicy, NetworkRule } from '../shared/policy-schema.ts';
@@ -23,6 +24,7 @@ export type * from './contract/images.ts';
 export type * from './contract/network.ts';
 export type * from './contract/ports.ts';
 export type * from './contract/shells.ts';
+export type * from './contract/workspaces.ts';
 
 export type SandboxStatus =
   | 'pending'
@@ -87,6 +89,8 @@ export interface CreateSandbox {
   env: Record<string, string>;
   networkPolicy: NetworkPolicy;
   source: SandboxSource | null;
+  /** `Workspaces` alone. */
+  workspace?: WorkspaceRequest;
   interactive: boolean;
   /** `Regions` alone: the preferred region first, then those to fail over to. */
   regions?: string[];
@@ -279,4 +283,5 @@ export interface Engine {
   readonly images?: Images;
   readonly regions?: Regions;
   readonly persistence?: Persistence;
+  readonly workspaces?: Workspaces;
 }

@@ -23,6 +23,8 @@ import type {
   SandboxSource,
   Shell,
   Snapshot,
+  WorkspaceRequest,
+  Workspaces,
 } from '../engines/engine.ts';
 import type { Logs, LogsRequest } from './log-types.ts';
 import type { ShellHandle, ShellInfo, ShellRequest } from './shell-types.ts';
@@ -43,6 +45,7 @@ export interface CreateRequest {
   env: Record<string, string>;
   networkPolicy: NetworkPolicy | null;
   source: SandboxSource | null;
+  workspace?: WorkspaceRequest;
   interactive: boolean;
   keep: boolean;
   name?: string;
@@ -116,6 +119,9 @@ type WithoutId<Method> = Method extends (sandboxId: string, ...rest: infer Rest)
  */
 export type SandboxFiles = { readonly [Name in keyof Files]: WithoutId<Files[Name]> };
 
+/** The workspace of one sandbox. */
+export type SandboxWorkspace = { readonly [Name in keyof Workspaces]: WithoutId<Workspaces[Name]> };
+
 /**
  * A sandbox that this session may use. Ownership is checked once, when the handle is made; whether the state
  * of the sandbox allows an operation is checked by each call.
@@ -123,6 +129,8 @@ export type SandboxFiles = { readonly [Name in keyof Files]: WithoutId<Files[Nam
 export interface SandboxHandle {
   readonly sandboxId: string;
   readonly files: SandboxFiles;
+  /** @throws `unsupported` for an engine without workspaces */
+  workspace(): SandboxWorkspace;
   /** Queries the current state. */
   view(signal: AbortSignal): Promise<SandboxView>;
   /** @throws `conflict`, with the next step, unless the sandbox is running */

@@ -10,6 +10,9 @@ const STEPS: readonly (readonly Sentence[])[] = [
       'sandbox_create (list the ports you will serve on). It becomes the current sandbox: leave sandbox_id out afterwards.',
       'sandbox_get with the sandbox_id of an existing sandbox. It becomes the current sandbox: leave sandbox_id out afterwards.',
     ],
+    [
+      'A workspace of sandbox_create is a host project, copy-on-write: sandbox_changes shows what differs, sandbox_apply_changes writes it there.',
+    ],
   ],
   [
     [

@@ -36,6 +36,8 @@ describe('the list of tools', () => {
       'sandbox_edit_file',
       'sandbox_download_file',
       'sandbox_upload_file',
+      'sandbox_changes',
+      'sandbox_apply_changes',
       'sandbox_shell',
       'shell_send',
       'shell_close',
@@ -55,7 +57,7 @@ describe('the list of tools', () => {
     expect(modelTokens(TOOLS.filter(({ toolsets }) => toolsets.includes('core')))).toBeLessThanOrEqual(2_200);
     expect(
       encode(JSON.stringify({ tools: TOOLS.map((tool) => describeTool(tool)) })).length,
-    ).toBeLessThanOrEqual(8_500);
+    ).toBeLessThanOrEqual(8_600);
   });
 
   it.each(TOOLS.map((tool) => [tool.name, tool] as const))(

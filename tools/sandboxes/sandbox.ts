@@ -22,6 +22,7 @@ import { source } from './sandbox-source.ts';
 import { STATUSES, waitForStatus } from './sandbox-status.ts';
 import { stopSandbox } from './sandbox-stop.ts';
 import { takeSnapshot } from './snapshot.ts';
+import { toWorkspace, workspace } from './workspace.ts';
 
 const pollIntervalMs = z.int().min(50).max(MAX_WAIT_MS).default(500);
 
@@ -33,6 +34,7 @@ const create = defineTool({
   annotations: { ...ADDS, openWorldHint: true },
   input: z.strictObject({
     source: source.optional().describe('git: url; tarball: url; snapshot: snapshot_id'),
+    workspace: workspace.optional().describe('a host folder to work on: changes stay inside'),
     runtime: z.string().optional().describe("node22, python3.13, … or image:tag; default: the host's"),
     ports: z
       .array(port)
@@ -65,7 +67,12 @@ const create = defineTool({
   output: sandboxOutput,
   async handle(args, context) {
     const { session, signal, progress, softTimeoutMs } = context;
-    const request = toCreateRequest(args);
+    const request = {
+      ...toCreateRequest(args),
+      ...(args.workspace && {
+        workspace: await toWorkspace(args.workspace, args.source?.type, context.config),
+      }),
+    };
     const wait = { softTimeoutMs, ...(context.wantsProgress && { report: progress }) };
     return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
   },

@@ -1,8 +1,10 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import type { HostDirectory } from '../../shared/fs/host-directory.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
 import { boot } from './container/boot.ts';
 import { newRecord, type RecordInput } from './container/new-record.ts';
+import type { OciRuntime } from './container/oci-runtime.ts';
 import type { OciContext } from './context.ts';
 import { MEMORY_MB_PER_VCPU } from './engine-limits.ts';
 import { defaultPath } from './exec/exec-request.ts';
@@ -17,6 +19,7 @@ import { checkSource, fetchedSource } from './source/populate.ts';
 import { DEFAULT_SHELL, type SandboxRecord, writeRecord } from './state/sandbox-record.ts';
 import type { SnapshotRecord } from './state/snapshot-record.ts';
 import { claimWithLayers, sourceSnapshot } from './storage/snapshot-restore.ts';
+import { openWorkspaceFolder, workspaceRecord } from './workspace/folder.ts';
 
 function checkRequest(context: OciContext, request: CreateSandbox): void {
   // Secrets are filled in when a program starts; report a missing one now.
@@ -70,15 +73,43 @@ export async function createSandbox(
   const { name, image } = await resolveBaseImage(context, snapshot, request.runtime, signal, report);
   throwIfCancelled(signal);
   const diskMb = await diskLimitMb(host, context.diskMb);
-  const record = newRecord(host, { ...settingsOf(request, image, snapshot), runtime: name, diskMb });
+  const folder = request.workspace === undefined ? null : await openWorkspaceFolder(request.workspace);
+  try {
+    const workspace =
+      request.workspace === undefined || folder === null
+        ? null
+        : await workspaceRecord(request.workspace, folder);
+    const settings = { ...settingsOf(request, image, snapshot), runtime: name, diskMb, workspace };
+    const made: Making = { host, runtime, record: newRecord(host, settings), folder, source };
+    return await makeSandbox(context, request, made, signal, report);
+  } finally {
+    await folder?.close();
+  }
+}
+
+interface Making {
+  host: Host;
+  runtime: OciRuntime;
+  record: SandboxRecord;
+  folder: HostDirectory | null;
+  source: ReturnType<typeof fetchedSource>;
+}
+
+async function makeSandbox(
+  context: OciContext,
+  request: CreateSandbox,
+  { host, runtime, record, folder, source }: Making,
+  signal: AbortSignal,
+  report?: (line: string) => void,
+): Promise<Sandbox> {
   const paths = await claimWithLayers(host, record);
   try {
-    const booted = await boot(host, runtime, paths, record, signal);
+    const booted = await boot(host, runtime, paths, record, signal, folder);
     context.owners.add(record.sandboxId, booted.owner);
     throwIfCancelled(signal);
     const expiresAt = Date.now() + booted.remainingMs;
     const { init, cgroups, enforced } = booted;
-    const alive = { ...record, init, cgroups, enforced, expiresAt };
+    const alive = { ...record, init, cgroups, enforced, expiresAt, workspace: booted.workspace };
     const running = source === null ? runningRecord(alive) : alive;
     await writeRecord(paths, running);
     if (booted.egress) await context.gateways.open(host, record.sandboxId, paths, record.networkPolicy);

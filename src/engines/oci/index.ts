@@ -24,6 +24,7 @@ import { viewOf } from './sandbox/sandbox-view.ts';
 import { updateNetworkPolicy } from './sandbox/update-network-policy.ts';
 import { OciSnapshots } from './snapshots/snapshots.ts';
 import { isUnreadable } from './state/sandbox-record.ts';
+import { OciWorkspaces } from './workspace/workspaces.ts';
 
 /** Creates the engine; nothing is touched or probed before its first call. */
 export function createOciEngine(options: OciEngineOptions): Engine {
@@ -40,6 +41,7 @@ export function createOciEngine(options: OciEngineOptions): Engine {
     shells,
     snapshots,
     images: new OciImages(context),
+    workspaces: new OciWorkspaces(() => context.host()),
     sources: { types: ['git', 'tarball', 'snapshot'] },
     ports: portsOf(context),
     ownership: ownershipOf(context),

@@ -19,6 +19,7 @@ import {
 } from './state/sandbox-record.ts';
 import { listSnapshotIds } from './state/snapshot-record.ts';
 import { collectSnapshots, removeSnapshotLeftovers, templatesOfSnapshots } from './storage/snapshot-gc.ts';
+import { recoverJournals } from './workspace/journal.ts';
 
 /** Removes directories whose creator died before they became a sandbox. */
 async function removeUnfinished(host: Host): Promise<void> {
@@ -87,6 +88,11 @@ export async function recoverAll(context: OciContext, signal: AbortSignal): Prom
   await host.images.sweep();
   for (const dir of [host.layout.stateDir, host.layout.binaries, host.layout.trash])
     await removeTemporaryFiles(dir);
+  try {
+    await recoverJournals(host.layout);
+  } catch (error) {
+    context.log.error({ err: error }, 'cannot finish changes of a workspace that were being applied');
+  }
   const recovered: string[] = [];
   const templates = new Set<string>();
   for (const sandboxId of await listSandboxIds(host.layout)) {

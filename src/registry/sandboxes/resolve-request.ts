@@ -32,6 +32,7 @@ export function resolveRequest(
         ? limits.defaultNetworkPolicy
         : resolveNetworkPolicy(request.networkPolicy, limits, 'sandbox_create'),
     source: resolveSource(request.source),
+    ...(request.workspace !== undefined && { workspace: request.workspace }),
     interactive: request.interactive,
     keep: request.keep,
     ...(request.regions !== undefined && { regions: request.regions }),
@@ -79,6 +80,12 @@ function resolveVcpus(vcpus: number | null, limits: EngineLimits): number {
 
 function requireCapabilities(request: CreateRequest, engine: Engine): void {
   requireCloudArguments(request, engine);
+  if (request.workspace !== undefined && engine.workspaces === undefined) {
+    throw new SandboxError('unsupported', `The ${engine.name} engine has no workspaces.`, {
+      hint: 'Call sandbox_create without workspace, then sandbox_upload_file.',
+      details: { engine: engine.name, argument: 'workspace' },
+    });
+  }
   if (request.source !== null) requireSourceType(request.source.type, engine);
   if (request.ports.length > 0 && engine.ports === undefined) {
     throw new SandboxError('unsupported', `The ${engine.name} engine cannot expose ports.`, {

@@ -1,5 +1,5 @@
-import type { Files } from '../../engines/engine.ts';
-import type { SandboxFiles } from '../types.ts';
+import type { Files, Workspaces } from '../../engines/engine.ts';
+import type { SandboxFiles, SandboxWorkspace } from '../types.ts';
 
 /** The engine's file operations, bound to one sandbox whose ownership has been checked. */
 export function filesOf(files: Files, sandboxId: string): SandboxFiles {
@@ -11,5 +11,14 @@ export function filesOf(files: Files, sandboxId: string): SandboxFiles {
     readTree: (path, cwd, signal, onSkipped) => files.readTree(sandboxId, path, cwd, signal, onSkipped),
     writeTree: (path, cwd, entries, signal) => files.writeTree(sandboxId, path, cwd, entries, signal),
     explore: (signal) => files.explore(sandboxId, signal),
+  };
+}
+
+/** The same for its workspace. */
+export function workspaceOf(workspaces: Workspaces, sandboxId: string): SandboxWorkspace {
+  return {
+    changes: (signal) => workspaces.changes(sandboxId, signal),
+    read: (path, side, limit, signal) => workspaces.read(sandboxId, path, side, limit, signal),
+    apply: (paths, signal) => workspaces.apply(sandboxId, paths, signal),
   };
 }

@@ -22,6 +22,7 @@ import type {
   SandboxFiles,
   SandboxHandle,
   SandboxView,
+  SandboxWorkspace,
   SeenCommand,
   ShellHandle,
   ShellRequest,
@@ -30,7 +31,7 @@ import type {
   TransferWork,
 } from '../types.ts';
 import { SeenCommandHandle } from './command-handle.ts';
-import { filesOf } from './sandbox-files.ts';
+import { filesOf, workspaceOf } from './sandbox-files.ts';
 import type { SessionCommands } from './session-commands.ts';
 import type { SessionShells } from './session-shells.ts';
 import type { SessionTransfers } from './transfers.ts';
@@ -62,6 +63,14 @@ export class RegistrySandboxHandle implements SandboxHandle {
     this.#commands = commands;
     this.#shells = shells;
     this.#transfers = transfers;
+  }
+
+  workspace(): SandboxWorkspace {
+    const { workspaces, name } = this.#context.engine;
+    if (workspaces !== undefined) return workspaceOf(workspaces, this.sandboxId);
+    throw new SandboxError('unsupported', `The ${name} engine has no workspaces.`, {
+      hint: 'Use sandbox_upload_file and sandbox_download_file.',
+    });
   }
 
   async view(signal: AbortSignal): Promise<SandboxView> {

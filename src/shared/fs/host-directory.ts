@@ -74,6 +74,11 @@ export class HostDirectory {
     return this.#handle === null ? this.path : `/proc/self/fd/${this.#handle.fd}/.`;
   }
 
+  /** Its descriptor, for a child process; null on systems where directories are not held. */
+  get fd(): number | null {
+    return this.#handle?.fd ?? null;
+  }
+
   /** Opens a directory in this one. A symbolic link is refused. */
   async directory(name: string): Promise<HostDirectory> {
     return HostDirectory.#openAt(this.at(name), join(this.path, name));

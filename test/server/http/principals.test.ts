@@ -71,6 +71,8 @@ describe('two principals', () => {
       sandbox_search_files: { pattern: 'a', ...inSandbox },
       sandbox_download_file: paths,
       sandbox_upload_file: paths,
+      sandbox_changes: inSandbox,
+      sandbox_apply_changes: inSandbox,
       sandbox_shell: inSandbox,
       shell_send: { shell_id: ids.shell },
       shell_close: { shell_id: ids.shell },

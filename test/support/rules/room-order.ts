@@ -12,6 +12,7 @@ export const OCI_ROOMS: readonly (readonly string[])[] = [
   ['sandbox/'],
   ['doctor/', 'engine-limits.ts', 'images/', 'network/'],
   ['container/'],
+  ['workspace/'],
   ['storage/'],
   ['cleanup/'],
   ['host/', 'ports/'],
@@ -32,8 +33,9 @@ export const REGISTRY_ROOMS: readonly (readonly string[])[] = [
 /** Rooms of the tools. */
 export const TOOL_ROOMS: readonly (readonly string[])[] = [
   ['index.ts'],
-  ['commands/', 'files/', 'session/', 'shells/'],
-  ['sandboxes/', 'transfers/'],
+  ['commands/', 'files/', 'session/', 'shells/', 'workspaces/'],
+  ['sandboxes/'],
+  ['transfers/'],
   ['common/'],
 ];
 

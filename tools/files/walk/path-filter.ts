@@ -1,5 +1,5 @@
 import { SandboxError } from '../../../src/shared/errors.ts';
-import { compileGlob, type Glob, matchesGlob } from './glob.ts';
+import { compileGlob, type Glob, matchesGlob } from '../../../src/shared/text/glob.ts';
 
 const MAX_CHARACTERS = 500;
 const MAX_ALTERNATIVES = 64;

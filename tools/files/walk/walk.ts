@@ -1,5 +1,5 @@
 import type { FileExplorer, ListedDirectory, ListedEntry } from '../../../src/engines/engine.ts';
-import { type IgnoreScope, isIgnored, parseIgnoreFile } from './ignore-rules.ts';
+import { type IgnoreScope, isIgnored, parseIgnoreFile } from '../../../src/shared/text/ignore-rules.ts';
 
 /** Entries of a directory that are listed at once. */
 const PAGE_ENTRIES = 10_000;

@@ -4,6 +4,7 @@
 import { chmod, mkdir, readFile, symlink, writeFile } from 'node:fs/promises';
 import type { Socket } from 'node:net';
 import { join } from 'node:path';
+import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { ProcessIdentity } from '../../../shared/process-identity.ts';
 import { writeCaTrust } from '../host/ca/ca-trust.ts';
 import { cgroupPath, enforcedLimits, findCgroups, unifiedCgroup } from '../host/cgroups.ts';
@@ -11,7 +12,7 @@ import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
 import type { AgentConnection } from '../protocol/agent-connection.ts';
 import { FRAME, PROTOCOL_VERSION, TAG } from '../protocol/frames.ts';
-import type { BaseLayers, SandboxRecord } from '../state/sandbox-record.ts';
+import type { BaseLayers, SandboxRecord, WorkspaceRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import { findBase } from '../storage/base-layers.ts';
 import {
@@ -23,6 +24,7 @@ import {
   topMount,
 } from '../storage/overlay-layers.ts';
 import { makeSandboxDirectories } from '../storage/rootfs.ts';
+import { prepareWorkspace } from '../workspace/mount.ts';
 import { ociConfig } from './oci-config.ts';
 import { type OciRuntime, startContainer } from './oci-runtime.ts';
 import { prepareUserNamespace } from './user-namespace.ts';
@@ -33,7 +35,7 @@ const PROCESSES_PER_VCPU = 512;
 /** The fields of the record that a boot needs. */
 export type BootRequest = Pick<
   SandboxRecord,
-  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'baseLayers'
+  'sandboxId' | 'timeoutMs' | 'vcpus' | 'memoryMb' | 'etcTemplate' | 'image' | 'baseLayers' | 'workspace'
 >;
 
 export interface Booted {
@@ -46,6 +48,7 @@ export interface Booted {
   egress: boolean;
   cgroups: string[];
   enforced: { memory: boolean; cpu: boolean; pids: boolean };
+  workspace: WorkspaceRecord | null;
 }
 
 /** Process limit of a sandbox: by cgroup where the host allows it, else as RLIMIT_NPROC of each command. */
@@ -103,6 +106,7 @@ export async function boot(
   paths: SandboxPaths,
   request: BootRequest,
   signal: AbortSignal,
+  folder: HostDirectory | null = null,
 ): Promise<Booted> {
   const base = await findBase(host, request);
   await Promise.all([
@@ -111,13 +115,20 @@ export async function boot(
   ]);
   const tops = topDirectories(base, request.baseLayers);
   await prepareBundle(host, paths, tops, request.baseLayers);
+  const workspace =
+    request.workspace === null || folder === null
+      ? null
+      : await prepareWorkspace(host, paths, { workspace: request.workspace, folder }, signal);
   const namespace = await prepareUserNamespace(host.idMap, runtime.name, paths, request.sandboxId);
   const config = ociConfig({
     userns: namespace.path,
     paths,
     idMap: host.idMap,
     agent: host.agent,
-    topMounts: tops.map((top) => topMount(host, paths, top)),
+    topMounts: [
+      ...tops.map((top) => topMount(host, paths, top)),
+      ...(workspace === null ? [] : [workspace.mount]),
+    ],
     deadlineMs: request.timeoutMs,
     vcpus: request.vcpus,
     memoryMb: request.memoryMb,
@@ -130,7 +141,15 @@ export async function boot(
   await writeFile(join(paths.bundle, 'config.json'), JSON.stringify(bundle), { mode: 0o600 });
   const { init, connection, owner } = await startContainer(
     runtime,
-    { agent: host.agent, mounts: [...namespace.options, ...launchMounts(host, paths, tops)] },
+    {
+      agent: host.agent,
+      mounts: [
+        ...namespace.options,
+        ...launchMounts(host, paths, tops),
+        ...(workspace === null ? [] : workspace.options),
+      ],
+      workspaceFd: folder?.fd ?? null,
+    },
     paths,
     request.sandboxId,
     signal,
@@ -138,7 +157,14 @@ export async function boot(
   try {
     const greeting = await handshake(connection);
     const cgroups = await sandboxCgroups(host, runtime, request.sandboxId, init.pid);
-    return { init, owner, ...greeting, cgroups, enforced: enforcedLimits(cgroups) };
+    return {
+      init,
+      owner,
+      ...greeting,
+      cgroups,
+      enforced: enforcedLimits(cgroups),
+      workspace: workspace === null ? null : workspace.record,
+    };
   } catch (error) {
     owner.destroy();
     throw error;

@@ -20,6 +20,7 @@ export type RecordInput = Pick<
       | 'caBundle'
       | 'interactive'
       | 'diskMb'
+      | 'workspace'
     >
   >;
 
@@ -36,6 +37,7 @@ export function newRecord(host: Host, given: RecordInput): SandboxRecord {
     baseLayers: NO_BASE_LAYERS,
     interactive: false,
     diskMb: null,
+    workspace: null,
     ...given,
     status: 'pending',
     statusReason: null,

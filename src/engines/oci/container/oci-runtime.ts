@@ -33,6 +33,8 @@ export interface OciRuntime {
 export interface Launcher {
   agent: string;
   mounts: string[];
+  /** The folder of a workspace, which the launcher gets as descriptor 5; null without one. */
+  workspaceFd?: number | null;
 }
 
 /**
@@ -143,6 +145,7 @@ export async function startContainer(
   );
   const log = await open(paths.startLog, 'w', 0o600);
   const hide = runtime.hideUnified ? ['--hide-unified'] : [];
+  const workspace = typeof launcher.workspaceFd === 'number' ? [launcher.workspaceFd] : [];
   let owner: Socket | null = null;
   try {
     const starting = spawn(
@@ -150,7 +153,7 @@ export async function startContainer(
       ['launch', ...hide, ...launcher.mounts, ...runtimeArguments(runtime, paths, id)],
       {
         // The agent directory is the only host directory that the container receives, as descriptor 3.
-        stdio: ['ignore', log.fd, log.fd, directory.fd, 'pipe'],
+        stdio: ['ignore', log.fd, log.fd, directory.fd, 'pipe', ...workspace],
         cwd: paths.bundle,
         env: runtimeEnvironment(),
       },

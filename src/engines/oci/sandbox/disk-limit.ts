@@ -61,10 +61,11 @@ export function diskProbe(context: () => OciContext): DiskProbe {
       const host = await context().host();
       const record = await recordOf(host, sandboxId);
       if (record?.status !== 'running' && record?.status !== 'pending') return null;
-      const { upper, agent } = host.layout.sandbox(sandboxId);
+      const { upper, agent, workspace } = host.layout.sandbox(sandboxId);
       const signal = AbortSignal.timeout(WALK_LIMIT_MS);
       try {
         const parts = [await countRunning(host, upper, signal), await countRunning(host, agent, signal)];
+        if (record.workspace !== null) parts.push(await countRunning(host, workspace, signal));
         if (record.init !== null) parts.push(await countDeletedOf(host, record.init.pid, signal));
         return {
           bytes: parts.reduce((sum, { bytes }) => sum + bytes, 0),

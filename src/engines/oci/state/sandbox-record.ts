@@ -41,6 +41,20 @@ const baseLayersSchema = z.strictObject({
 });
 export type BaseLayers = z.output<typeof baseLayersSchema>;
 
+/** The folder of the host that a sandbox works on. */
+const workspaceSchema = z.strictObject({
+  localPath: z.string(),
+  path: z.string(),
+  mode: z.enum(['copy-on-write', 'read-only', 'live']),
+  /** Rules of hidden files, in the syntax of gitignore. */
+  hidden: z.string(),
+  /** Device and inode of the folder. */
+  folder: z.string(),
+  /** The change time of a file made before the mount, in nanoseconds: later changes are not the sandbox's. */
+  mountedNs: z.string(),
+});
+export type WorkspaceRecord = z.output<typeof workspaceSchema>;
+
 /** The shell of the host, and of every image that has it. */
 export const DEFAULT_SHELL = '/bin/bash';
 
@@ -88,6 +102,7 @@ const recordSchema = z.strictObject({
   caBundle: z.string().nullable().default(null),
   sourceSnapshotId: z.string().nullable().default(null),
   baseLayers: baseLayersSchema.default(NO_BASE_LAYERS),
+  workspace: workspaceSchema.nullable().default(null),
   /** The snapshot in progress, from the moment it is decided. */
   snapshot: z
     .strictObject({ snapshotId: z.string().refine(isSnapshotId), expiresAt: z.number().nullable() })

@@ -40,6 +40,10 @@ export interface SandboxPaths {
   /** What the sandbox has written, one directory below it for each of its top-level directories. */
   readonly upper: string;
   readonly work: string;
+  /** `upper`, `work` and `mask` (whiteouts of hidden files) of the workspace. */
+  readonly workspace: string;
+  /** What has been applied to the workspace's folder. */
+  readonly applied: string;
   /** The OCI runtime's own state. */
   readonly runtime: string;
   readonly pidFile: string;
@@ -62,6 +66,8 @@ export class StateLayout {
   readonly trash: string;
   readonly uidRangeFile: string;
   readonly probeCache: string;
+  /** Journals of changes being applied to workspaces. */
+  readonly journals: string;
 
   constructor(stateDir: string) {
     this.stateDir = stateDir;
@@ -75,6 +81,7 @@ export class StateLayout {
     this.trash = join(stateDir, 'trash');
     this.uidRangeFile = join(stateDir, 'uid-range.json');
     this.probeCache = join(stateDir, 'runtime.json');
+    this.journals = join(stateDir, 'journals');
   }
 
   /** The paths of one sandbox. An id that is not well-formed never becomes a path. */
@@ -124,6 +131,8 @@ export function sandboxPaths(dir: string): SandboxPaths {
     layers,
     upper: join(layers, 'upper'),
     work: join(layers, 'work'),
+    workspace: join(layers, 'workspace'),
+    applied: join(dir, 'applied.json'),
     runtime: join(dir, 'runtime'),
     pidFile: join(bundle, 'pid'),
     startLog: join(bundle, 'start.log'),

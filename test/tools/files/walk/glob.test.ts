@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { isIgnored, parseIgnoreFile } from '../../../../tools/files/walk/ignore-rules.ts';
+import { isIgnored, parseIgnoreFile } from '../../../../src/shared/text/ignore-rules.ts';
 import { parsePathCursor, pathCursor } from '../../../../tools/files/walk/path-cursor.ts';
 import { pathFilter } from '../../../../tools/files/walk/path-filter.ts';
 

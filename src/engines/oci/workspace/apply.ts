@@ -1,0 +1,237 @@
+/** Writes changes of a sandbox to the folder of its workspace: all of them or, after a crash, none. */
+import { randomBytes } from 'node:crypto';
+import { constants, type Stats } from 'node:fs';
+import { type FileHandle, lchown, lstat, mkdir, open, readlink, symlink } from 'node:fs/promises';
+import { join } from 'node:path';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { withFileLock } from '../../../shared/fs/file-lock.ts';
+import type { HostDirectory, HostEntry } from '../../../shared/fs/host-directory.ts';
+import { stageName } from '../../../shared/fs/stage-name.ts';
+import type { WorkspaceApplied, WorkspaceChange } from '../../engine.ts';
+import type { StateLayout } from '../state/state-layout.ts';
+import {
+  type Journal,
+  newJournal,
+  type OnStep,
+  performSteps,
+  recoverJournals,
+  removeJournal,
+  rollBack,
+  type Step,
+  writeJournal,
+} from './journal.ts';
+import { type OpenWorkspace, openRegular } from './open-workspace.ts';
+import { stampAt } from './stamp.ts';
+
+const CHUNK = 1_048_576;
+
+/** One after the other for each folder: two sandboxes may work on it. */
+export async function withFolderLock<Result>(
+  layout: StateLayout,
+  { record }: OpenWorkspace,
+  signal: AbortSignal,
+  work: () => Promise<Result>,
+): Promise<Result> {
+  await mkdir(layout.journals, { recursive: true, mode: 0o700 });
+  const lock = join(layout.journals, `${record.folder.replace(':', '-')}.lock`);
+  return withFileLock(lock, work, { signal });
+}
+
+/**
+ * Applies those changes that are not refused. Call it with the lock of the folder.
+ *
+ * @param onStep for tests
+ */
+export async function applyChanges(
+  layout: StateLayout,
+  sandboxId: string,
+  workspace: OpenWorkspace,
+  changes: WorkspaceChange[],
+  signal: AbortSignal,
+  onStep: OnStep = () => {},
+): Promise<WorkspaceApplied> {
+  await recoverJournals(layout);
+  const refused = changes.filter((change) => change.refused !== null);
+  const wanted = changes.filter((change) => change.refused === null);
+  if (wanted.length === 0) return { applied: [], refused };
+  const { folder, record } = workspace;
+  const steps = await stepsOf(workspace, wanted);
+  const directories = await missingDirectories(workspace, steps);
+  const journal: Journal = newJournal(record.localPath, record.folder, { directories, steps });
+  const id = `${sandboxId}-${randomBytes(6).toString('hex')}`;
+  onStep('begin');
+  await writeJournal(layout, id, journal);
+  try {
+    await stageAll(workspace, journal, wanted, signal, onStep);
+    await requireUnchanged(workspace, steps);
+  } catch (error) {
+    await rollBack(folder, journal);
+    await removeJournal(layout, id);
+    throw error;
+  }
+  onStep('commit');
+  await writeJournal(layout, id, { ...journal, committed: true });
+  const skipped = new Set(await performSteps(folder, journal, onStep));
+  const done = steps.filter(({ path }) => !skipped.has(path));
+  await rememberApplied(layout.sandbox(sandboxId).applied, workspace, done);
+  await removeJournal(layout, id);
+  const isSkipped = ({ path, from }: WorkspaceChange) =>
+    skipped.has(path) || (from !== null && skipped.has(from));
+  const late = wanted.filter(isSkipped).map((change) => ({ ...change, refused: CHANGED_LATE }));
+  return { applied: wanted.filter((change) => !isSkipped(change)), refused: [...refused, ...late] };
+}
+
+const CHANGED_LATE = 'the host changed it while changes were being applied';
+
+async function stepsOf({ folder }: OpenWorkspace, changes: WorkspaceChange[]): Promise<Step[]> {
+  const steps: Step[] = [];
+  const add = async (path: string, deletes: boolean): Promise<void> => {
+    const entry = await folder.entry(path);
+    const expected = entry === null ? null : await stampAt(entry.parent, entry.name);
+    steps.push({ path, staged: deletes ? null : stageName(entry?.name ?? 'new'), expected });
+  };
+  for (const { path, after, from } of changes) {
+    await add(path, after === null);
+    if (from !== null) await add(from, true);
+  }
+  // A file may take the place of a directory whose files go.
+  return steps.sort((a, b) => Number(a.staged !== null) - Number(b.staged !== null));
+}
+
+/** Parents first. */
+async function missingDirectories({ folder }: OpenWorkspace, steps: Step[]): Promise<string[]> {
+  const missing = new Set<string>();
+  for (const { path, staged } of steps) {
+    const names = staged === null ? [] : path.split('/').slice(0, -1);
+    for (let depth = 1; depth <= names.length; depth += 1) {
+      const directory = names.slice(0, depth).join('/');
+      if (missing.has(directory)) continue;
+      const stats = await folder.stats(directory);
+      if (stats === null) missing.add(directory);
+      else if (!stats.isDirectory()) throw inTheWay(directory);
+    }
+  }
+  return [...missing];
+}
+
+function inTheWay(path: string): SandboxError {
+  return new SandboxError('conflict', `${path} is a folder in the sandbox and a file on the host.`, {
+    hint: 'Apply its deletion first, with paths, or leave it out.',
+    details: { path },
+  });
+}
+
+async function stageAll(
+  workspace: OpenWorkspace,
+  { directories, steps }: Journal,
+  changes: WorkspaceChange[],
+  signal: AbortSignal,
+  onStep: OnStep,
+): Promise<void> {
+  const { folder } = workspace;
+  for (const path of directories) {
+    onStep(`directory ${path}`);
+    const entry = await present(folder.entry(path), path);
+    await mkdir(entry.parent.at(entry.name), { mode: 0o755 });
+    await own(entry.parent, entry.name, entry.parent.stats);
+  }
+  const wanted = new Map(changes.map((change) => [change.path, change]));
+  for (const { path, staged } of steps) {
+    const change = staged === null ? undefined : wanted.get(path);
+    if (staged === null || change?.after == null) continue;
+    signal.throwIfAborted();
+    onStep(`stage ${path}`);
+    const { parent, name } = await present(folder.entry(path), path);
+    if (change.after.type === 'symlink') await stageLink(workspace, path, parent, staged);
+    else await stageFile(workspace, path, parent, staged, change.after.mode);
+    const before = change.status === 'modified' ? await lstat(parent.at(name)).catch(() => null) : null;
+    await own(parent, staged, before ?? parent.stats);
+  }
+}
+
+async function present(entry: Promise<HostEntry | null>, path: string): Promise<HostEntry> {
+  const found = await entry;
+  if (found !== null) return found;
+  throw changed(path);
+}
+
+function changed(path: string): SandboxError {
+  return new SandboxError('conflict', `${path} changed while changes were being applied; none were.`, {
+    hint: 'Call sandbox_changes to see what differs now, then sandbox_apply_changes again.',
+    details: { path },
+  });
+}
+
+/** What root writes belongs to the owner of what it replaces, or of the directory. */
+async function own(parent: HostDirectory, name: string, { uid, gid }: Stats): Promise<void> {
+  if (process.getuid?.() === 0) await lchown(parent.at(name), uid, gid);
+}
+
+async function stageLink(
+  { upper }: OpenWorkspace,
+  path: string,
+  parent: HostDirectory,
+  staged: string,
+): Promise<void> {
+  const source = await present(upper.entry(path), path);
+  await symlink(await readlink(source.parent.at(source.name)), parent.at(staged));
+}
+
+async function stageFile(
+  { upper }: OpenWorkspace,
+  path: string,
+  parent: HostDirectory,
+  staged: string,
+  mode: number,
+): Promise<void> {
+  const source = await openRegular(upper, path);
+  if (source === null) throw changed(path);
+  try {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    const file = await open(parent.at(staged), flags, 0o600);
+    try {
+      await copy(source, file);
+      await file.chmod(mode);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  } finally {
+    await source.close();
+  }
+}
+
+async function copy(from: FileHandle, to: FileHandle): Promise<void> {
+  const buffer = Buffer.allocUnsafe(CHUNK);
+  for (;;) {
+    const { bytesRead } = await from.read(buffer, 0, CHUNK, null);
+    if (bytesRead === 0) return;
+    await to.writeFile(buffer.subarray(0, bytesRead));
+  }
+}
+
+async function requireUnchanged({ folder }: OpenWorkspace, steps: Step[]): Promise<void> {
+  for (const { path, expected } of steps) {
+    const entry = await folder.entry(path);
+    const stamp = entry === null ? null : await stampAt(entry.parent, entry.name);
+    if (stamp !== expected) throw changed(path);
+  }
+}
+
+/** So that the next comparison does not take what was applied for a change by somebody else. */
+async function rememberApplied(file: string, workspace: OpenWorkspace, steps: Step[]): Promise<void> {
+  const applied = { ...workspace.applied };
+  for (const { path } of steps) {
+    const entry = await workspace.folder.entry(path);
+    const stamp = entry === null ? null : await stampAt(entry.parent, entry.name);
+    if (stamp === null) delete applied[path];
+    else applied[path] = stamp;
+  }
+  try {
+    await writeFileAtomic(file, JSON.stringify(applied), 0o600, false);
+  } catch (error) {
+    // The sandbox has ended meanwhile.
+    if (systemErrorCode(error) !== 'ENOENT') throw error;
+  }
+}

@@ -1,0 +1,239 @@
+/** What the upper layer of a workspace changes. Only files that it names are compared with the folder. */
+import { createHash } from 'node:crypto';
+import { readdir } from 'node:fs/promises';
+import { staysInside } from '../../../shared/fs/link-target.ts';
+import type { WorkspaceChange, WorkspaceChanges, WorkspaceEntry } from '../../engine.ts';
+import type { FolderCursor } from './folder-cursor.ts';
+import { GitIgnored } from './git-ignored.ts';
+import { type HiddenRules, hiddenRules, RULES_FILE } from './hidden-files.ts';
+import { type OpenWorkspace, openRegular, readEntry } from './open-workspace.ts';
+import { stampOf } from './stamp.ts';
+import { listUpper, type UpperEntry } from './upper-layer.ts';
+
+const CHUNK = 65_536;
+const MAX_LINK_BYTES = 4_096;
+/** Files whose contents are hashed to find renames. */
+const MAX_RENAMES = 1_000;
+const RULES_REFUSED = 'it decides what sandboxes see of the folder';
+
+type Stats = NonNullable<Awaited<ReturnType<FolderCursor['stats']>>>;
+
+/** Lists the changes of an open workspace. */
+export async function compare(
+  workspace: OpenWorkspace,
+  agent: string,
+  signal: AbortSignal,
+): Promise<WorkspaceChanges> {
+  const { entries, unreadable } = await listUpper(agent, workspace.upperPath, signal);
+  const comparison = new Comparison(workspace, signal);
+  for (const entry of entries) await comparison.add(entry);
+  const changes = await comparison.finish();
+  const { localPath } = workspace.record;
+  return { localPath, changes, ignored: comparison.ignored, skipped: comparison.skipped + unreadable };
+}
+
+class Comparison {
+  ignored = 0;
+  skipped = 0;
+  readonly #workspace: OpenWorkspace;
+  readonly #signal: AbortSignal;
+  readonly #rules: HiddenRules;
+  readonly #git: GitIgnored;
+  readonly #changes: WorkspaceChange[] = [];
+  /** Files in the upper layer; what is deleted around them is not them. */
+  readonly #present = new Set<string>();
+  readonly #deleted: string[] = [];
+
+  constructor(workspace: OpenWorkspace, signal: AbortSignal) {
+    this.#workspace = workspace;
+    this.#signal = signal;
+    this.#rules = hiddenRules(workspace.record.hidden);
+    this.#git = new GitIgnored(workspace);
+  }
+
+  async add(entry: UpperEntry): Promise<void> {
+    this.#signal.throwIfAborted();
+    const { kind, path } = entry;
+    // Commits are fetched with git: its settings and hooks would run programs on the host.
+    if (isGit(path)) return;
+    if (kind === 'd' && !entry.opaque) return;
+    if (kind === 'o') {
+      this.skipped += 1;
+      return;
+    }
+    const before = await this.#workspace.folder.stats(path);
+    if (before?.isDirectory()) await this.#deleteBelow(path);
+    if (kind === 'f' || kind === 'l') await this.#addFile(entry, before);
+    else if (before !== null && !before.isDirectory()) this.#deleted.push(path);
+  }
+
+  async finish(): Promise<WorkspaceChange[]> {
+    for (const path of new Set(this.#deleted)) {
+      if (this.#present.has(path) || this.#isHidden(path)) continue;
+      const before = await this.#workspace.folder.stats(path);
+      const seen = before === null ? null : entryOf(before);
+      if (before === null || seen === null) continue;
+      const refused = isRulesFile(path) ? RULES_REFUSED : this.#changedOnHost(path, before);
+      this.#changes.push({ path, status: 'deleted', from: null, before: seen, after: null, refused });
+    }
+    const changes = await this.#withRenames();
+    return changes.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  async #addFile(entry: UpperEntry, stats: Stats | null): Promise<void> {
+    const { path, kind, mode, size, mtimeNs } = entry;
+    this.#present.add(path);
+    const hidden = this.#isHidden(path);
+    // A hidden file of the host is absent for the sandbox, and so for whoever reads its changes.
+    const before = stats === null || hidden ? null : entryOf(stats);
+    if (before === null && !hidden && (await this.#git.ignores(path))) {
+      this.ignored += 1;
+      return;
+    }
+    const after: WorkspaceEntry = {
+      type: kind === 'f' ? 'file' : 'symlink',
+      mode: mode & 0o777,
+      sizeBytes: size,
+      modifiedAt: Number(mtimeNs / 1_000_000n),
+    };
+    const status = before === null ? 'added' : await this.#statusOf(path, before, after);
+    if (status === null) return;
+    const refused = hidden
+      ? 'its name is one that .sandboxignore or the list of secrets hides'
+      : ((await this.#unsafe(path, after)) ?? (await this.#conflict(entry, stats)));
+    this.#changes.push({ path, status, from: null, before, after, refused });
+  }
+
+  async #statusOf(path: string, before: WorkspaceEntry, after: WorkspaceEntry) {
+    const { folder, upper } = this.#workspace;
+    if (before.type !== after.type || before.sizeBytes !== after.sizeBytes) return 'modified' as const;
+    if (!(await haveSameContent(folder, upper, path, after.type))) return 'modified' as const;
+    return after.type === 'file' && before.mode !== after.mode ? ('mode' as const) : null;
+  }
+
+  async #unsafe(path: string, after: WorkspaceEntry): Promise<string | null> {
+    if (isRulesFile(path)) return RULES_REFUSED;
+    if (after.type !== 'symlink') return null;
+    const target = await readEntry(this.#workspace.upper, path, MAX_LINK_BYTES);
+    if (target !== null && staysInside(path, target.toString('utf8'))) return null;
+    return 'the link leads out of the folder';
+  }
+
+  async #conflict({ path, copied }: UpperEntry, before: Stats | null): Promise<string | null> {
+    if (before !== null) return this.#changedOnHost(path, before);
+    // A copy of a file that the folder has no more, in a directory that has changed: the host deleted it.
+    const slash = path.lastIndexOf('/');
+    if (!copied) return null;
+    const parent = await this.#workspace.folder.stats(slash === -1 ? '.' : path.slice(0, slash));
+    const changed = parent === null || parent.ctimeNs > BigInt(this.#workspace.record.mountedNs);
+    return changed ? 'it was deleted on the host' : null;
+  }
+
+  #changedOnHost(path: string, before: Stats): string | null {
+    if (before.ctimeNs <= BigInt(this.#workspace.record.mountedNs)) return null;
+    if (this.#workspace.applied[path] === stampOf(before)) return null;
+    return 'it was changed on the host since the sandbox started';
+  }
+
+  #isHidden(path: string): boolean {
+    return this.#rules.hides(path, false);
+  }
+
+  /** Everything below a directory of the folder that the sandbox does not see any more. */
+  async #deleteBelow(path: string): Promise<void> {
+    if (isGit(path) || this.#rules.hides(path, true)) return;
+    const entry = await this.#workspace.folder.entry(path);
+    if (entry === null) return;
+    const directory = await entry.parent.directory(entry.name);
+    try {
+      for (const child of await readdir(directory.self, { withFileTypes: true })) {
+        this.#signal.throwIfAborted();
+        if (child.isDirectory()) await this.#deleteBelow(`${path}/${child.name}`);
+        else this.#deleted.push(`${path}/${child.name}`);
+      }
+    } finally {
+      await directory.close();
+    }
+  }
+
+  /** Pairs deleted files with added ones of the same content, as git does. */
+  async #withRenames(): Promise<WorkspaceChange[]> {
+    const { folder, upper } = this.#workspace;
+    const bySize = new Map<number, WorkspaceChange[]>();
+    for (const change of this.#changes.filter(({ status }) => status === 'deleted')) {
+      const size = change.before?.sizeBytes ?? 0;
+      if (size > 0) bySize.set(size, [...(bySize.get(size) ?? []), change]);
+    }
+    const paired = new Set<WorkspaceChange>();
+    let hashed = 0;
+    for (const change of this.#changes.filter(({ status }) => status === 'added')) {
+      const candidates = bySize.get(change.after?.sizeBytes ?? 0) ?? [];
+      for (const candidate of candidates) {
+        if (paired.has(candidate) || hashed >= MAX_RENAMES) continue;
+        hashed += 1;
+        if ((await digest(folder, candidate.path)) !== (await digest(upper, change.path))) continue;
+        paired.add(candidate);
+        change.status = 'renamed';
+        change.from = candidate.path;
+        change.before = candidate.before;
+        change.refused ??= candidate.refused;
+        break;
+      }
+    }
+    return this.#changes.filter((change) => !paired.has(change));
+  }
+}
+
+/** With other rules, the next sandbox would see what this one must not. */
+function isRulesFile(path: string): boolean {
+  return path.toLowerCase() === RULES_FILE;
+}
+
+function isGit(path: string): boolean {
+  return path.split('/').some((name) => name.toLowerCase() === '.git');
+}
+
+/** Null for what is neither a file nor a link. */
+function entryOf(stats: Stats): WorkspaceEntry | null {
+  if (!stats.isFile() && !stats.isSymbolicLink()) return null;
+  return {
+    type: stats.isFile() ? 'file' : 'symlink',
+    mode: Number(stats.mode & 0o777n),
+    sizeBytes: Number(stats.size),
+    modifiedAt: Number(stats.mtimeNs / 1_000_000n),
+  };
+}
+
+async function haveSameContent(
+  folder: FolderCursor,
+  upper: FolderCursor,
+  path: string,
+  type: WorkspaceEntry['type'],
+): Promise<boolean> {
+  if (type === 'file') {
+    const known = await digest(folder, path);
+    return known !== null && known === (await digest(upper, path));
+  }
+  const [one, other] = [
+    await readEntry(folder, path, MAX_LINK_BYTES),
+    await readEntry(upper, path, MAX_LINK_BYTES),
+  ];
+  return one !== null && other !== null && one.equals(other);
+}
+
+/** Null for what is not a regular file. */
+async function digest(cursor: FolderCursor, path: string): Promise<string | null> {
+  const file = await openRegular(cursor, path);
+  if (file === null) return null;
+  try {
+    const hash = createHash('sha256');
+    const buffer = Buffer.allocUnsafe(CHUNK);
+    for (;;) {
+      const { bytesRead } = await file.read(buffer, 0, CHUNK, null);
+      if (bytesRead === 0) return hash.digest('hex');
+      hash.update(buffer.subarray(0, bytesRead));
+    }
+  } finally {
+    await file.close();
+  }
+}

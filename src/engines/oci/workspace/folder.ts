@@ -1,0 +1,98 @@
+/** The folder of a workspace: checked, and held open from the check to the mount. */
+import { readlink, statfs } from 'node:fs/promises';
+import { homedir } from 'node:os';
+import { dirname } from 'node:path';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import type { WorkspaceRequest } from '../../engine.ts';
+import type { WorkspaceRecord } from '../state/sandbox-record.ts';
+import { readHiddenRules } from './hidden-files.ts';
+
+/** File systems that an overlay refuses as lower layer or cannot follow (statfs(2)). */
+const NOT_LAYERS: Readonly<Record<number, string | undefined>> = {
+  26985: 'NFS',
+  1702057286: 'FUSE',
+  2035054128: 'overlayfs',
+  16914839: '9p, as Windows drives in WSL are',
+  4283649346: 'CIFS',
+  4266872130: 'SMB',
+  19780: 'FAT',
+};
+
+/** Identifies an open folder: a path may lead to another one later. */
+function folderId({ stats }: HostDirectory): string {
+  return `${stats.dev}:${stats.ino}`;
+}
+
+/**
+ * Opens the folder of a new workspace.
+ *
+ * @throws `invalid_argument` for a file, `/` or a home folder, `not_found`, `unsupported` for its file system
+ */
+export async function openWorkspaceFolder({ localPath }: WorkspaceRequest): Promise<HostDirectory> {
+  // All of `/home` too: it holds the secrets of everybody.
+  const homes = [homedir(), dirname(homedir()), '/home', '/root'];
+  if (localPath === '/' || homes.includes(localPath)) {
+    throw new SandboxError('invalid_argument', `workspace.local_path ${localPath} is too much to share.`, {
+      hint: 'Use the folder of one project.',
+      details: { local_path: localPath },
+    });
+  }
+  const folder = await openFolder(localPath);
+  try {
+    const { type } = await statfs(folder.self);
+    const name = NOT_LAYERS[type >>> 0];
+    if (name !== undefined) {
+      throw new SandboxError('unsupported', `${localPath} is on ${name}, which cannot be a workspace.`, {
+        hint: 'Call sandbox_create without workspace, then sandbox_upload_file.',
+        details: { local_path: localPath, file_system: name },
+      });
+    }
+    return folder;
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+/** The record of a workspace before it is mounted. */
+export async function workspaceRecord(
+  request: WorkspaceRequest,
+  folder: HostDirectory,
+): Promise<WorkspaceRecord> {
+  return { ...request, hidden: await readHiddenRules(folder), folder: folderId(folder), mountedNs: '0' };
+}
+
+/** Opens a folder that a sandbox has as its workspace. @throws `conflict` if it is another one by now */
+export async function reopenWorkspaceFolder(localPath: string, id: string): Promise<HostDirectory> {
+  const folder = await openFolder(localPath);
+  if (folderId(folder) === id) return folder;
+  await folder.close();
+  throw replaced(localPath);
+}
+
+async function openFolder(localPath: string): Promise<HostDirectory> {
+  try {
+    return await HostDirectory.open(localPath);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT') throw replaced(localPath);
+    if (code !== 'ENOTDIR' && code !== 'ELOOP') throw error;
+    const isLink = await readlink(localPath).then(
+      () => true,
+      () => false,
+    );
+    throw new SandboxError(
+      isLink ? 'conflict' : 'invalid_argument',
+      `workspace.local_path ${JSON.stringify(localPath)} is not a folder.`,
+      { hint: 'Use the path of an existing folder.', details: { local_path: localPath } },
+    );
+  }
+}
+
+function replaced(localPath: string): SandboxError {
+  return new SandboxError('conflict', `The folder ${localPath} was removed or replaced.`, {
+    hint: 'sandbox_download_file still brings out what the sandbox has; create a sandbox on the new folder.',
+    details: { local_path: localPath },
+  });
+}

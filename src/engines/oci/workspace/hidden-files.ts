@@ -1,0 +1,142 @@
+/** Which files of a workspace its sandbox does not see. */
+import { constants } from 'node:fs';
+import { open, readdir } from 'node:fs/promises';
+import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
+import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
+import { isIgnored, parseIgnoreFile } from '../../../shared/text/ignore-rules.ts';
+
+/** Secrets, in the syntax of gitignore. docs/workspaces.md lists them. */
+const SECRETS = [
+  '.env*',
+  '.ssh',
+  '.aws',
+  '.azure',
+  '.config/gcloud',
+  '.docker/config.json',
+  '.gnupg',
+  '.kube',
+  '.netrc',
+  '_netrc',
+  '.npmrc',
+  '.pypirc',
+  '.git-credentials',
+  '.htpasswd',
+  '.pgpass',
+  '.vault-token',
+  '.terraform.d',
+  '.terraformrc',
+  'credentials',
+  'credentials.json',
+  'credentials.toml',
+  'service-account*.json',
+  'secrets.json',
+  'secrets.toml',
+  'secrets.yaml',
+  'secrets.yml',
+  'id_dsa',
+  'id_ecdsa',
+  'id_ed25519',
+  'id_rsa',
+  '*.jks',
+  '*.kdbx',
+  '*.key',
+  '*.keystore',
+  '*.p12',
+  '*.pem',
+  '*.pfx',
+  '*.ppk',
+];
+/** In the folder, with more rules. */
+export const RULES_FILE = '.sandboxignore';
+const MAX_RULES_BYTES = 65_536;
+
+/** Decides about paths relative to the workspace, with slashes. */
+export interface HiddenRules {
+  /** Also for what is below a hidden directory. */
+  hides(path: string, isDirectory: boolean): boolean;
+  /** The same for a path whose parents are known to be visible. */
+  hidesEntry(path: string, isDirectory: boolean): boolean;
+}
+
+/**
+ * Case does not matter: some file systems do not tell `.ENV` from `.env`.
+ *
+ * @param text lines in the syntax of gitignore
+ */
+export function hiddenRules(text: string): HiddenRules {
+  const scopes = [{ rules: parseIgnoreFile(bytesOf(text)), depth: 0 }];
+  return {
+    hides(path, isDirectory) {
+      const parts = bytesOf(path).split('/');
+      return parts.some((_, at) =>
+        isIgnored(scopes, parts.slice(0, at + 1), isDirectory || at < parts.length - 1),
+      );
+    },
+    hidesEntry: (path, isDirectory) => isIgnored(scopes, bytesOf(path).split('/'), isDirectory),
+  };
+}
+
+/** One character per byte, as rules are matched. */
+function bytesOf(text: string): string {
+  return Buffer.from(text.toLowerCase()).toString('latin1');
+}
+
+/**
+ * The rules of a folder: the default secrets, then its `.sandboxignore`, whose `!` lines can show some again.
+ *
+ * @throws `invalid_argument` for a `.sandboxignore` that is not a regular file of at most 64 KiB
+ */
+export async function readHiddenRules(folder: HostDirectory): Promise<string> {
+  const rules = SECRETS.join('\n');
+  try {
+    const flags = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK;
+    const file = await open(folder.at(RULES_FILE), flags);
+    try {
+      const stats = await file.stat();
+      if (stats.isFile() && stats.size <= MAX_RULES_BYTES) return `${rules}\n${await file.readFile('utf8')}`;
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT') return rules;
+    if (code !== 'ELOOP') throw error;
+  }
+  throw new SandboxError('invalid_argument', `${RULES_FILE} is not a regular file of at most 64 KiB.`, {
+    hint: 'Make it one, or remove it, and call sandbox_create again.',
+  });
+}
+
+/** Yields the paths to hide; what is below a hidden directory is not visited. One walk over the folder. */
+export async function* hiddenPaths(
+  folder: HostDirectory,
+  rules: HiddenRules,
+  signal: AbortSignal,
+  prefix = '',
+): AsyncGenerator<string> {
+  signal.throwIfAborted();
+  for (const entry of await readdir(folder.self, { withFileTypes: true })) {
+    const path = prefix + entry.name;
+    if (rules.hidesEntry(path, entry.isDirectory())) yield path;
+    else if (entry.isDirectory()) {
+      const below = await openVisible(folder, entry.name);
+      if (below === null) continue;
+      try {
+        yield* hiddenPaths(below, rules, signal, `${path}/`);
+      } finally {
+        await below.close();
+      }
+    }
+  }
+}
+
+/** Null for a directory that has gone or that this process may not list: the sandbox cannot list it either. */
+async function openVisible(folder: HostDirectory, name: string): Promise<HostDirectory | null> {
+  try {
+    return await folder.directory(name);
+  } catch (error) {
+    const code = systemErrorCode(error);
+    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null;
+    throw error;
+  }
+}

@@ -1,0 +1,100 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, readdir, readFile, readlink, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { isDeepStrictEqual } from 'node:util';
+import { build } from 'esbuild';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { StateLayout } from '../../../../src/engines/oci/state/state-layout.ts';
+import { recoverJournals } from '../../../../src/engines/oci/workspace/journal.ts';
+import { mapConcurrent } from '../../../../src/shared/async/map-concurrent.ts';
+import { CHANGES } from './support/changes.ts';
+
+const PROCESS = fileURLToPath(new URL('./support/apply-process.ts', import.meta.url));
+const STEPS = 54;
+/** In memory, because every apply waits for the disk. */
+const MEMORY = '/dev/shm';
+let root: string;
+
+beforeAll(async () => {
+  root = await mkdtemp(join(existsSync(MEMORY) ? MEMORY : tmpdir(), 'apply-'));
+  // One file starts ten times faster than its sources.
+  await build({
+    entryPoints: [PROCESS],
+    outfile: join(root, 'apply.mjs'),
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    minify: true,
+  });
+});
+afterAll(() => rm(root, { recursive: true, force: true }));
+
+async function makeHome(name: string): Promise<string> {
+  const home = join(root, name);
+  for (const { path, before, after, from } of CHANGES) {
+    const [folder, upper] = [join(home, 'folder', path), join(home, 'upper', path)];
+    await mkdir(dirname(upper), { recursive: true });
+    await mkdir(join(home, 'folder'), { recursive: true });
+    if (before !== null && from === null) {
+      await mkdir(dirname(folder), { recursive: true });
+      await writeFile(folder, 'old\n');
+    }
+    if (from !== null) await writeFile(join(home, 'folder', from), 'new\n');
+    if (after?.type === 'symlink') await symlink('m0', upper);
+    else if (after !== null) await writeFile(upper, 'new\n');
+  }
+  return home;
+}
+
+/** Every file of the folder with its content. */
+async function contents(home: string): Promise<string[]> {
+  const folder = join(home, 'folder');
+  const entries = await readdir(folder, { recursive: true, withFileTypes: true });
+  const lines = entries.map(async (entry) => {
+    const path = join(entry.parentPath, entry.name);
+    if (entry.isDirectory()) return `${path.slice(folder.length)}/`;
+    const content = entry.isSymbolicLink() ? await readlink(path) : await readFile(path, 'utf8');
+    return `${path.slice(folder.length)} ${content}`;
+  });
+  return (await Promise.all(lines)).sort();
+}
+
+/** Returns what it printed. */
+async function applyUntil(home: string, step: number): Promise<{ signal: string | null; output: string }> {
+  const child = spawn(process.execPath, [join(root, 'apply.mjs'), home, String(step)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  let output = '';
+  child.stdout.on('data', (chunk: Buffer) => {
+    output += chunk.toString();
+  });
+  const [, signal] = await once(child, 'close');
+  return { signal: typeof signal === 'string' ? signal : null, output };
+}
+
+describe('an apply that is killed', () => {
+  it('leaves all or none, at each of its steps', async () => {
+    const whole = await makeHome('whole');
+    const none = await contents(whole);
+    expect(await applyUntil(whole, -1)).toEqual({ signal: null, output: `done ${STEPS}\n` });
+    const all = await contents(whole);
+    expect(all).not.toEqual(none);
+    let committed = 0;
+    const steps = Array.from({ length: STEPS }, (_, step) => step);
+    await mapConcurrent(steps, 2, async (step) => {
+      const home = await makeHome(`at-${step}`);
+      expect((await applyUntil(home, step)).signal).toBe('SIGKILL');
+      await recoverJournals(new StateLayout(join(home, 'state')));
+      const after = await contents(home);
+      if (isDeepStrictEqual(after, all)) committed += 1;
+      else expect(after, `killed at step ${step}`).toEqual(none);
+    });
+    // The commit is one step, about in the middle.
+    expect(committed).toBeGreaterThan(20);
+    expect(committed).toBeLessThan(STEPS - 20);
+  });
+});

@@ -1,0 +1,56 @@
+import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hiddenRules, readHiddenRules } from '../../../../src/engines/oci/workspace/hidden-files.ts';
+import { HostDirectory } from '../../../../src/shared/fs/host-directory.ts';
+
+const PAGE = join(import.meta.dirname, '../../../../docs/workspaces.md');
+let folder: string;
+
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'hidden-'));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+async function rulesOf(): Promise<string> {
+  const directory = await HostDirectory.open(folder);
+  try {
+    return await readHiddenRules(directory);
+  } finally {
+    await directory.close();
+  }
+}
+
+describe('the hidden files of a workspace', () => {
+  it('are by default those that the docs list', async () => {
+    const [, listed] = /```gitignore\n([^`]+)\n```/.exec(readFileSync(PAGE, 'utf8')) ?? [];
+    expect(await rulesOf()).toBe(listed);
+  });
+
+  it.each([
+    ['.env', true],
+    ['.ENV.local', true],
+    ['a/b/.env', true],
+    ['.ssh/config', true],
+    ['deploy/server.pem', true],
+    ['.config/gcloud/token', true],
+    ['.config/other', false],
+    ['environment.ts', false],
+    ['src/keys.ts', false],
+    ['.env.example', false],
+    ['private/x', true],
+    ['private/shown', true],
+  ])('%s: %s', async (path, hidden) => {
+    writeFileSync(join(folder, '.sandboxignore'), '!.env.example\nprivate/\n!private/shown\n');
+    expect(hiddenRules(await rulesOf()).hides(path, false)).toBe(hidden);
+  });
+
+  it('take rules from a regular file alone', async () => {
+    symlinkSync('/etc/passwd', join(folder, '.sandboxignore'));
+    await expect(rulesOf()).rejects.toThrow('.sandboxignore is not a regular file of at most 64 KiB');
+    rmSync(join(folder, '.sandboxignore'));
+    writeFileSync(join(folder, '.sandboxignore'), 'x\n'.repeat(40_000));
+    await expect(rulesOf()).rejects.toThrow('.sandboxignore is not a regular file of at most 64 KiB');
+  });
+});

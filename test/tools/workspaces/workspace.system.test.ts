@@ -1,0 +1,126 @@
+import { execFileSync } from 'node:child_process';
+import { lstat, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { failsWith, outputOf } from '../../support/answers.ts';
+import { needs } from '../../support/needs.ts';
+import { type RunningServer, startServer } from '../../support/server.ts';
+
+let server: RunningServer;
+let project: string;
+
+const git = (...args: string[]): string =>
+  execFileSync('git', ['-c', 'safe.directory=*', '-C', project, ...args], { encoding: 'utf8' });
+const bash = (script: string) => outputOf(server, script);
+
+beforeAll(async () => {
+  server = await startServer();
+  project = join(server.cwd, 'project');
+  await mkdir(join(project, 'src/deep'), { recursive: true });
+  for (const name of ['a', 'b', 'c', 'gone', 'moved', 'src/deep/x', 'src/deep/y'])
+    await writeFile(join(project, name), `${name}\none\ntwo\nthree\n`);
+  await writeFile(join(project, 'blob'), Buffer.from([0, 1, 2, 255]));
+  await writeFile(join(project, '.env'), 'SECRET=host\n');
+  await writeFile(join(project, 'src/.env.local'), 'SECRET=host\n');
+  await writeFile(join(project, 'private.txt'), 'private\n');
+  await writeFile(join(project, '.sandboxignore'), 'private.txt\n');
+  await writeFile(join(project, '.gitignore'), 'node_modules\n');
+  git('init', '-q');
+  git('add', '-A');
+  git('-c', 'user.name=t', '-c', 'user.email=t@example.org', 'commit', '-qm', 'first');
+});
+afterAll(() => server.close());
+
+describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), () => {
+  it('shows the folder, owned by the user, without what is hidden', async () => {
+    const made = await server.call('sandbox_create', { workspace: { local_path: 'project' } });
+    expect(made.isError, made.text).toBe(false);
+    expect(await bash('ls -A . src; stat -c %U a . src/deep')).toBe(
+      '.:\n.git\n.gitignore\n.sandboxignore\na\nb\nblob\nc\ngone\nmoved\nsrc\n\nsrc:\ndeep\nvercel-sandbox\nvercel-sandbox\nvercel-sandbox\n',
+    );
+    const none = await server.call('sandbox_changes');
+    expect(none.structured).toMatchObject({ changes: [], next_cursor: null });
+  });
+
+  it('lists changes, makes a patch that git takes, and applies them as git sees them', async () => {
+    await bash(`echo four >> a; chmod +x b; rm gone; mv moved src/renamed; rm -r src/deep
+      mkdir -p new/dir node_modules/m; echo new > new/dir/file; echo m > node_modules/m/index.js
+      printf '\\0\\7' > blob; ln -s a link; ln -s /etc/passwd outside; mkfifo pipe
+      echo mine > .env; touch c; git status --short > /tmp/status`);
+    const list = await server.call('sandbox_changes');
+    expect(list.structured['counts']).toEqual({
+      added: 4,
+      modified: 2,
+      deleted: 3,
+      renamed: 1,
+      mode: 1,
+      refused: 2,
+    });
+    expect(list.structured).toMatchObject({ ignored: 1, skipped: 1 });
+    const patch = await server.call('sandbox_changes', {
+      format: 'patch',
+      paths: ['a', 'b', 'gone', 'src', 'new', 'blob', 'link'],
+    });
+    const dry = await server.call('sandbox_apply_changes', { paths: ['a'], dry_run: true });
+    expect(dry.structured).toMatchObject({ applied: [{ path: 'a' }], refused: [] });
+    expect(git('status', '--short')).toBe('');
+    await writeFile(join(server.cwd, 'p.patch'), String(patch.structured['diff']));
+    git('apply', '--index', join(server.cwd, 'p.patch'));
+    const fromPatch = git('write-tree');
+    git('reset', '-q', '--hard');
+
+    // The reset has replaced these on the host, so that the sandbox has not seen them.
+    const stale = await server.call('sandbox_apply_changes', { paths: ['a'] });
+    expect(stale.structured).toMatchObject({ applied: [], refused: [{ path: 'a' }] });
+    expect(String(stale.text)).toContain('changed on the host');
+
+    await server.call('sandbox_create', { workspace: { local_path: 'project' } });
+    await bash(`echo four >> a; chmod +x b; rm gone; mv moved src/renamed; rm -r src/deep
+      mkdir -p new/dir; echo new > new/dir/file; printf '\\0\\7' > blob; ln -s a link; ln -s /etc/passwd outside
+      echo mine > .env`);
+    const done = await server.call('sandbox_apply_changes');
+    expect(done.structured['refused']).toMatchObject([{ path: '.env' }, { path: 'outside' }]);
+    git('add', '-A');
+    expect(git('write-tree')).toBe(fromPatch);
+    expect(await readFile(join(project, '.env'), 'utf8')).toBe('SECRET=host\n');
+    expect((await stat(join(project, 'new/dir/file'))).uid).toBe((await stat(project)).uid);
+    await expect(lstat(join(project, 'src/deep'))).rejects.toThrow('ENOENT');
+    // What was applied is no change any more, and can be changed again.
+    expect((await server.call('sandbox_changes')).structured['counts']).toMatchObject({ modified: 0 });
+    await bash('echo five >> a');
+    const again = await server.call('sandbox_apply_changes', { paths: ['a'] });
+    expect(again.structured).toMatchObject({ applied: [{ path: 'a', status: 'modified' }], refused: [] });
+  });
+
+  it('refuses a file that the host has changed, and takes a read-only workspace', async () => {
+    await server.call('sandbox_create', { workspace: { local_path: 'project' } });
+    await bash(
+      "echo inside >> b; echo inside >> c; echo '{}' > package.json; echo '!.env' > .sandboxignore; rm -r new; echo n > new",
+    );
+    await writeFile(join(project, 'b'), 'host\n');
+    const answer = await server.call('sandbox_apply_changes');
+    expect(answer.structured).toMatchObject({
+      applied: [{ path: 'c' }, { path: 'new' }, { path: 'new/dir/file' }, { path: 'package.json' }],
+      refused: [{ path: '.sandboxignore' }, { path: 'b' }],
+      executes_on_host: ['package.json'],
+    });
+    expect(await readFile(join(project, 'new'), 'utf8')).toBe('n\n');
+    expect(await readFile(join(project, '.sandboxignore'), 'utf8')).toBe('private.txt\n');
+    expect(await readFile(join(project, 'b'), 'utf8')).toBe('host\n');
+    const readOnly = { local_path: 'project', path: 'inner', mode: 'read-only' };
+    await server.call('sandbox_create', { workspace: readOnly });
+    expect(await bash('cat inner/b; ls -A inner/src; touch inner/t 2>&1 || true')).toContain('Read-only');
+    failsWith(await server.call('sandbox_changes'), 'conflict', 'read-only');
+  });
+
+  it('refuses what cannot be a workspace', async () => {
+    await symlink('/etc', join(server.cwd, 'out'));
+    const create = (local_path: string, more = {}) =>
+      server.call('sandbox_create', { workspace: { local_path, ...more } });
+    failsWith(await create('out'), 'permission', 'outside the allowed folders');
+    failsWith(await create('/'), 'permission', 'outside the allowed folders');
+    failsWith(await create('project/a'), 'invalid_argument', 'not a folder');
+    failsWith(await create('missing'), 'not_found', 'does not exist');
+    failsWith(await create('project', { path: '/etc' }), 'invalid_argument', 'cannot be used');
+  });
+});

@@ -1,0 +1,180 @@
+import { z } from 'zod';
+import type { WorkspaceChange } from '../../src/engines/engine.ts';
+import type { SandboxWorkspace } from '../../src/registry/types.ts';
+import { SandboxError } from '../../src/shared/errors.ts';
+import { READ_ONLY, REPLACES } from '../common/annotations.ts';
+import { sandboxId } from '../common/schemas.ts';
+import { defineTool, type Tool } from '../common/tool.ts';
+import { ExecutedOnHost } from '../transfers/executes-on-host.ts';
+import { existingLocalPath } from '../transfers/local-path.ts';
+import { type Contents, gitPatch } from './git-patch.ts';
+
+/** Characters of a page of a diff, which still takes the first file whole. */
+const PAGE_LENGTH = 24_000;
+const MAX_DIFF_LENGTH = 64_000;
+/** A file with more is named, not compared. */
+const MAX_CONTENT_BYTES = 1_048_576;
+const LIST_LIMIT = 200;
+
+const paths = z.array(z.string()).optional().describe('files or folders, relative to the workspace');
+
+const changedFiles = z.array(z.record(z.string(), z.unknown()));
+
+const changes = defineTool({
+  name: 'sandbox_changes',
+  title: 'Changes of the workspace',
+  description:
+    'What the sandbox changed in its workspace. diff and patch page through the files with cursor.',
+  searchHint: 'git diff of the workspace',
+  toolsets: ['files'],
+  annotations: READ_ONLY,
+  input: z.strictObject({
+    format: z.enum(['list', 'diff', 'patch']).default('list').describe('patch: for git apply'),
+    paths,
+    cursor: z.string().optional(),
+    sandbox_id: sandboxId,
+  }),
+  output: z.object({
+    local_path: z.string(),
+    counts: z.record(z.string(), z.int()),
+    changes: changedFiles,
+    diff: z.string().nullable(),
+    not_compared: z.array(z.string()),
+    ignored: z.int(),
+    skipped: z.int(),
+    next_cursor: z.string().nullable(),
+  }),
+  async handle(args, { session, signal, config }) {
+    const workspace = (await session.sandbox(args.sandbox_id)).workspace();
+    const found = await workspace.changes(signal);
+    await existingLocalPath(found.localPath, config);
+    const wanted = found.changes.filter(({ path }) => isWanted(path, args.paths));
+    const from = cursorIndex(args.cursor, wanted.length);
+    const page =
+      args.format === 'list'
+        ? { diff: null, notCompared: [], end: Math.min(wanted.length, from + LIST_LIMIT) }
+        : await diffPage(workspace, wanted, from, args.format === 'patch', signal);
+    return {
+      structured: {
+        local_path: found.localPath,
+        counts: countsOf(wanted),
+        changes: wanted.slice(from, page.end).map(answered),
+        diff: page.diff,
+        not_compared: page.notCompared,
+        ignored: found.ignored,
+        skipped: found.skipped,
+        next_cursor: page.end < wanted.length ? String(page.end) : null,
+      },
+    };
+  },
+});
+
+const applyChanges = defineTool({
+  name: 'sandbox_apply_changes',
+  title: 'Apply changes',
+  description: "Write the workspace's changes to the host folder, except files changed there meanwhile.",
+  searchHint: 'save the work to the project',
+  toolsets: ['files'],
+  annotations: REPLACES,
+  input: z.strictObject({ paths, dry_run: z.boolean().optional(), sandbox_id: sandboxId }),
+  output: z.object({ applied: changedFiles, refused: changedFiles, executes_on_host: z.array(z.string()) }),
+  async handle(args, { session, signal, config }) {
+    const workspace = (await session.sandbox(args.sandbox_id)).workspace();
+    const { localPath, changes } = await workspace.changes(signal);
+    await existingLocalPath(localPath, config);
+    const wanted = changes.filter(({ path }) => isWanted(path, args.paths));
+    const result = args.dry_run
+      ? {
+          applied: wanted.filter(({ refused }) => refused === null),
+          refused: wanted.filter(({ refused }) => refused !== null),
+        }
+      : await workspace.apply(args.paths ?? null, signal);
+    const executed = new ExecutedOnHost();
+    for (const { path, after } of result.applied) if (after !== null) executed.add(path);
+    return {
+      structured: {
+        applied: result.applied.map(answered),
+        refused: result.refused.map(answered),
+        executes_on_host: executed.paths,
+      },
+    };
+  },
+});
+
+function answered({ path, status, from, before, after, refused }: WorkspaceChange) {
+  return {
+    path,
+    status,
+    from,
+    size_before: before?.sizeBytes ?? null,
+    size_after: after?.sizeBytes ?? null,
+    refused,
+  };
+}
+
+function isWanted(path: string, wanted: string[] | undefined): boolean {
+  if (wanted === undefined) return true;
+  return wanted.some((each) => {
+    const folder = each.replace(/^\.?\//, '').replace(/\/$/, '');
+    return folder === '' || folder === '.' || path === folder || path.startsWith(`${folder}/`);
+  });
+}
+
+function countsOf(list: WorkspaceChange[]) {
+  const counts = { added: 0, modified: 0, deleted: 0, renamed: 0, mode: 0, refused: 0 };
+  for (const { status, refused } of list) {
+    counts[status] += 1;
+    if (refused !== null) counts.refused += 1;
+  }
+  return counts;
+}
+
+function cursorIndex(cursor: string | undefined, count: number): number {
+  if (cursor === undefined) return 0;
+  const index = /^\d{1,7}$/.test(cursor) ? Number(cursor) : count;
+  if (index < count) return index;
+  throw new SandboxError('invalid_argument', `cursor ${JSON.stringify(cursor)} is not from this list.`, {
+    hint: 'Pass next_cursor of the previous answer, or leave it out to start again.',
+  });
+}
+
+async function diffPage(
+  workspace: SandboxWorkspace,
+  list: WorkspaceChange[],
+  from: number,
+  whole: boolean,
+  signal: AbortSignal,
+) {
+  let diff = '';
+  const notCompared: string[] = [];
+  let end = from;
+  for (; end < list.length && diff.length < PAGE_LENGTH; end += 1) {
+    const change = list[end];
+    if (change === undefined) break;
+    const contents = await contentsOf(workspace, change, signal);
+    const text = contents === null ? null : gitPatch(change, contents, whole);
+    // Half of a file is no patch.
+    if (text === null || text.length > MAX_DIFF_LENGTH) notCompared.push(change.path);
+    else if (end > from && diff.length + text.length > PAGE_LENGTH) break;
+    else diff += text;
+  }
+  return { diff, notCompared, end };
+}
+
+/** Null for files that are too large to compare. */
+async function contentsOf(
+  workspace: SandboxWorkspace,
+  { path, from, before, after }: WorkspaceChange,
+  signal: AbortSignal,
+): Promise<Contents | null> {
+  if (Math.max(before?.sizeBytes ?? 0, after?.sizeBytes ?? 0) > MAX_CONTENT_BYTES) return null;
+  const read = (name: string, side: 'before' | 'after') =>
+    workspace.read(name, side, MAX_CONTENT_BYTES, signal);
+  return {
+    before: before === null ? null : await read(from ?? path, 'before'),
+    after: after === null ? null : await read(path, 'after'),
+  };
+}
+
+/** Review what a sandbox did to a folder of the host, and take it over. */
+export const workspaceTools: readonly Tool[] = [changes, applyChanges];
