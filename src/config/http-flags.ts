@@ -8,7 +8,7 @@ export const HTTP_FLAGS = [
     repeatable: false,
     default: '127.0.0.1',
     description:
-      'Address on which `--transport http` listens. An address that other machines can reach needs tokens.',
+      'Address on which `--transport http` listens. An address that other machines can reach needs tokens or `--oauth-issuer`.',
   },
   {
     name: 'port',
@@ -48,6 +48,28 @@ export const HTTP_FLAGS = [
     default: 'none',
     description:
       'File of bearer tokens, one `name:token` per line; the name is the principal. `SANDBOX_MCP_AUTH_TOKENS` holds the same, separated by `,`.',
+  },
+  {
+    name: 'oauth-issuer',
+    value: 'URL',
+    repeatable: false,
+    default: 'none',
+    description:
+      'Issuer of an OAuth authorization server whose JWT access tokens are accepted. Each subject is a principal. https, except on loopback.',
+  },
+  {
+    name: 'oauth-jwks-url',
+    value: 'URL',
+    repeatable: false,
+    default: "from the issuer's metadata",
+    description: 'Key set that signs the access tokens, for an issuer without metadata.',
+  },
+  {
+    name: 'oauth-audience',
+    value: 'URI',
+    repeatable: false,
+    default: 'the public URL with `/mcp`',
+    description: 'Resource identifier of this server, which access tokens must name as their audience.',
   },
   {
     name: 'max-sessions',

@@ -5,6 +5,8 @@ import { isIP } from 'node:net';
 import { resolve } from 'node:path';
 import { isLoopback } from '../shared/network/loopback.ts';
 import type { FlagName } from './flags.ts';
+import { baseUrl, parseHttpUrl } from './http-url.ts';
+import { type OAuthSettings, oauthSettings } from './oauth-settings.ts';
 import { ConfigError, count, duration, type Setting } from './setting.ts';
 
 /** Who a bearer token stands for. Only its SHA-256 digest is kept. */
@@ -23,6 +25,8 @@ export interface HttpSettings {
   readonly allowedHosts: readonly string[];
   readonly allowedOrigins: readonly string[];
   readonly tokens: readonly TokenPrincipal[];
+  /** Null if no authorization server is trusted. */
+  readonly oauth: OAuthSettings | null;
   readonly maxSessions: number;
   readonly maxPrincipalSessions: number;
   readonly sessionIdleMs: number;
@@ -59,15 +63,17 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     allowedHosts: all('allow-host').map(hostName),
     allowedOrigins: all('allow-origin').map(origin),
     tokens: serves ? tokens(sources) : [],
+    oauth: oauthSettings(given),
     maxSessions: count(value('max-sessions')),
     maxPrincipalSessions: count(value('max-principal-sessions')),
     sessionIdleMs: duration(value('session-idle')),
     rateLimit: value('rate-limit').value === 'off' ? null : rate(value('rate-limit')),
   };
-  if (serves && settings.tokens.length === 0 && !isLoopback(settings.host)) {
+  const isOpen = settings.tokens.length === 0 && settings.oauth === null;
+  if (serves && isOpen && !isLoopback(settings.host)) {
     throw new ConfigError(
       value('host'),
-      `can be reached by other machines; set ${TOKENS_VARIABLE} or --auth-tokens-file first.`,
+      `can be reached by other machines; set ${TOKENS_VARIABLE}, --auth-tokens-file or --oauth-issuer first.`,
     );
   }
   return settings;
@@ -98,22 +104,9 @@ function hostName(setting: Setting): string {
 }
 
 function origin(setting: Setting): string {
-  const url = parseUrl(setting.value);
+  const url = parseHttpUrl(setting.value);
   if (url !== null && url.origin === setting.value.toLowerCase()) return url.origin;
   throw new ConfigError(setting, 'is not an origin; use one such as https://chat.example.');
-}
-
-function baseUrl(setting: Setting): string {
-  const url = parseUrl(setting.value);
-  if (url !== null && url.search === '' && url.hash === '') return url.href.replace(/\/$/, '');
-  throw new ConfigError(setting, 'is not a base URL; use one such as https://sandbox.example.');
-}
-
-function parseUrl(text: string): URL | null {
-  if (!URL.canParse(text)) return null;
-  const url = new URL(text);
-  const isHttp = url.protocol === 'https:' || url.protocol === 'http:';
-  return isHttp && url.username === '' && url.password === '' ? url : null;
 }
 
 function tokens({ given, env, cwd }: HttpSources): TokenPrincipal[] {

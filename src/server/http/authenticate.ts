@@ -1,35 +1,47 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HttpSettings } from '../../config/config.ts';
+import type { OAuth } from './oauth/oauth.ts';
 import type { Refusal } from './reply.ts';
 
 /** Who sent a request. */
 export interface Caller {
   readonly principal: string;
+  /** What an access token allows; null if everything is allowed. */
+  readonly scopes: ReadonlySet<string> | null;
 }
 
 export type Authentication = { readonly caller: Caller } | { readonly refused: Refusal };
 
 /** The caller if nobody has to authenticate; the same principal as on stdio. */
-const LOCAL: Caller = { principal: 'local' };
+const LOCAL: Caller = { principal: 'local', scopes: null };
 
 const SCHEME = 'bearer ';
 const MAX_TOKEN_CHARACTERS = 8_192;
 
-/** Identifies callers by the operator's tokens. If there are none, everybody is `local`. */
+/** Identifies callers by the operator's tokens and by access tokens. If there are neither, everybody is `local`. */
 export function createAuthenticator(
   tokens: HttpSettings['tokens'],
-): (authorization: string | undefined) => Authentication {
+  oauth: OAuth | null,
+): (authorization: string | undefined) => Promise<Authentication> {
   const known = tokens.map(({ principal, digest }) => ({ principal, digest: Buffer.from(digest, 'hex') }));
-  return (authorization) => {
-    if (known.length === 0) return { caller: LOCAL };
-    if (authorization === undefined) return unauthorized('A bearer token is required.', 'Bearer');
-    const token = bearerToken(authorization);
-    if (token === null)
-      return unauthorized('The Authorization header is malformed.', 'Bearer error="invalid_request"');
-    const principal = findPrincipal(known, token);
-    if (principal !== null) return { caller: { principal } };
-    return unauthorized('The token is not valid.', 'Bearer error="invalid_token"');
+  const unauthorized = (message: string, code?: string): Authentication => {
+    const error = code === undefined ? undefined : { code, description: message };
+    const challenge = oauth?.resource.challenge(error) ?? plainChallenge(code);
+    return { refused: { status: 401, message, headers: { 'www-authenticate': challenge } } };
   };
+  return async (authorization) => {
+    if (known.length === 0 && oauth === null) return { caller: LOCAL };
+    if (authorization === undefined) return unauthorized('A bearer token is required.');
+    const token = bearerToken(authorization);
+    if (token === null) return unauthorized('The Authorization header is malformed.', 'invalid_request');
+    const principal = findPrincipal(known, token);
+    if (principal !== null) return { caller: { principal, scopes: null } };
+    return oauth?.authenticate(token) ?? unauthorized('The token is not valid.', 'invalid_token');
+  };
+}
+
+function plainChallenge(code: string | undefined): string {
+  return code === undefined ? 'Bearer' : `Bearer error="${code}"`;
 }
 
 /** The token of a header, whose scheme is case-insensitive (RFC 9110 section 11.1, RFC 6750 section 2.1). */
@@ -37,10 +49,6 @@ function bearerToken(authorization: string): string | null {
   if (authorization.slice(0, SCHEME.length).toLowerCase() !== SCHEME) return null;
   const token = authorization.slice(SCHEME.length).trimStart();
   return token.length <= MAX_TOKEN_CHARACTERS && /^[\w.~+/=-]+$/.test(token) ? token : null;
-}
-
-function unauthorized(message: string, challenge: string): Authentication {
-  return { refused: { status: 401, message, headers: { 'www-authenticate': challenge } } };
 }
 
 /** Compares digests, all of them, so that the time says nothing about any token. */

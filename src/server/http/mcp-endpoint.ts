@@ -11,7 +11,9 @@ const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
 export interface McpEndpointOptions {
   sessions: HttpSessions;
-  authenticate: (authorization: string | undefined) => Authentication;
+  authenticate: (authorization: string | undefined) => Promise<Authentication>;
+  /** The refusal of a message that the caller's scopes do not allow. */
+  checkScopes: (caller: Caller, message: object) => Refusal | null;
   rateLimit: RateLimit | null;
   maxMessageBytes?: number;
 }
@@ -36,12 +38,14 @@ export class McpEndpoint {
       const headers = { allow: 'GET, POST, DELETE' };
       return refuse(response, { status: 405, message: 'Method not allowed.', headers });
     }
-    const authentication = this.#options.authenticate(request.headers.authorization);
+    const authentication = await this.#options.authenticate(request.headers.authorization);
     if ('refused' in authentication) return refuse(response, authentication.refused);
     const { caller } = authentication;
     const limited = this.#admit(caller);
     if (limited !== null) return refuse(response, limited);
     if (method === 'POST') return this.#post(caller, request, response);
+    const forbidden = this.#options.checkScopes(caller, {});
+    if (forbidden !== null) return refuse(response, forbidden);
     const named = this.#sessionOf(caller, request);
     if ('refused' in named) return refuse(response, named.refused);
     if (method === 'GET') return named.session.handle(request, response);
@@ -57,6 +61,8 @@ export class McpEndpoint {
     if ('errorReply' in parsed) return sendJson(response, 400, parsed.errorReply);
     if ('ignored' in parsed) return refuse(response, { status: 400, message: `Ignored ${parsed.ignored}.` });
     const { message } = parsed;
+    const forbidden = this.#options.checkScopes(caller, message);
+    if (forbidden !== null) return refuse(response, forbidden);
     const initializes = 'method' in message && 'id' in message && message.method === 'initialize';
     if (initializes && request.headers['mcp-session-id'] === undefined)
       return this.#options.sessions.open(caller.principal, request, response, message);

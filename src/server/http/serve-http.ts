@@ -10,11 +10,16 @@ import type { SessionEndReason } from '../../registry/types.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
+import { selectTools } from '../select-tools.ts';
 import { createAuthenticator } from './authenticate.ts';
 import { allowCrossOrigin } from './cross-origin.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
 import { McpEndpoint } from './mcp-endpoint.ts';
+import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
+import type { OAuth } from './oauth/oauth.ts';
+import { scopeCheck } from './oauth/scope-check.ts';
+import { offeredScopes, type Scope } from './oauth/scopes.ts';
 import { RateLimit } from './rate-limit.ts';
 import { refuse, sendJson } from './reply.ts';
 import { type SignalSource, shutdownSignals } from './shutdown-signals.ts';
@@ -36,6 +41,8 @@ export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
   drainMs?: number;
   requestMs?: number;
   maxMessageBytes?: number;
+  /** How the authorization server is asked; for tests. */
+  issuer?: IssuerKeysOptions;
   /** Called with the server's own URL, without `/mcp`, once it listens. */
   onListening?: (url: string) => void;
 }
@@ -50,6 +57,18 @@ export interface HttpOptions extends Omit<HttpSessionsOptions, 'clock'> {
 export async function serveHttp(options: HttpOptions): Promise<SessionEndReason> {
   const { config, log, clock = systemClock, registry } = options;
   const { host, port, tokens, rateLimit, allowedHosts, allowedOrigins, publicUrl } = config.http;
+  const server = createHttpServer({
+    requestTimeout: options.requestMs ?? REQUEST_MS,
+    headersTimeout: Math.min(HEADERS_MS, options.requestMs ?? REQUEST_MS),
+    keepAliveTimeout: KEEP_ALIVE_MS,
+    connectionsCheckingInterval: Math.min(5_000, options.requestMs ?? REQUEST_MS),
+  });
+  const tools = selectTools(options.tools, config);
+  const openOAuth = await loadOAuth(options, offeredScopes(tools, config.engine));
+  // No further await: a request before the handler is set would not be answered.
+  await listen(server, host, port);
+  const url = urlOf(host, server.address());
+  const oauth = openOAuth(`${publicUrl ?? url}/mcp`);
   const sessions = new HttpSessions({ ...options, clock });
   const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
   const rules: HostRules = {
@@ -59,7 +78,8 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   };
   const endpoint = new McpEndpoint({
     sessions,
-    authenticate: createAuthenticator(tokens),
+    authenticate: createAuthenticator(tokens, oauth),
+    checkScopes: scopeCheck(oauth, tools, config.engine),
     rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
     ...(options.maxMessageBytes !== undefined && { maxMessageBytes: options.maxMessageBytes }),
   });
@@ -69,15 +89,10 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
     if (allowCrossOrigin(request, response)) return;
+    if (oauth?.resource.isMetadataPath(path)) return sendJson(response, 200, oauth.resource.metadata);
     if (path === '/mcp') return endpoint.handle(request, response);
     refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
   };
-  const server = createHttpServer({
-    requestTimeout: options.requestMs ?? REQUEST_MS,
-    headersTimeout: Math.min(HEADERS_MS, options.requestMs ?? REQUEST_MS),
-    keepAliveTimeout: KEEP_ALIVE_MS,
-    connectionsCheckingInterval: Math.min(5_000, options.requestMs ?? REQUEST_MS),
-  });
   server.on('request', (request, response) => {
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
     route(request, response).catch((error: unknown) => {
@@ -85,10 +100,8 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
       refuse(response, { status: 500, message: 'Internal error.' });
     });
   });
-  await listen(server, host, port);
-  const url = urlOf(host, server.address());
   log.info({ url: `${url}/mcp` }, 'listening');
-  if (tokens.length === 0)
+  if (tokens.length === 0 && oauth === null)
     log.warn('No credentials are configured: every program of this machine may call; others cannot.');
   options.onListening?.(url);
 
@@ -105,6 +118,17 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await sessions.close('signal');
   server.closeAllConnections();
   return 'signal';
+}
+
+/** Loads the library for access tokens, only if an authorization server is configured. */
+async function loadOAuth(
+  { config, log, issuer }: HttpOptions,
+  scopes: readonly Scope[],
+): Promise<(url: string) => OAuth | null> {
+  const { oauth } = config.http;
+  if (oauth === null) return () => null;
+  const { createOAuth } = await import('./oauth/oauth.ts');
+  return (url) => createOAuth(oauth, { url, scopes, log, ...issuer });
 }
 
 /** Runs recoveries until the signal fires, each some time after the last. */

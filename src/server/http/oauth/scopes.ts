@@ -1,0 +1,59 @@
+import type { Tool } from '../../../../tools/common/tool.ts';
+import type { Config } from '../../../config/config.ts';
+
+/** What access tokens can allow. Reading is part of writing. */
+const SCOPES = ['sandbox:read', 'sandbox:write', 'sandbox:cloud'] as const;
+export type Scope = (typeof SCOPES)[number];
+
+/** What every request needs. */
+const BASE_SCOPE: Scope = 'sandbox:read';
+
+/**
+ * What the first token should allow: all that this server's tools need. Less would not do, since clients
+ * register with the scopes that they are asked for first, and authorization servers hold them to these.
+ */
+export function offeredScopes(tools: readonly Tool[], engine: Config['engine']): readonly Scope[] {
+  const needed = new Set([BASE_SCOPE, ...tools.flatMap((tool) => scopesOfTool(tool, engine))]);
+  return SCOPES.filter((scope) => needed.has(scope));
+}
+
+/** The scopes that a message needs. */
+export function scopesFor(
+  message: object,
+  tools: ReadonlyMap<string, Tool>,
+  engine: Config['engine'],
+): readonly Scope[] {
+  const tool = calledTool(message, tools);
+  return tool === undefined ? [BASE_SCOPE] : scopesOfTool(tool, engine);
+}
+
+/**
+ * Tools that only read need `sandbox:read`, others `sandbox:write`, and all of them also `sandbox:cloud` if
+ * sandboxes run in the cloud.
+ */
+function scopesOfTool(tool: Tool, engine: Config['engine']): Scope[] {
+  const needed: Scope[] = [tool.annotations.readOnlyHint ? 'sandbox:read' : 'sandbox:write'];
+  return engine === 'vercel' ? [...needed, 'sandbox:cloud'] : needed;
+}
+
+/**
+ * The scopes to request when `granted` do not suffice for `needed`: both, since a client replaces its token.
+ * Null if they suffice.
+ */
+export function missingScopes(
+  granted: ReadonlySet<string>,
+  needed: readonly Scope[],
+): readonly Scope[] | null {
+  const allows = (scope: Scope) =>
+    granted.has(scope) || (scope === 'sandbox:read' && granted.has('sandbox:write'));
+  if (needed.every(allows)) return null;
+  return SCOPES.filter((scope) => granted.has(scope) || needed.includes(scope));
+}
+
+/** Undefined for anything but the call of a known tool; an unknown one runs nothing. */
+function calledTool(message: object, tools: ReadonlyMap<string, Tool>): Tool | undefined {
+  if (!('method' in message) || message.method !== 'tools/call' || !('params' in message)) return undefined;
+  const { params } = message;
+  if (typeof params !== 'object' || params === null || !('name' in params)) return undefined;
+  return typeof params.name === 'string' ? tools.get(params.name) : undefined;
+}
