@@ -56,6 +56,10 @@ const SECRET_ROWS = [
     'Bearer tokens for `--transport http`, `name:token`, separated by commas. The name is the principal, who sees its own sandboxes only.',
   ],
   [
+    '`SANDBOX_MCP_METRICS_TOKEN`',
+    'Bearer token for `/metrics` of `--transport http`. Unset: only programs on the same machine can read them.',
+  ],
+  [
     '`SANDBOX_MCP_SECRET_NAME`',
     'The value of secret `NAME`: capital letters, digits and `_`, not ending in `_DOMAINS` or `_ENV`.',
   ],

@@ -27,6 +27,7 @@ import { type VercelSettings, vercelSettings } from './vercel-settings.ts';
 export type { HttpSettings } from './http-settings.ts';
 export type { ImageSettings } from './image-settings.ts';
 export type { NpmSetting } from './npm-setting.ts';
+export type { OAuthSettings } from './oauth-settings.ts';
 export type { ProxySettings, VercelEnvironment } from './vercel-settings.ts';
 
 const TRANSPORTS = ['stdio', 'http'] as const;

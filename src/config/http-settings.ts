@@ -27,6 +27,8 @@ export interface HttpSettings {
   readonly tokens: readonly TokenPrincipal[];
   /** Null if no authorization server is trusted. */
   readonly oauth: OAuthSettings | null;
+  /** SHA-256 digest of the token for `/metrics`; null: only this machine may read them. */
+  readonly metricsDigest: string | null;
   readonly maxSessions: number;
   readonly maxPrincipalSessions: number;
   readonly sessionIdleMs: number;
@@ -46,6 +48,7 @@ export interface HttpSources {
 }
 
 const TOKENS_VARIABLE = 'SANDBOX_MCP_AUTH_TOKENS';
+const METRICS_VARIABLE = 'SANDBOX_MCP_METRICS_TOKEN';
 /** It names a folder, too. */
 const PRINCIPAL = /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/;
 /** As RFC 6750 allows, and too long to be guessed. */
@@ -64,6 +67,7 @@ export function httpSettings(sources: HttpSources): HttpSettings {
     allowedOrigins: all('allow-origin').map(origin),
     tokens: serves ? tokens(sources) : [],
     oauth: oauthSettings(given),
+    metricsDigest: metricsDigest(sources),
     maxSessions: count(value('max-sessions')),
     maxPrincipalSessions: count(value('max-principal-sessions')),
     sessionIdleMs: duration(value('session-idle')),
@@ -125,6 +129,20 @@ function tokens({ given, env, cwd }: HttpSources): TokenPrincipal[] {
   throw new ConfigError({ origin: TOKENS_VARIABLE, value: null }, 'gives two principals the same token.');
 }
 
+function metricsDigest({ env }: HttpSources): string | null {
+  const token = env[METRICS_VARIABLE] || null;
+  if (token === null) return null;
+  if (TOKEN.test(token)) return digestOf(token);
+  throw new ConfigError(
+    { origin: METRICS_VARIABLE, value: null },
+    'is not valid; use 16 or more letters, digits and -._~+/ characters.',
+  );
+}
+
+function digestOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}
+
 function tokenLines(file: Setting, cwd: string | null): { entry: string; from: string }[] {
   let text: string;
   try {
@@ -142,8 +160,7 @@ function tokenLines(file: Setting, cwd: string | null): { entry: string; from: s
 /** The error does not repeat the value, which is a secret. */
 function tokenOf(entry: string, from: string): TokenPrincipal {
   const [, principal = '', token = ''] = /^([^:]*):(.*)$/.exec(entry) ?? [];
-  if (PRINCIPAL.test(principal) && TOKEN.test(token))
-    return { principal, digest: createHash('sha256').update(token).digest('hex') };
+  if (PRINCIPAL.test(principal) && TOKEN.test(token)) return { principal, digest: digestOf(token) };
   throw new ConfigError(
     { origin: from, value: null },
     'has an invalid entry; use name:token, with a token of 16 or more letters, digits and -._~+/ characters.',

@@ -10,6 +10,7 @@ import { RecordStore } from './records/record-store.ts';
 import { sandboxRecords } from './records/sandbox-record.ts';
 import { snapshotRecords } from './records/snapshot-record.ts';
 import { type Recovered, recoverSandboxes } from './recovery/recover-sandboxes.ts';
+import { countedRecords } from './sandboxes/admission.ts';
 import { OPEN_SHELLS, Quota, type Quotas, RUNNING_COMMANDS } from './sandboxes/quota.ts';
 import { RegistrySession } from './session/session.ts';
 import type { Registry, Session, SessionEndReason } from './types.ts';
@@ -76,6 +77,16 @@ class SessionRegistry implements Registry {
     return recoverSandboxes(this.#context, signal, includeDamaged);
   }
 
+  async usage(): ReturnType<Registry['usage']> {
+    const sum = (counts: number[]) => counts.reduce((total, count) => total + count, 0);
+    const quotas = [...this.#quotas.values()];
+    return {
+      sandboxes: (await countedRecords(this.#context)).length,
+      commands: sum(quotas.map(({ commands }) => commands.used)),
+      shells: sum(quotas.map(({ shells }) => shells.used)),
+    };
+  }
+
   close(reason: SessionEndReason): Promise<void> {
     this.#closing ??= this.#close(reason);
     return this.#closing;
@@ -92,9 +103,7 @@ class SessionRegistry implements Registry {
     }
   }
 
-  /**
-   * One per principal, shared by all its sessions. The operator configures the principals, so there are few.
-   */
+  /** One per principal, shared by all its sessions. */
   #quotasOf(principal: string): Quotas {
     const { maxRunningCommands, maxShells } = this.#context.config;
     const quotas = this.#quotas.get(principal) ?? {

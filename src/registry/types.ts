@@ -270,6 +270,8 @@ export interface Registry {
     /** What could not be recovered, as readable messages. It is left for the next recovery. */
     failed: { id: string; reason: string }[];
   }>;
+  /** What exists now: sandboxes of this engine not owned by other servers, and commands and shells of this server. */
+  usage(): Promise<{ sandboxes: number; commands: number; shells: number }>;
   /** Ends every session, then closes the engine. */
   close(reason: SessionEndReason): Promise<void>;
 }

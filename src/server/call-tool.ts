@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
 import type { Tool, ToolContext } from '../../tools/common/tool.ts';
-import { exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
+import { type ErrorCode, exhaustedError, SandboxError, throwIfCancelled } from '../shared/errors.ts';
 import type { Logger } from '../shared/log.ts';
 import { type ClientAnswers, REST } from './answer-form.ts';
 import { argumentError } from './argument-errors.ts';
@@ -10,6 +10,15 @@ import { forbiddenKeyIssue } from './forbidden-key.ts';
 import { maskAnswer, maskError } from './mask-answer.ts';
 import { type CallResult, renderAnswer, renderError } from './render.ts';
 import { suggestTools } from './suggest-tools.ts';
+
+/** How a call went, for statistics. */
+export interface CallOutcome {
+  /** Null if there is no such tool. */
+  readonly tool: string | null;
+  /** Null if it succeeded. */
+  readonly code: ErrorCode | null;
+  readonly durationMs: number;
+}
 
 /**
  * The only path from a request to a tool and back: finds the tool, checks the arguments, runs it and converts
@@ -22,8 +31,14 @@ export async function callTool(
   log: Logger,
   callTimeout: CallTimeout,
   answers: ClientAnswers = REST,
+  onOutcome: (outcome: CallOutcome) => void = () => {},
 ): Promise<CallResult> {
   const started = context.now();
+  const report = (code: ErrorCode | null): number => {
+    const durationMs = context.now() - started;
+    onOutcome({ tool: tools.has(request.name) ? request.name : null, code, durationMs });
+    return durationMs;
+  };
   try {
     const tool = findTool(tools, request.name);
     const args = request.arguments ?? {};
@@ -33,15 +48,12 @@ export async function callTool(
     throwIfCancelled(context.signal);
     const run = (signal: AbortSignal) => prepared.run({ ...context, signal });
     const answer = await withCallTimeout(tool, args, context.signal, callTimeout, run);
-    log.debug({ tool: tool.name, duration_ms: context.now() - started }, 'tool call completed');
+    log.debug({ tool: tool.name, duration_ms: report(null) }, 'tool call completed');
     return renderAnswer(maskAnswer(answer, context.config.secrets), answers);
   } catch (error) {
     const known =
       error instanceof SandboxError ? error : (exhaustedError(error) ?? unexpected(error, request.name, log));
-    log.debug(
-      { tool: request.name, code: known.code, duration_ms: context.now() - started },
-      'tool call failed',
-    );
+    log.debug({ tool: request.name, code: known.code, duration_ms: report(known.code) }, 'tool call failed');
     return renderError(maskError(known, context.config.secrets));
   }
 }

@@ -8,7 +8,7 @@ import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
 import { type AnswerForm, answersFor } from './answer-form.ts';
 import type { CallTimeout } from './call-timeout.ts';
-import { callTool } from './call-tool.ts';
+import { type CallOutcome, callTool } from './call-tool.ts';
 import { describeTool } from './describe-tool.ts';
 import { CAPABILITIES, serverInfo } from './front/server-info.ts';
 import { instructions } from './instructions.ts';
@@ -21,6 +21,8 @@ export interface ServerOptions {
   config: Config;
   log: Logger;
   version: string;
+  /** Called for every call. */
+  onOutcome?: (outcome: CallOutcome) => void;
   /** Milliseconds after which a slow call returns the state reached; for tests. */
   softTimeoutMs?: number;
   /** The longest that a call may take, in milliseconds; for tests. */
@@ -89,7 +91,7 @@ export function createServer(options: ServerOptions): Connection {
         };
         const call = { name: params.name, arguments: request.params.given };
         const callTimeout = { callMs: config.callTimeoutMs, ...options.callTimeout, late };
-        return callTool(tools, call, context, log, callTimeout, answers());
+        return callTool(tools, call, context, log, callTimeout, answers(), options.onOutcome);
       });
     } finally {
       await progress.close();

@@ -45,7 +45,7 @@ describe('loadConfig', () => {
       transport: 'stdio',
       http: {
         ...{ host: '127.0.0.1', port: 8931, publicUrl: null, allowedHosts: [], allowedOrigins: [] },
-        ...{ tokens: [], oauth: null, maxSessions: 1_000, maxPrincipalSessions: 250 },
+        ...{ tokens: [], oauth: null, metricsDigest: null, maxSessions: 1_000, maxPrincipalSessions: 250 },
         ...{ sessionIdleMs: 1_800_000, rateLimit: 6_000 },
       },
       egressAllow: [],
@@ -218,10 +218,6 @@ describe('loadConfig', () => {
     ['port', '65536', '--port: "65536" is not a port; use a number from 0 to 65535.'],
     ['public-url', 'sandbox.example', '--public-url: "sandbox.example" is not a base URL'],
     ['allow-host', 'a.example:80', '--allow-host: "a.example:80" is not a host name'],
-    ['oauth-issuer', 'http://login.example', '--oauth-issuer: "http://login.example" is not an https URL'],
-    ['oauth-issuer', 'login', '--oauth-issuer: "login" is not an https URL'],
-    ['oauth-jwks-url', 'https://a.example', '"https://a.example" has no effect without --oauth-issuer'],
-    ['oauth-audience', 'api://x', '--oauth-audience: "api://x" has no effect without --oauth-issuer'],
     ['allow-origin', 'https://a.example/x', '--allow-origin: "https://a.example/x" is not an origin'],
     ['rate-limit', '0', '--rate-limit: "0" is not valid; use `off` or a whole number'],
     ['engine', 'docker', '--engine: "docker" is not valid; valid values are auto, oci or vercel.'],
@@ -268,12 +264,6 @@ describe('the settings of HTTP', () => {
     const env = { SANDBOX_MCP_AUTH_TOKENS: `ann:${TOKEN}` };
     expect(load({ transport: 'http', host: '0.0.0.0' }, { env }).http.host).toBe('0.0.0.0');
     expect(load({ transport: 'http', host: '::1' }).http.host).toBe('::1');
-    const issuer = { 'oauth-issuer': 'https://login.example/team', 'oauth-audience': 'api://sandbox' };
-    expect(load({ transport: 'http', host: '0.0.0.0', ...issuer }).http.oauth).toEqual({
-      issuer: 'https://login.example/team',
-      jwksUrl: null,
-      audience: 'api://sandbox',
-    });
   });
 
   it('reads tokens from the environment and a file, and keeps only digests', () => {

@@ -30,15 +30,18 @@ export async function admit(
 }
 
 /**
- * The live sandboxes of a principal, except those owned by another running process: two editors do not share
- * a quota.
+ * The live sandboxes of a principal, or of all, except those owned by another running process: two editors do
+ * not share a quota.
  */
-async function countedRecords(context: RegistryContext, principal: string): Promise<OwnershipRecord[]> {
+export async function countedRecords(
+  context: RegistryContext,
+  principal?: string,
+): Promise<OwnershipRecord[]> {
   const records = await context.store.all();
   return records.filter(
     (record) =>
       record.state !== 'ended' &&
-      record.principal === principal &&
+      (principal === undefined || record.principal === principal) &&
       record.engine === context.engine.name &&
       !ownedByOtherProcess(record.owner),
   );

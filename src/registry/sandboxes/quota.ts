@@ -33,6 +33,10 @@ export class Quota {
     this.#max = max;
   }
 
+  get used(): number {
+    return this.#used;
+  }
+
   /**
    * Takes a slot. The returned function releases it; further calls do nothing.
    *

@@ -1,16 +1,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import type { HttpSettings } from '../../config/config.ts';
+import type { Authentication, Caller } from './caller.ts';
 import type { OAuth } from './oauth/oauth.ts';
-import type { Refusal } from './reply.ts';
-
-/** Who sent a request. */
-export interface Caller {
-  readonly principal: string;
-  /** What an access token allows; null if everything is allowed. */
-  readonly scopes: ReadonlySet<string> | null;
-}
-
-export type Authentication = { readonly caller: Caller } | { readonly refused: Refusal };
 
 /** The caller if nobody has to authenticate; the same principal as on stdio. */
 const LOCAL: Caller = { principal: 'local', scopes: null };

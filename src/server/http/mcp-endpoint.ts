@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { parseMessage } from '../parse-message.ts';
-import type { Authentication, Caller } from './authenticate.ts';
+import type { Authentication, Caller } from './caller.ts';
 import type { HttpSessions } from './http-sessions.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { type Refusal, refuse, sendJson } from './reply.ts';

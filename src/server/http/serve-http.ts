@@ -16,6 +16,8 @@ import { allowCrossOrigin } from './cross-origin.ts';
 import { checkHost, type HostRules } from './host-check.ts';
 import { HttpSessions, type HttpSessionsOptions } from './http-sessions.ts';
 import { McpEndpoint } from './mcp-endpoint.ts';
+import { Metrics } from './metrics/metrics.ts';
+import { checkMetricsAccess } from './metrics/metrics-access.ts';
 import type { IssuerKeysOptions } from './oauth/issuer-keys.ts';
 import type { OAuth } from './oauth/oauth.ts';
 import { scopeCheck } from './oauth/scope-check.ts';
@@ -69,7 +71,12 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await listen(server, host, port);
   const url = urlOf(host, server.address());
   const oauth = openOAuth(`${publicUrl ?? url}/mcp`);
-  const sessions = new HttpSessions({ ...options, clock });
+  const sessions = new HttpSessions({
+    ...options,
+    clock,
+    onOutcome: (outcome) => metrics.recordCall(outcome),
+  });
+  const metrics = new Metrics({ sessions: () => sessions.size, registry });
   const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
   const rules: HostRules = {
     loopback: isLoopback(host),
@@ -88,11 +95,13 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     if (path === '/healthz') return sendJson(response, 200, { status: 'ok' });
     const refused = checkHost(request.headers, rules);
     if (refused !== null) return refuse(response, refused);
+    if (path === '/metrics') return sendMetrics(request, response, metrics, config.http.metricsDigest);
     if (allowCrossOrigin(request, response)) return;
     if (oauth?.resource.isMetadataPath(path)) return sendJson(response, 200, oauth.resource.metadata);
     if (path === '/mcp') return endpoint.handle(request, response);
     refuse(response, { status: 404, message: 'Not found; the endpoint is /mcp.' });
   };
+  metrics.watch(server);
   server.on('request', (request, response) => {
     response.on('error', (error) => log.debug({ err: error }, 'response not sent'));
     route(request, response).catch((error: unknown) => {
@@ -118,6 +127,18 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await sessions.close('signal');
   server.closeAllConnections();
   return 'signal';
+}
+
+async function sendMetrics(
+  request: IncomingMessage,
+  response: ServerResponse,
+  metrics: Metrics,
+  digest: string | null,
+): Promise<void> {
+  const refused = checkMetricsAccess(request, digest);
+  if (refused !== null) return refuse(response, refused);
+  const text = await metrics.render();
+  response.writeHead(200, { 'content-type': metrics.contentType }).end(text);
 }
 
 /** Loads the library for access tokens, only if an authorization server is configured. */

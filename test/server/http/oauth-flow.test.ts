@@ -59,13 +59,13 @@ it('a client discovers, registers, asks the user, calls, and asks again when a t
   };
   const [first, refused] = await connect();
   await expect(first.connect(refused)).rejects.toThrow('Unauthorized');
-  const [asked] = visited;
-  expect(asked?.origin).toBe(issuer);
-  expect(asked?.searchParams.get('resource')).toBe(resource);
-  expect(asked?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
-  expect(asked?.searchParams.get('code_challenge_method')).toBe('S256');
+  const [authorization] = visited;
+  expect(authorization?.origin).toBe(issuer);
+  expect(authorization?.searchParams.get('resource')).toBe(resource);
+  expect(authorization?.searchParams.get('scope')).toBe('sandbox:read sandbox:write');
+  expect(authorization?.searchParams.get('code_challenge_method')).toBe('S256');
   user.refuses = ['sandbox:write'];
-  await refused.finishAuth(await browse(asked ?? new URL(issuer)));
+  await refused.finishAuth(await browse(authorization ?? new URL(issuer)));
 
   const [client, transport] = await connect();
   await client.connect(transport);

@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, type JWTVerifyGetKey } from 'jose';
 import { z } from 'zod';
-import type { OAuthSettings } from '../../../config/oauth-settings.ts';
+import type { OAuthSettings } from '../../../config/config.ts';
 
 /** The longest that a request waits for the authorization server. */
 const FETCH_MS = 5_000;

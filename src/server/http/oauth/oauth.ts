@@ -1,6 +1,6 @@
-import type { OAuthSettings } from '../../../config/oauth-settings.ts';
+import type { OAuthSettings } from '../../../config/config.ts';
 import type { Logger } from '../../../shared/log.ts';
-import type { Authentication } from '../authenticate.ts';
+import type { Authentication } from '../caller.ts';
 import { type AccessTokenResult, principalOf, verifyAccessToken } from './access-token.ts';
 import { type IssuerKeysOptions, issuerKeys } from './issuer-keys.ts';
 import { ProtectedResource } from './protected-resource.ts';

@@ -1,6 +1,6 @@
 import type { Tool } from '../../../../tools/common/tool.ts';
 import type { Config } from '../../../config/config.ts';
-import type { Caller } from '../authenticate.ts';
+import type { Caller } from '../caller.ts';
 import type { Refusal } from '../reply.ts';
 import type { OAuth } from './oauth.ts';
 import { missingScopes, scopesFor } from './scopes.ts';
