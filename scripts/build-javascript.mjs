@@ -125,7 +125,7 @@ const englishOnly = {
 };
 
 /**
- * The protocol library loads Ajv to check what a user enters for a server, which this one never asks for.
+ * The protocol's libraries load Ajv to check what a user enters for a server. This one asks only for consent.
  */
 const withoutAjv = {
   name: 'without-ajv',
@@ -134,6 +134,14 @@ const withoutAjv = {
       contents: `export class AjvJsonSchemaValidator {
         getValidator() { throw new Error('This server does not ask its users for input.'); }
       }`,
+    }));
+    // What the library for the newest revision uses on Node.
+    build.onLoad({ filter: /[\\/]server[\\/]dist[\\/]shimsNode\.mjs$/ }, () => ({
+      contents: `import process from 'node:process';
+      class DefaultJsonSchemaValidator {
+        getValidator() { throw new Error('This server does not ask its users for input.'); }
+      }
+      export { DefaultJsonSchemaValidator, process };`,
     }));
   },
 };

@@ -127,7 +127,7 @@ async function selectedTools(config: Config) {
 async function serve(config: Config, handover: Handover | null): Promise<number> {
   const log = await createLog(config.logLevel, (text) => config.secrets.mask(text));
   const [{ serveStdio }, { delayCreates }, { TOOLS }] = await Promise.all([
-    import('./server/stdio.ts'),
+    import('./server/stdio/serve-stdio.ts'),
     import('./engines/delay-creates.ts'),
     import('../tools/index.ts'),
   ]);

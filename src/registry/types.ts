@@ -213,12 +213,20 @@ export interface SeenCommand extends CommandHandle {
   readonly seen: Command;
 }
 
+/** What was made from a snapshot. */
+export interface SnapshotDependents {
+  /** Sandboxes that have not ended. */
+  sandboxIds: string[];
+  snapshotIds: string[];
+}
+
 /** The snapshots of a principal. They outlive sessions. Another principal's snapshot is `not_found`. */
 export interface SessionSnapshots {
   get(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
   /** Newest first. */
   list(query: ListQuery, signal: AbortSignal): Promise<Page<Snapshot>>;
   delete(snapshotId: string, signal: AbortSignal): Promise<Snapshot>;
+  dependents(snapshotId: string): Promise<SnapshotDependents>;
 }
 
 export interface Session {
@@ -227,6 +235,8 @@ export interface Session {
   readonly principal: string;
   readonly limits: SessionLimits;
   readonly snapshots: SessionSnapshots;
+  /** How many sandboxes this session has created, including those that have ended. */
+  readonly created: number;
   /** Until it has returned, cancelling undoes it. */
   create(request: CreateRequest, signal: AbortSignal, wait?: CreateWait): Promise<SandboxView>;
   /**
@@ -241,6 +251,8 @@ export interface Session {
    * it is another principal's.
    */
   sandbox(sandboxId: string | undefined): Promise<SandboxHandle>;
+  /** Whether this session has created the sandbox, so that it ends with the session. */
+  owns(sandboxId: string): boolean;
   /** Finds a command by its id only, even in a sandbox that has ended or that another session created. */
   command(commandId: string): Promise<CommandHandle>;
   /** A shell of this session, running or ended. `not_found` for any other. */

@@ -39,3 +39,12 @@ export function answersFor(setting: Config['answers'], clientName: string | unde
   const known = CLIENTS.get(name ?? '') ?? REST;
   return setting === 'auto' ? known : { ...known, form: setting };
 }
+
+/**
+ * The same for a revision whose tool list is cached for all clients: its results have to match that one list,
+ * so that only the operator can leave out the data.
+ */
+export function sharedAnswersFor(setting: Config['answers'], clientName: string | undefined): ClientAnswers {
+  const chosen = answersFor(setting, clientName);
+  return setting === 'auto' && chosen.form === 'text' ? { ...chosen, form: 'both' } : chosen;
+}

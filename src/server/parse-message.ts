@@ -1,14 +1,28 @@
-import {
-  InitializeRequestSchema,
-  type JSONRPCMessage,
-  JSONRPCMessageSchema,
-  JSONRPCRequestSchema,
-} from '@modelcontextprotocol/sdk/types.js';
-import type { z } from 'zod';
+/**
+ * JSON-RPC messages, which are the same in all revisions of the protocol. The schemas are our own: those of a
+ * revision's library would load the library.
+ */
+import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
+import { z } from 'zod';
 
 const PARSE_ERROR = -32700;
 const INVALID_REQUEST = -32600;
 const INVALID_PARAMS = -32602;
+
+const id = z.union([z.string(), z.int()]);
+const jsonrpc = z.literal('2.0');
+const params = z
+  .looseObject({ _meta: z.looseObject({ progressToken: id.optional() }).optional() })
+  .optional();
+const JsonRpcRequest = z.strictObject({ jsonrpc, id, method: z.string(), params });
+const JsonRpcNotification = z.strictObject({ jsonrpc, method: z.string(), params });
+const JsonRpcResult = z.strictObject({ jsonrpc, id, result: z.looseObject({}) });
+const JsonRpcError = z.strictObject({
+  jsonrpc,
+  id: id.optional(),
+  error: z.object({ code: z.int(), message: z.string(), data: z.unknown().optional() }),
+});
+const JsonRpcMessage = z.union([JsonRpcRequest, JsonRpcNotification, JsonRpcResult, JsonRpcError]);
 
 /** JSON-RPC answers a message without a readable id with a null id, which the SDK's types do not allow. */
 export interface ErrorReply {
@@ -27,29 +41,25 @@ export function parseMessage(line: string): ParsedLine {
   } catch {
     return { errorReply: errorReply(null, PARSE_ERROR, 'Parse error: the line is not valid JSON') };
   }
-  const parsed = JSONRPCMessageSchema.safeParse(value);
-  if (parsed.success) return checkInitialize(parsed.data);
+  const parsed = JsonRpcMessage.safeParse(value);
+  if (parsed.success) return { message: parsed.data };
   if (Array.isArray(value)) {
     return { errorReply: errorReply(null, INVALID_REQUEST, 'Invalid request: batches are not supported') };
   }
   if (isResponse(value)) return { ignored: 'a response that is not valid JSON-RPC 2.0' };
-  const id = idOf(value);
-  const wrong = JSONRPCRequestSchema.safeParse(value).error?.issues ?? [];
-  if (id !== null && wrong.length > 0 && wrong.every(({ path }) => path[0] === 'params')) {
-    return { errorReply: errorReply(id, INVALID_PARAMS, invalidParams(wrong)) };
+  const givenId = idOf(value);
+  const wrong = JsonRpcRequest.safeParse(value).error?.issues ?? [];
+  if (givenId !== null && wrong.length > 0 && wrong.every(({ path }) => path[0] === 'params')) {
+    return { errorReply: invalidParamsReply(givenId, wrong) };
   }
-  return { errorReply: errorReply(id, INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message') };
+  return { errorReply: errorReply(givenId, INVALID_REQUEST, 'Invalid request: not a JSON-RPC 2.0 message') };
 }
 
-/** The SDK reports invalid parameters of this one request as an internal error. */
-function checkInitialize(message: JSONRPCMessage): ParsedLine {
-  if (!('method' in message && 'id' in message) || message.method !== 'initialize') return { message };
-  const { error } = InitializeRequestSchema.safeParse(message);
-  if (error === undefined) return { message };
-  return { errorReply: errorReply(message.id, INVALID_PARAMS, invalidParams(error.issues)) };
+/** The reply to a request with wrong parameters; names the first one. */
+export function invalidParamsReply(id: string | number, issues: readonly z.core.$ZodIssue[]): ErrorReply {
+  return errorReply(id, INVALID_PARAMS, invalidParams(issues));
 }
 
-/** Names the first wrong parameter. */
 function invalidParams([issue]: readonly z.core.$ZodIssue[]): string {
   const name = issue?.path.join('.');
   return name === 'params._meta.progressToken'
@@ -76,8 +86,8 @@ function isResponse(value: unknown): boolean {
 }
 
 function idOf(value: unknown): string | number | null {
-  const id = isObject(value) ? Reflect.get(value, 'id') : null;
-  return typeof id === 'string' || Number.isSafeInteger(id) ? id : null;
+  const given: unknown = isObject(value) ? Reflect.get(value, 'id') : null;
+  return id.safeParse(given).data ?? null;
 }
 
 function isObject(value: unknown): value is object {

@@ -13,6 +13,7 @@ import type {
   Runtimes,
   Sandbox,
   Snapshots,
+  Sources,
   StopCause,
 } from '../../src/engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
@@ -30,6 +31,8 @@ export class MemoryEngine implements Engine {
   readonly ports: Ports;
   /** Undefined unless a test sets it. */
   snapshots?: Snapshots;
+  /** The same. */
+  sources?: Sources;
   /** The same. */
   persistence?: Persistence;
   /** Every call that reached the engine, as `operation id`, in order. */

@@ -94,6 +94,7 @@ describe('a command call', () => {
       config,
       signal: neverAborted,
       wantsProgress: false,
+      confirm: async () => {},
       progress: () => {},
       softTimeoutMs: 50_000,
       now: () => world.clock.now(),

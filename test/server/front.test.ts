@@ -7,7 +7,7 @@ import { plainFlags } from '../../src/config/plain-flags.ts';
 import { FrontAnswers, type FrontConfig } from '../../src/server/front/answers.ts';
 import { answerFirst, type Handover } from '../../src/server/front/front.ts';
 import { prebuiltList } from '../../src/server/front/prebuilt-list.ts';
-import { serveStdio } from '../../src/server/stdio.ts';
+import { serveStdio } from '../../src/server/stdio/serve-stdio.ts';
 import { createLogger } from '../../src/shared/log.ts';
 import { TOOLS } from '../../tools/index.ts';
 import { openWorld } from '../registry/support/registry.ts';
@@ -33,6 +33,24 @@ const PING = { jsonrpc: '2.0', id: 'ping', method: 'ping' };
 const TOOLS_LIST = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
 const START = [initialize(), INITIALIZED, PING, TOOLS_LIST];
 
+const META = {
+  'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+  'io.modelcontextprotocol/clientInfo': { name: 'test', version: '1' },
+  'io.modelcontextprotocol/clientCapabilities': {
+    elicitation: { form: {} },
+    extensions: { 'io.modelcontextprotocol/tasks': {} },
+  },
+};
+/** A request of the revision 2026-07-28. */
+const modern = (method: string, id: unknown, params: object = {}, meta: object = {}) => ({
+  jsonrpc: '2.0',
+  id,
+  method,
+  params: { ...params, _meta: { ...META, ...meta } },
+});
+const DISCOVER = modern('server/discover', 'd');
+const MODERN_LIST = modern('tools/list', 2);
+
 type Line = string | object;
 
 /** Every line that is answered to these, sorted; and how many of them the front answered. */
@@ -46,7 +64,7 @@ async function converse(
   const answers: string[] = [];
   const reader = createInterface({ input: output }).on('line', (line) => answers.push(line));
   const last = (): boolean => answers.some((line) => line.includes('"id":"last"'));
-  for (const line of [...lines, { ...PING, id: 'last' }])
+  for (const line of [...lines, { ...PING, id: 'last', params: { _meta: META } }])
     input.write(`${typeof line === 'string' ? line : JSON.stringify(line)}\n`);
   let handover: Handover | null = null;
   let byFront = 0;
@@ -157,6 +175,58 @@ describe('the front', () => {
       1,
     ],
     ['a long line', [initialize(), `{"a":"${'x'.repeat(100_000)}"}`, TOOLS_LIST], 1],
+  ])('leaves %s to the server', async (_name, lines, byFront) => {
+    expect(await expectSame(lines)).toBe(byFront);
+  });
+
+  it.each(['auto', 'both', 'text', 'json'] as const)(
+    'answers as the server does in the modern era, with the answers %s',
+    async (answers) => {
+      for (const toolsets of ['all', ['core']] as const)
+        expect(await expectSame([DISCOVER, MODERN_LIST], { toolsets, answers })).toBe(2);
+    },
+  );
+
+  it('answers the modern era the same whoever asks', async () => {
+    const named = (name: string) =>
+      modern('tools/list', 2, {}, { 'io.modelcontextprotocol/clientInfo': { name, version: '1' } });
+    const [some, other] = await Promise.all(
+      ['test', '@langchain/mcp-adapters'].map((name) => converse([named(name)], {}, true)),
+    );
+    expect(some).toEqual(other);
+  });
+
+  it.each<[string, Line[], number]>([
+    ['an era chosen after a question for the revisions', [DISCOVER, ...START], 4],
+    ['questions for the revisions alone', [DISCOVER, DISCOVER], 2],
+    ['an initialize in the modern era', [MODERN_LIST, initialize()], 1],
+    ['a modern request in the legacy era', [initialize(), MODERN_LIST], 1],
+    [
+      'a revision that nobody knows',
+      [modern('tools/list', 2, {}, { 'io.modelcontextprotocol/protocolVersion': '2030-01-01' }), MODERN_LIST],
+      0,
+    ],
+    [
+      'a list without capabilities',
+      [modern('tools/list', 2, {}, { 'io.modelcontextprotocol/clientCapabilities': undefined }), MODERN_LIST],
+      0,
+    ],
+    ['a list that reports progress', [modern('tools/list', 2, {}, { progressToken: 1 }), MODERN_LIST], 0],
+    ['a list with a cursor', [modern('tools/list', 2, { cursor: 'x' }), MODERN_LIST], 0],
+    ['a modern call first', [DISCOVER, modern('tools/call', 8, { name: 'sandbox_lst' }), MODERN_LIST], 1],
+    [
+      'a subscription',
+      [modern('subscriptions/listen', 8, { notifications: { toolsListChanged: true } }), MODERN_LIST],
+      0,
+    ],
+    [
+      'a modern notification first',
+      [
+        { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 1, _meta: META } },
+        MODERN_LIST,
+      ],
+      0,
+    ],
   ])('leaves %s to the server', async (_name, lines, byFront) => {
     expect(await expectSame(lines)).toBe(byFront);
   });

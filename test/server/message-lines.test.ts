@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { messageLines } from '../../src/server/message-lines.ts';
+import { messageLines } from '../../src/server/stdio/message-lines.ts';
 
 function cut(limitBytes: number, chunks: readonly (string | Buffer)[]): string[] {
   const seen: string[] = [];

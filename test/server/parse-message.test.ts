@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { initializeError } from '../../src/server/create-server.ts';
 import { parseMessage } from '../../src/server/parse-message.ts';
 
 function withToken(token: string): string {
@@ -26,12 +27,6 @@ describe('parseMessage', () => {
     ['a progress token that is a fraction', withToken('1.5'), -32602, 6],
     ['invalid metadata', '{"jsonrpc":"2.0","id":6,"method":"ping","params":{"_meta":5}}', -32602, 6],
     ['parameters in a list', '{"jsonrpc":"2.0","id":6,"method":"ping","params":[]}', -32602, 6],
-    [
-      'an initialize without a version',
-      '{"jsonrpc":"2.0","id":7,"method":"initialize","params":{}}',
-      -32602,
-      7,
-    ],
     ['very deep JSON', '['.repeat(200_000), -32700, null],
   ])('rejects %s', (_name, line, code, id) => {
     expect(parseMessage(line)).toMatchObject({ errorReply: { jsonrpc: '2.0', id, error: { code } } });
@@ -39,5 +34,16 @@ describe('parseMessage', () => {
 
   it('does not answer a malformed response', () => {
     expect(parseMessage('{"jsonrpc":"2.0","id":[],"result":{}}')).toHaveProperty('ignored');
+  });
+});
+
+describe('initializeError', () => {
+  it('names what is wrong with an initialize', () => {
+    const initialize = { jsonrpc: '2.0' as const, id: 7, method: 'initialize', params: {} };
+    expect(initializeError(initialize)).toMatchObject({ id: 7, error: { code: -32602 } });
+  });
+
+  it('accepts every other message', () => {
+    expect(initializeError({ jsonrpc: '2.0', id: 7, method: 'ping' })).toBeNull();
   });
 });

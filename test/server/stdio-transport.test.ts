@@ -1,6 +1,6 @@
 import { PassThrough, Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { StdioTransport } from '../../src/server/stdio-transport.ts';
+import { StdioTransport } from '../../src/server/stdio/stdio-transport.ts';
 import { createLogger } from '../../src/shared/log.ts';
 
 /** A client that reads nothing until it is told to. */

@@ -16,6 +16,13 @@ export interface ToolContext {
   progress(line: string): void;
   /** Whether the client requested progress; otherwise nothing needs to be read for it. */
   readonly wantsProgress: boolean;
+  /**
+   * Asks the user for consent to what cannot be undone. Resolves if the user consents, or if the client cannot
+   * ask. A client may call again with the answer, so that nothing may have been done before.
+   *
+   * @throws `permission` if the user does not consent
+   */
+  confirm(question: string): Promise<void>;
   /** Milliseconds after which work without a timeout argument returns the state reached. */
   readonly softTimeoutMs: number;
   /** Unix epoch milliseconds. */

@@ -73,6 +73,8 @@ const create = defineTool({
         workspace: await toWorkspace(args.workspace, args.source?.type, context.config),
       }),
     };
+    if (context.config.engine === 'vercel' && session.created === 0)
+      await context.confirm('Create a cloud sandbox? The account of the operator is charged for it.');
     const wait = { softTimeoutMs, ...(context.wantsProgress && { report: progress }) };
     return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
   },
@@ -240,6 +242,11 @@ const stop = defineTool({
   async handle(args, context) {
     const { session, signal } = context;
     const handle = await session.sandbox(args.sandbox_id);
+    if (!session.owns(handle.sandboxId)) {
+      await context.confirm(
+        `Stop sandbox ${handle.sandboxId}? Another session has created it and may still use it.`,
+      );
+    }
     // The engine reports the end, so that `poll_interval_ms`, an argument of the SDK's call, is not needed.
     const request = { blocking: args.blocking, timeoutMs: args.timeout_ms };
     const view = await stopSandbox(handle, request, signal);

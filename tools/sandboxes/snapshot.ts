@@ -138,10 +138,23 @@ const remove = defineTool({
   annotations: REPLACES,
   input: z.strictObject({ snapshot_id: z.string() }),
   output: snapshotOutput,
-  async handle(args, { session, signal }) {
-    return { structured: snapshotAnswer(await session.snapshots.delete(args.snapshot_id, signal)) };
+  async handle({ snapshot_id }, { session, signal, confirm }) {
+    const { sandboxIds, snapshotIds } = await session.snapshots.dependents(snapshot_id);
+    const dependents = [...sandboxIds, ...snapshotIds];
+    if (dependents.length > 0)
+      await confirm(`Delete snapshot ${snapshot_id}? It is the source of ${briefly(dependents)}.`);
+    return { structured: snapshotAnswer(await session.snapshots.delete(snapshot_id, signal)) };
   },
 });
+
+const MAX_NAMED = 5;
+
+/** A list for a person to read. */
+function briefly(ids: readonly string[]): string {
+  const more = ids.length - MAX_NAMED;
+  const named = ids.slice(0, MAX_NAMED).join(', ');
+  return more > 0 ? `${named} and ${more} more` : named;
+}
 
 /** Takes a snapshot; listed with the sandbox tools. */
 export const takeSnapshot: Tool = take;

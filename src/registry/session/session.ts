@@ -79,6 +79,10 @@ export class RegistrySession implements Session {
     this.#onEnd = onEnd;
   }
 
+  get created(): number {
+    return this.#owned.size;
+  }
+
   create(request: CreateRequest, signal: AbortSignal, wait: CreateWait = {}): Promise<SandboxView> {
     return this.#creates.create(request, signal, wait);
   }
@@ -107,6 +111,10 @@ export class RegistrySession implements Session {
   async sandbox(sandboxId: string | undefined): Promise<SandboxHandle> {
     this.#scope.requireOpen();
     return this.#handle(await this.#find(sandboxId));
+  }
+
+  owns(sandboxId: string): boolean {
+    return this.#owned.has(sandboxId);
   }
 
   async command(commandId: string): Promise<CommandHandle> {

@@ -4,7 +4,8 @@ import type { RegistryContext } from '../context.ts';
 import { isOwn } from '../records/is-own.ts';
 import { findSnapshot, forgetIfMissing, ownershipOf, requireSnapshots } from '../records/snapshot-lookup.ts';
 import type { TaskScope } from '../sandboxes/task-scope.ts';
-import type { SessionSnapshots } from '../types.ts';
+import type { SessionSnapshots, SnapshotDependents } from '../types.ts';
+import { dependentsOf } from './snapshot-dependents.ts';
 
 /** Page size of requests for snapshots to the engine. */
 const BATCH = 100;
@@ -55,6 +56,11 @@ export class PrincipalSnapshots implements SessionSnapshots {
     await this.#context.snapshots.remove(snapshotId);
     this.#remember(snapshot);
     return snapshot;
+  }
+
+  async dependents(snapshotId: string): Promise<SnapshotDependents> {
+    this.#scope.requireOpen();
+    return dependentsOf(this.#context, this.#principal, snapshotId);
   }
 
   #remember(snapshot: Snapshot): void {

@@ -3,8 +3,19 @@
  * and without the schemas, whose loading takes most of a start. Anything unusual is left to the server itself.
  */
 import type { Config } from '../../config/config.ts';
-import { type AnswerForm, answersFor } from '../answer-form.ts';
+import { type AnswerForm, answersFor, sharedAnswersFor } from '../answer-form.ts';
 import { instructions } from '../instructions.ts';
+import {
+  completeResult,
+  discoverResult,
+  type Era,
+  hasOnly,
+  isEmpty,
+  isObject,
+  isPlainCapabilities,
+  isPlainClient,
+  isPlainEnvelope,
+} from './revision.ts';
 import { CAPABILITIES, serverInfo } from './server-info.ts';
 
 /** A tool of `tools/list` as JSON, by the form of results. */
@@ -41,13 +52,19 @@ export class FrontAnswers {
   readonly #list: PrebuiltList;
   readonly #config: FrontConfig;
   readonly #version: string;
-  /** The client's name; null before it has introduced itself. */
+  /** The client's name; null before it has introduced itself, which it never does in the modern era. */
   #client: string | null = null;
+  #era: Era | null = null;
 
   constructor(list: PrebuiltList, config: FrontConfig, version: string) {
     this.#list = list;
     this.#config = config;
     this.#version = version;
+  }
+
+  /** The era of the conversation; null while its messages fit both. */
+  get era(): Era | null {
+    return this.#era;
   }
 
   answer(line: string): Answer | null {
@@ -61,6 +78,13 @@ export class FrontAnswers {
     if (!hasOnly(message, ['jsonrpc', 'id', 'method', 'params']) || !isId(id)) return null;
     const reply = (result: string): string =>
       `{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`;
+    if (this.#era !== 'legacy' && isPlainEnvelope(params)) {
+      // A client may ask for the revisions first and then choose the other era.
+      if (method === 'server/discover') return { reply: reply(this.#discover()), replay: false, last: false };
+      if (method !== 'tools/list') return null;
+      this.#era = 'modern';
+      return { reply: reply(this.#sharedTools()), replay: false, last: true };
+    }
     if (method === 'initialize') {
       const result = this.#client === null ? this.#initialize(params) : null;
       return result === null ? null : { reply: reply(result), replay: true, last: false };
@@ -76,21 +100,27 @@ export class FrontAnswers {
     if (!isObject(params) || !hasOnly(params, ['protocolVersion', 'capabilities', 'clientInfo'])) return null;
     const { protocolVersion, capabilities, clientInfo } = params;
     if (typeof protocolVersion !== 'string' || !isPlainCapabilities(capabilities)) return null;
-    if (!isObject(clientInfo) || !hasOnly(clientInfo, ['name', 'version', 'title'])) return null;
-    if (!Object.values(clientInfo).every((value) => typeof value === 'string')) return null;
-    const { name, version } = clientInfo;
-    if (typeof name !== 'string' || version === undefined) return null;
-    this.#client = name;
+    if (!isPlainClient(clientInfo)) return null;
+    this.#client = clientInfo.name;
+    this.#era = 'legacy';
     const known = this.#list.protocolVersions.includes(protocolVersion);
     return JSON.stringify({
       protocolVersion: known ? protocolVersion : this.#list.latestProtocolVersion,
       capabilities: CAPABILITIES,
       serverInfo: serverInfo(this.#version),
-      instructions: instructions(
-        this.#offered().map(({ name: offered }) => offered),
-        this.#list.tools.map(({ name: any }) => any),
-      ),
+      instructions: this.#instructions(),
     });
+  }
+
+  #discover(): string {
+    return discoverResult(this.#version, this.#instructions());
+  }
+
+  #instructions(): string {
+    return instructions(
+      this.#offered().map(({ name }) => name),
+      this.#list.tools.map(({ name }) => name),
+    );
   }
 
   #offered(): { name: string; forms: PrebuiltForms }[] {
@@ -103,24 +133,20 @@ export class FrontAnswers {
   }
 
   #tools(client: string): string {
-    const { form } = answersFor(this.#config.answers, client);
-    return `{"tools":[${this.#offered()
-      .map(({ forms }) => forms[form])
-      .join(',')}]}`;
+    return `{"tools":${this.#toolsIn(answersFor(this.#config.answers, client).form)}}`;
   }
-}
 
-/** Capabilities of the usual shape; others are checked by the server. */
-function isPlainCapabilities(value: unknown): boolean {
-  if (!isObject(value) || !hasOnly(value, ['roots', 'sampling', 'elicitation'])) return false;
-  const { roots = {}, sampling = {}, elicitation = {} } = value;
-  return (
-    isObject(roots) &&
-    hasOnly(roots, ['listChanged']) &&
-    ['undefined', 'boolean'].includes(typeof roots['listChanged']) &&
-    isEmpty(sampling) &&
-    isEmpty(elicitation)
-  );
+  /** The list for every client of the modern era, with the fields that allow them to cache it. */
+  #sharedTools(): string {
+    const { form } = sharedAnswersFor(this.#config.answers, undefined);
+    return `{"tools":${this.#toolsIn(form)},${completeResult({}, this.#version).slice(1)}`;
+  }
+
+  #toolsIn(form: AnswerForm): string {
+    return `[${this.#offered()
+      .map(({ forms }) => forms[form])
+      .join(',')}]`;
+  }
 }
 
 function parsed(line: string): Record<string, unknown> | null {
@@ -134,16 +160,4 @@ function parsed(line: string): Record<string, unknown> | null {
 
 function isId(value: unknown): boolean {
   return typeof value === 'string' || Number.isSafeInteger(value);
-}
-
-function isEmpty(value: unknown): boolean {
-  return value === undefined || (isObject(value) && hasOnly(value, []));
-}
-
-function hasOnly(object: Record<string, unknown>, keys: readonly string[]): boolean {
-  return Object.keys(object).every((key) => keys.includes(key));
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from 'node:stream';
 import type { FrontAnswers } from './answers.ts';
+import type { Era } from './revision.ts';
 
 /** A client that has not listed the tools by then gets the server itself, which also starts recovery. */
 const TAKE_OVER_MS = 1_000;
@@ -12,6 +13,8 @@ const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;
 export interface Handover {
   /** Answered messages that the server has to see as well, each one line. */
   readonly replay: readonly string[];
+  /** The era of the conversation; null if its first message is still to come. */
+  readonly era: Era | null;
   /** The parent process at the start; it may have exited since. */
   readonly parent: number;
   /** To be called once the server listens to the input and to signals. */
@@ -61,7 +64,7 @@ export function answerFirst({ answers, input, output, process, end }: FrontOptio
       clearTimeout(timer);
       input.off('data', onData).off('end', end).pause();
       if (held.length > 0) input.unshift(held);
-      resolve({ replay, parent, release });
+      resolve({ replay, era: answers.era, parent, release });
     };
     const release = (): void => {
       output.off('error', end);

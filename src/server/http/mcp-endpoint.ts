@@ -1,16 +1,21 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { initializeError } from '../create-server.ts';
+import { eraOf, REVISION } from '../front/revision.ts';
 import { parseMessage } from '../parse-message.ts';
 import type { Authentication, Caller } from './caller.ts';
 import type { HttpSessions } from './http-sessions.ts';
 import type { RateLimit } from './rate-limit.ts';
 import { type Refusal, refuse, sendJson } from './reply.ts';
 import { readBody } from './request-body.ts';
+import type { StatelessRequests } from './stateless/stateless-requests.ts';
 
 /** As on stdio. */
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 
 export interface McpEndpointOptions {
   sessions: HttpSessions;
+  /** Loaded with the first request of its era. */
+  stateless: () => Promise<StatelessRequests>;
   authenticate: (authorization: string | undefined) => Promise<Authentication>;
   /** The refusal of a message that the caller's scopes do not allow. */
   checkScopes: (caller: Caller, message: object) => Refusal | null;
@@ -46,6 +51,10 @@ export class McpEndpoint {
     if (method === 'POST') return this.#post(caller, request, response);
     const forbidden = this.#options.checkScopes(caller, {});
     if (forbidden !== null) return refuse(response, forbidden);
+    if (namesModern(request)) {
+      const message = 'Without sessions there is only POST.';
+      return refuse(response, { status: 405, message, headers: { allow: 'POST' } });
+    }
     const named = this.#sessionOf(caller, request);
     if ('refused' in named) return refuse(response, named.refused);
     if (method === 'GET') return named.session.handle(request, response);
@@ -63,6 +72,12 @@ export class McpEndpoint {
     const { message } = parsed;
     const forbidden = this.#options.checkScopes(caller, message);
     if (forbidden !== null) return refuse(response, forbidden);
+    if (namesModern(request) || eraOf(message) === 'modern') {
+      const stateless = await this.#options.stateless();
+      return stateless.handle(caller.principal, request, response, message);
+    }
+    const invalid = initializeError(message);
+    if (invalid !== null) return sendJson(response, 400, invalid);
     const initializes = 'method' in message && 'id' in message && message.method === 'initialize';
     if (initializes && request.headers['mcp-session-id'] === undefined)
       return this.#options.sessions.open(caller.principal, request, response, message);
@@ -87,4 +102,10 @@ export class McpEndpoint {
     const message = `Too many requests; try again in ${seconds} s.`;
     return { status: 429, message, headers: { 'retry-after': String(seconds) } };
   }
+}
+
+/** Whether a request names the first revision without sessions, or a later one. */
+function namesModern({ headers }: IncomingMessage): boolean {
+  const version = headers['mcp-protocol-version'];
+  return typeof version === 'string' && /^\d{4}-\d\d-\d\d$/.test(version) && version >= REVISION;
 }

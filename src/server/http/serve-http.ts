@@ -7,6 +7,7 @@ import {
 } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { SessionEndReason } from '../../registry/types.ts';
+import { Lazy } from '../../shared/async/lazy.ts';
 import { type Clock, completesWithin, systemClock } from '../../shared/clock.ts';
 import { SandboxError, systemErrorCode } from '../../shared/errors.ts';
 import { isLoopback } from '../../shared/network/loopback.ts';
@@ -71,11 +72,8 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   await listen(server, host, port);
   const url = urlOf(host, server.address());
   const oauth = openOAuth(`${publicUrl ?? url}/mcp`);
-  const sessions = new HttpSessions({
-    ...options,
-    clock,
-    onOutcome: (outcome) => metrics.recordCall(outcome),
-  });
+  const onOutcome: HttpSessionsOptions['onOutcome'] = (outcome) => metrics.recordCall(outcome);
+  const sessions = new HttpSessions({ ...options, clock, onOutcome });
   const metrics = new Metrics({ sessions: () => sessions.size, registry });
   const publicHost = publicUrl === null ? [] : [new URL(publicUrl).hostname];
   const rules: HostRules = {
@@ -83,8 +81,13 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
     names: ['localhost', ...publicHost, ...allowedHosts],
     origins: allowedOrigins,
   };
+  const stateless = new Lazy(async () => {
+    const { StatelessRequests } = await import('./stateless/stateless-requests.ts');
+    return new StatelessRequests({ ...options, clock, onOutcome });
+  });
   const endpoint = new McpEndpoint({
     sessions,
+    stateless: () => stateless.get(),
     authenticate: createAuthenticator(tokens, oauth),
     checkScopes: scopeCheck(oauth, tools, config.engine),
     rateLimit: rateLimit === null ? null : new RateLimit(rateLimit),
@@ -123,8 +126,9 @@ export async function serveHttp(options: HttpOptions): Promise<SessionEndReason>
   endpoint.drain();
   server.close();
   server.closeIdleConnections();
-  await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([sessions.answered(), second]));
-  await sessions.close('signal');
+  const answered = Promise.all([sessions.answered(), stateless.ifUsed((requests) => requests.answered())]);
+  await completesWithin(clock, options.drainMs ?? DRAIN_MS, Promise.race([answered, second]));
+  await Promise.all([sessions.close('signal'), stateless.ifUsed((requests) => requests.close('signal'))]);
   server.closeAllConnections();
   return 'signal';
 }

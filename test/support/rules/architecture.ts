@@ -137,7 +137,7 @@ export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> 
   ...layered('tools/', TOOL_ROOMS, { 'src/registry/types.ts': 'types', ...ABOVE_ENGINES }),
 };
 
-const PROTOCOL_SDK = '@modelcontextprotocol/sdk';
+const PROTOCOL_LIBRARIES = '@modelcontextprotocol/';
 
 /** Imports that the table does not allow. Everybody may import the type of the configuration. */
 export function importViolations(files: readonly SourceFile[]): string[] {
@@ -159,12 +159,12 @@ export function importViolations(files: readonly SourceFile[]): string[] {
   });
 }
 
-/** Files other than those of `src/server` that import the protocol's SDK. */
+/** Files other than those of `src/server` that import a library of the protocol. */
 export function protocolViolations(files: readonly SourceFile[]): string[] {
   return files
     .filter(({ path }) => !path.startsWith('src/server/'))
-    .filter(({ text }) => importsOf(text).some(({ specifier }) => specifier.startsWith(PROTOCOL_SDK)))
-    .map(({ path }) => `${path}: imports ${PROTOCOL_SDK}`);
+    .filter(({ text }) => importsOf(text).some(({ specifier }) => specifier.startsWith(PROTOCOL_LIBRARIES)))
+    .map(({ path }) => `${path}: imports a library of the protocol`);
 }
 
 /** Readers of the environment other than `src/config/config.ts`. */

@@ -1,9 +1,9 @@
 import type { Readable, Writable } from 'node:stream';
 import type { Transport } from '@modelcontextprotocol/sdk/shared/transport.js';
 import type { JSONRPCMessage } from '@modelcontextprotocol/sdk/types.js';
-import type { Logger } from '../shared/log.ts';
+import type { Logger } from '../../shared/log.ts';
+import { type ErrorReply, parseMessage, tooLongReply } from '../parse-message.ts';
 import { messageLines } from './message-lines.ts';
-import { type ErrorReply, parseMessage, tooLongReply } from './parse-message.ts';
 
 const MAX_MESSAGE_BYTES = 32 * 1024 * 1024;
 /** Answers waiting for a client that does not read; meanwhile nothing more is read from it. */
@@ -16,12 +16,19 @@ const MAX_UNREAD_BYTES = 16 * 1024 * 1024;
 export class StdioTransport implements Transport {
   onclose?: () => void;
   onerror?: (error: Error) => void;
+  /** Until it is set and the transport is started, messages wait. */
   onmessage?: (message: JSONRPCMessage) => void;
+  /** The error reply for a message that the revision's own library would answer badly. */
+  rejects?: (message: JSONRPCMessage) => ErrorReply | null;
   readonly #input: Readable;
   readonly #output: Writable;
   readonly #log: Logger;
   readonly #onData: (chunk: Buffer) => void;
+  #listening = false;
   #closed = false;
+  /** Messages that came before a revision of the protocol was chosen. */
+  #waiting: JSONRPCMessage[] = [];
+  #onWaiting: () => void = () => {};
   /** Requests that were answered before they were replayed, and what to call in place of their replies. */
   readonly #answered = new Map<unknown, () => void>();
 
@@ -36,7 +43,28 @@ export class StdioTransport implements Transport {
   }
 
   async start(): Promise<void> {
-    this.#input.on('data', this.#onData);
+    this.#listen();
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const message of waiting) this.#deliver(message);
+  }
+
+  /** The first message, which is still delivered later. Resolves when there is one. */
+  async first(): Promise<JSONRPCMessage> {
+    this.#listen();
+    for (;;) {
+      const [message] = this.#waiting;
+      if (message !== undefined) return message;
+      await new Promise<void>((resolve) => {
+        this.#onWaiting = resolve;
+      });
+    }
+  }
+
+  /** Sends a line, as JSON without its end, in answer to the first message, which is not delivered then. */
+  async answerFirst(line: string): Promise<void> {
+    this.#waiting.shift();
+    await this.#writeLine(line);
   }
 
   /**
@@ -75,6 +103,12 @@ export class StdioTransport implements Transport {
     this.onclose?.();
   }
 
+  #listen(): void {
+    if (this.#listening) return;
+    this.#listening = true;
+    this.#input.on('data', this.#onData);
+  }
+
   #receive(line: string): void {
     const parsed = parseMessage(line);
     if ('errorReply' in parsed) this.#refuse(parsed.errorReply);
@@ -84,8 +118,15 @@ export class StdioTransport implements Transport {
 
   /** If the protocol layer throws on a message, only that message is lost, not the connection. */
   #deliver(message: JSONRPCMessage): void {
+    if (this.onmessage === undefined) {
+      this.#waiting.push(message);
+      this.#onWaiting();
+      return;
+    }
     try {
-      this.onmessage?.(message);
+      const rejection = this.rejects?.(message) ?? null;
+      if (rejection === null) this.onmessage(message);
+      else this.#refuse(rejection);
     } catch (error) {
       this.#log.error({ err: error }, 'message not handled');
     }
@@ -97,12 +138,16 @@ export class StdioTransport implements Transport {
   }
 
   #write(message: JSONRPCMessage | ErrorReply): Promise<void> {
+    return this.#writeLine(JSON.stringify(message));
+  }
+
+  #writeLine(line: string): Promise<void> {
     if (this.#closed || !this.#output.writable) return Promise.resolve();
     return new Promise((resolve) => {
       // A client that does not read is noticed when it closes its end, and by signals, also while input is
       // paused. A failed write raises the stream's error event, which ends the session; the sender need not
       // handle it.
-      this.#output.write(`${JSON.stringify(message)}\n`, () => resolve());
+      this.#output.write(`${line}\n`, () => resolve());
       if (this.#output.writableLength > MAX_UNREAD_BYTES) this.#waitForReader();
     });
   }

@@ -1,5 +1,5 @@
 import type { Readable, Writable } from 'node:stream';
-import type { SessionEndReason } from '../registry/types.ts';
+import type { SessionEndReason } from '../../registry/types.ts';
 
 const PARENT_CHECK_MS = 1_000;
 const SIGNALS = ['SIGTERM', 'SIGINT', 'SIGHUP'] as const;

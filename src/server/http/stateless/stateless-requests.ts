@@ -1,0 +1,89 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createMcpHandler, type McpHttpHandler, type Server } from '@modelcontextprotocol/server';
+import { z } from 'zod';
+import type { SessionEndReason } from '../../../registry/types.ts';
+import { createModernServer } from '../../modern/modern-server.ts';
+import { type Refusal, refuse } from '../reply.ts';
+import { type CallerSession, CallerSessions, type CallerSessionsOptions } from './caller-sessions.ts';
+import { sendWebResponse, webRequest } from './web-exchange.ts';
+
+/** Groups the requests of one conversation: they share a current sandbox, as those of a session do. */
+const CONVERSATION = 'io.github.sandbox-mcp/conversation';
+
+const Named = z.looseObject({
+  params: z.looseObject({
+    _meta: z.looseObject({ [CONVERSATION]: z.string().min(1).max(128) }),
+  }),
+});
+
+/**
+ * Requests of the revision 2026-07-28 over HTTP. Each stands for itself: the library checks its headers
+ * against its body, and what has to outlive it belongs to its principal.
+ */
+export class StatelessRequests {
+  readonly #sessions: CallerSessions;
+  readonly #handler: McpHttpHandler;
+  readonly #callers = new WeakMap<Request, CallerSession>();
+  readonly #calls = new Set<Promise<void>>();
+
+  constructor(options: CallerSessionsOptions) {
+    this.#sessions = new CallerSessions(options);
+    this.#handler = createMcpHandler(({ requestInfo }) => this.#serverFor(requestInfo), {
+      legacy: 'reject',
+      onerror: (error) => options.log.debug({ err: error }, 'protocol error'),
+    });
+  }
+
+  /** Resolves when the request has been answered, or its client has gone. */
+  async handle(
+    principal: string,
+    request: IncomingMessage,
+    response: ServerResponse,
+    message: object,
+  ): Promise<void> {
+    const conversation = Named.safeParse(message).data?.params._meta[CONVERSATION] ?? null;
+    const caller = { principal, conversation };
+    if (!this.#sessions.accepts(caller)) return refuse(response, FULL);
+    const { session, release } = this.#sessions.use(caller);
+    const exchange = this.#exchange(session, request, response, message).finally(release);
+    // A subscription stays open as long as its client wants.
+    const isCall = 'method' in message && message.method !== 'subscriptions/listen';
+    if (isCall) this.#calls.add(exchange);
+    await exchange.finally(() => this.#calls.delete(exchange));
+  }
+
+  /** Resolves when no call waits for an answer. */
+  async answered(): Promise<void> {
+    while (this.#calls.size > 0) await Promise.allSettled(this.#calls);
+  }
+
+  /** Cancels the calls, lets them answer, and ends what serves them. */
+  async close(reason: SessionEndReason): Promise<void> {
+    await this.#sessions.close(reason);
+    await this.#handler.close();
+  }
+
+  async #exchange(
+    session: CallerSession,
+    request: IncomingMessage,
+    response: ServerResponse,
+    message: object,
+  ): Promise<void> {
+    const received = webRequest(request, response);
+    this.#callers.set(received, session);
+    const answer = await this.#handler.fetch(received, { parsedBody: message });
+    await sendWebResponse(answer, response);
+  }
+
+  #serverFor(request: Request | undefined): Server {
+    const session = request === undefined ? undefined : this.#callers.get(request);
+    if (session === undefined) throw new Error('The request has no caller.');
+    return createModernServer(session.calls, session.options);
+  }
+}
+
+const FULL: Refusal = {
+  status: 503,
+  message: 'The limit of conversations is reached. Use fewer, or try again later.',
+  headers: { 'retry-after': '30' },
+};

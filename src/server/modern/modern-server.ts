@@ -1,0 +1,45 @@
+import { CLIENT_INFO_META_KEY, Server, type ServerContext } from '@modelcontextprotocol/server';
+import { z } from 'zod';
+import { sharedAnswersFor } from '../answer-form.ts';
+import { CACHING } from '../front/revision.ts';
+import { CAPABILITIES, serverInfo } from '../front/server-info.ts';
+import type { ServerOptions, ToolCalls } from '../tool-calls.ts';
+import { Question } from './question.ts';
+
+/** A protocol server for the revision 2026-07-28: for one connection, or for one request over HTTP. */
+export function createModernServer(calls: ToolCalls, options: ServerOptions): Server {
+  const { config, log } = options;
+  const server = new Server(serverInfo(options.version), {
+    capabilities: CAPABILITIES,
+    instructions: calls.instructions,
+    cacheHints: { 'tools/list': CACHING, 'server/discover': CACHING },
+  });
+  server.onerror = (error) => log.debug({ err: error }, 'protocol error');
+  server.setRequestHandler('tools/list', () => ({
+    tools: calls.list(sharedAnswersFor(config.answers, undefined).form),
+  }));
+  server.setRequestHandler('tools/call', async (request, context) => {
+    const { name, arguments: given, _meta } = request.params;
+    const question = new Question(context);
+    const result = await calls.call({
+      name,
+      arguments: given,
+      progressToken: _meta?.progressToken,
+      answers: sharedAnswersFor(config.answers, clientOf(context)),
+      ask: question.ask,
+      signal: context.mcpReq.signal,
+      notify: (notification) =>
+        context.mcpReq.notify({ method: 'notifications/progress', params: { ...notification } }),
+    });
+    return question.pending ?? result;
+  });
+  return server;
+}
+
+const ClientInfo = z.looseObject({ name: z.string() });
+
+/** The name that the client gives itself in this request. */
+function clientOf({ mcpReq }: ServerContext): string | undefined {
+  const { envelope = {} } = mcpReq;
+  return ClientInfo.safeParse(Reflect.get(envelope, CLIENT_INFO_META_KEY)).data?.name;
+}

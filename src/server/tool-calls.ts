@@ -1,0 +1,103 @@
+import type { Tool } from '../../tools/common/tool.ts';
+import type { Config } from '../config/config.ts';
+import type { Session } from '../registry/types.ts';
+import type { Logger } from '../shared/log.ts';
+import type { AnswerForm, ClientAnswers } from './answer-form.ts';
+import type { CallTimeout } from './call-timeout.ts';
+import { type CallOutcome, callTool } from './call-tool.ts';
+import { type AskUser, requireConsent } from './consent.ts';
+import { describeTool, type ToolDescription } from './describe-tool.ts';
+import { instructions } from './instructions.ts';
+import { createProgress, type ProgressNotification } from './progress.ts';
+import type { CallResult } from './render.ts';
+import { RunningCalls } from './running-calls.ts';
+import { selectTools } from './select-tools.ts';
+
+export interface ServerOptions {
+  session: Session;
+  tools: readonly Tool[];
+  config: Config;
+  log: Logger;
+  version: string;
+  /** Called for every call. */
+  onOutcome?: (outcome: CallOutcome) => void;
+  /** Milliseconds after which a slow call returns the state reached; for tests. */
+  softTimeoutMs?: number;
+  /** The longest that a call may take, in milliseconds; for tests. */
+  callTimeout?: Partial<Omit<CallTimeout, 'late'>>;
+}
+
+/** Time for undoing work or reading the last state before a call has to be answered. */
+const UNDO_MS = 3_000;
+
+/** A call of a tool, as a revision of the protocol delivers it. */
+export interface ToolCallRequest {
+  readonly name: string;
+  /** Whatever the client sent as arguments. */
+  readonly arguments: unknown;
+  /** Set if the client wants to be notified of progress. */
+  readonly progressToken: string | number | undefined;
+  readonly answers: ClientAnswers;
+  /** Null if the client cannot ask its user. */
+  readonly ask: AskUser | null;
+  /** Fires when the client cancels the call. */
+  readonly signal: AbortSignal;
+  notify(progress: ProgressNotification): Promise<void>;
+}
+
+/** The tools as offered to one session, whatever revision of the protocol its client speaks. */
+export class ToolCalls {
+  /** For the client's model. */
+  readonly instructions: string;
+  readonly #options: ServerOptions;
+  readonly #tools: ReadonlyMap<string, Tool>;
+  readonly #descriptions = new Map<AnswerForm, ToolDescription[]>();
+  readonly #running = new RunningCalls();
+
+  constructor(options: ServerOptions) {
+    this.#options = options;
+    this.#tools = new Map(selectTools(options.tools, options.config).map((tool) => [tool.name, tool]));
+    this.instructions = instructions(
+      [...this.#tools.keys()],
+      options.tools.map(({ name }) => name),
+    );
+  }
+
+  /** The same tools in the same order for every client. */
+  list(form: AnswerForm): ToolDescription[] {
+    const known = this.#descriptions.get(form);
+    if (known !== undefined) return known;
+    const described = [...this.#tools.values()].map((tool) => describeTool(tool, form));
+    this.#descriptions.set(form, described);
+    return described;
+  }
+
+  /** Never rejects: errors are results too. */
+  async call(request: ToolCallRequest): Promise<CallResult> {
+    const { session, config, log, softTimeoutMs, callTimeout, onOutcome } = this.#options;
+    const progress = createProgress(request.progressToken, (notification) => request.notify(notification));
+    try {
+      return await this.#running.run(request.signal, (signal, late) => {
+        const context = {
+          session,
+          config,
+          signal,
+          confirm: (question: string) => requireConsent(request.ask, question),
+          wantsProgress: progress.wanted,
+          progress: (line: string) => progress.report(config.secrets.mask(line)),
+          softTimeoutMs: softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,
+          now: Date.now,
+        };
+        const limits = { callMs: config.callTimeoutMs, ...callTimeout, late };
+        return callTool(this.#tools, request, context, log, limits, request.answers, onOutcome);
+      });
+    } finally {
+      await progress.close();
+    }
+  }
+
+  /** Cancels every call because the conversation is over, and resolves when all have finished. */
+  end(reason: Error): Promise<void> {
+    return this.#running.end(reason);
+  }
+}

@@ -1,0 +1,87 @@
+/** What the user is asked before it is done, in both eras. */
+import { describe, expect, it } from 'vitest';
+import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
+import { openWorld } from '../registry/support/registry.ts';
+import { type HttpServer, type HttpServerOptions, startHttp } from './http/support/http-server.ts';
+import { connectNewest } from './http/support/newest-client.ts';
+
+const ERAS = ['legacy', 'pin'] as const;
+type Era = (typeof ERAS)[number];
+
+async function start(options: HttpServerOptions = {}): Promise<HttpServer> {
+  const world = openWorld();
+  world.engine.snapshots = new MemorySnapshots(world.engine, () => world.clock.now());
+  world.engine.sources = { types: ['snapshot'] };
+  return startHttp({ world, ...options });
+}
+
+/** A client whose user answers in turn, and the questions they were asked. */
+async function connect(server: HttpServer, mode: Era, ...answers: ('accept' | 'decline' | 'cancel')[]) {
+  const questions: string[] = [];
+  const answer = (question: string) => {
+    questions.push(question);
+    return answers.shift() ?? 'cancel';
+  };
+  return { ...(await connectNewest(server, { mode, answer })), questions };
+}
+
+describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
+  it('a snapshot is deleted that others stand on', async () => {
+    const { call, questions } = await connect(await start(), era, 'decline', 'cancel', 'accept');
+    const { sandbox_id: origin } = await call('sandbox_create');
+    const { snapshot_id } = await call('sandbox_snapshot', { sandbox_id: origin });
+    const source = { type: 'snapshot', snapshot_id };
+    const { sandbox_id } = await call('sandbox_create', { source });
+    const { snapshot_id: next } = await call('sandbox_snapshot', { sandbox_id });
+    const { sandbox_id: copy } = await call('sandbox_create', { source });
+    const { snapshot_id: alone } = await call('sandbox_snapshot', { sandbox_id: copy });
+    expect((await call('snapshot_delete', { snapshot_id: alone })).text).toContain('deleted');
+    expect(questions).toEqual([]);
+    expect((await call('snapshot_delete', { snapshot_id })).text).toMatch(
+      /permission.*declined; nothing was done/,
+    );
+    expect((await call('snapshot_delete', { snapshot_id })).text).toMatch(/permission.*did not answer/);
+    expect(await call('snapshot_get', { snapshot_id })).toMatchObject({ snapshot_id });
+    expect((await call('snapshot_delete', { snapshot_id })).text).toContain('deleted');
+    const question = `Delete snapshot ${String(snapshot_id)}? It is the source of ${String(next)}.`;
+    expect(questions).toEqual([question, question, question]);
+  });
+
+  it('a sandbox of another session is stopped', async () => {
+    const server = await start();
+    const owner = await connect(server, era);
+    const { sandbox_id } = await owner.call('sandbox_create', {}, 'one');
+    const { sandbox_id: own } = await owner.call('sandbox_create', {}, 'one');
+    const other = await connect(server, era, 'decline', 'accept');
+    expect((await other.call('sandbox_stop', { sandbox_id }, 'two')).text).toContain('nothing was done');
+    expect(await owner.call('sandbox_get', { sandbox_id }, 'one')).toMatchObject({ status: 'running' });
+    const stopped = await other.call('sandbox_stop', { sandbox_id, blocking: true }, 'two');
+    expect(stopped).toMatchObject({ status: 'stopped' });
+    expect(other.questions[0]).toMatch(/^Stop sandbox sbx_\w+\? Another session/);
+    await owner.call('sandbox_stop', { sandbox_id: own }, 'one');
+    expect(owner.questions).toEqual([]);
+  });
+
+  it('the first cloud sandbox of a session is created', async () => {
+    const { call, questions } = await connect(
+      await start({ flags: { engine: 'vercel' } }),
+      era,
+      'decline',
+      'accept',
+    );
+    expect((await call('sandbox_create')).text).toContain('nothing was done');
+    expect(await call('sandbox_list')).toMatchObject({ sandboxes: [] });
+    expect(await call('sandbox_create')).toHaveProperty('sandbox_id');
+    expect(await call('sandbox_create')).toHaveProperty('sandbox_id');
+    expect(questions).toHaveLength(2);
+  });
+
+  it('nothing where the client cannot ask', async () => {
+    const server = await start({ flags: { engine: 'vercel' } });
+    const [one, two] = await Promise.all([1, 2].map(() => connectNewest(server, { mode: era })));
+    const created = await one?.call('sandbox_create', {}, 'one');
+    const given = { sandbox_id: created?.['sandbox_id'], blocking: true };
+    const stopped = await two?.call('sandbox_stop', given, 'two');
+    expect(stopped).toMatchObject({ status: 'stopped' });
+  });
+});
