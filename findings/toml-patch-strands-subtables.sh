@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # `patch(text, value)` changes a TOML text so that it holds `value` and keeps its comments. Where a table has a subtable with a header of its own,
-# as every server with variables has in Codex's `config.toml`, the text that comes out can hold something else. A server under a new name leaves
+# as a server with variables usually has in Codex's `config.toml`, the text that comes out can hold something else. A server under a new name leaves
 # `[mcp_servers.old.env]` behind: the new one has no variables, and the old one lives on with nothing but them. Taking the last entry off an array of
 # tables takes the subtable of the first one too. Nothing is thrown. A program that edits settings with it has to parse the result and compare it with
 # what it wanted before it writes the file.
