@@ -62,6 +62,8 @@ export interface CreateWait {
   softTimeoutMs?: number;
   /** Shows a line of progress. */
   report?: (line: string) => void;
+  /** Receives the id of the sandbox before it is there. */
+  begun?: (sandboxId: string) => void;
 }
 
 /** A sandbox as returned to callers: the engine's state and the registry's. */

@@ -1,6 +1,6 @@
 /** The promise that every call is answered before a client gives up on it, whatever the engine does. */
 import type { Tool } from '../../tools/common/tool.ts';
-import { abortWith } from '../shared/async/on-abort.ts';
+import { abortWith, onAbort } from '../shared/async/on-abort.ts';
 import { SandboxError } from '../shared/errors.ts';
 
 /** How much later than its own `wait_ms` a call may answer. */
@@ -9,6 +9,8 @@ const BEYOND_WAIT_MS = 5_000;
 export interface CallTimeout {
   /** Milliseconds for a call without `wait_ms`. */
   readonly callMs: number;
+  /** Fires when the call has been answered and continues as a task, which is not limited. */
+  readonly lifted?: AbortSignal;
   /** For tests. */
   readonly beyondWaitMs?: number;
   /** Receives the work that continues after its call was answered. It never rejects. */
@@ -36,11 +38,13 @@ export async function withCallTimeout<Result>(
   const timeUp = new Promise<null>((resolve) => {
     timer = setTimeout(() => resolve(null), limitMs);
   });
+  const stop = callTimeout.lifted && onAbort(callTimeout.lifted, () => clearTimeout(timer));
   try {
     const first = await Promise.race([running.then((result) => ({ result })), timeUp]);
     if (first !== null) return first.result;
   } finally {
     clearTimeout(timer);
+    stop?.();
   }
   const reads = tool.annotations.readOnlyHint;
   if (reads) controller.abort();

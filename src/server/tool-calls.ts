@@ -1,6 +1,7 @@
 import type { Tool } from '../../tools/common/tool.ts';
 import type { Config } from '../config/config.ts';
 import type { Session } from '../registry/types.ts';
+import { abortWith } from '../shared/async/on-abort.ts';
 import type { Logger } from '../shared/log.ts';
 import type { AnswerForm, ClientAnswers } from './answer-form.ts';
 import type { CallTimeout } from './call-timeout.ts';
@@ -8,10 +9,11 @@ import { type CallOutcome, callTool } from './call-tool.ts';
 import { type AskUser, requireConsent } from './consent.ts';
 import { describeTool, type ToolDescription } from './describe-tool.ts';
 import { instructions } from './instructions.ts';
-import { createProgress, type ProgressNotification } from './progress.ts';
+import { createProgress, type Progress, type ProgressNotification } from './progress.ts';
 import type { CallResult } from './render.ts';
 import { RunningCalls } from './running-calls.ts';
 import { selectTools } from './select-tools.ts';
+import { type TaskState, Tasks } from './tasks.ts';
 
 export interface ServerOptions {
   session: Session;
@@ -49,6 +51,8 @@ export interface ToolCallRequest {
 export class ToolCalls {
   /** For the client's model. */
   readonly instructions: string;
+  /** Calls that continue after they were answered. */
+  readonly tasks = new Tasks();
   readonly #options: ServerOptions;
   readonly #tools: ReadonlyMap<string, Tool>;
   readonly #descriptions = new Map<AnswerForm, ToolDescription[]>();
@@ -74,26 +78,68 @@ export class ToolCalls {
 
   /** Never rejects: errors are results too. */
   async call(request: ToolCallRequest): Promise<CallResult> {
-    const { session, config, log, softTimeoutMs, callTimeout, onOutcome } = this.#options;
-    const progress = createProgress(request.progressToken, (notification) => request.notify(notification));
+    const progress = this.#progressOf(request);
     try {
-      return await this.#running.run(request.signal, (signal, late) => {
-        const context = {
-          session,
-          config,
-          signal,
-          confirm: (question: string) => requireConsent(request.ask, question),
-          wantsProgress: progress.wanted,
-          progress: (line: string) => progress.report(config.secrets.mask(line)),
-          softTimeoutMs: softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,
-          now: Date.now,
-        };
-        const limits = { callMs: config.callTimeoutMs, ...callTimeout, late };
-        return callTool(this.#tools, request, context, log, limits, request.answers, onOutcome);
-      });
+      return await this.#run(request, request.signal, progress, null);
     } finally {
       await progress.close();
     }
+  }
+
+  /** The same for a client that knows tasks: a call that outlasts its wait becomes one. */
+  async callOrTask(request: ToolCallRequest): Promise<{ result: CallResult } | { task: TaskState }> {
+    const progress = this.#progressOf(request);
+    const { controller, release } = abortWith(request.signal);
+    let handOff = (_name: string | null): void => {};
+    const handedOff = new Promise<{ name: string | null }>((resolve) => {
+      handOff = (name) => {
+        // The end of its request no longer cancels it.
+        release();
+        resolve({ name });
+      };
+    });
+    try {
+      const running = this.#run(request, controller.signal, progress, handOff);
+      const first = await Promise.race([running.then((result) => ({ result })), handedOff]);
+      if ('result' in first) return first;
+      return { task: this.tasks.add(first.name, running, () => controller.abort()) };
+    } finally {
+      release();
+      await progress.close();
+    }
+  }
+
+  #progressOf(request: ToolCallRequest): Progress {
+    return createProgress(request.progressToken, (notification) => request.notify(notification));
+  }
+
+  #run(
+    request: ToolCallRequest,
+    cancelled: AbortSignal,
+    progress: Progress,
+    handOff: ((name: string | null) => void) | null,
+  ): Promise<CallResult> {
+    const { session, config, log, softTimeoutMs, callTimeout, onOutcome } = this.#options;
+    const lifted = new AbortController();
+    const continueAsTask = (name: string | null): void => {
+      lifted.abort();
+      handOff?.(name);
+    };
+    return this.#running.run(cancelled, (signal, late) => {
+      const context = {
+        session,
+        config,
+        signal,
+        confirm: (question: string) => requireConsent(request.ask, question),
+        continueAsTask: handOff === null ? null : continueAsTask,
+        wantsProgress: progress.wanted,
+        progress: (line: string) => progress.report(config.secrets.mask(line)),
+        softTimeoutMs: softTimeoutMs ?? config.callTimeoutMs - UNDO_MS,
+        now: Date.now,
+      };
+      const limits = { callMs: config.callTimeoutMs, ...callTimeout, late, lifted: lifted.signal };
+      return callTool(this.#tools, request, context, log, limits, request.answers, onOutcome);
+    });
   }
 
   /** Cancels every call because the conversation is over, and resolves when all have finished. */

@@ -95,6 +95,7 @@ describe('a command call', () => {
       signal: neverAborted,
       wantsProgress: false,
       confirm: async () => {},
+      continueAsTask: null,
       progress: () => {},
       softTimeoutMs: 50_000,
       now: () => world.clock.now(),

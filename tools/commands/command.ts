@@ -52,7 +52,10 @@ const run = defineTool({
     try {
       return await killOnCancel(handle, signal, async () => {
         const command = await waitForCommand(handle, args.wait_ms, context);
-        return answer(handle, command, signal);
+        if (command.status !== 'running' || context.continueAsTask === null)
+          return answer(handle, command, signal);
+        context.continueAsTask(handle.commandId);
+        return answer(handle, await handle.wait(signal), signal);
       });
     } finally {
       release();

@@ -23,6 +23,11 @@ export interface ToolContext {
    * @throws `permission` if the user does not consent
    */
   confirm(question: string): Promise<void>;
+  /**
+   * Answers the call now and continues it as a task, whose result it then is: with this id, or a new one. For
+   * calls that outlast their wait. Null if the client knows no tasks: such a call returns the state reached.
+   */
+  readonly continueAsTask: ((id: string | null) => void) | null;
   /** Milliseconds after which work without a timeout argument returns the state reached. */
   readonly softTimeoutMs: number;
   /** Unix epoch milliseconds. */

@@ -15,6 +15,7 @@ import {
   waitMs,
 } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
+import { createAsTask } from './create-as-task.ts';
 import { updateNetworkPolicy } from './network.ts';
 import { toCreateRequest } from './sandbox-request.ts';
 import { sandboxAnswer, sandboxOutput } from './sandbox-result.ts';
@@ -75,8 +76,12 @@ const create = defineTool({
     };
     if (context.config.engine === 'vercel' && session.created === 0)
       await context.confirm('Create a cloud sandbox? The account of the operator is charged for it.');
-    const wait = { softTimeoutMs, ...(context.wantsProgress && { report: progress }) };
-    return { structured: sandboxAnswer(await session.create(request, signal, wait), context) };
+    const report = context.wantsProgress && { report: progress };
+    const view =
+      context.continueAsTask === null
+        ? await session.create(request, signal, { softTimeoutMs, ...report })
+        : await createAsTask(request, { ...report }, context, context.continueAsTask);
+    return { structured: sandboxAnswer(view, context) };
   },
 });
 

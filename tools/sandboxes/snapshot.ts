@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { Snapshot } from '../../src/engines/engine.ts';
 import { raceAbort, withTimeout } from '../../src/shared/async/with-timeout.ts';
+import { throwIfCancelled } from '../../src/shared/errors.ts';
 import { READ_ONLY, REPLACES } from '../common/annotations.ts';
 import { instantMs, listShape, sandboxId } from '../common/schemas.ts';
 import { defineTool, type Tool } from '../common/tool.ts';
@@ -60,14 +61,20 @@ const take = defineTool({
     sandbox_status: z.string(),
     next: z.string(),
   }),
-  async handle(args, { session, signal, softTimeoutMs }) {
+  async handle(args, { session, signal, softTimeoutMs, continueAsTask }) {
     const handle = await session.sandbox(args.sandbox_id);
     const id = handle.sandboxId;
     const keepRunning = args.keep_running ?? false;
     // Once started it continues, so that neither a cancelled call nor one answered early leaves half a
     // snapshot.
-    const take = () => handle.snapshot(args.expiration_ms ?? null, new AbortController().signal, keepRunning);
-    const taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(take(), limited));
+    throwIfCancelled(signal);
+    const uncancelled = new AbortController().signal;
+    const taking = handle.snapshot(args.expiration_ms ?? null, uncancelled, keepRunning);
+    let taken = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(taking, limited));
+    if (taken === null && continueAsTask !== null) {
+      continueAsTask(null);
+      taken = await raceAbort(taking, signal);
+    }
     if (taken !== null) {
       const state = keepRunning ? 'running' : 'stopped';
       const next = `Sandbox ${id} is ${state}. sandbox_create source={"type":"snapshot","snapshot_id":"${taken.snapshotId}"} restores it.`;

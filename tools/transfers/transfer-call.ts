@@ -75,7 +75,11 @@ async function resultInTime(transfer: Transfer, context: ToolContext): Promise<T
   // A call that joins a running transfer shows the progress made before it.
   if (context.wantsProgress && transfer.soFar().bytes > 0) show();
   try {
-    const result = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(transfer.result, limited));
+    let result = await withTimeout(softTimeoutMs, signal, (limited) => raceAbort(transfer.result, limited));
+    if (result === null && context.continueAsTask !== null) {
+      context.continueAsTask(null);
+      result = await raceAbort(transfer.result, signal);
+    }
     if (result !== null) transfer.fetched();
     return result;
   } catch (error) {

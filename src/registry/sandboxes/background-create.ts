@@ -49,6 +49,7 @@ export class BackgroundCreates {
       createSandbox(this.#context, this.#parent, request, either, {
         onRecorded: (record) => {
           intent = record;
+          wait.begun?.(record.sandboxId);
           announce();
         },
         onLive: (record) => {

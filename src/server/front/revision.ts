@@ -1,5 +1,5 @@
 /** What the revision 2026-07-28 says about itself and its clients, without its library. */
-import { CAPABILITIES, serverInfo } from './server-info.ts';
+import { MODERN_CAPABILITIES, serverInfo } from './server-info.ts';
 
 export const REVISION = '2026-07-28';
 
@@ -25,7 +25,10 @@ export function eraOf(message: object): Era {
 
 /** The result of `server/discover`, as JSON. */
 export function discoverResult(version: string, instructions: string): string {
-  return completeResult({ supportedVersions: [REVISION], capabilities: CAPABILITIES, instructions }, version);
+  return completeResult(
+    { supportedVersions: [REVISION], capabilities: MODERN_CAPABILITIES, instructions },
+    version,
+  );
 }
 
 /** A result that may be cached, as JSON. */

@@ -2,15 +2,17 @@ import { CLIENT_INFO_META_KEY, Server, type ServerContext } from '@modelcontextp
 import { z } from 'zod';
 import { sharedAnswersFor } from '../answer-form.ts';
 import { CACHING } from '../front/revision.ts';
-import { CAPABILITIES, serverInfo } from '../front/server-info.ts';
+import { MODERN_CAPABILITIES, serverInfo } from '../front/server-info.ts';
+import type { ProgressNotification } from '../progress.ts';
 import type { ServerOptions, ToolCalls } from '../tool-calls.ts';
 import { Question } from './question.ts';
+import { createTaskResult, declaresTasks, serveTasks } from './serve-tasks.ts';
 
 /** A protocol server for the revision 2026-07-28: for one connection, or for one request over HTTP. */
 export function createModernServer(calls: ToolCalls, options: ServerOptions): Server {
   const { config, log } = options;
   const server = new Server(serverInfo(options.version), {
-    capabilities: CAPABILITIES,
+    capabilities: MODERN_CAPABILITIES,
     instructions: calls.instructions,
     cacheHints: { 'tools/list': CACHING, 'server/discover': CACHING },
   });
@@ -21,18 +23,23 @@ export function createModernServer(calls: ToolCalls, options: ServerOptions): Se
   server.setRequestHandler('tools/call', async (request, context) => {
     const { name, arguments: given, _meta } = request.params;
     const question = new Question(context);
-    const result = await calls.call({
+    const call = {
       name,
       arguments: given,
       progressToken: _meta?.progressToken,
       answers: sharedAnswersFor(config.answers, clientOf(context)),
       ask: question.ask,
       signal: context.mcpReq.signal,
-      notify: (notification) =>
+      notify: (notification: ProgressNotification) =>
         context.mcpReq.notify({ method: 'notifications/progress', params: { ...notification } }),
-    });
-    return question.pending ?? result;
+    };
+    const outcome = declaresTasks(context)
+      ? await calls.callOrTask(call)
+      : { result: await calls.call(call) };
+    if ('task' in outcome) return createTaskResult(outcome.task);
+    return question.pending ?? outcome.result;
   });
+  serveTasks(server, calls.tasks);
   return server;
 }
 
