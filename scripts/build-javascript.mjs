@@ -1,14 +1,19 @@
-// Bundles src/main.ts and all it needs into dist/main.js, an executable, and dist/parts, which it loads when
-// they are needed.
+// Bundles src/main.ts into dist/main.js, an executable, and src/composition.ts with all it needs into
+// dist/server.cjs, which that one loads, and into dist/parts, the packages that only the `vercel` engine loads.
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { writeCodeCache } from './write-code-cache.mjs';
 
 const ROOT = dirname(dirname(fileURLToPath(import.meta.url)));
 const OUT_DIR = join(ROOT, 'dist');
-const PARTS = 'parts';
-const DAY_MS = 86_400_000;
+const PARTS = join(OUT_DIR, 'parts');
+const SERVER = join(OUT_DIR, 'server.cjs');
+/** Not part of the front: loaded with the server's bundle. */
+const COMPOSITION = './composition.ts';
+/** Packages that most servers never load. They are required like files of the server, from `dist/parts`. */
+const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
 const TOOL_LIST = join(OUT_DIR, 'tools.json');
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
 
@@ -26,43 +31,93 @@ export async function buildJavaScript() {
   if (before !== null) return before;
   // Loaded lazily: most calls find nothing to do.
   const { build } = await import('esbuild');
-  const result = await build({
+  const common = {
     absWorkingDir: ROOT,
-    entryPoints: ['src/main.ts'],
-    outdir: OUT_DIR,
-    chunkNames: `${PARTS}/[name]-[hash]`,
     bundle: true,
-    // A part's own imports are loaded with it; in a single file all of them would be loaded at every start.
-    splitting: true,
     write: false,
     metafile: true,
     platform: 'node',
-    format: 'esm',
     target: 'node20',
     minifySyntax: true,
     minifyWhitespace: true,
     legalComments: 'none',
-    banner: { js: BANNER },
-    plugins: [englishOnly, withoutAjv],
-    // Its CommonJS form loads its files in a way that a bundler cannot follow.
-    alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
     logLevel: 'error',
-  });
-  // The entry is written last: until then the previous one still finds its parts.
-  const [entry, ...parts] = [...result.outputFiles].sort((one, other) => one.path.length - other.path.length);
-  for (const { path, contents } of [...parts, entry]) {
-    await writeWhole(path, contents, path === entry.path ? 0o755 : 0o644);
+  };
+  // V8 caches compiled scripts, but not modules.
+  const script = {
+    ...common,
+    format: 'cjs',
+    define: { 'import.meta.url': 'importMetaUrl' },
+    // An imported script has no named exports; a required one does.
+    supported: { 'dynamic-import': false },
+  };
+  const importMetaUrl = "const importMetaUrl = require('node:url').pathToFileURL(__filename).href;";
+  const [front, server, list, ...parts] = await Promise.all([
+    build({
+      ...common,
+      entryPoints: ['src/main.ts'],
+      format: 'esm',
+      banner: { js: BANNER },
+      external: [COMPOSITION],
+    }),
+    build({
+      ...script,
+      entryPoints: ['src/composition.ts'],
+      // One expression, as src/code-cache.ts runs it.
+      banner: { js: `(function (require, module, __filename, __dirname) {${importMetaUrl}` },
+      footer: { js: '})' },
+      plugins: [englishOnly, withoutAjv, inParts('./parts/')],
+      // Its CommonJS form loads its files in a way that a bundler cannot follow.
+      alias: { 'jsonc-parser': 'jsonc-parser/lib/esm/main.js' },
+    }),
+    buildToolList(build),
+    ...SELDOM.map((name) =>
+      build({ ...script, entryPoints: [name], banner: { js: importMetaUrl }, plugins: [inParts('./')] }),
+    ),
+  ]);
+  const files = [
+    ...parts.map((part, index) => fileOf(join(PARTS, partOf(SELDOM[index])), part)),
+    fileOf(SERVER, server),
+    { path: TOOL_LIST, contents: list.json },
+    // Last: until then the previous one still finds what belongs to it.
+    fileOf(join(OUT_DIR, 'main.js'), front),
+  ];
+  for (const { path, contents } of files) {
+    await writeWhole(path, contents, path.endsWith('main.js') ? 0o755 : 0o644);
   }
-  await removeOthers(parts.map(({ path }) => path));
+  const cache = await writeCodeCache(SERVER);
+  files.push({ path: cache, contents: await readFile(cache) });
+  await removeOthers(files.map(({ path }) => path));
   const outputs = Object.fromEntries(
-    result.outputFiles.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
+    files.map(({ path, contents }) => [relative(ROOT, path), digest(contents)]),
   );
-  const list = await buildToolList(build);
-  await writeWhole(TOOL_LIST, list.json, 0o644);
-  outputs[relative(ROOT, TOOL_LIST)] = digest(list.json);
-  const inputs = [...new Set([...Object.keys(result.metafile.inputs), ...list.inputs, ...ownFiles()])];
+  const bundled = [front, server, ...parts].flatMap(({ metafile }) => Object.keys(metafile.inputs));
+  const inputs = [...new Set([...bundled, ...list.inputs, ...ownFiles()])];
   await writeWhole(STAMP_FILE, JSON.stringify(await stampOf(inputs, outputs)), 0o644);
   return inputs;
+}
+
+function fileOf(path, { outputFiles: [{ contents }] }) {
+  return { path, contents };
+}
+
+/** The file name of a package in `dist/parts`. */
+function partOf(name) {
+  return `${name.replace('@', '').replace('/', '-')}.cjs`;
+}
+
+/** Leaves these packages to their own bundles, which are in `directory` from where they are required. */
+function inParts(directory) {
+  return {
+    name: 'in-parts',
+    setup(build) {
+      build.onResolve({ filter: /^[@a-z]/ }, ({ path, kind }) =>
+        kind !== 'entry-point' && SELDOM.includes(path)
+          ? { path: `${directory}${partOf(path)}`, external: true }
+          : null,
+      );
+    },
+  };
 }
 
 /** The tool list in all its forms, which the front sends without loading the tools. */
@@ -93,21 +148,11 @@ async function buildToolList(build) {
   }
 }
 
-/** Removes all parts of earlier builds, so that none is packed. Call it after `buildJavaScript`. */
-export async function removeEarlierParts() {
-  const { outputs } = JSON.parse(await readFile(STAMP_FILE, 'utf8'));
-  await removeOthers(
-    Object.keys(outputs).map((path) => join(ROOT, path)),
-    0,
-  );
-}
-
-/** Removes parts of earlier builds. Recent ones are kept: a running server may still load them. */
-async function removeOthers(present, keptForMs = DAY_MS) {
-  const directory = join(OUT_DIR, PARTS);
-  for (const name of await readdir(directory)) {
-    const path = join(directory, name);
-    if (!present.includes(path) && Date.now() - (await stat(path)).mtimeMs >= keptForMs) await rm(path);
+/** Removes what earlier builds left in `dist/parts`. */
+async function removeOthers(present) {
+  for (const name of await readdir(PARTS)) {
+    const path = join(PARTS, name);
+    if (!present.includes(path)) await rm(path, { recursive: true });
   }
 }
 
@@ -148,7 +193,12 @@ const withoutAjv = {
 
 /** Files that shape the bundle without being part of it. */
 function ownFiles() {
-  return [relative(ROOT, fileURLToPath(import.meta.url)), 'package.json', 'package-lock.json'];
+  return [
+    'scripts/build-javascript.mjs',
+    'scripts/write-code-cache.mjs',
+    'package.json',
+    'package-lock.json',
+  ];
 }
 
 /** The inputs of the existing bundle, or null unless it was built from exactly these files. */
@@ -174,7 +224,8 @@ async function stampOf(inputs, outputs) {
       return [path, `${mtimeMs}:${size}`];
     }),
   );
-  return { outputs, inputs: Object.fromEntries(entries) };
+  // The code cache is for one version of Node.
+  return { node: process.version, outputs, inputs: Object.fromEntries(entries) };
 }
 
 function digest(bytes) {

@@ -32,6 +32,8 @@ const VERCEL_BASE: Record<string, Reach> = {
  */
 export const IMPORT_TABLE: Record<string, Record<string, Reach> | 'everything'> = {
   'src/main.ts': 'everything',
+  'src/composition.ts': 'everything',
+  'src/code-cache.ts': {},
   'src/config/': { 'src/shared/': 'all' },
   'src/cli/': {
     'src/cli/output/': 'all',
