@@ -1,4 +1,5 @@
 import { SandboxError, throwIfCancelled } from '../../shared/errors.ts';
+import { diskIsFull, isDiskFullInProgram } from '../../shared/fs/disk-full.ts';
 import type { HostDirectory } from '../../shared/fs/host-directory.ts';
 import type { CreateSandbox, Sandbox } from '../engine.ts';
 import { removeSandbox } from './cleanup/cleanup.ts';
@@ -46,6 +47,7 @@ async function resolveBaseImage(
 /** The runtime's own message stays in the log: it may contain host paths. */
 function bootFailure(error: unknown): unknown {
   if (error instanceof SandboxError) return error;
+  if (isDiskFullInProgram(error)) return diskIsFull(error);
   return new SandboxError('unavailable', 'The sandbox could not be started.', {
     hint: 'Run `sandbox-mcp doctor` on this machine; the server log has the runtime’s error message.',
     cause: error,

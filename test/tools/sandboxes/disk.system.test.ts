@@ -133,7 +133,7 @@ describe('a full disk', needs('root, to mount a small disk', isRoot), () => {
       expect(`${tool}: ${answer.text}`).toContain('Error (limit_exceeded)');
       expect(answer.text).toMatch(/full|No space/);
     }
-    expect((await server.call('sandbox_create')).text).toContain('Error (unavailable)');
+    expect((await server.call('sandbox_create')).text).toMatch(/^Error \(unavailable\): .*disk is full/);
     expect((await server.call('sandbox_read_file', { path: 'a' })).structured['exists']).toBe(false);
     expect((await server.call('sandbox_get')).structured['status']).toBe('running');
 
@@ -143,6 +143,19 @@ describe('a full disk', needs('root, to mount a small disk', isRoot), () => {
     expect(removed.structured['screen']).toBe('room');
     const runs = await server.call('sandbox_run_command', { cmd: 'true' });
     expect(runs.structured).toMatchObject({ exit_code: 0 });
+  });
+
+  it('that fills while the runtimes are tried is not taken for a lack of runtimes', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'd-'));
+    onTestFinished(() => rm(folder, { recursive: true }));
+    const runtime = join(folder, 'crun');
+    const fails = 'echo "open executable: No space left on device" >&2; exit 1';
+    await writeFile(runtime, `#!/bin/sh\n[ "$1" = --version ] && exit\n${fails}\n`, { mode: 0o755 });
+    const server = await startServer({ args: ['--oci-runtime', runtime] });
+    onTestFinished(() => server.close());
+    expect((await server.call('sandbox_create')).text).toMatch(
+      /^Error \(limit_exceeded\): The disk .* is full/,
+    );
   });
 
   it('does not prevent stopping a sandbox', async () => {

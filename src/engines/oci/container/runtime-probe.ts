@@ -4,6 +4,7 @@ import { release } from 'node:os';
 import { z } from 'zod';
 import { SandboxError } from '../../../shared/errors.ts';
 import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
+import { diskIsFull, isDiskFullInProgram } from '../../../shared/fs/disk-full.ts';
 import { newSandboxId } from '../../../shared/ids.ts';
 import { currentProcess } from '../../../shared/process-identity.ts';
 import { removeSandbox } from '../cleanup/cleanup.ts';
@@ -88,6 +89,8 @@ async function tryRuntime(
     return { error: null, egress };
   } catch (error) {
     if (signal.aborted) throw error;
+    // Says nothing about the runtime.
+    if (isDiskFullInProgram(error)) throw error instanceof SandboxError ? error : diskIsFull(error);
     return { error: error instanceof Error ? error.message : String(error), egress: false };
   } finally {
     await removeSandbox(host, sandboxId);
