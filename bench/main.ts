@@ -21,6 +21,7 @@ import { sessionInfo } from './rows/session-info.ts';
 import { snapshotRow } from './rows/snapshot.ts';
 import { start } from './rows/start.ts';
 import { transferRow } from './rows/transfer.ts';
+import { workspaceRow } from './rows/workspace.ts';
 import { tableOf } from './table.ts';
 
 /** Writes 10 GB for each run, so it runs only on request. */
@@ -46,6 +47,7 @@ const ROWS: readonly Row[] = [
   manyConnections,
   sessionInfo,
   searchRow,
+  workspaceRow,
 ];
 const NAMES = ROWS.map(({ name }) => name);
 

@@ -10,6 +10,7 @@ int host_probe_mounts(int argc, char **argv);
 int host_unpack(int argc, char **argv);
 int host_userns(int argc, char **argv);
 int host_whiteouts(int argc, char **argv);
+int host_candidates(int argc, char **argv);
 int host_upper(int argc, char **argv);
 
 /* mounts.c. Functions that return int return 0, or an exit code after printing what failed to standard error. */

@@ -70,6 +70,8 @@ export interface Config {
    * the working directory. Over HTTP each principal has a folder of its own below them.
    */
   readonly allowDirs: readonly string[];
+  /** Whether sandboxes may work on a folder itself. */
+  readonly allowLive: boolean;
   /** Private or host addresses that sandboxes may reach nevertheless, each `CIDR` or `CIDR:port`. */
   readonly egressAllow: readonly string[];
   /** DNS servers for the names that sandboxes look up; empty: the host's own. */
@@ -157,6 +159,7 @@ export function loadConfig(flags: ParsedFlags, surroundings: ProcessContext = pr
     retentionMs: duration(value('retention')),
     onDisconnect: oneOf(value('on-disconnect'), ON_DISCONNECT),
     allowDirs: allowDirs(all('allow-dir'), cwd, transport),
+    allowLive: boolean(value('allow-live')),
     egressAllow: all('egress-allow').map(egressRange),
     egressDns: all('egress-dns').map(nameServer),
     egressEch: oneOf(value('egress-ech'), EGRESS_ECH),

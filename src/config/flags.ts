@@ -85,6 +85,14 @@ export const FLAGS = [
       'excluded if it is `/`). Repeatable; separated by `:` in the environment.',
   },
   {
+    name: 'allow-live',
+    value: null,
+    repeatable: false,
+    default: 'false',
+    description:
+      'Allow workspaces in the mode `live`: what a sandbox writes there is at once in the folder of the host, without review.',
+  },
+  {
     name: 'egress-allow',
     value: 'RANGE',
     repeatable: true,

@@ -10,6 +10,7 @@ const PLAIN: readonly FlagName[] = [
   'retention',
   'on-disconnect',
   'allow-dir',
+  'allow-live',
   'egress-ech',
   'egress-max-bytes',
   'toolsets',

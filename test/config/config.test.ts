@@ -92,6 +92,7 @@ describe('loadConfig', () => {
         ...{ appData: join(folder, 'home/AppData/Roaming'), codex: join(folder, 'home/.codex') },
       },
       toolsets: 'all',
+      allowLive: false,
       readOnly: false,
       answers: 'auto',
       ...{ maxSandboxes: 10, maxRunningCommands: 100, maxShells: 10 },

@@ -15,6 +15,7 @@ import { portCases } from './cases/ports.ts';
 import { shellCases } from './cases/shells.ts';
 import { snapshotCases } from './cases/snapshots.ts';
 import { sourceCases } from './cases/sources.ts';
+import { workspaceCases } from './cases/workspaces.ts';
 import { createRequest, timeoutSignal } from './support/requests.ts';
 import type { EngineUnderTest, Extent, Subject } from './support/subject.ts';
 
@@ -61,6 +62,7 @@ export function describeEngineContract(
     environmentCases(get);
     fileCases(get);
     exploreCases(get);
+    workspaceCases(get);
     portCases(get);
     shellCases(get);
     snapshotCases(get, extent);

@@ -1,9 +1,10 @@
 import { posix } from 'node:path';
 import { z } from 'zod';
+import type { Config } from '../../src/config/config.ts';
 import type { WorkspaceRequest } from '../../src/engines/engine.ts';
 import { SandboxError } from '../../src/shared/errors.ts';
 import { localPath, path } from '../common/schemas.ts';
-import { existingLocalPath, type LocalBounds } from '../transfers/local-path.ts';
+import { existingLocalPath } from '../transfers/local-path.ts';
 
 const DEFAULT_PATH = '/vercel/sandbox';
 
@@ -11,7 +12,7 @@ const DEFAULT_PATH = '/vercel/sandbox';
 export const workspace = z.strictObject({
   local_path: localPath,
   path: path.optional(),
-  mode: z.enum(['copy-on-write', 'read-only']).optional(),
+  mode: z.enum(['copy-on-write', 'read-only', 'live']).optional(),
 });
 
 /**
@@ -22,7 +23,7 @@ export const workspace = z.strictObject({
 export async function toWorkspace(
   given: z.output<typeof workspace>,
   sourceType: string | undefined,
-  bounds: LocalBounds,
+  config: Config,
 ): Promise<WorkspaceRequest> {
   if (sourceType === 'git' || sourceType === 'tarball') {
     throw new SandboxError(
@@ -33,6 +34,11 @@ export async function toWorkspace(
       },
     );
   }
+  if (given.mode === 'live' && !config.allowLive) {
+    throw new SandboxError('permission', 'This server does not allow live workspaces.', {
+      hint: 'Use copy-on-write, then sandbox_apply_changes. The operator allows live ones with --allow-live.',
+    });
+  }
   const place = posix.resolve(DEFAULT_PATH, given.path ?? '.');
   if (place !== DEFAULT_PATH && !/^\/(vercel\/sandbox|home)\/./.test(place)) {
     throw new SandboxError('invalid_argument', `workspace.path ${JSON.stringify(place)} cannot be used.`, {
@@ -41,7 +47,7 @@ export async function toWorkspace(
     });
   }
   return {
-    localPath: await existingLocalPath(given.local_path, bounds),
+    localPath: await existingLocalPath(given.local_path, config),
     path: place,
     mode: given.mode ?? 'copy-on-write',
   };

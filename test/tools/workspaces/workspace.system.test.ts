@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { lstat, mkdir, readFile, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { failsWith, outputOf } from '../../support/answers.ts';
@@ -12,6 +12,22 @@ let project: string;
 const git = (...args: string[]): string =>
   execFileSync('git', ['-c', 'safe.directory=*', '-C', project, ...args], { encoding: 'utf8' });
 const bash = (script: string) => outputOf(server, script);
+
+/** A commit of `count` files, a hundred in each directory, checked out. */
+function makeRepository(folder: string, count: number): void {
+  const blobs = Array.from(
+    { length: 100 },
+    (_, file) => `blob\nmark :${file + 1}\ndata ${`${file}\n`.length}\n${file}\n`,
+  );
+  const lines = Array.from(
+    { length: count },
+    (_, at) => `M 100644 :${(at % 100) + 1} ${Math.floor(at / 100)}/${at % 100}`,
+  );
+  const commit = `commit refs/heads/main\ncommitter t <t@example.org> 1700000000 +0000\ndata 1\nx\n${lines.join('\n')}\n`;
+  execFileSync('git', ['init', '-q', '-b', 'main', folder]);
+  execFileSync('git', ['-C', folder, 'fast-import', '--quiet'], { input: `${blobs.join('')}${commit}` });
+  execFileSync('git', ['-C', folder, 'reset', '-q', '--hard']);
+}
 
 beforeAll(async () => {
   server = await startServer();
@@ -38,6 +54,11 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     expect(await bash('ls -A . src; stat -c %U a . src/deep')).toBe(
       '.:\n.git\n.gitignore\n.sandboxignore\na\nb\nblob\nc\ngone\nmoved\nsrc\n\nsrc:\ndeep\nvercel-sandbox\nvercel-sandbox\nvercel-sandbox\n',
     );
+    const commit = `git switch -qc work && echo x > x && git add x &&
+      git -c user.name=t -c user.email=t@example.org commit -qm second && git log --format=%s && git status --short`;
+    // The hidden files are committed here; git sees them as deleted.
+    expect(await bash(commit)).toBe('second\nfirst\n D .env\n D private.txt\n D src/.env.local\n');
+    await bash('git switch -q -; rm -f x');
     const none = await server.call('sandbox_changes');
     expect(none.structured).toMatchObject({ changes: [], next_cursor: null });
   });
@@ -113,6 +134,32 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     failsWith(await server.call('sandbox_changes'), 'conflict', 'read-only');
   });
 
+  it('drives the whole loop on a repository of 100,000 files', async () => {
+    const large = join(server.cwd, 'large');
+    makeRepository(large, 100_000);
+    const status = () => execFileSync('git', ['-C', large, 'status', '--short'], { encoding: 'utf8' });
+    const made = await server.call('sandbox_create', { workspace: { local_path: 'large' } });
+    expect(made.isError, made.text).toBe(false);
+    expect(await bash('ls | wc -l; cat 7/7')).toBe('1000\n7\n');
+    const edits = [{ old_text: '7', new_text: 'seven' }];
+    expect((await server.call('sandbox_edit_file', { path: '7/7', edits })).isError).toBe(false);
+    await bash('rm 8/8; mkdir added; echo new > added/file');
+    const { diff } = (await server.call('sandbox_changes', { format: 'diff' })).structured;
+    expect(status()).toBe('');
+    expect((await server.call('sandbox_apply_changes')).structured['refused']).toEqual([]);
+    expect(status()).toBe(' M 7/7\n D 8/8\n?? added/\n');
+    execFileSync('git', ['-C', large, 'add', '-A']);
+    const shown = execFileSync('git', ['-C', large, 'diff', '--cached', '--full-index'], {
+      encoding: 'utf8',
+    });
+    const hunks = (text: unknown) =>
+      String(text)
+        .split('\n')
+        .filter((line) => /^[-+@]/.test(line));
+    expect(hunks(diff).map((line) => line.replaceAll(',1', ''))).toEqual(hunks(shown));
+    await rm(large, { recursive: true });
+  });
+
   it('refuses what cannot be a workspace', async () => {
     await symlink('/etc', join(server.cwd, 'out'));
     const create = (local_path: string, more = {}) =>
@@ -121,6 +168,7 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     failsWith(await create('/'), 'permission', 'outside the allowed folders');
     failsWith(await create('project/a'), 'invalid_argument', 'not a folder');
     failsWith(await create('missing'), 'not_found', 'does not exist');
+    failsWith(await create('project', { mode: 'live' }), 'permission', 'does not allow live workspaces');
     failsWith(await create('project', { path: '/etc' }), 'invalid_argument', 'cannot be used');
   });
 });

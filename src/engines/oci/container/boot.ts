@@ -148,7 +148,7 @@ export async function boot(
         ...launchMounts(host, paths, tops),
         ...(workspace === null ? [] : workspace.options),
       ],
-      workspaceFd: folder?.fd ?? null,
+      workspaceFd: workspace === null || workspace.options.length === 0 ? null : (folder?.fd ?? null),
     },
     paths,
     request.sandboxId,

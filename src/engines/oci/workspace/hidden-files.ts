@@ -1,6 +1,6 @@
 /** Which files of a workspace its sandbox does not see. */
 import { constants } from 'node:fs';
-import { open, readdir } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import { isIgnored, parseIgnoreFile } from '../../../shared/text/ignore-rules.ts';
@@ -54,8 +54,8 @@ const MAX_RULES_BYTES = 65_536;
 export interface HiddenRules {
   /** Also for what is below a hidden directory. */
   hides(path: string, isDirectory: boolean): boolean;
-  /** The same for a path whose parents are known to be visible. */
-  hidesEntry(path: string, isDirectory: boolean): boolean;
+  /** The same for a path with one character per byte. */
+  hidesBytes(path: string, isDirectory: boolean): boolean;
 }
 
 /**
@@ -65,20 +65,26 @@ export interface HiddenRules {
  */
 export function hiddenRules(text: string): HiddenRules {
   const scopes = [{ rules: parseIgnoreFile(bytesOf(text)), depth: 0 }];
+  const hidesBytes = (path: string, isDirectory: boolean): boolean => {
+    const parts = lowerCase(path).split('/');
+    return parts.some((_, at) =>
+      isIgnored(scopes, parts.slice(0, at + 1), isDirectory || at < parts.length - 1),
+    );
+  };
   return {
-    hides(path, isDirectory) {
-      const parts = bytesOf(path).split('/');
-      return parts.some((_, at) =>
-        isIgnored(scopes, parts.slice(0, at + 1), isDirectory || at < parts.length - 1),
-      );
-    },
-    hidesEntry: (path, isDirectory) => isIgnored(scopes, bytesOf(path).split('/'), isDirectory),
+    hidesBytes,
+    hides: (path, isDirectory) => hidesBytes(Buffer.from(path).toString('latin1'), isDirectory),
   };
 }
 
 /** One character per byte, as rules are matched. */
 function bytesOf(text: string): string {
-  return Buffer.from(text.toLowerCase()).toString('latin1');
+  return lowerCase(Buffer.from(text).toString('latin1'));
+}
+
+/** Of ASCII alone: other letters are bytes here. */
+function lowerCase(bytes: string): string {
+  return bytes.replace(/[A-Z]/g, (letter) => letter.toLowerCase());
 }
 
 /**
@@ -107,36 +113,12 @@ export async function readHiddenRules(folder: HostDirectory): Promise<string> {
   });
 }
 
-/** Yields the paths to hide; what is below a hidden directory is not visited. One walk over the folder. */
-export async function* hiddenPaths(
-  folder: HostDirectory,
-  rules: HiddenRules,
-  signal: AbortSignal,
-  prefix = '',
-): AsyncGenerator<string> {
-  signal.throwIfAborted();
-  for (const entry of await readdir(folder.self, { withFileTypes: true })) {
-    const path = prefix + entry.name;
-    if (rules.hidesEntry(path, entry.isDirectory())) yield path;
-    else if (entry.isDirectory()) {
-      const below = await openVisible(folder, entry.name);
-      if (below === null) continue;
-      try {
-        yield* hiddenPaths(below, rules, signal, `${path}/`);
-      } finally {
-        await below.close();
-      }
-    }
-  }
-}
-
-/** Null for a directory that has gone or that this process may not list: the sandbox cannot list it either. */
-async function openVisible(folder: HostDirectory, name: string): Promise<HostDirectory | null> {
-  try {
-    return await folder.directory(name);
-  } catch (error) {
-    const code = systemErrorCode(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR' || code === 'ELOOP') return null;
-    throw error;
-  }
+/** The text that names of a rule begin with, and the text that they end with. */
+export function nameEnds(rule: string): { begin: string; end: string } | null {
+  const text = bytesOf(rule.trim());
+  if (text === '' || text.startsWith('#') || text.startsWith('!')) return null;
+  const name = text.replace(/\/$/, '').split('/').at(-1) ?? '';
+  const special = name.search(/[*?[\\]/);
+  if (special === -1) return { begin: name, end: '' };
+  return { begin: name.slice(0, special), end: /[^*?[\]\\]*$/.exec(name)?.[0] ?? '' };
 }

@@ -1,9 +1,6 @@
 /** How a workspace gets into its sandbox: an overlay of the folder, or the folder itself. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { chmod, chown, lstat, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { whenSpawned } from '../../../shared/async/when-spawned.ts';
 import { SandboxError, systemErrorCode } from '../../../shared/errors.ts';
 import type { HostDirectory } from '../../../shared/fs/host-directory.ts';
 import type { Host } from '../host/host.ts';
@@ -11,7 +8,7 @@ import type { IdMap } from '../host/id-map.ts';
 import type { WorkspaceRecord } from '../state/sandbox-record.ts';
 import type { SandboxPaths } from '../state/state-layout.ts';
 import type { Mount } from '../storage/overlay-layers.ts';
-import { hiddenPaths, hiddenRules } from './hidden-files.ts';
+import { hiddenPaths, maskPaths } from './hidden-paths.ts';
 
 /** Mount points in the bundle. */
 const FOLDER = 'workspace-folder';
@@ -49,36 +46,73 @@ export async function prepareWorkspace(
   await chmod(layers.upper, folder.stats.mode & 0o7777);
   for (const name of [FOLDER, MASK, MERGED]) await mkdir(join(paths.bundle, name));
   const masked = await makeMask(host, folder, workspace, layers.mask, signal);
-  const writable = workspace.mode === 'live';
-  const options = [...folderOptions(host.idMap, folder, writable)];
+  const { ctimeNs } = await lstat(layers.upper, { bigint: true });
+  const request = { host, paths, workspace, folder, layers, masked };
+  const mounted = host.mounts === 'by-root' ? mountByRoot(request) : mountByRuntime(request);
+  return { ...mounted, record: { ...workspace, mountedNs: String(ctimeNs) } };
+}
+
+interface MountRequest {
+  host: Host;
+  paths: SandboxPaths;
+  workspace: WorkspaceRecord;
+  folder: HostDirectory;
+  layers: { upper: string; work: string; mask: string };
+  /** Whether `mask` hides anything. */
+  masked: boolean;
+}
+
+type Mounted = Pick<WorkspaceMount, 'options' | 'mount'>;
+
+function mountByRoot({ host, paths, workspace, folder, layers, masked }: MountRequest): Mounted {
+  const { mode, path: destination } = workspace;
+  const options = folderOptions(host.idMap, folder, mode === 'live');
   if (masked) options.push('--workspace-mask', layers.mask, MASK);
   const lower = masked ? `${MASK}:${FOLDER}` : FOLDER;
-  if (workspace.mode === 'copy-on-write') {
+  if (mode === 'copy-on-write') {
     // With redirect_dir, applying a renamed directory would take away the layer that the sandbox still needs.
     const rest = `upperdir=${layers.upper},workdir=${layers.work},redirect_dir=off`;
     options.push('--overlay', MERGED, `lowerdir=${lower},${rest}`);
   } else if (masked) {
     options.push('--overlay', MERGED, `lowerdir=${lower}`);
   }
-  const isOverlay = masked || workspace.mode === 'copy-on-write';
-  const { ctimeNs } = await lstat(layers.upper, { bigint: true });
-  return {
-    options,
-    record: { ...workspace, mountedNs: String(ctimeNs) },
-    mount: {
-      destination: workspace.path,
-      type: 'bind',
-      source: join(paths.bundle, isOverlay ? MERGED : FOLDER),
-      options: ['bind', 'nosuid', 'nodev', ...(workspace.mode === 'read-only' ? ['ro'] : [])],
-    },
-  };
+  const source = join(paths.bundle, masked || mode === 'copy-on-write' ? MERGED : FOLDER);
+  return { options, mount: { destination, type: 'bind', source, options: bindOptions(mode) } };
 }
 
-function requireMounts({ mounts }: Host): void {
-  if (mounts === 'by-root') return;
-  throw new SandboxError('unsupported', 'This server cannot mount a workspace: it does not run as root.', {
-    hint: 'Call sandbox_create without workspace, then sandbox_upload_file.',
-  });
+/** In the user namespace of a single id, where the folder's owner is the sandbox's user. */
+function mountByRuntime({ workspace, layers, masked }: MountRequest): Mounted {
+  const { mode, path: destination, localPath } = workspace;
+  const writable = mode === 'copy-on-write';
+  if (!writable && !masked) {
+    return {
+      options: [],
+      mount: { destination, type: 'bind', source: localPath, options: bindOptions(mode) },
+    };
+  }
+  const lower = [...(masked ? [layers.mask] : []), localPath].map(escapeOption).join(':');
+  const options = [`lowerdir=${lower}`];
+  if (writable) options.push(`upperdir=${layers.upper}`, `workdir=${layers.work}`, 'volatile');
+  options.push('userxattr', 'nosuid', 'nodev', ...(writable ? [] : ['ro']));
+  return { options: [], mount: { destination, type: 'overlay', source: 'overlay', options } };
+}
+
+function bindOptions(mode: WorkspaceRecord['mode']): string[] {
+  return ['bind', 'nosuid', 'nodev', ...(mode === 'read-only' ? ['ro'] : [])];
+}
+
+/** A path in the options of an overlay: the kernel's list of layers takes a backslash before these. */
+function escapeOption(path: string): string {
+  return path.replace(/[\\:,]/g, '\\$&');
+}
+
+function requireMounts({ mounts, idMap }: Host): void {
+  if (mounts === 'by-root' || idMap.kind === 'single') return;
+  throw new SandboxError(
+    'unsupported',
+    'This server cannot give the files of a workspace to the user of a sandbox: it does not run as root.',
+    { hint: 'Call sandbox_create without workspace, then sandbox_upload_file.' },
+  );
 }
 
 /** In the sandbox's own layer, with owners as in a new sandbox. */
@@ -98,10 +132,16 @@ async function makeMountPoint(paths: SandboxPaths, idMap: IdMap, path: string): 
   }
 }
 
+/** @param writable maps the owner alone, so that the sandbox's root cannot create files of the host's root */
 function folderOptions(idMap: IdMap, { stats }: HostDirectory, writable: boolean): string[] {
-  const uids = swappedMap(stats.uid, idMap.uid, idMap.hostUid);
-  const gids = swappedMap(stats.gid, idMap.gid, idMap.hostGid);
+  const mapOf = writable ? singleMap : swappedMap;
+  const uids = mapOf(stats.uid, idMap.uid, idMap.hostUid);
+  const gids = mapOf(stats.gid, idMap.gid, idMap.hostGid);
   return ['--workspace', uids, gids, String(idMap.hostUid), FOLDER, writable ? 'rw' : 'ro'];
+}
+
+function singleMap(owner: number, user: number, base: number): string {
+  return `${owner} ${base + user} 1\n`;
 }
 
 const IDS = 65_536;
@@ -125,31 +165,17 @@ function swappedMap(owner: number, user: number, base: number): string {
 
 /** Hides what the rules name. Returns whether anything is hidden. */
 async function makeMask(
-  host: Host,
+  { agent }: Host,
   folder: HostDirectory,
   { hidden, mode }: WorkspaceRecord,
   mask: string,
   signal: AbortSignal,
 ): Promise<boolean> {
-  const paths: string[] = [];
-  for await (const path of hiddenPaths(folder, hiddenRules(hidden), signal)) paths.push(path);
+  const paths = await hiddenPaths(agent, folder, hidden, signal);
   if (paths.length === 0) return false;
   if (mode === 'live') throw cannotHide(paths);
-  const child = await whenSpawned(
-    spawn(host.agent, ['whiteouts', mask], {
-      stdio: ['pipe', 'ignore', 'pipe', folder.fd ?? 'ignore'],
-      env: {},
-    }),
-  );
-  let errors = '';
-  child.stderr?.on('data', (chunk: Buffer) => {
-    errors = (errors + chunk.toString('utf8')).slice(0, 1_000);
-  });
-  child.stdin?.on('error', () => {});
-  child.stdin?.end(paths.map((path) => `${path}\0`).join(''));
-  await once(child, 'close');
-  if (child.exitCode === 0) return true;
-  throw new Error(`hiding files of a workspace failed: ${errors}`);
+  await maskPaths(agent, folder, mask, paths, signal);
+  return true;
 }
 
 function cannotHide(paths: string[]): SandboxError {
@@ -158,7 +184,7 @@ function cannotHide(paths: string[]): SandboxError {
     `A live workspace cannot hide files, and this folder has ${paths.length} that would be hidden.`,
     {
       hint: 'Use mode copy-on-write, or show them with lines such as `!.env` in .sandboxignore.',
-      details: { hidden: paths.slice(0, 20) },
+      details: { hidden: paths.slice(0, 20).map((path) => Buffer.from(path, 'latin1').toString('utf8')) },
     },
   );
 }

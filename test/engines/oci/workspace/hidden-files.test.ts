@@ -2,7 +2,11 @@ import { mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'n
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { hiddenRules, readHiddenRules } from '../../../../src/engines/oci/workspace/hidden-files.ts';
+import {
+  hiddenRules,
+  nameEnds,
+  readHiddenRules,
+} from '../../../../src/engines/oci/workspace/hidden-files.ts';
 import { HostDirectory } from '../../../../src/shared/fs/host-directory.ts';
 
 const PAGE = join(import.meta.dirname, '../../../../docs/workspaces.md');
@@ -44,6 +48,21 @@ describe('the hidden files of a workspace', () => {
   ])('%s: %s', async (path, hidden) => {
     writeFileSync(join(folder, '.sandboxignore'), '!.env.example\nprivate/\n!private/shown\n');
     expect(hiddenRules(await rulesOf()).hides(path, false)).toBe(hidden);
+  });
+
+  it.each([
+    ['.env*', '.env', ''],
+    ['id_rsa', 'id_rsa', ''],
+    ['*.PEM', '', '.pem'],
+    ['a/b/', 'b', ''],
+    ['service-account*.json', 'service-account', '.json'],
+    ['x[0-9]y', 'x', 'y'],
+    ['x[0-9', 'x', '0-9'],
+    ['\\#a', '', '#a'],
+    ['a\\ ', 'a', ''],
+    ['**', '', ''],
+  ])('have names of %s that begin and end with %j, %j', (rule, begin, end) => {
+    expect(nameEnds(rule)).toEqual({ begin, end });
   });
 
   it('take rules from a regular file alone', async () => {
