@@ -1,10 +1,10 @@
 /** Flags and environment variables, read once into one frozen object. The only reader of `process.env`. */
-import { realpathSync, statSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, resolve } from 'node:path';
 import { ENGINE_NAMES, type EngineName } from '../shared/engine-names.ts';
 import { SecretStore } from '../shared/secrets.ts';
+import { allowDirs } from './allowed-folders.ts';
 import { defaultText, environmentName, type FlagName, type ParsedFlags } from './flags.ts';
 import { type HttpSettings, httpSettings } from './http-settings.ts';
 import { type ImageSettings, imageSettings } from './image-settings.ts';
@@ -250,25 +250,6 @@ function nameServer(setting: Setting): string {
     setting,
     'is not the address of a name server; use the form 192.0.2.53 or 192.0.2.53:5353.',
   );
-}
-
-function allowDirs(given: Setting[], cwd: string | null, transport: Config['transport']): string[] {
-  const named = given.map((setting) => existingDirectory(setting, resolve(cwd ?? '/', setting.value)));
-  // Desktop clients start servers in `/`, without intending to expose the whole file system.
-  const hasNone = transport === 'http' || cwd === null || cwd === resolve('/');
-  const working = hasNone ? [] : [realpathSync(cwd)];
-  return [...new Set([...working, ...named])];
-}
-
-function existingDirectory(setting: Setting, path: string): string {
-  let real: string;
-  try {
-    real = realpathSync(path);
-  } catch {
-    throw new ConfigError(setting, 'does not exist or is not accessible; use an existing directory.');
-  }
-  if (statSync(real).isDirectory()) return real;
-  throw new ConfigError(setting, 'is not a directory; use an existing directory.');
 }
 
 function defaultStateDir({ env, homeDir, isRoot }: ProcessContext): string {

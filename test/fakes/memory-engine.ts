@@ -15,6 +15,7 @@ import type {
   Snapshots,
   Sources,
   StopCause,
+  Workspaces,
 } from '../../src/engines/engine.ts';
 import { SandboxError, throwIfCancelled } from '../../src/shared/errors.ts';
 import { unknownSandbox } from '../../src/shared/id-errors.ts';
@@ -31,6 +32,7 @@ export class MemoryEngine implements Engine {
   readonly ports: Ports;
   /** Undefined unless a test sets it. */
   snapshots?: Snapshots;
+  workspaces?: Workspaces;
   /** The same. */
   sources?: Sources;
   /** The same. */

@@ -1,7 +1,8 @@
 /** What the user is asked before it is done, in both eras. */
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { MemorySnapshots } from '../fakes/memory-snapshots.ts';
-import { openWorld } from '../registry/support/registry.ts';
+import { openWorld, temporaryFolder } from '../registry/support/registry.ts';
 import { type HttpServer, type HttpServerOptions, startHttp } from './http/support/http-server.ts';
 import { connectNewest } from './http/support/newest-client.ts';
 
@@ -45,6 +46,40 @@ describe.each(ERAS)('in the era %s, the user is asked before', (era) => {
     expect((await call('snapshot_delete', { snapshot_id })).text).toContain('deleted');
     const question = `Delete snapshot ${String(snapshot_id)}? It is the source of ${String(next)}.`;
     expect(questions).toEqual([question, question, question]);
+  });
+
+  it('the changes of a workspace are applied', async () => {
+    const folder = temporaryFolder();
+    const world = openWorld();
+    const entry = { type: 'file' as const, mode: 0o644, sizeBytes: 1, modifiedAt: 0 };
+    const change = { path: 'a\nb', status: 'modified' as const, from: null, before: entry, after: entry };
+    const changes = [
+      { ...change, refused: null },
+      { ...change, path: 'c', refused: 'it was changed on the host' },
+    ];
+    const applied: (string[] | null)[] = [];
+    world.engine.workspaces = {
+      changes: async () => ({ localPath: join(folder, 'local'), changes, ignored: 0, skipped: 0 }),
+      read: async () => null,
+      apply: async (_sandboxId, paths) => {
+        applied.push(paths);
+        return { applied: changes.slice(0, 1), refused: changes.slice(1) };
+      },
+    };
+    const server = await startHttp({ world, flags: { 'allow-dir': folder } });
+    const { call, questions } = await connect(server, era, 'decline', 'accept');
+    await call('sandbox_create');
+    expect(await call('sandbox_apply_changes', { dry_run: true })).toMatchObject({
+      applied: [{ path: 'a\nb' }],
+    });
+    expect(await call('sandbox_apply_changes', { paths: ['c'] })).toMatchObject({ applied: [] });
+    expect(questions).toEqual([]);
+    expect((await call('sandbox_apply_changes')).text).toContain('nothing was done');
+    expect(applied).toEqual([]);
+    expect(await call('sandbox_apply_changes')).toMatchObject({ refused: [{ path: 'c' }] });
+    expect(applied).toEqual([['a\nb', 'c']]);
+    const question = `Write 1 changed files to ${join(folder, 'local')}? modified "a\\nb".`;
+    expect(questions).toEqual([question, question]);
   });
 
   it('a sandbox of another session is stopped', async () => {

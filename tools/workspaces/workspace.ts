@@ -15,6 +15,8 @@ const MAX_DIFF_LENGTH = 64_000;
 /** A file with more is named, not compared. */
 const MAX_CONTENT_BYTES = 1_048_576;
 const LIST_LIMIT = 200;
+/** Files that the user's question names. */
+const MAX_NAMED = 10;
 
 const paths = z.array(z.string()).optional().describe('files or folders, relative to the workspace');
 
@@ -78,17 +80,20 @@ const applyChanges = defineTool({
   annotations: REPLACES,
   input: z.strictObject({ paths, dry_run: z.boolean().optional(), sandbox_id: sandboxId }),
   output: z.object({ applied: changedFiles, refused: changedFiles, executes_on_host: z.array(z.string()) }),
-  async handle(args, { session, signal, config }) {
+  async handle(args, { session, signal, config, confirm }) {
     const workspace = (await session.sandbox(args.sandbox_id)).workspace();
     const { localPath, changes } = await workspace.changes(signal);
     await existingLocalPath(localPath, config);
     const wanted = changes.filter(({ path }) => isWanted(path, args.paths));
-    const result = args.dry_run
-      ? {
-          applied: wanted.filter(({ refused }) => refused === null),
-          refused: wanted.filter(({ refused }) => refused !== null),
-        }
-      : await workspace.apply(args.paths ?? null, signal);
+    const shown = {
+      applied: wanted.filter(({ refused }) => refused === null),
+      refused: wanted.filter(({ refused }) => refused !== null),
+    };
+    const isDone = args.dry_run || shown.applied.length === 0;
+    if (!isDone) await confirm(questionAbout(localPath, shown.applied));
+    // The paths of the question: the sandbox may have changed others meanwhile.
+    const applied = wanted.map(({ path }) => path);
+    const result = isDone ? shown : await workspace.apply(applied, signal);
     const executed = new ExecutedOnHost();
     for (const { path, after } of result.applied) if (after !== null) executed.add(path);
     return {
@@ -100,6 +105,12 @@ const applyChanges = defineTool({
     };
   },
 });
+
+function questionAbout(localPath: string, list: WorkspaceChange[]): string {
+  const named = list.slice(0, MAX_NAMED).map(({ path, status }) => `${status} ${JSON.stringify(path)}`);
+  const more = list.length > MAX_NAMED ? `, and ${list.length - MAX_NAMED} more` : '';
+  return `Write ${list.length} changed files to ${localPath}? ${named.join(', ')}${more}.`;
+}
 
 function answered({ path, status, from, before, after, refused }: WorkspaceChange) {
   return {

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { lstat, mkdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
 import { failsWith, outputOf } from '../../support/answers.ts';
 import { needs } from '../../support/needs.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
@@ -132,6 +133,61 @@ describe('a copy-on-write workspace', needs('root', process.getuid?.() === 0), (
     await server.call('sandbox_create', { workspace: readOnly });
     expect(await bash('cat inner/b; ls -A inner/src; touch inner/t 2>&1 || true')).toContain('Read-only');
     failsWith(await server.call('sandbox_changes'), 'conflict', 'read-only');
+  });
+
+  it('takes hostile entries, large files and a second sandbox on the same folder', async () => {
+    const create = async () =>
+      String(
+        (await server.call('sandbox_create', { workspace: { local_path: 'project' } })).structured[
+          'sandbox_id'
+        ],
+      );
+    const [first, second] = [await create(), await create()];
+    await bash(`echo one > both; truncate -s 1G large; printf x > "$(printf 'new\\nline')"; printf x > "$(printf '\\377')"
+      printf '#!/bin/sh\\n' > run; chmod 6755 run; chmod 000 b; ln -s ../.. up; ln -s a inside; mkdir -p .GIT/hooks
+      echo evil > .GIT/hooks/pre-commit; ln -s /etc etc; echo q > '"quoted"'; sudo mknod null c 1 3 || true`);
+    const list = await server.call('sandbox_changes', { format: 'diff', sandbox_id: second });
+    const found = z.array(z.looseObject({ path: z.string() })).parse(list.structured['changes']);
+    expect(found.map(({ path }) => path)).toEqual([
+      '"quoted"',
+      'b',
+      'both',
+      'etc',
+      'inside',
+      'large',
+      'new\nline',
+      'run',
+      'up',
+    ]);
+    expect(list.structured).toMatchObject({ not_compared: ['large'], next_cursor: null });
+    const wanted = ['"quoted"', 'both', 'etc', 'inside', 'new\nline', 'run', 'up'];
+    const answer = await server.call('sandbox_apply_changes', { paths: wanted, sandbox_id: second });
+    expect(answer.structured).toMatchObject({
+      applied: wanted.filter((path) => path !== 'etc' && path !== 'up').map((path) => ({ path })),
+      refused: [{ path: 'etc' }, { path: 'up' }],
+    });
+    expect((await stat(join(project, 'run'))).mode & 0o7777).toBe(0o755);
+    expect(await readFile(join(project, 'new\nline'), 'utf8')).toBe('x');
+    await expect(lstat(join(project, '.GIT'))).rejects.toThrow('ENOENT');
+    // The first sandbox has not seen what the second one wrote.
+    await server.call('sandbox_write_files', {
+      files: [{ path: 'both', content: 'two\n' }],
+      sandbox_id: first,
+    });
+    const late = await server.call('sandbox_apply_changes', { sandbox_id: first });
+    expect(late.structured).toMatchObject({ applied: [], refused: [{ path: 'both', status: 'modified' }] });
+    expect(await readFile(join(project, 'both'), 'utf8')).toBe('one\n');
+  });
+
+  it('says when the folder has vanished', async () => {
+    await mkdir(join(server.cwd, 'short-lived'));
+    await server.call('sandbox_create', { workspace: { local_path: 'short-lived' } });
+    await bash('echo x > x');
+    await rm(join(server.cwd, 'short-lived'), { recursive: true });
+    failsWith(await server.call('sandbox_changes'), 'conflict', 'was removed or replaced');
+    await mkdir(join(server.cwd, 'short-lived'));
+    failsWith(await server.call('sandbox_apply_changes'), 'conflict', 'was removed or replaced');
+    expect(await bash('cat x')).toBe('x\n');
   });
 
   it('drives the whole loop on a repository of 100,000 files', async () => {

@@ -29,9 +29,8 @@ export class OciWorkspaces implements Workspaces {
     return this.#with(sandboxId, (open, { agent, layout }) =>
       withFolderLock(layout, open, signal, async () => {
         const { changes } = await compare(open, agent, signal);
-        const wanted = changes.filter(
-          ({ path }) => paths === null || paths.some((each) => covers(each, path)),
-        );
+        const isWanted = pathFilter(paths);
+        const wanted = changes.filter(({ path }) => isWanted(path));
         return applyChanges(layout, sandboxId, open, wanted, signal);
       }),
     );
@@ -47,7 +46,14 @@ export class OciWorkspaces implements Workspaces {
   }
 }
 
-function covers(wanted: string, path: string): boolean {
-  const folder = wanted.replace(/^\.?\//, '').replace(/\/$/, '');
-  return folder === '' || folder === '.' || path === folder || path.startsWith(`${folder}/`);
+/** @param wanted files or folders; null for everything */
+function pathFilter(wanted: string[] | null): (path: string) => boolean {
+  if (wanted === null) return () => true;
+  const places = new Set(wanted.map((each) => each.replace(/^\.?\//, '').replace(/\/$/, '')));
+  if (places.has('') || places.has('.')) return () => true;
+  return (path) => {
+    for (let end = path.length; end > 0; end = path.lastIndexOf('/', end - 1))
+      if (places.has(path.slice(0, end))) return true;
+    return false;
+  };
 }

@@ -1,0 +1,42 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openWorkspaceFolder, reopenWorkspaceFolder } from '../../../../src/engines/oci/workspace/folder.ts';
+
+let root: string;
+
+beforeAll(() => {
+  root = realpathSync(mkdtempSync(join(tmpdir(), 'folder-')));
+  mkdirSync(join(root, 'project'));
+  writeFileSync(join(root, 'file'), '');
+  symlinkSync('project', join(root, 'link'));
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const open = (localPath: string) =>
+  openWorkspaceFolder({ localPath, path: '/vercel/sandbox', mode: 'copy-on-write' });
+
+describe('the folder of a workspace', () => {
+  it.each(['/', '/home', '/root', homedir()])('is not %s', async (path) => {
+    await expect(open(path)).rejects.toMatchObject({ code: 'invalid_argument' });
+  });
+
+  it('is neither a file nor a link, and exists', async () => {
+    await expect(open(join(root, 'file'))).rejects.toMatchObject({ code: 'invalid_argument' });
+    await expect(open(join(root, 'link'))).rejects.toMatchObject({ code: 'conflict' });
+    await expect(open(join(root, 'none'))).rejects.toMatchObject({ code: 'conflict' });
+  });
+
+  it('is not replaced by another one with its name', async () => {
+    const path = join(root, 'project');
+    const folder = await open(path);
+    const id = `${folder.stats.dev}:${folder.stats.ino}`;
+    await (await reopenWorkspaceFolder(path, id)).close();
+    rmSync(path, { recursive: true });
+    mkdirSync(path);
+    // Held open until now, so that the new one cannot get its inode number.
+    await expect(reopenWorkspaceFolder(path, id)).rejects.toMatchObject({ code: 'conflict' });
+    await folder.close();
+  });
+});
