@@ -33,10 +33,18 @@ const CLIENTS: ReadonlyMap<string, ClientAnswers> = new Map([
 /** Qwen Code appends the name under which its user has configured the server. */
 const QWEN_CODE_PREFIX = 'qwen-cli-mcp-client-';
 
+/** mcp-remote appends this and its version to the name of the client behind it. */
+const BRIDGE_SUFFIX = ' (via mcp-remote ';
+
+/** The name in the table; undefined if the client has not said one. */
+function tableName(clientName: string | undefined): string | undefined {
+  const [name] = clientName?.split(BRIDGE_SUFFIX) ?? [];
+  return name?.startsWith(QWEN_CODE_PREFIX) ? 'qwen-cli-mcp-client' : name;
+}
+
 /** The form of results for a client: from `--answers` or, with `auto`, from the client's name. */
 export function answersFor(setting: Config['answers'], clientName: string | undefined): ClientAnswers {
-  const name = clientName?.startsWith(QWEN_CODE_PREFIX) ? 'qwen-cli-mcp-client' : clientName;
-  const known = CLIENTS.get(name ?? '') ?? REST;
+  const known = CLIENTS.get(tableName(clientName) ?? '') ?? REST;
   return setting === 'auto' ? known : { ...known, form: setting };
 }
 

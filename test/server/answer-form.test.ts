@@ -50,6 +50,9 @@ describe('an answer', () => {
     ['qwen-cli-mcp-client-sandbox', 'json'],
     ['@langchain/mcp-adapters', 'text'],
     ['mcp-client-cli', 'text'],
+    ['copilot-cli (via mcp-remote 0.15.1)', 'json'],
+    ['qwen-cli-mcp-client-sandbox (via mcp-remote 0.15.1)', 'json'],
+    ['codex-mcp-client (via mcp-remote 0.15.1)', 'both'],
   ] as const)('is sent to %s as %s', async (clientName, form) => {
     const { result, hasSchema } = await answered({ clientName }, 'echo');
     expect(result).toEqual(FORMS[form]);
