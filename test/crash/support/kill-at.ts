@@ -2,10 +2,13 @@
  * One round of the crash test: a busy session, its server killed at a moment, and a check of what remains.
  */
 import { once } from 'node:events';
+import { symlink } from 'node:fs/promises';
 import { connect } from 'node:net';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect } from 'vitest';
 import { z } from 'zod';
+import { findProgram } from '../../../src/engines/oci/host/host-program.ts';
 import type { OrdinaryUser } from '../../support/ordinary-user.ts';
 import { startBusySession } from './busy-session.ts';
 import { leftoversOf, waitForNoLeftovers } from './leftovers.ts';
@@ -40,9 +43,19 @@ export async function killAt(
   }
 }
 
+/** A path of an installed runtime that no server has tried yet. */
+async function newRuntime(place: Place): Promise<string> {
+  const installed = findProgram('crun') ?? findProgram('runc');
+  if (installed === null) throw new Error('neither crun nor runc is installed');
+  const path = join(place.home, basename(installed));
+  await symlink(installed, path);
+  return path;
+}
+
 /** Returns the port forwarded to a sandbox, if that step was reached. */
-async function killBusyServer({ step, when }: Moment, place: Place): Promise<number | null> {
-  const server = await startServer(place, { stops: typeof when !== 'number' });
+async function killBusyServer({ step, when, probes }: Moment, place: Place): Promise<number | null> {
+  const flags = probes ? ['--oci-runtime', await newRuntime(place)] : [];
+  const server = await startServer(place, { stops: typeof when !== 'number', flags });
   const session = startBusySession(server, place, (reached) => {
     if (reached === step && typeof when !== 'number') stopAt(place, when.place);
   });

@@ -16,6 +16,8 @@ export interface Moment {
    * directory.
    */
   readonly when: number | { readonly place: string; isSo(stateDir: string): boolean };
+  /** Whether the server has to try the runtime, although another one on this machine has done so. */
+  readonly probes?: boolean;
   /** During the start of a sandbox, when there are processes that no record names. */
   readonly inStart?: boolean;
 }
@@ -36,6 +38,7 @@ export const SOUGHT: readonly Moment[] = [
     name: 'the first start tries the runtime',
     step: 'creating',
     inStart: true,
+    probes: true,
     when: {
       place: 'runtime started',
       isSo: (stateDir) => records(stateDir).some((text) => text.includes('"runtime": "probe"')),

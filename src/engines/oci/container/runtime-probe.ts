@@ -1,12 +1,7 @@
 /** Finds an OCI runtime that works on this machine by running a sandbox with it. */
-import { readFile, stat } from 'node:fs/promises';
-import { release } from 'node:os';
-import { z } from 'zod';
 import { SandboxError } from '../../../shared/errors.ts';
-import { writeFileAtomic } from '../../../shared/fs/atomic-file.ts';
 import { diskIsFull, isDiskFullInProgram } from '../../../shared/fs/disk-full.ts';
 import { newSandboxId } from '../../../shared/ids.ts';
-import { currentProcess } from '../../../shared/process-identity.ts';
 import { removeSandbox } from '../cleanup/cleanup.ts';
 import { directoryMode } from '../host/directory-mode.ts';
 import type { Host } from '../host/host.ts';
@@ -16,6 +11,7 @@ import { boot } from './boot.ts';
 import { descriptorLimitHint } from './gvisor.ts';
 import { newRecord } from './new-record.ts';
 import type { OciRuntime } from './oci-runtime.ts';
+import { probePlaces, readProbe, writeProbe } from './probe-cache.ts';
 
 /** Fastest first; `runsc` is only tried if named. */
 const KNOWN = ['crun', 'runc'];
@@ -109,57 +105,16 @@ export async function probeRuntimes(host: Host, wanted: string, signal: AbortSig
   return { chosen: null, attempts };
 }
 
-const cacheSchema = z.strictObject({
-  key: z.string(),
-  runtime: z.strictObject({
-    name: z.string(),
-    path: z.string(),
-    version: z.string(),
-    cgroups: z.enum(['cgroupfs', 'systemd', 'none']),
-    hideUnified: z.boolean(),
-    egress: z.boolean(),
-  }),
-});
-
-/** What a cached result is valid for: this boot, kernel, user, agent and these executables. */
-async function cacheKey(host: Host, wanted: string): Promise<string> {
-  const stamps: string[] = [];
-  for (const name of wanted === 'auto' ? KNOWN : [wanted]) {
-    const path = findProgram(name);
-    if (path === null) continue;
-    const info = await stat(path);
-    stamps.push(`${path}:${info.size}:${info.mtimeMs}`);
-  }
-  const parts = [
-    wanted,
-    currentProcess().bootId,
-    release(),
-    host.idMap.kind,
-    host.cgroupLayout,
-    host.agent,
-    ...stamps,
-  ];
-  return parts.join('|');
-}
-
-async function readCache(host: Host, key: string): Promise<OciRuntime | null> {
-  try {
-    const cache = cacheSchema.parse(JSON.parse(await readFile(host.layout.probeCache, 'utf8')));
-    return cache.key === key ? cache.runtime : null;
-  } catch {
-    // Missing, damaged or from another version: a new probe takes a tenth of a second and rewrites it.
-    return null;
-  }
-}
-
 /**
- * The runtime to use; probed once per boot.
+ * The runtime to use; probed once per boot, for all state directories if possible.
  * @throws `unavailable` if none works
  */
 export async function chooseRuntime(host: Host, wanted: string, signal: AbortSignal): Promise<OciRuntime> {
-  const key = await cacheKey(host, wanted);
-  const cached = await readCache(host, key);
-  if (cached !== null) return cached;
+  const names = wanted === 'auto' ? KNOWN : [wanted];
+  const executables = names.flatMap((name) => findProgram(name) ?? []);
+  const places = await probePlaces(host, wanted, executables);
+  const kept = await readProbe(places);
+  if (kept !== null) return kept;
   const { chosen, attempts } = await probeRuntimes(host, wanted, signal);
   if (chosen === null) {
     const tried = attempts.map(({ runtime }) => `${runtime.name} (cgroups: ${runtime.cgroups})`).join(', ');
@@ -173,6 +128,6 @@ export async function chooseRuntime(host: Host, wanted: string, signal: AbortSig
       cause: attempts.map(({ error }) => error).join('\n'),
     });
   }
-  await writeFileAtomic(host.layout.probeCache, JSON.stringify({ key, runtime: chosen }));
+  await writeProbe(places, chosen, attempts.length === 1 && chosen.egress);
   return chosen;
 }
