@@ -1,5 +1,5 @@
 // Bundles src/main.ts into dist/main.js, an executable, and src/composition.ts with all it needs into
-// dist/server.cjs, which that one loads, and into dist/parts, the packages that only the `vercel` engine loads.
+// dist/server.cjs, which that one loads, and dist/parts, packages that most servers never load.
 import { createHash } from 'node:crypto';
 import { chmod, mkdir, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join, relative } from 'node:path';
@@ -12,7 +12,7 @@ const PARTS = join(OUT_DIR, 'parts');
 const SERVER = join(OUT_DIR, 'server.cjs');
 /** Not part of the front: loaded with the server's bundle. */
 const COMPOSITION = './composition.ts';
-/** Packages that most servers never load. They are required like files of the server, from `dist/parts`. */
+/** Packages with a bundle of their own in `dist/parts`. Each is imported by the names of its exports only. */
 const SELDOM = ['@vercel/sandbox', 'undici', 'ws', 'https-proxy-agent'];
 const TOOL_LIST = join(OUT_DIR, 'tools.json');
 const STAMP_FILE = join(ROOT, 'node_modules/.cache/sandbox-mcp/build.json');
